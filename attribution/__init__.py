@@ -1,0 +1,58 @@
+"""Multi-touch attribution: journeys, credit, ROI, and how far the ranking depends on the model.
+
+Public names load when they are first used, so that ``import attribution`` is quick.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from typing import Any
+
+# Before anything can import mlflow: it would look up an outside address when it is imported.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("DO_NOT_TRACK", "true")
+
+_HOMES = {
+    "attribution.credit": ("Credit", "attribute", "journey_credit"),
+    "attribution.engine": ("DuckDBEngine",),
+    "attribution.errors": ("AttributionError", "InputError", "LawError", "TrackingError"),
+    "attribution.experiment": ("Experiment", "Period", "TableSpec", "read_experiment"),
+    "attribution.graph": ("JourneyGraph", "build_graph"),
+    "attribution.journeys": ("JourneyChunk", "Journeys", "build_journeys"),
+    "attribution.models": (
+        "AttributionModel",
+        "FirstTouch",
+        "LastNonDirect",
+        "LastTouch",
+        "Linear",
+        "Markov",
+        "PositionBased",
+        "Shapley",
+        "Summary",
+        "TimeDecay",
+    ),
+    "attribution.pipeline": ("Outcome", "run_experiment"),
+    "attribution.ranking": ("Ranking", "compare_rankings"),
+    "attribution.returns": ("compute_returns",),
+    "attribution.sources": ("Sources", "load_sources"),
+    "attribution.testing": ("check_model",),
+    "attribution.tracking": ("track_outcome",),
+    "attribution.worlds": ("World", "load_world", "simulate"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__version__ = "0.1.0"
+__all__ = ["__version__", *sorted(_HOME_OF)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'attribution' has no attribute {name!r}")
+    value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,190 @@
+"""The command line: ``attribution run``, ``demo``, ``simulate``, ``validate``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attribution.console import print_json, print_quality, print_ranking, progress, records
+from attribution.errors import AttributionError, InputError, TrackingError
+
+if TYPE_CHECKING:
+    from attribution.experiment import Experiment
+    from attribution.pipeline import Outcome
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Multi-touch attribution: from touchpoints to credit, ROI, and how far the ranking depends on the model.",
+)
+
+_NEGATIVE_VERDICT = 3
+
+ExperimentFile = Annotated[Path, typer.Argument(metavar="EXPERIMENT.toml", help="The experiment file.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Set any key of the file, e.g. journeys.lookback_days=14."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print machine-readable results.")]
+
+
+@app.command()
+def run(
+    experiment: ExperimentFile,
+    overrides: Overrides = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Output folder; runs/NAME unless given. Replaced whole.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run an experiment: write its tables and report, log it to MLflow, print the ROI ranking of every model."""
+    from attribution.experiment import read_experiment
+
+    _run(read_experiment(experiment, overrides or ()), out, as_json=as_json)
+
+
+@app.command()
+def demo(
+    customers: Annotated[
+        int, typer.Option(min=100, help="How many customers the simulated shop has.")
+    ] = 20_000,
+    out: Annotated[Path, typer.Option(help="Output folder. Replaced whole.")] = Path("runs/demo"),
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Simulate a shop whose true channel effects are known, and run every model on it."""
+    import tempfile
+
+    from attribution.demo import write_demo
+    from attribution.experiment import read_experiment
+
+    with tempfile.TemporaryDirectory(prefix="attribution-demo-") as folder:
+        with progress() as say:
+            say(f"simulating {customers:,} customers")
+            path = write_demo(Path(folder), customers)
+        _run(read_experiment(path, overrides or ()), out, as_json=as_json)
+
+
+@app.command()
+def simulate(
+    world: Annotated[str, typer.Argument(help="default, confounded, or the path of a TOML file.")],
+    customers: Annotated[int, typer.Option(min=1, help="How many customers.")],
+    out: Annotated[Path, typer.Option(help="Output folder. Replaced whole.")],
+    seed: Annotated[
+        int, typer.Option(min=0, help="Another seed gives another sample of the same world.")
+    ] = 0,
+) -> None:
+    """Write touchpoints, conversions, costs and the true channel effects of a simulated world as Parquet."""
+    from attribution.output import replaced_folder
+    from attribution.worlds import load_world
+    from attribution.worlds import simulate as simulate_world
+
+    chosen = load_world(world)
+    with replaced_folder(out) as folder:
+        with progress() as say:
+            say(f"simulating {customers:,} customers")
+            simulation = simulate_world(chosen, customers=customers, seed=seed)
+        for name in ("touchpoints", "conversions", "costs", "truth"):
+            getattr(simulation, name).to_parquet(folder / f"{name}.parquet", index=False)
+    typer.echo(f"wrote {customers:,} customers of world {chosen.name!r} to {out}")
+
+
+@app.command()
+def validate(
+    experiment: ExperimentFile,
+    overrides: Overrides = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 3 if there are warnings.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Check the data of an experiment, and fit nothing."""
+    from attribution.experiment import read_experiment
+    from attribution.pipeline import check_quality, make_models
+
+    asked = read_experiment(experiment, overrides or ())
+    make_models(asked)
+    with progress() as say:
+        say("checking the data")
+        quality = check_quality(asked)
+    worst = (
+        "fail"
+        if (quality["status"] == "fail").any()
+        else "warn"
+        if (quality["status"] == "warn").any()
+        else "pass"
+    )
+    if as_json:
+        print_json({"status": worst, "checks": records(quality)})
+    else:
+        print_quality(quality)
+    if worst == "fail":
+        raise typer.Exit(InputError.exit_code)
+    if worst == "warn" and strict:
+        raise typer.Exit(_NEGATIVE_VERDICT)
+
+
+def main() -> None:
+    """Entry point: runs the command and turns errors into one message and an exit code."""
+    try:
+        app()
+    except AttributionError as error:
+        print(f"attribution: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+def _run(experiment: Experiment, out: Path | None, *, as_json: bool) -> None:
+    """The whole line of one experiment; results are on disk before they are tracked."""
+    from attribution.output import replaced_folder, write_outcome
+    from attribution.pipeline import run_experiment
+
+    out = out or Path("runs") / experiment.name
+    begun = time.perf_counter()
+    tracking_error: TrackingError | None = None
+    run_id = None
+    with progress() as say:
+        with replaced_folder(out) as folder:
+            outcome = run_experiment(experiment, on_stage=say)
+            say("writing tables and report")
+            report = _report(outcome)
+            write_outcome(folder, outcome, report=report, seconds=time.perf_counter() - begun)
+        if experiment.tracking.enabled:
+            say("logging to MLflow")
+            try:
+                from attribution.tracking import track_outcome
+
+                run_id = track_outcome(outcome, out)
+            except TrackingError as error:
+                tracking_error = error
+    if as_json:
+        print_json(
+            {
+                "out": str(out),
+                "mlflow_run": run_id,
+                "returns": records(outcome.tables["returns"]),
+                "agreement": records(outcome.tables["agreement"]),
+            }
+        )
+    else:
+        print_ranking(outcome)
+        typer.echo(f"\nTables and report.html are in {out}" + (f"; MLflow run {run_id}." if run_id else "."))
+    if tracking_error is not None:
+        raise tracking_error
+
+
+def _report(outcome: Outcome) -> str:
+    from attribution.charts import all_figures
+    from attribution.report import render_report
+
+    return render_report(
+        outcome.experiment.name, outcome.tables, all_figures(outcome.tables), outcome.settings
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""What the command line prints."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from attribution.tables import UNATTRIBUTED
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+    from attribution.pipeline import Outcome
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Callable[[str], None]]:
+    """Says what is being done on a terminal, and nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("starting") as status:
+        yield status.update
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return json.loads(frame.to_json(orient="records"))  # type: ignore[no-any-return]
+
+
+def print_json(document: object) -> None:
+    typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+
+
+def print_ranking(outcome: Outcome) -> None:
+    """ROI and rank of every channel under every model, beside the truth where it is known."""
+    from rich.table import Table
+    from rich.text import Text
+
+    by, labels = outcome.ranking.by, [model.label for model in outcome.models]
+    returns = outcome.tables["returns"].set_index(["channel", "model"])
+    ranks = outcome.ranking.ranks.sort_values(labels[0])
+    truth = outcome.tables["truth"].set_index("channel")["roi"] if "truth" in outcome.tables else None
+    what = "ROI (on revenue, media cost)" if by == "roi" else "credited conversions (no spend is known)"
+    table = Table(
+        "channel", *labels, *([] if truth is None else ["truth"]), title=f"{what} and rank under each model"
+    )
+    true_ranks = None if truth is None else truth.rank(ascending=False)
+    for channel, row in ranks.iterrows():
+        cells = [_cell(returns.loc[(channel, label), by], row[label], by) for label in labels]
+        if truth is not None and true_ranks is not None:
+            cells.append(_cell(truth.get(channel), true_ranks.get(channel), "roi"))
+        table.add_row(Text(str(channel)), *cells)
+    _console(30 + 18 * (len(labels) + 1)).print(table)
+    unranked = sorted(set(returns.index.get_level_values("channel")) - set(ranks.index) - {UNATTRIBUTED})
+    if unranked:
+        print(f"Not ranked, no spend: {', '.join(unranked)}.")
+    print("Credit is allocated: it divides observed conversions and does not say what would be lost.")
+
+
+def _cell(value: float | None, rank: float | None, by: str) -> str:
+    if value is None or rank is None or value != value:
+        return "–"
+    shown = f"{value:+.0%}" if by == "roi" else f"{value:,.1f}"
+    return f"{shown}  #{rank:g}"
+
+
+def print_quality(quality: pd.DataFrame) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("status", "table", "check", "count", "share", "what was found")
+    colours = {"pass": "green", "warn": "yellow", "fail": "red"}
+    for row in quality.itertuples():
+        share = f"{row.count / row.total:.2%}" if row.total and row.total > 0 else ""
+        message = f"{row.message} (e.g. {row.example})" if row.example else row.message
+        table.add_row(
+            Text(row.status, colours[row.status]),
+            row.table,
+            row.check,
+            f"{row.count:,.0f}",
+            share,
+            Text(message),
+        )
+    _console(140).print(table)
+
+
+def _console(width: int) -> Console:
+    """A console that wraps to the terminal, and to ``width`` where there is none."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else width, highlight=False, markup=False)

@@ -1,0 +1,81 @@
+"""What an engine must be able to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol, TypeVar
+
+import pyarrow as pa
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Files:
+    """Files of one format and layout; ``columns`` and ``delimiter`` are those of a CSV's header."""
+
+    paths: tuple[Path, ...]
+    format: Literal["csv", "parquet", "json"]
+    columns: tuple[str, ...] = ()
+    delimiter: str = ","
+
+
+@dataclass(frozen=True)
+class Events:
+    """Touchpoints and conversions as one stream.
+
+    ``sql`` selects ``customer_id``, ``happened_at`` (int64), ``ref`` (int64: code of a touchpoint, −1 − row of a
+    conversion) and ``amount`` (float64: cost or value); ``rows`` is how many there are.
+    """
+
+    sql: str
+    rows: int
+
+
+class Engine(Protocol):
+    """Reads tables under a name, answers SQL about them, and hands over sorted partitions of customers."""
+
+    def register_files(self, name: str, groups: Sequence[Files]) -> None:
+        """Make files readable as ``name``; groups of different layout are joined by column name."""
+
+    def register_arrow(self, name: str, table: pa.Table) -> None:
+        """Make an Arrow table readable as ``name``."""
+
+    def register_query(self, name: str, sql: str, folder: Path) -> None:
+        """Make the result of ``sql`` readable as ``name``; relative paths in it start at ``folder``."""
+
+    def view(self, name: str, sql: str) -> None:
+        """Make ``sql`` readable as ``name``, computed anew each time."""
+
+    def define(self, name: str, sql: str) -> None:
+        """Compute ``sql`` once and keep the result as ``name``."""
+
+    def create_enum(self, name: str, values: Sequence[str]) -> None:
+        """Make ``values``, in this order, a type whose ``enum_code`` is their position."""
+
+    def schema(self, name: str) -> pa.Schema:
+        """Columns and types of ``name``."""
+
+    def query(self, sql: str) -> pa.Table:
+        """The whole result of ``sql``."""
+
+    def map_partitions(
+        self, events: Events, function: Callable[[Iterator[pa.RecordBatch]], Result]
+    ) -> list[Result]:
+        """Apply ``function`` to each partition of ``events``.
+
+        A partition holds whole customers, sorted by (customer_id, happened_at); the batches within it do not: a
+        customer's events may go on in the next batch.
+        """
+
+
+def quote(name: str) -> str:
+    """An SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def text(value: str) -> str:
+    """An SQL text literal."""
+    return "'" + value.replace("'", "''") + "'"

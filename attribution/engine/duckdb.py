@@ -1,0 +1,163 @@
+"""DuckDB, embedded: the default engine."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from attribution.engine.base import Events, Files, Result, quote, text
+from attribution.errors import InputError
+
+BATCH_ROWS = 1_000_000
+PARTITION_ROWS = 40_000_000
+"""Beyond this many events they are partitioned to disk by customer, and each partition is sorted by itself."""
+
+
+_WORKING_DIRECTORY = threading.Lock()
+
+
+class DuckDBEngine:
+    """DuckDB in this process.
+
+    Parameters
+    ----------
+    threads : threads DuckDB may use; all cores unless set
+    batch_rows : rows per batch handed to the journey kernel
+    partitions : how often to cut the customers; by the number of events unless set
+
+    None of the three changes a result.
+    """
+
+    def __init__(
+        self, *, threads: int | None = None, batch_rows: int = BATCH_ROWS, partitions: int | None = None
+    ) -> None:
+        self._connection = duckdb.connect()
+        self._connection.execute("set enable_progress_bar = false")
+        self._connection.execute("set timezone = 'UTC'")
+        # Without this a query could read a Python variable that happens to have a table's name.
+        self._connection.execute("set python_enable_replacements = false")
+        self._connection.execute("set preserve_insertion_order = false")
+        if threads is not None:
+            self._connection.execute(f"set threads = {int(threads)}")
+        self._batch_rows = batch_rows
+        self._partitions = partitions
+        self._arrow: dict[str, pa.Table] = {}  # a view on an Arrow table lives only as long as the table
+
+    def register_files(self, name: str, groups: Sequence[Files]) -> None:
+        parts = " union all by name ".join(f"select * from {_reader(files)}" for files in groups)
+        self.view(name, parts)
+
+    def register_arrow(self, name: str, table: pa.Table) -> None:
+        self._arrow[name] = table
+        self._connection.register(name, table)
+
+    def register_query(self, name: str, sql: str, folder: Path) -> None:
+        # DuckDB looks for relative paths in the working directory first, whatever its search path says.
+        with _WORKING_DIRECTORY, contextlib.chdir(folder):
+            self.define(name, sql)
+
+    def view(self, name: str, sql: str) -> None:
+        self._run(name, f"create or replace temp view {quote(name)} as {sql}")
+
+    def define(self, name: str, sql: str) -> None:
+        self._run(name, f"create or replace temp table {quote(name)} as {sql}")
+
+    def create_enum(self, name: str, values: Sequence[str]) -> None:
+        listed = ", ".join(text(value) for value in values)
+        self._connection.execute(f"drop type if exists {quote(name)}")
+        self._connection.execute(f"create temp type {quote(name)} as enum ({listed})")
+
+    def schema(self, name: str) -> pa.Schema:
+        return self.query(f"select * from {quote(name)} limit 0").schema
+
+    def query(self, sql: str) -> pa.Table:
+        try:
+            return self._connection.sql(sql).to_arrow_table()
+        except duckdb.Error as error:
+            raise InputError(f"DuckDB refused a query: {_first_lines(error)}", given=sql) from None
+
+    def map_partitions(
+        self, events: Events, function: Callable[[Iterator[pa.RecordBatch]], Result]
+    ) -> list[Result]:
+        partitions = self._partitions or -(-max(events.rows, 1) // PARTITION_ROWS)
+        order = "order by customer_id, happened_at"
+        if partitions == 1:
+            return [function(self._batches(f"select * from ({events.sql}) {order}"))]
+        with tempfile.TemporaryDirectory(prefix="attribution-") as folder:
+            part = f"hash(customer_id) % {int(partitions)}"
+            self._connection.execute(
+                f"copy (select *, {part} as part from ({events.sql})) to {text(folder)} "
+                "(format parquet, partition_by (part))"
+            )
+            files = sorted(Path(folder).glob("part=*"))
+            columns = "customer_id, happened_at, ref, amount"
+            return [
+                function(
+                    self._batches(f"select {columns} from read_parquet({text(f'{path}/*.parquet')}) {order}")
+                )
+                for path in files
+            ]
+
+    def _batches(self, sql: str) -> Iterator[pa.RecordBatch]:
+        """Batches of a query, the next one fetched while the last one is worked on."""
+        reader = self._connection.sql(sql).to_arrow_reader(self._batch_rows)
+        ready: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(maxsize=1)
+        wanted = threading.Event()
+        wanted.set()
+
+        def fetch() -> None:
+            try:
+                for batch in reader:
+                    ready.put(batch)
+                    if not wanted.is_set():
+                        return
+                ready.put(None)
+            except BaseException as error:  # handed to the reading thread, which raises it
+                ready.put(error)
+
+        thread = threading.Thread(target=fetch, daemon=True)
+        thread.start()
+        try:
+            while (item := ready.get()) is not None:
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+        finally:
+            wanted.clear()
+            while thread.is_alive():
+                try:
+                    ready.get(timeout=0.01)
+                except queue.Empty:
+                    continue
+            thread.join()
+
+    def _run(self, name: str, sql: str) -> None:
+        try:
+            self._connection.execute(sql)
+        except duckdb.Error as error:
+            raise InputError(f"table {name!r} cannot be read: {_first_lines(error)}") from None
+
+
+def _reader(files: Files) -> str:
+    paths = "[" + ", ".join(text(str(path)) for path in files.paths) + "]"
+    if files.format == "parquet":
+        return f"read_parquet({paths})"
+    if files.format == "json":
+        return f"read_json({paths}, format = 'newline_delimited', records = true)"
+    # The dialect is given, not guessed: a guess turns a cut-off file into one with fewer columns.
+    columns = ", ".join(f"{text(column)}: 'VARCHAR'" for column in files.columns)
+    return (
+        f"read_csv({paths}, auto_detect = false, header = true, strict_mode = true, "
+        f"delim = {text(files.delimiter)}, quote = '\"', escape = '\"', columns = {{{columns}}})"
+    )
+
+
+def _first_lines(error: Exception) -> str:
+    return " ".join(line.strip() for line in str(error).splitlines()[:3] if line.strip())

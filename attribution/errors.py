@@ -1,0 +1,58 @@
+"""What can go wrong, by whose hand: the request, the data, a law, the tracking server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class AttributionError(Exception):
+    """Base of every error raised on purpose; ``exit_code`` is what the command line returns for it."""
+
+    exit_code = 1
+
+
+class InputError(AttributionError):
+    """The data or the request is wrong. Nothing has been written."""
+
+    exit_code = 2
+
+    def __init__(
+        self, problem: str, *, given: object = None, allowed: object = None, hint: str | None = None
+    ) -> None:
+        parts = [problem.rstrip(".") + "."]
+        if given is not None:
+            parts.append(f"Given: {given}.")
+        if allowed is not None:
+            parts.append(f"Allowed: {_listed(allowed)}.")
+        if hint:
+            parts.append(f"Hint: {hint.rstrip('.')}.")
+        super().__init__(" ".join(parts))
+
+
+class LawError(AttributionError):
+    """A model broke a law it must obey, such as credit adding up to the conversions."""
+
+    exit_code = 3
+
+
+class TrackingError(AttributionError):
+    """The run is complete and on disk, but could not be logged."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+    """A hint naming the known word closest to ``name``, or None.
+
+    Examples
+    --------
+    >>> did_you_mean("lookbak_days", ["lookback_days", "conversions"])
+    "did you mean 'lookback_days'?"
+    """
+    close = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f"did you mean {close[0]!r}?" if close else None
+
+
+def _listed(allowed: object) -> str:
+    if isinstance(allowed, str) or not isinstance(allowed, Iterable):
+        return str(allowed)
+    return ", ".join(str(item) for item in allowed)

@@ -1,0 +1,282 @@
+"""What one run asks for: the experiment file, read from TOML and checked for shape.
+
+Whether the data fit is the readers' business; whether a model exists and takes these settings is the
+pipeline's, which knows the models.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from attribution.errors import InputError, did_you_mean
+from attribution.tables import INPUTS
+
+DEFAULT_LOOKBACK_DAYS = 30.0
+"""Used where ``lookback_days`` is not set and times are real; integer times have no window."""
+
+_LATER = {
+    "resampling": "intervals by resampling are not built yet: leave [resampling] out",
+}
+
+
+def _instant(moment: dt.datetime | dt.date | None, *, last: bool) -> int | None:
+    if moment is None:
+        return None
+    if not isinstance(moment, dt.datetime):
+        day = dt.datetime(moment.year, moment.month, moment.day, tzinfo=dt.UTC)
+        extra = dt.timedelta(days=1) - dt.timedelta(microseconds=1) if last else dt.timedelta()
+        moment = day + extra
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=dt.UTC)
+    return (moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1)
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class TableSpec(_Part):
+    """Where one input table comes from and how its columns are named.
+
+    Parameters
+    ----------
+    source : path, glob, list of paths, DataFrame or Arrow table
+        CSV, Parquet or JSON lines, by ending.
+    query : str
+        A DuckDB query in place of ``source``.
+    columns : mapping
+        Canonical name = source column; with it, only the mapped columns are read.
+    where : str
+        Row filter, SQL on the source's own column names.
+    time_format : str
+        How to read text times (strptime), or ``epoch_s``, ``epoch_ms``, ``epoch_us`` for integers that count
+        from 1970.
+    time_zone : str
+        IANA zone of times without an offset; UTC unless set.
+    separator : str
+        Between the channels of a path (paths table only).
+    """
+
+    source: Any = None
+    query: str | None = None
+    columns: dict[str, str] | None = None
+    where: str | None = None
+    time_format: str | None = None
+    time_zone: str | None = None
+    separator: str = Field(default=">", min_length=1)
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> TableSpec:
+        if (self.source is None) == (self.query is None):
+            raise ValueError("needs either 'source' or 'query', and not both")
+        if self.query is not None and (self.columns or self.where):
+            raise ValueError(
+                "a query names its columns and filters its rows itself: drop 'columns' and 'where'"
+            )
+        return self
+
+
+class Period(_Part):
+    """The analysis period; both ends inclusive, a date as ``end`` means to the end of that day."""
+
+    start: dt.datetime | dt.date | None = None
+    end: dt.datetime | dt.date | None = None
+
+    def bounds(self) -> tuple[int | None, int | None]:
+        """First and last microsecond (UTC) of the period, None where open."""
+        return _instant(self.start, last=False), _instant(self.end, last=True)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Period:
+        first, last = self.bounds()
+        if first is not None and last is not None and first > last:
+            raise ValueError(f"start {self.start} lies after end {self.end}")
+        return self
+
+
+class JourneyOptions(_Part):
+    """How touchpoints and conversions become journeys (README, section "What a journey is")."""
+
+    lookback_days: Annotated[float, Field(ge=0)] | None = None
+    conversions: Literal["reset", "cumulative", "first_only"] = "reset"
+
+    @field_validator("lookback_days")
+    @classmethod
+    def _a_number(cls, value: float | None) -> float | None:
+        if value is not None and math.isnan(value):
+            raise ValueError("must be a number of days")
+        return value
+
+
+class ModelSpec(BaseModel):
+    """One model: its class, an optional label, and its settings as further keys."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    model: str
+    name: str | None = Field(default=None, min_length=1)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class ReturnsOptions(_Part):
+    """What counts as return and where spend comes from."""
+
+    basis: Literal["revenue"] = "revenue"
+    spend_from: Literal["costs", "touchpoints"] | None = None
+
+
+class OutputOptions(_Part):
+    """What is written besides the standing tables."""
+
+    journey_credit: bool = False
+
+
+class TrackingOptions(_Part):
+    """Where the run is logged."""
+
+    enabled: bool = True
+    uri: str = "sqlite:///mlflow.db"
+
+
+class Experiment(_Part):
+    """Everything one run asks for.
+
+    Examples
+    --------
+    >>> experiment = Experiment.model_validate({
+    ...     "name": "small",
+    ...     "tables": {"paths": {"source": "paths.csv"}},
+    ...     "models": [{"model": "LastTouch"}],
+    ... })
+    >>> experiment.journeys.conversions
+    'reset'
+    """
+
+    name: str = Field(pattern=r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$", max_length=200)
+    engine: Literal["duckdb"] = "duckdb"
+    period: Period = Period()
+    tables: dict[str, TableSpec]
+    journeys: JourneyOptions = JourneyOptions()
+    models: tuple[ModelSpec, ...]
+    returns: ReturnsOptions = ReturnsOptions()
+    output: OutputOptions = OutputOptions()
+    tracking: TrackingOptions = TrackingOptions()
+    folder: Path = Field(default=Path("."), exclude=True)
+    text: str = Field(default="", exclude=True)
+
+    @field_validator("models")
+    @classmethod
+    def _some_model(cls, value: tuple[ModelSpec, ...]) -> tuple[ModelSpec, ...]:
+        if not value:
+            raise ValueError("name at least one model")
+        return value
+
+    @model_validator(mode="after")
+    def _tables_fit(self) -> Experiment:
+        unknown = sorted(set(self.tables) - set(INPUTS))
+        if unknown:
+            raise ValueError(f"unknown table {unknown[0]!r}; allowed: {', '.join(INPUTS)}")
+        if "paths" in self.tables and {"touchpoints", "conversions"} & set(self.tables):
+            raise ValueError("give either paths, or touchpoints and conversions, not both")
+        if "paths" not in self.tables and "conversions" not in self.tables:
+            raise ValueError("a conversions table is needed (or paths); allowed: " + ", ".join(INPUTS))
+        if "paths" in self.tables and self.journeys.lookback_days is not None:
+            raise ValueError("journeys.lookback_days is time-based, and paths carry no times")
+        return self
+
+
+def read_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experiment:
+    """Read an experiment file.
+
+    Parameters
+    ----------
+    path : path of the TOML file
+    overrides : ``KEY=VALUE`` texts, KEY dotted (``journeys.lookback_days=14``), VALUE as TOML or else text
+
+    Raises
+    ------
+    InputError
+        If the file is missing, not TOML, or asks for something that does not exist.
+    """
+    path = Path(path)
+    text, document = _read_toml(path)
+    for override in overrides:
+        _set(document, override)
+        text += f"\n# --set {override}"
+    document.setdefault("name", path.stem)
+    for key in ("folder", "text"):
+        if key in document:
+            raise InputError(f"{path}: unknown key {key!r}", allowed=_keys(Experiment))
+    for key, message in _LATER.items():
+        if key in document:
+            raise InputError(f"{path}: {message}", given=key)
+    try:
+        return Experiment.model_validate({**document, "folder": path.parent, "text": text})
+    except ValidationError as error:
+        raise _refusal(error, str(path)) from None
+
+
+def _read_toml(path: Path) -> tuple[str, dict[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        return text, tomllib.loads(text)
+    except FileNotFoundError:
+        raise InputError(f"experiment file {path} does not exist") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"experiment file {path} is not TOML: {error}") from None
+    except OSError as error:
+        raise InputError(f"experiment file {path} cannot be read: {error.strerror}") from None
+
+
+def _set(document: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise InputError("--set needs KEY=VALUE", given=repr(override), hint="journeys.lookback_days=14")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *parents, last = (part.strip() for part in key.split("."))
+    place = document
+    for parent in parents:
+        place = place.setdefault(parent, {})
+        if not isinstance(place, dict):
+            raise InputError(f"--set {key}: {parent!r} is not a table", given=repr(override))
+    place[last] = value
+
+
+def _keys(part: type[BaseModel]) -> list[str]:
+    return [name for name in part.model_fields if name not in ("folder", "text")]
+
+
+_PARTS: dict[str, type[BaseModel]] = {
+    "period": Period,
+    "journeys": JourneyOptions,
+    "returns": ReturnsOptions,
+    "output": OutputOptions,
+    "tracking": TrackingOptions,
+    "tables": TableSpec,
+}
+
+
+def _refusal(error: ValidationError, origin: str) -> InputError:
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"]]
+    where = ".".join(place) or "experiment"
+    if first["type"] == "extra_forbidden":
+        allowed = _keys(_PARTS.get(place[0], Experiment) if len(place) > 1 else Experiment)
+        return InputError(
+            f"{origin}: unknown key {where!r}", allowed=allowed, hint=did_you_mean(place[-1], allowed)
+        )
+    given = None if first["type"] == "missing" or isinstance(first["input"], dict) else repr(first["input"])
+    return InputError(f"{origin}: {where}: {first['msg'].removeprefix('Value error, ')}", given=given)

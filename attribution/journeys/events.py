@@ -1,0 +1,223 @@
+"""Journeys from touchpoints and conversions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+
+from attribution.errors import InputError
+from attribution.experiment import DEFAULT_LOOKBACK_DAYS, JourneyOptions, Period
+from attribution.journeys.structure import JourneyChunk, Journeys
+from attribution.kernels import cut as kernel
+from attribution.kernels.batches import customer_starts, whole_customers
+from attribution.sources import Finding, Sources, count_finding
+from attribution.sources.events import EventStream, conversion_ids, open_events
+
+DAY = 86_400_000_000
+"""Microseconds."""
+
+_MODES = {"reset": kernel.RESET, "cumulative": kernel.CUMULATIVE, "first_only": kernel.FIRST_ONLY}
+
+
+def journeys_from_events(sources: Sources, options: JourneyOptions, period: Period) -> Journeys:
+    """Journeys from the ``touchpoints`` and ``conversions`` tables.
+
+    Raises
+    ------
+    InputError
+        If a time-based option is given and times are integers.
+    """
+    window = _window(sources, options, period)
+    stream = open_events(sources)
+    build = _Build(stream, window, _MODES[options.conversions], period.bounds())
+    parts = sources.engine.map_partitions(stream.events, build.partition)
+    chunks = tuple(chunk for part in parts for chunk in part.chunks)
+    return Journeys(
+        chunks,
+        stream.dimensions,
+        lookback_days=None if window == kernel.NO_LOOKBACK else window / DAY,
+        integer_times=sources.integer_times,
+        conversion_ids=partial(conversion_ids, sources),
+        findings=(*stream.findings, *build.findings(parts, chunks)),
+    )
+
+
+def _window(sources: Sources, options: JourneyOptions, period: Period) -> int:
+    """The lookback window in the unit of the times."""
+    if sources.integer_times:
+        for name, setting in (
+            ("lookback_days", options.lookback_days),
+            ("period", period.start or period.end),
+        ):
+            if setting is not None:
+                raise InputError(
+                    f"{name} is time-based, and the times of this log are integers",
+                    given=f"{name} = {setting}",
+                    hint="leave it out, or say what the integers are: time_format = 'epoch_s'",
+                )
+        return kernel.NO_LOOKBACK
+    days = DEFAULT_LOOKBACK_DAYS if options.lookback_days is None else options.lookback_days
+    return kernel.NO_LOOKBACK if days == float("inf") else round(days * DAY)
+
+
+@dataclass
+class _Part:
+    """What one partition gave."""
+
+    chunks: list[JourneyChunk]
+    ties: int = 0
+    duplicates: int = 0
+    dropped_touchpoints: int = 0
+    dropped_conversions: int = 0
+    conversions_outside: int = 0
+    nulls_outside: int = 0
+
+
+@dataclass(frozen=True)
+class _Build:
+    stream: EventStream
+    window: int
+    mode: int
+    period: tuple[int | None, int | None]
+
+    def partition(self, batches: Iterator[pa.RecordBatch]) -> _Part:
+        part = _Part([])
+        for batch in whole_customers(batches):
+            chunk = self._cut(batch, part)
+            if len(chunk):
+                part.chunks.append(chunk)
+        return part
+
+    def _cut(self, batch: pa.RecordBatch, part: _Part) -> JourneyChunk:
+        ids = batch.column("customer_id")
+        starts = customer_starts(ids)
+        at, ref, amount = (np.array(batch.column(name)) for name in ("happened_at", "ref", "amount"))
+        ties, duplicates = kernel.order_ties(starts, at, ref, amount)
+        made = kernel.cut_journeys(starts, at, ref, amount, lookback=self.window, mode=self.mode)
+        part.ties += ties
+        part.duplicates += duplicates
+        part.dropped_touchpoints += int(made.dropped[0])
+        part.dropped_conversions += int(made.dropped[1])
+        return self._select(self._chunk(made, ids.take(pa.array(starts[:-1]))), part)
+
+    def _chunk(self, made: kernel.Cut, customer_ids: pa.Array) -> JourneyChunk:
+        converted = made.conversion >= 0
+        closes_at = made.ended_at + (0 if self.window == kernel.NO_LOOKBACK else self.window)
+        dimensions = self.stream.dimensions
+        channel = dimensions.digit(made.code, "channel") if dimensions.names else made.code
+        return JourneyChunk(
+            channel=channel.astype(np.int32),
+            code=made.code,
+            touched_at=made.touched_at,
+            start=made.start,
+            stop=made.stop,
+            ended_at=made.ended_at,
+            conversions=converted.astype(np.float64),
+            nulls=(~converted).astype(np.float64),
+            value=made.value,
+            is_open=~converted & (closes_at > self.stream.last),
+            conversion=made.conversion,
+            customer=made.customer,
+            customer_ids=customer_ids,
+            cost=made.cost,
+        )
+
+    def _select(self, chunk: JourneyChunk, part: _Part) -> JourneyChunk:
+        """Keep what lies in the analysis period and count what does not."""
+        first, last = self.period
+        if first is None and last is None:
+            return chunk
+        assert chunk.ended_at is not None
+        converted = chunk.conversion >= 0
+        window = 0 if self.window == kernel.NO_LOOKBACK else self.window
+        closed_at = np.where(converted, chunk.ended_at, chunk.ended_at + window)
+        if self.window == kernel.NO_LOOKBACK:
+            closed_at = np.where(converted, closed_at, self.stream.last)
+        inside = np.ones(len(chunk), dtype=bool)
+        if first is not None:
+            inside &= closed_at >= first
+        if last is not None:
+            inside &= closed_at <= last
+        part.conversions_outside += int((converted & ~inside).sum())
+        part.nulls_outside += int((~converted & ~inside).sum())
+        return chunk.lay_out(inside)
+
+    def findings(self, parts: list[_Part], chunks: tuple[JourneyChunk, ...]) -> list[Finding]:
+        """What was counted, as rows of the quality table."""
+
+        def count(name: str) -> int:
+            return sum(getattr(part, name) for part in parts)
+
+        converted = sum(int((chunk.conversion >= 0).sum()) for chunk in chunks)
+        bare = sum(int(((chunk.conversion >= 0) & (chunk.lengths == 0)).sum()) for chunk in chunks)
+        still_open = sum(int(chunk.is_open.sum()) for chunk in chunks)
+        touchpoints = sum(len(chunk.channel) for chunk in chunks)
+        found = [
+            count_finding(
+                "ties",
+                "touchpoints",
+                count("ties"),
+                "touchpoints at one instant of one customer: ordered by kind, channel and the other columns",
+                total=touchpoints,
+            ),
+            count_finding(
+                "duplicates",
+                "touchpoints",
+                count("duplicates"),
+                "touchpoints that repeat another in every column: kept",
+                total=touchpoints,
+            ),
+            count_finding(
+                "without_touchpoint",
+                "conversions",
+                bare,
+                "conversions without a touchpoint in their window: credited to (unattributed)",
+                total=converted,
+            ),
+            count_finding(
+                "open_journeys",
+                "touchpoints",
+                still_open,
+                "journeys still open at the end of the data: kept, as not converted",
+                total=sum(len(chunk) for chunk in chunks),
+            ),
+        ]
+        if self.mode == kernel.FIRST_ONLY:
+            found.append(
+                count_finding(
+                    "after_first_conversion",
+                    "touchpoints",
+                    count("dropped_touchpoints"),
+                    "touchpoints after the customer's first conversion: dropped",
+                )
+            )
+            found.append(
+                count_finding(
+                    "after_first_conversion",
+                    "conversions",
+                    count("dropped_conversions"),
+                    "conversions after the customer's first: dropped",
+                )
+            )
+        if self.period != (None, None):
+            found.append(
+                count_finding(
+                    "outside_period",
+                    "conversions",
+                    count("conversions_outside"),
+                    "conversions outside the period: left out, they still close journeys",
+                )
+            )
+            found.append(
+                count_finding(
+                    "outside_period",
+                    "touchpoints",
+                    count("nulls_outside"),
+                    "non-converting journeys that close outside the period: left out",
+                )
+            )
+        return found

@@ -1,0 +1,151 @@
+"""Aggregated paths as journeys: one row stands for all customers who took that path."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from attribution.errors import InputError
+from attribution.experiment import JourneyOptions, Period
+from attribution.journeys.structure import JourneyChunk, Journeys
+from attribution.sources import Finding, Sources, count_finding
+from attribution.sources.events import Dimensions
+
+
+def journeys_from_paths(sources: Sources, options: JourneyOptions, period: Period) -> Journeys:
+    """Journeys from the ``paths`` table.
+
+    Raises
+    ------
+    InputError
+        If a time-based option is given, which paths without times cannot follow.
+    """
+    for name, setting in (("lookback_days", options.lookback_days), ("period", period.start or period.end)):
+        if setting is not None:
+            raise InputError(
+                f"{name} is time-based, and aggregated paths carry no times", given=f"{name} = {setting}"
+            )
+    if options.conversions != "reset":
+        raise InputError(
+            "aggregated paths are journeys already", given=f"conversions = {options.conversions}"
+        )
+    table = sources.engine.query("select * from paths")
+    steps, lengths = split_paths(table["path"], sources.separator)
+    encoded = steps.dictionary_encode()
+    names = encoded.dictionary.to_pylist()
+    channels = sorted(names)
+    rank = {name: place for place, name in enumerate(channels)}
+    recode = np.array([rank[name] for name in names], dtype=np.int32)
+    codes = np.asarray(encoded.indices)
+    channel = recode[codes] if len(codes) else np.zeros(0, np.int32)
+    return Journeys(
+        (_chunk(table, channel, lengths),),
+        Dimensions(("channel",), (tuple(channels),)),
+        findings=tuple(_findings(table, lengths)),
+    )
+
+
+def split_paths(paths: pa.ChunkedArray, separator: str) -> tuple[pa.Array, np.ndarray]:
+    """All steps of all paths in order, and how many each path has.
+
+    Blanks around the separator are stripped; steps of a list are taken as they are; empty steps and null
+    paths give none.
+
+    Examples
+    --------
+    >>> steps, lengths = split_paths(pa.chunked_array([["a > b", "", None]]), ">")
+    >>> steps.to_pylist(), lengths.tolist()
+    (['a', 'b'], [2, 0, 0])
+    """
+    column = paths.combine_chunks()
+    is_list = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
+    if not is_list:
+        column = pc.split_pattern(
+            pc.fill_null(column.cast(pa.large_string()), ""), separator.strip() or separator
+        )
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy().astype(np.int64)
+    steps = column.flatten().cast(pa.large_string())
+    if not is_list:
+        steps = pc.utf8_trim_whitespace(steps)
+    empty = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(steps), ""), True).to_numpy(zero_copy_only=False)
+    if empty.any():
+        path = np.repeat(np.arange(len(lengths)), lengths)
+        lengths = np.bincount(path[~empty], minlength=len(lengths)).astype(np.int64)
+        steps = steps.filter(pa.array(~empty))
+    return steps, lengths
+
+
+def _chunk(table: pa.Table, channel: np.ndarray, lengths: np.ndarray) -> JourneyChunk:
+    rows = len(lengths)
+    ends = np.cumsum(lengths)
+
+    def numbers(name: str) -> np.ndarray:
+        if name not in table.column_names:
+            return np.zeros(rows)
+        return np.nan_to_num(table[name].to_numpy().astype(np.float64))
+
+    return JourneyChunk(
+        channel=channel,
+        code=channel.astype(np.int64),
+        touched_at=None,
+        start=ends - lengths,
+        stop=ends,
+        ended_at=None,
+        conversions=numbers("conversions"),
+        nulls=numbers("nulls"),
+        value=numbers("value"),
+        is_open=np.zeros(rows, dtype=bool),
+        conversion=np.full(rows, -1),
+        customer=np.zeros(rows, np.int64),
+        customer_ids=None,
+        cost=np.zeros(len(channel)),
+    )
+
+
+def _findings(table: pa.Table, lengths: np.ndarray) -> list[Finding]:
+    rows = len(lengths)
+    frame = table.to_pandas()
+    empty = lengths == 0
+    found = [
+        count_finding(
+            "empty_path",
+            "paths",
+            int(empty.sum()),
+            "rows without a path: their conversions are credited to (unattributed)",
+            total=rows,
+        )
+    ]
+    repeated = int(
+        pd.Series(pc.count_distinct(table["path"]).as_py() if not _lists(table) else rows).rsub(rows).iloc[0]
+    )
+    found.append(
+        count_finding("repeated_path", "paths", repeated, "rows whose path came before: summed", total=rows)
+    )
+    if "value" in frame:
+        bare = frame["value"].fillna(0).gt(0) & frame["conversions"].eq(0)
+        found.append(
+            count_finding(
+                "value_without_conversion",
+                "paths",
+                int(bare.sum()),
+                "rows with value and no conversion: the value is credited along the path",
+                total=rows,
+            )
+        )
+        found.append(
+            count_finding(
+                "null_value",
+                "paths",
+                int(frame["value"].isna().sum()),
+                "rows without value: taken as 0",
+                total=rows,
+            )
+        )
+    return found
+
+
+def _lists(table: pa.Table) -> bool:
+    kind = table.schema.field("path").type
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind)

@@ -1,0 +1,164 @@
+"""Journeys as arrays: slices of touchpoints, chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from attribution.kernels.batches import slice_positions
+from attribution.kernels.sums import exact_sums, to_float
+from attribution.sources import Finding
+from attribution.sources.events import Dimensions
+
+PIECE_STEPS = 4_000_000
+"""Touchpoints laid out at once: overlapping journeys are slices until a model reads them."""
+
+
+@dataclass(frozen=True)
+class JourneyChunk:
+    """Some journeys: slices of touchpoints.
+
+    Attributes
+    ----------
+    channel : (touchpoints,) int32, position in ``Journeys.channels``
+    code : (touchpoints,) int64, see `Dimensions`
+    touched_at : (touchpoints,) int64 microseconds or positions; None for aggregated paths
+    start, stop : (journeys,) int64, journey j is touchpoints start[j] … stop[j] − 1
+    ended_at : (journeys,) int64, conversion, or last touchpoint of a journey that did not convert
+    conversions, nulls : (journeys,) float64, how often the journey converted and did not (1 and 0 from events)
+    value : (journeys,) float64
+    is_open : (journeys,) bool, may still convert after the end of the data
+    conversion : (journeys,) int64, row of the conversion, −1 for none
+    customer : (journeys,) int64, position in ``customer_ids``
+    customer_ids : ids of the customers; None for aggregated paths
+    cost : (touchpoints,) float64
+    """
+
+    channel: NDArray[np.int32]
+    code: NDArray[np.int64]
+    touched_at: NDArray[np.int64] | None
+    start: NDArray[np.int64]
+    stop: NDArray[np.int64]
+    ended_at: NDArray[np.int64] | None
+    conversions: NDArray[np.float64]
+    nulls: NDArray[np.float64]
+    value: NDArray[np.float64]
+    is_open: NDArray[np.bool_]
+    conversion: NDArray[np.int64]
+    customer: NDArray[np.int64]
+    customer_ids: pa.Array | None
+    cost: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """(journeys,) touchpoints per journey."""
+        return self.stop - self.start
+
+    @property
+    def converting(self) -> NDArray[np.bool_]:
+        """(journeys,) whether there is something to hand out."""
+        return (self.conversions > 0) | (self.value > 0)
+
+    @property
+    def offsets(self) -> NDArray[np.int64]:
+        """(journeys + 1,) where each journey starts, once `lay_out` has put them end to end."""
+        return np.concatenate([np.zeros(1, np.int64), np.cumsum(self.lengths)])
+
+    def lay_out(self, keep: NDArray[np.bool_]) -> JourneyChunk:
+        """The journeys that ``keep`` (journeys,) names, their touchpoints end to end and without overlap."""
+        start, stop = self.start[keep], self.stop[keep]
+        is_laid_out = keep.all() and len(start) and start[0] == 0 and stop[-1] == len(self.channel)
+        is_laid_out = is_laid_out and bool((start[1:] == stop[:-1]).all())
+        if is_laid_out:
+            return self
+        steps = slice_positions(start, stop)
+        ends = np.cumsum(stop - start)
+        return replace(
+            self,
+            channel=self.channel[steps],
+            code=self.code[steps],
+            touched_at=None if self.touched_at is None else self.touched_at[steps],
+            cost=self.cost[steps],
+            start=ends - (stop - start),
+            stop=ends,
+            ended_at=None if self.ended_at is None else self.ended_at[keep],
+            **{name: getattr(self, name)[keep] for name in _PER_JOURNEY},
+        )
+
+    def pieces(self, steps: int = PIECE_STEPS) -> Iterator[JourneyChunk]:
+        """Runs of journeys with at most ``steps`` touchpoints each (or one journey), to bound memory."""
+        total = np.cumsum(self.lengths)
+        if len(self) == 0 or total[-1] <= steps:
+            yield self
+            return
+        group = total // steps
+        edges = np.flatnonzero(np.diff(group)) + 1
+        for low, high in zip([0, *edges.tolist()], [*edges.tolist(), len(self)], strict=True):
+            yield self._rows(slice(low, high))
+
+    def _rows(self, rows: slice) -> JourneyChunk:
+        return replace(
+            self,
+            start=self.start[rows],
+            stop=self.stop[rows],
+            ended_at=None if self.ended_at is None else self.ended_at[rows],
+            **{name: getattr(self, name)[rows] for name in _PER_JOURNEY},
+        )
+
+
+_PER_JOURNEY = ("conversions", "nulls", "value", "is_open", "conversion", "customer")
+
+
+def _no_ids() -> NDArray[np.object_]:
+    return np.zeros(0, dtype=object)
+
+
+@dataclass(frozen=True)
+class Journeys:
+    """All journeys of a run, chunk by chunk; iterate over it as often as needed.
+
+    Attributes
+    ----------
+    chunks : the journeys
+    dimensions : what the codes of touchpoints mean
+    lookback_days : the window; None where there is none
+    integer_times : whether times are positions; None for aggregated paths
+    conversion_ids : gives the ids of conversions by row; asked only when needed
+    findings : what was counted while building
+    """
+
+    chunks: tuple[JourneyChunk, ...]
+    dimensions: Dimensions
+    lookback_days: float | None = None
+    integer_times: bool | None = None
+    conversion_ids: Callable[[], NDArray[np.object_]] = _no_ids
+    findings: tuple[Finding, ...] = ()
+
+    def __iter__(self) -> Iterator[JourneyChunk]:
+        return iter(self.chunks)
+
+    def __len__(self) -> int:
+        return sum(len(chunk) for chunk in self.chunks)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Channel names, sorted; a channel's code is its position here."""
+        return self.dimensions.channels
+
+    @property
+    def has_times(self) -> bool:
+        """Whether touchpoints carry real times, so that days between them mean something."""
+        return self.integer_times is False
+
+    def total(self, what: Literal["conversions", "nulls", "value"]) -> float:
+        """Observed total, summed independently of the order of journeys."""
+        terms = np.concatenate([getattr(chunk, what) for chunk in self.chunks])
+        return float(to_float(exact_sums(np.zeros(len(terms), np.int64), terms, 1))[0])

@@ -1,0 +1,94 @@
+"""Arrow batches of events: where customers begin, and batches that never split one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+from numba import njit
+from numpy.typing import NDArray
+
+
+def customer_starts(ids: pa.Array) -> NDArray[np.int64]:
+    """First row of each run of equal ``ids``, and the number of rows.
+
+    Parameters
+    ----------
+    ids : (n,) integers or strings without nulls, equal ones side by side
+
+    Examples
+    --------
+    >>> customer_starts(pa.array(["a", "a", "b"])).tolist()
+    [0, 2, 3]
+    """
+    if len(ids) == 0:
+        return np.zeros(1, np.int64)
+    if pa.types.is_integer(ids.type):
+        values = ids.to_numpy()
+        changed = values[1:] != values[:-1]
+    else:
+        texts = ids.cast(pa.large_string())
+        _, offsets, data = texts.buffers()
+        bounds = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+        changed = _text_changes(bounds, np.frombuffer(data, np.uint8) if data else np.zeros(0, np.uint8))
+    return np.concatenate([[0], np.flatnonzero(changed) + 1, [len(ids)]]).astype(np.int64)
+
+
+def whole_customers(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Batches cut so that no customer's events go on in the next: the open customer is carried over.
+
+    Parameters
+    ----------
+    batches : record batches with a ``customer_id`` column, sorted by it
+    """
+    waiting: list[pa.RecordBatch] = []
+    for batch in batches:
+        if len(batch) == 0:
+            continue
+        ids = batch.column("customer_id")
+        begins = customer_starts(ids)[:-1]
+        if waiting and waiting[-1].column("customer_id")[-1] != ids[0]:
+            yield _joined(waiting)
+            waiting = []
+        last = int(begins[-1])
+        if last > 0:
+            yield _joined([*waiting, batch.slice(0, last)])
+            waiting = []
+        waiting.append(batch.slice(last))
+    if waiting:
+        yield _joined(waiting)
+
+
+def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
+
+
+@njit(cache=True, nogil=True)
+def _text_changes(bounds, data):  # type: ignore[no-untyped-def]
+    changed = np.ones(len(bounds) - 2, np.bool_)
+    for i in range(len(changed)):
+        a, b, c = bounds[i], bounds[i + 1], bounds[i + 2]
+        if b - a != c - b:
+            continue
+        same = True
+        for k in range(b - a):
+            if data[a + k] != data[b + k]:
+                same = False
+                break
+        changed[i] = not same
+    return changed
+
+
+def slice_positions(start: NDArray[np.int64], stop: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Positions start[0] … stop[0] − 1, start[1] … stop[1] − 1, … in one array.
+
+    Examples
+    --------
+    >>> slice_positions(np.array([0, 5]), np.array([2, 6])).tolist()
+    [0, 1, 5]
+    """
+    lengths = stop - start
+    ends = np.cumsum(lengths)
+    total = int(ends[-1]) if len(ends) else 0
+    return np.arange(total, dtype=np.int64) + np.repeat(start - (ends - lengths), lengths)

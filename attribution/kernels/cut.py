@@ -1,0 +1,213 @@
+"""Cutting a customer's events into journeys: the one place that knows what a journey is."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+RESET, CUMULATIVE, FIRST_ONLY = 0, 1, 2
+"""What a conversion does to the journeys after it."""
+
+NO_LOOKBACK = -1
+"""Lookback window without end."""
+
+_FEW = 32
+
+
+class Cut(NamedTuple):
+    """Journeys of a batch of whole customers.
+
+    ``touched_at``, ``code``, ``cost`` (n touchpoints kept), in order; journey j is the slice
+    ``start[j]:stop[j]`` of them, belongs to customer number ``customer[j]`` of the batch and ends in row
+    ``conversion[j]`` of the conversions (−1: none) at ``ended_at[j]`` (its last touchpoint where it did not
+    convert) with ``value[j]``. ``dropped`` counts touchpoints and conversions after the first conversion.
+    """
+
+    touched_at: NDArray[np.int64]
+    code: NDArray[np.int64]
+    cost: NDArray[np.float64]
+    start: NDArray[np.int64]
+    stop: NDArray[np.int64]
+    customer: NDArray[np.int64]
+    conversion: NDArray[np.int64]
+    ended_at: NDArray[np.int64]
+    value: NDArray[np.float64]
+    dropped: NDArray[np.int64]
+
+
+def cut_journeys(
+    starts: NDArray[np.int64],
+    at: NDArray[np.int64],
+    ref: NDArray[np.int64],
+    amount: NDArray[np.float64],
+    *,
+    lookback: int,
+    mode: int,
+) -> Cut:
+    """Cut whole customers' events into journeys.
+
+    Parameters
+    ----------
+    starts : (customers + 1,) first event of each customer, and the number of events
+    at : (events,) time, ascending within a customer
+    ref : (events,) code of a touchpoint (≥ 0), or −1 − row of a conversion; ordered by `order_ties`
+    amount : (events,) cost of a touchpoint, value of a conversion
+    lookback : window in the unit of ``at``, inclusive at both ends; `NO_LOOKBACK` for none
+    mode : `RESET`, `CUMULATIVE` or `FIRST_ONLY`
+
+    Examples
+    --------
+    >>> cut = cut_journeys(np.array([0, 3]), np.array([1, 5, 6]), np.array([0, 1, -1]), np.zeros(3),
+    ...                    lookback=2, mode=RESET)
+    >>> cut.start.tolist(), cut.stop.tolist(), cut.conversion.tolist()
+    ([0, 1], [1, 2], [-1, 0])
+    """
+    return Cut(*_cut(starts, at, ref, amount, lookback, mode))
+
+
+@njit(cache=True, nogil=True)
+def order_ties(starts, at, ref, amount):  # type: ignore[no-untyped-def]
+    """Order events of one customer at one instant, in place.
+
+    Touchpoints before conversions; touchpoints by code, then cost; conversions by row. Returns how many
+    touchpoints share their instant with another, and how many repeat another in every column.
+    """
+    ties = 0
+    duplicates = 0
+    for c in range(len(starts) - 1):
+        i = starts[c]
+        end = starts[c + 1]
+        while i < end - 1:
+            if at[i + 1] != at[i]:
+                i += 1
+                continue
+            j = i + 2
+            while j < end and at[j] == at[i]:
+                j += 1
+            _sort_run(ref, amount, i, j)
+            touchpoints = 0
+            for k in range(i, j):
+                if ref[k] >= 0:
+                    touchpoints += 1
+                    if k > i and ref[k] == ref[k - 1] and amount[k] == amount[k - 1]:
+                        duplicates += 1
+            if touchpoints > 1:
+                ties += touchpoints
+            i = j
+    return ties, duplicates
+
+
+@njit(cache=True, nogil=True)
+def _before(ref_a, amount_a, ref_b, amount_b):  # type: ignore[no-untyped-def]
+    if (ref_a >= 0) != (ref_b >= 0):
+        return ref_a >= 0
+    if ref_a < 0:
+        return ref_a > ref_b
+    return ref_a < ref_b or (ref_a == ref_b and amount_a < amount_b)
+
+
+@njit(cache=True, nogil=True)
+def _sort_run(ref, amount, low, high):  # type: ignore[no-untyped-def]
+    if high - low > _FEW:
+        by_amount = np.argsort(amount[low:high], kind="mergesort")
+        refs = ref[low:high][by_amount]
+        amounts = amount[low:high][by_amount]
+        # Conversions carry −1 − row: turned around they come after every code, by row.
+        key = np.where(refs >= 0, refs, (1 << 62) - refs)
+        order = np.argsort(key, kind="mergesort")
+        ref[low:high] = refs[order]
+        amount[low:high] = amounts[order]
+        return
+    for i in range(low + 1, high):
+        moving_ref = ref[i]
+        moving_amount = amount[i]
+        j = i
+        while j > low and _before(moving_ref, moving_amount, ref[j - 1], amount[j - 1]):
+            ref[j] = ref[j - 1]
+            amount[j] = amount[j - 1]
+            j -= 1
+        ref[j] = moving_ref
+        amount[j] = moving_amount
+
+
+@njit(cache=True, nogil=True)
+def _cut(starts, at, ref, amount, lookback, mode):  # type: ignore[no-untyped-def]
+    events = len(at)
+    touched_at = np.empty(events, np.int64)
+    code = np.empty(events, np.int64)
+    cost = np.empty(events, np.float64)
+    start = np.empty(events, np.int64)
+    stop = np.empty(events, np.int64)
+    customer = np.empty(events, np.int64)
+    conversion = np.empty(events, np.int64)
+    ended_at = np.empty(events, np.int64)
+    value = np.empty(events, np.float64)
+    out = (start, stop, customer, conversion, ended_at, value)
+    dropped = np.zeros(2, np.int64)
+    kept = 0  # touchpoints written so far
+    made = 0  # journeys written so far
+    for c in range(len(starts) - 1):
+        unused = kept  # first touchpoint that no conversion has used
+        window = kept  # first touchpoint inside the lookback window
+        closed = False
+        for i in range(starts[c], starts[c + 1]):
+            if closed:
+                dropped[0 if ref[i] >= 0 else 1] += 1
+                continue
+            if ref[i] >= 0:
+                touched_at[kept] = at[i]
+                code[kept] = ref[i]
+                cost[kept] = amount[i]
+                kept += 1
+                continue
+            if mode != CUMULATIVE:
+                window = unused
+            while lookback >= 0 and window < kept and at[i] - touched_at[window] > lookback:
+                window += 1
+            if window > unused:
+                made = _leave(touched_at, (unused, window, lookback, c), made, out)
+            start[made] = window
+            stop[made] = kept
+            customer[made] = c
+            conversion[made] = -1 - ref[i]
+            ended_at[made] = at[i]
+            value[made] = amount[i]
+            made += 1
+            unused = kept
+            closed = mode == FIRST_ONLY
+        if kept > unused:
+            made = _leave(touched_at, (unused, kept, lookback, c), made, out)
+    return (
+        touched_at[:kept].copy(),
+        code[:kept].copy(),
+        cost[:kept].copy(),
+        start[:made].copy(),
+        stop[:made].copy(),
+        customer[:made].copy(),
+        conversion[:made].copy(),
+        ended_at[:made].copy(),
+        value[:made].copy(),
+        dropped,
+    )
+
+
+@njit(cache=True, nogil=True)
+def _leave(touched_at, run, made, out):  # type: ignore[no-untyped-def]
+    """Write a run of unused touchpoints as non-converting journeys, split where the gap exceeds the window."""
+    low, high, lookback, c = run
+    start, stop, customer, conversion, ended_at, value = out
+    first = low
+    for i in range(low + 1, high + 1):
+        if i == high or (lookback >= 0 and touched_at[i] - touched_at[i - 1] > lookback):
+            start[made] = first
+            stop[made] = i
+            customer[made] = c
+            conversion[made] = -1
+            ended_at[made] = touched_at[i - 1]
+            value[made] = 0.0
+            made += 1
+            first = i
+    return made

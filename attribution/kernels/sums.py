@@ -1,0 +1,180 @@
+"""Sums that do not depend on the order of their terms.
+
+Float addition rounds after every step, so the same numbers in another order give other bits. Here every
+non-negative float is cut into 32-bit digits ("limbs") on a fixed grid and the digits are added as integers,
+which is exact; only the finished sum is rounded. Shuffled rows, other batches or more threads therefore give
+the same bytes.
+
+References
+----------
+.. [1] J. Demmel, H. D. Nguyen, "Parallel reproducible summation", IEEE Transactions on Computers 64(7), 2015.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+LIMB_BITS = 32
+_LIMB = 1 << LIMB_BITS
+_MANTISSA_BITS = 53
+
+
+class ExactSums(NamedTuple):
+    """``n`` sums: sum i is ``Σ_k limbs[i, k] · 2^(32·(base + k))``, every limb in 0 … 2^32 − 1."""
+
+    limbs: NDArray[np.int64]
+    base: int
+
+
+class KeyedSums(NamedTuple):
+    """Exact sums under sorted, distinct keys: row i of ``keys`` (n, m) int64 holds sum i."""
+
+    keys: NDArray[np.int64]
+    sums: ExactSums
+
+
+def exact_sums(index: NDArray[np.integer], terms: NDArray[np.float64], size: int) -> ExactSums:
+    """Sum ``terms`` by ``index``, exactly.
+
+    Parameters
+    ----------
+    index : (n,) integers in 0 … size − 1
+    terms : (n,) finite floats ≥ 0
+    size : number of sums
+
+    Examples
+    --------
+    >>> sums = exact_sums(np.zeros(3, np.int64), np.array([1e16, 1.0, 1.0]), 1)
+    >>> float(to_float(sums)[0])
+    1.0000000000000002e+16
+    """
+    base, width = _grid(terms)
+    limbs = np.zeros((size, width), dtype=np.int64)
+    _add_terms(limbs, base, index, terms)
+    return ExactSums(_carry(limbs), base)
+
+
+def add_sums(a: ExactSums, b: ExactSums) -> ExactSums:
+    """Element-wise sum of two equally long ``ExactSums``."""
+    base = min(a.base, b.base)
+    top = max(a.base + a.limbs.shape[1], b.base + b.limbs.shape[1])
+    return ExactSums(_carry(_widen(a, base, top) + _widen(b, base, top)), base)
+
+
+def to_float(sums: ExactSums) -> NDArray[np.float64]:
+    """The sums as float64; exact for integers below 2^53, else within one unit in the last place."""
+    total = np.zeros(len(sums.limbs))
+    for k in range(sums.limbs.shape[1]):
+        total += np.ldexp(sums.limbs[:, k].astype(np.float64), LIMB_BITS * (sums.base + k))
+    return total
+
+
+def sum_by_key(keys: NDArray[np.int64], terms: NDArray[np.float64]) -> KeyedSums:
+    """Exact sums of ``terms`` (n,) over the distinct rows of ``keys`` (n, m)."""
+    distinct, position = distinct_rows(keys)
+    return KeyedSums(distinct, exact_sums(position, terms, len(distinct)))
+
+
+def merge_keyed(a: KeyedSums, b: KeyedSums) -> KeyedSums:
+    """The union of two tables of sums, equal keys added.
+
+    Examples
+    --------
+    >>> one = sum_by_key(np.array([[1], [2]]), np.array([1.0, 2.0]))
+    >>> two = sum_by_key(np.array([[2], [3]]), np.array([5.0, 7.0]))
+    >>> merged = merge_keyed(one, two)
+    >>> merged.keys.ravel().tolist(), to_float(merged.sums).tolist()
+    ([1, 2, 3], [1.0, 7.0, 7.0])
+    """
+    if a.keys.shape == b.keys.shape and np.array_equal(a.keys, b.keys):
+        return KeyedSums(a.keys, add_sums(a.sums, b.sums))
+    distinct, position = distinct_rows(np.concatenate([a.keys, b.keys]))
+    base = min(a.sums.base, b.sums.base)
+    top = max(a.sums.base + a.sums.limbs.shape[1], b.sums.base + b.sums.limbs.shape[1])
+    limbs = np.zeros((len(distinct), top - base), dtype=np.int64)
+    # Each side's keys are distinct, so plain indexed addition meets every row at most once.
+    limbs[position[: len(a.keys)]] += _widen(a.sums, base, top)
+    limbs[position[len(a.keys) :]] += _widen(b.sums, base, top)
+    return KeyedSums(distinct, ExactSums(_carry(limbs), base))
+
+
+def distinct_rows(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Sorted distinct rows of ``keys`` (n, m), and for each row its position among them (n,)."""
+    if keys.shape[1] == 1:
+        values, position = np.unique(keys[:, 0], return_inverse=True)
+        return values[:, None], position
+    order = np.lexsort(keys.T[::-1])
+    ordered = keys[order]
+    is_new = np.ones(len(keys), dtype=bool)
+    is_new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    position = np.empty(len(keys), dtype=np.int64)
+    position[order] = np.cumsum(is_new) - 1
+    return ordered[is_new], position
+
+
+def _grid(terms: NDArray[np.float64]) -> tuple[int, int]:
+    """Lowest limb and number of limbs that hold every bit of every term."""
+    largest = float(terms.max(initial=0.0))
+    if largest == 0.0:
+        return 0, 1
+    top = int(np.frexp(largest)[1])
+    if bool((terms == np.floor(terms)).all()):
+        lowest = 0
+    else:
+        lowest = int(np.frexp(terms.min(where=terms > 0, initial=largest))[1]) - _MANTISSA_BITS
+    base = lowest // LIMB_BITS
+    return base, max(1, -(-top // LIMB_BITS) - base)
+
+
+def _widen(sums: ExactSums, base: int, top: int) -> NDArray[np.int64]:
+    before, after = sums.base - base, top - sums.base - sums.limbs.shape[1]
+    return np.pad(sums.limbs, ((0, 0), (before, after)))
+
+
+def _carry(limbs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Bring every limb back to 32 bits, adding limbs at the top where needed."""
+    carry = np.zeros(len(limbs), dtype=np.int64)
+    for k in range(limbs.shape[1]):
+        total = limbs[:, k] + carry
+        limbs[:, k] = total & (_LIMB - 1)
+        carry = total >> LIMB_BITS
+    while carry.any():
+        limbs = np.concatenate([limbs, (carry & (_LIMB - 1))[:, None]], axis=1)
+        carry = carry >> LIMB_BITS
+    return limbs
+
+
+@njit(cache=True, nogil=True)
+def _add_terms(limbs, base, index, terms):  # type: ignore[no-untyped-def]
+    bits = terms.view(np.int64)
+    for i in range(len(terms)):
+        if bits[i] & 0x7FFFFFFFFFFFFFFF == 0:
+            continue
+        exponent = (bits[i] >> 52) & 0x7FF
+        mantissa = bits[i] & 0xFFFFFFFFFFFFF
+        if exponent == 0:
+            exponent = 1  # subnormal
+        else:
+            mantissa |= 1 << 52
+        place = exponent - 1075 - 32 * base
+        if place < 0:
+            # The grid starts below every set bit: what is shifted out is zero.
+            mantissa >>= -place
+            place = 0
+        limb = place >> 5
+        shift = place & 31
+        row = index[i]
+        low = (mantissa & 0xFFFFFFFF) << shift
+        high = (mantissa >> 32) << shift
+        limbs[row, limb] += low & 0xFFFFFFFF
+        # The grid ends at the highest set bit: only limbs with something to add exist for sure.
+        second = (low >> 32) + (high & 0xFFFFFFFF)
+        if second != 0:
+            limbs[row, limb + 1] += second
+        third = high >> 32
+        if third != 0:
+            limbs[row, limb + 2] += third

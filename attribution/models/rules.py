@@ -1,0 +1,133 @@
+"""Rule-based models: how a conversion is divided is decided beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution.errors import InputError
+from attribution.journeys import DAY, JourneyChunk
+from attribution.kernels import weights as kernel
+from attribution.models.base import AttributionModel
+
+
+class FirstTouch(AttributionModel):
+    """The first touchpoint of a journey gets the whole conversion.
+
+    Known bias: overstates channels that open journeys.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> journeys = at.build_journeys(at.load_sources(paths=pd.DataFrame(
+    ...     {"path": ["mail > search"], "conversions": [2]})))
+    >>> at.FirstTouch().fit(journeys).credit_.conversions.tolist()
+    [2.0, 0.0, 0.0]
+    """
+
+    def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
+        return kernel.first(chunk.offsets)
+
+
+class LastTouch(AttributionModel):
+    """The last touchpoint of a journey gets the whole conversion.
+
+    Known bias: overstates channels that close journeys, and ignores what led to them.
+    """
+
+    def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
+        return kernel.last(chunk.offsets)
+
+
+class LastNonDirect(AttributionModel):
+    """The last touchpoint that is not direct traffic gets the whole conversion; the last, if all are direct.
+
+    Parameters
+    ----------
+    direct : channels that count as direct; upper and lower case are not told apart
+    """
+
+    def __init__(self, *, direct: Sequence[str] = ("direct",), name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.direct = direct
+
+    def validate(self) -> None:
+        if isinstance(self.direct, str) or not all(isinstance(channel, str) for channel in self.direct):
+            raise InputError("LastNonDirect: direct is a list of channel names", given=repr(self.direct))
+
+    def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
+        direct = {channel.casefold() for channel in self.direct}
+        excluded = np.array([channel.casefold() in direct for channel in self.channels_], dtype=bool)
+        return np.asarray(kernel.last_other_than(chunk.offsets, chunk.channel, excluded))
+
+
+class Linear(AttributionModel):
+    """Every touchpoint of a journey gets the same share."""
+
+    def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
+        return np.ones(len(chunk.channel))
+
+
+class PositionBased(AttributionModel):
+    """Fixed shares for the first and the last touchpoint, the rest spread evenly between.
+
+    A journey of two is divided by the ratio of the two shares. The definition is Google's and Matomo's.
+
+    Parameters
+    ----------
+    first, last : shares, ≥ 0, together at most 1; the default .4/.4 is U-shaped, .2/.6 J-shaped, .6/.2 inverse J
+    """
+
+    def __init__(self, *, first: float = 0.4, last: float = 0.4, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.first = first
+        self.last = last
+
+    def validate(self) -> None:
+        for name in ("first", "last"):
+            share = getattr(self, name)
+            if not _is_number(share) or not 0 <= share <= 1:
+                raise InputError(f"PositionBased: {name} is a share", given=repr(share), allowed="0 … 1")
+        if self.first + self.last > 1 + 1e-12:
+            raise InputError(
+                "PositionBased: first and last together exceed the conversion",
+                given=f"{self.first} + {self.last}",
+                allowed="a sum of at most 1",
+            )
+
+    def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
+        return kernel.position(chunk.offsets, float(self.first), float(self.last))
+
+
+class TimeDecay(AttributionModel):
+    """A touchpoint weighs 2^(−age ÷ half-life), its age counted back from the conversion.
+
+    Parameters
+    ----------
+    half_life_days : days after which a touchpoint weighs half; > 0. Google's default is a week.
+    """
+
+    needs_times = True
+
+    def __init__(self, *, half_life_days: float = 7.0, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.half_life_days = half_life_days
+
+    def validate(self) -> None:
+        if not _is_number(self.half_life_days) or not 0 < self.half_life_days < float("inf"):
+            raise InputError(
+                "TimeDecay: half_life_days must be positive and finite", given=repr(self.half_life_days)
+            )
+
+    def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
+        if chunk.ended_at is None or chunk.touched_at is None:
+            raise InputError("TimeDecay needs times, and these journeys have none")
+        age = np.repeat(chunk.ended_at, chunk.lengths) - chunk.touched_at
+        return kernel.time_decay(chunk.offsets, age / DAY, float(self.half_life_days))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)

@@ -1,0 +1,129 @@
+"""The output folder of a run: tables, report, graph and manifest; replaced whole, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from attribution.errors import InputError
+from attribution.pipeline import Outcome
+from attribution.tables import OUTPUTS, TRUTH, Table
+
+_VERSIONS = (
+    "journey-attribution",
+    "numpy",
+    "scipy",
+    "pandas",
+    "duckdb",
+    "pyarrow",
+    "numba",
+    "networkx",
+    "mlflow",
+)
+
+
+@contextlib.contextmanager
+def replaced_folder(out: Path) -> Iterator[Path]:
+    """A new empty folder that takes the place of ``out`` when the block ends well, and vanishes otherwise.
+
+    Raises
+    ------
+    InputError
+        At once, if ``out`` cannot be written.
+    """
+    out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise InputError(f"output folder {out} is a file", hint="name another with --out")
+    made = _missing_parents(out)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        aside = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+        if out.exists() and not os.access(out, os.W_OK | os.X_OK):
+            shutil.rmtree(aside)
+            raise PermissionError(13, "no permission to replace it")
+    except OSError as error:
+        raise InputError(
+            f"output folder {out} cannot be written: {error.strerror}", hint="name another with --out"
+        ) from None
+    try:
+        yield aside
+        old = aside.with_name(aside.name + "-old")
+        if out.exists():
+            out.rename(old)
+        aside.chmod(0o755)
+        aside.rename(out)
+        shutil.rmtree(old, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        for parent in made:
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+        raise
+
+
+def write_outcome(folder: Path, outcome: Outcome, *, report: str, seconds: float) -> None:
+    """Write everything a run gave into an empty folder.
+
+    Tables go to ``NAME.parquet`` and ``NAME.csv``; ``manifest.json`` holds what changes from run to run.
+    """
+    digests = {}
+    for name, frame in outcome.tables.items():
+        digests[name] = write_table(folder, OUTPUTS.get(name, TRUTH), frame)
+    (folder / "report.html").write_text(report, encoding="utf-8")
+    (folder / "experiment.toml").write_text(outcome.experiment.text, encoding="utf-8")
+    outcome.graph.write_graphml(folder / "journey_graph.graphml")
+    manifest = {
+        "name": outcome.experiment.name,
+        "finished_at": pd.Timestamp.now(tz="UTC").isoformat(timespec="seconds"),
+        "seconds": round(seconds, 3),
+        "versions": {name: version(name) for name in _VERSIONS},
+        "inputs": dict(outcome.digests),
+        "tables": digests,
+    }
+    (folder / "manifest.json").write_text(
+        json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+
+
+def write_table(folder: Path, table: Table, frame: pd.DataFrame) -> str:
+    """Write one table as Parquet and CSV, in the columns and types of its definition; return its digest."""
+    columns = [name for name in table.column_names if name in frame.columns]
+    arrays = [_array(frame[name], table, name) for name in columns]
+    arrow = pa.table(dict(zip(columns, arrays, strict=True)))
+    path = folder / f"{table.name}.parquet"
+    pq.write_table(arrow, path)
+    frame[columns].to_csv(folder / f"{table.name}.csv", index=False, lineterminator="\n")
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+_ARROW: Mapping[str, pa.DataType] = {
+    "text": pa.string(),
+    "number": pa.float64(),
+    "money": pa.float64(),
+    "count": pa.float64(),
+    "integer": pa.int64(),
+    "flag": pa.bool_(),
+}
+
+
+def _array(series: pd.Series, table: Table, name: str) -> Any:
+    column = table.column(name)
+    kind = _ARROW.get(column.type) if column is not None else None
+    return pa.Array.from_pandas(series, type=kind)
+
+
+def _missing_parents(out: Path) -> list[Path]:
+    """Folders that will have to be made for ``out``, innermost first."""
+    return [parent for parent in out.parents if not parent.exists()]

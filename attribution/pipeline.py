@@ -1,0 +1,276 @@
+"""The whole line: an experiment becomes an outcome."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from attribution import models as shipped
+from attribution.credit import Credit, attribute, journey_credit
+from attribution.engine import DuckDBEngine, Engine
+from attribution.errors import InputError, did_you_mean
+from attribution.experiment import Experiment, ModelSpec, read_experiment
+from attribution.graph import JourneyGraph, build_graph
+from attribution.journeys import Journeys, build_journeys
+from attribution.models import AttributionModel, Markov
+from attribution.profile import profile_journeys
+from attribution.ranking import Ranking, compare_rankings
+from attribution.returns import compute_returns
+from attribution.sources import (
+    Finding,
+    Sources,
+    check_sources,
+    content_digest,
+    count_finding,
+    load_sources,
+    quality_table,
+)
+from attribution.tables import REMOVAL_EFFECTS, UNATTRIBUTED
+
+Stage = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run gave: what is written, reported and tracked.
+
+    Attributes
+    ----------
+    experiment : what was asked for
+    models : fitted, in the order of the experiment
+    tables : the tables of `attribution.tables.OUTPUTS`, by name, and ``truth`` where it was given
+    ranking : channels ranked under every model
+    graph : the journey graph
+    digests : fingerprint of the content of each input table
+    """
+
+    experiment: Experiment
+    models: tuple[AttributionModel, ...]
+    tables: Mapping[str, pd.DataFrame]
+    ranking: Ranking
+    graph: JourneyGraph
+    digests: Mapping[str, str]
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What was asked for, one line per setting, as report and tracking show it."""
+        asked = self.experiment
+        parts = {"journeys": asked.journeys, "period": asked.period, "returns": asked.returns}
+        return {
+            "engine": asked.engine,
+            **{
+                f"{name}.{key}": str(value)
+                for name, part in parts.items()
+                for key, value in part.model_dump().items()
+            },
+            "ranked_by": self.ranking.by,
+            "models": ", ".join(f"{model.label} = {model!r}" for model in self.models),
+        }
+
+
+def run_experiment(
+    experiment: Experiment | str | Path, *, engine: Engine | None = None, on_stage: Stage | None = None
+) -> Outcome:
+    """Run an experiment in memory: nothing is written or tracked.
+
+    Parameters
+    ----------
+    experiment : an `Experiment` or the path of its TOML file
+    engine : DuckDB in this process unless given
+    on_stage : told what is being done, for progress
+
+    Raises
+    ------
+    InputError
+        If the experiment or its data are wrong.
+    """
+    say = on_stage or (lambda _: None)
+    if not isinstance(experiment, Experiment):
+        experiment = read_experiment(experiment)
+    models = make_models(experiment)
+    say("reading tables")
+    sources = open_sources(experiment, engine)
+    _check_times(models, sources)
+    say("building journeys")
+    journeys = journeys_of(experiment, sources)
+    for model in models:
+        say(f"fitting {model.label}")
+        model.fit(journeys)
+    say("comparing models")
+    return _outcome(experiment, sources, journeys, models)
+
+
+def check_quality(experiment: Experiment, *, engine: Engine | None = None) -> pd.DataFrame:
+    """The ``quality`` table alone: what the data of an experiment look like, before any model is fitted."""
+    sources = open_sources(experiment, engine)
+    journeys = journeys_of(experiment, sources)
+    return quality_table(
+        [*check_sources(sources), *journeys.findings, *_idle_spend(experiment, sources, journeys)]
+    )
+
+
+def open_sources(experiment: Experiment, engine: Engine | None = None) -> Sources:
+    """The input tables of an experiment."""
+    return load_sources(**experiment.tables, engine=engine or DuckDBEngine(), folder=experiment.folder)  # type: ignore[arg-type]
+
+
+def journeys_of(experiment: Experiment, sources: Sources) -> Journeys:
+    """The journeys that an experiment asks for."""
+    return build_journeys(
+        sources,
+        lookback_days=experiment.journeys.lookback_days,
+        conversions=experiment.journeys.conversions,
+        period=experiment.period,
+    )
+
+
+def make_models(experiment: Experiment) -> list[AttributionModel]:
+    """Instances of the models that an experiment names, their settings checked."""
+    models = [_make_model(spec, experiment.folder) for spec in experiment.models]
+    labels = [model.label for model in models]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise InputError(
+                f"two models are labelled {label!r}", hint='name = "…" gives one of them another label'
+            )
+    return models
+
+
+def _make_model(spec: ModelSpec, folder: Path) -> AttributionModel:
+    kind = _model_class(spec.model, folder)
+    known = list(kind().get_params()) if ":" not in spec.model else None
+    for key in spec.settings:
+        if known is not None and key not in known:
+            allowed = [name for name in known if name != "name"] or "no settings"
+            raise InputError(
+                f"model {spec.model!r} has no setting {key!r}", allowed=allowed, hint=did_you_mean(key, known)
+            )
+    try:
+        model = kind(**spec.settings)
+    except TypeError as error:
+        raise InputError(
+            f"model {spec.model!r} does not take these settings: {error}", given=spec.settings
+        ) from None
+    if spec.name is not None:
+        model.set_params(name=spec.name)
+    model.validate()
+    return model
+
+
+def _model_class(name: str, folder: Path) -> type[AttributionModel]:
+    known = [
+        key
+        for key in shipped.__all__
+        if isinstance(kind := getattr(shipped, key), type)
+        and issubclass(kind, AttributionModel)
+        and kind is not AttributionModel
+    ]
+    if name in known:
+        return getattr(shipped, name)  # type: ignore[no-any-return]
+    module, colon, attribute_name = name.partition(":")
+    if not colon:
+        raise InputError(
+            f"unknown model {name!r}",
+            allowed=[*known, "package.module:Class"],
+            hint=did_you_mean(name, known),
+        )
+    # A model of one's own usually lies beside the experiment file.
+    sys.path.insert(0, str(folder.resolve()))
+    try:
+        kind = getattr(importlib.import_module(module), attribute_name)
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"model {name!r} cannot be loaded: {error}") from None
+    finally:
+        sys.path.pop(0)
+    if not (isinstance(kind, type) and issubclass(kind, AttributionModel)):
+        raise InputError(f"model {name!r} is no AttributionModel", given=repr(kind))
+    return kind
+
+
+def _check_times(models: Sequence[AttributionModel], sources: Sources) -> None:
+    if sources.integer_times is False:
+        return
+    for model in models:
+        if model.needs_times:
+            raise InputError(
+                f"model {model.label!r} is time-based, and these data have only an order",
+                hint="leave the model out, or give touchpoints with timestamps",
+            )
+
+
+def _outcome(
+    experiment: Experiment, sources: Sources, journeys: Journeys, models: list[AttributionModel]
+) -> Outcome:
+    credit = Credit.of(models)
+    returns = compute_returns(
+        credit, sources, spend_from=experiment.returns.spend_from, period=experiment.period
+    )
+    ranking = compare_rankings(returns)
+    graph = build_graph(journeys)
+    findings = [*check_sources(sources), *journeys.findings, *_idle_spend_in(returns, graph)]
+    tables = {
+        "credit": credit.table,
+        "returns": returns,
+        "agreement": ranking.agreement,
+        "transitions": graph.to_frame(),
+        "journey_profile": profile_journeys(journeys),
+        "quality": quality_table(findings),
+        "removal_effects": _removal_effects(models),
+    }
+    if experiment.output.journey_credit:
+        tables["journey_credit"] = journey_credit(journeys, models)
+    if sources.has("truth"):
+        tables["truth"] = sources.engine.query("select * from truth order by channel").to_pandas()
+    digests = {name: content_digest(sources, name) for name in sources.tables}
+    return Outcome(experiment, tuple(models), tables, ranking, graph, digests)
+
+
+def _removal_effects(models: Sequence[AttributionModel]) -> pd.DataFrame:
+    parts = [
+        pd.DataFrame(
+            {
+                "model": model.label,
+                "channel": model.channels_,
+                "removal_effect": model.removal_effects_[:, 0],
+                "removal_effect_value": model.removal_effects_[:, 1],
+            }
+        )
+        for model in models
+        if isinstance(model, Markov)
+    ]
+    columns = list(REMOVAL_EFFECTS.column_names)
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
+def _idle_spend(experiment: Experiment, sources: Sources, journeys: Journeys) -> list[Finding]:
+    first = shipped.LastTouch().fit(journeys)
+    returns = compute_returns(
+        Credit.of([first]), sources, spend_from=experiment.returns.spend_from, period=experiment.period
+    )
+    return _idle_spend_in(returns, build_graph(journeys))
+
+
+def _idle_spend_in(returns: pd.DataFrame, graph: JourneyGraph) -> list[Finding]:
+    """Spend on channels that are in no converting journey."""
+    converting = {
+        name for name, n in zip(graph.states[1:-2], graph.converting_touchpoints, strict=True) if n > 0
+    }
+    spend = returns[returns["spend"] > 0].drop_duplicates("channel")
+    idle = spend[~spend["channel"].isin([*converting, UNATTRIBUTED])]
+    amount = float(idle["spend"].sum())
+    return [
+        count_finding(
+            "spend_without_conversion",
+            "costs",
+            len(idle),
+            f"channels with spend in no converting journey, {amount:,.2f} in all",
+            total=len(spend),
+            example=", ".join(idle["channel"][:5]) or None,
+        )
+    ]

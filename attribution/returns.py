@@ -1,0 +1,129 @@
+"""From credit to money: spend per channel, ROAS, ROI and CPA under every model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from attribution.credit import Credit
+from attribution.errors import InputError
+from attribution.experiment import Period
+from attribution.kernels.sums import exact_sums, to_float
+from attribution.sources import Sources
+from attribution.tables import RETURNS, UNATTRIBUTED
+
+DAY = 86_400_000_000
+
+
+def compute_returns(
+    credit: Credit, sources: Sources, *, spend_from: str | None = None, period: Period | None = None
+) -> pd.DataFrame:
+    """The ``returns`` table: what each channel earned on its spend, under every model.
+
+    Parameters
+    ----------
+    credit : channel totals of every model
+    sources : where spend is found: the costs table, or the cost of touchpoints
+    spend_from : ``costs`` or ``touchpoints``, needed where both know the spend of one channel
+    period : costs are pro-rated to it by days
+
+    Returns
+    -------
+    One row per model and channel. Channels with spend and no touchpoint have a row with credit 0; ratios and
+    rank are null where there is no spend.
+
+    Raises
+    ------
+    InputError
+        If two sources of cost cover the same channel.
+    """
+    spend = spend_by_channel(sources, spend_from=spend_from, period=period)
+    return pd.concat(
+        [_returns(rows, spend) for _, rows in credit.table.groupby("model", sort=False)], ignore_index=True
+    )
+
+
+def spend_by_channel(
+    sources: Sources, *, spend_from: str | None = None, period: Period | None = None
+) -> dict[str, float]:
+    """Spend per channel in the unit of the input, summed exactly; channels without a known cost are absent."""
+    bounds = (period or Period()).bounds()
+    known = {
+        "costs": _from_costs(sources, bounds) if sources.has("costs") else {},
+        "touchpoints": _from_touchpoints(sources, bounds) if sources.has("touchpoints", "cost") else {},
+    }
+    if spend_from is not None:
+        if not (sources.has("costs") if spend_from == "costs" else sources.has("touchpoints", "cost")):
+            raise InputError(f"returns.spend_from names {spend_from!r}, which carry no cost")
+        return known[spend_from]
+    both = sorted(set(known["costs"]) & set(known["touchpoints"]))
+    if both:
+        raise InputError(
+            f"{len(both)} channels have costs both in the costs table and on their touchpoints",
+            given=both[:5],
+            hint='say which counts: [returns] spend_from = "costs" (or "touchpoints")',
+        )
+    return known["costs"] | known["touchpoints"]
+
+
+def _from_costs(sources: Sources, bounds: tuple[int | None, int | None]) -> dict[str, float]:
+    table = sources.engine.query("select * from costs")
+    amount = table["amount"].to_numpy().astype(np.float64)
+    days = {"day": ("day", "day"), "period_start": ("period_start", "period_end")}
+    for present, (start, end) in days.items():
+        if present in table.column_names and bounds != (None, None):
+            amount = amount * _share_inside(table[start].to_pandas(), table[end].to_pandas(), bounds)
+    return _sum(table["channel"].to_numpy(), amount)
+
+
+def _share_inside(
+    start: pd.Series, end: pd.Series, bounds: tuple[int | None, int | None]
+) -> NDArray[np.float64]:
+    """Share of each cost's days that lies in the period; 1 for lump sums without days."""
+    low = pd.to_datetime(start).to_numpy().astype("datetime64[us]").astype(np.int64)
+    high = pd.to_datetime(end).to_numpy().astype("datetime64[us]").astype(np.int64) + DAY
+    first = low if bounds[0] is None else np.maximum(low, bounds[0])
+    last = high if bounds[1] is None else np.minimum(high, bounds[1] + 1)
+    share = np.maximum(last - first, 0) / (high - low)
+    return np.where(pd.isna(start) | pd.isna(end), 1.0, share)
+
+
+def _from_touchpoints(sources: Sources, bounds: tuple[int | None, int | None]) -> dict[str, float]:
+    conditions = ["channel is not null", "cost is not null"]
+    if bounds[0] is not None:
+        conditions.append(f"touched_at >= {bounds[0]}")
+    if bounds[1] is not None:
+        conditions.append(f"touched_at <= {bounds[1]}")
+    table = sources.engine.query(f"select channel, cost from touchpoints where {' and '.join(conditions)}")
+    return _sum(table["channel"].to_numpy(), table["cost"].to_numpy().astype(np.float64))
+
+
+def _sum(channels: NDArray[np.object_], amounts: NDArray[np.float64]) -> dict[str, float]:
+    names, position = np.unique(channels.astype(str), return_inverse=True)
+    totals = to_float(exact_sums(position, amounts, len(names)))
+    return {str(name): float(total) for name, total in zip(names, totals, strict=True)}
+
+
+def _returns(rows: pd.DataFrame, spend: dict[str, float]) -> pd.DataFrame:
+    """Ratios and ranks of one model."""
+    missing = sorted(set(spend) - set(rows["channel"]))
+    extra = pd.DataFrame({"channel": missing, "conversions": 0.0, "value": 0.0})
+    table = pd.concat([rows[["channel", "conversions", "value"]], extra], ignore_index=True)
+    order = table["channel"].eq(UNATTRIBUTED)
+    table = table.assign(_last=order).sort_values(["_last", "channel"], kind="stable").drop(columns="_last")
+    table["spend"] = table["channel"].map(spend).astype(float)
+    paid = table["spend"].where(table["spend"] > 0)
+    table["roas"] = table["value"] / paid
+    table["roi"] = (table["value"] - table["spend"]) / paid
+    table["cpa"] = paid / table["conversions"].where(table["conversions"] > 0)
+    table["rank"] = table["roi"].rank(ascending=False, method="average")
+    for column in ("roi_low", "roi_high", "rank_low", "rank_high"):
+        table[column] = np.nan
+    constants = {
+        "model": rows["model"].iloc[0],
+        "estimand": rows["estimand"].iloc[0],
+        "basis": "revenue",
+        "cost_basis": "media",
+    }
+    return table.assign(**constants)[list(RETURNS.column_names)].reset_index(drop=True)

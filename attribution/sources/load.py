@@ -1,0 +1,247 @@
+"""From raw exports to the canonical tables, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+
+from attribution.engine import DuckDBEngine, Engine, quote
+from attribution.errors import InputError
+from attribution.experiment import TableSpec
+from attribution.sources.contract import Reading, check_values, is_integer_like, map_columns, read_column
+from attribution.sources.files import find_files
+from attribution.tables import INPUTS, TOUCHPOINTS, Column, Table
+
+_TIME_COLUMNS = {"touchpoints": "touched_at", "conversions": "converted_at"}
+
+
+@dataclass(frozen=True)
+class LoadedTable:
+    """One input table as the engine knows it: its canonical columns and its number of rows."""
+
+    name: str
+    columns: tuple[str, ...]
+    rows: int
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The canonical tables of one run, held by the engine.
+
+    Attributes
+    ----------
+    engine : who answers SQL about them, under their names in ``tables.INPUTS``
+    tables : what was loaded, by name
+    dimensions : names of the columns that tell touchpoints apart (channel first)
+    integer_times : whether times are mere positions; None where there are none
+    separator : between the channels of a path
+    """
+
+    engine: Engine
+    tables: Mapping[str, LoadedTable]
+    dimensions: tuple[str, ...] = ()
+    integer_times: bool | None = None
+    separator: str = ">"
+
+    def has(self, table: str, column: str | None = None) -> bool:
+        """Whether ``table`` was given, with ``column`` if named."""
+        loaded = self.tables.get(table)
+        return loaded is not None and (column is None or column in loaded.columns)
+
+
+def load_sources(
+    touchpoints: Any = None,
+    conversions: Any = None,
+    costs: Any = None,
+    *,
+    paths: Any = None,
+    truth: Any = None,
+    engine: Engine | None = None,
+    folder: str | Path = ".",
+) -> Sources:
+    """Read and check the input tables.
+
+    Parameters
+    ----------
+    touchpoints, conversions, costs, paths, truth
+        A DataFrame, Arrow table, path, glob, list of paths, SQL query (``select …``), or a `TableSpec` for
+        column maps, filters and time formats. Columns: see `attribution.tables`.
+    engine : the engine to hold them; DuckDB in this process unless given
+    folder : where relative paths start
+
+    Raises
+    ------
+    InputError
+        If a table is missing, empty, unreadable, or breaks its contract.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> sources = load_sources(
+    ...     pd.DataFrame({"customer_id": [1, 1], "touched_at": [1, 2], "channel": ["search", "mail"]}),
+    ...     pd.DataFrame({"customer_id": [1], "converted_at": [3], "value": [10.0]}),
+    ... )
+    >>> sources.tables["touchpoints"].rows, sources.integer_times
+    (2, True)
+    """
+    given = {
+        "touchpoints": touchpoints,
+        "conversions": conversions,
+        "costs": costs,
+        "paths": paths,
+        "truth": truth,
+    }
+    specs = {name: as_spec(value) for name, value in given.items() if value is not None}
+    if "paths" in specs and {"touchpoints", "conversions"} & set(specs):
+        raise InputError("give either paths, or touchpoints and conversions, not both")
+    if "paths" not in specs and "conversions" not in specs:
+        raise InputError(
+            "a conversions table is needed", given=sorted(specs), allowed="conversions, or paths"
+        )
+    engine = engine or DuckDBEngine()
+    for name, spec in specs.items():
+        _open(engine, name, spec, Path(folder))
+    text_ids = not all(_integer_ids(engine, INPUTS[name], spec) for name, spec in specs.items())
+    loaded: dict[str, LoadedTable] = {}
+    kinds: dict[str, bool] = {}
+    for name, spec in specs.items():
+        readings = _read_table(engine, INPUTS[name], spec, text_ids)
+        loaded[name] = LoadedTable(
+            name, tuple(reading.column.name for reading in readings), _define(engine, INPUTS[name], readings)
+        )
+        kinds.update({name: reading.is_integer for reading in readings if reading.column.type == "time"})
+    _check_costs(engine, loaded)
+    return Sources(
+        engine,
+        loaded,
+        dimensions=_dimensions(loaded),
+        integer_times=_one_clock(kinds),
+        separator=specs["paths"].separator if "paths" in specs else ">",
+    )
+
+
+def as_spec(value: Any) -> TableSpec:
+    """A `TableSpec` from whatever names a table."""
+    if isinstance(value, TableSpec):
+        return value
+    if isinstance(value, str) and value.lstrip().lower().startswith(
+        ("select ", "select\n", "with ", "from ")
+    ):
+        return TableSpec(query=value)
+    return TableSpec(source=value)
+
+
+def _open(engine: Engine, name: str, spec: TableSpec, folder: Path) -> None:
+    """Make the raw table readable as ``raw_NAME``, rows filtered."""
+    raw = f"raw_{name}"
+    if spec.query is not None:
+        engine.register_query(raw, spec.query, folder)
+        return
+    target = f"unfiltered_{name}" if spec.where else raw
+    if isinstance(spec.source, pd.DataFrame):
+        engine.register_arrow(target, _to_arrow(name, spec.source))
+    elif isinstance(spec.source, pa.Table):
+        engine.register_arrow(target, spec.source)
+    elif isinstance(spec.source, str | Path | list | tuple):
+        engine.register_files(target, find_files(name, spec.source, folder))
+    else:
+        raise InputError(
+            f"table {name!r}: cannot be read",
+            given=type(spec.source).__name__,
+            allowed="DataFrame, Arrow table, path, glob, list of paths, SQL query",
+        )
+    if spec.where:
+        engine.define(raw, f"select * from {quote(target)} where {spec.where}")
+
+
+def _to_arrow(name: str, frame: pd.DataFrame) -> pa.Table:
+    duplicated = frame.columns[frame.columns.duplicated()]
+    if len(duplicated):
+        raise InputError(f"table {name!r} names column {duplicated[0]!r} twice", given=list(frame.columns))
+    try:
+        return pa.Table.from_pandas(frame.rename(columns=str), preserve_index=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        raise InputError(f"table {name!r}: a column mixes types: {error}") from None
+
+
+def _integer_ids(engine: Engine, table: Table, spec: TableSpec) -> bool:
+    """Whether this table's customers, if it has any, are integers."""
+    schema = engine.schema(f"raw_{table.name}")
+    source = (spec.columns or {}).get("customer_id", "customer_id")
+    return source not in schema.names or is_integer_like(schema.field(source).type)
+
+
+def _read_table(engine: Engine, table: Table, spec: TableSpec, text_ids: bool) -> list[Reading]:
+    raw = f"raw_{table.name}"
+    mapping = map_columns(table, spec, engine.schema(raw).names)
+    return [
+        read_column(
+            engine,
+            table,
+            raw,
+            table.column(name) or _dimension(name),
+            source,
+            spec=spec,
+            text_ids=text_ids or name == "conversion_id",
+        )
+        for name, source in mapping.items()
+    ]
+
+
+def _dimension(name: str) -> Column:
+    return Column(name, "text", "a further dimension of touchpoints", required=False, nullable=True)
+
+
+def _define(engine: Engine, table: Table, readings: list[Reading]) -> int:
+    raw = f"raw_{table.name}"
+    rows = check_values(engine, table, raw, readings)
+    select = ", ".join(f"{reading.sql} as {quote(reading.column.name)}" for reading in readings)
+    engine.view(table.name, f"select {select} from {quote(raw)}")
+    return rows
+
+
+def _dimensions(loaded: Mapping[str, LoadedTable]) -> tuple[str, ...]:
+    """Columns that tell touchpoints apart, in the order in which they break ties."""
+    if "touchpoints" not in loaded:
+        return ()
+    columns = loaded["touchpoints"].columns
+    further = sorted(name for name in columns if TOUCHPOINTS.column(name) is None)
+    return tuple(name for name in ("kind", "channel", "campaign", *further) if name in columns)
+
+
+def _one_clock(kinds: Mapping[str, bool]) -> bool | None:
+    if len(set(kinds.values())) > 1:
+        names = {("integers" if kind else "timestamps"): name for name, kind in kinds.items()}
+        raise InputError(
+            f"times of {names['integers']!r} are integers and those of {names['timestamps']!r} timestamps",
+            allowed="the same in both",
+            hint="time_format = 'epoch_s' reads integers as seconds since 1970",
+        )
+    return next(iter(kinds.values()), None)
+
+
+def _check_costs(engine: Engine, loaded: Mapping[str, LoadedTable]) -> None:
+    if "costs" not in loaded:
+        return
+    columns = set(loaded["costs"].columns)
+    period = columns & {"period_start", "period_end"}
+    if len(period) == 1 or (period and "day" in columns):
+        raise InputError(
+            "table 'costs': a cost lies on a day, in a period, or is a lump sum",
+            given=sorted(columns & {"day", "period_start", "period_end"}),
+            allowed="day, or period_start and period_end, or none of them",
+        )
+    if period:
+        found = engine.query(
+            "select count(*) as n, min(period_start)::varchar as example from costs where period_end < period_start"
+        ).to_pylist()[0]
+        if found["n"]:
+            raise InputError(
+                f"table 'costs': in {found['n']} rows period_end lies before period_start",
+                given=found["example"],
+            )

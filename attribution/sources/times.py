@@ -1,0 +1,142 @@
+"""Reading times: what a column of times holds, and SQL that turns it into integers.
+
+Timestamps become UTC microseconds since 1970. Integers stay what they are: a log that has only an order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from attribution.engine import Engine, quote, text
+from attribution.errors import InputError
+from attribution.experiment import TableSpec
+
+_EPOCHS = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
+_LARGEST = 1 << 60
+
+_ISO = r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?)?"
+_OFFSET = r" ?(Z|z|[+-]\d{2}(:?\d{2})?)"
+_DAY_MONTH = r"\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}.*"
+_COMPACT_DAY = r"(19|20)\d{2}(0[1-9]|1[0-2])([0-2]\d|3[01])"
+
+
+@dataclass(frozen=True)
+class TimeColumn:
+    """How to read one column of times: ``sql`` gives int64, null where a value cannot be read."""
+
+    sql: str
+    is_integer: bool
+
+
+def read_times(engine: Engine, table: str, view: str, column: str, spec: TableSpec) -> TimeColumn:
+    """Decide how to read ``column`` of ``view``.
+
+    Raises
+    ------
+    InputError
+        If values are unreadable, ambiguous, or some have an offset and some have not.
+    """
+    kind = engine.schema(view).field(column).type
+    raw = quote(column)
+    if spec.time_format in _EPOCHS:
+        return _epoch(table, column, kind, raw, _EPOCHS[spec.time_format])
+    if pa.types.is_timestamp(kind):
+        if kind.tz is not None:
+            return TimeColumn(f"epoch_us({raw})", False)
+        return TimeColumn(_naive(f"{raw}::timestamp", spec), False)
+    if pa.types.is_date(kind):
+        return TimeColumn(_naive(f"{raw}::timestamp", spec), False)
+    if pa.types.is_integer(kind):
+        return TimeColumn(f"{raw}::bigint", True)
+    if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        # pandas turns integers with a gap into floats.
+        return TimeColumn(f"case when {raw} = floor({raw}) then {raw}::bigint end", True)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return _text_times(engine, table, view, column, spec)
+    if pa.types.is_null(kind):
+        return TimeColumn("null::bigint", False)
+    raise InputError(
+        f"table {table!r}, column {column!r}: not times",
+        given=str(kind),
+        allowed="timestamps, dates, texts, integers",
+    )
+
+
+def _epoch(table: str, column: str, kind: pa.DataType, raw: str, factor: int) -> TimeColumn:
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        raise InputError(f"table {table!r}, column {column!r}: holds times already", hint="drop time_format")
+    return TimeColumn(f"(try_cast({raw} as double) * {factor})::bigint", False)
+
+
+def _naive(timestamp: str, spec: TableSpec) -> str:
+    """Microseconds of a timestamp without offset, which is UTC unless a zone is named."""
+    if spec.time_zone is None:
+        return f"epoch_us({timestamp})"
+    return f"epoch_us(timezone({text(spec.time_zone)}, {timestamp}))"
+
+
+def _text_times(engine: Engine, table: str, view: str, column: str, spec: TableSpec) -> TimeColumn:
+    raw = f"nullif(trim({quote(column)}), '')"
+    where = f"table {table!r}, column {column!r}"
+    if spec.time_format is not None:
+        # Offsets in the format are read by strptime itself.
+        parsed = f"try_strptime({raw}, {text(spec.time_format)})"
+        if "%z" in spec.time_format:
+            return TimeColumn(f"epoch_us({parsed})", False)
+        return TimeColumn(_naive(parsed, spec), False)
+    seen = _classify(engine, view, raw)
+    known = seen["total"]
+    if known == 0:
+        return TimeColumn("null::bigint", False)
+    if seen["integer"] == known:
+        if seen["compact_day"] == known:
+            raise InputError(
+                f"{where}: {known} values could be days or mere positions",
+                given=repr(seen["any_integer"]),
+                hint="set time_format = '%Y%m%d' for days, or use an integer column for positions",
+            )
+        return TimeColumn(f"{raw}::bigint", True)
+    if seen["day_month"]:
+        raise InputError(
+            f"{where}: {seen['day_month']} of {known} values are ambiguous dates",
+            given=repr(seen["any_day_month"]),
+            hint="say what they are, e.g. time_format = '%d/%m/%Y'",
+        )
+    unread = known - seen["naive"] - seen["offset"]
+    if unread:
+        raise InputError(
+            f"{where}: {unread} of {known} values are no times",
+            given=repr(seen["any_other"]),
+            allowed="ISO 8601 such as 2024-04-03T10:00:00Z, or set time_format",
+        )
+    if seen["naive"] and seen["offset"]:
+        raise InputError(
+            f"{where}: {seen['offset']} of {known} values have a time zone offset and {seen['naive']} have none",
+            given=f"{seen['any_offset']!r} and {seen['any_naive']!r}",
+            allowed="all with an offset, or none",
+        )
+    whole = rf"regexp_replace(replace({raw}, ',', '.'), '(\.\d{{6}})\d+', '\1')"
+    if seen["offset"]:
+        return TimeColumn(f"epoch_us(try_cast({whole} as timestamptz))", False)
+    return TimeColumn(_naive(f"try_cast({whole} as timestamp)", spec), False)
+
+
+def _classify(engine: Engine, view: str, raw: str) -> dict[str, object]:
+    """How many values look like what, with an example of each."""
+    shapes = {
+        "integer": r"[+-]?\d{1,18}",
+        "compact_day": _COMPACT_DAY,
+        "naive": _ISO,
+        "offset": _ISO + _OFFSET,
+        "day_month": _DAY_MONTH,
+    }
+    is_shape = {name: f"regexp_full_match(v, {text(pattern)})" for name, pattern in shapes.items()}
+    is_shape["other"] = "not (" + " or ".join(is_shape[name] for name in ("naive", "offset")) + ")"
+    counts = [f"count(*) filter ({test}) as {name}" for name, test in is_shape.items()]
+    examples = [f"min(v) filter ({test}) as any_{name}" for name, test in is_shape.items()]
+    select = ", ".join(["count(v) as total", *counts, *examples])
+    return engine.query(
+        f"select {select} from (select {raw} as v from {quote(view)}) where v is not null"
+    ).to_pylist()[0]
