@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from attribution.errors import InputError
 from attribution.experiment import DEFAULT_LOOKBACK_DAYS, JourneyOptions, Period
@@ -95,24 +96,31 @@ class _Build:
     def _cut(self, batch: pa.RecordBatch, part: _Part) -> JourneyChunk:
         ids = batch.column("customer_id")
         starts = customer_starts(ids)
-        at, ref, amount = (np.array(batch.column(name)) for name in ("happened_at", "ref", "amount"))
+        # Copies, which the kernel turns from events into touchpoints.
+        at, ref, amount = (batch.column(name).to_numpy().copy() for name in ("happened_at", "ref", "amount"))
         ties, duplicates = kernel.order_ties(starts, at, ref, amount)
         made = kernel.cut_journeys(starts, at, ref, amount, lookback=self.window, mode=self.mode)
         part.ties += ties
         part.duplicates += duplicates
         part.dropped_touchpoints += int(made.dropped[0])
         part.dropped_conversions += int(made.dropped[1])
-        return self._select(self._chunk(made, ids.take(pa.array(starts[:-1]))), part)
+        touchpoints = (at[: made.kept], ref[: made.kept], amount[: made.kept] if self.stream.has_cost else None)
+        return self._select(self._chunk(made, touchpoints, ids.take(pa.array(starts[:-1]))), part)
 
-    def _chunk(self, made: kernel.Cut, customer_ids: pa.Array) -> JourneyChunk:
+    def _chunk(
+        self,
+        made: kernel.Cut,
+        touchpoints: tuple[NDArray[np.int64], NDArray[np.signedinteger], NDArray[np.float64] | None],
+        customer_ids: pa.Array,
+    ) -> JourneyChunk:
+        touched_at, code, cost = touchpoints
         converted = made.conversion >= 0
         closes_at = made.ended_at + (0 if self.window == kernel.NO_LOOKBACK else self.window)
         dimensions = self.stream.dimensions
-        channel = dimensions.digit(made.code, "channel") if dimensions.names else made.code
         return JourneyChunk(
-            channel=channel.astype(np.int32),
-            code=made.code,
-            touched_at=made.touched_at,
+            channel=(dimensions.digit(code, "channel") if dimensions.names else code).astype(np.int32, copy=False),
+            code=code,
+            touched_at=touched_at,
             start=made.start,
             stop=made.stop,
             ended_at=made.ended_at,
@@ -123,7 +131,7 @@ class _Build:
             conversion=made.conversion,
             customer=made.customer,
             customer_ids=customer_ids,
-            cost=made.cost,
+            cost=cost,
         )
 
     def _select(self, chunk: JourneyChunk, part: _Part) -> JourneyChunk:

@@ -88,7 +88,7 @@ def _chunk(table: pa.Table, channel: np.ndarray, lengths: np.ndarray) -> Journey
 
     return JourneyChunk(
         channel=channel,
-        code=channel.astype(np.int64),
+        code=channel,
         touched_at=None,
         start=ends - lengths,
         stop=ends,
@@ -100,7 +100,7 @@ def _chunk(table: pa.Table, channel: np.ndarray, lengths: np.ndarray) -> Journey
         conversion=np.full(rows, -1),
         customer=np.zeros(rows, np.int64),
         customer_ids=None,
-        cost=np.zeros(len(channel)),
+        cost=None,
     )
 
 

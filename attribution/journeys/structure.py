@@ -26,9 +26,9 @@ class JourneyChunk:
     Attributes
     ----------
     channel : (touchpoints,) int32, position in ``Journeys.channels``
-    code : (touchpoints,) int64, see `Dimensions`
+    code : (touchpoints,) integers, see `Dimensions`
     touched_at : (touchpoints,) int64 microseconds or positions; None for aggregated paths
-    start, stop : (journeys,) int64, journey j is touchpoints start[j] … stop[j] − 1
+    start, stop : (journeys,) integers, journey j is touchpoints start[j] … stop[j] − 1
     ended_at : (journeys,) int64, conversion, or last touchpoint of a journey that did not convert
     conversions, nulls : (journeys,) float64, how often the journey converted and did not (1 and 0 from events)
     value : (journeys,) float64
@@ -36,23 +36,23 @@ class JourneyChunk:
     conversion : (journeys,) int64, row of the conversion, −1 for none
     customer : (journeys,) int64, position in ``customer_ids``
     customer_ids : ids of the customers; None for aggregated paths
-    cost : (touchpoints,) float64
+    cost : (touchpoints,) float64; None where touchpoints carry none
     """
 
     channel: NDArray[np.int32]
-    code: NDArray[np.int64]
+    code: NDArray[np.signedinteger]
     touched_at: NDArray[np.int64] | None
-    start: NDArray[np.int64]
-    stop: NDArray[np.int64]
+    start: NDArray[np.signedinteger]
+    stop: NDArray[np.signedinteger]
     ended_at: NDArray[np.int64] | None
     conversions: NDArray[np.float64]
     nulls: NDArray[np.float64]
     value: NDArray[np.float64]
     is_open: NDArray[np.bool_]
     conversion: NDArray[np.int64]
-    customer: NDArray[np.int64]
+    customer: NDArray[np.signedinteger]
     customer_ids: pa.Array | None
-    cost: NDArray[np.float64]
+    cost: NDArray[np.float64] | None
 
     def __len__(self) -> int:
         return len(self.start)
@@ -60,7 +60,7 @@ class JourneyChunk:
     @property
     def lengths(self) -> NDArray[np.int64]:
         """(journeys,) touchpoints per journey."""
-        return self.stop - self.start
+        return (self.stop - self.start).astype(np.int64)
 
     @property
     def converting(self) -> NDArray[np.bool_]:
@@ -80,14 +80,15 @@ class JourneyChunk:
         if is_laid_out:
             return self
         steps = slice_positions(start, stop)
-        ends = np.cumsum(stop - start)
+        lengths = (stop - start).astype(np.int64)
+        ends = np.cumsum(lengths)
         return replace(
             self,
             channel=self.channel[steps],
             code=self.code[steps],
             touched_at=None if self.touched_at is None else self.touched_at[steps],
-            cost=self.cost[steps],
-            start=ends - (stop - start),
+            cost=None if self.cost is None else self.cost[steps],
+            start=ends - lengths,
             stop=ends,
             ended_at=None if self.ended_at is None else self.ended_at[keep],
             **{name: getattr(self, name)[keep] for name in _PER_JOURNEY},

@@ -80,7 +80,9 @@ def _text_changes(bounds, data):  # type: ignore[no-untyped-def]
     return changed
 
 
-def slice_positions(start: NDArray[np.int64], stop: NDArray[np.int64]) -> NDArray[np.int64]:
+def slice_positions(
+    start: NDArray[np.signedinteger], stop: NDArray[np.signedinteger]
+) -> NDArray[np.int64]:
     """Positions start[0] … stop[0] − 1, start[1] … stop[1] − 1, … in one array.
 
     Examples
@@ -88,7 +90,7 @@ def slice_positions(start: NDArray[np.int64], stop: NDArray[np.int64]) -> NDArra
     >>> slice_positions(np.array([0, 5]), np.array([2, 6])).tolist()
     [0, 1, 5]
     """
-    lengths = stop - start
+    lengths = (stop - start).astype(np.int64)
     ends = np.cumsum(lengths)
     total = int(ends[-1]) if len(ends) else 0
     return np.arange(total, dtype=np.int64) + np.repeat(start - (ends - lengths), lengths)

@@ -20,18 +20,16 @@ _FEW = 32
 class Cut(NamedTuple):
     """Journeys of a batch of whole customers.
 
-    ``touched_at``, ``code``, ``cost`` (n touchpoints kept), in order; journey j is the slice
-    ``start[j]:stop[j]`` of them, belongs to customer number ``customer[j]`` of the batch and ends in row
+    ``kept`` touchpoints now fill the front of the arrays handed in. Journey j is their slice
+    ``start[j]:stop[j]``, belongs to customer number ``customer[j]`` of the batch and ends in row
     ``conversion[j]`` of the conversions (−1: none) at ``ended_at[j]`` (its last touchpoint where it did not
     convert) with ``value[j]``. ``dropped`` counts touchpoints and conversions after the first conversion.
     """
 
-    touched_at: NDArray[np.int64]
-    code: NDArray[np.int64]
-    cost: NDArray[np.float64]
-    start: NDArray[np.int64]
-    stop: NDArray[np.int64]
-    customer: NDArray[np.int64]
+    kept: int
+    start: NDArray[np.int32]
+    stop: NDArray[np.int32]
+    customer: NDArray[np.int32]
     conversion: NDArray[np.int64]
     ended_at: NDArray[np.int64]
     value: NDArray[np.float64]
@@ -41,13 +39,13 @@ class Cut(NamedTuple):
 def cut_journeys(
     starts: NDArray[np.int64],
     at: NDArray[np.int64],
-    ref: NDArray[np.int64],
+    ref: NDArray[np.signedinteger],
     amount: NDArray[np.float64],
     *,
     lookback: int,
     mode: int,
 ) -> Cut:
-    """Cut whole customers' events into journeys.
+    """Cut whole customers' events into journeys; the arrays of events are overwritten with touchpoints.
 
     Parameters
     ----------
@@ -136,18 +134,15 @@ def _sort_run(ref, amount, low, high):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _cut(starts, at, ref, amount, lookback, mode):  # type: ignore[no-untyped-def]
     events = len(at)
-    touched_at = np.empty(events, np.int64)
-    code = np.empty(events, np.int64)
-    cost = np.empty(events, np.float64)
-    start = np.empty(events, np.int64)
-    stop = np.empty(events, np.int64)
-    customer = np.empty(events, np.int64)
+    start = np.empty(events, np.int32)
+    stop = np.empty(events, np.int32)
+    customer = np.empty(events, np.int32)
     conversion = np.empty(events, np.int64)
     ended_at = np.empty(events, np.int64)
     value = np.empty(events, np.float64)
     out = (start, stop, customer, conversion, ended_at, value)
     dropped = np.zeros(2, np.int64)
-    kept = 0  # touchpoints written so far
+    kept = 0  # touchpoints written so far, always to a place that has been read
     made = 0  # journeys written so far
     for c in range(len(starts) - 1):
         unused = kept  # first touchpoint that no conversion has used
@@ -158,17 +153,17 @@ def _cut(starts, at, ref, amount, lookback, mode):  # type: ignore[no-untyped-de
                 dropped[0 if ref[i] >= 0 else 1] += 1
                 continue
             if ref[i] >= 0:
-                touched_at[kept] = at[i]
-                code[kept] = ref[i]
-                cost[kept] = amount[i]
+                at[kept] = at[i]
+                ref[kept] = ref[i]
+                amount[kept] = amount[i]
                 kept += 1
                 continue
             if mode != CUMULATIVE:
                 window = unused
-            while lookback >= 0 and window < kept and at[i] - touched_at[window] > lookback:
+            while lookback >= 0 and window < kept and at[i] - at[window] > lookback:
                 window += 1
             if window > unused:
-                made = _leave(touched_at, (unused, window, lookback, c), made, out)
+                made = _leave(at, (unused, window, lookback, c), made, out)
             start[made] = window
             stop[made] = kept
             customer[made] = c
@@ -179,11 +174,9 @@ def _cut(starts, at, ref, amount, lookback, mode):  # type: ignore[no-untyped-de
             unused = kept
             closed = mode == FIRST_ONLY
         if kept > unused:
-            made = _leave(touched_at, (unused, kept, lookback, c), made, out)
+            made = _leave(at, (unused, kept, lookback, c), made, out)
     return (
-        touched_at[:kept].copy(),
-        code[:kept].copy(),
-        cost[:kept].copy(),
+        kept,
         start[:made].copy(),
         stop[:made].copy(),
         customer[:made].copy(),
@@ -195,18 +188,18 @@ def _cut(starts, at, ref, amount, lookback, mode):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True, nogil=True)
-def _leave(touched_at, run, made, out):  # type: ignore[no-untyped-def]
+def _leave(at, run, made, out):  # type: ignore[no-untyped-def]
     """Write a run of unused touchpoints as non-converting journeys, split where the gap exceeds the window."""
     low, high, lookback, c = run
     start, stop, customer, conversion, ended_at, value = out
     first = low
     for i in range(low + 1, high + 1):
-        if i == high or (lookback >= 0 and touched_at[i] - touched_at[i - 1] > lookback):
+        if i == high or (lookback >= 0 and at[i] - at[i - 1] > lookback):
             start[made] = first
             stop[made] = i
             customer[made] = c
             conversion[made] = -1
-            ended_at[made] = touched_at[i - 1]
+            ended_at[made] = at[i - 1]
             value[made] = 0.0
             made += 1
             first = i

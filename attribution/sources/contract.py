@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -14,12 +15,26 @@ from attribution.sources.times import read_times
 from attribution.tables import Column, Table
 
 
+LARGEST_POSITION = 1 << 60
+
+
+class Check(NamedTuple):
+    """Rows in which ``predicate`` holds are refused; ``shown`` is SQL for an example."""
+
+    column: str
+    problem: str
+    predicate: str
+    shown: str
+    allowed: str
+
+
 @dataclass(frozen=True)
 class Reading:
     """How to read one column: ``sql`` over the raw table gives the canonical value, null where it cannot."""
 
     column: Column
     raw: str
+    kind: pa.DataType
     sql: str
     is_integer: bool = False
 
@@ -63,17 +78,17 @@ def read_column(
     raw = quote(source)
     if column.type == "time":
         times = read_times(engine, table.name, view, source, spec)
-        return Reading(column, source, times.sql, times.is_integer)
+        return Reading(column, source, kind, times.sql, times.is_integer)
     if column.type == "id":
-        return Reading(column, source, _id(raw, kind, text_ids))
+        return Reading(column, source, kind, _id(raw, kind, text_ids))
     if column.type == "text":
         if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-            return Reading(column, source, raw)
-        return Reading(column, source, f"nullif({raw}::varchar, '')")
+            return Reading(column, source, kind, raw)
+        return Reading(column, source, kind, f"nullif({raw}::varchar, '')")
     if column.type == "day":
-        return Reading(column, source, f"try_cast({raw} as date)")
+        return Reading(column, source, kind, f"try_cast({raw} as date)")
     number = f"try_cast({raw} as double)"
-    return Reading(column, source, f"case when isnan({number}) then null else {number} end")
+    return Reading(column, source, kind, f"case when isnan({number}) then null else {number} end")
 
 
 def check_values(engine: Engine, table: Table, view: str, readings: Iterable[Reading]) -> int:
@@ -86,20 +101,21 @@ def check_values(engine: Engine, table: Table, view: str, readings: Iterable[Rea
     """
     checks = [check for reading in readings for check in _checks(reading)]
     select = ["count(*) as n"]
-    for i, (_, _, predicate, raw, _) in enumerate(checks):
-        select.append(f"count(*) filter ({predicate}) as bad_{i}")
-        select.append(f"(min({raw}) filter ({predicate}))::varchar as example_{i}")
+    for i, check in enumerate(checks):
+        select.append(f"count(*) filter ({check.predicate}) as bad_{i}")
+        select.append(f"(min({check.shown}) filter ({check.predicate}))::varchar as example_{i}")
     found = engine.query(f"select {', '.join(select)} from {quote(view)}").to_pylist()[0]
     if found["n"] == 0:
         raise InputError(
             f"table {table.name!r} is given but holds no rows", hint="check its file and its filter"
         )
-    for i, (name, problem, _, _, allowed) in enumerate(checks):
+    for i, check in enumerate(checks):
         if found[f"bad_{i}"]:
+            where = f"table {table.name!r}, column {check.column!r}"
             raise InputError(
-                f"table {table.name!r}, column {name!r}: {found[f'bad_{i}']} of {found['n']} rows {problem}",
+                f"{where}: {found[f'bad_{i}']} of {found['n']} rows {check.problem}",
                 given=repr(found[f"example_{i}"]),
-                allowed=allowed,
+                allowed=check.allowed,
             )
     return int(found["n"])
 
@@ -117,46 +133,22 @@ def _id(raw: str, kind: pa.DataType, as_text: bool) -> str:
     return f"nullif({number}::varchar, '')"
 
 
-def _checks(reading: Reading) -> list[tuple[str, str, str, str, str]]:
-    """(column, problem, predicate, raw expression, what is allowed) for one column."""
-    column, raw, sql = reading.column, quote(reading.raw), reading.sql
-    name = column.name
+def _checks(reading: Reading) -> list[Check]:
+    """What to refuse in one column; what its type rules out already is not looked for again."""
+    column, kind, raw, sql = reading.column, reading.kind, quote(reading.raw), reading.sql
     shown = f"{raw}::varchar"
-    unread = f"{raw} is not null and trim({shown}) <> '' and {sql} is null"
-    checks: list[tuple[str, str, str, str, str]] = []
-    if not column.nullable:
-        checks.append(
-            (
-                name,
-                "are null",
-                f"{sql} is null and ({raw} is null or trim({shown}) = '')",
-                "'null'",
-                "a value in every row",
-            )
-        )
-    if column.type in ("number", "money", "count"):
-        checks.append(
-            (name, "are no numbers", f"{unread} and lower(trim({shown})) <> 'nan'", shown, "finite numbers")
-        )
-        checks.append((name, "are infinite", f"isinf({sql})", shown, "finite numbers"))
-    if column.type in ("money", "count"):
-        checks.append((name, "are negative", f"{sql} < 0", shown, "numbers ≥ 0"))
-    if column.type == "day":
-        checks.append((name, "are no days", unread, shown, "days such as 2024-04-03"))
-    if column.type == "time":
-        checks.append((name, "cannot be read as times", unread, shown, "ISO 8601 times or whole numbers"))
-        if reading.is_integer:
-            checks.append(
-                (name, "are too large", f"abs({sql}) >= 1152921504606846976", shown, "positions below 2^60")
-            )
-    if column.type == "id":
-        checks.append(
-            (
-                name,
-                "are no ids",
-                f"{raw} is not null and {shown} <> '' and {shown} <> 'nan' and {sql} is null",
-                shown,
-                "texts or whole numbers",
-            )
-        )
-    return checks
+    unread = f"{raw} is not null and trim({shown}) not in ('', 'nan', 'NaN') and {sql} is null"
+    is_text = not (pa.types.is_integer(kind) or pa.types.is_temporal(kind) or pa.types.is_boolean(kind))
+    is_money = column.type in ("money", "count")
+    checks: list[tuple[bool, str, str, str, str]] = [
+        (not column.nullable, "are null", f"{sql} is null and ({raw} is null or trim({shown}) = '')", "'null'",
+         "a value in every row"),
+        (is_money or column.type == "number", "are no numbers", unread, shown, "finite numbers"),
+        (is_money or column.type == "number", "are infinite", f"isinf({sql})", shown, "finite numbers"),
+        (is_money, "are negative", f"{sql} < 0", shown, "numbers ≥ 0"),
+        (is_text and column.type == "day", "are no days", unread, shown, "days such as 2024-04-03"),
+        (is_text and column.type == "time", "cannot be read as times", unread, shown, "ISO 8601, or whole numbers"),
+        (reading.is_integer, "are too large", f"abs({sql}) >= {LARGEST_POSITION}", shown, "positions below 2^60"),
+        (pa.types.is_floating(kind) and column.type == "id", "are no ids", unread, shown, "texts or whole numbers"),
+    ]
+    return [Check(column.name, *check[1:]) for check in checks if check[0]]

@@ -33,6 +33,8 @@ class Dimensions:
     def digit(self, code: NDArray[np.int64], name: str) -> NDArray[np.int64]:
         """Position of each code's value of ``name``; for nullable dimensions 0 is null and 1 the first value."""
         place = self.names.index(name)
+        if len(self.names) == 1:
+            return code
         return (code // self._stride(place)) % self._radix(place)
 
     def decode(self, code: NDArray[np.int64], name: str) -> NDArray[np.object_]:
@@ -51,7 +53,14 @@ class Dimensions:
             if name != "channel":
                 digit = f"coalesce({digit} + 1, 0)"
             terms.append(f"{digit} * {self._stride(place)}")
-        return " + ".join(terms)
+        # A narrow integer makes the sort lighter.
+        kind = "integer" if self.combinations < 1 << 31 else "bigint"
+        return f"({' + '.join(terms)})::{kind}"
+
+    @property
+    def combinations(self) -> int:
+        """How many codes there could be."""
+        return self._stride(0) * self._radix(0) if self.names else 0
 
     def _radix(self, place: int) -> int:
         return max(1, len(self.values[place]) + (self.names[place] != "channel"))
@@ -64,7 +73,7 @@ class Dimensions:
 
     def check_size(self) -> None:
         """Raise `InputError` if codes would not fit into 62 bits."""
-        if self.names and self._stride(0) * self._radix(0) > _LARGEST_CODE:
+        if self.combinations > _LARGEST_CODE:
             sizes = {name: len(values) for name, values in zip(self.names, self.values, strict=True)}
             raise InputError("the dimensions of touchpoints have too many combinations", given=sizes)
 
@@ -78,6 +87,7 @@ class EventStream:
     events : the stream
     dimensions : how codes are read
     first, last : earliest and latest time of a usable event
+    has_cost : whether touchpoints carry a cost
     findings : dropped and repaired rows
     """
 
@@ -85,6 +95,7 @@ class EventStream:
     dimensions: Dimensions
     first: int
     last: int
+    has_cost: bool
     findings: tuple[Finding, ...]
 
 
@@ -96,8 +107,7 @@ def open_events(sources: Sources) -> EventStream:
     rows = 0
     dimensions = Dimensions((), ())
     if sources.has("touchpoints"):
-        dimensions = _read_dimensions(sources)
-        kept = _count_touchpoints(sources, findings, spans)
+        dimensions, kept = _read_touchpoints(sources, findings, spans)
         rows += kept
         if kept:
             cost = "coalesce(cost, 0)" if sources.has("touchpoints", "cost") else "0::double"
@@ -108,8 +118,10 @@ def open_events(sources: Sources) -> EventStream:
     kept = _number_conversions(sources, findings, spans)
     rows += kept
     if kept:
+        number = "(-1 - row)::integer" if kept < 1 << 31 else "-1 - row"
         parts.append(
-            "select customer_id, converted_at as happened_at, -1 - row as ref, value as amount from numbered_conversions"
+            f"select customer_id, converted_at as happened_at, {number} as ref, value as amount "
+            "from numbered_conversions"
         )
     if not parts:
         raise InputError("no usable row is left", hint="customer, time and channel are null everywhere")
@@ -118,6 +130,7 @@ def open_events(sources: Sources) -> EventStream:
         dimensions,
         min(first for first, _ in spans),
         max(last for _, last in spans),
+        sources.has("touchpoints", "cost"),
         tuple(findings),
     )
 
@@ -126,14 +139,45 @@ def _enum(name: str) -> str:
     return f"{name}_enum"
 
 
-def _read_dimensions(sources: Sources) -> Dimensions:
+def _read_touchpoints(
+    sources: Sources, findings: list[Finding], spans: list[tuple[int, int]]
+) -> tuple[Dimensions, int]:
+    """The dimensions, and how many touchpoints can be used; those that cannot are counted."""
+    has_cost = sources.has("touchpoints", "cost")
+    # One scan, by channel: its distinct values and everything that is to be counted.
+    by_channel = sources.engine.query(
+        "select channel as v, count(*) as n, count(customer_id) as customer, count(touched_at) as time, "
+        f"{'count(cost)' if has_cost else 'count(*)'} as cost, min(touched_at) as first, max(touched_at) as last "
+        "from touchpoints group by channel"
+    ).to_pylist()
+    total = sum(row["n"] for row in by_channel)
+    missing = {name: total - sum(row[name] for row in by_channel) for name in ("customer", "time", "cost")}
+    missing["channel"] = sum(row["n"] for row in by_channel if row["v"] is None or not row["v"].strip())
+    for name in ("customer", "time", "channel"):
+        message = f"touchpoints without {name}: dropped"
+        findings.append(count_finding(f"null_{name}", "touchpoints", missing[name], message, total=total))
+    if has_cost:
+        message = "touchpoints without cost: taken as 0"
+        findings.append(count_finding("null_cost", "touchpoints", missing["cost"], message, total=total))
+    usable = by_channel
+    if missing["customer"] or missing["time"] or missing["channel"]:
+        usable = sources.engine.query(
+            "select count(*) as n, min(touched_at) as first, max(touched_at) as last from touchpoints "
+            "where customer_id is not null and touched_at is not null and trim(channel) <> ''"
+        ).to_pylist()
+    kept = sum(row["n"] for row in usable)
+    if kept:
+        spans.append((min(row["first"] for row in usable), max(row["last"] for row in usable)))
+    return _dimensions(sources, [row["v"] for row in by_channel]), kept
+
+
+def _dimensions(sources: Sources, channels: list[str | None]) -> Dimensions:
     values = []
     for name in sources.dimensions:
-        column = quote(name)
-        found = sources.engine.query(
-            f"select distinct {column}::varchar as v from touchpoints where {column} is not null"
-        )["v"].to_pylist()
-        known = sorted(value for value in found if value.strip())
+        found = channels
+        if name != "channel":
+            found = sources.engine.query(f"select distinct {quote(name)} as v from touchpoints")["v"].to_pylist()
+        known = sorted(value for value in found if value is not None and value.strip())
         if name == "kind":
             known.sort(key=lambda kind: {"click": 0, "impression": 1}.get(kind, 2))
         values.append(tuple(known))
@@ -142,41 +186,6 @@ def _read_dimensions(sources: Sources) -> Dimensions:
     for name, known in zip(dimensions.names, dimensions.values, strict=True):
         sources.engine.create_enum(_enum(name), known)
     return dimensions
-
-
-def _count_touchpoints(sources: Sources, findings: list[Finding], spans: list[tuple[int, int]]) -> int:
-    channel_known = "channel is not null and trim(channel) <> ''"
-    usable = f"customer_id is not null and touched_at is not null and {channel_known}"
-    cost = "count(*) filter (cost is null)" if sources.has("touchpoints", "cost") else "0"
-    found = sources.engine.query(
-        "select count(*) as n, count(*) filter (customer_id is null) as customer, "
-        f"count(*) filter (touched_at is null) as time, count(*) filter (not ({channel_known})) as channel, "
-        f"count(*) filter ({usable}) as kept, {cost} as cost, "
-        f"min(touched_at) filter ({usable}) as first, max(touched_at) filter ({usable}) as last from touchpoints"
-    ).to_pylist()[0]
-    for column in ("customer", "time", "channel"):
-        findings.append(
-            count_finding(
-                f"null_{column}",
-                "touchpoints",
-                found[column],
-                f"touchpoints without {column}: dropped",
-                total=found["n"],
-            )
-        )
-    if sources.has("touchpoints", "cost"):
-        findings.append(
-            count_finding(
-                "null_cost",
-                "touchpoints",
-                found["cost"],
-                "touchpoints without cost: taken as 0",
-                total=found["n"],
-            )
-        )
-    if found["kept"]:
-        spans.append((found["first"], found["last"]))
-    return int(found["kept"])
 
 
 def _number_conversions(sources: Sources, findings: list[Finding], spans: list[tuple[int, int]]) -> int:

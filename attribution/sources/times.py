@@ -14,7 +14,6 @@ from attribution.errors import InputError
 from attribution.experiment import TableSpec
 
 _EPOCHS = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
-_LARGEST = 1 << 60
 
 _ISO = r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?)?"
 _OFFSET = r" ?(Z|z|[+-]\d{2}(:?\d{2})?)"
