@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
-.PHONY: setup demo test lint benchmark lock clean
+.PHONY: setup demo test lint benchmark peers lock clean
 
 setup: $(VENV)/.installed
 
@@ -29,7 +29,16 @@ lint: setup
 	$(BIN)/mypy
 
 benchmark: setup
-	$(BIN)/python -m benchmarks
+	$(BIN)/python benchmarks/run
+
+# The tools we measure against, in an environment of their own; one of them is compiled.
+peers: .venv-peers/.installed
+
+.venv-peers/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet 'pip>=25.1'
+	.venv-peers/bin/python -m pip install --quiet --group peers
+	touch $@
 
 # Needs uv, which resolves for every platform and writes no index addresses in this form.
 lock:

@@ -30,11 +30,13 @@ def progress() -> Iterator[Callable[[str], None]]:
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as JSON objects, nulls as null."""
     return json.loads(frame.to_json(orient="records"))  # type: ignore[no-any-return]
 
 
 def print_json(document: object) -> None:
-    typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+    """Print a document as JSON."""
+    print(json.dumps(document, ensure_ascii=False, indent=2))
 
 
 def print_ranking(outcome: Outcome) -> None:
@@ -71,6 +73,7 @@ def _cell(value: float | None, rank: float | None, by: str) -> str:
 
 
 def print_quality(quality: pd.DataFrame) -> None:
+    """Print the ``quality`` table, one line per check."""
     from rich.table import Table
     from rich.text import Text
 

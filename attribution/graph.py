@@ -14,12 +14,10 @@ from numpy.typing import NDArray
 from attribution.journeys import JourneyChunk, Journeys
 from attribution.kernels.sums import KeyedSums, merge_keyed, sum_by_key, to_float
 from attribution.kernels.windows import step_keys, unpack
-from attribution.tables import TRANSITIONS
+from attribution.tables import CONVERSION, NULL, START, TRANSITIONS
 
 if TYPE_CHECKING:
     import networkx as nx
-
-START, CONVERSION, NULL = "(start)", "(conversion)", "(null)"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from attribution import models as shipped
@@ -43,6 +44,7 @@ class Outcome:
     Attributes
     ----------
     experiment : what was asked for
+    span : first and last event of the data; None for aggregated paths
     models : fitted, in the order of the experiment
     tables : the tables of `attribution.tables.OUTPUTS`, by name, and ``truth`` where it was given
     ranking : channels ranked under every model
@@ -51,6 +53,7 @@ class Outcome:
     """
 
     experiment: Experiment
+    span: tuple[str, str] | None
     models: tuple[AttributionModel, ...]
     tables: Mapping[str, pd.DataFrame]
     ranking: Ranking
@@ -228,7 +231,16 @@ def _outcome(
     if sources.has("truth"):
         tables["truth"] = sources.engine.query("select * from truth order by channel").to_pandas()
     digests = {name: content_digest(sources, name) for name in sources.tables}
-    return Outcome(experiment, tuple(models), tables, ranking, graph, digests)
+    return Outcome(experiment, _span(journeys), tuple(models), tables, ranking, graph, digests)
+
+
+def _span(journeys: Journeys) -> tuple[str, str] | None:
+    if journeys.span is None:
+        return None
+    first, last = journeys.span
+    if journeys.integer_times:
+        return f"position {first}", f"position {last}"
+    return tuple(f"{np.datetime64(at, 'us').astype('datetime64[s]')} UTC" for at in journeys.span)  # type: ignore[return-value]
 
 
 def _removal_effects(models: Sequence[AttributionModel]) -> pd.DataFrame:

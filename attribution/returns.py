@@ -39,9 +39,15 @@ def compute_returns(
         If two sources of cost cover the same channel.
     """
     spend = spend_by_channel(sources, spend_from=spend_from, period=period)
-    return pd.concat(
-        [_returns(rows, spend) for _, rows in credit.table.groupby("model", sort=False)], ignore_index=True
-    )
+    table = _with_idle_channels(credit.table, spend)
+    table["spend"] = table["channel"].map(spend).astype(float)
+    paid = table["spend"].where(table["spend"] > 0)
+    table["roas"] = table["value"] / paid
+    table["roi"] = (table["value"] - table["spend"]) / paid
+    table["cpa"] = paid / table["conversions"].where(table["conversions"] > 0)
+    table["rank"] = table.groupby("model", sort=False)["roi"].rank(ascending=False, method="average")
+    table[["roi_low", "roi_high", "rank_low", "rank_high"]] = np.nan
+    return table.assign(basis="revenue", cost_basis="media")[list(RETURNS.column_names)]
 
 
 def spend_by_channel(
@@ -105,25 +111,12 @@ def _sum(channels: NDArray[np.object_], amounts: NDArray[np.float64]) -> dict[st
     return {str(name): float(total) for name, total in zip(names, totals, strict=True)}
 
 
-def _returns(rows: pd.DataFrame, spend: dict[str, float]) -> pd.DataFrame:
-    """Ratios and ranks of one model."""
-    missing = sorted(set(spend) - set(rows["channel"]))
-    extra = pd.DataFrame({"channel": missing, "conversions": 0.0, "value": 0.0})
-    table = pd.concat([rows[["channel", "conversions", "value"]], extra], ignore_index=True)
-    order = table["channel"].eq(UNATTRIBUTED)
-    table = table.assign(_last=order).sort_values(["_last", "channel"], kind="stable").drop(columns="_last")
-    table["spend"] = table["channel"].map(spend).astype(float)
-    paid = table["spend"].where(table["spend"] > 0)
-    table["roas"] = table["value"] / paid
-    table["roi"] = (table["value"] - table["spend"]) / paid
-    table["cpa"] = paid / table["conversions"].where(table["conversions"] > 0)
-    table["rank"] = table["roi"].rank(ascending=False, method="average")
-    for column in ("roi_low", "roi_high", "rank_low", "rank_high"):
-        table[column] = np.nan
-    constants = {
-        "model": rows["model"].iloc[0],
-        "estimand": rows["estimand"].iloc[0],
-        "basis": "revenue",
-        "cost_basis": "media",
-    }
-    return table.assign(**constants)[list(RETURNS.column_names)].reset_index(drop=True)
+def _with_idle_channels(credit: pd.DataFrame, spend: dict[str, float]) -> pd.DataFrame:
+    """Credit with a row of zeros for every channel that has spend and no touchpoint, in order of channels."""
+    models = credit[["model", "estimand"]].drop_duplicates()
+    idle = pd.DataFrame({"channel": sorted(set(spend) - set(credit["channel"])), "conversions": 0.0, "value": 0.0})
+    table = pd.concat([credit, models.merge(idle, how="cross")], ignore_index=True) if len(idle) else credit.copy()
+    place = table["model"].map({model: place for place, model in enumerate(models["model"])})
+    last = table["channel"].eq(UNATTRIBUTED)
+    order = np.lexsort([table["channel"].to_numpy(str), last.to_numpy(), place.to_numpy()])
+    return table.iloc[order].reset_index(drop=True)

@@ -19,6 +19,12 @@ calendar day · ``money`` and ``count`` finite numbers ≥ 0 · ``number`` any f
 UNATTRIBUTED = "(unattributed)"
 """The row that takes conversions without a touchpoint, so that totals equal what was observed."""
 
+START, CONVERSION, NULL = "(start)", "(conversion)", "(null)"
+"""States of the journey graph that are no channels."""
+
+RESERVED = (START, CONVERSION, NULL, UNATTRIBUTED)
+"""Names that no channel may have."""
+
 
 @dataclass(frozen=True)
 class Column:

@@ -63,8 +63,8 @@ def _quiet() -> None:
     os.environ.setdefault("DO_NOT_TRACK", "true")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 @contextlib.contextmanager
@@ -155,9 +155,6 @@ def _log_model(
     run_id = client.create_run(experiment_id, run_name=label, tags=tags).info.run_id
     params = {"model": type(model).__name__, **{k: v for k, v in model.get_params().items() if k != "name"}}
     _log(client, run_id, params=params, metrics=_model_metrics(outcome, label))
-    for name in ("credit", "returns"):
-        table = outcome.tables[name]
-        client.log_text(run_id, table[table["model"] == label].to_csv(index=False), f"{name}.csv")
     client.set_terminated(run_id)
 
 

@@ -36,8 +36,10 @@ def run_tables(channels: tuple[str, str, str] = ("email", "search", "social")) -
             credit.append((model, "allocated", channel, value / 10, value, value / 1600, np.nan, np.nan))
             returns.append((model, "allocated", "revenue", "media", channel, 400.0, ratio, np.nan, np.nan))
         credit.append((model, "allocated", UNATTRIBUTED, 8.0, 80.0, 0.05, np.nan, np.nan))
-        for channel in ("direct", UNATTRIBUTED):
-            returns.append((model, "allocated", "revenue", "media", channel, *[np.nan] * 4))
+        returns += [
+            (model, "allocated", "revenue", "media", channel, *[np.nan] * 4)
+            for channel in ("direct", UNATTRIBUTED)
+        ]
     columns = ["model", "estimand", "basis", "cost_basis", "channel", "spend", "roi", "roi_low", "roi_high"]
     returns_frame = pd.DataFrame(returns, columns=columns)
     returns_frame["rank"] = returns_frame.groupby("model")["roi"].rank(ascending=False)
@@ -292,6 +294,13 @@ def test_ranking_shows_roi_and_rank_of_each_model() -> None:
     assert "1.50 (1)" in report(renamed)
 
 
+def test_agreement_of_each_pair_stands_in_a_grid(page: str) -> None:
+    rows = Page(page).rows[""]
+    assert ["Kendall tau", "first_touch", "markov"] in rows
+    assert ["last_touch", "-1", "1"] in rows
+    assert ["first_touch", "–", "-1"] in rows
+
+
 def test_data_are_counted_from_the_tables(page: str) -> None:
     assert data_facts(run_tables()) == {
         "conversions": 178,  # 80 + 60 + 30 under last_touch, and 8 without a touchpoint
@@ -359,7 +368,7 @@ def test_a_table_that_is_absent_leaves_its_part_out(absent: str) -> None:
         ([], "–"),
         (["a", 2.0], "a, 2"),
         (pd.DataFrame({"a": [1, 2]}), "a table of 2 rows"),
-        ("x" * 400, "x" * 300 + "…"),
+        ("x" * 3000, "x" * 2000 + "…"),
     ],
 )
 def test_values_are_written_for_readers(value: object, text: str) -> None:

@@ -41,6 +41,7 @@ def journeys_from_events(sources: Sources, options: JourneyOptions, period: Peri
         chunks,
         stream.dimensions,
         lookback_days=None if window == kernel.NO_LOOKBACK else window / DAY,
+        span=(stream.first, stream.last),
         integer_times=sources.integer_times,
         conversion_ids=partial(conversion_ids, sources),
         findings=(*stream.findings, *build.findings(parts, chunks)),
@@ -161,71 +162,29 @@ class _Build:
             return sum(getattr(part, name) for part in parts)
 
         converted = sum(int((chunk.conversion >= 0).sum()) for chunk in chunks)
+        touchpoints = sum(len(chunk.channel) for chunk in chunks)
         bare = sum(int(((chunk.conversion >= 0) & (chunk.lengths == 0)).sum()) for chunk in chunks)
         still_open = sum(int(chunk.is_open.sum()) for chunk in chunks)
-        touchpoints = sum(len(chunk.channel) for chunk in chunks)
-        found = [
-            count_finding(
-                "ties",
-                "touchpoints",
-                count("ties"),
-                "touchpoints at one instant of one customer: ordered by kind, channel and the other columns",
-                total=touchpoints,
-            ),
-            count_finding(
-                "duplicates",
-                "touchpoints",
-                count("duplicates"),
-                "touchpoints that repeat another in every column: kept",
-                total=touchpoints,
-            ),
-            count_finding(
-                "without_touchpoint",
-                "conversions",
-                bare,
-                "conversions without a touchpoint in their window: credited to (unattributed)",
-                total=converted,
-            ),
-            count_finding(
-                "open_journeys",
-                "touchpoints",
-                still_open,
-                "journeys still open at the end of the data: kept, as not converted",
-                total=sum(len(chunk) for chunk in chunks),
-            ),
+        journeys = sum(len(chunk) for chunk in chunks)
+        counted: list[tuple[str, str, int, int | None, str]] = [
+            ("ties", "touchpoints", count("ties"), touchpoints, _TIES),
+            ("duplicates", "touchpoints", count("duplicates"), touchpoints, _DUPLICATES),
+            ("without_touchpoint", "conversions", bare, converted, _BARE),
+            ("open_journeys", "touchpoints", still_open, journeys, _OPEN),
         ]
         if self.mode == kernel.FIRST_ONLY:
-            found.append(
-                count_finding(
-                    "after_first_conversion",
-                    "touchpoints",
-                    count("dropped_touchpoints"),
-                    "touchpoints after the customer's first conversion: dropped",
-                )
-            )
-            found.append(
-                count_finding(
-                    "after_first_conversion",
-                    "conversions",
-                    count("dropped_conversions"),
-                    "conversions after the customer's first: dropped",
-                )
-            )
+            for table in ("touchpoints", "conversions"):
+                message = f"{table} after the customer's first conversion: dropped"
+                counted.append(("after_first_conversion", table, count(f"dropped_{table}"), None, message))
         if self.period != (None, None):
-            found.append(
-                count_finding(
-                    "outside_period",
-                    "conversions",
-                    count("conversions_outside"),
-                    "conversions outside the period: left out, they still close journeys",
-                )
-            )
-            found.append(
-                count_finding(
-                    "outside_period",
-                    "touchpoints",
-                    count("nulls_outside"),
-                    "non-converting journeys that close outside the period: left out",
-                )
-            )
-        return found
+            counted.append(("outside_period", "conversions", count("conversions_outside"), None, _OUTSIDE))
+            counted.append(("outside_period", "touchpoints", count("nulls_outside"), None, _NULLS_OUTSIDE))
+        return [count_finding(check, table, n, text, total=total) for check, table, n, total, text in counted]
+
+
+_TIES = "touchpoints at one instant of one customer: ordered by kind, channel and the other columns"
+_DUPLICATES = "touchpoints that repeat another in every column: kept"
+_BARE = "conversions without a touchpoint in their window: credited to (unattributed)"
+_OPEN = "journeys still open at the end of the data: kept, as not converted"
+_OUTSIDE = "conversions outside the period: left out, they still close journeys"
+_NULLS_OUTSIDE = "non-converting journeys that close outside the period: left out"

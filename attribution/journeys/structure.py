@@ -131,6 +131,7 @@ class Journeys:
     chunks : the journeys
     dimensions : what the codes of touchpoints mean
     lookback_days : the window; None where there is none
+    span : first and last time of an event; None for aggregated paths
     integer_times : whether times are positions; None for aggregated paths
     conversion_ids : gives the ids of conversions by row; asked only when needed
     findings : what was counted while building
@@ -139,6 +140,7 @@ class Journeys:
     chunks: tuple[JourneyChunk, ...]
     dimensions: Dimensions
     lookback_days: float | None = None
+    span: tuple[int, int] | None = None
     integer_times: bool | None = None
     conversion_ids: Callable[[], NDArray[np.object_]] = _no_ids
     findings: tuple[Finding, ...] = ()

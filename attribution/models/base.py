@@ -163,7 +163,7 @@ class AttributionModel:
     def _summarise_all(self, journeys: Journeys) -> Summary:
         pieces = (piece for chunk in journeys for piece in chunk.pieces())
         return reduce(
-            Summary.__add__, (self.summarise(piece) + _observed(piece) for piece in pieces), _NOTHING
+            Summary.__add__, (self.summarise(piece) + _observed(piece) for piece in pieces), _nothing()
         )
 
     def _settle(self, summary: Summary) -> Self:
@@ -194,12 +194,10 @@ def _observed(chunk: JourneyChunk) -> Summary:
 
 
 def _nothing() -> Summary:
+    """The summary of no journeys, where every total is there and zero."""
     empty = sum_by_key(np.zeros((0, 1), np.int64), np.zeros(0))
     names = ("conversions", "value")
     return Summary({f"{part}_{what}": empty for part in ("observed", "unattributed") for what in names})
-
-
-_NOTHING = _nothing()
 
 
 def _parameters(kind: type) -> Mapping[str, inspect.Parameter]:

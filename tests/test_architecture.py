@@ -1,0 +1,96 @@
+"""Rules of the house, executed: imports, names, sizes, loading times of heavy libraries."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import attribution
+from attribution import tables
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "attribution"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+HEAVY = ("mlflow", "pandas", "altair", "statsmodels", "sklearn", "duckdb", "numba", "scipy", "networkx", "pyarrow")
+
+
+def loaded_by(statement: str) -> set[str]:
+    code = f"import sys\n{statement}\nprint(','.join(m for m in {HEAVY!r} if m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    return set(filter(None, done.stdout.strip().split(",")))
+
+
+def test_import_contracts_hold() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; from importlinter.cli import lint_imports_command as c; sys.exit(c())"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    assert loaded_by("import attribution") == set()
+
+
+def test_help_loads_nothing_heavy() -> None:
+    assert loaded_by("import attribution.cli") == set()
+
+
+def test_running_without_tracking_does_not_load_mlflow() -> None:
+    assert "mlflow" not in loaded_by("import attribution.pipeline, attribution.output, attribution.report")
+
+
+def test_every_public_name_can_be_reached() -> None:
+    assert attribution.__all__ == ["__version__", *sorted(set(attribution.__all__) - {"__version__"})]
+    for name in attribution.__all__:
+        assert getattr(attribution, name) is not None
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'NoSuchModel'"):
+        _ = attribution.NoSuchModel
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_files_and_functions_stay_small(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 320
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            documentation = ast.get_docstring(node) or ""
+            assert node.end_lineno is not None
+            length = node.end_lineno - node.lineno + 1 - len(documentation.splitlines())
+            assert length <= 60, f"{node.name} has {length} lines"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_public_functions_and_classes_say_what_they_do(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree)
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            assert ast.get_docstring(node), f"{node.name} has no docstring"
+
+
+def test_no_room_for_leftovers() -> None:
+    forbidden = {"utils", "helpers", "common", "core", "constants"}
+    assert not forbidden & {path.stem for path in SOURCES}
+
+
+def test_tables_describe_every_column_once() -> None:
+    for table in (*tables.INPUTS.values(), *tables.OUTPUTS.values()):
+        assert len(set(table.column_names)) == len(table.columns)
+        assert all(column.meaning for column in table.columns)
+
+
+def test_no_lock_file_records_an_address() -> None:
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    assert "://" not in lock
+    assert "--hash=sha256:" in lock

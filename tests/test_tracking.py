@@ -1,0 +1,135 @@
+"""What lands in MLflow: one parent, one child per model, and nothing lost when the server is away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import attribution as at
+from attribution.errors import TrackingError
+from attribution.experiment import Experiment
+from attribution.output import replaced_folder, write_outcome
+from attribution.tracking import track_outcome
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def experiment(name: str, **parts: Any) -> Experiment:
+    touchpoints = pd.DataFrame(
+        {
+            "customer_id": ["a", "a", "b", "c", "c"],
+            "touched_at": pd.to_datetime(["2024-01-01", "2024-01-03", "2024-01-02", "2024-01-05", "2024-01-06"]),
+            "channel": ["mail 😀/x", "search", "search", "广告", "mail 😀/x"],
+        }
+    )
+    conversions = pd.DataFrame(
+        {"customer_id": ["a", "b", "c"], "converted_at": pd.to_datetime(["2024-01-07"] * 3), "value": [10.0, 30.0, 7.0]}
+    )
+    costs = pd.DataFrame({"channel": ["mail 😀/x", "search"], "amount": [4.0, 6.0]})
+    tables = {"touchpoints": touchpoints, "conversions": conversions, "costs": costs}
+    document = {
+        "name": name,
+        "tables": {key: {"source": frame} for key, frame in tables.items()},
+        "models": [{"model": "LastTouch"}, {"model": "Linear"}, {"model": "Markov", "order": 2}],
+        **parts,
+    }
+    return Experiment.model_validate(document)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
+
+
+@pytest.fixture(scope="module")
+def tracked(store: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[at.Outcome, str, Any]:
+    from mlflow.tracking import MlflowClient
+
+    outcome = at.run_experiment(experiment("春季 review"))
+    out = tmp_path_factory.mktemp("runs") / "review"
+    with replaced_folder(out) as folder:
+        write_outcome(folder, outcome, report="<html></html>", seconds=1.0)
+    return outcome, track_outcome(outcome, out, uri=store), MlflowClient(tracking_uri=store)
+
+
+def test_one_parent_and_one_child_per_model(tracked: tuple[at.Outcome, str, Any]) -> None:
+    outcome, run_id, client = tracked
+    parent = client.get_run(run_id)
+    assert parent.info.status == "FINISHED"
+    children = client.search_runs(
+        [parent.info.experiment_id], filter_string=f"tags.mlflow.parentRunId = '{run_id}'"
+    )
+    assert {child.info.run_name for child in children} == {model.label for model in outcome.models}
+    assert {child.info.status for child in children} == {"FINISHED"}
+    markov = next(child for child in children if child.info.run_name == "markov_2")
+    assert markov.data.params == {"model": "Markov", "order": "2"}
+    assert parent.data.params["journeys.conversions"] == "reset"
+
+
+def test_metrics_are_the_numbers_of_the_tables(tracked: tuple[at.Outcome, str, Any]) -> None:
+    outcome, run_id, client = tracked
+    returns = outcome.tables["returns"].set_index(["model", "channel"])
+    children = client.search_runs(
+        [client.get_run(run_id).info.experiment_id], filter_string=f"tags.mlflow.parentRunId = '{run_id}'"
+    )
+    for child in children:
+        metrics, label = child.data.metrics, child.info.run_name
+        assert metrics["roi/search"] == pytest.approx(returns.loc[(label, "search"), "roi"])
+        assert metrics["rank/mail __x"] == returns.loc[(label, "mail 😀/x"), "rank"]
+        assert "roi/广告" not in metrics  # no spend, no ROI
+        assert metrics["conversions/广告"] == pytest.approx(returns.loc[(label, "广告"), "conversions"])
+        agreement = outcome.tables["agreement"].query(f"model_a == '{label}' and model_b == 'last_touch'").iloc[0]
+        assert metrics["largest_move_with_last_touch"] == agreement["largest_move"]
+
+
+def test_artifacts_are_the_output_folder(tracked: tuple[at.Outcome, str, Any]) -> None:
+    _, run_id, client = tracked
+    names = {item.path for item in client.list_artifacts(run_id)}
+    assert {"credit.parquet", "returns.csv", "report.html", "experiment.toml", "manifest.json"} <= names
+
+
+def test_inputs_are_datasets_with_a_content_digest(tracked: tuple[at.Outcome, str, Any]) -> None:
+    outcome, run_id, client = tracked
+    datasets = {item.dataset.name: item.dataset.digest for item in client.get_run(run_id).inputs.dataset_inputs}
+    assert datasets == dict(outcome.digests)
+    assert len(datasets) == 3
+
+
+def test_digests_follow_content_not_order_or_format(tmp_path: Path) -> None:
+    from attribution.sources import content_digest
+
+    frame = pd.DataFrame({"path": ["a > b", "c", "c"], "conversions": [1.0, 2.0, 2.0]})
+    frame.to_csv(tmp_path / "paths.csv", index=False)
+    frame.iloc[::-1].to_parquet(tmp_path / "paths.parquet")
+    changed = frame.assign(conversions=[1.0, 2.0, 3.0])
+    twice = pd.concat([frame, frame.iloc[[1, 2]]])
+    given = [frame, tmp_path / "paths.csv", tmp_path / "paths.parquet", changed, twice]
+    digests = [content_digest(at.load_sources(paths=source), "paths") for source in given]
+    assert digests[0] == digests[1] == digests[2]
+    assert len(set(digests)) == 3
+
+
+def test_a_second_run_joins_the_same_experiment(tracked: tuple[at.Outcome, str, Any], store: str, tmp_path: Path) -> None:
+    outcome, run_id, client = tracked
+    again = track_outcome(outcome, tmp_path, uri=store)
+    assert again != run_id
+    assert client.get_run(again).info.experiment_id == client.get_run(run_id).info.experiment_id
+
+
+def test_a_store_that_cannot_be_reached_is_a_tracking_error(tmp_path: Path) -> None:
+    outcome = at.run_experiment(experiment("away"))
+    with pytest.raises(TrackingError, match=r"the run is complete in .*could not log it.*Hint"):
+        track_outcome(outcome, tmp_path, uri="http://127.0.0.1:9")
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(TrackingError, match="could not log it"):
+        track_outcome(outcome, tmp_path, uri=f"sqlite:///{tmp_path}/file/mlflow.db")
+
+
+def test_channel_names_that_mlflow_would_confuse_stay_apart() -> None:
+    from attribution.tracking import _keys
+
+    assert _keys(["roi/a/b", "roi/a?b", "roi/a_b", "roi/微信"]) == ["roi/a_b", "roi/a_b 2", "roi/a_b 3", "roi/微信"]
+    assert all(len(key) <= 250 for key in _keys(["roi/" + "x" * 900, "roi/" + "x" * 901]))
