@@ -15,7 +15,6 @@ from attribution.errors import AttributionError, InputError, TrackingError
 
 if TYPE_CHECKING:
     from attribution.experiment import Experiment
-    from attribution.pipeline import Outcome
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,9 +28,7 @@ _NEGATIVE_VERDICT = 3
 ExperimentFile = Annotated[Path, typer.Argument(metavar="EXPERIMENT.toml", help="The experiment file.")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Set any key of the file, e.g. journeys.lookback_days=14."
-    ),
+    typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the file, e.g. journeys.lookback_days=14."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable results.")]
 
@@ -40,9 +37,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print machine-readable resul
 def run(
     experiment: ExperimentFile,
     overrides: Overrides = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Output folder; runs/NAME unless given. Replaced whole.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Output folder; runs/NAME unless given. Replaced whole.")] = None,
     as_json: Json = False,
 ) -> None:
     """Run an experiment: write its tables and report, log it to MLflow, print the ROI ranking of every model."""
@@ -53,9 +48,7 @@ def run(
 
 @app.command()
 def demo(
-    customers: Annotated[
-        int, typer.Option(min=100, help="How many customers the simulated shop has.")
-    ] = 20_000,
+    customers: Annotated[int, typer.Option(min=100, help="How many customers the simulated shop has.")] = 20_000,
     out: Annotated[Path, typer.Option(help="Output folder. Replaced whole.")] = Path("runs/demo"),
     overrides: Overrides = None,
     as_json: Json = False,
@@ -78,9 +71,7 @@ def simulate(
     world: Annotated[str, typer.Argument(help="default, confounded, or the path of a TOML file.")],
     customers: Annotated[int, typer.Option(min=1, help="How many customers.")],
     out: Annotated[Path, typer.Option(help="Output folder. Replaced whole.")],
-    seed: Annotated[
-        int, typer.Option(min=0, help="Another seed gives another sample of the same world.")
-    ] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed gives another sample of the same world.")] = 0,
 ) -> None:
     """Write touchpoints, conversions, costs and the true channel effects of a simulated world as Parquet."""
     from attribution.output import replaced_folder
@@ -113,13 +104,7 @@ def validate(
     with progress() as say:
         say("checking the data")
         quality = check_quality(asked)
-    worst = (
-        "fail"
-        if (quality["status"] == "fail").any()
-        else "warn"
-        if (quality["status"] == "warn").any()
-        else "pass"
-    )
+    worst = "fail" if (quality["status"] == "fail").any() else "warn" if (quality["status"] == "warn").any() else "pass"
     if as_json:
         print_json({"status": worst, "checks": records(quality)})
     else:
@@ -144,8 +129,10 @@ def main() -> None:
 
 def _run(experiment: Experiment, out: Path | None, *, as_json: bool) -> None:
     """The whole line of one experiment; results are on disk before they are tracked."""
+    from attribution.charts import all_figures, save_png
     from attribution.output import replaced_folder, write_outcome
     from attribution.pipeline import run_experiment
+    from attribution.report import render_report
 
     out = out or Path("runs") / experiment.name
     begun = time.perf_counter()
@@ -155,8 +142,13 @@ def _run(experiment: Experiment, out: Path | None, *, as_json: bool) -> None:
         with replaced_folder(out) as folder:
             outcome = run_experiment(experiment, on_stage=say)
             say("writing tables and report")
-            report = _report(outcome)
+            figures = all_figures(outcome.tables)
+            report = render_report(experiment.name, outcome.tables, figures, outcome.settings)
             write_outcome(folder, outcome, report=report, seconds=time.perf_counter() - begun)
+            if experiment.output.pictures:
+                (folder / "pictures").mkdir()
+                for figure in figures:
+                    save_png(figure, folder / "pictures" / f"{figure.name}.png")
         if experiment.tracking.enabled:
             say("logging to MLflow")
             try:
@@ -179,15 +171,6 @@ def _run(experiment: Experiment, out: Path | None, *, as_json: bool) -> None:
         typer.echo(f"\nTables and report.html are in {out}" + (f"; MLflow run {run_id}." if run_id else "."))
     if tracking_error is not None:
         raise tracking_error
-
-
-def _report(outcome: Outcome) -> str:
-    from attribution.charts import all_figures
-    from attribution.report import render_report
-
-    return render_report(
-        outcome.experiment.name, outcome.tables, all_figures(outcome.tables), outcome.settings
-    )
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def progress() -> Iterator[Callable[[str], None]]:
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as JSON objects, nulls as null."""
-    return json.loads(frame.to_json(orient="records"))  # type: ignore[no-any-return]
+    return json.loads(frame.to_json(orient="records"))
 
 
 def print_json(document: object) -> None:
@@ -49,9 +49,7 @@ def print_ranking(outcome: Outcome) -> None:
     ranks = outcome.ranking.ranks.sort_values(labels[0])
     truth = outcome.tables["truth"].set_index("channel")["roi"] if "truth" in outcome.tables else None
     what = "ROI (on revenue, media cost)" if by == "roi" else "credited conversions (no spend is known)"
-    table = Table(
-        "channel", *labels, *([] if truth is None else ["truth"]), title=f"{what} and rank under each model"
-    )
+    table = Table("channel", *labels, *([] if truth is None else ["truth"]), title=f"{what} and rank under each model")
     true_ranks = None if truth is None else truth.rank(ascending=False)
     for channel, row in ranks.iterrows():
         cells = [_cell(returns.loc[(channel, label), by], row[label], by) for label in labels]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import pandas as pd
@@ -41,7 +41,7 @@ class ChannelTotals:
 class Model(Protocol):
     """What this room needs of a model; `attribution.models.base` says what a model is."""
 
-    estimand: str
+    estimand: ClassVar[str]
     credit_: ChannelTotals
 
     @property
@@ -122,9 +122,7 @@ def hand_out(model: Model, chunk: JourneyChunk) -> tuple[JourneyChunk, NDArray[n
         return laid_out, np.zeros(0), 0
     weights = np.ascontiguousarray(model.weigh(laid_out), dtype=np.float64)
     if weights.shape != (int(laid_out.offsets[-1]),):
-        raise LawError(
-            f"model {model.label!r}: one weight per touchpoint is needed, got shape {weights.shape}"
-        )
+        raise LawError(f"model {model.label!r}: one weight per touchpoint is needed, got shape {weights.shape}")
     if not np.isfinite(weights).all() or (weights < 0).any():
         raise LawError(f"model {model.label!r}: weights must be finite and not negative")
     shares, without = kernel.shares(laid_out.offsets, weights)
@@ -190,7 +188,8 @@ def _journey_rows(
 
 def _table(journeys: Journeys, chunk: JourneyChunk, shares: NDArray[np.float64] | None) -> pd.DataFrame:
     """Rows of one laid-out chunk; one `UNATTRIBUTED` row per conversion where ``shares`` is None."""
-    assert chunk.ended_at is not None and chunk.customer_ids is not None
+    assert chunk.ended_at is not None
+    assert chunk.customer_ids is not None
     bare = shares is None
     repeats = np.ones(len(chunk), np.int64) if bare else chunk.lengths
     journey = np.repeat(np.arange(len(chunk)), repeats)

@@ -17,9 +17,7 @@ class InputError(AttributionError):
 
     exit_code = 2
 
-    def __init__(
-        self, problem: str, *, given: object = None, allowed: object = None, hint: str | None = None
-    ) -> None:
+    def __init__(self, problem: str, *, given: object = None, allowed: object = None, hint: str | None = None) -> None:
         parts = [problem.rstrip(".") + "."]
         if given is not None:
             parts.append(f"Given: {given}.")

@@ -77,9 +77,7 @@ class TableSpec(_Part):
         if (self.source is None) == (self.query is None):
             raise ValueError("needs either 'source' or 'query', and not both")
         if self.query is not None and (self.columns or self.where):
-            raise ValueError(
-                "a query names its columns and filters its rows itself: drop 'columns' and 'where'"
-            )
+            raise ValueError("a query names its columns and filters its rows itself: drop 'columns' and 'where'")
         return self
 
 
@@ -136,9 +134,10 @@ class ReturnsOptions(_Part):
 
 
 class OutputOptions(_Part):
-    """What is written besides the standing tables."""
+    """What is written besides the standing tables: ``journey_credit``, and the figures as PNG files."""
 
     journey_credit: bool = False
+    pictures: bool = False
 
 
 class TrackingOptions(_Part):
@@ -275,8 +274,6 @@ def _refusal(error: ValidationError, origin: str) -> InputError:
     where = ".".join(place) or "experiment"
     if first["type"] == "extra_forbidden":
         allowed = _keys(_PARTS.get(place[0], Experiment) if len(place) > 1 else Experiment)
-        return InputError(
-            f"{origin}: unknown key {where!r}", allowed=allowed, hint=did_you_mean(place[-1], allowed)
-        )
+        return InputError(f"{origin}: unknown key {where!r}", allowed=allowed, hint=did_you_mean(place[-1], allowed))
     given = None if first["type"] == "missing" or isinstance(first["input"], dict) else repr(first["input"])
     return InputError(f"{origin}: {where}: {first['msg'].removeprefix('Value error, ')}", given=given)

@@ -137,6 +137,4 @@ def _steps(chunk: JourneyChunk, channels: int) -> tuple[KeyedSums, NDArray[np.fl
     )
     converting = np.repeat(laid_out.converting, laid_out.lengths)
     touched = np.bincount(laid_out.channel, minlength=channels)
-    return sum_by_key(keys, counts), np.stack(
-        [touched, np.bincount(laid_out.channel[converting], minlength=channels)]
-    )
+    return sum_by_key(keys, counts), np.stack([touched, np.bincount(laid_out.channel[converting], minlength=channels)])

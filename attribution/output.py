@@ -92,9 +92,7 @@ def write_outcome(folder: Path, outcome: Outcome, *, report: str, seconds: float
         "inputs": dict(outcome.digests),
         "tables": digests,
     }
-    (folder / "manifest.json").write_text(
-        json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def write_table(folder: Path, table: Table, frame: pd.DataFrame) -> str:

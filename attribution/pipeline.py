@@ -7,13 +7,12 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from attribution import models as shipped
-from attribution.credit import Credit, attribute, journey_credit
+from attribution.credit import Credit, journey_credit
 from attribution.engine import DuckDBEngine, Engine
 from attribution.errors import InputError, did_you_mean
 from attribution.experiment import Experiment, ModelSpec, read_experiment
@@ -61,19 +60,16 @@ class Outcome:
     digests: Mapping[str, str]
 
     @property
-    def settings(self) -> dict[str, str]:
-        """What was asked for, one line per setting, as report and tracking show it."""
+    def settings(self) -> dict[str, object]:
+        """What was asked for and on which data, one line per setting, as report and tracking show it."""
         asked = self.experiment
         parts = {"journeys": asked.journeys, "period": asked.period, "returns": asked.returns}
         return {
             "engine": asked.engine,
-            **{
-                f"{name}.{key}": str(value)
-                for name, part in parts.items()
-                for key, value in part.model_dump().items()
-            },
+            **{f"{name}.{key}": value for name, part in parts.items() for key, value in part.model_dump().items()},
             "ranked_by": self.ranking.by,
             "models": ", ".join(f"{model.label} = {model!r}" for model in self.models),
+            "data": {} if self.span is None else dict(zip(("first event", "last event"), self.span, strict=True)),
         }
 
 
@@ -113,14 +109,12 @@ def check_quality(experiment: Experiment, *, engine: Engine | None = None) -> pd
     """The ``quality`` table alone: what the data of an experiment look like, before any model is fitted."""
     sources = open_sources(experiment, engine)
     journeys = journeys_of(experiment, sources)
-    return quality_table(
-        [*check_sources(sources), *journeys.findings, *_idle_spend(experiment, sources, journeys)]
-    )
+    return quality_table([*check_sources(sources), *journeys.findings, *_idle_spend(experiment, sources, journeys)])
 
 
 def open_sources(experiment: Experiment, engine: Engine | None = None) -> Sources:
     """The input tables of an experiment."""
-    return load_sources(**experiment.tables, engine=engine or DuckDBEngine(), folder=experiment.folder)  # type: ignore[arg-type]
+    return load_sources(**experiment.tables, engine=engine or DuckDBEngine(), folder=experiment.folder)
 
 
 def journeys_of(experiment: Experiment, sources: Sources) -> Journeys:
@@ -139,9 +133,7 @@ def make_models(experiment: Experiment) -> list[AttributionModel]:
     labels = [model.label for model in models]
     for label in labels:
         if labels.count(label) > 1:
-            raise InputError(
-                f"two models are labelled {label!r}", hint='name = "…" gives one of them another label'
-            )
+            raise InputError(f"two models are labelled {label!r}", hint='name = "…" gives one of them another label')
     return models
 
 
@@ -157,9 +149,7 @@ def _make_model(spec: ModelSpec, folder: Path) -> AttributionModel:
     try:
         model = kind(**spec.settings)
     except TypeError as error:
-        raise InputError(
-            f"model {spec.model!r} does not take these settings: {error}", given=spec.settings
-        ) from None
+        raise InputError(f"model {spec.model!r} does not take these settings: {error}", given=spec.settings) from None
     if spec.name is not None:
         model.set_params(name=spec.name)
     model.validate()
@@ -175,7 +165,7 @@ def _model_class(name: str, folder: Path) -> type[AttributionModel]:
         and kind is not AttributionModel
     ]
     if name in known:
-        return getattr(shipped, name)  # type: ignore[no-any-return]
+        return getattr(shipped, name)
     module, colon, attribute_name = name.partition(":")
     if not colon:
         raise InputError(
@@ -207,13 +197,9 @@ def _check_times(models: Sequence[AttributionModel], sources: Sources) -> None:
             )
 
 
-def _outcome(
-    experiment: Experiment, sources: Sources, journeys: Journeys, models: list[AttributionModel]
-) -> Outcome:
+def _outcome(experiment: Experiment, sources: Sources, journeys: Journeys, models: list[AttributionModel]) -> Outcome:
     credit = Credit.of(models)
-    returns = compute_returns(
-        credit, sources, spend_from=experiment.returns.spend_from, period=experiment.period
-    )
+    returns = compute_returns(credit, sources, spend_from=experiment.returns.spend_from, period=experiment.period)
     ranking = compare_rankings(returns)
     graph = build_graph(journeys)
     findings = [*check_sources(sources), *journeys.findings, *_idle_spend_in(returns, graph)]
@@ -270,9 +256,7 @@ def _idle_spend(experiment: Experiment, sources: Sources, journeys: Journeys) ->
 
 def _idle_spend_in(returns: pd.DataFrame, graph: JourneyGraph) -> list[Finding]:
     """Spend on channels that are in no converting journey."""
-    converting = {
-        name for name, n in zip(graph.states[1:-2], graph.converting_touchpoints, strict=True) if n > 0
-    }
+    converting = {name for name, n in zip(graph.states[1:-2], graph.converting_touchpoints, strict=True) if n > 0}
     spend = returns[returns["spend"] > 0].drop_duplicates("channel")
     idle = spend[~spend["channel"].isin([*converting, UNATTRIBUTED])]
     amount = float(idle["spend"].sum())

@@ -28,10 +28,7 @@ def profile_journeys(journeys: Journeys) -> pd.DataFrame:
             for measure, keys, terms in _contributions(piece, journeys):
                 table = sum_by_key(keys, terms)
                 sums[measure] = merge_keyed(sums[measure], table) if measure in sums else table
-    totals = {}
-    for place, (outcome, what) in enumerate(zip(_OUTCOMES, ("conversions", "nulls"), strict=True)):
-        totals[outcome] = journeys.total(what) if len(journeys) else 0.0
-        assert place in (0, 1)
+    totals = {"converted": journeys.total("conversions"), "not_converted": journeys.total("nulls")}
     parts = [_rows(measure, table, journeys, totals) for measure, table in sums.items() if len(table.keys)]
     if not parts:
         return pd.DataFrame(columns=list(JOURNEY_PROFILE.column_names))
@@ -77,9 +74,7 @@ def _rows(measure: str, table: KeyedSums, journeys: Journeys, totals: dict[str, 
         }
     )
     whole = (
-        frame["outcome"].map(totals)
-        if measure != "touchpoints"
-        else frame.groupby("outcome")["count"].transform("sum")
+        frame["outcome"].map(totals) if measure != "touchpoints" else frame.groupby("outcome")["count"].transform("sum")
     )
     frame["share"] = frame["count"] / whole.where(whole > 0)
     return frame

@@ -83,9 +83,7 @@ def _from_costs(sources: Sources, bounds: tuple[int | None, int | None]) -> dict
     return _sum(table["channel"].to_numpy(), amount)
 
 
-def _share_inside(
-    start: pd.Series, end: pd.Series, bounds: tuple[int | None, int | None]
-) -> NDArray[np.float64]:
+def _share_inside(start: pd.Series, end: pd.Series, bounds: tuple[int | None, int | None]) -> NDArray[np.float64]:
     """Share of each cost's days that lies in the period; 1 for lump sums without days."""
     low = pd.to_datetime(start).to_numpy().astype("datetime64[us]").astype(np.int64)
     high = pd.to_datetime(end).to_numpy().astype("datetime64[us]").astype(np.int64) + DAY

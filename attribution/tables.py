@@ -133,9 +133,7 @@ INPUTS = {table.name: table for table in (TOUCHPOINTS, CONVERSIONS, COSTS, PATHS
 # ---------------------------------------------------------------- outputs
 
 _MODEL = Column("model", "text", "label of the model")
-_ESTIMAND = Column(
-    "estimand", "text", "allocated: divides observed conversions; incremental: what ads caused"
-)
+_ESTIMAND = Column("estimand", "text", "allocated: divides observed conversions; incremental: what ads caused")
 _CHANNEL = Column("channel", "text", "channel, or (unattributed)")
 
 CREDIT = Table(
@@ -234,9 +232,7 @@ JOURNEY_PROFILE = Table(
     (
         Column("measure", "text", "path_length, time_lag_days, touchpoints, or participation"),
         _null("channel", "text", "for touchpoints and participation"),
-        _null(
-            "bin", "number", "for path_length touchpoints, for time_lag_days whole days, lower end of the bin"
-        ),
+        _null("bin", "number", "for path_length touchpoints, for time_lag_days whole days, lower end of the bin"),
         Column("outcome", "text", "converted or not_converted"),
         Column("count", "number", "journeys in the bin (touchpoints for measure touchpoints)"),
         Column("share", "number", "count ÷ all journeys (touchpoints) with this outcome"),

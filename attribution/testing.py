@@ -166,11 +166,14 @@ def doubling_customers_doubles_credit(model: AttributionModel, log: _Log) -> Non
 
 def absent_channel_gets_nothing(model: AttributionModel, log: _Log) -> None:
     """A channel that is in no journey gets exactly zero."""
-    stray = pd.DataFrame({"customer_id": [None], "touched_at": log.touchpoints["touched_at"].iloc[:1], "channel": "radio"})
+    stray = pd.DataFrame(
+        {"customer_id": [None], "touched_at": log.touchpoints["touched_at"].iloc[:1], "channel": "radio"}
+    )
     with_stray = _Log(pd.concat([log.touchpoints, stray], ignore_index=True), log.conversions)
     credit = model.fit(with_stray.journeys()).credit_
     place = credit.channels.index("radio")
-    assert credit.conversions[place] == 0 and credit.value[place] == 0, "credit for a channel in no journey"
+    assert credit.conversions[place] == 0, "conversions for a channel in no journey"
+    assert credit.value[place] == 0, "value for a channel in no journey"
 
 
 def fitting_in_parts_changes_nothing(model: AttributionModel, log: _Log) -> None:

@@ -80,9 +80,7 @@ def _track(outcome: Outcome, folder: Path, uri: str) -> str:
 
     client = MlflowClient(tracking_uri=uri)
     experiment_id = _experiment(client, outcome.experiment.name, uri)
-    parent = client.create_run(
-        experiment_id, run_name=outcome.experiment.name, tags={"attribution.kind": "comparison"}
-    )
+    parent = client.create_run(experiment_id, run_name=outcome.experiment.name, tags={"attribution.kind": "comparison"})
     run_id: str = parent.info.run_id
     try:
         _log_parent(client, run_id, outcome, folder)
@@ -136,16 +134,12 @@ def _log_inputs(client: MlflowClient, run_id: str, outcome: Outcome) -> None:
     for name, digest in outcome.digests.items():
         spec = outcome.experiment.tables[name]
         source = {"query": spec.query} if spec.query else {"source": _shown(spec.source)}
-        dataset = Dataset(
-            name=name, digest=digest, source_type="local", source=json.dumps(source, ensure_ascii=False)
-        )
+        dataset = Dataset(name=name, digest=digest, source_type="local", source=json.dumps(source, ensure_ascii=False))
         inputs.append(DatasetInput(dataset, [InputTag("mlflow.data.context", "input")]))
     client.log_inputs(run_id, inputs)
 
 
-def _log_model(
-    client: MlflowClient, experiment_id: str, parent_id: str, outcome: Outcome, model: Any
-) -> None:
+def _log_model(client: MlflowClient, experiment_id: str, parent_id: str, outcome: Outcome, model: Any) -> None:
     label = model.label
     tags = {
         "mlflow.parentRunId": parent_id,
@@ -175,9 +169,7 @@ def _model_metrics(outcome: Outcome, label: str) -> dict[str, float]:
     return metrics
 
 
-def _log(
-    client: MlflowClient, run_id: str, *, params: Mapping[str, Any], metrics: Mapping[str, float]
-) -> None:
+def _log(client: MlflowClient, run_id: str, *, params: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
     from mlflow.entities import Metric, Param
 
     now = int(time.time() * 1000)
@@ -186,9 +178,7 @@ def _log(
         for key, value in zip(_keys(list(metrics)), metrics.values(), strict=True)
         if math.isfinite(value)
     ]
-    settings = [
-        Param(key, _shown(value)) for key, value in zip(_keys(list(params)), params.values(), strict=True)
-    ]
+    settings = [Param(key, _shown(value)) for key, value in zip(_keys(list(params)), params.values(), strict=True)]
     # MLflow takes at most 1,000 metrics and 100 params in one call.
     for first in range(0, max(len(logged), 1), 900):
         client.log_batch(run_id, metrics=logged[first : first + 900], params=settings if first == 0 else [])

@@ -7,6 +7,7 @@ import os
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -16,3 +17,12 @@ settings.register_profile(
     derandomize=os.environ.get("CI") is not None,
 )
 settings.load_profile("project")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where the real data are there, skipping a test that needs them is a failure."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    skipped = [report for report in reporter.stats.get("skipped", []) if "data" in report.keywords]
+    if skipped and os.environ.get("ATTRIBUTION_DATA_REQUIRED"):
+        reporter.write_line(f"{len(skipped)} tests of the real data were skipped although the data are here")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -100,9 +100,7 @@ RULES: dict[str, Callable[[Journey], list[float]]] = {
 }
 
 
-def _credit(
-    journeys: Sequence[Journey], weigh: Callable[[Journey], list[float]]
-) -> dict[str, tuple[float, float]]:
+def _credit(journeys: Sequence[Journey], weigh: Callable[[Journey], list[float]]) -> dict[str, tuple[float, float]]:
     conversions: dict[str, list[float]] = defaultdict(list)
     value: dict[str, list[float]] = defaultdict(list)
     for journey in journeys:

@@ -15,7 +15,18 @@ from attribution import tables
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "attribution"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
-HEAVY = ("mlflow", "pandas", "altair", "statsmodels", "sklearn", "duckdb", "numba", "scipy", "networkx", "pyarrow")
+HEAVY = (
+    "mlflow",
+    "pandas",
+    "altair",
+    "statsmodels",
+    "sklearn",
+    "duckdb",
+    "numba",
+    "scipy",
+    "networkx",
+    "pyarrow",
+)
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -26,7 +37,11 @@ def loaded_by(statement: str) -> set[str]:
 
 def test_import_contracts_hold() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", "import sys; from importlinter.cli import lint_imports_command as c; sys.exit(c())"],
+        [
+            sys.executable,
+            "-c",
+            "import sys; from importlinter.cli import lint_imports_command as c; sys.exit(c())",
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -78,9 +78,7 @@ def run_tables(
             spend = 40.0 + 30 * (c % 5) if has_spend else np.nan
             credit.append((model, "allocated", channel, conversions, 5 * conversions, 0.1, low, high))
             roi = (5 * conversions - spend) / spend
-            returns.append(
-                (model, "allocated", "revenue", "media", channel, spend, roi, roi - low, roi + high)
-            )
+            returns.append((model, "allocated", "revenue", "media", channel, spend, roi, roi - low, roi + high))
     credit_frame = pd.DataFrame(
         credit,
         columns=list(CREDIT.column_names),
@@ -176,9 +174,7 @@ def test_intervals_are_drawn_or_their_absence_is_said() -> None:
     for figure, measure in zip(resampled, ("conversions", "roi"), strict=True):
         assert "intervals from resampling" in figure.caption
         ends = [layer["encoding"] for layer in figure.spec()["layer"] if "x2" in layer["encoding"]]
-        assert [(end["x"]["field"], end["x2"]["field"]) for end in ends] == [
-            (f"{measure}_low", f"{measure}_high")
-        ]
+        assert [(end["x"]["field"], end["x2"]["field"]) for end in ends] == [(f"{measure}_low", f"{measure}_high")]
 
 
 def test_roi_leaves_out_and_names_channels_without_spend() -> None:
@@ -461,9 +457,7 @@ def test_hostile_names_are_text_and_nothing_else(hostile_figures: list[charts.Fi
         assert root.get("role") == "img"
         assert root.get("aria-label") == figure_module.drawable(figure.alt_text)
         written = {element.text for element in root.iter() if element.text}
-        labels = {
-            row[key] for rows in datasets(figure.spec()) for row in rows for key in row if key == "label"
-        }
+        labels = {row[key] for rows in datasets(figure.spec()) for row in rows for key in row if key == "label"}
         assert {" ".join(str(label).split()) for label in labels} <= {" ".join(t.split()) for t in written}
 
 
@@ -489,9 +483,7 @@ def test_thirty_hostile_channels_become_png(tmp_path, hostile_figures: list[char
 def test_png_says_which_characters_have_no_font(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     drawn: list[dict[str, object]] = []
     monkeypatch.setattr(figure_module, "undrawable", lambda text: "搜索邮件")
-    monkeypatch.setattr(
-        figure_module.vl_convert, "vegalite_to_png", lambda spec, **_: drawn.append(spec) or b"png"
-    )
+    monkeypatch.setattr(figure_module.vl_convert, "vegalite_to_png", lambda spec, **_: drawn.append(spec) or b"png")
     figure = charts.credit_by_channel(run_tables(["email", "搜索", "邮件"])["credit"])
     assert charts.save_png(figure, tmp_path / "figure.png") == "搜索邮件"
     text = json.dumps(drawn, ensure_ascii=False)
@@ -512,7 +504,6 @@ def test_characters_without_a_font_are_found() -> None:
 
 def test_the_same_tables_give_the_same_picture() -> None:
     first, second = (
-        [charts.to_svg(figure) for figure in charts.all_figures(run_tables(["a", "b", "c"]))]
-        for _ in range(2)
+        [charts.to_svg(figure) for figure in charts.all_figures(run_tables(["a", "b", "c"]))] for _ in range(2)
     )
     assert first == second

@@ -113,7 +113,19 @@ def test_run_writes_every_table_and_prints_the_ranking(
 def test_settings_can_be_overridden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     toml = write_log(tmp_path)
     settings = ("--set", "journeys.lookback_days=3", "--set", "journeys.conversions=first_only")
-    assert call(monkeypatch, "run", toml, "--out", tmp_path / "out", *settings, "--set", "output.journey_credit=true") == 0
+    assert (
+        call(
+            monkeypatch,
+            "run",
+            toml,
+            "--out",
+            tmp_path / "out",
+            *settings,
+            "--set",
+            "output.journey_credit=true",
+        )
+        == 0
+    )
     written = (tmp_path / "out" / "experiment.toml").read_text(encoding="utf-8")
     assert "# --set journeys.lookback_days=3" in written
     credit = pd.read_parquet(tmp_path / "out" / "journey_credit.parquet")
@@ -127,7 +139,13 @@ def test_settings_can_be_overridden(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_json_is_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(monkeypatch, "run", write_log(tmp_path), "--out", tmp_path / "out", "--json") == 0
     document = json.loads(capsys.readouterr().out)
-    assert {row["model"] for row in document["returns"]} == {"last_touch", "linear", "time_decay", "markov_2", "shapley"}
+    assert {row["model"] for row in document["returns"]} == {
+        "last_touch",
+        "linear",
+        "time_decay",
+        "markov_2",
+        "shapley",
+    }
     assert document["returns"][0]["roi_low"] is None
 
 
@@ -174,7 +192,17 @@ def test_without_the_tracking_server_the_tables_are_kept(
 ) -> None:
     toml = write_log(tmp_path)
     uri = "http://127.0.0.1:9"
-    code = call(monkeypatch, "run", toml, "--out", tmp_path / "out", "--set", "tracking.enabled=true", "--set", f"tracking.uri={uri}")
+    code = call(
+        monkeypatch,
+        "run",
+        toml,
+        "--out",
+        tmp_path / "out",
+        "--set",
+        "tracking.enabled=true",
+        "--set",
+        f"tracking.uri={uri}",
+    )
     assert code == 1
     assert "the run is complete" in capsys.readouterr().err
     assert (tmp_path / "out" / "credit.parquet").exists()
@@ -220,7 +248,10 @@ def test_usage_errors_exit_with_two(arguments: tuple[str, ...], monkeypatch: pyt
 
 
 def test_the_installed_command_and_the_module_are_the_same() -> None:
-    for command in ([str(Path(sys.executable).with_name("attribution"))], [sys.executable, "-m", "attribution"]):
+    for command in (
+        [str(Path(sys.executable).with_name("attribution"))],
+        [sys.executable, "-m", "attribution"],
+    ):
         done = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True)
         for name in ("run", "demo", "simulate", "validate"):
             assert name in done.stdout

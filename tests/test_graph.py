@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 import networkx as nx
 import numpy as np
@@ -34,7 +35,7 @@ def test_counts_equal_counting_by_hand(rows: list[PathRow]) -> None:
     for row in rows:
         if row.path:
             steps = ["(start)", *row.path]
-            for pair in zip(steps, steps[1:], strict=False):
+            for pair in pairwise(steps):
                 wanted[pair] += row.conversions + row.nulls
             wanted[row.path[-1], "(conversion)"] += row.conversions
             wanted[row.path[-1], "(null)"] += row.nulls
@@ -69,7 +70,11 @@ def test_networkx_carries_counts_probabilities_and_channel_attributes() -> None:
         "converting_touchpoints": 1.0,
         "conversion_share": 0.0,
     }
-    assert {graph.nodes[n]["kind"] for n in ("(start)", "(conversion)", "(null)")} == {"start", "conversion", "null"}
+    assert {graph.nodes[n]["kind"] for n in ("(start)", "(conversion)", "(null)")} == {
+        "start",
+        "conversion",
+        "null",
+    }
     assert graph.nodes["(null)"]["visits"] == 5
 
 

@@ -162,9 +162,7 @@ def test_paths_equal_their_twin(name: str, rows: list[twin.PathRow]) -> None:
 @pytest.mark.parametrize("order", [1, 2, 3])
 @settings(max_examples=60)
 @given(rows=path_tables())
-def test_removal_effects_equal_delete_and_resolve(
-    order: int, dense_states: int, rows: list[twin.PathRow]
-) -> None:
+def test_removal_effects_equal_delete_and_resolve(order: int, dense_states: int, rows: list[twin.PathRow]) -> None:
     """1e-12 relative for the dense solution and 1e-10 for the iterated one, against exact fractions."""
     if not any(row.path for row in rows):
         return
@@ -244,9 +242,7 @@ def test_collapsing_repeats_leaves_order_one_unchanged() -> None:
 
 def test_many_channels_and_a_long_memory_pack_into_several_words() -> None:
     """200 channels, order 9: ten digits of base 202 need two words; the effect is participation."""
-    rows = [
-        twin.PathRow(tuple(f"c{(i * 7 + k) % 200:03d}" for k in range(8)), 1 + i % 2, 0, i % 3) for i in range(200)
-    ]
+    rows = [twin.PathRow(tuple(f"c{(i * 7 + k) % 200:03d}" for k in range(8)), 1 + i % 2, 0, i % 3) for i in range(200)]
     model = at.Markov(order=9).fit(from_rows(rows))
     total = sum(row.conversions for row in rows)
     for channel, effect in zip(model.channels_, model.removal_effects_[:, 0], strict=True):

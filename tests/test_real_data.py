@@ -127,9 +127,7 @@ def test_experiment_file_is_well_formed(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_data_elsewhere_are_read_from_there(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_data_elsewhere_are_read_from_there(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.setenv("ATTRIBUTION_DATA", str(elsewhere))

@@ -37,8 +37,7 @@ def run_tables(channels: tuple[str, str, str] = ("email", "search", "social")) -
             returns.append((model, "allocated", "revenue", "media", channel, 400.0, ratio, np.nan, np.nan))
         credit.append((model, "allocated", UNATTRIBUTED, 8.0, 80.0, 0.05, np.nan, np.nan))
         returns += [
-            (model, "allocated", "revenue", "media", channel, *[np.nan] * 4)
-            for channel in ("direct", UNATTRIBUTED)
+            (model, "allocated", "revenue", "media", channel, *[np.nan] * 4) for channel in ("direct", UNATTRIBUTED)
         ]
     columns = ["model", "estimand", "basis", "cost_basis", "channel", "spend", "roi", "roi_low", "roi_high"]
     returns_frame = pd.DataFrame(returns, columns=columns)
@@ -254,8 +253,7 @@ def test_headline_says_who_leads_how_wide_how_far_and_how_alike() -> None:
         "By ROI, email ranks first under last_touch and markov; social under first_touch.",
         "The ROI of social depends most on the model: from -0.25 under last_touch to 1.50 under first_touch.",
         "email moves furthest: rank 1 under last_touch, rank 3 under first_touch.",
-        "Agreement with the ranking of last_touch (Kendall tau, 1 = same order): "
-        "markov 1.00, first_touch -1.00.",
+        "Agreement with the ranking of last_touch (Kendall tau, 1 = same order): markov 1.00, first_touch -1.00.",
     ]
 
 
@@ -264,8 +262,7 @@ def test_headline_without_spend_compares_credited_conversions() -> None:
     tables["returns"] = tables["returns"].assign(spend=np.nan, roi=np.nan, rank=np.nan)
     assert findings(tables)[:2] == [
         "By credited conversions, email ranks first under last_touch and markov; social under first_touch.",
-        "The credit of social depends most on the model: "
-        "from 30.00 under last_touch to 100.00 under first_touch.",
+        "The credit of social depends most on the model: from 30.00 under last_touch to 100.00 under first_touch.",
     ]
     assert ranking_grid(tables) is None
 

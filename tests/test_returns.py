@@ -21,7 +21,11 @@ TOUCHPOINTS = pd.DataFrame(
     }
 )
 CONVERSIONS = pd.DataFrame(
-    {"customer_id": ["a", "b", "d"], "converted_at": pd.to_datetime(["2024-01-04"] * 3), "value": [10.0, 30.0, 7.0]}
+    {
+        "customer_id": ["a", "b", "d"],
+        "converted_at": pd.to_datetime(["2024-01-04"] * 3),
+        "value": [10.0, 30.0, 7.0],
+    }
 )
 
 
@@ -68,12 +72,17 @@ def test_costs_are_pro_rated_to_the_period_by_days() -> None:
     )
     sources = at.load_sources(TOUCHPOINTS, CONVERSIONS, costs)
     period = Period(start=dt.date(2024, 1, 1), end=dt.date(2024, 1, 10))
-    assert spend_by_channel(sources, period=period) == {"mail": pytest.approx(10.0), "search": pytest.approx(8.0)}
+    assert spend_by_channel(sources, period=period) == {
+        "mail": pytest.approx(10.0),
+        "search": pytest.approx(8.0),
+    }
     assert spend_by_channel(sources) == {"mail": 131.0, "search": 10.0}
 
 
 def test_daily_costs_outside_the_period_do_not_count() -> None:
-    costs = pd.DataFrame({"channel": "mail", "amount": [1.0, 2.0, 4.0], "day": ["2024-01-01", "2024-01-02", "2024-01-03"]})
+    costs = pd.DataFrame(
+        {"channel": "mail", "amount": [1.0, 2.0, 4.0], "day": ["2024-01-01", "2024-01-02", "2024-01-03"]}
+    )
     sources = at.load_sources(TOUCHPOINTS, CONVERSIONS, costs)
     assert spend_by_channel(sources, period=Period(start=dt.date(2024, 1, 2))) == {"mail": 6.0}
     assert spend_by_channel(sources, period=Period(end=dt.date(2024, 1, 2))) == {"mail": 3.0}

@@ -26,7 +26,11 @@ def experiment(name: str, **parts: Any) -> Experiment:
         }
     )
     conversions = pd.DataFrame(
-        {"customer_id": ["a", "b", "c"], "converted_at": pd.to_datetime(["2024-01-07"] * 3), "value": [10.0, 30.0, 7.0]}
+        {
+            "customer_id": ["a", "b", "c"],
+            "converted_at": pd.to_datetime(["2024-01-07"] * 3),
+            "value": [10.0, 30.0, 7.0],
+        }
     )
     costs = pd.DataFrame({"channel": ["mail 😀/x", "search"], "amount": [4.0, 6.0]})
     tables = {"touchpoints": touchpoints, "conversions": conversions, "costs": costs}
@@ -59,9 +63,7 @@ def test_one_parent_and_one_child_per_model(tracked: tuple[at.Outcome, str, Any]
     outcome, run_id, client = tracked
     parent = client.get_run(run_id)
     assert parent.info.status == "FINISHED"
-    children = client.search_runs(
-        [parent.info.experiment_id], filter_string=f"tags.mlflow.parentRunId = '{run_id}'"
-    )
+    children = client.search_runs([parent.info.experiment_id], filter_string=f"tags.mlflow.parentRunId = '{run_id}'")
     assert {child.info.run_name for child in children} == {model.label for model in outcome.models}
     assert {child.info.status for child in children} == {"FINISHED"}
     markov = next(child for child in children if child.info.run_name == "markov_2")
@@ -112,7 +114,9 @@ def test_digests_follow_content_not_order_or_format(tmp_path: Path) -> None:
     assert len(set(digests)) == 3
 
 
-def test_a_second_run_joins_the_same_experiment(tracked: tuple[at.Outcome, str, Any], store: str, tmp_path: Path) -> None:
+def test_a_second_run_joins_the_same_experiment(
+    tracked: tuple[at.Outcome, str, Any], store: str, tmp_path: Path
+) -> None:
     outcome, run_id, client = tracked
     again = track_outcome(outcome, tmp_path, uri=store)
     assert again != run_id
@@ -131,5 +135,10 @@ def test_a_store_that_cannot_be_reached_is_a_tracking_error(tmp_path: Path) -> N
 def test_channel_names_that_mlflow_would_confuse_stay_apart() -> None:
     from attribution.tracking import _keys
 
-    assert _keys(["roi/a/b", "roi/a?b", "roi/a_b", "roi/微信"]) == ["roi/a_b", "roi/a_b 2", "roi/a_b 3", "roi/微信"]
+    assert _keys(["roi/a/b", "roi/a?b", "roi/a_b", "roi/微信"]) == [
+        "roi/a_b",
+        "roi/a_b 2",
+        "roi/a_b 3",
+        "roi/微信",
+    ]
     assert all(len(key) <= 250 for key in _keys(["roi/" + "x" * 900, "roi/" + "x" * 901]))

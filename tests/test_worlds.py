@@ -23,9 +23,7 @@ FIRST_DAY = pd.Timestamp("2024-01-01")
 
 def changed(world: World, channel: str | None = None, **changes: object) -> World:
     """The world with one channel (or every channel) changed, through nothing but its public fields."""
-    channels = tuple(
-        dataclasses.replace(c, **changes) if channel in (None, c.name) else c for c in world.channels
-    )
+    channels = tuple(dataclasses.replace(c, **changes) if channel in (None, c.name) else c for c in world.channels)
     return dataclasses.replace(world, channels=channels)
 
 
@@ -66,9 +64,7 @@ def sigmoid(x: float) -> float:
     return 1.0 / (1.0 + math.exp(-x))
 
 
-def reference(
-    world: World, customers: int, seed: int
-) -> tuple[list[tuple[int, str, float]], list[tuple[int, float]]]:
+def reference(world: World, customers: int, seed: int) -> tuple[list[tuple[int, str, float]], list[tuple[int, float]]]:
     """Touchpoints (customer, channel, day) and conversions (customer, day), one customer at a time."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
     latent = rng.standard_normal((2, 20_000))[0]
@@ -108,9 +104,7 @@ def reference(
                 today.append(c.name)
                 if day + draw / chance <= end:
                     touchpoints.append((customer + 1, c.name, day + draw / chance))
-                faded = sum(
-                    world.goodwill_retention ** (day - 1 - d) for d in seen.get(c.boosted_by or "", [])
-                )
+                faded = sum(world.goodwill_retention ** (day - 1 - d) for d in seen.get(c.boosted_by or "", []))
                 gained += c.effect * (c.boost if c.boosted_by and faded > world.boost_threshold else 1.0)
             if end < math.inf:
                 conversions.append((customer + 1, end))
@@ -143,8 +137,7 @@ def test_truth_equals_what_the_reference_loses_without_the_channel() -> None:
     truth = simulate(BUSY, customers=400, seed=11).truth.set_index("channel")["incremental_conversions"]
     total = len(reference(BUSY, 400, 11)[1])
     lost = {
-        c.name: total - len(reference(changed(BUSY, c.name, probability=0.0), 400, 11)[1])
-        for c in BUSY.paid_channels
+        c.name: total - len(reference(changed(BUSY, c.name, probability=0.0), 400, 11)[1]) for c in BUSY.paid_channels
     }
     assert truth.to_dict() == lost
     assert min(lost.values()) > 0
@@ -229,9 +222,7 @@ def test_chunks_of_customers_are_different_people() -> None:
 
 def test_truth_adds_up_over_chunks() -> None:
     both = simulate("default", customers=40_000, seed=9)
-    off = simulate(
-        changed(WORLDS["default"], "video", probability=0.0), customers=40_000, seed=9, truth=False
-    )
+    off = simulate(changed(WORLDS["default"], "video", probability=0.0), customers=40_000, seed=9, truth=False)
     lost = len(both.conversions) - len(off.conversions)
     assert both.truth.set_index("channel").loc["video", "incremental_conversions"] == lost > 100
 
@@ -368,9 +359,7 @@ def test_the_market_is_stationary_without_advertising() -> None:
 @pytest.mark.parametrize("within", [1, 4])
 def test_retargeting_touches_only_customers_who_visited_the_site_lately(within: int) -> None:
     retargeting = Channel("retargeting", 1.0, visited_within_days=within)
-    world = World(
-        "still", (retargeting,), onset_log_odds=-50.0, purchase_log_odds=-50.0, visit_probability=0.1
-    )
+    world = World("still", (retargeting,), onset_log_odds=-50.0, purchase_log_odds=-50.0, visit_probability=0.1)
     days = simulate(world, customers=20_000, seed=1, truth=False).touchpoints["touched_at"].dt.day
     for day in range(2, 31):
         assert within_5_sigma((days == day).sum(), 20_000, 1 - 0.9 ** min(within, day - 1)), day

@@ -69,9 +69,7 @@ def all_figures(tables: Mapping[str, pd.DataFrame]) -> list[Figure]:
     if transitions is not None and channels_in(transitions):
         figures.append(transition_heatmap(transitions, channels=channels))
         if profile is not None:
-            effects = tables.get(
-                "removal_effects", pd.DataFrame(columns=["model", "channel", "removal_effect"])
-            )
+            effects = tables.get("removal_effects", pd.DataFrame(columns=["model", "channel", "removal_effect"]))
             figures.append(journey_graph(transitions, effects, profile, channels=channels))
     for measure, draw in (("path_length", path_length), ("time_lag_days", time_lag)):
         if profile is not None and (profile["measure"] == measure).any():

@@ -128,9 +128,7 @@ def roi_by_channel(returns: pd.DataFrame, *, channels: Iterable[str] | None = No
         "The line at 0 is break-even.",
         _estimand_note(table),
         _INTERVALS if rows.has_intervals else _NO_INTERVALS,
-        "The axis is compressed towards its ends, because some ROI are far from the others."
-        if rows.skewed
-        else "",
+        "The axis is compressed towards its ends, because some ROI are far from the others." if rows.skewed else "",
         f"Not drawn, for want of spend: {listed(without)}." if without else "",
         _left_out(left_out, "lowest ROI"),
     ]
@@ -182,9 +180,7 @@ class _Rows:
         return [bars, *self._intervals("#111")]
 
     def dots(self) -> list[alt.Chart]:
-        zero = (
-            alt.Chart().mark_rule(color="#333", strokeWidth=1.2).encode(x=alt.XDatum(0, type="quantitative"))
-        )
+        zero = alt.Chart().mark_rule(color="#333", strokeWidth=1.2).encode(x=alt.XDatum(0, type="quantitative"))
         base = alt.Chart().encode(y=self.y, yOffset=self.offset, color=self.colour)
         size = float(np.clip(self.slot * 7, 20, 80))
         dots = base.mark_point(filled=True, opacity=1, size=size).encode(x=self.x)
@@ -195,9 +191,7 @@ class _Rows:
     def chart(self, layers: Sequence[alt.Chart]) -> alt.LayerChart:
         swatch = alt.Chart().mark_point(shape="square", filled=True, size=90, opacity=1, x=-10)
         swatch = swatch.encode(y=self.y, fill=alt.Fill("colour:N", scale=None))
-        return alt.LayerChart(
-            layer=[*layers, swatch], data=data_of(self.data), width=_WIDTH, height=self.height
-        )
+        return alt.LayerChart(layer=[*layers, swatch], data=data_of(self.data), width=_WIDTH, height=self.height)
 
     def _intervals(self, colour: str | None) -> list[alt.Chart]:
         if not self.has_intervals:
@@ -212,11 +206,7 @@ class _Rows:
             scale = alt.Scale(type="symlog", constant=1, nice=False, padding=10)
             return alt.X(field, title=title, scale=scale, axis=alt.Axis(values=ticks, format="~s", grid=True))
         empty = not self.data[[self.measure, self.low, self.high]].fillna(0).to_numpy(float).any()
-        scale = (
-            alt.Scale(domain=[0, 1])
-            if empty
-            else alt.Scale(zero=True, padding=10 if self.measure == "roi" else 0)
-        )
+        scale = alt.Scale(domain=[0, 1]) if empty else alt.Scale(zero=True, padding=10 if self.measure == "roi" else 0)
         return alt.X(field, title=title, scale=scale, axis=alt.Axis(tickCount=8, grid=True))
 
 
@@ -238,9 +228,7 @@ def _is_skewed(roi: pd.Series) -> bool:
 
 
 def _by_estimand(table: pd.DataFrame) -> list[tuple[str, list[str]]]:
-    return [
-        (str(kind), list(dict.fromkeys(part["model"]))) for kind, part in table.groupby("estimand", sort=True)
-    ]
+    return [(str(kind), list(dict.fromkeys(part["model"]))) for kind, part in table.groupby("estimand", sort=True)]
 
 
 def _estimand_note(table: pd.DataFrame) -> str:

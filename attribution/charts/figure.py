@@ -103,9 +103,7 @@ def to_svg(figure: Figure) -> str:
     """
     svg = vl_convert.vegalite_to_svg(figure.spec(), allowed_base_urls=[])
     # Vega numbers these ids through the life of the process: the same figure would differ from call to call.
-    for i, old in enumerate(
-        re.findall(r'<(?:clipPath|linearGradient|radialGradient) id="(\w+)"', svg), start=1
-    ):
+    for i, old in enumerate(re.findall(r'<(?:clipPath|linearGradient|radialGradient) id="(\w+)"', svg), start=1):
         new = f"{figure.name}-{i}"
         svg = svg.replace(f'id="{old}"', f'id="{new}"').replace(f'"url(#{old})"', f'"url(#{new})"')
     label = escape(drawable(figure.alt_text), {'"': "&quot;"})

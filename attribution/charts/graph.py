@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 
 import altair as alt
+import networkx as nx
 import numpy as np
 import pandas as pd
 
@@ -94,9 +95,7 @@ def journey_graph(
 
 
 def _nodes(order: list[str], removal_effects: pd.DataFrame, journey_profile: pd.DataFrame) -> pd.DataFrame:
-    touchpoints = (
-        journey_profile[journey_profile["measure"] == "touchpoints"].groupby("channel")["count"].sum()
-    )
+    touchpoints = journey_profile[journey_profile["measure"] == "touchpoints"].groupby("channel")["count"].sum()
     effects = removal_effects.set_index("channel")["removal_effect"]
     return pd.DataFrame(
         {
@@ -131,12 +130,9 @@ def _openers_first(order: list[str], transitions: pd.DataFrame) -> list[str]:
 
 def _circle(openers_first: list[str]) -> dict[str, tuple[float, float]]:
     """A place on the unit circle for each state: openers left, closers right, by turns above and below."""
-    places = {START: math.pi, CONVERSION: 0.16, NULL: -0.16}
-    for side, names in ((1, openers_first[0::2]), (-1, openers_first[1::2])):
-        for i, name in enumerate(names):
-            # Between (start) at a half turn and the two ends at a sixth of a radian, at even distances.
-            places[name] = side * (math.pi - (math.pi - 0.16) * (i + 1) / (len(names) + 1))
-    return {state: (math.cos(angle), math.sin(angle)) for state, angle in places.items()}
+    ring = [START, *openers_first[0::2], CONVERSION, NULL, *reversed(openers_first[1::2])]
+    # networkx begins at the right and goes up; mirrored, (start) is at the left.
+    return {state: (-float(x), float(y)) for state, (x, y) in nx.circular_layout(ring).items()}
 
 
 def _drawn(
@@ -144,9 +140,7 @@ def _drawn(
 ) -> alt.LayerChart:
     dots = pd.concat([nodes, pd.DataFrame({"from_state": _ADDED})], ignore_index=True)
     largest = max(float(dots["touchpoints"].max()), 1.0) if len(nodes) else 1.0
-    dots["size"] = (
-        _NODE_SIZES[0] + (_NODE_SIZES[1] - _NODE_SIZES[0]) * dots["touchpoints"].fillna(0) / largest
-    )
+    dots["size"] = _NODE_SIZES[0] + (_NODE_SIZES[1] - _NODE_SIZES[0]) * dots["touchpoints"].fillna(0) / largest
     dots["x"], dots["y"] = zip(*(places[state] for state in dots["from_state"]), strict=True)
     dots["label"] = dots["from_state"].map(style.label)
     radius = dict(zip(dots["from_state"], np.sqrt(dots["size"] / math.pi) / _RADIUS, strict=True))
@@ -171,9 +165,7 @@ def _circles(dots: pd.DataFrame, x: alt.X, y: alt.Y) -> list[alt.Chart]:
     scale = alt.Scale(scheme="oranges", domain=[0, max(float(dots["removal_effect"].max()), 1e-9)])
     shade = alt.Fill("removal_effect:Q", scale=scale, title="removal effect", legend=alt.Legend(format=".0%"))
     known = dots["removal_effect"].notna()
-    grey = alt.Chart(data_of(dots[~known])).mark_circle(
-        opacity=1, fill="#ccc", stroke="#555", strokeWidth=0.8
-    )
+    grey = alt.Chart(data_of(dots[~known])).mark_circle(opacity=1, fill="#ccc", stroke="#555", strokeWidth=0.8)
     layers = [grey.encode(x=x, y=y, size=size)]
     if known.any():
         coloured = alt.Chart(data_of(dots[known])).mark_circle(opacity=1, stroke="#555", strokeWidth=0.8)

@@ -108,8 +108,7 @@ def _histogram(bins: pd.DataFrame, *, name: str, title: str, axis: str, note: st
     journeys = ", ".join(f"{outcome} {total:,.0f}" for outcome, total in totals.items())
     peaks = table.loc[table.groupby("outcome")["share"].idxmax()]
     peak = "; ".join(
-        f"{outcome} most often {labels[lower]}"
-        for outcome, lower in zip(peaks["outcome"], peaks["bin"], strict=True)
+        f"{outcome} most often {labels[lower]}" for outcome, lower in zip(peaks["outcome"], peaks["bin"], strict=True)
     )
     return Figure(
         name=name,

@@ -66,9 +66,7 @@ def rank_bump(
         "Channels that tie share their average rank and a dark mark." if _ties(table).any() else "",
         f"{TRUTH_COLUMN} ranks by the true ROI of the simulated world." if truth is not None else "",
         f"Not ranked, for want of spend: {listed(without)}." if without else "",
-        f"The {left_out} channels with the least spend are not drawn, their places stay empty."
-        if left_out
-        else "",
+        f"The {left_out} channels with the least spend are not drawn, their places stay empty." if left_out else "",
     ]
     basis, cost_basis = every.iloc[0][["basis", "cost_basis"]]
     return Figure(
@@ -128,9 +126,7 @@ def _drawn(table: pd.DataFrame, style: ChannelStyle) -> alt.LayerChart:
     colour, mark, ink = (alt.Color(f"{column}:N", scale=None) for column in ("colour", "mark", "ink"))
     width = alt.StrokeWidth("spend:Q", legend=None, scale=alt.Scale(domainMin=0, range=[1.5, 7]))
     base = alt.Chart().encode(x=x, y=y)
-    line = base.mark_line(opacity=0.75).encode(
-        color=colour, detail=alt.Detail("channel:N"), strokeWidth=width
-    )
+    line = base.mark_line(opacity=0.75).encode(color=colour, detail=alt.Detail("channel:N"), strokeWidth=width)
     layers = [
         line,
         base.mark_circle(size=330, opacity=1).encode(color=mark),
@@ -148,9 +144,7 @@ def _placed(table: pd.DataFrame, style: ChannelStyle, columns: dict[str, int]) -
 
     Labels of ties would lie on each other: each takes a ``place`` of its own, to which a thin line leads.
     """
-    data = style.on(table).assign(
-        column=table["model"].map(columns), rank_text=table["rank"].map("{:g}".format)
-    )
+    data = style.on(table).assign(column=table["model"].map(columns), rank_text=table["rank"].map("{:g}".format))
     place = table.groupby("model").cumcount() + 1.0
     data["place"] = place + (table["rank"] - place).groupby([table["model"], table["rank"]]).transform("mean")
     data["mark"] = data["colour"].where(~_ties(table), _TIE)
@@ -165,9 +159,7 @@ def _end_labels(data: pd.DataFrame, column: int, side: int, x: alt.X, y: alt.Y) 
     lead = ends.mark_rule(opacity=0.8, xOffset=side * 11, x2Offset=side * (_LABEL_GAP - 4)).encode(
         x=x, x2=alt.X2("column"), y=y, y2=alt.Y2("place"), color=colour
     )
-    text = ends.mark_text(
-        align="left" if side > 0 else "right", dx=side * _LABEL_GAP, fontSize=11, color="#222"
-    )
+    text = ends.mark_text(align="left" if side > 0 else "right", dx=side * _LABEL_GAP, fontSize=11, color="#222")
     return [lead, text.encode(x=x, y=alt.Y("place:Q", axis=None), text=alt.Text("label:N"))]
 
 

@@ -52,9 +52,7 @@ def transition_heatmap(transitions: pd.DataFrame, *, channels: Iterable[str] | N
     rows, columns = [START, *order], [*order, CONVERSION, NULL]
     table = in_order(transitions, rows, columns)
     style = style_of(transitions, channels)
-    data = table.assign(
-        from_label=table["from_state"].map(style.label), to_label=table["to_state"].map(style.label)
-    )
+    data = table.assign(from_label=table["from_state"].map(style.label), to_label=table["to_state"].map(style.label))
     cell = 46 if len(order) <= 8 else 36 if len(order) <= 12 else 20
     x = alt.X("to_label:N", title="to", scale=alt.Scale(domain=[style.label(state) for state in columns]))
     x = x.axis(orient="top", labelAngle=-45, ticks=False, domain=False)

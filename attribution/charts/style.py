@@ -102,9 +102,7 @@ def model_legend(labels: Sequence[str]) -> alt.Legend:
 def ink_on(colour: str) -> str:
     """Black or white, whichever is easier to read on the colour (WCAG relative luminance)."""
     parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    red, green, blue = (
-        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
-    )
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
     return "#000000" if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.18 else "#ffffff"
 
 
@@ -175,8 +173,6 @@ def _between(place: float) -> str:
     below = min(int(place), len(_MODEL_RAMP) - 2)
     mixed = (
         round(int(low, 16) + (int(high, 16) - int(low, 16)) * (place - below))
-        for low, high in (
-            (_MODEL_RAMP[below][i : i + 2], _MODEL_RAMP[below + 1][i : i + 2]) for i in (1, 3, 5)
-        )
+        for low, high in ((_MODEL_RAMP[below][i : i + 2], _MODEL_RAMP[below + 1][i : i + 2]) for i in (1, 3, 5))
     )
     return "#" + "".join(f"{part:02x}" for part in mixed)

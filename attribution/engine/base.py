@@ -61,9 +61,7 @@ class Engine(Protocol):
     def query(self, sql: str) -> pa.Table:
         """The whole result of ``sql``."""
 
-    def map_partitions(
-        self, events: Events, function: Callable[[Iterator[pa.RecordBatch]], Result]
-    ) -> list[Result]:
+    def map_partitions(self, events: Events, function: Callable[[Iterator[pa.RecordBatch]], Result]) -> list[Result]:
         """Apply ``function`` to each partition of ``events``.
 
         A partition holds whole customers, sorted by (customer_id, happened_at); the batches within it do not: a

@@ -83,9 +83,7 @@ class DuckDBEngine:
         except duckdb.Error as error:
             raise InputError(f"DuckDB refused a query: {_first_lines(error)}", given=sql) from None
 
-    def map_partitions(
-        self, events: Events, function: Callable[[Iterator[pa.RecordBatch]], Result]
-    ) -> list[Result]:
+    def map_partitions(self, events: Events, function: Callable[[Iterator[pa.RecordBatch]], Result]) -> list[Result]:
         partitions = self._partitions or -(-max(events.rows, 1) // PARTITION_ROWS)
         order = "order by customer_id, happened_at"
         if partitions == 1:
@@ -99,9 +97,7 @@ class DuckDBEngine:
             files = sorted(Path(folder).glob("part=*"))
             columns = "customer_id, happened_at, ref, amount"
             return [
-                function(
-                    self._batches(f"select {columns} from read_parquet({text(f'{path}/*.parquet')}) {order}")
-                )
+                function(self._batches(f"select {columns} from read_parquet({text(f'{path}/*.parquet')}) {order}"))
                 for path in files
             ]
 

@@ -105,7 +105,11 @@ class _Build:
         part.duplicates += duplicates
         part.dropped_touchpoints += int(made.dropped[0])
         part.dropped_conversions += int(made.dropped[1])
-        touchpoints = (at[: made.kept], ref[: made.kept], amount[: made.kept] if self.stream.has_cost else None)
+        touchpoints = (
+            at[: made.kept],
+            ref[: made.kept],
+            amount[: made.kept] if self.stream.has_cost else None,
+        )
         return self._select(self._chunk(made, touchpoints, ids.take(pa.array(starts[:-1]))), part)
 
     def _chunk(
@@ -170,7 +174,7 @@ class _Build:
             ("ties", "touchpoints", count("ties"), touchpoints, _TIES),
             ("duplicates", "touchpoints", count("duplicates"), touchpoints, _DUPLICATES),
             ("without_touchpoint", "conversions", bare, converted, _BARE),
-            ("open_journeys", "touchpoints", still_open, journeys, _OPEN),
+            ("open_journeys", "journeys", still_open, journeys, _OPEN),
         ]
         if self.mode == kernel.FIRST_ONLY:
             for table in ("touchpoints", "conversions"):
@@ -178,7 +182,7 @@ class _Build:
                 counted.append(("after_first_conversion", table, count(f"dropped_{table}"), None, message))
         if self.period != (None, None):
             counted.append(("outside_period", "conversions", count("conversions_outside"), None, _OUTSIDE))
-            counted.append(("outside_period", "touchpoints", count("nulls_outside"), None, _NULLS_OUTSIDE))
+            counted.append(("outside_period", "journeys", count("nulls_outside"), None, _NULLS_OUTSIDE))
         return [count_finding(check, table, n, text, total=total) for check, table, n, total, text in counted]
 
 

@@ -11,7 +11,7 @@ from attribution.errors import InputError
 from attribution.experiment import JourneyOptions, Period
 from attribution.journeys.structure import JourneyChunk, Journeys
 from attribution.sources import Finding, Sources, count_finding
-from attribution.sources.events import Dimensions
+from attribution.sources.events import Dimensions, check_channels
 
 
 def journeys_from_paths(sources: Sources, options: JourneyOptions, period: Period) -> Journeys:
@@ -24,18 +24,15 @@ def journeys_from_paths(sources: Sources, options: JourneyOptions, period: Perio
     """
     for name, setting in (("lookback_days", options.lookback_days), ("period", period.start or period.end)):
         if setting is not None:
-            raise InputError(
-                f"{name} is time-based, and aggregated paths carry no times", given=f"{name} = {setting}"
-            )
+            raise InputError(f"{name} is time-based, and aggregated paths carry no times", given=f"{name} = {setting}")
     if options.conversions != "reset":
-        raise InputError(
-            "aggregated paths are journeys already", given=f"conversions = {options.conversions}"
-        )
+        raise InputError("aggregated paths are journeys already", given=f"conversions = {options.conversions}")
     table = sources.engine.query("select * from paths")
     steps, lengths = split_paths(table["path"], sources.separator)
     encoded = steps.dictionary_encode()
     names = encoded.dictionary.to_pylist()
     channels = sorted(names)
+    check_channels("paths", channels)
     rank = {name: place for place, name in enumerate(channels)}
     recode = np.array([rank[name] for name in names], dtype=np.int32)
     codes = np.asarray(encoded.indices)
@@ -62,9 +59,7 @@ def split_paths(paths: pa.ChunkedArray, separator: str) -> tuple[pa.Array, np.nd
     column = paths.combine_chunks()
     is_list = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
     if not is_list:
-        column = pc.split_pattern(
-            pc.fill_null(column.cast(pa.large_string()), ""), separator.strip() or separator
-        )
+        column = pc.split_pattern(pc.fill_null(column.cast(pa.large_string()), ""), separator.strip() or separator)
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy().astype(np.int64)
     steps = column.flatten().cast(pa.large_string())
     if not is_list:
@@ -120,9 +115,7 @@ def _findings(table: pa.Table, lengths: np.ndarray) -> list[Finding]:
     repeated = int(
         pd.Series(pc.count_distinct(table["path"]).as_py() if not _lists(table) else rows).rsub(rows).iloc[0]
     )
-    found.append(
-        count_finding("repeated_path", "paths", repeated, "rows whose path came before: summed", total=rows)
-    )
+    found.append(count_finding("repeated_path", "paths", repeated, "rows whose path came before: summed", total=rows))
     if "value" in frame:
         bare = frame["value"].fillna(0).gt(0) & frame["conversions"].eq(0)
         found.append(

@@ -163,5 +163,5 @@ class Journeys:
 
     def total(self, what: Literal["conversions", "nulls", "value"]) -> float:
         """Observed total, summed independently of the order of journeys."""
-        terms = np.concatenate([getattr(chunk, what) for chunk in self.chunks])
+        terms = np.concatenate([np.zeros(0), *(getattr(chunk, what) for chunk in self.chunks)])
         return float(to_float(exact_sums(np.zeros(len(terms), np.int64), terms, 1))[0])

@@ -91,9 +91,7 @@ def _dense(chain: Chain, channels: int) -> tuple[Floats, list[tuple[Ints, Floats
     for c in range(channels):
         states = np.flatnonzero(chain.member == c)
         visits = inverse[0, states]
-        hits.append(
-            (states, np.linalg.solve(inverse[np.ix_(states, states)].T, visits) if len(states) else visits)
-        )
+        hits.append((states, np.linalg.solve(inverse[np.ix_(states, states)].T, visits) if len(states) else visits))
     return worth, hits
 
 

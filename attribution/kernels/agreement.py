@@ -62,9 +62,8 @@ def rank_biased_overlap(x: Floats, y: Floats, p: float = 0.7) -> float:
     k = len(x)
     if k == 0:
         return float("nan")
-    depth = np.arange(1, k + 1)
-    agreement = np.array([np.minimum(_membership(x, d), _membership(y, d)).sum() / d for d in depth])
-    discount = p**depth
+    agreement = np.array([np.minimum(_membership(x, d), _membership(y, d)).sum() / d for d in range(1, k + 1)])
+    discount = p ** np.arange(1, k + 1)
     return float(agreement[-1] * discount[-1] + (1 - p) / p * (agreement * discount).sum())
 
 

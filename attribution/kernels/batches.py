@@ -80,9 +80,7 @@ def _text_changes(bounds, data):  # type: ignore[no-untyped-def]
     return changed
 
 
-def slice_positions(
-    start: NDArray[np.signedinteger], stop: NDArray[np.signedinteger]
-) -> NDArray[np.int64]:
+def slice_positions(start: NDArray[np.signedinteger], stop: NDArray[np.signedinteger]) -> NDArray[np.int64]:
     """Positions start[0] … stop[0] − 1, start[1] … stop[1] − 1, … in one array.
 
     Examples

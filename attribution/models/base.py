@@ -162,16 +162,12 @@ class AttributionModel:
 
     def _summarise_all(self, journeys: Journeys) -> Summary:
         pieces = (piece for chunk in journeys for piece in chunk.pieces())
-        return reduce(
-            Summary.__add__, (self.summarise(piece) + _observed(piece) for piece in pieces), _nothing()
-        )
+        return reduce(Summary.__add__, (self.summarise(piece) + _observed(piece) for piece in pieces), _nothing())
 
     def _settle(self, summary: Summary) -> Self:
         self.summary_ = summary
         self.solve(summary)
-        check_totals(
-            self, *(float(summary.dense(f"observed_{what}", 1)[0]) for what in ("conversions", "value"))
-        )
+        check_totals(self, *(float(summary.dense(f"observed_{what}", 1)[0]) for what in ("conversions", "value")))
         return self
 
 

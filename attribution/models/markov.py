@@ -124,7 +124,7 @@ def build_chain(summary: Summary, *, channels: int, order: int) -> Chain:
     converts = follows == channels
     rewards[origin[converts], 0] = counts[converts]
     rewards[paid_at, 1] = to_float(paid.sums)
-    out = np.bincount(origin, counts, minlength=n)
+    out = np.bincount(origin, counts, minlength=n).astype(np.float64)
     # A state that is only known from value was never left: it leads nowhere.
     out[out == 0] = 1.0
     member = np.roll(states[:, -1], 1)

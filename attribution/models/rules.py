@@ -118,9 +118,7 @@ class TimeDecay(AttributionModel):
 
     def validate(self) -> None:
         if not _is_number(self.half_life_days) or not 0 < self.half_life_days < float("inf"):
-            raise InputError(
-                "TimeDecay: half_life_days must be positive and finite", given=repr(self.half_life_days)
-            )
+            raise InputError("TimeDecay: half_life_days must be positive and finite", given=repr(self.half_life_days))
 
     def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
         if chunk.ended_at is None or chunk.touched_at is None:

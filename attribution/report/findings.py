@@ -111,20 +111,15 @@ def caveats(tables: Mapping[str, pd.DataFrame]) -> list[str]:
         "Allocated is not incremental: allocated credit divides the conversions that were observed among the "
         "touchpoints before them. It does not say what would have been lost without a channel; only an "
         "experiment or a causal model can.",
-        "Models that agree do not prove each other: all of them see the same journeys and miss the same "
-        "touchpoints.",
+        "Models that agree do not prove each other: all of them see the same journeys and miss the same touchpoints.",
         "A channel without spend has no ROI and no rank; that is not an ROI of zero.",
         f"Conversions without a touchpoint in the lookback window stand under {UNATTRIBUTED}, so that the "
         "totals of every model equal what was observed.",
     ]
     if not has_intervals:
-        lines.append(
-            "There are no intervals, because resampling was not asked for: small differences may be chance."
-        )
+        lines.append("There are no intervals, because resampling was not asked for: small differences may be chance.")
     if "truth" in tables:
-        lines.append(
-            "The data are simulated: the true effects are known here, as they never are for real data."
-        )
+        lines.append("The data are simulated: the true effects are known here, as they never are for real data.")
     return lines
 
 

@@ -79,19 +79,13 @@ def _money(sources: Sources) -> list[Finding]:
         if sources.has(table):
             status: Status = "pass" if sources.has(table, "value") else "warn"
             message = (
-                "value of conversions"
-                if status == "pass"
-                else "no value column: every value is 0, so is every ROAS"
+                "value of conversions" if status == "pass" else "no value column: every value is 0, so is every ROAS"
             )
             found.append(Finding("value_known", table, status, int(status == "warn"), None, None, message))
     has_cost = sources.has("costs") or sources.has("touchpoints", "cost")
     table = "costs" if sources.has("costs") or not has_cost else "touchpoints"
-    message = (
-        "spend of channels" if has_cost else "no cost anywhere: no ROI, channels are ranked by conversions"
-    )
-    found.append(
-        Finding("cost_known", table, "pass" if has_cost else "warn", int(not has_cost), None, None, message)
-    )
+    message = "spend of channels" if has_cost else "no cost anywhere: no ROI, channels are ranked by conversions"
+    found.append(Finding("cost_known", table, "pass" if has_cost else "warn", int(not has_cost), None, None, message))
     return found
 
 
@@ -107,7 +101,5 @@ def _channels(sources: Sources) -> list[Finding]:
             f"select count(*) as n, (list(channel order by channel)[:5])::varchar as example from "
             f"(select distinct channel from {here} where channel is not null except select channel from {there})"
         ).to_pylist()[0]
-        found.append(
-            count_finding(f"channels_not_in_{there}", here, row["n"], meaning, example=row["example"])
-        )
+        found.append(count_finding(f"channels_not_in_{there}", here, row["n"], meaning, example=row["example"]))
     return found

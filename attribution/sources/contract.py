@@ -14,7 +14,6 @@ from attribution.experiment import TableSpec
 from attribution.sources.times import read_times
 from attribution.tables import Column, Table
 
-
 LARGEST_POSITION = 1 << 60
 
 
@@ -106,9 +105,7 @@ def check_values(engine: Engine, table: Table, view: str, readings: Iterable[Rea
         select.append(f"(min({check.shown}) filter ({check.predicate}))::varchar as example_{i}")
     found = engine.query(f"select {', '.join(select)} from {quote(view)}").to_pylist()[0]
     if found["n"] == 0:
-        raise InputError(
-            f"table {table.name!r} is given but holds no rows", hint="check its file and its filter"
-        )
+        raise InputError(f"table {table.name!r} is given but holds no rows", hint="check its file and its filter")
     for i, check in enumerate(checks):
         if found[f"bad_{i}"]:
             where = f"table {table.name!r}, column {check.column!r}"
@@ -141,14 +138,37 @@ def _checks(reading: Reading) -> list[Check]:
     is_text = not (pa.types.is_integer(kind) or pa.types.is_temporal(kind) or pa.types.is_boolean(kind))
     is_money = column.type in ("money", "count")
     checks: list[tuple[bool, str, str, str, str]] = [
-        (not column.nullable, "are null", f"{sql} is null and ({raw} is null or trim({shown}) = '')", "'null'",
-         "a value in every row"),
+        (
+            not column.nullable,
+            "are null",
+            f"{sql} is null and ({raw} is null or trim({shown}) = '')",
+            "'null'",
+            "a value in every row",
+        ),
         (is_money or column.type == "number", "are no numbers", unread, shown, "finite numbers"),
         (is_money or column.type == "number", "are infinite", f"isinf({sql})", shown, "finite numbers"),
         (is_money, "are negative", f"{sql} < 0", shown, "numbers ≥ 0"),
         (is_text and column.type == "day", "are no days", unread, shown, "days such as 2024-04-03"),
-        (is_text and column.type == "time", "cannot be read as times", unread, shown, "ISO 8601, or whole numbers"),
-        (reading.is_integer, "are too large", f"abs({sql}) >= {LARGEST_POSITION}", shown, "positions below 2^60"),
-        (pa.types.is_floating(kind) and column.type == "id", "are no ids", unread, shown, "texts or whole numbers"),
+        (
+            is_text and column.type == "time",
+            "cannot be read as times",
+            unread,
+            shown,
+            "ISO 8601, or whole numbers",
+        ),
+        (
+            reading.is_integer,
+            "are too large",
+            f"abs({sql}) >= {LARGEST_POSITION}",
+            shown,
+            "positions below 2^60",
+        ),
+        (
+            pa.types.is_floating(kind) and column.type == "id",
+            "are no ids",
+            unread,
+            shown,
+            "texts or whole numbers",
+        ),
     ]
     return [Check(column.name, *check[1:]) for check in checks if check[0]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from attribution.engine import Events, quote
 from attribution.errors import InputError
 from attribution.sources.load import Sources
 from attribution.sources.quality import Finding, count_finding
+from attribution.tables import RESERVED
 
 _LARGEST_CODE = 1 << 62
 
@@ -112,7 +114,8 @@ def open_events(sources: Sources) -> EventStream:
         if kept:
             cost = "coalesce(cost, 0)" if sources.has("touchpoints", "cost") else "0::double"
             parts.append(
-                f"select * from (select customer_id, touched_at as happened_at, {dimensions.sql()} as ref, {cost} as amount "
+                "select * from ("
+                f"select customer_id, touched_at as happened_at, {dimensions.sql()} as ref, {cost} as amount "
                 "from touchpoints where customer_id is not null and touched_at is not null) where ref is not null"
             )
     kept = _number_conversions(sources, findings, spans)
@@ -133,6 +136,17 @@ def open_events(sources: Sources) -> EventStream:
         sources.has("touchpoints", "cost"),
         tuple(findings),
     )
+
+
+def check_channels(table: str, channels: Iterable[str]) -> None:
+    """Raise `InputError` if a channel has a name that the toolkit needs itself."""
+    taken = sorted(set(channels) & set(RESERVED))
+    if taken:
+        raise InputError(
+            f"table {table!r}, column 'channel': the name {taken[0]!r} is reserved",
+            allowed=f"any name but {', '.join(RESERVED)}",
+            hint="rename the channel in a query",
+        )
 
 
 def _enum(name: str) -> str:
@@ -181,10 +195,11 @@ def _dimensions(sources: Sources, channels: list[str | None]) -> Dimensions:
         if name == "kind":
             known.sort(key=lambda kind: {"click": 0, "impression": 1}.get(kind, 2))
         values.append(tuple(known))
+    check_channels("touchpoints", values[sources.dimensions.index("channel")])
     dimensions = Dimensions(sources.dimensions, tuple(values))
     dimensions.check_size()
-    for name, known in zip(dimensions.names, dimensions.values, strict=True):
-        sources.engine.create_enum(_enum(name), known)
+    for name, of_dimension in zip(dimensions.names, dimensions.values, strict=True):
+        sources.engine.create_enum(_enum(name), of_dimension)
     return dimensions
 
 
@@ -204,45 +219,27 @@ def _number_conversions(sources: Sources, findings: list[Finding], spans: list[t
         f"select *, row_number() over (order by {order}) - 1 as row from (select customer_id, converted_at, "
         f"{value} as value, {identity} as conversion_id from conversions {keep} {first_of_id if has_id else ''})",
     )
-    null_value = "count(*) filter (value is null)" if has_value else "0"
-    found = sources.engine.query(
-        "select count(*) as n, count(*) filter (customer_id is null) as customer, "
-        f"count(*) filter (converted_at is null) as time, {null_value} as value, "
-        "(count(*) filter (customer_id is not null and converted_at is not null)) as usable from conversions"
-    ).to_pylist()[0]
+    counted = {
+        "customer": "customer_id is null",
+        "time": "converted_at is null",
+        "value": "value is null" if has_value else "false",
+        "usable": "customer_id is not null and converted_at is not null",
+    }
+    counts = ", ".join(f"count(*) filter ({test}) as {name}" for name, test in counted.items())
+    found = sources.engine.query(f"select count(*) as n, {counts} from conversions").to_pylist()[0]
     kept = sources.engine.query(
         "select count(*) as n, min(converted_at) as first, max(converted_at) as last from numbered_conversions"
     ).to_pylist()[0]
-    for column in ("customer", "time"):
-        findings.append(
-            count_finding(
-                f"null_{column}",
-                "conversions",
-                found[column],
-                f"conversions without {column}: dropped",
-                total=found["n"],
-            )
-        )
+    checks = [
+        ("null_customer", found["customer"], "conversions without customer: dropped"),
+        ("null_time", found["time"], "conversions without time: dropped"),
+    ]
     if has_value:
-        findings.append(
-            count_finding(
-                "null_value",
-                "conversions",
-                found["value"],
-                "conversions without value: taken as 0",
-                total=found["n"],
-            )
-        )
+        checks.append(("null_value", found["value"], "conversions without value: taken as 0"))
     if has_id:
-        findings.append(
-            count_finding(
-                "duplicate_id",
-                "conversions",
-                found["usable"] - kept["n"],
-                "conversions whose conversion_id came before: the earliest, then smallest row is kept",
-                total=found["n"],
-            )
-        )
+        repeated = "conversions whose conversion_id came before: the earliest, then smallest row is kept"
+        checks.append(("duplicate_id", found["usable"] - kept["n"], repeated))
+    findings += [count_finding(check, "conversions", n, text, total=found["n"]) for check, n, text in checks]
     if kept["n"]:
         spans.append((kept["first"], kept["last"]))
     return int(kept["n"])
@@ -251,10 +248,7 @@ def _number_conversions(sources: Sources, findings: list[Finding], spans: list[t
 def conversion_ids(sources: Sources) -> NDArray[np.object_]:
     """(conversions,) ids by row; made from customer, time and occurrence where there are none."""
     made = (
-        "concat(customer_id, '@', converted_at, '#', "
-        "row - min(row) over (partition by customer_id, converted_at) + 1)"
+        "concat(customer_id, '@', converted_at, '#', row - min(row) over (partition by customer_id, converted_at) + 1)"
     )
-    ids = sources.engine.query(
-        f"select coalesce(conversion_id, {made}) as id from numbered_conversions order by row"
-    )
+    ids = sources.engine.query(f"select coalesce(conversion_id, {made}) as id from numbered_conversions order by row")
     return np.asarray(ids["id"].to_numpy(), dtype=object)

@@ -100,9 +100,7 @@ def load_sources(
     if "paths" in specs and {"touchpoints", "conversions"} & set(specs):
         raise InputError("give either paths, or touchpoints and conversions, not both")
     if "paths" not in specs and "conversions" not in specs:
-        raise InputError(
-            "a conversions table is needed", given=sorted(specs), allowed="conversions, or paths"
-        )
+        raise InputError("a conversions table is needed", given=sorted(specs), allowed="conversions, or paths")
     engine = engine or DuckDBEngine()
     for name, spec in specs.items():
         _open(engine, name, spec, Path(folder))
@@ -114,7 +112,7 @@ def load_sources(
         loaded[name] = LoadedTable(
             name, tuple(reading.column.name for reading in readings), _define(engine, INPUTS[name], readings)
         )
-        kinds.update({name: reading.is_integer for reading in readings if reading.column.type == "time"})
+        kinds |= dict.fromkeys((name for r in readings if r.column.type == "time"), any(r.is_integer for r in readings))
     _check_costs(engine, loaded)
     return Sources(
         engine,
@@ -129,9 +127,7 @@ def as_spec(value: Any) -> TableSpec:
     """A `TableSpec` from whatever names a table."""
     if isinstance(value, TableSpec):
         return value
-    if isinstance(value, str) and value.lstrip().lower().startswith(
-        ("select ", "select\n", "with ", "from ")
-    ):
+    if isinstance(value, str) and value.lstrip().lower().startswith(("select ", "select\n", "with ", "from ")):
         return TableSpec(query=value)
     return TableSpec(source=value)
 

@@ -6,6 +6,7 @@ Timestamps become UTC microseconds since 1970. Integers stay what they are: a lo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 
@@ -122,7 +123,7 @@ def _text_times(engine: Engine, table: str, view: str, column: str, spec: TableS
     return TimeColumn(_naive(f"try_cast({whole} as timestamp)", spec), False)
 
 
-def _classify(engine: Engine, view: str, raw: str) -> dict[str, object]:
+def _classify(engine: Engine, view: str, raw: str) -> dict[str, Any]:
     """How many values look like what, with an example of each."""
     shapes = {
         "integer": r"[+-]?\d{1,18}",
@@ -136,6 +137,6 @@ def _classify(engine: Engine, view: str, raw: str) -> dict[str, object]:
     counts = [f"count(*) filter ({test}) as {name}" for name, test in is_shape.items()]
     examples = [f"min(v) filter ({test}) as any_{name}" for name, test in is_shape.items()]
     select = ", ".join(["count(v) as total", *counts, *examples])
-    return engine.query(
-        f"select {select} from (select {raw} as v from {quote(view)}) where v is not null"
-    ).to_pylist()[0]
+    return engine.query(f"select {select} from (select {raw} as v from {quote(view)}) where v is not null").to_pylist()[
+        0
+    ]

@@ -27,8 +27,7 @@ _PAID: Final = (
 
 # Unpaid touchpoints follow intent in both worlds: .008 a day, .128 while in market.
 _UNPAID: Final = tuple(
-    Channel(name, 0.008, paid=False, in_market_factor=16.0, goodwill_slope=0.4)
-    for name in ("organic", "direct")
+    Channel(name, 0.008, paid=False, in_market_factor=16.0, goodwill_slope=0.4) for name in ("organic", "direct")
 )
 
 # How the confounded world chooses whom to touch. Base probabilities are lower than in the default world
@@ -107,9 +106,7 @@ def _world_from(keys: dict[str, Any], path: Path) -> World:
     _check_keys(keys, World, f"world file '{path}'")
     tables = keys["channels"]
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise InputError(
-            f"world file '{path}': 'channels' is not a list of tables", hint="write [[channels]]"
-        )
+        raise InputError(f"world file '{path}': 'channels' is not a list of tables", hint="write [[channels]]")
     for number, table in enumerate(tables, start=1):
         _check_keys(table, Channel, f"world file '{path}', channel {number}")
     return World(**{**keys, "channels": tuple(Channel(**table) for table in tables)})
@@ -122,6 +119,4 @@ def _check_keys(keys: Iterable[str], shape: type, where: str) -> None:
             raise InputError(f"{where}: unknown key {key!r}", allowed=known, hint=did_you_mean(key, known))
     missing = [field.name for field in fields(shape) if field.default is MISSING and field.name not in keys]
     if missing:
-        raise InputError(
-            f"{where}: missing {', '.join(map(repr, missing))}", given=", ".join(keys) or "no key"
-        )
+        raise InputError(f"{where}: missing {', '.join(map(repr, missing))}", given=", ".join(keys) or "no key")

@@ -104,9 +104,7 @@ class Course:
         for channel, hit in zip(world.channels, touched, strict=True):
             gain = channel.effect * hit
             if channel.boosted_by is not None:
-                gain = gain * np.where(
-                    self.stock[channel.boosted_by] > world.boost_threshold, channel.boost, 1.0
-                )
+                gain = gain * np.where(self.stock[channel.boosted_by] > world.boost_threshold, channel.boost, 1.0)
             self.goodwill += gain
         for channel, hit in zip(world.channels, touched, strict=True):
             if channel.name in self.stock:

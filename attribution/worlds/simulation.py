@@ -118,9 +118,7 @@ class _Chunk:
     caused: Integers  # paid channels × (conversions, cents); no rows without truth
 
 
-def _run_chunk(
-    world: World, off: list[str], seeds: np.random.SeedSequence, first: int, customers: int
-) -> _Chunk:
+def _run_chunk(world: World, off: list[str], seeds: np.random.SeedSequence, first: int, customers: int) -> _Chunk:
     """The customers from number ``first`` on, as the world is and with each of ``off`` switched off."""
     rng = np.random.default_rng(seeds)
     size = min(CHUNK_CUSTOMERS, customers - first)
@@ -188,8 +186,7 @@ def _tables(world: World, off: list[str], chunks: list[_Chunk]) -> Simulation:
     }
     conversions = {
         "customer_id": np.concatenate([chunk.buyer for chunk in chunks]),
-        "converted_at": FIRST_DAY
-        + np.concatenate([chunk.bought_at for chunk in chunks]).astype("timedelta64[us]"),
+        "converted_at": FIRST_DAY + np.concatenate([chunk.bought_at for chunk in chunks]).astype("timedelta64[us]"),
         "value": cents / 100.0,
         "conversion_id": np.arange(1, len(cents) + 1),
     }

@@ -24,9 +24,7 @@ def test_worked_numbers() -> None:
     assert kernel.top_overlap(X, Y) == 1
 
 
-@pytest.mark.parametrize(
-    ("p", "items", "overlap"), [(0.9, 5, 0.738), (0.9, 8, 0.59), (0.7, 8, 0.18), (0.5, 8, 0.04)]
-)
+@pytest.mark.parametrize(("p", "items", "overlap"), [(0.9, 5, 0.738), (0.9, 8, 0.59), (0.7, 8, 0.18), (0.5, 8, 0.04)])
 def test_a_reversed_short_list_shows_how_much_p_inflates(p: float, items: int, overlap: float) -> None:
     scores = np.arange(float(items))
     assert kernel.rank_biased_overlap(scores, scores[::-1].copy(), p=p) == pytest.approx(overlap, abs=0.006)
@@ -55,7 +53,9 @@ def test_statistics_equal_scipy(pair: tuple[dict[str, float], dict[str, float]])
 
 
 @given(score_pairs())
-def test_overlaps_equal_their_twin_where_nothing_is_tied(pair: tuple[dict[str, float], dict[str, float]]) -> None:
+def test_overlaps_equal_their_twin_where_nothing_is_tied(
+    pair: tuple[dict[str, float], dict[str, float]],
+) -> None:
     """Ties are broken by spreading the scores; how ties are averaged is tested below."""
     x, y = ({name: score + i / 10 for i, (name, score) in enumerate(scores.items())} for scores in pair)
     a, b = np.array(list(x.values())), np.array(list(y.values()))

@@ -50,7 +50,10 @@ def test_negative_zero_is_nothing() -> None:
     assert to_float(exact_sums(np.zeros(2, np.int64), np.array([-0.0, 0.25]), 1))[0] == 0.25
 
 
-@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3), st.integers(0, 9)), max_size=30), st.integers(0, 30))
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3), st.integers(0, 9)), max_size=30),
+    st.integers(0, 30),
+)
 def test_keyed_sums_merge_to_the_whole(rows: list[tuple[int, int, int]], cut: int) -> None:
     def table(part: list[tuple[int, int, int]]) -> object:
         keys = np.array([row[:2] for row in part], np.int64).reshape(-1, 2)
@@ -67,7 +70,5 @@ def test_keyed_sums_merge_to_the_whole(rows: list[tuple[int, int, int]], cut: in
 def test_distinct_rows(columns: int, data: st.DataObject) -> None:
     rows = data.draw(hnp.arrays(np.int64, (data.draw(st.integers(0, 20)), columns), elements=st.integers(-2, 2)))
     distinct, position = distinct_rows(rows)
-    assert [
-        list(row) for row in sorted({tuple(row) for row in rows.tolist()})
-    ] == distinct.tolist()
+    assert [list(row) for row in sorted({tuple(row) for row in rows.tolist()})] == distinct.tolist()
     assert distinct[position].tolist() == rows.tolist()

@@ -146,9 +146,7 @@ def build(
         mine.sort(key=_journey_time)
         for journey in mine:
             if period is not None and not period[0] <= journey.closes_at <= period[1]:
-                outside = (
-                    "journeys_outside_period" if journey.conversion is None else "conversions_outside_period"
-                )
+                outside = "journeys_outside_period" if journey.conversion is None else "conversions_outside_period"
                 counts[outside] += 1
                 continue
             counts["without_touchpoint"] += len(journey.touches) == 0
@@ -165,9 +163,7 @@ def _converting(
     gone: set[int] = set()
     for conversion in conversions:
         mine = [
-            touch
-            for index, touch in enumerate(touches)
-            if index not in gone and in_window(touch, conversion, lookback)
+            touch for index, touch in enumerate(touches) if index not in gone and in_window(touch, conversion, lookback)
         ]
         journeys.append(TwinJourney(customer, tuple(mine), conversion, conversion.at, open=False))
         if mode == "reset":
@@ -189,9 +185,7 @@ def _non_converting(
     conversion lies between the first touchpoint of such a journey and the moment it closes.
     """
     unused = [
-        touch
-        for touch in touches
-        if not any(in_window(touch, conversion, lookback) for conversion in conversions)
+        touch for touch in touches if not any(in_window(touch, conversion, lookback) for conversion in conversions)
     ]
     runs: list[list[Touch]] = []
     for touch in unused:

@@ -31,10 +31,7 @@ def _shape(result: TwinResult) -> list[tuple[str, int | None, int, bool]]:
 # Lookback 3: a is too old for the conversion at 7, b exactly old enough, d comes at the very instant, e and f
 # are exactly one window apart, f and g one instant more; x sets the end of the data.
 HISTORY: History = (
-    [
-        Touch(at, name)
-        for at, name in [(1, "a"), (4, "b"), (6, "c"), (7, "d"), (9, "e"), (12, "f"), (16, "g")]
-    ],
+    [Touch(at, name) for at, name in [(1, "a"), (4, "b"), (6, "c"), (7, "d"), (9, "e"), (12, "f"), (16, "g")]],
     [Conv(7, "1", value=1.0), Conv(8, "2"), Conv(7, "0", value=2.0)],
 )
 DATA: dict[str, History] = {"anna": HISTORY, "bo": ([Touch(18, "x")], [])}
@@ -107,9 +104,7 @@ def test_touchpoints_at_one_instant_have_one_order() -> None:
 
 
 def test_conversions_at_one_instant_without_an_id_go_by_value() -> None:
-    result = build(
-        {"anna": ([Touch(1, "a")], [Conv(1, value=2.0), Conv(1, value=1.0)])}, lookback=3, mode="reset"
-    )
+    result = build({"anna": ([Touch(1, "a")], [Conv(1, value=2.0), Conv(1, value=1.0)])}, lookback=3, mode="reset")
     assert [(journey.conversion, len(journey.touches)) for journey in result.journeys] == [
         (Conv(1, value=1.0), 1),
         (Conv(1, value=2.0), 0),
@@ -157,9 +152,7 @@ def test_reset_takes_from_cumulative_what_an_earlier_conversion_has_used(
     data: dict[str, History], lookback: int | None
 ) -> None:
     def converting(mode: Mode) -> dict[str, list[list[Touch]]]:
-        kept = [
-            journey for journey in build(data, lookback=lookback, mode=mode).journeys if journey.conversion
-        ]
+        kept = [journey for journey in build(data, lookback=lookback, mode=mode).journeys if journey.conversion]
         return {
             name: [list(journey.touches) for journey in group]
             for name, group in groupby(kept, key=lambda journey: journey.customer)

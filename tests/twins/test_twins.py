@@ -36,9 +36,7 @@ BY_TOUCHPOINT = [PathRow(("1", "2", "3", "4", "5"), conversions=1, value=10, nul
 )
 def test_rules_by_touchpoint(credit: models.TwinCredit, weights: list[float]) -> None:
     assert [float(share) for share in credit.conversions.values()] == pytest.approx(weights, abs=1e-6)
-    assert [float(share) for share in credit.value.values()] == pytest.approx(
-        [10 * w for w in weights], abs=1e-5
-    )
+    assert [float(share) for share in credit.value.values()] == pytest.approx([10 * w for w in weights], abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -93,9 +91,7 @@ def test_markov_order_1() -> None:
     assert removal.per_journey == Fraction(2, 5)
     assert removal.effects == {"0": Fraction(43, 72), "1": Fraction(17, 24), "2": Fraction(1, 2)}
     credit = models.markov(CHAIN, order=1)
-    assert list(map(float, credit.conversions.values())) == pytest.approx(
-        [2.646154, 3.138462, 2.215385], abs=1e-6
-    )
+    assert list(map(float, credit.conversions.values())) == pytest.approx([2.646154, 3.138462, 2.215385], abs=1e-6)
     assert credit.value == credit.conversions
 
 
@@ -216,9 +212,7 @@ def test_two_rankings_by_hand() -> None:
         ("abcdefgh", "abcdefgh", 0.7, 1.0, 12),
     ],
 )
-def test_rank_biased_overlap_of_short_lists(
-    one: str, other: str, p: float, overlap: float, digits: int
-) -> None:
+def test_rank_biased_overlap_of_short_lists(one: str, other: str, p: float, overlap: float, digits: int) -> None:
     found = ranking.rank_biased_overlap(_listed(one), _listed(other), p)
     assert found == pytest.approx(overlap, abs=0.5 * 10**-digits)
 
