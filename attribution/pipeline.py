@@ -21,17 +21,18 @@ from attribution.journeys import Journeys, build_journeys
 from attribution.models import AttributionModel, Markov
 from attribution.profile import profile_journeys
 from attribution.ranking import Ranking, compare_rankings
-from attribution.returns import compute_returns
+from attribution.returns import compute_returns, spend_by_channel
 from attribution.sources import (
     Finding,
     Sources,
+    check_channels_known,
     check_sources,
     content_digest,
     count_finding,
     load_sources,
     quality_table,
 )
-from attribution.tables import REMOVAL_EFFECTS, UNATTRIBUTED
+from attribution.tables import REMOVAL_EFFECTS
 
 Stage = Callable[[str], None]
 
@@ -109,7 +110,7 @@ def check_quality(experiment: Experiment, *, engine: Engine | None = None) -> pd
     """The ``quality`` table alone: what the data of an experiment look like, before any model is fitted."""
     sources = open_sources(experiment, engine)
     journeys = journeys_of(experiment, sources)
-    return quality_table([*check_sources(sources), *journeys.findings, *_idle_spend(experiment, sources, journeys)])
+    return quality_table(_findings(experiment, sources, journeys, build_graph(journeys)))
 
 
 def open_sources(experiment: Experiment, engine: Engine | None = None) -> Sources:
@@ -202,14 +203,13 @@ def _outcome(experiment: Experiment, sources: Sources, journeys: Journeys, model
     returns = compute_returns(credit, sources, spend_from=experiment.returns.spend_from, period=experiment.period)
     ranking = compare_rankings(returns)
     graph = build_graph(journeys)
-    findings = [*check_sources(sources), *journeys.findings, *_idle_spend_in(returns, graph)]
     tables = {
         "credit": credit.table,
         "returns": returns,
         "agreement": ranking.agreement,
         "transitions": graph.to_frame(),
         "journey_profile": profile_journeys(journeys),
-        "quality": quality_table(findings),
+        "quality": quality_table(_findings(experiment, sources, journeys, graph)),
         "removal_effects": _removal_effects(models),
     }
     if experiment.output.journey_credit:
@@ -246,27 +246,23 @@ def _removal_effects(models: Sequence[AttributionModel]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
-def _idle_spend(experiment: Experiment, sources: Sources, journeys: Journeys) -> list[Finding]:
-    first = shipped.LastTouch().fit(journeys)
-    returns = compute_returns(
-        Credit.of([first]), sources, spend_from=experiment.returns.spend_from, period=experiment.period
-    )
-    return _idle_spend_in(returns, build_graph(journeys))
+def _findings(experiment: Experiment, sources: Sources, journeys: Journeys, graph: JourneyGraph) -> list[Finding]:
+    """Everything that was found in the data, table by table and then across them."""
+    spend = spend_by_channel(sources, spend_from=experiment.returns.spend_from, period=experiment.period)
+    return [
+        *check_sources(sources),
+        *journeys.findings,
+        *check_channels_known(sources, journeys.channels),
+        _idle_spend(spend, graph),
+    ]
 
 
-def _idle_spend_in(returns: pd.DataFrame, graph: JourneyGraph) -> list[Finding]:
+def _idle_spend(spend: Mapping[str, float], graph: JourneyGraph) -> Finding:
     """Spend on channels that are in no converting journey."""
     converting = {name for name, n in zip(graph.states[1:-2], graph.converting_touchpoints, strict=True) if n > 0}
-    spend = returns[returns["spend"] > 0].drop_duplicates("channel")
-    idle = spend[~spend["channel"].isin([*converting, UNATTRIBUTED])]
-    amount = float(idle["spend"].sum())
-    return [
-        count_finding(
-            "spend_without_conversion",
-            "costs",
-            len(idle),
-            f"channels with spend in no converting journey, {amount:,.2f} in all",
-            total=len(spend),
-            example=", ".join(idle["channel"][:5]) or None,
-        )
-    ]
+    paid = {channel: amount for channel, amount in spend.items() if amount > 0}
+    idle = {channel: amount for channel, amount in sorted(paid.items()) if channel not in converting}
+    message = f"channels with spend in no converting journey, {sum(idle.values()):,.2f} in all"
+    return count_finding(
+        "spend_without_conversion", "costs", len(idle), message, total=len(paid), example=", ".join([*idle][:5])
+    )

@@ -220,7 +220,7 @@ def test_validate_says_what_it_found(
     document = json.loads(capsys_out[capsys_out.index("{\n") :])
     assert document["status"] == "warn"
     checks = {(row["check"], row["table"]): row for row in document["checks"]}
-    assert checks["channels_not_in_costs", "touchpoints"]["example"] == "[微信]"
+    assert checks["channels_not_in_costs", "touchpoints"]["example"] == "微信"
     assert call(monkeypatch, "validate", toml, "--set", "tables.touchpoints.where=false") == 2
 
 

@@ -103,6 +103,7 @@ def most_reached(transitions: pd.DataFrame) -> list[str]:
 
 
 def in_order(transitions: pd.DataFrame, rows: list[str], columns: list[str]) -> pd.DataFrame:
+    """Steps between the given states, sorted by row, then by column."""
     row = transitions["from_state"].map({state: i for i, state in enumerate(rows)})
     column = transitions["to_state"].map({state: i for i, state in enumerate(columns)})
     table = transitions.assign(row=row, column=column).dropna(subset=["row", "column"])
@@ -111,15 +112,18 @@ def in_order(transitions: pd.DataFrame, rows: list[str], columns: list[str]) -> 
 
 
 def style_of(transitions: pd.DataFrame, channels: Iterable[str] | None) -> ChannelStyle:
+    """Labels and colours of all channels of the run."""
     every = channels_in(transitions) | set(() if channels is None else channels) - _ADDED
     style = ChannelStyle.of(every)
     return ChannelStyle({**style.labels, **{state: state for state in _ADDED}}, style.colours)
 
 
 def not_drawn(transitions: pd.DataFrame, order: list[str]) -> str:
+    """A sentence on the channels that did not fit, or nothing."""
     left_out = len(channels_in(transitions)) - len(order)
     return f"The {left_out} channels reached least often are not drawn." if left_out else ""
 
 
 def channels_in(transitions: pd.DataFrame) -> set[str]:
+    """The states that are channels."""
     return (set(transitions["from_state"]) | set(transitions["to_state"])) - _ADDED

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -101,44 +100,22 @@ def _chunk(table: pa.Table, channel: np.ndarray, lengths: np.ndarray) -> Journey
 
 def _findings(table: pa.Table, lengths: np.ndarray) -> list[Finding]:
     rows = len(lengths)
-    frame = table.to_pandas()
-    empty = lengths == 0
-    found = [
-        count_finding(
+    is_list = pa.types.is_list(table.schema.field("path").type)
+    repeated = 0 if is_list else rows - pc.count_distinct(table["path"], mode="all").as_py()
+    counted = [
+        (
             "empty_path",
-            "paths",
-            int(empty.sum()),
+            int((lengths == 0).sum()),
             "rows without a path: their conversions are credited to (unattributed)",
-            total=rows,
-        )
+        ),
+        ("repeated_path", repeated, "rows whose path came before: summed"),
     ]
-    repeated = int(
-        pd.Series(pc.count_distinct(table["path"]).as_py() if not _lists(table) else rows).rsub(rows).iloc[0]
-    )
-    found.append(count_finding("repeated_path", "paths", repeated, "rows whose path came before: summed", total=rows))
-    if "value" in frame:
-        bare = frame["value"].fillna(0).gt(0) & frame["conversions"].eq(0)
-        found.append(
-            count_finding(
-                "value_without_conversion",
-                "paths",
-                int(bare.sum()),
-                "rows with value and no conversion: the value is credited along the path",
-                total=rows,
-            )
-        )
-        found.append(
-            count_finding(
-                "null_value",
-                "paths",
-                int(frame["value"].isna().sum()),
-                "rows without value: taken as 0",
-                total=rows,
-            )
-        )
-    return found
+    if "value" in table.column_names:
+        has_value = pc.fill_null(pc.greater(table["value"], 0), False)
+        bare = pc.and_(has_value, pc.equal(table["conversions"], 0))
+        counted.append(("null_value", table["value"].null_count, "rows without value: taken as 0"))
+        counted.append(("value_without_conversion", pc.sum(bare).as_py() or 0, _BARE_VALUE))
+    return [count_finding(check, "paths", count, message, total=rows) for check, count, message in counted]
 
 
-def _lists(table: pa.Table) -> bool:
-    kind = table.schema.field("path").type
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind)
+_BARE_VALUE = "rows with value and no conversion: the value is credited along the path"

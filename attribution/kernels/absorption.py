@@ -101,12 +101,8 @@ def _iterated(chain: Chain, channels: int) -> tuple[Floats, list[tuple[Ints, Flo
     leave = (chain.out - stay)[:, None]
     move = sparse.csr_array((chain.steps - sparse.diags_array(stay)) / leave)
     worth = _worth(move, chain.rewards / leave)
-    first_hit = _first_hits(sparse.csr_array(move.T), chain.member, worth, channels)
-    return worth, [(states, first_hit[states, c]) for c, states in _states_of(chain.member, channels)]
-
-
-def _states_of(member: Ints, channels: int) -> list[tuple[int, Ints]]:
-    return [(c, np.flatnonzero(member == c)) for c in range(channels)]
+    hit = _first_hits(sparse.csr_array(move.T), chain.member, worth, channels)
+    return worth, [(states := np.flatnonzero(chain.member == c), hit[states]) for c in range(channels)]
 
 
 def _worth(move: sparse.csr_array, rewards: Floats) -> Floats:
@@ -123,26 +119,28 @@ def _worth(move: sparse.csr_array, rewards: Floats) -> Floats:
 
 
 def _first_hits(backward: sparse.csr_array, member: Ints, worth: Floats, channels: int) -> Floats:
-    """(n, channels) probability that, of the states of channel c, state i is reached first, at column c.
+    """(n,) probability that state i is the first of its channel's states to be reached.
 
-    Mass starts at the start, moves along and stops where it meets channel c. What still moves can bring at
-    most its own worth, which bounds what is missing.
+    One column of mass per channel: it starts at the start, moves along, and stops where it meets its channel.
+    What still moves can bring at most its own worth, which bounds what is missing.
     """
-    n = len(member)
-    hits = np.zeros((n, channels))
-    active = np.array([c for c in range(channels) if worth[member == c].any()], dtype=np.int64)
-    moving = np.zeros((n, len(active)))
+    hit = np.zeros(len(member))
+    reaches = np.zeros(channels, dtype=bool)
+    reaches[member[(member >= 0) & worth.any(axis=1)]] = True
+    active = np.flatnonzero(reaches)
+    moving = np.zeros((len(member), len(active)))
     moving[0] = 1.0
     while len(active):
         moving = backward @ moving
-        own = member[:, None] == active[None, :]
-        arrived = np.where(own, moving, 0.0)
-        hits[:, active] += arrived
-        moving -= arrived
+        column = np.full(channels + 1, -1)  # the last for the start, whose member is −1
+        column[active] = np.arange(len(active))
+        own = np.flatnonzero(column[member] >= 0)
+        place = column[member[own]]
+        hit[own] += moving[own, place]
+        moving[own, place] = 0.0
         missing = moving.T @ worth
-        found = hits[:, active].T @ worth
+        found = np.stack([np.bincount(place, hit[own] * of, minlength=len(active)) for of in worth[own].T], axis=1)
         going_on = (missing > TOLERANCE * found).any(axis=1)
         if not going_on.all():
-            active = active[going_on]
-            moving = np.ascontiguousarray(moving[:, going_on])
-    return hits
+            active, moving = active[going_on], np.ascontiguousarray(moving[:, going_on])
+    return hit

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 LIMB_BITS = 32
 _LIMB = 1 << LIMB_BITS
 _MANTISSA_BITS = 53
+_MARKED = 1 << 16
 
 
 class ExactSums(NamedTuple):
@@ -105,7 +106,7 @@ def merge_keyed(a: KeyedSums, b: KeyedSums) -> KeyedSums:
 def distinct_rows(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Sorted distinct rows of ``keys`` (n, m), and for each row its position among them (n,)."""
     if keys.shape[1] == 1:
-        values, position = np.unique(keys[:, 0], return_inverse=True)
+        values, position = _distinct(keys[:, 0])
         return values[:, None], position
     order = np.lexsort(keys.T[::-1])
     ordered = keys[order]
@@ -114,6 +115,18 @@ def distinct_rows(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[n
     position = np.empty(len(keys), dtype=np.int64)
     position[order] = np.cumsum(is_new) - 1
     return ordered[is_new], position
+
+
+def _distinct(values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Sorted distinct values and each value's position among them; by marking where the range allows."""
+    lowest = int(values.min(initial=0))
+    span = int(values.max(initial=0)) - lowest + 1
+    if span > max(_MARKED, 2 * len(values)):
+        return np.unique(values, return_inverse=True)
+    place = values - lowest
+    seen = np.zeros(span, dtype=bool)
+    seen[place] = True
+    return np.flatnonzero(seen) + lowest, (np.cumsum(seen) - 1)[place]
 
 
 def _grid(terms: NDArray[np.float64]) -> tuple[int, int]:

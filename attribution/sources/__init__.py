@@ -1,6 +1,6 @@
 """Raw exports become canonical tables: files, columns, times, values, and what was found in them."""
 
-from attribution.sources.checks import check_sources
+from attribution.sources.checks import check_channels_known, check_sources
 from attribution.sources.digest import content_digest
 from attribution.sources.load import LoadedTable, Sources, as_spec, load_sources
 from attribution.sources.quality import Finding, count_finding, quality_table
@@ -10,6 +10,7 @@ __all__ = [
     "LoadedTable",
     "Sources",
     "as_spec",
+    "check_channels_known",
     "check_sources",
     "content_digest",
     "count_finding",

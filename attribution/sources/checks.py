@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from attribution.engine import quote
 from attribution.sources.load import Sources
 from attribution.sources.quality import Finding, Status, count_finding
@@ -10,7 +12,7 @@ _LOOKS_LIKE_EPOCH = 1_000_000_000
 
 
 def check_sources(sources: Sources) -> list[Finding]:
-    """What the loaded tables show before any journey is built: contracts kept, duplicates, money, channels."""
+    """What the loaded tables show before any journey is built: contracts kept, duplicates, money."""
     findings = [
         Finding("contract", name, "pass", 0, loaded.rows, None, f"columns read: {', '.join(loaded.columns)}")
         for name, loaded in sources.tables.items()
@@ -18,7 +20,6 @@ def check_sources(sources: Sources) -> list[Finding]:
     findings += _repeated_conversions(sources)
     findings += _time_order(sources)
     findings += _money(sources)
-    findings += _channels(sources)
     return findings
 
 
@@ -89,17 +90,22 @@ def _money(sources: Sources) -> list[Finding]:
     return found
 
 
-def _channels(sources: Sources) -> list[Finding]:
-    if not (sources.has("costs") and sources.has("touchpoints")):
+def check_channels_known(sources: Sources, touched: Sequence[str]) -> list[Finding]:
+    """Channels that have costs and are in no journey's data, and the reverse."""
+    if not sources.has("costs"):
         return []
-    found = []
-    for here, there, meaning in (
-        ("costs", "touchpoints", "channels with costs and no touchpoint: they can get no credit"),
-        ("touchpoints", "costs", "channels with touchpoints and no costs: no ROI, no rank"),
-    ):
-        row = sources.engine.query(
-            f"select count(*) as n, (list(channel order by channel)[:5])::varchar as example from "
-            f"(select distinct channel from {here} where channel is not null except select channel from {there})"
-        ).to_pylist()[0]
-        found.append(count_finding(f"channels_not_in_{there}", here, row["n"], meaning, example=row["example"]))
-    return found
+    paid = set(sources.engine.query("select distinct channel from costs")["channel"].to_pylist())
+    table = "paths" if sources.has("paths") else "touchpoints"
+    unknown, unpaid = sorted(paid - set(touched)), sorted(set(touched) - paid)
+    return [
+        count_finding(
+            f"channels_not_in_{table}", "costs", len(unknown), _UNKNOWN, total=len(paid), example=", ".join(unknown[:5])
+        ),
+        count_finding(
+            "channels_not_in_costs", table, len(unpaid), _UNPAID, total=len(touched), example=", ".join(unpaid[:5])
+        ),
+    ]
+
+
+_UNKNOWN = "channels with costs and no touchpoint: they can get no credit"
+_UNPAID = "channels with touchpoints and no costs: no ROI, no rank"

@@ -87,7 +87,9 @@ def read_column(
     if column.type == "day":
         return Reading(column, source, kind, f"try_cast({raw} as date)")
     number = f"try_cast({raw} as double)"
-    return Reading(column, source, kind, f"case when isnan({number}) then null else {number} end")
+    if not pa.types.is_integer(kind):
+        number = f"case when isnan({number}) then null else {number} end"
+    return Reading(column, source, kind, number)
 
 
 def check_values(engine: Engine, table: Table, view: str, readings: Iterable[Reading]) -> int:
@@ -134,41 +136,32 @@ def _checks(reading: Reading) -> list[Check]:
     """What to refuse in one column; what its type rules out already is not looked for again."""
     column, kind, raw, sql = reading.column, reading.kind, quote(reading.raw), reading.sql
     shown = f"{raw}::varchar"
-    unread = f"{raw} is not null and trim({shown}) not in ('', 'nan', 'NaN') and {sql} is null"
-    is_text = not (pa.types.is_integer(kind) or pa.types.is_temporal(kind) or pa.types.is_boolean(kind))
+    is_text = not (pa.types.is_primitive(kind) or pa.types.is_decimal(kind))
+    is_float = pa.types.is_floating(kind)
+    blank = f"trim({shown}) in ('', 'nan', 'NaN')" if is_text else f"isnan({raw})" if is_float else "false"
+    unread = f"{raw} is not null and {sql} is null and not {blank}"
+    is_number = column.type in ("number", "money", "count")
     is_money = column.type in ("money", "count")
     checks: list[tuple[bool, str, str, str, str]] = [
         (
             not column.nullable,
             "are null",
-            f"{sql} is null and ({raw} is null or trim({shown}) = '')",
+            f"{sql} is null and ({raw} is null or {blank})",
             "'null'",
             "a value in every row",
         ),
-        (is_money or column.type == "number", "are no numbers", unread, shown, "finite numbers"),
-        (is_money or column.type == "number", "are infinite", f"isinf({sql})", shown, "finite numbers"),
+        (is_number and is_text, "are no numbers", unread, shown, "finite numbers"),
+        (is_number and not pa.types.is_integer(kind), "are infinite", f"isinf({sql})", shown, "finite numbers"),
         (is_money, "are negative", f"{sql} < 0", shown, "numbers ≥ 0"),
         (is_text and column.type == "day", "are no days", unread, shown, "days such as 2024-04-03"),
         (
-            is_text and column.type == "time",
+            column.type == "time" and (is_text or is_float),
             "cannot be read as times",
             unread,
             shown,
             "ISO 8601, or whole numbers",
         ),
-        (
-            reading.is_integer,
-            "are too large",
-            f"abs({sql}) >= {LARGEST_POSITION}",
-            shown,
-            "positions below 2^60",
-        ),
-        (
-            pa.types.is_floating(kind) and column.type == "id",
-            "are no ids",
-            unread,
-            shown,
-            "texts or whole numbers",
-        ),
+        (reading.is_integer, "are too large", f"abs({sql}) >= {LARGEST_POSITION}", shown, "positions below 2^60"),
+        (column.type == "id" and is_float, "are no ids", unread, shown, "texts or whole numbers"),
     ]
     return [Check(column.name, *check[1:]) for check in checks if check[0]]
