@@ -41,10 +41,10 @@ def _contributions(
     """(measure, keys (n, 2) of bin and outcome, terms (n,)) of one chunk."""
     for outcome, counts in enumerate((chunk.conversions, chunk.nulls)):
         laid_out = chunk.lay_out(counts > 0)
-        taken = (laid_out.conversions, laid_out.nulls)[outcome]
+        taken = (laid_out.conversions, laid_out.nulls)[outcome].astype(np.float64)
         yield "path_length", _keys(laid_out.lengths, outcome), taken
         touched = laid_out.lay_out(laid_out.lengths > 0)
-        taken = (touched.conversions, touched.nulls)[outcome]
+        taken = (touched.conversions, touched.nulls)[outcome].astype(np.float64)
         if journeys.has_times and touched.touched_at is not None and touched.ended_at is not None:
             lag = touched.ended_at - touched.touched_at[touched.offsets[:-1]]
             yield "time_lag_days", _keys(lag // DAY, outcome), taken

@@ -35,7 +35,12 @@ class Events:
 
 
 class Engine(Protocol):
-    """Reads tables under a name, answers SQL about them, and hands over sorted partitions of customers."""
+    """Reads tables under a name, answers SQL about them, and hands over sorted partitions of customers.
+
+    ``batch_rows`` is how many events the journey kernel should take at once.
+    """
+
+    batch_rows: int
 
     def register_files(self, name: str, groups: Sequence[Files]) -> None:
         """Make files readable as ``name``; groups of different layout are joined by column name."""

@@ -46,7 +46,7 @@ class DuckDBEngine:
         self._connection.execute("set preserve_insertion_order = false")
         if threads is not None:
             self._connection.execute(f"set threads = {int(threads)}")
-        self._batch_rows = batch_rows
+        self.batch_rows = batch_rows
         self._partitions = partitions
         self._arrow: dict[str, pa.Table] = {}  # a view on an Arrow table lives only as long as the table
 
@@ -103,7 +103,7 @@ class DuckDBEngine:
 
     def _batches(self, sql: str) -> Iterator[pa.RecordBatch]:
         """Batches of a query, the next one fetched while the last one is worked on."""
-        reader = self._connection.sql(sql).to_arrow_reader(self._batch_rows)
+        reader = self._connection.sql(sql).to_arrow_reader(self.batch_rows)
         ready: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(maxsize=1)
         wanted = threading.Event()
         wanted.set()

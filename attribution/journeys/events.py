@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, fields
 from functools import partial
 
 import numpy as np
@@ -21,6 +23,9 @@ from attribution.sources.events import EventStream, conversion_ids, open_events
 DAY = 86_400_000_000
 """Microseconds."""
 
+_WORKERS = 2
+"""The pass is short beside the sort: more threads than this would wait for events."""
+
 _MODES = {"reset": kernel.RESET, "cumulative": kernel.CUMULATIVE, "first_only": kernel.FIRST_ONLY}
 
 
@@ -34,7 +39,7 @@ def journeys_from_events(sources: Sources, options: JourneyOptions, period: Peri
     """
     window = _window(sources, options, period)
     stream = open_events(sources)
-    build = _Build(stream, window, _MODES[options.conversions], period.bounds())
+    build = _Build(stream, window, _MODES[options.conversions], period.bounds(), sources.engine.batch_rows)
     parts = sources.engine.map_partitions(stream.events, build.partition)
     chunks = tuple(chunk for part in parts for chunk in part.chunks)
     return Journeys(
@@ -68,7 +73,7 @@ def _window(sources: Sources, options: JourneyOptions, period: Period) -> int:
 
 @dataclass
 class _Part:
-    """What one partition gave."""
+    """What a group of customers gave, and after `add` what several gave."""
 
     chunks: list[JourneyChunk]
     ties: int = 0
@@ -78,6 +83,14 @@ class _Part:
     conversions_outside: int = 0
     nulls_outside: int = 0
 
+    def add(self, other: _Part) -> None:
+        self.chunks += other.chunks
+        for name in _COUNTS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+_COUNTS = tuple(part.name for part in fields(_Part) if part.name != "chunks")
+
 
 @dataclass(frozen=True)
 class _Build:
@@ -85,32 +98,40 @@ class _Build:
     window: int
     mode: int
     period: tuple[int | None, int | None]
+    batch_rows: int
 
     def partition(self, batches: Iterator[pa.RecordBatch]) -> _Part:
-        part = _Part([])
-        for batch in whole_customers(batches):
-            chunk = self._cut(batch, part)
-            if len(chunk):
-                part.chunks.append(chunk)
-        return part
+        """Cut all customers of a partition, two groups at a time, in order."""
+        whole = _Part([])
+        under_way: deque[Future[_Part]] = deque()
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            for group in whole_customers(batches, self.batch_rows):
+                if len(under_way) > _WORKERS:
+                    whole.add(under_way.popleft().result())
+                under_way.append(pool.submit(self._cut, group))
+            while under_way:
+                whole.add(under_way.popleft().result())
+        return whole
 
-    def _cut(self, batch: pa.RecordBatch, part: _Part) -> JourneyChunk:
-        ids = batch.column("customer_id")
-        starts = customer_starts(ids)
+    def _cut(self, group: list[pa.RecordBatch]) -> _Part:
         # Copies, which the kernel turns from events into touchpoints.
-        at, ref, amount = (batch.column(name).to_numpy().copy() for name in ("happened_at", "ref", "amount"))
-        ties, duplicates = kernel.order_ties(starts, at, ref, amount)
-        made = kernel.cut_journeys(starts, at, ref, amount, lookback=self.window, mode=self.mode)
-        part.ties += ties
-        part.duplicates += duplicates
-        part.dropped_touchpoints += int(made.dropped[0])
-        part.dropped_conversions += int(made.dropped[1])
-        touchpoints = (
-            at[: made.kept],
-            ref[: made.kept],
-            amount[: made.kept] if self.stream.has_cost else None,
+        at, ref, amount = (
+            np.concatenate([batch.column(name).to_numpy() for batch in group])
+            for name in ("happened_at", "ref", "amount")
         )
-        return self._select(self._chunk(made, touchpoints, ids.take(pa.array(starts[:-1]))), part)
+        ids = pa.concat_arrays([batch.column("customer_id") for batch in group])
+        starts = customer_starts(ids)
+        part = _Part([])
+        part.ties, part.duplicates = kernel.order_ties(starts, at, ref, amount)
+        made = kernel.cut_journeys(
+            starts, at, ref, amount, lookback=self.window, mode=self.mode, end=self.stream.last
+        )
+        part.dropped_touchpoints, part.dropped_conversions = made.dropped.tolist()
+        touchpoints = (at[: made.kept], ref[: made.kept], amount[: made.kept] if self.stream.has_cost else None)
+        chunk = self._select(self._chunk(made, touchpoints, ids.take(pa.array(starts[:-1]))), part)
+        if len(chunk):
+            part.chunks.append(chunk)
+        return part
 
     def _chunk(
         self,
@@ -120,7 +141,6 @@ class _Build:
     ) -> JourneyChunk:
         touched_at, code, cost = touchpoints
         converted = made.conversion >= 0
-        closes_at = made.ended_at + (0 if self.window == kernel.NO_LOOKBACK else self.window)
         dimensions = self.stream.dimensions
         return JourneyChunk(
             channel=(dimensions.digit(code, "channel") if dimensions.names else code).astype(np.int32, copy=False),
@@ -129,10 +149,10 @@ class _Build:
             start=made.start,
             stop=made.stop,
             ended_at=made.ended_at,
-            conversions=converted.astype(np.float64),
-            nulls=(~converted).astype(np.float64),
+            conversions=converted,
+            nulls=~converted,
             value=made.value,
-            is_open=~converted & (closes_at > self.stream.last),
+            is_open=made.is_open,
             conversion=made.conversion,
             customer=made.customer,
             customer_ids=customer_ids,

@@ -19,6 +19,9 @@ PIECE_STEPS = 4_000_000
 """Touchpoints laid out at once: overlapping journeys are slices until a model reads them."""
 
 
+Counts = NDArray[np.bool_] | NDArray[np.float64]
+
+
 @dataclass(frozen=True)
 class JourneyChunk:
     """Some journeys: slices of touchpoints.
@@ -30,7 +33,8 @@ class JourneyChunk:
     touched_at : (touchpoints,) int64 microseconds or positions; None for aggregated paths
     start, stop : (journeys,) integers, journey j is touchpoints start[j] … stop[j] − 1
     ended_at : (journeys,) int64, conversion, or last touchpoint of a journey that did not convert
-    conversions, nulls : (journeys,) float64, how often the journey converted and did not (1 and 0 from events)
+    conversions, nulls : (journeys,) how often the journey converted and did not: bool from events, float64 from
+        paths
     value : (journeys,) float64
     is_open : (journeys,) bool, may still convert after the end of the data
     conversion : (journeys,) int64, row of the conversion, −1 for none
@@ -45,8 +49,8 @@ class JourneyChunk:
     start: NDArray[np.signedinteger]
     stop: NDArray[np.signedinteger]
     ended_at: NDArray[np.int64] | None
-    conversions: NDArray[np.float64]
-    nulls: NDArray[np.float64]
+    conversions: Counts
+    nulls: Counts
     value: NDArray[np.float64]
     is_open: NDArray[np.bool_]
     conversion: NDArray[np.int64]
@@ -65,7 +69,7 @@ class JourneyChunk:
     @property
     def converting(self) -> NDArray[np.bool_]:
         """(journeys,) whether there is something to hand out."""
-        return (self.conversions > 0) | (self.value > 0)
+        return np.asarray((self.conversions > 0) | (self.value > 0))
 
     @property
     def offsets(self) -> NDArray[np.int64]:
@@ -163,5 +167,5 @@ class Journeys:
 
     def total(self, what: Literal["conversions", "nulls", "value"]) -> float:
         """Observed total, summed independently of the order of journeys."""
-        terms = np.concatenate([np.zeros(0), *(getattr(chunk, what) for chunk in self.chunks)])
+        terms = np.concatenate([np.zeros(0), *(getattr(chunk, what).astype(np.float64) for chunk in self.chunks)])
         return float(to_float(exact_sums(np.zeros(len(terms), np.int64), terms, 1))[0])

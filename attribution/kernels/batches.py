@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterator
 
 import numpy as np
@@ -35,33 +36,48 @@ def customer_starts(ids: pa.Array) -> NDArray[np.int64]:
     return np.concatenate([[0], np.flatnonzero(changed) + 1, [len(ids)]]).astype(np.int64)
 
 
-def whole_customers(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Batches cut so that no customer's events go on in the next: the open customer is carried over.
+def whole_customers(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[list[pa.RecordBatch]]:
+    """Groups of batches of about ``rows`` rows, cut so that no customer's events go on in the next group.
 
     Parameters
     ----------
-    batches : record batches with a ``customer_id`` column, sorted by it
+    batches : record batches with a ``customer_id`` column, equal ids side by side also across batches
+    rows : a group ends at the first customer after this many rows
+
+    Examples
+    --------
+    >>> batch = pa.record_batch({"customer_id": ["a", "b", "b"]})
+    >>> more = pa.record_batch({"customer_id": ["b", "c"]})
+    >>> [[len(piece) for piece in group] for group in whole_customers(iter([batch, more]), rows=1)]
+    [[1], [2, 1], [1]]
     """
-    waiting: list[pa.RecordBatch] = []
+    group: list[pa.RecordBatch] = []
+    size = 0
     for batch in batches:
         if len(batch) == 0:
             continue
         ids = batch.column("customer_id")
-        begins = customer_starts(ids)[:-1]
-        if waiting and waiting[-1].column("customer_id")[-1] != ids[0]:
-            yield _joined(waiting)
-            waiting = []
-        last = int(begins[-1])
-        if last > 0:
-            yield _joined([*waiting, batch.slice(0, last)])
-            waiting = []
-        waiting.append(batch.slice(last))
-    if waiting:
-        yield _joined(waiting)
+        if group and size >= rows and group[-1].column("customer_id")[-1] != ids[0]:
+            yield group
+            group, size = [], 0
+        group.append(batch)
+        size += len(batch)
+        last = _last_start(ids)
+        if size >= rows and (last > 0 or size == len(batch)):
+            # The last customer may go on: the group ends before it.
+            group[-1] = batch.slice(0, last)
+            whole = [piece for piece in group if len(piece)]
+            if whole:
+                yield whole
+            group, size = [batch.slice(last)], len(batch) - last
+    if group:
+        yield group
 
 
-def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
-    return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
+def _last_start(ids: pa.Array) -> int:
+    """First row of the last run of equal ids."""
+    last = ids[-1].as_py()
+    return bisect.bisect_left(range(len(ids)), True, key=lambda row: ids[row].as_py() == last)
 
 
 @njit(cache=True, nogil=True)

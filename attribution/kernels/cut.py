@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import threading
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -23,7 +24,7 @@ class Cut(NamedTuple):
     ``kept`` touchpoints now fill the front of the arrays handed in. Journey j is their slice
     ``start[j]:stop[j]``, belongs to customer number ``customer[j]`` of the batch and ends in row
     ``conversion[j]`` of the conversions (−1: none) at ``ended_at[j]`` (its last touchpoint where it did not
-    convert) with ``value[j]``. ``dropped`` counts touchpoints and conversions after the first conversion.
+    convert) with ``value[j]``; ``is_open`` says that it closes after the end of the data. ``dropped`` counts touchpoints and conversions after the first conversion.
     """
 
     kept: int
@@ -33,6 +34,7 @@ class Cut(NamedTuple):
     conversion: NDArray[np.int64]
     ended_at: NDArray[np.int64]
     value: NDArray[np.float64]
+    is_open: NDArray[np.bool_]
     dropped: NDArray[np.int64]
 
 
@@ -44,6 +46,7 @@ def cut_journeys(
     *,
     lookback: int,
     mode: int,
+    end: int,
 ) -> Cut:
     """Cut whole customers' events into journeys; the arrays of events are overwritten with touchpoints.
 
@@ -55,15 +58,31 @@ def cut_journeys(
     amount : (events,) cost of a touchpoint, value of a conversion
     lookback : window in the unit of ``at``, inclusive at both ends; `NO_LOOKBACK` for none
     mode : `RESET`, `CUMULATIVE` or `FIRST_ONLY`
+    end : when the data end
 
     Examples
     --------
     >>> cut = cut_journeys(np.array([0, 3]), np.array([1, 5, 6]), np.array([0, 1, -1]), np.zeros(3),
-    ...                    lookback=2, mode=RESET)
+    ...                    lookback=2, mode=RESET, end=6)
     >>> cut.start.tolist(), cut.stop.tolist(), cut.conversion.tolist()
     ([0, 1], [1, 2], [-1, 0])
     """
-    return Cut(*_cut(starts, at, ref, amount, lookback, mode))
+    dropped = np.zeros(2, np.int64)
+    out = _buffers(len(at))
+    kept, made = _cut((starts, at, ref, amount), (lookback, mode, end), out, dropped)
+    return Cut(kept, *(array[:made].copy() for array in out), dropped)
+
+
+_JOURNEY_TYPES = (np.int32, np.int32, np.int32, np.int64, np.int64, np.float64, np.bool_)
+_thread = threading.local()
+
+
+def _buffers(events: int) -> tuple[NDArray[Any], ...]:
+    """Room for as many journeys as there are events, kept by each thread: fresh memory costs more than the pass."""
+    held: tuple[NDArray[Any], ...] | None = getattr(_thread, "buffers", None)
+    if held is None or len(held[0]) < events:
+        held = _thread.buffers = tuple(np.empty(events, kind) for kind in _JOURNEY_TYPES)
+    return held
 
 
 @njit(cache=True, nogil=True)
@@ -132,16 +151,9 @@ def _sort_run(ref, amount, low, high):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _cut(starts, at, ref, amount, lookback, mode):  # type: ignore[no-untyped-def]
-    events = len(at)
-    start = np.empty(events, np.int32)
-    stop = np.empty(events, np.int32)
-    customer = np.empty(events, np.int32)
-    conversion = np.empty(events, np.int64)
-    ended_at = np.empty(events, np.int64)
-    value = np.empty(events, np.float64)
-    out = (start, stop, customer, conversion, ended_at, value)
-    dropped = np.zeros(2, np.int64)
+def _cut(events, options, out, dropped):  # type: ignore[no-untyped-def]
+    starts, at, ref, amount = events
+    lookback, mode, _ = options
     kept = 0  # touchpoints written so far, always to a place that has been read
     made = 0  # journeys written so far
     for c in range(len(starts) - 1):
@@ -163,44 +175,35 @@ def _cut(starts, at, ref, amount, lookback, mode):  # type: ignore[no-untyped-de
             while lookback >= 0 and window < kept and at[i] - at[window] > lookback:
                 window += 1
             if window > unused:
-                made = _leave(at, (unused, window, lookback, c), made, out)
-            start[made] = window
-            stop[made] = kept
-            customer[made] = c
-            conversion[made] = -1 - ref[i]
-            ended_at[made] = at[i]
-            value[made] = amount[i]
+                made = _leave(at, (unused, window, c), options, made, out)
+            _write(out, made, (window, kept, c, -1 - ref[i]), at[i], amount[i], False)
             made += 1
             unused = kept
             closed = mode == FIRST_ONLY
         if kept > unused:
-            made = _leave(at, (unused, kept, lookback, c), made, out)
-    return (
-        kept,
-        start[:made].copy(),
-        stop[:made].copy(),
-        customer[:made].copy(),
-        conversion[:made].copy(),
-        ended_at[:made].copy(),
-        value[:made].copy(),
-        dropped,
-    )
+            made = _leave(at, (unused, kept, c), options, made, out)
+    return kept, made
 
 
 @njit(cache=True, nogil=True)
-def _leave(at, run, made, out):  # type: ignore[no-untyped-def]
+def _leave(at, run, options, made, out):  # type: ignore[no-untyped-def]
     """Write a run of unused touchpoints as non-converting journeys, split where the gap exceeds the window."""
-    low, high, lookback, c = run
-    start, stop, customer, conversion, ended_at, value = out
+    low, high, c = run
+    lookback, _, end = options
     first = low
     for i in range(low + 1, high + 1):
         if i == high or (lookback >= 0 and at[i] - at[i - 1] > lookback):
-            start[made] = first
-            stop[made] = i
-            customer[made] = c
-            conversion[made] = -1
-            ended_at[made] = at[i - 1]
-            value[made] = 0.0
+            is_open = lookback >= 0 and at[i - 1] + lookback > end
+            _write(out, made, (first, i, c, -1), at[i - 1], 0.0, is_open)
             made += 1
             first = i
     return made
+
+
+@njit(cache=True, nogil=True)
+def _write(out, j, place, ended, worth, still_open):  # type: ignore[no-untyped-def]
+    start, stop, customer, conversion, ended_at, value, is_open = out
+    start[j], stop[j], customer[j], conversion[j] = place
+    ended_at[j] = ended
+    value[j] = worth
+    is_open[j] = still_open

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 def step_keys(
     offsets: NDArray[np.int64],
     channel: NDArray[np.int32],
-    conversions: NDArray[np.float64],
-    nulls: NDArray[np.float64],
+    conversions: NDArray[np.bool_] | NDArray[np.float64],
+    nulls: NDArray[np.bool_] | NDArray[np.float64],
     *,
     channels: int,
     order: int,
@@ -41,6 +41,7 @@ def step_keys(
     rows = int(offsets[-1]) + 2 * (len(offsets) - 1)
     keys = np.zeros((rows, words), np.int64)
     counts = np.zeros(rows)
+    conversions, nulls = (np.asarray(taken, dtype=np.float64) for taken in (conversions, nulls))
     used = _fill(offsets, channel, conversions, nulls, (channels, order, per_word), keys, counts)
     return keys[:used], counts[:used]
 

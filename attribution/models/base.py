@@ -183,7 +183,7 @@ def _observed(chunk: JourneyChunk) -> Summary:
     one = np.zeros((len(chunk), 1), np.int64)
     tables = {}
     for what in ("conversions", "value"):
-        terms = getattr(chunk, what)
+        terms = getattr(chunk, what).astype(np.float64)
         tables[f"observed_{what}"] = sum_by_key(one, terms)
         tables[f"unattributed_{what}"] = sum_by_key(one[bare], terms[bare])
     return Summary(tables)
