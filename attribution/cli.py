@@ -97,10 +97,9 @@ def validate(
 ) -> None:
     """Check the data of an experiment, and fit nothing."""
     from attribution.experiment import read_experiment
-    from attribution.pipeline import check_quality, make_models
+    from attribution.pipeline import check_quality
 
     asked = read_experiment(experiment, overrides or ())
-    make_models(asked)
     with progress() as say:
         say("checking the data")
         quality = check_quality(asked)
@@ -139,7 +138,7 @@ def _run(experiment: Experiment, out: Path | None, *, as_json: bool) -> None:
     tracking_error: TrackingError | None = None
     run_id = None
     with progress() as say:
-        with replaced_folder(out) as folder:
+        with replaced_folder(out, _files_of(experiment)) as folder:
             outcome = run_experiment(experiment, on_stage=say)
             say("writing tables and report")
             figures = all_figures(outcome.tables)
@@ -171,6 +170,14 @@ def _run(experiment: Experiment, out: Path | None, *, as_json: bool) -> None:
         typer.echo(f"\nTables and report.html are in {out}" + (f"; MLflow run {run_id}." if run_id else "."))
     if tracking_error is not None:
         raise tracking_error
+
+
+def _files_of(experiment: Experiment) -> list[Path]:
+    """What the run reads: the experiment's folder, and the files of its tables."""
+    sources = [spec.source for spec in experiment.tables.values()]
+    named = [source for source in sources if isinstance(source, str)]
+    named += [item for source in sources if isinstance(source, list) for item in source if isinstance(item, str)]
+    return [experiment.folder, *(experiment.folder / name for name in named)]
 
 
 if __name__ == "__main__":

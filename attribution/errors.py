@@ -25,7 +25,8 @@ class InputError(AttributionError):
             parts.append(f"Allowed: {_listed(allowed)}.")
         if hint:
             parts.append(f"Hint: {hint.rstrip('.')}.")
-        super().__init__(" ".join(parts))
+        # One line, whatever was quoted in it: it ends up in the logs of nightly jobs.
+        super().__init__(shorten(" ".join(" ".join(parts).split())))
 
 
 class LawError(AttributionError):
@@ -36,6 +37,18 @@ class LawError(AttributionError):
 
 class TrackingError(AttributionError):
     """The run is complete and on disk, but could not be logged."""
+
+
+def shorten(text: str, most: int = 1_200) -> str:
+    """``text`` with its middle left out if it is too long to be read.
+
+    Examples
+    --------
+    >>> shorten("abcdefghij", most=7)
+    'abc…hij'
+    """
+    half = (most - 1) // 2
+    return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:

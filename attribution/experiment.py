@@ -9,9 +9,9 @@ from __future__ import annotations
 import datetime as dt
 import math
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -40,6 +40,9 @@ def _instant(moment: dt.datetime | dt.date | None, *, last: bool) -> int | None:
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+Part = TypeVar("Part", bound=BaseModel)
 
 
 class TableSpec(_Part):
@@ -87,6 +90,13 @@ class Period(_Part):
     start: dt.datetime | dt.date | None = None
     end: dt.datetime | dt.date | None = None
 
+    @field_validator("start", "end", mode="before")
+    @classmethod
+    def _a_moment(cls, value: object) -> object:
+        if value is not None and not isinstance(value, dt.date | str):
+            raise ValueError("must be a date such as 2024-04-01, or a date and time")
+        return value
+
     def bounds(self) -> tuple[int | None, int | None]:
         """First and last microsecond (UTC) of the period, None where open."""
         return _instant(self.start, last=False), _instant(self.end, last=True)
@@ -105,10 +115,10 @@ class JourneyOptions(_Part):
     lookback_days: Annotated[float, Field(ge=0)] | None = None
     conversions: Literal["reset", "cumulative", "first_only"] = "reset"
 
-    @field_validator("lookback_days")
+    @field_validator("lookback_days", mode="before")
     @classmethod
-    def _a_number(cls, value: float | None) -> float | None:
-        if value is not None and math.isnan(value):
+    def _a_number(cls, value: object) -> object:
+        if isinstance(value, bool | str) or (isinstance(value, float) and math.isnan(value)):
             raise ValueError("must be a number of days")
         return value
 
@@ -219,15 +229,20 @@ def read_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
     for key, message in _LATER.items():
         if key in document:
             raise InputError(f"{path}: {message}", given=key)
+    return checked(Experiment, {**document, "folder": path.parent, "text": text}, origin=str(path))
+
+
+def checked(part: type[Part], document: Mapping[str, Any], *, origin: str) -> Part:
+    """``document`` as a ``part`` of an experiment; the first thing wrong with it is an `InputError`."""
     try:
-        return Experiment.model_validate({**document, "folder": path.parent, "text": text})
+        return part.model_validate(document)
     except ValidationError as error:
-        raise _refusal(error, str(path)) from None
+        raise _refusal(error, origin) from None
 
 
 def _read_toml(path: Path) -> tuple[str, dict[str, Any]]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         return text, tomllib.loads(text)
     except FileNotFoundError:
         raise InputError(f"experiment file {path} does not exist") from None
@@ -246,6 +261,8 @@ def _set(document: dict[str, Any], override: str) -> None:
     except tomllib.TOMLDecodeError:
         value = text
     *parents, last = (part.strip() for part in key.split("."))
+    if not all([*parents, last]):
+        raise InputError("--set needs KEY=VALUE", given=repr(override), hint="journeys.lookback_days=14")
     place = document
     for parent in parents:
         place = place.setdefault(parent, {})

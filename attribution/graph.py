@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -97,10 +98,14 @@ class JourneyGraph:
         return graph
 
     def write_graphml(self, path: str | Path) -> None:
-        """Write `to_networkx` as GraphML, which Gephi, yEd and Cytoscape read."""
+        """Write `to_networkx` as GraphML, which Gephi, yEd and Cytoscape read.
+
+        XML knows no control characters: a name with one is written with it, and every backslash, escaped.
+        """
         import networkx as nx
 
-        nx.write_graphml(self.to_networkx(), path)
+        graph = self.to_networkx()
+        nx.write_graphml(nx.relabel_nodes(graph, {name: _xml_name(name) for name in graph}), path)
 
 
 def build_graph(journeys: Journeys) -> JourneyGraph:
@@ -128,6 +133,14 @@ def build_graph(journeys: Journeys) -> JourneyGraph:
         counts[origin, digits[:, 1] + 1] = to_float(table.sums)
         seen += np.sum([touched for _, touched in pieces], axis=0)
     return JourneyGraph(states, counts, seen[0], seen[1])
+
+
+_NOT_IN_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+
+
+def _xml_name(name: str) -> str:
+    escaped = name.replace("\\", "\\\\")
+    return _NOT_IN_XML.sub(lambda found: f"\\x{ord(found[0]):02x}", escaped)
 
 
 def _steps(chunk: JourneyChunk, channels: int) -> tuple[KeyedSums, NDArray[np.float64]]:

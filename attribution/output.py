@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -35,17 +35,24 @@ _VERSIONS = (
 
 
 @contextlib.contextmanager
-def replaced_folder(out: Path) -> Iterator[Path]:
+def replaced_folder(out: Path, keep: Iterable[Path] = ()) -> Iterator[Path]:
     """A new empty folder that takes the place of ``out`` when the block ends well, and vanishes otherwise.
 
     Raises
     ------
     InputError
-        At once, if ``out`` cannot be written.
+        At once, if ``out`` cannot be written, or holds the working directory or anything of ``keep``.
     """
-    out = Path(out)
+    named, out = out, Path(out).resolve()
     if out.exists() and not out.is_dir():
-        raise InputError(f"output folder {out} is a file", hint="name another with --out")
+        raise InputError(f"output folder {named} is a file", hint="name another with --out")
+    for path in (Path.cwd(), *keep):
+        if out in (path.resolve(), *path.resolve().parents):
+            raise InputError(
+                f"output folder {named} would be replaced whole, and holds what is needed",
+                given=str(path),
+                hint="name another with --out",
+            )
     made = _missing_parents(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +62,7 @@ def replaced_folder(out: Path) -> Iterator[Path]:
             raise PermissionError(13, "no permission to replace it")
     except OSError as error:
         raise InputError(
-            f"output folder {out} cannot be written: {error.strerror}", hint="name another with --out"
+            f"output folder {named} cannot be written: {error.strerror}", hint="name another with --out"
         ) from None
     try:
         yield aside

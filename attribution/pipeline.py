@@ -96,7 +96,7 @@ def run_experiment(
     models = make_models(experiment)
     say("reading tables")
     sources = open_sources(experiment, engine)
-    _check_times(models, sources)
+    _check_request(experiment, models, sources)
     say("building journeys")
     journeys = journeys_of(experiment, sources)
     for model in models:
@@ -108,7 +108,9 @@ def run_experiment(
 
 def check_quality(experiment: Experiment, *, engine: Engine | None = None) -> pd.DataFrame:
     """The ``quality`` table alone: what the data of an experiment look like, before any model is fitted."""
+    models = make_models(experiment)
     sources = open_sources(experiment, engine)
+    _check_request(experiment, models, sources)
     journeys = journeys_of(experiment, sources)
     return quality_table(_findings(experiment, sources, journeys, build_graph(journeys)))
 
@@ -178,8 +180,8 @@ def _model_class(name: str, folder: Path) -> type[AttributionModel]:
     sys.path.insert(0, str(folder.resolve()))
     try:
         kind = getattr(importlib.import_module(module), attribute_name)
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"model {name!r} cannot be loaded: {error}") from None
+    except Exception as error:  # whatever the user's own module raises
+        raise InputError(f"model {name!r} cannot be loaded: {type(error).__name__}: {error}") from None
     finally:
         sys.path.pop(0)
     if not (isinstance(kind, type) and issubclass(kind, AttributionModel)):
@@ -187,7 +189,10 @@ def _model_class(name: str, folder: Path) -> type[AttributionModel]:
     return kind
 
 
-def _check_times(models: Sequence[AttributionModel], sources: Sources) -> None:
+def _check_request(experiment: Experiment, models: Sequence[AttributionModel], sources: Sources) -> None:
+    """Refuse what these data cannot answer, before any work is done on them."""
+    if experiment.output.journey_credit and sources.has("paths"):
+        raise InputError("output.journey_credit: aggregated paths have no customers, so no credit per journey")
     if sources.integer_times is False:
         return
     for model in models:

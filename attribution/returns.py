@@ -42,9 +42,14 @@ def compute_returns(
     table = _with_idle_channels(credit.table, spend)
     table["spend"] = table["channel"].map(spend).astype(float)
     paid = table["spend"].where(table["spend"] > 0)
-    table["roas"] = table["value"] / paid
-    table["roi"] = (table["value"] - table["spend"]) / paid
-    table["cpa"] = paid / table["conversions"].where(table["conversions"] > 0)
+    ratios = {
+        "roas": table["value"] / paid,
+        "roi": (table["value"] - table["spend"]) / paid,
+        "cpa": paid / table["conversions"].where(table["conversions"] > 0),
+    }
+    for name, ratio in ratios.items():
+        # A spend of next to nothing would make it infinite.
+        table[name] = ratio.where(np.isfinite(ratio))
     table["rank"] = table.groupby("model", sort=False)["roi"].rank(ascending=False, method="average")
     table[["roi_low", "roi_high", "rank_low", "rank_high"]] = np.nan
     return table.assign(basis="revenue", cost_basis="media")[list(RETURNS.column_names)]
@@ -94,7 +99,7 @@ def _share_inside(start: pd.Series, end: pd.Series, bounds: tuple[int | None, in
 
 
 def _from_touchpoints(sources: Sources, bounds: tuple[int | None, int | None]) -> dict[str, float]:
-    conditions = ["channel is not null", "cost is not null"]
+    conditions = ["trim(channel) <> ''", "cost is not null"]
     if bounds[0] is not None:
         conditions.append(f"touched_at >= {bounds[0]}")
     if bounds[1] is not None:
@@ -106,6 +111,8 @@ def _from_touchpoints(sources: Sources, bounds: tuple[int | None, int | None]) -
 def _sum(channels: NDArray[np.object_], amounts: NDArray[np.float64]) -> dict[str, float]:
     names, position = np.unique(channels.astype(str), return_inverse=True)
     totals = to_float(exact_sums(position, amounts, len(names)))
+    if not np.isfinite(totals).all():
+        raise InputError("the sum of all spend is larger than any float", hint="use a larger unit of money")
     return {str(name): float(total) for name, total in zip(names, totals, strict=True)}
 
 

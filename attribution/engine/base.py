@@ -42,14 +42,14 @@ class Engine(Protocol):
 
     batch_rows: int
 
-    def register_files(self, name: str, groups: Sequence[Files]) -> None:
-        """Make files readable as ``name``; groups of different layout are joined by column name."""
+    def register_files(self, name: str, groups: Sequence[Files], *, where: str | None = None) -> None:
+        """Make files readable as ``raw_NAME``; groups of different layout are joined by column name."""
 
-    def register_arrow(self, name: str, table: pa.Table) -> None:
-        """Make an Arrow table readable as ``name``."""
+    def register_arrow(self, name: str, table: pa.Table, *, where: str | None = None) -> None:
+        """Make an Arrow table readable as ``raw_NAME``."""
 
     def register_query(self, name: str, sql: str, folder: Path) -> None:
-        """Make the result of ``sql`` readable as ``name``; relative paths in it start at ``folder``."""
+        """Make the result of one SELECT readable as ``raw_NAME``; relative paths in it start at ``folder``."""
 
     def view(self, name: str, sql: str) -> None:
         """Make ``sql`` readable as ``name``, computed anew each time."""
@@ -63,8 +63,8 @@ class Engine(Protocol):
     def schema(self, name: str) -> pa.Schema:
         """Columns and types of ``name``."""
 
-    def query(self, sql: str) -> pa.Table:
-        """The whole result of ``sql``."""
+    def query(self, sql: str, *, table: str | None = None) -> pa.Table:
+        """The whole result of ``sql``; an error names ``table``."""
 
     def map_partitions(self, events: Events, function: Callable[[Iterator[pa.RecordBatch]], Result]) -> list[Result]:
         """Apply ``function`` to each partition of ``events``.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import re
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from attribution.engine.base import Events, Files, Result, quote, text
-from attribution.errors import InputError
+from attribution.errors import InputError, shorten
 
 BATCH_ROWS = 1_000_000
 PARTITION_ROWS = 40_000_000
@@ -50,18 +51,53 @@ class DuckDBEngine:
         self._partitions = partitions
         self._arrow: dict[str, pa.Table] = {}  # a view on an Arrow table lives only as long as the table
 
-    def register_files(self, name: str, groups: Sequence[Files]) -> None:
-        parts = " union all by name ".join(f"select * from {_reader(files)}" for files in groups)
-        self.view(name, parts)
+    def register_files(self, name: str, groups: Sequence[Files], *, where: str | None = None) -> None:
+        if groups[0].format == "json":
+            sql = self._json(name, groups[0])
+        else:
+            sql = " union all by name ".join(f"select * from {_reader(files)}" for files in groups)
+        self._register(name, f"select * from ({sql})", where)
 
-    def register_arrow(self, name: str, table: pa.Table) -> None:
+    def register_arrow(self, name: str, table: pa.Table, *, where: str | None = None) -> None:
         self._arrow[name] = table
-        self._connection.register(name, table)
+        try:
+            self._connection.register(f"arrow_{name}", table)
+        except duckdb.Error as error:
+            raise InputError(f"table {name!r} cannot be read: {_reason(error)}") from None
+        self._register(name, f"select * from {quote(f'arrow_{name}')}", where)
 
     def register_query(self, name: str, sql: str, folder: Path) -> None:
+        self._check_select(name, "query", sql)
         # DuckDB looks for relative paths in the working directory first, whatever its search path says.
         with _WORKING_DIRECTORY, contextlib.chdir(folder):
-            self.define(name, sql)
+            self._run(name, f"create or replace temp table {quote(f'raw_{name}')} as {sql}")
+
+    def _json(self, name: str, files: Files) -> str:
+        """JSON lines with every value as text or list of texts: guessed types change ids and channel names."""
+        reader = _reader(files)
+        columns = self.query(f"select * from {reader} limit 0", table=name).schema.names
+        tests = ", ".join(f"bool_and(json_type({quote(c)}) in ('ARRAY', 'NULL'))" for c in columns)
+        has_list = self.query(f"select {tests} from {reader}", table=name).to_pylist()[0].values()
+        texts = ", ".join(
+            f"from_json({quote(c)}, '[\"VARCHAR\"]') as {quote(c)}" if is_list else f"{quote(c)} ->> '$' as {quote(c)}"
+            for c, is_list in zip(columns, has_list, strict=True)
+        )
+        return f"select {texts} from {reader}"
+
+    def _register(self, name: str, sql: str, where: str | None) -> None:
+        if where is not None:
+            self._check_select(name, "where", f"select 1 where {where}")
+            sql = f"{sql} where {where}"
+        self._run(name, f"create or replace temp view {quote(f'raw_{name}')} as {sql}")
+
+    def _check_select(self, name: str, key: str, sql: str) -> None:
+        """One statement, and one that only reads: a query must not write files or change tables."""
+        try:
+            statements = self._connection.extract_statements(sql)
+        except duckdb.Error as error:
+            raise InputError(f"table {name!r}, {key}: {_reason(error)}") from None
+        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+            raise InputError(f"table {name!r}, {key}: one SELECT is needed", given=repr(sql))
 
     def view(self, name: str, sql: str) -> None:
         self._run(name, f"create or replace temp view {quote(name)} as {sql}")
@@ -77,11 +113,12 @@ class DuckDBEngine:
     def schema(self, name: str) -> pa.Schema:
         return self.query(f"select * from {quote(name)} limit 0").schema
 
-    def query(self, sql: str) -> pa.Table:
+    def query(self, sql: str, *, table: str | None = None) -> pa.Table:
         try:
             return self._connection.sql(sql).to_arrow_table()
         except duckdb.Error as error:
-            raise InputError(f"DuckDB refused a query: {_first_lines(error)}", given=sql) from None
+            what = "the data" if table is None else f"table {table!r}"
+            raise InputError(f"{what} cannot be read: {_reason(error)}") from None
 
     def map_partitions(self, events: Events, function: Callable[[Iterator[pa.RecordBatch]], Result]) -> list[Result]:
         partitions = self._partitions or -(-max(events.rows, 1) // PARTITION_ROWS)
@@ -122,6 +159,8 @@ class DuckDBEngine:
         thread.start()
         try:
             while (item := ready.get()) is not None:
+                if isinstance(item, duckdb.Error):
+                    raise InputError(f"the data cannot be read: {_reason(item)}") from None
                 if isinstance(item, BaseException):
                     raise item
                 yield item
@@ -138,15 +177,19 @@ class DuckDBEngine:
         try:
             self._connection.execute(sql)
         except duckdb.Error as error:
-            raise InputError(f"table {name!r} cannot be read: {_first_lines(error)}") from None
+            raise InputError(f"table {name!r} cannot be read: {_reason(error)}") from None
 
 
 def _reader(files: Files) -> str:
     paths = "[" + ", ".join(text(str(path)) for path in files.paths) + "]"
     if files.format == "parquet":
-        return f"read_parquet({paths})"
+        # By name: one file's integers may be narrower than another's.
+        return f"read_parquet({paths}, union_by_name = {str(len(files.paths) > 1).lower()})"
     if files.format == "json":
-        return f"read_json({paths}, format = 'newline_delimited', records = true)"
+        return (
+            f"read_json({paths}, format = 'newline_delimited', records = true, maximum_depth = 1, "
+            "sample_size = -1, union_by_name = true)"
+        )
     # The dialect is given, not guessed: a guess turns a cut-off file into one with fewer columns.
     columns = ", ".join(f"{text(column)}: 'VARCHAR'" for column in files.columns)
     return (
@@ -155,5 +198,9 @@ def _reader(files: Files) -> str:
     )
 
 
-def _first_lines(error: Exception) -> str:
-    return " ".join(line.strip() for line in str(error).splitlines()[:3] if line.strip())
+def _reason(error: Exception) -> str:
+    """What DuckDB says is wrong, without the SQL that we wrote around the user's."""
+    file = re.search(r"^\s*file = ?(.+)$", str(error), re.MULTILINE)
+    said = str(error).split("LINE 1:")[0].split("Possible fixes:")[0].split("Possible Solution:")[0]
+    reason = shorten(" ".join(said.split()), 500).rstrip(" .")
+    return f"{file.group(1)}: {reason}" if file else reason

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from attribution.experiment import JourneyOptions, Period
+from attribution.experiment import JourneyOptions, Period, checked
 from attribution.journeys.events import DAY, journeys_from_events
 from attribution.journeys.paths import journeys_from_paths
 from attribution.journeys.structure import JourneyChunk, Journeys
@@ -47,6 +47,7 @@ def build_journeys(
     >>> len(journeys), journeys.channels, journeys.total("conversions")
     (1, ('mail', 'search'), 1.0)
     """
-    options = JourneyOptions(lookback_days=lookback_days, conversions=conversions)
+    asked = {"lookback_days": lookback_days, "conversions": conversions}
+    options = checked(JourneyOptions, asked, origin="build_journeys")
     build = journeys_from_paths if sources.has("paths") else journeys_from_events
     return build(sources, options, period or Period())

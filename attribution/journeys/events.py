@@ -26,6 +26,9 @@ DAY = 86_400_000_000
 _WORKERS = 2
 """The pass is short beside the sort: more threads than this would wait for events."""
 
+_AGES = 10_000_000.0
+"""Days; longer than any log, and short enough for sums of microseconds."""
+
 _MODES = {"reset": kernel.RESET, "cumulative": kernel.CUMULATIVE, "first_only": kernel.FIRST_ONLY}
 
 
@@ -68,7 +71,8 @@ def _window(sources: Sources, options: JourneyOptions, period: Period) -> int:
                 )
         return kernel.NO_LOOKBACK
     days = DEFAULT_LOOKBACK_DAYS if options.lookback_days is None else options.lookback_days
-    return kernel.NO_LOOKBACK if days == float("inf") else round(days * DAY)
+    # Further back than time itself is no window at all.
+    return round(days * DAY) if days < _AGES else kernel.NO_LOOKBACK
 
 
 @dataclass
@@ -123,14 +127,10 @@ class _Build:
         starts = customer_starts(ids)
         part = _Part([])
         part.ties, part.duplicates = kernel.order_ties(starts, at, ref, amount)
-        made = kernel.cut_journeys(
-            starts, at, ref, amount, lookback=self.window, mode=self.mode, end=self.stream.last
-        )
+        made = kernel.cut_journeys(starts, at, ref, amount, lookback=self.window, mode=self.mode, end=self.stream.last)
         part.dropped_touchpoints, part.dropped_conversions = made.dropped.tolist()
         touchpoints = (at[: made.kept], ref[: made.kept], amount[: made.kept] if self.stream.has_cost else None)
-        chunk = self._select(self._chunk(made, touchpoints, ids.take(pa.array(starts[:-1]))), part)
-        if len(chunk):
-            part.chunks.append(chunk)
+        part.chunks.append(self._select(self._chunk(made, touchpoints, ids.take(pa.array(starts[:-1]))), part))
         return part
 
     def _chunk(

@@ -9,8 +9,10 @@ import pyarrow.compute as pc
 from attribution.errors import InputError
 from attribution.experiment import JourneyOptions, Period
 from attribution.journeys.structure import JourneyChunk, Journeys
+from attribution.kernels.batches import count_distinct_slices
 from attribution.sources import Finding, Sources, count_finding
-from attribution.sources.events import Dimensions, check_channels
+from attribution.sources.contract import check_channels
+from attribution.sources.events import Dimensions
 
 
 def journeys_from_paths(sources: Sources, options: JourneyOptions, period: Period) -> Journeys:
@@ -39,7 +41,7 @@ def journeys_from_paths(sources: Sources, options: JourneyOptions, period: Perio
     return Journeys(
         (_chunk(table, channel, lengths),),
         Dimensions(("channel",), (tuple(channels),)),
-        findings=tuple(_findings(table, lengths)),
+        findings=tuple(_findings(table, channel, lengths)),
     )
 
 
@@ -98,18 +100,23 @@ def _chunk(table: pa.Table, channel: np.ndarray, lengths: np.ndarray) -> Journey
     )
 
 
-def _findings(table: pa.Table, lengths: np.ndarray) -> list[Finding]:
+def _findings(table: pa.Table, channel: np.ndarray, lengths: np.ndarray) -> list[Finding]:
     rows = len(lengths)
-    is_list = pa.types.is_list(table.schema.field("path").type)
-    repeated = 0 if is_list else rows - pc.count_distinct(table["path"], mode="all").as_py()
+    ends = np.cumsum(lengths)
     counted = [
         (
             "empty_path",
             int((lengths == 0).sum()),
             "rows without a path: their conversions are credited to (unattributed)",
         ),
-        ("repeated_path", repeated, "rows whose path came before: summed"),
+        (
+            "repeated_path",
+            rows - count_distinct_slices(channel, ends - lengths, ends),
+            "rows whose path came before: summed",
+        ),
     ]
+    if "nulls" in table.column_names:
+        counted.append(("null_nulls", table["nulls"].null_count, "rows without nulls: taken as 0"))
     if "value" in table.column_names:
         has_value = pc.fill_null(pc.greater(table["value"], 0), False)
         bare = pc.and_(has_value, pc.equal(table["conversions"], 0))

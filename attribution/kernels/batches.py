@@ -108,3 +108,38 @@ def slice_positions(start: NDArray[np.signedinteger], stop: NDArray[np.signedint
     ends = np.cumsum(lengths)
     total = int(ends[-1]) if len(ends) else 0
     return np.arange(total, dtype=np.int64) + np.repeat(start - (ends - lengths), lengths)
+
+
+def count_distinct_slices(
+    values: NDArray[np.int32], start: NDArray[np.signedinteger], stop: NDArray[np.signedinteger]
+) -> int:
+    """How many different sequences the slices start[j]:stop[j] of ``values`` are.
+
+    By two 64-bit fingerprints each: two sequences of a million are confused with a chance of 10^−26.
+
+    Examples
+    --------
+    >>> count_distinct_slices(np.array([1, 2, 1, 2, 2], np.int32), np.array([0, 2, 4]), np.array([2, 4, 5]))
+    2
+    """
+    prints = _fingerprints(values, start, stop)
+    order = np.lexsort(prints)
+    ordered = prints[:, order]
+    return int((ordered[:, 1:] != ordered[:, :-1]).any(axis=0).sum()) + (len(start) > 0)
+
+
+@njit(cache=True, nogil=True)
+def _fingerprints(values, start, stop):  # type: ignore[no-untyped-def]
+    prints = np.empty((2, len(start)), np.uint64)
+    for j in range(len(start)):
+        a = np.uint64(14695981039346656037)
+        b = np.uint64(11400714819323198485)
+        for i in range(start[j], stop[j]):
+            v = np.uint64(values[i] + 1)
+            a = (a ^ v) * np.uint64(1099511628211)
+            a ^= a >> np.uint64(29)
+            b = (b + v) * np.uint64(0xBF58476D1CE4E5B9)
+            b ^= b >> np.uint64(31)
+        prints[0, j] = a
+        prints[1, j] = b
+    return prints

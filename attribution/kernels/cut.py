@@ -24,7 +24,8 @@ class Cut(NamedTuple):
     ``kept`` touchpoints now fill the front of the arrays handed in. Journey j is their slice
     ``start[j]:stop[j]``, belongs to customer number ``customer[j]`` of the batch and ends in row
     ``conversion[j]`` of the conversions (−1: none) at ``ended_at[j]`` (its last touchpoint where it did not
-    convert) with ``value[j]``; ``is_open`` says that it closes after the end of the data. ``dropped`` counts touchpoints and conversions after the first conversion.
+    convert) with ``value[j]``; ``is_open`` says that it closes after the end of the data. ``dropped`` counts
+    touchpoints and conversions after the first conversion.
     """
 
     kept: int
@@ -70,7 +71,8 @@ def cut_journeys(
     dropped = np.zeros(2, np.int64)
     out = _buffers(len(at))
     kept, made = _cut((starts, at, ref, amount), (lookback, mode, end), out, dropped)
-    return Cut(kept, *(array[:made].copy() for array in out), dropped)
+    start, stop, customer, conversion, ended_at, value, is_open = (array[:made].copy() for array in out)
+    return Cut(kept, start, stop, customer, conversion, ended_at, value, is_open, dropped)
 
 
 _JOURNEY_TYPES = (np.int32, np.int32, np.int32, np.int64, np.int64, np.float64, np.bool_)

@@ -67,10 +67,14 @@ def add_sums(a: ExactSums, b: ExactSums) -> ExactSums:
 
 
 def to_float(sums: ExactSums) -> NDArray[np.float64]:
-    """The sums as float64; exact for integers below 2^53, else within one unit in the last place."""
+    """The sums as float64; exact for integers below 2^53, else within one unit in the last place.
+
+    A sum beyond the largest float is infinite.
+    """
     total = np.zeros(len(sums.limbs))
-    for k in range(sums.limbs.shape[1]):
-        total += np.ldexp(sums.limbs[:, k].astype(np.float64), LIMB_BITS * (sums.base + k))
+    with np.errstate(over="ignore"):
+        for k in range(sums.limbs.shape[1]):
+            total += np.ldexp(sums.limbs[:, k].astype(np.float64), LIMB_BITS * (sums.base + k))
     return total
 
 
@@ -132,6 +136,8 @@ def _distinct(values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.
 def _grid(terms: NDArray[np.float64]) -> tuple[int, int]:
     """Lowest limb and number of limbs that hold every bit of every term."""
     largest = float(terms.max(initial=0.0))
+    if not (largest < np.inf and terms.min(initial=0.0) >= 0.0):
+        raise ValueError("exact sums are of finite numbers ≥ 0")
     if largest == 0.0:
         return 0, 1
     top = int(np.frexp(largest)[1])

@@ -165,9 +165,13 @@ class AttributionModel:
         return reduce(Summary.__add__, (self.summarise(piece) + _observed(piece) for piece in pieces), _nothing())
 
     def _settle(self, summary: Summary) -> Self:
+        observed = {what: float(summary.dense(f"observed_{what}", 1)[0]) for what in ("conversions", "value")}
+        for what, total in observed.items():
+            if not np.isfinite(total):
+                raise InputError(f"the sum of all {what} is larger than any float", hint="use a larger unit of money")
         self.summary_ = summary
         self.solve(summary)
-        check_totals(self, *(float(summary.dense(f"observed_{what}", 1)[0]) for what in ("conversions", "value")))
+        check_totals(self, **observed)
         return self
 
 

@@ -13,6 +13,9 @@ from attribution.kernels.sums import distinct_rows, sum_by_key, to_float
 from attribution.kernels.windows import last_states, step_keys, unpack
 from attribution.models.base import AttributionModel, Summary
 
+LONGEST_MEMORY = 1_000
+"""A state of this many channels holds whole journeys; more would only cost memory."""
+
 
 class Markov(AttributionModel):
     """Markov removal effect of any order, exact.
@@ -60,11 +63,13 @@ class Markov(AttributionModel):
         self.order = order
 
     def validate(self) -> None:
-        if not isinstance(self.order, int | np.integer) or isinstance(self.order, bool) or self.order < 1:
+        is_whole = isinstance(self.order, int | np.integer) and not isinstance(self.order, bool)
+        if not is_whole or not 1 <= self.order <= LONGEST_MEMORY:
             raise InputError(
                 "Markov: order is how many channels a state remembers",
                 given=repr(self.order),
-                allowed="whole numbers ≥ 1",
+                allowed=f"whole numbers from 1 to {LONGEST_MEMORY}",
+                hint="beyond the longest path another order changes nothing",
             )
 
     def summarise(self, chunk: JourneyChunk) -> Summary:

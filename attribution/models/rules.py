@@ -55,7 +55,8 @@ class LastNonDirect(AttributionModel):
         self.direct = direct
 
     def validate(self) -> None:
-        if isinstance(self.direct, str) or not all(isinstance(channel, str) for channel in self.direct):
+        is_list = isinstance(self.direct, list | tuple | set | frozenset)
+        if not is_list or not all(isinstance(channel, str) for channel in self.direct):
             raise InputError("LastNonDirect: direct is a list of channel names", given=repr(self.direct))
 
     def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:

@@ -9,6 +9,7 @@ from attribution.sources.load import Sources
 from attribution.sources.quality import Finding, Status, count_finding
 
 _LOOKS_LIKE_EPOCH = 1_000_000_000
+_FIRST_DAY, _LAST_DAY = 1900_01_01, 2100_12_31
 
 
 def check_sources(sources: Sources) -> list[Finding]:
@@ -44,15 +45,17 @@ def _repeated_conversions(sources: Sources) -> list[Finding]:
 def _time_order(sources: Sources) -> list[Finding]:
     found = []
     if sources.integer_times:
-        largest = sources.engine.query("select min(converted_at) as v from conversions")["v"][0].as_py()
-        suspect = largest is not None and largest >= _LOOKS_LIKE_EPOCH
+        span = sources.engine.query("select min(converted_at) as low, max(converted_at) as high from conversions")
+        low, high = span["low"][0].as_py(), span["high"][0].as_py()
+        is_day = low is not None and _FIRST_DAY <= low <= high <= _LAST_DAY
+        suspect = low is not None and (low >= _LOOKS_LIKE_EPOCH or is_day)
         found.append(
             count_finding(
                 "integer_times",
                 "conversions",
                 int(suspect),
-                "integer times are positions; if they count from 1970, set time_format = 'epoch_s'",
-                example=largest,
+                "integer times are positions; if they are moments or days, set time_format = 'epoch_s' or '%Y%m%d'",
+                example=low,
             )
         )
     if sources.has("touchpoints"):

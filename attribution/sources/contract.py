@@ -12,7 +12,7 @@ from attribution.engine import Engine, quote
 from attribution.errors import InputError, did_you_mean
 from attribution.experiment import TableSpec
 from attribution.sources.times import read_times
-from attribution.tables import Column, Table
+from attribution.tables import RESERVED, Column, Table
 
 LARGEST_POSITION = 1 << 60
 
@@ -29,13 +29,18 @@ class Check(NamedTuple):
 
 @dataclass(frozen=True)
 class Reading:
-    """How to read one column: ``sql`` over the raw table gives the canonical value, null where it cannot."""
+    """How to read one column: ``sql`` over the raw table gives the canonical value, null where it cannot.
+
+    ``is_sure`` says that the type rules out values that cannot be read.
+    """
 
     column: Column
     raw: str
     kind: pa.DataType
     sql: str
-    is_integer: bool = False
+    is_integer: bool | None = False
+    is_sure: bool = True
+    time_format: str | None = None
 
 
 def map_columns(table: Table, spec: TableSpec, present: Iterable[str]) -> dict[str, str]:
@@ -45,6 +50,8 @@ def map_columns(table: Table, spec: TableSpec, present: Iterable[str]) -> dict[s
         mapping = {name: name for name in table.column_names if name in present}
     else:
         mapping = dict(spec.columns)
+        if "" in mapping:
+            raise InputError(f"table {table.name!r}: a column needs a name", given=repr(mapping))
         for name, source in mapping.items():
             if table.column(name) is None and not table.extensible:
                 raise InputError(
@@ -75,21 +82,67 @@ def read_column(
     """How to read ``source`` of ``view`` as ``column``."""
     kind = engine.schema(view).field(source).type
     raw = quote(source)
+    if not _fits(column, kind) and not (column.name == "path" and _is_list(kind)):
+        sql = f"select count(*) as n, count({raw}) as bad, (min({raw}))::varchar as example from {quote(view)}"
+        found = engine.query(sql, table=table.name).to_pylist()[0]
+        if found["bad"]:
+            where = f"table {table.name!r}, column {column.name!r}"
+            raise InputError(
+                f"{where}: {found['bad']} of {found['n']} rows {_MISFITS[column.type]}",
+                given=f"{found['example']!r} ({kind})",
+                allowed=_ALLOWED[column.type],
+            )
     if column.type == "time":
         times = read_times(engine, table.name, view, source, spec)
-        return Reading(column, source, kind, times.sql, times.is_integer)
+        return Reading(column, source, kind, times.sql, times.is_integer, times.is_sure, spec.time_format)
     if column.type == "id":
         return Reading(column, source, kind, _id(raw, kind, text_ids))
     if column.type == "text":
-        if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-            return Reading(column, source, kind, raw)
-        return Reading(column, source, kind, f"nullif({raw}::varchar, '')")
+        if column.name == "path" and _is_list(kind):
+            return Reading(column, source, kind, f"{raw}::varchar[]")
+        # A blank name is no name. Touchpoints are too many to look: theirs are found among the distinct channels.
+        name = _text(raw, kind)
+        shown = name if column.nullable else f"trim({name})"
+        return Reading(column, source, kind, f"case when {shown} <> '' then {name} end")
     if column.type == "day":
         return Reading(column, source, kind, f"try_cast({raw} as date)")
     number = f"try_cast({raw} as double)"
     if not pa.types.is_integer(kind):
         number = f"case when isnan({number}) then null else {number} end"
     return Reading(column, source, kind, number)
+
+
+_MISFITS = {
+    "id": "are no ids",
+    "time": "cannot be read as times",
+    "day": "are no days",
+    "text": "are no texts",
+    "number": "are no numbers",
+    "money": "are no numbers",
+    "count": "are no numbers",
+}
+_ALLOWED = {
+    "id": "texts or whole numbers",
+    "time": "ISO 8601 times or whole numbers",
+    "day": "days such as 2024-04-03",
+    "text": "texts",
+    "number": "finite numbers",
+    "money": "finite numbers ≥ 0",
+    "count": "finite numbers ≥ 0",
+}
+
+
+def _fits(column: Column, kind: pa.DataType) -> bool:
+    """Whether a column of this type can hold what is asked for at all."""
+    if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        return False
+    if column.type == "day":
+        return not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))
+    if column.type in ("number", "money", "count"):
+        return not (pa.types.is_temporal(kind) or pa.types.is_boolean(kind))
+    if column.type == "id":
+        return not (pa.types.is_temporal(kind) or pa.types.is_boolean(kind))
+    return True
 
 
 def check_values(engine: Engine, table: Table, view: str, readings: Iterable[Reading]) -> int:
@@ -105,7 +158,7 @@ def check_values(engine: Engine, table: Table, view: str, readings: Iterable[Rea
     for i, check in enumerate(checks):
         select.append(f"count(*) filter ({check.predicate}) as bad_{i}")
         select.append(f"(min({check.shown}) filter ({check.predicate}))::varchar as example_{i}")
-    found = engine.query(f"select {', '.join(select)} from {quote(view)}").to_pylist()[0]
+    found = engine.query(f"select {', '.join(select)} from {quote(view)}", table=table.name).to_pylist()[0]
     if found["n"] == 0:
         raise InputError(f"table {table.name!r} is given but holds no rows", hint="check its file and its filter")
     for i, check in enumerate(checks):
@@ -119,9 +172,32 @@ def check_values(engine: Engine, table: Table, view: str, readings: Iterable[Rea
     return int(found["n"])
 
 
+def check_channels(table: str, channels: Iterable[str]) -> None:
+    """Raise `InputError` if a channel has a name that the toolkit needs itself."""
+    taken = sorted(set(channels) & set(RESERVED))
+    if taken:
+        raise InputError(
+            f"table {table!r}, column 'channel': the name {taken[0]!r} is reserved",
+            allowed=f"any name but {', '.join(RESERVED)}",
+            hint="rename the channel in a query",
+        )
+
+
 def is_integer_like(kind: pa.DataType) -> bool:
     """Whether ids of this type are kept as integers (a float comes from integers with gaps)."""
     return (pa.types.is_integer(kind) and kind != pa.uint64()) or pa.types.is_floating(kind)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+
+
+def _text(raw: str, kind: pa.DataType) -> str:
+    """A value as text; pandas turns integers with a gap into floats, and 1.0 means 1."""
+    if not pa.types.is_floating(kind):
+        return f"{raw}::varchar"
+    whole = f"{raw} = floor({raw}) and abs({raw}) < 9007199254740992"
+    return f"case when {whole} then {raw}::bigint::varchar else {raw}::varchar end"
 
 
 def _id(raw: str, kind: pa.DataType, as_text: bool) -> str:
@@ -129,7 +205,13 @@ def _id(raw: str, kind: pa.DataType, as_text: bool) -> str:
     number = whole if pa.types.is_floating(kind) else f"{raw}::bigint" if is_integer_like(kind) else raw
     if not as_text:
         return number
-    return f"nullif({number}::varchar, '')"
+    # A blank id is no id; hardly any begins with a blank, so hardly any is looked at twice.
+    name = f"{number}::varchar"
+    return f"case when {name} >= '!' then {name} when trim({name}) <> '' then {name} end"
+
+
+def _times_allowed(reading: Reading) -> str:
+    return "ISO 8601, or whole numbers" if reading.time_format is None else f"times as {reading.time_format!r} says"
 
 
 def _checks(reading: Reading) -> list[Check]:
@@ -154,14 +236,8 @@ def _checks(reading: Reading) -> list[Check]:
         (is_number and not pa.types.is_integer(kind), "are infinite", f"isinf({sql})", shown, "finite numbers"),
         (is_money, "are negative", f"{sql} < 0", shown, "numbers ≥ 0"),
         (is_text and column.type == "day", "are no days", unread, shown, "days such as 2024-04-03"),
-        (
-            column.type == "time" and (is_text or is_float),
-            "cannot be read as times",
-            unread,
-            shown,
-            "ISO 8601, or whole numbers",
-        ),
-        (reading.is_integer, "are too large", f"abs({sql}) >= {LARGEST_POSITION}", shown, "positions below 2^60"),
+        (not reading.is_sure, "cannot be read as times", unread, shown, _times_allowed(reading)),
+        (bool(reading.is_integer), "are too large", f"abs({sql}) >= {LARGEST_POSITION}", shown, "positions below 2^60"),
         (column.type == "id" and is_float, "are no ids", unread, shown, "texts or whole numbers"),
     ]
     return [Check(column.name, *check[1:]) for check in checks if check[0]]

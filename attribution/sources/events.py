@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +9,9 @@ from numpy.typing import NDArray
 
 from attribution.engine import Events, quote
 from attribution.errors import InputError
+from attribution.sources.contract import check_channels
 from attribution.sources.load import Sources
 from attribution.sources.quality import Finding, count_finding
-from attribution.tables import RESERVED
 
 _LARGEST_CODE = 1 << 62
 
@@ -138,17 +137,6 @@ def open_events(sources: Sources) -> EventStream:
     )
 
 
-def check_channels(table: str, channels: Iterable[str]) -> None:
-    """Raise `InputError` if a channel has a name that the toolkit needs itself."""
-    taken = sorted(set(channels) & set(RESERVED))
-    if taken:
-        raise InputError(
-            f"table {table!r}, column 'channel': the name {taken[0]!r} is reserved",
-            allowed=f"any name but {', '.join(RESERVED)}",
-            hint="rename the channel in a query",
-        )
-
-
 def _enum(name: str) -> str:
     return f"{name}_enum"
 
@@ -162,7 +150,8 @@ def _read_touchpoints(
     by_channel = sources.engine.query(
         "select channel as v, count(*) as n, count(customer_id) as customer, count(touched_at) as time, "
         f"{'count(cost)' if has_cost else 'count(*)'} as cost, min(touched_at) as first, max(touched_at) as last "
-        "from touchpoints group by channel"
+        "from touchpoints group by channel",
+        table="touchpoints",
     ).to_pylist()
     total = sum(row["n"] for row in by_channel)
     missing = {name: total - sum(row[name] for row in by_channel) for name in ("customer", "time", "cost")}
@@ -226,7 +215,7 @@ def _number_conversions(sources: Sources, findings: list[Finding], spans: list[t
         "usable": "customer_id is not null and converted_at is not null",
     }
     counts = ", ".join(f"count(*) filter ({test}) as {name}" for name, test in counted.items())
-    found = sources.engine.query(f"select count(*) as n, {counts} from conversions").to_pylist()[0]
+    found = sources.engine.query(f"select count(*) as n, {counts} from conversions", table="conversions").to_pylist()[0]
     kept = sources.engine.query(
         "select count(*) as n, min(converted_at) as first, max(converted_at) as last from numbered_conversions"
     ).to_pylist()[0]

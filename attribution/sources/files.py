@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import glob
-import gzip
-from collections.abc import Iterable
+import io
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from attribution.engine import Files
 from attribution.errors import InputError
@@ -23,6 +28,7 @@ _FORMATS: dict[str, Literal["csv", "parquet", "json"]] = {
     ".json": "json",
 }
 _DELIMITERS = ",;\t|"
+_HEADER_BYTES = 1 << 20
 
 
 def find_files(table: str, source: str | Path | Iterable[str | Path], folder: Path) -> list[Files]:
@@ -46,12 +52,15 @@ def find_files(table: str, source: str | Path | Iterable[str | Path], folder: Pa
     if len(formats) > 1:
         raise InputError(f"table {table!r}: files of one format are needed", given=sorted(formats))
     kind = formats.pop()
-    if kind != "csv":
+    if kind == "json":
+        return [Files(tuple(paths), kind)]
+    if kind == "parquet":
+        _same_columns(table, [(_parquet_columns(table, path), path) for path in paths])
         return [Files(tuple(paths), kind)]
     groups: dict[tuple[tuple[str, ...], str], list[Path]] = {}
     for path in paths:
         groups.setdefault(_layout(table, path), []).append(path)
-    _same_columns(table, groups)
+    _same_columns(table, [(columns, group[0]) for (columns, _), group in groups.items()])
     return [Files(tuple(group), "csv", columns, mark) for (columns, mark), group in groups.items()]
 
 
@@ -59,8 +68,11 @@ def _expand(table: str, name: str | Path, folder: Path) -> list[Path]:
     if not isinstance(name, str | Path):
         raise InputError(f"table {table!r}: a source is a path, glob or list of them", given=repr(name))
     path = folder / Path(name).expanduser()
-    if path.is_file():
-        return [path]
+    try:
+        if path.is_file():
+            return [path]
+    except OSError as error:
+        raise InputError(f"table {table!r}: no file has such a name: {error.strerror}", given=repr(str(name))) from None
     if glob.has_magic(str(path)):
         found = sorted(Path(match) for match in glob.glob(str(path), recursive=True) if Path(match).is_file())
         if found:
@@ -85,29 +97,40 @@ def _format(table: str, path: Path) -> Literal["csv", "parquet", "json"]:
 
 def _layout(table: str, path: Path) -> tuple[tuple[str, ...], str]:
     """Column names and delimiter, from the header."""
-    opener = gzip.open if path.suffix.lower() == ".gz" else open
     try:
-        with opener(path, "rt", encoding="utf-8-sig", newline="") as file:
-            header = file.readline(1 << 20)
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+        with pa.input_stream(str(path), compression="detect") as file:
+            # Incrementally: the last character may be cut in two.
+            start = codecs.getincrementaldecoder("utf-8-sig")().decode(file.read(_HEADER_BYTES))
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise InputError(f"table {table!r}: {path} cannot be read: {error}") from None
-    if not header.strip():
+    if "\x00" in start:
+        raise InputError(f"table {table!r}: {path} is no text file")
+    if not start.strip():
         raise InputError(f"table {table!r}: {path} is empty; a header line is needed")
-    delimiter = max(_DELIMITERS, key=header.count)
-    columns = tuple(next(csv.reader([header.rstrip("\r\n")], delimiter=delimiter)))
-    if len(set(columns)) < len(columns):
+    # Marks inside quotes are part of a name.
+    bare = re.sub(r'"[^"]*"', "", start).splitlines()
+    delimiter = max(_DELIMITERS, key=bare[0].count) if bare else ","
+    names = next(csv.reader(io.StringIO(start, newline=""), delimiter=delimiter))
+    columns = tuple(name or f"column{place}" for place, name in enumerate(names))
+    if len({name.lower() for name in columns}) < len(columns):
         raise InputError(f"table {table!r}: {path} names a column twice", given=list(columns))
     return columns, delimiter
 
 
-def _same_columns(table: str, groups: dict[tuple[tuple[str, ...], str], list[Path]]) -> None:
-    layouts = list(groups.items())
-    (first, _), first_paths = layouts[0]
-    for (columns, _), paths in layouts[1:]:
+def _parquet_columns(table: str, path: Path) -> tuple[str, ...]:
+    try:
+        return tuple(pq.read_schema(path).names)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(f"table {table!r}: {path} is no readable Parquet file: {error}") from None
+
+
+def _same_columns(table: str, layouts: Sequence[tuple[tuple[str, ...], Path]]) -> None:
+    first, first_path = layouts[0]
+    for columns, path in layouts[1:]:
         differ = sorted(set(first) ^ set(columns))
         if differ:
             raise InputError(
-                f"table {table!r}: {paths[0].name} and {first_paths[0].name} differ in columns {differ}",
+                f"table {table!r}: {path.name} and {first_path.name} differ in columns {differ}",
                 given=list(columns),
                 allowed=list(first),
             )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import datetime as dt
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,18 @@ import pyarrow as pa
 from attribution.engine import DuckDBEngine, Engine, quote
 from attribution.errors import InputError
 from attribution.experiment import TableSpec
-from attribution.sources.contract import Reading, check_values, is_integer_like, map_columns, read_column
+from attribution.sources.contract import (
+    Reading,
+    check_channels,
+    check_values,
+    is_integer_like,
+    map_columns,
+    read_column,
+)
 from attribution.sources.files import find_files
 from attribution.tables import INPUTS, TOUCHPOINTS, Column, Table
 
-_TIME_COLUMNS = {"touchpoints": "touched_at", "conversions": "converted_at"}
+_QUERY = re.compile(r"(\s|--[^\n]*\n|/\*.*?\*/|\()*(select|with|from|values)\b", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -106,63 +115,70 @@ def load_sources(
         _open(engine, name, spec, Path(folder))
     text_ids = not all(_integer_ids(engine, INPUTS[name], spec) for name, spec in specs.items())
     loaded: dict[str, LoadedTable] = {}
-    kinds: dict[str, bool] = {}
+    clocks: dict[str, bool] = {}
     for name, spec in specs.items():
         readings = _read_table(engine, INPUTS[name], spec, text_ids)
         loaded[name] = LoadedTable(
             name, tuple(reading.column.name for reading in readings), _define(engine, INPUTS[name], readings)
         )
-        kinds |= dict.fromkeys((name for r in readings if r.column.type == "time"), any(r.is_integer for r in readings))
+        clock = next((reading.is_integer for reading in readings if reading.column.type == "time"), None)
+        if clock is not None:
+            clocks[name] = clock
     _check_costs(engine, loaded)
     return Sources(
         engine,
         loaded,
         dimensions=_dimensions(loaded),
-        integer_times=_one_clock(kinds),
+        integer_times=_one_clock(clocks),
         separator=specs["paths"].separator if "paths" in specs else ">",
     )
 
 
 def as_spec(value: Any) -> TableSpec:
-    """A `TableSpec` from whatever names a table."""
+    """A `TableSpec` from whatever names a table; a text that begins like a query is one."""
     if isinstance(value, TableSpec):
         return value
-    if isinstance(value, str) and value.lstrip().lower().startswith(("select ", "select\n", "with ", "from ")):
+    if isinstance(value, str) and _QUERY.match(value):
         return TableSpec(query=value)
     return TableSpec(source=value)
 
 
 def _open(engine: Engine, name: str, spec: TableSpec, folder: Path) -> None:
     """Make the raw table readable as ``raw_NAME``, rows filtered."""
-    raw = f"raw_{name}"
+    source = spec.source
     if spec.query is not None:
-        engine.register_query(raw, spec.query, folder)
-        return
-    target = f"unfiltered_{name}" if spec.where else raw
-    if isinstance(spec.source, pd.DataFrame):
-        engine.register_arrow(target, _to_arrow(name, spec.source))
-    elif isinstance(spec.source, pa.Table):
-        engine.register_arrow(target, spec.source)
-    elif isinstance(spec.source, str | Path | list | tuple):
-        engine.register_files(target, find_files(name, spec.source, folder))
+        engine.register_query(name, spec.query, folder)
+    elif isinstance(source, pd.DataFrame):
+        engine.register_arrow(name, _to_arrow(name, source), where=spec.where)
+    elif isinstance(source, pa.Table):
+        _check_names(name, source.column_names)
+        engine.register_arrow(name, source, where=spec.where)
+    elif isinstance(source, str | Path | list | tuple):
+        engine.register_files(name, find_files(name, source, folder), where=spec.where)
     else:
         raise InputError(
             f"table {name!r}: cannot be read",
-            given=type(spec.source).__name__,
+            given=type(source).__name__,
             allowed="DataFrame, Arrow table, path, glob, list of paths, SQL query",
         )
-    if spec.where:
-        engine.define(raw, f"select * from {quote(target)} where {spec.where}")
 
 
 def _to_arrow(name: str, frame: pd.DataFrame) -> pa.Table:
-    duplicated = frame.columns[frame.columns.duplicated()]
-    if len(duplicated):
-        raise InputError(f"table {name!r} names column {duplicated[0]!r} twice", given=list(frame.columns))
+    _check_names(name, [str(column) for column in frame.columns])
+    for column in (name for name in frame.columns if pd.api.types.is_object_dtype(frame[name])):
+        zones = {value.tzinfo is None for value in frame[column] if isinstance(value, dt.datetime)}
+        if len(zones) > 1:
+            raise InputError(f"table {name!r}, column {column!r}: some times have a time zone and some have none")
     try:
         return pa.Table.from_pandas(frame.rename(columns=str), preserve_index=False)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
         raise InputError(f"table {name!r}: a column mixes types: {error}") from None
+
+
+def _check_names(name: str, columns: Sequence[str]) -> None:
+    twice = sorted({column for column in columns if columns.count(column) > 1})
+    if twice:
+        raise InputError(f"table {name!r} names column {twice[0]!r} twice", given=list(columns))
 
 
 def _integer_ids(engine: Engine, table: Table, spec: TableSpec) -> bool:
@@ -210,15 +226,16 @@ def _dimensions(loaded: Mapping[str, LoadedTable]) -> tuple[str, ...]:
     return tuple(name for name in ("kind", "channel", "campaign", *further) if name in columns)
 
 
-def _one_clock(kinds: Mapping[str, bool]) -> bool | None:
-    if len(set(kinds.values())) > 1:
-        names = {("integers" if kind else "timestamps"): name for name, kind in kinds.items()}
+def _one_clock(clocks: Mapping[str, bool]) -> bool | None:
+    """Whether times are integers, in all tables alike; None where there are no times."""
+    if len(set(clocks.values())) > 1:
+        names = {is_integer: table for table, is_integer in clocks.items()}
         raise InputError(
-            f"times of {names['integers']!r} are integers and those of {names['timestamps']!r} timestamps",
+            f"times of {names[True]!r} are integers and those of {names[False]!r} timestamps",
             allowed="the same in both",
             hint="time_format = 'epoch_s' reads integers as seconds since 1970",
         )
-    return next(iter(kinds.values()), None)
+    return next(iter(clocks.values()), None)
 
 
 def _check_costs(engine: Engine, loaded: Mapping[str, LoadedTable]) -> None:
@@ -233,11 +250,14 @@ def _check_costs(engine: Engine, loaded: Mapping[str, LoadedTable]) -> None:
             allowed="day, or period_start and period_end, or none of them",
         )
     if period:
-        found = engine.query(
-            "select count(*) as n, min(period_start)::varchar as example from costs where period_end < period_start"
-        ).to_pylist()[0]
-        if found["n"]:
-            raise InputError(
-                f"table 'costs': in {found['n']} rows period_end lies before period_start",
-                given=found["example"],
-            )
+        # Ratios to a period need both ends; a lump sum has neither.
+        for problem, test in (
+            ("only one of period_start and period_end is given", "(period_start is null) <> (period_end is null)"),
+            ("period_end lies before period_start", "period_end < period_start"),
+        ):
+            found = engine.query(
+                f"select count(*) as n, min(concat(period_start, ' … ', period_end)) as example from costs where {test}"
+            ).to_pylist()[0]
+            if found["n"]:
+                raise InputError(f"table 'costs': in {found['n']} rows {problem}", given=found["example"])
+    check_channels("costs", engine.query("select distinct channel from costs")["channel"].to_pylist())

@@ -11,23 +11,28 @@ from typing import Any
 import pyarrow as pa
 
 from attribution.engine import Engine, quote, text
-from attribution.errors import InputError
+from attribution.errors import InputError, did_you_mean
 from attribution.experiment import TableSpec
 
+_LARGEST = 1 << 60
 _EPOCHS = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
 
 _ISO = r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?)?"
-_OFFSET = r" ?(Z|z|[+-]\d{2}(:?\d{2})?)"
+_OFFSET = r" ?(Z|z|[+-](0\d|1[0-4])(:?[0-5]\d)?)"
 _DAY_MONTH = r"\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}.*"
 _COMPACT_DAY = r"(19|20)\d{2}(0[1-9]|1[0-2])([0-2]\d|3[01])"
 
 
 @dataclass(frozen=True)
 class TimeColumn:
-    """How to read one column of times: ``sql`` gives int64, null where a value cannot be read."""
+    """How to read one column of times: ``sql`` gives int64, null where a value cannot be read.
+
+    ``is_sure`` says that the type rules such values out; ``is_integer`` is None where there is no value at all.
+    """
 
     sql: str
-    is_integer: bool
+    is_integer: bool | None
+    is_sure: bool = False
 
 
 def read_times(engine: Engine, table: str, view: str, column: str, spec: TableSpec) -> TimeColumn:
@@ -40,23 +45,65 @@ def read_times(engine: Engine, table: str, view: str, column: str, spec: TableSp
     """
     kind = engine.schema(view).field(column).type
     raw = quote(column)
+    _check_settings(engine, f"table {table!r}, column {column!r}", spec)
     if spec.time_format in _EPOCHS:
         return _epoch(table, column, kind, raw, _EPOCHS[spec.time_format])
+    reading = _read(engine, table, view, column, spec)
+    if reading.is_integer and spec.time_zone is not None:
+        raise InputError(
+            f"table {table!r}, column {column!r}: integer times have no time zone",
+            given=f"time_zone = {spec.time_zone!r}",
+            hint="leave it out, or say what the integers are: time_format = 'epoch_s'",
+        )
+    return reading
+
+
+def _check_settings(engine: Engine, where: str, spec: TableSpec) -> None:
+    """Refuse a time format or zone that nothing could be read with."""
+    if spec.time_zone is not None:
+        known = engine.query("select name from pg_timezone_names()")["name"].to_pylist()
+        if spec.time_zone not in known:
+            raise InputError(
+                f"{where}: unknown time_zone",
+                given=repr(spec.time_zone),
+                allowed="IANA names such as Europe/Paris",
+                hint=did_you_mean(spec.time_zone, known),
+            )
+    if spec.time_format is None or spec.time_format in _EPOCHS:
+        return
+    allowed = f"strptime formats such as %d/%m/%Y, or {', '.join(_EPOCHS)}"
+    if "%" not in spec.time_format:
+        raise InputError(f"{where}: unknown time_format", given=repr(spec.time_format), allowed=allowed)
+    try:
+        engine.query(f"select epoch_us(try_strptime('', {text(spec.time_format)}))")
+    except InputError as error:
+        given = f"{spec.time_format!r} ({error})"
+        raise InputError(f"{where}: unknown time_format", given=given, allowed=allowed) from None
+
+
+def _read(engine: Engine, table: str, view: str, column: str, spec: TableSpec) -> TimeColumn:
+    kind = engine.schema(view).field(column).type
+    raw = quote(column)
     if pa.types.is_timestamp(kind):
+        if kind.unit == "ns":
+            # Down to the microsecond, as texts are cut: rounding up could pass the conversion.
+            raw = f"make_timestamp((epoch_ns({raw}) - (epoch_ns({raw}) % 1000 + 1000) % 1000) // 1000)"
         if kind.tz is not None:
-            return TimeColumn(f"epoch_us({raw})", False)
-        return TimeColumn(_naive(f"{raw}::timestamp", spec), False)
+            return TimeColumn(f"epoch_us({raw})", False, is_sure=True)
+        return TimeColumn(_naive(f"{raw}::timestamp", spec), False, is_sure=True)
     if pa.types.is_date(kind):
-        return TimeColumn(_naive(f"{raw}::timestamp", spec), False)
+        return TimeColumn(_naive(f"{raw}::timestamp", spec), False, is_sure=True)
+    if spec.time_format is not None and (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        return _formatted(f"try_cast({raw} as bigint)::varchar", spec)
     if pa.types.is_integer(kind):
-        return TimeColumn(f"{raw}::bigint", True)
+        return TimeColumn(f"try_cast({raw} as bigint)", True, is_sure=kind != pa.uint64())
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         # pandas turns integers with a gap into floats.
-        return TimeColumn(f"case when {raw} = floor({raw}) then {raw}::bigint end", True)
+        return TimeColumn(f"case when {raw} = floor({raw}) then try_cast({raw} as bigint) end", True)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return _text_times(engine, table, view, column, spec)
     if pa.types.is_null(kind):
-        return TimeColumn("null::bigint", False)
+        return TimeColumn("null::bigint", None)
     raise InputError(
         f"table {table!r}, column {column!r}: not times",
         given=str(kind),
@@ -67,7 +114,10 @@ def read_times(engine: Engine, table: str, view: str, column: str, spec: TableSp
 def _epoch(table: str, column: str, kind: pa.DataType, raw: str, factor: int) -> TimeColumn:
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         raise InputError(f"table {table!r}, column {column!r}: holds times already", hint="drop time_format")
-    return TimeColumn(f"(try_cast({raw} as double) * {factor})::bigint", False)
+    whole = f"try_cast({raw} as bigint)"
+    if pa.types.is_integer(kind):
+        return TimeColumn(f"case when abs({whole}) < {_LARGEST // factor} then {whole} * {factor} end", False)
+    return TimeColumn(f"try_cast(try_cast({raw} as decimal(30, 6)) * {factor} as bigint)", False)
 
 
 def _naive(timestamp: str, spec: TableSpec) -> str:
@@ -81,15 +131,11 @@ def _text_times(engine: Engine, table: str, view: str, column: str, spec: TableS
     raw = f"nullif(trim({quote(column)}), '')"
     where = f"table {table!r}, column {column!r}"
     if spec.time_format is not None:
-        # Offsets in the format are read by strptime itself.
-        parsed = f"try_strptime({raw}, {text(spec.time_format)})"
-        if "%z" in spec.time_format:
-            return TimeColumn(f"epoch_us({parsed})", False)
-        return TimeColumn(_naive(parsed, spec), False)
-    seen = _classify(engine, view, raw)
+        return _formatted(raw, spec)
+    seen = _classify(engine, table, view, raw)
     known = seen["total"]
     if known == 0:
-        return TimeColumn("null::bigint", False)
+        return TimeColumn("null::bigint", None)
     if seen["integer"] == known:
         if seen["compact_day"] == known:
             raise InputError(
@@ -105,10 +151,13 @@ def _text_times(engine: Engine, table: str, view: str, column: str, spec: TableS
             hint="say what they are, e.g. time_format = '%d/%m/%Y'",
         )
     unread = known - seen["naive"] - seen["offset"]
+    if unread == known:
+        # Where most are positions, what is wrong is what is not one.
+        unread -= seen["integer"]
     if unread:
         raise InputError(
             f"{where}: {unread} of {known} values are no times",
-            given=repr(seen["any_other"]),
+            given=repr(seen["any_odd"] or seen["any_other"]),
             allowed="ISO 8601 such as 2024-04-03T10:00:00Z, or set time_format",
         )
     if seen["naive"] and seen["offset"]:
@@ -123,7 +172,14 @@ def _text_times(engine: Engine, table: str, view: str, column: str, spec: TableS
     return TimeColumn(_naive(f"try_cast({whole} as timestamp)", spec), False)
 
 
-def _classify(engine: Engine, view: str, raw: str) -> dict[str, Any]:
+def _formatted(raw: str, spec: TableSpec) -> TimeColumn:
+    parsed = f"try_strptime({raw}, {text(str(spec.time_format))})"
+    if "%z" in str(spec.time_format):
+        return TimeColumn(f"epoch_us({parsed})", False)
+    return TimeColumn(_naive(parsed, spec), False)
+
+
+def _classify(engine: Engine, table: str, view: str, raw: str) -> dict[str, Any]:
     """How many values look like what, with an example of each."""
     shapes = {
         "integer": r"[+-]?\d{1,18}",
@@ -134,9 +190,9 @@ def _classify(engine: Engine, view: str, raw: str) -> dict[str, Any]:
     }
     is_shape = {name: f"regexp_full_match(v, {text(pattern)})" for name, pattern in shapes.items()}
     is_shape["other"] = "not (" + " or ".join(is_shape[name] for name in ("naive", "offset")) + ")"
+    is_shape["odd"] = f"{is_shape['other']} and not {is_shape['integer']}"
     counts = [f"count(*) filter ({test}) as {name}" for name, test in is_shape.items()]
     examples = [f"min(v) filter ({test}) as any_{name}" for name, test in is_shape.items()]
     select = ", ".join(["count(v) as total", *counts, *examples])
-    return engine.query(f"select {select} from (select {raw} as v from {quote(view)}) where v is not null").to_pylist()[
-        0
-    ]
+    sql = f"select {select} from (select {raw} as v from {quote(view)}) where v is not null"
+    return engine.query(sql, table=table).to_pylist()[0]
