@@ -61,6 +61,7 @@ def replaced_folder(out: Path, keep: Iterable[Path] = ()) -> Iterator[Path]:
             shutil.rmtree(aside)
             raise PermissionError(13, "no permission to replace it")
     except OSError as error:
+        _remove_empty(made)
         raise InputError(
             f"output folder {named} cannot be written: {error.strerror}", hint="name another with --out"
         ) from None
@@ -74,9 +75,7 @@ def replaced_folder(out: Path, keep: Iterable[Path] = ()) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
-        for parent in made:
-            with contextlib.suppress(OSError):
-                parent.rmdir()
+        _remove_empty(made)
         raise
 
 
@@ -127,6 +126,12 @@ def _array(series: pd.Series, table: Table, name: str) -> Any:
     column = table.column(name)
     kind = _ARROW.get(column.type) if column is not None else None
     return pa.Array.from_pandas(series, type=kind)
+
+
+def _remove_empty(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def _missing_parents(out: Path) -> list[Path]:
