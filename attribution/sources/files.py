@@ -103,14 +103,14 @@ def _layout(table: str, path: Path) -> tuple[tuple[str, ...], str]:
             start = codecs.getincrementaldecoder("utf-8-sig")().decode(file.read(_HEADER_BYTES))
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise InputError(f"table {table!r}: {path} cannot be read: {error}") from None
-    if "\x00" in start:
-        raise InputError(f"table {table!r}: {path} is no text file")
     if not start.strip():
         raise InputError(f"table {table!r}: {path} is empty; a header line is needed")
     # Marks inside quotes are part of a name.
     bare = re.sub(r'"[^"]*"', "", start).splitlines()
     delimiter = max(_DELIMITERS, key=bare[0].count) if bare else ","
     names = next(csv.reader(io.StringIO(start, newline=""), delimiter=delimiter))
+    if any("\x00" in name for name in names):
+        raise InputError(f"table {table!r}: {path} is no text file", given=names[0])
     columns = tuple(name or f"column{place}" for place, name in enumerate(names))
     if len({name.lower() for name in columns}) < len(columns):
         raise InputError(f"table {table!r}: {path} names a column twice", given=list(columns))
