@@ -79,7 +79,7 @@ def simulate(
     from attribution.worlds import simulate as simulate_world
 
     chosen = load_world(world)
-    with replaced_folder(out) as folder:
+    with replaced_folder(out, [Path(world)] if Path(world).is_file() else []) as folder:
         with progress() as say:
             say(f"simulating {customers:,} customers")
             simulation = simulate_world(chosen, customers=customers, seed=seed)
@@ -177,7 +177,7 @@ def _files_of(experiment: Experiment) -> list[Path]:
     sources = [spec.source for spec in experiment.tables.values()]
     named = [source for source in sources if isinstance(source, str)]
     named += [item for source in sources if isinstance(source, list) for item in source if isinstance(item, str)]
-    return [experiment.folder, *(experiment.folder / name for name in named)]
+    return [experiment.folder, *(experiment.folder / Path(name).expanduser() for name in named)]
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -95,7 +96,9 @@ class Period(_Part):
     def _a_moment(cls, value: object) -> object:
         if value is not None and not isinstance(value, dt.date | str):
             raise ValueError("must be a date such as 2024-04-01, or a date and time")
-        return value
+        # A date as text is a date too: as an end it means the end of that day.
+        is_date = isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value.strip())
+        return dt.date.fromisoformat(str(value).strip()) if is_date else value
 
     def bounds(self) -> tuple[int | None, int | None]:
         """First and last microsecond (UTC) of the period, None where open."""

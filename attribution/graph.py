@@ -131,7 +131,8 @@ def build_graph(journeys: Journeys) -> JourneyGraph:
         # Digit `channels` stands for the start in a state and for conversion as what follows.
         origin = np.where(digits[:, 0] == channels, 0, digits[:, 0] + 1)
         counts[origin, digits[:, 1] + 1] = to_float(table.sums)
-        seen += np.sum([touched for _, touched in pieces], axis=0)
+        touched = reduce(merge_keyed, (of_piece for _, of_piece in pieces))
+        seen[touched.keys[:, 0], touched.keys[:, 1]] = to_float(touched.sums)
     return JourneyGraph(states, counts, seen[0], seen[1])
 
 
@@ -143,11 +144,16 @@ def _xml_name(name: str) -> str:
     return _NOT_IN_XML.sub(lambda found: f"\\x{ord(found[0]):02x}", escaped)
 
 
-def _steps(chunk: JourneyChunk, channels: int) -> tuple[KeyedSums, NDArray[np.float64]]:
+def _steps(chunk: JourneyChunk, channels: int) -> tuple[KeyedSums, KeyedSums]:
+    """Steps with how often they were taken, and touchpoints: all in row 0, of journeys that converted in row 1."""
     laid_out = chunk.lay_out(chunk.lengths > 0)
     keys, counts = step_keys(
         laid_out.offsets, laid_out.channel, laid_out.conversions, laid_out.nulls, channels=channels, order=1
     )
-    converting = np.repeat(laid_out.converting, laid_out.lengths)
-    touched = np.bincount(laid_out.channel, minlength=channels)
-    return sum_by_key(keys, counts), np.stack([touched, np.bincount(laid_out.channel[converting], minlength=channels)])
+    journey = np.repeat(np.arange(len(laid_out)), laid_out.lengths)
+    converted = laid_out.conversions.astype(np.float64)
+    taken = converted + laid_out.nulls
+    channel = np.tile(laid_out.channel.astype(np.int64), 2)
+    row = np.repeat([0, 1], len(laid_out.channel))
+    touched = sum_by_key(np.stack([row, channel], axis=1), np.concatenate([taken[journey], converted[journey]]))
+    return sum_by_key(keys, counts), touched

@@ -65,15 +65,17 @@ def replaced_folder(out: Path, keep: Iterable[Path] = ()) -> Iterator[Path]:
         raise InputError(
             f"output folder {named} cannot be written: {error.strerror}", hint="name another with --out"
         ) from None
+    old = aside.with_name(aside.name + "-old")
     try:
         yield aside
-        old = aside.with_name(aside.name + "-old")
+        aside.chmod(0o755)
         if out.exists():
             out.rename(old)
-        aside.chmod(0o755)
         aside.rename(out)
         shutil.rmtree(old, ignore_errors=True)
     except BaseException:
+        if old.exists() and not out.exists():
+            old.rename(out)
         shutil.rmtree(aside, ignore_errors=True)
         _remove_empty(made)
         raise

@@ -214,7 +214,7 @@ def _outcome(experiment: Experiment, sources: Sources, journeys: Journeys, model
         "agreement": ranking.agreement,
         "transitions": graph.to_frame(),
         "journey_profile": profile_journeys(journeys),
-        "quality": quality_table(_findings(experiment, sources, journeys, graph)),
+        "quality": quality_table([*_findings(experiment, sources, journeys, graph), *_zero_weights(models)]),
         "removal_effects": _removal_effects(models),
     }
     if experiment.output.journey_credit:
@@ -259,6 +259,17 @@ def _findings(experiment: Experiment, sources: Sources, journeys: Journeys, grap
         *journeys.findings,
         *check_channels_known(sources, journeys.channels),
         _idle_spend(spend, graph),
+    ]
+
+
+def _zero_weights(models: Sequence[AttributionModel]) -> list[Finding]:
+    """Journeys that a model had no reason to divide in one way rather than another."""
+    counted = {model.label: model.summary_.dense("zero_weights", 1)[0] for model in models if model.has_zero_weights}
+    return [
+        count_finding(
+            "zero_weights", "journeys", n, f"journeys in which {label} gives every touchpoint 0: shared equally"
+        )
+        for label, n in counted.items()
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from attribution.credit import Credit
@@ -85,7 +86,7 @@ def _from_costs(sources: Sources, bounds: tuple[int | None, int | None]) -> dict
     for present, (start, end) in days.items():
         if present in table.column_names and bounds != (None, None):
             amount = amount * _share_inside(table[start].to_pandas(), table[end].to_pandas(), bounds)
-    return _sum(table["channel"].to_numpy(), amount)
+    return _sum(table["channel"], amount)
 
 
 def _share_inside(start: pd.Series, end: pd.Series, bounds: tuple[int | None, int | None]) -> NDArray[np.float64]:
@@ -105,15 +106,16 @@ def _from_touchpoints(sources: Sources, bounds: tuple[int | None, int | None]) -
     if bounds[1] is not None:
         conditions.append(f"touched_at <= {bounds[1]}")
     table = sources.engine.query(f"select channel, cost from touchpoints where {' and '.join(conditions)}")
-    return _sum(table["channel"].to_numpy(), table["cost"].to_numpy().astype(np.float64))
+    return _sum(table["channel"], table["cost"].to_numpy().astype(np.float64))
 
 
-def _sum(channels: NDArray[np.object_], amounts: NDArray[np.float64]) -> dict[str, float]:
-    names, position = np.unique(channels.astype(str), return_inverse=True)
-    totals = to_float(exact_sums(position, amounts, len(names)))
+def _sum(channels: pa.ChunkedArray, amounts: NDArray[np.float64]) -> dict[str, float]:
+    encoded = channels.combine_chunks().dictionary_encode()
+    names = encoded.dictionary.to_pylist()
+    totals = to_float(exact_sums(np.asarray(encoded.indices), amounts, len(names)))
     if not np.isfinite(totals).all():
         raise InputError("the sum of all spend is larger than any float", hint="use a larger unit of money")
-    return {str(name): float(total) for name, total in zip(names, totals, strict=True)}
+    return {name: float(total) for name, total in sorted(zip(names, totals, strict=True))}
 
 
 def _with_idle_channels(credit: pd.DataFrame, spend: dict[str, float]) -> pd.DataFrame:

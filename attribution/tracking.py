@@ -50,7 +50,7 @@ def track_outcome(outcome: Outcome, folder: Path, *, uri: str | None = None) -> 
         with _without_warnings():
             return _track(outcome, Path(folder), uri)
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise TrackingError(
             f"the run is complete in {folder}, but MLflow at {uri} could not log it: {reason}. "
             "Hint: run it again when the server is back, or with --set tracking.uri=sqlite:///mlflow.db"

@@ -66,8 +66,8 @@ def test_networkx_carries_counts_probabilities_and_channel_attributes() -> None:
     assert graph.nodes["a"] == {
         "kind": "channel",
         "visits": 4.0,
-        "touchpoints": 1.0,
-        "converting_touchpoints": 1.0,
+        "touchpoints": 4.0,
+        "converting_touchpoints": 3.0,
         "conversion_share": 0.0,
     }
     assert {graph.nodes[n]["kind"] for n in ("(start)", "(conversion)", "(null)")} == {

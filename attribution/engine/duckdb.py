@@ -127,9 +127,10 @@ class DuckDBEngine:
             return [function(self._batches(f"select * from ({events.sql}) {order}"))]
         with tempfile.TemporaryDirectory(prefix="attribution-") as folder:
             part = f"hash(customer_id) % {int(partitions)}"
-            self._connection.execute(
+            self._run(
+                "events",
                 f"copy (select *, {part} as part from ({events.sql})) to {text(folder)} "
-                "(format parquet, partition_by (part))"
+                "(format parquet, partition_by (part))",
             )
             files = sorted(Path(folder).glob("part=*"))
             columns = "customer_id, happened_at, ref, amount"
@@ -140,7 +141,10 @@ class DuckDBEngine:
 
     def _batches(self, sql: str) -> Iterator[pa.RecordBatch]:
         """Batches of a query, the next one fetched while the last one is worked on."""
-        reader = self._connection.sql(sql).to_arrow_reader(self.batch_rows)
+        try:
+            reader = self._connection.sql(sql).to_arrow_reader(self.batch_rows)
+        except duckdb.Error as error:
+            raise InputError(f"the data cannot be read: {_reason(error)}") from None
         ready: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(maxsize=1)
         wanted = threading.Event()
         wanted.set()

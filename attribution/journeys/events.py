@@ -80,6 +80,7 @@ class _Part:
     """What a group of customers gave, and after `add` what several gave."""
 
     chunks: list[JourneyChunk]
+    touchpoints: int = 0
     ties: int = 0
     duplicates: int = 0
     dropped_touchpoints: int = 0
@@ -125,7 +126,7 @@ class _Build:
         )
         ids = pa.concat_arrays([batch.column("customer_id") for batch in group])
         starts = customer_starts(ids)
-        part = _Part([])
+        part = _Part([], touchpoints=int((ref >= 0).sum()))
         part.ties, part.duplicates = kernel.order_ties(starts, at, ref, amount)
         made = kernel.cut_journeys(starts, at, ref, amount, lookback=self.window, mode=self.mode, end=self.stream.last)
         part.dropped_touchpoints, part.dropped_conversions = made.dropped.tolist()
@@ -177,7 +178,7 @@ class _Build:
             inside &= closed_at <= last
         part.conversions_outside += int((converted & ~inside).sum())
         part.nulls_outside += int((~converted & ~inside).sum())
-        return chunk.lay_out(inside)
+        return chunk.only(inside)
 
     def findings(self, parts: list[_Part], chunks: tuple[JourneyChunk, ...]) -> list[Finding]:
         """What was counted, as rows of the quality table."""
@@ -186,7 +187,7 @@ class _Build:
             return sum(getattr(part, name) for part in parts)
 
         converted = sum(int((chunk.conversion >= 0).sum()) for chunk in chunks)
-        touchpoints = sum(len(chunk.channel) for chunk in chunks)
+        touchpoints = count("touchpoints")
         bare = sum(int(((chunk.conversion >= 0) & (chunk.lengths == 0)).sum()) for chunk in chunks)
         still_open = sum(int(chunk.is_open.sum()) for chunk in chunks)
         journeys = sum(len(chunk) for chunk in chunks)

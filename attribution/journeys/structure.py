@@ -38,7 +38,7 @@ class JourneyChunk:
     value : (journeys,) float64
     is_open : (journeys,) bool, may still convert after the end of the data
     conversion : (journeys,) int64, row of the conversion, −1 for none
-    customer : (journeys,) int64, position in ``customer_ids``
+    customer : (journeys,) integers, position in ``customer_ids``
     customer_ids : ids of the customers; None for aggregated paths
     cost : (touchpoints,) float64; None where touchpoints carry none
     """
@@ -99,7 +99,7 @@ class JourneyChunk:
         )
 
     def pieces(self, steps: int = PIECE_STEPS) -> Iterator[JourneyChunk]:
-        """Runs of journeys with at most ``steps`` touchpoints each (or one journey), to bound memory."""
+        """Runs of journeys with about ``steps`` touchpoints each, so that laying them out needs bounded memory."""
         total = np.cumsum(self.lengths)
         if len(self) == 0 or total[-1] <= steps:
             yield self
@@ -107,9 +107,10 @@ class JourneyChunk:
         group = total // steps
         edges = np.flatnonzero(np.diff(group)) + 1
         for low, high in zip([0, *edges.tolist()], [*edges.tolist(), len(self)], strict=True):
-            yield self._rows(slice(low, high))
+            yield self.only(slice(low, high))
 
-    def _rows(self, rows: slice) -> JourneyChunk:
+    def only(self, rows: slice | NDArray[np.bool_]) -> JourneyChunk:
+        """Some of the journeys, on the same touchpoints."""
         return replace(
             self,
             start=self.start[rows],

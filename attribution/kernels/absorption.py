@@ -110,11 +110,13 @@ def _worth(move: sparse.csr_array, rewards: Floats) -> Floats:
     worth = rewards.copy()
     step = rewards
     while True:
+        before = step.sum()
         step = move @ step
         worth += step
-        # Terms shrink by the spectral radius; comparing element by element needs no estimate of it
-        # where a state's worth has stopped moving in the last bit.
-        if (step <= worth * (TOLERANCE * 1e-3)).all():
+        # Terms shrink in the end by the spectral radius, which their ratio estimates: what is missing is
+        # about step ÷ (1 − ratio).
+        going_on = 1.0 - step.sum() / before if before > 0 else 1.0
+        if (step <= worth * (TOLERANCE * 1e-3 * max(going_on, 1e-9))).all():
             return worth
 
 

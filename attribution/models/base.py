@@ -127,6 +127,12 @@ class AttributionModel:
         )
 
     @property
+    def has_zero_weights(self) -> bool:
+        """Whether in some journey every weight was zero, so that its touchpoints counted as equal."""
+        counted = "zero_weights" in self.summary_.tables
+        return counted and bool(self.summary_.dense("zero_weights", 1)[0])
+
+    @property
     def label(self) -> str:
         """The name given, or the class in snake case with its non-default parameters."""
         return self.name if self.name is not None else _label(self)
@@ -208,7 +214,9 @@ def _parameters(kind: type) -> Mapping[str, inspect.Parameter]:
 def _changed(model: AttributionModel) -> dict[str, Any]:
     defaults = {name: parameter.default for name, parameter in _parameters(type(model)).items()}
     params = model.get_params()
-    return {name: value for name, value in params.items() if value != defaults[name]}
+    # A list in a file and a tuple in code say the same.
+    plain = {name: tuple(value) if isinstance(value, list) else value for name, value in params.items()}
+    return {name: value for name, value in plain.items() if value != defaults[name]}
 
 
 def _label(model: AttributionModel) -> str:

@@ -55,7 +55,7 @@ class LastNonDirect(AttributionModel):
         self.direct = direct
 
     def validate(self) -> None:
-        is_list = isinstance(self.direct, list | tuple | set | frozenset)
+        is_list = isinstance(self.direct, list | tuple)
         if not is_list or not all(isinstance(channel, str) for channel in self.direct):
             raise InputError("LastNonDirect: direct is a list of channel names", given=repr(self.direct))
 

@@ -155,7 +155,7 @@ def _read_touchpoints(
     ).to_pylist()
     total = sum(row["n"] for row in by_channel)
     missing = {name: total - sum(row[name] for row in by_channel) for name in ("customer", "time", "cost")}
-    missing["channel"] = sum(row["n"] for row in by_channel if row["v"] is None or not row["v"].strip())
+    missing["channel"] = sum(row["n"] for row in by_channel if row["v"] is None or not row["v"].strip(" "))
     for name in ("customer", "time", "channel"):
         message = f"touchpoints without {name}: dropped"
         findings.append(count_finding(f"null_{name}", "touchpoints", missing[name], message, total=total))
@@ -180,7 +180,7 @@ def _dimensions(sources: Sources, channels: list[str | None]) -> Dimensions:
         found = channels
         if name != "channel":
             found = sources.engine.query(f"select distinct {quote(name)} as v from touchpoints")["v"].to_pylist()
-        known = sorted(value for value in found if value is not None and value.strip())
+        known = sorted(value for value in found if value is not None and value.strip(" "))
         if name == "kind":
             known.sort(key=lambda kind: {"click": 0, "impression": 1}.get(kind, 2))
         values.append(tuple(known))
