@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from attribution.credit import Credit
 from attribution.errors import InputError
 from attribution.experiment import Period
+from attribution.journeys import DAY
 from attribution.kernels.sums import exact_sums, to_float
 from attribution.sources import Sources
 from attribution.tables import RETURNS, UNATTRIBUTED
-
-DAY = 86_400_000_000
 
 
 def compute_returns(

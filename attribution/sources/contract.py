@@ -11,10 +11,8 @@ import pyarrow as pa
 from attribution.engine import Engine, quote
 from attribution.errors import InputError, did_you_mean
 from attribution.experiment import TableSpec
-from attribution.sources.times import read_times
+from attribution.sources.times import LARGEST_POSITION, read_times
 from attribution.tables import RESERVED, Column, Table
-
-LARGEST_POSITION = 1 << 60
 
 
 class Check(NamedTuple):

@@ -14,7 +14,9 @@ from attribution.engine import Engine, quote, text
 from attribution.errors import InputError, did_you_mean
 from attribution.experiment import TableSpec
 
-_LARGEST = 1 << 60
+LARGEST_POSITION = 1 << 60
+"""Integer times beyond this could not be added to a window."""
+
 _EPOCHS = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
 
 _ISO = r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?)?"
@@ -116,7 +118,7 @@ def _epoch(table: str, column: str, kind: pa.DataType, raw: str, factor: int) ->
         raise InputError(f"table {table!r}, column {column!r}: holds times already", hint="drop time_format")
     whole = f"try_cast({raw} as bigint)"
     if pa.types.is_integer(kind):
-        return TimeColumn(f"case when abs({whole}) < {_LARGEST // factor} then {whole} * {factor} end", False)
+        return TimeColumn(f"case when abs({whole}) < {LARGEST_POSITION // factor} then {whole} * {factor} end", False)
     return TimeColumn(f"try_cast(try_cast({raw} as decimal(30, 6)) * {factor} as bigint)", False)
 
 
