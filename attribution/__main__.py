@@ -1,5 +1,5 @@
 """``python -m attribution``."""
 
-from attribution.cli import main
+from attribution.cli import command
 
-main()
+command()
