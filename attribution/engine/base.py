@@ -26,12 +26,18 @@ class Files:
 class Events:
     """Touchpoints and conversions as one stream.
 
-    ``sql`` selects ``customer_id``, ``happened_at`` (int64), ``ref`` (int64: code of a touchpoint, −1 − row of a
-    conversion) and ``amount`` (float64: cost or value); ``rows`` is how many there are.
+    ``sql`` selects ``customer_id``, ``happened_at`` (int64), ``ref`` (integer: code of a touchpoint, −1 − row of a
+    conversion) and, where ``has_cost``, ``cost`` (float64, of a touchpoint): every column more makes the sort
+    dearer, so the value of a conversion is looked up afterwards. ``rows`` is how many events there are.
     """
 
     sql: str
     rows: int
+    has_cost: bool
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return ("customer_id", "happened_at", "ref", *(["cost"] if self.has_cost else []))
 
 
 class Engine(Protocol):

@@ -133,7 +133,7 @@ class DuckDBEngine:
                 "(format parquet, partition_by (part))",
             )
             files = sorted(Path(folder).glob("part=*"))
-            columns = "customer_id, happened_at, ref, amount"
+            columns = ", ".join(events.columns)
             return [
                 function(self._batches(f"select {columns} from read_parquet({text(f'{path}/*.parquet')}) {order}"))
                 for path in files

@@ -120,17 +120,17 @@ class _Build:
 
     def _cut(self, group: list[pa.RecordBatch]) -> _Part:
         # Copies, which the kernel turns from events into touchpoints.
-        at, ref, amount = (
-            np.concatenate([batch.column(name).to_numpy() for batch in group])
-            for name in ("happened_at", "ref", "amount")
+        at, ref, *costs = (
+            np.concatenate([batch.column(name).to_numpy() for batch in group]) for name in self.stream.events.columns[1:]
         )
+        cost = costs[0] if costs else np.zeros(0)
         ids = pa.concat_arrays([batch.column("customer_id") for batch in group])
         starts = customer_starts(ids)
         part = _Part([], touchpoints=int((ref >= 0).sum()))
-        part.ties, part.duplicates = kernel.order_ties(starts, at, ref, amount)
-        made = kernel.cut_journeys(starts, at, ref, amount, lookback=self.window, mode=self.mode, end=self.stream.last)
+        part.ties, part.duplicates = kernel.order_ties(starts, at, ref, cost)
+        made = kernel.cut_journeys(starts, at, ref, cost, lookback=self.window, mode=self.mode, end=self.stream.last)
         part.dropped_touchpoints, part.dropped_conversions = made.dropped.tolist()
-        touchpoints = (at[: made.kept], ref[: made.kept], amount[: made.kept] if self.stream.has_cost else None)
+        touchpoints = (at[: made.kept], ref[: made.kept], cost[: made.kept] if costs else None)
         part.chunks.append(self._select(self._chunk(made, touchpoints, ids.take(pa.array(starts[:-1]))), part))
         return part
 
@@ -152,7 +152,7 @@ class _Build:
             ended_at=made.ended_at,
             conversions=converted,
             nulls=~converted,
-            value=made.value,
+            value=self.stream.values[made.conversion],
             is_open=made.is_open,
             conversion=made.conversion,
             customer=made.customer,

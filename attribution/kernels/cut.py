@@ -24,8 +24,8 @@ class Cut(NamedTuple):
     ``kept`` touchpoints now fill the front of the arrays handed in. Journey j is their slice
     ``start[j]:stop[j]``, belongs to customer number ``customer[j]`` of the batch and ends in row
     ``conversion[j]`` of the conversions (−1: none) at ``ended_at[j]`` (its last touchpoint where it did not
-    convert) with ``value[j]``; ``is_open`` says that it closes after the end of the data. ``dropped`` counts
-    touchpoints and conversions after the first conversion.
+    convert); ``is_open`` says that it closes after the end of the data. ``dropped`` counts touchpoints and
+    conversions after the first conversion.
     """
 
     kept: int
@@ -34,7 +34,6 @@ class Cut(NamedTuple):
     customer: NDArray[np.int32]
     conversion: NDArray[np.int64]
     ended_at: NDArray[np.int64]
-    value: NDArray[np.float64]
     is_open: NDArray[np.bool_]
     dropped: NDArray[np.int64]
 
@@ -43,7 +42,7 @@ def cut_journeys(
     starts: NDArray[np.int64],
     at: NDArray[np.int64],
     ref: NDArray[np.signedinteger],
-    amount: NDArray[np.float64],
+    cost: NDArray[np.float64],
     *,
     lookback: int,
     mode: int,
@@ -56,26 +55,26 @@ def cut_journeys(
     starts : (customers + 1,) first event of each customer, and the number of events
     at : (events,) time, ascending within a customer
     ref : (events,) code of a touchpoint (≥ 0), or −1 − row of a conversion; ordered by `order_ties`
-    amount : (events,) cost of a touchpoint, value of a conversion
+    cost : (events,) cost of a touchpoint; (0,) where touchpoints have none
     lookback : window in the unit of ``at``, inclusive at both ends; `NO_LOOKBACK` for none
     mode : `RESET`, `CUMULATIVE` or `FIRST_ONLY`
     end : when the data end
 
     Examples
     --------
-    >>> cut = cut_journeys(np.array([0, 3]), np.array([1, 5, 6]), np.array([0, 1, -1]), np.zeros(3),
+    >>> cut = cut_journeys(np.array([0, 3]), np.array([1, 5, 6]), np.array([0, 1, -1]), np.zeros(0),
     ...                    lookback=2, mode=RESET, end=6)
     >>> cut.start.tolist(), cut.stop.tolist(), cut.conversion.tolist()
     ([0, 1], [1, 2], [-1, 0])
     """
     dropped = np.zeros(2, np.int64)
     out = _buffers(len(at))
-    kept, made = _cut((starts, at, ref, amount), (lookback, mode, end), out, dropped)
-    start, stop, customer, conversion, ended_at, value, is_open = (array[:made].copy() for array in out)
-    return Cut(kept, start, stop, customer, conversion, ended_at, value, is_open, dropped)
+    kept, made = _cut((starts, at, ref, cost), (lookback, mode, end), out, dropped)
+    start, stop, customer, conversion, ended_at, is_open = (array[:made].copy() for array in out)
+    return Cut(kept, start, stop, customer, conversion, ended_at, is_open, dropped)
 
 
-_JOURNEY_TYPES = (np.int32, np.int32, np.int32, np.int64, np.int64, np.float64, np.bool_)
+_JOURNEY_TYPES = (np.int32, np.int32, np.int32, np.int64, np.int64, np.bool_)
 _thread = threading.local()
 
 
@@ -88,7 +87,7 @@ def _buffers(events: int) -> tuple[NDArray[Any], ...]:
 
 
 @njit(cache=True, nogil=True)
-def order_ties(starts, at, ref, amount):  # type: ignore[no-untyped-def]
+def order_ties(starts, at, ref, cost):  # type: ignore[no-untyped-def]
     """Order events of one customer at one instant, in place.
 
     Touchpoints before conversions; touchpoints by code, then cost; conversions by row. Returns how many
@@ -96,6 +95,7 @@ def order_ties(starts, at, ref, amount):  # type: ignore[no-untyped-def]
     """
     ties = 0
     duplicates = 0
+    has_cost = len(cost) > 0
     for c in range(len(starts) - 1):
         i = starts[c]
         end = starts[c + 1]
@@ -106,12 +106,12 @@ def order_ties(starts, at, ref, amount):  # type: ignore[no-untyped-def]
             j = i + 2
             while j < end and at[j] == at[i]:
                 j += 1
-            _sort_run(ref, amount, i, j)
+            _sort_run(ref, cost, i, j)
             touchpoints = 0
             for k in range(i, j):
                 if ref[k] >= 0:
                     touchpoints += 1
-                    if k > i and ref[k] == ref[k - 1] and amount[k] == amount[k - 1]:
+                    if k > i and ref[k] == ref[k - 1] and (not has_cost or cost[k] == cost[k - 1]):
                         duplicates += 1
             if touchpoints > 1:
                 ties += touchpoints
@@ -120,42 +120,54 @@ def order_ties(starts, at, ref, amount):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _before(ref_a, amount_a, ref_b, amount_b):  # type: ignore[no-untyped-def]
+def _before(ref_a, cost_a, ref_b, cost_b):  # type: ignore[no-untyped-def]
     if (ref_a >= 0) != (ref_b >= 0):
         return ref_a >= 0
     if ref_a < 0:
         return ref_a > ref_b
-    return ref_a < ref_b or (ref_a == ref_b and amount_a < amount_b)
+    return ref_a < ref_b or (ref_a == ref_b and cost_a < cost_b)
 
 
 @njit(cache=True, nogil=True)
-def _sort_run(ref, amount, low, high):  # type: ignore[no-untyped-def]
+def _sort_run(ref, cost, low, high):  # type: ignore[no-untyped-def]
+    has_cost = len(cost) > 0
     if high - low > _FEW:
-        by_amount = np.argsort(amount[low:high], kind="mergesort")
-        refs = ref[low:high][by_amount]
-        amounts = amount[low:high][by_amount]
+        if has_cost:
+            by_cost = np.argsort(cost[low:high], kind="mergesort")
+            ref[low:high] = ref[low:high][by_cost]
+            cost[low:high] = cost[low:high][by_cost]
         # Conversions carry −1 − row: turned around they come after every code, by row.
-        key = np.where(refs >= 0, refs, (1 << 62) - refs)
-        order = np.argsort(key, kind="mergesort")
-        ref[low:high] = refs[order]
-        amount[low:high] = amounts[order]
+        refs = ref[low:high].astype(np.int64)
+        order = np.argsort(np.where(refs >= 0, refs, (1 << 62) - refs), kind="mergesort")
+        ref[low:high] = ref[low:high][order]
+        if has_cost:
+            cost[low:high] = cost[low:high][order]
         return
+    moving_cost = other_cost = 0.0
     for i in range(low + 1, high):
         moving_ref = ref[i]
-        moving_amount = amount[i]
+        if has_cost:
+            moving_cost = cost[i]
         j = i
-        while j > low and _before(moving_ref, moving_amount, ref[j - 1], amount[j - 1]):
+        while j > low:
+            if has_cost:
+                other_cost = cost[j - 1]
+            if not _before(moving_ref, moving_cost, ref[j - 1], other_cost):
+                break
             ref[j] = ref[j - 1]
-            amount[j] = amount[j - 1]
+            if has_cost:
+                cost[j] = other_cost
             j -= 1
         ref[j] = moving_ref
-        amount[j] = moving_amount
+        if has_cost:
+            cost[j] = moving_cost
 
 
 @njit(cache=True, nogil=True)
 def _cut(events, options, out, dropped):  # type: ignore[no-untyped-def]
-    starts, at, ref, amount = events
+    starts, at, ref, cost = events
     lookback, mode, _ = options
+    has_cost = len(cost) > 0
     kept = 0  # touchpoints written so far, always to a place that has been read
     made = 0  # journeys written so far
     for c in range(len(starts) - 1):
@@ -169,7 +181,8 @@ def _cut(events, options, out, dropped):  # type: ignore[no-untyped-def]
             if ref[i] >= 0:
                 at[kept] = at[i]
                 ref[kept] = ref[i]
-                amount[kept] = amount[i]
+                if has_cost:
+                    cost[kept] = cost[i]
                 kept += 1
                 continue
             if mode != CUMULATIVE:
@@ -178,7 +191,7 @@ def _cut(events, options, out, dropped):  # type: ignore[no-untyped-def]
                 window += 1
             if window > unused:
                 made = _leave(at, (unused, window, c), options, made, out)
-            _write(out, made, (window, kept, c, -1 - ref[i]), at[i], amount[i], False)
+            _write(out, made, (window, kept, c, -1 - ref[i]), at[i], False)
             made += 1
             unused = kept
             closed = mode == FIRST_ONLY
@@ -196,16 +209,15 @@ def _leave(at, run, options, made, out):  # type: ignore[no-untyped-def]
     for i in range(low + 1, high + 1):
         if i == high or (lookback >= 0 and at[i] - at[i - 1] > lookback):
             is_open = lookback >= 0 and at[i - 1] + lookback > end
-            _write(out, made, (first, i, c, -1), at[i - 1], 0.0, is_open)
+            _write(out, made, (first, i, c, -1), at[i - 1], is_open)
             made += 1
             first = i
     return made
 
 
 @njit(cache=True, nogil=True)
-def _write(out, j, place, ended, worth, still_open):  # type: ignore[no-untyped-def]
-    start, stop, customer, conversion, ended_at, value, is_open = out
+def _write(out, j, place, ended, still_open):  # type: ignore[no-untyped-def]
+    start, stop, customer, conversion, ended_at, is_open = out
     start[j], stop[j], customer[j], conversion[j] = place
     ended_at[j] = ended
-    value[j] = worth
     is_open[j] = still_open

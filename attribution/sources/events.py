@@ -88,7 +88,7 @@ class EventStream:
     events : the stream
     dimensions : how codes are read
     first, last : earliest and latest time of a usable event
-    has_cost : whether touchpoints carry a cost
+    values : (conversions + 1,) value of each conversion, by row; 0 at the end, which is where row −1 points
     findings : dropped and repaired rows
     """
 
@@ -96,7 +96,7 @@ class EventStream:
     dimensions: Dimensions
     first: int
     last: int
-    has_cost: bool
+    values: NDArray[np.float64]
     findings: tuple[Finding, ...]
 
 
@@ -107,14 +107,15 @@ def open_events(sources: Sources) -> EventStream:
     parts: list[str] = []
     rows = 0
     dimensions = Dimensions((), ())
+    has_cost = sources.has("touchpoints", "cost")
     if sources.has("touchpoints"):
         dimensions, kept = _read_touchpoints(sources, findings, spans)
         rows += kept
         if kept:
-            cost = "coalesce(cost, 0)" if sources.has("touchpoints", "cost") else "0::double"
+            cost = ", coalesce(cost, 0) as cost" if has_cost else ""
             parts.append(
                 "select * from ("
-                f"select customer_id, touched_at as happened_at, {dimensions.sql()} as ref, {cost} as amount "
+                f"select customer_id, touched_at as happened_at, {dimensions.sql()} as ref{cost} "
                 "from touchpoints where customer_id is not null and touched_at is not null) where ref is not null"
             )
     kept = _number_conversions(sources, findings, spans)
@@ -122,17 +123,17 @@ def open_events(sources: Sources) -> EventStream:
     if kept:
         number = "(-1 - row)::integer" if kept < 1 << 31 else "-1 - row"
         parts.append(
-            f"select customer_id, converted_at as happened_at, {number} as ref, value as amount "
+            f"select customer_id, converted_at as happened_at, {number} as ref{', 0 as cost' if has_cost else ''} "
             "from numbered_conversions"
         )
     if not parts:
         raise InputError("no usable row is left", hint="customer, time and channel are null everywhere")
     return EventStream(
-        Events(" union all ".join(parts), rows),
+        Events(" union all ".join(parts), rows, has_cost),
         dimensions,
         min(first for first, _ in spans),
         max(last for _, last in spans),
-        sources.has("touchpoints", "cost"),
+        _values(sources),
         tuple(findings),
     )
 
@@ -232,6 +233,11 @@ def _number_conversions(sources: Sources, findings: list[Finding], spans: list[t
     if kept["n"]:
         spans.append((kept["first"], kept["last"]))
     return int(kept["n"])
+
+
+def _values(sources: Sources) -> NDArray[np.float64]:
+    values = sources.engine.query("select value from numbered_conversions order by row")["value"]
+    return np.append(np.asarray(values.to_numpy(), dtype=np.float64), 0.0)
 
 
 def conversion_ids(sources: Sources) -> NDArray[np.object_]:
