@@ -87,13 +87,18 @@ def attribute(journeys: Journeys, models: Sequence[Model]) -> Credit:
     >>> attribute(journeys, [at.LastTouch()]).table[["channel", "conversions"]].values.tolist()
     [['mail', 0.0], ['search', 3.0], ['(unattributed)', 0.0]]
     """
+    check_labels(models)
+    return Credit.of([model.fit(journeys) for model in models])
+
+
+def check_labels(models: Sequence[Model]) -> None:
+    """Raise `InputError` if there is no model, or two go by one label."""
     labels = [model.label for model in models]
     if not models:
         raise InputError("no model is given", allowed="at least one")
     for label in labels:
         if labels.count(label) > 1:
-            raise InputError(f"two models are labelled {label!r}", hint="give one of them another name")
-    return Credit.of([model.fit(journeys) for model in models])
+            raise InputError(f"two models are labelled {label!r}", hint='name = "…" gives one of them another label')
 
 
 def _rows(model: Model) -> pd.DataFrame:

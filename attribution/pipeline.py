@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from attribution import models as shipped
-from attribution.credit import Credit, journey_credit
+from attribution.credit import Credit, check_labels, journey_credit
 from attribution.engine import DuckDBEngine, Engine
 from attribution.errors import InputError, did_you_mean
 from attribution.experiment import Experiment, ModelSpec, read_experiment
@@ -133,10 +133,7 @@ def journeys_of(experiment: Experiment, sources: Sources) -> Journeys:
 def make_models(experiment: Experiment) -> list[AttributionModel]:
     """Instances of the models that an experiment names, their settings checked."""
     models = [_make_model(spec, experiment.folder) for spec in experiment.models]
-    labels = [model.label for model in models]
-    for label in labels:
-        if labels.count(label) > 1:
-            raise InputError(f"two models are labelled {label!r}", hint='name = "…" gives one of them another label')
+    check_labels(models)
     return models
 
 

@@ -82,15 +82,22 @@ def _track(outcome: Outcome, folder: Path, uri: str) -> str:
     experiment_id = _experiment(client, outcome.experiment.name, uri)
     parent = client.create_run(experiment_id, run_name=outcome.experiment.name, tags={"attribution.kind": "comparison"})
     run_id: str = parent.info.run_id
-    try:
+    with _ended(client, run_id):
         _log_parent(client, run_id, outcome, folder)
         for model in outcome.models:
             _log_model(client, experiment_id, run_id, outcome, model)
+    return run_id
+
+
+@contextlib.contextmanager
+def _ended(client: MlflowClient, run_id: str) -> Iterator[None]:
+    """A run that is finished when the block ends well, and failed otherwise: none is left running."""
+    try:
+        yield
     except BaseException:
         client.set_terminated(run_id, "FAILED")
         raise
     client.set_terminated(run_id)
-    return run_id
 
 
 def _experiment(client: MlflowClient, name: str, uri: str) -> str:
@@ -148,8 +155,8 @@ def _log_model(client: MlflowClient, experiment_id: str, parent_id: str, outcome
     }
     run_id = client.create_run(experiment_id, run_name=label, tags=tags).info.run_id
     params = {"model": type(model).__name__, **{k: v for k, v in model.get_params().items() if k != "name"}}
-    _log(client, run_id, params=params, metrics=_model_metrics(outcome, label))
-    client.set_terminated(run_id)
+    with _ended(client, run_id):
+        _log(client, run_id, params=params, metrics=_model_metrics(outcome, label))
 
 
 def _model_metrics(outcome: Outcome, label: str) -> dict[str, float]:

@@ -255,3 +255,64 @@ def test_the_installed_command_and_the_module_are_the_same() -> None:
         done = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True)
         for name in ("run", "demo", "simulate", "validate"):
             assert name in done.stdout
+
+
+def test_what_a_run_reads_is_not_replaced_by_what_it_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where an input is named through ``~``, and for the file of a world."""
+    write_log(tmp_path / "home" / "data")
+    (tmp_path / "here").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    toml = tmp_path / "here" / "shop.toml"
+    text = EXPERIMENT.replace('source = "', 'source = "~/data/')
+    toml.write_text(text, encoding="utf-8")
+    assert call(monkeypatch, "run", toml, "--out", tmp_path / "home" / "data") == 2
+    assert "holds what is needed" in capsys.readouterr().err
+    assert (tmp_path / "home" / "data" / "costs.csv").exists()
+    world = tmp_path / "worlds" / "mine.toml"
+    world.parent.mkdir()
+    world.write_text("", encoding="utf-8")
+    assert call(monkeypatch, "simulate", world, "--customers", 10, "--out", world.parent) == 2
+    assert world.exists()
+
+
+def test_a_period_given_as_text_lasts_to_the_end_of_its_last_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toml = write_log(tmp_path)
+    orders = pd.read_parquet(tmp_path / "conversions.parquet")
+    inside = orders["converted_at"].between("2024-02-01", "2024-02-10", inclusive="left").sum()
+    assert 0 < inside < len(orders)
+    settings = ["--set", "period.start=2024-02-01", "--set", "period.end=2024-02-09"]
+    assert call(monkeypatch, "run", toml, "--out", tmp_path / "out", *settings) == 0
+    credit = pd.read_parquet(tmp_path / "out" / "credit.parquet")
+    assert credit.groupby("model")["conversions"].sum().to_numpy() == pytest.approx(inside)
+
+
+def test_journeys_without_any_weight_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A U without a middle gives a journey of three nothing but its ends; all to the middle gives two nothing."""
+    toml = write_log(tmp_path)
+    text = EXPERIMENT.replace('model = "Linear"', 'model = "PositionBased"\nfirst = 0\nlast = 0')
+    toml.write_text(text, encoding="utf-8")
+    assert call(monkeypatch, "run", toml, "--out", tmp_path / "out") == 0
+    quality = pd.read_parquet(tmp_path / "out" / "quality.parquet").query("check == 'zero_weights'")
+    profile = pd.read_parquet(tmp_path / "out" / "journey_profile.parquet")
+    pairs = profile.query("measure == 'path_length' and bin == 2 and outcome == 'converted'")["count"].sum()
+    assert pairs > 0
+    assert quality["count"].tolist() == [pairs]
+
+
+def test_the_command_ends_with_the_exit_code_of_main(tmp_path: Path) -> None:
+    """`command` leaves without taking the interpreter apart; what was printed and the code must survive."""
+    toml = write_log(tmp_path)
+    for arguments, code, said in (
+        (["validate", toml, "--json"], 0, '"status"'),
+        (["run", tmp_path / "none.toml"], 2, "does not exist"),
+        (["nonsense"], 2, "No such command"),
+    ):
+        result = subprocess.run(
+            [sys.executable, "-m", "attribution", *map(str, arguments)], capture_output=True, text=True, check=False
+        )
+        assert result.returncode == code, result.stderr
+        assert said in result.stdout + result.stderr

@@ -146,7 +146,7 @@ FORMATS: dict[str, Write] = {
         [{**row, "touched_at": None if row["touched_at"] is None else iso(row["touched_at"])} for row in rows],
         columns=list(_COLUMNS),
     ),
-    "arrow, large strings": lambda rows, _: arrow(rows, pa.large_string(), pa.timestamp("us", "UTC")),
+    "arrow, large strings": lambda rows, _: arrow(rows, pa.large_string(), pa.timestamp("ns")),
     "arrow, string views": lambda rows, _: arrow(rows, pa.string_view(), pa.timestamp("us")),
     "arrow, dictionaries": as_dictionary,
 }
@@ -502,6 +502,22 @@ def test_microseconds_beyond_two_to_the_53_are_exact() -> None:
     assert times(spec, orders()) == [2**53 + 1, 2**53 + 3]
 
 
+@pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning")
+@pytest.mark.parametrize("zoned", [["2024-01-01T10:00:00+01:00"], pd.to_datetime(["2024-01-01T09:00:00Z"])])
+@pytest.mark.parametrize("naive", [["2024-01-01 12:00"], pd.to_datetime(["2024-01-01 12:00"])])
+def test_zones_told_in_one_table_only_are_refused_until_the_other_is_said(zoned: Any, naive: Any) -> None:
+    """Hours of difference would decide which touchpoints come before the conversion."""
+    touched = touches(customer_id=["a"], channel=["mail"], touched_at=zoned)
+    converted = orders(customer_id=["a"], converted_at=naive)
+    with pytest.raises(InputError, match="'touchpoints' tell their time zone and those of 'conversions' do not"):
+        at.load_sources(touched, converted)
+    said = at.TableSpec(source=converted, time_zone="Europe/Berlin")
+    journeys = at.build_journeys(at.load_sources(touched, said))
+    assert [t for c in journeys for t in c.ended_at.tolist()] == [JAN + 11 * HOUR]
+    days = orders(customer_id=["a"], converted_at=["2024-01-02"])
+    assert len(at.build_journeys(at.load_sources(touched, days))) == 1
+
+
 def test_times_without_offset_lie_in_the_zone_that_is_named() -> None:
     """Berlin: one hour ahead in January, two in July; the clocks change on 31 March and 27 October 2024."""
     local = ["2024-01-01T12:00:00", "2024-07-01T12:00:00", "2024-03-31T03:00:00", "2024-10-27T01:30:00"]
@@ -622,3 +638,18 @@ def test_any_type_in_any_column_is_read_or_refused(
     linear = totals.table[totals.table["model"] == "linear"]
     assert math.isclose(linear["conversions"].sum(), journeys.total("conversions"), rel_tol=1e-12)
     assert not np.isinf(returns[["spend", "roas", "roi", "cpa"]].to_numpy(float)).any()
+
+
+def test_an_engine_holds_the_tables_of_one_run() -> None:
+    engine = at.DuckDBEngine()
+    first = at.load_sources(touches(), orders(), engine=engine)
+    with pytest.raises(InputError, match="holds the tables of another run"):
+        at.load_sources(touches(channel=["x", "y"]), orders(), engine=engine)
+    assert at.build_journeys(first).channels == ("mail", "search")
+
+
+@pytest.mark.parametrize("at_end", [2**62, -(2**62)])
+def test_times_beyond_any_calendar_are_refused(at_end: int) -> None:
+    spec = at.TableSpec(source=touches(touched_at=np.array([0, at_end], "datetime64[us]")))
+    with pytest.raises(InputError, match="too far from 1970"):
+        at.build_journeys(at.load_sources(spec, orders()))

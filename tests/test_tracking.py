@@ -142,3 +142,24 @@ def test_channel_names_that_mlflow_would_confuse_stay_apart() -> None:
         "roi/微信",
     ]
     assert all(len(key) <= 250 for key in _keys(["roi/" + "x" * 900, "roi/" + "x" * 901]))
+
+
+def test_no_run_is_left_running_when_logging_fails_midway(
+    tracked: tuple[at.Outcome, str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from attribution import tracking
+
+    outcome, run_id, client = tracked
+    log = tracking._log
+
+    def fail_on_the_second_model(*arguments: Any, **named: Any) -> None:
+        if named["params"].get("model") == "Linear":
+            raise OSError("the server went away")
+        log(*arguments, **named)
+
+    monkeypatch.setattr(tracking, "_log", fail_on_the_second_model)
+    with pytest.raises(TrackingError, match="went away"):
+        track_outcome(outcome, tmp_path, uri=client.tracking_uri)
+    experiment_id = client.get_run(run_id).info.experiment_id
+    states = {run.info.status for run in client.search_runs([experiment_id])}
+    assert states == {"FINISHED", "FAILED"}

@@ -48,6 +48,15 @@ class Engine(Protocol):
 
     batch_rows: int
 
+    def claim(self) -> None:
+        """Say that this engine now holds the tables of one run.
+
+        Raises
+        ------
+        InputError
+            If it holds those of another: tables go by name, and would be overwritten.
+        """
+
     def register_files(self, name: str, groups: Sequence[Files], *, where: str | None = None) -> None:
         """Make files readable as ``raw_NAME``; groups of different layout are joined by column name."""
 

@@ -49,7 +49,13 @@ class DuckDBEngine:
             self._connection.execute(f"set threads = {int(threads)}")
         self.batch_rows = batch_rows
         self._partitions = partitions
+        self._claimed = False
         self._arrow: dict[str, pa.Table] = {}  # a view on an Arrow table lives only as long as the table
+
+    def claim(self) -> None:
+        if self._claimed:
+            raise InputError("this engine holds the tables of another run", hint="give every run an engine of its own")
+        self._claimed = True
 
     def register_files(self, name: str, groups: Sequence[Files], *, where: str | None = None) -> None:
         if groups[0].format == "json":

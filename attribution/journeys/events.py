@@ -121,7 +121,8 @@ class _Build:
     def _cut(self, group: list[pa.RecordBatch]) -> _Part:
         # Copies, which the kernel turns from events into touchpoints.
         at, ref, *costs = (
-            np.concatenate([batch.column(name).to_numpy() for batch in group]) for name in self.stream.events.columns[1:]
+            np.concatenate([batch.column(name).to_numpy() for batch in group])
+            for name in self.stream.events.columns[1:]
         )
         cost = costs[0] if costs else np.zeros(0)
         ids = pa.concat_arrays([batch.column("customer_id") for batch in group])

@@ -81,7 +81,7 @@ def _last_start(ids: pa.Array) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _text_changes(bounds, data):  # type: ignore[no-untyped-def]
+def _text_changes(bounds, data):
     changed = np.ones(len(bounds) - 2, np.bool_)
     for i in range(len(changed)):
         a, b, c = bounds[i], bounds[i + 1], bounds[i + 2]
@@ -129,7 +129,7 @@ def count_distinct_slices(
 
 
 @njit(cache=True, nogil=True)
-def _fingerprints(values, start, stop):  # type: ignore[no-untyped-def]
+def _fingerprints(values, start, stop):
     prints = np.empty((2, len(start)), np.uint64)
     for j in range(len(start)):
         a = np.uint64(14695981039346656037)

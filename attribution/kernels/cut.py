@@ -87,7 +87,7 @@ def _buffers(events: int) -> tuple[NDArray[Any], ...]:
 
 
 @njit(cache=True, nogil=True)
-def order_ties(starts, at, ref, cost):  # type: ignore[no-untyped-def]
+def order_ties(starts, at, ref, cost):
     """Order events of one customer at one instant, in place.
 
     Touchpoints before conversions; touchpoints by code, then cost; conversions by row. Returns how many
@@ -120,7 +120,7 @@ def order_ties(starts, at, ref, cost):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _before(ref_a, cost_a, ref_b, cost_b):  # type: ignore[no-untyped-def]
+def _before(ref_a, cost_a, ref_b, cost_b):
     if (ref_a >= 0) != (ref_b >= 0):
         return ref_a >= 0
     if ref_a < 0:
@@ -129,7 +129,7 @@ def _before(ref_a, cost_a, ref_b, cost_b):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _sort_run(ref, cost, low, high):  # type: ignore[no-untyped-def]
+def _sort_run(ref, cost, low, high):
     has_cost = len(cost) > 0
     if high - low > _FEW:
         if has_cost:
@@ -164,7 +164,7 @@ def _sort_run(ref, cost, low, high):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _cut(events, options, out, dropped):  # type: ignore[no-untyped-def]
+def _cut(events, options, out, dropped):
     starts, at, ref, cost = events
     lookback, mode, _ = options
     has_cost = len(cost) > 0
@@ -201,7 +201,7 @@ def _cut(events, options, out, dropped):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _leave(at, run, options, made, out):  # type: ignore[no-untyped-def]
+def _leave(at, run, options, made, out):
     """Write a run of unused touchpoints as non-converting journeys, split where the gap exceeds the window."""
     low, high, c = run
     lookback, _, end = options
@@ -216,7 +216,7 @@ def _leave(at, run, options, made, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _write(out, j, place, ended, still_open):  # type: ignore[no-untyped-def]
+def _write(out, j, place, ended, still_open):
     start, stop, customer, conversion, ended_at, is_open = out
     start[j], stop[j], customer[j], conversion[j] = place
     ended_at[j] = ended

@@ -168,7 +168,7 @@ def _carry(limbs: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 @njit(cache=True, nogil=True)
-def _add_terms(limbs, base, index, terms):  # type: ignore[no-untyped-def]
+def _add_terms(limbs, base, index, terms):
     bits = terms.view(np.int64)
     for i in range(len(terms)):
         if bits[i] & 0x7FFFFFFFFFFFFFFF == 0:

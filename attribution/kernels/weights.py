@@ -29,7 +29,7 @@ def last(offsets: Ints) -> Floats:
 
 
 @njit(cache=True, nogil=True)
-def last_other_than(offsets, channel, excluded):  # type: ignore[no-untyped-def]
+def last_other_than(offsets, channel, excluded):
     """1 on the last touchpoint whose channel is not ``excluded`` (channels,); on the last if all are."""
     weights = np.zeros(offsets[-1])
     for j in range(len(offsets) - 1):
@@ -68,7 +68,7 @@ def time_decay(offsets: Ints, age: Floats, half_life: float) -> Floats:
 
 
 @njit(cache=True, nogil=True)
-def distinct_channels(offsets, channel, channels):  # type: ignore[no-untyped-def]
+def distinct_channels(offsets, channel, channels):
     """1 ÷ (touchpoints of the same channel in the journey): every distinct channel weighs the same."""
     weights = np.empty(offsets[-1])
     count = np.zeros(channels, np.int64)
@@ -83,7 +83,7 @@ def distinct_channels(offsets, channel, channels):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True, nogil=True)
-def shares(offsets, weights):  # type: ignore[no-untyped-def]
+def shares(offsets, weights):
     """Weight ÷ sum of weights within each journey; equal shares where all are zero.
 
     Returns the shares and the number of journeys whose weights were all zero.

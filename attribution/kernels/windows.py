@@ -82,7 +82,7 @@ def digits_per_word(channels: int) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _pack(window, last, layout, row):  # type: ignore[no-untyped-def]
+def _pack(window, last, layout, row):
     channels, order, per_word = layout
     base = channels + 2
     for word in range(len(row)):
@@ -93,7 +93,7 @@ def _pack(window, last, layout, row):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _fill(offsets, channel, conversions, nulls, layout, keys, counts):  # type: ignore[no-untyped-def]
+def _fill(offsets, channel, conversions, nulls, layout, keys, counts):
     channels, order, _ = layout
     window = np.empty(order, np.int64)
     used = 0
@@ -117,7 +117,7 @@ def _fill(offsets, channel, conversions, nulls, layout, keys, counts):  # type: 
 
 
 @njit(cache=True, nogil=True)
-def _fill_last(offsets, channel, layout, keys):  # type: ignore[no-untyped-def]
+def _fill_last(offsets, channel, layout, keys):
     channels, order, _ = layout
     window = np.empty(order, np.int64)
     for j in range(len(offsets) - 1):

@@ -39,6 +39,7 @@ class Reading:
     is_integer: bool | None = False
     is_sure: bool = True
     time_format: str | None = None
+    is_zoned: bool | None = None
 
 
 def map_columns(table: Table, spec: TableSpec, present: Iterable[str]) -> dict[str, str]:
@@ -92,7 +93,9 @@ def read_column(
             )
     if column.type == "time":
         times = read_times(engine, table.name, view, source, spec)
-        return Reading(column, source, kind, times.sql, times.is_integer, times.is_sure, spec.time_format)
+        return Reading(
+            column, source, kind, times.sql, times.is_integer, times.is_sure, spec.time_format, times.is_zoned
+        )
     if column.type == "id":
         return Reading(column, source, kind, _id(raw, kind, text_ids))
     if column.type == "text":

@@ -12,6 +12,7 @@ from attribution.errors import InputError
 from attribution.sources.contract import check_channels
 from attribution.sources.load import Sources
 from attribution.sources.quality import Finding, count_finding
+from attribution.sources.times import LARGEST_POSITION
 
 _LARGEST_CODE = 1 << 62
 
@@ -128,11 +129,19 @@ def open_events(sources: Sources) -> EventStream:
         )
     if not parts:
         raise InputError("no usable row is left", hint="customer, time and channel are null everywhere")
+    first, last = min(first for first, _ in spans), max(last for _, last in spans)
+    if max(-first, last) >= LARGEST_POSITION:
+        raise InputError(
+            "a time lies too far from 1970 to add a window to it",
+            given=f"{first if -first > last else last} microseconds",
+            allowed="within 36,000 years",
+            hint="say what the times are: time_format",
+        )
     return EventStream(
         Events(" union all ".join(parts), rows, has_cost),
         dimensions,
-        min(first for first, _ in spans),
-        max(last for _, last in spans),
+        first,
+        last,
         _values(sources),
         tuple(findings),
     )

@@ -111,18 +111,19 @@ def load_sources(
     if "paths" not in specs and "conversions" not in specs:
         raise InputError("a conversions table is needed", given=sorted(specs), allowed="conversions, or paths")
     engine = engine or DuckDBEngine()
+    engine.claim()
     for name, spec in specs.items():
         _open(engine, name, spec, Path(folder))
     text_ids = not all(_integer_ids(engine, INPUTS[name], spec) for name, spec in specs.items())
     loaded: dict[str, LoadedTable] = {}
-    clocks: dict[str, bool] = {}
+    clocks: dict[str, Reading] = {}
     for name, spec in specs.items():
         readings = _read_table(engine, INPUTS[name], spec, text_ids)
         loaded[name] = LoadedTable(
             name, tuple(reading.column.name for reading in readings), _define(engine, INPUTS[name], readings)
         )
-        clock = next((reading.is_integer for reading in readings if reading.column.type == "time"), None)
-        if clock is not None:
+        clock = next((reading for reading in readings if reading.column.type == "time"), None)
+        if clock is not None and clock.is_integer is not None:
             clocks[name] = clock
     _check_costs(engine, loaded)
     return Sources(
@@ -226,16 +227,23 @@ def _dimensions(loaded: Mapping[str, LoadedTable]) -> tuple[str, ...]:
     return tuple(name for name in ("kind", "channel", "campaign", *further) if name in columns)
 
 
-def _one_clock(clocks: Mapping[str, bool]) -> bool | None:
+def _one_clock(clocks: Mapping[str, Reading]) -> bool | None:
     """Whether times are integers, in all tables alike; None where there are no times."""
-    if len(set(clocks.values())) > 1:
-        names = {is_integer: table for table, is_integer in clocks.items()}
+    kinds = {bool(reading.is_integer): table for table, reading in clocks.items()}
+    if len(kinds) > 1:
         raise InputError(
-            f"times of {names[True]!r} are integers and those of {names[False]!r} timestamps",
+            f"times of {kinds[True]!r} are integers and those of {kinds[False]!r} timestamps",
             allowed="the same in both",
             hint="time_format = 'epoch_s' reads integers as seconds since 1970",
         )
-    return next(iter(clocks.values()), None)
+    zoned = {reading.is_zoned: table for table, reading in clocks.items() if reading.is_zoned is not None}
+    if len(zoned) > 1:
+        raise InputError(
+            f"times of {zoned[True]!r} tell their time zone and those of {zoned[False]!r} do not",
+            allowed="the same in both",
+            hint=f"say what the latter are: time_zone = 'UTC' (or 'Europe/Paris') under {zoned[False]!r}",
+        )
+    return next(iter(kinds), None)
 
 
 def _check_costs(engine: Engine, loaded: Mapping[str, LoadedTable]) -> None:

@@ -19,7 +19,8 @@ LARGEST_POSITION = 1 << 60
 
 _EPOCHS = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
 
-_ISO = r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?)?"
+_DAY = r"\d{4}-\d{2}-\d{2}"
+_ISO = _DAY + r"([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?)?"
 _OFFSET = r" ?(Z|z|[+-](0\d|1[0-4])(:?[0-5]\d)?)"
 _DAY_MONTH = r"\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}.*"
 _COMPACT_DAY = r"(19|20)\d{2}(0[1-9]|1[0-2])([0-2]\d|3[01])"
@@ -30,11 +31,14 @@ class TimeColumn:
     """How to read one column of times: ``sql`` gives int64, null where a value cannot be read.
 
     ``is_sure`` says that the type rules such values out; ``is_integer`` is None where there is no value at all.
+    ``is_zoned`` says whether the values themselves, or a setting, tell their zone; None where there is nothing
+    to tell, as for days without a clock time.
     """
 
     sql: str
     is_integer: bool | None
     is_sure: bool = False
+    is_zoned: bool | None = None
 
 
 def read_times(engine: Engine, table: str, view: str, column: str, spec: TableSpec) -> TimeColumn:
@@ -91,8 +95,8 @@ def _read(engine: Engine, table: str, view: str, column: str, spec: TableSpec) -
             # Down to the microsecond, as texts are cut: rounding up could pass the conversion.
             raw = f"make_timestamp((epoch_ns({raw}) - (epoch_ns({raw}) % 1000 + 1000) % 1000) // 1000)"
         if kind.tz is not None:
-            return TimeColumn(f"epoch_us({raw})", False, is_sure=True)
-        return TimeColumn(_naive(f"{raw}::timestamp", spec), False, is_sure=True)
+            return TimeColumn(f"epoch_us({raw})", False, is_sure=True, is_zoned=True)
+        return TimeColumn(_naive(f"{raw}::timestamp", spec), False, is_sure=True, is_zoned=_named(spec))
     if pa.types.is_date(kind):
         return TimeColumn(_naive(f"{raw}::timestamp", spec), False, is_sure=True)
     if spec.time_format is not None and (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
@@ -170,15 +174,24 @@ def _text_times(engine: Engine, table: str, view: str, column: str, spec: TableS
         )
     whole = rf"regexp_replace(replace({raw}, ',', '.'), '(\.\d{{6}})\d+', '\1')"
     if seen["offset"]:
-        return TimeColumn(f"epoch_us(try_cast({whole} as timestamptz))", False)
-    return TimeColumn(_naive(f"try_cast({whole} as timestamp)", spec), False)
+        return TimeColumn(f"epoch_us(try_cast({whole} as timestamptz))", False, is_zoned=True)
+    has_clock = seen["day"] < known
+    return TimeColumn(
+        _naive(f"try_cast({whole} as timestamp)", spec), False, is_zoned=_named(spec) if has_clock else None
+    )
 
 
 def _formatted(raw: str, spec: TableSpec) -> TimeColumn:
     parsed = f"try_strptime({raw}, {text(str(spec.time_format))})"
     if "%z" in str(spec.time_format):
-        return TimeColumn(f"epoch_us({parsed})", False)
-    return TimeColumn(_naive(parsed, spec), False)
+        return TimeColumn(f"epoch_us({parsed})", False, is_zoned=True)
+    has_clock = any(code in str(spec.time_format) for code in ("%H", "%I", "%c", "%X"))
+    return TimeColumn(_naive(parsed, spec), False, is_zoned=_named(spec) if has_clock else None)
+
+
+def _named(spec: TableSpec) -> bool:
+    """Whether times without offset have a zone all the same."""
+    return spec.time_zone is not None
 
 
 def _classify(engine: Engine, table: str, view: str, raw: str) -> dict[str, Any]:
@@ -186,6 +199,7 @@ def _classify(engine: Engine, table: str, view: str, raw: str) -> dict[str, Any]
     shapes = {
         "integer": r"[+-]?\d{1,18}",
         "compact_day": _COMPACT_DAY,
+        "day": _DAY,
         "naive": _ISO,
         "offset": _ISO + _OFFSET,
         "day_month": _DAY_MONTH,
