@@ -14,12 +14,12 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
 
 _HOMES = {
-    "attribution.credit": ("Credit", "attribute", "journey_credit"),
+    "attribution.credit": ("Credit", "journey_credit"),
     "attribution.engine": ("DuckDBEngine",),
     "attribution.errors": ("AttributionError", "InputError", "LawError", "TrackingError"),
     "attribution.experiment": ("Experiment", "Period", "TableSpec", "read_experiment"),
     "attribution.graph": ("JourneyGraph", "build_graph"),
-    "attribution.journeys": ("JourneyChunk", "Journeys", "build_journeys"),
+    "attribution.journeys": ("JourneyChunk", "Journeys", "Summary", "build_journeys"),
     "attribution.models": (
         "AttributionModel",
         "FirstTouch",
@@ -29,8 +29,8 @@ _HOMES = {
         "Markov",
         "PositionBased",
         "Shapley",
-        "Summary",
         "TimeDecay",
+        "attribute",
     ),
     "attribution.pipeline": ("Outcome", "run_experiment"),
     "attribution.ranking": ("Ranking", "compare_rankings"),

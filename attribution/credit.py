@@ -47,8 +47,6 @@ class Model(Protocol):
     @property
     def label(self) -> str: ...
 
-    def fit(self, journeys: Journeys) -> Any: ...
-
     def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]: ...
 
 
@@ -63,32 +61,6 @@ class Credit:
     def of(cls, models: Sequence[Model]) -> Credit:
         """The credit of models that are fitted already."""
         return cls(tuple(models), pd.concat([_rows(model) for model in models], ignore_index=True))
-
-
-def attribute(journeys: Journeys, models: Sequence[Model]) -> Credit:
-    """Fit models and put their channel totals into one long table.
-
-    Parameters
-    ----------
-    journeys : what to attribute
-    models : fitted in place; labels must differ
-
-    Raises
-    ------
-    LawError
-        If a model's credit does not add up to the conversions and value observed.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> import attribution as at
-    >>> journeys = at.build_journeys(at.load_sources(paths=pd.DataFrame(
-    ...     {"path": ["mail > search", "search"], "conversions": [2, 1]})))
-    >>> attribute(journeys, [at.LastTouch()]).table[["channel", "conversions"]].values.tolist()
-    [['mail', 0.0], ['search', 3.0], ['(unattributed)', 0.0]]
-    """
-    check_labels(models)
-    return Credit.of([model.fit(journeys) for model in models])
 
 
 def check_labels(models: Sequence[Model]) -> None:
@@ -122,7 +94,7 @@ def hand_out(model: Model, chunk: JourneyChunk) -> tuple[JourneyChunk, NDArray[n
     shares : (touchpoints,) sums to 1 over each journey
     without : journeys whose weights were all zero, which count as equal
     """
-    laid_out = chunk.lay_out(chunk.converting & (chunk.lengths > 0))
+    laid_out = chunk.handed_out
     if len(laid_out) == 0:
         return laid_out, np.zeros(0), 0
     weights = np.ascontiguousarray(model.weigh(laid_out), dtype=np.float64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from attribution.journeys import JourneyChunk, Journeys
-from attribution.kernels.sums import KeyedSums, merge_keyed, sum_by_key, to_float
-from attribution.kernels.windows import step_keys, unpack
+from attribution.journeys import JourneyChunk, Journeys, Reader, Summary
+from attribution.journeys.summary import tally
+from attribution.kernels.sums import to_float
+from attribution.kernels.windows import Slices, count_steps, unpack
 from attribution.tables import CONVERSION, NULL, START, TRANSITIONS
 
 if TYPE_CHECKING:
@@ -120,20 +121,29 @@ def build_graph(journeys: Journeys) -> JourneyGraph:
     >>> graph.states, graph.conversion_probability
     (('(start)', 'mail', 'search', '(conversion)', '(null)'), 0.25)
     """
+    (summary,) = journeys.read(graph_reader(journeys))
+    return graph_of(summary, journeys)
+
+
+def graph_reader(journeys: Journeys) -> Reader:
+    """What counts the steps of journeys, for `graph_of`."""
+    return partial(_steps, len(journeys.channels))
+
+
+def graph_of(summary: Summary, journeys: Journeys) -> JourneyGraph:
+    """The graph whose steps a `graph_reader` has counted."""
     channels = len(journeys.channels)
-    pieces = [_steps(piece, channels) for chunk in journeys for piece in chunk.pieces()]
     states = (START, *journeys.channels, CONVERSION, NULL)
     counts = np.zeros((channels + 3, channels + 3))
-    seen = np.zeros((2, channels))
-    if pieces:
-        table = reduce(merge_keyed, (steps for steps, _ in pieces))
+    if "steps" in summary.tables:
+        table = summary.tables["steps"]
         digits = unpack(table.keys, channels=channels, order=1)
         # Digit `channels` stands for the start in a state and for conversion as what follows.
         origin = np.where(digits[:, 0] == channels, 0, digits[:, 0] + 1)
         counts[origin, digits[:, 1] + 1] = to_float(table.sums)
-        touched = reduce(merge_keyed, (of_piece for _, of_piece in pieces))
-        seen[touched.keys[:, 0], touched.keys[:, 1]] = to_float(touched.sums)
-    return JourneyGraph(states, counts, seen[0], seen[1])
+    # Every touchpoint is one step into its channel.
+    touchpoints = counts[:, 1 : channels + 1].sum(axis=0)
+    return JourneyGraph(states, counts, touchpoints, summary.dense("converting_touchpoints", channels))
 
 
 _NOT_IN_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
@@ -144,16 +154,14 @@ def _xml_name(name: str) -> str:
     return _NOT_IN_XML.sub(lambda found: f"\\x{ord(found[0]):02x}", escaped)
 
 
-def _steps(chunk: JourneyChunk, channels: int) -> tuple[KeyedSums, KeyedSums]:
-    """Steps with how often they were taken, and touchpoints: all in row 0, of journeys that converted in row 1."""
-    laid_out = chunk.lay_out(chunk.lengths > 0)
-    keys, counts = step_keys(
-        laid_out.offsets, laid_out.channel, laid_out.conversions, laid_out.nulls, channels=channels, order=1
+def _steps(channels: int, chunk: JourneyChunk) -> Summary:
+    touched = chunk.touched
+    journeys = Slices(touched.start, touched.stop, touched.channel, channels)
+    converting = chunk.handed_out
+    times = converting.conversions[np.repeat(np.arange(len(converting)), converting.lengths)]
+    return Summary(
+        {
+            "steps": count_steps(journeys, touched.conversions, touched.nulls, order=1),
+            "converting_touchpoints": tally(converting.channel, times),
+        }
     )
-    journey = np.repeat(np.arange(len(laid_out)), laid_out.lengths)
-    converted = laid_out.conversions.astype(np.float64)
-    taken = converted + laid_out.nulls
-    channel = np.tile(laid_out.channel.astype(np.int64), 2)
-    row = np.repeat([0, 1], len(laid_out.channel))
-    touched = sum_by_key(np.stack([row, channel], axis=1), np.concatenate([taken[journey], converted[journey]]))
-    return sum_by_key(keys, counts), touched

@@ -16,10 +16,10 @@ from attribution.credit import Credit, check_labels, journey_credit
 from attribution.engine import DuckDBEngine, Engine
 from attribution.errors import InputError, did_you_mean
 from attribution.experiment import Experiment, ModelSpec, read_experiment
-from attribution.graph import JourneyGraph, build_graph
+from attribution.graph import JourneyGraph, graph_of, graph_reader
 from attribution.journeys import Journeys, build_journeys
-from attribution.models import AttributionModel, Markov
-from attribution.profile import profile_journeys
+from attribution.models import AttributionModel, Markov, fit_models
+from attribution.profile import profile_of, profile_reader
 from attribution.ranking import Ranking, compare_rankings
 from attribution.returns import compute_returns, spend_by_channel
 from attribution.sources import (
@@ -99,11 +99,25 @@ def run_experiment(
     _check_request(experiment, models, sources)
     say("building journeys")
     journeys = journeys_of(experiment, sources)
-    for model in models:
-        say(f"fitting {model.label}")
-        model.fit(journeys)
+    say(f"fitting {', '.join(model.label for model in models)}")
+    facts = read_journeys(journeys, models)
     say("comparing models")
-    return _outcome(experiment, sources, journeys, models)
+    return _outcome(experiment, sources, journeys, models, facts)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What one pass over the journeys tells besides what models need."""
+
+    findings: list[Finding]
+    graph: JourneyGraph
+    profile: pd.DataFrame
+
+
+def read_journeys(journeys: Journeys, models: Sequence[AttributionModel] = ()) -> Facts:
+    """Fit all models and learn everything else in one pass."""
+    overview, steps, profile = fit_models(models, journeys, graph_reader(journeys), profile_reader(journeys))
+    return Facts(journeys.describe(overview), graph_of(steps, journeys), profile_of(profile, journeys))
 
 
 def check_quality(experiment: Experiment, *, engine: Engine | None = None) -> pd.DataFrame:
@@ -112,7 +126,7 @@ def check_quality(experiment: Experiment, *, engine: Engine | None = None) -> pd
     sources = open_sources(experiment, engine)
     _check_request(experiment, models, sources)
     journeys = journeys_of(experiment, sources)
-    return quality_table(_findings(experiment, sources, journeys, build_graph(journeys)))
+    return quality_table(_findings(experiment, sources, journeys, read_journeys(journeys)))
 
 
 def open_sources(experiment: Experiment, engine: Engine | None = None) -> Sources:
@@ -200,18 +214,19 @@ def _check_request(experiment: Experiment, models: Sequence[AttributionModel], s
             )
 
 
-def _outcome(experiment: Experiment, sources: Sources, journeys: Journeys, models: list[AttributionModel]) -> Outcome:
+def _outcome(
+    experiment: Experiment, sources: Sources, journeys: Journeys, models: list[AttributionModel], facts: Facts
+) -> Outcome:
     credit = Credit.of(models)
     returns = compute_returns(credit, sources, spend_from=experiment.returns.spend_from, period=experiment.period)
     ranking = compare_rankings(returns)
-    graph = build_graph(journeys)
     tables = {
         "credit": credit.table,
         "returns": returns,
         "agreement": ranking.agreement,
-        "transitions": graph.to_frame(),
-        "journey_profile": profile_journeys(journeys),
-        "quality": quality_table([*_findings(experiment, sources, journeys, graph), *_zero_weights(models)]),
+        "transitions": facts.graph.to_frame(),
+        "journey_profile": facts.profile,
+        "quality": quality_table([*_findings(experiment, sources, journeys, facts), *_zero_weights(models)]),
         "removal_effects": _removal_effects(models),
     }
     if experiment.output.journey_credit:
@@ -219,7 +234,7 @@ def _outcome(experiment: Experiment, sources: Sources, journeys: Journeys, model
     if sources.has("truth"):
         tables["truth"] = sources.engine.query("select * from truth order by channel").to_pandas()
     digests = {name: content_digest(sources, name) for name in sources.tables}
-    return Outcome(experiment, _span(journeys), tuple(models), tables, ranking, graph, digests)
+    return Outcome(experiment, _span(journeys), tuple(models), tables, ranking, facts.graph, digests)
 
 
 def _span(journeys: Journeys) -> tuple[str, str] | None:
@@ -248,20 +263,20 @@ def _removal_effects(models: Sequence[AttributionModel]) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
-def _findings(experiment: Experiment, sources: Sources, journeys: Journeys, graph: JourneyGraph) -> list[Finding]:
+def _findings(experiment: Experiment, sources: Sources, journeys: Journeys, facts: Facts) -> list[Finding]:
     """Everything that was found in the data, table by table and then across them."""
     spend = spend_by_channel(sources, spend_from=experiment.returns.spend_from, period=experiment.period)
     return [
         *check_sources(sources),
-        *journeys.findings,
+        *facts.findings,
         *check_channels_known(sources, journeys.channels),
-        _idle_spend(spend, graph),
+        _idle_spend(spend, facts.graph),
     ]
 
 
 def _zero_weights(models: Sequence[AttributionModel]) -> list[Finding]:
     """Journeys that a model had no reason to divide in one way rather than another."""
-    counted = {model.label: model.summary_.dense("zero_weights", 1)[0] for model in models if model.has_zero_weights}
+    counted = {model.label: model.summary_.number("zero_weights") for model in models if model.has_zero_weights}
     return [
         count_finding(
             "zero_weights", "journeys", n, f"journeys in which {label} gives every touchpoint 0: shared equally"

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from attribution.journeys import DAY, JourneyChunk, Journeys
-from attribution.kernels.sums import KeyedSums, merge_keyed, sum_by_key, to_float
+from attribution.journeys import DAY, JourneyChunk, Journeys, Reader, Summary
+from attribution.journeys.summary import tally
+from attribution.kernels.sums import KeyedSums, to_float
+from attribution.kernels.windows import Slices, distinct_members
 from attribution.tables import JOURNEY_PROFILE
 
-_OUTCOMES = ("converted", "not_converted")
+_MEASURES = ("path_length", "time_lag_days", "touchpoints", "participation")
 
 
 def profile_journeys(journeys: Journeys) -> pd.DataFrame:
@@ -22,59 +23,65 @@ def profile_journeys(journeys: Journeys) -> pd.DataFrame:
     from first touchpoint to their end), ``touchpoints`` and ``participation`` (touchpoints, and journeys that
     a channel is in, by channel).
     """
-    sums: dict[str, KeyedSums] = {}
-    for chunk in journeys:
-        for piece in chunk.pieces():
-            for measure, keys, terms in _contributions(piece, journeys):
-                table = sum_by_key(keys, terms)
-                sums[measure] = merge_keyed(sums[measure], table) if measure in sums else table
-    totals = {"converted": journeys.total("conversions"), "not_converted": journeys.total("nulls")}
-    parts = [_rows(measure, table, journeys, totals) for measure, table in sums.items() if len(table.keys)]
+    return profile_of(journeys.read(profile_reader(journeys))[0], journeys)
+
+
+def profile_reader(journeys: Journeys) -> Reader:
+    """What counts journeys by their measures, for `profile_of`."""
+    return partial(_count, len(journeys.channels), journeys.has_times)
+
+
+def profile_of(summary: Summary, journeys: Journeys) -> pd.DataFrame:
+    """The ``journey_profile`` table of what a `profile_reader` has counted."""
+    parts = [_rows(name, table, journeys) for name, table in sorted(summary.tables.items(), key=_place)]
+    parts = [part for part in parts if len(part)]
     if not parts:
         return pd.DataFrame(columns=list(JOURNEY_PROFILE.column_names))
-    return pd.concat(parts, ignore_index=True)[list(JOURNEY_PROFILE.column_names)]
+    table = pd.concat(parts, ignore_index=True)
+    lengths = table[table["measure"] == "path_length"]
+    journeys_by_outcome = lengths.groupby("outcome")["count"].sum()
+    whole = table["outcome"].map(journeys_by_outcome)
+    touched = table["measure"] == "touchpoints"
+    whole[touched] = table[touched].groupby("outcome")["count"].transform("sum")
+    table["share"] = table["count"] / whole.where(whole > 0)
+    return table[list(JOURNEY_PROFILE.column_names)]
 
 
-def _contributions(
-    chunk: JourneyChunk, journeys: Journeys
-) -> Iterator[tuple[str, NDArray[np.int64], NDArray[np.float64]]]:
-    """(measure, keys (n, 2) of bin and outcome, terms (n,)) of one chunk."""
-    for outcome, counts in enumerate((chunk.conversions, chunk.nulls)):
-        laid_out = chunk.lay_out(counts > 0)
-        taken = (laid_out.conversions, laid_out.nulls)[outcome].astype(np.float64)
-        yield "path_length", _keys(laid_out.lengths, outcome), taken
-        touched = laid_out.lay_out(laid_out.lengths > 0)
-        taken = (touched.conversions, touched.nulls)[outcome].astype(np.float64)
-        if journeys.has_times and touched.touched_at is not None and touched.ended_at is not None:
-            lag = touched.ended_at - touched.touched_at[touched.offsets[:-1]]
-            yield "time_lag_days", _keys(lag // DAY, outcome), taken
-        journey = np.repeat(np.arange(len(touched)), touched.lengths)
-        yield "touchpoints", _keys(touched.channel.astype(np.int64), outcome), taken[journey]
-        pairs = np.unique(journey * max(1, len(journeys.channels)) + touched.channel)
-        own, channel = np.divmod(pairs, max(1, len(journeys.channels)))
-        yield "participation", _keys(channel, outcome), taken[own]
+def _place(table: tuple[str, KeyedSums]) -> tuple[int, str]:
+    measure, _, outcome = table[0].partition("/")
+    return _MEASURES.index(measure), outcome
 
 
-def _keys(bins: NDArray[np.int64], outcome: int) -> NDArray[np.int64]:
-    return np.stack([bins, np.full(len(bins), outcome)], axis=1)
+def _count(channels: int, has_times: bool, chunk: JourneyChunk) -> Summary:
+    """Tables named measure/outcome, by bin or channel."""
+    touched = chunk.touched
+    journey, member = distinct_members(Slices(touched.start, touched.stop, touched.channel, channels))
+    tables = {}
+    for outcome, counts in (("converted", "conversions"), ("not_converted", "nulls")):
+        times = getattr(touched, counts)
+        tables[f"path_length/{outcome}"] = tally(chunk.lengths, getattr(chunk, counts))
+        if has_times and touched.touched_at is not None and touched.ended_at is not None:
+            lag = touched.ended_at - touched.touched_at[touched.start]
+            tables[f"time_lag_days/{outcome}"] = tally(lag // DAY, times)
+        laid_out = touched.lay_out(times > 0)
+        tables[f"touchpoints/{outcome}"] = tally(
+            laid_out.channel, np.repeat(getattr(laid_out, counts), laid_out.lengths)
+        )
+        tables[f"participation/{outcome}"] = tally(member, times[journey])
+    return Summary(tables)
 
 
-def _rows(measure: str, table: KeyedSums, journeys: Journeys, totals: dict[str, float]) -> pd.DataFrame:
-    count = to_float(table.sums)
-    outcome = np.array(_OUTCOMES, dtype=object)[table.keys[:, 1]]
+def _rows(name: str, table: KeyedSums, journeys: Journeys) -> pd.DataFrame:
+    measure, _, outcome = name.partition("/")
+    keys = table.keys[:, 0]
     by_channel = measure in ("touchpoints", "participation")
     channels = np.array(journeys.channels, dtype=object)
-    frame = pd.DataFrame(
+    return pd.DataFrame(
         {
             "measure": measure,
-            "channel": channels[table.keys[:, 0]] if by_channel else np.full(len(count), None, dtype=object),
-            "bin": np.full(len(count), np.nan) if by_channel else table.keys[:, 0].astype(float),
+            "channel": channels[keys] if by_channel else np.full(len(keys), None, dtype=object),
+            "bin": np.full(len(keys), np.nan) if by_channel else keys.astype(float),
             "outcome": outcome,
-            "count": count,
+            "count": to_float(table.sums),
         }
     )
-    whole = (
-        frame["outcome"].map(totals) if measure != "touchpoints" else frame.groupby("outcome")["count"].transform("sum")
-    )
-    frame["share"] = frame["count"] / whole.where(whole > 0)
-    return frame

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -179,8 +180,9 @@ def absent_channel_gets_nothing(model: AttributionModel, log: _Log) -> None:
 def fitting_in_parts_changes_nothing(model: AttributionModel, log: _Log) -> None:
     """`partial_fit` on two halves of the customers gives the same bytes as `fit` on all."""
     journeys = log.journeys(batch_rows=7)
-    half = len(journeys.chunks) // 2
-    parts = [_part(journeys, slice(None, half)), _part(journeys, slice(half, None))]
+    chunks = tuple(journeys)
+    half = len(chunks) // 2
+    parts = [replace(journeys, chunks=part) for part in (chunks[:half], chunks[half:])]
     whole, stepwise = _fit(model, journeys), _copy(model)
     for part in parts:
         stepwise.partial_fit(part)
@@ -203,12 +205,6 @@ def _copy(model: AttributionModel) -> AttributionModel:
 
 def _fit(model: AttributionModel, journeys: Journeys) -> AttributionModel:
     return _copy(model).fit(journeys)
-
-
-def _part(journeys: Journeys, chunks: slice) -> Journeys:
-    from dataclasses import replace
-
-    return replace(journeys, chunks=journeys.chunks[chunks])
 
 
 def _same_bytes(model: AttributionModel, a: Journeys, b: Journeys) -> None:

@@ -298,7 +298,7 @@ class Wasteful(at.AttributionModel):
 
     def solve(self, summary: at.Summary) -> None:
         channels = len(self.channels_)
-        self.publish(summary, summary.dense("conversions", channels) / 2, summary.dense("value", channels))
+        self.publish(summary.dense("conversions", channels) / 2, summary.dense("value", channels))
 
 
 class Positional(at.AttributionModel):

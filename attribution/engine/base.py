@@ -81,6 +81,9 @@ class Engine(Protocol):
     def query(self, sql: str, *, table: str | None = None) -> pa.Table:
         """The whole result of ``sql``; an error names ``table``."""
 
+    def streams(self, events: Events) -> bool:
+        """Whether there are too many ``events`` to hold their journeys: they are then made anew for every pass."""
+
     def map_partitions(self, events: Events, function: Callable[[Iterator[pa.RecordBatch]], Result]) -> list[Result]:
         """Apply ``function`` to each partition of ``events``.
 

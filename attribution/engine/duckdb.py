@@ -126,6 +126,9 @@ class DuckDBEngine:
             what = "the data" if table is None else f"table {table!r}"
             raise InputError(f"{what} cannot be read: {_reason(error)}") from None
 
+    def streams(self, events: Events) -> bool:
+        return events.rows > PARTITION_ROWS
+
     def map_partitions(self, events: Events, function: Callable[[Iterator[pa.RecordBatch]], Result]) -> list[Result]:
         partitions = self._partitions or -(-max(events.rows, 1) // PARTITION_ROWS)
         order = "order by customer_id, happened_at"

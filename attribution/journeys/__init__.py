@@ -7,10 +7,11 @@ from typing import Literal
 from attribution.experiment import JourneyOptions, Period, checked
 from attribution.journeys.events import DAY, journeys_from_events
 from attribution.journeys.paths import journeys_from_paths
-from attribution.journeys.structure import JourneyChunk, Journeys
+from attribution.journeys.structure import JourneyChunk, Journeys, Reader, observe
+from attribution.journeys.summary import Summary
 from attribution.sources import Sources
 
-__all__ = ["DAY", "JourneyChunk", "Journeys", "build_journeys"]
+__all__ = ["DAY", "JourneyChunk", "Journeys", "Reader", "Summary", "build_journeys", "observe"]
 
 
 def build_journeys(

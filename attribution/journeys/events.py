@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, fields
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import partial, reduce
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from attribution.engine import Engine
 from attribution.errors import InputError
 from attribution.experiment import DEFAULT_LOOKBACK_DAYS, JourneyOptions, Period
-from attribution.journeys.structure import JourneyChunk, Journeys
+from attribution.journeys.structure import JourneyChunk, Journeys, Readings, add_readings
+from attribution.journeys.summary import Summary
 from attribution.kernels import cut as kernel
 from attribution.kernels.batches import customer_starts, whole_customers
 from attribution.sources import Finding, Sources, count_finding
@@ -29,6 +32,8 @@ _WORKERS = 2
 _AGES = 10_000_000.0
 """Days; longer than any log, and short enough for sums of microseconds."""
 
+Result = TypeVar("Result")
+
 _MODES = {"reset": kernel.RESET, "cumulative": kernel.CUMULATIVE, "first_only": kernel.FIRST_ONLY}
 
 
@@ -40,23 +45,44 @@ def journeys_from_events(sources: Sources, options: JourneyOptions, period: Peri
     InputError
         If a time-based option is given and times are integers.
     """
-    window = _window(sources, options, period)
+    length = _lookback(sources, options, period)
     stream = open_events(sources)
-    build = _Build(stream, window, _MODES[options.conversions], period.bounds(), sources.engine.batch_rows)
-    parts = sources.engine.map_partitions(stream.events, build.partition)
-    chunks = tuple(chunk for part in parts for chunk in part.chunks)
+    first, last = period.bounds()
+    build = Build(
+        stream,
+        kernel.Windows.alike(length),
+        _MODES[options.conversions],
+        (kernel.ANY_TIME[0] if first is None else first, kernel.ANY_TIME[1] if last is None else last),
+        sources.engine.batch_rows,
+    )
+    made = MadeAnew(sources.engine, build)
     return Journeys(
-        chunks,
+        made if sources.engine.streams(stream.events) else tuple(made),
         stream.dimensions,
-        lookback_days=None if window == kernel.NO_LOOKBACK else window / DAY,
+        lookback_days=None if length == kernel.NO_LOOKBACK else length / DAY,
         span=(stream.first, stream.last),
         integer_times=sources.integer_times,
         conversion_ids=partial(conversion_ids, sources),
-        findings=(*stream.findings, *build.findings(parts, chunks)),
+        describe=build.describe,
     )
 
 
-def _window(sources: Sources, options: JourneyOptions, period: Period) -> int:
+@dataclass(frozen=True)
+class MadeAnew:
+    """Chunks that are cut from sorted events whenever they are read."""
+
+    engine: Engine
+    build: Build
+
+    def __iter__(self) -> Iterator[JourneyChunk]:
+        parts = self.engine.map_partitions(self.build.stream.events, self.build.keep)
+        return (chunk for part in parts for chunk in part)
+
+    def map(self, step: Callable[[JourneyChunk], Readings]) -> list[Readings]:
+        return self.engine.map_partitions(self.build.stream.events, partial(self.build.read, step))
+
+
+def _lookback(sources: Sources, options: JourneyOptions, period: Period) -> int:
     """The lookback window in the unit of the times."""
     if sources.integer_times:
         for name, setting in (
@@ -75,50 +101,36 @@ def _window(sources: Sources, options: JourneyOptions, period: Period) -> int:
     return round(days * DAY) if days < _AGES else kernel.NO_LOOKBACK
 
 
-@dataclass
-class _Part:
-    """What a group of customers gave, and after `add` what several gave."""
-
-    chunks: list[JourneyChunk]
-    touchpoints: int = 0
-    ties: int = 0
-    duplicates: int = 0
-    dropped_touchpoints: int = 0
-    dropped_conversions: int = 0
-    conversions_outside: int = 0
-    nulls_outside: int = 0
-
-    def add(self, other: _Part) -> None:
-        self.chunks += other.chunks
-        for name in _COUNTS:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-
-
-_COUNTS = tuple(part.name for part in fields(_Part) if part.name != "chunks")
-
-
 @dataclass(frozen=True)
-class _Build:
+class Build:
+    """How events become journeys; ``period`` is its first and last instant."""
+
     stream: EventStream
-    window: int
+    windows: kernel.Windows
     mode: int
-    period: tuple[int | None, int | None]
+    period: tuple[int, int]
     batch_rows: int
 
-    def partition(self, batches: Iterator[pa.RecordBatch]) -> _Part:
-        """Cut all customers of a partition, two groups at a time, in order."""
-        whole = _Part([])
-        under_way: deque[Future[_Part]] = deque()
+    def keep(self, batches: Iterator[pa.RecordBatch]) -> list[JourneyChunk]:
+        """The journeys of a partition."""
+        return list(self._each(batches, lambda chunk: chunk))
+
+    def read(self, step: Callable[[JourneyChunk], Readings], batches: Iterator[pa.RecordBatch]) -> Readings:
+        """What ``step`` gives for the journeys of a partition, added up."""
+        return reduce(add_readings, self._each(batches, step))
+
+    def _each(self, batches: Iterator[pa.RecordBatch], step: Callable[[JourneyChunk], Result]) -> Iterator[Result]:
+        """Cut all customers of a partition and apply ``step``, two groups at a time, in order."""
+        under_way: deque[Future[Result]] = deque()
         with ThreadPoolExecutor(_WORKERS) as pool:
             for group in whole_customers(batches, self.batch_rows):
                 if len(under_way) > _WORKERS:
-                    whole.add(under_way.popleft().result())
-                under_way.append(pool.submit(self._cut, group))
+                    yield under_way.popleft().result()
+                under_way.append(pool.submit(lambda group: step(self._cut(group)), group))
             while under_way:
-                whole.add(under_way.popleft().result())
-        return whole
+                yield under_way.popleft().result()
 
-    def _cut(self, group: list[pa.RecordBatch]) -> _Part:
+    def _cut(self, group: list[pa.RecordBatch]) -> JourneyChunk:
         # Copies, which the kernel turns from events into touchpoints.
         at, ref, *costs = (
             np.concatenate([batch.column(name).to_numpy() for batch in group])
@@ -127,13 +139,18 @@ class _Build:
         cost = costs[0] if costs else np.zeros(0)
         ids = pa.concat_arrays([batch.column("customer_id") for batch in group])
         starts = customer_starts(ids)
-        part = _Part([], touchpoints=int((ref >= 0).sum()))
-        part.ties, part.duplicates = kernel.order_ties(starts, at, ref, cost)
-        made = kernel.cut_journeys(starts, at, ref, cost, lookback=self.window, mode=self.mode, end=self.stream.last)
-        part.dropped_touchpoints, part.dropped_conversions = made.dropped.tolist()
-        touchpoints = (at[: made.kept], ref[: made.kept], cost[: made.kept] if costs else None)
-        part.chunks.append(self._select(self._chunk(made, touchpoints, ids.take(pa.array(starts[:-1]))), part))
-        return part
+        touchpoints = int((ref >= 0).sum())
+        ties, duplicates = kernel.order_ties(starts, at, ref, cost)
+        made = kernel.cut_journeys(
+            starts, at, ref, cost, windows=self.windows, mode=self.mode, end=self.stream.last, period=self.period
+        )
+        chunk = self._chunk(
+            made,
+            (at[: made.kept], ref[: made.kept], cost[: made.kept] if costs else None),
+            ids.take(pa.array(starts[:-1])),
+        )
+        counts = (touchpoints, ties, duplicates, *made.dropped.tolist(), *made.outside.tolist())
+        return replace(chunk, counted=dict(zip(_COUNTED, counts, strict=True)))
 
     def _chunk(
         self,
@@ -161,53 +178,44 @@ class _Build:
             cost=cost,
         )
 
-    def _select(self, chunk: JourneyChunk, part: _Part) -> JourneyChunk:
-        """Keep what lies in the analysis period and count what does not."""
-        first, last = self.period
-        if first is None and last is None:
-            return chunk
-        assert chunk.ended_at is not None
-        converted = chunk.conversion >= 0
-        window = 0 if self.window == kernel.NO_LOOKBACK else self.window
-        closed_at = np.where(converted, chunk.ended_at, chunk.ended_at + window)
-        if self.window == kernel.NO_LOOKBACK:
-            closed_at = np.where(converted, closed_at, self.stream.last)
-        inside = np.ones(len(chunk), dtype=bool)
-        if first is not None:
-            inside &= closed_at >= first
-        if last is not None:
-            inside &= closed_at <= last
-        part.conversions_outside += int((converted & ~inside).sum())
-        part.nulls_outside += int((~converted & ~inside).sum())
-        return chunk.only(inside)
-
-    def findings(self, parts: list[_Part], chunks: tuple[JourneyChunk, ...]) -> list[Finding]:
+    def describe(self, overview: Summary) -> list[Finding]:
         """What was counted, as rows of the quality table."""
-
-        def count(name: str) -> int:
-            return sum(getattr(part, name) for part in parts)
-
-        converted = sum(int((chunk.conversion >= 0).sum()) for chunk in chunks)
-        touchpoints = count("touchpoints")
-        bare = sum(int(((chunk.conversion >= 0) & (chunk.lengths == 0)).sum()) for chunk in chunks)
-        still_open = sum(int(chunk.is_open.sum()) for chunk in chunks)
-        journeys = sum(len(chunk) for chunk in chunks)
-        counted: list[tuple[str, str, int, int | None, str]] = [
-            ("ties", "touchpoints", count("ties"), touchpoints, _TIES),
-            ("duplicates", "touchpoints", count("duplicates"), touchpoints, _DUPLICATES),
-            ("without_touchpoint", "conversions", bare, converted, _BARE),
-            ("open_journeys", "journeys", still_open, journeys, _OPEN),
+        touchpoints = overview.number("touchpoints")
+        counted: list[tuple[str, str, str, float | None, str]] = [
+            ("ties", "touchpoints", "ties", touchpoints, _TIES),
+            ("duplicates", "touchpoints", "duplicates", touchpoints, _DUPLICATES),
+            (
+                "without_touchpoint",
+                "conversions",
+                "unattributed_conversions",
+                overview.number("conversions"),
+                _BARE,
+            ),
+            ("open_journeys", "journeys", "open", overview.number("journeys"), _OPEN),
         ]
         if self.mode == kernel.FIRST_ONLY:
             for table in ("touchpoints", "conversions"):
                 message = f"{table} after the customer's first conversion: dropped"
-                counted.append(("after_first_conversion", table, count(f"dropped_{table}"), None, message))
-        if self.period != (None, None):
-            counted.append(("outside_period", "conversions", count("conversions_outside"), None, _OUTSIDE))
-            counted.append(("outside_period", "journeys", count("nulls_outside"), None, _NULLS_OUTSIDE))
-        return [count_finding(check, table, n, text, total=total) for check, table, n, total, text in counted]
+                counted.append(("after_first_conversion", table, f"dropped_{table}", None, message))
+        if self.period != kernel.ANY_TIME:
+            counted.append(("outside_period", "conversions", "conversions_outside", None, _OUTSIDE))
+            counted.append(("outside_period", "journeys", "nulls_outside", None, _NULLS_OUTSIDE))
+        found = [
+            count_finding(check, table, overview.number(name), text, total=total)
+            for check, table, name, total, text in counted
+        ]
+        return [*self.stream.findings, *found]
 
 
+_COUNTED = (
+    "touchpoints",
+    "ties",
+    "duplicates",
+    "dropped_touchpoints",
+    "dropped_conversions",
+    "conversions_outside",
+    "nulls_outside",
+)
 _TIES = "touchpoints at one instant of one customer: ordered by kind, channel and the other columns"
 _DUPLICATES = "touchpoints that repeat another in every column: kept"
 _BARE = "conversions without a touchpoint in their window: credited to (unattributed)"

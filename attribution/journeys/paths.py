@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -9,6 +11,7 @@ import pyarrow.compute as pc
 from attribution.errors import InputError
 from attribution.experiment import JourneyOptions, Period
 from attribution.journeys.structure import JourneyChunk, Journeys
+from attribution.journeys.summary import Summary
 from attribution.kernels.batches import count_distinct_slices
 from attribution.sources import Finding, Sources, count_finding
 from attribution.sources.contract import check_channels
@@ -41,7 +44,7 @@ def journeys_from_paths(sources: Sources, options: JourneyOptions, period: Perio
     return Journeys(
         (_chunk(table, channel, lengths),),
         Dimensions(("channel",), (tuple(channels),)),
-        findings=tuple(_findings(table, channel, lengths)),
+        describe=partial(_findings, table, channel, lengths),
     )
 
 
@@ -100,7 +103,7 @@ def _chunk(table: pa.Table, channel: np.ndarray, lengths: np.ndarray) -> Journey
     )
 
 
-def _findings(table: pa.Table, channel: np.ndarray, lengths: np.ndarray) -> list[Finding]:
+def _findings(table: pa.Table, channel: np.ndarray, lengths: np.ndarray, _: Summary) -> list[Finding]:
     rows = len(lengths)
     ends = np.cumsum(lengths)
     counted = [

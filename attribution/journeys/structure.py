@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial, reduce
+from typing import Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from attribution.journeys.summary import Summary, number
 from attribution.kernels.batches import slice_positions
-from attribution.kernels.sums import exact_sums, to_float
 from attribution.sources import Finding
 from attribution.sources.events import Dimensions
 
@@ -41,6 +42,7 @@ class JourneyChunk:
     customer : (journeys,) integers, position in ``customer_ids``
     customer_ids : ids of the customers; None for aggregated paths
     cost : (touchpoints,) float64; None where touchpoints carry none
+    counted : what was counted while these journeys were built
     """
 
     channel: NDArray[np.int32]
@@ -57,6 +59,7 @@ class JourneyChunk:
     customer: NDArray[np.signedinteger]
     customer_ids: pa.Array | None
     cost: NDArray[np.float64] | None
+    counted: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.start)
@@ -65,6 +68,16 @@ class JourneyChunk:
     def lengths(self) -> NDArray[np.int64]:
         """(journeys,) touchpoints per journey."""
         return (self.stop - self.start).astype(np.int64)
+
+    @cached_property
+    def handed_out(self) -> JourneyChunk:
+        """The journeys with something to hand out and someone to hand it to, end to end."""
+        return self.lay_out(self.converting & (self.lengths > 0))
+
+    @cached_property
+    def touched(self) -> JourneyChunk:
+        """The journeys that have touchpoints."""
+        return self.only(self.lengths > 0)
 
     @property
     def converting(self) -> NDArray[np.bool_]:
@@ -107,7 +120,9 @@ class JourneyChunk:
         group = total // steps
         edges = np.flatnonzero(np.diff(group)) + 1
         for low, high in zip([0, *edges.tolist()], [*edges.tolist(), len(self)], strict=True):
-            yield self.only(slice(low, high))
+            piece = self.only(slice(low, high))
+            # What was counted belongs to the whole.
+            yield piece if low == 0 else replace(piece, counted={})
 
     def only(self, rows: slice | NDArray[np.bool_]) -> JourneyChunk:
         """Some of the journeys, on the same touchpoints."""
@@ -127,34 +142,63 @@ def _no_ids() -> NDArray[np.object_]:
     return np.zeros(0, dtype=object)
 
 
+class Chunks(Protocol):
+    """Journeys that are too many to hold: they are made anew for every pass."""
+
+    def __iter__(self) -> Iterator[JourneyChunk]: ...
+
+    def map(self, step: Callable[[JourneyChunk], Readings]) -> Iterable[Readings]:
+        """Results of ``step`` for all chunks, some of them added up already, where the chunks are made."""
+
+
 @dataclass(frozen=True)
 class Journeys:
-    """All journeys of a run, chunk by chunk; iterate over it as often as needed.
+    """All journeys of a run, chunk by chunk; read them as often as needed.
 
     Attributes
     ----------
-    chunks : the journeys
+    chunks : the journeys: held, or made anew for every pass
     dimensions : what the codes of touchpoints mean
     lookback_days : the window; None where there is none
     span : first and last time of an event; None for aggregated paths
     integer_times : whether times are positions; None for aggregated paths
     conversion_ids : gives the ids of conversions by row; asked only when needed
-    findings : what was counted while building
+    describe : turns what was counted while building into rows of the quality table
     """
 
-    chunks: tuple[JourneyChunk, ...]
+    chunks: tuple[JourneyChunk, ...] | Chunks
     dimensions: Dimensions
     lookback_days: float | None = None
     span: tuple[int, int] | None = None
     integer_times: bool | None = None
     conversion_ids: Callable[[], NDArray[np.object_]] = _no_ids
-    findings: tuple[Finding, ...] = ()
+    describe: Callable[[Summary], list[Finding]] = lambda _: []
 
     def __iter__(self) -> Iterator[JourneyChunk]:
         return iter(self.chunks)
 
     def __len__(self) -> int:
-        return sum(len(chunk) for chunk in self.chunks)
+        return int(self.overview.number("journeys"))
+
+    def read(self, *readers: Reader) -> list[Summary]:
+        """What each reader sums up of all journeys, in one pass for all of them.
+
+        A reader is given pieces of bounded size, in any order and on any thread or machine.
+        """
+        step = partial(_read_chunk, readers)
+        parts: Iterable[Readings] = map(step, self.chunks) if isinstance(self.chunks, tuple) else self.chunks.map(step)
+        nothing: Readings = tuple(Summary({}) for _ in readers)
+        return list(reduce(add_readings, parts, nothing))
+
+    @cached_property
+    def overview(self) -> Summary:
+        """What `observe` sums up of all journeys."""
+        return self.read(observe)[0]
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What was counted while building, as rows of the quality table."""
+        return self.describe(self.overview)
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -168,5 +212,27 @@ class Journeys:
 
     def total(self, what: Literal["conversions", "nulls", "value"]) -> float:
         """Observed total, summed independently of the order of journeys."""
-        terms = np.concatenate([np.zeros(0), *(getattr(chunk, what).astype(np.float64) for chunk in self.chunks)])
-        return float(to_float(exact_sums(np.zeros(len(terms), np.int64), terms, 1))[0])
+        return self.overview.number(what)
+
+
+Reader = Callable[[JourneyChunk], Summary]
+Readings = tuple[Summary, ...]
+
+
+def observe(chunk: JourneyChunk) -> Summary:
+    """Totals that no model may change, the part that no channel can have, and what was counted while building."""
+    bare = chunk.lengths == 0
+    sums = {what: number(getattr(chunk, what)) for what in ("conversions", "nulls", "value")}
+    sums |= {f"unattributed_{what}": number(getattr(chunk, what)[bare]) for what in ("conversions", "value")}
+    counts = {**chunk.counted, "journeys": len(chunk), "open": int(chunk.is_open.sum())}
+    return Summary({**sums, **{name: number(np.array([float(count)])) for name, count in counts.items()}})
+
+
+def add_readings(a: Readings, b: Readings) -> Readings:
+    """Readings of some journeys and of others, reader by reader."""
+    return tuple(x + y for x, y in zip(a, b, strict=True))
+
+
+def _read_chunk(readers: Sequence[Reader], chunk: JourneyChunk) -> Readings:
+    pieces: Iterable[Readings] = (tuple(reader(piece) for reader in readers) for piece in chunk.pieces())
+    return reduce(add_readings, pieces)

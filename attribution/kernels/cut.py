@@ -12,10 +12,40 @@ from numpy.typing import NDArray
 RESET, CUMULATIVE, FIRST_ONLY = 0, 1, 2
 """What a conversion does to the journeys after it."""
 
-NO_LOOKBACK = -1
+NO_LOOKBACK = 1 << 61
 """Lookback window without end."""
 
+ANY_TIME = (-(1 << 62), 1 << 62)
+"""Period without ends."""
+
 _FEW = 32
+
+
+class Windows(NamedTuple):
+    """Lookback windows by kind and channel of a touchpoint, in the unit of its time.
+
+    ``length`` (kinds × channels,) flat; the position of a code's window is ``Σ (code ÷ stride mod radix) · step``
+    over the rows (stride, radix, step) of ``digits``, none where all windows are alike.
+    """
+
+    length: NDArray[np.int64]
+    digits: NDArray[np.int64]
+
+    @classmethod
+    def alike(cls, length: int) -> Windows:
+        """One window for all touchpoints."""
+        return cls(np.array([length], np.int64), np.zeros((0, 3), np.int64))
+
+    @property
+    def vary(self) -> bool:
+        return len(self.digits) > 0
+
+    def of(self, code: NDArray[np.signedinteger]) -> NDArray[np.int64]:
+        """(touchpoints,) window of each code."""
+        place = np.zeros(len(code), np.int64)
+        for stride, radix, step in self.digits:
+            place += code // stride % radix * step
+        return self.length[place]
 
 
 class Cut(NamedTuple):
@@ -24,8 +54,11 @@ class Cut(NamedTuple):
     ``kept`` touchpoints now fill the front of the arrays handed in. Journey j is their slice
     ``start[j]:stop[j]``, belongs to customer number ``customer[j]`` of the batch and ends in row
     ``conversion[j]`` of the conversions (−1: none) at ``ended_at[j]`` (its last touchpoint where it did not
-    convert); ``is_open`` says that it closes after the end of the data. ``dropped`` counts touchpoints and
-    conversions after the first conversion.
+    convert); ``is_open`` says that it closes after the end of the data. Where windows vary, a slice in
+    `CUMULATIVE` mode may hold touchpoints whose own window ended before the conversion.
+
+    ``dropped`` counts touchpoints and conversions after the first conversion, ``outside`` conversions and
+    non-converting journeys outside the period.
     """
 
     kept: int
@@ -36,6 +69,7 @@ class Cut(NamedTuple):
     ended_at: NDArray[np.int64]
     is_open: NDArray[np.bool_]
     dropped: NDArray[np.int64]
+    outside: NDArray[np.int64]
 
 
 def cut_journeys(
@@ -44,9 +78,10 @@ def cut_journeys(
     ref: NDArray[np.signedinteger],
     cost: NDArray[np.float64],
     *,
-    lookback: int,
+    windows: Windows,
     mode: int,
     end: int,
+    period: tuple[int, int] = ANY_TIME,
 ) -> Cut:
     """Cut whole customers' events into journeys; the arrays of events are overwritten with touchpoints.
 
@@ -56,22 +91,24 @@ def cut_journeys(
     at : (events,) time, ascending within a customer
     ref : (events,) code of a touchpoint (≥ 0), or −1 − row of a conversion; ordered by `order_ties`
     cost : (events,) cost of a touchpoint; (0,) where touchpoints have none
-    lookback : window in the unit of ``at``, inclusive at both ends; `NO_LOOKBACK` for none
+    windows : lookback windows, inclusive at both ends; of length `NO_LOOKBACK` for none
     mode : `RESET`, `CUMULATIVE` or `FIRST_ONLY`
     end : when the data end
+    period : first and last instant at which a conversion counts, or a non-converting journey closes that does
 
     Examples
     --------
     >>> cut = cut_journeys(np.array([0, 3]), np.array([1, 5, 6]), np.array([0, 1, -1]), np.zeros(0),
-    ...                    lookback=2, mode=RESET, end=6)
+    ...                    windows=Windows.alike(2), mode=RESET, end=6)
     >>> cut.start.tolist(), cut.stop.tolist(), cut.conversion.tolist()
     ([0, 1], [1, 2], [-1, 0])
     """
-    dropped = np.zeros(2, np.int64)
+    counted = np.zeros((2, 2), np.int64)
     out = _buffers(len(at))
-    kept, made = _cut((starts, at, ref, cost), (lookback, mode, end), out, dropped)
+    options = (int(windows.length.max()), mode, end, *period)
+    kept, made = _cut((starts, at, ref, cost), windows, options, out, counted)
     start, stop, customer, conversion, ended_at, is_open = (array[:made].copy() for array in out)
-    return Cut(kept, start, stop, customer, conversion, ended_at, is_open, dropped)
+    return Cut(kept, start, stop, customer, conversion, ended_at, is_open, *counted)
 
 
 _JOURNEY_TYPES = (np.int32, np.int32, np.int32, np.int64, np.int64, np.bool_)
@@ -164,19 +201,19 @@ def _sort_run(ref, cost, low, high):
 
 
 @njit(cache=True, nogil=True)
-def _cut(events, options, out, dropped):
+def _cut(events, windows, options, out, counted):
     starts, at, ref, cost = events
-    lookback, mode, _ = options
+    longest, mode = options[:2]
     has_cost = len(cost) > 0
     kept = 0  # touchpoints written so far, always to a place that has been read
     made = 0  # journeys written so far
     for c in range(len(starts) - 1):
         unused = kept  # first touchpoint that no conversion has used
-        window = kept  # first touchpoint inside the lookback window
+        begin = kept  # first touchpoint that lies in the longest window
         closed = False
         for i in range(starts[c], starts[c + 1]):
             if closed:
-                dropped[0 if ref[i] >= 0 else 1] += 1
+                counted[0, 0 if ref[i] >= 0 else 1] += 1
                 continue
             if ref[i] >= 0:
                 at[kept] = at[i]
@@ -185,33 +222,92 @@ def _cut(events, options, out, dropped):
                     cost[kept] = cost[i]
                 kept += 1
                 continue
-            if mode != CUMULATIVE:
-                window = unused
-            while lookback >= 0 and window < kept and at[i] - at[window] > lookback:
-                window += 1
-            if window > unused:
-                made = _leave(at, (unused, window, c), options, made, out)
-            _write(out, made, (window, kept, c, -1 - ref[i]), at[i], False)
-            made += 1
+            live = _expire((at, ref, cost), windows, (unused, kept), at[i])
+            if live > unused:
+                made = _leave((at, ref), windows, (unused, live, c), options, (made, out, counted))
+            if mode == CUMULATIVE:
+                while begin < kept and at[i] - at[begin] > longest:
+                    begin += 1
+            else:
+                begin = live
+            if options[3] <= at[i] <= options[4]:
+                _write(out, made, (begin, kept, c, -1 - ref[i]), at[i], False)
+                made += 1
+            else:
+                counted[1, 0] += 1
             unused = kept
             closed = mode == FIRST_ONLY
         if kept > unused:
-            made = _leave(at, (unused, kept, c), options, made, out)
+            made = _leave((at, ref), windows, (unused, kept, c), options, (made, out, counted))
     return kept, made
 
 
 @njit(cache=True, nogil=True)
-def _leave(at, run, options, made, out):
-    """Write a run of unused touchpoints as non-converting journeys, split where the gap exceeds the window."""
+def _window(windows, code):
+    place = 0
+    for d in range(len(windows.digits)):
+        place += code // windows.digits[d, 0] % windows.digits[d, 1] * windows.digits[d, 2]
+    return windows.length[place]
+
+
+@njit(cache=True, nogil=True)
+def _expire(touchpoints, windows, run, now):
+    """Bring touchpoints of the run whose window has ended to its front, in order; return where the others begin.
+
+    What has ended for this conversion has ended for all later ones: in no journey is the order of time lost.
+    """
+    at, ref, cost = touchpoints
+    low, high = run
+    live = low
+    if len(windows.digits) == 0:
+        while live < high and now - at[live] > windows.length[0]:
+            live += 1
+        return live
+    while live < high and now - at[live] > _window(windows, ref[live]):
+        live += 1
+    order = np.empty(high - live, np.int64)
+    ended = 0
+    for i in range(live, high):
+        if now - at[i] > _window(windows, ref[i]):
+            order[ended] = i
+            ended += 1
+    if ended == 0:
+        return live
+    n = ended
+    for i in range(live, high):
+        if now - at[i] <= _window(windows, ref[i]):
+            order[n] = i
+            n += 1
+    at[live:high] = at[order]
+    ref[live:high] = ref[order]
+    if len(cost) > 0:
+        cost[live:high] = cost[order]
+    return live + ended
+
+
+@njit(cache=True, nogil=True)
+def _leave(touchpoints, windows, run, options, written):
+    """Write a run of unused touchpoints as non-converting journeys, split where all windows have ended."""
+    at, ref = touchpoints
     low, high, c = run
-    lookback, _, end = options
+    end = options[2]
+    made, out, counted = written
     first = low
-    for i in range(low + 1, high + 1):
-        if i == high or (lookback >= 0 and at[i] - at[i - 1] > lookback):
-            is_open = lookback >= 0 and at[i - 1] + lookback > end
-            _write(out, made, (first, i, c, -1), at[i - 1], is_open)
-            made += 1
+    closes = at[low]
+    for i in range(low, high + 1):
+        if i == high or (i > low and at[i] > closes):
+            is_open = end < closes
+            if options[3] <= closes <= options[4]:
+                _write(out, made, (first, i, c, -1), at[i - 1], is_open)
+                made += 1
+            else:
+                counted[1, 1] += 1
             first = i
+        if i < high:
+            window = _window(windows, ref[i])
+            # A journey without a window ends with the data.
+            own = at[i] + window if window < NO_LOOKBACK else end
+            closes = own if i == first else max(closes, own)
     return made
 
 

@@ -59,6 +59,11 @@ def exact_sums(index: NDArray[np.integer], terms: NDArray[np.float64], size: int
     return ExactSums(_carry(limbs), base)
 
 
+def sums_of_counts(counts: NDArray[np.int64]) -> ExactSums:
+    """Whole numbers ≥ 0 as sums."""
+    return ExactSums(_carry(counts[:, None].copy()), 0)
+
+
 def add_sums(a: ExactSums, b: ExactSums) -> ExactSums:
     """Element-wise sum of two equally long ``ExactSums``."""
     base = min(a.base, b.base)

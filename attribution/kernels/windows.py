@@ -8,52 +8,87 @@ needs. Digit ``channels`` stands for "before the start" in a state, and for conv
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from attribution.kernels.sums import KeyedSums, sum_by_key, sums_of_counts
 
-def step_keys(
-    offsets: NDArray[np.int64],
-    channel: NDArray[np.int32],
-    conversions: NDArray[np.bool_] | NDArray[np.float64],
-    nulls: NDArray[np.bool_] | NDArray[np.float64],
-    *,
-    channels: int,
-    order: int,
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """All steps of journeys laid end to end, one row each, with how often they were taken.
+Counts = NDArray[np.bool_] | NDArray[np.float64]
+
+
+DENSE_KEYS = 1 << 20
+"""Up to so many possible steps whole counts are kept in one array; beyond, steps are listed and sorted."""
+
+
+class Slices(NamedTuple):
+    """Journeys as slices start[j]:stop[j] of ``channel``; none is empty. ``channels`` is how many there are."""
+
+    start: NDArray[np.signedinteger]
+    stop: NDArray[np.signedinteger]
+    channel: NDArray[np.int32]
+    channels: int
+
+
+def count_steps(journeys: Slices, conversions: Counts, nulls: Counts, *, order: int) -> KeyedSums:
+    """How often each step was taken, under its packed digits.
 
     Parameters
     ----------
-    offsets : (journeys + 1,) where each journey begins; none is empty
-    channel : (touchpoints,)
-    conversions, nulls : (journeys,) how often the journey converted and did not
+    journeys : n slices
+    conversions, nulls : (n,) how often the journey converted and did not; bool where at most once
 
-    Returns
-    -------
-    keys : (steps, words) packed digits
-    counts : (steps,)
+    Examples
+    --------
+    >>> journeys = Slices(np.array([0]), np.array([2]), np.array([0, 1], np.int32), 2)
+    >>> steps = count_steps(journeys, np.array([True]), np.array([False]), order=1)
+    >>> unpack(steps.keys, channels=2, order=1).tolist()
+    [[0, 1], [1, 2], [2, 0]]
     """
-    per_word = digits_per_word(channels)
-    words = -(-(order + 1) // per_word)
-    rows = int(offsets[-1]) + 2 * (len(offsets) - 1)
-    keys = np.zeros((rows, words), np.int64)
-    counts = np.zeros(rows)
+    layout = _layout(journeys.channels, order)
+    possible = (journeys.channels + 2) ** (order + 1)
+    if conversions.dtype == np.bool_ and nulls.dtype == np.bool_ and possible <= DENSE_KEYS:
+        counts = np.zeros(possible, np.int64)
+        _count(journeys, conversions, nulls, layout, counts)
+        taken = np.flatnonzero(counts)
+        return KeyedSums(taken[:, None], sums_of_counts(counts[taken]))
+    rows = int((journeys.stop - journeys.start).sum()) + 2 * len(journeys.start)
+    keys = np.zeros((rows, _words(layout)), np.int64)
+    terms = np.zeros(rows)
     conversions, nulls = (np.asarray(taken, dtype=np.float64) for taken in (conversions, nulls))
-    used = _fill(offsets, channel, conversions, nulls, (channels, order, per_word), keys, counts)
-    return keys[:used], counts[:used]
+    used = _list(journeys, conversions, nulls, layout, (keys, terms))
+    return sum_by_key(keys[:used], terms[:used])
 
 
-def last_states(
-    offsets: NDArray[np.int64], channel: NDArray[np.int32], *, channels: int, order: int
-) -> NDArray[np.int64]:
-    """(journeys, words) the step to conversion with which each journey would end."""
-    per_word = digits_per_word(channels)
-    keys = np.zeros((len(offsets) - 1, -(-(order + 1) // per_word)), np.int64)
-    _fill_last(offsets, channel, (channels, order, per_word), keys)
+def last_steps(journeys: Slices, *, order: int) -> NDArray[np.int64]:
+    """(n, words) the step to conversion with which each journey would end."""
+    layout = _layout(journeys.channels, order)
+    keys = np.zeros((len(journeys.start), _words(layout)), np.int64)
+    _list_last(journeys, layout, keys)
     return keys
+
+
+@njit(cache=True, nogil=True)
+def distinct_members(journeys):
+    """(journey, channel) of every journey and each distinct channel in it, two arrays."""
+    size = 0
+    for j in range(len(journeys.start)):
+        size += min(journeys.stop[j] - journeys.start[j], journeys.channels)
+    journey = np.empty(size, np.int64)
+    channel = np.empty(size, np.int32)
+    seen = np.full(journeys.channels, -1, np.int64)
+    used = 0
+    for j in range(len(journeys.start)):
+        for i in range(journeys.start[j], journeys.stop[j]):
+            c = journeys.channel[i]
+            if seen[c] != j:
+                seen[c] = j
+                journey[used] = j
+                channel[used] = c
+                used += 1
+    return journey[:used], channel[:used]
 
 
 def unpack(keys: NDArray[np.int64], *, channels: int, order: int) -> NDArray[np.int64]:
@@ -61,10 +96,8 @@ def unpack(keys: NDArray[np.int64], *, channels: int, order: int) -> NDArray[np.
 
     Examples
     --------
-    >>> keys, counts = step_keys(np.array([0, 2]), np.array([0, 1], np.int32), np.ones(1), np.zeros(1),
-    ...                          channels=2, order=1)
-    >>> unpack(keys, channels=2, order=1).tolist()
-    [[2, 0], [0, 1], [1, 2]]
+    >>> unpack(np.array([[6]]), channels=2, order=1).tolist()
+    [[1, 2]]
     """
     per_word = digits_per_word(channels)
     base = channels + 2
@@ -81,6 +114,35 @@ def digits_per_word(channels: int) -> int:
     return max(1, int(62 / math.log2(channels + 2)))
 
 
+def _layout(channels: int, order: int) -> tuple[int, int, int]:
+    return channels, order, digits_per_word(channels)
+
+
+def _words(layout: tuple[int, int, int]) -> int:
+    _, order, per_word = layout
+    return -(-(order + 1) // per_word)
+
+
+@njit(cache=True, nogil=True)
+def _count(journeys, conversions, nulls, layout, counts):
+    channels, order, _ = layout
+    base = channels + 2
+    states = base**order
+    fresh = 0
+    for _ in range(order):
+        fresh = fresh * base + channels
+    for j in range(len(journeys.start)):
+        if not (conversions[j] or nulls[j]):
+            continue
+        state = fresh
+        for i in range(journeys.start[j], journeys.stop[j]):
+            step = state * base + journeys.channel[i]
+            counts[step] += 1
+            state = step % states
+        counts[state * base + channels] += conversions[j]
+        counts[state * base + channels + 1] += nulls[j]
+
+
 @njit(cache=True, nogil=True)
 def _pack(window, last, layout, row):
     channels, order, per_word = layout
@@ -93,36 +155,37 @@ def _pack(window, last, layout, row):
 
 
 @njit(cache=True, nogil=True)
-def _fill(offsets, channel, conversions, nulls, layout, keys, counts):
+def _list(journeys, conversions, nulls, layout, out):
     channels, order, _ = layout
+    keys, terms = out
     window = np.empty(order, np.int64)
     used = 0
-    for j in range(len(offsets) - 1):
+    for j in range(len(journeys.start)):
         taken = conversions[j] + nulls[j]
         if taken == 0.0:
             continue
         window[:] = channels
-        for i in range(offsets[j], offsets[j + 1]):
-            _pack(window, channel[i], layout, keys[used])
-            counts[used] = taken
+        for i in range(journeys.start[j], journeys.stop[j]):
+            _pack(window, journeys.channel[i], layout, keys[used])
+            terms[used] = taken
             used += 1
             window[:-1] = window[1:]
-            window[-1] = channel[i]
+            window[-1] = journeys.channel[i]
         for last, count in ((channels, conversions[j]), (channels + 1, nulls[j])):
             if count > 0.0:
                 _pack(window, last, layout, keys[used])
-                counts[used] = count
+                terms[used] = count
                 used += 1
     return used
 
 
 @njit(cache=True, nogil=True)
-def _fill_last(offsets, channel, layout, keys):
+def _list_last(journeys, layout, keys):
     channels, order, _ = layout
     window = np.empty(order, np.int64)
-    for j in range(len(offsets) - 1):
+    for j in range(len(journeys.start)):
         window[:] = channels
-        for i in range(max(offsets[j], offsets[j + 1] - order), offsets[j + 1]):
+        for i in range(max(journeys.start[j], journeys.stop[j] - order), journeys.stop[j]):
             window[:-1] = window[1:]
-            window[-1] = channel[i]
+            window[-1] = journeys.channel[i]
         _pack(window, channels, layout, keys[j])

@@ -5,9 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import reduce
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -15,28 +13,9 @@ from numpy.typing import NDArray
 
 from attribution.credit import ChannelTotals, check_totals, hand_out, journey_credit
 from attribution.errors import InputError, did_you_mean
-from attribution.journeys import JourneyChunk, Journeys
-from attribution.kernels.sums import KeyedSums, merge_keyed, sum_by_key, to_float
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What a model needs to know of some journeys: named tables of exact sums. Summaries add up."""
-
-    tables: Mapping[str, KeyedSums]
-
-    def __add__(self, other: Summary) -> Summary:
-        merged = dict(self.tables)
-        for name, table in other.tables.items():
-            merged[name] = merge_keyed(merged[name], table) if name in merged else table
-        return Summary(merged)
-
-    def dense(self, name: str, size: int) -> NDArray[np.float64]:
-        """(size,) sums of a table whose keys are 0 … size − 1; 0 where a key is absent."""
-        result = np.zeros(size)
-        table = self.tables[name]
-        result[table.keys[:, 0]] = to_float(table.sums)
-        return result
+from attribution.journeys import JourneyChunk, Journeys, Summary, observe
+from attribution.journeys.summary import number
+from attribution.kernels.sums import sum_by_key
 
 
 class AttributionModel:
@@ -50,7 +29,7 @@ class AttributionModel:
     needs_times : whether days between touchpoints matter to this model
     credit_ : channel totals, once fitted
     channels_ : channel names, once fitted
-    summary_ : what was summed up so far, once fitted
+    summary_, observed_ : what was summed up so far, by the model and for all models alike, once fitted
     """
 
     estimand: ClassVar[str] = "allocated"
@@ -59,6 +38,7 @@ class AttributionModel:
     credit_: ChannelTotals
     channels_: tuple[str, ...]
     summary_: Summary
+    observed_: Summary
 
     def __init__(self, *, name: str | None = None) -> None:
         self.name = name
@@ -77,14 +57,14 @@ class AttributionModel:
             {
                 "conversions": sum_by_key(keys, shares * laid_out.conversions[journey]),
                 "value": sum_by_key(keys, shares * laid_out.value[journey]),
-                "zero_weights": sum_by_key(np.zeros((1, 1), np.int64), np.array([float(without)])),
+                "zero_weights": number(np.array([float(without)])),
             }
         )
 
     def solve(self, summary: Summary) -> None:
         """Set ``credit_`` and what else was learned, from the sum of all contributions."""
         channels = len(self.channels_)
-        self.publish(summary, summary.dense("conversions", channels), summary.dense("value", channels))
+        self.publish(summary.dense("conversions", channels), summary.dense("value", channels))
 
     def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
         """One non-negative weight per touchpoint of ``chunk``, whose journeys lie end to end.
@@ -97,15 +77,15 @@ class AttributionModel:
 
     def fit(self, journeys: Journeys) -> Self:
         """Learn from ``journeys`` and set ``credit_``; returns the model itself."""
-        self._check(journeys)
-        self.channels_ = journeys.channels
-        return self._settle(self._summarise_all(journeys))
+        self.prepare(journeys)
+        own, observed = journeys.read(self.summarise, observe)
+        self.settle(own, observed)
+        return self
 
     def partial_fit(self, journeys: Journeys) -> Self:
         """Learn from further journeys of the same channels, as if they had been there from the start."""
         if not hasattr(self, "summary_"):
             return self.fit(journeys)
-        self._check(journeys)
         if journeys.channels != self.channels_:
             raise InputError(
                 f"model {self.label!r} was fitted on other channels",
@@ -113,24 +93,48 @@ class AttributionModel:
                 allowed=list(self.channels_),
                 hint="fit on all journeys at once",
             )
-        return self._settle(self.summary_ + self._summarise_all(journeys))
+        self.prepare(journeys)
+        own, observed = journeys.read(self.summarise, observe)
+        self.settle(self.summary_ + own, self.observed_ + observed)
+        return self
+
+    def prepare(self, journeys: Journeys) -> None:
+        """Check that ``journeys`` can be learned from, and note their channels."""
+        self.validate()
+        if self.needs_times and not journeys.has_times:
+            raise InputError(
+                f"model {self.label!r} needs times, and these journeys have only an order",
+                hint="leave the model out, or give touchpoints with timestamps",
+            )
+        self.channels_ = journeys.channels
+
+    def settle(self, summary: Summary, observed: Summary) -> None:
+        """Solve, given what all journeys contribute and what was observed, and check that credit adds up."""
+        totals = {what: observed.number(what) for what in ("conversions", "value")}
+        for what, total in totals.items():
+            if not np.isfinite(total):
+                raise InputError(f"the sum of all {what} is larger than any float", hint="use a larger unit of money")
+        self.summary_, self.observed_ = summary, observed
+        self.solve(summary)
+        check_totals(self, **totals)
 
     def attribute(self, journeys: Journeys) -> pd.DataFrame:
         """The ``journey_credit`` table of ``journeys``, see `attribution.tables`."""
         return journey_credit(journeys, [self])
 
-    def publish(self, summary: Summary, conversions: NDArray[np.float64], value: NDArray[np.float64]) -> None:
+    def publish(self, conversions: NDArray[np.float64], value: NDArray[np.float64]) -> None:
         """Set ``credit_`` from channel totals (channels,), adding what no channel can have."""
-        bare = [summary.dense(f"unattributed_{what}", 1) for what in ("conversions", "value")]
-        self.credit_ = ChannelTotals(
-            self.channels_, np.concatenate([conversions, bare[0]]), np.concatenate([value, bare[1]])
-        )
+        bare = [self.observed_.number(f"unattributed_{what}") for what in ("conversions", "value")]
+        self.credit_ = ChannelTotals(self.channels_, np.append(conversions, bare[0]), np.append(value, bare[1]))
+
+    def attributable(self, what: Literal["conversions", "value"]) -> float:
+        """The observed total without what no channel can have."""
+        return self.observed_.number(what) - self.observed_.number(f"unattributed_{what}")
 
     @property
     def has_zero_weights(self) -> bool:
         """Whether in some journey every weight was zero, so that its touchpoints counted as equal."""
-        counted = "zero_weights" in self.summary_.tables
-        return counted and bool(self.summary_.dense("zero_weights", 1)[0])
+        return bool(self.summary_.number("zero_weights"))
 
     @property
     def label(self) -> str:
@@ -157,53 +161,6 @@ class AttributionModel:
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in _changed(self).items())
         return f"{type(self).__name__}({shown})"
-
-    def _check(self, journeys: Journeys) -> None:
-        self.validate()
-        if self.needs_times and not journeys.has_times:
-            raise InputError(
-                f"model {self.label!r} needs times, and these journeys have only an order",
-                hint="leave the model out, or give touchpoints with timestamps",
-            )
-
-    def _summarise_all(self, journeys: Journeys) -> Summary:
-        pieces = (piece for chunk in journeys for piece in chunk.pieces())
-        return reduce(Summary.__add__, (self.summarise(piece) + _observed(piece) for piece in pieces), _nothing())
-
-    def _settle(self, summary: Summary) -> Self:
-        observed = {what: float(summary.dense(f"observed_{what}", 1)[0]) for what in ("conversions", "value")}
-        for what, total in observed.items():
-            if not np.isfinite(total):
-                raise InputError(f"the sum of all {what} is larger than any float", hint="use a larger unit of money")
-        self.summary_ = summary
-        self.solve(summary)
-        check_totals(self, **observed)
-        return self
-
-
-def check_fitted(model: AttributionModel) -> None:
-    """Raise `InputError` unless ``model`` has been fitted."""
-    if not hasattr(model, "credit_"):
-        raise InputError(f"model {model.label!r} is not fitted", hint="call fit(journeys) first")
-
-
-def _observed(chunk: JourneyChunk) -> Summary:
-    """Totals that no model may change, and the part that no channel can have."""
-    bare = chunk.lengths == 0
-    one = np.zeros((len(chunk), 1), np.int64)
-    tables = {}
-    for what in ("conversions", "value"):
-        terms = getattr(chunk, what).astype(np.float64)
-        tables[f"observed_{what}"] = sum_by_key(one, terms)
-        tables[f"unattributed_{what}"] = sum_by_key(one[bare], terms[bare])
-    return Summary(tables)
-
-
-def _nothing() -> Summary:
-    """The summary of no journeys, where every total is there and zero."""
-    empty = sum_by_key(np.zeros((0, 1), np.int64), np.zeros(0))
-    names = ("conversions", "value")
-    return Summary({f"{part}_{what}": empty for part in ("observed", "unattributed") for what in names})
 
 
 def _parameters(kind: type) -> Mapping[str, inspect.Parameter]:

@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from attribution.errors import InputError
-from attribution.journeys import JourneyChunk
+from attribution.journeys import JourneyChunk, Summary
 from attribution.kernels.absorption import Chain, removal_effects
 from attribution.kernels.sums import distinct_rows, sum_by_key, to_float
-from attribution.kernels.windows import last_states, step_keys, unpack
-from attribution.models.base import AttributionModel, Summary
+from attribution.kernels.windows import Slices, count_steps, last_steps, unpack
+from attribution.models.base import AttributionModel
 
 LONGEST_MEMORY = 1_000
 """A state of this many channels holds whole journeys; more would only cost memory."""
@@ -74,19 +74,16 @@ class Markov(AttributionModel):
 
     def summarise(self, chunk: JourneyChunk) -> Summary:
         channels = len(self.channels_)
-        laid_out = chunk.lay_out(chunk.lengths > 0)
-        offsets = laid_out.offsets
-        keys, counts = step_keys(
-            offsets,
-            laid_out.channel,
-            laid_out.conversions,
-            laid_out.nulls,
-            channels=channels,
-            order=self.order,
+        touched = chunk.touched
+        journeys = Slices(touched.start, touched.stop, touched.channel, channels)
+        paid = touched.only(touched.value > 0)
+        ends = last_steps(Slices(paid.start, paid.stop, paid.channel, channels), order=self.order)
+        return Summary(
+            {
+                "steps": count_steps(journeys, touched.conversions, touched.nulls, order=self.order),
+                "value": sum_by_key(ends, paid.value),
+            }
         )
-        paid = laid_out.lay_out(laid_out.value > 0)
-        ends = last_states(paid.offsets, paid.channel, channels=channels, order=self.order)
-        return Summary({"steps": sum_by_key(keys, counts), "value": sum_by_key(ends, paid.value)})
 
     def solve(self, summary: Summary) -> None:
         channels = len(self.channels_)
@@ -99,9 +96,7 @@ class Markov(AttributionModel):
         # Value on paths that never ran cannot be seen by the chain; it follows conversions.
         by_value = effects[:, 1] if effects[:, 1].any() else effects[:, 0]
         self.publish(
-            summary,
-            _divide(_attributable(summary, "conversions"), effects[:, 0]),
-            _divide(_attributable(summary, "value"), by_value),
+            _divide(self.attributable("conversions"), effects[:, 0]), _divide(self.attributable("value"), by_value)
         )
 
     def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
@@ -135,12 +130,6 @@ def build_chain(summary: Summary, *, channels: int, order: int) -> Chain:
     member = np.roll(states[:, -1], 1)
     member[0] = -1
     return Chain(steps, out, rewards, member)
-
-
-def _attributable(summary: Summary, what: str) -> float:
-    observed, bare = (summary.tables[f"{part}_{what}"] for part in ("observed", "unattributed"))
-    total = to_float(observed.sums).sum() - to_float(bare.sums).sum()
-    return float(total)
 
 
 def _divide(total: float, effects: NDArray[np.float64]) -> NDArray[np.float64]:

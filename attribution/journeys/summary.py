@@ -1,0 +1,51 @@
+"""What there is to know of some journeys, in a form that adds up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution.kernels.sums import KeyedSums, merge_keyed, sum_by_key, sums_of_counts, to_float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Named tables of exact sums. Summaries add up, in any order, to the same bytes."""
+
+    tables: Mapping[str, KeyedSums]
+
+    def __add__(self, other: Summary) -> Summary:
+        merged = dict(self.tables)
+        for name, table in other.tables.items():
+            merged[name] = merge_keyed(merged[name], table) if name in merged else table
+        return Summary(merged)
+
+    def dense(self, name: str, size: int) -> NDArray[np.float64]:
+        """(size,) sums of a table whose keys are 0 … size − 1; 0 where a key, or the table, is absent."""
+        result = np.zeros(size)
+        if name in self.tables:
+            table = self.tables[name]
+            result[table.keys[:, 0]] = to_float(table.sums)
+        return result
+
+    def number(self, name: str) -> float:
+        """The sum of a table made by `number`; 0 where there is none."""
+        return float(self.dense(name, 1)[0])
+
+
+def number(terms: NDArray[np.bool_] | NDArray[np.float64]) -> KeyedSums:
+    """The exact sum of all ``terms`` as a table with one row."""
+    floats = np.array([float(np.count_nonzero(terms))]) if terms.dtype == np.bool_ else terms.astype(np.float64)
+    return sum_by_key(np.zeros((len(floats), 1), np.int64), floats)
+
+
+def tally(keys: NDArray[np.signedinteger], times: NDArray[np.bool_] | NDArray[np.float64]) -> KeyedSums:
+    """How often each of ``keys`` (n,), small numbers ≥ 0, occurs, each taken ``times`` (n,)."""
+    if times.dtype == np.bool_:
+        counts = np.bincount(keys[times])
+        taken = np.flatnonzero(counts)
+        return KeyedSums(taken[:, None], sums_of_counts(counts[taken]))
+    return sum_by_key(keys.astype(np.int64)[:, None], times.astype(np.float64))
