@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import re
+import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -17,8 +18,16 @@ from attribution.engine.base import Events, Files, Result, quote, text
 from attribution.errors import InputError, shorten
 
 BATCH_ROWS = 1_000_000
-PARTITION_ROWS = 40_000_000
+HELD_ROWS = 40_000_000
 """Beyond this many events they are partitioned to disk by customer, and each partition is sorted by itself."""
+
+_HELD_BYTES = 200
+"""What an event takes at the peak of building, with text ids, when journeys are held."""
+
+_SORTED_BYTES = 120
+"""What an event takes while its partition is sorted, with text ids."""
+
+_SMALLEST_LIMIT = 1 << 30
 
 
 _WORKING_DIRECTORY = threading.Lock()
@@ -32,13 +41,26 @@ class DuckDBEngine:
     threads : threads DuckDB may use; all cores unless set
     batch_rows : rows per batch handed to the journey kernel
     partitions : how often to cut the customers; by the number of events unless set
+    memory_limit : bytes the whole process should keep to; more goes through the disk
 
-    None of the three changes a result.
+    None of the four changes a result.
+
+    Raises
+    ------
+    InputError
+        If the limit is less than the process needs for anything.
     """
 
     def __init__(
-        self, *, threads: int | None = None, batch_rows: int = BATCH_ROWS, partitions: int | None = None
+        self,
+        *,
+        threads: int | None = None,
+        batch_rows: int = BATCH_ROWS,
+        partitions: int | None = None,
+        memory_limit: int | None = None,
     ) -> None:
+        if memory_limit is not None and memory_limit < _SMALLEST_LIMIT:
+            raise InputError("memory_limit is too low", given=f"{memory_limit:,} bytes", allowed="1 GB or more")
         self._connection = duckdb.connect()
         self._connection.execute("set enable_progress_bar = false")
         self._connection.execute("set timezone = 'UTC'")
@@ -47,6 +69,14 @@ class DuckDBEngine:
         self._connection.execute("set preserve_insertion_order = false")
         if threads is not None:
             self._connection.execute(f"set threads = {int(threads)}")
+        self._spill = tempfile.TemporaryDirectory(prefix="attribution-", ignore_cleanup_errors=True)
+        self._connection.execute(f"set temp_directory = {text(self._spill.name)}")
+        # The rest is for Python, numba and the batches that are being worked on.
+        own = (memory_limit or 0) // 2
+        if own:
+            self._connection.execute(f"set memory_limit = '{own // 1_000_000}MB'")
+        self._held_rows = memory_limit // _HELD_BYTES if memory_limit else HELD_ROWS
+        self._sorted_rows = own // 2 // _SORTED_BYTES if own else HELD_ROWS
         self.batch_rows = batch_rows
         self._partitions = partitions
         self._claimed = False
@@ -127,26 +157,28 @@ class DuckDBEngine:
             raise InputError(f"{what} cannot be read: {_reason(error)}") from None
 
     def streams(self, events: Events) -> bool:
-        return events.rows > PARTITION_ROWS
+        return events.rows > self._held_rows
 
     def map_partitions(self, events: Events, function: Callable[[Iterator[pa.RecordBatch]], Result]) -> list[Result]:
-        partitions = self._partitions or -(-max(events.rows, 1) // PARTITION_ROWS)
+        partitions = self._partitions or -(-max(events.rows, 1) // self._sorted_rows)
         order = "order by customer_id, happened_at"
         if partitions == 1:
             return [function(self._batches(f"select * from ({events.sql}) {order}"))]
-        with tempfile.TemporaryDirectory(prefix="attribution-") as folder:
-            part = f"hash(customer_id) % {int(partitions)}"
+        part = f"hash(customer_id) % {int(partitions)}"
+        folder = Path(self._spill.name) / "events"
+        try:
             self._run(
                 "events",
-                f"copy (select *, {part} as part from ({events.sql})) to {text(folder)} "
-                "(format parquet, partition_by (part))",
+                f"copy (select *, {part} as part from ({events.sql})) to {text(str(folder))} "
+                "(format parquet, compression 'uncompressed', partition_by (part))",
             )
-            files = sorted(Path(folder).glob("part=*"))
             columns = ", ".join(events.columns)
             return [
                 function(self._batches(f"select {columns} from read_parquet({text(f'{path}/*.parquet')}) {order}"))
-                for path in files
+                for path in sorted(folder.glob("part=*"))
             ]
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _batches(self, sql: str) -> Iterator[pa.RecordBatch]:
         """Batches of a query, the next one fetched while the last one is worked on."""
