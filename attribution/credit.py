@@ -102,6 +102,8 @@ def hand_out(model: Model, chunk: JourneyChunk) -> tuple[JourneyChunk, NDArray[n
         raise LawError(f"model {model.label!r}: one weight per touchpoint is needed, got shape {weights.shape}")
     if not np.isfinite(weights).all() or (weights < 0).any():
         raise LawError(f"model {model.label!r}: weights must be finite and not negative")
+    if laid_out.factor is not None:
+        weights = weights * laid_out.factor
     shares, without = kernel.shares(laid_out.offsets, weights)
     return laid_out, shares, int(without)
 

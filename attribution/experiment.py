@@ -51,6 +51,8 @@ class TableSpec(_Part):
 
     Parameters
     ----------
+    adapter : str
+        The product whose export this is, such as ``ga4``; it knows the columns, times and units.
     source : path, glob, list of paths, DataFrame or Arrow table
         CSV, Parquet or JSON lines, by ending.
     query : str
@@ -68,6 +70,7 @@ class TableSpec(_Part):
         Between the channels of a path (paths table only).
     """
 
+    adapter: str | None = None
     source: Any = None
     query: str | None = None
     columns: dict[str, str] | None = None
@@ -80,7 +83,7 @@ class TableSpec(_Part):
     def _one_origin(self) -> TableSpec:
         if (self.source is None) == (self.query is None):
             raise ValueError("needs either 'source' or 'query', and not both")
-        if self.query is not None and (self.columns or self.where):
+        if self.query is not None and self.adapter is None and (self.columns or self.where):
             raise ValueError("a query names its columns and filters its rows itself: drop 'columns' and 'where'")
         return self
 
@@ -112,18 +115,79 @@ class Period(_Part):
         return self
 
 
+Days = Annotated[float, Field(gt=0)]
+
+
 class JourneyOptions(_Part):
-    """How touchpoints and conversions become journeys (README, section "What a journey is")."""
+    """How touchpoints and conversions become journeys.
 
-    lookback_days: Annotated[float, Field(ge=0)] | None = None
+    Parameters
+    ----------
+    lookback_days : float > 0
+        Window before a conversion, inclusive at both ends; 30 unless set, refused on integer times.
+    lookback_by_kind, lookback_by_channel : mapping to days > 0
+        Windows of their own; of a touchpoint with two of them the shorter one counts.
+    conversions : ``reset``, ``cumulative`` or ``first_only``
+        A conversion closes the journey; every conversion looks back over its own window; only the first
+        conversion of a customer counts.
+    conversion_kinds : list of texts
+        Which kinds of conversions count; the others are as if they had not been.
+    customers : ``all`` or ``new``
+        ``new``: only conversions of new customers count; the others still close journeys.
+    view_through : ``equal``, ``clicks_only`` or ``clicks_dominate``
+        Impressions count like clicks, never, or only in journeys without another touchpoint.
+    view_through_weight : float, 0 < q ≤ 1
+        What an impression weighs beside a touchpoint of another kind (in weights, not in Markov's chain).
+    dedupe : ``none``, ``consecutive``, ``gap`` or ``unique``
+        Touchpoints that repeat the one before (in channel, campaign, kind …) are merged into it: none, all, those
+        within ``dedupe_gap_minutes`` (their costs add up), or exact copies of a row only.
+    direct : ``keep``, ``drop_if_other`` or ``drop``
+        What becomes of touchpoints of ``direct_channels``.
+    transform : ``unique``, ``exposure``, ``first`` or ``frequency``
+        Paths as they are; runs of a channel as one; only the first touchpoint of each channel; the same with the
+        number of its touchpoints as part of the channel's name.
+    max_touchpoints : int ≥ 1
+        Only the last so many touchpoints of a journey stay.
+    open_journeys : ``keep`` or ``drop``
+        What becomes of journeys that may still convert after the end of the data.
+    account : text
+        Column of the customers table; journeys are those of accounts (B2B).
+    segment : text
+        Column of the customers table; credit is also given per value of it.
+    """
+
+    lookback_days: Days | None = None
+    lookback_by_kind: dict[str, Days] = {}
+    lookback_by_channel: dict[str, Days] = {}
     conversions: Literal["reset", "cumulative", "first_only"] = "reset"
+    conversion_kinds: Annotated[list[str], Field(min_length=1)] | None = None
+    customers: Literal["all", "new"] = "all"
+    view_through: Literal["equal", "clicks_only", "clicks_dominate"] = "equal"
+    view_through_weight: Annotated[float, Field(gt=0, le=1)] = 1.0
+    dedupe: Literal["none", "consecutive", "gap", "unique"] = "none"
+    dedupe_gap_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    direct: Literal["keep", "drop_if_other", "drop"] = "keep"
+    direct_channels: Annotated[list[str], Field(min_length=1)] = ["direct"]
+    transform: Literal["unique", "exposure", "first", "frequency"] = "unique"
+    max_touchpoints: Annotated[int, Field(ge=1)] | None = None
+    open_journeys: Literal["keep", "drop"] = "keep"
+    account: str | None = None
+    segment: str | None = None
 
-    @field_validator("lookback_days", mode="before")
+    @field_validator("lookback_days", "dedupe_gap_minutes", "view_through_weight", mode="before")
     @classmethod
     def _a_number(cls, value: object) -> object:
         if isinstance(value, bool | str) or (isinstance(value, float) and math.isnan(value)):
-            raise ValueError("must be a number of days")
+            raise ValueError("must be a number")
         return value
+
+    @model_validator(mode="after")
+    def _no_contradiction(self) -> JourneyOptions:
+        if self.dedupe_gap_minutes is not None and self.dedupe != "gap":
+            raise ValueError("dedupe_gap_minutes goes with dedupe = 'gap'")
+        if self.view_through_weight != 1 and self.view_through == "clicks_only":
+            raise ValueError("view_through_weight weighs impressions, and view_through = 'clicks_only' leaves none")
+        return self
 
 
 class ModelSpec(BaseModel):
@@ -175,9 +239,11 @@ class Experiment(_Part):
     """
 
     name: str = Field(pattern=r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$", max_length=200)
-    engine: Literal["duckdb"] = "duckdb"
+    engine: Literal["duckdb", "spark"] = "duckdb"
+    memory_limit: int | None = None
     period: Period = Period()
     tables: dict[str, TableSpec]
+    channels: dict[str, Any] = {}
     journeys: JourneyOptions = JourneyOptions()
     models: tuple[ModelSpec, ...]
     returns: ReturnsOptions = ReturnsOptions()
@@ -185,6 +251,16 @@ class Experiment(_Part):
     tracking: TrackingOptions = TrackingOptions()
     folder: Path = Field(default=Path("."), exclude=True)
     text: str = Field(default="", exclude=True)
+
+    @field_validator("memory_limit", mode="before")
+    @classmethod
+    def _bytes(cls, value: object) -> object:
+        if value is None or isinstance(value, int):
+            return value
+        parts = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(MB|GB|TB)\s*", str(value), re.IGNORECASE)
+        if parts is None:
+            raise ValueError("must be a size such as '4GB'")
+        return round(float(parts[1]) * {"MB": 1e6, "GB": 1e9, "TB": 1e12}[parts[2].upper()])
 
     @field_validator("models")
     @classmethod
@@ -202,8 +278,9 @@ class Experiment(_Part):
             raise ValueError("give either paths, or touchpoints and conversions, not both")
         if "paths" not in self.tables and "conversions" not in self.tables:
             raise ValueError("a conversions table is needed (or paths); allowed: " + ", ".join(INPUTS))
-        if "paths" in self.tables and self.journeys.lookback_days is not None:
-            raise ValueError("journeys.lookback_days is time-based, and paths carry no times")
+        for key in ("account", "segment"):
+            if getattr(self.journeys, key) is not None and "customers" not in self.tables:
+                raise ValueError(f"journeys.{key} is a column of the customers table, and there is none")
         return self
 
 
@@ -221,7 +298,7 @@ def read_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
         If the file is missing, not TOML, or asks for something that does not exist.
     """
     path = Path(path)
-    text, document = _read_toml(path)
+    text, document = read_toml(path)
     for override in overrides:
         _set(document, override)
         text += f"\n# --set {override}"
@@ -243,16 +320,17 @@ def checked(part: type[Part], document: Mapping[str, Any], *, origin: str) -> Pa
         raise _refusal(error, origin) from None
 
 
-def _read_toml(path: Path) -> tuple[str, dict[str, Any]]:
+def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
+    """Text and content of a TOML file."""
     try:
         text = path.read_text(encoding="utf-8-sig")
         return text, tomllib.loads(text)
     except FileNotFoundError:
-        raise InputError(f"experiment file {path} does not exist") from None
+        raise InputError(f"file {path} does not exist") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"experiment file {path} is not TOML: {error}") from None
+        raise InputError(f"file {path} is not TOML: {error}") from None
     except OSError as error:
-        raise InputError(f"experiment file {path} cannot be read: {error.strerror}") from None
+        raise InputError(f"file {path} cannot be read: {error.strerror}") from None
 
 
 def _set(document: dict[str, Any], override: str) -> None:

@@ -15,7 +15,7 @@ from attribution import models as shipped
 from attribution.credit import Credit, check_labels, journey_credit
 from attribution.engine import DuckDBEngine, Engine
 from attribution.errors import InputError, did_you_mean
-from attribution.experiment import Experiment, ModelSpec, read_experiment
+from attribution.experiment import Experiment, ModelSpec, read_experiment, read_toml
 from attribution.graph import JourneyGraph, graph_of, graph_reader
 from attribution.journeys import Journeys, build_journeys
 from attribution.models import AttributionModel, Markov, fit_models
@@ -32,6 +32,7 @@ from attribution.sources import (
     load_sources,
     quality_table,
 )
+from attribution.sources.channels import ChannelRules, read_rules
 from attribution.tables import REMOVAL_EFFECTS
 
 Stage = Callable[[str], None]
@@ -131,17 +132,41 @@ def check_quality(experiment: Experiment, *, engine: Engine | None = None) -> pd
 
 def open_sources(experiment: Experiment, engine: Engine | None = None) -> Sources:
     """The input tables of an experiment."""
-    return load_sources(**experiment.tables, engine=engine or DuckDBEngine(), folder=experiment.folder)
+    return load_sources(
+        **experiment.tables,
+        channels=_channel_rules(experiment),
+        account=experiment.journeys.account,
+        engine=engine or make_engine(experiment),
+        folder=experiment.folder,
+    )
+
+
+def make_engine(experiment: Experiment) -> Engine:
+    """The engine that an experiment asks for."""
+    if experiment.engine == "spark":
+        if experiment.memory_limit is not None:
+            raise InputError("memory_limit is for DuckDB", hint="Spark takes its limits from the session")
+        from attribution.engine.spark import SparkEngine
+
+        return SparkEngine()
+    return DuckDBEngine(memory_limit=experiment.memory_limit)
+
+
+def _channel_rules(experiment: Experiment) -> ChannelRules:
+    """Own channel rules: written in the experiment, or in a file that several share."""
+    asked = experiment.channels
+    if "file" not in asked:
+        return read_rules(asked, "[channels]")
+    path = experiment.folder / str(asked["file"])
+    if len(asked) > 1:
+        raise InputError("[channels]: a file holds all of it", given=sorted(asked), allowed="file alone, or no file")
+    return read_rules(read_toml(path)[1], str(path))
 
 
 def journeys_of(experiment: Experiment, sources: Sources) -> Journeys:
     """The journeys that an experiment asks for."""
-    return build_journeys(
-        sources,
-        lookback_days=experiment.journeys.lookback_days,
-        conversions=experiment.journeys.conversions,
-        period=experiment.period,
-    )
+    asked = experiment.journeys.model_dump(exclude_unset=True)
+    return build_journeys(sources, period=experiment.period, **asked)
 
 
 def make_models(experiment: Experiment) -> list[AttributionModel]:
@@ -231,6 +256,8 @@ def _outcome(
     }
     if experiment.output.journey_credit:
         tables["journey_credit"] = journey_credit(journeys, models)
+    if sources.channel_lint is not None:
+        tables["channel_lint"] = sources.channel_lint.to_pandas()
     if sources.has("truth"):
         tables["truth"] = sources.engine.query("select * from truth order by channel").to_pandas()
     digests = {name: content_digest(sources, name) for name in sources.tables}
@@ -268,6 +295,7 @@ def _findings(experiment: Experiment, sources: Sources, journeys: Journeys, fact
     spend = spend_by_channel(sources, spend_from=experiment.returns.spend_from, period=experiment.period)
     return [
         *check_sources(sources),
+        *sources.findings,
         *facts.findings,
         *check_channels_known(sources, journeys.channels),
         _idle_spend(spend, facts.graph),

@@ -68,16 +68,24 @@ def _null(name: str, type: ColumnType, meaning: str) -> Column:
 
 # ---------------------------------------------------------------- inputs
 
+CLICK_IDS = (
+    "gclid", "gbraid", "wbraid", "msclkid", "fbclid", "ttclid", "li_fat_id", "twclid", "bd_vid", "irclickid", "srsltid",
+)  # fmt: skip
+RAW_MARKETING = ("utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term", "referrer", "url", *CLICK_IDS)
+"""Columns from which channel rules derive channel and campaign where there is no channel column."""
+
 TOUCHPOINTS = Table(
     "touchpoints",
     "one contact of a customer with a channel",
     (
         Column("customer_id", "id", "who was touched", nullable=True),
         Column("touched_at", "time", "when (UTC), or the position in the customer's order", nullable=True),
-        Column("channel", "text", "through which channel", nullable=True),
+        _optional("channel", "text", "through which channel; needed unless channel rules or a code tell it"),
         _optional("campaign", "text", "campaign within the channel"),
         _optional("kind", "text", "click, impression, …; at one instant a click comes before an impression"),
         _optional("cost", "money", "what this touchpoint cost"),
+        _optional("code", "text", "QR or coupon code, whose channel the codes table tells"),
+        *(_optional(name, "text", "raw, for channel rules") for name in RAW_MARKETING),
     ),
     extensible=True,
 )
@@ -90,6 +98,36 @@ CONVERSIONS = Table(
         Column("converted_at", "time", "when (UTC), or the position in the customer's order", nullable=True),
         _optional("value", "money", "revenue of the conversion"),
         _optional("conversion_id", "id", "unique name of the conversion; the earliest of duplicates is kept"),
+        _optional("kind", "text", "order, lead, won deal, …"),
+        _optional("is_new_customer", "flag", "whether this was the customer's first; else the first in the data is"),
+        _optional("code", "text", "coupon code redeemed in it, whose channel the codes table tells"),
+    ),
+)
+
+IDENTITIES = Table(
+    "identities",
+    "one link between two ids of one person",
+    (
+        Column("visitor_id", "id", "a cookie, device or other id", nullable=True),
+        Column("customer_id", "id", "the customer it belongs to", nullable=True),
+    ),
+)
+
+CUSTOMERS = Table(
+    "customers",
+    "one customer",
+    (Column("customer_id", "id", "the customer", nullable=True),),
+    extensible=True,
+)
+
+CODES = Table(
+    "codes",
+    "one QR or coupon code",
+    (
+        Column("code", "text", "as it is printed"),
+        Column("channel", "text", "the channel that handed it out"),
+        _optional("campaign", "text", "campaign within the channel"),
+        _optional("kind", "text", "kind of the touchpoint, offline unless said"),
     ),
 )
 
@@ -128,7 +166,7 @@ TRUTH = Table(
     ),
 )
 
-INPUTS = {table.name: table for table in (TOUCHPOINTS, CONVERSIONS, COSTS, PATHS, TRUTH)}
+INPUTS = {table.name: table for table in (TOUCHPOINTS, CONVERSIONS, COSTS, PATHS, TRUTH, IDENTITIES, CUSTOMERS, CODES)}
 
 # ---------------------------------------------------------------- outputs
 
@@ -253,6 +291,19 @@ QUALITY = Table(
     ),
 )
 
+CHANNEL_LINT = Table(
+    "channel_lint",
+    "one flaw of the raw marketing columns",
+    (
+        Column("check", "text", "name of the check"),
+        _null("source", "text", "source as channel rules read it"),
+        _null("medium", "text", "medium as channel rules read it"),
+        _null("campaign", "text", "campaign as channel rules read it"),
+        Column("touchpoints", "integer", "touchpoints concerned"),
+        Column("message", "text", "what is wrong"),
+    ),
+)
+
 OUTPUTS = {
     table.name: table
     for table in (
@@ -264,5 +315,6 @@ OUTPUTS = {
         TRANSITIONS,
         JOURNEY_PROFILE,
         QUALITY,
+        CHANNEL_LINT,
     )
 }

@@ -103,7 +103,7 @@ def refuse(match: str, *tables: Any, **options: Any) -> str:
 @pytest.mark.parametrize(
     ("toml", "said"),
     [
-        ("lookback = 3", ["unknown key 'lookback'", "Allowed: name, engine, period, tables, journeys"]),
+        ("lookback = 3", ["unknown key 'lookback'", "Allowed: name, engine, memory_limit, period, tables, channels, journeys"]),
         (
             "[journeys]\nlookbak_days = 3",
             ["unknown key 'journeys.lookbak_days'", "did you mean 'lookback_days'?"],
@@ -114,7 +114,7 @@ def refuse(match: str, *tables: Any, **options: Any) -> str:
         ),
         ("[period]\nfrom = 2024-02-01", ["unknown key 'period.from'", "Allowed: start, end"]),
         ("[resampling]\ndraws = 500", ["[resampling]", "not built yet"]),
-        ('engine = "spark"', ["engine", "'duckdb'", "Given: 'spark'"]),
+        ('engine = "dask"', ["engine", "'duckdb'", "Given: 'dask'"]),
         ('engine = "polars"', ["engine", "'duckdb'", "Given: 'polars'"]),
         ('name = "a/b"', ["name", "Given: 'a/b'"]),
         ('name = ".."', ["name", "Given: '..'"]),
@@ -123,7 +123,7 @@ def refuse(match: str, *tables: Any, **options: Any) -> str:
         ("name = 5", ["name", "Given: 5"]),
         (
             "[journeys]\nlookback_days = -1",
-            ["journeys.lookback_days", "greater than or equal to 0", "Given: -1"],
+            ["journeys.lookback_days", "greater than 0", "Given: -1"],
         ),
         ("[journeys]\nlookback_days = nan", ["journeys.lookback_days", "Given: nan"]),
         ("[journeys]\nlookback_days = true", ["journeys.lookback_days", "Given: True"]),
@@ -263,7 +263,7 @@ def test_a_byte_order_mark_before_the_experiment_is_read_over(
         ("models=3", ["models", "Given: 3"]),
         ("models.0.order=2", ["'models' is not a table"]),
         ("resampling.draws=5", ["not built yet"]),
-        ("engine=spark", ["engine", "Given: 'spark'"]),
+        ("engine=dask", ["engine", "Given: 'dask'"]),
         ("period.start=2024-13-01", ["period.start", "Given: '2024-13-01'"]),
         ("tables.costs.source=nope.csv", ["table 'costs'", "nope.csv", "does not exist"]),
     ],
@@ -365,8 +365,8 @@ def test_parents_made_for_the_output_are_taken_away_again(refused: Refused) -> N
             ["run", "e.toml", "--set", "tables.costs.source=nope.csv", "--out", "out"],
             "nope.csv does not exist",
         ),
-        (["run", "e.toml", "--set", "engine=spark"], "'duckdb'"),
-        (["validate", "e.toml", "--set", "engine=spark"], "'duckdb'"),
+        (["run", "e.toml", "--set", "engine=dask"], "'duckdb'"),
+        (["validate", "e.toml", "--set", "engine=dask"], "'duckdb'"),
     ],
 )
 def test_a_real_process_refuses(data: Path, arguments: list[str], said: str) -> None:

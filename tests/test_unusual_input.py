@@ -419,9 +419,9 @@ def test_windows_of_every_length(days: float, mail: float, search: float) -> Non
     assert made.sum() == 1.0
 
 
-def test_a_window_of_nothing_keeps_what_happened_at_that_instant() -> None:
+def test_a_window_of_a_microsecond_keeps_what_happened_at_that_instant() -> None:
     frame = touches(touched_at=["2024-01-03", "2024-01-02"])
-    journeys = at.build_journeys(at.load_sources(frame, orders()), lookback_days=0)
+    journeys = at.build_journeys(at.load_sources(frame, orders()), lookback_days=1e-6 / 86_400)
     assert at.attribute(journeys, [at.Linear()]).table["conversions"].tolist() == [1.0, 0.0, 0.0]
 
 

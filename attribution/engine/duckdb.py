@@ -8,6 +8,7 @@ import re
 import shutil
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -69,8 +70,9 @@ class DuckDBEngine:
         self._connection.execute("set preserve_insertion_order = false")
         if threads is not None:
             self._connection.execute(f"set threads = {int(threads)}")
-        self._spill = tempfile.TemporaryDirectory(prefix="attribution-", ignore_cleanup_errors=True)
-        self._connection.execute(f"set temp_directory = {text(self._spill.name)}")
+        self._spill = Path(tempfile.mkdtemp(prefix="attribution-"))
+        weakref.finalize(self, shutil.rmtree, self._spill, ignore_errors=True)
+        self._connection.execute(f"set temp_directory = {text(str(self._spill))}")
         # The rest is for Python, numba and the batches that are being worked on.
         own = (memory_limit or 0) // 2
         if own:
@@ -165,7 +167,7 @@ class DuckDBEngine:
         if partitions == 1:
             return [function(self._batches(f"select * from ({events.sql}) {order}"))]
         part = f"hash(customer_id) % {int(partitions)}"
-        folder = Path(self._spill.name) / "events"
+        folder = self._spill / "events"
         try:
             self._run(
                 "events",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any
 
 from attribution.experiment import JourneyOptions, Period, checked
 from attribution.journeys.events import DAY, journeys_from_events
@@ -14,22 +14,14 @@ from attribution.sources import Sources
 __all__ = ["DAY", "JourneyChunk", "Journeys", "Reader", "Summary", "build_journeys", "observe"]
 
 
-def build_journeys(
-    sources: Sources,
-    *,
-    lookback_days: float | None = None,
-    conversions: Literal["reset", "cumulative", "first_only"] = "reset",
-    period: Period | None = None,
-) -> Journeys:
+def build_journeys(sources: Sources, *, period: Period | None = None, **options: Any) -> Journeys:
     """Build journeys from touchpoints and conversions, or from aggregated paths.
 
     Parameters
     ----------
     sources : the input tables
-    lookback_days : window before a conversion, inclusive at both ends; 30 unless set, refused on integer times
-    conversions : ``reset``: a conversion closes the journey; ``cumulative``: every conversion looks back over
-        its own window; ``first_only``: only the first conversion of a customer counts
     period : conversions in it count, and non-converting journeys that close in it
+    **options : what `attribution.experiment.JourneyOptions` knows: ``lookback_days``, ``conversions``, …
 
     Raises
     ------
@@ -48,7 +40,6 @@ def build_journeys(
     >>> len(journeys), journeys.channels, journeys.total("conversions")
     (1, ('mail', 'search'), 1.0)
     """
-    asked = {"lookback_days": lookback_days, "conversions": conversions}
-    options = checked(JourneyOptions, asked, origin="build_journeys")
+    asked = checked(JourneyOptions, options, origin="build_journeys")
     build = journeys_from_paths if sources.has("paths") else journeys_from_events
-    return build(sources, options, period or Period())
+    return build(sources, asked, period or Period())

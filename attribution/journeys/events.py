@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from attribution.engine import Engine
 from attribution.errors import InputError
 from attribution.experiment import DEFAULT_LOOKBACK_DAYS, JourneyOptions, Period
+from attribution.journeys.refine import DAY, Refinement, lookback_windows, microseconds
 from attribution.journeys.structure import JourneyChunk, Journeys, Readings, add_readings
 from attribution.journeys.summary import Summary
 from attribution.kernels import cut as kernel
@@ -23,14 +24,8 @@ from attribution.kernels.batches import customer_starts, whole_customers
 from attribution.sources import Finding, Sources, count_finding
 from attribution.sources.events import EventStream, conversion_ids, open_events
 
-DAY = 86_400_000_000
-"""Microseconds."""
-
 _WORKERS = 2
 """The pass is short beside the sort: more threads than this would wait for events."""
-
-_AGES = 10_000_000.0
-"""Days; longer than any log, and short enough for sums of microseconds."""
 
 Result = TypeVar("Result")
 
@@ -45,21 +40,32 @@ def journeys_from_events(sources: Sources, options: JourneyOptions, period: Peri
     InputError
         If a time-based option is given and times are integers.
     """
-    length = _lookback(sources, options, period)
-    stream = open_events(sources)
+    _check_times(sources, options, period)
+    stream = open_events(sources, kinds=options.conversion_kinds, mark_new=options.customers == "new")
+    default = (
+        kernel.NO_LOOKBACK
+        if sources.integer_times
+        else microseconds(DEFAULT_LOOKBACK_DAYS if options.lookback_days is None else options.lookback_days)
+    )
+    windows = lookback_windows(options, stream.dimensions, default)
     first, last = period.bounds()
+    mode = _MODES[options.conversions]
+    refinement = Refinement(options, stream.dimensions, windows if windows.vary and mode == kernel.CUMULATIVE else None)
     build = Build(
         stream,
-        kernel.Windows.alike(length),
-        _MODES[options.conversions],
+        windows,
+        mode,
         (kernel.ANY_TIME[0] if first is None else first, kernel.ANY_TIME[1] if last is None else last),
+        refinement,
         sources.engine.batch_rows,
     )
     made = MadeAnew(sources.engine, build)
+    longest = int(windows.length.max())
     return Journeys(
         made if sources.engine.streams(stream.events) else tuple(made),
         stream.dimensions,
-        lookback_days=None if length == kernel.NO_LOOKBACK else length / DAY,
+        refinement.channels,
+        lookback_days=None if longest == kernel.NO_LOOKBACK else longest / DAY,
         span=(stream.first, stream.last),
         integer_times=sources.integer_times,
         conversion_ids=partial(conversion_ids, sources),
@@ -82,23 +88,23 @@ class MadeAnew:
         return self.engine.map_partitions(self.build.stream.events, partial(self.build.read, step))
 
 
-def _lookback(sources: Sources, options: JourneyOptions, period: Period) -> int:
-    """The lookback window in the unit of the times."""
-    if sources.integer_times:
-        for name, setting in (
-            ("lookback_days", options.lookback_days),
-            ("period", period.start or period.end),
-        ):
-            if setting is not None:
-                raise InputError(
-                    f"{name} is time-based, and the times of this log are integers",
-                    given=f"{name} = {setting}",
-                    hint="leave it out, or say what the integers are: time_format = 'epoch_s'",
-                )
-        return kernel.NO_LOOKBACK
-    days = DEFAULT_LOOKBACK_DAYS if options.lookback_days is None else options.lookback_days
-    # Further back than time itself is no window at all.
-    return round(days * DAY) if days < _AGES else kernel.NO_LOOKBACK
+def _check_times(sources: Sources, options: JourneyOptions, period: Period) -> None:
+    """Refuse what needs days where times are mere positions."""
+    if not sources.integer_times:
+        return
+    for name, setting in (
+        ("lookback_days", options.lookback_days),
+        ("lookback_by_kind", options.lookback_by_kind),
+        ("lookback_by_channel", options.lookback_by_channel),
+        ("dedupe", "gap" if options.dedupe == "gap" else None),
+        ("period", period.start or period.end),
+    ):
+        if setting:
+            raise InputError(
+                f"{name} is time-based, and the times of this log are integers",
+                given=f"{name} = {setting}",
+                hint="leave it out, or say what the integers are: time_format = 'epoch_s'",
+            )
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,7 @@ class Build:
     windows: kernel.Windows
     mode: int
     period: tuple[int, int]
+    refinement: Refinement
     batch_rows: int
 
     def keep(self, batches: Iterator[pa.RecordBatch]) -> list[JourneyChunk]:
@@ -150,7 +157,16 @@ class Build:
             ids.take(pa.array(starts[:-1])),
         )
         counts = (touchpoints, ties, duplicates, *made.dropped.tolist(), *made.outside.tolist())
-        return replace(chunk, counted=dict(zip(_COUNTED, counts, strict=True)))
+        chunk = self._only_new(replace(chunk, counted=dict(zip(_COUNTED, counts, strict=True))))
+        return self.refinement.apply(chunk)
+
+    def _only_new(self, chunk: JourneyChunk) -> JourneyChunk:
+        """Without the conversions of customers who are not new, where only those of new ones count."""
+        if self.refinement.options.customers == "all":
+            return chunk
+        counts = (chunk.conversion < 0) | self.stream.is_new[chunk.conversion]
+        dropped = int((~counts).sum())
+        return replace(chunk.only(counts), counted={**chunk.counted, "not_new": dropped})
 
     def _chunk(
         self,
@@ -200,11 +216,13 @@ class Build:
         if self.period != kernel.ANY_TIME:
             counted.append(("outside_period", "conversions", "conversions_outside", None, _OUTSIDE))
             counted.append(("outside_period", "journeys", "nulls_outside", None, _NULLS_OUTSIDE))
+        if self.refinement.options.customers == "new":
+            counted.append(("not_new", "conversions", "not_new", None, _NOT_NEW))
         found = [
             count_finding(check, table, overview.number(name), text, total=total)
             for check, table, name, total, text in counted
         ]
-        return [*self.stream.findings, *found]
+        return [*self.stream.findings, *found, *self.refinement.describe(overview)]
 
 
 _COUNTED = (
@@ -217,8 +235,9 @@ _COUNTED = (
     "nulls_outside",
 )
 _TIES = "touchpoints at one instant of one customer: ordered by kind, channel and the other columns"
-_DUPLICATES = "touchpoints that repeat another in every column: kept"
+_DUPLICATES = "touchpoints that repeat another in every column: kept unless dedupe = 'unique'"
 _BARE = "conversions without a touchpoint in their window: credited to (unattributed)"
 _OPEN = "journeys still open at the end of the data: kept, as not converted"
+_NOT_NEW = "conversions of customers who had converted before: left out, they still close journeys"
 _OUTSIDE = "conversions outside the period: left out, they still close journeys"
 _NULLS_OUTSIDE = "non-converting journeys that close outside the period: left out"

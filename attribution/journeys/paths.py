@@ -26,11 +26,16 @@ def journeys_from_paths(sources: Sources, options: JourneyOptions, period: Perio
     InputError
         If a time-based option is given, which paths without times cannot follow.
     """
-    for name, setting in (("lookback_days", options.lookback_days), ("period", period.start or period.end)):
-        if setting is not None:
+    asked = {name: getattr(options, name) for name in sorted(options.model_fields_set)}
+    for name, setting in {**asked, "period": period.start or period.end}.items():
+        if setting is not None and name in ("period", "lookback_days"):
             raise InputError(f"{name} is time-based, and aggregated paths carry no times", given=f"{name} = {setting}")
-    if options.conversions != "reset":
-        raise InputError("aggregated paths are journeys already", given=f"conversions = {options.conversions}")
+        if setting is not None and setting != JourneyOptions.model_fields[name].default:
+            raise InputError(
+                f"{name} is for building journeys, and aggregated paths are journeys already",
+                given=f"{name} = {setting}",
+                hint="leave it out",
+            )
     table = sources.engine.query("select * from paths")
     steps, lengths = split_paths(table["path"], sources.separator)
     encoded = steps.dictionary_encode()
@@ -44,6 +49,7 @@ def journeys_from_paths(sources: Sources, options: JourneyOptions, period: Perio
     return Journeys(
         (_chunk(table, channel, lengths),),
         Dimensions(("channel",), (tuple(channels),)),
+        tuple(channels),
         describe=partial(_findings, table, channel, lengths),
     )
 

@@ -42,6 +42,7 @@ class JourneyChunk:
     customer : (journeys,) integers, position in ``customer_ids``
     customer_ids : ids of the customers; None for aggregated paths
     cost : (touchpoints,) float64; None where touchpoints carry none
+    factor : (touchpoints,) float64 by which weights are multiplied; None where all count alike
     counted : what was counted while these journeys were built
     """
 
@@ -59,6 +60,7 @@ class JourneyChunk:
     customer: NDArray[np.signedinteger]
     customer_ids: pa.Array | None
     cost: NDArray[np.float64] | None
+    factor: NDArray[np.float64] | None = None
     counted: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -105,6 +107,7 @@ class JourneyChunk:
             code=self.code[steps],
             touched_at=None if self.touched_at is None else self.touched_at[steps],
             cost=None if self.cost is None else self.cost[steps],
+            factor=None if self.factor is None else self.factor[steps],
             start=ends - lengths,
             stop=ends,
             ended_at=None if self.ended_at is None else self.ended_at[keep],
@@ -159,7 +162,8 @@ class Journeys:
     ----------
     chunks : the journeys: held, or made anew for every pass
     dimensions : what the codes of touchpoints mean
-    lookback_days : the window; None where there is none
+    channels : channel names; a channel's code in the chunks is its position
+    lookback_days : the longest window; None where there is none
     span : first and last time of an event; None for aggregated paths
     integer_times : whether times are positions; None for aggregated paths
     conversion_ids : gives the ids of conversions by row; asked only when needed
@@ -168,6 +172,7 @@ class Journeys:
 
     chunks: tuple[JourneyChunk, ...] | Chunks
     dimensions: Dimensions
+    channels: tuple[str, ...]
     lookback_days: float | None = None
     span: tuple[int, int] | None = None
     integer_times: bool | None = None
@@ -188,7 +193,8 @@ class Journeys:
         step = partial(_read_chunk, readers)
         parts: Iterable[Readings] = map(step, self.chunks) if isinstance(self.chunks, tuple) else self.chunks.map(step)
         nothing: Readings = tuple(Summary({}) for _ in readers)
-        return list(reduce(add_readings, parts, nothing))
+        whole: Readings = reduce(add_readings, parts, nothing)
+        return list(whole)
 
     @cached_property
     def overview(self) -> Summary:
@@ -199,11 +205,6 @@ class Journeys:
     def findings(self) -> list[Finding]:
         """What was counted while building, as rows of the quality table."""
         return self.describe(self.overview)
-
-    @property
-    def channels(self) -> tuple[str, ...]:
-        """Channel names, sorted; a channel's code is its position here."""
-        return self.dimensions.channels
 
     @property
     def has_times(self) -> bool:
@@ -234,5 +235,7 @@ def add_readings(a: Readings, b: Readings) -> Readings:
 
 
 def _read_chunk(readers: Sequence[Reader], chunk: JourneyChunk) -> Readings:
-    pieces: Iterable[Readings] = (tuple(reader(piece) for reader in readers) for piece in chunk.pieces())
-    return reduce(add_readings, pieces)
+    def read(piece: JourneyChunk) -> Readings:
+        return tuple(reader(piece) for reader in readers)
+
+    return reduce(add_readings, map(read, chunk.pieces()))

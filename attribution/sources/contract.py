@@ -12,7 +12,7 @@ from attribution.engine import Engine, quote
 from attribution.errors import InputError, did_you_mean
 from attribution.experiment import TableSpec
 from attribution.sources.times import LARGEST_POSITION, read_times
-from attribution.tables import RESERVED, Column, Table
+from attribution.tables import RAW_MARKETING, RESERVED, TOUCHPOINTS, Column, Table
 
 
 class Check(NamedTuple):
@@ -47,6 +47,9 @@ def map_columns(table: Table, spec: TableSpec, present: Iterable[str]) -> dict[s
     present = list(present)
     if spec.columns is None:
         mapping = {name: name for name in table.column_names if name in present}
+        if "channel" in mapping:
+            # Raw marketing columns tell the channel where there is none; beside one they are asked for by name.
+            mapping = {name: source for name, source in mapping.items() if name not in RAW_MARKETING}
     else:
         mapping = dict(spec.columns)
         if "" in mapping:
@@ -64,12 +67,15 @@ def map_columns(table: Table, spec: TableSpec, present: Iterable[str]) -> dict[s
                     given=present,
                     hint=did_you_mean(source, present),
                 )
-    missing = [name for name in table.required if name not in mapping]
+    needed = list(table.required)
+    if table is TOUCHPOINTS and not {"channel", "code", *RAW_MARKETING} & set(mapping):
+        needed.append("channel")
+    missing = [name for name in needed if name not in mapping]
     if missing:
         raise InputError(
             f"table {table.name!r}: column {missing[0]!r} is missing",
             given=present,
-            allowed=f"needed are {', '.join(table.required)}",
+            allowed=f"needed are {', '.join(needed)}",
             hint=did_you_mean(missing[0], present) or 'map it: columns = { canonical = "source" }',
         )
     return mapping
@@ -107,6 +113,8 @@ def read_column(
         return Reading(column, source, kind, f"case when {shown} <> '' then {name} end")
     if column.type == "day":
         return Reading(column, source, kind, f"try_cast({raw} as date)")
+    if column.type == "flag":
+        return Reading(column, source, kind, f"try_cast({raw} as boolean)")
     number = f"try_cast({raw} as double)"
     if not pa.types.is_integer(kind):
         number = f"case when isnan({number}) then null else {number} end"
@@ -121,6 +129,7 @@ _MISFITS = {
     "number": "are no numbers",
     "money": "are no numbers",
     "count": "are no numbers",
+    "flag": "are no flags",
 }
 _ALLOWED = {
     "id": "texts or whole numbers",
@@ -130,6 +139,7 @@ _ALLOWED = {
     "number": "finite numbers",
     "money": "finite numbers ≥ 0",
     "count": "finite numbers ≥ 0",
+    "flag": "true, false, 1, 0",
 }
 
 
@@ -239,6 +249,7 @@ def _checks(reading: Reading) -> list[Check]:
         (is_text and column.type == "day", "are no days", unread, shown, "days such as 2024-04-03"),
         (not reading.is_sure, "cannot be read as times", unread, shown, _times_allowed(reading)),
         (bool(reading.is_integer), "are too large", f"abs({sql}) >= {LARGEST_POSITION}", shown, "positions below 2^60"),
+        (column.type == "flag" and not pa.types.is_boolean(kind), "are no flags", unread, shown, "true, false, 1, 0"),
         (column.type == "id" and is_float, "are no ids", unread, shown, "texts or whole numbers"),
     ]
     return [Check(column.name, *check[1:]) for check in checks if check[0]]

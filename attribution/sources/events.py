@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.engine import Events, quote
-from attribution.errors import InputError
+from attribution.engine import Events, quote, text
+from attribution.errors import InputError, did_you_mean
 from attribution.sources.contract import check_channels
 from attribution.sources.load import Sources
 from attribution.sources.quality import Finding, count_finding
@@ -31,6 +32,11 @@ class Dimensions:
     @property
     def channels(self) -> tuple[str, ...]:
         return self.values[self.names.index("channel")] if self.names else ()
+
+    def place(self, name: str) -> tuple[int, int]:
+        """Stride and radix of ``name`` in a code: its digit is code ÷ stride mod radix."""
+        place = self.names.index(name)
+        return self._stride(place), self._radix(place)
 
     def digit(self, code: NDArray[np.int64], name: str) -> NDArray[np.int64]:
         """Position of each code's value of ``name``; for nullable dimensions 0 is null and 1 the first value."""
@@ -90,6 +96,7 @@ class EventStream:
     dimensions : how codes are read
     first, last : earliest and latest time of a usable event
     values : (conversions + 1,) value of each conversion, by row; 0 at the end, which is where row −1 points
+    is_new : (conversions + 1,) whether it is the conversion of a new customer, by row; (0,) unless asked for
     findings : dropped and repaired rows
     """
 
@@ -98,11 +105,19 @@ class EventStream:
     first: int
     last: int
     values: NDArray[np.float64]
+    is_new: NDArray[np.bool_]
     findings: tuple[Finding, ...]
 
 
-def open_events(sources: Sources) -> EventStream:
-    """Prepare the event stream of ``sources``: drop and count unusable rows, number what is left."""
+def open_events(sources: Sources, *, kinds: Sequence[str] | None = None, mark_new: bool = False) -> EventStream:
+    """Prepare the event stream of ``sources``: drop and count unusable rows, number what is left.
+
+    Parameters
+    ----------
+    sources : the input tables
+    kinds : which kinds of conversions there are for this run; all unless given
+    mark_new : whether to find out which conversions are those of new customers
+    """
     findings: list[Finding] = []
     spans: list[tuple[int, int]] = []
     parts: list[str] = []
@@ -119,7 +134,7 @@ def open_events(sources: Sources) -> EventStream:
                 f"select customer_id, touched_at as happened_at, {dimensions.sql()} as ref{cost} "
                 "from touchpoints where customer_id is not null and touched_at is not null) where ref is not null"
             )
-    kept = _number_conversions(sources, findings, spans)
+    kept = _number_conversions(sources, kinds, findings, spans)
     rows += kept
     if kept:
         number = "(-1 - row)::integer" if kept < 1 << 31 else "-1 - row"
@@ -143,6 +158,7 @@ def open_events(sources: Sources) -> EventStream:
         first,
         last,
         _values(sources),
+        _is_new(sources) if mark_new else np.zeros(0, bool),
         tuple(findings),
     )
 
@@ -202,27 +218,34 @@ def _dimensions(sources: Sources, channels: list[str | None]) -> Dimensions:
     return dimensions
 
 
-def _number_conversions(sources: Sources, findings: list[Finding], spans: list[tuple[int, int]]) -> int:
+def _number_conversions(
+    sources: Sources, kinds: Sequence[str] | None, findings: list[Finding], spans: list[tuple[int, int]]
+) -> int:
     """Keep usable conversions as ``numbered_conversions``, numbered in an order that no engine decides."""
     has_value, has_id = sources.has("conversions", "value"), sources.has("conversions", "conversion_id")
     value = "coalesce(value, 0)" if has_value else "0::double"
     identity = "conversion_id" if has_id else "null::varchar"
     order = "customer_id, converted_at, conversion_id, value"
+    is_new = "is_new_customer" if sources.has("conversions", "is_new_customer") else "null::boolean"
     keep = "where customer_id is not null and converted_at is not null"
+    if kinds is not None:
+        keep += f" and {_of_kinds(sources, kinds, findings)}"
     first_of_id = (
         "qualify conversion_id is null or row_number() over "
         "(partition by conversion_id order by converted_at, customer_id, value) = 1"
     )
     sources.engine.define(
         "numbered_conversions",
-        f"select *, row_number() over (order by {order}) - 1 as row from (select customer_id, converted_at, "
-        f"{value} as value, {identity} as conversion_id from conversions {keep} {first_of_id if has_id else ''})",
+        f"select *, row_number() over (order by {order}) - 1 as row from ("
+        f"select customer_id, converted_at, {value} as value, {identity} as conversion_id, "
+        f"{is_new} as is_new_customer from conversions {keep} {first_of_id if has_id else ''})",
     )
+    of_kind = "true" if kinds is None else _kind_test(kinds)
     counted = {
         "customer": "customer_id is null",
         "time": "converted_at is null",
         "value": "value is null" if has_value else "false",
-        "usable": "customer_id is not null and converted_at is not null",
+        "usable": f"customer_id is not null and converted_at is not null and {of_kind}",
     }
     counts = ", ".join(f"count(*) filter ({test}) as {name}" for name, test in counted.items())
     found = sources.engine.query(f"select count(*) as n, {counts} from conversions", table="conversions").to_pylist()[0]
@@ -244,9 +267,42 @@ def _number_conversions(sources: Sources, findings: list[Finding], spans: list[t
     return int(kept["n"])
 
 
+def _of_kinds(sources: Sources, kinds: Sequence[str], findings: list[Finding]) -> str:
+    """SQL for conversions of these kinds; the others are counted."""
+    if not sources.has("conversions", "kind"):
+        raise InputError(
+            "conversion_kinds are asked for, and the conversions table has no column 'kind'", given=list(kinds)
+        )
+    counts = {
+        row["kind"]: row["n"]
+        for row in sources.engine.query("select kind, count(*) as n from conversions group by kind").to_pylist()
+    }
+    known = sorted(kind for kind in counts if kind is not None)
+    for kind in kinds:
+        if kind not in counts:
+            raise InputError(f"no conversion is of kind {kind!r}", allowed=known, hint=did_you_mean(kind, known))
+    others = sum(n for kind, n in counts.items() if kind not in kinds)
+    message = "conversions of other kinds than conversion_kinds: as if they had not been"
+    findings.append(Finding("other_kinds", "conversions", "pass", others, sum(counts.values()), None, message))
+    return _kind_test(kinds)
+
+
+def _kind_test(kinds: Sequence[str]) -> str:
+    return f"coalesce(kind in ({', '.join(text(kind) for kind in kinds)}), false)"
+
+
 def _values(sources: Sources) -> NDArray[np.float64]:
     values = sources.engine.query("select value from numbered_conversions order by row")["value"]
     return np.append(np.asarray(values.to_numpy(), dtype=np.float64), 0.0)
+
+
+def _is_new(sources: Sources) -> NDArray[np.bool_]:
+    """(conversions + 1,) whether it is a new customer's, by row: as the log says, or the customer's first."""
+    first = "row = min(row) over (partition by customer_id)"
+    found = sources.engine.query(
+        f"select coalesce(is_new_customer, {first}) as is_new from numbered_conversions order by row"
+    )["is_new"]
+    return np.append(np.asarray(found.to_numpy(), dtype=bool), False)
 
 
 def conversion_ids(sources: Sources) -> NDArray[np.object_]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ import pyarrow as pa
 from attribution.engine import DuckDBEngine, Engine, quote
 from attribution.errors import InputError
 from attribution.experiment import TableSpec
+from attribution.sources.adapters import adapt
+from attribution.sources.channels import ChannelRules
 from attribution.sources.contract import (
     Reading,
     check_channels,
@@ -23,8 +25,10 @@ from attribution.sources.contract import (
     map_columns,
     read_column,
 )
+from attribution.sources.enrich import derive_from_raw, redeem_codes, stitch_persons
 from attribution.sources.files import find_files
-from attribution.tables import INPUTS, TOUCHPOINTS, Column, Table
+from attribution.sources.quality import Finding
+from attribution.tables import INPUTS, RAW_MARKETING, TOUCHPOINTS, Column, Table
 
 _QUERY = re.compile(r"(\s|--[^\n]*\n|/\*.*?\*/|\()*(select|with|from|values)\b", re.IGNORECASE | re.DOTALL)
 
@@ -49,6 +53,8 @@ class Sources:
     dimensions : names of the columns that tell touchpoints apart (channel first)
     integer_times : whether times are mere positions; None where there are none
     separator : between the channels of a path
+    findings : what was found while channels, codes and persons were put in
+    channel_lint : the ``channel_lint`` table, where channel rules were used
     """
 
     engine: Engine
@@ -56,6 +62,8 @@ class Sources:
     dimensions: tuple[str, ...] = ()
     integer_times: bool | None = None
     separator: str = ">"
+    findings: tuple[Finding, ...] = ()
+    channel_lint: pa.Table | None = None
 
     def has(self, table: str, column: str | None = None) -> bool:
         """Whether ``table`` was given, with ``column`` if named."""
@@ -70,6 +78,11 @@ def load_sources(
     *,
     paths: Any = None,
     truth: Any = None,
+    identities: Any = None,
+    customers: Any = None,
+    codes: Any = None,
+    channels: ChannelRules | None = None,
+    account: str | None = None,
     engine: Engine | None = None,
     folder: str | Path = ".",
 ) -> Sources:
@@ -77,9 +90,11 @@ def load_sources(
 
     Parameters
     ----------
-    touchpoints, conversions, costs, paths, truth
+    touchpoints, conversions, costs, paths, truth, identities, customers, codes
         A DataFrame, Arrow table, path, glob, list of paths, SQL query (``select …``), or a `TableSpec` for
         column maps, filters and time formats. Columns: see `attribution.tables`.
+    channels : rules of your own, in front of the default grouping, for touchpoints without a channel column
+    account : column of ``customers`` whose values own the journeys, instead of customers
     engine : the engine to hold them; DuckDB in this process unless given
     folder : where relative paths start
 
@@ -104,6 +119,9 @@ def load_sources(
         "costs": costs,
         "paths": paths,
         "truth": truth,
+        "identities": identities,
+        "customers": customers,
+        "codes": codes,
     }
     specs = {name: as_spec(value) for name, value in given.items() if value is not None}
     if "paths" in specs and {"touchpoints", "conversions"} & set(specs):
@@ -112,8 +130,7 @@ def load_sources(
         raise InputError("a conversions table is needed", given=sorted(specs), allowed="conversions, or paths")
     engine = engine or DuckDBEngine()
     engine.claim()
-    for name, spec in specs.items():
-        _open(engine, name, spec, Path(folder))
+    specs = {name: _open(engine, name, spec, Path(folder)) for name, spec in specs.items()}
     text_ids = not all(_integer_ids(engine, INPUTS[name], spec) for name, spec in specs.items())
     loaded: dict[str, LoadedTable] = {}
     clocks: dict[str, Reading] = {}
@@ -126,13 +143,53 @@ def load_sources(
         if clock is not None and clock.is_integer is not None:
             clocks[name] = clock
     _check_costs(engine, loaded)
+    loaded, lint, findings = _enrich(engine, loaded, channels or ChannelRules(), account)
     return Sources(
         engine,
         loaded,
         dimensions=_dimensions(loaded),
         integer_times=_one_clock(clocks),
         separator=specs["paths"].separator if "paths" in specs else ">",
+        findings=tuple(findings),
+        channel_lint=lint,
     )
+
+
+def _enrich(
+    engine: Engine, loaded: Mapping[str, LoadedTable], rules: ChannelRules, account: str | None
+) -> tuple[dict[str, LoadedTable], pa.Table | None, list[Finding]]:
+    """Channels from raw marketing columns and codes, persons and accounts for customers."""
+    if account is not None and account not in _columns(loaded, "customers"):
+        raise InputError(
+            f"journeys.account names column {account!r}, which the customers table lacks",
+            given=list(_columns(loaded, "customers")),
+        )
+    findings: list[Finding] = []
+    lint = None
+    touched = _columns(loaded, "touchpoints")
+    has_code = "codes" in loaded and {"code"} & {*touched, *_columns(loaded, "conversions")}
+    if has_code and touched:
+        findings += redeem_codes(engine, touched, _columns(loaded, "conversions"))
+        touched = tuple(engine.schema("touchpoints").names)
+    if set(touched) & set(RAW_MARKETING):
+        lint, found = derive_from_raw(engine, touched, rules)
+        findings += found
+        touched = tuple(engine.schema("touchpoints").names)
+    if touched and "channel" not in touched:
+        raise InputError(
+            "table 'touchpoints' tells codes and no channels, and there is no codes table",
+            hint="give [tables.codes] with the columns code and channel",
+        )
+    updated = dict(loaded)
+    if touched:
+        rows = engine.query("select count(*) as n from touchpoints")["n"][0].as_py()
+        updated["touchpoints"] = replace(loaded["touchpoints"], columns=touched, rows=rows)
+    findings += stitch_persons(engine, {name: table.columns for name, table in updated.items()}, account)
+    return updated, lint, findings
+
+
+def _columns(loaded: Mapping[str, LoadedTable], name: str) -> tuple[str, ...]:
+    return loaded[name].columns if name in loaded else ()
 
 
 def as_spec(value: Any) -> TableSpec:
@@ -144,8 +201,25 @@ def as_spec(value: Any) -> TableSpec:
     return TableSpec(source=value)
 
 
-def _open(engine: Engine, name: str, spec: TableSpec, folder: Path) -> None:
-    """Make the raw table readable as ``raw_NAME``, rows filtered."""
+def _open(engine: Engine, name: str, spec: TableSpec, folder: Path) -> TableSpec:
+    """Make the raw table readable as ``raw_NAME``, rows filtered, and return how it is to be read further."""
+    if spec.adapter is None:
+        _open_raw(engine, name, spec, folder)
+        return spec
+    export = f"{name}_export"
+    _open_raw(engine, export, spec, folder)
+    adapted = adapt(spec.adapter, name, engine.schema(f"raw_{export}"), columns=spec.columns)
+    engine.view(f"raw_{name}", adapted.select(f"raw_{export}"))
+    return spec.model_copy(
+        update={
+            "columns": {column: column for column in adapted.expressions},
+            "time_format": spec.time_format or adapted.time_format,
+            "time_zone": spec.time_zone or adapted.time_zone,
+        }
+    )
+
+
+def _open_raw(engine: Engine, name: str, spec: TableSpec, folder: Path) -> None:
     source = spec.source
     if spec.query is not None:
         engine.register_query(name, spec.query, folder)
@@ -185,8 +259,8 @@ def _check_names(name: str, columns: Sequence[str]) -> None:
 def _integer_ids(engine: Engine, table: Table, spec: TableSpec) -> bool:
     """Whether this table's customers, if it has any, are integers."""
     schema = engine.schema(f"raw_{table.name}")
-    source = (spec.columns or {}).get("customer_id", "customer_id")
-    return source not in schema.names or is_integer_like(schema.field(source).type)
+    sources = [(spec.columns or {}).get(name, name) for name in ("customer_id", "visitor_id")]
+    return all(is_integer_like(schema.field(source).type) for source in sources if source in schema.names)
 
 
 def _read_table(engine: Engine, table: Table, spec: TableSpec, text_ids: bool) -> list[Reading]:

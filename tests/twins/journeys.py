@@ -7,7 +7,7 @@ lookback window means that every touchpoint at or before the conversion counts.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -83,20 +83,30 @@ def conversion_order(conversion: Conv) -> tuple[object, ...]:
     return (conversion.at, name, conversion.value)
 
 
-def in_window(touch: Touch, conversion: Conv, lookback: int | None) -> bool:
+Lookback = int | None | Callable[[Touch], int | None]
+"""One window for all touchpoints, or each touchpoint's own."""
+
+
+def window_of(touch: Touch, lookback: Lookback) -> int | None:
+    """The touchpoint's lookback window."""
+    return lookback(touch) if callable(lookback) else lookback
+
+
+def in_window(touch: Touch, conversion: Conv, lookback: Lookback) -> bool:
     """Whether the touchpoint lies in the lookback window of the conversion, both ends included.
 
     >>> [in_window(Touch(at, "a"), Conv(at=10), lookback=3) for at in (6, 7, 10, 11)]
     [False, True, True, False]
     """
     age = conversion.at - touch.at
-    return age >= 0 and (lookback is None or age <= lookback)
+    window = window_of(touch, lookback)
+    return age >= 0 and (window is None or age <= window)
 
 
 def build(
     histories: Mapping[str, History],
     *,
-    lookback: int | None,
+    lookback: Lookback,
     mode: Mode,
     period: tuple[int, int] | None = None,
 ) -> TwinResult:
@@ -156,7 +166,7 @@ def build(
 
 
 def _converting(
-    customer: str, touches: list[Touch], conversions: list[Conv], lookback: int | None, mode: Mode
+    customer: str, touches: list[Touch], conversions: list[Conv], lookback: Lookback, mode: Mode
 ) -> list[TwinJourney]:
     """One journey per conversion, in the order of the conversions."""
     journeys = []
@@ -172,7 +182,7 @@ def _converting(
 
 
 def _non_converting(
-    customer: str, touches: list[Touch], conversions: list[Conv], lookback: int | None, end_of_data: int
+    customer: str, touches: list[Touch], conversions: list[Conv], lookback: Lookback, end_of_data: int
 ) -> list[TwinJourney]:
     """The touchpoints that no conversion used, cut where the gap between two exceeds the lookback window.
 
@@ -187,15 +197,19 @@ def _non_converting(
     unused = [
         touch for touch in touches if not any(in_window(touch, conversion, lookback) for conversion in conversions)
     ]
+    def closing(run: list[Touch]) -> int:
+        windows = [(touch.at, window_of(touch, lookback)) for touch in run]
+        return max(end_of_data if window is None else at + window for at, window in windows)
+
     runs: list[list[Touch]] = []
     for touch in unused:
-        if runs and (lookback is None or touch.at - runs[-1][-1].at <= lookback):
+        if runs and touch.at <= closing(runs[-1]):
             runs[-1].append(touch)
         else:
             runs.append([touch])
     journeys = []
     for run in runs:
-        closes_at = end_of_data if lookback is None else run[-1].at + lookback
+        closes_at = closing(run)
         journeys.append(TwinJourney(customer, tuple(run), None, closes_at, open=closes_at > end_of_data))
     return journeys
 

@@ -18,8 +18,8 @@ QUARTERS = st.integers(0, 20).map(lambda quarters: quarters / 4)
 
 
 def lookbacks(unit: int = 1) -> SearchStrategy[int | None]:
-    """Lookback windows of 0 to 6 units, or none."""
-    return st.none() | st.integers(0, 6).map(lambda units: units * unit)
+    """Lookback windows of 1 to 6 units, or none."""
+    return st.none() | st.integers(1, 6).map(lambda units: units * unit)
 
 
 def periods(unit: int = 1) -> SearchStrategy[tuple[int, int] | None]:

@@ -1,0 +1,204 @@
+"""What journey options make of journeys that are cut: lookback windows of their own, policies, path transforms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution.errors import InputError, did_you_mean
+from attribution.experiment import JourneyOptions
+from attribution.journeys.structure import JourneyChunk
+from attribution.journeys.summary import Summary
+from attribution.kernels import cut as cutting
+from attribution.kernels import refine as kernel
+from attribution.sources import Finding
+from attribution.sources.events import Dimensions
+
+DAY = 86_400_000_000
+"""Microseconds."""
+
+MINUTE = 60_000_000
+GAP_MINUTES = 30.0
+
+IMPRESSION = "impression"
+MOST_COUNTED = 10
+"""The ``frequency`` transform tells 1 … 9 touchpoints of a channel apart, and 10 or more."""
+
+_LONGEST_DAYS = 10_000_000.0
+"""Longer than any log, and short enough for sums of microseconds."""
+
+_NO_LIMIT = 1 << 62
+_DEDUPE = {
+    "none": kernel.NO_DEDUPE, "consecutive": kernel.CONSECUTIVE, "gap": kernel.GAP, "unique": kernel.UNIQUE,
+}  # fmt: skip
+_DIRECT = {"keep": kernel.KEEP, "drop_if_other": kernel.DROP_IF_OTHER, "drop": kernel.DROP}
+_VIEWS = {"equal": kernel.KEEP, "clicks_dominate": kernel.DROP_IF_OTHER, "clicks_only": kernel.DROP}
+_TRANSFORMS = {
+    "unique": kernel.AS_IS, "exposure": kernel.EXPOSURE, "first": kernel.FIRST, "frequency": kernel.FIRST,
+}  # fmt: skip
+
+REMOVED = ("expired", "views", "repeats", "direct", "transform")
+"""Why a touchpoint went, in the order in which it is looked at."""
+
+
+def lookback_windows(options: JourneyOptions, dimensions: Dimensions, default: int) -> cutting.Windows:
+    """Lookback windows of all touchpoints; of two that apply to one, the shorter.
+
+    Raises
+    ------
+    InputError
+        If a window is given for a channel or kind that does not occur.
+    """
+    by = {"channel": options.lookback_by_channel, "kind": options.lookback_by_kind}
+    by = {name: given for name, given in by.items() if given}
+    if not by:
+        return cutting.Windows.alike(default)
+    lengths: list[NDArray[np.int64]] = []
+    digits: list[tuple[int, int, int]] = []
+    step = 1
+    for name, given in by.items():
+        # Digit 0 of a dimension that may be null is null.
+        values = (None, *_values(dimensions, name, given)) if name != "channel" else _values(dimensions, name, given)
+        lengths.append(np.array([microseconds(given[value]) if value in given else default for value in values]))
+        digits.append((*dimensions.place(name), step))
+        step *= len(values)
+    table = lengths[0] if len(lengths) == 1 else np.minimum(lengths[0][None, :], lengths[1][:, None]).ravel()
+    return cutting.Windows(table.astype(np.int64), np.array(digits, np.int64))
+
+
+def microseconds(days: float) -> int:
+    """A lookback window; further back than time itself is no window at all."""
+    return round(days * DAY) if days < _LONGEST_DAYS else cutting.NO_LOOKBACK
+
+
+def _values(dimensions: Dimensions, name: str, given: Mapping[str, float]) -> tuple[str, ...]:
+    values = dimensions.values[dimensions.names.index(name)] if name in dimensions.names else ()
+    unknown = sorted(set(given) - set(values))
+    if unknown:
+        raise InputError(
+            f"lookback_by_{name} names {unknown[0]!r}, and no touchpoint has this {name}",
+            allowed=list(values) or f"touchpoints without a {name} have none",
+            hint=did_you_mean(unknown[0], values),
+        )
+    return values
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """What is left of journeys. ``windows`` are set where slices may hold touchpoints out of their own window."""
+
+    options: JourneyOptions
+    dimensions: Dimensions
+    windows: cutting.Windows | None
+
+    @property
+    def rules(self) -> kernel.Rules:
+        asked = self.options
+        gap = asked.dedupe_gap_minutes or GAP_MINUTES
+        return kernel.Rules(
+            views=_VIEWS[asked.view_through],
+            dedupe=_DEDUPE[asked.dedupe],
+            gap=round(gap * MINUTE),
+            direct=_DIRECT[asked.direct],
+            transform=_TRANSFORMS[asked.transform],
+            most=asked.max_touchpoints or _NO_LIMIT,
+        )
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the channels after the path transform."""
+        names = self.dimensions.channels
+        if self.options.transform != "frequency":
+            return names
+        counts = [*map(str, range(1, MOST_COUNTED)), f"{MOST_COUNTED}+"]
+        return tuple(f"{name} ({count})" for name in names for count in counts)
+
+    @property
+    def changes_steps(self) -> bool:
+        """Whether any touchpoint may go."""
+        plain = kernel.Rules(kernel.KEEP, kernel.NO_DEDUPE, 0, kernel.KEEP, kernel.AS_IS, _NO_LIMIT)
+        return self.windows is not None or self.rules._replace(gap=0) != plain
+
+    def apply(self, chunk: JourneyChunk) -> JourneyChunk:
+        """The journeys with the touchpoints that stay; non-converting ones without any are left out."""
+        if self.options.open_journeys == "drop":
+            still_open = int(chunk.is_open.sum())
+            chunk = replace(chunk.only(~chunk.is_open), counted={**chunk.counted, "dropped_open": still_open})
+        if self.changes_steps:
+            chunk = self._refined(chunk)
+        if self.options.view_through_weight != 1:
+            weight = np.where(self._is_view(chunk), self.options.view_through_weight, 1.0)
+            chunk = replace(chunk, factor=weight)
+        return chunk
+
+    def _is_view(self, chunk: JourneyChunk) -> NDArray[np.bool_]:
+        if "kind" not in self.dimensions.names:
+            return np.zeros(len(chunk.code), bool)
+        kinds = (None, *self.dimensions.values[self.dimensions.names.index("kind")])
+        marked = np.array([kind == IMPRESSION for kind in kinds])
+        return np.asarray(marked[self.dimensions.digit(chunk.code.astype(np.int64), "kind")])
+
+    def _refined(self, chunk: JourneyChunk) -> JourneyChunk:
+        assert chunk.touched_at is not None
+        assert chunk.ended_at is not None
+        direct = {name.casefold() for name in self.options.direct_channels}
+        is_direct = np.array([name.casefold() in direct for name in self.dimensions.channels], dtype=bool)
+        steps = kernel.Steps(
+            chunk.code,
+            chunk.channel,
+            chunk.touched_at,
+            self._is_view(chunk),
+            is_direct[chunk.channel],
+            np.zeros(0) if chunk.cost is None else chunk.cost,
+            np.zeros(0, np.int64) if self.windows is None else self.windows.of(chunk.code.astype(np.int64)),
+        )
+        made = kernel.refine(
+            chunk.start,
+            chunk.stop,
+            chunk.ended_at,
+            steps,
+            rules=self.rules,
+            channels=len(self.dimensions.channels),
+        )
+        stop = np.cumsum(made.length)
+        removed = dict(zip((f"removed_{why}" for why in REMOVED), made.removed.tolist(), strict=True))
+        channel = chunk.channel[made.position]
+        if self.options.transform == "frequency":
+            channel = channel * MOST_COUNTED + (np.minimum(made.times, MOST_COUNTED) - 1).astype(np.int32)
+        refined = replace(
+            chunk,
+            channel=channel,
+            code=chunk.code[made.position],
+            touched_at=chunk.touched_at[made.position],
+            cost=None if chunk.cost is None else made.cost,
+            start=stop - made.length,
+            stop=stop,
+            counted={**chunk.counted, **removed},
+        )
+        return refined.only((made.length > 0) | refined.converting)
+
+    def describe(self, overview: Summary) -> list[Finding]:
+        """What went, as rows of the quality table."""
+        total = overview.number("touchpoints")
+        found = [
+            Finding(f"removed_{why}", "touchpoints", "pass", overview.number(f"removed_{why}"), total, None, message)
+            for why, message in _MESSAGES.items()
+            if f"removed_{why}" in overview.tables
+        ]
+        if self.options.open_journeys == "drop":
+            message = "journeys still open at the end of the data: left out"
+            count = overview.number("dropped_open")
+            found.append(Finding("dropped_open_journeys", "journeys", "pass", count, None, None, message))
+        return found
+
+
+_MESSAGES = {
+    "expired": "touchpoints in the longest lookback window and not in their own: not counted for that conversion",
+    "views": "impressions that do not count beside clicks (view_through)",
+    "repeats": "touchpoints that repeat the one before: merged into it (dedupe)",
+    "direct": "touchpoints of direct traffic that do not count (direct)",
+    "transform": "touchpoints that the path transform or max_touchpoints leaves out",
+}
