@@ -58,7 +58,8 @@ class TableSpec(_Part):
     query : str
         A DuckDB query in place of ``source``.
     columns : mapping
-        Canonical name = source column; with it, only the mapped columns are read.
+        Canonical name = source column; with it, only the mapped columns are read. Several source columns
+        (``["channel", "chan"]``) mean the first of those present that is not null; files may lack some of them.
     where : str
         Row filter, SQL on the source's own column names.
     time_format : str
@@ -73,11 +74,19 @@ class TableSpec(_Part):
     adapter: str | None = None
     source: Any = None
     query: str | None = None
-    columns: dict[str, str] | None = None
+    columns: dict[str, str | tuple[str, ...]] | None = None
     where: str | None = None
     time_format: str | None = None
     time_zone: str | None = None
     separator: str = Field(default=">", min_length=1)
+
+    @field_validator("columns")
+    @classmethod
+    def _names_once(cls, value: dict[str, str | tuple[str, ...]] | None) -> dict[str, str | tuple[str, ...]] | None:
+        for name, source in (value or {}).items():
+            if not isinstance(source, str) and (not source or len(set(source)) < len(source)):
+                raise ValueError(f"{name} needs one or more different source columns")
+        return value
 
     @model_validator(mode="after")
     def _one_origin(self) -> TableSpec:
@@ -86,6 +95,11 @@ class TableSpec(_Part):
         if self.query is not None and self.adapter is None and (self.columns or self.where):
             raise ValueError("a query names its columns and filters its rows itself: drop 'columns' and 'where'")
         return self
+
+    @property
+    def single_columns(self) -> dict[str, str]:
+        """``columns`` with one source column each: all of them, once several have been merged."""
+        return {name: source for name, source in (self.columns or {}).items() if isinstance(source, str)}
 
 
 class Period(_Part):

@@ -29,6 +29,7 @@ from attribution.sources import (
     check_sources,
     content_digest,
     count_finding,
+    gate_findings,
     load_sources,
     quality_table,
 )
@@ -296,6 +297,7 @@ def _findings(experiment: Experiment, sources: Sources, journeys: Journeys, fact
     return [
         *check_sources(sources),
         *sources.findings,
+        *gate_findings(sources, period=experiment.period, lookback_days=experiment.journeys.lookback_days),
         *facts.findings,
         *check_channels_known(sources, journeys.channels),
         _idle_spend(spend, facts.graph),

@@ -2,6 +2,7 @@
 
 from attribution.sources.checks import check_channels_known, check_sources
 from attribution.sources.digest import content_digest
+from attribution.sources.gate import gate_findings
 from attribution.sources.load import LoadedTable, Sources, as_spec, load_sources
 from attribution.sources.quality import Finding, count_finding, quality_table
 
@@ -14,6 +15,7 @@ __all__ = [
     "check_sources",
     "content_digest",
     "count_finding",
+    "gate_findings",
     "load_sources",
     "quality_table",
 ]

@@ -51,7 +51,7 @@ def map_columns(table: Table, spec: TableSpec, present: Iterable[str]) -> dict[s
             # Raw marketing columns tell the channel where there is none; beside one they are asked for by name.
             mapping = {name: source for name, source in mapping.items() if name not in RAW_MARKETING}
     else:
-        mapping = dict(spec.columns)
+        mapping = spec.single_columns
         if "" in mapping:
             raise InputError(f"table {table.name!r}: a column needs a name", given=repr(mapping))
         for name, source in mapping.items():

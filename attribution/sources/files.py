@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import codecs
-import csv
 import glob
-import io
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from attribution.engine import Files
 from attribution.errors import InputError
+from attribution.sources.drift import refuse_drift
+from attribution.sources.layouts import read_layouts
 
 _FORMATS: dict[str, Literal["csv", "parquet", "json"]] = {
     ".csv": "csv",
@@ -27,22 +22,30 @@ _FORMATS: dict[str, Literal["csv", "parquet", "json"]] = {
     ".ndjson": "json",
     ".json": "json",
 }
-_DELIMITERS = ",;\t|"
-_HEADER_BYTES = 1 << 20
 
 
-def find_files(table: str, source: str | Path | Iterable[str | Path], folder: Path) -> list[Files]:
+def find_files(
+    table: str,
+    source: str | Path | Iterable[str | Path],
+    folder: Path,
+    *,
+    needed: Mapping[str, Sequence[str]] | None = None,
+    required: Collection[str] = (),
+) -> list[Files]:
     """The files that ``source`` names, grouped by layout.
 
     Parameters
     ----------
     table : name of the table, for messages
     source : a path, a glob, or a list of them; relative ones start at ``folder``
+    needed : canonical name → source columns, of which every CSV and Parquet file must have at least one if any file
+        has; a line of JSON may lack any key
+    required : canonical names without which the table is of no use
 
     Raises
     ------
     InputError
-        If nothing is there, an ending is unknown, or CSV files differ in their columns.
+        If nothing is there, an ending is unknown, or some files lack a column that is needed.
     """
     names = [source] if isinstance(source, str | Path) else list(source)
     paths = [path for name in names for path in _expand(table, name, folder)]
@@ -54,13 +57,13 @@ def find_files(table: str, source: str | Path | Iterable[str | Path], folder: Pa
     kind = formats.pop()
     if kind == "json":
         return [Files(tuple(paths), kind)]
+    layouts = read_layouts(table, [Files(tuple(paths), kind)])
+    refuse_drift(table, layouts, needed or {}, required=required)
     if kind == "parquet":
-        _same_columns(table, [(_parquet_columns(table, path), path) for path in paths])
         return [Files(tuple(paths), kind)]
     groups: dict[tuple[tuple[str, ...], str], list[Path]] = {}
-    for path in paths:
-        groups.setdefault(_layout(table, path), []).append(path)
-    _same_columns(table, [(columns, group[0]) for (columns, _), group in groups.items()])
+    for layout in layouts:
+        groups.setdefault((tuple(layout.columns), layout.delimiter), []).append(layout.path)
     return [Files(tuple(group), "csv", columns, mark) for (columns, mark), group in groups.items()]
 
 
@@ -93,44 +96,3 @@ def _format(table: str, path: Path) -> Literal["csv", "parquet", "json"]:
             allowed=[*_FORMATS, "each also with .gz or .zst"],
         )
     return _FORMATS[ending]
-
-
-def _layout(table: str, path: Path) -> tuple[tuple[str, ...], str]:
-    """Column names and delimiter, from the header."""
-    try:
-        with pa.input_stream(str(path), compression="detect") as file:
-            # Incrementally: the last character may be cut in two.
-            start = codecs.getincrementaldecoder("utf-8-sig")().decode(file.read(_HEADER_BYTES))
-    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-        raise InputError(f"table {table!r}: {path} cannot be read: {error}") from None
-    if not start.strip():
-        raise InputError(f"table {table!r}: {path} is empty; a header line is needed")
-    # Marks inside quotes are part of a name.
-    bare = re.sub(r'"[^"]*"', "", start).splitlines()
-    delimiter = max(_DELIMITERS, key=bare[0].count) if bare else ","
-    names = next(csv.reader(io.StringIO(start, newline=""), delimiter=delimiter))
-    if any("\x00" in name for name in names):
-        raise InputError(f"table {table!r}: {path} is no text file", given=names[0])
-    columns = tuple(name or f"column{place}" for place, name in enumerate(names))
-    if len({name.lower() for name in columns}) < len(columns):
-        raise InputError(f"table {table!r}: {path} names a column twice", given=list(columns))
-    return columns, delimiter
-
-
-def _parquet_columns(table: str, path: Path) -> tuple[str, ...]:
-    try:
-        return tuple(pq.read_schema(path).names)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"table {table!r}: {path} is no readable Parquet file: {error}") from None
-
-
-def _same_columns(table: str, layouts: Sequence[tuple[tuple[str, ...], Path]]) -> None:
-    first, first_path = layouts[0]
-    for columns, path in layouts[1:]:
-        differ = sorted(set(first) ^ set(columns))
-        if differ:
-            raise InputError(
-                f"table {table!r}: {path.name} and {first_path.name} differ in columns {differ}",
-                given=list(columns),
-                allowed=list(first),
-            )

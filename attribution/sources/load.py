@@ -25,8 +25,10 @@ from attribution.sources.contract import (
     map_columns,
     read_column,
 )
+from attribution.sources.drift import drift_findings
 from attribution.sources.enrich import derive_from_raw, redeem_codes, stitch_persons
 from attribution.sources.files import find_files
+from attribution.sources.merge import merge_columns
 from attribution.sources.quality import Finding
 from attribution.tables import INPUTS, RAW_MARKETING, TOUCHPOINTS, Column, Table
 
@@ -53,7 +55,7 @@ class Sources:
     dimensions : names of the columns that tell touchpoints apart (channel first)
     integer_times : whether times are mere positions; None where there are none
     separator : between the channels of a path
-    findings : what was found while channels, codes and persons were put in
+    findings : what was found while files were read and channels, codes and persons put in
     channel_lint : the ``channel_lint`` table, where channel rules were used
     """
 
@@ -130,7 +132,8 @@ def load_sources(
         raise InputError("a conversions table is needed", given=sorted(specs), allowed="conversions, or paths")
     engine = engine or DuckDBEngine()
     engine.claim()
-    specs = {name: _open(engine, name, spec, Path(folder)) for name, spec in specs.items()}
+    opened = {name: _open(engine, name, spec, Path(folder)) for name, spec in specs.items()}
+    specs = {name: spec for name, (spec, _) in opened.items()}
     text_ids = not all(_integer_ids(engine, INPUTS[name], spec) for name, spec in specs.items())
     loaded: dict[str, LoadedTable] = {}
     clocks: dict[str, Reading] = {}
@@ -150,7 +153,7 @@ def load_sources(
         dimensions=_dimensions(loaded),
         integer_times=_one_clock(clocks),
         separator=specs["paths"].separator if "paths" in specs else ">",
-        findings=tuple(findings),
+        findings=(*(finding for _, drift in opened.values() for finding in drift), *findings),
         channel_lint=lint,
     )
 
@@ -201,25 +204,32 @@ def as_spec(value: Any) -> TableSpec:
     return TableSpec(source=value)
 
 
-def _open(engine: Engine, name: str, spec: TableSpec, folder: Path) -> TableSpec:
-    """Make the raw table readable as ``raw_NAME``, rows filtered, and return how it is to be read further."""
+def _open(engine: Engine, name: str, spec: TableSpec, folder: Path) -> tuple[TableSpec, list[Finding]]:
+    """Make the raw table readable as ``raw_NAME``, rows filtered; return how it is to be read further."""
+    raw = name if spec.adapter is None else f"{name}_export"
+    if len(spec.single_columns) == len(spec.columns or {}):
+        findings = _open_raw(engine, name, spec, folder, name=raw)
+    else:
+        findings = _open_raw(engine, name, spec, folder, name=f"{raw}_parts")
+        columns, added = merge_columns(name, engine.schema(f"raw_{raw}_parts"), spec.columns or {})
+        merged = "".join(f", {sql} as {quote(column)}" for column, sql in added.items())
+        engine.view(f"raw_{raw}", f"select *{merged} from {quote(f'raw_{raw}_parts')}")
+        spec = spec.model_copy(update={"columns": columns})
     if spec.adapter is None:
-        _open_raw(engine, name, spec, folder)
-        return spec
-    export = f"{name}_export"
-    _open_raw(engine, export, spec, folder)
-    adapted = adapt(spec.adapter, name, engine.schema(f"raw_{export}"), columns=spec.columns)
-    engine.view(f"raw_{name}", adapted.select(f"raw_{export}"))
-    return spec.model_copy(
-        update={
-            "columns": {column: column for column in adapted.expressions},
-            "time_format": spec.time_format or adapted.time_format,
-            "time_zone": spec.time_zone or adapted.time_zone,
-        }
-    )
+        return spec, findings
+    own = None if spec.columns is None else spec.single_columns
+    adapted = adapt(spec.adapter, name, engine.schema(f"raw_{raw}"), columns=own)
+    engine.view(f"raw_{name}", adapted.select(f"raw_{raw}"))
+    update = {
+        "columns": {column: column for column in adapted.expressions},
+        "time_format": spec.time_format or adapted.time_format,
+        "time_zone": spec.time_zone or adapted.time_zone,
+    }
+    return spec.model_copy(update=update), findings
 
 
-def _open_raw(engine: Engine, name: str, spec: TableSpec, folder: Path) -> None:
+def _open_raw(engine: Engine, table: str, spec: TableSpec, folder: Path, *, name: str) -> list[Finding]:
+    """Make what ``spec`` names readable as ``raw_NAME``; return in what the files of ``table`` differ."""
     source = spec.source
     if spec.query is not None:
         engine.register_query(name, spec.query, folder)
@@ -229,13 +239,26 @@ def _open_raw(engine: Engine, name: str, spec: TableSpec, folder: Path) -> None:
         _check_names(name, source.column_names)
         engine.register_arrow(name, source, where=spec.where)
     elif isinstance(source, str | Path | list | tuple):
-        engine.register_files(name, find_files(name, source, folder), where=spec.where)
+        needed = {} if spec.adapter else _needed(INPUTS[table], spec)
+        files = find_files(table, source, folder, needed=needed, required=INPUTS[table].required)
+        engine.register_files(name, files, where=spec.where)
+        return drift_findings(table, files)
     else:
         raise InputError(
             f"table {name!r}: cannot be read",
             given=type(source).__name__,
             allowed="DataFrame, Arrow table, path, glob, list of paths, SQL query",
         )
+    return []
+
+
+def _needed(table: Table, spec: TableSpec) -> dict[str, tuple[str, ...]]:
+    """Columns that no file may lack while another has them: those read, unless a list says that they may differ."""
+    if spec.columns is None:
+        return {name: (name,) for name in table.column_names}
+    single = {name: (source,) for name, source in spec.single_columns.items()}
+    several = {name: source for name, source in spec.columns.items() if not isinstance(source, str)}
+    return single | {name: source for name, source in several.items() if name in table.required}
 
 
 def _to_arrow(name: str, frame: pd.DataFrame) -> pa.Table:
@@ -259,7 +282,7 @@ def _check_names(name: str, columns: Sequence[str]) -> None:
 def _integer_ids(engine: Engine, table: Table, spec: TableSpec) -> bool:
     """Whether this table's customers, if it has any, are integers."""
     schema = engine.schema(f"raw_{table.name}")
-    sources = [(spec.columns or {}).get(name, name) for name in ("customer_id", "visitor_id")]
+    sources = [spec.single_columns.get(name, name) for name in ("customer_id", "visitor_id")]
     return all(is_integer_like(schema.field(source).type) for source in sources if source in schema.names)
 
 
