@@ -18,6 +18,7 @@ from attribution.errors import InputError, did_you_mean
 from attribution.experiment import Experiment, ModelSpec, read_experiment, read_toml
 from attribution.graph import JourneyGraph, graph_of, graph_reader
 from attribution.journeys import Journeys, build_journeys
+from attribution.lookback import lag_reader, lookback_finding
 from attribution.models import AttributionModel, Markov, fit_models
 from attribution.profile import profile_of, profile_reader
 from attribution.ranking import Ranking, compare_rankings
@@ -118,8 +119,10 @@ class Facts:
 
 def read_journeys(journeys: Journeys, models: Sequence[AttributionModel] = ()) -> Facts:
     """Fit all models and learn everything else in one pass."""
-    overview, steps, profile = fit_models(models, journeys, graph_reader(journeys), profile_reader(journeys))
-    return Facts(journeys.describe(overview), graph_of(steps, journeys), profile_of(profile, journeys))
+    readers = (graph_reader(journeys), profile_reader(journeys), lag_reader(journeys))
+    overview, steps, profile, lags = fit_models(models, journeys, *readers)
+    findings = [*journeys.describe(overview), *lookback_finding(lags, journeys)]
+    return Facts(findings, graph_of(steps, journeys), profile_of(profile, journeys))
 
 
 def check_quality(experiment: Experiment, *, engine: Engine | None = None) -> pd.DataFrame:

@@ -12,14 +12,16 @@ from pathlib import Path
 from benchmarks.commands import measure_commands
 from benchmarks.data import TINY
 from benchmarks.events import measure_events, measure_models
-from benchmarks.options import JOURNEYS, TOUCHPOINTS, Options
+from benchmarks.options import JOURNEYS, SCALE, TOUCHPOINTS, Options
 from benchmarks.peers import measure_peers
 from benchmarks.processes import JobError, our_python, peers_python, run_job
 from benchmarks.report import Report
+from benchmarks.scale import measure_scale
 
 SECTIONS: dict[str, Callable[[Options, Report], None]] = {
     "events": measure_events,
     "models": measure_models,
+    "scale": measure_scale,
     "peers": measure_peers,
     "commands": measure_commands,
 }
@@ -29,7 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Generate what is missing, measure, print."""
     asked = _parse(arguments)
     sections = asked.only or list(SECTIONS)
-    options = Options(asked.touchpoints, asked.journeys, asked.rounds, asked.limit, our_python(), peers_python())
+    options = Options(
+        asked.touchpoints, asked.journeys, asked.scale, asked.rounds, asked.limit, our_python(), peers_python()
+    )
     report = Report()
     report.say(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
     try:
@@ -45,8 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _generate(options: Options, sections: Sequence[str]) -> None:
     events = {"events", "models"} & set(sections)
+    sizes = {TINY} if events or "scale" in sections else set()
+    sizes |= {options.touchpoints} if events else set()
+    sizes |= {options.scale // 10, options.scale} if "scale" in sections else set()
     request = {
-        "touchpoints": [TINY, options.touchpoints] if events else [],
+        "touchpoints": sorted(sizes),
         "journeys": [TINY, options.journeys] if "peers" in sections else [],
     }
     run_job(options.python, "data", request)
@@ -58,6 +65,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=_positive, default=3, help="repetitions of each measurement")
     parser.add_argument("--touchpoints", type=_positive, default=TOUCHPOINTS)
     parser.add_argument("--journeys", type=_positive, default=JOURNEYS, help="of the aggregated input")
+    parser.add_argument("--scale", type=_positive, default=SCALE, help="touchpoints of the section scale")
     parser.add_argument("--limit", type=float, default=900.0, help="seconds for one process of a peer")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every measurement")
     return parser.parse_args(arguments)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 TOUCHPOINTS = 20_000_000
 JOURNEYS = 1_000_000
+SCALE = 100_000_000
 """The sizes the targets are for."""
 
 
@@ -17,6 +18,7 @@ class Options:
     ----------
     touchpoints : of the event benchmarks; a fifth as many customers, a fiftieth as many conversions
     journeys : of the aggregated input
+    scale : touchpoints of the benchmark beyond memory
     rounds : how often each measurement is repeated
     limit : seconds a peer may take for one process
     python : of the project
@@ -25,6 +27,7 @@ class Options:
 
     touchpoints: int
     journeys: int
+    scale: int
     rounds: int
     limit: float
     python: str
