@@ -16,6 +16,7 @@ os.environ.setdefault("DO_NOT_TRACK", "true")
 _HOMES = {
     "attribution.credit": ("Credit", "journey_credit"),
     "attribution.engine": ("DuckDBEngine",),
+    "attribution.engine.spark": ("SparkEngine",),
     "attribution.errors": ("AttributionError", "InputError", "LawError", "TrackingError"),
     "attribution.experiment": ("Experiment", "Period", "TableSpec", "read_experiment"),
     "attribution.graph": ("JourneyGraph", "build_graph"),

@@ -23,6 +23,7 @@ from attribution.models import AttributionModel, Markov, fit_models
 from attribution.profile import profile_of, profile_reader
 from attribution.ranking import Ranking, compare_rankings
 from attribution.returns import compute_returns, spend_by_channel
+from attribution.segments import Segments, read_segments, segment_credit, segment_reader
 from attribution.sources import (
     Finding,
     Sources,
@@ -103,7 +104,8 @@ def run_experiment(
     say("building journeys")
     journeys = journeys_of(experiment, sources)
     say(f"fitting {', '.join(model.label for model in models)}")
-    facts = read_journeys(journeys, models)
+    column = experiment.journeys.segment
+    facts = read_journeys(journeys, models, None if column is None else read_segments(sources, column))
     say("comparing models")
     return _outcome(experiment, sources, journeys, models, facts)
 
@@ -115,14 +117,25 @@ class Facts:
     findings: list[Finding]
     graph: JourneyGraph
     profile: pd.DataFrame
+    segments: pd.DataFrame | None = None
 
 
-def read_journeys(journeys: Journeys, models: Sequence[AttributionModel] = ()) -> Facts:
+def read_journeys(
+    journeys: Journeys, models: Sequence[AttributionModel] = (), segments: Segments | None = None
+) -> Facts:
     """Fit all models and learn everything else in one pass."""
-    readers = (graph_reader(journeys), profile_reader(journeys), lag_reader(journeys))
-    overview, steps, profile, lags = fit_models(models, journeys, *readers)
-    findings = [*journeys.describe(overview), *lookback_finding(lags, journeys)]
-    return Facts(findings, graph_of(steps, journeys), profile_of(profile, journeys))
+    readers = [graph_reader(journeys), profile_reader(journeys), lag_reader(journeys)]
+    if segments is not None:
+        for model in models:
+            model.prepare(journeys)
+        readers.append(segment_reader(models, segments))
+    overview, steps, profile, lags, *by_segment = fit_models(models, journeys, *readers)
+    return Facts(
+        [*journeys.describe(overview), *lookback_finding(lags, journeys)],
+        graph_of(steps, journeys),
+        profile_of(profile, journeys),
+        None if segments is None else segment_credit(by_segment[0], journeys, models, segments),
+    )
 
 
 def check_quality(experiment: Experiment, *, engine: Engine | None = None) -> pd.DataFrame:
@@ -260,6 +273,8 @@ def _outcome(
     }
     if experiment.output.journey_credit:
         tables["journey_credit"] = journey_credit(journeys, models)
+    if facts.segments is not None:
+        tables["segment_credit"] = facts.segments
     if sources.channel_lint is not None:
         tables["channel_lint"] = sources.channel_lint.to_pandas()
     if sources.has("truth"):

@@ -291,6 +291,20 @@ QUALITY = Table(
     ),
 )
 
+SEGMENT_CREDIT = Table(
+    "segment_credit",
+    "segment × model × channel, each segment's journeys alone",
+    (
+        Column("segment", "text", "value of the segment column, or (none)"),
+        _MODEL,
+        _ESTIMAND,
+        _CHANNEL,
+        Column("conversions", "number", "conversions of the segment credited to the channel"),
+        Column("value", "number", "value of the segment credited to the channel"),
+        _null("share", "number", "share of the segment's conversions; null where a total is negative or zero"),
+    ),
+)
+
 CHANNEL_LINT = Table(
     "channel_lint",
     "one flaw of the raw marketing columns",
@@ -315,6 +329,7 @@ OUTPUTS = {
         TRANSITIONS,
         JOURNEY_PROFILE,
         QUALITY,
+        SEGMENT_CREDIT,
         CHANNEL_LINT,
     )
 }

@@ -1,0 +1,83 @@
+"""Credit per segment: each segment's journeys alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import attribution as at
+from attribution.errors import InputError
+
+TOML = """
+[tables.touchpoints]
+source = "touchpoints.parquet"
+[tables.conversions]
+source = "conversions.parquet"
+[tables.customers]
+source = "customers.csv"
+columns = { customer_id = "customer_id", country = "country" }
+[journeys]
+segment = "country"
+[[models]]
+model = "Linear"
+[[models]]
+model = "Markov"
+[tracking]
+enabled = false
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    simulation = at.simulate("default", customers=1_000, truth=False)
+    simulation.touchpoints.to_parquet(tmp_path / "touchpoints.parquet")
+    simulation.conversions.to_parquet(tmp_path / "conversions.parquet")
+    ids = sorted({*simulation.touchpoints["customer_id"], *simulation.conversions["customer_id"]})
+    countries = ["de", "中国", None]
+    customers = pd.DataFrame({"customer_id": ids, "country": [countries[i % 3] for i in range(len(ids))]})
+    customers.iloc[:-50].to_csv(tmp_path / "customers.csv", index=False)
+    (tmp_path / "shop.toml").write_text(TOML, encoding="utf-8")
+    return tmp_path
+
+
+def test_each_segment_is_what_its_customers_alone_give(shop: Path) -> None:
+    table = at.run_experiment(shop / "shop.toml").tables["segment_credit"]
+    customers = pd.read_csv(shop / "customers.csv", keep_default_na=False)
+    segment_of = dict(zip(customers["customer_id"], customers["country"], strict=True))
+    assert set(table["segment"]) == {"de", "中国", "(none)"}
+    touchpoints, conversions = (pd.read_parquet(shop / f"{name}.parquet") for name in ("touchpoints", "conversions"))
+    # The end of the data is everybody's; open journeys do not change credit, so a segment alone gives the same.
+    for segment, rows in table.groupby("segment"):
+        wanted = "" if segment == "(none)" else segment
+        alone = [
+            frame[frame["customer_id"].map(segment_of).fillna("") == wanted] for frame in (touchpoints, conversions)
+        ]
+        journeys = at.build_journeys(at.load_sources(*alone))
+        expected = at.attribute(journeys, [at.Linear(), at.Markov()]).table.set_index(["model", "channel"])
+        mine = rows.set_index(["model", "channel"])
+        for key, row in expected.iterrows():
+            assert mine.loc[key, "conversions"] == pytest.approx(row["conversions"], rel=1e-12)
+            assert mine.loc[key, "value"] == pytest.approx(row["value"], rel=1e-12)
+
+
+def test_segments_of_a_rule_add_up_to_its_credit(shop: Path) -> None:
+    tables = at.run_experiment(shop / "shop.toml").tables
+    whole = tables["credit"].query("model == 'linear'").set_index("channel")["conversions"]
+    parts = tables["segment_credit"].query("model == 'linear'").groupby("channel")["conversions"].sum()
+    np.testing.assert_allclose(parts[whole.index], whole, rtol=1e-12)
+
+
+def test_a_missing_or_torn_segment_is_refused(shop: Path) -> None:
+    with pytest.raises(InputError, match="'region', which the customers table lacks"):
+        at.run_experiment(at.read_experiment(shop / "shop.toml", ["journeys.segment=region"]))
+    customers = pd.read_csv(shop / "customers.csv")
+    torn = pd.concat([customers, customers.iloc[[0]].assign(country="fr")])
+    torn.to_csv(shop / "customers.csv", index=False)
+    with pytest.raises(InputError, match="1 customers are in two segments of 'country'"):
+        at.run_experiment(shop / "shop.toml")
+    (shop / "shop.toml").write_text(TOML.replace("[tables.customers]", "[tables.codes]"), encoding="utf-8")
+    with pytest.raises(InputError, match="there is none"):
+        at.read_experiment(shop / "shop.toml")
