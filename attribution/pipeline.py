@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,17 +9,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from attribution import models as shipped
-from attribution.credit import Credit, check_labels, journey_credit
-from attribution.engine import DuckDBEngine, Engine
-from attribution.errors import InputError, did_you_mean
-from attribution.experiment import Experiment, ModelSpec, read_experiment, read_toml
+from attribution.credit import Credit, journey_credit
+from attribution.engine import Engine
+from attribution.errors import InputError
+from attribution.experiment import Experiment, read_experiment
 from attribution.graph import JourneyGraph, graph_of, graph_reader
-from attribution.journeys import Journeys, build_journeys
+from attribution.journeys import Journeys
 from attribution.lookback import lag_reader, lookback_finding
 from attribution.models import AttributionModel, Markov, fit_models
 from attribution.profile import profile_of, profile_reader
 from attribution.ranking import Ranking, compare_rankings
+from attribution.request import journeys_of, make_models, open_sources
 from attribution.returns import compute_returns, spend_by_channel
 from attribution.segments import Segments, read_segments, segment_credit, segment_reader
 from attribution.sources import (
@@ -32,10 +30,8 @@ from attribution.sources import (
     content_digest,
     count_finding,
     gate_findings,
-    load_sources,
     quality_table,
 )
-from attribution.sources.channels import ChannelRules, read_rules
 from attribution.tables import REMOVAL_EFFECTS
 
 Stage = Callable[[str], None]
@@ -145,101 +141,6 @@ def check_quality(experiment: Experiment, *, engine: Engine | None = None) -> pd
     _check_request(experiment, models, sources)
     journeys = journeys_of(experiment, sources)
     return quality_table(_findings(experiment, sources, journeys, read_journeys(journeys)))
-
-
-def open_sources(experiment: Experiment, engine: Engine | None = None) -> Sources:
-    """The input tables of an experiment."""
-    return load_sources(
-        **experiment.tables,
-        channels=_channel_rules(experiment),
-        account=experiment.journeys.account,
-        engine=engine or make_engine(experiment),
-        folder=experiment.folder,
-    )
-
-
-def make_engine(experiment: Experiment) -> Engine:
-    """The engine that an experiment asks for."""
-    if experiment.engine == "spark":
-        if experiment.memory_limit is not None:
-            raise InputError("memory_limit is for DuckDB", hint="Spark takes its limits from the session")
-        from attribution.engine.spark import SparkEngine
-
-        return SparkEngine()
-    return DuckDBEngine(memory_limit=experiment.memory_limit)
-
-
-def _channel_rules(experiment: Experiment) -> ChannelRules:
-    """Own channel rules: written in the experiment, or in a file that several share."""
-    asked = experiment.channels
-    if "file" not in asked:
-        return read_rules(asked, "[channels]")
-    path = experiment.folder / str(asked["file"])
-    if len(asked) > 1:
-        raise InputError("[channels]: a file holds all of it", given=sorted(asked), allowed="file alone, or no file")
-    return read_rules(read_toml(path)[1], str(path))
-
-
-def journeys_of(experiment: Experiment, sources: Sources) -> Journeys:
-    """The journeys that an experiment asks for."""
-    asked = experiment.journeys.model_dump(exclude_unset=True)
-    return build_journeys(sources, period=experiment.period, **asked)
-
-
-def make_models(experiment: Experiment) -> list[AttributionModel]:
-    """Instances of the models that an experiment names, their settings checked."""
-    models = [_make_model(spec, experiment.folder) for spec in experiment.models]
-    check_labels(models)
-    return models
-
-
-def _make_model(spec: ModelSpec, folder: Path) -> AttributionModel:
-    kind = _model_class(spec.model, folder)
-    known = list(kind().get_params()) if ":" not in spec.model else None
-    for key in spec.settings:
-        if known is not None and key not in known:
-            allowed = [name for name in known if name != "name"] or "no settings"
-            raise InputError(
-                f"model {spec.model!r} has no setting {key!r}", allowed=allowed, hint=did_you_mean(key, known)
-            )
-    try:
-        model = kind(**spec.settings)
-    except TypeError as error:
-        raise InputError(f"model {spec.model!r} does not take these settings: {error}", given=spec.settings) from None
-    if spec.name is not None:
-        model.set_params(name=spec.name)
-    model.validate()
-    return model
-
-
-def _model_class(name: str, folder: Path) -> type[AttributionModel]:
-    known = [
-        key
-        for key in shipped.__all__
-        if isinstance(kind := getattr(shipped, key), type)
-        and issubclass(kind, AttributionModel)
-        and kind is not AttributionModel
-    ]
-    if name in known:
-        return getattr(shipped, name)
-    module, colon, attribute_name = name.partition(":")
-    if not colon:
-        raise InputError(
-            f"unknown model {name!r}",
-            allowed=[*known, "package.module:Class"],
-            hint=did_you_mean(name, known),
-        )
-    # A model of one's own usually lies beside the experiment file.
-    sys.path.insert(0, str(folder.resolve()))
-    try:
-        kind = getattr(importlib.import_module(module), attribute_name)
-    except Exception as error:  # whatever the user's own module raises
-        raise InputError(f"model {name!r} cannot be loaded: {type(error).__name__}: {error}") from None
-    finally:
-        sys.path.pop(0)
-    if not (isinstance(kind, type) and issubclass(kind, AttributionModel)):
-        raise InputError(f"model {name!r} is no AttributionModel", given=repr(kind))
-    return kind
 
 
 def _check_request(experiment: Experiment, models: Sequence[AttributionModel], sources: Sources) -> None:

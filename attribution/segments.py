@@ -16,6 +16,7 @@ from attribution.credit import Credit
 from attribution.engine import quote
 from attribution.errors import InputError
 from attribution.journeys import JourneyChunk, Journeys, Reader, Summary, observe
+from attribution.kernels.sums import KeyedSums
 from attribution.models import AttributionModel
 from attribution.sources import Sources
 from attribution.tables import SEGMENT_CREDIT
@@ -106,7 +107,7 @@ def segment_credit(
 
 def _by_segment(readers: Sequence[Reader], segments: Segments, chunk: JourneyChunk) -> Summary:
     of = segments.of(chunk)
-    tables = {}
+    tables: dict[str, KeyedSums] = {}
     for code in np.unique(of).tolist():
         part = chunk.only(of == code)
         for place, reader in enumerate(readers):

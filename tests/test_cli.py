@@ -152,7 +152,7 @@ def test_json_is_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
 def test_two_runs_shuffled_rows_and_other_engines_write_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import attribution.pipeline as pipeline
+    import attribution.request as request
     from attribution.engine import DuckDBEngine
 
     (tmp_path / "one").mkdir()
@@ -161,9 +161,9 @@ def test_two_runs_shuffled_rows_and_other_engines_write_the_same_bytes(
     option = ("--set", "output.journey_credit=true")
     assert call(monkeypatch, "run", first, "--out", tmp_path / "a", *option) == 0
     assert call(monkeypatch, "run", first, "--out", tmp_path / "b", *option) == 0
-    monkeypatch.setattr(pipeline, "DuckDBEngine", lambda: DuckDBEngine(threads=1, batch_rows=37))
+    monkeypatch.setattr(request, "DuckDBEngine", lambda **_: DuckDBEngine(threads=1, batch_rows=37))
     assert call(monkeypatch, "run", second, "--out", tmp_path / "c", *option) == 0
-    monkeypatch.setattr(pipeline, "DuckDBEngine", lambda: DuckDBEngine(threads=2, partitions=3))
+    monkeypatch.setattr(request, "DuckDBEngine", lambda **_: DuckDBEngine(threads=2, partitions=3))
     assert call(monkeypatch, "run", second, "--out", tmp_path / "d", *option) == 0
     wanted = table_bytes(tmp_path / "a")
     for other in "bcd":

@@ -30,7 +30,7 @@ def journeys_from_paths(sources: Sources, options: JourneyOptions, period: Perio
     for name, setting in {**asked, "period": period.start or period.end}.items():
         if setting is not None and name in ("period", "lookback_days"):
             raise InputError(f"{name} is time-based, and aggregated paths carry no times", given=f"{name} = {setting}")
-        if setting is not None and setting != JourneyOptions.model_fields[name].default:
+        if setting is not None and setting != getattr(JourneyOptions(), name):
             raise InputError(
                 f"{name} is for building journeys, and aggregated paths are journeys already",
                 given=f"{name} = {setting}",

@@ -1,30 +1,16 @@
-"""What one run asks for: the experiment file, read from TOML and checked for shape.
-
-Whether the data fit is the readers' business; whether a model exists and takes these settings is the
-pipeline's, which knows the models.
-"""
+"""The parts of an experiment and what they may be."""
 
 from __future__ import annotations
 
 import datetime as dt
 import math
 import re
-import tomllib
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-
-from attribution.errors import InputError, did_you_mean
-from attribution.tables import INPUTS
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 DEFAULT_LOOKBACK_DAYS = 30.0
 """Used where ``lookback_days`` is not set and times are real; integer times have no window."""
-
-_LATER = {
-    "resampling": "intervals by resampling are not built yet: leave [resampling] out",
-}
 
 
 def _instant(moment: dt.datetime | dt.date | None, *, last: bool) -> int | None:
@@ -39,14 +25,13 @@ def _instant(moment: dt.datetime | dt.date | None, *, last: bool) -> int | None:
     return (moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1)
 
 
-class _Part(BaseModel):
+class Settings(BaseModel):
+    """One part: unknown keys are refused, and nothing changes after."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
 
-Part = TypeVar("Part", bound=BaseModel)
-
-
-class TableSpec(_Part):
+class TableSpec(Settings):
     """Where one input table comes from and how its columns are named.
 
     Parameters
@@ -102,7 +87,7 @@ class TableSpec(_Part):
         return {name: source for name, source in (self.columns or {}).items() if isinstance(source, str)}
 
 
-class Period(_Part):
+class Period(Settings):
     """The analysis period; both ends inclusive, a date as ``end`` means to the end of that day."""
 
     start: dt.datetime | dt.date | None = None
@@ -132,7 +117,7 @@ class Period(_Part):
 Days = Annotated[float, Field(gt=0)]
 
 
-class JourneyOptions(_Part):
+class JourneyOptions(Settings):
     """How touchpoints and conversions become journeys.
 
     Parameters
@@ -171,8 +156,8 @@ class JourneyOptions(_Part):
     """
 
     lookback_days: Days | None = None
-    lookback_by_kind: dict[str, Days] = {}
-    lookback_by_channel: dict[str, Days] = {}
+    lookback_by_kind: dict[str, Days] = Field(default_factory=dict)
+    lookback_by_channel: dict[str, Days] = Field(default_factory=dict)
     conversions: Literal["reset", "cumulative", "first_only"] = "reset"
     conversion_kinds: Annotated[list[str], Field(min_length=1)] | None = None
     customers: Literal["all", "new"] = "all"
@@ -217,175 +202,22 @@ class ModelSpec(BaseModel):
         return dict(self.model_extra or {})
 
 
-class ReturnsOptions(_Part):
+class ReturnsOptions(Settings):
     """What counts as return and where spend comes from."""
 
     basis: Literal["revenue"] = "revenue"
     spend_from: Literal["costs", "touchpoints"] | None = None
 
 
-class OutputOptions(_Part):
+class OutputOptions(Settings):
     """What is written besides the standing tables: ``journey_credit``, and the figures as PNG files."""
 
     journey_credit: bool = False
     pictures: bool = False
 
 
-class TrackingOptions(_Part):
+class TrackingOptions(Settings):
     """Where the run is logged."""
 
     enabled: bool = True
     uri: str = "sqlite:///mlflow.db"
-
-
-class Experiment(_Part):
-    """Everything one run asks for.
-
-    Examples
-    --------
-    >>> experiment = Experiment.model_validate({
-    ...     "name": "small",
-    ...     "tables": {"paths": {"source": "paths.csv"}},
-    ...     "models": [{"model": "LastTouch"}],
-    ... })
-    >>> experiment.journeys.conversions
-    'reset'
-    """
-
-    name: str = Field(pattern=r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$", max_length=200)
-    engine: Literal["duckdb", "spark"] = "duckdb"
-    memory_limit: int | None = None
-    period: Period = Period()
-    tables: dict[str, TableSpec]
-    channels: dict[str, Any] = {}
-    journeys: JourneyOptions = JourneyOptions()
-    models: tuple[ModelSpec, ...]
-    returns: ReturnsOptions = ReturnsOptions()
-    output: OutputOptions = OutputOptions()
-    tracking: TrackingOptions = TrackingOptions()
-    folder: Path = Field(default=Path("."), exclude=True)
-    text: str = Field(default="", exclude=True)
-
-    @field_validator("memory_limit", mode="before")
-    @classmethod
-    def _bytes(cls, value: object) -> object:
-        if value is None or isinstance(value, int):
-            return value
-        parts = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(MB|GB|TB)\s*", str(value), re.IGNORECASE)
-        if parts is None:
-            raise ValueError("must be a size such as '4GB'")
-        return round(float(parts[1]) * {"MB": 1e6, "GB": 1e9, "TB": 1e12}[parts[2].upper()])
-
-    @field_validator("models")
-    @classmethod
-    def _some_model(cls, value: tuple[ModelSpec, ...]) -> tuple[ModelSpec, ...]:
-        if not value:
-            raise ValueError("name at least one model")
-        return value
-
-    @model_validator(mode="after")
-    def _tables_fit(self) -> Experiment:
-        unknown = sorted(set(self.tables) - set(INPUTS))
-        if unknown:
-            raise ValueError(f"unknown table {unknown[0]!r}; allowed: {', '.join(INPUTS)}")
-        if "paths" in self.tables and {"touchpoints", "conversions"} & set(self.tables):
-            raise ValueError("give either paths, or touchpoints and conversions, not both")
-        if "paths" not in self.tables and "conversions" not in self.tables:
-            raise ValueError("a conversions table is needed (or paths); allowed: " + ", ".join(INPUTS))
-        for key in ("account", "segment"):
-            if getattr(self.journeys, key) is not None and "customers" not in self.tables:
-                raise ValueError(f"journeys.{key} is a column of the customers table, and there is none")
-        return self
-
-
-def read_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experiment:
-    """Read an experiment file.
-
-    Parameters
-    ----------
-    path : path of the TOML file
-    overrides : ``KEY=VALUE`` texts, KEY dotted (``journeys.lookback_days=14``), VALUE as TOML or else text
-
-    Raises
-    ------
-    InputError
-        If the file is missing, not TOML, or asks for something that does not exist.
-    """
-    path = Path(path)
-    text, document = read_toml(path)
-    for override in overrides:
-        _set(document, override)
-        text += f"\n# --set {override}"
-    document.setdefault("name", path.stem)
-    for key in ("folder", "text"):
-        if key in document:
-            raise InputError(f"{path}: unknown key {key!r}", allowed=_keys(Experiment))
-    for key, message in _LATER.items():
-        if key in document:
-            raise InputError(f"{path}: {message}", given=key)
-    return checked(Experiment, {**document, "folder": path.parent, "text": text}, origin=str(path))
-
-
-def checked(part: type[Part], document: Mapping[str, Any], *, origin: str) -> Part:
-    """``document`` as a ``part`` of an experiment; the first thing wrong with it is an `InputError`."""
-    try:
-        return part.model_validate(document)
-    except ValidationError as error:
-        raise _refusal(error, origin) from None
-
-
-def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
-    """Text and content of a TOML file."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        return text, tomllib.loads(text)
-    except FileNotFoundError:
-        raise InputError(f"file {path} does not exist") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"file {path} is not TOML: {error}") from None
-    except OSError as error:
-        raise InputError(f"file {path} cannot be read: {error.strerror}") from None
-
-
-def _set(document: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key.strip():
-        raise InputError("--set needs KEY=VALUE", given=repr(override), hint="journeys.lookback_days=14")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    *parents, last = (part.strip() for part in key.split("."))
-    if not all([*parents, last]):
-        raise InputError("--set needs KEY=VALUE", given=repr(override), hint="journeys.lookback_days=14")
-    place = document
-    for parent in parents:
-        place = place.setdefault(parent, {})
-        if not isinstance(place, dict):
-            raise InputError(f"--set {key}: {parent!r} is not a table", given=repr(override))
-    place[last] = value
-
-
-def _keys(part: type[BaseModel]) -> list[str]:
-    return [name for name in part.model_fields if name not in ("folder", "text")]
-
-
-_PARTS: dict[str, type[BaseModel]] = {
-    "period": Period,
-    "journeys": JourneyOptions,
-    "returns": ReturnsOptions,
-    "output": OutputOptions,
-    "tracking": TrackingOptions,
-    "tables": TableSpec,
-}
-
-
-def _refusal(error: ValidationError, origin: str) -> InputError:
-    first = error.errors()[0]
-    place = [str(part) for part in first["loc"]]
-    where = ".".join(place) or "experiment"
-    if first["type"] == "extra_forbidden":
-        allowed = _keys(_PARTS.get(place[0], Experiment) if len(place) > 1 else Experiment)
-        return InputError(f"{origin}: unknown key {where!r}", allowed=allowed, hint=did_you_mean(place[-1], allowed))
-    given = None if first["type"] == "missing" or isinstance(first["input"], dict) else repr(first["input"])
-    return InputError(f"{origin}: {where}: {first['msg'].removeprefix('Value error, ')}", given=given)

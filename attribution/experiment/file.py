@@ -1,0 +1,188 @@
+"""The experiment file: read from TOML and checked for shape.
+
+Whether the data fit is the readers' business; whether a model exists and takes these settings is the
+pipeline's, which knows the models.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+
+from attribution.errors import InputError, did_you_mean
+from attribution.experiment.settings import (
+    JourneyOptions,
+    ModelSpec,
+    OutputOptions,
+    Period,
+    ReturnsOptions,
+    Settings,
+    TableSpec,
+    TrackingOptions,
+)
+from attribution.tables import INPUTS
+
+_LATER = {
+    "resampling": "intervals by resampling are not built yet: leave [resampling] out",
+}
+
+
+Part = TypeVar("Part", bound=BaseModel)
+
+
+class Experiment(Settings):
+    """Everything one run asks for.
+
+    Examples
+    --------
+    >>> experiment = Experiment.model_validate({
+    ...     "name": "small",
+    ...     "tables": {"paths": {"source": "paths.csv"}},
+    ...     "models": [{"model": "LastTouch"}],
+    ... })
+    >>> experiment.journeys.conversions
+    'reset'
+    """
+
+    name: str = Field(pattern=r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$", max_length=200)
+    engine: Literal["duckdb", "spark"] = "duckdb"
+    memory_limit: int | None = None
+    period: Period = Period()
+    tables: dict[str, TableSpec]
+    channels: dict[str, Any] = Field(default_factory=dict)
+    journeys: JourneyOptions = JourneyOptions()
+    models: tuple[ModelSpec, ...]
+    returns: ReturnsOptions = ReturnsOptions()
+    output: OutputOptions = OutputOptions()
+    tracking: TrackingOptions = TrackingOptions()
+    folder: Path = Field(default=Path("."), exclude=True)
+    text: str = Field(default="", exclude=True)
+
+    @field_validator("memory_limit", mode="before")
+    @classmethod
+    def _bytes(cls, value: object) -> object:
+        if value is None or isinstance(value, int):
+            return value
+        parts = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(MB|GB|TB)\s*", str(value), re.IGNORECASE)
+        if parts is None:
+            raise ValueError("must be a size such as '4GB'")
+        return round(float(parts[1]) * {"MB": 1e6, "GB": 1e9, "TB": 1e12}[parts[2].upper()])
+
+    @field_validator("models")
+    @classmethod
+    def _some_model(cls, value: tuple[ModelSpec, ...]) -> tuple[ModelSpec, ...]:
+        if not value:
+            raise ValueError("name at least one model")
+        return value
+
+    @model_validator(mode="after")
+    def _tables_fit(self) -> Experiment:
+        unknown = sorted(set(self.tables) - set(INPUTS))
+        if unknown:
+            raise ValueError(f"unknown table {unknown[0]!r}; allowed: {', '.join(INPUTS)}")
+        if "paths" in self.tables and {"touchpoints", "conversions"} & set(self.tables):
+            raise ValueError("give either paths, or touchpoints and conversions, not both")
+        if "paths" not in self.tables and "conversions" not in self.tables:
+            raise ValueError("a conversions table is needed (or paths); allowed: " + ", ".join(INPUTS))
+        for key in ("account", "segment"):
+            if getattr(self.journeys, key) is not None and "customers" not in self.tables:
+                raise ValueError(f"journeys.{key} is a column of the customers table, and there is none")
+        return self
+
+
+def read_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experiment:
+    """Read an experiment file.
+
+    Parameters
+    ----------
+    path : path of the TOML file
+    overrides : ``KEY=VALUE`` texts, KEY dotted (``journeys.lookback_days=14``), VALUE as TOML or else text
+
+    Raises
+    ------
+    InputError
+        If the file is missing, not TOML, or asks for something that does not exist.
+    """
+    path = Path(path)
+    text, document = read_toml(path)
+    for override in overrides:
+        _set(document, override)
+        text += f"\n# --set {override}"
+    document.setdefault("name", path.stem)
+    for key in ("folder", "text"):
+        if key in document:
+            raise InputError(f"{path}: unknown key {key!r}", allowed=_keys(Experiment))
+    for key, message in _LATER.items():
+        if key in document:
+            raise InputError(f"{path}: {message}", given=key)
+    return checked(Experiment, {**document, "folder": path.parent, "text": text}, origin=str(path))
+
+
+def checked(part: type[Part], document: Mapping[str, Any], *, origin: str) -> Part:
+    """``document`` as a ``part`` of an experiment; the first thing wrong with it is an `InputError`."""
+    try:
+        return part.model_validate(document)
+    except ValidationError as error:
+        raise _refusal(error, origin) from None
+
+
+def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
+    """Text and content of a TOML file."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        return text, tomllib.loads(text)
+    except FileNotFoundError:
+        raise InputError(f"file {path} does not exist") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"file {path} is not TOML: {error}") from None
+    except OSError as error:
+        raise InputError(f"file {path} cannot be read: {error.strerror}") from None
+
+
+def _set(document: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise InputError("--set needs KEY=VALUE", given=repr(override), hint="journeys.lookback_days=14")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *parents, last = (part.strip() for part in key.split("."))
+    if not all([*parents, last]):
+        raise InputError("--set needs KEY=VALUE", given=repr(override), hint="journeys.lookback_days=14")
+    place = document
+    for parent in parents:
+        place = place.setdefault(parent, {})
+        if not isinstance(place, dict):
+            raise InputError(f"--set {key}: {parent!r} is not a table", given=repr(override))
+    place[last] = value
+
+
+def _keys(part: type[BaseModel]) -> list[str]:
+    return [name for name in part.model_fields if name not in ("folder", "text")]
+
+
+_PARTS: dict[str, type[BaseModel]] = {
+    "period": Period,
+    "journeys": JourneyOptions,
+    "returns": ReturnsOptions,
+    "output": OutputOptions,
+    "tracking": TrackingOptions,
+    "tables": TableSpec,
+}
+
+
+def _refusal(error: ValidationError, origin: str) -> InputError:
+    first = error.errors()[0]
+    place = [str(part) for part in first["loc"]]
+    where = ".".join(place) or "experiment"
+    if first["type"] == "extra_forbidden":
+        allowed = _keys(_PARTS.get(place[0], Experiment) if len(place) > 1 else Experiment)
+        return InputError(f"{origin}: unknown key {where!r}", allowed=allowed, hint=did_you_mean(place[-1], allowed))
+    given = None if first["type"] == "missing" or isinstance(first["input"], dict) else repr(first["input"])
+    return InputError(f"{origin}: {where}: {first['msg'].removeprefix('Value error, ')}", given=given)

@@ -1,0 +1,64 @@
+"""What a table is, and the names that mean something to the toolkit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+ColumnType = Literal["id", "time", "day", "text", "number", "money", "count", "integer", "flag"]
+"""What a column may hold.
+
+``id`` text or integer · ``time`` a timestamp, or an integer where a log has only an order · ``day`` a
+calendar day · ``money`` and ``count`` finite numbers ≥ 0 · ``number`` any finite number · ``flag`` true/false.
+"""
+
+UNATTRIBUTED = "(unattributed)"
+"""The row that takes conversions without a touchpoint, so that totals equal what was observed."""
+
+START, CONVERSION, NULL = "(start)", "(conversion)", "(null)"
+"""States of the journey graph that are no channels."""
+
+RESERVED = (START, CONVERSION, NULL, UNATTRIBUTED)
+"""Names that no channel may have."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: ``required`` must be there, ``nullable`` may hold nulls."""
+
+    name: str
+    type: ColumnType
+    meaning: str
+    required: bool = True
+    nullable: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table. ``extensible`` tables keep further text columns as dimensions."""
+
+    name: str
+    grain: str
+    columns: tuple[Column, ...]
+    extensible: bool = False
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns if column.required)
+
+    def column(self, name: str) -> Column | None:
+        return next((column for column in self.columns if column.name == name), None)
+
+
+def optional(name: str, type: ColumnType, meaning: str) -> Column:
+    """A column that need not be there, and may hold nulls."""
+    return Column(name, type, meaning, required=False, nullable=True)
+
+
+def null(name: str, type: ColumnType, meaning: str) -> Column:
+    """A column that is there and may hold nulls."""
+    return Column(name, type, meaning, nullable=True)

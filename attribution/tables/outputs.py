@@ -1,0 +1,169 @@
+"""The tables that a run writes, in exactly these columns and this order."""
+
+from __future__ import annotations
+
+from attribution.tables.definition import Column, Table, null
+
+_MODEL = Column("model", "text", "label of the model")
+_ESTIMAND = Column("estimand", "text", "allocated: divides observed conversions; incremental: what ads caused")
+_CHANNEL = Column("channel", "text", "channel, or (unattributed)")
+
+CREDIT = Table(
+    "credit",
+    "model × channel",
+    (
+        _MODEL,
+        _ESTIMAND,
+        _CHANNEL,
+        Column("conversions", "number", "conversions credited to the channel"),
+        Column("value", "number", "value credited to the channel"),
+        null("share", "number", "share of all credited conversions; null where a total is negative or zero"),
+        null("conversions_low", "number", "lower end of the interval; null without resampling"),
+        null("conversions_high", "number", "upper end of the interval; null without resampling"),
+    ),
+)
+
+RETURNS = Table(
+    "returns",
+    "model × basis × cost basis × channel",
+    (
+        _MODEL,
+        _ESTIMAND,
+        Column("basis", "text", "what counts as return: revenue"),
+        Column("cost_basis", "text", "which costs count: media"),
+        _CHANNEL,
+        null("spend", "number", "spend in the period; null where none is known"),
+        Column("conversions", "number", "credited conversions"),
+        Column("value", "number", "credited value"),
+        null("roas", "number", "value ÷ spend"),
+        null("roi", "number", "(value − spend) ÷ spend"),
+        null("cpa", "number", "spend ÷ credited conversions"),
+        null("rank", "number", "1 = highest ROI among channels with spend; ties share their average"),
+        null("roi_low", "number", "lower end of the interval; null without resampling"),
+        null("roi_high", "number", "upper end of the interval; null without resampling"),
+        null("rank_low", "number", "lower end of the interval; null without resampling"),
+        null("rank_high", "number", "upper end of the interval; null without resampling"),
+    ),
+)
+
+AGREEMENT = Table(
+    "agreement",
+    "model × model, on the ROI ranking of channels with spend (on credited conversions where there is no spend)",
+    (
+        Column("model_a", "text", "label of the first model"),
+        Column("model_b", "text", "label of the second model"),
+        null("kendall_tau", "number", "Kendall tau-b, −1 … 1; null where a ranking is all ties"),
+        null("spearman", "number", "Spearman rank correlation, −1 … 1; null where a ranking is all ties"),
+        null("rank_biased_overlap", "number", "rank-biased overlap, p = 0.7, 0 … 1"),
+        null("top3_overlap", "number", "share of the top three channels that both models name"),
+        null("largest_move", "number", "places moved by the channel that moves most"),
+    ),
+)
+
+JOURNEY_CREDIT = Table(
+    "journey_credit",
+    "model × touchpoint of a converting journey",
+    (
+        _MODEL,
+        Column("conversion_id", "id", "the conversion; made from customer, time and occurrence where absent"),
+        Column("customer_id", "id", "the customer"),
+        null("touched_at", "time", "time of the touchpoint; null for (unattributed)"),
+        _CHANNEL,
+        null("campaign", "text", "campaign of the touchpoint"),
+        null("position", "integer", "1 = first touchpoint of the journey; null for (unattributed)"),
+        Column("credit", "number", "share of the conversion; sums to 1 per conversion"),
+        Column("credited_value", "number", "credit × value of the conversion"),
+    ),
+)
+
+REMOVAL_EFFECTS = Table(
+    "removal_effects",
+    "Markov model × channel",
+    (
+        _MODEL,
+        _CHANNEL,
+        Column("removal_effect", "number", "share of conversions lost when the channel leads to (null)"),
+        null("removal_effect_value", "number", "share of value lost when the channel leads to (null)"),
+    ),
+)
+
+TRANSITIONS = Table(
+    "transitions",
+    "state × state of the order-1 journey graph",
+    (
+        Column("from_state", "text", "(start) or a channel"),
+        Column("to_state", "text", "a channel, (conversion) or (null)"),
+        Column("count", "number", "how often the step was taken"),
+        Column("probability", "number", "count ÷ all steps out of from_state"),
+    ),
+)
+
+JOURNEY_PROFILE = Table(
+    "journey_profile",
+    "measure × bin or channel × outcome",
+    (
+        Column("measure", "text", "path_length, time_lag_days, touchpoints, or participation"),
+        null("channel", "text", "for touchpoints and participation"),
+        null("bin", "number", "for path_length touchpoints, for time_lag_days whole days, lower end of the bin"),
+        Column("outcome", "text", "converted or not_converted"),
+        Column("count", "number", "journeys in the bin (touchpoints for measure touchpoints)"),
+        Column("share", "number", "count ÷ all journeys (touchpoints) with this outcome"),
+    ),
+)
+
+QUALITY = Table(
+    "quality",
+    "one check of one table",
+    (
+        Column("check", "text", "name of the check"),
+        Column("table", "text", "the table it looked at"),
+        Column("status", "text", "pass, warn or fail"),
+        Column("count", "number", "rows concerned"),
+        null("total", "number", "rows looked at"),
+        null("example", "text", "one offending value"),
+        Column("message", "text", "what was found and what was done about it"),
+    ),
+)
+
+SEGMENT_CREDIT = Table(
+    "segment_credit",
+    "segment × model × channel, each segment's journeys alone",
+    (
+        Column("segment", "text", "value of the segment column, or (none)"),
+        _MODEL,
+        _ESTIMAND,
+        _CHANNEL,
+        Column("conversions", "number", "conversions of the segment credited to the channel"),
+        Column("value", "number", "value of the segment credited to the channel"),
+        null("share", "number", "share of the segment's conversions; null where a total is negative or zero"),
+    ),
+)
+
+CHANNEL_LINT = Table(
+    "channel_lint",
+    "one flaw of the raw marketing columns",
+    (
+        Column("check", "text", "name of the check"),
+        null("source", "text", "source as channel rules read it"),
+        null("medium", "text", "medium as channel rules read it"),
+        null("campaign", "text", "campaign as channel rules read it"),
+        Column("touchpoints", "integer", "touchpoints concerned"),
+        Column("message", "text", "what is wrong"),
+    ),
+)
+
+OUTPUTS = {
+    table.name: table
+    for table in (
+        CREDIT,
+        RETURNS,
+        AGREEMENT,
+        JOURNEY_CREDIT,
+        REMOVAL_EFFECTS,
+        TRANSITIONS,
+        JOURNEY_PROFILE,
+        QUALITY,
+        SEGMENT_CREDIT,
+        CHANNEL_LINT,
+    )
+}
