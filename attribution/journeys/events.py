@@ -16,16 +16,21 @@ from numpy.typing import NDArray
 from attribution.engine import Engine
 from attribution.errors import InputError
 from attribution.experiment import DEFAULT_LOOKBACK_DAYS, JourneyOptions, Period
-from attribution.journeys.refine import DAY, Refinement, lookback_windows, microseconds
+from attribution.journeys.refine import DAY, MINUTE, Refinement, lookback_windows, microseconds
 from attribution.journeys.structure import JourneyChunk, Journeys, Readings, add_readings
 from attribution.journeys.summary import Summary
 from attribution.kernels import cut as kernel
+from attribution.kernels.arrivals import fresh_ids, searched_since
 from attribution.kernels.batches import customer_starts, whole_customers
 from attribution.sources import Finding, Sources, count_finding
 from attribution.sources.events import EventStream, conversion_ids, open_events
+from attribution.sources.identity import fresh_id_finding
 
 _WORKERS = 2
 """The pass is short beside the sort: more threads than this would wait for events."""
+
+NEW_ID_MINUTES = 30
+"""An id whose first event comes so shortly before its first conversion has no history."""
 
 Result = TypeVar("Result")
 
@@ -57,6 +62,7 @@ def journeys_from_events(sources: Sources, options: JourneyOptions, period: Peri
         mode,
         (kernel.ANY_TIME[0] if first is None else first, kernel.ANY_TIME[1] if last is None else last),
         refinement,
+        not sources.integer_times,
         sources.engine.batch_rows,
     )
     made = MadeAnew(sources.engine, build)
@@ -109,13 +115,17 @@ def _check_times(sources: Sources, options: JourneyOptions, period: Period) -> N
 
 @dataclass(frozen=True)
 class Build:
-    """How events become journeys; ``period`` is its first and last instant."""
+    """How events become journeys.
+
+    ``period`` is its first and last instant; ``has_times`` says that times are moments, not positions.
+    """
 
     stream: EventStream
     windows: kernel.Windows
     mode: int
     period: tuple[int, int]
     refinement: Refinement
+    has_times: bool
     batch_rows: int
 
     def keep(self, batches: Iterator[pa.RecordBatch]) -> list[JourneyChunk]:
@@ -148,6 +158,7 @@ class Build:
         starts = customer_starts(ids)
         touchpoints = int((ref >= 0).sum())
         ties, duplicates = kernel.order_ties(starts, at, ref, cost)
+        fresh = fresh_ids(starts, at, ref, *self._arrivals) if self.has_times else (0, 0)
         made = kernel.cut_journeys(
             starts, at, ref, cost, windows=self.windows, mode=self.mode, end=self.stream.last, period=self.period
         )
@@ -156,9 +167,18 @@ class Build:
             (at[: made.kept], ref[: made.kept], cost[: made.kept] if costs else None),
             ids.take(pa.array(starts[:-1])),
         )
-        counts = (touchpoints, ties, duplicates, *made.dropped.tolist(), *made.outside.tolist())
+        counts = (touchpoints, ties, duplicates, *made.dropped.tolist(), *made.outside.tolist(), *fresh)
         chunk = self._only_new(replace(chunk, counted=dict(zip(_COUNTED, counts, strict=True))))
         return self.refinement.apply(chunk)
+
+    @property
+    def _arrivals(self) -> tuple[int, int, int]:
+        """How old an id may be and count as new, and between when it is looked for."""
+        window = int(self.windows.length.max())
+        limit = min(NEW_ID_MINUTES * MINUTE, window)
+        lookback = -1 if window == kernel.NO_LOOKBACK else window
+        since = searched_since(self.stream.first, self.stream.last, lookback=lookback, limit=limit)
+        return limit, max(since, self.period[0]), min(self.stream.last, self.period[1])
 
     def _only_new(self, chunk: JourneyChunk) -> JourneyChunk:
         """Without the conversions of customers who are not new, where only those of new ones count."""
@@ -222,6 +242,9 @@ class Build:
             count_finding(check, table, overview.number(name), text, total=total)
             for check, table, name, total, text in counted
         ]
+        if self.has_times:
+            fresh, looked_at = (int(overview.number(name)) for name in ("fresh_ids", "ids_looked_at"))
+            found.append(fresh_id_finding(fresh, looked_at, minutes=NEW_ID_MINUTES))
         return [*self.stream.findings, *found, *self.refinement.describe(overview)]
 
 
@@ -233,6 +256,8 @@ _COUNTED = (
     "dropped_conversions",
     "conversions_outside",
     "nulls_outside",
+    "fresh_ids",
+    "ids_looked_at",
 )
 _TIES = "touchpoints at one instant of one customer: ordered by kind, channel and the other columns"
 _DUPLICATES = "touchpoints that repeat another in every column: kept unless dedupe = 'unique'"

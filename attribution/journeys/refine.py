@@ -62,10 +62,12 @@ def lookback_windows(options: JourneyOptions, dimensions: Dimensions, default: i
     for name, given in by.items():
         # Digit 0 of a dimension that may be null is null.
         values = (None, *_values(dimensions, name, given)) if name != "channel" else _values(dimensions, name, given)
-        lengths.append(np.array([microseconds(given[value]) if value in given else default for value in values]))
+        lengths.append(np.array([microseconds(given[value]) if value in given else _NO_LIMIT for value in values]))
         digits.append((*dimensions.place(name), step))
         step *= len(values)
     table = lengths[0] if len(lengths) == 1 else np.minimum(lengths[0][None, :], lengths[1][:, None]).ravel()
+    # The default is no window of its own: it shortens none.
+    table = np.where(table == _NO_LIMIT, default, table)
     return cutting.Windows(table.astype(np.int64), np.array(digits, np.int64))
 
 
@@ -101,10 +103,11 @@ class Refinement:
         return kernel.Rules(
             views=_VIEWS[asked.view_through],
             dedupe=_DEDUPE[asked.dedupe],
-            gap=round(gap * MINUTE),
+            gap=round(min(gap * MINUTE, _NO_LIMIT)),
+            longest=0 if self.windows is None else int(self.windows.length.max()),
             direct=_DIRECT[asked.direct],
             transform=_TRANSFORMS[asked.transform],
-            most=asked.max_touchpoints or _NO_LIMIT,
+            most=min(asked.max_touchpoints or _NO_LIMIT, _NO_LIMIT),
         )
 
     @property
@@ -119,7 +122,7 @@ class Refinement:
     @property
     def changes_steps(self) -> bool:
         """Whether any touchpoint may go."""
-        plain = kernel.Rules(kernel.KEEP, kernel.NO_DEDUPE, 0, kernel.KEEP, kernel.AS_IS, _NO_LIMIT)
+        plain = kernel.Rules(kernel.KEEP, kernel.NO_DEDUPE, 0, 0, kernel.KEEP, kernel.AS_IS, _NO_LIMIT)
         return self.windows is not None or self.rules._replace(gap=0) != plain
 
     def apply(self, chunk: JourneyChunk) -> JourneyChunk:
@@ -159,6 +162,7 @@ class Refinement:
             chunk.start,
             chunk.stop,
             chunk.ended_at,
+            chunk.conversion >= 0,
             steps,
             rules=self.rules,
             channels=len(self.dimensions.channels),
