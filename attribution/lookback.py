@@ -67,8 +67,8 @@ def suggest_lookback(lag: TimeLag) -> int | None:
 
 
 def lookback_finding(summary: Summary, journeys: Journeys) -> list[Finding]:
-    """The suggestion as a row of the quality table; none where times are positions."""
-    if not journeys.has_times or journeys.lookback_days is None:
+    """The suggestion as a row of the quality table; none where times are positions or journeys overlap."""
+    if not journeys.has_times or journeys.lookback_days is None or journeys.overlap:
         return []
     lag = time_lag(summary)
     days = suggest_lookback(lag)

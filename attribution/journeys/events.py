@@ -74,6 +74,7 @@ def journeys_from_events(sources: Sources, options: JourneyOptions, period: Peri
         lookback_days=None if longest == kernel.NO_LOOKBACK else longest / DAY,
         span=(stream.first, stream.last),
         integer_times=sources.integer_times,
+        overlap=mode == kernel.CUMULATIVE,
         conversion_ids=partial(conversion_ids, sources),
         describe=build.describe,
     )

@@ -166,6 +166,7 @@ class Journeys:
     lookback_days : the longest window; None where there is none
     span : first and last time of an event; None for aggregated paths
     integer_times : whether times are positions; None for aggregated paths
+    overlap : whether a touchpoint may be in several journeys
     conversion_ids : gives the ids of conversions by row; asked only when needed
     describe : turns what was counted while building into rows of the quality table
     """
@@ -176,6 +177,7 @@ class Journeys:
     lookback_days: float | None = None
     span: tuple[int, int] | None = None
     integer_times: bool | None = None
+    overlap: bool = False
     conversion_ids: Callable[[], NDArray[np.object_]] = _no_ids
     describe: Callable[[Summary], list[Finding]] = lambda _: []
 

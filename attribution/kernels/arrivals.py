@@ -28,9 +28,10 @@ def searched_since(first: int, last: int, *, lookback: int, limit: int) -> int:
 
 @njit(cache=True, nogil=True)
 def fresh_ids(starts, at, ref, limit, since, until):
-    """Count ids whose first event of any kind lies at most ``limit`` before their first conversion.
+    """Count ids whose first event is a touchpoint at most ``limit`` before their first conversion.
 
-    Only the first conversion of an id is looked at: a later one has history. What the journeys are does not
+    An id that converts without any touchpoint has lost nothing that could be told from never having had it. Only
+    the first conversion of an id is looked at: a later one has history. What the journeys are does not
     matter, so that the count is the same in every mode; events must not have been cut yet.
 
     Parameters
@@ -48,6 +49,8 @@ def fresh_ids(starts, at, ref, limit, since, until):
     fresh = 0
     looked_at = 0
     for c in range(len(starts) - 1):
+        if starts[c] < starts[c + 1] and ref[starts[c]] < 0:
+            continue
         for i in range(starts[c], starts[c + 1]):
             if ref[i] >= 0:
                 continue

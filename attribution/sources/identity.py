@@ -261,6 +261,6 @@ _UNKNOWN_VISITORS = "links whose visitor_id is in no touchpoint and no conversio
 _UNKNOWN_CUSTOMERS = "links whose customer_id is in no touchpoint and no conversion; they may still join visitors"
 _UNUSABLE = "links without visitor_id or customer_id: ignored"
 _FRESH = (
-    "first conversions by an id that appeared at most {:g} minutes before, among those with enough data before them: "
+    "first conversions by an id first touched at most {:g} minutes before, among the touched with enough data before: "
     "where these are many, people get new ids (a login, a cleared cookie) and the journeys before are lost"
 )

@@ -35,15 +35,15 @@ def test_by_hand() -> None:
         "the second conversion has the first as history": ([Touch(20, "a")], [Conv(45), Conv(50)]),
         "seen only afterwards": ([Touch(60, "a")], [Conv(50), Conv(70)]),
         "did not convert": ([Touch(50, "a")], []),
-        "first instant": ([], [Conv(31)]),
-        "last instant": ([], [Conv(80)]),
+        "first instant": ([Touch(1, "a")], [Conv(31)]),
+        "last instant": ([Touch(80, "a")], [Conv(80)]),
         "converted too early to tell": ([], [Conv(30)]),
         "converted after the period": ([], [Conv(81)]),
         "nothing": ([], []),
     }
-    assert counted(data, limit=10, since=31, until=80) == (5, 8)
+    assert counted(data, limit=10, since=31, until=80) == (2, 6)
     # The later conversion of someone who converted before the period does not count as the first.
-    assert counted({"anna": ([], [Conv(30), Conv(50)])}, limit=10, since=31, until=80) == (0, 0)
+    assert counted({"anna": ([Touch(30, "a")], [Conv(30), Conv(50)])}, limit=10, since=31, until=80) == (0, 0)
 
 
 @given(histories(), st.integers(0, 6), st.integers(0, 12), st.integers(0, 12))

@@ -47,13 +47,17 @@ def shared_visitors(links: Iterable[Link], least: int) -> list[tuple[Id, int]]:
 
 
 def fresh(data: Mapping[str, History], limit: int, since: int, until: int) -> tuple[int, int]:
-    """Customers whose first event of any kind is at most ``limit`` before their first conversion, and all looked at."""
+    """Customers first touched at most ``limit`` before their first conversion, and all looked at.
+
+    Those who convert before any touchpoint are not looked at.
+    """
     ages = []
     for touches, conversions in data.values():
         if conversions:
             converted_at = min(conversion.at for conversion in conversions)
-            if since <= converted_at <= until:
-                ages.append(converted_at - min([converted_at, *(touch.at for touch in touches)]))
+            touched_at = min((touch.at for touch in touches), default=converted_at + 1)
+            if since <= converted_at <= until and touched_at <= converted_at:
+                ages.append(converted_at - touched_at)
     return sum(age <= limit for age in ages), len(ages)
 
 
