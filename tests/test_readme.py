@@ -43,7 +43,7 @@ def test_quickstart_and_own_model_run() -> None:
 
 
 def test_the_experiment_shown_is_well_formed(tmp_path: Path) -> None:
-    (toml,) = blocks("toml")
+    toml, *_ = blocks("toml")
     (tmp_path / "shown.toml").write_text(toml, encoding="utf-8")
     experiment = at.read_experiment(tmp_path / "shown.toml")
     assert [spec.model for spec in experiment.models] == ["LastTouch", "Markov", "my_package.my_module:MyModel"]

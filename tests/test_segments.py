@@ -10,6 +10,7 @@ import pytest
 
 import attribution as at
 from attribution.errors import InputError
+from attribution.segments import read_segments, segment_credit, segment_reader
 
 TOML = """
 [tables.touchpoints]
@@ -68,6 +69,24 @@ def test_segments_of_a_rule_add_up_to_its_credit(shop: Path) -> None:
     whole = tables["credit"].query("model == 'linear'").set_index("channel")["conversions"]
     parts = tables["segment_credit"].query("model == 'linear'").groupby("channel")["conversions"].sum()
     np.testing.assert_allclose(parts[whole.index], whole, rtol=1e-12)
+
+
+def test_a_person_is_in_the_segment_of_its_customer() -> None:
+    """A cookie is bob, and bob is ann: what the table says of bob is said of ann, who owns the journey."""
+    sources = at.load_sources(
+        pd.DataFrame({"customer_id": ["cookie", "eve"], "touched_at": [1, 1], "channel": ["mail", "search"]}),
+        pd.DataFrame({"customer_id": ["bob", "eve"], "converted_at": [2, 2]}),
+        identities=pd.DataFrame({"visitor_id": ["cookie", "bob"], "customer_id": ["bob", "ann"]}),
+        customers=pd.DataFrame({"customer_id": ["bob"], "tier": ["gold"]}),
+    )
+    journeys = at.build_journeys(sources)
+    segments = read_segments(sources, "tier")
+    models = [at.Linear()]
+    models[0].prepare(journeys)
+    table = segment_credit(journeys.read(segment_reader(models, segments))[0], journeys, models, segments)
+    gold = table.query("segment == 'gold' and conversions > 0")
+    assert gold[["channel", "conversions"]].to_numpy().tolist() == [["mail", 1.0]]
+    assert table.query("segment == '(none)'")["conversions"].sum() == 1.0
 
 
 def test_a_missing_or_torn_segment_is_refused(shop: Path) -> None:

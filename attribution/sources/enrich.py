@@ -3,166 +3,191 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from attribution.engine import Engine, quote
 from attribution.errors import InputError
 from attribution.sources.accounts import account_findings, map_accounts
 from attribution.sources.channels import ChannelRules, derive_channels, lint_channels
+from attribution.sources.codes import Stage, infer_touchpoints, name_channels, read_codes
 from attribution.sources.identity import LinkedRows, identity_findings, stitch_identities
 from attribution.sources.quality import Finding, count_finding
 from attribution.tables import RAW_MARKETING
 
-OFFLINE, INFERRED = "offline", "inferred"
-"""Kinds of touchpoints that a code stands for, and of those that only its redemption shows."""
+Columns = Mapping[str, Sequence[str]]
 
 
-def derive_from_raw(engine: Engine, columns: Sequence[str], rules: ChannelRules) -> tuple[pa.Table, list[Finding]]:
-    """Give ``touchpoints`` the channel and campaign that channel rules derive; return the lint and its findings."""
-    raw = [name for name in RAW_MARKETING if name in columns]
+@dataclass(frozen=True)
+class Enriched:
+    """What came of it.
+
+    Attributes
+    ----------
+    columns : the tables that are no longer what they were, and their columns
+    lint : the ``channel_lint`` table, where channel rules were used
+    findings : what was found on the way
+    """
+
+    columns: Mapping[str, tuple[str, ...]]
+    lint: pa.Table | None
+    findings: tuple[Finding, ...]
+
+
+def enrich(engine: Engine, columns: Columns, rules: ChannelRules | None = None, account: str | None = None) -> Enriched:
+    """Give touchpoints and conversions what codes, channel rules, identities and accounts say about them.
+
+    A code names the channel of a touchpoint that has none, then channel rules do; persons and accounts take the
+    place of customers; only then is it known which codes were redeemed without an earlier touchpoint.
+
+    Parameters
+    ----------
+    engine : holds the canonical tables, and afterwards the enriched ones under the same names
+    columns : the canonical tables and their columns
+    rules : own channel rules; the default grouping alone unless given
+    account : column of ``customers`` whose values own the journeys
+
+    Raises
+    ------
+    InputError
+        If something is asked for that the tables do not tell.
+    """
+    _check_use(columns, rules)
+    stitched = ("touchpoints", "conversions", "customers")
+    stages = {name: Stage(name, tuple(columns[name])) for name in stitched if name in columns}
+    given = dict(stages)
+    findings: list[Finding] = []
+    lint = None
+    if "codes" in columns:
+        read_codes(engine)
+        if "code" in columns.get("touchpoints", ()):
+            stages["touchpoints"], found = name_channels(engine, stages["touchpoints"])
+            findings += found
+    if set(columns.get("touchpoints", ())) & set(RAW_MARKETING):
+        stages["touchpoints"], lint, found = apply_rules(engine, stages["touchpoints"], rules or ChannelRules())
+        findings += found
+    mapping, found = find_persons(engine, columns, account)
+    findings += found
+    if mapping is not None and mapping.num_rows:
+        stages = stitch(engine, stages, mapping)
+    redeems = "codes" in columns and "code" in columns["conversions"]
+    changed = [name for name in stages if stages[name] != given[name] or (redeems and name == "touchpoints")]
+    for name in changed:
+        # Every step is a view on the one before; the last is computed once and kept.
+        engine.define(f"enriched_{name}", f"select * from {stages[name].view}")
+        engine.view(name, f"select * from enriched_{name}")
+    updated = {name: stages[name].columns for name in changed}
+    if redeems:
+        touched, found = infer_touchpoints(engine, updated.get("touchpoints"), columns["conversions"])
+        findings += found
+        updated |= {"touchpoints": touched} if touched else {}
+    return Enriched(updated, lint, tuple(findings))
+
+
+def _check_use(columns: Columns, rules: ChannelRules | None) -> None:
+    """Refuse what would have no effect, and touchpoints that nothing gives a channel."""
+    touched, converted = columns.get("touchpoints", ()), columns.get("conversions", ())
+    has_raw = bool(set(touched) & set(RAW_MARKETING))
+    if rules is not None and rules != ChannelRules() and not has_raw:
+        raise InputError(
+            "channel rules are given, and touchpoints have no raw column for them",
+            given=list(touched),
+            allowed=RAW_MARKETING,
+            hint='beside a channel column they are read only if mapped: columns = { utm_source = "utm_source" }',
+        )
+    if "codes" in columns and "code" not in {*touched, *converted}:
+        raise InputError(
+            "a codes table is given, and neither touchpoints nor conversions have a column 'code'",
+            hint='map it: columns = { code = "source" }',
+        )
+    if touched and "channel" not in touched and not has_raw and "codes" not in columns:
+        raise InputError(
+            "table 'touchpoints' tells codes and no channels, and there is no codes table",
+            hint="give [tables.codes] with the columns code and channel",
+        )
+
+
+def apply_rules(engine: Engine, stage: Stage, rules: ChannelRules) -> tuple[Stage, pa.Table, list[Finding]]:
+    """Touchpoints with the channel and campaign that channel rules derive where there are none; lint, findings."""
+    raw = [name for name in RAW_MARKETING if name in stage.columns]
     listed = ", ".join(quote(name) for name in raw)
-    found = engine.query(f"select {listed}, count(*) as touchpoints from touchpoints group by {listed}")
+    own = {name: stage.text(name) for name in ("channel", "campaign")}
+    # Sorted, so that nothing depends on the order in which the engine finds them.
+    found = engine.query(
+        f"select {listed}, count(*) filter ({own['channel']} is null) as touchpoints "
+        f"from {stage.view} t group by {listed} order by {listed}",
+        table="touchpoints",
+    )
     derived = derive_channels(found.select(raw), rules)
     known = found.select(raw)
-    for name in ("channel", "campaign"):
+    for name in own:
         known = known.append_column(f"derived_{name}", derived[name])
     engine.register_arrow("derived", known)
     same = " and ".join(f"t.{quote(name)} is not distinct from d.{quote(name)}" for name in raw)
-    kept = [f"t.{quote(name)}" for name in columns if name not in (*raw, "channel", "campaign")]
-    own = {name: f"t.{quote(name)}" if name in columns else "null" for name in ("channel", "campaign")}
+    kept = [name for name in stage.columns if name not in (*raw, *own)]
     told = [f"coalesce({sql}, d.derived_{name}) as {name}" for name, sql in own.items()]
-    _redefine(
-        engine,
-        "touchpoints",
-        "channelled",
-        f"select {', '.join([*kept, *told])} from touchpoints t join raw_derived d on {same}",
-    )
-    lint = lint_channels(found, rules)
-    return lint, _lint_findings(lint, sum(found["touchpoints"].to_pylist()))
+    listed = ", ".join([*(f"t.{quote(name)}" for name in kept), *told])
+    engine.view("channelled_touchpoints", f"select {listed} from {stage.view} t join raw_derived d on {same}")
+    lint = lint_channels(found.filter(pc.greater(found["touchpoints"], 0)), rules)
+    total = pc.sum(found["touchpoints"]).as_py() or 0
+    return Stage("channelled_touchpoints", (*kept, *own)), lint, _lint_findings(lint, total)
+
+
+_LINT = {
+    "unmapped": "pairs of source and medium that no channel rule knows",
+    "near_duplicate_source": "sources spelled nearly alike",
+    "near_duplicate_medium": "mediums spelled nearly alike",
+    "near_duplicate_campaign": "campaigns spelled nearly alike",
+    "paid_without_campaign": "sources and mediums of paid touchpoints without a campaign",
+    "self_referral": "own sites that appear as referrers",
+}
 
 
 def _lint_findings(lint: pa.Table, touchpoints: int) -> list[Finding]:
-    checks = {
-        "unmapped": "pairs of source and medium that no channel rule knows",
-        "near_duplicate_source": "sources spelled nearly alike",
-        "near_duplicate_medium": "mediums spelled nearly alike",
-        "near_duplicate_campaign": "campaigns spelled nearly alike",
-        "paid_without_campaign": "sources and mediums of paid touchpoints without a campaign",
-        "self_referral": "own sites that appear as referrers",
-    }
     findings = []
-    for check, message in checks.items():
-        rows = [row for row in lint.to_pylist() if row["check"] == check]
-        concerned = sum(row["touchpoints"] for row in rows)
-        text = f"{len(rows)} {message}, {concerned:,} of {touchpoints:,} touchpoints (see channel_lint)"
-        example = rows[0]["message"] if rows else None
-        findings.append(count_finding(check, "touchpoints", len(rows), text, example=example))
+    for check, message in _LINT.items():
+        rows = lint.filter(pc.equal(lint["check"], check))
+        concerned = pc.sum(rows["touchpoints"]).as_py() or 0
+        text = f"{message}, {concerned:,} of {touchpoints:,} touchpoints (see channel_lint)"
+        names = rows.select(["source", "medium", "campaign"]).slice(0, 1).to_pylist()
+        example = " / ".join(name or "–" for name in names[0].values()).removesuffix(" / –") if names else None
+        findings.append(count_finding(check, "touchpoints", rows.num_rows, text, example=example))
     return findings
 
 
-def redeem_codes(engine: Engine, touchpoints: Sequence[str], conversions: Sequence[str]) -> list[Finding]:
-    """Turn codes into touchpoints.
-
-    A touchpoint with a code and no channel takes the code's. A conversion with a code whose customer has no
-    earlier touchpoint of the code's channel gets one at its own instant, of kind `INFERRED`.
-    """
-    findings = []
-    engine.define("known_codes", "select * from codes")
-    repeated = engine.query("select count(*) - count(distinct code) as n, min(code) as example from codes").to_pylist()
-    if repeated[0]["n"]:
-        raise InputError(f"table 'codes': {repeated[0]['n']} codes are given twice", given=repeated[0]["example"])
-    optional = [name for name in ("campaign", "kind") if engine.schema("codes").get_field_index(name) >= 0]
-    fallback = {"channel": "k.channel", "campaign": "null", "kind": f"'{OFFLINE}'"}
-    fallback |= {name: f"k.{name}" for name in optional}
-    fallback["kind"] = f"coalesce({fallback['kind']}, '{OFFLINE}')"
-    others = [name for name in touchpoints if name not in ("channel", "campaign", "kind", "code")]
-    told = []
-    for name, of_code in fallback.items():
-        own = f"t.{quote(name)}" if name in touchpoints else "null"
-        # A code speaks only where the log does not name a channel itself.
-        told.append(
-            f"case when {'t.channel' if 'channel' in touchpoints else 'null'} is null "
-            f"then coalesce({own}, case when k.code is not null then {of_code} end) else {own} end as {name}"
-        )
-    listed = ", ".join([*(f"t.{quote(name)}" for name in others), *told])
-    code = "t.code" if "code" in touchpoints else "null::varchar"
-    joined = f"touchpoints t left join known_codes k on {code} = k.code"
-    if "code" in touchpoints:
-        unknown = engine.query(
-            "select count(*) as n, min(t.code) as example "
-            "from touchpoints t left join known_codes k on t.code = k.code where t.code is not null and k.code is null"
-        ).to_pylist()[0]
-        message = "touchpoints with a code that the codes table does not know"
-        findings.append(count_finding("unknown_code", "touchpoints", unknown["n"], message, example=unknown["example"]))
-    _redefine(engine, "touchpoints", "coded", f"select {listed} from {joined}")
-    if "code" in conversions:
-        findings += _infer(engine, others, fallback)
-    return findings
-
-
-def _infer(engine: Engine, others: Sequence[str], fallback: Mapping[str, str]) -> list[Finding]:
-    engine.define(
-        "inferred_touchpoints",
-        f"select c.customer_id, c.converted_at as touched_at, {fallback['channel']} as channel, "
-        f"{fallback['campaign']}::varchar as campaign, '{INFERRED}' as kind "
-        "from conversions c join known_codes k on c.code = k.code "
-        "left join (select customer_id, channel, min(touched_at) as first_at from touchpoints group by 1, 2) t "
-        "on t.customer_id = c.customer_id and t.channel = k.channel and t.first_at <= c.converted_at "
-        "where t.customer_id is null and c.customer_id is not null and c.converted_at is not null",
-    )
-    counted = engine.query(
-        "select (select count(*) from inferred_touchpoints) as n, count(c.code) as total, "
-        "count(c.code) - count(k.code) as unknown, min(case when k.code is null then c.code end) as example "
-        "from conversions c left join known_codes k on c.code = k.code"
-    ).to_pylist()[0]
-    extra = [name for name in others if name not in ("customer_id", "touched_at")]
-    listed = ["customer_id", "touched_at", "channel", "campaign", "kind", *extra]
-    empty = ["customer_id", "touched_at", "channel", "campaign", "kind", *(f"null as {quote(name)}" for name in extra)]
-    _redefine(
-        engine,
-        "touchpoints",
-        "inferred",
-        f"select {', '.join(quote(name) for name in listed)} from touchpoints "
-        f"union all select {', '.join(empty)} from inferred_touchpoints",
-    )
-    inferred = "codes redeemed without an earlier touchpoint of their channel: one is inferred at the conversion"
-    unknown = "conversions with a code that the codes table does not know"
-    return [
-        Finding("inferred_touchpoints", "conversions", "pass", counted["n"], counted["total"], None, inferred),
-        count_finding("unknown_code", "conversions", counted["unknown"], unknown, example=counted["example"]),
-    ]
-
-
-def stitch_persons(engine: Engine, tables: Mapping[str, Sequence[str]], account: str | None) -> list[Finding]:
-    """Put the person, or the account, in the place of every customer id of touchpoints and conversions."""
+def find_persons(engine: Engine, columns: Columns, account: str | None) -> tuple[pa.Table | None, list[Finding]]:
+    """Which person, or account, takes the place of which customer id; None where nobody asks."""
     findings: list[Finding] = []
     mapping = None
-    present = [name for name in ("touchpoints", "conversions") if name in tables]
-    if "identities" in tables:
+    if "identities" in columns:
         stitching = stitch_identities(engine.query("select visitor_id, customer_id from identities"))
         mapping = stitching.mapping
         engine.register_arrow("persons", mapping)
+        present = [name for name in ("touchpoints", "conversions") if name in columns]
         findings += identity_findings(stitching, _linked_rows(engine, present))
     if account is not None:
         customers = engine.query(f"select customer_id, {quote(account)} from customers")
         accounts = map_accounts(customers, account, persons=mapping)
         mapping = accounts.mapping
         findings += account_findings(accounts)
-    if mapping is not None and mapping.num_rows:
-        engine.register_arrow("stitched", mapping)
-        for name in present:
-            listed = [
-                "coalesce(m.person, t.customer_id) as customer_id" if column == "customer_id" else f"t.{quote(column)}"
-                for column in tables[name]
-            ]
-            _redefine(
-                engine,
-                name,
-                "stitched",
-                f"select {', '.join(listed)} from {name} t left join raw_stitched m on m.id = t.customer_id",
-            )
-    return findings
+    return mapping, findings
+
+
+def stitch(engine: Engine, stages: Mapping[str, Stage], mapping: pa.Table) -> dict[str, Stage]:
+    """Every id replaced by that of its person."""
+    engine.register_arrow("stitched", mapping)
+    stitched = {}
+    for name, stage in stages.items():
+        listed = ", ".join(
+            "coalesce(m.person, t.customer_id) as customer_id" if column == "customer_id" else f"t.{quote(column)}"
+            for column in stage.columns
+        )
+        stitched[name] = Stage(f"stitched_{name}", stage.columns)
+        joined = f"{stage.view} t left join raw_stitched m on m.id = t.customer_id"
+        engine.view(stitched[name].view, f"select {listed} from {joined}")
+    return stitched
 
 
 def _linked_rows(engine: Engine, tables: Sequence[str]) -> LinkedRows:
@@ -196,9 +221,3 @@ def _linked_rows(engine: Engine, tables: Sequence[str]) -> LinkedRows:
         unknown_customers=unknown["customer_id"]["n"],
         unknown_customer=unknown["customer_id"]["example"],
     )
-
-
-def _redefine(engine: Engine, name: str, stage: str, sql: str) -> None:
-    """Compute a table anew from what it was."""
-    engine.define(f"{name}_{stage}", sql)
-    engine.view(name, f"select * from {name}_{stage}")

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 
 from attribution.engine import DuckDBEngine, Engine, quote
-from attribution.errors import InputError
+from attribution.errors import InputError, did_you_mean
 from attribution.experiment import TableSpec
-from attribution.sources.adapters import adapt
 from attribution.sources.channels import ChannelRules
 from attribution.sources.contract import (
     Reading,
@@ -25,14 +21,10 @@ from attribution.sources.contract import (
     map_columns,
     read_column,
 )
-from attribution.sources.drift import drift_findings
-from attribution.sources.enrich import derive_from_raw, redeem_codes, stitch_persons
-from attribution.sources.files import find_files
-from attribution.sources.merge import merge_columns
+from attribution.sources.enrich import enrich
+from attribution.sources.opening import OpenedTable, as_spec, open_table
 from attribution.sources.quality import Finding
-from attribution.tables import INPUTS, RAW_MARKETING, TOUCHPOINTS, Column, Table
-
-_QUERY = re.compile(r"(\s|--[^\n]*\n|/\*.*?\*/|\()*(select|with|from|values)\b", re.IGNORECASE | re.DOTALL)
+from attribution.tables import CUSTOMERS, INPUTS, TOUCHPOINTS, Column
 
 
 @dataclass(frozen=True)
@@ -126,192 +118,121 @@ def load_sources(
         "codes": codes,
     }
     specs = {name: as_spec(value) for name, value in given.items() if value is not None}
-    if "paths" in specs and {"touchpoints", "conversions"} & set(specs):
-        raise InputError("give either paths, or touchpoints and conversions, not both")
-    if "paths" not in specs and "conversions" not in specs:
-        raise InputError("a conversions table is needed", given=sorted(specs), allowed="conversions, or paths")
+    _check_request(specs, account)
     engine = engine or DuckDBEngine()
     engine.claim()
-    opened = {name: _open(engine, name, spec, Path(folder)) for name, spec in specs.items()}
-    specs = {name: spec for name, (spec, _) in opened.items()}
-    text_ids = not all(_integer_ids(engine, INPUTS[name], spec) for name, spec in specs.items())
+    opened = {name: open_table(engine, name, spec, Path(folder)) for name, spec in specs.items()}
+    text_ids = not all(_has_integer_ids(engine, table) for table in opened.values())
     loaded: dict[str, LoadedTable] = {}
     clocks: dict[str, Reading] = {}
-    for name, spec in specs.items():
-        readings = _read_table(engine, INPUTS[name], spec, text_ids)
+    for name, table in opened.items():
+        readings = _read_table(engine, table, text_ids, account)
         loaded[name] = LoadedTable(
-            name, tuple(reading.column.name for reading in readings), _define(engine, INPUTS[name], readings)
+            name, tuple(reading.column.name for reading in readings), _define(engine, table, readings)
         )
         clock = next((reading for reading in readings if reading.column.type == "time"), None)
         if clock is not None and clock.is_integer is not None:
             clocks[name] = clock
+    integer_times = _one_clock(clocks)
     _check_costs(engine, loaded)
-    loaded, lint, findings = _enrich(engine, loaded, channels or ChannelRules(), account)
+    enriched = enrich(engine, {name: table.columns for name, table in loaded.items()}, channels, account)
+    for name, columns in enriched.columns.items():
+        _check_spelling(name, columns)
+        loaded[name] = LoadedTable(name, columns, _count(engine, name))
     return Sources(
         engine,
         loaded,
         dimensions=_dimensions(loaded),
-        integer_times=_one_clock(clocks),
+        integer_times=integer_times,
         separator=specs["paths"].separator if "paths" in specs else ">",
-        findings=(*(finding for _, drift in opened.values() for finding in drift), *findings),
-        channel_lint=lint,
+        findings=(*(finding for table in opened.values() for finding in table.findings), *enriched.findings),
+        channel_lint=enriched.lint,
     )
 
 
-def _enrich(
-    engine: Engine, loaded: Mapping[str, LoadedTable], rules: ChannelRules, account: str | None
-) -> tuple[dict[str, LoadedTable], pa.Table | None, list[Finding]]:
-    """Channels from raw marketing columns and codes, persons and accounts for customers."""
-    if account is not None and account not in _columns(loaded, "customers"):
+def _check_request(specs: Mapping[str, TableSpec], account: str | None) -> None:
+    events = sorted({"touchpoints", "conversions"} & set(specs))
+    people = sorted({"identities", "customers", "codes"} & set(specs))
+    if "paths" not in specs and "conversions" not in specs:
+        raise InputError("a conversions table is needed", given=sorted(specs), allowed="conversions, or paths")
+    if "paths" in specs and events:
+        raise InputError("give either paths, or touchpoints and conversions, not both")
+    if "paths" in specs and people:
+        raise InputError(f"table {people[0]!r} tells of customers, and aggregated paths have none", given=sorted(specs))
+    if account is not None and ("customers" not in specs or account.casefold() == "customer_id"):
         raise InputError(
-            f"journeys.account names column {account!r}, which the customers table lacks",
-            given=list(_columns(loaded, "customers")),
+            "journeys.account names a column of the customers table that tells the account of each customer",
+            given=repr(account) if "customers" in specs else "no customers table",
         )
-    findings: list[Finding] = []
-    lint = None
-    touched = _columns(loaded, "touchpoints")
-    has_code = "codes" in loaded and {"code"} & {*touched, *_columns(loaded, "conversions")}
-    if has_code and touched:
-        findings += redeem_codes(engine, touched, _columns(loaded, "conversions"))
-        touched = tuple(engine.schema("touchpoints").names)
-    if set(touched) & set(RAW_MARKETING):
-        lint, found = derive_from_raw(engine, touched, rules)
-        findings += found
-        touched = tuple(engine.schema("touchpoints").names)
-    if touched and "channel" not in touched:
-        raise InputError(
-            "table 'touchpoints' tells codes and no channels, and there is no codes table",
-            hint="give [tables.codes] with the columns code and channel",
-        )
-    updated = dict(loaded)
-    if touched:
-        rows = engine.query("select count(*) as n from touchpoints")["n"][0].as_py()
-        updated["touchpoints"] = replace(loaded["touchpoints"], columns=touched, rows=rows)
-    findings += stitch_persons(engine, {name: table.columns for name, table in updated.items()}, account)
-    return updated, lint, findings
 
 
-def _columns(loaded: Mapping[str, LoadedTable], name: str) -> tuple[str, ...]:
-    return loaded[name].columns if name in loaded else ()
+def _count(engine: Engine, name: str) -> int:
+    return int(engine.query(f"select count(*) as n from {quote(name)}")["n"][0].as_py())
 
 
-def as_spec(value: Any) -> TableSpec:
-    """A `TableSpec` from whatever names a table; a text that begins like a query is one."""
-    if isinstance(value, TableSpec):
-        return value
-    if isinstance(value, str) and _QUERY.match(value):
-        return TableSpec(query=value)
-    return TableSpec(source=value)
-
-
-def _open(engine: Engine, name: str, spec: TableSpec, folder: Path) -> tuple[TableSpec, list[Finding]]:
-    """Make the raw table readable as ``raw_NAME``, rows filtered; return how it is to be read further."""
-    raw = name if spec.adapter is None else f"{name}_export"
-    if len(spec.single_columns) == len(spec.columns or {}):
-        findings = _open_raw(engine, name, spec, folder, name=raw)
-    else:
-        findings = _open_raw(engine, name, spec, folder, name=f"{raw}_parts")
-        columns, added = merge_columns(name, engine.schema(f"raw_{raw}_parts"), spec.columns or {})
-        merged = "".join(f", {sql} as {quote(column)}" for column, sql in added.items())
-        engine.view(f"raw_{raw}", f"select *{merged} from {quote(f'raw_{raw}_parts')}")
-        spec = spec.model_copy(update={"columns": columns})
-    if spec.adapter is None:
-        return spec, findings
-    own = None if spec.columns is None else spec.single_columns
-    adapted = adapt(spec.adapter, name, engine.schema(f"raw_{raw}"), columns=own)
-    engine.view(f"raw_{name}", adapted.select(f"raw_{raw}"))
-    update = {
-        "columns": {column: column for column in adapted.expressions},
-        "time_format": spec.time_format or adapted.time_format,
-        "time_zone": spec.time_zone or adapted.time_zone,
-    }
-    return spec.model_copy(update=update), findings
-
-
-def _open_raw(engine: Engine, table: str, spec: TableSpec, folder: Path, *, name: str) -> list[Finding]:
-    """Make what ``spec`` names readable as ``raw_NAME``; return in what the files of ``table`` differ."""
-    source = spec.source
-    if spec.query is not None:
-        engine.register_query(name, spec.query, folder)
-    elif isinstance(source, pd.DataFrame):
-        engine.register_arrow(name, _to_arrow(name, source), where=spec.where)
-    elif isinstance(source, pa.Table):
-        _check_names(name, source.column_names)
-        engine.register_arrow(name, source, where=spec.where)
-    elif isinstance(source, str | Path | list | tuple):
-        needed = {} if spec.adapter else _needed(INPUTS[table], spec)
-        files = find_files(table, source, folder, needed=needed, required=INPUTS[table].required)
-        engine.register_files(name, files, where=spec.where)
-        return drift_findings(table, files)
-    else:
-        raise InputError(
-            f"table {name!r}: cannot be read",
-            given=type(source).__name__,
-            allowed="DataFrame, Arrow table, path, glob, list of paths, SQL query",
-        )
-    return []
-
-
-def _needed(table: Table, spec: TableSpec) -> dict[str, tuple[str, ...]]:
-    """Columns that no file may lack while another has them: those read, unless a list says that they may differ."""
-    if spec.columns is None:
-        return {name: (name,) for name in table.column_names}
-    single = {name: (source,) for name, source in spec.single_columns.items()}
-    several = {name: source for name, source in spec.columns.items() if not isinstance(source, str)}
-    return single | {name: source for name, source in several.items() if name in table.required}
-
-
-def _to_arrow(name: str, frame: pd.DataFrame) -> pa.Table:
-    _check_names(name, [str(column) for column in frame.columns])
-    for column in (name for name in frame.columns if pd.api.types.is_object_dtype(frame[name])):
-        zones = {value.tzinfo is None for value in frame[column] if isinstance(value, dt.datetime)}
-        if len(zones) > 1:
-            raise InputError(f"table {name!r}, column {column!r}: some times have a time zone and some have none")
-    try:
-        return pa.Table.from_pandas(frame.rename(columns=str), preserve_index=False)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
-        raise InputError(f"table {name!r}: a column mixes types: {error}") from None
-
-
-def _check_names(name: str, columns: Sequence[str]) -> None:
-    twice = sorted({column for column in columns if columns.count(column) > 1})
-    if twice:
-        raise InputError(f"table {name!r} names column {twice[0]!r} twice", given=list(columns))
-
-
-def _integer_ids(engine: Engine, table: Table, spec: TableSpec) -> bool:
+def _has_integer_ids(engine: Engine, table: OpenedTable) -> bool:
     """Whether this table's customers, if it has any, are integers."""
-    schema = engine.schema(f"raw_{table.name}")
-    sources = [spec.single_columns.get(name, name) for name in ("customer_id", "visitor_id")]
-    return all(is_integer_like(schema.field(source).type) for source in sources if source in schema.names)
+    schema = engine.schema(table.view)
+    names = {column.name for column in INPUTS[table.name].columns} & {"customer_id", "visitor_id"}
+    sources = [table.spec.single_columns.get(name, name) for name in names]
+    kinds = [schema.field(source).type for source in sources if source in schema.names]
+    return all(is_integer_like(kind) or pa.types.is_null(kind) for kind in kinds)
 
 
-def _read_table(engine: Engine, table: Table, spec: TableSpec, text_ids: bool) -> list[Reading]:
-    raw = f"raw_{table.name}"
-    mapping = map_columns(table, spec, engine.schema(raw).names)
+def _read_table(engine: Engine, opened: OpenedTable, text_ids: bool, account: str | None) -> list[Reading]:
+    """How to read each column."""
+    table, schema = INPUTS[opened.name], engine.schema(opened.view)
+    mapping = map_columns(table, opened.spec, schema.names)
+    if table is CUSTOMERS:
+        if opened.spec.columns is None:
+            # Whatever is there: an account, segments.
+            mapping |= {field.name: field.name for field in schema if field.name == account or _is_flat(field.type)}
+        if account is not None and account not in mapping:
+            unmapped = f'map it: columns = {{ {account} = "source" }}'
+            raise InputError(
+                f"table 'customers' has no column {account!r}, which journeys.account names",
+                given=list(mapping),
+                hint=unmapped if opened.spec.columns else did_you_mean(account, mapping),
+            )
+    _check_spelling(table.name, mapping)
     return [
         read_column(
             engine,
             table,
-            raw,
+            opened.view,
             table.column(name) or _dimension(name),
             source,
-            spec=spec,
+            spec=opened.spec,
             text_ids=text_ids or name == "conversion_id",
         )
         for name, source in mapping.items()
     ]
 
 
+def _is_flat(kind: pa.DataType) -> bool:
+    return not (pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _check_spelling(table: str, columns: Iterable[str]) -> None:
+    """Engines do not tell names apart that differ only in case."""
+    spelled: dict[str, str] = {}
+    for name in columns:
+        other = spelled.setdefault(name.casefold(), name)
+        if other != name:
+            raise InputError(
+                f"table {table!r}: the columns {other!r} and {name!r} differ only in case",
+                hint="name one of them otherwise: columns = { new_name = 'source' }",
+            )
+
+
 def _dimension(name: str) -> Column:
     return Column(name, "text", "a further dimension of touchpoints", required=False, nullable=True)
 
 
-def _define(engine: Engine, table: Table, readings: list[Reading]) -> int:
-    raw = f"raw_{table.name}"
-    rows = check_values(engine, table, raw, readings)
+def _define(engine: Engine, opened: OpenedTable, readings: list[Reading]) -> int:
+    rows = check_values(engine, INPUTS[opened.name], opened.view, readings)
     select = ", ".join(f"{reading.sql} as {quote(reading.column.name)}" for reading in readings)
-    engine.view(table.name, f"select {select} from {quote(raw)}")
+    engine.view(opened.name, f"select {select} from {quote(opened.view)}")
     return rows
 
 
