@@ -202,4 +202,5 @@ def _files_of(experiment: Experiment) -> list[Path]:
     sources = [spec.source for spec in experiment.tables.values()]
     named = [source for source in sources if isinstance(source, str)]
     named += [item for source in sources if isinstance(source, list) for item in source if isinstance(item, str)]
+    named += [str(experiment.channels["file"])] if "file" in experiment.channels else []
     return [experiment.folder, *(experiment.folder / Path(name).expanduser() for name in named)]

@@ -91,6 +91,8 @@ def write_outcome(folder: Path, outcome: Outcome, *, report: str, seconds: float
         digests[name] = write_table(folder, OUTPUTS.get(name, TRUTH), frame)
     (folder / "report.html").write_text(report, encoding="utf-8")
     (folder / "experiment.toml").write_text(outcome.experiment.text, encoding="utf-8")
+    if "file" in outcome.experiment.channels:
+        shutil.copyfile(outcome.experiment.folder / str(outcome.experiment.channels["file"]), folder / "channels.toml")
     outcome.graph.write_graphml(folder / "journey_graph.graphml")
     manifest = {
         "name": outcome.experiment.name,

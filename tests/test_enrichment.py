@@ -980,6 +980,8 @@ def test_a_shop_from_files_to_credit(shop: Path, tmp_path: Path, monkeypatch: py
     credit = pd.read_csv(tmp_path / "out" / "credit.csv").set_index("channel")["value"]
     # Änne came by train and then from an own page; Cleo, of the same firm, has nothing new; Bo redeemed MAI.
     assert credit[credit > 0].to_dict() == {"Beilage": 20, "Direct": 10, "(unattributed)": 30}
+    assert (tmp_path / "out" / "channels.toml").read_text(encoding="utf-8") == RULES
+    assert call(monkeypatch, "run", shop, "--out", tmp_path / "rules") == 2  # it is read
     lint = pd.read_csv(tmp_path / "out" / "channel_lint.csv")
     assert tuple(lint.columns) == OUTPUTS["channel_lint"].column_names
     assert tuple(pd.read_parquet(tmp_path / "out" / "channel_lint.parquet").columns) == tuple(lint.columns)
