@@ -19,11 +19,13 @@ AS_IS, EXPOSURE, FIRST = 0, 1, 2
 
 
 class Rules(NamedTuple):
-    """What is asked for: one of the codes above each, ``gap`` in the unit of the times, ``most`` touchpoints."""
+    """What is asked for: one of the codes above each, ``gap`` and the ``longest`` window in the unit of the times,
+    ``most`` touchpoints."""
 
     views: int
     dedupe: int
     gap: int
+    longest: int
     direct: int
     transform: int
     most: int
@@ -48,7 +50,7 @@ class Steps(NamedTuple):
 class Refined(NamedTuple):
     """``position`` (kept,) of each kept touchpoint, journey by journey; ``length`` (journeys,); ``cost`` (kept,)
     with what was merged, or (0,); ``times`` (kept,) how often the journey had the channel, under `FIRST`, else
-    (0,); ``removed`` (5,) touchpoints that went by windows, views, repeats, direct
+    (0,); ``removed`` (5,) touchpoints that went by windows (of those in the longest), views, repeats, direct
     policy, and transform or length."""
 
     position: NDArray[np.int64]
@@ -62,6 +64,7 @@ def refine(
     start: NDArray[np.signedinteger],
     stop: NDArray[np.signedinteger],
     ended_at: NDArray[np.int64],
+    converted: NDArray[np.bool_],
     steps: Steps,
     *,
     rules: Rules,
@@ -69,13 +72,15 @@ def refine(
 ) -> Refined:
     """Decide for every journey start[j]:stop[j] which of its touchpoints stay, in the order of `Rules`.
 
+    First those go whose own window ended before the conversion: a journey that did not convert keeps them all.
+
     Examples
     --------
     >>> a = np.array([0, 0, 1, 0])
     >>> none = np.zeros(4, bool)
     >>> steps = Steps(a, a.astype(np.int32), np.arange(4), none, none, np.ones(4), np.zeros(0, np.int64))
-    >>> rules = Rules(KEEP, CONSECUTIVE, 0, KEEP, AS_IS, 10)
-    >>> made = refine(np.array([0]), np.array([4]), np.array([9]), steps, rules=rules, channels=2)
+    >>> rules = Rules(KEEP, CONSECUTIVE, 0, 0, KEEP, AS_IS, 10)
+    >>> made = refine(np.array([0]), np.array([4]), np.array([9]), np.array([True]), steps, rules=rules, channels=2)
     >>> made.position.tolist(), made.cost.tolist()
     ([0, 2, 3], [2.0, 1.0, 1.0])
     """
@@ -85,13 +90,14 @@ def refine(
     length = np.zeros(len(start), np.int64)
     times = np.zeros(total if rules.transform == FIRST else 0, np.int64)
     removed = np.zeros(5, np.int64)
-    used = _refine((start, stop, ended_at), steps, rules, channels, (position, length, cost, times, removed))
+    journeys = (start, stop, ended_at, converted)
+    used = _refine(journeys, steps, rules, channels, (position, length, cost, times, removed))
     return Refined(position[:used], length, cost[:used], times[:used], removed)
 
 
 @njit(cache=True, nogil=True)
 def _refine(journeys, steps, rules, channels, out):
-    start, stop, ended_at = journeys
+    start, stop, ended_at, converted = journeys
     position, length, cost, times, removed = out
     code, channel, at, is_view, is_direct, price, own = steps
     count = np.zeros(channels, np.int64)
@@ -99,12 +105,13 @@ def _refine(journeys, steps, rules, channels, out):
     for j in range(len(start)):
         n = 0
         for i in range(start[j], stop[j]):
-            if len(own) == 0 or ended_at[j] - at[i] <= own[i]:
+            if len(own) == 0 or not converted[j] or ended_at[j] - at[i] <= own[i]:
                 position[base + n] = i
                 if len(price) > 0:
                     cost[base + n] = price[i]
                 n += 1
-        removed[0] += stop[j] - start[j] - n
+            elif ended_at[j] - at[i] <= rules.longest:
+                removed[0] += 1
         kept = _drop(position, cost, (base, n), is_view, rules.views)
         removed[1] += n - kept
         n = kept

@@ -197,6 +197,7 @@ def _non_converting(
     unused = [
         touch for touch in touches if not any(in_window(touch, conversion, lookback) for conversion in conversions)
     ]
+
     def closing(run: list[Touch]) -> int:
         windows = [(touch.at, window_of(touch, lookback)) for touch in run]
         return max(end_of_data if window is None else at + window for at, window in windows)
