@@ -200,3 +200,19 @@ def test_overlapping_journeys_are_laid_out_piece_by_piece() -> None:
     laid = [piece.lay_out(np.ones(len(piece), dtype=bool)).channel for piece in pieces]
     assert np.concatenate(laid).tolist() == whole.channel.tolist()
     assert whole.lengths.tolist() == [1, 6, 11, 16, 21, 26, 31, 36, 41, 46, 4][: len(whole)]
+
+
+@settings(max_examples=40)
+@given(histories(unit=DAY), st.sampled_from(["hash(customer_id)", "length(customer_id)", "0"]), st.integers(1, 3))
+def test_customers_who_share_a_key_are_told_apart(history: dict[str, twin.History], key: str, partitions: int) -> None:
+    """Text ids are sorted by a number: where two have the same one, journeys must not be mixed."""
+    history = clicks(history)
+    if not any(converted for _, converted in history.values()):
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("attribution.engine.duckdb.CUSTOMER_KEY", key)
+        engine = at.DuckDBEngine(batch_rows=2, partitions=partitions)
+        tables = frames(history, integer_ids=False, timestamps=True)
+        journeys = at.build_journeys(at.load_sources(**tables, engine=engine), lookback_days=2)
+    slow = twin.build(history, lookback=2 * DAY, mode="reset")
+    assert listed(journeys) == expected(slow, {customer: customer for customer in history})

@@ -103,7 +103,10 @@ def refuse(match: str, *tables: Any, **options: Any) -> str:
 @pytest.mark.parametrize(
     ("toml", "said"),
     [
-        ("lookback = 3", ["unknown key 'lookback'", "Allowed: name, engine, memory_limit, period, tables, channels, journeys"]),
+        (
+            "lookback = 3",
+            ["unknown key 'lookback'", "Allowed: name, engine, memory_limit, period, tables, channels, journeys"],
+        ),
         (
             "[journeys]\nlookbak_days = 3",
             ["unknown key 'journeys.lookbak_days'", "did you mean 'lookback_days'?"],

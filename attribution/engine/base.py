@@ -87,8 +87,8 @@ class Engine(Protocol):
     def map_partitions(self, events: Events, function: Callable[[Iterator[pa.RecordBatch]], Result]) -> list[Result]:
         """Apply ``function`` to each partition of ``events``.
 
-        A partition holds whole customers, sorted by (customer_id, happened_at); the batches within it do not: a
-        customer's events may go on in the next batch.
+        A partition holds whole customers, one after the other, each sorted by happened_at; the batches within it do
+        not: a customer's events may go on in the next batch.
         """
 
 
