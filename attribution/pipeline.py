@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -161,7 +162,7 @@ def _outcome(
     experiment: Experiment, sources: Sources, journeys: Journeys, models: list[AttributionModel], facts: Facts
 ) -> Outcome:
     credit = Credit.of(models)
-    returns = compute_returns(credit, sources, spend_from=experiment.returns.spend_from, period=experiment.period)
+    returns = compute_returns(_of_channels(credit, journeys), sources, **_spending(experiment))
     ranking = compare_rankings(returns)
     tables = {
         "credit": credit.table,
@@ -182,6 +183,28 @@ def _outcome(
         tables["truth"] = sources.engine.query("select * from truth order by channel").to_pandas()
     digests = {name: content_digest(sources, name) for name in sources.tables}
     return Outcome(experiment, _span(journeys), tuple(models), tables, ranking, facts.graph, digests)
+
+
+def _spending(experiment: Experiment) -> dict[str, Any]:
+    """Where spend comes from."""
+    return {
+        "spend_from": experiment.returns.spend_from,
+        "period": experiment.period,
+        "copies": experiment.journeys.dedupe != "unique",
+    }
+
+
+def _of_channels(credit: Credit, journeys: Journeys) -> Credit:
+    """Credit by the channels that money is spent on, where a path transform has split them."""
+    names = journeys.dimensions.channels
+    if journeys.channels == names:
+        return credit
+    split = len(journeys.channels) // len(names)
+    whole = {part: names[place // split] for place, part in enumerate(journeys.channels)}
+    table = credit.table.assign(channel=credit.table["channel"].replace(whole))
+    keys = ["model", "estimand", "channel"]
+    summed = table.groupby(keys, sort=False)[["conversions", "value", "share"]].sum(min_count=1).reset_index()
+    return Credit(credit.models, summed)
 
 
 def _span(journeys: Journeys) -> tuple[str, str] | None:
@@ -212,7 +235,7 @@ def _removal_effects(models: Sequence[AttributionModel]) -> pd.DataFrame:
 
 def _findings(experiment: Experiment, sources: Sources, journeys: Journeys, facts: Facts) -> list[Finding]:
     """Everything that was found in the data, table by table and then across them."""
-    spend = spend_by_channel(sources, spend_from=experiment.returns.spend_from, period=experiment.period)
+    spend = spend_by_channel(sources, **_spending(experiment))
     return [
         *check_sources(sources),
         *sources.findings,

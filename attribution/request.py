@@ -52,7 +52,7 @@ def _channel_rules(experiment: Experiment) -> ChannelRules:
 
 def journeys_of(experiment: Experiment, sources: Sources) -> Journeys:
     """The journeys that an experiment asks for."""
-    asked = experiment.journeys.model_dump(exclude_unset=True)
+    asked = experiment.journeys.model_dump(exclude_unset=True, exclude={"account", "segment"})
     return build_journeys(sources, period=experiment.period, **asked)
 
 

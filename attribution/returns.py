@@ -17,7 +17,12 @@ from attribution.tables import RETURNS, UNATTRIBUTED
 
 
 def compute_returns(
-    credit: Credit, sources: Sources, *, spend_from: str | None = None, period: Period | None = None
+    credit: Credit,
+    sources: Sources,
+    *,
+    spend_from: str | None = None,
+    period: Period | None = None,
+    copies: bool = True,
 ) -> pd.DataFrame:
     """The ``returns`` table: what each channel earned on its spend, under every model.
 
@@ -27,6 +32,7 @@ def compute_returns(
     sources : where spend is found: the costs table, or the cost of touchpoints
     spend_from : ``costs`` or ``touchpoints``, needed where both know the spend of one channel
     period : costs are pro-rated to it by days
+    copies : whether a touchpoint that repeats another in every column costs again
 
     Returns
     -------
@@ -38,7 +44,7 @@ def compute_returns(
     InputError
         If two sources of cost cover the same channel.
     """
-    spend = spend_by_channel(sources, spend_from=spend_from, period=period)
+    spend = spend_by_channel(sources, spend_from=spend_from, period=period, copies=copies)
     table = _with_idle_channels(credit.table, spend)
     table["spend"] = table["channel"].map(spend).astype(float)
     paid = table["spend"].where(table["spend"] > 0)
@@ -56,13 +62,13 @@ def compute_returns(
 
 
 def spend_by_channel(
-    sources: Sources, *, spend_from: str | None = None, period: Period | None = None
+    sources: Sources, *, spend_from: str | None = None, period: Period | None = None, copies: bool = True
 ) -> dict[str, float]:
     """Spend per channel in the unit of the input, summed exactly; channels without a known cost are absent."""
     bounds = (period or Period()).bounds()
     known = {
         "costs": _from_costs(sources, bounds) if sources.has("costs") else {},
-        "touchpoints": _from_touchpoints(sources, bounds) if sources.has("touchpoints", "cost") else {},
+        "touchpoints": _from_touchpoints(sources, bounds, copies) if sources.has("touchpoints", "cost") else {},
     }
     if spend_from is not None:
         if not (sources.has("costs") if spend_from == "costs" else sources.has("touchpoints", "cost")):
@@ -98,13 +104,14 @@ def _share_inside(start: pd.Series, end: pd.Series, bounds: tuple[int | None, in
     return np.where(pd.isna(start) | pd.isna(end), 1.0, share)
 
 
-def _from_touchpoints(sources: Sources, bounds: tuple[int | None, int | None]) -> dict[str, float]:
+def _from_touchpoints(sources: Sources, bounds: tuple[int | None, int | None], copies: bool) -> dict[str, float]:
     conditions = ["trim(channel) <> ''", "cost is not null"]
     if bounds[0] is not None:
         conditions.append(f"touched_at >= {bounds[0]}")
     if bounds[1] is not None:
         conditions.append(f"touched_at <= {bounds[1]}")
-    table = sources.engine.query(f"select channel, cost from touchpoints where {' and '.join(conditions)}")
+    rows = "touchpoints" if copies else "(select distinct * from touchpoints)"
+    table = sources.engine.query(f"select channel, cost from {rows} where {' and '.join(conditions)}")
     return _sum(table["channel"], table["cost"].to_numpy().astype(np.float64))
 
 

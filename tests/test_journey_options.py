@@ -496,6 +496,8 @@ def options(draw: DrawFn, history: dict[str, twin.History], columns: frozenset[s
         choices["conversion_kinds"] = st.lists(st.sampled_from(sale_kinds), min_size=1)
     asked = {name: draw(values) for name, values in choices.items() if draw(st.booleans())}
     asked["conversions"] = draw(st.sampled_from(MODES))
+    if asked.get("direct", "keep") == "keep":
+        asked.pop("direct_channels", None)
     if asked.get("dedupe") == "gap" and draw(st.booleans()):
         asked["dedupe_gap_minutes"] = draw(st.sampled_from((0.5, 24 * 60, 2.5 * 24 * 60)))
     return asked
@@ -820,6 +822,11 @@ T, C = ("1 mail", "2 tv impression"), (3.0,)
         ({"dedupe": "gap", "dedupe_gap_minutes": True}, "dedupe_gap_minutes.*number"),
         ({"direct": "remove"}, "'keep', 'drop_if_other' or 'drop'"),
         ({"direct": "drop", "direct_channels": []}, "direct_channels"),
+        ({"direct_channels": ["web"]}, "direct_channels goes with direct"),
+        ({"max_touchpoints": True}, "max_touchpoints"),
+        ({"lookback_by_kind": {"click": True}}, "lookback_by_kind.click: must be a number"),
+        ({"segment": "country"}, "segment is for an experiment"),
+        ({"viewthrough": 1}, "unknown key 'viewthrough'.*view_through"),
         ({"direct": "drop", "direct_channels": "direct"}, "direct_channels.*list"),
         ({"transform": "frequncy"}, "'unique', 'exposure', 'first' or 'frequency'"),
         ({"max_touchpoints": 0}, "max_touchpoints"),

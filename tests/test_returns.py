@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -127,3 +128,26 @@ def test_without_spend_channels_are_ranked_by_conversions() -> None:
     ranking = at.compare_rankings(returns_of(None))
     assert ranking.by == "conversions"
     assert ranking.ranks["linear"].to_dict() == {"mail": 2.0, "radio": 3.0, "search": 1.0}
+
+
+def test_an_exact_copy_of_a_touchpoint_costs_once_where_copies_go() -> None:
+    touchpoints = pd.concat([TOUCHPOINTS.assign(cost=5.0)] * 2)
+    sources = at.load_sources(touchpoints, CONVERSIONS)
+    assert spend_by_channel(sources) == {"mail": 10.0, "radio": 10.0, "search": 20.0}
+    assert spend_by_channel(sources, copies=False) == {"mail": 5.0, "radio": 5.0, "search": 10.0}
+
+
+def test_credit_by_frequency_is_added_up_for_spend(tmp_path: Path) -> None:
+    """Mail twice, then search: each half of 10; both are ranked by the spend of the whole channel."""
+    TOUCHPOINTS.assign(customer_id="a", channel=["mail", "mail", "search", "radio"]).to_csv(tmp_path / "t.csv")
+    CONVERSIONS.iloc[:1].assign(converted_at="2024-01-04").to_csv(tmp_path / "c.csv")
+    pd.DataFrame({"channel": ["mail", "search"], "amount": [4.0, 5.0]}).to_csv(tmp_path / "costs.csv")
+    (tmp_path / "e.toml").write_text(
+        'tables = { touchpoints = { source = "t.csv" }, conversions = { source = "c.csv" }, '
+        'costs = { source = "costs.csv" } }\n[journeys]\ntransform = "frequency"\n[[models]]\nmodel = "Linear"\n'
+    )
+    tables = at.run_experiment(tmp_path / "e.toml").tables
+    credit = tables["credit"].set_index("channel")["value"]
+    assert (credit["mail (2)"], credit["search (1)"], credit.sum()) == (5.0, 5.0, 10.0)
+    returns = tables["returns"].set_index("channel")
+    assert (returns.loc["mail", "roi"], returns.loc["search", "roi"]) == (0.25, 0.0)

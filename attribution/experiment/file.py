@@ -128,7 +128,7 @@ def checked(part: type[Part], document: Mapping[str, Any], *, origin: str) -> Pa
     try:
         return part.model_validate(document)
     except ValidationError as error:
-        raise _refusal(error, origin) from None
+        raise _refusal(error, part, origin) from None
 
 
 def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
@@ -177,12 +177,13 @@ _PARTS: dict[str, type[BaseModel]] = {
 }
 
 
-def _refusal(error: ValidationError, origin: str) -> InputError:
+def _refusal(error: ValidationError, part: type[BaseModel], origin: str) -> InputError:
     first = error.errors()[0]
-    place = [str(part) for part in first["loc"]]
-    where = ".".join(place) or "experiment"
+    place = [str(name) for name in first["loc"]]
+    where = ".".join(place)
     if first["type"] == "extra_forbidden":
-        allowed = _keys(_PARTS.get(place[0], Experiment) if len(place) > 1 else Experiment)
+        allowed = _keys(_PARTS.get(place[0], part) if len(place) > 1 else part)
         return InputError(f"{origin}: unknown key {where!r}", allowed=allowed, hint=did_you_mean(place[-1], allowed))
     given = None if first["type"] == "missing" or isinstance(first["input"], dict) else repr(first["input"])
-    return InputError(f"{origin}: {where}: {first['msg'].removeprefix('Value error, ')}", given=given)
+    said = first["msg"].removeprefix("Value error, ")
+    return InputError(": ".join(filter(None, (origin, where, said))), given=given)

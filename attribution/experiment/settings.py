@@ -7,7 +7,7 @@ import math
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 DEFAULT_LOOKBACK_DAYS = 30.0
 """Used where ``lookback_days`` is not set and times are real; integer times have no window."""
@@ -114,7 +114,14 @@ class Period(Settings):
         return self
 
 
-Days = Annotated[float, Field(gt=0)]
+def _a_number(value: object) -> object:
+    if isinstance(value, bool | str) or (isinstance(value, float) and math.isnan(value)):
+        raise ValueError("must be a number")
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_a_number)]
+Days = Annotated[Number, Field(gt=0)]
 
 
 class JourneyOptions(Settings):
@@ -141,10 +148,11 @@ class JourneyOptions(Settings):
         Touchpoints that repeat the one before (in channel, campaign, kind …) are merged into it: none, all, those
         within ``dedupe_gap_minutes`` (their costs add up), or exact copies of a row only.
     direct : ``keep``, ``drop_if_other`` or ``drop``
-        What becomes of touchpoints of ``direct_channels``.
+        What becomes of touchpoints of ``direct_channels`` (``["direct"]`` unless set; in any case of letters).
     transform : ``unique``, ``exposure``, ``first`` or ``frequency``
         Paths as they are; runs of a channel as one; only the first touchpoint of each channel; the same with the
-        number of its touchpoints as part of the channel's name.
+        number of its touchpoints as part of the channel's name: "mail (2)", up to "mail (10+)". Models that know
+        channels by name must be told these names; a run adds them up again for spend and ROI.
     max_touchpoints : int ≥ 1
         Only the last so many touchpoints of a journey stay.
     open_journeys : ``keep`` or ``drop``
@@ -162,28 +170,23 @@ class JourneyOptions(Settings):
     conversion_kinds: Annotated[list[str], Field(min_length=1)] | None = None
     customers: Literal["all", "new"] = "all"
     view_through: Literal["equal", "clicks_only", "clicks_dominate"] = "equal"
-    view_through_weight: Annotated[float, Field(gt=0, le=1)] = 1.0
+    view_through_weight: Annotated[Number, Field(gt=0, le=1)] = 1.0
     dedupe: Literal["none", "consecutive", "gap", "unique"] = "none"
-    dedupe_gap_minutes: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    dedupe_gap_minutes: Annotated[Number, Field(gt=0, allow_inf_nan=False)] | None = None
     direct: Literal["keep", "drop_if_other", "drop"] = "keep"
-    direct_channels: Annotated[list[str], Field(min_length=1)] = ["direct"]
+    direct_channels: Annotated[list[str], Field(min_length=1)] | None = None
     transform: Literal["unique", "exposure", "first", "frequency"] = "unique"
-    max_touchpoints: Annotated[int, Field(ge=1)] | None = None
+    max_touchpoints: Annotated[int, Field(ge=1, strict=True)] | None = None
     open_journeys: Literal["keep", "drop"] = "keep"
     account: str | None = None
     segment: str | None = None
-
-    @field_validator("lookback_days", "dedupe_gap_minutes", "view_through_weight", mode="before")
-    @classmethod
-    def _a_number(cls, value: object) -> object:
-        if isinstance(value, bool | str) or (isinstance(value, float) and math.isnan(value)):
-            raise ValueError("must be a number")
-        return value
 
     @model_validator(mode="after")
     def _no_contradiction(self) -> JourneyOptions:
         if self.dedupe_gap_minutes is not None and self.dedupe != "gap":
             raise ValueError("dedupe_gap_minutes goes with dedupe = 'gap'")
+        if self.direct_channels is not None and self.direct == "keep":
+            raise ValueError("direct_channels goes with direct = 'drop' or 'drop_if_other'")
         if self.view_through_weight != 1 and self.view_through == "clicks_only":
             raise ValueError("view_through_weight weighs impressions, and view_through = 'clicks_only' leaves none")
         return self

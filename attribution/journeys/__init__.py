@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from attribution.errors import InputError
 from attribution.experiment import JourneyOptions, Period, checked
 from attribution.journeys.events import DAY, journeys_from_events
 from attribution.journeys.paths import journeys_from_paths
@@ -40,6 +41,9 @@ def build_journeys(sources: Sources, *, period: Period | None = None, **options:
     >>> len(journeys), journeys.channels, journeys.total("conversions")
     (1, ('mail', 'search'), 1.0)
     """
+    for name, place in (("account", "load_sources(account=…)"), ("segment", "an experiment")):
+        if options.get(name) is not None:
+            raise InputError(f"build_journeys: {name} is for {place}", given=repr(options[name]))
     asked = checked(JourneyOptions, options, origin="build_journeys")
     build = journeys_from_paths if sources.has("paths") else journeys_from_events
     return build(sources, asked, period or Period())

@@ -104,6 +104,7 @@ def _check_times(sources: Sources, options: JourneyOptions, period: Period) -> N
         ("lookback_by_kind", options.lookback_by_kind),
         ("lookback_by_channel", options.lookback_by_channel),
         ("dedupe", "gap" if options.dedupe == "gap" else None),
+        ("open_journeys", "drop" if options.open_journeys == "drop" else None),
         ("period", period.start or period.end),
     ):
         if setting:
@@ -139,14 +140,20 @@ class Build:
 
     def _each(self, batches: Iterator[pa.RecordBatch], step: Callable[[JourneyChunk], Result]) -> Iterator[Result]:
         """Cut all customers of a partition and apply ``step``, two groups at a time, in order."""
-        under_way: deque[Future[Result]] = deque()
+        under_way: deque[Future[list[Result]]] = deque()
         with ThreadPoolExecutor(_WORKERS) as pool:
             for group in whole_customers(batches, self.batch_rows):
                 if len(under_way) > _WORKERS:
-                    yield under_way.popleft().result()
-                under_way.append(pool.submit(lambda group: step(self._cut(group)), group))
+                    yield from under_way.popleft().result()
+                under_way.append(pool.submit(lambda group: [step(chunk) for chunk in self._refined(group)], group))
             while under_way:
-                yield under_way.popleft().result()
+                yield from under_way.popleft().result()
+
+    def _refined(self, group: list[pa.RecordBatch]) -> Iterator[JourneyChunk]:
+        """Journeys as the options ask for them; those that overlap are laid out a piece at a time."""
+        chunk = self._cut(group)
+        pieces = chunk.pieces() if self.refinement.changes_steps else [chunk]
+        return map(self.refinement.apply, pieces)
 
     def _cut(self, group: list[pa.RecordBatch]) -> JourneyChunk:
         # Copies, which the kernel turns from events into touchpoints.
@@ -169,8 +176,7 @@ class Build:
             ids.take(pa.array(starts[:-1])),
         )
         counts = (touchpoints, ties, duplicates, *made.dropped.tolist(), *made.outside.tolist(), *fresh)
-        chunk = self._only_new(replace(chunk, counted=dict(zip(_COUNTED, counts, strict=True))))
-        return self.refinement.apply(chunk)
+        return self._only_new(replace(chunk, counted=dict(zip(_COUNTED, counts, strict=True))))
 
     @property
     def _arrivals(self) -> tuple[int, int, int]:
@@ -261,7 +267,7 @@ _COUNTED = (
     "ids_looked_at",
 )
 _TIES = "touchpoints at one instant of one customer: ordered by kind, channel and the other columns"
-_DUPLICATES = "touchpoints that repeat another in every column: kept unless dedupe = 'unique'"
+_DUPLICATES = "touchpoints that repeat another in every column: kept, unless dedupe says otherwise"
 _BARE = "conversions without a touchpoint in their window: credited to (unattributed)"
 _OPEN = "journeys still open at the end of the data: kept, as not converted"
 _NOT_NEW = "conversions of customers who had converted before: left out, they still close journeys"

@@ -24,6 +24,7 @@ MINUTE = 60_000_000
 GAP_MINUTES = 30.0
 
 IMPRESSION = "impression"
+DIRECT = ("direct",)
 MOST_COUNTED = 10
 """The ``frequency`` transform tells 1 … 9 touchpoints of a channel apart, and 10 or more."""
 
@@ -147,7 +148,7 @@ class Refinement:
     def _refined(self, chunk: JourneyChunk) -> JourneyChunk:
         assert chunk.touched_at is not None
         assert chunk.ended_at is not None
-        direct = {name.casefold() for name in self.options.direct_channels}
+        direct = {name.casefold() for name in self.options.direct_channels or DIRECT}
         is_direct = np.array([name.casefold() in direct for name in self.dimensions.channels], dtype=bool)
         steps = kernel.Steps(
             chunk.code,

@@ -225,14 +225,14 @@ def _number_conversions(
     has_value, has_id = sources.has("conversions", "value"), sources.has("conversions", "conversion_id")
     value = "coalesce(value, 0)" if has_value else "0::double"
     identity = "conversion_id" if has_id else "null::varchar"
-    order = "customer_id, converted_at, conversion_id, value"
     is_new = "is_new_customer" if sources.has("conversions", "is_new_customer") else "null::boolean"
+    order = "customer_id, converted_at, conversion_id, value, is_new_customer"
     keep = "where customer_id is not null and converted_at is not null"
     if kinds is not None:
         keep += f" and {_of_kinds(sources, kinds, findings)}"
     first_of_id = (
         "qualify conversion_id is null or row_number() over "
-        "(partition by conversion_id order by converted_at, customer_id, value) = 1"
+        f"(partition by conversion_id order by converted_at, customer_id, value, {is_new}) = 1"
     )
     sources.engine.define(
         "numbered_conversions",
