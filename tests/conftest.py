@@ -22,6 +22,8 @@ settings.load_profile("project")
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Where the real data are there, skipping a test that needs them is a failure."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None:  # a worker; the process that started it reports for all
+        return
     skipped = [report for report in reporter.stats.get("skipped", []) if "data" in report.keywords]
     if skipped and os.environ.get("ATTRIBUTION_DATA_REQUIRED"):
         reporter.write_line(f"{len(skipped)} tests of the real data were skipped although the data are here")
