@@ -414,7 +414,7 @@ def test_an_amount_that_is_not_a_number_in_a_real_process(data: Path, amounts: l
         ("cutrow.csv", TOUCHES.encode() + b"b,2024-0", ["'touchpoints'", "cutrow.csv", "4"]),
         ("cut.csv.gz", gzip.compress(TOUCHES.encode() * 50, mtime=0)[:40], ["'touchpoints'", "cut.csv.gz"]),
         ("plain.csv.gz", TOUCHES.encode(), ["'touchpoints'", "plain.csv.gz"]),
-        ("zipped.csv", gzip.compress(TOUCHES.encode()), ["'touchpoints'", "zipped.csv"]),
+        ("zipped.csv", gzip.compress(TOUCHES.encode(), mtime=0), ["'touchpoints'", "zipped.csv"]),
         ("utf16.csv", TOUCHES.encode("utf-16"), ["'touchpoints'", "utf16.csv", "utf-8"]),
         ("latin.csv", TOUCHES.replace("mail", "café").encode("latin-1"), ["'touchpoints'", "latin.csv"]),
         (

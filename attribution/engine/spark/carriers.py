@@ -89,6 +89,8 @@ def carrier(type: str) -> Carrier:
         return Carrier(type, "bigint", None, "epoch_ns({})", "make_timestamp_ns({})")
     if type in ("TIMESTAMP_S", "TIMESTAMP_MS"):
         return Carrier(type, "timestamp_ntz", None, "{}::TIMESTAMP", f"{{}}::{type}")
+    if type == '"NULL"':
+        return Carrier(type, "string", "null", "{}::VARCHAR", "null")
     if type.startswith("ENUM("):
         return Carrier(type, "string", "text", "{}::VARCHAR")
     # Braces of a type's own would be taken for the place of the value.

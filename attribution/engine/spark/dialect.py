@@ -92,8 +92,8 @@ class _Select:
         roots += [join.args["on"] for join in node.args.get("joins") or [] if join.args.get("on")]
         keys = list(node.args["group"].expressions) if node.args.get("group") else []
         keys += [part.this for part in node.args["order"].expressions] if node.args.get("order") else []
-        # A bare name may be that of a result, and a number its place.
-        return roots + [key for key in keys if not isinstance(key, exp.Column | exp.Literal)]
+        # A bare name may be that of a result, a number its place, and ALL stands for all of them.
+        return roots + [key for key in keys if not isinstance(key, exp.Column | exp.Literal | exp.Var)]
 
     def _replace(self, root: exp.Expr) -> None:
         """Leave ``root`` to Spark if all of it means the same there, or else call DuckDB for all of it."""
