@@ -589,3 +589,15 @@ def test_paths_and_events_agree() -> None:
     pd.testing.assert_frame_equal(by_paths, by_events, rtol=1e-12)
     steps = sum(len(list(pairwise(path.split(" > ")))) * sum(n) for path, n in paths.items())
     assert steps == 3 + 0 + 4 + 6
+
+
+def test_no_room_for_what_does_not_fit_into_memory_is_said() -> None:
+    """Nothing is half-done: the sort needs more than memory and disk together allow."""
+    n = 400_000
+    frame = pd.DataFrame({"customer_id": np.arange(n) * 7 % n, "touched_at": np.arange(n), "channel": "mail"})
+    engine = at.DuckDBEngine()
+    sources = at.load_sources(frame.astype({"customer_id": str}), orders(converted_at=[n]), engine=engine)
+    engine._connection.execute("set memory_limit = '8MB'")
+    engine._connection.execute("set max_temp_directory_size = '1MB'")
+    with pytest.raises(InputError, match=r"cannot be read: .*memory_limit"):
+        at.build_journeys(sources)

@@ -160,7 +160,7 @@ class DuckDBEngine:
             return self._connection.sql(sql).to_arrow_table()
         except duckdb.Error as error:
             what = "the data" if table is None else f"table {table!r}"
-            raise InputError(f"{what} cannot be read: {_reason(error)}") from None
+            raise _refusal(what, error) from None
 
     def streams(self, events: Events) -> bool:
         return events.rows > self._held_rows
@@ -202,7 +202,7 @@ class DuckDBEngine:
         try:
             reader = self._connection.sql(sql).to_arrow_reader(self.batch_rows)
         except duckdb.Error as error:
-            raise InputError(f"the data cannot be read: {_reason(error)}") from None
+            raise _refusal("the data", error) from None
         ready: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(maxsize=1)
         wanted = threading.Event()
         wanted.set()
@@ -222,7 +222,7 @@ class DuckDBEngine:
         try:
             while (item := ready.get()) is not None:
                 if isinstance(item, duckdb.Error):
-                    raise InputError(f"the data cannot be read: {_reason(item)}") from None
+                    raise _refusal("the data", item) from None
                 if isinstance(item, BaseException):
                     raise item
                 yield item
@@ -239,7 +239,7 @@ class DuckDBEngine:
         try:
             self._connection.execute(sql)
         except duckdb.Error as error:
-            raise InputError(f"table {name!r} cannot be read: {_reason(error)}") from None
+            raise _refusal(f"table {name!r}", error) from None
 
 
 class _SharedKeyError(Exception):
@@ -276,6 +276,12 @@ def _reader(files: Files) -> str:
         f"read_csv({paths}, auto_detect = false, header = true, strict_mode = true, "
         f"delim = {text(files.delimiter)}, quote = '\"', escape = '\"', columns = {{{columns}}})"
     )
+
+
+def _refusal(what: str, error: Exception) -> InputError:
+    room = isinstance(error, duckdb.OutOfMemoryException) or "No space left" in str(error)
+    hint = f"free some disk under {tempfile.gettempdir()}, or raise memory_limit" if room else None
+    return InputError(f"{what} cannot be read: {_reason(error)}", hint=hint)
 
 
 def _reason(error: Exception) -> str:
