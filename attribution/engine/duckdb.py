@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
 import duckdb
@@ -193,11 +193,12 @@ class DuckDBEngine:
         # Customers may come in any order, and texts sort at half the speed of numbers.
         by_key = f"select {CUSTOMER_KEY} as customer_key, {columns} from ({sql}) order by customer_key, happened_at"
         try:
-            return function(_without_key(self._batches(by_key)))
+            with contextlib.closing(self._batches(by_key)) as batches:
+                return function(_without_key(batches))
         except _SharedKeyError:
             return function(self._batches(in_order))
 
-    def _batches(self, sql: str) -> Iterator[pa.RecordBatch]:
+    def _batches(self, sql: str) -> Generator[pa.RecordBatch, None, None]:
         """Batches of a query, the next one fetched while the last one is worked on."""
         try:
             reader = self._connection.sql(sql).to_arrow_reader(self.batch_rows)
@@ -234,6 +235,8 @@ class DuckDBEngine:
                 except queue.Empty:
                     continue
             thread.join()
+            # An open result would keep the connection from the next query.
+            reader.close()
 
     def _run(self, name: str, sql: str) -> None:
         try:
