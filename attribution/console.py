@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from attribution.tables import UNATTRIBUTED
+from attribution.tables import NO_CHANNELS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,7 +57,7 @@ def print_ranking(outcome: Outcome) -> None:
             cells.append(_cell(truth.get(channel), true_ranks.get(channel), "roi"))
         table.add_row(Text(str(channel)), *cells)
     _console(30 + 18 * (len(labels) + 1)).print(table)
-    unranked = sorted(set(returns.index.get_level_values("channel")) - set(ranks.index) - {UNATTRIBUTED})
+    unranked = sorted(set(returns.index.get_level_values("channel")) - set(ranks.index) - set(NO_CHANNELS))
     if unranked:
         print(f"Not ranked, no spend: {', '.join(unranked)}.")
     print("Credit is allocated: it divides observed conversions and does not say what would be lost.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from attribution.errors import InputError, LawError
 from attribution.journeys import JourneyChunk, Journeys
 from attribution.kernels import weights as kernel
-from attribution.tables import CREDIT, JOURNEY_CREDIT, UNATTRIBUTED
+from attribution.tables import BASELINE, CREDIT, JOURNEY_CREDIT, UNATTRIBUTED
 
 TOLERANCE = 1e-9
 """Relative; how far credit may be from what was observed before it is an error."""
@@ -21,28 +21,40 @@ TOLERANCE = 1e-9
 
 @dataclass(frozen=True)
 class ChannelTotals:
-    """Credit per channel: ``conversions`` and ``value`` (channels + 1,), the last for `UNATTRIBUTED`."""
+    """Credit per channel: ``conversions`` and ``value`` (channels + 1,), the last for `UNATTRIBUTED`.
+
+    ``baseline``: conversions and value that would have happened without any channel; None for a model that
+    divides all of them.
+    """
 
     channels: tuple[str, ...]
     conversions: NDArray[np.float64]
     value: NDArray[np.float64]
+    baseline: tuple[float, float] | None = None
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per channel, and `UNATTRIBUTED` last."""
+        """One row per channel, then `UNATTRIBUTED`, and `BASELINE` where there is one."""
+        baseline = [] if self.baseline is None else [self.baseline]
         return pd.DataFrame(
             {
-                "channel": [*self.channels, UNATTRIBUTED],
-                "conversions": self.conversions,
-                "value": self.value,
+                "channel": [*self.channels, UNATTRIBUTED, *(BASELINE for _ in baseline)],
+                "conversions": np.append(self.conversions, [conversions for conversions, _ in baseline]),
+                "value": np.append(self.value, [value for _, value in baseline]),
             }
         )
+
+    def total(self, what: Literal["conversions", "value"]) -> float:
+        """All that is accounted for, by channels or not."""
+        return float(self.to_frame()[what].sum())
 
 
 class Model(Protocol):
     """What this room needs of a model; `attribution.models.base` says what a model is."""
 
-    estimand: ClassVar[str]
     credit_: ChannelTotals
+
+    @property
+    def estimand(self) -> str: ...
 
     @property
     def label(self) -> str: ...
@@ -109,13 +121,12 @@ def hand_out(model: Model, chunk: JourneyChunk) -> tuple[JourneyChunk, NDArray[n
 
 
 def check_totals(model: Model, conversions: float, value: float) -> None:
-    """Raise `LawError` unless an allocated model's credit adds up to what was observed."""
-    if model.estimand != "allocated":
-        return
-    for what, observed in (("conversions", conversions), ("value", value)):
-        credited = float(getattr(model.credit_, what).sum())
-        if not abs(credited - observed) <= TOLERANCE * max(1.0, observed):
-            raise LawError(f"model {model.label!r} credits {credited!r} {what} of {observed!r}")
+    """Raise `LawError` unless a model's credit, its baseline included, adds up to what was observed."""
+    observed: dict[Literal["conversions", "value"], float] = {"conversions": conversions, "value": value}
+    for what, total in observed.items():
+        credited = model.credit_.total(what)
+        if not abs(credited - total) <= TOLERANCE * max(1.0, total):
+            raise LawError(f"model {model.label!r} credits {credited!r} {what} of {total!r}")
 
 
 def journey_credit(journeys: Journeys, models: Iterable[Model]) -> pd.DataFrame:

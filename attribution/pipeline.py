@@ -170,7 +170,12 @@ def _outcome(
         "agreement": ranking.agreement,
         "transitions": facts.graph.to_frame(),
         "journey_profile": facts.profile,
-        "quality": quality_table([*_findings(experiment, sources, journeys, facts), *_zero_weights(models)]),
+        "quality": quality_table(
+            [
+                *_findings(experiment, sources, journeys, facts),
+                *(finding for model in models for finding in model.findings()),
+            ]
+        ),
         "removal_effects": _removal_effects(models),
     }
     if experiment.output.journey_credit:
@@ -243,17 +248,6 @@ def _findings(experiment: Experiment, sources: Sources, journeys: Journeys, fact
         *facts.findings,
         *check_channels_known(sources, journeys.channels),
         _idle_spend(spend, facts.graph),
-    ]
-
-
-def _zero_weights(models: Sequence[AttributionModel]) -> list[Finding]:
-    """Journeys that a model had no reason to divide in one way rather than another."""
-    counted = {model.label: model.summary_.number("zero_weights") for model in models if model.has_zero_weights}
-    return [
-        count_finding(
-            "zero_weights", "journeys", n, f"journeys in which {label} gives every touchpoint 0: shared equally"
-        )
-        for label, n in counted.items()
     ]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from attribution.kernels import agreement as kernel
-from attribution.tables import AGREEMENT, UNATTRIBUTED
+from attribution.tables import AGREEMENT, NO_CHANNELS
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def compare_rankings(returns: pd.DataFrame) -> Ranking:
     >>> float(ranking.agreement.query("model_a == 'a' and model_b == 'b'")["largest_move"].iloc[0])
     1.0
     """
-    ranked = returns[returns["channel"] != UNATTRIBUTED]
+    ranked = returns[~returns["channel"].isin(NO_CHANNELS)]
     by = "roi" if ranked["roi"].notna().any() else "conversions"
     scores = ranked[ranked[by].notna()].pivot(index="channel", columns="model", values=by)
     scores = scores[list(dict.fromkeys(ranked["model"]))]

@@ -13,7 +13,7 @@ from attribution.experiment import Period
 from attribution.journeys import DAY
 from attribution.kernels.sums import exact_sums, to_float
 from attribution.sources import Sources
-from attribution.tables import RETURNS, UNATTRIBUTED
+from attribution.tables import NO_CHANNELS, RETURNS
 
 
 def compute_returns(
@@ -130,6 +130,6 @@ def _with_idle_channels(credit: pd.DataFrame, spend: dict[str, float]) -> pd.Dat
     idle = pd.DataFrame({"channel": sorted(set(spend) - set(credit["channel"])), "conversions": 0.0, "value": 0.0})
     table = pd.concat([credit, models.merge(idle, how="cross")], ignore_index=True) if len(idle) else credit.copy()
     place = table["model"].map({model: place for place, model in enumerate(models["model"])})
-    last = table["channel"].eq(UNATTRIBUTED)
+    last = table["channel"].isin(NO_CHANNELS)
     order = np.lexsort([table["channel"].to_numpy(str), last.to_numpy(), place.to_numpy()])
     return table.iloc[order].reset_index(drop=True)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from attribution.errors import TrackingError
 from attribution.pipeline import Outcome
-from attribution.tables import UNATTRIBUTED
+from attribution.tables import NO_CHANNELS
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -161,7 +161,7 @@ def _log_model(client: MlflowClient, experiment_id: str, parent_id: str, outcome
 
 def _model_metrics(outcome: Outcome, label: str) -> dict[str, float]:
     returns = outcome.tables["returns"]
-    rows = returns[(returns["model"] == label) & (returns["channel"] != UNATTRIBUTED)]
+    rows = returns[(returns["model"] == label) & ~returns["channel"].isin(NO_CHANNELS)]
     metrics = {
         f"{what}/{channel}": float(value)
         for what in ("roi", "rank", "conversions")

@@ -18,7 +18,7 @@ from attribution.charts.style import (
     short_labels,
 )
 from attribution.errors import InputError
-from attribution.tables import UNATTRIBUTED
+from attribution.tables import NO_CHANNELS
 
 _WIDTH = 620
 _NO_INTERVALS = "There are no intervals: resampling was not asked for."
@@ -122,7 +122,7 @@ def roi_by_channel(returns: pd.DataFrame, *, channels: Iterable[str] | None = No
     style = ChannelStyle.of(returns["channel"], channels)
     title = f"ROI on {basis}, {cost_basis} cost: ({basis} − {cost_basis} spend) ÷ {cost_basis} spend"
     rows = _Rows(table, "roi", style, title=title)
-    without = sorted(set(every["channel"]) - set(with_roi["channel"]) - {UNATTRIBUTED})
+    without = sorted(set(every["channel"]) - set(with_roi["channel"]) - set(NO_CHANNELS))
     top = table.loc[table["roi"].idxmax()]
     captions = [
         "The line at 0 is break-even.",
@@ -213,8 +213,8 @@ class _Rows:
 def _in_rows(table: pd.DataFrame, measure: str) -> tuple[pd.DataFrame, int]:
     """The table sorted for drawing and cut to the largest channels, with the number of channels cut."""
     means = table.groupby("channel")[measure].mean()
-    order = sorted(means.index, key=lambda channel: (channel == UNATTRIBUTED, -means[channel], channel))
-    rest = [channel for channel in order if channel != UNATTRIBUTED][MOST_CHANNELS:]
+    order = sorted(means.index, key=lambda channel: (channel in NO_CHANNELS, -means[channel], channel))
+    rest = [channel for channel in order if channel not in NO_CHANNELS][MOST_CHANNELS:]
     order = [channel for channel in order if channel not in rest]
     place = {channel: i for i, channel in enumerate(order)}
     kept = table[table["channel"].isin(order)]

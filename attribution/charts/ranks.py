@@ -11,7 +11,7 @@ import pandas as pd
 from attribution.charts.figure import Figure, data_of, main_basis
 from attribution.charts.style import MOST_CHANNELS, ChannelStyle, columns_of, ink_on, listed, short_labels
 from attribution.errors import InputError
-from attribution.tables import UNATTRIBUTED
+from attribution.tables import NO_CHANNELS
 
 TRUTH_COLUMN = "(truth)"
 """Name of the column of true ranks, written like the other things that are no model or channel."""
@@ -60,7 +60,7 @@ def rank_bump(
     table = pd.concat([ranked, _true_ranks(ranked, truth)], ignore_index=True)
     table, left_out = _largest(table)
     style = ChannelStyle.of(returns["channel"], channels)
-    without = sorted(set(every["channel"]) - set(ranked["channel"]) - {UNATTRIBUTED})
+    without = sorted(set(every["channel"]) - set(ranked["channel"]) - set(NO_CHANNELS))
     captions = [
         "Rank 1 has the highest ROI; a thicker line has more spend.",
         "Channels that tie share their average rank and a dark mark." if _ties(table).any() else "",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import altair as alt
 import pandas as pd
 
-from attribution.tables import UNATTRIBUTED
+from attribution.tables import NO_CHANNELS
 
 # fmt: off
 PALETTE = (
@@ -46,8 +46,8 @@ class ChannelStyle:
     @classmethod
     def of(cls, seen: Iterable[str], channels: Iterable[str] | None = None) -> ChannelStyle:
         """Of the channels seen in a table among all channels of the run, where these are known."""
-        names = sorted({*seen, *(() if channels is None else channels)} - {UNATTRIBUTED})
-        return cls({**short_labels(names), UNATTRIBUTED: UNATTRIBUTED}, channel_colours(names))
+        names = sorted({*seen, *(() if channels is None else channels)} - set(NO_CHANNELS))
+        return cls({**short_labels(names), **{name: name for name in NO_CHANNELS}}, channel_colours(names))
 
     def label(self, channel: str) -> str:
         return self.labels[channel]
@@ -65,7 +65,7 @@ def channel_colours(channels: Iterable[str]) -> dict[str, str]:
 
     The colour comes from a hash of the name; where two names want the same one, the later in alphabetical
     order moves on. A channel therefore keeps its colour when others come and go, unless it has to make way.
-    Few channels share the most distinct dozen. ``(unattributed)`` is grey.
+    Few channels share the most distinct dozen. ``(unattributed)`` and ``(baseline)`` are grey.
 
     Examples
     --------
@@ -74,9 +74,9 @@ def channel_colours(channels: Iterable[str]) -> dict[str, str]:
     >>> channel_colours(["email", "(unattributed)"])["(unattributed)"]
     '#999999'
     """
-    colours = {UNATTRIBUTED: GREY}
+    colours = dict.fromkeys(NO_CHANNELS, GREY)
     free: list[str] = []
-    for name in sorted(set(channels) - {UNATTRIBUTED}):
+    for name in sorted(set(channels) - set(NO_CHANNELS)):
         free = free or list(PALETTE)
         best = [colour for colour in PALETTE[:_BEST] if colour in free] or free
         wanted = zlib.crc32(name.encode("utf-8", "surrogatepass")) % len(PALETTE[:_BEST])

@@ -219,6 +219,7 @@ class Build:
             customer=made.customer,
             customer_ids=customer_ids,
             cost=cost,
+            dimensions=dimensions,
         )
 
     def describe(self, overview: Summary) -> list[Finding]:

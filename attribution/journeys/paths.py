@@ -46,9 +46,10 @@ def journeys_from_paths(sources: Sources, options: JourneyOptions, period: Perio
     recode = np.array([rank[name] for name in names], dtype=np.int32)
     codes = np.asarray(encoded.indices)
     channel = recode[codes] if len(codes) else np.zeros(0, np.int32)
+    dimensions = Dimensions(("channel",), (tuple(channels),))
     return Journeys(
-        (_chunk(table, channel, lengths),),
-        Dimensions(("channel",), (tuple(channels),)),
+        (_chunk(table, channel, lengths, dimensions),),
+        dimensions,
         tuple(channels),
         describe=partial(_findings, table, channel, lengths),
     )
@@ -82,7 +83,7 @@ def split_paths(paths: pa.ChunkedArray, separator: str) -> tuple[pa.Array, np.nd
     return steps, lengths
 
 
-def _chunk(table: pa.Table, channel: np.ndarray, lengths: np.ndarray) -> JourneyChunk:
+def _chunk(table: pa.Table, channel: np.ndarray, lengths: np.ndarray, dimensions: Dimensions) -> JourneyChunk:
     rows = len(lengths)
     ends = np.cumsum(lengths)
 
@@ -106,6 +107,7 @@ def _chunk(table: pa.Table, channel: np.ndarray, lengths: np.ndarray) -> Journey
         customer=np.zeros(rows, np.int64),
         customer_ids=None,
         cost=None,
+        dimensions=dimensions,
     )
 
 

@@ -42,6 +42,7 @@ class JourneyChunk:
     customer : (journeys,) integers, position in ``customer_ids``
     customer_ids : ids of the customers; None for aggregated paths
     cost : (touchpoints,) float64; None where touchpoints carry none
+    dimensions : what ``code`` means
     factor : (touchpoints,) float64 by which weights are multiplied; None where all count alike
     counted : what was counted while these journeys were built
     """
@@ -60,6 +61,7 @@ class JourneyChunk:
     customer: NDArray[np.signedinteger]
     customer_ids: pa.Array | None
     cost: NDArray[np.float64] | None
+    dimensions: Dimensions
     factor: NDArray[np.float64] | None = None
     counted: Mapping[str, int] = field(default_factory=dict)
 

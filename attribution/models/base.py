@@ -16,6 +16,7 @@ from attribution.errors import InputError, did_you_mean
 from attribution.journeys import JourneyChunk, Journeys, Summary, observe
 from attribution.journeys.summary import number
 from attribution.kernels.sums import sum_by_key
+from attribution.sources import Finding, count_finding
 
 
 class AttributionModel:
@@ -25,14 +26,12 @@ class AttributionModel:
 
     Attributes
     ----------
-    estimand : ``allocated`` (divides observed conversions) or ``incremental`` (estimates what ads caused)
     needs_times : whether days between touchpoints matter to this model
     credit_ : channel totals, once fitted
     channels_ : channel names, once fitted
     summary_, observed_ : what was summed up so far, by the model and for all models alike, once fitted
     """
 
-    estimand: ClassVar[str] = "allocated"
     needs_times: ClassVar[bool] = False
 
     credit_: ChannelTotals
@@ -44,6 +43,19 @@ class AttributionModel:
         self.name = name
 
     # ------------------------------------------------------------ what a model says
+
+    @property
+    def estimand(self) -> str:
+        """``allocated`` (divides observed conversions) or ``incremental`` (estimates what ads caused)."""
+        return "allocated"
+
+    def findings(self) -> list[Finding]:
+        """What to know before believing this fitted model, as rows of the quality table."""
+        without = self.summary_.number("zero_weights")
+        if not without:
+            return []
+        message = f"journeys in which {self.label} gives every touchpoint 0: shared equally"
+        return [count_finding("zero_weights", "journeys", without, message)]
 
     def validate(self) -> None:
         """Raise `InputError` if a parameter is impossible."""
@@ -123,18 +135,21 @@ class AttributionModel:
         return journey_credit(journeys, [self])
 
     def publish(self, conversions: NDArray[np.float64], value: NDArray[np.float64]) -> None:
-        """Set ``credit_`` from channel totals (channels,), adding what no channel can have."""
+        """Set ``credit_`` from channel totals (channels,), adding what no channel can have.
+
+        The baseline of an incremental model is what its channels leave of the observed totals.
+        """
         bare = [self.observed_.number(f"unattributed_{what}") for what in ("conversions", "value")]
-        self.credit_ = ChannelTotals(self.channels_, np.append(conversions, bare[0]), np.append(value, bare[1]))
+        baseline = None
+        if self.estimand == "incremental":
+            left = self.attributable("conversions") - conversions.sum(), self.attributable("value") - value.sum()
+            baseline = float(left[0]), float(left[1])
+        by_channel = np.append(conversions, bare[0]), np.append(value, bare[1])
+        self.credit_ = ChannelTotals(self.channels_, *by_channel, baseline)
 
     def attributable(self, what: Literal["conversions", "value"]) -> float:
         """The observed total without what no channel can have."""
         return self.observed_.number(what) - self.observed_.number(f"unattributed_{what}")
-
-    @property
-    def has_zero_weights(self) -> bool:
-        """Whether in some journey every weight was zero, so that its touchpoints counted as equal."""
-        return bool(self.summary_.number("zero_weights"))
 
     @property
     def label(self) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from attribution.charts import listed, main_basis
-from attribution.tables import UNATTRIBUTED
+from attribution.tables import NO_CHANNELS, UNATTRIBUTED
 
 _LAST_TOUCH = "last_touch"
 
@@ -90,7 +90,7 @@ def data_facts(tables: Mapping[str, pd.DataFrame]) -> dict[str, object]:
             unattributed = one.loc[one["channel"] == UNATTRIBUTED, "conversions"].sum()
             facts |= {"conversions": one["conversions"].sum(), "value": one["value"].sum()}
             facts |= {"conversions without a touchpoint": unattributed}
-        facts |= {"channels": credit.loc[credit["channel"] != UNATTRIBUTED, "channel"].nunique()}
+        facts |= {"channels": credit.loc[~credit["channel"].isin(NO_CHANNELS), "channel"].nunique()}
         facts |= {"models": credit["model"].nunique()}
     profile = tables.get("journey_profile")
     if profile is not None:
@@ -133,7 +133,7 @@ def _scores(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     credit = tables.get("credit")
     if credit is None or credit.empty:
         return pd.DataFrame()
-    known = credit[(credit["channel"] != UNATTRIBUTED) & (credit["estimand"] == "allocated")]
+    known = credit[~credit["channel"].isin(NO_CHANNELS) & (credit["estimand"] == "allocated")]
     rank = known.groupby("model")["conversions"].rank(ascending=False)
     return known[["model", "channel"]].assign(score=known["conversions"], rank=rank, spend=None, by_roi=False)
 

@@ -3,7 +3,18 @@
 This folder is the dictionary of the whole project.
 """
 
-from attribution.tables.definition import CONVERSION, NULL, RESERVED, START, UNATTRIBUTED, Column, ColumnType, Table
+from attribution.tables.definition import (
+    BASELINE,
+    CONVERSION,
+    NO_CHANNELS,
+    NULL,
+    RESERVED,
+    START,
+    UNATTRIBUTED,
+    Column,
+    ColumnType,
+    Table,
+)
 from attribution.tables.inputs import (
     CLICK_IDS,
     CODES,
@@ -33,6 +44,7 @@ from attribution.tables.outputs import (
 
 __all__ = [
     "AGREEMENT",
+    "BASELINE",
     "CHANNEL_LINT",
     "CLICK_IDS",
     "CODES",
@@ -45,6 +57,7 @@ __all__ = [
     "INPUTS",
     "JOURNEY_CREDIT",
     "JOURNEY_PROFILE",
+    "NO_CHANNELS",
     "NULL",
     "OUTPUTS",
     "PATHS",

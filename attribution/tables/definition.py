@@ -15,10 +15,16 @@ calendar day · ``money`` and ``count`` finite numbers ≥ 0 · ``number`` any f
 UNATTRIBUTED = "(unattributed)"
 """The row that takes conversions without a touchpoint, so that totals equal what was observed."""
 
+BASELINE = "(baseline)"
+"""The row of an incremental model that takes what would have happened without any channel."""
+
+NO_CHANNELS = (UNATTRIBUTED, BASELINE)
+"""Rows of credit that are no channels."""
+
 START, CONVERSION, NULL = "(start)", "(conversion)", "(null)"
 """States of the journey graph that are no channels."""
 
-RESERVED = (START, CONVERSION, NULL, UNATTRIBUTED)
+RESERVED = (START, CONVERSION, NULL, *NO_CHANNELS)
 """Names that no channel may have."""
 
 

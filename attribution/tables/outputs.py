@@ -6,7 +6,7 @@ from attribution.tables.definition import Column, Table, null
 
 _MODEL = Column("model", "text", "label of the model")
 _ESTIMAND = Column("estimand", "text", "allocated: divides observed conversions; incremental: what ads caused")
-_CHANNEL = Column("channel", "text", "channel, or (unattributed)")
+_CHANNEL = Column("channel", "text", "channel, (unattributed) or (baseline)")
 
 CREDIT = Table(
     "credit",
