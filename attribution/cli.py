@@ -1,4 +1,4 @@
-"""The command line: ``attribution run``, ``demo``, ``simulate``, ``validate``."""
+"""The command line: ``attribution run``, ``demo``, ``simulate``, ``validate``, ``check-model``."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import gc
 import os
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attribution.console import print_json, print_quality, print_ranking, progress, records
+from attribution.console import print_json, print_quality, print_ranking, print_verdicts, progress, records
 from attribution.errors import AttributionError, InputError, TrackingError
 
 if TYPE_CHECKING:
@@ -114,6 +115,43 @@ def validate(
     if worst == "fail":
         raise typer.Exit(InputError.exit_code)
     if worst == "warn" and strict:
+        raise typer.Exit(_NEGATIVE_VERDICT)
+
+
+@app.command("check-model")
+def check_model(
+    model: Annotated[
+        str, typer.Argument(metavar="PACKAGE.MODULE:CLASS", help="A model of your own, or a shipped one.")
+    ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--setting", metavar="KEY=VALUE", help="An argument of its constructor, e.g. half_life_days=14."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Prove the laws that any model must obey; exit 3 if one is broken."""
+    from attribution.experiment import ModelSpec, checked, read_setting
+    from attribution.request import make_model
+    from attribution.testing import judge_model
+
+    given = dict(read_setting(text, "--setting", "half_life_days=14") for text in settings or ())
+    made = make_model(checked(ModelSpec, {"model": model, **given}, origin="check-model"), Path())
+    with progress() as say:
+        say(f"checking {model}")
+        verdicts = list(judge_model(made))
+    holds = all(verdict.holds for verdict in verdicts)
+    if as_json:
+        print_json(
+            {
+                "model": model,
+                "settings": list(settings or ()),
+                "holds": holds,
+                "laws": [asdict(each) for each in verdicts],
+            }
+        )
+    else:
+        print_verdicts(verdicts)
+    if not holds:
         raise typer.Exit(_NEGATIVE_VERDICT)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attribution.tables import NO_CHANNELS
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from attribution.pipeline import Outcome
+    from attribution.testing import Verdict
 
 
 @contextlib.contextmanager
@@ -89,6 +90,23 @@ def print_quality(quality: pd.DataFrame) -> None:
             Text(message),
         )
     _console(140).print(table)
+
+
+def print_verdicts(verdicts: Sequence[Verdict]) -> None:
+    """Print one line per law, and how many hold."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("verdict", "law", "what it says")
+    for verdict in verdicts:
+        shown = Text("holds", "green") if verdict.holds else Text("broken", "red")
+        said = Text(verdict.meaning)
+        if verdict.reason is not None:
+            said.append(f"\n{verdict.reason}", "red")
+        table.add_row(shown, verdict.law, said)
+    _console(140).print(table)
+    broken = sum(not verdict.holds for verdict in verdicts)
+    print(f"{broken} of {len(verdicts)} laws are broken." if broken else f"All {len(verdicts)} laws hold.")
 
 
 def _console(width: int) -> Console:

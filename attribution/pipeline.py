@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -13,14 +13,17 @@ import pandas as pd
 from attribution.credit import Credit, journey_credit
 from attribution.engine import Engine
 from attribution.errors import InputError
-from attribution.experiment import Experiment, read_experiment
+from attribution.experiment import Experiment, ResamplingOptions, read_experiment
 from attribution.graph import JourneyGraph, graph_of, graph_reader
+from attribution.intervals import fill_credit, fill_returns, sample_measures, sampling_tables
 from attribution.journeys import Journeys
 from attribution.lookback import lag_reader, lookback_finding
-from attribution.models import AttributionModel, Markov, fit_models
+from attribution.model_tables import model_tables
+from attribution.models import AttributionModel, fit_models
 from attribution.profile import profile_of, profile_reader
 from attribution.ranking import Ranking, compare_rankings
-from attribution.request import journeys_of, make_models, open_sources
+from attribution.request import journeys_of, make_models, open_sources, placebo_of
+from attribution.resampling import Resamples, fit_and_resample
 from attribution.returns import compute_returns, spend_by_channel
 from attribution.segments import Segments, read_segments, segment_credit, segment_reader
 from attribution.sources import (
@@ -33,7 +36,9 @@ from attribution.sources import (
     gate_findings,
     quality_table,
 )
-from attribution.tables import REMOVAL_EFFECTS
+
+FEW_CONVERSIONS = 30
+"""With fewer, no model has anything to go by."""
 
 Stage = Callable[[str], None]
 
@@ -102,7 +107,8 @@ def run_experiment(
     journeys = journeys_of(experiment, sources)
     say(f"fitting {', '.join(model.label for model in models)}")
     column = experiment.journeys.segment
-    facts = read_journeys(journeys, models, None if column is None else read_segments(sources, column))
+    segments = None if column is None else read_segments(sources, column)
+    facts = read_journeys(journeys, models, segments, experiment.resampling)
     say("comparing models")
     return _outcome(experiment, sources, journeys, models, facts)
 
@@ -115,10 +121,14 @@ class Facts:
     graph: JourneyGraph
     profile: pd.DataFrame
     segments: pd.DataFrame | None = None
+    resamples: Resamples | None = None
 
 
 def read_journeys(
-    journeys: Journeys, models: Sequence[AttributionModel] = (), segments: Segments | None = None
+    journeys: Journeys,
+    models: Sequence[AttributionModel] = (),
+    segments: Segments | None = None,
+    resampling: ResamplingOptions | None = None,
 ) -> Facts:
     """Fit all models and learn everything else in one pass."""
     readers = [graph_reader(journeys), profile_reader(journeys), lag_reader(journeys)]
@@ -126,12 +136,18 @@ def read_journeys(
         for model in models:
             model.prepare(journeys)
         readers.append(segment_reader(models, segments))
-    overview, steps, profile, lags, *by_segment = fit_models(models, journeys, *readers)
+    resamples = None
+    if resampling is None:
+        summaries = fit_models(models, journeys, *readers)
+    else:
+        summaries, resamples = fit_and_resample(models, journeys, resampling, *readers)
+    overview, steps, profile, lags, *by_segment = summaries
     return Facts(
         [*journeys.describe(overview), *lookback_finding(lags, journeys)],
         graph_of(steps, journeys),
         profile_of(profile, journeys),
         None if segments is None else segment_credit(by_segment[0], journeys, models, segments),
+        resamples,
     )
 
 
@@ -150,6 +166,11 @@ def _check_request(experiment: Experiment, models: Sequence[AttributionModel], s
         raise InputError("output.journey_credit: aggregated paths have no customers, so no credit per journey")
     if sources.integer_times is False:
         return
+    if experiment.placebo is not None:
+        raise InputError(
+            "placebo: a channel is put among the events of customers, and these data have no times",
+            hint="leave [placebo] out, or give touchpoints with timestamps",
+        )
     for model in models:
         if model.needs_times:
             raise InputError(
@@ -164,24 +185,34 @@ def _outcome(
     credit = Credit.of(models)
     returns = compute_returns(_of_channels(credit, journeys), sources, **_spending(experiment))
     ranking = compare_rankings(returns)
+    findings = _findings(experiment, sources, journeys, facts)
+    sampled: dict[str, pd.DataFrame] = {}
+    if facts.resamples is not None:
+        measures = sample_measures(facts.resamples, returns, _whole_channels(journeys))
+        credit, returns = replace(credit, table=fill_credit(credit.table, measures)), fill_returns(returns, measures)
+        sampled = sampling_tables(measures)
+        findings += facts.resamples.findings()
+    findings += [
+        _few_conversions(models[0].observed_.number("conversions")),
+        *(finding for model in models for finding in model.findings()),
+    ]
     tables = {
         "credit": credit.table,
         "returns": returns,
         "agreement": ranking.agreement,
         "transitions": facts.graph.to_frame(),
         "journey_profile": facts.profile,
-        "quality": quality_table(
-            [
-                *_findings(experiment, sources, journeys, facts),
-                *(finding for model in models for finding in model.findings()),
-            ]
-        ),
-        "removal_effects": _removal_effects(models),
+        "quality": quality_table(findings),
+        **model_tables(models, interactions=experiment.output.interactions),
+        **sampled,
     }
     if experiment.output.journey_credit:
         tables["journey_credit"] = journey_credit(journeys, models)
     if facts.segments is not None:
         tables["segment_credit"] = facts.segments
+    placebo = placebo_of(experiment, sources, models)
+    if placebo is not None:
+        tables["placebo"] = placebo
     if sources.channel_lint is not None:
         tables["channel_lint"] = sources.channel_lint.to_pandas()
     if sources.has("truth"):
@@ -201,15 +232,22 @@ def _spending(experiment: Experiment) -> dict[str, Any]:
 
 def _of_channels(credit: Credit, journeys: Journeys) -> Credit:
     """Credit by the channels that money is spent on, where a path transform has split them."""
-    names = journeys.dimensions.channels
-    if journeys.channels == names:
+    whole = _whole_channels(journeys)
+    if not whole:
         return credit
-    split = len(journeys.channels) // len(names)
-    whole = {part: names[place // split] for place, part in enumerate(journeys.channels)}
     table = credit.table.assign(channel=credit.table["channel"].replace(whole))
     keys = ["model", "estimand", "channel"]
     summed = table.groupby(keys, sort=False)[["conversions", "value", "share"]].sum(min_count=1).reset_index()
     return Credit(credit.models, summed)
+
+
+def _whole_channels(journeys: Journeys) -> dict[str, str]:
+    """For every channel that a path transform has split off, the channel it is a part of."""
+    names = journeys.dimensions.channels
+    if journeys.channels == names:
+        return {}
+    split = len(journeys.channels) // len(names)
+    return {part: names[place // split] for place, part in enumerate(journeys.channels)}
 
 
 def _span(journeys: Journeys) -> tuple[str, str] | None:
@@ -219,23 +257,6 @@ def _span(journeys: Journeys) -> tuple[str, str] | None:
     if journeys.integer_times:
         return f"position {first}", f"position {last}"
     return tuple(f"{np.datetime64(at, 'us').astype('datetime64[s]')} UTC" for at in journeys.span)  # type: ignore[return-value]
-
-
-def _removal_effects(models: Sequence[AttributionModel]) -> pd.DataFrame:
-    parts = [
-        pd.DataFrame(
-            {
-                "model": model.label,
-                "channel": model.channels_,
-                "removal_effect": model.removal_effects_[:, 0],
-                "removal_effect_value": model.removal_effects_[:, 1],
-            }
-        )
-        for model in models
-        if isinstance(model, Markov)
-    ]
-    columns = list(REMOVAL_EFFECTS.column_names)
-    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
 def _findings(experiment: Experiment, sources: Sources, journeys: Journeys, facts: Facts) -> list[Finding]:
@@ -249,6 +270,15 @@ def _findings(experiment: Experiment, sources: Sources, journeys: Journeys, fact
         *check_channels_known(sources, journeys.channels),
         _idle_spend(spend, facts.graph),
     ]
+
+
+def _few_conversions(conversions: float) -> Finding:
+    """Too few to tell channels apart, whatever the model."""
+    few = f"fewer than {FEW_CONVERSIONS} conversions: what models say of them is mostly chance"
+    enough = f"at least {FEW_CONVERSIONS} conversions"
+    status: Literal["pass", "warn"] = "warn" if conversions < FEW_CONVERSIONS else "pass"
+    message = few if status == "warn" else enough
+    return Finding("few_conversions", "conversions", status, conversions, None, None, message)
 
 
 def _idle_spend(spend: Mapping[str, float], graph: JourneyGraph) -> Finding:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from attribution import models as shipped
 from attribution.credit import check_labels
@@ -13,8 +16,12 @@ from attribution.errors import InputError, did_you_mean
 from attribution.experiment import Experiment, ModelSpec, read_toml
 from attribution.journeys import Journeys, build_journeys
 from attribution.models import AttributionModel
+from attribution.placebo import placebo_test
 from attribution.sources import Sources, load_sources
 from attribution.sources.channels import ChannelRules, read_rules
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def open_sources(experiment: Experiment, engine: Engine | None = None) -> Sources:
@@ -52,19 +59,46 @@ def _channel_rules(experiment: Experiment) -> ChannelRules:
 
 def journeys_of(experiment: Experiment, sources: Sources) -> Journeys:
     """The journeys that an experiment asks for."""
-    asked = experiment.journeys.model_dump(exclude_unset=True, exclude={"account", "segment"})
-    return build_journeys(sources, period=experiment.period, **asked)
+    return build_journeys(sources, period=experiment.period, **_journey_options(experiment))
+
+
+def placebo_of(experiment: Experiment, sources: Sources, models: Sequence[AttributionModel]) -> pd.DataFrame | None:
+    """The ``placebo`` table, if an experiment asks for it."""
+    asked = experiment.placebo
+    if asked is None:
+        return None
+    options = _journey_options(experiment)
+    return placebo_test(sources, models, seed=asked.seed, rate=asked.rate, period=experiment.period, **options)
+
+
+def _journey_options(experiment: Experiment) -> dict[str, Any]:
+    return experiment.journeys.model_dump(exclude_unset=True, exclude={"account", "segment"})
 
 
 def make_models(experiment: Experiment) -> list[AttributionModel]:
     """Instances of the models that an experiment names, their settings checked."""
-    models = [_make_model(spec, experiment.folder) for spec in experiment.models]
+    models = [make_model(spec, experiment.folder) for spec in experiment.models]
     check_labels(models)
     return models
 
 
-def _make_model(spec: ModelSpec, folder: Path) -> AttributionModel:
-    kind = _model_class(spec.model, folder)
+def make_model(spec: ModelSpec, folder: Path) -> AttributionModel:
+    """The model that ``spec`` names, its settings checked; ``folder`` is where modules of one's own lie.
+
+    Raises
+    ------
+    InputError
+        If there is no such model, it cannot be loaded, or it does not take these settings.
+    """
+    # A module of one's own usually lies beside the experiment file.
+    with _importable(folder):
+        model = _built(spec)
+        model.validate()
+    return model
+
+
+def _built(spec: ModelSpec) -> AttributionModel:
+    kind = _model_class(spec.model)
     known = list(kind().get_params()) if ":" not in spec.model else None
     for key in spec.settings:
         if known is not None and key not in known:
@@ -74,15 +108,25 @@ def _make_model(spec: ModelSpec, folder: Path) -> AttributionModel:
             )
     try:
         model = kind(**spec.settings)
-    except TypeError as error:
+    except InputError:
+        raise
+    except Exception as error:  # whatever the user's own constructor raises
         raise InputError(f"model {spec.model!r} does not take these settings: {error}", given=spec.settings) from None
     if spec.name is not None:
         model.set_params(name=spec.name)
-    model.validate()
     return model
 
 
-def _model_class(name: str, folder: Path) -> type[AttributionModel]:
+@contextlib.contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    sys.path.insert(0, str(folder.resolve()))
+    try:
+        yield
+    finally:
+        sys.path.pop(0)
+
+
+def _model_class(name: str) -> type[AttributionModel]:
     known = [
         key
         for key in shipped.__all__
@@ -99,14 +143,10 @@ def _model_class(name: str, folder: Path) -> type[AttributionModel]:
             allowed=[*known, "package.module:Class"],
             hint=did_you_mean(name, known),
         )
-    # A model of one's own usually lies beside the experiment file.
-    sys.path.insert(0, str(folder.resolve()))
     try:
         kind = getattr(importlib.import_module(module), attribute_name)
     except Exception as error:  # whatever the user's own module raises
         raise InputError(f"model {name!r} cannot be loaded: {type(error).__name__}: {error}") from None
-    finally:
-        sys.path.pop(0)
     if not (isinstance(kind, type) and issubclass(kind, AttributionModel)):
         raise InputError(f"model {name!r} is no AttributionModel", given=repr(kind))
     return kind

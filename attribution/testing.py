@@ -1,12 +1,14 @@
 """The laws any model must obey, as a runnable list of checks.
 
-``check_model(MyModel())`` proves them on a small log; ``model_checks`` yields them one by one, for a test runner.
+``check_model(MyModel())`` proves them on a small log; ``model_checks`` yields them one by one, for a test runner;
+``judge_model`` says of each whether it holds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from inspect import getdoc
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,8 @@ import pandas as pd
 
 from attribution.credit import journey_credit
 from attribution.engine import DuckDBEngine
-from attribution.errors import LawError
+from attribution.errors import InputError, LawError, shorten
+from attribution.experiment import TableSpec
 from attribution.journeys import Journeys, build_journeys
 from attribution.models import AttributionModel
 from attribution.sources import load_sources
@@ -41,14 +44,50 @@ def check_model(model: AttributionModel) -> None:
     for name, check in model_checks(model):
         try:
             check()
-        except AssertionError as error:
+        except (AssertionError, LawError) as error:
             raise LawError(f"model {model.label!r} breaks the law {name!r}: {error}") from error
 
 
 def model_checks(model: AttributionModel) -> Iterator[Check]:
-    """(name, check) for every law; a check raises `AssertionError` where the law does not hold."""
+    """(name, check) for every law; a check raises `AssertionError` or `LawError` where the law does not hold."""
     log = _Log.simulate(seed=1)
-    laws: list[Callable[[AttributionModel, _Log], None]] = [
+    for law in _laws():
+        yield law.__name__, lambda law=law: law(_copy(model), log)  # type: ignore[misc]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether one law holds; ``reason`` says why not."""
+
+    law: str
+    meaning: str
+    holds: bool
+    reason: str | None
+
+
+def judge_model(model: AttributionModel) -> Iterator[Verdict]:
+    """A verdict on every law, whatever ``model`` raises; it is copied, not fitted.
+
+    Examples
+    --------
+    >>> import attribution as at
+    >>> all(verdict.holds for verdict in judge_model(at.Linear()))
+    True
+    """
+    for law, (name, check) in zip(_laws(), model_checks(model), strict=True):
+        reason = None
+        try:
+            check()
+        except (AssertionError, LawError) as error:
+            reason = str(error)
+        except Exception as error:  # whatever somebody's own model raises
+            reason = f"{type(error).__name__}: {error}"
+        shown = None if reason is None else shorten(" ".join(reason.split()), 400)
+        yield Verdict(name, (getdoc(law) or "").partition("\n")[0], reason is None, shown)
+
+
+def _laws() -> tuple[Callable[[AttributionModel, _Log], None], ...]:
+    return (
         credit_adds_up,
         journey_credit_sums_to_one,
         row_order_changes_nothing,
@@ -59,17 +98,16 @@ def model_checks(model: AttributionModel) -> Iterator[Check]:
         absent_channel_gets_nothing,
         fitting_in_parts_changes_nothing,
         clone_works,
-    ]
-    for law in laws:
-        yield law.__name__, lambda law=law: law(_copy(model), log)  # type: ignore[misc]
+    )
 
 
+@dataclass(frozen=True)
 class _Log:
-    """A small log of touchpoints and conversions with everything in it that journeys can have."""
+    """A small log with everything in it that journeys can have; some customers were never touched."""
 
-    def __init__(self, touchpoints: pd.DataFrame, conversions: pd.DataFrame) -> None:
-        self.touchpoints = touchpoints
-        self.conversions = conversions
+    touchpoints: pd.DataFrame
+    conversions: pd.DataFrame
+    customers: pd.DataFrame
 
     @classmethod
     def simulate(cls, seed: int, customers: int = 80) -> _Log:
@@ -78,15 +116,18 @@ class _Log:
         start = np.datetime64("2024-01-01T00:00:00", "us")
 
         def moments(n: int) -> Any:
-            # Whole hours, so that ties happen.
-            return start + rng.integers(0, 24 * 60, n) * np.timedelta64(1, "h")
+            # Noon or midnight, so that ties happen.
+            return start + rng.integers(0, 2 * 60, n) * np.timedelta64(12, "h")
 
         names = np.array([f"customer {i:03d}" for i in range(customers)])
+        n = touches.sum()
         touchpoints = pd.DataFrame(
             {
                 "customer_id": np.repeat(names, touches),
-                "touched_at": moments(touches.sum()),
-                "channel": rng.choice(_CHANNELS, touches.sum(), p=[0.1, 0.2, 0.2, 0.2, 0.3]),
+                "touched_at": moments(n),
+                "channel": rng.choice(_CHANNELS, n, p=[0.1, 0.2, 0.2, 0.2, 0.3]),
+                "kind": rng.choice(["click", "impression"], n, p=[0.7, 0.3]),
+                "stage": rng.choice(np.array([None, "lead", "opportunity"], dtype=object), n, p=[0.8, 0.12, 0.08]),
             }
         )
         conversions = pd.DataFrame(
@@ -96,31 +137,41 @@ class _Log:
                 "value": rng.gamma(2.0, 30.0, converts.sum()).round(2),
             }
         )
-        return cls(touchpoints, conversions)
+        never_touched = [f"customer {i:03d}" for i in range(customers, customers + customers // 2)]
+        return cls(touchpoints, conversions, pd.DataFrame({"customer_id": [*names, *never_touched]}))
 
     def journeys(self, **engine: Any) -> Journeys:
-        return build_journeys(load_sources(self.touchpoints, self.conversions, engine=DuckDBEngine(**engine)))
+        every_column = TableSpec(source=self.touchpoints, columns={name: name for name in self.touchpoints})
+        return build_journeys(
+            load_sources(every_column, self.conversions, customers=self.customers, engine=DuckDBEngine(**engine))
+        )
+
+    def each(self, change: Callable[[pd.DataFrame], pd.DataFrame]) -> _Log:
+        return _Log(change(self.touchpoints), change(self.conversions), change(self.customers))
 
     def with_customers(self, rename: Callable[[pd.Series], pd.Series]) -> _Log:
-        return _Log(
-            self.touchpoints.assign(customer_id=rename(self.touchpoints["customer_id"])),
-            self.conversions.assign(customer_id=rename(self.conversions["customer_id"])),
-        )
+        return self.each(lambda table: table.assign(customer_id=rename(table["customer_id"])))
 
 
 def credit_adds_up(model: AttributionModel, log: _Log) -> None:
-    """Σ credit = conversions and Σ value = value, for an allocated model."""
-    journeys = log.journeys()
-    credit = model.fit(journeys).credit_
-    if model.estimand == "allocated":
-        np.testing.assert_allclose(credit.conversions.sum(), len(log.conversions), rtol=1e-9)
-        np.testing.assert_allclose(credit.value.sum(), log.conversions["value"].sum(), rtol=1e-9)
+    """Σ credit = conversions and Σ value = value, with the baseline of an incremental model."""
+    credit = model.fit(log.journeys()).credit_
+    np.testing.assert_allclose(credit.total("conversions"), len(log.conversions), rtol=1e-9)
+    np.testing.assert_allclose(credit.total("value"), log.conversions["value"].sum(), rtol=1e-9)
+    is_incremental = model.estimand == "incremental"
+    assert is_incremental == (credit.baseline is not None), f"a baseline does not go with estimand {model.estimand!r}"
 
 
 def journey_credit_sums_to_one(model: AttributionModel, log: _Log) -> None:
-    """Every conversion is handed out exactly once."""
+    """Every conversion is handed out exactly once, or handing out is refused because totals are negative."""
     journeys = log.journeys()
-    table = journey_credit(journeys, [model.fit(journeys)])
+    credit = model.fit(journeys).credit_
+    try:
+        table = journey_credit(journeys, [model])
+    except InputError as refusal:
+        if min(credit.conversions.min(), credit.value.min()) < 0:
+            return
+        raise AssertionError(f"no total is negative, and still: {refusal}") from refusal
     by_conversion = table.groupby("conversion_id")
     assert len(by_conversion) == len(log.conversions), "a conversion is missing or doubled"
     np.testing.assert_allclose(by_conversion["credit"].sum(), 1.0, rtol=1e-12)
@@ -130,7 +181,7 @@ def journey_credit_sums_to_one(model: AttributionModel, log: _Log) -> None:
 
 def row_order_changes_nothing(model: AttributionModel, log: _Log) -> None:
     """Shuffled rows give the same bytes."""
-    shuffled = _Log(log.touchpoints.sample(frac=1, random_state=2), log.conversions.sample(frac=1, random_state=3))
+    shuffled = log.each(lambda table: table.sample(frac=1, random_state=2))
     _same_bytes(model, log.journeys(), shuffled.journeys())
 
 
@@ -149,28 +200,27 @@ def chunking_changes_nothing(model: AttributionModel, log: _Log) -> None:
 def renaming_channels_changes_nothing(model: AttributionModel, log: _Log) -> None:
     """New names that sort as the old ones give the same credit (“direct” may mean something to a model)."""
     names = {channel: channel if channel == "direct" else f"{channel} 渠道" for channel in _CHANNELS}
-    renamed = _Log(log.touchpoints.assign(channel=log.touchpoints["channel"].map(names)), log.conversions)
+    renamed = replace(log, touchpoints=log.touchpoints.assign(channel=log.touchpoints["channel"].map(names)))
     _same_bytes(model, log.journeys(), renamed.journeys())
 
 
 def doubling_customers_doubles_credit(model: AttributionModel, log: _Log) -> None:
     """Every customer twice, under two names, gives twice the credit."""
-    twin = log.with_customers(lambda ids: ids + " twin")
-    both = _Log(
-        pd.concat([log.touchpoints, twin.touchpoints], ignore_index=True),
-        pd.concat([log.conversions, twin.conversions], ignore_index=True),
+    both = log.each(
+        lambda table: pd.concat([table, table.assign(customer_id=table["customer_id"] + " twin")], ignore_index=True)
     )
     once, twice = _fit(model, log.journeys()), _fit(model, both.journeys())
     np.testing.assert_allclose(twice.credit_.conversions, 2 * once.credit_.conversions, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(twice.credit_.value, 2 * once.credit_.value, rtol=1e-9, atol=1e-9)
+    if once.credit_.baseline is not None:
+        assert twice.credit_.baseline is not None, "the baseline is gone"
+        np.testing.assert_allclose(twice.credit_.baseline, 2 * np.array(once.credit_.baseline), rtol=1e-9, atol=1e-9)
 
 
 def absent_channel_gets_nothing(model: AttributionModel, log: _Log) -> None:
     """A channel that is in no journey gets exactly zero."""
-    stray = pd.DataFrame(
-        {"customer_id": [None], "touched_at": log.touchpoints["touched_at"].iloc[:1], "channel": "radio"}
-    )
-    with_stray = _Log(pd.concat([log.touchpoints, stray], ignore_index=True), log.conversions)
+    stray = log.touchpoints.iloc[:1].assign(customer_id=None, channel="radio")
+    with_stray = replace(log, touchpoints=pd.concat([log.touchpoints, stray], ignore_index=True))
     credit = model.fit(with_stray.journeys()).credit_
     place = credit.channels.index("radio")
     assert credit.conversions[place] == 0, "conversions for a channel in no journey"
@@ -193,7 +243,10 @@ def clone_works(model: AttributionModel, log: _Log) -> None:
     """scikit-learn's ``clone`` copies the parameters."""
     from sklearn.base import clone
 
-    copy = clone(model)
+    try:
+        copy = clone(model)
+    except RuntimeError as error:
+        raise AssertionError(f"the constructor does more than assign its arguments: {error}") from error
     assert type(copy) is type(model), f"clone gave a {type(copy).__name__}"
     assert copy.get_params() == model.get_params(), "clone changed a parameter"
     assert copy.label == model.label, "clone changed the label"
@@ -215,3 +268,4 @@ def _equal_bytes(a: AttributionModel, b: AttributionModel) -> None:
     for what in ("conversions", "value"):
         x, y = getattr(a.credit_, what), getattr(b.credit_, what)
         assert x.tobytes() == y.tobytes(), f"{what} differ by up to {np.abs(x - y).max()!r}"
+    assert a.credit_.baseline == b.credit_.baseline, "the baseline differs"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import math
 import os
@@ -112,9 +113,19 @@ def _experiment(client: MlflowClient, name: str, uri: str) -> str:
 
 
 def _log_parent(client: MlflowClient, run_id: str, outcome: Outcome, folder: Path) -> None:
-    _log(client, run_id, params=outcome.settings, metrics=_parent_metrics(outcome))
+    params = {**outcome.settings, **_channel_rules(outcome, folder)}
+    _log(client, run_id, params=params, metrics=_parent_metrics(outcome))
     _log_inputs(client, run_id, outcome)
     client.log_artifacts(run_id, str(folder))
+
+
+def _channel_rules(outcome: Outcome, folder: Path) -> dict[str, str]:
+    """Which file of channel rules was used, and a digest of the copy that is logged with the folder."""
+    kept = folder / "channels.toml"
+    if "file" not in outcome.experiment.channels or not kept.exists():
+        return {}
+    digest = hashlib.sha256(kept.read_bytes()).hexdigest()[:16]
+    return {"channels.file": str(outcome.experiment.channels["file"]), "channels.digest": digest}
 
 
 def _parent_metrics(outcome: Outcome) -> dict[str, float]:
@@ -167,12 +178,28 @@ def _model_metrics(outcome: Outcome, label: str) -> dict[str, float]:
         for what in ("roi", "rank", "conversions")
         for channel, value in zip(rows["channel"], rows[what], strict=True)
     }
+    metrics |= _doubt(outcome, label)
     baseline = next((m.label for m in outcome.models if type(m).__name__ == "LastTouch"), None)
     if baseline is not None:
         agreement = outcome.ranking.agreement
         row = agreement[(agreement["model_a"] == label) & (agreement["model_b"] == baseline)].iloc[0]
         for what in ("kendall_tau", "spearman", "rank_biased_overlap", "top3_overlap", "largest_move"):
             metrics[f"{what}_with_last_touch"] = float(row[what])
+    return metrics
+
+
+def _doubt(outcome: Outcome, label: str) -> dict[str, float]:
+    """Ends of intervals, and the share of a channel that does nothing, where they were asked for."""
+    metrics: dict[str, float] = {}
+    if "intervals" in outcome.tables:
+        table = outcome.tables["intervals"]
+        rows = table[(table["model"] == label) & table["measure"].isin(["roi", "rank", "conversions"])]
+        for end in ("low", "high"):
+            keys = rows["measure"] + f"_{end}/" + rows["channel"]
+            metrics |= dict(zip(keys, rows[end].astype(float), strict=True))
+    if "placebo" in outcome.tables:
+        row = outcome.tables["placebo"].set_index("model").loc[label]
+        metrics |= {f"placebo_{what}": float(row[what]) for what in ("share", "touchpoint_share")}
     return metrics
 
 

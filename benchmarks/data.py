@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ FOLDER = Path(__file__).resolve().parent / "data"
 SEED = 20_240_101
 EVENT_CHANNELS = 12
 PATH_CHANNELS = 30
+GAME_CHANNELS = (20, 50)
 DAYS = 90
 IDS = ("integer", "uuid")
 TINY = 1_000
@@ -25,6 +27,8 @@ TINY = 1_000
 
 _FIRST_MOMENT = 1_704_067_200_000_000
 _LONGEST_PATH = 40
+_UNTOUCHED_PER_JOURNEY = 2
+_UNTOUCHED_RATE = 0.005
 
 
 def events_folder(touchpoints: int) -> Path:
@@ -48,6 +52,11 @@ def conversions_of(touchpoints: int) -> int:
 def paths_folder(journeys: int) -> Path:
     """Where the paths lie: ``journeys.parquet``, a row each, and ``aggregated.parquet``, a row per path."""
     return FOLDER / f"paths-{journeys}-seed-{SEED}"
+
+
+def game_file(journeys: int, channels: int) -> Path:
+    """Paths over any number of channels, and one row without a path: the customers who were never touched."""
+    return FOLDER / f"game-{journeys}-{channels}-channels-seed-{SEED}" / "journeys.parquet"
 
 
 def write_events(folder: Path, touchpoints: int) -> None:
@@ -94,26 +103,40 @@ def _moment(what: str) -> str:
 
 def write_paths(folder: Path, journeys: int) -> None:
     """Journeys as path strings ``a > b > c``, once one row each and once one row per path."""
+    frame = _paths(journeys, PATH_CHANNELS)
+    frame.to_parquet(folder / "journeys.parquet", index=False)
+    frame.groupby("path", as_index=False).sum().to_parquet(folder / "aggregated.parquet", index=False)
+
+
+def write_game(folder: Path, journeys: int, channels: int) -> None:
+    """Journeys as path strings, one row each, and those who were never touched, who convert more seldom."""
+    frame = _paths(journeys, channels)
+    untouched = _UNTOUCHED_PER_JOURNEY * journeys
+    conversions = int(untouched * _UNTOUCHED_RATE)
+    mean_value = frame["value"].sum() / frame["conversions"].sum()
+    frame.loc[len(frame)] = ["", conversions, round(conversions * mean_value, 2), untouched - conversions]
+    frame.to_parquet(folder / "journeys.parquet", index=False)
+
+
+def _paths(journeys: int, channels: int) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
     rng = np.random.default_rng(SEED)
-    channel, lengths = _walk(rng, journeys)
-    converted = _convert(rng, channel, lengths)
+    channel, lengths = _walk(rng, journeys, channels)
+    converted = _convert(rng, channel, lengths, channels)
     value = np.where(converted, np.exp(rng.normal(4, 1, journeys)).round(2), 0.0)
-    frame = pd.DataFrame(
+    return pd.DataFrame(
         {
-            "path": _strings(rng, channel, lengths),
+            "path": _strings(rng, channel, lengths, channels),
             "conversions": converted.astype(np.int64),
             "value": value,
             "nulls": (~converted).astype(np.int64),
         }
     )
-    frame.to_parquet(folder / "journeys.parquet", index=False)
-    frame.groupby("path", as_index=False).sum().to_parquet(folder / "aggregated.parquet", index=False)
 
 
-def _walk(rng: np.random.Generator, journeys: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _walk(rng: np.random.Generator, journeys: int, channels: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Channels of all journeys end to end, and how long each journey is.
 
     A touchpoint stays with the channel before it, goes to that channel's companion, or is drawn anew; some
@@ -125,10 +148,10 @@ def _walk(rng: np.random.Generator, journeys: int) -> tuple[NDArray[np.int64], N
     starts = np.cumsum(lengths) - lengths
     steps = int(lengths.sum())
     position = np.arange(steps) - np.repeat(starts, lengths)
-    popularity = 1 / np.arange(1, PATH_CHANNELS + 1)
-    channel = rng.choice(PATH_CHANNELS, steps, p=popularity / popularity.sum())
+    popularity = 1 / np.arange(1, channels + 1)
+    channel = rng.choice(channels, steps, p=popularity / popularity.sum())
     chance = rng.random(steps)
-    companion = rng.permutation(PATH_CHANNELS)
+    companion = rng.permutation(channels)
     for place in range(1, int(lengths.max())):
         bound = np.flatnonzero((position == place) & (chance < 0.4))
         before = channel[bound - 1]
@@ -136,26 +159,30 @@ def _walk(rng: np.random.Generator, journeys: int) -> tuple[NDArray[np.int64], N
     return channel, lengths
 
 
-def _convert(rng: np.random.Generator, channel: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _convert(
+    rng: np.random.Generator, channel: NDArray[np.int64], lengths: NDArray[np.int64], channels: int
+) -> NDArray[np.bool_]:
     """Which journeys convert, 5 to 10 %: by channels, length, and the order of the last two channels."""
     import numpy as np
 
     ends = np.cumsum(lengths)
-    pull = rng.normal(0, 0.5, PATH_CHANNELS)
-    closing = rng.normal(0, 0.5, (PATH_CHANNELS, PATH_CHANNELS))
+    pull = rng.normal(0, 0.5, channels)
+    closing = rng.normal(0, 0.5, (channels, channels))
     logit = -3.3 + np.add.reduceat(pull[channel], ends - lengths) / np.sqrt(lengths) + 0.1 * lengths
     two = lengths > 1
     logit[two] += closing[channel[ends[two] - 2], channel[ends[two] - 1]]
     return rng.random(len(lengths)) < 1 / (1 + np.exp(-logit))
 
 
-def _strings(rng: np.random.Generator, channel: NDArray[np.int64], lengths: NDArray[np.int64]) -> pd.Series:
+def _strings(
+    rng: np.random.Generator, channel: NDArray[np.int64], lengths: NDArray[np.int64], channels: int
+) -> pd.Series:
     import numpy as np
     import pandas as pd
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    names = pa.array([f"channel {number:02d}" for number in rng.permutation(PATH_CHANNELS) + 1])
+    names = pa.array([f"channel {number:02d}" for number in rng.permutation(channels) + 1])
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
     steps = pa.ListArray.from_arrays(offsets, names.take(pa.array(channel)))
     return pd.Series(pc.binary_join(steps, " > ").to_pandas())
@@ -180,4 +207,7 @@ if __name__ == "__main__":
             write(events_folder(touchpoints), write_events, touchpoints)
         for journeys in asked["journeys"]:
             write(paths_folder(journeys), write_paths, journeys)
+        for journeys in asked["games"]:
+            for channels in GAME_CHANNELS:
+                write(game_file(journeys, channels).parent, partial(write_game, channels=channels), journeys)
     clock.report()

@@ -12,16 +12,22 @@ from pathlib import Path
 from benchmarks.commands import measure_commands
 from benchmarks.data import TINY
 from benchmarks.events import measure_events, measure_models
+from benchmarks.games import measure_games
+from benchmarks.intervals import measure_intervals
 from benchmarks.options import JOURNEYS, SCALE, TOUCHPOINTS, Options
 from benchmarks.peers import measure_peers
 from benchmarks.processes import JobError, our_python, peers_python, run_job
 from benchmarks.report import Report
 from benchmarks.scale import measure_scale
+from benchmarks.spark import measure_spark
 
 SECTIONS: dict[str, Callable[[Options, Report], None]] = {
     "events": measure_events,
     "models": measure_models,
     "scale": measure_scale,
+    "spark": measure_spark,
+    "intervals": measure_intervals,
+    "games": measure_games,
     "peers": measure_peers,
     "commands": measure_commands,
 }
@@ -49,12 +55,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _generate(options: Options, sections: Sequence[str]) -> None:
     events = {"events", "models"} & set(sections)
-    sizes = {TINY} if events or "scale" in sections else set()
+    sizes = {TINY} if events or {"scale", "spark"} & set(sections) else set()
     sizes |= {options.touchpoints} if events else set()
     sizes |= {options.scale // 10, options.scale} if "scale" in sections else set()
+    sizes |= {options.scale // 10} if "spark" in sections else set()
     request = {
         "touchpoints": sorted(sizes),
-        "journeys": [TINY, options.journeys] if "peers" in sections else [],
+        "journeys": [TINY, options.journeys] if {"intervals", "peers"} & set(sections) else [],
+        "games": [TINY, options.journeys] if "games" in sections else [],
     }
     run_job(options.python, "data", request)
 
@@ -64,8 +72,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", action="append", choices=list(SECTIONS), help="may be given several times")
     parser.add_argument("--rounds", type=_positive, default=3, help="repetitions of each measurement")
     parser.add_argument("--touchpoints", type=_positive, default=TOUCHPOINTS)
-    parser.add_argument("--journeys", type=_positive, default=JOURNEYS, help="of the aggregated input")
-    parser.add_argument("--scale", type=_positive, default=SCALE, help="touchpoints of the section scale")
+    parser.add_argument("--journeys", type=_positive, default=JOURNEYS, help="of the inputs in memory")
+    parser.add_argument(
+        "--scale", type=_positive, default=SCALE, help="touchpoints of the section scale; spark takes a tenth"
+    )
     parser.add_argument("--limit", type=float, default=900.0, help="seconds for one process of a peer")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every measurement")
     return parser.parse_args(arguments)

@@ -17,8 +17,8 @@ class Options:
     Attributes
     ----------
     touchpoints : of the event benchmarks; a fifth as many customers, a fiftieth as many conversions
-    journeys : of the aggregated input
-    scale : touchpoints of the benchmark beyond memory
+    journeys : of the inputs in memory, which are paths
+    scale : touchpoints of the benchmark beyond memory; a tenth of them in that of Spark
     rounds : how often each measurement is repeated
     limit : seconds a peer may take for one process
     python : of the project

@@ -72,6 +72,38 @@ def marketing_attribution_models(frame: pd.DataFrame, calls: Sequence[str], cloc
     return shares
 
 
+def shapley_attribution(frame: pd.DataFrame, calls: Sequence[str], clock: Clock) -> Shares:
+    """The simplified Shapley model on all journeys, or what every model makes of those that converted.
+
+    Journeys are lists of channels, made before the clock starts. The models that learn a classifier fall back to the
+    simplified one where every journey converted.
+    """
+    import shapley_attribution as peer
+
+    models = {
+        "simplified": peer.SimplifiedShapleyAttribution,
+        "path": peer.PathShapleyAttribution,
+        "monte_carlo": peer.MonteCarloShapleyAttribution,
+    }
+    shares: Shares = {}
+    for call in calls:
+        name, _, part = call.partition(" of ")
+        paths, labels = _lists(frame, ["conversions"] if part else ["conversions", "nulls"])
+        model = models[name]()
+        with clock.step(call):
+            model.fit(paths, labels)
+        totals = model.get_attribution()
+        shares[f"shapley, {call}"] = _shares(list(totals), list(totals.values()))
+    return shares
+
+
+def _lists(frame: pd.DataFrame, ends: Sequence[str]) -> tuple[list[list[str]], list[int]]:
+    """The channels of every journey that ended so, and whether it converted."""
+    paths = [frame["path"].repeat(frame[end]).str.split(" > ").tolist() for end in ends]
+    labels = [int(end == "conversions") for end, part in zip(ends, paths, strict=True) for _ in part]
+    return [path for part in paths for path in part], labels
+
+
 _MAM_NAMES = {
     "first_click": "first_touch",
     "last_click": "last_touch",
@@ -84,6 +116,7 @@ _MAM_NAMES = {
 PEERS: dict[str, Callable[[pd.DataFrame, Sequence[str], Clock], Shares]] = {
     "ChannelAttribution": channel_attribution,
     "marketing-attribution-models": marketing_attribution_models,
+    "shapley-attribution": shapley_attribution,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from statistics import median
+from typing import Literal, NamedTuple
 
 from benchmarks.data import PATH_CHANNELS, paths_folder
 from benchmarks.options import JOURNEYS, Options
@@ -12,18 +13,51 @@ from benchmarks.report import Report
 from benchmarks.text import table, verdict
 
 INPUTS = {"journeys": "one row per journey", "aggregated": "one row per path"}
-RULES_TARGET = 0.4
-ORDER_3_TARGET = 0.25
-
-# Ours, then the same of ChannelAttribution; a process each, in turn.
-_MATCHES: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
-    (("first_touch", "last_touch", "linear", "markov_1"), ("heuristic_models", "markov_1")),
-    (("markov_2",), ("markov_2",)),
-    (("markov_3",), ("markov_3",)),
-)
-_OTHER_MODELS = ("last_non_direct", "position_based", "shapley")
+_CHANNEL_ATTRIBUTION = "ChannelAttribution"
 _MAM = "marketing-attribution-models"
-_MAM_CALLS = ("first_click", "last_click", "linear", "position_based", "markov", "shapley")
+_SHAPLEY = "shapley-attribution"
+
+# A process each, in turn: what is compared is measured close together.
+_PROCESSES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("attribution", ("first_touch", "last_touch", "linear", "markov_1")),
+    (_CHANNEL_ATTRIBUTION, ("heuristic_models", "markov_1")),
+    ("attribution", ("all rules",)),
+    ("attribution", ("markov_2",)),
+    (_CHANNEL_ATTRIBUTION, ("markov_2",)),
+    ("attribution", ("markov_3",)),
+    (_CHANNEL_ATTRIBUTION, ("markov_3",)),
+    (_MAM, ("first_click", "last_click", "linear", "position_based", "markov", "shapley")),
+    ("attribution", ("shapley",)),
+    (_SHAPLEY, ("simplified",)),
+    (_SHAPLEY, ("simplified of converting", "path of converting", "monte_carlo of converting")),
+)
+
+
+class Ratio(NamedTuple):
+    """Our steps, a peer's, and the target of ours ÷ theirs by ``measure``."""
+
+    ours: tuple[str, ...]
+    package: str
+    theirs: tuple[str, ...]
+    measure: Literal["wall", "cpu"]
+    target: float | None
+
+
+_RATIOS = (
+    Ratio(
+        ("parse", "first_touch", "last_touch", "linear", "markov_1"),
+        _CHANNEL_ATTRIBUTION,
+        ("heuristic_models", "markov_1"),
+        "wall",
+        0.4,
+    ),
+    Ratio(("all rules",), _CHANNEL_ATTRIBUTION, ("heuristic_models",), "cpu", 1 / 4),
+    Ratio(("markov_2",), _CHANNEL_ATTRIBUTION, ("markov_2",), "cpu", None),
+    Ratio(("markov_3",), _CHANNEL_ATTRIBUTION, ("markov_3",), "cpu", 1 / 15),
+    Ratio(("shapley",), _MAM, ("shapley",), "cpu", 1 / 20),
+    Ratio(("shapley",), _SHAPLEY, ("simplified",), "cpu", 1 / 20),
+    Ratio(("shapley",), _SHAPLEY, ("simplified of converting",), "cpu", None),
+)
 
 _REMARKS = {
     (_MAM, "markov_1"): "divides each journey by the shares of its channels, not the total",
@@ -55,13 +89,13 @@ def measure_peers(options: Options, report: Report) -> None:
 
 def _run_all(options: Options, report: Report, kind: str) -> Runs:
     """Results of every measured process, by "package: what it does"; what failed is said and left out."""
-    plan = [step for ours, theirs in _MATCHES for step in (("attribution", ours), ("ChannelAttribution", theirs))]
-    plan += [("attribution", _OTHER_MODELS), (_MAM, _MAM_CALLS)]
     runs: Runs = {}
     failed: set[str] = set()
     for turn in range(1, options.rounds + 1):
-        for package, names in plan:
+        for package, names in _PROCESSES:
             label = f"{package}: {', '.join(names)}"
+            if package == _SHAPLEY and kind != "journeys":
+                continue  # It takes journeys one by one and nothing else.
             if label in failed or (package != "attribution" and options.peers_python is None):
                 continue
             try:
@@ -98,29 +132,44 @@ def _show_times(report: Report, runs: Runs) -> None:
 
 
 def _show_ratios(report: Report, runs: Runs, kind: str) -> None:
-    """Ours ÷ ChannelAttribution's, pair by pair; parsing counts once, with the rules."""
-    for (names, calls), target in zip(_MATCHES, (RULES_TARGET, None, ORDER_3_TARGET), strict=True):
-        ours = runs[f"attribution: {', '.join(names)}"]
-        theirs = runs.get(f"ChannelAttribution: {', '.join(calls)}")
-        if theirs is None or len(theirs) != len(ours):
+    """Ours ÷ a peer's, pair by pair; parsing counts once, with the rules."""
+    for ratio in _RATIOS:
+        ours = _results(runs, "attribution", ratio.ours[-1])
+        theirs = _results(runs, ratio.package, ratio.theirs[-1])
+        if len(theirs) != len(ours):
             continue
-        rows = ours[0].notes["rows"]
-        counted = ("parse", *names) if len(names) > 1 else names
-        pairs = [mine.total(counted).wall / other.total(calls).wall for mine, other in zip(ours, theirs, strict=True)]
-        ratio = median(pairs)
+        pairs = [(mine.total(ratio.ours), other.total(ratio.theirs)) for mine, other in zip(ours, theirs, strict=True)]
+        each = {
+            "wall": [mine.wall / other.wall for mine, other in pairs],
+            "cpu": [mine.cpu / other.cpu for mine, other in pairs],
+        }
+        counted = each.pop(ratio.measure)
         # The targets are for journeys as they come; a table somebody else has aggregated is said beside it.
-        applies = target is not None and kind == "journeys" and rows == JOURNEYS
-        aim = verdict(ratio, target or 0.0, applies=applies)
-        each = " ".join(f"{pair:.2f}" for pair in pairs)
-        what = f"{' + '.join(counted)} ÷ ChannelAttribution {' + '.join(calls)}"
-        report.say(f"{what}: {each}, median {ratio:.2f}{aim}")
-        report.derive("ours_over_channel_attribution", ratio, steps=list(counted), input=kind)
+        applies = ratio.target is not None and kind == "journeys" and ours[0].notes["rows"] == JOURNEYS
+        aim = verdict(median(counted), ratio.target or 0.0, applies=applies)
+        shown = " ".join(f"{pair:.3f}" for pair in counted)
+        ((other_measure, other_pairs),) = each.items()
+        report.say(
+            f"{' + '.join(ratio.ours)} ÷ {ratio.package} {' + '.join(ratio.theirs)}: {ratio.measure} {shown}, "
+            f"median {median(counted):.3f}{aim}; {other_measure} median {median(other_pairs):.3f}"
+        )
+        for measure, values in ((ratio.measure, counted), (other_measure, other_pairs)):
+            about = {"steps": list(ratio.ours), "package": ratio.package, "theirs": list(ratio.theirs)}
+            report.derive("ours_over_peer", median(values), measure=measure, input=kind, **about)
+
+
+def _results(runs: Runs, package: str, step: str) -> list[Result]:
+    """Those of the process that did this step; none if it failed."""
+    for label, results in runs.items():
+        if label.startswith(f"{package}:") and any(done.name == step for done in results[0].steps):
+            return results
+    return []
 
 
 def _show_differences(report: Report, runs: Runs, kind: str) -> None:
     exact = _shares(runs, "attribution")
     rows: list[list[object]] = []
-    for package in ("ChannelAttribution", _MAM):
+    for package in (_CHANNEL_ATTRIBUTION, _MAM, _SHAPLEY):
         for name, theirs in _shares(runs, package).items():
             ours = exact[name.split(",")[0]]
             gap = max(abs(ours.get(c, 0.0) - theirs.get(c, 0.0)) for c in ours.keys() | theirs.keys())

@@ -33,7 +33,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 def verdict(measured: float, limit: float, *, applies: bool = True) -> str:
     """The target beside what was measured; nothing where no target applies, as at other sizes."""
-    return f" (target ≤ {limit:,g}: {'met' if measured <= limit else 'missed'})" if applies else ""
+    return f" (target ≤ {limit:,.4g}: {'met' if measured <= limit else 'missed'})" if applies else ""
 
 
 def _cell(value: object) -> str:

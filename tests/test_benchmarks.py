@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-RUN = Path(__file__).resolve().parent.parent / "benchmarks" / "run"
+from attribution.engine.spark import session
+from attribution.errors import InputError
+from benchmarks import data
+from benchmarks.text import verdict
+
+ROOT = Path(__file__).resolve().parent.parent
+RUN = ROOT / "benchmarks" / "run"
+SPARK = [sys.executable, str(RUN), "--only", "spark", "--rounds", "1", "--scale"]
 
 
 @pytest.mark.slow
@@ -22,3 +31,125 @@ def test_events_benchmark_prints_a_ratio_for_both_kinds_of_ids() -> None:
     assert all(float(ratio) > 0 for ratio in ratios.values())
     # The same customers under other ids make the same journeys.
     assert len(set(re.findall(r"\w+ ids, ([\d,]+) journeys", done.stdout))) == 1
+
+
+@pytest.mark.slow
+def test_spark_benchmark_compares_the_credit_of_both_engines() -> None:
+    try:
+        session.check_packages()
+        session.check_java()
+    except InputError as error:
+        pytest.skip(str(error))
+    done = subprocess.run([*SPARK, "200_000"], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert "the same credit to the last digit: yes" in done.stdout
+    assert re.search(r"\(e\)÷\(d\), wall with the start, median: \d", done.stdout)
+
+
+def test_spark_benchmark_goes_on_without_java(tmp_path: Path) -> None:
+    environment = os.environ | {"JAVA_HOME": str(tmp_path)}
+    done = subprocess.run([*SPARK, "10_000"], capture_output=True, text=True, timeout=300, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "Spark is not measured: engine 'spark' needs " in done.stdout
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="no /proc")
+def test_children_and_theirs_are_counted() -> None:
+    code = """
+import subprocess, sys, time
+from benchmarks.tree import TreeMemory, tree_cpu
+busy = "import time\\nheld = bytes(range(256)) * 600_000\\nwhile time.process_time() < 0.6: pass\\ntime.sleep(1)"
+shell = ["sh", "-c", '"$0" -c "$1"; true', sys.executable, busy]
+before, memory = tree_cpu(), TreeMemory()
+child = subprocess.Popen(shell)
+time.sleep(0.1)
+while tree_cpu() - before < 0.6 and child.poll() is None:
+    time.sleep(0.05)
+print(child.poll(), tree_cpu() - before)
+child.wait()
+print(tree_cpu() - before, memory.peak_mb)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    (state, alive), (ended, peak) = (line.split() for line in done.stdout.splitlines())
+    assert state == "None"  # counted while it runs, and still when it has ended
+    assert 0.6 <= float(alive) <= float(ended) < 3
+    assert 153 < float(peak) < 400
+
+
+@pytest.mark.slow
+def test_intervals_benchmark_tells_drawing_from_the_rest() -> None:
+    done = _run("intervals", "--journeys", "1_000")
+    ratios = dict(re.findall(r"\(g\)÷\(f\) by (\w+), median of rounds: ([\d.]+)$", done, re.MULTILINE))
+    assert ratios.keys() == {"wall", "cpu"}  # and no verdict at this size
+    (row,) = re.findall(r"^ +1 +([\d. ]+)$", done, re.MULTILINE)
+    fit, _, whole, _, drawing, *_ = (float(cell) for cell in row.split())
+    assert 0 < fit < whole
+    assert 0 < drawing < whole
+    assert float(ratios["wall"]) == pytest.approx(whole / fit, rel=0.2)
+    # Ten models draw, and the exact draws beside those by influences are counted.
+    drawn = re.findall(r"^(\w+) +[\d.]+ +[\d.]+$", done, re.MULTILINE)
+    assert sorted(drawn) == sorted({*drawn})
+    assert {"first_touch", "linear_distinct", "shapley", "markov_1", "markov_3"} <= set(drawn)
+    assert len(drawn) == 10
+
+
+@pytest.mark.slow
+def test_games_benchmark_solves_exactly_and_by_sampling() -> None:
+    done = _run("games", "--journeys", "1_000")
+    assert re.search(r"^Shapley rate, 20 channels, exact +solve ", done, re.MULTILINE)
+    assert re.search(r"^Markov order 4, 50 channels +fit ", done, re.MULTILINE)
+    (pairs,) = re.findall(r"([\d,]+) pairs of orders drawn", done)
+    assert int(pairs.replace(",", "")) > 0
+    (error,) = re.findall(r"largest standard error ÷ mean credit: ([\d.e-]+)", done)
+    assert 0 < float(error) <= 0.01
+    assert "target" not in done
+
+
+@pytest.mark.slow
+def test_peers_benchmark_compares_what_is_installed() -> None:
+    done = _run("peers", "--journeys", "1_000")
+    assert re.search(r"^attribution +all rules ", done, re.MULTILINE)
+    if "the peers are not installed" in done:
+        assert "÷" not in done
+        pytest.skip("the peers are not installed: make peers")
+    for what in (
+        "all rules ÷ ChannelAttribution heuristic_models: cpu",
+        "markov_3 ÷ ChannelAttribution markov_3: cpu",
+        "shapley ÷ marketing-attribution-models shapley: cpu",
+        "shapley ÷ shapley-attribution simplified: cpu",
+    ):
+        assert re.search(rf"^{re.escape(what)} [\d.]+, median [\d.]+; wall median [\d.]+$", done, re.MULTILINE), what
+    # The same game by another hand, whatever it is called there.
+    gaps = re.findall(r"^shapley-attribution +shapley, [\w ]+? +(\d\.\de[+-]\d\d)$", done, re.MULTILINE)
+    assert len(gaps) == 4
+    assert all(float(gap) < 1e-9 for gap in gaps)
+
+
+def test_a_game_has_all_its_channels_and_those_never_touched(tmp_path: Path) -> None:
+    for name in ("once", "again"):
+        (tmp_path / name).mkdir()
+        data.write_game(tmp_path / name, 2_000, 50)
+    once, again = (pd.read_parquet(tmp_path / name / "journeys.parquet") for name in ("once", "again"))
+    pd.testing.assert_frame_equal(once, again)
+    *touched, untouched = once.itertuples(index=False)
+    assert len(touched) == 2_000
+    assert len({channel for row in touched for channel in row.path.split(" > ")}) == 50
+    assert all(row.conversions + row.nulls == 1 for row in touched)
+    assert untouched.path == ""
+    assert untouched.conversions + untouched.nulls == 4_000
+    rate = sum(row.conversions for row in touched) / 2_000
+    assert 0 < untouched.conversions / 4_000 < rate < 0.15
+
+
+def test_targets_are_said_with_their_digits() -> None:
+    assert verdict(0.066, 1 / 15) == " (target ≤ 0.06667: met)"
+    assert verdict(2_501, 2_500) == " (target ≤ 2,500: missed)"
+    assert verdict(9.0, 1.2, applies=False) == ""
+
+
+def _run(section: str, *sizes: str) -> str:
+    command = [sys.executable, str(RUN), "--only", section, "--rounds", "1", *sizes]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -972,6 +972,19 @@ def test_paid_clicks_without_a_campaign_are_listed() -> None:
     ]
 
 
+def test_paid_clicks_whose_campaign_the_log_knows_are_not_listed() -> None:
+    rows = [{"gclid": "1"}, {"utm_source": "bing", "utm_medium": "cpc"}, {"utm_source": "x", "utm_medium": "cpc"}]
+    raw = table(*rows).append_column("touchpoints", pa.array([5, 6, 7]))
+    raw = raw.append_column("without_campaign", pa.array([5, 2, 0]))
+    assert lint_channels(raw, NO_RULES).select(["check", "source", "touchpoints"]).to_pylist() == [
+        {"check": "paid_without_campaign", "source": "google", "touchpoints": 5},
+        {"check": "paid_without_campaign", "source": "bing", "touchpoints": 2},
+    ]
+    wrong = raw.set_column(raw.num_columns - 1, "without_campaign", pa.array(["a", "b", "c"]))
+    with pytest.raises(InputError, match="'without_campaign' holds no whole numbers"):
+        lint_channels(wrong, NO_RULES)
+
+
 def test_visits_from_own_sites_are_listed() -> None:
     rows = [
         {"referrer": "https://pay.example.com/", "url": "https://shop.org/", "touchpoints": 5},

@@ -167,6 +167,22 @@ def test_the_lint_counts_only_touchpoints_that_rules_gave_a_channel() -> None:
     assert (unmapped.status, unmapped.count, unmapped.example) == ("warn", 1, "hall / gate")
 
 
+def test_the_lint_knows_campaigns_that_the_log_names_itself() -> None:
+    frame = touches(
+        *(("a", i) for i in range(5)),
+        utm_source=["google"] * 5,
+        utm_medium=["cpc"] * 5,
+        campaign=["spring", "autumn", None, " ", "spring"],
+    )
+    sources = at.load_sources(frame, orders(("a", 5)))
+    assert sources.channel_lint is not None
+    assert sources.channel_lint.select(["check", "source", "medium", "touchpoints"]).to_pylist() == [
+        {"check": "paid_without_campaign", "source": "google", "medium": "cpc", "touchpoints": 2}
+    ]
+    named = at.load_sources(frame.assign(campaign="spring"), orders(("a", 5)))
+    assert finding(named, "paid_without_campaign").status == "pass"
+
+
 def test_own_rules_stand_before_the_default_ones() -> None:
     rules = read_rules(
         {
@@ -1059,6 +1075,9 @@ def test_bad_requests_end_with_one_message(
         ("rules = [", "channels.toml"),
         ("sites = []", "unknown field 'sites'"),
         ('[[rules]]\nchannel = "x"\nsource = "a"\n[[rules]]\nchannel = "y"\nsource = "a"', "can never match"),
+        ('[[rules]]\nchannel = "x"\nsorce = "a"', "rule 1: unknown field 'sorce'"),
+        ("rules = [{}]", "rule 1: 'channel' must be a name"),
+        ('own_sites = ["shop"]', "'own_sites' holds no host"),
         ('file = "other.toml"', "unknown field 'file'"),
     ],
 )
@@ -1071,10 +1090,28 @@ def test_bad_rules_files_are_named(
     told: str,
 ) -> None:
     (tmp_path / "rules" / "channels.toml").write_text(rules, encoding="utf-8")
-    assert call(monkeypatch, "validate", shop) == 2
-    message = capsys.readouterr().err
-    assert told in message
-    assert "channels.toml" in message
+    for command in (("validate", shop), ("run", shop, "--out", tmp_path / "out")):
+        assert call(monkeypatch, *command) == 2
+        message = capsys.readouterr().err
+        assert told in message
+        assert "channels.toml" in message
+        assert message.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_cyclic_links_and_links_to_nobody_do_not_stop_a_run(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert call(monkeypatch, "run", shop, "--out", tmp_path / "plain") == 0
+    with (tmp_path / "shop" / "logins.csv").open("a", encoding="utf-8") as links:
+        links.write("änne,cookie-1\nbo,bo\ncookie-77,nobody\n")
+    assert call(monkeypatch, "run", shop, "--out", tmp_path / "cyclic") == 0
+    plain, cyclic = (pd.read_csv(tmp_path / name / "credit.csv") for name in ("plain", "cyclic"))
+    pd.testing.assert_frame_equal(plain, cyclic)
+    quality = pd.read_csv(tmp_path / "cyclic" / "quality.csv").set_index(["check", "table"])
+    for check, count, example in (("unknown_visitors", 2, "cookie-77"), ("unknown_customers", 1, "nobody")):
+        row = quality.loc[(check, "identities")]
+        assert (row["status"], row["count"], row["example"]) == ("warn", count, example)
 
 
 ADAPTED = """

@@ -867,6 +867,7 @@ def test_a_window_for_what_no_touchpoint_has_is_refused(name: str) -> None:
         {"lookback_by_channel": {"mail": 7}},
         {"dedupe": "gap"},
         {"dedupe": "gap", "dedupe_gap_minutes": 5},
+        {"open_journeys": "drop"},
     ],
     ids=str,
 )

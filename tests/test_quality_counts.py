@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +229,50 @@ def test_open_journeys_are_those_that_may_still_convert() -> None:
     assert counted(**tables)["journeys", "open_journeys"] == 1
 
 
+@pytest.mark.parametrize(
+    ("still_open", "options", "status", "count"),
+    [
+        (1, {}, "pass", 1),
+        (2, {}, "warn", 2),
+        (2, {"open_journeys": "drop"}, "pass", 0),
+        (2, {"lookback_days": 9}, "pass", 0),
+    ],
+)
+def test_open_journeys_matter_if_they_are_many(
+    still_open: int, options: dict[str, Any], status: str, count: int
+) -> None:
+    """Of five journeys without a conversion one is open or two are: 20 % are borne, 40 % are warned of."""
+    silent = [(f"n{i}", day(1) if i < 5 - still_open else day(31), "mail") for i in range(5)]
+    tables = {"touchpoints": touches(*GOOD, *silent), "conversions": orders(*ORDER, ("e", day(41), 1.0))}
+    quality = check_quality(experiment({"journeys": options}, **tables)).set_index("check")
+    found = quality.loc["open_journeys"]
+    assert (found["status"], found["count"]) == (status, count)
+    assert found["total"] == (3 if options.get("open_journeys") else 5)
+    if status == "warn":
+        assert found["message"].startswith("40.0 % of journeys without a conversion are open")
+        assert "a window of 30 days leaves so many undecided in 40 days of data" in found["message"]
+
+
+def test_ids_that_appear_half_an_hour_before_they_convert() -> None:
+    """Looked at are first conversions from day 21 on: the data span 40 days, of which the window needs half."""
+    noon, minute = day(30, hour=12), pd.Timedelta(minutes=1)
+    touched = [
+        ("new", noon - 30 * minute, "mail"),
+        ("newer", noon, "mail"),
+        ("not so new", noon - 31 * minute, "mail"),
+        ("old", day(5), "mail"),
+        ("old", noon - minute, "mail"),
+        ("too early to tell", day(2), "mail"),
+        ("silent", day(1), "mail"),
+        ("silent", day(41), "mail"),
+    ]
+    bought = [(name, noon, 1.0) for name in ("new", "newer", "not so new", "old", "never touched")]
+    bought += [("too early to tell", day(2) + minute, 1.0), ("new", noon + minute, 1.0)]
+    quality = check_quality(experiment(touchpoints=touches(*touched), conversions=orders(*bought)))
+    row = quality.set_index("check").loc["new_id_before_conversion"]
+    assert (row["count"], row["total"], row["status"]) == (2, 4, "warn")
+
+
 def test_conversions_outside_the_period() -> None:
     tables = {
         "touchpoints": touches(*GOOD, ("a", day(4), "radio"), ("b", day(1), "mail")),
@@ -420,3 +465,28 @@ def test_validate_says_how_bad_it_is(tmp_path: Path) -> None:
     runner = CliRunner()
     assert runner.invoke(app, ["validate", str(tmp_path / "e.toml")]).exit_code == 0
     assert runner.invoke(app, ["validate", str(tmp_path / "e.toml"), "--strict"]).exit_code == 3
+
+
+@pytest.mark.parametrize(("customer", "verdict", "code"), [("a", "pass", 0), ("A-1", "fail", 2)])
+def test_strict_has_nothing_against_good_data_and_failures_exit_with_two(
+    tmp_path: Path, customer: str, verdict: str, code: int
+) -> None:
+    from typer.testing import CliRunner
+
+    from attribution.cli import app
+
+    touches(*GOOD, ("b", day(1), "mail"), ("b", day(50), "mail")).to_csv(tmp_path / "t.csv", index=False)
+    orders((customer, day(3), 10.0)).to_csv(tmp_path / "c.csv", index=False)
+    pd.DataFrame({"channel": ["mail", "search"], "amount": [1, 2]}).to_csv(tmp_path / "s.csv", index=False)
+    (tmp_path / "e.toml").write_text(
+        "".join(
+            f'[tables.{name}]\nsource = "{name[0] if name != "costs" else "s"}.csv"\n'
+            for name in ("touchpoints", "conversions", "costs")
+        )
+        + '[journeys]\nopen_journeys = "drop"\n[[models]]\nmodel = "Linear"\n'
+    )
+    for strictly in ([], ["--strict"]):
+        result = CliRunner().invoke(app, ["validate", str(tmp_path / "e.toml"), "--json", *strictly])
+        assert json.loads(result.stdout)["status"] == verdict
+        assert result.exit_code == code
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c.csv", "e.toml", "s.csv", "t.csv"]

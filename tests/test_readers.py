@@ -574,6 +574,21 @@ def test_values_in_every_shape(value: Any, expected: float) -> None:
     assert math.copysign(1.0, journeys.total("value")) == 1.0
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["true", "false", None], ["1", "0", " "], ["TRUE", "f", ""], [1, 0, None], [1.0, 0.0, float("nan")],
+        pd.array([True, False, None], dtype="boolean"), [Decimal(1), Decimal(0), None],
+    ],
+    ids=str,
+)  # fmt: skip
+def test_flags_in_every_shape(flags: Any) -> None:
+    converted = pd.DataFrame({"customer_id": ["a", "b", "c"], "converted_at": "2024-01-03", "is_new_customer": flags})
+    sources = at.load_sources(touches(), converted)
+    found = sources.engine.query("select is_new_customer as flag from conversions order by customer_id")
+    assert found["flag"].to_pylist() == [True, False, None]
+
+
 # ------------------------------------------------------------------- any type in any column
 
 _TYPES = [

@@ -116,7 +116,8 @@ def refuse(match: str, *tables: Any, **options: Any) -> str:
             ["unknown key 'tables.costs.format'", "separator"],
         ),
         ("[period]\nfrom = 2024-02-01", ["unknown key 'period.from'", "Allowed: start, end"]),
-        ("[resampling]\ndraws = 500", ["[resampling]", "not built yet"]),
+        ("[resampling]\ndraw = 500", ["unknown key 'resampling.draw'", "did you mean 'draws'?"]),
+        ("[placebo]\nrate = 0", ["placebo.rate", "Given: 0"]),
         ('engine = "dask"', ["engine", "'duckdb'", "Given: 'dask'"]),
         ('engine = "polars"', ["engine", "'duckdb'", "Given: 'polars'"]),
         ('name = "a/b"', ["name", "Given: 'a/b'"]),
@@ -129,6 +130,30 @@ def refuse(match: str, *tables: Any, **options: Any) -> str:
             ["journeys.lookback_days", "greater than 0", "Given: -1"],
         ),
         ("[journeys]\nlookback_days = nan", ["journeys.lookback_days", "Given: nan"]),
+        *[
+            (f"[journeys]\n{window}", [f"journeys.{key}: Input should be greater than 0", f"Given: {given}."])
+            for window, key, given in (
+                ("lookback_days = 0", "lookback_days", 0),
+                ("lookback_by_kind = { click = 0 }", "lookback_by_kind.click", 0),
+                ("lookback_by_kind = { click = -7 }", "lookback_by_kind.click", -7),
+                ("lookback_by_channel = { mail = 0 }", "lookback_by_channel.mail", 0),
+                ("lookback_by_channel = { mail = -0.5 }", "lookback_by_channel.mail", -0.5),
+                ('dedupe = "gap"\ndedupe_gap_minutes = 0', "dedupe_gap_minutes", 0),
+                ('dedupe = "gap"\ndedupe_gap_minutes = -30', "dedupe_gap_minutes", -30),
+            )
+        ],
+        ("[journeys]\ndedupe_gap_minutes = 30", ["dedupe_gap_minutes goes with dedupe = 'gap'"]),
+        ('[journeys]\ndirect_channels = ["mail"]', ["direct_channels goes with direct = 'drop' or 'drop_if_other'"]),
+        (
+            '[journeys]\nview_through = "clicks_only"\nview_through_weight = 0.5',
+            ["view_through_weight", "'clicks_only' leaves none"],
+        ),
+        ('[journeys]\naccount = "firm"', ["journeys.account is a column of the customers table, and there is none"]),
+        ('[journeys]\nsegment = "firm"', ["journeys.segment is a column of the customers table, and there is none"]),
+        ('engine = "spark"\nmemory_limit = "4GB"', ["memory_limit is for DuckDB"]),
+        *[(f"memory_limit = {given}", ["memory_limit", "4GB"]) for given in ('"-4GB"', '"4"', '"4 gigs"', "4.5", '""')],
+        *[(f"memory_limit = {given}", ["too low", "1 GB or more"]) for given in ("0", "-5", '"0GB"', '"999MB"')],
+        ('[tables.identities]\nsource = "i*.csv"', ["table 'identities'", "no file matches", "i*.csv"]),
         ("[journeys]\nlookback_days = true", ["journeys.lookback_days", "Given: True"]),
         ('[journeys]\nlookback_days = "long"', ["journeys.lookback_days", "Given: 'long'"]),
         ('[journeys]\nconversions = "all"', ["'reset', 'cumulative' or 'first_only'", "Given: 'all'"]),
@@ -179,7 +204,7 @@ def test_what_the_experiment_cannot_ask_for(refused: Refused, toml: str, said: l
         ("[[models]]\nmodel = 5\n", ["models.0.model", "Given: 5"]),
         (
             '[[models]]\nmodel = "LastTuch"\n',
-            ["unknown model 'LastTuch'", "FirstTouch, LastNonDirect", "mean 'LastTouch'"],
+            ["unknown model 'LastTuch'", "FirstTouch, FullPath", "mean 'LastTouch'"],
         ),
         ('[[models]]\nmodel = "AttributionModel"\n', ["unknown model 'AttributionModel'"]),
         ('[[models]]\nmodel = "Markov"\nordr = 2\n', ["'Markov' has no setting 'ordr'", "Allowed: order"]),
@@ -265,7 +290,7 @@ def test_a_byte_order_mark_before_the_experiment_is_read_over(
         ("name.x=3", ["name"]),
         ("models=3", ["models", "Given: 3"]),
         ("models.0.order=2", ["'models' is not a table"]),
-        ("resampling.draws=5", ["not built yet"]),
+        ("resampling.draws=5", ["resampling.draws", "50"]),
         ("engine=dask", ["engine", "Given: 'dask'"]),
         ("period.start=2024-13-01", ["period.start", "Given: '2024-13-01'"]),
         ("tables.costs.source=nope.csv", ["table 'costs'", "nope.csv", "does not exist"]),
@@ -399,6 +424,93 @@ def test_an_amount_that_is_not_a_number_in_a_real_process(data: Path, amounts: l
     assert "table 'costs', column 'amount': 1 of 2 rows are null" in message
 
 
+# ------------------------------------------------------------------- Spark, and disk
+
+AS_IF = """
+import sys
+{change}
+sys.argv = ["attribution", "run", "e.toml", "--out", "new/out"]
+from attribution.cli import main
+main()
+"""
+
+
+def as_if(change: str, folder: Path, *under: str, **environment: str) -> str:
+    """The message of a process of its own that must refuse to run; ``change`` makes its world another one."""
+    before = snapshot(folder)
+    command = [*under, sys.executable, "-c", AS_IF.format(change=change)]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=os.environ | environment)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert snapshot(folder) == before, "something was left behind"
+    return clear(done.stderr)
+
+
+@pytest.mark.parametrize("package", ["pyspark", "sqlglot"])
+def test_spark_that_is_not_installed_names_the_extra(data: Path, package: str) -> None:
+    (data / "e.toml").write_text('engine = "spark"\n' + EVENTS + LAST_TOUCH)
+    if package == "sqlglot":
+        pytest.importorskip("pyspark")
+    message = as_if(f"sys.modules[{package!r}] = None", data)
+    assert f"needs the package {package}, which is not installed" in message
+    assert "pip install 'journey-attribution[spark]'" in message
+
+
+def test_java_that_is_not_there(data: Path) -> None:
+    pytest.importorskip("pyspark")
+    pytest.importorskip("sqlglot")
+    (data / "e.toml").write_text('engine = "spark"\n' + EVENTS + LAST_TOUCH)
+    message = as_if("", data, JAVA_HOME=str(data))
+    assert "engine 'spark' needs Java 17 or later, and none is there" in message
+    assert "set JAVA_HOME" in message
+
+
+def test_no_room_for_what_is_spilled(data: Path, tmp_path: Path) -> None:
+    """A disk of one megabyte: events that are partitioned do not fit, and what was written of them goes."""
+    small = tmp_path / "small"
+    small.mkdir()
+    on_small_disk = ("unshare", "-rm", "sh", "-c", f'mount -t tmpfs -o size=1m none {small} && exec "$@"', "sh")
+    try:
+        allowed = subprocess.run([*on_small_disk, "true"], capture_output=True).returncode == 0
+    except FileNotFoundError:
+        allowed = False
+    if not allowed:
+        pytest.skip("only where a process may mount a disk of its own")
+    n = 200_000
+    frame = pd.DataFrame({"customer_id": np.arange(n) * 7 % n, "touched_at": np.arange(n), "channel": "mail"})
+    frame.to_parquet(data / "t.parquet")
+    orders(customer_id=[1], converted_at=[n]).to_parquet(data / "c.parquet")
+    (data / "e.toml").write_text((EVENTS + LAST_TOUCH).replace(".csv", ".parquet"))
+    change = (
+        "import atexit, os\n"
+        "from attribution.engine import duckdb\n"
+        "duckdb.HELD_ROWS = 10_000\n"
+        f"atexit.register(lambda: os.listdir({str(small)!r}) and print('left on the small disk', file=sys.stderr))\n"
+    )
+    message = as_if(change, data, *on_small_disk, TMPDIR=str(small))
+    assert "the data cannot be read" in message
+    assert "No space left on device" in message
+    assert f"Hint: free some disk under {small}, or raise memory_limit" in message
+
+
+def test_no_room_for_what_is_sorted(refused: Refused, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sort that needs more than memory and disk together allow."""
+
+    def cramped(**_: Any) -> at.DuckDBEngine:
+        engine = at.DuckDBEngine()
+        engine._connection.execute("set memory_limit = '16MB'")
+        engine._connection.execute("set max_temp_directory_size = '1MB'")
+        return engine
+
+    n = 400_000
+    frame = pd.DataFrame({"customer_id": np.arange(n) * 7 % n, "touched_at": np.arange(n), "channel": "mail"})
+    frame.astype({"customer_id": str}).to_parquet(data / "t.parquet")
+    orders(customer_id=["1"], converted_at=[n]).to_parquet(data / "c.parquet")
+    monkeypatch.setattr("attribution.request.DuckDBEngine", cramped)
+    message = refused((EVENTS + LAST_TOUCH).replace(".csv", ".parquet"))
+    assert "cannot be read" in message
+    assert "Hint: free some disk under" in message
+
+
 # ------------------------------------------------------------------- files
 
 
@@ -461,6 +573,44 @@ def test_a_gzip_file_cut_off_late(refused: Refused, data: Path) -> None:
     message = refused(EVENTS.replace("t.csv", "t.csv.gz") + LAST_TOUCH)
     assert "'touchpoints'" in message
     assert "t.csv.gz" in message
+
+
+@pytest.mark.parametrize("missing", [1, 4, 8, 9, 500, 40_000])
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_a_gzip_file_that_ends_early_by_any_number_of_bytes(
+    refused: Refused, data: Path, kind: str, missing: int
+) -> None:
+    """Even if all rows are there, and only the check sum is not."""
+    frame = pd.DataFrame({"customer_id": [f"c{i * 7919 % 9973}" for i in range(20_000)]})
+    frame = frame.assign(touched_at="2024-01-01", channel="mail")
+    text = frame.to_csv(index=False) if kind == "csv" else frame.to_json(orient="records", lines=True)
+    content = gzip.compress(text.encode(), mtime=0)
+    (data / f"t.{kind}.gz").write_bytes(content[:-missing])
+    message = refused(EVENTS.replace("t.csv", f"t.{kind}.gz") + LAST_TOUCH)
+    assert "'touchpoints'" in message
+    assert f"t.{kind}.gz" in message
+
+
+@pytest.mark.parametrize("kind", ["parquet", "jsonl"])
+def test_bytes_that_are_no_utf8(refused: Refused, data: Path, kind: str) -> None:
+    if kind == "jsonl":
+        (data / "t.jsonl").write_bytes(b'{"customer_id":"a","touched_at":"2024-01-01","channel":"caf\xe9"}\n')
+    else:
+        channel = pa.array([b"caf\xe9"], pa.binary()).view(pa.string())
+        table = pa.table({"customer_id": ["a"], "touched_at": ["2024-01-01"], "channel": channel})
+        pq.write_table(table, data / "t.parquet")
+    message = refused(EVENTS.replace("t.csv", f"t.{kind}") + LAST_TOUCH)
+    assert "'touchpoints'" in message
+    assert f"t.{kind}" in message
+    assert "utf" in message.lower()
+
+
+def test_files_of_one_glob_with_different_types(refused: Refused, data: Path) -> None:
+    for n, ids in enumerate(([1, 2], ["1", "b"])):
+        pq.write_table(pa.Table.from_pandas(touches(customer_id=ids)), data / f"part{n}.parquet")
+    message = refused(EVENTS.replace("t.csv", "part*.parquet") + LAST_TOUCH)
+    assert "table 'touchpoints': the files differ in the type of a column" in message
+    assert "'customer_id' is number in part0.parquet, text in part1.parquet" in message
 
 
 def test_folders_and_files_of_two_kinds(refused: Refused, data: Path) -> None:
@@ -732,6 +882,24 @@ def test_money_that_is_none(table: str, value: Any, problem: str, shown: str) ->
     message = refuse(f"table '{table}', column '{column}': 1 of {n} rows are {problem}", **tables)
     assert shown in message
     assert "Allowed: " in message
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [
+        (["true", "maybe"], "'maybe'"),
+        (["1", "2"], "'2'"),
+        ([1, 2], "'2'"),
+        ([1.0, 0.5], "'0.5'"),
+    ],
+)
+def test_flags_that_are_none(values: list[Any], shown: str) -> None:
+    """A number of an order is no flag, although any number but 0 could be taken for true."""
+    converted = pd.DataFrame({"customer_id": ["a", "a"], "converted_at": ["2024-01-03", "2024-01-04"]})
+    message = refuse(
+        "column 'is_new_customer': 1 of 2 rows are no flags", touches(), converted.assign(is_new_customer=values)
+    )
+    assert f"Given: {shown}. Allowed: true, false, 1, 0." in message
 
 
 @pytest.mark.parametrize("column", ["conversions", "nulls"])

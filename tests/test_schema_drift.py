@@ -115,6 +115,8 @@ def test_files_that_agree_pass(tmp_path: Path, kind: str) -> None:
     findings = found(write(tmp_path, kind, {"1": GOOD, "2": dict(reversed(GOOD.items()))}))
     assert [finding.status for finding in findings.values()] == ["pass", "pass"]
     assert findings["schema_drift"].message == "2 files agree in their columns"
+    alone = found(write(tmp_path, kind, {"3": GOOD}))
+    assert {finding.message for finding in alone.values()} == {"the table is one file"}
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])

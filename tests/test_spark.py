@@ -167,21 +167,26 @@ def log(customers: int, touchpoints: int) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def outcome(engine: Any, *tables: Any, **options: Any) -> dict[str, Any]:
-    """Everything that must not depend on the engine."""
+    """What must not depend on the engine."""
     sources = at.load_sources(*tables, engine=engine, **options)
     journeys = at.build_journeys(sources)
-    credit = at.attribute(journeys, MODELS)
     return {
-        "checks": check_sources(sources),
-        "gate": gate_findings(sources, period=Period(), lookback_days=None),
-        "digest": {name: content_digest(sources, name) for name in sources.tables},
+        "credit": at.attribute(journeys, MODELS).table.to_csv(),
         "dimensions": journeys.dimensions,
-        "findings": journeys.findings,
+        "findings": [*sources.findings, *check_sources(sources), *journeys.findings],
         "ids": journeys.conversion_ids().tolist(),
-        "credit": credit.table.to_csv(),
-        "loading": sources.findings,
         "schemas": {name: sources.engine.schema(name) for name in sources.tables},
     }
+
+
+def test_the_gate_finds_the_same(spark: Callable[..., Any]) -> None:
+    found = []
+    for engine in (at.DuckDBEngine(), spark()):
+        sources = at.load_sources(*log(customers=40, touchpoints=2_000), engine=engine)
+        digests = [content_digest(sources, name) for name in sources.tables]
+        found.append([*digests, *gate_findings(sources, period=Period(), lookback_days=None)])
+    assert len(found[0]) > 12
+    assert found[0] == found[1]
 
 
 def test_journeys_are_read_where_they_are_made(spark: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -606,6 +611,26 @@ def test_messy_inputs_give_the_same(
     assert "邮件" in here["credit"]
 
 
+def test_spark_itself_reads_parquet_of_any_name(spark: Callable[..., Any], tmp_path: Path) -> None:
+    folder = tmp_path / "a b %20 邮"
+    folder.mkdir()
+    rows = pd.DataFrame({"customer_id": [1, 2], "converted_at": pd.to_datetime(["2024-01-01", "2024-01-02"])})
+    for name in ("plain", "x[1]", "it's, {really}?", "s*", "a\\b"):
+        path = folder / f"{name}.parquet"
+        rows.to_parquet(path)
+        engine = spark()
+        assert at.load_sources(None, str(path), engine=engine).tables["conversions"].rows == 2
+        assert not engine._kept  # where what DuckDB has read would be
+
+
+def test_no_file_is_left_out_for_its_name(spark: Callable[..., Any], tmp_path: Path) -> None:
+    for number, name in enumerate(("plain", "_hidden", ".hidden", "at 12:00")):
+        rows = pd.DataFrame({"customer_id": [number], "converted_at": pd.to_datetime(["2024-01-01"])})
+        rows.to_parquet(tmp_path / f"{name}.parquet")
+    files = [str(path) for path in tmp_path.iterdir()]
+    assert at.load_sources(None, files, engine=spark()).tables["conversions"].rows == 4
+
+
 def test_raw_columns_links_and_codes_give_the_same(spark: Callable[..., Any]) -> None:
     touchpoints = pd.DataFrame(
         {
@@ -779,7 +804,7 @@ CLUSTER = """
 import os, signal, sys, threading, time
 from pathlib import Path
 import pyarrow as pa
-from test_spark import log, outcome
+from test_spark import MODELS, log
 import attribution as at
 from attribution.engine import Events
 from attribution.engine.spark import SparkEngine
@@ -789,7 +814,15 @@ if __name__ == "__main__":
     config = {"spark.sql.shuffle.partitions": "2", "spark.executor.memory": "512m"}
     first = SparkEngine(master="local-cluster[2,1,1024]", config=config)
     tables = log(customers=40, touchpoints=2_000)
-    same = outcome(SparkEngine(partitions=4), *tables) == outcome(at.DuckDBEngine(), *tables)
+    # Executors work in folders of their own.
+    os.chdir(folder.parent)
+    tables[1].to_csv("orders.csv", index=False, date_format="%Y-%m-%dT%H:%M:%S")
+    tables = (tables[0], "orders.csv")
+    credit = [
+        at.attribute(at.build_journeys(at.load_sources(*tables, engine=engine)), MODELS).table.to_csv()
+        for engine in (SparkEngine(partitions=4), at.DuckDBEngine())
+    ]
+    same = credit[0] == credit[1]
     executors = first._session.sparkContext._jsc.sc().getExecutorMemoryStatus().size() - 1
     print(f"executors {executors}, same {same}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,7 @@ def test_one_parent_and_one_child_per_model(tracked: tuple[at.Outcome, str, Any]
     markov = next(child for child in children if child.info.run_name == "markov_2")
     assert markov.data.params == {"model": "Markov", "order": "2"}
     assert parent.data.params["journeys.conversions"] == "reset"
+    assert not [key for key in parent.data.params if key.startswith("channels")]
 
 
 def test_metrics_are_the_numbers_of_the_tables(tracked: tuple[at.Outcome, str, Any]) -> None:
@@ -91,6 +93,28 @@ def test_artifacts_are_the_output_folder(tracked: tuple[at.Outcome, str, Any]) -
     _, run_id, client = tracked
     names = {item.path for item in client.list_artifacts(run_id)}
     assert {"credit.parquet", "returns.csv", "report.html", "experiment.toml", "manifest.json"} <= names
+
+
+def test_a_file_of_channel_rules_is_logged_with_its_digest(store: str, tmp_path: Path) -> None:
+    from mlflow.tracking import MlflowClient
+
+    rules = 'own_sites = ["shop.example"]\n[[rules]]\nchannel = "Züge 🚆"\nsource = "bahn*"\n'
+    (tmp_path / "rules.toml").write_text(rules, encoding="utf-8")
+    (tmp_path / "t.csv").write_text("customer_id,touched_at,utm_source\na,2024-01-01,bahnhof\n")
+    (tmp_path / "c.csv").write_text("customer_id,converted_at,value\na,2024-01-02,3\n")
+    tables = {"touchpoints": {"source": "t.csv"}, "conversions": {"source": "c.csv"}}
+    models = [{"model": "LastTouch"}]
+    document = {"name": "ruled", "tables": tables, "models": models, "folder": tmp_path}
+    outcome = at.run_experiment(Experiment.model_validate({**document, "channels": {"file": "rules.toml"}}))
+    with replaced_folder(tmp_path / "out") as folder:
+        write_outcome(folder, outcome, report="", seconds=1.0)
+    client = MlflowClient(tracking_uri=store)
+    run_id = track_outcome(outcome, tmp_path / "out", uri=store)
+    logged = Path(client.download_artifacts(run_id, "channels.toml", str(tmp_path)))
+    assert logged.read_text(encoding="utf-8") == rules
+    params = client.get_run(run_id).data.params
+    assert params["channels.file"] == "rules.toml"
+    assert params["channels.digest"] == hashlib.sha256(rules.encode()).hexdigest()[:16]
 
 
 def test_inputs_are_datasets_with_a_content_digest(tracked: tuple[at.Outcome, str, Any]) -> None:

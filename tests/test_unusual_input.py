@@ -22,8 +22,10 @@ from hypothesis import strategies as st
 
 import attribution as at
 from attribution import cli
+from attribution.engine import Events
 from attribution.errors import InputError
 from attribution.experiment import Experiment, Period
+from attribution.request import make_engine
 
 EVERY_MODEL = [
     {"model": name}
@@ -601,3 +603,23 @@ def test_no_room_for_what_does_not_fit_into_memory_is_said() -> None:
     engine._connection.execute("set max_temp_directory_size = '1MB'")
     with pytest.raises(InputError, match=r"cannot be read: .*memory_limit"):
         at.build_journeys(sources)
+
+
+@pytest.mark.parametrize(
+    ("limit", "size", "held"), [('"2GB"', 2_000_000_000, 10_000_000), ('"1500 mb"', 1_500_000_000, 7_500_000)]
+)
+def test_a_memory_limit_is_halved_between_the_engine_and_the_rest(
+    tmp_path: Path, limit: str, size: int, held: int
+) -> None:
+    """DuckDB gets half of it; events that would take more than all of it, at 200 bytes each, go to disk."""
+    (tmp_path / "e.toml").write_text(
+        f'memory_limit = {limit}\n[tables.conversions]\nsource = "c.csv"\n[[models]]\nmodel = "Linear"\n'
+    )
+    experiment = at.read_experiment(tmp_path / "e.toml")
+    assert experiment.memory_limit == size
+    engine = make_engine(experiment)
+    assert isinstance(engine, at.DuckDBEngine)
+    (setting,) = engine._connection.execute("select current_setting('memory_limit')").fetchone() or ("",)
+    number, unit = setting.split()
+    assert float(number) * {"MiB": 2**20, "GiB": 2**30}[unit] == pytest.approx(size / 2, rel=1e-3)
+    assert [engine.streams(Events("", rows, has_cost=False)) for rows in (held, held + 1)] == [False, True]

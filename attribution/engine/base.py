@@ -81,6 +81,12 @@ class Engine(Protocol):
     def query(self, sql: str, *, table: str | None = None) -> pa.Table:
         """The whole result of ``sql``; an error names ``table``."""
 
+    def rules_out(self, name: str, test: str) -> bool:
+        """Whether the statistics that its files keep tell that ``test`` holds in no row of the raw table ``name``.
+
+        False where they do not tell.
+        """
+
     def streams(self, events: Events) -> bool:
         """Whether there are too many ``events`` to hold their journeys: they are then made anew for every pass."""
 

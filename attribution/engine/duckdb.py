@@ -14,9 +14,10 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
+from duckdb.func import PythonUDFType
 
 from attribution.engine.base import Events, Files, Result, quote, text
+from attribution.engine.ids import Packing, SharedKeyError, without_key
 from attribution.errors import InputError, shorten
 
 BATCH_ROWS = 1_000_000
@@ -29,7 +30,7 @@ _HELD_BYTES = 200
 _SORTED_BYTES = 120
 """What an event takes while its partition is sorted, with text ids."""
 
-_SMALLEST_LIMIT = 1 << 30
+_SMALLEST_LIMIT = 1_000_000_000
 
 
 CUSTOMER_KEY = "hash(customer_id)"
@@ -86,6 +87,7 @@ class DuckDBEngine:
         self.batch_rows = batch_rows
         self._partitions = partitions
         self._claimed = False
+        self._parquet: set[str] = set()
         self._arrow: dict[str, pa.Table] = {}  # a view on an Arrow table lives only as long as the table
 
     def claim(self) -> None:
@@ -98,6 +100,8 @@ class DuckDBEngine:
             sql = self._json(name, groups[0])
         else:
             sql = " union all by name ".join(f"select * from {_reader(files)}" for files in groups)
+        if all(files.format == "parquet" for files in groups):
+            self._parquet.add(f"raw_{name}")
         self._register(name, f"select * from ({sql})", where)
 
     def register_arrow(self, name: str, table: pa.Table, *, where: str | None = None) -> None:
@@ -159,8 +163,16 @@ class DuckDBEngine:
         try:
             return self._connection.sql(sql).to_arrow_table()
         except duckdb.Error as error:
-            what = "the data" if table is None else f"table {table!r}"
-            raise _refusal(what, error) from None
+            raise _refusal(table, error) from None
+
+    def rules_out(self, name: str, test: str) -> bool:
+        if name not in self._parquet:
+            return False
+        try:
+            # Row groups whose smallest and largest value rule it out are not read.
+            return not self.query(f"select count(*) as n from {quote(name)} where {test}")["n"][0].as_py()
+        except InputError:
+            return False  # what is wrong with the file is said where it is read
 
     def streams(self, events: Events) -> bool:
         return events.rows > self._held_rows
@@ -169,14 +181,9 @@ class DuckDBEngine:
         partitions = self._partitions or -(-max(events.rows, 1) // self._sorted_rows)
         if partitions == 1:
             return [self._sorted(events.sql, events, function)]
-        part = f"hash(customer_id) % {int(partitions)}"
         folder = self._spill / "events"
         try:
-            self._run(
-                "events",
-                f"copy (select *, {part} as part from ({events.sql})) to {text(str(folder))} "
-                "(format parquet, compression 'uncompressed', partition_by (part))",
-            )
+            self._write_partitions(events.sql, int(partitions), folder)
             return [
                 self._sorted(f"select * from read_parquet({text(f'{path}/*.parquet')})", events, function)
                 for path in sorted(folder.glob("part=*"))
@@ -184,18 +191,47 @@ class DuckDBEngine:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    def _write_partitions(self, sql: str, partitions: int, folder: Path) -> None:
+        """Write events by customer; where all ids are UUIDs, as two numbers each, which takes half the room."""
+        if self._has_integer_ids(sql):
+            self._copy(sql, partitions, folder)
+            return
+        packing = Packing()
+        packed = "struct(high bigint, low bigint)"
+        self._connection.create_function("pack", packing, ["varchar"], packed, type=PythonUDFType.ARROW)
+        try:
+            self._copy(f"select * replace (pack(customer_id) as customer_id) from ({sql})", partitions, folder)
+        except InputError:
+            if not packing.refused:
+                raise
+            shutil.rmtree(folder, ignore_errors=True)
+            self._copy(sql, partitions, folder)
+        finally:
+            self._connection.remove_function("pack")
+
+    def _copy(self, sql: str, partitions: int, folder: Path) -> None:
+        # Dictionaries of what hardly repeats are not worth their time.
+        self._run(
+            None,
+            f"copy (select *, hash(customer_id) % {partitions} as part from ({sql})) to {text(str(folder))} "
+            "(format parquet, compression 'uncompressed', dictionary_size_limit 1, partition_by (part))",
+        )
+
+    def _has_integer_ids(self, sql: str) -> bool:
+        return pa.types.is_integer(self.query(f"select customer_id from ({sql}) limit 0").schema.field(0).type)
+
     def _sorted(self, sql: str, events: Events, function: Callable[[Iterator[pa.RecordBatch]], Result]) -> Result:
         """``function`` of these events, customer by customer, each in order of time."""
         columns = ", ".join(events.columns)
         in_order = f"select {columns} from ({sql}) order by customer_id, happened_at"
-        if pa.types.is_integer(self.query(f"select customer_id from ({sql}) limit 0").schema.field(0).type):
+        if self._has_integer_ids(sql):
             return function(self._batches(in_order))
         # Customers may come in any order, and texts sort at half the speed of numbers.
         by_key = f"select {CUSTOMER_KEY} as customer_key, {columns} from ({sql}) order by customer_key, happened_at"
         try:
             with contextlib.closing(self._batches(by_key)) as batches:
-                return function(_without_key(batches))
-        except _SharedKeyError:
+                return function(without_key(batches))
+        except SharedKeyError:
             return function(self._batches(in_order))
 
     def _batches(self, sql: str) -> Generator[pa.RecordBatch, None, None]:
@@ -203,7 +239,7 @@ class DuckDBEngine:
         try:
             reader = self._connection.sql(sql).to_arrow_reader(self.batch_rows)
         except duckdb.Error as error:
-            raise _refusal("the data", error) from None
+            raise _refusal(None, error) from None
         ready: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(maxsize=1)
         wanted = threading.Event()
         wanted.set()
@@ -223,7 +259,7 @@ class DuckDBEngine:
         try:
             while (item := ready.get()) is not None:
                 if isinstance(item, duckdb.Error):
-                    raise _refusal("the data", item) from None
+                    raise _refusal(None, item) from None
                 if isinstance(item, BaseException):
                     raise item
                 yield item
@@ -238,29 +274,11 @@ class DuckDBEngine:
             # An open result would keep the connection from the next query.
             reader.close()
 
-    def _run(self, name: str, sql: str) -> None:
+    def _run(self, table: str | None, sql: str) -> None:
         try:
             self._connection.execute(sql)
         except duckdb.Error as error:
-            raise _refusal(f"table {name!r}", error) from None
-
-
-class _SharedKeyError(Exception):
-    """Two customers have one key, so that their events may be mixed."""
-
-
-def _without_key(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The batches without their customer key; raises where one key stands for two customers."""
-    last: tuple[int, object] | None = None
-    for batch in batches:
-        if len(batch) == 0:
-            continue
-        key, ids = batch.column("customer_key").to_numpy(), batch.column("customer_id")
-        differ = pc.not_equal(ids.slice(1), ids.slice(0, len(ids) - 1)).to_numpy(zero_copy_only=False)
-        if (differ & (key[1:] == key[:-1])).any() or (last and last[0] == key[0] and last[1] != ids[0].as_py()):
-            raise _SharedKeyError
-        last = int(key[-1]), ids[-1].as_py()
-        yield batch.drop_columns("customer_key")
+            raise _refusal(table, error) from None
 
 
 def _reader(files: Files) -> str:
@@ -281,7 +299,8 @@ def _reader(files: Files) -> str:
     )
 
 
-def _refusal(what: str, error: Exception) -> InputError:
+def _refusal(table: str | None, error: Exception) -> InputError:
+    what = "the data" if table is None else f"table {table!r}"
     room = isinstance(error, duckdb.OutOfMemoryException) or "No space left" in str(error)
     hint = f"free some disk under {tempfile.gettempdir()}, or raise memory_limit" if room else None
     return InputError(f"{what} cannot be read: {_reason(error)}", hint=hint)

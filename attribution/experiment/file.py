@@ -20,17 +20,14 @@ from attribution.experiment.settings import (
     ModelSpec,
     OutputOptions,
     Period,
+    PlaceboOptions,
+    ResamplingOptions,
     ReturnsOptions,
     Settings,
     TableSpec,
     TrackingOptions,
 )
 from attribution.tables import INPUTS
-
-_LATER = {
-    "resampling": "intervals by resampling are not built yet: leave [resampling] out",
-}
-
 
 Part = TypeVar("Part", bound=BaseModel)
 
@@ -57,6 +54,8 @@ class Experiment(Settings):
     channels: dict[str, Any] = Field(default_factory=dict)
     journeys: JourneyOptions = JourneyOptions()
     models: tuple[ModelSpec, ...]
+    resampling: ResamplingOptions | None = None
+    placebo: PlaceboOptions | None = None
     returns: ReturnsOptions = ReturnsOptions()
     output: OutputOptions = OutputOptions()
     tracking: TrackingOptions = TrackingOptions()
@@ -117,9 +116,6 @@ def read_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
     for key in ("folder", "text"):
         if key in document:
             raise InputError(f"{path}: unknown key {key!r}", allowed=_keys(Experiment))
-    for key, message in _LATER.items():
-        if key in document:
-            raise InputError(f"{path}: {message}", given=key)
     return checked(Experiment, {**document, "folder": path.parent, "text": text}, origin=str(path))
 
 
@@ -144,17 +140,26 @@ def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
         raise InputError(f"file {path} cannot be read: {error.strerror}") from None
 
 
-def _set(document: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key.strip():
-        raise InputError("--set needs KEY=VALUE", given=repr(override), hint="journeys.lookback_days=14")
+def read_setting(text: str, option: str, example: str) -> tuple[str, Any]:
+    """Key and value of KEY=VALUE, the value as TOML or else as a string.
+
+    Examples
+    --------
+    >>> read_setting("order=2", "--set", ""), read_setting("name=two", "--set", "")
+    (('order', 2), ('name', 'two'))
+    """
+    key, equals, written = text.partition("=")
+    if not equals or not all(part.strip() for part in key.split(".")):
+        raise InputError(f"{option} needs KEY=VALUE", given=repr(text), hint=example)
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        return key.strip(), tomllib.loads(f"value = {written}")["value"]
     except tomllib.TOMLDecodeError:
-        value = text
+        return key.strip(), written
+
+
+def _set(document: dict[str, Any], override: str) -> None:
+    key, value = read_setting(override, "--set", "journeys.lookback_days=14")
     *parents, last = (part.strip() for part in key.split("."))
-    if not all([*parents, last]):
-        raise InputError("--set needs KEY=VALUE", given=repr(override), hint="journeys.lookback_days=14")
     place = document
     for parent in parents:
         place = place.setdefault(parent, {})
@@ -170,6 +175,8 @@ def _keys(part: type[BaseModel]) -> list[str]:
 _PARTS: dict[str, type[BaseModel]] = {
     "period": Period,
     "journeys": JourneyOptions,
+    "resampling": ResamplingOptions,
+    "placebo": PlaceboOptions,
     "returns": ReturnsOptions,
     "output": OutputOptions,
     "tracking": TrackingOptions,

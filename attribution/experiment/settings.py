@@ -212,10 +212,57 @@ class ReturnsOptions(Settings):
     spend_from: Literal["costs", "touchpoints"] | None = None
 
 
+class ResamplingOptions(Settings):
+    """How intervals are drawn.
+
+    Parameters
+    ----------
+    draws : int
+        500 unless set; with fewer the ends of intervals are rough.
+    level : float
+        Nominal coverage.
+    method : ``percentile`` or ``bca``
+        BCa corrects for bias and skewness, at the price of one more solution per bucket.
+    seed : int
+        The same seed gives the same draws, on every machine.
+    """
+
+    draws: Annotated[int, Field(ge=50, le=100_000, strict=True)] = 500
+    level: Annotated[Number, Field(gt=0, lt=1)] = 0.9
+    method: Literal["percentile", "bca"] = "percentile"
+    seed: Annotated[int, Field(ge=0, lt=1 << 63, strict=True)] = 0
+
+
+class PlaceboOptions(Settings):
+    """A channel that does nothing, to see what models credit to it.
+
+    Parameters
+    ----------
+    seed : int
+        Another seed puts it elsewhere.
+    rate : float > 0
+        Touchpoints per customer over the span of the data; as many as the average channel has unless set.
+    """
+
+    seed: Annotated[int, Field(ge=0, lt=1 << 63, strict=True)] = 0
+    rate: Annotated[Number, Field(gt=0, allow_inf_nan=False)] | None = None
+
+
 class OutputOptions(Settings):
-    """What is written besides the standing tables: ``journey_credit``, and the figures as PNG files."""
+    """What is written besides the standing tables.
+
+    Parameters
+    ----------
+    journey_credit : bool
+        Credit per touchpoint.
+    interactions : bool
+        Which pairs of channels stand in for each other or gain by each other, under Markov and Shapley.
+    pictures : bool
+        The figures as PNG files.
+    """
 
     journey_credit: bool = False
+    interactions: bool = False
     pictures: bool = False
 
 

@@ -6,22 +6,27 @@ from typing import Any
 
 from attribution.errors import InputError
 from attribution.experiment import JourneyOptions, Period, checked
+from attribution.journeys.buckets import Buckets
 from attribution.journeys.events import DAY, journeys_from_events
 from attribution.journeys.paths import journeys_from_paths
+from attribution.journeys.placebo import Placebo
 from attribution.journeys.structure import JourneyChunk, Journeys, Reader, observe
 from attribution.journeys.summary import Summary
 from attribution.sources import Sources
 
-__all__ = ["DAY", "JourneyChunk", "Journeys", "Reader", "Summary", "build_journeys", "observe"]
+__all__ = ["DAY", "Buckets", "JourneyChunk", "Journeys", "Placebo", "Reader", "Summary", "build_journeys", "observe"]
 
 
-def build_journeys(sources: Sources, *, period: Period | None = None, **options: Any) -> Journeys:
+def build_journeys(
+    sources: Sources, *, period: Period | None = None, placebo: Placebo | None = None, **options: Any
+) -> Journeys:
     """Build journeys from touchpoints and conversions, or from aggregated paths.
 
     Parameters
     ----------
     sources : the input tables
     period : conversions in it count, and non-converting journeys that close in it
+    placebo : a channel that does nothing, put among the events; see `attribution.placebo_test`
     **options : what `attribution.experiment.JourneyOptions` knows: ``lookback_days``, ``conversions``, …
 
     Raises
@@ -45,5 +50,11 @@ def build_journeys(sources: Sources, *, period: Period | None = None, **options:
         if options.get(name) is not None:
             raise InputError(f"build_journeys: {name} is for {place}", given=repr(options[name]))
     asked = checked(JourneyOptions, options, origin="build_journeys")
-    build = journeys_from_paths if sources.has("paths") else journeys_from_events
-    return build(sources, asked, period or Period())
+    if not sources.has("paths"):
+        return journeys_from_events(sources, asked, period or Period(), placebo)
+    if placebo is not None:
+        raise InputError(
+            "aggregated paths have no customers and no times, so a placebo cannot be put among them at random",
+            hint="give touchpoints and conversions",
+        )
+    return journeys_from_paths(sources, asked, period or Period())

@@ -16,18 +16,25 @@ from numpy.typing import NDArray
 from attribution.engine import Engine
 from attribution.errors import InputError
 from attribution.experiment import DEFAULT_LOOKBACK_DAYS, JourneyOptions, Period
+from attribution.journeys.placebo import Insertion, Placebo, open_placebo
 from attribution.journeys.refine import DAY, MINUTE, Refinement, lookback_windows, microseconds
 from attribution.journeys.structure import JourneyChunk, Journeys, Readings, add_readings
 from attribution.journeys.summary import Summary
+from attribution.journeys.untouched import untouched_journeys
 from attribution.kernels import cut as kernel
 from attribution.kernels.arrivals import fresh_ids, searched_since
-from attribution.kernels.batches import customer_starts, whole_customers
+from attribution.kernels.batches import customer_ids, customer_starts, whole_customers
+from attribution.kernels.placebo import CustomerEvents
 from attribution.sources import Finding, Sources, count_finding
 from attribution.sources.events import EventStream, conversion_ids, open_events
 from attribution.sources.identity import fresh_id_finding
+from attribution.sources.wording import percent
 
 _WORKERS = 2
 """The pass is short beside the sort: more threads than this would wait for events."""
+
+_MANY_OPEN = 0.2
+"""With a larger share of them open, journeys without a conversion tell of the end of the data, not of channels."""
 
 NEW_ID_MINUTES = 30
 """An id whose first event comes so shortly before its first conversion has no history."""
@@ -37,8 +44,10 @@ Result = TypeVar("Result")
 _MODES = {"reset": kernel.RESET, "cumulative": kernel.CUMULATIVE, "first_only": kernel.FIRST_ONLY}
 
 
-def journeys_from_events(sources: Sources, options: JourneyOptions, period: Period) -> Journeys:
-    """Journeys from the ``touchpoints`` and ``conversions`` tables.
+def journeys_from_events(
+    sources: Sources, options: JourneyOptions, period: Period, placebo: Placebo | None = None
+) -> Journeys:
+    """Journeys from the ``touchpoints`` and ``conversions`` tables, and a placebo if asked for.
 
     Raises
     ------
@@ -47,6 +56,9 @@ def journeys_from_events(sources: Sources, options: JourneyOptions, period: Peri
     """
     _check_times(sources, options, period)
     stream = open_events(sources, kinds=options.conversion_kinds, mark_new=options.customers == "new")
+    insertion = None
+    if placebo is not None:
+        stream, insertion = open_placebo(sources, stream, placebo)
     default = (
         kernel.NO_LOOKBACK
         if sources.integer_times
@@ -64,8 +76,10 @@ def journeys_from_events(sources: Sources, options: JourneyOptions, period: Peri
         refinement,
         not sources.integer_times,
         sources.engine.batch_rows,
+        insertion,
     )
     made = MadeAnew(sources.engine, build)
+    untouched = partial(untouched_journeys, sources, stream.dimensions)
     longest = int(windows.length.max())
     return Journeys(
         made if sources.engine.streams(stream.events) else tuple(made),
@@ -76,6 +90,7 @@ def journeys_from_events(sources: Sources, options: JourneyOptions, period: Peri
         integer_times=sources.integer_times,
         overlap=mode == kernel.CUMULATIVE,
         conversion_ids=partial(conversion_ids, sources),
+        untouched=untouched if insertion is None else partial(insertion.spared, untouched),
         describe=build.describe,
     )
 
@@ -129,6 +144,7 @@ class Build:
     refinement: Refinement
     has_times: bool
     batch_rows: int
+    placebo: Insertion | None = None
 
     def keep(self, batches: Iterator[pa.RecordBatch]) -> list[JourneyChunk]:
         """The journeys of a partition."""
@@ -164,6 +180,9 @@ class Build:
         cost = costs[0] if costs else np.zeros(0)
         ids = pa.concat_arrays([batch.column("customer_id") for batch in group])
         starts = customer_starts(ids)
+        customers = customer_ids(ids, starts)
+        if self.placebo is not None:
+            starts, at, ref, cost = self.placebo.apply(customers, CustomerEvents(starts, at, ref, cost))
         touchpoints = int((ref >= 0).sum())
         ties, duplicates = kernel.order_ties(starts, at, ref, cost)
         fresh = fresh_ids(starts, at, ref, *self._arrivals) if self.has_times else (0, 0)
@@ -173,7 +192,7 @@ class Build:
         chunk = self._chunk(
             made,
             (at[: made.kept], ref[: made.kept], cost[: made.kept] if costs else None),
-            ids.take(pa.array(starts[:-1])),
+            customers,
         )
         counts = (touchpoints, ties, duplicates, *made.dropped.tolist(), *made.outside.tolist(), *fresh)
         return self._only_new(replace(chunk, counted=dict(zip(_COUNTED, counts, strict=True))))
@@ -235,7 +254,6 @@ class Build:
                 overview.number("conversions"),
                 _BARE,
             ),
-            ("open_journeys", "journeys", "open", overview.number("journeys"), _OPEN),
         ]
         if self.mode == kernel.FIRST_ONLY:
             for table in ("touchpoints", "conversions"):
@@ -250,10 +268,28 @@ class Build:
             count_finding(check, table, overview.number(name), text, total=total)
             for check, table, name, total, text in counted
         ]
+        found.append(self._open_finding(overview))
         if self.has_times:
             fresh, looked_at = (int(overview.number(name)) for name in ("fresh_ids", "ids_looked_at"))
             found.append(fresh_id_finding(fresh, looked_at, minutes=NEW_ID_MINUTES))
         return [*self.stream.findings, *found, *self.refinement.describe(overview)]
+
+    def _open_finding(self, overview: Summary) -> Finding:
+        """How many journeys the end of the data cuts off: some always are, and many bias what follows."""
+        check, table = "open_journeys", "journeys"
+        still_open, total = overview.number("open"), overview.number("nulls")
+        share = percent(still_open / max(total, 1))
+        message = (
+            f"{share} of journeys without a conversion are open at the end of the data, and count as not converted"
+        )
+        if still_open <= _MANY_OPEN * total:
+            return Finding(check, table, "pass", still_open, total, None, message)
+        window, span = int(self.windows.length.max()) / DAY, (self.stream.last - self.stream.first) / DAY
+        message += (
+            f": a window of {window:g} days leaves so many undecided in {round(span, 1):g} days of data; shorten it, "
+            "or leave them out with open_journeys = 'drop'"
+        )
+        return Finding(check, table, "warn", still_open, total, None, message)
 
 
 _COUNTED = (
@@ -270,7 +306,6 @@ _COUNTED = (
 _TIES = "touchpoints at one instant of one customer: ordered by kind, channel and the other columns"
 _DUPLICATES = "touchpoints that repeat another in every column: kept, unless dedupe says otherwise"
 _BARE = "conversions without a touchpoint in their window: credited to (unattributed)"
-_OPEN = "journeys still open at the end of the data: kept, as not converted"
 _NOT_NEW = "conversions of customers who had converted before: left out, they still close journeys"
 _OUTSIDE = "conversions outside the period: left out, they still close journeys"
 _NULLS_OUTSIDE = "non-converting journeys that close outside the period: left out"

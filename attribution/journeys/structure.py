@@ -44,6 +44,7 @@ class JourneyChunk:
     cost : (touchpoints,) float64; None where touchpoints carry none
     dimensions : what ``code`` means
     factor : (touchpoints,) float64 by which weights are multiplied; None where all count alike
+    bucket : (journeys,) int64 label of the bucket that each was dealt to, once it has been
     counted : what was counted while these journeys were built
     """
 
@@ -63,6 +64,7 @@ class JourneyChunk:
     cost: NDArray[np.float64] | None
     dimensions: Dimensions
     factor: NDArray[np.float64] | None = None
+    bucket: NDArray[np.int64] | None = None
     counted: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -113,6 +115,7 @@ class JourneyChunk:
             start=ends - lengths,
             stop=ends,
             ended_at=None if self.ended_at is None else self.ended_at[keep],
+            bucket=None if self.bucket is None else self.bucket[keep],
             **{name: getattr(self, name)[keep] for name in _PER_JOURNEY},
         )
 
@@ -129,13 +132,14 @@ class JourneyChunk:
             # What was counted belongs to the whole.
             yield piece if low == 0 else replace(piece, counted={})
 
-    def only(self, rows: slice | NDArray[np.bool_]) -> JourneyChunk:
-        """Some of the journeys, on the same touchpoints."""
+    def only(self, rows: slice | NDArray[np.bool_] | NDArray[np.signedinteger]) -> JourneyChunk:
+        """Some of the journeys, on the same touchpoints; rows may be repeated and in any order."""
         return replace(
             self,
             start=self.start[rows],
             stop=self.stop[rows],
             ended_at=None if self.ended_at is None else self.ended_at[rows],
+            bucket=None if self.bucket is None else self.bucket[rows],
             **{name: getattr(self, name)[rows] for name in _PER_JOURNEY},
         )
 
@@ -170,6 +174,7 @@ class Journeys:
     integer_times : whether times are positions; None for aggregated paths
     overlap : whether a touchpoint may be in several journeys
     conversion_ids : gives the ids of conversions by row; asked only when needed
+    untouched : gives journeys without a touchpoint for customers who were never seen; None where nobody lists them
     describe : turns what was counted while building into rows of the quality table
     """
 
@@ -181,6 +186,7 @@ class Journeys:
     integer_times: bool | None = None
     overlap: bool = False
     conversion_ids: Callable[[], NDArray[np.object_]] = _no_ids
+    untouched: Callable[[], JourneyChunk | None] = lambda: None
     describe: Callable[[Summary], list[Finding]] = lambda _: []
 
     def __iter__(self) -> Iterator[JourneyChunk]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.kernels.sums import KeyedSums, merge_keyed, sum_by_key, sums_of_counts, to_float
+from attribution.kernels.sums import KeyedSums, exact_sums, merge_keyed, sum_by_key, sums_of_counts, to_float
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class Summary:
 def number(terms: NDArray[np.bool_] | NDArray[np.float64]) -> KeyedSums:
     """The exact sum of all ``terms`` as a table with one row."""
     floats = np.array([float(np.count_nonzero(terms))]) if terms.dtype == np.bool_ else terms.astype(np.float64)
-    return sum_by_key(np.zeros((len(floats), 1), np.int64), floats)
+    rows = min(len(floats), 1)
+    return KeyedSums(np.zeros((rows, 1), np.int64), exact_sums(np.zeros(len(floats), np.int64), floats, rows))
 
 
 def tally(keys: NDArray[np.signedinteger], times: NDArray[np.bool_] | NDArray[np.float64]) -> KeyedSums:

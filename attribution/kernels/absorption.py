@@ -6,8 +6,12 @@ lost are those that visit A:
     removal effect of A = P(visit A | conversion) = Σ_a h(a) V(a) ÷ V(start),
 
 with h the distribution of the first state of A that is reached and V the conversion probability. The same h
-serves value, with V the value expected from a state. Nothing is subtracted, so that small effects keep their
-relative precision.
+serves value, with V the value expected from a state. Where a journey goes on without the channel and brings
+b(a) instead of nothing, V(a) − b(a) is lost. Nothing else is subtracted, so that small effects keep their relative
+precision.
+
+Few states are eliminated one by one. Many are swept over until nothing moves any more; where that would take too
+long, because journeys hardly ever end, they are eliminated, or what is missing is solved for.
 
 References
 ----------
@@ -24,125 +28,92 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.linalg import lu_factor, lu_solve
-from threadpoolctl import threadpool_limits
+
+from attribution.kernels.chains import Chain
+from attribution.kernels.elimination import eliminated_hits, eliminated_worth
+from attribution.kernels.sweeps import TooSlowError, first_hits, lost_by, moves_of, state_worth
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
-DENSE_STATES = 2_000
-"""Up to here one dense inverse is faster than iterating."""
+DENSE_STATES = 200
+"""Up to here states are eliminated at once."""
 
-TOLERANCE = 1e-13
-"""Of the iterated solution, relative to each effect."""
-
-
-class Chain(NamedTuple):
-    """An absorbing chain with n transient states, state 0 the start.
-
-    ``steps`` (n, n) sparse counts between transient states; ``out`` (n,) all steps out of a state;
-    ``rewards`` (n, m): what leaving to conversion brings, summed (column 0 conversions, column 1 value);
-    ``member`` (n,) which channel a state belongs to, −1 for the start.
-    """
-
-    steps: sparse.csr_array
-    out: Floats
-    rewards: Floats
-    member: Ints
+SLOW_STATES = 2_000
+"""Up to here they are eliminated if sweeping takes too long."""
 
 
 class Removal(NamedTuple):
-    """``expected`` (m,) rewards expected from the start; ``effects`` (channels, m) share lost by removal."""
+    """``expected`` (m,) rewards expected from the start; ``lost`` (removals, m) of them by each removal."""
 
     expected: Floats
-    effects: Floats
+    lost: Floats
+
+    @property
+    def effects(self) -> Floats:
+        """(removals, m) share of the expected rewards that is lost."""
+        return np.divide(self.lost, self.expected, out=np.zeros_like(self.lost), where=self.expected > 0)
 
 
-def removal_effects(chain: Chain, channels: int) -> Removal:
-    """Exact removal effects of every channel.
+def removal_effects(chain: Chain, channels: int, instead: Floats | None = None) -> Removal:
+    """What is lost by removing each channel, exactly.
+
+    Parameters
+    ----------
+    chain : the steps that were counted
+    channels : how many there are, whether or not a state belongs to them
+    instead : (channels, m) rewards of a journey that goes on without the channel; nothing unless given
 
     Examples
     --------
+    >>> from scipy import sparse
     >>> steps = sparse.csr_array(np.array([[0.0, 4.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]))
-    >>> chain = Chain(steps, np.array([4.0, 4.0, 1.0]), np.array([[0.0], [1.0], [1.0]]), np.array([-1, 0, 1]))
+    >>> chain = Chain(steps, np.array([0.0, 3.0, 1.0]), np.array([[0.0], [1.0], [1.0]]), np.array([-1, 0, 1]))
     >>> removal_effects(chain, 2).effects.round(3).tolist()
     [[1.0], [0.5]]
     """
-    solve = _dense if len(chain.out) <= DENSE_STATES else _iterated
-    # One thread: the order of additions inside the linear algebra library must not depend on the machine's load.
-    with threadpool_limits(1):
-        worth, hits = solve(chain, channels)
-    lost = np.zeros((channels, chain.rewards.shape[1]))
-    for c, (states, first_hit) in enumerate(hits):
-        lost[c] = first_hit @ worth[states]
-    expected = worth[0]
-    effects = np.divide(lost, expected, out=np.zeros_like(lost), where=expected > 0)
-    return Removal(expected, effects)
+    worth, hits = _solved(chain, channels, is_lost=instead is None)
+    loss = _loss(worth, chain.member, instead)
+    lost = np.zeros((channels, loss.shape[1]))
+    np.add.at(lost, chain.member[1:], hits[1:, None] * loss[1:])
+    return Removal(worth[0], lost)
 
 
-def _dense(chain: Chain, channels: int) -> tuple[Floats, list[tuple[Ints, Floats]]]:
-    # In counts, not probabilities: the entries are exact, and I − Q only scales its rows.
-    laplacian = np.diag(chain.out) - chain.steps.toarray()
-    factors = lu_factor(laplacian)
-    worth = lu_solve(factors, chain.rewards)
-    inverse = lu_solve(factors, np.diag(chain.out))
-    hits = []
-    for c in range(channels):
-        states = np.flatnonzero(chain.member == c)
-        visits = inverse[0, states]
-        hits.append((states, np.linalg.solve(inverse[np.ix_(states, states)].T, visits) if len(states) else visits))
-    return worth, hits
+def joint_removal(chain: Chain, removed: NDArray[np.bool_], instead: Floats | None = None) -> Removal:
+    """What is lost by removing several channels at once: row i of ``removed`` (removals, channels) says which.
 
-
-def _iterated(chain: Chain, channels: int) -> tuple[Floats, list[tuple[Ints, Floats]]]:
-    # A self-loop changes no probability of where a state leads to in the end, and slows the iteration.
-    stay = chain.steps.diagonal()
-    leave = (chain.out - stay)[:, None]
-    move = sparse.csr_array((chain.steps - sparse.diags_array(stay)) / leave)
-    worth = _worth(move, chain.rewards / leave)
-    hit = _first_hits(sparse.csr_array(move.T), chain.member, worth, channels)
-    return worth, [(states := np.flatnonzero(chain.member == c), hit[states]) for c in range(channels)]
-
-
-def _worth(move: sparse.csr_array, rewards: Floats) -> Floats:
-    """(n, m) rewards expected from each state: the sum of move^t · rewards."""
-    worth = rewards.copy()
-    step = rewards
-    while True:
-        before = step.sum()
-        step = move @ step
-        worth += step
-        # Terms shrink in the end by the spectral radius, which their ratio estimates: what is missing is
-        # about step ÷ (1 − ratio).
-        going_on = 1.0 - step.sum() / before if before > 0 else 1.0
-        if (step <= worth * (TOLERANCE * 1e-3 * max(going_on, 1e-9))).all():
-            return worth
-
-
-def _first_hits(backward: sparse.csr_array, member: Ints, worth: Floats, channels: int) -> Floats:
-    """(n,) probability that state i is the first of its channel's states to be reached.
-
-    One column of mass per channel: it starts at the start, moves along, and stops where it meets its channel.
-    What still moves can bring at most its own worth, which bounds what is missing.
+    Examples
+    --------
+    >>> from scipy import sparse
+    >>> steps = sparse.csr_array(np.array([[0.0, 2.0, 1.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]))
+    >>> chain = Chain(steps, np.array([1.0, 2.0, 1.0]), np.array([[1.0], [1.0], [1.0]]), np.array([-1, 0, 1]))
+    >>> joint_removal(chain, np.array([[True, True]])).effects.round(3).tolist()
+    [[0.667]]
     """
-    hit = np.zeros(len(member))
-    reaches = np.zeros(channels, dtype=bool)
-    reaches[member[(member >= 0) & worth.any(axis=1)]] = True
-    active = np.flatnonzero(reaches)
-    moving = np.zeros((len(member), len(active)))
-    moving[0] = 1.0
-    while len(active):
-        moving = backward @ moving
-        column = np.full(channels + 1, -1)  # the last for the start, whose member is −1
-        column[active] = np.arange(len(active))
-        own = np.flatnonzero(column[member] >= 0)
-        place = column[member[own]]
-        hit[own] += moving[own, place]
-        moving[own, place] = 0.0
-        missing = moving.T @ worth
-        found = np.stack([np.bincount(place, hit[own] * of, minlength=len(active)) for of in worth[own].T], axis=1)
-        going_on = (missing > TOLERANCE * found).any(axis=1)
-        if not going_on.all():
-            active, moving = active[going_on], np.ascontiguousarray(moving[:, going_on])
-    return hit
+    moves = moves_of(chain)
+    worth = state_worth(moves, patient=True)
+    loss = _loss(worth, chain.member, instead)
+    return Removal(worth[0], lost_by(moves, removed, _stakes(worth, is_lost=instead is None), loss))
+
+
+def _loss(worth: Floats, member: NDArray[np.int64], instead: Floats | None) -> Floats:
+    """(n, m) what is lost where a state is removed."""
+    return worth if instead is None else worth - np.where(member[:, None] >= 0, instead[member], 0.0)
+
+
+def _stakes(worth: Floats, *, is_lost: bool) -> Floats:
+    """(n, m) what must be found exactly: where journeys go on otherwise, reaching a channel matters in itself."""
+    return worth if is_lost else np.column_stack([worth, np.ones(len(worth))])
+
+
+def _solved(chain: Chain, channels: int, *, is_lost: bool) -> tuple[Floats, Floats]:
+    """(n, m) rewards expected from each state, and (n,) how likely it is the first of its channel's."""
+    n = len(chain.exits)
+    if n > DENSE_STATES:
+        moves = moves_of(chain)
+        try:
+            worth = state_worth(moves, patient=n > SLOW_STATES)
+            stakes = _stakes(worth, is_lost=is_lost)
+            return worth, first_hits(moves, channels, stakes, patient=n > SLOW_STATES)
+        except TooSlowError:
+            pass
+    return eliminated_worth(chain), eliminated_hits(chain)

@@ -10,13 +10,15 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
+from attribution.kernels.uuids import uuid_texts
+
 
 def customer_starts(ids: pa.Array) -> NDArray[np.int64]:
     """First row of each run of equal ``ids``, and the number of rows.
 
     Parameters
     ----------
-    ids : (n,) integers or strings without nulls, equal ones side by side
+    ids : (n,) integers, strings, or UUIDs as `uuid_words` has them, without nulls, equal ones side by side
 
     Examples
     --------
@@ -25,15 +27,42 @@ def customer_starts(ids: pa.Array) -> NDArray[np.int64]:
     """
     if len(ids) == 0:
         return np.zeros(1, np.int64)
+    return np.concatenate([[0], np.flatnonzero(id_changes(ids)) + 1, [len(ids)]]).astype(np.int64)
+
+
+def id_changes(ids: pa.Array) -> NDArray[np.bool_]:
+    """(n − 1,) whether an id is another than the one before it; see `customer_starts`.
+
+    Examples
+    --------
+    >>> id_changes(pa.array(["a", "a", "b"])).tolist()
+    [False, True]
+    """
+    if pa.types.is_struct(ids.type):
+        return np.asarray(np.logical_or(*(id_changes(half) for half in ids.flatten())))
     if pa.types.is_integer(ids.type):
         values = ids.to_numpy()
-        changed = values[1:] != values[:-1]
-    else:
-        texts = ids.cast(pa.large_string())
-        _, offsets, data = texts.buffers()
-        bounds = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
-        changed = _text_changes(bounds, np.frombuffer(data, np.uint8) if data else np.zeros(0, np.uint8))
-    return np.concatenate([[0], np.flatnonzero(changed) + 1, [len(ids)]]).astype(np.int64)
+        return np.asarray(values[1:] != values[:-1])
+    texts = ids.cast(pa.large_string())
+    _, offsets, data = texts.buffers()
+    bounds = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    return np.asarray(_text_changes(bounds, np.frombuffer(data, np.uint8) if data else np.zeros(0, np.uint8)))
+
+
+def customer_ids(ids: pa.Array, starts: NDArray[np.int64]) -> pa.Array:
+    """(customers,) the id of each, as users know it.
+
+    Parameters
+    ----------
+    ids, starts : see `customer_starts`
+
+    Examples
+    --------
+    >>> customer_ids(pa.array(["a", "a", "b"]), np.array([0, 2, 3])).to_pylist()
+    ['a', 'b']
+    """
+    first = ids.take(pa.array(starts[:-1]))
+    return uuid_texts(first) if pa.types.is_struct(first.type) else first
 
 
 def whole_customers(batches: Iterator[pa.RecordBatch], rows: int) -> Iterator[list[pa.RecordBatch]]:

@@ -74,10 +74,15 @@ def text_order(texts: pa.LargeStringArray, rows: NDArray[np.int64]) -> NDArray[n
     return order
 
 
+def text_hashes(texts: pa.LargeStringArray) -> NDArray[np.uint64]:
+    """(n,) a 64-bit hash of the bytes of each text, the same on every machine; they hold no nulls."""
+    return np.asarray(_hashes(*_buffers(texts)))
+
+
 def _distinct(texts: pa.LargeStringArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """A row of each distinct text, and which of these each text (n,) equals."""
     bounds, data = _buffers(texts)
-    hashes = _hashes(bounds, data)
+    hashes = text_hashes(texts)
     order = np.argsort(hashes)
     hashes = hashes[order]
     is_new = np.ones(len(texts), dtype=bool)

@@ -12,6 +12,7 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -89,6 +90,22 @@ def sum_by_key(keys: NDArray[np.int64], terms: NDArray[np.float64]) -> KeyedSums
     return KeyedSums(distinct, exact_sums(position, terms, len(distinct)))
 
 
+def sum_by_pair(first: NDArray[np.int64], second: NDArray[np.int64], terms: NDArray[np.float64]) -> KeyedSums:
+    """Exact sums of ``terms`` (n,) over the distinct pairs of ``first`` and ``second``, numbers ≥ 0.
+
+    Examples
+    --------
+    >>> sum_by_pair(np.array([1, 0, 1]), np.array([5, 5, 5]), np.ones(3)).keys.tolist()
+    [[0, 5], [1, 5]]
+    """
+    width = int(second.max(initial=0)) + 1
+    if int(first.max(initial=0)) * width >= 1 << 40:
+        return sum_by_key(np.column_stack([first, second]), terms)
+    # One number is quicker to sort than two.
+    distinct, position = _distinct(first * width + second)
+    return KeyedSums(np.column_stack(np.divmod(distinct, width)), exact_sums(position, terms, len(distinct)))
+
+
 def merge_keyed(a: KeyedSums, b: KeyedSums) -> KeyedSums:
     """The union of two tables of sums, equal keys added.
 
@@ -110,6 +127,38 @@ def merge_keyed(a: KeyedSums, b: KeyedSums) -> KeyedSums:
     limbs[position[: len(a.keys)]] += _widen(a.sums, base, top)
     limbs[position[len(a.keys) :]] += _widen(b.sums, base, top)
     return KeyedSums(distinct, ExactSums(_carry(limbs), base))
+
+
+def stacked(parts: Sequence[tuple[int, KeyedSums]]) -> KeyedSums:
+    """Tables under one another, each row's key led by the label of its table; labels ascend.
+
+    Examples
+    --------
+    >>> table = sum_by_key(np.array([[4]]), np.array([2.0]))
+    >>> both = stacked([(0, table), (7, table)])
+    >>> both.keys.tolist(), to_float(both.sums).tolist()
+    ([[0, 4], [7, 4]], [2.0, 2.0])
+    """
+    tables = [table for _, table in parts]
+    labels = np.repeat([label for label, _ in parts], [len(table.keys) for table in tables]).astype(np.int64)
+    keys = np.column_stack([labels, np.concatenate([table.keys for table in tables])])
+    base = min(table.sums.base for table in tables)
+    top = max(table.sums.base + table.sums.limbs.shape[1] for table in tables)
+    return KeyedSums(keys, ExactSums(np.concatenate([_widen(table.sums, base, top) for table in tables]), base))
+
+
+def regrouped(sums: ExactSums, index: NDArray[np.int64], size: int) -> ExactSums:
+    """Sums added up by ``index`` (n,), integers in 0 … size − 1, exactly.
+
+    Examples
+    --------
+    >>> sums = exact_sums(np.arange(3), np.array([0.1, 0.2, 5.0]), 3)
+    >>> to_float(regrouped(sums, np.array([1, 1, 0]), 2)).round(12).tolist()
+    [5.0, 0.3]
+    """
+    limbs = np.zeros((size, sums.limbs.shape[1]), np.int64)
+    _add_rows(limbs, index, sums.limbs)
+    return ExactSums(_carry(limbs), sums.base)
 
 
 def distinct_rows(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -155,8 +204,12 @@ def _grid(terms: NDArray[np.float64]) -> tuple[int, int]:
 
 
 def _widen(sums: ExactSums, base: int, top: int) -> NDArray[np.int64]:
-    before, after = sums.base - base, top - sums.base - sums.limbs.shape[1]
-    return np.pad(sums.limbs, ((0, 0), (before, after)))
+    width = sums.limbs.shape[1]
+    if width == top - base:
+        return sums.limbs
+    wide = np.zeros((len(sums.limbs), top - base), np.int64)
+    wide[:, sums.base - base : sums.base - base + width] = sums.limbs
+    return wide
 
 
 def _carry(limbs: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -170,6 +223,13 @@ def _carry(limbs: NDArray[np.int64]) -> NDArray[np.int64]:
         limbs = np.concatenate([limbs, (carry & (_LIMB - 1))[:, None]], axis=1)
         carry = carry >> LIMB_BITS
     return limbs
+
+
+@njit(cache=True, nogil=True)
+def _add_rows(limbs, index, rows):
+    for i in range(len(index)):
+        for k in range(rows.shape[1]):
+            limbs[index[i], k] += rows[i, k]
 
 
 @njit(cache=True, nogil=True)

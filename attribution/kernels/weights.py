@@ -83,6 +83,55 @@ def distinct_channels(offsets, channel, channels):
 
 
 @njit(cache=True, nogil=True)
+def first_marked(offsets, digit, wanted):
+    """The first touchpoint of each journey whose ``digit`` (touchpoints,) is each of ``wanted`` (stages,).
+
+    Returns (journeys, stages) positions; −1 where there is none.
+    """
+    found = np.full((len(offsets) - 1, len(wanted)), -1, np.int64)
+    for j in range(len(offsets) - 1):
+        for stage in range(len(wanted)):
+            for i in range(offsets[j], offsets[j + 1]):
+                if digit[i] == wanted[stage]:
+                    found[j, stage] = i
+                    break
+    return found
+
+
+@njit(cache=True, nogil=True)
+def anchored(offsets, anchors, share, spread):
+    """``share`` for the first and the last touchpoint and each of ``anchors`` (journeys, stages), −1 for none.
+
+    The shares of one touchpoint add up; ``spread`` is divided evenly between touchpoints without one.
+    """
+    weights = np.zeros(offsets[-1])
+    for j in range(len(offsets) - 1):
+        low, high = offsets[j], offsets[j + 1]
+        weights[low] += share
+        weights[high - 1] += share
+        for stage in range(anchors.shape[1]):
+            if anchors[j, stage] >= 0:
+                weights[anchors[j, stage]] += share
+        others = 0
+        for i in range(low, high):
+            others += weights[i] == 0.0
+        for i in range(low, high):
+            if weights[i] == 0.0:
+                weights[i] = spread / others
+    return weights
+
+
+def places(offsets: Ints) -> Ints:
+    """1, 2, 3, … along each journey."""
+    return np.arange(1, int(offsets[-1]) + 1) - np.repeat(offsets[:-1], np.diff(offsets))
+
+
+def by_place(offsets: Ints, weights: Floats) -> Floats:
+    """``weights`` (n,) of the first, second, … touchpoint; the last of them for all that come later."""
+    return weights[np.minimum(places(offsets), len(weights)) - 1]
+
+
+@njit(cache=True, nogil=True)
 def shares(offsets, weights):
     """Weight ÷ sum of weights within each journey; equal shares where all are zero.
 

@@ -20,7 +20,7 @@ Counts = NDArray[np.bool_] | NDArray[np.float64]
 
 
 DENSE_KEYS = 1 << 20
-"""Up to so many possible steps whole counts are kept in one array; beyond, steps are listed and sorted."""
+"""Up to so many possible steps whole counts are kept in one array; beyond, under hashed keys."""
 
 
 class Slices(NamedTuple):
@@ -48,13 +48,10 @@ def count_steps(journeys: Slices, conversions: Counts, nulls: Counts, *, order: 
     [[0, 1], [1, 2], [2, 0]]
     """
     layout = _layout(journeys.channels, order)
-    possible = (journeys.channels + 2) ** (order + 1)
-    if conversions.dtype == np.bool_ and nulls.dtype == np.bool_ and possible <= DENSE_KEYS:
-        counts = np.zeros(possible, np.int64)
-        _count(journeys, conversions, nulls, layout, counts)
-        taken = np.flatnonzero(counts)
-        return KeyedSums(taken[:, None], sums_of_counts(counts[taken]))
     rows = int((journeys.stop - journeys.start).sum()) + 2 * len(journeys.start)
+    if _words(layout) == 1 and _is_whole(conversions, rows) and _is_whole(nulls, rows):
+        keys, counts = _count_whole(journeys, conversions.astype(np.int64), nulls.astype(np.int64), layout)
+        return KeyedSums(keys[:, None], sums_of_counts(counts))
     keys = np.zeros((rows, _words(layout)), np.int64)
     terms = np.zeros(rows)
     conversions, nulls = (np.asarray(taken, dtype=np.float64) for taken in (conversions, nulls))
@@ -109,6 +106,36 @@ def unpack(keys: NDArray[np.int64], *, channels: int, order: int) -> NDArray[np.
     return digits
 
 
+def packed(digits: NDArray[np.int64], *, channels: int) -> NDArray[np.int64]:
+    """(steps, words) steps packed from their ``digits`` (steps, order + 1), the inverse of `unpack`.
+
+    Examples
+    --------
+    >>> packed(np.array([[1, 2]]), channels=2).tolist()
+    [[6]]
+    """
+    per_word = digits_per_word(channels)
+    base = channels + 2
+    words = []
+    for low in range(0, digits.shape[1], per_word):
+        part = digits[:, low : low + per_word]
+        words.append(part @ base ** np.arange(part.shape[1] - 1, -1, -1))
+    return np.stack(words, axis=1)
+
+
+def shortened(keys: NDArray[np.int64], *, channels: int, order: int, to: int) -> NDArray[np.int64]:
+    """Packed steps of ``order`` as steps of a lower one: the state is the last ``to`` channels.
+
+    Examples
+    --------
+    >>> shortened(packed(np.array([[0, 1, 2]]), channels=2), channels=2, order=2, to=1).tolist()
+    [[6]]
+    """
+    if keys.shape[1] == 1:
+        return keys % (channels + 2) ** (to + 1)
+    return packed(unpack(keys, channels=channels, order=order)[:, order - to :], channels=channels)
+
+
 def digits_per_word(channels: int) -> int:
     """How many digits of base ``channels + 2`` fit into an int64."""
     return max(1, int(62 / math.log2(channels + 2)))
@@ -123,6 +150,29 @@ def _words(layout: tuple[int, int, int]) -> int:
     return -(-(order + 1) // per_word)
 
 
+def _is_whole(counts: Counts, rows: int) -> bool:
+    """Whether ``counts`` are whole numbers whose sums over ``rows`` steps fit into an int64."""
+    if counts.dtype == np.bool_:
+        return True
+    return float(counts.max(initial=0.0)) * rows < 2.0**62 and bool((counts == np.floor(counts)).all())
+
+
+def _count_whole(
+    journeys: Slices, conversions: NDArray[np.int64], nulls: NDArray[np.int64], layout: tuple[int, int, int]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Steps in one word that were taken, ascending, and how often."""
+    channels, order, _ = layout
+    possible = (channels + 2) ** (order + 1)
+    if possible <= min(DENSE_KEYS, 4 * int((journeys.stop - journeys.start).sum())):
+        counts = np.zeros(possible, np.int64)
+        _count(journeys, conversions, nulls, layout, counts)
+        taken = np.flatnonzero(counts)
+        return taken, counts[taken]
+    keys, counts = _count_hashed(journeys, conversions, nulls, layout)
+    ascending = np.argsort(keys)
+    return keys[ascending], counts[ascending]
+
+
 @njit(cache=True, nogil=True)
 def _count(journeys, conversions, nulls, layout, counts):
     channels, order, _ = layout
@@ -132,15 +182,71 @@ def _count(journeys, conversions, nulls, layout, counts):
     for _ in range(order):
         fresh = fresh * base + channels
     for j in range(len(journeys.start)):
-        if not (conversions[j] or nulls[j]):
+        taken = conversions[j] + nulls[j]
+        if taken == 0:
             continue
         state = fresh
         for i in range(journeys.start[j], journeys.stop[j]):
             step = state * base + journeys.channel[i]
-            counts[step] += 1
+            counts[step] += taken
             state = step % states
         counts[state * base + channels] += conversions[j]
         counts[state * base + channels + 1] += nulls[j]
+
+
+@njit(cache=True, nogil=True)
+def _count_hashed(journeys, conversions, nulls, layout):
+    """Distinct steps in no order, and how often each was taken."""
+    channels, order, _ = layout
+    base = channels + 2
+    states = base**order
+    fresh = 0
+    for _ in range(order):
+        fresh = fresh * base + channels
+    keys, counts = np.full(1 << 10, -1, np.int64), np.zeros(1 << 10, np.int64)
+    used = 0
+    for j in range(len(journeys.start)):
+        taken = conversions[j] + nulls[j]
+        if taken == 0:
+            continue
+        if 2 * (used + journeys.stop[j] - journeys.start[j] + 2) > len(keys):
+            keys, counts = _wider(keys, counts, journeys.stop[j] - journeys.start[j] + 2)
+        state = fresh
+        for i in range(journeys.start[j], journeys.stop[j]):
+            step = state * base + journeys.channel[i]
+            used += _tally(keys, counts, step, taken)
+            state = step % states
+        used += _tally(keys, counts, state * base + channels, conversions[j])
+        used += _tally(keys, counts, state * base + channels + 1, nulls[j])
+    return keys[keys >= 0], counts[keys >= 0]
+
+
+@njit(cache=True, nogil=True)
+def _tally(keys, counts, key, taken):
+    """Add to an open-addressed table; 1 if the key is new."""
+    if taken == 0:
+        return 0
+    mask = len(keys) - 1
+    place = (key * 0x1E3779B97F4A7C15 >> 20) & mask
+    while keys[place] >= 0:
+        if keys[place] == key:
+            counts[place] += taken
+            return 0
+        place = (place + 1) & mask
+    keys[place], counts[place] = key, taken
+    return 1
+
+
+@njit(cache=True, nogil=True)
+def _wider(keys, counts, more):
+    size = 4 * len(keys)
+    while size < 4 * (len(keys) // 2 + more):
+        size *= 2
+    wide, sums = np.full(size, -1, np.int64), np.zeros(size, np.int64)
+    for place in range(len(keys)):
+        if keys[place] >= 0:
+            _tally(wide, sums, keys[place], counts[place])
+    return wide, sums
 
 
 @njit(cache=True, nogil=True)

@@ -1,21 +1,35 @@
 """Models: each says what a chunk of journeys contributes, and what follows from the sum."""
 
 from attribution.models.base import AttributionModel
+from attribution.models.custom import CustomWeights
 from attribution.models.fitting import attribute, fit_models
 from attribution.models.markov import Markov
-from attribution.models.rules import FirstTouch, LastNonDirect, LastTouch, Linear, PositionBased, TimeDecay
+from attribution.models.rules import (
+    FirstTouch,
+    LastNonDirect,
+    LastTouch,
+    Linear,
+    LinearDistinct,
+    PositionBased,
+    TimeDecay,
+)
 from attribution.models.shapley import Shapley
+from attribution.models.staged import FullPath, WShaped
 
 __all__ = [
     "AttributionModel",
+    "CustomWeights",
     "FirstTouch",
+    "FullPath",
     "LastNonDirect",
     "LastTouch",
     "Linear",
+    "LinearDistinct",
     "Markov",
     "PositionBased",
     "Shapley",
     "TimeDecay",
+    "WShaped",
     "attribute",
     "fit_models",
 ]

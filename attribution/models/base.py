@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -13,10 +14,23 @@ from numpy.typing import NDArray
 
 from attribution.credit import ChannelTotals, check_totals, hand_out, journey_credit
 from attribution.errors import InputError, did_you_mean
-from attribution.journeys import JourneyChunk, Journeys, Summary, observe
+from attribution.journeys import Buckets, JourneyChunk, Journeys, Reader, Summary, observe
+from attribution.journeys.buckets import Bucketwise, of_whole
 from attribution.journeys.summary import number
-from attribution.kernels.sums import sum_by_key
+from attribution.kernels.sums import sum_by_key, sum_by_pair
 from attribution.sources import Finding, count_finding
+
+
+class Draws(NamedTuple):
+    """Credit of re-weighted journeys.
+
+    ``conversions``, ``value`` (draws, channels); ``effects`` (draws, channels, 2) removal effects, None for models
+    without.
+    """
+
+    conversions: NDArray[np.float64]
+    value: NDArray[np.float64]
+    effects: NDArray[np.float64] | None = None
 
 
 class AttributionModel:
@@ -49,6 +63,11 @@ class AttributionModel:
         """``allocated`` (divides observed conversions) or ``incremental`` (estimates what ads caused)."""
         return "allocated"
 
+    @property
+    def needs_untouched(self) -> bool:
+        """Whether customers matter who were never touched."""
+        return False
+
     def findings(self) -> list[Finding]:
         """What to know before believing this fitted model, as rows of the quality table."""
         without = self.summary_.number("zero_weights")
@@ -73,6 +92,20 @@ class AttributionModel:
             }
         )
 
+    def _summarise_buckets(self, chunk: JourneyChunk) -> Summary:
+        """What `summarise` above gives for each bucket, at once."""
+        laid_out, shares, without = hand_out(self, chunk)
+        assert laid_out.bucket is not None
+        journey = np.repeat(np.arange(len(laid_out)), laid_out.lengths)
+        keys = laid_out.bucket[journey], laid_out.channel.astype(np.int64)
+        return Summary(
+            {
+                "conversions": sum_by_pair(*keys, shares * laid_out.conversions[journey]),
+                "value": sum_by_pair(*keys, shares * laid_out.value[journey]),
+                "zero_weights": of_whole(chunk, without),
+            }
+        )
+
     def solve(self, summary: Summary) -> None:
         """Set ``credit_`` and what else was learned, from the sum of all contributions."""
         channels = len(self.channels_)
@@ -85,13 +118,53 @@ class AttributionModel:
         """
         raise NotImplementedError(f"{type(self).__name__} must override weigh")
 
+    @property
+    def is_linearised(self) -> bool:
+        """Whether `redraw` goes by influences instead of solving again."""
+        return False
+
+    @property
+    def buckets_reader(self) -> Reader | Bucketwise:
+        """What reads the journeys of many buckets, for `redraw`."""
+        if type(self).summarise is AttributionModel.summarise:
+            return Bucketwise(self._summarise_buckets)
+        return self.summarise
+
+    def redraw(self, own: Buckets, observed: Buckets, weights: NDArray[np.float64]) -> Draws:
+        """Credit of this fitted model, had bucket b been counted ``weights[d, b]`` times, for each draw d.
+
+        Parameters
+        ----------
+        own, observed : what `summarise` and `attribution.journeys.observe` give for each bucket
+        weights : (draws, buckets) floats ≥ 0
+        """
+        if type(self).solve is AttributionModel.solve:
+            channels = len(self.channels_)
+            return Draws(*(weights @ own.totals(what, channels).T for what in ("conversions", "value")))
+        return self.solve_again(own, observed, weights)
+
+    def solve_again(self, own: Buckets, observed: Buckets, weights: NDArray[np.float64]) -> Draws:
+        """What `redraw` gives, by solving every draw."""
+        solved = []
+        for row in weights:
+            again = copy.copy(self)
+            again.summary_, again.observed_ = own.weighted(row), observed.weighted(row)
+            again.solve(again.summary_)
+            solved.append(again)
+        conversions, value = (
+            np.array([getattr(again.credit_, what)[:-1] for again in solved]) for what in ("conversions", "value")
+        )
+        if not hasattr(self, "removal_effects_"):
+            return Draws(conversions, value)
+        return Draws(conversions, value, np.array([again.removal_effects_ for again in solved]))  # type: ignore[attr-defined]
+
     # ------------------------------------------------------------ what the base does for all
 
     def fit(self, journeys: Journeys) -> Self:
         """Learn from ``journeys`` and set ``credit_``; returns the model itself."""
         self.prepare(journeys)
         own, observed = journeys.read(self.summarise, observe)
-        self.settle(own, observed)
+        self.settle(own + self.summarise_untouched(journeys), observed)
         return self
 
     def partial_fit(self, journeys: Journeys) -> Self:
@@ -109,6 +182,11 @@ class AttributionModel:
         own, observed = journeys.read(self.summarise, observe)
         self.settle(self.summary_ + own, self.observed_ + observed)
         return self
+
+    def summarise_untouched(self, journeys: Journeys) -> Summary:
+        """What customers contribute who were never touched; nothing to a model that they do not matter to."""
+        chunk = journeys.untouched() if self.needs_untouched else None
+        return Summary({}) if chunk is None else self.summarise(chunk)
 
     def prepare(self, journeys: Journeys) -> None:
         """Check that ``journeys`` can be learned from, and note their channels."""
@@ -187,12 +265,12 @@ def _changed(model: AttributionModel) -> dict[str, Any]:
     defaults = {name: parameter.default for name, parameter in _parameters(type(model)).items()}
     params = model.get_params()
     # A list in a file and a tuple in code say the same.
-    plain = {name: tuple(value) if isinstance(value, list) else value for name, value in params.items()}
+    plain = {name: tuple(value) if isinstance(value, list | np.ndarray) else value for name, value in params.items()}
     return {name: value for name, value in plain.items() if value != defaults[name]}
 
 
 def _label(model: AttributionModel) -> str:
-    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(model).__name__).lower()
+    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(model).__name__).lower()
     values = [value for name, value in _changed(model).items() if name != "name"]
     return "_".join([snake, *(_shown(value) for value in values)])
 

@@ -48,5 +48,5 @@ def fit_models(models: Sequence[AttributionModel], journeys: Journeys, *readers:
         model.prepare(journeys)
     observed, *summaries = journeys.read(observe, *(model.summarise for model in models), *readers)
     for model, summary in zip(models, summaries, strict=False):
-        model.settle(summary, observed)
+        model.settle(summary + model.summarise_untouched(journeys), observed)
     return [observed, *summaries[len(models) :]]

@@ -1,4 +1,7 @@
-"""Rule-based models: how a conversion is divided is decided beforehand."""
+"""Rule-based models: how a conversion is divided is decided beforehand.
+
+Vendors use one name for different rules; every class says whose definition it is.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from attribution.models.base import AttributionModel
 
 
 class FirstTouch(AttributionModel):
-    """The first touchpoint of a journey gets the whole conversion.
+    """The first touchpoint of a journey gets the whole conversion, as at Google, Adobe, Matomo and Marketo.
 
     Known bias: overstates channels that open journeys.
 
@@ -33,7 +36,9 @@ class FirstTouch(AttributionModel):
 
 
 class LastTouch(AttributionModel):
-    """The last touchpoint of a journey gets the whole conversion.
+    """The last touchpoint of a journey gets the whole conversion, as at Adobe and Matomo.
+
+    Google Analytics 4 calls something else last click: it ignores direct traffic, see `LastNonDirect`.
 
     Known bias: overstates channels that close journeys, and ignores what led to them.
     """
@@ -44,6 +49,8 @@ class LastTouch(AttributionModel):
 
 class LastNonDirect(AttributionModel):
     """The last touchpoint that is not direct traffic gets the whole conversion; the last, if all are direct.
+
+    The definition is Matomo's; Google Analytics 4 calls it last click.
 
     Parameters
     ----------
@@ -66,20 +73,46 @@ class LastNonDirect(AttributionModel):
 
 
 class Linear(AttributionModel):
-    """Every touchpoint of a journey gets the same share."""
+    """Every touchpoint of a journey gets the same share, as at Google, Adobe and Matomo.
+
+    A channel with two touchpoints gets two shares; `LinearDistinct` gives it one.
+    """
 
     def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
         return np.ones(len(chunk.channel))
 
 
+class LinearDistinct(AttributionModel):
+    """Every distinct channel of a journey gets the same share, spread evenly over its touchpoints.
+
+    With u distinct channels a touchpoint of a channel that has m of them gets 1 ÷ (u · m). It is no vendor's
+    rule by this name, and equals `Shapley` of the set game.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> journeys = at.build_journeys(at.load_sources(paths=pd.DataFrame(
+    ...     {"path": ["mail > search > mail"], "conversions": [2]})))
+    >>> at.LinearDistinct().fit(journeys).credit_.conversions.tolist()
+    [1.0, 1.0, 0.0]
+    """
+
+    def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
+        return np.asarray(kernel.distinct_channels(chunk.offsets, chunk.channel, len(self.channels_)))
+
+
 class PositionBased(AttributionModel):
     """Fixed shares for the first and the last touchpoint, the rest spread evenly between.
 
-    A journey of two is divided by the ratio of the two shares. The definition is Google's and Matomo's.
+    A journey of two is divided by the ratio of the two shares. The default, .4/.4, is what Google and Matomo
+    call position-based and Adobe U-shaped. Adobe's J-shaped is .2/.6, its inverse J .6/.2. Marketo's U-shaped
+    is another rule: half to the first touchpoint and half to the one that created the lead, which is .5/.5
+    where the lead is the conversion.
 
     Parameters
     ----------
-    first, last : shares, ≥ 0, together at most 1; the default .4/.4 is U-shaped, .2/.6 J-shaped, .6/.2 inverse J
+    first, last : shares, ≥ 0, together at most 1
     """
 
     def __init__(self, *, first: float = 0.4, last: float = 0.4, name: str | None = None) -> None:
@@ -106,9 +139,11 @@ class PositionBased(AttributionModel):
 class TimeDecay(AttributionModel):
     """A touchpoint weighs 2^(−age ÷ half-life), its age counted back from the conversion.
 
+    The definition is Google's and Adobe's, and so is the default half-life of a week.
+
     Parameters
     ----------
-    half_life_days : days after which a touchpoint weighs half; > 0. Google's default is a week.
+    half_life_days : days after which a touchpoint weighs half; > 0
     """
 
     needs_times = True

@@ -2,37 +2,315 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from attribution.journeys import JourneyChunk
+from attribution.credit import hand_out
+from attribution.errors import InputError, did_you_mean
+from attribution.journeys import Buckets, JourneyChunk, Journeys, Summary
+from attribution.journeys.summary import number
 from attribution.kernels import weights as kernel
-from attribution.models.base import AttributionModel
+from attribution.kernels.coalitions import coalitions
+from attribution.kernels.sums import KeyedSums, sum_by_key
+from attribution.models import games, valuation
+from attribution.models.base import Draws
+from attribution.models.breakdowns import (
+    classifier_findings,
+    interaction_table,
+    negative_finding,
+    position_table,
+    sampling_finding,
+    truncation_finding,
+)
+from attribution.models.games import Counted, Sampling, Solved
+from attribution.models.published import PublishedModel
+from attribution.sources import Finding
+
+GAMES = {
+    "set": "conversions of journeys that touched no channel outside the coalition",
+    "rate": "conversion rate of journeys that touched no channel outside the coalition",
+    "path_incremental": "for each set of channels by itself, conversion rates of exactly its subsets",
+    "classifier": "what a classifier expects of a journey without the touchpoints of other channels",
+}
+METHODS = ("auto", "exact", "sampling")
+NEGATIVE = {"refuse": "a game with negative totals hands out no credit", "zero": "negative totals count as 0 there"}
 
 
-class Shapley(AttributionModel):
-    """Shapley value of the set game, in closed form.
+class Shapley(PublishedModel):
+    """Shapley value of a game over channels, chosen by name.
 
-    The game's characteristic function gives a coalition of channels the conversions of all journeys that
-    touched no channel outside it. Its Shapley value divides every conversion equally among the *distinct*
-    channels of its journey: **this model is linear over distinct channels.** Journeys that did not convert
-    have no influence on it. Within a channel the share is spread evenly over its touchpoints.
+    ``set`` divides the conversions observed; the other games estimate what came on top of no ads at all, and leave the
+    rest as baseline. They compare rates, so they need customers who did not convert, the never touched among them.
+
+    * ``set``: a coalition gets the conversions of all journeys that touched no channel outside it. Its Shapley value
+      divides every conversion equally among the *distinct* channels of its journey: **this game is linear over
+      distinct channels.** Journeys that did not convert have no influence on it.
+    * ``rate``: conversions ÷ journeys of all journeys that touched no channel outside the coalition; the empty
+      coalition has the rate of the never touched. A channel gets its Shapley value times all journeys.
+    * ``path_incremental``: for each set of channels that was observed, the rates of journeys with exactly its subsets,
+      less that of the never touched; where no journey has exactly a subset, of all journeys within it. Every set's
+      Shapley values are multiplied by its journeys and added up.
+    * ``classifier``: what a classifier expects of each journey without the touchpoints of channels outside the
+      coalition, less what it expects of a journey without any. Features are the numbers of touchpoints per channel, in
+      the order of ``channels_``, and nothing else: not order, not time. So journeys with equal numbers are one row of
+      an additive table, and no second pass over them is needed. Value is the conversions times the mean value of a
+      conversion.
+
+    **Bias.** Journeys stop when they convert, so that converters have fewer touchpoints than they would have had. Rates
+    over whole journeys, and classifiers fitted on them, take that for an effect (immortal-time bias): credit may be far
+    too low, even negative for every paid channel, with no confounding at all. All games but ``set`` say so in the
+    quality table. Paths built from customers at risk (all those who had not converted by a day, with the touchpoints
+    up to it) are free of it.
+
+    Credit can be negative and is kept so. Shares are then null.
+
+    Parameters
+    ----------
+    game : ``set``, ``rate``, ``path_incremental`` or ``classifier``
+    method : ``auto`` is exact up to 22 channels in a game (for ``path_incremental`` and ``classifier`` in one journey,
+        for the latter up to 10) and samples orders of arrival above; ``exact`` refuses what it cannot do; ``sampling``
+    tolerance : sampling ends when no standard error exceeds this share of the mean absolute credit; > 0
+    seed : of the orders drawn; the same seed gives the same bytes
+    negative : ``refuse`` to hand out journey by journey where a total is negative, or count it as ``zero`` there
+    reconcile : whether journeys are handed out so that they add up to the channels' shares, as nearly as they can;
+        in the game ``set`` they do by themselves
+    classifier : for the game of this name: a scikit-learn classifier, fitted or not, or ``package.module:Class``;
+        logistic regression unless given
+    classifier_settings : arguments of that class
+
+    Attributes
+    ----------
+    standard_error_ : (channels,) of the conversions credited, from sampling alone; 0 where nothing was sampled
+    pairs_ : pairs of orders drawn; 0 where nothing was sampled
 
     References
     ----------
     .. [1] L. S. Shapley, "A value for n-person games", Contributions to the Theory of Games II, 1953.
     .. [2] K. Zhao, S. H. Mahboobi, S. R. Bagheri, "Shapley value methods for attribution modeling in online
-       advertising", arXiv:1804.05327, 2018 (the "simplified" method).
+       advertising", arXiv:1804.05327, 2018 (game ``set``: the "simplified" method; by position: the "ordered" one).
+    .. [3] B. Dalessandro, C. Perlich, O. Stitelman, F. Provost, "Causally motivated attribution for online
+       advertising", ADKDD 2012.
+    .. [4] R. Du, Y. Zhong, H. Nair, B. Cui, R. Shou, "Causally driven incremental multi touch attribution using a
+       recurrent neural network", arXiv:1902.00215, 2019 (game ``classifier``).
 
     Examples
     --------
     >>> import pandas as pd
     >>> import attribution as at
     >>> journeys = at.build_journeys(at.load_sources(paths=pd.DataFrame(
-    ...     {"path": ["mail > search > mail"], "conversions": [2]})))
+    ...     {"path": ["mail > search > mail", "search", ""], "conversions": [2, 1, 1], "nulls": [2, 3, 9]})))
     >>> at.Shapley().fit(journeys).credit_.conversions.tolist()
-    [1.0, 1.0, 0.0]
+    [1.0, 2.0, 1.0]
+    >>> at.Shapley(game="path_incremental").fit(journeys).credit_.conversions.round(3).tolist()
+    [0.5, 1.7, 1.0]
     """
 
+    def __init__(
+        self,
+        *,
+        game: str = "set",
+        method: str = "auto",
+        tolerance: float = 0.01,
+        seed: int = 0,
+        negative: str = "refuse",
+        reconcile: bool = True,
+        classifier: Any = None,
+        classifier_settings: Mapping[str, Any] | None = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name)
+        self.game = game
+        self.method = method
+        self.tolerance = tolerance
+        self.seed = seed
+        self.negative = negative
+        self.reconcile = reconcile
+        self.classifier = classifier
+        self.classifier_settings = classifier_settings
+
+    @property
+    def estimand(self) -> str:
+        return "allocated" if self.game == "set" else "incremental"
+
+    @property
+    def needs_untouched(self) -> bool:
+        """Whether customers who were never touched matter: to every game of rates."""
+        return self.game != "set"
+
+    def validate(self) -> None:
+        super().validate()
+        for what, given, known in (
+            ("game", self.game, GAMES),
+            ("method", self.method, METHODS),
+            ("negative", self.negative, NEGATIVE),
+        ):
+            if given not in list(known):
+                hint = did_you_mean(str(given), known)
+                raise InputError(f"Shapley: unknown {what}", given=repr(given), allowed=list(known), hint=hint)
+        if self.game == "set" and self.method == "sampling":
+            raise InputError("Shapley: the game 'set' has a closed form, so nothing is sampled", given="'sampling'")
+        if not _is_number(self.tolerance) or not 0 < self.tolerance < np.inf:
+            raise InputError("Shapley: tolerance is a share", given=repr(self.tolerance), allowed="numbers > 0")
+        if not _is_whole(self.seed) or not 0 <= self.seed < 2**63:
+            raise InputError("Shapley: seed", given=repr(self.seed), allowed="whole numbers from 0 to 2^63 − 1")
+        if self.game == "classifier":
+            valuation.make_classifier(self.classifier, self.classifier_settings)
+        elif self.classifier is not None or self.classifier_settings is not None:
+            raise InputError("Shapley: classifier goes with game = 'classifier'", given=f"game = {self.game!r}")
+
+    def prepare(self, journeys: Journeys) -> None:
+        super().prepare(journeys)
+        self.from_paths_ = journeys.integer_times is None
+
+    def summarise(self, chunk: JourneyChunk) -> Summary:
+        channels = len(self.channels_)
+        if self.game == "classifier":
+            return valuation.count_rows(chunk, channels) + Summary(self.coalitions(chunk))
+        if self.game != "set":
+            return games.count_sets(chunk, channels) + Summary(self.coalitions(chunk))
+        laid_out, shares, without = hand_out(self, chunk)
+        journey = np.repeat(np.arange(len(laid_out)), laid_out.lengths)
+        channel = laid_out.channel.astype(np.int64)
+        credit = shares * laid_out.conversions[journey]
+        place = np.arange(len(channel)) - laid_out.offsets[journey]
+        sets = coalitions(laid_out.start, laid_out.stop, laid_out.channel, channels)
+        return Summary(
+            {
+                "conversions": sum_by_key(channel[:, None], credit),
+                "value": sum_by_key(channel[:, None], shares * laid_out.value[journey]),
+                "zero_weights": number(np.array([float(without)])),
+                # One number, which is quicker to sort than two.
+                "positions": sum_by_key((place * channels + channel)[:, None], credit),
+                "converted_sets": sum_by_key(sets, laid_out.conversions.astype(np.float64)),
+            }
+        )
+
+    def solve(self, summary: Summary) -> None:
+        channels = len(self.channels_)
+        self.standard_error_, self.pairs_ = np.zeros(channels), 0
+        if self.game == "set":
+            super().solve(summary)
+            return
+        solved, players = self._solve(summary)
+        credit = np.zeros((2, channels))
+        credit[: len(solved.credit), players] = solved.credit
+        self.standard_error_[players], self.pairs_ = solved.errors[0], solved.pairs
+        self.publish(*credit)
+
     def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
-        return np.asarray(kernel.distinct_channels(chunk.offsets, chunk.channel, len(self.channels_)))
+        if self.game == "set":
+            return np.asarray(kernel.distinct_channels(chunk.offsets, chunk.channel, len(self.channels_)))
+        totals = self.credit_.conversions[:-1]
+        if self.negative == "refuse" and (totals < 0).any():
+            worst = int(totals.argmin())
+            raise InputError(
+                f"model {self.label!r}: some channels' totals are negative, and a negative share of a conversion "
+                "cannot be handed out",
+                given=f"{self.channels_[worst]}: {totals[worst]:.6g} conversions",
+                hint="negative = 'zero' hands out nothing to them; or leave journey credit out for this model",
+            )
+        return super().weigh(chunk)
+
+    # ------------------------------------------------------------ more than totals
+
+    def by_position(self) -> pd.DataFrame:
+        """The ordered breakdown, see `attribution.tables`: each channel's credit by where in the journey it stood.
+
+        A channel's share of a journey is spread evenly over its touchpoints, and position is that of the touchpoint,
+        so that positions add up to the channel's credit.
+
+        Raises
+        ------
+        InputError
+            If the game is not ``set``.
+        """
+        if self.game != "set":
+            raise InputError(f"Shapley: credit by position is of the game 'set', not {self.game!r}")
+        return position_table(self.label, self.channels_, self._table("positions"))
+
+    def interactions(self) -> pd.DataFrame:
+        """The Shapley interaction index of each pair of channels, in conversions; > 0 is synergy, < 0 substitution.
+
+        In the game ``set`` it is never negative: what two channels touched together counts for neither alone.
+
+        Raises
+        ------
+        InputError
+            If the game has none, or more than 22 channels and is not ``set``.
+        """
+        channels = len(self.channels_)
+        if self.game == "set":
+            pairs = games.interaction_of_set(self._table("converted_sets"), channels)
+        elif self.game == "rate":
+            game, pairs = self._counted(self.summary_), np.zeros((channels, channels))
+            pairs[np.ix_(game.players, game.players)] = games.interaction_of_rate(game.sets)
+        else:
+            raise InputError("Shapley: interactions", given=f"game = {self.game!r}", allowed=["set", "rate"])
+        return interaction_table(self.label, self.channels_, pairs)
+
+    @property
+    def is_linearised(self) -> bool:
+        if self.game not in ("rate", "path_incremental"):
+            return False
+        return not games.is_cheap(self.game, self._counted(self.summary_).sets)
+
+    def redraw(self, own: Buckets, observed: Buckets, weights: NDArray[np.float64]) -> Draws:
+        channels = len(self.channels_)
+        if self.game == "set":
+            return Draws(*(weights @ own.totals(what, channels).T for what in ("conversions", "value")))
+        if not self.is_linearised:
+            return self.solve_again(own, observed, weights)
+        game = self._counted(self.summary_)
+        published = np.stack([self.credit_.conversions, self.credit_.value])[: len(game.sets.outcomes), game.players]
+        drawn = np.zeros((2, len(weights), channels))
+        follow = games.redraw_rate if self.game == "rate" else games.redraw_paths
+        drawn[: len(published), :, game.players] = follow(game, published, own, weights)
+        return Draws(*drawn)
+
+    def findings(self) -> list[Finding]:
+        found = super().findings()
+        if self.game == "set":
+            return found
+        credit = self.credit_.conversions[:-1]
+        found.append(truncation_finding(self.label, self.attributable("conversions"), from_paths=self.from_paths_))
+        found += negative_finding(self.label, self.channels_, credit)
+        found += sampling_finding(self.label, self.pairs_, self.standard_error_, credit)
+        if self.game == "classifier":
+            found += classifier_findings(self.label, self.classifier_notes_, self.saw_untouched_)
+        return found
+
+    # ------------------------------------------------------------ the games
+
+    def _table(self, name: str) -> KeyedSums:
+        """A table of the summary; empty where there was not one journey."""
+        return self.summary_.tables.get(name, sum_by_key(np.zeros((0, 1), np.int64), np.zeros(0)))
+
+    def _counted(self, summary: Summary) -> Counted:
+        return games.counted(summary, len(self.channels_), game=self.game)
+
+    def _solve(self, summary: Summary) -> tuple[Solved, NDArray[np.int64]]:
+        """Credit by channel, and of which channels."""
+        how = Sampling(self.method, float(self.tolerance), int(self.seed))
+        if self.game != "classifier":
+            game = self._counted(summary)
+            solve = games.solve_rate if self.game == "rate" else games.solve_paths
+            return solve(game.sets, how), game.players
+        channels = len(self.channels_)
+        classifier = valuation.make_classifier(self.classifier, self.classifier_settings)
+        solved, self.classifier_notes_ = valuation.solve_classifier(summary, channels, classifier, how)
+        self.saw_untouched_ = valuation.saw_untouched(summary)
+        conversions, value = self.attributable("conversions"), self.attributable("value")
+        worth = value / conversions if conversions else 0.0
+        return solved._replace(credit=np.concatenate([solved.credit, solved.credit * worth])), np.arange(channels)
+
+
+def _is_whole(given: object) -> bool:
+    return isinstance(given, int | np.integer) and not isinstance(given, bool)
+
+
+def _is_number(given: object) -> bool:
+    return isinstance(given, int | float | np.number) and not isinstance(given, bool)

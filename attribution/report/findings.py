@@ -116,7 +116,12 @@ def caveats(tables: Mapping[str, pd.DataFrame]) -> list[str]:
         f"Conversions without a touchpoint in the lookback window stand under {UNATTRIBUTED}, so that the "
         "totals of every model equal what was observed.",
     ]
-    if not has_intervals:
+    if has_intervals:
+        lines.append(
+            "Intervals cover sampling, never bias: how far another sample of customers might differ, not touchpoints "
+            "nobody saw, not customers who would have bought anyway, not the choice of a model."
+        )
+    else:
         lines.append("There are no intervals, because resampling was not asked for: small differences may be chance.")
     if "truth" in tables:
         lines.append("The data are simulated: the true effects are known here, as they never are for real data.")

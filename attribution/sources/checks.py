@@ -61,8 +61,7 @@ def _time_order(sources: Sources) -> list[Finding]:
     if sources.has("touchpoints"):
         early = sources.engine.query(
             "select count(*) as n, min(c.customer_id)::varchar as example from conversions c join "
-            "(select customer_id, min(touched_at) as first from touchpoints group by customer_id) t "
-            "on c.customer_id = t.customer_id where c.converted_at < t.first"
+            f"{sources.first_touches} f on c.customer_id = f.customer_id where c.converted_at < f.first_at"
         ).to_pylist()[0]
         found.append(
             count_finding(

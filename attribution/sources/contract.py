@@ -14,6 +14,9 @@ from attribution.experiment import TableSpec
 from attribution.sources.times import LARGEST_POSITION, read_times
 from attribution.tables import RAW_MARKETING, RESERVED, TOUCHPOINTS, Column, Table
 
+_FIRST_TEXT = "'!'"
+"""The smallest text that neither is blank nor begins with a blank."""
+
 
 class Check(NamedTuple):
     """Rows in which ``predicate`` holds are refused; ``shown`` is SQL for an example."""
@@ -103,6 +106,9 @@ def read_column(
             column, source, kind, times.sql, times.is_integer, times.is_sure, spec.time_format, times.is_zoned
         )
     if column.type == "id":
+        # Where no id can be blank, its column need not be read to count the nulls.
+        if pa.types.is_string(kind) and engine.rules_out(view, f"{raw} < {_FIRST_TEXT}"):
+            return Reading(column, source, kind, raw)
         return Reading(column, source, kind, _id(raw, kind, text_ids))
     if column.type == "text":
         if column.name == "path" and _is_list(kind):
@@ -114,7 +120,10 @@ def read_column(
     if column.type == "day":
         return Reading(column, source, kind, f"try_cast({raw} as date)")
     if column.type == "flag":
-        return Reading(column, source, kind, f"try_cast({raw} as boolean)")
+        # A cast would take any number but 0 for true, such as that of the customer's second order.
+        is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+        sql = f"case when {raw} = 1 then true when {raw} = 0 then false end"
+        return Reading(column, source, kind, sql if is_number else f"try_cast({raw} as boolean)")
     number = f"try_cast({raw} as double)"
     if not pa.types.is_integer(kind):
         number = f"case when isnan({number}) then null else {number} end"
@@ -218,7 +227,7 @@ def _id(raw: str, kind: pa.DataType, as_text: bool) -> str:
         return number
     # A blank id is no id; hardly any begins with a blank, so hardly any is looked at twice.
     name = f"{number}::varchar"
-    return f"case when {name} >= '!' then {name} when trim({name}) <> '' then {name} end"
+    return f"case when {name} >= {_FIRST_TEXT} then {name} when trim({name}) <> '' then {name} end"
 
 
 def _times_allowed(reading: Reading) -> str:

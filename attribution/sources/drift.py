@@ -96,7 +96,7 @@ def drift_findings(table: str, files: Iterable[Files]) -> list[Finding]:
     layouts = read_layouts(table, files)
     columns = len({name for layout in layouts for name in layout.columns})
     drifts, kinds = find_drift(layouts), find_type_drift(layouts)
-    same = "the table is one file" if len(layouts) == 1 else f"{len(layouts)} files agree"
+    alone = "the table is one file" if len(layouts) == 1 else None
     # Of a pair, one sentence says it all.
     told = [drift for i, drift in enumerate(drifts) if not any(_same(drift, other) for other in drifts[:i])]
     said = {
@@ -113,7 +113,7 @@ def drift_findings(table: str, files: Iterable[Files]) -> list[Finding]:
             counts[check],
             columns,
             examples[check],
-            "; ".join(texts) or f"{same} in {_SUBJECTS[check]}",
+            "; ".join(texts) or alone or f"{len(layouts)} files agree in {_SUBJECTS[check]}",
         )
         for check, texts in said.items()
     ]

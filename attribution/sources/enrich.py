@@ -116,7 +116,8 @@ def apply_rules(engine: Engine, stage: Stage, rules: ChannelRules) -> tuple[Stag
     own = {name: stage.text(name) for name in ("channel", "campaign")}
     # Sorted, so that nothing depends on the order in which the engine finds them.
     found = engine.query(
-        f"select {listed}, count(*) filter ({own['channel']} is null) as touchpoints "
+        f"select {listed}, count(*) filter ({own['channel']} is null) as touchpoints, "
+        f"count(*) filter ({own['channel']} is null and {own['campaign']} is null) as without_campaign "
         f"from {stage.view} t group by {listed} order by {listed}",
         table="touchpoints",
     )

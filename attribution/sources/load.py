@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,22 @@ class Sources:
         """Whether ``table`` was given, with ``column`` if named."""
         loaded = self.tables.get(table)
         return loaded is not None and (column is None or column in loaded.columns)
+
+    @cached_property
+    def first_touches(self) -> str:
+        """Name of a table with a row for each converting customer who was touched; made when first asked for.
+
+        ``first_at`` is the first touchpoint, ``last_at`` the last one that was not after the first conversion,
+        ``touchpoints`` their number.
+        """
+        self.engine.define(
+            "first_touches",
+            "select t.customer_id, min(t.touched_at) as first_at, count(*) as touchpoints, "
+            "max(case when t.touched_at <= c.first_at then t.touched_at end) as last_at from touchpoints t join "
+            "(select customer_id, min(converted_at) as first_at from conversions where customer_id is not null "
+            "group by customer_id) c on t.customer_id = c.customer_id group by t.customer_id",
+        )
+        return "first_touches"
 
 
 def load_sources(
@@ -242,7 +259,7 @@ def _dimensions(loaded: Mapping[str, LoadedTable]) -> tuple[str, ...]:
         return ()
     columns = loaded["touchpoints"].columns
     further = sorted(name for name in columns if TOUCHPOINTS.column(name) is None)
-    return tuple(name for name in ("kind", "channel", "campaign", *further) if name in columns)
+    return tuple(name for name in ("kind", "channel", "campaign", "stage", *further) if name in columns)
 
 
 def _one_clock(clocks: Mapping[str, Reading]) -> bool | None:

@@ -21,10 +21,13 @@ BASELINE = "(baseline)"
 NO_CHANNELS = (UNATTRIBUTED, BASELINE)
 """Rows of credit that are no channels."""
 
+PLACEBO_CHANNEL = "(placebo)"
+"""A channel that does nothing, put among the events to see what a model credits it with."""
+
 START, CONVERSION, NULL = "(start)", "(conversion)", "(null)"
 """States of the journey graph that are no channels."""
 
-RESERVED = (START, CONVERSION, NULL, *NO_CHANNELS)
+RESERVED = (START, CONVERSION, NULL, *NO_CHANNELS, PLACEBO_CHANNEL)
 """Names that no channel may have."""
 
 

@@ -19,6 +19,7 @@ TOUCHPOINTS = Table(
         optional("channel", "text", "through which channel; needed unless channel rules or a code tell it"),
         optional("campaign", "text", "campaign within the channel"),
         optional("kind", "text", "click, impression, …; at one instant a click comes before an impression"),
+        optional("stage", "text", "stage that this touchpoint opened: lead, opportunity, …"),
         optional("cost", "money", "what this touchpoint cost"),
         optional("code", "text", "QR or coupon code, whose channel the codes table tells"),
         *(optional(name, "text", "raw, for channel rules") for name in RAW_MARKETING),

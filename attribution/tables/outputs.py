@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from attribution.tables.definition import Column, Table, null
+from attribution.tables.resampled import INTERVALS, MODEL_DIFFERENCES, PAIRWISE_PROBABILITY, RANK_PROBABILITY
 
 _MODEL = Column("model", "text", "label of the model")
 _ESTIMAND = Column("estimand", "text", "allocated: divides observed conversions; incremental: what ads caused")
@@ -20,6 +21,17 @@ CREDIT = Table(
         null("share", "number", "share of all credited conversions; null where a total is negative or zero"),
         null("conversions_low", "number", "lower end of the interval; null without resampling"),
         null("conversions_high", "number", "upper end of the interval; null without resampling"),
+    ),
+)
+
+CREDIT_BY_POSITION = Table(
+    "credit_by_position",
+    "Shapley model of the game set × channel × position",
+    (
+        _MODEL,
+        Column("channel", "text", "channel"),
+        Column("position", "integer", "1 = first touchpoint of the journey"),
+        Column("conversions", "number", "conversions credited to the channel there; positions add up to its credit"),
     ),
 )
 
@@ -82,8 +94,8 @@ REMOVAL_EFFECTS = Table(
     (
         _MODEL,
         _CHANNEL,
-        Column("removal_effect", "number", "share of conversions lost when the channel leads to (null)"),
-        null("removal_effect_value", "number", "share of value lost when the channel leads to (null)"),
+        Column("removal_effect", "number", "share of conversions lost without the channel"),
+        null("removal_effect_value", "number", "share of value lost then"),
     ),
 )
 
@@ -152,10 +164,71 @@ CHANNEL_LINT = Table(
     ),
 )
 
+PLACEBO = Table(
+    "placebo",
+    "model; what it credits to a channel that does nothing",
+    (
+        _MODEL,
+        _ESTIMAND,
+        Column("conversions", "number", "conversions credited to (placebo)"),
+        Column("value", "number", "value credited to (placebo)"),
+        null("share", "number", "share of the conversions credited to channels; null where these are not positive"),
+        null("touchpoint_share", "number", "share of all touchpoints: what a model that only counts would give"),
+        Column("seed", "integer", "another seed puts the placebo elsewhere"),
+    ),
+)
+
+RECONCILIATION = Table(
+    "reconciliation",
+    "model × channel, for models whose totals are published first and then handed out journey by journey",
+    (
+        _MODEL,
+        Column("channel", "text", "channel"),
+        Column("published", "number", "conversions credited to the channel"),
+        Column("handed_out", "number", "conversions that the credit of journeys adds up to"),
+        Column("alone", "number", "conversions of journeys that touched no other channel: the least it can get"),
+        Column("took_part", "number", "conversions of journeys that touched the channel: the most it can get"),
+        Column("gap", "number", "handed_out − published; not 0 where what is published cannot be handed out"),
+        null("group", "integer", "number of the group of channels that together must get more than was published"),
+    ),
+)
+
+ORDER_SELECTION = Table(
+    "order_selection",
+    "Markov model × order tried; customers in five folds, each foretold from the others",
+    (
+        _MODEL,
+        Column("order", "integer", "how many channels a state remembers"),
+        null("log_loss", "number", "mean over folds of the held-out log-loss per step"),
+        null(
+            "log_loss_se", "number", "standard error over folds of the difference to the order with the least log-loss"
+        ),
+        null("auc", "number", "mean over folds of how often a conversion ranks above a null by its last state"),
+        Column("aic", "number", "Akaike's criterion, fitted on everything"),
+        Column("bic", "number", "Schwarz's criterion, fitted on everything"),
+        Column("states", "integer", "states of the chain"),
+        Column("chosen", "flag", "the smallest order within one standard error of the least log-loss"),
+    ),
+)
+
+INTERACTIONS = Table(
+    "interactions",
+    "model × pair of channels",
+    (
+        _MODEL,
+        Column("channel_a", "text", "the first channel of the pair"),
+        Column("channel_b", "text", "the second channel of the pair"),
+        Column("measure", "text", "second_order_removal (share of conversions) or shapley_interaction"),
+        Column("interaction", "number", "worth of the pair beyond the sum of both"),
+        Column("kind", "text", "synergy (above 0), substitution (below 0) or none"),
+    ),
+)
+
 OUTPUTS = {
     table.name: table
     for table in (
         CREDIT,
+        CREDIT_BY_POSITION,
         RETURNS,
         AGREEMENT,
         JOURNEY_CREDIT,
@@ -165,5 +238,13 @@ OUTPUTS = {
         QUALITY,
         SEGMENT_CREDIT,
         CHANNEL_LINT,
+        PLACEBO,
+        RECONCILIATION,
+        ORDER_SELECTION,
+        INTERACTIONS,
+        INTERVALS,
+        RANK_PROBABILITY,
+        PAIRWISE_PROBABILITY,
+        MODEL_DIFFERENCES,
     )
 }

@@ -5,6 +5,7 @@ DuckDB reads in Spark's tasks, a file each, so that a text means the same under 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,6 +43,8 @@ def read_files(session: SparkSession, name: str, groups: Sequence[Files], *, kee
     InputError
         If a file cannot be read, as far as that is known before its rows are.
     """
+    # Tasks may run in other folders than we do.
+    groups = [replace(group, paths=tuple(path.absolute() for path in group.paths)) for group in groups]
     columns = _described(name, groups)
     if groups[0].format == "parquet":
         return _read_parquet(session, name, groups, columns, keep=keep), columns
@@ -129,8 +132,10 @@ def _by_spark(session: SparkSession, layout: _Layout, columns: Columns) -> DataF
     from pyspark.errors import PySparkException
     from pyspark.sql import functions
 
+    if not all(map(_is_seen, layout.paths)):
+        return None
     try:
-        frame = session.read.parquet(*(path.absolute().as_uri() for path in layout.paths))
+        frame = session.read.parquet(*map(_uri, layout.paths))
     except PySparkException:
         return None
     seen = {field.name: field.dataType.simpleString() for field in frame.schema.fields}
@@ -150,6 +155,16 @@ def _by_spark(session: SparkSession, layout: _Layout, columns: Columns) -> DataF
         else:
             return None
     return frame.select(selected)
+
+
+def _is_seen(path: Path) -> bool:
+    # Spark leaves such files out without a word, and takes what is before a colon for a protocol.
+    return not path.name.startswith(("_", ".")) and ":" not in path.as_posix()
+
+
+def _uri(path: Path) -> str:
+    # Spark takes a name for a pattern, and nothing in it for percent-encoded.
+    return "file:" + re.sub(r"([\[\]{}*?,\\])", r"\\\1", path.as_posix())
 
 
 def _widens(held: Carrier, into: Carrier) -> bool:

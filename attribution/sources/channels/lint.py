@@ -45,7 +45,8 @@ def lint_channels(rows: pa.Table, rules: ChannelRules) -> pa.Table:
 
     Parameters
     ----------
-    rows : distinct raw rows, as for `derive_channels`, with a column ``touchpoints``: how often each occurs
+    rows : distinct raw rows, as for `derive_channels`, with a column ``touchpoints``: how often each occurs; where
+        the log has campaigns of its own, also ``without_campaign``: how many of these touchpoints have none
     rules : the rules that will be applied
 
     Returns
@@ -59,7 +60,7 @@ def lint_channels(rows: pa.Table, rules: ChannelRules) -> pa.Table:
     Raises
     ------
     InputError
-        If ``touchpoints`` is missing or holds no whole numbers, and as `derive_channels` does.
+        If a count is missing or holds no whole numbers, and as `derive_channels` does.
 
     Examples
     --------
@@ -72,7 +73,8 @@ def lint_channels(rows: pa.Table, rules: ChannelRules) -> pa.Table:
     >>> lint_channels(rows, ChannelRules()).select(["check", "source", "touchpoints"]).to_pylist()[0]
     {'check': 'near_duplicate_source', 'source': 'face book', 'touchpoints': 10}
     """
-    weights = _weights(rows)
+    weights = _weights(rows, "touchpoints")
+    without_campaign = _weights(rows, "without_campaign") if "without_campaign" in rows.column_names else weights
     evidence = read_evidence(rows, rules.own_sites)
     is_unassigned = pc.equal(derived_table(evidence, rows, rules)["channel"], UNASSIGNED).to_numpy()
     flaws = [
@@ -80,20 +82,20 @@ def lint_channels(rows: pa.Table, rules: ChannelRules) -> pa.Table:
         *_near("source", evidence.tags["utm_source"], weights),
         *_near("medium", evidence.tags["utm_medium"], weights),
         *_near("campaign", evidence.tags["utm_campaign"], weights),
-        *_paid_without_campaign(evidence, weights),
+        *_paid_without_campaign(evidence, without_campaign),
         *_self_referrals(evidence, rules.own_sites, weights),
     ]
     flaws.sort(key=lambda flaw: (-flaw.touchpoints, *(part or "" for part in flaw[:4])))
     return pa.Table.from_pylist([flaw._asdict() for flaw in flaws], schema=_SCHEMA)
 
 
-def _weights(rows: pa.Table) -> NDArray[np.int64]:
-    if "touchpoints" not in rows.column_names:
-        raise InputError("the lint needs a column 'touchpoints'", given=rows.column_names)
+def _weights(rows: pa.Table, name: str) -> NDArray[np.int64]:
+    if name not in rows.column_names:
+        raise InputError(f"the lint needs a column {name!r}", given=rows.column_names)
     try:
-        weights = rows["touchpoints"].cast(pa.int64()).fill_null(0)
+        weights = rows[name].cast(pa.int64()).fill_null(0)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise InputError(f"column 'touchpoints' holds no whole numbers: {error}") from None
+        raise InputError(f"column {name!r} holds no whole numbers: {error}") from None
     counts: NDArray[np.int64] = weights.to_numpy()
     return counts
 
@@ -106,7 +108,7 @@ def _unmapped(evidence: Evidence, is_unassigned: Mask, weights: NDArray[np.int64
 
 def _paid_without_campaign(evidence: Evidence, weights: NDArray[np.int64]) -> list[Flaw]:
     message = "paid clicks without a campaign: their spend cannot be compared campaign by campaign"
-    nameless = evidence.medium.where(is_paid) & ~evidence.tags["utm_campaign"].is_there()
+    nameless = evidence.medium.where(is_paid) & ~evidence.tags["utm_campaign"].is_there() & (weights > 0)
     traffic = _traffic_of_pairs(evidence, nameless, weights)
     return [
         Flaw("paid_without_campaign", source, medium, None, count, message)

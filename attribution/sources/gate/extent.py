@@ -97,10 +97,7 @@ _HARM = {
 def check_beginning(
     sources: Sources, touchpoints: Timeline, conversions: Timeline, *, period: Period, lookback_days: float
 ) -> list[Finding]:
-    """Conversions before the log of touchpoints begins, and so soon after that it cannot show what led to them.
-
-    ``first_touches`` must be there, see `find_first_touches`.
-    """
+    """Conversions before the log of touchpoints begins, and so soon after that it cannot show what led to them."""
     first = int(touchpoints.start[0])
     return [
         _check_before(_inside(conversions, period.bounds()[0], None), first),
@@ -129,7 +126,7 @@ def _check_cut(sources: Sources, first: int, period: Period, lookback_days: floa
         f"sum(case when f.last_at >= c.bought_at - {window} then 0 else 1 end)::bigint as bare from "
         "(select customer_id, min(converted_at) as bought_at from conversions where customer_id is not null "
         "group by customer_id) c "
-        f"left join first_touches f on c.customer_id = f.customer_id where {' and '.join(counted)} group by 1"
+        f"left join {sources.first_touches} f on c.customer_id = f.customer_id where {' and '.join(counted)} group by 1"
     ).to_pylist()
     by_cut = {row["cut"]: (row["n"], row["bare"]) for row in found}
     (cut, cut_bare), (whole, whole_bare) = by_cut.get(1, (0, 0)), by_cut.get(0, (0, 0))

@@ -6,7 +6,7 @@ from attribution.experiment import DEFAULT_LOOKBACK_DAYS, Period
 from attribution.sources.gate.bots import check_bots, check_loaded_twice
 from attribution.sources.gate.clocks import check_clocks, is_day_only
 from attribution.sources.gate.extent import check_beginning, check_ends, without_strays
-from attribution.sources.gate.matching import check_customers, find_first_touches
+from attribution.sources.gate.matching import check_customers
 from attribution.sources.gate.nulls import check_null_jumps
 from attribution.sources.gate.spend import check_spend
 from attribution.sources.gate.timeline import Timeline, read_timeline
@@ -55,7 +55,6 @@ def gate_findings(
     if sources.has("touchpoints"):
         findings.append(check_bots(sources))
     if sources.has("touchpoints") and conversions is not None:
-        find_first_touches(sources)
         findings += check_customers(sources)
     if touchpoints is not None and not touchpoints.is_order:
         if not is_day_only(touchpoints):

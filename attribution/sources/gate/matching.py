@@ -32,28 +32,13 @@ _LEAST_PREFIXED = 10
 _PREFIX_LETTERS = " abcdefghijklmnopqrstuvwxyz_-.:/#|"
 
 
-def find_first_touches(sources: Sources) -> None:
-    """Make ``first_touches``: a row for each converting customer who was touched.
-
-    ``first_at`` is the first touchpoint, ``last_at`` the last one that was not after the first conversion,
-    ``touchpoints`` their number.
-    """
-    sources.engine.define(
-        "first_touches",
-        "select t.customer_id, min(t.touched_at) as first_at, count(*) as touchpoints, "
-        "max(case when t.touched_at <= c.first_at then t.touched_at end) as last_at from touchpoints t join "
-        "(select customer_id, min(converted_at) as first_at from conversions where customer_id is not null "
-        "group by customer_id) c on t.customer_id = c.customer_id group by t.customer_id",
-    )
-
-
 def check_customers(sources: Sources) -> list[Finding]:
-    """Whether customers of conversions and touchpoints are the same people; needs `find_first_touches`."""
+    """Whether customers of conversions and touchpoints are the same people."""
     found = sources.engine.query(
         "select count(*) as conversions, count(distinct c.customer_id) as customers, "
         "count(distinct f.customer_id) as matched, "
         "coalesce(sum(case when f.first_at <= c.converted_at then 1 else 0 end), 0)::bigint as touched "
-        "from conversions c left join first_touches f on c.customer_id = f.customer_id "
+        f"from conversions c left join {sources.first_touches} f on c.customer_id = f.customer_id "
         "where c.customer_id is not null and c.converted_at is not null"
     ).to_pylist()[0]
     customers, matched = found["customers"], found["matched"]
@@ -70,7 +55,8 @@ def _check_matched(sources: Sources, customers: int, matched: int) -> Finding:
     status: Status = "fail" if customers and not matched else "pass"
     if matched and unmatched > _MOSTLY_UNMATCHED * customers:
         status = "warn"
-    example = None if status == "pass" else str(sources.engine.query(_unmatched_sql(1))["customer_id"][0].as_py())
+    first = None if status == "pass" else sources.engine.query(_unmatched_sql(sources, 1))["customer_id"][0].as_py()
+    example = None if first is None else str(first)
     message = f"{percent(unmatched / max(customers, 1))} of converting customers appear in no touchpoint"
     if status == "fail":
         message = "no converting customer appears in any touchpoint: the ids of the two tables are different ones"
@@ -92,7 +78,7 @@ def _check_converters(sources: Sources, matched: int) -> Finding:
     check, table = "only_converters", "touchpoints"
     found = sources.engine.query(
         "select (select count(customer_id) from touchpoints) as touchpoints, "
-        "(select coalesce(sum(touchpoints), 0)::bigint from first_touches) as converting"
+        f"(select coalesce(sum(touchpoints), 0)::bigint from {sources.first_touches}) as converting"
     ).to_pylist()[0]
     touchpoints, converting = found["touchpoints"], found["converting"]
     if converting < touchpoints or matched < _ONLY_CONVERTERS:
@@ -166,7 +152,7 @@ def _near_misses(sources: Sources) -> list[tuple[str, str]]:
         (row["one"], row["other"])
         for row in sources.engine.query(
             "select u.customer_id as one, min(t.customer_id) as other from "
-            f"(select customer_id, {_KEY} as spelling from ({_unmatched_sql(_SEARCHED)})) u join "
+            f"(select customer_id, {_KEY} as spelling from ({_unmatched_sql(sources, _SEARCHED)})) u join "
             f"(select customer_id, {_KEY} as spelling from "
             "(select distinct customer_id from touchpoints where customer_id is not null)) t "
             "on u.spelling = t.spelling group by u.customer_id order by u.customer_id"
@@ -178,9 +164,9 @@ _PLAIN = "lower(trim(customer_id))"
 _KEY = f"coalesce(try_cast(ltrim({_PLAIN}, {text(_PREFIX_LETTERS)}) as bigint)::varchar, {_PLAIN})"
 
 
-def _unmatched_sql(most: int) -> str:
+def _unmatched_sql(sources: Sources, most: int) -> str:
     return (
-        "select c.customer_id from conversions c left join first_touches f on c.customer_id = f.customer_id "
+        f"select c.customer_id from conversions c left join {sources.first_touches} f on c.customer_id = f.customer_id "
         "where f.customer_id is null and c.customer_id is not null and c.converted_at is not null "
         f"group by c.customer_id order by c.customer_id limit {most}"
     )

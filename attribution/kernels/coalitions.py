@@ -1,0 +1,63 @@
+"""Which distinct channels a journey touched, as bits packed into int64 words.
+
+A coalition of ``channels`` channels is a row of ``ceil(channels / 62)`` words; channel c is bit ``c % 62`` of word
+``c // 62``. Packed rows are keys of exact sums, and sort.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+BITS = 62
+"""Per word: non-negative, and the sums of two words do not overflow."""
+
+
+def coalitions(
+    start: NDArray[np.signedinteger], stop: NDArray[np.signedinteger], channel: NDArray[np.int32], channels: int
+) -> NDArray[np.int64]:
+    """(journeys, words) coalition of each journey start[j]:stop[j]; all zero for an empty one.
+
+    Examples
+    --------
+    >>> coalitions(np.array([0, 2]), np.array([2, 2]), np.array([0, 3], np.int32), 4).tolist()
+    [[9], [0]]
+    """
+    keys = np.zeros((len(start), -(-max(channels, 1) // BITS)), np.int64)
+    _mark(start, stop, channel, keys)
+    return keys
+
+
+def members(keys: NDArray[np.int64], channels: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """The channels of each coalition, ascending: coalition i is ``channel[offsets[i]:offsets[i + 1]]``.
+
+    Examples
+    --------
+    >>> offsets, channel = members(np.array([[9], [2]]), 4)
+    >>> offsets.tolist(), channel.tolist()
+    ([0, 2, 3], [0, 3, 1])
+    """
+    sizes = np.bitwise_count(keys).sum(axis=1, dtype=np.int64)
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+    return offsets, _unmark(keys, offsets, channels)
+
+
+@njit(cache=True, nogil=True)
+def _mark(start, stop, channel, keys):
+    for j in range(len(start)):
+        for i in range(start[j], stop[j]):
+            c = channel[i]
+            keys[j, c // BITS] |= np.int64(1) << np.int64(c % BITS)
+
+
+@njit(cache=True, nogil=True)
+def _unmark(keys, offsets, channels):
+    channel = np.empty(offsets[-1], np.int32)
+    place = 0
+    for i in range(len(keys)):
+        for c in range(channels):
+            if keys[i, c // BITS] >> np.int64(c % BITS) & 1:
+                channel[place] = c
+                place += 1
+    return channel

@@ -1,0 +1,219 @@
+"""Rate games over the channels of journeys: what is counted, what follows, and how it follows re-weighted counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from attribution.errors import InputError
+from attribution.journeys import Buckets, JourneyChunk, Summary
+from attribution.kernels.coalitions import coalitions, members
+from attribution.kernels.games import (
+    EXACT_PLAYERS,
+    Sets,
+    interactions,
+    rate_gradients,
+    rate_worth,
+    shapley_values,
+)
+from attribution.kernels.permutations import centres_of, sampled_values, tallies
+from attribution.kernels.sublattices import path_gradients, path_values, within
+from attribution.kernels.sums import KeyedSums, distinct_rows, exact_sums, sum_by_key, to_float
+
+Floats = NDArray[np.float64]
+
+CHEAP_CELLS = 1 << 14
+"""Up to so many coalitions a game is solved again for every draw."""
+
+
+class Counted(NamedTuple):
+    """The game's ``sets`` over the channels ``players`` (n,) that were seen; ``rows`` (k,) of the tables they are from.
+
+    The outcomes are conversions and, where there is any, value.
+    """
+
+    sets: Sets
+    players: NDArray[np.int64]
+    rows: NDArray[np.int64]
+
+
+class Solved(NamedTuple):
+    """Credit (m, n) for conversions and perhaps value, its standard errors (m, n), and the pairs of orders drawn."""
+
+    credit: Floats
+    errors: Floats
+    pairs: int = 0
+
+
+class Sampling(NamedTuple):
+    """How a game is solved: ``exact`` is asked for, ``sampled`` is, or neither; and how sampling goes on."""
+
+    method: str
+    tolerance: float
+    seed: int
+
+    def is_exact(self, players: int) -> bool:
+        """Whether a game of so many players is solved exactly."""
+        return (self.method != "sampling" or players == 0) and players <= EXACT_PLAYERS
+
+
+def count_sets(chunk: JourneyChunk, channels: int) -> Summary:
+    """Journeys, conversions and value by set of distinct channels; the three tables have the same keys."""
+    keys, position = distinct_rows(coalitions(chunk.start, chunk.stop, chunk.channel, channels))
+    conversions, nulls = chunk.conversions.astype(np.float64), chunk.nulls.astype(np.float64)
+    terms = {"set_journeys": conversions + nulls, "set_conversions": conversions, "set_value": chunk.value}
+    return Summary({name: KeyedSums(keys, exact_sums(position, of, len(keys))) for name, of in terms.items()})
+
+
+def counted(summary: Summary, channels: int, *, game: str) -> Counted:
+    """The sets of channels that ``summary`` has counted, the empty one first.
+
+    Raises
+    ------
+    InputError
+        If no journey without a touchpoint failed to convert: what happens without ads cannot be told.
+    """
+    nothing = sum_by_key(np.zeros((0, 1), np.int64), np.zeros(0))
+    tables = [summary.tables.get(name, nothing) for name in ("set_journeys", "set_conversions", "set_value")]
+    keys = tables[0].keys
+    journeys, *outcomes = (to_float(table.sums) for table in tables)
+    bare = len(keys) > 0 and not keys[0].any()
+    if not bare or journeys[0] <= outcomes[0][0]:
+        raise InputError(
+            f"Shapley: game {game!r} needs the customers who were never touched, to know what happens without ads",
+            given="no customer without a touchpoint who did not convert",
+            hint="give the customers table, all of it; or paths with a row whose path is empty and whose nulls are "
+            "those customers; or game = 'set', which needs none",
+        )
+    seen = (journeys > 0) | (outcomes[0] > 0) | (outcomes[1] > 0)
+    rows = np.flatnonzero(seen)
+    offsets, member = members(keys[rows], channels)
+    players, local = np.unique(member, return_inverse=True)
+    kept = [outcomes[0][rows], outcomes[1][rows]] if outcomes[1].any() else [outcomes[0][rows]]
+    sets = Sets(len(players), offsets, local.astype(np.int32), journeys[rows], np.stack(kept))
+    return Counted(sets, players.astype(np.int64), rows)
+
+
+def solve_rate(sets: Sets, how: Sampling) -> Solved:
+    """All journeys times the Shapley value of the rate of a coalition: conversions that come on top of no ads."""
+    refuse_inexact(sets.players, how, "the game 'rate' of {} channels is exact on arrays of 2^{} numbers")
+    journeys = sets.journeys.sum()
+    if how.is_exact(sets.players):
+        values = np.stack([shapley_values(worth) for worth in rate_worth(sets)[0]])
+        return Solved(journeys * values, np.zeros_like(values))
+    sampled = sampled_values(sets, seed=how.seed, tolerance=how.tolerance)
+    return Solved(journeys * sampled.values, journeys * sampled.errors, sampled.pairs)
+
+
+def solve_paths(sets: Sets, how: Sampling) -> Solved:
+    """The journeys of every set times the Shapley value of its own game, added up."""
+    refuse_inexact(int(sets.sizes.max()), how, "a journey touched {} channels: its game needs 2^{} numbers")
+    most = 0 if how.method == "sampling" else EXACT_PLAYERS
+    credit = path_values(sets, most)
+    # No set needs to be known better than the whole.
+    enough = how.tolerance * np.abs(credit).sum(axis=1) / max(sets.players, 1)
+    squares, pairs = np.zeros_like(credit), 0
+    large = np.flatnonzero((sets.sizes > most) & (sets.journeys > 0))
+    for t in large.tolist():
+        own, players = within(sets, t)
+        weight = sets.journeys[t]
+        goal = enough / (weight * np.sqrt(len(large)))
+        drawn = sampled_values(own, seed=how.seed, stream=t, tolerance=how.tolerance, enough=goal, exact_sets=True)
+        credit[:, players] += weight * drawn.values
+        squares[:, players] += (weight * drawn.errors) ** 2
+        pairs += drawn.pairs
+    return Solved(credit, np.sqrt(squares), pairs)
+
+
+def refuse_inexact(players: int, how: Sampling, reason: str) -> None:
+    """Raise `InputError` if exactness is asked for where it cannot be had."""
+    if how.method == "exact" and players > EXACT_PLAYERS:
+        word = "; a coalition of more than 63 channels does not even fit a machine word" if players > 63 else ""
+        raise InputError(
+            f"Shapley: {reason.format(players, players)}{word}",
+            given="method = 'exact'",
+            allowed=f"up to {EXACT_PLAYERS} channels",
+            hint="method = 'auto' samples larger games and gives standard errors",
+        )
+
+
+def interaction_of_rate(sets: Sets) -> Floats:
+    """(n, n) interaction of each pair of channels in the rate game, in conversions."""
+    if sets.players > EXACT_PLAYERS:
+        raise InputError(
+            f"Shapley: interactions of {sets.players} channels in the game 'rate' need 2^{sets.players} numbers",
+            allowed=f"up to {EXACT_PLAYERS} channels",
+            hint="game = 'set' gives interactions of any number of channels",
+        )
+    return interactions(rate_worth(sets)[0][0]) * sets.journeys.sum()
+
+
+def interaction_of_set(table: KeyedSums, channels: int) -> Floats:
+    """(channels, channels) interaction of each pair in the set game: Σ conversions ÷ (|T| − 1) over sets with both."""
+    offsets, member = members(table.keys, channels)
+    sizes = np.diff(offsets)
+    holds = sparse.csr_array((np.ones(len(member)), member, offsets), shape=(len(sizes), channels))
+    dividends = np.where(sizes > 1, to_float(table.sums) / np.maximum(sizes - 1, 1), 0.0)
+    pairs = np.asarray((holds.T @ sparse.diags_array(dividends) @ holds).todense()).copy()
+    np.fill_diagonal(pairs, 0.0)
+    return pairs
+
+
+def is_cheap(game: str, sets: Sets) -> bool:
+    """Whether a game is solved again for every draw, rather than followed by its influences."""
+    if game == "rate":
+        return 1 << sets.players <= CHEAP_CELLS
+    sizes = sets.sizes
+    return sizes.max() > EXACT_PLAYERS or float(np.exp2(sizes).sum()) <= CHEAP_CELLS
+
+
+def redraw_rate(game: Counted, credit: Floats, own: Buckets, weights: Floats) -> Floats:
+    """(m, draws, n) credit of re-weighted buckets; linear in what was counted, except for the number of journeys.
+
+    A game too large to be exact moves as its first-order approximation does, which is known exactly.
+    """
+    sets = game.sets
+    parts = _by_bucket(game, own)
+    journeys = sets.journeys.sum()
+    values = credit / journeys
+    if sets.players <= EXACT_PLAYERS:
+        gains, losses = rate_gradients(sets)
+        drawn = values[:, None] + [(weights - 1) @ influence for influence in _influences(parts, gains, losses)]
+    else:
+        drawn = values[:, None] + _moved_centres(sets, parts, weights)
+    return np.asarray(drawn * (weights @ parts[0].sum(axis=0))[:, None])
+
+
+def redraw_paths(game: Counted, credit: Floats, own: Buckets, weights: Floats) -> Floats:
+    """(m, draws, n) credit of re-weighted buckets, linear in what was counted."""
+    influences = _influences(_by_bucket(game, own), *path_gradients(game.sets, EXACT_PLAYERS))
+    return np.asarray(credit[:, None] + [(weights - 1) @ influence for influence in influences])
+
+
+def _by_bucket(game: Counted, own: Buckets) -> list[sparse.csr_array]:
+    """Journeys and outcomes (k, buckets) of each set and bucket."""
+    names = ("set_journeys", "set_conversions", "set_value")[: 1 + len(game.sets.outcomes)]
+    tables: Mapping[str, tuple[NDArray[np.int64], sparse.csr_array]] = own.tables
+    return [sparse.csr_array(tables[name][1][game.rows]) for name in names]
+
+
+def _influences(parts: list[sparse.csr_array], gains: Floats, losses: Floats) -> list[Floats]:
+    """(buckets, n) for each outcome: what a bucket counted once more would add."""
+    journeys, *outcomes = parts
+    return [np.asarray(of.T @ gains - journeys.T @ loss) for of, loss in zip(outcomes, losses, strict=True)]
+
+
+def _moved_centres(sets: Sets, parts: list[sparse.csr_array], weights: Floats) -> Floats:
+    """(m, draws, n) how far the first-order approximation of each draw is from that of all journeys."""
+    n, sizes = sets.players, sets.sizes
+    row = np.repeat(np.arange(len(sizes)), sizes)
+    cell = sets.member * np.int64(n + 1) + sizes[row]
+    by_cell = sparse.csr_array((np.ones(len(cell)), (cell, row)), shape=(n * (n + 1), len(sizes)))
+    by_size = sparse.csr_array((np.ones(len(sizes)), (sizes, np.arange(len(sizes)))), shape=(n + 1, len(sizes)))
+    drawn = [np.stack([weights @ (of @ part).toarray().T for part in parts], axis=1) for of in (by_size, by_cell)]
+    moved = centres_of(drawn[0], drawn[1].reshape(len(weights), len(parts), n, n + 1)).values
+    return np.asarray((moved - centres_of(*tallies(sets)).values).transpose(1, 0, 2))

@@ -1,0 +1,113 @@
+"""Which order a Markov chain should have, by how well it foretells journeys it has not seen."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from attribution.journeys import JourneyChunk, Summary
+from attribution.journeys.buckets import Dealing
+from attribution.kernels.chains import frame
+from attribution.kernels.order import OrderScore, score_order, smallest_good_order
+from attribution.kernels.sums import distinct_rows, stacked, sum_by_key, to_float
+from attribution.kernels.windows import Slices, count_steps, last_steps, shortened, unpack
+from attribution.sources import Finding, count_finding
+
+HIGHEST = 5
+"""The highest order that is tried."""
+
+FOLDS = 5
+
+THIN = 10
+"""Steps out of a state that was left less often than this tell little of where it leads."""
+
+
+class Shortened(NamedTuple):
+    """Steps of a lower order.
+
+    ``keys`` (steps, words) sorted and distinct; ``position`` (rows,) of the steps they were made from among them.
+    """
+
+    keys: NDArray[np.int64]
+    position: NDArray[np.int64]
+
+
+def summarise_orders(chunk: JourneyChunk, channels: int) -> Summary:
+    """Steps of the `HIGHEST` order, from which those of all lower orders follow, for each fold of customers.
+
+    The first column of the keys of ``steps`` is the fold.
+    """
+    dealt, buckets = Dealing().deal(chunk)
+    folds = buckets % FOLDS
+    parts = []
+    for fold in range(FOLDS):
+        part = dealt.only(folds == fold)
+        journeys = Slices(part.start, part.stop, part.channel, channels)
+        parts.append((fold, count_steps(journeys, part.conversions, part.nulls, order=HIGHEST)))
+    paid = chunk.only(chunk.value > 0)
+    ends = last_steps(Slices(paid.start, paid.stop, paid.channel, channels), order=HIGHEST)
+    return Summary({"steps": stacked(parts), "value": sum_by_key(ends, paid.value)})
+
+
+def shorten(keys: NDArray[np.int64], *, channels: int, order: int) -> Shortened:
+    """Packed steps of the `HIGHEST` order as steps of ``order``."""
+    return Shortened(*distinct_rows(shortened(keys, channels=channels, order=HIGHEST, to=order)))
+
+
+def select_order(summary: Summary, channels: int) -> tuple[int, pd.DataFrame]:
+    """The order chosen, and the ``order_selection`` table without its first column, the model.
+
+    Orders from 1 to `HIGHEST`, but not beyond the longest path, are scored by their held-out log-loss per step; the
+    smallest within one standard error of the best is chosen.
+    """
+    table = summary.tables["steps"]
+    fold, keys, sums = table.keys[:, 0], table.keys[:, 1:], to_float(table.sums)
+    scores = []
+    for order in range(1, longest_path(keys, channels, HIGHEST) + 1):
+        steps, position = shorten(keys, channels=channels, order=order)
+        counts = np.bincount(position * FOLDS + fold, sums, minlength=len(steps) * FOLDS).reshape(-1, FOLDS)
+        joined = frame(steps, steps[:0], channels=channels, order=order)
+        scores.append(score_order(joined, counts.astype(np.float64), channels + 2))
+    place, errors = smallest_good_order(np.array([score.log_loss for score in scores]))
+    return place + 1, _table(scores, place, errors)
+
+
+def longest_path(keys: NDArray[np.int64], channels: int, order: int) -> int:
+    """Touchpoints of the longest path among packed steps: at least 1, and ``order`` where it is that long or longer."""
+    states = unpack(keys, channels=channels, order=order)[:, :-1]
+    return max(1, int((states != channels).sum(axis=1).max(initial=1)))
+
+
+def memory_findings(label: str, order: int, longest: int, thin_steps: float) -> list[Finding]:
+    """An order beyond the ``longest`` path, or most steps, ``thin_steps`` of them, out of states hardly ever seen."""
+    found = []
+    if longest < order:
+        message = f"channels that {label} remembers beyond the longest path, {longest}: they change nothing"
+        found.append(count_finding("order_beyond_paths", "journeys", order - longest, message))
+    if thin_steps > 0.5:
+        message = f"% of steps of {label} leave a state seen fewer than {THIN} times: a lower order may do"
+        found.append(count_finding("thin_states", "journeys", round(100 * thin_steps), message, total=100))
+    return found
+
+
+def _table(scores: list[OrderScore], place: int, errors: NDArray[np.float64]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "order": np.arange(1, len(scores) + 1),
+            "log_loss": [_mean(score.log_loss) for score in scores],
+            "log_loss_se": errors,
+            "auc": [_mean(score.auc) for score in scores],
+            "aic": [score.aic for score in scores],
+            "bic": [score.bic for score in scores],
+            "states": [score.states for score in scores],
+            "chosen": np.arange(len(scores)) == place,
+        }
+    )
+
+
+def _mean(folds: NDArray[np.float64]) -> float:
+    scored = folds[~np.isnan(folds)]
+    return float(scored.mean()) if len(scored) else float("nan")
