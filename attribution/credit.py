@@ -57,6 +57,9 @@ class Model(Protocol):
     def estimand(self) -> str: ...
 
     @property
+    def negative_is_zero(self) -> bool: ...
+
+    @property
     def label(self) -> str: ...
 
     def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]: ...
@@ -89,9 +92,9 @@ def _rows(model: Model) -> pd.DataFrame:
     rows = model.credit_.to_frame()
     rows.insert(0, "model", model.label)
     rows.insert(1, "estimand", model.estimand)
-    total = rows["conversions"].sum()
-    has_shares = total > 0 and bool((rows["conversions"] >= 0).all())
-    rows["share"] = rows["conversions"] / total if has_shares else np.nan
+    shared = rows["conversions"].clip(lower=0) if model.negative_is_zero else rows["conversions"]
+    has_shares = shared.sum() > 0 and bool((shared >= 0).all())
+    rows["share"] = shared / shared.sum() if has_shares else np.nan
     rows["conversions_low"] = np.nan
     rows["conversions_high"] = np.nan
     return rows[list(CREDIT.column_names)]
@@ -140,12 +143,15 @@ def journey_credit(journeys: Journeys, models: Iterable[Model]) -> pd.DataFrame:
     Raises
     ------
     InputError
-        If the journeys come from aggregated paths.
+        If the journeys come from aggregated paths, or a model is not fitted or was fitted on other channels.
     """
     if journeys.integer_times is None:
         raise InputError(
             "aggregated paths have no customers, so no credit per journey", hint="leave journey_credit out"
         )
+    models = list(models)
+    for model in models:
+        _check_fitted(model, journeys)
     ids = journeys.conversion_ids()
     parts = [
         rows
@@ -161,6 +167,18 @@ def journey_credit(journeys: Journeys, models: Iterable[Model]) -> pd.DataFrame:
     table["_model"] = table["model"].map(order)
     table = table.sort_values(["_model", "customer_id", "_ended_at", "_row", "position"], kind="stable")
     return table[list(JOURNEY_CREDIT.column_names)].reset_index(drop=True)
+
+
+def _check_fitted(model: Model, journeys: Journeys) -> None:
+    """Raise `InputError` unless ``model`` knows the channels of ``journeys``: it calls them by their positions."""
+    if not hasattr(model, "credit_"):
+        raise InputError(f"model {model.label!r} is not fitted", hint="fit it on journeys first")
+    if model.credit_.channels != journeys.channels:
+        raise InputError(
+            f"model {model.label!r} was fitted on other channels",
+            given=list(journeys.channels),
+            allowed=list(model.credit_.channels),
+        )
 
 
 def _journey_rows(

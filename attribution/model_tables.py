@@ -9,6 +9,7 @@ import pandas as pd
 from attribution.kernels.games import EXACT_PLAYERS
 from attribution.models import AttributionModel, Markov, Shapley
 from attribution.models.published import PublishedModel
+from attribution.sources import Finding, count_finding
 from attribution.tables import REMOVAL_EFFECTS
 
 
@@ -35,6 +36,22 @@ def model_tables(models: Sequence[AttributionModel], *, interactions: bool) -> d
         "removal_effects": _removal_effects(models),
         **{k: table for k, table in found.items() if table is not None},
     }
+
+
+def without_interactions(models: Sequence[AttributionModel]) -> list[Finding]:
+    """One finding for each Shapley model that the table ``interactions`` has no rows of."""
+    most = f"more than {EXACT_PLAYERS} channels are too many for the game 'rate'"
+    return [
+        count_finding(
+            "no_interactions",
+            "interactions",
+            1,
+            f"{model.label} gives no interactions: "
+            + (most if model.game == "rate" else f"the game {model.game!r} has none"),
+        )
+        for model in models
+        if isinstance(model, Shapley) and not _has_interactions(model)
+    ]
 
 
 def _has_interactions(model: Markov | Shapley) -> bool:

@@ -18,7 +18,7 @@ from attribution.graph import JourneyGraph, graph_of, graph_reader
 from attribution.intervals import fill_credit, fill_returns, sample_measures, sampling_tables
 from attribution.journeys import Journeys
 from attribution.lookback import lag_reader, lookback_finding
-from attribution.model_tables import model_tables
+from attribution.model_tables import model_tables, without_interactions
 from attribution.models import AttributionModel, fit_models
 from attribution.profile import profile_of, profile_reader
 from attribution.ranking import Ranking, compare_rankings
@@ -142,13 +142,13 @@ def read_journeys(
     else:
         summaries, resamples = fit_and_resample(models, journeys, resampling, *readers)
     overview, steps, profile, lags, *by_segment = summaries
-    return Facts(
-        [*journeys.describe(overview), *lookback_finding(lags, journeys)],
-        graph_of(steps, journeys),
-        profile_of(profile, journeys),
-        None if segments is None else segment_credit(by_segment[0], journeys, models, segments),
-        resamples,
-    )
+    few = _few_conversions(overview.number("conversions"))
+    findings = [*journeys.describe(overview), *lookback_finding(lags, journeys), few]
+    credit = None
+    if segments is not None:
+        credit, lacking = segment_credit(by_segment[0], journeys, models, segments)
+        findings += lacking
+    return Facts(findings, graph_of(steps, journeys), profile_of(profile, journeys), credit, resamples)
 
 
 def check_quality(experiment: Experiment, *, engine: Engine | None = None) -> pd.DataFrame:
@@ -193,8 +193,8 @@ def _outcome(
         sampled = sampling_tables(measures)
         findings += facts.resamples.findings()
     findings += [
-        _few_conversions(models[0].observed_.number("conversions")),
         *(finding for model in models for finding in model.findings()),
+        *(without_interactions(models) if experiment.output.interactions else []),
     ]
     tables = {
         "credit": credit.table,

@@ -6,7 +6,7 @@ bias: touchpoints that were not seen, customers who would have bought anyway, or
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -134,11 +134,12 @@ def fit_and_resample(
         model.prepare(journeys)
     own = [Bucketwise(observe_buckets), *(model.buckets_reader for model in models)]
     dealing = Dealing()
-    by_bucket, *rest = journeys.read(bucket_reader(own, dealing), *readers)
+    undrawn = [model.summarise_undrawn for model in models]
+    by_bucket, *summaries = journeys.read(bucket_reader(own, dealing), *undrawn, *readers)
     parts = split_buckets(by_bucket + _untouched(models, journeys, dealing), len(own))
     observed = parts[0][0]
-    for model, (whole, _) in zip(models, parts[1:], strict=True):
-        model.settle(whole, observed)
+    for model, (whole, _), more in zip(models, parts[1:], summaries, strict=False):
+        model.settle(whole + more, observed)
     conversions = observed.number("conversions")
     if conversions == 0:
         raise InputError("nothing converted, so there is nothing to resample", hint="leave [resampling] out")
@@ -150,7 +151,7 @@ def fit_and_resample(
     # One thread: the order of additions inside the linear algebra library must not depend on the machine's load.
     with threadpool_limits(1):
         resamples = _resamples(models, [buckets for _, buckets in parts], options, by)
-    return [observed, *rest], resamples
+    return [observed, *summaries[len(models) :]], resamples
 
 
 def _untouched(models: Sequence[AttributionModel], journeys: Journeys, dealing: Dealing) -> Summary:
@@ -184,14 +185,25 @@ def _resamples(
     weights = np.concatenate([np.ones((1, observed.size)), drawn, left_out])
     found, errors = {}, {}
     for model, buckets in zip(models, own, strict=True):
-        draws = model.redraw(buckets, observed, weights)
+        draws = _solved(model.redraw, model.label, buckets, observed, weights)
         found[model.label] = Sample(draws, _no_channels(model, draws, observed, weights))
         if model.is_linearised:
-            exact = model.solve_again(buckets, observed, drawn[:EXACT_DRAWS])
+            exact = _solved(model.solve_again, model.label, buckets, observed, drawn[:EXACT_DRAWS])
             errors[model.label] = _error(exact.conversions, draws.conversions[1 : 1 + len(drawn)])
     ends = {"estimates": (0, 1), "draws": (1, 1 + len(drawn)), "jackknife": (1 + len(drawn), len(weights))}
     cut = {name: {label: sample.rows(slice(*at)) for label, sample in found.items()} for name, at in ends.items()}
     return Resamples(tuple(found), models[0].channels_, options, by=by, linearisation=errors, **cut)
+
+
+def _solved(solve: Callable[..., Draws], label: str, own: Buckets, observed: Buckets, weights: Floats) -> Draws:
+    try:
+        return solve(own, observed, weights)
+    except InputError as error:
+        raise InputError(
+            f"model {label!r} cannot be solved for every draw, because some draws hold too little",
+            given=str(error).partition(" Hint: ")[0].rstrip("."),
+            hint="give more of the customers that are lacking there, or leave out [resampling] or this model",
+        ) from error
 
 
 def _no_channels(model: AttributionModel, draws: Draws, observed: Buckets, weights: Floats) -> dict[str, Floats]:

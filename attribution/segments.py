@@ -18,7 +18,7 @@ from attribution.errors import InputError
 from attribution.journeys import JourneyChunk, Journeys, Reader, Summary, observe
 from attribution.kernels.sums import KeyedSums
 from attribution.models import AttributionModel
-from attribution.sources import Sources
+from attribution.sources import Finding, Sources, count_finding
 from attribution.tables import SEGMENT_CREDIT
 
 NO_SEGMENT = "(none)"
@@ -85,9 +85,13 @@ def segment_reader(models: Sequence[AttributionModel], segments: Segments) -> Re
 
 def segment_credit(
     summary: Summary, journeys: Journeys, models: Sequence[AttributionModel], segments: Segments
-) -> pd.DataFrame:
-    """The ``segment_credit`` table; segments without a journey are left out."""
-    parts = []
+) -> tuple[pd.DataFrame, list[Finding]]:
+    """The ``segment_credit`` table, and what it lacks: models that a segment alone has not enough for.
+
+    Segments without a journey are left out.
+    """
+    summary = summary + _untouched(journeys, models, segments)
+    parts, findings = [], []
     for code, segment in enumerate(segments.names):
         observed, *own = (_part(summary, code, place) for place in range(len(models) + 1))
         if not observed.number("journeys"):
@@ -96,13 +100,33 @@ def segment_credit(
         for model, contributions in zip(models, own, strict=True):
             alone = type(model)(**model.get_params())
             alone.prepare(journeys)
-            alone.settle(contributions, observed)
-            fitted.append(alone)
-        rows = Credit.of(fitted).table
-        rows.insert(0, "segment", segment)
-        parts.append(rows)
+            try:
+                alone.settle(contributions, observed)
+            except InputError as error:
+                message = f"{model.label} is left out of the segment: {error}"
+                findings.append(count_finding("segment_left_out", "customers", 1, message, example=segment))
+            else:
+                fitted.append(alone)
+        if fitted:
+            rows = Credit.of(fitted).table
+            rows.insert(0, "segment", segment)
+            parts.append(rows)
     columns = list(SEGMENT_CREDIT.column_names)
-    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+    table = pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+    return table, findings
+
+
+def _untouched(journeys: Journeys, models: Sequence[AttributionModel], segments: Segments) -> Summary:
+    """What customers contribute who were never touched, segment by segment, to the models that they matter to."""
+    chunk = journeys.untouched() if any(model.needs_untouched for model in models) else None
+    if chunk is None:
+        return Summary({})
+    own = [model.summarise if model.needs_untouched else _nothing for model in models]
+    return _by_segment([_nothing, *own], segments, chunk)
+
+
+def _nothing(_: JourneyChunk) -> Summary:
+    return Summary({})
 
 
 def _by_segment(readers: Sequence[Reader], segments: Segments, chunk: JourneyChunk) -> Summary:

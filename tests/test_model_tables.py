@@ -106,6 +106,16 @@ def test_a_baseline_has_an_interval(tmp_path: Path) -> None:
         assert row["conversions_low"] < row["conversions_high"]
 
 
+def test_models_without_interactions_are_named(tmp_path: Path) -> None:
+    more = '[[models]]\nmodel = "Shapley"\ngame = "path_incremental"\n[output]\ninteractions = true\n'
+    tables = run_experiment(experiment(tmp_path, more, customers=200)).tables
+    said = tables["quality"].query("check == 'no_interactions'")
+    assert said["message"].tolist() == [
+        "shapley_path_incremental gives no interactions: the game 'path_incremental' has none"
+    ]
+    assert "shapley_path_incremental" not in set(tables["interactions"]["model"])
+
+
 def test_interactions_are_left_out_unless_asked_for(tmp_path: Path) -> None:
     assert "interactions" not in run_experiment(experiment(tmp_path)).tables
 

@@ -382,6 +382,7 @@ def test_labels() -> None:
     assert at.TimeDecay(half_life_days=14).label == "time_decay_14"
     assert at.Markov(order=3, name="deep").label == "deep"
     assert at.LastNonDirect(direct=["direct", "brand"]).label == "last_non_direct_direct-brand"
+    assert at.Markov(continuation={"邮件": 0.1, "tv": 1.0}).label == "markov_邮件=0.1-tv=1"
     assert repr(at.PositionBased(first=0.3)) == "PositionBased(first=0.3)"
 
 
@@ -394,3 +395,15 @@ def test_other_channels_are_refused_by_partial_fit() -> None:
     model = at.Linear().fit(from_rows(PATHS))
     with pytest.raises(InputError, match="other channels"):
         model.partial_fit(from_rows([twin.PathRow(("z",), 1, 0, 0)]))
+
+
+def test_credit_of_journeys_that_a_model_does_not_know_is_refused() -> None:
+    touchpoints = pd.DataFrame({"customer_id": ["ann", "ann"], "touched_at": [1, 2], "channel": ["mail", "搜索"]})
+    conversions = pd.DataFrame({"customer_id": ["ann"], "converted_at": [3]})
+    known = at.build_journeys(at.load_sources(touchpoints, conversions))
+    others = at.build_journeys(at.load_sources(touchpoints.assign(channel=["video", "搜索"]), conversions))
+    for model in (at.Markov(), at.Shapley(), at.LastTouch()):
+        with pytest.raises(InputError, match="is not fitted"):
+            model.attribute(known)
+        with pytest.raises(InputError, match=r"fitted on other channels\. Given: .*video"):
+            model.fit(known).attribute(others)

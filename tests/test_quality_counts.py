@@ -63,7 +63,7 @@ ORDER = (("a", day(3), 10.0),)
 def test_good_data_warn_of_nothing_but_missing_costs() -> None:
     quality = check_quality(experiment(touchpoints=touches(*GOOD), conversions=orders(*ORDER)))
     warned = quality[quality["status"] != "pass"]
-    assert warned["check"].tolist() == ["cost_known"]
+    assert set(warned["check"]) == {"cost_known", "few_conversions"}
 
 
 @pytest.mark.parametrize(
@@ -475,8 +475,9 @@ def test_strict_has_nothing_against_good_data_and_failures_exit_with_two(
 
     from attribution.cli import app
 
-    touches(*GOOD, ("b", day(1), "mail"), ("b", day(50), "mail")).to_csv(tmp_path / "t.csv", index=False)
-    orders((customer, day(3), 10.0)).to_csv(tmp_path / "c.csv", index=False)
+    many = [(f"{name} {n}", *rest) for n in range(30) for name, *rest in GOOD]
+    touches(*many, ("b", day(1), "mail"), ("b", day(50), "mail")).to_csv(tmp_path / "t.csv", index=False)
+    orders(*((f"{customer} {n}", day(3), 10.0) for n in range(30))).to_csv(tmp_path / "c.csv", index=False)
     pd.DataFrame({"channel": ["mail", "search"], "amount": [1, 2]}).to_csv(tmp_path / "s.csv", index=False)
     (tmp_path / "e.toml").write_text(
         "".join(

@@ -14,6 +14,7 @@ from test_buckets import journeys, log
 import attribution as at
 from attribution.errors import InputError
 from attribution.experiment import ResamplingOptions
+from attribution.kernels import influence
 from attribution.kernels.intervals import bca, descending_ranks, percentile, probabilities_above, rank_probabilities
 from attribution.pipeline import run_experiment
 from attribution.resampling import Resamples, fit_and_resample
@@ -137,6 +138,27 @@ def test_nothing_to_draw_is_refused() -> None:
         fit_and_resample([at.Linear()], built, ResamplingOptions())
 
 
+def test_how_many_chains_are_solved_together_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    built = journeys(log(400))
+    together = fit_and_resample([at.Markov()], built, ResamplingOptions(draws=50))[1].draws["markov"].channels
+    monkeypatch.setattr(influence, "CELLS_AT_ONCE", 100)
+    apart = fit_and_resample([at.Markov()], built, ResamplingOptions(draws=50))[1].draws["markov"].channels
+    for a, b in zip(together, apart, strict=True):
+        assert a is not None
+        assert b is not None
+        assert a.tobytes() == b.tobytes()
+
+
+def test_draws_that_cannot_be_solved_are_refused_by_name() -> None:
+    """One customer was never touched: more than a third of the draws leave this one out."""
+    paths = pd.DataFrame({"path": ["a", "a > b", ""], "conversions": [9, 5, 0], "nulls": [20, 4, 1]})
+    built = at.build_journeys(at.load_sources(paths=paths))
+    model = at.Shapley(game="rate")
+    model.fit(built)
+    with pytest.raises(InputError, match=r"'shapley_rate' cannot be solved for every draw.*never touched"):
+        fit_and_resample([model], built, ResamplingOptions(draws=50))
+
+
 # ------------------------------------------------------------ intervals from draws
 
 
@@ -164,6 +186,14 @@ def test_bca_is_scipys() -> None:
 def test_bca_without_spread_is_the_number_itself() -> None:
     ends = bca(np.full((50, 2), 3.0), np.full(2, 3.0), np.full((8, 2), 3.0), 0.9)
     assert ends.tolist() == [[3.0, 3.0], [3.0, 3.0]]
+
+
+def test_an_interval_of_draws_one_of_which_is_no_number_has_no_ends() -> None:
+    draws = np.random.default_rng(1).normal(size=(50, 2))
+    draws[7, 1] = np.nan
+    for ends in (percentile(draws, 0.9), bca(draws, np.zeros(2), draws[:8], 0.9)):
+        assert np.isfinite(ends[:, 0]).all()
+        assert np.isnan(ends[:, 1]).all()
 
 
 def test_rank_probabilities_are_a_doubly_stochastic_matrix() -> None:

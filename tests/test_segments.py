@@ -83,7 +83,7 @@ def test_a_person_is_in_the_segment_of_its_customer() -> None:
     segments = read_segments(sources, "tier")
     models = [at.Linear()]
     models[0].prepare(journeys)
-    table = segment_credit(journeys.read(segment_reader(models, segments))[0], journeys, models, segments)
+    table, _ = segment_credit(journeys.read(segment_reader(models, segments))[0], journeys, models, segments)
     gold = table.query("segment == 'gold' and conversions > 0")
     assert gold[["channel", "conversions"]].to_numpy().tolist() == [["mail", 1.0]]
     assert table.query("segment == '(none)'")["conversions"].sum() == 1.0
@@ -100,3 +100,33 @@ def test_a_missing_or_torn_segment_is_refused(shop: Path) -> None:
     (shop / "shop.toml").write_text(TOML.replace("[tables.customers]", "[tables.codes]"), encoding="utf-8")
     with pytest.raises(InputError, match="there is none"):
         at.read_experiment(shop / "shop.toml")
+
+
+def test_rates_of_a_segment_are_those_of_its_customers_alone() -> None:
+    """The never touched belong to segments too; where a segment has none, the model is left out there, and named."""
+    rng = np.random.default_rng(4)
+    names = [f"客户 {number}" for number in range(600)]
+    touched = pd.DataFrame({"customer_id": rng.choice(names[:400], 900), "touched_at": rng.integers(0, 50, 900)})
+    touched["channel"] = rng.choice(["搜索", "邮件", "video"], 900)
+    converted = pd.DataFrame({"customer_id": rng.choice(touched["customer_id"].unique(), 120, replace=False)})
+    converted["converted_at"] = 60
+    customers = pd.DataFrame({"customer_id": names, "tier": np.where(np.arange(600) % 2, "gold", "tin")})
+    customers = customers[(customers["tier"] == "gold") | customers["customer_id"].isin(touched["customer_id"])]
+    models = [at.Linear(), at.Shapley(game="rate", name="rate")]
+
+    sources = at.load_sources(touched, converted, customers=customers)
+    journeys = at.build_journeys(sources)
+    segments = read_segments(sources, "tier")
+    for model in models:
+        model.prepare(journeys)
+    table, findings = segment_credit(journeys.read(segment_reader(models, segments))[0], journeys, models, segments)
+
+    gold = customers[customers["tier"] == "gold"]
+    own = [frame[frame["customer_id"].isin(gold["customer_id"])] for frame in (touched, converted)]
+    alone = at.attribute(at.build_journeys(at.load_sources(*own, customers=gold)), models).table
+    mine = table.query("segment == 'gold'").reset_index(drop=True)
+    np.testing.assert_allclose(mine["conversions"], alone["conversions"], rtol=1e-9, atol=1e-12)
+    assert set(table.query("segment == 'tin'")["model"]) == {"linear"}
+    (said,) = findings
+    assert said.example == "tin"
+    assert "rate is left out of the segment" in said.message

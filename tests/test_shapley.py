@@ -334,6 +334,20 @@ def test_negative_credit_is_kept_and_said() -> None:
     assert at.Credit.of([model]).table["share"].isna().all()
 
 
+@pytest.mark.parametrize("game", ["rate", "path_incremental"])
+@pytest.mark.parametrize("seed", range(12))
+def test_a_baseline_of_rounding_is_none_and_shares_are_given(game: str, seed: int) -> None:
+    """Nobody converts untouched: channels add up to all conversions, in every digit or not."""
+    rng = np.random.default_rng(seed)
+    sets = ["A", "B", "A > B", "C", "A > C", "B > C", "A > B > C"]
+    converted = rng.integers(size := np.arange(1, 8), 10 * size)
+    counts = {name: (int(n), int(n + rng.integers(1, 60))) for name, n in zip(sets, converted, strict=True)}
+    model = at.Shapley(game=game).fit(from_counts({"": (0, 400), **counts}))
+    assert model.credit_.baseline == (0.0, 0.0)
+    share = at.Credit.of([model]).table["share"]
+    assert share.notna().all() == (model.credit_.conversions >= 0).all()
+
+
 def test_negative_credit_is_not_handed_out_unless_by_a_named_rule() -> None:
     journeys = from_counts({**HARM, "A > B > A": (4, 8)})
     model = at.Shapley(game="path_incremental").fit(journeys)
@@ -342,6 +356,10 @@ def test_negative_credit_is_not_handed_out_unless_by_a_named_rule() -> None:
         model.weigh(chunk)
     lenient = at.Shapley(game="path_incremental", negative="zero").fit(journeys)
     assert lenient.credit_.conversions.tobytes() == model.credit_.conversions.tobytes()
+    refused, given = (at.Credit.of([fitted]).table["share"] for fitted in (model, lenient))
+    assert refused.isna().all()
+    assert given.sum() == pytest.approx(1.0)
+    assert given[0] == 0
     for reconciled in (True, False):
         last = lenient.set_params(reconcile=reconciled).fit(journeys).weigh(chunk)[-3:]
         assert last[[0, 2]].tolist() == [0, 0]
@@ -474,6 +492,8 @@ def test_a_classifier_that_saw_no_untouched_customer_says_so() -> None:
         ("no_such_module:Class", None, "cannot be loaded: ModuleNotFoundError"),
         ("", None, "cannot be loaded"),
         (None, {"depth": 3}, "does not take these settings: TypeError"),
+        (None, "fast", "classifier_settings are arguments by name. Given: 'fast'"),
+        ("sklearn.linear_model:LogisticRegression", [1, 2], "classifier_settings are arguments by name"),
         (LogisticRegression(), {"C": 1}, "classifier_settings go with a classifier named by text"),
     ],
 )
@@ -541,7 +561,7 @@ def test_draws_follow_the_solution(game: str, channels: int, monkeypatch: pytest
         np.testing.assert_allclose(a[0], getattr(model.credit_, what)[:-1], rtol=1e-9)
         slope, exact = (a[1:4] - a[0]) / step, (b[1:4] - b[0]) / step
         # The first-order approximation of a large game moves nearly as the game does.
-        assert np.abs(slope - exact).max() <= (0.05 if channels > 22 else 0.01) * np.abs(exact).max()
+        assert np.abs(slope - exact).max() <= (0.1 if channels > 22 else 0.01) * np.abs(exact).max()
         # Sets that few journeys have bend.
         assert np.std(a[4:] - b[4:]) <= (0.5 if game == "path_incremental" else 0.1) * np.std(b[4:] - b[0])
 

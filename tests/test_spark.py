@@ -26,12 +26,14 @@ from twins import journeys as twin
 from twins.strategies import histories, lookbacks, periods
 
 import attribution as at
+from attribution.credit import journey_credit
 from attribution.engine import Events
 from attribution.engine.spark import SparkEngine, session, tasks
 from attribution.engine.spark import engine as spark_engine
 from attribution.errors import InputError
-from attribution.experiment import Period
+from attribution.experiment import Period, ResamplingOptions
 from attribution.journeys import DAY
+from attribution.resampling import fit_and_resample
 from attribution.sources.checks import check_sources
 from attribution.sources.digest import content_digest
 from attribution.sources.gate import gate_findings
@@ -187,6 +189,31 @@ def test_the_gate_finds_the_same(spark: Callable[..., Any]) -> None:
         found.append([*digests, *gate_findings(sources, period=Period(), lookback_days=None)])
     assert len(found[0]) > 12
     assert found[0] == found[1]
+
+
+def test_intervals_and_games_are_the_same(spark: Callable[..., Any]) -> None:
+    """Readers of buckets, folds and games travel to the journeys as others do."""
+    touchpoints, conversions = log(customers=60, touchpoints=600)
+    customers = pd.DataFrame({"customer_id": [f"nobody {number}" for number in range(400)]})
+    found = []
+    for engine in (at.DuckDBEngine(), spark()):
+        sources = at.load_sources(touchpoints, conversions, customers=customers, engine=engine)
+        journeys = at.build_journeys(sources)
+        models = [
+            at.LinearDistinct(),
+            at.CustomWeights(weights=[2, 1]),
+            at.Markov(order="auto"),
+            at.Shapley(),
+            at.Shapley(game="rate", negative="zero"),
+            at.Shapley(game="path_incremental", negative="zero"),
+        ]
+        _, resamples = fit_and_resample(models, journeys, ResamplingOptions(draws=50, method="bca"))
+        draws = [resamples.draws[label].channels.conversions for label in resamples.labels]
+        found.append((journey_credit(journeys, models), *draws, *(model.credit_.conversions for model in models)))
+    here, there = found
+    pd.testing.assert_frame_equal(here[0], there[0], rtol=1e-12)
+    for a, b in zip(here[1:], there[1:], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
 
 
 def test_journeys_are_read_where_they_are_made(spark: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,7 +68,8 @@ def test_one_parent_and_one_child_per_model(tracked: tuple[at.Outcome, str, Any]
     assert {child.info.run_name for child in children} == {model.label for model in outcome.models}
     assert {child.info.status for child in children} == {"FINISHED"}
     markov = next(child for child in children if child.info.run_name == "markov_2")
-    assert markov.data.params == {"model": "Markov", "order": "2"}
+    expected = {"model": "Markov", "order": "2", "continuation": "None", "reconcile": "True"}
+    assert markov.data.params == expected
     assert parent.data.params["journeys.conversions"] == "reset"
     assert not [key for key in parent.data.params if key.startswith("channels")]
 
@@ -187,3 +188,22 @@ def test_no_run_is_left_running_when_logging_fails_midway(
     experiment_id = client.get_run(run_id).info.experiment_id
     states = {run.info.status for run in client.search_runs([experiment_id])}
     assert states == {"FINISHED", "FAILED"}
+
+
+def test_doubt_is_logged_where_it_was_asked_for(store: str, tmp_path: Path) -> None:
+    from mlflow.tracking import MlflowClient
+
+    outcome = at.run_experiment(experiment("doubt", resampling={"draws": 50}, placebo={"rate": 2.0}))
+    (tmp_path / "out").mkdir()
+    client = MlflowClient(tracking_uri=store)
+    parent = client.get_run(track_outcome(outcome, tmp_path / "out", uri=store))
+    of_parent = f"tags.mlflow.parentRunId = '{parent.info.run_id}'"
+    children = client.search_runs([parent.info.experiment_id], filter_string=of_parent)
+    metrics = next(child for child in children if child.info.run_name == "linear").data.metrics
+    row = outcome.tables["returns"].set_index(["model", "channel"]).loc[("linear", "search")]
+    assert metrics["roi_low/search"] == pytest.approx(row["roi_low"])
+    assert metrics["roi_high/search"] == pytest.approx(row["roi_high"])
+    assert metrics["rank_high/search"] == pytest.approx(row["rank_high"])
+    placebo = outcome.tables["placebo"].set_index("model").loc["linear"]
+    assert metrics["placebo_share"] == pytest.approx(placebo["share"])
+    assert metrics["placebo_touchpoint_share"] == pytest.approx(placebo["touchpoint_share"])

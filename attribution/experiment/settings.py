@@ -222,7 +222,8 @@ class ResamplingOptions(Settings):
     level : float
         Nominal coverage.
     method : ``percentile`` or ``bca``
-        BCa corrects for bias and skewness, at the price of one more solution per bucket.
+        BCa corrects for bias and skewness, at the price of one more solution per bucket. Ranks, which jump, have
+        percentiles under both.
     seed : int
         The same seed gives the same draws, on every machine.
     """

@@ -35,6 +35,9 @@ Ints = NDArray[np.int64]
 TOLERANCE = 1e-9
 """Relative, of influences."""
 
+CELLS_AT_ONCE = 1 << 22
+"""Of all chains that are inverted together: some hundred megabytes."""
+
 
 class Lost(NamedTuple):
     """What chains bring over all their journeys, and lose by removals.
@@ -117,6 +120,16 @@ def solved_at_once(joined: Frame, counts: Floats, value: Floats, *, channels: in
     counts, value : (draws, steps) and (draws, rows of value) of each chain
     channels : how many there are
     """
+    at_once = max(1, CELLS_AT_ONCE // (len(joined.member) + 1) ** 2)
+    parts = [
+        _solved(joined, counts[low : low + at_once], value[low : low + at_once], channels)
+        for low in range(0, max(len(counts), 1), at_once)
+    ]
+    return Lost(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+def _solved(joined: Frame, counts: Floats, value: Floats, channels: int) -> Lost:
+    """`solved_at_once` of so few chains that all their inverses fit into memory."""
     draws, n = len(counts), len(joined.member)
     rates = np.zeros((draws, n, n + 1))
     target = np.where(joined.target < 0, n, joined.target)

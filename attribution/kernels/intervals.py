@@ -1,6 +1,7 @@
 """Intervals, rank probabilities and comparisons from bootstrap draws.
 
-All functions take draws along the first axis. What is not a number stays so.
+All functions take draws along the first axis. What is not a number stays so, and an interval of draws one of which is
+none has no ends.
 
 References
 ----------
@@ -57,7 +58,8 @@ def bca(draws: Floats, estimate: Floats, jackknife: Floats, level: float) -> Flo
         high = np.minimum(low + 1, n - 1)
         at_low, at_high = np.take_along_axis(ordered, low, 0)[0], np.take_along_axis(ordered, high, 0)[0]
         ends.append(at_low + (at_high - at_low) * (place - low[0]))
-    return np.array(ends)
+    # Sorting has put what is not a number at the upper end.
+    return np.where(np.isnan(draws).any(axis=0), np.nan, ends)
 
 
 def descending_ranks(scores: Floats) -> Floats:
@@ -81,9 +83,11 @@ def rank_probabilities(scores: Floats) -> Floats:
     """
     first = rankdata(-scores, method="min", axis=1)
     last = rankdata(-scores, method="max", axis=1)
-    ranks = np.arange(1, scores.shape[1] + 1)
-    inside = (first[:, :, None] <= ranks) & (ranks <= last[:, :, None])
-    return np.asarray((inside / (last - first + 1)[:, :, None]).mean(axis=0))
+    # Rank by rank: of many draws and channels an array over all three would be large.
+    channels = scores.shape[1]
+    ranks = range(1, channels + 1)
+    found = [(((first <= r) & (r <= last)) / (last - first + 1)).mean(axis=0) for r in ranks]
+    return np.array(found).reshape(channels, channels).T
 
 
 def probabilities_above(scores: Floats) -> Floats:
@@ -94,5 +98,5 @@ def probabilities_above(scores: Floats) -> Floats:
     >>> probabilities_above(np.array([[1.0, 2.0], [2.0, 2.0]])).tolist()
     [[0.5, 0.25], [0.75, 0.5]]
     """
-    a, b = scores[:, :, None], scores[:, None, :]
-    return np.asarray(((a > b) + 0.5 * (a == b)).mean(axis=0))
+    found = [((a > scores) + 0.5 * (a == scores)).mean(axis=0) for a in scores.T[:, :, None]]
+    return np.array(found).reshape(scores.shape[1], scores.shape[1])

@@ -20,6 +20,8 @@ from attribution.journeys.summary import number
 from attribution.kernels.sums import sum_by_key, sum_by_pair
 from attribution.sources import Finding, count_finding
 
+_ROUNDING = 1e-12
+
 
 class Draws(NamedTuple):
     """Credit of re-weighted journeys.
@@ -64,6 +66,11 @@ class AttributionModel:
         return "allocated"
 
     @property
+    def negative_is_zero(self) -> bool:
+        """Whether shares count credit below 0 as none; unless asked for, such credit has no shares."""
+        return False
+
+    @property
     def needs_untouched(self) -> bool:
         """Whether customers matter who were never touched."""
         return False
@@ -92,8 +99,8 @@ class AttributionModel:
             }
         )
 
-    def _summarise_buckets(self, chunk: JourneyChunk) -> Summary:
-        """What `summarise` above gives for each bucket, at once."""
+    def summarise_buckets(self, chunk: JourneyChunk) -> Summary:
+        """What `summarise` of a rule gives for each bucket, at once; see `Bucketwise`."""
         laid_out, shares, without = hand_out(self, chunk)
         assert laid_out.bucket is not None
         journey = np.repeat(np.arange(len(laid_out)), laid_out.lengths)
@@ -127,8 +134,12 @@ class AttributionModel:
     def buckets_reader(self) -> Reader | Bucketwise:
         """What reads the journeys of many buckets, for `redraw`."""
         if type(self).summarise is AttributionModel.summarise:
-            return Bucketwise(self._summarise_buckets)
+            return Bucketwise(self.summarise_buckets)
         return self.summarise
+
+    def summarise_undrawn(self, chunk: JourneyChunk) -> Summary:
+        """Tables of `summarise` that `redraw` does without, and `buckets_reader` therefore leaves out."""
+        return Summary({})
 
     def redraw(self, own: Buckets, observed: Buckets, weights: NDArray[np.float64]) -> Draws:
         """Credit of this fitted model, had bucket b been counted ``weights[d, b]`` times, for each draw d.
@@ -220,10 +231,15 @@ class AttributionModel:
         bare = [self.observed_.number(f"unattributed_{what}") for what in ("conversions", "value")]
         baseline = None
         if self.estimand == "incremental":
-            left = self.attributable("conversions") - conversions.sum(), self.attributable("value") - value.sum()
-            baseline = float(left[0]), float(left[1])
+            baseline = self._left("conversions", conversions), self._left("value", value)
         by_channel = np.append(conversions, bare[0]), np.append(value, bare[1])
         self.credit_ = ChannelTotals(self.channels_, *by_channel, baseline)
+
+    def _left(self, what: Literal["conversions", "value"], credited: NDArray[np.float64]) -> float:
+        """What channels leave of the total; nothing where only rounding is left, which might be below 0."""
+        total = self.attributable(what)
+        left = float(total - credited.sum())
+        return 0.0 if abs(left) <= _ROUNDING * total else left
 
     def attributable(self, what: Literal["conversions", "value"]) -> float:
         """The observed total without what no channel can have."""
@@ -278,6 +294,8 @@ def _label(model: AttributionModel) -> str:
 def _shown(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
+    if isinstance(value, Mapping):
+        return "-".join(f"{key}={_shown(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
         return "-".join(_shown(item) for item in value)
     return str(value)

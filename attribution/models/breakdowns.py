@@ -8,11 +8,34 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from attribution.kernels.sums import KeyedSums, to_float
+from attribution.journeys import JourneyChunk, Summary
+from attribution.kernels.coalitions import coalitions
+from attribution.kernels.sums import KeyedSums, sum_by_key, to_float
 from attribution.sources import Finding, count_finding
 from attribution.tables import CREDIT_BY_POSITION
 
 _ROUNDING = 1e-12
+
+
+def break_down(laid_out: JourneyChunk, shares: NDArray[np.float64], channels: int) -> Summary:
+    """What `position_table` and the interactions of the game ``set`` are made of.
+
+    Parameters
+    ----------
+    laid_out : converting journeys, end to end
+    shares : (touchpoints,) what each gets of its journey
+    channels : how many there are
+    """
+    journey = np.repeat(np.arange(len(laid_out)), laid_out.lengths)
+    # Place and channel as one number, which is quicker to sort than two.
+    place = (np.arange(len(journey)) - laid_out.offsets[journey]) * channels + laid_out.channel
+    sets = coalitions(laid_out.start, laid_out.stop, laid_out.channel, channels)
+    return Summary(
+        {
+            "positions": sum_by_key(place[:, None], shares * laid_out.conversions[journey]),
+            "converted_sets": sum_by_key(sets, laid_out.conversions.astype(np.float64)),
+        }
+    )
 
 
 def position_table(label: str, channels: Sequence[str], table: KeyedSums) -> pd.DataFrame:

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attribution.errors import InputError
-from attribution.journeys import Buckets, JourneyChunk, Summary
+from attribution.journeys import Buckets, JourneyChunk, Reader, Summary
 from attribution.kernels.absorption import joint_removal, removal_effects
 from attribution.kernels.chains import Chain
 from attribution.kernels.influence import linearised, solved_at_once
@@ -66,7 +66,8 @@ class Markov(PublishedModel):
     ----------
     order : how many channels a state remembers, ≥ 1; ``"auto"`` tries 1 to 5, but none beyond the longest path, and
         takes the smallest whose held-out log-loss per step is within one standard error of the best (customers in
-        five folds). Intervals keep the order chosen
+        five folds). Intervals keep the order chosen. More data may choose another: every customer twice, under two
+        names, is more data
     continuation : probability of converting without the channel, one number for all or by channel (null, so 0, for
         channels not named); None removes to null and divides what happened
     reconcile : whether journeys are handed out so that they add up to the channels' totals, as nearly as they can
@@ -150,10 +151,17 @@ class Markov(PublishedModel):
         super().settle(summary, observed)
 
     def summarise(self, chunk: JourneyChunk) -> Summary:
+        return self._summarise_steps(chunk) + self.summarise_undrawn(chunk)
+
+    @property
+    def buckets_reader(self) -> Reader:
+        return self._summarise_steps
+
+    def _summarise_steps(self, chunk: JourneyChunk) -> Summary:
         channels = len(self.channels_)
         touched = chunk.touched
         if self.order == "auto":
-            return Summary({**summarise_orders(touched, channels).tables, **self.coalitions(chunk)})
+            return summarise_orders(touched, channels)
         order = int(self.order)
         journeys = Slices(touched.start, touched.stop, touched.channel, channels)
         paid = touched.only(touched.value > 0)
@@ -162,7 +170,6 @@ class Markov(PublishedModel):
             {
                 "steps": count_steps(journeys, touched.conversions, touched.nulls, order=order),
                 "value": sum_by_key(ends, paid.value),
-                **self.coalitions(chunk),
             }
         )
 

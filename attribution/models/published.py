@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from attribution.errors import InputError
 from attribution.journeys import JourneyChunk, Summary
-from attribution.kernels.sums import KeyedSums
 from attribution.models.base import AttributionModel
 from attribution.models.reconcile import Reconciliation, coalition_table, reconcile, weights
 from attribution.sources import Finding
@@ -18,9 +17,9 @@ from attribution.sources import Finding
 class PublishedModel(AttributionModel):
     """Base of models that publish totals: what journeys hand out is reconciled with them.
 
-    A subclass takes a parameter ``reconcile``, adds `coalitions` to its summary, and leaves `weigh` alone. Without
-    reconciling, every touchpoint weighs what its channel was credited: each conversion is handed out once, but
-    channels do not get their totals.
+    A subclass takes a parameter ``reconcile``, adds `summarise_undrawn` to its summary, and leaves `weigh` alone.
+    Without reconciling, every touchpoint weighs what its channel was credited: each conversion is handed out once,
+    but channels do not get their totals.
     """
 
     reconcile: bool
@@ -33,9 +32,9 @@ class PublishedModel(AttributionModel):
                 hint="false gives journeys plain weights, which do not add up to the totals",
             )
 
-    def coalitions(self, chunk: JourneyChunk) -> dict[str, KeyedSums]:
-        """What reconciling needs of a chunk, as tables of a summary."""
-        return {"coalitions": coalition_table(chunk, len(self.channels_))} if self.reconcile else {}
+    def summarise_undrawn(self, chunk: JourneyChunk) -> Summary:
+        """What reconciling needs of a chunk."""
+        return Summary({"coalitions": coalition_table(chunk, len(self.channels_))} if self.reconcile else {})
 
     @cached_property
     def reconciliation_(self) -> Reconciliation | None:

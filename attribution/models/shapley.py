@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from attribution.credit import hand_out
 from attribution.errors import InputError, did_you_mean
-from attribution.journeys import Buckets, JourneyChunk, Journeys, Summary
-from attribution.journeys.summary import number
+from attribution.journeys import Buckets, JourneyChunk, Journeys, Reader, Summary
+from attribution.journeys.buckets import Bucketwise
 from attribution.kernels import weights as kernel
-from attribution.kernels.coalitions import coalitions
 from attribution.kernels.sums import KeyedSums, sum_by_key
 from attribution.models import games, valuation
 from attribution.models.base import Draws
 from attribution.models.breakdowns import (
+    break_down,
     classifier_findings,
     interaction_table,
     negative_finding,
@@ -75,7 +75,8 @@ class Shapley(PublishedModel):
         for the latter up to 10) and samples orders of arrival above; ``exact`` refuses what it cannot do; ``sampling``
     tolerance : sampling ends when no standard error exceeds this share of the mean absolute credit; > 0
     seed : of the orders drawn; the same seed gives the same bytes
-    negative : ``refuse`` to hand out journey by journey where a total is negative, or count it as ``zero`` there
+    negative : ``refuse`` shares, and to hand out journey by journey, where a total is negative; or count it as
+        ``zero`` there. Totals stay as they are
     reconcile : whether journeys are handed out so that they add up to the channels' shares, as nearly as they can;
         in the game ``set`` they do by themselves
     classifier : for the game of this name: a scikit-learn classifier, fitted or not, or ``package.module:Class``;
@@ -137,6 +138,11 @@ class Shapley(PublishedModel):
         return "allocated" if self.game == "set" else "incremental"
 
     @property
+    def negative_is_zero(self) -> bool:
+        """Whether the rule ``zero`` was asked for."""
+        return self.negative == "zero"
+
+    @property
     def needs_untouched(self) -> bool:
         """Whether customers who were never touched matter: to every game of rates."""
         return self.game != "set"
@@ -167,27 +173,23 @@ class Shapley(PublishedModel):
         self.from_paths_ = journeys.integer_times is None
 
     def summarise(self, chunk: JourneyChunk) -> Summary:
-        channels = len(self.channels_)
-        if self.game == "classifier":
-            return valuation.count_rows(chunk, channels) + Summary(self.coalitions(chunk))
+        return self._summarise_game(chunk) + self.summarise_undrawn(chunk)
+
+    def summarise_undrawn(self, chunk: JourneyChunk) -> Summary:
         if self.game != "set":
-            return games.count_sets(chunk, channels) + Summary(self.coalitions(chunk))
-        laid_out, shares, without = hand_out(self, chunk)
-        journey = np.repeat(np.arange(len(laid_out)), laid_out.lengths)
-        channel = laid_out.channel.astype(np.int64)
-        credit = shares * laid_out.conversions[journey]
-        place = np.arange(len(channel)) - laid_out.offsets[journey]
-        sets = coalitions(laid_out.start, laid_out.stop, laid_out.channel, channels)
-        return Summary(
-            {
-                "conversions": sum_by_key(channel[:, None], credit),
-                "value": sum_by_key(channel[:, None], shares * laid_out.value[journey]),
-                "zero_weights": number(np.array([float(without)])),
-                # One number, which is quicker to sort than two.
-                "positions": sum_by_key((place * channels + channel)[:, None], credit),
-                "converted_sets": sum_by_key(sets, laid_out.conversions.astype(np.float64)),
-            }
-        )
+            return super().summarise_undrawn(chunk)
+        laid_out, shares, _ = hand_out(self, chunk)
+        return break_down(laid_out, shares, len(self.channels_))
+
+    @property
+    def buckets_reader(self) -> Reader | Bucketwise:
+        return Bucketwise(self.summarise_buckets) if self.game == "set" else self._summarise_game
+
+    def _summarise_game(self, chunk: JourneyChunk) -> Summary:
+        if self.game == "set":
+            return super().summarise(chunk)
+        count = valuation.count_rows if self.game == "classifier" else games.count_sets
+        return count(chunk, len(self.channels_))
 
     def solve(self, summary: Summary) -> None:
         channels = len(self.channels_)

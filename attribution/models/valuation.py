@@ -100,6 +100,9 @@ def make_classifier(classifier: Any, settings: Mapping[str, Any] | None) -> Any:
     InputError
         If it is none, cannot be loaded, or does not take the settings.
     """
+    if settings is not None and not isinstance(settings, Mapping):
+        allowed = "a table of arguments of the classifier, such as { C = 1.0 }"
+        raise InputError("Shapley: classifier_settings are arguments by name", given=repr(settings), allowed=allowed)
     if classifier is None:
         # The default solver stops on the mean gradient, long before rare conversions are fitted.
         start = {"solver": "newton-cholesky", "tol": 1e-9, "C": 1e10, "max_iter": 1000}

@@ -15,7 +15,11 @@ INTERVALS = Table(
     (
         _MODEL,
         _CHANNEL,
-        Column("measure", "text", "conversions, value, share, roi, rank, removal_effect or removal_effect_value"),
+        Column(
+            "measure",
+            "text",
+            "conversions, value, share (of what channels are credited), roi, rank, removal_effect(_value)",
+        ),
         Column("estimate", "number", "what all data give"),
         _LOW,
         _HIGH,
