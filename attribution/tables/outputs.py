@@ -18,7 +18,9 @@ CREDIT = Table(
         _CHANNEL,
         Column("conversions", "number", "conversions credited to the channel"),
         Column("value", "number", "value credited to the channel"),
-        null("share", "number", "share of credited conversions; null where one is negative, unless that counts as zero"),
+        null(
+            "share", "number", "share of credited conversions; null where one is negative, unless that counts as zero"
+        ),
         null("conversions_low", "number", "lower end of the interval; null without resampling"),
         null("conversions_high", "number", "upper end of the interval; null without resampling"),
     ),
