@@ -37,9 +37,7 @@ def placebo_test(
 
     A model that divides observed conversions cannot give it zero: whoever is in a journey gets a share. The number
     shows how much credit a channel gets for merely being there; a channel with a share near it has shown nothing.
-    A model of what ads cause should give about zero. In simulated logs, with and without targeting, rules gave a
-    channel without effect 17 to 29 % of paid credit, Markov 22 %, set Shapley 21 to 25 %, rate Shapley 30 to 53 %,
-    a hazard model −1 to 3 %.
+    A model of what ads cause should give about zero.
 
     Parameters
     ----------

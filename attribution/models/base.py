@@ -179,7 +179,10 @@ class AttributionModel:
         return self
 
     def partial_fit(self, journeys: Journeys) -> Self:
-        """Learn from further journeys of the same channels, as if they had been there from the start."""
+        """Learn from further journeys of the same channels, as if they had been there from the start.
+
+        Customers who were never touched are those of the first part: give each part the same ``customers``.
+        """
         if not hasattr(self, "summary_"):
             return self.fit(journeys)
         if journeys.channels != self.channels_:

@@ -207,11 +207,11 @@ class Markov(PublishedModel):
         below = [name for name, total in zip(self.channels_, credit.conversions, strict=False) if total < 0]
         if below:
             message = f"channels after which fewer convert than without them, says {self.label}: credit below 0"
-            found.append(count_finding("negative_credit", "journeys", len(below), message, example=below[0]))
+            found.append(count_finding("negative_credit", "credit", len(below), message, example=below[0]))
         if credit.baseline is not None and credit.baseline[0] < 0:
             message = f"conversions that channels of {self.label} claim beyond all there are: each effect is against "
             message += "all others staying as they are, so the baseline is below 0"
-            found.append(count_finding("negative_baseline", "journeys", -credit.baseline[0], message))
+            found.append(count_finding("negative_baseline", "credit", -credit.baseline[0], message))
         return found
 
     def interactions(self) -> pd.DataFrame:
