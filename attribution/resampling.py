@@ -56,8 +56,9 @@ class Sample:
 
     def rows(self, rows: slice) -> Sample:
         """Some of the draws."""
-        kept = (None if part is None else part[rows] for part in self.channels)
-        return Sample(Draws(*kept), {name: values[rows] for name, values in self.others.items()})  # type: ignore[arg-type]
+        conversions, value, effects = self.channels
+        kept = Draws(conversions[rows], value[rows], None if effects is None else effects[rows])
+        return Sample(kept, {name: values[rows] for name, values in self.others.items()})
 
 
 @dataclass(frozen=True)

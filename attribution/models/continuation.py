@@ -65,8 +65,9 @@ def _probabilities(given: Continuation, channels: tuple[str, ...]) -> Floats:
 
 
 def _is_probability(given: object) -> bool:
-    is_number = isinstance(given, int | float | np.integer) and not isinstance(given, bool)
-    return is_number and bool(0 <= given <= 1)  # type: ignore[operator]
+    if isinstance(given, bool) or not isinstance(given, int | float | np.integer):
+        return False
+    return bool(0 <= given <= 1)
 
 
 def _mean_value(brought: Floats) -> Any:
