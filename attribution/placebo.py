@@ -14,7 +14,7 @@ from attribution.credit import check_labels
 from attribution.experiment import Period
 from attribution.journeys import JourneyChunk, Journeys, Placebo, Summary, build_journeys
 from attribution.journeys.summary import tally
-from attribution.kernels.batches import slice_positions
+from attribution.kernels.batches import gather_slices
 from attribution.models import AttributionModel, fit_models
 from attribution.sources import Sources
 from attribution.tables import PLACEBO, PLACEBO_CHANNEL
@@ -97,7 +97,7 @@ def placebo_channels(journeys: Journeys) -> NDArray[np.bool_]:
 
 def count_touchpoints(chunk: JourneyChunk) -> Summary:
     """Touchpoints by channel, each as often as journeys hold it."""
-    channel = chunk.channel[slice_positions(chunk.start, chunk.stop)]
+    channel = gather_slices(chunk.channel, chunk.start, chunk.stop)
     return Summary({"touchpoints": tally(channel, np.ones(len(channel), bool))})
 
 

@@ -36,7 +36,7 @@ from attribution.tables import BASELINE, UNATTRIBUTED
 FEW_CONVERSIONS = 1_024
 """Below this, four per bucket, converting customers are drawn one by one."""
 
-EXACT_DRAWS = 2
+EXACT_DRAWS = 3
 """Draws solved exactly to check those that go by influences."""
 
 Floats = NDArray[np.float64]

@@ -23,7 +23,8 @@ from attribution.journeys.buckets import (
     observe_buckets,
     split_buckets,
 )
-from attribution.kernels.draws import deal, id_words, multinomial_weights, poisson_weights, uniform
+from attribution.kernels.dealing import deal
+from attribution.kernels.draws import id_words, multinomial_weights, poisson_weights, uniform
 from attribution.kernels.sums import to_float
 
 MODELS = (at.LastTouch(), at.Linear(), at.TimeDecay(), at.Markov(), at.Markov(order=3), at.Shapley())
@@ -202,23 +203,28 @@ def test_conversions_of_paths_may_be_buckets_of_their_own() -> None:
     assert conversions.sum() == PATHS["conversions"].sum()
 
 
-@given(st.lists(st.integers(0, 700), min_size=1, max_size=20), st.sampled_from([1, 2, 16, 256]))
-def test_dealing_loses_nothing(counts: list[int], parts: int) -> None:
-    both = np.array([[n, n // 3] for n in counts])
-    row, part, dealt = deal(np.arange(len(counts), dtype=np.uint64), both, parts)
-    found = np.zeros_like(both)
-    np.add.at(found, row, dealt)
-    assert (found == both).all()
-    assert ((part >= 0) & (part < parts)).all()
-    assert dealt.any(axis=1).all()
-    assert len(set(zip(row.tolist(), part.tolist(), strict=True))) == len(row)
+@given(
+    st.lists(st.tuples(st.integers(0, 700), st.sampled_from([0.0, 0.25]), st.sampled_from([0.0, 7.5])), min_size=1),
+    st.sampled_from([1, 2, 16, 256]),
+)
+def test_dealing_loses_nothing(rows: list[tuple[int, float, float]], parts: int) -> None:
+    given = np.array([[n + fraction, n // 3, value] for n, fraction, value in rows])
+    dealt = deal(np.arange(len(rows), dtype=np.uint64), *given.T.copy(), parts)
+    found = np.zeros_like(given)
+    np.add.at(found, dealt.row, np.column_stack([dealt.conversions, dealt.nulls, dealt.value]))
+    np.testing.assert_allclose(found, given, rtol=1e-12)
+    assert ((dealt.part >= 0) & (dealt.part < parts)).all()
+    assert ((dealt.conversions > 0) | (dealt.nulls > 0) | (dealt.value > 0)).all()
+    whole = (dealt.conversions % 1 == 0) & ((dealt.conversions > 0) | (dealt.nulls > 0))
+    assert len(set(zip(dealt.row[whole].tolist(), dealt.part[whole].tolist(), strict=True))) == whole.sum()
 
 
 @pytest.mark.parametrize("count", [40, 100, 101, 6_400])
 def test_dealing_is_multinomial(count: int) -> None:
-    row, part, dealt = deal(np.arange(4_000, dtype=np.uint64), np.full((4_000, 1), count), 16)
+    rows = np.full(4_000, float(count))
+    dealt = deal(np.arange(4_000, dtype=np.uint64), rows, np.zeros(4_000), rows, 16)
     piles = np.zeros((4_000, 16))
-    piles[row, part] = dealt[:, 0]
+    piles[dealt.row, dealt.part] = dealt.conversions
     expected = count / 16 * 15 / 16
     assert abs(piles.var() / expected - 1) < 0.03
     assert abs(np.corrcoef(piles[:, 0], piles[:, 1])[0, 1] + 1 / 15) < 0.05

@@ -73,11 +73,12 @@ def test_data_of_order_two_are_known_as_such(seed: int) -> None:
 def by_fold(journeys: at.Journeys) -> list[tuple[int, tuple[str, ...], bool]]:
     """(fold, path, whether it converted) of each journey of paths that are one journey each."""
     (chunk,) = journeys
-    dealt, buckets = Dealing().deal(chunk)
+    dealt = Dealing().deal(chunk)
+    assert dealt.bucket is not None
     assert set((dealt.conversions + dealt.nulls).tolist()) == {1.0}
     return [
         (int(bucket) % choice.FOLDS, tuple(journeys.channels[c] for c in dealt.channel[start:stop]), bool(converted))
-        for bucket, start, stop, converted in zip(buckets, dealt.start, dealt.stop, dealt.conversions, strict=True)
+        for bucket, start, stop, converted in zip(dealt.bucket, dealt.start, dealt.stop, dealt.conversions, strict=True)
     ]
 
 
@@ -198,9 +199,10 @@ def test_folds_are_of_customers() -> None:
     (summary,) = journeys.read(lambda chunk: choice.summarise_orders(chunk.touched, 3))
     wanted: Counter[int] = Counter()
     for chunk in journeys:
-        dealt, buckets = Dealing().deal(chunk.touched)
+        dealt = Dealing().deal(chunk.touched)
+        assert dealt.bucket is not None
         folds = defaultdict(set)
-        for customer, bucket, length in zip(dealt.customer, buckets, dealt.lengths, strict=True):
+        for customer, bucket, length in zip(dealt.customer, dealt.bucket, dealt.lengths, strict=True):
             folds[int(customer)].add(int(bucket) % choice.FOLDS)
             wanted[int(bucket) % choice.FOLDS] += int(length) + 1
         assert all(len(found) == 1 for found in folds.values())

@@ -17,7 +17,8 @@ from scipy import sparse
 
 from attribution.journeys.structure import JourneyChunk, Reader
 from attribution.journeys.summary import Summary
-from attribution.kernels.draws import Words, deal, id_words, mixed, occurrence, row_words
+from attribution.kernels.dealing import Dealt, deal, path_words
+from attribution.kernels.draws import Words, id_words, mixed
 from attribution.kernels.sums import (
     KeyedSums,
     distinct_rows,
@@ -82,7 +83,10 @@ class Buckets:
 
 
 class Bucketwise(NamedTuple):
-    """A reader that sums up all buckets at once: the label ``chunk.bucket`` leads the keys of its tables."""
+    """A reader that sums up all buckets at once: the label ``chunk.bucket`` leads the keys of its tables.
+
+    Journeys come in any order of their buckets.
+    """
 
     read: Reader
 
@@ -98,13 +102,13 @@ class Dealing:
     size: int = BUCKETS
     singles: Words | None = None
 
-    def deal(self, chunk: JourneyChunk) -> tuple[JourneyChunk, NDArray[np.int64]]:
-        """The journeys of ``chunk``, perhaps in more rows, and the label (journeys,) of each one's bucket.
+    def deal(self, chunk: JourneyChunk) -> JourneyChunk:
+        """The journeys of ``chunk``, perhaps in more rows, with the labels of their buckets.
 
         Journeys that have been dealt already stay where they are.
         """
         if chunk.bucket is not None:
-            return chunk, chunk.bucket
+            return chunk
         if chunk.customer_ids is None:
             return self._deal_paths(chunk)
         words = id_words(chunk.customer_ids)
@@ -112,27 +116,17 @@ class Dealing:
         if self.singles is not None:
             alone = np.isin(words, self.singles)
             labels[alone] = _single_labels(words[alone])
-        return chunk, labels[chunk.customer]
+        return replace(chunk, bucket=labels[chunk.customer])
 
-    def _deal_paths(self, chunk: JourneyChunk) -> tuple[JourneyChunk, NDArray[np.int64]]:
-        counts = np.stack([chunk.conversions, chunk.nulls], axis=1).astype(np.float64)
-        whole = np.floor(counts)
-        words = _path_words(chunk)
-        row, bucket, dealt = deal(words, whole.astype(np.int64), self.size)
-        labels = bucket.astype(np.int64)
+    def _deal_paths(self, chunk: JourneyChunk) -> JourneyChunk:
+        conversions, nulls = (np.asarray(counts, dtype=np.float64) for counts in (chunk.conversions, chunk.nulls))
+        words = path_words((chunk.start, chunk.stop, chunk.channel), conversions, nulls, chunk.value)
+        dealt = deal(words, conversions, nulls, chunk.value, self.size)
         if self.singles is not None:
-            row, labels, dealt = _singly(words, row, labels, dealt)
-        # A fraction of a journey, or value without a conversion, goes to one bucket whole.
-        rest = np.flatnonzero((counts > whole).any(axis=1) | ((chunk.value > 0) & (whole[:, 0] == 0)))
-        taken = np.concatenate([row, rest])
-        labels = np.concatenate([labels, (mixed(words[rest], 3) % np.uint64(self.size)).astype(np.int64)])
-        portion = np.concatenate([dealt.astype(np.float64), counts[rest] - whole[rest]])
-        per_conversion = np.divide(chunk.value, counts[:, 0], out=np.zeros(len(chunk)), where=counts[:, 0] > 0)
-        value = portion[:, 0] * per_conversion[taken]
-        bare = np.concatenate([np.zeros(len(row), dtype=bool), counts[rest, 0] == 0])
-        value[bare] = chunk.value[taken[bare]]
-        more = replace(chunk.only(taken), conversions=portion[:, 0], nulls=portion[:, 1], value=value)
-        return more, labels
+            dealt = _singly(words, dealt)
+        is_one_each = len(dealt.row) == len(chunk) and bool((np.diff(dealt.row) == 1).all())
+        rows = chunk if is_one_each else chunk.only(dealt.row)
+        return replace(rows, conversions=dealt.conversions, nulls=dealt.nulls, value=dealt.value, bucket=dealt.part)
 
 
 def bucket_reader(readers: Sequence[Reader | Bucketwise], dealing: Dealing) -> Reader:
@@ -145,16 +139,21 @@ def bucket_reader(readers: Sequence[Reader | Bucketwise], dealing: Dealing) -> R
 
 def split_buckets(summary: Summary, readers: int) -> list[tuple[Summary, Buckets]]:
     """For each reader of `bucket_reader`: all buckets added up, and each by itself."""
-    labels = np.unique(np.concatenate([np.zeros(0, np.int64), *(t.keys[:, 0] for t in summary.tables.values())]))
+    # Labels ascend in every table.
+    edges = {name: np.flatnonzero(np.diff(t.keys[:, 0], prepend=-1)) for name, t in summary.tables.items()}
+    leading = [summary.tables[name].keys[edge, 0] for name, edge in edges.items()]
+    labels = np.unique(np.concatenate([np.zeros(0, np.int64), *leading]))
     wholes: list[dict[str, KeyedSums]] = [{} for _ in range(readers)]
     parts: list[dict[str, BucketTable]] = [{} for _ in range(readers)]
     for name, table in summary.tables.items():
         place, _, inner = name.partition("/")
         keys, position = distinct_rows(table.keys[:, 1:])
-        column = np.searchsorted(labels, table.keys[:, 0])
-        sums = sparse.csr_array((to_float(table.sums), (position, column)), shape=(len(keys), len(labels)))
         wholes[int(place)][inner] = KeyedSums(keys, regrouped(table.sums, position, len(keys)))
-        parts[int(place)][inner] = BucketTable(keys, sums)
+        ends = np.zeros(len(labels), np.int64)
+        ends[np.searchsorted(labels, table.keys[edges[name], 0])] = np.diff(edges[name], append=len(table.keys))
+        columns = to_float(table.sums), position, np.concatenate([[0], np.cumsum(ends)])
+        by_bucket = sparse.csc_array(columns, shape=(len(keys), len(labels)))
+        parts[int(place)][inner] = BucketTable(keys, by_bucket.tocsr())
     return [(Summary(whole), Buckets(labels, part)) for whole, part in zip(wholes, parts, strict=True)]
 
 
@@ -190,62 +189,46 @@ def of_whole(chunk: JourneyChunk, count: float) -> KeyedSums:
 
 
 def _by_bucket(readers: Sequence[Reader | Bucketwise], dealing: Dealing, chunk: JourneyChunk) -> Summary:
-    ordered = _in_order(*dealing.deal(chunk))
+    dealt = dealing.deal(chunk)
     tables: dict[str, KeyedSums] = {}
     plain = {place: reader for place, reader in enumerate(readers) if not isinstance(reader, Bucketwise)}
     for place, reader in enumerate(readers):
         if isinstance(reader, Bucketwise):
-            tables |= {f"{place}/{name}": table for name, table in reader.read(ordered).tables.items()}
+            tables |= {f"{place}/{name}": table for name, table in reader.read(dealt).tables.items()}
     found: dict[str, list[tuple[int, KeyedSums]]] = {}
-    for label, part in _parts(ordered) if plain else ():
+    for label, part in _parts(dealt) if plain else ():
         for place, reader in plain.items():
             for name, table in reader(part).tables.items():
                 found.setdefault(f"{place}/{name}", []).append((label, table))
     return Summary({**tables, **{name: stacked(parts) for name, parts in found.items()}})
 
 
-def _in_order(chunk: JourneyChunk, labels: NDArray[np.int64]) -> JourneyChunk:
-    """The journeys bucket by bucket."""
-    # Sixteen bits are sorted by counting.
-    narrow = labels.astype(np.uint16) if len(labels) and labels.max() < 1 << 16 else labels
-    order = np.argsort(narrow, kind="stable")
-    return replace(chunk.only(order), bucket=labels[order])
-
-
 def _parts(chunk: JourneyChunk) -> Iterator[tuple[int, JourneyChunk]]:
-    assert chunk.bucket is not None
-    edges = np.flatnonzero(np.diff(chunk.bucket)) + 1
+    ordered = chunk.only(chunk.bucket_order)
+    assert ordered.bucket is not None
+    edges = np.flatnonzero(np.diff(ordered.bucket)) + 1
     counted = chunk.counted
     for low, high in zip([0, *edges.tolist()], [*edges.tolist(), len(chunk)], strict=True):
         if high > low:
-            yield int(chunk.bucket[low]), replace(chunk.only(slice(low, high)), counted=counted)
+            yield int(ordered.bucket[low]), replace(ordered.only(slice(low, high)), counted=counted)
             # What was counted belongs to the whole; the first bucket carries it.
             counted = {}
 
 
-def _path_words(chunk: JourneyChunk) -> Words:
-    """(rows,) random bits for each row: from what is in it, and from how many equal rows come before it."""
-    words = row_words(chunk.start, chunk.stop, chunk.channel)
-    for column in (chunk.conversions, chunk.nulls, chunk.value):
-        words = mixed(words ^ np.asarray(column, dtype=np.float64).view(np.uint64), 4)
-    return np.asarray(mixed(words + occurrence(words).astype(np.uint64), 5))
-
-
-def _singly(
-    words: Words, row: NDArray[np.int64], labels: NDArray[np.int64], dealt: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Every conversion dealt a bucket of its own; what did not convert stays where it is."""
-    own = np.repeat(np.arange(len(row)), dealt[:, 0])
-    unit = np.arange(len(own)) - np.repeat(np.cumsum(dealt[:, 0]) - dealt[:, 0], dealt[:, 0])
+def _singly(words: Words, dealt: Dealt) -> Dealt:
+    """Every whole conversion dealt a bucket of its own; what is left stays where it is."""
+    units = dealt.conversions.astype(np.int64)
+    own = np.repeat(np.arange(len(units)), units)
+    unit = np.arange(len(own)) - np.repeat(np.cumsum(units) - units, units)
     # Units of one row are told apart by the bucket they were dealt to and their place in it.
-    own_words = mixed(mixed(words[row[own]] + labels[own].astype(np.uint64), 5) + unit.astype(np.uint64), 6)
-    nulls = np.flatnonzero(dealt[:, 1])
-    kept = np.stack([np.zeros(len(nulls), np.int64), dealt[nulls, 1]], axis=1)
-    single = np.tile(np.array([1, 0], np.int64), (len(own), 1))
-    return (
-        np.concatenate([row[own], row[nulls]]),
-        np.concatenate([_single_labels(own_words), labels[nulls]]),
-        np.concatenate([single, kept]),
+    own_words = mixed(mixed(words[dealt.row[own]] + dealt.part[own].astype(np.uint64), 5) + unit.astype(np.uint64), 6)
+    left = np.flatnonzero((units == 0) | (dealt.nulls > 0))
+    return Dealt(
+        row=dealt.row[np.concatenate([own, left])],
+        part=np.concatenate([_single_labels(own_words), dealt.part[left]]),
+        conversions=np.concatenate([np.ones(len(own)), (dealt.conversions - units)[left]]),
+        nulls=np.concatenate([np.zeros(len(own)), dealt.nulls[left]]),
+        value=np.concatenate([(dealt.value / np.maximum(units, 1))[own], np.where(units > 0, 0.0, dealt.value)[left]]),
     )
 
 

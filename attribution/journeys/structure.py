@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial, reduce
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from attribution.journeys.summary import Summary, number
-from attribution.kernels.batches import slice_positions
+from attribution.kernels.batches import gather_slices
 from attribution.sources import Finding
 from attribution.sources.events import Dimensions
 
@@ -21,6 +21,17 @@ PIECE_STEPS = 4_000_000
 
 
 Counts = NDArray[np.bool_] | NDArray[np.float64]
+
+
+class BucketSlices(NamedTuple):
+    """Journeys bucket by bucket, touchpoints end to end; columns as in `JourneyChunk`."""
+
+    start: NDArray[np.signedinteger]
+    stop: NDArray[np.signedinteger]
+    channel: NDArray[np.int32]
+    bucket: NDArray[np.int64]
+    conversions: Counts
+    nulls: Counts
 
 
 @dataclass(frozen=True)
@@ -83,7 +94,33 @@ class JourneyChunk:
     @cached_property
     def touched(self) -> JourneyChunk:
         """The journeys that have touchpoints."""
-        return self.only(self.lengths > 0)
+        has_any = self.lengths > 0
+        return self if has_any.all() else self.only(has_any)
+
+    @property
+    def bucket_order(self) -> NDArray[np.intp]:
+        """(journeys,) the journeys bucket by bucket."""
+        assert self.bucket is not None
+        # Sixteen bits are sorted by counting.
+        is_narrow = len(self) > 0 and self.bucket.max() < 1 << 16
+        return np.argsort(self.bucket.astype(np.uint16) if is_narrow else self.bucket, kind="stable")
+
+    @cached_property
+    def touched_by_bucket(self) -> BucketSlices:
+        """The journeys that have touchpoints, for readers that take one bucket after another."""
+        order = self.bucket_order
+        order = order[self.lengths[order] > 0]
+        start, stop = self.start[order], self.stop[order]
+        ends = np.cumsum(stop - start)
+        assert self.bucket is not None
+        return BucketSlices(
+            ends - (stop - start),
+            ends,
+            gather_slices(self.channel, start, stop),
+            self.bucket[order],
+            self.conversions[order],
+            self.nulls[order],
+        )
 
     @property
     def converting(self) -> NDArray[np.bool_]:
@@ -102,16 +139,15 @@ class JourneyChunk:
         is_laid_out = is_laid_out and bool((start[1:] == stop[:-1]).all())
         if is_laid_out:
             return self
-        steps = slice_positions(start, stop)
         lengths = (stop - start).astype(np.int64)
         ends = np.cumsum(lengths)
         return replace(
             self,
-            channel=self.channel[steps],
-            code=self.code[steps],
-            touched_at=None if self.touched_at is None else self.touched_at[steps],
-            cost=None if self.cost is None else self.cost[steps],
-            factor=None if self.factor is None else self.factor[steps],
+            channel=gather_slices(self.channel, start, stop),
+            code=gather_slices(self.code, start, stop),
+            touched_at=None if self.touched_at is None else gather_slices(self.touched_at, start, stop),
+            cost=None if self.cost is None else gather_slices(self.cost, start, stop),
+            factor=None if self.factor is None else gather_slices(self.factor, start, stop),
             start=ends - lengths,
             stop=ends,
             ended_at=None if self.ended_at is None else self.ended_at[keep],

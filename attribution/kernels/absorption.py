@@ -31,7 +31,8 @@ from numpy.typing import NDArray
 
 from attribution.kernels.chains import Chain
 from attribution.kernels.elimination import eliminated_hits, eliminated_worth
-from attribution.kernels.sweeps import TooSlowError, first_hits, lost_by, moves_of, state_worth
+from attribution.kernels.moves import moves_of
+from attribution.kernels.sweeps import TOLERANCE, TooSlowError, first_hits, lost_by, state_worth
 
 Floats = NDArray[np.float64]
 
@@ -54,7 +55,9 @@ class Removal(NamedTuple):
         return np.divide(self.lost, self.expected, out=np.zeros_like(self.lost), where=self.expected > 0)
 
 
-def removal_effects(chain: Chain, channels: int, instead: Floats | None = None) -> Removal:
+def removal_effects(
+    chain: Chain, channels: int, instead: Floats | None = None, *, tolerance: float = TOLERANCE
+) -> Removal:
     """What is lost by removing each channel, exactly.
 
     Parameters
@@ -62,6 +65,7 @@ def removal_effects(chain: Chain, channels: int, instead: Floats | None = None) 
     chain : the steps that were counted
     channels : how many there are, whether or not a state belongs to them
     instead : (channels, m) rewards of a journey that goes on without the channel; nothing unless given
+    tolerance : relative, of chains too large to be eliminated
 
     Examples
     --------
@@ -71,7 +75,7 @@ def removal_effects(chain: Chain, channels: int, instead: Floats | None = None) 
     >>> removal_effects(chain, 2).effects.round(3).tolist()
     [[1.0], [0.5]]
     """
-    worth, hits = _solved(chain, channels, is_lost=instead is None)
+    worth, hits = _solved(chain, channels, is_lost=instead is None, tolerance=tolerance)
     loss = _loss(worth, chain.member, instead)
     lost = np.zeros((channels, loss.shape[1]))
     np.add.at(lost, chain.member[1:], hits[1:, None] * loss[1:])
@@ -90,7 +94,7 @@ def joint_removal(chain: Chain, removed: NDArray[np.bool_], instead: Floats | No
     [[0.667]]
     """
     moves = moves_of(chain)
-    worth = state_worth(moves, patient=True)
+    worth = state_worth(moves, patient=True, tolerance=TOLERANCE)
     loss = _loss(worth, chain.member, instead)
     return Removal(worth[0], lost_by(moves, removed, _stakes(worth, is_lost=instead is None), loss))
 
@@ -105,15 +109,15 @@ def _stakes(worth: Floats, *, is_lost: bool) -> Floats:
     return worth if is_lost else np.column_stack([worth, np.ones(len(worth))])
 
 
-def _solved(chain: Chain, channels: int, *, is_lost: bool) -> tuple[Floats, Floats]:
+def _solved(chain: Chain, channels: int, *, is_lost: bool, tolerance: float) -> tuple[Floats, Floats]:
     """(n, m) rewards expected from each state, and (n,) how likely it is the first of its channel's."""
     n = len(chain.exits)
     if n > DENSE_STATES:
         moves = moves_of(chain)
         try:
-            worth = state_worth(moves, patient=n > SLOW_STATES)
+            worth = state_worth(moves, patient=n > SLOW_STATES, tolerance=tolerance)
             stakes = _stakes(worth, is_lost=is_lost)
-            return worth, first_hits(moves, channels, stakes, patient=n > SLOW_STATES)
+            return worth, first_hits(moves, channels, stakes, patient=n > SLOW_STATES, tolerance=tolerance)
         except TooSlowError:
             pass
     return eliminated_worth(chain), eliminated_hits(chain)

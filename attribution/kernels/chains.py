@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from attribution.kernels.sums import distinct_rows
-from attribution.kernels.windows import unpack
+from attribution.kernels.windows import digit_bits, packed, unpack
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -62,9 +62,8 @@ def frame(steps: Ints, paid: Ints, *, channels: int, order: int) -> Frame:
     inner = follows < channels
     start = np.full((1, order), channels, dtype=np.int64)
     if steps.shape[1] == 1:
-        base = channels + 2
-        start = (start @ base ** np.arange(order - 1, -1, -1))[:, None]
-        successor = steps[inner] % base**order
+        start = packed(start, channels=channels)
+        successor = steps[inner] & (1 << digit_bits(channels) * order) - 1
     else:
         successor = np.column_stack([state[inner, 1:], follows[inner]])
     paid_state, _ = _split(paid, channels=channels, order=order)
@@ -74,7 +73,7 @@ def frame(steps: Ints, paid: Ints, *, channels: int, order: int) -> Frame:
     position = (position + 1) % n
     target = np.where(follows == channels, CONVERSION, NULL)
     origin, target[inner], paid_at = np.split(position[1:], [len(state), len(state) + len(successor)])
-    last = states[:, -1] % (channels + 2) if steps.shape[1] == 1 else states[:, -1]
+    last = states[:, -1] & (1 << digit_bits(channels)) - 1 if steps.shape[1] == 1 else states[:, -1]
     member = np.roll(last, 1)
     member[0] = -1
     return Frame(origin, target, paid_at, member)
@@ -98,6 +97,7 @@ def chain_of(joined: Frame, counts: Floats, value: Floats) -> Chain:
 def _split(steps: Ints, *, channels: int, order: int) -> tuple[Ints, Ints]:
     """Rows that stand for the state of each packed step, and the digit that follows it."""
     if steps.shape[1] == 1:
-        return steps // (channels + 2), steps[:, 0] % (channels + 2)
+        bits = digit_bits(channels)
+        return steps >> bits, steps[:, 0] & (1 << bits) - 1
     digits = unpack(steps, channels=channels, order=order)
     return digits[:, :order], digits[:, order]

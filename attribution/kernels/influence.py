@@ -27,7 +27,8 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from attribution.kernels.chains import CONVERSION, Frame, chain_of
-from attribution.kernels.sweeps import blocks, moves_of, state_worth, visits_before, worth_without
+from attribution.kernels.moves import moves_of
+from attribution.kernels.sweeps import blocks, state_worth, visits_before, worth_without
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -94,7 +95,7 @@ def influences(
     kept = np.zeros((buckets, channels, 3))
     begun = np.asarray(steps[joined.origin == 0].sum(axis=0)).ravel()
     per_leaving = np.column_stack([moves.rewards, chain.exits / moves.leaving])
-    stakes = np.column_stack([state_worth(moves, patient=True), np.ones(len(chain.exits))])
+    stakes = np.column_stack([state_worth(moves, patient=True, tolerance=TOLERANCE), np.ones(len(chain.exits))])
     for block in blocks(2 * len(chain.exits), channels):
         removed = np.eye(channels, dtype=bool)[block]
         visits = visits_before(moves, removed, stakes, patient=True, tolerance=TOLERANCE)

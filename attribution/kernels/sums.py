@@ -140,11 +140,15 @@ def stacked(parts: Sequence[tuple[int, KeyedSums]]) -> KeyedSums:
     ([[0, 4], [7, 4]], [2.0, 2.0])
     """
     tables = [table for _, table in parts]
-    labels = np.repeat([label for label, _ in parts], [len(table.keys) for table in tables]).astype(np.int64)
-    keys = np.column_stack([labels, np.concatenate([table.keys for table in tables])])
     base = min(table.sums.base for table in tables)
     top = max(table.sums.base + table.sums.limbs.shape[1] for table in tables)
-    return KeyedSums(keys, ExactSums(np.concatenate([_widen(table.sums, base, top) for table in tables]), base))
+    ends = np.cumsum([len(table.keys) for table in tables]).tolist()
+    keys = np.empty((ends[-1], 1 + tables[0].keys.shape[1]), np.int64)
+    limbs = np.empty((ends[-1], top - base), np.int64)
+    for (label, table), low, high in zip(parts, [0, *ends], ends, strict=False):
+        keys[low:high, 0], keys[low:high, 1:] = label, table.keys
+        limbs[low:high] = _widen(table.sums, base, top)
+    return KeyedSums(keys, ExactSums(limbs, base))
 
 
 def regrouped(sums: ExactSums, index: NDArray[np.int64], size: int) -> ExactSums:

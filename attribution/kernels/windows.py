@@ -1,23 +1,21 @@
 """Counting the steps of an order-k chain: a state is the last k channels of a journey.
 
-A step is a row of digits (k channels of the state, then what follows), packed into as few int64 words as it
-needs. Digit ``channels`` stands for "before the start" in a state, and for conversion as what follows;
-``channels + 1`` for null.
+A step is a row of digits (k channels of the state, then what follows), each of as many bits as the largest needs,
+packed into as few int64 words as that takes. Digit ``channels`` stands for "before the start" in a state, and for
+conversion as what follows; ``channels + 1`` for null.
 """
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from attribution.kernels.sums import KeyedSums, sum_by_key, sums_of_counts
+from attribution.kernels.sums import KeyedSums, stacked, sum_by_key, sums_of_counts
 
 Counts = NDArray[np.bool_] | NDArray[np.float64]
-
 
 DENSE_KEYS = 1 << 20
 """Up to so many possible steps whole counts are kept in one array; beyond, under hashed keys."""
@@ -59,6 +57,30 @@ def count_steps(journeys: Slices, conversions: Counts, nulls: Counts, *, order: 
     return sum_by_key(keys[:used], terms[:used])
 
 
+def count_bucket_steps(
+    journeys: Slices, bucket: NDArray[np.int64], conversions: Counts, nulls: Counts, *, order: int
+) -> KeyedSums:
+    """`count_steps` of each bucket, whose label leads the keys.
+
+    Parameters
+    ----------
+    bucket : (n,) label of the bucket of each journey, ascending
+
+    Examples
+    --------
+    >>> journeys = Slices(np.array([0, 1]), np.array([1, 2]), np.array([0, 1], np.int32), 2)
+    >>> taken, never = np.array([True, True]), np.array([False, False])
+    >>> count_bucket_steps(journeys, np.array([5, 9]), taken, never, order=1).keys.tolist()
+    [[5, 2], [5, 8], [9, 6], [9, 9]]
+    """
+    edges = np.concatenate([np.flatnonzero(np.diff(bucket, prepend=-1)), [len(bucket)]])
+    parts = []
+    for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        part = journeys._replace(start=journeys.start[low:high], stop=journeys.stop[low:high])
+        parts.append((int(bucket[low]), count_steps(part, conversions[low:high], nulls[low:high], order=order)))
+    return stacked(parts)
+
+
 def last_steps(journeys: Slices, *, order: int) -> NDArray[np.int64]:
     """(n, words) the step to conversion with which each journey would end."""
     layout = _layout(journeys.channels, order)
@@ -96,13 +118,12 @@ def unpack(keys: NDArray[np.int64], *, channels: int, order: int) -> NDArray[np.
     >>> unpack(np.array([[6]]), channels=2, order=1).tolist()
     [[1, 2]]
     """
-    per_word = digits_per_word(channels)
-    base = channels + 2
+    per_word, bits = digits_per_word(channels), digit_bits(channels)
     digits = np.empty((len(keys), order + 1), np.int64)
     for place in range(order + 1):
         word, within = divmod(place, per_word)
         in_word = min(per_word, order + 1 - word * per_word)
-        digits[:, place] = keys[:, word] // base ** (in_word - 1 - within) % base
+        digits[:, place] = keys[:, word] >> bits * (in_word - 1 - within) & (1 << bits) - 1
     return digits
 
 
@@ -114,12 +135,11 @@ def packed(digits: NDArray[np.int64], *, channels: int) -> NDArray[np.int64]:
     >>> packed(np.array([[1, 2]]), channels=2).tolist()
     [[6]]
     """
-    per_word = digits_per_word(channels)
-    base = channels + 2
+    per_word, bits = digits_per_word(channels), digit_bits(channels)
     words = []
     for low in range(0, digits.shape[1], per_word):
         part = digits[:, low : low + per_word]
-        words.append(part @ base ** np.arange(part.shape[1] - 1, -1, -1))
+        words.append(part @ (1 << bits * np.arange(part.shape[1] - 1, -1, -1)))
     return np.stack(words, axis=1)
 
 
@@ -132,22 +152,27 @@ def shortened(keys: NDArray[np.int64], *, channels: int, order: int, to: int) ->
     [[6]]
     """
     if keys.shape[1] == 1:
-        return keys % (channels + 2) ** (to + 1)
+        return keys & (1 << digit_bits(channels) * (to + 1)) - 1
     return packed(unpack(keys, channels=channels, order=order)[:, order - to :], channels=channels)
 
 
+def digit_bits(channels: int) -> int:
+    """How many bits hold every channel, the start or conversion, and null."""
+    return (channels + 1).bit_length()
+
+
 def digits_per_word(channels: int) -> int:
-    """How many digits of base ``channels + 2`` fit into an int64."""
-    return max(1, int(62 / math.log2(channels + 2)))
+    """How many digits fit into an int64."""
+    return 62 // digit_bits(channels)
 
 
 def _layout(channels: int, order: int) -> tuple[int, int, int]:
-    return channels, order, digits_per_word(channels)
+    return channels, order, digit_bits(channels)
 
 
 def _words(layout: tuple[int, int, int]) -> int:
-    _, order, per_word = layout
-    return -(-(order + 1) // per_word)
+    channels, order, _ = layout
+    return -(-(order + 1) // digits_per_word(channels))
 
 
 def _is_whole(counts: Counts, rows: int) -> bool:
@@ -162,7 +187,7 @@ def _count_whole(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Steps in one word that were taken, ascending, and how often."""
     channels, order, _ = layout
-    possible = (channels + 2) ** (order + 1)
+    possible = 1 << digit_bits(channels) * (order + 1)
     if possible <= min(DENSE_KEYS, 4 * int((journeys.stop - journeys.start).sum())):
         counts = np.zeros(possible, np.int64)
         _count(journeys, conversions, nulls, layout, counts)
@@ -175,34 +200,32 @@ def _count_whole(
 
 @njit(cache=True, nogil=True)
 def _count(journeys, conversions, nulls, layout, counts):
-    channels, order, _ = layout
-    base = channels + 2
-    states = base**order
+    channels, order, bits = layout
+    kept = (1 << bits * order) - 1
     fresh = 0
     for _ in range(order):
-        fresh = fresh * base + channels
+        fresh = fresh << bits | channels
     for j in range(len(journeys.start)):
         taken = conversions[j] + nulls[j]
         if taken == 0:
             continue
         state = fresh
         for i in range(journeys.start[j], journeys.stop[j]):
-            step = state * base + journeys.channel[i]
+            step = state << bits | journeys.channel[i]
             counts[step] += taken
-            state = step % states
-        counts[state * base + channels] += conversions[j]
-        counts[state * base + channels + 1] += nulls[j]
+            state = step & kept
+        counts[state << bits | channels] += conversions[j]
+        counts[state << bits | channels + 1] += nulls[j]
 
 
 @njit(cache=True, nogil=True)
 def _count_hashed(journeys, conversions, nulls, layout):
     """Distinct steps in no order, and how often each was taken."""
-    channels, order, _ = layout
-    base = channels + 2
-    states = base**order
+    channels, order, bits = layout
+    kept = (1 << bits * order) - 1
     fresh = 0
     for _ in range(order):
-        fresh = fresh * base + channels
+        fresh = fresh << bits | channels
     keys, counts = np.full(1 << 10, -1, np.int64), np.zeros(1 << 10, np.int64)
     used = 0
     for j in range(len(journeys.start)):
@@ -213,11 +236,11 @@ def _count_hashed(journeys, conversions, nulls, layout):
             keys, counts = _wider(keys, counts, journeys.stop[j] - journeys.start[j] + 2)
         state = fresh
         for i in range(journeys.start[j], journeys.stop[j]):
-            step = state * base + journeys.channel[i]
+            step = state << bits | journeys.channel[i]
             used += _tally(keys, counts, step, taken)
-            state = step % states
-        used += _tally(keys, counts, state * base + channels, conversions[j])
-        used += _tally(keys, counts, state * base + channels + 1, nulls[j])
+            state = step & kept
+        used += _tally(keys, counts, state << bits | channels, conversions[j])
+        used += _tally(keys, counts, state << bits | channels + 1, nulls[j])
     return keys[keys >= 0], counts[keys >= 0]
 
 
@@ -251,12 +274,12 @@ def _wider(keys, counts, more):
 
 @njit(cache=True, nogil=True)
 def _pack(window, last, layout, row):
-    channels, order, per_word = layout
-    base = channels + 2
+    _, order, bits = layout
+    per_word = 62 // bits
     for word in range(len(row)):
         packed = 0
         for place in range(word * per_word, min((word + 1) * per_word, order + 1)):
-            packed = packed * base + (window[place] if place < order else last)
+            packed = packed << bits | (window[place] if place < order else last)
         row[word] = packed
 
 

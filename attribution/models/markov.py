@@ -8,11 +8,10 @@ from numpy.typing import NDArray
 
 from attribution.errors import InputError
 from attribution.journeys import Buckets, JourneyChunk, Reader, Summary
+from attribution.journeys.buckets import Bucketwise
 from attribution.kernels.absorption import joint_removal, removal_effects
-from attribution.kernels.chains import Chain
+from attribution.kernels.chains import Chain, chain_of
 from attribution.kernels.influence import linearised, solved_at_once
-from attribution.kernels.sums import sum_by_key
-from attribution.kernels.windows import Slices, count_steps, last_steps
 from attribution.models.base import Draws
 from attribution.models.continuation import (
     Continuation,
@@ -23,7 +22,7 @@ from attribution.models.continuation import (
 )
 from attribution.models.order import THIN, longest_path, memory_findings, select_order, summarise_orders
 from attribution.models.published import PublishedModel
-from attribution.models.steps import Counting
+from attribution.models.steps import Counting, summarise_bucket_steps, summarise_steps
 from attribution.sources import Finding, count_finding
 from attribution.tables import INTERACTIONS, ORDER_SELECTION
 
@@ -34,6 +33,9 @@ LONGEST_MEMORY = 1_000
 
 EXACT_DRAWS = 100
 """Chains of order 1 with up to so many channels are solved again for every draw."""
+
+DRAWN = 1e-5
+"""Relative tolerance of a draw: far below what sampling does to it."""
 
 NOTHING = 1e-9
 """Interactions below this are rounding."""
@@ -154,24 +156,16 @@ class Markov(PublishedModel):
         return self._summarise_steps(chunk) + self.summarise_undrawn(chunk)
 
     @property
-    def buckets_reader(self) -> Reader:
-        return self._summarise_steps
+    def buckets_reader(self) -> Reader | Bucketwise:
+        return self._summarise_steps if self.order == "auto" else Bucketwise(self._summarise_bucket_steps)
+
+    def _summarise_bucket_steps(self, chunk: JourneyChunk) -> Summary:
+        return summarise_bucket_steps(chunk, channels=len(self.channels_), order=int(self.order))
 
     def _summarise_steps(self, chunk: JourneyChunk) -> Summary:
-        channels = len(self.channels_)
-        touched = chunk.touched
         if self.order == "auto":
-            return summarise_orders(touched, channels)
-        order = int(self.order)
-        journeys = Slices(touched.start, touched.stop, touched.channel, channels)
-        paid = touched.only(touched.value > 0)
-        ends = last_steps(Slices(paid.start, paid.stop, paid.channel, channels), order=order)
-        return Summary(
-            {
-                "steps": count_steps(journeys, touched.conversions, touched.nulls, order=order),
-                "value": sum_by_key(ends, paid.value),
-            }
-        )
+            return summarise_orders(chunk.touched, len(self.channels_))
+        return summarise_steps(chunk, channels=len(self.channels_), order=int(self.order))
 
     def solve(self, summary: Summary) -> None:
         chain = self._counting.chain(summary)
@@ -256,11 +250,19 @@ class Markov(PublishedModel):
             found = linearised(joined, steps, value, weights, rewards=rewards, channels=channels)
         else:
             found = solved_at_once(joined, (steps @ weights.T).T, (value @ weights.T).T, channels=channels)
-        sums = {what: weights @ observed.totals(what, 1)[0] for what in _OBSERVED}
-        totals = np.stack([sums[what] - sums[f"unattributed_{what}"] for what in ("conversions", "value")], axis=1)
         lost, brought = less_continuation(self.continuation, self.channels_, found), found.brought[:, None, :2]
         effects = np.divide(lost, brought, out=np.zeros_like(lost), where=brought > 0)
-        return self._credit(effects, lost, totals)
+        return self._credit(effects, lost, _attributable(observed, weights))
+
+    def solve_again(self, own: Buckets, observed: Buckets, weights: Floats) -> Draws:
+        joined, steps, value = self._counting.by_bucket(own)
+        journeys = (weights @ steps[joined.origin == 0].sum(axis=0))[:, None, None]
+        solved = []
+        for row in weights:
+            chain = chain_of(joined, steps @ row, value @ row)
+            solved.append(removal_effects(chain, len(self.channels_), self._instead(chain), tolerance=DRAWN))
+        effects, lost = (np.stack([getattr(each, what) for each in solved]) for what in ("effects", "lost"))
+        return self._credit(effects, journeys * lost, _attributable(observed, weights))
 
     # ------------------------------------------------------------ the chain
 
@@ -284,6 +286,12 @@ class Markov(PublishedModel):
         # Value on paths that never ran cannot be seen by the chain; it follows conversions.
         by_value = np.where(effects[..., 1].any(axis=1, keepdims=True), effects[..., 1], effects[..., 0])
         return Draws(_divide(totals[:, 0], effects[..., 0]), _divide(totals[:, 1], by_value), effects)
+
+
+def _attributable(observed: Buckets, weights: Floats) -> Floats:
+    """(draws, 2) conversions and value that channels can have."""
+    sums = {what: weights @ observed.totals(what, 1)[0] for what in _OBSERVED}
+    return np.stack([sums[what] - sums[f"unattributed_{what}"] for what in ("conversions", "value")], axis=1)
 
 
 def _thin_steps(chain: Chain) -> float:

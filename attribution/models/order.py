@@ -40,8 +40,9 @@ def summarise_orders(chunk: JourneyChunk, channels: int) -> Summary:
 
     The first column of the keys of ``steps`` is the fold.
     """
-    dealt, buckets = Dealing().deal(chunk)
-    folds = buckets % FOLDS
+    dealt = Dealing().deal(chunk)
+    assert dealt.bucket is not None
+    folds = dealt.bucket % FOLDS
     parts = []
     for fold in range(FOLDS):
         part = dealt.only(folds == fold)

@@ -8,10 +8,43 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from attribution.journeys import Buckets, Summary
+from attribution.journeys import Buckets, JourneyChunk, Summary
 from attribution.kernels.chains import Chain, Frame, chain_of, frame
-from attribution.kernels.sums import regrouped, to_float
+from attribution.kernels.sums import regrouped, sum_by_key, sum_by_pair, to_float
+from attribution.kernels.windows import Slices, count_bucket_steps, count_steps, last_steps
 from attribution.models.order import Shortened, shorten
+
+
+def summarise_steps(chunk: JourneyChunk, *, channels: int, order: int) -> Summary:
+    """``steps`` of the journeys, and ``value`` under the step that each ended with."""
+    touched = chunk.touched
+    counted = touched.conversions, touched.nulls
+    paid = touched.only(touched.value > 0)
+    return Summary(
+        {
+            "steps": count_steps(_slices(touched, channels), *counted, order=order),
+            "value": sum_by_key(last_steps(_slices(paid, channels), order=order), paid.value),
+        }
+    )
+
+
+def summarise_bucket_steps(chunk: JourneyChunk, *, channels: int, order: int) -> Summary:
+    """`summarise_steps` of all buckets at once, see `attribution.journeys.buckets.Bucketwise`."""
+    touched = chunk.touched_by_bucket
+    journeys = Slices(touched.start, touched.stop, touched.channel, channels)
+    steps = count_bucket_steps(journeys, touched.bucket, touched.conversions, touched.nulls, order=order)
+    paid = chunk.only((chunk.value > 0) & (chunk.lengths > 0))
+    assert paid.bucket is not None
+    ends = last_steps(_slices(paid, channels), order=order)
+    if ends.shape[1] == 1:
+        value = sum_by_pair(paid.bucket, ends[:, 0], paid.value)
+    else:
+        value = sum_by_key(np.column_stack([paid.bucket, ends]), paid.value)
+    return Summary({"steps": steps, "value": value})
+
+
+def _slices(chunk: JourneyChunk, channels: int) -> Slices:
+    return Slices(chunk.start, chunk.stop, chunk.channel, channels)
 
 
 class BucketSteps(NamedTuple):
@@ -44,6 +77,9 @@ class Counting(NamedTuple):
         found = []
         for name in ("steps", "value"):
             table = own.tables[name]
+            if not self.is_dealt:
+                found.append((table.keys, table.sums))
+                continue
             keys, position = self._rows(name, table.keys)
             rows = len(position)
             added = sparse.csr_array((np.ones(rows), (position, np.arange(rows))), shape=(len(keys), rows))
