@@ -358,8 +358,9 @@ def test_nominal_90_percent_covers_90_percent(journeys: int, by: str) -> None:
         resamples = fit_and_resample(fitted, built, ResamplingOptions(draws=200, method="bca"))[1]
         assert resamples.by == by
         for label in truth:
-            held = (getattr(resamples, what)[label].channels.conversions for what in ("draws", "estimates", "jackknife"))
-            draws, estimate, jackknife = (credit / credit.sum(axis=1, keepdims=True) for credit in held)
+            held = (resamples.draws, resamples.estimates, resamples.jackknife)
+            credit = (samples[label].channels.conversions for samples in held)
+            draws, estimate, jackknife = (each / each.sum(axis=1, keepdims=True) for each in credit)
             ends = {"percentile": percentile(draws, 0.9), "bca": bca(draws, estimate[0], jackknife, 0.9)}
             for method, (low, high) in ends.items():
                 hits.setdefault((label, method), []).append((low <= truth[label]) & (truth[label] <= high))

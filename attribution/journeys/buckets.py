@@ -181,11 +181,10 @@ def observe_buckets(chunk: JourneyChunk) -> Summary:
 
 
 def of_whole(chunk: JourneyChunk, count: float) -> KeyedSums:
-    """A number that belongs to no bucket: the first one carries it."""
+    """A number that belongs to no bucket: the lowest one carries it."""
     assert chunk.bucket is not None
-    return sum_by_pair(
-        chunk.bucket[:1], np.zeros(len(chunk.bucket[:1]), np.int64), np.full(len(chunk.bucket[:1]), count)
-    )
+    lowest = np.array([chunk.bucket.min()] if len(chunk) else [], dtype=np.int64)
+    return sum_by_pair(lowest, np.zeros(len(lowest), np.int64), np.full(len(lowest), count))
 
 
 def _by_bucket(readers: Sequence[Reader | Bucketwise], dealing: Dealing, chunk: JourneyChunk) -> Summary:
