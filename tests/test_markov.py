@@ -410,3 +410,10 @@ def test_params_are_kept_as_given() -> None:
     model = at.Markov(order="auto", continuation={"a": 0.25})
     assert clone(model).get_params() == model.get_params()
     assert repr(model) == "Markov(order='auto', continuation={'a': 0.25})"
+
+
+def test_a_continuation_without_a_touched_conversion_credits_no_more_than_it_says() -> None:
+    paths = pd.DataFrame({"path": ["", "a > b", "c"], "conversions": [3, 0, 0], "nulls": [1, 3, 2]})
+    model = at.Markov(continuation=0.1).fit(at.build_journeys(at.load_sources(paths=paths)))
+    # Each of three journeys through a or b, and two through c, would have converted with 0.1.
+    np.testing.assert_allclose(model.credit_.conversions[:-1], [-0.3, -0.3, -0.2], rtol=1e-12)

@@ -72,4 +72,4 @@ def _is_probability(given: object) -> bool:
 
 def _mean_value(brought: Floats) -> Any:
     """Mean value of a conversion; 0 without conversions. Conversions and value are the first two rows."""
-    return np.divide(brought[1], brought[0], out=np.zeros_like(brought[1]), where=brought[0] > 0)
+    return np.divide(brought[1], brought[0], out=np.zeros(brought[1].shape), where=brought[0] > 0)
