@@ -1,0 +1,98 @@
+"""How many cases end in which way, while some of them have not ended yet."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+STILL_OPEN, MOVED, LOST = 0, 1, 2
+"""How the observation of a case ends: with the data, with what is looked for, or with what rules it out."""
+
+
+class Incidence(NamedTuple):
+    """Step functions of age: ``moved`` and ``remaining`` (times,) hold from each of ``times`` (times,) on.
+
+    ``moved`` is the share of cases that have moved on by then, ``remaining`` the share still open.
+    """
+
+    times: Floats
+    moved: Floats
+    remaining: Floats
+
+    @property
+    def final(self) -> float:
+        """Share that moves on in the end, as far as the data go; NaN without cases."""
+        return float(self.moved[-1]) if len(self.moved) else float("nan")
+
+    def still_to_move(self, ages: Floats) -> Floats:
+        """(n,) probability that a case open at each of ``ages`` (n,) moves on later."""
+        place = np.searchsorted(self.times, ages, side="right")
+        moved, remaining = np.append(0.0, self.moved)[place], np.append(1.0, self.remaining)[place]
+        ahead = (self.moved[-1] if len(self.moved) else 0.0) - moved
+        return np.divide(ahead, remaining, out=np.zeros_like(ahead), where=remaining > 1e-12).clip(0.0, 1.0)
+
+
+def cumulative_incidence(duration: Floats, outcome: NDArray[np.integer], weight: Floats | None = None) -> Incidence:
+    """The Aalen–Johansen estimate for two ways out of one state; Kaplan–Meier where nothing is lost.
+
+    A case that is still open when the data end is neither moved nor lost: it counts as at risk up to its age.
+
+    Parameters
+    ----------
+    duration : (cases,) ≥ 0, from arrival to the outcome, or to the end of the data
+    outcome : (cases,) `STILL_OPEN`, `MOVED` or `LOST`; at one age, outcomes come before the end of the data
+    weight : (cases,) ≥ 0, how much of a case counts; all whole unless given
+
+    References
+    ----------
+    O. O. Aalen, S. Johansen, "An empirical transition matrix for non-homogeneous Markov chains based on censored
+    observations", Scandinavian Journal of Statistics 5 (1978).
+
+    Examples
+    --------
+    Two of four move on; one of the others is open at an age at which half of the rest have moved.
+
+    >>> found = cumulative_incidence(np.array([1.0, 2.0, 3.0, 4.0]), np.array([1, 0, 1, 0]))
+    >>> found.times.tolist(), found.moved.tolist()
+    ([1.0, 3.0], [0.25, 0.625])
+    """
+    weights = np.ones(len(duration)) if weight is None else weight
+    times, place = np.unique(duration, return_inverse=True)
+    size = len(times)
+    total = np.bincount(place, weights=weights, minlength=size)
+    at_risk = np.cumsum(total[::-1])[::-1]
+    moved, lost = (
+        np.bincount(place[outcome == way], weights=weights[outcome == way], minlength=size) for way in (MOVED, LOST)
+    )
+    share = np.divide(moved + lost, at_risk, out=np.zeros(size), where=at_risk > 0).clip(0.0, 1.0)
+    remaining = np.cumprod(1.0 - share)
+    before = np.append(1.0, remaining)[:-1]
+    rate = np.divide(moved, at_risk, out=np.zeros(size), where=at_risk > 0)
+    kept = (moved > 0) | (lost > 0)
+    # Where nothing ever happens there is one step of height 0, so that cases without an outcome have a share.
+    kept |= (~kept.any()) & (np.arange(size) == 0)
+    return Incidence(times[kept], np.cumsum(before * rate)[kept], remaining[kept])
+
+
+def weighted_median(values: Floats, weights: Floats) -> float:
+    """The value that half of the weight lies below; between two values in the middle, their mean. NaN without any.
+
+    Examples
+    --------
+    >>> weighted_median(np.array([5.0, 1.0, 3.0, 9.0]), np.ones(4))
+    4.0
+    """
+    known = weights > 0
+    order = np.argsort(values[known], kind="stable")
+    ordered, cumulated = values[known][order], np.cumsum(weights[known][order])
+    if not len(ordered):
+        return float("nan")
+    half = cumulated[-1] / 2
+    tolerance = 1e-9 * cumulated[-1]
+    low = ordered[np.searchsorted(cumulated, half - tolerance)]
+    high = ordered[min(int(np.searchsorted(cumulated, half + tolerance)), len(ordered) - 1)]
+    return float((low + high) / 2)
