@@ -67,7 +67,7 @@ class Buckets:
     @property
     def is_single(self) -> NDArray[np.bool_]:
         """(buckets,) whether a bucket is one customer."""
-        return self.labels >= _SINGLE
+        return are_single(self.labels)
 
     def weighted(self, weights: NDArray[np.float64]) -> Summary:
         """What all customers contribute, bucket b counted ``weights[b]`` times."""
@@ -80,6 +80,11 @@ class Buckets:
             table = self.tables[name]
             result[table.keys[:, 0]] = table.sums.toarray()
         return result
+
+
+def are_single(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """(buckets,) whether the bucket with each label is one customer."""
+    return labels >= _SINGLE
 
 
 class Bucketwise(NamedTuple):

@@ -304,7 +304,7 @@ _COUNTED = (
     "ids_looked_at",
 )
 _TIES = "touchpoints at one instant of one customer: ordered by kind, channel and the other columns"
-_DUPLICATES = "touchpoints that repeat another in every column: kept, unless dedupe says otherwise"
+_DUPLICATES = "touchpoints that repeat another in every column: kept, unless journeys.dedupe says otherwise"
 _BARE = "conversions without a touchpoint in their window: credited to (unattributed)"
 _NOT_NEW = "conversions of customers who had converted before: left out, they still close journeys"
 _OUTSIDE = "conversions outside the period: left out, they still close journeys"

@@ -41,7 +41,8 @@ def untouched_journeys(sources: Sources, dimensions: Dimensions) -> JourneyChunk
 
 def untouched_ids(sources: Sources) -> str:
     """SQL for the listed customers who have neither touchpoint nor conversion."""
-    seen = [table for table in ("touchpoints", "conversions") if sources.has(table)]
+    views = {"touchpoints": "touchpoints", "conversions": sources.conversions_view}
+    seen = [view for table, view in views.items() if sources.has(table)]
     # Not "not in": Spark's parser takes a union in its parentheses for one value.
     return " except ".join(
         f"select customer_id from {table} where customer_id is not null" for table in ("customers", *seen)

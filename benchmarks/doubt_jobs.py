@@ -1,0 +1,52 @@
+"""The measured process of ranking under doubt: every specification of 1 M journeys, all tables made of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from attribution.doubt import doubt_tables
+from attribution.experiment import Experiment
+from attribution.models import fit_models
+from attribution.request import journeys_of, make_models, open_sources, terms_of
+from benchmarks.clock import Clock, arguments, peak_mb
+from benchmarks.data import TINY, doubt_folder
+
+WINDOWS = [7, 14, 30, 60]
+MODELS = ["FirstTouch", "LastTouch", "Linear", "TimeDecay", "PositionBased", "Shapley", "Markov"]
+
+
+def asked_for(folder: Path, draws: int) -> Experiment:
+    """Eight models under four windows, two policies and two cost bases."""
+    document: dict[str, Any] = {
+        "name": "doubt",
+        "tables": {name: {"source": f"{name}.parquet"} for name in ("touchpoints", "conversions", "costs")},
+        "models": [*({"model": name} for name in MODELS), {"model": "Markov", "order": 2}],
+        "doubt": {"lookback_days": WINDOWS, "draws": draws},
+        "folder": folder,
+    }
+    return Experiment.model_validate(document)
+
+
+def doubt(folder: Path, draws: int, clock: Clock) -> dict[str, Any]:
+    """Fit once, as a run does; then doubt it."""
+    experiment = asked_for(folder, draws)
+    with clock.step("fit once"):
+        sources = open_sources(experiment)
+        models, journeys, terms = (
+            make_models(experiment),
+            journeys_of(experiment, sources),
+            terms_of(experiment, sources),
+        )
+        fit_models(models, journeys)
+    notes: dict[str, Any] = {"journeys": len(journeys), "fit_peak_mb": peak_mb()}
+    with clock.step("doubt"):
+        tables = doubt_tables(experiment, sources, journeys, models, terms)
+    return notes | {"channels": len(journeys.channels), "specifications": len(tables["specifications"])}
+
+
+if __name__ == "__main__":
+    asked = arguments()
+    doubt(doubt_folder(TINY), 50, Clock())
+    clock = Clock()
+    clock.report(notes=doubt(doubt_folder(asked["journeys"]), asked["draws"], clock))
