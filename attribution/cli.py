@@ -1,4 +1,4 @@
-"""The command line: ``attribution run``, ``demo``, ``simulate``, ``validate``, ``check-model``."""
+"""The command line: ``attribution run``, ``demo``, ``budget``, ``review``, ``kpis``, ``validate`` and more."""
 
 from __future__ import annotations
 
@@ -7,15 +7,19 @@ import contextlib
 import gc
 import os
 import sys
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from attribution.commands.arguments import ExperimentFile, Json, Overrides
+from attribution.commands.budget import budget
+from attribution.commands.kpis import kpis
+from attribution.commands.review import review
+from attribution.commands.running import complete
 from attribution.console import print_json, print_quality, print_ranking, print_verdicts, progress, records
-from attribution.errors import AttributionError, InputError, TrackingError
+from attribution.errors import AttributionError, InputError
 
 if TYPE_CHECKING:
     from attribution.experiment import Experiment
@@ -28,13 +32,6 @@ app = typer.Typer(
 )
 
 _NEGATIVE_VERDICT = 3
-
-ExperimentFile = Annotated[Path, typer.Argument(metavar="EXPERIMENT.toml", help="The experiment file.")]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the file, e.g. journeys.lookback_days=14."),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print machine-readable results.")]
 
 
 @app.command()
@@ -68,6 +65,11 @@ def demo(
             say(f"simulating {customers:,} customers")
             path = write_demo(Path(folder), customers)
         _run(read_experiment(path, overrides or ()), out, as_json=as_json)
+
+
+app.command()(budget)
+app.command()(review)
+app.command()(kpis)
 
 
 @app.command()
@@ -190,55 +192,23 @@ def command() -> None:
 
 
 def _run(experiment: Experiment, out: Path | None, *, as_json: bool) -> None:
-    """The whole line of one experiment; results are on disk before they are tracked."""
-    from attribution.charts import all_figures, save_png
-    from attribution.output import replaced_folder, write_outcome
+    """The whole line of one experiment."""
     from attribution.pipeline import run_experiment
-    from attribution.report import render_report
 
     out = out or Path("runs") / experiment.name
-    begun = time.perf_counter()
-    tracking_error: TrackingError | None = None
-    run_id = None
-    with progress() as say:
-        with replaced_folder(out, _files_of(experiment)) as folder:
-            outcome = run_experiment(experiment, on_stage=say)
-            say("writing tables and report")
-            figures = all_figures(outcome.tables)
-            report = render_report(experiment.name, outcome.tables, figures, outcome.settings)
-            write_outcome(folder, outcome, report=report, seconds=time.perf_counter() - begun)
-            if experiment.output.pictures:
-                (folder / "pictures").mkdir()
-                for figure in figures:
-                    save_png(figure, folder / "pictures" / f"{figure.name}.png")
-        if experiment.tracking.enabled:
-            say("logging to MLflow")
-            try:
-                from attribution.tracking import track_outcome
-
-                run_id = track_outcome(outcome, out)
-            except TrackingError as error:
-                tracking_error = error
+    completed = complete(experiment, out, lambda say: run_experiment(experiment, on_stage=say))
+    outcome = completed.outcome
     if as_json:
         print_json(
             {
                 "out": str(out),
-                "mlflow_run": run_id,
+                "mlflow_run": completed.run_id,
                 "returns": records(outcome.tables["returns"]),
                 "agreement": records(outcome.tables["agreement"]),
             }
         )
     else:
         print_ranking(outcome)
-        typer.echo(f"\nTables and report.html are in {out}" + (f"; MLflow run {run_id}." if run_id else "."))
-    if tracking_error is not None:
-        raise tracking_error
-
-
-def _files_of(experiment: Experiment) -> list[Path]:
-    """What the run reads: the experiment's folder, and the files of its tables."""
-    sources = [spec.source for spec in experiment.tables.values()]
-    named = [source for source in sources if isinstance(source, str)]
-    named += [item for source in sources if isinstance(source, list) for item in source if isinstance(item, str)]
-    named += [str(experiment.channels["file"])] if "file" in experiment.channels else []
-    return [experiment.folder, *(experiment.folder / Path(name).expanduser() for name in named)]
+        typer.echo(f"\nTables and report.html are in {out}{completed.tracked_as}")
+    if completed.failure is not None:
+        raise completed.failure

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
-    from attribution.pipeline import Outcome
+    from attribution.budget import BudgetPlan
+    from attribution.outcome import Outcome
+    from attribution.report.pages import Page
     from attribution.testing import Verdict
 
 
@@ -45,12 +47,18 @@ def print_ranking(outcome: Outcome) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from attribution.returns import main_basis
+
     by, labels = outcome.ranking.by, [model.label for model in outcome.models]
-    returns = outcome.tables["returns"].set_index(["channel", "model"])
+    returns = main_basis(outcome.tables["returns"]).set_index(["channel", "model"])
+    asked = outcome.experiment.returns
     ranks = outcome.ranking.ranks.sort_values(labels[0])
     truth = outcome.tables["truth"].set_index("channel")["roi"] if "truth" in outcome.tables else None
-    what = "ROI (on revenue, media cost)" if by == "roi" else "credited conversions (no spend is known)"
-    table = Table("channel", *labels, *([] if truth is None else ["truth"]), title=f"{what} and rank under each model")
+    roi = f"ROI (on {asked.basis}, {asked.cost_basis} cost)"
+    what = roi if by == "roi" else "credited conversions (no spend is known)"
+    is_alike = (asked.basis, asked.cost_basis) == ("revenue", "media")
+    known = [] if truth is None else ["truth" if is_alike else "truth (revenue)"]
+    table = Table("channel", *labels, *known, title=f"{what} and rank under each model")
     true_ranks = None if truth is None else truth.rank(ascending=False)
     for channel, row in ranks.iterrows():
         cells = [_cell(returns.loc[(channel, label), by], row[label], by) for label in labels]
@@ -60,8 +68,11 @@ def print_ranking(outcome: Outcome) -> None:
     _console(30 + 18 * (len(labels) + 1)).print(table)
     unranked = sorted(set(returns.index.get_level_values("channel")) - set(ranks.index) - set(NO_CHANNELS))
     if unranked:
-        print(f"Not ranked, no spend: {', '.join(unranked)}.")
+        lack = "no spend" if asked.cost_basis == "media" else "no cost of their own"
+        print(f"Not ranked, {lack}: {', '.join(unranked)}.")
     print("Credit is allocated: it divides observed conversions and does not say what would be lost.")
+    if "verdicts" in outcome.tables:
+        print("\nVerdicts:", *outcome.tables["verdicts"]["says"], sep="\n- ")
 
 
 def _cell(value: float | None, rank: float | None, by: str) -> str:
@@ -107,6 +118,47 @@ def print_verdicts(verdicts: Sequence[Verdict]) -> None:
     _console(140).print(table)
     broken = sum(not verdict.holds for verdict in verdicts)
     print(f"{broken} of {len(verdicts)} laws are broken." if broken else f"All {len(verdicts)} laws hold.")
+
+
+def print_budget(plan: BudgetPlan) -> None:
+    """Proposed spend of every channel under every model, the limits that bind, and what to know before acting."""
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = plan.tables["budget"].query("scenario == 'plan'")
+    labels = list(dict.fromkeys(rows["model"]))
+    what = f"Spend that returns most {plan.options.objective.replace('_', ' ')}, and its change, under each model"
+    table = Table("channel", "today", *labels, title=what)
+    by_channel = rows.set_index(["channel", "model"])
+    for channel in dict.fromkeys(rows["channel"]):
+        found = [by_channel.loc[(channel, label)] for label in labels]
+        cells = [f"{row['spend']:,.0f}  {row['change']:+.0%}" for row in found]
+        cells = [
+            f"{cell}  {row['binding']}" if isinstance(row["binding"], str) else cell
+            for cell, row in zip(cells, found, strict=True)
+        ]
+        table.add_row(Text(str(channel)), f"{found[0]['spend_today']:,.0f}", *cells)
+    scenarios = plan.tables["budget_scenarios"].query("scenario == 'plan'").set_index("model")
+    expected = [
+        f"{row['return_today']:,.0f} → {row['return']:,.0f}" for row in (scenarios.loc[label] for label in labels)
+    ]
+    table.add_section()
+    table.add_row("return", "", *expected)
+    table.add_row("one unit of total more", "", *(f"{scenarios.loc[label, 'shadow_price']:,.3g}" for label in labels))
+    _console(40 + 26 * len(labels)).print(table)
+    binding = plan.tables["budget_limits"].query("scenario == 'plan' and binds and limit != 'total'")
+    for name, models in binding.groupby("limit", sort=False)["model"]:
+        print(f"Binds: {name} ({', '.join(models)}).")
+    for note in plan.notes:
+        print(note)
+
+
+def print_page(page: Page) -> None:
+    """The headline of a page, and what to know before acting on it."""
+    for sentence in page.findings:
+        print(sentence)
+    for note in page.notes:
+        print(f"Note: {note}")
 
 
 def _console(width: int) -> Console:

@@ -24,7 +24,7 @@ class InputError(AttributionError):
         if allowed is not None:
             parts.append(f"Allowed: {_listed(allowed)}.")
         if hint:
-            parts.append(f"Hint: {hint.rstrip('.')}.")
+            parts.append(f"Hint: {hint.rstrip('.')}" + ("" if hint.endswith("?") else "."))
         # One line, whatever was quoted in it: it ends up in the logs of nightly jobs.
         super().__init__(shorten(" ".join(" ".join(parts).split())))
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.experiment import ReturnsOptions
 from attribution.kernels.intervals import descending_ranks, percentile, probabilities_above, rank_probabilities
 from attribution.models.base import Draws
 from attribution.resampling import Resamples
+from attribution.returns import MEDIA, Basis, CostBasis, Costs, Terms, Worth, main_basis
 from attribution.tables import INTERVALS, MODEL_DIFFERENCES, NO_CHANNELS, PAIRWISE_PROBABILITY, RANK_PROBABILITY
 
 Floats = NDArray[np.float64]
@@ -24,7 +27,8 @@ class Sampled:
     """What draws say of channels as money is spent on them.
 
     ``measures[label]`` holds conversions, value, share and ROI (draws, channels), ``estimates`` and ``jackknife``
-    alike; ``by`` is what ranks go by.
+    alike; ``by`` is what ranks go by. ``amounts[label]`` holds what ROI is made of, on whatever ``terms``: draws,
+    estimates and jackknife of conversions, value and what conversions are worth beside it.
     """
 
     resamples: Resamples
@@ -33,6 +37,15 @@ class Sampled:
     estimates: Mapping[str, Measures]
     measures: Mapping[str, Measures]
     jackknife: Mapping[str, Measures]
+    terms: Terms
+    amounts: Mapping[str, tuple[Measures, Measures, Measures]]
+
+    def roi(self, label: str, basis: Basis, cost_basis: CostBasis) -> tuple[Floats, Floats, Floats]:
+        """Draws, estimate and jackknife (…, channels) of ROI under one model, on any basis and cost basis."""
+        draws, estimate, jackknife = (
+            self.terms.roi(self.channels, amounts, basis, cost_basis) for amounts in self.amounts[label]
+        )
+        return draws, estimate, jackknife
 
     def interval(self, label: str, measure: str) -> Floats:
         """(2, channels) ends of the interval of one measure under one model."""
@@ -50,16 +63,26 @@ class Sampled:
         return self.measures[label][self.by][:, self.ranked]
 
 
-def sample_measures(resamples: Resamples, returns: pd.DataFrame, whole: Mapping[str, str] | None = None) -> Sampled:
-    """Draws of every measure of every channel.
+def sample_measures(
+    resamples: Resamples,
+    returns: pd.DataFrame,
+    whole: Mapping[str, str] | None = None,
+    *,
+    terms: Terms | None = None,
+    worth: Worth | None = None,
+) -> Sampled:
+    """Draws of every measure of every channel, on the terms that channels are ranked by.
 
     Parameters
     ----------
     resamples : the draws
     returns : the ``returns`` table, for spend and channels
     whole : for channels that a path transform has split, the channel each is a part of
+    terms : what counts as return and as cost; revenue and the spend of ``returns`` unless given
+    worth : draws of what conversions are worth beside their value, where the terms need them
     """
-    rows = returns[~returns["channel"].isin(NO_CHANNELS)].drop_duplicates("channel")
+    rows = main_basis(returns)
+    rows = rows[~rows["channel"].isin(NO_CHANNELS)].drop_duplicates("channel")
     channels = tuple(rows["channel"])
     spend = rows["spend"].to_numpy(float)
     place = {channel: position for position, channel in enumerate(channels)}
@@ -67,21 +90,40 @@ def sample_measures(resamples: Resamples, returns: pd.DataFrame, whole: Mapping[
     for position, channel in enumerate(resamples.channels):
         into[position, place[(whole or {}).get(channel, channel)]] = 1.0
 
-    by = "roi" if (spend > 0).any() else "conversions"
-    every = (
-        {label: _measures(sample.channels, into, spend) for label, sample in of.items()}
-        for of in (resamples.estimates, resamples.draws, resamples.jackknife)
+    by = "roi" if rows["roi"].notna().any() else "conversions"
+    if terms is None:
+        costs = Costs({(name, MEDIA): cost for name, cost in zip(channels, spend, strict=True)}, {}, "spend", {}, False)
+        terms = Terms(ReturnsOptions(), costs)
+    nothing: Mapping[str, Mapping[str, Floats]] = {}
+    kinds = ("estimates", "draws", "jackknife")
+    amounts: dict[str, dict[str, Measures]] = {}
+    for kind in kinds:
+        further = nothing if worth is None else getattr(worth, kind)
+        amounts[kind] = {
+            label: _amounts(sample.channels, into, further.get(label, {}))
+            for label, sample in getattr(resamples, kind).items()
+        }
+    estimates, drawn, jackknife = (
+        {label: _measures(of, partial(terms.roi, channels)) for label, of in amounts[kind].items()} for kind in kinds
     )
-    return Sampled(resamples, channels, by, *every)
+    by_model = {
+        label: (amounts["draws"][label], amounts["estimates"][label], amounts["jackknife"][label])
+        for label in resamples.labels
+    }
+    return Sampled(resamples, channels, by, estimates, drawn, jackknife, terms, by_model)
 
 
-def _measures(draws: Draws, into: Floats, spend: Floats) -> Measures:
-    conversions, value = draws.conversions @ into, draws.value @ into
+def _amounts(draws: Draws, into: Floats, further: Mapping[str, Floats]) -> Measures:
+    amounts = {"conversions": draws.conversions @ into, "value": draws.value @ into}
+    return amounts | {name: of @ into for name, of in further.items()}
+
+
+def _measures(amounts: Measures, roi: Callable[[Mapping[str, Floats]], Floats]) -> Measures:
+    conversions, value = amounts["conversions"], amounts["value"]
     total = conversions.sum(axis=1, keepdims=True)
     signed = (conversions < 0).any(axis=1, keepdims=True) | (total <= 0)
     share = np.divide(conversions, total, out=np.full_like(conversions, np.nan), where=~signed & (total != 0))
-    paid = np.where(spend > 0, spend, np.nan)
-    return {"conversions": conversions, "value": value, "share": share, "roi": (value - spend) / paid}
+    return {"conversions": conversions, "value": value, "share": share, "roi": roi(amounts)}
 
 
 def fill_credit(credit: pd.DataFrame, sampled: Sampled) -> pd.DataFrame:
@@ -97,17 +139,29 @@ def fill_credit(credit: pd.DataFrame, sampled: Sampled) -> pd.DataFrame:
 
 
 def fill_returns(returns: pd.DataFrame, sampled: Sampled) -> pd.DataFrame:
-    """The ``returns`` table with its intervals."""
-    filled = _filled(returns, sampled, "roi")
-    for label in sampled.resamples.labels:
-        low, high = _rank_interval(sampled, label)
-        names = [sampled.channels[place] for place in sampled.ranked]
-        rows = (filled["model"] == label) & filled["rank"].notna()
-        filled.loc[rows, "rank_low"] = filled.loc[rows, "channel"].map(dict(zip(names, low, strict=True))).astype(float)
-        filled.loc[rows, "rank_high"] = (
-            filled.loc[rows, "channel"].map(dict(zip(names, high, strict=True))).astype(float)
-        )
-    return filled
+    """The ``returns`` table with its intervals, on every basis and cost basis."""
+    parts = [
+        _filled_on_terms(part.copy(), sampled, basis, cost_basis)
+        for (basis, cost_basis), part in returns.groupby(["basis", "cost_basis"], sort=False)
+    ]
+    return pd.concat(parts)
+
+
+def _filled_on_terms(part: pd.DataFrame, sampled: Sampled, basis: Basis, cost_basis: CostBasis) -> pd.DataFrame:
+    resamples, names = sampled.resamples, np.array(sampled.channels, dtype=object)
+    every = {label: sampled.roi(label, basis, cost_basis) for label in resamples.labels}
+    is_ranked = np.all([np.isfinite(estimate[0]) for _, estimate, _ in every.values()], axis=0)
+    for label, (draws, estimate, jackknife) in every.items():
+        rows = part["model"] == label
+        ranks = percentile(descending_ranks(draws[:, is_ranked]), resamples.options.level)
+        for name, of, ends, at in (
+            ("roi", names, resamples.interval(draws, estimate, jackknife), rows),
+            ("rank", names[is_ranked], ranks, rows & part["rank"].notna()),
+        ):
+            for end, values in zip(("low", "high"), ends, strict=True):
+                known = dict(zip(of, values, strict=True))
+                part.loc[at, f"{name}_{end}"] = part.loc[at, "channel"].map(known).astype(float)
+    return part
 
 
 def _filled(table: pd.DataFrame, sampled: Sampled, measure: str) -> pd.DataFrame:

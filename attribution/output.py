@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from attribution.errors import InputError
-from attribution.pipeline import Outcome
+from attribution.outcome import Outcome
 from attribution.tables import OUTPUTS, TRUTH, Table
 
 _VERSIONS = (
@@ -99,6 +99,7 @@ def write_outcome(folder: Path, outcome: Outcome, *, report: str, seconds: float
         "finished_at": pd.Timestamp.now(tz="UTC").isoformat(timespec="seconds"),
         "seconds": round(seconds, 3),
         "versions": {name: version(name) for name in _VERSIONS},
+        "span": outcome.span,
         "inputs": dict(outcome.digests),
         "tables": digests,
     }

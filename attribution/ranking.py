@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from attribution.kernels import agreement as kernel
+from attribution.returns import main_basis
 from attribution.tables import AGREEMENT, NO_CHANNELS
 
 
@@ -32,7 +33,7 @@ def compare_rankings(returns: pd.DataFrame) -> Ranking:
 
     Parameters
     ----------
-    returns : the ``returns`` table
+    returns : the ``returns`` table; its first basis and cost basis count
 
     Examples
     --------
@@ -42,6 +43,7 @@ def compare_rankings(returns: pd.DataFrame) -> Ranking:
     >>> float(ranking.agreement.query("model_a == 'a' and model_b == 'b'")["largest_move"].iloc[0])
     1.0
     """
+    returns = main_basis(returns)
     ranked = returns[~returns["channel"].isin(NO_CHANNELS)]
     by = "roi" if ranked["roi"].notna().any() else "conversions"
     scores = ranked[ranked[by].notna()].pivot(index="channel", columns="model", values=by)

@@ -17,6 +17,7 @@ from attribution.experiment import Experiment, ModelSpec, read_toml
 from attribution.journeys import Journeys, build_journeys
 from attribution.models import AttributionModel
 from attribution.placebo import placebo_test
+from attribution.returns import Terms, known_measures, read_costs
 from attribution.sources import Sources, load_sources
 from attribution.sources.channels import ChannelRules, read_rules
 
@@ -30,6 +31,7 @@ def open_sources(experiment: Experiment, engine: Engine | None = None) -> Source
         **experiment.tables,
         channels=_channel_rules(experiment),
         account=experiment.journeys.account,
+        grain=experiment.grain,
         engine=engine or make_engine(experiment),
         folder=experiment.folder,
     )
@@ -69,6 +71,15 @@ def placebo_of(experiment: Experiment, sources: Sources, models: Sequence[Attrib
         return None
     options = _journey_options(experiment)
     return placebo_test(sources, models, seed=asked.seed, rate=asked.rate, period=experiment.period, **options)
+
+
+def terms_of(experiment: Experiment, sources: Sources) -> Terms:
+    """What counts as return and as cost in an experiment, refused where channels are to be ranked by the unknown."""
+    asked = experiment.returns
+    costs = read_costs(sources, asked, period=experiment.period, copies=experiment.journeys.dedupe != "unique")
+    terms = Terms(asked, costs, known_measures(sources, asked, economics=experiment.output.unit_economics))
+    terms.check()
+    return terms
 
 
 def _journey_options(experiment: Experiment) -> dict[str, Any]:

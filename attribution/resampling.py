@@ -21,6 +21,7 @@ from attribution.journeys.buckets import (
     Buckets,
     Bucketwise,
     Dealing,
+    are_single,
     bucket_reader,
     converting_customers,
     observe_buckets,
@@ -73,6 +74,9 @@ class Resamples:
     by : ``buckets``, or ``customers`` where converting customers were drawn one by one
     linearisation : per model that goes by influences, the largest error of a share in some exact draws, in standard
         deviations of that share
+    dealing, buckets : how customers were dealt, and the labels of the buckets
+    weights, left_out : (draws, buckets) and (buckets, buckets) how often each bucket counts, in ``draws`` and in
+        ``jackknife``
     """
 
     labels: tuple[str, ...]
@@ -83,6 +87,10 @@ class Resamples:
     jackknife: Mapping[str, Sample]
     by: By
     linearisation: Mapping[str, float]
+    dealing: Dealing
+    buckets: NDArray[np.int64]
+    weights: Floats
+    left_out: Floats
 
     def interval(self, draws: Floats, estimate: Floats, jackknife: Floats) -> Floats:
         """(2, …) ends of the interval of what has ``draws`` (draws, …), ``estimate`` (1, …) and ``jackknife``."""
@@ -133,26 +141,36 @@ def fit_and_resample(
     """
     for model in models:
         model.prepare(journeys)
-    own = [Bucketwise(observe_buckets), *(model.buckets_reader for model in models)]
     dealing = Dealing()
     undrawn = [model.summarise_undrawn for model in models]
-    by_bucket, *summaries = journeys.read(bucket_reader(own, dealing), *undrawn, *readers)
-    parts = split_buckets(by_bucket + _untouched(models, journeys, dealing), len(own))
+    by_bucket, *summaries = journeys.read(models_by_bucket(models, dealing), *undrawn, *readers)
+    parts = split_models(by_bucket, models, journeys, dealing)
     observed = parts[0][0]
     for model, (whole, _), more in zip(models, parts[1:], summaries, strict=False):
         model.settle(whole + more, observed)
     conversions = observed.number("conversions")
     if conversions == 0:
         raise InputError("nothing converted, so there is nothing to resample", hint="leave [resampling] out")
-    by: By = "buckets"
     if conversions < FEW_CONVERSIONS:
-        by, dealing = "customers", _one_by_one(journeys)
-        (by_bucket,) = journeys.read(bucket_reader(own, dealing))
-        parts = split_buckets(by_bucket + _untouched(models, journeys, dealing), len(own))
+        dealing = one_by_one(journeys)
+        (by_bucket,) = journeys.read(models_by_bucket(models, dealing))
+        parts = split_models(by_bucket, models, journeys, dealing)
     # One thread: the order of additions inside the linear algebra library must not depend on the machine's load.
     with threadpool_limits(1):
-        resamples = _resamples(models, [buckets for _, buckets in parts], options, by)
+        resamples = _resamples(models, [buckets for _, buckets in parts], options, dealing)
     return [observed, *summaries[len(models) :]], resamples
+
+
+def models_by_bucket(models: Sequence[AttributionModel], dealing: Dealing) -> Reader:
+    """What sums up, bucket by bucket, what was observed and what each of ``models`` needs, for `split_models`."""
+    return bucket_reader([Bucketwise(observe_buckets), *(model.buckets_reader for model in models)], dealing)
+
+
+def split_models(
+    by_bucket: Summary, models: Sequence[AttributionModel], journeys: Journeys, dealing: Dealing
+) -> list[tuple[Summary, Buckets]]:
+    """What was observed, and then what each model needs: of all customers, and bucket by bucket."""
+    return split_buckets(by_bucket + _untouched(models, journeys, dealing), 1 + len(models))
 
 
 def _untouched(models: Sequence[AttributionModel], journeys: Journeys, dealing: Dealing) -> Summary:
@@ -168,7 +186,7 @@ def _nothing(_: JourneyChunk) -> Summary:
     return Summary({})
 
 
-def _one_by_one(journeys: Journeys) -> Dealing:
+def one_by_one(journeys: Journeys) -> Dealing:
     """Every converting customer a bucket of its own, the others as before."""
     if journeys.integer_times is None:
         return Dealing(singles=np.zeros(0, np.uint64))
@@ -178,25 +196,28 @@ def _one_by_one(journeys: Journeys) -> Dealing:
 
 
 def _resamples(
-    models: Sequence[AttributionModel], parts: Sequence[Buckets], options: ResamplingOptions, by: By
+    models: Sequence[AttributionModel], parts: Sequence[Buckets], options: ResamplingOptions, dealing: Dealing
 ) -> Resamples:
     observed, *own = parts
-    drawn = _weights(observed, options)
+    drawn = draw_weights(observed.labels, options.draws, options.seed)
     left_out = _without_each(observed) if options.method == "bca" else drawn[:0]
     weights = np.concatenate([np.ones((1, observed.size)), drawn, left_out])
     found, errors = {}, {}
     for model, buckets in zip(models, own, strict=True):
-        draws = _solved(model.redraw, model.label, buckets, observed, weights)
+        draws = solved(model.redraw, model.label, buckets, observed, weights)
         found[model.label] = Sample(draws, _no_channels(model, draws, observed, weights))
         if model.is_linearised:
-            exact = _solved(model.solve_again, model.label, buckets, observed, drawn[:EXACT_DRAWS])
+            exact = solved(model.solve_again, model.label, buckets, observed, drawn[:EXACT_DRAWS])
             errors[model.label] = _error(exact.conversions, draws.conversions[1 : 1 + len(drawn)])
     ends = {"estimates": (0, 1), "draws": (1, 1 + len(drawn)), "jackknife": (1 + len(drawn), len(weights))}
     cut = {name: {label: sample.rows(slice(*at)) for label, sample in found.items()} for name, at in ends.items()}
-    return Resamples(tuple(found), models[0].channels_, options, by=by, linearisation=errors, **cut)
+    by: By = "buckets" if dealing.singles is None else "customers"
+    dealt = {"dealing": dealing, "buckets": observed.labels, "weights": drawn, "left_out": left_out}
+    return Resamples(tuple(found), models[0].channels_, options, by=by, linearisation=errors, **cut, **dealt)  # type: ignore[arg-type]
 
 
-def _solved(solve: Callable[..., Draws], label: str, own: Buckets, observed: Buckets, weights: Floats) -> Draws:
+def solved(solve: Callable[..., Draws], label: str, own: Buckets, observed: Buckets, weights: Floats) -> Draws:
+    """Credit of re-weighted buckets, as `AttributionModel.redraw` gives it; a draw that holds too little is refused."""
     try:
         return solve(own, observed, weights)
     except InputError as error:
@@ -216,16 +237,16 @@ def _no_channels(model: AttributionModel, draws: Draws, observed: Buckets, weigh
     return rows
 
 
-def _weights(observed: Buckets, options: ResamplingOptions) -> Floats:
-    """(draws, buckets) how often each bucket is drawn.
+def draw_weights(labels: NDArray[np.int64], draws: int, seed: int) -> Floats:
+    """(draws, buckets) how often each bucket is drawn; ``labels`` (buckets,) are theirs.
 
     A fixed number of buckets is drawn: were it left to chance, totals would vary by one over the square root of the
     number of buckets, whatever the number of customers. Customers who are drawn one by one vary as they should.
     """
-    single = observed.is_single
-    weights = np.empty((options.draws, observed.size))
-    weights[:, ~single] = multinomial_weights(options.draws, int((~single).sum()), options.seed)
-    weights[:, single] = poisson_weights(options.draws, observed.labels[single].view(np.uint64), options.seed)
+    single = are_single(labels)
+    weights = np.empty((draws, len(labels)))
+    weights[:, ~single] = multinomial_weights(draws, int((~single).sum()), seed)
+    weights[:, single] = poisson_weights(draws, labels[single].view(np.uint64), seed)
     return weights
 
 

@@ -20,6 +20,7 @@ SEED = 20_240_101
 EVENT_CHANNELS = 12
 PATH_CHANNELS = 30
 GAME_CHANNELS = (20, 50)
+DOUBT_CHANNELS = 20
 DAYS = 90
 IDS = ("integer", "uuid")
 TINY = 1_000
@@ -29,6 +30,8 @@ _FIRST_MOMENT = 1_704_067_200_000_000
 _LONGEST_PATH = 40
 _UNTOUCHED_PER_JOURNEY = 2
 _UNTOUCHED_RATE = 0.005
+_GAP_DAYS = 5.0
+_LAST_START = 60.0
 
 
 def events_folder(touchpoints: int) -> Path:
@@ -57,6 +60,11 @@ def paths_folder(journeys: int) -> Path:
 def game_file(journeys: int, channels: int) -> Path:
     """Paths over any number of channels, and one row without a path: the customers who were never touched."""
     return FOLDER / f"game-{journeys}-{channels}-channels-seed-{SEED}" / "journeys.parquet"
+
+
+def doubt_folder(journeys: int) -> Path:
+    """Where events with costs lie: ``touchpoints.parquet``, ``conversions.parquet`` and ``costs.parquet``."""
+    return FOLDER / f"doubt-{journeys}-seed-{SEED}"
 
 
 def write_events(folder: Path, touchpoints: int) -> None:
@@ -116,6 +124,40 @@ def write_game(folder: Path, journeys: int, channels: int) -> None:
     mean_value = frame["value"].sum() / frame["conversions"].sum()
     frame.loc[len(frame)] = ["", conversions, round(conversions * mean_value, 2), untouched - conversions]
     frame.to_parquet(folder / "journeys.parquet", index=False)
+
+
+def write_doubt(folder: Path, journeys: int) -> None:
+    """The same kind of paths as touchpoints days apart, a customer each, with media and labour costs of all channels.
+
+    One channel is direct traffic.
+    """
+    import numpy as np
+    import pandas as pd
+
+    rng = np.random.default_rng(SEED)
+    channel, lengths = _walk(rng, journeys, DOUBT_CHANNELS)
+    converted = np.flatnonzero(_convert(rng, channel, lengths, DOUBT_CHANNELS))
+    names = np.array([f"channel {number:02d}" for number in range(1, DOUBT_CHANNELS)] + ["direct"], dtype=object)
+    names = rng.permutation(names)
+    customer = np.repeat(np.arange(journeys), lengths)
+    first = np.cumsum(lengths) - lengths
+    gap = rng.exponential(_GAP_DAYS, len(channel))
+    gap[first] = rng.uniform(0, _LAST_START, journeys)
+    # Days since the start of the customer's own path.
+    day = np.cumsum(gap) - np.repeat((np.cumsum(gap) - gap)[first], lengths)
+    ended = day[first + lengths - 1][converted] + rng.exponential(1.0, len(converted))
+    value = np.exp(rng.normal(4, 1, len(converted))).round(2)
+    touchpoints = {"customer_id": customer, "touched_at": _moments(day), "channel": names[channel]}
+    conversions = {"customer_id": converted, "converted_at": _moments(ended), "value": value}
+    amount = value.sum() * rng.dirichlet(np.full(DOUBT_CHANNELS, 3.0))
+    costs = [{"channel": name, "cost_type": "media", "amount": 0.7 * a} for name, a in zip(names, amount, strict=True)]
+    costs += [{"channel": name, "cost_type": "labour", "amount": a} for name, a in zip(names, amount / 9, strict=True)]
+    for name, table in {"touchpoints": touchpoints, "conversions": conversions, "costs": costs}.items():
+        pd.DataFrame(table).to_parquet(folder / f"{name}.parquet", index=False)
+
+
+def _moments(days: NDArray[np.float64]) -> NDArray[np.datetime64]:
+    return (_FIRST_MOMENT + (days * 86_400_000_000).astype("int64")).astype("datetime64[us]")
 
 
 def _paths(journeys: int, channels: int) -> pd.DataFrame:
@@ -210,4 +252,6 @@ if __name__ == "__main__":
         for journeys in asked["games"]:
             for channels in GAME_CHANNELS:
                 write(game_file(journeys, channels).parent, partial(write_game, channels=channels), journeys)
+        for journeys in asked["doubt"]:
+            write(doubt_folder(journeys), write_doubt, journeys)
     clock.report()

@@ -9,8 +9,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from benchmarks.budget import measure_budget
 from benchmarks.commands import measure_commands
 from benchmarks.data import TINY
+from benchmarks.doubt import measure_doubt
 from benchmarks.events import measure_events, measure_models
 from benchmarks.games import measure_games
 from benchmarks.intervals import measure_intervals
@@ -28,6 +30,8 @@ SECTIONS: dict[str, Callable[[Options, Report], None]] = {
     "spark": measure_spark,
     "intervals": measure_intervals,
     "games": measure_games,
+    "doubt": measure_doubt,
+    "budget": measure_budget,
     "peers": measure_peers,
     "commands": measure_commands,
 }
@@ -63,6 +67,7 @@ def _generate(options: Options, sections: Sequence[str]) -> None:
         "touchpoints": sorted(sizes),
         "journeys": [TINY, options.journeys] if {"intervals", "peers"} & set(sections) else [],
         "games": [TINY, options.journeys] if "games" in sections else [],
+        "doubt": [TINY, options.journeys] if "doubt" in sections else [],
     }
     run_job(options.python, "data", request)
 

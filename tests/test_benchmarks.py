@@ -107,6 +107,16 @@ def test_games_benchmark_solves_exactly_and_by_sampling() -> None:
 
 
 @pytest.mark.slow
+def test_budget_benchmark_solves_problems_of_all_kinds() -> None:
+    done = _run("budget")
+    (seconds,) = re.findall(r"slowest allocation of 50 channels, wall s: ([\d.]+) \(target ≤ 1: ", done)
+    assert float(seconds) > 0
+    assert re.search(r"^S-shaped, no steps +[\d.]+ +[\d.e-]+$", done, re.MULTILINE)
+    (gap,) = re.findall(r"widest optimality gap: ([\d.e-]+) ", done)
+    assert float(gap) <= 1e-4
+
+
+@pytest.mark.slow
 def test_peers_benchmark_compares_what_is_installed() -> None:
     done = _run("peers", "--journeys", "1_000")
     assert re.search(r"^attribution +all rules ", done, re.MULTILINE)
@@ -153,3 +163,12 @@ def _run(section: str, *sizes: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+@pytest.mark.slow
+def test_doubt_benchmark_says_how_long_every_specification_takes() -> None:
+    command = [sys.executable, str(RUN), "--journeys", "3000", "--only", "doubt", "--rounds", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "20 channels; 8 models × 4 windows × 2 direct policies × 2 cost bases × 200 draws" in done.stdout
+    assert float(re.search(r"\(h\) by the wall, median of rounds: ([\d.]+) s", done.stdout)[1]) > 0

@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import attribution as at
 from attribution import cli
+from attribution.console import print_ranking
 from attribution.tables import OUTPUTS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -240,6 +242,16 @@ def test_demo_shows_the_truth_beside_the_models(
     assert "truth" in capsys.readouterr().out
     truth = pd.read_parquet(tmp_path / "demo" / "truth.parquet")
     assert len(truth) == 8
+
+
+@pytest.mark.parametrize(("basis", "named"), [("revenue", "truth "), ("margin", "truth (revenue)")])
+def test_the_truth_says_of_which_return_it_is(basis: str, named: str, capsys: pytest.CaptureFixture[str]) -> None:
+    shop = at.simulate("default", customers=400, seed=1)
+    tables = {name: {"source": getattr(shop, name)} for name in ("touchpoints", "conversions", "costs", "truth")}
+    asked = {"name": "shop", "tables": tables, "models": [{"model": "LastTouch"}]}
+    asked["returns"] = {"basis": basis, "margin": 0.4}
+    print_ranking(at.run_experiment(at.Experiment.model_validate(asked)))
+    assert named in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("arguments", [(), ("no-such-command",), ("run",), ("run", "x.toml", "--no-such-option")])

@@ -1,15 +1,62 @@
-"""The notebooks run from top to bottom."""
+"""The notebooks run from top to bottom, and what their texts say in numbers is what their code finds."""
 
 from __future__ import annotations
 
+import re
 import runpy
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.py"))
+FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.py"))
+FROM_DATA = FOLDER / "from_data_to_verdict.py"
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path != FROM_DATA], ids=lambda path: path.stem)
 def test_notebook_runs(path: Path) -> None:
     assert "returns" in runpy.run_path(str(path))
+
+
+def test_numbers_of_the_text_are_asserted_by_the_code_below() -> None:
+    cells = re.split(r"^# %%", FROM_DATA.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
+    texts = [place for place, cell in enumerate(cells) if cell.startswith(" [markdown]")]
+    assert len(texts) > 10
+    for place in texts:
+        code = cells[place + 1]
+        assert not code.startswith(" [markdown]"), f"no code follows {cells[place]!r}"
+        said = re.findall(r"\d[\d,.]*\d|\d", re.sub(r"^# #.*$", "", cells[place], flags=re.MULTILINE))
+        assert not said or "assert " in code, f"nothing asserts {said}"
+
+
+@pytest.mark.slow
+def test_from_data_to_verdict_finds_what_it_says() -> None:
+    """Its own assertions hold, and so do the lessons at its end, worked out anew from its tables."""
+    found: dict[str, Any] = runpy.run_path(str(FROM_DATA))
+    returns, verdicts, specifications = found["returns"], found["verdicts"], found["specifications"]
+    truth, margin = found["shop"].truth.set_index("channel"), found["MARGIN"]
+
+    # Everything earned is credited, under every model.
+    ranked = returns[(returns["basis"] == "margin") & (returns["cost_basis"] == "loaded")]
+    earned = ranked.groupby("model")["value"].sum()
+    assert earned.to_numpy() == pytest.approx(margin * found["conversions"]["value"].sum())
+
+    # All that was paid is in the loaded spend, and only media in the other.
+    for basis, paid in (("loaded", found["costs"]), ("media", found["shop"].costs)):
+        spend = (
+            returns[(returns["basis"] == "margin") & (returns["cost_basis"] == basis)].groupby("model")["spend"].sum()
+        )
+        assert spend.to_numpy() == pytest.approx(paid["amount"].sum())
+
+    # The one cut is of the channel whose ROI is below 0 under every specification; no other channel is there.
+    highest = specifications.groupby("channel")["roi_high"].max()
+    assert verdicts.index[verdicts["verdict"] == "cut"].tolist() == highest.index[highest < 0].tolist() == ["video"]
+
+    # What the models could not know: a plan that all of them recommend loses money.
+    caused = margin * truth["incremental_value"] / ranked[ranked["model"] == "shapley"].set_index("channel")["value"]
+    assert caused["affiliate"] < 0.01
+    assert caused["generic_search"] > 1.9
+    assert (found["expected"]["gain_low"] > 0).all()
+    assert (found["true_gain"] < -2_000).all()
+    assert found["informed"]["margin"] > found["informed"]["media"] > 0

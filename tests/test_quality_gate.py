@@ -127,7 +127,7 @@ def test_every_check_is_in_the_report_even_if_it_passes() -> None:
         ("null_jump_customer_id", "touchpoints"), ("null_jump_channel", "touchpoints"),
         ("null_jump_campaign", "touchpoints"), ("stray_times", "touchpoints"),
         ("null_jump_customer_id", "conversions"), ("null_jump_value", "conversions"), ("stray_times", "conversions"),
-        ("bots", "touchpoints"),
+        ("null_jump_currency", "costs"), ("bots", "touchpoints"),
         ("unmatched_customers", "conversions"), ("no_earlier_touchpoint", "conversions"),
         ("only_converters", "touchpoints"), ("customer_spelling", "conversions"),
         ("loaded_twice", "touchpoints"),

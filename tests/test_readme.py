@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import typer
 
 import attribution as at
+from attribution.cli import app
+from attribution.experiment import checked, read_toml
+from attribution.sources.channels import read_rules
+from attribution.tables import OUTPUTS
 
-README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
@@ -47,3 +55,52 @@ def test_the_experiment_shown_is_well_formed(tmp_path: Path) -> None:
     (tmp_path / "shown.toml").write_text(toml, encoding="utf-8")
     experiment = at.read_experiment(tmp_path / "shown.toml")
     assert [spec.model for spec in experiment.models] == ["LastTouch", "Markov", "my_package.my_module:MyModel"]
+
+
+@pytest.mark.parametrize("toml", blocks("toml"), ids=lambda toml: toml.split("\n")[0][:40])
+def test_every_toml_shown_is_valid(toml: str, tmp_path: Path) -> None:
+    """Parts of an experiment are completed with what they leave out; the others are whole files."""
+    path = tmp_path / "shown.toml"
+    path.write_text(toml, encoding="utf-8")
+    document: dict[str, Any] = tomllib.loads(toml)
+    if "targets" in document:
+        assert len(at.read_targets(path).targets) == len(document["targets"])
+    elif "rules" in document:
+        assert len(read_rules(read_toml(path)[1], "README").own) == len(document["rules"])
+    else:
+        tables = {"conversions": {"source": "orders.csv"}} | document.pop("tables", {})
+        whole = {"name": "shown", "tables": tables, "models": [{"model": "LastTouch"}]} | document
+        checked(at.Experiment, whole, origin="README")
+
+
+def test_every_command_shown_exists() -> None:
+    group = typer.main.get_command(app)
+    commands: dict[str, Any] = group.commands  # type: ignore[attr-defined]
+    shown = [*re.findall(r"`attribution ([^`]*)`", README), *re.findall(r"^\$ attribution (.*)$", README, re.MULTILINE)]
+    assert set(commands) <= {line.split()[0] for line in shown}
+    for line in shown:
+        name, *rest = line.split("#")[0].split()
+        if name == "--help":
+            continue
+        options = {option for parameter in commands[name].params for option in parameter.opts}
+        assert {word.strip("[]").split("=")[0] for word in rest if word.strip("[]").startswith("--")} <= options
+
+
+def test_tables_and_files_that_are_named_exist() -> None:
+    money = README.split("\n## From credit to money\n")[1].split("\n## ")[0]
+    for header in ("Holds", "Says"):
+        for rows in re.findall(rf"^\| Table \| {header} \|\n\|---\|---\|\n((?:\|.*\n)+)", money, re.MULTILINE):
+            assert set(re.findall(r"^\| `(\w+)` ", rows, re.MULTILINE)) <= set(OUTPUTS)
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).exists(), target
+    for room in re.findall(r"^\| ((?:`[\w./]+`(?:, )?)+) \|", README.split("| Room | Holds |")[1], re.MULTILINE):
+        for name in re.findall(r"`([^`]+)`", room):
+            assert not name.endswith((".py", "/")) or (ROOT / "attribution" / name).exists(), name
+
+
+def test_links_within_the_text_lead_somewhere() -> None:
+    anchors = {
+        re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
+        for title in re.findall(r"^#+ (.*)$", README, re.MULTILINE)
+    }
+    assert set(re.findall(r"\]\(#([^)]+)\)", README)) <= anchors

@@ -696,6 +696,42 @@ def test_raw_columns_links_and_codes_give_the_same(spark: Callable[..., Any]) ->
     assert "Flyer" in here["credit"]
 
 
+def test_ledgers_campaigns_and_lifetimes_give_the_same(spark: Callable[..., Any]) -> None:
+    from attribution.experiment import ReturnsOptions
+    from attribution.returns import read_costs
+
+    touchpoints, conversions = log(customers=30, touchpoints=300)
+    touchpoints = touchpoints.assign(campaign=np.where(touchpoints["customer_id"].str.endswith("1"), "春季", None))
+    names = sorted(set(touchpoints["channel"]))
+    further = {
+        "costs": pd.DataFrame(
+            {
+                "channel": [*names[:2], None],
+                "cost_type": ["media", "venue", "tools"],
+                "amount": [None, 90.0, 7.0],
+                "cost_low": [10.0, None, None],
+                "cost_high": [30.0, None, None],
+                "day": ["2024-01-02", "2024-01-03", "2024-01-04"],
+                "amortise_days": [None, 30, None],
+                "currency": ["USD", "EUR", None],
+            }
+        ),
+        "rates": pd.DataFrame({"currency": ["USD", "USD"], "rate": [0.5, 0.75], "day": [None, "2024-01-02"]}),
+        "lifetimes": conversions[["customer_id"]].drop_duplicates().iloc[1:].assign(ltv=12.5),
+    }
+    asked = ReturnsOptions(currency="EUR", fee_rate=0.1, spend_from="costs")
+    found = []
+    for engine in (at.DuckDBEngine(), spark()):
+        sources = at.load_sources(touchpoints, conversions, engine=engine, grain="campaign", **further)
+        costs = read_costs(sources, asked)
+        digests = {name: content_digest(sources, name) for name in sources.tables}
+        worth = engine.query("select customer_id, ltv from conversions order by 1, 2").to_pylist()
+        found.append([costs, digests, sources.findings, sources.dimensions, worth])
+    assert found[0] == found[1]
+    assert found[0][0].media
+    assert any(finding.check == "no_lifetime" and finding.count for finding in found[0][2])
+
+
 def test_refusals_are_the_same(spark: Callable[..., Any], tmp_path: Path) -> None:
     good = pd.DataFrame({"customer_id": ["a"], "converted_at": ["2024-01-02"], "value": [1.0]})
     touches = pd.DataFrame({"customer_id": ["a"], "touched_at": ["2024-01-01"], "channel": ["mail"]})

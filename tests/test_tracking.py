@@ -158,15 +158,15 @@ def test_a_store_that_cannot_be_reached_is_a_tracking_error(tmp_path: Path) -> N
 
 
 def test_channel_names_that_mlflow_would_confuse_stay_apart() -> None:
-    from attribution.tracking import _keys
+    from attribution.store import metric_keys
 
-    assert _keys(["roi/a/b", "roi/a?b", "roi/a_b", "roi/微信"]) == [
+    assert metric_keys(["roi/a/b", "roi/a?b", "roi/a_b", "roi/微信"]) == [
         "roi/a_b",
         "roi/a_b 2",
         "roi/a_b 3",
         "roi/微信",
     ]
-    assert all(len(key) <= 250 for key in _keys(["roi/" + "x" * 900, "roi/" + "x" * 901]))
+    assert all(len(key) <= 250 for key in metric_keys(["roi/" + "x" * 900, "roi/" + "x" * 901]))
 
 
 def test_no_run_is_left_running_when_logging_fails_midway(
@@ -175,14 +175,14 @@ def test_no_run_is_left_running_when_logging_fails_midway(
     from attribution import tracking
 
     outcome, run_id, client = tracked
-    log = tracking._log
+    log = tracking.log_numbers
 
     def fail_on_the_second_model(*arguments: Any, **named: Any) -> None:
         if named["params"].get("model") == "Linear":
             raise OSError("the server went away")
         log(*arguments, **named)
 
-    monkeypatch.setattr(tracking, "_log", fail_on_the_second_model)
+    monkeypatch.setattr(tracking, "log_numbers", fail_on_the_second_model)
     with pytest.raises(TrackingError, match="went away"):
         track_outcome(outcome, tmp_path, uri=client.tracking_uri)
     experiment_id = client.get_run(run_id).info.experiment_id

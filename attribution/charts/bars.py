@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from attribution.charts.figure import Figure, data_of, main_basis
+from attribution.charts.figure import Figure, data_of
 from attribution.charts.style import (
     MOST_CHANNELS,
     ChannelStyle,
@@ -18,6 +18,7 @@ from attribution.charts.style import (
     short_labels,
 )
 from attribution.errors import InputError
+from attribution.returns import main_basis
 from attribution.tables import NO_CHANNELS
 
 _WIDTH = 620
@@ -56,11 +57,11 @@ def credit_by_channel(credit: pd.DataFrame, *, channels: Iterable[str] | None = 
     """
     if credit.empty:
         raise InputError("there is no credit to draw")
-    table, left_out = _in_rows(credit, "conversions")
+    table, left_out = in_rows(credit, "conversions")
     columns = ["channel", "model", "estimand", "conversions", "share", "conversions_low", "conversions_high"]
     table = table[columns]
     style = ChannelStyle.of(credit["channel"], channels)
-    rows = _Rows(table, "conversions", style, title="credited conversions")
+    rows = ChannelRows(table, "conversions", style, title="credited conversions")
     top = table.loc[table["conversions"].idxmax()]
     captions = [
         "Bars of one channel stand in the order of the legend." if table["model"].nunique() > 1 else "",
@@ -115,13 +116,13 @@ def roi_by_channel(returns: pd.DataFrame, *, channels: Iterable[str] | None = No
     with_roi = every[every["roi"].notna()]
     if with_roi.empty:
         raise InputError("no channel has spend, so there is no ROI to draw")
-    table, left_out = _in_rows(with_roi, "roi")
+    table, left_out = in_rows(with_roi, "roi")
     columns = ["channel", "model", "estimand", "basis", "cost_basis", "spend", "roi", "roi_low", "roi_high"]
     table = table[columns]
     basis, cost_basis = table.iloc[0][["basis", "cost_basis"]]
     style = ChannelStyle.of(returns["channel"], channels)
     title = f"ROI on {basis}, {cost_basis} cost: ({basis} − {cost_basis} spend) ÷ {cost_basis} spend"
-    rows = _Rows(table, "roi", style, title=title)
+    rows = ChannelRows(table, "roi", style, title=title)
     without = sorted(set(every["channel"]) - set(with_roi["channel"]) - set(NO_CHANNELS))
     top = table.loc[table["roi"].idxmax()]
     captions = [
@@ -145,7 +146,7 @@ def roi_by_channel(returns: pd.DataFrame, *, channels: Iterable[str] | None = No
     )
 
 
-class _Rows:
+class ChannelRows:
     """Rows of channels, each with one slot per model, on a shared horizontal axis."""
 
     def __init__(self, table: pd.DataFrame, measure: str, style: ChannelStyle, *, title: str) -> None:
@@ -210,7 +211,7 @@ class _Rows:
         return alt.X(field, title=title, scale=scale, axis=alt.Axis(tickCount=8, grid=True))
 
 
-def _in_rows(table: pd.DataFrame, measure: str) -> tuple[pd.DataFrame, int]:
+def in_rows(table: pd.DataFrame, measure: str) -> tuple[pd.DataFrame, int]:
     """The table sorted for drawing and cut to the largest channels, with the number of channels cut."""
     means = table.groupby("channel")[measure].mean()
     order = sorted(means.index, key=lambda channel: (channel in NO_CHANNELS, -means[channel], channel))

@@ -87,14 +87,6 @@ def data_of(table: pd.DataFrame) -> alt.InlineData:
         return alt.InlineData(values=rows)
 
 
-def main_basis(returns: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the first basis and cost basis, the ones channels are ranked by."""
-    if returns.empty:
-        return returns
-    first = returns.iloc[0]
-    return returns[(returns["basis"] == first["basis"]) & (returns["cost_basis"] == first["cost_basis"])]
-
-
 def to_svg(figure: Figure) -> str:
     """The figure as one ``<svg>`` element that can stand in an HTML page beside others.
 

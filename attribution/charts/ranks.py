@@ -8,9 +8,10 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from attribution.charts.figure import Figure, data_of, main_basis
+from attribution.charts.figure import Figure, data_of
 from attribution.charts.style import MOST_CHANNELS, ChannelStyle, columns_of, ink_on, listed, short_labels
 from attribution.errors import InputError
+from attribution.returns import main_basis
 from attribution.tables import NO_CHANNELS
 
 TRUTH_COLUMN = "(truth)"

@@ -1,6 +1,17 @@
 """What one run asks for."""
 
+from attribution.experiment.budget import (
+    BudgetOptions,
+    CurveOptions,
+    GroupOptions,
+    LongRunOptions,
+    Objective,
+    WhatIf,
+)
+from attribution.experiment.doubt import DirectPolicy, DoubtOptions
 from attribution.experiment.file import Experiment, checked, read_experiment, read_setting, read_toml
+from attribution.experiment.funnel import FunnelOptions
+from attribution.experiment.returns import LifetimeOptions, ReturnsOptions
 from attribution.experiment.settings import (
     DEFAULT_LOOKBACK_DAYS,
     JourneyOptions,
@@ -9,16 +20,24 @@ from attribution.experiment.settings import (
     Period,
     PlaceboOptions,
     ResamplingOptions,
-    ReturnsOptions,
     TableSpec,
     TrackingOptions,
 )
 
 __all__ = [
     "DEFAULT_LOOKBACK_DAYS",
+    "BudgetOptions",
+    "CurveOptions",
+    "DirectPolicy",
+    "DoubtOptions",
     "Experiment",
+    "FunnelOptions",
+    "GroupOptions",
     "JourneyOptions",
+    "LifetimeOptions",
+    "LongRunOptions",
     "ModelSpec",
+    "Objective",
     "OutputOptions",
     "Period",
     "PlaceboOptions",
@@ -26,6 +45,7 @@ __all__ = [
     "ReturnsOptions",
     "TableSpec",
     "TrackingOptions",
+    "WhatIf",
     "checked",
     "read_experiment",
     "read_setting",

@@ -15,6 +15,10 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from attribution.errors import InputError, did_you_mean
+from attribution.experiment.budget import BudgetOptions
+from attribution.experiment.doubt import DoubtOptions
+from attribution.experiment.funnel import FunnelOptions
+from attribution.experiment.returns import ReturnsOptions
 from attribution.experiment.settings import (
     JourneyOptions,
     ModelSpec,
@@ -22,7 +26,6 @@ from attribution.experiment.settings import (
     Period,
     PlaceboOptions,
     ResamplingOptions,
-    ReturnsOptions,
     Settings,
     TableSpec,
     TrackingOptions,
@@ -53,10 +56,14 @@ class Experiment(Settings):
     tables: dict[str, TableSpec]
     channels: dict[str, Any] = Field(default_factory=dict)
     journeys: JourneyOptions = JourneyOptions()
+    grain: Literal["channel", "campaign"] = "channel"
     models: tuple[ModelSpec, ...]
     resampling: ResamplingOptions | None = None
     placebo: PlaceboOptions | None = None
     returns: ReturnsOptions = ReturnsOptions()
+    budget: BudgetOptions | None = None
+    doubt: DoubtOptions | None = None
+    funnel: FunnelOptions | None = None
     output: OutputOptions = OutputOptions()
     tracking: TrackingOptions = TrackingOptions()
     folder: Path = Field(default=Path("."), exclude=True)
@@ -91,6 +98,8 @@ class Experiment(Settings):
         for key in ("account", "segment"):
             if getattr(self.journeys, key) is not None and "customers" not in self.tables:
                 raise ValueError(f"journeys.{key} is a column of the customers table, and there is none")
+        if (self.funnel is None) != ("stages" not in self.tables):
+            raise ValueError("[funnel] names the stages of [tables.stages] in order: give both, or neither")
         return self
 
 
@@ -178,15 +187,25 @@ _PARTS: dict[str, type[BaseModel]] = {
     "resampling": ResamplingOptions,
     "placebo": PlaceboOptions,
     "returns": ReturnsOptions,
+    "budget": BudgetOptions,
+    "doubt": DoubtOptions,
+    "funnel": FunnelOptions,
     "output": OutputOptions,
     "tracking": TrackingOptions,
     "tables": TableSpec,
 }
 
 
+_KIND = re.compile(r"(function-\w+|literal|dict|list|tuple|constrained-\w+)\[")
+
+
 def _refusal(error: ValidationError, part: type[BaseModel], origin: str) -> InputError:
-    first = error.errors()[0]
-    place = [str(name) for name in first["loc"]]
+    first, *others = error.errors()
+    if isinstance(first["input"], dict) and first["type"] in ("float_type", "literal_error"):
+        # A mapping where a word or a number might have stood as well: what is wrong lies inside of it.
+        first = next((other for other in others if len(other["loc"]) > len(first["loc"])), first)
+    # Where a part may be one of several kinds, pydantic names the kind that it tried; nobody wrote that.
+    place = [str(name) for name in first["loc"] if not _KIND.match(str(name))]
     where = ".".join(place)
     if first["type"] == "extra_forbidden":
         allowed = _keys(_PARTS.get(place[0], part) if len(place) > 1 else part)

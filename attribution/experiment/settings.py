@@ -122,6 +122,7 @@ def _a_number(value: object) -> object:
 
 Number = Annotated[float, BeforeValidator(_a_number)]
 Days = Annotated[Number, Field(gt=0)]
+Weight = Annotated[Number, Field(ge=0, allow_inf_nan=False)]
 
 
 class JourneyOptions(Settings):
@@ -205,13 +206,6 @@ class ModelSpec(BaseModel):
         return dict(self.model_extra or {})
 
 
-class ReturnsOptions(Settings):
-    """What counts as return and where spend comes from."""
-
-    basis: Literal["revenue"] = "revenue"
-    spend_from: Literal["costs", "touchpoints"] | None = None
-
-
 class ResamplingOptions(Settings):
     """How intervals are drawn.
 
@@ -260,11 +254,17 @@ class OutputOptions(Settings):
         Which pairs of channels stand in for each other or gain by each other, under Markov and Shapley.
     pictures : bool
         The figures as PNG files.
+    unit_economics : bool
+        What a customer costs and is worth, and where spend breaks even.
+    draws : bool
+        Every draw of conversions, value and ROI, so that a later target for several channels has an interval.
     """
 
     journey_credit: bool = False
     interactions: bool = False
     pictures: bool = False
+    unit_economics: bool = False
+    draws: bool = False
 
 
 class TrackingOptions(Settings):

@@ -10,7 +10,10 @@ import pandas as pd
 from markupsafe import Markup
 
 from attribution.charts import Figure, drawable, to_svg
+from attribution.report.budget import budget_section
+from attribution.report.doubt import doubt_section
 from attribution.report.findings import agreement_grid, caveats, data_facts, findings, ranking_grid
+from attribution.report.money import money_section
 
 __all__ = ["render_report"]
 
@@ -72,6 +75,9 @@ def render_report(
         quality=tables.get("quality"),
         agreement=tables.get("agreement"),
         taus=agreement_grid(tables),
+        money=money_section(tables),
+        budget=budget_section(tables),
+        doubt=doubt_section(tables),
         # Drawn by us, escaped by the renderer: the one thing that enters the page as it is.
         figures=[(figure, Markup(to_svg(figure))) for figure in figures],
         settings=_flat(named),

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from attribution.charts import listed, main_basis
+from attribution.charts import listed
+from attribution.report.funnel import funnel_sentences
+from attribution.returns import main_basis
 from attribution.tables import NO_CHANNELS, UNATTRIBUTED
 
 _LAST_TOUCH = "last_touch"
@@ -45,6 +47,7 @@ def findings(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     if scores["model"].nunique() > 1:
         sentences += [_widest(scores, "ROI" if by_roi else "credit"), _largest_move(scores)]
         sentences += _agreement(tables.get("agreement"), scores["model"])
+    sentences += funnel_sentences(tables)
     return [sentence for sentence in sentences if sentence]
 
 
@@ -132,7 +135,8 @@ def _scores(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Allocated ``model``, ``channel``, ``score``, ``rank``, ``spend``: by ROI, else by conversions."""
     returns = tables.get("returns")
     if returns is not None:
-        ranked = main_basis(returns[returns["rank"].notna() & (returns["estimand"] == "allocated")])
+        ranked = main_basis(returns)
+        ranked = ranked[ranked["rank"].notna() & (ranked["estimand"] == "allocated")]
         if not ranked.empty:
             return ranked[["model", "channel", "rank", "spend"]].assign(score=ranked["roi"], by_roi=True)
     credit = tables.get("credit")

@@ -96,7 +96,9 @@ def check_channels_known(sources: Sources, touched: Sequence[str]) -> list[Findi
     """Channels that have costs and are in no journey's data, and the reverse."""
     if not sources.has("costs"):
         return []
-    paid = set(sources.engine.query("select distinct channel from costs")["channel"].to_pylist())
+    paid = set(
+        sources.engine.query("select distinct channel from costs where channel is not null")["channel"].to_pylist()
+    )
     table = "paths" if sources.has("paths") else "touchpoints"
     unknown, unpaid = sorted(paid - set(touched)), sorted(set(touched) - paid)
     return [

@@ -55,7 +55,7 @@ def enrich(engine: Engine, columns: Columns, rules: ChannelRules | None = None, 
         If something is asked for that the tables do not tell.
     """
     _check_use(columns, rules)
-    stitched = ("touchpoints", "conversions", "customers")
+    stitched = ("touchpoints", "conversions", "customers", "lifetimes", "stages")
     stages = {name: Stage(name, tuple(columns[name])) for name in stitched if name in columns}
     given = dict(stages)
     findings: list[Finding] = []
@@ -166,7 +166,7 @@ def find_persons(engine: Engine, columns: Columns, account: str | None) -> tuple
         stitching = stitch_identities(engine.query("select visitor_id, customer_id from identities"))
         mapping = stitching.mapping
         engine.register_arrow("persons", mapping)
-        present = [name for name in ("touchpoints", "conversions") if name in columns]
+        present = [name for name in ("touchpoints", "conversions", "stages") if name in columns]
         findings += identity_findings(stitching, _linked_rows(engine, present))
     if account is not None:
         customers = engine.query(f"select customer_id, {quote(account)} from customers")

@@ -140,7 +140,7 @@ def open_events(sources: Sources, *, kinds: Sequence[str] | None = None, mark_ne
         number = "(-1 - row)::integer" if kept < 1 << 31 else "-1 - row"
         parts.append(
             f"select customer_id, converted_at as happened_at, {number} as ref{', 0 as cost' if has_cost else ''} "
-            "from numbered_conversions"
+            f"from {numbered(sources)}"
         )
     if not parts:
         raise InputError("no usable row is left", hint="customer, time and channel are null everywhere")
@@ -158,7 +158,7 @@ def open_events(sources: Sources, *, kinds: Sequence[str] | None = None, mark_ne
         first,
         last,
         _values(sources),
-        _is_new(sources) if mark_new else np.zeros(0, bool),
+        is_new_customer(sources) if mark_new else np.zeros(0, bool),
         tuple(findings),
     )
 
@@ -221,11 +221,12 @@ def _dimensions(sources: Sources, channels: list[str | None]) -> Dimensions:
 def _number_conversions(
     sources: Sources, kinds: Sequence[str] | None, findings: list[Finding], spans: list[tuple[int, int]]
 ) -> int:
-    """Keep usable conversions as ``numbered_conversions``, numbered in an order that no engine decides."""
+    """Keep usable conversions as `numbered` names it, numbered in an order that no engine decides."""
     has_value, has_id = sources.has("conversions", "value"), sources.has("conversions", "conversion_id")
     value = "coalesce(value, 0)" if has_value else "0::double"
     identity = "conversion_id" if has_id else "null::varchar"
     is_new = "is_new_customer" if sources.has("conversions", "is_new_customer") else "null::boolean"
+    worth = "".join(f", {name}" for name in ("margin", "ltv") if sources.has("conversions", name))
     order = "customer_id, converted_at, conversion_id, value, is_new_customer"
     keep = "where customer_id is not null and converted_at is not null"
     if kinds is not None:
@@ -235,10 +236,10 @@ def _number_conversions(
         f"(partition by conversion_id order by converted_at, customer_id, value, {is_new}) = 1"
     )
     sources.engine.define(
-        "numbered_conversions",
+        numbered(sources),
         f"select *, row_number() over (order by {order}) - 1 as row from ("
         f"select customer_id, converted_at, {value} as value, {identity} as conversion_id, "
-        f"{is_new} as is_new_customer from conversions {keep} {first_of_id if has_id else ''})",
+        f"{is_new} as is_new_customer{worth} from {sources.conversions_view} {keep} {first_of_id if has_id else ''})",
     )
     of_kind = "true" if kinds is None else _kind_test(kinds)
     counted = {
@@ -248,9 +249,10 @@ def _number_conversions(
         "usable": f"customer_id is not null and converted_at is not null and {of_kind}",
     }
     counts = ", ".join(f"count(*) filter ({test}) as {name}" for name, test in counted.items())
-    found = sources.engine.query(f"select count(*) as n, {counts} from conversions", table="conversions").to_pylist()[0]
+    every = f"select count(*) as n, {counts} from {sources.conversions_view}"
+    found = sources.engine.query(every, table="conversions").to_pylist()[0]
     kept = sources.engine.query(
-        "select count(*) as n, min(converted_at) as first, max(converted_at) as last from numbered_conversions"
+        f"select count(*) as n, min(converted_at) as first, max(converted_at) as last from {numbered(sources)}"
     ).to_pylist()[0]
     checks = [
         ("null_customer", found["customer"], "conversions without customer: dropped"),
@@ -273,10 +275,8 @@ def _of_kinds(sources: Sources, kinds: Sequence[str], findings: list[Finding]) -
         raise InputError(
             "conversion_kinds are asked for, and the conversions table has no column 'kind'", given=list(kinds)
         )
-    counts = {
-        row["kind"]: row["n"]
-        for row in sources.engine.query("select kind, count(*) as n from conversions group by kind").to_pylist()
-    }
+    tally = f"select kind, count(*) as n from {sources.conversions_view} group by kind"
+    counts = {row["kind"]: row["n"] for row in sources.engine.query(tally).to_pylist()}
     known = sorted(kind for kind in counts if kind is not None)
     for kind in kinds:
         if kind not in counts:
@@ -291,16 +291,21 @@ def _kind_test(kinds: Sequence[str]) -> str:
     return f"coalesce(kind in ({', '.join(text(kind) for kind in kinds)}), false)"
 
 
+def numbered(sources: Sources) -> str:
+    """Name of the table of usable conversions, by row."""
+    return f"numbered_{sources.conversions_view}"
+
+
 def _values(sources: Sources) -> NDArray[np.float64]:
-    values = sources.engine.query("select value from numbered_conversions order by row")["value"]
+    values = sources.engine.query(f"select value from {numbered(sources)} order by row")["value"]
     return np.append(np.asarray(values.to_numpy(), dtype=np.float64), 0.0)
 
 
-def _is_new(sources: Sources) -> NDArray[np.bool_]:
+def is_new_customer(sources: Sources) -> NDArray[np.bool_]:
     """(conversions + 1,) whether it is a new customer's, by row: as the log says, or the customer's first."""
     first = "row = min(row) over (partition by customer_id)"
     found = sources.engine.query(
-        f"select coalesce(is_new_customer, {first}) as is_new from numbered_conversions order by row"
+        f"select coalesce(is_new_customer, {first}) as is_new from {numbered(sources)} order by row"
     )["is_new"]
     return np.append(np.asarray(found.to_numpy(), dtype=bool), False)
 
@@ -310,5 +315,5 @@ def conversion_ids(sources: Sources) -> NDArray[np.object_]:
     made = (
         "concat(customer_id, '@', converted_at, '#', row - min(row) over (partition by customer_id, converted_at) + 1)"
     )
-    ids = sources.engine.query(f"select coalesce(conversion_id, {made}) as id from numbered_conversions order by row")
+    ids = sources.engine.query(f"select coalesce(conversion_id, {made}) as id from {numbered(sources)} order by row")
     return np.asarray(ids["id"].to_numpy(), dtype=object)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,17 @@ from attribution.experiment import TableSpec
 from attribution.sources.channels import ChannelRules
 from attribution.sources.contract import (
     Reading,
-    check_channels,
     check_values,
     is_integer_like,
     map_columns,
     read_column,
 )
+from attribution.sources.costs import optional_cost_columns
 from attribution.sources.enrich import enrich
 from attribution.sources.opening import OpenedTable, as_spec, open_table
 from attribution.sources.quality import Finding
-from attribution.tables import CUSTOMERS, INPUTS, TOUCHPOINTS, Column
+from attribution.sources.settling import Grain, complete, settle
+from attribution.tables import COSTS, CUSTOMERS, INPUTS, TOUCHPOINTS, Column
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Sources:
     separator : between the channels of a path
     findings : what was found while files were read and channels, codes and persons put in
     channel_lint : the ``channel_lint`` table, where channel rules were used
+    conversions_view : what conversions are read from; arrivals in a stage can take their place
     """
 
     engine: Engine
@@ -59,6 +61,7 @@ class Sources:
     separator: str = ">"
     findings: tuple[Finding, ...] = ()
     channel_lint: pa.Table | None = None
+    conversions_view: str = "conversions"
 
     def has(self, table: str, column: str | None = None) -> bool:
         """Whether ``table`` was given, with ``column`` if named."""
@@ -92,8 +95,12 @@ def load_sources(
     identities: Any = None,
     customers: Any = None,
     codes: Any = None,
+    rates: Any = None,
+    lifetimes: Any = None,
+    stages: Any = None,
     channels: ChannelRules | None = None,
     account: str | None = None,
+    grain: Grain = "channel",
     engine: Engine | None = None,
     folder: str | Path = ".",
 ) -> Sources:
@@ -101,11 +108,12 @@ def load_sources(
 
     Parameters
     ----------
-    touchpoints, conversions, costs, paths, truth, identities, customers, codes
+    touchpoints, conversions, costs, paths, truth, identities, customers, codes, rates, lifetimes, stages
         A DataFrame, Arrow table, path, glob, list of paths, SQL query (``select …``), or a `TableSpec` for
         column maps, filters and time formats. Columns: see `attribution.tables`.
     channels : rules of your own, in front of the default grouping, for touchpoints without a channel column
     account : column of ``customers`` whose values own the journeys, instead of customers
+    grain : ``campaign`` lets every campaign be a channel of its own, named "search / brand"
     engine : the engine to hold them; DuckDB in this process unless given
     folder : where relative paths start
 
@@ -133,43 +141,56 @@ def load_sources(
         "identities": identities,
         "customers": customers,
         "codes": codes,
+        "rates": rates,
+        "lifetimes": lifetimes,
+        "stages": stages,
     }
     specs = {name: as_spec(value) for name, value in given.items() if value is not None}
     _check_request(specs, account)
     engine = engine or DuckDBEngine()
     engine.claim()
     opened = {name: open_table(engine, name, spec, Path(folder)) for name, spec in specs.items()}
-    text_ids = not all(_has_integer_ids(engine, table) for table in opened.values())
-    loaded: dict[str, LoadedTable] = {}
-    clocks: dict[str, Reading] = {}
-    for name, table in opened.items():
-        readings = _read_table(engine, table, text_ids, account)
-        loaded[name] = LoadedTable(
-            name, tuple(reading.column.name for reading in readings), _define(engine, table, readings)
-        )
-        clock = next((reading for reading in readings if reading.column.type == "time"), None)
-        if clock is not None and clock.is_integer is not None:
-            clocks[name] = clock
-    integer_times = _one_clock(clocks)
-    _check_costs(engine, loaded)
+    loaded, integer_times = _load(engine, opened, account)
+    findings = settle(engine, {name: table.columns for name, table in loaded.items()})
     enriched = enrich(engine, {name: table.columns for name, table in loaded.items()}, channels, account)
     for name, columns in enriched.columns.items():
         _check_spelling(name, columns)
         loaded[name] = LoadedTable(name, columns, _count(engine, name))
+    completed = complete(engine, {name: table.columns for name, table in loaded.items()}, grain)
+    for name, columns in completed.columns.items():
+        loaded[name] = LoadedTable(name, columns, _count(engine, name))
+    opened_findings = (finding for table in opened.values() for finding in table.findings)
     return Sources(
         engine,
         loaded,
         dimensions=_dimensions(loaded),
         integer_times=integer_times,
         separator=specs["paths"].separator if "paths" in specs else ">",
-        findings=(*(finding for table in opened.values() for finding in table.findings), *enriched.findings),
+        findings=(*opened_findings, *findings, *enriched.findings, *completed.findings),
         channel_lint=enriched.lint,
     )
 
 
+def _load(
+    engine: Engine, opened: Mapping[str, OpenedTable], account: str | None
+) -> tuple[dict[str, LoadedTable], bool | None]:
+    """Every table under its canonical name, and whether times are integers."""
+    text_ids = not all(_has_integer_ids(engine, table) for table in opened.values())
+    loaded: dict[str, LoadedTable] = {}
+    clocks: dict[str, Reading] = {}
+    for name, table in opened.items():
+        readings = _read_table(engine, table, text_ids, account)
+        columns = tuple(reading.column.name for reading in readings)
+        loaded[name] = LoadedTable(name, columns, _define(engine, table, readings))
+        clock = next((reading for reading in readings if reading.column.type == "time"), None)
+        if clock is not None and clock.is_integer is not None:
+            clocks[name] = clock
+    return loaded, _one_clock(clocks)
+
+
 def _check_request(specs: Mapping[str, TableSpec], account: str | None) -> None:
     events = sorted({"touchpoints", "conversions"} & set(specs))
-    people = sorted({"identities", "customers", "codes"} & set(specs))
+    people = sorted({"identities", "customers", "codes", "lifetimes", "stages"} & set(specs))
     if "paths" not in specs and "conversions" not in specs:
         raise InputError("a conversions table is needed", given=sorted(specs), allowed="conversions, or paths")
     if "paths" in specs and events:
@@ -212,7 +233,7 @@ def _read_table(engine: Engine, opened: OpenedTable, text_ids: bool, account: st
                 hint=unmapped if opened.spec.columns else did_you_mean(account, mapping),
             )
     _check_spelling(table.name, mapping)
-    return [
+    readings = [
         read_column(
             engine,
             table,
@@ -220,10 +241,18 @@ def _read_table(engine: Engine, opened: OpenedTable, text_ids: bool, account: st
             table.column(name) or _dimension(name),
             source,
             spec=opened.spec,
-            text_ids=text_ids or name == "conversion_id",
+            text_ids=text_ids or name in ("conversion_id", "deal_id"),
         )
         for name, source in mapping.items()
     ]
+    if table is COSTS:
+        free = optional_cost_columns(mapping)
+        return [_nullable(reading) if reading.column.name in free else reading for reading in readings]
+    return readings
+
+
+def _nullable(reading: Reading) -> Reading:
+    return replace(reading, column=replace(reading.column, nullable=True))
 
 
 def _is_flat(kind: pa.DataType) -> bool:
@@ -279,28 +308,3 @@ def _one_clock(clocks: Mapping[str, Reading]) -> bool | None:
             hint=f"say what the latter are: time_zone = 'UTC' (or 'Europe/Paris') under {zoned[False]!r}",
         )
     return next(iter(kinds), None)
-
-
-def _check_costs(engine: Engine, loaded: Mapping[str, LoadedTable]) -> None:
-    if "costs" not in loaded:
-        return
-    columns = set(loaded["costs"].columns)
-    period = columns & {"period_start", "period_end"}
-    if len(period) == 1 or (period and "day" in columns):
-        raise InputError(
-            "table 'costs': a cost lies on a day, in a period, or is a lump sum",
-            given=sorted(columns & {"day", "period_start", "period_end"}),
-            allowed="day, or period_start and period_end, or none of them",
-        )
-    if period:
-        # Ratios to a period need both ends; a lump sum has neither.
-        for problem, test in (
-            ("only one of period_start and period_end is given", "(period_start is null) <> (period_end is null)"),
-            ("period_end lies before period_start", "period_end < period_start"),
-        ):
-            found = engine.query(
-                f"select count(*) as n, min(concat(period_start, ' … ', period_end)) as example from costs where {test}"
-            ).to_pylist()[0]
-            if found["n"]:
-                raise InputError(f"table 'costs': in {found['n']} rows {problem}", given=found["example"])
-    check_channels("costs", engine.query("select distinct channel from costs")["channel"].to_pylist())

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from attribution.tables.budget import BUDGET_TABLES
 from attribution.tables.definition import Column, Table, null
+from attribution.tables.doubt import DOUBT_TABLES
+from attribution.tables.funnel import FUNNEL_TABLES
+from attribution.tables.kpis import KPI_TABLES
 from attribution.tables.resampled import INTERVALS, MODEL_DIFFERENCES, PAIRWISE_PROBABILITY, RANK_PROBABILITY
+from attribution.tables.returns import COST_BOUNDS, COST_COVERAGE, RETURNS, UNIT_ECONOMICS
 
 _MODEL = Column("model", "text", "label of the model")
 _ESTIMAND = Column("estimand", "text", "allocated: divides observed conversions; incremental: what ads caused")
@@ -34,29 +39,6 @@ CREDIT_BY_POSITION = Table(
         Column("channel", "text", "channel"),
         Column("position", "integer", "1 = first touchpoint of the journey"),
         Column("conversions", "number", "conversions credited to the channel there; positions add up to its credit"),
-    ),
-)
-
-RETURNS = Table(
-    "returns",
-    "model × basis × cost basis × channel",
-    (
-        _MODEL,
-        _ESTIMAND,
-        Column("basis", "text", "what counts as return: revenue"),
-        Column("cost_basis", "text", "which costs count: media"),
-        _CHANNEL,
-        null("spend", "number", "spend in the period; null where none is known"),
-        Column("conversions", "number", "credited conversions"),
-        Column("value", "number", "credited value"),
-        null("roas", "number", "value ÷ spend"),
-        null("roi", "number", "(value − spend) ÷ spend"),
-        null("cpa", "number", "spend ÷ credited conversions"),
-        null("rank", "number", "1 = highest ROI among channels with spend; ties share their average"),
-        null("roi_low", "number", "lower end of the interval; null without resampling"),
-        null("roi_high", "number", "upper end of the interval; null without resampling"),
-        null("rank_low", "number", "lower end of the interval; null without resampling"),
-        null("rank_high", "number", "upper end of the interval; null without resampling"),
     ),
 )
 
@@ -232,6 +214,9 @@ OUTPUTS = {
         CREDIT,
         CREDIT_BY_POSITION,
         RETURNS,
+        COST_COVERAGE,
+        COST_BOUNDS,
+        UNIT_ECONOMICS,
         AGREEMENT,
         JOURNEY_CREDIT,
         REMOVAL_EFFECTS,
@@ -248,5 +233,9 @@ OUTPUTS = {
         RANK_PROBABILITY,
         PAIRWISE_PROBABILITY,
         MODEL_DIFFERENCES,
+        *BUDGET_TABLES,
+        *DOUBT_TABLES,
+        *KPI_TABLES,
+        *FUNNEL_TABLES,
     )
 }

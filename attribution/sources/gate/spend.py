@@ -133,7 +133,7 @@ def _read_touched(sources: Sources) -> Touched:
     day = "0" if sources.integer_times else f"t.touched_at - t.touched_at % {DAY}"
     found = sources.engine.query(
         f"select t.channel, {day} as day, count(*) as n from touchpoints t join "
-        "(select distinct channel from costs where amount > 0) c on t.channel = c.channel "
+        "(select distinct channel from media_costs where amount > 0) c on t.channel = c.channel "
         "where t.touched_at is not null group by 1, 2",
         table="touchpoints",
     )
@@ -165,7 +165,7 @@ def _check_jumps(channels: dict[str, ChannelDays]) -> Finding:
 
 def _check_mix(sources: Sources, touched: Touched) -> Finding:
     check, table = "unit_mix", "costs"
-    spent = sources.engine.query("select channel, sum(amount) as amount from costs group by channel").to_pylist()
+    spent = sources.engine.query("select channel, sum(amount) as amount from media_costs group by channel").to_pylist()
     paid = {row["channel"]: row["amount"] for row in spent if row["amount"] > 0}
     levels = {name: paid[name] / sum(days.values()) for name, days in touched.items()}
     value = _total_value(sources)
@@ -201,7 +201,7 @@ def _is_far_above(name: str, levels: dict[str, float]) -> bool:
 def _odd_campaigns(sources: Sources) -> list[str]:
     """Campaigns whose usual amount is far above that of the others of their channel."""
     rows = sources.engine.query(
-        "select channel, campaign, percentile_cont(0.5) within group (order by amount) as amount from costs "
+        "select channel, campaign, percentile_cont(0.5) within group (order by amount) as amount from media_costs "
         "where amount > 0 and campaign is not null group by channel, campaign"
     ).to_pylist()
     by_channel: dict[str, dict[str, float]] = {}
@@ -251,7 +251,7 @@ def _longest_gap(touchpoints: NDArray[np.int64]) -> tuple[int, int] | None:
 
 def _check_covered(sources: Sources, touched: Touched, period: Period) -> Finding:
     check, table = "touchpoints_without_costs", "touchpoints"
-    span = sources.engine.query("select min(day) as first, max(day) as last from costs").to_pylist()[0]
+    span = sources.engine.query("select min(day) as first, max(day) as last from media_costs").to_pylist()[0]
     start, end = period.bounds()
     inside = [
         (day, n)
@@ -277,7 +277,7 @@ def _check_covered(sources: Sources, touched: Touched, period: Period) -> Findin
 def _channel_days(sources: Sources, touched: Touched) -> dict[str, ChannelDays]:
     """Per channel with costs, its days with spend in order."""
     spent = sources.engine.query(
-        "select channel, day, sum(amount) as amount from costs where day is not null group by channel, day "
+        "select channel, day, sum(amount) as amount from media_costs where day is not null group by channel, day "
         "having sum(amount) > 0 order by channel, day"
     )
     days = spent["day"].to_numpy().astype("datetime64[us]").astype(np.int64)

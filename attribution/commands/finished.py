@@ -1,0 +1,90 @@
+"""Finished runs opened, and what is made of them written and tracked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from attribution.errors import TrackingError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from attribution.charts import Figure
+    from attribution.experiment import TrackingOptions
+    from attribution.kpis import Run
+    from attribution.report.pages import Page
+
+
+@dataclass(frozen=True)
+class Made:
+    """What was made of finished runs.
+
+    Attributes
+    ----------
+    name, kind : under which it is tracked
+    tables, metrics, tags : its numbers, and the runs that they are of
+    page, figures : how it is read
+    """
+
+    name: str
+    kind: str
+    tables: Mapping[str, pd.DataFrame]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+    page: Page
+    figures: Sequence[Figure] = ()
+
+
+class Written(NamedTuple):
+    """Id of the MLflow run, if there is one, and why there is none if there should be."""
+
+    run_id: str | None
+    failure: TrackingError | None
+
+
+@contextmanager
+def opened(references: Sequence[str], folder: Path, *, uri: str) -> Iterator[list[Run]]:
+    """Runs by their output folder, relative to ``folder``, or by their MLflow run id."""
+    import tempfile
+
+    from attribution.kpis import read_run
+
+    with tempfile.TemporaryDirectory(prefix="attribution-runs-") as copies:
+        yield [read_run(_folder_of(reference, folder, Path(copies), uri)) for reference in references]
+
+
+def written(made: Made, out: Path, keep: Sequence[Path], tracking: TrackingOptions) -> Written:
+    """Write tables and page into ``out``, replaced whole, and track them."""
+    from attribution.output import replaced_folder, write_table
+    from attribution.tables import OUTPUTS
+
+    with replaced_folder(out, keep) as folder:
+        for name, table in made.tables.items():
+            write_table(folder, OUTPUTS[name], table)
+        (folder / f"{made.kind}.md").write_text(made.page.markdown(), encoding="utf-8")
+        (folder / f"{made.kind}.html").write_text(made.page.html(made.figures), encoding="utf-8")
+    if not tracking.enabled:
+        return Written(None, None)
+    try:
+        from attribution.store import track_tables
+
+        logged = {"name": made.name, "kind": made.kind, "metrics": made.metrics, "tags": made.tags}
+        return Written(track_tables(out, **logged, uri=tracking.uri), None)  # type: ignore[arg-type]
+    except TrackingError as error:
+        return Written(None, error)
+
+
+def _folder_of(reference: str, folder: Path, copies: Path, uri: str) -> Path:
+    named = folder / Path(reference).expanduser()
+    if named.is_dir() or re.fullmatch(r"[0-9a-f]{32}", reference) is None:
+        return named
+    from attribution.store import fetch_run
+
+    into = copies / reference
+    into.mkdir(exist_ok=True)
+    return fetch_run(reference, into, uri=uri)

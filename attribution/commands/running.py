@@ -1,0 +1,77 @@
+"""A run made, written and tracked."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attribution.console import progress
+from attribution.errors import TrackingError
+
+if TYPE_CHECKING:
+    from attribution.experiment import Experiment
+    from attribution.outcome import Outcome, Stage
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A run that is in its folder.
+
+    Attributes
+    ----------
+    outcome : what it gave
+    run_id : in MLflow; None where it was not tracked
+    failure : why it could not be tracked
+    """
+
+    outcome: Outcome
+    run_id: str | None
+    failure: TrackingError | None
+
+    @property
+    def tracked_as(self) -> str:
+        """The end of a sentence about the folder."""
+        return f"; MLflow run {self.run_id}." if self.run_id else "."
+
+
+def complete(experiment: Experiment, out: Path, make: Callable[[Stage], Outcome]) -> Completed:
+    """Make a run, write its folder, and track it: results are on disk before that."""
+    from attribution.charts import all_figures, save_png
+    from attribution.output import replaced_folder, write_outcome
+    from attribution.report import render_report
+
+    begun = time.perf_counter()
+    with progress() as say:
+        with replaced_folder(out, files_of(experiment)) as folder:
+            outcome = make(say)
+            say("writing tables and report")
+            figures = all_figures(outcome.tables)
+            report = render_report(experiment.name, outcome.tables, figures, outcome.settings)
+            write_outcome(folder, outcome, report=report, seconds=time.perf_counter() - begun)
+            if experiment.output.pictures:
+                (folder / "pictures").mkdir()
+                for figure in figures:
+                    save_png(figure, folder / "pictures" / f"{figure.name}.png")
+        if not experiment.tracking.enabled:
+            return Completed(outcome, None, None)
+        say("logging to MLflow")
+        try:
+            from attribution.tracking import track_outcome
+
+            return Completed(outcome, track_outcome(outcome, out), None)
+        except TrackingError as error:
+            return Completed(outcome, None, error)
+
+
+def files_of(experiment: Experiment) -> list[Path]:
+    """What the run reads: the experiment's folder, and the files of its tables."""
+    sources = [spec.source for spec in experiment.tables.values()]
+    named = [source for source in sources if isinstance(source, str)]
+    named += [item for source in sources if isinstance(source, list) for item in source if isinstance(item, str)]
+    if experiment.budget is not None:
+        named += [name for name in (experiment.budget.history, experiment.budget.previous) if name is not None]
+    named += [str(experiment.channels["file"])] if "file" in experiment.channels else []
+    return [experiment.folder, *(experiment.folder / Path(name).expanduser() for name in named)]

@@ -1,0 +1,83 @@
+"""What a run gave."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from attribution.experiment import Experiment
+from attribution.graph import JourneyGraph
+from attribution.intervals import Sampled
+from attribution.journeys import Journeys
+from attribution.models import AttributionModel
+from attribution.ranking import Ranking
+
+Stage = Callable[[str], None]
+"""Told what is being done, for progress."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run gave: what is written, reported and tracked.
+
+    Attributes
+    ----------
+    experiment : what was asked for
+    span : first and last event of the data; None for aggregated paths
+    models : fitted, in the order of the experiment
+    tables : the tables of `attribution.tables.OUTPUTS`, by name, and ``truth`` where it was given
+    ranking : channels ranked under every model
+    graph : the journey graph
+    digests : fingerprint of the content of each input table
+    draws : of every measure, where resampling was asked for
+    """
+
+    experiment: Experiment
+    span: tuple[str, str] | None
+    models: tuple[AttributionModel, ...]
+    tables: Mapping[str, pd.DataFrame]
+    ranking: Ranking
+    graph: JourneyGraph
+    digests: Mapping[str, str]
+    draws: Sampled | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits of what was asked for and of the data: a run of both anew has the same."""
+        content = json.dumps([self.experiment.name, self.settings, dict(self.digests)], sort_keys=True, default=str)
+        return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What was asked for and on which data, one line per setting, as report and tracking show it."""
+        asked = self.experiment
+        standing = {"basis": asked.returns.basis, "spend_from": asked.returns.spend_from}
+        parts = {
+            "journeys": asked.journeys.model_dump(),
+            "period": asked.period.model_dump(),
+            "returns": standing | asked.returns.model_dump(exclude_defaults=True),
+            "funnel": {} if asked.funnel is None else asked.funnel.model_dump(exclude_defaults=True),
+        }
+        return {
+            "engine": asked.engine,
+            **({} if asked.grain == "channel" else {"grain": asked.grain}),
+            **{f"{name}.{key}": value for name, part in parts.items() for key, value in part.items()},
+            "ranked_by": self.ranking.by,
+            "models": ", ".join(f"{model.label} = {model!r}" for model in self.models),
+            "data": {} if self.span is None else dict(zip(("first event", "last event"), self.span, strict=True)),
+        }
+
+
+def span_of(journeys: Journeys) -> tuple[str, str] | None:
+    """First and last event of the journeys, as text; None for aggregated paths."""
+    if journeys.span is None:
+        return None
+    first, last = journeys.span
+    if journeys.integer_times:
+        return f"position {first}", f"position {last}"
+    return tuple(f"{np.datetime64(at, 'us').astype('datetime64[s]')} UTC" for at in journeys.span)  # type: ignore[return-value]

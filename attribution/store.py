@@ -1,0 +1,176 @@
+"""MLflow as a place to put things: runs, numbers and folders go in, folders come back."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import re
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attribution.errors import TrackingError
+
+if TYPE_CHECKING:
+    from mlflow.entities import Metric
+    from mlflow.tracking import MlflowClient
+
+_LONGEST_KEY = 240
+_LONGEST_VALUE = 5_000
+
+
+def track_tables(
+    folder: Path, *, name: str, kind: str, metrics: Mapping[str, float], tags: Mapping[str, str], uri: str
+) -> str:
+    """Log a folder of tables that were made of finished runs, such as a review, and return the id of its run.
+
+    Parameters
+    ----------
+    folder : logged as artifacts
+    name : of the MLflow experiment
+    kind : ``review`` or ``kpis``
+    metrics, tags : what is logged beside
+    uri : MLflow tracking URI
+
+    Raises
+    ------
+    TrackingError
+        If MLflow cannot be reached or refuses; the folder is untouched.
+    """
+
+    def log() -> str:
+        from mlflow.tracking import MlflowClient
+
+        client = MlflowClient(tracking_uri=uri)
+        every = {"attribution.kind": kind, **tags}
+        run_id: str = client.create_run(
+            experiment_id_of(client, name, uri), run_name=f"{name} {kind}", tags=every
+        ).info.run_id
+        with ended(client, run_id):
+            log_numbers(client, run_id, params={}, metrics=metrics)
+            client.log_artifacts(run_id, str(folder))
+        return run_id
+
+    return reached(log, folder, uri)
+
+
+def fetch_run(run_id: str, folder: Path, *, uri: str) -> Path:
+    """Copy the output folder that was logged with an MLflow run into ``folder``; return its path.
+
+    Raises
+    ------
+    TrackingError
+        If MLflow cannot be reached or has no such run.
+    """
+
+    def fetch() -> str:
+        from mlflow.tracking import MlflowClient
+
+        return str(MlflowClient(tracking_uri=uri).download_artifacts(run_id, "", str(folder)))
+
+    return Path(reached(fetch, None, uri))
+
+
+def reached(act: Callable[[], str], folder: Path | None, uri: str) -> str:
+    """What ``act`` returns; what MLflow or its store has against it is a `TrackingError`."""
+    _quiet()
+    try:
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+    except ImportError as error:
+        raise TrackingError(f"mlflow cannot be imported: {error}") from None
+    try:
+        with _without_warnings():
+            return act()
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if folder is None:
+            raise TrackingError(f"MLflow at {uri} does not give the run: {reason}") from None
+        raise TrackingError(
+            f"the run is complete in {folder}, but MLflow at {uri} could not log it: {reason}. "
+            "Hint: run it again when the server is back, or with --set tracking.uri=sqlite:///mlflow.db"
+        ) from None
+
+
+def _quiet() -> None:
+    """No look-ups outside, few retries, no chatter; before mlflow is imported."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """MLflow warns about its own use of pandas, which its users cannot mend."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextlib.contextmanager
+def ended(client: MlflowClient, run_id: str) -> Iterator[None]:
+    """A run that is finished when the block ends well, and failed otherwise: none is left running."""
+    try:
+        yield
+    except BaseException:
+        client.set_terminated(run_id, "FAILED")
+        raise
+    client.set_terminated(run_id)
+
+
+def experiment_id_of(client: MlflowClient, name: str, uri: str) -> str:
+    """Id of the MLflow experiment of this name, which is made if there is none."""
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    location = None
+    if uri.startswith("sqlite:///"):
+        database = Path(uri.removeprefix("sqlite:///")).resolve()
+        location = (database.parent / "mlruns").as_uri()
+    return str(client.create_experiment(name, artifact_location=location))
+
+
+def log_numbers(client: MlflowClient, run_id: str, *, params: Mapping[str, Any], metrics: Mapping[str, float]) -> None:
+    """Log params, and metrics that are finite."""
+    from mlflow.entities import Metric, Param
+
+    now = int(time.time() * 1000)
+    logged: list[Metric] = [
+        Metric(key, value, now, 0)
+        for key, value in zip(metric_keys(list(metrics)), metrics.values(), strict=True)
+        if math.isfinite(value)
+    ]
+    settings = [Param(key, shown(value)) for key, value in zip(metric_keys(list(params)), params.values(), strict=True)]
+    # MLflow takes at most 1,000 metrics and 100 params in one call.
+    for first in range(0, max(len(logged), 1), 900):
+        client.log_batch(run_id, metrics=logged[first : first + 900], params=settings if first == 0 else [])
+
+
+def metric_keys(names: Sequence[str]) -> list[str]:
+    """MLflow's alphabet is small; what it does not know becomes an underscore, and twins are numbered."""
+    taken: set[str] = set()
+    keys = []
+    for name in names:
+        what, slash, channel = name.partition("/")
+        key = re.sub(r"[^\w.\- :]", "_", what) + slash + re.sub(r"[^\w\- ]", "_", channel)
+        key = key[:_LONGEST_KEY]
+        number = 2
+        unique = key
+        while unique in taken:
+            unique = f"{key} {number}"
+            number += 1
+        taken.add(unique)
+        keys.append(unique)
+    return keys
+
+
+def shown(value: object) -> str:
+    """A value as text that MLflow takes."""
+    return str(value)[:_LONGEST_VALUE]
