@@ -27,6 +27,7 @@ from attribution.kernels.sums import (
     stacked,
     sum_by_key,
     sum_by_pair,
+    sums_by_pair,
     to_float,
 )
 
@@ -179,7 +180,7 @@ def observe_buckets(chunk: JourneyChunk) -> Summary:
     counts = {**chunk.counted, "journeys": len(chunk), "open": int(chunk.is_open.sum())}
     return Summary(
         {
-            **{name: sum_by_pair(chunk.bucket, nowhere, terms) for name, terms in sums.items()},
+            **sums_by_pair(chunk.bucket, nowhere, sums),
             **{name: of_whole(chunk, count) for name, count in counts.items()},
         }
     )

@@ -95,7 +95,8 @@ def influences(
     kept = np.zeros((buckets, channels, 3))
     begun = np.asarray(steps[joined.origin == 0].sum(axis=0)).ravel()
     per_leaving = np.column_stack([moves.rewards, chain.exits / moves.leaving])
-    stakes = np.column_stack([state_worth(moves, patient=True, tolerance=TOLERANCE), np.ones(len(chain.exits))])
+    # To know when nothing more is to be found, worth need not be known better than this.
+    stakes = np.column_stack([state_worth(moves, patient=True, tolerance=0.01), np.ones(len(chain.exits))])
     for block in blocks(2 * len(chain.exits), channels):
         removed = np.eye(channels, dtype=bool)[block]
         visits = visits_before(moves, removed, stakes, patient=True, tolerance=TOLERANCE)

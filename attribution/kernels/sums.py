@@ -12,7 +12,7 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -98,12 +98,21 @@ def sum_by_pair(first: NDArray[np.int64], second: NDArray[np.int64], terms: NDAr
     >>> sum_by_pair(np.array([1, 0, 1]), np.array([5, 5, 5]), np.ones(3)).keys.tolist()
     [[0, 5], [1, 5]]
     """
+    return sums_by_pair(first, second, {"": terms})[""]
+
+
+def sums_by_pair(
+    first: NDArray[np.int64], second: NDArray[np.int64], columns: Mapping[str, NDArray[np.float64]]
+) -> dict[str, KeyedSums]:
+    """`sum_by_pair` of several ``columns`` of terms by name: what they are summed by is found once."""
     width = int(second.max(initial=0)) + 1
     if int(first.max(initial=0)) * width >= 1 << 40:
-        return sum_by_key(np.column_stack([first, second]), terms)
-    # One number is quicker to sort than two.
-    distinct, position = _distinct(first * width + second)
-    return KeyedSums(np.column_stack(np.divmod(distinct, width)), exact_sums(position, terms, len(distinct)))
+        keys, position = distinct_rows(np.column_stack([first, second]))
+    else:
+        # One number is quicker to sort than two.
+        distinct, position = _distinct(first * width + second)
+        keys = np.column_stack(np.divmod(distinct, width))
+    return {name: KeyedSums(keys, exact_sums(position, terms, len(keys))) for name, terms in columns.items()}
 
 
 def merge_keyed(a: KeyedSums, b: KeyedSums) -> KeyedSums:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from attribution.kernels.sums import KeyedSums, stacked, sum_by_key, sums_of_counts
 
-Counts = NDArray[np.bool_] | NDArray[np.float64]
+Counts = NDArray[np.bool_] | NDArray[np.int64] | NDArray[np.float64]
 
 DENSE_KEYS = 1 << 20
 """Up to so many possible steps whole counts are kept in one array; beyond, under hashed keys."""
@@ -60,11 +60,7 @@ def count_steps(journeys: Slices, conversions: Counts, nulls: Counts, *, order: 
 def count_bucket_steps(
     journeys: Slices, bucket: NDArray[np.int64], conversions: Counts, nulls: Counts, *, order: int
 ) -> KeyedSums:
-    """`count_steps` of each bucket, whose label leads the keys.
-
-    Parameters
-    ----------
-    bucket : (n,) label of the bucket of each journey, ascending
+    """`count_steps` of each bucket, whose label leads the keys; ``bucket`` (n,) ascends.
 
     Examples
     --------
@@ -74,6 +70,10 @@ def count_bucket_steps(
     [[5, 2], [5, 8], [9, 6], [9, 9]]
     """
     edges = np.concatenate([np.flatnonzero(np.diff(bucket, prepend=-1)), [len(bucket)]])
+    rows = int((journeys.stop - journeys.start).sum()) + 2 * len(bucket)
+    if _is_whole(conversions, rows) and _is_whole(nulls, rows):
+        # Looked at once, not bucket by bucket.
+        conversions, nulls = conversions.astype(np.int64), nulls.astype(np.int64)
     parts = []
     for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
         part = journeys._replace(start=journeys.start[low:high], stop=journeys.stop[low:high])
@@ -176,8 +176,8 @@ def _words(layout: tuple[int, int, int]) -> int:
 
 
 def _is_whole(counts: Counts, rows: int) -> bool:
-    """Whether ``counts`` are whole numbers whose sums over ``rows`` steps fit into an int64."""
-    if counts.dtype == np.bool_:
+    """Whether ``counts`` are whole numbers whose sums over ``rows`` steps fit into an int64, as integers do."""
+    if counts.dtype.kind in "bi":
         return True
     return float(counts.max(initial=0.0)) * rows < 2.0**62 and bool((counts == np.floor(counts)).all())
 

@@ -17,7 +17,7 @@ from attribution.errors import InputError, did_you_mean
 from attribution.journeys import Buckets, JourneyChunk, Journeys, Reader, Summary, observe
 from attribution.journeys.buckets import Bucketwise, of_whole
 from attribution.journeys.summary import number
-from attribution.kernels.sums import sum_by_key, sum_by_pair
+from attribution.kernels.sums import sum_by_key, sums_by_pair
 from attribution.sources import Finding, count_finding
 
 _ROUNDING = 1e-12
@@ -104,14 +104,9 @@ class AttributionModel:
         laid_out, shares, without = hand_out(self, chunk)
         assert laid_out.bucket is not None
         journey = np.repeat(np.arange(len(laid_out)), laid_out.lengths)
-        keys = laid_out.bucket[journey], laid_out.channel.astype(np.int64)
-        return Summary(
-            {
-                "conversions": sum_by_pair(*keys, shares * laid_out.conversions[journey]),
-                "value": sum_by_pair(*keys, shares * laid_out.value[journey]),
-                "zero_weights": of_whole(chunk, without),
-            }
-        )
+        terms = {what: shares * getattr(laid_out, what)[journey] for what in ("conversions", "value")}
+        sums = sums_by_pair(laid_out.bucket[journey], laid_out.channel.astype(np.int64), terms)
+        return Summary({**sums, "zero_weights": of_whole(chunk, without)})
 
     def solve(self, summary: Summary) -> None:
         """Set ``credit_`` and what else was learned, from the sum of all contributions."""
