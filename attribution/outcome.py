@@ -80,4 +80,5 @@ def span_of(journeys: Journeys) -> tuple[str, str] | None:
     first, last = journeys.span
     if journeys.integer_times:
         return f"position {first}", f"position {last}"
-    return tuple(f"{np.datetime64(at, 'us').astype('datetime64[s]')} UTC" for at in journeys.span)  # type: ignore[return-value]
+    begin, end = (np.datetime64(at, "us").astype("datetime64[s]") for at in journeys.span)
+    return f"{begin} UTC", f"{end} UTC"

@@ -212,8 +212,18 @@ def _resamples(
     ends = {"estimates": (0, 1), "draws": (1, 1 + len(drawn)), "jackknife": (1 + len(drawn), len(weights))}
     cut = {name: {label: sample.rows(slice(*at)) for label, sample in found.items()} for name, at in ends.items()}
     by: By = "buckets" if dealing.singles is None else "customers"
-    dealt = {"dealing": dealing, "buckets": observed.labels, "weights": drawn, "left_out": left_out}
-    return Resamples(tuple(found), models[0].channels_, options, by=by, linearisation=errors, **cut, **dealt)  # type: ignore[arg-type]
+    return Resamples(
+        tuple(found),
+        models[0].channels_,
+        options,
+        by=by,
+        linearisation=errors,
+        dealing=dealing,
+        buckets=observed.labels,
+        weights=drawn,
+        left_out=left_out,
+        **cut,
+    )
 
 
 def solved(solve: Callable[..., Draws], label: str, own: Buckets, observed: Buckets, weights: Floats) -> Draws:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from inspect import getdoc
 from typing import Any
 
@@ -52,7 +53,11 @@ def model_checks(model: AttributionModel) -> Iterator[Check]:
     """(name, check) for every law; a check raises `AssertionError` or `LawError` where the law does not hold."""
     log = _Log.simulate(seed=1)
     for law in _laws():
-        yield law.__name__, lambda law=law: law(_copy(model), log)  # type: ignore[misc]
+        yield law.__name__, partial(_hold, law, model, log)
+
+
+def _hold(law: Callable[[AttributionModel, _Log], None], model: AttributionModel, log: _Log) -> None:
+    law(_copy(model), log)
 
 
 @dataclass(frozen=True)

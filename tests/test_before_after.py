@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -109,10 +110,10 @@ def test_a_short_time_before_leaves_few_placebos_and_says_so() -> None:
         ({"controls": ["别处", "别处"]}, "each is named once"),
     ],
 )
-def test_what_cannot_be_read_is_refused(change: dict[str, object], message: str) -> None:
+def test_what_cannot_be_read_is_refused(change: dict[str, Any], message: str) -> None:
     asked = {"measure": "value", "on": CHANGED, **change}
     with pytest.raises(InputError, match=message):
-        before_after(world(5), **asked)  # type: ignore[arg-type]
+        before_after(world(5), **asked)
 
 
 def test_days_with_an_offset_are_days() -> None:

@@ -73,8 +73,10 @@ def written(made: Made, out: Path, keep: Sequence[Path], tracking: TrackingOptio
     try:
         from attribution.store import track_tables
 
-        logged = {"name": made.name, "kind": made.kind, "metrics": made.metrics, "tags": made.tags}
-        return Written(track_tables(out, **logged, uri=tracking.uri), None)  # type: ignore[arg-type]
+        logged = track_tables(
+            out, name=made.name, kind=made.kind, metrics=made.metrics, tags=made.tags, uri=tracking.uri
+        )
+        return Written(logged, None)
     except TrackingError as error:
         return Written(None, error)
 

@@ -271,8 +271,7 @@ class AttributionModel:
 
 
 def _parameters(kind: type) -> Mapping[str, inspect.Parameter]:
-    signature = inspect.signature(kind.__init__)  # type: ignore[misc]
-    return {name: parameter for name, parameter in signature.parameters.items() if name != "self"}
+    return inspect.signature(kind).parameters
 
 
 def _changed(model: AttributionModel) -> dict[str, Any]:

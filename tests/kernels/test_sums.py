@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from random import Random
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from attribution.kernels.sums import add_sums, distinct_rows, exact_sums, merge_keyed, sum_by_key, to_float
+from attribution.kernels.sums import KeyedSums, add_sums, distinct_rows, exact_sums, merge_keyed, sum_by_key, to_float
 
 FLOATS = st.floats(0, 1e300, allow_nan=False, allow_subnormal=True)
 
@@ -26,9 +27,9 @@ def test_a_sum_is_the_exact_sum_rounded(values: list[float]) -> None:
 
 
 @given(st.lists(FLOATS, min_size=1, max_size=20), st.randoms())
-def test_order_and_grouping_change_no_bit(values: list[float], random: object) -> None:
+def test_order_and_grouping_change_no_bit(values: list[float], random: Random) -> None:
     shuffled = list(values)
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    random.shuffle(shuffled)
     cut = len(values) // 2
     one = exact_sums(np.zeros(len(values), np.int64), np.array(values), 1)
     halves = [exact_sums(np.zeros(len(p), np.int64), np.array(p), 1) for p in (shuffled[:cut], shuffled[cut:])]
@@ -55,14 +56,14 @@ def test_negative_zero_is_nothing() -> None:
     st.integers(0, 30),
 )
 def test_keyed_sums_merge_to_the_whole(rows: list[tuple[int, int, int]], cut: int) -> None:
-    def table(part: list[tuple[int, int, int]]) -> object:
+    def table(part: list[tuple[int, int, int]]) -> KeyedSums:
         keys = np.array([row[:2] for row in part], np.int64).reshape(-1, 2)
         return sum_by_key(keys, np.array([row[2] / 10 for row in part]))
 
-    merged = merge_keyed(table(rows[:cut]), table(rows[cut:]))  # type: ignore[arg-type]
+    merged = merge_keyed(table(rows[:cut]), table(rows[cut:]))
     whole = table(rows)
-    assert merged.keys.tolist() == whole.keys.tolist()  # type: ignore[attr-defined]
-    assert to_float(merged.sums).tobytes() == to_float(whole.sums).tobytes()  # type: ignore[attr-defined]
+    assert merged.keys.tolist() == whole.keys.tolist()
+    assert to_float(merged.sums).tobytes() == to_float(whole.sums).tobytes()
 
 
 @pytest.mark.parametrize("columns", [1, 2, 3])
