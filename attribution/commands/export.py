@@ -12,12 +12,32 @@ import typer
 
 from attribution.commands.arguments import Json
 from attribution.console import print_json, progress
-from attribution.errors import TrackingError
+from attribution.errors import InputError, TrackingError
 
 if TYPE_CHECKING:
     from attribution.record import Record
     from attribution.registry import Registered
     from attribution.scoring import Scorer
+
+Dialect = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIALECT",
+        help="Write one SELECT that hands out as the model does, and nothing else: duckdb, spark, bigquery, snowflake "
+        "or postgres; to the file --to, or to standard output. RUN may be an exported model then.",
+    ),
+]
+TableName = Annotated[str, typer.Option(help="With --sql: what the table is called there.")]
+Canonical = Annotated[
+    bool, typer.Option("--canonical", help="With --sql: tables have canonical columns, however they were read.")
+]
+Lacks = Annotated[
+    list[str] | None,
+    typer.Option(help="With --sql: value, conversion_id or is_new_customer, where conversions have no such column."),
+]
+UnknownChannels = Annotated[
+    str | None, typer.Option(help="With --sql: like_known or zero; what the model says unless given.")
+]
 
 
 def export(
@@ -36,9 +56,25 @@ def export(
     register: Annotated[
         bool, typer.Option("--register/--no-register", help="Register it, if the run was tracked.")
     ] = True,
+    sql: Dialect = None,
+    touchpoints: TableName = "touchpoints",
+    conversions: TableName = "conversions",
+    canonical: Canonical = False,
+    lacks: Lacks = None,
+    unknown_channels: UnknownChannels = None,
     as_json: Json = False,
 ) -> None:
-    """Write a model of a finished run as a scorer with its card, and register it in MLflow."""
+    """Write a model of a finished run as a scorer with its card, and register it in MLflow; or as SQL."""
+    if sql is not None:
+        from attribution.commands.export_sql import chosen_scorer, write_select
+        from attribution.sql import SqlTables
+
+        if alias is not None:
+            raise InputError("--sql registers nothing, so no alias can point to it", given=f"--alias {alias}")
+        tables = SqlTables(touchpoints, conversions, canonical, tuple(lacks or ()))
+        with chosen_scorer(reference, model, name, uri) as scorer:
+            write_select(scorer, sql, tables, to, unknown_channels=unknown_channels, as_json=as_json)
+        return
     from attribution.commands.finished import opened_folder
     from attribution.experiment import TrackingOptions
     from attribution.record import read_record
