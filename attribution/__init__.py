@@ -60,6 +60,7 @@ _HOMES = {
     "attribution.placebo": ("placebo_test",),
     "attribution.ranking": ("Ranking", "compare_rankings"),
     "attribution.returns": ("compute_returns", "lifetime_value", "payback_period"),
+    "attribution.scoring": ("Scorer",),
     "attribution.sources": ("Sources", "load_sources"),
     "attribution.testing": ("check_model",),
     "attribution.tracking": ("track_outcome",),

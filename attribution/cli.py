@@ -1,4 +1,4 @@
-"""The command line: ``attribution run``, ``demo``, ``budget``, ``review``, ``kpis``, ``validate`` and more."""
+"""The command line: what is not a module of its own in `attribution.commands`, and how it ends."""
 
 from __future__ import annotations
 
@@ -7,22 +7,29 @@ import contextlib
 import gc
 import os
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from attribution import logs
 from attribution.commands.arguments import ExperimentFile, Json, Overrides
 from attribution.commands.budget import budget
+from attribution.commands.compare import compare
+from attribution.commands.export import export
 from attribution.commands.kpis import kpis
+from attribution.commands.monitor import monitor
+from attribution.commands.promote import promote
+from attribution.commands.refit import refit
 from attribution.commands.review import review
-from attribution.commands.running import complete
-from attribution.console import print_json, print_quality, print_ranking, print_verdicts, progress, records
+from attribution.commands.run import run, run_one
+from attribution.commands.score import score
+from attribution.commands.summarise import summarise
+from attribution.commands.track import track
+from attribution.console import print_json, print_quality, print_verdicts, progress, records
 from attribution.errors import AttributionError, InputError
-
-if TYPE_CHECKING:
-    from attribution.experiment import Experiment
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -34,17 +41,21 @@ app = typer.Typer(
 _NEGATIVE_VERDICT = 3
 
 
-@app.command()
-def run(
-    experiment: ExperimentFile,
-    overrides: Overrides = None,
-    out: Annotated[Path | None, typer.Option(help="Output folder; runs/NAME unless given. Replaced whole.")] = None,
-    as_json: Json = False,
+@app.callback()
+def settings(
+    context: typer.Context,
+    log: Annotated[
+        str, typer.Option(envvar="ATTRIBUTION_LOG", help="text; or json: one object per line on stderr, for jobs.")
+    ] = "text",
 ) -> None:
-    """Run an experiment: write its tables and report, log it to MLflow, print the ROI ranking of every model."""
-    from attribution.experiment import read_experiment
+    """Settings of every command."""
+    if log not in ("text", "json"):
+        raise InputError("--log: unknown format", given=log, allowed="text or json")
+    logs.use(log)  # type: ignore[arg-type]
+    logs.write("begun", command=context.invoked_subcommand)
 
-    _run(read_experiment(experiment, overrides or ()), out, as_json=as_json)
+
+app.command()(run)
 
 
 @app.command()
@@ -64,12 +75,20 @@ def demo(
         with progress() as say:
             say(f"simulating {customers:,} customers")
             path = write_demo(Path(folder), customers)
-        _run(read_experiment(path, overrides or ()), out, as_json=as_json)
+        run_one(read_experiment(path, overrides or ()), out, as_json=as_json)
 
 
 app.command()(budget)
+app.command()(compare)
+app.command()(promote)
+app.command()(export)
+app.command()(track)
 app.command()(review)
 app.command()(kpis)
+app.command()(score)
+app.command()(summarise)
+app.command()(refit)
+app.command()(monitor)
 
 
 @app.command()
@@ -162,11 +181,22 @@ def main() -> None:
     # Importing pandas, mlflow and altair makes a million objects and hardly any garbage: at the default
     # threshold, looking for it costs a tenth of a short run.
     gc.set_threshold(200_000, 20, 20)
+    sys.argv[1:] = logs.hoisted(sys.argv[1:])
+    begun, code = time.perf_counter(), 1
     try:
         app()
     except AttributionError as error:
-        print(f"attribution: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        code = error.exit_code
+        if logs.is_json():
+            logs.write(str(error), level="error", exit_code=code)
+        else:
+            print(f"attribution: {error}", file=sys.stderr)
+        sys.exit(code)
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        raise
+    finally:
+        logs.write("ended", exit_code=code, seconds=round(time.perf_counter() - begun, 3))
 
 
 def command() -> None:
@@ -189,26 +219,3 @@ def command() -> None:
     except SystemExit as end:
         code = end.code or 0
         raise
-
-
-def _run(experiment: Experiment, out: Path | None, *, as_json: bool) -> None:
-    """The whole line of one experiment."""
-    from attribution.pipeline import run_experiment
-
-    out = out or Path("runs") / experiment.name
-    completed = complete(experiment, out, lambda say: run_experiment(experiment, on_stage=say))
-    outcome = completed.outcome
-    if as_json:
-        print_json(
-            {
-                "out": str(out),
-                "mlflow_run": completed.run_id,
-                "returns": records(outcome.tables["returns"]),
-                "agreement": records(outcome.tables["agreement"]),
-            }
-        )
-    else:
-        print_ranking(outcome)
-        typer.echo(f"\nTables and report.html are in {out}{completed.tracked_as}")
-    if completed.failure is not None:
-        raise completed.failure

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from attribution import logs
 from attribution.tables import NO_CHANNELS
 
 if TYPE_CHECKING:
@@ -15,14 +16,18 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from attribution.budget import BudgetPlan
-    from attribution.outcome import Outcome
+    from attribution.experiment import Experiment
+    from attribution.ranking import Ranking
     from attribution.report.pages import Page
     from attribution.testing import Verdict
 
 
 @contextlib.contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
-    """Says what is being done on a terminal, and nothing elsewhere."""
+    """Says what is being done on a terminal or in the log of a job, and nothing elsewhere."""
+    if logs.is_json():
+        yield logs.write
+        return
     if not sys.stderr.isatty():
         yield lambda _: None
         return
@@ -42,18 +47,18 @@ def print_json(document: object) -> None:
     print(json.dumps(document, ensure_ascii=False, indent=2))
 
 
-def print_ranking(outcome: Outcome) -> None:
+def print_ranking(experiment: Experiment, tables: Mapping[str, pd.DataFrame], ranking: Ranking) -> None:
     """ROI and rank of every channel under every model, beside the truth where it is known."""
     from rich.table import Table
     from rich.text import Text
 
     from attribution.returns import main_basis
 
-    by, labels = outcome.ranking.by, [model.label for model in outcome.models]
-    returns = main_basis(outcome.tables["returns"]).set_index(["channel", "model"])
-    asked = outcome.experiment.returns
-    ranks = outcome.ranking.ranks.sort_values(labels[0])
-    truth = outcome.tables["truth"].set_index("channel")["roi"] if "truth" in outcome.tables else None
+    by, labels = ranking.by, list(ranking.ranks.columns)
+    returns = main_basis(tables["returns"]).set_index(["channel", "model"])
+    asked = experiment.returns
+    ranks = ranking.ranks.sort_values(labels[0])
+    truth = tables["truth"].set_index("channel")["roi"] if "truth" in tables else None
     roi = f"ROI (on {asked.basis}, {asked.cost_basis} cost)"
     what = roi if by == "roi" else "credited conversions (no spend is known)"
     is_alike = (asked.basis, asked.cost_basis) == ("revenue", "media")
@@ -71,8 +76,8 @@ def print_ranking(outcome: Outcome) -> None:
         lack = "no spend" if asked.cost_basis == "media" else "no cost of their own"
         print(f"Not ranked, {lack}: {', '.join(unranked)}.")
     print("Credit is allocated: it divides observed conversions and does not say what would be lost.")
-    if "verdicts" in outcome.tables:
-        print("\nVerdicts:", *outcome.tables["verdicts"]["says"], sep="\n- ")
+    if "verdicts" in tables:
+        print("\nVerdicts:", *tables["verdicts"]["says"], sep="\n- ")
 
 
 def _cell(value: float | None, rank: float | None, by: str) -> str:

@@ -51,7 +51,8 @@ class ChannelTotals:
 class Model(Protocol):
     """What this room needs of a model; `attribution.models.base` says what a model is."""
 
-    credit_: ChannelTotals
+    @property
+    def credit_(self) -> ChannelTotals: ...
 
     @property
     def estimand(self) -> str: ...

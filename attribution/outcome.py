@@ -16,6 +16,7 @@ from attribution.intervals import Sampled
 from attribution.journeys import Journeys
 from attribution.models import AttributionModel
 from attribution.ranking import Ranking
+from attribution.scoring import Training
 
 Stage = Callable[[str], None]
 """Told what is being done, for progress."""
@@ -35,6 +36,7 @@ class Outcome:
     graph : the journey graph
     digests : fingerprint of the content of each input table
     draws : of every measure, where resampling was asked for
+    training : what the data were like, for a model that is exported
     """
 
     experiment: Experiment
@@ -45,6 +47,7 @@ class Outcome:
     graph: JourneyGraph
     digests: Mapping[str, str]
     draws: Sampled | None = None
+    training: Training | None = None
 
     @property
     def fingerprint(self) -> str:

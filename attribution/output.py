@@ -19,6 +19,10 @@ import pyarrow.parquet as pq
 
 from attribution.errors import InputError
 from attribution.outcome import Outcome
+from attribution.provenance import code_version, git_commit
+from attribution.record import record_of
+from attribution.reuse import content_key, data_digest
+from attribution.scoring import keep_scorers
 from attribution.tables import OUTPUTS, TRUTH, Table
 
 _VERSIONS = (
@@ -94,11 +98,18 @@ def write_outcome(folder: Path, outcome: Outcome, *, report: str, seconds: float
     if "file" in outcome.experiment.channels:
         shutil.copyfile(outcome.experiment.folder / str(outcome.experiment.channels["file"]), folder / "channels.toml")
     outcome.graph.write_graphml(folder / "journey_graph.graphml")
+    record_of(outcome, folder).write(folder)
+    pins = "".join(f"{name}=={version(name)}\n" for name in _VERSIONS)
+    (folder / "requirements.txt").write_text(pins, encoding="utf-8")
+    keep_scorers(outcome, folder)
     manifest = {
         "name": outcome.experiment.name,
         "finished_at": pd.Timestamp.now(tz="UTC").isoformat(timespec="seconds"),
         "seconds": round(seconds, 3),
         "versions": {name: version(name) for name in _VERSIONS},
+        "code": {"version": code_version(), "git_commit": git_commit(outcome.experiment.folder)},
+        "content": content_key(outcome.experiment, outcome.digests),
+        "data_digest": data_digest(outcome.digests),
         "span": outcome.span,
         "inputs": dict(outcome.digests),
         "tables": digests,

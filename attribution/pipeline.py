@@ -35,8 +35,10 @@ from attribution.returns import (
     whole_channels,
     with_worth,
 )
+from attribution.scoring import Training
 from attribution.segments import read_segments
 from attribution.sources import Sources, content_digest, quality_table
+from attribution.stability import stability_tables
 
 __all__ = ["Outcome", "Stage", "check_quality", "journeys_of", "open_sources", "run_experiment"]
 
@@ -156,7 +158,9 @@ def _outcome(
     if experiment.output.unit_economics:
         tables["unit_economics"] = sampled_economics(of_channels, terms, measures)
     digests = {name: content_digest(sources, name) for name in sources.tables}
-    return Outcome(experiment, span_of(journeys), tuple(models), tables, ranking, facts.graph, digests, measures)
+    training = Training.of(sources, journeys, digests)
+    span = span_of(journeys)
+    return Outcome(experiment, span, tuple(models), tables, ranking, facts.graph, digests, measures, training)
 
 
 def _asked_tables(
@@ -175,4 +179,5 @@ def _asked_tables(
         tables["channel_lint"] = sources.channel_lint.to_pandas()
     if sources.has("truth"):
         tables["truth"] = sources.engine.query("select * from truth order by channel").to_pandas()
+    tables |= stability_tables(experiment, sources, journeys, models)
     return tables | doubt_tables(experiment, sources, journeys, models, terms)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _LONGEST_KEY = 240
 _LONGEST_VALUE = 5_000
+_PAUSE_SECONDS = 1.0
 
 
 def track_tables(
@@ -85,15 +86,24 @@ def reached(act: Callable[[], str], folder: Path | None, uri: str) -> str:
         raise TrackingError(f"mlflow cannot be imported: {error}") from None
     try:
         with _without_warnings():
-            return act()
+            return _retried(act, (SQLAlchemyError, OSError))
     except (MlflowException, SQLAlchemyError, OSError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         if folder is None:
             raise TrackingError(f"MLflow at {uri} does not give the run: {reason}") from None
         raise TrackingError(
             f"the run is complete in {folder}, but MLflow at {uri} could not log it: {reason}. "
-            "Hint: run it again when the server is back, or with --set tracking.uri=sqlite:///mlflow.db"
+            f"Hint: `attribution track {folder}` logs it when the server is back, or elsewhere with --tracking-uri"
         ) from None
+
+
+def _retried(act: Callable[[], str], passing: tuple[type[Exception], ...]) -> str:
+    """Once more, after a moment, where what failed may pass; requests to a server are retried by MLflow itself."""
+    try:
+        return act()
+    except passing:
+        time.sleep(_PAUSE_SECONDS)
+        return act()
 
 
 def _quiet() -> None:

@@ -21,6 +21,7 @@ from attribution.errors import InputError, LawError, shorten
 from attribution.experiment import TableSpec
 from attribution.journeys import Journeys, build_journeys
 from attribution.models import AttributionModel
+from attribution.scoring.state import NAMELESS, ModelState
 from attribution.sources import load_sources
 
 Check = tuple[str, Callable[[], None]]
@@ -102,6 +103,7 @@ def _laws() -> tuple[Callable[[AttributionModel, _Log], None], ...]:
         doubling_customers_doubles_credit,
         absent_channel_gets_nothing,
         fitting_in_parts_changes_nothing,
+        saving_changes_nothing,
         clone_works,
     )
 
@@ -242,6 +244,22 @@ def fitting_in_parts_changes_nothing(model: AttributionModel, log: _Log) -> None
     for part in parts:
         stepwise.partial_fit(part)
     _equal_bytes(whole, stepwise)
+
+
+def saving_changes_nothing(model: AttributionModel, log: _Log) -> None:
+    """Saved as data and made again, the fitted model hands out the same; one that no file can name is passed over."""
+    journeys = log.journeys()
+    fitted = _fit(model, journeys)
+    if min(fitted.credit_.conversions.min(), fitted.credit_.value.min()) < 0:
+        return  # it hands out nothing, says another law
+    try:
+        state = ModelState.of(fitted)
+    except InputError as error:
+        if NAMELESS in str(error):
+            return
+        raise AssertionError(str(error)) from error
+    before, after = (journey_credit(journeys, [each])["credit"].to_numpy() for each in (fitted, state.model()))
+    assert before.tobytes() == after.tobytes(), f"credit differs by up to {np.abs(before - after).max()!r}"
 
 
 def clone_works(model: AttributionModel, log: _Log) -> None:

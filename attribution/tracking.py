@@ -1,25 +1,25 @@
-"""An outcome becomes an MLflow run: a parent for the experiment, a nested child for each model."""
+"""Runs become MLflow runs: a parent for what is compared, a nested child for each model under each specification."""
 
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attribution.budget import budget_metrics
-from attribution.doubt import doubt_metrics
-from attribution.funnel import funnel_metrics
 from attribution.outcome import Outcome
-from attribution.returns import main_basis, returns_metrics
+from attribution.record import Numbers, Record, record_of
 from attribution.store import ended, experiment_id_of, log_numbers, reached, shown
-from attribution.tables import NO_CHANNELS
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
+_RUN_TAG = "attribution.run"
+
 
 def track_outcome(outcome: Outcome, folder: Path, *, uri: str | None = None) -> str:
-    """Log a finished run and return the id of its parent run.
+    """Log a run that is still in memory and return the id of its parent run.
 
     Parameters
     ----------
@@ -32,128 +32,158 @@ def track_outcome(outcome: Outcome, folder: Path, *, uri: str | None = None) -> 
     TrackingError
         If MLflow cannot be reached or refuses; the folder is untouched.
     """
-    uri = uri or outcome.experiment.tracking.uri
-    return reached(lambda: _track(outcome, Path(folder), uri), folder, uri)
+    return track_record(record_of(outcome, Path(folder)), folder, uri=uri or outcome.experiment.tracking.uri)
 
 
-def _track(outcome: Outcome, folder: Path, uri: str) -> str:
+def track_record(record: Record, folder: Path, *, uri: str) -> str:
+    """Log a finished run and return the id of its parent run; one that is already there is not logged again.
+
+    Parameters
+    ----------
+    record : what is to be logged, see `attribution.record.read_record`
+    folder : its output folder, logged as artifacts
+    uri : MLflow tracking URI
+
+    Raises
+    ------
+    TrackingError
+        If MLflow cannot be reached or refuses; the folder is untouched.
+    """
+    folder = Path(folder)
+    return reached(lambda: _track(record, folder, uri), folder, uri)
+
+
+def track_comparison(run: Numbers, records: Mapping[str, Record], folder: Path, *, uri: str) -> str:
+    """Log a comparison and return the id of its run: the parent of one child for each model and specification.
+
+    Parameters
+    ----------
+    run : what is logged of the comparison itself
+    records : by specification
+    folder : its output folder, logged as artifacts
+    uri : MLflow tracking URI
+
+    Raises
+    ------
+    TrackingError
+        If MLflow cannot be reached or refuses; the folder is untouched.
+    """
+    folder = Path(folder)
+
+    def log() -> str:
+        from mlflow.tracking import MlflowClient
+
+        client = MlflowClient(tracking_uri=uri)
+        experiment_id = experiment_id_of(client, run.name, uri)
+        identity = _identity(folder / "comparison" / "manifest.json")
+        known = _already(client, experiment_id, identity)
+        if known is not None:
+            return known
+        parent_id = _start(client, experiment_id, run, {"attribution.kind": "comparison", **identity})
+        with ended(client, parent_id):
+            log_numbers(client, parent_id, params=run.params, metrics=run.metrics)
+            _log_inputs(client, parent_id, [item for record in records.values() for item in record.inputs])
+            client.log_artifacts(parent_id, str(folder))
+            for specification, record in records.items():
+                tags = {"attribution.specification": specification, "attribution.run_folder": specification}
+                for model in record.models:
+                    params = {**_swept(record.run.params), **model.params}
+                    named = Numbers(f"{model.name} · {specification}", params, model.metrics, {**model.tags, **tags})
+                    _log_child(client, experiment_id, parent_id, named)
+        return parent_id
+
+    return reached(log, folder, uri)
+
+
+def find_tracked(folder: Path, *, name: str, uri: str) -> str | None:
+    """Id of the MLflow run that the run in ``folder`` was logged as; None where it was not."""
+
+    def look() -> str:
+        from mlflow.tracking import MlflowClient
+
+        client = MlflowClient(tracking_uri=uri)
+        found = client.get_experiment_by_name(name)
+        identity = _identity(Path(folder) / "manifest.json")
+        return "" if found is None else _already(client, found.experiment_id, identity) or ""
+
+    return reached(look, None, uri) or None
+
+
+def _track(record: Record, folder: Path, uri: str) -> str:
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(tracking_uri=uri)
-    experiment_id = experiment_id_of(client, outcome.experiment.name, uri)
-    tags = {"attribution.kind": "comparison", "attribution.fingerprint": outcome.fingerprint}
-    parent = client.create_run(experiment_id, run_name=outcome.experiment.name, tags=tags)
-    run_id: str = parent.info.run_id
+    experiment_id = experiment_id_of(client, record.run.name, uri)
+    identity = _identity(folder / "manifest.json")
+    known = _already(client, experiment_id, identity)
+    if known is not None:
+        return known
+    run_id = _start(client, experiment_id, record.run, {"attribution.kind": "comparison", **identity})
     with ended(client, run_id):
-        _log_parent(client, run_id, outcome, folder)
-        for model in outcome.models:
-            _log_model(client, experiment_id, run_id, outcome, model)
-        if "budget" in outcome.tables:
-            _log_budget(client, experiment_id, run_id, outcome)
+        log_numbers(client, run_id, params=record.run.params, metrics=record.run.metrics)
+        _log_inputs(client, run_id, record.inputs)
+        client.log_artifacts(run_id, str(folder))
+        for model in record.models:
+            _log_child(client, experiment_id, run_id, model)
+        if record.budget is not None:
+            tags = {**record.run.tags, "attribution.kind": "budget"}
+            budget = Numbers(record.budget.name, record.budget.params, record.budget.metrics, tags)
+            _log_child(client, experiment_id, run_id, budget)
     return run_id
 
 
-def _log_parent(client: MlflowClient, run_id: str, outcome: Outcome, folder: Path) -> None:
-    params = {**outcome.settings, **_channel_rules(outcome, folder)}
-    log_numbers(client, run_id, params=params, metrics=_parent_metrics(outcome))
-    _log_inputs(client, run_id, outcome)
-    client.log_artifacts(run_id, str(folder))
-
-
-def _channel_rules(outcome: Outcome, folder: Path) -> dict[str, str]:
-    """Which file of channel rules was used, and a digest of the copy that is logged with the folder."""
-    kept = folder / "channels.toml"
-    if "file" not in outcome.experiment.channels or not kept.exists():
+def _identity(manifest: Path) -> dict[str, str]:
+    """Tags that tell one execution of a run from every other, and which code made it; none without a manifest."""
+    try:
+        text = manifest.read_bytes()
+        content = json.loads(text)
+    except (OSError, ValueError):
         return {}
-    digest = hashlib.sha256(kept.read_bytes()).hexdigest()[:16]
-    return {"channels.file": str(outcome.experiment.channels["file"]), "channels.digest": digest}
-
-
-def _parent_metrics(outcome: Outcome) -> dict[str, float]:
-    agreement = outcome.ranking.agreement
-    pairs = agreement[agreement["model_a"] < agreement["model_b"]]
-    metrics = {
-        "conversions": float(outcome.models[0].credit_.conversions.sum()),
-        "value": float(outcome.models[0].credit_.value.sum()),
-        "quality_warnings": float((outcome.tables["quality"]["status"] == "warn").sum()),
+    code = content.get("code", {})
+    tags = {
+        _RUN_TAG: hashlib.sha256(text).hexdigest()[:16],
+        "attribution.code_version": code.get("version"),
+        "mlflow.source.git.commit": code.get("git_commit"),
+        "attribution.data_digest": content.get("data_digest"),
     }
-    if len(pairs):
-        metrics["lowest_kendall_tau"] = float(pairs["kendall_tau"].min())
-        metrics["largest_move"] = float(pairs["largest_move"].max())
-    return metrics | funnel_metrics(outcome.tables) | doubt_metrics(outcome.tables)
+    return {key: value for key, value in tags.items() if value is not None}
 
 
-def _log_inputs(client: MlflowClient, run_id: str, outcome: Outcome) -> None:
-    """The input tables as datasets: where they came from and a digest of what was in them."""
-    import json
+def _already(client: MlflowClient, experiment_id: str, identity: Mapping[str, str]) -> str | None:
+    if _RUN_TAG not in identity:
+        return None
+    query = f"tags.`{_RUN_TAG}` = '{identity[_RUN_TAG]}' and attributes.status = 'FINISHED'"
+    found = client.search_runs([experiment_id], filter_string=query, max_results=1)
+    return found[0].info.run_id if found else None
 
+
+def _start(client: MlflowClient, experiment_id: str, run: Numbers, tags: Mapping[str, str]) -> str:
+    started: Any = client.create_run(experiment_id, run_name=run.name, tags={**run.tags, **tags})
+    return str(started.info.run_id)
+
+
+def _log_child(client: MlflowClient, experiment_id: str, parent_id: str, child: Numbers) -> None:
+    tags = {"mlflow.parentRunId": parent_id, "attribution.kind": "model", **child.tags}
+    run_id = client.create_run(experiment_id, run_name=child.name, tags=tags).info.run_id
+    with ended(client, run_id):
+        log_numbers(client, run_id, params=child.params, metrics=child.metrics)
+
+
+def _swept(params: Mapping[str, str]) -> dict[str, str]:
+    """Settings of a run that a child of a comparison shows beside those of its model."""
+    return {key: value for key, value in params.items() if key not in ("models", "data")}
+
+
+def _log_inputs(client: MlflowClient, run_id: str, inputs: Sequence[Mapping[str, str]]) -> None:
+    """The input tables as datasets: where they came from and a digest of what was in them, each once."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    inputs = []
-    for name, digest in outcome.digests.items():
-        spec = outcome.experiment.tables[name]
-        source = {"query": spec.query} if spec.query else {"source": shown(spec.source)}
-        dataset = Dataset(name=name, digest=digest, source_type="local", source=json.dumps(source, ensure_ascii=False))
-        inputs.append(DatasetInput(dataset, [InputTag("mlflow.data.context", "input")]))
-    client.log_inputs(run_id, inputs)
-
-
-def _log_model(client: MlflowClient, experiment_id: str, parent_id: str, outcome: Outcome, model: Any) -> None:
-    label = model.label
-    tags = {
-        "mlflow.parentRunId": parent_id,
-        "attribution.kind": "model",
-        "attribution.estimand": model.estimand,
-    }
-    run_id = client.create_run(experiment_id, run_name=label, tags=tags).info.run_id
-    params = {"model": type(model).__name__, **{k: v for k, v in model.get_params().items() if k != "name"}}
-    with ended(client, run_id):
-        log_numbers(client, run_id, params=params, metrics=_model_metrics(outcome, label))
-
-
-def _model_metrics(outcome: Outcome, label: str) -> dict[str, float]:
-    returns = main_basis(outcome.tables["returns"])
-    rows = returns[(returns["model"] == label) & ~returns["channel"].isin(NO_CHANNELS)]
-    metrics = {
-        f"{what}/{channel}": float(value)
-        for what in ("roi", "rank", "conversions")
-        for channel, value in zip(rows["channel"], rows[what], strict=True)
-    }
-    metrics |= _doubt(outcome, label) | returns_metrics(outcome.tables, label)
-    metrics |= funnel_metrics(outcome.tables, label)
-    baseline = next((m.label for m in outcome.models if type(m).__name__ == "LastTouch"), None)
-    if baseline is not None:
-        agreement = outcome.ranking.agreement
-        row = agreement[(agreement["model_a"] == label) & (agreement["model_b"] == baseline)].iloc[0]
-        for what in ("kendall_tau", "spearman", "rank_biased_overlap", "top3_overlap", "largest_move"):
-            metrics[f"{what}_with_last_touch"] = float(row[what])
-    return metrics
-
-
-def _doubt(outcome: Outcome, label: str) -> dict[str, float]:
-    """Ends of intervals, and the share of a channel that does nothing, where they were asked for."""
-    metrics: dict[str, float] = {}
-    if "intervals" in outcome.tables:
-        table = outcome.tables["intervals"]
-        rows = table[(table["model"] == label) & table["measure"].isin(["roi", "rank", "conversions"])]
-        for end in ("low", "high"):
-            keys = rows["measure"] + f"_{end}/" + rows["channel"]
-            metrics |= dict(zip(keys, rows[end].astype(float), strict=True))
-    if "placebo" in outcome.tables:
-        row = outcome.tables["placebo"].set_index("model").loc[label]
-        metrics |= {f"placebo_{what}": float(row[what]) for what in ("share", "touchpoint_share")}
-    return metrics
-
-
-def _log_budget(client: MlflowClient, experiment_id: str, parent_id: str, outcome: Outcome) -> None:
-    """A run of its own below the run that the budget comes from; its tables are among the artifacts of that."""
-    tags = {
-        "mlflow.parentRunId": parent_id,
-        "attribution.kind": "budget",
-        "attribution.fingerprint": outcome.fingerprint,
-    }
-    run_id = client.create_run(experiment_id, run_name="budget", tags=tags).info.run_id
-    asked = outcome.experiment.budget
-    params = {} if asked is None else {f"budget.{key}": value for key, value in asked.model_dump(mode="json").items()}
-    with ended(client, run_id):
-        log_numbers(client, run_id, params=params, metrics=budget_metrics(outcome.tables))
+    distinct = {(item["name"], item["digest"]): item for item in inputs}
+    logged = [
+        DatasetInput(
+            Dataset(name=name, digest=digest, source_type="local", source=shown(item["source"])),
+            [InputTag("mlflow.data.context", "input")],
+        )
+        for (name, digest), item in distinct.items()
+    ]
+    client.log_inputs(run_id, logged)

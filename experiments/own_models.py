@@ -76,3 +76,7 @@ class RatedParticipation(at.AttributionModel):
 
     def weigh(self, chunk: at.JourneyChunk) -> NDArray[np.float64]:
         return self.rates_[chunk.channel]
+
+    def learned(self) -> dict[str, NDArray[np.float64]]:
+        # What `weigh` needs of what was learned, so that the model can be exported and score new journeys.
+        return {"rates_": self.rates_}

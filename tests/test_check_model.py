@@ -141,6 +141,24 @@ class Failing(Ones):
         return np.ones(len(chunk.channel))[chunk.channel[len(chunk.channel)] :]
 
 
+class Secretive(Ones):
+    """It learned something, and does not say that a scorer needs it."""
+
+    def solve(self, summary: at.Summary) -> None:
+        super().solve(summary)
+        self.rates_ = np.ones(len(self.channels_))
+
+
+class Changing(Secretive):
+    """What it says is not what it learned."""
+
+    def learned(self) -> dict[str, np.ndarray]:
+        return {"rates_": np.arange(len(self.channels_)) + 1.0}
+
+    def weigh(self, chunk: at.JourneyChunk) -> np.ndarray:
+        return self.rates_[chunk.channel] if hasattr(self, "rates_") else super().weigh(chunk)
+
+
 class Untimely(Ones):
     """Hands out by chance."""
 
@@ -167,6 +185,8 @@ ORDER = {"row_order_changes_nothing", "customer_order_changes_nothing", "chunkin
         (Forgetful(), set(LAWS), "AttributeError: .*scale"),
         (Failing(), set(LAWS) - {"clone_works"}, "IndexError: index .* is out of bounds"),
         (Untimely(), ORDER, "differ by up to"),
+        (Secretive(), {"saving_changes_nothing"}, r"does not say what scoring needs"),
+        (Changing(), {"saving_changes_nothing"}, "credit differs by up to"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, at.AttributionModel) else "",
 )

@@ -89,7 +89,8 @@ def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
 
 
 def table_bytes(out: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(out.iterdir()) if path.name != "manifest.json"}
+    files = [path for path in sorted(out.rglob("*")) if path.is_file() and path.name != "manifest.json"]
+    return {path.relative_to(out).as_posix(): path.read_bytes() for path in files}
 
 
 def test_run_writes_every_table_and_prints_the_ranking(
@@ -250,7 +251,8 @@ def test_the_truth_says_of_which_return_it_is(basis: str, named: str, capsys: py
     tables = {name: {"source": getattr(shop, name)} for name in ("touchpoints", "conversions", "costs", "truth")}
     asked = {"name": "shop", "tables": tables, "models": [{"model": "LastTouch"}]}
     asked["returns"] = {"basis": basis, "margin": 0.4}
-    print_ranking(at.run_experiment(at.Experiment.model_validate(asked)))
+    outcome = at.run_experiment(at.Experiment.model_validate(asked))
+    print_ranking(outcome.experiment, outcome.tables, outcome.ranking)
     assert named in capsys.readouterr().out
 
 

@@ -114,7 +114,7 @@ def test_tables_and_metrics_land_in_mlflow(outcome: at.Outcome, tmp_path: Path) 
 
 
 def test_the_terminal_says_every_verdict(outcome: at.Outcome, capsys: pytest.CaptureFixture[str]) -> None:
-    print_ranking(outcome)
+    print_ranking(outcome.experiment, outcome.tables, outcome.ranking)
     shown = capsys.readouterr().out
     for sentence in outcome.tables["verdicts"]["says"]:
         assert f"- {sentence}\n" in shown

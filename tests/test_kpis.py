@@ -506,7 +506,7 @@ def test_a_baseline_that_mlflow_does_not_have_is_an_error(
 ) -> None:
     text = TARGETS.replace('baseline = "runs/before"', f'baseline = "{"0" * 32}"')
     text = text.replace("enabled = false", f'uri = "sqlite:///{tmp_path}/mlflow.db"')
-    assert call(monkeypatch, "kpis", asked(shop, text), "--out", tmp_path / "kpis") == 1
+    assert call(monkeypatch, "kpis", asked(shop, text), "--out", tmp_path / "kpis") == 2
     assert "does not give the run" in capsys.readouterr().err
 
 

@@ -946,3 +946,44 @@ def test_a_cluster_gives_the_same_even_if_an_executor_is_killed(tmp_path: Path) 
     assert lines[0] == "executors 2, same True"
     assert lines[1] == f"killed, 2000 rows, total {sum(range(2_000))}"
     assert done.stderr == ""
+
+
+# ---------------------------------------------------------------- the scoring job
+
+
+def test_the_scoring_job_writes_the_same_bytes(spark: Callable[..., Any], tmp_path: Path) -> None:
+    from attribution.scoring import Scorer
+    from attribution.scoring.job import Request, score_days
+
+    rng = np.random.default_rng(0)
+    start = np.datetime64("2024-01-01", "us")
+    touchpoints = pd.DataFrame(
+        {
+            "customer_id": [f"客户 {i}" for i in rng.integers(0, 30, 200)],
+            "touched_at": start + rng.integers(0, 40 * 24, 200) * np.timedelta64(1, "h"),
+            "channel": rng.choice(["email", "search", "微信"], 200),
+        }
+    )
+    conversions = pd.DataFrame(
+        {
+            "customer_id": [f"客户 {i}" for i in rng.integers(0, 30, 40)],
+            "converted_at": start + rng.integers(0, 40 * 24, 40) * np.timedelta64(1, "h"),
+            "value": rng.gamma(2, 40, 40).round(2),
+        }
+    )
+    tables = {}
+    for name, frame in (("touchpoints", touchpoints), ("conversions", conversions)):
+        tables[name] = str(tmp_path / f"{name}.parquet")
+        frame.to_parquet(tables[name], index=False)
+    model = at.Markov().fit(at.build_journeys(at.load_sources(touchpoints, conversions)))
+    scorer = Scorer.of(model, name="shop").save(tmp_path / "model")
+    score_days(scorer, Request(tables, tmp_path / "duckdb"), at.DuckDBEngine())
+    score_days(scorer, Request(tables, tmp_path / "spark"), spark(partitions=2))
+
+    def files(out: Path) -> dict[str, bytes]:
+        return {path.parent.name: path.read_bytes() for path in (out / "journey_credit").rglob("*.parquet")}
+
+    assert files(tmp_path / "spark") == files(tmp_path / "duckdb")
+    # Either engine goes on where the other has ended: nothing is left to do.
+    again = score_days(scorer, Request(tables, tmp_path / "spark"), at.DuckDBEngine())
+    assert (again.written, again.unchanged) == ((), ())

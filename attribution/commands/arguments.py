@@ -13,3 +13,6 @@ Overrides = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the file, e.g. journeys.lookback_days=14."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable results.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")]
+DAY = ["%Y-%m-%d"]
+"""How days are written."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from attribution.errors import TrackingError
+from attribution.errors import InputError, TrackingError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,16 +58,18 @@ def opened(references: Sequence[str], folder: Path, *, uri: str) -> Iterator[lis
         yield [read_run(_folder_of(reference, folder, Path(copies), uri)) for reference in references]
 
 
+@contextmanager
+def opened_folder(reference: str, folder: Path, *, uri: str) -> Iterator[Path]:
+    """The folder of a run, by its path relative to ``folder`` or by its MLflow run id."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="attribution-run-") as copies:
+        yield _folder_of(reference, folder, Path(copies), uri)
+
+
 def written(made: Made, out: Path, keep: Sequence[Path], tracking: TrackingOptions) -> Written:
     """Write tables and page into ``out``, replaced whole, and track them."""
-    from attribution.output import replaced_folder, write_table
-    from attribution.tables import OUTPUTS
-
-    with replaced_folder(out, keep) as folder:
-        for name, table in made.tables.items():
-            write_table(folder, OUTPUTS[name], table)
-        (folder / f"{made.kind}.md").write_text(made.page.markdown(), encoding="utf-8")
-        (folder / f"{made.kind}.html").write_text(made.page.html(made.figures), encoding="utf-8")
+    write_made(made, out, keep)
     if not tracking.enabled:
         return Written(None, None)
     try:
@@ -81,6 +83,20 @@ def written(made: Made, out: Path, keep: Sequence[Path], tracking: TrackingOptio
         return Written(None, error)
 
 
+def write_made(made: Made, out: Path, keep: Sequence[Path], *, manifest: str | None = None) -> None:
+    """Write tables and page into ``out``, replaced whole, and a manifest beside them if there is one."""
+    from attribution.output import replaced_folder, write_table
+    from attribution.tables import OUTPUTS
+
+    with replaced_folder(out, keep) as folder:
+        for name, table in made.tables.items():
+            write_table(folder, OUTPUTS[name], table)
+        (folder / f"{made.kind}.md").write_text(made.page.markdown(), encoding="utf-8")
+        (folder / f"{made.kind}.html").write_text(made.page.html(made.figures), encoding="utf-8")
+        if manifest is not None:
+            (folder / "manifest.json").write_text(manifest, encoding="utf-8")
+
+
 def _folder_of(reference: str, folder: Path, copies: Path, uri: str) -> Path:
     named = folder / Path(reference).expanduser()
     if named.is_dir() or re.fullmatch(r"[0-9a-f]{32}", reference) is None:
@@ -89,4 +105,7 @@ def _folder_of(reference: str, folder: Path, copies: Path, uri: str) -> Path:
 
     into = copies / reference
     into.mkdir(exist_ok=True)
-    return fetch_run(reference, into, uri=uri)
+    try:
+        return fetch_run(reference, into, uri=uri)
+    except TrackingError as error:
+        raise InputError(str(error), hint="name its output folder, or another store with --tracking-uri") from None

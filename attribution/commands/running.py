@@ -22,12 +22,10 @@ class Completed:
 
     Attributes
     ----------
-    outcome : what it gave
     run_id : in MLflow; None where it was not tracked
     failure : why it could not be tracked
     """
 
-    outcome: Outcome
     run_id: str | None
     failure: TrackingError | None
 
@@ -39,31 +37,43 @@ class Completed:
 
 def complete(experiment: Experiment, out: Path, make: Callable[[Stage], Outcome]) -> Completed:
     """Make a run, write its folder, and track it: results are on disk before that."""
+    with progress() as say:
+        write_run(experiment, out, make, say)
+        return track_run(experiment, out, say)
+
+
+def write_run(experiment: Experiment, out: Path, make: Callable[[Stage], Outcome], say: Stage) -> None:
+    """Make a run and write its folder, which is replaced whole."""
     from attribution.charts import all_figures, save_png
     from attribution.output import replaced_folder, write_outcome
     from attribution.report import render_report
 
     begun = time.perf_counter()
-    with progress() as say:
-        with replaced_folder(out, files_of(experiment)) as folder:
-            outcome = make(say)
-            say("writing tables and report")
-            figures = all_figures(outcome.tables)
-            report = render_report(experiment.name, outcome.tables, figures, outcome.settings)
-            write_outcome(folder, outcome, report=report, seconds=time.perf_counter() - begun)
-            if experiment.output.pictures:
-                (folder / "pictures").mkdir()
-                for figure in figures:
-                    save_png(figure, folder / "pictures" / f"{figure.name}.png")
-        if not experiment.tracking.enabled:
-            return Completed(outcome, None, None)
-        say("logging to MLflow")
-        try:
-            from attribution.tracking import track_outcome
+    with replaced_folder(out, files_of(experiment)) as folder:
+        outcome = make(say)
+        say("writing tables and report")
+        figures = all_figures(outcome.tables)
+        report = render_report(experiment.name, outcome.tables, figures, outcome.settings)
+        write_outcome(folder, outcome, report=report, seconds=time.perf_counter() - begun)
+        if experiment.output.pictures:
+            (folder / "pictures").mkdir()
+            for figure in figures:
+                save_png(figure, folder / "pictures" / f"{figure.name}.png")
 
-            return Completed(outcome, track_outcome(outcome, out), None)
-        except TrackingError as error:
-            return Completed(outcome, None, error)
+
+def track_run(experiment: Experiment, out: Path, say: Stage) -> Completed:
+    """Log a run that is in its folder, unless it is logged already or was not to be."""
+    from attribution.record import read_record
+
+    if not experiment.tracking.enabled:
+        return Completed(None, None)
+    say("logging to MLflow")
+    try:
+        from attribution.tracking import track_record
+
+        return Completed(track_record(read_record(out), out, uri=experiment.tracking.uri), None)
+    except TrackingError as error:
+        return Completed(None, error)
 
 
 def files_of(experiment: Experiment) -> list[Path]:

@@ -20,6 +20,7 @@ from attribution.experiment.settings import (
     Period,
     PlaceboOptions,
     ResamplingOptions,
+    StabilityOptions,
     TableSpec,
     TrackingOptions,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "PlaceboOptions",
     "ResamplingOptions",
     "ReturnsOptions",
+    "StabilityOptions",
     "TableSpec",
     "TrackingOptions",
     "WhatIf",

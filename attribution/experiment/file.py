@@ -27,6 +27,7 @@ from attribution.experiment.settings import (
     PlaceboOptions,
     ResamplingOptions,
     Settings,
+    StabilityOptions,
     TableSpec,
     TrackingOptions,
 )
@@ -60,6 +61,7 @@ class Experiment(Settings):
     models: tuple[ModelSpec, ...]
     resampling: ResamplingOptions | None = None
     placebo: PlaceboOptions | None = None
+    stability: StabilityOptions | None = None
     returns: ReturnsOptions = ReturnsOptions()
     budget: BudgetOptions | None = None
     doubt: DoubtOptions | None = None
@@ -170,11 +172,27 @@ def _set(document: dict[str, Any], override: str) -> None:
     key, value = read_setting(override, "--set", "journeys.lookback_days=14")
     *parents, last = (part.strip() for part in key.split("."))
     place = document
+    if len(parents) == 2 and parents[0] == "models" and isinstance(place.get("models"), list):
+        for model in _models_named(place["models"], parents[1], key):
+            model[last] = value
+        return
     for parent in parents:
         place = place.setdefault(parent, {})
         if not isinstance(place, dict):
             raise InputError(f"--set {key}: {parent!r} is not a table", given=repr(override))
     place[last] = value
+
+
+def _models_named(models: list[Any], wanted: str, key: str) -> list[dict[str, Any]]:
+    """The models of a file by their name, or all of a class: ``models.TimeDecay.half_life_days`` sets them."""
+    written = [model for model in models if isinstance(model, dict)]
+    found = [model for model in written if model.get("name") == wanted]
+    found = found or [model for model in written if model.get("model") == wanted]
+    if not found:
+        known = list(dict.fromkeys(str(model.get("name") or model.get("model")) for model in written))
+        hint = did_you_mean(wanted, known)
+        raise InputError(f"--set {key}: the file names no model {wanted!r}", allowed=known, hint=hint)
+    return found
 
 
 def _keys(part: type[BaseModel]) -> list[str]:
@@ -186,6 +204,7 @@ _PARTS: dict[str, type[BaseModel]] = {
     "journeys": JourneyOptions,
     "resampling": ResamplingOptions,
     "placebo": PlaceboOptions,
+    "stability": StabilityOptions,
     "returns": ReturnsOptions,
     "budget": BudgetOptions,
     "doubt": DoubtOptions,

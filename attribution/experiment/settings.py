@@ -243,6 +243,18 @@ class PlaceboOptions(Settings):
     rate: Annotated[Number, Field(gt=0, allow_inf_nan=False)] | None = None
 
 
+class StabilityOptions(Settings):
+    """Whether models say the same of every part of the time.
+
+    Parameters
+    ----------
+    parts : int ≥ 2
+        Into how many parts of the same length time is cut.
+    """
+
+    parts: Annotated[int, Field(ge=2, le=52, strict=True)] = 2
+
+
 class OutputOptions(Settings):
     """What is written besides the standing tables.
 

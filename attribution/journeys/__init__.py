@@ -14,7 +14,18 @@ from attribution.journeys.structure import JourneyChunk, Journeys, Reader, obser
 from attribution.journeys.summary import Summary
 from attribution.sources import Sources
 
-__all__ = ["DAY", "Buckets", "JourneyChunk", "Journeys", "Placebo", "Reader", "Summary", "build_journeys", "observe"]
+__all__ = [
+    "DAY",
+    "Buckets",
+    "JourneyChunk",
+    "Journeys",
+    "Placebo",
+    "Reader",
+    "Summary",
+    "build_journeys",
+    "journeys_by_day",
+    "observe",
+]
 
 
 def build_journeys(
@@ -58,3 +69,45 @@ def build_journeys(
             hint="give touchpoints and conversions",
         )
     return journeys_from_paths(sources, asked, period or Period())
+
+
+def journeys_by_day(sources: Sources, **options: Any) -> Journeys:
+    """Journeys whose ``bucket`` is the day they are booked on, a number counted from 1970-01-01 in UTC.
+
+    A conversion is booked on its own day, a journey without one on the day it closes, one lookback window after its
+    last touchpoint: only then is it known that it did not convert. So days add up, and what is booked on a day that
+    is over stays. Journeys that close after the end of the data are there too, on days yet to come.
+
+    Parameters
+    ----------
+    sources : with touchpoints and conversions; history before the days of interest belongs to it
+    **options : as for `build_journeys`; ``open_journeys`` does not matter here
+
+    Raises
+    ------
+    InputError
+        If there are no days: aggregated paths, times that are positions, or no lookback window.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from attribution.sources import load_sources
+    >>> journeys = journeys_by_day(load_sources(
+    ...     pd.DataFrame({"customer_id": ["a", "b"], "touched_at": ["1970-01-02", "1970-01-03"],
+    ...                   "channel": ["mail", "search"]}),
+    ...     pd.DataFrame({"customer_id": ["a"], "converted_at": ["1970-01-05"]}),
+    ... ), lookback_days=7)
+    >>> sorted(day for chunk in journeys for day in chunk.bucket.tolist())
+    [4, 9]
+    """
+    asked = checked(JourneyOptions, {**options, "open_journeys": "keep"}, origin="journeys_by_day")
+    if sources.has("paths") or sources.integer_times:
+        lack = "aggregated paths have no times" if sources.has("paths") else "the times of this log are integers"
+        raise InputError(f"journeys are booked on days, and {lack}", hint="give touchpoints and conversions with times")
+    journeys = journeys_from_events(sources, asked, Period(), by_day=True)
+    if journeys.lookback_days is None:
+        raise InputError(
+            "without a lookback window a journey never closes, so that it belongs to no day",
+            given=f"lookback_days = {asked.lookback_days}",
+        )
+    return journeys

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from attribution.engine import Engine
 from attribution.errors import InputError
 from attribution.experiment import DEFAULT_LOOKBACK_DAYS, JourneyOptions, Period
+from attribution.journeys.booking import booked
 from attribution.journeys.placebo import Insertion, Placebo, open_placebo
 from attribution.journeys.refine import DAY, MINUTE, Refinement, lookback_windows, microseconds
 from attribution.journeys.structure import JourneyChunk, Journeys, Readings, add_readings
@@ -45,9 +46,11 @@ _MODES = {"reset": kernel.RESET, "cumulative": kernel.CUMULATIVE, "first_only": 
 
 
 def journeys_from_events(
-    sources: Sources, options: JourneyOptions, period: Period, placebo: Placebo | None = None
+    sources: Sources, options: JourneyOptions, period: Period, placebo: Placebo | None = None, *, by_day: bool = False
 ) -> Journeys:
     """Journeys from the ``touchpoints`` and ``conversions`` tables, and a placebo if asked for.
+
+    With ``by_day`` the bucket of each journey is the day it is booked on, see `attribution.journeys.booking`.
 
     Raises
     ------
@@ -77,6 +80,7 @@ def journeys_from_events(
         not sources.integer_times,
         sources.engine.batch_rows,
         insertion,
+        by_day,
     )
     made = MadeAnew(sources.engine, build)
     untouched = partial(untouched_journeys, sources, stream.dimensions)
@@ -145,6 +149,7 @@ class Build:
     has_times: bool
     batch_rows: int
     placebo: Insertion | None = None
+    by_day: bool = False
 
     def keep(self, batches: Iterator[pa.RecordBatch]) -> list[JourneyChunk]:
         """The journeys of a partition."""
@@ -195,7 +200,8 @@ class Build:
             customers,
         )
         counts = (touchpoints, ties, duplicates, *made.dropped.tolist(), *made.outside.tolist(), *fresh)
-        return self._only_new(replace(chunk, counted=dict(zip(_COUNTED, counts, strict=True))))
+        chunk = replace(chunk, counted=dict(zip(_COUNTED, counts, strict=True)))
+        return self._only_new(booked(chunk, self.windows) if self.by_day else chunk)
 
     @property
     def _arrivals(self) -> tuple[int, int, int]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.sparse.csgraph import connected_components
 
 
 def smallest_of_component(
@@ -34,6 +33,9 @@ def smallest_of_component(
     >>> name[component].tolist()
     [1, 1, 2, 1, 2]
     """
+    # Loaded when it is used: it takes as long to load as all of pandas, and a scorer does without.
+    from scipy.sparse.csgraph import connected_components
+
     # 32 bits are what scipy works with: it would copy wider positions.
     ends = (first.astype(np.int32), second.astype(np.int32))
     graph = sparse.coo_array((np.ones(len(first)), ends), shape=(nodes, nodes))

@@ -35,6 +35,22 @@ def unpacked(packed: NDArray[np.int64], channels: int) -> NDArray[np.int64]:
     return np.asarray(packed[:, word] >> (_BITS * place) & MOST)
 
 
+def repacked(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(journeys, words) packed ``counts`` (journeys, channels), the inverse of `unpacked`.
+
+    Examples
+    --------
+    >>> unpacked(repacked(np.array([[1, 0, 0, 0, 0, 2]])), 6).tolist()
+    [[1, 0, 0, 0, 0, 2]]
+    """
+    channels = counts.shape[1]
+    packed = np.zeros((len(counts), -(-max(channels, 1) // _PER_WORD)), np.int64)
+    for channel in range(channels):
+        word, place = divmod(channel, _PER_WORD)
+        packed[:, word] |= counts[:, channel] << _BITS * place
+    return packed
+
+
 @njit(cache=True, nogil=True)
 def _count(start, stop, channel, count, packed):
     for j in range(len(start)):

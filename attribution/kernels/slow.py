@@ -13,7 +13,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.sparse.linalg import gmres, splu
 from threadpoolctl import threadpool_limits
 
 Floats = NDArray[np.float64]
@@ -44,6 +43,9 @@ def settled(going: sparse.csr_array, constant: Floats, guess: Floats) -> Floats:
     ArithmeticError
         If x cannot be found.
     """
+    # Loaded when it is used: a scorer never gets here. Before threads are limited, which concerns what is loaded.
+    from scipy.sparse.linalg import gmres, splu
+
     rounded = sparse.csr_array(going.astype(np.float64))
     system = sparse.csc_array(sparse.eye_array(len(guess)) - rounded)
     x = guess.astype(np.longdouble)

@@ -6,8 +6,9 @@ import datetime as dt
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from attribution.experiment import Experiment, read_experiment
 from attribution.intervals import Sampled
 from attribution.outcome import Outcome
 from attribution.returns import main_basis
-from attribution.tables import DRAWS, OUTPUTS
+from attribution.tables import DRAWS, OUTPUTS, TRUTH
 
 _NEEDED = ("credit", "returns")
 _LARGE = {"journey_credit"}
@@ -34,12 +35,14 @@ class Run:
     experiment : what it asked for
     tables : what it wrote, by name
     span : first and last event of its data as text; None where not known
+    digests : fingerprint of the content of each input table; empty where not known
     """
 
     name: str
     experiment: Experiment
     tables: Mapping[str, pd.DataFrame]
     span: tuple[str, str] | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def models(self) -> list[str]:
@@ -127,11 +130,14 @@ def read_run(folder: str | Path) -> Run:
         )
     tables = {}
     for path in sorted(folder.glob("*.parquet")):
-        if path.stem in OUTPUTS and path.stem not in _LARGE:
+        if path.stem in {*OUTPUTS, TRUTH.name} - _LARGE:
             tables[path.stem] = _read_table(path)
     text = (folder / "experiment.toml").read_text(encoding="utf-8")
     experiment = read_experiment(folder / "experiment.toml", re.findall(r"^# --set (.+)$", text, re.MULTILINE))
-    return Run(folder.resolve().name, experiment, tables, _span_of(folder / "manifest.json"))
+    manifest = _manifest(folder / "manifest.json")
+    span = manifest.get("span")
+    ends = None if span is None else (str(span[0]), str(span[1]))
+    return Run(folder.resolve().name, experiment, tables, ends, dict(manifest.get("inputs", {})))
 
 
 def run_of(outcome: Outcome) -> Run:
@@ -139,7 +145,7 @@ def run_of(outcome: Outcome) -> Run:
     tables = dict(outcome.tables)
     if outcome.draws is not None:
         tables["draws"] = draws_table(outcome.draws)
-    return Run(outcome.experiment.name, outcome.experiment, tables, outcome.span)
+    return Run(outcome.experiment.name, outcome.experiment, tables, outcome.span, outcome.digests)
 
 
 def draws_table(sampled: Sampled) -> pd.DataFrame:
@@ -196,12 +202,13 @@ def _read_table(path: Path) -> pd.DataFrame:
         raise InputError(f"table {path} cannot be read: {str(error).splitlines()[0]}") from None
 
 
-def _span_of(manifest: Path) -> tuple[str, str] | None:
+def _manifest(path: Path) -> dict[str, Any]:
+    """What is known of a run beside its tables; nothing where that is lost."""
     try:
-        span = json.loads(manifest.read_text(encoding="utf-8")).get("span")
-    except (OSError, ValueError, AttributeError):
-        return None
-    return None if span is None else (str(span[0]), str(span[1]))
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _day_of(text: str) -> dt.date | None:

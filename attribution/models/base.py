@@ -121,6 +121,22 @@ class AttributionModel:
         raise NotImplementedError(f"{type(self).__name__} must override weigh")
 
     @property
+    def knows_channels(self) -> bool:
+        """Whether `weigh` goes by what was learned of each channel: it then knows nothing of a new one."""
+        return bool(self.learned())
+
+    def learned(self) -> dict[str, Any]:
+        """What `weigh` needs besides parameters, ``channels_`` and ``credit_``, by attribute, for a `Scorer`.
+
+        Values are (channels,) floats, or whatever JSON can hold.
+        """
+        return {}
+
+    def restore(self, learned: Mapping[str, Any]) -> None:
+        """Take over what `learned` gave; ``channels_`` and ``credit_`` are set already."""
+        vars(self).update(learned)
+
+    @property
     def is_linearised(self) -> bool:
         """Whether `redraw` goes by influences instead of solving again."""
         return False

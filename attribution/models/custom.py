@@ -100,6 +100,13 @@ class CustomWeights(AttributionModel):
         super().prepare(journeys)
         self.has_times_ = journeys.has_times
 
+    @property
+    def knows_channels(self) -> bool:
+        return False
+
+    def learned(self) -> dict[str, Any]:
+        return {"has_times_": self.has_times_}
+
     def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
         if self.weights is not None:
             return kernel.by_place(chunk.offsets, np.array(self.weights, dtype=np.float64))

@@ -64,16 +64,25 @@ def select_order(summary: Summary, channels: int) -> tuple[int, pd.DataFrame]:
     Orders from 1 to `HIGHEST`, but not beyond the longest path, are scored by their held-out log-loss per step; the
     smallest within one standard error of the best is chosen.
     """
-    table = summary.tables["steps"]
-    fold, keys, sums = table.keys[:, 0], table.keys[:, 1:], to_float(table.sums)
-    scores = []
-    for order in range(1, longest_path(keys, channels, HIGHEST) + 1):
-        steps, position = shorten(keys, channels=channels, order=order)
-        counts = np.bincount(position * FOLDS + fold, sums, minlength=len(steps) * FOLDS).reshape(-1, FOLDS)
-        joined = frame(steps, steps[:0], channels=channels, order=order)
-        scores.append(score_order(joined, counts.astype(np.float64), channels + 2))
+    longest = longest_path(summary.tables["steps"].keys[:, 1:], channels, HIGHEST)
+    scores = [_score(summary, channels, order) for order in range(1, longest + 1)]
     place, errors = smallest_good_order(np.array([score.log_loss for score in scores]))
     return place + 1, _table(scores, place, errors)
+
+
+def score_of_order(summary: Summary, channels: int, order: int) -> tuple[float, float]:
+    """Held-out log-loss per step and AUC of one order, means over folds; NaN where nothing can be scored."""
+    score = _score(summary, channels, order)
+    return _mean(score.log_loss), _mean(score.auc)
+
+
+def _score(summary: Summary, channels: int, order: int) -> OrderScore:
+    table = summary.tables["steps"]
+    fold, keys, sums = table.keys[:, 0], table.keys[:, 1:], to_float(table.sums)
+    steps, position = shorten(keys, channels=channels, order=order)
+    counts = np.bincount(position * FOLDS + fold, sums, minlength=len(steps) * FOLDS).reshape(-1, FOLDS)
+    joined = frame(steps, steps[:0], channels=channels, order=order)
+    return score_order(joined, counts.astype(np.float64), channels + 2)
 
 
 def longest_path(keys: NDArray[np.int64], channels: int, order: int) -> int:

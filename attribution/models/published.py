@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +12,14 @@ from numpy.typing import NDArray
 from attribution.errors import InputError
 from attribution.journeys import JourneyChunk, Summary
 from attribution.models.base import AttributionModel
-from attribution.models.reconcile import Reconciliation, coalition_table, reconcile, weights
+from attribution.models.reconcile import (
+    Reconciliation,
+    coalition_table,
+    reconcile,
+    reconciliation_of,
+    state_of,
+    weights,
+)
 from attribution.sources import Finding
 
 
@@ -51,6 +60,16 @@ class PublishedModel(AttributionModel):
         if self.reconciliation_ is None:
             return np.maximum(self.credit_.conversions[chunk.channel], 0.0)
         return weights(chunk, self.reconciliation_.log_weights)
+
+    @property
+    def knows_channels(self) -> bool:
+        return True
+
+    def learned(self) -> dict[str, Any]:
+        return {} if self.reconciliation_ is None else state_of(self.reconciliation_)
+
+    def restore(self, learned: Mapping[str, Any]) -> None:
+        self.__dict__["reconciliation_"] = reconciliation_of(self.channels_, learned) if learned else None
 
     def findings(self) -> list[Finding]:
         found = super().findings()

@@ -6,7 +6,9 @@ fewer conversions than it alone touched, nor more than it took part in, and the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -95,6 +97,21 @@ class Reconciliation:
         if too_little:
             return f"{credited}, and {_shown(bound)} came from journeys that touched no other channel"
         return f"{credited}, and only {_shown(bound)} came from journeys that touched any of these"
+
+
+def state_of(found: Reconciliation) -> dict[str, Any]:
+    """A reconciliation as what JSON and Parquet can hold; see `reconciliation_of`."""
+    arrays = {name: getattr(found, name) for name in _PER_CHANNEL}
+    return {**arrays, "groups": [list(group) for group in found.groups]}
+
+
+def reconciliation_of(channels: tuple[str, ...], state: Mapping[str, Any]) -> Reconciliation:
+    """The reconciliation that `state_of` was given."""
+    arrays = {name: np.asarray(state[name], dtype=np.float64) for name in _PER_CHANNEL}
+    return Reconciliation(channels, groups=tuple(tuple(group) for group in state["groups"]), **arrays)
+
+
+_PER_CHANNEL = ("published", "handed_out", "alone", "took_part", "log_weights")
 
 
 def coalition_table(chunk: JourneyChunk, channels: int) -> KeyedSums:

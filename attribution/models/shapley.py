@@ -139,12 +139,14 @@ class Shapley(PublishedModel):
 
     @property
     def negative_is_zero(self) -> bool:
-        """Whether the rule ``zero`` was asked for."""
         return self.negative == "zero"
 
     @property
     def needs_untouched(self) -> bool:
-        """Whether customers who were never touched matter: to every game of rates."""
+        return self.game != "set"
+
+    @property
+    def knows_channels(self) -> bool:
         return self.game != "set"
 
     def validate(self) -> None:

@@ -85,7 +85,8 @@ class _Staged(AttributionModel):
         known = dimensions.values[dimensions.names.index(self.column)]
         # Digit 0 of a dimension that may be null is null.
         null = int(self.column != "channel")
-        wanted = np.array([known.index(stage) + null for stage in self._stages])
+        # Journeys that are scored may lack a stage that was there when the model was fitted.
+        wanted = np.array([known.index(stage) + null if stage in known else -1 for stage in self._stages])
         digit = dimensions.digit(chunk.code.astype(np.int64), self.column)
         return np.asarray(kernel.first_marked(chunk.offsets, digit, wanted))
 

@@ -10,6 +10,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from attribution.charts import Figure, drawable, to_svg
+from attribution.comparison import Comparison
 from attribution.kpis import Review
 from attribution.report import shown
 
@@ -113,6 +114,19 @@ def targets_page(name: str, tables: Mapping[str, pd.DataFrame], findings: Sequen
     sections = [Section(key, *known[key], tables[key]) for key in known if key in tables and len(tables[key])]
     notes = ["Intervals cover sampling, never bias. Allocated is not incremental: credit divides observed conversions."]
     return Page(name, "Targets", findings, sections, notes)
+
+
+def comparison_page(comparison: Comparison) -> Page:
+    """Runs side by side as a page."""
+    known = {
+        "comparison_verdicts": ("Verdicts", "Whether spend of a channel comes back, whatever the model and settings."),
+        "comparison": ("Channels", "Every channel under every model and specification."),
+        "comparison_agreement": ("Agreement", "How far each pair of models and specifications ranks channels alike."),
+    }
+    sections = [Section(key, *known[key], comparison.tables[key]) for key in known if key in comparison.tables]
+    notes = [f"Held against the first: {note}" for note in comparison.notes]
+    notes.append("Allocated is not incremental: credit divides observed conversions.")
+    return Page(comparison.name, "Comparison", comparison.findings, sections, notes)
 
 
 def _grid(changes: pd.DataFrame) -> pd.DataFrame:

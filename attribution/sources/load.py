@@ -52,6 +52,7 @@ class Sources:
     findings : what was found while files were read and channels, codes and persons put in
     channel_lint : the ``channel_lint`` table, where channel rules were used
     conversions_view : what conversions are read from; arrivals in a stage can take their place
+    zoned : whether times tell their time zone, or were given one; None where there is nothing to tell
     """
 
     engine: Engine
@@ -62,6 +63,7 @@ class Sources:
     findings: tuple[Finding, ...] = ()
     channel_lint: pa.Table | None = None
     conversions_view: str = "conversions"
+    zoned: bool | None = None
 
     def has(self, table: str, column: str | None = None) -> bool:
         """Whether ``table`` was given, with ``column`` if named."""
@@ -150,7 +152,7 @@ def load_sources(
     engine = engine or DuckDBEngine()
     engine.claim()
     opened = {name: open_table(engine, name, spec, Path(folder)) for name, spec in specs.items()}
-    loaded, integer_times = _load(engine, opened, account)
+    loaded, (integer_times, zoned) = _load(engine, opened, account)
     findings = settle(engine, {name: table.columns for name, table in loaded.items()})
     enriched = enrich(engine, {name: table.columns for name, table in loaded.items()}, channels, account)
     for name, columns in enriched.columns.items():
@@ -168,13 +170,14 @@ def load_sources(
         separator=specs["paths"].separator if "paths" in specs else ">",
         findings=(*opened_findings, *findings, *enriched.findings, *completed.findings),
         channel_lint=enriched.lint,
+        zoned=zoned,
     )
 
 
 def _load(
     engine: Engine, opened: Mapping[str, OpenedTable], account: str | None
-) -> tuple[dict[str, LoadedTable], bool | None]:
-    """Every table under its canonical name, and whether times are integers."""
+) -> tuple[dict[str, LoadedTable], tuple[bool | None, bool | None]]:
+    """Every table under its canonical name, and whether times are integers, and tell their zone."""
     text_ids = not all(_has_integer_ids(engine, table) for table in opened.values())
     loaded: dict[str, LoadedTable] = {}
     clocks: dict[str, Reading] = {}
@@ -291,8 +294,8 @@ def _dimensions(loaded: Mapping[str, LoadedTable]) -> tuple[str, ...]:
     return tuple(name for name in ("kind", "channel", "campaign", "stage", *further) if name in columns)
 
 
-def _one_clock(clocks: Mapping[str, Reading]) -> bool | None:
-    """Whether times are integers, in all tables alike; None where there are no times."""
+def _one_clock(clocks: Mapping[str, Reading]) -> tuple[bool | None, bool | None]:
+    """Whether times are integers, and tell their zone, in all tables alike; None where there are no times."""
     kinds = {bool(reading.is_integer): table for table, reading in clocks.items()}
     if len(kinds) > 1:
         raise InputError(
@@ -307,4 +310,4 @@ def _one_clock(clocks: Mapping[str, Reading]) -> bool | None:
             allowed="the same in both",
             hint=f"say what the latter are: time_zone = 'UTC' (or 'Europe/Paris') under {zoned[False]!r}",
         )
-    return next(iter(kinds), None)
+    return next(iter(kinds), None), next(iter(zoned), None)

@@ -26,6 +26,7 @@ from attribution.tables.definition import (
     ColumnType,
     Table,
 )
+from attribution.tables.drift import DRIFT
 from attribution.tables.funnel import (
     BOTTLENECKS,
     CONVERSION_RATES,
@@ -110,6 +111,7 @@ __all__ = [
     "CUSTOMERS",
     "DECISIONS",
     "DRAWS",
+    "DRIFT",
     "FUNNEL",
     "FUNNEL_BREAKS",
     "FUNNEL_CAMPAIGNS",

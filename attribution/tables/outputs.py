@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from attribution.tables.budget import BUDGET_TABLES
+from attribution.tables.comparison import COMPARISON_TABLES
 from attribution.tables.definition import Column, Table, null
 from attribution.tables.doubt import DOUBT_TABLES
+from attribution.tables.drift import DRIFT_TABLES
 from attribution.tables.funnel import FUNNEL_TABLES
 from attribution.tables.kpis import KPI_TABLES
 from attribution.tables.resampled import INTERVALS, MODEL_DIFFERENCES, PAIRWISE_PROBABILITY, RANK_PROBABILITY
@@ -237,5 +239,7 @@ OUTPUTS = {
         *DOUBT_TABLES,
         *KPI_TABLES,
         *FUNNEL_TABLES,
+        *COMPARISON_TABLES,
+        *DRIFT_TABLES,
     )
 }

@@ -1,0 +1,79 @@
+"""What a job tells its scheduler while it runs: one JSON object per line on stderr, without credentials."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+Format = Literal["text", "json"]
+Level = Literal["info", "error"]
+
+_SECRET_NAMES = re.compile(r"SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|ACCESS_KEY|API_KEY|PRIVATE", re.IGNORECASE)
+_IN_ADDRESSES = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+_IN_QUERIES = re.compile(
+    r"(?i)(?<=[?&;\s])((?:[\w-]*(?:secret|token|password|signature|credential|key_id))=)[^&;\s'\"]+"
+)
+_SHORTEST = 6
+"""A shorter value of an environment variable is more likely a word than a secret."""
+
+_format: Format = "text"
+
+
+def use(format: Format) -> None:
+    """From here on, write lines of JSON, or nothing."""
+    global _format
+    _format = format
+
+
+def is_json() -> bool:
+    """Whether lines of JSON are written."""
+    return _format == "json"
+
+
+def write(message: str, *, level: Level = "info", **fields: object) -> None:
+    """One line: when, how bad, what, and further fields; nothing unless JSON is asked for."""
+    if not is_json():
+        return
+    at = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+    line = json.dumps({"at": at, "level": level, "message": message, **fields}, ensure_ascii=False, default=str)
+    print(masked(line, os.environ), file=sys.stderr, flush=True)
+
+
+def masked(text: str, environment: Mapping[str, str]) -> str:
+    """``text`` without credentials: in addresses, in their queries, and wherever a secret variable's value stands.
+
+    Examples
+    --------
+    >>> masked("postgresql://me:pass@host/db?sslpassword=abc and hunter22", {"DB_PASSWORD": "hunter22"})
+    'postgresql://***@host/db?sslpassword=*** and ***'
+    """
+    for name, value in environment.items():
+        if _SECRET_NAMES.search(name) and len(value) >= _SHORTEST:
+            text = text.replace(json.dumps(value, ensure_ascii=False)[1:-1], "***").replace(value, "***")
+    return _IN_QUERIES.sub(r"\1***", _IN_ADDRESSES.sub("***", text))
+
+
+def hoisted(arguments: Sequence[str]) -> list[str]:
+    """Arguments with ``--log FORMAT`` in front of the command, wherever it was given.
+
+    Examples
+    --------
+    >>> hoisted(["score", "models/shop", "--log", "json"]), hoisted(["run", "--log=json", "a.toml"])
+    (['--log', 'json', 'score', 'models/shop'], ['--log=json', 'run', 'a.toml'])
+    """
+    front: list[str] = []
+    rest: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word == "--log":
+            front += [word, *([value] if (value := next(words, None)) is not None else [])]
+        elif word.startswith("--log="):
+            front.append(word)
+        else:
+            rest.append(word)
+    return front + rest

@@ -1,0 +1,273 @@
+"""Whether a model may take the place of another: evidence on data that neither was fitted on, against stated bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+from pydantic import Field
+
+from attribution.credit import hand_out
+from attribution.errors import AttributionError, InputError
+from attribution.experiment import (
+    Experiment,
+    ModelSpec,
+    PlaceboOptions,
+    ResamplingOptions,
+    StabilityOptions,
+    TrackingOptions,
+    checked,
+    read_toml,
+)
+from attribution.experiment.settings import Number, Settings
+from attribution.journeys import JourneyChunk, Summary
+from attribution.journeys.summary import number
+from attribution.kernels.sums import sum_by_key
+from attribution.outcome import Outcome
+from attribution.pipeline import run_experiment
+from attribution.request import journeys_of, open_sources
+from attribution.scoring import Scorer
+from attribution.stability import share_moved
+from attribution.tables import NO_CHANNELS
+from attribution.tables.comparison import PROMOTION
+from attribution.testing import judge_model
+
+Share = Annotated[Number, Field(ge=0, le=1)]
+
+
+class LiftTest(Settings):
+    """What an experiment found that a channel caused in the window."""
+
+    channel: str
+    incremental_conversions: Number
+    standard_error: Annotated[Number, Field(gt=0)]
+
+
+class Bounds(Settings):
+    """What a model must keep to.
+
+    Parameters
+    ----------
+    laws_broken : int
+        Laws of `attribution.check_model` that do not hold.
+    outcome_leak : float
+        Share of credit that moves where only the values of conversions are changed.
+    stability_share_moved : float
+        Share of credit that is with other channels in the other half of the window, the model fitted on each.
+    transfer_share_moved : float
+        Share of credit that moves where the model as it was fitted is fitted on the window anew.
+    placebo_excess : float
+        Share of credit of a channel that does nothing, beyond its share of touchpoints.
+    interval_width : float
+        Mean width of the intervals of channels' credit, as a share of all credit.
+    experiments_z : float
+        Largest distance of credit to what an experiment found, in standard errors.
+    experiments : list
+        ``channel``, ``incremental_conversions`` and ``standard_error`` each.
+    draws, seed
+        Of the intervals, and of the place of the placebo.
+    """
+
+    laws_broken: Annotated[int, Field(ge=0)] = 0
+    outcome_leak: Share = 1e-9
+    stability_share_moved: Share = 0.25
+    transfer_share_moved: Share = 0.25
+    placebo_excess: Share = 0.1
+    interval_width: Share = 0.25
+    experiments_z: Annotated[Number, Field(gt=0)] = 3.0
+    experiments: tuple[LiftTest, ...] = ()
+    draws: Annotated[int, Field(ge=50)] = 200
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+CHECKS = (
+    "laws_broken",
+    "days_of_window_seen",
+    "outcome_leak",
+    "stability_share_moved",
+    "transfer_share_moved",
+    "placebo_excess",
+    "interval_width",
+    "experiments_z",
+)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether the challenger may take the place of the champion.
+
+    Attributes
+    ----------
+    passes : whether it keeps to every bound
+    table : the ``promotion`` table: every check, its bound, and what was found of both
+    reasons : what it does not keep to, in sentences
+    """
+
+    passes: bool
+    table: pd.DataFrame
+    reasons: tuple[str, ...]
+
+
+def read_bounds(path: Path | None) -> Bounds:
+    """Bounds from a TOML file; the defaults without one.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, not TOML, or bounds something that is not checked.
+    """
+    return Bounds() if path is None else checked(Bounds, read_toml(path)[1], origin=str(path))
+
+
+def decide(
+    challenger: Scorer,
+    champion: Scorer | None,
+    window: Experiment,
+    bounds: Bounds,
+    *,
+    on_stage: Callable[[str], None] = lambda _: None,
+) -> Decision:
+    """Judge both models on the same window.
+
+    Parameters
+    ----------
+    challenger, champion : as they were fitted; no champion is none to be compared with
+    window : tables and period of the data; its models and journeys are those of the scorers
+    bounds : what the challenger must keep to
+    on_stage : told what is being done
+
+    Raises
+    ------
+    InputError
+        If the window has no times, or lacks what a model needs.
+    """
+    found: dict[str, Mapping[str, float]] = {}
+    for role, scorer in (("challenger", challenger), ("champion", champion)):
+        if scorer is not None:
+            on_stage(f"judging the {role}")
+            found[role] = evidence(scorer, window, bounds)
+    limits = {**bounds.model_dump(include=set(CHECKS)), "days_of_window_seen": 0.0}
+    unknown = dict.fromkeys(CHECKS, np.nan)
+    rows, reasons = [], []
+    for name in CHECKS:
+        of, limit = found["challenger"][name], float(limits[name])
+        # What could not be found out is not kept to, except where there was nothing to be held against.
+        holds = of <= limit if of == of else name == "experiments_z" and not bounds.experiments
+        rows.append((name, limit, found.get("champion", unknown)[name], of, holds))
+        if not holds:
+            reasons.append(f"{name} is {of:.4g}, and at most {limit:.4g} is allowed")
+    table = pd.DataFrame(rows, columns=list(PROMOTION.column_names))
+    return Decision(not reasons, table, tuple(reasons))
+
+
+def evidence(scorer: Scorer, window: Experiment, bounds: Bounds) -> dict[str, float]:
+    """What `CHECKS` find of one model."""
+    broken = float(sum(not verdict.holds for verdict in judge_model(scorer.state.model())))
+    if broken:
+        # Numbers of a model that breaks the laws mean nothing, and may not even be had.
+        return dict.fromkeys(CHECKS, np.nan) | {"laws_broken": broken}
+    asked = _window(scorer, window, bounds)
+    sources = open_sources(asked)
+    journeys = journeys_of(asked, sources)
+    applied = scorer.apply(journeys)
+    leak, of = journeys.read(_Leak(applied), _Credit(applied))
+    frozen = of.dense("credit", len(journeys.channels))
+    try:
+        outcome = run_experiment(asked)
+    except AttributionError as error:
+        if isinstance(error, InputError):
+            raise
+        return dict.fromkeys(CHECKS, np.nan) | {"laws_broken": 1.0}
+    refitted = outcome.models[0].credit_.conversions[:-1]
+    total = max(float(frozen.sum()), 1e-300)
+    return {
+        "laws_broken": broken,
+        "days_of_window_seen": _days_seen(scorer, outcome),
+        "outcome_leak": leak.number("moved") / total,
+        "stability_share_moved": float(outcome.tables["stability"]["share_moved"].max(skipna=False)),
+        "transfer_share_moved": share_moved(frozen, refitted),
+        "placebo_excess": _placebo_excess(outcome),
+        "interval_width": _width(outcome),
+        "experiments_z": _distance(dict(zip(journeys.channels, frozen, strict=True)), bounds.experiments),
+    }
+
+
+def _window(scorer: Scorer, window: Experiment, bounds: Bounds) -> Experiment:
+    """The window as an experiment on one model, as it makes its journeys."""
+    told, state = scorer.definition, scorer.state
+    parameters = {key: value for key, value in state.parameters.items() if key != "name" and value is not None}
+    changed = {
+        "models": (ModelSpec(model=state.kind, name=state.label, **parameters),),
+        "journeys": told.journeys,
+        "grain": told.grain,
+        "resampling": ResamplingOptions(draws=bounds.draws, seed=bounds.seed),
+        "placebo": PlaceboOptions(seed=bounds.seed),
+        "stability": StabilityOptions(parts=2),
+        "tracking": TrackingOptions(enabled=False),
+        "doubt": None,
+        "budget": None,
+    }
+    return window.model_copy(update=changed)
+
+
+@dataclass(frozen=True)
+class _Leak:
+    """Sums up how much credit moves where conversions have other values, and customers other numbers."""
+
+    model: object
+
+    def __call__(self, chunk: JourneyChunk) -> Summary:
+        # Those that bring nothing still bring nothing: they are not handed out.
+        other = replace(chunk, value=np.where(chunk.converting, chunk.value[::-1] * 3.0 + 1.0, chunk.value))
+        _, shares, _ = hand_out(self.model, chunk)  # type: ignore[arg-type]
+        _, changed, _ = hand_out(self.model, other)  # type: ignore[arg-type]
+        return Summary({"moved": number(np.array([float(np.abs(shares - changed).sum() / 2)]))})
+
+
+@dataclass(frozen=True)
+class _Credit:
+    """Sums up what each channel is handed out."""
+
+    model: object
+
+    def __call__(self, chunk: JourneyChunk) -> Summary:
+        laid_out, shares, _ = hand_out(self.model, chunk)  # type: ignore[arg-type]
+        journey = np.repeat(np.arange(len(laid_out)), laid_out.lengths)
+        keys = laid_out.channel.astype(np.int64)[:, None]
+        return Summary({"credit": sum_by_key(keys, shares * laid_out.conversions[journey])})
+
+
+def _days_seen(scorer: Scorer, outcome: Outcome) -> float:
+    """Days of the window that the model was fitted on; NaN where nobody knows."""
+    trained = scorer.definition.training
+    if trained is None or trained.last is None or outcome.training is None or outcome.training.first is None:
+        return float("nan")
+    start = outcome.experiment.period.bounds()[0]
+    first = pd.Timestamp(outcome.training.first) if start is None else pd.Timestamp(start, unit="us")
+    seen = pd.Timestamp(trained.last) - first
+    return max(seen / pd.Timedelta(days=1), 0.0)
+
+
+def _placebo_excess(outcome: Outcome) -> float:
+    row = outcome.tables["placebo"].iloc[0]
+    return max(float(row["share"] - row["touchpoint_share"]), 0.0)
+
+
+def _width(outcome: Outcome) -> float:
+    table = outcome.tables["intervals"]
+    rows = table[(table["measure"] == "conversions") & ~table["channel"].isin(NO_CHANNELS)]
+    total = float(outcome.models[0].credit_.conversions[:-1].sum())
+    return float((rows["high"] - rows["low"]).mean() / total) if total > 0 else float("nan")
+
+
+def _distance(credit: Mapping[str, float], experiments: Sequence[LiftTest]) -> float:
+    if not experiments:
+        return float("nan")
+    lacking = sorted({test.channel for test in experiments} - set(credit))
+    if lacking:
+        raise InputError(f"the window has no channel {lacking[0]!r} of an experiment", allowed=sorted(credit))
+    return max(abs(credit[test.channel] - test.incremental_conversions) / test.standard_error for test in experiments)
