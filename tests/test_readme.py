@@ -1,4 +1,4 @@
-"""What the README shows runs."""
+"""What the README and the guides show runs."""
 
 from __future__ import annotations
 
@@ -18,11 +18,16 @@ from attribution.sources.channels import read_rules
 from attribution.tables import OUTPUTS
 
 ROOT = Path(__file__).resolve().parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+}
+README = PAGES["README.md"]
+TEXT = "\n".join(PAGES.values())
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def blocks(language: str, text: str = TEXT) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
 @pytest.fixture
@@ -43,7 +48,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.usefixtures("shop")
 def test_quickstart_and_own_model_run() -> None:
-    quickstart, own_model = blocks("python")
+    [quickstart], [own_model] = blocks("python", README), blocks("python", PAGES["docs/models.md"])
     names: dict[str, object] = {"np": np}
     exec(quickstart, names)
     assert len(names["ranking"].agreement) == 16  # type: ignore[attr-defined]
@@ -51,7 +56,7 @@ def test_quickstart_and_own_model_run() -> None:
 
 
 def test_the_experiment_shown_is_well_formed(tmp_path: Path) -> None:
-    toml, *_ = blocks("toml")
+    toml, *_ = blocks("toml", README)
     (tmp_path / "shown.toml").write_text(toml, encoding="utf-8")
     experiment = at.read_experiment(tmp_path / "shown.toml")
     assert [spec.model for spec in experiment.models] == ["LastTouch", "Markov", "my_package.my_module:MyModel"]
@@ -76,7 +81,10 @@ def test_every_toml_shown_is_valid(toml: str, tmp_path: Path) -> None:
 def test_every_command_shown_exists() -> None:
     group = typer.main.get_command(app)
     commands: dict[str, Any] = group.commands  # type: ignore[attr-defined]
-    shown = [*re.findall(r"`attribution ([^`]*)`", README), *re.findall(r"^\$ attribution (.*)$", README, re.MULTILINE)]
+    shown = [
+        *re.findall(r"`attribution ([^`]*)`", TEXT),
+        *re.findall(r"^(?:\$ )?attribution (.*)$", TEXT, re.MULTILINE),
+    ]
     assert set(commands) <= {line.split()[0] for line in shown}
     for line in shown:
         name, *rest = line.split("#")[0].split()
@@ -87,20 +95,26 @@ def test_every_command_shown_exists() -> None:
 
 
 def test_tables_and_files_that_are_named_exist() -> None:
-    money = README.split("\n## From credit to money\n")[1].split("\n## ")[0]
     for header in ("Holds", "Says"):
-        for rows in re.findall(rf"^\| Table \| {header} \|\n\|---\|---\|\n((?:\|.*\n)+)", money, re.MULTILINE):
+        for rows in re.findall(rf"^\| Table \| {header} \|\n\|---\|---\|\n((?:\|.*\n)+)", TEXT, re.MULTILINE):
             assert set(re.findall(r"^\| `(\w+)` ", rows, re.MULTILINE)) <= set(OUTPUTS)
-    for target in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / target).exists(), target
     for room in re.findall(r"^\| ((?:`[\w./]+`(?:, )?)+) \|", README.split("| Room | Holds |")[1], re.MULTILINE):
         for name in re.findall(r"`([^`]+)`", room):
             assert not name.endswith((".py", "/")) or (ROOT / "attribution" / name).exists(), name
 
 
-def test_links_within_the_text_lead_somewhere() -> None:
-    anchors = {
-        re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
-        for title in re.findall(r"^#+ (.*)$", README, re.MULTILINE)
-    }
-    assert set(re.findall(r"\]\(#([^)]+)\)", README)) <= anchors
+def anchors(text: str) -> set[str]:
+    titles = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    for target, _, anchor in re.findall(r"\]\(([^)#:]*)(#([^)]+))?\)", PAGES[page]):
+        path = (ROOT / page).parent / target if target else ROOT / page
+        assert path.exists(), target
+        assert not anchor or anchor in anchors(path.read_text(encoding="utf-8")), target + "#" + anchor
+
+
+def test_every_guide_is_named_on_the_front_page() -> None:
+    assert {page for page in PAGES if page.startswith("docs/")} <= set(re.findall(r"\]\((docs/[^)#]+)\)", README))
