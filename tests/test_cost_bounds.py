@@ -48,7 +48,7 @@ def exact_corners(costs: pd.DataFrame) -> list[pd.DataFrame]:
     return [costs[["channel", "cost_type"]].assign(amount=list(amounts)) for amounts in choices]
 
 
-@pytest.mark.parametrize("shared_by", ["spend", "credit", {"mail": 1, "展会 🎪": 3}])
+@pytest.mark.parametrize("shared_by", ["spend", "credit", {"mail": 1, "展会 🎪": 3}, {"tools": "credit"}])
 @pytest.mark.parametrize("fee_rate", [None, 0.2])
 def test_bounds_are_those_of_every_combination_of_costs(shared_by: Any, fee_rate: float | None) -> None:
     options = {"shared_by": shared_by, "margin": 0.4, "fee_rate": fee_rate}

@@ -83,6 +83,23 @@ def test_what_shared_costs_go_by(shared_by: object, parts: dict[str, float]) -> 
     assert {name: spend[name] - own[name] for name in own} == pytest.approx(parts)
 
 
+def test_each_type_of_cost_is_shared_by_its_own() -> None:
+    """Labour 40 by hours 3 : 1, tools 12 by touchpoints 1 : 2 : 1, content 8 by spend 10 : 30, as nothing is said."""
+    costs = costs_of(
+        channel=["mail", "search", None, None, None],
+        amount=[10.0, 30.0, 40.0, 12.0, 8.0],
+        cost_type=["media", "media", "labour", "tools", "content"],
+    )
+    by = {"labour": {"mail": 3, "search": 1}, "tools": "touchpoints"}
+    spend = returns_of(costs, shared_by=by).loc["loaded"].loc["linear"]["spend"]
+    wanted = {"mail": 10 + 30 + 3 + 2, "search": 30 + 10 + 6 + 6, "展会 🎪": 3}
+    assert {name: spend[name] for name in wanted} == pytest.approx(wanted)
+    with pytest.raises(InputError, match=r"shared_by names 'labor', and no cost of that type.*content, labour, tools"):
+        returns_of(costs, shared_by={"labor": "credit"})
+    with pytest.raises(InputError, match="shared_by needs a weight above 0"):
+        returns_of(costs, shared_by={"labour": {"mail": 0}})
+
+
 def test_credit_that_differs_shares_differently() -> None:
     """Last touch gives mail nothing, so mail bears nothing of what is shared by credit."""
     spend = returns_of(LEDGER, shared_by="credit").loc["loaded"].loc["last_touch"]["spend"]

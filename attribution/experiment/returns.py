@@ -10,6 +10,7 @@ from attribution.experiment.settings import Number, Settings, Weight
 
 Positive = Annotated[Number, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[Number, Field(ge=0, le=1)]
+Shared = Literal["spend", "touchpoints", "credit"]
 
 
 class LifetimeOptions(Settings):
@@ -57,7 +58,8 @@ class ReturnsOptions(Settings):
         Cost type = days that such a cost serves from its day on, where the costs table does not say.
     shared_by : ``spend``, ``touchpoints``, ``credit``, or a mapping
         What costs without a channel are shared by: media spend, touchpoints, credited conversions, or a weight for
-        each channel of your own.
+        each channel of your own. Or one of these for each cost type: ``{ labour = { mail = 30, search = 10 },
+        tools = "touchpoints" }``, and spend for the others.
     currency : str
         The currency of values and of costs that name none.
     rates : mapping
@@ -72,7 +74,7 @@ class ReturnsOptions(Settings):
     lifetime: LifetimeOptions | None = None
     fee_rate: Share | dict[str, Share] | None = None
     amortise_days: dict[str, Annotated[int, Field(ge=1, le=100_000, strict=True)]] = Field(default_factory=dict)
-    shared_by: Literal["spend", "touchpoints", "credit"] | dict[str, Weight] = "spend"
+    shared_by: Shared | dict[str, Weight] | dict[str, Shared | dict[str, Weight]] = "spend"
     currency: str | None = Field(default=None, min_length=1)
     rates: dict[str, Positive] = Field(default_factory=dict)
 
@@ -84,6 +86,10 @@ class ReturnsOptions(Settings):
             raise ValueError("ltv is lifetime revenue, so it needs margin (1 if yours is margin already)")
         if self.rates and self.currency is None:
             raise ValueError("rates need currency, the one that values are in")
-        if isinstance(self.shared_by, dict) and not sum(self.shared_by.values()) > 0:
-            raise ValueError("shared_by needs a weight above 0")
+        by = self.shared_by
+        drivers = [by, *by.values()] if isinstance(by, dict) else []
+        for weights in (list(of.values()) for of in drivers if isinstance(of, dict)):
+            numbers = [weight for weight in weights if isinstance(weight, (int, float))]
+            if len(numbers) == len(weights) and not sum(numbers) > 0:
+                raise ValueError("shared_by needs a weight above 0")
         return self

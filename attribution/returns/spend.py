@@ -19,6 +19,7 @@ from attribution.sources import Sources
 
 Floats = NDArray[np.float64]
 CostBasis = Literal["media", "loaded"]
+Driver = str | Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Costs:
     ----------
     amounts : by channel and cost type
     shared : costs of no channel, by cost type
-    shared_by : what they are shared by, see `ReturnsOptions`
+    shared_by : what they are shared by, all of them or each type, see `ReturnsOptions`
     touchpoints : per channel, where these are what they are shared by
     is_ledger : whether cost types are told, so that there is more to know than media spend
     bounds : the least and the most that all costs may be, where some are known in bounds only
@@ -37,7 +38,7 @@ class Costs:
 
     amounts: Mapping[tuple[str, str], float]
     shared: Mapping[str, float]
-    shared_by: str | Mapping[str, float]
+    shared_by: Driver | Mapping[str, Driver]
     touchpoints: Mapping[str, float]
     is_ledger: bool
     bounds: tuple[Costs, Costs] | None = None
@@ -71,10 +72,10 @@ class Costs:
         """
         known = self.media if cost_basis == "media" else self.direct
         own = np.array([known.get(channel, np.nan) for channel in channels], dtype=np.float64)
-        shared = math.fsum(self.shared.values())
-        if cost_basis == "media" or shared == 0:
+        pots = [(driver, amount) for driver, amount in self._pots if amount != 0]
+        if cost_basis == "media" or not pots:
             return np.broadcast_to(own, conversions.shape)
-        part = shared * self.shares(channels, conversions)
+        part = sum((amount * self._shares(driver, channels, conversions) for driver, amount in pots), np.zeros(1))
         return np.where(np.isnan(own) & (part == 0), np.nan, np.nan_to_num(own) + part)
 
     def spend_bounds(
@@ -92,11 +93,11 @@ class Costs:
             known = this.media if cost_basis == "media" else this.direct
             own = np.array([known.get(channel, np.nan) for channel in channels], dtype=np.float64)
             if cost_basis == "loaded" and self.shared:
-                mine, theirs = this._driver(channels, conversions), other._driver(channels, conversions)
-                whole = mine + theirs.sum(axis=-1, keepdims=True) - theirs
-                part = math.fsum(this.shared.values()) * np.where(
-                    whole > 0, mine / np.where(whole > 0, whole, 1.0), 0.0
-                )
+                part = np.zeros(1)
+                for driver, amount in this._pots:
+                    mine, theirs = (each._weights(driver, channels, conversions) for each in (this, other))
+                    whole = mine + theirs.sum(axis=-1, keepdims=True) - theirs
+                    part = part + amount * np.where(whole > 0, mine / np.where(whole > 0, whole, 1.0), 0.0)
                 own = np.where(np.isnan(own) & (part == 0), np.nan, np.nan_to_num(own) + part)
             ends.append(np.broadcast_to(own, conversions.shape))
         return ends[0], ends[1]
@@ -107,39 +108,63 @@ class Costs:
         The others only bear a part of what is shared: an ROI on that would be an echo of what it is shared by.
         """
         own = set(self.media if cost_basis == "media" else self.direct)
-        if cost_basis == "loaded" and isinstance(self.shared_by, Mapping):
-            own |= {channel for channel, weight in self.shared_by.items() if weight > 0}
+        for driver, _ in self._pots if cost_basis == "loaded" else []:
+            if isinstance(driver, Mapping):
+                own |= {channel for channel, weight in driver.items() if weight > 0}
         return np.array([channel in own for channel in channels], dtype=bool)
 
-    def shares(self, channels: Sequence[str], conversions: Floats) -> Floats:
-        """(…, channels) share of each channel in what is shared; rows sum to 1.
+    @property
+    def _pots(self) -> list[tuple[Driver, float]]:
+        """What costs are shared by, and how much by each."""
+        pots: list[tuple[Driver, list[float]]] = []
+        for kind, amount in self.shared.items():
+            driver = driver_of(self.shared_by, kind)
+            amounts = next((amounts for other, amounts in pots if other == driver), None)
+            if amounts is None:
+                pots.append((driver, [amount]))
+            else:
+                amounts.append(amount)
+        return [(driver, math.fsum(amounts)) for driver, amounts in pots]
+
+    def _shares(self, driver: Driver, channels: Sequence[str], conversions: Floats) -> Floats:
+        """(…, channels) share of each channel in what is shared by ``driver``; rows sum to 1.
 
         Raises
         ------
         InputError
-            If no channel has any of what costs are shared by.
+            If no channel has any of it.
         """
-        driver = np.broadcast_to(self._driver(channels, conversions), conversions.shape)
-        total = driver.sum(axis=-1, keepdims=True)
+        weights = np.broadcast_to(self._weights(driver, channels, conversions), conversions.shape)
+        total = weights.sum(axis=-1, keepdims=True)
         if not (total > 0).all():
             raise InputError(
                 "table 'costs' has costs without a channel, and no channel has any of what they are shared by",
-                given=f"returns.shared_by = {self.shared_by!r}",
+                given=f"returns.shared_by = {driver!r}",
                 allowed="spend, touchpoints, credit, or weights of your own",
             )
-        return np.asarray(driver / total)
+        return np.asarray(weights / total)
 
-    def _driver(self, channels: Sequence[str], conversions: Floats) -> Floats:
-        if self.shared_by == "credit":
+    def _weights(self, driver: Driver, channels: Sequence[str], conversions: Floats) -> Floats:
+        if driver == "credit":
             return np.maximum(conversions, 0.0)
-        if isinstance(self.shared_by, Mapping):
-            unknown = sorted(set(self.shared_by) - set(channels))
+        if isinstance(driver, Mapping):
+            unknown = sorted(set(driver) - set(channels))
             if unknown:
                 raise InputError(f"returns.shared_by names no channel: {unknown[0]!r}", allowed=sorted(channels))
-            weights = self.shared_by
+            weights = driver
         else:
-            weights = self.media if self.shared_by == "spend" else self.touchpoints
+            weights = self.media if driver == "spend" else self.touchpoints
         return np.array([weights.get(channel, 0.0) for channel in channels], dtype=np.float64)
+
+
+def driver_of(shared_by: Driver | Mapping[str, Driver], cost_type: str) -> Driver:
+    """What costs of one type are shared by; spend where only other types are spoken of."""
+    if isinstance(shared_by, str):
+        return shared_by
+    own = {kind: driver for kind, driver in shared_by.items() if not isinstance(driver, (int, float))}
+    if own:
+        return own.get(cost_type, "spend")
+    return {channel: weight for channel, weight in shared_by.items() if isinstance(weight, (int, float))}
 
 
 def read_costs(
@@ -169,9 +194,11 @@ def read_costs(
     touched = _from_touchpoints(sources, bounds, copies) if sources.has("touchpoints", "cost") else {}
     booked = {} if ledger is None else _booked(ledger, "amount")
     takes_booked, takes_touched = _media_from(sources, booked, touched, options)
-    driver: dict[str, float] = {}
-    if options.shared_by == "touchpoints" and any(channel is None for channel, _ in booked):
-        driver = _touchpoints(sources, bounds)
+    touched_by: dict[str, float] = {}
+    shared_types = {kind for channel, kind in booked if channel is None}
+    _check_types(options.shared_by, shared_types)
+    if any(driver_of(options.shared_by, kind) == "touchpoints" for kind in shared_types):
+        touched_by = _touchpoints(sources, bounds)
 
     def all_costs(column: str) -> Costs:
         amounts = {} if ledger is None else _booked(ledger, column)
@@ -181,7 +208,7 @@ def read_costs(
         shared = {kind: amount for (channel, kind), amount in every.items() if channel is None}
         own = {(channel, kind): amount for (channel, kind), amount in every.items() if channel is not None}
         is_ledger = sources.has("costs", "cost_type") or options.fee_rate is not None
-        return Costs(own, shared, options.shared_by, driver, is_ledger)
+        return Costs(own, shared, options.shared_by, touched_by, is_ledger)
 
     costs = all_costs("amount")
     if ledger is None or "cost_low" not in ledger:
@@ -204,6 +231,19 @@ def _booked(ledger: pd.DataFrame, column: str) -> Amounts:
     channels = ledger["channel"].astype(object).where(ledger["channel"].notna(), None)
     keys = zip(channels, ledger["cost_type"], strict=True)
     return dict(zip(keys, ledger[column].tolist(), strict=True))
+
+
+def _check_types(shared_by: Driver | Mapping[str, Driver], shared_types: set[str]) -> None:
+    """Refuse drivers of types of cost that channels do not share."""
+    named = (
+        [] if isinstance(shared_by, str) else [key for key, by in shared_by.items() if isinstance(by, (str, Mapping))]
+    )
+    unknown = sorted(set(named) - shared_types)
+    if unknown:
+        raise InputError(
+            f"returns.shared_by names {unknown[0]!r}, and no cost of that type is without a channel",
+            allowed=sorted(shared_types),
+        )
 
 
 def _media_from(
