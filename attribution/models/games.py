@@ -79,10 +79,20 @@ class Sampling(NamedTuple):
 
 def count_sets(chunk: JourneyChunk, channels: int) -> Summary:
     """Journeys, conversions and value by set of distinct channels; the three tables have the same keys."""
-    keys, position = distinct_rows(coalitions(chunk.start, chunk.stop, chunk.channel, channels))
+    return _count(chunk, coalitions(chunk.start, chunk.stop, chunk.channel, channels))
+
+
+def count_bucket_sets(chunk: JourneyChunk, channels: int) -> Summary:
+    """`count_sets` of all buckets at once, see `attribution.journeys.buckets.Bucketwise`."""
+    assert chunk.bucket is not None
+    return _count(chunk, np.column_stack([chunk.bucket, coalitions(chunk.start, chunk.stop, chunk.channel, channels)]))
+
+
+def _count(chunk: JourneyChunk, keys: NDArray[np.int64]) -> Summary:
+    distinct, position = distinct_rows(keys)
     conversions, nulls = chunk.conversions.astype(np.float64), chunk.nulls.astype(np.float64)
     terms = dict(zip(TABLES, (conversions + nulls, conversions, chunk.value), strict=True))
-    return Summary({name: KeyedSums(keys, exact_sums(position, of, len(keys))) for name, of in terms.items()})
+    return Summary({name: KeyedSums(distinct, exact_sums(position, of, len(distinct))) for name, of in terms.items()})
 
 
 def counted(summary: Summary, channels: int, *, game: str) -> Counted:
@@ -212,9 +222,13 @@ def is_cheap(game: str, sets: Sets) -> bool:
     return sizes.max() > EXACT_PLAYERS or float(np.exp2(sizes).sum()) <= CHEAP_CELLS
 
 
-def follow(name: str, game: Counted, credit: Floats, own: Buckets, weights: Floats) -> Floats:
-    """(m, draws, n) credit of re-weighted buckets by the influences of the game of this name."""
-    return redraw_rate(game, credit, own, weights) if name == "rate" else redraw_paths(game, credit, own, weights)
+def follow(counted: Counted, credit: Floats, own: Buckets, weights: Floats, *, game: str) -> Floats:
+    """(2, draws, channels) credit of re-weighted buckets by its influences, given all journeys' (2, channels)."""
+    published = credit[: len(counted.sets.outcomes), counted.players]
+    drawn = np.zeros((2, len(weights), credit.shape[1]))
+    redraw = redraw_rate if game == "rate" else redraw_paths
+    drawn[: len(published), :, counted.players] = redraw(counted, published, own, weights)
+    return drawn
 
 
 def redraw_rate(game: Counted, credit: Floats, own: Buckets, weights: Floats) -> Floats:

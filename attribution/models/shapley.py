@@ -185,7 +185,12 @@ class Shapley(PublishedModel):
 
     @property
     def buckets_reader(self) -> Reader | Bucketwise:
-        return Bucketwise(self.summarise_buckets) if self.game == "set" else self._summarise_game
+        return self._summarise_game if self.game == "classifier" else Bucketwise(self.summarise_buckets)
+
+    def summarise_buckets(self, chunk: JourneyChunk) -> Summary:
+        if self.game == "set":
+            return super().summarise_buckets(chunk)
+        return games.count_bucket_sets(chunk, len(self.channels_))
 
     def _summarise_game(self, chunk: JourneyChunk) -> Summary:
         if self.game == "set":
@@ -269,11 +274,8 @@ class Shapley(PublishedModel):
             return self.solve_again(own, observed, weights)
         if not self.is_linearised:
             return Draws(*games.solve_each(own, weights, channels, game=self.game, how=Sampling.of(self)))
-        game = self._counted(self.summary_)
-        published = np.stack([self.credit_.conversions, self.credit_.value])[: len(game.sets.outcomes), game.players]
-        drawn = np.zeros((2, len(weights), channels))
-        drawn[: len(published), :, game.players] = games.follow(self.game, game, published, own, weights)
-        return Draws(*drawn)
+        credit = np.stack([self.credit_.conversions, self.credit_.value])[:, :-1]
+        return Draws(*games.follow(self._counted(self.summary_), credit, own, weights, game=self.game))
 
     def findings(self) -> list[Finding]:
         found = super().findings()
