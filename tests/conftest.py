@@ -19,6 +19,12 @@ settings.register_profile(
 settings.load_profile("project")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first: with small ones left for the end, no worker waits long for the other."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Where the real data are there, skipping a test that needs them is a failure."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")

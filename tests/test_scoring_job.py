@@ -298,7 +298,8 @@ def test_whatever_kills_a_job_the_next_one_loses_nothing_and_doubles_nothing(
         capture_output=True,
         text=True,
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        # What a killed engine leaves behind goes with this test's folder.
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
         check=False,
     )
     assert done.returncode == 0, done.stderr

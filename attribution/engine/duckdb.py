@@ -88,6 +88,7 @@ class DuckDBEngine:
         self._partitions = partitions
         self._claimed = False
         self._parquet: set[str] = set()
+        self._schemas: dict[str, pa.Schema] = {}  # of tables and views, until anything is defined anew
         self._arrow: dict[str, pa.Table] = {}  # a view on an Arrow table lives only as long as the table
 
     def claim(self) -> None:
@@ -157,7 +158,9 @@ class DuckDBEngine:
         self._connection.execute(f"create temp type {quote(name)} as enum ({listed})")
 
     def schema(self, name: str) -> pa.Schema:
-        return self.query(f"select * from {quote(name)} limit 0").schema
+        if name not in self._schemas:
+            self._schemas[name] = self.query(f"select * from {quote(name)} limit 0").schema
+        return self._schemas[name]
 
     def query(self, sql: str, *, table: str | None = None) -> pa.Table:
         try:
@@ -275,6 +278,7 @@ class DuckDBEngine:
             reader.close()
 
     def _run(self, table: str | None, sql: str) -> None:
+        self._schemas.clear()
         try:
             self._connection.execute(sql)
         except duckdb.Error as error:

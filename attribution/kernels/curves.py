@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,7 @@ FEWEST_PERIODS = 8
 LEAST_VARIATION = 0.1
 """A history needs so many periods, and so large a standard deviation of spend as a share of its mean."""
 
-_NEAR_ZERO = 1e-9
+NEAR_ZERO = 1e-9
 """Share of today's spend below which a slope, which may be infinite at nothing, is taken to be the one here."""
 
 
@@ -67,7 +68,7 @@ class Curves:
         x = np.maximum(spend, 0.0) / self.today
         bend, n = self.bend, self.steepness
         grown = np.empty_like(x)
-        for kind, at in self._places():
+        for kind, at in self._places:
             if kind == POWER:
                 grown[..., at] = x[..., at] ** bend[at]
             elif kind == LOG:
@@ -85,10 +86,10 @@ class Curves:
         >>> curves_of(["power"], [0.5], [100.0]).slope(np.array([100.0])).tolist()
         [0.005]
         """
-        x = np.maximum(spend / self.today, _NEAR_ZERO)
+        x = np.maximum(spend / self.today, NEAR_ZERO)
         bend, n = self.bend, self.steepness
         slope = np.empty_like(x)
-        for kind, at in self._places():
+        for kind, at in self._places:
             if kind == POWER:
                 slope[..., at] = bend[at] * x[..., at] ** (bend[at] - 1)
             elif kind == LOG:
@@ -108,7 +109,7 @@ class Curves:
         """
         x = np.empty_like(growth, dtype=np.float64)
         bend, n = self.bend, self.steepness
-        for kind, at in self._places():
+        for kind, at in self._places:
             y = np.maximum(growth[..., at], 0.0)
             if kind == POWER:
                 x[..., at] = y ** (1 / bend[at])
@@ -127,7 +128,7 @@ class Curves:
         s = slope * self.today
         x = np.empty_like(s)
         bend = self.bend
-        for kind, at in self._places():
+        for kind, at in self._places:
             if kind == POWER:
                 # A straight line is all or nothing.
                 x[..., at] = (s[..., at] / bend[at]) ** (1 / np.minimum(bend[at] - 1, -1e-12))
@@ -147,6 +148,7 @@ class Curves:
         """The same curves with another bend."""
         return replace(self, bend=np.asarray(bend, dtype=np.float64))
 
+    @cached_property
     def _places(self) -> list[tuple[str, NDArray[np.int64]]]:
         every = [(kind, np.flatnonzero(self.kind == kind)) for kind in KINDS]
         return [(kind, at) for kind, at in every if len(at)]

@@ -10,9 +10,10 @@ References
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from attribution.kernels.curves import Curves
+from attribution.kernels.curves import NEAR_ZERO, Curves
 
 Floats = NDArray[np.float64]
 
@@ -40,15 +41,33 @@ def _spend_at(curves: Curves, returns: Floats, low: Floats, high: Floats, price:
         wanted = price[:, None] / np.where(returns > 0, returns, np.nan)
         # A return that is not positive is worth no money; one that is linear, all or none of it.
         spend = np.where(returns > 0, np.clip(curves.spend_of_slope(wanted), low, high), low)
-    lacking = np.isnan(spend).any(axis=0)
-    if lacking.any():
-        least, most = np.broadcast_to(low, returns.shape), np.broadcast_to(high, returns.shape)
-        for _ in range(48):
-            middle = (least + most) / 2
-            is_worth = returns * curves.slope(middle) > price[:, None]
-            least, most = np.where(is_worth, middle, least), np.where(is_worth, most, middle)
-        spend = np.where(lacking, (least + most) / 2, spend)
+    lacking = np.flatnonzero(np.isnan(spend).any(axis=0))
+    if len(lacking):
+        least, most = (np.broadcast_to(end, returns.shape)[:, lacking] for end in (low, high))
+        own = curves.bend[lacking], curves.steepness[lacking], curves.today[lacking]
+        spend[:, lacking] = _bisected(returns[:, lacking], price, least, most, *own)
     return np.clip(spend, low, high)
+
+
+@njit(cache=True, nogil=True)
+def _bisected(returns, price, least, most, bend, steepness, today):
+    """(draws, channels) what `_spend_at` gives for Hill curves, whose slope has no inverse but falls all the way."""
+    spend = np.empty(returns.shape)
+    for channel in range(returns.shape[1]):
+        n, half = steepness[channel], bend[channel] ** steepness[channel]
+        for draw in range(returns.shape[0]):
+            low, high = least[draw, channel], most[draw, channel]
+            for _ in range(48):
+                middle = (low + high) / 2
+                x = max(middle / today[channel], NEAR_ZERO)
+                power = x**n
+                slope = n * half * power / x / (half + power) ** 2 * (half + 1) / today[channel]
+                if returns[draw, channel] * slope > price[draw]:
+                    low = middle
+                else:
+                    high = middle
+            spend[draw, channel] = (low + high) / 2
+    return spend
 
 
 def share_above_today(curves: Curves, draws: Floats, low: Floats, high: Floats, total: float) -> Floats:

@@ -14,6 +14,7 @@ References
 
 from __future__ import annotations
 
+from functools import cache
 from math import comb
 from typing import NamedTuple
 
@@ -146,6 +147,7 @@ def _by_player(sets: Sets, joins: Floats, leaves: Floats) -> Floats:
     return np.asarray(joins[joined] - (leaves[masks] - leaves[joined]))
 
 
+@cache
 def join_weights(players: int) -> tuple[Floats, Floats]:
     """(n + 1,) chance to complete a coalition of a size by joining last, and to be the next to join it.
 
@@ -160,6 +162,7 @@ def join_weights(players: int) -> tuple[Floats, Floats]:
     joining = np.zeros(players + 1)
     joining[1:] = [1 / (players * comb(players - 1, s)) for s in range(players)]
     leaving = np.append(joining[1:], 0.0)
+    joining.flags.writeable = leaving.flags.writeable = False
     return joining, leaving
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ from attribution.kernels.sublattices import path_gradients, path_values, within
 from attribution.kernels.sums import KeyedSums, distinct_rows, exact_sums, sum_by_key, to_float
 
 Floats = NDArray[np.float64]
+
+TABLES = ("set_journeys", "set_conversions", "set_value")
+"""What is counted of each set."""
 
 CHEAP_CELLS = 1 << 14
 """Up to so many coalitions a game is solved again for every draw."""
@@ -49,12 +52,25 @@ class Solved(NamedTuple):
     pairs: int = 0
 
 
+class Asked(Protocol):
+    """The settings of a model that solves games."""
+
+    method: str
+    tolerance: float
+    seed: int
+
+
 class Sampling(NamedTuple):
     """How a game is solved: ``exact`` is asked for, ``sampled`` is, or neither; and how sampling goes on."""
 
     method: str
     tolerance: float
     seed: int
+
+    @classmethod
+    def of(cls, asked: Asked) -> Sampling:
+        """What a model asks for."""
+        return cls(asked.method, float(asked.tolerance), int(asked.seed))
 
     def is_exact(self, players: int) -> bool:
         """Whether a game of so many players is solved exactly."""
@@ -63,10 +79,20 @@ class Sampling(NamedTuple):
 
 def count_sets(chunk: JourneyChunk, channels: int) -> Summary:
     """Journeys, conversions and value by set of distinct channels; the three tables have the same keys."""
-    keys, position = distinct_rows(coalitions(chunk.start, chunk.stop, chunk.channel, channels))
+    return _count(chunk, coalitions(chunk.start, chunk.stop, chunk.channel, channels))
+
+
+def count_bucket_sets(chunk: JourneyChunk, channels: int) -> Summary:
+    """`count_sets` of all buckets at once, see `attribution.journeys.buckets.Bucketwise`."""
+    assert chunk.bucket is not None
+    return _count(chunk, np.column_stack([chunk.bucket, coalitions(chunk.start, chunk.stop, chunk.channel, channels)]))
+
+
+def _count(chunk: JourneyChunk, keys: NDArray[np.int64]) -> Summary:
+    distinct, position = distinct_rows(keys)
     conversions, nulls = chunk.conversions.astype(np.float64), chunk.nulls.astype(np.float64)
-    terms = {"set_journeys": conversions + nulls, "set_conversions": conversions, "set_value": chunk.value}
-    return Summary({name: KeyedSums(keys, exact_sums(position, of, len(keys))) for name, of in terms.items()})
+    terms = dict(zip(TABLES, (conversions + nulls, conversions, chunk.value), strict=True))
+    return Summary({name: KeyedSums(distinct, exact_sums(position, of, len(distinct))) for name, of in terms.items()})
 
 
 def counted(summary: Summary, channels: int, *, game: str) -> Counted:
@@ -78,9 +104,13 @@ def counted(summary: Summary, channels: int, *, game: str) -> Counted:
         If no journey without a touchpoint failed to convert: what happens without ads cannot be told.
     """
     nothing = sum_by_key(np.zeros((0, 1), np.int64), np.zeros(0))
-    tables = [summary.tables.get(name, nothing) for name in ("set_journeys", "set_conversions", "set_value")]
-    keys = tables[0].keys
-    journeys, *outcomes = (to_float(table.sums) for table in tables)
+    tables = [summary.tables.get(name, nothing) for name in TABLES]
+    return _seen_sets(tables[0].keys, [to_float(table.sums) for table in tables], channels, game)
+
+
+def _seen_sets(keys: NDArray[np.int64], counts: Sequence[Floats], channels: int, game: str) -> Counted:
+    """The game of sets ``keys`` that have journeys, conversions and value ``counts``, if it has any of them."""
+    journeys, *outcomes = counts
     bare = len(keys) > 0 and not keys[0].any()
     if not bare or journeys[0] <= outcomes[0][0]:
         raise InputError(
@@ -96,6 +126,27 @@ def counted(summary: Summary, channels: int, *, game: str) -> Counted:
     kept = [outcomes[0][rows], outcomes[1][rows]] if outcomes[1].any() else [outcomes[0][rows]]
     sets = Sets(len(players), offsets, local.astype(np.int32), journeys[rows], np.stack(kept))
     return Counted(sets, players.astype(np.int64), rows)
+
+
+def solve(game: str, sets: Sets, how: Sampling) -> Solved:
+    """The game of this name, solved."""
+    return solve_rate(sets, how) if game == "rate" else solve_paths(sets, how)
+
+
+def solve_each(own: Buckets, weights: Floats, channels: int, *, game: str, how: Sampling) -> Floats:
+    """(2, draws, channels) credit of buckets re-weighted by each row of ``weights`` (draws, buckets).
+
+    The same as counting and solving what `Buckets.weighted` gives for each row, without making sums of it that could
+    be added to further ones.
+    """
+    keys = own.tables[TABLES[0]].keys
+    counts = [own.tables[name].sums @ weights.T for name in TABLES]
+    credit = np.zeros((2, len(weights), channels))
+    for draw in range(len(weights)):
+        sets, players, _ = _seen_sets(keys, [count[:, draw] for count in counts], channels, game)
+        solved = solve(game, sets, how).credit
+        credit[: len(solved), draw, players] = solved
+    return credit
 
 
 def solve_rate(sets: Sets, how: Sampling) -> Solved:
@@ -171,6 +222,15 @@ def is_cheap(game: str, sets: Sets) -> bool:
     return sizes.max() > EXACT_PLAYERS or float(np.exp2(sizes).sum()) <= CHEAP_CELLS
 
 
+def follow(counted: Counted, credit: Floats, own: Buckets, weights: Floats, *, game: str) -> Floats:
+    """(2, draws, channels) credit of re-weighted buckets by its influences, given all journeys' (2, channels)."""
+    published = credit[: len(counted.sets.outcomes), counted.players]
+    drawn = np.zeros((2, len(weights), credit.shape[1]))
+    redraw = redraw_rate if game == "rate" else redraw_paths
+    drawn[: len(published), :, counted.players] = redraw(counted, published, own, weights)
+    return drawn
+
+
 def redraw_rate(game: Counted, credit: Floats, own: Buckets, weights: Floats) -> Floats:
     """(m, draws, n) credit of re-weighted buckets; linear in what was counted, except for the number of journeys.
 
@@ -196,7 +256,7 @@ def redraw_paths(game: Counted, credit: Floats, own: Buckets, weights: Floats) -
 
 def _by_bucket(game: Counted, own: Buckets) -> list[sparse.csr_array]:
     """Journeys and outcomes (k, buckets) of each set and bucket."""
-    names = ("set_journeys", "set_conversions", "set_value")[: 1 + len(game.sets.outcomes)]
+    names = TABLES[: 1 + len(game.sets.outcomes)]
     tables: Mapping[str, tuple[NDArray[np.int64], sparse.csr_array]] = own.tables
     return [sparse.csr_array(tables[name][1][game.rows]) for name in names]
 

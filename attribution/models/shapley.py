@@ -185,7 +185,12 @@ class Shapley(PublishedModel):
 
     @property
     def buckets_reader(self) -> Reader | Bucketwise:
-        return Bucketwise(self.summarise_buckets) if self.game == "set" else self._summarise_game
+        return self._summarise_game if self.game == "classifier" else Bucketwise(self.summarise_buckets)
+
+    def summarise_buckets(self, chunk: JourneyChunk) -> Summary:
+        if self.game == "set":
+            return super().summarise_buckets(chunk)
+        return games.count_bucket_sets(chunk, len(self.channels_))
 
     def _summarise_game(self, chunk: JourneyChunk) -> Summary:
         if self.game == "set":
@@ -258,22 +263,19 @@ class Shapley(PublishedModel):
 
     @property
     def is_linearised(self) -> bool:
-        if self.game not in ("rate", "path_incremental"):
-            return False
-        return not games.is_cheap(self.game, self._counted(self.summary_).sets)
+        counts = self.game in ("rate", "path_incremental")
+        return counts and not games.is_cheap(self.game, self._counted(self.summary_).sets)
 
     def redraw(self, own: Buckets, observed: Buckets, weights: NDArray[np.float64]) -> Draws:
         channels = len(self.channels_)
         if self.game == "set":
             return Draws(*(weights @ own.totals(what, channels).T for what in ("conversions", "value")))
-        if not self.is_linearised:
+        if self.game == "classifier":
             return self.solve_again(own, observed, weights)
-        game = self._counted(self.summary_)
-        published = np.stack([self.credit_.conversions, self.credit_.value])[: len(game.sets.outcomes), game.players]
-        drawn = np.zeros((2, len(weights), channels))
-        follow = games.redraw_rate if self.game == "rate" else games.redraw_paths
-        drawn[: len(published), :, game.players] = follow(game, published, own, weights)
-        return Draws(*drawn)
+        if not self.is_linearised:
+            return Draws(*games.solve_each(own, weights, channels, game=self.game, how=Sampling.of(self)))
+        credit = np.stack([self.credit_.conversions, self.credit_.value])[:, :-1]
+        return Draws(*games.follow(self._counted(self.summary_), credit, own, weights, game=self.game))
 
     def findings(self) -> list[Finding]:
         found = super().findings()
@@ -298,14 +300,12 @@ class Shapley(PublishedModel):
 
     def _solve(self, summary: Summary) -> tuple[Solved, NDArray[np.int64]]:
         """Credit by channel, and of which channels."""
-        how = Sampling(self.method, float(self.tolerance), int(self.seed))
         if self.game != "classifier":
-            game = self._counted(summary)
-            solve = games.solve_rate if self.game == "rate" else games.solve_paths
-            return solve(game.sets, how), game.players
+            sets, players, _ = self._counted(summary)
+            return games.solve(self.game, sets, Sampling.of(self)), players
         channels = len(self.channels_)
         classifier = valuation.make_classifier(self.classifier, self.classifier_settings)
-        solved, self.classifier_notes_ = valuation.solve_classifier(summary, channels, classifier, how)
+        solved, self.classifier_notes_ = valuation.solve_classifier(summary, channels, classifier, Sampling.of(self))
         self.saw_untouched_ = valuation.saw_untouched(summary)
         conversions, value = self.attributable("conversions"), self.attributable("value")
         worth = value / conversions if conversions else 0.0

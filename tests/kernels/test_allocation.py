@@ -59,12 +59,19 @@ def on_edges(made: Problem, points: np.ndarray) -> np.ndarray:
     return np.clip(np.concatenate(found), made.low, np.minimum(made.high, made.total))
 
 
-def within_limits(made: Problem, points: np.ndarray, slack: float) -> np.ndarray:
-    """(points,) Which spends keep every limit but for ``slack``: written apart from what is tested."""
-    sums, use = points @ made.rows.T, made.curves.growth(points) @ made.load
-    kept: np.ndarray = ((sums <= made.row_high + slack) & (sums >= made.row_low - slack)).all(axis=1)
-    kept &= ((points >= made.low - slack) & (points <= made.high + slack)).all(axis=1)
-    return kept & (use <= made.capacity * (1 + slack / made.total))
+def within_sums(made: Problem, points: np.ndarray, slack: float) -> np.ndarray:
+    """(points,) Which spends keep every limit of money but for ``slack``: written apart from what is tested."""
+    kept = np.ones(len(points), dtype=bool)
+    for row, low, high in zip(made.rows, made.row_low, made.row_high, strict=True):
+        kept &= (points @ row >= low - slack) & (points @ row <= high + slack)
+    for spend, low, high in zip(points.T, made.low, made.high, strict=True):
+        kept &= (spend >= low - slack) & (spend <= high + slack)
+    return kept
+
+
+def within_capacity(made: Problem, growth: np.ndarray, slack: float) -> np.ndarray:
+    """(points,) Which growths (points, channels) keep the capacity but for ``slack``."""
+    return growth @ made.load <= made.capacity * (1 + slack / made.total)
 
 
 def grid_worth(made: Problem) -> float:
@@ -78,12 +85,14 @@ def grid_worth(made: Problem) -> float:
             np.clip(np.linspace(c - h, c + h, size), *ends) for c, h, *ends in zip(center, half, low, high, strict=True)
         ]
         points = on_edges(made, np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3))
-        growth, kept = made.curves.growth(points), within_limits(made, points, slack)
-        doubt = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", growth, made.covariance, growth), 0))
-        worth = np.where(kept, growth @ made.returns - made.aversion * doubt, -np.inf)
-        place = int(np.argmax(worth))
-        if worth[place] >= best:
-            best, center = float(worth[place]), points[place]
+        points = points[within_sums(made, points, slack)]
+        growth = made.curves.growth(points)
+        kept = within_capacity(made, growth, slack)
+        points, growth = points[kept], growth[kept]
+        doubt = np.sqrt(np.maximum(((growth @ made.covariance) * growth).sum(axis=1), 0))
+        worth = growth @ made.returns - made.aversion * doubt
+        if len(worth) and worth.max() >= best:
+            best, center = float(worth.max()), points[np.argmax(worth)]
         half = half * 0.7
     return best
 
@@ -94,7 +103,8 @@ def check_against_grid(made: Problem) -> None:
     Where the total and the capacity bind together, the feasible spends are a curve that a grid hits nowhere.
     """
     found = allocate(made)
-    assert within_limits(made, found.spend[None], 1e-7 * made.total).all()
+    assert within_sums(made, found.spend[None], 1e-7 * made.total).all()
+    assert within_capacity(made, made.curves.growth(found.spend)[None], 1e-7 * made.total).all()
     wanted = grid_worth(made)
     assert np.isfinite(wanted)
     assert made.worth(found.spend) >= wanted * (1 - 1e-4)
