@@ -55,7 +55,7 @@ _HOMES = {
         "WShaped",
         "attribute",
     ),
-    "attribution.pipeline": ("Outcome", "run_experiment"),
+    "attribution.pipeline": ("Outcome", "check_quality", "run_experiment"),
     "attribution.planning": ("plan_budget",),
     "attribution.placebo": ("placebo_test",),
     "attribution.ranking": ("Ranking", "compare_rankings"),

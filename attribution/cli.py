@@ -19,6 +19,7 @@ from attribution.commands.arguments import ExperimentFile, Json, Overrides
 from attribution.commands.budget import budget
 from attribution.commands.compare import compare
 from attribution.commands.export import export
+from attribution.commands.glossary import glossary
 from attribution.commands.kpis import kpis
 from attribution.commands.monitor import monitor
 from attribution.commands.promote import promote
@@ -89,6 +90,7 @@ app.command()(score)
 app.command()(summarise)
 app.command()(refit)
 app.command()(monitor)
+app.command()(glossary)
 
 
 @app.command()

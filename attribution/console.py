@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from attribution.budget import BudgetPlan
     from attribution.experiment import Experiment
+    from attribution.glossary import Term
     from attribution.ranking import Ranking
     from attribution.report.pages import Page
     from attribution.testing import Verdict
@@ -164,6 +165,18 @@ def print_page(page: Page) -> None:
         print(sentence)
     for note in page.notes:
         print(f"Note: {note}")
+
+
+def print_terms(terms: Sequence[Term]) -> None:
+    """Print terms with what they mean, in both languages, and their formulas."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("term", "what it means", show_lines=True)
+    for term in terms:
+        meaning = "\n".join(filter(None, (term.means, term.formula and f"= {term.formula}", term.means_zh)))
+        table.add_row(Text(f"{term.en}\n{term.zh}"), Text(meaning))
+    _console(140).print(table)
 
 
 def _console(width: int) -> Console:

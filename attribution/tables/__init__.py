@@ -26,6 +26,7 @@ from attribution.tables.definition import (
     ColumnType,
     Table,
 )
+from attribution.tables.dictionary import DICTIONARY, dictionary_rows
 from attribution.tables.drift import DRIFT
 from attribution.tables.funnel import (
     BOTTLENECKS,
@@ -63,6 +64,7 @@ from attribution.tables.kpis import (
     ROI_CHANGES,
     SUBSTITUTES,
 )
+from attribution.tables.measures import FORMULAS
 from attribution.tables.outputs import (
     AGREEMENT,
     CHANNEL_LINT,
@@ -110,8 +112,10 @@ __all__ = [
     "CREDIT_BY_POSITION",
     "CUSTOMERS",
     "DECISIONS",
+    "DICTIONARY",
     "DRAWS",
     "DRIFT",
+    "FORMULAS",
     "FUNNEL",
     "FUNNEL_BREAKS",
     "FUNNEL_CAMPAIGNS",
@@ -157,4 +161,5 @@ __all__ = [
     "Column",
     "ColumnType",
     "Table",
+    "dictionary_rows",
 ]
