@@ -14,6 +14,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
 
 _HOMES = {
+    "attribution.bidding": ("credited_conversions",),
     "attribution.budget": ("BudgetPlan", "propose_budget"),
     "attribution.credit": ("Credit", "journey_credit"),
     "attribution.engine": ("DuckDBEngine",),

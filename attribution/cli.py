@@ -18,6 +18,7 @@ from attribution import logs
 from attribution.commands.arguments import ExperimentFile, Json, Overrides
 from attribution.commands.budget import budget
 from attribution.commands.compare import compare
+from attribution.commands.conversions import conversions
 from attribution.commands.export import export
 from attribution.commands.glossary import glossary
 from attribution.commands.kpis import kpis
@@ -83,6 +84,7 @@ app.command()(budget)
 app.command()(compare)
 app.command()(promote)
 app.command()(export)
+app.command()(conversions)
 app.command()(track)
 app.command()(review)
 app.command()(kpis)

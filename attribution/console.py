@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
+    from attribution.bidding import Credited
     from attribution.budget import BudgetPlan
     from attribution.experiment import Experiment
     from attribution.glossary import Term
@@ -165,6 +166,20 @@ def print_page(page: Page) -> None:
         print(sentence)
     for note in page.notes:
         print(f"Note: {note}")
+
+
+def print_credited(credited: Credited) -> None:
+    """Print what each campaign is credited with, and what is not exported."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("channel", "campaign", "conversions", "value", "by click id", title=f"Credit of {credited.model}")
+    for row in credited.campaigns.itertuples():
+        cells = (f"{row.conversions:,.2f}", f"{row.value:,.2f}", f"{row.with_click_id:,.2f}")
+        table.add_row(Text(row.channel), Text(row.campaign or "–"), *cells)
+    _console(120).print(table)
+    for note in credited.notes:
+        print(note)
 
 
 def print_terms(terms: Sequence[Term]) -> None:

@@ -3,6 +3,7 @@
 This folder is the dictionary of the whole project.
 """
 
+from attribution.tables.bidding import CREDITED_CAMPAIGNS, CREDITED_CONVERSIONS
 from attribution.tables.budget import (
     BUDGET,
     BUDGET_DRIFT,
@@ -109,6 +110,8 @@ __all__ = [
     "COST_BOUNDS",
     "COST_COVERAGE",
     "CREDIT",
+    "CREDITED_CAMPAIGNS",
+    "CREDITED_CONVERSIONS",
     "CREDIT_BY_POSITION",
     "CUSTOMERS",
     "DECISIONS",

@@ -71,6 +71,8 @@ JOURNEY_CREDIT = Table(
         null("position", "integer", "1 = first touchpoint of the journey; null for (unattributed)"),
         Column("credit", "number", "share of the conversion; sums to 1 per conversion", unit="conversions"),
         Column("credited_value", "number", "credit × value of the conversion"),
+        Column("converted_at", "time", "time of the conversion"),
+        null("click_id", "text", "id of the click, where touchpoints map a column to click_id"),
     ),
 )
 
