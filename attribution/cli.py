@@ -21,6 +21,7 @@ from attribution.commands.compare import compare
 from attribution.commands.conversions import conversions
 from attribution.commands.export import export
 from attribution.commands.glossary import glossary
+from attribution.commands.init import init
 from attribution.commands.kpis import kpis
 from attribution.commands.monitor import monitor
 from attribution.commands.promote import promote
@@ -80,6 +81,7 @@ def demo(
         run_one(read_experiment(path, overrides or ()), out, as_json=as_json)
 
 
+app.command()(init)
 app.command()(budget)
 app.command()(compare)
 app.command()(promote)
