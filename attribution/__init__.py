@@ -14,6 +14,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
 
 _HOMES = {
+    "attribution.bidding": ("credited_conversions",),
     "attribution.budget": ("BudgetPlan", "propose_budget"),
     "attribution.credit": ("Credit", "journey_credit"),
     "attribution.engine": ("DuckDBEngine",),
@@ -55,7 +56,7 @@ _HOMES = {
         "WShaped",
         "attribute",
     ),
-    "attribution.pipeline": ("Outcome", "run_experiment"),
+    "attribution.pipeline": ("Outcome", "check_quality", "run_experiment"),
     "attribution.planning": ("plan_budget",),
     "attribution.placebo": ("placebo_test",),
     "attribution.ranking": ("Ranking", "compare_rankings"),

@@ -18,7 +18,10 @@ from attribution import logs
 from attribution.commands.arguments import ExperimentFile, Json, Overrides
 from attribution.commands.budget import budget
 from attribution.commands.compare import compare
+from attribution.commands.conversions import conversions
 from attribution.commands.export import export
+from attribution.commands.glossary import glossary
+from attribution.commands.init import init
 from attribution.commands.kpis import kpis
 from attribution.commands.monitor import monitor
 from attribution.commands.promote import promote
@@ -78,10 +81,12 @@ def demo(
         run_one(read_experiment(path, overrides or ()), out, as_json=as_json)
 
 
+app.command()(init)
 app.command()(budget)
 app.command()(compare)
 app.command()(promote)
 app.command()(export)
+app.command()(conversions)
 app.command()(track)
 app.command()(review)
 app.command()(kpis)
@@ -89,6 +94,7 @@ app.command()(score)
 app.command()(summarise)
 app.command()(refit)
 app.command()(monitor)
+app.command()(glossary)
 
 
 @app.command()

@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
+    from attribution.bidding import Credited
     from attribution.budget import BudgetPlan
     from attribution.experiment import Experiment
+    from attribution.glossary import Term
     from attribution.ranking import Ranking
     from attribution.report.pages import Page
     from attribution.testing import Verdict
@@ -164,6 +166,32 @@ def print_page(page: Page) -> None:
         print(sentence)
     for note in page.notes:
         print(f"Note: {note}")
+
+
+def print_credited(credited: Credited) -> None:
+    """Print what each campaign is credited with, and what is not exported."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("channel", "campaign", "conversions", "value", "by click id", title=f"Credit of {credited.model}")
+    for row in credited.campaigns.itertuples():
+        cells = (f"{row.conversions:,.2f}", f"{row.value:,.2f}", f"{row.with_click_id:,.2f}")
+        table.add_row(Text(row.channel), Text(row.campaign or "–"), *cells)
+    _console(120).print(table)
+    for note in credited.notes:
+        print(note)
+
+
+def print_terms(terms: Sequence[Term]) -> None:
+    """Print terms with what they mean, in both languages, and their formulas."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("term", "what it means", show_lines=True)
+    for term in terms:
+        meaning = "\n".join(filter(None, (term.means, term.formula and f"= {term.formula}", term.means_zh)))
+        table.add_row(Text(f"{term.en}\n{term.zh}"), Text(meaning))
+    _console(140).print(table)
 
 
 def _console(width: int) -> Console:

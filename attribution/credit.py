@@ -204,26 +204,31 @@ def _table(journeys: Journeys, chunk: JourneyChunk, shares: NDArray[np.float64] 
     journey = np.repeat(np.arange(len(chunk)), repeats)
     customers = np.asarray(chunk.customer_ids.to_numpy(zero_copy_only=False))
     empty = np.full(len(journey), None, dtype=object)
+    touched = None if bare else chunk.touched_at
     position = np.arange(len(journey)) - np.repeat(np.cumsum(repeats) - repeats, repeats) + 1
     credit = np.ones(len(chunk)) if shares is None else shares
     return pd.DataFrame(
         {
             "customer_id": customers[chunk.customer[journey]],
-            "touched_at": _times(journeys, chunk, bare, len(journey)),
+            "touched_at": _no_times(journeys, len(journey)) if touched is None else _times(journeys, touched),
             "channel": UNATTRIBUTED if bare else np.array(journeys.channels, dtype=object)[chunk.channel],
             "campaign": empty if bare else journeys.dimensions.decode(chunk.code, "campaign"),
             "position": pd.array([pd.NA] * len(journey) if bare else position, dtype="Int64"),
             "credit": credit,
             "credited_value": credit * chunk.value[journey],
+            "converted_at": _times(journeys, chunk.ended_at[journey]),
+            "click_id": empty if bare else journeys.dimensions.decode(chunk.code, "click_id"),
             "_ended_at": chunk.ended_at[journey],
             "_row": chunk.conversion[journey],
         }
     )
 
 
-def _times(journeys: Journeys, chunk: JourneyChunk, bare: bool, rows: int) -> Any:
-    times = np.zeros(rows, np.int64) if bare or chunk.touched_at is None else chunk.touched_at
+def _times(journeys: Journeys, times: NDArray[np.int64]) -> Any:
+    return pd.array(times, dtype="Int64") if journeys.integer_times else times.astype("datetime64[us]")
+
+
+def _no_times(journeys: Journeys, rows: int) -> Any:
     if journeys.integer_times:
-        return pd.array([pd.NA] * rows if bare else times, dtype="Int64")
-    moments = times.astype("datetime64[us]")
-    return np.full(rows, np.datetime64("NaT", "us")) if bare else moments
+        return pd.array([pd.NA] * rows, dtype="Int64")
+    return np.full(rows, np.datetime64("NaT", "us"))

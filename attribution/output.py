@@ -23,7 +23,7 @@ from attribution.provenance import code_version, git_commit
 from attribution.record import record_of
 from attribution.reuse import content_key, data_digest
 from attribution.scoring import keep_scorers
-from attribution.tables import OUTPUTS, TRUTH, Table
+from attribution.tables import DICTIONARY, OUTPUTS, TRUTH, Table, dictionary_rows
 
 _VERSIONS = (
     "journey-attribution",
@@ -93,6 +93,7 @@ def write_outcome(folder: Path, outcome: Outcome, *, report: str, seconds: float
     digests = {}
     for name, frame in outcome.tables.items():
         digests[name] = write_table(folder, OUTPUTS.get(name, TRUTH), frame)
+    digests[DICTIONARY.name] = write_dictionary(folder, outcome.tables)
     (folder / "report.html").write_text(report, encoding="utf-8")
     (folder / "experiment.toml").write_text(outcome.experiment.text, encoding="utf-8")
     if "file" in outcome.experiment.channels:
@@ -126,6 +127,12 @@ def write_table(folder: Path, table: Table, frame: pd.DataFrame) -> str:
     pq.write_table(arrow, path)
     frame[columns].to_csv(folder / f"{table.name}.csv", index=False, lineterminator="\n")
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def write_dictionary(folder: Path, tables: Mapping[str, pd.DataFrame]) -> str:
+    """Write what every column of the tables in a folder means; return the digest of that table."""
+    rows = dictionary_rows({**{name: frame.columns for name, frame in tables.items()}, DICTIONARY.name: None})
+    return write_table(folder, DICTIONARY, pd.DataFrame(rows, columns=list(DICTIONARY.column_names)))
 
 
 _ARROW: Mapping[str, pa.DataType] = {

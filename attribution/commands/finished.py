@@ -85,12 +85,13 @@ def written(made: Made, out: Path, keep: Sequence[Path], tracking: TrackingOptio
 
 def write_made(made: Made, out: Path, keep: Sequence[Path], *, manifest: str | None = None) -> None:
     """Write tables and page into ``out``, replaced whole, and a manifest beside them if there is one."""
-    from attribution.output import replaced_folder, write_table
+    from attribution.output import replaced_folder, write_dictionary, write_table
     from attribution.tables import OUTPUTS
 
     with replaced_folder(out, keep) as folder:
         for name, table in made.tables.items():
             write_table(folder, OUTPUTS[name], table)
+        write_dictionary(folder, made.tables)
         (folder / f"{made.kind}.md").write_text(made.page.markdown(), encoding="utf-8")
         (folder / f"{made.kind}.html").write_text(made.page.html(made.figures), encoding="utf-8")
         if manifest is not None:

@@ -172,11 +172,12 @@ def _written(
     drift: pd.DataFrame, said: list[str], out: Path, keep: list[Path], subject: Subject, uri: str | None
 ) -> str | None:
     from attribution.monitoring import drift_metrics
-    from attribution.output import replaced_folder, write_table
+    from attribution.output import replaced_folder, write_dictionary, write_table
     from attribution.tables import DRIFT
 
     with replaced_folder(out, keep) as folder:
         write_table(folder, DRIFT, drift)
+        write_dictionary(folder, {DRIFT.name: drift})
         (folder / "drift.txt").write_text("\n".join(said) + "\n", encoding="utf-8")
     if uri is None:
         return None

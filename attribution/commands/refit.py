@@ -150,12 +150,13 @@ def _more(models: list[AttributionModel]) -> dict[str, pd.DataFrame]:
 
 
 def _write(out: Path, store: SummaryStore, window: Window, tables: dict[str, pd.DataFrame]) -> None:
-    from attribution.output import replaced_folder, write_table
+    from attribution.output import replaced_folder, write_dictionary, write_table
     from attribution.summaries import day_name
-    from attribution.tables import OUTPUTS
+    from attribution.tables import DICTIONARY, OUTPUTS
 
     with replaced_folder(out, [store.folder]) as folder:
         digests = {name: write_table(folder, OUTPUTS[name], table) for name, table in tables.items()}
+        digests[DICTIONARY.name] = write_dictionary(folder, tables)
         manifest = {
             "name": store.definition.name,
             "kind": "refit",

@@ -10,10 +10,12 @@ import pandas as pd
 from markupsafe import Markup
 
 from attribution.charts import Figure, drawable, to_svg
+from attribution.glossary import read_terms
 from attribution.report.budget import budget_section
 from attribution.report.doubt import doubt_section
 from attribution.report.findings import agreement_grid, caveats, data_facts, findings, ranking_grid
 from attribution.report.money import money_section
+from attribution.tables import OUTPUTS, TRUTH, dictionary_rows
 
 __all__ = ["render_report"]
 
@@ -82,6 +84,8 @@ def render_report(
         figures=[(figure, Markup(to_svg(figure))) for figure in figures],
         settings=_flat(named),
         caveats=caveats(tables),
+        terms=read_terms(),
+        dictionary=dictionary_rows({name: tables[name].columns for name in tables if name in (*OUTPUTS, TRUTH.name)}),
         long_table=_LONG_TABLE,
     )
     return drawable(page)

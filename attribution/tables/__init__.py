@@ -3,6 +3,7 @@
 This folder is the dictionary of the whole project.
 """
 
+from attribution.tables.bidding import CREDITED_CAMPAIGNS, CREDITED_CONVERSIONS
 from attribution.tables.budget import (
     BUDGET,
     BUDGET_DRIFT,
@@ -26,6 +27,7 @@ from attribution.tables.definition import (
     ColumnType,
     Table,
 )
+from attribution.tables.dictionary import DICTIONARY, dictionary_rows
 from attribution.tables.drift import DRIFT
 from attribution.tables.funnel import (
     BOTTLENECKS,
@@ -63,6 +65,7 @@ from attribution.tables.kpis import (
     ROI_CHANGES,
     SUBSTITUTES,
 )
+from attribution.tables.measures import FORMULAS
 from attribution.tables.outputs import (
     AGREEMENT,
     CHANNEL_LINT,
@@ -107,11 +110,15 @@ __all__ = [
     "COST_BOUNDS",
     "COST_COVERAGE",
     "CREDIT",
+    "CREDITED_CAMPAIGNS",
+    "CREDITED_CONVERSIONS",
     "CREDIT_BY_POSITION",
     "CUSTOMERS",
     "DECISIONS",
+    "DICTIONARY",
     "DRAWS",
     "DRIFT",
+    "FORMULAS",
     "FUNNEL",
     "FUNNEL_BREAKS",
     "FUNNEL_CAMPAIGNS",
@@ -157,4 +164,5 @@ __all__ = [
     "Column",
     "ColumnType",
     "Table",
+    "dictionary_rows",
 ]

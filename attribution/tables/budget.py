@@ -19,7 +19,7 @@ BUDGET = Table(
         Column("channel", "text", "channel"),
         Column("spend_today", "number", "spend in the period of the data"),
         Column("spend", "number", "spend proposed for a period as long"),
-        Column("change", "number", "spend ÷ spend today − 1"),
+        Column("change", "number", "spend ÷ spend today − 1", unit="ratio (1 = 100 %)"),
         Column("return_today", "number", "return credited in the period of the data"),
         Column("return", "number", "return expected at the proposed spend"),
         null("return_sd", "number", "its standard deviation, of sampling only; null without resampling"),
@@ -44,8 +44,10 @@ BUDGET_LIMITS = Table(
         _MODEL,
         _SCENARIO,
         Column("limit", "text", "total, reserve, floor or ceiling of a group, capacity"),
-        Column("allowed", "number", "the limit itself, money or conversions"),
-        Column("used", "number", "what the proposal makes of it"),
+        Column(
+            "allowed", "number", "the limit itself, money or conversions", unit="money, or what the capacity counts"
+        ),
+        Column("used", "number", "what the proposal makes of it", unit="money, or what the capacity counts"),
         Column("binds", "flag", "whether the proposal would be another without it"),
         Column(
             "shadow_price",
@@ -150,8 +152,18 @@ BUDGET_DRIFT = Table(
         Column("channel", "text", "channel"),
         null("spend", "number", "spend now, in a period as long as that of the earlier data"),
         null("return", "number", "return now, in a period as long"),
-        null("expected", "number", "what the earlier curve says of the spend now"),
-        null("standard_error", "number", "of return less expected, of sampling both times; null without resampling"),
+        null(
+            "expected",
+            "number",
+            "what the earlier curve says of the spend now",
+            unit="money (in a budget: what its objective counts)",
+        ),
+        null(
+            "standard_error",
+            "number",
+            "of return less expected, of sampling both times; null without resampling",
+            unit="money (in a budget: what its objective counts)",
+        ),
         Column("status", "text", "as expected, below, above, new, gone; unknown without a standard error"),
         null("valid_until", "text", "last day of the earlier proposal"),
         null("expired", "flag", "whether that day lies before the end of the data"),

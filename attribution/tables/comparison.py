@@ -95,9 +95,14 @@ PROMOTION = Table(
     "check of a model that is to take the place of another",
     (
         Column("check", "text", "what was looked at, on the held-out window"),
-        Column("bound", "number", "the most that is allowed"),
-        null("champion", "number", "what was found of the model in place; null without one"),
-        null("challenger", "number", "what was found of the other; null where its laws are broken"),
+        Column("bound", "number", "the most that is allowed", unit="that of the check"),
+        null("champion", "number", "what was found of the model in place; null without one", unit="that of the check"),
+        null(
+            "challenger",
+            "number",
+            "what was found of the other; null where its laws are broken",
+            unit="that of the check",
+        ),
         Column("holds", "flag", "whether the challenger keeps to the bound"),
     ),
 )

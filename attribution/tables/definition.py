@@ -33,13 +33,17 @@ RESERVED = (START, CONVERSION, NULL, *NO_CHANNELS, PLACEBO_CHANNEL)
 
 @dataclass(frozen=True)
 class Column:
-    """One column: ``required`` must be there, ``nullable`` may hold nulls."""
+    """One column: ``required`` must be there, ``nullable`` may hold nulls.
+
+    ``unit`` only where it is another than that of the word, see `attribution.tables.measures`.
+    """
 
     name: str
     type: ColumnType
     meaning: str
     required: bool = True
     nullable: bool = False
+    unit: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,6 @@ def optional(name: str, type: ColumnType, meaning: str) -> Column:
     return Column(name, type, meaning, required=False, nullable=True)
 
 
-def null(name: str, type: ColumnType, meaning: str) -> Column:
+def null(name: str, type: ColumnType, meaning: str, unit: str | None = None) -> Column:
     """A column that is there and may hold nulls."""
-    return Column(name, type, meaning, nullable=True)
+    return Column(name, type, meaning, nullable=True, unit=unit)

@@ -46,11 +46,16 @@ FUNNEL_CREDIT = Table(
         _ESTIMAND,
         _STAGE,
         _CHANNEL,
-        Column("credit", "number", "arrivals in the stage credited to the channel"),
+        Column("credit", "number", "arrivals in the stage credited to the channel", unit="arrivals"),
         null("share", "number", "share of credited arrivals; null where one is negative"),
         null("value", "number", "amounts credited to the channel; null where none is known"),
-        null("quality", "number", "average quality of its credited arrivals, of those with one"),
-        null("quality_credit", "number", "credited arrivals, each weighed by its quality"),
+        null(
+            "quality",
+            "number",
+            "average quality of its credited arrivals, of those with one",
+            unit="that of the stages table",
+        ),
+        null("quality_credit", "number", "credited arrivals, each weighed by its quality", unit="arrivals × quality"),
         null("spend", "number", "spend in the period; null where none is known"),
         null("cost_per_arrival", "number", "spend ÷ credited arrivals: cost per lead, per MQL, …, per win"),
         *_PROGRESS,
@@ -65,7 +70,7 @@ FUNNEL_CAMPAIGNS = Table(
         _STAGE,
         Column("channel", "text", "channel"),
         null("campaign", "text", "campaign within the channel; null where touchpoints name none"),
-        Column("credit", "number", "arrivals handed out to touchpoints of the campaign"),
+        Column("credit", "number", "arrivals handed out to touchpoints of the campaign", unit="arrivals"),
         *_PROGRESS,
     ),
 )
@@ -78,7 +83,7 @@ FUNNEL_TOUCHES = Table(
         null("stage", "text", "last stage reached before the touchpoint; null before the first"),
         Column("channel", "text", "channel"),
         Column("touchpoints", "integer", "touchpoints before a win, of customers in that stage"),
-        Column("credit", "number", "wins credited to them"),
+        Column("credit", "number", "wins credited to them", unit="wins"),
     ),
 )
 
@@ -90,7 +95,9 @@ CONVERSION_RATES = Table(
         Column("channel", "text", "channel"),
         Column("place", "text", "anywhere, first or last in the journey"),
         Column("journeys", "number", "journeys with the channel there"),
-        Column("open", "number", "of these, not converted and still within their window when the data end"),
+        Column(
+            "open", "number", "of these, not converted and still within their window when the data end", unit="journeys"
+        ),
         Column("arrivals", "number", "of these, ended by an arrival in the stage"),
         null("rate", "number", "arrivals ÷ journeys"),
         null("rate_low", "number", "lower end of the interval"),

@@ -69,8 +69,10 @@ JOURNEY_CREDIT = Table(
         _CHANNEL,
         null("campaign", "text", "campaign of the touchpoint"),
         null("position", "integer", "1 = first touchpoint of the journey; null for (unattributed)"),
-        Column("credit", "number", "share of the conversion; sums to 1 per conversion"),
+        Column("credit", "number", "share of the conversion; sums to 1 per conversion", unit="conversions"),
         Column("credited_value", "number", "credit × value of the conversion"),
+        Column("converted_at", "time", "time of the conversion"),
+        null("click_id", "text", "id of the click, where touchpoints map a column to click_id"),
     ),
 )
 
@@ -91,7 +93,7 @@ TRANSITIONS = Table(
     (
         Column("from_state", "text", "(start) or a channel"),
         Column("to_state", "text", "a channel, (conversion) or (null)"),
-        Column("count", "number", "how often the step was taken"),
+        Column("count", "number", "how often the step was taken", unit="steps"),
         Column("probability", "number", "count ÷ all steps out of from_state"),
     ),
 )
@@ -102,9 +104,19 @@ JOURNEY_PROFILE = Table(
     (
         Column("measure", "text", "path_length, time_lag_days, touchpoints, or participation"),
         null("channel", "text", "for touchpoints and participation"),
-        null("bin", "number", "for path_length touchpoints, for time_lag_days whole days, lower end of the bin"),
+        null(
+            "bin",
+            "number",
+            "for path_length touchpoints, for time_lag_days whole days, lower end of the bin",
+            unit="touchpoints or days, by measure",
+        ),
         Column("outcome", "text", "converted or not_converted"),
-        Column("count", "number", "journeys in the bin (touchpoints for measure touchpoints)"),
+        Column(
+            "count",
+            "number",
+            "journeys in the bin (touchpoints for measure touchpoints)",
+            unit="journeys, or touchpoints for measure touchpoints",
+        ),
         Column("share", "number", "count ÷ all journeys (touchpoints) with this outcome"),
     ),
 )
@@ -116,8 +128,8 @@ QUALITY = Table(
         Column("check", "text", "name of the check"),
         Column("table", "text", "the table it looked at"),
         Column("status", "text", "pass, warn or fail"),
-        Column("count", "number", "rows concerned"),
-        null("total", "number", "rows looked at"),
+        Column("count", "number", "rows concerned", unit="rows"),
+        null("total", "number", "rows looked at", unit="rows"),
         null("example", "text", "one offending value"),
         Column("message", "text", "what was found and what was done about it"),
     ),
@@ -205,7 +217,12 @@ INTERACTIONS = Table(
         Column("channel_a", "text", "the first channel of the pair"),
         Column("channel_b", "text", "the second channel of the pair"),
         Column("measure", "text", "second_order_removal (share of conversions) or shapley_interaction"),
-        Column("interaction", "number", "worth of the pair beyond the sum of both"),
+        Column(
+            "interaction",
+            "number",
+            "worth of the pair beyond the sum of both",
+            unit="share of conversions, or conversions, by measure",
+        ),
         Column("kind", "text", "synergy (above 0), substitution (below 0) or none"),
     ),
 )

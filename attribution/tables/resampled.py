@@ -6,8 +6,9 @@ from attribution.tables.definition import Column, Table, null
 
 _MODEL = Column("model", "text", "label of the model")
 _CHANNEL = Column("channel", "text", "channel")
-_LOW = null("low", "number", "lower end of the interval; it covers sampling, never bias")
-_HIGH = null("high", "number", "upper end of the interval")
+_BY_MEASURE = "that of the measure"
+_LOW = null("low", "number", "lower end of the interval; it covers sampling, never bias", _BY_MEASURE)
+_HIGH = null("high", "number", "upper end of the interval", _BY_MEASURE)
 
 INTERVALS = Table(
     "intervals",
@@ -20,10 +21,10 @@ INTERVALS = Table(
             "text",
             "conversions, value, share (of what channels are credited), roi, rank, removal_effect(_value)",
         ),
-        Column("estimate", "number", "what all data give"),
+        Column("estimate", "number", "what all data give", unit=_BY_MEASURE),
         _LOW,
         _HIGH,
-        null("standard_deviation", "number", "of the draws"),
+        null("standard_deviation", "number", "of the draws", unit=_BY_MEASURE),
     ),
 )
 
@@ -58,7 +59,7 @@ MODEL_DIFFERENCES = Table(
         Column("model_b", "text", "label of another model"),
         _CHANNEL,
         Column("measure", "text", "share or roi"),
-        Column("difference", "number", "what model_a gives less what model_b gives"),
+        Column("difference", "number", "what model_a gives less what model_b gives", unit=_BY_MEASURE),
         _LOW,
         _HIGH,
     ),

@@ -16,7 +16,7 @@ SCORED = Table(
         Column("channel", "text", "channel, or (unattributed)"),
         null("campaign", "text", "campaign of the touchpoint"),
         null("position", "integer", "1 = first touchpoint of the journey; null for (unattributed)"),
-        Column("credit", "number", "share of the conversion; sums to 1 per conversion"),
+        Column("credit", "number", "share of the conversion; sums to 1 per conversion", unit="conversions"),
         Column("credited_value", "number", "credit × value of the conversion"),
     ),
 )
