@@ -26,6 +26,7 @@ from attribution.tables.definition import (
     ColumnType,
     Table,
 )
+from attribution.tables.diagnosis import COST_SENSITIVITY, ROI_GAPS, ROI_SLICES, TASKS, WASTED_SPEND
 from attribution.tables.drift import DRIFT
 from attribution.tables.funnel import (
     BOTTLENECKS,
@@ -106,6 +107,7 @@ __all__ = [
     "COSTS",
     "COST_BOUNDS",
     "COST_COVERAGE",
+    "COST_SENSITIVITY",
     "CREDIT",
     "CREDIT_BY_POSITION",
     "CUSTOMERS",
@@ -145,15 +147,19 @@ __all__ = [
     "RETURNS",
     "REVIEW",
     "ROI_CHANGES",
+    "ROI_GAPS",
+    "ROI_SLICES",
     "SEGMENT_CREDIT",
     "STAGES",
     "START",
     "SUBSTITUTES",
+    "TASKS",
     "TOUCHPOINTS",
     "TRANSITIONS",
     "TRUTH",
     "UNATTRIBUTED",
     "UNIT_ECONOMICS",
+    "WASTED_SPEND",
     "Column",
     "ColumnType",
     "Table",
