@@ -17,6 +17,7 @@ _HOMES = {
     "attribution.bidding": ("credited_conversions",),
     "attribution.budget": ("BudgetPlan", "propose_budget"),
     "attribution.credit": ("Credit", "journey_credit"),
+    "attribution.diagnosis": ("diagnose_roi",),
     "attribution.engine": ("DuckDBEngine",),
     "attribution.engine.spark": ("SparkEngine",),
     "attribution.errors": ("AttributionError", "InputError", "LawError", "TrackingError"),
@@ -34,11 +35,11 @@ _HOMES = {
     "attribution.kpis": (
         "before_after",
         "check_targets",
-        "diagnose_roi",
         "read_run",
         "read_targets",
         "review_runs",
         "run_of",
+        "split_roi_change",
     ),
     "attribution.models": (
         "AttributionModel",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from attribution.credit import Credit, journey_credit
+from attribution.diagnosis import check_dimensions, diagnosis_tables
 from attribution.doubt import doubt_tables
 from attribution.economics import sampled_economics
 from attribution.engine import Engine
@@ -36,7 +37,7 @@ from attribution.returns import (
     with_worth,
 )
 from attribution.scoring import Training
-from attribution.segments import read_segments
+from attribution.segments import Segments, read_segments
 from attribution.sources import Sources, content_digest, quality_table
 from attribution.stability import stability_tables
 
@@ -74,7 +75,7 @@ def run_experiment(
     segments = None if column is None else read_segments(sources, column)
     facts = read_journeys(journeys, models, segments, experiment.resampling)
     say("comparing models")
-    return _outcome(experiment, sources, journeys, models, facts, terms)
+    return _outcome(experiment, sources, journeys, models, facts, terms, segments=segments)
 
 
 def check_quality(experiment: Experiment, *, engine: Engine | None = None) -> pd.DataFrame:
@@ -93,6 +94,8 @@ def _check_request(experiment: Experiment, models: Sequence[AttributionModel], s
         raise InputError("output.journey_credit: aggregated paths have no customers, so no credit per journey")
     if experiment.output.draws and experiment.resampling is None:
         raise InputError("output.draws: there are no draws without resampling", hint="add a part [resampling]")
+    if experiment.output.slices:
+        check_dimensions(sources, experiment.output.slices, grain=experiment.grain)
     if sources.integer_times is False:
         return
     if experiment.placebo is not None:
@@ -115,6 +118,8 @@ def _outcome(
     models: list[AttributionModel],
     facts: Facts,
     terms: Terms,
+    *,
+    segments: Segments | None,
 ) -> Outcome:
     credit = Credit.of(models)
     worth = read_worth(journeys, models, sources, terms, resamples=facts.resamples)
@@ -157,6 +162,7 @@ def _outcome(
         tables["segment_credit"] = facts.segments
     if experiment.output.unit_economics:
         tables["unit_economics"] = sampled_economics(of_channels, terms, measures)
+    tables |= diagnosis_tables(experiment, sources, journeys, models, terms=terms, tables=tables, segments=segments)
     digests = {name: content_digest(sources, name) for name in sources.tables}
     training = Training.of(sources, journeys, digests)
     span = span_of(journeys)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from attribution.budget import budget_metrics
+from attribution.diagnosis import diagnosis_metrics
 from attribution.doubt import doubt_metrics
 from attribution.errors import InputError
 from attribution.funnel import funnel_metrics
@@ -137,7 +138,8 @@ def _run_metrics(outcome: Outcome) -> dict[str, float]:
     if len(pairs):
         metrics["lowest_kendall_tau"] = float(pairs["kendall_tau"].min())
         metrics["largest_move"] = float(pairs["largest_move"].max())
-    return metrics | funnel_metrics(outcome.tables) | doubt_metrics(outcome.tables)
+    metrics |= funnel_metrics(outcome.tables) | doubt_metrics(outcome.tables)
+    return metrics | diagnosis_metrics(outcome.tables)
 
 
 def _of_model(outcome: Outcome, model: AttributionModel) -> Numbers:
@@ -161,6 +163,7 @@ def _model_metrics(outcome: Outcome, label: str) -> dict[str, float]:
     }
     metrics |= _doubt(outcome, label) | returns_metrics(outcome.tables, label)
     metrics |= funnel_metrics(outcome.tables, label) | _foretold(outcome, label)
+    metrics |= diagnosis_metrics(outcome.tables, label)
     baseline, ranks = baseline_of(outcome), outcome.ranking.ranks
     moves = ranks[label] - ranks[baseline.label]
     metrics |= {f"rank_change/{channel}": float(move) for channel, move in moves.items()}

@@ -18,7 +18,7 @@ from attribution.kernels.bridge import split_product
 from attribution.kpis import Run
 from attribution.kpis.alerts import Thresholds
 from attribution.kpis.review import review_runs
-from attribution.kpis.roi_change import MARKET_PARTS, PARTS, TOTAL, Side, diagnose_roi, split_market
+from attribution.kpis.roi_change import MARKET_PARTS, PARTS, TOTAL, Side, split_market, split_roi_change
 
 CHANNELS = ["mail", "search", "微信"]
 
@@ -180,7 +180,7 @@ def test_a_product_of_three_is_split_as_over_all_orders() -> None:
 
 def test_the_table_adds_up_by_channel_and_in_total() -> None:
     before, after = first(), second()
-    changes = diagnose_roi(before, after, model="last")
+    changes = split_roi_change(before, after, model="last")
     by_channel = changes[changes["channel"] != TOTAL]
     moved = total_roi(after, "last") - total_roi(before, "last")
     assert by_channel["total_change"].sum() == pytest.approx(moved, abs=1e-12)
@@ -196,13 +196,13 @@ def test_the_table_adds_up_by_channel_and_in_total() -> None:
 
 
 def test_a_run_against_itself_has_no_parts() -> None:
-    changes = diagnose_roi(first(), first(), model="last")
+    changes = split_roi_change(first(), first(), model="last")
     assert (changes["total_change"].fillna(0) == 0).all()
 
 
 def test_another_model_is_a_part_of_its_own() -> None:
     """Same data twice: all of the change is the model's, whichever runs have both."""
-    same = diagnose_roi(first(), first(), model="linear", model_before="last")
+    same = split_roi_change(first(), first(), model="linear", model_before="last")
     whole = same[same["channel"] == TOTAL].set_index("part")["total_change"]
     moved = total_roi(first(), "linear") - total_roi(first(), "last")
     assert whole["model"] == pytest.approx(moved)
@@ -211,7 +211,7 @@ def test_another_model_is_a_part_of_its_own() -> None:
 
 def test_the_model_part_is_the_mean_of_model_first_and_model_last() -> None:
     before, after = first(), second()
-    changes = diagnose_roi(before, after, model="linear", model_before="last")
+    changes = split_roi_change(before, after, model="linear", model_before="last")
     whole = changes[changes["channel"] == TOTAL].set_index("part")["total_change"]
     steps = [total_roi(run, "linear") - total_roi(run, "last") for run in (before, after)]
     # Channels with spend are those of either run, the same under both models.
@@ -223,10 +223,10 @@ def test_the_model_part_needs_a_run_with_both_models() -> None:
     only = make_run("old", models={"last": ([1, 2, 3], [4, 5, 6])}, spend=[1, 1, 1], journeys=[5, 5, 5])
     other = make_run("new", models={"linear": ([1, 2, 3], [4, 5, 6])}, spend=[1, 1, 1], journeys=[5, 5, 5])
     with pytest.raises(InputError, match="no run has both models"):
-        diagnose_roi(only, other, model="linear", model_before="last")
+        split_roi_change(only, other, model="linear", model_before="last")
     with pytest.raises(InputError, match="no model in common"):
         review_runs(only, other)
-    changes = diagnose_roi(only, second(), model="linear", model_before="last")
+    changes = split_roi_change(only, second(), model="linear", model_before="last")
     assert changes["total_change"].sum() == pytest.approx(2 * (total_roi(second(), "linear") - total_roi(only, "last")))
 
 
@@ -235,7 +235,7 @@ def test_dearer_labour_is_the_part_cost() -> None:
     cheap, dear = (
         make_run("r", models=models, spend=[50, 200, 300], journeys=[9, 9, 9], load=load) for load in (1.2, 1.5)
     )
-    whole = diagnose_roi(cheap, dear, model="last").query("channel == '(total)'").set_index("part")["total_change"]
+    whole = split_roi_change(cheap, dear, model="last").query("channel == '(total)'").set_index("part")["total_change"]
     assert whole["cost"] == pytest.approx(1400 / (550 * 1.5) - 1400 / (550 * 1.2))
     assert whole.drop("cost").abs().max() == 0
 
@@ -245,7 +245,7 @@ def test_runs_on_different_terms_are_refused() -> None:
     with pytest.raises(InputError, match="different terms"):
         review_runs(first(), loaded)
     with pytest.raises(InputError, match=r"no model 'lats'.*did you mean 'last'"):
-        diagnose_roi(first(), second(), model="lats")
+        split_roi_change(first(), second(), model="lats")
 
 
 def test_the_review_says_what_moved() -> None:

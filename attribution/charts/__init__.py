@@ -22,6 +22,7 @@ from attribution.charts.horizons import budget_horizons
 from attribution.charts.ranks import TRUTH_COLUMN, rank_bump
 from attribution.charts.steps import channels_in, transition_heatmap
 from attribution.charts.style import channel_colours, drawable, listed
+from attribution.charts.waterfall import cost_waterfall
 from attribution.returns import main_basis
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "budget_gain",
     "budget_horizons",
     "channel_colours",
+    "cost_waterfall",
     "costs_by_type",
     "credit_by_channel",
     "drawable",
@@ -104,6 +106,8 @@ def _of_costs(present: Mapping[str, pd.DataFrame], channels: set[str]) -> list[F
     figures = []
     if "cost_coverage" in present and (present["cost_coverage"]["amount"] > 0).any():
         figures.append(costs_by_type(present["cost_coverage"], channels=channels))
+    if "cost_sensitivity" in present and present["cost_sensitivity"]["cost_type"].nunique() > 1:
+        figures.append(cost_waterfall(present["cost_sensitivity"], channels=channels))
     if "cost_bounds" in present and present["cost_bounds"]["roi"].notna().any():
         figures.append(roi_within_bounds(present["cost_bounds"], channels=channels))
     return figures

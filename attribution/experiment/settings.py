@@ -270,6 +270,9 @@ class OutputOptions(Settings):
         What a customer costs and is worth, and where spend breaks even.
     draws : bool
         Every draw of conversions, value and ROI, so that a later target for several channels has an interval.
+    slices : list of texts
+        Dimensions of touchpoints (``campaign``, ``kind``, or columns of your own such as ``creative``) whose slices are
+        diagnosed, beside channels and segments.
     """
 
     journey_credit: bool = False
@@ -277,6 +280,14 @@ class OutputOptions(Settings):
     pictures: bool = False
     unit_economics: bool = False
     draws: bool = False
+    slices: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+
+    @field_validator("slices")
+    @classmethod
+    def _slices_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("a dimension is named twice")
+        return value
 
 
 class TrackingOptions(Settings):

@@ -5,7 +5,7 @@ from attribution.kpis.attainment import check_targets, kpi_history, score_decisi
 from attribution.kpis.before_after import before_after
 from attribution.kpis.metrics import METRICS, measure
 from attribution.kpis.review import Review, review_runs
-from attribution.kpis.roi_change import diagnose_roi
+from attribution.kpis.roi_change import split_roi_change
 from attribution.kpis.runs import Run, draws_table, read_run, run_of
 from attribution.kpis.targets import Target, Targets, read_targets
 
@@ -18,7 +18,6 @@ __all__ = [
     "Thresholds",
     "before_after",
     "check_targets",
-    "diagnose_roi",
     "draws_table",
     "find_alerts",
     "find_substitutes",
@@ -29,6 +28,7 @@ __all__ = [
     "review_runs",
     "run_of",
     "score_decisions",
+    "split_roi_change",
     "target_findings",
     "target_metrics",
 ]

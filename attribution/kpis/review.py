@@ -11,7 +11,7 @@ import pandas as pd
 
 from attribution.errors import InputError
 from attribution.kpis.alerts import Thresholds, find_alerts, find_substitutes
-from attribution.kpis.roi_change import PARTS, TOTAL, check_terms, diagnose_roi, side_of
+from attribution.kpis.roi_change import PARTS, TOTAL, check_terms, side_of, split_roi_change
 from attribution.kpis.runs import Run, read_run, settings_that_differ
 from attribution.tables import NO_CHANNELS, REVIEW
 
@@ -74,7 +74,7 @@ def review_runs(
     was, now = (run if isinstance(run, Run) else read_run(run) for run in (before, after))
     check_terms(was, now)
     pairs = _pairs(was, now, model, model_before)
-    changes = [diagnose_roi(was, now, model=label, model_before=earlier) for earlier, label in pairs]
+    changes = [split_roi_change(was, now, model=label, model_before=earlier) for earlier, label in pairs]
     reviews = [_review(was, now, earlier, label) for earlier, label in pairs]
     leading = pairs[0]
     # Another model would look like a decline: alerts are of one model in both runs.

@@ -54,7 +54,7 @@ class Split(NamedTuple):
     total: dict[str, Floats]
 
 
-def diagnose_roi(before: Run, after: Run, *, model: str, model_before: str | None = None) -> pd.DataFrame:
+def split_roi_change(before: Run, after: Run, *, model: str, model_before: str | None = None) -> pd.DataFrame:
     """Split the change of ROI between two runs: the ``roi_changes`` table of one model.
 
     Parameters

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from attribution.charts import Figure, drawable, to_svg
 from attribution.glossary import read_terms
 from attribution.report.budget import budget_section
+from attribution.report.diagnosis import diagnosis_section
 from attribution.report.doubt import doubt_section
 from attribution.report.findings import agreement_grid, caveats, data_facts, findings, ranking_grid
 from attribution.report.money import money_section
@@ -80,6 +81,7 @@ def render_report(
         money=money_section(tables),
         budget=budget_section(tables),
         doubt=doubt_section(tables),
+        diagnosis=diagnosis_section(tables),
         # Drawn by us, escaped by the renderer: the one thing that enters the page as it is.
         figures=[(figure, Markup(to_svg(figure))) for figure in figures],
         settings=_flat(named),

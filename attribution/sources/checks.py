@@ -19,6 +19,7 @@ def check_sources(sources: Sources) -> list[Finding]:
         for name, loaded in sources.tables.items()
     ]
     findings += _repeated_conversions(sources)
+    findings += _repeated_costs(sources)
     findings += _time_order(sources)
     findings += _money(sources)
     return findings
@@ -40,6 +41,25 @@ def _repeated_conversions(sources: Sources) -> list[Finding]:
             total=sources.tables["conversions"].rows,
         )
     ]
+
+
+def _repeated_costs(sources: Sources) -> list[Finding]:
+    if not sources.has("costs"):
+        return []
+    columns = ", ".join(quote(name) for name in sources.tables["costs"].columns)
+    found = sources.engine.query(
+        "select coalesce(sum(n - 1), 0)::bigint as n, coalesce(sum((n - 1) * amount), 0)::double as amount, "
+        "min(channel) as example "
+        f"from (select count(*) as n, {columns} from costs where amount > 0 group by {columns}) where n > 1"
+    ).to_pylist()[0]
+    message = (
+        f"costs that repeat another in every column and count as often, {found['amount']:,.2f} in all: if they are not "
+        "booked twice, map what tells them apart"
+    )
+    if not found["n"]:
+        message = "no cost repeats another in every column"
+    total = sources.tables["costs"].rows
+    return [count_finding("duplicate_costs", "costs", found["n"], message, total=total, example=found["example"])]
 
 
 def _time_order(sources: Sources) -> list[Finding]:
@@ -101,14 +121,33 @@ def check_channels_known(sources: Sources, touched: Sequence[str]) -> list[Findi
     )
     table = "paths" if sources.has("paths") else "touchpoints"
     unknown, unpaid = sorted(paid - set(touched)), sorted(set(touched) - paid)
+    message = _UNKNOWN + "".join(
+        f"; {name!r}: did you mean {meant!r}?" for name, meant in _spelled(unknown, unpaid)[:5]
+    )
     return [
         count_finding(
-            f"channels_not_in_{table}", "costs", len(unknown), _UNKNOWN, total=len(paid), example=", ".join(unknown[:5])
+            f"channels_not_in_{table}", "costs", len(unknown), message, total=len(paid), example=", ".join(unknown[:5])
         ),
         count_finding(
             "channels_not_in_costs", table, len(unpaid), _UNPAID, total=len(touched), example=", ".join(unpaid[:5])
         ),
     ]
+
+
+def _spelled(unknown: Sequence[str], known: Sequence[str]) -> list[tuple[str, str]]:
+    """Names with the known ones that are the same but for case, blanks and marks.
+
+    Examples
+    --------
+    >>> _spelled(["Video", "paid_search", "tv"], ["Paid Search", "video"])
+    [('Video', 'video'), ('paid_search', 'Paid Search')]
+    """
+    letters = {_letters(name): name for name in known}
+    return [(name, letters[_letters(name)]) for name in unknown if _letters(name) and _letters(name) in letters]
+
+
+def _letters(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
 _UNKNOWN = "channels with costs and no touchpoint: they can get no credit"

@@ -28,6 +28,7 @@ from attribution.tables.definition import (
     Table,
 )
 from attribution.tables.dictionary import DICTIONARY, dictionary_rows
+from attribution.tables.diagnosis import COST_SENSITIVITY, ROI_GAPS, ROI_SLICES, TASKS, WASTED_SPEND
 from attribution.tables.drift import DRIFT
 from attribution.tables.funnel import (
     BOTTLENECKS,
@@ -109,6 +110,7 @@ __all__ = [
     "COSTS",
     "COST_BOUNDS",
     "COST_COVERAGE",
+    "COST_SENSITIVITY",
     "CREDIT",
     "CREDITED_CAMPAIGNS",
     "CREDITED_CONVERSIONS",
@@ -152,15 +154,19 @@ __all__ = [
     "RETURNS",
     "REVIEW",
     "ROI_CHANGES",
+    "ROI_GAPS",
+    "ROI_SLICES",
     "SEGMENT_CREDIT",
     "STAGES",
     "START",
     "SUBSTITUTES",
+    "TASKS",
     "TOUCHPOINTS",
     "TRANSITIONS",
     "TRUTH",
     "UNATTRIBUTED",
     "UNIT_ECONOMICS",
+    "WASTED_SPEND",
     "Column",
     "ColumnType",
     "Table",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from attribution.tables.budget import BUDGET_TABLES
 from attribution.tables.comparison import COMPARISON_TABLES
 from attribution.tables.definition import Column, Table, null
+from attribution.tables.diagnosis import DIAGNOSIS_TABLES
 from attribution.tables.doubt import DOUBT_TABLES
 from attribution.tables.drift import DRIFT_TABLES
 from attribution.tables.funnel import FUNNEL_TABLES
@@ -258,5 +259,6 @@ OUTPUTS = {
         *FUNNEL_TABLES,
         *COMPARISON_TABLES,
         *DRIFT_TABLES,
+        *DIAGNOSIS_TABLES,
     )
 }
