@@ -91,14 +91,14 @@ def _sensitivity(rows: pd.DataFrame, terms: Terms) -> pd.DataFrame:
     """The rows of one model, channel by channel."""
     channels, costs = list(rows["channel"]), terms.costs
     kinds = sorted({kind for _, kind in costs.amounts} | set(costs.shared), key=lambda kind: (kind != "media", kind))
-    shares = np.zeros(len(rows))
-    if sum(costs.shared.values()) > 0:
-        shares = costs.shares(channels, rows["conversions"].to_numpy(float))
+    conversions = rows["conversions"].to_numpy(float)
     table = rows.reset_index(drop=True).assign(place=np.arange(len(rows)))
     parts = []
     for order, kind in enumerate(kinds):
-        own = np.array([costs.amounts.get((channel, kind), 0.0) for channel in channels])
-        parts.append(table.assign(cost_type=kind, order=order, amount=own + costs.shared.get(kind, 0.0) * shares))
+        amount = np.array([costs.amounts.get((channel, kind), 0.0) for channel in channels])
+        if costs.shared.get(kind):
+            amount = amount + costs.shared[kind] * costs.shares(kind, channels, conversions)
+        parts.append(table.assign(cost_type=kind, order=order, amount=amount))
     long = pd.concat(parts).sort_values(["place", "order"], kind="stable")
     long = long[long["roi"].notna() & (long["amount"] > 0)]
     spend, amount, value = (long[name].to_numpy(float) for name in ("spend", "amount", "value"))

@@ -113,6 +113,10 @@ class Costs:
                 own |= {channel for channel, weight in driver.items() if weight > 0}
         return np.array([channel in own for channel in channels], dtype=bool)
 
+    def shares(self, cost_type: str, channels: Sequence[str], conversions: Floats) -> Floats:
+        """(…, channels) share of each channel in shared costs of one type; rows sum to 1, or see `spend`."""
+        return self._shares(driver_of(self.shared_by, cost_type), channels, conversions)
+
     @property
     def _pots(self) -> list[tuple[Driver, float]]:
         """What costs are shared by, and how much by each."""

@@ -27,8 +27,8 @@ from attribution.tables.definition import (
     ColumnType,
     Table,
 )
-from attribution.tables.dictionary import DICTIONARY, dictionary_rows
 from attribution.tables.diagnosis import COST_SENSITIVITY, ROI_GAPS, ROI_SLICES, TASKS, WASTED_SPEND
+from attribution.tables.dictionary import DICTIONARY, dictionary_rows
 from attribution.tables.drift import DRIFT
 from attribution.tables.funnel import (
     BOTTLENECKS,
