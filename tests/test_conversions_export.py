@@ -190,3 +190,13 @@ def test_sums_alone_are_shown_where_no_file_is_named(finished: Path, capsys: pyt
     found = json.loads(capsys.readouterr().out)
     assert found["file"] is None
     assert sum(row["conversions"] for row in found["campaigns"]) == pytest.approx(4.0)
+
+
+def test_where_no_channel_is_met_the_file_has_no_rows(tmp_path: Path) -> None:
+    path = experiment(tmp_path)
+    (tmp_path / "touches.csv").write_text("\n".join(TOUCHES.splitlines()[:1]) + "\n庚,2024-04-01 10:00:00Z,mail,,\n")
+    assert call("run", path, "--out", tmp_path / "run") == 0
+    credited = credited_conversions(tmp_path / "run", "linear")
+    assert credited.conversions.empty
+    assert tuple(credited.conversions.columns) == CREDITED_CONVERSIONS.column_names
+    assert credited.campaigns["conversions"].tolist() == [4.0]
