@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from attribution.diagnosis import wording
 from attribution.diagnosis.waste import UNKNOWN, WASTED
@@ -44,10 +45,9 @@ def tasks_table(tables: Tables) -> pd.DataFrame:
     table["about"] = table["kind"].map(wording.ABOUT)
     table["size_of"] = table["kind"].map(wording.SIZE_OF).where(table["size"].notna())
     # Names decide between equal sizes, so that the order of rows never does.
-    named = table[["kind", "dimension", "slice", "evidence"]].fillna("").astype(str)
     order = np.lexsort(
         (
-            *(named[name].to_numpy(str) for name in ("evidence", "slice", "dimension", "kind")),
+            *(_texts(table[name]) for name in ("evidence", "slice", "dimension", "kind")),
             -table["size"].fillna(-1.0).to_numpy(),
             table["about"].map(wording.ORDER.index).to_numpy(float),
         )
@@ -64,7 +64,7 @@ def _task(kind: str, evidence: str, columns: Task, check: str | None = None) -> 
 
 def _agreed(rows: pd.DataFrame, sizes: pd.Series, asked: int) -> Task:
     """The columns of a size that models agree on: the middle one (the smaller of two), and the ends."""
-    order = np.lexsort((rows["model"].fillna("").to_numpy(str), sizes.to_numpy(float)))
+    order = np.lexsort((_texts(rows["model"]), sizes.to_numpy(float)))
     middle = rows.iloc[order[(len(order) - 1) // 2]]
     return {
         "model": middle["model"],
@@ -139,9 +139,10 @@ def _without_cost(tables: Tables) -> Iterator[Task]:
     channels = rows[~rows["channel"].isin(NO_CHANNELS)]
     asked = channels["model"].nunique()
     if channels["roi"].notna().any():
-        free = channels[channels["spend"].isna() & (channels["value"] > 0)]
+        # A part of what is shared is no cost of its own; a cost that is known to be 0 is one.
+        free = channels[channels["roi"].isna() & (channels["spend"] != 0) & (channels["value"] > 0)]
         for channel, part in free.groupby("channel", sort=True):
-            said = "credited by models, and no cost of it is known"
+            said = "credited by models, and no cost of its own is known"
             size = _agreed(part, part["value"], asked)
             yield _task(wording.NO_COST, said, {"dimension": "channel", "slice": channel, **size})
     bare = rows[(rows["channel"] == UNATTRIBUTED) & (rows["value"] > 0)]
@@ -216,6 +217,10 @@ def _money(tables: Tables) -> dict[str, float]:
         "spend": float(spend.sum()),
         "idle": float(spend[rows["conversions"] == 0].sum()),
     }
+
+
+def _texts(column: pd.Series) -> NDArray[np.str_]:
+    return column.astype(object).where(column.notna(), "").to_numpy(str)
 
 
 def _two(number: float) -> str:
