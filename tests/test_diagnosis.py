@@ -473,10 +473,12 @@ def test_a_run_finds_what_is_wrong_with_it(outcome: at.Outcome) -> None:
     assert worst["size"] == pytest.approx(wasted["loss"].median())
     assert set(tasks.loc[tasks["kind"] == "credit_without_cost", "slice"]) == {"direct"}
     tracked = tasks[tasks["kind"] == "tracking"]["evidence"]
-    assert (
-        tracked.str.contains("did you mean 'video'", regex=False).sum() == 0
-    )  # video has costs under its own name too
+    assert tracked.str.contains("'Video': did you mean 'video'?", regex=False).sum() == 1
     assert tracked.str.startswith("duplicate_costs in costs, 1 times").sum() == 1
+    assert tasks[tasks["evidence"].str.startswith("duplicate_costs")]["size"].tolist() == [300.0]
+    unseen = tasks[(tasks["kind"] == "lagging_slice") & (tasks["slice"] == "Video")].iloc[0]
+    assert "no journey touched it" in unseen["evidence"]
+    assert "another name" in unseen["check"]
     idle = tasks[tasks["evidence"].str.startswith("spend_without_conversion")].iloc[0]
     assert idle["size"] == 30.0
     assert (tasks["rank"] == np.arange(1, len(tasks) + 1)).all()

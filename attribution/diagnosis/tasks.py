@@ -18,7 +18,7 @@ Task = dict[str, object]
 Tables = Mapping[str, pd.DataFrame]
 
 
-def tasks_table(tables: Tables) -> pd.DataFrame:
+def tasks_table(tables: Tables, *, repeated_costs: float | None = None) -> pd.DataFrame:
     """The ``tasks`` table of the other tables of a run; those that are absent have nothing to say.
 
     Losses come first, then shortfalls against the rest, gains, and what is not known, each the largest first. Where
@@ -29,13 +29,14 @@ def tasks_table(tables: Tables) -> pd.DataFrame:
     ----------
     tables : ``roi_slices``, ``wasted_spend``, ``returns``, ``cost_coverage``, ``verdicts``, ``quality``,
         ``channel_lint`` and ``bottlenecks`` by name
+    repeated_costs : how much costs that repeat others come to, where that is known
     """
     found = [
         *_lagging(tables),
         *_wasted(tables),
         *_verdicts(tables),
         *_without_cost(tables),
-        *_tracking(tables),
+        *_tracking(tables, repeated_costs),
         *_lint(tables),
         *_bottlenecks(tables),
     ]
@@ -66,14 +67,11 @@ def _agreed(rows: pd.DataFrame, sizes: pd.Series, asked: int) -> Task:
     """The columns of a size that models agree on: the middle one (the smaller of two), and the ends."""
     order = np.lexsort((_texts(rows["model"]), sizes.to_numpy(float)))
     middle = rows.iloc[order[(len(order) - 1) // 2]]
-    return {
-        "model": middle["model"],
-        "size": float(sizes[middle.name]),
-        "size_low": float(sizes.min()),
-        "size_high": float(sizes.max()),
-        "models_agreeing": len(rows),
-        "models": asked,
-    }
+    size: Task = {"model": middle["model"], "size": float(sizes[middle.name])}
+    if pd.isna(middle["model"]):
+        return size
+    ends: Task = {"size_low": float(sizes.min()), "size_high": float(sizes.max())}
+    return {**size, **ends, "models_agreeing": len(rows), "models": asked}
 
 
 def _lagging(tables: Tables) -> Iterator[Task]:
@@ -87,15 +85,19 @@ def _lagging(tables: Tables) -> Iterator[Task]:
         if 2 * len(behind) <= len(rows):
             continue
         size = _agreed(behind, -behind["money"], len(rows))
-        own = behind["model"].isna() if size["model"] is None else behind["model"] == size["model"]
+        own = behind["model"].isna() if pd.isna(size["model"]) else behind["model"] == size["model"]
         row = behind[own.to_numpy()].iloc[0]
         part = None if pd.isna(row["mostly"]) else str(row["mostly"])
         if np.isnan(row["roi_rest"]):
             said = f"{row['journeys']:,.0f} journeys return less than as many of the rest"
         else:
             said = f"ROI {_two(row['roi'])} against {_two(row['roi_rest'])} in the rest"
-        said += "" if part is None else f", mostly by {part}"
-        yield _task(wording.LAGGING, said, {"dimension": dimension, "slice": name, **size}, wording.LAGS_BY[part])
+        check = wording.LAGS_BY[part]
+        if row["journeys"] == 0:
+            said, check = f"{said}; no journey touched it", wording.NEVER_TOUCHED
+        elif part is not None:
+            said += f", mostly by {part}"
+        yield _task(wording.LAGGING, said, {"dimension": dimension, "slice": name, **size}, check)
 
 
 def _wasted(tables: Tables) -> Iterator[Task]:
@@ -160,20 +162,20 @@ def _without_cost(tables: Tables) -> Iterator[Task]:
             yield _task(wording.MEDIA_ONLY, "no fees, labour or other cost of its own is known", columns)
 
 
-def _tracking(tables: Tables) -> Iterator[Task]:
+def _tracking(tables: Tables, repeated: float | None) -> Iterator[Task]:
     """Checks of the data that warn or fail, with the share of the money that their rows are of."""
     quality = tables.get("quality")
     if quality is None:
         return
-    money = _money(tables)
+    money = _money(tables) | {"repeated": np.nan if repeated is None else repeated}
     for row in quality[quality["status"] != "pass"].to_dict("records"):
         key = (row["check"], row["table"])
         if key not in wording.TRACKED:
             continue
         of = wording.TRACKED[key]
         size = np.nan
-        if of == "idle":
-            size = money["idle"]
+        if of in ("idle", "repeated"):
+            size = money[of]
         elif of is not None and row["total"] and not np.isnan(row["total"]):
             size = row["count"] / row["total"] * money[of]
         said = f"{row['check']} in {row['table']}, {row['count']:,.0f} times: {row['message']}"
