@@ -63,15 +63,27 @@ def _task(kind: str, evidence: str, columns: Task, check: str | None = None) -> 
     return {"kind": kind, "evidence": evidence, "check": check or wording.CHECKS[kind], **columns}
 
 
-def _agreed(rows: pd.DataFrame, sizes: pd.Series, asked: int) -> Task:
-    """The columns of a size that models agree on: the middle one (the smaller of two), and the ends."""
-    order = np.lexsort((_texts(rows["model"]), sizes.to_numpy(float)))
-    middle = rows.iloc[order[(len(order) - 1) // 2]]
-    size: Task = {"model": middle["model"], "size": float(sizes[middle.name])}
-    if pd.isna(middle["model"]):
-        return size
-    ends: Task = {"size_low": float(sizes.min()), "size_high": float(sizes.max())}
-    return {**size, **ends, "models_agreeing": len(rows), "models": asked}
+def _middle(rows: pd.DataFrame, key: list[str], size: pd.Series) -> pd.DataFrame:
+    """The row of each group whose size is the middle one (the smaller of two), with the ends and how many agree."""
+    sized = rows.assign(size=size, by_model=_texts(rows["model"]))
+    sized = sized.sort_values([*key, "size", "by_model"], kind="stable", ignore_index=True)
+    groups = sized.groupby(key, sort=False)
+    sized["models_agreeing"] = groups["size"].transform("size")
+    for end, of in (("size_low", "min"), ("size_high", "max")):
+        sized[end] = groups["size"].transform(of)
+    found = sized[groups.cumcount() == (sized["models_agreeing"] - 1) // 2]
+    # Where no model has a say, none can differ.
+    lone = ["size_low", "size_high", "models_agreeing", "models"]
+    found = found.astype(dict.fromkeys(lone, float))
+    found.loc[found["model"].isna(), lone] = np.nan
+    return found
+
+
+_SIZED = ("model", "size", "size_low", "size_high", "models_agreeing", "models")
+
+
+def _sized(row: Task) -> Task:
+    return {name: row[name] for name in _SIZED}
 
 
 def _lagging(tables: Tables) -> Iterator[Task]:
@@ -79,25 +91,24 @@ def _lagging(tables: Tables) -> Iterator[Task]:
     slices = tables.get("roi_slices")
     if slices is None:
         return
+    key = ["dimension", "slice"]
     known = slices[slices["money"].notna()]
-    for (dimension, name), rows in known.groupby(["dimension", "slice"], sort=True):
-        behind = rows[rows["money"] < 0]
-        if 2 * len(behind) <= len(rows):
-            continue
-        size = _agreed(behind, -behind["money"], len(rows))
-        own = behind["model"].isna() if pd.isna(size["model"]) else behind["model"] == size["model"]
-        row = behind[own.to_numpy()].iloc[0]
+    known = known.assign(
+        models=known.groupby(key)["money"].transform("size"),
+        behind=(known["money"] < 0).groupby([known[name] for name in key]).transform("sum"),
+    )
+    behind = known[(known["money"] < 0) & (2 * known["behind"] > known["models"])]
+    for row in _middle(behind, key, -behind["money"]).to_dict("records"):
         part = None if pd.isna(row["mostly"]) else str(row["mostly"])
-        if np.isnan(row["roi_rest"]):
-            said = f"{row['journeys']:,.0f} journeys return less than as many of the rest"
-        else:
+        said = f"{row['journeys']:,.0f} journeys return less than as many of the rest"
+        if not np.isnan(row["roi_rest"]):
             said = f"ROI {_two(row['roi'])} against {_two(row['roi_rest'])} in the rest"
         check = wording.LAGS_BY[part]
         if row["journeys"] == 0:
             said, check = f"{said}; no journey touched it", wording.NEVER_TOUCHED
         elif part is not None:
             said += f", mostly by {part}"
-        yield _task(wording.LAGGING, said, {"dimension": dimension, "slice": name, **size}, check)
+        yield _task(wording.LAGGING, said, {"dimension": row["dimension"], "slice": row["slice"], **_sized(row)}, check)
 
 
 def _wasted(tables: Tables) -> Iterator[Task]:
@@ -105,19 +116,20 @@ def _wasted(tables: Tables) -> Iterator[Task]:
     wasted = tables.get("wasted_spend")
     if wasted is None:
         return
-    for (_, channel), rows in wasted.groupby(["estimand", "channel"], sort=True):
-        surely = rows[rows["status"] == WASTED]
-        losing = rows[(rows["status"] == UNKNOWN) & (rows["loss"] > 0)]
-        part, kind = (surely, wording.WASTED) if len(surely) else (losing, wording.LOSING)
-        if kind == wording.LOSING and 2 * len(losing) <= len(rows):
-            continue
-        size = _agreed(part, part["loss"], len(rows))
-        row = part[part["model"] == size["model"]].iloc[0]
-        said = f"spend of {row['spend']:,.0f} at an ROI on {row['basis']} of {_two(row['roi'])}"
-        if kind == wording.WASTED:
-            said += f", at most {_two(row['roi_high'])} by its interval"
-        said += f"; {row['estimand']} credit"
-        yield _task(kind, said, {"dimension": "channel", "slice": channel, **size})
+    key = ["estimand", "channel"]
+    surely = wasted[wasted["status"] == WASTED]
+    losing = (wasted["status"] == UNKNOWN) & (wasted["loss"] > 0)
+    most = 2 * losing.groupby([wasted[name] for name in key]).transform("sum") > wasted["models"]
+    for kind, part in (
+        (wording.WASTED, surely),
+        (wording.LOSING, wasted[losing & most & (wasted["models_wasted"] == 0)]),
+    ):
+        for row in _middle(part, key, part["loss"]).to_dict("records"):
+            said = f"spend of {row['spend']:,.0f} at an ROI on {row['basis']} of {_two(row['roi'])}"
+            if kind == wording.WASTED:
+                said += f", at most {_two(row['roi_high'])} by its interval"
+            said += f"; {row['estimand']} credit"
+            yield _task(kind, said, {"dimension": "channel", "slice": row["channel"], **_sized(row)})
 
 
 def _verdicts(tables: Tables) -> Iterator[Task]:
@@ -143,23 +155,23 @@ def _without_cost(tables: Tables) -> Iterator[Task]:
     if channels["roi"].notna().any():
         # A part of what is shared is no cost of its own; a cost that is known to be 0 is one.
         free = channels[channels["roi"].isna() & (channels["spend"] != 0) & (channels["value"] > 0)]
-        for channel, part in free.groupby("channel", sort=True):
+        free = free.assign(models=asked)
+        for row in _middle(free, ["channel"], free["value"]).to_dict("records"):
             said = "credited by models, and no cost of its own is known"
-            size = _agreed(part, part["value"], asked)
-            yield _task(wording.NO_COST, said, {"dimension": "channel", "slice": channel, **size})
+            yield _task(wording.NO_COST, said, {"dimension": "channel", "slice": row["channel"], **_sized(row)})
     bare = rows[(rows["channel"] == UNATTRIBUTED) & (rows["value"] > 0)]
     if len(bare):
-        row = bare.iloc[0]
-        said = f"{row['conversions']:,.0f} conversions have no touchpoint in the lookback window"
-        yield _task(wording.UNATTRIBUTED, said, {"size": float(row["value"])})
+        first = bare.iloc[0]
+        said = f"{first['conversions']:,.0f} conversions have no touchpoint in the lookback window"
+        yield _task(wording.UNATTRIBUTED, said, {"size": float(first["value"])})
     coverage = tables.get("cost_coverage")
     if coverage is None:
         return
     known = coverage[coverage["channel"].notna() & coverage["is_known"].astype(bool)]
-    for channel, part in known.groupby("channel", sort=True):
-        if set(part["cost_type"]) == {MEDIA}:
-            columns: Task = {"dimension": "channel", "slice": channel, "size": float(part["amount"].iloc[0])}
-            yield _task(wording.MEDIA_ONLY, "no fees, labour or other cost of its own is known", columns)
+    alone = known[(known.groupby("channel")["cost_type"].transform("size") == 1) & (known["cost_type"] == MEDIA)]
+    for row in alone.to_dict("records"):
+        columns: Task = {"dimension": "channel", "slice": row["channel"], "size": row["amount"]}
+        yield _task(wording.MEDIA_ONLY, "no fees, labour or other cost of its own is known", columns)
 
 
 def _tracking(tables: Tables, repeated: float | None) -> Iterator[Task]:
