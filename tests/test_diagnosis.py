@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from functools import cache
 from itertools import permutations
 from typing import Any
 
@@ -72,7 +73,7 @@ COUNTS = st.sampled_from([0, 1, 2, 7, 30, 1000])
 MONEY = st.sampled_from([0.0, 0.01, 1.0, 3.5, 80.0, 12345.6, -20.0])
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(
     st.lists(st.tuples(COUNTS, COUNTS, MONEY, st.sampled_from([0.0, np.nan, 0.5, 10.0, 999.0])), min_size=1, max_size=6)
 )
@@ -241,15 +242,20 @@ def test_without_intervals_nothing_is_called_wasted() -> None:
 # ---------------------------------------------------------------- what costs do to ROI
 
 
+PATHS = pd.DataFrame({"path": ["mail > tv", "tv", "mail", "fair"], "conversions": [5, 3, 4, 2], "value": [50.0] * 4})
+
+
+@cache
+def credit_of_paths() -> pd.DataFrame:
+    journeys = at.build_journeys(at.load_sources(paths=PATHS))
+    return at.attribute(journeys, [at.Linear(), at.FirstTouch()]).table
+
+
 def loaded_returns(costs: pd.DataFrame, shared_by: Any) -> tuple[pd.DataFrame, Terms]:
-    paths = pd.DataFrame(
-        {"path": ["mail > tv", "tv", "mail", "fair"], "conversions": [5, 3, 4, 2], "value": [50.0] * 4}
-    )
-    sources = at.load_sources(paths=paths, costs=costs)
-    credit = at.attribute(at.build_journeys(sources), [at.Linear(), at.FirstTouch()])
+    sources = at.load_sources(paths=PATHS, costs=costs)
     options = ReturnsOptions.model_validate({"shared_by": shared_by, "cost_basis": "loaded"})
     terms = Terms(options, read_costs(sources, options))
-    return returns_table(credit.table, terms), terms
+    return returns_table(credit_of_paths(), terms), terms
 
 
 COSTS = pd.DataFrame(
@@ -437,14 +443,13 @@ def test_slices_of_touchpoints_add_up_to_the_credit_of_channels(outcome: at.Outc
     assert rows["spend"].isna().all()
 
 
-def test_creatives_counted_one_by_one() -> None:
+def test_creatives_counted_one_by_one(outcome: at.Outcome) -> None:
     """Last touch: each conversion and its margin are those of the creative of the last touchpoint."""
-    asked = experiment(LEDGER, returns={"basis": "margin"}, output={"slices": ["creative"]})
-    tables = {name: spec.source for name, spec in asked.tables.items()}
+    tables = {name: spec.source for name, spec in outcome.experiment.tables.items()}
     touched, converted = tables["touchpoints"], tables["conversions"]
     last = touched[touched["touched_at"] == pd.Timestamp("2024-01-03")].set_index("customer_id")["creative"]
     of = converted["customer_id"].map(last).fillna("(none)")
-    slices = at.run_experiment(asked).tables["roi_slices"]
+    slices = outcome.tables["roi_slices"]
     rows = slices[(slices["dimension"] == "creative") & (slices["model"] == "last_touch")].set_index("slice")
     assert rows["conversions"].to_dict() == of.value_counts().to_dict()
     assert rows["value"].to_dict() == pytest.approx(converted["margin"].groupby(of).sum().to_dict())
@@ -473,10 +478,12 @@ def test_a_run_finds_what_is_wrong_with_it(outcome: at.Outcome) -> None:
     assert worst["size"] == pytest.approx(wasted["loss"].median())
     assert set(tasks.loc[tasks["kind"] == "credit_without_cost", "slice"]) == {"direct"}
     tracked = tasks[tasks["kind"] == "tracking"]["evidence"]
-    assert (
-        tracked.str.contains("did you mean 'video'", regex=False).sum() == 0
-    )  # video has costs under its own name too
+    assert tracked.str.contains("'Video': did you mean 'video'?", regex=False).sum() == 1
     assert tracked.str.startswith("duplicate_costs in costs, 1 times").sum() == 1
+    assert tasks[tasks["evidence"].str.startswith("duplicate_costs")]["size"].tolist() == [300.0]
+    unseen = tasks[(tasks["kind"] == "lagging_slice") & (tasks["slice"] == "Video")].iloc[0]
+    assert "no journey touched it" in unseen["evidence"]
+    assert "another name" in unseen["check"]
     idle = tasks[tasks["evidence"].str.startswith("spend_without_conversion")].iloc[0]
     assert idle["size"] == 30.0
     assert (tasks["rank"] == np.arange(1, len(tasks) + 1)).all()

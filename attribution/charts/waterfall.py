@@ -98,7 +98,7 @@ def _chart(table: pd.DataFrame, kinds: list[str], order: list[str], channels: It
             x=alt.X("start:Q", title="cost", axis=alt.Axis(tickCount=8, grid=True)),
             x2=alt.X2("end:Q"),
             y=alt.Y("label:N", title=None, scale=alt.Scale(domain=[labels[name] for name in order])),
-            yOffset=alt.YOffset("place:O"),
+            yOffset=alt.YOffset("place:O", scale=alt.Scale(domain=list(range(len(kinds))))),
             color=alt.Color(
                 "type_label:N",
                 title=None,

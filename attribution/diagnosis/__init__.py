@@ -16,7 +16,7 @@ from attribution.journeys import Journeys
 from attribution.models import AttributionModel
 from attribution.returns import Terms, whole_channels
 from attribution.segments import Segments
-from attribution.sources import Sources
+from attribution.sources import Sources, repeated_costs
 
 __all__ = [
     "channel_slices",
@@ -70,5 +70,6 @@ def diagnosis_tables(
     sensitivity = cost_sensitivity(returns, terms)
     if sensitivity is not None:
         found["cost_sensitivity"] = sensitivity
-    found["tasks"] = tasks_table({**tables, **found})
+    repeated = repeated_costs(sources)[1] if sources.has("costs") else None
+    found["tasks"] = tasks_table({**tables, **found}, repeated_costs=repeated)
     return found

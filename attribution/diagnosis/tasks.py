@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from attribution.diagnosis import wording
 from attribution.diagnosis.waste import UNKNOWN, WASTED
@@ -17,7 +18,7 @@ Task = dict[str, object]
 Tables = Mapping[str, pd.DataFrame]
 
 
-def tasks_table(tables: Tables) -> pd.DataFrame:
+def tasks_table(tables: Tables, *, repeated_costs: float | None = None) -> pd.DataFrame:
     """The ``tasks`` table of the other tables of a run; those that are absent have nothing to say.
 
     Losses come first, then shortfalls against the rest, gains, and what is not known, each the largest first. Where
@@ -28,13 +29,14 @@ def tasks_table(tables: Tables) -> pd.DataFrame:
     ----------
     tables : ``roi_slices``, ``wasted_spend``, ``returns``, ``cost_coverage``, ``verdicts``, ``quality``,
         ``channel_lint`` and ``bottlenecks`` by name
+    repeated_costs : how much costs that repeat others come to, where that is known
     """
     found = [
         *_lagging(tables),
         *_wasted(tables),
         *_verdicts(tables),
         *_without_cost(tables),
-        *_tracking(tables),
+        *_tracking(tables, repeated_costs),
         *_lint(tables),
         *_bottlenecks(tables),
     ]
@@ -44,10 +46,9 @@ def tasks_table(tables: Tables) -> pd.DataFrame:
     table["about"] = table["kind"].map(wording.ABOUT)
     table["size_of"] = table["kind"].map(wording.SIZE_OF).where(table["size"].notna())
     # Names decide between equal sizes, so that the order of rows never does.
-    named = table[["kind", "dimension", "slice", "evidence"]].fillna("").astype(str)
     order = np.lexsort(
         (
-            *(named[name].to_numpy(str) for name in ("evidence", "slice", "dimension", "kind")),
+            *(_texts(table[name]) for name in ("evidence", "slice", "dimension", "kind")),
             -table["size"].fillna(-1.0).to_numpy(),
             table["about"].map(wording.ORDER.index).to_numpy(float),
         )
@@ -62,18 +63,27 @@ def _task(kind: str, evidence: str, columns: Task, check: str | None = None) -> 
     return {"kind": kind, "evidence": evidence, "check": check or wording.CHECKS[kind], **columns}
 
 
-def _agreed(rows: pd.DataFrame, sizes: pd.Series, asked: int) -> Task:
-    """The columns of a size that models agree on: the middle one (the smaller of two), and the ends."""
-    order = np.lexsort((rows["model"].fillna("").to_numpy(str), sizes.to_numpy(float)))
-    middle = rows.iloc[order[(len(order) - 1) // 2]]
-    return {
-        "model": middle["model"],
-        "size": float(sizes[middle.name]),
-        "size_low": float(sizes.min()),
-        "size_high": float(sizes.max()),
-        "models_agreeing": len(rows),
-        "models": asked,
-    }
+def _middle(rows: pd.DataFrame, key: list[str], size: pd.Series) -> pd.DataFrame:
+    """The row of each group whose size is the middle one (the smaller of two), with the ends and how many agree."""
+    sized = rows.assign(size=size, by_model=_texts(rows["model"]))
+    sized = sized.sort_values([*key, "size", "by_model"], kind="stable", ignore_index=True)
+    groups = sized.groupby(key, sort=False)
+    sized["models_agreeing"] = groups["size"].transform("size")
+    for end, of in (("size_low", "min"), ("size_high", "max")):
+        sized[end] = groups["size"].transform(of)
+    found = sized[groups.cumcount() == (sized["models_agreeing"] - 1) // 2]
+    # Where no model has a say, none can differ.
+    lone = ["size_low", "size_high", "models_agreeing", "models"]
+    found = found.astype(dict.fromkeys(lone, float))
+    found.loc[found["model"].isna(), lone] = np.nan
+    return found
+
+
+_SIZED = ("model", "size", "size_low", "size_high", "models_agreeing", "models")
+
+
+def _sized(row: Task) -> Task:
+    return {name: row[name] for name in _SIZED}
 
 
 def _lagging(tables: Tables) -> Iterator[Task]:
@@ -81,21 +91,24 @@ def _lagging(tables: Tables) -> Iterator[Task]:
     slices = tables.get("roi_slices")
     if slices is None:
         return
+    key = ["dimension", "slice"]
     known = slices[slices["money"].notna()]
-    for (dimension, name), rows in known.groupby(["dimension", "slice"], sort=True):
-        behind = rows[rows["money"] < 0]
-        if 2 * len(behind) <= len(rows):
-            continue
-        size = _agreed(behind, -behind["money"], len(rows))
-        own = behind["model"].isna() if size["model"] is None else behind["model"] == size["model"]
-        row = behind[own.to_numpy()].iloc[0]
+    known = known.assign(
+        models=known.groupby(key)["money"].transform("size"),
+        behind=(known["money"] < 0).groupby([known[name] for name in key]).transform("sum"),
+    )
+    behind = known[(known["money"] < 0) & (2 * known["behind"] > known["models"])]
+    for row in _middle(behind, key, -behind["money"]).to_dict("records"):
         part = None if pd.isna(row["mostly"]) else str(row["mostly"])
-        if np.isnan(row["roi_rest"]):
-            said = f"{row['journeys']:,.0f} journeys return less than as many of the rest"
-        else:
+        said = f"{row['journeys']:,.0f} journeys return less than as many of the rest"
+        if not np.isnan(row["roi_rest"]):
             said = f"ROI {_two(row['roi'])} against {_two(row['roi_rest'])} in the rest"
-        said += "" if part is None else f", mostly by {part}"
-        yield _task(wording.LAGGING, said, {"dimension": dimension, "slice": name, **size}, wording.LAGS_BY[part])
+        check = wording.LAGS_BY[part]
+        if row["journeys"] == 0:
+            said, check = f"{said}; no journey touched it", wording.NEVER_TOUCHED
+        elif part is not None:
+            said += f", mostly by {part}"
+        yield _task(wording.LAGGING, said, {"dimension": row["dimension"], "slice": row["slice"], **_sized(row)}, check)
 
 
 def _wasted(tables: Tables) -> Iterator[Task]:
@@ -103,19 +116,20 @@ def _wasted(tables: Tables) -> Iterator[Task]:
     wasted = tables.get("wasted_spend")
     if wasted is None:
         return
-    for (_, channel), rows in wasted.groupby(["estimand", "channel"], sort=True):
-        surely = rows[rows["status"] == WASTED]
-        losing = rows[(rows["status"] == UNKNOWN) & (rows["loss"] > 0)]
-        part, kind = (surely, wording.WASTED) if len(surely) else (losing, wording.LOSING)
-        if kind == wording.LOSING and 2 * len(losing) <= len(rows):
-            continue
-        size = _agreed(part, part["loss"], len(rows))
-        row = part[part["model"] == size["model"]].iloc[0]
-        said = f"spend of {row['spend']:,.0f} at an ROI on {row['basis']} of {_two(row['roi'])}"
-        if kind == wording.WASTED:
-            said += f", at most {_two(row['roi_high'])} by its interval"
-        said += f"; {row['estimand']} credit"
-        yield _task(kind, said, {"dimension": "channel", "slice": channel, **size})
+    key = ["estimand", "channel"]
+    surely = wasted[wasted["status"] == WASTED]
+    losing = (wasted["status"] == UNKNOWN) & (wasted["loss"] > 0)
+    most = 2 * losing.groupby([wasted[name] for name in key]).transform("sum") > wasted["models"]
+    for kind, part in (
+        (wording.WASTED, surely),
+        (wording.LOSING, wasted[losing & most & (wasted["models_wasted"] == 0)]),
+    ):
+        for row in _middle(part, key, part["loss"]).to_dict("records"):
+            said = f"spend of {row['spend']:,.0f} at an ROI on {row['basis']} of {_two(row['roi'])}"
+            if kind == wording.WASTED:
+                said += f", at most {_two(row['roi_high'])} by its interval"
+            said += f"; {row['estimand']} credit"
+            yield _task(kind, said, {"dimension": "channel", "slice": row["channel"], **_sized(row)})
 
 
 def _verdicts(tables: Tables) -> Iterator[Task]:
@@ -139,40 +153,41 @@ def _without_cost(tables: Tables) -> Iterator[Task]:
     channels = rows[~rows["channel"].isin(NO_CHANNELS)]
     asked = channels["model"].nunique()
     if channels["roi"].notna().any():
-        free = channels[channels["spend"].isna() & (channels["value"] > 0)]
-        for channel, part in free.groupby("channel", sort=True):
-            said = "credited by models, and no cost of it is known"
-            size = _agreed(part, part["value"], asked)
-            yield _task(wording.NO_COST, said, {"dimension": "channel", "slice": channel, **size})
+        # A part of what is shared is no cost of its own; a cost that is known to be 0 is one.
+        free = channels[channels["roi"].isna() & (channels["spend"] != 0) & (channels["value"] > 0)]
+        free = free.assign(models=asked)
+        for row in _middle(free, ["channel"], free["value"]).to_dict("records"):
+            said = "credited by models, and no cost of its own is known"
+            yield _task(wording.NO_COST, said, {"dimension": "channel", "slice": row["channel"], **_sized(row)})
     bare = rows[(rows["channel"] == UNATTRIBUTED) & (rows["value"] > 0)]
     if len(bare):
-        row = bare.iloc[0]
-        said = f"{row['conversions']:,.0f} conversions have no touchpoint in the lookback window"
-        yield _task(wording.UNATTRIBUTED, said, {"size": float(row["value"])})
+        first = bare.iloc[0]
+        said = f"{first['conversions']:,.0f} conversions have no touchpoint in the lookback window"
+        yield _task(wording.UNATTRIBUTED, said, {"size": float(first["value"])})
     coverage = tables.get("cost_coverage")
     if coverage is None:
         return
     known = coverage[coverage["channel"].notna() & coverage["is_known"].astype(bool)]
-    for channel, part in known.groupby("channel", sort=True):
-        if set(part["cost_type"]) == {MEDIA}:
-            columns: Task = {"dimension": "channel", "slice": channel, "size": float(part["amount"].iloc[0])}
-            yield _task(wording.MEDIA_ONLY, "no fees, labour or other cost of its own is known", columns)
+    alone = known[(known.groupby("channel")["cost_type"].transform("size") == 1) & (known["cost_type"] == MEDIA)]
+    for row in alone.to_dict("records"):
+        columns: Task = {"dimension": "channel", "slice": row["channel"], "size": row["amount"]}
+        yield _task(wording.MEDIA_ONLY, "no fees, labour or other cost of its own is known", columns)
 
 
-def _tracking(tables: Tables) -> Iterator[Task]:
+def _tracking(tables: Tables, repeated: float | None) -> Iterator[Task]:
     """Checks of the data that warn or fail, with the share of the money that their rows are of."""
     quality = tables.get("quality")
     if quality is None:
         return
-    money = _money(tables)
+    money = _money(tables) | {"repeated": np.nan if repeated is None else repeated}
     for row in quality[quality["status"] != "pass"].to_dict("records"):
         key = (row["check"], row["table"])
         if key not in wording.TRACKED:
             continue
         of = wording.TRACKED[key]
         size = np.nan
-        if of == "idle":
-            size = money["idle"]
+        if of in ("idle", "repeated"):
+            size = money[of]
         elif of is not None and row["total"] and not np.isnan(row["total"]):
             size = row["count"] / row["total"] * money[of]
         said = f"{row['check']} in {row['table']}, {row['count']:,.0f} times: {row['message']}"
@@ -216,6 +231,10 @@ def _money(tables: Tables) -> dict[str, float]:
         "spend": float(spend.sum()),
         "idle": float(spend[rows["conversions"] == 0].sum()),
     }
+
+
+def _texts(column: pd.Series) -> NDArray[np.str_]:
+    return column.astype(object).where(column.notna(), "").to_numpy(str)
 
 
 def _two(number: float) -> str:

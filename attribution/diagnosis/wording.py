@@ -43,10 +43,12 @@ SIZE_OF = {
     NO_COST: "credited return that no cost stands beside",
     MEDIA_ONLY: "media spend beside which no other cost is known",
     UNATTRIBUTED: "value of these conversions",
-    TRACKING: "about: share of rows concerned × value or spend",
+    TRACKING: "value or spend of the rows concerned, about",
     LINT: "about: share of touchpoints concerned × value",
     BOTTLENECK: "value of one point more of its rate",
 }
+
+NEVER_TOUCHED = "Look for touchpoints that are not tracked or go by another name: money was spent and nobody seen."
 
 LAGS_BY = {
     "rate": "Look at who it reaches and where they land: its journeys turn into conversions less often than the rest.",
@@ -81,7 +83,7 @@ TRACKED = {
     ("null_channel", "touchpoints"): "value",
     ("loaded_twice", "touchpoints"): "value",
     ("bots", "touchpoints"): "value",
-    ("duplicate_costs", "costs"): "spend",
+    ("duplicate_costs", "costs"): "repeated",
     ("channels_not_in_touchpoints", "costs"): None,
     ("spend_without_conversion", "costs"): "idle",
     ("unit_jump", "costs"): None,

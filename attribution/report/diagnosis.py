@@ -9,6 +9,9 @@ import pandas as pd
 _FIRST = 8
 """Tasks that stand in the open; the others are folded away."""
 
+_MOST = 100
+"""Rows of any table here; campaigns may be thousands, and all of them are in the tables of the run."""
+
 _TASK = ["rank", "about", "kind", "slice", "size", "size_low", "size_high", "models", "evidence", "check"]
 _WASTED = ["channel", "model", "basis", "spend", "roi", "roi_low", "roi_high", "loss", "models_wasted", "models"]
 
@@ -31,15 +34,16 @@ def diagnosis_section(tables: Mapping[str, pd.DataFrame]) -> dict[str, object] |
     )[_TASK]
     wasted = tables.get("wasted_spend")
     slices = tables.get("roi_slices")
+    gaps = None if slices is None else _gap_grid(tables["roi_gaps"])
     sensitivity = tables.get("cost_sensitivity")
     return {
         "first": shown.head(_FIRST),
-        "others": shown.iloc[_FIRST:] if len(shown) > _FIRST else None,
-        "wasted": None if wasted is None else wasted.loc[wasted["status"] == "wasted", _WASTED],
+        "others": shown.iloc[_FIRST:_MOST] if len(shown) > _FIRST else None,
+        "wasted": None if wasted is None else _largest(wasted.loc[wasted["status"] == "wasted", _WASTED], "loss"),
         "wasted_says": _wasted_says(wasted),
-        "slices": None if slices is None else slices[slices["money"].notna()],
-        "gaps": None if slices is None else _gap_grid(tables["roi_gaps"]),
-        "sensitivity": sensitivity,
+        "slices": None if slices is None else _largest(slices[slices["money"].notna()], "money"),
+        "gaps": None if gaps is None else _largest(gaps, "money"),
+        "sensitivity": None if sensitivity is None else _largest(sensitivity, "amount"),
     }
 
 
@@ -63,6 +67,13 @@ def _wasted_says(wasted: pd.DataFrame | None) -> str:
     )
 
 
+def _largest(table: pd.DataFrame, by: str) -> pd.DataFrame:
+    """The rows with the most money, in their order."""
+    if len(table) <= _MOST:
+        return table
+    return table.loc[table[by].abs().nlargest(_MOST).index.sort_values()]
+
+
 def _gap_grid(gaps: pd.DataFrame) -> pd.DataFrame:
     """Money by part, a column each."""
     known = gaps[gaps["money"].notna() & (gaps["part"] != "reach")]
@@ -70,4 +81,5 @@ def _gap_grid(gaps: pd.DataFrame) -> pd.DataFrame:
     key = ["dimension", "model", "slice"]
     order = pd.MultiIndex.from_frame(known[key].drop_duplicates())
     grid = known.pivot(index=key, columns="part", values="money").reindex(order)
-    return grid.reindex(columns=["rate", "value", "cost"]).reset_index().rename_axis(columns=None)
+    grid = grid.reindex(columns=["rate", "value", "cost"])
+    return grid.assign(money=grid.sum(axis=1)).reset_index().rename_axis(columns=None)

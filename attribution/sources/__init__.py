@@ -1,6 +1,6 @@
 """Raw exports become canonical tables: files, columns, times, values, and what was found in them."""
 
-from attribution.sources.checks import check_channels_known, check_sources
+from attribution.sources.checks import check_channels_known, check_sources, repeated_costs
 from attribution.sources.digest import content_digest
 from attribution.sources.gate import gate_findings
 from attribution.sources.load import LoadedTable, Sources, as_spec, load_sources
@@ -18,4 +18,5 @@ __all__ = [
     "gate_findings",
     "load_sources",
     "quality_table",
+    "repeated_costs",
 ]

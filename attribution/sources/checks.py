@@ -43,23 +43,29 @@ def _repeated_conversions(sources: Sources) -> list[Finding]:
     ]
 
 
-def _repeated_costs(sources: Sources) -> list[Finding]:
-    if not sources.has("costs"):
-        return []
+def repeated_costs(sources: Sources) -> tuple[int, float | None, str | None]:
+    """Costs that repeat another in every column: how many, how much in all (None in several currencies), a channel."""
     columns = ", ".join(quote(name) for name in sources.tables["costs"].columns)
     found = sources.engine.query(
         "select coalesce(sum(n - 1), 0)::bigint as n, coalesce(sum((n - 1) * amount), 0)::double as amount, "
         "min(channel) as example "
         f"from (select count(*) as n, {columns} from costs where amount > 0 group by {columns}) where n > 1"
     ).to_pylist()[0]
-    message = (
-        f"costs that repeat another in every column and count as often, {found['amount']:,.2f} in all: if they are not "
-        "booked twice, map what tells them apart"
-    )
-    if not found["n"]:
-        message = "no cost repeats another in every column"
+    return found["n"], None if sources.has("costs", "currency") else found["amount"], found["example"]
+
+
+def _repeated_costs(sources: Sources) -> list[Finding]:
+    if not sources.has("costs"):
+        return []
+    count, amount, example = repeated_costs(sources)
+    message = "no cost repeats another in every column"
+    if count:
+        in_all = "" if amount is None else f", {amount:,.2f} in all"
+        message = (
+            f"costs that repeat another in every column{in_all}: if none is booked twice, map what tells them apart"
+        )
     total = sources.tables["costs"].rows
-    return [count_finding("duplicate_costs", "costs", found["n"], message, total=total, example=found["example"])]
+    return [count_finding("duplicate_costs", "costs", count, message, total=total, example=example)]
 
 
 def _time_order(sources: Sources) -> list[Finding]:
@@ -122,7 +128,7 @@ def check_channels_known(sources: Sources, touched: Sequence[str]) -> list[Findi
     table = "paths" if sources.has("paths") else "touchpoints"
     unknown, unpaid = sorted(paid - set(touched)), sorted(set(touched) - paid)
     message = _UNKNOWN + "".join(
-        f"; {name!r}: did you mean {meant!r}?" for name, meant in _spelled(unknown, unpaid)[:5]
+        f"; {name!r}: did you mean {meant!r}?" for name, meant in _spelled(unknown, touched)[:5]
     )
     return [
         count_finding(
