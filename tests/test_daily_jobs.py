@@ -223,10 +223,10 @@ def test_a_monitor_ends_with_3_if_something_drifted(job: Run, sums: str) -> None
     assert Path("watch/drift.txt").read_text().startswith("Drift: channel mix")
 
 
-def test_a_monitor_logs_its_numbers(job: Run, sums: str, tmp_path: Path) -> None:
+def test_a_monitor_logs_its_numbers(job: Run, sums: str, tmp_path: Path, new_store: Callable[[Path], str]) -> None:
     from mlflow.tracking import MlflowClient
 
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    uri = new_store(tmp_path)
     options = ("--training", "28", "--through", "2024-04-10", "--tracking-uri", uri, "--json")
     code, out, _ = job("monitor", "sums", *options)
     run = MlflowClient(tracking_uri=uri).get_run(json.loads(out)["mlflow_run"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -93,10 +94,12 @@ def test_the_report_shows_verdicts_and_says_what_credit_is_not(outcome: at.Outco
     assert 'id="doubt"' not in render_report("春季", without, charts.all_figures(without), outcome.settings)
 
 
-def test_tables_and_metrics_land_in_mlflow(outcome: at.Outcome, tmp_path: Path) -> None:
+def test_tables_and_metrics_land_in_mlflow(
+    outcome: at.Outcome, tmp_path: Path, new_store: Callable[[Path], str]
+) -> None:
     from mlflow.tracking import MlflowClient
 
-    out, store = tmp_path / "run", f"sqlite:///{tmp_path}/mlflow.db"
+    out, store = tmp_path / "run", new_store(tmp_path)
     with replaced_folder(out) as folder:
         write_outcome(folder, outcome, report="<html></html>", seconds=1.0)
     run_id = track_outcome(outcome, out, uri=store)

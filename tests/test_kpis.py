@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -466,11 +467,11 @@ def test_review_refuses_to_replace_a_run_it_reads(
 
 @pytest.mark.filterwarnings("ignore")
 def test_runs_come_from_mlflow_and_reviews_and_targets_go_there(
-    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_store: Callable[[Path], str]
 ) -> None:
     from mlflow.tracking import MlflowClient
 
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    uri = new_store(tmp_path)
     tracked = ("--set", "tracking.enabled=true", "--set", f"tracking.uri={uri}")
     assert call(monkeypatch, "run", shop / "before.toml", "--out", tmp_path / "before", *tracked) == 0
     client = MlflowClient(tracking_uri=uri)
@@ -502,10 +503,14 @@ def test_runs_come_from_mlflow_and_reviews_and_targets_go_there(
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_baseline_that_mlflow_does_not_have_is_an_error(
-    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    shop: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    new_store: Callable[[Path], str],
 ) -> None:
     text = TARGETS.replace('baseline = "runs/before"', f'baseline = "{"0" * 32}"')
-    text = text.replace("enabled = false", f'uri = "sqlite:///{tmp_path}/mlflow.db"')
+    text = text.replace("enabled = false", f'uri = "{new_store(tmp_path)}"')
     assert call(monkeypatch, "kpis", asked(shop, text), "--out", tmp_path / "kpis") == 2
     assert "does not give the run" in capsys.readouterr().err
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -228,12 +229,12 @@ def test_an_earlier_proposal_is_held_against_what_is_known_now(
     assert "is no folder of a proposal: it has no budget.parquet" in capsys.readouterr().err
 
 
-def test_a_budget_is_tracked_below_the_run_it_comes_from(shop: Path) -> None:
+def test_a_budget_is_tracked_below_the_run_it_comes_from(shop: Path, new_store: Callable[[Path], str]) -> None:
     from mlflow.tracking import MlflowClient
 
     experiment = read_experiment(shop, ["budget.total=2500", "resampling.draws=60"])
     outcome, plan = plan_budget(experiment)
-    folder, uri = shop.parent / "run", f"sqlite:///{shop.parent / 'mlflow.db'}"
+    folder, uri = shop.parent / "run", new_store(shop.parent)
     folder.mkdir()
     for name, table in plan.tables.items():
         write_table(folder, OUTPUTS[name], table)

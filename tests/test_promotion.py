@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -158,11 +159,15 @@ def test_bounds_are_read_from_a_file(tmp_path: Path) -> None:
 
 
 def test_promoted_blocked_and_rolled_back(
-    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    shop: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    new_store: Callable[[Path], str],
 ) -> None:
     from mlflow.tracking import MlflowClient
 
-    store = f"sqlite:///{tmp_path}/mlflow.db"
+    store = new_store(tmp_path)
     client = MlflowClient(tracking_uri=store)
     (tmp_path / "bounds.toml").write_text("draws = 50\nstability_share_moved = 0.5\n")
     asked = ("--window", shop / "window.toml", "--bounds", tmp_path / "bounds.toml", "--tracking-uri", store)
