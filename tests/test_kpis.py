@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from test_cli import call, table_bytes
 
+from attribution.commands.kpis import earlier_runs
 from attribution.errors import InputError
 from attribution.kpis import Run, check_targets, kpi_history, measure, read_run, read_targets, score_decisions
 from attribution.kpis.attainment import target_metrics
@@ -286,6 +287,20 @@ def test_the_history_runs_from_the_oldest_and_marks_the_baseline(shop: Path) -> 
     assert first["is_baseline"].tolist() == [True, False]
     assert first["period_end"].tolist() == ["2024-03-31", "2024-06-30"]
     assert first["value"].tolist() == pytest.approx([measure(run, "cac").value for run in (before, after)])
+
+
+def test_patterns_of_earlier_runs_pass_over_what_is_no_run(tmp_path: Path) -> None:
+    """A proposal of a budget holds the tables of its run too; a review holds none. Named in full, it is taken."""
+    for name in ("winter", "winter-budget", "winter-review"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+    for name in ("winter", "winter-budget"):
+        (tmp_path / "runs" / name / "returns.parquet").touch()
+    (tmp_path / "runs" / "winter-budget" / "budget.parquet").touch()
+    text = TARGETS.replace('"runs/before"', '"../before"').replace('"runs/after"', '"../after"')
+    found = read_targets(asked(tmp_path, text))
+    assert earlier_runs(found) == ["runs/winter"]
+    named = read_targets(asked(tmp_path, text.replace('["runs/*"]', '["runs/winter-budget"]')))
+    assert earlier_runs(named) == ["runs/winter-budget"]
 
 
 def test_decisions_are_scored_against_what_was_expected(shop: Path) -> None:

@@ -71,7 +71,7 @@ ROI_VARIANCE = Table(
             "text",
             "model, lookback_days, direct, cost_basis; interactions of these; sampling, alone and with any of them",
         ),
-        Column("variance", "number", "of ROI"),
+        null("variance", "number", "of ROI; null where it is too large for a number"),
         null("share", "number", "of all its variance; the shares of a channel sum to 1; null where it never varies"),
         null("share_any", "number", "what the source has any part in, its interactions included; null for these"),
     ),
