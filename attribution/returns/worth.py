@@ -83,7 +83,7 @@ def read_worth(
     measures = terms.measures
     if not measures:
         return None
-    of_conversion = {name: _measured(sources, name, terms.options) for name in sorted(measures)}
+    of_conversion = {name: measured(sources, name, terms.options) for name in sorted(measures)}
     lost = frozenset(name for name, of in of_conversion.items() if (of < 0).any())
     reader = partial(_handed_out, list(models), _apart(of_conversion, lost))
     whole = journeys.read(reader)[0]
@@ -118,8 +118,14 @@ def _net(read: Callable[[str], Floats | float], name: str, lost: frozenset[str])
     return np.asarray(read(name) - read(_LOST + name) if name in lost else read(name))
 
 
-def _measured(sources: Sources, name: str, options: ReturnsOptions) -> Floats:
-    """(conversions + 1,) a measure of each conversion, by row; 0 where row −1 points."""
+def measured(sources: Sources, name: str, options: ReturnsOptions) -> Floats:
+    """(conversions + 1,) a measure of each conversion, by row; 0 where row −1 points.
+
+    Raises
+    ------
+    InputError
+        If a conversion does not say what it is worth, and the options do not either.
+    """
     if name == "new_customers":
         return is_new_customer(sources).astype(np.float64)
     is_new = is_new_customer(sources) if name == "ltv" else None
