@@ -288,6 +288,13 @@ def test_incremental_credit_is_doubted_apart() -> None:
     says = tables["verdicts"].groupby("estimand")["says"]
     assert all("allocated, not incremental" in text for text in says.get_group("allocated"))
     assert not any("allocated" in text for text in says.get_group("incremental"))
+    # An effect that was told is not one that was found.
+    rows = tables["verdicts"].groupby("estimand")["rests_on"]
+    assert rows.get_group("allocated").isna().all()
+    assert set(rows.get_group("incremental")) == {"incremental: continuation = 0.05"}
+    judged = [text for text in says.get_group("incremental") if "if the model is right about" in text]
+    assert all("which rests on what it was told (incremental: continuation = 0.05)" in text for text in judged)
+    assert all("Incremental if the model is right." in text for text in says.get_group("incremental"))
     assert not any("even if" in text for text in says.get_group("incremental"))
 
 

@@ -540,7 +540,7 @@ def test_parts_of_cases_cover_their_rate_as_often_as_they_say() -> None:
     weights = rng.choice([0.25, 1 / 3, 0.5, 1.0], (2_000, 120))
     hits = rng.random(weights.shape) < 0.3
     ends = np.array([weighted_wilson(hit, weight, 0.9) for hit, weight in zip(hits, weights, strict=True)])
-    covered = ((ends[:, 0] <= 0.3) & (0.3 <= ends[:, 1])).mean()
+    covered = ((ends[:, 0] <= 0.3) & (ends[:, 1] >= 0.3)).mean()
     assert abs(covered - 0.9) < 4 * math.sqrt(0.9 * 0.1 / 2_000)
 
 

@@ -68,7 +68,7 @@ def _references(asked: Targets) -> list[str]:
 def earlier_runs(asked: Targets) -> list[str]:
     """Earlier runs, in order of name; a pattern that finds none stands for itself, and is refused when it is opened.
 
-    A proposal of ``attribution budget`` holds the tables of its run too, and is no run of its own: patterns pass it over.
+    A proposal of ``attribution budget`` holds the tables of its run too and is no run of its own: patterns pass it by.
     """
     pinned = {(asked.folder / name).resolve() for name in (asked.run, asked.baseline) if name is not None}
     named: list[str] = []
@@ -93,11 +93,11 @@ def _run(asked: Targets, say: Stage) -> Outcome:
 def _tables(asked: Targets, run: Run, known: Mapping[str, Run]) -> dict[str, pd.DataFrame]:
     import pandas as pd
 
-    from attribution.kpis import before_after, check_targets, kpi_history, score_decisions
+    from attribution.kpis import before_after, check_targets, score_decisions
 
     baseline = None if asked.baseline is None else known[asked.baseline]
     tables = {"kpis": check_targets(asked, run, baseline)}
-    tables["kpi_history"] = kpiearlier_runs(asked, [*(known[name] for name in earlier_runs(asked)), run], baseline)
+    tables["kpi_history"] = kpi_history(asked, [*(known[name] for name in earlier_runs(asked)), run], baseline)
     if asked.decisions:
         tables["decisions"] = score_decisions(asked, run, [known[decision.run] for decision in asked.decisions])
     if asked.changes:

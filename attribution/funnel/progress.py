@@ -156,7 +156,7 @@ ENDS = ("rate_low", "rate_high", "win_rate_low", "win_rate_high")
 
 
 def ends_of(progress: Progress, rows: pd.DataFrame, weight: Floats, level: float) -> dict[str, float]:
-    """Intervals of ``rate_to_next`` and ``win_rate`` of arrivals in one stage, each counted by its ``weight`` (rows,)."""
+    """Intervals of ``rate_to_next`` and ``win_rate`` of arrivals in one stage, each as far as its (rows,) weight."""
     found = dict.fromkeys(ENDS, np.nan)
     if not weight.sum() > 0:
         return found

@@ -105,6 +105,7 @@ VERDICTS = Table(
         null("others_lost_to_flip", "number", "share of all other touchpoints that, if unseen, would change it"),
         null("share_to_break_even", "number", "share of its credit that it must have caused for its spend to pay"),
         null("matured", "number", "share of the conversions after its touchpoints that have come by the end of data"),
+        null("rests_on", "text", "what its models were told of effects and did not learn; null where nothing"),
         Column("says", "text", "the verdict as a sentence"),
     ),
 )
