@@ -93,7 +93,7 @@ def _run(asked: Targets, say: Stage) -> Outcome:
 def _tables(asked: Targets, run: Run, known: Mapping[str, Run]) -> dict[str, pd.DataFrame]:
     import pandas as pd
 
-    from attribution.kpis import before_after, check_targets, score_decisions
+    from attribution.kpis import before_after, check_targets, kpi_history, score_decisions
 
     baseline = None if asked.baseline is None else known[asked.baseline]
     tables = {"kpis": check_targets(asked, run, baseline)}
