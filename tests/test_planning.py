@@ -218,7 +218,7 @@ def test_an_earlier_proposal_is_held_against_what_is_known_now(
     assert "ground has moved" not in capsys.readouterr().out
     conversions = pd.read_parquet(shop.parent / "conversions.parquet")
     conversions.assign(value=conversions["value"] * 3).to_parquet(shop.parent / "conversions.parquet", index=False)
-    assert call(monkeypatch, "budget", shop, *again, "--out", shop.parent / "now") == 0
+    assert call(monkeypatch, "budget", shop, *again, "--out", shop.parent / "now") == 3
     assert "The ground has moved under the earlier proposal: email, search, social." in capsys.readouterr().out
     assert (
         call(monkeypatch, "budget", shop, *settings, "--set", "budget.previous=now", "--out", shop.parent / "now") == 2
