@@ -65,6 +65,12 @@ class Outcome:
             "period": asked.period.model_dump(),
             "returns": standing | asked.returns.model_dump(exclude_defaults=True),
             "funnel": {} if asked.funnel is None else asked.funnel.model_dump(exclude_defaults=True),
+            # Parts that are only there when they are asked for: then every one of their settings counts.
+            **{
+                name: part.model_dump()
+                for name in ("resampling", "placebo", "stability", "doubt")
+                if (part := getattr(asked, name)) is not None
+            },
         }
         return {
             "engine": asked.engine,

@@ -15,7 +15,7 @@ from attribution.budget.response import read_history
 from attribution.errors import InputError
 from attribution.experiment import DEFAULT_LOOKBACK_DAYS, BudgetOptions, Experiment
 from attribution.pipeline import run_experiment
-from attribution.request import open_sources
+from attribution.request import journeys_of, open_sources
 
 if TYPE_CHECKING:
     from attribution.outcome import Outcome, Stage
@@ -56,15 +56,21 @@ def plan_budget(experiment: Experiment, *, on_stage: Stage | None = None) -> tup
         ground=_ground(outcome),
         earlier=earlier,
     )
-    tables = {**outcome.tables, **plan.tables}
+    experiment, tables = _undoubted(experiment), {**outcome.tables, **plan.tables}
     if not experiment.output.journey_credit:
         # It is large, and only the history has needed it.
         tables.pop("journey_credit", None)
     return replace(outcome, experiment=experiment, tables=tables), plan
 
 
+def _undoubted(experiment: Experiment) -> Experiment:
+    """Without ``[doubt]``: no budget is made of its grid, which takes longer than all the rest."""
+    return experiment.model_copy(update={"doubt": None})
+
+
 def _asked(experiment: Experiment, options: BudgetOptions) -> Experiment:
-    """The experiment, with what the objective and the history need."""
+    """The experiment, with what the objective and the history need, and no more."""
+    experiment = _undoubted(experiment)
     output = experiment.output
     if "new_customers" in options.objectives:
         output = output.model_copy(update={"unit_economics": True})
@@ -102,8 +108,11 @@ def _ground(outcome: Outcome) -> Ground:
 
 def _own_history(outcome: Outcome, options: BudgetOptions) -> pd.DataFrame:
     asked = outcome.experiment
+    sources = open_sources(asked)
+    if options.objective not in ("conversions", "revenue"):
+        journeys_of(asked, sources)  # which conversions there are, and who of them is new
     return weekly_history(
-        open_sources(asked),
+        sources,
         outcome.tables["journey_credit"],
         options,
         returns=asked.returns,

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from attribution.budget import BudgetPlan, budget_metrics, propose_budget
+from attribution.budget import BudgetPlan, budget_metrics, ground_has_moved, propose_budget
 from attribution.budget.evidence import Earlier, Ground, read_earlier
 from attribution.charts import all_figures, budget_by_channel, budget_gain, budget_horizons, response_curves, to_svg
 from attribution.errors import InputError
@@ -178,6 +178,10 @@ def test_drift_is_what_curves_do_not_explain() -> None:
     assert table["expired"].all()
     assert plan.notes[1] == "The earlier proposal expired on 2024-06-29."
     assert plan.notes[2] == "The ground has moved under the earlier proposal: search, 微信."
+    found = budget_metrics(plan.tables)
+    assert (found["drift_channels"], found["drift_expired"]) == (2.0, 1.0)
+    assert ground_has_moved(plan.tables["budget_drift"])
+    assert not ground_has_moved(None)
 
 
 def test_drift_names_new_and_lost_channels_and_what_it_cannot_know() -> None:
@@ -193,6 +197,8 @@ def test_drift_names_new_and_lost_channels_and_what_it_cannot_know() -> None:
 def test_an_earlier_proposal_must_be_one_of_the_same(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"another objective.*Given: conversions"):
         propose_budget(RETURNS, options(), earlier=replace(earlier_plan(), evidence=_of("conversions")))
+    with pytest.raises(InputError, match=r"proposal of other costs\. Given: media\. Allowed: loaded"):
+        propose_budget(RETURNS.assign(cost_basis="loaded"), options(), earlier=earlier_plan())
     with pytest.raises(InputError, match="under other models"):
         propose_budget(RETURNS[:3].assign(model="other"), options(), earlier=earlier_plan())
     (tmp_path / "budget.parquet").write_bytes(b"nothing")

@@ -158,6 +158,32 @@ def test_a_run_is_not_made_again_unless_data_settings_code_or_files_changed(
     assert made()
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "doubt.draws=60",
+        "doubt.hurdle_roi=0.5",
+        "budget.total=100",
+        "returns.margin=0.4",
+        "resampling.seed=3",
+        "placebo.seed=2",
+        "stability.parts=3",
+        "output.unit_economics=true",
+        "output.draws=true",
+        "output.pictures=true",
+    ],
+)
+def test_no_two_runs_that_differ_in_a_setting_are_one(tmp_path: Path, setting: str) -> None:
+    from attribution.reuse import content_key
+
+    toml = tmp_path / "one.toml"
+    toml.write_text('[tables.paths]\nsource = "p.csv"\n[[models]]\nmodel = "LastTouch"\n', encoding="utf-8")
+    part = setting.split(".")[0]
+    plain, empty = (read_experiment(toml, keys) for keys in ([], [f"{part}={{}}"]))
+    asked = read_experiment(toml, [setting])
+    assert content_key(asked, {}) not in (content_key(plain, {}), content_key(empty, {}))
+
+
 def test_a_change_of_a_model_of_ones_own_or_of_channel_rules_is_a_change(tmp_path: Path) -> None:
     from attribution.reuse import content_key
 

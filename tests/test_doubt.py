@@ -246,6 +246,20 @@ def test_shares_of_variance_add_up_to_one(grid: Grid) -> None:
         assert part.loc["sampling", "variance"] == pytest.approx(draws.var(axis=-1).mean())
 
 
+@pytest.mark.parametrize("power", [100, 160, 300, 1000])
+def test_shares_of_variance_are_the_same_at_any_size(power: int) -> None:
+    """Of ROI so large that its square is no number there are still shares; small and large channels go together."""
+    small = np.random.default_rng(4).normal(size=(3, 20, 2))
+    large = np.ldexp(small, [[[power, 0]]])
+    found, written = roi_variance(of_roi(large)), roi_variance(of_roi(small))
+    assert found["share"].to_numpy() == pytest.approx(written["share"].to_numpy(), rel=1e-9, abs=1e-12)
+    assert found.groupby("channel")["share"].sum().tolist() == pytest.approx([1.0] * 2)
+    sampling = found[(found["source"] == "sampling") & (found["channel"] == "渠道 0")]["variance"].item()
+    assert np.isnan(sampling) == (power > 511)
+    if power <= 511:
+        assert sampling == pytest.approx(np.ldexp(small[:, 1:, 0].var(axis=-1).mean(), 2 * power), rel=1e-6)
+
+
 def test_one_channel_trades_places_with_none() -> None:
     table = rank_swaps(of_roi(np.array([[[1.0], [2.0]], [[0.5], [1.5]]])))
     assert table.empty
@@ -274,6 +288,13 @@ def test_incremental_credit_is_doubted_apart() -> None:
     says = tables["verdicts"].groupby("estimand")["says"]
     assert all("allocated, not incremental" in text for text in says.get_group("allocated"))
     assert not any("allocated" in text for text in says.get_group("incremental"))
+    # An effect that was told is not one that was found.
+    rows = tables["verdicts"].groupby("estimand")["rests_on"]
+    assert rows.get_group("allocated").isna().all()
+    assert set(rows.get_group("incremental")) == {"incremental: continuation = 0.05"}
+    judged = [text for text in says.get_group("incremental") if "if the model is right about" in text]
+    assert all("which rests on what it was told (incremental: continuation = 0.05)" in text for text in judged)
+    assert all("Incremental if the model is right." in text for text in says.get_group("incremental"))
     assert not any("even if" in text for text in says.get_group("incremental"))
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
 import attribution as at
 from attribution.errors import InputError
@@ -20,6 +21,7 @@ from attribution.funnel import follow_stages
 from attribution.funnel.arrivals import read_arrivals
 from attribution.funnel.progress import Progress, follow
 from attribution.funnel.stages import Wins, learn_chances, wins_of
+from attribution.kernels.proportions import weighted_wilson
 
 DAY_0 = pd.Timestamp("2024-01-01")
 STAGES = ("lead", "SQL", "won")
@@ -425,7 +427,11 @@ def test_a_point_is_worth_what_a_finite_difference_says(
     ways: list[tuple[bool, bool, bool, int]], moved: list[float]
 ) -> None:
     passed, count = np.array([way[:3] for way in ways]), np.array([float(way[3]) for way in ways])
-    wins = Wins(passed, count, np.array(moved), pd.Series(dtype=float))
+    through = count @ passed
+    # As many arrivals as have these shares move on: a rate and a number of arrivals are not free of each other.
+    arrivals = np.where(through > 0, through / np.array(moved), 1.0)
+    moved = np.where(through > 0, moved, 0.0).tolist()
+    wins = Wins(passed, count, np.array(moved), arrivals, np.array([0.3, 0.0, 1.0]), pd.Series(dtype=float))
     for stage, gained in enumerate(wins.per_point()):
         for step in (0.01, 1e-5):
             more = np.array(moved)
@@ -453,6 +459,106 @@ def test_a_point_more_is_that_of_the_data_with_more_cases() -> None:
     # A rate of 0.6 by ten leads of whom six move on, two in five of them to a win.
     assert wins.total(np.array([0.6, 0.4])) == pytest.approx(6 * 2 / 5)
     assert wins.per_point()[0] * 10 == pytest.approx(6 * 2 / 5 - 2)
+
+
+def test_a_point_more_of_nothing_is_worth_what_the_next_stage_makes_of_it() -> None:
+    """Ten leads of whom none moves on, four SQL from elsewhere of whom one is won, none of them a lead."""
+    rows = [(f"c{i}", "lead", 1.0) for i in range(10)] + [(f"d{i}", "SQL", 2.0) for i in range(4)]
+    won = ("d0", "won", 3.0)
+    wins = wins_of(progress_of(stage_rows(*rows, won)))
+    assert wins.moved.tolist() == [0.0, 0.25]
+    # 40 points more are four more SQL, of whom one is won, as in the data with these cases in them.
+    more = [(f"c{i}", "SQL", 2.0) for i in range(4)]
+    in_data = wins_of(progress_of(stage_rows(*rows, won, *more, ("c0", "won", 3.0))))
+    assert in_data.moved[0] == 0.4
+    assert 40 * wins.per_point()[0] == pytest.approx(in_data.total() - wins.total()) == 1.0
+    assert wins.total(np.array([0.4, 0.25])) == pytest.approx(in_data.total())
+    # Of the stage before the win whoever moves on has won; of a stage that leads to an empty one nothing is known.
+    empty = wins_of(progress_of(stage_rows(("a", "lead", 1.0), ("b", "lead", 1.0))))
+    assert np.isnan(empty.per_point()).all()
+    near = wins_of(progress_of(stage_rows(("a", "lead", 1.0), ("b", "SQL", 1.0), ("c", "SQL", 1.0))))
+    assert near.per_point().tolist() == pytest.approx([0.0, 0.02])
+
+
+def test_a_channel_of_which_nothing_moves_on_fares_as_all_others_do() -> None:
+    """Fairs bring four leads of whom none moves on, mail four of whom two do, one to a win."""
+    rows = [(f"f{i}", "lead", 1.0) for i in range(4)] + [(f"m{i}", "lead", 1.0) for i in range(4)]
+    rows += [("m0", "SQL", 2.0), ("m1", "SQL", 2.0), ("m0", "won", 3.0)]
+    touched = touches(*((f"f{i}", 0, "fair") for i in range(4)), *((f"m{i}", 0, "mail") for i in range(4)))
+    table = tables_of(touched, stage_rows(*rows))["bottlenecks"]
+    own = table[(table["model"] == "last_touch") & (table["stage"] == "lead")].set_index("channel")
+    assert own["rate_to_next"].to_dict() == {"fair": 0.0, "mail": 0.5}
+    # One point of four leads is 0.04 more that move on, of whom one in two is won.
+    assert own["wins_per_point"].to_dict() == pytest.approx({"fair": 0.02, "mail": 0.02})
+    whole = table[table["model"].isna()].set_index("stage")["wins_per_point"]
+    assert own["wins_per_point"].sum() == pytest.approx(whole["lead"])
+
+
+# ---------------------------------------------------------------- handling, and how sure rates are
+
+
+def test_working_a_case_costs_in_every_stage_before() -> None:
+    """Last touch: fairs bring the lead, mail the SQL, search the win and another lead."""
+    costs = pd.DataFrame({"channel": ["fair", "search", "mail"], "amount": [300.0, 60.0, 50.0]})
+    funnel = {"stages": STAGES, "costs": {"lead": 5, "SQL": 120}}
+    tables = tables_of(JOURNEY, WON, funnel, tables={"costs": costs})
+    rows = tables["funnel_credit"].query("model == 'last_touch'").set_index(["stage", "channel"])
+    rows = rows.drop("(unattributed)", level="channel")
+    assert (rows.loc["lead", "handling"] == 0).all()
+    assert rows.loc[("lead", "fair"), "full_cost_per_arrival"] == rows.loc[("lead", "fair"), "cost_per_arrival"] == 300
+    assert rows.loc["SQL", "handling"].to_dict() == {"fair": 5.0, "search": 5.0, "mail": 0.0}
+    assert rows.loc[("SQL", "mail"), "full_cost_per_arrival"] == 50.0
+    assert rows.loc["won", "handling"].to_dict() == {"fair": 5.0, "search": 5.0, "mail": 120.0}
+    assert rows.loc[("won", "search"), "full_cost_per_arrival"] == 65.0
+    returns = tables["funnel_returns"].query("model == 'last_touch'").set_index("channel")
+    assert returns.loc["search", ["handling", "roi"]].tolist() == pytest.approx([5.0, 40 / 60])
+    assert returns.loc["search", "full_roi"] == pytest.approx((100 - 65) / 65)
+    # Under every model all cases are paid for: two leads, and one SQL.
+    assert tables["funnel_returns"].groupby("model")["handling"].sum().tolist() == pytest.approx([130.0] * 3)
+
+
+def test_without_costs_of_stages_there_is_no_handling() -> None:
+    tables = tables_of(JOURNEY, WON)
+    assert tables["funnel_credit"][["handling", "full_cost_per_arrival"]].isna().all(axis=None)
+    assert tables["funnel_returns"][["handling", "full_roi"]].isna().all(axis=None)
+
+
+@given(
+    cases=st.lists(st.tuples(st.booleans(), st.sampled_from([0.0, 1.0])), min_size=1, max_size=40).filter(
+        lambda cases: any(weight for _, weight in cases)
+    )
+)
+def test_whole_cases_have_the_interval_of_the_textbook(cases: list[tuple[bool, float]]) -> None:
+    hits, weight = np.array([hit for hit, _ in cases]), np.array([of for _, of in cases])
+    one = binomtest(int(weight[hits].sum()), int(weight.sum())).proportion_ci(0.9, method="wilson")
+    assert weighted_wilson(hits, weight, 0.9) == pytest.approx((one.low, one.high), abs=1e-12)
+    assert weighted_wilson(hits, weight / 7, 0.9) == pytest.approx((one.low, one.high), abs=1e-12)
+
+
+def test_parts_of_cases_cover_their_rate_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(3)
+    weights = rng.choice([0.25, 1 / 3, 0.5, 1.0], (2_000, 120))
+    hits = rng.random(weights.shape) < 0.3
+    ends = np.array([weighted_wilson(hit, weight, 0.9) for hit, weight in zip(hits, weights, strict=True)])
+    covered = ((ends[:, 0] <= 0.3) & (ends[:, 1] >= 0.3)).mean()
+    assert abs(covered - 0.9) < 4 * math.sqrt(0.9 * 0.1 / 2_000)
+
+
+def test_rates_by_channel_have_the_interval_of_their_counts() -> None:
+    """Of four leads of mail two move on and one is won, under last touch."""
+    rows = [(f"m{i}", "lead", 1.0) for i in range(4)]
+    rows += [("m0", "SQL", 2.0), ("m1", "SQL", 2.0), ("m0", "won", 3.0)]
+    touched = touches(*((f"m{i}", 0, "mail") for i in range(4))).assign(campaign="春季")
+    tables = tables_of(touched, stage_rows(*rows), {"stages": STAGES, "level": 0.8})
+    for name in ("funnel_credit", "funnel_campaigns"):
+        row = tables[name].query("model == 'last_touch' and channel == 'mail'").set_index("stage").loc["lead"]
+        for hits, ends in ((2, ["rate_low", "rate_high"]), (1, ["win_rate_low", "win_rate_high"])):
+            one = binomtest(hits, 4).proportion_ci(0.8, method="wilson")
+            assert row[ends].tolist() == pytest.approx([one.low, one.high])
+    whole = tables["funnel"].set_index("stage").loc["lead"]
+    assert whole[["rate_low", "rate_high"]].tolist() == pytest.approx(row[["rate_low", "rate_high"]].tolist())
+    last = tables["funnel_credit"].set_index("stage").loc["won"]
+    assert last[["rate_low", "win_rate_low"]].isna().all(axis=None)
 
 
 def test_the_bottleneck_is_where_a_point_is_worth_most() -> None:
@@ -699,8 +805,15 @@ def test_rows_that_only_end_cases_are_no_funnel() -> None:
         funnel_of(stage_rows(("a", "lost", 1), ("b", "lost", 2)), lost=("lost",))
 
 
-def test_without_a_win_no_stage_is_the_bottleneck() -> None:
+def test_without_a_win_the_last_stage_with_cases_is_the_bottleneck() -> None:
+    """Two SQL of whom none is won: who moves on there has won, and what a lead is worth is nothing so far."""
     table = tables_of(TOUCHED, BY_HAND[BY_HAND["stage"] != "won"], {"stages": STAGES, "lost": ("lost",)})["bottlenecks"]
+    whole = table[table["model"].isna()].set_index("stage")
+    assert whole["wins_per_point"].to_dict() == pytest.approx({"lead": 0.0, "SQL": 0.02})
+    assert whole["is_bottleneck"].to_dict() == {"lead": False, "SQL": True}
+    # Leads alone: nothing is known of what comes after them.
+    leads = BY_HAND[BY_HAND["stage"].isin(["lead", "lost"])]
+    table = tables_of(TOUCHED, leads, {"stages": STAGES, "lost": ("lost",)})["bottlenecks"]
     assert not table["is_bottleneck"].any()
     assert tables_of(TOUCHED, BY_HAND, {"stages": STAGES, "lost": ("lost",)})["bottlenecks"]["is_bottleneck"].any()
 

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import binomtest
 from test_cli import call, table_bytes
 
+from attribution.commands.kpis import earlier_runs
 from attribution.errors import InputError
 from attribution.kpis import Run, check_targets, kpi_history, measure, read_run, read_targets, score_decisions
 from attribution.kpis.attainment import target_metrics
@@ -144,6 +146,9 @@ def targets_of(folder: Path, **target: object) -> pd.DataFrame:
 # ------------------------------------------------------------ numbers
 
 
+_IN_Q2 = "converted_at >= '2024-04-01' and converted_at < '2024-07-01'"
+
+
 def test_metrics_are_those_of_the_tables(shop: Path) -> None:
     run = read_run(shop / "runs" / "after")
     rows = run.tables["returns"].query("model == 'last_touch'").set_index("channel")
@@ -159,6 +164,7 @@ def test_metrics_are_those_of_the_tables(shop: Path) -> None:
         "average_value": rows["value"].sum() / rows["conversions"].sum(),
         "new_customers": economics["new_customers"].sum(),
         "cac": paid["spend"].sum() / economics["new_customers"].sum(),
+        "mer": pd.read_parquet(shop / "conversions.parquet").query(_IN_Q2)["value"].sum() / paid["spend"].sum(),
     }
     for metric, value in expected.items():
         assert measure(run, metric).value == pytest.approx(value, rel=1e-12), metric
@@ -289,6 +295,20 @@ def test_the_history_runs_from_the_oldest_and_marks_the_baseline(shop: Path) -> 
     assert first["value"].tolist() == pytest.approx([measure(run, "cac").value for run in (before, after)])
 
 
+def test_patterns_of_earlier_runs_pass_over_what_is_no_run(tmp_path: Path) -> None:
+    """A proposal of a budget holds the tables of its run too; a review holds none. Named in full, it is taken."""
+    for name in ("winter", "winter-budget", "winter-review"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+    for name in ("winter", "winter-budget"):
+        (tmp_path / "runs" / name / "returns.parquet").touch()
+    (tmp_path / "runs" / "winter-budget" / "budget.parquet").touch()
+    text = TARGETS.replace('"runs/before"', '"../before"').replace('"runs/after"', '"../after"')
+    found = read_targets(asked(tmp_path, text))
+    assert earlier_runs(found) == ["runs/winter"]
+    named = read_targets(asked(tmp_path, text.replace('["runs/*"]', '["runs/winter-budget"]')))
+    assert earlier_runs(named) == ["runs/winter-budget"]
+
+
 def test_decisions_are_scored_against_what_was_expected(shop: Path) -> None:
     before, after = (read_run(shop / "runs" / name) for name in ("before", "after"))
     was, now = (measure(run, "value", ["email"]).value for run in (before, after))
@@ -335,6 +355,11 @@ def test_a_target_without_one_of_its_parts_is_refused(shop: Path, lacking: str) 
         ({"metric": "roi", "period": "2024-Q1"}, "counts days outside the target's period"),
         ({"metric": "roi", "targt": 3}, "unknown key 'targt'"),
         ({"metric": "roi", "owner": ""}, "has no owner"),
+        ({"metric": "mer", "channel": "email"}, "mer is of the whole business"),
+        ({"metric": "win_rate"}, "funnel_stage goes with metrics of a stage.*arrivals, arrival_share"),
+        ({"metric": "roi", "funnel_stage": "SQL"}, "funnel_stage goes with metrics of a stage"),
+        ({"metric": "arrivals", "funnel_stage": "SQL", "basis": "revenue"}, "arrivals has no basis"),
+        ({"metric": "arrivals", "funnel_stage": "SQL"}, "has no funnel, and arrivals is of a stage"),
     ],
 )
 def test_targets_that_cannot_be_meant_are_refused(shop: Path, target: dict[str, object], message: str) -> None:
@@ -513,6 +538,98 @@ def test_a_baseline_that_mlflow_does_not_have_is_an_error(
     text = text.replace("enabled = false", f'uri = "{new_store(tmp_path)}"')
     assert call(monkeypatch, "kpis", asked(shop, text), "--out", tmp_path / "kpis") == 2
     assert "does not give the run" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def crm() -> Run:
+    """Ten leads: six of mail, of whom three become SQL and one is won; three of fairs; one of nobody."""
+    import attribution as at
+
+    day = pd.Timestamp("2024-01-01")
+    brought = ["mail"] * 6 + ["展会"] * 3
+    touchpoints = pd.DataFrame({"customer_id": [f"c{i}" for i in range(9)], "touched_at": day, "channel": brought})
+    rows = [(f"c{i}", "lead", 1) for i in range(10)] + [(f"c{i}", "SQL", 2) for i in (0, 1, 2, 6)] + [("c0", "won", 3)]
+    stages = pd.DataFrame(rows, columns=["customer_id", "stage", "stage_time"])
+    stages["stage_time"] = day + pd.to_timedelta(stages["stage_time"], unit="D")
+    orders = pd.DataFrame({"customer_id": ["c0"], "converted_at": [day + pd.Timedelta(days=3)], "value": [500.0]})
+    costs = pd.DataFrame({"channel": ["mail", "展会"], "amount": [60.0, 90.0]})
+    tables = {"touchpoints": touchpoints, "conversions": orders, "stages": stages, "costs": costs}
+    document = {
+        "name": "crm",
+        "tables": {name: {"source": table} for name, table in tables.items()},
+        "models": [{"model": "LastTouch"}],
+        "funnel": {"stages": ["lead", "SQL", "won"], "costs": {"lead": 2}},
+    }
+    return at.run_of(at.run_experiment(at.Experiment.model_validate(document)))
+
+
+@pytest.mark.parametrize(
+    ("metric", "stage", "channels", "value", "low"),
+    [
+        ("arrivals", "lead", None, 10, None),
+        ("arrivals", "SQL", ["mail"], 3, None),
+        ("arrival_share", "SQL", ["mail"], 3 / 4, None),
+        ("arrival_share", "lead", ["mail", "展会"], 9 / 10, None),
+        ("cost_per_arrival", "lead", None, 150 / 9, None),
+        ("cost_per_arrival", "SQL", ["展会"], 90, None),
+        ("cost_per_arrival", "SQL", ["mail", "展会"], 150 / 4, None),
+        ("full_cost_per_arrival", "SQL", ["mail"], (60 + 2 * 6) / 3, None),
+        ("full_cost_per_arrival", "won", None, 150 + 2 * 9, None),
+        ("rate_to_next", "lead", None, 4 / 10, (4, 10)),
+        ("rate_to_next", "lead", ["mail"], 3 / 6, (3, 6)),
+        ("rate_to_next", "lead", ["mail", "展会"], 4 / 9, None),
+        ("win_rate", "SQL", ["mail"], 1 / 3, (1, 3)),
+        ("win_rate", "SQL", None, 1 / 4, None),
+    ],
+)
+def test_metrics_of_a_stage_by_hand(
+    crm: Run, metric: str, stage: str, channels: list[str] | None, value: float, low: tuple[int, int] | None
+) -> None:
+    found = measure(crm, metric, channels, stage=stage)
+    assert found.value == pytest.approx(value)
+    if low is None:
+        assert np.isnan(found.low)
+        assert "no interval" in found.why
+    else:
+        one = binomtest(*low).proportion_ci(0.9, method="wilson")
+        assert (found.low, found.high) == pytest.approx((one.low, one.high))
+
+
+def test_a_target_for_a_stage_is_held_against_it(crm: Run, tmp_path: Path) -> None:
+    text = """
+run = "x"
+[[targets]]
+metric = "cost_per_arrival"
+funnel_stage = "SQL"
+unit = "CNY"
+target = 40
+period = "2024"
+owner = "销售"
+[[targets]]
+metric = "win_rate"
+funnel_stage = "SQL"
+channel = "mail"
+unit = "%"
+target = 90
+period = "2024"
+owner = "销售"
+[[targets]]
+metric = "win_rate"
+funnel_stage = "won"
+unit = "%"
+target = 90
+period = "2024"
+owner = "销售"
+"""
+    table = check_targets(read_targets(asked(tmp_path, text)), crm)
+    assert table["verdict"].tolist() == ["attained", "missed", "unknown"]
+    assert table["value"].tolist()[:2] == pytest.approx([37.5, 100 / 3])
+    assert table["funnel_stage"].tolist() == ["SQL", "SQL", "won"]
+    for wrong, message in (({"stage": "MQL"}, r"no stage 'MQL'.*Allowed: lead, SQL, won"), ({}, "is of a stage")):
+        with pytest.raises(InputError, match=message):
+            measure(crm, "win_rate", **wrong)
+    with pytest.raises(InputError, match=r"no channel 'maill'.*did you mean 'mail'"):
+        measure(crm, "win_rate", ["maill"], stage="SQL")
 
 
 def test_a_run_without_dates_or_costs_answers_what_it_can(tmp_path: Path) -> None:

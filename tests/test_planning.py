@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from attribution import cli, load_sources, read_experiment
+from attribution import build_journeys, cli, load_sources, read_experiment
 from attribution.budget.history import weekly_history
 from attribution.errors import InputError
 from attribution.experiment import BudgetOptions, Period, ReturnsOptions
@@ -219,7 +219,7 @@ def test_an_earlier_proposal_is_held_against_what_is_known_now(
     assert "ground has moved" not in capsys.readouterr().out
     conversions = pd.read_parquet(shop.parent / "conversions.parquet")
     conversions.assign(value=conversions["value"] * 3).to_parquet(shop.parent / "conversions.parquet", index=False)
-    assert call(monkeypatch, "budget", shop, *again, "--out", shop.parent / "now") == 0
+    assert call(monkeypatch, "budget", shop, *again, "--out", shop.parent / "now") == 3
     assert "The ground has moved under the earlier proposal: email, search, social." in capsys.readouterr().out
     assert (
         call(monkeypatch, "budget", shop, *settings, "--set", "budget.previous=now", "--out", shop.parent / "now") == 2
@@ -290,6 +290,54 @@ def test_weeks_of_a_run_by_hand(tmp_path: Path) -> None:
     assert by_conversions[["spend", "return"]].to_numpy().tolist() == [[14.0, 0.25]]
 
 
+@pytest.mark.parametrize(
+    ("objective", "returns", "expected"),
+    [
+        ("conversions", {}, 2.5),
+        ("new_customers", {}, 1.5),  # the second conversion of customer 1 is none of a new one
+        ("ltv", {"margin": 0.5, "ltv": 100.0}, 1 * 100 + 0.5 * 70),  # customer 2 says 70
+        ("margin", {"margin": 0.5}, 1 * 8 + 1 * 2 + 0.5 * 20),  # the last says nothing: half of its value
+        ("revenue", {}, 1 * 10 + 1 * 20 + 0.5 * 40),
+    ],
+)
+def test_weeks_are_of_what_is_divided(objective: str, returns: dict[str, float], expected: float) -> None:
+    """Mail is credited with both conversions of customer 1 and half of that of customer 2."""
+    day = pd.Timestamp("2024-01-01")
+    touched = [day, day + pd.Timedelta(days=3), day + pd.Timedelta(days=6)]
+    conversions = pd.DataFrame(
+        {
+            "customer_id": ["一", "一", "b"],
+            "converted_at": touched,
+            "value": [10.0, 20.0, 40.0],
+            "margin": [8.0, 2.0, None],
+            "ltv": [None, 500.0, 70.0],
+            "conversion_id": ["x", "y", "订单"],
+        }
+    )
+    costs = pd.DataFrame(
+        {"channel": ["mail"], "amount": [7.0], "period_start": [touched[0]], "period_end": touched[2:]}
+    )
+    touchpoints = pd.DataFrame({"customer_id": ["一", "一", "b"], "touched_at": touched, "channel": "mail"})
+    sources = load_sources(touchpoints, conversions.sample(frac=1, random_state=1), costs=costs)
+    credit = pd.DataFrame({"model": "linear", "channel": "mail", "touched_at": touched, "credit": [1.0, 1.0, 0.5]})
+    credit = credit.assign(conversion_id=["x", "y", "订单"], credited_value=credit["credit"] * conversions["value"])
+    build_journeys(sources)
+    options = BudgetOptions(total=1, objective=objective)
+    found = weekly_history(sources, credit, options, returns=ReturnsOptions(**returns), lookback_days=0)
+    assert found[["spend", "return"]].to_numpy().tolist() == [[7.0, pytest.approx(expected)]]
+
+
+def test_a_budget_makes_no_grid_of_doubt(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, _ = plan_budget(read_experiment(shop, ["budget.total=2500"]))
+    monkeypatch.setattr("attribution.doubt.draw_grid", None)  # whoever asks for it fails
+    doubted, _ = plan_budget(read_experiment(shop, ["budget.total=2500", "doubt.draws=60"]))
+    assert "verdicts" not in doubted.tables
+    assert doubted.experiment.doubt is None  # so that a run with doubt is not taken to be there already
+    assert doubted.fingerprint == plain.fingerprint == doubted.tables["budget_evidence"]["run"].iloc[0]
+    for name, table in plain.tables.items():
+        pd.testing.assert_frame_equal(table, doubted.tables[name], check_exact=True)
+
+
 def test_weeks_hold_the_costs_that_are_divided() -> None:
     """Media alone, or all that is a channel's own; in one currency, and never what channels share."""
     day = pd.Timestamp("2024-01-01")
@@ -344,6 +392,13 @@ def test_curvature_is_fitted_to_own_weeks_where_spend_has_varied(shop: Path) -> 
     table = plan.tables["budget"].query("scenario == 'plan'")
     assert table["curvature"].to_numpy() == pytest.approx(0.5, abs=0.02)
     assert table["curvature_from"].str.startswith("fitted to 19 periods").all()
+    # Of new customers each week brings fewer, and their course is another one.
+    is_new = pd.Series(week).groupby(week).cumcount().to_numpy() < np.round(8 * spend**0.25)[week]
+    conversions = pd.read_parquet(shop.parent / "conversions.parquet").assign(is_new_customer=is_new)
+    conversions.to_parquet(shop.parent / "conversions.parquet", index=False)
+    _, plan = plan_budget(read_experiment(shop, [*settings, "budget.objective=new_customers"]))
+    of_new = plan.tables["budget"].query("scenario == 'plan'")
+    assert of_new["curvature"].to_numpy() == pytest.approx(0.25, abs=0.02)
 
 
 def test_own_history_needs_channels_as_they_are(shop: Path) -> None:

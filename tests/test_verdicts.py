@@ -166,6 +166,7 @@ def test_what_nobody_recorded_is_not_condemned() -> None:
     assert row["probability_cut"] == row["probability"] == 0.0
     assert row["money_at_stake"] == 100.0
     assert "no touchpoint" in row["says"]
+    assert "allocated, not incremental" in row["says"]
     assert row.filter(like="to_flip").isna().all()
 
 
@@ -175,6 +176,7 @@ def test_a_channel_of_which_no_conversion_could_be_seen_is_not_condemned() -> No
     row = verdict_of(dataclasses.replace(grid, average=40.0))
     assert row["verdict"] == UNCLEAR
     assert "none be seen" in row["says"]
+    assert "allocated, not incremental" in row["says"]
     assert row["money_at_stake"] == pytest.approx(max(-np.log(0.05) * 40 - 100, 100))
     assert row["cost_to_flip"] == pytest.approx(-np.log(0.05) * 40 - 100)
     assert row["roi_high"] == -1.0

@@ -103,7 +103,20 @@ def read_earlier(folder: Path) -> Earlier:
     return Earlier(plan[plan["scenario"] == "plan"], evidence)
 
 
-def drift_rows(cases: Sequence[Case], earlier: Earlier, ground: Ground, options: BudgetOptions) -> list[Row]:
+_FOR = {"objective": "for another objective", "cost_basis": "of other costs"}
+
+MOVED = ("above", "below", "new", "gone")
+"""Statuses of ``budget_drift`` that an earlier proposal does not account for."""
+
+
+def ground_has_moved(drift: pd.DataFrame | None) -> bool:
+    """Whether an earlier proposal expired, or something it rests on moved; False where none was held against it."""
+    return drift is not None and bool(drift["status"].isin(MOVED).any() or drift["expired"].eq(True).any())
+
+
+def drift_rows(
+    cases: Sequence[Case], earlier: Earlier, ground: Ground, options: BudgetOptions, cost_basis: str
+) -> list[Row]:
     """Rows of ``budget_drift``: what channels return now against what the earlier curves say of the spend now.
 
     Models that the earlier proposal lacks have none.
@@ -111,14 +124,15 @@ def drift_rows(cases: Sequence[Case], earlier: Earlier, ground: Ground, options:
     Raises
     ------
     InputError
-        If the earlier proposal is about another return, or under other models only.
+        If the earlier proposal is about another return or other costs, or under other models only.
     """
-    if (earlier.evidence["objective"] != options.objective).any():
-        raise InputError(
-            "budget.previous is a proposal for another objective",
-            given=str(earlier.evidence["objective"].iloc[0]),
-            allowed=[options.objective],
-        )
+    for name, mine in (("objective", options.objective), ("cost_basis", cost_basis)):
+        if (earlier.evidence[name] != mine).any():
+            raise InputError(
+                f"budget.previous is a proposal {_FOR[name]}",
+                given=str(earlier.evidence[name].iloc[0]),
+                allowed=[mine],
+            )
     rows: list[Row] = []
     for case in cases:
         evidence = earlier.evidence[earlier.evidence["model"] == case.label]

@@ -10,7 +10,9 @@ from attribution.experiment import BudgetOptions, Period, ReturnsOptions
 from attribution.returns.days import Days
 from attribution.returns.ledger import MEDIA, cost_types
 from attribution.returns.rates import currency_rates, read_rates
+from attribution.returns.worth import measured
 from attribution.sources import Sources
+from attribution.sources.events import conversion_ids
 from attribution.tables import NO_CHANNELS
 
 WEEK = 7
@@ -29,9 +31,10 @@ def weekly_history(
 
     Parameters
     ----------
-    sources : the costs table by day or period, or touchpoints with costs
+    sources : the costs table by day or period, or touchpoints with costs; journeys have been built of them where the
+        objective is of single conversions (new customers, LTV, margin)
     journey_credit : the ``journey_credit`` table; what a touchpoint earned counts in the week of the touchpoint
-    options : the objective, in whose unit return is
+    options : the objective: conversions, new ones alone, their value, margin or LTV, up to one factor for all
     returns : which costs are spend, where both tables know them, and what currencies are worth
     period : only its weeks count
     lookback_days : so many last days are left out, since what they were spent on may still convert
@@ -44,7 +47,7 @@ def weekly_history(
     Raises
     ------
     InputError
-        If costs have no days.
+        If costs have no days, or conversions do not say what the objective needs.
     """
     spend = _daily_spend(sources, returns or ReturnsOptions())
     earned = journey_credit[~journey_credit["channel"].isin(NO_CHANNELS)]
@@ -58,7 +61,7 @@ def weekly_history(
     weeks = int(((last - first).days + 1 - np.ceil(lookback_days)) // WEEK)
     index = pd.MultiIndex.from_product([sorted(set(spend["channel"])), range(max(weeks, 0))], names=["channel", "week"])
     spent = spend.assign(week=_week(spend["day"], first)).groupby(["channel", "week"])["amount"].sum()
-    amount = _amount(earned, options)
+    amount = _amount(earned, options, sources, returns or ReturnsOptions())
     parts = []
     for label in journey_credit["model"].unique():
         own = earned["model"] == label
@@ -82,10 +85,15 @@ def _week(days: pd.Series, first: pd.Timestamp) -> pd.Series:
     return (days - first).dt.days // WEEK
 
 
-def _amount(earned: pd.DataFrame, options: BudgetOptions) -> pd.Series:
-    """The shape is all that counts: margin is taken for a multiple of value, new customers and LTV of conversions."""
-    by_value = options.objective in ("revenue", "margin")
-    return earned["credited_value" if by_value else "credit"].astype(float)
+def _amount(earned: pd.DataFrame, options: BudgetOptions, sources: Sources, returns: ReturnsOptions) -> pd.Series:
+    """What each touchpoint earned, up to a factor that is the same for all: the shape of the course is what counts."""
+    measure = {"new_customers": "new_customers", "ltv": "ltv"}.get(options.objective)
+    if options.objective == "margin" and sources.has("conversions", "margin"):
+        measure = "margin"
+    if measure is None:
+        return earned["credit" if options.objective == "conversions" else "credited_value"].astype(float)
+    worth = dict(zip(conversion_ids(sources), measured(sources, measure, returns)[:-1], strict=True))
+    return earned["credit"].astype(float) * earned["conversion_id"].map(worth).astype(float)
 
 
 def _daily_spend(sources: Sources, options: ReturnsOptions) -> pd.DataFrame:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from attribution.budget.evidence import MOVED
+
 
 def budget_metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
     """What the plan brings under each model, and what it gives each channel."""
@@ -17,4 +19,8 @@ def budget_metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
     metrics |= {f"regret/{model}": float(most) for model, most in regret.items()}
     for what in ("spend", "change", "marginal", "probability_more"):
         metrics |= {f"{what}/{row['model']}_{row['channel']}": float(row[what]) for _, row in budget.iterrows()}
+    drift = tables.get("budget_drift")
+    if drift is not None:
+        moved = drift.loc[drift["status"].isin(MOVED), "channel"].nunique()
+        metrics |= {"drift_channels": float(moved), "drift_expired": float(drift["expired"].eq(True).any())}
     return metrics

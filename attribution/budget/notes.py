@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from attribution.budget.evidence import MOVED
 from attribution.experiment import BudgetOptions
 from attribution.kernels.problem import TOLERANCE
 
@@ -77,7 +78,7 @@ def _of_drift(drift: pd.DataFrame | None) -> list[str]:
     notes = []
     if drift["expired"].eq(True).any():
         notes.append(f"The earlier proposal expired on {drift['valid_until'].iloc[0]}.")
-    moved = drift[drift["status"].isin(["above", "below", "new", "gone"])]
+    moved = drift[drift["status"].isin(MOVED)]
     if len(moved):
         channels = ", ".join(dict.fromkeys(moved["channel"]))
         notes.append(f"The ground has moved under the earlier proposal: {channels}.")

@@ -113,7 +113,7 @@ def propose_budget(
     for row in rows["budget"]:
         row["valid_until"] = ground.valid_until(options)
     if earlier is not None:
-        rows["budget_drift"] = drift_rows(cases, earlier, ground, options)
+        rows["budget_drift"] = drift_rows(cases, earlier, ground, options, cost_basis)
     tables = {table.name: _frame(table, rows[table.name]) for table in _TABLES if rows[table.name]}
     left_out = without_spend(returns, cases[0].channels)
     notes = plan_notes(tables, options, left_out)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from attribution.budget import BudgetPlan
     from attribution.outcome import Outcome, Stage
 
+NEGATIVE_VERDICT = 3
+
 
 def budget(
     experiment: ExperimentFile,
@@ -27,7 +29,8 @@ def budget(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Run an experiment, and divide a budget by marginal return under every model, within limits."""
+    """Run an experiment, and divide a budget by marginal return; exit 3 if the ground under an earlier one moved."""
+    from attribution.budget import ground_has_moved
     from attribution.experiment import read_experiment
     from attribution.planning import plan_budget
 
@@ -51,3 +54,5 @@ def budget(
         typer.echo(f"\nTables and report.html are in {out}{completed.tracked_as}")
     if completed.failure is not None:
         raise completed.failure
+    if ground_has_moved(plan.tables.get("budget_drift")):
+        raise typer.Exit(NEGATIVE_VERDICT)

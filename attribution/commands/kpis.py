@@ -61,19 +61,26 @@ def kpis(
 
 def _references(asked: Targets) -> list[str]:
     """Every run that the file names, once."""
-    named = [asked.run, asked.baseline, *(decision.run for decision in asked.decisions), *_history(asked)]
+    named = [asked.run, asked.baseline, *(decision.run for decision in asked.decisions), *earlier_runs(asked)]
     return list(dict.fromkeys(name for name in named if name is not None))
 
 
-def _history(asked: Targets) -> list[str]:
-    """Earlier runs, in order of name; a pattern that finds none stands for itself, and is refused when it is opened."""
+def earlier_runs(asked: Targets) -> list[str]:
+    """Earlier runs, in order of name; a pattern that finds none stands for itself, and is refused when it is opened.
+
+    A proposal of ``attribution budget`` holds the tables of its run too and is no run of its own: patterns pass it by.
+    """
     pinned = {(asked.folder / name).resolve() for name in (asked.run, asked.baseline) if name is not None}
     named: list[str] = []
     for pattern in asked.history:
         found = sorted(glob.glob(pattern, root_dir=asked.folder))
-        runs = [name for name in found if (asked.folder / name / "returns.parquet").is_file()] or [pattern]
+        runs = [name for name in found if name == pattern or _is_run(asked.folder / name)] or [pattern]
         named += [name for name in runs if (asked.folder / name).resolve() not in pinned]
     return list(dict.fromkeys(named))
+
+
+def _is_run(folder: Path) -> bool:
+    return (folder / "returns.parquet").is_file() and not (folder / "budget.parquet").is_file()
 
 
 def _run(asked: Targets, say: Stage) -> Outcome:
@@ -90,7 +97,7 @@ def _tables(asked: Targets, run: Run, known: Mapping[str, Run]) -> dict[str, pd.
 
     baseline = None if asked.baseline is None else known[asked.baseline]
     tables = {"kpis": check_targets(asked, run, baseline)}
-    tables["kpi_history"] = kpi_history(asked, [*(known[name] for name in _history(asked)), run], baseline)
+    tables["kpi_history"] = kpi_history(asked, [*(known[name] for name in earlier_runs(asked)), run], baseline)
     if asked.decisions:
         tables["decisions"] = score_decisions(asked, run, [known[decision.run] for decision in asked.decisions])
     if asked.changes:

@@ -36,6 +36,7 @@ class Grid:
     margin : (channels,) share of revenue in the return; 1 where revenue is the return
     average : return of a conversion, over all channels and models
     unseen : channels of which there is no touchpoint in the data
+    told : what each model was told of effects, in words; empty where nothing
     """
 
     models: tuple[str, ...]
@@ -48,6 +49,7 @@ class Grid:
     margin: Floats
     average: float = 0.0
     unseen: frozenset[str] = frozenset()
+    told: tuple[str, ...] = ()
 
     @property
     def roi(self) -> Floats:
@@ -83,6 +85,7 @@ class Grid:
             self,
             models=tuple(self.models[place] for place in kept),
             estimands=(estimand,) * len(kept),
+            told=tuple(self.told[place] for place in kept) if self.told else (),
             returned=self.returned[kept],
             spend=self.spend[kept],
         )
@@ -122,6 +125,7 @@ def grid_of(
         _margin(terms, np.array(revenue)[..., kept], np.array(returned)[..., kept]),
         _average(np.array(returned)[:, 0], np.array(conversions)[:, 0]),
         frozenset(names) - set(journeys.dimensions.channels),
+        tuple(f"{model.label}: {model.told}" if model.told else "" for model in models),
     )
 
 

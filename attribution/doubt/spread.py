@@ -18,6 +18,9 @@ Floats = NDArray[np.float64]
 SAMPLING = "sampling"
 INTERACTIONS = "interactions"
 
+_LARGE = 400
+"""Numbers beyond 2 to this power are made smaller before they are squared, and squares added up."""
+
 
 def specification_table(grid: Grid, level: float) -> pd.DataFrame:
     """The ``specifications`` table: every model, window, policy, cost basis and channel."""
@@ -94,7 +97,8 @@ def roi_variance(grid: Grid) -> pd.DataFrame:
     """The ``roi_variance`` table."""
     ranked = grid.ranked
     names = np.array(grid.channels, dtype=object)[ranked]
-    found = variances(grid.roi[..., 1:, :][..., ranked], len(AXES))
+    scaled, scale = _within_reach(grid.roi[..., 1:, :][..., ranked])
+    found = variances(scaled, len(AXES))
     sources = [*AXES, INTERACTIONS, SAMPLING]
     parts = np.vstack([found.main, found.interactions, found.drawn])
     # By the sum of the parts, so that rounding leaves shares that add up.
@@ -102,15 +106,27 @@ def roi_variance(grid: Grid) -> pd.DataFrame:
     share = np.divide(parts, total, out=np.full_like(parts, np.nan), where=total > 0)
     with_others = np.vstack([found.any, np.full_like(found.drawn, np.nan), found.drawn])
     share_any = np.divide(with_others, total, out=np.full_like(parts, np.nan), where=total > 0)
+    with np.errstate(over="ignore"):
+        variance = np.ldexp(parts, 2 * scale)
     columns = {
         "estimand": grid.estimands[0],
         "channel": np.repeat(names, len(sources)),
         "source": np.tile(np.array(sources, dtype=object), len(names)),
-        "variance": parts.T.ravel(),
+        "variance": np.where(np.isfinite(variance), variance, np.nan).T.ravel(),
         "share": share.T.ravel(),
         "share_any": share_any.T.ravel(),
     }
     return pd.DataFrame(columns)[list(ROI_VARIANCE.column_names)]
+
+
+def _within_reach(roi: Floats) -> tuple[Floats, NDArray[np.int64]]:
+    """(…, channels) ROI divided by 2 ** scale, which is exact, and (channels,) scale.
+
+    Squares of numbers beyond 1e154 are no numbers any more; what their variance is made of can be told all the same.
+    """
+    _, exponent = np.frexp(np.abs(roi).max(axis=tuple(range(roi.ndim - 1)), initial=0.0))
+    scale = np.where(exponent > _LARGE, exponent, 0).astype(np.int64)
+    return np.ldexp(roi, -scale), scale
 
 
 def _ranks(roi: Floats) -> Floats:

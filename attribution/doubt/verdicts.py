@@ -25,6 +25,12 @@ _FLIPS = (
     "lost_touchpoints_to_flip",
     "others_lost_to_flip",
 )
+_CAVEATS = {
+    "allocated": "Credit is allocated, not incremental.",
+    "incremental": "Incremental if the model is right.",
+}
+"""Short, since every verdict has one; what it means is said once, below all of them."""
+
 _WINDOWS = 1
 """Axis of a `Grid` along which windows lie."""
 
@@ -46,12 +52,12 @@ def verdict_table(grid: Grid, asked: DoubtOptions, matured: Mapping[str, float])
     converted know nothing but 0, so that a channel is taken to bring at least as much as −ln((1 − level) / 2)
     conversions are worth, of which none may be seen with that chance.
     """
-    rule = Rule.of(asked, grid.estimands[0])
+    rule, rests_on = Rule.of(asked, grid.estimands[0]), "; ".join(filter(None, grid.told)) or None
     rows = []
     for place in range(len(grid.channels)):
         evidence = Evidence.of(grid, place, asked.level, matured)
-        row = _row(evidence, asked, rule) | {"estimand": grid.estimands[0]}
-        rows.append(row | {"says": _says(row, evidence, asked, rule)})
+        row = _row(evidence, asked, rule) | {"estimand": grid.estimands[0], "rests_on": rests_on}
+        rows.append(row | {"says": f"{_says(row, evidence, asked, rule)} {_CAVEATS[grid.estimands[0]]}"})
     return pd.DataFrame(rows, columns=list(VERDICTS.column_names))
 
 
@@ -237,7 +243,8 @@ def _sentence(row: Mapping[str, Any], asked: DoubtOptions) -> str:
         f"even if it caused {most:.0%} of its credit",
     )
     if not allocated:
-        of_least = of_most = "if the model is right about what it caused"
+        told = "" if row["rests_on"] is None else f", which rests on what it was told ({row['rests_on']})"
+        of_least = of_most = f"if the model is right about what it caused{told}"
     claims = {
         GROW: f"one unit of money more pays, {of_least}",
         KEEP: f"its spend pays, {of_least}; whether more would is not shown",
@@ -247,7 +254,4 @@ def _sentence(row: Mapping[str, Any], asked: DoubtOptions) -> str:
     sure = f"probability {row['probability']:.2f}, at least {row['probability_least']:.2f} under every specification"
     unlikely = f"it does at {least:.0%} of its credit with probability {row['probability_keep']:.2f}, "
     unlikely += f"it does not at {most:.0%} with {row['probability_cut']:.2f}"
-    says = f"{claims[row['verdict']]} ({unlikely if row['verdict'] == UNCLEAR else sure})."
-    if allocated:
-        says += " Its credit is allocated, not incremental: only an experiment tells what it caused."
-    return says
+    return f"{claims[row['verdict']]} ({unlikely if row['verdict'] == UNCLEAR else sure})."

@@ -10,6 +10,7 @@ from attribution.experiment.settings import Days, Number, Settings
 
 Name = Annotated[str, Field(min_length=1)]
 Probability = Annotated[Number, Field(ge=0, le=1)]
+Money = Annotated[Number, Field(ge=0, allow_inf_nan=False)]
 
 
 class FunnelOptions(Settings):
@@ -33,6 +34,9 @@ class FunnelOptions(Settings):
         How likely an open case of the stage is to be won; learned from the data for stages that are not named.
     cost_basis : ``media`` or ``loaded``
         The costs of cost per stage; that of ``[returns]`` unless set.
+    costs : mapping of stages to money ≥ 0
+        What working one arrival in the stage costs, whether it moves on or not: ``{ lead = 5, SQL = 120 }``. An arrival
+        further on bears that of every case in the stages before it.
     break_days : float > 0
         Whether a case moves on within so many days is what breaks of the funnel are looked for by.
     recent_days : float > 0
@@ -49,6 +53,7 @@ class FunnelOptions(Settings):
     window_days: Days | None = None
     probabilities: dict[str, Probability] = Field(default_factory=dict)
     cost_basis: Literal["media", "loaded"] | None = None
+    costs: dict[str, Money] = Field(default_factory=dict)
     break_days: Days = 30.0
     recent_days: Days = 30.0
     level: Annotated[Number, Field(gt=0, lt=1)] = 0.9
@@ -62,9 +67,10 @@ class FunnelOptions(Settings):
         if self.won is not None and self.won not in self.stages[1:]:
             raise ValueError(f"won names {self.won!r}; it must be one of the stages after the first")
         before = self.stages[: self.won_at]
-        for name in self.probabilities:
-            if name not in before:
-                raise ValueError(f"probabilities names {name!r}; allowed: the stages before the win, {list(before)}")
+        for key, names in (("probabilities", self.probabilities), ("costs", self.costs)):
+            for name in names:
+                if name not in before:
+                    raise ValueError(f"{key} names {name!r}; allowed: the stages before the win, {list(before)}")
         return self
 
     @property

@@ -14,7 +14,7 @@ from attribution.funnel.bottlenecks import bottleneck_table
 from attribution.funnel.breaks import break_table
 from attribution.funnel.channels import funnel_campaigns, funnel_credit, funnel_touches
 from attribution.funnel.credit import StageCredit, credit_stage
-from attribution.funnel.open_cases import funnel_returns, pipeline_table
+from attribution.funnel.open_cases import funnel_returns, pipeline_table, won_of
 from attribution.funnel.presence import conversion_rates
 from attribution.funnel.progress import Progress, follow
 from attribution.funnel.stages import funnel_table, learn_chances
@@ -99,18 +99,18 @@ def funnel_tables(
     chances = learn_chances(progress, options)
     every = (credit_stage(progress, stage, sources, models, experiment) for stage in range(len(progress.stages)))
     credited = [stage for stage in every if stage is not None]
-    won = next((stage for stage in credited if stage.stage == options.won_at), None)
+    won = won_of(credited, options)
     pipeline = pipeline_table(progress, credited, chances)
     last_channel = {stage.stage: stage.last_channel for stage in credited}
-    campaigns = funnel_campaigns(progress, credited)
+    campaigns = funnel_campaigns(progress, credited, options.level)
     tables = {
         "funnel": funnel_table(progress, chances, options),
-        "funnel_credit": funnel_credit(progress, credited, terms, cost_basis),
+        "funnel_credit": funnel_credit(progress, credited, terms, options),
         **({} if campaigns is None else {"funnel_campaigns": campaigns}),
         "funnel_touches": funnel_touches(progress, won),
         "conversion_rates": conversion_rates(progress, credited, options.level),
         "pipeline": pipeline,
-        "funnel_returns": funnel_returns(won, pipeline, terms, cost_basis),
+        "funnel_returns": funnel_returns(progress, credited, pipeline, terms, options),
         "bottlenecks": bottleneck_table(progress, credited),
         "funnel_breaks": break_table(progress, last_channel, arrivals.end, options),
     }
@@ -137,6 +137,9 @@ def _read(sources: Sources, options: FunnelOptions) -> Arrivals:
     return read_arrivals(sources, options)
 
 
+_OF_CHANNELS = (("cost_per", "cost_per_arrival"), ("full_cost_per", "full_cost_per_arrival"), ("win_rate", "win_rate"))
+
+
 def funnel_metrics(tables: Mapping[str, pd.DataFrame], model: str | None = None) -> dict[str, float]:
     """What tracking shows of a funnel: of all, or of one model; nothing where there is none."""
     if "funnel" not in tables:
@@ -156,6 +159,6 @@ def funnel_metrics(tables: Mapping[str, pd.DataFrame], model: str | None = None)
     rows = rows[(rows["model"] == model) & ~rows["channel"].isin(NO_CHANNELS)]
     return {
         f"{what}_{row['stage']}/{row['channel']}": float(row[column])
-        for what, column in (("cost_per", "cost_per_arrival"), ("win_rate", "win_rate"))
+        for what, column in _OF_CHANNELS
         for row in rows.to_dict("records")
     }

@@ -18,8 +18,9 @@ def bottleneck_table(progress: Progress, credited: Sequence[StageCredit]) -> pd.
     """The ``bottlenecks`` table.
 
     Wins are counted by the stages that they passed through. A rate that rises brings more of the cases that move on
-    now, and they fare as these do: all other rates stay as they are. A channel's row is the same for the arrivals that
-    the model credits it with.
+    now, and they fare as these do: all other rates stay as they are. Where nobody moves on yet, they fare as arrivals
+    in the stage right after do. A channel's row is the same for the arrivals that the model credits it with; where none
+    of these moves on, those that would fare as all others that do.
     """
     wins, win = wins_of(progress), average_win(progress)
     total, gained = wins.total(), wins.per_point()
@@ -65,7 +66,8 @@ def _of_channels(progress: Progress, credited: StageCredit, wins: Wins, win: flo
         parts.append(sums.groupby(["_last", "channel"], as_index=False).sum().assign(model=label))
     table = pd.concat(parts, ignore_index=True)
     rate = table["moved"] / table["credit"].where(table["credit"] > 0)
-    gained = POINT * table["wins_through"] / rate.where(rate > 0)
+    as_others = POINT * table["credit"].where(table["credit"] > 0) * wins.per_case[credited.stage]
+    gained = (POINT * table["wins_through"] / rate.where(rate > 0)).where(rate > 0, as_others)
     return table.assign(
         stage=progress.stages[credited.stage],
         rate_to_next=rate,

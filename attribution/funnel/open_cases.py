@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from attribution.experiment import FunnelOptions
+from attribution.funnel.channels import handling_of
 from attribution.funnel.credit import StageCredit
 from attribution.funnel.empty import empty_table
 from attribution.funnel.progress import Progress
 from attribution.funnel.stages import Chances, average_win
 from attribution.kernels.incidence import STILL_OPEN
 from attribution.returns import Terms
-from attribution.returns.spend import CostBasis
 from attribution.returns.table import paid_of, ratio, spend_of
 from attribution.tables import BASELINE, FUNNEL_RETURNS, NO_CHANNELS, PIPELINE
 
@@ -80,11 +81,21 @@ def pipeline_table(progress: Progress, credited: Sequence[StageCredit], chances:
     return summed[list(PIPELINE.column_names)]
 
 
+def won_of(credited: Sequence[StageCredit], options: FunnelOptions) -> StageCredit | None:
+    """The credit of wins; None where there is none."""
+    return next((stage for stage in credited if stage.stage == options.won_at), None)
+
+
 def funnel_returns(
-    won: StageCredit | None, pipeline: pd.DataFrame, terms: Terms, cost_basis: CostBasis
+    progress: Progress,
+    credited: Sequence[StageCredit],
+    pipeline: pd.DataFrame,
+    terms: Terms,
+    options: FunnelOptions,
 ) -> pd.DataFrame:
     """The ``funnel_returns`` table: wins, the ROI on them, and what it were if open cases came as expected."""
-    columns = list(FUNNEL_RETURNS.column_names)
+    columns, won = list(FUNNEL_RETURNS.column_names), won_of(credited, options)
+    cost_basis = options.cost_basis or terms.options.cost_basis
     hoped = pipeline.groupby(["model", "channel"], sort=False)[["expected_wins", "expected_value"]].sum(min_count=1)
     if won is None or won.credit.empty:
         return empty_table(FUNNEL_RETURNS)
@@ -99,4 +110,7 @@ def funnel_returns(
     table["roi"] = ratio(table["value"] - table["spend"], paid)
     table["roi_if_expected"] = ratio(table["value"] + filled["expected_value"] - table["spend"], paid)
     table["expected_wins"] = filled["expected_wins"]
+    in_win = table.assign(stage=progress.stages[options.won_at])
+    table["handling"] = handling_of(in_win, credited, progress, options)
+    table["full_roi"] = ratio(table["value"] - table["spend"] - table["handling"], paid + table["handling"])
     return table.rename(columns={"conversions": "wins", "value": "won_value"})[columns]

@@ -12,6 +12,7 @@ from attribution.experiment import FunnelOptions
 from attribution.funnel.arrivals import Arrivals
 from attribution.journeys import DAY
 from attribution.kernels.incidence import LOST, MOVED, STILL_OPEN, Incidence, cumulative_incidence, weighted_median
+from attribution.kernels.proportions import weighted_wilson
 from attribution.sources import Finding, count_finding
 
 Floats = NDArray[np.float64]
@@ -147,6 +148,25 @@ def rates_of(progress: Progress, rows: pd.DataFrame, weight: Floats | None = Non
             "win_rate": float(weights[rows["is_won"].to_numpy()].sum() / total),
             "median_days_to_win": _median(rows["days_to_win"].to_numpy(), weights),
         }
+    return found
+
+
+ENDS = ("rate_low", "rate_high", "win_rate_low", "win_rate_high")
+"""Ends of the intervals of what arrivals come to so far."""
+
+
+def ends_of(progress: Progress, rows: pd.DataFrame, weight: Floats, level: float) -> dict[str, float]:
+    """Intervals of ``rate_to_next`` and ``win_rate`` of arrivals in one stage, each as far as its (rows,) weight."""
+    found = dict.fromkeys(ENDS, np.nan)
+    if not weight.sum() > 0:
+        return found
+    stage = int(rows["stage"].iloc[0])
+    if stage < progress.last:
+        ends = weighted_wilson(rows["outcome"].to_numpy() == MOVED, weight, level)
+        found |= dict(zip(ENDS[:2], ends, strict=True))
+    if stage < progress.won_at:
+        ends = weighted_wilson(rows["is_won"].to_numpy(), weight, level)
+        found |= dict(zip(ENDS[2:], ends, strict=True))
     return found
 
 

@@ -29,29 +29,44 @@ class Wins:
     passed : (ways, stages before the win) which stages a case passed through
     count : (ways,) wins that came that way
     moved : (stages before the win,) share of arrivals that moved on; NaN without arrivals
+    arrivals : (stages before the win,) how many there are
+    next_rate : (stages before the win,) share of the arrivals in the stage right after that are won; NaN without any
     of_arrival : (arrivals,) wins of each arrival's case, by row of `Progress.table`; shared where a case arrived twice
     """
 
     passed: NDArray[np.bool_]
     count: Floats
     moved: Floats
+    arrivals: Floats
+    next_rate: Floats
     of_arrival: pd.Series
 
     def total(self, moved: Floats | None = None) -> float:
-        """Wins, had shares ``moved`` of arrivals moved on; who moves on fares like those who do now."""
-        scale = np.ones(len(self.moved))
+        """Wins, had shares ``moved`` of arrivals moved on; who moves on fares like those who do now, see `per_case`."""
+        scale, first = np.ones(len(self.moved)), 0.0
         if moved is not None:
             np.divide(moved, self.moved, out=scale, where=self.moved > 0)
-        return float((self.count * np.where(self.passed, scale, 1.0).prod(axis=1)).sum())
+            nobody_yet = (self.moved == 0) & (moved > 0)
+            first = float((self.arrivals * moved * self.next_rate)[nobody_yet].sum())
+        return float((self.count * np.where(self.passed, scale, 1.0).prod(axis=1)).sum()) + first
 
     @property
     def through(self) -> Floats:
         """(stages before the win,) wins that passed through each."""
         return np.asarray(self.count @ self.passed)
 
+    @property
+    def per_case(self) -> Floats:
+        """(stages before the win,) wins of one case more that moves on: as many as of those that do.
+
+        Where none does, nothing is known but how arrivals in the stage right after fare; NaN where there are none.
+        """
+        moved_on = self.arrivals * self.moved
+        return np.divide(self.through, moved_on, out=self.next_rate.copy(), where=moved_on > 0)
+
     def per_point(self) -> Floats:
-        """(stages before the win,) wins gained by one point more of each rate; NaN where nothing moves on."""
-        return POINT * np.divide(self.through, self.moved, out=np.full(len(self.moved), np.nan), where=self.moved > 0)
+        """(stages before the win,) wins gained by one point more of each rate; NaN where there is no rate."""
+        return np.asarray(POINT * np.where(self.arrivals > 0, self.arrivals, np.nan) * self.per_case)
 
 
 def wins_of(progress: Progress) -> Wins:
@@ -70,7 +85,10 @@ def wins_of(progress: Progress) -> Wins:
     shared = 1.0 / pairs.groupby(["row", "stage_of"])["row_of"].transform("size")
     own = shared.groupby(pairs["row_of"]).sum().reindex(table.index).fillna(0.0)
     moved = (earlier["outcome"] == MOVED).groupby(earlier["stage"]).mean().reindex(range(before)).to_numpy(float)
-    return Wins(ways, count.astype(float), moved, own)
+    arrivals = np.bincount(earlier["stage"], minlength=before).astype(float)
+    won = table.groupby("stage")["is_won"].mean().reindex(range(1, before)).to_numpy(float)
+    # A win is won, whether or not any was recorded.
+    return Wins(ways, count.astype(float), moved, arrivals, np.append(won, 1.0), own)
 
 
 def average_win(progress: Progress) -> float:

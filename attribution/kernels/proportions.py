@@ -60,3 +60,36 @@ def difference_interval(
     below = np.sqrt((share - low) ** 2 + (other_high - other) ** 2)
     above = np.sqrt((high - share) ** 2 + (other - other_low) ** 2)
     return apart - below, apart + above
+
+
+def weighted_wilson(hits: NDArray[np.bool_], weight: Floats, level: float) -> tuple[float, float]:
+    """The score interval of a share of cases that count in part; NaN where nothing counts.
+
+    As many whole cases as bring the same variance, (Σ w)² ÷ Σ w², stand in for them. With weights of 0 and 1 it is
+    `wilson_interval`. Weights are taken as given.
+
+    Parameters
+    ----------
+    hits : (cases,) which of them are
+    weight : (cases,) ≥ 0, how much each counts
+    level : nominal coverage
+
+    References
+    ----------
+    L. Kish, "Survey Sampling", Wiley 1965 (the effective number of cases).
+
+    Examples
+    --------
+    Ten cases that count by half are as sure as ten whole ones.
+
+    >>> low, high = weighted_wilson(np.arange(10) < 5, np.full(10, 0.5), 0.95)
+    >>> round(low, 4), round(high, 4)
+    (0.2366, 0.7634)
+    """
+    total = weight.sum()
+    if not total > 0:
+        return float("nan"), float("nan")
+    cases = total**2 / (weight**2).sum()
+    share = min(weight[hits].sum() / total, 1.0)
+    low, high = wilson_interval(np.array([share * cases]), np.array([cases]), level)
+    return float(low[0]), float(high[0])

@@ -87,7 +87,12 @@ def score_decisions(targets: Targets, run: Run, evidence: Sequence[Run]) -> pd.D
 
 def answer(asked: Scoped, targets: Targets, run: Run, *, strict: bool = True) -> Answer:
     """What a run says of a target; with ``strict``, what it cannot know of it is an error."""
-    terms = {"model": asked.model or targets.model, "basis": asked.basis, "cost_basis": asked.cost_basis}
+    terms = {
+        "model": asked.model or targets.model,
+        "basis": asked.basis,
+        "cost_basis": asked.cost_basis,
+        "stage": asked.funnel_stage,
+    }
     try:
         return measure(run, asked.metric, targets.channels_of(asked), **terms)
     except InputError as error:
@@ -148,6 +153,7 @@ def _row(number: int, target: Target, targets: Targets, run: Run, baseline: Run 
         "scope": scope_of(target),
         "role": target.role,
         "stage": target.stage,
+        "funnel_stage": target.funnel_stage,
         "unit": target.unit,
         "owner": target.owner,
         "period_start": target.period[0].isoformat(),

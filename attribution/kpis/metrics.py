@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from attribution.errors import InputError, did_you_mean
 from attribution.kernels.intervals import percentile
 from attribution.kpis.runs import Run
+from attribution.kpis.stages import stage_ends, stage_rows, stage_sums
 from attribution.tables import NO_CHANNELS
 
 Floats = NDArray[np.float64]
@@ -38,6 +39,8 @@ class Metric:
     of : the metric of these sums
     adds_up : whether it grows with the days that a run covers
     is_ratio : whether it is a share that a unit of % may be used for
+    of_stage : whether it is of a stage of the funnel
+    of_all : whether it is of the whole business and of no channel
     """
 
     direction: Direction
@@ -45,6 +48,8 @@ class Metric:
     of: Callable[..., Floats]
     adds_up: bool = False
     is_ratio: bool = False
+    of_stage: bool = False
+    of_all: bool = False
 
 
 class Answer(NamedTuple):
@@ -83,6 +88,13 @@ METRICS: Mapping[str, Metric] = {
     "cac": Metric("at_most", ("spend", "paid_new_customers"), _per),
     "ltv_to_cac": Metric("at_least", ("paid_lifetime", "spend"), _per, is_ratio=True),
     "margin_per_new_customer": Metric("at_least", ("lifetime", "new_customers"), _per),
+    "mer": Metric("at_least", ("value", "spend"), _per, is_ratio=True, of_all=True),
+    "arrivals": Metric("at_least", ("arrivals",), _itself, adds_up=True, of_stage=True),
+    "arrival_share": Metric("at_least", ("arrivals", "all_arrivals"), _per, is_ratio=True, of_stage=True),
+    "cost_per_arrival": Metric("at_most", ("spend", "paid_arrivals"), _per, of_stage=True),
+    "full_cost_per_arrival": Metric("at_most", ("full_spend", "paid_arrivals"), _per, of_stage=True),
+    "rate_to_next": Metric("at_least", ("moved_on", "arrivals"), _per, is_ratio=True, of_stage=True),
+    "win_rate": Metric("at_least", ("won", "arrivals"), _per, is_ratio=True, of_stage=True),
 }
 """Metrics by name."""
 
@@ -102,8 +114,11 @@ def measure(
     model: str | None = None,
     basis: str | None = None,
     cost_basis: str | None = None,
+    stage: str | None = None,
 ) -> Answer:
     """A metric of some channels in one run, with its interval where the run has draws for it.
+
+    MER is the value of everything, whoever it is credited to, ÷ all spend.
 
     Parameters
     ----------
@@ -112,21 +127,25 @@ def measure(
     channels : all, and conversions of no channel too, unless given
     model : label of the model that gives credit; the first of the run unless given
     basis, cost_basis : on which terms; those that the run ranks channels by unless given
+    stage : of the funnel, for metrics of one; their costs are those of ``[funnel]``
 
     Raises
     ------
     InputError
-        If the run has no such model, channel or terms.
+        If the run has no such model, channel, stage or terms.
     """
     check_metric(metric, "measure")
     label, asked = model or run.models[0], METRICS[metric]
+    if asked.of_all and channels is not None:
+        raise InputError(
+            f"{metric} is of the whole business", given=", ".join(channels), hint="name no channel or role"
+        )
+    if asked.of_stage:
+        return _of_stage(run, metric, label, stage, channels)
     rows = run.returns(label, basis, cost_basis)
     revenue = run.returns(label, "revenue", cost_basis) if _knows_revenue(run, cost_basis) else rows
     named = [name for name in rows.index if name not in NO_CHANNELS]
-    unknown = [name for name in channels or () if name not in named]
-    if unknown:
-        hint = did_you_mean(unknown[0], named)
-        raise InputError(f"run {run.name!r} has no channel {unknown[0]!r}", allowed=named, hint=hint)
+    _check_channels(run, channels, named)
     chosen = list(rows.index) if channels is None else list(channels)
     sums = _sums(rows.loc[chosen], revenue.loc[chosen], _economics(run, label, cost_basis))
     lacking = [name for name in asked.needs if name not in sums]
@@ -134,7 +153,7 @@ def measure(
         needs = "[output] unit_economics = true" if "spend" not in lacking else "costs of these channels"
         return Answer(np.nan, why=f"the run does not know {lacking[0].removeprefix('paid_')}: it needs {needs}")
     value = float(asked.of(*(np.array([sums[name]]) for name in asked.needs))[0])
-    if asked.needs == ("spend",) or (channels is None and asked.adds_up):
+    if asked.needs == ("spend",) or asked.of_all or (channels is None and asked.adds_up):
         return Answer(value, why="counted, not estimated: no interval")
     on_main = (basis or run.terms[0], cost_basis or run.terms[1]) == run.terms
     if on_main or not {"spend", "paid_return"} & set(asked.needs):
@@ -146,6 +165,32 @@ def measure(
         return Answer(value, float(low), float(high), drawn)
     ends = _published(run, metric, label, rows.loc[chosen]) if len(chosen) == 1 else None
     return Answer(value, why=f"no interval: {drawn}") if ends is None else Answer(value, *ends)
+
+
+def _check_channels(run: Run, channels: Sequence[str] | None, named: Sequence[str]) -> None:
+    unknown = [name for name in channels or () if name not in named]
+    if unknown:
+        hint = did_you_mean(unknown[0], named)
+        raise InputError(f"run {run.name!r} has no channel {unknown[0]!r}", allowed=named, hint=hint)
+
+
+def _of_stage(run: Run, metric: str, model: str, stage: str | None, channels: Sequence[str] | None) -> Answer:
+    run.check_model(model)
+    found, asked = stage_rows(run, model, stage, metric), METRICS[metric]
+    _check_channels(run, channels, [name for name in found.credit.index if name not in NO_CHANNELS])
+    sums = stage_sums(found.credit, channels)
+    lacking = [name for name in asked.needs if name not in sums]
+    if lacking:
+        return Answer(np.nan, why=_WHY.get(lacking[0], f"nothing is known of arrivals in {stage} there"))
+    value = float(asked.of(*(np.array([sums[name]]) for name in asked.needs))[0])
+    low, high = stage_ends(found, metric, channels)
+    return Answer(value, low, high, why="" if low == low else "no interval: it is known of rates of one channel alone")
+
+
+_WHY = {
+    "spend": "the run does not know spend: it needs costs of these channels",
+    "full_spend": "the run does not know what working a case costs: it needs [funnel] costs",
+}
 
 
 def _knows_revenue(run: Run, cost_basis: str | None) -> bool:

@@ -36,9 +36,16 @@ class Scoped(Settings):
     model: Text | None = None
     basis: Literal["revenue", "margin", "ltv"] | None = None
     cost_basis: Literal["media", "loaded"] | None = None
+    funnel_stage: Text | None = None
 
     @model_validator(mode="after")
     def _one_scope(self) -> Scoped:
+        metric = METRICS.get(self.metric)
+        if metric is not None and metric.of_stage != (self.funnel_stage is not None):
+            of_stage = ", ".join(name for name, each in METRICS.items() if each.of_stage)
+            raise ValueError(f"funnel_stage goes with metrics of a stage, and they with it: {of_stage}")
+        if metric is not None and metric.of_stage and (self.basis is not None or self.cost_basis is not None):
+            raise ValueError(f"{self.metric} has no basis, and its costs are those of [funnel]")
         if self.channel is not None and self.role is not None:
             raise ValueError("give a channel or a role, not both")
         return self
@@ -56,6 +63,7 @@ class Target(Scoped):
     owner : who answers for it
     direction : ``at_least`` or ``at_most``; what the metric suggests unless set
     channel, role : of whom; everything unless set
+    funnel_stage : for metrics of a stage of the funnel
     stage : of the business; a label
     model, basis, cost_basis : on which terms; those of the run unless set
     """

@@ -66,6 +66,11 @@ class AttributionModel:
         return "allocated"
 
     @property
+    def told(self) -> str:
+        """What a model was told of effects, in words: it did not learn it from these data. Empty where nothing."""
+        return ""
+
+    @property
     def negative_is_zero(self) -> bool:
         """Whether shares count credit below 0 as none; unless asked for, such credit has no shares."""
         return False

@@ -129,6 +129,10 @@ class Markov(PublishedModel):
         """``allocated``, or ``incremental`` with a continuation."""
         return "allocated" if self.continuation is None else "incremental"
 
+    @property
+    def told(self) -> str:
+        return "" if self.continuation is None else f"continuation = {self.continuation}"
+
     def validate(self) -> None:
         super().validate()
         is_whole = isinstance(self.order, int | np.integer) and not isinstance(self.order, bool)

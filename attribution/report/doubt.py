@@ -51,7 +51,13 @@ def _notes(verdicts: pd.DataFrame, regret: pd.DataFrame) -> list[str]:
     if (verdicts["estimand"] == "allocated").any():
         notes.append(
             "Allocated is not incremental: where ads reach people who would have bought anyway, credit overstates what "
-            "they caused by more than any of these choices, and no verdict on credit alone can tell."
+            "they caused by more than any of these choices. No verdict on credit alone can tell; experiments can."
+        )
+    told = verdicts["rests_on"].dropna().unique()
+    if len(told):
+        notes.append(
+            f"Incremental verdicts rest on what models were told and did not learn ({'; '.join(told)}): they are as "
+            "good as the experiment that it comes from."
         )
     return notes
 

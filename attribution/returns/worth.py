@@ -119,7 +119,13 @@ def _net(read: Callable[[str], Floats | float], name: str, lost: frozenset[str])
 
 
 def measured(sources: Sources, name: str, options: ReturnsOptions) -> Floats:
-    """(conversions + 1,) a measure of each conversion, by row; 0 where row −1 points."""
+    """(conversions + 1,) a measure of each conversion, by row; 0 where row −1 points.
+
+    Raises
+    ------
+    InputError
+        If a conversion does not say what it is worth, and the options do not either.
+    """
     if name == "new_customers":
         return is_new_customer(sources).astype(np.float64)
     is_new = is_new_customer(sources) if name == "ltv" else None

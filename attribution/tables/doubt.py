@@ -71,7 +71,7 @@ ROI_VARIANCE = Table(
             "text",
             "model, lookback_days, direct, cost_basis; interactions of these; sampling, alone and with any of them",
         ),
-        Column("variance", "number", "of ROI"),
+        null("variance", "number", "of ROI; null where it is too large for a number"),
         null("share", "number", "of all its variance; the shares of a channel sum to 1; null where it never varies"),
         null("share_any", "number", "what the source has any part in, its interactions included; null for these"),
     ),
@@ -105,6 +105,7 @@ VERDICTS = Table(
         null("others_lost_to_flip", "number", "share of all other touchpoints that, if unseen, would change it"),
         null("share_to_break_even", "number", "share of its credit that it must have caused for its spend to pay"),
         null("matured", "number", "share of the conversions after its touchpoints that have come by the end of data"),
+        null("rests_on", "text", "what its models were told of effects and did not learn; null where nothing"),
         Column("says", "text", "the verdict as a sentence"),
     ),
 )

@@ -8,6 +8,7 @@ _MODEL = Column("model", "text", "label of the model")
 _ESTIMAND = Column("estimand", "text", "allocated: divides observed arrivals; incremental: what ads caused")
 _STAGE = Column("stage", "text", "stage of the funnel, in the order of [funnel]")
 _CHANNEL = Column("channel", "text", "channel, (unattributed) or (baseline)")
+_RATES = "; it covers sampling of arrivals, with credit as it is; null where there are no arrivals"
 _PROGRESS = (
     null("rate_to_next", "number", "share that moved on so far; open cases are not lost, so it can still rise"),
     null("rate_matured", "number", "share that moves on in the end, open cases counted up to their age"),
@@ -15,6 +16,12 @@ _PROGRESS = (
     null("win_rate", "number", "share that is won so far"),
     null("median_days_to_win", "number", "days until the win, of those won"),
     null("open_share", "number", "share neither moved on nor lost: not decided yet"),
+)
+_ENDS = (
+    null("rate_low", "number", f"lower end of the interval of rate_to_next{_RATES}"),
+    null("rate_high", "number", "upper end of the interval of rate_to_next"),
+    null("win_rate_low", "number", f"lower end of the interval of win_rate{_RATES}"),
+    null("win_rate_high", "number", "upper end of the interval of win_rate"),
 )
 
 FUNNEL = Table(
@@ -58,7 +65,10 @@ FUNNEL_CREDIT = Table(
         null("quality_credit", "number", "credited arrivals, each weighed by its quality", unit="arrivals × quality"),
         null("spend", "number", "spend in the period; null where none is known"),
         null("cost_per_arrival", "number", "spend ÷ credited arrivals: cost per lead, per MQL, …, per win"),
+        null("handling", "number", "what working its cases through earlier stages cost; null without funnel.costs"),
+        null("full_cost_per_arrival", "number", "(spend + handling) ÷ credited arrivals"),
         *_PROGRESS,
+        *_ENDS,
     ),
 )
 
@@ -72,6 +82,7 @@ FUNNEL_CAMPAIGNS = Table(
         null("campaign", "text", "campaign within the channel; null where touchpoints name none"),
         Column("credit", "number", "arrivals handed out to touchpoints of the campaign", unit="arrivals"),
         *_PROGRESS,
+        *_ENDS,
     ),
 )
 
@@ -131,6 +142,8 @@ FUNNEL_RETURNS = Table(
         Column("wins", "number", "wins credited to the channel"),
         null("won_value", "number", "amounts of these wins"),
         null("roi", "number", "(won value − spend) ÷ spend: realised"),
+        null("handling", "number", "what working its cases up to the win cost; null without funnel.costs"),
+        null("full_roi", "number", "(won value − spend − handling) ÷ (spend + handling)"),
         Column("expected_wins", "number", "wins expected of its open cases"),
         null("expected_value", "number", "value expected of its open cases"),
         null("roi_if_expected", "number", "the same if exactly that comes in on top: not realised"),
@@ -147,7 +160,7 @@ BOTTLENECKS = Table(
         null("rate_to_next", "number", "share that moved on so far"),
         Column("wins_through", "number", "wins that passed through here"),
         null("elasticity", "number", "per cent of all wins gained by one per cent more of the rate"),
-        null("wins_per_point", "number", "wins gained by one point more of the rate, all else alike"),
+        null("wins_per_point", "number", "wins gained by one point more of the rate, all else alike; null without one"),
         null("value_per_point", "number", "these, at the average amount of a win"),
         Column("is_bottleneck", "flag", "whether one point more is worth most here, of all stages"),
     ),

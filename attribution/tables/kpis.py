@@ -119,6 +119,7 @@ KPIS = Table(
         _SCOPE,
         null("role", "text", "role of the channels, such as brand"),
         null("stage", "text", "stage of the business that the target is for"),
+        null("funnel_stage", "text", "stage of the funnel that the metric is of"),
         Column("unit", "text", "unit of target and value"),
         Column("owner", "text", "who answers for it"),
         Column("period_start", "text", "first day of the target's period"),
