@@ -13,6 +13,8 @@ _SLICE = Column("slice", "text", "one value of the dimension")
 _BASIS = Column("basis", "text", "what counts as return: margin where it is known and revenue would be ranked by")
 _COST_BASIS = Column("cost_basis", "text", "which costs count: media or loaded")
 
+_OF_THE_PART = "reach: journeys; rate: conversions per journey; value: money per conversion; cost: money per journey"
+
 ROI_SLICES = Table(
     "roi_slices",
     "dimension × model × slice, against the rest: all other slices together, with spend where the dimension has any",
@@ -43,8 +45,8 @@ ROI_GAPS = Table(
         _SLICED_BY,
         _SLICE,
         Column("part", "text", "reach: journeys; rate: conversions a journey; value: a conversion; cost: a journey"),
-        null("here", "number", "the factor itself; null where it is not known"),
-        null("rest", "number", "the same of the rest; for reach of the average other slice"),
+        null("here", "number", "the factor itself; null where it is not known", unit=_OF_THE_PART),
+        null("rest", "number", "the same of the rest; for reach of the average other slice", unit=_OF_THE_PART),
         null("roi_gap", "number", "part of roi_gap; 0 for reach, on which no ROI depends; null without spend"),
         null("money", "number", "part of money; null for the cost of a dimension without costs"),
         null("profit_gap", "number", "part of profit_gap, to which reach adds as well"),

@@ -12,11 +12,11 @@ from attribution.tables.definition import Column
 
 _WORDS: Mapping[str, str] = {
     "money": "value spend amount credited_value incremental_value won_value expected_value money_at_stake cost_to_flip "
-    "moved worst unspent",
+    "moved worst unspent money profit_gap wasted loss size handling",
     "money (in a budget: what its objective counts)": "return long_return gain short_of_plan regret",
     "money per conversion": "cpa break_even_cpa average_value",
     "money per new customer": "cac lifetime_margin",
-    "money per arrival": "cost_per_arrival value_per_arrival",
+    "money per arrival": "cost_per_arrival full_cost_per_arrival value_per_arrival",
     "money per percentage point": "value_per_point",
     "conversions": "conversions new_customers incremental_conversions published handed_out alone took_part gap "
     "conversions_changed",
@@ -31,6 +31,7 @@ _WORDS: Mapping[str, str] = {
     "channels remembered": "order",
     "states": "states",
     "specifications": "tried",
+    "models": "models models_wasted models_agreeing",
     "draws": "draws",
     "days": "median_days_to_next median_days_to_win days_to_flip lookback_days",
     "points of the series": "days_before days_after placebos",
@@ -44,7 +45,8 @@ _WORDS: Mapping[str, str] = {
     "placebo_p p_value p_adjusted level pays weight auc optimality_gap margin",
     "difference of shares": "excess",
     "correlation (−1 … 1)": "kendall_tau spearman similarity",
-    "ratio (1 = 100 %)": "roas roi roi_if_expected ltv_to_cac break_even_roas moved_by_model moved_by_settings "
+    "ratio (1 = 100 %)": "roas roi full_roi roi_rest roi_without roi_gap total_gap roi_if_expected ltv_to_cac "
+    "break_even_roas moved_by_model moved_by_settings "
     "total_change attainment achieved widened_by",
     "ratio, squared": "variance",
     "return per unit of money": "marginal shadow_price",
@@ -78,6 +80,8 @@ FORMULAS: Mapping[str, str] = {
     "cost_per_arrival": "spend ÷ credited arrivals",
     "value_per_arrival": "win_rate_matured × average amount of a win",
     "expected_wins": "Σ over open cases: probability of a win",
+    "full_roi": "(won_value − spend − handling) ÷ (spend + handling)",
+    "full_cost_per_arrival": "(spend + handling) ÷ credited arrivals",
     "roi_if_expected": "(won_value + expected_value − spend) ÷ spend",
     "attainment": "value ÷ wanted; wanted ÷ value where the target is a most",
     "achieved": "(now − before) ÷ (expected − before)",
