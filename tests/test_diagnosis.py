@@ -161,6 +161,13 @@ def test_slices_without_spend_are_not_held_against_those_with() -> None:
     assert rows.loc[2, ["roi", "roi_rest", "money", "profit_gap", "mostly"]].isna().all()
 
 
+@pytest.mark.parametrize("spend", [[5e-324, 2.0], [5e-324, 1e-310], [1e-13, 2.0]])
+def test_spend_next_to_nothing_is_none(spend: list[float]) -> None:
+    rows = diagnose_roi(slices_of(journeys=[9, 9], conversions=[3, 3], value=[9.0, 9.0], spend=spend))["roi_slices"]
+    assert np.isnan(rows.loc[0, "roi"])
+    assert rows["roi_gap"].isna().all()
+
+
 def test_the_order_of_slices_does_not_matter() -> None:
     rng = np.random.default_rng(3)
     spend = rng.uniform(1, 9, 40)

@@ -31,6 +31,12 @@ NEEDED = ("dimension", "model", "slice", "journeys", "conversions", "value", "sp
 
 _KEY = ["dimension", "model"]
 
+_NEXT_TO_NOTHING = 1e-12
+"""Share of all spend up to which a slice counts as one without."""
+
+_LEAST = 1e-100
+"""Spend up to which there is none at all: what is divided by it would be beyond any float."""
+
 
 def diagnose_roi(slices: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Which slice explains the gap in ROI, and whether by reach, rate, value or cost.
@@ -183,7 +189,8 @@ def return_parts(gap: Gap) -> dict[str, Floats]:
 
 def _of_dimension(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The rows of both tables for the slices of one dimension under one model."""
-    paid = (table["spend"] > 0).to_numpy()
+    spent = table["spend"].fillna(0.0)
+    paid = (spent > max(_NEXT_TO_NOTHING * math.fsum(spent), _LEAST)).to_numpy()
     has_costs = bool(paid.any())
     compared = table[paid] if has_costs else table
     parts = {part: dict.fromkeys(("here", "rest", "roi_gap", "money", "profit_gap"), _nulls(table)) for part in PARTS}
