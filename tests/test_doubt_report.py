@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from attribution.charts.doubt import curve_channels
 from attribution.console import print_ranking
 from attribution.doubt import doubt_metrics
 from attribution.errors import InputError
+from attribution.experiment import PlaceboOptions, ResamplingOptions, StabilityOptions
 from attribution.output import replaced_folder, write_outcome
 from attribution.report import render_report
 from attribution.tables.doubt import DOUBT_TABLES
@@ -92,6 +94,30 @@ def test_the_report_shows_verdicts_and_says_what_credit_is_not(outcome: at.Outco
     assert "is safest" in section
     without = {name: table for name, table in outcome.tables.items() if name not in {t.name for t in DOUBT_TABLES}}
     assert 'id="doubt"' not in render_report("春季", without, charts.all_figures(without), outcome.settings)
+
+
+def test_what_is_doubted_is_a_setting_of_the_run(outcome: at.Outcome) -> None:
+    """Two runs that differ in nothing but [doubt] are two: in their settings, and in the fingerprint made of them."""
+    asked = outcome.experiment
+    assert asked.doubt is not None
+    assert outcome.settings["doubt.draws"] == asked.doubt.draws
+    assert outcome.settings["doubt.incremental_share"] == (0.2, 1.0)
+
+    def changed(**parts: Any) -> at.Outcome:
+        return dataclasses.replace(outcome, experiment=asked.model_copy(update=parts))
+
+    others = [
+        changed(doubt=asked.doubt.model_copy(update={"hurdle_roi": 0.5})),
+        changed(doubt=None),
+        changed(doubt=None, stability=StabilityOptions(parts=3)),
+        changed(doubt=None, placebo=PlaceboOptions(seed=1)),
+        changed(doubt=None, resampling=ResamplingOptions(draws=60)),
+    ]
+    assert len({each.fingerprint for each in [outcome, *others]}) == 6
+    assert not [key for key in others[1].settings if key.startswith(("doubt", "resampling", "placebo", "stability"))]
+    # MLflow takes at most 100 params at once.
+    everything = changed(stability=StabilityOptions(), placebo=PlaceboOptions(), resampling=ResamplingOptions())
+    assert len(everything.settings) < 90
 
 
 def test_tables_and_metrics_land_in_mlflow(
