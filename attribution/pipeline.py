@@ -31,6 +31,7 @@ from attribution.returns import (
     cost_bounds,
     cost_coverage,
     credit_of_channels,
+    platform_claims,
     read_worth,
     returns_table,
     whole_channels,
@@ -156,6 +157,9 @@ def _outcome(
         **funnel,
     }
     tables |= _asked_tables(experiment, sources, journeys, models, terms)
+    claims = platform_claims(sources, credit.table, experiment.period)
+    if claims is not None:
+        tables["platform_claims"] = claims
     if bounds is not None:
         tables["cost_bounds"] = bounds
     if facts.segments is not None:

@@ -321,3 +321,27 @@ def test_incomplete_costs_are_flagged() -> None:
     }
     plain = read_costs(at.load_sources(TOUCHPOINTS, CONVERSIONS, costs_of(channel=["mail"], amount=[1.0])))
     assert coverage_findings(plain, ["mail"]) == []
+
+
+def test_platforms_claim_the_same_order_each(tmp_path: Any) -> None:
+    """Three orders, and platforms claim 2 + 2 + 1.5 of them: of a period half outside of the analysis the half."""
+    for name, table in {"touchpoints": TOUCHPOINTS, "conversions": CONVERSIONS}.items():
+        table.to_csv(tmp_path / f"{name}.csv", index=False)
+    costs_of(
+        channel=["mail", "search", "tv", "mail", None],
+        amount=[1.0, 1.0, 1.0, 1.0, 5.0],
+        cost_type=["media", "media", "media", "fees", "tools"],
+        period_start=["2024-01-01", "2024-01-01", "2023-12-31", "2024-01-01", "2024-01-01"],
+        period_end=["2024-01-06", "2024-01-06", "2024-01-01", "2024-01-06", "2024-01-06"],
+        claimed_conversions=[2.0, 2.0, 3.0, None, None],
+    ).to_csv(tmp_path / "costs.csv", index=False)
+    (tmp_path / "e.toml").write_text(
+        '[tables]\ntouchpoints = { source = "touchpoints.csv" }\nconversions = { source = "conversions.csv" }\n'
+        'costs = { source = "costs.csv" }\n[period]\nstart = 2024-01-01\nend = 2024-01-06\n'
+        '[[models]]\nmodel = "Linear"\n'
+    )
+    claims = at.run_experiment(tmp_path / "e.toml").tables["platform_claims"].set_index("channel")
+    assert claims["claimed"].to_dict() == {"mail": 2.0, "search": 2.0, "tv": 1.5, "(all)": 5.5}
+    assert claims["conversions"].to_dict() == {"mail": 0.5, "search": 1.5, "tv": 0.0, "(all)": 3.0}
+    assert claims.loc["(all)", "claimed_ratio"] == 5.5 / 3
+    assert np.isnan(claims.loc["tv", "claimed_ratio"])

@@ -2,6 +2,7 @@
 
 from attribution.returns.bounds import bounds_findings, cost_bounds
 from attribution.returns.channels import credit_of_channels, whole_channels
+from attribution.returns.claims import platform_claims
 from attribution.returns.coverage import cost_coverage, coverage_findings, overlap_findings
 from attribution.returns.economics import unit_economics
 from attribution.returns.ledger import MEDIA
@@ -30,6 +31,7 @@ __all__ = [
     "main_basis",
     "overlap_findings",
     "payback_period",
+    "platform_claims",
     "read_costs",
     "read_worth",
     "returns_metrics",

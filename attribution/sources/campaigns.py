@@ -12,7 +12,7 @@ from attribution.sources.quality import Finding, count_finding
 SEPARATOR = " / "
 """Between the names of a channel and of its campaign."""
 
-_AMOUNTS = ("amount", "cost_low", "cost_high")
+_AMOUNTS = ("amount", "cost_low", "cost_high", "claimed_conversions")
 
 
 def split_campaigns(engine: Engine, columns: Mapping[str, Sequence[str]]) -> list[Finding]:

@@ -85,7 +85,7 @@ from attribution.tables.outputs import (
     TRANSITIONS,
 )
 from attribution.tables.resampled import INTERVALS, MODEL_DIFFERENCES, PAIRWISE_PROBABILITY, RANK_PROBABILITY
-from attribution.tables.returns import COST_BOUNDS, COST_COVERAGE, RETURNS, UNIT_ECONOMICS
+from attribution.tables.returns import COST_BOUNDS, COST_COVERAGE, PLATFORM_CLAIMS, RETURNS, UNIT_ECONOMICS
 
 __all__ = [
     "AGREEMENT",
@@ -145,6 +145,7 @@ __all__ = [
     "PIPELINE",
     "PLACEBO",
     "PLACEBO_CHANNEL",
+    "PLATFORM_CLAIMS",
     "QUALITY",
     "RANK_PROBABILITY",
     "RAW_MARKETING",

@@ -100,6 +100,7 @@ COSTS = Table(
         optional("cost_low", "money", "the least it may have been; beside both bounds the amount may be null"),
         optional("cost_high", "money", "the most it may have been; half-way between is what counts then"),
         optional("amortise_days", "count", "days that the cost serves, from its day on; the period takes its part"),
+        optional("claimed_conversions", "money", "conversions that the ad platform claims for itself"),
     ),
 )
 

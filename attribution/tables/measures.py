@@ -18,7 +18,7 @@ _WORDS: Mapping[str, str] = {
     "money per new customer": "cac lifetime_margin",
     "money per arrival": "cost_per_arrival full_cost_per_arrival value_per_arrival",
     "money per percentage point": "value_per_point",
-    "conversions": "conversions new_customers incremental_conversions published handed_out alone took_part gap "
+    "conversions": "claimed conversions new_customers incremental_conversions published handed_out alone took_part gap "
     "conversions_changed",
     "wins": "wins wins_through expected_wins",
     "wins per percentage point": "wins_per_point",
@@ -45,8 +45,8 @@ _WORDS: Mapping[str, str] = {
     "placebo_p p_value p_adjusted level pays weight auc optimality_gap margin",
     "difference of shares": "excess",
     "correlation (−1 … 1)": "kendall_tau spearman similarity",
-    "ratio (1 = 100 %)": "roas roi full_roi roi_rest roi_without roi_gap total_gap roi_if_expected ltv_to_cac "
-    "break_even_roas moved_by_model moved_by_settings "
+    "ratio (1 = 100 %)": "roas roi full_roi claimed_ratio roi_rest roi_without roi_gap total_gap roi_if_expected "
+    "ltv_to_cac break_even_roas moved_by_model moved_by_settings "
     "total_change attainment achieved widened_by",
     "ratio, squared": "variance",
     "return per unit of money": "marginal shadow_price",
@@ -68,6 +68,7 @@ FORMULAS: Mapping[str, str] = {
     "cac": "spend ÷ credited conversions of new customers",
     "lifetime_margin": "margin × lifetime revenue of a new customer",
     "ltv_to_cac": "lifetime_margin ÷ cac",
+    "claimed_ratio": "claimed ÷ conversions",
     "payback": "smallest n with (lifetime_margin earned in the periods 0 … n) ≥ cac",
     "break_even_roas": "1 ÷ margin",
     "break_even_cpa": "margin × average_value",

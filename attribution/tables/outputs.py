@@ -11,7 +11,7 @@ from attribution.tables.drift import DRIFT_TABLES
 from attribution.tables.funnel import FUNNEL_TABLES
 from attribution.tables.kpis import KPI_TABLES
 from attribution.tables.resampled import INTERVALS, MODEL_DIFFERENCES, PAIRWISE_PROBABILITY, RANK_PROBABILITY
-from attribution.tables.returns import COST_BOUNDS, COST_COVERAGE, RETURNS, UNIT_ECONOMICS
+from attribution.tables.returns import COST_BOUNDS, COST_COVERAGE, PLATFORM_CLAIMS, RETURNS, UNIT_ECONOMICS
 
 _MODEL = Column("model", "text", "label of the model")
 _ESTIMAND = Column("estimand", "text", "allocated: divides observed conversions; incremental: what ads caused")
@@ -235,6 +235,7 @@ OUTPUTS = {
         CREDIT_BY_POSITION,
         RETURNS,
         COST_COVERAGE,
+        PLATFORM_CLAIMS,
         COST_BOUNDS,
         UNIT_ECONOMICS,
         AGREEMENT,

@@ -43,6 +43,19 @@ COST_COVERAGE = Table(
     ),
 )
 
+PLATFORM_CLAIMS = Table(
+    "platform_claims",
+    "model × channel that a platform claims conversions for, and (all) together",
+    (
+        _MODEL,
+        _ESTIMAND,
+        Column("channel", "text", "channel; (all): what platforms claim together beside all observed conversions"),
+        Column("claimed", "number", "conversions that its platform claims in the period"),
+        Column("conversions", "number", "conversions credited to it; of (all) those observed"),
+        null("claimed_ratio", "number", "claimed ÷ conversions; above 1 more is claimed than credited"),
+    ),
+)
+
 COST_BOUNDS = Table(
     "cost_bounds",
     "model × basis × cost basis × channel with an ROI, where some costs are known in bounds only",
