@@ -158,7 +158,7 @@ def _outcome(
     if experiment.output.unit_economics:
         tables["unit_economics"] = sampled_economics(of_channels, terms, measures)
     digests = {name: content_digest(sources, name) for name in sources.tables}
-    training = Training.of(sources, journeys, digests)
+    training = Training.of(sources, journeys, digests, period=experiment.period)
     span = span_of(journeys)
     return Outcome(experiment, span, tuple(models), tables, ranking, facts.graph, digests, measures, training)
 

@@ -243,13 +243,8 @@ class _Credit:
 
 def _days_seen(scorer: Scorer, outcome: Outcome) -> float:
     """Days of the window that the model was fitted on; NaN where nobody knows."""
-    trained = scorer.definition.training
-    if trained is None or trained.last is None or outcome.training is None or outcome.training.first is None:
-        return float("nan")
-    start = outcome.experiment.period.bounds()[0]
-    first = pd.Timestamp(outcome.training.first) if start is None else pd.Timestamp(start, unit="us")
-    seen = pd.Timestamp(trained.last) - first
-    return max(seen / pd.Timedelta(days=1), 0.0)
+    trained, judged = scorer.definition.training, outcome.training
+    return float("nan") if trained is None or judged is None else trained.days_shared(judged)
 
 
 def _placebo_excess(outcome: Outcome) -> float:

@@ -130,6 +130,26 @@ def test_numbers_of_the_evidence_are_those_of_runs_on_the_window(shop: Path, tmp
     assert table["champion"].isna().all()
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "days"),
+    [(None, "2024-02-29", 0.0), ("2024-02-20", "2024-03-10", 10.0), ("2024-03-11", "2024-03-20", 10.0)],
+)
+def test_days_of_the_window_count_only_where_the_model_was_fitted_on_them(
+    shop: Path, start: str | None, end: str, days: float
+) -> None:
+    """The log goes on, but a period says which of it the model saw."""
+    asked = ['models=[{model="Linear"}]', f"period.end={end}", *([f"period.start={start}"] if start else [])]
+    scorer = at.Scorer.of(at.run_experiment(read_experiment(shop / "late.toml", asked)))
+    trained = scorer.definition.training
+    assert trained is not None
+    assert trained.last == f"{end}T23:59:59.999999"
+    begun = pd.read_parquet(shop / "touchpoints.parquet")["touched_at"].min()
+    assert pd.Timestamp(trained.first) == (begun if start is None else pd.Timestamp(start))
+    judged = at.run_experiment(shop / "window.toml").training
+    assert judged is not None
+    assert trained.days_shared(judged) == pytest.approx(days, abs=1e-9)
+
+
 def test_what_an_experiment_found_counts(shop: Path) -> None:
     window = read_experiment(shop / "window.toml")
     credit = at.run_experiment(window.model_copy()).tables["credit"].set_index("channel")["conversions"]
