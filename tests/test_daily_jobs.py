@@ -291,6 +291,28 @@ def test_a_scorer_of_something_else_is_not_refreshed(job: Run, scorer: str, sett
     assert {path: path.read_bytes() for path in Path(scorer).rglob("*") if path.is_file()} == before
 
 
+def test_a_refresh_that_fails_leaves_model_and_tables(
+    job: Run, sums: str, scorer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are put in place, or neither: a damaged model is refused, and so is a disk that fills up."""
+    assert job("refit", sums, "--last", "9")[0] == 0
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as context:
+        context.setattr("attribution.scoring.scorer.seal", full)
+        code, _, err = job("refit", sums, "--last", "20", "--refresh", scorer)
+    assert (code, "No space left on device" in err) == (2, True)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    (Path(scorer) / "channels.parquet").unlink()
+    del before[tmp_path / scorer / "channels.parquet"]
+    code, _, err = job("refit", sums, "--last", "20", "--refresh", scorer)
+    assert (code, "copied in part" in err) == (2, True)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
 def test_a_model_is_monitored_on_a_log(job: Run, scorer: str) -> None:
     """The same days from the log and from daily summaries give the same numbers."""
     logs = ("--touchpoints", "touchpoints.parquet", "--conversions", "conversions.parquet")
