@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from attribution.experiment import Period, read_experiment
 from attribution.promotion import CHECKS, Bounds, LiftTest, decide, evidence, read_bounds
 from attribution.promotion.bounds import check_covered
 from attribution.scoring import kept_scorer
+from attribution.testing import judge_model
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -68,6 +70,22 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in ("train", "late"):
             assert call(context, "run", folder / f"{name}.toml", "--out", folder / name) == 0
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _laws_are_judged_once() -> Iterator[None]:
+    """Of each model: what the laws need takes longer than all the rest, and is the same whatever the window."""
+    known: dict[str, list[Any]] = {}
+
+    def judge(model: at.AttributionModel) -> list[Any]:
+        key = f"{type(model).__module__}.{model!r}"
+        if key not in known:
+            known[key] = list(judge_model(model))
+        return known[key]
+
+    with pytest.MonkeyPatch().context() as context:
+        context.setattr("attribution.promotion.gate.judge_model", judge)
+        yield
 
 
 def judged(shop: Path, model: str, run: str = "train", **bounds: Any) -> tuple[bool, dict[str, bool]]:
