@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +23,7 @@ from attribution.provenance import code_version, git_commit
 from attribution.record import record_of
 from attribution.reuse import content_key, data_digest
 from attribution.scoring import keep_scorers
+from attribution.scoring.replacing import replaced
 from attribution.tables import DICTIONARY, OUTPUTS, TRUTH, Table, dictionary_rows
 
 _VERSIONS = (
@@ -38,6 +39,10 @@ _VERSIONS = (
 )
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""There is no room for what is to be written."""
+
+
 @contextlib.contextmanager
 def replaced_folder(out: Path, keep: Iterable[Path] = ()) -> Iterator[Path]:
     """A new empty folder that takes the place of ``out`` when the block ends well, and vanishes otherwise.
@@ -45,7 +50,8 @@ def replaced_folder(out: Path, keep: Iterable[Path] = ()) -> Iterator[Path]:
     Raises
     ------
     InputError
-        At once, if ``out`` cannot be written, or holds the working directory or anything of ``keep``.
+        At once, if ``out`` cannot be written, holds the working directory or anything of ``keep``, or another process
+        is writing it; and where there is no room left.
     """
     named, out = out, Path(out).resolve()
     if out.exists() and not out.is_dir():
@@ -57,32 +63,21 @@ def replaced_folder(out: Path, keep: Iterable[Path] = ()) -> Iterator[Path]:
                 given=str(path),
                 hint="name another with --out",
             )
-    made = _missing_parents(out)
+    made, entered = _missing_parents(out), False
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
         if out.exists() and not os.access(out, os.W_OK | os.X_OK):
-            shutil.rmtree(aside)
-            raise PermissionError(13, "no permission to replace it")
+            raise PermissionError(errno.EACCES, "no permission to replace it")
+        with replaced(out, f"another process is writing the output folder {named}") as aside:
+            entered = True
+            yield aside
     except OSError as error:
+        if entered and error.errno not in _FULL:
+            raise
+        hint = "what was there is unchanged" if entered else "name another with --out"
+        raise InputError(f"output folder {named} cannot be written: {error.strerror}", hint=hint) from None
+    finally:
         _remove_empty(made)
-        raise InputError(
-            f"output folder {named} cannot be written: {error.strerror}", hint="name another with --out"
-        ) from None
-    old = aside.with_name(aside.name + "-old")
-    try:
-        yield aside
-        aside.chmod(0o755)
-        if out.exists():
-            out.rename(old)
-        aside.rename(out)
-        shutil.rmtree(old, ignore_errors=True)
-    except BaseException:
-        if old.exists() and not out.exists():
-            old.rename(out)
-        shutil.rmtree(aside, ignore_errors=True)
-        _remove_empty(made)
-        raise
 
 
 def write_outcome(folder: Path, outcome: Outcome, *, report: str, seconds: float) -> None:

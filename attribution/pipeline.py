@@ -168,7 +168,7 @@ def _outcome(
         tables["unit_economics"] = sampled_economics(of_channels, terms, measures)
     tables |= diagnosis_tables(experiment, sources, journeys, models, terms=terms, tables=tables, segments=segments)
     digests = {name: content_digest(sources, name) for name in sources.tables}
-    training = Training.of(sources, journeys, digests)
+    training = Training.of(sources, journeys, digests, period=experiment.period)
     span = span_of(journeys)
     return Outcome(experiment, span, tuple(models), tables, ranking, facts.graph, digests, measures, training)
 

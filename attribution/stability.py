@@ -16,8 +16,10 @@ from attribution.errors import InputError
 from attribution.experiment import Experiment, Period
 from attribution.journeys import Journeys
 from attribution.kernels.agreement import kendall_tau
-from attribution.models import AttributionModel, Markov, fit_models
+from attribution.models import AttributionModel, Markov, Shapley, fit_models
+from attribution.models.held_out import score_of_classifier, summarise_folds
 from attribution.models.order import HIGHEST, score_of_order, summarise_orders
+from attribution.models.valuation import make_classifier
 from attribution.request import journeys_of
 from attribution.sources import Sources
 from attribution.tables.comparison import HELD_OUT, STABILITY
@@ -34,7 +36,7 @@ class Part(NamedTuple):
 def stability_tables(
     experiment: Experiment, sources: Sources, journeys: Journeys, models: Sequence[AttributionModel]
 ) -> dict[str, pd.DataFrame]:
-    """The tables ``stability`` and, where there is a Markov chain, ``held_out``, if an experiment asks for them.
+    """The tables ``stability`` and, where a model foretells something, ``held_out``, if an experiment asks for them.
 
     Every model is fitted anew on parts of the time that are equally long; touchpoints before a part are its history.
 
@@ -99,14 +101,20 @@ def _row(label: str, number: int, before: Part, after: Part) -> dict[str, object
 
 
 def _held_out(journeys: Journeys, models: Sequence[AttributionModel]) -> pd.DataFrame | None:
-    """Scores of the chains that are not of a higher order than is tried."""
-    chains = [model for model in models if isinstance(model, Markov) and model.order_ <= HIGHEST]
-    if not chains:
-        return None
+    """Scores of chains that are not of a higher order than is tried, and of classifiers."""
     channels = len(journeys.channels)
-    (summary,) = journeys.read(lambda chunk: summarise_orders(chunk.touched, channels))
-    rows = []
-    for model in chains:
-        log_loss, auc = score_of_order(summary, channels, model.order_)
-        rows.append({"model": model.label, "order": model.order_, "log_loss": log_loss, "auc": auc})
-    return pd.DataFrame(rows, columns=list(HELD_OUT.column_names))
+    chains = [model for model in models if isinstance(model, Markov) and model.order_ <= HIGHEST]
+    games = [model for model in models if isinstance(model, Shapley) and model.game == "classifier"]
+    rows: list[tuple[str, int | None, str, float, float]] = []
+    if chains:
+        (steps,) = journeys.read(lambda chunk: summarise_orders(chunk.touched, channels))
+        scored = (score_of_order(steps, channels, chain.order_) for chain in chains)
+        rows += [(chain.label, chain.order_, "step", *of) for chain, of in zip(chains, scored, strict=True)]
+    if games:
+        (counted,) = journeys.read(lambda chunk: summarise_folds(chunk, channels))
+        asked = (make_classifier(game.classifier, game.classifier_settings) for game in games)
+        scored = (score_of_classifier(counted, channels, classifier) for classifier in asked)
+        rows += [(game.label, None, "journey", *of) for game, of in zip(games, scored, strict=True)]
+    if not rows:
+        return None
+    return pd.DataFrame(rows, columns=list(HELD_OUT.column_names)).astype({"order": "Int64"})

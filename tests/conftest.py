@@ -12,6 +12,9 @@ from pathlib import Path
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
+# Spark has seconds to do in a test: what Java spends on optimising its code, and on threads that collect its garbage,
+# would be most of it.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
 
 import pytest
 from hypothesis import HealthCheck, settings

@@ -1,32 +1,94 @@
-"""Kills a scoring job at some step, or at some moment, and lets the next one finish; run by test_scoring_job.py.
+"""Kills a job at some step, or at some moment, and lets the next one finish; run by tests of such jobs.
 
-Arguments: model folder, touchpoints, conversions, output folder as it was before, folder to work in, seed. Prints one
-JSON line for each kill: where it was, and which files the next job left otherwise than an undisturbed one.
+Arguments: which job and what it reads, see `JOBS`; then output folder as it was before, folder to work in, seed. Prints
+one JSON line for each kill: where it was, whether what it left can be read, and which files the next job left otherwise
+than an undisturbed one.
 """
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
 import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pyarrow.parquet as pq
+
+from attribution.commands.refit import refit
+from attribution.commands.summarise import summarise
 from attribution.engine import DuckDBEngine
 from attribution.scoring import Scorer
 from attribution.scoring.job import Request, score_days
-
-STEPS = ((Path, "replace"), (Path, "unlink"), (Path, "rmdir"), (Path, "write_text"), (Path, "mkdir"), (Path, "open"))
-"""What changes the disk, besides what Parquet and Arrow write; each is a place to die before and after."""
+from attribution.summaries import SummaryStore
 
 
-def job(model: str, touchpoints: str, conversions: str, out: Path) -> None:
-    request = Request({"touchpoints": touchpoints, "conversions": conversions}, out)
-    score_days(Scorer.load(model), request, DuckDBEngine(threads=1))
+def killed(*arguments: object) -> list[dict[str, Any]]:
+    """Run this file in a process of its own; what it prints."""
+    root = Path(__file__).resolve().parents[1]
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", __file__, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+STEPS = (
+    *((Path, name) for name in ("replace", "rename", "unlink", "rmdir", "write_text", "mkdir", "open")),
+    (shutil, "rmtree"),
+    (pq, "write_table"),
+)
+"""What changes the disk; each is a place to die before and after."""
+
+Act = Callable[[Path], object]
+
+
+def scoring(model: str, touchpoints: str, conversions: str) -> tuple[Act, Act]:
+    def job(out: Path) -> None:
+        request = Request({"touchpoints": touchpoints, "conversions": conversions}, out)
+        score_days(Scorer.load(model), request, DuckDBEngine(threads=1))
+
+    def read(out: Path) -> None:
+        for path in (out / "journey_credit").rglob("*.parquet"):
+            pq.read_metadata(path)
+
+    return job, read
+
+
+def summarising(experiment: str) -> tuple[Act, Act]:
+    def read(out: Path) -> None:
+        store = SummaryStore.open(out / "sums")
+        for day in store.days:
+            store.read(day)
+
+    return lambda out: summarise(Path(experiment), out / "sums"), read
+
+
+def refreshing(summaries: str, days: str) -> tuple[Act, Act]:
+    def job(out: Path) -> None:
+        refit(Path(summaries), last=int(days), out=out / "refit", refresh=out / "models" / "shop")
+
+    return job, lambda out: Scorer.load(out / "models" / "shop")
+
+
+IMPORTED = ("duckdb", "pandas", "scipy.sparse", "scipy.linalg", "attribution.request", "attribution.output")
+"""What jobs import when they need it: here once, and not in every one of them."""
+
+JOBS = {"score": scoring, "summarise": summarising, "refresh": refreshing}
+"""By name: what is given what the job reads and returns the job, and what reads its output; both take the folder."""
 
 
 def dying(step: int) -> Callable[[], int]:
@@ -57,8 +119,9 @@ def content(out: Path) -> dict[str, object]:
         if path.is_file() and path.name not in (".lock",):
             name = path.relative_to(out).as_posix()
             found[name] = path.read_bytes().hex()
-            if name == "manifest.json":
-                found[name] = {k: v for k, v in json.loads(path.read_text()).items() if k != "scored_at"}
+            if path.name == "manifest.json":
+                told = json.loads(path.read_text())
+                found[name] = {key: value for key, value in told.items() if key not in ("scored_at", "written_at")}
     return found
 
 
@@ -66,7 +129,8 @@ def in_child(act: Callable[[], object]) -> int:
     pid = os.fork()
     if pid == 0:
         try:
-            act()
+            with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+                act()
         except BaseException as error:
             print(repr(error), file=sys.stderr)
             os._exit(1)
@@ -79,7 +143,10 @@ def ended(pid: int) -> int:
 
 
 def main() -> None:
-    model, touchpoints, conversions, before, work, seed = sys.argv[1:7]
+    name, *given, before, work, seed = sys.argv[1:]
+    for needed in IMPORTED:
+        importlib.import_module(needed)
+    job, read = JOBS[name](*given)
     rng = random.Random(int(seed))
     undisturbed, out = Path(work) / "undisturbed", Path(work) / "out"
     shutil.copytree(before, undisturbed)
@@ -87,7 +154,7 @@ def main() -> None:
 
     def counted() -> None:
         count = dying(-1)
-        job(model, touchpoints, conversions, undisturbed)
+        job(undisturbed)
         # The counter counts this as well.
         steps.write_bytes(str(count()).encode())
 
@@ -95,24 +162,24 @@ def main() -> None:
     assert ended(in_child(counted)) == 0
     took, total = time.perf_counter() - begun, int(steps.read_bytes())
     expected = content(undisturbed)
-    places: list[tuple[str, float]] = [("step", rng.randint(1, total)) for _ in range(6)]
-    places += [("second", rng.uniform(0.2, 1.0) * took) for _ in range(3)]
-    for kind, at in places:
+    # The last steps put everything in place.
+    places = [("step", rng.randint(1, total)) for _ in range(3)] + [("step", total - rng.randint(0, 9)) for _ in "ab"]
+    for kind, at in [*places, ("second", rng.uniform(0.2, 1.0) * took)]:
         shutil.rmtree(out, ignore_errors=True)
         shutil.copytree(before, out)
 
         def doomed(kind: str = kind, at: float = at) -> None:
             if kind == "step":
                 dying(int(at))
-            job(model, touchpoints, conversions, out)
+            job(out)
 
         pid = in_child(doomed)
         if kind == "second":
             time.sleep(at)
             os.kill(pid, signal.SIGKILL)
         code = ended(pid)
-        readable = all(path.read_bytes()[-4:] == b"PAR1" for path in (out / "journey_credit").rglob("*.parquet"))
-        assert ended(in_child(lambda: job(model, touchpoints, conversions, out))) == 0
+        readable = ended(in_child(lambda: read(out))) == 0
+        assert ended(in_child(lambda: job(out))) == 0
         found = content(out)
         differ = sorted(name for name in {*found, *expected} if found.get(name) != expected.get(name))
         line = {"kind": kind, "at": at, "of": total, "killed": code == -9, "readable": readable, "differ": differ}

@@ -8,8 +8,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+import killed_jobs
 import numpy as np
 import pandas as pd
 import pytest
@@ -25,8 +25,6 @@ from attribution import (
     run_experiment,
 )
 from attribution.scoring import Scorer
-from attribution.summaries import SummaryStore
-from attribution.summaries import store as stores
 from tests.daily_logs import log_of
 
 EXPERIMENT = """
@@ -149,23 +147,23 @@ def test_a_refit_writes_the_credit_of_a_run_on_the_same_days(job: Run, sums: str
     assert {path.name: path.read_bytes() for path in Path("refit").iterdir()} == first
 
 
-def test_a_job_that_was_killed_goes_on_where_it_was(job: Run, sums: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    Path(sums).rename("whole")
-    real = SummaryStore.write
-    for killed_after in (1, 7, 23):
-        written = []
+def survives(*arguments: object) -> None:
+    kills = killed_jobs.killed(*arguments)
+    assert sum(kill["killed"] for kill in kills) >= 5
+    for kill in kills:
+        assert kill["readable"], kill
+        assert not kill["differ"], kill
 
-        def write(self: SummaryStore, *day: Any, after: int = killed_after, written: list[Any] = written) -> bool:
-            written.append(day)
-            if len(written) > after:
-                raise KeyboardInterrupt
-            return real(self, *day)
 
-        monkeypatch.setattr(stores.SummaryStore, "write", write)
-        assert job("summarise", "nightly.toml", "--to", "sums")[0] != 0
-    monkeypatch.setattr(stores.SummaryStore, "write", real)
-    assert job("summarise", "nightly.toml", "--to", "sums")[0] == 0
-    assert [*files_of("sums").values()] == [*files_of("whole").values()]
+def test_whatever_kills_a_summary_the_next_one_loses_nothing_and_doubles_nothing(
+    job: Run, sums: str, tmp_path: Path
+) -> None:
+    for day in sorted(Path(sums).glob("day=*"))[-8:]:
+        shutil.rmtree(day)
+    (tmp_path / "before").mkdir()
+    (tmp_path / "work").mkdir()
+    Path(sums).rename(tmp_path / "before" / "sums")
+    survives("summarise", tmp_path / "nightly.toml", tmp_path / "before", tmp_path / "work", 0)
 
 
 REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
@@ -267,6 +265,16 @@ def test_a_refresh_fits_the_scorer_on_the_days(job: Run, sums: str, scorer: str)
     np.testing.assert_allclose(scored["credit"], journey_credit(whole, [fitted])["credit"], rtol=1e-9)
 
 
+def test_whatever_kills_a_refresh_the_model_is_the_old_or_the_new_one(
+    job: Run, sums: str, scorer: str, tmp_path: Path
+) -> None:
+    before = ("--out", "before/refit", "--refresh", "before/models/shop")
+    (tmp_path / "work").mkdir()
+    shutil.copytree("models", "before/models")
+    assert job("refit", sums, "--last", "9", *before)[0] == 0
+    survives("refresh", tmp_path / sums, 20, tmp_path / "before", tmp_path / "work", 0)
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
@@ -281,6 +289,28 @@ def test_a_scorer_of_something_else_is_not_refreshed(job: Run, scorer: str, sett
     code, _, err = job("refit", "sums", "--refresh", scorer)
     assert (code, message in err) == (2, True)
     assert {path: path.read_bytes() for path in Path(scorer).rglob("*") if path.is_file()} == before
+
+
+def test_a_refresh_that_fails_leaves_model_and_tables(
+    job: Run, sums: str, scorer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are put in place, or neither: a damaged model is refused, and so is a disk that fills up."""
+    assert job("refit", sums, "--last", "9")[0] == 0
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as context:
+        context.setattr("attribution.scoring.scorer.seal", full)
+        code, _, err = job("refit", sums, "--last", "20", "--refresh", scorer)
+    assert (code, "No space left on device" in err) == (2, True)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    (Path(scorer) / "channels.parquet").unlink()
+    del before[tmp_path / scorer / "channels.parquet"]
+    code, _, err = job("refit", sums, "--last", "20", "--refresh", scorer)
+    assert (code, "copied in part" in err) == (2, True)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
 def test_a_model_is_monitored_on_a_log(job: Run, scorer: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from test_cli import call
 
 import attribution as at
 from attribution.errors import InputError
-from attribution.experiment import read_experiment
-from attribution.promotion import CHECKS, Bounds, LiftTest, decide, read_bounds
+from attribution.experiment import Period, read_experiment
+from attribution.promotion import CHECKS, Bounds, LiftTest, decide, evidence, read_bounds
+from attribution.promotion.bounds import check_covered
 from attribution.scoring import kept_scorer
+from attribution.testing import judge_model
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -67,6 +70,22 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name in ("train", "late"):
             assert call(context, "run", folder / f"{name}.toml", "--out", folder / name) == 0
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _laws_are_judged_once() -> Iterator[None]:
+    """Of each model: what the laws need takes longer than all the rest, and is the same whatever the window."""
+    known: dict[str, list[Any]] = {}
+
+    def judge(model: at.AttributionModel) -> list[Any]:
+        key = f"{type(model).__module__}.{model!r}"
+        if key not in known:
+            known[key] = list(judge_model(model))
+        return known[key]
+
+    with pytest.MonkeyPatch().context() as context:
+        context.setattr("attribution.promotion.gate.judge_model", judge)
+        yield
 
 
 def judged(shop: Path, model: str, run: str = "train", **bounds: Any) -> tuple[bool, dict[str, bool]]:
@@ -131,6 +150,26 @@ def test_numbers_of_the_evidence_are_those_of_runs_on_the_window(shop: Path, tmp
     assert table["champion"].isna().all()
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "days"),
+    [(None, "2024-02-29", 0.0), ("2024-02-20", "2024-03-10", 10.0), ("2024-03-11", "2024-03-20", 10.0)],
+)
+def test_days_of_the_window_count_only_where_the_model_was_fitted_on_them(
+    shop: Path, start: str | None, end: str, days: float
+) -> None:
+    """The log goes on, but a period says which of it the model saw."""
+    asked = ['models=[{model="Linear"}]', f"period.end={end}", *([f"period.start={start}"] if start else [])]
+    scorer = at.Scorer.of(at.run_experiment(read_experiment(shop / "late.toml", asked)))
+    trained = scorer.definition.training
+    assert trained is not None
+    assert trained.last == f"{end}T23:59:59.999999"
+    begun = pd.read_parquet(shop / "touchpoints.parquet")["touched_at"].min()
+    assert pd.Timestamp(trained.first) == (begun if start is None else pd.Timestamp(start))
+    judged = at.run_experiment(shop / "window.toml").training
+    assert judged is not None
+    assert trained.days_shared(judged) == pytest.approx(days, abs=1e-9)
+
+
 def test_what_an_experiment_found_counts(shop: Path) -> None:
     window = read_experiment(shop / "window.toml")
     credit = at.run_experiment(window.model_copy()).tables["credit"].set_index("channel")["conversions"]
@@ -144,6 +183,55 @@ def test_what_an_experiment_found_counts(shop: Path) -> None:
     test = LiftTest(channel="tv", incremental_conversions=1, standard_error=2.0)
     with pytest.raises(InputError, match="no channel 'tv'"):
         decide(scorer, None, window, Bounds(draws=50, experiments=(test,)))
+
+
+def test_an_experiment_of_some_days_is_held_against_those_days(shop: Path, tmp_path: Path) -> None:
+    at_ = pd.read_parquet(shop / "conversions.parquet")["converted_at"]
+    inside = int(at_.between("2024-03-10", "2024-03-21", inclusive="left").sum())
+    assert 0 < inside < len(at_) / 2
+    # The last touchpoint of every journey is search.
+    (tmp_path / "lift.csv").write_text(
+        "channel,period_start,period_end,incremental_conversions,standard_error\n"
+        f"search,2024-03-10,2024-03-20,{inside + 5},2\nsearch,2024-03-20,2024-03-20,0,1000\n"
+    )
+    (tmp_path / "bounds.toml").write_text('draws = 50\nexperiments = "lift.csv"\n')
+    bounds = read_bounds(tmp_path / "bounds.toml")
+    assert [test.period_end for test in bounds.experiments] == [dt.date(2024, 3, 20)] * 2
+    window = read_experiment(shop / "window.toml")
+    found = evidence(kept_scorer(shop / "train", "last_touch"), window, bounds)
+    assert found["experiments_z"] == pytest.approx(2.5)
+    judged = at.run_experiment(window).training
+    check_covered(bounds.experiments, window.period, judged)
+    early = LiftTest(channel="search", period_start="2024-02-20", incremental_conversions=1, standard_error=1)
+    with pytest.raises(InputError, match=r"not made within the window.*2024-02-20.*2024-03-01 to 2024-04-29"):
+        check_covered([early], window.period, judged)
+    # Where no period is asked for, the window is what the log spans; its last conversion was a day earlier.
+    late = early.model_copy(update={"period_start": None, "period_end": dt.date(2024, 4, 29)})
+    check_covered([late], window.period, judged)
+    with pytest.raises(InputError, match="to 2024-04-28"):
+        check_covered([late], Period(), judged)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, r"lift.csv does not exist"),
+        ("channel,incremental_conversions\nsearch,3\n", "standard_error"),
+        ("channel,incremental_conversions,standard_error\nsearch,3,0\n", "greater than 0"),
+        ("channel,incremental_conversions,standard_error,period_start\nsearch,3,1,soon\n", "period_start"),
+        (
+            "channel,incremental_conversions,standard_error,period_start,period_end\na,3,1,2024-03-02,2024-03-01\n",
+            "lies after end",
+        ),
+        ('"', "cannot be read"),
+    ],
+)
+def test_a_table_of_experiments_that_is_none_is_refused(tmp_path: Path, content: str | None, said: str) -> None:
+    (tmp_path / "bounds.toml").write_text('experiments = "lift.csv"\n')
+    if content is not None:
+        (tmp_path / "lift.csv").write_text(content)
+    with pytest.raises(InputError, match=said):
+        read_bounds(tmp_path / "bounds.toml")
 
 
 def test_bounds_are_read_from_a_file(tmp_path: Path) -> None:
@@ -204,6 +292,8 @@ def test_promoted_blocked_and_rolled_back(
     promote(0, "--rollback", "--to", "2", "--tracking-uri", store)
     assert version() == "2"
     promote(2, "--rollback", "--to", "9", "--tracking-uri", store)
+    for missing in (shop / "none", "0" * 32):
+        promote(2, "--challenger", missing, "--model", "linear", *asked)
     promote(2, "--challenger", shop / "train", "--tracking-uri", store)
     away = ("--tracking-uri", "http://127.0.0.1:9")
     promote(2, "--challenger", shop / "train", "--model", "linear", *asked[:4], *away)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -41,7 +42,17 @@ def finished(tmp_path_factory: pytest.TempPathFactory, store: str) -> Path:
         assert call(context, "run", toml, "--out", folder / "run", *on) == 0
         to = ("--to", folder / "models" / "shop", "--alias", "champion")
         assert call(context, "export", folder / "run", "--model", "time_decay", *to) == 0
+    keep_compiled(Path(store.removeprefix("sqlite:///")).parent)
     return folder
+
+
+def keep_compiled(store: Path) -> None:
+    """Put what is compiled already beside the copy of the code that is logged: its files have the same content and age.
+
+    Processes that load it would compile it all again, which takes far longer than what they are to show.
+    """
+    (kernels,) = store.glob("mlruns/models/*/artifacts/code/attribution/kernels")
+    shutil.copytree(ROOT / "attribution" / "kernels" / "__pycache__", kernels / "__pycache__", dirs_exist_ok=True)
 
 
 def client_of(store: str) -> Any:
@@ -204,6 +215,22 @@ def test_what_the_registry_does_not_have_is_named(
     assert call(monkeypatch, "score", reference, *tables, "--out", tmp_path / "out", *uri) == 2
     assert said in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_scores_are_left_alone_while_the_registry_is_away(
+    finished: Path, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tables = ("--touchpoints", finished / "touchpoints.parquet", "--conversions", finished / "conversions.parquet")
+    job = ("models:/shop@champion", *tables, "--out", tmp_path / "out", "--tracking-uri")
+    assert call(monkeypatch, "score", *job, store) == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    capsys.readouterr()
+    for command in ("score", "monitor"):
+        assert call(monkeypatch, command, *job, "http://127.0.0.1:9") == 2
+        said = capsys.readouterr().err
+        assert "the registry does not answer" in said
+        assert said.count("\n") == 1
+    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
 
 
 def test_nothing_is_written_when_an_export_is_refused(

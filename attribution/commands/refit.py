@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import datetime as dt
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -61,10 +62,10 @@ def refit(
             return
         say(f"fitting {', '.join(model.label for model in models)}")
         credit = fit(window, models)
-        _write(out, store, window, {"credit": credit.table, **_more(models)})
-        if scorer is not None and refresh is not None:
-            scorer = refitted(scorer, window, models).save(refresh)
-            document |= {"scorer": str(refresh), "version": scorer.version}
+        with _written(out, store, window, {"credit": credit.table, **_more(models)}):
+            if scorer is not None and refresh is not None:
+                scorer = refitted(scorer, window, models).save(refresh)
+                document |= {"scorer": str(refresh), "version": scorer.version}
     _tell(document | {"dry_run": False, "credit": records(credit.table)}, as_json=as_json)
 
 
@@ -149,7 +150,9 @@ def _more(models: list[AttributionModel]) -> dict[str, pd.DataFrame]:
     return model_tables(models, interactions=False)
 
 
-def _write(out: Path, store: SummaryStore, window: Window, tables: dict[str, pd.DataFrame]) -> None:
+@contextlib.contextmanager
+def _written(out: Path, store: SummaryStore, window: Window, tables: dict[str, pd.DataFrame]) -> Iterator[None]:
+    """Tables written aside, and put in place if what else is done with the fit succeeds."""
     from attribution.output import replaced_folder, write_dictionary, write_table
     from attribution.summaries import day_name
     from attribution.tables import DICTIONARY, OUTPUTS
@@ -168,6 +171,7 @@ def _write(out: Path, store: SummaryStore, window: Window, tables: dict[str, pd.
         }
         text = json.dumps(manifest, indent=2, ensure_ascii=False)
         (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
+        yield
 
 
 def _tell(document: dict[str, object], *, as_json: bool) -> None:

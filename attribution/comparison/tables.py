@@ -114,8 +114,8 @@ def verdicts_of(table: pd.DataFrame) -> pd.DataFrame:
     --------
     >>> table = pd.DataFrame({"specification": ["a", "b"], "model": "m", "estimand": "allocated", "channel": "x",
     ...                       "roi": [-0.5, 1.0], "rank": [1.0, 1.0]})
-    >>> verdicts_of(table).loc[0, ["verdict", "pays", "moved_by_settings"]].tolist()
-    ['depends', 0.5, 1.5]
+    >>> verdicts_of(table)[["verdict", "pays", "moved_by_settings"]].values.tolist()
+    [['depends', 0.5, 1.5]]
     """
     rows = []
     known = table[table["roi"].notna()]

@@ -63,8 +63,8 @@ def solve_classifier(summary: Summary, channels: int, classifier: Any, how: Samp
     rows = Rows(unpacked(tables[0].keys, channels), *(to_float(table.sums) for table in tables))
     # One thread: the order of additions inside the linear algebra library must not depend on the machine's load.
     with threadpool_limits(1):
-        fitted, notes = _fitted(classifier, rows)
-        predict = _predictor(fitted, channels)
+        fitted, notes = (classifier, ()) if is_fitted(classifier) else fit_classifier(classifier, rows)
+        predict = predictor(fitted, channels)
         credit, squares, pairs = np.zeros(channels), np.zeros(channels), 0
         sizes = (rows.counts > 0).sum(axis=1)
         large = float(np.sqrt(max(int(np.count_nonzero(sizes > EXACT_CHANNELS)), 1)))
@@ -133,20 +133,30 @@ def _construct(name: str, settings: Mapping[str, Any]) -> Any:
     return make_classifier(made, None)
 
 
-def _fitted(classifier: Any, rows: Rows) -> tuple[Any, tuple[str, ...]]:
-    """The classifier as given if it is fitted, else a clone fitted on all journeys, and what that warned of."""
-    from sklearn.base import clone
+def is_fitted(classifier: Any) -> bool:
+    """Whether the classifier was given fitted.
+
+    Raises
+    ------
+    InputError
+        If it is no estimator.
+    """
     from sklearn.exceptions import NotFittedError
     from sklearn.utils.validation import check_is_fitted
 
     try:
         check_is_fitted(classifier)
     except NotFittedError:
-        pass
+        return False
     except TypeError as error:
         raise InputError(f"Shapley: {error}", given=repr(classifier), allowed=_KIND) from None
-    else:
-        return classifier, ()
+    return True
+
+
+def fit_classifier(classifier: Any, rows: Rows) -> tuple[Any, tuple[str, ...]]:
+    """A clone of the classifier fitted on all journeys, and what that warned of."""
+    from sklearn.base import clone
+
     weights = np.concatenate([rows.conversions, rows.nulls])
     kept = np.flatnonzero(weights > 0)
     features = np.concatenate([rows.counts, rows.counts])[kept].astype(np.float64)
@@ -163,7 +173,7 @@ def _fitted(classifier: Any, rows: Rows) -> tuple[Any, tuple[str, ...]]:
     return fitted, tuple(sorted({str(warning.message).partition("\n")[0] for warning in caught}))
 
 
-def _predictor(fitted: Any, channels: int) -> Predict:
+def predictor(fitted: Any, channels: int) -> Predict:
     """Gives the probability of converting (r,) for numbers of touchpoints (r, channels)."""
     classes = [str(label) for label in getattr(fitted, "classes_", [])]
     column = next((classes.index(label) for label in ("1", "True", "1.0") if label in classes), None)

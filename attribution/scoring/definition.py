@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from attribution.errors import InputError
-from attribution.experiment import JourneyOptions, TableSpec
+from attribution.experiment import JourneyOptions, Period, TableSpec
 from attribution.journeys import Journeys
 from attribution.models import AttributionModel
 from attribution.sources import Sources
@@ -29,7 +29,8 @@ class Training:
     dimensions : columns that told touchpoints apart
     has_times : whether times were moments, not positions; None for aggregated paths
     zoned : whether times told their zone; None where there was nothing to tell
-    first, last : first and last event, as text; None for aggregated paths
+    first, last : ends of what it was fitted on, as text: the period asked for, as far as there are events; None for
+        aggregated paths
     journeys, conversions, value : how many and how much
     digests : fingerprint of the content of each table
     """
@@ -46,26 +47,59 @@ class Training:
     digests: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, sources: Sources, journeys: Journeys, digests: Mapping[str, str] | None = None) -> Training:
-        """Of the sources and journeys that a model is fitted on."""
+    def of(
+        cls,
+        sources: Sources,
+        journeys: Journeys,
+        digests: Mapping[str, str] | None = None,
+        *,
+        period: Period | None = None,
+    ) -> Training:
+        """Of the sources and journeys that a model is fitted on, and the ``period`` that these were confined to."""
+        first, last = _ends(journeys, period or Period())
         return cls(
             tables=tuple(sorted(sources.tables)),
             dimensions=sources.dimensions,
             has_times=None if journeys.integer_times is None else journeys.has_times,
             zoned=sources.zoned,
-            first=_moment(journeys, 0),
-            last=_moment(journeys, 1),
+            first=first,
+            last=last,
             journeys=float(len(journeys)),
             conversions=journeys.total("conversions"),
             value=journeys.total("value"),
             digests=dict(digests or {}),
         )
 
+    def days_shared(self, other: Training) -> float:
+        """Days that both were fitted on; NaN where one does not say on which.
 
-def _moment(journeys: Journeys, end: int) -> str | None:
+        Examples
+        --------
+        >>> told = dict(tables=(), dimensions=(), has_times=True, zoned=None, journeys=1, conversions=1, value=0)
+        >>> winter = Training(first="2024-01-01", last="2024-02-29T23:59:59.999999", **told)
+        >>> winter.days_shared(Training(first="2024-02-28T12", last="2024-03-31", **told)).__round__(6)
+        1.5
+        >>> winter.days_shared(Training(first="2024-03-01", last="2024-03-31", **told))
+        0.0
+        """
+        texts = (self.first, self.last, other.first, other.last)
+        if None in texts or not (self.has_times and other.has_times):
+            return float("nan")
+        begun, ended, other_begun, other_ended = (np.datetime64(str(text), "us") for text in texts)
+        shared = min(ended, other_ended) - max(begun, other_begun)
+        return max(float(shared / np.timedelta64(1, "D")), 0.0)
+
+
+def _ends(journeys: Journeys, period: Period) -> tuple[str | None, str | None]:
     if journeys.span is None:
-        return None
-    return str(np.datetime64(journeys.span[end], "us")) if journeys.has_times else str(journeys.span[end])
+        return None, None
+    if not journeys.has_times:
+        first, last = journeys.span
+        return str(first), str(last)
+    start, end = period.bounds()
+    first = journeys.span[0] if start is None else max(journeys.span[0], start)
+    last = journeys.span[1] if end is None else min(journeys.span[1], end)
+    return str(np.datetime64(first, "us")), str(np.datetime64(last, "us"))
 
 
 @dataclass(frozen=True)

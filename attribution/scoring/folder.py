@@ -6,13 +6,12 @@ import contextlib
 import hashlib
 import json
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from attribution.errors import InputError
+from attribution.scoring.replacing import replaced, standing
 
 SCHEMA_VERSION = 1
 """Of the files in the folder; a higher one was written by a newer version of this package."""
@@ -28,29 +27,16 @@ def written_folder(path: Path, name: str) -> Iterator[Path]:
     Raises
     ------
     InputError
-        If ``path`` holds anything but an earlier scorer of this name, or cannot be written.
+        If ``path`` holds anything but an earlier scorer of this name, cannot be written, or another process is
+        writing it.
     """
-    _check_place(path, name)
+    _check_place(standing(path), name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+        with replaced(path, f"another process is writing the model folder {path}") as aside:
+            yield aside
     except OSError as error:
-        raise InputError(f"model folder {path} cannot be written: {error.strerror}") from None
-    old = aside.with_name(aside.name + "-old")
-    try:
-        yield aside
-        aside.chmod(0o755)
-        if path.exists():
-            path.rename(old)
-        aside.rename(path)
-    except BaseException as error:
-        if old.exists() and not path.exists():
-            old.rename(path)
-        shutil.rmtree(aside, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise InputError(f"model folder {path} cannot be written: {error.strerror}") from None
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+        raise InputError(f"model folder {path} cannot be written: {error.strerror or error}") from None
 
 
 def seal(folder: Path, facts: Mapping[str, Any], told: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from attribution.errors import InputError
+from attribution.scoring.replacing import take
 
 MANIFEST = "manifest.json"
 CREDIT = "journey_credit"
@@ -43,7 +44,8 @@ def opened_ledger(out: Path, model: str) -> Iterator[Ledger]:
     except OSError as error:
         raise InputError(f"output folder {out} cannot be written: {error.strerror}") from None
     with lock:
-        _take(lock, out)
+        if not take(lock):
+            raise InputError(f"another scoring job is at work in {out}", hint="wait for it to end")
         try:
             ledger = Ledger(out)
             ledger.finish()
@@ -159,27 +161,6 @@ class Ledger:
 def day_place(day: str) -> str:
     """Where the credit of a day is, below the folder."""
     return f"{CREDIT}/day={day}/{CREDIT}.parquet"
-
-
-def _take(lock: Any, out: Path) -> None:
-    """Lock the open file; the system lets go of it however this process ends."""
-    try:
-        import fcntl
-
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except ImportError:  # Windows
-        import msvcrt
-
-        try:
-            msvcrt.locking(lock.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-        except OSError:
-            raise _taken(out) from None
-    except OSError:
-        raise _taken(out) from None
-
-
-def _taken(out: Path) -> InputError:
-    return InputError(f"another scoring job is at work in {out}", hint="wait for it to end")
 
 
 def _missing(out: Path) -> list[Path]:

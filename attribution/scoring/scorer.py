@@ -24,6 +24,7 @@ from attribution.scoring.card import card_text
 from attribution.scoring.definition import Definition, Training
 from attribution.scoring.fitted import Fitted, LazyTables, definition_of, model_of, reference_of, rehearse
 from attribution.scoring.folder import read_manifest, seal, written_folder
+from attribution.scoring.replacing import standing
 from attribution.scoring.state import ModelState
 from attribution.sources import Sources, load_sources
 from attribution.sources.channels import read_rules
@@ -156,7 +157,7 @@ class Scorer:
         InputError
             If it is missing, copied in part, changed, or written by a newer version.
         """
-        folder = Path(path)
+        folder = standing(Path(path))
         manifest = read_manifest(folder)
         try:
             document = json.loads((folder / "model.json").read_text(encoding="utf-8"))

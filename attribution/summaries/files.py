@@ -7,7 +7,6 @@ import datetime as dt
 import hashlib
 import json
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,21 +72,18 @@ def write_day(path: Path, day: DayFile) -> None:
             "limbs": _lists(limbs, [table.sums.limbs.shape for _, table in parts]),
         }
     ).replace_schema_metadata({_HEAD: json.dumps(head, ensure_ascii=False, sort_keys=True).encode()})
-    aside: Path | None = None
+    # Nobody else writes meanwhile: what lies there was left by a job that was killed.
+    aside = path.with_name(f".{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".summary-", dir=path.parent)
-        aside = Path(name)
-        with os.fdopen(handle, "wb") as file:
+        with aside.open("wb") as file:
             pq.write_table(arrow, file, compression="zstd")
             file.flush()
             os.fsync(file.fileno())
-        aside.chmod(0o644)
         aside.replace(path)
     except OSError as error:
-        if aside is not None:
-            with contextlib.suppress(OSError):
-                aside.unlink()
+        with contextlib.suppress(OSError):
+            aside.unlink()
         raise InputError(f"{path} cannot be written: {error.strerror or error}", hint="what was there stays") from None
 
 

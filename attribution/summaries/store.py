@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import fcntl
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from attribution.errors import InputError
+from attribution.scoring.replacing import take
 from attribution.summaries.days import DayTables, day_name, day_number
 from attribution.summaries.definition import Definition
 from attribution.summaries.files import SCHEMA_VERSION, DayFile, read_day, write_day
@@ -99,12 +99,8 @@ class SummaryStore:
         except OSError as error:
             raise InputError(f"{self.folder} cannot be written: {error.strerror}") from None
         with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise InputError(
-                    f"another job is writing summaries to {self.folder}", hint="wait until it has ended"
-                ) from None
+            if not take(lock):
+                raise InputError(f"another job is writing summaries to {self.folder}", hint="wait until it has ended")
             yield
 
     def write(self, day: int, tables: DayTables, channels: tuple[str, ...]) -> bool:

@@ -81,12 +81,24 @@ STABILITY = Table(
 
 HELD_OUT = Table(
     "held_out",
-    "Markov model; customers in five folds, each foretold from the others",
+    "model that foretells: a Markov chain, or the classifier of a game; customers in five folds, each foretold from "
+    "the others",
     (
         _MODEL,
-        Column("order", "integer", "how many channels a state remembers"),
-        null("log_loss", "number", "mean over folds of the held-out log-loss per step"),
-        null("auc", "number", "mean over folds of how often a conversion ranks above a null by its last state"),
+        null("order", "integer", "how many channels a state of the chain remembers; null for a classifier"),
+        Column("per", "text", "what is foretold: each step of a journey by a chain, each journey by a classifier"),
+        null(
+            "log_loss",
+            "number",
+            "mean over folds of the held-out log-loss per step or journey, which are not comparable; null where "
+            "nothing was held out, such as of a classifier that was given fitted",
+        ),
+        null(
+            "auc",
+            "number",
+            "mean over folds of how often a conversion ranks above a null: by its last state, or by the classifier's "
+            "probability",
+        ),
     ),
 )
 

@@ -1,15 +1,13 @@
-"""Whether a model may take the place of another: evidence on data that neither was fitted on, against stated bounds."""
+"""Whether a model may take the place of another: evidence on data that neither was fitted on, against its bounds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
+from numpy.typing import NDArray
 
 from attribution.credit import hand_out
 from attribution.errors import AttributionError, InputError
@@ -20,69 +18,19 @@ from attribution.experiment import (
     ResamplingOptions,
     StabilityOptions,
     TrackingOptions,
-    checked,
-    read_toml,
 )
-from attribution.experiment.settings import Number, Settings
 from attribution.journeys import JourneyChunk, Summary
 from attribution.journeys.summary import number
 from attribution.kernels.sums import sum_by_key
 from attribution.outcome import Outcome
 from attribution.pipeline import run_experiment
+from attribution.promotion.bounds import Bounds, LiftTest, check_covered
 from attribution.request import journeys_of, open_sources
 from attribution.scoring import Scorer
 from attribution.stability import share_moved
 from attribution.tables import NO_CHANNELS
 from attribution.tables.comparison import PROMOTION
 from attribution.testing import judge_model
-
-Share = Annotated[Number, Field(ge=0, le=1)]
-
-
-class LiftTest(Settings):
-    """What an experiment found that a channel caused in the window."""
-
-    channel: str
-    incremental_conversions: Number
-    standard_error: Annotated[Number, Field(gt=0)]
-
-
-class Bounds(Settings):
-    """What a model must keep to.
-
-    Parameters
-    ----------
-    laws_broken : int
-        Laws of `attribution.check_model` that do not hold.
-    outcome_leak : float
-        Share of credit that moves where only the values of conversions are changed.
-    stability_share_moved : float
-        Share of credit that is with other channels in the other half of the window, the model fitted on each.
-    transfer_share_moved : float
-        Share of credit that moves where the model as it was fitted is fitted on the window anew.
-    placebo_excess : float
-        Share of credit of a channel that does nothing, beyond its share of touchpoints.
-    interval_width : float
-        Mean width of the intervals of channels' credit, as a share of all credit.
-    experiments_z : float
-        Largest distance of credit to what an experiment found, in standard errors.
-    experiments : list
-        ``channel``, ``incremental_conversions`` and ``standard_error`` each.
-    draws, seed
-        Of the intervals, and of the place of the placebo.
-    """
-
-    laws_broken: Annotated[int, Field(ge=0)] = 0
-    outcome_leak: Share = 1e-9
-    stability_share_moved: Share = 0.25
-    transfer_share_moved: Share = 0.25
-    placebo_excess: Share = 0.1
-    interval_width: Share = 0.25
-    experiments_z: Annotated[Number, Field(gt=0)] = 3.0
-    experiments: tuple[LiftTest, ...] = ()
-    draws: Annotated[int, Field(ge=50)] = 200
-    seed: Annotated[int, Field(ge=0)] = 0
-
 
 CHECKS = (
     "laws_broken",
@@ -110,17 +58,6 @@ class Decision:
     passes: bool
     table: pd.DataFrame
     reasons: tuple[str, ...]
-
-
-def read_bounds(path: Path | None) -> Bounds:
-    """Bounds from a TOML file; the defaults without one.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, not TOML, or bounds something that is not checked.
-    """
-    return Bounds() if path is None else checked(Bounds, read_toml(path)[1], origin=str(path))
 
 
 def decide(
@@ -174,14 +111,18 @@ def evidence(scorer: Scorer, window: Experiment, bounds: Bounds) -> dict[str, fl
     sources = open_sources(asked)
     journeys = journeys_of(asked, sources)
     applied = scorer.apply(journeys)
-    leak, of = journeys.read(_Leak(applied), _Credit(applied))
-    frozen = of.dense("credit", len(journeys.channels))
+    tests = bounds.experiments
+    leak, of, *of_tests = journeys.read(
+        _Leak(applied), _Credit(applied), *(_Credit(applied, *test.period.bounds()) for test in tests)
+    )
+    frozen, *in_tests = (found.dense("credit", len(journeys.channels)) for found in (of, *of_tests))
     try:
         outcome = run_experiment(asked)
     except AttributionError as error:
         if isinstance(error, InputError):
             raise
         return dict.fromkeys(CHECKS, np.nan) | {"laws_broken": 1.0}
+    check_covered(tests, window.period, outcome.training)
     refitted = outcome.models[0].credit_.conversions[:-1]
     total = max(float(frozen.sum()), 1e-300)
     return {
@@ -192,7 +133,7 @@ def evidence(scorer: Scorer, window: Experiment, bounds: Bounds) -> dict[str, fl
         "transfer_share_moved": share_moved(frozen, refitted),
         "placebo_excess": _placebo_excess(outcome),
         "interval_width": _width(outcome),
-        "experiments_z": _distance(dict(zip(journeys.channels, frozen, strict=True)), bounds.experiments),
+        "experiments_z": _distance(journeys.channels, in_tests, tests),
     }
 
 
@@ -230,11 +171,16 @@ class _Leak:
 
 @dataclass(frozen=True)
 class _Credit:
-    """Sums up what each channel is handed out."""
+    """Sums up what each channel is handed out, of conversions between two instants if there are any."""
 
     model: object
+    start: int | None = None
+    end: int | None = None
 
     def __call__(self, chunk: JourneyChunk) -> Summary:
+        for bound, kept in ((self.start, np.greater_equal), (self.end, np.less_equal)):
+            if bound is not None:
+                chunk = chunk.only(kept(np.asarray(chunk.ended_at), bound))
         laid_out, shares, _ = hand_out(self.model, chunk)  # type: ignore[arg-type]
         journey = np.repeat(np.arange(len(laid_out)), laid_out.lengths)
         keys = laid_out.channel.astype(np.int64)[:, None]
@@ -243,13 +189,8 @@ class _Credit:
 
 def _days_seen(scorer: Scorer, outcome: Outcome) -> float:
     """Days of the window that the model was fitted on; NaN where nobody knows."""
-    trained = scorer.definition.training
-    if trained is None or trained.last is None or outcome.training is None or outcome.training.first is None:
-        return float("nan")
-    start = outcome.experiment.period.bounds()[0]
-    first = pd.Timestamp(outcome.training.first) if start is None else pd.Timestamp(start, unit="us")
-    seen = pd.Timestamp(trained.last) - first
-    return max(seen / pd.Timedelta(days=1), 0.0)
+    trained, judged = scorer.definition.training, outcome.training
+    return float("nan") if trained is None or judged is None else trained.days_shared(judged)
 
 
 def _placebo_excess(outcome: Outcome) -> float:
@@ -264,10 +205,15 @@ def _width(outcome: Outcome) -> float:
     return float((rows["high"] - rows["low"]).mean() / total) if total > 0 else float("nan")
 
 
-def _distance(credit: Mapping[str, float], experiments: Sequence[LiftTest]) -> float:
+def _distance(channels: Sequence[str], credit: Sequence[NDArray[np.float64]], experiments: Sequence[LiftTest]) -> float:
+    """Largest distance of ``credit`` (channels,), one for each experiment, to what that found, in standard errors."""
     if not experiments:
         return float("nan")
-    lacking = sorted({test.channel for test in experiments} - set(credit))
+    lacking = sorted({test.channel for test in experiments} - set(channels))
     if lacking:
-        raise InputError(f"the window has no channel {lacking[0]!r} of an experiment", allowed=sorted(credit))
-    return max(abs(credit[test.channel] - test.incremental_conversions) / test.standard_error for test in experiments)
+        raise InputError(f"the window has no channel {lacking[0]!r} of an experiment", allowed=sorted(channels))
+    found = [of[channels.index(test.channel)] for of, test in zip(credit, experiments, strict=True)]
+    return max(
+        abs(float(of) - test.incremental_conversions) / test.standard_error
+        for of, test in zip(found, experiments, strict=True)
+    )

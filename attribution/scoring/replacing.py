@@ -1,0 +1,96 @@
+"""Folders replaced whole, by one process at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from attribution.errors import InputError
+
+
+@contextlib.contextmanager
+def replaced(path: Path, refused: str) -> Iterator[Path]:
+    """A new empty folder that takes the place of ``path`` when the block ends well, and vanishes otherwise.
+
+    Two folders cannot change places in one step, so the one that was there waits beside. A process that is killed
+    between the steps leaves it there, where `standing` finds it, and the next one puts it back.
+
+    Raises
+    ------
+    InputError
+        ``refused``, if another process is replacing it.
+    OSError
+        If it cannot be written.
+    """
+    aside, old = _beside(path, "new"), _beside(path, "old")
+    with alone(_beside(path, "lock"), refused):
+        if old.exists() and not path.exists():
+            old.rename(path)
+        for left in (aside, old):
+            shutil.rmtree(left, ignore_errors=True)
+        aside.mkdir()
+        try:
+            yield aside
+            if path.exists():
+                path.rename(old)
+            aside.rename(path)
+        finally:
+            if old.exists() and not path.exists():
+                old.rename(path)
+            shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def standing(path: Path) -> Path:
+    """Where the folder ``path`` is: there, or beside, if a process was killed while it replaced it."""
+    old = _beside(path, "old")
+    return old if old.is_dir() and not path.exists() else path
+
+
+def _beside(path: Path, what: str) -> Path:
+    path = path.absolute()
+    return path.with_name(f".{path.name}.{what}")
+
+
+@contextlib.contextmanager
+def alone(path: Path, refused: str) -> Iterator[None]:
+    """Hold the lock file ``path``, which is there only meanwhile; however a process ends, the system lets go of it.
+
+    Raises
+    ------
+    InputError
+        ``refused``, if another process holds it.
+    OSError
+        If the file cannot be made.
+    """
+    with path.open("a") as file:
+        # Whoever held it until now may have removed the file between its opening and its locking.
+        if not take(file) or not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            raise InputError(refused, hint="wait for it to end")
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def take(file: IO[Any]) -> bool:
+    """Lock an open file; whether nobody else has."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        except OSError:
+            return False
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
