@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from attribution.engine import check_local
 from attribution.errors import InputError
 from attribution.outcome import Outcome
 from attribution.provenance import code_version, git_commit
@@ -47,6 +48,7 @@ def replaced_folder(out: Path, keep: Iterable[Path] = ()) -> Iterator[Path]:
     InputError
         At once, if ``out`` cannot be written, or holds the working directory or anything of ``keep``.
     """
+    check_local(Path(out))
     named, out = out, Path(out).resolve()
     if out.exists() and not out.is_dir():
         raise InputError(f"output folder {named} is a file", hint="name another with --out")

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from attribution.engine import check_local
 from attribution.errors import InputError
 
 SCHEMA_VERSION = 1
@@ -30,6 +31,7 @@ def written_folder(path: Path, name: str) -> Iterator[Path]:
     InputError
         If ``path`` holds anything but an earlier scorer of this name, or cannot be written.
     """
+    check_local(path)
     _check_place(path, name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
