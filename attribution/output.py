@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from attribution.engine import check_local
 from attribution.errors import InputError
+from attribution.logs import without_credentials
 from attribution.outcome import Outcome
 from attribution.provenance import code_version, git_commit
 from attribution.record import record_of
@@ -96,7 +97,7 @@ def write_outcome(folder: Path, outcome: Outcome, *, report: str, seconds: float
     for name, frame in outcome.tables.items():
         digests[name] = write_table(folder, OUTPUTS.get(name, TRUTH), frame)
     (folder / "report.html").write_text(report, encoding="utf-8")
-    (folder / "experiment.toml").write_text(outcome.experiment.text, encoding="utf-8")
+    (folder / "experiment.toml").write_text(without_credentials(outcome.experiment.text), encoding="utf-8")
     if "file" in outcome.experiment.channels:
         shutil.copyfile(outcome.experiment.folder / str(outcome.experiment.channels["file"]), folder / "channels.toml")
     outcome.graph.write_graphml(folder / "journey_graph.graphml")

@@ -17,6 +17,7 @@ from typer.main import get_command
 
 from attribution import cli, logs
 from attribution.promotion import Bounds, read_bounds
+from tests.daily_logs import log_of
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
@@ -63,6 +64,40 @@ def test_credentials_are_masked(text: str) -> None:
     hidden = logs.masked(json.dumps({"message": text}, ensure_ascii=False), {"MY_API_KEY": SECRET})
     assert "hunter2" not in hidden
     assert json.loads(hidden)["message"].count("***") == 1
+
+
+def test_no_credential_of_an_experiment_is_kept(tmp_path: Path) -> None:
+    """Planted in addresses and in the environment: in a query, in the tracking server's address, in a variable."""
+    planted = ("hunter2secret", "tok3nvalue99", "env-secret-12345")
+    touchpoints, conversions = log_of(5, customers=30)
+    touchpoints.to_parquet(tmp_path / "t.parquet")
+    conversions.to_parquet(tmp_path / "c.parquet")
+    (tmp_path / "shop.toml").write_text(
+        "[tables.touchpoints]\n"
+        f"query = \"from 't.parquet' where 'https://me:{planted[0]}@host/x?token={planted[1]}' is not null\"\n"
+        '[tables.conversions]\nsource = "c.parquet"\n[[models]]\nmodel = "Linear"\n'
+        f'[tracking]\nuri = "http://me:{planted[0]}@127.0.0.1:9"\n'
+    )
+    environment = {
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+        "MLFLOW_TRACKING_PASSWORD": planted[2],
+        "AWS_SECRET_ACCESS_KEY": planted[2],
+    }
+    out = tmp_path / "run"
+    done = subprocess.run(
+        [sys.executable, "-m", "attribution", "run", str(tmp_path / "shop.toml"), "--out", str(out)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+    )
+    assert done.returncode == 1  # the server is away; the run is complete
+    assert "***@127.0.0.1:9" in done.stderr
+    assert json.loads((out / "record.json").read_text())["uri"] == "http://127.0.0.1:9"
+    assert "host/x?token=***" in (out / "experiment.toml").read_text()
+    written = b"".join(path.read_bytes() for path in out.rglob("*") if path.is_file())
+    said = written + (done.stdout + done.stderr).encode()
+    assert [secret for secret in planted if secret.encode() in said] == []
 
 
 def test_without_json_nothing_is_logged(capsys: pytest.CaptureFixture[str]) -> None:
