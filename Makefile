@@ -43,7 +43,7 @@ peers: .venv-peers/.installed
 
 # Needs uv, which resolves for every platform and writes no index addresses in this form.
 lock:
-	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 --group dev --extra spark pyproject.toml --output-file requirements.lock
+	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 --group dev --extra spark --extra cloud pyproject.toml --output-file requirements.lock
 
 clean:
 	rm -rf $(VENV) .venv-peers runs mlruns mlflow.db

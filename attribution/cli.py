@@ -196,7 +196,7 @@ def main() -> None:
         if logs.is_json():
             logs.write(str(error), level="error", exit_code=code)
         else:
-            print(f"attribution: {error}", file=sys.stderr)
+            print(f"attribution: {logs.masked(str(error), os.environ)}", file=sys.stderr)
         sys.exit(code)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)

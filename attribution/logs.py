@@ -15,9 +15,10 @@ Level = Literal["info", "error"]
 
 _SECRET_NAMES = re.compile(r"SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|ACCESS_KEY|API_KEY|PRIVATE", re.IGNORECASE)
 _IN_ADDRESSES = re.compile(r"(?<=://)[^/@\s]+(?=@)")
-_IN_QUERIES = re.compile(
-    r"(?i)(?<=[?&;\s])((?:[\w-]*(?:secret|token|password|signature|credential|key_id))=)[^&;\s'\"]+"
-)
+_SECRET = r"((?:[\w-]*(?:secret|token|password|signature|credential|key_id))=)[^&;\s'\"]+"
+_IN_QUERIES = re.compile(rf"(?i)(?<=[?&;\s]){_SECRET}")
+_IN_LINKS = re.compile(rf"(?i)(?<=[?&]){_SECRET}")
+_USERS = re.compile(r"(?<=://)[^/@\s'\"]+@")
 _SHORTEST = 6
 """A shorter value of an environment variable is more likely a word than a secret."""
 
@@ -56,6 +57,17 @@ def masked(text: str, environment: Mapping[str, str]) -> str:
         if _SECRET_NAMES.search(name) and len(value) >= _SHORTEST:
             text = text.replace(json.dumps(value, ensure_ascii=False)[1:-1], "***").replace(value, "***")
     return _IN_QUERIES.sub(r"\1***", _IN_ADDRESSES.sub("***", text))
+
+
+def without_credentials(text: str) -> str:
+    """What may be kept of a text: addresses without users and passwords, their queries without secrets.
+
+    Examples
+    --------
+    >>> without_credentials("uri = 'https://me:pass@host/mlflow', 's3://bucket/a?X-Amz-Signature=abc', token=5")
+    "uri = 'https://host/mlflow', 's3://bucket/a?X-Amz-Signature=***', token=5"
+    """
+    return _IN_LINKS.sub(r"\1***", _USERS.sub("", text))
 
 
 def hoisted(arguments: Sequence[str]) -> list[str]:

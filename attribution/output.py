@@ -17,7 +17,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from attribution.engine import check_local
 from attribution.errors import InputError
+from attribution.logs import without_credentials
 from attribution.outcome import Outcome
 from attribution.provenance import code_version, git_commit
 from attribution.record import record_of
@@ -53,6 +55,7 @@ def replaced_folder(out: Path, keep: Iterable[Path] = ()) -> Iterator[Path]:
         At once, if ``out`` cannot be written, holds the working directory or anything of ``keep``, or another process
         is writing it; and where there is no room left.
     """
+    check_local(Path(out))
     named, out = out, Path(out).resolve()
     if out.exists() and not out.is_dir():
         raise InputError(f"output folder {named} is a file", hint="name another with --out")
@@ -90,7 +93,7 @@ def write_outcome(folder: Path, outcome: Outcome, *, report: str, seconds: float
         digests[name] = write_table(folder, OUTPUTS.get(name, TRUTH), frame)
     digests[DICTIONARY.name] = write_dictionary(folder, outcome.tables)
     (folder / "report.html").write_text(report, encoding="utf-8")
-    (folder / "experiment.toml").write_text(outcome.experiment.text, encoding="utf-8")
+    (folder / "experiment.toml").write_text(without_credentials(outcome.experiment.text), encoding="utf-8")
     if "file" in outcome.experiment.channels:
         shutil.copyfile(outcome.experiment.folder / str(outcome.experiment.channels["file"]), folder / "channels.toml")
     outcome.graph.write_graphml(folder / "journey_graph.graphml")

@@ -15,6 +15,7 @@ from attribution.diagnosis import diagnosis_metrics
 from attribution.doubt import doubt_metrics
 from attribution.errors import InputError
 from attribution.funnel import funnel_metrics
+from attribution.logs import without_credentials
 from attribution.models import AttributionModel
 from attribution.outcome import Outcome
 from attribution.returns import main_basis, returns_metrics
@@ -100,14 +101,17 @@ def record_of(outcome: Outcome, folder: Path) -> Record:
     for name, digest in outcome.digests.items():
         spec = asked.tables[name]
         source = {"query": spec.query} if spec.query else {"source": str(spec.source)[:5_000]}
-        inputs.append({"name": name, "digest": digest, "source": json.dumps(source, ensure_ascii=False)})
+        inputs.append(
+            {"name": name, "digest": digest, "source": without_credentials(json.dumps(source, ensure_ascii=False))}
+        )
     budget = None
     if "budget" in outcome.tables:
         options = {} if asked.budget is None else asked.budget.model_dump(mode="json")
         params = _texts({f"budget.{key}": value for key, value in options.items()})
         budget = Numbers("budget", params, _finite(budget_metrics(outcome.tables)))
     models = tuple(_of_model(outcome, model) for model in outcome.models)
-    return Record(run, models, tuple(inputs), asked.tracking.uri if asked.tracking.enabled else None, budget)
+    uri = without_credentials(asked.tracking.uri) if asked.tracking.enabled else None
+    return Record(run, models, tuple(inputs), uri, budget)
 
 
 def _texts(params: Mapping[str, Any]) -> dict[str, str]:

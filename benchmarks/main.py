@@ -17,10 +17,12 @@ from benchmarks.events import measure_events, measure_models
 from benchmarks.games import measure_games
 from benchmarks.intervals import measure_intervals
 from benchmarks.options import JOURNEYS, SCALE, TOUCHPOINTS, Options
+from benchmarks.parity import measure_parity
 from benchmarks.peers import measure_peers
 from benchmarks.processes import JobError, our_python, peers_python, run_job
 from benchmarks.report import Report
 from benchmarks.scale import measure_scale
+from benchmarks.scoring import measure_scoring
 from benchmarks.spark import measure_spark
 
 SECTIONS: dict[str, Callable[[Options, Report], None]] = {
@@ -32,6 +34,8 @@ SECTIONS: dict[str, Callable[[Options, Report], None]] = {
     "games": measure_games,
     "doubt": measure_doubt,
     "budget": measure_budget,
+    "scoring": measure_scoring,
+    "parity": measure_parity,
     "peers": measure_peers,
     "commands": measure_commands,
 }
@@ -58,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _generate(options: Options, sections: Sequence[str]) -> None:
-    events = {"events", "models"} & set(sections)
+    events = {"events", "models", "scoring"} & set(sections)
     sizes = {TINY} if events or {"scale", "spark"} & set(sections) else set()
     sizes |= {options.touchpoints} if events else set()
     sizes |= {options.scale // 10, options.scale} if "scale" in sections else set()
@@ -67,7 +71,7 @@ def _generate(options: Options, sections: Sequence[str]) -> None:
         "touchpoints": sorted(sizes),
         "journeys": [TINY, options.journeys] if {"intervals", "peers"} & set(sections) else [],
         "games": [TINY, options.journeys] if "games" in sections else [],
-        "doubt": [TINY, options.journeys] if "doubt" in sections else [],
+        "doubt": [TINY, options.journeys] if {"doubt", "parity"} & set(sections) else [],
     }
     run_job(options.python, "data", request)
 

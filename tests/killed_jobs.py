@@ -39,7 +39,8 @@ def killed(*arguments: object) -> list[dict[str, Any]]:
         capture_output=True,
         text=True,
         cwd=root,
-        env={**os.environ, "PYTHONPATH": str(root)},
+        # What a killed engine leaves behind goes with the folder of its test.
+        env={**os.environ, "PYTHONPATH": str(root), "TMPDIR": str(Path(str(arguments[-2])).parent)},
         check=False,
     )
     assert done.returncode == 0, done.stderr

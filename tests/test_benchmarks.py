@@ -117,6 +117,29 @@ def test_budget_benchmark_solves_problems_of_all_kinds() -> None:
 
 
 @pytest.mark.slow
+def test_scoring_benchmark_scores_refits_and_starts_anew() -> None:
+    done = _run("scoring", "--touchpoints", "20_000")
+    assert "400 conversions in " in done
+    assert float(re.search(r"\(i\)÷\(b\), median of rounds: ([\d.]+)$", done, re.MULTILINE)[1]) > 0
+    (difference,) = re.findall(r"\(j\) largest relative difference: (\S+) ", done)
+    assert float(difference) <= 1e-12
+    assert "MLflow, scikit-learn, statsmodels loaded: none" in done
+    assert float(re.search(r"\(k\) the process from its start to its end, wall s, median: ([\d.]+)", done)[1]) > 0
+
+
+@pytest.mark.slow
+def test_parity_benchmark_compares_credit_row_by_row() -> None:
+    done = _run("parity", "--journeys", "1_000")
+    found = re.findall(r"^scoring job and (.+?): ([\d,]+) rows, (\d+) in one only, .*credit (\S+) ", done, re.MULTILINE)
+    assert "SQL in DuckDB" in {name for name, *_ in found}
+    assert len(found) == 2 or "is not measured" in done
+    for _, rows, alone, gap in found:
+        assert int(rows.replace(",", "")) > 1_000
+        assert int(alone) == 0
+        assert float(gap) <= 1e-9
+
+
+@pytest.mark.slow
 def test_peers_benchmark_compares_what_is_installed() -> None:
     done = _run("peers", "--journeys", "1_000")
     assert re.search(r"^attribution +all rules ", done, re.MULTILINE)

@@ -9,12 +9,15 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 from typer.main import get_command
 
 from attribution import cli, logs
+from attribution.promotion import Bounds, read_bounds
+from tests.daily_logs import log_of
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
@@ -63,6 +66,40 @@ def test_credentials_are_masked(text: str) -> None:
     assert json.loads(hidden)["message"].count("***") == 1
 
 
+def test_no_credential_of_an_experiment_is_kept(tmp_path: Path) -> None:
+    """Planted in addresses and in the environment: in a query, in the tracking server's address, in a variable."""
+    planted = ("hunter2secret", "tok3nvalue99", "env-secret-12345")
+    touchpoints, conversions = log_of(5, customers=30)
+    touchpoints.to_parquet(tmp_path / "t.parquet")
+    conversions.to_parquet(tmp_path / "c.parquet")
+    (tmp_path / "shop.toml").write_text(
+        "[tables.touchpoints]\n"
+        f"query = \"from 't.parquet' where 'https://me:{planted[0]}@host/x?token={planted[1]}' is not null\"\n"
+        '[tables.conversions]\nsource = "c.parquet"\n[[models]]\nmodel = "Linear"\n'
+        f'[tracking]\nuri = "http://me:{planted[0]}@127.0.0.1:9"\n'
+    )
+    environment = {
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+        "MLFLOW_TRACKING_PASSWORD": planted[2],
+        "AWS_SECRET_ACCESS_KEY": planted[2],
+    }
+    out = tmp_path / "run"
+    done = subprocess.run(
+        [sys.executable, "-m", "attribution", "run", str(tmp_path / "shop.toml"), "--out", str(out)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+    )
+    assert done.returncode == 1  # the server is away; the run is complete
+    assert "***@127.0.0.1:9" in done.stderr
+    assert json.loads((out / "record.json").read_text())["uri"] == "http://127.0.0.1:9"
+    assert "host/x?token=***" in (out / "experiment.toml").read_text()
+    written = b"".join(path.read_bytes() for path in out.rglob("*") if path.is_file())
+    said = written + (done.stdout + done.stderr).encode()
+    assert [secret for secret in planted if secret.encode() in said] == []
+
+
 def test_without_json_nothing_is_logged(capsys: pytest.CaptureFixture[str]) -> None:
     logs.use("text")
     logs.write("begun")
@@ -73,15 +110,24 @@ def calls_in(text: str) -> list[tuple[str, set[str]]]:
     """Commands that a text calls, and their options, with what continues on the next line."""
     joined = re.sub(r"\\\n\s*#?\s*", " ", text)
     joined = re.sub(r'"\s*\n\s*"', "", joined)
-    found = re.findall(r"""attribution[\s"',]+(score|summarise|monitor|refit)\b([^\n|;]*)""", joined)
+    found = re.findall(r"""attribution[\s"',]+(score|summarise|monitor|refit|demo|promote)\b([^\n|;]*)""", joined)
     return [(name, set(re.findall(r"--[a-z-]+", rest)) - {"--log"}) for name, rest in found]
 
 
-@pytest.mark.parametrize("path", ["cron/nightly.sh", "airflow/nightly_attribution.py", "container/Dockerfile"])
-def test_examples_call_what_exists(path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "called"),
+    [
+        ("cron/nightly.sh", "score"),
+        ("airflow/nightly_attribution.py", "score"),
+        ("container/Dockerfile", "score"),
+        ("container/Dockerfile", "demo"),
+        ("bounds.toml", "promote"),
+    ],
+)
+def test_examples_call_what_exists(path: str, called: str) -> None:
     known = get_command(cli.app)
     calls = calls_in((EXAMPLES / path).read_text(encoding="utf-8"))
-    assert "score" in {name for name, given in calls if given}
+    assert called in {name for name, given in calls if given}
     for name, given in calls:
         options = {option for parameter in known.commands[name].params for option in parameter.opts}  # type: ignore[attr-defined]
         assert given <= options, (name, given - options)
@@ -102,6 +148,50 @@ def test_the_container_copies_what_is_there() -> None:
     copied = [word for line in re.findall(r"^COPY (.*)$", text, re.MULTILINE) for word in line.split()[:-1]]
     assert copied
     assert all((ROOT / name).exists() for name in copied)
+
+
+def instructions() -> list[tuple[str, str]]:
+    """The lines of the Dockerfile, those that go on in the next one joined."""
+    text = (EXAMPLES / "container" / "Dockerfile").read_text(encoding="utf-8")
+    joined = re.sub(r"\\\n\s*", " ", re.sub(r"^#.*\n", "", text, flags=re.MULTILINE))
+    return [(word, rest) for word, _, rest in (line.partition(" ") for line in joined.splitlines() if line)]
+
+
+def test_the_container_runs_what_the_shell_takes() -> None:
+    steps = instructions()
+    assert {word for word, _ in steps} <= {"FROM", "WORKDIR", "COPY", "RUN", "USER", "ENV", "ENTRYPOINT", "CMD"}
+    for word, rest in steps:
+        if word == "RUN":
+            subprocess.run(["sh", "-n", "-c", rest], check=True)
+        if word in ("ENTRYPOINT", "CMD"):
+            assert all(isinstance(part, str) for part in json.loads(rest))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (entry,) = (json.loads(rest) for word, rest in steps if word == "ENTRYPOINT")
+    assert entry[0] in project["scripts"]
+    extras = re.findall(r"'\.\[(\w+)\]'", " ".join(rest for _, rest in steps))
+    assert extras
+    assert set(extras) <= set(project["optional-dependencies"])
+    # Whatever runs after this line is not root.
+    words = [word for word, _ in steps]
+    assert words.index("USER") < words.index("ENTRYPOINT")
+
+
+def test_the_container_pins_what_the_lock_file_pins(tmp_path: Path) -> None:
+    (step,) = (rest for word, rest in instructions() if word == "RUN" and "pins.txt" in rest)
+    shutil.copy(ROOT / "requirements.lock", tmp_path)
+    subprocess.run(["sh", "-c", step.partition("&&")[0]], cwd=tmp_path, check=True)
+    pins = (tmp_path / "pins.txt").read_text(encoding="utf-8").splitlines()
+    locked = re.findall(r"^[\w.-]+==.*?(?= \\$)", (ROOT / "requirements.lock").read_text("utf-8"), re.MULTILINE)
+    assert [pin.strip() for pin in pins] == locked
+    assert len(pins) > 50
+
+
+def test_the_example_of_bounds_names_every_bound() -> None:
+    path = EXAMPLES / "bounds.toml"
+    assert set(tomllib.loads(path.read_text(encoding="utf-8"))) == set(Bounds.model_fields)
+    bounds = read_bounds(path)
+    assert bounds.experiments[0].channel == "search"
+    assert bounds != Bounds()
 
 
 @pytest.mark.parametrize("verdict", [0, 3, 2])

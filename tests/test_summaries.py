@@ -109,6 +109,31 @@ def test_a_refit_from_days_is_a_refit_from_raw_events(
     assert_same(credit.table, expected)
 
 
+def test_quiet_days_are_fitted_as_the_log_is(tmp_path: Path) -> None:
+    """A day on which nobody touched, one of a conversion that came from nowhere, and days with all."""
+
+    def at_hour(hour: int) -> np.datetime64:
+        return np.datetime64("2024-03-01", "us") + np.timedelta64(hour, "h")
+
+    touched = {
+        "customer_id": [1, 2, 3],
+        "touched_at": [at_hour(1), at_hour(2), at_hour(49)],
+        "channel": ["a", "b", "a"],
+    }
+    ordered = {
+        "customer_id": [1, 9, 3],
+        "converted_at": [at_hour(9), at_hour(25), at_hour(80)],
+        "value": [1.0, 2.0, 4.0],
+    }
+    quiet = pd.DataFrame(touched), pd.DataFrame(ordered)
+    store = store_of(tmp_path, {})
+    write(store, quiet, START, START + 3)
+    for first, last in ((0, 0), (1, 1), (2, 2), (1, 2), (0, 3)):
+        models = all_models()
+        credit = refit(read_window(store, models, START + first, START + last), models)
+        assert_same(credit.table, fitted_on_log(quiet, START + first, START + last))
+
+
 def test_open_journeys_belong_to_no_day_that_is_over(log: tuple[pd.DataFrame, pd.DataFrame], tmp_path: Path) -> None:
     store = store_of(tmp_path, {"lookback_days": 5, "open_journeys": "drop"})
     write(store, log, START, START + DAYS - 2)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from attribution.commands.running import Completed
 from attribution.errors import InputError, TrackingError
+from attribution.logs import without_credentials
 
 if TYPE_CHECKING:
     from attribution.comparison import Comparison
@@ -30,7 +31,7 @@ def write_compared(compared: Comparison, out: Path, tracking: TrackingOptions) -
     # No times: a comparison of the same runs is the same, and is logged once.
     manifest = {
         "run": asdict(numbers),
-        "uri": tracking.uri if tracking.enabled else None,
+        "uri": without_credentials(tracking.uri) if tracking.enabled else None,
         "runs": runs,
         "code": {"version": code_version()},
     }

@@ -77,11 +77,13 @@ def track_run(experiment: Experiment, out: Path, say: Stage) -> Completed:
 
 
 def files_of(experiment: Experiment) -> list[Path]:
-    """What the run reads: the experiment's folder, and the files of its tables."""
+    """What the run reads: the experiment's folder, and the files of its tables that are on this machine."""
+    from attribution.engine import is_remote
+
     sources = [spec.source for spec in experiment.tables.values()]
     named = [source for source in sources if isinstance(source, str)]
     named += [item for source in sources if isinstance(source, list) for item in source if isinstance(item, str)]
     if experiment.budget is not None:
         named += [name for name in (experiment.budget.history, experiment.budget.previous) if name is not None]
     named += [str(experiment.channels["file"])] if "file" in experiment.channels else []
-    return [experiment.folder, *(experiment.folder / Path(name).expanduser() for name in named)]
+    return [experiment.folder, *(experiment.folder / Path(name).expanduser() for name in named if not is_remote(name))]

@@ -2,5 +2,19 @@
 
 from attribution.engine.base import Engine, Events, Files, quote, text
 from attribution.engine.duckdb import DuckDBEngine
+from attribution.engine.remote import RemotePath, check_local, find_remote, is_remote, open_file, open_stream
 
-__all__ = ["DuckDBEngine", "Engine", "Events", "Files", "quote", "text"]
+__all__ = [
+    "DuckDBEngine",
+    "Engine",
+    "Events",
+    "Files",
+    "RemotePath",
+    "check_local",
+    "find_remote",
+    "is_remote",
+    "open_file",
+    "open_stream",
+    "quote",
+    "text",
+]

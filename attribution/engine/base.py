@@ -9,6 +9,8 @@ from typing import Literal, Protocol, TypeVar
 
 import pyarrow as pa
 
+from attribution.engine.remote import RemotePath
+
 Result = TypeVar("Result")
 
 
@@ -16,7 +18,7 @@ Result = TypeVar("Result")
 class Files:
     """Files of one format and layout; ``columns`` and ``delimiter`` are those of a CSV's header."""
 
-    paths: tuple[Path, ...]
+    paths: tuple[Path | RemotePath, ...]
     format: Literal["csv", "parquet", "json"]
     columns: tuple[str, ...] = ()
     delimiter: str = ","

@@ -18,6 +18,7 @@ from duckdb.func import PythonUDFType
 
 from attribution.engine.base import Events, Files, Result, quote, text
 from attribution.engine.ids import Packing, SharedKeyError, without_key
+from attribution.engine.remote import attach, schemes_in, schemes_of
 from attribution.errors import InputError, shorten
 
 BATCH_ROWS = 1_000_000
@@ -97,6 +98,7 @@ class DuckDBEngine:
         self._claimed = True
 
     def register_files(self, name: str, groups: Sequence[Files], *, where: str | None = None) -> None:
+        attach(self._connection, schemes_of(path for files in groups for path in files.paths))
         if groups[0].format == "json":
             sql = self._json(name, groups[0])
         else:
@@ -115,6 +117,7 @@ class DuckDBEngine:
 
     def register_query(self, name: str, sql: str, folder: Path) -> None:
         self._check_select(name, "query", sql)
+        attach(self._connection, schemes_in(sql))
         # DuckDB looks for relative paths in the working directory first, whatever its search path says.
         with _WORKING_DIRECTORY, contextlib.chdir(folder):
             self._run(name, f"create or replace temp table {quote(f'raw_{name}')} as {sql}")
@@ -163,6 +166,7 @@ class DuckDBEngine:
         return self._schemas[name]
 
     def query(self, sql: str, *, table: str | None = None) -> pa.Table:
+        attach(self._connection, schemes_in(sql))
         try:
             return self._connection.sql(sql).to_arrow_table()
         except duckdb.Error as error:

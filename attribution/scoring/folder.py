@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from attribution.engine import check_local
 from attribution.errors import InputError
 from attribution.scoring.replacing import replaced, standing
 
@@ -30,6 +31,7 @@ def written_folder(path: Path, name: str) -> Iterator[Path]:
         If ``path`` holds anything but an earlier scorer of this name, cannot be written, or another process is
         writing it.
     """
+    check_local(path)
     _check_place(standing(path), name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

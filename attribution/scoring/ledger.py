@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from attribution.engine import check_local
 from attribution.errors import InputError
 from attribution.scoring.replacing import take
 
@@ -37,6 +38,7 @@ def opened_ledger(out: Path, model: str) -> Iterator[Ledger]:
     InputError
         If another job is at work there, or it holds the output of another model or anything else.
     """
+    check_local(out)
     made = _missing(out)
     try:
         out.mkdir(parents=True, exist_ok=True)

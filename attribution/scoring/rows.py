@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -82,11 +83,16 @@ def score_rows(scorer: Scorer, rows: pd.DataFrame) -> pd.DataFrame:
     conversions = pd.DataFrame({"customer_id": number, "converted_at": rows["converted_at"].to_numpy()})
     conversions = conversions[touched].assign(conversion_id=number[touched], value=1.0, **_kinds(scorer.definition))
     credit = _alone(scorer).score(touchpoints, conversions)
-    for at, of in credit.groupby("conversion_id", sort=False):
-        moments = [_text(moment) for moment in of["touched_at"]]
-        cells = [of["channel"].tolist(), moments, of["credit"].astype(float).tolist()]
-        for name, cell in zip(RESULT, cells, strict=True):
-            result.at[int(at), name] = cell
+    number = credit["conversion_id"].to_numpy().astype(np.int64)
+    order = np.argsort(number, kind="stable")
+    credit, number = credit.iloc[order], number[order]
+    edges = [*np.flatnonzero(np.diff(number, prepend=-1)).tolist(), len(number)]
+    cells = [credit["channel"].tolist(), _moments(credit["touched_at"]), credit["credit"].astype(float).tolist()]
+    for name, items in zip(RESULT, cells, strict=True):
+        of_rows = result[name].tolist()
+        for low, high in pairwise(edges):
+            of_rows[number[low]] = items[low:high]
+        result[name] = of_rows
     return result
 
 
@@ -141,10 +147,9 @@ def _listed(value: object) -> list[Any]:
     return list(value)  # type: ignore[call-overload]
 
 
-def _text(moment: Any) -> Any:
-    """A moment as text in UTC; a position as it is."""
-    if moment is None or moment != moment:
-        return None
-    if not hasattr(moment, "isoformat"):
-        return int(moment)
-    return f"{np.datetime_as_string(np.datetime64(moment.to_datetime64(), 'us'))}Z"
+def _moments(times: pd.Series) -> list[Any]:
+    """Moments as texts in UTC; positions as they are."""
+    if times.dtype.kind != "M":
+        return [None if at is None or at != at else int(at) for at in times]
+    moments = times.to_numpy("datetime64[us]")
+    return [None if at == "NaT" else f"{at}Z" for at in np.datetime_as_string(moments).tolist()]

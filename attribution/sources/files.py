@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from attribution.engine import Files
+from attribution.engine import Files, RemotePath, find_remote, is_remote
 from attribution.errors import InputError
 from attribution.sources.drift import refuse_drift
 from attribution.sources.layouts import read_layouts
@@ -37,7 +37,8 @@ def find_files(
     Parameters
     ----------
     table : name of the table, for messages
-    source : a path, a glob, or a list of them; relative ones start at ``folder``
+    source : a path, a glob, an address such as ``s3://bucket/*.parquet``, or a list of them; relative paths start at
+        ``folder``
     needed : canonical name → source columns, of which every CSV and Parquet file must have at least one if any file
         has; a line of JSON may lack any key
     required : canonical names without which the table is of no use
@@ -61,15 +62,17 @@ def find_files(
     refuse_drift(table, layouts, needed or {}, required=required)
     if kind == "parquet":
         return [Files(tuple(paths), kind)]
-    groups: dict[tuple[tuple[str, ...], str], list[Path]] = {}
+    groups: dict[tuple[tuple[str, ...], str], list[Path | RemotePath]] = {}
     for layout in layouts:
         groups.setdefault((tuple(layout.columns), layout.delimiter), []).append(layout.path)
     return [Files(tuple(group), "csv", columns, mark) for (columns, mark), group in groups.items()]
 
 
-def _expand(table: str, name: str | Path, folder: Path) -> list[Path]:
+def _expand(table: str, name: str | Path, folder: Path) -> Sequence[Path | RemotePath]:
     if not isinstance(name, str | Path):
         raise InputError(f"table {table!r}: a source is a path, glob or list of them", given=repr(name))
+    if is_remote(name):
+        return find_remote(table, str(name))
     path = folder / Path(name).expanduser()
     try:
         if path.is_file():
@@ -86,7 +89,7 @@ def _expand(table: str, name: str | Path, folder: Path) -> list[Path]:
     raise InputError(f"table {table!r}: file {path} does not exist")
 
 
-def _format(table: str, path: Path) -> Literal["csv", "parquet", "json"]:
+def _format(table: str, path: Path | RemotePath) -> Literal["csv", "parquet", "json"]:
     endings = [ending for ending in path.suffixes if ending.lower() not in (".gz", ".zst")]
     ending = endings[-1].lower() if endings else ""
     if ending not in _FORMATS:

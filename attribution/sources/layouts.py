@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from attribution.engine import Files
+from attribution.engine import Files, RemotePath, open_file, open_stream
 from attribution.errors import InputError
 
 _DELIMITERS = ",;\t|"
@@ -34,7 +34,7 @@ class Layout:
     fewer than half of the lines have: another file may lack them by chance.
     """
 
-    path: Path
+    path: Path | RemotePath
     columns: Mapping[str, str]
     delimiter: str = ","
     rare: frozenset[str] = frozenset()
@@ -52,9 +52,9 @@ def read_layouts(table: str, files: Iterable[Files]) -> list[Layout]:
     return [readers[group.format](table, path) for group in files for path in group.paths]
 
 
-def _csv_layout(table: str, path: Path) -> Layout:
+def _csv_layout(table: str, path: Path | RemotePath) -> Layout:
     try:
-        with pa.input_stream(str(path), compression="detect") as file:
+        with open_stream(path) as file:
             # Incrementally: the last character may be cut in two.
             start = codecs.getincrementaldecoder("utf-8-sig")().decode(file.read(_HEADER_BYTES))
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
@@ -73,9 +73,9 @@ def _csv_layout(table: str, path: Path) -> Layout:
     return Layout(path, dict.fromkeys(columns, ""), delimiter)
 
 
-def _parquet_layout(table: str, path: Path) -> Layout:
+def _parquet_layout(table: str, path: Path | RemotePath) -> Layout:
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(open_file(path)) as file:
             schema, metadata = file.schema_arrow, file.metadata
     except (OSError, pa.ArrowInvalid) as error:
         raise InputError(f"table {table!r}: {path} is no readable Parquet file: {error}") from None
@@ -117,13 +117,13 @@ def _kind(type: pa.DataType) -> str:
     return next((name for name, test in named.items() if test(type)), str(type))
 
 
-def _json_layout(table: str, path: Path) -> Layout:
+def _json_layout(table: str, path: Path | RemotePath) -> Layout:
     """Keys of the first lines; a line that is no object is the reader's to refuse."""
     columns: dict[str, str] = {}
     lines_with: Counter[str] = Counter()
     looked_at = 0
     try:
-        with pa.input_stream(str(path), compression="detect") as file, io.TextIOWrapper(file, "utf-8-sig") as lines:
+        with open_stream(path) as file, io.TextIOWrapper(file, "utf-8-sig") as lines:
             for line in islice(lines, _JSON_LINES):
                 row = _json_object(line)
                 looked_at += 1

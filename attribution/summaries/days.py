@@ -73,6 +73,10 @@ def summarise_days(
     (summary,) = journeys.read(DayReader(readers, first, last))
     found: dict[int, dict[str, KeyedSums]] = {day: {} for day in range(first, last + 1)}
     for name, table in summary.tables.items():
+        # A day without rows has the table all the same: models look for it.
+        none = KeyedSums(table.keys[:0, 1:], table.sums._replace(limbs=table.sums.limbs[:0]))
+        for tables in found.values():
+            tables[name] = none
         for day, of_day in _split(table):
             found[day][name] = of_day
     return dict(found)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from attribution.engine import check_local
 from attribution.errors import InputError
 from attribution.scoring.replacing import take
 from attribution.summaries.days import DayTables, day_name, day_number
@@ -67,6 +68,7 @@ class SummaryStore:
         InputError
             If it holds something else, or summaries of other settings.
         """
+        check_local(folder)
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder} is a file", hint="name a folder with --to")
         if not folder.exists() or not any(folder.iterdir()):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from attribution.engine.base import Files, quote, text
 from attribution.engine.duckdb import DuckDBEngine, _reader
+from attribution.engine.remote import RemotePath
 from attribution.engine.spark import tasks
 from attribution.engine.spark.carriers import (
     Carrier,
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 Keep = Callable[["DataFrame"], "DataFrame"]
+
+_HADOOP = {"s3": "s3a"}
+"""What Hadoop's own readers call a kind of store, where it has another name."""
 
 _ROWS = 100_000
 """Rows of a batch from DuckDB to Spark."""
@@ -106,14 +110,14 @@ def _read_parquet(
 
 @dataclass(frozen=True)
 class _Layout:
-    paths: tuple[Path, ...]
+    paths: tuple[Path | RemotePath, ...]
     columns: Columns
 
 
 def _layouts(name: str, groups: Sequence[Files]) -> list[_Layout]:
     """Files by their columns and types, as DuckDB sees them."""
     engine = DuckDBEngine(threads=1)
-    found: dict[tuple[tuple[str, str], ...], list[Path]] = {}
+    found: dict[tuple[tuple[str, str], ...], list[Path | RemotePath]] = {}
     columns: dict[tuple[tuple[str, str], ...], Columns] = {}
     for path in (path for group in groups for path in group.paths):
         mine = described(engine, f"select * from {_parquet(path)}", table=name)
@@ -123,12 +127,13 @@ def _layouts(name: str, groups: Sequence[Files]) -> list[_Layout]:
     return [_Layout(tuple(paths), columns[key]) for key, paths in found.items()]
 
 
-def _parquet(path: Path) -> str:
+def _parquet(path: Path | RemotePath) -> str:
     return _reader(Files((path,), "parquet"))
 
 
 def _by_spark(session: SparkSession, layout: _Layout, columns: Columns) -> DataFrame | None:
     """Files of one layout, read by Spark; None where it would hold a column otherwise than DuckDB does."""
+    from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
     from pyspark.sql import functions
 
@@ -136,7 +141,7 @@ def _by_spark(session: SparkSession, layout: _Layout, columns: Columns) -> DataF
         return None
     try:
         frame = session.read.parquet(*map(_uri, layout.paths))
-    except PySparkException:
+    except (PySparkException, Py4JError):  # among them, Spark lacks the reader for a store
         return None
     seen = {field.name: field.dataType.simpleString() for field in frame.schema.fields}
     if seen != {column: held.spark for column, held in layout.columns.items()}:
@@ -157,14 +162,20 @@ def _by_spark(session: SparkSession, layout: _Layout, columns: Columns) -> DataF
     return frame.select(selected)
 
 
-def _is_seen(path: Path) -> bool:
+def _is_seen(path: Path | RemotePath) -> bool:
     # Spark leaves such files out without a word, and takes what is before a colon for a protocol.
-    return not path.name.startswith(("_", ".")) and ":" not in path.as_posix()
+    place = path.key if isinstance(path, RemotePath) else path.as_posix()
+    return not path.name.startswith(("_", ".")) and ":" not in place
 
 
-def _uri(path: Path) -> str:
+def _uri(path: Path | RemotePath) -> str:
+    scheme, place = (
+        (_HADOOP.get(path.scheme, path.scheme) + "://", path.key)
+        if isinstance(path, RemotePath)
+        else ("file:", path.as_posix())
+    )
     # Spark takes a name for a pattern, and nothing in it for percent-encoded.
-    return "file:" + re.sub(r"([\[\]{}*?,\\])", r"\\\1", path.as_posix())
+    return scheme + re.sub(r"([\[\]{}*?,\\])", r"\\\1", place)
 
 
 def _widens(held: Carrier, into: Carrier) -> bool:
@@ -174,7 +185,7 @@ def _widens(held: Carrier, into: Carrier) -> bool:
 # ---------------------------------------------------------------- JSON lines
 
 
-def _json_select(path: Path, columns: Columns) -> str:
+def _json_select(path: Path | RemotePath, columns: Columns) -> str:
     """DuckDB's select for one file, every value as text or list of texts, as its engine has them."""
     keys = ", ".join(f"{text(column)}: 'JSON'" for column in columns)
     values = ", ".join(

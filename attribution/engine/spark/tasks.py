@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from attribution.engine.base import Result
 from attribution.engine.duckdb import _reason
+from attribution.engine.remote import attach, schemes_in
 from attribution.errors import InputError
 
 PIECE_BYTES = 1 << 26
@@ -122,6 +123,7 @@ def reading(selects: Sequence[str], schema: pa.Schema, rows: int) -> Callable[[B
         for batch in batches:
             for number in batch.column(0).to_pylist():
                 with _telling():
+                    attach(connection(), schemes_in(selects[number]))
                     answer = connection().sql(selects[number]).to_arrow_reader(rows)
                     for found in answer:
                         yield found.cast(schema)
