@@ -321,6 +321,12 @@ def test_a_model_is_monitored_on_a_log(job: Run, scorer: str) -> None:
     assert training.last is not None
     last = pd.Timestamp(training.last[:10])
     write_log(Path(), days=62)
+    touchpoints = pd.read_parquet("touchpoints.parquet")
+    swapped = touchpoints["channel"].replace({"search": "direct", "mail 📧": "direct"})
+    touchpoints["channel"] = touchpoints["channel"].mask(
+        touchpoints["touched_at"] >= last + pd.Timedelta(days=1), swapped
+    )
+    touchpoints.to_parquet("touchpoints.parquet", index=False)
     options = (
         "--training",
         "28",

@@ -594,6 +594,10 @@ def test_the_pipeline_is_weighed_by_probability_and_apart_from_roi() -> None:
     )
     lead = tables["funnel"].set_index("stage").loc["lead"]
     assert lead[["win_rate_matured", "value_per_arrival"]].tolist() == pytest.approx([0.1, 10.0])
+    worth = tables["funnel_credit"].query("model == 'last_touch' and channel == 'mail'").set_index("stage")["worth"]
+    # Two leads at a tenth, two SQL at four tenths, of an average win of 100; a win is counted, not expected.
+    assert worth[["lead", "SQL"]].tolist() == pytest.approx([2 * 10, 2 * 40])
+    assert np.isnan(worth["won"])
 
 
 def test_learned_probabilities_multiply_along_the_funnel_and_fall_with_age() -> None:

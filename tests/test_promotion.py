@@ -14,6 +14,7 @@ import pytest
 from test_cli import call
 
 import attribution as at
+from attribution.commands.finished import exported_scorer
 from attribution.errors import InputError
 from attribution.experiment import Period, read_experiment
 from attribution.promotion import CHECKS, Bounds, LiftTest, decide, evidence, read_bounds
@@ -94,6 +95,17 @@ def judged(shop: Path, model: str, run: str = "train", **bounds: Any) -> tuple[b
     assert decision.table["check"].tolist() == list(CHECKS)
     assert decision.passes == decision.table["holds"].all()
     return decision.passes, dict(zip(decision.table["check"], decision.table["holds"], strict=True))
+
+
+def test_the_card_of_an_exported_model_says_which_laws_hold(shop: Path, tmp_path: Path) -> None:
+    for model in ("linear", "scrambled"):
+        exported_scorer(shop / "train", model, None).save(tmp_path / model)
+        card = (tmp_path / model / "card.md").read_text(encoding="utf-8")
+        listed = set(card.split("## Laws it was judged by\n\n")[1].split("\n\n")[0].split("\n"))
+        verdicts = list(judge_model(kept_scorer(shop / "train", model).state.model()))
+        assert listed >= {f"* {'' if verdict.holds else '**broken**: '}{verdict.meaning}" for verdict in verdicts}
+        assert len(verdicts) > 10
+        assert all(verdict.holds for verdict in verdicts) == (model == "linear")
 
 
 def test_a_good_model_passes(shop: Path) -> None:

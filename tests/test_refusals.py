@@ -296,7 +296,7 @@ def test_a_byte_order_mark_before_the_experiment_is_read_over(
         ("journeys.lookback_days=", ["journeys.lookback_days"]),
         ("name.x=3", ["name"]),
         ("models=3", ["models", "Given: 3"]),
-        ("models.0.order=2", ["'models' is not a table"]),
+        ("models.0.order=2", ["the file names no model '0'", "Allowed: LastTouch"]),
         ("resampling.draws=5", ["resampling.draws", "50"]),
         ("engine=dask", ["engine", "Given: 'dask'"]),
         ("period.start=2024-13-01", ["period.start", "Given: '2024-13-01'"]),
@@ -395,7 +395,7 @@ def test_parents_made_for_the_output_are_taken_away_again(refused: Refused) -> N
     ("arguments", "said"),
     [
         (["run", "nope.toml", "--out", "out"], "nope.toml does not exist"),
-        (["run", ".", "--out", "out"], "cannot be read"),
+        (["validate", "."], "cannot be read"),
         (
             ["run", "e.toml", "--set", "tables.costs.source=nope.csv", "--out", "out"],
             "nope.csv does not exist",

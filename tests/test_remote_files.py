@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -282,20 +282,12 @@ def test_a_process_ends_without_a_word(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("credentials")
-def test_spark_reads_what_duckdb_reads(shop: Path, spark_engine: Callable[[], at.SparkEngine]) -> None:
-    """Without Hadoop's reader for the store, which is the user's to add, DuckDB reads in Spark's tasks."""
-    tables = ("s3://shop/touches/*/*.parquet", "s3://shop/orders.csv.gz")
-    engines = (spark_engine(), at.DuckDBEngine())
-    credit = [
-        at.attribute(at.build_journeys(at.load_sources(*tables, engine=engine)), [at.Markov()]).table
-        for engine in engines
-    ]
-    pd.testing.assert_frame_equal(*credit, check_exact=True)
+@pytest.mark.usefixtures("shop", "credentials")
+def test_spark_reads_what_duckdb_reads(tmp_path: Path) -> None:
+    """Without Hadoop's reader for the store, which is the user's to add, DuckDB reads in Spark's tasks.
 
-
-@pytest.fixture
-def spark_engine() -> Iterator[Callable[[], at.SparkEngine]]:
+    In a process of its own: the workers of a session have the environment that it was started in.
+    """
     from attribution.engine.spark import session
 
     try:
@@ -303,12 +295,13 @@ def spark_engine() -> Iterator[Callable[[], at.SparkEngine]]:
         session.check_java()
     except InputError as error:
         pytest.skip(str(error))
-    opened: list[at.SparkEngine] = []
-
-    def start() -> at.SparkEngine:
-        opened.append(at.SparkEngine(master="local[1]"))
-        return opened[0]
-
-    yield start
-    for engine in opened:
-        engine.close()
+    code = (
+        "import sys, attribution as at\n"
+        "tables = ('s3://shop/touches/*/*.parquet', 's3://shop/orders.csv.gz')\n"
+        "engine = at.SparkEngine(master='local[1]') if sys.argv[1] == 'spark' else at.DuckDBEngine()\n"
+        "journeys = at.build_journeys(at.load_sources(*tables, engine=engine))\n"
+        "at.attribute(journeys, [at.Markov()]).table.to_parquet(sys.argv[2])\n"
+    )
+    for engine in ("spark", "duckdb"):
+        subprocess.run([sys.executable, "-c", code, engine, tmp_path / engine], check=True)
+    pd.testing.assert_frame_equal(*(pd.read_parquet(tmp_path / name) for name in ("spark", "duckdb")), check_exact=True)

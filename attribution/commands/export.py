@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -75,24 +74,22 @@ def export(
         with chosen_scorer(reference, model, name, uri) as scorer:
             write_select(scorer, sql, tables, to, unknown_channels=unknown_channels, as_json=as_json)
         return
-    from attribution.commands.finished import opened_folder
+    from attribution.commands.finished import exported_scorer, opened_folder
     from attribution.experiment import TrackingOptions
     from attribution.record import read_record
-    from attribution.scoring import kept_scorer
 
     with progress() as say, opened_folder(reference, Path(), uri=uri or TrackingOptions().uri) as run:
         say("reading the run")
         record = read_record(run)
-        label = model if model is not None or len(record.models) != 1 else record.models[0].name
-        kept = kept_scorer(run, label)
-        chosen = name or (to.name if to is not None else kept.state.label)
-        folder = to or Path("models") / chosen
+        say("judging the model")
+        exported = exported_scorer(run, model, name or (to.name if to is not None else None))
+        folder = to or Path("models") / exported.name
         say("writing and registering")
         store = (uri or record.uri) if register else None
-        scorer, registered = _write(replace(kept, name=chosen), folder, run, record, store, alias)
+        scorer, registered = _write(exported, folder, run, record, store, alias)
     if as_json:
         known = None if registered is None else {"uri": registered.uri, "version": registered.version}
-        print_json({"folder": str(folder), "name": chosen, "version": scorer.version, "registered": known})
+        print_json({"folder": str(folder), "name": exported.name, "version": scorer.version, "registered": known})
         return
     typer.echo(f"Model {scorer.state.label} of {reference} is in {folder}, version {scorer.version}.")
     if registered is not None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,11 +43,10 @@ def write_select(
 @contextmanager
 def chosen_scorer(reference: str, model: str | None, name: str | None, uri: str | None) -> Iterator[Scorer]:
     """A scorer with its version: of a run, of an exported folder, or of the registry."""
-    from attribution.commands.finished import opened_folder
+    from attribution.commands.finished import exported_scorer, opened_folder
     from attribution.commands.models import opened_model
     from attribution.experiment import TrackingOptions
-    from attribution.record import read_record
-    from attribution.scoring import Scorer, kept_scorer
+    from attribution.scoring import Scorer
 
     if reference.startswith("models:/") or (Path(reference) / "model.json").is_file():
         if model is not None or name is not None:
@@ -56,9 +54,8 @@ def chosen_scorer(reference: str, model: str | None, name: str | None, uri: str 
         with opened_model(reference, uri=uri) as folder:
             yield Scorer.load(folder)
         return
-    with opened_folder(reference, Path(), uri=uri or TrackingOptions().uri) as run:
-        record = read_record(run)
-        label = model if model is not None or len(record.models) != 1 else record.models[0].name
-        kept = kept_scorer(run, label)
-        with tempfile.TemporaryDirectory(prefix="attribution-export-") as copies:
-            yield replace(kept, name=name or kept.state.label).save(Path(copies) / "scorer")
+    with (
+        opened_folder(reference, Path(), uri=uri or TrackingOptions().uri) as run,
+        tempfile.TemporaryDirectory(prefix="attribution-export-") as copies,
+    ):
+        yield exported_scorer(run, model, name).save(Path(copies) / "scorer")

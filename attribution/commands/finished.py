@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from attribution.experiment import TrackingOptions
     from attribution.kpis import Run
     from attribution.report.pages import Page
+    from attribution.scoring import Scorer
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,27 @@ def opened_folder(reference: str, folder: Path, *, uri: str) -> Iterator[Path]:
 
     with tempfile.TemporaryDirectory(prefix="attribution-run-") as copies:
         yield _folder_of(reference, folder, Path(copies), uri)
+
+
+def exported_scorer(run: Path, model: str | None, name: str | None) -> Scorer:
+    """A model of a finished run as it is exported: by its name, and judged by every law, for its card.
+
+    Parameters
+    ----------
+    run : output folder of the run
+    model : label of the model; may be left out where there is one
+    name : of the scorer; the label unless given
+    """
+    from attribution.record import read_record
+    from attribution.scoring import kept_scorer
+    from attribution.testing import judge_model
+
+    record = read_record(run)
+    label = model if model is not None or len(record.models) != 1 else record.models[0].name
+    kept = kept_scorer(run, label)
+    verdicts = judge_model(kept.state.model())
+    laws = [verdict.meaning if verdict.holds else f"**broken**: {verdict.meaning}" for verdict in verdicts]
+    return replace(kept, name=name or kept.state.label, laws=(*kept.laws, *laws))
 
 
 def written(made: Made, out: Path, keep: Sequence[Path], tracking: TrackingOptions) -> Written:

@@ -32,8 +32,6 @@ _SORTED_BYTES = 120
 """What an event takes while its partition is sorted, with text ids."""
 
 _SMALLEST_LIMIT = 1_000_000_000
-
-
 CUSTOMER_KEY = "hash(customer_id)"
 """A number for a customer whose id is a text; two that share one are noticed."""
 
@@ -69,8 +67,7 @@ class DuckDBEngine:
         if memory_limit is not None and memory_limit < _SMALLEST_LIMIT:
             raise InputError("memory_limit is too low", given=f"{memory_limit:,} bytes", allowed="1 GB or more")
         self._connection = duckdb.connect()
-        self._connection.execute("set enable_progress_bar = false")
-        self._connection.execute("set timezone = 'UTC'")
+        self._connection.execute("set enable_progress_bar = false; set timezone = 'UTC'")
         # Without this a query could read a Python variable that happens to have a table's name.
         self._connection.execute("set python_enable_replacements = false")
         self._connection.execute("set preserve_insertion_order = false")
@@ -157,8 +154,9 @@ class DuckDBEngine:
 
     def create_enum(self, name: str, values: Sequence[str]) -> None:
         listed = ", ".join(text(value) for value in values)
-        self._connection.execute(f"drop type if exists {quote(name)}")
-        self._connection.execute(f"create temp type {quote(name)} as enum ({listed})")
+        self._connection.execute(
+            f"drop type if exists {quote(name)}; create temp type {quote(name)} as enum ({listed})"
+        )
 
     def schema(self, name: str) -> pa.Schema:
         if name not in self._schemas:
@@ -317,6 +315,6 @@ def _refusal(table: str | None, error: Exception) -> InputError:
 def _reason(error: Exception) -> str:
     """What DuckDB says is wrong, without the SQL that we wrote around the user's."""
     file = re.search(r"^\s*file = ?(.+)$", str(error), re.MULTILINE)
-    said = str(error).split("LINE 1:")[0].split("Possible fixes:")[0].split("Possible Solution:")[0]
+    said = re.split(r"LINE 1:|Possible fixes:|Possible Solution:", str(error))[0]
     reason = shorten(" ".join(said.split()), 500).rstrip(" .")
-    return f"{file.group(1)}: {reason}" if file else reason
+    return f"{file[1]}: {reason}" if file else reason

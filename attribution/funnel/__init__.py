@@ -103,9 +103,10 @@ def funnel_tables(
     pipeline = pipeline_table(progress, credited, chances)
     last_channel = {stage.stage: stage.last_channel for stage in credited}
     campaigns = funnel_campaigns(progress, credited, options.level)
+    funnel = funnel_table(progress, chances, options)
     tables = {
-        "funnel": funnel_table(progress, chances, options),
-        "funnel_credit": funnel_credit(progress, credited, terms, options),
+        "funnel": funnel,
+        "funnel_credit": funnel_credit(progress, credited, terms, options, funnel=funnel),
         **({} if campaigns is None else {"funnel_campaigns": campaigns}),
         "funnel_touches": funnel_touches(progress, won),
         "conversion_rates": conversion_rates(progress, credited, options.level),

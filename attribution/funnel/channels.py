@@ -18,15 +18,21 @@ from attribution.tables import FUNNEL_CAMPAIGNS, FUNNEL_CREDIT, FUNNEL_TOUCHES
 
 
 def funnel_credit(
-    progress: Progress, credited: Sequence[StageCredit], terms: Terms, options: FunnelOptions
+    progress: Progress,
+    credited: Sequence[StageCredit],
+    terms: Terms,
+    options: FunnelOptions,
+    *,
+    funnel: pd.DataFrame,
 ) -> pd.DataFrame:
-    """The ``funnel_credit`` table."""
+    """The ``funnel_credit`` table; ``funnel`` says what an arrival in each stage is worth."""
     parts = [_of_stage(progress, stage, terms, options) for stage in credited if len(stage.credit)]
     if not parts:
         return empty_table(FUNNEL_CREDIT)
     table = pd.concat(parts, ignore_index=True)
     table["handling"] = handling_of(table, credited, progress, options)
     table["full_cost_per_arrival"] = ratio(table["_paid"] + table["handling"], table["credit"])
+    table["worth"] = table["credit"] * table["stage"].map(funnel.set_index("stage")["value_per_arrival"])
     order = {model: place for place, model in enumerate(dict.fromkeys(table["model"]))}
     table = table.assign(_model=table["model"].map(order)).sort_values(["_model", "_stage"], kind="stable")
     return table[list(FUNNEL_CREDIT.column_names)].reset_index(drop=True)

@@ -46,7 +46,7 @@ def card_text(scorer: Scorer) -> str:
         _data(scorer),
         "## Journeys",
         _listed(definition.journeys.model_dump(mode="json", exclude_defaults=True) or {"settings": "the defaults"}),
-        "## Laws it passed",
+        "## Laws it was judged by",
         "\n".join(f"* {law}" for law in scorer.laws),
         "## Intervals",
         _intervals(scorer),

@@ -28,6 +28,7 @@ from attribution.scoring.replacing import standing
 from attribution.scoring.state import ModelState
 from attribution.sources import Sources, load_sources
 from attribution.sources.channels import read_rules
+from attribution.tables.scoring import SCORED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +54,7 @@ class Scorer:
     state : the model
     definition : its journeys, channel rules, reading of tables, and what it was fitted on
     unknown_channels : what becomes of channels it was not fitted on, see `attribution.scoring.POLICIES`
-    laws : which laws it passed
+    laws : which laws it was judged by, and which are broken
     reference : tables of the run that fitted it, its own rows only, by name; for the card and for monitoring
     version : 16 hexadecimal digits of the content; empty before it is saved
 
@@ -186,9 +187,8 @@ class Scorer:
         sources = self.open({"touchpoints": touchpoints, "conversions": conversions, **tables}, canonical=True)
         journeys = build_journeys(sources, **self.journey_options(sources))
         applied = self.apply(journeys)
-        credit = journey_credit(journeys, [applied])
-        credit["model_version"] = self.version
-        return credit
+        credit = journey_credit(journeys, [applied]).assign(model_version=self.version)
+        return credit[list(SCORED.column_names)]
 
     def open(self, tables: Mapping[str, Any], *, engine: Engine | None = None, canonical: bool = False) -> Sources:
         """``tables`` read as in training and checked against what the model needs."""

@@ -215,6 +215,7 @@ def _rows(scorer: Scorer, inputs: Inputs) -> str:
     credit = f"coalesce(s.credit, {number(1)})"
     columns = {
         "model": text(scorer.state.label),
+        "model_version": text(scorer.version),
         "conversion_id": "c.conversion_id",
         "customer_id": "c.customer_id",
         "touched_at": "s.touched_at",
@@ -223,7 +224,6 @@ def _rows(scorer: Scorer, inputs: Inputs) -> str:
         "position": "s.position",
         "credit": credit,
         "credited_value": f"{credit} * c.value",
-        "model_version": text(scorer.version),
     }
     chosen = ", ".join(f"{sql} as {name}" for name, sql in columns.items())
     joined = "converted c left join shared s on s.customer_id = c.customer_id and s.nth = c.nth"

@@ -62,6 +62,7 @@ FUNNEL_CREDIT = Table(
             "average quality of its credited arrivals, of those with one",
             unit="that of the stages table",
         ),
+        null("worth", "number", "credited arrivals × value_per_arrival of the stage; null from the win on"),
         null("quality_credit", "number", "credited arrivals, each weighed by its quality", unit="arrivals × quality"),
         null("spend", "number", "spend in the period; null where none is known"),
         null("cost_per_arrival", "number", "spend ÷ credited arrivals: cost per lead, per MQL, …, per win"),

@@ -12,7 +12,7 @@ from attribution.tables.definition import Column
 
 _WORDS: Mapping[str, str] = {
     "money": "value spend amount credited_value incremental_value won_value expected_value money_at_stake cost_to_flip "
-    "moved worst unspent money profit_gap wasted loss size handling",
+    "moved worst unspent money profit_gap wasted loss size handling worth",
     "money (in a budget: what its objective counts)": "return long_return gain short_of_plan regret",
     "money per conversion": "cpa break_even_cpa average_value",
     "money per new customer": "cac lifetime_margin",
