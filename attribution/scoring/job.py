@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from attribution.engine import Engine
 from attribution.errors import InputError
@@ -98,8 +101,26 @@ def _score(scorer: Scorer, sources: Sources, given: Input, choice: Choice, publi
     names = Names(scorer.name, scorer.version, journeys.channels, journeys.dimensions, ids)
     parts = Parts(folder, written)
     strangers = {place: name for place, name in enumerate(names.channels) if not applied.is_known[place]}
-    for day in parts.days:
-        publication.add(day, parts.table(day, names), parts.unknown(day, strangers) if strangers else {})
+    for day, table, unknown in _one_ahead(parts, names, strangers):
+        publication.add(day, table, unknown)
+
+
+def _one_ahead(
+    parts: Parts, names: Names, strangers: Mapping[int, str]
+) -> Iterator[tuple[int, pa.Table, dict[str, int]]]:
+    """The rows of each day, and its unknown channels; those of the next are made while a day's are written."""
+
+    def made(day: int) -> tuple[int, pa.Table, dict[str, int]]:
+        return day, parts.table(day, names), parts.unknown(day, strangers) if strangers else {}
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        coming: deque[Future[tuple[int, pa.Table, dict[str, int]]]] = deque()
+        for day in parts.days:
+            coming.append(pool.submit(made, day))
+            if len(coming) > 1:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
 
 
 def _journeys(scorer: Scorer, sources: Sources, given: Input, days: list[int]) -> Journeys:
