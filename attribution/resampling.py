@@ -7,6 +7,7 @@ bias: touchpoints that were not seen, customers who would have bought anyway, or
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -204,11 +205,14 @@ def _resamples(
     weights = np.concatenate([np.ones((1, observed.size)), drawn, left_out])
     found, errors = {}, {}
     for model, buckets in zip(models, own, strict=True):
-        draws = solved(model.redraw, model.label, buckets, observed, weights)
+        asked = model.label, buckets, observed
+        # What checks the draws and what makes them are two long computations that share nothing: one for each core.
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            check = model.is_linearised and beside.submit(solved, model.solve_again, *asked, drawn[:EXACT_DRAWS])
+            draws = solved(model.redraw, *asked, weights)
         found[model.label] = Sample(draws, _no_channels(model, draws, observed, weights))
-        if model.is_linearised:
-            exact = solved(model.solve_again, model.label, buckets, observed, drawn[:EXACT_DRAWS])
-            errors[model.label] = _error(exact.conversions, draws.conversions[1 : 1 + len(drawn)])
+        if check:
+            errors[model.label] = _error(check.result().conversions, draws.conversions[1 : 1 + len(drawn)])
     ends = {"estimates": (0, 1), "draws": (1, 1 + len(drawn)), "jackknife": (1 + len(drawn), len(weights))}
     cut = {name: {label: sample.rows(slice(*at)) for label, sample in found.items()} for name, at in ends.items()}
     by: By = "buckets" if dealing.singles is None else "customers"

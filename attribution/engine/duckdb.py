@@ -28,8 +28,8 @@ HELD_ROWS = 40_000_000
 _HELD_BYTES = 200
 """What an event takes at the peak of building, with text ids, when journeys are held."""
 
-_SORTED_BYTES = 120
-"""What an event takes while its partition is sorted, with text ids."""
+_SORTED_BYTES, _SORTED_NUMBER_BYTES = 120, 50
+"""What an event takes while its partition is sorted, with text ids and with integers."""
 
 _SMALLEST_LIMIT = 1_000_000_000
 CUSTOMER_KEY = "hash(customer_id)"
@@ -69,8 +69,7 @@ class DuckDBEngine:
         self._connection = duckdb.connect()
         self._connection.execute("set enable_progress_bar = false; set timezone = 'UTC'")
         # Without this a query could read a Python variable that happens to have a table's name.
-        self._connection.execute("set python_enable_replacements = false")
-        self._connection.execute("set preserve_insertion_order = false")
+        self._connection.execute("set python_enable_replacements = false; set preserve_insertion_order = false")
         if threads is not None:
             self._connection.execute(f"set threads = {int(threads)}")
         self._spill = Path(tempfile.mkdtemp(prefix="attribution-"))
@@ -81,9 +80,8 @@ class DuckDBEngine:
         if own:
             self._connection.execute(f"set memory_limit = '{own // 1_000_000}MB'")
         self._held_rows = memory_limit // _HELD_BYTES if memory_limit else HELD_ROWS
-        self._sorted_rows = own // 2 // _SORTED_BYTES if own else HELD_ROWS
-        self.batch_rows = batch_rows
-        self._partitions = partitions
+        self._sorting = own // 2
+        self.batch_rows, self._partitions = batch_rows, partitions
         self._claimed = False
         self._parquet: set[str] = set()
         self._schemas: dict[str, pa.Schema] = {}  # of tables and views, until anything is defined anew
@@ -183,7 +181,9 @@ class DuckDBEngine:
         return events.rows > self._held_rows
 
     def map_partitions(self, events: Events, function: Callable[[Iterator[pa.RecordBatch]], Result]) -> list[Result]:
-        partitions = self._partitions or -(-max(events.rows, 1) // self._sorted_rows)
+        each = _SORTED_NUMBER_BYTES if self._has_integer_ids(events.sql) else _SORTED_BYTES
+        most = self._sorting // each if self._sorting else HELD_ROWS
+        partitions = self._partitions or -(-max(events.rows, 1) // most)
         if partitions == 1:
             return [self._sorted(events.sql, events, function)]
         folder = self._spill / "events"

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from scipy.special import gammaln
 
 from attribution.kernels.draws import Words, uniform
 
@@ -29,6 +28,9 @@ def poisson_distribution(rate: float) -> NDArray[np.float64]:
     >>> poisson_distribution(2.0)[:3].round(6).tolist()
     [0.135335, 0.406006, 0.676676]
     """
+    # Whoever scores has no placebo, and should not wait for this import.
+    from scipy.special import gammaln
+
     counts = np.arange(int(rate + 12 * np.sqrt(rate) + 30))
     return np.append(np.minimum(np.cumsum(np.exp(counts * np.log(rate) - rate - gammaln(counts + 1))), 1.0), 1.0)
 
