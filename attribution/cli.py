@@ -52,9 +52,9 @@ def settings(
     ] = "text",
 ) -> None:
     """Settings of every command."""
-    if log not in ("text", "json"):
+    if log not in logs.FORMATS:
         raise InputError("--log: unknown format", given=log, allowed="text or json")
-    logs.use(log)  # type: ignore[arg-type]
+    logs.use(logs.FORMATS[log])
     logs.write("begun", command=context.invoked_subcommand)
 
 

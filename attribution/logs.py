@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 Format = Literal["text", "json"]
+FORMATS: dict[str, Format] = {"text": "text", "json": "json"}
 Level = Literal["info", "error"]
 
 _SECRET_NAMES = re.compile(r"SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|ACCESS_KEY|API_KEY|PRIVATE", re.IGNORECASE)

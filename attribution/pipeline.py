@@ -158,12 +158,8 @@ def _outcome(
     }
     tables |= _asked_tables(experiment, sources, journeys, models, terms)
     claims = platform_claims(sources, credit.table, experiment.period)
-    if claims is not None:
-        tables["platform_claims"] = claims
-    if bounds is not None:
-        tables["cost_bounds"] = bounds
-    if facts.segments is not None:
-        tables["segment_credit"] = facts.segments
+    where_known = {"platform_claims": claims, "cost_bounds": bounds, "segment_credit": facts.segments}
+    tables |= {name: table for name, table in where_known.items() if table is not None}
     if experiment.output.unit_economics:
         tables["unit_economics"] = sampled_economics(of_channels, terms, measures)
     tables |= diagnosis_tables(experiment, sources, journeys, models, terms=terms, tables=tables, segments=segments)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import test_cli
 
-from attribution import cli
 from attribution.bidding import credited_conversions
 from attribution.errors import InputError, LawError
 from attribution.tables import CREDITED_CAMPAIGNS, CREDITED_CONVERSIONS
@@ -34,12 +33,7 @@ ORDERS = """customer_id,converted_at,value,conversion_id
 
 def call(*arguments: object) -> int:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["attribution", *map(str, arguments)])
-        try:
-            cli.main()
-        except SystemExit as end:
-            return int(end.code or 0)
-    return 0
+        return test_cli.call(patch, *arguments)
 
 
 def experiment(folder: Path, *, click_id: bool = True, ids: bool = True, rest: str = "") -> Path:

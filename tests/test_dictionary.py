@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import test_cli
 
-from attribution import cli
 from attribution.experiment import read_experiment
 from attribution.reuse import is_there
 from attribution.tables import DICTIONARY, FORMULAS, INPUTS, OUTPUTS, dictionary_rows
@@ -24,12 +23,7 @@ NUMBERS = ("number", "integer", "money", "count")
 
 def call(*arguments: object) -> int:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["attribution", *map(str, arguments)])
-        try:
-            cli.main()
-        except SystemExit as end:
-            return int(end.code or 0)
-    return 0
+        return test_cli.call(patch, *arguments)
 
 
 @pytest.fixture(scope="module")

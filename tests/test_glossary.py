@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 
 import pytest
+from test_cli import call
 
-from attribution import cli
 from attribution.glossary import find_term, read_terms
 from attribution.report import render_report
 from attribution.tables import FORMULAS
@@ -19,15 +18,6 @@ removal effect, transition matrix, absorption, coalition, characteristic functio
 CPA, CAC, LTV, payback, baseline, incremental, allocated
 """
 HAN = re.compile(r"[一-鿿]")
-
-
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["attribution", *arguments])
-    try:
-        cli.main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 def test_every_word_of_the_field_is_there_in_both_languages() -> None:

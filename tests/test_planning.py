@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from test_cli import call
 
-from attribution import build_journeys, cli, load_sources, read_experiment
+from attribution import build_journeys, load_sources, read_experiment
 from attribution.budget.history import weekly_history
 from attribution.errors import InputError
 from attribution.experiment import BudgetOptions, Period, ReturnsOptions
@@ -74,15 +74,6 @@ def shop(tmp_path: Path) -> Path:
     costs.to_csv(tmp_path / "costs.csv", index=False)
     (tmp_path / "shop.toml").write_text(EXPERIMENT, encoding="utf-8")
     return tmp_path / "shop.toml"
-
-
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    monkeypatch.setattr(sys, "argv", ["attribution", *map(str, arguments)])
-    try:
-        cli.main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 def test_the_command_writes_tables_and_says_what_credit_is_not(

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from test_cli import call
 
-from attribution import cli
 from attribution.errors import InputError
 from attribution.experiment import read_experiment, read_toml
 from attribution.experiment.profiles import read_profiles, write_profile
@@ -20,15 +19,6 @@ from attribution.pipeline import run_experiment
 from attribution.worlds import simulate
 
 PROFILES = list(read_profiles())
-
-
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    monkeypatch.setattr(sys, "argv", ["attribution", *map(str, arguments)])
-    try:
-        cli.main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import sys
 from pathlib import Path
 
 import killed_jobs
@@ -12,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from test_cli import call
 
 import attribution as at
-from attribution import cli
 from attribution.engine import DuckDBEngine
 from attribution.errors import InputError
 from attribution.experiment import JourneyOptions
@@ -385,15 +384,6 @@ def test_days_are_chosen_by_reach() -> None:
 
 
 # ------------------------------------------------------------ the command
-
-
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    monkeypatch.setattr(sys, "argv", ["attribution", *map(str, arguments)])
-    try:
-        cli.main()
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
 
 
 def test_the_command_scores_and_says_what_it_did(

@@ -183,5 +183,5 @@ def _written(
         return None
     from attribution.store import track_tables
 
-    told = {"tags": {"attribution.version": subject.version}, "metrics": drift_metrics(drift)}
-    return track_tables(out, name=subject.name, kind="monitor", uri=uri, **told)  # type: ignore[arg-type]
+    tags = {"attribution.version": subject.version}
+    return track_tables(out, name=subject.name, kind="monitor", metrics=drift_metrics(drift), tags=tags, uri=uri)

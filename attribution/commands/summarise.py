@@ -125,5 +125,7 @@ def _tell(document: dict[str, object], *, as_json: bool) -> None:
     else:
         written = document["written"]
         assert isinstance(written, list)
-        kept = f"; {document['days'] - len(written)} said the same before" if len(written) != document["days"] else ""  # type: ignore[operator]
+        days = document["days"]
+        assert isinstance(days, int)
+        kept = f"; {days - len(written)} said the same before" if len(written) != days else ""
         typer.echo(f"{document['first']} to {document['last']}: {len(written)} days written to {document['to']}{kept}.")

@@ -46,8 +46,8 @@ def score_of_classifier(summary: Summary, channels: int, classifier: Any) -> tup
     rows = Rows(unpacked(tables[0].keys[:, 1:], channels), *(to_float(table.sums) for table in tables))
     with threadpool_limits(1):
         scores = np.array([_score(rows, fold == held, channels, classifier) for held in range(FOLDS)])
-    log_loss, auc = (of[~np.isnan(of)] for of in scores.T)
-    return tuple(float(of.mean()) if len(of) else float("nan") for of in (log_loss, auc))  # type: ignore[return-value]
+    log_loss, auc = (float(of[~np.isnan(of)].mean()) if (~np.isnan(of)).any() else float("nan") for of in scores.T)
+    return log_loss, auc
 
 
 def _score(rows: Rows, held: NDArray[np.bool_], channels: int, classifier: Any) -> tuple[float, float]:

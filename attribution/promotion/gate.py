@@ -27,6 +27,7 @@ from attribution.pipeline import run_experiment
 from attribution.promotion.bounds import Bounds, LiftTest, check_covered
 from attribution.request import journeys_of, open_sources
 from attribution.scoring import Scorer
+from attribution.scoring.applied import AppliedModel
 from attribution.stability import share_moved
 from attribution.tables import NO_CHANNELS
 from attribution.tables.comparison import PROMOTION
@@ -159,13 +160,13 @@ def _window(scorer: Scorer, window: Experiment, bounds: Bounds) -> Experiment:
 class _Leak:
     """Sums up how much credit moves where conversions have other values, and customers other numbers."""
 
-    model: object
+    model: AppliedModel
 
     def __call__(self, chunk: JourneyChunk) -> Summary:
         # Those that bring nothing still bring nothing: they are not handed out.
         other = replace(chunk, value=np.where(chunk.converting, chunk.value[::-1] * 3.0 + 1.0, chunk.value))
-        _, shares, _ = hand_out(self.model, chunk)  # type: ignore[arg-type]
-        _, changed, _ = hand_out(self.model, other)  # type: ignore[arg-type]
+        _, shares, _ = hand_out(self.model, chunk)
+        _, changed, _ = hand_out(self.model, other)
         return Summary({"moved": number(np.array([float(np.abs(shares - changed).sum() / 2)]))})
 
 
@@ -173,7 +174,7 @@ class _Leak:
 class _Credit:
     """Sums up what each channel is handed out, of conversions between two instants if there are any."""
 
-    model: object
+    model: AppliedModel
     start: int | None = None
     end: int | None = None
 
@@ -181,7 +182,7 @@ class _Credit:
         for bound, kept in ((self.start, np.greater_equal), (self.end, np.less_equal)):
             if bound is not None:
                 chunk = chunk.only(kept(np.asarray(chunk.ended_at), bound))
-        laid_out, shares, _ = hand_out(self.model, chunk)  # type: ignore[arg-type]
+        laid_out, shares, _ = hand_out(self.model, chunk)
         journey = np.repeat(np.arange(len(laid_out)), laid_out.lengths)
         keys = laid_out.channel.astype(np.int64)[:, None]
         return Summary({"credit": sum_by_key(keys, shares * laid_out.conversions[journey])})

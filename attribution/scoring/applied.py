@@ -16,7 +16,7 @@ from attribution.scoring.state import ModelState
 
 Policy = Literal["like_known", "zero", "refuse"]
 
-POLICIES: dict[str, str] = {
+POLICIES: dict[Policy, str] = {
     "like_known": "a new channel counts as any other: for rules that go by place and time alone",
     "zero": "known channels share as if a new one had not been there; one of new channels alone is shared equally",
     "refuse": "a new channel ends the job",
@@ -30,15 +30,16 @@ def default_policy(state: ModelState) -> Policy:
 
 def check_policy(state: ModelState, policy: str) -> Policy:
     """``policy``, refused where the model cannot follow it."""
-    if policy not in POLICIES:
+    known = next((name for name in POLICIES if name == policy), None)
+    if known is None:
         raise InputError("unknown_channels: unknown policy", given=repr(policy), allowed=list(POLICIES))
-    if policy == "like_known" and state.knows_channels:
+    if known == "like_known" and state.knows_channels:
         raise InputError(
             f"model {state.label!r} goes by what it learned of each channel, so a new one cannot count as any other",
             given="unknown_channels = 'like_known'",
             allowed=["zero", "refuse"],
         )
-    return policy  # type: ignore[return-value]
+    return known
 
 
 @dataclass(frozen=True)

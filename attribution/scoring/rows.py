@@ -112,12 +112,13 @@ def example_rows(scorer: Scorer) -> pd.DataFrame:
     import pandas as pd
 
     first, second = (*scorer.state.channels, "a", "b")[:2]
-    lists = {"channel": [[first, second], [first]]}
+    lists: dict[str, list[list[Any]]] = {"channel": [[first, second], [first]]}
+    ends: list[Any] = [3, 2]
     if has_positions(scorer):
-        lists["touched_at"], ends = [[1, 2], [1]], [3, 2]  # type: ignore[list-item]
+        lists["touched_at"] = [[1, 2], [1]]
     else:
         lists["touched_at"] = [["2024-05-01T10:00:00Z", "2024-05-02T18:30:00Z"], ["2024-05-03T08:00:00Z"]]
-        ends = ["2024-05-03T12:00:00Z", "2024-05-03T12:00:00Z"]  # type: ignore[list-item]
+        ends = ["2024-05-03T12:00:00Z", "2024-05-03T12:00:00Z"]
     more = {name: [["click", "click"], ["click"]] for name in needed_lists(scorer)}
     return pd.DataFrame({**lists, **more, "converted_at": ends})
 
@@ -139,12 +140,12 @@ def _kinds(told: Definition) -> dict[str, Any]:
     return kinds if asked.customers == "all" else {**kinds, "is_new_customer": True}
 
 
-def _listed(value: object) -> list[Any]:
+def _listed(value: Any) -> list[Any]:
     if value is None or isinstance(value, float):  # a null
         return []
     if isinstance(value, str) or not hasattr(value, "__len__"):
         raise InputError("lists are needed, one for each conversion", given=repr(value))
-    return list(value)  # type: ignore[call-overload]
+    return list(value)
 
 
 def _moments(times: pd.Series) -> list[Any]:

@@ -160,10 +160,11 @@ def refuse_model(state: ModelState, model: AttributionModel) -> None:
             allowed=list(SHIPPED),
             hint="score it with attribution score, or with mlflow.pyfunc.spark_udf",
         )
-    if getattr(model, "function", None) is not None:
+    function = getattr(model, "function", None)
+    if function is not None:
         raise InputError(
             f"model {state.label!r} cannot be said in SQL: its weights are a function of Python",
-            given=f"function = {model.function!r}",  # type: ignore[attr-defined]
+            given=f"function = {function!r}",
             allowed="CustomWeights(weights=[…])",
             hint="score it with attribution score",
         )
