@@ -14,14 +14,14 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
 
 _HOMES = {
-    "attribution.bidding": ("credited_conversions",),
-    "attribution.budget": ("BudgetPlan", "propose_budget"),
-    "attribution.credit": ("Credit", "journey_credit"),
-    "attribution.diagnosis": ("diagnose_roi",),
-    "attribution.engine": ("DuckDBEngine",),
-    "attribution.engine.spark": ("SparkEngine",),
+    "attribution.production.bidding": ("credited_conversions",),
+    "attribution.decisions.budget": ("BudgetPlan", "propose_budget"),
+    "attribution.models.credit": ("Credit", "journey_credit"),
+    "attribution.decisions.diagnosis": ("diagnose_roi",),
+    "attribution.data.engine": ("DuckDBEngine",),
+    "attribution.data.engine.spark": ("SparkEngine",),
     "attribution.errors": ("AttributionError", "InputError", "LawError", "TrackingError"),
-    "attribution.experiment": (
+    "attribution.schema.experiment": (
         "BudgetOptions",
         "Experiment",
         "FunnelOptions",
@@ -29,16 +29,15 @@ _HOMES = {
         "TableSpec",
         "read_experiment",
     ),
-    "attribution.funnel": ("follow_stages",),
-    "attribution.graph": ("JourneyGraph", "build_graph"),
+    "attribution.decisions.funnel": ("follow_stages",),
+    "attribution.journeys.graph": ("JourneyGraph", "build_graph"),
     "attribution.journeys": ("JourneyChunk", "Journeys", "Summary", "build_journeys"),
-    "attribution.kpis": (
+    "attribution.decisions.kpis": (
         "before_after",
         "check_targets",
         "read_run",
         "read_targets",
         "review_runs",
-        "run_of",
         "split_roi_change",
     ),
     "attribution.models": (
@@ -57,16 +56,17 @@ _HOMES = {
         "WShaped",
         "attribute",
     ),
-    "attribution.pipeline": ("Outcome", "check_quality", "run_experiment"),
-    "attribution.planning": ("plan_budget",),
-    "attribution.placebo": ("placebo_test",),
-    "attribution.ranking": ("Ranking", "compare_rankings"),
+    "attribution.pipeline.outcome": ("Outcome", "run_of"),
+    "attribution.pipeline.pipeline": ("check_quality", "run_experiment"),
+    "attribution.pipeline.planning": ("plan_budget",),
+    "attribution.uncertainty.placebo": ("placebo_test",),
+    "attribution.returns.ranking": ("Ranking", "compare_rankings"),
     "attribution.returns": ("compute_returns", "lifetime_value", "payback_period"),
-    "attribution.scoring": ("Scorer",),
-    "attribution.sources": ("Sources", "load_sources"),
+    "attribution.models.saved": ("Scorer",),
+    "attribution.data.loading": ("Sources", "load_sources"),
     "attribution.testing": ("check_model",),
-    "attribution.tracking": ("track_outcome",),
-    "attribution.worlds": ("World", "load_world", "simulate"),
+    "attribution.tracking.tracking": ("track_outcome",),
+    "attribution.simulation": ("World", "load_world", "simulate"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

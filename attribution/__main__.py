@@ -1,5 +1,5 @@
 """``python -m attribution``."""
 
-from attribution.cli import command
+from attribution.cli.main import command
 
 command()

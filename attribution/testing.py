@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from attribution.credit import journey_credit
-from attribution.engine import DuckDBEngine
+from attribution.data.engine import DuckDBEngine
+from attribution.data.loading import load_sources
 from attribution.errors import InputError, LawError, shorten
-from attribution.experiment import TableSpec
 from attribution.journeys import Journeys, build_journeys
 from attribution.models import AttributionModel
-from attribution.scoring.state import NAMELESS, ModelState
-from attribution.sources import load_sources
+from attribution.models.credit import journey_credit
+from attribution.models.saved.state import NAMELESS, ModelState
+from attribution.schema.experiment import TableSpec
 
 Check = tuple[str, Callable[[], None]]
 

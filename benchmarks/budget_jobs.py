@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from attribution.budget import propose_budget
-from attribution.experiment import BudgetOptions
-from attribution.kernels.budget import allocate
-from attribution.kernels.curves import KINDS, curves_of
-from attribution.kernels.problem import Problem, simple_problem
+from attribution.decisions.budget import propose_budget
+from attribution.kernels.budget.budget import allocate
+from attribution.kernels.budget.curves import KINDS, curves_of
+from attribution.kernels.budget.problem import Problem, simple_problem
+from attribution.schema.experiment import BudgetOptions
 from benchmarks.clock import Clock, arguments
 
 DRAWS = 500

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from attribution.doubt import doubt_tables
-from attribution.experiment import Experiment
+from attribution.journeys.requested import journeys_of
 from attribution.models import fit_models
-from attribution.request import journeys_of, make_models, open_sources, terms_of
+from attribution.pipeline.request import make_models, open_sources, terms_of
+from attribution.schema.experiment import Experiment
+from attribution.uncertainty.sensitivity import doubt_tables
 from benchmarks.clock import Clock, arguments, peak_mb
 from benchmarks.data import TINY, doubt_folder
 

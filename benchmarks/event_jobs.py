@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import attribution as at
-from attribution.engine import Engine
+from attribution.data.engine import Engine
 from benchmarks.clock import Clock, arguments
 from benchmarks.data import EVENT_CHANNELS, TINY, event_files
 

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 import attribution as at
-from attribution.experiment import ResamplingOptions
-from attribution.intervals import sample_measures, sampling_tables
-from attribution.resampling import fit_and_resample
+from attribution.models.resampling import fit_and_resample
+from attribution.schema.experiment import ResamplingOptions
+from attribution.uncertainty.intervals import sample_measures, sampling_tables
 from benchmarks.clock import Clock, arguments, peak_mb
 from benchmarks.data import TINY, paths_folder
 from benchmarks.path_jobs import build, read, ten_models

@@ -12,9 +12,9 @@ from typing import Any
 import duckdb
 
 import attribution as at
-from attribution.registry import register_scorer
-from attribution.scoring.job import Request, score_days
-from attribution.sql import SqlTables, select_of
+from attribution.production.scoring.job import Request, score_days
+from attribution.production.sql import SqlTables, select_of
+from attribution.tracking.registry import register_scorer
 from benchmarks.clock import Clock, arguments
 from benchmarks.data import doubt_folder
 from benchmarks.spark_jobs import MASTER, missing

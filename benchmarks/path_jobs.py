@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 import attribution as at
-from attribution.tables import UNATTRIBUTED
+from attribution.schema.tables import UNATTRIBUTED
 from benchmarks.clock import Clock, arguments
 from benchmarks.data import TINY, paths_folder
 

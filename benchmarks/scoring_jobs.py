@@ -37,7 +37,7 @@ def prepare(asked: Asked, clock: Clock) -> dict[str, Any]:
     """A Markov model fitted on the files, and what each of their days adds to all models that days can hold."""
     import attribution as at
     from attribution.journeys import journeys_by_day
-    from attribution.summaries import Definition, SummaryStore, summarise_days
+    from attribution.production.refit import Definition, SummaryStore, summarise_days
 
     files = event_files(asked["touchpoints"], "integer")
     with clock.step("scorer"):
@@ -65,7 +65,7 @@ def models() -> list[at.AttributionModel]:
 def score(asked: Asked, clock: Clock) -> dict[str, Any]:
     """From files to a file for each day, within the memory that the command keeps to."""
     import attribution as at
-    from attribution.scoring.job import Request, score_days
+    from attribution.production.scoring.job import Request, score_days
 
     touchpoints, conversions = event_files(asked["touchpoints"], "integer")
     tables = {"touchpoints": str(touchpoints), "conversions": str(conversions)}
@@ -77,8 +77,8 @@ def score(asked: Asked, clock: Clock) -> dict[str, Any]:
 
 def refit(asked: Asked, clock: Clock) -> dict[str, Any]:
     """All models from the summaries of all days; once from a single day before."""
-    from attribution.summaries import SummaryStore, read_window
-    from attribution.summaries import refit as fit
+    from attribution.production.refit import SummaryStore, read_window
+    from attribution.production.refit import refit as fit
 
     store = SummaryStore.open(Path(asked["folder"]) / "days")
     for last, timed in ((FIRST_DAY, Clock()), (FIRST_DAY + DAYS - 1, clock)):
@@ -107,7 +107,7 @@ def first(asked: Asked, clock: Clock) -> dict[str, Any]:
     with clock.step("import"):
         import pandas as pd
 
-        from attribution.scoring import Scorer
+        from attribution.models.saved import Scorer
     with clock.step("load"):
         scorer = Scorer.load(scorer_folder(asked["folder"]))
     channel = scorer.state.channels[0]

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 import attribution as at
-from attribution.engine.spark.session import check_java, check_packages
+from attribution.data.engine.spark.session import check_java, check_packages
 from attribution.errors import InputError
 from benchmarks.clock import Clock, arguments, peak_mb
 from benchmarks.data import TINY, event_files

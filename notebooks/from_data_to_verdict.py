@@ -14,7 +14,7 @@ from dataclasses import replace
 import pandas as pd
 
 import attribution as at
-from attribution.pipeline import check_quality
+from attribution.pipeline.pipeline import check_quality
 
 CUSTOMERS, SEED = 60_000, 1
 world = at.load_world("confounded")

@@ -23,12 +23,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from attribution.commands.refit import refit
-from attribution.commands.summarise import summarise
-from attribution.engine import DuckDBEngine
-from attribution.scoring import Scorer
-from attribution.scoring.job import Request, score_days
-from attribution.summaries import SummaryStore
+from attribution.cli.commands.refit import refit
+from attribution.cli.commands.summarise import summarise
+from attribution.data.engine import DuckDBEngine
+from attribution.models.saved import Scorer
+from attribution.production.refit import SummaryStore
+from attribution.production.scoring.job import Request, score_days
 
 
 def killed(*arguments: object) -> list[dict[str, Any]]:
@@ -85,7 +85,14 @@ def refreshing(summaries: str, days: str) -> tuple[Act, Act]:
     return job, lambda out: Scorer.load(out / "models" / "shop")
 
 
-IMPORTED = ("duckdb", "pandas", "scipy.sparse", "scipy.linalg", "attribution.request", "attribution.output")
+IMPORTED = (
+    "duckdb",
+    "pandas",
+    "scipy.sparse",
+    "scipy.linalg",
+    "attribution.pipeline.request",
+    "attribution.pipeline.output",
+)
 """What jobs import when they need it: here once, and not in every one of them."""
 
 JOBS = {"score": scoring, "summarise": summarising, "refresh": refreshing}

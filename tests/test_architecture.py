@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import attribution
-from attribution import tables
+from attribution.schema import tables
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "attribution"
@@ -55,11 +55,13 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 
 
 def test_help_loads_nothing_heavy() -> None:
-    assert loaded_by("import attribution.cli") == set()
+    assert loaded_by("import attribution.cli.main") == set()
 
 
 def test_running_without_tracking_does_not_load_mlflow() -> None:
-    assert "mlflow" not in loaded_by("import attribution.pipeline, attribution.output, attribution.report")
+    assert "mlflow" not in loaded_by(
+        "import attribution.pipeline.pipeline, attribution.pipeline.output, attribution.reporting.report"
+    )
 
 
 def test_every_public_name_can_be_reached() -> None:

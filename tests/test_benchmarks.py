@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from attribution.engine.spark import session
+from attribution.data.engine.spark import session
 from attribution.errors import InputError
 from benchmarks import data
 from benchmarks.text import verdict

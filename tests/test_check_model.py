@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_cli import call
-from test_refusals import clear
 
 import attribution as at
 from attribution.errors import InputError
 from attribution.journeys import observe
 from attribution.testing import Verdict, judge_model, model_checks
+from tests.cli.test_cli import call
+from tests.cli.test_refusals import clear
 
 LAWS = [name for name, _ in model_checks(at.Linear())]
 

@@ -12,10 +12,10 @@ import pytest
 import typer
 
 import attribution as at
-from attribution.cli import app
-from attribution.experiment import checked, read_toml
-from attribution.sources.channels import read_rules
-from attribution.tables import OUTPUTS
+from attribution.cli.main import app
+from attribution.data.channels import read_rules
+from attribution.schema.experiment import checked, read_toml
+from attribution.schema.tables import OUTPUTS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = {

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from real_data_oracles import ORACLES, UNATTRIBUTED, UNMATCHED, Observed, no_send_at_any_time, read_paths
 
-from attribution.experiment import read_experiment
+from attribution.schema.experiment import read_experiment
+from tests.real_data_oracles import ORACLES, UNATTRIBUTED, UNMATCHED, Observed, no_send_at_any_time, read_paths
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA_AS_WRITTEN = "../../shared/data"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from attribution.data.loading import Sources
 from attribution.errors import InputError
-from attribution.experiment import JourneyOptions, Period, checked
 from attribution.journeys.buckets import Buckets
 from attribution.journeys.events import DAY, journeys_from_events
 from attribution.journeys.paths import journeys_from_paths
 from attribution.journeys.placebo import Placebo
 from attribution.journeys.structure import JourneyChunk, Journeys, Reader, observe
 from attribution.journeys.summary import Summary
-from attribution.sources import Sources
+from attribution.schema.experiment import JourneyOptions, Period, checked
 
 __all__ = [
     "DAY",
@@ -38,7 +38,7 @@ def build_journeys(
     sources : the input tables
     period : conversions in it count, and non-converting journeys that close in it
     placebo : a channel that does nothing, put among the events; see `attribution.placebo_test`
-    **options : what `attribution.experiment.JourneyOptions` knows: ``lookback_days``, ``conversions``, …
+    **options : what `attribution.schema.experiment.JourneyOptions` knows: ``lookback_days``, ``conversions``, …
 
     Raises
     ------
@@ -48,7 +48,7 @@ def build_journeys(
     Examples
     --------
     >>> import pandas as pd
-    >>> from attribution.sources import load_sources
+    >>> from attribution.data.loading import load_sources
     >>> journeys = build_journeys(load_sources(
     ...     pd.DataFrame({"customer_id": ["a", "a"], "touched_at": ["2024-01-01", "2024-01-05"],
     ...                   "channel": ["mail", "search"]}),
@@ -91,7 +91,7 @@ def journeys_by_day(sources: Sources, **options: Any) -> Journeys:
     Examples
     --------
     >>> import pandas as pd
-    >>> from attribution.sources import load_sources
+    >>> from attribution.data.loading import load_sources
     >>> journeys = journeys_by_day(load_sources(
     ...     pd.DataFrame({"customer_id": ["a", "b"], "touched_at": ["1970-01-02", "1970-01-03"],
     ...                   "channel": ["mail", "search"]}),

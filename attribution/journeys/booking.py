@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from attribution.journeys.refine import DAY
 from attribution.journeys.structure import JourneyChunk
-from attribution.kernels.batches import gather_slices
-from attribution.kernels.cut import Windows
+from attribution.kernels.journeys.batches import gather_slices
+from attribution.kernels.journeys.cut import Windows
 
 
 def booked(chunk: JourneyChunk, windows: Windows) -> JourneyChunk:

@@ -17,9 +17,9 @@ from scipy import sparse
 
 from attribution.journeys.structure import JourneyChunk, Reader
 from attribution.journeys.summary import Summary
-from attribution.kernels.dealing import Dealt, deal, path_words
-from attribution.kernels.draws import Words, id_words, mixed
-from attribution.kernels.sums import (
+from attribution.kernels.statistics.dealing import Dealt, deal, path_words
+from attribution.kernels.statistics.draws import Words, id_words, mixed
+from attribution.kernels.statistics.sums import (
     KeyedSums,
     distinct_rows,
     exact_sums,

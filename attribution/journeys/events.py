@@ -13,23 +13,23 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from attribution.engine import Engine
+from attribution.data.engine import Engine
+from attribution.data.loading import Finding, Sources, count_finding
+from attribution.data.loading.events import EventStream, conversion_ids, open_events
+from attribution.data.loading.identity import fresh_id_finding
+from attribution.data.loading.wording import percent
 from attribution.errors import InputError
-from attribution.experiment import DEFAULT_LOOKBACK_DAYS, JourneyOptions, Period
 from attribution.journeys.booking import booked
 from attribution.journeys.placebo import Insertion, Placebo, open_placebo
 from attribution.journeys.refine import DAY, MINUTE, Refinement, lookback_windows, microseconds
 from attribution.journeys.structure import JourneyChunk, Journeys, Readings, add_readings
 from attribution.journeys.summary import Summary
 from attribution.journeys.untouched import untouched_journeys
-from attribution.kernels import cut as kernel
-from attribution.kernels.arrivals import fresh_ids, searched_since
-from attribution.kernels.batches import customer_ids, customer_starts, whole_customers
-from attribution.kernels.placebo import CustomerEvents
-from attribution.sources import Finding, Sources, count_finding
-from attribution.sources.events import EventStream, conversion_ids, open_events
-from attribution.sources.identity import fresh_id_finding
-from attribution.sources.wording import percent
+from attribution.kernels.journeys import cut as kernel
+from attribution.kernels.journeys.arrivals import fresh_ids, searched_since
+from attribution.kernels.journeys.batches import customer_ids, customer_starts, whole_customers
+from attribution.kernels.journeys.placebo import CustomerEvents
+from attribution.schema.experiment import DEFAULT_LOOKBACK_DAYS, JourneyOptions, Period
 
 _WORKERS = 2
 """The pass is short beside the sort: more threads than this would wait for events."""

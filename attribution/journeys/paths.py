@@ -8,14 +8,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from attribution.data.loading import Finding, Sources, count_finding
+from attribution.data.loading.contract import check_channels
+from attribution.data.loading.events import Dimensions
 from attribution.errors import InputError
-from attribution.experiment import JourneyOptions, Period
 from attribution.journeys.structure import JourneyChunk, Journeys
 from attribution.journeys.summary import Summary
-from attribution.kernels.batches import count_distinct_slices
-from attribution.sources import Finding, Sources, count_finding
-from attribution.sources.contract import check_channels
-from attribution.sources.events import Dimensions
+from attribution.kernels.journeys.batches import count_distinct_slices
+from attribution.schema.experiment import JourneyOptions, Period
 
 
 def journeys_from_paths(sources: Sources, options: JourneyOptions, period: Period) -> Journeys:

@@ -10,14 +10,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from attribution.data.loading import Sources
+from attribution.data.loading.events import Dimensions, EventStream
 from attribution.errors import InputError
 from attribution.journeys.structure import JourneyChunk
 from attribution.journeys.untouched import untouched_ids
-from attribution.kernels.draws import id_words, mixed
-from attribution.kernels.placebo import CustomerEvents, insert_events, poisson_distribution, random_instants
-from attribution.sources import Sources
-from attribution.sources.events import Dimensions, EventStream
-from attribution.tables import PLACEBO_CHANNEL
+from attribution.kernels.journeys.placebo import CustomerEvents, insert_events, poisson_distribution, random_instants
+from attribution.kernels.statistics.draws import id_words, mixed
+from attribution.schema.tables import PLACEBO_CHANNEL
 
 _STREAM = 0x706C616365626F
 """Draws of the placebo have nothing to do with others that are made from the same customer and seed."""
@@ -30,7 +30,7 @@ _MOST = 1_000.0
 
 @dataclass(frozen=True)
 class Placebo:
-    """Touchpoints of a channel `attribution.tables.PLACEBO_CHANNEL` at instants that depend on nothing.
+    """Touchpoints of a channel `attribution.schema.tables.PLACEBO_CHANNEL` at instants that depend on nothing.
 
     They form a Poisson process over the span of the data for every customer: of the log, and of the ``customers``
     table where there is one. Where conversions end the time in which a customer can be reached (``first_only``),

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 
-from attribution.experiment import JourneyOptions
 from attribution.journeys.refine import DIRECT, Refinement
 from attribution.journeys.structure import Chunks, JourneyChunk, Journeys, Reader, Readings, add_readings
 from attribution.journeys.summary import Summary
+from attribution.schema.experiment import JourneyOptions
 
 _LAST = ("direct", "direct_channels", "transform", "max_touchpoints", "view_through_weight")
 """What `Refinement` does last, in this order; everything before does not depend on the policy."""

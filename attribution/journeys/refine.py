@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution.data.loading import Finding
+from attribution.data.loading.events import Dimensions
 from attribution.errors import InputError, did_you_mean
-from attribution.experiment import JourneyOptions
 from attribution.journeys.structure import JourneyChunk
 from attribution.journeys.summary import Summary
-from attribution.kernels import cut as cutting
-from attribution.kernels import refine as kernel
-from attribution.sources import Finding
-from attribution.sources.events import Dimensions
+from attribution.kernels.journeys import cut as cutting
+from attribution.kernels.journeys import refine as kernel
+from attribution.schema.experiment import JourneyOptions
 
 DAY = 86_400_000_000
 """Microseconds."""

@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from attribution.data.loading import Finding
+from attribution.data.loading.events import Dimensions
 from attribution.journeys.summary import Summary, number
-from attribution.kernels.batches import gather_slices
-from attribution.sources import Finding
-from attribution.sources.events import Dimensions
+from attribution.kernels.journeys.batches import gather_slices
 
 PIECE_STEPS = 4_000_000
 """Touchpoints laid out at once: overlapping journeys are slices until a model reads them."""

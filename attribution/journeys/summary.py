@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.kernels.sums import KeyedSums, exact_sums, merge_keyed, sum_by_key, sums_of_counts, to_float
+from attribution.kernels.statistics.sums import KeyedSums, exact_sums, merge_keyed, sum_by_key, sums_of_counts, to_float
 
 
 @dataclass(frozen=True)

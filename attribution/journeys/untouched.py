@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from attribution.data.loading import Sources
+from attribution.data.loading.events import Dimensions
 from attribution.journeys.structure import JourneyChunk
-from attribution.sources import Sources
-from attribution.sources.events import Dimensions
 
 
 def untouched_journeys(sources: Sources, dimensions: Dimensions) -> JourneyChunk | None:

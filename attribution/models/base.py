@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from attribution.credit import ChannelTotals, check_totals, hand_out, journey_credit
+from attribution.data.loading import Finding, count_finding
 from attribution.errors import InputError, did_you_mean
 from attribution.journeys import Buckets, JourneyChunk, Journeys, Reader, Summary, observe
 from attribution.journeys.buckets import Bucketwise, of_whole
 from attribution.journeys.summary import number
-from attribution.kernels.sums import sum_by_key, sums_by_pair
-from attribution.sources import Finding, count_finding
+from attribution.kernels.statistics.sums import sum_by_key, sums_by_pair
+from attribution.models.credit import ChannelTotals, check_totals, hand_out, journey_credit
 
 _ROUNDING = 1e-12
 
@@ -239,7 +239,7 @@ class AttributionModel:
         check_totals(self, **totals)
 
     def attribute(self, journeys: Journeys) -> pd.DataFrame:
-        """The ``journey_credit`` table of ``journeys``, see `attribution.tables`."""
+        """The ``journey_credit`` table of ``journeys``, see `attribution.schema.tables`."""
         return journey_credit(journeys, [self])
 
     def publish(self, conversions: NDArray[np.float64], value: NDArray[np.float64]) -> None:

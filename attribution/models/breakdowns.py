@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.data.loading import Finding, count_finding
 from attribution.journeys import JourneyChunk, Summary
-from attribution.kernels.coalitions import coalitions
-from attribution.kernels.sums import KeyedSums, sum_by_key, to_float
-from attribution.sources import Finding, count_finding
-from attribution.tables import CREDIT_BY_POSITION
+from attribution.kernels.shapley.coalitions import coalitions
+from attribution.kernels.statistics.sums import KeyedSums, sum_by_key, to_float
+from attribution.schema.tables import CREDIT_BY_POSITION
 
 _ROUNDING = 1e-12
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.errors import InputError, did_you_mean
-from attribution.kernels.influence import Lost
+from attribution.kernels.markov.influence import Lost
 
 Floats = NDArray[np.float64]
 Continuation = float | Mapping[str, float] | None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from attribution.credit import Credit, check_labels
 from attribution.journeys import Journeys, Reader, Summary, observe
 from attribution.models.base import AttributionModel
+from attribution.models.credit import Credit, check_labels
 
 
 def attribute(journeys: Journeys, models: Sequence[AttributionModel]) -> Credit:

@@ -11,8 +11,8 @@ from scipy import sparse
 
 from attribution.errors import InputError
 from attribution.journeys import Buckets, JourneyChunk, Summary
-from attribution.kernels.coalitions import coalitions, members
-from attribution.kernels.games import (
+from attribution.kernels.shapley.coalitions import coalitions, members
+from attribution.kernels.shapley.games import (
     EXACT_PLAYERS,
     Sets,
     interactions,
@@ -20,9 +20,9 @@ from attribution.kernels.games import (
     rate_worth,
     shapley_values,
 )
-from attribution.kernels.permutations import centres_of, sampled_values, tallies
-from attribution.kernels.sublattices import path_gradients, path_values, within
-from attribution.kernels.sums import KeyedSums, distinct_rows, exact_sums, sum_by_key, to_float
+from attribution.kernels.shapley.permutations import centres_of, sampled_values, tallies
+from attribution.kernels.shapley.sublattices import path_gradients, path_values, within
+from attribution.kernels.statistics.sums import KeyedSums, distinct_rows, exact_sums, sum_by_key, to_float
 
 Floats = NDArray[np.float64]
 

@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.data.loading import Finding, count_finding
 from attribution.errors import InputError
 from attribution.journeys import Buckets, JourneyChunk, Reader, Summary
 from attribution.journeys.buckets import Bucketwise
-from attribution.kernels.absorption import joint_removal, removal_effects
-from attribution.kernels.chains import Chain, chain_of
-from attribution.kernels.influence import linearised, solved_at_once
+from attribution.kernels.markov.absorption import joint_removal, removal_effects
+from attribution.kernels.markov.chains import Chain, chain_of
+from attribution.kernels.markov.influence import linearised, solved_at_once
 from attribution.models.base import Draws
 from attribution.models.continuation import (
     Continuation,
@@ -23,8 +24,7 @@ from attribution.models.continuation import (
 from attribution.models.order import THIN, longest_path, memory_findings, select_order, summarise_orders
 from attribution.models.published import PublishedModel
 from attribution.models.steps import Counting, summarise_bucket_steps, summarise_steps
-from attribution.sources import Finding, count_finding
-from attribution.tables import INTERACTIONS, ORDER_SELECTION
+from attribution.schema.tables import INTERACTIONS, ORDER_SELECTION
 
 Floats = NDArray[np.float64]
 
@@ -77,7 +77,7 @@ class Markov(PublishedModel):
     Attributes
     ----------
     order_ : the order used
-    order_selection_ : table of the orders tried, with ``order="auto"``; see `attribution.tables.ORDER_SELECTION`
+    order_selection_ : table of the orders tried, with ``order="auto"``; see `attribution.schema.tables.ORDER_SELECTION`
     removal_effects_ : (channels, 2) removal effect for conversions and for value; incremental with ``continuation``
     conversion_probability_ : probability of converting from the start
     states_ : number of states of the chain

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.data.loading import Finding, count_finding
 from attribution.journeys import JourneyChunk, Summary
 from attribution.journeys.buckets import Dealing
-from attribution.kernels.chains import frame
-from attribution.kernels.order import OrderScore, score_order, smallest_good_order
-from attribution.kernels.sums import distinct_rows, stacked, sum_by_key, to_float
-from attribution.kernels.windows import Slices, count_steps, last_steps, shortened, unpack
-from attribution.sources import Finding, count_finding
+from attribution.kernels.markov.chains import frame
+from attribution.kernels.markov.order import OrderScore, score_order, smallest_good_order
+from attribution.kernels.markov.windows import Slices, count_steps, last_steps, shortened, unpack
+from attribution.kernels.statistics.sums import distinct_rows, stacked, sum_by_key, to_float
 
 HIGHEST = 5
 """The highest order that is tried."""

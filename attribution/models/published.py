@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution.data.loading import Finding
 from attribution.errors import InputError
 from attribution.journeys import JourneyChunk, Summary
 from attribution.models.base import AttributionModel
@@ -20,7 +21,6 @@ from attribution.models.reconcile import (
     state_of,
     weights,
 )
-from attribution.sources import Finding
 
 
 class PublishedModel(AttributionModel):

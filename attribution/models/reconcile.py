@@ -14,14 +14,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.data.loading import Finding, count_finding
+from attribution.data.loading.wording import listed
 from attribution.journeys import JourneyChunk
-from attribution.kernels.coalitions import coalitions, members
-from attribution.kernels.raking import Raked, rake
-from attribution.kernels.sharing import spread
-from attribution.kernels.sums import KeyedSums, sum_by_key, to_float
-from attribution.sources import Finding, count_finding
-from attribution.sources.wording import listed
-from attribution.tables import RECONCILIATION
+from attribution.kernels.credit.raking import Raked, rake
+from attribution.kernels.credit.sharing import spread
+from attribution.kernels.shapley.coalitions import coalitions, members
+from attribution.kernels.statistics.sums import KeyedSums, sum_by_key, to_float
+from attribution.schema.tables import RECONCILIATION
 
 Floats = NDArray[np.float64]
 
@@ -125,7 +125,8 @@ def coalition_table(chunk: JourneyChunk, channels: int) -> KeyedSums:
     Returns
     -------
     KeyedSums
-        Conversions of journeys that have touchpoints, by packed coalition, see `attribution.kernels.coalitions`.
+        Conversions of journeys that have touchpoints, by packed coalition, see
+        `attribution.kernels.shapley.coalitions`.
     """
     handed_out = chunk.only((chunk.conversions > 0) & (chunk.lengths > 0))
     keys = coalitions(handed_out.start, handed_out.stop, handed_out.channel, channels)

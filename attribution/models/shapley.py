@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from attribution.credit import hand_out
+from attribution.data.loading import Finding
 from attribution.errors import InputError, did_you_mean
 from attribution.journeys import Buckets, JourneyChunk, Journeys, Reader, Summary
 from attribution.journeys.buckets import Bucketwise
-from attribution.kernels import weights as kernel
-from attribution.kernels.sums import KeyedSums, sum_by_key
+from attribution.kernels.credit import weights as kernel
+from attribution.kernels.statistics.sums import KeyedSums, sum_by_key
 from attribution.models import games, valuation
 from attribution.models.base import Draws
 from attribution.models.breakdowns import (
@@ -26,9 +26,9 @@ from attribution.models.breakdowns import (
     sampling_finding,
     truncation_finding,
 )
+from attribution.models.credit import hand_out
 from attribution.models.games import Counted, Sampling, Solved
 from attribution.models.published import PublishedModel
-from attribution.sources import Finding
 
 GAMES = {
     "set": "conversions of journeys that touched no channel outside the coalition",
@@ -227,7 +227,7 @@ class Shapley(PublishedModel):
     # ------------------------------------------------------------ more than totals
 
     def by_position(self) -> pd.DataFrame:
-        """The ordered breakdown, see `attribution.tables`: each channel's credit by where in the journey it stood.
+        """The ordered breakdown: each channel's credit by where in the journey it stood.
 
         A channel's share of a journey is spread evenly over its touchpoints, and position is that of the touchpoint,
         so that positions add up to the channel's credit.

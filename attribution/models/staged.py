@@ -7,12 +7,12 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution.data.loading import Finding, count_finding
 from attribution.errors import InputError, did_you_mean
 from attribution.journeys import JourneyChunk, Journeys, Summary
 from attribution.journeys.summary import tally
-from attribution.kernels import weights as kernel
+from attribution.kernels.credit import weights as kernel
 from attribution.models.base import AttributionModel
-from attribution.sources import Finding, count_finding
 
 
 class _Staged(AttributionModel):

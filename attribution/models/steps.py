@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from attribution.journeys import Buckets, JourneyChunk, Summary
-from attribution.kernels.chains import Chain, Frame, chain_of, frame
-from attribution.kernels.sums import regrouped, sum_by_key, sum_by_pair, to_float
-from attribution.kernels.windows import Slices, count_bucket_steps, count_steps, last_steps
+from attribution.kernels.markov.chains import Chain, Frame, chain_of, frame
+from attribution.kernels.markov.windows import Slices, count_bucket_steps, count_steps, last_steps
+from attribution.kernels.statistics.sums import regrouped, sum_by_key, sum_by_pair, to_float
 from attribution.models.order import Shortened, shorten
 
 

@@ -13,10 +13,10 @@ from threadpoolctl import threadpool_limits
 
 from attribution.errors import InputError
 from attribution.journeys import JourneyChunk, Summary
-from attribution.kernels.counts import channel_counts, unpacked
-from attribution.kernels.draws import mixed
-from attribution.kernels.games import join_weights
-from attribution.kernels.sums import KeyedSums, distinct_rows, exact_sums, to_float
+from attribution.kernels.shapley.counts import channel_counts, unpacked
+from attribution.kernels.shapley.games import join_weights
+from attribution.kernels.statistics.draws import mixed
+from attribution.kernels.statistics.sums import KeyedSums, distinct_rows, exact_sums, to_float
 from attribution.models.games import Sampling, Solved
 
 Floats = NDArray[np.float64]

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.data.loading import Finding, count_finding
 from attribution.returns.spend import CostBasis
 from attribution.returns.table import with_idle_channels
 from attribution.returns.terms import Basis, Terms
-from attribution.sources import Finding, count_finding
-from attribution.tables import COST_BOUNDS, NO_CHANNELS
+from attribution.schema.tables import COST_BOUNDS, NO_CHANNELS
 
 Floats = NDArray[np.float64]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from attribution.experiment import Period
+from attribution.data.loading import Sources
 from attribution.returns.days import Days
 from attribution.returns.ledger import totals_of
-from attribution.sources import Sources
-from attribution.tables import PLATFORM_CLAIMS
+from attribution.schema.experiment import Period
+from attribution.schema.tables import PLATFORM_CLAIMS
 
 ALL = "(all)"
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from attribution.data.loading import Finding, Sources, count_finding
 from attribution.returns.ledger import MEDIA, overlapping
 from attribution.returns.spend import Costs
-from attribution.sources import Finding, Sources, count_finding
-from attribution.tables import COST_COVERAGE
+from attribution.schema.tables import COST_COVERAGE
 
 
 def cost_coverage(costs: Costs, channels: Sequence[str]) -> pd.DataFrame:

@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attribution.errors import InputError
-from attribution.experiment import ReturnsOptions
 from attribution.journeys import DAY
+from attribution.schema.experiment import ReturnsOptions
 
 Bounds = tuple[int | None, int | None]
 

@@ -9,7 +9,7 @@ from attribution.returns.lifetime import payback
 from attribution.returns.spend import CostBasis
 from attribution.returns.table import paid_of, ratio, spend_of, with_idle_channels
 from attribution.returns.terms import COST_BASES, Terms
-from attribution.tables import NO_CHANNELS, UNIT_ECONOMICS
+from attribution.schema.tables import NO_CHANNELS, UNIT_ECONOMICS
 
 
 def unit_economics(credit: pd.DataFrame, terms: Terms) -> pd.DataFrame:

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.data.loading import Sources
 from attribution.errors import InputError
-from attribution.experiment import Period, ReturnsOptions
-from attribution.kernels.sums import exact_sums, to_float
+from attribution.kernels.statistics.sums import exact_sums, to_float
 from attribution.returns.days import Days
 from attribution.returns.rates import currency_rates, read_rates, words
-from attribution.sources import Sources
+from attribution.schema.experiment import Period, ReturnsOptions
 
 MEDIA = "media"
 """The cost type of a cost that names none."""

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.errors import InputError
-from attribution.experiment import LifetimeOptions, ReturnsOptions
+from attribution.schema.experiment import LifetimeOptions, ReturnsOptions
 
 _ROUNDING = 1e-12
 """Relative: a sum that equals the cost but for rounding has paid for it."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from attribution.returns.table import main_basis
-from attribution.tables import NO_CHANNELS
+from attribution.schema.tables import NO_CHANNELS
 
 _UNIT = ("cpa", "cac", "ltv_to_cac", "payback")
 

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.data.loading import Sources
 from attribution.errors import InputError, did_you_mean
-from attribution.experiment import ReturnsOptions
 from attribution.journeys import DAY
 from attribution.returns.days import Bounds, Days
-from attribution.sources import Sources
+from attribution.schema.experiment import ReturnsOptions
 
 Floats = NDArray[np.float64]
 

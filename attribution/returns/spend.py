@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.data.loading import Sources
 from attribution.errors import InputError
-from attribution.experiment import Period, ReturnsOptions
 from attribution.returns.days import Bounds
 from attribution.returns.ledger import FEES, MEDIA, read_ledger, totals_of
-from attribution.sources import Sources
+from attribution.schema.experiment import Period, ReturnsOptions
 
 Floats = NDArray[np.float64]
 CostBasis = Literal["media", "loaded"]

@@ -7,15 +7,15 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from attribution.credit import Credit
-from attribution.experiment import Period, ReturnsOptions, checked
+from attribution.data.loading import Sources
 from attribution.journeys import Journeys
 from attribution.models import AttributionModel
+from attribution.models.credit import Credit
 from attribution.returns.spend import CostBasis, read_costs
 from attribution.returns.terms import Basis, Terms, known_measures
 from attribution.returns.worth import Worth, read_worth
-from attribution.sources import Sources
-from attribution.tables import NO_CHANNELS, RETURNS
+from attribution.schema.experiment import Period, ReturnsOptions, checked
+from attribution.schema.tables import NO_CHANNELS, RETURNS
 
 
 def compute_returns(
@@ -36,7 +36,7 @@ def compute_returns(
     period : costs are pro-rated to it by days
     copies : whether a touchpoint that repeats another in every column costs again
     journeys : what the models were fitted on; needed for margin and LTV of single conversions and for new customers
-    **options : what `attribution.experiment.ReturnsOptions` knows: ``basis``, ``cost_basis``, ``margin``, …
+    **options : what `attribution.schema.experiment.ReturnsOptions` knows: ``basis``, ``cost_basis``, ``margin``, …
 
     Returns
     -------

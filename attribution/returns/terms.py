@@ -9,11 +9,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution.data.loading import Sources
 from attribution.errors import InputError
-from attribution.experiment import ReturnsOptions
 from attribution.returns.lifetime import default_lifetime
 from attribution.returns.spend import CostBasis, Costs
-from attribution.sources import Sources
+from attribution.schema.experiment import ReturnsOptions
 
 Floats = NDArray[np.float64]
 Basis = Literal["revenue", "margin", "ltv"]

@@ -14,19 +14,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from attribution.credit import hand_out
+from attribution.data.loading import Sources
+from attribution.data.loading.events import is_new_customer
 from attribution.errors import InputError
-from attribution.experiment import ReturnsOptions
 from attribution.journeys import JourneyChunk, Journeys, Reader, Summary
 from attribution.journeys.buckets import Bucketwise, bucket_reader, split_buckets
-from attribution.kernels.sums import sum_by_key, sum_by_pair
+from attribution.kernels.statistics.sums import sum_by_key, sum_by_pair
 from attribution.models import AttributionModel
-from attribution.resampling import Resamples
+from attribution.models.credit import hand_out
+from attribution.models.resampling import Resamples
 from attribution.returns.lifetime import default_lifetime
 from attribution.returns.terms import Terms
-from attribution.sources import Sources
-from attribution.sources.events import is_new_customer
-from attribution.tables import BASELINE, UNATTRIBUTED
+from attribution.schema.experiment import ReturnsOptions
+from attribution.schema.tables import BASELINE, UNATTRIBUTED
 
 Floats = NDArray[np.float64]
 

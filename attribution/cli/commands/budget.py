@@ -1,0 +1,58 @@
+"""``attribution budget``: a run, and a sum of money divided by it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attribution.cli.commands.arguments import ExperimentFile, Json, Overrides
+from attribution.cli.commands.running import complete
+from attribution.cli.console import print_budget, print_json, records
+
+if TYPE_CHECKING:
+    from attribution.decisions.budget import BudgetPlan
+    from attribution.pipeline.outcome import Outcome, Stage
+
+NEGATIVE_VERDICT = 3
+
+
+def budget(
+    experiment: ExperimentFile,
+    total: Annotated[
+        float | None, typer.Option(help="How much money there is, for a period as long as that of the data.")
+    ] = None,
+    overrides: Overrides = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Output folder; runs/NAME-budget unless given. Replaced whole.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run an experiment, and divide a budget by marginal return; exit 3 if the ground under an earlier one moved."""
+    from attribution.decisions.budget import ground_has_moved
+    from attribution.pipeline.planning import plan_budget
+    from attribution.schema.experiment import read_experiment
+
+    asked = read_experiment(experiment, [*(overrides or ()), *([] if total is None else [f"budget.total={total!r}"])])
+    out = out or Path("runs") / f"{asked.name}-budget"
+    plans: list[BudgetPlan] = []
+
+    def make(say: Stage) -> Outcome:
+        outcome, plan = plan_budget(asked, on_stage=say)
+        plans.append(plan)
+        return outcome
+
+    completed = complete(asked, out, make)
+    (plan,) = plans
+    if as_json:
+        tables = {name: records(table) for name, table in plan.tables.items()}
+        head = {"out": str(out), "mlflow_run": completed.run_id, "notes": list(plan.notes)}
+        print_json(head | {"left_out": list(plan.left_out), **tables})
+    else:
+        print_budget(plan)
+        typer.echo(f"\nTables and report.html are in {out}{completed.tracked_as}")
+    if completed.failure is not None:
+        raise completed.failure
+    if ground_has_moved(plan.tables.get("budget_drift")):
+        raise typer.Exit(NEGATIVE_VERDICT)

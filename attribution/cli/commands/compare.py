@@ -1,0 +1,68 @@
+"""``attribution compare``: finished runs side by side."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from attribution.cli.commands.arguments import Json
+from attribution.cli.console import print_json, print_page, progress, records
+from attribution.errors import InputError
+
+
+def compare(
+    references: Annotated[
+        list[str], typer.Argument(metavar="RUN RUN…", help="Output folders or MLflow run ids; the first is the base.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Output folder; runs/FIRST-comparison unless given. Replaced whole.")
+    ] = None,
+    uri: Annotated[
+        str | None, typer.Option("--tracking-uri", help="MLflow tracking URI; that of the first run unless given.")
+    ] = None,
+    track: Annotated[bool, typer.Option("--track/--no-track", help="Log to MLflow, if the first run was.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Print and log what changed between runs: settings, data, and ROI and rank of every channel under every model."""
+    from attribution.cli.commands.finished import Made, opened, written
+    from attribution.decisions.comparison import compare_runs
+    from attribution.reporting.report.pages import comparison_page
+    from attribution.schema.experiment import TrackingOptions
+
+    twice = [reference for reference, times in Counter(references).items() if times > 1]
+    if twice:
+        raise InputError("a run is named twice", given=twice[0])
+    with progress() as say:
+        say("reading runs")
+        with opened(references, Path(), uri=uri or TrackingOptions().uri) as runs:
+            pass
+        names = [run.name for run in runs]
+        named = {
+            name if names.count(name) == 1 else at: run for name, at, run in zip(names, references, runs, strict=True)
+        }
+        compared = compare_runs(named, runs[0].name)
+        out = out or Path("runs") / f"{runs[0].name}-comparison"
+        say("writing tables and page")
+        page = comparison_page(compared)
+        tags = {f"attribution.run_{number}": at for number, at in enumerate(references, start=1)}
+        asked = runs[0].experiment.tracking
+        made = Made(runs[0].name, "comparison", compared.tables, compared.metrics, tags, page)
+        tracking = TrackingOptions(enabled=asked.enabled and track, uri=uri or asked.uri)
+        run_id, failure = written(made, out, [Path(reference) for reference in references], tracking)
+    if as_json:
+        head = {
+            "out": str(out),
+            "mlflow_run": run_id,
+            "findings": list(compared.findings),
+            "notes": list(compared.notes),
+        }
+        print_json(head | {name: records(table) for name, table in compared.tables.items()})
+    else:
+        print_page(page)
+        where = f"Tables, comparison.md and comparison.html are in {out}"
+        typer.echo(f"\n{where}" + (f"; MLflow run {run_id}." if run_id else "."))
+    if failure is not None:
+        raise failure

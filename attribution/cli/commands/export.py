@@ -1,0 +1,121 @@
+"""``attribution export``: a model of a finished run as a portable folder, registered in MLflow."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attribution.cli.commands.arguments import Json
+from attribution.cli.console import print_json, progress
+from attribution.errors import InputError, TrackingError
+
+if TYPE_CHECKING:
+    from attribution.models.saved import Scorer
+    from attribution.pipeline.record import Record
+    from attribution.tracking.registry import Registered
+
+Dialect = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIALECT",
+        help="Write one SELECT that hands out as the model does, and nothing else: duckdb, spark, bigquery, snowflake "
+        "or postgres; to the file --to, or to standard output. RUN may be an exported model then.",
+    ),
+]
+TableName = Annotated[str, typer.Option(help="With --sql: what the table is called there.")]
+Canonical = Annotated[
+    bool, typer.Option("--canonical", help="With --sql: tables have canonical columns, however they were read.")
+]
+Lacks = Annotated[
+    list[str] | None,
+    typer.Option(help="With --sql: value, conversion_id or is_new_customer, where conversions have no such column."),
+]
+UnknownChannels = Annotated[
+    str | None, typer.Option(help="With --sql: like_known or zero; what the model says unless given.")
+]
+
+
+def export(
+    reference: Annotated[str, typer.Argument(metavar="RUN", help="Output folder of a run, or its MLflow run id.")],
+    model: Annotated[
+        str | None, typer.Option(help="Label of the model in the run, such as markov_2; may be left out where one is.")
+    ] = None,
+    to: Annotated[Path | None, typer.Option(help="Model folder; models/NAME unless given. Replaced whole.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="What it is registered as; the last part of --to, or the label.")
+    ] = None,
+    alias: Annotated[str | None, typer.Option(help="Alias that is to point to it, such as champion.")] = None,
+    uri: Annotated[
+        str | None, typer.Option("--tracking-uri", help="MLflow tracking URI; that of the run unless given.")
+    ] = None,
+    register: Annotated[
+        bool, typer.Option("--register/--no-register", help="Register it, if the run was tracked.")
+    ] = True,
+    sql: Dialect = None,
+    touchpoints: TableName = "touchpoints",
+    conversions: TableName = "conversions",
+    canonical: Canonical = False,
+    lacks: Lacks = None,
+    unknown_channels: UnknownChannels = None,
+    as_json: Json = False,
+) -> None:
+    """Write a model of a finished run as a scorer with its card, and register it in MLflow; or as SQL."""
+    if sql is not None:
+        from attribution.cli.commands.export_sql import chosen_scorer, write_select
+        from attribution.production.sql import SqlTables
+
+        if alias is not None:
+            raise InputError("--sql registers nothing, so no alias can point to it", given=f"--alias {alias}")
+        tables = SqlTables(touchpoints, conversions, canonical, tuple(lacks or ()))
+        with chosen_scorer(reference, model, name, uri) as scorer:
+            write_select(scorer, sql, tables, to, unknown_channels=unknown_channels, as_json=as_json)
+        return
+    from attribution.cli.commands.finished import exported_scorer, opened_folder
+    from attribution.pipeline.record import read_record
+    from attribution.schema.experiment import TrackingOptions
+
+    with progress() as say, opened_folder(reference, Path(), uri=uri or TrackingOptions().uri) as run:
+        say("reading the run")
+        record = read_record(run)
+        say("judging the model")
+        exported = exported_scorer(run, model, name or (to.name if to is not None else None))
+        folder = to or Path("models") / exported.name
+        say("writing and registering")
+        store = (uri or record.uri) if register else None
+        scorer, registered = _write(exported, folder, run, record, store, alias)
+    if as_json:
+        known = None if registered is None else {"uri": registered.uri, "version": registered.version}
+        print_json({"folder": str(folder), "name": exported.name, "version": scorer.version, "registered": known})
+        return
+    typer.echo(f"Model {scorer.state.label} of {reference} is in {folder}, version {scorer.version}.")
+    if registered is not None:
+        before = f"; the alias pointed to version {registered.before} before" if registered.before else ""
+        typer.echo(f"Registered as {registered.uri}, version {registered.version}{before}.")
+    elif alias is not None:
+        typer.echo("It was not registered, so no alias points to it.")
+
+
+def _write(
+    scorer: Scorer, to: Path, run: Path, record: Record, uri: str | None, alias: str | None
+) -> tuple[Scorer, Registered | None]:
+    """Write the folder and register it: both or neither."""
+    from attribution.models.saved.folder import written_folder
+
+    with tempfile.TemporaryDirectory(prefix="attribution-export-") as copies, written_folder(to, scorer.name) as aside:
+        made = Path(copies) / "scorer"
+        saved = scorer.save(made)
+        shutil.copytree(made, aside, dirs_exist_ok=True)
+        if uri is None:
+            return saved, None
+        from attribution.tracking.registry import away, register_scorer
+        from attribution.tracking.tracking import find_tracked
+
+        try:
+            run_id = find_tracked(run, name=record.run.name, uri=uri)
+        except TrackingError as error:
+            raise away(error) from None
+        return saved, register_scorer(made, name=scorer.name, uri=uri, alias=alias, run_id=run_id)

@@ -1,0 +1,39 @@
+"""``attribution init``: an experiment file and targets to begin with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from attribution.cli.commands.arguments import Json
+from attribution.cli.console import print_json
+
+
+def init(
+    profile: Annotated[
+        str | None, typer.Argument(metavar="PROFILE", help="shop, subscription, b2b, …; all are listed without it.")
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="Experiment file to write; PROFILE.toml unless given. Never overwritten.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write an experiment file and targets for a kind of business, as a starting point to be edited."""
+    from attribution.schema.experiment.profiles import read_profiles, write_profile
+
+    if profile is None:
+        known = read_profiles()
+        if as_json:
+            print_json(known)
+        else:
+            for name, meaning in known.items():
+                typer.echo(f"{name:<16} {meaning}")
+        return
+    experiment, targets = write_profile(profile, to or Path(f"{profile}.toml"))
+    if as_json:
+        print_json({"profile": profile, "experiment": str(experiment), "targets": str(targets)})
+        return
+    typer.echo(f"Wrote {experiment} and {targets}: every value in them is a starting point, to be edited.")
+    typer.echo(f"Next: attribution validate {experiment}, attribution run {experiment}, attribution kpis {targets}.")

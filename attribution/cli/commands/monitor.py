@@ -1,0 +1,187 @@
+"""``attribution monitor``: whether the days of late still look like those a model was fitted on."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from attribution.cli.commands.arguments import Json
+from attribution.cli.commands.refit import Through, window_of
+from attribution.cli.console import print_json, progress, records
+from attribution.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from attribution.models import AttributionModel
+    from attribution.production.monitoring import Windows
+
+NEGATIVE_VERDICT = 3
+TRAINING_DAYS = 90
+
+
+class Subject(NamedTuple):
+    """What is looked at: its ``name`` and ``version``, its ``models``, and the ``windows`` of days."""
+
+    name: str
+    version: str
+    models: Sequence[AttributionModel]
+    windows: Windows
+
+
+def monitor(
+    subject: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL|SUMMARIES", help="models/NAME, models:/NAME@ALIAS, or what `attribution summarise` writes."
+        ),
+    ],
+    touchpoints: Annotated[str | None, typer.Option(help="For a model: a log from its training window on.")] = None,
+    conversions: Annotated[str | None, typer.Option(help="For a model: its conversions.")] = None,
+    recent: Annotated[int, typer.Option(min=1, help="How many of the last days are looked at.")] = 7,
+    training: Annotated[
+        int | None,
+        typer.Option(min=14, help="How many days they are held against; those a model was fitted on, or 90 before."),
+    ] = None,
+    through: Through = None,
+    costs: Annotated[
+        Path | None,
+        typer.Option(help="Costs for drift of ROI: a file of channel, amount and day, or an EXPERIMENT.toml."),
+    ] = None,
+    psi: Annotated[float, typer.Option(help="How far a distribution must move.")] = 0.1,
+    change: Annotated[float, typer.Option(help="How far a rate or a return must move, as a share.")] = 0.1,
+    level: Annotated[float, typer.Option(help="How unlikely that must be by chance.")] = 0.01,
+    out: Annotated[
+        Path | None, typer.Option(help="Output folder; runs/NAME-monitor unless given. Replaced whole.")
+    ] = None,
+    tracking_uri: Annotated[str | None, typer.Option(help="Log the numbers to this MLflow store.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Hold the last days against those a model was fitted on; exit 3 if something drifted."""
+    from attribution.cli.commands.models import opened_model
+    from attribution.production.monitoring import DriftOptions, drift_sentences, find_drift
+
+    options = DriftOptions(psi=psi, change=change, level=level)
+    with progress() as say, opened_model(subject, uri=tracking_uri) as folder:
+        say("reading days")
+        logs = {"touchpoints": touchpoints, "conversions": conversions}
+        if (folder / "model.json").is_file():
+            found = _of_model(folder, logs, recent, training, through)
+        else:
+            found = _of_summaries(folder, logs, recent, training or TRAINING_DAYS, through)
+        found = found._replace(windows=replace(found.windows, spend=_spend(costs, found.windows)))
+        say("looking for drift")
+        drift = find_drift(found.windows, found.models, options)
+    out = out or Path("runs") / f"{found.name}-monitor"
+    said = drift_sentences(drift)
+    run_id = _written(drift, said, out, [*([] if costs is None else [costs]), folder], found, tracking_uri)
+    drifted = bool(drift["drifted"].any())
+    if as_json:
+        head = {"out": str(out), "mlflow_run": run_id, **_days_of(found.windows), "drifted": drifted}
+        print_json(head | {"drift": records(drift)})
+    else:
+        typer.echo("\n".join([*said, f"The table is in {out}" + (f"; MLflow run {run_id}." if run_id else ".")]))
+    if drifted:
+        raise typer.Exit(NEGATIVE_VERDICT)
+
+
+def _of_summaries(
+    folder: Path, logs: dict[str, str | None], recent: int, training: int, through: dt.datetime | None
+) -> Subject:
+    from attribution.pipeline.request import make_model
+    from attribution.production.monitoring import read_windows
+    from attribution.production.refit import SummaryStore
+
+    if any(logs.values()):
+        raise InputError(
+            "daily summaries know their journeys: a log is for a model folder", given=f"{folder}, and a log"
+        )
+    store = SummaryStore.open(folder)
+    first, last = window_of(store, recent + training, through)
+    models = [make_model(spec, Path()) for spec in store.definition.specs]
+    windows = read_windows(store, models, training=(first, last - recent), recent=(last - recent + 1, last))
+    return Subject(store.definition.name, store.definition.digest, models, windows)
+
+
+def _of_model(
+    folder: Path, logs: dict[str, str | None], recent: int, training: int | None, through: dt.datetime | None
+) -> Subject:
+    from attribution.journeys import DAY, journeys_by_day
+    from attribution.models.saved import Scorer
+    from attribution.production.monitoring import windows_of
+    from attribution.production.refit import day_name, day_number
+
+    for name, given in logs.items():
+        if given is None:
+            raise InputError(f"a model holds no days: name its {name} with --{name}", given=str(folder))
+    scorer = Scorer.load(folder)
+    trained = scorer.definition.training
+    if trained is None or not trained.has_times or trained.first is None or trained.last is None:
+        raise InputError(f"model {scorer.name!r} does not say on which days it was fitted", hint="monitor summaries")
+    sources = scorer.open(logs)
+    journeys = journeys_by_day(sources, **scorer.journey_options(sources))
+    assert journeys.span is not None
+    begun, ended = (at // DAY for at in journeys.span)
+    fitted = [day_number(dt.date.fromisoformat(moment[:10])) for moment in (trained.first, trained.last)]
+    last = ended - 1 if through is None else day_number(through.date())
+    first = max(fitted[0], begun) if training is None else fitted[1] - training + 1
+    if first < begun or last - recent < fitted[1] or last > ended:
+        raise InputError(
+            "the log must cover days that the model was fitted on, and whole days after them",
+            given=f"a log from {day_name(begun)} to {day_name(ended)}, of which {day_name(last)} is the last whole day",
+            allowed=f"fitted on {day_name(fitted[0])} to {day_name(fitted[1])}, and {recent} days after that",
+            hint="--recent and --training say how many of each; --through, which day is whole",
+        )
+    models = [scorer.state.model()]
+    windows = windows_of(journeys, models, training=(first, fitted[1]), recent=(last - recent + 1, last))
+    return Subject(scorer.name, scorer.version, models, windows)
+
+
+def _days_of(windows: Windows) -> dict[str, list[str]]:
+    from attribution.production.refit import day_name
+
+    both = {"training": windows.training, "recent": windows.recent}
+    return {name: [day_name(window.first), day_name(window.last)] for name, window in both.items()}
+
+
+def _spend(costs: Path | None, windows: Windows) -> tuple[dict[str, float], dict[str, float]]:
+    """Spend by channel in both windows: of a table, or as an experiment reads it."""
+    if costs is None:
+        return {}, {}
+    from attribution.production.monitoring import read_spend
+    from attribution.schema.experiment import read_experiment
+
+    spans = [(window.first, window.last) for window in (windows.training, windows.recent)]
+    if costs.suffix != ".toml":
+        before, after = read_spend(str(costs), *spans)
+        return before, after
+    experiment = read_experiment(costs)
+    if "costs" not in experiment.tables:
+        raise InputError(f"experiment {costs} has no table of costs", hint="[tables.costs]")
+    costs_table, folder = experiment.tables["costs"], experiment.folder
+    before, after = read_spend(costs_table, *spans, options=experiment.returns, folder=folder)
+    return before, after
+
+
+def _written(
+    drift: pd.DataFrame, said: list[str], out: Path, keep: list[Path], subject: Subject, uri: str | None
+) -> str | None:
+    from attribution.pipeline.output import replaced_folder, write_dictionary, write_table
+    from attribution.production.monitoring import drift_metrics
+    from attribution.schema.tables import DRIFT
+
+    with replaced_folder(out, keep) as folder:
+        write_table(folder, DRIFT, drift)
+        write_dictionary(folder, {DRIFT.name: drift})
+        (folder / "drift.txt").write_text("\n".join(said) + "\n", encoding="utf-8")
+    if uri is None:
+        return None
+    from attribution.tracking.store import track_tables
+
+    tags = {"attribution.version": subject.version}
+    return track_tables(out, name=subject.name, kind="monitor", metrics=drift_metrics(drift), tags=tags, uri=uri)

@@ -1,0 +1,139 @@
+"""``attribution promote``: a model takes the place of another, if it keeps to the bounds; or the other comes back."""
+
+from __future__ import annotations
+
+import getpass
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attribution.cli.commands.arguments import Json, Overrides
+from attribution.cli.console import print_json, progress, records
+from attribution.errors import InputError, TrackingError
+
+if TYPE_CHECKING:
+    from attribution.models.saved import Scorer
+    from attribution.production.promotion import Decision
+
+NEGATIVE_VERDICT = 3
+
+
+def promote(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The registered model.")],
+    challenger: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Output folder of a run, or its MLflow run id.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Label of the model in the run.")] = None,
+    window: Annotated[
+        Path | None, typer.Option(help="Experiment file with the tables and period that neither was fitted on.")
+    ] = None,
+    overrides: Overrides = None,
+    bounds: Annotated[Path | None, typer.Option(help="TOML file of bounds; the defaults unless given.")] = None,
+    alias: Annotated[str, typer.Option(help="Alias of the model in place.")] = "champion",
+    rollback: Annotated[bool, typer.Option("--rollback", help="Put back what the model in place replaced.")] = False,
+    to: Annotated[str | None, typer.Option(help="Version to put back; the one before unless given.")] = None,
+    by: Annotated[str | None, typer.Option(help="Who asks; the user of this computer unless given.")] = None,
+    uri: Annotated[str | None, typer.Option("--tracking-uri", help="MLflow tracking URI.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Judge a challenger and the champion on the same held-out window; promote it, or exit 3 and say why not."""
+    from attribution.schema.experiment import TrackingOptions
+
+    store, asked_by = uri or TrackingOptions().uri, by or getpass.getuser()
+    if rollback:
+        _roll_back(name, alias, to, asked_by, store, as_json=as_json)
+        return
+    if challenger is None or window is None:
+        lacking = "--challenger" if challenger is None else "--window"
+        raise InputError(f"{lacking} is needed", hint="or --rollback, to put back the model before")
+    from attribution.cli.commands.finished import opened_folder
+    from attribution.models.saved import kept_scorer
+    from attribution.production.promotion import decide, read_bounds
+    from attribution.schema.experiment import read_experiment
+
+    limits, data = read_bounds(bounds), read_experiment(window, overrides or ())
+    with progress() as say, opened_folder(challenger, Path(), uri=store) as run:
+        scorer = replace(kept_scorer(run, model), name=name)
+        say("looking for the champion")
+        with tempfile.TemporaryDirectory(prefix="attribution-champion-") as copies:
+            champion = _champion(name, alias, Path(copies), store)
+            decision = decide(scorer, champion, data, limits, on_stage=say)
+            say("logging the decision")
+            tags = {"attribution.asked_by": asked_by, "attribution.challenger": challenger, "attribution.alias": alias}
+            run_id = _log(name, decision, tags, store)
+            uri_of_model = _register(scorer, alias, run_id, store) if decision.passes else None
+    if as_json:
+        head = {"promoted": decision.passes, "model": uri_of_model, "asked_by": asked_by, "mlflow_run": run_id}
+        print_json(head | {"reasons": list(decision.reasons), "promotion": records(decision.table)})
+    else:
+        for row in decision.table.itertuples():
+            typer.echo(
+                f"{'holds ' if row.holds else 'BROKEN'}  {row.check}: {row.challenger:.4g}, at most {row.bound:.4g}"
+                f" (champion {row.champion:.4g})"
+            )
+        told = f"Promoted: {uri_of_model}" if decision.passes else f"Blocked: {'; '.join(decision.reasons)}"
+        typer.echo(f"\n{told}. Asked by {asked_by}; MLflow run {run_id}.")
+    if not decision.passes:
+        raise typer.Exit(NEGATIVE_VERDICT)
+
+
+def _champion(name: str, alias: str, copies: Path, uri: str) -> Scorer | None:
+    from attribution.models.saved import Scorer
+    from attribution.tracking.registry import alias_points_to, fetch_scorer
+
+    version = alias_points_to(name, alias, uri=uri)
+    return None if version is None else Scorer.load(fetch_scorer(f"models:/{name}/{version}", copies, uri=uri))
+
+
+def _register(scorer: Scorer, alias: str, run_id: str, uri: str) -> str:
+    from attribution.tracking.registry import register_scorer
+
+    with tempfile.TemporaryDirectory(prefix="attribution-promote-") as made:
+        folder = Path(made) / "scorer"
+        scorer.save(folder)
+        return register_scorer(folder, name=scorer.name, uri=uri, alias=alias, run_id=run_id).uri
+
+
+def _log(name: str, decision: Decision, tags: dict[str, str], uri: str) -> str:
+    """The decision and its evidence, before anything is done about it."""
+    from attribution.pipeline.output import write_table
+    from attribution.schema.tables import OUTPUTS
+    from attribution.tracking.registry import away
+    from attribution.tracking.store import track_tables
+
+    told = {"attribution.decision": "promoted" if decision.passes else "blocked"}
+    reasons = {"attribution.reasons": "; ".join(decision.reasons)}
+    metrics = {
+        f"{role}/{row.check}": float(getattr(row, role))
+        for row in decision.table.itertuples()
+        for role in ("challenger", "champion")
+    }
+    with tempfile.TemporaryDirectory(prefix="attribution-promotion-") as folder:
+        write_table(Path(folder), OUTPUTS["promotion"], decision.table)
+        try:
+            everything = {**tags, **told, **reasons}
+            return track_tables(Path(folder), name=name, kind="promotion", metrics=metrics, tags=everything, uri=uri)
+        except TrackingError as error:
+            raise away(error) from None
+
+
+def _roll_back(name: str, alias: str, to: str | None, by: str, uri: str, *, as_json: bool) -> None:
+    from attribution.tracking.registry import away, earlier_version, set_alias
+    from attribution.tracking.store import track_tables
+
+    version = to or earlier_version(name, alias, uri=uri)
+    moved = set_alias(f"models:/{name}/{version}", alias, uri=uri)
+    tags = {"attribution.asked_by": by, "attribution.decision": "rolled back", "attribution.alias": alias}
+    tags |= {"attribution.from_version": moved.before or "", "attribution.to_version": version}
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            run_id = track_tables(Path(folder), name=name, kind="promotion", metrics={}, tags=tags, uri=uri)
+        except TrackingError as error:
+            raise away(error) from None
+    if as_json:
+        print_json({"model": moved.uri, "version": version, "before": moved.before, "mlflow_run": run_id})
+    else:
+        typer.echo(f"{moved.uri} is version {version} again. Asked by {by}; MLflow run {run_id}.")

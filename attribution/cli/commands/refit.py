@@ -1,0 +1,183 @@
+"""``attribution refit``: the models of daily summaries, fitted on the last days of them."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import datetime as dt
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attribution.cli.commands.arguments import DAY, DryRun, Json
+from attribution.cli.console import print_json, progress, records
+from attribution.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from attribution.models import AttributionModel
+    from attribution.models.saved import Scorer
+    from attribution.production.refit import SummaryStore, Window
+
+Summaries = Annotated[Path, typer.Argument(metavar="SUMMARIES", help="Folder that `attribution summarise` writes.")]
+Through = Annotated[
+    dt.datetime | None, typer.Option(formats=DAY, help="Last day; the last that is there, unless given.")
+]
+
+
+def refit(
+    summaries: Summaries,
+    last: Annotated[int | None, typer.Option(min=1, help="How many days; all, unless given.")] = None,
+    through: Through = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Output folder; runs/NAME-refit unless given. Replaced whole.")
+    ] = None,
+    refresh: Annotated[
+        Path | None, typer.Option(metavar="models/NAME", help="A scorer of one of the models: fitted anew, in place.")
+    ] = None,
+    dry_run: DryRun = False,
+    as_json: Json = False,
+) -> None:
+    """Fit the models of daily summaries on the last days of them; no log is read."""
+    from attribution.pipeline.request import make_model
+    from attribution.production.refit import SummaryStore, day_name, read_window
+    from attribution.production.refit import refit as fit
+
+    store = SummaryStore.open(summaries)
+    days = window_of(store, last, through)
+    out = out or Path("runs") / f"{store.definition.name}-refit"
+    document = {"out": str(out), "first": day_name(days[0]), "last": day_name(days[1])}
+    models = [make_model(spec, Path()) for spec in store.definition.specs]
+    scorer = None if refresh is None else scorer_of(refresh, store, models)
+    with progress() as say:
+        say("reading summaries")
+        window = read_window(store, models, *days)
+        if dry_run:
+            _tell(document | {"dry_run": True}, as_json=as_json)
+            return
+        say(f"fitting {', '.join(model.label for model in models)}")
+        credit = fit(window, models)
+        with _written(out, store, window, {"credit": credit.table, **_more(models)}):
+            if scorer is not None and refresh is not None:
+                scorer = refitted(scorer, window, models).save(refresh)
+                document |= {"scorer": str(refresh), "version": scorer.version}
+    _tell(document | {"dry_run": False, "credit": records(credit.table)}, as_json=as_json)
+
+
+def window_of(store: SummaryStore, days: int | None, through: dt.datetime | None) -> tuple[int, int]:
+    """Numbers of the first and the last day of the ``days`` that end with ``through``."""
+    from attribution.production.refit import day_name, day_number
+
+    held = store.days
+    if not held:
+        raise InputError(f"{store.folder} holds no day yet", hint="attribution summarise writes them")
+    last = held[-1] if through is None else day_number(through.date())
+    first = held[0] if days is None else last - days + 1
+    if first < held[0] or last > held[-1]:
+        raise InputError(
+            f"{store.folder} does not hold all of these days",
+            given=f"{day_name(first)} to {day_name(last)}",
+            allowed=f"{day_name(held[0])} to {day_name(held[-1])}",
+        )
+    return first, last
+
+
+def scorer_of(folder: Path, store: SummaryStore, models: Sequence[AttributionModel]) -> Scorer:
+    """The scorer in ``folder``, refused if it is not of one of the ``models`` on journeys like those of the days."""
+    from attribution.models.saved import Scorer
+    from attribution.production.refit.definition import NOT_OF_DAYS, digest_of
+
+    scorer = Scorer.load(folder)
+    labels = [model.label for model in models]
+    if scorer.state.label not in labels:
+        raise InputError(
+            f"{folder} is not of a model of these summaries", given=repr(scorer.state.label), allowed=labels
+        )
+    asked = scorer.definition
+    journeys = asked.journeys.model_dump(mode="json", exclude_defaults=True, exclude=set(NOT_OF_DAYS))
+    settings = {"journeys": journeys, "grain": asked.grain, "channels": digest_of(asked.channels)}
+    held = {
+        "journeys": dict(store.definition.journeys),
+        "grain": store.definition.grain,
+        "channels": store.definition.channels,
+    }
+    model, mine = models[labels.index(scorer.state.label)], scorer.state.model()
+    settings["model"], held["model"] = repr(mine.set_params(name=None)), repr(copy.copy(model).set_params(name=None))
+    differing = [name for name in held if settings[name] != held[name]]
+    if differing:
+        name = differing[0]
+        raise InputError(
+            f"{folder} and the summaries are of other settings: {', '.join(differing)}",
+            given=f"{name} = {settings[name]}",
+            allowed=f"{name} = {held[name]}",
+        )
+    return scorer
+
+
+def refitted(scorer: Scorer, window: Window, models: Sequence[AttributionModel]) -> Scorer:
+    """``scorer`` with its model fitted on the days of ``window``."""
+    from attribution.models.saved import Scorer
+    from attribution.production.refit import day_name
+
+    (model,) = (each for each in models if each.label == scorer.state.label)
+    # What it knows beside what it learned, such as whether there are times.
+    again = scorer.state.model()
+    vars(again).update(vars(model))
+    training = scorer.definition.training
+    if training is not None:
+        observed = window.observed[0]
+        training = replace(
+            training,
+            first=day_name(window.first),
+            last=f"{day_name(window.last)}T23:59:59.999999",
+            journeys=observed.number("journeys"),
+            conversions=observed.number("conversions"),
+            value=observed.number("value"),
+            digests={},
+        )
+    made = Scorer.of(again, name=scorer.name, definition=replace(scorer.definition, training=training))
+    return made.with_policy(scorer.unknown_channels)
+
+
+def _more(models: list[AttributionModel]) -> dict[str, pd.DataFrame]:
+    from attribution.models.model_tables import model_tables
+
+    return model_tables(models, interactions=False)
+
+
+@contextlib.contextmanager
+def _written(out: Path, store: SummaryStore, window: Window, tables: dict[str, pd.DataFrame]) -> Iterator[None]:
+    """Tables written aside, and put in place if what else is done with the fit succeeds."""
+    from attribution.pipeline.output import replaced_folder, write_dictionary, write_table
+    from attribution.production.refit import day_name
+    from attribution.schema.tables import DICTIONARY, OUTPUTS
+
+    with replaced_folder(out, [store.folder]) as folder:
+        digests = {name: write_table(folder, OUTPUTS[name], table) for name, table in tables.items()}
+        digests[DICTIONARY.name] = write_dictionary(folder, tables)
+        manifest = {
+            "name": store.definition.name,
+            "kind": "refit",
+            "summaries": str(store.folder),
+            "definition": store.definition.content,
+            "first": day_name(window.first),
+            "last": day_name(window.last),
+            "tables": digests,
+        }
+        text = json.dumps(manifest, indent=2, ensure_ascii=False)
+        (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
+        yield
+
+
+def _tell(document: dict[str, object], *, as_json: bool) -> None:
+    if as_json:
+        print_json(document)
+    elif document["dry_run"]:
+        typer.echo(f"Would fit on {document['first']} to {document['last']} and write {document['out']}.")
+    else:
+        typer.echo(f"Fitted on {document['first']} to {document['last']}; tables are in {document['out']}.")

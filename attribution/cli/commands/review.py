@@ -1,0 +1,81 @@
+"""``attribution review``: two finished runs side by side, and why ROI moved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attribution.cli.commands.arguments import Json
+from attribution.cli.console import print_json, print_page, progress, records
+
+if TYPE_CHECKING:
+    from attribution.decisions.kpis import Review
+
+NEGATIVE_VERDICT = 3
+
+_RUN = "Output folder of a run, or its MLflow run id."
+_URI = "MLflow tracking URI; that of the later run unless given."
+
+
+def review(
+    before: Annotated[str, typer.Argument(metavar="RUN_A", help=f"The earlier run. {_RUN}")],
+    after: Annotated[str, typer.Argument(metavar="RUN_B", help=f"The later run. {_RUN}")],
+    model: Annotated[
+        str | None, typer.Option(help="Model of the later run; every model that both have unless given.")
+    ] = None,
+    model_before: Annotated[str | None, typer.Option(help="Model of the earlier run, where it was another.")] = None,
+    decline: Annotated[float, typer.Option(help="Share a channel must lose for an alert.")] = 0.2,
+    drift: Annotated[float, typer.Option(help="Share of credit that must move for an alert.")] = 0.1,
+    fewest: Annotated[float, typer.Option(help="Channels with fewer conversions before are passed over.")] = 10.0,
+    out: Annotated[
+        Path | None, typer.Option(help="Output folder; runs/A-B-review unless given. Replaced whole.")
+    ] = None,
+    uri: Annotated[str | None, typer.Option("--tracking-uri", help=_URI)] = None,
+    track: Annotated[bool, typer.Option("--track/--no-track", help="Log to MLflow, if the later run was.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Split the change of ROI between two runs into its parts, and name what declined; exit 3 if anything did."""
+    from attribution.cli.commands.finished import Made, opened, written
+    from attribution.decisions.kpis import Thresholds, review_runs
+    from attribution.reporting.charts.bridge import roi_bridge
+    from attribution.reporting.report.pages import review_page
+    from attribution.schema.experiment import TrackingOptions
+
+    thresholds = Thresholds(decline=decline, drift=drift, fewest=fewest)
+    with progress() as say:
+        say("reading runs")
+        with opened([before, after], Path(), uri=uri or TrackingOptions().uri) as (was, now):
+            found = review_runs(was, now, model=model, model_before=model_before, thresholds=thresholds)
+        out = out or Path("runs") / f"{was.name}-{now.name}-review"
+        say("writing tables and page")
+        page, tables = review_page(found), found.tables
+        figures = (
+            [roi_bridge(tables["review"], tables["roi_changes"], model=_leading(found))] if _has_roi(found) else []
+        )
+        tags = {"attribution.run_before": before, "attribution.run_after": after}
+        made = Made(now.experiment.name, "review", tables, found.metrics, tags, page, figures)
+        asked = now.experiment.tracking
+        tracking = TrackingOptions(enabled=asked.enabled and track, uri=uri or asked.uri)
+        run_id, failure = written(made, out, [Path(before), Path(after)], tracking)
+    if as_json:
+        every = {name: records(table) for name, table in tables.items()}
+        print_json({"out": str(out), "mlflow_run": run_id, "notes": list(found.notes), **every})
+    else:
+        print_page(page)
+        typer.echo(f"\nTables, review.md and review.html are in {out}" + (f"; MLflow run {run_id}." if run_id else "."))
+    if failure is not None:
+        raise failure
+    if len(tables["alerts"]):
+        raise typer.Exit(NEGATIVE_VERDICT)
+
+
+def _leading(found: Review) -> str:
+    return str(found.tables["review"]["model"].iloc[0])
+
+
+def _has_roi(found: Review) -> bool:
+    table = found.tables["review"]
+    whole = table[(table["channel"] == "(total)") & (table["model"] == _leading(found))]
+    return bool(whole[["roi_before", "roi_after"]].notna().all(axis=None))

@@ -1,0 +1,134 @@
+"""``attribution run``: one experiment, or several and a comparison of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attribution.cli.commands.arguments import Json, Overrides
+from attribution.cli.commands.running import files_of, track_run, write_run
+from attribution.cli.console import print_json, print_ranking, progress, records
+from attribution.errors import InputError
+
+if TYPE_CHECKING:
+    from attribution.decisions.comparison import Specification
+    from attribution.pipeline.outcome import Stage
+    from attribution.schema.experiment import Experiment
+
+
+def run(
+    path: Annotated[
+        Path, typer.Argument(metavar="EXPERIMENT.toml", help="The experiment file, or a folder of them to compare.")
+    ],
+    overrides: Overrides = None,
+    sweeps: Annotated[
+        list[str] | None,
+        typer.Option("--sweep", metavar="KEY=A,B,…", help="Run every combination of the values, and compare them."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Output folder; runs/NAME unless given. Replaced whole.")] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Also if the folder already holds this run: same data, settings and code.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Run an experiment: write its tables and report, log it to MLflow, print the ROI ranking of every model.
+
+    Of a folder, or with --sweep: run each, one folder below OUT for each of them, and compare them.
+    """
+    from attribution.schema.experiment import read_experiment
+
+    if not path.is_dir() and not sweeps:
+        return run_one(read_experiment(path, overrides or ()), out, as_json=as_json, again=again)
+    from attribution.decisions.comparison import specifications_of
+
+    found = specifications_of(path, overrides or (), sweeps or ())
+    if len(found) == 1 and not sweeps:
+        return run_one(found[0].experiment, out, as_json=as_json, again=again)
+    name = path.resolve().name if path.is_dir() else found[0].experiment.name
+    return _run_several(name, found, out or Path("runs") / f"{name}-comparison", as_json=as_json, again=again)
+
+
+def run_one(experiment: Experiment, out: Path | None, *, as_json: bool, again: bool = False) -> None:
+    """The whole line of one experiment, unless its folder is there already."""
+    from attribution.decisions.kpis import read_run
+    from attribution.returns.ranking import compare_rankings
+
+    out = out or Path("runs") / experiment.name
+    with progress() as say:
+        made = _made(experiment, out, say, again=again)
+        completed = track_run(experiment, out, say)
+    tables = read_run(out).tables
+    if as_json:
+        head = {"out": str(out), "made": made, "mlflow_run": completed.run_id}
+        print_json(head | {name: records(tables[name]) for name in ("returns", "agreement")})
+    else:
+        print_ranking(experiment, tables, compare_rankings(tables["returns"]))
+        where = "Tables and report.html are" if made else "Nothing changed since the run that is"
+        typer.echo(f"\n{where} in {out}{completed.tracked_as}")
+    if completed.failure is not None:
+        raise completed.failure
+
+
+def _made(experiment: Experiment, out: Path, say: Stage, *, again: bool) -> bool:
+    """Whether the run had to be made; one that is there with the same data, settings and code is left as it is."""
+    from attribution.pipeline.reuse import is_there
+
+    say("looking for a finished run")
+    if not again and is_there(experiment, out):
+        return False
+    from attribution.pipeline.pipeline import run_experiment
+
+    write_run(experiment, out, lambda stage: run_experiment(experiment, on_stage=stage), say)
+    return True
+
+
+def _run_several(name: str, found: Sequence[Specification], out: Path, *, as_json: bool, again: bool) -> None:
+    from attribution.cli.commands.comparing import track_compared, write_compared
+    from attribution.decisions.comparison import compare_runs
+    from attribution.decisions.kpis import read_run
+
+    if len(found) < 2:
+        raise InputError("a comparison needs two specifications or more", hint="--sweep KEY=A,B")
+    _check_apart(found, out)
+    made = []
+    with progress() as say:
+        for number, each in enumerate(found, start=1):
+
+            def tell(what: str, place: str = f"{number}/{len(found)} {each.name}") -> None:
+                say(f"{place}: {what}")
+
+            try:
+                if _made(each.experiment, out / each.name, tell, again=again):
+                    made.append(each.name)
+            except InputError as error:
+                raise InputError(f"specification {each.name!r}: {error}") from None
+        say("comparing")
+        compared = compare_runs({each.name: read_run(out / each.name) for each in found}, name)
+        write_compared(compared, out, found[0].experiment.tracking)
+        say("logging to MLflow")
+        completed = track_compared(out, found[0].experiment.tracking)
+    if as_json:
+        head = {"out": str(out), "made": made, "mlflow_run": completed.run_id, "notes": list(compared.notes)}
+        print_json(head | {key: records(table) for key, table in compared.tables.items()})
+    else:
+        for sentence in compared.findings:
+            typer.echo(sentence)
+        typer.echo(f"\n{len(made)} of {len(found)} runs were made, the others were there. ", nl=False)
+        typer.echo(f"They are in {out}, side by side in {out / 'comparison'}{completed.tracked_as}")
+    if completed.failure is not None:
+        raise completed.failure
+
+
+def _check_apart(found: Sequence[Specification], out: Path) -> None:
+    """Refuse before any run is made an output folder that holds what runs read."""
+    folders = [out / each.name for each in found] + [out / "comparison"]
+    for each in found:
+        if each.name == "comparison":
+            raise InputError("a specification cannot be called 'comparison'", hint="rename the file")
+        for path in files_of(each.experiment):
+            taken = [folder for folder in folders if folder.resolve() in (path.resolve(), *path.resolve().parents)]
+            if taken:
+                raise InputError(f"output folder {taken[0]} holds what is needed", given=str(path))

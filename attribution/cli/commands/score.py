@@ -1,0 +1,133 @@
+"""``attribution score``: credit of new conversions, a file for each day."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from attribution.cli.commands.arguments import Json
+from attribution.cli.console import print_json, progress, records
+from attribution.errors import InputError
+
+if TYPE_CHECKING:
+    from attribution.data.engine import Engine
+    from attribution.production.scoring.publication import Scored
+
+Source = Annotated[str | None, typer.Option(help="Path, glob or SELECT, where the model was fitted with such a table.")]
+
+
+def score(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Folder of an exported model, or models:/NAME@ALIAS.")],
+    touchpoints: Annotated[str, typer.Option(help="Path, glob or SELECT; with the history of the days to score.")],
+    conversions: Annotated[str, typer.Option(help="Path, glob or SELECT.")],
+    out: Annotated[Path, typer.Option(help="Output folder: journey_credit/day=…, restatement/, manifest.json.")],
+    identities: Source = None,
+    customers: Source = None,
+    codes: Source = None,
+    first: Annotated[str | None, typer.Option("--from", help="First day to score, whatever was there.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last day to score, whatever was there.")] = None,
+    unknown_channels: Annotated[
+        str | None, typer.Option(help="like_known, zero or refuse; what the model says unless given.")
+    ] = None,
+    canonical: Annotated[
+        bool, typer.Option("--canonical", help="Tables have canonical columns, however they were read in training.")
+    ] = False,
+    time_zone: Annotated[str | None, typer.Option(help="Zone of times without an offset, e.g. Europe/Paris.")] = None,
+    engine: Annotated[str, typer.Option(help="duckdb or spark.")] = "duckdb",
+    memory_limit: Annotated[str, typer.Option(help="What DuckDB's process keeps to.")] = "1.5GB",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say which days would be scored; write nothing.")] = False,
+    uri: Annotated[str | None, typer.Option("--tracking-uri", help="Where models:/NAME@ALIAS is looked up.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Hand out new conversions, day by day; days whose input is as it was are left alone."""
+    from attribution.cli.commands.models import opened_model
+    from attribution.models.saved import Scorer
+    from attribution.production.scoring.job import Request, score_days
+
+    with opened_model(model, uri=uri) as folder:
+        scorer = Scorer.load(folder)
+    if unknown_channels is not None:
+        scorer = scorer.with_policy(unknown_channels)
+    given = {"touchpoints": touchpoints, "conversions": conversions}
+    beside = {"identities": identities, "customers": customers, "codes": codes}
+    tables = {name: _spec(scorer, name, source, canonical, time_zone) for name, source in given.items()}
+    request = Request(
+        {**tables, **beside}, out, _day(first, "--from"), _day(last, "--to"), canonical=canonical, dry_run=dry_run
+    )
+    with progress() as say:
+        scored = score_days(scorer, request, _engine(engine, memory_limit), on_stage=say)
+    if as_json:
+        print_json(_document(scorer.name, scorer.version, out, scored))
+    else:
+        _print(out, scored, dry_run=dry_run)
+
+
+def _spec(scorer: Any, table: str, source: str, canonical: bool, time_zone: str | None) -> Any:
+    """The source, with a time zone if one is named."""
+    if time_zone is None:
+        return source
+    from attribution.schema.experiment import TableSpec
+
+    told = {} if canonical else dict(scorer.definition.reading.get(table, {}))
+    return TableSpec(source=source, **{**told, "time_zone": time_zone})
+
+
+def _day(text: str | None, option: str) -> int | None:
+    if text is None:
+        return None
+    from attribution.production.scoring.days import day_number
+
+    try:
+        return day_number(dt.date.fromisoformat(text).isoformat())
+    except ValueError:
+        raise InputError(f"{option} is a day", given=repr(text), allowed="days such as 2024-04-03") from None
+
+
+def _engine(name: str, memory_limit: str) -> Engine:
+    from attribution.data.engine import DuckDBEngine
+
+    if name == "duckdb":
+        size = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(MB|GB)\s*", memory_limit, re.IGNORECASE)
+        if size is None:
+            raise InputError("--memory-limit is a size", given=repr(memory_limit), allowed="sizes such as 1.5GB")
+        return DuckDBEngine(memory_limit=round(float(size[1]) * {"MB": 1e6, "GB": 1e9}[size[2].upper()]))
+    if name != "spark":
+        raise InputError("unknown engine", given=repr(name), allowed=["duckdb", "spark"])
+    from attribution.data.engine.spark import SparkEngine
+
+    return SparkEngine()
+
+
+def _document(name: str, version: str, out: Path, scored: Scored) -> dict[str, Any]:
+    told = {field: value for field, value in vars(scored).items() if field != "restatement"}
+    return {
+        "model": name,
+        "model_version": version,
+        "out": str(out),
+        **told,
+        "restatement": records(scored.restatement),
+    }
+
+
+def _print(out: Path, scored: Scored, *, dry_run: bool) -> None:
+    days = f"{scored.written[0]} to {scored.written[-1]}" if scored.written else "none"
+    if dry_run:
+        print(f"{len(scored.written)} days would be scored ({days}); nothing is written.")
+        return
+    print(f"{len(scored.written)} days written ({days}), {len(scored.unchanged)} scored again and unchanged.")
+    if scored.written:
+        print(f"{scored.conversions:,} conversions in {scored.rows:,} rows.")
+    if scored.removed:
+        print(f"Without conversions now, removed: {', '.join(scored.removed)}.")
+    if scored.kept:
+        print(f"Left as they were, for lack of the history they were scored with: {', '.join(scored.kept)}.")
+    for channel, count in scored.unknown_channels.items():
+        print(f"Channel {channel!r} is not known to the model: {count:,} touchpoints.")
+    if len(scored.restatement):
+        changed = scored.restatement["day"].nunique()
+        print(f"Credit of {changed} days was restated: see restatement/revision={scored.revision:06d}.")
+    print(f"Output is in {out}.")

@@ -1,0 +1,30 @@
+"""``attribution track``: a finished run logged later."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from attribution.cli.commands.arguments import Json
+from attribution.cli.console import print_json, progress
+
+
+def track(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Output folder of a run, or of several compared.")],
+    uri: Annotated[
+        str | None, typer.Option("--tracking-uri", help="MLflow tracking URI; that of the experiment unless given.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Log a finished run to MLflow, such as one made while the server was away; one that is there is left alone."""
+    from attribution.cli.commands.comparing import track_folder
+
+    with progress() as say:
+        say("logging to MLflow")
+        run_id = track_folder(folder, uri)
+    if as_json:
+        print_json({"folder": str(folder), "mlflow_run": run_id})
+    else:
+        typer.echo(f"{folder} is MLflow run {run_id}.")

@@ -1,0 +1,201 @@
+"""What the command line prints."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from attribution import logs
+from attribution.schema.tables import NO_CHANNELS
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.console import Console
+
+    from attribution.decisions.budget import BudgetPlan
+    from attribution.production.bidding import Credited
+    from attribution.reporting.report.pages import Page
+    from attribution.returns.ranking import Ranking
+    from attribution.schema.experiment import Experiment
+    from attribution.schema.glossary import Term
+    from attribution.testing import Verdict
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Callable[[str], None]]:
+    """Says what is being done on a terminal or in the log of a job, and nothing elsewhere."""
+    if logs.is_json():
+        yield logs.write
+        return
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("starting") as status:
+        yield status.update
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows as JSON objects, nulls as null."""
+    return json.loads(frame.to_json(orient="records"))
+
+
+def print_json(document: object) -> None:
+    """Print a document as JSON."""
+    print(json.dumps(document, ensure_ascii=False, indent=2))
+
+
+def print_ranking(experiment: Experiment, tables: Mapping[str, pd.DataFrame], ranking: Ranking) -> None:
+    """ROI and rank of every channel under every model, beside the truth where it is known."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from attribution.returns import main_basis
+
+    by, labels = ranking.by, list(ranking.ranks.columns)
+    returns = main_basis(tables["returns"]).set_index(["channel", "model"])
+    asked = experiment.returns
+    ranks = ranking.ranks.sort_values(labels[0])
+    truth = tables["truth"].set_index("channel")["roi"] if "truth" in tables else None
+    roi = f"ROI (on {asked.basis}, {asked.cost_basis} cost)"
+    what = roi if by == "roi" else "credited conversions (no spend is known)"
+    is_alike = (asked.basis, asked.cost_basis) == ("revenue", "media")
+    known = [] if truth is None else ["truth" if is_alike else "truth (revenue)"]
+    table = Table("channel", *labels, *known, title=f"{what} and rank under each model")
+    true_ranks = None if truth is None else truth.rank(ascending=False)
+    for channel, row in ranks.iterrows():
+        cells = [_cell(returns.loc[(channel, label), by], row[label], by) for label in labels]
+        if truth is not None and true_ranks is not None:
+            cells.append(_cell(truth.get(channel), true_ranks.get(channel), "roi"))
+        table.add_row(Text(str(channel)), *cells)
+    _console(30 + 18 * (len(labels) + 1)).print(table)
+    unranked = sorted(set(returns.index.get_level_values("channel")) - set(ranks.index) - set(NO_CHANNELS))
+    if unranked:
+        lack = "no spend" if asked.cost_basis == "media" else "no cost of their own"
+        print(f"Not ranked, {lack}: {', '.join(unranked)}.")
+    print("Credit is allocated: it divides observed conversions and does not say what would be lost.")
+    if "verdicts" in tables:
+        print("\nVerdicts:", *tables["verdicts"]["says"], sep="\n- ")
+
+
+def _cell(value: float | None, rank: float | None, by: str) -> str:
+    if value is None or rank is None or value != value:
+        return "–"
+    shown = f"{value:+.0%}" if by == "roi" else f"{value:,.1f}"
+    return f"{shown}  #{rank:g}"
+
+
+def print_quality(quality: pd.DataFrame) -> None:
+    """Print the ``quality`` table, one line per check."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("status", "table", "check", "count", "share", "what was found")
+    colours = {"pass": "green", "warn": "yellow", "fail": "red"}
+    for row in quality.itertuples():
+        share = f"{row.count / row.total:.2%}" if row.total and row.total > 0 else ""
+        message = f"{row.message} (e.g. {row.example})" if row.example else row.message
+        table.add_row(
+            Text(row.status, colours[row.status]),
+            row.table,
+            row.check,
+            f"{row.count:,.0f}",
+            share,
+            Text(message),
+        )
+    _console(140).print(table)
+
+
+def print_verdicts(verdicts: Sequence[Verdict]) -> None:
+    """Print one line per law, and how many hold."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("verdict", "law", "what it says")
+    for verdict in verdicts:
+        shown = Text("holds", "green") if verdict.holds else Text("broken", "red")
+        said = Text(verdict.meaning)
+        if verdict.reason is not None:
+            said.append(f"\n{verdict.reason}", "red")
+        table.add_row(shown, verdict.law, said)
+    _console(140).print(table)
+    broken = sum(not verdict.holds for verdict in verdicts)
+    print(f"{broken} of {len(verdicts)} laws are broken." if broken else f"All {len(verdicts)} laws hold.")
+
+
+def print_budget(plan: BudgetPlan) -> None:
+    """Proposed spend of every channel under every model, the limits that bind, and what to know before acting."""
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = plan.tables["budget"].query("scenario == 'plan'")
+    labels = list(dict.fromkeys(rows["model"]))
+    what = f"Spend that returns most {plan.options.objective.replace('_', ' ')}, and its change, under each model"
+    table = Table("channel", "today", *labels, title=what)
+    by_channel = rows.set_index(["channel", "model"])
+    for channel in dict.fromkeys(rows["channel"]):
+        found = [by_channel.loc[(channel, label)] for label in labels]
+        cells = [f"{row['spend']:,.0f}  {row['change']:+.0%}" for row in found]
+        cells = [
+            f"{cell}  {row['binding']}" if isinstance(row["binding"], str) else cell
+            for cell, row in zip(cells, found, strict=True)
+        ]
+        table.add_row(Text(str(channel)), f"{found[0]['spend_today']:,.0f}", *cells)
+    scenarios = plan.tables["budget_scenarios"].query("scenario == 'plan'").set_index("model")
+    expected = [
+        f"{row['return_today']:,.0f} → {row['return']:,.0f}" for row in (scenarios.loc[label] for label in labels)
+    ]
+    table.add_section()
+    table.add_row("return", "", *expected)
+    table.add_row("one unit of total more", "", *(f"{scenarios.loc[label, 'shadow_price']:,.3g}" for label in labels))
+    _console(40 + 26 * len(labels)).print(table)
+    binding = plan.tables["budget_limits"].query("scenario == 'plan' and binds and limit != 'total'")
+    for name, models in binding.groupby("limit", sort=False)["model"]:
+        print(f"Binds: {name} ({', '.join(models)}).")
+    for note in plan.notes:
+        print(note)
+
+
+def print_page(page: Page) -> None:
+    """The headline of a page, and what to know before acting on it."""
+    for sentence in page.findings:
+        print(sentence)
+    for note in page.notes:
+        print(f"Note: {note}")
+
+
+def print_credited(credited: Credited) -> None:
+    """Print what each campaign is credited with, and what is not exported."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("channel", "campaign", "conversions", "value", "by click id", title=f"Credit of {credited.model}")
+    for row in credited.campaigns.itertuples():
+        cells = (f"{row.conversions:,.2f}", f"{row.value:,.2f}", f"{row.with_click_id:,.2f}")
+        table.add_row(Text(row.channel), Text(row.campaign or "–"), *cells)
+    _console(120).print(table)
+    for note in credited.notes:
+        print(note)
+
+
+def print_terms(terms: Sequence[Term]) -> None:
+    """Print terms with what they mean, in both languages, and their formulas."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("term", "what it means", show_lines=True)
+    for term in terms:
+        meaning = "\n".join(filter(None, (term.means, term.formula and f"= {term.formula}", term.means_zh)))
+        table.add_row(Text(f"{term.en}\n{term.zh}"), Text(meaning))
+    _console(140).print(table)
+
+
+def _console(width: int) -> Console:
+    """A console that wraps to the terminal, and to ``width`` where there is none."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else width, highlight=False, markup=False)

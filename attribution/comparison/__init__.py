@@ -1,6 +1,0 @@
-"""Runs side by side: which experiments there are, and how much their answers depend on model and settings."""
-
-from attribution.comparison.specifications import Specification, read_sweep, specifications_of
-from attribution.comparison.tables import Comparison, compare_runs
-
-__all__ = ["Comparison", "Specification", "compare_runs", "read_sweep", "specifications_of"]

@@ -1,0 +1,124 @@
+"""From a product's raw table to SQL that gives one of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import pyarrow as pa
+
+from attribution.data.adapters.catalogue import Export, read_adapter
+from attribution.data.adapters.template import Columns, NotNestedError, fill, filled_slots, is_empty, missing_slots
+from attribution.data.engine import quote
+from attribution.errors import InputError, did_you_mean
+from attribution.schema.tables import INPUTS
+
+
+@dataclass(frozen=True)
+class AdaptedTable:
+    """How to read one raw table as one of ours.
+
+    Attributes
+    ----------
+    expressions : canonical name → SQL over the raw table
+    where : the adapter's row filter over the raw table
+    time_format, time_zone : how its times are to be read, see `attribution.schema.experiment.TableSpec`
+    """
+
+    expressions: Mapping[str, str]
+    where: str | None = None
+    time_format: str | None = None
+    time_zone: str | None = None
+
+    def select(self, raw: str) -> str:
+        """The adapted rows of the table or view ``raw``, as SQL."""
+        columns = ", ".join(f"{sql} as {quote(name)}" for name, sql in self.expressions.items())
+        rows = "" if self.where is None else f" where {self.where}"
+        return f"select {columns} from {quote(raw)}{rows}"
+
+
+def adapt(adapter: str, table: str, schema: pa.Schema, *, columns: Mapping[str, str] | None = None) -> AdaptedTable:
+    """SQL that turns a raw export of a product into one of the canonical tables.
+
+    Parameters
+    ----------
+    adapter : name of the product, see `adapter_names`
+    table : the canonical table to feed
+    schema : columns and types of the raw table
+    columns : the user's own canonical name → source column; they take the place of the adapter's, and a column of
+        times that of what the adapter says about times
+
+    Raises
+    ------
+    InputError
+        If there is no such adapter, it cannot feed ``table``, or source columns that it needs are missing.
+
+    Examples
+    --------
+    >>> schema = pa.schema({"date": pa.string(), "campaign_name": pa.string(), "spend": pa.string()})
+    >>> print(adapt("meta_ads", "costs", schema).select("raw_costs"))
+    select 'Paid Social' as "channel", "campaign_name" as "campaign", "date" as "day", "spend" as "amount" \
+from "raw_costs"
+    """
+    present = {field.name: field.type for field in schema}
+    own = _own_columns(table, columns or {}, present)
+    exports = [_without(export, own) for export in read_adapter(adapter).exports(table)]
+    try:
+        fitting = [export for export in exports if not missing_slots(export.templates, present)]
+        if not fitting:
+            raise _refusal(adapter, table, exports, present)
+        return _filled(table, fitting[0], own, present)
+    except NotNestedError as error:
+        raise InputError(
+            f"table {table!r}, adapter {adapter!r}: source column {error.column!r} is not nested as it has to be",
+            given=str(error.kind),
+            allowed="nested columns, as Parquet files have them",
+            hint="read other files by a query, such as select * from read_json('events.json')",
+        ) from None
+
+
+def _own_columns(table: str, columns: Mapping[str, str], present: Columns) -> dict[str, str]:
+    for name, source in columns.items():
+        if source not in present:
+            raise InputError(
+                f"table {table!r}: source column {source!r} (for {name!r}) is missing",
+                given=list(present),
+                hint=did_you_mean(source, present),
+            )
+    return {name: quote(source) for name, source in columns.items()}
+
+
+def _without(export: Export, own: Mapping[str, str]) -> Export:
+    return replace(export, columns={name: sql for name, sql in export.columns.items() if name not in own})
+
+
+def _filled(table: str, export: Export, own: Mapping[str, str], present: Columns) -> AdaptedTable:
+    """``export`` as SQL; a column that a table can do without is left out where nothing could fill it."""
+    contract = INPUTS.get(table)
+    required = contract.required if contract else ()
+    expressions = {
+        name: fill(template, present)
+        for name, template in export.columns.items()
+        if name in required or not is_empty(template, present)
+    }
+    has_filter = export.where is not None and not is_empty(export.where, present)
+    where = fill(str(export.where), present) if has_filter else None
+    adapted = AdaptedTable({**expressions, **own}, where, export.time_format, export.time_zone)
+    own_times = contract is not None and any(
+        column.type == "time" and column.name in own for column in contract.columns
+    )
+    return replace(adapted, time_format=None, time_zone=None) if own_times else adapted
+
+
+def _refusal(adapter: str, table: str, exports: list[Export], present: Columns) -> InputError:
+    """What the export that most of the columns belong to lacks."""
+    nearest = max(exports, key=lambda export: len(filled_slots(export.templates, present)))
+    slot = missing_slots(nearest.templates, present)[0]
+    names = [name.removesuffix("[]") for name in slot.names]
+    hints = [hint for name in names if (hint := did_you_mean(name, present))]
+    return InputError(
+        f"table {table!r}, adapter {adapter!r}: source column {' or '.join(map(repr, names))} is missing",
+        given=list(present),
+        allowed="; ".join(export.export for export in exports),
+        hint=hints[0] if hints else "if it has another name: columns = { canonical = 'source' }",
+    )

@@ -1,0 +1,189 @@
+"""Web addresses taken apart: host, path and the parameters that say where a visitor came from.
+
+Logs hold them in every state – without scheme, percent-encoded as a whole, cut, with the address of an app in
+place of a site – so that nothing here raises: what cannot be read is not there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from attribution.data.channels.coded import Coded, Mask, absent, encode
+from attribution.data.channels.spelling import NOTHING, bare_site, folded, mail_text, tag_text, unquoted
+
+_SCHEME = re.compile(r"https?:[/\\]*|https?[/\\]{2,}|[a-z][a-z0-9+.-]*:[/\\]{2,}|[/\\]{2,}")
+_ENCODED_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*%(?:25)*3a%(?:25)*2f", re.IGNORECASE)
+_NO_HOST = re.compile(r"[\s/?#@\\:\[\]]")
+_IPV6 = re.compile(r"\[[0-9a-f:.]+\]")
+_AFTER_HOST = re.compile(r"[/\\?#]")
+_PATH = re.compile(rf"(?:{_SCHEME.pattern})?[^/\\?#]*([^?#]*)")
+
+# Up to the end of the first part: few among many addresses, and the only thing that Python has to look at.
+_HEAD = r"^(?P<head>[^/?#\\]*(?:[/\\]+[^/?#\\]*)?)"
+_BEFORE_QUERY = r"^(?P<head>[^?#]*)"
+_ESCAPES = (("3[Aa]", ":"), ("2[Ff]", "/"), ("3[Ff]", "?"), ("26", "&"), ("3[Dd]", "="), ("23", "#"))
+_LETTERS = {"(": r"(?:\(|%28)", ")": r"(?:\)|%29)", " ": r"(?:\s|\+|%20)"}
+_NOTHING = "|".join("".join(_LETTERS.get(letter, letter) for letter in word) for word in sorted(NOTHING))
+_BLANK = rf"{_LETTERS[' ']}*(?:{_NOTHING}){_LETTERS[' ']}*"
+
+
+def host_of(address: str) -> str | None:
+    """The site or app that an address belongs to, None where it names none.
+
+    Lower case, without user, port, ``www.``, ``m.`` and trailing dots; names in other scripts are readable.
+
+    Examples
+    --------
+    >>> host_of("https://user@WWW.Example.com.:8080/a?b"), host_of("m.weibo.cn/u/1")
+    ('example.com', 'weibo.cn')
+    >>> host_of("android-app://com.google.android.gm/"), host_of("http://xn--fiqs8s.com")
+    ('com.google.android.gm', '中国.com')
+    >>> host_of("about:blank"), host_of("/checkout"), host_of("http://")
+    (None, None, None)
+    """
+    text = folded(_unwrapped(address))
+    scheme = _SCHEME.match(text)
+    if scheme and scheme[0].startswith("file:"):
+        return None
+    authority = _AFTER_HOST.split(text[scheme.end() if scheme else 0 :], maxsplit=1)[0].rpartition("@")[2]
+    if ipv6 := _IPV6.match(authority):
+        return ipv6[0]
+    host = folded(unquoted(authority.partition(":")[0])).replace("。", ".").strip(".")
+    # Without a scheme only what looks like a host is one: texts such as "direct" or "n/a" are not.
+    if not host or _NO_HOST.search(host) or not (scheme or "." in host):
+        return None
+    return bare_site(".".join(map(_readable, host.split("."))) if "xn--" in host else host)
+
+
+def path_of(address: str) -> str:
+    """The path of an address, decoded, in lower case and without a slash at its end.
+
+    Examples
+    --------
+    >>> path_of("https://example.com/Spring%20Sale/?a=1"), path_of("/radio"), path_of("example.com")
+    ('/spring sale', '/radio', '/')
+    """
+    path = _PATH.match(folded(_unwrapped(address)))
+    return "/" + folded(unquoted(path[1])).strip("/\\") if path else "/"
+
+
+def source_text(tag: str) -> str:
+    """A source in its one spelling; a site as `host_of` spells it.
+
+    Examples
+    --------
+    >>> source_text("https://www.facebook.com/"), source_text("m.weibo.cn"), source_text("e-mail")
+    ('facebook.com', 'weibo.cn', 'email')
+    """
+    looks_like_site = "://" in tag or ("." in tag and not _NO_HOST.search(tag))
+    return (host_of(tag) if looks_like_site else None) or mail_text(tag)
+
+
+def unwrapped(addresses: pa.Array) -> pa.Array:
+    """``addresses``, those which are percent-encoded as a whole with their separators decoded."""
+    whole = pc.match_substring_regex(addresses, rf"^\s*{_ENCODED_SCHEME.pattern}", ignore_case=True).fill_null(False)
+    if not pc.any(whole).as_py():
+        return addresses
+    decoded = addresses.filter(whole)
+    for escape, letter in _ESCAPES:
+        decoded = pc.replace_substring_regex(decoded, f"%(?:25)*{escape}", letter)
+    return pc.replace_with_mask(addresses, whole, decoded)
+
+
+def read_hosts(addresses: pa.Array) -> Coded:
+    """`host_of` of every address."""
+    return _heads(addresses, _HEAD).translated(host_of)
+
+
+def read_paths(addresses: pa.Array) -> Coded:
+    """`path_of` of every address."""
+    return _heads(addresses, _BEFORE_QUERY).translated(path_of)
+
+
+def read_parameters(
+    addresses: pa.Array, tags: Iterable[str], click_ids: Iterable[str]
+) -> tuple[dict[str, Coded], dict[str, Mask]]:
+    """What the query strings say: the text of every tag, and where a click id is present.
+
+    The first of several counts. Parameters behind a ``#`` count too, as single page applications have them.
+    """
+    rows = len(addresses)
+    tags, click_ids = tuple(tags), tuple(click_ids)
+    owners, pairs = _pairs(addresses, (*tags, *click_ids))
+    is_tag = _matches(pairs, "(?i)^utm_")
+    found = {name: absent(rows) for name in tags} | _tags(tags, rows, owners[is_tag], pairs.filter(pa.array(is_tag)))
+    clicks, owners = pairs.filter(pa.array(~is_tag)), owners[~is_tag]
+    is_filled = ~_matches(clicks, rf"(?i)=(?:{_BLANK})(?:#|$)")
+    names = encode(pc.utf8_lower(pc.struct_field(pc.extract_regex(clicks, r"^(?P<name>[^=]*)="), 0)))
+    present = {name: np.zeros(rows, dtype=bool) for name in click_ids}
+    for name, mask in present.items():
+        mask[owners[names.where(name.__eq__) & is_filled]] = True
+    return found, present
+
+
+def is_given(texts: pa.Array) -> Mask:
+    """Where a text says something, as `tag_text` sees it."""
+    return texts.is_valid().to_numpy(zero_copy_only=False) & ~_matches(texts, rf"(?i)^(?:{_BLANK})$")
+
+
+def _tags(tags: tuple[str, ...], rows: int, owners: NDArray[np.int64], pairs: pa.Array) -> dict[str, Coded]:
+    pieces = encode(pairs)
+    split = [pair.partition("#")[0].partition("=") for pair in pieces.values]
+    names, texts = [name.lower() for name, _, _ in split], [tag_text(text) for _, _, text in split]
+    found = {}
+    for tag in tags:
+        mine = pieces.relabelled([text if name == tag else None for name, text in zip(names, texts, strict=True)])
+        there = mine.is_there()
+        first_rows, firsts = np.unique(owners[there], return_index=True)
+        codes = np.full(rows, -1, dtype=np.int32)
+        codes[first_rows] = mine.codes[there][firsts]
+        found[tag] = Coded(mine.values, codes)
+    return found
+
+
+def _pairs(addresses: pa.Array, names: tuple[str, ...]) -> tuple[NDArray[np.int64], pa.Array]:
+    """Every ``name=text`` of one of ``names`` in a query string, with the row it stands in."""
+    wanted = "|".join(names)
+    rows = np.flatnonzero(_matches(addresses, rf"(?i)[?&;](?:{wanted})="))
+    halves = pc.split_pattern(addresses.take(pa.array(rows)), "?", max_splits=1)
+    owner = halves.value_parent_indices().to_numpy()
+    is_query = np.zeros(len(owner), dtype=bool)
+    is_query[1:] = owner[1:] == owner[:-1]
+    queries, rows = halves.flatten().filter(pa.array(is_query)), rows[owner[is_query]]
+    if pc.any(pc.match_substring(queries, "&amp;")).as_py():
+        queries = pc.replace_substring(queries, "&amp;", "&")
+    parts = pc.split_pattern(queries, "&")
+    pairs = parts.flatten()
+    is_wanted = _matches(pairs, rf"(?i)^(?:{wanted})=")
+    return rows[parts.value_parent_indices().to_numpy()[is_wanted]], pairs.filter(pa.array(is_wanted))
+
+
+def _heads(addresses: pa.Array, pattern: str) -> Coded:
+    return encode(pc.struct_field(pc.extract_regex(pc.utf8_ltrim_whitespace(addresses), pattern), 0))
+
+
+def _matches(texts: pa.Array, pattern: str) -> Mask:
+    found: Mask = pc.match_substring_regex(texts, pattern).fill_null(False).to_numpy(zero_copy_only=False)
+    return found
+
+
+def _unwrapped(address: str) -> str:
+    return unquoted(address) if "%" in address and _ENCODED_SCHEME.match(address.lstrip()) else address
+
+
+def _readable(label: str) -> str:
+    """A label of a host name in its own script."""
+    if not label.startswith("xn--") or len(label) > 63:
+        return label
+    try:
+        name = folded(label[4:].encode("ascii").decode("punycode"))
+        name.encode("utf-8")
+    except (UnicodeError, ValueError, OverflowError):
+        return label
+    return label if not name or name.isascii() or "." in name or _NO_HOST.search(name) else name

@@ -1,0 +1,167 @@
+"""What is wrong with how links are tagged, by how many touchpoints suffer from it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from attribution.data.channels.coded import Coded, Mask
+from attribution.data.channels.derive import derived_table
+from attribution.data.channels.evidence import Evidence, is_own, read_evidence
+from attribution.data.channels.grouping import UNASSIGNED, is_paid
+from attribution.data.channels.near import near_duplicates
+from attribution.data.channels.rules import ChannelRules
+from attribution.errors import InputError
+
+_SCHEMA = pa.schema(
+    [
+        ("check", pa.string()),
+        ("source", pa.string()),
+        ("medium", pa.string()),
+        ("campaign", pa.string()),
+        ("touchpoints", pa.int64()),
+        ("message", pa.string()),
+    ]
+)
+
+
+class Flaw(NamedTuple):
+    """One row of the lint."""
+
+    check: str
+    source: str | None
+    medium: str | None
+    campaign: str | None
+    touchpoints: int
+    message: str
+
+
+def lint_channels(rows: pa.Table, rules: ChannelRules) -> pa.Table:
+    """List what keeps touchpoints from the channel they belong to.
+
+    Parameters
+    ----------
+    rows : distinct raw rows, as for `derive_channels`, with a column ``touchpoints``: how often each occurs; where
+        the log has campaigns of its own, also ``without_campaign``: how many of these touchpoints have none
+    rules : the rules that will be applied
+
+    Returns
+    -------
+    pa.Table
+        ``check``, ``source``, ``medium``, ``campaign`` (null where it does not matter), ``touchpoints`` concerned,
+        ``message``; most touchpoints first, then by name. Checks are ``unmapped`` (no rule claims this source and
+        medium), ``near_duplicate_source``, ``near_duplicate_medium`` and ``near_duplicate_campaign`` (a rarer
+        spelling of another name), ``paid_without_campaign`` and ``self_referral``.
+
+    Raises
+    ------
+    InputError
+        If a count is missing or holds no whole numbers, and as `derive_channels` does.
+
+    Examples
+    --------
+    >>> rows = pa.table({
+    ...     "utm_source": ["facebook", "face book", "intranet"],
+    ...     "utm_medium": ["cpc", "cpc", "hall"],
+    ...     "utm_campaign": ["may", "may", None],
+    ...     "touchpoints": [90, 10, 5],
+    ... })
+    >>> lint_channels(rows, ChannelRules()).select(["check", "source", "touchpoints"]).to_pylist()[0]
+    {'check': 'near_duplicate_source', 'source': 'face book', 'touchpoints': 10}
+    """
+    weights = _weights(rows, "touchpoints")
+    without_campaign = _weights(rows, "without_campaign") if "without_campaign" in rows.column_names else weights
+    evidence = read_evidence(rows, rules.own_sites)
+    is_unassigned = pc.equal(derived_table(evidence, rows, rules)["channel"], UNASSIGNED).to_numpy()
+    flaws = [
+        *_unmapped(evidence, is_unassigned, weights),
+        *_near("source", evidence.tags["utm_source"], weights),
+        *_near("medium", evidence.tags["utm_medium"], weights),
+        *_near("campaign", evidence.tags["utm_campaign"], weights),
+        *_paid_without_campaign(evidence, without_campaign),
+        *_self_referrals(evidence, rules.own_sites, weights),
+    ]
+    flaws.sort(key=lambda flaw: (-flaw.touchpoints, *(part or "" for part in flaw[:4])))
+    return pa.Table.from_pylist([flaw._asdict() for flaw in flaws], schema=_SCHEMA)
+
+
+def _weights(rows: pa.Table, name: str) -> NDArray[np.int64]:
+    if name not in rows.column_names:
+        raise InputError(f"the lint needs a column {name!r}", given=rows.column_names)
+    try:
+        weights = rows[name].cast(pa.int64()).fill_null(0)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise InputError(f"column {name!r} holds no whole numbers: {error}") from None
+    counts: NDArray[np.int64] = weights.to_numpy()
+    return counts
+
+
+def _unmapped(evidence: Evidence, is_unassigned: Mask, weights: NDArray[np.int64]) -> list[Flaw]:
+    message = "no rule claims this source and medium: an own rule can"
+    traffic = _traffic_of_pairs(evidence, is_unassigned, weights)
+    return [Flaw("unmapped", source, medium, None, count, message) for (source, medium), count in traffic.items()]
+
+
+def _paid_without_campaign(evidence: Evidence, weights: NDArray[np.int64]) -> list[Flaw]:
+    message = "paid clicks without a campaign: their spend cannot be compared campaign by campaign"
+    nameless = evidence.medium.where(is_paid) & ~evidence.tags["utm_campaign"].is_there() & (weights > 0)
+    traffic = _traffic_of_pairs(evidence, nameless, weights)
+    return [
+        Flaw("paid_without_campaign", source, medium, None, count, message)
+        for (source, medium), count in traffic.items()
+    ]
+
+
+def _near(field: str, names: Coded, weights: NDArray[np.int64]) -> list[Flaw]:
+    traffic = _traffic(names, names.is_there(), weights)
+    flaws = []
+    for name, other in near_duplicates(traffic, are_sites=field == "source"):
+        place = dict.fromkeys(("source", "medium", "campaign")) | {field: name}
+        message = f"probably {other!r}, which has {traffic[other]} touchpoints"
+        flaws.append(Flaw(f"near_duplicate_{field}", **place, touchpoints=traffic[name], message=message))
+    return flaws
+
+
+def _self_referrals(evidence: Evidence, own_sites: tuple[str, ...], weights: NDArray[np.int64]) -> list[Flaw]:
+    bare = ~evidence.is_tagged & ~evidence.is_clicked
+    own = evidence.referrer.where(lambda host: is_own(host, own_sites))
+    message = "entries from an own site: the visit before them was cut in two"
+    flaws = _referrals(evidence, bare & own, weights, message)
+    landings = _traffic(evidence.landing_host, evidence.landing_host.is_there(), weights)
+    if landings:
+        landed = min(landings, key=lambda host: (-landings[host], host))
+        message = f"most visitors land on {landed!r}, and some come from there: add it to own_sites"
+        same = evidence.referrer.where(lambda host: is_own(host, (landed,)))
+        flaws += _referrals(evidence, bare & same & ~own, weights, message)
+    return flaws
+
+
+def _referrals(evidence: Evidence, mask: Mask, weights: NDArray[np.int64], message: str) -> list[Flaw]:
+    traffic = _traffic(evidence.referrer, mask, weights)
+    return [Flaw("self_referral", host, None, None, count, message) for host, count in traffic.items()]
+
+
+def _traffic(names: Coded, mask: Mask, weights: NDArray[np.int64]) -> dict[str, int]:
+    """Touchpoints by name, where ``mask`` is true."""
+    codes, places = np.unique(names.codes[mask], return_inverse=True)
+    sums = np.zeros(len(codes), dtype=np.int64)
+    np.add.at(sums, places, weights[mask])
+    return {names.values[code]: count for code, count in zip(codes.tolist(), sums.tolist(), strict=True) if code >= 0}
+
+
+def _traffic_of_pairs(
+    evidence: Evidence, mask: Mask, weights: NDArray[np.int64]
+) -> dict[tuple[str | None, str | None], int]:
+    """Touchpoints by source and medium, where ``mask`` is true."""
+    sources, mediums = evidence.source, evidence.medium
+    table = pa.table({"source": sources.codes[mask], "medium": mediums.codes[mask], "n": weights[mask]})
+    sums = table.group_by(["source", "medium"]).aggregate([("n", "sum")])
+    names = ((*sources.values, None), (*mediums.values, None))
+    return {
+        (names[0][row["source"]], names[1][row["medium"]]): row["n_sum"]
+        for row in sums.select(["source", "medium", "n_sum"]).to_pylist()
+    }

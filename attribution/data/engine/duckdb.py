@@ -1,0 +1,320 @@
+"""DuckDB, embedded: the default engine."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import re
+import shutil
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable, Generator, Iterator, Sequence
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+from duckdb.func import PythonUDFType
+
+from attribution.data.engine.base import Events, Files, Result, quote, text
+from attribution.data.engine.ids import Packing, SharedKeyError, without_key
+from attribution.data.engine.remote import attach, schemes_in, schemes_of
+from attribution.errors import InputError, shorten
+
+BATCH_ROWS = 1_000_000
+HELD_ROWS = 40_000_000
+"""Beyond this many events they are partitioned to disk by customer, and each partition is sorted by itself."""
+
+_HELD_BYTES = 200
+"""What an event takes at the peak of building, with text ids, when journeys are held."""
+
+_SORTED_BYTES, _SORTED_NUMBER_BYTES = 120, 50
+"""What an event takes while its partition is sorted, with text ids and with integers."""
+
+_SMALLEST_LIMIT = 1_000_000_000
+CUSTOMER_KEY = "hash(customer_id)"
+"""A number for a customer whose id is a text; two that share one are noticed."""
+
+_WORKING_DIRECTORY = threading.Lock()
+
+
+class DuckDBEngine:
+    """DuckDB in this process.
+
+    Parameters
+    ----------
+    threads : threads DuckDB may use; all cores unless set
+    batch_rows : rows per batch handed to the journey kernel
+    partitions : how often to cut the customers; by the number of events unless set
+    memory_limit : bytes the whole process should keep to; more goes through the disk
+
+    None of the four changes a result.
+
+    Raises
+    ------
+    InputError
+        If the limit is less than the process needs for anything.
+    """
+
+    def __init__(
+        self,
+        *,
+        threads: int | None = None,
+        batch_rows: int = BATCH_ROWS,
+        partitions: int | None = None,
+        memory_limit: int | None = None,
+    ) -> None:
+        if memory_limit is not None and memory_limit < _SMALLEST_LIMIT:
+            raise InputError("memory_limit is too low", given=f"{memory_limit:,} bytes", allowed="1 GB or more")
+        self._connection = duckdb.connect()
+        self._connection.execute("set enable_progress_bar = false; set timezone = 'UTC'")
+        # Without this a query could read a Python variable that happens to have a table's name.
+        self._connection.execute("set python_enable_replacements = false; set preserve_insertion_order = false")
+        if threads is not None:
+            self._connection.execute(f"set threads = {int(threads)}")
+        self._spill = Path(tempfile.mkdtemp(prefix="attribution-"))
+        weakref.finalize(self, shutil.rmtree, self._spill, ignore_errors=True)
+        self._connection.execute(f"set temp_directory = {text(str(self._spill))}")
+        # The rest is for Python, numba and the batches that are being worked on.
+        own = (memory_limit or 0) // 2
+        if own:
+            self._connection.execute(f"set memory_limit = '{own // 1_000_000}MB'")
+        self._held_rows = memory_limit // _HELD_BYTES if memory_limit else HELD_ROWS
+        self._sorting = own // 2
+        self.batch_rows, self._partitions = batch_rows, partitions
+        self._claimed = False
+        self._parquet: set[str] = set()
+        self._schemas: dict[str, pa.Schema] = {}  # of tables and views, until anything is defined anew
+        self._arrow: dict[str, pa.Table] = {}  # a view on an Arrow table lives only as long as the table
+
+    def claim(self) -> None:
+        if self._claimed:
+            raise InputError("this engine holds the tables of another run", hint="give every run an engine of its own")
+        self._claimed = True
+
+    def register_files(self, name: str, groups: Sequence[Files], *, where: str | None = None) -> None:
+        attach(self._connection, schemes_of(path for files in groups for path in files.paths))
+        if groups[0].format == "json":
+            sql = self._json(name, groups[0])
+        else:
+            sql = " union all by name ".join(f"select * from {_reader(files)}" for files in groups)
+        if all(files.format == "parquet" for files in groups):
+            self._parquet.add(f"raw_{name}")
+        self._register(name, f"select * from ({sql})", where)
+
+    def register_arrow(self, name: str, table: pa.Table, *, where: str | None = None) -> None:
+        self._arrow[name] = table
+        try:
+            self._connection.register(f"arrow_{name}", table)
+        except duckdb.Error as error:
+            raise InputError(f"table {name!r} cannot be read: {_reason(error)}") from None
+        self._register(name, f"select * from {quote(f'arrow_{name}')}", where)
+
+    def register_query(self, name: str, sql: str, folder: Path) -> None:
+        self._check_select(name, "query", sql)
+        attach(self._connection, schemes_in(sql))
+        # DuckDB looks for relative paths in the working directory first, whatever its search path says.
+        with _WORKING_DIRECTORY, contextlib.chdir(folder):
+            self._run(name, f"create or replace temp table {quote(f'raw_{name}')} as {sql}")
+
+    def _json(self, name: str, files: Files) -> str:
+        """JSON lines with every value as text or list of texts: guessed types change ids and channel names."""
+        reader = _reader(files)
+        columns = self.query(f"select * from {reader} limit 0", table=name).schema.names
+        tests = ", ".join(f"bool_and(json_type({quote(c)}) in ('ARRAY', 'NULL'))" for c in columns)
+        has_list = self.query(f"select {tests} from {reader}", table=name).to_pylist()[0].values()
+        texts = ", ".join(
+            f"from_json({quote(c)}, '[\"VARCHAR\"]') as {quote(c)}" if is_list else f"{quote(c)} ->> '$' as {quote(c)}"
+            for c, is_list in zip(columns, has_list, strict=True)
+        )
+        return f"select {texts} from {reader}"
+
+    def _register(self, name: str, sql: str, where: str | None) -> None:
+        if where is not None:
+            self._check_select(name, "where", f"select 1 where {where}")
+            sql = f"{sql} where {where}"
+        self._run(name, f"create or replace temp view {quote(f'raw_{name}')} as {sql}")
+
+    def _check_select(self, name: str, key: str, sql: str) -> None:
+        """One statement, and one that only reads: a query must not write files or change tables."""
+        try:
+            statements = self._connection.extract_statements(sql)
+        except duckdb.Error as error:
+            raise InputError(f"table {name!r}, {key}: {_reason(error)}") from None
+        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+            raise InputError(f"table {name!r}, {key}: one SELECT is needed", given=repr(sql))
+
+    def view(self, name: str, sql: str) -> None:
+        self._run(name, f"create or replace temp view {quote(name)} as {sql}")
+
+    def define(self, name: str, sql: str) -> None:
+        self._run(name, f"create or replace temp table {quote(name)} as {sql}")
+
+    def create_enum(self, name: str, values: Sequence[str]) -> None:
+        listed = ", ".join(text(value) for value in values)
+        self._connection.execute(
+            f"drop type if exists {quote(name)}; create temp type {quote(name)} as enum ({listed})"
+        )
+
+    def schema(self, name: str) -> pa.Schema:
+        if name not in self._schemas:
+            self._schemas[name] = self.query(f"select * from {quote(name)} limit 0").schema
+        return self._schemas[name]
+
+    def query(self, sql: str, *, table: str | None = None) -> pa.Table:
+        attach(self._connection, schemes_in(sql))
+        try:
+            return self._connection.sql(sql).to_arrow_table()
+        except duckdb.Error as error:
+            raise _refusal(table, error) from None
+
+    def rules_out(self, name: str, test: str) -> bool:
+        if name not in self._parquet:
+            return False
+        try:
+            # Row groups whose smallest and largest value rule it out are not read.
+            return not self.query(f"select count(*) as n from {quote(name)} where {test}")["n"][0].as_py()
+        except InputError:
+            return False  # what is wrong with the file is said where it is read
+
+    def streams(self, events: Events) -> bool:
+        return events.rows > self._held_rows
+
+    def map_partitions(self, events: Events, function: Callable[[Iterator[pa.RecordBatch]], Result]) -> list[Result]:
+        each = _SORTED_NUMBER_BYTES if self._has_integer_ids(events.sql) else _SORTED_BYTES
+        most = self._sorting // each if self._sorting else HELD_ROWS
+        partitions = self._partitions or -(-max(events.rows, 1) // most)
+        if partitions == 1:
+            return [self._sorted(events.sql, events, function)]
+        folder = self._spill / "events"
+        try:
+            self._write_partitions(events.sql, int(partitions), folder)
+            return [
+                self._sorted(f"select * from read_parquet({text(f'{path}/*.parquet')})", events, function)
+                for path in sorted(folder.glob("part=*"))
+            ]
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _write_partitions(self, sql: str, partitions: int, folder: Path) -> None:
+        """Write events by customer; where all ids are UUIDs, as two numbers each, which takes half the room."""
+        if self._has_integer_ids(sql):
+            self._copy(sql, partitions, folder)
+            return
+        packing = Packing()
+        packed = "struct(high bigint, low bigint)"
+        self._connection.create_function("pack", packing, ["varchar"], packed, type=PythonUDFType.ARROW)
+        try:
+            self._copy(f"select * replace (pack(customer_id) as customer_id) from ({sql})", partitions, folder)
+        except InputError:
+            if not packing.refused:
+                raise
+            shutil.rmtree(folder, ignore_errors=True)
+            self._copy(sql, partitions, folder)
+        finally:
+            self._connection.remove_function("pack")
+
+    def _copy(self, sql: str, partitions: int, folder: Path) -> None:
+        # Dictionaries of what hardly repeats are not worth their time.
+        self._run(
+            None,
+            f"copy (select *, hash(customer_id) % {partitions} as part from ({sql})) to {text(str(folder))} "
+            "(format parquet, compression 'uncompressed', dictionary_size_limit 1, partition_by (part))",
+        )
+
+    def _has_integer_ids(self, sql: str) -> bool:
+        return pa.types.is_integer(self.query(f"select customer_id from ({sql}) limit 0").schema.field(0).type)
+
+    def _sorted(self, sql: str, events: Events, function: Callable[[Iterator[pa.RecordBatch]], Result]) -> Result:
+        """``function`` of these events, customer by customer, each in order of time."""
+        columns = ", ".join(events.columns)
+        in_order = f"select {columns} from ({sql}) order by customer_id, happened_at"
+        if self._has_integer_ids(sql):
+            return function(self._batches(in_order))
+        # Customers may come in any order, and texts sort at half the speed of numbers.
+        by_key = f"select {CUSTOMER_KEY} as customer_key, {columns} from ({sql}) order by customer_key, happened_at"
+        try:
+            with contextlib.closing(self._batches(by_key)) as batches:
+                return function(without_key(batches))
+        except SharedKeyError:
+            return function(self._batches(in_order))
+
+    def _batches(self, sql: str) -> Generator[pa.RecordBatch, None, None]:
+        """Batches of a query, the next one fetched while the last one is worked on."""
+        try:
+            reader = self._connection.sql(sql).to_arrow_reader(self.batch_rows)
+        except duckdb.Error as error:
+            raise _refusal(None, error) from None
+        ready: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(maxsize=1)
+        wanted = threading.Event()
+        wanted.set()
+
+        def fetch() -> None:
+            try:
+                for batch in reader:
+                    ready.put(batch)
+                    if not wanted.is_set():
+                        return
+                ready.put(None)
+            except BaseException as error:  # handed to the reading thread, which raises it
+                ready.put(error)
+
+        thread = threading.Thread(target=fetch, daemon=True)
+        thread.start()
+        try:
+            while (item := ready.get()) is not None:
+                if isinstance(item, duckdb.Error):
+                    raise _refusal(None, item) from None
+                if isinstance(item, BaseException):
+                    raise item
+                yield item
+        finally:
+            wanted.clear()
+            while thread.is_alive():
+                try:
+                    ready.get(timeout=0.01)
+                except queue.Empty:
+                    continue
+            thread.join()
+            # An open result would keep the connection from the next query.
+            reader.close()
+
+    def _run(self, table: str | None, sql: str) -> None:
+        self._schemas.clear()
+        try:
+            self._connection.execute(sql)
+        except duckdb.Error as error:
+            raise _refusal(table, error) from None
+
+
+def _reader(files: Files) -> str:
+    paths = "[" + ", ".join(text(str(path)) for path in files.paths) + "]"
+    if files.format == "parquet":
+        # By name: one file's integers may be narrower than another's.
+        return f"read_parquet({paths}, union_by_name = {str(len(files.paths) > 1).lower()})"
+    if files.format == "json":
+        return (
+            f"read_json({paths}, format = 'newline_delimited', records = true, maximum_depth = 1, "
+            "sample_size = -1, union_by_name = true)"
+        )
+    # The dialect is given, not guessed: a guess turns a cut-off file into one with fewer columns.
+    columns = ", ".join(f"{text(column)}: 'VARCHAR'" for column in files.columns)
+    return (
+        f"read_csv({paths}, auto_detect = false, header = true, strict_mode = true, "
+        f"delim = {text(files.delimiter)}, quote = '\"', escape = '\"', columns = {{{columns}}})"
+    )
+
+
+def _refusal(table: str | None, error: Exception) -> InputError:
+    what = "the data" if table is None else f"table {table!r}"
+    room = isinstance(error, duckdb.OutOfMemoryException) or "No space left" in str(error)
+    hint = f"free some disk under {tempfile.gettempdir()}, or raise memory_limit" if room else None
+    return InputError(f"{what} cannot be read: {_reason(error)}", hint=hint)
+
+
+def _reason(error: Exception) -> str:
+    """What DuckDB says is wrong, without the SQL that we wrote around the user's."""
+    file = re.search(r"^\s*file = ?(.+)$", str(error), re.MULTILINE)
+    said = re.split(r"LINE 1:|Possible fixes:|Possible Solution:", str(error))[0]
+    reason = shorten(" ".join(said.split()), 500).rstrip(" .")
+    return f"{file[1]}: {reason}" if file else reason

@@ -1,0 +1,203 @@
+"""DuckDB's SQL as Spark's: Spark reads, joins, groups and sorts; what an expression means stays DuckDB's.
+
+An expression goes to Spark only if every part of it is known to mean the same there. Any other is one call of a
+function that computes it with DuckDB, batch by batch, so that no text, time or number is ever read in two ways.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import sqlglot
+from sqlglot import exp
+
+from attribution.data.engine.spark.carriers import Carrier, Columns
+from attribution.data.engine.spark.meanings import AGGREGATES, RULES, SPELLINGS
+from attribution.errors import InputError
+
+if TYPE_CHECKING:
+    from attribution.data.engine.spark.catalogue import Catalogue
+
+LISTED = 64
+"""With so many values of an enum, looking through the list is quicker than asking Python."""
+
+
+def parse(sql: str) -> exp.Expr:
+    """DuckDB's SQL as a tree.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read.
+    """
+    try:
+        return sqlglot.parse_one(sql, read="duckdb")
+    except sqlglot.errors.SqlglotError as error:
+        raise InputError(f"the SQL cannot be translated for Spark: {str(error).splitlines()[0]}", given=sql) from None
+
+
+def reads_tables(tree: exp.Expr) -> bool:
+    """Whether a statement reads any table by name."""
+    return any(isinstance(table.this, exp.Identifier) for table in tree.find_all(exp.Table))
+
+
+def to_spark(tree: exp.Expr, catalogue: Catalogue) -> str:
+    """Spark's SQL for a select in DuckDB's, which DuckDB has bound without an error."""
+    # All are typed before any is changed: the text of one may be part of another's.
+    for select in [_Select(node, catalogue) for node in tree.find_all(exp.Select)]:
+        select.rewrite()
+    for change in SPELLINGS:
+        tree = tree.transform(change)
+    return str(tree.sql(dialect="spark", identify=True))
+
+
+class _Select:
+    """One SELECT, its columns known."""
+
+    def __init__(self, node: exp.Select, catalogue: Catalogue) -> None:
+        self._node = node
+        self._catalogue = catalogue
+        source = node.args.get("from_")
+        joins = node.args.get("joins") or []
+        self._source = " ".join(part.sql("duckdb") for part in [source, *joins] if part is not None)
+        sources = [join.this for join in joins] + ([source.this] if source is not None else [])
+        self._tables: dict[str, Columns] = {
+            table.alias_or_name.lower(): catalogue.columns(f"select * from {table.sql('duckdb')}") for table in sources
+        }
+        for column in [*_own_columns(node)]:
+            self._take_apart(column)
+        self._aliases = {part.alias.lower(): part.this for part in node.expressions if isinstance(part, exp.Alias)}
+
+    def _take_apart(self, node: exp.Column) -> None:
+        """Let ``column.field`` be a field of a column, where it looks like a column of a table."""
+        names = node.parts
+        place = 1 if names[0].name.lower() in self._tables else 0
+        if len(names) < place + 2:
+            return
+        column = exp.Column(this=names[place].copy(), table=names[0].copy() if place else None)
+        if self._column(column) is not None:
+            node.replace(exp.Dot.build([column, *(name.copy() for name in names[place + 1 :])]))
+
+    def rewrite(self) -> None:
+        """Replace what Spark may not compute itself."""
+        for root in self._roots():
+            self._replace(root)
+
+    def _roots(self) -> list[exp.Expr]:
+        """Expressions that stand for themselves: columns, conditions, keys."""
+        node = self._node
+        roots = [part.unalias() for part in node.expressions]
+        roots += [node.args[name].this for name in ("where", "having", "qualify") if node.args.get(name)]
+        roots += [join.args["on"] for join in node.args.get("joins") or [] if join.args.get("on")]
+        keys = list(node.args["group"].expressions) if node.args.get("group") else []
+        keys += [part.this for part in node.args["order"].expressions] if node.args.get("order") else []
+        # A bare name may be that of a result, a number its place, and ALL stands for all of them.
+        return roots + [key for key in keys if not isinstance(key, exp.Column | exp.Literal | exp.Var)]
+
+    def _replace(self, root: exp.Expr) -> None:
+        """Leave ``root`` to Spark if all of it means the same there, or else call DuckDB for all of it."""
+        if isinstance(root, exp.Star) or (isinstance(root, exp.Column) and isinstance(root.this, exp.Star)):
+            return
+        if isinstance(root, exp.And):
+            # One by one: a join goes by the columns that it finds equal.
+            for part in (root.left, root.right):
+                self._replace(part)
+            return
+        leaves = self._leaves(root)
+        if not isinstance(root, exp.Column) and root not in leaves and self._kind(root) is None:
+            self._call_duckdb(root, leaves)
+        else:
+            for node in [*root.find_all(exp.Anonymous)]:
+                if node.name == "enum_code":
+                    node.replace(self._position(node.expressions[0]))
+        for leaf in leaves:
+            for inner in _inner_roots(leaf):
+                self._replace(inner)
+
+    def _call_duckdb(self, root: exp.Expr, leaves: list[exp.Expr]) -> None:
+        given: Columns = {}
+        arguments: dict[str, exp.Expr] = {}
+        names: dict[str, str] = {}
+        held = exp.Paren(this=root.copy())
+        for leaf, copied in zip(leaves, self._leaves(held), strict=True):
+            text = leaf.sql("duckdb")
+            if text not in names:
+                # DuckDB names the column in what it says is wrong with it.
+                is_free = isinstance(leaf, exp.Column) and leaf.name not in given
+                names[text] = leaf.name if is_free else f"column_{len(names)}"
+                given[names[text]], arguments[names[text]] = self._carrier(leaf), leaf
+            copied.replace(exp.column(names[text], quoted=True))
+        function = self._catalogue.computing(held.this.sql("duckdb"), given)
+        # The leaves move, so that what is inside them is rewritten in its new place.
+        called = exp.Anonymous(this=function, expressions=list(arguments.values()) or [exp.Literal.number(1)])
+        root.replace(called)
+
+    def _position(self, cast: exp.Expr) -> exp.Expr:
+        """The place of a text among the values of the enum it is cast to."""
+        values = self._catalogue.enum(cast.args["to"].args["kind"])
+        if len(values) > LISTED:
+            return exp.Anonymous(this=self._catalogue.position(values), expressions=[cast.this])
+        listed = exp.Anonymous(this="array", expressions=[exp.Literal.string(value) for value in values])
+        found = exp.Anonymous(this="array_position", expressions=[listed, cast.this])
+        return exp.paren(exp.Anonymous(this="nullif", expressions=[found, exp.Literal.number(0)]) - 1)
+
+    def _leaves(self, root: exp.Expr) -> list[exp.Expr]:
+        """What is handed to DuckDB as it is: columns, aggregates, windows, scalar queries."""
+        return [node for node in root.walk(prune=self._is_leaf) if self._is_leaf(node)]
+
+    def _is_leaf(self, node: exp.Expr) -> bool:
+        if isinstance(node, exp.Column):
+            return self._column(node) is not None
+        return isinstance(node, exp.AggFunc | exp.Filter | exp.WithinGroup | exp.Window | exp.Subquery | exp.Select)
+
+    def _column(self, node: exp.Column) -> Carrier | None:
+        """The column of a table in this select; None for anything else that looks like one."""
+        tables = [self._tables.get(node.table.lower(), {})] if node.table else self._tables.values()
+        for columns in tables:
+            for name, held in columns.items():
+                if name.lower() == node.name.lower():
+                    return held
+        return None
+
+    def _carrier(self, leaf: exp.Expr) -> Carrier:
+        if isinstance(leaf, exp.Column):
+            held = self._column(leaf)
+            assert held is not None
+            return held
+        (held,) = self._catalogue.columns(f"select {leaf.sql('duckdb')} as leaf {self._source}").values()
+        return held
+
+    def _kind(self, node: exp.Expr) -> str | None:
+        """What kind of value a node is if Spark computes it as DuckDB does; None if it may not."""
+        if isinstance(node, exp.Column) and self._column(node) is None:
+            alias = self._aliases.get(node.name.lower())
+            return None if alias is None else self._kind(alias)
+        if self._is_leaf(node):
+            return self._carrier(node).kind
+        rule = next((RULES[kind] for kind in type(node).__mro__ if kind in RULES), None)
+        return None if rule is None else rule(node, self._kind)
+
+
+def _own_columns(select: exp.Select) -> Iterator[exp.Column]:
+    """What looks like a column in a select, but not in another one inside it."""
+    for node in select.walk(prune=lambda node: isinstance(node, exp.Query) and node is not select):
+        if isinstance(node, exp.Column):
+            yield node
+
+
+def _inner_roots(leaf: exp.Expr) -> list[exp.Expr]:
+    """Expressions inside an aggregate or a window."""
+    if isinstance(leaf, exp.Filter):
+        return [*_inner_roots(leaf.this), leaf.expression.this]
+    if isinstance(leaf, exp.Window):
+        ordered = leaf.args["order"].expressions if leaf.args.get("order") else []
+        return [*_inner_roots(leaf.this), *(leaf.args.get("partition_by") or []), *(key.this for key in ordered)]
+    if isinstance(leaf, exp.WithinGroup):
+        return [*_inner_roots(leaf.this), *(key.this for key in leaf.expression.expressions)]
+    if isinstance(leaf, exp.AggFunc):
+        if not isinstance(leaf, AGGREGATES):
+            raise InputError("the SQL cannot be translated for Spark", given=leaf.sql("duckdb"))
+        of = leaf.this
+        return list(of.expressions) if isinstance(of, exp.Distinct) else [] if of is None else [of]
+    return []

@@ -1,0 +1,200 @@
+"""Files as Spark tables: Parquet is read by Spark where it holds every column as DuckDB does, all else by DuckDB.
+
+DuckDB reads in Spark's tasks, a file each, so that a text means the same under both engines.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attribution.data.engine.base import Files, quote, text
+from attribution.data.engine.duckdb import DuckDBEngine, _reader
+from attribution.data.engine.remote import RemotePath
+from attribution.data.engine.spark import tasks
+from attribution.data.engine.spark.carriers import (
+    Carrier,
+    Columns,
+    arrow_schema,
+    described,
+    spark_name,
+    spark_schema,
+    stored,
+)
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+Keep = Callable[["DataFrame"], "DataFrame"]
+
+_HADOOP = {"s3": "s3a"}
+"""What Hadoop's own readers call a kind of store, where it has another name."""
+
+_ROWS = 100_000
+"""Rows of a batch from DuckDB to Spark."""
+
+
+def read_files(session: SparkSession, name: str, groups: Sequence[Files], *, keep: Keep) -> tuple[DataFrame, Columns]:
+    """The rows of all files, and their columns as DuckDB types them.
+
+    What DuckDB reads is given to ``keep``, for reading text again for every statement would be slow.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, as far as that is known before its rows are.
+    """
+    # Tasks may run in other folders than we do.
+    groups = [replace(group, paths=tuple(path.absolute() for path in group.paths)) for group in groups]
+    columns = _described(name, groups)
+    if groups[0].format == "parquet":
+        return _read_parquet(session, name, groups, columns, keep=keep), columns
+    selects = [
+        _json_select(path, columns)
+        if group.format == "json"
+        else _select(_reader(replace(group, paths=(path,))), group.columns, columns)
+        for group in groups
+        for path in group.paths
+    ]
+    return keep(_by_duckdb(session, selects, columns)), columns
+
+
+def _described(name: str, groups: Sequence[Files]) -> Columns:
+    engine = DuckDBEngine(threads=1)
+    engine.register_files(name, groups)
+    return described(engine, f"select * from {quote(f'raw_{name}')}", table=name)
+
+
+def _select(reader: str, present: Sequence[str], columns: Columns) -> str:
+    """DuckDB's select for one file in the columns of all, null where it has none."""
+    there = {column.lower() for column in present}
+    listed = ", ".join(
+        f"{quote(column) if column.lower() in there else 'null'}::{held.type} as {quote(column)}"
+        for column, held in columns.items()
+    )
+    return f"select {stored(columns)} from (select {listed} from {reader})"
+
+
+def _by_duckdb(session: SparkSession, selects: Sequence[str], columns: Columns) -> DataFrame:
+    """Rows of several selects, each by DuckDB in a task of its own."""
+    numbers = session.range(0, len(selects), 1, numPartitions=len(selects))
+    return numbers.mapInArrow(tasks.reading(selects, arrow_schema(columns), _ROWS), spark_schema(columns))
+
+
+# ---------------------------------------------------------------- Parquet
+
+
+def _read_parquet(
+    session: SparkSession, name: str, groups: Sequence[Files], columns: Columns, *, keep: Keep
+) -> DataFrame:
+    from pyspark.sql import functions
+
+    frames = []
+    others = []
+    for layout in _layouts(name, groups):
+        frame = _by_spark(session, layout, columns)
+        if frame is not None:
+            frames.append(frame)
+        else:
+            others += [_select(_parquet(path), [*layout.columns], columns) for path in layout.paths]
+    if others:
+        frames.append(keep(_by_duckdb(session, others, columns)))
+    whole = frames[0]
+    for frame in frames[1:]:
+        whole = whole.unionByName(frame)
+    return whole.select([functions.col(spark_name(column)) for column in columns])
+
+
+@dataclass(frozen=True)
+class _Layout:
+    paths: tuple[Path | RemotePath, ...]
+    columns: Columns
+
+
+def _layouts(name: str, groups: Sequence[Files]) -> list[_Layout]:
+    """Files by their columns and types, as DuckDB sees them."""
+    engine = DuckDBEngine(threads=1)
+    found: dict[tuple[tuple[str, str], ...], list[Path | RemotePath]] = {}
+    columns: dict[tuple[tuple[str, str], ...], Columns] = {}
+    for path in (path for group in groups for path in group.paths):
+        mine = described(engine, f"select * from {_parquet(path)}", table=name)
+        key = tuple((column, held.type) for column, held in mine.items())
+        found.setdefault(key, []).append(path)
+        columns[key] = mine
+    return [_Layout(tuple(paths), columns[key]) for key, paths in found.items()]
+
+
+def _parquet(path: Path | RemotePath) -> str:
+    return _reader(Files((path,), "parquet"))
+
+
+def _by_spark(session: SparkSession, layout: _Layout, columns: Columns) -> DataFrame | None:
+    """Files of one layout, read by Spark; None where it would hold a column otherwise than DuckDB does."""
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+    from pyspark.sql import functions
+
+    if not all(map(_is_seen, layout.paths)):
+        return None
+    try:
+        frame = session.read.parquet(*map(_uri, layout.paths))
+    except (PySparkException, Py4JError):  # among them, Spark lacks the reader for a store
+        return None
+    seen = {field.name: field.dataType.simpleString() for field in frame.schema.fields}
+    if seen != {column: held.spark for column, held in layout.columns.items()}:
+        return None
+    present = {column.lower(): column for column in layout.columns}
+    selected = []
+    for column, held in columns.items():
+        source = present.get(column.lower())
+        if source is None:
+            selected.append(functions.lit(None).cast(held.spark).alias(column))
+        elif _widens(layout.columns[source], held):
+            value = functions.col(spark_name(source))
+            # Spark would carry broken text along, and two broken ids may look the same.
+            checked = functions.validate_utf8(value) if held.spark == "string" else value
+            selected.append(checked.cast(held.spark).alias(column))
+        else:
+            return None
+    return frame.select(selected)
+
+
+def _is_seen(path: Path | RemotePath) -> bool:
+    # Spark leaves such files out without a word, and takes what is before a colon for a protocol.
+    place = path.key if isinstance(path, RemotePath) else path.as_posix()
+    return not path.name.startswith(("_", ".")) and ":" not in place
+
+
+def _uri(path: Path | RemotePath) -> str:
+    scheme, place = (
+        (_HADOOP.get(path.scheme, path.scheme) + "://", path.key)
+        if isinstance(path, RemotePath)
+        else ("file:", path.as_posix())
+    )
+    # Spark takes a name for a pattern, and nothing in it for percent-encoded.
+    return scheme + re.sub(r"([\[\]{}*?,\\])", r"\\\1", place)
+
+
+def _widens(held: Carrier, into: Carrier) -> bool:
+    return held == into or (held.kind == into.kind == "integer")
+
+
+# ---------------------------------------------------------------- JSON lines
+
+
+def _json_select(path: Path | RemotePath, columns: Columns) -> str:
+    """DuckDB's select for one file, every value as text or list of texts, as its engine has them."""
+    keys = ", ".join(f"{text(column)}: 'JSON'" for column in columns)
+    values = ", ".join(
+        f"{quote(column)} ->> '$' as {quote(column)}"
+        if held.type == "VARCHAR"
+        else f"from_json({quote(column)}, '[\"VARCHAR\"]') as {quote(column)}"
+        for column, held in columns.items()
+    )
+    return (
+        f"select {values} from read_json([{text(str(path))}], format = 'newline_delimited', records = true, "
+        f"columns = {{{keys}}})"
+    )

@@ -1,0 +1,160 @@
+"""Checks that look at whole tables, or at two tables at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from attribution.data.engine import quote
+from attribution.data.loading.load import Sources
+from attribution.data.loading.quality import Finding, Status, count_finding
+
+_LOOKS_LIKE_EPOCH = 1_000_000_000
+_FIRST_DAY, _LAST_DAY = 1900_01_01, 2100_12_31
+
+
+def check_sources(sources: Sources) -> list[Finding]:
+    """What the loaded tables show before any journey is built: contracts kept, duplicates, money."""
+    findings = [
+        Finding("contract", name, "pass", 0, loaded.rows, None, f"columns read: {', '.join(loaded.columns)}")
+        for name, loaded in sources.tables.items()
+    ]
+    findings += _repeated_conversions(sources)
+    findings += _repeated_costs(sources)
+    findings += _time_order(sources)
+    findings += _money(sources)
+    return findings
+
+
+def _repeated_conversions(sources: Sources) -> list[Finding]:
+    if not sources.has("conversions"):
+        return []
+    columns = ", ".join(quote(name) for name in sources.tables["conversions"].columns)
+    count = sources.engine.query(
+        f"select coalesce(sum(n - 1), 0)::bigint as n from (select count(*) as n from conversions group by {columns})"
+    )["n"][0].as_py()
+    return [
+        count_finding(
+            "duplicates",
+            "conversions",
+            count,
+            "conversions that repeat another in every column",
+            total=sources.tables["conversions"].rows,
+        )
+    ]
+
+
+def repeated_costs(sources: Sources) -> tuple[int, float | None, str | None]:
+    """Costs that repeat another in every column: how many, how much in all (None in several currencies), a channel."""
+    columns = ", ".join(quote(name) for name in sources.tables["costs"].columns)
+    found = sources.engine.query(
+        "select coalesce(sum(n - 1), 0)::bigint as n, coalesce(sum((n - 1) * amount), 0)::double as amount, "
+        "min(channel) as example "
+        f"from (select count(*) as n, {columns} from costs where amount > 0 group by {columns}) where n > 1"
+    ).to_pylist()[0]
+    return found["n"], None if sources.has("costs", "currency") else found["amount"], found["example"]
+
+
+def _repeated_costs(sources: Sources) -> list[Finding]:
+    if not sources.has("costs"):
+        return []
+    count, amount, example = repeated_costs(sources)
+    message = "no cost repeats another in every column"
+    if count:
+        in_all = "" if amount is None else f", {amount:,.2f} in all"
+        message = (
+            f"costs that repeat another in every column{in_all}: if none is booked twice, map what tells them apart"
+        )
+    total = sources.tables["costs"].rows
+    return [count_finding("duplicate_costs", "costs", count, message, total=total, example=example)]
+
+
+def _time_order(sources: Sources) -> list[Finding]:
+    found = []
+    if sources.integer_times:
+        span = sources.engine.query("select min(converted_at) as low, max(converted_at) as high from conversions")
+        low, high = span["low"][0].as_py(), span["high"][0].as_py()
+        is_day = low is not None and _FIRST_DAY <= low <= high <= _LAST_DAY
+        suspect = low is not None and (low >= _LOOKS_LIKE_EPOCH or is_day)
+        found.append(
+            count_finding(
+                "integer_times",
+                "conversions",
+                int(suspect),
+                "integer times are positions; if they are moments or days, set time_format = 'epoch_s' or '%Y%m%d'",
+                example=low,
+            )
+        )
+    if sources.has("touchpoints"):
+        early = sources.engine.query(
+            "select count(*) as n, min(c.customer_id)::varchar as example from conversions c join "
+            f"{sources.first_touches} f on c.customer_id = f.customer_id where c.converted_at < f.first_at"
+        ).to_pylist()[0]
+        found.append(
+            count_finding(
+                "time_order",
+                "conversions",
+                early["n"],
+                "conversions before the first touchpoint of their customer",
+                total=sources.tables["conversions"].rows,
+                example=early["example"],
+            )
+        )
+    return found
+
+
+def _money(sources: Sources) -> list[Finding]:
+    found = []
+    for table in ("conversions", "paths"):
+        if sources.has(table):
+            status: Status = "pass" if sources.has(table, "value") else "warn"
+            message = (
+                "value of conversions" if status == "pass" else "no value column: every value is 0, so is every ROAS"
+            )
+            found.append(Finding("value_known", table, status, int(status == "warn"), None, None, message))
+    has_cost = sources.has("costs") or sources.has("touchpoints", "cost")
+    table = "costs" if sources.has("costs") or not has_cost else "touchpoints"
+    message = "spend of channels" if has_cost else "no cost anywhere: no ROI, channels are ranked by conversions"
+    found.append(Finding("cost_known", table, "pass" if has_cost else "warn", int(not has_cost), None, None, message))
+    return found
+
+
+def check_channels_known(sources: Sources, touched: Sequence[str]) -> list[Finding]:
+    """Channels that have costs and are in no journey's data, and the reverse."""
+    if not sources.has("costs"):
+        return []
+    paid = set(
+        sources.engine.query("select distinct channel from costs where channel is not null")["channel"].to_pylist()
+    )
+    table = "paths" if sources.has("paths") else "touchpoints"
+    unknown, unpaid = sorted(paid - set(touched)), sorted(set(touched) - paid)
+    message = _UNKNOWN + "".join(
+        f"; {name!r}: did you mean {meant!r}?" for name, meant in _spelled(unknown, touched)[:5]
+    )
+    return [
+        count_finding(
+            f"channels_not_in_{table}", "costs", len(unknown), message, total=len(paid), example=", ".join(unknown[:5])
+        ),
+        count_finding(
+            "channels_not_in_costs", table, len(unpaid), _UNPAID, total=len(touched), example=", ".join(unpaid[:5])
+        ),
+    ]
+
+
+def _spelled(unknown: Sequence[str], known: Sequence[str]) -> list[tuple[str, str]]:
+    """Names with the known ones that are the same but for case, blanks and marks.
+
+    Examples
+    --------
+    >>> _spelled(["Video", "paid_search", "tv"], ["Paid Search", "video"])
+    [('Video', 'video'), ('paid_search', 'Paid Search')]
+    """
+    letters = {_letters(name): name for name in known}
+    return [(name, letters[_letters(name)]) for name in unknown if _letters(name) and _letters(name) in letters]
+
+
+def _letters(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
+_UNKNOWN = "channels with costs and no touchpoint: they can get no credit"
+_UNPAID = "channels with touchpoints and no costs: no ROI, no rank"

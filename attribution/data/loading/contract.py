@@ -1,0 +1,264 @@
+"""One raw table against its contract: which columns, which types, which values are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from attribution.data.engine import Engine, quote
+from attribution.data.loading.times import LARGEST_POSITION, read_times
+from attribution.errors import InputError, did_you_mean
+from attribution.schema.experiment import TableSpec
+from attribution.schema.tables import RAW_MARKETING, RESERVED, TOUCHPOINTS, Column, Table
+
+_FIRST_TEXT = "'!'"
+"""The smallest text that neither is blank nor begins with a blank."""
+
+
+class Check(NamedTuple):
+    """Rows in which ``predicate`` holds are refused; ``shown`` is SQL for an example."""
+
+    column: str
+    problem: str
+    predicate: str
+    shown: str
+    allowed: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How to read one column: ``sql`` over the raw table gives the canonical value, null where it cannot.
+
+    ``is_sure`` says that the type rules out values that cannot be read.
+    """
+
+    column: Column
+    raw: str
+    kind: pa.DataType
+    sql: str
+    is_integer: bool | None = False
+    is_sure: bool = True
+    time_format: str | None = None
+    is_zoned: bool | None = None
+
+
+def map_columns(table: Table, spec: TableSpec, present: Iterable[str]) -> dict[str, str]:
+    """Canonical name → source column, checked against what is there."""
+    present = list(present)
+    if spec.columns is None:
+        mapping = {name: name for name in table.column_names if name in present}
+        if "channel" in mapping:
+            # Raw marketing columns tell the channel where there is none; beside one they are asked for by name.
+            mapping = {name: source for name, source in mapping.items() if name not in RAW_MARKETING}
+    else:
+        mapping = spec.single_columns
+        if "" in mapping:
+            raise InputError(f"table {table.name!r}: a column needs a name", given=repr(mapping))
+        for name, source in mapping.items():
+            if table.column(name) is None and not table.extensible:
+                raise InputError(
+                    f"table {table.name!r} has no column {name!r}",
+                    allowed=table.column_names,
+                    hint=did_you_mean(name, table.column_names),
+                )
+            if source not in present:
+                raise InputError(
+                    f"table {table.name!r}: source column {source!r} (for {name!r}) is missing",
+                    given=present,
+                    hint=did_you_mean(source, present),
+                )
+    needed = list(table.required)
+    if table is TOUCHPOINTS and not {"channel", "code", *RAW_MARKETING} & set(mapping):
+        needed.append("channel")
+    missing = [name for name in needed if name not in mapping]
+    if missing:
+        raise InputError(
+            f"table {table.name!r}: column {missing[0]!r} is missing",
+            given=present,
+            allowed=f"needed are {', '.join(needed)}",
+            hint=did_you_mean(missing[0], present) or 'map it: columns = { canonical = "source" }',
+        )
+    return mapping
+
+
+def read_column(
+    engine: Engine, table: Table, view: str, column: Column, source: str, *, spec: TableSpec, text_ids: bool
+) -> Reading:
+    """How to read ``source`` of ``view`` as ``column``."""
+    kind = engine.schema(view).field(source).type
+    raw = quote(source)
+    if not _fits(column, kind) and not (column.name == "path" and _is_list(kind)):
+        sql = f"select count(*) as n, count({raw}) as bad, (min({raw}))::varchar as example from {quote(view)}"
+        found = engine.query(sql, table=table.name).to_pylist()[0]
+        if found["bad"]:
+            where = f"table {table.name!r}, column {column.name!r}"
+            raise InputError(
+                f"{where}: {found['bad']} of {found['n']} rows {_MISFITS[column.type]}",
+                given=f"{found['example']!r} ({kind})",
+                allowed=_ALLOWED[column.type],
+            )
+    if column.type == "time":
+        times = read_times(engine, table.name, view, source, spec)
+        return Reading(
+            column, source, kind, times.sql, times.is_integer, times.is_sure, spec.time_format, times.is_zoned
+        )
+    if column.type == "id":
+        # Where no id can be blank, its column need not be read to count the nulls.
+        if pa.types.is_string(kind) and engine.rules_out(view, f"{raw} < {_FIRST_TEXT}"):
+            return Reading(column, source, kind, raw)
+        return Reading(column, source, kind, _id(raw, kind, text_ids))
+    if column.type == "text":
+        if column.name == "path" and _is_list(kind):
+            return Reading(column, source, kind, f"{raw}::varchar[]")
+        # A blank name is no name. Touchpoints are too many to look: theirs are found among the distinct channels.
+        name = _text(raw, kind)
+        shown = name if column.nullable else f"trim({name})"
+        return Reading(column, source, kind, f"case when {shown} <> '' then {name} end")
+    if column.type == "day":
+        return Reading(column, source, kind, f"try_cast({raw} as date)")
+    if column.type == "flag":
+        # A cast would take any number but 0 for true, such as that of the customer's second order.
+        is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
+        sql = f"case when {raw} = 1 then true when {raw} = 0 then false end"
+        return Reading(column, source, kind, sql if is_number else f"try_cast({raw} as boolean)")
+    number = f"try_cast({raw} as double)"
+    if not pa.types.is_integer(kind):
+        number = f"case when isnan({number}) then null else {number} end"
+    return Reading(column, source, kind, number)
+
+
+_MISFITS = {
+    "id": "are no ids",
+    "time": "cannot be read as times",
+    "day": "are no days",
+    "text": "are no texts",
+    "number": "are no numbers",
+    "money": "are no numbers",
+    "count": "are no numbers",
+    "flag": "are no flags",
+}
+_ALLOWED = {
+    "id": "texts or whole numbers",
+    "time": "ISO 8601 times or whole numbers",
+    "day": "days such as 2024-04-03",
+    "text": "texts",
+    "number": "finite numbers",
+    "money": "finite numbers ≥ 0",
+    "count": "finite numbers ≥ 0",
+    "flag": "true, false, 1, 0",
+}
+
+
+def _fits(column: Column, kind: pa.DataType) -> bool:
+    """Whether a column of this type can hold what is asked for at all."""
+    if pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
+        return False
+    if column.type == "day":
+        return not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))
+    if column.type in ("number", "money", "count"):
+        return not (pa.types.is_temporal(kind) or pa.types.is_boolean(kind))
+    if column.type == "id":
+        return not (pa.types.is_temporal(kind) or pa.types.is_boolean(kind))
+    return True
+
+
+def check_values(engine: Engine, table: Table, view: str, readings: Iterable[Reading]) -> int:
+    """Refuse the table if a value breaks its contract; return the number of rows.
+
+    Raises
+    ------
+    InputError
+        Naming table, column, how many rows, an example, and what is allowed.
+    """
+    checks = [check for reading in readings for check in _checks(reading)]
+    select = ["count(*) as n"]
+    for i, check in enumerate(checks):
+        select.append(f"count(*) filter ({check.predicate}) as bad_{i}")
+        select.append(f"(min({check.shown}) filter ({check.predicate}))::varchar as example_{i}")
+    found = engine.query(f"select {', '.join(select)} from {quote(view)}", table=table.name).to_pylist()[0]
+    if found["n"] == 0:
+        raise InputError(f"table {table.name!r} is given but holds no rows", hint="check its file and its filter")
+    for i, check in enumerate(checks):
+        if found[f"bad_{i}"]:
+            where = f"table {table.name!r}, column {check.column!r}"
+            raise InputError(
+                f"{where}: {found[f'bad_{i}']} of {found['n']} rows {check.problem}",
+                given=repr(found[f"example_{i}"]),
+                allowed=check.allowed,
+            )
+    return int(found["n"])
+
+
+def check_channels(table: str, channels: Iterable[str]) -> None:
+    """Raise `InputError` if a channel has a name that the toolkit needs itself."""
+    taken = sorted(set(channels) & set(RESERVED))
+    if taken:
+        raise InputError(
+            f"table {table!r}, column 'channel': the name {taken[0]!r} is reserved",
+            allowed=f"any name but {', '.join(RESERVED)}",
+            hint="rename the channel in a query",
+        )
+
+
+def is_integer_like(kind: pa.DataType) -> bool:
+    """Whether ids of this type are kept as integers (a float comes from integers with gaps)."""
+    return (pa.types.is_integer(kind) and kind != pa.uint64()) or pa.types.is_floating(kind)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+
+
+def _text(raw: str, kind: pa.DataType) -> str:
+    """A value as text; pandas turns integers with a gap into floats, and 1.0 means 1."""
+    if not pa.types.is_floating(kind):
+        return f"{raw}::varchar"
+    whole = f"{raw} = floor({raw}) and abs({raw}) < 9007199254740992"
+    return f"case when {whole} then {raw}::bigint::varchar else {raw}::varchar end"
+
+
+def _id(raw: str, kind: pa.DataType, as_text: bool) -> str:
+    whole = f"case when {raw} = floor({raw}) and abs({raw}) < 9007199254740992 then {raw}::bigint end"
+    number = whole if pa.types.is_floating(kind) else f"{raw}::bigint" if is_integer_like(kind) else raw
+    if not as_text:
+        return number
+    # A blank id is no id; hardly any begins with a blank, so hardly any is looked at twice.
+    name = f"{number}::varchar"
+    return f"case when {name} >= {_FIRST_TEXT} then {name} when trim({name}) <> '' then {name} end"
+
+
+def _times_allowed(reading: Reading) -> str:
+    return "ISO 8601, or whole numbers" if reading.time_format is None else f"times as {reading.time_format!r} says"
+
+
+def _checks(reading: Reading) -> list[Check]:
+    """What to refuse in one column; what its type rules out already is not looked for again."""
+    column, kind, raw, sql = reading.column, reading.kind, quote(reading.raw), reading.sql
+    shown = f"{raw}::varchar"
+    is_text = not (pa.types.is_primitive(kind) or pa.types.is_decimal(kind))
+    is_float = pa.types.is_floating(kind)
+    blank = f"trim({shown}) in ('', 'nan', 'NaN')" if is_text else f"isnan({raw})" if is_float else "false"
+    unread = f"{raw} is not null and {sql} is null and not {blank}"
+    is_number = column.type in ("number", "money", "count")
+    is_money = column.type in ("money", "count")
+    checks: list[tuple[bool, str, str, str, str]] = [
+        (
+            not column.nullable,
+            "are null",
+            f"{sql} is null and ({raw} is null or {blank})",
+            "'null'",
+            "a value in every row",
+        ),
+        (is_number and is_text, "are no numbers", unread, shown, "finite numbers"),
+        (is_number and not pa.types.is_integer(kind), "are infinite", f"isinf({sql})", shown, "finite numbers"),
+        (is_money, "are negative", f"{sql} < 0", shown, "numbers ≥ 0"),
+        (is_text and column.type == "day", "are no days", unread, shown, "days such as 2024-04-03"),
+        (not reading.is_sure, "cannot be read as times", unread, shown, _times_allowed(reading)),
+        (bool(reading.is_integer), "are too large", f"abs({sql}) >= {LARGEST_POSITION}", shown, "positions below 2^60"),
+        (column.type == "flag" and not pa.types.is_boolean(kind), "are no flags", unread, shown, "true, false, 1, 0"),
+        (column.type == "id" and is_float, "are no ids", unread, shown, "texts or whole numbers"),
+    ]
+    return [Check(column.name, *check[1:]) for check in checks if check[0]]

@@ -1,0 +1,224 @@
+"""What further tables add to touchpoints and conversions: channels, codes, persons, accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from attribution.data.channels import ChannelRules, derive_channels, lint_channels
+from attribution.data.engine import Engine, quote
+from attribution.data.loading.accounts import account_findings, map_accounts
+from attribution.data.loading.codes import Stage, infer_touchpoints, name_channels, read_codes
+from attribution.data.loading.identity import LinkedRows, identity_findings, stitch_identities
+from attribution.data.loading.quality import Finding, count_finding
+from attribution.errors import InputError
+from attribution.schema.tables import RAW_MARKETING
+
+Columns = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Enriched:
+    """What came of it.
+
+    Attributes
+    ----------
+    columns : the tables that are no longer what they were, and their columns
+    lint : the ``channel_lint`` table, where channel rules were used
+    findings : what was found on the way
+    """
+
+    columns: Mapping[str, tuple[str, ...]]
+    lint: pa.Table | None
+    findings: tuple[Finding, ...]
+
+
+def enrich(engine: Engine, columns: Columns, rules: ChannelRules | None = None, account: str | None = None) -> Enriched:
+    """Give touchpoints and conversions what codes, channel rules, identities and accounts say about them.
+
+    A code names the channel of a touchpoint that has none, then channel rules do; persons and accounts take the
+    place of customers; only then is it known which codes were redeemed without an earlier touchpoint.
+
+    Parameters
+    ----------
+    engine : holds the canonical tables, and afterwards the enriched ones under the same names
+    columns : the canonical tables and their columns
+    rules : own channel rules; the default grouping alone unless given
+    account : column of ``customers`` whose values own the journeys
+
+    Raises
+    ------
+    InputError
+        If something is asked for that the tables do not tell.
+    """
+    _check_use(columns, rules)
+    stitched = ("touchpoints", "conversions", "customers", "lifetimes", "stages")
+    stages = {name: Stage(name, tuple(columns[name])) for name in stitched if name in columns}
+    given = dict(stages)
+    findings: list[Finding] = []
+    lint = None
+    if "codes" in columns:
+        read_codes(engine)
+        if "code" in columns.get("touchpoints", ()):
+            stages["touchpoints"], found = name_channels(engine, stages["touchpoints"])
+            findings += found
+    if set(columns.get("touchpoints", ())) & set(RAW_MARKETING):
+        stages["touchpoints"], lint, found = apply_rules(engine, stages["touchpoints"], rules or ChannelRules())
+        findings += found
+    mapping, found = find_persons(engine, columns, account)
+    findings += found
+    if mapping is not None and mapping.num_rows:
+        stages = stitch(engine, stages, mapping)
+    redeems = "codes" in columns and "code" in columns["conversions"]
+    changed = [name for name in stages if stages[name] != given[name] or (redeems and name == "touchpoints")]
+    for name in changed:
+        # Every step is a view on the one before; the last is computed once and kept.
+        engine.define(f"enriched_{name}", f"select * from {stages[name].view}")
+        engine.view(name, f"select * from enriched_{name}")
+    updated = {name: stages[name].columns for name in changed}
+    if redeems:
+        touched, found = infer_touchpoints(engine, updated.get("touchpoints"), columns["conversions"])
+        findings += found
+        updated |= {"touchpoints": touched} if touched else {}
+    return Enriched(updated, lint, tuple(findings))
+
+
+def _check_use(columns: Columns, rules: ChannelRules | None) -> None:
+    """Refuse what would have no effect, and touchpoints that nothing gives a channel."""
+    touched, converted = columns.get("touchpoints", ()), columns.get("conversions", ())
+    has_raw = bool(set(touched) & set(RAW_MARKETING))
+    if rules is not None and rules != ChannelRules() and not has_raw:
+        raise InputError(
+            "channel rules are given, and touchpoints have no raw column for them",
+            given=list(touched),
+            allowed=RAW_MARKETING,
+            hint='beside a channel column they are read only if mapped: columns = { utm_source = "utm_source" }',
+        )
+    if "codes" in columns and "code" not in {*touched, *converted}:
+        raise InputError(
+            "a codes table is given, and neither touchpoints nor conversions have a column 'code'",
+            hint='map it: columns = { code = "source" }',
+        )
+    if touched and "channel" not in touched and not has_raw and "codes" not in columns:
+        raise InputError(
+            "table 'touchpoints' tells codes and no channels, and there is no codes table",
+            hint="give [tables.codes] with the columns code and channel",
+        )
+
+
+def apply_rules(engine: Engine, stage: Stage, rules: ChannelRules) -> tuple[Stage, pa.Table, list[Finding]]:
+    """Touchpoints with the channel and campaign that channel rules derive where there are none; lint, findings."""
+    raw = [name for name in RAW_MARKETING if name in stage.columns]
+    listed = ", ".join(quote(name) for name in raw)
+    own = {name: stage.text(name) for name in ("channel", "campaign")}
+    # Sorted, so that nothing depends on the order in which the engine finds them.
+    found = engine.query(
+        f"select {listed}, count(*) filter ({own['channel']} is null) as touchpoints, "
+        f"count(*) filter ({own['channel']} is null and {own['campaign']} is null) as without_campaign "
+        f"from {stage.view} t group by {listed} order by {listed}",
+        table="touchpoints",
+    )
+    derived = derive_channels(found.select(raw), rules)
+    known = found.select(raw)
+    for name in own:
+        known = known.append_column(f"derived_{name}", derived[name])
+    engine.register_arrow("derived", known)
+    same = " and ".join(f"t.{quote(name)} is not distinct from d.{quote(name)}" for name in raw)
+    kept = [name for name in stage.columns if name not in (*raw, *own)]
+    told = [f"coalesce({sql}, d.derived_{name}) as {name}" for name, sql in own.items()]
+    listed = ", ".join([*(f"t.{quote(name)}" for name in kept), *told])
+    engine.view("channelled_touchpoints", f"select {listed} from {stage.view} t join raw_derived d on {same}")
+    lint = lint_channels(found.filter(pc.greater(found["touchpoints"], 0)), rules)
+    total = pc.sum(found["touchpoints"]).as_py() or 0
+    return Stage("channelled_touchpoints", (*kept, *own)), lint, _lint_findings(lint, total)
+
+
+_LINT = {
+    "unmapped": "pairs of source and medium that no channel rule knows",
+    "near_duplicate_source": "sources spelled nearly alike",
+    "near_duplicate_medium": "mediums spelled nearly alike",
+    "near_duplicate_campaign": "campaigns spelled nearly alike",
+    "paid_without_campaign": "sources and mediums of paid touchpoints without a campaign",
+    "self_referral": "own sites that appear as referrers",
+}
+
+
+def _lint_findings(lint: pa.Table, touchpoints: int) -> list[Finding]:
+    findings = []
+    for check, message in _LINT.items():
+        rows = lint.filter(pc.equal(lint["check"], check))
+        concerned = pc.sum(rows["touchpoints"]).as_py() or 0
+        text = f"{message}, {concerned:,} of {touchpoints:,} touchpoints (see channel_lint)"
+        names = rows.select(["source", "medium", "campaign"]).slice(0, 1).to_pylist()
+        example = " / ".join(name or "–" for name in names[0].values()).removesuffix(" / –") if names else None
+        findings.append(count_finding(check, "touchpoints", rows.num_rows, text, example=example))
+    return findings
+
+
+def find_persons(engine: Engine, columns: Columns, account: str | None) -> tuple[pa.Table | None, list[Finding]]:
+    """Which person, or account, takes the place of which customer id; None where nobody asks."""
+    findings: list[Finding] = []
+    mapping = None
+    if "identities" in columns:
+        stitching = stitch_identities(engine.query("select visitor_id, customer_id from identities"))
+        mapping = stitching.mapping
+        engine.register_arrow("persons", mapping)
+        present = [name for name in ("touchpoints", "conversions", "stages") if name in columns]
+        findings += identity_findings(stitching, _linked_rows(engine, present))
+    if account is not None:
+        customers = engine.query(f"select customer_id, {quote(account)} from customers")
+        accounts = map_accounts(customers, account, persons=mapping)
+        mapping = accounts.mapping
+        findings += account_findings(accounts)
+    return mapping, findings
+
+
+def stitch(engine: Engine, stages: Mapping[str, Stage], mapping: pa.Table) -> dict[str, Stage]:
+    """Every id replaced by that of its person."""
+    engine.register_arrow("stitched", mapping)
+    stitched = {}
+    for name, stage in stages.items():
+        listed = ", ".join(
+            "coalesce(m.person, t.customer_id) as customer_id" if column == "customer_id" else f"t.{quote(column)}"
+            for column in stage.columns
+        )
+        stitched[name] = Stage(f"stitched_{name}", stage.columns)
+        joined = f"{stage.view} t left join raw_stitched m on m.id = t.customer_id"
+        engine.view(stitched[name].view, f"select {listed} from {joined}")
+    return stitched
+
+
+def _linked_rows(engine: Engine, tables: Sequence[str]) -> LinkedRows:
+    """What is stitched, counted on the ids as they were."""
+    ids = " union ".join(f"select customer_id as id from {name} where customer_id is not null" for name in tables)
+    engine.define("known_ids", ids)
+    touched = {"touchpoints": 0, "stitched": 0}
+    if "touchpoints" in tables:
+        touched = engine.query(
+            "select count(t.customer_id) as touchpoints, count(p.id) as stitched "
+            "from touchpoints t left join raw_persons p on p.id = t.customer_id"
+        ).to_pylist()[0]
+    customers = engine.query(
+        "select count(k.id) as n, count(p.id) as stitched from known_ids k left join raw_persons p on p.id = k.id"
+    ).to_pylist()[0]
+    unknown = {
+        column: engine.query(
+            f"select count(*) as n, min(i.{column})::varchar as example from identities i "
+            f"left join known_ids k on k.id = i.{column} "
+            "where k.id is null and i.visitor_id is not null and i.customer_id is not null"
+        ).to_pylist()[0]
+        for column in ("visitor_id", "customer_id")
+    }
+    return LinkedRows(
+        touchpoints=touched["touchpoints"],
+        stitched_touchpoints=touched["stitched"],
+        customers=customers["n"],
+        stitched_customers=customers["stitched"],
+        unknown_visitors=unknown["visitor_id"]["n"],
+        unknown_visitor=unknown["visitor_id"]["example"],
+        unknown_customers=unknown["customer_id"]["n"],
+        unknown_customer=unknown["customer_id"]["example"],
+    )

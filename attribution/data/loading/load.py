@@ -1,0 +1,313 @@
+"""From raw exports to the canonical tables, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from attribution.data.channels import ChannelRules
+from attribution.data.engine import DuckDBEngine, Engine, quote
+from attribution.data.loading.contract import (
+    Reading,
+    check_values,
+    is_integer_like,
+    map_columns,
+    read_column,
+)
+from attribution.data.loading.costs import optional_cost_columns
+from attribution.data.loading.enrich import enrich
+from attribution.data.loading.opening import OpenedTable, as_spec, open_table
+from attribution.data.loading.quality import Finding
+from attribution.data.loading.settling import Grain, complete, settle
+from attribution.errors import InputError, did_you_mean
+from attribution.schema.experiment import TableSpec
+from attribution.schema.tables import COSTS, CUSTOMERS, INPUTS, TOUCHPOINTS, Column
+
+
+@dataclass(frozen=True)
+class LoadedTable:
+    """One input table as the engine knows it: its canonical columns and its number of rows."""
+
+    name: str
+    columns: tuple[str, ...]
+    rows: int
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The canonical tables of one run, held by the engine.
+
+    Attributes
+    ----------
+    engine : who answers SQL about them, under their names in ``tables.INPUTS``
+    tables : what was loaded, by name
+    dimensions : names of the columns that tell touchpoints apart (channel first)
+    integer_times : whether times are mere positions; None where there are none
+    separator : between the channels of a path
+    findings : what was found while files were read and channels, codes and persons put in
+    channel_lint : the ``channel_lint`` table, where channel rules were used
+    conversions_view : what conversions are read from; arrivals in a stage can take their place
+    zoned : whether times tell their time zone, or were given one; None where there is nothing to tell
+    """
+
+    engine: Engine
+    tables: Mapping[str, LoadedTable]
+    dimensions: tuple[str, ...] = ()
+    integer_times: bool | None = None
+    separator: str = ">"
+    findings: tuple[Finding, ...] = ()
+    channel_lint: pa.Table | None = None
+    conversions_view: str = "conversions"
+    zoned: bool | None = None
+
+    def has(self, table: str, column: str | None = None) -> bool:
+        """Whether ``table`` was given, with ``column`` if named."""
+        loaded = self.tables.get(table)
+        return loaded is not None and (column is None or column in loaded.columns)
+
+    @cached_property
+    def first_touches(self) -> str:
+        """Name of a table with a row for each converting customer who was touched; made when first asked for.
+
+        ``first_at`` is the first touchpoint, ``last_at`` the last one that was not after the first conversion,
+        ``touchpoints`` their number.
+        """
+        self.engine.define(
+            "first_touches",
+            "select t.customer_id, min(t.touched_at) as first_at, count(*) as touchpoints, "
+            "max(case when t.touched_at <= c.first_at then t.touched_at end) as last_at from touchpoints t join "
+            "(select customer_id, min(converted_at) as first_at from conversions where customer_id is not null "
+            "group by customer_id) c on t.customer_id = c.customer_id group by t.customer_id",
+        )
+        return "first_touches"
+
+
+def load_sources(
+    touchpoints: Any = None,
+    conversions: Any = None,
+    costs: Any = None,
+    *,
+    paths: Any = None,
+    truth: Any = None,
+    identities: Any = None,
+    customers: Any = None,
+    codes: Any = None,
+    rates: Any = None,
+    lifetimes: Any = None,
+    stages: Any = None,
+    channels: ChannelRules | None = None,
+    account: str | None = None,
+    grain: Grain = "channel",
+    engine: Engine | None = None,
+    folder: str | Path = ".",
+) -> Sources:
+    """Read and check the input tables.
+
+    Parameters
+    ----------
+    touchpoints, conversions, costs, paths, truth, identities, customers, codes, rates, lifetimes, stages
+        A DataFrame, Arrow table, path, glob, list of paths, SQL query (``select …``), or a `TableSpec` for
+        column maps, filters and time formats. Columns: see `attribution.schema.tables`.
+    channels : rules of your own, in front of the default grouping, for touchpoints without a channel column
+    account : column of ``customers`` whose values own the journeys, instead of customers
+    grain : ``campaign`` lets every campaign be a channel of its own, named "search / brand"
+    engine : the engine to hold them; DuckDB in this process unless given
+    folder : where relative paths start
+
+    Raises
+    ------
+    InputError
+        If a table is missing, empty, unreadable, or breaks its contract.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> sources = load_sources(
+    ...     pd.DataFrame({"customer_id": [1, 1], "touched_at": [1, 2], "channel": ["search", "mail"]}),
+    ...     pd.DataFrame({"customer_id": [1], "converted_at": [3], "value": [10.0]}),
+    ... )
+    >>> sources.tables["touchpoints"].rows, sources.integer_times
+    (2, True)
+    """
+    given = {
+        "touchpoints": touchpoints,
+        "conversions": conversions,
+        "costs": costs,
+        "paths": paths,
+        "truth": truth,
+        "identities": identities,
+        "customers": customers,
+        "codes": codes,
+        "rates": rates,
+        "lifetimes": lifetimes,
+        "stages": stages,
+    }
+    specs = {name: as_spec(value) for name, value in given.items() if value is not None}
+    _check_request(specs, account)
+    engine = engine or DuckDBEngine()
+    engine.claim()
+    opened = {name: open_table(engine, name, spec, Path(folder)) for name, spec in specs.items()}
+    loaded, (integer_times, zoned) = _load(engine, opened, account)
+    findings = settle(engine, {name: table.columns for name, table in loaded.items()})
+    enriched = enrich(engine, {name: table.columns for name, table in loaded.items()}, channels, account)
+    for name, columns in enriched.columns.items():
+        _check_spelling(name, columns)
+        loaded[name] = LoadedTable(name, columns, _count(engine, name))
+    completed = complete(engine, {name: table.columns for name, table in loaded.items()}, grain)
+    for name, columns in completed.columns.items():
+        loaded[name] = LoadedTable(name, columns, _count(engine, name))
+    opened_findings = (finding for table in opened.values() for finding in table.findings)
+    return Sources(
+        engine,
+        loaded,
+        dimensions=_dimensions(loaded),
+        integer_times=integer_times,
+        separator=specs["paths"].separator if "paths" in specs else ">",
+        findings=(*opened_findings, *findings, *enriched.findings, *completed.findings),
+        channel_lint=enriched.lint,
+        zoned=zoned,
+    )
+
+
+def _load(
+    engine: Engine, opened: Mapping[str, OpenedTable], account: str | None
+) -> tuple[dict[str, LoadedTable], tuple[bool | None, bool | None]]:
+    """Every table under its canonical name, and whether times are integers, and tell their zone."""
+    text_ids = not all(_has_integer_ids(engine, table) for table in opened.values())
+    loaded: dict[str, LoadedTable] = {}
+    clocks: dict[str, Reading] = {}
+    for name, table in opened.items():
+        readings = _read_table(engine, table, text_ids, account)
+        columns = tuple(reading.column.name for reading in readings)
+        loaded[name] = LoadedTable(name, columns, _define(engine, table, readings))
+        clock = next((reading for reading in readings if reading.column.type == "time"), None)
+        if clock is not None and clock.is_integer is not None:
+            clocks[name] = clock
+    return loaded, _one_clock(clocks)
+
+
+def _check_request(specs: Mapping[str, TableSpec], account: str | None) -> None:
+    events = sorted({"touchpoints", "conversions"} & set(specs))
+    people = sorted({"identities", "customers", "codes", "lifetimes", "stages"} & set(specs))
+    if "paths" not in specs and "conversions" not in specs:
+        raise InputError("a conversions table is needed", given=sorted(specs), allowed="conversions, or paths")
+    if "paths" in specs and events:
+        raise InputError("give either paths, or touchpoints and conversions, not both")
+    if "paths" in specs and people:
+        raise InputError(f"table {people[0]!r} tells of customers, and aggregated paths have none", given=sorted(specs))
+    if account is not None and ("customers" not in specs or account.casefold() == "customer_id"):
+        raise InputError(
+            "journeys.account names a column of the customers table that tells the account of each customer",
+            given=repr(account) if "customers" in specs else "no customers table",
+        )
+
+
+def _count(engine: Engine, name: str) -> int:
+    return int(engine.query(f"select count(*) as n from {quote(name)}")["n"][0].as_py())
+
+
+def _has_integer_ids(engine: Engine, table: OpenedTable) -> bool:
+    """Whether this table's customers, if it has any, are integers."""
+    schema = engine.schema(table.view)
+    names = {column.name for column in INPUTS[table.name].columns} & {"customer_id", "visitor_id"}
+    sources = [table.spec.single_columns.get(name, name) for name in names]
+    kinds = [schema.field(source).type for source in sources if source in schema.names]
+    return all(is_integer_like(kind) or pa.types.is_null(kind) for kind in kinds)
+
+
+def _read_table(engine: Engine, opened: OpenedTable, text_ids: bool, account: str | None) -> list[Reading]:
+    """How to read each column."""
+    table, schema = INPUTS[opened.name], engine.schema(opened.view)
+    mapping = map_columns(table, opened.spec, schema.names)
+    if table is CUSTOMERS:
+        if opened.spec.columns is None:
+            # Whatever is there: an account, segments.
+            mapping |= {field.name: field.name for field in schema if field.name == account or _is_flat(field.type)}
+        if account is not None and account not in mapping:
+            unmapped = f'map it: columns = {{ {account} = "source" }}'
+            raise InputError(
+                f"table 'customers' has no column {account!r}, which journeys.account names",
+                given=list(mapping),
+                hint=unmapped if opened.spec.columns else did_you_mean(account, mapping),
+            )
+    _check_spelling(table.name, mapping)
+    readings = [
+        read_column(
+            engine,
+            table,
+            opened.view,
+            table.column(name) or _dimension(name),
+            source,
+            spec=opened.spec,
+            text_ids=text_ids or name in ("conversion_id", "deal_id"),
+        )
+        for name, source in mapping.items()
+    ]
+    if table is COSTS:
+        free = optional_cost_columns(mapping)
+        return [_nullable(reading) if reading.column.name in free else reading for reading in readings]
+    return readings
+
+
+def _nullable(reading: Reading) -> Reading:
+    return replace(reading, column=replace(reading.column, nullable=True))
+
+
+def _is_flat(kind: pa.DataType) -> bool:
+    return not (pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _check_spelling(table: str, columns: Iterable[str]) -> None:
+    """Engines do not tell names apart that differ only in case."""
+    spelled: dict[str, str] = {}
+    for name in columns:
+        other = spelled.setdefault(name.casefold(), name)
+        if other != name:
+            raise InputError(
+                f"table {table!r}: the columns {other!r} and {name!r} differ only in case",
+                hint="name one of them otherwise: columns = { new_name = 'source' }",
+            )
+
+
+def _dimension(name: str) -> Column:
+    return Column(name, "text", "a further dimension of touchpoints", required=False, nullable=True)
+
+
+def _define(engine: Engine, opened: OpenedTable, readings: list[Reading]) -> int:
+    rows = check_values(engine, INPUTS[opened.name], opened.view, readings)
+    select = ", ".join(f"{reading.sql} as {quote(reading.column.name)}" for reading in readings)
+    engine.view(opened.name, f"select {select} from {quote(opened.view)}")
+    return rows
+
+
+def _dimensions(loaded: Mapping[str, LoadedTable]) -> tuple[str, ...]:
+    """Columns that tell touchpoints apart, in the order in which they break ties."""
+    if "touchpoints" not in loaded:
+        return ()
+    columns = loaded["touchpoints"].columns
+    further = sorted(name for name in columns if TOUCHPOINTS.column(name) is None)
+    return tuple(name for name in ("kind", "channel", "campaign", "stage", *further) if name in columns)
+
+
+def _one_clock(clocks: Mapping[str, Reading]) -> tuple[bool | None, bool | None]:
+    """Whether times are integers, and tell their zone, in all tables alike; None where there are no times."""
+    kinds = {bool(reading.is_integer): table for table, reading in clocks.items()}
+    if len(kinds) > 1:
+        raise InputError(
+            f"times of {kinds[True]!r} are integers and those of {kinds[False]!r} timestamps",
+            allowed="the same in both",
+            hint="time_format = 'epoch_s' reads integers as seconds since 1970",
+        )
+    zoned = {reading.is_zoned: table for table, reading in clocks.items() if reading.is_zoned is not None}
+    if len(zoned) > 1:
+        raise InputError(
+            f"times of {zoned[True]!r} tell their time zone and those of {zoned[False]!r} do not",
+            allowed="the same in both",
+            hint=f"say what the latter are: time_zone = 'UTC' (or 'Europe/Paris') under {zoned[False]!r}",
+        )
+    return next(iter(kinds), None), next(iter(zoned), None)

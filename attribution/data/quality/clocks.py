@@ -1,0 +1,279 @@
+"""Clocks that disagree: times in another zone, or times that are only days."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution.data.loading.load import Sources
+from attribution.data.loading.quality import Finding
+from attribution.data.loading.wording import hours, percent
+from attribution.data.quality.timeline import DAY, HOUR, Counts, Timeline
+
+# ---------------------------------------------------------------- the hour of the day
+
+_LEAST_ROWS = 2_000
+"""With fewer rows chance alone moves the profile of a day by a tenth."""
+
+_LEAST_RHYTHM = 0.12
+"""Total variation from an even day below which there is no rhythm to compare; people who sleep give 0.2 to 0.4."""
+
+_ALIKE = 0.10
+"""Two profiles are one, shifted, if their total variation is at most this after the shift …"""
+
+_GAIN = 0.15
+"""… and was larger by at least this, and three times as large, before it: 2 hours of an ordinary rhythm."""
+
+_LEAST_SHIFT = 2
+"""Hours. A clock that moves by one within a log is daylight saving time, which is right in UTC."""
+
+_WEEK = 7
+"""Days on either side that are compared: whole weeks, for weekends have another rhythm."""
+
+# ---------------------------------------------------------------- touchpoints around a conversion
+
+LAG_BIN = HOUR // 4
+"""Zones differ by quarters of an hour."""
+
+LAG_RANGE = 30 * HOUR
+"""No two zones are further apart than 26 hours; the rest is for the windows."""
+
+_WINDOWS = (4, 8)
+"""Bins (1 and 2 hours) compared on either side of a step: clicks crowd before it, views are spread."""
+
+_LEAST_LAG_SHIFT = 4
+"""Bins: one hour."""
+
+_CLEAR = 6.0
+"""Standard errors of a step, of some 200 that are tried."""
+
+_SOME = 3.0
+"""Standard errors of a step at lag 0, where one is expected."""
+
+_NEAR = 3
+_STEEPER = 1.5
+"""A step rises so many times as much as any of so many neighbouring bins."""
+
+_AT_ZERO = 0.1
+"""Height of a step at lag 0, in units of the clearest one, that shows the clocks to agree."""
+
+_HEIGHT = 0.5
+"""Height of a step in units of the busiest window: a daily rhythm gives 0.2."""
+
+_SHARP = 0.5
+"""Part of the height that is taken from one bin to the next: what people do after a conversion, such as opening
+the mail that confirms it, rises and falls in hours."""
+
+# ---------------------------------------------------------------- times that are days
+
+_DAY_ONLY = 0.95
+"""Share of rows in two neighbouring hours (daylight saving time makes two of one) beyond which times are days
+or the moments of a nightly batch."""
+
+_DAY_ONLY_ROWS = 100
+
+
+def profile_shift(one: Counts, other: Counts) -> int | None:
+    """By how many hours the daily profile ``one`` runs later than ``other``, if they are one profile, shifted.
+
+    Parameters
+    ----------
+    one, other : (24,) rows by hour of the day
+
+    Returns
+    -------
+    int or None
+        −11 … 12; None where the profiles agree, differ in shape, are flat, or rest on too few rows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> day = np.array([10] * 8 + [400] * 8 + [150] * 8)
+    >>> profile_shift(np.roll(day, 5), day), profile_shift(day, day)
+    (5, None)
+    """
+    if min(one.sum(), other.sum()) < _LEAST_ROWS:
+        return None
+    p, q = one / one.sum(), other / other.sum()
+    if min(_variation(p, 1 / 24), _variation(q, 1 / 24)) < _LEAST_RHYTHM:
+        return None
+    apart = [_variation(p, np.roll(q, shift)) for shift in range(24)]
+    best = int(np.argmin(apart))
+    shift = best if best <= 12 else best - 24
+    if abs(shift) < _LEAST_SHIFT or apart[best] > _ALIKE:
+        return None
+    is_gain = apart[0] - apart[best] >= _GAIN and apart[0] >= 3 * apart[best]
+    return shift if is_gain else None
+
+
+def lag_step(lags: Counts) -> int | None:
+    """By how many bins conversions run late against touchpoints, told from the touchpoints around a conversion.
+
+    Touchpoints lead to conversions and become fewer after them, so their number drops where the lag from
+    touchpoint to conversion turns negative. A zone moves that drop: it is found at another lag, and not at 0.
+
+    Parameters
+    ----------
+    lags : (2 · range,) touchpoints by lag to their customer's first conversion, the bin of lag 0 in the middle
+
+    Returns
+    -------
+    int or None
+        Where the drop is, 0 as a rule, positive if nothing happens until some time before a conversion; None if no
+        drop is clear.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> lags = np.zeros(240, dtype=int)
+    >>> lags[120:200] = 50
+    >>> lag_step(lags), lag_step(np.roll(lags, -20)), lag_step(np.roll(lags, 8))
+    (0, -20, 8)
+    """
+    found = [(step, height) for step, height in (_clearest_step(lags, width) for width in _WINDOWS) if height > 0]
+    at_zero = _height_at_zero(lags)
+    moved = (step for step, height in found if abs(step) >= _LEAST_LAG_SHIFT and at_zero < _AT_ZERO * height)
+    return next(moved, 0 if found else None)
+
+
+def _clearest_step(lags: Counts, width: int) -> tuple[int, float]:
+    """Where the clearest step is, and its height in touchpoints per bin; 0 if it is not clear, high and sharp."""
+    ends = np.concatenate([[0], np.cumsum(lags)])
+    window = ends[width:] - ends[:-width]
+    before, after = window[:-width], window[width:]
+    clear = (after - before) / np.sqrt(np.maximum(after + before, 1))
+    place = int(np.argmax(clear))
+    height = float(after[place] - before[place])
+    is_step = clear[place] >= _CLEAR and height >= _HEIGHT * window.max()
+    is_step = is_step and _is_sharp(lags, place + width, height / width)
+    return place + width - len(lags) // 2, height / width if is_step else 0.0
+
+
+def _height_at_zero(lags: Counts) -> float:
+    """Height of a step at lag 0, however unclear: a mail that confirms each conversion may make a higher one."""
+    middle, heights = len(lags) // 2, [0.0]
+    jumps = np.diff(lags[middle - _NEAR - 1 : middle + _NEAR + 1])
+    if jumps[_NEAR] < _STEEPER * np.delete(jumps, _NEAR).max():
+        return 0.0  # not a step but a slope, on which 0 happens to lie
+    for width in (1, *_WINDOWS):
+        after, before = int(lags[middle : middle + width].sum()), int(lags[middle - width : middle].sum())
+        if after - before > _SOME * np.sqrt(after + before) and _is_sharp(lags, middle, (after - before) / width):
+            heights.append((after - before) / width)
+    return max(heights)
+
+
+def _is_sharp(lags: Counts, place: int, height: float) -> bool:
+    """Whether most of a step of ``height`` is taken between two bins, give or take a standard error."""
+    return bool(lags[place] - lags[place - 1] + np.sqrt(lags[place] + lags[place - 1]) >= _SHARP * height)
+
+
+def check_clocks(sources: Sources, touchpoints: Timeline, conversions: Timeline) -> list[Finding]:
+    """Whether touchpoints and conversions go by one clock, and each table by one clock throughout."""
+    days_only = [is_day_only(timeline) for timeline in (touchpoints, conversions)]
+    findings = [_check_day_times(conversions, only_conversions=days_only == [False, True])]
+    step = 0 if any(days_only) else lag_step(_read_lags(sources))
+    # Two tables may well have rhythms of their own: only where nothing else tells.
+    shift = profile_shift(_profile(touchpoints), _profile(conversions)) if step is None else None
+    findings.append(_zone_finding(touchpoints, step, shift))
+    findings += [_check_constant_clock(timeline) for timeline in (touchpoints, conversions)]
+    return findings
+
+
+def _zone_finding(touchpoints: Timeline, step: int | None, shift: int | None) -> Finding:
+    check, table, total = "time_zone", "touchpoints", touchpoints.total
+    if step:
+        late = -step * LAG_BIN / HOUR
+        seen = f"they drop {hours(late)} {'after' if late > 0 else 'before'} conversions instead of with them"
+    elif shift is not None:
+        late = float(shift)
+        seen = f"their day is that of conversions, about {hours(late)} {'later' if late > 0 else 'earlier'}"
+    else:
+        message = "touchpoints and conversions seem to go by one clock"
+        return Finding(check, table, "pass", 0, total, None, message)
+    message = (
+        f"touchpoints are timed {hours(late)} too {'late' if late > 0 else 'early'} for conversions: {seen}; "
+        "one of the two may be in another time zone, see time_zone"
+    )
+    return Finding(check, table, "warn", total, total, f"{late:+g} h", message)
+
+
+def _check_constant_clock(timeline: Timeline) -> Finding:
+    check, table, total = "clock_change", timeline.table, timeline.total
+    found = _find_clock_change(timeline)
+    if found is None:
+        return Finding(check, table, "pass", 0, total, None, f"the daily rhythm of {table} stays where it is")
+    day, shift = found
+    after = timeline.start >= day
+    message = (
+        f"from {np.datetime64(day, 'us').astype('datetime64[D]')} on, the daily rhythm of {table} runs {hours(shift)} "
+        f"{'later' if shift > 0 else 'earlier'} than before: some files may be in another time zone"
+    )
+    example = str(np.datetime64(day, "us").astype("datetime64[D]"))
+    return Finding(check, table, "warn", int(timeline.rows[after].sum()), total, example, message)
+
+
+def _find_clock_change(timeline: Timeline) -> tuple[int, int] | None:
+    """The first day of the clearest change of the daily profile, and by how many hours it moves."""
+    day = timeline.start // DAY
+    days = np.unique(day)
+    if len(days) < 2 * _WEEK or is_day_only(timeline):
+        return None
+    cells = np.zeros((len(days), 24), dtype=np.int64)
+    np.add.at(cells, (np.searchsorted(days, day), timeline.start % DAY // HOUR), timeline.rows)
+    best: tuple[float, int, int] | None = None
+    for place in range(_WEEK, len(days) - _WEEK + 1):
+        before, after = cells[place - _WEEK : place].sum(axis=0), cells[place : place + _WEEK].sum(axis=0)
+        shift = profile_shift(after, before)
+        if shift is not None:
+            gain = _variation(after / after.sum(), before / before.sum())
+            if best is None or gain > best[0]:
+                best = (gain, int(days[place]) * DAY, shift)
+    return None if best is None else best[1:]
+
+
+def _check_day_times(conversions: Timeline, *, only_conversions: bool) -> Finding:
+    check, table, total = "day_times", "conversions", conversions.total
+    if not only_conversions:
+        return Finding(check, table, "pass", 0, total, None, "conversions are as finely timed as touchpoints")
+    profile = _profile(conversions)
+    hour = int(np.argmax(profile + np.roll(profile, -1)))
+    message = (
+        f"{percent(_fullest(profile) / total)} of conversions lie between {hour:02d} and {(hour + 2) % 24:02d} h UTC: "
+        "they are days, or come from a nightly batch; touchpoints of the same day may seem to come after them"
+    )
+    return Finding(check, table, "warn", _fullest(profile), total, f"{hour:02d} h", message)
+
+
+def is_day_only(timeline: Timeline) -> bool:
+    """Whether times are mere days, or those of a nightly batch."""
+    days = len(np.unique(timeline.start // DAY))
+    profile = _profile(timeline)
+    return days > 1 and timeline.total >= _DAY_ONLY_ROWS and _fullest(profile) >= _DAY_ONLY * timeline.total
+
+
+def _fullest(profile: Counts) -> int:
+    return int((profile + np.roll(profile, -1)).max())
+
+
+def _profile(timeline: Timeline) -> Counts:
+    """(24,) rows by hour of the day, UTC."""
+    hour = timeline.start % DAY // HOUR
+    return np.bincount(hour, timeline.rows, minlength=24).astype(np.int64)
+
+
+def _read_lags(sources: Sources) -> Counts:
+    """(2 · range,) touchpoints by lag to the first conversion of their customer: each at most once."""
+    lag = f"c.first_at - t.touched_at + {LAG_RANGE}"
+    found = sources.engine.query(
+        f"select lag - lag % {LAG_BIN} as lag, count(*) as n from (select {lag} as lag from touchpoints t join "
+        "(select customer_id, min(converted_at) as first_at from conversions group by customer_id) c "
+        f"on t.customer_id = c.customer_id) where lag >= 0 and lag < {2 * LAG_RANGE} group by 1"
+    )
+    lags = np.zeros(2 * LAG_RANGE // LAG_BIN, dtype=np.int64)
+    lags[found["lag"].to_numpy().astype(np.int64) // LAG_BIN] = found["n"].to_numpy()
+    return lags
+
+
+def _variation(p: NDArray[np.float64], q: NDArray[np.float64] | float) -> float:
+    """Total variation distance: the share that would have to move."""
+    return float(np.abs(p - q).sum() / 2)

@@ -1,0 +1,1 @@
+"""What follows from credit and returns: verdicts, funnel, diagnosis, KPIs, budget, comparison."""

@@ -1,0 +1,188 @@
+"""What a budget starts from: spend and return of every channel today, under every model, and how sure they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from attribution.decisions.budget.limits import Limits
+from attribution.decisions.budget.response import Response
+from attribution.errors import InputError, did_you_mean
+from attribution.kernels.budget.problem import Problem
+from attribution.kernels.statistics.intervals import percentile
+from attribution.schema.experiment import BudgetOptions, Objective
+from attribution.schema.tables import NO_CHANNELS
+
+Floats = NDArray[np.float64]
+Row = dict[str, object]
+
+_HINTS = {
+    "margin": "give [returns] margin = 0.4, or a column 'margin' of conversions",
+    "ltv": "give [returns] margin, and ltv or a column 'ltv' of conversions",
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One model.
+
+    Attributes
+    ----------
+    label, estimand : of the model
+    channels : those with spend, the same under every model
+    spend, returns : (channels,) today, the latter in the unit of the objective
+    load : (channels,) conversions today, of which a capacity allows so many
+    draws : (draws, channels) of ``returns``; None without resampling
+    level : coverage of intervals
+    """
+
+    label: str
+    estimand: str
+    channels: tuple[str, ...]
+    spend: Floats
+    returns: Floats
+    load: Floats
+    draws: Floats | None
+    level: float
+
+    def problem(self, response: Response, limits: Limits, options: BudgetOptions) -> Problem:
+        """What is to be decided under this model."""
+        n = len(self.returns)
+        covariance = np.zeros((n, n)) if self.draws is None else np.cov(self.draws.T, ddof=1).reshape(n, n)
+        return Problem(
+            response.curves,
+            self.returns,
+            covariance,
+            options.risk_aversion,
+            limits.low,
+            limits.high,
+            limits.rows,
+            limits.row_low,
+            limits.row_high,
+            self.load,
+            np.inf if options.capacity is None else options.capacity,
+        )
+
+    def ends(self, growth: Floats) -> tuple[float, float]:
+        """Interval of the return of all channels, each grown by ``growth`` (channels,); nan without draws."""
+        if self.draws is None:
+            return np.nan, np.nan
+        low, high = percentile((self.draws @ growth)[:, None], self.level)[:, 0]
+        return float(low), float(high)
+
+    def ends_of_channels(self, growth: Floats) -> Floats:
+        """(2, channels) intervals of their returns; nan without draws."""
+        if self.draws is None:
+            return np.full((2, len(growth)), np.nan)
+        return percentile(self.draws * growth, self.level)
+
+
+def find_cases(
+    returns: pd.DataFrame,
+    options: BudgetOptions,
+    *,
+    unit_economics: pd.DataFrame | None = None,
+    stage_credit: pd.DataFrame | None = None,
+    draws: Mapping[str, pd.DataFrame] | None = None,
+    level: float = 0.9,
+) -> list[Case]:
+    """Every model of a ``returns`` table, with the channels that have spend of their own under all of them.
+
+    Raises
+    ------
+    InputError
+        If nothing has spend, the objective is not known, or nothing is returned.
+    """
+    if options.risk_aversion and not draws:
+        raise InputError("budget.risk_aversion needs draws of the return", hint="add a [resampling] part")
+    rows = objective_rows(returns, options.objective, unit_economics)
+    channels = _spending_channels(rows)
+    cases = []
+    for label, every in rows.groupby("model", sort=False):
+        own = every.set_index("channel").loc[channels]
+        drawn = draws[str(label)][channels].to_numpy(float) if draws else None
+        _check_numbers(own)
+        asked = own["conversions"]
+        if options.capacity_stage is not None:
+            asked = _arrivals(stage_credit, options.capacity_stage, str(label)).reindex(channels, fill_value=0.0)
+        load = np.maximum(asked.to_numpy(float), 0.0)
+        money, amount = own["spend"].to_numpy(float), own["amount"].to_numpy(float)
+        estimand = str(own["estimand"].iloc[0])
+        cases.append(Case(str(label), estimand, tuple(channels), money, amount, load, drawn, level))
+    if not any(case.returns.any() for case in cases):
+        raise InputError(
+            f"budget: no channel with spend returns any {options.objective.replace('_', ' ')} under any model",
+            hint="give the conversions table a value, or divide by what is known: objective = 'conversions'",
+        )
+    return cases
+
+
+def objective_rows(
+    returns: pd.DataFrame, objective: Objective, unit_economics: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """The rows of ``returns`` for an objective, with its ``amount``, on the costs that channels are ranked by.
+
+    Raises
+    ------
+    InputError
+        If the objective is not known.
+    """
+    if returns.empty:
+        raise InputError("budget: no channel has spend, so there is nothing to start from", hint="give a costs table")
+    first = returns.iloc[0]
+    by_value = objective in ("revenue", "margin", "ltv")
+    basis = objective if by_value else first["basis"]
+    rows = returns[(returns["basis"] == basis) & (returns["cost_basis"] == first["cost_basis"])]
+    if rows.empty:
+        raise InputError(f"budget.objective = {objective!r}, and it is not known", hint=_HINTS[objective])
+    if objective != "new_customers":
+        return rows.assign(amount=rows["value" if by_value else "conversions"])
+    if unit_economics is None:
+        raise InputError("budget.objective = 'new_customers' needs unit_economics", hint="output.unit_economics = true")
+    known = unit_economics.drop_duplicates(["model", "channel"])[["model", "channel", "new_customers"]]
+    # NO_CHANNELS are no rows of that table, and have no spend.
+    return rows.merge(known, on=["model", "channel"], how="left").rename(columns={"new_customers": "amount"})
+
+
+def _arrivals(stage_credit: pd.DataFrame | None, stage: str, label: str) -> pd.Series:
+    """Credited arrivals in a stage of the funnel, by channel."""
+    if stage_credit is None:
+        raise InputError(f"budget.capacity_stage = {stage!r} needs a [funnel] with that stage")
+    stages = list(dict.fromkeys(stage_credit["stage"]))
+    if stage not in stages:
+        raise InputError(
+            f"budget.capacity_stage: {stage!r} is no stage of the funnel",
+            allowed=stages,
+            hint=did_you_mean(stage, stages),
+        )
+    rows = stage_credit[(stage_credit["stage"] == stage) & (stage_credit["model"] == label)]
+    return rows.set_index("channel")["credit"]
+
+
+def _check_numbers(own: pd.DataFrame) -> None:
+    wrong = ~np.isfinite(own[["spend", "amount", "conversions"]].to_numpy(float)).all(axis=1)
+    if wrong.any():
+        name = own.index[int(np.flatnonzero(wrong)[0])]
+        given = f"{name!r} under {own['model'].iloc[0]}"
+        raise InputError("budget: spend or return of a channel is not a finite number", given=given)
+
+
+def _spending_channels(rows: pd.DataFrame) -> list[str]:
+    """In the order of the table; a share of what others cost is no spend of one's own, and leaves ROI null."""
+    own = rows[(rows["spend"] > 0) & rows["roi"].notna() & ~rows["channel"].isin(NO_CHANNELS)]
+    models = rows["model"].nunique()
+    under = own.groupby("channel", sort=False)["model"].nunique()
+    channels = [channel for channel in dict.fromkeys(own["channel"]) if under[channel] == models]
+    if not channels:
+        raise InputError("budget: no channel has spend, so there is nothing to start from", hint="give a costs table")
+    return channels
+
+
+def without_spend(returns: pd.DataFrame, channels: Sequence[str]) -> tuple[str, ...]:
+    """Channels with credit that are none of ``channels``."""
+    bare = returns[~returns["channel"].isin([*NO_CHANNELS, *channels]) & (returns["conversions"] > 0)]
+    return tuple(dict.fromkeys(bare["channel"]))

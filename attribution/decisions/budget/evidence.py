@@ -1,0 +1,193 @@
+"""What a proposal rests on, and whether the ground under an earlier one has moved."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri
+
+from attribution.decisions.budget.cases import Case, Row
+from attribution.decisions.budget.response import Response
+from attribution.errors import InputError
+from attribution.kernels.budget.curves import curves_of
+from attribution.schema.experiment import BudgetOptions
+from attribution.schema.tables import BUDGET, BUDGET_EVIDENCE
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The run that returns come from.
+
+    Attributes
+    ----------
+    run : its fingerprint
+    start, end : first and last day of the data; None where they have no dates
+    level : coverage of intervals
+    """
+
+    run: str = ""
+    start: dt.date | None = None
+    end: dt.date | None = None
+    level: float = 0.9
+
+    @property
+    def days(self) -> int | None:
+        """How many days the data span."""
+        return None if self.start is None or self.end is None else (self.end - self.start).days + 1
+
+    def valid_until(self, options: BudgetOptions) -> str | None:
+        """Last day of a proposal made of these data."""
+        return None if self.end is None else str(self.end + dt.timedelta(days=options.valid_days))
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """An earlier proposal: its tables ``budget`` (of the plan) and ``budget_evidence``."""
+
+    plan: pd.DataFrame
+    evidence: pd.DataFrame
+
+
+def evidence_row(case: Case, response: Response, ground: Ground, options: BudgetOptions, cost_basis: str) -> Row:
+    """The row of ``budget_evidence`` of one model."""
+    low, high = case.ends(np.ones(len(case.returns)))
+    fitted = sum(origin.startswith("fitted") for origin in response.origins)
+    return {
+        "model": case.label,
+        "estimand": case.estimand,
+        "run": ground.run,
+        "objective": options.objective,
+        "cost_basis": cost_basis,
+        "data_start": None if ground.start is None else str(ground.start),
+        "data_end": None if ground.end is None else str(ground.end),
+        "valid_until": ground.valid_until(options),
+        "return_today": float(case.returns.sum()),
+        "return_low": low,
+        "return_high": high,
+        "level": np.nan if case.draws is None else case.level,
+        "draws": 0 if case.draws is None else len(case.draws),
+        "curves_fitted": fitted,
+        "curves_assumed": len(response.origins) - fitted,
+    }
+
+
+def read_earlier(folder: Path) -> Earlier:
+    """An earlier proposal from its output folder.
+
+    Raises
+    ------
+    InputError
+        If the folder holds none.
+    """
+    found = []
+    for table in (BUDGET, BUDGET_EVIDENCE):
+        path = folder / f"{table.name}.parquet"
+        try:
+            found.append(pd.read_parquet(path))
+        except FileNotFoundError:
+            raise InputError(
+                f"budget.previous: {folder} is no folder of a proposal: it has no {path.name}",
+                hint="name the output folder of attribution budget",
+            ) from None
+        except Exception as error:  # whatever readers raise of files that are something else
+            raise InputError(f"budget.previous: file {path} cannot be read: {error}") from None
+        missing = [name for name in table.column_names if name not in found[-1]]
+        if missing:
+            raise InputError(f"budget.previous: file {path} has no column {missing[0]!r}")
+    plan, evidence = found
+    return Earlier(plan[plan["scenario"] == "plan"], evidence)
+
+
+_FOR = {"objective": "for another objective", "cost_basis": "of other costs"}
+
+MOVED = ("above", "below", "new", "gone")
+"""Statuses of ``budget_drift`` that an earlier proposal does not account for."""
+
+
+def ground_has_moved(drift: pd.DataFrame | None) -> bool:
+    """Whether an earlier proposal expired, or something it rests on moved; False where none was held against it."""
+    return drift is not None and bool(drift["status"].isin(MOVED).any() or drift["expired"].eq(True).any())
+
+
+def drift_rows(
+    cases: Sequence[Case], earlier: Earlier, ground: Ground, options: BudgetOptions, cost_basis: str
+) -> list[Row]:
+    """Rows of ``budget_drift``: what channels return now against what the earlier curves say of the spend now.
+
+    Models that the earlier proposal lacks have none.
+
+    Raises
+    ------
+    InputError
+        If the earlier proposal is about another return or other costs, or under other models only.
+    """
+    for name, mine in (("objective", options.objective), ("cost_basis", cost_basis)):
+        if (earlier.evidence[name] != mine).any():
+            raise InputError(
+                f"budget.previous is a proposal {_FOR[name]}",
+                given=str(earlier.evidence[name].iloc[0]),
+                allowed=[mine],
+            )
+    rows: list[Row] = []
+    for case in cases:
+        evidence = earlier.evidence[earlier.evidence["model"] == case.label]
+        if len(evidence):
+            plan = earlier.plan[earlier.plan["model"] == case.label].set_index("channel")
+            rows += _drift_of(case, plan, evidence.iloc[0], ground)
+    if not rows:
+        raise InputError(
+            "budget.previous is a proposal under other models",
+            given=", ".join(earlier.evidence["model"]),
+            allowed=[case.label for case in cases],
+        )
+    return rows
+
+
+def _drift_of(case: Case, plan: pd.DataFrame, evidence: pd.Series, ground: Ground) -> list[Row]:
+    scale, end = _days(evidence) / (ground.days or _days(evidence)), evidence["valid_until"]
+    expired = None if end is None or ground.end is None else ground.end > dt.date.fromisoformat(end)
+    head: Row = {"model": case.label, "valid_until": end, "expired": expired}
+    unknown = np.full(len(case.channels), np.nan)
+    deviation = unknown if case.draws is None else case.draws.std(axis=0, ddof=1) * scale
+    rows: list[Row] = []
+    for place, channel in enumerate(case.channels):
+        money, returned = case.spend[place] * scale, case.returns[place] * scale
+        expected, error, status = np.nan, np.nan, "new"
+        if channel in plan.index:
+            expected, its_error = _expected(plan.loc[channel], money)
+            error = float(np.hypot(deviation[place], its_error))
+            status = _status(returned - expected, error, case.level)
+        found = {"spend": money, "return": returned, "expected": expected, "standard_error": error, "status": status}
+        rows.append(head | {"channel": channel} | found)
+    gone = [channel for channel in plan.index if channel not in case.channels]
+    none = dict.fromkeys(("spend", "return", "expected", "standard_error"), np.nan)
+    return rows + [head | none | {"channel": channel, "status": "gone"} for channel in gone]
+
+
+def _days(evidence: pd.Series) -> int:
+    """Of the earlier data; 1 where they have no dates."""
+    if evidence["data_start"] is None or evidence["data_end"] is None:
+        return 1
+    ends = (dt.date.fromisoformat(evidence[name]) for name in ("data_start", "data_end"))
+    start, end = ends
+    return (end - start).days + 1
+
+
+def _expected(row: pd.Series, money: float) -> tuple[float, float]:
+    """What a channel of the earlier proposal returns at other spend, and the standard error of that."""
+    curve = curves_of([row["curve"]], [row["curvature"]], [row["spend_today"]], [row["steepness"]])
+    expected = float(row["return_today"] * curve.growth(np.array([money]))[0])
+    return expected, expected * row["return_sd"] / row["return"] if row["return"] else np.nan
+
+
+def _status(difference: float, error: float, level: float) -> str:
+    if not np.isfinite(error):
+        return "unknown"
+    if abs(difference) <= error * float(ndtri((1 + level) / 2)):
+        return "as expected"
+    return "below" if difference < 0 else "above"

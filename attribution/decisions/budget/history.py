@@ -1,0 +1,141 @@
+"""How spend and return went together, week by week, in the data of a run: what curvature can be fitted to."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from attribution.data.loading import Sources
+from attribution.data.loading.events import conversion_ids
+from attribution.errors import InputError
+from attribution.returns.days import Days
+from attribution.returns.ledger import MEDIA, cost_types
+from attribution.returns.rates import currency_rates, read_rates
+from attribution.returns.worth import measured
+from attribution.schema.experiment import BudgetOptions, Period, ReturnsOptions
+from attribution.schema.tables import NO_CHANNELS
+
+WEEK = 7
+
+
+def weekly_history(
+    sources: Sources,
+    journey_credit: pd.DataFrame,
+    options: BudgetOptions,
+    *,
+    returns: ReturnsOptions | None = None,
+    period: Period | None = None,
+    lookback_days: float = 30.0,
+) -> pd.DataFrame:
+    """Spend and credited return per model, channel and week.
+
+    Parameters
+    ----------
+    sources : the costs table by day or period, or touchpoints with costs; journeys have been built of them where the
+        objective is of single conversions (new customers, LTV, margin)
+    journey_credit : the ``journey_credit`` table; what a touchpoint earned counts in the week of the touchpoint
+    options : the objective: conversions, new ones alone, their value, margin or LTV, up to one factor for all
+    returns : which costs are spend, where both tables know them, and what currencies are worth
+    period : only its weeks count
+    lookback_days : so many last days are left out, since what they were spent on may still convert
+
+    Returns
+    -------
+    Columns model, channel, period (first day of the week), spend and return; whole weeks only. Channels with a lump
+    sum have no rows, and what channels share is no spend of theirs.
+
+    Raises
+    ------
+    InputError
+        If costs have no days, or conversions do not say what the objective needs.
+    """
+    spend = _daily_spend(sources, returns or ReturnsOptions())
+    earned = journey_credit[~journey_credit["channel"].isin(NO_CHANNELS)]
+    if spend.empty or earned.empty:
+        raise InputError("budget.history: costs have no days, so spend has no history", hint="give costs by day")
+    if not pd.api.types.is_datetime64_any_dtype(earned["touched_at"]):
+        raise InputError("budget.history: data have only an order, so spend has no history")
+    touched = earned["touched_at"].dt.floor("D")
+    touched = touched if touched.dt.tz is None else touched.dt.tz_localize(None)
+    first, last = _span(spend["day"], touched, period)
+    weeks = int(((last - first).days + 1 - np.ceil(lookback_days)) // WEEK)
+    index = pd.MultiIndex.from_product([sorted(set(spend["channel"])), range(max(weeks, 0))], names=["channel", "week"])
+    spent = spend.assign(week=_week(spend["day"], first)).groupby(["channel", "week"])["amount"].sum()
+    amount = _amount(earned, options, sources, returns or ReturnsOptions())
+    parts = []
+    for label in journey_credit["model"].unique():
+        own = earned["model"] == label
+        keys = [earned.loc[own, "channel"], _week(touched[own], first).rename("week")]
+        returned = amount[own].groupby(keys).sum()
+        table = pd.DataFrame({"spend": spent.reindex(index, fill_value=0.0), "return": returned.reindex(index)})
+        parts.append(table.fillna({"return": 0.0}).reset_index().assign(model=label))
+    history = pd.concat(parts, ignore_index=True)
+    history["period"] = (first + pd.to_timedelta(history["week"] * WEEK, unit="D")).dt.strftime("%Y-%m-%d")
+    return history[["model", "channel", "period", "spend", "return"]]
+
+
+def _span(spent: pd.Series, touched: pd.Series, period: Period | None) -> tuple[pd.Timestamp, pd.Timestamp]:
+    """First and last day of which both spend and touchpoints are known."""
+    first, last = max(spent.min(), touched.min()), min(spent.max(), touched.max())
+    bounds = [None if at is None else pd.Timestamp(at, unit="us").floor("D") for at in (period or Period()).bounds()]
+    return max(first, bounds[0] or first), min(last, bounds[1] or last)
+
+
+def _week(days: pd.Series, first: pd.Timestamp) -> pd.Series:
+    return (days - first).dt.days // WEEK
+
+
+def _amount(earned: pd.DataFrame, options: BudgetOptions, sources: Sources, returns: ReturnsOptions) -> pd.Series:
+    """What each touchpoint earned, up to a factor that is the same for all: the shape of the course is what counts."""
+    measure = {"new_customers": "new_customers", "ltv": "ltv"}.get(options.objective)
+    if options.objective == "margin" and sources.has("conversions", "margin"):
+        measure = "margin"
+    if measure is None:
+        return earned["credit" if options.objective == "conversions" else "credited_value"].astype(float)
+    worth = dict(zip(conversion_ids(sources), measured(sources, measure, returns)[:-1], strict=True))
+    return earned["credit"].astype(float) * earned["conversion_id"].map(worth).astype(float)
+
+
+def _daily_spend(sources: Sources, options: ReturnsOptions) -> pd.DataFrame:
+    """Columns channel, day and amount."""
+    parts, spend_from = [], options.spend_from
+    if sources.has("costs"):
+        parts.append(_from_costs(sources, options))
+    if spend_from != "costs" and sources.has("touchpoints", "cost") and sources.integer_times is False:
+        query = "select channel, touched_at, cost from touchpoints where cost is not null and trim(channel) <> ''"
+        table = sources.engine.query(query).to_pandas()
+        days = pd.to_datetime(table["touched_at"], unit="us").dt.floor("D")
+        parts.append(pd.DataFrame({"channel": table["channel"], "day": days, "amount": table["cost"].astype(float)}))
+    parts = [part for part in parts if len(part)]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["channel", "day", "amount"])
+
+
+def _from_costs(sources: Sources, options: ReturnsOptions) -> pd.DataFrame:
+    """Costs of a period are spread evenly over its days; channels with a lump sum are left out."""
+    table = sources.engine.query("select * from costs where channel is not null").to_pandas()
+    if "currency" in table:
+        rates = currency_rates(table["currency"], Days.of(table), read_rates(sources, options), (None, None))
+        table["amount"] = table["amount"].astype(float) * rates
+    is_media = cost_types(table) == MEDIA
+    counts = is_media | (options.cost_basis == "loaded")
+    if options.spend_from == "touchpoints":
+        counts &= ~is_media
+    table = table[counts].reset_index(drop=True)
+    start = pd.Series(pd.NaT, index=table.index, dtype="datetime64[us]")
+    end = start.copy()
+    for first, last in (("day", "day"), ("period_start", "period_end")):
+        if first in table and last in table:
+            start = start.fillna(pd.to_datetime(table[first]).astype("datetime64[us]"))
+            end = end.fillna(pd.to_datetime(table[last]).astype("datetime64[us]"))
+    lump = set(table.loc[start.isna() | end.isna(), "channel"])
+    kept = ~table["channel"].isin(lump)
+    days = ((end - start).dt.days[kept] + 1).astype(int)
+    rows = table.loc[kept].index.repeat(days)
+    offset = pd.Series(np.concatenate([np.arange(n) for n in days]) if len(days) else np.zeros(0, int))
+    return pd.DataFrame(
+        {
+            "channel": table.loc[rows, "channel"].to_numpy(),
+            "day": start[rows].reset_index(drop=True) + pd.to_timedelta(offset, unit="D"),
+            "amount": (table["amount"].astype(float)[kept] / days)[rows].to_numpy(),
+        }
+    )

@@ -1,0 +1,137 @@
+"""A proposal how to divide a budget: by marginal return under each model, within limits, with what it hangs on.
+
+Credit that is allocated is not incremental. A plan moves money as if a channel had caused what it is credited with;
+tests of spend tell whether it did.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from threadpoolctl import threadpool_limits
+
+from attribution.decisions.budget.cases import Case, Row, find_cases, without_spend
+from attribution.decisions.budget.evidence import Earlier, Ground, drift_rows, evidence_row
+from attribution.decisions.budget.horizons import horizon_rows, long_returns
+from attribution.decisions.budget.limits import Limits, check_possible, read_limits
+from attribution.decisions.budget.notes import plan_notes
+from attribution.decisions.budget.response import Response, choose_curves
+from attribution.decisions.budget.rows import solve_case
+from attribution.decisions.budget.what_if import what_if_rows
+from attribution.schema.experiment import BudgetOptions
+from attribution.schema.tables import (
+    BUDGET,
+    BUDGET_DRIFT,
+    BUDGET_EVIDENCE,
+    BUDGET_HORIZONS,
+    BUDGET_LIMITS,
+    BUDGET_NOTES,
+    BUDGET_SCENARIOS,
+    BUDGET_WHAT_IF,
+    Table,
+)
+
+
+@dataclass(frozen=True)
+class BudgetPlan:
+    """What is proposed.
+
+    Attributes
+    ----------
+    options : what was asked for
+    tables : ``budget``, ``budget_limits``, ``budget_scenarios``, ``budget_what_if``, ``budget_evidence`` and
+        ``budget_notes``; ``budget_horizons`` and ``budget_drift`` where they were asked for
+    left_out : channels with credit and no spend today, for which there is no curve
+    notes : what to know before acting on it
+    """
+
+    options: BudgetOptions
+    tables: Mapping[str, pd.DataFrame]
+    left_out: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def propose_budget(
+    returns: pd.DataFrame,
+    options: BudgetOptions,
+    *,
+    unit_economics: pd.DataFrame | None = None,
+    stage_credit: pd.DataFrame | None = None,
+    draws: Mapping[str, pd.DataFrame] | None = None,
+    history: pd.DataFrame | None = None,
+    ground: Ground | None = None,
+    earlier: Earlier | None = None,
+) -> BudgetPlan:
+    """Divide a budget so that it returns most, under every model.
+
+    Parameters
+    ----------
+    returns : the ``returns`` table; spend is that of the costs that channels are ranked by
+    options : how much there is, for what, within which limits
+    unit_economics : that table, for the objective ``new_customers``
+    stage_credit : the ``funnel_credit`` table, for a capacity that counts arrivals in a stage
+    draws : per model, today's return in the unit of the objective (draws × channels)
+    history : channel, period, spend and return, for curvature; with a column ``model``, of each model alone
+    ground : the run that ``returns`` come from
+    earlier : a proposal that is held against what is known now
+
+    Raises
+    ------
+    InputError
+        If a channel is unknown, limits contradict each other or cannot be paid, nothing has spend, or ``returns``
+        do not know the objective.
+
+    Examples
+    --------
+    >>> returns = pd.DataFrame({"model": "linear", "estimand": "allocated", "basis": "revenue", "cost_basis": "media",
+    ...                         "channel": ["mail", "search"], "spend": [50.0, 50.0], "conversions": [10.0, 20.0],
+    ...                         "value": [100.0, 200.0], "roi": [1.0, 3.0]})
+    >>> plan = propose_budget(returns, BudgetOptions(total=100, step_limit="none"))
+    >>> plan.tables["budget"].query("scenario == 'plan'")["spend"].round(3).tolist()
+    [20.0, 80.0]
+    """
+    ground = ground or Ground()
+    cases = find_cases(
+        returns, options, unit_economics=unit_economics, stage_credit=stage_credit, draws=draws, level=ground.level
+    )
+    tasks = [_task(case, options, history) for case in cases]
+    cost_basis = str(returns["cost_basis"].iloc[0])
+    rows: dict[str, list[Row]] = {table.name: [] for table in _TABLES}
+    # One thread: the order of additions inside the linear algebra library must not depend on the machine's load.
+    with threadpool_limits(1):
+        for case, limits, response in tasks:
+            solved = solve_case(case, response, limits, options)
+            for name, found in solved.rows.items():
+                rows[name] += found
+            rows["budget_what_if"] += what_if_rows(case, solved.problem, solved.best.spend, limits, options)
+            rows["budget_evidence"].append(evidence_row(case, response, ground, options, cost_basis))
+            if options.long_run is not None:
+                in_long_run = long_returns(case, returns, options, unit_economics)
+                rows["budget_horizons"] += horizon_rows(case, solved.problem, in_long_run, options)
+    for row in rows["budget"]:
+        row["valid_until"] = ground.valid_until(options)
+    if earlier is not None:
+        rows["budget_drift"] = drift_rows(cases, earlier, ground, options, cost_basis)
+    tables = {table.name: _frame(table, rows[table.name]) for table in _TABLES if rows[table.name]}
+    left_out = without_spend(returns, cases[0].channels)
+    notes = plan_notes(tables, options, left_out)
+    tables["budget_notes"] = pd.DataFrame({"note": notes}, columns=list(BUDGET_NOTES.column_names))
+    return BudgetPlan(options, tables, left_out, notes)
+
+
+_TABLES = (BUDGET, BUDGET_LIMITS, BUDGET_SCENARIOS, BUDGET_WHAT_IF, BUDGET_HORIZONS, BUDGET_EVIDENCE, BUDGET_DRIFT)
+
+
+def _task(case: Case, options: BudgetOptions, history: pd.DataFrame | None) -> tuple[Case, Limits, Response]:
+    """A case with its limits, which can be kept, and its curves."""
+    limits = read_limits(case.channels, case.spend, options)
+    own = history if history is None or "model" not in history else history[history["model"] == case.label]
+    response = choose_curves(case.channels, case.spend, options, own)
+    check_possible(case.channels, limits, case.problem(response, limits, options))
+    return case, limits, response
+
+
+def _frame(table: Table, rows: Sequence[Row]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(table.column_names))

@@ -1,0 +1,143 @@
+"""The rows that one model adds to the tables of a budget: the plan, and what other bends would make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from attribution.decisions.budget.cases import Case, Row
+from attribution.decisions.budget.limits import Limits
+from attribution.decisions.budget.response import Response
+from attribution.kernels.budget.budget import Allocation, allocate
+from attribution.kernels.budget.filling import share_above_today
+from attribution.kernels.budget.problem import TOLERANCE, Problem, keeps
+from attribution.schema.experiment import BudgetOptions
+
+Floats = NDArray[np.float64]
+
+PLAN, MORE_BEND, LESS_BEND = "plan", "more bend", "less bend"
+
+DRAWS_SOLVED = 100
+"""Draws for which the best spend is found again, to tell how surely a channel should get more."""
+
+
+@dataclass(frozen=True)
+class Solved:
+    """One model's problem as planned, its optimum, and its rows per table."""
+
+    problem: Problem
+    best: Allocation
+    rows: Mapping[str, list[Row]]
+
+
+def solve_case(case: Case, response: Response, limits: Limits, options: BudgetOptions) -> Solved:
+    """The best spend under one model, and that if curves bend more or less than thought."""
+    plan = case.problem(response, limits, options)
+    bends = {PLAN: response.curves.bend, MORE_BEND: response.more, LESS_BEND: response.less}
+    problems = {name: replace(plan, curves=plan.curves.bent(bend)) for name, bend in bends.items()}
+    best = {name: allocate(problem) for name, problem in problems.items()}
+    rows: dict[str, list[Row]] = {"budget": [], "budget_limits": [], "budget_scenarios": []}
+    for name, problem in problems.items():
+        head: Row = {"model": case.label, "estimand": case.estimand, "scenario": name, "objective": options.objective}
+        columns = _channel_columns(case, problem, best[name], limits)
+        columns |= {"channel": case.channels, "curve": problem.curves.kind.tolist(), "curvature": problem.curves.bend}
+        columns |= {"steepness": problem.curves.steepness, "curvature_from": response.origins}
+        rows["budget"] += [head | each for each in pd.DataFrame(columns).to_dict("records")]
+        rows["budget_limits"] += [head | each for each in _limit_rows(problem, best[name], limits, options)]
+        price = _price_of_total(best[name], limits)
+        rows["budget_scenarios"].append(head | _scenario_row(case, problem, best[name], best[PLAN]) | price)
+    return Solved(plan, best[PLAN], rows)
+
+
+def _channel_columns(case: Case, problem: Problem, found: Allocation, limits: Limits) -> dict[str, object]:
+    today, spend, curves = problem.curves.today, found.spend, problem.curves
+    growth = curves.growth(spend)
+    more: Floats | float = np.nan
+    if case.draws is not None:
+        more = share_above_today(curves, case.draws[:DRAWS_SOLVED], problem.low, problem.high, problem.total)
+    low, high = case.ends_of_channels(growth)
+    return {
+        "spend_today": today,
+        "spend": spend,
+        "change": spend / today - 1,
+        "return_today": problem.returns,
+        "return": problem.returns * growth,
+        "return_sd": np.nan if case.draws is None else np.sqrt(np.diag(problem.covariance)) * growth,
+        "return_low": low,
+        "return_high": high,
+        "marginal_today": problem.returns * curves.slope(today),
+        "marginal": problem.returns * curves.slope(spend),
+        "binding": _binding(found, limits),
+        "probability_more": more,
+    }
+
+
+def _binding(found: Allocation, limits: Limits) -> list[str | None]:
+    near = TOLERANCE * limits.available
+    names: list[str | None] = []
+    for place, spend in enumerate(found.spend):
+        at_high = limits.high_names[place] is not None and spend >= limits.high[place] - near
+        at_low = spend <= limits.low[place] + near
+        names.append(limits.high_names[place] if at_high else limits.low_names[place] if at_low else None)
+    return names
+
+
+def _limit_rows(problem: Problem, found: Allocation, limits: Limits, options: BudgetOptions) -> list[Row]:
+    sums = problem.rows @ found.spend
+    # A unit less reserved is a unit more to divide.
+    used = {"total": (float(options.total or 0), float(sums[0]) + sum(options.reserve.values()))}
+    used |= {f"reserve {name!r}": (amount, amount) for name, amount in options.reserve.items()}
+    own = float(found.row_high_prices[0])
+    rows = [_limit(name, *of, own) | _price_of_total(found, limits) for name, of in used.items()]
+    for row, group in enumerate(limits.groups, start=1):
+        ends = {"floor": (problem.row_low, found.row_low_prices), "ceiling": (problem.row_high, found.row_high_prices)}
+        for end, (allowed, prices) in ends.items():
+            if np.isfinite(allowed[row]):
+                rows.append(_limit(f"{end} of group {group!r}", float(allowed[row]), float(sums[row]), prices[row]))
+    if np.isfinite(problem.capacity):
+        rows.append(_limit("capacity", problem.capacity, problem.use(found.spend), found.capacity_price))
+    return rows
+
+
+def _price_of_total(found: Allocation, limits: Limits) -> dict[str, float]:
+    """Return of one unit of total more: limits that are shares of it move along."""
+    gained = found.row_high_prices @ limits.share_high - found.row_low_prices @ limits.share_low
+    return {"shadow_price": float(gained)}
+
+
+def _limit(name: str, allowed: float, used: float, price: float) -> Row:
+    return {"limit": name, "allowed": allowed, "used": used, "binds": bool(price > 0), "shadow_price": float(price)}
+
+
+def _scenario_row(case: Case, problem: Problem, found: Allocation, plan: Allocation) -> Row:
+    today, spend = problem.curves.today, found.spend
+    growth = problem.curves.growth(spend)
+
+    def returned(at: Floats) -> float:
+        return float(problem.returns @ problem.curves.growth(at))
+
+    regret = max(problem.worth(spend) - problem.worth(plan.spend), 0.0) if keeps(problem, plan.spend) else np.nan
+    low, high = case.ends(growth)
+    gain_low, gain_high = case.ends(growth - 1)
+    return {
+        "risk_aversion": problem.aversion,
+        "spend_today": float(today.sum()),
+        "spend": float(spend.sum()),
+        "unspent": max(problem.total - float(spend.sum()), 0.0),
+        "return_today": float(problem.returns.sum()),
+        "return_same_mix": returned(today * problem.total / today.sum()),
+        "return": returned(spend),
+        "return_sd": problem.deviation(spend) if case.draws is not None else np.nan,
+        "return_low": low,
+        "return_high": high,
+        "gain": returned(spend) - float(problem.returns.sum()),
+        "gain_low": gain_low,
+        "gain_high": gain_high,
+        "return_of_plan": returned(plan.spend),
+        "regret": regret,
+        "optimality_gap": found.gap,
+    }

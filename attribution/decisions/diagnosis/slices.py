@@ -1,0 +1,219 @@
+"""What slices of the business touched, returned and cost: by channel, by segment, by dimensions of touchpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from attribution.data.loading import Sources
+from attribution.decisions.diagnosis.gaps import NEEDED
+from attribution.errors import InputError, did_you_mean
+from attribution.journeys import JourneyChunk, Journeys, Summary
+from attribution.journeys.summary import tally
+from attribution.kernels.markov.windows import Slices, distinct_members
+from attribution.kernels.statistics.sums import KeyedSums, sum_by_key
+from attribution.models import AttributionModel
+from attribution.models.credit import hand_out
+from attribution.models.segments import NO_SEGMENT, Segments
+from attribution.returns import Terms, main_basis
+from attribution.returns.worth import measured
+from attribution.schema.tables import NO_CHANNELS
+
+Floats = NDArray[np.float64]
+
+MOST_SLICES = 1_000
+"""Of one dimension of touchpoints; more would be addresses or ids, not slices."""
+
+
+def channel_slices(
+    returns: pd.DataFrame, profile: pd.DataFrame, *, whole: Mapping[str, str] | None = None, dimension: str = "channel"
+) -> pd.DataFrame:
+    """Slices by channel under every model, as `diagnose_roi` takes them, on the terms that channels are ranked by.
+
+    Parameters
+    ----------
+    returns : the ``returns`` table
+    profile : the ``journey_profile`` table, for the journeys that touched each channel
+    whole : for channels that a path transform has split, the channel each is a part of
+    dimension : what channels are called; campaigns may be in their place
+    """
+    rows = main_basis(returns)
+    rows = rows[~rows["channel"].isin(NO_CHANNELS)]
+    touched = profile[profile["measure"] == "participation"]
+    names = touched["channel"].replace(dict(whole or {}))
+    journeys = touched["count"].groupby(names).sum()
+    table = pd.DataFrame(
+        {
+            "dimension": dimension,
+            "model": rows["model"],
+            "slice": rows["channel"],
+            "journeys": rows["channel"].map(journeys).astype(float).fillna(0.0),
+            "conversions": rows["conversions"],
+            "value": rows["value"],
+            # Without a cost of its own a channel has no ROI, even where it shares in others.
+            "spend": rows["spend"].where(rows["roi"].notna()),
+        }
+    )
+    return table.reset_index(drop=True)
+
+
+def check_dimensions(sources: Sources, asked: Sequence[str], *, grain: str) -> None:
+    """Raise `InputError` unless touchpoints can be sliced by these dimensions."""
+    known = [name for name in sources.dimensions if name != "channel" and name != grain]
+    for name in asked:
+        if name not in known:
+            raise InputError(
+                f"output.slices: touchpoints have no dimension {name!r} beside their {grain}",
+                allowed=known or "none, touchpoints tell nothing else",
+                hint=did_you_mean(name, known) or f'map it: [tables.touchpoints] columns = {{ …, {name} = "column" }}',
+            )
+
+
+@dataclass(frozen=True)
+class SliceReader:
+    """Adds up journeys and what every model hands out, by the values of dimensions and by segment.
+
+    Attributes
+    ----------
+    models : fitted, allocated
+    dimensions : names of dimensions of touchpoints
+    segments : of customers
+    returned : return of each journey of a chunk, on the basis that channels are ranked by
+    """
+
+    models: tuple[AttributionModel, ...]
+    dimensions: tuple[str, ...]
+    segments: Segments | None
+    returned: Callable[[JourneyChunk], Floats]
+
+    def __call__(self, chunk: JourneyChunk) -> Summary:
+        tables: dict[str, KeyedSums] = {}
+        if self.segments is not None:
+            touched = chunk.touched
+            of = self.segments.of(touched).astype(np.int64)[:, None]
+            tables |= _sums("segment//", of, self._terms(touched))
+            tables["segment/journeys"] = sum_by_key(of, _weight(touched))
+        if not self.dimensions:
+            return Summary(tables)
+        for name in self.dimensions:
+            tables[f"{name}/journeys"] = _journeys(chunk.touched, name)
+        for place, model in enumerate(self.models):
+            laid_out, shares, _ = hand_out(model, chunk)
+            journey = np.repeat(np.arange(len(laid_out)), laid_out.lengths)
+            terms = {what: shares * of[journey] for what, of in self._terms(laid_out).items()}
+            for name in self.dimensions:
+                digit = laid_out.dimensions.digit(laid_out.code.astype(np.int64), name)
+                tables |= _sums(f"{name}/{place}/", digit[:, None], terms)
+        return Summary(tables)
+
+    def _terms(self, chunk: JourneyChunk) -> dict[str, Floats]:
+        """(journeys,) conversions, gains and losses: exact sums are of numbers ≥ 0."""
+        returned = self.returned(chunk)
+        conversions = np.asarray(chunk.conversions, dtype=np.float64)
+        return {"conversions": conversions, "gains": np.maximum(returned, 0.0), "losses": np.maximum(-returned, 0.0)}
+
+
+def further_slices(
+    sources: Sources,
+    journeys: Journeys,
+    models: Sequence[AttributionModel],
+    terms: Terms,
+    *,
+    dimensions: Sequence[str] = (),
+    segments: tuple[str, Segments] | None = None,
+) -> pd.DataFrame:
+    """Slices by dimensions of touchpoints and by segments of customers, as `diagnose_roi` takes them.
+
+    They carry no costs: spend is of channels. All allocated models agree on what a segment's journeys brought.
+
+    Parameters
+    ----------
+    sources : where conversions say what they are worth
+    journeys : read once more
+    models : fitted on them; those that are not allocated have no part
+    terms : what counts as return
+    dimensions : names of dimensions of touchpoints
+    segments : column of the customers table, and what it says
+    """
+    allocated = tuple(model for model in models if model.estimand == "allocated")
+    reader = SliceReader(allocated, tuple(dimensions), segments[1] if segments else None, _returned(sources, terms))
+    summary = journeys.read(reader)[0]
+    parts = []
+    if segments is not None:
+        names = np.array(segments[1].names, dtype=object)
+        parts.append(_rows(summary, ("segment", ""), f"customers.{segments[0]}", None, names))
+    for name in dimensions:
+        values = journeys.dimensions.values[journeys.dimensions.names.index(name)]
+        if len(values) > MOST_SLICES:
+            given = f"{len(values):,} values"
+            raise InputError(f"output.slices: dimension {name!r}", given=given, allowed=f"up to {MOST_SLICES:,}")
+        names = np.array([NO_SEGMENT, *values], dtype=object)
+        parts += [_rows(summary, (name, f"{place}"), name, model.label, names) for place, model in enumerate(allocated)]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(NEEDED))
+
+
+def _rows(
+    summary: Summary, key: tuple[str, str], dimension: str, model: str | None, names: NDArray[np.object_]
+) -> pd.DataFrame:
+    """One row per value that was touched."""
+    name, place = key
+    sums = {what: summary.dense(f"{name}/{place}/{what}", len(names)) for what in ("conversions", "gains", "losses")}
+    table = pd.DataFrame(
+        {
+            "dimension": dimension,
+            "model": model,
+            "slice": names,
+            "journeys": summary.dense(f"{name}/journeys", len(names)),
+            "conversions": sums["conversions"],
+            "value": sums["gains"] - sums["losses"],
+            "spend": np.nan,
+        }
+    )
+    return table[(table["journeys"] > 0) | (table["conversions"] != 0)]
+
+
+def _sums(prefix: str, keys: NDArray[np.int64], terms: Mapping[str, Floats]) -> dict[str, KeyedSums]:
+    return {prefix + what: sum_by_key(keys, of) for what, of in terms.items()}
+
+
+def _weight(chunk: JourneyChunk) -> Floats:
+    """(journeys,) how many there are of each: aggregated paths count."""
+    return np.asarray(chunk.conversions, np.float64) + np.asarray(chunk.nulls, np.float64)
+
+
+def _journeys(touched: JourneyChunk, name: str) -> KeyedSums:
+    digit = touched.dimensions.digit(touched.code.astype(np.int64), name).astype(np.int32)
+    _, radix = touched.dimensions.place(name)
+    journey, member = distinct_members(Slices(touched.start, touched.stop, digit, radix))
+    return tally(member, _weight(touched)[journey])
+
+
+def _returned(sources: Sources, terms: Terms) -> Callable[[JourneyChunk], Floats]:
+    """Return of each journey, on the basis that channels are ranked by."""
+    basis = terms.options.basis
+    if basis not in terms.measures:
+        return _OfValue(terms)
+    return _OfConversion(terms.earned(basis, {basis: measured(sources, basis, terms.options)}))
+
+
+@dataclass(frozen=True)
+class _OfValue:
+    terms: Terms
+
+    def __call__(self, chunk: JourneyChunk) -> Floats:
+        value = np.asarray(chunk.value, np.float64)
+        return self.terms.earned(self.terms.options.basis, {"value": value})
+
+
+@dataclass(frozen=True)
+class _OfConversion:
+    """``returned`` (conversions + 1,), by row; 0 where row −1 points."""
+
+    returned: Floats
+
+    def __call__(self, chunk: JourneyChunk) -> Floats:
+        return np.asarray(self.returned[chunk.conversion])

@@ -1,0 +1,242 @@
+"""What "low ROI" comes down to: things to look at, the largest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from attribution.decisions.diagnosis import wording
+from attribution.decisions.diagnosis.waste import UNKNOWN, WASTED
+from attribution.returns import MEDIA, main_basis
+from attribution.schema.tables import NO_CHANNELS, TASKS, UNATTRIBUTED
+from attribution.uncertainty.sensitivity.rules import CUT, GROW, UNCLEAR
+
+Task = dict[str, object]
+Tables = Mapping[str, pd.DataFrame]
+
+
+def tasks_table(tables: Tables, *, repeated_costs: float | None = None) -> pd.DataFrame:
+    """The ``tasks`` table of the other tables of a run; those that are absent have nothing to say.
+
+    Losses come first, then shortfalls against the rest, gains, and what is not known, each the largest first. Where
+    models differ, the size is the middle one over those that agree, and most of them must. Sizes overlap, so they do
+    not add up.
+
+    Parameters
+    ----------
+    tables : ``roi_slices``, ``wasted_spend``, ``returns``, ``cost_coverage``, ``verdicts``, ``quality``,
+        ``channel_lint`` and ``bottlenecks`` by name
+    repeated_costs : how much costs that repeat others come to, where that is known
+    """
+    found = [
+        *_lagging(tables),
+        *_wasted(tables),
+        *_verdicts(tables),
+        *_without_cost(tables),
+        *_tracking(tables, repeated_costs),
+        *_lint(tables),
+        *_bottlenecks(tables),
+    ]
+    table = pd.DataFrame(found, columns=list(TASKS.column_names))
+    for name in ("size", "size_low", "size_high", "probability", "models_agreeing", "models"):
+        table[name] = table[name].astype(float)
+    table["about"] = table["kind"].map(wording.ABOUT)
+    table["size_of"] = table["kind"].map(wording.SIZE_OF).where(table["size"].notna())
+    # Names decide between equal sizes, so that the order of rows never does.
+    order = np.lexsort(
+        (
+            *(_texts(table[name]) for name in ("evidence", "slice", "dimension", "kind")),
+            -table["size"].fillna(-1.0).to_numpy(),
+            table["about"].map(wording.ORDER.index).to_numpy(float),
+        )
+    )
+    table = table.iloc[order].reset_index(drop=True)
+    table["rank"] = np.arange(1, len(table) + 1)
+    table[["models_agreeing", "models"]] = table[["models_agreeing", "models"]].astype("Int64")
+    return table
+
+
+def _task(kind: str, evidence: str, columns: Task, check: str | None = None) -> Task:
+    return {"kind": kind, "evidence": evidence, "check": check or wording.CHECKS[kind], **columns}
+
+
+def _middle(rows: pd.DataFrame, key: list[str], size: pd.Series) -> pd.DataFrame:
+    """The row of each group whose size is the middle one (the smaller of two), with the ends and how many agree."""
+    sized = rows.assign(size=size, by_model=_texts(rows["model"]))
+    sized = sized.sort_values([*key, "size", "by_model"], kind="stable", ignore_index=True)
+    groups = sized.groupby(key, sort=False)
+    sized["models_agreeing"] = groups["size"].transform("size")
+    for end, of in (("size_low", "min"), ("size_high", "max")):
+        sized[end] = groups["size"].transform(of)
+    found = sized[groups.cumcount() == (sized["models_agreeing"] - 1) // 2]
+    # Where no model has a say, none can differ.
+    lone = ["size_low", "size_high", "models_agreeing", "models"]
+    found = found.astype(dict.fromkeys(lone, float))
+    found.loc[found["model"].isna(), lone] = np.nan
+    return found
+
+
+_SIZED = ("model", "size", "size_low", "size_high", "models_agreeing", "models")
+
+
+def _sized(row: Task) -> Task:
+    return {name: row[name] for name in _SIZED}
+
+
+def _lagging(tables: Tables) -> Iterator[Task]:
+    """Slices that fall behind the rest under most models."""
+    slices = tables.get("roi_slices")
+    if slices is None:
+        return
+    key = ["dimension", "slice"]
+    known = slices[slices["money"].notna()]
+    known = known.assign(
+        models=known.groupby(key)["money"].transform("size"),
+        behind=(known["money"] < 0).groupby([known[name] for name in key]).transform("sum"),
+    )
+    behind = known[(known["money"] < 0) & (2 * known["behind"] > known["models"])]
+    for row in _middle(behind, key, -behind["money"]).to_dict("records"):
+        part = None if pd.isna(row["mostly"]) else str(row["mostly"])
+        said = f"{row['journeys']:,.0f} journeys return less than as many of the rest"
+        if not np.isnan(row["roi_rest"]):
+            said = f"ROI {_two(row['roi'])} against {_two(row['roi_rest'])} in the rest"
+        check = wording.LAGS_BY[part]
+        if row["journeys"] == 0:
+            said, check = f"{said}; no journey touched it", wording.NEVER_TOUCHED
+        elif part is not None:
+            said += f", mostly by {part}"
+        yield _task(wording.LAGGING, said, {"dimension": row["dimension"], "slice": row["slice"], **_sized(row)}, check)
+
+
+def _wasted(tables: Tables) -> Iterator[Task]:
+    """Spend below break-even: surely under some model, or at the estimate where there are no intervals."""
+    wasted = tables.get("wasted_spend")
+    if wasted is None:
+        return
+    key = ["estimand", "channel"]
+    surely = wasted[wasted["status"] == WASTED]
+    losing = (wasted["status"] == UNKNOWN) & (wasted["loss"] > 0)
+    most = 2 * losing.groupby([wasted[name] for name in key]).transform("sum") > wasted["models"]
+    for kind, part in (
+        (wording.WASTED, surely),
+        (wording.LOSING, wasted[losing & most & (wasted["models_wasted"] == 0)]),
+    ):
+        for row in _middle(part, key, part["loss"]).to_dict("records"):
+            said = f"spend of {row['spend']:,.0f} at an ROI on {row['basis']} of {_two(row['roi'])}"
+            if kind == wording.WASTED:
+                said += f", at most {_two(row['roi_high'])} by its interval"
+            said += f"; {row['estimand']} credit"
+            yield _task(kind, said, {"dimension": "channel", "slice": row["channel"], **_sized(row)})
+
+
+def _verdicts(tables: Tables) -> Iterator[Task]:
+    verdicts = tables.get("verdicts")
+    if verdicts is None:
+        return
+    kinds = {CUT: wording.CUT, GROW: wording.GROW, UNCLEAR: wording.UNCLEAR}
+    for row in verdicts[verdicts["verdict"].isin(list(kinds))].to_dict("records"):
+        size = {"size": row["money_at_stake"], "probability": row["probability"]}
+        kind = kinds[row["verdict"]]
+        yield _task(kind, str(row["says"]), {"dimension": "channel", "slice": row["channel"], **size})
+
+
+def _without_cost(tables: Tables) -> Iterator[Task]:
+    """Credit that no cost, or only that of media, stands beside; and conversions that no channel has touched."""
+    returns = tables.get("returns")
+    if returns is None or returns.empty:
+        return
+    rows = main_basis(returns)
+    rows = rows[rows["estimand"] == "allocated"]
+    channels = rows[~rows["channel"].isin(NO_CHANNELS)]
+    asked = channels["model"].nunique()
+    if channels["roi"].notna().any():
+        # A part of what is shared is no cost of its own; a cost that is known to be 0 is one.
+        free = channels[channels["roi"].isna() & (channels["spend"] != 0) & (channels["value"] > 0)]
+        free = free.assign(models=asked)
+        for row in _middle(free, ["channel"], free["value"]).to_dict("records"):
+            said = "credited by models, and no cost of its own is known"
+            yield _task(wording.NO_COST, said, {"dimension": "channel", "slice": row["channel"], **_sized(row)})
+    bare = rows[(rows["channel"] == UNATTRIBUTED) & (rows["value"] > 0)]
+    if len(bare):
+        first = bare.iloc[0]
+        said = f"{first['conversions']:,.0f} conversions have no touchpoint in the lookback window"
+        yield _task(wording.UNATTRIBUTED, said, {"size": float(first["value"])})
+    coverage = tables.get("cost_coverage")
+    if coverage is None:
+        return
+    known = coverage[coverage["channel"].notna() & coverage["is_known"].astype(bool)]
+    alone = known[(known.groupby("channel")["cost_type"].transform("size") == 1) & (known["cost_type"] == MEDIA)]
+    for row in alone.to_dict("records"):
+        columns: Task = {"dimension": "channel", "slice": row["channel"], "size": row["amount"]}
+        yield _task(wording.MEDIA_ONLY, "no fees, labour or other cost of its own is known", columns)
+
+
+def _tracking(tables: Tables, repeated: float | None) -> Iterator[Task]:
+    """Checks of the data that warn or fail, with the share of the money that their rows are of."""
+    quality = tables.get("quality")
+    if quality is None:
+        return
+    money = _money(tables) | {"repeated": np.nan if repeated is None else repeated}
+    for row in quality[quality["status"] != "pass"].to_dict("records"):
+        key = (row["check"], row["table"])
+        if key not in wording.TRACKED:
+            continue
+        of = wording.TRACKED[key]
+        size = np.nan
+        if of in ("idle", "repeated"):
+            size = money[of]
+        elif of is not None and row["total"] and not np.isnan(row["total"]):
+            size = row["count"] / row["total"] * money[of]
+        said = f"{row['check']} in {row['table']}, {row['count']:,.0f} times: {row['message']}"
+        yield _task(wording.TRACKING, said, {"size": size if size > 0 else np.nan})
+
+
+def _lint(tables: Tables) -> Iterator[Task]:
+    """Flaws of the raw marketing columns, check by check."""
+    lint, quality = tables.get("channel_lint"), tables.get("quality")
+    if lint is None or lint.empty or quality is None:
+        return
+    total = quality.loc[(quality["check"] == "contract") & (quality["table"] == "touchpoints"), "total"].sum()
+    for check, rows in lint.groupby("check", sort=True):
+        count = float(rows["touchpoints"].sum())
+        size = min(count / total, 1.0) * _money(tables)["value"] if total > 0 else np.nan
+        said = f"{check}: {count:,.0f} touchpoints, such as: {rows['message'].iloc[0]}"
+        yield _task(wording.LINT, said, {"size": size if size > 0 else np.nan})
+
+
+def _bottlenecks(tables: Tables) -> Iterator[Task]:
+    table = tables.get("bottlenecks")
+    if table is None or table.empty:
+        return
+    whole = table[table["model"].isna() & table["channel"].isna() & table["is_bottleneck"].astype(bool)]
+    for row in whole.to_dict("records"):
+        said = f"{_two(100 * row['rate_to_next'])} % move on from {row['stage']}; a point more is worth most here"
+        columns: Task = {"dimension": "stage", "slice": row["stage"], "size": row["value_per_point"]}
+        yield _task(wording.BOTTLENECK, said, columns)
+
+
+def _money(tables: Tables) -> dict[str, float]:
+    """All credited value, all spend, and the spend of channels without credit; under the first allocated model."""
+    returns = tables.get("returns")
+    if returns is None or returns.empty:
+        return dict.fromkeys(("value", "spend", "idle"), np.nan)
+    rows = main_basis(returns)
+    rows = rows[rows["model"] == rows["model"].iloc[0]]
+    spend = rows["spend"].fillna(0.0)
+    return {
+        "value": float(rows["value"].sum()),
+        "spend": float(spend.sum()),
+        "idle": float(spend[rows["conversions"] == 0].sum()),
+    }
+
+
+def _texts(column: pd.Series) -> NDArray[np.str_]:
+    return column.astype(object).where(column.notna(), "").to_numpy(str)
+
+
+def _two(number: float) -> str:
+    """Two decimals, and no minus before a zero."""
+    return f"{round(number, 2) + 0.0:,.2f}"

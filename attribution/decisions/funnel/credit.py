@@ -1,0 +1,267 @@
+"""Arrivals in a stage as conversions: journeys up to that moment, credited by every model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from attribution.data.loading import Finding, Sources, count_finding
+from attribution.data.loading.events import conversion_ids
+from attribution.data.loading.load import LoadedTable
+from attribution.decisions.funnel.progress import Progress, belonging
+from attribution.errors import InputError
+from attribution.journeys import JourneyChunk, Journeys, Summary, build_journeys, observe
+from attribution.kernels.statistics.sums import sum_by_key, sum_by_pair, to_float
+from attribution.models import AttributionModel
+from attribution.models.credit import Credit, hand_out
+from attribution.returns import whole_channels
+from attribution.schema.experiment import Experiment
+from attribution.schema.tables import BASELINE, UNATTRIBUTED
+
+Floats = NDArray[np.float64]
+Longs = NDArray[np.int64]
+
+NEVER = np.iinfo(np.int64).max
+"""When a stage was reached that never was."""
+
+
+@dataclass(frozen=True)
+class StageCredit:
+    """Arrivals in one stage, credited.
+
+    Attributes
+    ----------
+    stage : position of the stage
+    journeys : up to the arrivals
+    models : fitted on them; those that cannot be are left out
+    credit : the ``credit`` table, by the channels that money is spent on; value null where no amount is known
+    handed_out : per model label, ``arrival`` (row of `Progress.table`), ``channel``, ``campaign``, ``was_in`` (the
+        stage that the customer was in when touched, −1 before the first) and ``credit``; adds up to 1 per arrival.
+        Models that cannot hand out arrivals one by one are absent
+    touched : ``was_in``, ``channel``, ``touchpoints`` before the arrivals
+    last_channel : channel of the last touchpoint before each arrival, by row of `Progress.table`
+    findings : models that were left out
+    """
+
+    stage: int
+    journeys: Journeys
+    models: tuple[AttributionModel, ...]
+    credit: pd.DataFrame
+    handed_out: dict[str, pd.DataFrame]
+    touched: pd.DataFrame
+    last_channel: pd.Series
+    findings: tuple[Finding, ...]
+
+
+def credit_stage(
+    progress: Progress, stage: int, sources: Sources, models: Sequence[AttributionModel], experiment: Experiment
+) -> StageCredit | None:
+    """Fit models anew on the journeys up to the arrivals in one stage; None where there is no arrival.
+
+    Parameters
+    ----------
+    progress : all arrivals
+    stage : position of the stage
+    sources : the input tables
+    models : those of the run, whose settings are taken over
+    experiment : options of journeys, and the period that arrivals must lie in
+    """
+    arrivals = progress.of(stage)
+    if arrivals.empty:
+        return None
+    own = _sources_of(sources, arrivals, stage)
+    options = _options(experiment)
+    if arrivals["customer"].is_unique:
+        # Who has arrived cannot arrive again: touchpoints after that are no journeys that failed to.
+        options["conversions"] = "first_only"
+    journeys = build_journeys(own, period=experiment.period, **options)
+    fitted, findings = _fit(journeys, models, progress.stages[stage])
+    rows = np.array([int(name) for name in conversion_ids(own)], dtype=np.int64)
+    credit = Credit.of(fitted).table if fitted else pd.DataFrame(columns=["model", "estimand", "channel"])
+    whole = whole_channels(journeys)
+    if whole and fitted:
+        keys = ["model", "estimand", "channel"]
+        merged = credit.assign(channel=credit["channel"].replace(whole)).groupby(keys, sort=False)
+        credit = merged[["conversions", "value", "share"]].sum(min_count=1).reset_index()
+    if fitted and arrivals["amount"].isna().all():
+        credit = credit.assign(value=np.nan)
+    givers, refused = _who_can_hand_out(journeys, fitted, progress.stages[stage])
+    findings += refused
+    reader = _Reader(tuple(givers), _reached(progress, rows), _campaigns(journeys))
+    summary = journeys.read(reader)[0]
+    handed = {
+        model.label: _rows(summary, f"{place}", journeys, reader, rows).pipe(_scaled, model, journeys)
+        for place, model in enumerate(givers)
+    }
+    touched = _rows(summary, "touched", journeys, reader, rows).rename(columns={"credit": "touchpoints"})
+    touched = touched.groupby(["was_in", "channel"], as_index=False)["touchpoints"].sum()
+    last = _rows(summary, "last", journeys, reader, rows)
+    last_channel = last.set_index("arrival")["channel"] if len(last) else pd.Series([], dtype=object)
+    return StageCredit(stage, journeys, tuple(fitted), credit, handed, touched, last_channel, tuple(findings))
+
+
+def _sources_of(sources: Sources, arrivals: pd.DataFrame, stage: int) -> Sources:
+    """The input tables with arrivals in the place of conversions."""
+    name = f"arrivals_{stage}"
+    table = pa.table(
+        {
+            "customer_id": pa.Array.from_pandas(arrivals["customer_id"]),
+            "converted_at": arrivals["at"].to_numpy(),
+            "value": arrivals["amount"].fillna(0.0).to_numpy(),
+            "conversion_id": pa.array([str(row) for row in arrivals.index], pa.string()),
+        }
+    )
+    sources.engine.register_arrow(name, table)
+    sources.engine.define(name, f"select * from raw_{name}")
+    loaded = LoadedTable("conversions", tuple(table.column_names), len(arrivals))
+    return replace(sources, tables={**sources.tables, "conversions": loaded}, conversions_view=name)
+
+
+def _options(experiment: Experiment) -> dict[str, Any]:
+    asked = experiment.journeys.model_dump(
+        exclude_unset=True, exclude={"account", "segment", "conversion_kinds", "customers"}
+    )
+    funnel = experiment.funnel
+    if funnel is not None and funnel.lookback_days is not None:
+        asked["lookback_days"] = funnel.lookback_days
+    return asked
+
+
+def _fit(
+    journeys: Journeys, models: Sequence[AttributionModel], stage: str
+) -> tuple[list[AttributionModel], list[Finding]]:
+    """Copies of the models, fitted in one pass; what cannot be learned from so few arrivals is said."""
+    anew = [type(model)(**model.get_params()) for model in models]
+    for model in anew:
+        model.prepare(journeys)
+    observed, *own = journeys.read(observe, *(model.summarise for model in anew))
+    fitted, findings = [], []
+    for model, contributions in zip(anew, own, strict=True):
+        try:
+            model.settle(contributions + model.summarise_untouched(journeys), observed)
+        except InputError as error:
+            message = f"{model.label} is left out of the stage: {error}"
+            findings.append(count_finding("stage_left_out", "stages", 1, message, example=stage))
+        else:
+            fitted.append(model)
+    return fitted, findings
+
+
+def _who_can_hand_out(
+    journeys: Journeys, models: Sequence[AttributionModel], stage: str
+) -> tuple[list[AttributionModel], list[Finding]]:
+    """Models that can give each arrival to its touchpoints; some only know totals, such as those below zero."""
+    one = next((chunk.handed_out.only(slice(0, 1)) for chunk in journeys if len(chunk.handed_out)), None)
+    able, findings = [], []
+    for model in models:
+        try:
+            if one is not None:
+                hand_out(model, one)
+        except InputError as error:
+            message = f"{model.label} has credit and no rates: {error}"
+            findings.append(count_finding("stage_without_rates", "stages", 1, message, example=stage))
+        else:
+            able.append(model)
+    return able, findings
+
+
+def _reached(progress: Progress, rows: Longs) -> Longs:
+    """(stages, conversions + 1) when the case of each conversion was in each stage first; `NEVER` where it was not."""
+    table = progress.table
+    reached = np.full((len(progress.stages), len(rows) + 1), NEVER)
+    pairs = belonging(table.loc[rows], table)
+    place = pd.Series(np.arange(len(rows)), index=rows)
+    conversion = place[pairs["row_of"]].to_numpy()
+    np.minimum.at(reached, (pairs["stage"].to_numpy(), conversion), pairs["at"].to_numpy())
+    return reached
+
+
+def _campaigns(journeys: Journeys) -> tuple[str | None, ...]:
+    dimensions = journeys.dimensions
+    if "campaign" not in dimensions.names:
+        return (None,)
+    return (None, *dimensions.values[dimensions.names.index("campaign")])
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Adds up what models hand out, by conversion and by channel, campaign and stage at the touchpoint."""
+
+    models: tuple[AttributionModel, ...]
+    reached: Longs
+    campaigns: tuple[str | None, ...]
+
+    def __call__(self, chunk: JourneyChunk) -> Summary:
+        tables = {}
+        bare = chunk.only((chunk.lengths == 0) & chunk.converting)
+        laid_out = chunk.handed_out
+        conversion = np.repeat(laid_out.conversion, laid_out.lengths)
+        codes = self._codes(laid_out, conversion)
+        for place, model in enumerate(self.models):
+            _, shares, _ = hand_out(model, chunk)
+            # Without a touchpoint there is no channel: code −1 for all of them.
+            rows, keys = np.append(conversion, bare.conversion), np.append(codes, np.full(len(bare), -1))
+            credit = np.append(shares, np.ones(len(bare)))
+            tables[f"{place}"] = sum_by_pair(rows, keys + 1, credit)
+        tables["touched"] = sum_by_key(np.column_stack([np.zeros_like(codes), codes + 1]), np.ones(len(codes)))
+        tables["last"] = sum_by_pair(laid_out.conversion, codes[laid_out.stop - 1] + 1, np.ones(len(laid_out)))
+        return Summary(tables)
+
+    def _codes(self, laid_out: JourneyChunk, conversion: Longs) -> Longs:
+        campaign = np.zeros(len(laid_out.channel), np.int64)
+        if len(self.campaigns) > 1:
+            campaign = laid_out.dimensions.digit(laid_out.code.astype(np.int64), "campaign")
+        assert laid_out.touched_at is not None
+        was_in = np.zeros(len(conversion), np.int64)
+        for stage, at in enumerate(self.reached):
+            # A touchpoint at the instant of an arrival led to it: the customer was not in that stage yet.
+            was_in[at[conversion] < laid_out.touched_at] = stage + 1
+        channel = laid_out.channel.astype(np.int64)
+        return np.asarray((channel * len(self.campaigns) + campaign) * (len(self.reached) + 1) + was_in)
+
+    def decode(self, codes: Longs) -> tuple[Longs, Longs, Longs]:
+        """Channel, campaign and stage of codes ≥ 0."""
+        rest, was_in = np.divmod(codes, len(self.reached) + 1)
+        channel, campaign = np.divmod(rest, len(self.campaigns))
+        return channel, campaign, was_in - 1
+
+
+def _rows(summary: Summary, name: str, journeys: Journeys, reader: _Reader, rows: Longs) -> pd.DataFrame:
+    """One table of the reader, decoded."""
+    columns = ["arrival", "channel", "campaign", "was_in", "credit"]
+    if name not in summary.tables:
+        return pd.DataFrame({column: [] for column in columns})
+    keyed = summary.tables[name]
+    bare = keyed.keys[:, 1] == 0
+    channel, campaign, was_in = reader.decode(np.maximum(keyed.keys[:, 1] - 1, 0))
+    whole = whole_channels(journeys)
+    names = np.array([whole.get(channel, channel) for channel in journeys.channels] or [UNATTRIBUTED], dtype=object)
+    return pd.DataFrame(
+        {
+            "arrival": rows[keyed.keys[:, 0]],
+            "channel": np.where(bare, UNATTRIBUTED, names[np.where(bare, 0, channel)]),
+            "campaign": np.array(reader.campaigns, dtype=object)[np.where(bare, 0, campaign)],
+            "was_in": np.where(bare, -1, was_in),
+            "credit": to_float(keyed.sums),
+        }
+    )
+
+
+def _scaled(handed: pd.DataFrame, model: AttributionModel, journeys: Journeys) -> pd.DataFrame:
+    """Incremental models hand out less than there is: as much as they publish, the rest to the baseline."""
+    if model.estimand == "allocated" or handed.empty:
+        return handed
+    whole = whole_channels(journeys)
+    published = pd.Series(model.credit_.conversions[:-1], [whole.get(name, name) for name in journeys.channels])
+    given = handed.groupby("channel")["credit"].sum()
+    scale = (published.groupby(level=0).sum() / given).reindex(handed["channel"]).fillna(1.0).to_numpy()
+    credited = handed.assign(credit=handed["credit"] * scale)
+    left = (handed["credit"] - credited["credit"]).groupby(handed["arrival"]).sum()
+    rest = pd.DataFrame({"arrival": left.index, "channel": BASELINE, "campaign": None, "was_in": -1, "credit": left})
+    return pd.concat([credited, rest], ignore_index=True)

@@ -1,0 +1,223 @@
+"""Before and after a change: what would have happened without it, from the series itself and from controls."""
+
+from __future__ import annotations
+
+import datetime as dt
+import warnings
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import norm
+from threadpoolctl import threadpool_limits
+
+from attribution.errors import InputError
+from attribution.schema.tables import BEFORE_AFTER
+
+Floats = NDArray[np.float64]
+
+FEWEST_BEFORE = 30
+"""With fewer points before the change, nothing is known of how the series moves by itself."""
+
+_MOST_PLACEBOS = 20
+_NO_CONTROL = "no control series: whatever else changed on that day is in the effect"
+
+
+class Effect(NamedTuple):
+    """The mean effect over the points after a change, and what the model alone thinks of its error."""
+
+    observed: float
+    expected: float
+    spread: float
+
+
+def before_after(
+    series: pd.DataFrame,
+    *,
+    measure: str,
+    on: dt.date,
+    controls: Sequence[str] = (),
+    day: str = "day",
+    what: str = "change",
+    level: float = 0.9,
+) -> pd.DataFrame:
+    """The ``before_after`` table of one change.
+
+    A local level with an autoregressive error, and the controls as regressors, is fitted to the time before, and
+    carried on over the time after as if nothing had changed. The effect is what was observed less that.
+    Its interval leaves out that parameters are estimated, and is too narrow; so the same is done for changes that were
+    never made, at points in the time before (placebos in time), and the interval is widened until it is as wide as
+    their effects say.
+
+    Parameters
+    ----------
+    series : one row per day, equally spaced
+    measure : column that the change may have moved
+    on : first day after the change
+    controls : columns that move with ``measure`` and that the change cannot have moved
+    day : column of days
+    what : what was changed, for the table
+    level : nominal coverage
+
+    Raises
+    ------
+    InputError
+        If columns are missing, days are not equally spaced or repeated, values are missing or the time before is too
+        short.
+
+    References
+    ----------
+    .. [1] K. H. Brodersen, F. Gallusser, J. Koehler, N. Remy, S. L. Scott, "Inferring causal impact using Bayesian
+       structural time-series models", Annals of Applied Statistics 9, 2015 (the idea; here by maximum likelihood).
+    """
+    if not 0 < level < 1:
+        raise InputError("before_after: level is a coverage", given=level, allowed="numbers between 0 and 1")
+    observed, given, split, on = _arrays(series, measure, on, controls, day)
+    after = len(observed) - split
+    # One thread: matrices of three rows gain nothing by more, and bytes stay the same.
+    with threadpool_limits(1):
+        effect, params = _effect(observed, given, split)
+        placebos = _placebos(observed[:split], given[:split], after, params)
+    size = effect.observed - effect.expected
+    scores = np.array([(each.observed - each.expected) / each.spread for each in placebos if each.spread > 0])
+    # Under a model whose error is right, placebo effects in units of it have a mean square of 1.
+    widened = max(1.0, float(np.sqrt(np.mean(scores**2)))) if len(scores) else 1.0
+    half = float(norm.ppf(0.5 + level / 2)) * effect.spread * widened
+    as_large = int((np.abs(scores) >= abs(size) / effect.spread).sum()) if effect.spread > 0 else 0
+    row: dict[str, Any] = {
+        "change": what,
+        "measure": measure,
+        "changed_on": on.isoformat(),
+        "controls": ", ".join(controls),
+        "days_before": split,
+        "days_after": after,
+        "observed": effect.observed,
+        "expected": effect.expected,
+        "effect": size,
+        "low": size - half,
+        "high": size + half,
+        "total_effect": size * after,
+        "widened_by": widened,
+        "placebo_p": (1 + as_large) / (1 + len(scores)) if len(scores) else np.nan,
+        "placebos": len(scores),
+        "warning": "; ".join(_warnings(controls, len(scores), split, after)),
+    }
+    return pd.DataFrame([row])[list(BEFORE_AFTER.column_names)]
+
+
+def _warnings(controls: Sequence[str], placebos: int, before: int, after: int) -> list[str]:
+    found = [] if controls else [_NO_CONTROL]
+    if placebos < 10:
+        found.append(f"{before} points before and {after} after leave {placebos} placebos: the interval is a guess")
+    return found
+
+
+def _arrays(
+    series: pd.DataFrame, measure: str, on: dt.date, controls: Sequence[str], day: str
+) -> tuple[Floats, Floats, int, dt.date]:
+    """The series and its controls in order of time, and where the time after begins."""
+    lacking = [name for name in (day, measure, *controls) if name not in series.columns]
+    if lacking:
+        raise InputError(f"before_after: the series has no column {lacking[0]!r}", allowed=list(series.columns))
+    if measure in controls or len(set(controls)) < len(controls):
+        raise InputError(
+            "before_after: a control is another series than what the change may have moved, and each is named once",
+            given=f"measure {measure!r}, controls {', '.join(map(repr, controls))}",
+        )
+    try:
+        days = pd.to_datetime(series[day])
+    except (ValueError, TypeError) as error:
+        said = str(error).partition(". ")[0]
+        raise InputError(
+            f"before_after: column {day!r} holds no days: {said}", allowed="days such as 2024-04-03"
+        ) from None
+    days = days if days.dt.tz is None else days.dt.tz_localize(None)
+    table = series.assign(**{day: days}).sort_values(day)
+    numbers = table[[measure, *controls]].apply(pd.to_numeric, errors="coerce").to_numpy(float)
+    if not np.isfinite(numbers).all():
+        bad = [measure, *controls][int(np.flatnonzero(~np.isfinite(numbers).all(axis=0))[0])]
+        raise InputError(f"before_after: column {bad!r} has days without a number", hint="fill or drop these days")
+    steps = table[day].diff().dropna().unique()
+    if len(steps) != 1 or steps[0] <= pd.Timedelta(0):
+        raise InputError(
+            "before_after: days are not equally spaced",
+            given=f"steps of {sorted({str(pd.Timedelta(step)) for step in steps})[:3]}",
+            hint="one row a day, or one a week; a day without sales is a row with 0",
+        )
+    split = int((table[day] < pd.Timestamp(on)).sum())
+    if split < FEWEST_BEFORE or split == len(table):
+        raise InputError(
+            f"before_after: {split} points before {on} and {len(table) - split} from then on",
+            allowed=f"at least {FEWEST_BEFORE} before and 1 after",
+        )
+    return numbers[:, 0], numbers[:, 1:], split, on
+
+
+def _effect(observed: Floats, given: Floats, split: int, start: Floats | None = None) -> tuple[Effect, Floats]:
+    """Of a change at ``split``, over all points from there on; and the parameters, fitted to the points before."""
+    from statsmodels.tsa.statespace.structural import UnobservedComponents
+
+    size = float(observed[:split].std())
+    if size == 0:
+        raise InputError("before_after: the series never moved before the change", given=f"always {observed[0]:g}")
+    # In units of the time before: the first guess of the filter is of a fixed size.
+    series, controls = (_standard(of, split) for of in (observed[:, None], given))
+    settings: dict[str, Any] = {"level": "llevel", "autoregressive": 1, "mle_regression": False}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before = UnobservedComponents(series[:split, 0], exog=_or_none(controls[:split]), **settings)
+        params = np.asarray(before.fit(disp=False, maxiter=200, start_params=start).params)
+        unseen = np.where(np.arange(len(series)) < split, series[:, 0], np.nan)
+        known = UnobservedComponents(unseen, exog=_or_none(controls), **settings).filter(params)
+    expected = float(observed[:split].mean()) + size * float(np.asarray(known.forecasts)[0, split:].mean())
+    return Effect(float(observed[split:].mean()), expected, size * spread_of_mean(known, split)), params
+
+
+def spread_of_mean(known: Any, split: int) -> float:
+    """Standard deviation of the mean of the points from ``split`` on, which a filtered model has not seen.
+
+    The mean is linear in the state at ``split`` and in the shocks to come, so that its variance is a sum of quadratic
+    forms: no path has to be drawn. The weights of controls are part of the state, and so is what is not known of them.
+    """
+    system = known.filter_results
+    transition, selection, shocks, noise = (
+        getattr(system, name)[..., -1] for name in ("transition", "selection", "state_cov", "obs_cov")
+    )
+    shocked = selection @ shocks @ selection.T
+    ends = system.nobs
+    designs = np.broadcast_to(system.design, (*system.design.shape[:2], ends))
+    reach = np.zeros((1, len(transition)))
+    variance = (ends - split) * float(noise[0, 0])
+    for point in reversed(range(split, ends)):
+        # ``reach`` is what a shock adds to the sum of the points that are left after it.
+        variance += float((reach @ shocked @ reach.T)[0, 0])
+        reach = designs[..., point] + reach @ transition
+    variance += float((reach @ system.predicted_state_cov[..., split] @ reach.T)[0, 0])
+    return float(np.sqrt(max(variance, 0.0))) / (ends - split)
+
+
+def _standard(columns: Floats, split: int) -> Floats:
+    before = columns[:split]
+    if columns.shape[1] and (before.std(axis=0) == 0).any():
+        raise InputError("before_after: a control series never moved before the change, so it tells nothing")
+    return np.asarray((columns - before.mean(axis=0)) / before.std(axis=0))
+
+
+def _or_none(controls: Floats) -> Floats | None:
+    return controls if controls.shape[1] else None
+
+
+def _placebos(observed: Floats, given: Floats, after: int, start: Floats) -> list[Effect]:
+    """Effects of changes that were never made, over as many points each as follow the real one.
+
+    Each is fitted to the points before it alone, as the real one is.
+    """
+    last = len(observed) - after
+    if last < FEWEST_BEFORE:
+        return []
+    splits = np.unique(np.linspace(FEWEST_BEFORE, last, _MOST_PLACEBOS).astype(int))
+    # A series that had not moved yet at a placebo has nothing to say there.
+    moving = [int(split) for split in splits if np.vstack([observed[:split], given[:split].T]).std(axis=1).all()]
+    return [_effect(observed[: split + after], given[: split + after], split, start)[0] for split in moving]

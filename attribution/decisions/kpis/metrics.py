@@ -1,0 +1,270 @@
+"""What a target can be about, and how a run answers for any set of channels.
+
+Conversions, value and new customers add up over everything in scope. Ratios are of channels with spend: a conversion
+that no money was spent on says nothing of what money brings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from attribution.decisions.kpis.runs import Run
+from attribution.decisions.kpis.stages import stage_ends, stage_rows, stage_sums
+from attribution.errors import InputError, did_you_mean
+from attribution.kernels.statistics.intervals import percentile
+from attribution.schema.tables import NO_CHANNELS
+
+Floats = NDArray[np.float64]
+Amounts = Mapping[str, Floats]
+Direction = Literal["at_least", "at_most"]
+
+ALL = "(all)"
+_OF_ALL = ("conversions", "value", "new_customers")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric.
+
+    Attributes
+    ----------
+    direction : whether a target is the least or the most it should be, unless the target says
+    needs : the sums that it is made of
+    of : the metric of these sums
+    adds_up : whether it grows with the days that a run covers
+    is_ratio : whether it is a share that a unit of % may be used for
+    of_stage : whether it is of a stage of the funnel
+    of_all : whether it is of the whole business and of no channel
+    """
+
+    direction: Direction
+    needs: tuple[str, ...]
+    of: Callable[..., Floats]
+    adds_up: bool = False
+    is_ratio: bool = False
+    of_stage: bool = False
+    of_all: bool = False
+
+
+class Answer(NamedTuple):
+    """A metric in one run: NaN and None where it is not known; ``why`` says why."""
+
+    value: float
+    low: float = np.nan
+    high: float = np.nan
+    draws: Floats | None = None
+    why: str = ""
+
+
+def _per(numerator: Floats, denominator: Floats) -> Floats:
+    return np.divide(numerator, denominator, out=np.full_like(numerator, np.nan), where=denominator > 0)
+
+
+def _gained(earned: Floats, spend: Floats) -> Floats:
+    return _per(earned - spend, spend)
+
+
+def _itself(amount: Floats) -> Floats:
+    return amount
+
+
+METRICS: Mapping[str, Metric] = {
+    "conversions": Metric("at_least", ("conversions",), _itself, adds_up=True),
+    "value": Metric("at_least", ("value",), _itself, adds_up=True),
+    "new_customers": Metric("at_least", ("new_customers",), _itself, adds_up=True),
+    "spend": Metric("at_most", ("spend",), _itself, adds_up=True),
+    "average_value": Metric("at_least", ("value", "conversions"), _per),
+    "roas": Metric("at_least", ("paid_value", "spend"), _per, is_ratio=True),
+    "roi": Metric(
+        "at_least", ("paid_return", "spend"), lambda earned, spend: _per(earned - spend, spend), is_ratio=True
+    ),
+    "cpa": Metric("at_most", ("spend", "paid_conversions"), _per),
+    "cac": Metric("at_most", ("spend", "paid_new_customers"), _per),
+    "ltv_to_cac": Metric("at_least", ("paid_lifetime", "spend"), _per, is_ratio=True),
+    "margin_per_new_customer": Metric("at_least", ("lifetime", "new_customers"), _per),
+    "mer": Metric("at_least", ("value", "spend"), _per, is_ratio=True, of_all=True),
+    "arrivals": Metric("at_least", ("arrivals",), _itself, adds_up=True, of_stage=True),
+    "arrival_share": Metric("at_least", ("arrivals", "all_arrivals"), _per, is_ratio=True, of_stage=True),
+    "cost_per_arrival": Metric("at_most", ("spend", "paid_arrivals"), _per, of_stage=True),
+    "full_cost_per_arrival": Metric("at_most", ("full_spend", "paid_arrivals"), _per, of_stage=True),
+    "rate_to_next": Metric("at_least", ("moved_on", "arrivals"), _per, is_ratio=True, of_stage=True),
+    "win_rate": Metric("at_least", ("won", "arrivals"), _per, is_ratio=True, of_stage=True),
+}
+"""Metrics by name."""
+
+
+def check_metric(name: str, origin: str) -> None:
+    """Raise `InputError` if there is no such metric."""
+    if name not in METRICS:
+        hint = did_you_mean(name, METRICS)
+        raise InputError(f"{origin}: unknown metric {name!r}", allowed=list(METRICS), hint=hint)
+
+
+def measure(
+    run: Run,
+    metric: str,
+    channels: Sequence[str] | None = None,
+    *,
+    model: str | None = None,
+    basis: str | None = None,
+    cost_basis: str | None = None,
+    stage: str | None = None,
+) -> Answer:
+    """A metric of some channels in one run, with its interval where the run has draws for it.
+
+    MER is the value of everything, whoever it is credited to, ÷ all spend.
+
+    Parameters
+    ----------
+    run : the run
+    metric : see `METRICS`
+    channels : all, and conversions of no channel too, unless given
+    model : label of the model that gives credit; the first of the run unless given
+    basis, cost_basis : on which terms; those that the run ranks channels by unless given
+    stage : of the funnel, for metrics of one; their costs are those of ``[funnel]``
+
+    Raises
+    ------
+    InputError
+        If the run has no such model, channel, stage or terms.
+    """
+    check_metric(metric, "measure")
+    label, asked = model or run.models[0], METRICS[metric]
+    if asked.of_all and channels is not None:
+        raise InputError(
+            f"{metric} is of the whole business", given=", ".join(channels), hint="name no channel or role"
+        )
+    if asked.of_stage:
+        return _of_stage(run, metric, label, stage, channels)
+    rows = run.returns(label, basis, cost_basis)
+    revenue = run.returns(label, "revenue", cost_basis) if _knows_revenue(run, cost_basis) else rows
+    named = [name for name in rows.index if name not in NO_CHANNELS]
+    _check_channels(run, channels, named)
+    chosen = list(rows.index) if channels is None else list(channels)
+    sums = _sums(rows.loc[chosen], revenue.loc[chosen], _economics(run, label, cost_basis))
+    lacking = [name for name in asked.needs if name not in sums]
+    if lacking:
+        needs = "[output] unit_economics = true" if "spend" not in lacking else "costs of these channels"
+        return Answer(np.nan, why=f"the run does not know {lacking[0].removeprefix('paid_')}: it needs {needs}")
+    value = float(asked.of(*(np.array([sums[name]]) for name in asked.needs))[0])
+    if asked.needs == ("spend",) or asked.of_all or (channels is None and asked.adds_up):
+        return Answer(value, why="counted, not estimated: no interval")
+    on_main = (basis or run.terms[0], cost_basis or run.terms[1]) == run.terms
+    if on_main or not {"spend", "paid_return"} & set(asked.needs):
+        drawn = _drawn(run, asked, label, rows, chosen)
+    else:
+        drawn = "draws are kept of the terms that channels are ranked by"
+    if not isinstance(drawn, str):
+        low, high = percentile(drawn[:, None], run.level)[:, 0]
+        return Answer(value, float(low), float(high), drawn)
+    ends = _published(run, metric, label, rows.loc[chosen]) if len(chosen) == 1 else None
+    return Answer(value, why=f"no interval: {drawn}") if ends is None else Answer(value, *ends)
+
+
+def _check_channels(run: Run, channels: Sequence[str] | None, named: Sequence[str]) -> None:
+    unknown = [name for name in channels or () if name not in named]
+    if unknown:
+        hint = did_you_mean(unknown[0], named)
+        raise InputError(f"run {run.name!r} has no channel {unknown[0]!r}", allowed=named, hint=hint)
+
+
+def _of_stage(run: Run, metric: str, model: str, stage: str | None, channels: Sequence[str] | None) -> Answer:
+    run.check_model(model)
+    found, asked = stage_rows(run, model, stage, metric), METRICS[metric]
+    _check_channels(run, channels, [name for name in found.credit.index if name not in NO_CHANNELS])
+    sums = stage_sums(found.credit, channels)
+    lacking = [name for name in asked.needs if name not in sums]
+    if lacking:
+        return Answer(np.nan, why=_WHY.get(lacking[0], f"nothing is known of arrivals in {stage} there"))
+    value = float(asked.of(*(np.array([sums[name]]) for name in asked.needs))[0])
+    low, high = stage_ends(found, metric, channels)
+    return Answer(value, low, high, why="" if low == low else "no interval: it is known of rates of one channel alone")
+
+
+_WHY = {
+    "spend": "the run does not know spend: it needs costs of these channels",
+    "full_spend": "the run does not know what working a case costs: it needs [funnel] costs",
+}
+
+
+def _knows_revenue(run: Run, cost_basis: str | None) -> bool:
+    table = run.tables["returns"]
+    wanted = cost_basis or run.terms[1]
+    return bool(((table["basis"] == "revenue") & (table["cost_basis"] == wanted)).any())
+
+
+def _economics(run: Run, model: str, cost_basis: str | None) -> pd.DataFrame | None:
+    table = run.tables.get("unit_economics")
+    if table is None:
+        return None
+    known = set(table["cost_basis"])
+    wanted = cost_basis or run.terms[1]
+    chosen = wanted if wanted in known else "media"
+    return table[(table["model"] == model) & (table["cost_basis"] == chosen)].set_index("channel")
+
+
+def _sums(rows: pd.DataFrame, revenue: pd.DataFrame, economics: pd.DataFrame | None) -> dict[str, float]:
+    """Every sum that is known, over the given rows; those of ``paid_…`` over channels with an ROI."""
+    paid = rows["roi"].notna()
+    sums = {
+        "conversions": float(rows["conversions"].sum()),
+        "value": float(revenue["value"].sum()),
+    }
+    if paid.any():
+        sums |= {
+            "spend": float(rows.loc[paid, "spend"].sum()),
+            "paid_conversions": float(rows.loc[paid, "conversions"].sum()),
+            "paid_value": float(revenue.loc[paid, "value"].sum()),
+            "paid_return": float(rows.loc[paid, "value"].sum()),
+        }
+    if economics is not None:
+        new = economics["new_customers"].reindex(rows.index).fillna(0.0)
+        sums |= {"new_customers": float(new.sum()), "paid_new_customers": float(new[paid].sum())}
+        lifetime = economics["lifetime_margin"].reindex(rows.index) * new
+        if lifetime.notna().any():
+            sums |= {"lifetime": float(lifetime.sum()), "paid_lifetime": float(lifetime[paid].sum())}
+    return sums
+
+
+def _drawn(run: Run, asked: Metric, model: str, rows: pd.DataFrame, channels: Sequence[str]) -> Floats | str:
+    """(draws,) of a metric, or why there are none."""
+    draws = run.draws(model)
+    if not draws:
+        return "the run kept no draws ([output] draws = true)"
+    sums = _drawn_sums(draws, rows, [name for name in channels if name not in NO_CHANNELS])
+    if any(name not in sums for name in asked.needs):
+        return "there are no draws of what new customers are worth"
+    found = asked.of(*(sums[name] for name in asked.needs))
+    return found if np.isfinite(found).all() else "it has no value in some draws"
+
+
+def _published(run: Run, metric: str, model: str, row: pd.DataFrame) -> tuple[float, float] | None:
+    """Ends of the interval of one channel, as the tables of the run have them."""
+    if metric == "roi":
+        ends = row["roi_low"].iloc[0], row["roi_high"].iloc[0]
+        return None if np.isnan(ends).any() else (float(ends[0]), float(ends[1]))
+    table, of = run.tables.get("intervals"), {"roas": "value", "cpa": "conversions"}.get(metric, metric)
+    if table is None:
+        return None
+    rows = table[(table["model"] == model) & (table["channel"] == row.index[0]) & (table["measure"] == of)]
+    if rows.empty:
+        return None
+    low, high, spend = float(rows["low"].iloc[0]), float(rows["high"].iloc[0]), float(row["spend"].iloc[0])
+    if metric == "cpa":
+        return (spend / high, spend / low) if low > 0 else None
+    return (low / spend, high / spend) if metric == "roas" else (low, high)
+
+
+def _drawn_sums(draws: Mapping[str, pd.DataFrame], rows: pd.DataFrame, channels: Sequence[str]) -> dict[str, Floats]:
+    """(draws,) sums over channels, as `_sums` has them of the estimate."""
+    held = [name for name in channels if name in draws["conversions"].columns]
+    paid = [name for name in held if pd.notna(rows["roi"].get(name))]
+    every = {name: of[held].to_numpy().sum(axis=1) for name, of in draws.items() if name in _OF_ALL}
+    of_paid = {name: draws[name][paid].to_numpy().sum(axis=1) for name in (*_OF_ALL, "return", "spend")}
+    return every | {name if name == "spend" else f"paid_{name}": of for name, of in of_paid.items()}

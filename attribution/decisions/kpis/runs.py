@@ -1,0 +1,210 @@
+"""Finished runs: what they asked for, when, and their tables."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from attribution.errors import InputError, did_you_mean
+from attribution.returns import main_basis
+from attribution.schema.experiment import Experiment, read_experiment
+from attribution.schema.tables import DRAWS, OUTPUTS, TRUTH
+from attribution.uncertainty.intervals import Sampled
+
+_NEEDED = ("credit", "returns")
+_LARGE = {"journey_credit"}
+_DRAWN = ("conversions", "value", "new_customers", "return", "spend")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run.
+
+    Attributes
+    ----------
+    name : of its folder, or of its experiment
+    experiment : what it asked for
+    tables : what it wrote, by name
+    span : first and last event of its data as text; None where not known
+    digests : fingerprint of the content of each input table; empty where not known
+    """
+
+    name: str
+    experiment: Experiment
+    tables: Mapping[str, pd.DataFrame]
+    span: tuple[str, str] | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def models(self) -> list[str]:
+        """Labels of its models, in the order of the experiment."""
+        return list(dict.fromkeys(self.tables["returns"]["model"]))
+
+    @property
+    def period(self) -> tuple[dt.date, dt.date] | None:
+        """First and last day that it counts conversions on; None where its data have no dates."""
+        bounds = self.experiment.period.bounds()
+        known = [_day_of(text) for text in self.span] if self.span is not None else [None, None]
+        first, last = (_day_at(bound) or day for bound, day in zip(bounds, known, strict=True))
+        return None if first is None or last is None else (first, last)
+
+    @property
+    def days(self) -> int | None:
+        """How many days it covers."""
+        period = self.period
+        return None if period is None else (period[1] - period[0]).days + 1
+
+    @property
+    def terms(self) -> tuple[str, str]:
+        """Basis and cost basis that channels are ranked by."""
+        first = self.tables["returns"].iloc[:1]
+        return str(first["basis"].squeeze()), str(first["cost_basis"].squeeze())
+
+    @property
+    def level(self) -> float:
+        """Nominal coverage of its intervals."""
+        asked = self.experiment.resampling
+        return 0.9 if asked is None else asked.level
+
+    def returns(self, model: str, basis: str | None = None, cost_basis: str | None = None) -> pd.DataFrame:
+        """Rows of ``returns`` of one model by channel, on the terms that channels are ranked by unless given.
+
+        Raises
+        ------
+        InputError
+            If the run has no such model, or does not know these terms.
+        """
+        self.check_model(model)
+        table = self.tables["returns"]
+        known = table[["basis", "cost_basis"]].drop_duplicates().apply(tuple, axis=1).tolist()
+        wanted = (basis or self.terms[0], cost_basis or self.terms[1])
+        if wanted not in known:
+            raise InputError(
+                f"run {self.name!r} does not know returns on these terms",
+                given=" on ".join(wanted),
+                allowed=[" on ".join(pair) for pair in known],
+            )
+        rows = table[(table["model"] == model) & (table["basis"] == wanted[0]) & (table["cost_basis"] == wanted[1])]
+        return rows.set_index("channel")
+
+    def check_model(self, model: str) -> None:
+        """Raise `InputError` if the run has no such model."""
+        if model not in self.models:
+            hint = did_you_mean(model, self.models)
+            raise InputError(f"run {self.name!r} has no model {model!r}", allowed=self.models, hint=hint)
+
+    def draws(self, model: str) -> dict[str, pd.DataFrame]:
+        """Draws (draws × channels) of one model by measure, see table ``draws``; empty where the run kept none."""
+        table = self.tables.get("draws")
+        if table is None:
+            return {}
+        rows = table[table["model"] == model]
+        return {name: rows.pivot(index="draw", columns="channel", values=name) for name in _DRAWN}
+
+
+def read_run(folder: str | Path) -> Run:
+    """Read the output folder of a run.
+
+    Raises
+    ------
+    InputError
+        If there is no such folder, or it is not that of a run.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"run folder {folder} does not exist", hint="give a folder that `attribution run` wrote")
+    lacking = [name for name in _NEEDED if not (folder / f"{name}.parquet").is_file()]
+    if lacking or not (folder / "experiment.toml").is_file():
+        raise InputError(
+            f"folder {folder} is not that of a run: it has no {lacking[0] if lacking else 'experiment.toml'}",
+            hint="give a folder that `attribution run` wrote",
+        )
+    tables = {}
+    for path in sorted(folder.glob("*.parquet")):
+        if path.stem in {*OUTPUTS, TRUTH.name} - _LARGE:
+            tables[path.stem] = _read_table(path)
+    text = (folder / "experiment.toml").read_text(encoding="utf-8")
+    experiment = read_experiment(folder / "experiment.toml", re.findall(r"^# --set (.+)$", text, re.MULTILINE))
+    manifest = _manifest(folder / "manifest.json")
+    span = manifest.get("span")
+    ends = None if span is None else (str(span[0]), str(span[1]))
+    return Run(folder.resolve().name, experiment, tables, ends, dict(manifest.get("inputs", {})))
+
+
+def draws_table(sampled: Sampled) -> pd.DataFrame:
+    """The ``draws`` table: every draw of what channels are credited with, so that sums of them have intervals too."""
+    parts, terms = [], sampled.terms
+    for label in sampled.resamples.labels:
+        amounts = sampled.amounts[label][0]
+        conversions = amounts["conversions"]
+        measures = {
+            "conversions": conversions,
+            "value": amounts["value"],
+            "new_customers": amounts.get("new_customers", np.full_like(conversions, np.nan)),
+            "return": terms.earned(terms.options.basis, amounts),
+            "spend": terms.costs.spend(terms.options.cost_basis, sampled.channels, conversions),
+        }
+        draws, channels = conversions.shape
+        keys = {"model": label, "draw": np.repeat(np.arange(1, draws + 1), channels)}
+        names = np.tile(np.array(sampled.channels, dtype=object), draws)
+        parts.append(pd.DataFrame({**keys, "channel": names, **{name: of.ravel() for name, of in measures.items()}}))
+    return pd.concat(parts, ignore_index=True)[list(DRAWS.column_names)]
+
+
+def settings_that_differ(before: Run, after: Run) -> list[str]:
+    """Sentences on what both runs count differently, beside the period."""
+    notes = []
+    for part in ("journeys", "returns"):
+        was, now = (getattr(run.experiment, part).model_dump() for run in (before, after))
+        notes += [f"{part}.{key}: {was[key]} → {now[key]}" for key in was if was[key] != now[key]]
+    was_models, now_models = (_models_of(run) for run in (before, after))
+    for label in was_models:
+        if label in now_models and was_models[label] != now_models[label]:
+            notes.append(f"model {label}: {was_models[label]} → {now_models[label]}")
+    return notes
+
+
+def main_terms(run: Run) -> pd.DataFrame:
+    """Rows of ``returns`` that channels are ranked by."""
+    return main_basis(run.tables["returns"])
+
+
+def _models_of(run: Run) -> dict[str, str]:
+    """What each model of a run was asked to be, by label."""
+    specs = run.experiment.models
+    if len(specs) != len(run.models):
+        return {}
+    shown = (f"{spec.model} {spec.settings}" if spec.settings else spec.model for spec in specs)
+    return dict(zip(run.models, shown, strict=True))
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"table {path} cannot be read: {str(error).splitlines()[0]}") from None
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    """What is known of a run beside its tables; nothing where that is lost."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _day_of(text: str) -> dt.date | None:
+    return None if text.startswith("position") else dt.date.fromisoformat(text[:10])
+
+
+def _day_at(bound: int | None) -> dt.date | None:
+    return None if bound is None else (dt.datetime(1970, 1, 1) + dt.timedelta(microseconds=bound)).date()

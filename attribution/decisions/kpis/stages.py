@@ -1,0 +1,79 @@
+"""What a funnel says of some channels in one stage: arrivals, their cost, and what becomes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from attribution.decisions.kpis.runs import Run
+from attribution.errors import InputError, did_you_mean
+from attribution.schema.tables import NO_CHANNELS
+
+
+class StageRows(NamedTuple):
+    """Rows of ``funnel_credit`` of one model and stage, by channel, and the row of ``funnel`` of the stage."""
+
+    credit: pd.DataFrame
+    whole: pd.Series
+
+
+def stage_rows(run: Run, model: str, stage: str | None, metric: str) -> StageRows:
+    """What a run knows of one stage.
+
+    Raises
+    ------
+    InputError
+        If no stage is named, or the run has no such funnel.
+    """
+    if "funnel_credit" not in run.tables:
+        raise InputError(f"run {run.name!r} has no funnel, and {metric} is of a stage", hint="give it a part [funnel]")
+    whole = run.tables["funnel"].set_index("stage")
+    if stage is None:
+        raise InputError(f"{metric} is of a stage", allowed=list(whole.index), hint='funnel_stage = "…"')
+    if stage not in whole.index:
+        hint = did_you_mean(stage, list(whole.index))
+        raise InputError(f"run {run.name!r} has no stage {stage!r}", allowed=list(whole.index), hint=hint)
+    table = run.tables["funnel_credit"]
+    rows = table[(table["model"] == model) & (table["stage"] == stage)].set_index("channel")
+    return StageRows(rows, whole.loc[stage])
+
+
+def stage_sums(rows: pd.DataFrame, channels: Sequence[str] | None) -> dict[str, float]:
+    """Every sum that is known, over all rows or those of some channels; ``paid_`` of channels with a cost of their own.
+
+    Parameters
+    ----------
+    rows : of one model and stage, by channel
+    channels : all, and arrivals of no channel too, where it is None
+    """
+    chosen = rows if channels is None else rows.loc[list(channels)]
+    own = chosen[~chosen.index.isin(NO_CHANNELS)]
+    paid = own[own["spend"] > 0]
+    sums = {
+        "arrivals": float(chosen["credit"].sum()),
+        "all_arrivals": float(rows["credit"].sum()),
+        "paid_arrivals": float(paid["credit"].sum()),
+    }
+    if len(paid):
+        sums["spend"] = float(paid["spend"].sum())
+        if paid["handling"].notna().all():
+            sums["full_spend"] = float((paid["spend"] + paid["handling"]).sum())
+    for name, rate in (("moved_on", "rate_to_next"), ("won", "win_rate")):
+        # Rows without arrivals have no rate, and bring nothing; where no row has one the stage has none.
+        counts = chosen[chosen["credit"] > 0]
+        if len(counts) and counts[rate].notna().all():
+            sums[name] = float((counts["credit"] * counts[rate]).sum())
+    return sums
+
+
+def stage_ends(found: StageRows, metric: str, channels: Sequence[str] | None) -> tuple[float, float]:
+    """Interval of a rate, where a table of the run has it: of one channel, or of the whole stage; else NaN."""
+    ends = {"rate_to_next": ("rate_low", "rate_high"), "win_rate": ("win_rate_low", "win_rate_high")}.get(metric)
+    row = found.whole if channels is None else found.credit.loc[channels[0]] if len(channels) == 1 else None
+    if ends is None or row is None or not set(ends) <= set(row.index):
+        return np.nan, np.nan
+    low, high = (float(row[name]) for name in ends)
+    return low, high

@@ -1,0 +1,87 @@
+"""What journeys look like: how long, over how many days, and which channels take part."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from attribution.journeys import DAY, JourneyChunk, Journeys, Reader, Summary
+from attribution.journeys.summary import tally
+from attribution.kernels.markov.windows import Slices, distinct_members
+from attribution.kernels.statistics.sums import KeyedSums, to_float
+from attribution.schema.tables import JOURNEY_PROFILE
+
+_MEASURES = ("path_length", "time_lag_days", "touchpoints", "participation")
+
+
+def profile_journeys(journeys: Journeys) -> pd.DataFrame:
+    """The ``journey_profile`` table.
+
+    Measures: ``path_length`` (journeys by number of touchpoints), ``time_lag_days`` (journeys by whole days
+    from first touchpoint to their end), ``touchpoints`` and ``participation`` (touchpoints, and journeys that
+    a channel is in, by channel).
+    """
+    return profile_of(journeys.read(profile_reader(journeys))[0], journeys)
+
+
+def profile_reader(journeys: Journeys) -> Reader:
+    """What counts journeys by their measures, for `profile_of`."""
+    return partial(_count, len(journeys.channels), journeys.has_times)
+
+
+def profile_of(summary: Summary, journeys: Journeys) -> pd.DataFrame:
+    """The ``journey_profile`` table of what a `profile_reader` has counted."""
+    parts = [_rows(name, table, journeys) for name, table in sorted(summary.tables.items(), key=_place)]
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        return pd.DataFrame(columns=list(JOURNEY_PROFILE.column_names))
+    table = pd.concat(parts, ignore_index=True)
+    lengths = table[table["measure"] == "path_length"]
+    journeys_by_outcome = lengths.groupby("outcome")["count"].sum()
+    whole = table["outcome"].map(journeys_by_outcome)
+    touched = table["measure"] == "touchpoints"
+    whole[touched] = table[touched].groupby("outcome")["count"].transform("sum")
+    table["share"] = table["count"] / whole.where(whole > 0)
+    return table[list(JOURNEY_PROFILE.column_names)]
+
+
+def _place(table: tuple[str, KeyedSums]) -> tuple[int, str]:
+    measure, _, outcome = table[0].partition("/")
+    return _MEASURES.index(measure), outcome
+
+
+def _count(channels: int, has_times: bool, chunk: JourneyChunk) -> Summary:
+    """Tables named measure/outcome, by bin or channel."""
+    touched = chunk.touched
+    journey, member = distinct_members(Slices(touched.start, touched.stop, touched.channel, channels))
+    tables = {}
+    for outcome, counts in (("converted", "conversions"), ("not_converted", "nulls")):
+        times = getattr(touched, counts)
+        tables[f"path_length/{outcome}"] = tally(chunk.lengths, getattr(chunk, counts))
+        if has_times and touched.touched_at is not None and touched.ended_at is not None:
+            lag = touched.ended_at - touched.touched_at[touched.start]
+            tables[f"time_lag_days/{outcome}"] = tally(lag // DAY, times)
+        laid_out = touched.lay_out(times > 0)
+        tables[f"touchpoints/{outcome}"] = tally(
+            laid_out.channel, np.repeat(getattr(laid_out, counts), laid_out.lengths)
+        )
+        tables[f"participation/{outcome}"] = tally(member, times[journey])
+    return Summary(tables)
+
+
+def _rows(name: str, table: KeyedSums, journeys: Journeys) -> pd.DataFrame:
+    measure, _, outcome = name.partition("/")
+    keys = table.keys[:, 0]
+    by_channel = measure in ("touchpoints", "participation")
+    channels = np.array(journeys.channels, dtype=object)
+    return pd.DataFrame(
+        {
+            "measure": measure,
+            "channel": channels[keys] if by_channel else np.full(len(keys), None, dtype=object),
+            "bin": np.full(len(keys), np.nan) if by_channel else keys.astype(float),
+            "outcome": outcome,
+            "count": to_float(table.sums),
+        }
+    )

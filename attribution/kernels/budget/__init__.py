@@ -1,0 +1,1 @@
+"""Response curves and the division of a sum among them."""

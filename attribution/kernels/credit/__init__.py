@@ -1,0 +1,1 @@
+"""Weights, shares and their reconciliation with totals."""

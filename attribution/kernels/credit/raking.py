@@ -1,0 +1,252 @@
+"""Raking: every conversion handed out once, channel totals as near to given ones as any hand-out can come.
+
+Journeys with the same set T of distinct channels are alike; a(T) is what all of them have to hand out. Raking
+from equal weights finds one weight per channel, so that
+
+    x(T, c) = a(T) · λ_c ÷ Σ_{d ∈ T} λ_d
+
+adds up to the target of every channel [1]. That is possible within finite weights unless some group G of
+channels is *tight*: journeys that touched only channels of G already bring what G is to have, or more. Then no
+other journey may give anything to G: its weights are beyond comparison below those of other channels. If they
+bring more, the targets are impossible. The nearest totals are the lexicographically optimal base of the
+polymatroid of all hand-outs [2], which is also what raking tends to [3]: channels fall into blocks, every channel
+of a block gets the same multiple of its target, and a block of a larger multiple never gets anything from a journey
+that touched a block of a smaller one.
+
+The convex dual, Σ_T a(T) log Σ_{c ∈ T} λ_c − Σ_c target_c log λ_c, is solved by Newton steps, damped so that they
+cannot overshoot [4]. Ordering channels by weight proposes tight groups, the sums say exactly whether one is, and
+there the channels are split in two. Pieces whose multiples turn out to be in the wrong order are put together
+again; since the hull of (target, amount) over the chain of groups only grows, this ends.
+
+References
+----------
+.. [1] W. E. Deming, F. F. Stephan, "On a least squares adjustment of a sampled frequency table when the expected
+   marginal totals are known", Annals of Mathematical Statistics 11(4), 1940.
+.. [2] S. Fujishige, "Lexicographically optimal base of a polymatroid with respect to a weight vector",
+   Mathematics of Operations Research 5(2), 1980.
+.. [3] I. Csiszár, G. Tusnády, "Information geometry and alternating minimization procedures", Statistics and
+   Decisions, supplement 1, 1984.
+.. [4] F. Bach, "Self-concordant analysis for logistic regression", Electronic Journal of Statistics 4, 2010.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution.kernels.credit.sharing import Sets, components, potentials, share, to_highest, within
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+APART = 750.0
+"""Between the log weights of two blocks: the exponential of its negative is zero."""
+
+CONVERGED = 1e-11
+"""Relative, of every total within its block; what Newton's last step leaves is far less."""
+
+TIGHT = 1e-12
+"""A group this near to what it must have, relative to its target and to that of the others, counts as tight."""
+
+NOTHING = 1e-100
+"""A target this small beside the largest is taken for 0."""
+
+_ORDERED = 1e-11
+_STEPS = 100
+"""Of Newton in one block, which needs 5 to 30; more could only chase what is rounded."""
+
+_ROUNDS = 20
+"""Per channel, of splitting; it ends long before unless rounding makes it go in circles."""
+
+
+class Raked(NamedTuple):
+    """What raking found.
+
+    Attributes
+    ----------
+    log_weights : (channels,) log λ, finite
+    totals : (channels,) what these weights hand out
+    block : (channels,) integers, the same for channels of one block; a higher block takes all from a lower one
+    iterations : Newton steps taken
+    """
+
+    log_weights: Floats
+    totals: Floats
+    block: Ints
+    iterations: int
+
+
+class _Table(NamedTuple):
+    """All sets, as `rake` takes them, amounts scaled."""
+
+    offsets: Ints
+    channel: NDArray[np.int32]
+    amounts: Floats
+
+
+class _Block(NamedTuple):
+    """Channels, the sums of their targets and of what they get, and log weights once they are known."""
+
+    channels: Ints
+    target: float
+    amount: float
+    log_weights: Floats | None = None
+
+
+def rake(offsets: Ints, channel: NDArray[np.int32], amounts: Floats, targets: Floats) -> Raked:
+    """Weights that hand out every set's amount, channel totals as near to ``targets`` as possible.
+
+    Parameters
+    ----------
+    offsets, channel : set i is ``channel[offsets[i]:offsets[i + 1]]``, distinct
+    amounts : (sets,) finite, ≥ 0, what each set hands out
+    targets : (channels,) finite, ≥ 0; only their proportions matter, since all amounts are handed out. A channel
+        whose target is 0 gets something only from sets of such channels, in which all get the same
+
+    Examples
+    --------
+    Of 10 conversions 4 touched channel 0 only, so it cannot have less; the others share as their targets do.
+
+    >>> offsets, channel = np.array([0, 1, 4]), np.array([0, 0, 1, 2], np.int32)
+    >>> rake(offsets, channel, np.array([4.0, 6.0]), np.array([6.0, 2.0, 2.0])).totals.round(9).tolist()
+    [6.0, 2.0, 2.0]
+    >>> rake(offsets, channel, np.array([4.0, 6.0]), np.array([3.0, 2.0, 5.0])).totals.round(9).tolist()
+    [4.0, 1.714285714, 4.285714286]
+    """
+    # By falling target: Newton's elimination goes from the last to the first, and what is rounded in the sums of
+    # large channels must not reach small ones. Powers of two: nothing is rounded here, and nothing overflows.
+    order = np.argsort(-targets, kind="stable")
+    number = np.empty(len(order), dtype=np.int32)
+    number[order] = np.arange(len(order))
+    exponent = _exponent(amounts)
+    table = _Table(offsets, number[channel], np.ldexp(amounts, -exponent))
+    wanted = np.ldexp(targets[order], -_exponent(targets))
+    wanted[wanted < NOTHING] = 0.0
+    chain, idle = _start(table, wanted)
+    chain, iterations = _settle(chain, table, wanted)
+    log_weights, block = _one_above_another(chain, idle, wanted)
+    totals, _ = share(*table, np.zeros(len(wanted)), log_weights)
+    return Raked(log_weights[number], np.ldexp(totals[number], exponent), block[number], iterations)
+
+
+def _exponent(numbers: Floats) -> int:
+    return int(np.frexp(numbers.max(initial=0.0))[1])
+
+
+# ---------------------------------------------------------------- blocks
+
+
+def _start(table: _Table, wanted: Floats) -> tuple[list[_Block], Ints]:
+    """Channels to have nothing, below those that share; and the channels that are in no set."""
+    in_sets = np.zeros(len(wanted), dtype=bool)
+    in_sets[table.channel[np.repeat(table.amounts > 0, np.diff(table.offsets))]] = True
+    unwanted, sharing, idle = map(np.flatnonzero, (wanted == 0, (wanted > 0) & in_sets, (wanted > 0) & ~in_sets))
+    chain = [_Block(unwanted, 0.0, 0.0, np.zeros(len(unwanted))), _Block(sharing, float(wanted[sharing].sum()), 0.0)]
+    if not len(sharing):
+        chain[1] = _Block(idle, float(wanted.sum()), 0.0, np.log(wanted[idle]))
+        idle = idle[:0]
+    return [block for block in chain if len(block.channels)], idle
+
+
+def _one_above_another(chain: list[_Block], idle: Ints, wanted: Floats) -> tuple[Floats, Ints]:
+    """(channels,) log weights, at most 0, and blocks. ``idle`` channels are put among those of the last block."""
+    log_weights, block = np.zeros(len(wanted)), np.full(len(wanted), len(chain))
+    log_weights[idle] = np.log(wanted[idle])
+    floor = 0.0
+    for place, (channels, _, _, logs) in enumerate(chain):
+        assert logs is not None
+        block[channels] = place
+        together = np.concatenate([channels, idle]) if place == len(chain) - 1 else channels
+        logs = np.concatenate([logs, log_weights[idle]])[: len(together)]
+        log_weights[together] = logs + (floor - logs.min())
+        floor = log_weights[together].max() + APART
+    return log_weights - log_weights.max(initial=-np.inf), block
+
+
+def _settle(chain: list[_Block], table: _Table, wanted: Floats) -> tuple[list[_Block], int]:
+    """Solve every block, splitting and joining until all are solved and multiples descend; and the steps taken."""
+    iterations = 0
+    rounds = _ROUNDS * len(wanted)
+    while unsolved := [place for place, block in enumerate(chain) if block.log_weights is None]:
+        here = unsolved[0]
+        channels = chain[here].channels
+        height = np.full(len(wanted), len(chain))
+        for place, block in enumerate(chain):
+            height[block.channels] = place
+        sets = within(*table, height, here)
+        rounds -= 1
+        pieces, steps = _solve(channels, sets, wanted[channels], may_split=rounds > 0)
+        chain = _in_order([*chain[:here], *pieces, *chain[here + 1 :]])
+        iterations += steps
+    return chain, iterations
+
+
+def _in_order(chain: list[_Block]) -> list[_Block]:
+    """Neighbours joined until the multiples, amount ÷ target, descend."""
+    ordered: list[_Block] = []
+    for block in chain:
+        while ordered and block.amount * ordered[-1].target > ordered[-1].amount * block.target * (1 + _ORDERED):
+            before = ordered.pop()
+            both = np.sort(np.concatenate([before.channels, block.channels]))
+            block = _Block(both, before.target + block.target, before.amount + block.amount)
+        ordered.append(block)
+    return ordered
+
+
+def _solve(channels: Ints, sets: Sets, wanted: Floats, *, may_split: bool) -> tuple[list[_Block], int]:
+    """The block with its log weights, or the blocks that it falls into; and the Newton steps taken."""
+    amount = float(sets.alone.sum() + sets.amounts.sum())
+    target = float(wanted.sum())
+    label = components(sets.offsets, sets.member, len(channels))
+    if label.any():
+        return _apart(channels, sets, wanted, label), 0
+    targets = wanted * (amount / target)
+    # The first channel keeps this weight, so that those of several blocks can be compared with their targets.
+    log_weights = np.log(wanted)
+    step = 0
+    while len(channels) > 1 and step < _STEPS:
+        totals, links = share(*sets, log_weights)
+        missing = targets - totals
+        if (np.abs(missing) <= CONVERGED * targets).all():
+            break
+        if may_split and (halves := _halves(sets, targets, log_weights)) is not None:
+            pieces = [_Block(channels[half], float(wanted[half].sum()), least) for half, least in halves]
+            return pieces, step
+        direction = potentials(links, missing)
+        reach = np.ptp(direction)
+        # The third derivative along the direction is at most its reach times the second: no step can be too long.
+        log_weights += direction * (np.log1p(reach) / reach if reach > 0 else 0.0)
+        step += 1
+    return [_Block(channels, target, amount, log_weights)], step
+
+
+def _apart(channels: Ints, sets: Sets, wanted: Floats, label: Ints) -> list[_Block]:
+    """Blocks of channels that share no journey with those of others, highest multiple first."""
+    amounts = np.bincount(label, sets.alone)
+    amounts += np.bincount(label[sets.member[sets.offsets[:-1]]], sets.amounts, minlength=len(amounts))
+    targets = np.bincount(label, wanted)
+    order = np.argsort(-(amounts / targets), kind="stable")
+    return [_Block(channels[label == part], float(targets[part]), float(amounts[part])) for part in order]
+
+
+def _halves(sets: Sets, targets: Floats, log_weights: Floats) -> list[tuple[Ints, float]] | None:
+    """Members of a tight group and the other members, each with what the group leaves them; None if none is seen.
+
+    Groups looked at are those of the n members of lowest weight, for all n.
+    """
+    order = np.argsort(log_weights, kind="stable")
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    least = to_highest(*sets, rank)[order]
+    wanted = targets[order]
+    below, above = np.cumsum(wanted)[:-1], np.cumsum(wanted[::-1])[-2::-1]
+    difference = least - wanted
+    # What a group must have beyond its target, summed over its smaller side, where less is rounded.
+    excess = np.where(below <= above, np.cumsum(difference)[:-1], -np.cumsum(difference[::-1])[-2::-1])
+    is_tight = excess >= -TIGHT * np.minimum(below, above)
+    if not is_tight.any():
+        return None
+    cut = int(np.argmax(np.where(is_tight, excess, -np.inf))) + 1
+    return [(np.sort(order[part]), float(least[part].sum())) for part in (slice(cut), slice(cut, None))]

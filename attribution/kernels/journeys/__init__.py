@@ -1,0 +1,1 @@
+"""Customers, sessions of them and journeys, as arrays."""

@@ -1,0 +1,1 @@
+"""Cooperative games between channels."""

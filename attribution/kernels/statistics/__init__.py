@@ -1,0 +1,1 @@
+"""Sums, draws, intervals and agreement."""

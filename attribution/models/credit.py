@@ -1,0 +1,234 @@
+"""Where weights become credit: hand-out per journey, totals per channel, and the tables of both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from attribution.errors import InputError, LawError
+from attribution.journeys import JourneyChunk, Journeys
+from attribution.kernels.credit import weights as kernel
+from attribution.schema.tables import BASELINE, CREDIT, JOURNEY_CREDIT, UNATTRIBUTED
+
+TOLERANCE = 1e-9
+"""Relative; how far credit may be from what was observed before it is an error."""
+
+
+@dataclass(frozen=True)
+class ChannelTotals:
+    """Credit per channel: ``conversions`` and ``value`` (channels + 1,), the last for `UNATTRIBUTED`.
+
+    ``baseline``: conversions and value that would have happened without any channel; None for a model that
+    divides all of them.
+    """
+
+    channels: tuple[str, ...]
+    conversions: NDArray[np.float64]
+    value: NDArray[np.float64]
+    baseline: tuple[float, float] | None = None
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per channel, then `UNATTRIBUTED`, and `BASELINE` where there is one."""
+        baseline = [] if self.baseline is None else [self.baseline]
+        return pd.DataFrame(
+            {
+                "channel": [*self.channels, UNATTRIBUTED, *(BASELINE for _ in baseline)],
+                "conversions": np.append(self.conversions, [conversions for conversions, _ in baseline]),
+                "value": np.append(self.value, [value for _, value in baseline]),
+            }
+        )
+
+    def total(self, what: Literal["conversions", "value"]) -> float:
+        """All that is accounted for, by channels or not."""
+        return float(self.to_frame()[what].sum())
+
+
+class Model(Protocol):
+    """What this room needs of a model; `attribution.models.base` says what a model is."""
+
+    @property
+    def credit_(self) -> ChannelTotals: ...
+
+    @property
+    def estimand(self) -> str: ...
+
+    @property
+    def negative_is_zero(self) -> bool: ...
+
+    @property
+    def label(self) -> str: ...
+
+    def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]: ...
+
+
+@dataclass(frozen=True)
+class Credit:
+    """Fitted models and the ``credit`` table they fill."""
+
+    models: tuple[Model, ...]
+    table: pd.DataFrame
+
+    @classmethod
+    def of(cls, models: Sequence[Model]) -> Credit:
+        """The credit of models that are fitted already."""
+        return cls(tuple(models), pd.concat([_rows(model) for model in models], ignore_index=True))
+
+
+def check_labels(models: Sequence[Model]) -> None:
+    """Raise `InputError` if there is no model, or two go by one label."""
+    labels = [model.label for model in models]
+    if not models:
+        raise InputError("no model is given", allowed="at least one")
+    for label in labels:
+        if labels.count(label) > 1:
+            raise InputError(f"two models are labelled {label!r}", hint='name = "…" gives one of them another label')
+
+
+def _rows(model: Model) -> pd.DataFrame:
+    rows = model.credit_.to_frame()
+    rows.insert(0, "model", model.label)
+    rows.insert(1, "estimand", model.estimand)
+    shared = rows["conversions"].clip(lower=0) if model.negative_is_zero else rows["conversions"]
+    has_shares = shared.sum() > 0 and bool((shared >= 0).all())
+    rows["share"] = shared / shared.sum() if has_shares else np.nan
+    rows["conversions_low"] = np.nan
+    rows["conversions_high"] = np.nan
+    return rows[list(CREDIT.column_names)]
+
+
+def hand_out(model: Model, chunk: JourneyChunk) -> tuple[JourneyChunk, NDArray[np.float64], int]:
+    """Share of its journey for each touchpoint of the converting journeys of ``chunk``.
+
+    Returns
+    -------
+    laid_out : the converting journeys that have touchpoints, end to end
+    shares : (touchpoints,) sums to 1 over each journey
+    without : journeys whose weights were all zero, which count as equal
+    """
+    laid_out = chunk.handed_out
+    if len(laid_out) == 0:
+        return laid_out, np.zeros(0), 0
+    weights = np.ascontiguousarray(model.weigh(laid_out), dtype=np.float64)
+    if weights.shape != (int(laid_out.offsets[-1]),):
+        raise LawError(f"model {model.label!r}: one weight per touchpoint is needed, got shape {weights.shape}")
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        raise LawError(f"model {model.label!r}: weights must be finite and not negative")
+    if laid_out.factor is not None:
+        weights = weights * laid_out.factor
+    shares, without = kernel.shares(laid_out.offsets, weights)
+    return laid_out, shares, int(without)
+
+
+def check_totals(model: Model, conversions: float, value: float) -> None:
+    """Raise `LawError` unless a model's credit, its baseline included, adds up to what was observed."""
+    observed: dict[Literal["conversions", "value"], float] = {"conversions": conversions, "value": value}
+    for what, total in observed.items():
+        credited = model.credit_.total(what)
+        if not abs(credited - total) <= TOLERANCE * max(1.0, total):
+            raise LawError(f"model {model.label!r} credits {credited!r} {what} of {total!r}")
+
+
+def journey_credit(journeys: Journeys, models: Iterable[Model]) -> pd.DataFrame:
+    """The ``journey_credit`` table: every conversion handed out once over its touchpoints, by every model.
+
+    Parameters
+    ----------
+    journeys : from touchpoints and conversions; aggregated paths have no customers to report on
+    models : fitted models
+
+    Raises
+    ------
+    InputError
+        If the journeys come from aggregated paths, or a model is not fitted or was fitted on other channels.
+    """
+    if journeys.integer_times is None:
+        raise InputError(
+            "aggregated paths have no customers, so no credit per journey", hint="leave journey_credit out"
+        )
+    models = list(models)
+    for model in models:
+        _check_fitted(model, journeys)
+    ids = journeys.conversion_ids()
+    parts = [
+        rows
+        for model in models
+        for chunk in journeys
+        for piece in chunk.pieces()
+        for rows in _journey_rows(journeys, model, piece, ids)
+    ]
+    if not parts:
+        return pd.DataFrame(columns=list(JOURNEY_CREDIT.column_names))
+    table = pd.concat(parts, ignore_index=True)
+    order = {model.label: place for place, model in enumerate(models)}
+    table["_model"] = table["model"].map(order)
+    table = table.sort_values(["_model", "customer_id", "_ended_at", "_row", "position"], kind="stable")
+    return table[list(JOURNEY_CREDIT.column_names)].reset_index(drop=True)
+
+
+def _check_fitted(model: Model, journeys: Journeys) -> None:
+    """Raise `InputError` unless ``model`` knows the channels of ``journeys``: it calls them by their positions."""
+    if not hasattr(model, "credit_"):
+        raise InputError(f"model {model.label!r} is not fitted", hint="fit it on journeys first")
+    if model.credit_.channels != journeys.channels:
+        raise InputError(
+            f"model {model.label!r} was fitted on other channels",
+            given=list(journeys.channels),
+            allowed=list(model.credit_.channels),
+        )
+
+
+def _journey_rows(
+    journeys: Journeys, model: Model, chunk: JourneyChunk, ids: NDArray[np.object_]
+) -> Iterator[pd.DataFrame]:
+    bare = chunk.converting & (chunk.lengths == 0)
+    laid_out, shares, _ = hand_out(model, chunk)
+    for part, credit in ((chunk.lay_out(bare), None), (laid_out, shares)):
+        if len(part):
+            rows = _table(journeys, part, credit)
+            rows.insert(0, "model", model.label)
+            rows.insert(1, "conversion_id", ids[rows["_row"]])
+            yield rows
+
+
+def _table(journeys: Journeys, chunk: JourneyChunk, shares: NDArray[np.float64] | None) -> pd.DataFrame:
+    """Rows of one laid-out chunk; one `UNATTRIBUTED` row per conversion where ``shares`` is None."""
+    assert chunk.ended_at is not None
+    assert chunk.customer_ids is not None
+    bare = shares is None
+    repeats = np.ones(len(chunk), np.int64) if bare else chunk.lengths
+    journey = np.repeat(np.arange(len(chunk)), repeats)
+    customers = np.asarray(chunk.customer_ids.to_numpy(zero_copy_only=False))
+    empty = np.full(len(journey), None, dtype=object)
+    touched = None if bare else chunk.touched_at
+    position = np.arange(len(journey)) - np.repeat(np.cumsum(repeats) - repeats, repeats) + 1
+    credit = np.ones(len(chunk)) if shares is None else shares
+    return pd.DataFrame(
+        {
+            "customer_id": customers[chunk.customer[journey]],
+            "touched_at": _no_times(journeys, len(journey)) if touched is None else _times(journeys, touched),
+            "channel": UNATTRIBUTED if bare else np.array(journeys.channels, dtype=object)[chunk.channel],
+            "campaign": empty if bare else journeys.dimensions.decode(chunk.code, "campaign"),
+            "position": pd.array([pd.NA] * len(journey) if bare else position, dtype="Int64"),
+            "credit": credit,
+            "credited_value": credit * chunk.value[journey],
+            "converted_at": _times(journeys, chunk.ended_at[journey]),
+            "click_id": empty if bare else journeys.dimensions.decode(chunk.code, "click_id"),
+            "_ended_at": chunk.ended_at[journey],
+            "_row": chunk.conversion[journey],
+        }
+    )
+
+
+def _times(journeys: Journeys, times: NDArray[np.int64]) -> Any:
+    return pd.array(times, dtype="Int64") if journeys.integer_times else times.astype("datetime64[us]")
+
+
+def _no_times(journeys: Journeys, rows: int) -> Any:
+    if journeys.integer_times:
+        return pd.array([pd.NA] * rows, dtype="Int64")
+    return np.full(rows, np.datetime64("NaT", "us"))

@@ -1,0 +1,138 @@
+"""A fitted model on journeys of other days, whose channels may be others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution.errors import InputError
+from attribution.journeys import JourneyChunk
+from attribution.models import AttributionModel
+from attribution.models.credit import ChannelTotals
+from attribution.models.saved.state import ModelState
+
+Policy = Literal["like_known", "zero", "refuse"]
+
+POLICIES: dict[Policy, str] = {
+    "like_known": "a new channel counts as any other: for rules that go by place and time alone",
+    "zero": "known channels share as if a new one had not been there; one of new channels alone is shared equally",
+    "refuse": "a new channel ends the job",
+}
+
+
+def default_policy(state: ModelState) -> Policy:
+    """What becomes of channels that the model was not fitted on, unless something else is asked for."""
+    return "zero" if state.knows_channels else "like_known"
+
+
+def check_policy(state: ModelState, policy: str) -> Policy:
+    """``policy``, refused where the model cannot follow it."""
+    known = next((name for name in POLICIES if name == policy), None)
+    if known is None:
+        raise InputError("unknown_channels: unknown policy", given=repr(policy), allowed=list(POLICIES))
+    if known == "like_known" and state.knows_channels:
+        raise InputError(
+            f"model {state.label!r} goes by what it learned of each channel, so a new one cannot count as any other",
+            given="unknown_channels = 'like_known'",
+            allowed=["zero", "refuse"],
+        )
+    return known
+
+
+@dataclass(frozen=True)
+class AppliedModel:
+    """A fitted model that weighs journeys of ``channels``, in whatever order these are.
+
+    Attributes
+    ----------
+    model : knows all of ``channels`` by name
+    channels : names of the journeys' channels
+    place : (channels,) int32 position of each among the model's
+    is_known : (channels,) whether the model was fitted on it
+    policy : see `POLICIES`
+    """
+
+    model: AttributionModel
+    channels: tuple[str, ...]
+    place: NDArray[np.int32]
+    is_known: NDArray[np.bool_]
+    policy: Policy
+
+    @classmethod
+    def of(cls, state: ModelState, channels: tuple[str, ...], policy: Policy) -> AppliedModel:
+        """``state`` on journeys of ``channels``.
+
+        Raises
+        ------
+        InputError
+            If a channel is not known, and ``policy`` refuses such.
+        """
+        known = set(state.channels)
+        further = [name for name in channels if name not in known]
+        if further and policy == "refuse":
+            raise InputError(
+                f"model {state.label!r} was not fitted on {len(further)} of the channels",
+                given=further,
+                allowed=list(state.channels),
+                hint="fit it again on data with them, or score with unknown_channels = 'zero'",
+            )
+        model = state.model(further)
+        position = {name: place for place, name in enumerate(model.channels_)}
+        place = np.array([position[name] for name in channels], dtype=np.int32)
+        return cls(model, channels, place, place < len(state.channels), policy)
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Channels that the model was not fitted on."""
+        return tuple(name for name, known in zip(self.channels, self.is_known, strict=True) if not known)
+
+    @property
+    def credit_(self) -> ChannelTotals:
+        """Training totals of the journeys' channels."""
+        given, unattributed = self.model.credit_, len(self.model.channels_)
+        rows = np.append(self.place, unattributed)
+        return ChannelTotals(self.channels, given.conversions[rows], given.value[rows], given.baseline)
+
+    @property
+    def estimand(self) -> str:
+        """That of the model."""
+        return self.model.estimand
+
+    @property
+    def negative_is_zero(self) -> bool:
+        """That of the model."""
+        return self.model.negative_is_zero
+
+    @property
+    def label(self) -> str:
+        """That of the model."""
+        return self.model.label
+
+    def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
+        """Weights of the touchpoints of ``chunk``; see `AttributionModel.weigh`."""
+        is_known = self.is_known[chunk.channel]
+        if self.policy != "zero" or is_known.all():
+            return self.model.weigh(replace(chunk, channel=self.place[chunk.channel]))
+        journey = np.repeat(np.arange(len(chunk)), chunk.lengths)
+        left = np.bincount(journey[is_known], minlength=len(chunk))
+        weights = np.where(left[journey] > 0, 0.0, 1.0)
+        if is_known.any():
+            weights[is_known] = self.model.weigh(self._known(chunk, is_known, left))
+        return weights
+
+    def _known(self, chunk: JourneyChunk, is_known: NDArray[np.bool_], left: NDArray[np.int64]) -> JourneyChunk:
+        """The journeys as if touchpoints of new channels had not been; ``left`` (journeys,) of each stay."""
+        stop = np.cumsum(left[left > 0])
+        return replace(
+            chunk.only(left > 0),
+            channel=self.place[chunk.channel[is_known]],
+            code=chunk.code[is_known],
+            touched_at=None if chunk.touched_at is None else chunk.touched_at[is_known],
+            cost=None if chunk.cost is None else chunk.cost[is_known],
+            factor=None if chunk.factor is None else chunk.factor[is_known],
+            start=stop - left[left > 0],
+            stop=stop,
+        )

@@ -1,0 +1,183 @@
+"""What a model was fitted on, and how: its journeys, its tables, its data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from attribution.data.loading import Sources
+from attribution.errors import InputError
+from attribution.journeys import Journeys
+from attribution.models import AttributionModel
+from attribution.schema.experiment import JourneyOptions, Period, TableSpec
+
+EVENTS = ("touchpoints", "conversions")
+BESIDE = ("identities", "customers", "codes")
+"""Tables that change what journeys are."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """What the data were like.
+
+    Attributes
+    ----------
+    tables : names of the tables
+    dimensions : columns that told touchpoints apart
+    has_times : whether times were moments, not positions; None for aggregated paths
+    zoned : whether times told their zone; None where there was nothing to tell
+    first, last : ends of what it was fitted on, as text: the period asked for, as far as there are events; None for
+        aggregated paths
+    journeys, conversions, value : how many and how much
+    digests : fingerprint of the content of each table
+    """
+
+    tables: tuple[str, ...]
+    dimensions: tuple[str, ...]
+    has_times: bool | None
+    zoned: bool | None
+    first: str | None
+    last: str | None
+    journeys: float
+    conversions: float
+    value: float
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        sources: Sources,
+        journeys: Journeys,
+        digests: Mapping[str, str] | None = None,
+        *,
+        period: Period | None = None,
+    ) -> Training:
+        """Of the sources and journeys that a model is fitted on, and the ``period`` that these were confined to."""
+        first, last = _ends(journeys, period or Period())
+        return cls(
+            tables=tuple(sorted(sources.tables)),
+            dimensions=sources.dimensions,
+            has_times=None if journeys.integer_times is None else journeys.has_times,
+            zoned=sources.zoned,
+            first=first,
+            last=last,
+            journeys=float(len(journeys)),
+            conversions=journeys.total("conversions"),
+            value=journeys.total("value"),
+            digests=dict(digests or {}),
+        )
+
+    def days_shared(self, other: Training) -> float:
+        """Days that both were fitted on; NaN where one does not say on which.
+
+        Examples
+        --------
+        >>> told = dict(tables=(), dimensions=(), has_times=True, zoned=None, journeys=1, conversions=1, value=0)
+        >>> winter = Training(first="2024-01-01", last="2024-02-29T23:59:59.999999", **told)
+        >>> winter.days_shared(Training(first="2024-02-28T12", last="2024-03-31", **told)).__round__(6)
+        1.5
+        >>> winter.days_shared(Training(first="2024-03-01", last="2024-03-31", **told))
+        0.0
+        """
+        texts = (self.first, self.last, other.first, other.last)
+        if None in texts or not (self.has_times and other.has_times):
+            return float("nan")
+        begun, ended, other_begun, other_ended = (np.datetime64(str(text), "us") for text in texts)
+        shared = min(ended, other_ended) - max(begun, other_begun)
+        return max(float(shared / np.timedelta64(1, "D")), 0.0)
+
+
+def _ends(journeys: Journeys, period: Period) -> tuple[str | None, str | None]:
+    if journeys.span is None:
+        return None, None
+    if not journeys.has_times:
+        first, last = journeys.span
+        return str(first), str(last)
+    start, end = period.bounds()
+    first = journeys.span[0] if start is None else max(journeys.span[0], start)
+    last = journeys.span[1] if end is None else min(journeys.span[1], end)
+    return str(np.datetime64(first, "us")), str(np.datetime64(last, "us"))
+
+
+@dataclass(frozen=True)
+class Definition:
+    """How touchpoints and conversions become the journeys of a model.
+
+    Attributes
+    ----------
+    journeys : what was asked for
+    grain : ``channel`` or ``campaign``
+    channels : document of channel rules, see `attribution.data.channels.read_rules`
+    reading : how raw tables were read, by table: columns, filters and time formats of a `TableSpec`
+    training : the data; None if nobody said
+    """
+
+    journeys: JourneyOptions = field(default_factory=JourneyOptions)
+    grain: Literal["channel", "campaign"] = "channel"
+    channels: Mapping[str, Any] = field(default_factory=dict)
+    reading: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    training: Training | None = None
+
+    def spec(self, table: str, source: Any, *, canonical: bool) -> Any:
+        """How ``source`` is read as ``table``: as in training, unless it has canonical columns or says so itself."""
+        told = self.reading.get(table)
+        if canonical or not told or isinstance(source, TableSpec):
+            return source
+        is_query = isinstance(source, str) and source.lstrip().lower().startswith(("select ", "with ", "from "))
+        return source if is_query else TableSpec(source=source, **told)
+
+    def needed_dimensions(self, model: AttributionModel) -> tuple[str, ...]:
+        """Columns of touchpoints without which journeys or weights would be others."""
+        seen = () if self.training is None else self.training.dimensions
+        asked = self.journeys
+        needed = set(seen) if asked.dedupe != "none" else {"channel"}
+        if asked.lookback_by_kind or asked.view_through != "equal" or asked.view_through_weight != 1:
+            needed |= {"kind"} & set(seen)
+        column, function = getattr(model, "column", None), getattr(model, "function", None)
+        if isinstance(column, str) and not (hasattr(model, "weights") and function is None):
+            needed |= {column} & set(seen)
+        if function is not None:
+            needed |= {"kind"} & set(seen)
+        return tuple(sorted(needed))
+
+    def check(self, sources: Sources, model: AttributionModel) -> None:
+        """Raise `InputError` if ``sources`` lack what the model needs, or their times mean something else."""
+        missing = [name for name in self.needed_dimensions(model) if name not in sources.dimensions]
+        if missing and sources.has("touchpoints"):
+            raise InputError(
+                f"model {model.label!r} needs the column {missing[0]!r} of touchpoints",
+                given=list(sources.tables["touchpoints"].columns),
+                allowed=f"needed are {', '.join(self.needed_dimensions(model))}",
+            )
+        trained = self.training
+        if trained is None:
+            return
+        for table in BESIDE:
+            needed = table != "customers" or self.journeys.account is not None
+            if needed and table in trained.tables and not sources.has(table):
+                raise InputError(
+                    f"model {model.label!r} was fitted with a table {table!r}, and none is given",
+                    hint=f"name it with --{table}",
+                )
+        _check_clock(model, trained, sources)
+
+
+def _check_clock(model: AttributionModel, trained: Training, sources: Sources) -> None:
+    if trained.has_times is not None and trained.has_times == sources.integer_times:
+        kinds = {True: "moments", False: "mere positions"}
+        raise InputError(
+            f"model {model.label!r} was fitted on times that are {kinds[trained.has_times]}",
+            given=kinds[not trained.has_times],
+        )
+    if trained.zoned is not None and sources.zoned is not None and trained.zoned != sources.zoned:
+        told = {True: "tell their time zone", False: "tell no time zone and were taken as UTC"}
+        raise InputError(
+            f"model {model.label!r} was fitted on times that {told[trained.zoned]}; these do otherwise",
+            given=told[sources.zoned].split(" and ")[0],
+            hint="say which zone is meant: --time-zone Europe/Paris"
+            if trained.zoned
+            else "give times in UTC without an offset, or fit the model again",
+        )

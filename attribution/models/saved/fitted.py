@@ -1,0 +1,123 @@
+"""What a scorer takes from the outcome of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from attribution.data.loading.events import Dimensions
+from attribution.errors import InputError, did_you_mean
+from attribution.journeys import JourneyChunk
+from attribution.models import AttributionModel
+from attribution.models.saved.definition import Definition, Training
+from attribution.schema.experiment import Experiment, read_toml
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REFERENCE = ("credit", "returns", "intervals", "placebo")
+"""Tables of a run whose rows of the model are kept beside it."""
+
+
+class Fitted(Protocol):
+    """What is needed of the outcome of a run."""
+
+    @property
+    def experiment(self) -> Experiment: ...
+
+    @property
+    def models(self) -> Sequence[AttributionModel]: ...
+
+    @property
+    def tables(self) -> Mapping[str, pd.DataFrame]: ...
+
+    @property
+    def training(self) -> Training | None: ...
+
+
+def model_of(outcome: Fitted, label: str | None) -> AttributionModel:
+    """The model of an outcome that goes by ``label``; the only one if None."""
+    labels = [model.label for model in outcome.models]
+    if label is None and len(labels) == 1:
+        return outcome.models[0]
+    if label not in labels:
+        raise InputError(
+            "the run has more than one model" if label is None else f"the run has no model {label!r}",
+            allowed=labels,
+            hint=None if label is None else did_you_mean(label, labels),
+        )
+    return outcome.models[labels.index(label)]
+
+
+def definition_of(outcome: Fitted) -> Definition:
+    """How an outcome's journeys were made of its tables."""
+    experiment = outcome.experiment
+    channels: Mapping[str, Any] = experiment.channels
+    if "file" in channels:
+        channels = read_toml(experiment.folder / str(channels["file"]))[1]
+    reading = {}
+    for name, spec in experiment.tables.items():
+        told = spec.model_dump(mode="json", exclude_defaults=True, exclude={"source", "query"})
+        if told and spec.query is None:
+            reading[name] = told
+    return Definition(experiment.journeys, experiment.grain, dict(channels), reading, outcome.training)
+
+
+def reference_of(outcome: Fitted, label: str) -> dict[str, pd.DataFrame]:
+    """Rows of an outcome's tables that tell of one model, and how long its journeys are."""
+    kept = {}
+    for name in REFERENCE:
+        if name in outcome.tables:
+            frame = outcome.tables[name]
+            kept[name] = frame[frame["model"] == label].reset_index(drop=True)
+    if "journey_profile" in outcome.tables:
+        kept["journey_profile"] = outcome.tables["journey_profile"]
+    return kept
+
+
+class LazyTables(Mapping[str, Any]):
+    """Parquet files by name, each read when it is asked for."""
+
+    def __init__(self, files: Mapping[str, Path]) -> None:
+        self._files = dict(files)
+
+    def __getitem__(self, name: str) -> pd.DataFrame:
+        import pandas as pd
+
+        return pd.read_parquet(self._files[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+
+def rehearse(model: AttributionModel) -> None:
+    """Raise `InputError` if ``model`` publishes totals that it cannot hand out journey by journey."""
+    if not model.knows_channels or not model.channels_:
+        return
+    size = len(model.channels_)
+    every = np.arange(size)
+    nothing = np.zeros(size, np.int64)
+    chunk = JourneyChunk(
+        channel=every.astype(np.int32),
+        code=every,
+        touched_at=nothing,
+        start=every,
+        stop=every + 1,
+        ended_at=nothing,
+        conversions=np.ones(size, bool),
+        nulls=np.zeros(size, bool),
+        value=np.zeros(size),
+        is_open=np.zeros(size, bool),
+        conversion=every,
+        customer=every,
+        customer_ids=None,
+        cost=None,
+        dimensions=Dimensions(("channel",), (model.channels_,)),
+    )
+    model.weigh(chunk)

@@ -1,0 +1,283 @@
+"""The exported model: a folder of JSON and Parquet that hands out new conversions, without MLflow."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from attribution.data.channels import read_rules
+from attribution.data.engine import Engine, text
+from attribution.data.loading import Sources, load_sources
+from attribution.errors import InputError
+from attribution.folders import standing
+from attribution.journeys import Journeys, build_journeys
+from attribution.models import AttributionModel
+from attribution.models.credit import journey_credit
+from attribution.models.saved.applied import AppliedModel, Policy, check_policy, default_policy
+from attribution.models.saved.card import card_text
+from attribution.models.saved.definition import Definition, Training
+from attribution.models.saved.fitted import Fitted, LazyTables, definition_of, model_of, reference_of, rehearse
+from attribution.models.saved.folder import read_manifest, seal, written_folder
+from attribution.models.saved.state import ModelState
+from attribution.schema.experiment import JourneyOptions, checked
+from attribution.schema.tables.scoring import SCORED
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_OBSERVED = "credit adds up to what was observed"
+
+
+_BY_NAME = (
+    ("lookback_by_channel", "touchpoints", "channel"),
+    ("lookback_by_kind", "touchpoints", "kind"),
+    ("conversion_kinds", "conversions", "kind"),
+)
+"""Journey options that name values; those that did not occur would be refused."""
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A fitted model with all that makes journeys of raw tables, able to hand out conversions it has never seen.
+
+    Attributes
+    ----------
+    name : by which it is exported
+    state : the model
+    definition : its journeys, channel rules, reading of tables, and what it was fitted on
+    unknown_channels : what becomes of channels it was not fitted on, see `attribution.models.saved.POLICIES`
+    laws : which laws it was judged by, and which are broken
+    reference : tables of the run that fitted it, its own rows only, by name; for the card and for monitoring
+    version : 16 hexadecimal digits of the content; empty before it is saved
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> touchpoints = pd.DataFrame({"customer_id": ["a", "a"], "touched_at": ["2024-01-01", "2024-01-02"],
+    ...                             "channel": ["mail", "search"]})
+    >>> conversions = pd.DataFrame({"customer_id": ["a"], "converted_at": ["2024-01-03"], "value": [10.0]})
+    >>> journeys = at.build_journeys(at.load_sources(touchpoints, conversions))
+    >>> scorer = at.Scorer.of(at.Linear().fit(journeys))
+    >>> scorer.score(touchpoints, conversions)[["channel", "credit", "credited_value"]].values.tolist()
+    [['mail', 0.5, 5.0], ['search', 0.5, 5.0]]
+    """
+
+    name: str
+    state: ModelState
+    definition: Definition
+    unknown_channels: Policy
+    laws: tuple[str, ...] = (_OBSERVED,)
+    reference: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    version: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        fitted: AttributionModel | Fitted,
+        model: str | None = None,
+        *,
+        name: str | None = None,
+        definition: Definition | None = None,
+        unknown_channels: str | None = None,
+        laws: Sequence[str] = (),
+    ) -> Scorer:
+        """A fitted model, or one of the outcome of a run, as a scorer.
+
+        Parameters
+        ----------
+        fitted : a fitted model, or an `attribution.Outcome`
+        model : label of the model in the outcome; may be left out where there is one
+        name : of the scorer; the label unless given
+        definition : how journeys are made, for a model alone; an outcome knows
+        unknown_channels : see `attribution.models.saved.POLICIES`
+        laws : what was proved of it, for its card
+
+        Raises
+        ------
+        InputError
+            If there is no such model, it is not fitted, or it cannot hand out conversions or be written down.
+        """
+        reference: dict[str, pd.DataFrame] = {}
+        if not isinstance(fitted, AttributionModel):
+            outcome, fitted = fitted, model_of(fitted, model)
+            definition = definition or definition_of(outcome)
+            reference = reference_of(outcome, fitted.label)
+        definition = definition or Definition()
+        state = ModelState.of(fitted)
+        policy = default_policy(state) if unknown_channels is None else check_policy(state, unknown_channels)
+        rehearse(fitted)
+        return cls(name or state.label, state, definition, policy, (_OBSERVED, *laws), reference)
+
+    def with_policy(self, unknown_channels: str) -> Scorer:
+        """The same with another policy for channels it was not fitted on."""
+        return replace(self, unknown_channels=check_policy(self.state, unknown_channels))
+
+    def save(self, path: str | Path) -> Scorer:
+        """Write the folder, whole or not at all; returns the scorer with its version.
+
+        Raises
+        ------
+        InputError
+            If the folder holds anything but an earlier scorer of this name.
+        """
+        path = Path(path)
+        with written_folder(path, self.name) as folder:
+            (folder / "model.json").write_text(
+                json.dumps(self._document(), indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+            )
+            columns = {"channel": pa.array(self.state.channels, pa.string())}
+            pq.write_table(pa.table({**columns, **self.state.arrays}), folder / "channels.parquet")
+            if self.reference:
+                (folder / "reference").mkdir()
+            for name, frame in self.reference.items():
+                pq.write_table(
+                    pa.Table.from_pandas(frame, preserve_index=False), folder / "reference" / f"{name}.parquet"
+                )
+            (folder / "card.md").write_text(card_text(self), encoding="utf-8")
+            from attribution import __version__
+
+            told = {"written_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), "package": __version__}
+            version = seal(folder, {"name": self.name}, told)
+        return replace(self, version=version)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Scorer:
+        """Read a folder that `save` wrote.
+
+        Raises
+        ------
+        InputError
+            If it is missing, copied in part, changed, or written by a newer version.
+        """
+        folder = standing(Path(path))
+        manifest = read_manifest(folder)
+        try:
+            document = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+            table = pq.read_table(folder / "channels.parquet")
+            scorer = cls._from(document, table)
+        except (KeyError, TypeError, ValueError, OSError) as error:
+            raise InputError(f"model folder {folder} cannot be read: {type(error).__name__}: {error}") from None
+        kept = {found.stem: found for found in sorted((folder / "reference").glob("*.parquet"))}
+        return replace(scorer, version=str(manifest["version"]), reference=LazyTables(kept))
+
+    # ------------------------------------------------------------ scoring
+
+    def score(self, touchpoints: Any, conversions: Any, **tables: Any) -> pd.DataFrame:
+        """The ``journey_credit`` table of new conversions, in memory: each handed out once over its touchpoints.
+
+        Parameters
+        ----------
+        touchpoints, conversions : with canonical columns, see `attribution.schema.tables`; or a `TableSpec`
+        **tables : ``identities``, ``customers`` or ``codes`` where the model was fitted with them
+
+        Raises
+        ------
+        InputError
+            If a table breaks its contract, lacks what the model needs, or has a channel that is refused.
+        """
+        sources = self.open({"touchpoints": touchpoints, "conversions": conversions, **tables}, canonical=True)
+        journeys = build_journeys(sources, **self.journey_options(sources))
+        applied = self.apply(journeys)
+        credit = journey_credit(journeys, [applied]).assign(model_version=self.version)
+        return credit[list(SCORED.column_names)]
+
+    def open(self, tables: Mapping[str, Any], *, engine: Engine | None = None, canonical: bool = False) -> Sources:
+        """``tables`` read as in training and checked against what the model needs."""
+        given = {
+            name: self.definition.spec(name, source, canonical=canonical)
+            for name, source in tables.items()
+            if source is not None
+        }
+        rules = read_rules(self.definition.channels, "[channels]") if self.definition.channels else None
+        sources = load_sources(
+            **given,
+            channels=rules,
+            account=self.definition.journeys.account,
+            grain=self.definition.grain,
+            engine=engine,
+        )
+        self.definition.check(sources, self.state.model())
+        return sources
+
+    def apply(self, journeys: Journeys) -> AppliedModel:
+        """The model on the channels of ``journeys``."""
+        return AppliedModel.of(self.state, journeys.channels, self.unknown_channels)
+
+    def journey_options(self, sources: Sources) -> dict[str, Any]:
+        """What `build_journeys` is asked for: what names a channel or kind that did not occur is left out."""
+        options = self.definition.journeys.model_dump(exclude_unset=True, exclude={"account", "segment"})
+        for option, table, column in _BY_NAME:
+            if options.get(option) and sources.has(table, column):
+                found = sources.engine.query(
+                    f"select distinct {column} as v from {table} where {column} in "
+                    f"({', '.join(text(name) for name in options[option])})"
+                )["v"].to_pylist()
+                kept = {name for name in options[option] if name in found}
+                if isinstance(options[option], dict):
+                    options[option] = {name: value for name, value in options[option].items() if name in kept}
+                elif kept:
+                    options[option] = [name for name in options[option] if name in kept]
+        return options
+
+    # ------------------------------------------------------------ as a document
+
+    def _document(self) -> dict[str, Any]:
+        state, definition = self.state, self.definition
+        model = {
+            "class": state.kind,
+            "parameters": dict(state.parameters),
+            "label": state.label,
+            "estimand": state.estimand,
+            "knows_channels": state.knows_channels,
+            "unattributed": list(state.unattributed),
+            "baseline": None if state.baseline is None else list(state.baseline),
+            "learned": dict(state.learned),
+        }
+        return {
+            "name": self.name,
+            "model": model,
+            "unknown_channels": self.unknown_channels,
+            "journeys": definition.journeys.model_dump(mode="json", exclude_unset=True),
+            "grain": definition.grain,
+            "channel_rules": dict(definition.channels),
+            "reading": {name: dict(told) for name, told in definition.reading.items()},
+            "training": None if definition.training is None else asdict(definition.training),
+            "laws": list(self.laws),
+        }
+
+    @classmethod
+    def _from(cls, document: Mapping[str, Any], table: pa.Table) -> Scorer:
+        model, training = document["model"], document["training"]
+        arrays = {name: np.asarray(table[name].to_numpy()) for name in table.column_names if name != "channel"}
+        state = ModelState(
+            kind=model["class"],
+            parameters=model["parameters"],
+            label=model["label"],
+            estimand=model["estimand"],
+            channels=tuple(table["channel"].to_pylist()),
+            knows_channels=model["knows_channels"],
+            unattributed=tuple(model["unattributed"]),
+            baseline=None if model["baseline"] is None else tuple(model["baseline"]),
+            arrays=arrays,
+            learned=model["learned"],
+        )
+        if training is not None:
+            training = {name: tuple(value) if isinstance(value, list) else value for name, value in training.items()}
+        definition = Definition(
+            journeys=checked(JourneyOptions, document["journeys"], origin="model.json"),
+            grain=document["grain"],
+            channels=document["channel_rules"],
+            reading=document["reading"],
+            training=None if training is None else Training(**training),
+        )
+        policy = check_policy(state, document["unknown_channels"])
+        return cls(document["name"], state, definition, policy, tuple(document["laws"]))

@@ -1,0 +1,1 @@
+"""An experiment becomes an outcome, and its folder."""

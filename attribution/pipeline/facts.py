@@ -1,0 +1,106 @@
+"""What the data of a run tell besides credit: everything learned in the pass over journeys, and every finding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from attribution.data.loading import (
+    Finding,
+    Sources,
+    check_channels_known,
+    check_sources,
+    count_finding,
+    gate_findings,
+)
+from attribution.decisions.funnel import funnel_findings
+from attribution.journeys import Journeys
+from attribution.journeys.graph import JourneyGraph, graph_of, graph_reader
+from attribution.journeys.lookback import lag_reader, lookback_finding
+from attribution.journeys.profile import profile_of, profile_reader
+from attribution.models import AttributionModel, fit_models
+from attribution.models.resampling import Resamples, fit_and_resample
+from attribution.models.segments import Segments, segment_credit, segment_reader
+from attribution.returns import Terms, coverage_findings, overlap_findings
+from attribution.schema.experiment import Experiment, ResamplingOptions
+
+FEW_CONVERSIONS = 30
+"""With fewer, no model has anything to go by."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What one pass over the journeys tells besides what models need."""
+
+    findings: list[Finding]
+    graph: JourneyGraph
+    profile: pd.DataFrame
+    segments: pd.DataFrame | None = None
+    resamples: Resamples | None = None
+
+
+def read_journeys(
+    journeys: Journeys,
+    models: Sequence[AttributionModel] = (),
+    segments: Segments | None = None,
+    resampling: ResamplingOptions | None = None,
+) -> Facts:
+    """Fit all models and learn everything else in one pass."""
+    readers = [graph_reader(journeys), profile_reader(journeys), lag_reader(journeys)]
+    if segments is not None:
+        for model in models:
+            model.prepare(journeys)
+        readers.append(segment_reader(models, segments))
+    resamples = None
+    if resampling is None:
+        summaries = fit_models(models, journeys, *readers)
+    else:
+        summaries, resamples = fit_and_resample(models, journeys, resampling, *readers)
+    overview, steps, profile, lags, *by_segment = summaries
+    few = _few_conversions(overview.number("conversions"))
+    findings = [*journeys.describe(overview), *lookback_finding(lags, journeys), few]
+    credit = None
+    if segments is not None:
+        credit, lacking = segment_credit(by_segment[0], journeys, models, segments)
+        findings += lacking
+    return Facts(findings, graph_of(steps, journeys), profile_of(profile, journeys), credit, resamples)
+
+
+def data_findings(
+    experiment: Experiment, sources: Sources, journeys: Journeys, facts: Facts, terms: Terms
+) -> list[Finding]:
+    """Everything that was found in the data, table by table and then across them."""
+    return [
+        *check_sources(sources),
+        *sources.findings,
+        *gate_findings(sources, period=experiment.period, lookback_days=experiment.journeys.lookback_days),
+        *facts.findings,
+        *check_channels_known(sources, journeys.channels),
+        _idle_spend(terms.costs.media, facts.graph),
+        *overlap_findings(sources),
+        *coverage_findings(terms.costs, journeys.dimensions.channels),
+        *funnel_findings(sources, experiment.funnel),
+    ]
+
+
+def _idle_spend(spend: Mapping[str, float], graph: JourneyGraph) -> Finding:
+    """Spend on channels that are in no converting journey."""
+    converting = {name for name, n in zip(graph.states[1:-2], graph.converting_touchpoints, strict=True) if n > 0}
+    paid = {channel: amount for channel, amount in spend.items() if amount > 0}
+    idle = {channel: amount for channel, amount in sorted(paid.items()) if channel not in converting}
+    message = f"channels with spend in no converting journey, {sum(idle.values()):,.2f} in all"
+    return count_finding(
+        "spend_without_conversion", "costs", len(idle), message, total=len(paid), example=", ".join([*idle][:5])
+    )
+
+
+def _few_conversions(conversions: float) -> Finding:
+    """Too few to tell channels apart, whatever the model."""
+    few = f"fewer than {FEW_CONVERSIONS} conversions: what models say of them is mostly chance"
+    enough = f"at least {FEW_CONVERSIONS} conversions"
+    status: Literal["pass", "warn"] = "warn" if conversions < FEW_CONVERSIONS else "pass"
+    message = few if status == "warn" else enough
+    return Finding("few_conversions", "conversions", status, conversions, None, None, message)

@@ -1,0 +1,102 @@
+"""What a run gave."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from attribution.decisions.kpis import Run, draws_table
+from attribution.journeys import Journeys
+from attribution.journeys.graph import JourneyGraph
+from attribution.models import AttributionModel
+from attribution.models.saved import Training
+from attribution.returns.ranking import Ranking
+from attribution.schema.experiment import Experiment
+from attribution.uncertainty.intervals import Sampled
+
+Stage = Callable[[str], None]
+"""Told what is being done, for progress."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run gave: what is written, reported and tracked.
+
+    Attributes
+    ----------
+    experiment : what was asked for
+    span : first and last event of the data; None for aggregated paths
+    models : fitted, in the order of the experiment
+    tables : the tables of `attribution.schema.tables.OUTPUTS`, by name, and ``truth`` where it was given
+    ranking : channels ranked under every model
+    graph : the journey graph
+    digests : fingerprint of the content of each input table
+    draws : of every measure, where resampling was asked for
+    training : what the data were like, for a model that is exported
+    """
+
+    experiment: Experiment
+    span: tuple[str, str] | None
+    models: tuple[AttributionModel, ...]
+    tables: Mapping[str, pd.DataFrame]
+    ranking: Ranking
+    graph: JourneyGraph
+    digests: Mapping[str, str]
+    draws: Sampled | None = None
+    training: Training | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits of what was asked for and of the data: a run of both anew has the same."""
+        content = json.dumps([self.experiment.name, self.settings, dict(self.digests)], sort_keys=True, default=str)
+        return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """What was asked for and on which data, one line per setting, as report and tracking show it."""
+        asked = self.experiment
+        standing = {"basis": asked.returns.basis, "spend_from": asked.returns.spend_from}
+        parts = {
+            "journeys": asked.journeys.model_dump(),
+            "period": asked.period.model_dump(),
+            "returns": standing | asked.returns.model_dump(exclude_defaults=True),
+            "funnel": {} if asked.funnel is None else asked.funnel.model_dump(exclude_defaults=True),
+            # Parts that are only there when they are asked for: then every one of their settings counts.
+            **{
+                name: part.model_dump()
+                for name in ("resampling", "placebo", "stability", "doubt")
+                if (part := getattr(asked, name)) is not None
+            },
+        }
+        return {
+            "engine": asked.engine,
+            **({} if asked.grain == "channel" else {"grain": asked.grain}),
+            **{f"{name}.{key}": value for name, part in parts.items() for key, value in part.items()},
+            "ranked_by": self.ranking.by,
+            "models": ", ".join(f"{model.label} = {model!r}" for model in self.models),
+            "data": {} if self.span is None else dict(zip(("first event", "last event"), self.span, strict=True)),
+        }
+
+
+def run_of(outcome: Outcome) -> Run:
+    """A run that was not written, with the draws of its measures where it has any."""
+    tables = dict(outcome.tables)
+    if outcome.draws is not None:
+        tables["draws"] = draws_table(outcome.draws)
+    return Run(outcome.experiment.name, outcome.experiment, tables, outcome.span, outcome.digests)
+
+
+def span_of(journeys: Journeys) -> tuple[str, str] | None:
+    """First and last event of the journeys, as text; None for aggregated paths."""
+    if journeys.span is None:
+        return None
+    first, last = journeys.span
+    if journeys.integer_times:
+        return f"position {first}", f"position {last}"
+    begin, end = (np.datetime64(at, "us").astype("datetime64[s]") for at in journeys.span)
+    return f"{begin} UTC", f"{end} UTC"

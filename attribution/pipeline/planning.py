@@ -1,0 +1,134 @@
+"""From an experiment to a budget: run it, and divide a sum of money by what it found."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from attribution.decisions.budget import BudgetPlan, propose_budget
+from attribution.decisions.budget.evidence import Ground, read_earlier
+from attribution.decisions.budget.history import weekly_history
+from attribution.decisions.budget.response import read_history
+from attribution.errors import InputError
+from attribution.journeys.requested import journeys_of
+from attribution.pipeline.pipeline import run_experiment
+from attribution.pipeline.request import open_sources
+from attribution.schema.experiment import DEFAULT_LOOKBACK_DAYS, BudgetOptions, Experiment
+
+if TYPE_CHECKING:
+    from attribution.pipeline.outcome import Outcome, Stage
+
+OWN_HISTORY = "own"
+"""``budget.history`` that means the spend and the credit of the run itself, week by week."""
+
+
+def plan_budget(experiment: Experiment, *, on_stage: Stage | None = None) -> tuple[Outcome, BudgetPlan]:
+    """Run an experiment and divide a budget by it; nothing is written or tracked.
+
+    Returns
+    -------
+    The outcome, the tables of the plan among its own, and the plan.
+
+    Raises
+    ------
+    InputError
+        If there is no total, the experiment or its data are wrong, or no budget keeps all limits.
+    """
+    options = experiment.budget or BudgetOptions()
+    if "objective" not in options.model_fields_set:
+        # What channels are ranked by is what money is for, unless told otherwise.
+        options = options.model_copy(update={"objective": experiment.returns.basis})
+    if options.total is None:
+        raise InputError("budget has no total to divide", hint="give --total 100000 or [budget] total")
+    given = None if options.history in (None, OWN_HISTORY) else read_history(experiment.folder / str(options.history))
+    earlier = None if options.previous is None else read_earlier(experiment.folder / options.previous)
+    outcome = run_experiment(_asked(experiment, options), on_stage=on_stage)
+    (on_stage or (lambda _: None))("dividing the budget")
+    plan = propose_budget(
+        outcome.tables["returns"],
+        options,
+        unit_economics=outcome.tables.get("unit_economics"),
+        stage_credit=outcome.tables.get("funnel_credit"),
+        draws=_draws(outcome, options),
+        history=_own_history(outcome, options) if options.history == OWN_HISTORY else given,
+        ground=_ground(outcome),
+        earlier=earlier,
+    )
+    experiment, tables = _undoubted(experiment), {**outcome.tables, **plan.tables}
+    if not experiment.output.journey_credit:
+        # It is large, and only the history has needed it.
+        tables.pop("journey_credit", None)
+    return replace(outcome, experiment=experiment, tables=tables), plan
+
+
+def _undoubted(experiment: Experiment) -> Experiment:
+    """Without ``[doubt]``: no budget is made of its grid, which takes longer than all the rest."""
+    return experiment.model_copy(update={"doubt": None})
+
+
+def _asked(experiment: Experiment, options: BudgetOptions) -> Experiment:
+    """The experiment, with what the objective and the history need, and no more."""
+    experiment = _undoubted(experiment)
+    output = experiment.output
+    if "new_customers" in options.objectives:
+        output = output.model_copy(update={"unit_economics": True})
+    if options.history == OWN_HISTORY:
+        if "paths" in experiment.tables:
+            raise InputError("budget.history: 'own' needs touchpoints with days, and aggregated paths have none")
+        if experiment.journeys.transform == "frequency":
+            raise InputError("budget.history: 'own' needs channels as they are", given="transform = 'frequency'")
+        output = output.model_copy(update={"journey_credit": True})
+    return experiment.model_copy(update={"output": output})
+
+
+def _draws(outcome: Outcome, options: BudgetOptions) -> dict[str, pd.DataFrame] | None:
+    """Of today's return in the unit of the objective, per model."""
+    sampled, objective = outcome.draws, options.objective
+    if sampled is None:
+        return None
+    drawn = {}
+    for label, (amounts, _, _) in sampled.amounts.items():
+        if objective == "conversions" or objective == "new_customers":
+            earned = amounts[objective]
+        elif objective in set(outcome.tables["returns"]["basis"]):
+            earned = sampled.terms.earned(objective, amounts)
+        else:
+            return None  # refused where its rows are looked for
+        drawn[label] = pd.DataFrame(earned, columns=list(sampled.channels))
+    return drawn
+
+
+def _ground(outcome: Outcome) -> Ground:
+    resampling = outcome.experiment.resampling
+    start, end = _days(outcome)
+    return Ground(outcome.fingerprint, start, end, 0.9 if resampling is None else resampling.level)
+
+
+def _own_history(outcome: Outcome, options: BudgetOptions) -> pd.DataFrame:
+    asked = outcome.experiment
+    sources = open_sources(asked)
+    if options.objective not in ("conversions", "revenue"):
+        journeys_of(asked, sources)  # which conversions there are, and who of them is new
+    return weekly_history(
+        sources,
+        outcome.tables["journey_credit"],
+        options,
+        returns=asked.returns,
+        period=asked.period,
+        lookback_days=asked.journeys.lookback_days or DEFAULT_LOOKBACK_DAYS,
+    )
+
+
+def _days(outcome: Outcome) -> tuple[dt.date | None, dt.date | None]:
+    """First and last day of the analysis, or of the data; None where they have no dates."""
+    if outcome.span is None or outcome.span[1].startswith("position"):
+        return None, None
+    start, end = (dt.date.fromisoformat(text[:10]) for text in outcome.span)
+    bounds = [
+        None if at is None else (dt.datetime(1970, 1, 1) + dt.timedelta(microseconds=at)).date()
+        for at in outcome.experiment.period.bounds()
+    ]
+    return max(start, bounds[0] or start), min(end, bounds[1] or end)

@@ -1,0 +1,154 @@
+"""What an experiment asks for, as objects: its engine, its tables, its journeys, its models."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attribution import models as shipped
+from attribution.data.channels import ChannelRules, read_rules
+from attribution.data.engine import DuckDBEngine, Engine
+from attribution.data.loading import Sources, load_sources
+from attribution.errors import InputError, did_you_mean
+from attribution.journeys.requested import journey_options
+from attribution.models import AttributionModel
+from attribution.models.credit import check_labels
+from attribution.returns import Terms, known_measures, read_costs
+from attribution.schema.experiment import Experiment, ModelSpec, read_toml
+from attribution.uncertainty.placebo import placebo_test
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def open_sources(experiment: Experiment, engine: Engine | None = None) -> Sources:
+    """The input tables of an experiment."""
+    return load_sources(
+        **experiment.tables,
+        channels=_channel_rules(experiment),
+        account=experiment.journeys.account,
+        grain=experiment.grain,
+        engine=engine or make_engine(experiment),
+        folder=experiment.folder,
+    )
+
+
+def make_engine(experiment: Experiment) -> Engine:
+    """The engine that an experiment asks for."""
+    if experiment.engine == "spark":
+        if experiment.memory_limit is not None:
+            raise InputError("memory_limit is for DuckDB", hint="Spark takes its limits from the session")
+        from attribution.data.engine.spark import SparkEngine
+
+        return SparkEngine()
+    return DuckDBEngine(memory_limit=experiment.memory_limit)
+
+
+def _channel_rules(experiment: Experiment) -> ChannelRules:
+    """Own channel rules: written in the experiment, or in a file that several share."""
+    asked = experiment.channels
+    if "file" not in asked:
+        return read_rules(asked, "[channels]")
+    path = experiment.folder / str(asked["file"])
+    if len(asked) > 1:
+        raise InputError("[channels]: a file holds all of it", given=sorted(asked), allowed="file alone, or no file")
+    return read_rules(read_toml(path)[1], str(path))
+
+
+def placebo_of(experiment: Experiment, sources: Sources, models: Sequence[AttributionModel]) -> pd.DataFrame | None:
+    """The ``placebo`` table, if an experiment asks for it."""
+    asked = experiment.placebo
+    if asked is None:
+        return None
+    options = journey_options(experiment)
+    return placebo_test(sources, models, seed=asked.seed, rate=asked.rate, period=experiment.period, **options)
+
+
+def terms_of(experiment: Experiment, sources: Sources) -> Terms:
+    """What counts as return and as cost in an experiment, refused where channels are to be ranked by the unknown."""
+    asked = experiment.returns
+    costs = read_costs(sources, asked, period=experiment.period, copies=experiment.journeys.dedupe != "unique")
+    terms = Terms(asked, costs, known_measures(sources, asked, economics=experiment.output.unit_economics))
+    terms.check()
+    return terms
+
+
+def make_models(experiment: Experiment) -> list[AttributionModel]:
+    """Instances of the models that an experiment names, their settings checked."""
+    models = [make_model(spec, experiment.folder) for spec in experiment.models]
+    check_labels(models)
+    return models
+
+
+def make_model(spec: ModelSpec, folder: Path) -> AttributionModel:
+    """The model that ``spec`` names, its settings checked; ``folder`` is where modules of one's own lie.
+
+    Raises
+    ------
+    InputError
+        If there is no such model, it cannot be loaded, or it does not take these settings.
+    """
+    # A module of one's own usually lies beside the experiment file.
+    with _importable(folder):
+        model = _built(spec)
+        model.validate()
+    return model
+
+
+def _built(spec: ModelSpec) -> AttributionModel:
+    kind = _model_class(spec.model)
+    known = list(kind().get_params()) if ":" not in spec.model else None
+    for key in spec.settings:
+        if known is not None and key not in known:
+            allowed = [name for name in known if name != "name"] or "no settings"
+            raise InputError(
+                f"model {spec.model!r} has no setting {key!r}", allowed=allowed, hint=did_you_mean(key, known)
+            )
+    try:
+        model = kind(**spec.settings)
+    except InputError:
+        raise
+    except Exception as error:  # whatever the user's own constructor raises
+        raise InputError(f"model {spec.model!r} does not take these settings: {error}", given=spec.settings) from None
+    if spec.name is not None:
+        model.set_params(name=spec.name)
+    return model
+
+
+@contextlib.contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    sys.path.insert(0, str(folder.resolve()))
+    try:
+        yield
+    finally:
+        sys.path.pop(0)
+
+
+def _model_class(name: str) -> type[AttributionModel]:
+    known = [
+        key
+        for key in shipped.__all__
+        if isinstance(kind := getattr(shipped, key), type)
+        and issubclass(kind, AttributionModel)
+        and kind is not AttributionModel
+    ]
+    if name in known:
+        return getattr(shipped, name)
+    module, colon, attribute_name = name.partition(":")
+    if not colon:
+        raise InputError(
+            f"unknown model {name!r}",
+            allowed=[*known, "package.module:Class"],
+            hint=did_you_mean(name, known),
+        )
+    try:
+        kind = getattr(importlib.import_module(module), attribute_name)
+    except Exception as error:  # whatever the user's own module raises
+        raise InputError(f"model {name!r} cannot be loaded: {type(error).__name__}: {error}") from None
+    if not (isinstance(kind, type) and issubclass(kind, AttributionModel)):
+        raise InputError(f"model {name!r} is no AttributionModel", given=repr(kind))
+    return kind

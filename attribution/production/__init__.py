@@ -1,0 +1,1 @@
+"""What runs every night: scoring, refit, monitoring, promotion, SQL."""

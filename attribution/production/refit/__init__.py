@@ -1,0 +1,24 @@
+"""Daily summaries: what each day adds to every model, kept as small files, so that a refit reads no log."""
+
+from __future__ import annotations
+
+from attribution.production.refit.days import day_name, day_number, summarise_days
+from attribution.production.refit.definition import Definition
+from attribution.production.refit.files import DayFile, read_day, write_day
+from attribution.production.refit.store import SummaryStore
+from attribution.production.refit.window import Window, add_up, read_window, refit
+
+__all__ = [
+    "DayFile",
+    "Definition",
+    "SummaryStore",
+    "Window",
+    "add_up",
+    "day_name",
+    "day_number",
+    "read_day",
+    "read_window",
+    "refit",
+    "summarise_days",
+    "write_day",
+]

@@ -1,0 +1,124 @@
+"""What each day adds: one pass over the journeys, one summary per day."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution.errors import InputError
+from attribution.journeys import JourneyChunk, Journeys, Reader, Summary, observe
+from attribution.journeys.profile import profile_reader
+from attribution.kernels.statistics.sums import KeyedSums, stacked
+from attribution.models import AttributionModel
+
+_EPOCH = dt.date(1970, 1, 1)
+
+OBSERVED, PROFILE, MODELS = 0, 1, 2
+"""Whose tables a number before the name says: what was observed, how journeys look, and from here on each model."""
+
+DayTables = Mapping[str, KeyedSums]
+"""Tables of one day, named ``NUMBER/NAME``."""
+
+
+def day_number(day: dt.date) -> int:
+    """Days since 1970-01-01.
+
+    Examples
+    --------
+    >>> day_number(dt.date(1970, 1, 3))
+    2
+    """
+    return (day - _EPOCH).days
+
+
+def day_name(number: int) -> str:
+    """The day as ``YYYY-MM-DD``, the inverse of `day_number`.
+
+    Examples
+    --------
+    >>> day_name(2)
+    '1970-01-03'
+    """
+    return (_EPOCH + dt.timedelta(days=int(number))).isoformat()
+
+
+def summarise_days(
+    journeys: Journeys, models: Sequence[AttributionModel], first: int, last: int
+) -> dict[int, DayTables]:
+    """What every day from ``first`` to ``last`` adds to ``models``, in one pass over ``journeys``.
+
+    Parameters
+    ----------
+    journeys : from `attribution.journeys.journeys_by_day`
+    models : not fitted by this; their channels are set
+    first, last : numbers of days, both included; journeys booked on others are left out
+
+    Raises
+    ------
+    InputError
+        If a model counts customers who were never touched, who belong to no day.
+    """
+    for model in models:
+        if model.needs_untouched:
+            raise InputError(
+                f"model {model.label!r} counts customers who were never touched, and they belong to no day",
+                hint="leave it out of daily summaries, and fit it on the log",
+            )
+        model.prepare(journeys)
+    readers = (observe, profile_reader(journeys), *(model.summarise for model in models))
+    (summary,) = journeys.read(DayReader(readers, first, last))
+    found: dict[int, dict[str, KeyedSums]] = {day: {} for day in range(first, last + 1)}
+    for name, table in summary.tables.items():
+        # A day without rows has the table all the same: models look for it.
+        none = KeyedSums(table.keys[:0, 1:], table.sums._replace(limbs=table.sums.limbs[:0]))
+        for tables in found.values():
+            tables[name] = none
+        for day, of_day in _split(table):
+            found[day][name] = of_day
+    return dict(found)
+
+
+@dataclass(frozen=True)
+class DayReader:
+    """What sums up journeys day by day: the day leads the keys of its tables."""
+
+    readers: tuple[Reader, ...]
+    first: int
+    last: int
+
+    def __call__(self, chunk: JourneyChunk) -> Summary:
+        assert chunk.bucket is not None
+        found: dict[str, list[tuple[int, KeyedSums]]] = {}
+        for day, part in self._parts(chunk):
+            for place, reader in enumerate(self.readers):
+                for name, table in reader(part).tables.items():
+                    found.setdefault(f"{place}/{name}", []).append((day, table))
+        return Summary({name: stacked(parts) for name, parts in found.items()})
+
+    def _parts(self, chunk: JourneyChunk) -> Iterator[tuple[int, JourneyChunk]]:
+        assert chunk.bucket is not None
+        wanted = np.flatnonzero((chunk.bucket >= self.first) & (chunk.bucket <= self.last))
+        ordered = chunk.only(wanted[np.argsort(chunk.bucket[wanted], kind="stable")])
+        assert ordered.bucket is not None
+        days = ordered.bucket
+        # A day that is over has no open journeys, and what was counted while building belongs to no day.
+        ordered = replace(ordered, bucket=None, counted={}, is_open=np.zeros(len(ordered), bool))
+        for low, high in _runs(days):
+            yield int(days[low]), ordered.only(slice(low, high))
+
+
+def _split(table: KeyedSums) -> Iterator[tuple[int, KeyedSums]]:
+    days = table.keys[:, 0]
+    for low, high in _runs(days):
+        sums = table.sums._replace(limbs=table.sums.limbs[low:high])
+        yield int(days[low]), KeyedSums(table.keys[low:high, 1:], sums)
+
+
+def _runs(days: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Where each day begins and ends among sorted ``days``."""
+    edges = np.flatnonzero(np.diff(days, prepend=days[:1] - 1)).tolist()
+    return zip(edges, [*edges[1:], len(days)], strict=False)

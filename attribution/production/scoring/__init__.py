@@ -1,0 +1,1 @@
+"""The scoring job: credit of new conversions, a file per day."""

@@ -1,0 +1,158 @@
+"""The scoring job: credit of new conversions, a file for each day."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from attribution.data.engine import Engine
+from attribution.data.loading import Sources
+from attribution.errors import InputError
+from attribution.journeys import DAY, Journeys, build_journeys
+from attribution.models.saved.scorer import Scorer
+from attribution.production.scoring.days import FAR, Choice, Input, Reach, choose_days, daily_digests
+from attribution.production.scoring.ledger import Ledger, opened_ledger
+from attribution.production.scoring.parts import Names, Parts, PartWriter
+from attribution.production.scoring.publication import Publication, Scored
+from attribution.production.scoring.window import Window
+from attribution.schema.experiment import DEFAULT_LOOKBACK_DAYS, Period
+
+_LONGEST_DAYS = 36_500
+"""A longer lookback window is none."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a job is asked for.
+
+    Attributes
+    ----------
+    tables : sources of ``touchpoints``, ``conversions`` and what else the model was fitted with, by table
+    out : output folder
+    first, last : days to score, whatever was there; those that changed if both are None
+    canonical : whether tables have canonical columns, however they were read in training
+    dry_run : find out which days would be scored, and write nothing
+    """
+
+    tables: Mapping[str, Any]
+    out: Path
+    first: int | None = None
+    last: int | None = None
+    canonical: bool = False
+    dry_run: bool = False
+
+
+def score_days(
+    scorer: Scorer, asked: Request, engine: Engine, *, on_stage: Callable[[str], None] = lambda _: None
+) -> Scored:
+    """Score conversions into ``OUT/journey_credit/day=YYYY-MM-DD/journey_credit.parquet``.
+
+    Days whose input is what it was when they were scored are left alone; a day that changed is replaced whole, and
+    the ``restatement`` table says by how much. Scoring the same input again writes the same bytes.
+
+    Parameters
+    ----------
+    scorer : loaded from its folder
+    asked : what to read, where to write
+    engine : holds the tables, and decides how much memory is used
+    on_stage : told what is being done
+
+    Raises
+    ------
+    InputError
+        If the input lacks what the model needs, another job is at work in the folder, or it is another model's.
+    """
+    with opened_ledger(asked.out, scorer.name) as ledger:
+        on_stage("reading tables")
+        sources = scorer.open(asked.tables, engine=engine, canonical=asked.canonical)
+        if sources.has("paths") or sources.integer_times or not sources.has("conversions"):
+            raise InputError("a scoring job writes a file for each day, and these times are no moments")
+        on_stage("finding the days that changed")
+        manifest = _present(ledger)
+        given = input_of(scorer, sources)
+        made_by = f"{scorer.version}/{scorer.unknown_channels}"
+        choice = choose_days(given, manifest, made_by, first=asked.first, last=asked.last)
+        if asked.dry_run:
+            return Scored.planned(manifest, choice)
+        on_stage(f"scoring {len(choice.score)} days")
+        publication = Publication(scorer, ledger, given, manifest, made_by)
+        if choice.score:
+            _score(scorer, sources, given, choice, publication)
+        return publication.commit(choice)
+
+
+def _score(scorer: Scorer, sources: Sources, given: Input, choice: Choice, publication: Publication) -> None:
+    """Write the credit of all wanted days aside, first as journeys come, then day by day."""
+    journeys = _journeys(scorer, sources, given, choice.score)
+    applied = scorer.apply(journeys)
+    folder = publication.ledger.aside.resolve() / "parts"
+    folder.mkdir()
+    (found,) = journeys.read(PartWriter(folder, applied, np.array(choice.score, dtype=np.int64)))
+    written = found.tables["parts"].keys[:, 0].tolist() if "parts" in found.tables else []
+    ids = journeys.conversion_ids()
+    names = Names(scorer.name, scorer.version, journeys.channels, journeys.dimensions, ids)
+    parts = Parts(folder, written)
+    strangers = {place: name for place, name in enumerate(names.channels) if not applied.is_known[place]}
+    for day, table, unknown in _one_ahead(parts, names, strangers):
+        publication.add(day, table, unknown)
+
+
+def _one_ahead(
+    parts: Parts, names: Names, strangers: Mapping[int, str]
+) -> Iterator[tuple[int, pa.Table, dict[str, int]]]:
+    """The rows of each day, and its unknown channels; those of the next are made while a day's are written."""
+
+    def made(day: int) -> tuple[int, pa.Table, dict[str, int]]:
+        return day, parts.table(day, names), parts.unknown(day, strangers) if strangers else {}
+
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        coming: deque[Future[tuple[int, pa.Table, dict[str, int]]]] = deque()
+        for day in parts.days:
+            coming.append(pool.submit(made, day))
+            if len(coming) > 1:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
+
+
+def _journeys(scorer: Scorer, sources: Sources, given: Input, days: list[int]) -> Journeys:
+    """Journeys of conversions from the first of ``days`` to the last."""
+    first, last = days[0] * DAY, (days[-1] + 1) * DAY - 1
+    seen = {*given.touchpoints, *given.conversions}
+    # Nothing before the longest window of the first day matters.
+    since = days[0] - given.reach.days
+    is_part = given.reach.days < FAR and (since > min(seen) or days[-1] < max(seen))
+    window = Window(sources.engine, (since * DAY, last) if is_part else None)
+    period = Period(start=_moment(first), end=_moment(last))
+    return build_journeys(replace(sources, engine=window), period=period, **scorer.journey_options(sources))
+
+
+def input_of(scorer: Scorer, sources: Sources) -> Input:
+    """The input of a job day by day, and how far it reaches."""
+    asked = scorer.definition.journeys
+    lookback = DEFAULT_LOOKBACK_DAYS if asked.lookback_days is None else asked.lookback_days
+    longest = max(lookback, *asked.lookback_by_channel.values(), *asked.lookback_by_kind.values(), 0)
+    reach = Reach.of(longest if longest < _LONGEST_DAYS else None, asked.conversions, asked.customers)
+    touched = daily_digests(sources, "touchpoints", "touched_at") if sources.has("touchpoints") else {}
+    converted = daily_digests(sources, "conversions", "converted_at", sources.conversions_view)
+    return Input(touched, converted, reach)
+
+
+def _present(ledger: Ledger) -> dict[str, Any]:
+    """The manifest without days whose file has gone."""
+    manifest = ledger.read() or {}
+    days = manifest.get("days", {})
+    there = {day: told for day, told in days.items() if ledger.size(day) == told["bytes"]}
+    return {**manifest, "days": there}
+
+
+def _moment(at: int) -> dt.datetime:
+    return dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=at)

@@ -1,0 +1,170 @@
+"""The output folder of a scoring job: one writer at a time, and every change whole or not at all.
+
+A job first writes everything aside, then a plan that names it, then moves it into place. What ends before the plan is
+there has changed nothing; what ends after it is finished by the next job before that begins.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from attribution.data.engine import check_local
+from attribution.errors import InputError
+from attribution.folders import take
+
+MANIFEST = "manifest.json"
+CREDIT = "journey_credit"
+RESTATEMENT = "restatement"
+SCHEMA_VERSION = 1
+
+_LOCK = ".lock"
+_ASIDE = ".scoring"
+_PLAN = "plan.json"
+
+
+@contextlib.contextmanager
+def opened_ledger(out: Path, model: str) -> Iterator[Ledger]:
+    """The folder ``out`` of the scorer ``model``, for this job alone; what an ended job left is finished first.
+
+    Raises
+    ------
+    InputError
+        If another job is at work there, or it holds the output of another model or anything else.
+    """
+    check_local(out)
+    made = _missing(out)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = (out / _LOCK).open("a")
+    except OSError as error:
+        raise InputError(f"output folder {out} cannot be written: {error.strerror}") from None
+    with lock:
+        if not take(lock):
+            raise InputError(f"another scoring job is at work in {out}", hint="wait for it to end")
+        try:
+            ledger = Ledger(out)
+            ledger.finish()
+            ledger.check(model)
+            yield ledger
+        except OSError as error:
+            full = "no space is left on the disk" if error.errno == 28 else error.strerror or str(error)
+            raise InputError(f"scores cannot be written to {out}: {full}", hint="what was there is unchanged") from None
+        finally:
+            with contextlib.suppress(OSError):
+                if not (out / _ASIDE / _PLAN).exists():
+                    shutil.rmtree(out / _ASIDE, ignore_errors=True)
+                if not any(found.name != _LOCK for found in out.iterdir()):
+                    (out / _LOCK).unlink()
+                    for folder in made:
+                        folder.rmdir()
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """An output folder that this job has for itself."""
+
+    out: Path
+
+    @property
+    def aside(self) -> Path:
+        """Where new files wait; on the same disk, so that moving them is one step."""
+        folder = self.out / _ASIDE
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def read(self) -> dict[str, Any] | None:
+        """The manifest; None in a new folder."""
+        try:
+            return dict(json.loads((self.out / MANIFEST).read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self.out / MANIFEST} cannot be read: {error}") from None
+
+    def check(self, model: str) -> None:
+        """Raise `InputError` unless the folder is empty or holds scores of ``model``."""
+        manifest = self.read()
+        if manifest is None:
+            others = sorted(found.name for found in self.out.iterdir() if found.name not in (_LOCK, _ASIDE))
+            if others:
+                raise InputError(
+                    f"output folder {self.out} holds something that no scoring job wrote",
+                    given=others[:5],
+                    hint="name another with --out",
+                )
+            return
+        if manifest.get("model") != model or "days" not in manifest:
+            raise InputError(
+                f"output folder {self.out} holds the output of another model",
+                given=model,
+                allowed=str(manifest.get("model", manifest.get("name"))),
+                hint="name another with --out",
+            )
+        if not isinstance(manifest.get("schema_version"), int) or manifest["schema_version"] > SCHEMA_VERSION:
+            raise InputError(f"output folder {self.out} was written by a newer version of this package")
+
+    def day_path(self, day: str) -> Path:
+        """Where the credit of a day is."""
+        return self.out / day_place(day)
+
+    def size(self, day: str) -> int:
+        """Bytes of the credit of a day; −1 where there is none."""
+        path = self.day_path(day)
+        return path.stat().st_size if path.is_file() else -1
+
+    def stage(self, place: str) -> Path:
+        """Where a file waits that is to be moved to ``place``, a path below the folder."""
+        path = self.aside / "new" / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def commit(self, manifest: Mapping[str, Any], *, places: Sequence[str], removed: Sequence[str] = ()) -> None:
+        """Move the staged files to their ``places``, remove others, and put the manifest there, all or nothing."""
+        text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
+        self.stage(MANIFEST).write_text(text, encoding="utf-8")
+        # The manifest last: whoever reads it finds what it says.
+        plan = {"places": [*places, MANIFEST], "removed": list(removed)}
+        draft = self.aside / f"{_PLAN}.draft"
+        with draft.open("w", encoding="utf-8") as file:
+            json.dump(plan, file)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(self.aside / _PLAN)
+        self.finish()
+
+    def finish(self) -> None:
+        """Move what a plan names, if there is one; then nothing is left aside."""
+        if not self.aside.exists():
+            return
+        path = self.aside / _PLAN
+        if path.exists():
+            plan = json.loads(path.read_text(encoding="utf-8"))
+            for place in plan["removed"]:
+                (self.out / place).unlink(missing_ok=True)
+                with contextlib.suppress(OSError):
+                    (self.out / place).parent.rmdir()
+            for place in plan["places"]:
+                waiting = self.aside / "new" / place
+                # What is not waiting was moved before the job ended.
+                if waiting.exists():
+                    (self.out / place).parent.mkdir(parents=True, exist_ok=True)
+                    waiting.replace(self.out / place)
+            path.unlink()
+        shutil.rmtree(self.aside)
+
+
+def day_place(day: str) -> str:
+    """Where the credit of a day is, below the folder."""
+    return f"{CREDIT}/day={day}/{CREDIT}.parquet"
+
+
+def _missing(out: Path) -> list[Path]:
+    """Folders that will have to be made, innermost first."""
+    return [folder for folder in (out, *out.parents) if not folder.exists()]

@@ -1,0 +1,160 @@
+"""What a job changes in its output folder: day files, restatements, the manifest."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from attribution.models.saved.scorer import Scorer
+from attribution.production.scoring.days import Choice, Input, day_name
+from attribution.production.scoring.ledger import RESTATEMENT, SCHEMA_VERSION, Ledger, day_place
+from attribution.production.scoring.restatement import restated
+
+_VERSIONS = ("numpy", "pandas", "pyarrow", "duckdb", "numba")
+_LASTING = ("model_version", "unknown_channels", "days", "inputs")
+"""Entries of the manifest; where they are as they were, nothing is written."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a job did.
+
+    Attributes
+    ----------
+    revision : number of the last job that changed something
+    written : days whose file is new or another than before
+    unchanged : days that were scored again and are as they were
+    kept : days whose input may have changed, left because the input lacks the history they were scored with
+    removed : days that were asked for and have no conversions any more
+    conversions, rows : of the days written
+    unknown_channels : touchpoints of channels the model was not fitted on, by channel, on the days scored
+    restatement : the ``restatement`` rows of this job
+    """
+
+    revision: int
+    written: tuple[str, ...]
+    unchanged: tuple[str, ...]
+    kept: tuple[str, ...]
+    removed: tuple[str, ...]
+    conversions: int = 0
+    rows: int = 0
+    unknown_channels: Mapping[str, int] = field(default_factory=dict)
+    restatement: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    @classmethod
+    def planned(cls, manifest: Mapping[str, Any], choice: Choice) -> Scored:
+        """What a job would do: ``written`` are all days that would be scored."""
+        days = [tuple(map(day_name, days)) for days in (choice.score, choice.kept, choice.emptied)]
+        return cls(int(manifest.get("revision", 0)), days[0], (), days[1], days[2])
+
+
+class Publication:
+    """Files written aside one after the other, and then put in place all together.
+
+    Parameters
+    ----------
+    scorer : what hands out
+    ledger : the output folder
+    given : the input
+    manifest : of what is there
+    made_by : version and settings of the scorer
+    """
+
+    def __init__(self, scorer: Scorer, ledger: Ledger, given: Input, manifest: Mapping[str, Any], made_by: str) -> None:
+        self.ledger = ledger
+        self._scorer, self._given, self._before, self._made_by = scorer, given, manifest, made_by
+        self._days: dict[str, Any] = dict(manifest.get("days", {}))
+        self._revision = int(manifest.get("revision", 0)) + 1
+        self._written: list[str] = []
+        self._unchanged: list[str] = []
+        self._changes: list[pd.DataFrame] = []
+        self._unknown: dict[str, int] = {}
+
+    def add(self, day: int, table: pa.Table, unknown: Mapping[str, int]) -> None:
+        """Stage the credit of a day, unless it is what is there; ``unknown`` counts touchpoints by channel."""
+        name = day_name(day)
+        path = self.ledger.stage(day_place(name))
+        pq.write_table(table, path, compression="zstd")
+        told, before = self._told(path, table), self._days.get(name)
+        if before is not None and before["sha256"] == told["sha256"]:
+            path.unlink()
+            self._unchanged.append(name)
+        else:
+            self._written.append(name)
+            if before is not None:
+                self._restate(name, table)
+        self._days[name] = told
+        for channel, count in unknown.items():
+            self._unknown[channel] = self._unknown.get(channel, 0) + count
+
+    def commit(self, choice: Choice) -> Scored:
+        """Put everything in place; what was there is unchanged until then."""
+        wanted = {*map(day_name, choice.emptied), *map(day_name, choice.score)}
+        removed = sorted(wanted & set(self._days) - {*self._written, *self._unchanged})
+        for name in removed:
+            self._restate(name, None)
+            del self._days[name]
+        places = [day_place(name) for name in self._written]
+        restatement = pd.DataFrame()
+        if self._changes:
+            restatement = pd.concat(self._changes, ignore_index=True)
+            places.append(f"{RESTATEMENT}/revision={self._revision:06d}/{RESTATEMENT}.parquet")
+            pq.write_table(pa.Table.from_pandas(restatement, preserve_index=False), self.ledger.stage(places[-1]))
+        has_changed = bool(places or removed)
+        rows, conversions = (sum(self._days[name][what] for name in self._written) for what in ("rows", "conversions"))
+        scored = Scored(
+            self._revision if has_changed else self._revision - 1,
+            tuple(self._written),
+            tuple(self._unchanged),
+            tuple(map(day_name, choice.kept)),
+            tuple(removed),
+            conversions,
+            rows,
+            dict(sorted(self._unknown.items())),
+            restatement,
+        )
+        manifest = self._manifest(scored)
+        if has_changed or any(manifest[name] != self._before.get(name) for name in _LASTING):
+            self.ledger.commit(manifest, places=places, removed=list(map(day_place, removed)))
+        return scored
+
+    def _restate(self, name: str, table: pa.Table | None) -> None:
+        old = pq.ParquetFile(self.ledger.day_path(name)).read()
+        rows = restated(old, old.slice(0, 0) if table is None else table, day=name, revision=self._revision)
+        if len(rows):
+            self._changes.append(rows)
+
+    def _told(self, path: Path, table: pa.Table) -> dict[str, Any]:
+        content = path.read_bytes()
+        return {
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "bytes": len(content),
+            "rows": table.num_rows,
+            "conversions": len(table["conversion_id"].unique()),
+            "since": day_name(self._given.since),
+            "made_by": self._made_by,
+        }
+
+    def _manifest(self, scored: Scored) -> dict[str, Any]:
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "model": self._scorer.name,
+            "model_version": self._scorer.version,
+            "unknown_channels": self._scorer.unknown_channels,
+            "revision": scored.revision,
+            "scored_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            "versions": {name: version(name) for name in _VERSIONS},
+            "unknown_touchpoints": dict(scored.unknown_channels),
+            "kept": list(scored.kept),
+            "days": dict(sorted(self._days.items())),
+            "inputs": self._given.merged(self._before.get("inputs", {})),
+        }

@@ -1,6 +1,0 @@
-"""Whether a model may take the place of another: evidence on data that neither was fitted on, against stated bounds."""
-
-from attribution.promotion.bounds import Bounds, LiftTest, read_bounds
-from attribution.promotion.gate import CHECKS, Decision, decide, evidence
-
-__all__ = ["CHECKS", "Bounds", "Decision", "LiftTest", "decide", "evidence", "read_bounds"]

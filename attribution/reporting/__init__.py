@@ -1,0 +1,1 @@
+"""Pictures and pages: charts are drawn in `charts`, pages are written in `report`."""

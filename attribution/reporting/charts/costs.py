@@ -1,0 +1,171 @@
+"""What channels cost, by type of cost, and what is left of ROI where costs are known in bounds only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import altair as alt
+import pandas as pd
+
+from attribution.errors import InputError
+from attribution.reporting.charts.bars import ChannelRows, in_rows
+from attribution.reporting.charts.figure import Figure, data_of
+from attribution.reporting.charts.style import (
+    MOST_CHANNELS,
+    ChannelStyle,
+    listed,
+    model_colours,
+    model_legend,
+    short_labels,
+)
+from attribution.returns import MEDIA, main_basis
+from attribution.schema.tables import UNATTRIBUTED
+
+_WIDTH = 620
+_SHARED = "(shared)"
+
+
+def costs_by_type(coverage: pd.DataFrame, *, channels: Iterable[str] | None = None) -> Figure:
+    """Costs of every channel's own, stacked by type; what channels share stands last.
+
+    Parameters
+    ----------
+    coverage : DataFrame
+        Table ``cost_coverage``.
+    channels : iterable of str, optional
+        All channels of the run, so that labels and colours agree between figures; else those of the table.
+
+    Returns
+    -------
+    Figure
+        Its table: ``channel``, ``cost_type``, ``amount``, ``share``; channels that cost most first.
+
+    Raises
+    ------
+    InputError
+        No channel has a cost.
+
+    Examples
+    --------
+    >>> coverage = pd.DataFrame({"channel": ["mail", "mail", "fair", "fair"], "cost_type": ["media", "venue"] * 2,
+    ...     "amount": [10.0, None, None, 40.0], "share": [1.0, None, None, 1.0]})
+    >>> costs_by_type(coverage).table[["channel", "cost_type"]].values.tolist()
+    [['fair', 'venue'], ['mail', 'media']]
+    """
+    known = coverage[coverage["amount"] > 0]
+    if known.empty:
+        raise InputError("no channel has a cost to draw")
+    known = known.assign(channel=known["channel"].fillna(_SHARED))
+    whole = known.groupby("channel")["amount"].sum()
+    order = sorted(whole.index, key=lambda name: (name == _SHARED, -whole[name], name))
+    left_out = len(order) - MOST_CHANNELS
+    order = order[:MOST_CHANNELS]
+    kinds = sorted(set(known["cost_type"]), key=lambda kind: (kind != MEDIA, kind))
+    table = known[known["channel"].isin(order)][["channel", "cost_type", "amount", "share"]]
+    places = table["channel"].map({name: place for place, name in enumerate(order)})
+    rank = table["cost_type"].map({kind: place for place, kind in enumerate(kinds)})
+    table = table.assign(_row=places, _kind=rank).sort_values(["_row", "_kind"]).drop(columns=["_row", "_kind"])
+    table = table.reset_index(drop=True)
+    own = sorted(set(coverage["channel"].dropna()) - set(known["channel"]))
+    captions = [
+        "What channels share is drawn by itself: loaded cost adds a part of it to each channel."
+        if _SHARED in order
+        else "",
+        f"Without any known cost: {listed(own)}." if own else "",
+        f"The {left_out} channels with the least cost are not drawn." if left_out > 0 else "",
+        "A type that is not known of a channel counts as nothing, which makes its ROI too high.",
+    ]
+    return Figure(
+        name="costs_by_type",
+        title="Cost by channel and type",
+        caption=" ".join(filter(None, captions)),
+        alt_text=(
+            f"Stacked bars of cost, channels: {len(order)}, types: {len(kinds)}. Most: {order[0]} with "
+            f"{whole[order[0]]:,.4g}."
+        ),
+        chart=_stacked(table, kinds, order, channels),
+        table=table,
+    )
+
+
+def _stacked(table: pd.DataFrame, kinds: list[str], order: list[str], channels: Iterable[str] | None) -> alt.Chart:
+    labels = {**ChannelStyle.of([name for name in order if name != _SHARED], channels).labels, _SHARED: _SHARED}
+    types = short_labels(kinds)
+    data = table.assign(
+        label=table["channel"].map(labels),
+        type_label=table["cost_type"].map(types),
+        place=table["cost_type"].map({kind: place for place, kind in enumerate(kinds)}),
+    )
+    colours = model_colours(list(types.values()))
+    return (
+        alt.Chart(data_of(data), width=_WIDTH, height=max(60, 24 * len(order)))
+        .mark_bar()
+        .encode(
+            x=alt.X("amount:Q", title="cost", stack="zero", axis=alt.Axis(tickCount=8, grid=True)),
+            y=alt.Y("label:N", title=None, scale=alt.Scale(domain=[labels[name] for name in order])),
+            color=alt.Color(
+                "type_label:N",
+                title=None,
+                scale=alt.Scale(domain=list(colours), range=list(colours.values())),
+                legend=model_legend(list(colours)),
+            ),
+            order=alt.Order("place:Q"),
+        )
+    )
+
+
+def roi_within_bounds(bounds: pd.DataFrame, *, channels: Iterable[str] | None = None) -> Figure:
+    """ROI of every channel from the worst to the best that the bounds of its costs allow.
+
+    Parameters
+    ----------
+    bounds : DataFrame
+        Table ``cost_bounds``; of several bases the first is drawn.
+    channels : iterable of str, optional
+        All channels of the run, so that labels and colours agree between figures; else those of the table.
+
+    Returns
+    -------
+    Figure
+        Its table: ``channel``, ``model``, ``roi``, ``roi_low``, ``roi_high``, ``overlaps``.
+
+    Raises
+    ------
+    InputError
+        No channel has an ROI.
+
+    Examples
+    --------
+    >>> bounds = pd.DataFrame({"model": "linear", "basis": "revenue", "cost_basis": "media", "channel": ["mail", "tv"],
+    ...     "roi_low": [1.0, 0.5], "roi": [1.0, 0.8], "roi_high": [1.0, 1.4], "overlaps": ["tv", "mail"]})
+    >>> roi_within_bounds(bounds).caption.splitlines()[0][:57]
+    'Lines go from the highest to the lowest cost that may be;'
+    """
+    every = main_basis(bounds)
+    drawn = every[every["roi"].notna()]
+    if drawn.empty:
+        raise InputError("no channel has an ROI to draw")
+    table, left_out = in_rows(drawn, "roi")
+    basis, cost_basis = table.iloc[0][["basis", "cost_basis"]]
+    table = table[["channel", "model", "roi", "roi_low", "roi_high", "overlaps"]]
+    style = ChannelStyle.of(every["channel"], channels)
+    rows = ChannelRows(table, "roi", style, title=f"ROI on {basis}, {cost_basis} cost")
+    unsure = sorted(set(every.loc[every["overlaps"].notna(), "channel"]) - {UNATTRIBUTED})
+    captions = [
+        "Lines go from the highest to the lowest cost that may be; dots are half-way. They are no sampling intervals.",
+        f"Their ROI may be the same as another's: {listed(unsure)}."
+        if unsure
+        else "No two channels may change places.",
+        f"The {left_out} channels with the lowest ROI are not drawn." if left_out else "",
+    ]
+    return Figure(
+        name="roi_within_bounds",
+        title=f"ROI on {basis} where costs are known in bounds only",
+        caption=" ".join(filter(None, captions)),
+        alt_text=(
+            f"Dot chart of ROI with the range that costs allow, channels: {table['channel'].nunique()}, "
+            f"overlapping: {len(unsure)}."
+        ),
+        chart=rows.chart(rows.dots()),
+        table=table,
+    )

@@ -1,0 +1,157 @@
+"""Pages that are not of one run: the review of two, and targets; as HTML and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import jinja2
+import pandas as pd
+from markupsafe import Markup
+
+from attribution.decisions.comparison import Comparison
+from attribution.decisions.kpis import Review
+from attribution.reporting.charts import Figure, drawable, to_svg
+from attribution.reporting.report import shown
+
+_LONG_TABLE = 30
+
+
+@dataclass(frozen=True)
+class Section:
+    """One table of a page: what it is called, what it says, and the table."""
+
+    name: str
+    title: str
+    says: str
+    table: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page before it is written.
+
+    Attributes
+    ----------
+    name, kind : what it is of, and what it is
+    findings : its headline, in sentences
+    sections : its tables
+    notes : what to know before the numbers are read
+    """
+
+    name: str
+    kind: str
+    findings: Sequence[str]
+    sections: Sequence[Section]
+    notes: Sequence[str] = ()
+
+    def html(self, figures: Sequence[Figure] = ()) -> str:
+        """The page as HTML that needs nothing else; the same page gives the same text."""
+        environment = jinja2.Environment(
+            loader=jinja2.PackageLoader("attribution.reporting", "report"),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        environment.filters["shown"] = shown
+        text = environment.get_template("page.html.j2").render(
+            name=self.name,
+            kind=self.kind,
+            findings=self.findings,
+            # Drawn by us, escaped by the renderer: the one thing that enters the page as it is.
+            figures=[(figure, Markup(to_svg(figure))) for figure in figures],
+            sections=[replace(section, table=_with_none(section.table)) for section in self.sections],
+            notes=self.notes,
+            long_table=_LONG_TABLE,
+        )
+        return drawable(text)
+
+    def markdown(self) -> str:
+        """The page as Markdown."""
+        lines = [f"# {_plain(self.name)}", "", _plain(self.kind), ""]
+        lines += [f"- {_plain(sentence)}" for sentence in self.findings]
+        for section in self.sections:
+            lines += ["", f"## {_plain(section.title)}", "", _plain(section.says), "", *_table(section.table)]
+        if self.notes:
+            lines += ["", "## What to know", "", *(f"- {_plain(note)}" for note in self.notes)]
+        return "\n".join(lines) + "\n"
+
+
+def review_page(review: Review) -> Page:
+    """The review of two runs as a page (R4)."""
+    tables = review.tables
+    changes = tables["roi_changes"]
+    sections = [
+        Section("channels", "Channels", "Both runs side by side; (total) is of channels with spend.", tables["review"]),
+        Section(
+            "parts",
+            "Why ROI moved",
+            "What each channel, by each part, adds to the change of total ROI. Rows and columns add up.",
+            _grid(changes),
+        ),
+    ]
+    if len(tables["alerts"]):
+        says = "What moved by more than its threshold, under the first model."
+        sections.append(Section("alerts", "Alerts", says, tables["alerts"]))
+    if len(tables["substitutes"]):
+        says = (
+            "Who stands at the place of a channel that declined: where its customers could be met, not that they come."
+        )
+        sections.append(Section("substitutes", "Likely substitutes", says, tables["substitutes"]))
+    name = f"{review.before} → {review.after}"
+    return Page(name, "Attribution review", review.findings, sections, review.notes)
+
+
+def targets_page(name: str, tables: Mapping[str, pd.DataFrame], findings: Sequence[str]) -> Page:
+    """Targets, their history, changes and decisions as a page."""
+    known = {
+        "kpis": ("Targets", "An interval on both sides of a target leaves it undecided."),
+        "kpi_history": ("History", "The same metrics over runs, oldest first."),
+        "before_after": ("Before and after", "What a change did to a series, as far as the series tells."),
+        "decisions": ("Decisions", "What was expected, and what came of it so far."),
+    }
+    sections = [Section(key, *known[key], tables[key]) for key in known if key in tables and len(tables[key])]
+    notes = ["Intervals cover sampling, never bias. Allocated is not incremental: credit divides observed conversions."]
+    return Page(name, "Targets", findings, sections, notes)
+
+
+def comparison_page(comparison: Comparison) -> Page:
+    """Runs side by side as a page."""
+    known = {
+        "comparison_verdicts": ("Verdicts", "Whether spend of a channel comes back, whatever the model and settings."),
+        "comparison": ("Channels", "Every channel under every model and specification."),
+        "comparison_agreement": ("Agreement", "How far each pair of models and specifications ranks channels alike."),
+    }
+    sections = [Section(key, *known[key], comparison.tables[key]) for key in known if key in comparison.tables]
+    notes = [f"Held against the first: {note}" for note in comparison.notes]
+    notes.append("Allocated is not incremental: credit divides observed conversions.")
+    return Page(comparison.name, "Comparison", comparison.findings, sections, notes)
+
+
+def _grid(changes: pd.DataFrame) -> pd.DataFrame:
+    """A row per model and channel, a column per part: read, and never computed with."""
+    parts = list(dict.fromkeys(changes["part"]))
+    keys = changes[["model", "channel"]].drop_duplicates()
+    wide = changes.pivot(index=["model", "channel"], columns="part", values="total_change")[parts]
+    wide = wide.reindex(pd.MultiIndex.from_frame(keys)).rename(columns={"model": "model change"})
+    return wide.assign(sum=wide.sum(axis=1, min_count=1)).reset_index().rename_axis(columns=None)
+
+
+def _table(table: pd.DataFrame) -> list[str]:
+    head = ["| " + " | ".join(_plain(column) for column in table.columns) + " |", "|" + "---|" * len(table.columns)]
+    rows = _with_none(table).itertuples(index=False, name=None)
+    return [*head, *("| " + " | ".join(_plain(shown(value)) for value in row) + " |" for row in rows)]
+
+
+def _with_none(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with None for whatever is not known."""
+    return table.astype(object).where(table.notna(), None)
+
+
+def _plain(text: object) -> str:
+    """On one line, and without what Markdown reads as a table, a tag or emphasis."""
+    line = " ".join(str(text).split())
+    for sign in "\\|<>*_`[]#":
+        line = line.replace(sign, f"\\{sign}")
+    return line

@@ -1,0 +1,66 @@
+"""How the ranking of channels changes with the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from attribution.kernels.statistics import agreement as kernel
+from attribution.returns import main_basis
+from attribution.schema.tables import AGREEMENT, NO_CHANNELS
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Channels ranked under every model.
+
+    Attributes
+    ----------
+    by : ``roi``, or ``conversions`` where no channel has spend
+    ranks : (channels × models) 1 is best, ties share their average
+    agreement : the ``agreement`` table
+    """
+
+    by: str
+    ranks: pd.DataFrame
+    agreement: pd.DataFrame
+
+
+def compare_rankings(returns: pd.DataFrame) -> Ranking:
+    """Rank channels under every model and say how far each pair of models agrees.
+
+    Parameters
+    ----------
+    returns : the ``returns`` table; its first basis and cost basis count
+
+    Examples
+    --------
+    >>> returns = pd.DataFrame({"model": ["a"] * 3 + ["b"] * 3, "channel": ["x", "y", "z"] * 2,
+    ...                         "roi": [3.0, 2.0, 1.0, 3.0, 1.0, 2.0], "conversions": 1.0})
+    >>> ranking = compare_rankings(returns)
+    >>> float(ranking.agreement.query("model_a == 'a' and model_b == 'b'")["largest_move"].iloc[0])
+    1.0
+    """
+    returns = main_basis(returns)
+    ranked = returns[~returns["channel"].isin(NO_CHANNELS)]
+    by = "roi" if ranked["roi"].notna().any() else "conversions"
+    scores = ranked[ranked[by].notna()].pivot(index="channel", columns="model", values=by)
+    scores = scores[list(dict.fromkeys(ranked["model"]))]
+    ranks = scores.apply(lambda column: pd.Series(kernel.ranks(column.to_numpy(float)), index=column.index))
+    rows = [_agreement(scores, a, b) for a in scores.columns for b in scores.columns]
+    return Ranking(by, ranks, pd.DataFrame(rows, columns=list(AGREEMENT.column_names)))
+
+
+def _agreement(scores: pd.DataFrame, a: str, b: str) -> tuple[str, str, float, float, float, float, float]:
+    x, y = np.ascontiguousarray(scores[a], dtype=float), np.ascontiguousarray(scores[b], dtype=float)
+    return (
+        a,
+        b,
+        kernel.kendall_tau(x, y),
+        kernel.spearman(x, y),
+        kernel.rank_biased_overlap(x, y),
+        kernel.top_overlap(x, y),
+        kernel.largest_move(x, y),
+    )

@@ -1,0 +1,1 @@
+"""Tables, experiment files and words, as data."""

@@ -1,0 +1,234 @@
+"""The experiment file: read from TOML and checked for shape.
+
+Whether the data fit is the readers' business; whether a model exists and takes these settings is the
+pipeline's, which knows the models.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+
+from attribution.errors import InputError, did_you_mean
+from attribution.schema.experiment.budget import BudgetOptions
+from attribution.schema.experiment.doubt import DoubtOptions
+from attribution.schema.experiment.funnel import FunnelOptions
+from attribution.schema.experiment.returns import ReturnsOptions
+from attribution.schema.experiment.settings import (
+    JourneyOptions,
+    ModelSpec,
+    OutputOptions,
+    Period,
+    PlaceboOptions,
+    ResamplingOptions,
+    Settings,
+    StabilityOptions,
+    TableSpec,
+    TrackingOptions,
+)
+from attribution.schema.tables import INPUTS
+
+Part = TypeVar("Part", bound=BaseModel)
+
+
+class Experiment(Settings):
+    """Everything one run asks for.
+
+    Examples
+    --------
+    >>> experiment = Experiment.model_validate({
+    ...     "name": "small",
+    ...     "tables": {"paths": {"source": "paths.csv"}},
+    ...     "models": [{"model": "LastTouch"}],
+    ... })
+    >>> experiment.journeys.conversions
+    'reset'
+    """
+
+    name: str = Field(pattern=r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$", max_length=200)
+    engine: Literal["duckdb", "spark"] = "duckdb"
+    memory_limit: int | None = None
+    period: Period = Period()
+    tables: dict[str, TableSpec]
+    channels: dict[str, Any] = Field(default_factory=dict)
+    journeys: JourneyOptions = JourneyOptions()
+    grain: Literal["channel", "campaign"] = "channel"
+    models: tuple[ModelSpec, ...]
+    resampling: ResamplingOptions | None = None
+    placebo: PlaceboOptions | None = None
+    stability: StabilityOptions | None = None
+    returns: ReturnsOptions = ReturnsOptions()
+    budget: BudgetOptions | None = None
+    doubt: DoubtOptions | None = None
+    funnel: FunnelOptions | None = None
+    output: OutputOptions = OutputOptions()
+    tracking: TrackingOptions = TrackingOptions()
+    folder: Path = Field(default=Path("."), exclude=True)
+    text: str = Field(default="", exclude=True)
+
+    @field_validator("memory_limit", mode="before")
+    @classmethod
+    def _bytes(cls, value: object) -> object:
+        if value is None or isinstance(value, int):
+            return value
+        parts = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(MB|GB|TB)\s*", str(value), re.IGNORECASE)
+        if parts is None:
+            raise ValueError("must be a size such as '4GB'")
+        return round(float(parts[1]) * {"MB": 1e6, "GB": 1e9, "TB": 1e12}[parts[2].upper()])
+
+    @field_validator("models")
+    @classmethod
+    def _some_model(cls, value: tuple[ModelSpec, ...]) -> tuple[ModelSpec, ...]:
+        if not value:
+            raise ValueError("name at least one model")
+        return value
+
+    @model_validator(mode="after")
+    def _tables_fit(self) -> Experiment:
+        unknown = sorted(set(self.tables) - set(INPUTS))
+        if unknown:
+            raise ValueError(f"unknown table {unknown[0]!r}; allowed: {', '.join(INPUTS)}")
+        if "paths" in self.tables and {"touchpoints", "conversions"} & set(self.tables):
+            raise ValueError("give either paths, or touchpoints and conversions, not both")
+        if "paths" not in self.tables and "conversions" not in self.tables:
+            raise ValueError("a conversions table is needed (or paths); allowed: " + ", ".join(INPUTS))
+        for key in ("account", "segment"):
+            if getattr(self.journeys, key) is not None and "customers" not in self.tables:
+                raise ValueError(f"journeys.{key} is a column of the customers table, and there is none")
+        if (self.funnel is None) != ("stages" not in self.tables):
+            raise ValueError("[funnel] names the stages of [tables.stages] in order: give both, or neither")
+        return self
+
+
+def read_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experiment:
+    """Read an experiment file.
+
+    Parameters
+    ----------
+    path : path of the TOML file
+    overrides : ``KEY=VALUE`` texts, KEY dotted (``journeys.lookback_days=14``), VALUE as TOML or else text
+
+    Raises
+    ------
+    InputError
+        If the file is missing, not TOML, or asks for something that does not exist.
+    """
+    path = Path(path)
+    text, document = read_toml(path)
+    for override in overrides:
+        _set(document, override)
+        text += f"\n# --set {override}"
+    document.setdefault("name", path.stem)
+    for key in ("folder", "text"):
+        if key in document:
+            raise InputError(f"{path}: unknown key {key!r}", allowed=_keys(Experiment))
+    return checked(Experiment, {**document, "folder": path.parent, "text": text}, origin=str(path))
+
+
+def checked(part: type[Part], document: Mapping[str, Any], *, origin: str) -> Part:
+    """``document`` as a ``part`` of an experiment; the first thing wrong with it is an `InputError`."""
+    try:
+        return part.model_validate(document)
+    except ValidationError as error:
+        raise _refusal(error, part, origin) from None
+
+
+def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
+    """Text and content of a TOML file."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        return text, tomllib.loads(text)
+    except FileNotFoundError:
+        raise InputError(f"file {path} does not exist") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"file {path} is not TOML: {error}") from None
+    except OSError as error:
+        raise InputError(f"file {path} cannot be read: {error.strerror}") from None
+
+
+def read_setting(text: str, option: str, example: str) -> tuple[str, Any]:
+    """Key and value of KEY=VALUE, the value as TOML or else as a string.
+
+    Examples
+    --------
+    >>> read_setting("order=2", "--set", ""), read_setting("name=two", "--set", "")
+    (('order', 2), ('name', 'two'))
+    """
+    key, equals, written = text.partition("=")
+    if not equals or not all(part.strip() for part in key.split(".")):
+        raise InputError(f"{option} needs KEY=VALUE", given=repr(text), hint=example)
+    try:
+        return key.strip(), tomllib.loads(f"value = {written}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), written
+
+
+def _set(document: dict[str, Any], override: str) -> None:
+    key, value = read_setting(override, "--set", "journeys.lookback_days=14")
+    *parents, last = (part.strip() for part in key.split("."))
+    place = document
+    if len(parents) == 2 and parents[0] == "models" and isinstance(place.get("models"), list):
+        for model in _models_named(place["models"], parents[1], key):
+            model[last] = value
+        return
+    for parent in parents:
+        place = place.setdefault(parent, {})
+        if not isinstance(place, dict):
+            raise InputError(f"--set {key}: {parent!r} is not a table", given=repr(override))
+    place[last] = value
+
+
+def _models_named(models: list[Any], wanted: str, key: str) -> list[dict[str, Any]]:
+    """The models of a file by their name, or all of a class: ``models.TimeDecay.half_life_days`` sets them."""
+    written = [model for model in models if isinstance(model, dict)]
+    found = [model for model in written if model.get("name") == wanted]
+    found = found or [model for model in written if model.get("model") == wanted]
+    if not found:
+        known = list(dict.fromkeys(str(model.get("name") or model.get("model")) for model in written))
+        hint = did_you_mean(wanted, known)
+        raise InputError(f"--set {key}: the file names no model {wanted!r}", allowed=known, hint=hint)
+    return found
+
+
+def _keys(part: type[BaseModel]) -> list[str]:
+    return [name for name in part.model_fields if name not in ("folder", "text")]
+
+
+_PARTS: dict[str, type[BaseModel]] = {
+    "period": Period,
+    "journeys": JourneyOptions,
+    "resampling": ResamplingOptions,
+    "placebo": PlaceboOptions,
+    "stability": StabilityOptions,
+    "returns": ReturnsOptions,
+    "budget": BudgetOptions,
+    "doubt": DoubtOptions,
+    "funnel": FunnelOptions,
+    "output": OutputOptions,
+    "tracking": TrackingOptions,
+    "tables": TableSpec,
+}
+
+
+_KIND = re.compile(r"(function-\w+|literal|dict|list|tuple|constrained-\w+)\[")
+
+
+def _refusal(error: ValidationError, part: type[BaseModel], origin: str) -> InputError:
+    first, *others = error.errors()
+    if isinstance(first["input"], dict) and first["type"] in ("float_type", "literal_error"):
+        # A mapping where a word or a number might have stood as well: what is wrong lies inside of it.
+        first = next((other for other in others if len(other["loc"]) > len(first["loc"])), first)
+    # Where a part may be one of several kinds, pydantic names the kind that it tried; nobody wrote that.
+    place = [str(name) for name in first["loc"] if not _KIND.match(str(name))]
+    where = ".".join(place)
+    if first["type"] == "extra_forbidden":
+        allowed = _keys(_PARTS.get(place[0], part) if len(place) > 1 else part)
+        return InputError(f"{origin}: unknown key {where!r}", allowed=allowed, hint=did_you_mean(place[-1], allowed))
+    given = None if first["type"] == "missing" or isinstance(first["input"], dict) else repr(first["input"])
+    said = first["msg"].removeprefix("Value error, ")
+    return InputError(": ".join(filter(None, (origin, where, said))), given=given)

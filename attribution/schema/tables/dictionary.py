@@ -1,0 +1,64 @@
+"""The dictionary that lies beside every table: what each column means, in which unit, by which formula.
+
+It is made of the declarations in this folder, and nobody writes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from attribution.schema.tables.definition import Column, Table, null
+from attribution.schema.tables.inputs import TRUTH
+from attribution.schema.tables.measures import formula_of, unit_of
+from attribution.schema.tables.outputs import OUTPUTS
+
+DICTIONARY = Table(
+    "dictionary",
+    "table × column written in this folder",
+    (
+        Column("table", "text", "name of the table, and of its files"),
+        Column("grain", "text", "what one row of the table is"),
+        Column("column", "text", "name of the column"),
+        Column("type", "text", "id, time, day, text, number, money, count, integer or flag"),
+        null("unit", "text", "what its numbers count; null where it holds none"),
+        Column("may_be_null", "flag", "whether it may hold nulls"),
+        Column("meaning", "text", "what it says"),
+        null("formula", "text", "how a metric is worked out; null for what is none"),
+    ),
+)
+
+_KNOWN = {**OUTPUTS, TRUTH.name: TRUTH, DICTIONARY.name: DICTIONARY}
+
+
+def dictionary_rows(written: Mapping[str, Iterable[str] | None]) -> list[dict[str, str | bool | None]]:
+    """Rows of `DICTIONARY`, tables and columns in the order of their declarations.
+
+    Parameters
+    ----------
+    written : the tables that are there, by name, with the columns that were written; all of them where None
+
+    Examples
+    --------
+    >>> (row,) = dictionary_rows({"returns": ["roas"]})
+    >>> row["meaning"], row["formula"], row["unit"]
+    ('value ÷ spend, on revenue only', 'value ÷ spend', 'ratio (1 = 100 %)')
+    """
+    rows: list[dict[str, str | bool | None]] = []
+    for name, columns in written.items():
+        table = _KNOWN[name]
+        kept = table.column_names if columns is None else set(columns)
+        rows += [_row(table, column) for column in table.columns if column.name in kept]
+    return rows
+
+
+def _row(table: Table, column: Column) -> dict[str, str | bool | None]:
+    return {
+        "table": table.name,
+        "grain": table.grain,
+        "column": column.name,
+        "type": column.type,
+        "unit": unit_of(column),
+        "may_be_null": column.nullable,
+        "meaning": column.meaning,
+        "formula": formula_of(column),
+    }

@@ -1,0 +1,153 @@
+"""The tables that a run reads; readers check them against these contracts."""
+
+from __future__ import annotations
+
+from attribution.schema.tables.definition import Column, Table, optional
+
+CLICK_IDS = (
+    "gclid", "gbraid", "wbraid", "msclkid", "fbclid", "ttclid", "li_fat_id", "twclid", "bd_vid", "irclickid", "srsltid",
+)  # fmt: skip
+RAW_MARKETING = ("utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term", "referrer", "url", *CLICK_IDS)
+"""Columns from which channel rules derive channel and campaign where there is no channel column."""
+
+TOUCHPOINTS = Table(
+    "touchpoints",
+    "one contact of a customer with a channel",
+    (
+        Column("customer_id", "id", "who was touched", nullable=True),
+        Column("touched_at", "time", "when (UTC), or the position in the customer's order", nullable=True),
+        optional("channel", "text", "through which channel; needed unless channel rules or a code tell it"),
+        optional("campaign", "text", "campaign within the channel"),
+        optional("kind", "text", "click, impression, …; at one instant a click comes before an impression"),
+        optional("stage", "text", "stage that this touchpoint opened: lead, opportunity, …"),
+        optional("cost", "money", "what this touchpoint cost"),
+        optional("code", "text", "QR or coupon code, whose channel the codes table tells"),
+        *(optional(name, "text", "raw, for channel rules") for name in RAW_MARKETING),
+    ),
+    extensible=True,
+)
+
+CONVERSIONS = Table(
+    "conversions",
+    "one conversion of a customer",
+    (
+        Column("customer_id", "id", "who converted", nullable=True),
+        Column("converted_at", "time", "when (UTC), or the position in the customer's order", nullable=True),
+        optional("value", "money", "revenue of the conversion"),
+        optional("refund", "money", "what of the value was paid back; credit is of the rest"),
+        optional("is_cancelled", "flag", "whether it was called off; it is then no conversion"),
+        optional("margin", "number", "gross margin of the conversion, in money, refunds taken off"),
+        optional("ltv", "money", "lifetime revenue of the customer; counts where the customer is new"),
+        optional("conversion_id", "id", "unique name of the conversion; the earliest of duplicates is kept"),
+        optional("kind", "text", "order, lead, won deal, …"),
+        optional("is_new_customer", "flag", "whether this was the customer's first; else the first in the data is"),
+        optional("code", "text", "coupon code redeemed in it, whose channel the codes table tells"),
+    ),
+)
+
+STAGES = Table(
+    "stages",
+    "one arrival of a customer, or of a deal, in a stage of the funnel",
+    (
+        Column("customer_id", "id", "who arrived", nullable=True),
+        Column("stage", "text", "lead, MQL, SQL, opportunity, won, …, as [funnel] names them", nullable=True),
+        Column("stage_time", "time", "when (UTC)", nullable=True),
+        optional("deal_id", "id", "the deal, where a customer may have several; null: of the customer as a whole"),
+        optional("amount", "money", "what the deal is worth, as it was known then"),
+        optional("quality", "money", "how good the lead is by sales' own measure; credit is also weighed by it"),
+    ),
+)
+
+IDENTITIES = Table(
+    "identities",
+    "one link between two ids of one person",
+    (
+        Column("visitor_id", "id", "a cookie, device or other id", nullable=True),
+        Column("customer_id", "id", "the customer it belongs to", nullable=True),
+    ),
+)
+
+CUSTOMERS = Table(
+    "customers",
+    "one customer",
+    (Column("customer_id", "id", "the customer", nullable=True),),
+    extensible=True,
+)
+
+CODES = Table(
+    "codes",
+    "one QR or coupon code",
+    (
+        Column("code", "text", "as it is printed"),
+        Column("channel", "text", "the channel that handed it out"),
+        optional("campaign", "text", "campaign within the channel"),
+        optional("kind", "text", "kind of the touchpoint, offline unless said"),
+    ),
+)
+
+COSTS = Table(
+    "costs",
+    "spend of a channel on a day, in a period, or as a lump sum",
+    (
+        Column("channel", "text", "the channel that was paid for; beside a cost type it may be null: shared by all"),
+        Column("amount", "money", "what was spent"),
+        optional("day", "day", "the day of the spend"),
+        optional("period_start", "day", "first day of the spend"),
+        optional("period_end", "day", "last day of the spend, inclusive"),
+        optional("campaign", "text", "campaign within the channel"),
+        optional("cost_type", "text", "media, fees, labour, content, tools, venue, materials, travel or your own"),
+        optional("currency", "text", "currency of the amount; returns.rates or the table rates says what it is worth"),
+        optional("cost_low", "money", "the least it may have been; beside both bounds the amount may be null"),
+        optional("cost_high", "money", "the most it may have been; half-way between is what counts then"),
+        optional("amortise_days", "count", "days that the cost serves, from its day on; the period takes its part"),
+        optional("claimed_conversions", "money", "conversions that the ad platform claims for itself"),
+    ),
+)
+
+RATES = Table(
+    "rates",
+    "what one unit of a currency is worth in that of the values, from a day on",
+    (
+        Column("currency", "text", "the currency"),
+        Column("rate", "money", "what one unit is worth"),
+        optional("day", "day", "the first day of this rate, which holds until the next; null: from the beginning"),
+    ),
+)
+
+LIFETIMES = Table(
+    "lifetimes",
+    "one customer, as a model of lifetime value foretells",
+    (
+        Column("customer_id", "id", "the customer", nullable=True),
+        Column("ltv", "money", "expected lifetime revenue; a conversion's own ltv goes before"),
+    ),
+)
+
+PATHS = Table(
+    "paths",
+    "one channel sequence with how often it converted and did not",
+    (
+        Column("path", "text", "channels in order, split at the separator, or a list", nullable=True),
+        Column("conversions", "count", "journeys with this path that converted; may be fractional"),
+        optional("value", "money", "revenue of those conversions"),
+        optional("refund", "money", "what of the value was paid back; credit is of the rest"),
+        optional("cancelled", "count", "conversions called off: journeys without one; their money is a refund"),
+        optional("nulls", "count", "journeys with this path that did not convert"),
+    ),
+)
+
+TRUTH = Table(
+    "truth",
+    "one channel of a simulated world",
+    (
+        Column("channel", "text", "the channel that was switched off"),
+        Column("incremental_conversions", "number", "conversions lost when it is off"),
+        Column("incremental_value", "number", "value lost when it is off"),
+        Column("roi", "number", "(incremental value − spend) ÷ spend; null without spend", nullable=True),
+    ),
+)
+
+INPUTS = {
+    table.name: table
+    for table in (TOUCHPOINTS, CONVERSIONS, COSTS, PATHS, TRUTH, IDENTITIES, CUSTOMERS, CODES, RATES, LIFETIMES, STAGES)
+}

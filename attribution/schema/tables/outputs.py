@@ -1,0 +1,265 @@
+"""The tables that a run writes, in exactly these columns and this order."""
+
+from __future__ import annotations
+
+from attribution.schema.tables.budget import BUDGET_TABLES
+from attribution.schema.tables.comparison import COMPARISON_TABLES
+from attribution.schema.tables.definition import Column, Table, null
+from attribution.schema.tables.diagnosis import DIAGNOSIS_TABLES
+from attribution.schema.tables.doubt import DOUBT_TABLES
+from attribution.schema.tables.drift import DRIFT_TABLES
+from attribution.schema.tables.funnel import FUNNEL_TABLES
+from attribution.schema.tables.kpis import KPI_TABLES
+from attribution.schema.tables.resampled import INTERVALS, MODEL_DIFFERENCES, PAIRWISE_PROBABILITY, RANK_PROBABILITY
+from attribution.schema.tables.returns import COST_BOUNDS, COST_COVERAGE, PLATFORM_CLAIMS, RETURNS, UNIT_ECONOMICS
+
+_MODEL = Column("model", "text", "label of the model")
+_ESTIMAND = Column("estimand", "text", "allocated: divides observed conversions; incremental: what ads caused")
+_CHANNEL = Column("channel", "text", "channel, (unattributed) or (baseline)")
+
+CREDIT = Table(
+    "credit",
+    "model × channel",
+    (
+        _MODEL,
+        _ESTIMAND,
+        _CHANNEL,
+        Column("conversions", "number", "conversions credited to the channel"),
+        Column("value", "number", "value credited to the channel"),
+        null(
+            "share", "number", "share of credited conversions; null where one is negative, unless that counts as zero"
+        ),
+        null("conversions_low", "number", "lower end of the interval; null without resampling"),
+        null("conversions_high", "number", "upper end of the interval; null without resampling"),
+    ),
+)
+
+CREDIT_BY_POSITION = Table(
+    "credit_by_position",
+    "Shapley model of the game set × channel × position",
+    (
+        _MODEL,
+        Column("channel", "text", "channel"),
+        Column("position", "integer", "1 = first touchpoint of the journey"),
+        Column("conversions", "number", "conversions credited to the channel there; positions add up to its credit"),
+    ),
+)
+
+AGREEMENT = Table(
+    "agreement",
+    "model × model, on the ROI ranking of channels with spend (on credited conversions where there is no spend)",
+    (
+        Column("model_a", "text", "label of the first model"),
+        Column("model_b", "text", "label of the second model"),
+        null("kendall_tau", "number", "Kendall tau-b, −1 … 1; null where a ranking is all ties"),
+        null("spearman", "number", "Spearman rank correlation, −1 … 1; null where a ranking is all ties"),
+        null("rank_biased_overlap", "number", "rank-biased overlap, p = 0.7, 0 … 1"),
+        null("top3_overlap", "number", "share of the top three channels that both models name"),
+        null("largest_move", "number", "places moved by the channel that moves most"),
+    ),
+)
+
+JOURNEY_CREDIT = Table(
+    "journey_credit",
+    "model × touchpoint of a converting journey",
+    (
+        _MODEL,
+        Column("conversion_id", "id", "the conversion; made from customer, time and occurrence where absent"),
+        Column("customer_id", "id", "the customer"),
+        null("touched_at", "time", "time of the touchpoint; null for (unattributed)"),
+        _CHANNEL,
+        null("campaign", "text", "campaign of the touchpoint"),
+        null("position", "integer", "1 = first touchpoint of the journey; null for (unattributed)"),
+        Column("credit", "number", "share of the conversion; sums to 1 per conversion", unit="conversions"),
+        Column("credited_value", "number", "credit × value of the conversion"),
+        Column("converted_at", "time", "time of the conversion"),
+        null("click_id", "text", "id of the click, where touchpoints map a column to click_id"),
+    ),
+)
+
+REMOVAL_EFFECTS = Table(
+    "removal_effects",
+    "Markov model × channel",
+    (
+        _MODEL,
+        _CHANNEL,
+        Column("removal_effect", "number", "share of conversions lost without the channel"),
+        null("removal_effect_value", "number", "share of value lost then"),
+    ),
+)
+
+TRANSITIONS = Table(
+    "transitions",
+    "state × state of the order-1 journey graph",
+    (
+        Column("from_state", "text", "(start) or a channel"),
+        Column("to_state", "text", "a channel, (conversion) or (null)"),
+        Column("count", "number", "how often the step was taken", unit="steps"),
+        Column("probability", "number", "count ÷ all steps out of from_state"),
+    ),
+)
+
+JOURNEY_PROFILE = Table(
+    "journey_profile",
+    "measure × bin or channel × outcome",
+    (
+        Column("measure", "text", "path_length, time_lag_days, touchpoints, or participation"),
+        null("channel", "text", "for touchpoints and participation"),
+        null(
+            "bin",
+            "number",
+            "for path_length touchpoints, for time_lag_days whole days, lower end of the bin",
+            unit="touchpoints or days, by measure",
+        ),
+        Column("outcome", "text", "converted or not_converted"),
+        Column(
+            "count",
+            "number",
+            "journeys in the bin (touchpoints for measure touchpoints)",
+            unit="journeys, or touchpoints for measure touchpoints",
+        ),
+        Column("share", "number", "count ÷ all journeys (touchpoints) with this outcome"),
+    ),
+)
+
+QUALITY = Table(
+    "quality",
+    "one check of one table",
+    (
+        Column("check", "text", "name of the check"),
+        Column("table", "text", "the table it looked at"),
+        Column("status", "text", "pass, warn or fail"),
+        Column("count", "number", "rows concerned", unit="rows"),
+        null("total", "number", "rows looked at", unit="rows"),
+        null("example", "text", "one offending value"),
+        Column("message", "text", "what was found and what was done about it"),
+    ),
+)
+
+SEGMENT_CREDIT = Table(
+    "segment_credit",
+    "segment × model × channel, each segment's journeys alone",
+    (
+        Column("segment", "text", "value of the segment column, or (none)"),
+        _MODEL,
+        _ESTIMAND,
+        _CHANNEL,
+        Column("conversions", "number", "conversions of the segment credited to the channel"),
+        Column("value", "number", "value of the segment credited to the channel"),
+        null("share", "number", "share of the segment's conversions; null where a total is negative or zero"),
+    ),
+)
+
+CHANNEL_LINT = Table(
+    "channel_lint",
+    "one flaw of the raw marketing columns",
+    (
+        Column("check", "text", "name of the check"),
+        null("source", "text", "source as channel rules read it"),
+        null("medium", "text", "medium as channel rules read it"),
+        null("campaign", "text", "campaign as channel rules read it"),
+        Column("touchpoints", "integer", "touchpoints concerned"),
+        Column("message", "text", "what is wrong"),
+    ),
+)
+
+PLACEBO = Table(
+    "placebo",
+    "model; what it credits to a channel that does nothing",
+    (
+        _MODEL,
+        _ESTIMAND,
+        Column("conversions", "number", "conversions credited to (placebo)"),
+        Column("value", "number", "value credited to (placebo)"),
+        null("share", "number", "share of the conversions credited to channels; null where these are not positive"),
+        null("touchpoint_share", "number", "share of all touchpoints: what a model that only counts would give"),
+        Column("seed", "integer", "another seed puts the placebo elsewhere"),
+    ),
+)
+
+RECONCILIATION = Table(
+    "reconciliation",
+    "model × channel, for models whose totals are published first and then handed out journey by journey",
+    (
+        _MODEL,
+        Column("channel", "text", "channel"),
+        Column("published", "number", "conversions credited to the channel"),
+        Column("handed_out", "number", "conversions that the credit of journeys adds up to"),
+        Column("alone", "number", "conversions of journeys that touched no other channel: the least it can get"),
+        Column("took_part", "number", "conversions of journeys that touched the channel: the most it can get"),
+        Column("gap", "number", "handed_out − published; not 0 where what is published cannot be handed out"),
+        null("group", "integer", "number of the group of channels that together must get more than was published"),
+    ),
+)
+
+ORDER_SELECTION = Table(
+    "order_selection",
+    "Markov model × order tried; customers in five folds, each foretold from the others",
+    (
+        _MODEL,
+        Column("order", "integer", "how many channels a state remembers"),
+        null("log_loss", "number", "mean over folds of the held-out log-loss per step"),
+        null(
+            "log_loss_se", "number", "standard error over folds of the difference to the order with the least log-loss"
+        ),
+        null("auc", "number", "mean over folds of how often a conversion ranks above a null by its last state"),
+        Column("aic", "number", "Akaike's criterion, fitted on everything"),
+        Column("bic", "number", "Schwarz's criterion, fitted on everything"),
+        Column("states", "integer", "states of the chain"),
+        Column("chosen", "flag", "the smallest order within one standard error of the least log-loss"),
+    ),
+)
+
+INTERACTIONS = Table(
+    "interactions",
+    "model × pair of channels",
+    (
+        _MODEL,
+        Column("channel_a", "text", "the first channel of the pair"),
+        Column("channel_b", "text", "the second channel of the pair"),
+        Column("measure", "text", "second_order_removal (share of conversions) or shapley_interaction"),
+        Column(
+            "interaction",
+            "number",
+            "worth of the pair beyond the sum of both",
+            unit="share of conversions, or conversions, by measure",
+        ),
+        Column("kind", "text", "synergy (above 0), substitution (below 0) or none"),
+    ),
+)
+
+OUTPUTS = {
+    table.name: table
+    for table in (
+        CREDIT,
+        CREDIT_BY_POSITION,
+        RETURNS,
+        COST_COVERAGE,
+        PLATFORM_CLAIMS,
+        COST_BOUNDS,
+        UNIT_ECONOMICS,
+        AGREEMENT,
+        JOURNEY_CREDIT,
+        REMOVAL_EFFECTS,
+        TRANSITIONS,
+        JOURNEY_PROFILE,
+        QUALITY,
+        SEGMENT_CREDIT,
+        CHANNEL_LINT,
+        PLACEBO,
+        RECONCILIATION,
+        ORDER_SELECTION,
+        INTERACTIONS,
+        INTERVALS,
+        RANK_PROBABILITY,
+        PAIRWISE_PROBABILITY,
+        MODEL_DIFFERENCES,
+        *BUDGET_TABLES,
+        *DOUBT_TABLES,
+        *KPI_TABLES,
+        *FUNNEL_TABLES,
+        *COMPARISON_TABLES,
+        *DRIFT_TABLES,
+        *DIAGNOSIS_TABLES,
+    )
+}

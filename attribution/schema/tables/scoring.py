@@ -1,0 +1,39 @@
+"""What a scoring job writes."""
+
+from __future__ import annotations
+
+from attribution.schema.tables.definition import Column, Table, null
+
+SCORED = Table(
+    "scored_journey_credit",
+    "touchpoint of a conversion, in a folder for each conversion day",
+    (
+        Column("model", "text", "name of the scorer"),
+        Column("model_version", "text", "16 digits of the content of its folder"),
+        Column("conversion_id", "id", "the conversion; made from customer, time and occurrence where absent"),
+        Column("customer_id", "id", "the customer"),
+        null("touched_at", "time", "time of the touchpoint; null for (unattributed)"),
+        Column("channel", "text", "channel, or (unattributed)"),
+        null("campaign", "text", "campaign of the touchpoint"),
+        null("position", "integer", "1 = first touchpoint of the journey; null for (unattributed)"),
+        Column("credit", "number", "share of the conversion; sums to 1 per conversion", unit="conversions"),
+        Column("credited_value", "number", "credit × value of the conversion"),
+    ),
+)
+
+RESTATEMENT = Table(
+    "restatement",
+    "revision × conversion day × channel whose credit is not what an earlier revision said",
+    (
+        Column("revision", "integer", "number of the job that changed it"),
+        Column("day", "day", "day of the conversions (UTC)"),
+        Column("channel", "text", "channel, or (unattributed)"),
+        Column("conversions_before", "number", "conversions credited to the channel on this day before"),
+        Column("conversions_after", "number", "and now"),
+        Column("value_before", "number", "value credited to the channel on this day before"),
+        Column("value_after", "number", "and now"),
+        Column("conversions_changed", "integer", "conversions of the day whose credit to the channel is another"),
+    ),
+)
+
+SCORING_TABLES = (SCORED, RESTATEMENT)

@@ -1,0 +1,9 @@
+"""Simulated worlds whose true channel effects are known: what one is, which are shipped, and running them."""
+
+from __future__ import annotations
+
+from attribution.simulation.catalogue import WORLDS, load_world
+from attribution.simulation.simulation import Simulation, simulate
+from attribution.simulation.world import Channel, World
+
+__all__ = ["WORLDS", "Channel", "Simulation", "World", "load_world", "simulate"]

@@ -1,6 +1,0 @@
-"""Raw exports of well-known products become canonical tables: an adapter is a TOML file, not code."""
-
-from attribution.sources.adapters.adapt import AdaptedTable, adapt
-from attribution.sources.adapters.catalogue import Adapter, Export, adapter_names, read_adapter
-
-__all__ = ["AdaptedTable", "Adapter", "Export", "adapt", "adapter_names", "read_adapter"]

@@ -1,6 +1,0 @@
-"""A fitted model as one plain SELECT, for databases in which nothing of this package can run."""
-
-from attribution.sql.dialects import DIALECTS
-from attribution.sql.select import SqlTables, select_of
-
-__all__ = ["DIALECTS", "SqlTables", "select_of"]

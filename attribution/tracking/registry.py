@@ -1,0 +1,252 @@
+"""Scorers in MLflow's registry: logged, registered, given an alias, and fetched again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attribution.errors import InputError, TrackingError
+from attribution.models.saved import Scorer
+from attribution.tracking.packaging import VERSION_TAG, log_scorer, pointed_at
+from attribution.tracking.store import reached
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+_REFERENCE = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
+_REPLACES_TAG = "attribution.replaces"
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A version of a registered model.
+
+    Attributes
+    ----------
+    name, version : in the registry
+    alias : that now points to it
+    before : the version that the alias pointed to until now, if another
+    run_id : the MLflow run it was logged with
+    """
+
+    name: str
+    version: str
+    alias: str | None
+    before: str | None
+    run_id: str
+
+    @property
+    def uri(self) -> str:
+        """What MLflow loads it by."""
+        return f"models:/{self.name}@{self.alias}" if self.alias else f"models:/{self.name}/{self.version}"
+
+
+def register_scorer(
+    folder: Path, *, name: str, uri: str, alias: str | None = None, run_id: str | None = None
+) -> Registered:
+    """Log the scorer in ``folder`` as an MLflow model and register it; the same scorer is registered once.
+
+    Parameters
+    ----------
+    folder : written by `attribution.Scorer.save`
+    name : in the registry
+    uri : MLflow tracking URI
+    alias : to be pointed to it
+    run_id : MLflow run that it belongs to; a run of its own unless given
+
+    Raises
+    ------
+    InputError
+        If the folder is not whole, a name is impossible, or the registry does not answer.
+    """
+    _check_names(name, alias)
+    scorer = Scorer.load(folder)
+
+    def act(client: MlflowClient) -> Registered:
+        known = _known(client, name, scorer.version)
+        number, run = known or log_scorer(client, folder, scorer, name, run_id)
+        before = _version_at(client, name, alias) if alias else None
+        if alias and before != number:
+            client.set_registered_model_alias(name, alias, number)
+            if before is not None:
+                client.set_model_version_tag(name, number, _REPLACES_TAG, before)
+        return Registered(name, number, alias, before if before != number else None, run)
+
+    return _asked(act, uri)
+
+
+def fetch_scorer(reference: str, into: Path, *, uri: str) -> Path:
+    """Copy the scorer that ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION`` names into a folder; return its path.
+
+    Raises
+    ------
+    InputError
+        If there is no such model, version or alias, it is no scorer, or the registry does not answer.
+    """
+    name, alias, number = _parsed(reference)
+
+    def act(client: MlflowClient) -> Path:
+        at = number or _version_at(client, name, alias)
+        found = _model(client, name)
+        if at is None:
+            hint = "give it one with `attribution export --alias`"
+            raise InputError(
+                f"model {name!r} has no alias {alias!r}", allowed=sorted(found.aliases) or "none", hint=hint
+            )
+        return _download(client, name, str(at), into)
+
+    return _asked(act, uri)
+
+
+def alias_points_to(name: str, alias: str, *, uri: str) -> str | None:
+    """Version that an alias points to; None where there is no such model or alias.
+
+    Raises
+    ------
+    InputError
+        If the registry does not answer.
+    """
+
+    def act(client: MlflowClient) -> str | None:
+        known = [model.name for model in client.search_registered_models()]
+        return _version_at(client, name, alias) if name in known else None
+
+    return _asked(act, uri)
+
+
+def earlier_version(name: str, alias: str, *, uri: str) -> str:
+    """Version that the one at ``alias`` took the place of.
+
+    Raises
+    ------
+    InputError
+        If there is none, or the registry does not answer.
+    """
+
+    def act(client: MlflowClient) -> str:
+        at = _version_at(client, name, alias)
+        if at is None:
+            raise InputError(f"model {name!r} has no alias {alias!r}", allowed=sorted(_model(client, name).aliases))
+        before = _version(client, name, at).tags.get(_REPLACES_TAG)
+        if before is None:
+            raise InputError(f"version {at} of model {name!r} took no other's place", hint="name a version with --to")
+        return str(before)
+
+    return _asked(act, uri)
+
+
+def set_alias(reference: str, alias: str, *, uri: str) -> Registered:
+    """Point ``alias`` to the version that ``reference`` names, such as back to an earlier one.
+
+    Raises
+    ------
+    InputError
+        If there is no such version, or the registry does not answer.
+    """
+    name, other, number = _parsed(reference)
+    _check_names(name, alias)
+
+    def act(client: MlflowClient) -> Registered:
+        at = number or _version_at(client, name, other)
+        if at is None:
+            raise InputError(f"model {name!r} has no alias {other!r}", allowed=sorted(_model(client, name).aliases))
+        run_id = str(_version(client, name, str(at)).run_id)
+        before = _version_at(client, name, alias)
+        client.set_registered_model_alias(name, alias, str(at))
+        return Registered(name, str(at), alias, before if before != str(at) else None, run_id)
+
+    return _asked(act, uri)
+
+
+def away(error: TrackingError) -> InputError:
+    """That the registry does not answer, as something wrong with the request."""
+    return InputError(f"the registry does not answer: {error}", hint="nothing was written")
+
+
+def _parsed(reference: str) -> tuple[str, str, str | None]:
+    parts = _REFERENCE.fullmatch(reference)
+    if parts is None:
+        raise InputError(
+            "this names no registered model", given=reference, allowed="models:/NAME@ALIAS, models:/NAME/3"
+        )
+    return parts["name"], parts["alias"] or "", parts["version"]
+
+
+def _check_names(name: str, alias: str | None) -> None:
+    if not re.fullmatch(r"[^/:@.%\"'\s][^/:@%\"']{0,199}", name):
+        raise InputError("this is no name for a registered model", given=repr(name), allowed="text without / : @")
+    if alias is not None and (not re.fullmatch(r"[A-Za-z][\w-]{0,99}", alias) or alias == "latest"):
+        raise InputError("this is no alias", given=repr(alias), allowed="letters, digits, _ and -; not 'latest'")
+
+
+def _asked(act: Callable[[MlflowClient], Any], uri: str) -> Any:
+    """What ``act`` returns of a client; a registry that does not answer is an `InputError`."""
+    results: list[Any] = []
+
+    def reach() -> str:
+        from mlflow.tracking import MlflowClient
+
+        results.append(act(MlflowClient(tracking_uri=uri)))
+        return ""
+
+    try:
+        reached(reach, None, uri)
+    except TrackingError as error:
+        raise away(error) from None
+    return results[-1]
+
+
+def _model(client: MlflowClient, name: str) -> Any:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        known = [model.name for model in client.search_registered_models(max_results=20)]
+        raise InputError(f"the registry has no model {name!r}", allowed=known or "none") from None
+
+
+def _version(client: MlflowClient, name: str, number: str) -> Any:
+    from mlflow.exceptions import MlflowException
+
+    _model(client, name)
+    try:
+        return client.get_model_version(name, number)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise InputError(f"model {name!r} has no version {number}") from None
+
+
+def _version_at(client: MlflowClient, name: str, alias: str) -> str | None:
+    """Version that an alias points to; None where there is no such alias."""
+    number = _model(client, name).aliases.get(alias)
+    return None if number is None else str(number)
+
+
+def _known(client: MlflowClient, name: str, scorer_version: str) -> tuple[str, str] | None:
+    """Version and run of the same scorer, if it is registered already."""
+    escaped = name.replace("'", "''")
+    for found in client.search_model_versions(f"name = '{escaped}'"):
+        if found.tags.get(VERSION_TAG) == scorer_version:
+            return str(found.version), str(found.run_id)
+    return None
+
+
+def _download(client: MlflowClient, name: str, number: str, into: Path) -> Path:
+    _version(client, name, number)
+    import mlflow
+
+    with pointed_at(client.tracking_uri):
+        copied = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{number}", dst_path=str(into)))
+    found = sorted(copied.glob("artifacts/*/model.json"))
+    if not found:
+        raise InputError(
+            f"version {number} of model {name!r} is no scorer", hint="export one with `attribution export`"
+        )
+    return found[0].parent

@@ -1,0 +1,1 @@
+"""How sure a number is: intervals, placebo, stability, and how far results depend on choices."""

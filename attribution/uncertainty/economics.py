@@ -1,0 +1,51 @@
+"""What a customer costs and is worth, with the intervals that draws give."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from attribution.returns import CostBasis, Terms, unit_economics
+from attribution.uncertainty.intervals import Sampled
+
+Floats = NDArray[np.float64]
+
+
+def sampled_economics(credit: pd.DataFrame, terms: Terms, sampled: Sampled | None = None) -> pd.DataFrame:
+    """The ``unit_economics`` table of a ``credit`` table with its measures.
+
+    Parameters
+    ----------
+    credit : with what conversions are worth beside their value
+    terms : what counts as cost
+    sampled : draws of credit, for intervals; none without
+    """
+    table = unit_economics(credit, terms)
+    if sampled is None:
+        return table
+    for (label, cost_basis), part in table.groupby(["model", "cost_basis"], sort=False):
+        draws = [_ratios(terms, sampled.channels, amounts, cost_basis) for amounts in sampled.amounts[label]]
+        for name in draws[0]:
+            ends = sampled.resamples.interval(*(of[name] for of in draws))
+            for end, values in zip(("low", "high"), ends, strict=True):
+                known = dict(zip(sampled.channels, values, strict=True))
+                shown = part["channel"].map(known).astype(float)
+                table.loc[part.index, f"{name}_{end}"] = shown.where(part[name].notna())
+    return table
+
+
+def _ratios(
+    terms: Terms, channels: tuple[str, ...], amounts: dict[str, Floats], cost_basis: CostBasis
+) -> dict[str, Floats]:
+    """(draws, channels) of each ratio that has an interval; NaN where there is nobody to divide by."""
+    paid = terms.paid(channels, amounts["conversions"], cost_basis)
+    new = _positive(amounts["new_customers"])
+    found = {"cpa": paid / _positive(amounts["conversions"]), "cac": paid / new}
+    if "ltv" in amounts:
+        found["ltv_to_cac"] = terms.earned("ltv", amounts) / paid
+    return found
+
+
+def _positive(amounts: Floats) -> Floats:
+    return np.where(amounts > 0, amounts, np.nan)

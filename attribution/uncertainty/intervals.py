@@ -1,0 +1,300 @@
+"""Tables of how sure credit, ROI and ranks are, as far as sampling goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from attribution.kernels.statistics.intervals import (
+    descending_ranks,
+    percentile,
+    probabilities_above,
+    rank_probabilities,
+)
+from attribution.models.base import Draws
+from attribution.models.resampling import Resamples
+from attribution.returns import MEDIA, Basis, CostBasis, Costs, Terms, Worth, main_basis
+from attribution.schema.experiment import ReturnsOptions
+from attribution.schema.tables import INTERVALS, MODEL_DIFFERENCES, NO_CHANNELS, PAIRWISE_PROBABILITY, RANK_PROBABILITY
+
+Floats = NDArray[np.float64]
+Measures = dict[str, Floats]
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """What draws say of channels as money is spent on them.
+
+    ``measures[label]`` holds conversions, value, share and ROI (draws, channels), ``estimates`` and ``jackknife``
+    alike; ``by`` is what ranks go by. ``amounts[label]`` holds what ROI is made of, on whatever ``terms``: draws,
+    estimates and jackknife of conversions, value and what conversions are worth beside it.
+    """
+
+    resamples: Resamples
+    channels: tuple[str, ...]
+    by: str
+    estimates: Mapping[str, Measures]
+    measures: Mapping[str, Measures]
+    jackknife: Mapping[str, Measures]
+    terms: Terms
+    amounts: Mapping[str, tuple[Measures, Measures, Measures]]
+
+    def roi(self, label: str, basis: Basis, cost_basis: CostBasis) -> tuple[Floats, Floats, Floats]:
+        """Draws, estimate and jackknife (…, channels) of ROI under one model, on any basis and cost basis."""
+        draws, estimate, jackknife = (
+            self.terms.roi(self.channels, amounts, basis, cost_basis) for amounts in self.amounts[label]
+        )
+        return draws, estimate, jackknife
+
+    def interval(self, label: str, measure: str) -> Floats:
+        """(2, channels) ends of the interval of one measure under one model."""
+        every = (of[label][measure] for of in (self.measures, self.estimates, self.jackknife))
+        return self.resamples.interval(*every)
+
+    @property
+    def ranked(self) -> NDArray[np.int64]:
+        """Positions of the channels that have a rank under every model."""
+        known = [np.isfinite(self.estimates[label][self.by][0]) for label in self.resamples.labels]
+        return np.flatnonzero(np.all(known, axis=0))
+
+    def scores(self, label: str) -> Floats:
+        """(draws, ranked channels) what the ranks of a model go by."""
+        return self.measures[label][self.by][:, self.ranked]
+
+
+def sample_measures(
+    resamples: Resamples,
+    returns: pd.DataFrame,
+    whole: Mapping[str, str] | None = None,
+    *,
+    terms: Terms | None = None,
+    worth: Worth | None = None,
+) -> Sampled:
+    """Draws of every measure of every channel, on the terms that channels are ranked by.
+
+    Parameters
+    ----------
+    resamples : the draws
+    returns : the ``returns`` table, for spend and channels
+    whole : for channels that a path transform has split, the channel each is a part of
+    terms : what counts as return and as cost; revenue and the spend of ``returns`` unless given
+    worth : draws of what conversions are worth beside their value, where the terms need them
+    """
+    rows = main_basis(returns)
+    rows = rows[~rows["channel"].isin(NO_CHANNELS)].drop_duplicates("channel")
+    channels = tuple(rows["channel"])
+    spend = rows["spend"].to_numpy(float)
+    place = {channel: position for position, channel in enumerate(channels)}
+    into = np.zeros((len(resamples.channels), len(channels)))
+    for position, channel in enumerate(resamples.channels):
+        into[position, place[(whole or {}).get(channel, channel)]] = 1.0
+
+    by = "roi" if rows["roi"].notna().any() else "conversions"
+    if terms is None:
+        costs = Costs({(name, MEDIA): cost for name, cost in zip(channels, spend, strict=True)}, {}, "spend", {}, False)
+        terms = Terms(ReturnsOptions(), costs)
+    nothing: Mapping[str, Mapping[str, Floats]] = {}
+    kinds = ("estimates", "draws", "jackknife")
+    amounts: dict[str, dict[str, Measures]] = {}
+    for kind in kinds:
+        further = nothing if worth is None else getattr(worth, kind)
+        amounts[kind] = {
+            label: _amounts(sample.channels, into, further.get(label, {}))
+            for label, sample in getattr(resamples, kind).items()
+        }
+    estimates, drawn, jackknife = (
+        {label: _measures(of, partial(terms.roi, channels)) for label, of in amounts[kind].items()} for kind in kinds
+    )
+    by_model = {
+        label: (amounts["draws"][label], amounts["estimates"][label], amounts["jackknife"][label])
+        for label in resamples.labels
+    }
+    return Sampled(resamples, channels, by, estimates, drawn, jackknife, terms, by_model)
+
+
+def _amounts(draws: Draws, into: Floats, further: Mapping[str, Floats]) -> Measures:
+    amounts = {"conversions": draws.conversions @ into, "value": draws.value @ into}
+    return amounts | {name: of @ into for name, of in further.items()}
+
+
+def _measures(amounts: Measures, roi: Callable[[Mapping[str, Floats]], Floats]) -> Measures:
+    conversions, value = amounts["conversions"], amounts["value"]
+    total = conversions.sum(axis=1, keepdims=True)
+    signed = (conversions < 0).any(axis=1, keepdims=True) | (total <= 0)
+    share = np.divide(conversions, total, out=np.full_like(conversions, np.nan), where=~signed & (total != 0))
+    return {"conversions": conversions, "value": value, "share": share, "roi": roi(amounts)}
+
+
+def fill_credit(credit: pd.DataFrame, sampled: Sampled) -> pd.DataFrame:
+    """The ``credit`` table with its intervals."""
+    filled = _filled(credit, sampled, "conversions")
+    resamples = sampled.resamples
+    for label in resamples.labels:
+        every = (resamples.draws[label].others, resamples.estimates[label].others, resamples.jackknife[label].others)
+        for name in every[0]:
+            row = (filled["model"] == label) & (filled["channel"] == name)
+            filled.loc[row, ["conversions_low", "conversions_high"]] = resamples.interval(*(of[name] for of in every))
+    return filled
+
+
+def fill_returns(returns: pd.DataFrame, sampled: Sampled) -> pd.DataFrame:
+    """The ``returns`` table with its intervals, on every basis and cost basis."""
+    parts = [
+        _filled_on_terms(part.copy(), sampled, basis, cost_basis)
+        for (basis, cost_basis), part in returns.groupby(["basis", "cost_basis"], sort=False)
+    ]
+    return pd.concat(parts)
+
+
+def _filled_on_terms(part: pd.DataFrame, sampled: Sampled, basis: Basis, cost_basis: CostBasis) -> pd.DataFrame:
+    resamples, names = sampled.resamples, np.array(sampled.channels, dtype=object)
+    every = {label: sampled.roi(label, basis, cost_basis) for label in resamples.labels}
+    is_ranked = np.all([np.isfinite(estimate[0]) for _, estimate, _ in every.values()], axis=0)
+    for label, (draws, estimate, jackknife) in every.items():
+        rows = part["model"] == label
+        ranks = percentile(descending_ranks(draws[:, is_ranked]), resamples.options.level)
+        for name, of, ends, at in (
+            ("roi", names, resamples.interval(draws, estimate, jackknife), rows),
+            ("rank", names[is_ranked], ranks, rows & part["rank"].notna()),
+        ):
+            for end, values in zip(("low", "high"), ends, strict=True):
+                known = dict(zip(of, values, strict=True))
+                part.loc[at, f"{name}_{end}"] = part.loc[at, "channel"].map(known).astype(float)
+    return part
+
+
+def _filled(table: pd.DataFrame, sampled: Sampled, measure: str) -> pd.DataFrame:
+    table = table.copy()
+    for label in sampled.resamples.labels:
+        rows = table["model"] == label
+        for end, values in zip(("low", "high"), sampled.interval(label, measure), strict=True):
+            known = dict(zip(sampled.channels, values, strict=True))
+            table.loc[rows, f"{measure}_{end}"] = table.loc[rows, "channel"].map(known).astype(float)
+    return table
+
+
+def _rank_interval(sampled: Sampled, label: str) -> Floats:
+    return percentile(descending_ranks(sampled.scores(label)), sampled.resamples.options.level)
+
+
+def sampling_tables(sampled: Sampled) -> dict[str, pd.DataFrame]:
+    """The tables ``intervals``, ``rank_probability``, ``pairwise_probability`` and ``model_differences``."""
+    return {
+        "intervals": _intervals(sampled),
+        "rank_probability": _rank_probability(sampled),
+        "pairwise_probability": _pairwise_probability(sampled),
+        "model_differences": _model_differences(sampled),
+    }
+
+
+def _intervals(sampled: Sampled) -> pd.DataFrame:
+    parts = []
+    for label in sampled.resamples.labels:
+        for measure, draws in sampled.measures[label].items():
+            ends = sampled.interval(label, measure)
+            estimate = sampled.estimates[label][measure][0]
+            parts.append(_rows(label, sampled.channels, measure, estimate, ends, draws))
+        ranks = descending_ranks(sampled.scores(label))
+        estimate = descending_ranks(sampled.estimates[label][sampled.by][:, sampled.ranked])[0]
+        names = [sampled.channels[place] for place in sampled.ranked]
+        parts.append(_rows(label, names, "rank", estimate, _rank_interval(sampled, label), ranks))
+        parts += _effects(sampled.resamples, label)
+    table = pd.concat(parts, ignore_index=True)
+    return table[table["estimate"].notna()].reset_index(drop=True)[list(INTERVALS.column_names)]
+
+
+def _effects(resamples: Resamples, label: str) -> list[pd.DataFrame]:
+    every = [of[label].channels.effects for of in (resamples.draws, resamples.estimates, resamples.jackknife)]
+    parts = []
+    for place, measure in enumerate(("removal_effect", "removal_effect_value")):
+        found = [effects[..., place] for effects in every if effects is not None]
+        if found:
+            draws, estimate, _ = found
+            ends = resamples.interval(*found)
+            parts.append(_rows(label, resamples.channels, measure, estimate[0], ends, draws))
+    return parts
+
+
+def _rows(
+    label: str, channels: tuple[str, ...] | list[str], measure: str, estimate: Floats, ends: Floats, draws: Floats
+) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "model": label,
+            "channel": list(channels),
+            "measure": measure,
+            "estimate": estimate,
+            "low": ends[0],
+            "high": ends[1],
+            "standard_deviation": draws.std(axis=0, ddof=1),
+        }
+    )
+
+
+def _rank_probability(sampled: Sampled) -> pd.DataFrame:
+    names = [sampled.channels[place] for place in sampled.ranked]
+    parts = [
+        pd.DataFrame(
+            {
+                "model": label,
+                "channel": np.repeat(names, len(names)),
+                "rank": np.tile(np.arange(1, len(names) + 1), len(names)),
+                "probability": rank_probabilities(sampled.scores(label)).ravel(),
+            }
+        )
+        for label in sampled.resamples.labels
+    ]
+    return pd.concat(parts, ignore_index=True)[list(RANK_PROBABILITY.column_names)]
+
+
+def _pairwise_probability(sampled: Sampled) -> pd.DataFrame:
+    names = np.array([sampled.channels[place] for place in sampled.ranked], dtype=object)
+    a, b = np.nonzero(~np.eye(len(names), dtype=bool))
+    parts = [
+        pd.DataFrame(
+            {
+                "model": label,
+                "channel_a": names[a],
+                "channel_b": names[b],
+                "by": sampled.by,
+                "probability": probabilities_above(sampled.scores(label))[a, b],
+            }
+        )
+        for label in sampled.resamples.labels
+    ]
+    return pd.concat(parts, ignore_index=True)[list(PAIRWISE_PROBABILITY.column_names)]
+
+
+def _model_differences(sampled: Sampled) -> pd.DataFrame:
+    """Paired: both models saw the same draws."""
+    parts = []
+    for a, b in combinations(sampled.resamples.labels, 2):
+        for measure in ("share", "roi"):
+            draws, estimate, jackknife = (
+                of[a][measure] - of[b][measure] for of in (sampled.measures, sampled.estimates, sampled.jackknife)
+            )
+            low, high = sampled.resamples.interval(draws, estimate, jackknife)
+            parts.append(
+                pd.DataFrame(
+                    {
+                        "model_a": a,
+                        "model_b": b,
+                        "channel": sampled.channels,
+                        "measure": measure,
+                        "difference": estimate[0],
+                        "low": low,
+                        "high": high,
+                    }
+                )
+            )
+    columns = list(MODEL_DIFFERENCES.column_names)
+    if not parts:
+        return pd.DataFrame(columns=columns)
+    table = pd.concat(parts, ignore_index=True)
+    return table[table["difference"].notna()].reset_index(drop=True)[columns]

@@ -1,0 +1,173 @@
+"""Returns and spend of every channel under every specification, as one array."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attribution.errors import InputError
+from attribution.journeys import Journeys
+from attribution.models import AttributionModel
+from attribution.returns import Terms, whole_channels
+from attribution.returns.spend import CostBasis
+from attribution.uncertainty.sensitivity.choices import Choices
+
+Floats = NDArray[np.float64]
+
+AXES = ("model", "lookback_days", "direct", "cost_basis")
+"""What a specification consists of, in the order of the axes of a `Grid`."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Every specification: model × lookback window × direct policy × cost basis.
+
+    Attributes
+    ----------
+    models, estimands : labels, and what each estimates
+    choices : the windows, policies and cost bases, and the run's own
+    channels : those with a cost of their own under some cost basis
+    basis : what counts as return
+    returned : (models, windows, policies, 1, draws + 1, channels) credited return; first of all data, then of draws
+    spend : (models, windows, policies, cost bases, draws + 1, channels); NaN where none of its own is known, or 0
+    margin : (channels,) share of revenue in the return; 1 where revenue is the return
+    average : return of a conversion, over all channels and models
+    unseen : channels of which there is no touchpoint in the data
+    told : what each model was told of effects, in words; empty where nothing
+    """
+
+    models: tuple[str, ...]
+    estimands: tuple[str, ...]
+    choices: Choices
+    channels: tuple[str, ...]
+    basis: str
+    returned: Floats
+    spend: Floats
+    margin: Floats
+    average: float = 0.0
+    unseen: frozenset[str] = frozenset()
+    told: tuple[str, ...] = ()
+
+    @property
+    def roi(self) -> Floats:
+        """(models, windows, policies, cost bases, draws + 1, channels)."""
+        return np.asarray((self.returned - self.spend) / self.spend)
+
+    @property
+    def roas(self) -> Floats:
+        """Return ÷ spend, whatever the basis; as `roi`."""
+        return np.asarray(self.returned / self.spend)
+
+    @property
+    def ranked(self) -> NDArray[np.int64]:
+        """Positions of the channels that have an ROI under every specification."""
+        return np.flatnonzero(np.isfinite(self.spend).all(axis=tuple(range(5))))
+
+    @property
+    def levels(self) -> tuple[tuple[object, ...], ...]:
+        """The choices along each of `AXES`."""
+        return (self.models, self.choices.lookback_days, self.choices.direct, self.choices.cost_bases)
+
+    @property
+    def own(self) -> tuple[int, int, int]:
+        """Position of the run's own window, policy and cost basis."""
+        days, direct, cost_basis = self.choices.own
+        every = self.choices
+        return every.lookback_days.index(days), every.direct.index(direct), every.cost_bases.index(cost_basis)
+
+    def of(self, estimand: str) -> Grid:
+        """The models that estimate the same: allocated and incremental credit are never put together."""
+        kept = [place for place, other in enumerate(self.estimands) if other == estimand]
+        return replace(
+            self,
+            models=tuple(self.models[place] for place in kept),
+            estimands=(estimand,) * len(kept),
+            told=tuple(self.told[place] for place in kept) if self.told else (),
+            returned=self.returned[kept],
+            spend=self.spend[kept],
+        )
+
+
+def grid_of(
+    models: Sequence[AttributionModel],
+    choices: Choices,
+    amounts: Sequence[Sequence[Sequence[Mapping[str, Floats]]]],
+    journeys: Journeys,
+    terms: Terms,
+) -> Grid:
+    """Amounts by window, policy and model, each (draws + 1, channels of ``journeys``), as a `Grid`."""
+    names = sorted({*journeys.dimensions.channels, *terms.costs.channels})
+    into = _into(journeys, names)
+    basis = terms.options.basis
+    revenue, returned, spend, conversions = [], [], [], []
+    for place in range(len(models)):
+        for row in amounts:
+            for each in row:
+                of = {name: amount @ into for name, amount in each[place].items()}
+                revenue.append(of["value"])
+                conversions.append(of["conversions"])
+                returned.append(terms.earned(basis, of))
+                spend.append([_spend(terms, each_basis, names, of["conversions"]) for each_basis in choices.cost_bases])
+    shape = (len(models), len(choices.lookback_days), len(choices.direct))
+    paid = np.array(spend).reshape(*shape, len(choices.cost_bases), *revenue[0].shape)
+    kept = np.flatnonzero(np.isfinite(paid).any(axis=tuple(range(5))))
+    return Grid(
+        tuple(model.label for model in models),
+        tuple(model.estimand for model in models),
+        choices,
+        tuple(names[place] for place in kept),
+        basis,
+        np.array(returned).reshape(*shape, 1, *revenue[0].shape)[..., kept],
+        paid[..., kept],
+        _margin(terms, np.array(revenue)[..., kept], np.array(returned)[..., kept]),
+        _average(np.array(returned)[:, 0], np.array(conversions)[:, 0]),
+        frozenset(names) - set(journeys.dimensions.channels),
+        tuple(f"{model.label}: {model.told}" if model.told else "" for model in models),
+    )
+
+
+def _margin(terms: Terms, revenue: Floats, returned: Floats) -> Floats:
+    """(channels,) margin of (…, channels) revenue and return."""
+    channels = revenue.shape[-1]
+    if terms.options.basis == "revenue":
+        return np.ones(channels)
+    if terms.options.basis == "ltv":
+        return np.full(channels, terms.options.margin)
+    sold, earned = (of.reshape(-1, channels).sum(axis=0) for of in (revenue, returned))
+    return np.divide(earned, sold, out=np.ones(channels), where=sold > 0)
+
+
+def _average(returned: Floats, conversions: Floats) -> float:
+    """Return of a conversion, given those (specifications, channels) that channels are credited with.
+
+    Raises
+    ------
+    InputError
+        If nothing has come back: there is then no doubt to be had of any ROI.
+    """
+    if not returned.any():
+        raise InputError(
+            "doubt: conversions are worth nothing, so every ROI is −100 % whatever is chosen",
+            hint="give the conversions table a value, or leave [doubt] out",
+        )
+    # Credit below zero, as incremental models may give, is no conversion.
+    gained = (returned > 0) & (conversions > 0)
+    return float(returned[gained].sum() / conversions[gained].sum()) if gained.any() else 0.0
+
+
+def _into(journeys: Journeys, names: Sequence[str]) -> Floats:
+    """(channels of journeys, names) 1 where the former is, or is a part of, the latter."""
+    whole = whole_channels(journeys)
+    into = np.zeros((len(journeys.channels), len(names)))
+    place = {name: position for position, name in enumerate(names)}
+    for position, channel in enumerate(journeys.channels):
+        into[position, place[whole.get(channel, channel)]] = 1.0
+    return into
+
+
+def _spend(terms: Terms, cost_basis: CostBasis, names: Sequence[str], conversions: Floats) -> Floats:
+    spend = terms.costs.spend(cost_basis, names, conversions)
+    return np.where((spend > 0) & terms.costs.has_own(cost_basis, names), spend, np.nan)

@@ -1,0 +1,103 @@
+"""When it is evidence enough: what decides between grow, keep, cut and neither, and how little would change that.
+
+All of it goes by two numbers of a channel: the lowest and the highest return per unit of money that any specification
+leaves possible, as ends of intervals.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+from attribution.schema.experiment import DoubtOptions
+
+GROW, KEEP, CUT, UNCLEAR = "grow", "keep", "cut", "not enough evidence"
+
+
+class Range(NamedTuple):
+    """The lowest and the highest return ÷ spend that is possible; the latter once touchpoints have matured."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Bounds of return ÷ spend that decide.
+
+    Attributes
+    ----------
+    grows : above it one unit of money more pays, however little of the credit was caused
+    pays : above it the spend pays on average, however little of the credit was caused
+    fails : below it the spend does not pay, even if as much as can be was caused
+    """
+
+    grows: float
+    pays: float
+    fails: float
+
+    @classmethod
+    def of(cls, asked: DoubtOptions, estimand: str) -> Rule:
+        """The rule of an experiment; incremental credit was caused, all of it.
+
+        Examples
+        --------
+        >>> Rule.of(DoubtOptions(), "allocated")
+        Rule(grows=10.0, pays=5.0, fails=1.0)
+        """
+        least, most = asked.incremental_share if estimand == "allocated" else (1.0, 1.0)
+        needed = 1.0 + asked.hurdle_roi
+        return cls(needed / (least * asked.elasticity), needed / least, needed / most)
+
+    def verdict(self, found: Range) -> str:
+        """What the range of a channel allows to say.
+
+        Examples
+        --------
+        >>> rule = Rule(6.0, 3.0, 1.0)
+        >>> [rule.verdict(Range(*ends)) for ends in ((7, 9), (4, 9), (0.2, 0.8), (0.5, 9))]
+        ['grow', 'keep', 'cut', 'not enough evidence']
+        """
+        if found.low > self.grows:
+            return GROW
+        if found.low > self.pays:
+            return KEEP
+        return CUT if found.high < self.fails else UNCLEAR
+
+    def factors(self, found: Range) -> tuple[float | None, float | None]:
+        """By how much all returns must be smaller, and how much larger, for another verdict; None where nothing would.
+
+        Examples
+        --------
+        >>> rule = Rule(6.0, 3.0, 1.0)
+        >>> rule.factors(Range(4, 9)), rule.factors(Range(0.2, 0.8))
+        ((0.75, 1.5), (None, 1.25))
+        """
+        return {
+            GROW: (_ratio(self.grows, found.low), None),
+            KEEP: (_ratio(self.pays, found.low), _ratio(self.grows, found.low)),
+            CUT: (None, _ratio(self.fails, found.high)),
+            UNCLEAR: (_ratio(self.fails, found.high), _ratio(self.pays, found.low)),
+        }[self.verdict(found)]
+
+    def crossing(self, near: Range, far: Range) -> float | None:
+        """How far along the straight way from ``near`` to ``far``, 0 to 1, the verdict changes; None where it stays.
+
+        Examples
+        --------
+        >>> Rule(6.0, 3.0, 1.0).crossing(Range(4, 9), Range(2, 9))
+        0.5
+        """
+        before = self.verdict(near)
+        ends = [(near.low, far.low, self.grows), (near.low, far.low, self.pays), (near.high, far.high, self.fails)]
+        places = sorted((bound - a) / (b - a) for a, b, bound in ends if min(a, b) <= bound <= max(a, b) and a != b)
+        for place, after in pairwise([*places, 1.0]):
+            beyond = (place + after) / 2
+            if self.verdict(Range(*(a + beyond * (b - a) for a, b in zip(near, far, strict=True)))) != before:
+                return place
+        return 1.0 if self.verdict(far) != before else None
+
+
+def _ratio(above: float, below: float) -> float | None:
+    return above / below if below > 0 else None

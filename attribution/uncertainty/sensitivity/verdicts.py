@@ -1,0 +1,257 @@
+"""The ``verdicts`` table: grow, keep, cut or not enough evidence, and how little would change that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from attribution.kernels.statistics.intervals import percentile
+from attribution.schema.experiment import DoubtOptions
+from attribution.schema.tables.doubt import VERDICTS
+from attribution.uncertainty.sensitivity.grid import Grid
+from attribution.uncertainty.sensitivity.rules import CUT, GROW, KEEP, UNCLEAR, Range, Rule
+
+Floats = NDArray[np.float64]
+
+_FLIPS = (
+    "days_to_flip",
+    "margin_points_to_flip",
+    "cost_to_flip",
+    "lost_touchpoints_to_flip",
+    "others_lost_to_flip",
+)
+_CAVEATS = {
+    "allocated": "Credit is allocated, not incremental.",
+    "incremental": "Incremental if the model is right.",
+}
+"""Short, since every verdict has one; what it means is said once, below all of them."""
+
+_WINDOWS = 1
+"""Axis of a `Grid` along which windows lie."""
+
+
+def verdict_table(grid: Grid, asked: DoubtOptions, matured: Mapping[str, float]) -> pd.DataFrame:
+    """The ``verdicts`` table of the models in ``grid``, which estimate the same.
+
+    Parameters
+    ----------
+    grid : returns and spend under every specification
+    asked : hurdle, incremental share, elasticity, level
+    matured : per channel, the share of its conversions that have come; channels that are absent are mature
+
+    Notes
+    -----
+    A verdict is given where it holds under every specification with probability (1 + level) / 2: the chance that it
+    is wrong by the sampling of customers is at most half of what the level leaves. How far credit may be from what
+    was caused is an assumption, ``incremental_share``, and no sampling tells it. Draws of customers of whom none
+    converted know nothing but 0, so that a channel is taken to bring at least as much as −ln((1 − level) / 2)
+    conversions are worth, of which none may be seen with that chance.
+    """
+    rule, rests_on = Rule.of(asked, grid.estimands[0]), "; ".join(filter(None, grid.told)) or None
+    rows = []
+    for place in range(len(grid.channels)):
+        evidence = Evidence.of(grid, place, asked.level, matured)
+        row = _row(evidence, asked, rule) | {"estimand": grid.estimands[0], "rests_on": rests_on}
+        rows.append(row | {"says": f"{_says(row, evidence, asked, rule)} {_CAVEATS[grid.estimands[0]]}"})
+    return pd.DataFrame(rows, columns=list(VERDICTS.column_names))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What there is on one channel.
+
+    ``roas`` (models, windows, policies, cost bases, draws) return ÷ spend; ``low``, ``high`` (models, windows,
+    policies, cost bases) ends of its interval, and ``spend`` as these; ``estimate`` mean of all data over
+    specifications; ``none_seen`` the return of as many conversions as there may be and none be seen; ``matured`` NaN
+    where it cannot be told; ``margin`` of its return in revenue; ``days`` the windows, the run's own at ``own``;
+    ``is_seen`` whether there is any touchpoint of it.
+    """
+
+    channel: str
+    roas: Floats
+    low: Floats
+    high: Floats
+    spend: Floats
+    estimate: float
+    none_seen: float
+    matured: float
+    margin: float
+    days: tuple[float | None, ...]
+    own: int
+    is_seen: bool
+
+    @classmethod
+    def of(cls, grid: Grid, place: int, level: float, matured: Mapping[str, float]) -> Evidence:
+        """The evidence on the channel at ``place`` of a grid."""
+        roas, spend = grid.roas[..., place], grid.spend[..., 0, place]
+        low, high = percentile(np.moveaxis(roas[..., 1:], -1, 0), level)
+        channel, margin = grid.channels[place], float(grid.margin[place])
+        estimate = float(np.nanmean(roas[..., 0]))
+        ripe = matured.get(channel, np.nan)
+        days = grid.choices.lookback_days
+        none_seen, is_seen = -np.log((1 - level) / 2) * grid.average, channel not in grid.unseen
+        every = (
+            channel,
+            roas[..., 1:],
+            low,
+            high,
+            spend,
+            estimate,
+            none_seen,
+            ripe,
+            margin,
+            days,
+            grid.own[0],
+            is_seen,
+        )
+        return cls(*every)
+
+    @property
+    def ripeness(self) -> float:
+        """What returns are divided by before a channel is said to fail: some of them have not come yet."""
+        return 1.0 if np.isnan(self.matured) else max(self.matured, 1e-6)
+
+    @property
+    def highest(self) -> Floats:
+        """The most (models, windows, policies, cost bases) that returns may be, even if no conversion was seen."""
+        return np.maximum(self.high, self.none_seen / self.spend)
+
+    @property
+    def range(self) -> Range:
+        """Over all specifications."""
+        return Range(float(np.nanmin(self.low)), float(np.nanmax(self.highest)) / self.ripeness)
+
+    def range_at(self, window: int) -> Range:
+        """Over the specifications with one window."""
+        low, high = (np.take(of, window, axis=_WINDOWS) for of in (self.low, self.highest))
+        return Range(float(np.nanmin(low)), float(np.nanmax(high)) / self.ripeness)
+
+
+def _row(evidence: Evidence, asked: DoubtOptions, rule: Rule) -> dict[str, Any]:
+    # A channel whose touchpoints nobody recorded cannot have earned credit: that is no evidence against it.
+    verdict = rule.verdict(evidence.range) if evidence.is_seen else UNCLEAR
+    roas = evidence.roas[np.isfinite(evidence.spend)] if evidence.is_seen else np.full((1, 1), np.nan)
+    claims = {GROW: roas > rule.grows, KEEP: roas > rule.pays, CUT: roas / evidence.ripeness < rule.fails}
+    chance = {claim: float(holds.mean()) for claim, holds in claims.items()}
+    claim = max(chance, key=chance.__getitem__) if verdict == UNCLEAR else verdict
+    break_even = (1 + asked.hurdle_roi) / evidence.estimate if evidence.estimate > 0 else np.nan
+    return {
+        "channel": evidence.channel,
+        "verdict": verdict,
+        "probability": chance[claim],
+        "probability_least": float(claims[claim].mean(axis=-1).min()),
+        **{f"probability_{name}": of for name, of in chance.items()},
+        "spend": float(np.nanmean(evidence.spend)),
+        "roi": evidence.estimate - 1,
+        "roi_low": float(np.nanmin(evidence.low)) - 1,
+        "roi_high": float(np.nanmax(evidence.high)) - 1,
+        "money_at_stake": _stake(evidence, verdict, asked, rule),
+        **_flips(evidence, rule),
+        "share_to_break_even": break_even,
+        "matured": evidence.matured,
+    }
+
+
+def _stake(evidence: Evidence, verdict: str, asked: DoubtOptions, rule: Rule) -> float:
+    """What is gained by a step more, earned, lost, or the larger of what may be earned and what may be lost."""
+    needed = 1 + asked.hurdle_roi
+    least, most = needed / rule.pays, needed / rule.fails
+    spend, found, mean = float(np.nanmean(evidence.spend)), evidence.range, evidence.estimate
+    per_unit = {
+        GROW: least * mean * ((1 + asked.step) ** asked.elasticity - 1) - asked.step * needed,
+        KEEP: least * mean - needed,
+        CUT: needed - most * mean / evidence.ripeness,
+        UNCLEAR: max(most * found.high - needed, needed - least * found.low),
+    }
+    return spend * per_unit[verdict]
+
+
+def _flips(evidence: Evidence, rule: Rule) -> dict[str, float]:
+    """The smallest change of each kind with another verdict; NaN where none is enough."""
+    if not evidence.is_seen:
+        return dict.fromkeys(_FLIPS, np.nan)
+    less, more = rule.factors(evidence.range)
+    return {
+        "days_to_flip": _days(evidence, rule),
+        "margin_points_to_flip": _margin_points(evidence.margin, less, more),
+        "cost_to_flip": _cost(evidence, rule),
+        # Credit is taken to go along with the touchpoints that are seen.
+        "lost_touchpoints_to_flip": np.nan if more is None else 1 - 1 / more,
+        "others_lost_to_flip": np.nan if less is None else 1 - less,
+    }
+
+
+def _margin_points(margin: float, less: float | None, more: float | None) -> float:
+    """A margin is a share of revenue and cannot rise above 1; that of sales at a loss is no lever of this kind."""
+    if not margin > 0:
+        return np.nan
+    changes = [margin * (factor - 1) for factor in (less, more) if factor is not None and margin * factor <= 1]
+    return 100 * min(changes, key=abs) if changes else np.nan
+
+
+def _cost(evidence: Evidence, rule: Rule) -> float:
+    """Costs that nobody booked can only make a channel look better than it is."""
+    verdict = rule.verdict(evidence.range)
+    if verdict == CUT:
+        return np.nan
+    if verdict == UNCLEAR:
+        return float(np.nanmax(evidence.spend * (evidence.highest / evidence.ripeness / rule.fails - 1)))
+    bound = rule.grows if verdict == GROW else rule.pays
+    return float(np.nanmin(evidence.spend * (evidence.low / bound - 1)))
+
+
+def _days(evidence: Evidence, rule: Rule) -> float:
+    """From the run's own window, by windows alone; between two that were tried, along a straight line."""
+    changes: list[float] = []
+    for step in (-1, 1):
+        window = evidence.own
+        while 0 <= window + step < len(evidence.days):
+            crossing = rule.crossing(evidence.range_at(window), evidence.range_at(window + step))
+            near, far, own = (evidence.days[place] for place in (window, window + step, evidence.own))
+            assert near is not None
+            assert far is not None
+            assert own is not None
+            if crossing is not None:
+                changes.append(near + crossing * (far - near) - own)
+                break
+            window += step
+    return min(changes, key=abs) if changes else np.nan
+
+
+def _says(row: Mapping[str, Any], evidence: Evidence, asked: DoubtOptions, rule: Rule) -> str:
+    head = f"{row['channel']}: {row['verdict']} – "
+    if not evidence.is_seen:
+        return f"{head}there is no touchpoint of it in the data, so that nothing can be said of its spend."
+    if row["verdict"] == UNCLEAR and float(np.nanmax(evidence.high)) / evidence.ripeness < rule.fails:
+        return (
+            f"{head}its spend is so small beside what a conversion is worth that it might pay and yet none be seen: "
+            "customers drawn again cannot tell."
+        )
+    return head + _sentence(row, asked)
+
+
+def _sentence(row: Mapping[str, Any], asked: DoubtOptions) -> str:
+    allocated = row["estimand"] == "allocated"
+    least, most = asked.incremental_share if allocated else (1.0, 1.0)
+    of_least, of_most = (
+        f"even if it caused only {least:.0%} of its credit",
+        f"even if it caused {most:.0%} of its credit",
+    )
+    if not allocated:
+        told = "" if row["rests_on"] is None else f", which rests on what it was told ({row['rests_on']})"
+        of_least = of_most = f"if the model is right about what it caused{told}"
+    claims = {
+        GROW: f"one unit of money more pays, {of_least}",
+        KEEP: f"its spend pays, {of_least}; whether more would is not shown",
+        CUT: f"its spend does not pay, {of_most}",
+        UNCLEAR: "samples, models and choices leave open whether its spend pays",
+    }
+    sure = f"probability {row['probability']:.2f}, at least {row['probability_least']:.2f} under every specification"
+    unlikely = f"it does at {least:.0%} of its credit with probability {row['probability_keep']:.2f}, "
+    unlikely += f"it does not at {most:.0%} with {row['probability_cut']:.2f}"
+    return f"{claims[row['verdict']]} ({unlikely if row['verdict'] == UNCLEAR else sure})."

@@ -1,0 +1,120 @@
+"""Whether models say the same of every part of the time, and how well they foretell customers they have not seen."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from copy import deepcopy
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from attribution.data.loading import Sources
+from attribution.errors import InputError
+from attribution.journeys import Journeys
+from attribution.journeys.requested import journeys_of
+from attribution.kernels.statistics.agreement import kendall_tau
+from attribution.models import AttributionModel, Markov, Shapley, fit_models
+from attribution.models.held_out import score_of_classifier, summarise_folds
+from attribution.models.order import HIGHEST, score_of_order, summarise_orders
+from attribution.models.valuation import make_classifier
+from attribution.schema.experiment import Experiment, Period
+from attribution.schema.tables.comparison import HELD_OUT, STABILITY
+
+
+class Part(NamedTuple):
+    """One part of the time: its last microsecond, its conversions, and what each model credits to each channel."""
+
+    ends_at: int
+    conversions: float
+    credit: dict[str, pd.Series]
+
+
+def stability_tables(
+    experiment: Experiment, sources: Sources, journeys: Journeys, models: Sequence[AttributionModel]
+) -> dict[str, pd.DataFrame]:
+    """The tables ``stability`` and, where a model foretells something, ``held_out``, if an experiment asks for them.
+
+    Every model is fitted anew on parts of the time that are equally long; touchpoints before a part are its history.
+
+    Raises
+    ------
+    InputError
+        If the data have no times.
+    """
+    asked = experiment.stability
+    if asked is None:
+        return {}
+    if journeys.span is None or not journeys.has_times:
+        raise InputError("stability: time is cut into parts, and these data have no times", hint="leave it out")
+    first, last = (
+        at if bound is None else bound for bound, at in zip(experiment.period.bounds(), journeys.span, strict=True)
+    )
+    cuts = np.linspace(first, last + 1, asked.parts + 1).astype(np.int64)
+    parts = [_part(experiment, sources, models, int(a), int(b) - 1) for a, b in pairwise(cuts)]
+    rows = [
+        _row(model.label, number, *pair) for model in models for number, pair in enumerate(pairwise(parts), start=1)
+    ]
+    tables = {"stability": pd.DataFrame(rows, columns=list(STABILITY.column_names))}
+    foretold = _held_out(journeys, models)
+    return tables if foretold is None else tables | {"held_out": foretold}
+
+
+def share_moved(before: NDArray[np.float64], after: NDArray[np.float64]) -> float:
+    """Share of credit that is with other channels: half the sum of all changes of share; NaN where there is none.
+
+    Examples
+    --------
+    >>> share_moved(np.array([3.0, 1.0]), np.array([1.0, 1.0]))
+    0.25
+    """
+    if not (before.sum() > 0 and after.sum() > 0):
+        return float("nan")
+    return float(np.abs(before / before.sum() - after / after.sum()).sum() / 2)
+
+
+def _part(experiment: Experiment, sources: Sources, models: Sequence[AttributionModel], first: int, last: int) -> Part:
+    epoch = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    start, end = (epoch + dt.timedelta(microseconds=at) for at in (first, last))
+    journeys = journeys_of(experiment.model_copy(update={"period": Period(start=start, end=end)}), sources)
+    copies = [type(model)(**deepcopy(model.get_params())) for model in models]
+    observed = fit_models(copies, journeys)[0]
+    credit = {copy.label: pd.Series(copy.credit_.conversions[:-1], list(copy.channels_)) for copy in copies}
+    return Part(last, observed.number("conversions"), credit)
+
+
+def _row(label: str, number: int, before: Part, after: Part) -> dict[str, object]:
+    both = pd.concat([before.credit[label], after.credit[label]], axis=1).fillna(0.0)
+    x, y = (np.ascontiguousarray(both[side], dtype=float) for side in both)
+    return {
+        "model": label,
+        "part": number,
+        "ends_at": pd.Timestamp(before.ends_at, unit="us", tz="UTC"),
+        "conversions_before": before.conversions,
+        "conversions_after": after.conversions,
+        "kendall_tau": kendall_tau(x, y) if before.conversions and after.conversions else float("nan"),
+        "share_moved": share_moved(x, y),
+    }
+
+
+def _held_out(journeys: Journeys, models: Sequence[AttributionModel]) -> pd.DataFrame | None:
+    """Scores of chains that are not of a higher order than is tried, and of classifiers."""
+    channels = len(journeys.channels)
+    chains = [model for model in models if isinstance(model, Markov) and model.order_ <= HIGHEST]
+    games = [model for model in models if isinstance(model, Shapley) and model.game == "classifier"]
+    rows: list[tuple[str, int | None, str, float, float]] = []
+    if chains:
+        (steps,) = journeys.read(lambda chunk: summarise_orders(chunk.touched, channels))
+        scored = (score_of_order(steps, channels, chain.order_) for chain in chains)
+        rows += [(chain.label, chain.order_, "step", *of) for chain, of in zip(chains, scored, strict=True)]
+    if games:
+        (counted,) = journeys.read(lambda chunk: summarise_folds(chunk, channels))
+        asked = (make_classifier(game.classifier, game.classifier_settings) for game in games)
+        scored = (score_of_classifier(counted, channels, classifier) for classifier in asked)
+        rows += [(game.label, None, "journey", *of) for game, of in zip(games, scored, strict=True)]
+    if not rows:
+        return None
+    return pd.DataFrame(rows, columns=list(HELD_OUT.column_names)).astype({"order": "Int64"})

@@ -1,0 +1,578 @@
+"""Which slice explains the gap, spend that does not pay, what costs do to ROI, and the tasks that come of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from functools import cache
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import attribution as at
+from attribution.decisions.diagnosis import (
+    channel_slices,
+    cost_sensitivity,
+    diagnose_roi,
+    diagnosis_metrics,
+    tasks_table,
+    wasted_spend,
+)
+from attribution.decisions.diagnosis.gaps import PARTS
+from attribution.errors import InputError
+from attribution.pipeline.pipeline import check_quality
+from attribution.pipeline.record import record_of
+from attribution.reporting import charts
+from attribution.reporting.report import render_report
+from attribution.returns import Terms, read_costs, returns_table
+from attribution.schema.experiment import Experiment, ReturnsOptions
+
+FAIR = "展会 <b>"
+
+
+def slices_of(**columns: list[Any]) -> pd.DataFrame:
+    count = len(columns["journeys"])
+    return pd.DataFrame({"dimension": "channel", "model": "m", "slice": [f"s{i}" for i in range(count)], **columns})
+
+
+# ---------------------------------------------------------------- which slice explains the gap
+
+
+def test_parts_worked_by_hand() -> None:
+    """Here 100 journeys, 0.2 · 30 ÷ 2 = 3; in the rest 200 journeys, 0.1 · 40 ÷ 4 = 1."""
+    table = slices_of(journeys=[100, 200], conversions=[20, 20], value=[600.0, 800.0], spend=[200.0, 800.0])
+    found = diagnose_roi(table)
+    row = found["roi_slices"].iloc[0]
+    assert (row["roi"], row["roi_rest"], row["roi_gap"], row["money"]) == (2.0, 0.0, 2.0, 400.0)
+    assert row["total_gap"] == pytest.approx(1400 / 1000 - 1 - 0.0)
+    assert row["share"] == 0.0
+    assert row["profit_gap"] == pytest.approx(400.0)
+    parts = found["roi_gaps"].iloc[:4].set_index("part")
+    assert parts.loc["rate", ["here", "rest"]].tolist() == [0.2, 0.1]
+    # Return a journey goes from 4 to 6: rate adds 0.1 · 35, value −10 · 0.15; a unit of return is worth ½(¼ + ½).
+    assert parts.loc["rate", "roi_gap"] == pytest.approx(3.5 * 0.375)
+    assert parts.loc["value", "roi_gap"] == pytest.approx(-1.5 * 0.375)
+    # Cost goes from 4 to 2, and a unit of it takes ½(4 + 6) ÷ (4 · 2).
+    assert parts.loc["cost", "roi_gap"] == pytest.approx(2 * 0.625)
+    assert parts.loc["reach", "roi_gap"] == 0
+    assert parts["money"].tolist() == pytest.approx([0.0, 262.5, -112.5, 250.0])
+    # Return 800 → 600 with reach 200 → 100; cost 800 → 200: reach at the mean of 4 and 2, cost at the mean reach.
+    assert parts.loc["cost", "profit_gap"] == pytest.approx(2 * 150)
+    assert parts["profit_gap"].sum() == pytest.approx(400.0)
+    assert row["mostly"] == "rate"
+    worse = found["roi_slices"].iloc[1]
+    assert (worse["money"], worse["share"]) == (-1600.0, 1.0)
+
+
+COUNTS = st.sampled_from([0, 1, 2, 7, 30, 1000])
+MONEY = st.sampled_from([0.0, 0.01, 1.0, 3.5, 80.0, 12345.6, -20.0])
+
+
+@settings(max_examples=30)
+@given(
+    st.lists(st.tuples(COUNTS, COUNTS, MONEY, st.sampled_from([0.0, np.nan, 0.5, 10.0, 999.0])), min_size=1, max_size=6)
+)
+def test_parts_add_up_exactly(rows: list[tuple[float, float, float, float]]) -> None:
+    """Whatever is 0 or lacking: untouched slices, credit without conversions, spend without a journey."""
+    journeys, conversions, value, spend = (list(column) for column in zip(*rows, strict=True))
+    table = slices_of(journeys=journeys, conversions=conversions, value=value, spend=spend)
+    found = diagnose_roi(table)
+    whole, parts = found["roi_slices"].set_index("slice"), found["roi_gaps"]
+    sums = parts.groupby("slice")[["roi_gap", "money", "profit_gap"]].sum(min_count=1)
+    paid = table[table["spend"] > 0]
+    compared = paid if len(paid) else table
+    for row in compared.to_dict("records"):
+        name, rest = row["slice"], compared[compared["slice"] != row["slice"]]
+        if rest.empty:
+            assert sums.loc[name].isna().all()
+            continue
+        close = pytest.approx
+        if len(paid):
+            roi, roi_rest = row["value"] / row["spend"] - 1, rest["value"].sum() / rest["spend"].sum() - 1
+            size = max(1.0, abs(roi), abs(roi_rest))
+            assert sums.loc[name, "roi_gap"] == close(roi - roi_rest, abs=1e-9 * size)
+            assert sums.loc[name, "money"] == close(row["spend"] * (roi - roi_rest), abs=1e-9 * size * row["spend"])
+            without = roi_rest + whole.loc[name, "total_gap"]
+            assert without == close(compared["value"].sum() / compared["spend"].sum() - 1, abs=1e-9 * size)
+            profit = (row["value"] - row["spend"]) - (rest["value"].sum() - rest["spend"].sum()) / len(rest)
+        else:
+            profit = row["value"] - rest["value"].sum() / len(rest)
+        assert sums.loc[name, "profit_gap"] == close(profit, abs=1e-6)
+        assert whole.loc[name, "profit_gap"] == close(profit, abs=1e-6)
+
+
+def owen(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
+    """Parts of rate · value ÷ cost over all orders in which rate and value change next to each other."""
+    orders = [order for order in permutations(before) if abs(order.index("rate") - order.index("value")) == 1]
+    parts = dict.fromkeys(before, 0.0)
+    for order in orders:
+        now = dict(before)
+        for name in order:
+            start = now["rate"] * now["value"] / now["cost"]
+            now[name] = after[name]
+            parts[name] += (now["rate"] * now["value"] / now["cost"] - start) / len(orders)
+    return parts
+
+
+def test_parts_are_those_of_all_orders_of_change() -> None:
+    table = slices_of(journeys=[50, 70, 90], conversions=[5, 3, 4], value=[70.0, 90.0, 20.0], spend=[11.0, 13.0, 17.0])
+    gaps = diagnose_roi(table)["roi_gaps"].set_index(["slice", "part"])
+    for name in table["slice"]:
+        ends = {side: gaps.loc[name].loc[["rate", "value", "cost"], side].to_dict() for side in ("rest", "here")}
+        for part, expected in owen(ends["rest"], ends["here"]).items():
+            assert gaps.loc[(name, part), "roi_gap"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_reach_has_no_part_in_roi_and_one_in_profit() -> None:
+    small = slices_of(journeys=[10, 70], conversions=[1, 3], value=[14.0, 90.0], spend=[2.0, 13.0])
+    large = slices_of(journeys=[10_000, 70], conversions=[1_000, 3], value=[14_000.0, 90.0], spend=[2_000.0, 13.0])
+    one, other = (diagnose_roi(table)["roi_gaps"].query("slice == 's0'").set_index("part") for table in (small, large))
+    pd.testing.assert_series_equal(one["roi_gap"], other["roi_gap"])
+    assert one.loc["reach", "profit_gap"] < 0 < other.loc["reach", "profit_gap"]
+
+
+def test_a_dimension_without_costs_has_no_roi_and_no_cost_part() -> None:
+    table = slices_of(journeys=[100, 300], conversions=[10, 60], value=[100.0, 900.0], spend=[np.nan] * 2)
+    found = diagnose_roi(table)
+    row = found["roi_slices"].iloc[0]
+    assert row[["roi", "roi_rest", "roi_gap", "total_gap"]].isna().all()
+    assert row["money"] == pytest.approx(100 - 100 * 3)
+    assert (row["share"], row["mostly"]) == (1.0, "rate")
+    cost = found["roi_gaps"].query("part == 'cost'")
+    assert cost[["here", "rest", "roi_gap", "money", "profit_gap"]].isna().all(axis=None)
+
+
+def test_spend_without_a_journey_is_a_gap_of_rate() -> None:
+    table = slices_of(journeys=[0, 100], conversions=[0, 10], value=[0.0, 300.0], spend=[50.0, 100.0])
+    parts = diagnose_roi(table)["roi_gaps"].query("slice == 's0'").set_index("part")
+    assert parts["roi_gap"].tolist() == pytest.approx([0.0, -3.0, 0.0, 0.0])
+    assert np.isnan(parts.loc["rate", "here"])
+
+
+def test_slices_without_spend_are_not_held_against_those_with() -> None:
+    table = slices_of(journeys=[9, 9, 9], conversions=[3, 3, 3], value=[9.0, 9.0, 900.0], spend=[1.0, 2.0, np.nan])
+    rows = diagnose_roi(table)["roi_slices"]
+    assert rows["roi_rest"].tolist()[:2] == [3.5, 8.0]
+    assert rows.loc[2, ["roi", "roi_rest", "money", "profit_gap", "mostly"]].isna().all()
+
+
+@pytest.mark.parametrize("spend", [[5e-324, 2.0], [5e-324, 1e-310], [1e-13, 2.0]])
+def test_spend_next_to_nothing_is_none(spend: list[float]) -> None:
+    rows = diagnose_roi(slices_of(journeys=[9, 9], conversions=[3, 3], value=[9.0, 9.0], spend=spend))["roi_slices"]
+    assert np.isnan(rows.loc[0, "roi"])
+    assert rows["roi_gap"].isna().all()
+
+
+def test_the_order_of_slices_does_not_matter() -> None:
+    rng = np.random.default_rng(3)
+    spend = rng.uniform(1, 9, 40)
+    table = slices_of(
+        journeys=rng.integers(1, 99, 40).tolist(),
+        conversions=rng.integers(0, 9, 40).tolist(),
+        value=rng.uniform(0, 99, 40).tolist(),
+        spend=spend.tolist(),
+    )
+    one, other = (
+        diagnose_roi(rows)["roi_gaps"].sort_values(["slice", "part"], ignore_index=True)
+        for rows in (table, table.iloc[::-1])
+    )
+    pd.testing.assert_frame_equal(one, other, check_exact=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"spend": None}, "'spend' is missing"),
+        ({"slice": "same"}, "there twice"),
+        ({"journeys": -1.0}, "journeys below 0"),
+        ({"value": np.nan}, "finite numbers"),
+    ],
+)
+def test_slices_that_cannot_be_are_refused(change: dict[str, Any], said: str) -> None:
+    table = slices_of(journeys=[1, 2], conversions=[1, 1], value=[1.0, 1.0], spend=[1.0, 1.0])
+    for name, value in change.items():
+        table = table.drop(columns=name) if value is None else table.assign(**{name: value})
+    with pytest.raises(InputError, match=said):
+        at.diagnose_roi(table)
+
+
+# ---------------------------------------------------------------- spend that does not pay
+
+
+def returns_by_hand(**columns: Any) -> pd.DataFrame:
+    rows = pd.DataFrame({"model": "m", "estimand": "allocated", "basis": "revenue", "cost_basis": "media", **columns})
+    rows["roi"] = (rows["value"] - rows["spend"]) / rows["spend"]
+    return rows.assign(conversions=1.0, rank=1.0)
+
+
+def test_wasted_is_what_lies_wholly_below_break_even() -> None:
+    returns = returns_by_hand(
+        model=["a", "a", "b", "b"],
+        channel=["mail", "tv"] * 2,
+        spend=[10.0, 100.0] * 2,
+        value=[30.0, 60.0, 8.0, 80.0],
+        roi_low=[1.0, -0.7, -0.9, -0.5],
+        roi_high=[3.0, -0.1, 0.2, -1e-9],
+    )
+    table = wasted_spend(returns).set_index(["model", "channel"])
+    assert table["wasted"].tolist() == [0.0, 100.0, 0.0, 100.0]
+    assert table["loss"].tolist() == [-20.0, 40.0, 2.0, 20.0]
+    assert table.loc[("a", "tv"), ["models_wasted", "models"]].tolist() == [2, 2]
+    assert table.loc[("b", "mail"), ["status", "models_wasted"]].tolist() == ["not wasted", 0]
+
+
+def test_break_even_is_that_of_margin_where_it_is_known() -> None:
+    """At a margin of 30 % revenue of 2 on spend of 1 is a loss; so it is on margin, whatever channels are ranked by."""
+    revenue = returns_by_hand(channel=["mail"], spend=[100.0], value=[200.0], roi_low=[0.5], roi_high=[1.5])
+    margin = returns_by_hand(
+        channel=["mail"], spend=[100.0], value=[60.0], basis="margin", roi_low=[-0.55], roi_high=[-0.25]
+    )
+    assert wasted_spend(revenue).iloc[0]["status"] == "not wasted"
+    row = wasted_spend(pd.concat([revenue, margin])).iloc[0]
+    assert (row["basis"], row["status"], row["wasted"], row["loss"]) == ("margin", "wasted", 100.0, 40.0)
+    assert row["break_even_roas"] == pytest.approx(1 / 0.3)
+
+
+def test_without_intervals_nothing_is_called_wasted() -> None:
+    returns = returns_by_hand(channel=["tv"], spend=[100.0], value=[1.0], roi_low=[np.nan], roi_high=[np.nan])
+    row = wasted_spend(returns).iloc[0]
+    assert (row["status"], row["loss"]) == ("not enough data", 99.0)
+    assert np.isnan(row["wasted"])
+    assert tasks_table({"wasted_spend": wasted_spend(returns)})["kind"].tolist() == ["spend_below_break_even"]
+
+
+# ---------------------------------------------------------------- what costs do to ROI
+
+
+PATHS = pd.DataFrame({"path": ["mail > tv", "tv", "mail", "fair"], "conversions": [5, 3, 4, 2], "value": [50.0] * 4})
+
+
+@cache
+def credit_of_paths() -> pd.DataFrame:
+    journeys = at.build_journeys(at.load_sources(paths=PATHS))
+    return at.attribute(journeys, [at.Linear(), at.FirstTouch()]).table
+
+
+def loaded_returns(costs: pd.DataFrame, shared_by: Any) -> tuple[pd.DataFrame, Terms]:
+    sources = at.load_sources(paths=PATHS, costs=costs)
+    options = ReturnsOptions.model_validate({"shared_by": shared_by, "cost_basis": "loaded"})
+    terms = Terms(options, read_costs(sources, options))
+    return returns_table(credit_of_paths(), terms), terms
+
+
+COSTS = pd.DataFrame(
+    {
+        "channel": ["mail", "mail", "tv", "fair", None, None],
+        "cost_type": ["media", "labour", "media", "venue", "tools", "labour"],
+        "amount": [10.0, 30.0, 20.0, 40.0, 12.0, 3.0],
+    }
+)
+
+
+@pytest.mark.parametrize("shared_by", ["spend", "credit", {"mail": 1.0, "fair": 3.0}])
+def test_sensitivity_is_that_of_returns_computed_again(shared_by: Any) -> None:
+    returns, terms = loaded_returns(COSTS, shared_by)
+    table = cost_sensitivity(returns, terms)
+    assert table is not None
+    key = ["model", "channel"]
+    spend = returns[returns["cost_basis"] == "loaded"].set_index(key)["spend"]
+    borne = table.groupby(key)[["amount", "share"]].sum()
+    assert borne["amount"].to_numpy() == pytest.approx(spend[borne.index].to_numpy(), rel=1e-12)
+    assert borne["share"].to_numpy() == pytest.approx(1.0)
+    for kind in table["cost_type"].unique():
+        dearer = COSTS.assign(amount=COSTS["amount"].where(COSTS["cost_type"] != kind, COSTS["amount"] * 1.1))
+        again = loaded_returns(dearer, shared_by)[0]
+        again = again[again["cost_basis"] == "loaded"].set_index(key)["roi"]
+        rows = table[table["cost_type"] == kind].set_index(key)
+        assert len(rows)
+        change = again[rows.index] - rows["roi"]
+        assert rows["roi_change"].to_numpy() == pytest.approx(change.to_numpy(), rel=1e-9)
+
+
+def test_sensitivity_by_hand_and_drawn() -> None:
+    """Tools and labour that are shared by spend: mail bears a third, 4 and 1, and costs 45 in all."""
+    returns, terms = loaded_returns(COSTS, "spend")
+    table = cost_sensitivity(returns, terms)
+    assert table is not None
+    mail = table.query("model == 'linear' and channel == 'mail'").set_index("cost_type")
+    assert mail["amount"].to_dict() == pytest.approx({"media": 10.0, "labour": 31.0, "tools": 4.0})
+    # Linear gives mail 25 + 50 of value.
+    assert mail["roi"].iloc[0] == pytest.approx(75 / 45 - 1)
+    assert mail.loc["labour", "roi_without"] == pytest.approx(75 / 14 - 1)
+    figure = charts.cost_waterfall(table)
+    drawn = figure.table[figure.table["channel"] == "mail"]
+    assert drawn[["start", "end"]].to_numpy().ravel().tolist() == pytest.approx([0, 10, 10, 41, 41, 45])
+    fair = table.query("model == 'linear' and channel == 'fair'")
+    assert fair["roi_without"].isna().tolist() == [True]
+    assert charts.to_svg(figure).startswith("<svg")
+    with pytest.raises(InputError, match="nothing to draw"):
+        charts.cost_waterfall(table.iloc[:0])
+
+
+def test_no_cost_type_no_sensitivity() -> None:
+    returns, terms = loaded_returns(COSTS, "spend")
+    plain = dataclasses.replace(terms, costs=dataclasses.replace(terms.costs, is_ledger=False))
+    assert cost_sensitivity(returns, plain) is None
+
+
+# ---------------------------------------------------------------- tasks
+
+
+def test_tasks_take_the_middle_size_of_models_that_agree() -> None:
+    slices = pd.concat(
+        [
+            slices_of(journeys=[10, 10], conversions=[1, 1], value=value, spend=[10.0, 10.0]).assign(model=model)
+            for model, value in (("a", [20.0, 30.0]), ("b", [20.0, 90.0]), ("c", [20.0, 50.0]), ("d", [30.0, 20.0]))
+        ]
+    )
+    tasks = tasks_table(diagnose_roi(slices))
+    assert tasks["kind"].tolist() == ["lagging_slice"]
+    row = tasks.iloc[0]
+    assert (row["slice"], row["model"], row["size"], row["size_low"], row["size_high"]) == ("s0", "c", 30.0, 10.0, 70.0)
+    assert (row["models_agreeing"], row["models"]) == (3, 4)
+    assert "mostly by value" in row["evidence"]
+    assert "worth less" in row["check"]
+
+
+def test_tasks_of_verdicts_and_bottlenecks_carry_what_is_known() -> None:
+    verdicts = pd.DataFrame(
+        {
+            "channel": ["mail", "tv", "fair", "seo"],
+            "verdict": ["keep", "cut", "grow", "not enough evidence"],
+            "probability": [0.9, 0.95, 0.97, 0.6],
+            "money_at_stake": [5.0, 6.0, 7.0, 8.0],
+            "says": ["k", "c", "g", "n"],
+        }
+    )
+    bottlenecks = pd.DataFrame(
+        {
+            "stage": ["lead", "mql"],
+            "model": None,
+            "channel": None,
+            "rate_to_next": [0.5, 0.1],
+            "value_per_point": [1.0, 70.0],
+            "is_bottleneck": [False, True],
+        }
+    )
+    tasks = tasks_table({"verdicts": verdicts, "bottlenecks": bottlenecks})
+    assert tasks["kind"].tolist() == ["verdict_cut", "bottleneck", "verdict_grow", "verdict_unclear"]
+    assert tasks["about"].tolist() == ["loss", "gain", "gain", "doubt"]
+    assert tasks["size"].tolist() == [6.0, 70.0, 7.0, 8.0]
+    assert tasks["probability"].tolist()[2] == 0.97
+    assert tasks["rank"].tolist() == [1, 2, 3, 4]
+
+
+def test_no_tables_no_tasks() -> None:
+    assert tasks_table({}).empty
+
+
+# ---------------------------------------------------------------- a whole run
+
+
+def experiment(costs: pd.DataFrame, **parts: Any) -> Experiment:
+    rng = np.random.default_rng(5)
+    ids = np.arange(400)
+    names = np.array(["mail", "video", FAIR, "direct"], dtype=object)
+    first, second = rng.integers(0, 4, 400), rng.integers(0, 4, 400)
+    touched = pd.DataFrame(
+        {
+            "customer_id": np.tile(ids, 2),
+            "touched_at": pd.to_datetime(["2024-01-01"] * 400 + ["2024-01-03"] * 400),
+            "channel": names[np.append(first, second)],
+            "creative": np.array(["红", "blue", None], dtype=object)[rng.integers(0, 3, 800)],
+        }
+    )
+    bought = rng.random(400) < 0.2 + 0.2 * (second == 0)
+    value = rng.uniform(5, 50, 400).round(2)
+    converted = pd.DataFrame({"customer_id": ids, "converted_at": pd.Timestamp("2024-01-05"), "value": value})
+    converted["margin"] = (value * rng.uniform(-0.2, 0.9, 400)).round(2)
+    tables = {
+        "touchpoints": {"source": touched, "columns": {name: name for name in touched}},
+        "conversions": {"source": converted[bought]},
+        "costs": {"source": costs},
+        "customers": {"source": pd.DataFrame({"customer_id": ids, "region": np.where(ids % 3 > 0, "nord", "süd")})},
+    }
+    models = [{"model": "LastTouch"}, {"model": "Linear"}, {"model": "Markov", "order": 1}]
+    return Experiment.model_validate({"name": "why", "tables": tables, "models": models, **parts})
+
+
+LEDGER = pd.DataFrame(
+    {
+        "channel": ["mail", "mail", "Video", FAIR, FAIR, FAIR, "video", None],
+        "cost_type": ["media", "labour", "media", "media", "venue", "media", "media", "tools"],
+        "amount": [40.0, 20.0, 30.0, 300.0, 900.0, 300.0, 100.0, 10.0],
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def outcome() -> at.Outcome:
+    asked = experiment(
+        LEDGER,
+        returns={"basis": "margin"},
+        journeys={"segment": "region"},
+        output={"slices": ["creative"]},
+        resampling={"draws": 60},
+    )
+    return at.run_experiment(asked)
+
+
+def test_channels_of_a_run_are_those_of_its_returns(outcome: at.Outcome) -> None:
+    slices = outcome.tables["roi_slices"]
+    rows = slices[slices["dimension"] == "channel"].set_index(["model", "slice"])
+    returns = outcome.tables["returns"]
+    main = returns[(returns["basis"] == "margin") & (returns["cost_basis"] == "media")].set_index(["model", "channel"])
+    main = main[main.index.get_level_values("channel") != "(unattributed)"]
+    assert set(rows.index) == set(main.index)
+    for name in ("conversions", "value", "roi"):
+        pd.testing.assert_series_equal(
+            rows[name], main.loc[rows.index, name], check_names=False, check_index_type=False
+        )
+    profile = outcome.tables["journey_profile"].query("measure == 'participation'").groupby("channel")["count"].sum()
+    assert rows.loc[("linear", "mail"), "journeys"] == profile["mail"]
+    assert rows.loc[("linear", "Video"), "journeys"] == 0
+    assert np.isnan(rows.loc[("linear", "direct"), "roi_gap"])
+
+
+def test_slices_of_touchpoints_add_up_to_the_credit_of_channels(outcome: at.Outcome) -> None:
+    slices = outcome.tables["roi_slices"]
+    sums = slices.groupby(["dimension", "model"], dropna=False)[["conversions", "value"]].sum()
+    for model in ("last_touch", "linear", "markov"):
+        of_channels, of_creatives = sums.loc[("channel", model)], sums.loc[("creative", model)]
+        assert of_creatives.to_numpy() == pytest.approx(of_channels.to_numpy(), rel=1e-9)
+    rows = slices[slices["dimension"] == "creative"]
+    assert set(rows["slice"]) == {"红", "blue", "(none)"}
+    assert rows["spend"].isna().all()
+
+
+def test_creatives_counted_one_by_one(outcome: at.Outcome) -> None:
+    """Last touch: each conversion and its margin are those of the creative of the last touchpoint."""
+    tables = {name: spec.source for name, spec in outcome.experiment.tables.items()}
+    touched, converted = tables["touchpoints"], tables["conversions"]
+    last = touched[touched["touched_at"] == pd.Timestamp("2024-01-03")].set_index("customer_id")["creative"]
+    of = converted["customer_id"].map(last).fillna("(none)")
+    slices = outcome.tables["roi_slices"]
+    rows = slices[(slices["dimension"] == "creative") & (slices["model"] == "last_touch")].set_index("slice")
+    assert rows["conversions"].to_dict() == of.value_counts().to_dict()
+    assert rows["value"].to_dict() == pytest.approx(converted["margin"].groupby(of).sum().to_dict())
+    seen = touched.assign(creative=touched["creative"].fillna("(none)")).drop_duplicates(["customer_id", "creative"])
+    assert rows["journeys"].to_dict() == seen["creative"].value_counts().to_dict()
+
+
+def test_segments_are_counted_once_for_all_models(outcome: at.Outcome) -> None:
+    slices = outcome.tables["roi_slices"]
+    rows = slices[slices["dimension"] == "customers.region"].set_index("slice")
+    assert rows["model"].isna().all()
+    assert rows["journeys"].to_dict() == {"nord": 266.0, "süd": 134.0}
+    converted = outcome.experiment.tables["conversions"].source
+    is_nord = converted["customer_id"] % 3 > 0
+    assert rows.loc["nord", "conversions"] == is_nord.sum()
+    assert rows.loc["nord", "value"] == pytest.approx(converted.loc[is_nord, "margin"].sum())
+
+
+def test_a_run_finds_what_is_wrong_with_it(outcome: at.Outcome) -> None:
+    """The fair costs far more than it brings; video's costs are booked under two names, one of a fair's twice."""
+    tasks = outcome.tables["tasks"]
+    worst = tasks.iloc[0]
+    assert (worst["about"], worst["kind"], worst["slice"]) == ("loss", "wasted_spend", FAIR)
+    wasted = outcome.tables["wasted_spend"].query("channel == @FAIR")
+    assert wasted["wasted"].tolist() == [600.0] * 3
+    assert worst["size"] == pytest.approx(wasted["loss"].median())
+    assert set(tasks.loc[tasks["kind"] == "credit_without_cost", "slice"]) == {"direct"}
+    tracked = tasks[tasks["kind"] == "tracking"]["evidence"]
+    assert tracked.str.contains("'Video': did you mean 'video'?", regex=False).sum() == 1
+    assert tracked.str.startswith("duplicate_costs in costs, 1 times").sum() == 1
+    assert tasks[tasks["evidence"].str.startswith("duplicate_costs")]["size"].tolist() == [300.0]
+    unseen = tasks[(tasks["kind"] == "lagging_slice") & (tasks["slice"] == "Video")].iloc[0]
+    assert "no journey touched it" in unseen["evidence"]
+    assert "another name" in unseen["check"]
+    idle = tasks[tasks["evidence"].str.startswith("spend_without_conversion")].iloc[0]
+    assert idle["size"] == 30.0
+    assert (tasks["rank"] == np.arange(1, len(tasks) + 1)).all()
+    for about, sizes in tasks.groupby("about")["size"]:
+        assert sizes.dropna().is_monotonic_decreasing, about
+
+
+def test_report_and_metrics_show_it(outcome: at.Outcome, tmp_path: Any) -> None:
+    page = render_report("why", outcome.tables, [], {})
+    assert '<h2 id="diagnosis">What to look at first</h2>' in page
+    assert "展会 &lt;b&gt;" in page
+    assert FAIR not in page
+    assert "under every model, 6" in page
+    record = record_of(outcome, tmp_path)
+    tasks = outcome.tables["tasks"]
+    assert record.run.metrics["tasks_loss"] == (tasks["about"] == "loss").sum()
+    model = record.models[1]
+    assert model.metrics["wasted_spend"] >= 600.0
+    slices = outcome.tables["roi_slices"].query("model == 'linear' and slice == 'mail'")
+    assert model.metrics["money_against_rest/mail"] == slices["money"].iloc[0]
+    assert "cost_waterfall" in [figure.name for figure in charts.all_figures(outcome.tables)]
+    json.dumps(record.run.metrics, allow_nan=False)
+
+
+def test_without_costs_there_are_tasks_and_no_slices() -> None:
+    asked = experiment(LEDGER)
+    tables = {name: spec for name, spec in asked.tables.items() if name != "costs"}
+    bare = at.run_experiment(asked.model_copy(update={"tables": tables})).tables
+    assert {"roi_slices", "wasted_spend", "cost_sensitivity"}.isdisjoint(bare)
+    assert "tasks" in bare
+    assert diagnosis_metrics(bare, "linear") == {}
+    assert "No channel has an ROI" in render_report("bare", bare, [], {})
+
+
+def test_split_channels_are_put_together() -> None:
+    profile = pd.DataFrame(
+        {"measure": "participation", "channel": ["mail", "mail (2)", "tv"], "count": [5.0, 2.0, 1.0]}
+    )
+    returns = returns_by_hand(channel=["mail", "tv"], spend=[1.0, 1.0], value=[1.0, 1.0])
+    whole = {"mail": "mail", "mail (2)": "mail"}
+    assert channel_slices(returns, profile, whole=whole)["journeys"].tolist() == [7.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("slices", "said"), [(["creativ"], "did you mean 'creative'"), (["channel"], "no dimension 'channel'")]
+)
+def test_dimensions_that_are_not_there_are_refused(slices: list[str], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        at.run_experiment(experiment(LEDGER, output={"slices": slices}))
+
+
+def test_a_dimension_named_twice_is_refused() -> None:
+    with pytest.raises(ValueError, match="named twice"):
+        experiment(LEDGER, output={"slices": ["creative", "creative"]})
+
+
+# ---------------------------------------------------------------- checks of costs
+
+
+@settings(max_examples=8)
+@given(st.lists(st.sampled_from([("mail", 1.0), ("mail", 2.0), ("tv", 1.0), ("tv", 0.0)]), min_size=1, max_size=8))
+def test_costs_that_repeat_are_counted(rows: list[tuple[str, float]]) -> None:
+    from attribution.data.loading import check_sources
+
+    paths = pd.DataFrame({"path": ["mail"], "conversions": [1]})
+    costs = pd.DataFrame(rows, columns=["channel", "amount"])
+    found = next(f for f in check_sources(at.load_sources(paths=paths, costs=costs)) if f.check == "duplicate_costs")
+    paid = costs[costs["amount"] > 0]
+    repeated = paid[paid.duplicated()]
+    assert (found.count, found.status) == (len(repeated), "warn" if len(repeated) else "pass")
+    assert f"{repeated['amount'].sum():,.2f} in all" in found.message or not len(repeated)
+
+
+def test_channels_of_costs_in_another_case_are_hinted_at() -> None:
+    costs = pd.DataFrame({"channel": ["mail", "VIDEO", "radio"], "amount": [1.0, 1.0, 1.0]})
+    quality = check_quality(experiment(costs)).set_index("check")
+    row = quality.loc["channels_not_in_touchpoints"]
+    assert row["count"] == 2
+    assert "'VIDEO': did you mean 'video'?" in row["message"]
+    assert "radio" not in row["message"]
+
+
+def test_parts_keep_their_order() -> None:
+    table = slices_of(journeys=[1, 2], conversions=[1, 1], value=[1.0, 1.0], spend=[1.0, 1.0])
+    assert diagnose_roi(table)["roi_gaps"]["part"].tolist() == [*PARTS, *PARTS]

@@ -1,0 +1,80 @@
+"""Ends of cases that have not all ended, and shares with intervals: against statsmodels and against counting."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from statsmodels.duration.survfunc import CumIncidenceRight, SurvfuncRight
+from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
+
+from attribution.kernels.statistics.incidence import MOVED, STILL_OPEN, cumulative_incidence, weighted_median
+from attribution.kernels.statistics.proportions import difference_interval, wilson_interval
+
+cases = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 2)), min_size=1, max_size=60)
+
+
+@pytest.mark.filterwarnings("ignore:divide by zero:RuntimeWarning:statsmodels.*")
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning:statsmodels.*")
+@given(cases)
+def test_incidence_is_that_of_statsmodels(rows: list[tuple[int, int]]) -> None:
+    duration, outcome = (np.array(part) for part in zip(*rows, strict=True))
+    found = cumulative_incidence(duration.astype(float), outcome)
+    if not (outcome == MOVED).any():
+        assert found.final == 0.0
+        return
+    # statsmodels wants ages above 0; a shift changes nothing but the ages.
+    theirs = CumIncidenceRight(duration + 1.0, outcome)
+    assert found.final == pytest.approx(theirs.cinc[0][-1])
+    survival = SurvfuncRight(duration + 1.0, (outcome != STILL_OPEN).astype(int))
+    for age in range(13):
+        at = np.searchsorted(survival.surv_times, age + 1, side="right") - 1
+        ours = np.searchsorted(found.times, age, side="right") - 1
+        expected = survival.surv_prob[at] if at >= 0 else 1.0
+        assert (found.remaining[ours] if ours >= 0 else 1.0) == pytest.approx(expected, abs=1e-12)
+
+
+@given(cases)
+def test_a_weight_is_how_often_a_case_is_there(rows: list[tuple[int, int]]) -> None:
+    duration, outcome = (np.array(part) for part in zip(*rows, strict=True))
+    weight = 1 + np.arange(len(rows)) % 3
+    one = cumulative_incidence(duration.astype(float), outcome, weight.astype(float))
+    other = cumulative_incidence(np.repeat(duration, weight).astype(float), np.repeat(outcome, weight))
+    assert one.moved == pytest.approx(other.moved)
+    middle = weighted_median(duration.astype(float), weight.astype(float))
+    assert middle == pytest.approx(float(np.median(np.repeat(duration, weight))))
+
+
+def test_without_open_cases_incidence_is_a_share() -> None:
+    found = cumulative_incidence(np.array([1.0, 2.0, 2.0, 5.0]), np.array([1, 2, 1, 2]))
+    assert found.final == pytest.approx(0.5)
+    assert found.remaining[-1] == 0.0
+
+
+def test_what_has_waited_long_has_less_before_it() -> None:
+    """Of four, one moves on after a day and one after three; the others are lost after five."""
+    found = cumulative_incidence(np.array([1.0, 3.0, 5.0, 5.0]), np.array([1, 1, 2, 2]))
+    assert found.still_to_move(np.array([0.0, 1.0, 2.0, 3.0, 9.0])) == pytest.approx([1 / 2, 1 / 3, 1 / 3, 0.0, 0.0])
+
+
+def test_no_case_has_no_share() -> None:
+    nothing = np.zeros(0)
+    assert np.isnan(cumulative_incidence(nothing, np.zeros(0, int)).final)
+    assert np.isnan(weighted_median(nothing, nothing))
+
+
+@given(st.integers(0, 40), st.integers(1, 40), st.integers(0, 40), st.integers(1, 40), st.floats(0.5, 0.99))
+def test_intervals_are_those_of_statsmodels(a: int, n: int, b: int, m: int, level: float) -> None:
+    a, b = min(a, n), min(b, m)
+    low, high = wilson_interval(np.array([float(a)]), np.array([float(n)]), level)
+    assert (low[0], high[0]) == pytest.approx(proportion_confint(a, n, 1 - level, method="wilson"), abs=1e-12)
+    of = (np.array([float(number)]) for number in (a, n, b, m))
+    low, high = difference_interval(*of, level)
+    expected = confint_proportions_2indep(a, n, b, m, method="newcomb", compare="diff", alpha=1 - level)
+    assert (low[0], high[0]) == pytest.approx(expected, abs=1e-12)
+
+
+def test_no_case_has_no_interval() -> None:
+    low, high = wilson_interval(np.zeros(1), np.zeros(1), 0.9)
+    assert np.isnan([low[0], high[0]]).all()

@@ -1,0 +1,360 @@
+"""Nightly commands as a scheduler meets them: summarise, refit, monitor."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from attribution import (
+    Markov,
+    Period,
+    build_journeys,
+    cli,
+    journey_credit,
+    load_sources,
+    read_experiment,
+    run_experiment,
+)
+from attribution.models.saved import Scorer
+from tests import killed_jobs
+from tests.daily_logs import log_of
+
+EXPERIMENT = """
+name = "nightly"
+
+[tables.touchpoints]
+source = "touchpoints.parquet"
+
+[tables.conversions]
+source = "conversions.parquet"
+
+[tables.costs]
+source = "spend.csv"
+columns = { channel = "channel", amount = "spend", day = "date" }
+
+[journeys]
+lookback_days = 5
+
+[[models]]
+model = "LastTouch"
+
+[[models]]
+model = "Markov"
+
+[tracking]
+enabled = false
+"""
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def write_log(folder: Path, *, until: str = "2024-06-01", since: str = "2024-01-01", days: int = 45) -> None:
+    touchpoints, conversions = log_of(days, customers=600)
+    for table, at in ((touchpoints, "touched_at"), (conversions, "converted_at")):
+        name = "touchpoints" if at == "touched_at" else "conversions"
+        table[table[at].between(since, until, inclusive="left")].to_parquet(folder / f"{name}.parquet", index=False)
+    dates = pd.date_range("2024-03-01", periods=days).strftime("%Y-%m-%d")
+    spend = [(channel, 10.0, date) for date in dates for channel in ("search", "direct")]
+    pd.DataFrame(spend, columns=["channel", "spend", "date"]).to_csv(folder / "spend.csv", index=False)
+    (folder / "nightly.toml").write_text(EXPERIMENT)
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The log, and all its whole days summarised."""
+    folder = tmp_path_factory.mktemp("template")
+    write_log(folder)
+    command = [sys.executable, "-m", "attribution", "summarise", "nightly.toml", "--to", "sums"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture
+def job(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    monkeypatch.chdir(tmp_path)
+    for path in template.iterdir():
+        if path.is_file():
+            shutil.copy(path, tmp_path)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["attribution", *arguments])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        said = capsys.readouterr()
+        return int(end.value.code or 0), said.out, said.err
+
+    return run
+
+
+@pytest.fixture
+def sums(job: Run, template: Path, tmp_path: Path) -> str:
+    """All days of the log, summarised."""
+    shutil.copytree(template / "sums", tmp_path / "sums")
+    return "sums"
+
+
+def files_of(folder: str) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(Path(folder).rglob("*.parquet"))}
+
+
+def test_a_nightly_job_writes_what_is_new_and_then_nothing(job: Run) -> None:
+    assert job("summarise", "nightly.toml", "--to", "sums", "--through", "2024-03-20")[0] == 0
+    before = files_of("sums")
+    assert len(before) == 20
+    code, out, _ = job("summarise", "nightly.toml", "--to", "sums", "--json")
+    told = json.loads(out)
+    # One window before the first day that is not there; what had settled is left as it is.
+    assert (code, told["first"], told["last"]) == (0, "2024-03-16", "2024-04-13")
+    after = files_of("sums")
+    assert len(after) == 44
+    assert {name: after[name] for name in before} == before
+    assert "in sums already" in job("summarise", "nightly.toml", "--to", "sums")[1]
+    assert files_of("sums") == after
+
+
+def test_a_dry_run_writes_nothing(job: Run, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    code, out, _ = job("summarise", "nightly.toml", "--to", "sums", "--dry-run")
+    assert (code, out) == (0, "Would write 2024-03-01 to 2024-04-13 to sums.\n")
+    assert sorted(tmp_path.rglob("*")) == before
+    job("summarise", "nightly.toml", "--to", "sums")
+    before = sorted(tmp_path.rglob("*"))
+    assert job("refit", "sums", "--last", "9", "--dry-run")[:2] == (
+        0,
+        "Would fit on 2024-04-05 to 2024-04-13 and write runs/nightly-refit.\n",
+    )
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_refit_writes_the_credit_of_a_run_on_the_same_days(job: Run, sums: str) -> None:
+    assert job("refit", "sums", "--last", "20", "--through", "2024-04-10", "--out", "refit")[0] == 0
+    period = ["--set", "period.start=2024-03-22", "--set", "period.end=2024-04-10"]
+    assert job("run", "nightly.toml", *period, "--out", "run")[0] == 0
+    found, expected = (pd.read_parquet(f"{folder}/credit.parquet") for folder in ("refit", "run"))
+    pd.testing.assert_frame_equal(found, expected, rtol=1e-12)
+    manifest = json.loads(Path("refit/manifest.json").read_text())
+    assert (manifest["first"], manifest["last"]) == ("2024-03-22", "2024-04-10")
+    first = {path.name: path.read_bytes() for path in Path("refit").iterdir()}
+    job("refit", "sums", "--last", "20", "--through", "2024-04-10", "--out", "refit")
+    assert {path.name: path.read_bytes() for path in Path("refit").iterdir()} == first
+
+
+def survives(*arguments: object) -> None:
+    kills = killed_jobs.killed(*arguments)
+    assert sum(kill["killed"] for kill in kills) >= 5
+    for kill in kills:
+        assert kill["readable"], kill
+        assert not kill["differ"], kill
+
+
+def test_whatever_kills_a_summary_the_next_one_loses_nothing_and_doubles_nothing(
+    job: Run, sums: str, tmp_path: Path
+) -> None:
+    for day in sorted(Path(sums).glob("day=*"))[-8:]:
+        shutil.rmtree(day)
+    (tmp_path / "before").mkdir()
+    (tmp_path / "work").mkdir()
+    Path(sums).rename(tmp_path / "before" / "sums")
+    survives("summarise", tmp_path / "nightly.toml", tmp_path / "before", tmp_path / "work", 0)
+
+
+REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
+    "no folder": (("refit", "nothing"), "nothing holds no daily summaries"),
+    "not an experiment": (("summarise", "nothing.toml", "--to", "sums"), "nothing.toml"),
+    "other settings": (
+        ("summarise", "nightly.toml", "--to", "sums", "--set", "journeys.lookback_days=6"),
+        "the summaries in sums are of other settings: journeys",
+    ),
+    "beyond the log": (("summarise", "nightly.toml", "--to", "sums", "--through", "2024-05-01"), "--through is not"),
+    "before the log": (("summarise", "nightly.toml", "--to", "sums", "--since", "2024-02-01"), "--since is not"),
+    "days that are not there": (("refit", "sums", "--last", "99"), "does not hold all of these days"),
+    "output over input": (("refit", "sums", "--out", "sums"), "holds what is needed"),
+    "monitor too long": (("monitor", "sums", "--training", "90"), "does not hold all of these days"),
+    "level": (("monitor", "sums", "--training", "30", "--level", "0.0001"), "so unlikely in so few draws"),
+    "no costs": (("monitor", "sums", "--training", "30", "--costs", "nothing.csv"), "nothing.csv"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_done_is_said_and_nothing_is_touched(name: str, job: Run, sums: str, tmp_path: Path) -> None:
+    before = files_of("."), sorted(tmp_path.rglob("*"))
+    arguments, message = REFUSED[name]
+    code, out, err = job(*arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
+    assert (files_of("."), sorted(tmp_path.rglob("*"))) == before
+
+
+def test_a_log_that_begins_too_late_is_refused(job: Run, tmp_path: Path) -> None:
+    job("summarise", "nightly.toml", "--to", "sums", "--through", "2024-03-25")
+    write_log(tmp_path, since="2024-03-19")
+    code, _, err = job("summarise", "nightly.toml", "--to", "sums")
+    assert (code, "the log begins too late" in err) == (2, True)
+    write_log(tmp_path, since="2024-03-15")
+    assert job("summarise", "nightly.toml", "--to", "sums")[0] == 0
+
+
+def test_a_monitor_ends_with_3_if_something_drifted(job: Run, sums: str) -> None:
+    common = ("monitor", "sums", "--training", "28", "--recent", "7", "--through", "2024-04-10", "--json")
+    code, out, _ = job(*common, "--costs", "nightly.toml")
+    told = json.loads(out)
+    assert (code, told["drifted"], told["recent"]) == (0, False, ["2024-04-04", "2024-04-10"])
+    assert {row["channel"] for row in told["drift"] if row["measure"] == "roi"} == {"search", "direct"}
+    # The last days without search: a failure of the log. Journeys without a conversion show it once they close.
+    touchpoints = pd.read_parquet("touchpoints.parquet")
+    lost = (touchpoints["channel"] == "search") & (touchpoints["touched_at"] >= "2024-03-30")
+    touchpoints[~lost].to_parquet("touchpoints.parquet", index=False)
+    job("summarise", "nightly.toml", "--to", "sums", "--since", "2024-03-28")
+    code, out, _ = job(*common, "--out", "watch")
+    told = json.loads(out)
+    assert (code, told["drifted"]) == (3, True)
+    assert "channel_mix" in {row["measure"] for row in told["drift"] if row["drifted"]}
+    assert Path("watch/drift.txt").read_text().startswith("Drift: channel mix")
+
+
+def test_a_monitor_logs_its_numbers(job: Run, sums: str, tmp_path: Path, new_store: Callable[[Path], str]) -> None:
+    from mlflow.tracking import MlflowClient
+
+    uri = new_store(tmp_path)
+    options = ("--training", "28", "--through", "2024-04-10", "--tracking-uri", uri, "--json")
+    code, out, _ = job("monitor", "sums", *options)
+    run = MlflowClient(tracking_uri=uri).get_run(json.loads(out)["mlflow_run"])
+    assert (code, run.data.metrics["drifted"]) == (0, 0.0)
+    assert run.data.metrics["channel_mix.psi"] >= 0
+    assert run.data.tags["attribution.kind"] == "monitor"
+
+
+# ------------------------------------------------------------ scorers
+
+
+@pytest.fixture
+def scorer(job: Run) -> str:
+    """A model fitted on the first five weeks."""
+    run = run_experiment(read_experiment("nightly.toml", ["period.end=2024-04-03"]))
+    Scorer.of(run, "markov", name="shop").save("models/shop")
+    return "models/shop"
+
+
+def test_a_refresh_fits_the_scorer_on_the_days(job: Run, sums: str, scorer: str) -> None:
+    before = Scorer.load(scorer)
+    code, out, _ = job("refit", "sums", "--last", "20", "--refresh", scorer, "--json")
+    after = Scorer.load(scorer)
+    assert (code, json.loads(out)["version"]) == (0, after.version)
+    assert after.version != before.version
+    assert (after.name, after.unknown_channels) == (before.name, before.unknown_channels)
+    credit = pd.read_parquet("runs/nightly-refit/credit.parquet").query("model == 'markov'").set_index("channel")
+    known = dict(zip(after.state.channels, after.state.arrays["conversions"], strict=True))
+    assert known == credit["conversions"].drop("(unattributed)").to_dict()
+    assert after.definition.training is not None
+    assert after.definition.training.first == "2024-03-25"
+    # It hands out as a model that was fitted on the log of the same days.
+    period = Period(start="2024-03-25", end="2024-04-13")
+    sources = load_sources("touchpoints.parquet", "conversions.parquet")
+    whole = build_journeys(sources, lookback_days=5)
+    fitted = Markov().fit(build_journeys(sources, lookback_days=5, period=period))
+    scored = after.score("touchpoints.parquet", "conversions.parquet")
+    np.testing.assert_allclose(scored["credit"], journey_credit(whole, [fitted])["credit"], rtol=1e-9)
+
+
+def test_whatever_kills_a_refresh_the_model_is_the_old_or_the_new_one(
+    job: Run, sums: str, scorer: str, tmp_path: Path
+) -> None:
+    before = ("--out", "before/refit", "--refresh", "before/models/shop")
+    (tmp_path / "work").mkdir()
+    shutil.copytree("models", "before/models")
+    assert job("refit", sums, "--last", "9", *before)[0] == 0
+    survives("refresh", tmp_path / sums, 20, tmp_path / "before", tmp_path / "work", 0)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("journeys.lookback_days=6", "of other settings: journeys"),
+        ('models=[{model="Linear"}]', "is not of a model of these summaries"),
+        ('models=[{model="Markov", order=2, name="markov"}]', "of other settings: model"),
+    ],
+)
+def test_a_scorer_of_something_else_is_not_refreshed(job: Run, scorer: str, setting: str, message: str) -> None:
+    job("summarise", "nightly.toml", "--to", "sums", "--set", setting)
+    before = {path: path.read_bytes() for path in Path(scorer).rglob("*") if path.is_file()}
+    code, _, err = job("refit", "sums", "--refresh", scorer)
+    assert (code, message in err) == (2, True)
+    assert {path: path.read_bytes() for path in Path(scorer).rglob("*") if path.is_file()} == before
+
+
+def test_a_refresh_that_fails_leaves_model_and_tables(
+    job: Run, sums: str, scorer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both are put in place, or neither: a damaged model is refused, and so is a disk that fills up."""
+    assert job("refit", sums, "--last", "9")[0] == 0
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as context:
+        context.setattr("attribution.models.saved.scorer.seal", full)
+        code, _, err = job("refit", sums, "--last", "20", "--refresh", scorer)
+    assert (code, "No space left on device" in err) == (2, True)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    (Path(scorer) / "channels.parquet").unlink()
+    del before[tmp_path / scorer / "channels.parquet"]
+    code, _, err = job("refit", sums, "--last", "20", "--refresh", scorer)
+    assert (code, "copied in part" in err) == (2, True)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_model_is_monitored_on_a_log(job: Run, scorer: str) -> None:
+    """The same days from the log and from daily summaries give the same numbers."""
+    logs = ("--touchpoints", "touchpoints.parquet", "--conversions", "conversions.parquet")
+    training = Scorer.load(scorer).definition.training
+    assert training is not None
+    assert training.last is not None
+    last = pd.Timestamp(training.last[:10])
+    write_log(Path(), days=62)
+    touchpoints = pd.read_parquet("touchpoints.parquet")
+    swapped = touchpoints["channel"].replace({"search": "direct", "mail 📧": "direct"})
+    touchpoints["channel"] = touchpoints["channel"].mask(
+        touchpoints["touched_at"] >= last + pd.Timedelta(days=1), swapped
+    )
+    touchpoints.to_parquet("touchpoints.parquet", index=False)
+    options = (
+        "--training",
+        "28",
+        "--through",
+        str((last + pd.Timedelta(days=7)).date()),
+        "--costs",
+        "nightly.toml",
+        "--json",
+    )
+    job("summarise", "nightly.toml", "--to", "again")
+    told = [job("monitor", *what, *options) for what in ((scorer, *logs), ("again",))]
+    assert [code for code, _, _ in told] == [3, 3], told
+    by_log, by_days = (json.loads(out) for _, out, _ in told)
+    assert by_log["training"] == [str((last - pd.Timedelta(days=27)).date()), str(last.date())]
+    assert (by_log["training"], by_log["recent"]) == (by_days["training"], by_days["recent"])
+    numbers = ("measure", "channel", "training", "recent", "psi", "p_value")
+    found, expected = (
+        [[row[name] for name in numbers] for row in each["drift"] if row["model"] in (None, "markov")]
+        for each in (by_log, by_days)
+    )
+    assert found == expected
+    assert {"credit", "roi"} <= {row[0] for row in found}
+
+
+def test_a_log_that_does_not_reach_the_training_window_is_refused(job: Run, sums: str, scorer: str) -> None:
+    logs = ("--touchpoints", "touchpoints.parquet", "--conversions", "conversions.parquet")
+    assert "name its conversions with --conversions" in job("monitor", scorer, *logs[:2])[2]
+    code, _, err = job("monitor", scorer, *logs, "--training", "99")
+    assert (code, "must cover days that the model was fitted on" in err) == (2, True)
+    code, _, err = job("monitor", "sums", *logs)
+    assert (code, "a log is for a model folder" in err) == (2, True)

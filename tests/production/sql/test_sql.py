@@ -1,0 +1,450 @@
+"""A fitted model as one SELECT: in every database the credit that the scorer hands out."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import attribution as at
+from attribution.errors import InputError
+from attribution.models import AttributionModel
+from attribution.models.saved import Definition, Scorer, Training
+from attribution.production.sql import DIALECTS, SqlTables, select_of
+from attribution.schema.experiment import JourneyOptions, TableSpec
+from tests import postgres
+from tests.cli.test_cli import call
+from tests.decisions.comparison.test_comparison import small_log
+
+CHANNELS = ("direct", "DIRECT", "mail", "搜索 🙂", 'it\'s \\ "new"', "Zeitung")
+UNKNOWN = "noch nie"
+DIMENSIONS = ("channel", "campaign", "kind", "stage", "creative")
+MODELS: tuple[AttributionModel, ...] = (
+    at.FirstTouch(),
+    at.LastTouch(),
+    at.LastNonDirect(),
+    at.Linear(),
+    at.LinearDistinct(),
+    at.PositionBased(first=0.3, last=0.5),
+    at.TimeDecay(half_life_days=0.01),
+    at.TimeDecay(half_life_days=9),
+    at.WShaped(),
+    at.FullPath(),
+    at.CustomWeights(weights=[0, 0.5, 0.2]),
+    at.CustomWeights(weights=[1]),
+    at.Markov(),
+    at.Markov(order=2),
+    at.Markov(reconcile=False),
+    at.Shapley(),
+    at.Shapley(game="rate", negative="zero"),
+    at.Shapley(game="rate", negative="zero", reconcile=False),
+)
+OPTIONS: tuple[dict[str, Any], ...] = (
+    {},
+    {"lookback_days": 2.0, "conversions": "cumulative"},
+    {"lookback_days": float("inf"), "conversions": "first_only"},
+    {"lookback_days": 3.0, "lookback_by_channel": {"mail": 1.0}, "lookback_by_kind": {"impression": 0.5, "call": 9.0}},
+    {"conversions": "cumulative", "lookback_by_channel": {"搜索 🙂": 0.25}, "customers": "new"},
+    {"view_through": "clicks_only", "dedupe": "consecutive", "customers": "new"},
+    {"view_through": "clicks_dominate", "view_through_weight": 0.25, "dedupe": "gap", "dedupe_gap_minutes": 720},
+    {"dedupe": "unique", "direct": "drop_if_other", "view_through_weight": 0.125},
+    {"direct": "drop", "direct_channels": ["Direct", "mail"], "transform": "exposure"},
+    {"transform": "first", "max_touchpoints": 2, "conversion_kinds": ["order"]},
+    {"transform": "frequency", "max_touchpoints": 3, "conversions": "cumulative"},
+)
+NUMBERS = ("position", "credit", "credited_value")
+HALF_DAY = np.timedelta64(12, "h")
+
+
+def touchpoints_of(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
+    """Rows of customer, half-days, channel, campaign, kind, stage, creative, cost."""
+    frame = pd.DataFrame(rows, columns=["customer_id", "touched_at", *DIMENSIONS, "cost"])
+    frame["touched_at"] = np.datetime64("2024-01-01", "us") + frame["touched_at"].to_numpy(np.int64) * HALF_DAY
+    return frame.astype(dict.fromkeys(("customer_id", *DIMENSIONS), object))
+
+
+def conversions_of(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
+    """Rows of customer, half-days, value, id, kind, whether new."""
+    names = ["customer_id", "converted_at", "value", "conversion_id", "kind", "is_new_customer"]
+    frame = pd.DataFrame(rows, columns=names)
+    frame["converted_at"] = np.datetime64("2024-01-01", "us") + frame["converted_at"].to_numpy(np.int64) * HALF_DAY
+    frame["is_new_customer"] = frame["is_new_customer"].astype("boolean")
+    return frame.astype({"customer_id": object, "value": float, "conversion_id": object, "kind": object})
+
+
+CUSTOMERS = ("客户 1", "b", "o'b", "")
+TOUCHPOINT = st.tuples(
+    st.sampled_from(CUSTOMERS),
+    st.integers(0, 12),
+    st.sampled_from([*CHANNELS, UNKNOWN, " "]),
+    st.sampled_from([None, "", "Zz", "Ää", "a"]),
+    st.sampled_from([None, "click", "impression", "call"]),
+    st.sampled_from([None, "lead", "opportunity"]),
+    st.sampled_from([None, "x", "X"]),
+    st.sampled_from([0.0, 1.0]),
+)
+CONVERSION = st.tuples(
+    st.sampled_from(CUSTOMERS),
+    st.integers(0, 14),
+    st.sampled_from([None, 0.0, 5.0, 7.25]),
+    st.sampled_from([None, None, None, "1", "Ä", "a", "", "B"]),
+    st.sampled_from(["order", "order", "lead"]),
+    st.sampled_from([None, True, False]),
+)
+FIRST_TOUCH = ("b", 3, "mail", None, "click", None, None, 0.0)
+FIRST_CONVERSION = ("b", 4, 3.0, None, "order", None)
+
+
+def random_log(seed: int, rows: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    rng = np.random.default_rng(seed)
+
+    def drawn(*choices: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        return list(zip(*([values[i] for i in rng.integers(0, len(values), rows)] for values in choices), strict=True))
+
+    customers = tuple(f"客户 {i}" for i in range(rows // 6))
+    touched = drawn(
+        customers,
+        tuple(range(40)),
+        CHANNELS,
+        (None, "", "Zz", "Ää", "a"),
+        (None, "click", "impression", "call"),
+        (None, None, "lead", "opportunity"),
+        (None, "x", "X"),
+        (0.0, 1.0),
+    )
+    ids = (None, *(f"id {i}" for i in range(rows // 3)), *(f"Ö {i}" for i in range(rows // 3)))
+    converted = drawn(customers, tuple(range(42)), (None, 0.0, 5.0, 7.25), ids, ("order", "lead"), (None, True, False))
+    return touchpoints_of(touched), conversions_of(converted[: rows // 3])
+
+
+def mapped(frame: pd.DataFrame) -> TableSpec:
+    return TableSpec(source=frame, columns={name: name for name in frame})
+
+
+TRAINED: dict[tuple[int, int], Scorer] = {}
+
+
+def scorer_of(model: int, options: int) -> Scorer:
+    if (model, options) not in TRAINED:
+        touchpoints, conversions = random_log(0, 120)
+        nobody = pd.DataFrame({"customer_id": [*touchpoints["customer_id"].unique(), *(f"no {i}" for i in range(9))]})
+        sources = at.load_sources(mapped(touchpoints), conversions, customers=nobody)
+        asked = JourneyOptions(**OPTIONS[options])
+        journeys = at.build_journeys(sources, **OPTIONS[options])
+        definition = Definition(journeys=asked, training=Training.of(sources, journeys))
+        made = Scorer.of(MODELS[model].fit(journeys), definition=definition)
+        TRAINED[model, options] = replace(made, version="0123456789abcdef")
+    return TRAINED[model, options]
+
+
+def same(found: pd.DataFrame, scorer: Scorer, touchpoints: pd.DataFrame, conversions: pd.DataFrame) -> None:
+    expected = scorer.score(mapped(touchpoints), conversions)
+    assert list(found.columns) == list(expected.columns)
+    found, expected = (
+        frame.assign(**{name: pd.to_numeric(frame[name]) for name in NUMBERS})
+        .assign(position=lambda read: read["position"].fillna(0).astype(int))
+        .sort_values(["conversion_id", "position"])
+        .reset_index(drop=True)
+        for frame in (found, expected)
+    )
+    for name in ("model", "conversion_id", "customer_id", "channel", "campaign", "position", "model_version"):
+        assert [None if pd.isna(value) else value for value in found[name]] == [
+            None if pd.isna(value) else value for value in expected[name]
+        ], name
+    times = [pd.to_datetime(frame["touched_at"]).astype("datetime64[us]") for frame in (found, expected)]
+    pd.testing.assert_series_equal(*times)
+    for name in ("credit", "credited_value"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(found.groupby("conversion_id")["credit"].sum(), 1.0, rtol=1e-9)
+
+
+def in_duckdb(sql: str, touchpoints: pd.DataFrame, conversions: pd.DataFrame) -> pd.DataFrame:
+    with duckdb.connect() as connection:
+        connection.execute("set threads = 1")
+        connection.register("touchpoints", touchpoints)
+        connection.register("conversions", conversions)
+        return connection.execute(sql).df()
+
+
+def log_of(touched: list[tuple[Any, ...]], converted: list[tuple[Any, ...]]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return touchpoints_of([FIRST_TOUCH, *touched]), conversions_of([FIRST_CONVERSION, *converted])
+
+
+CASES = given(
+    st.integers(0, len(MODELS) - 1),
+    st.integers(0, len(OPTIONS) - 1),
+    st.sampled_from([None, "zero"]),
+    st.builds(log_of, st.lists(TOUCHPOINT, max_size=14), st.lists(CONVERSION, max_size=6)),
+)
+
+
+def asked(model: int, options: int, policy: str | None) -> Scorer:
+    scorer = scorer_of(model, options)
+    return scorer if policy is None else scorer.with_policy(policy)
+
+
+@settings(max_examples=60)
+@CASES
+def test_duckdb_hands_out_as_the_scorer_does(
+    model: int, options: int, policy: str | None, log: tuple[pd.DataFrame, pd.DataFrame]
+) -> None:
+    scorer = asked(model, options, policy)
+    same(in_duckdb(select_of(scorer, "duckdb"), *log), scorer, *log)
+
+
+@pytest.mark.parametrize("options", range(len(OPTIONS)))
+def test_every_option_is_said(options: int) -> None:
+    log = random_log(3, 240)
+    for model in (0, 8, 12):
+        scorer = scorer_of((model + options) % len(MODELS), options)
+        same(in_duckdb(select_of(scorer, "duckdb"), *log), scorer, *log)
+
+
+# ------------------------------------------------------------------------------ other databases
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[postgres.Server]:
+    reason = postgres.why_not()
+    if reason:
+        pytest.skip(reason)
+    with postgres.running() as running:
+        yield running
+
+
+@settings(max_examples=25)
+@CASES
+def test_postgres_hands_out_as_the_scorer_does(
+    server: postgres.Server, model: int, options: int, policy: str | None, log: tuple[pd.DataFrame, pd.DataFrame]
+) -> None:
+    # A blank name is none, and CSV knows no difference.
+    log = tuple(frame.replace({"": None}) for frame in log)  # type: ignore[assignment]
+    scorer = asked(model, options, policy)
+    found = server.select(select_of(scorer, "postgres"), dict(zip(("touchpoints", "conversions"), log, strict=True)))
+    same(found, scorer, *log)
+
+
+@pytest.mark.parametrize("model", range(len(MODELS)))
+def test_postgres_knows_every_model(server: postgres.Server, model: int) -> None:
+    log = random_log(4, 150)
+    scorer = scorer_of(model, model * 4 % len(OPTIONS))
+    found = server.select(select_of(scorer, "postgres"), dict(zip(("touchpoints", "conversions"), log, strict=True)))
+    same(found, scorer, *log)
+
+
+def test_postgres_orders_texts_otherwise_unless_told(server: postgres.Server) -> None:
+    frame = pd.DataFrame({"v": ["a", "Zz"]})
+    assert server.select("select min(v) as v from x", {"x": frame})["v"].tolist() == ["a"]
+    assert server.select('select min(v collate "C") as v from x', {"x": frame})["v"].tolist() == ["Zz"]
+
+
+@pytest.fixture(scope="module")
+def spark() -> Iterator[Any]:
+    from attribution.data.engine.spark import session
+
+    try:
+        session.check_packages()
+        session.check_java()
+    except InputError as error:
+        pytest.skip(str(error))
+    from pyspark import SparkContext
+
+    active = SparkContext._active_spark_context is not None
+    settings = {} if active else {"spark.sql.shuffle.partitions": "1"}
+    opened, own = session.open_session(None if active else "local[1]", settings)
+    alone = opened.newSession()
+    alone.conf.set("spark.sql.shuffle.partitions", "1")
+    # Plans as long as these, run once each, take longer to compile than to interpret.
+    alone.conf.set("spark.sql.codegen.wholeStage", "false")
+    alone.conf.set("spark.sql.codegen.factoryMode", "NO_CODEGEN")
+    alone.conf.set("spark.sql.adaptive.enabled", "false")
+    yield alone
+    if own:
+        opened.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", range(len(OPTIONS)))
+def test_spark_hands_out_as_the_scorer_does(spark: Any, options: int, tmp_path: Path) -> None:
+    log = random_log(5, 150)
+    for name, frame in zip(("touchpoints", "conversions"), log, strict=True):
+        frame.to_parquet(tmp_path / f"{name}.parquet", coerce_timestamps="us")
+        spark.read.parquet(str(tmp_path / f"{name}.parquet")).createOrReplaceTempView(name)
+    model = [13, 17, 6, 8, 2, 16, 14, 10, 5, 4, 15][options]
+    scorer = scorer_of(model, options)
+    rows = spark.sql(select_of(scorer, "spark")).toArrow()
+    same(rows.to_pandas(), scorer, *log)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_every_dialect_reads_its_own_select(dialect: str) -> None:
+    sqlglot = pytest.importorskip("sqlglot")
+    for model, options in ((13, 3), (8, 10), (6, 6), (17, 8)):
+        sql = select_of(scorer_of(model, options), dialect)
+        (tree,) = sqlglot.parse(sql, read=dialect)
+        assert isinstance(tree, sqlglot.exp.Select)
+        assert not re.search("instant_us|by_code_point|given_touchpoints|NULLS (LAST|FIRST)", sql, re.IGNORECASE)
+        assert {table.name for table in tree.find_all(sqlglot.exp.Table)} >= {"touchpoints", "conversions"}
+
+
+# ------------------------------------------------------------------------------ what is read
+
+
+def test_tables_are_read_as_in_training_or_have_canonical_columns() -> None:
+    touchpoints, conversions = random_log(6, 90)
+    raw = touchpoints.rename(columns={"customer_id": "Kunde", "channel": "Kanal", "touched_at": "order"})
+    raw["chan"], raw["Kanal"] = raw["Kanal"], raw["Kanal"].where(np.arange(len(raw)) % 2 == 0, None)
+    reading = {
+        "touchpoints": {
+            "columns": {"customer_id": "Kunde", "touched_at": "order", "channel": ["Kanal", "chan"], "stage": "stage"},
+            "where": "Kunde <> '客户 3'",
+        },
+        "conversions": {"columns": {"customer_id": "customer_id", "converted_at": "converted_at"}},
+    }
+    plain = conversions[["customer_id", "converted_at"]]
+    specs = [TableSpec(source=raw, **reading["touchpoints"]), TableSpec(source=plain)]
+    sources = at.load_sources(*specs)
+    journeys = at.build_journeys(sources)
+    definition = Definition(reading=reading, training=Training.of(sources, journeys))
+    scorer = Scorer.of(at.Linear().fit(journeys), definition=definition)
+    found = in_duckdb(select_of(scorer, "duckdb"), raw, plain)
+    expected = scorer.score(*specs)
+    assert len(found) == len(expected) > 20
+    keys = ["conversion_id", "position"]
+    for name in ("channel", "credit"):
+        pairs = (frame.sort_values(keys)[name].tolist() for frame in (found, expected))
+        assert next(pairs) == next(pairs)
+    canonical = SqlTables("log.touches", "log.sales", canonical=True, lacks=("value", "conversion_id"))
+    sql = select_of(scorer, "duckdb", canonical)
+    assert "FROM log.touches" in sql
+    assert "log.sales" in sql
+    assert "Kunde" not in sql
+    with duckdb.connect() as connection:
+        connection.execute("create schema log")
+        named = touchpoints[touchpoints["customer_id"] != "客户 3"]
+        connection.register("named", named)
+        connection.register("plain", plain)
+        connection.execute("create table log.touches as from named; create table log.sales as from plain")
+        assert len(connection.execute(sql).fetchall()) == len(expected)
+
+
+def test_positions_and_campaigns_as_channels() -> None:
+    touchpoints, conversions = random_log(7, 120)
+    for frame, time in ((touchpoints, "touched_at"), (conversions, "converted_at")):
+        frame[time] = (frame[time] - pd.Timestamp("2024-01-01")) // pd.Timedelta("12h")
+    sources = at.load_sources(mapped(touchpoints), conversions, grain="campaign")
+    journeys = at.build_journeys(sources)
+    definition = Definition(grain="campaign", training=Training.of(sources, journeys))
+    scorer = Scorer.of(at.Markov().fit(journeys), definition=definition)
+    found = in_duckdb(select_of(scorer, "duckdb"), touchpoints, conversions)
+    assert found["channel"].str.contains(" / Zz").any()
+    expected = scorer.score(mapped(touchpoints), conversions)
+    pair = [frame.sort_values(["conversion_id", "position"]).reset_index(drop=True) for frame in (found, expected)]
+    for name in ("conversion_id", "channel"):
+        assert pair[0][name].tolist() == pair[1][name].tolist()
+    assert pair[0]["touched_at"].fillna(-1).astype(int).tolist() == pair[1]["touched_at"].fillna(-1).tolist()
+    np.testing.assert_allclose(pair[0]["credit"], pair[1]["credit"], rtol=1e-9, atol=1e-12)
+
+
+# ------------------------------------------------------------------------------ what is refused
+
+
+class Own(AttributionModel):
+    """A model of one's own."""
+
+    def weigh(self, chunk: at.JourneyChunk) -> np.ndarray:
+        return np.ones(len(chunk.channel))
+
+
+def by_place(*, position: np.ndarray, **_: Any) -> np.ndarray:
+    return position
+
+
+@pytest.mark.parametrize(
+    ("model", "problem"), [(Own(), "class of your own"), (at.CustomWeights(function=by_place), "function of Python")]
+)
+def test_own_models_are_refused_by_name(model: AttributionModel, problem: str) -> None:
+    touchpoints, conversions = random_log(0, 60)
+    fitted = model.fit(at.build_journeys(at.load_sources(touchpoints, conversions)))
+    with pytest.raises(InputError, match=f"{model.label}.* cannot be said in SQL.*{problem}.*attribution score"):
+        select_of(Scorer.of(fitted), "duckdb")
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"journeys": JourneyOptions(account="firm")}, "journeys of accounts .* account = 'firm'"),
+        ({"channels": {"rules": []}}, "channel rules .* --canonical"),
+        ({"reading": {"touchpoints": {"adapter": "ga4"}}}, "reading .* touchpoints.adapter"),
+        ({"reading": {"conversions": {"time_zone": "Europe/Paris"}}}, "reading .* conversions.time_zone"),
+        ({"reading": {"touchpoints": {"columns": {"utm_source": "s"}}}}, "channel rules"),
+        ({"reading": {"conversions": {"columns": {"refund": "r"}}}}, "netting .* refund"),
+    ],
+)
+def test_what_needs_a_pass_of_its_own_is_refused_by_name(change: dict[str, Any], problem: str) -> None:
+    scorer = scorer_of(3, 0)
+    changed = replace(scorer, definition=replace(scorer.definition, **change))
+    with pytest.raises(InputError, match=problem):
+        select_of(changed, "duckdb")
+    if "journeys" not in change:
+        assert select_of(changed, "duckdb", SqlTables(canonical=True)).startswith("WITH")
+
+
+def test_further_refusals() -> None:
+    scorer = scorer_of(12, 0)
+    training = scorer.definition.training
+    assert training is not None
+    tables = (*training.tables, "identities")
+    linked = replace(scorer, definition=replace(scorer.definition, training=replace(training, tables=tables)))
+    for made, dialect, named, problem in (
+        (linked, "duckdb", SqlTables(), "identities"),
+        (scorer.with_policy("refuse"), "duckdb", SqlTables(), "unknown_channels = 'refuse'.*--unknown-channels zero"),
+        (scorer, "postgresql", SqlTables(), "did you mean 'postgres'"),
+        (scorer, "duckdb", SqlTables(lacks=("customer_id",)), "cannot do without"),
+        (scorer, "duckdb", SqlTables("Touches"), "common table"),
+    ):
+        with pytest.raises(InputError, match=problem):
+            select_of(made, dialect, named)
+
+
+def test_without_sqlglot_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sqlglot", None)
+    with pytest.raises(InputError, match=r"sqlglot.*journey-attribution\[sql\]"):
+        select_of(scorer_of(3, 0), "duckdb")
+
+
+# ------------------------------------------------------------------------------ the command
+
+
+def test_the_command_writes_the_select_of_a_run_and_of_an_exported_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    toml = small_log(tmp_path)
+    assert call(monkeypatch, "run", toml, "--out", tmp_path / "run", "--set", "tracking.enabled=false", "--json") == 0
+    to = ("--to", tmp_path / "models" / "time_decay", "--no-register")
+    assert call(monkeypatch, "export", tmp_path / "run", "--model", "time_decay", *to) == 0
+    capsys.readouterr()
+    assert call(monkeypatch, "export", tmp_path / "run", "--model", "time_decay", "--sql", "postgres") == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("WITH")
+    file = tmp_path / "sql" / "credit.sql"
+    asked = ("--sql", "postgres", "--to", file)
+    assert call(monkeypatch, "export", tmp_path / "models" / "time_decay", *asked) == 0
+    assert file.read_text(encoding="utf-8") == printed
+    assert Scorer.load(tmp_path / "models" / "time_decay").version in printed
+    assert call(monkeypatch, "export", tmp_path / "run", "--model", "time_decay", "--sql", "oracle") == 2
+    assert "Allowed: duckdb, spark" in capsys.readouterr().err
+    assert (
+        call(monkeypatch, "export", tmp_path / "models" / "time_decay", "--sql", "duckdb", "--alias", "champion") == 2
+    )
+    assert call(monkeypatch, "export", tmp_path / "models" / "time_decay", "--sql", "duckdb", "--to", tmp_path) == 2

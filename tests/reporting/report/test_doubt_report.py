@@ -1,0 +1,149 @@
+"""Doubt where it is read: pictures, report, MLflow."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import attribution as at
+from attribution.cli.console import print_ranking
+from attribution.errors import InputError
+from attribution.pipeline.output import replaced_folder, write_outcome
+from attribution.reporting import charts
+from attribution.reporting.charts.doubt import curve_channels
+from attribution.reporting.report import render_report
+from attribution.schema.experiment import PlaceboOptions, ResamplingOptions, StabilityOptions
+from attribution.schema.tables.doubt import DOUBT_TABLES
+from attribution.tracking.tracking import track_outcome
+from attribution.uncertainty.sensitivity import doubt_metrics
+from tests.journeys.test_buckets import log
+from tests.reporting.charts.test_charts import assert_drawn
+from tests.uncertainty.sensitivity.test_doubt import asked
+
+
+@pytest.fixture(scope="module")
+def outcome() -> at.Outcome:
+    return at.run_experiment(asked(log(200)))
+
+
+def test_a_curve_holds_every_specification_of_its_channel_in_order(outcome: at.Outcome) -> None:
+    table = outcome.tables["specifications"]
+    figure = charts.specification_curve(table, "邮件")
+    assert_drawn(figure)
+    figure.chart.to_dict()  # Altair checks the whole specification against the schema
+    assert len(figure.table) == (table["channel"] == "邮件").sum()
+    assert figure.table["roi"].is_monotonic_increasing
+    assert figure.table["place"].tolist() == list(range(1, len(figure.table) + 1))
+    written = json.dumps(figure.spec(), ensure_ascii=False)
+    for choice in ("days: 3", "days: 10", "direct: keep", "cost: loaded", "markov_2"):
+        assert choice in written
+    above = (figure.table["roi"] > 0).sum()
+    assert f"{above} of {len(figure.table)} lie above 0" in figure.caption
+    assert "not incremental" in figure.caption
+
+
+def test_what_was_never_chosen_has_no_ticks(outcome: at.Outcome) -> None:
+    table = outcome.tables["specifications"]
+    one = table[(table["cost_basis"] == "media") & (table["direct"] == "keep")]
+    written = json.dumps(charts.specification_curve(one, "search").spec(), ensure_ascii=False)
+    assert "cost: " not in written
+    assert "direct: " not in written
+
+
+def test_curves_are_of_the_channels_with_most_money_in_doubt() -> None:
+    rows = [("a", 10.0, 0.0), ("a", 10.0, 5.0), ("b", 100.0, 0.0), ("b", 100.0, 1.0), ("c", 1.0, 0.0), ("d", 9.0, None)]
+    table = pd.DataFrame(rows, columns=["channel", "spend", "roi"])
+    assert curve_channels(table) == ["b", "a", "c"]
+
+
+def test_the_grid_of_regret_frames_the_minimax_choice(outcome: at.Outcome) -> None:
+    figure = charts.regret_chart(outcome.tables["regret"])
+    assert_drawn(figure)
+    figure.chart.to_dict()
+    safest = figure.table.loc[figure.table["is_minimax"], "acting_on"].unique()
+    assert len(safest) == 1
+    assert f"Framed: {safest[0]}" in figure.caption
+
+
+@pytest.mark.parametrize("draw", [charts.regret_chart, lambda table: charts.specification_curve(table, "search")])
+def test_nothing_to_draw_is_refused(draw: Any, outcome: at.Outcome) -> None:
+    columns = {**outcome.tables["regret"].dtypes, **outcome.tables["specifications"].dtypes}
+    with pytest.raises(InputError):
+        draw(pd.DataFrame(columns=list(columns)))
+
+
+def test_the_report_shows_verdicts_and_says_what_credit_is_not(outcome: at.Outcome) -> None:
+    figures = charts.all_figures(outcome.tables)
+    assert [figure.name for figure in figures if "curve" in figure.name] == [
+        "specification_curve",
+        "specification_curve_2",
+        "specification_curve_3",
+    ]
+    assert "regret" in [figure.name for figure in figures]
+    page = render_report("春季", outcome.tables, figures, outcome.settings)
+    section = page.partition('id="doubt"')[2].partition('id="figures"')[0]
+    for sentence in outcome.tables["verdicts"]["says"]:
+        assert sentence.replace("'", "&#39;") in section
+    assert "Allocated is not incremental" in section
+    assert "is safest" in section
+    without = {name: table for name, table in outcome.tables.items() if name not in {t.name for t in DOUBT_TABLES}}
+    assert 'id="doubt"' not in render_report("春季", without, charts.all_figures(without), outcome.settings)
+
+
+def test_what_is_doubted_is_a_setting_of_the_run(outcome: at.Outcome) -> None:
+    """Two runs that differ in nothing but [doubt] are two: in their settings, and in the fingerprint made of them."""
+    asked = outcome.experiment
+    assert asked.doubt is not None
+    assert outcome.settings["doubt.draws"] == asked.doubt.draws
+    assert outcome.settings["doubt.incremental_share"] == (0.2, 1.0)
+
+    def changed(**parts: Any) -> at.Outcome:
+        return dataclasses.replace(outcome, experiment=asked.model_copy(update=parts))
+
+    others = [
+        changed(doubt=asked.doubt.model_copy(update={"hurdle_roi": 0.5})),
+        changed(doubt=None),
+        changed(doubt=None, stability=StabilityOptions(parts=3)),
+        changed(doubt=None, placebo=PlaceboOptions(seed=1)),
+        changed(doubt=None, resampling=ResamplingOptions(draws=60)),
+    ]
+    assert len({each.fingerprint for each in [outcome, *others]}) == 6
+    assert not [key for key in others[1].settings if key.startswith(("doubt", "resampling", "placebo", "stability"))]
+    # MLflow takes at most 100 params at once.
+    everything = changed(stability=StabilityOptions(), placebo=PlaceboOptions(), resampling=ResamplingOptions())
+    assert len(everything.settings) < 90
+
+
+def test_tables_and_metrics_land_in_mlflow(
+    outcome: at.Outcome, tmp_path: Path, new_store: Callable[[Path], str]
+) -> None:
+    from mlflow.tracking import MlflowClient
+
+    out, store = tmp_path / "run", new_store(tmp_path)
+    with replaced_folder(out) as folder:
+        write_outcome(folder, outcome, report="<html></html>", seconds=1.0)
+    run_id = track_outcome(outcome, out, uri=store)
+    client = MlflowClient(tracking_uri=store)
+    metrics = client.get_run(run_id).data.metrics
+    verdicts = outcome.tables["verdicts"].set_index("channel")
+    assert sum(metrics[f"verdicts_{name}"] for name in ("grow", "keep", "cut", "unclear")) == len(verdicts)
+    assert metrics["money_at_stake/邮件"] == verdicts.loc["邮件", "money_at_stake"]
+    assert metrics["minimax_regret"] == outcome.tables["regret"]["worst"].min()
+    variance = outcome.tables["roi_variance"].set_index(["channel", "source"])["share"]
+    assert metrics["variance_share_model/search"] == variance["search", "model"]
+    assert set(doubt_metrics(outcome.tables)) <= set(metrics)
+    logged = {Path(artifact.path).name for artifact in client.list_artifacts(run_id)}
+    assert {f"{table.name}.parquet" for table in DOUBT_TABLES} <= logged
+
+
+def test_the_terminal_says_every_verdict(outcome: at.Outcome, capsys: pytest.CaptureFixture[str]) -> None:
+    print_ranking(outcome.experiment, outcome.tables, outcome.ranking)
+    shown = capsys.readouterr().out
+    for sentence in outcome.tables["verdicts"]["says"]:
+        assert f"- {sentence}\n" in shown

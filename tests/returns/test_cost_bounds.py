@@ -1,0 +1,151 @@
+"""Costs that are known in bounds only: bounds of ROI and of ranks, and where channels overlap."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import attribution as at
+from attribution.errors import InputError
+from attribution.returns import Terms, bounds_findings, cost_bounds, read_costs
+from attribution.schema.experiment import Experiment, ReturnsOptions
+
+PATHS = pd.DataFrame(
+    {
+        "path": ["mail", "mail > search", "search", "展会 🎪", "search > 展会 🎪"],
+        "conversions": [4, 6, 3, 2, 1],
+        "value": [400.0, 500.0, 100.0, 80.0, 30.0],
+    }
+)
+COSTS = pd.DataFrame(
+    {
+        "channel": ["mail", "search", "search", "展会 🎪", None],
+        "cost_type": ["media", "media", "labour", "venue", "tools"],
+        "amount": [100.0, None, 20.0, None, None],
+        "cost_low": [None, 40.0, None, 30.0, 10.0],
+        "cost_high": [None, 90.0, None, 50.0, 60.0],
+    }
+)
+
+
+def bounds_of(costs: pd.DataFrame, **options: Any) -> pd.DataFrame:
+    sources = at.load_sources(paths=PATHS, costs=costs)
+    credit = at.attribute(at.build_journeys(sources), [at.Linear(), at.LastTouch()])
+    asked = ReturnsOptions(**options)
+    table = cost_bounds(credit.table, Terms(asked, read_costs(sources, asked)))
+    assert table is not None
+    return table
+
+
+def exact_corners(costs: pd.DataFrame) -> list[pd.DataFrame]:
+    """The costs table with every cost at one end of its bounds, in every combination."""
+    low, high = (costs[name].fillna(costs["amount"]) for name in ("cost_low", "cost_high"))
+    choices = product(*({a, b} for a, b in zip(low, high, strict=True)))
+    return [costs[["channel", "cost_type"]].assign(amount=list(amounts)) for amounts in choices]
+
+
+@pytest.mark.parametrize("shared_by", ["spend", "credit", {"mail": 1, "展会 🎪": 3}, {"tools": "credit"}])
+@pytest.mark.parametrize("fee_rate", [None, 0.2])
+def test_bounds_are_those_of_every_combination_of_costs(shared_by: Any, fee_rate: float | None) -> None:
+    options = {"shared_by": shared_by, "margin": 0.4, "fee_rate": fee_rate}
+    found = bounds_of(COSTS, **options).set_index(["basis", "cost_basis", "model", "channel"])
+    every = []
+    for costs in exact_corners(COSTS):
+        sources = at.load_sources(paths=PATHS, costs=costs)
+        credit = at.attribute(at.build_journeys(sources), [at.Linear(), at.LastTouch()])
+        every.append(at.compute_returns(credit, sources, **options))
+    brute = pd.concat(every).dropna(subset="roi").groupby(["basis", "cost_basis", "model", "channel"])
+    assert set(brute.groups) == set(found.index)
+    for column, of in (("roi_low", brute["roi"].min()), ("roi_high", brute["roi"].max())):
+        np.testing.assert_allclose(found[column], of.reindex(found.index), rtol=1e-12)
+    np.testing.assert_allclose(found["spend_low"], brute["spend"].min().reindex(found.index))
+    np.testing.assert_allclose(found["spend_high"], brute["spend"].max().reindex(found.index))
+    # No combination puts a channel where its bounds do not.
+    places = pd.concat(every).dropna(subset="rank").set_index(["basis", "cost_basis", "model", "channel"])["rank"]
+    joined = found.loc[places.index]
+    assert (joined["rank_low"] <= places).all()
+    assert (joined["rank_high"] >= places).all()
+
+
+def test_ranks_and_overlaps_by_hand() -> None:
+    """Last touch: mail 400 ÷ 100; search 600 ÷ (40 … 90); the fair 110 ÷ (30 … 50), on media alone."""
+    costs = COSTS[:4].assign(cost_type="media").drop(index=2)
+    table = bounds_of(costs).query("model == 'last_touch' and cost_basis == 'media'").set_index("channel")
+    assert table.loc["mail", ["roi_low", "roi", "roi_high"]].tolist() == [3.0, 3.0, 3.0]
+    assert table.loc["search", ["roi_low", "roi_high"]].tolist() == pytest.approx([600 / 90 - 1, 600 / 40 - 1])
+    assert table.loc["search", ["spend_low", "spend", "spend_high"]].tolist() == [40.0, 65.0, 90.0]
+    assert table["overlaps"].isna().all()
+    assert table[["rank_low", "rank_high"]].T.to_dict("list") == {
+        "mail": [2.0, 2.0],
+        "search": [1.0, 1.0],
+        "展会 🎪": [3.0, 3.0],
+    }
+    wider = costs.assign(cost_high=[None, 160.0, 50.0])
+    table = bounds_of(wider).query("model == 'last_touch' and cost_basis == 'media'").set_index("channel")
+    assert table["overlaps"].fillna("").to_dict() == {"mail": "search", "search": "mail", "展会 🎪": ""}
+    assert table[["rank_low", "rank_high"]].T.to_dict("list")["mail"] == [1.0, 2.0]
+
+
+def test_what_may_have_cost_nothing_has_no_upper_bound() -> None:
+    table = bounds_of(COSTS.assign(cost_low=[None, 0.0, None, 30.0, 10.0]))
+    search = table.query("channel == 'search' and cost_basis == 'media'")
+    assert search["roi_high"].isna().all()
+    assert search["roi_low"].notna().all()
+    assert (search["rank_low"] == 1.0).all()
+
+
+def run(costs: pd.DataFrame, **parts: Any) -> at.Outcome:
+    document = {
+        "name": "bounds",
+        "tables": {"paths": {"source": PATHS}, "costs": {"source": costs}},
+        "models": [{"model": "Linear"}],
+        **parts,
+    }
+    return at.run_experiment(Experiment.model_validate(document))
+
+
+def test_a_run_ranks_by_the_middle_and_says_where_that_is_not_sure() -> None:
+    tables = run(COSTS, returns={"cost_basis": "loaded"}).tables
+    middle = COSTS.assign(amount=[100.0, 65.0, 20.0, 40.0, 35.0])[["channel", "cost_type", "amount"]]
+    exact = run(middle, returns={"cost_basis": "loaded"}).tables
+    pd.testing.assert_frame_equal(tables["returns"], exact["returns"])
+    assert "cost_bounds" not in exact
+    assert "cost_bounds" not in set(exact["quality"]["check"])
+    bounds = tables["cost_bounds"]
+    assert list(bounds.iloc[0][["basis", "cost_basis"]]) == ["revenue", "loaded"]
+    finding = tables["quality"].set_index("check").loc["cost_bounds"]
+    unsure = bounds[(bounds["cost_basis"] == "loaded") & bounds["overlaps"].notna()]
+    assert finding["count"] == unsure["channel"].nunique() > 0
+    assert finding["status"] == "warn"
+    assert bounds_findings(None) == []
+
+
+def test_rows_in_another_order_and_in_another_currency() -> None:
+    costs = COSTS.assign(currency="USD")
+    asked = {"currency": "EUR", "rates": {"USD": 0.5}}
+    halved = bounds_of(costs.sample(frac=1, random_state=1), **asked)
+    whole = bounds_of(COSTS)
+    np.testing.assert_allclose(halved["spend_high"], whole["spend_high"] / 2)
+    pd.testing.assert_series_equal(halved["overlaps"], bounds_of(costs, **asked)["overlaps"])
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"cost_low": [1.0], "cost_high": [None]}, "in 1 rows only one of cost_low and cost_high is given"),
+        ({"amount": [None], "cost_low": [None], "cost_high": [None]}, "in 1 rows neither the amount nor bounds"),
+        ({"cost_low": [3.0], "cost_high": [1.0]}, "in 1 rows cost_low is above cost_high"),
+        ({"cost_low": [3.0], "cost_high": [5.0]}, "in 1 rows the amount lies outside of its bounds"),
+        ({"cost_low": [1.0]}, "need both cost_low and cost_high, and cost_high is missing"),
+        ({"cost_low": [-1.0], "cost_high": [5.0]}, "column 'cost_low': 1 of 1 rows are negative"),
+        ({"amount": [None]}, "column 'amount': 1 of 1 rows are null"),
+    ],
+)
+def test_bounds_that_cannot_be(columns: dict[str, list[float | None]], said: str) -> None:
+    costs = pd.DataFrame({"channel": ["mail"], "amount": [2.0]}).assign(**columns)
+    with pytest.raises(InputError, match=said):
+        at.load_sources(paths=PATHS, costs=costs)

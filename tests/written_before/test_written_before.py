@@ -1,0 +1,97 @@
+"""Folders that earlier versions wrote are read by this one: each archive here was made by the version it is named after.
+
+An archive holds the inputs, a plain run, one with every section, a budget, a sweep, an exported scorer, its scores, daily
+summaries and a refit of them. Archives are never made again: what they prove is that they were made before.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import attribution as at
+from tests.cli.test_cli import call
+
+HERE = Path(__file__).parent
+ARCHIVES = sorted(HERE.glob("*.tar.xz"))
+
+
+@pytest.fixture(params=ARCHIVES, ids=lambda path: path.name.removesuffix(".tar.xz"))
+def before(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """What an archive holds, unpacked."""
+    with tarfile.open(request.param) as archive:
+        archive.extractall(tmp_path, filter="data")
+    return tmp_path
+
+
+def journey_credit(scores: Path) -> pd.DataFrame:
+    rows = pd.concat([pd.read_parquet(path) for path in sorted(scores.glob("journey_credit/day=*/*.parquet"))])
+    return rows.sort_values(["conversion_id", "touched_at", "channel"]).reset_index(drop=True)
+
+
+def test_there_is_an_archive() -> None:
+    assert ARCHIVES
+
+
+def test_a_scorer_scores_as_it_did(before: Path) -> None:
+    scored = at.Scorer.load(before / "scorer").score(before / "touchpoints.csv", before / "orders.csv")
+    then = journey_credit(before / "scores")
+    assert len(then) > 50
+    now = scored.sort_values(["conversion_id", "touched_at", "channel"]).reset_index(drop=True)
+    np.testing.assert_allclose(now["credit"], then["credit"], rtol=0, atol=1e-12)
+
+
+def test_scores_are_continued_and_unchanged(before: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    then = {path: path.read_bytes() for path in (before / "scores").rglob("*.parquet")}
+    assert then
+    files = ("--touchpoints", before / "touchpoints.csv", "--conversions", before / "orders.csv")
+    assert call(monkeypatch, "score", before / "scorer", *files, "--out", before / "scores") == 0
+    assert {path: path.read_bytes() for path in (before / "scores").rglob("*.parquet")} == then
+
+
+def test_a_run_is_read(before: Path) -> None:
+    assert at.read_run(before / "run").models == ["last_touch", "time_decay_3", "markov_2", "shapley"]
+
+
+@pytest.mark.parametrize("run", ["run", "refitted"])
+def test_a_model_of_a_run_is_exported(before: Path, run: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(before)
+    assert call(monkeypatch, "export", run, "--model", "markov_2", "--to", "again") == 0
+    then, now = at.Scorer.load("scorer"), at.Scorer.load("again")
+    assert now.state.label == then.state.label == "markov_2"
+
+
+@pytest.mark.parametrize("run", ["rich", "budget"])
+def test_runs_are_compared_reviewed_and_tracked(
+    before: Path, run: str, monkeypatch: pytest.MonkeyPatch, new_store: Callable[[Path], str]
+) -> None:
+    monkeypatch.chdir(before)
+    assert call(monkeypatch, "compare", "run", run) in (0, 3)
+    assert call(monkeypatch, "review", "run", run) in (0, 3)
+    assert call(monkeypatch, "track", run, "--tracking-uri", new_store(before)) == 0
+
+
+def test_daily_summaries_give_the_refit_that_they_gave(before: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(before)
+    assert call(monkeypatch, "refit", "summaries", "--out", "again") == 0
+    then, now = (pd.read_parquet(before / name / "credit.parquet") for name in ("refitted", "again"))
+    assert then["conversions"].sum() > 0
+    pd.testing.assert_frame_equal(now[then.columns], then, check_exact=False, rtol=1e-12)
+
+
+def test_daily_summaries_are_continued(before: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    then = {path: path.read_bytes() for path in (before / "summaries").rglob("*") if path.is_file()}
+    monkeypatch.chdir(before)
+    assert call(monkeypatch, "summarise", "shop.toml", "--to", "summaries") == 0
+    kept = {path: path.read_bytes() for path in then if path.suffix == ".parquet"}
+    assert kept == {path: content for path, content in then.items() if path.suffix == ".parquet"}
+
+
+def test_a_budget_follows_an_earlier_one(before: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(before)
+    assert call(monkeypatch, "budget", "shop.toml", "--total", 800, "--set", "budget.previous=budget") in (0, 3)
