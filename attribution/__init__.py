@@ -18,6 +18,7 @@ _HOMES = {
     "attribution.decisions.budget": ("BudgetPlan", "propose_budget"),
     "attribution.models.credit": ("Credit", "journey_credit"),
     "attribution.decisions.diagnosis": ("diagnose_roi",),
+    "attribution.data.channels": ("ChannelRules", "Rule"),
     "attribution.data.engine": ("DuckDBEngine",),
     "attribution.data.engine.spark": ("SparkEngine",),
     "attribution.errors": ("AttributionError", "InputError", "LawError", "TrackingError"),

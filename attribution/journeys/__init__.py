@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from attribution.arguments import check_arguments
 from attribution.data.loading import Sources
 from attribution.errors import InputError
 from attribution.journeys.buckets import Buckets
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 
+@check_arguments
 def build_journeys(
     sources: Sources, *, period: Period | None = None, placebo: Placebo | None = None, **options: Any
 ) -> Journeys:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.arguments import check_arguments
 from attribution.journeys import JourneyChunk, Journeys, Reader, Summary
 from attribution.journeys.summary import tally
 from attribution.kernels.markov.windows import Slices, count_steps, unpack
@@ -98,6 +99,7 @@ class JourneyGraph:
             )
         return graph
 
+    @check_arguments
     def write_graphml(self, path: str | Path) -> None:
         """Write `to_networkx` as GraphML, which Gephi, yEd and Cytoscape read.
 
@@ -109,6 +111,7 @@ class JourneyGraph:
         nx.write_graphml(nx.relabel_nodes(graph, {name: _xml_name(name) for name in graph}), path)
 
 
+@check_arguments
 def build_graph(journeys: Journeys) -> JourneyGraph:
     """Count the steps of all journeys that have a touchpoint.
 

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from attribution.arguments import check_arguments
 from attribution.data.loading import Finding
 from attribution.data.loading.events import Dimensions
 from attribution.journeys.summary import Summary, number
@@ -231,6 +232,7 @@ class Journeys:
     def __len__(self) -> int:
         return int(self.overview.number("journeys"))
 
+    @check_arguments
     def read(self, *readers: Reader) -> list[Summary]:
         """What each reader sums up of all journeys, in one pass for all of them.
 
@@ -257,6 +259,7 @@ class Journeys:
         """Whether touchpoints carry real times, so that days between them mean something."""
         return self.integer_times is False
 
+    @check_arguments
     def total(self, what: Literal["conversions", "nulls", "value"]) -> float:
         """Observed total, summed independently of the order of journeys."""
         return self.overview.number(what)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution.arguments import check_arguments
 from attribution.kernels.statistics.sums import KeyedSums, exact_sums, merge_keyed, sum_by_key, sums_of_counts, to_float
 
 
@@ -23,6 +24,7 @@ class Summary:
             merged[name] = merge_keyed(merged[name], table) if name in merged else table
         return Summary(merged)
 
+    @check_arguments
     def dense(self, name: str, size: int) -> NDArray[np.float64]:
         """(size,) sums of a table whose keys are 0 … size − 1; 0 where a key, or the table, is absent."""
         result = np.zeros(size)
@@ -31,6 +33,7 @@ class Summary:
             result[table.keys[:, 0]] = to_float(table.sums)
         return result
 
+    @check_arguments
     def number(self, name: str) -> float:
         """The sum of a table made by `number`; 0 where there is none."""
         return float(self.dense(name, 1)[0])

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.arguments import check_arguments
 from attribution.errors import InputError, LawError
 from attribution.journeys import JourneyChunk, Journeys
 from attribution.kernels.credit import weights as kernel
@@ -133,13 +134,14 @@ def check_totals(model: Model, conversions: float, value: float) -> None:
             raise LawError(f"model {model.label!r} credits {credited!r} {what} of {total!r}")
 
 
-def journey_credit(journeys: Journeys, models: Iterable[Model]) -> pd.DataFrame:
+@check_arguments
+def journey_credit(journeys: Journeys, models: Model | Iterable[Model]) -> pd.DataFrame:
     """The ``journey_credit`` table: every conversion handed out once over its touchpoints, by every model.
 
     Parameters
     ----------
     journeys : from touchpoints and conversions; aggregated paths have no customers to report on
-    models : fitted models
+    models : fitted, one or several
 
     Raises
     ------
@@ -150,7 +152,7 @@ def journey_credit(journeys: Journeys, models: Iterable[Model]) -> pd.DataFrame:
         raise InputError(
             "aggregated paths have no customers, so no credit per journey", hint="leave journey_credit out"
         )
-    models = list(models)
+    models = list(models) if isinstance(models, Iterable) else [models]
     for model in models:
         _check_fitted(model, journeys)
     ids = journeys.conversion_ids()

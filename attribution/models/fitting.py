@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from attribution.arguments import check_arguments
 from attribution.journeys import Journeys, Reader, Summary, observe
 from attribution.models.base import AttributionModel
 from attribution.models.credit import Credit, check_labels
 
 
-def attribute(journeys: Journeys, models: Sequence[AttributionModel]) -> Credit:
+@check_arguments
+def attribute(journeys: Journeys, models: AttributionModel | Iterable[AttributionModel]) -> Credit:
     """Fit models and put their channel totals into one long table.
 
     Parameters
     ----------
     journeys : what to attribute
-    models : fitted in place; labels must differ
+    models : one, or several whose labels differ; fitted in place
 
     Raises
     ------
@@ -31,6 +33,7 @@ def attribute(journeys: Journeys, models: Sequence[AttributionModel]) -> Credit:
     >>> attribute(journeys, [at.LastTouch()]).table[["channel", "conversions"]].values.tolist()
     [['mail', 0.0], ['search', 3.0], ['(unattributed)', 0.0]]
     """
+    models = [models] if isinstance(models, AttributionModel) else list(models)
     check_labels(models)
     fit_models(models, journeys)
     return Credit.of(models)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from attribution.arguments import check_arguments
 from attribution.decisions.kpis import Run, draws_table
 from attribution.journeys import Journeys
 from attribution.journeys.graph import JourneyGraph
@@ -83,6 +84,7 @@ class Outcome:
         }
 
 
+@check_arguments
 def run_of(outcome: Outcome) -> Run:
     """A run that was not written, with the draws of its measures where it has any."""
     tables = dict(outcome.tables)

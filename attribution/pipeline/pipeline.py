@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from attribution.arguments import check_arguments
 from attribution.data.engine import Engine
 from attribution.data.loading import Sources, content_digest, quality_table
 from attribution.decisions.diagnosis import check_dimensions, diagnosis_tables
@@ -46,6 +47,7 @@ from attribution.uncertainty.stability import stability_tables
 __all__ = ["Outcome", "Stage", "check_quality", "journeys_of", "open_sources", "run_experiment"]
 
 
+@check_arguments
 def run_experiment(
     experiment: Experiment | str | Path, *, engine: Engine | None = None, on_stage: Stage | None = None
 ) -> Outcome:
@@ -80,6 +82,7 @@ def run_experiment(
     return _outcome(experiment, sources, journeys, models, facts, terms, segments=segments)
 
 
+@check_arguments
 def check_quality(experiment: Experiment, *, engine: Engine | None = None) -> pd.DataFrame:
     """The ``quality`` table alone: what the data of an experiment look like, before any model is fitted."""
     models = make_models(experiment)

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from attribution.arguments import check_arguments
 from attribution.decisions.budget import BudgetPlan, propose_budget
 from attribution.decisions.budget.evidence import Ground, read_earlier
 from attribution.decisions.budget.history import weekly_history
 from attribution.decisions.budget.response import read_history
 from attribution.errors import InputError
 from attribution.journeys.requested import journeys_of
+from attribution.pipeline.outcome import Outcome, Stage
 from attribution.pipeline.pipeline import run_experiment
 from attribution.pipeline.request import open_sources
 from attribution.schema.experiment import DEFAULT_LOOKBACK_DAYS, BudgetOptions, Experiment
-
-if TYPE_CHECKING:
-    from attribution.pipeline.outcome import Outcome, Stage
 
 OWN_HISTORY = "own"
 """``budget.history`` that means the spend and the credit of the run itself, week by week."""
 
 
+@check_arguments
 def plan_budget(experiment: Experiment, *, on_stage: Stage | None = None) -> tuple[Outcome, BudgetPlan]:
     """Run an experiment and divide a budget by it; nothing is written or tracked.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 
+from attribution.arguments import check_arguments
 from attribution.errors import InputError, LawError, did_you_mean
 from attribution.models.credit import TOLERANCE
 from attribution.schema.tables import CREDITED_CAMPAIGNS, CREDITED_CONVERSIONS, NO_CHANNELS
@@ -47,6 +48,7 @@ class Credited:
         return notes + [f"Exported {what}: {count:,.2f}." for what, count in without.items() if count > TOLERANCE]
 
 
+@check_arguments
 def credited_conversions(
     folder: str | Path, model: str | None = None, *, name: str = "conversion", currency: str | None = None
 ) -> Credited:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from attribution.arguments import check_arguments
 from attribution.kernels.statistics import agreement as kernel
 from attribution.returns import main_basis
 from attribution.schema.tables import AGREEMENT, NO_CHANNELS
@@ -28,6 +29,7 @@ class Ranking:
     agreement: pd.DataFrame
 
 
+@check_arguments
 def compare_rankings(returns: pd.DataFrame) -> Ranking:
     """Rank channels under every model and say how far each pair of models agrees.
 

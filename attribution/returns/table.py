@@ -7,6 +7,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from attribution.arguments import check_arguments
 from attribution.data.loading import Sources
 from attribution.journeys import Journeys
 from attribution.models import AttributionModel
@@ -18,6 +19,7 @@ from attribution.schema.experiment import Period, ReturnsOptions, checked
 from attribution.schema.tables import NO_CHANNELS, RETURNS
 
 
+@check_arguments
 def compute_returns(
     credit: Credit,
     sources: Sources,

@@ -8,6 +8,7 @@ from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
+from attribution.arguments import check_arguments
 from attribution.errors import InputError, did_you_mean
 from attribution.simulation.world import Channel, World
 
@@ -59,6 +60,7 @@ retargeting follows visits to the site; so touched customers would have bought m
 """
 
 
+@check_arguments
 def load_world(name_or_path: str | Path) -> World:
     """A shipped world by its name, or a world from a TOML file.
 

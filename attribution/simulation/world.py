@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any, Final
 
+from attribution.arguments import check_arguments
 from attribution.errors import InputError, did_you_mean
 
 KINDS: Final = ("click", "impression")
@@ -204,6 +205,7 @@ class World:
     def paid_channels(self) -> tuple[Channel, ...]:
         return tuple(channel for channel in self.channels if channel.paid)
 
+    @check_arguments
     def without(self, name: str) -> World:
         """The same world with one channel switched off: it touches nobody.
 

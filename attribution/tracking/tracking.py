@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attribution.arguments import check_arguments
 from attribution.pipeline.outcome import Outcome
 from attribution.pipeline.record import Numbers, Record, record_of
 from attribution.tracking.store import ended, experiment_id_of, log_numbers, reached, shown
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 _RUN_TAG = "attribution.run"
 
 
+@check_arguments
 def track_outcome(outcome: Outcome, folder: Path, *, uri: str | None = None) -> str:
     """Log a run that is still in memory and return the id of its parent run.
 

@@ -16,6 +16,7 @@ import duckdb
 import pyarrow as pa
 from duckdb.func import PythonUDFType
 
+from attribution.arguments import check_arguments
 from attribution.data.engine.base import Events, Files, Result, quote, text
 from attribution.data.engine.ids import Packing, SharedKeyError, without_key
 from attribution.data.engine.remote import attach, schemes_in, schemes_of
@@ -56,6 +57,7 @@ class DuckDBEngine:
         If the limit is less than the process needs for anything.
     """
 
+    @check_arguments
     def __init__(
         self,
         *,
@@ -161,6 +163,7 @@ class DuckDBEngine:
             self._schemas[name] = self.query(f"select * from {quote(name)} limit 0").schema
         return self._schemas[name]
 
+    @check_arguments
     def query(self, sql: str, *, table: str | None = None) -> pa.Table:
         attach(self._connection, schemes_in(sql))
         try:

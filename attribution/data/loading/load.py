@@ -10,7 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from attribution.data.channels import ChannelRules
+from attribution.arguments import check_arguments
+from attribution.data.channels import ChannelRules, read_rules
 from attribution.data.engine import DuckDBEngine, Engine, quote
 from attribution.data.loading.contract import (
     Reading,
@@ -87,6 +88,7 @@ class Sources:
         return "first_touches"
 
 
+@check_arguments
 def load_sources(
     touchpoints: Any = None,
     conversions: Any = None,
@@ -100,7 +102,7 @@ def load_sources(
     rates: Any = None,
     lifetimes: Any = None,
     stages: Any = None,
-    channels: ChannelRules | None = None,
+    channels: ChannelRules | Mapping[str, Any] | None = None,
     account: str | None = None,
     grain: Grain = "channel",
     engine: Engine | None = None,
@@ -113,7 +115,8 @@ def load_sources(
     touchpoints, conversions, costs, paths, truth, identities, customers, codes, rates, lifetimes, stages
         A DataFrame, Arrow table, path, glob, list of paths, SQL query (``select …``), or a `TableSpec` for
         column maps, filters and time formats. Columns: see `attribution.schema.tables`.
-    channels : rules of your own, in front of the default grouping, for touchpoints without a channel column
+    channels : rules of your own, in front of the default grouping, for touchpoints without a channel column;
+        `ChannelRules`, or a dict of ``own_sites`` and ``rules`` as an experiment file has them
     account : column of ``customers`` whose values own the journeys, instead of customers
     grain : ``campaign`` lets every campaign be a channel of its own, named "search / brand"
     engine : the engine to hold them; DuckDB in this process unless given
@@ -147,6 +150,8 @@ def load_sources(
         "lifetimes": lifetimes,
         "stages": stages,
     }
+    if isinstance(channels, Mapping):
+        channels = read_rules(channels, "channels")
     specs = {name: as_spec(value) for name, value in given.items() if value is not None}
     _check_request(specs, account)
     engine = engine or DuckDBEngine()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from attribution.arguments import check_arguments
 from attribution.decisions.budget.cases import Case, Row, find_cases, without_spend
 from attribution.decisions.budget.evidence import Earlier, Ground, drift_rows, evidence_row
 from attribution.decisions.budget.horizons import horizon_rows, long_returns
@@ -53,6 +54,7 @@ class BudgetPlan:
     notes: tuple[str, ...]
 
 
+@check_arguments
 def propose_budget(
     returns: pd.DataFrame,
     options: BudgetOptions,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from attribution.arguments import check_arguments
 from attribution.decisions.kpis.metrics import ALL, METRICS, Answer, measure
 from attribution.decisions.kpis.runs import Run
 from attribution.decisions.kpis.targets import Scoped, Target, Targets
@@ -16,6 +17,7 @@ from attribution.errors import InputError
 from attribution.schema.tables import DECISIONS, KPI_HISTORY, KPIS
 
 
+@check_arguments
 def check_targets(targets: Targets, run: Run, baseline: Run | None = None) -> pd.DataFrame:
     """The ``kpis`` table: every target against a run.
 

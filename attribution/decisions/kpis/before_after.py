@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 from threadpoolctl import threadpool_limits
 
+from attribution.arguments import check_arguments
 from attribution.errors import InputError
 from attribution.schema.tables import BEFORE_AFTER
 
@@ -33,6 +34,7 @@ class Effect(NamedTuple):
     spread: float
 
 
+@check_arguments
 def before_after(
     series: pd.DataFrame,
     *,

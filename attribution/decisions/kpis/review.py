@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from attribution.arguments import check_arguments
 from attribution.decisions.kpis.alerts import Thresholds, find_alerts, find_substitutes
 from attribution.decisions.kpis.roi_change import PARTS, TOTAL, check_terms, side_of, split_roi_change
 from attribution.decisions.kpis.runs import Run, read_run, settings_that_differ
@@ -49,6 +50,7 @@ class Review:
         return {name: float(value) for name, value in named.items()} | {"alerts": float(len(self.tables["alerts"]))}
 
 
+@check_arguments
 def review_runs(
     before: Run | str | Path,
     after: Run | str | Path,

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.arguments import check_arguments
 from attribution.decisions.kpis.runs import Run
 from attribution.errors import InputError
 from attribution.kernels.statistics.bridge import prices_of_change, ratio_known, split_product
@@ -54,6 +55,7 @@ class Split(NamedTuple):
     total: dict[str, Floats]
 
 
+@check_arguments
 def split_roi_change(before: Run, after: Run, *, model: str, model_before: str | None = None) -> pd.DataFrame:
     """Split the change of ROI between two runs: the ``roi_changes`` table of one model.
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from attribution.arguments import check_arguments
 from attribution.errors import InputError, did_you_mean
 from attribution.returns import main_basis
 from attribution.schema.experiment import Experiment, read_experiment
@@ -110,6 +111,7 @@ class Run:
         return {name: rows.pivot(index="draw", columns="channel", values=name) for name in _DRAWN}
 
 
+@check_arguments
 def read_run(folder: str | Path) -> Run:
     """Read the output folder of a run.
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from attribution.arguments import check_arguments
 from attribution.decisions.kpis.metrics import METRICS, check_metric
 from attribution.errors import InputError, did_you_mean
 from attribution.schema.experiment import TrackingOptions, checked, read_toml
@@ -170,6 +171,7 @@ class Targets(Settings):
         return self
 
 
+@check_arguments
 def read_targets(path: str | Path) -> Targets:
     """Read a file of targets.
 

@@ -14,10 +14,12 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from attribution.arguments import check_arguments
 from attribution.errors import InputError, did_you_mean
 from attribution.schema.experiment.budget import BudgetOptions
 from attribution.schema.experiment.doubt import DoubtOptions
 from attribution.schema.experiment.funnel import FunnelOptions
+from attribution.schema.experiment.refusal import keys_of, refusal
 from attribution.schema.experiment.returns import ReturnsOptions
 from attribution.schema.experiment.settings import (
     JourneyOptions,
@@ -41,11 +43,11 @@ class Experiment(Settings):
 
     Examples
     --------
-    >>> experiment = Experiment.model_validate({
-    ...     "name": "small",
-    ...     "tables": {"paths": {"source": "paths.csv"}},
-    ...     "models": [{"model": "LastTouch"}],
-    ... })
+    >>> experiment = Experiment(
+    ...     name="small",
+    ...     tables={"paths": TableSpec(source="paths.csv")},
+    ...     models=[{"model": "LastTouch"}],
+    ... )
     >>> experiment.journeys.conversions
     'reset'
     """
@@ -81,6 +83,17 @@ class Experiment(Settings):
             raise ValueError("must be a size such as '4GB'")
         return round(float(parts[1]) * {"MB": 1e6, "GB": 1e9, "TB": 1e12}[parts[2].upper()])
 
+    @field_validator("tables", mode="before")
+    @classmethod
+    def _frames(cls, value: object) -> object:
+        """A table is given by what it is read from, too; a text could be a path or a query, and is not guessed at."""
+        if not isinstance(value, Mapping):
+            return value
+        return {
+            name: given if isinstance(given, str | Mapping | TableSpec) else {"source": given}
+            for name, given in value.items()
+        }
+
     @field_validator("models")
     @classmethod
     def _some_model(cls, value: tuple[ModelSpec, ...]) -> tuple[ModelSpec, ...]:
@@ -105,6 +118,7 @@ class Experiment(Settings):
         return self
 
 
+@check_arguments
 def read_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experiment:
     """Read an experiment file.
 
@@ -126,7 +140,7 @@ def read_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
     document.setdefault("name", path.stem)
     for key in ("folder", "text"):
         if key in document:
-            raise InputError(f"{path}: unknown key {key!r}", allowed=_keys(Experiment))
+            raise InputError(f"{path}: unknown key {key!r}", allowed=keys_of(Experiment))
     return checked(Experiment, {**document, "folder": path.parent, "text": text}, origin=str(path))
 
 
@@ -135,7 +149,7 @@ def checked(part: type[Part], document: Mapping[str, Any], *, origin: str) -> Pa
     try:
         return part.model_validate(document)
     except ValidationError as error:
-        raise _refusal(error, part, origin) from None
+        raise refusal(error, part, origin) from None
 
 
 def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
@@ -193,42 +207,3 @@ def _models_named(models: list[Any], wanted: str, key: str) -> list[dict[str, An
         hint = did_you_mean(wanted, known)
         raise InputError(f"--set {key}: the file names no model {wanted!r}", allowed=known, hint=hint)
     return found
-
-
-def _keys(part: type[BaseModel]) -> list[str]:
-    return [name for name in part.model_fields if name not in ("folder", "text")]
-
-
-_PARTS: dict[str, type[BaseModel]] = {
-    "period": Period,
-    "journeys": JourneyOptions,
-    "resampling": ResamplingOptions,
-    "placebo": PlaceboOptions,
-    "stability": StabilityOptions,
-    "returns": ReturnsOptions,
-    "budget": BudgetOptions,
-    "doubt": DoubtOptions,
-    "funnel": FunnelOptions,
-    "output": OutputOptions,
-    "tracking": TrackingOptions,
-    "tables": TableSpec,
-}
-
-
-_KIND = re.compile(r"(function-\w+|literal|dict|list|tuple|constrained-\w+)\[")
-
-
-def _refusal(error: ValidationError, part: type[BaseModel], origin: str) -> InputError:
-    first, *others = error.errors()
-    if isinstance(first["input"], dict) and first["type"] in ("float_type", "literal_error"):
-        # A mapping where a word or a number might have stood as well: what is wrong lies inside of it.
-        first = next((other for other in others if len(other["loc"]) > len(first["loc"])), first)
-    # Where a part may be one of several kinds, pydantic names the kind that it tried; nobody wrote that.
-    place = [str(name) for name in first["loc"] if not _KIND.match(str(name))]
-    where = ".".join(place)
-    if first["type"] == "extra_forbidden":
-        allowed = _keys(_PARTS.get(place[0], part) if len(place) > 1 else part)
-        return InputError(f"{origin}: unknown key {where!r}", allowed=allowed, hint=did_you_mean(place[-1], allowed))
-    given = None if first["type"] == "missing" or isinstance(first["input"], dict) else repr(first["input"])
-    said = first["msg"].removeprefix("Value error, ")
-    return InputError(": ".join(filter(None, (origin, where, said))), given=given)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from attribution.arguments import check_arguments
 from attribution.data.engine.base import Events, Files, Result, quote
 from attribution.data.engine.duckdb import BATCH_ROWS, DuckDBEngine
 from attribution.data.engine.spark import tasks
@@ -63,6 +64,7 @@ class SparkEngine:
         If PySpark or Java is missing, or Spark does not start.
     """
 
+    @check_arguments
     def __init__(
         self,
         *,
@@ -149,6 +151,7 @@ class SparkEngine:
     def schema(self, name: str) -> pa.Schema:
         return self._catalogue.empty.schema(name)
 
+    @check_arguments
     def query(self, sql: str, *, table: str | None = None) -> pa.Table:
         columns = self._catalogue.columns(sql, table=table)
         translated = self._catalogue.to_spark(sql)
