@@ -9,9 +9,12 @@ from functools import cache, wraps
 from numbers import Integral, Real
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from attribution.errors import InputError, shorten
+from attribution.errors import InputError, did_you_mean, shorten
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -106,6 +109,17 @@ def accept(where: str, name: str, value: object, hint: Any) -> Any:
         raise InputError(f"{where}: {name} must be {_words(hint)}", given=given, hint=hint_text) from None
 
 
+def check_columns(where: str, name: str, table: pd.DataFrame, columns: Iterable[str]) -> None:
+    """Raise `InputError` unless ``table``, the argument ``name`` of ``where``, has all ``columns``."""
+    known = [str(column) for column in table.columns]
+    for column in columns:
+        if column not in known:
+            hint = did_you_mean(column, known)
+            raise InputError(
+                f"{where}: {name} has no column {column!r}", given=f"columns {', '.join(known)}", hint=hint
+            )
+
+
 def describe(value: object) -> str:
     """What was given, in few words.
 
@@ -142,8 +156,8 @@ def _accepted(hint: Any, value: Any) -> Any:
                 _accepted(parts[0], key), _accepted(parts[1], item)
     elif origin is not None and origin is not Callable and issubclass(origin, Iterable) and len(parts) == 1:
         return _items((parts[0], ...), value)
-    elif hint is callable or origin is Callable:
-        fits = callable(value)
+    elif origin is Callable:
+        fits = callable(value) and not isinstance(value, type)
     else:
         fits = _is_a(origin or hint, value)
     if not fits:

@@ -18,13 +18,13 @@ class InputError(AttributionError):
     exit_code = 2
 
     def __init__(self, problem: str, *, given: object = None, allowed: object = None, hint: str | None = None) -> None:
-        parts = [problem.rstrip(".") + "."]
+        parts = [str(problem).rstrip(".") + "."]
         if given is not None:
             parts.append(f"Given: {given}.")
         if allowed is not None:
             parts.append(f"Allowed: {_listed(allowed)}.")
-        if hint:
-            parts.append(f"Hint: {hint.rstrip('.')}" + ("" if hint.endswith("?") else "."))
+        if hint is not None and (text := str(hint)):
+            parts.append(f"Hint: {text.rstrip('.')}" + ("" if text.endswith("?") else "."))
         # One line, whatever was quoted in it: it ends up in the logs of nightly jobs.
         super().__init__(shorten(" ".join(" ".join(parts).split())))
 

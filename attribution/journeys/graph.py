@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attribution.arguments import check_arguments
+from attribution.errors import InputError
 from attribution.journeys import JourneyChunk, Journeys, Reader, Summary
 from attribution.journeys.summary import tally
 from attribution.kernels.markov.windows import Slices, count_steps, unpack
@@ -108,6 +109,8 @@ class JourneyGraph:
         import networkx as nx
 
         graph = self.to_networkx()
+        if not Path(path).parent.is_dir() or Path(path).is_dir():
+            raise InputError("write_graphml: path must be a file in a folder that exists", given=repr(str(path)))
         nx.write_graphml(nx.relabel_nodes(graph, {name: _xml_name(name) for name in graph}), path)
 
 

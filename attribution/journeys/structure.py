@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from attribution.arguments import check_arguments
+from attribution.arguments import check_arguments, describe
 from attribution.data.loading import Finding
 from attribution.data.loading.events import Dimensions
+from attribution.errors import InputError
 from attribution.journeys.summary import Summary, number
 from attribution.kernels.journeys.batches import gather_slices
 
@@ -285,6 +286,13 @@ def add_readings(a: Readings, b: Readings) -> Readings:
 
 def _read_chunk(readers: Sequence[Reader], chunk: JourneyChunk) -> Readings:
     def read(piece: JourneyChunk) -> Readings:
-        return tuple(reader(piece) for reader in readers)
+        return tuple(_summary_of(reader, piece) for reader in readers)
 
     return reduce(add_readings, map(read, chunk.pieces()))
+
+
+def _summary_of(reader: Reader, piece: JourneyChunk) -> Summary:
+    summary = reader(piece)
+    if not isinstance(summary, Summary):
+        raise InputError("read: a reader must return a Summary", given=f"{describe(summary)} of {describe(reader)}")
+    return summary

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.arguments import check_arguments
+from attribution.errors import InputError
 from attribution.kernels.statistics.sums import KeyedSums, exact_sums, merge_keyed, sum_by_key, sums_of_counts, to_float
 
 
@@ -27,9 +28,12 @@ class Summary:
     @check_arguments
     def dense(self, name: str, size: int) -> NDArray[np.float64]:
         """(size,) sums of a table whose keys are 0 … size − 1; 0 where a key, or the table, is absent."""
+        table = self.tables.get(name)
+        least = 0 if table is None or not len(table.keys) else int(table.keys[:, 0].max()) + 1
+        if size < least:
+            raise InputError(f"Summary.dense: size is too small for {name!r}", given=size, allowed=f"{least} or more")
         result = np.zeros(size)
-        if name in self.tables:
-            table = self.tables[name]
+        if table is not None:
             result[table.keys[:, 0]] = to_float(table.sums)
         return result
 

@@ -6,12 +6,13 @@ import copy
 import inspect
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self, get_type_hints
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.arguments import accept, check_arguments
 from attribution.data.loading import Finding, count_finding
 from attribution.errors import InputError, did_you_mean
 from attribution.journeys import Buckets, JourneyChunk, Journeys, Reader, Summary, observe
@@ -187,6 +188,7 @@ class AttributionModel:
 
     # ------------------------------------------------------------ what the base does for all
 
+    @check_arguments
     def fit(self, journeys: Journeys) -> Self:
         """Learn from ``journeys`` and set ``credit_``; returns the model itself."""
         self.prepare(journeys)
@@ -194,6 +196,7 @@ class AttributionModel:
         self.settle(own + self.summarise_untouched(journeys), observed)
         return self
 
+    @check_arguments
     def partial_fit(self, journeys: Journeys) -> Self:
         """Learn from further journeys of the same channels, as if they had been there from the start.
 
@@ -220,7 +223,7 @@ class AttributionModel:
 
     def prepare(self, journeys: Journeys) -> None:
         """Check that ``journeys`` can be learned from, and note their channels."""
-        self.validate()
+        check_parameters(self)
         if self.needs_times and not journeys.has_times:
             raise InputError(
                 f"model {self.label!r} needs times, and these journeys have only an order",
@@ -289,6 +292,15 @@ class AttributionModel:
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in _changed(self).items())
         return f"{type(self).__name__}({shown})"
+
+
+def check_parameters(model: AttributionModel) -> None:
+    """Raise `InputError` if a parameter of ``model`` is impossible, or a table or array where none is wanted."""
+    hints = get_type_hints(type(model).__init__)
+    for name, value in model.get_params().items():
+        if name == "name" or hasattr(value, "ndim"):
+            accept(type(model).__name__, name, value, hints.get(name, Any))
+    model.validate()
 
 
 def _parameters(kind: type) -> Mapping[str, inspect.Parameter]:

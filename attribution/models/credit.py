@@ -75,8 +75,13 @@ class Credit:
     table: pd.DataFrame
 
     @classmethod
+    @check_arguments
     def of(cls, models: Sequence[Model]) -> Credit:
         """The credit of models that are fitted already."""
+        for model in models:
+            if not hasattr(model, "credit_"):
+                raise InputError(f"model {model.label!r} is not fitted", hint="fit it on journeys first")
+        check_labels(models)
         return cls(tuple(models), pd.concat([_rows(model) for model in models], ignore_index=True))
 
 

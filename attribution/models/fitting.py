@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from attribution.arguments import check_arguments
 from attribution.journeys import Journeys, Reader, Summary, observe
-from attribution.models.base import AttributionModel
+from attribution.models.base import AttributionModel, check_parameters
 from attribution.models.credit import Credit, check_labels
 
 
@@ -33,10 +33,18 @@ def attribute(journeys: Journeys, models: AttributionModel | Iterable[Attributio
     >>> attribute(journeys, [at.LastTouch()]).table[["channel", "conversions"]].values.tolist()
     [['mail', 0.0], ['search', 3.0], ['(unattributed)', 0.0]]
     """
-    models = [models] if isinstance(models, AttributionModel) else list(models)
-    check_labels(models)
+    models = listed_models(models)
     fit_models(models, journeys)
     return Credit.of(models)
+
+
+def listed_models(models: AttributionModel | Iterable[AttributionModel]) -> list[AttributionModel]:
+    """One model or several as a list; `InputError` if there is none, a parameter is impossible or labels repeat."""
+    several = [models] if isinstance(models, AttributionModel) else list(models)
+    for model in several:
+        check_parameters(model)
+    check_labels(several)
+    return several
 
 
 def fit_models(models: Sequence[AttributionModel], journeys: Journeys, *readers: Reader) -> list[Summary]:

@@ -168,7 +168,8 @@ class Shapley(PublishedModel):
         if self.game == "classifier":
             valuation.make_classifier(self.classifier, self.classifier_settings)
         elif self.classifier is not None or self.classifier_settings is not None:
-            raise InputError("Shapley: classifier goes with game = 'classifier'", given=f"game = {self.game!r}")
+            which = "classifier" if self.classifier is not None else "classifier_settings"
+            raise InputError(f"Shapley: {which} goes with game = 'classifier'", given=f"game = {self.game!r}")
 
     def prepare(self, journeys: Journeys) -> None:
         super().prepare(journeys)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from attribution.arguments import check_arguments
+from attribution.arguments import check_arguments, check_columns
 from attribution.kernels.statistics import agreement as kernel
 from attribution.returns import main_basis
 from attribution.schema.tables import AGREEMENT, NO_CHANNELS
@@ -45,6 +45,7 @@ def compare_rankings(returns: pd.DataFrame) -> Ranking:
     >>> float(ranking.agreement.query("model_a == 'a' and model_b == 'b'")["largest_move"].iloc[0])
     1.0
     """
+    check_columns("compare_rankings", "returns", returns, ("model", "channel", "roi", "conversions"))
     returns = main_basis(returns)
     ranked = returns[~returns["channel"].isin(NO_CHANNELS)]
     by = "roi" if ranked["roi"].notna().any() else "conversions"

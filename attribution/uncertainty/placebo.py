@@ -16,7 +16,7 @@ from attribution.journeys import JourneyChunk, Journeys, Placebo, Summary, build
 from attribution.journeys.summary import tally
 from attribution.kernels.journeys.batches import gather_slices
 from attribution.models import AttributionModel, fit_models
-from attribution.models.credit import check_labels
+from attribution.models.fitting import listed_models
 from attribution.schema.experiment import Period
 from attribution.schema.tables import PLACEBO, PLACEBO_CHANNEL
 
@@ -69,8 +69,7 @@ def placebo_test(
     >>> bool(0 < table["share"][0] < 0.4)
     True
     """
-    models = [models] if isinstance(models, AttributionModel) else list(models)
-    check_labels(models)
+    models = listed_models(models)
     copies = [type(model)(**deepcopy(model.get_params())) for model in models]
     journeys = build_journeys(sources, period=period, placebo=Placebo(seed, rate), **options)
     _, counted = fit_models(copies, journeys, count_touchpoints)

@@ -66,6 +66,9 @@ class DuckDBEngine:
         partitions: int | None = None,
         memory_limit: int | None = None,
     ) -> None:
+        for name, number in (("threads", threads), ("batch_rows", batch_rows), ("partitions", partitions)):
+            if number is not None and number < 1:
+                raise InputError(f"DuckDBEngine: {name} must be at least 1", given=number)
         if memory_limit is not None and memory_limit < _SMALLEST_LIMIT:
             raise InputError("memory_limit is too low", given=f"{memory_limit:,} bytes", allowed="1 GB or more")
         self._connection = duckdb.connect()
@@ -165,6 +168,8 @@ class DuckDBEngine:
 
     @check_arguments
     def query(self, sql: str, *, table: str | None = None) -> pa.Table:
+        if not sql.strip():
+            raise InputError("query: sql is empty", allowed="a SELECT")
         attach(self._connection, schemes_in(sql))
         try:
             return self._connection.sql(sql).to_arrow_table()

@@ -66,6 +66,7 @@ class Sources:
     conversions_view: str = "conversions"
     zoned: bool | None = None
 
+    @check_arguments
     def has(self, table: str, column: str | None = None) -> bool:
         """Whether ``table`` was given, with ``column`` if named."""
         loaded = self.tables.get(table)

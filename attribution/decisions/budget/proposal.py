@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from attribution.arguments import check_arguments
+from attribution.arguments import check_arguments, check_columns
 from attribution.decisions.budget.cases import Case, Row, find_cases, without_spend
 from attribution.decisions.budget.evidence import Earlier, Ground, drift_rows, evidence_row
 from attribution.decisions.budget.horizons import horizon_rows, long_returns
 from attribution.decisions.budget.limits import Limits, check_possible, read_limits
 from attribution.decisions.budget.notes import plan_notes
-from attribution.decisions.budget.response import Response, choose_curves
+from attribution.decisions.budget.response import HISTORY_COLUMNS, Response, choose_curves
 from attribution.decisions.budget.rows import solve_case
 from attribution.decisions.budget.what_if import what_if_rows
 from attribution.schema.experiment import BudgetOptions
@@ -94,6 +94,9 @@ def propose_budget(
     >>> plan.tables["budget"].query("scenario == 'plan'")["spend"].round(3).tolist()
     [20.0, 80.0]
     """
+    check_columns("propose_budget", "returns", returns, _NEEDED)
+    if history is not None:
+        check_columns("propose_budget", "history", history, HISTORY_COLUMNS)
     ground = ground or Ground()
     cases = find_cases(
         returns, options, unit_economics=unit_economics, stage_credit=stage_credit, draws=draws, level=ground.level
@@ -123,6 +126,7 @@ def propose_budget(
     return BudgetPlan(options, tables, left_out, notes)
 
 
+_NEEDED = ("model", "estimand", "basis", "cost_basis", "channel", "spend", "conversions", "value")
 _TABLES = (BUDGET, BUDGET_LIMITS, BUDGET_SCENARIOS, BUDGET_WHAT_IF, BUDGET_HORIZONS, BUDGET_EVIDENCE, BUDGET_DRIFT)
 
 

@@ -17,7 +17,7 @@ from attribution.arguments import check_arguments
 from attribution.data.channels import read_rules
 from attribution.data.engine import Engine, text
 from attribution.data.loading import Sources, load_sources
-from attribution.errors import InputError
+from attribution.errors import InputError, did_you_mean
 from attribution.folders import standing
 from attribution.journeys import Journeys, build_journeys
 from attribution.models import AttributionModel
@@ -29,6 +29,7 @@ from attribution.models.saved.fitted import Fitted, LazyTables, definition_of, m
 from attribution.models.saved.folder import read_manifest, seal, written_folder
 from attribution.models.saved.state import ModelState
 from attribution.schema.experiment import JourneyOptions, checked
+from attribution.schema.tables import INPUTS
 from attribution.schema.tables.scoring import SCORED
 
 if TYPE_CHECKING:
@@ -198,6 +199,10 @@ class Scorer:
     @check_arguments
     def open(self, tables: Mapping[str, Any], *, engine: Engine | None = None, canonical: bool = False) -> Sources:
         """``tables`` read as in training and checked against what the model needs."""
+        for name in tables:
+            if name not in INPUTS:
+                hint = did_you_mean(str(name), INPUTS)
+                raise InputError(f"there is no input table {name!r}", allowed=list(INPUTS), hint=hint)
         given = {
             name: self.definition.spec(name, source, canonical=canonical)
             for name, source in tables.items()

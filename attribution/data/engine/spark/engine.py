@@ -73,6 +73,9 @@ class SparkEngine:
         partitions: int | None = None,
         config: Mapping[str, str] | None = None,
     ) -> None:
+        for name, number in (("batch_rows", batch_rows), ("partitions", partitions)):
+            if number is not None and number < 1:
+                raise InputError(f"SparkEngine: {name} must be at least 1", given=number)
         check_packages()
         from attribution.data.engine.spark.catalogue import Catalogue
 
