@@ -8,9 +8,10 @@ from attribution.arguments import check_arguments
 from attribution.data.loading import Sources
 from attribution.errors import InputError
 from attribution.journeys.buckets import Buckets
-from attribution.journeys.events import DAY, journeys_from_events
+from attribution.journeys.events import journeys_from_events
 from attribution.journeys.paths import journeys_from_paths
 from attribution.journeys.placebo import Placebo
+from attribution.journeys.refine import DAY
 from attribution.journeys.structure import JourneyChunk, Journeys, Reader, observe
 from attribution.journeys.summary import Summary
 from attribution.schema.experiment import JourneyOptions, Period, checked

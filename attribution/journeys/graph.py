@@ -47,7 +47,7 @@ class JourneyGraph:
         A channel that was never touched has a row of zeros.
         """
         total = self.counts.sum(axis=1, keepdims=True)
-        matrix = np.divide(self.counts, total, out=np.zeros_like(self.counts), where=total > 0)
+        matrix: NDArray[np.float64] = np.divide(self.counts, total, out=np.zeros_like(self.counts), where=total > 0)
         matrix[-2, -2] = matrix[-1, -1] = 1.0
         return matrix
 

@@ -307,4 +307,5 @@ def _divide(totals: Floats, effects: Floats) -> Floats:
     """(draws, channels) ``totals`` (draws,) in proportion to ``effects`` (draws, channels); equally where all are 0."""
     whole = effects.sum(axis=1, keepdims=True)
     equal = np.full_like(effects, 1.0 / max(effects.shape[1], 1))
-    return totals[:, None] * np.divide(effects, whole, out=equal, where=whole > 0)
+    result: Floats = totals[:, None] * np.divide(effects, whole, out=equal, where=whole > 0)
+    return result

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -105,7 +107,7 @@ def _weights(retention: float, discount: float, periods: int) -> NDArray[np.floa
 
 
 def _check(**given: float) -> None:
-    ranges = {
+    ranges: dict[str, tuple[Callable[[float], bool], str]] = {
         "cac": (lambda x: 0 <= x < np.inf, "a finite number ≥ 0"),
         "revenue": (lambda x: 0 <= x < np.inf, "a finite number ≥ 0"),
         "retention": (lambda x: 0 <= x <= 1, "0 … 1"),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attribution.errors import InputError, TrackingError
 from attribution.models.saved import Scorer
@@ -15,6 +15,8 @@ from attribution.tracking.store import reached
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
+
+Answer = TypeVar("Answer")
 
 _REFERENCE = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
 _REPLACES_TAG = "attribution.replaces"
@@ -182,9 +184,9 @@ def _check_names(name: str, alias: str | None) -> None:
         raise InputError("this is no alias", given=repr(alias), allowed="letters, digits, _ and -; not 'latest'")
 
 
-def _asked(act: Callable[[MlflowClient], Any], uri: str) -> Any:
+def _asked(act: Callable[[MlflowClient], Answer], uri: str) -> Answer:
     """What ``act`` returns of a client; a registry that does not answer is an `InputError`."""
-    results: list[Any] = []
+    results: list[Answer] = []
 
     def reach() -> str:
         from mlflow.tracking import MlflowClient

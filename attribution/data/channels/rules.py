@@ -163,11 +163,13 @@ def _holds(rule: Rule, columns: Mapping[str, Coded], evidence: Evidence) -> Mask
         _has_click(evidence, matcher(patterns)) if name == "click_id" else columns[name].where(matcher(patterns))
         for name, patterns in rule.conditions.items()
     ]
-    return np.logical_and.reduce(masks)
+    result: Mask = np.logical_and.reduce(masks)
+    return result
 
 
 def _has_click(evidence: Evidence, matches: Callable[[str], object]) -> Mask:
-    return np.logical_or.reduce([mask & bool(matches(name)) for name, mask in evidence.click_ids.items()])
+    result: Mask = np.logical_or.reduce([mask & bool(matches(name)) for name, mask in evidence.click_ids.items()])
+    return result
 
 
 def _read_rule(table: object, where: str) -> Rule:

@@ -231,7 +231,8 @@ class DuckDBEngine:
         )
 
     def _has_integer_ids(self, sql: str) -> bool:
-        return pa.types.is_integer(self.query(f"select customer_id from ({sql}) limit 0").schema.field(0).type)
+        result: bool = pa.types.is_integer(self.query(f"select customer_id from ({sql}) limit 0").schema.field(0).type)
+        return result
 
     def _sorted(self, sql: str, events: Events, function: Callable[[Iterator[pa.RecordBatch]], Result]) -> Result:
         """``function`` of these events, customer by customer, each in order of time."""

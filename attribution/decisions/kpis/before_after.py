@@ -197,7 +197,8 @@ def spread_of_mean(known: Any, split: int) -> float:
         variance += float((reach @ shocked @ reach.T)[0, 0])
         reach = designs[..., point] + reach @ transition
     variance += float((reach @ system.predicted_state_cov[..., split] @ reach.T)[0, 0])
-    return float(np.sqrt(max(variance, 0.0))) / (ends - split)
+    result: float = float(np.sqrt(max(variance, 0.0))) / (ends - split)
+    return result
 
 
 def _standard(columns: Floats, split: int) -> Floats:

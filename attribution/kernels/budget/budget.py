@@ -205,12 +205,14 @@ def _improved(problem: Problem, start: Floats, *, steps: int = 150) -> Floats:
     def worth(z: Floats) -> float:
         growth = z * unit
         doubt = np.sqrt(max(float(growth @ problem.covariance @ growth), 0.0))
-        return (problem.aversion * doubt - float(problem.returns @ growth)) / size
+        result: float = (problem.aversion * doubt - float(problem.returns @ growth)) / size
+        return result
 
     def slope(z: Floats) -> Floats:
         growth = z * unit
         doubt = np.sqrt(max(float(growth @ problem.covariance @ growth), 1e-300))
-        return (problem.aversion * (problem.covariance @ growth) / doubt - problem.returns) * unit / size
+        result: Floats = (problem.aversion * (problem.covariance @ growth) / doubt - problem.returns) * unit / size
+        return result
 
     def price(z: Floats) -> Floats:
         per_growth = 1 / np.maximum(curves.slope(curves.spend_at(z * unit)), 1e-9 / curves.today)

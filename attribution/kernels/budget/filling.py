@@ -80,4 +80,5 @@ def share_above_today(curves: Curves, draws: Floats, low: Floats, high: Floats, 
     >>> share_above_today(curves, np.array([[1.0, 2.0], [2.0, 3.0]]), np.zeros(2), np.full(2, 100.0), 100.0).tolist()
     [0.0, 1.0]
     """
-    return (fill(curves, draws, low, high, total) > curves.today * (1 + 1e-9)).mean(axis=0)
+    result: Floats = (fill(curves, draws, low, high, total) > curves.today * (1 + 1e-9)).mean(axis=0)
+    return result
