@@ -24,11 +24,6 @@ from attribution.arguments import describe
 from attribution.errors import InputError
 from attribution.schema.experiment.refusal import refusal
 
-if TYPE_CHECKING:
-    from pydantic._internal._model_construction import ModelMetaclass
-else:
-    ModelMetaclass = type(BaseModel)
-
 DEFAULT_LOOKBACK_DAYS = 30.0
 """Used where ``lookback_days`` is not set and times are real; integer times have no window."""
 
@@ -45,12 +40,15 @@ def _instant(moment: dt.datetime | dt.date | None, *, last: bool) -> int | None:
     return (moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1)
 
 
-class _Refusing(ModelMetaclass):
-    """Parts that are made by a call refuse wrong values with an `InputError`, as those that are read from a file do."""
+if TYPE_CHECKING:
+    # Checkers take the parameters of a part from its fields, which they do for pydantic's own metaclass alone.
+    from pydantic._internal._model_construction import ModelMetaclass as _Refusing
+else:
 
-    if not TYPE_CHECKING:  # checkers take the parameters of a part from its fields
+    class _Refusing(type(BaseModel)):
+        """Parts that are made by a call refuse wrong values with an `InputError`, as those from a file do."""
 
-        def __call__(cls, *args, **kwargs):  # noqa: N805
+        def __call__(cls, *args, **kwargs):
             try:
                 return super().__call__(*args, **kwargs)
             except ValidationError as error:
