@@ -35,6 +35,10 @@ _DAY = np.timedelta64(1, "D")
 def check_model(model: AttributionModel) -> None:
     """Prove every law on ``model``; it is copied, not fitted.
 
+    Parameters
+    ----------
+    model : yours; a class is to be called first: ``check_model(MyModel())``
+
     Raises
     ------
     LawError

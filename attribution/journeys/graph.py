@@ -33,6 +33,14 @@ class JourneyGraph:
     states : ``(start)``, the channels in order, ``(conversion)``, ``(null)``
     counts : (states, states) how often the step was taken; whole numbers unless paths were fractional
     touchpoints, converting_touchpoints : (channels,) touchpoints, and those in journeys that converted
+
+    Examples
+    --------
+    >>> import attribution as at
+    >>> graph = at.build_graph(at.build_journeys(at.load_sources(paths=pd.DataFrame(
+    ...     {"path": ["mail > search", "mail"], "conversions": [1, 0], "nulls": [0, 1]}))))
+    >>> graph.to_frame()[["from_state", "to_state", "count", "probability"]].values.tolist()[:2]
+    [['(start)', 'mail', 2.0, 1.0], ['mail', 'search', 1.0, 0.5]]
     """
 
     states: tuple[str, ...]
@@ -117,6 +125,15 @@ class JourneyGraph:
 @check_arguments
 def build_graph(journeys: Journeys) -> JourneyGraph:
     """Count the steps of all journeys that have a touchpoint.
+
+    Parameters
+    ----------
+    journeys : those with a touchpoint count, converting or not
+
+    Returns
+    -------
+    JourneyGraph
+        States ``(start)``, the channels, ``(conversion)`` and ``(null)``, and how often each step was taken.
 
     Examples
     --------

@@ -59,6 +59,21 @@ class JourneyChunk:
     factor : (touchpoints,) float64 by which weights are multiplied; None where all count alike
     bucket : (journeys,) int64 label of the bucket that each was dealt to, once it has been
     counted : what was counted while these journeys were built
+
+    Examples
+    --------
+    Customer b was touched by mail and did not convert; a was touched by mail and search, and did.
+
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> journeys = at.build_journeys(at.load_sources(
+    ...     pd.DataFrame({"customer_id": ["a", "a", "b"], "touched_at": ["2024-01-01", "2024-01-05", "2024-01-03"],
+    ...                   "channel": ["mail", "search", "mail"]}),
+    ...     pd.DataFrame({"customer_id": ["a"], "converted_at": ["2024-01-06"], "value": [100.0]}),
+    ... ))
+    >>> (chunk,) = journeys
+    >>> chunk.channel.tolist(), chunk.start.tolist(), chunk.stop.tolist(), chunk.conversions.tolist()
+    ([0, 0, 1], [0, 1], [1, 3], [False, True])
     """
 
     channel: NDArray[np.int32]
@@ -214,6 +229,18 @@ class Journeys:
     conversion_ids : gives the ids of conversions by row; asked only when needed
     untouched : gives journeys without a touchpoint for customers who were never seen; None where nobody lists them
     describe : turns what was counted while building into rows of the quality table
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> journeys = at.build_journeys(at.load_sources(
+    ...     pd.DataFrame({"customer_id": ["a", "a", "b"], "touched_at": ["2024-01-01", "2024-01-05", "2024-01-03"],
+    ...                   "channel": ["mail", "search", "mail"]}),
+    ...     pd.DataFrame({"customer_id": ["a"], "converted_at": ["2024-01-06"], "value": [100.0]}),
+    ... ))
+    >>> len(journeys), journeys.channels, journeys.total("value"), journeys.lookback_days
+    (2, ('mail', 'search'), 100.0, 30.0)
     """
 
     chunks: tuple[JourneyChunk, ...] | Chunks

@@ -15,7 +15,23 @@ from attribution.kernels.statistics.sums import KeyedSums, exact_sums, merge_key
 
 @dataclass(frozen=True)
 class Summary:
-    """Named tables of exact sums. Summaries add up, in any order, to the same bytes."""
+    """Named tables of exact sums. Summaries add up, in any order, to the same bytes.
+
+    Parameters
+    ----------
+    tables : exact sums by name; each has keys (rows, k) and one sum per row
+
+    Examples
+    --------
+    Parts of the journeys are summed up by themselves; their sums add up to that of all.
+
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> parts = [at.build_journeys(at.load_sources(paths=pd.DataFrame({"path": [path], "conversions": [count]})))
+    ...          for path, count in (("mail", 2), ("search > mail", 3))]
+    >>> (parts[0].overview + parts[1].overview).number("conversions")
+    5.0
+    """
 
     tables: Mapping[str, KeyedSums]
 

@@ -69,7 +69,23 @@ class Model(Protocol):
 
 @dataclass(frozen=True)
 class Credit:
-    """Fitted models and the ``credit`` table they fill."""
+    """Fitted models and the ``credit`` table they fill.
+
+    Parameters
+    ----------
+    models : the fitted models, in the order of the table
+    table : the ``credit`` table, one row per model and channel: ``model``, ``estimand``, ``channel``, ``conversions``,
+        ``value`` (money), ``share`` (0 … 1), ``conversions_low`` and ``conversions_high``
+
+    Examples
+    --------
+    >>> import attribution as at
+    >>> journeys = at.build_journeys(at.load_sources(paths=pd.DataFrame(
+    ...     {"path": ["mail > search", "search"], "conversions": [2, 1]})))
+    >>> credit = at.attribute(journeys, [at.FirstTouch(), at.LastTouch()])
+    >>> credit.table.pivot(index="channel", columns="model", values="conversions").loc["mail"].to_dict()
+    {'first_touch': 2.0, 'last_touch': 0.0}
+    """
 
     models: tuple[Model, ...]
     table: pd.DataFrame
@@ -148,10 +164,28 @@ def journey_credit(journeys: Journeys, models: Model | Iterable[Model]) -> pd.Da
     journeys : from touchpoints and conversions; aggregated paths have no customers to report on
     models : fitted, one or several
 
+    Returns
+    -------
+    DataFrame
+        One row per model, conversion and touchpoint: ``model``, ``conversion_id``, ``customer_id``, ``touched_at``,
+        ``channel``, ``campaign``, ``position`` (from 1), ``credit`` (adds up to 1 per conversion), ``credited_value``
+        (money), ``converted_at``, ``click_id``. A conversion without a touchpoint has a row ``(unattributed)``.
+
     Raises
     ------
     InputError
         If the journeys come from aggregated paths, or a model is not fitted or was fitted on other channels.
+
+    Examples
+    --------
+    >>> import attribution as at
+    >>> touchpoints = pd.DataFrame({"customer_id": ["a", "a"], "touched_at": ["2024-01-01", "2024-01-05"],
+    ...                             "channel": ["mail", "search"]})
+    >>> conversions = pd.DataFrame({"customer_id": ["a"], "converted_at": ["2024-01-06"], "value": [100.0]})
+    >>> journeys = at.build_journeys(at.load_sources(touchpoints, conversions))
+    >>> credit = at.journey_credit(journeys, at.Linear().fit(journeys))
+    >>> credit[["channel", "position", "credit", "credited_value"]].values.tolist()
+    [['mail', 1, 0.5, 50.0], ['search', 2, 0.5, 50.0]]
     """
     if journeys.integer_times is None:
         raise InputError(

@@ -27,6 +27,11 @@ OWN_HISTORY = "own"
 def plan_budget(experiment: Experiment, *, on_stage: Stage | None = None) -> tuple[Outcome, BudgetPlan]:
     """Run an experiment and divide a budget by it; nothing is written or tracked.
 
+    Parameters
+    ----------
+    experiment : what to run, with a part ``budget``
+    on_stage : told what is being done, for progress
+
     Returns
     -------
     The outcome, the tables of the plan among its own, and the plan.
@@ -35,6 +40,20 @@ def plan_budget(experiment: Experiment, *, on_stage: Stage | None = None) -> tup
     ------
     InputError
         If there is no total, the experiment or its data are wrong, or no budget keeps all limits.
+
+    Examples
+    --------
+    >>> import attribution as at
+    >>> experiment = at.Experiment(
+    ...     name="shop",
+    ...     tables={"paths": pd.DataFrame({"path": ["mail", "search"], "conversions": [10, 20], "value": [100, 200]}),
+    ...             "costs": pd.DataFrame({"channel": ["mail", "search"], "amount": [50.0, 50.0]})},
+    ...     models=[{"model": "Linear"}],
+    ...     budget={"total": 100, "step_limit": "none"},
+    ... )
+    >>> outcome, plan = at.plan_budget(experiment)
+    >>> plan.tables["budget"].query("scenario == 'plan'")["spend"].round(3).tolist()
+    [20.0, 80.0]
     """
     options = experiment.budget or BudgetOptions()
     if "objective" not in options.model_fields_set:

@@ -22,6 +22,15 @@ class Ranking:
     by : ``roi``, or ``conversions`` where no channel has spend
     ranks : (channels × models) 1 is best, ties share their average
     agreement : the ``agreement`` table
+
+    Examples
+    --------
+    >>> import attribution as at
+    >>> returns = pd.DataFrame({"model": ["a", "a", "b", "b"], "channel": ["mail", "search"] * 2,
+    ...                         "roi": [2.0, 1.0, 0.5, 3.0], "conversions": 1.0})
+    >>> ranking = at.compare_rankings(returns)
+    >>> ranking.by, ranking.ranks.loc["mail"].to_dict()
+    ('roi', {'a': 1.0, 'b': 2.0})
     """
 
     by: str
@@ -36,6 +45,11 @@ def compare_rankings(returns: pd.DataFrame) -> Ranking:
     Parameters
     ----------
     returns : the ``returns`` table; its first basis and cost basis count
+
+    Raises
+    ------
+    InputError
+        If a column is missing.
 
     Examples
     --------

@@ -160,6 +160,17 @@ class World:
     ------
     InputError
         If a value is impossible, or channels contradict each other.
+
+    Examples
+    --------
+    >>> import attribution as at
+    >>> from attribution.simulation import Channel
+    >>> channels = (Channel("mail", 0.1, effect=0.5, cost=0.2), Channel("organic", 0.05, paid=False))
+    >>> world = World("tiny", channels, days=10)
+    >>> [channel.name for channel in world.paid_channels]
+    ['mail']
+    >>> at.simulate(world, customers=100, seed=1).costs["channel"].unique().tolist()
+    ['mail']
     """
 
     name: str

@@ -55,6 +55,15 @@ class DuckDBEngine:
     ------
     InputError
         If the limit is less than the process needs for anything.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> engine = at.DuckDBEngine(threads=2, memory_limit=4_000_000_000)
+    >>> sources = at.load_sources(paths=pd.DataFrame({"path": ["mail"], "conversions": [2]}), engine=engine)
+    >>> engine.query("select sum(conversions) as n from paths")["n"].to_pylist()
+    [2.0]
     """
 
     @check_arguments

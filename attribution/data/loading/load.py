@@ -54,6 +54,17 @@ class Sources:
     channel_lint : the ``channel_lint`` table, where channel rules were used
     conversions_view : what conversions are read from; arrivals in a stage can take their place
     zoned : whether times tell their time zone, or were given one; None where there is nothing to tell
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> sources = at.load_sources(
+    ...     pd.DataFrame({"customer_id": ["a"], "touched_at": ["2024-01-01"], "channel": ["mail"], "campaign": ["x"]}),
+    ...     pd.DataFrame({"customer_id": ["a"], "converted_at": ["2024-01-02"]}),
+    ... )
+    >>> sorted(sources.tables), sources.has("touchpoints", "campaign"), sources.has("costs")
+    (['conversions', 'touchpoints'], True, False)
     """
 
     engine: Engine

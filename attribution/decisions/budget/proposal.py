@@ -46,6 +46,18 @@ class BudgetPlan:
         ``budget_notes``; ``budget_horizons`` and ``budget_drift`` where they were asked for
     left_out : channels with credit and no spend today, for which there is no curve
     notes : what to know before acting on it
+
+    Examples
+    --------
+    >>> import attribution as at
+    >>> returns = pd.DataFrame({"model": "linear", "estimand": "allocated", "basis": "revenue", "cost_basis": "media",
+    ...                         "channel": ["mail", "search"], "spend": [50.0, 50.0], "conversions": [10.0, 20.0],
+    ...                         "value": [100.0, 200.0], "roi": [1.0, 3.0]})
+    >>> plan = at.propose_budget(returns, at.BudgetOptions(total=100, step_limit="none"))
+    >>> plan.options.total, plan.left_out
+    (100.0, ())
+    >>> sorted(plan.tables)[:3]
+    ['budget', 'budget_evidence', 'budget_limits']
     """
 
     options: BudgetOptions

@@ -41,6 +41,34 @@ Part = TypeVar("Part", bound=BaseModel)
 class Experiment(Settings):
     """Everything one run asks for.
 
+    Parameters
+    ----------
+    name : of the run, of its folder and of the MLflow experiment; no / or \\
+    engine : ``duckdb`` or ``spark``
+    memory_limit : bytes, or a size such as ``4GB``, that DuckDB should keep to
+    period : the analysis period, see `Period`
+    tables : input tables by name, each a `TableSpec`, a DataFrame, an Arrow table, a path or a list of paths
+    channels : channel rules: ``own_sites`` and ``rules``, or ``file``
+    journeys : lookback window and the other options of `build_journeys`
+    grain : ``channel``, or ``campaign``: every campaign is a channel of its own
+    models : one dict per model: ``model`` (its class), ``name`` (optional) and its parameters
+    resampling : how intervals are drawn; none unless set
+    placebo : a channel that does nothing, to see what models credit to it
+    stability : into how many parts time is cut, to see whether models say the same of each
+    returns : what counts as return and as cost
+    budget : how a sum of money is to be divided, see `BudgetOptions`
+    doubt : the grid of specifications of the sensitivity analysis
+    funnel : stages from lead to win, see `FunnelOptions`
+    output : what is written besides the standing tables
+    tracking : whether and where the run is logged
+    folder : where relative paths start
+    text : the file that it was read from
+
+    Raises
+    ------
+    InputError
+        If a key is unknown, a value impossible, or parts contradict each other.
+
     Examples
     --------
     >>> experiment = Experiment(
@@ -120,17 +148,39 @@ class Experiment(Settings):
 
 @check_arguments
 def read_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experiment:
-    """Read an experiment file.
+    r"""Read an experiment file.
 
     Parameters
     ----------
     path : path of the TOML file
     overrides : ``KEY=VALUE`` texts, KEY dotted (``journeys.lookback_days=14``), VALUE as TOML or else text
 
+    Returns
+    -------
+    Experiment
+        Checked for shape; whether the data fit is seen when it runs.
+
     Raises
     ------
     InputError
         If the file is missing, not TOML, or asks for something that does not exist.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import attribution as at
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "paths.csv").write_text("path,conversions\nmail > search,2\n")
+    >>> _ = (folder / "shop.toml").write_text('''
+    ... [tables.paths]
+    ... source = "paths.csv"
+    ... [[models]]
+    ... model = "Linear"
+    ... ''')
+    >>> experiment = at.read_experiment(folder / "shop.toml", ["journeys.transform=first"])
+    >>> experiment.name, experiment.models[0].model, experiment.journeys.transform
+    ('shop', 'Linear', 'first')
     """
     path = Path(path)
     text, document = read_toml(path)

@@ -108,6 +108,21 @@ class TableSpec(Settings):
         IANA zone of times without an offset; UTC unless set.
     separator : str
         Between the channels of a path (paths table only).
+
+    Raises
+    ------
+    InputError
+        If neither ``source`` nor ``query`` is given, or both.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> orders = pd.DataFrame({"user": ["a", "b"], "paid": ["03/01/2024", "04/01/2024"], "state": ["ok", "refunded"]})
+    >>> spec = at.TableSpec(source=orders, columns={"customer_id": "user", "converted_at": "paid"},
+    ...                     where="state = 'ok'", time_format="%d/%m/%Y")
+    >>> at.load_sources(conversions=spec).tables["conversions"].rows
+    1
     """
 
     adapter: str | None = None
@@ -142,7 +157,25 @@ class TableSpec(Settings):
 
 
 class Period(Settings):
-    """The analysis period; both ends inclusive, a date as ``end`` means to the end of that day."""
+    """The analysis period; both ends inclusive, a date as ``end`` means to the end of that day.
+
+    Parameters
+    ----------
+    start : first day or instant (UTC unless it says otherwise), as a date, a datetime or a text; open unless set
+    end : last day or instant
+
+    Raises
+    ------
+    InputError
+        If one of them is no date, or the start lies after the end.
+
+    Examples
+    --------
+    >>> import attribution as at
+    >>> spring = at.Period(start="2024-04-01", end="2024-06-30")
+    >>> spring.end
+    datetime.date(2024, 6, 30)
+    """
 
     start: dt.datetime | dt.date | None = None
     end: dt.datetime | dt.date | None = None

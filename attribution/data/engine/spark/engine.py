@@ -62,6 +62,16 @@ class SparkEngine:
     ------
     InputError
         If PySpark or Java is missing, or Spark does not start.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> engine = at.SparkEngine(master="local[1]", config={"spark.ui.enabled": "false"})
+    >>> sources = at.load_sources(paths=pd.DataFrame({"path": ["mail"], "conversions": [2]}), engine=engine)
+    >>> sources.tables["paths"].rows
+    1
+    >>> engine.close()
     """
 
     @check_arguments
