@@ -41,12 +41,30 @@ class AttributionModel:
 
     The constructor of a subclass only assigns its arguments. `fit` sets attributes that end in an underscore.
 
+    Parameters
+    ----------
+    name : label in tables; the class in snake case with its non-default parameters unless given
+
     Attributes
     ----------
     needs_times : whether days between touchpoints matter to this model
     credit_ : channel totals, once fitted
     channels_ : channel names, once fitted
     summary_, observed_ : what was summed up so far, by the model and for all models alike, once fitted
+
+    Examples
+    --------
+    A rule of one's own: every touchpoint counts by its position, so that later ones get more.
+
+    >>> import attribution as at
+    >>> class Later(at.AttributionModel):
+    ...     def weigh(self, chunk):
+    ...         first = np.repeat(chunk.offsets[:-1], chunk.lengths)
+    ...         return np.arange(len(chunk.channel)) - first + 1.0
+    >>> journeys = at.build_journeys(at.load_sources(paths=pd.DataFrame(
+    ...     {"path": ["mail > search"], "conversions": [3]})))
+    >>> Later().fit(journeys).credit_.conversions.tolist()
+    [1.0, 2.0, 0.0]
     """
 
     needs_times: ClassVar[bool] = False

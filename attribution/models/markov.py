@@ -73,6 +73,7 @@ class Markov(PublishedModel):
     continuation : probability of converting without the channel, one number for all or by channel (null, so 0, for
         channels not named); None removes to null and divides what happened
     reconcile : whether journeys are handed out so that they add up to the channels' totals, as nearly as they can
+    name : label in tables; the class in snake case with its non-default parameters unless given
 
     Attributes
     ----------

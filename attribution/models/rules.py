@@ -21,6 +21,10 @@ class FirstTouch(AttributionModel):
 
     Known bias: overstates channels that open journeys.
 
+    Parameters
+    ----------
+    name : label in tables; the class in snake case with its non-default parameters unless given
+
     Examples
     --------
     >>> import pandas as pd
@@ -41,6 +45,19 @@ class LastTouch(AttributionModel):
     Google Analytics 4 calls something else last click: it ignores direct traffic, see `LastNonDirect`.
 
     Known bias: overstates channels that close journeys, and ignores what led to them.
+
+    Parameters
+    ----------
+    name : label in tables; the class in snake case with its non-default parameters unless given
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> journeys = at.build_journeys(at.load_sources(paths=pd.DataFrame(
+    ...     {"path": ["mail > search"], "conversions": [2]})))
+    >>> at.LastTouch().fit(journeys).credit_.to_frame()[["channel", "conversions"]].values.tolist()[:2]
+    [['mail', 0.0], ['search', 2.0]]
     """
 
     def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
@@ -55,6 +72,22 @@ class LastNonDirect(AttributionModel):
     Parameters
     ----------
     direct : channels that count as direct; upper and lower case are not told apart
+    name : label in tables; the class in snake case with its non-default parameters unless given
+
+    Raises
+    ------
+    InputError
+        When it is fitted, if ``direct`` is no list of names.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> journeys = at.build_journeys(at.load_sources(paths=pd.DataFrame(
+    ...     {"path": ["mail > search > app"], "conversions": [2]})))
+    >>> credit = at.LastNonDirect(direct=["direct", "app"]).fit(journeys).credit_.to_frame()
+    >>> credit[["channel", "conversions"]].values.tolist()[:3]
+    [['app', 0.0], ['mail', 0.0], ['search', 2.0]]
     """
 
     def __init__(self, *, direct: Sequence[str] = ("direct",), name: str | None = None) -> None:
@@ -76,6 +109,19 @@ class Linear(AttributionModel):
     """Every touchpoint of a journey gets the same share, as at Google, Adobe and Matomo.
 
     A channel with two touchpoints gets two shares; `LinearDistinct` gives it one.
+
+    Parameters
+    ----------
+    name : label in tables; the class in snake case with its non-default parameters unless given
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> journeys = at.build_journeys(at.load_sources(paths=pd.DataFrame(
+    ...     {"path": ["mail > search > mail"], "conversions": [3]})))
+    >>> at.Linear().fit(journeys).credit_.to_frame()[["channel", "conversions"]].values.tolist()[:2]
+    [['mail', 2.0], ['search', 1.0]]
     """
 
     def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
@@ -87,6 +133,10 @@ class LinearDistinct(AttributionModel):
 
     With u distinct channels a touchpoint of a channel that has m of them gets 1 ÷ (u · m). It is no vendor's
     rule by this name, and equals `Shapley` of the set game.
+
+    Parameters
+    ----------
+    name : label in tables; the class in snake case with its non-default parameters unless given
 
     Examples
     --------
@@ -113,6 +163,22 @@ class PositionBased(AttributionModel):
     Parameters
     ----------
     first, last : shares, ≥ 0, together at most 1
+    name : label in tables; the class in snake case with its non-default parameters unless given
+
+    Raises
+    ------
+    InputError
+        When it is fitted, if a share is not in 0 … 1, or both are more than the whole.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> journeys = at.build_journeys(at.load_sources(paths=pd.DataFrame(
+    ...     {"path": ["mail > social > search"], "conversions": [4]})))
+    >>> credit = at.PositionBased(first=0.5, last=0.25).fit(journeys).credit_.to_frame()
+    >>> credit[["channel", "conversions"]].values.tolist()[:3]
+    [['mail', 2.0], ['search', 1.0], ['social', 1.0]]
     """
 
     def __init__(self, *, first: float = 0.4, last: float = 0.4, name: str | None = None) -> None:
@@ -144,6 +210,25 @@ class TimeDecay(AttributionModel):
     Parameters
     ----------
     half_life_days : days after which a touchpoint weighs half; > 0
+    name : label in tables; the class in snake case with its non-default parameters unless given
+
+    Raises
+    ------
+    InputError
+        When it is fitted, if the half-life is not positive and finite, or journeys have no times.
+
+    Examples
+    --------
+    A week before the conversion weighs half of what the day itself does.
+
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> touchpoints = pd.DataFrame({"customer_id": ["a", "a"], "touched_at": ["2024-01-01", "2024-01-08"],
+    ...                             "channel": ["mail", "search"]})
+    >>> conversions = pd.DataFrame({"customer_id": ["a"], "converted_at": ["2024-01-08"]})
+    >>> journeys = at.build_journeys(at.load_sources(touchpoints, conversions))
+    >>> at.TimeDecay(half_life_days=7).fit(journeys).credit_.conversions.round(6).tolist()
+    [0.333333, 0.666667, 0.0]
     """
 
     needs_times = True

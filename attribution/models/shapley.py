@@ -82,6 +82,7 @@ class Shapley(PublishedModel):
     classifier : for the game of this name: a scikit-learn classifier, fitted or not, or ``package.module:Class``;
         logistic regression unless given
     classifier_settings : arguments of that class
+    name : label in tables; the class in snake case with its non-default parameters unless given
 
     Attributes
     ----------

@@ -80,12 +80,14 @@ def credited_conversions(
     >>> import attribution as at
     >>> folder = Path(tempfile.mkdtemp())
     >>> _ = (folder / "clicks.csv").write_text(
-    ...     "customer_id,touched_at,channel,click_id\n1,2024-01-01,search,k1\n1,2024-01-03,search,k2\n")
+    ...     "customer_id,touched_at,channel,gclid\n1,2024-01-01,search,k1\n1,2024-01-03,search,k2\n")
     >>> _ = (folder / "orders.csv").write_text("customer_id,converted_at,value\n1,2024-01-05,90\n")
     >>> _ = (folder / "shop.toml").write_text('''
-    ... [tables]
-    ... touchpoints.source = "clicks.csv"
-    ... conversions.source = "orders.csv"
+    ... [tables.touchpoints]
+    ... source = "clicks.csv"
+    ... columns = { customer_id = "customer_id", touched_at = "touched_at", channel = "channel", click_id = "gclid" }
+    ... [tables.conversions]
+    ... source = "orders.csv"
     ... [output]
     ... journey_credit = true
     ... [[models]]

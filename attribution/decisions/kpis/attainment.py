@@ -62,8 +62,8 @@ def check_targets(targets: Targets, run: Run, baseline: Run | None = None) -> pd
     ...     "conversions": pd.DataFrame({"customer_id": [1, 2], "converted_at": "2024-03-02"}),
     ... })
     >>> kpis = at.check_targets(targets, at.run_of(at.run_experiment(experiment)))
-    >>> kpis[["metric", "target"]].values.tolist()
-    [['conversions', 3.0]]
+    >>> kpis[["metric", "wanted", "value"]].values.tolist()
+    [['conversions', 3.0, 2.0]]
     """
     rows = [_row(number, target, targets, run, baseline) for number, target in enumerate(targets.targets, start=1)]
     table = pd.DataFrame(rows, columns=list(KPIS.column_names))
