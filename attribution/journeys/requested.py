@@ -15,4 +15,5 @@ def journeys_of(experiment: Experiment, sources: Sources) -> Journeys:
 
 
 def journey_options(experiment: Experiment) -> dict[str, Any]:
+    """Options of `build_journeys` that an experiment sets."""
     return experiment.journeys.model_dump(exclude_unset=True, exclude={"account", "segment"})
