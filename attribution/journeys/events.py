@@ -26,9 +26,9 @@ from attribution.journeys.structure import JourneyChunk, Journeys, Readings, add
 from attribution.journeys.summary import Summary
 from attribution.journeys.untouched import untouched_journeys
 from attribution.kernels.journeys import cut as kernel
-from attribution.kernels.journeys.arrivals import fresh_ids, searched_since
 from attribution.kernels.journeys.batches import customer_ids, customer_starts, whole_customers
-from attribution.kernels.journeys.placebo import CustomerEvents
+from attribution.kernels.journeys.ids import fresh_ids, searched_since
+from attribution.kernels.journeys.insertion import CustomerEvents
 from attribution.schema.experiment import DEFAULT_LOOKBACK_DAYS, JourneyOptions, Period
 
 _WORKERS = 2

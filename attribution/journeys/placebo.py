@@ -15,7 +15,7 @@ from attribution.data.loading.events import Dimensions, EventStream
 from attribution.errors import InputError
 from attribution.journeys.structure import JourneyChunk
 from attribution.journeys.untouched import untouched_ids
-from attribution.kernels.journeys.placebo import CustomerEvents, insert_events, poisson_distribution, random_instants
+from attribution.kernels.journeys.insertion import CustomerEvents, insert_events, poisson_distribution, random_instants
 from attribution.kernels.statistics.draws import id_words, mixed
 from attribution.schema.tables import PLACEBO_CHANNEL
 

@@ -14,7 +14,7 @@ from attribution.errors import InputError, did_you_mean
 from attribution.journeys.structure import JourneyChunk
 from attribution.journeys.summary import Summary
 from attribution.kernels.journeys import cut as cutting
-from attribution.kernels.journeys import refine as kernel
+from attribution.kernels.journeys import selection as kernel
 from attribution.schema.experiment import JourneyOptions
 
 DAY = 86_400_000_000

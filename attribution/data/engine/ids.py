@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 
 from attribution.kernels.journeys.batches import id_changes
-from attribution.kernels.journeys.uuids import uuid_words
+from attribution.kernels.journeys.ids import uuid_words
 
 
 class SharedKeyError(Exception):

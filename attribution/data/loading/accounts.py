@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from attribution.data.loading.identity import mapping_table, read_ids, same_kind
 from attribution.data.loading.quality import Finding, Status, count_finding
 from attribution.errors import InputError
-from attribution.kernels.journeys.codes import sorted_codes
+from attribution.kernels.journeys.ids import sorted_codes
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from attribution.data.loading.quality import Finding, Status, count_finding
 from attribution.errors import InputError, did_you_mean
-from attribution.kernels.journeys.codes import sorted_codes
-from attribution.kernels.journeys.components import smallest_of_component
+from attribution.kernels.journeys.ids import smallest_of_component, sorted_codes
 
 SHARED_CUSTOMERS = 3
 """A visitor linked with this many customers looks like a shared device: a till, a library, a default id."""

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attribution.kernels.journeys import codes
-from attribution.kernels.journeys.codes import sorted_codes, text_order
+from attribution.kernels.journeys import ids
+from attribution.kernels.journeys.ids import sorted_codes, text_order
 
 # Ends that zeros could hide, prefixes of one, several and too many words of eight bytes, other scripts.
 PREFIXES = st.sampled_from(("", "客户-", "visitor-", "visitor-visitor-", "0123456789" * 4))
@@ -56,11 +56,11 @@ def test_a_slice_is_no_more_than_itself() -> None:
 
 @pytest.mark.parametrize("values", [["a", "b", "a", "c"], ["a", "ab"], ["x" * 40 + end for end in "cabcab"], ["", "a"]])
 def test_texts_of_one_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch, values: list[str]) -> None:
-    monkeypatch.setattr(codes, "_hashes", lambda bounds, data: np.zeros(len(bounds) - 1, np.uint64))
+    monkeypatch.setattr(ids, "_hashes", lambda bounds, data: np.zeros(len(bounds) - 1, np.uint64))
     check(values, pa.chunked_array([pa.array(values, pa.large_string())]))
 
 
 def test_the_hash_depends_on_every_byte_and_the_length() -> None:
     values = ["", "\0", "\0" * 8, *("".join("ab"[bit == k] for bit in range(20)) for k in range(20)), "a" * 20]
-    bounds, data = codes._buffers(pa.array(values, pa.large_string()))
-    assert len(set(codes._hashes(bounds, data).tolist())) == len(values)
+    bounds, data = ids._buffers(pa.array(values, pa.large_string()))
+    assert len(set(ids._hashes(bounds, data).tolist())) == len(values)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attribution.kernels.journeys.arrivals import fresh_ids, searched_since
+from attribution.kernels.journeys.ids import fresh_ids, searched_since
 from tests.twins.identities import fresh
 from tests.twins.journeys import Conv, History, Touch
 from tests.twins.strategies import histories

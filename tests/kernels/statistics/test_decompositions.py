@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from attribution.kernels.statistics.anova import variances
+from attribution.kernels.statistics.decompositions import variances
 
 
 def parts(values: NDArray[np.float64]) -> dict[tuple[int, ...], float]:

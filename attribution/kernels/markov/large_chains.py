@@ -4,26 +4,144 @@ A sweep takes each state once and uses what the sweep has found so far (Gauss-Se
 always a sum of what is not negative. Once a few sweeps have mixed the states, each moves all numbers by about the same
 share of what the last one moved them: every eighth is followed by a jump to where that would end (Lyusternik). Where
 journeys hardly ever end sweeps would go on for ever; what they miss is then solved for,
-see `attribution.kernels.markov.slow`.
+see `_solved_for`.
 
 References
 ----------
 .. [1] R. S. Varga, "Matrix Iterative Analysis", 1962, chapter 3.
 .. [2] D. K. Faddeev, V. N. Faddeeva, "Computational Methods of Linear Algebra", 1963, chapter 3.
+.. [3] Y. Saad, M. H. Schultz, "GMRES: a generalized minimal residual algorithm for solving nonsymmetric linear
+   systems", SIAM Journal on Scientific and Statistical Computing 7(3), 1986.
+.. [4] N. J. Higham, "Accuracy and Stability of Numerical Algorithms", 2nd edition 2002, chapter 12 (iterative
+   refinement).
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 from scipy import sparse
+from threadpoolctl import threadpool_limits
 
-from attribution.kernels.markov.moves import Moves, removers_of
-from attribution.kernels.markov.slow import settled
+from attribution.kernels.markov.chains import Chain
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+# The moves of a large chain, by where they start and by where they lead.
+
+
+class Arrows(NamedTuple):
+    """Moves by state: those of state i are ``start[i]`` … ``start[i + 1] − 1``, ``state`` is their other end."""
+
+    start: NDArray[np.signedinteger]
+    state: NDArray[np.signedinteger]
+    probability: Floats
+
+
+class Moves(NamedTuple):
+    """A chain without steps from a state to itself, which change no probability of where it leads in the end.
+
+    ``counts`` (n, n) sparse; ``leaving`` (n,) all of a state's steps to elsewhere; ``into`` and ``out`` the moves by
+    target and by origin; ``rewards`` (n, m) when leaving; ``member`` (n,) channel, −1 for the start, state 0.
+    """
+
+    counts: sparse.csr_array
+    leaving: Floats
+    into: Arrows
+    out: Arrows
+    rewards: Floats
+    member: Ints
+
+
+class Removed(NamedTuple):
+    """Columns that remove channel c: ``column[start[c + 1]:start[c + 2]]``; the start, −1, is never removed."""
+
+    start: Ints
+    column: Ints
+
+
+def moves_of(chain: Chain) -> Moves:
+    """Moves of a chain."""
+    listed = chain.steps.tocoo()
+    elsewhere = listed.row != listed.col
+    shape = chain.steps.shape
+    counts = sparse.csr_array(
+        (listed.data[elsewhere], (listed.row[elsewhere], listed.col[elsewhere])), shape=shape, dtype=np.float64
+    )
+    leaving = np.asarray(counts.sum(axis=1)).ravel() + chain.exits
+    probability = counts.data / np.repeat(leaving, np.diff(counts.indptr))
+    move = sparse.csr_array((probability, counts.indices, counts.indptr), shape=shape)
+    back = sparse.csr_array(move.T)
+    into, out = (Arrows(arrows.indptr, arrows.indices, arrows.data) for arrows in (back, move))
+    return Moves(counts, leaving, into, out, chain.rewards / leaving[:, None], chain.member)
+
+
+def removers_of(removed: NDArray[np.bool_]) -> Removed:
+    """The columns of ``removed`` (columns, channels) by channel."""
+    channel, column = np.nonzero(removed.T)
+    counts = np.bincount(channel, minlength=removed.shape[1])
+    return Removed(np.concatenate([[0, 0], np.cumsum(counts)]), column)
+
+
+# Chains that hardly ever end: what is missing is solved for, again and again, until it is nothing.
+
+_SOLVED = 1e-12
+"""Of every number, relative to itself."""
+
+_SOLVES = 50
+_SMOOTHING = 20
+_RESTART = 60
+_RESTARTS = 4
+
+
+def _solved_for(going: sparse.csr_array, constant: Floats, guess: Floats) -> Floats:
+    """The x ≥ 0 with x = constant + going @ x.
+
+    What is missing is computed with more digits than a float has (where the machine can), because a chain that
+    leaves with probability p magnifies its rounding by 1 ÷ p.
+
+    Parameters
+    ----------
+    going : (n, n) numbers ≥ 0 as long doubles, spectral radius below 1
+    constant : (n,) numbers ≥ 0
+    guess : (n,) where to begin
+
+    Raises
+    ------
+    ArithmeticError
+        If x cannot be found.
+    """
+    # Loaded when it is used: a scorer never gets here. Before threads are limited, which concerns what is loaded.
+    from scipy.sparse.linalg import gmres, splu
+
+    rounded = sparse.csr_array(going.astype(np.float64))
+    system = sparse.csc_array(sparse.eye_array(len(guess)) - rounded)
+    x = guess.astype(np.longdouble)
+    is_direct = False
+    # One thread: the order of additions inside the linear algebra library must not depend on the machine's load.
+    with threadpool_limits(1):
+        for _ in range(_SOLVES):
+            missing = (constant + going @ x - x).astype(np.float64)
+            if not is_direct:
+                correction, failed = gmres(system, missing, rtol=1e-6, restart=_RESTART, maxiter=_RESTARTS)
+                if failed:
+                    is_direct, factors = True, splu(system)
+            if is_direct:
+                correction = factors.solve(missing)
+            for _ in range(_SMOOTHING):
+                # A solver looks at the largest numbers; a few steps of the chain set the small ones right.
+                correction = missing + rounded @ correction
+            x = np.maximum(x + correction, 0.0)
+            if (np.abs(correction) <= _SOLVED * x).all():
+                return np.asarray(x, dtype=np.float64)
+    raise ArithmeticError("the chain never ends: its visits cannot be solved for")
+
+
+# Sweeps over all states.
 
 TOLERANCE = 1e-13
 """Of what is lost by a removal, relative to itself."""
@@ -168,7 +286,7 @@ def _worth(moves: Moves, removed: NDArray[np.bool_], rewards: Floats, *, patient
     for column in np.flatnonzero(is_missing):
         kept = _kept(moves, removed[column])
         going = sparse.diags_array(kept / moves.leaving.astype(np.longdouble)) @ moves.counts.astype(np.longdouble)
-        worth[:, column] = settled(going, kept * rewards[:, column], worth[:, column])
+        worth[:, column] = _solved_for(going, kept * rewards[:, column], worth[:, column])
     return worth
 
 
@@ -184,7 +302,7 @@ def _settled_visits(moves: Moves, removed: NDArray[np.bool_], guess: Floats) -> 
     going = sparse.diags_array(kept / moves.leaving.astype(np.longdouble)) @ moves.counts.astype(np.longdouble)
     start = np.zeros(len(guess))
     start[0] = 1.0
-    return kept * settled(sparse.csr_array(going.T), start, guess)
+    return kept * _solved_for(sparse.csr_array(going.T), start, guess)
 
 
 def _kept(moves: Moves, removed: NDArray[np.bool_]) -> Floats:

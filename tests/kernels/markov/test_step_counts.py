@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attribution.kernels.markov import windows
-from attribution.kernels.markov.windows import Slices, count_steps, packed, shortened, unpack
+from attribution.kernels.markov import step_counts
+from attribution.kernels.markov.step_counts import Slices, count_steps, packed, shortened, unpack
 from attribution.kernels.statistics.sums import to_float
 
 Journey = tuple[list[int], float, float]
@@ -52,7 +52,7 @@ def slowly(rows: list[Journey], order: int) -> dict[tuple[int, ...], float]:
 @given(rows=journeys_with(st.sampled_from([0.0, 1.0, 3.0, 2.0**40])))
 def test_whole_counts_equal_their_twin(order: int, dense_keys: int, rows: list[Journey]) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(windows, "DENSE_KEYS", dense_keys)
+        patch.setattr(step_counts, "DENSE_KEYS", dense_keys)
         assert counted(rows, order) == slowly(rows, order)
 
 

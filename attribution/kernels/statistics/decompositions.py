@@ -1,10 +1,14 @@
-"""How a change of Σ return ÷ Σ cost splits into the factors of both, exactly.
+"""How a variance splits over factors, and a change of a ratio over what it is made of, exactly.
 
 References
 ----------
-.. [1] L. S. Shapley, "A value for n-person games", Contributions to the Theory of Games II, 1953.
-.. [2] G. Owen, "Values of games with a priori unions", Mathematical Economics and Game Theory, 1977.
-.. [3] B. W. Ang, "Decomposition analysis for policymaking in energy: which is the preferred method?", Energy Policy
+.. [1] I. M. Sobol, "Global sensitivity indices for nonlinear mathematical models and their Monte Carlo estimates",
+   Mathematics and Computers in Simulation 55, 2001.
+.. [2] T. Homma, A. Saltelli, "Importance measures in global sensitivity analysis of nonlinear models", Reliability
+   Engineering and System Safety 52, 1996 (total effects).
+.. [3] L. S. Shapley, "A value for n-person games", Contributions to the Theory of Games II, 1953.
+.. [4] G. Owen, "Values of games with a priori unions", Mathematical Economics and Game Theory, 1977.
+.. [5] B. W. Ang, "Decomposition analysis for policymaking in energy: which is the preferred method?", Energy Policy
    32, 2004 (why a split must leave no residual and must reverse with time; LMDI, its log-mean form, has no answer
    where a factor is zero, so that factors are averaged over their orders instead).
 """
@@ -13,11 +17,60 @@ from __future__ import annotations
 
 from itertools import combinations
 from math import comb
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+
+# How a variance splits over the factors of a full grid [1], [2].
+
+
+class Variances(NamedTuple):
+    """Parts of the variance of each column.
+
+    ``total`` (…), all there is; ``main`` (factors, …) of what a factor does on average over all others; ``any``
+    (factors, …) mean variance along a factor, all others held; ``interactions`` (…) of factors with each other;
+    ``drawn`` (…) mean variance over draws. The first, ``interactions`` and ``drawn`` add up to ``total`` with
+    ``main``.
+    """
+
+    total: Floats
+    main: Floats
+    any: Floats
+    interactions: Floats
+    drawn: Floats
+
+
+def variances(values: Floats, factors: int) -> Variances:
+    """Split the variance of ``values`` (levels of each factor …, draws, …), every combination counting alike.
+
+    What draws do differently from combination to combination is part of ``drawn``.
+
+    Examples
+    --------
+    >>> grid = np.array([[0.0, 2.0], [4.0, 6.0]])[:, :, None]  # a row adds 4, a column 2, one draw
+    >>> found = variances(grid, 2)
+    >>> float(found.total), found.main.tolist(), float(found.interactions), float(found.drawn)
+    (5.0, [4.0, 1.0], 0.0, 0.0)
+    """
+    axes = tuple(range(factors))
+    means = values.mean(axis=factors)
+    between = means.var(axis=axes)
+    drawn = values.var(axis=factors).mean(axis=axes)
+    main = np.stack([means.mean(axis=_without(axes, each)).var(axis=0) for each in axes])
+    along = np.stack([values.var(axis=each).mean(axis=tuple(range(factors))) for each in axes])
+    # What rounding leaves of nothing is not below it.
+    interactions = np.maximum(between - main.sum(axis=0), 0.0)
+    return Variances(between + drawn, main, along, interactions, drawn)
+
+
+def _without(axes: tuple[int, ...], left_out: int) -> tuple[int, ...]:
+    return tuple(axis for axis in axes if axis != left_out)
+
+
+# How a change of Σ return ÷ Σ cost splits into the factors of both, exactly [3], [4], [5].
 
 
 def split_product(before: Floats, after: Floats) -> Floats:
