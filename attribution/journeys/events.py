@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from attribution.data.engine import Engine
 from attribution.data.loading import Finding, Sources, count_finding
 from attribution.data.loading.events import EventStream, conversion_ids, open_events
+from attribution.data.loading.findings import percent
 from attribution.data.loading.identity import fresh_id_finding
-from attribution.data.loading.wording import percent
 from attribution.errors import InputError
 from attribution.journeys.booking import booked
 from attribution.journeys.placebo import Insertion, Placebo, open_placebo

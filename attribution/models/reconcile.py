@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attribution.data.loading import Finding, count_finding
-from attribution.data.loading.wording import listed
+from attribution.data.loading.findings import listed
 from attribution.journeys import JourneyChunk
 from attribution.kernels.credit.raking import Raked, rake, spread
 from attribution.kernels.shapley.coalitions import coalitions, members

@@ -1,21 +1,20 @@
-"""All checks of the gate, in the order of the report."""
+"""All checks of data quality, in the order of the report."""
 
 from __future__ import annotations
 
+from attribution.data.loading.findings import Finding
 from attribution.data.loading.load import Sources
-from attribution.data.loading.quality import Finding
 from attribution.data.quality.bots import check_bots, check_loaded_twice
 from attribution.data.quality.clocks import check_clocks, is_day_only
+from attribution.data.quality.cost_gaps import check_spend
 from attribution.data.quality.extent import check_beginning, check_ends, without_strays
 from attribution.data.quality.matching import check_customers
-from attribution.data.quality.nulls import check_null_jumps
-from attribution.data.quality.spend import check_spend
 from attribution.data.quality.timeline import Timeline, read_timeline
-from attribution.data.quality.values import check_currencies, check_values
+from attribution.data.quality.values import check_currencies, check_null_jumps, check_values
 from attribution.schema.experiment import DEFAULT_LOOKBACK_DAYS, Period
 
 
-def gate_findings(
+def quality_findings(
     sources: Sources, *, period: Period | None = None, lookback_days: float | None = None
 ) -> list[Finding]:
     """What the canonical tables show that no reader can refuse: one finding per check and table.
@@ -37,7 +36,7 @@ def gate_findings(
     ...     pd.DataFrame({"customer_id": ["a"], "touched_at": [1], "channel": ["mail"]}),
     ...     pd.DataFrame({"customer_id": ["b"], "converted_at": [2], "value": [5.0]}),
     ... )
-    >>> [finding.check for finding in gate_findings(sources) if finding.status == "fail"]
+    >>> [finding.check for finding in quality_findings(sources) if finding.status == "fail"]
     ['unmatched_customers']
     """
     period = period or Period()

@@ -1,11 +1,14 @@
-"""Which sites are search engines, social networks, video sites, shops and assistants (data in ``sites.toml``)."""
+"""Sites that are known for what they are (data in ``sites.toml``), and the click ids that ad platforms append."""
 
 from __future__ import annotations
 
 import re
 import tomllib
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+
+# Which sites are search engines, social networks, video sites, shops and assistants.
 
 SEARCH, SOCIAL, VIDEO, SHOPPING, ASSISTANT, OTHER = "search", "social", "video", "shopping", "assistant", "other"
 KINDS = (SEARCH, SOCIAL, VIDEO, SHOPPING, ASSISTANT)
@@ -64,3 +67,34 @@ def _known() -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
     hosts = {host: kind for kind, known in document.items() for host in (*known["hosts"], *known["apps"])}
     names = {name: kind for kind, known in document.items() for name in known["names"]}
     return sites, hosts, names
+
+
+# What ad platforms append to a link, and what it proves where utm says nothing.
+
+
+@dataclass(frozen=True)
+class ClickId:
+    """What a click id stands for: a source, a medium, and the kind of site that was clicked on."""
+
+    source: str
+    medium: str
+    kind: str | None = None
+
+
+_GOOGLE = ClickId("google", "cpc", SEARCH)
+
+CLICK_IDS = {
+    "gclid": _GOOGLE,
+    "gbraid": _GOOGLE,
+    "wbraid": _GOOGLE,
+    "msclkid": ClickId("bing", "cpc", SEARCH),
+    "bd_vid": ClickId("baidu", "cpc", SEARCH),
+    "ttclid": ClickId("tiktok", "cpc", SOCIAL),
+    "li_fat_id": ClickId("linkedin", "cpc", SOCIAL),
+    "twclid": ClickId("twitter", "cpc", SOCIAL),
+    "irclickid": ClickId("impact", "affiliate"),
+    "srsltid": ClickId("google", "organic", SHOPPING),
+    # Meta appends it to every link that leaves its apps, paid or not; so it decides last.
+    "fbclid": ClickId("facebook", "social", SOCIAL),
+}
+"""By name, in the order in which they count where a link carries several."""

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution.data.loading.findings import Finding, listed, on_day, percent
 from attribution.data.loading.load import Sources
-from attribution.data.loading.quality import Finding
-from attribution.data.loading.wording import listed, on_day, percent
 from attribution.data.quality.timeline import DAY, Timeline
 from attribution.schema.experiment import Period
 

@@ -16,10 +16,10 @@ from scipy.stats import binom
 
 import attribution as at
 from attribution.data.loading import Finding
-from attribution.data.quality import bots, gate_findings
+from attribution.data.quality import bots, quality_findings
 from attribution.data.quality.clocks import lag_step, profile_shift
-from attribution.data.quality.nulls import find_jump
-from attribution.data.quality.spend import unit_step
+from attribution.data.quality.cost_gaps import unit_step
+from attribution.data.quality.values import find_jump
 from attribution.schema.experiment import Period
 from attribution.simulation import WORLDS, simulate
 
@@ -81,7 +81,7 @@ def gate(
     touchpoints: Any = None, conversions: Any = None, costs: Any = None, *, paths: Any = None, **options: Any
 ) -> dict[tuple[str, str], Finding]:
     """What the gate finds by check and table; the form of every finding is checked on the way."""
-    found = gate_findings(at.load_sources(touchpoints, conversions, costs, paths=paths), **options)
+    found = quality_findings(at.load_sources(touchpoints, conversions, costs, paths=paths), **options)
     for finding in found:
         assert (finding.count > 0) == (finding.status != "pass")
         assert finding.total is None or finding.count <= finding.total
@@ -147,7 +147,7 @@ def test_the_order_of_rows_and_the_number_of_threads_change_nothing() -> None:
     touchpoints.loc[touchpoints["touched_at"] > FIRST + 20 * DAY, "campaign"] = None
     shuffled = touchpoints.sample(frac=1, random_state=0), conversions.sample(frac=1, random_state=0)
     one_thread = at.load_sources(*shuffled, engine=at.DuckDBEngine(threads=1))
-    assert gate_findings(one_thread) == [*gate(touchpoints, conversions).values()]
+    assert quality_findings(one_thread) == [*gate(touchpoints, conversions).values()]
 
 
 # ------------------------------------------------------------------- unusual inputs
