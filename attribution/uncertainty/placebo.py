@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from attribution.data.loading import Sources
 from attribution.journeys import JourneyChunk, Journeys, Placebo, Summary, build_journeys
-from attribution.journeys.summary import tally
+from attribution.journeys.structure import tally
 from attribution.kernels.journeys.batches import gather_slices
 from attribution.models import AttributionModel, fit_models
 from attribution.models.credit import check_labels

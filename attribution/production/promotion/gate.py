@@ -10,9 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attribution.errors import AttributionError, InputError
-from attribution.journeys import JourneyChunk, Summary
-from attribution.journeys.requested import journeys_of
-from attribution.journeys.summary import number
+from attribution.journeys import JourneyChunk, Summary, journeys_of
+from attribution.journeys.structure import number
 from attribution.kernels.statistics.sums import sum_by_key
 from attribution.models.credit import hand_out
 from attribution.models.saved import Scorer

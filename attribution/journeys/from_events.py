@@ -1,4 +1,4 @@
-"""Journeys from touchpoints and conversions."""
+"""On which day a journey is booked, so that days add up and what is booked on a day that is over stays."""
 
 from __future__ import annotations
 
@@ -19,17 +19,43 @@ from attribution.data.loading.events import EventStream, conversion_ids, open_ev
 from attribution.data.loading.findings import percent
 from attribution.data.loading.identity import fresh_id_finding
 from attribution.errors import InputError
-from attribution.journeys.booking import booked
-from attribution.journeys.placebo import Insertion, Placebo, open_placebo
+from attribution.journeys.placebo_channel import Insertion, Placebo, open_placebo
 from attribution.journeys.refine import DAY, MINUTE, Refinement, lookback_windows, microseconds
-from attribution.journeys.structure import JourneyChunk, Journeys, Readings, add_readings
-from attribution.journeys.summary import Summary
+from attribution.journeys.structure import JourneyChunk, Journeys, Readings, Summary, add_readings
 from attribution.journeys.untouched import untouched_journeys
 from attribution.kernels.journeys import cut as kernel
-from attribution.kernels.journeys.batches import customer_ids, customer_starts, whole_customers
+from attribution.kernels.journeys.batches import customer_ids, customer_starts, gather_slices, whole_customers
+from attribution.kernels.journeys.cut import Windows
 from attribution.kernels.journeys.ids import fresh_ids, searched_since
 from attribution.kernels.journeys.insertion import CustomerEvents
 from attribution.schema.experiment import DEFAULT_LOOKBACK_DAYS, JourneyOptions, Period
+
+# On which day a journey is booked, so that days add up and what is booked on a day that is over stays.
+
+
+def booked(chunk: JourneyChunk, windows: Windows) -> JourneyChunk:
+    """Journeys as they were cut, dealt to their days: that of the conversion, or the one on which they close.
+
+    Where windows vary, a journey closes when the last of those of its touchpoints does.
+    """
+    assert chunk.ended_at is not None
+    moment = chunk.ended_at.copy()
+    waiting = np.flatnonzero(chunk.conversion < 0)
+    moment[waiting] = _closing(chunk.only(waiting), windows)
+    return replace(chunk, bucket=moment // DAY)
+
+
+def _closing(chunk: JourneyChunk, windows: Windows) -> NDArray[np.int64]:
+    """(journeys,) when journeys without a conversion close; none of them is empty."""
+    assert chunk.touched_at is not None
+    assert chunk.ended_at is not None
+    if not windows.vary or len(chunk) == 0:
+        return chunk.ended_at + int(windows.length.max())
+    code, touched_at = (gather_slices(of, chunk.start, chunk.stop) for of in (chunk.code, chunk.touched_at))
+    return np.maximum.reduceat(touched_at + windows.of(code), chunk.offsets[:-1])
+
+
+# Cutting.
 
 _WORKERS = 2
 """The pass is short beside the sort: more threads than this would wait for events."""
@@ -50,7 +76,7 @@ def journeys_from_events(
 ) -> Journeys:
     """Journeys from the ``touchpoints`` and ``conversions`` tables, and a placebo if asked for.
 
-    With ``by_day`` the bucket of each journey is the day it is booked on, see `attribution.journeys.booking`.
+    With ``by_day`` the bucket of each journey is the day it is booked on, see `attribution.journeys.from_events`.
 
     Raises
     ------

@@ -12,8 +12,7 @@ from attribution.data.loading import Finding, Sources, count_finding
 from attribution.data.loading.contract import check_channels
 from attribution.data.loading.events import Dimensions
 from attribution.errors import InputError
-from attribution.journeys.structure import JourneyChunk, Journeys
-from attribution.journeys.summary import Summary
+from attribution.journeys.structure import JourneyChunk, Journeys, Summary
 from attribution.kernels.journeys.batches import count_distinct_slices
 from attribution.schema.experiment import JourneyOptions, Period
 

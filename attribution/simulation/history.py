@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 
 from attribution.simulation.world import Channel, World
 
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
 CHUNK_CUSTOMERS: Final = 20_000
 """Customers per random generator. Part of what a seed means: another size is another population."""
 
@@ -17,27 +21,23 @@ DAY_US: Final = 86_400_000_000
 NEVER: Final = int(np.iinfo(np.int64).max)
 _LONG_AGO: Final = -1_000_000
 
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
-Flags = NDArray[np.bool_]
-
 
 @dataclass(frozen=True)
-class People:
-    """What a customer brings along, the same in every course; arrays of one entry per customer."""
+class Population:
+    """What a customer brings along, the same in every history; arrays of one entry per customer."""
 
     latent: Floats
     market_draw: Floats
     cents: Integers
 
 
-def draw_people(world: World, rng: np.random.Generator, size: int) -> People:
+def draw_population(world: World, rng: np.random.Generator, size: int) -> Population:
     """The next chunk of a generator: two rows of normals, then one of uniforms, a column per customer."""
     latent, value_draw = rng.standard_normal((2, CHUNK_CUSTOMERS))[:, :size]
     market_draw = rng.random(CHUNK_CUSTOMERS)[:size]
     sigma = world.value_sigma
     value = world.value_mean * np.exp(world.value_latent_slope * latent + sigma * value_draw - 0.5 * sigma**2)
-    return People(latent, market_draw, np.rint(100.0 * value).astype(np.int64))
+    return Population(latent, market_draw, np.rint(100.0 * value).astype(np.int64))
 
 
 def draw_day(world: World, rng: np.random.Generator, size: int) -> Floats:
@@ -48,19 +48,19 @@ def draw_day(world: World, rng: np.random.Generator, size: int) -> Floats:
     return rng.random((3 + len(world.channels), CHUNK_CUSTOMERS))[:, :size]
 
 
-class Course:
-    """One course of a chunk of customers through a world; others run beside it on the same draws."""
+class History:
+    """One history of a chunk of customers through a world; others run beside it on the same draws."""
 
-    def __init__(self, world: World, people: People) -> None:
+    def __init__(self, world: World, population: Population) -> None:
         self.world = world
-        self.latent = people.latent
-        onset = _sigmoid(world.onset_log_odds + world.onset_latent_slope * people.latent)
+        self.latent = population.latent
+        onset = _sigmoid(world.onset_log_odds + world.onset_latent_slope * population.latent)
         # Without advertising the market is stationary: as many come as go.
-        self.in_market: Flags = people.market_draw * (onset + world.market_exit) < onset
-        self.goodwill = np.zeros(len(people.latent))
-        self.stock = {c.boosted_by: np.zeros(len(people.latent)) for c in world.channels if c.boosted_by}
-        self.last_visit = np.full(len(people.latent), _LONG_AGO)
-        self.bought_at = np.full(len(people.latent), NEVER)
+        self.in_market: Flags = population.market_draw * (onset + world.market_exit) < onset
+        self.goodwill = np.zeros(len(population.latent))
+        self.stock = {c.boosted_by: np.zeros(len(population.latent)) for c in world.channels if c.boosted_by}
+        self.last_visit = np.full(len(population.latent), _LONG_AGO)
+        self.bought_at = np.full(len(population.latent), NEVER)
 
     def step(self, day: int, draws: Floats) -> tuple[list[Flags], list[Floats]]:
         """Live through one day. Who is touched by each channel, and the chance of it."""
@@ -73,7 +73,7 @@ class Course:
         return touched, chances
 
     def _move_market(self, draw: Floats) -> None:
-        # One threshold for both states keeps courses comparable: more goodwill takes nobody out of market.
+        # One threshold for both states keeps histories comparable: more goodwill takes nobody out of market.
         world = self.world
         log_odds = world.onset_log_odds + world.onset_latent_slope * self.latent
         onset = _sigmoid(log_odds + world.onset_goodwill_slope * self.goodwill)
