@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attribution.cli.commands.arguments import Json, Overrides
+from attribution.cli.commands.arguments import NEGATIVE_VERDICT, Json, Overrides
 from attribution.cli.console import print_json, progress, records
 from attribution.errors import InputError, TrackingError
 
 if TYPE_CHECKING:
     from attribution.models.saved import Scorer
     from attribution.production.promotion import Decision
-
-NEGATIVE_VERDICT = 3
 
 
 def promote(
@@ -49,7 +47,7 @@ def promote(
     if challenger is None or window is None:
         lacking = "--challenger" if challenger is None else "--window"
         raise InputError(f"{lacking} is needed", hint="or --rollback, to put back the model before")
-    from attribution.cli.commands.finished import opened_folder
+    from attribution.cli.commands.saved_runs import opened_folder
     from attribution.models.saved import kept_scorer
     from attribution.production.promotion import decide, read_bounds
     from attribution.schema.experiment import read_experiment

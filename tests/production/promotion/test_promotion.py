@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import attribution as at
-from attribution.cli.commands.finished import exported_scorer
+from attribution.cli.commands.saved_runs import exported_scorer
 from attribution.errors import InputError
 from attribution.models.saved import kept_scorer
 from attribution.production.promotion import CHECKS, Bounds, LiftTest, decide, evidence, read_bounds

@@ -1,8 +1,9 @@
-"""Finished runs opened, and what is made of them written and tracked."""
+"""Finished runs and exported models opened, and what is made of runs written and tracked."""
 
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from attribution.reporting.charts import Figure
     from attribution.reporting.report.pages import Page
     from attribution.schema.experiment import TrackingOptions
+
+# Finished runs.
 
 
 @dataclass(frozen=True)
@@ -132,3 +135,27 @@ def _folder_of(reference: str, folder: Path, copies: Path, uri: str) -> Path:
         return fetch_run(reference, into, uri=uri)
     except TrackingError as error:
         raise InputError(str(error), hint="name its output folder, or another store with --tracking-uri") from None
+
+
+# Exported models opened, from their folder or from the registry.
+
+
+@contextmanager
+def opened_model(reference: str, *, uri: str | None = None) -> Iterator[Path]:
+    """The folder of a scorer, by its path, or a copy by ``models:/NAME@ALIAS`` that lasts as long as the block.
+
+    Raises
+    ------
+    InputError
+        If the registry has no such model, version or alias, or does not answer.
+    """
+    if not reference.startswith("models:/"):
+        from attribution.folders import standing
+
+        yield standing(Path(reference))
+        return
+    from attribution.schema.experiment import TrackingOptions
+    from attribution.tracking.registry import fetch_scorer
+
+    with tempfile.TemporaryDirectory(prefix="attribution-model-") as copies:
+        yield fetch_scorer(reference, Path(copies), uri=uri or TrackingOptions().uri)

@@ -1,10 +1,15 @@
-"""The simulated shop of ``attribution demo``."""
+"""``attribution demo``: a simulated shop whose true channel effects are known, and a run on it."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from attribution.simulation import simulate
+import typer
+
+from attribution.cli.commands.arguments import Json, Overrides
+from attribution.cli.commands.run import run_one
+from attribution.cli.console import progress
 
 _EXPERIMENT = """\
 # A simulated shop: what the channels truly caused is known, see truth.parquet.
@@ -59,8 +64,28 @@ model = "Shapley"
 """
 
 
-def write_demo(folder: Path, customers: int) -> Path:
+def demo(
+    customers: Annotated[int, typer.Option(min=100, help="How many customers the simulated shop has.")] = 20_000,
+    out: Annotated[Path, typer.Option(help="Output folder. Replaced whole.")] = Path("runs/demo"),
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Simulate a shop whose true channel effects are known, and run every model on it."""
+    import tempfile
+
+    from attribution.schema.experiment import read_experiment
+
+    with tempfile.TemporaryDirectory(prefix="attribution-demo-") as folder:
+        with progress() as say:
+            say(f"simulating {customers:,} customers")
+            path = _write_demo(Path(folder), customers)
+        run_one(read_experiment(path, overrides or ()), out, as_json=as_json)
+
+
+def _write_demo(folder: Path, customers: int) -> Path:
     """Simulate ``customers`` of the default world into ``folder``; return the path of an experiment on them."""
+    from attribution.simulation import simulate
+
     simulation = simulate("default", customers=customers)
     for name in ("touchpoints", "conversions", "costs", "truth"):
         getattr(simulation, name).to_parquet(folder / f"{name}.parquet", index=False)
