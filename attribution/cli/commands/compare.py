@@ -74,7 +74,7 @@ def track_folder(folder: Path, uri: str | None) -> str:
     """
     from attribution.pipeline.record import Numbers, read_record
     from attribution.schema.experiment import TrackingOptions
-    from attribution.tracking.tracking import track_comparison, track_record
+    from attribution.tracking.runs import track_comparison, track_record
 
     if not is_compared(folder):
         record = read_record(folder)

@@ -161,7 +161,7 @@ def _write(
         if uri is None:
             return saved, None
         from attribution.tracking.registry import away, register_scorer
-        from attribution.tracking.tracking import find_tracked
+        from attribution.tracking.runs import find_tracked
 
         try:
             run_id = find_tracked(run, name=record.run.name, uri=uri)

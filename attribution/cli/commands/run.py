@@ -75,7 +75,7 @@ def track_run(experiment: Experiment, out: Path, say: Stage) -> Completed:
         return Completed(None, None)
     say("logging to MLflow")
     try:
-        from attribution.tracking.tracking import track_record
+        from attribution.tracking.runs import track_record
 
         return Completed(track_record(read_record(out), out, uri=experiment.tracking.uri), None)
     except TrackingError as error:
