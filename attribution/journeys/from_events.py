@@ -30,7 +30,7 @@ from attribution.kernels.journeys.ids import fresh_ids, searched_since
 from attribution.kernels.journeys.insertion import CustomerEvents
 from attribution.schema.experiment import DEFAULT_LOOKBACK_DAYS, JourneyOptions, Period
 
-# On which day a journey is booked, so that days add up and what is booked on a day that is over stays.
+# ---------------------------------------------------------------- the day a journey is booked on
 
 
 def booked(chunk: JourneyChunk, windows: Windows) -> JourneyChunk:
@@ -55,7 +55,7 @@ def _closing(chunk: JourneyChunk, windows: Windows) -> NDArray[np.int64]:
     return np.maximum.reduceat(touched_at + windows.of(code), chunk.offsets[:-1])
 
 
-# Cutting.
+# ---------------------------------------------------------------- cutting
 
 _WORKERS = 2
 """The pass is short beside the sort: more threads than this would wait for events."""

@@ -209,7 +209,7 @@ _MESSAGES = {
 }
 
 
-# Policies for direct traffic on journeys that are built, so that several cost one pass.
+# ---------------------------------------------------------------- direct traffic in journeys that are built already
 
 _LAST = ("direct", "direct_channels", "transform", "max_touchpoints", "view_through_weight")
 """What `Refinement` does last, in this order; everything before does not depend on the policy."""

@@ -16,7 +16,7 @@ from attribution.data.loading.events import Dimensions
 from attribution.kernels.journeys.batches import gather_slices
 from attribution.kernels.statistics.sums import KeyedSums, exact_sums, merge_keyed, sum_by_key, sums_of_counts, to_float
 
-# Sums of what there is to know of some journeys.
+# ---------------------------------------------------------------- sums of what there is to know
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def tally(keys: NDArray[np.signedinteger], times: NDArray[np.bool_] | NDArray[np
     return sum_by_key(keys.astype(np.int64)[:, None], times.astype(np.float64))
 
 
-# The journeys themselves.
+# ---------------------------------------------------------------- journeys
 
 PIECE_STEPS = 4_000_000
 """Touchpoints laid out at once: overlapping journeys are slices until a model reads them."""

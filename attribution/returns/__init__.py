@@ -1,6 +1,15 @@
 """From credit to money: costs and returns per channel under every model."""
 
-from attribution.returns.ledger import MEDIA
+from attribution.returns.channel_costs import (
+    CostBasis,
+    Costs,
+    cost_coverage,
+    coverage_findings,
+    overlap_findings,
+    read_costs,
+    spend_by_channel,
+)
+from attribution.returns.cost_ledger import MEDIA
 from attribution.returns.lifetime import lifetime_value, payback_period
 from attribution.returns.returns_tables import (
     bounds_findings,
@@ -14,15 +23,6 @@ from attribution.returns.returns_tables import (
     unit_economics,
     whole_channels,
     with_worth,
-)
-from attribution.returns.spend import (
-    CostBasis,
-    Costs,
-    cost_coverage,
-    coverage_findings,
-    overlap_findings,
-    read_costs,
-    spend_by_channel,
 )
 from attribution.returns.terms import Basis, Terms, known_measures
 from attribution.returns.worth import Worth, read_worth

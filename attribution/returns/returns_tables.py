@@ -13,9 +13,9 @@ from attribution.data.loading import Finding, Sources, count_finding
 from attribution.journeys import Journeys
 from attribution.models import AttributionModel
 from attribution.models.credit import Credit
-from attribution.returns.ledger import Days, totals_of
+from attribution.returns.channel_costs import CostBasis, read_costs
+from attribution.returns.cost_ledger import Days, totals_of
 from attribution.returns.lifetime import payback
-from attribution.returns.spend import CostBasis, read_costs
 from attribution.returns.terms import COST_BASES, Basis, Terms, known_measures
 from attribution.returns.worth import Worth, read_worth
 from attribution.schema.experiment import Period, ReturnsOptions, checked
@@ -144,7 +144,7 @@ def _rows(credit: pd.DataFrame, terms: Terms, basis: Basis, cost_basis: CostBasi
     return table
 
 
-# What a customer costs and is worth: CPA, CAC, LTV ÷ CAC, and where spend breaks even.
+# ---------------------------------------------------------------- unit economics: CPA, CAC, LTV ÷ CAC
 
 
 def unit_economics(credit: pd.DataFrame, terms: Terms) -> pd.DataFrame:
@@ -185,7 +185,7 @@ def _economics_rows(credit: pd.DataFrame, terms: Terms, cost_basis: CostBasis) -
     return table
 
 
-# ROI where costs are known in bounds only: from the worst to the best that they allow, and which ranks that leaves.
+# ---------------------------------------------------------------- where costs are known in bounds only
 
 
 def cost_bounds(credit: pd.DataFrame, terms: Terms) -> pd.DataFrame | None:
@@ -246,7 +246,7 @@ def _finite(ends: Floats) -> Floats:
     return np.where(np.isfinite(ends), ends, np.nan)
 
 
-# What ad platforms claim for themselves, beside what channels are credited with.
+# ---------------------------------------------------------------- what ad platforms claim for themselves
 
 ALL = "(all)"
 
@@ -290,7 +290,7 @@ def platform_claims(sources: Sources, credit: pd.DataFrame, period: Period) -> p
     return found[list(PLATFORM_CLAIMS.column_names)]
 
 
-# The channels that money is spent on, where a path transform has split them.
+# ---------------------------------------------------------------- channels that a path transform has split
 
 
 def credit_of_channels(credit: pd.DataFrame, journeys: Journeys, terms: Terms) -> pd.DataFrame:
@@ -312,7 +312,7 @@ def whole_channels(journeys: Journeys) -> dict[str, str]:
     return {part: names[place // split] for place, part in enumerate(journeys.channels)}
 
 
-# Numbers of money for the tracker: ROI on every basis, what a customer costs, and the bounds of costs.
+# ---------------------------------------------------------------- metrics
 
 _UNIT = ("cpa", "cac", "ltv_to_cac", "payback")
 

@@ -245,7 +245,7 @@ def _check_ranges(owner: Any, ranges: dict[str, tuple[float, float]], where: str
             raise InputError(f"{where}: {name!r} is impossible", given=repr(value), allowed=allowed)
 
 
-# Worlds by name or from a file: the two that are shipped, and reading others from TOML.
+# ---------------------------------------------------------------- worlds by name or from a file
 
 # About ten touchpoints per customer in 30 days, four of them impressions. Effects span two orders of
 # magnitude and prices do not follow them, so true returns lie on both sides of zero: from about +1 for email

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from attribution.errors import InputError, TrackingError
 from attribution.models.saved import Scorer
 from attribution.production.scoring.rows import example_rows, has_positions, needed_lists
-from attribution.tracking.store import ended, experiment_id_of, reached
+from attribution.tracking.mlflow_store import ended, experiment_id_of, reached
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-# A scorer as an MLflow model: models-from-code, the folder as it is, and what it takes and gives.
+# ---------------------------------------------------------------- a scorer as an MLflow model
 
 VERSION_TAG = "attribution.scorer_version"
 """Tag of a registered version: which scorer it is."""
@@ -93,7 +93,7 @@ def pointed_at(uri: str) -> Iterator[None]:
         mlflow.set_tracking_uri(given)  # None is what it was where nobody had set it
 
 
-# The registry.
+# ---------------------------------------------------------------- the registry
 
 _REFERENCE = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
 _REPLACES_TAG = "attribution.replaces"

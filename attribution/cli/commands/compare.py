@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from attribution.decisions.comparison import Comparison
     from attribution.schema.experiment import TrackingOptions
 
-# A comparison of runs in one folder: written beside them, and tracked from there.
+# ---------------------------------------------------------------- comparisons in a folder, and tracked from there
 
 FOLDER = "comparison"
 
@@ -74,7 +74,7 @@ def track_folder(folder: Path, uri: str | None) -> str:
     """
     from attribution.pipeline.record import Numbers, read_record
     from attribution.schema.experiment import TrackingOptions
-    from attribution.tracking.runs import track_comparison, track_record
+    from attribution.tracking.tracked_runs import track_comparison, track_record
 
     if not is_compared(folder):
         record = read_record(folder)
@@ -97,7 +97,7 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
-# The command.
+# ---------------------------------------------------------------- the command
 
 
 def compare(

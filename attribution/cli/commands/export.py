@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from attribution.production.sql import SqlTables
     from attribution.tracking.registry import Registered
 
-# With ``--sql``: one SELECT, for databases in which nothing of this package runs.
+# ---------------------------------------------------------------- as SQL
 
 
 def write_select(
@@ -66,7 +66,7 @@ def chosen_scorer(reference: str, model: str | None, name: str | None, uri: str 
         yield exported_scorer(run, model, name).save(Path(copies) / "scorer")
 
 
-# The command.
+# ---------------------------------------------------------------- the command
 
 Dialect = Annotated[
     str | None,
@@ -161,7 +161,7 @@ def _write(
         if uri is None:
             return saved, None
         from attribution.tracking.registry import away, register_scorer
-        from attribution.tracking.runs import find_tracked
+        from attribution.tracking.tracked_runs import find_tracked
 
         try:
             run_id = find_tracked(run, name=record.run.name, uri=uri)

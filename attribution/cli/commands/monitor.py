@@ -180,7 +180,7 @@ def _written(
         (folder / "drift.txt").write_text("\n".join(said) + "\n", encoding="utf-8")
     if uri is None:
         return None
-    from attribution.tracking.store import track_tables
+    from attribution.tracking.mlflow_store import track_tables
 
     tags = {"attribution.version": subject.version}
     return track_tables(out, name=subject.name, kind="monitor", metrics=drift_metrics(drift), tags=tags, uri=uri)

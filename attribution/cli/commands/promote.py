@@ -99,8 +99,8 @@ def _log(name: str, decision: Decision, tags: dict[str, str], uri: str) -> str:
     """The decision and its evidence, before anything is done about it."""
     from attribution.pipeline.output import write_table
     from attribution.schema.tables import OUTPUTS
+    from attribution.tracking.mlflow_store import track_tables
     from attribution.tracking.registry import away
-    from attribution.tracking.store import track_tables
 
     told = {"attribution.decision": "promoted" if decision.passes else "blocked"}
     reasons = {"attribution.reasons": "; ".join(decision.reasons)}
@@ -119,8 +119,8 @@ def _log(name: str, decision: Decision, tags: dict[str, str], uri: str) -> str:
 
 
 def _roll_back(name: str, alias: str, to: str | None, by: str, uri: str, *, as_json: bool) -> None:
+    from attribution.tracking.mlflow_store import track_tables
     from attribution.tracking.registry import away, earlier_version, set_alias
-    from attribution.tracking.store import track_tables
 
     version = to or earlier_version(name, alias, uri=uri)
     moved = set_alias(f"models:/{name}/{version}", alias, uri=uri)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from attribution.pipeline.outcome import Outcome, Stage
     from attribution.schema.experiment import Experiment
 
-# A run made, written and tracked.
+# ---------------------------------------------------------------- a run made, written and tracked
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def track_run(experiment: Experiment, out: Path, say: Stage) -> Completed:
         return Completed(None, None)
     say("logging to MLflow")
     try:
-        from attribution.tracking.runs import track_record
+        from attribution.tracking.tracked_runs import track_record
 
         return Completed(track_record(read_record(out), out, uri=experiment.tracking.uri), None)
     except TrackingError as error:
@@ -95,7 +95,7 @@ def files_of(experiment: Experiment) -> list[Path]:
     return [experiment.folder, *(experiment.folder / Path(name).expanduser() for name in named if not is_remote(name))]
 
 
-# The command.
+# ---------------------------------------------------------------- the command
 
 
 def run(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from attribution.reporting.report.pages import Page
     from attribution.schema.experiment import TrackingOptions
 
-# Finished runs.
+# ---------------------------------------------------------------- finished runs
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def written(made: Made, out: Path, keep: Sequence[Path], tracking: TrackingOptio
     if not tracking.enabled:
         return Written(None, None)
     try:
-        from attribution.tracking.store import track_tables
+        from attribution.tracking.mlflow_store import track_tables
 
         logged = track_tables(
             out, name=made.name, kind=made.kind, metrics=made.metrics, tags=made.tags, uri=tracking.uri
@@ -127,7 +127,7 @@ def _folder_of(reference: str, folder: Path, copies: Path, uri: str) -> Path:
     named = folder / Path(reference).expanduser()
     if named.is_dir() or re.fullmatch(r"[0-9a-f]{32}", reference) is None:
         return named
-    from attribution.tracking.store import fetch_run
+    from attribution.tracking.mlflow_store import fetch_run
 
     into = copies / reference
     into.mkdir(exist_ok=True)
@@ -137,7 +137,7 @@ def _folder_of(reference: str, folder: Path, copies: Path, uri: str) -> Path:
         raise InputError(str(error), hint="name its output folder, or another store with --tracking-uri") from None
 
 
-# Exported models opened, from their folder or from the registry.
+# ---------------------------------------------------------------- exported models
 
 
 @contextmanager

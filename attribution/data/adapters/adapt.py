@@ -15,7 +15,7 @@ from attribution.data.engine import quote
 from attribution.errors import InputError, did_you_mean
 from attribution.schema.tables import INPUTS
 
-# The adapters that come with the package: one TOML file a product, read when first asked for.
+# ---------------------------------------------------------------- the adapters, one TOML file a product
 
 _PACKAGE = "attribution.data.adapters"
 
@@ -110,7 +110,7 @@ def read_adapter(name: str) -> Adapter:
     return Adapter(name, title, schema, tables)
 
 
-# One of them applied.
+# ---------------------------------------------------------------- one of them applied
 
 
 @dataclass(frozen=True)

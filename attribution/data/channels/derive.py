@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import numpy as np
 import pyarrow as pa
 
+from attribution.data.channels.channel_rules import ChannelRules, own_channels
 from attribution.data.channels.coded import Coded, Mask
 from attribution.data.channels.evidence import DIRECT, Evidence, read_evidence
 from attribution.data.channels.platforms import ASSISTANT, SEARCH, SHOPPING, SOCIAL, VIDEO
-from attribution.data.channels.rules import ChannelRules, own_channels
 
-# The default channels: Google Analytics 4's published grouping, with assistants as a channel of their own.
+# ---------------------------------------------------------------- default channels
 
 UNASSIGNED = "Unassigned"
 """The channel of what no rule claims."""
@@ -72,7 +72,7 @@ def _is_push(medium: str) -> bool:
     return medium.endswith("push") or "mobile" in medium or "notification" in medium
 
 
-# Own rules first, then the default channels.
+# ---------------------------------------------------------------- own rules first, then the default channels
 
 
 def derive_channels(raw: pa.Table, rules: ChannelRules) -> pa.Table:

@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from attribution.data.channels.channel_rules import ChannelRules
 from attribution.data.channels.coded import Coded, Mask
 from attribution.data.channels.derive import UNASSIGNED, derived_table, is_paid
 from attribution.data.channels.evidence import Evidence, is_own, read_evidence
-from attribution.data.channels.rules import ChannelRules
 from attribution.errors import InputError
 
-# Names that are probably the same, spelled twice: ``face book`` and ``facebook``, ``newsletter`` and ``newsleter``.
+# ---------------------------------------------------------------- names that are probably one, spelled twice
 
 _SEPARATORS = re.compile(r"[\W_]+")
 _DOMAIN_END = re.compile(r"\.(?:(?:co|com|ne|or|org|net)\.)?[a-z]{2,3}$")
@@ -99,7 +99,7 @@ def _shared(word: str, other: str) -> int:
     return next((place for place, is_same in enumerate(same) if not is_same), min(len(word), len(other)))
 
 
-# The flaws.
+# ---------------------------------------------------------------- flaws
 
 _SCHEMA = pa.schema(
     [

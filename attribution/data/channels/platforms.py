@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-# Which sites are search engines, social networks, video sites, shops and assistants.
+# ---------------------------------------------------------------- sites
 
 SEARCH, SOCIAL, VIDEO, SHOPPING, ASSISTANT, OTHER = "search", "social", "video", "shopping", "assistant", "other"
 KINDS = (SEARCH, SOCIAL, VIDEO, SHOPPING, ASSISTANT)
@@ -69,7 +69,7 @@ def _known() -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
     return sites, hosts, names
 
 
-# What ad platforms append to a link, and what it proves where utm says nothing.
+# ---------------------------------------------------------------- click ids, and what they prove where utm says nothing
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from attribution.errors import InputError, shorten
 from attribution.kernels.journeys.batches import id_changes
 from attribution.kernels.journeys.ids import uuid_words
 
-# Text ids of customers on their way through partitioning and sorting.
+# ---------------------------------------------------------------- text ids while they are partitioned and sorted
 
 
 class SharedKeyError(Exception):
@@ -63,7 +63,7 @@ def without_key(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield batch.drop_columns("customer_key")
 
 
-# The engine.
+# ---------------------------------------------------------------- the engine
 
 BATCH_ROWS = 1_000_000
 HELD_ROWS = 40_000_000

@@ -22,7 +22,7 @@ from attribution.data.loading.identity import (
 from attribution.errors import InputError
 from attribution.schema.tables import RAW_MARKETING
 
-# QR and coupon codes: the channel of a touchpoint, and touchpoints that only a redemption shows.
+# ---------------------------------------------------------------- QR and coupon codes
 
 OFFLINE, INFERRED = "offline", "inferred"
 """Kinds of touchpoints that a code stands for, and of those that only its redemption shows."""
@@ -164,7 +164,7 @@ def _unknown(engine: Engine, table: str, stage: Stage) -> Finding:
     return count_finding("unknown_code", table, found["n"], message, total=found["total"], example=found["example"])
 
 
-# All that further tables add.
+# ---------------------------------------------------------------- all that further tables add
 
 Columns = Mapping[str, Sequence[str]]
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from attribution.schema.tables import QUALITY
 
-# What was found in the data, as rows of the ``quality`` table.
+# ---------------------------------------------------------------- rows of the quality table
 
 Status = Literal["pass", "warn", "fail"]
 
@@ -45,7 +45,7 @@ def quality_table(findings: Iterable[Finding]) -> pd.DataFrame:
     return frame.astype({"count": "float64", "total": "float64"})
 
 
-# How numbers and moments are written in findings.
+# ---------------------------------------------------------------- how numbers and moments are written
 
 _NAMED = 3
 

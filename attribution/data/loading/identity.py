@@ -13,7 +13,7 @@ from attribution.data.loading.findings import Finding, Status, count_finding
 from attribution.errors import InputError, did_you_mean
 from attribution.kernels.journeys.ids import smallest_of_component, sorted_codes
 
-# Several ids, one person.
+# ---------------------------------------------------------------- several ids, one person
 
 SHARED_CUSTOMERS = 3
 """A visitor linked with this many customers looks like a shared device: a till, a library, a default id."""
@@ -267,7 +267,7 @@ _FRESH = (
 )
 
 
-# Journeys of accounts: the customers of one company, one journey.
+# ---------------------------------------------------------------- several persons, one account
 
 
 @dataclass(frozen=True)

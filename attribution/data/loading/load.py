@@ -307,7 +307,7 @@ def _one_clock(clocks: Mapping[str, Reading]) -> tuple[bool | None, bool | None]
     return next(iter(kinds), None), next(iter(zoned), None)
 
 
-# A fingerprint of an input table's content, the same whatever the file format or the order of rows.
+# ---------------------------------------------------------------- fingerprint
 
 
 def content_digest(sources: Sources, table: str) -> str:

@@ -10,7 +10,7 @@ from attribution.data.loading.contract import check_channels
 from attribution.data.loading.findings import Finding, count_finding
 from attribution.errors import InputError
 
-# The costs table and rates of exchange against themselves: days, bounds of what is not known exactly, spreading.
+# ---------------------------------------------------------------- costs and rates of exchange
 
 _BOUNDS = ("cost_low", "cost_high")
 
@@ -107,7 +107,7 @@ def _refuse_costs(engine: Engine, table: str, test: str, problem: str, shown: st
         raise InputError(f"table {table.partition('_')[0]!r}: {said}", given=found["example"])
 
 
-# Conversions and paths net of what was paid back, and without what was called off.
+# ---------------------------------------------------------------- refunds and cancellations
 
 
 def net_conversions(engine: Engine, columns: Sequence[str]) -> list[Finding]:
@@ -220,7 +220,7 @@ def _refuse_refunds(
         raise InputError(f"{where}: {found['n']} rows {problem}", given=found["example"], allowed=allowed)
 
 
-# Campaigns in place of channels: credit, costs and ranks of each.
+# ---------------------------------------------------------------- campaigns in place of channels
 
 SEPARATOR = " / "
 """Between the names of a channel and of its campaign."""
@@ -301,7 +301,7 @@ def _listed(columns: Sequence[str]) -> str:
     return ", ".join(named.get(name, quote(name)) for name in columns)
 
 
-# What customers are worth, from a model of their own: the expected lifetime revenue of each.
+# ---------------------------------------------------------------- expected lifetime revenue of customers
 
 
 def join_lifetimes(engine: Engine, columns: Sequence[str]) -> tuple[tuple[str, ...], Finding]:
@@ -349,7 +349,7 @@ def check_lifetimes(engine: Engine) -> None:
         raise InputError(f"table 'lifetimes': {found['n']} customers have several rows", given=found["example"])
 
 
-# All of it, in order.
+# ---------------------------------------------------------------- all of it, in order
 
 Grain = Literal["channel", "campaign"]
 Columns = Mapping[str, Sequence[str]]

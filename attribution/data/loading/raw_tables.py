@@ -22,7 +22,7 @@ from attribution.errors import InputError, did_you_mean
 from attribution.schema.experiment import TableSpec
 from attribution.schema.tables import INPUTS, Table
 
-# From a path, glob or list to the files of one table.
+# ---------------------------------------------------------------- from a path, glob or list to files
 
 _FORMATS: dict[str, Literal["csv", "parquet", "json"]] = {
     ".csv": "csv",
@@ -113,7 +113,7 @@ def _format(table: str, path: Path | RemotePath) -> Literal["csv", "parquet", "j
     return _FORMATS[ending]
 
 
-# One column under several names: the first that is not null becomes the canonical one.
+# ---------------------------------------------------------------- one column under several names
 
 
 def merge_columns(
@@ -190,7 +190,7 @@ def _unused(name: str, present: Sequence[str]) -> str:
     return name
 
 
-# From what names a table to a table that the engine can read.
+# ---------------------------------------------------------------- from what names a table to one that can be read
 
 _QUERY = re.compile(r"(\s|--[^\n]*\n|/\*.*?\*/|\()*(select|with|from|values)\b", re.IGNORECASE | re.DOTALL)
 

@@ -22,7 +22,7 @@ from attribution.data.engine import Files, RemotePath, open_file, open_stream
 from attribution.data.loading.findings import Finding, listed
 from attribution.errors import InputError
 
-# What columns a file has, told from its header, its schema or its first lines.
+# ---------------------------------------------------------------- which columns a file has
 
 _DELIMITERS = ",;\t|"
 _HEADER_BYTES = 1 << 20
@@ -153,7 +153,7 @@ def _json_kind(value: object) -> str:
     return kinds.get(type(value), "text")
 
 
-# Where files of one table differ.
+# ---------------------------------------------------------------- where files of one table differ
 
 _ALIKE = 0.5
 """Two names at least this similar (0 … 1) may be one column although they stand at different places."""

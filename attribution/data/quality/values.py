@@ -12,7 +12,7 @@ from attribution.data.loading.findings import Finding, Status, listed, percent
 from attribution.data.loading.load import Sources
 from attribution.data.quality.timeline import Counts, Timeline
 
-# Jumps of the share of nulls in a column over time.
+# ---------------------------------------------------------------- jumps of the share of nulls
 
 _LEAST_JUMP = 0.05
 """A smaller change of the share hardly moves a result, however significant it is in a large log."""
@@ -132,7 +132,7 @@ def _x_log_x(x: NDArray[np.float64]) -> NDArray[np.float64]:
     return x * np.log(np.maximum(x, 1.0))
 
 
-# Currencies, outliers and zeros.
+# ---------------------------------------------------------------- currencies, outliers and zeros
 
 _CURRENCY_WORDS = ("currency", "ccy", "devise", "moneda", "währung", "waehrung", "币种", "货币", "通貨")
 _MONEY = {"conversions": "value", "costs": "amount", "touchpoints": "cost", "paths": "value"}

@@ -28,8 +28,7 @@ from attribution.kernels.budget.problem import TOLERANCE, Problem, feasible, kee
 
 Floats = NDArray[np.float64]
 
-# The spend that returns most where nothing but the total limits several channels together.
-#
+# ---------------------------------------------------------------- where nothing but the total limits channels together
 # Marginal returns are equal wherever no limit binds; a bisection on that one number finds the spend.
 
 
@@ -98,7 +97,7 @@ def share_above_today(curves: Curves, draws: Floats, low: Floats, high: Floats, 
     return (fill(curves, draws, low, high, total) > curves.today * (1 + 1e-9)).mean(axis=0)
 
 
-# The spend that returns most under all other limits.
+# ---------------------------------------------------------------- under all other limits
 
 CONVERGED = 1e-4
 """Where prices explain marginal worth to so small a share, a solution is taken for the optimum."""

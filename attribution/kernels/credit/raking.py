@@ -40,7 +40,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# Sets of channels that share what journeys hand out: the compiled sums.
+# ---------------------------------------------------------------- sets of channels: the compiled sums
 
 _SMALLEST = 1e-280
 
@@ -58,7 +58,7 @@ class Sets(NamedTuple):
 def spread(offsets, channel, log_weights, factor):
     """Weights of touchpoints that give every channel of a journey a share in proportion to its λ.
 
-    Journeys lie end to end as in `attribution.kernels.credit.weights`; the weights are those that share as wanted once
+    Journeys lie end to end as in `attribution.kernels.credit.rule_weights`; the weights share as wanted once
     they are multiplied by ``factor`` (touchpoints,) > 0, by which the touchpoints of one channel differ. They are
     relative to the largest λ of the journey, so that not all of them are zero.
     """
@@ -214,7 +214,7 @@ def potentials(links, flow):
     return potential
 
 
-# Raking itself.
+# ---------------------------------------------------------------- raking
 
 APART = 750.0
 """Between the log weights of two blocks: the exponential of its negative is zero."""

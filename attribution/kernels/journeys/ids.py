@@ -13,7 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 from scipy import sparse
 
-# Ids as numbers: the position of each among the distinct ids in ascending order.
+# ---------------------------------------------------------------- ids as numbers
 
 _WORDS = 4
 """Texts that agree in this many words of eight bytes are left to Arrow's sort."""
@@ -155,7 +155,7 @@ def _all_equal(bounds, data, rows, others):
     return True
 
 
-# UUIDs: texts of 36 characters that two numbers hold.
+# ---------------------------------------------------------------- UUIDs: 36 characters in two numbers
 
 _DIGITS = np.frombuffer(b"0123456789abcdef", np.uint8)
 _VALUES = np.full(256, 255, np.uint8)
@@ -238,7 +238,7 @@ def _write(words, data):
                 data[i, _PLACES[16 * half + k]] = _DIGITS[digit]
 
 
-# Connected components of linked numbers, and who stands for each.
+# ---------------------------------------------------------------- ids that are linked
 
 
 def smallest_of_component(
@@ -279,7 +279,7 @@ def smallest_of_component(
     return component.astype(np.int64), name
 
 
-# Ids that appear only right before they convert: what a lost cookie or a login at the checkout looks like.
+# ---------------------------------------------------------------- ids that appear only right before they convert
 
 
 def searched_since(first: int, last: int, *, lookback: int, limit: int) -> int:

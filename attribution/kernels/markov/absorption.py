@@ -40,8 +40,7 @@ from attribution.kernels.markov.large_chains import TOLERANCE, TooSlowError, fir
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# Taking states out of a chain one by one, without a subtraction.
-#
+# ---------------------------------------------------------------- taking out states one by one, without a subtraction
 # What went through a state is sent on to where the state leads; the state's own rate of leaving is the sum of its
 # steps to others, never one minus its steps to itself. All numbers are sums and ratios of numbers ≥ 0, so that every
 # result is good to about as many digits as a float has, however rarely journeys end.
@@ -127,7 +126,7 @@ def _substitute(rates, worth):
             worth[k, r] = total / leaving
 
 
-# Removal effects.
+# ---------------------------------------------------------------- removal effects
 
 DENSE_STATES = 200
 """Up to here states are eliminated at once."""

@@ -31,7 +31,7 @@ from attribution.kernels.markov.chains import Chain
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# The moves of a large chain, by where they start and by where they lead.
+# ---------------------------------------------------------------- moves, by where they start and where they lead
 
 
 class Arrows(NamedTuple):
@@ -87,7 +87,7 @@ def removers_of(removed: NDArray[np.bool_]) -> Removed:
     return Removed(np.concatenate([[0, 0], np.cumsum(counts)]), column)
 
 
-# Chains that hardly ever end: what is missing is solved for, again and again, until it is nothing.
+# ---------------------------------------------------------------- chains that hardly ever end
 
 _SOLVED = 1e-12
 """Of every number, relative to itself."""
@@ -141,7 +141,7 @@ def _solved_for(going: sparse.csr_array, constant: Floats, guess: Floats) -> Flo
     raise ArithmeticError("the chain never ends: its visits cannot be solved for")
 
 
-# Sweeps over all states.
+# ---------------------------------------------------------------- sweeps over all states
 
 TOLERANCE = 1e-13
 """Of what is lost by a removal, relative to itself."""

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-# Which distinct channels, as bits.
+# ---------------------------------------------------------------- which distinct channels
 
 BITS = 62
 """Per word: non-negative, and the sums of two words do not overflow."""
@@ -65,7 +65,7 @@ def _unmark(keys, offsets, channels):
     return channel
 
 
-# How many touchpoints of each channel.
+# ---------------------------------------------------------------- how many touchpoints of each channel
 
 _BITS = 15
 _PER_WORD = 4

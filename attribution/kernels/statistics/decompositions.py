@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-# How a variance splits over the factors of a full grid [1], [2].
+# ---------------------------------------------------------------- a variance over the factors of a full grid [1], [2]
 
 
 class Variances(NamedTuple):
@@ -70,7 +70,7 @@ def _without(axes: tuple[int, ...], left_out: int) -> tuple[int, ...]:
     return tuple(axis for axis in axes if axis != left_out)
 
 
-# How a change of Σ return ÷ Σ cost splits into the factors of both, exactly [3], [4], [5].
+# ---------------------------------------------------------------- a change of Σ return ÷ Σ cost, exactly [3], [4], [5]
 
 
 def split_product(before: Floats, after: Floats) -> Floats:

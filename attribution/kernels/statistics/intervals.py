@@ -17,7 +17,7 @@ from scipy.stats import rankdata
 
 Floats = NDArray[np.float64]
 
-# Of bootstrap draws.
+# ---------------------------------------------------------------- bootstrap draws
 
 
 def percentile(draws: Floats, level: float) -> Floats:
@@ -104,7 +104,7 @@ def probabilities_above(scores: Floats) -> Floats:
     return np.array(found).reshape(scores.shape[1], scores.shape[1])
 
 
-# Of shares of counted cases, which hold for small counts too.
+# ---------------------------------------------------------------- shares of counted cases, also few
 
 
 def wilson_interval(hits: Floats, cases: Floats, level: float) -> tuple[Floats, Floats]:

@@ -10,7 +10,7 @@ from attribution.errors import InputError
 from attribution.journeys import DAY, Journeys
 from attribution.journeys.refine import direct_among
 from attribution.returns import Terms
-from attribution.returns.spend import CostBasis
+from attribution.returns.channel_costs import CostBasis
 from attribution.returns.terms import COST_BASES
 from attribution.schema.experiment import DEFAULT_LOOKBACK_DAYS, Experiment
 

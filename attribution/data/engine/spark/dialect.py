@@ -18,7 +18,7 @@ from attribution.errors import InputError
 if TYPE_CHECKING:
     from attribution.data.engine.spark.catalogue import Catalogue
 
-# What Spark computes as DuckDB does, and how it spells it.
+# ---------------------------------------------------------------- what Spark computes as DuckDB does
 
 BLANKS = "".join(map(chr, (0x20, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x202F, 0x205F, 0x3000)))
 """What DuckDB trims: all of Unicode's spaces."""
@@ -229,7 +229,7 @@ SPELLINGS = (_trim, _epoch, _finiteness, _percentile)
 """Each replaces one node of a tree; all others stay."""
 
 
-# From a statement of DuckDB's to one of Spark's.
+# ---------------------------------------------------------------- from a statement of DuckDB's to one of Spark's
 
 LISTED = 64
 """With so many values of an enum, looking through the list is quicker than asking Python."""

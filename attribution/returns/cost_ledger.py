@@ -17,7 +17,7 @@ from attribution.schema.experiment import Period, ReturnsOptions
 
 Floats = NDArray[np.float64]
 
-# The days of a cost: which part of it falls into the analysis period, and costs that serve longer than they took.
+# ---------------------------------------------------------------- days of a cost
 
 Bounds = tuple[int | None, int | None]
 
@@ -95,7 +95,7 @@ class Days:
         return share
 
 
-# What costs in other currencies are worth, on the days on which they were paid.
+# ---------------------------------------------------------------- costs in other currencies
 
 _ALWAYS = np.iinfo(np.int64).min
 
@@ -234,7 +234,7 @@ def _on_days(name: str, course: Course, days: Days, of: NDArray[np.bool_], bound
     return rates
 
 
-# The ledger.
+# ---------------------------------------------------------------- ledger
 
 MEDIA = "media"
 """The cost type of a cost that names none."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from attribution.pipeline.outcome import Outcome
 from attribution.pipeline.record import Numbers, Record, record_of
-from attribution.tracking.store import ended, experiment_id_of, log_numbers, reached, shown
+from attribution.tracking.mlflow_store import ended, experiment_id_of, log_numbers, reached, shown
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

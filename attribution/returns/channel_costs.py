@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from attribution.data.loading import Finding, Sources, count_finding
 from attribution.errors import InputError
-from attribution.returns.ledger import FEES, MEDIA, Bounds, overlapping, read_ledger, totals_of
+from attribution.returns.cost_ledger import FEES, MEDIA, Bounds, overlapping, read_ledger, totals_of
 from attribution.schema.experiment import Period, ReturnsOptions
 from attribution.schema.tables import COST_COVERAGE
 
@@ -318,7 +318,7 @@ def _inside(bounds: Bounds) -> list[str]:
     return [f"touched_at {test} {bound}" for test, bound in tests if bound is not None]
 
 
-# Which types of cost are known of each channel, and whose ROI is therefore overstated.
+# ---------------------------------------------------------------- which types of cost are known
 
 
 def cost_coverage(costs: Costs, channels: Sequence[str]) -> pd.DataFrame:
