@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from attribution.cli.commands.arguments import NEGATIVE_VERDICT, ExperimentFile, Json, Overrides
-from attribution.cli.commands.run import complete
+from attribution.cli.commands.written_runs import complete
 from attribution.cli.console import print_budget, print_json, records
 
 if TYPE_CHECKING:
