@@ -75,7 +75,7 @@ def track_run(experiment: Experiment, out: Path, say: Stage) -> Completed:
         return Completed(None, None)
     say("logging to MLflow")
     try:
-        from attribution.tracking.tracking import track_record
+        from attribution.tracking.tracked_runs import track_record
 
         return Completed(track_record(read_record(out), out, uri=experiment.tracking.uri), None)
     except TrackingError as error:
@@ -148,7 +148,7 @@ def track_folder(folder: Path, uri: str | None) -> str:
     """
     from attribution.pipeline.record import Numbers, read_record
     from attribution.schema.experiment import TrackingOptions
-    from attribution.tracking.tracking import track_comparison, track_record
+    from attribution.tracking.tracked_runs import track_comparison, track_record
 
     if not is_compared(folder):
         record = read_record(folder)
