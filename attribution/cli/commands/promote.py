@@ -1,4 +1,4 @@
-"""``attribution promote``: a model takes the place of another, if it keeps to the bounds; or the other comes back."""
+"""``attribution promote``: a model takes the place of another, if it meets the criteria; or the other comes back."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def promote(
         Path | None, typer.Option(help="Experiment file with the tables and period that neither was fitted on.")
     ] = None,
     overrides: Overrides = None,
-    bounds: Annotated[Path | None, typer.Option(help="TOML file of bounds; the defaults unless given.")] = None,
+    criteria: Annotated[Path | None, typer.Option(help="TOML file of criteria; the defaults unless given.")] = None,
     alias: Annotated[str, typer.Option(help="Alias of the model in place.")] = "champion",
     rollback: Annotated[bool, typer.Option("--rollback", help="Put back what the model in place replaced.")] = False,
     to: Annotated[str | None, typer.Option(help="Version to put back; the one before unless given.")] = None,
@@ -49,10 +49,10 @@ def promote(
         raise InputError(f"{lacking} is needed", hint="or --rollback, to put back the model before")
     from attribution.cli.commands.saved_runs import opened_folder
     from attribution.models.saved import kept_scorer
-    from attribution.production.promotion import decide, read_bounds
+    from attribution.production.promotion import decide, read_criteria
     from attribution.schema.experiment import read_experiment
 
-    limits, data = read_bounds(bounds), read_experiment(window, overrides or ())
+    limits, data = read_criteria(criteria), read_experiment(window, overrides or ())
     with progress() as say, opened_folder(challenger, Path(), uri=store) as run:
         scorer = replace(kept_scorer(run, model), name=name)
         say("looking for the champion")

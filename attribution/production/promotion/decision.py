@@ -1,4 +1,4 @@
-"""Whether a model may take the place of another: evidence on data that neither was fitted on, against its bounds."""
+"""Whether a model may take the place of another: evidence on data that neither was fitted on, against criteria."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attribution.errors import AttributionError, InputError
+from attribution.incrementality.lift_tests import LiftTest, check_covered
 from attribution.journeys import JourneyChunk, Summary, journeys_of
 from attribution.journeys.structure import number
 from attribution.kernels.statistics.sums import sum_by_key
@@ -19,7 +20,7 @@ from attribution.models.saved.applied import AppliedModel
 from attribution.pipeline.outcome import Outcome
 from attribution.pipeline.pipeline import run_experiment
 from attribution.pipeline.request import open_sources
-from attribution.production.promotion.bounds import Bounds, LiftTest, check_covered
+from attribution.production.promotion.criteria import Criteria
 from attribution.schema.experiment import (
     Experiment,
     ModelSpec,
@@ -41,7 +42,7 @@ CHECKS = (
     "transfer_share_moved",
     "placebo_excess",
     "interval_width",
-    "experiments_z",
+    "lift_tests_z",
 )
 
 
@@ -51,7 +52,7 @@ class Decision:
 
     Attributes
     ----------
-    passes : whether it keeps to every bound
+    passes : whether it keeps to every criterion
     table : the ``promotion`` table: every check, its bound, and what was found of both
     reasons : what it does not keep to, in sentences
     """
@@ -65,7 +66,7 @@ def decide(
     challenger: Scorer,
     champion: Scorer | None,
     window: Experiment,
-    bounds: Bounds,
+    criteria: Criteria,
     *,
     on_stage: Callable[[str], None] = lambda _: None,
 ) -> Decision:
@@ -75,7 +76,7 @@ def decide(
     ----------
     challenger, champion : as they were fitted; no champion is none to be compared with
     window : tables and period of the data; its models and journeys are those of the scorers
-    bounds : what the challenger must keep to
+    criteria : what the challenger must meet
     on_stage : told what is being done
 
     Raises
@@ -87,14 +88,14 @@ def decide(
     for role, scorer in (("challenger", challenger), ("champion", champion)):
         if scorer is not None:
             on_stage(f"judging the {role}")
-            found[role] = evidence(scorer, window, bounds)
-    limits = {**bounds.model_dump(include=set(CHECKS)), "days_of_window_seen": 0.0}
+            found[role] = evidence(scorer, window, criteria)
+    limits = {**criteria.model_dump(include=set(CHECKS)), "days_of_window_seen": 0.0}
     unknown = dict.fromkeys(CHECKS, np.nan)
     rows, reasons = [], []
     for name in CHECKS:
         of, limit = found["challenger"][name], float(limits[name])
         # What could not be found out is not kept to, except where there was nothing to be held against.
-        holds = of <= limit if of == of else name == "experiments_z" and not bounds.experiments
+        holds = of <= limit if of == of else name == "lift_tests_z" and not criteria.lift_tests
         rows.append((name, limit, found.get("champion", unknown)[name], of, holds))
         if not holds:
             reasons.append(f"{name} is {of:.4g}, and at most {limit:.4g} is allowed")
@@ -102,17 +103,17 @@ def decide(
     return Decision(not reasons, table, tuple(reasons))
 
 
-def evidence(scorer: Scorer, window: Experiment, bounds: Bounds) -> dict[str, float]:
+def evidence(scorer: Scorer, window: Experiment, criteria: Criteria) -> dict[str, float]:
     """What `CHECKS` find of one model."""
     broken = float(sum(not verdict.holds for verdict in judge_model(scorer.state.model())))
     if broken:
         # Numbers of a model that breaks the laws mean nothing, and may not even be had.
         return dict.fromkeys(CHECKS, np.nan) | {"laws_broken": broken}
-    asked = _window(scorer, window, bounds)
+    asked = _window(scorer, window, criteria)
     sources = open_sources(asked)
     journeys = journeys_of(asked, sources)
     applied = scorer.apply(journeys)
-    tests = bounds.experiments
+    tests = criteria.lift_tests
     leak, of, *of_tests = journeys.read(
         _Leak(applied), _Credit(applied), *(_Credit(applied, *test.period.bounds()) for test in tests)
     )
@@ -134,11 +135,11 @@ def evidence(scorer: Scorer, window: Experiment, bounds: Bounds) -> dict[str, fl
         "transfer_share_moved": share_moved(frozen, refitted),
         "placebo_excess": _placebo_excess(outcome),
         "interval_width": _width(outcome),
-        "experiments_z": _distance(journeys.channels, in_tests, tests),
+        "lift_tests_z": _distance(journeys.channels, in_tests, tests),
     }
 
 
-def _window(scorer: Scorer, window: Experiment, bounds: Bounds) -> Experiment:
+def _window(scorer: Scorer, window: Experiment, criteria: Criteria) -> Experiment:
     """The window as an experiment on one model, as it makes its journeys."""
     told, state = scorer.definition, scorer.state
     parameters = {key: value for key, value in state.parameters.items() if key != "name" and value is not None}
@@ -146,8 +147,8 @@ def _window(scorer: Scorer, window: Experiment, bounds: Bounds) -> Experiment:
         "models": (ModelSpec(model=state.kind, name=state.label, **parameters),),
         "journeys": told.journeys,
         "grain": told.grain,
-        "resampling": ResamplingOptions(draws=bounds.draws, seed=bounds.seed),
-        "placebo": PlaceboOptions(seed=bounds.seed),
+        "resampling": ResamplingOptions(draws=criteria.draws, seed=criteria.seed),
+        "placebo": PlaceboOptions(seed=criteria.seed),
         "stability": StabilityOptions(parts=2),
         "tracking": TrackingOptions(enabled=False),
         "doubt": None,
@@ -206,15 +207,15 @@ def _width(outcome: Outcome) -> float:
     return float((rows["high"] - rows["low"]).mean() / total) if total > 0 else float("nan")
 
 
-def _distance(channels: Sequence[str], credit: Sequence[NDArray[np.float64]], experiments: Sequence[LiftTest]) -> float:
-    """Largest distance of ``credit`` (channels,), one for each experiment, to what that found, in standard errors."""
-    if not experiments:
+def _distance(channels: Sequence[str], credit: Sequence[NDArray[np.float64]], tests: Sequence[LiftTest]) -> float:
+    """Largest distance of ``credit`` (channels,), one for each test, from what it found, in standard errors."""
+    if not tests:
         return float("nan")
-    lacking = sorted({test.channel for test in experiments} - set(channels))
+    lacking = sorted({test.channel for test in tests} - set(channels))
     if lacking:
-        raise InputError(f"the window has no channel {lacking[0]!r} of an experiment", allowed=sorted(channels))
-    found = [of[channels.index(test.channel)] for of, test in zip(credit, experiments, strict=True)]
+        raise InputError(f"the window has no channel {lacking[0]!r} of a lift test", allowed=sorted(channels))
+    found = [of[channels.index(test.channel)] for of, test in zip(credit, tests, strict=True)]
     return max(
         abs(float(of) - test.incremental_conversions) / test.standard_error
-        for of, test in zip(found, experiments, strict=True)
+        for of, test in zip(found, tests, strict=True)
     )
