@@ -75,7 +75,7 @@ if TYPE_CHECKING:
     from attribution.simulation import load_world as load_world
     from attribution.simulation import simulate as simulate
     from attribution.testing import check_model as check_model
-    from attribution.tracking.tracking import track_outcome as track_outcome
+    from attribution.tracking.tracked_runs import track_outcome as track_outcome
     from attribution.uncertainty.placebo import placebo_test as placebo_test
 
 # Before anything can import mlflow: it would look up an outside address when it is imported.
@@ -135,7 +135,7 @@ _HOMES = {
     "attribution.models.saved": ("Scorer",),
     "attribution.data.loading": ("Sources", "load_sources"),
     "attribution.testing": ("check_model",),
-    "attribution.tracking.tracking": ("track_outcome",),
+    "attribution.tracking.tracked_runs": ("track_outcome",),
     "attribution.simulation": ("World", "load_world", "simulate"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

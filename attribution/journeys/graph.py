@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from attribution.arguments import check_arguments
 from attribution.errors import InputError
 from attribution.journeys import JourneyChunk, Journeys, Reader, Summary
-from attribution.journeys.summary import tally
-from attribution.kernels.markov.windows import Slices, count_steps, unpack
+from attribution.journeys.structure import tally
+from attribution.kernels.markov.step_counts import Slices, count_steps, unpack
 from attribution.kernels.statistics.sums import to_float
 from attribution.schema.tables import CONVERSION, NULL, START, TRANSITIONS
 

@@ -14,7 +14,7 @@ from attribution.data.loading import (
     check_channels_known,
     check_sources,
     count_finding,
-    gate_findings,
+    quality_findings,
 )
 from attribution.decisions.funnel import funnel_findings
 from attribution.journeys import Journeys
@@ -76,7 +76,7 @@ def data_findings(
     return [
         *check_sources(sources),
         *sources.findings,
-        *gate_findings(sources, period=experiment.period, lookback_days=experiment.journeys.lookback_days),
+        *quality_findings(sources, period=experiment.period, lookback_days=experiment.journeys.lookback_days),
         *facts.findings,
         *check_channels_known(sources, journeys.channels),
         _idle_spend(terms.costs.media, facts.graph),

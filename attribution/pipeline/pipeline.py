@@ -15,8 +15,7 @@ from attribution.decisions.diagnosis import check_dimensions, diagnosis_tables
 from attribution.decisions.funnel import funnel_tables
 from attribution.decisions.kpis import draws_table
 from attribution.errors import InputError
-from attribution.journeys import Journeys
-from attribution.journeys.requested import journeys_of
+from attribution.journeys import Journeys, journeys_of
 from attribution.models import AttributionModel
 from attribution.models.credit import Credit, journey_credit
 from attribution.models.model_tables import model_tables, without_interactions

@@ -13,7 +13,7 @@ from attribution.decisions.budget.evidence import Ground, read_earlier
 from attribution.decisions.budget.history import weekly_history
 from attribution.decisions.budget.response import read_history
 from attribution.errors import InputError
-from attribution.journeys.requested import journeys_of
+from attribution.journeys import journeys_of
 from attribution.pipeline.outcome import Outcome, Stage
 from attribution.pipeline.pipeline import run_experiment
 from attribution.pipeline.request import open_sources

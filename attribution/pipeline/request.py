@@ -14,7 +14,7 @@ from attribution.data.channels import ChannelRules, read_rules
 from attribution.data.engine import DuckDBEngine, Engine
 from attribution.data.loading import Sources, load_sources
 from attribution.errors import InputError, did_you_mean
-from attribution.journeys.requested import journey_options
+from attribution.journeys import journey_options
 from attribution.models import AttributionModel
 from attribution.models.credit import check_labels
 from attribution.returns import Terms, known_measures, read_costs

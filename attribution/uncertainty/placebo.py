@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from attribution.arguments import check_arguments
 from attribution.data.loading import Sources
 from attribution.journeys import JourneyChunk, Journeys, Placebo, Summary, build_journeys
-from attribution.journeys.summary import tally
+from attribution.journeys.structure import tally
 from attribution.kernels.journeys.batches import gather_slices
 from attribution.models import AttributionModel, fit_models
 from attribution.models.fitting import listed_models

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from attribution.decisions.budget.cases import Case, Row, objective_rows
 from attribution.errors import InputError, did_you_mean
-from attribution.kernels.budget.budget import allocate
+from attribution.kernels.budget.allocation import allocate
 from attribution.kernels.budget.problem import Problem
 from attribution.schema.experiment import BudgetOptions, LongRunOptions
 

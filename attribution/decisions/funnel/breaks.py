@@ -10,7 +10,7 @@ import pandas as pd
 from attribution.decisions.funnel.progress import Progress
 from attribution.journeys import DAY
 from attribution.kernels.statistics.incidence import MOVED
-from attribution.kernels.statistics.proportions import difference_interval
+from attribution.kernels.statistics.intervals import difference_interval
 from attribution.schema.experiment import FunnelOptions
 from attribution.schema.tables import FUNNEL_BREAKS
 

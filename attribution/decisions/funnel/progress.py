@@ -19,7 +19,7 @@ from attribution.kernels.statistics.incidence import (
     cumulative_incidence,
     weighted_median,
 )
-from attribution.kernels.statistics.proportions import weighted_wilson
+from attribution.kernels.statistics.intervals import weighted_wilson
 from attribution.schema.experiment import FunnelOptions
 
 Floats = NDArray[np.float64]

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from attribution.arguments import check_arguments
 from attribution.decisions.kpis.runs import Run
 from attribution.errors import InputError
-from attribution.kernels.statistics.bridge import prices_of_change, ratio_known, split_product
+from attribution.kernels.statistics.decompositions import prices_of_change, ratio_known, split_product
 from attribution.schema.tables import NO_CHANNELS, ROI_CHANGES
 
 Floats = NDArray[np.float64]
@@ -79,7 +79,7 @@ def split_roi_change(before: Run, after: Run, *, model: str, model_before: str |
 
     References
     ----------
-    See `attribution.kernels.statistics.bridge`.
+    See `attribution.kernels.statistics.decompositions`.
 
     Examples
     --------

@@ -20,7 +20,7 @@ from attribution.decisions.funnel.arrivals import read_arrivals
 from attribution.decisions.funnel.progress import Progress, follow
 from attribution.decisions.funnel.stages import Wins, learn_chances, wins_of
 from attribution.errors import InputError
-from attribution.kernels.statistics.proportions import weighted_wilson
+from attribution.kernels.statistics.intervals import weighted_wilson
 from attribution.schema.experiment import FunnelOptions
 
 DAY_0 = pd.Timestamp("2024-01-01")

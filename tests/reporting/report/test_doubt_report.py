@@ -20,7 +20,7 @@ from attribution.reporting.charts.doubt import curve_channels
 from attribution.reporting.report import render_report
 from attribution.schema.experiment import PlaceboOptions, ResamplingOptions, StabilityOptions
 from attribution.schema.tables.doubt import DOUBT_TABLES
-from attribution.tracking.tracking import track_outcome
+from attribution.tracking.tracked_runs import track_outcome
 from attribution.uncertainty.sensitivity import doubt_metrics
 from tests.journeys.test_buckets import log
 from tests.reporting.charts.test_charts import assert_drawn
