@@ -15,21 +15,14 @@ os.environ.setdefault("DO_NOT_TRACK", "true")
 
 _HOMES = {
     "attribution.production.bidding": ("credited_conversions",),
-    "attribution.decisions.budget": ("BudgetPlan", "propose_budget"),
+    "attribution.decisions.budget": ("BudgetOptions", "BudgetPlan", "propose_budget"),
     "attribution.models.credit": ("Credit", "journey_credit"),
     "attribution.decisions.diagnosis": ("diagnose_roi",),
     "attribution.data.engine": ("DuckDBEngine",),
     "attribution.data.engine.spark": ("SparkEngine",),
     "attribution.errors": ("AttributionError", "InputError", "LawError", "TrackingError"),
-    "attribution.schema.experiment": (
-        "BudgetOptions",
-        "Experiment",
-        "FunnelOptions",
-        "Period",
-        "TableSpec",
-        "read_experiment",
-    ),
-    "attribution.decisions.funnel": ("follow_stages",),
+    "attribution.schema.experiment": ("Experiment", "Period", "TableSpec"),
+    "attribution.decisions.funnel": ("FunnelOptions", "follow_stages"),
     "attribution.journeys.graph": ("JourneyGraph", "build_graph"),
     "attribution.journeys": ("JourneyChunk", "Journeys", "Summary", "build_journeys"),
     "attribution.decisions.kpis": (
@@ -58,6 +51,7 @@ _HOMES = {
     ),
     "attribution.pipeline.outcome": ("Outcome", "run_of"),
     "attribution.pipeline.pipeline": ("check_quality", "run_experiment"),
+    "attribution.pipeline.sections": ("read_experiment",),
     "attribution.pipeline.planning": ("plan_budget",),
     "attribution.uncertainty.placebo": ("placebo_test",),
     "attribution.returns.ranking": ("Ranking", "compare_rankings"),

@@ -72,7 +72,7 @@ def demo(
     import tempfile
 
     from attribution.cli.demo import write_demo
-    from attribution.schema.experiment import read_experiment
+    from attribution.pipeline.sections import read_experiment
 
     with tempfile.TemporaryDirectory(prefix="attribution-demo-") as folder:
         with progress() as say:
@@ -128,7 +128,7 @@ def validate(
 ) -> None:
     """Check the data of an experiment, and fit nothing."""
     from attribution.pipeline.pipeline import check_quality
-    from attribution.schema.experiment import read_experiment
+    from attribution.pipeline.sections import read_experiment
 
     asked = read_experiment(experiment, overrides or ())
     with progress() as say:

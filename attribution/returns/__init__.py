@@ -7,7 +7,6 @@ from attribution.returns.coverage import cost_coverage, coverage_findings, overl
 from attribution.returns.economics import unit_economics
 from attribution.returns.ledger import MEDIA
 from attribution.returns.lifetime import lifetime_value, payback_period
-from attribution.returns.metrics import returns_metrics
 from attribution.returns.spend import CostBasis, Costs, read_costs, spend_by_channel
 from attribution.returns.table import compute_returns, main_basis, returns_table, with_worth
 from attribution.returns.terms import Basis, Terms, known_measures
@@ -34,7 +33,6 @@ __all__ = [
     "platform_claims",
     "read_costs",
     "read_worth",
-    "returns_metrics",
     "returns_table",
     "spend_by_channel",
     "unit_economics",

@@ -14,10 +14,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attribution.decisions.budget.cases import Case, Row, objective_rows
+from attribution.decisions.budget.options import BudgetOptions, LongRunOptions
 from attribution.errors import InputError, did_you_mean
 from attribution.kernels.budget.budget import allocate
 from attribution.kernels.budget.problem import Problem
-from attribution.schema.experiment import BudgetOptions, LongRunOptions
 
 Floats = NDArray[np.float64]
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from attribution.decisions.budget.evidence import MOVED
+from attribution.decisions.budget.options import BudgetOptions
 from attribution.kernels.budget.problem import TOLERANCE
-from attribution.schema.experiment import BudgetOptions
 
 NOT_INCREMENTAL = (
     "Credit is allocated, not incremental: the plan moves money as if channels had caused what they are credited with. "

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from attribution.decisions.budget.cases import Case, Row
 from attribution.decisions.budget.limits import Limits, broken
+from attribution.decisions.budget.options import BudgetOptions, WhatIf
 from attribution.errors import InputError, did_you_mean
 from attribution.kernels.budget.problem import Problem
-from attribution.schema.experiment import BudgetOptions, WhatIf
 
 Floats = NDArray[np.float64]
 

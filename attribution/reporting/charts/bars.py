@@ -13,13 +13,13 @@ from attribution.reporting.charts.figure import Figure, data_of
 from attribution.reporting.charts.style import (
     MOST_CHANNELS,
     ChannelStyle,
-    listed,
     model_colours,
     model_legend,
     short_labels,
 )
 from attribution.returns import main_basis
 from attribution.schema.tables import NO_CHANNELS
+from attribution.sections import listed
 
 _WIDTH = 620
 _NO_INTERVALS = "There are no intervals: resampling was not asked for."

@@ -8,26 +8,21 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from attribution.errors import InputError, did_you_mean
-from attribution.schema.experiment.budget import BudgetOptions
-from attribution.schema.experiment.doubt import DoubtOptions
-from attribution.schema.experiment.funnel import FunnelOptions
 from attribution.schema.experiment.returns import ReturnsOptions
 from attribution.schema.experiment.settings import (
     JourneyOptions,
     ModelSpec,
     OutputOptions,
     Period,
-    PlaceboOptions,
     ResamplingOptions,
     Settings,
-    StabilityOptions,
     TableSpec,
     TrackingOptions,
 )
@@ -38,6 +33,9 @@ Part = TypeVar("Part", bound=BaseModel)
 
 class Experiment(Settings):
     """Everything one run asks for.
+
+    Options of sections, such as ``budget``, are further arguments; `options` gives them. Which sections there are the
+    pipeline knows, and refuses what none of them owns.
 
     Examples
     --------
@@ -50,6 +48,8 @@ class Experiment(Settings):
     'reset'
     """
 
+    model_config = ConfigDict(extra="allow")
+
     name: str = Field(pattern=r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$", max_length=200)
     engine: Literal["duckdb", "spark"] = "duckdb"
     memory_limit: int | None = None
@@ -60,12 +60,7 @@ class Experiment(Settings):
     grain: Literal["channel", "campaign"] = "channel"
     models: tuple[ModelSpec, ...]
     resampling: ResamplingOptions | None = None
-    placebo: PlaceboOptions | None = None
-    stability: StabilityOptions | None = None
     returns: ReturnsOptions = ReturnsOptions()
-    budget: BudgetOptions | None = None
-    doubt: DoubtOptions | None = None
-    funnel: FunnelOptions | None = None
     output: OutputOptions = OutputOptions()
     tracking: TrackingOptions = TrackingOptions()
     folder: Path = Field(default=Path("."), exclude=True)
@@ -100,13 +95,29 @@ class Experiment(Settings):
         for key in ("account", "segment"):
             if getattr(self.journeys, key) is not None and "customers" not in self.tables:
                 raise ValueError(f"journeys.{key} is a column of the customers table, and there is none")
-        if (self.funnel is None) != ("stages" not in self.tables):
-            raise ValueError("[funnel] names the stages of [tables.stages] in order: give both, or neither")
         return self
 
+    @property
+    def further(self) -> dict[str, Any]:
+        """What stands beside the parts above, as it was given: the options of sections, by their names."""
+        return {name: given for name, given in (self.model_extra or {}).items() if given is not None}
 
-def read_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experiment:
-    """Read an experiment file.
+    def options(self, section: str, kind: type[Part]) -> Part | None:
+        """The options of a section, checked; None where there are none.
+
+        Raises
+        ------
+        InputError
+            If they are not what the section takes.
+        """
+        given = self.further.get(section)
+        if given is None or isinstance(given, kind):
+            return given
+        return checked(kind, given, origin=f"experiment {self.name!r}", within=section)
+
+
+def parse_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experiment:
+    """Read an experiment file; what sections own in it is left as it was written.
 
     Parameters
     ----------
@@ -126,16 +137,24 @@ def read_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
     document.setdefault("name", path.stem)
     for key in ("folder", "text"):
         if key in document:
-            raise InputError(f"{path}: unknown key {key!r}", allowed=_keys(Experiment))
+            raise InputError(f"{path}: unknown key {key!r}", allowed=core_keys())
     return checked(Experiment, {**document, "folder": path.parent, "text": text}, origin=str(path))
 
 
-def checked(part: type[Part], document: Mapping[str, Any], *, origin: str) -> Part:
-    """``document`` as a ``part`` of an experiment; the first thing wrong with it is an `InputError`."""
+def checked(part: type[Part], document: Any, *, origin: str, within: str | None = None) -> Part:
+    """``document`` as a ``part`` of an experiment; the first thing wrong with it is an `InputError`.
+
+    Parameters
+    ----------
+    part : what it is to be
+    document : a mapping of its keys
+    origin : where it was written, for the message
+    within : the key that it stands under
+    """
     try:
         return part.model_validate(document)
     except ValidationError as error:
-        raise _refusal(error, part, origin) from None
+        raise _refusal(error, part, origin, () if within is None else (within,)) from None
 
 
 def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
@@ -195,6 +214,11 @@ def _models_named(models: list[Any], wanted: str, key: str) -> list[dict[str, An
     return found
 
 
+def core_keys() -> list[str]:
+    """What may stand at the top of an experiment file, whatever the sections."""
+    return _keys(Experiment)
+
+
 def _keys(part: type[BaseModel]) -> list[str]:
     return [name for name in part.model_fields if name not in ("folder", "text")]
 
@@ -203,12 +227,7 @@ _PARTS: dict[str, type[BaseModel]] = {
     "period": Period,
     "journeys": JourneyOptions,
     "resampling": ResamplingOptions,
-    "placebo": PlaceboOptions,
-    "stability": StabilityOptions,
     "returns": ReturnsOptions,
-    "budget": BudgetOptions,
-    "doubt": DoubtOptions,
-    "funnel": FunnelOptions,
     "output": OutputOptions,
     "tracking": TrackingOptions,
     "tables": TableSpec,
@@ -218,14 +237,14 @@ _PARTS: dict[str, type[BaseModel]] = {
 _KIND = re.compile(r"(function-\w+|literal|dict|list|tuple|constrained-\w+)\[")
 
 
-def _refusal(error: ValidationError, part: type[BaseModel], origin: str) -> InputError:
+def _refusal(error: ValidationError, part: type[BaseModel], origin: str, within: tuple[str, ...]) -> InputError:
     first, *others = error.errors()
     if isinstance(first["input"], dict) and first["type"] in ("float_type", "literal_error"):
         # A mapping where a word or a number might have stood as well: what is wrong lies inside of it.
         first = next((other for other in others if len(other["loc"]) > len(first["loc"])), first)
     # Where a part may be one of several kinds, pydantic names the kind that it tried; nobody wrote that.
     place = [str(name) for name in first["loc"] if not _KIND.match(str(name))]
-    where = ".".join(place)
+    where = ".".join((*within, *place))
     if first["type"] == "extra_forbidden":
         allowed = _keys(_PARTS.get(place[0], part) if len(place) > 1 else part)
         return InputError(f"{origin}: unknown key {where!r}", allowed=allowed, hint=did_you_mean(place[-1], allowed))

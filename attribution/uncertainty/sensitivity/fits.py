@@ -38,6 +38,7 @@ from attribution.schema.experiment import Experiment, JourneyOptions, Resampling
 from attribution.uncertainty.sensitivity.choices import Choices, choices_of
 from attribution.uncertainty.sensitivity.grid import Grid, grid_of
 from attribution.uncertainty.sensitivity.maturity import maturity, maturity_reader
+from attribution.uncertainty.sensitivity.options import doubt_options
 
 Floats = NDArray[np.float64]
 
@@ -77,8 +78,7 @@ def draw_grid(
     InputError
         If there is no ROI to doubt, nothing converted, or a choice is named that these data do not leave.
     """
-    asked = experiment.doubt
-    assert asked is not None
+    asked = doubt_options(experiment)
     choices = choices_of(experiment, sources, journeys, terms)
     matured: Mapping[str, float] = {}
     dealing = _dealing(journeys, models[0].observed_.number("conversions"))

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from attribution.kernels.budget.curves import Curves, curves_of
 from attribution.kernels.budget.filling import fill
 from attribution.kernels.statistics.intervals import percentile
-from attribution.schema.experiment import DoubtOptions
 from attribution.schema.tables.doubt import AVERAGE, NO_CHANGE, REGRET
 from attribution.uncertainty.sensitivity.grid import Grid
+from attribution.uncertainty.sensitivity.options import DoubtOptions
 
 Floats = NDArray[np.float64]
 

@@ -16,9 +16,10 @@ import attribution as at
 from attribution.cli.commands.finished import exported_scorer
 from attribution.errors import InputError
 from attribution.models.saved import kept_scorer
+from attribution.pipeline.sections import read_experiment
 from attribution.production.promotion import CHECKS, Bounds, LiftTest, decide, evidence, read_bounds
 from attribution.production.promotion.bounds import check_covered
-from attribution.schema.experiment import Period, read_experiment
+from attribution.schema.experiment import Period
 from attribution.testing import judge_model
 from tests.cli.test_cli import call
 
