@@ -58,14 +58,9 @@ def read_record(folder: str | Path) -> Record:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content.pop("schema_version") > _SCHEMA:
             raise InputError(f"{path} was written by a newer version", hint="update the package")
-        budget = content.pop("budget")
-        return Record(
-            run=Numbers(**content.pop("run")),
-            models=tuple(Numbers(**one) for one in content.pop("models")),
-            inputs=tuple(content.pop("inputs")),
-            budget=None if budget is None else Numbers(**budget),
-            **content,
-        )
+        numbers = {key: Numbers(**value) for key, value in content.items() if isinstance(value, dict)}
+        models = tuple(Numbers(**one) for one in content.pop("models"))
+        return Record(**{**content, **numbers, "models": models, "inputs": tuple(content["inputs"])})
     except FileNotFoundError:
         raise InputError(f"folder {folder} is not that of a finished run: it has no {FILE}", hint=hint) from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:

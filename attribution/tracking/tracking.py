@@ -126,7 +126,7 @@ def _track(record: Record, folder: Path, uri: str) -> str:
         for model in record.models:
             _log_child(client, experiment_id, run_id, model)
         if record.budget is not None:
-            tags = {**record.run.tags, "attribution.kind": "budget"}
+            tags = {**record.run.tags, "attribution.kind": record.budget.name}
             budget = Numbers(record.budget.name, record.budget.params, record.budget.metrics, tags)
             _log_child(client, experiment_id, run_id, budget)
     return run_id

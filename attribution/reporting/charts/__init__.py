@@ -13,7 +13,7 @@ from inspect import signature
 import pandas as pd
 
 from attribution.errors import InputError
-from attribution.reporting.charts.bars import credit_by_channel, roi_by_channel
+from attribution.reporting.charts.bars import credit_by_channel, plain_bars, roi_by_channel
 from attribution.reporting.charts.budget import budget_by_channel, budget_gain, response_curves
 from attribution.reporting.charts.costs import costs_by_type, roi_within_bounds
 from attribution.reporting.charts.doubt import regret_chart, specification_curve
@@ -45,6 +45,7 @@ __all__ = [
     "funnel_rates",
     "journey_graph",
     "path_length",
+    "plain_bars",
     "rank_bump",
     "regret_chart",
     "response_curves",
