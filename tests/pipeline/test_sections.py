@@ -193,8 +193,6 @@ BROKEN = {
     "has a name that is taken": GREETING.replace('name = "greeting"', 'name = "placebo"'),
     "has a name that is taken.": GREETING.replace('name = "greeting"', 'name = "journeys"'),
     "declares the table 'credit'": GREETING.replace('"greetings",\n    "channel"', '"credit",\n    "channel"'),
-        "def metrics(self, tables, model=None)", "def metrics(self)"
-    ),
     "has a method metrics that does not take": GREETING.replace("(self, tables, model=None)", "(self)"),
     "has no method is_wanted": GREETING.replace("(Section)", ""),
     "has options that are no pydantic model": GREETING.replace("options = GreetingOptions", "options = dict"),
