@@ -59,7 +59,7 @@ _HOMES = {
     "attribution.models.saved": ("Scorer",),
     "attribution.data.loading": ("Sources", "load_sources"),
     "attribution.testing": ("check_model",),
-    "attribution.tracking.tracking": ("track_outcome",),
+    "attribution.tracking.tracked_runs": ("track_outcome",),
     "attribution.simulation": ("World", "load_world", "simulate"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import attribution as at
-from attribution.journeys.summary import tally
+from attribution.journeys.structure import tally
 
 DAY = 86_400_000_000  # times are microseconds
 

@@ -1,4 +1,4 @@
-"""The command line: what is not a module of its own in `attribution.cli.commands`, and how it ends."""
+"""The command line: the commands of `attribution.cli.commands` in the order of the help, and how it ends."""
 
 from __future__ import annotations
 
@@ -8,17 +8,16 @@ import gc
 import os
 import sys
 import time
-from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from attribution import logs
-from attribution.cli.commands.arguments import ExperimentFile, Json, Overrides
 from attribution.cli.commands.budget import budget
+from attribution.cli.commands.check_model import check_model
 from attribution.cli.commands.compare import compare
 from attribution.cli.commands.conversions import conversions
+from attribution.cli.commands.demo import demo
 from attribution.cli.commands.export import export
 from attribution.cli.commands.glossary import glossary
 from attribution.cli.commands.init import init
@@ -27,11 +26,12 @@ from attribution.cli.commands.monitor import monitor
 from attribution.cli.commands.promote import promote
 from attribution.cli.commands.refit import refit
 from attribution.cli.commands.review import review
-from attribution.cli.commands.run import run, run_one
+from attribution.cli.commands.run import run
 from attribution.cli.commands.score import score
+from attribution.cli.commands.simulate import simulate
 from attribution.cli.commands.summarise import summarise
 from attribution.cli.commands.track import track
-from attribution.cli.console import print_json, print_quality, print_verdicts, progress, records
+from attribution.cli.commands.validate import validate
 from attribution.errors import AttributionError, InputError
 
 app = typer.Typer(
@@ -40,8 +40,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Multi-touch attribution: from touchpoints to credit, ROI, and how far the ranking depends on the model.",
 )
-
-_NEGATIVE_VERDICT = 3
 
 
 @app.callback()
@@ -59,28 +57,7 @@ def settings(
 
 
 app.command()(run)
-
-
-@app.command()
-def demo(
-    customers: Annotated[int, typer.Option(min=100, help="How many customers the simulated shop has.")] = 20_000,
-    out: Annotated[Path, typer.Option(help="Output folder. Replaced whole.")] = Path("runs/demo"),
-    overrides: Overrides = None,
-    as_json: Json = False,
-) -> None:
-    """Simulate a shop whose true channel effects are known, and run every model on it."""
-    import tempfile
-
-    from attribution.cli.demo import write_demo
-    from attribution.pipeline.sections import read_experiment
-
-    with tempfile.TemporaryDirectory(prefix="attribution-demo-") as folder:
-        with progress() as say:
-            say(f"simulating {customers:,} customers")
-            path = write_demo(Path(folder), customers)
-        run_one(read_experiment(path, overrides or ()), out, as_json=as_json)
-
-
+app.command()(demo)
 app.command()(init)
 app.command()(budget)
 app.command()(compare)
@@ -95,91 +72,9 @@ app.command()(summarise)
 app.command()(refit)
 app.command()(monitor)
 app.command()(glossary)
-
-
-@app.command()
-def simulate(
-    world: Annotated[str, typer.Argument(help="default, confounded, or the path of a TOML file.")],
-    customers: Annotated[int, typer.Option(min=1, help="How many customers.")],
-    out: Annotated[Path, typer.Option(help="Output folder. Replaced whole.")],
-    seed: Annotated[int, typer.Option(min=0, help="Another seed gives another sample of the same world.")] = 0,
-) -> None:
-    """Write touchpoints, conversions, costs and the true channel effects of a simulated world as Parquet."""
-    from attribution.pipeline.output import replaced_folder
-    from attribution.simulation import load_world
-    from attribution.simulation import simulate as simulate_world
-
-    chosen = load_world(world)
-    with replaced_folder(out, [Path(world)] if Path(world).is_file() else []) as folder:
-        with progress() as say:
-            say(f"simulating {customers:,} customers")
-            simulation = simulate_world(chosen, customers=customers, seed=seed)
-        for name in ("touchpoints", "conversions", "costs", "truth"):
-            getattr(simulation, name).to_parquet(folder / f"{name}.parquet", index=False)
-    typer.echo(f"wrote {customers:,} customers of world {chosen.name!r} to {out}")
-
-
-@app.command()
-def validate(
-    experiment: ExperimentFile,
-    overrides: Overrides = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit 3 if there are warnings.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Check the data of an experiment, and fit nothing."""
-    from attribution.pipeline.pipeline import check_quality
-    from attribution.pipeline.sections import read_experiment
-
-    asked = read_experiment(experiment, overrides or ())
-    with progress() as say:
-        say("checking the data")
-        quality = check_quality(asked)
-    worst = "fail" if (quality["status"] == "fail").any() else "warn" if (quality["status"] == "warn").any() else "pass"
-    if as_json:
-        print_json({"status": worst, "checks": records(quality)})
-    else:
-        print_quality(quality)
-    if worst == "fail":
-        raise typer.Exit(InputError.exit_code)
-    if worst == "warn" and strict:
-        raise typer.Exit(_NEGATIVE_VERDICT)
-
-
-@app.command("check-model")
-def check_model(
-    model: Annotated[
-        str, typer.Argument(metavar="PACKAGE.MODULE:CLASS", help="A model of your own, or a shipped one.")
-    ],
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--setting", metavar="KEY=VALUE", help="An argument of its constructor, e.g. half_life_days=14."),
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Prove the laws that any model must obey; exit 3 if one is broken."""
-    from attribution.pipeline.request import make_model
-    from attribution.schema.experiment import ModelSpec, checked, read_setting
-    from attribution.testing import judge_model
-
-    given = dict(read_setting(text, "--setting", "half_life_days=14") for text in settings or ())
-    made = make_model(checked(ModelSpec, {"model": model, **given}, origin="check-model"), Path())
-    with progress() as say:
-        say(f"checking {model}")
-        verdicts = list(judge_model(made))
-    holds = all(verdict.holds for verdict in verdicts)
-    if as_json:
-        print_json(
-            {
-                "model": model,
-                "settings": list(settings or ()),
-                "holds": holds,
-                "laws": [asdict(each) for each in verdicts],
-            }
-        )
-    else:
-        print_verdicts(verdicts)
-    if not holds:
-        raise typer.Exit(_NEGATIVE_VERDICT)
+app.command()(simulate)
+app.command()(validate)
+app.command("check-model")(check_model)
 
 
 def main() -> None:

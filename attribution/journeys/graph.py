@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attribution.journeys import JourneyChunk, Journeys, Reader, Summary
-from attribution.journeys.summary import tally
-from attribution.kernels.markov.windows import Slices, count_steps, unpack
+from attribution.journeys.structure import tally
+from attribution.kernels.markov.step_counts import Slices, count_steps, unpack
 from attribution.kernels.statistics.sums import to_float
 from attribution.schema.tables import CONVERSION, NULL, START, TRANSITIONS
 

@@ -1,4 +1,4 @@
-"""Journeys as arrays: slices of touchpoints, chunk by chunk."""
+"""Journeys as arrays: slices of touchpoints, chunk by chunk, and what there is to know of them, which adds up."""
 
 from __future__ import annotations
 
@@ -13,8 +13,54 @@ from numpy.typing import NDArray
 
 from attribution.data.loading import Finding
 from attribution.data.loading.events import Dimensions
-from attribution.journeys.summary import Summary, number
 from attribution.kernels.journeys.batches import gather_slices
+from attribution.kernels.statistics.sums import KeyedSums, exact_sums, merge_keyed, sum_by_key, sums_of_counts, to_float
+
+# ---------------------------------------------------------------- sums of what there is to know
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Named tables of exact sums. Summaries add up, in any order, to the same bytes."""
+
+    tables: Mapping[str, KeyedSums]
+
+    def __add__(self, other: Summary) -> Summary:
+        merged = dict(self.tables)
+        for name, table in other.tables.items():
+            merged[name] = merge_keyed(merged[name], table) if name in merged else table
+        return Summary(merged)
+
+    def dense(self, name: str, size: int) -> NDArray[np.float64]:
+        """(size,) sums of a table whose keys are 0 … size − 1; 0 where a key, or the table, is absent."""
+        result = np.zeros(size)
+        if name in self.tables:
+            table = self.tables[name]
+            result[table.keys[:, 0]] = to_float(table.sums)
+        return result
+
+    def number(self, name: str) -> float:
+        """The sum of a table made by `number`; 0 where there is none."""
+        return float(self.dense(name, 1)[0])
+
+
+def number(terms: NDArray[np.bool_] | NDArray[np.float64]) -> KeyedSums:
+    """The exact sum of all ``terms`` as a table with one row."""
+    floats = np.array([float(np.count_nonzero(terms))]) if terms.dtype == np.bool_ else terms.astype(np.float64)
+    rows = min(len(floats), 1)
+    return KeyedSums(np.zeros((rows, 1), np.int64), exact_sums(np.zeros(len(floats), np.int64), floats, rows))
+
+
+def tally(keys: NDArray[np.signedinteger], times: NDArray[np.bool_] | NDArray[np.float64]) -> KeyedSums:
+    """How often each of ``keys`` (n,), small numbers ≥ 0, occurs, each taken ``times`` (n,)."""
+    if times.dtype == np.bool_:
+        counts = np.bincount(keys[times])
+        taken = np.flatnonzero(counts)
+        return KeyedSums(taken[:, None], sums_of_counts(counts[taken]))
+    return sum_by_key(keys.astype(np.int64)[:, None], times.astype(np.float64))
+
+
+# ---------------------------------------------------------------- journeys
 
 PIECE_STEPS = 4_000_000
 """Touchpoints laid out at once: overlapping journeys are slices until a model reads them."""

@@ -16,7 +16,7 @@ from attribution.data.loading import Finding, count_finding
 from attribution.errors import InputError, did_you_mean
 from attribution.journeys import Buckets, JourneyChunk, Journeys, Reader, Summary, observe
 from attribution.journeys.buckets import Bucketwise, of_whole
-from attribution.journeys.summary import number
+from attribution.journeys.structure import number
 from attribution.kernels.statistics.sums import sum_by_key, sums_by_pair
 from attribution.models.credit import ChannelTotals, check_totals, hand_out, journey_credit
 

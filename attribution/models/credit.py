@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from attribution.errors import InputError, LawError
 from attribution.journeys import JourneyChunk, Journeys
-from attribution.kernels.credit import weights as kernel
+from attribution.kernels.credit import rule_weights as kernel
 from attribution.schema.tables import BASELINE, CREDIT, JOURNEY_CREDIT, UNATTRIBUTED
 
 TOLERANCE = 1e-9

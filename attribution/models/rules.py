@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from attribution.errors import InputError
 from attribution.journeys import DAY, JourneyChunk
-from attribution.kernels.credit import weights as kernel
+from attribution.kernels.credit import rule_weights as kernel
 from attribution.models.base import AttributionModel
 
 

@@ -13,7 +13,7 @@ from attribution.data.loading import Finding
 from attribution.errors import InputError, did_you_mean
 from attribution.journeys import Buckets, JourneyChunk, Journeys, Reader, Summary
 from attribution.journeys.buckets import Bucketwise
-from attribution.kernels.credit import weights as kernel
+from attribution.kernels.credit import rule_weights as kernel
 from attribution.kernels.statistics.sums import KeyedSums, sum_by_key
 from attribution.models import games, valuation
 from attribution.models.base import Draws

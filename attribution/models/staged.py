@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from attribution.data.loading import Finding, count_finding
 from attribution.errors import InputError, did_you_mean
 from attribution.journeys import JourneyChunk, Journeys, Summary
-from attribution.journeys.summary import tally
-from attribution.kernels.credit import weights as kernel
+from attribution.journeys.structure import tally
+from attribution.kernels.credit import rule_weights as kernel
 from attribution.models.base import AttributionModel
 
 

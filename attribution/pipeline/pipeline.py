@@ -9,7 +9,7 @@ import pandas as pd
 
 from attribution.data.engine import Engine
 from attribution.data.loading import content_digest, quality_table
-from attribution.journeys.requested import journeys_of
+from attribution.journeys import journeys_of
 from attribution.models.credit import Credit
 from attribution.models.saved import Training
 from attribution.models.segments import Segments, read_segments

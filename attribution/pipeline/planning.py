@@ -15,7 +15,7 @@ from attribution.decisions.budget.history import weekly_history
 from attribution.decisions.budget.options import BudgetOptions, budget_options
 from attribution.decisions.budget.response import read_history
 from attribution.errors import InputError
-from attribution.journeys.requested import journeys_of
+from attribution.journeys import journeys_of
 from attribution.pipeline.outcome import Numbers
 from attribution.pipeline.pipeline import run_experiment
 from attribution.pipeline.record import as_texts, finite

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from attribution.data.loading import Finding, check_channels_known, check_sources, gate_findings
+from attribution.data.loading import Finding, check_channels_known, check_sources, quality_findings
 from attribution.errors import InputError
 from attribution.models.credit import journey_credit
 from attribution.models.model_tables import model_tables, without_interactions
@@ -53,7 +53,7 @@ class DataSection(Section):
         return [
             *check_sources(sources),
             *sources.findings,
-            *gate_findings(sources, period=experiment.period, lookback_days=experiment.journeys.lookback_days),
+            *quality_findings(sources, period=experiment.period, lookback_days=experiment.journeys.lookback_days),
             *context.findings,
             *check_channels_known(sources, context.journeys.channels),
         ]

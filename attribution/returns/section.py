@@ -7,10 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 
 from attribution.data.loading import Finding, count_finding
-from attribution.returns.bounds import bounds_findings, cost_bounds
-from attribution.returns.claims import platform_claims
-from attribution.returns.coverage import cost_coverage, coverage_findings, overlap_findings
-from attribution.returns.table import main_basis
+from attribution.returns.channel_costs import cost_coverage, coverage_findings, overlap_findings
+from attribution.returns.returns_tables import bounds_findings, cost_bounds, main_basis, platform_claims
 from attribution.schema.tables import (
     AGREEMENT,
     COST_BOUNDS,

@@ -13,9 +13,8 @@ from pydantic import Field
 
 from attribution.data.loading import Sources
 from attribution.errors import InputError
-from attribution.journeys import JourneyChunk, Journeys, Placebo, Summary, build_journeys
-from attribution.journeys.requested import journey_options
-from attribution.journeys.summary import tally
+from attribution.journeys import JourneyChunk, Journeys, Placebo, Summary, build_journeys, journey_options
+from attribution.journeys.structure import tally
 from attribution.kernels.journeys.batches import gather_slices
 from attribution.models import AttributionModel, fit_models
 from attribution.models.credit import check_labels

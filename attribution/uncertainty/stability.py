@@ -15,8 +15,7 @@ from pydantic import Field
 
 from attribution.data.loading import Sources
 from attribution.errors import InputError
-from attribution.journeys import Journeys
-from attribution.journeys.requested import journeys_of
+from attribution.journeys import Journeys, journeys_of
 from attribution.kernels.statistics.agreement import kendall_tau
 from attribution.models import AttributionModel, Markov, Shapley, fit_models
 from attribution.models.held_out import score_of_classifier, summarise_folds

@@ -15,6 +15,7 @@ import attribution as at
 from attribution.errors import InputError
 from attribution.journeys import observe
 from attribution.journeys.buckets import Buckets, Dealing, bucket_reader, split_buckets
+from attribution.kernels.statistics.sums import to_float
 from attribution.models import order as choice
 from attribution.schema.tables import INTERACTIONS, ORDER_SELECTION
 
@@ -207,7 +208,7 @@ def test_folds_are_of_customers() -> None:
             wanted[int(bucket) % choice.FOLDS] += int(length) + 1
         assert all(len(found) == 1 for found in folds.values())
     table = summary.tables["steps"]
-    found = np.bincount(table.keys[:, 0], at.kernels.sums.to_float(table.sums), minlength=choice.FOLDS)
+    found = np.bincount(table.keys[:, 0], to_float(table.sums), minlength=choice.FOLDS)
     assert found.tolist() == [wanted[fold] for fold in range(choice.FOLDS)]
     assert at.Markov(order="auto").fit(journeys).order_ == 1
 

@@ -19,7 +19,7 @@ from attribution.pipeline.pipeline import run_experiment
 from attribution.pipeline.planning import plan_budget
 from attribution.schema.experiment import Period, ReturnsOptions
 from attribution.schema.tables import OUTPUTS
-from attribution.tracking.tracking import track_outcome
+from attribution.tracking.tracked_runs import track_outcome
 from tests.cli.test_cli import call
 
 EXPERIMENT = """

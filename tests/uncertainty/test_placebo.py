@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 import attribution as at
 from attribution.errors import InputError
 from attribution.journeys import DAY, JourneyChunk, Placebo, Summary
-from attribution.journeys.summary import tally
-from attribution.kernels.journeys.placebo import poisson_distribution, random_instants
+from attribution.journeys.structure import tally
+from attribution.kernels.journeys.insertion import poisson_distribution, random_instants
 from attribution.kernels.statistics.draws import id_words, mixed
 from attribution.kernels.statistics.sums import sum_by_key
 from attribution.schema.experiment import Period

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attribution.cli.commands.arguments import ExperimentFile, Json, Overrides
-from attribution.cli.commands.running import complete
+from attribution.cli.commands.arguments import NEGATIVE_VERDICT, ExperimentFile, Json, Overrides
+from attribution.cli.commands.written_runs import complete
 from attribution.cli.console import print_budget, print_json, records
 
 if TYPE_CHECKING:
     from attribution.decisions.budget import BudgetPlan
     from attribution.pipeline.outcome import Outcome, Stage
-
-NEGATIVE_VERDICT = 3
 
 
 def budget(

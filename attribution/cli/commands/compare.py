@@ -27,7 +27,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Print and log what changed between runs: settings, data, and ROI and rank of every channel under every model."""
-    from attribution.cli.commands.finished import Made, opened, written
+    from attribution.cli.commands.saved_runs import Made, opened, written
     from attribution.decisions.comparison import compare_runs
     from attribution.reporting.report.pages import comparison_page
     from attribution.schema.experiment import TrackingOptions

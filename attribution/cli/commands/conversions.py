@@ -33,7 +33,7 @@ def conversions(
     as_json: Json = False,
 ) -> None:
     """Write credited conversions for bidding systems, by click id where there are any, else by day and campaign."""
-    from attribution.cli.commands.finished import opened_folder
+    from attribution.cli.commands.saved_runs import opened_folder
     from attribution.production.bidding import credited_conversions
     from attribution.schema.experiment import TrackingOptions
 

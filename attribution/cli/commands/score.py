@@ -44,7 +44,7 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Hand out new conversions, day by day; days whose input is as it was are left alone."""
-    from attribution.cli.commands.models import opened_model
+    from attribution.cli.commands.saved_runs import opened_model
     from attribution.models.saved import Scorer
     from attribution.production.scoring.job import Request, score_days
 

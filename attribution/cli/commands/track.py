@@ -19,7 +19,7 @@ def track(
     as_json: Json = False,
 ) -> None:
     """Log a finished run to MLflow, such as one made while the server was away; one that is there is left alone."""
-    from attribution.cli.commands.comparing import track_folder
+    from attribution.cli.commands.written_runs import track_folder
 
     with progress() as say:
         say("logging to MLflow")

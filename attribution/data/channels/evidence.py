@@ -10,9 +10,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from attribution.data.channels.addresses import is_given, read_hosts, read_parameters, source_text, unwrapped
-from attribution.data.channels.click_ids import CLICK_IDS
 from attribution.data.channels.coded import Coded, Mask, absent, encode
-from attribution.data.channels.sites import KINDS, kind_of
+from attribution.data.channels.platforms import CLICK_IDS, KINDS, kind_of
 from attribution.data.channels.spelling import medium_text, tag_text
 from attribution.errors import InputError
 

@@ -1,7 +1,8 @@
-"""From raw exports to the canonical tables, checked."""
+"""From raw exports to the canonical tables, checked; and a fingerprint of what they hold."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,18 +13,11 @@ import pyarrow as pa
 
 from attribution.data.channels import ChannelRules
 from attribution.data.engine import DuckDBEngine, Engine, quote
-from attribution.data.loading.contract import (
-    Reading,
-    check_values,
-    is_integer_like,
-    map_columns,
-    read_column,
-)
-from attribution.data.loading.costs import optional_cost_columns
+from attribution.data.loading.contract import Reading, check_values, is_integer_like, map_columns, read_column
 from attribution.data.loading.enrich import enrich
-from attribution.data.loading.opening import OpenedTable, as_spec, open_table
-from attribution.data.loading.quality import Finding
-from attribution.data.loading.settling import Grain, complete, settle
+from attribution.data.loading.findings import Finding
+from attribution.data.loading.normalise import Grain, complete, normalise, optional_cost_columns
+from attribution.data.loading.raw_tables import OpenedTable, as_spec, open_table
 from attribution.errors import InputError, did_you_mean
 from attribution.schema.experiment import TableSpec
 from attribution.schema.tables import COSTS, CUSTOMERS, INPUTS, TOUCHPOINTS, Column
@@ -153,7 +147,7 @@ def load_sources(
     engine.claim()
     opened = {name: open_table(engine, name, spec, Path(folder)) for name, spec in specs.items()}
     loaded, (integer_times, zoned) = _load(engine, opened, account)
-    findings = settle(engine, {name: table.columns for name, table in loaded.items()})
+    findings = normalise(engine, {name: table.columns for name, table in loaded.items()})
     enriched = enrich(engine, {name: table.columns for name, table in loaded.items()}, channels, account)
     for name, columns in enriched.columns.items():
         _check_spelling(name, columns)
@@ -311,3 +305,20 @@ def _one_clock(clocks: Mapping[str, Reading]) -> tuple[bool | None, bool | None]
             hint=f"say what the latter are: time_zone = 'UTC' (or 'Europe/Paris') under {zoned[False]!r}",
         )
     return next(iter(kinds), None), next(iter(zoned), None)
+
+
+# ---------------------------------------------------------------- fingerprint
+
+
+def content_digest(sources: Sources, table: str) -> str:
+    """16 hexadecimal digits of the canonical content of ``table``."""
+    columns = sorted(sources.tables[table].columns)
+    texts = ", ".join(f"coalesce(length({quote(c)}::varchar) || ':' || {quote(c)}::varchar, '-')" for c in columns)
+    # A sum of row fingerprints: it depends on how often a row is there, not on where.
+    row = sources.engine.query(
+        "select count(*) as n, sum(md5_number_lower(t)::hugeint)::varchar as low, "
+        "sum(md5_number_upper(t)::hugeint)::varchar as high "
+        f"from (select concat_ws('|', {texts}) as t from {quote(table)})"
+    ).to_pylist()[0]
+    content = "\n".join([table, *columns, str(row["n"]), str(row["low"]), str(row["high"])])
+    return hashlib.sha256(content.encode()).hexdigest()[:16]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from attribution.data.engine import quote
+from attribution.data.loading.findings import Finding, Status, listed, on_day, percent
 from attribution.data.loading.load import Sources
-from attribution.data.loading.quality import Finding, Status
-from attribution.data.loading.wording import listed, on_day, percent
 from attribution.data.quality.timeline import DAY
 
 _MOST_A_DAY = 500

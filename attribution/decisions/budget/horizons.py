@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from attribution.decisions.budget.cases import Case, Row, objective_rows
 from attribution.decisions.budget.options import BudgetOptions, LongRunOptions
 from attribution.errors import InputError, did_you_mean
-from attribution.kernels.budget.budget import allocate
+from attribution.kernels.budget.allocation import allocate
 from attribution.kernels.budget.problem import Problem
 
 Floats = NDArray[np.float64]

@@ -21,7 +21,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attribution.errors import InputError
-from attribution.kernels.statistics.bridge import prices_of_change, ratio_known, split_product
+from attribution.kernels.statistics.decompositions import prices_of_change, ratio_known, split_product
 from attribution.schema.tables import ROI_GAPS, ROI_SLICES
 
 Floats = NDArray[np.float64]
@@ -60,7 +60,7 @@ def diagnose_roi(slices: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
     References
     ----------
-    Parts are Owen's values, see `attribution.kernels.statistics.bridge`.
+    Parts are Owen's values, see `attribution.kernels.statistics.decompositions`.
 
     Examples
     --------

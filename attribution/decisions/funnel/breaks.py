@@ -11,7 +11,7 @@ from attribution.decisions.funnel.options import FunnelOptions
 from attribution.decisions.funnel.progress import Progress
 from attribution.journeys import DAY
 from attribution.kernels.statistics.incidence import MOVED
-from attribution.kernels.statistics.proportions import difference_interval
+from attribution.kernels.statistics.intervals import difference_interval
 from attribution.schema.tables import FUNNEL_BREAKS
 
 FEW_CASES = 30

@@ -15,7 +15,7 @@ from attribution.decisions.funnel.progress import Progress
 from attribution.decisions.funnel.stages import Chances, average_win
 from attribution.kernels.statistics.incidence import STILL_OPEN
 from attribution.returns import Terms
-from attribution.returns.table import paid_of, ratio, spend_of
+from attribution.returns.returns_tables import paid_of, ratio, spend_of
 from attribution.schema.tables import BASELINE, FUNNEL_RETURNS, NO_CHANNELS, PIPELINE
 
 

@@ -20,7 +20,7 @@ from attribution.kernels.statistics.incidence import (
     cumulative_incidence,
     weighted_median,
 )
-from attribution.kernels.statistics.proportions import weighted_wilson
+from attribution.kernels.statistics.intervals import weighted_wilson
 
 Floats = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from attribution.decisions.funnel.options import FunnelOptions
 from attribution.decisions.funnel.progress import Progress, belonging, incidences, rates_of
 from attribution.kernels.statistics.incidence import LOST, MOVED, STILL_OPEN, Incidence
-from attribution.kernels.statistics.proportions import wilson_interval
+from attribution.kernels.statistics.intervals import wilson_interval
 from attribution.schema.tables import FUNNEL
 
 Floats = NDArray[np.float64]

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from attribution.decisions.kpis.runs import Run
 from attribution.errors import InputError
-from attribution.kernels.statistics.bridge import prices_of_change, ratio_known, split_product
+from attribution.kernels.statistics.decompositions import prices_of_change, ratio_known, split_product
 from attribution.schema.tables import NO_CHANNELS, ROI_CHANGES
 
 Floats = NDArray[np.float64]
@@ -77,7 +77,7 @@ def split_roi_change(before: Run, after: Run, *, model: str, model_before: str |
 
     References
     ----------
-    See `attribution.kernels.statistics.bridge`.
+    See `attribution.kernels.statistics.decompositions`.
     """
     was = model_before or model
     check_terms(before, after)

@@ -16,7 +16,7 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
-from attribution.kernels.journeys.codes import text_hashes
+from attribution.kernels.journeys.ids import text_hashes
 
 Words = NDArray[np.uint64]
 

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from attribution.errors import InputError
 from attribution.journeys import Buckets
-from attribution.kernels.statistics.drift import psi_terms, shares_of, stretch_weights
+from attribution.kernels.statistics.distribution_shift import psi_terms, shares_of, stretch_weights
 from attribution.models import AttributionModel
 from attribution.models.resampling import solved
 from attribution.production.monitoring.windows import Windows

@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.errors import InputError
-from attribution.kernels.markov.windows import packed, unpack
-from attribution.kernels.shapley.coalitions import coalitions, members
-from attribution.kernels.shapley.counts import repacked, unpacked
+from attribution.kernels.markov.step_counts import packed, unpack
+from attribution.kernels.shapley.coalitions import coalitions, members, repacked, unpacked
 from attribution.kernels.statistics.sums import KeyedSums
 from attribution.models import AttributionModel, Markov
 from attribution.models.order import HIGHEST

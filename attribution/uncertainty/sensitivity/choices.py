@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from attribution.data.loading import Sources
 from attribution.errors import InputError
 from attribution.journeys import DAY, Journeys
-from attribution.journeys.policies import direct_among
+from attribution.journeys.refine import direct_among
 from attribution.returns import Terms
-from attribution.returns.spend import CostBasis
+from attribution.returns.channel_costs import CostBasis
 from attribution.returns.terms import COST_BASES
 from attribution.schema.experiment import DEFAULT_LOOKBACK_DAYS, Experiment
 from attribution.uncertainty.sensitivity.options import doubt_options

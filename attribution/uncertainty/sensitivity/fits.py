@@ -17,10 +17,9 @@ from threadpoolctl import threadpool_limits
 
 from attribution.data.loading import Sources
 from attribution.errors import InputError
-from attribution.journeys import Journeys, Reader, Summary
+from attribution.journeys import Journeys, Reader, Summary, journeys_of
 from attribution.journeys.buckets import Buckets, Dealing
-from attribution.journeys.policies import Policy, before_policies
-from attribution.journeys.requested import journeys_of
+from attribution.journeys.refine import Policy, before_policies
 from attribution.models import AttributionModel
 from attribution.models.base import Draws
 from attribution.models.resampling import (

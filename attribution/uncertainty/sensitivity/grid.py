@@ -12,7 +12,7 @@ from attribution.errors import InputError
 from attribution.journeys import Journeys
 from attribution.models import AttributionModel
 from attribution.returns import Terms, whole_channels
-from attribution.returns.spend import CostBasis
+from attribution.returns.channel_costs import CostBasis
 from attribution.uncertainty.sensitivity.choices import Choices
 
 Floats = NDArray[np.float64]

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.kernels.budget.allocation import fill
 from attribution.kernels.budget.curves import Curves, curves_of
-from attribution.kernels.budget.filling import fill
 from attribution.kernels.statistics.intervals import percentile
 from attribution.schema.tables.doubt import AVERAGE, NO_CHANGE, REGRET
 from attribution.uncertainty.sensitivity.grid import Grid

@@ -389,7 +389,6 @@ def test_what_could_not_be_logged_is_logged_later_as_it_would_have_been(
 
 
 def test_logging_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from attribution.tracking import store
 
     monkeypatch.setattr(store, "_PAUSE_SECONDS", 0.0)
     tries = []

@@ -21,7 +21,7 @@ from attribution.decisions.funnel.options import FunnelOptions
 from attribution.decisions.funnel.progress import Progress, follow
 from attribution.decisions.funnel.stages import Wins, learn_chances, wins_of
 from attribution.errors import InputError
-from attribution.kernels.statistics.proportions import weighted_wilson
+from attribution.kernels.statistics.intervals import weighted_wilson
 from attribution.pipeline.sections import load_sections
 from tests.reporting.drawn import all_figures, page_of
 

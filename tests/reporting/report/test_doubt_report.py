@@ -18,7 +18,7 @@ from attribution.pipeline.output import replaced_folder, write_outcome
 from attribution.reporting import charts
 from attribution.schema.experiment import ResamplingOptions
 from attribution.schema.tables.doubt import DOUBT_TABLES
-from attribution.tracking.tracking import track_outcome
+from attribution.tracking.tracked_runs import track_outcome
 from attribution.uncertainty.placebo import PlaceboOptions
 from attribution.uncertainty.sensitivity import doubt_metrics
 from attribution.uncertainty.sensitivity.options import DoubtOptions

@@ -13,8 +13,8 @@ from scipy.stats import rankdata
 
 import attribution as at
 from attribution.errors import InputError
-from attribution.journeys.policies import Policy, before_policies
-from attribution.journeys.requested import journeys_of
+from attribution.journeys import journeys_of
+from attribution.journeys.refine import Policy, before_policies
 from attribution.models.resampling import fit_and_resample
 from attribution.pipeline.pipeline import run_experiment
 from attribution.pipeline.request import make_models, open_sources, terms_of

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 import attribution as at
-from attribution.journeys.requested import journeys_of
+from attribution.journeys import journeys_of
 from attribution.pipeline.request import make_models, open_sources, terms_of
 from attribution.schema.experiment import Experiment
 from attribution.simulation import WORLDS, World, simulate

@@ -17,8 +17,8 @@ from attribution.data.engine.base import Events, Files, Result, quote
 from attribution.data.engine.duckdb import BATCH_ROWS, DuckDBEngine
 from attribution.data.engine.spark import tasks
 from attribution.data.engine.spark.carriers import arrow_schema, described, restored, spark_name, spark_schema, stored
-from attribution.data.engine.spark.files import read_files
 from attribution.data.engine.spark.session import check_packages, open_session, without_notices
+from attribution.data.engine.spark.spark_files import read_files
 from attribution.errors import InputError, shorten
 
 if TYPE_CHECKING:
