@@ -14,7 +14,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
 
 _HOMES = {
-    "attribution.production.bidding": ("credited_conversions",),
+    "attribution.production.conversion_export": ("credited_conversions",),
     "attribution.decisions.budget": ("BudgetOptions", "BudgetPlan", "propose_budget"),
     "attribution.models.credit": ("Credit", "journey_credit"),
     "attribution.decisions.diagnosis": ("diagnose_roi",),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from attribution.decisions.budget import BudgetPlan
-    from attribution.production.bidding import Credited
+    from attribution.production.conversion_export import Credited
     from attribution.reporting.report.pages import Page
     from attribution.returns.ranking import Ranking
     from attribution.schema.experiment import Experiment

@@ -8,6 +8,7 @@ import gc
 import os
 import sys
 import time
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import typer
@@ -16,9 +17,9 @@ from attribution import logs
 from attribution.cli.commands.budget import budget
 from attribution.cli.commands.check_model import check_model
 from attribution.cli.commands.compare import compare
-from attribution.cli.commands.conversions import conversions
 from attribution.cli.commands.demo import demo
 from attribution.cli.commands.export import export
+from attribution.cli.commands.export_conversions import export_conversions
 from attribution.cli.commands.glossary import glossary
 from attribution.cli.commands.init import init
 from attribution.cli.commands.kpis import kpis
@@ -32,6 +33,7 @@ from attribution.cli.commands.simulate import simulate
 from attribution.cli.commands.summarise import summarise
 from attribution.cli.commands.track import track
 from attribution.cli.commands.validate import validate
+from attribution.cli.renamed import refuse_old_names
 from attribution.errors import AttributionError, InputError
 
 app = typer.Typer(
@@ -56,25 +58,31 @@ def settings(
     logs.write("begun", command=context.invoked_subcommand)
 
 
-app.command()(run)
-app.command()(demo)
-app.command()(init)
-app.command()(budget)
-app.command()(compare)
-app.command()(promote)
-app.command()(export)
-app.command()(conversions)
-app.command()(track)
-app.command()(review)
-app.command()(kpis)
-app.command()(score)
-app.command()(summarise)
-app.command()(refit)
-app.command()(monitor)
-app.command()(glossary)
-app.command()(simulate)
-app.command()(validate)
-app.command("check-model")(check_model)
+# By what a person is doing, in this order in the help.
+_START, _ANALYSE, _DECIDE, _PRODUCTION = "Start", "Analyse", "Decide", "Production"
+COMMANDS: Mapping[str, tuple[str, Callable[..., None]]] = {
+    "init": (_START, init),
+    "demo": (_START, demo),
+    "simulate": (_START, simulate),
+    "validate": (_START, validate),
+    "glossary": (_START, glossary),
+    "run": (_ANALYSE, run),
+    "compare": (_ANALYSE, compare),
+    "review": (_ANALYSE, review),
+    "check-model": (_ANALYSE, check_model),
+    "track": (_ANALYSE, track),
+    "kpis": (_DECIDE, kpis),
+    "budget": (_DECIDE, budget),
+    "export": (_PRODUCTION, export),
+    "promote": (_PRODUCTION, promote),
+    "score": (_PRODUCTION, score),
+    "export-conversions": (_PRODUCTION, export_conversions),
+    "summarise": (_PRODUCTION, summarise),
+    "refit": (_PRODUCTION, refit),
+    "monitor": (_PRODUCTION, monitor),
+}
+for _name, (_panel, _command) in COMMANDS.items():
+    app.command(_name, rich_help_panel=_panel)(_command)
 
 
 def main() -> None:
@@ -85,6 +93,7 @@ def main() -> None:
     sys.argv[1:] = logs.hoisted(sys.argv[1:])
     begun, code = time.perf_counter(), 1
     try:
+        refuse_old_names(sys.argv[1:], list(COMMANDS))
         app()
     except AttributionError as error:
         code = error.exit_code

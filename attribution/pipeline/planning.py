@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from attribution.decisions.budget import BudgetPlan, budget_metrics, propose_budget
+from attribution.decisions.budget.budget_options import BudgetOptions, budget_options
 from attribution.decisions.budget.evidence import Ground, read_earlier
 from attribution.decisions.budget.history import weekly_history
-from attribution.decisions.budget.options import BudgetOptions, budget_options
 from attribution.decisions.budget.response import read_history
 from attribution.errors import InputError
 from attribution.journeys import journeys_of

@@ -13,19 +13,19 @@ import pandas as pd
 from pydantic import BaseModel
 
 from attribution.data.loading import quality_table
-from attribution.decisions.budget.section import BudgetSection
-from attribution.decisions.diagnosis.section import DiagnosisSection
-from attribution.decisions.funnel.section import FunnelSection
+from attribution.decisions.budget.budget_section import BudgetSection
+from attribution.decisions.diagnosis.diagnosis_section import DiagnosisSection
+from attribution.decisions.funnel.funnel_section import FunnelSection
 from attribution.errors import InputError, did_you_mean
-from attribution.pipeline.standing import DataSection, JourneysSection, ModelsSection
-from attribution.returns.section import ReturnsSection
+from attribution.pipeline.standing_sections import DataSection, JourneysSection, ModelsSection
+from attribution.returns.returns_section import ReturnsSection
 from attribution.schema.experiment import Experiment, checked, core_keys, parse_experiment
 from attribution.schema.tables import DICTIONARY, OUTPUTS, Table, dictionary_rows
 from attribution.sections import FigureSpec, Finding, Language, ReportPart, RunContext, Section
 from attribution.uncertainty.economics import EconomicsSection
 from attribution.uncertainty.intervals import ResamplingSection
 from attribution.uncertainty.placebo import PlaceboSection
-from attribution.uncertainty.sensitivity.section import DoubtSection
+from attribution.uncertainty.sensitivity.doubt_section import DoubtSection
 from attribution.uncertainty.stability import StabilitySection
 
 SHIPPED: tuple[type[Section], ...] = (

@@ -309,6 +309,3 @@ def whole_channels(journeys: Journeys) -> dict[str, str]:
         return {}
     split = len(journeys.channels) // len(names)
     return {part: names[place // split] for place, part in enumerate(journeys.channels)}
-
-
-# ---------------------------------------------------------------- metrics

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from attribution import build_journeys, load_sources, read_experiment
+from attribution.decisions.budget.budget_options import BudgetOptions
 from attribution.decisions.budget.history import weekly_history
-from attribution.decisions.budget.options import BudgetOptions
 from attribution.errors import InputError
 from attribution.pipeline.output import write_table
 from attribution.pipeline.pipeline import run_experiment
@@ -321,7 +321,9 @@ def test_weeks_are_of_what_is_divided(objective: str, returns: dict[str, float],
 
 def test_a_budget_makes_no_grid_of_doubt(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain, _ = plan_budget(read_experiment(shop, ["budget.total=2500"]))
-    monkeypatch.setattr("attribution.uncertainty.sensitivity.section.draw_grid", None)  # whoever asks for it fails
+    monkeypatch.setattr(
+        "attribution.uncertainty.sensitivity.doubt_section.draw_grid", None
+    )  # whoever asks for it fails
     doubted, _ = plan_budget(read_experiment(shop, ["budget.total=2500", "doubt.draws=60"]))
     assert "verdicts" not in doubted.tables
     assert "doubt" not in doubted.experiment.further  # so that a run with doubt is not taken to be there already

@@ -27,7 +27,7 @@ def budget(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Run an experiment, and divide a budget by marginal return; exit 3 if the ground under an earlier one moved."""
+    """Run an experiment and divide a budget by marginal return; exit 3 if an earlier plan no longer holds."""
     from attribution.decisions.budget import ground_has_moved
     from attribution.pipeline.planning import plan_budget
     from attribution.pipeline.sections import read_experiment

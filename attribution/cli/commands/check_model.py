@@ -22,7 +22,7 @@ def check_model(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Prove the laws that any model must obey; exit 3 if one is broken."""
+    """Check the laws that every model must obey; exit 3 if one is broken."""
     from attribution.pipeline.request import make_model
     from attribution.schema.experiment import ModelSpec, checked, read_setting
     from attribution.testing import judge_model

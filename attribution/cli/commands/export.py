@@ -113,7 +113,7 @@ def export(
     unknown_channels: UnknownChannels = None,
     as_json: Json = False,
 ) -> None:
-    """Write a model of a finished run as a scorer with its card, and register it in MLflow; or as SQL."""
+    """Write one model of a finished run to a folder and register it in MLflow, or write it as SQL."""
     if sql is not None:
         from attribution.production.sql import SqlTables
 

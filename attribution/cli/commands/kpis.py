@@ -28,7 +28,7 @@ def kpis(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Hold a run against targets, a pinned baseline and earlier runs; exit 3 if a target is missed or behind pace."""
+    """Compare a run with targets, a baseline and earlier runs; exit 3 if a target is missed or behind schedule."""
     from attribution.cli.commands.saved_runs import Made, opened, written
     from attribution.decisions.kpis import read_targets, target_findings, target_metrics
     from attribution.pipeline.outcome import run_of

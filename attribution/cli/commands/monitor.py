@@ -61,7 +61,7 @@ def monitor(
     tracking_uri: Annotated[str | None, typer.Option(help="Log the numbers to this MLflow store.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Hold the last days against those a model was fitted on; exit 3 if something drifted."""
+    """Compare the last days with the days a model was fitted on; exit 3 if something drifted."""
     from attribution.cli.commands.saved_runs import opened_model
     from attribution.production.monitoring import DriftOptions, drift_sentences, find_drift
 

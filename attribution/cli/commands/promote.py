@@ -37,7 +37,7 @@ def promote(
     uri: Annotated[str | None, typer.Option("--tracking-uri", help="MLflow tracking URI.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Judge a challenger and the champion on the same held-out window; promote it, or exit 3 and say why not."""
+    """Judge a challenger against the champion on held-out data; promote it, or exit 3 and say why not."""
     from attribution.schema.experiment import TrackingOptions
 
     store, asked_by = uri or TrackingOptions().uri, by or getpass.getuser()

@@ -35,7 +35,7 @@ def review(
     track: Annotated[bool, typer.Option("--track/--no-track", help="Log to MLflow, if the later run was.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Split the change of ROI between two runs into its parts, and name what declined; exit 3 if anything did."""
+    """Explain why ROI changed between two runs; exit 3 if a channel declined."""
     from attribution.cli.commands.saved_runs import Made, opened, written
     from attribution.decisions.kpis import Thresholds, review_runs
     from attribution.reporting.charts.bridge import roi_bridge

@@ -43,7 +43,7 @@ def score(
     uri: Annotated[str | None, typer.Option("--tracking-uri", help="Where models:/NAME@ALIAS is looked up.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Hand out new conversions, day by day; days whose input is as it was are left alone."""
+    """Attribute new conversions, one file per day. Unchanged days are skipped."""
     from attribution.cli.commands.saved_runs import opened_model
     from attribution.models.saved import Scorer
     from attribution.production.scoring.job import Request, score_days

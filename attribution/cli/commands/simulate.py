@@ -16,7 +16,7 @@ def simulate(
     out: Annotated[Path, typer.Option(help="Output folder. Replaced whole.")],
     seed: Annotated[int, typer.Option(min=0, help="Another seed gives another sample of the same world.")] = 0,
 ) -> None:
-    """Write touchpoints, conversions, costs and the true channel effects of a simulated world as Parquet."""
+    """Write a simulated world as Parquet: touchpoints, conversions, costs and the true channel effects."""
     from attribution.pipeline.output import replaced_folder
     from attribution.simulation import load_world
     from attribution.simulation import simulate as simulate_world

@@ -36,7 +36,7 @@ def summarise(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Keep what every day adds to the models of an experiment, so that a refit reads no log.
+    """Store what each day adds to the models of an experiment, so that a refit reads no log.
 
     [period] of the experiment is left aside: `attribution refit` chooses days.
     """

@@ -18,7 +18,7 @@ def track(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Log a finished run to MLflow, such as one made while the server was away; one that is there is left alone."""
+    """Log a finished run to MLflow, for example one made while the server was away."""
     from attribution.cli.commands.written_runs import track_folder
 
     with progress() as say:

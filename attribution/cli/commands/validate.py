@@ -17,7 +17,7 @@ def validate(
     strict: Annotated[bool, typer.Option("--strict", help="Exit 3 if there are warnings.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Check the data of an experiment, and fit nothing."""
+    """Check the data of an experiment without fitting a model."""
     from attribution.pipeline.pipeline import check_quality
     from attribution.pipeline.sections import read_experiment
 

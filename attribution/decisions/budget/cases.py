@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.decisions.budget.budget_options import BudgetOptions, Objective
 from attribution.decisions.budget.limits import Limits
-from attribution.decisions.budget.options import BudgetOptions, Objective
 from attribution.decisions.budget.response import Response
 from attribution.errors import InputError, did_you_mean
 from attribution.kernels.budget.problem import Problem

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.decisions.budget.budget_options import BudgetOptions, LongRunOptions
 from attribution.decisions.budget.cases import Case, Row, objective_rows
-from attribution.decisions.budget.options import BudgetOptions, LongRunOptions
 from attribution.errors import InputError, did_you_mean
 from attribution.kernels.budget.allocation import allocate
 from attribution.kernels.budget.problem import Problem

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.decisions.budget.options import BudgetOptions, GroupOptions
+from attribution.decisions.budget.budget_options import BudgetOptions, GroupOptions
 from attribution.errors import InputError, did_you_mean
 from attribution.kernels.budget.problem import TOLERANCE, Problem, contradiction
 

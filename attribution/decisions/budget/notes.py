@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from attribution.decisions.budget.budget_options import BudgetOptions
 from attribution.decisions.budget.evidence import MOVED
-from attribution.decisions.budget.options import BudgetOptions
 from attribution.kernels.budget.problem import TOLERANCE
 
 NOT_INCREMENTAL = (

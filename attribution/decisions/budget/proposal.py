@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from attribution.decisions.budget.budget_options import BudgetOptions
 from attribution.decisions.budget.cases import Case, Row, find_cases, without_spend
 from attribution.decisions.budget.evidence import Earlier, Ground, drift_rows, evidence_row
 from attribution.decisions.budget.horizons import horizon_rows, long_returns
 from attribution.decisions.budget.limits import Limits, check_possible, read_limits
 from attribution.decisions.budget.notes import plan_notes
-from attribution.decisions.budget.options import BudgetOptions
 from attribution.decisions.budget.response import Response, choose_curves
 from attribution.decisions.budget.rows import solve_case
 from attribution.decisions.budget.what_if import what_if_rows

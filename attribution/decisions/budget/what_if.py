@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution.decisions.budget.budget_options import BudgetOptions, WhatIf
 from attribution.decisions.budget.cases import Case, Row
 from attribution.decisions.budget.limits import Limits, broken
-from attribution.decisions.budget.options import BudgetOptions, WhatIf
 from attribution.errors import InputError, did_you_mean
 from attribution.kernels.budget.problem import Problem
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from attribution.decisions.funnel.options import FunnelOptions
+from attribution.decisions.funnel.funnel_options import FunnelOptions
 from attribution.decisions.funnel.progress import Progress
 from attribution.journeys import DAY
 from attribution.kernels.statistics.incidence import MOVED

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from attribution.data.loading import Finding, count_finding
 from attribution.decisions.funnel.arrivals import Arrivals
-from attribution.decisions.funnel.options import FunnelOptions
+from attribution.decisions.funnel.funnel_options import FunnelOptions
 from attribution.journeys import DAY
 from attribution.kernels.statistics.incidence import (
     LOST,

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from attribution.decisions.funnel.options import FunnelOptions
+from attribution.decisions.funnel.funnel_options import FunnelOptions
 from attribution.decisions.funnel.progress import Progress, belonging, incidences, rates_of
 from attribution.kernels.statistics.incidence import LOST, MOVED, STILL_OPEN, Incidence
 from attribution.kernels.statistics.intervals import wilson_interval

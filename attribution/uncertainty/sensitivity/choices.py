@@ -13,7 +13,7 @@ from attribution.returns import Terms
 from attribution.returns.channel_costs import CostBasis
 from attribution.returns.terms import COST_BASES
 from attribution.schema.experiment import DEFAULT_LOOKBACK_DAYS, Experiment
-from attribution.uncertainty.sensitivity.options import doubt_options
+from attribution.uncertainty.sensitivity.doubt_options import doubt_options
 
 
 @dataclass(frozen=True)

@@ -35,9 +35,9 @@ from attribution.models.resampling import (
 from attribution.returns import Terms, read_worth
 from attribution.schema.experiment import Experiment, JourneyOptions, ResamplingOptions
 from attribution.uncertainty.sensitivity.choices import Choices, choices_of
+from attribution.uncertainty.sensitivity.doubt_options import doubt_options
 from attribution.uncertainty.sensitivity.grid import Grid, grid_of
 from attribution.uncertainty.sensitivity.maturity import maturity, maturity_reader
-from attribution.uncertainty.sensitivity.options import doubt_options
 
 Floats = NDArray[np.float64]
 

@@ -15,8 +15,8 @@ from attribution.kernels.budget.allocation import fill
 from attribution.kernels.budget.curves import Curves, curves_of
 from attribution.kernels.statistics.intervals import percentile
 from attribution.schema.tables.doubt import AVERAGE, NO_CHANGE, REGRET
+from attribution.uncertainty.sensitivity.doubt_options import DoubtOptions
 from attribution.uncertainty.sensitivity.grid import Grid
-from attribution.uncertainty.sensitivity.options import DoubtOptions
 
 Floats = NDArray[np.float64]
 

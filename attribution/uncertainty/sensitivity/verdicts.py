@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from attribution.kernels.statistics.intervals import percentile
 from attribution.schema.tables.doubt import VERDICTS
+from attribution.uncertainty.sensitivity.doubt_options import DoubtOptions
 from attribution.uncertainty.sensitivity.grid import Grid
-from attribution.uncertainty.sensitivity.options import DoubtOptions
 from attribution.uncertainty.sensitivity.rules import CUT, GROW, KEEP, UNCLEAR, Range, Rule
 
 Floats = NDArray[np.float64]

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from attribution.decisions.budget import BudgetPlan, budget_metrics, ground_has_moved, propose_budget
+from attribution.decisions.budget.budget_options import BudgetOptions
+from attribution.decisions.budget.budget_section import budget_grids
 from attribution.decisions.budget.evidence import Earlier, Ground, read_earlier
-from attribution.decisions.budget.options import BudgetOptions
-from attribution.decisions.budget.section import budget_grids
 from attribution.errors import InputError
 from attribution.reporting.charts import (
     budget_by_channel,

@@ -17,7 +17,7 @@ from scipy.stats import binomtest
 import attribution as at
 from attribution.decisions.funnel import follow_stages
 from attribution.decisions.funnel.arrivals import read_arrivals
-from attribution.decisions.funnel.options import FunnelOptions
+from attribution.decisions.funnel.funnel_options import FunnelOptions
 from attribution.decisions.funnel.progress import Progress, follow
 from attribution.decisions.funnel.stages import Wins, learn_chances, wins_of
 from attribution.errors import InputError

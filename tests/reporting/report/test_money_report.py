@@ -11,7 +11,7 @@ import pytest
 import attribution as at
 from attribution.errors import InputError
 from attribution.reporting import charts
-from attribution.returns.section import money_grids, money_sentences, returns_metrics
+from attribution.returns.returns_section import money_grids, money_sentences, returns_metrics
 from attribution.schema.experiment import Experiment
 from tests.reporting.drawn import all_figures, page_of
 

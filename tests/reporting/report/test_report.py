@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from attribution.pipeline.standing import data_facts
+from attribution.pipeline.standing_sections import data_facts
 from attribution.reporting.report import shown
-from attribution.returns.section import headlines, ranking_grid
+from attribution.returns.returns_section import headlines, ranking_grid
 from attribution.schema.tables import UNATTRIBUTED
 from tests.reporting.drawn import all_figures, page_of
 

@@ -22,8 +22,8 @@ from attribution.schema.experiment import Experiment, JourneyOptions, Resampling
 from attribution.schema.tables import OUTPUTS
 from attribution.schema.tables.doubt import DOUBT_TABLES
 from attribution.uncertainty.sensitivity import DoubtSection, Grid, draw_grid
+from attribution.uncertainty.sensitivity.doubt_options import doubt_options
 from attribution.uncertainty.sensitivity.maturity import maturity, maturity_reader
-from attribution.uncertainty.sensitivity.options import doubt_options
 from attribution.uncertainty.sensitivity.spread import joint_ranks, rank_swaps, roi_variance, specification_table
 from tests.journeys.test_buckets import log
 
@@ -451,7 +451,7 @@ def test_nothing_converted_is_refused() -> None:
 )
 def test_impossible_settings_are_refused(wrong: dict[str, Any]) -> None:
     from attribution.schema.experiment import checked
-    from attribution.uncertainty.sensitivity.options import DoubtOptions
+    from attribution.uncertainty.sensitivity.doubt_options import DoubtOptions
 
     with pytest.raises(InputError):
         checked(DoubtOptions, wrong, origin="doubt")

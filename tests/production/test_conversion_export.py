@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from attribution.errors import InputError, LawError
-from attribution.production.bidding import credited_conversions
+from attribution.production.conversion_export import credited_conversions
 from attribution.schema.tables import CREDITED_CAMPAIGNS, CREDITED_CONVERSIONS
 from tests.cli import test_cli
 
@@ -62,7 +62,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_file_as_worked_by_hand(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Linear: a quarter of o1 to each of its four touchpoints, two of which are one click."""
-    assert call("conversions", finished, "--model", "linear", "--to", tmp_path / "c.csv", "--name", "购买") == 0
+    assert call("export-conversions", finished, "--model", "linear", "--to", tmp_path / "c.csv", "--name", "购买") == 0
     assert "3.00 of 4.00 conversions are credited to channels and exported." in capsys.readouterr().out
     table = pd.read_csv(tmp_path / "c.csv", keep_default_na=False)
     assert tuple(table.columns) == CREDITED_CONVERSIONS.column_names
@@ -143,11 +143,11 @@ def test_what_cannot_be_exported_is_refused(finished: Path, tmp_path: Path, caps
         ((tmp_path / "none", "--to", out), "no credit per touchpoint"),
     ]
     for arguments, said in cases:
-        assert call("conversions", *arguments) == 2, said
+        assert call("export-conversions", *arguments) == 2, said
         assert said in capsys.readouterr().err
     bare = experiment(tmp_path)
     assert call("run", bare, "--set", "output.journey_credit=false", "--out", tmp_path / "bare") == 0
-    assert call("conversions", tmp_path / "bare", "--model", "linear", "--to", out) == 2
+    assert call("export-conversions", tmp_path / "bare", "--model", "linear", "--to", out) == 2
     assert "--set output.journey_credit=true" in capsys.readouterr().err
     assert not out.exists()
 
@@ -180,7 +180,7 @@ def test_positions_are_no_times(tmp_path: Path) -> None:
 
 
 def test_sums_alone_are_shown_where_no_file_is_named(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert call("conversions", finished, "--model", "markov", "--json") == 0
+    assert call("export-conversions", finished, "--model", "markov", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["file"] is None
     assert sum(row["conversions"] for row in found["campaigns"]) == pytest.approx(4.0)

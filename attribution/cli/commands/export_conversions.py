@@ -1,4 +1,4 @@
-"""``attribution conversions``: credit of a finished run, as systems that bid import it."""
+"""``attribution export-conversions``: credit of a finished run, as systems that bid import it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def conversions(
+def export_conversions(
     reference: Annotated[
         str, typer.Argument(metavar="RUN", help="Output folder of a run or of a scoring job, or an MLflow run id.")
     ],
@@ -32,9 +32,9 @@ def conversions(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write credited conversions for bidding systems, by click id where there are any, else by day and campaign."""
+    """Write credited conversions for bidding systems: by click id, else by day and campaign."""
     from attribution.cli.commands.saved_runs import opened_folder
-    from attribution.production.bidding import credited_conversions
+    from attribution.production.conversion_export import credited_conversions
     from attribution.schema.experiment import TrackingOptions
 
     if to is not None and (to.is_dir() or to.suffix.lower() != ".csv"):

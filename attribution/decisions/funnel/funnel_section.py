@@ -13,8 +13,8 @@ from attribution.decisions.funnel.bottlenecks import bottleneck_table
 from attribution.decisions.funnel.breaks import break_table
 from attribution.decisions.funnel.channels import funnel_campaigns, funnel_credit, funnel_touches
 from attribution.decisions.funnel.credit import StageCredit, credit_stage
+from attribution.decisions.funnel.funnel_options import FunnelOptions
 from attribution.decisions.funnel.open_cases import funnel_returns, pipeline_table, won_of
-from attribution.decisions.funnel.options import FunnelOptions
 from attribution.decisions.funnel.presence import conversion_rates
 from attribution.decisions.funnel.progress import Progress, follow
 from attribution.decisions.funnel.stages import funnel_table, learn_chances
