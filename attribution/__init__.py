@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from attribution.data.engine.spark import SparkEngine as SparkEngine
     from attribution.data.loading import Sources as Sources
     from attribution.data.loading import load_sources as load_sources
+    from attribution.decisions.budget import BudgetOptions as BudgetOptions
     from attribution.decisions.budget import BudgetPlan as BudgetPlan
     from attribution.decisions.budget import propose_budget as propose_budget
     from attribution.decisions.diagnosis import diagnose_roi as diagnose_roi
+    from attribution.decisions.funnel import FunnelOptions as FunnelOptions
     from attribution.decisions.funnel import follow_stages as follow_stages
     from attribution.decisions.kpis import before_after as before_after
     from attribution.decisions.kpis import check_targets as check_targets
@@ -59,18 +61,16 @@ if TYPE_CHECKING:
     from attribution.pipeline.pipeline import check_quality as check_quality
     from attribution.pipeline.pipeline import run_experiment as run_experiment
     from attribution.pipeline.planning import plan_budget as plan_budget
-    from attribution.production.bidding import credited_conversions as credited_conversions
+    from attribution.pipeline.sections import read_experiment as read_experiment
+    from attribution.production.conversion_export import credited_conversions as credited_conversions
     from attribution.returns import compute_returns as compute_returns
     from attribution.returns import lifetime_value as lifetime_value
     from attribution.returns import payback_period as payback_period
     from attribution.returns.ranking import Ranking as Ranking
     from attribution.returns.ranking import compare_rankings as compare_rankings
-    from attribution.schema.experiment import BudgetOptions as BudgetOptions
     from attribution.schema.experiment import Experiment as Experiment
-    from attribution.schema.experiment import FunnelOptions as FunnelOptions
     from attribution.schema.experiment import Period as Period
     from attribution.schema.experiment import TableSpec as TableSpec
-    from attribution.schema.experiment import read_experiment as read_experiment
     from attribution.simulation import World as World
     from attribution.simulation import load_world as load_world
     from attribution.simulation import simulate as simulate
@@ -84,22 +84,15 @@ os.environ.setdefault("DO_NOT_TRACK", "true")
 
 _HOMES = {
     "attribution.production.conversion_export": ("credited_conversions",),
-    "attribution.decisions.budget": ("BudgetPlan", "propose_budget"),
+    "attribution.decisions.budget": ("BudgetOptions", "BudgetPlan", "propose_budget"),
     "attribution.models.credit": ("Credit", "journey_credit"),
     "attribution.decisions.diagnosis": ("diagnose_roi",),
     "attribution.data.channels": ("ChannelRules", "Rule"),
     "attribution.data.engine": ("DuckDBEngine",),
     "attribution.data.engine.spark": ("SparkEngine",),
     "attribution.errors": ("AttributionError", "InputError", "LawError", "TrackingError"),
-    "attribution.schema.experiment": (
-        "BudgetOptions",
-        "Experiment",
-        "FunnelOptions",
-        "Period",
-        "TableSpec",
-        "read_experiment",
-    ),
-    "attribution.decisions.funnel": ("follow_stages",),
+    "attribution.schema.experiment": ("Experiment", "Period", "TableSpec"),
+    "attribution.decisions.funnel": ("FunnelOptions", "follow_stages"),
     "attribution.journeys.graph": ("JourneyGraph", "build_graph"),
     "attribution.journeys": ("JourneyChunk", "Journeys", "Summary", "build_journeys"),
     "attribution.decisions.kpis": (
@@ -128,6 +121,7 @@ _HOMES = {
     ),
     "attribution.pipeline.outcome": ("Outcome", "run_of"),
     "attribution.pipeline.pipeline": ("check_quality", "run_experiment"),
+    "attribution.pipeline.sections": ("read_experiment",),
     "attribution.pipeline.planning": ("plan_budget",),
     "attribution.uncertainty.placebo": ("placebo_test",),
     "attribution.returns.ranking": ("Ranking", "compare_rankings"),

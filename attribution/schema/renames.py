@@ -10,9 +10,9 @@ from collections.abc import Mapping
 RENAMED: Mapping[str, Mapping[str, str]] = {
     "command": {"conversions": "export-conversions"},
     "command promote": {"--bounds": "--criteria"},
-    "criteria": {"experiments": "lift_tests", "experiments_z": "lift_tests_z"},
+    "Criteria": {"experiments": "lift_tests", "experiments_z": "lift_tests_z"},
 }
-"""By where they are written, the old name and the new one."""
+"""By where they are written (a command, or the class of a part of a file), the old name and the new one."""
 
 
 def new_name(where: str, old: str) -> str | None:

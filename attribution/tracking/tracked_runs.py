@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attribution.arguments import check_arguments
-from attribution.pipeline.outcome import Outcome
-from attribution.pipeline.record import Numbers, Record, record_of
+from attribution.pipeline.outcome import Numbers, Outcome
+from attribution.pipeline.record import Record, record_of
 from attribution.tracking.mlflow_store import ended, experiment_id_of, log_numbers, reached, shown
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def _track(record: Record, folder: Path, uri: str) -> str:
         for model in record.models:
             _log_child(client, experiment_id, run_id, model)
         if record.budget is not None:
-            tags = {**record.run.tags, "attribution.kind": "budget"}
+            tags = {**record.run.tags, "attribution.kind": record.budget.name}
             budget = Numbers(record.budget.name, record.budget.params, record.budget.metrics, tags)
             _log_child(client, experiment_id, run_id, budget)
     return run_id

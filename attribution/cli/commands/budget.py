@@ -30,7 +30,7 @@ def budget(
     """Run an experiment and divide a budget by marginal return; exit 3 if an earlier plan no longer holds."""
     from attribution.decisions.budget import ground_has_moved
     from attribution.pipeline.planning import plan_budget
-    from attribution.schema.experiment import read_experiment
+    from attribution.pipeline.sections import read_experiment
 
     asked = read_experiment(experiment, [*(overrides or ()), *([] if total is None else [f"budget.total={total!r}"])])
     out = out or Path("runs") / f"{asked.name}-budget"

@@ -73,7 +73,7 @@ def demo(
     """Simulate a shop whose true channel effects are known, and run every model on it."""
     import tempfile
 
-    from attribution.schema.experiment import read_experiment
+    from attribution.pipeline.sections import read_experiment
 
     with tempfile.TemporaryDirectory(prefix="attribution-demo-") as folder:
         with progress() as say:

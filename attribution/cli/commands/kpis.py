@@ -85,7 +85,7 @@ def _is_run(folder: Path) -> bool:
 
 def _run(asked: Targets, say: Stage) -> Outcome:
     from attribution.pipeline.pipeline import run_experiment
-    from attribution.schema.experiment import read_experiment
+    from attribution.pipeline.sections import read_experiment
 
     return run_experiment(read_experiment(asked.folder / str(asked.experiment)), on_stage=say)
 

@@ -152,8 +152,8 @@ def _spend(costs: Path | None, windows: Windows) -> tuple[dict[str, float], dict
     """Spend by channel in both windows: of a table, or as an experiment reads it."""
     if costs is None:
         return {}, {}
+    from attribution.pipeline.sections import read_experiment
     from attribution.production.monitoring import read_spend
-    from attribution.schema.experiment import read_experiment
 
     spans = [(window.first, window.last) for window in (windows.training, windows.recent)]
     if costs.suffix != ".toml":

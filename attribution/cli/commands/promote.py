@@ -49,8 +49,8 @@ def promote(
         raise InputError(f"{lacking} is needed", hint="or --rollback, to put back the model before")
     from attribution.cli.commands.saved_runs import opened_folder
     from attribution.models.saved import kept_scorer
+    from attribution.pipeline.sections import read_experiment
     from attribution.production.promotion import decide, read_criteria
-    from attribution.schema.experiment import read_experiment
 
     limits, data = read_criteria(criteria), read_experiment(window, overrides or ())
     with progress() as say, opened_folder(challenger, Path(), uri=store) as run:

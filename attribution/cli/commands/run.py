@@ -38,7 +38,7 @@ def run(
 
     Of a folder, or with --sweep: run each, one folder below OUT for each of them, and compare them.
     """
-    from attribution.schema.experiment import read_experiment
+    from attribution.pipeline.sections import read_experiment
 
     if not path.is_dir() and not sweeps:
         return run_one(read_experiment(path, overrides or ()), out, as_json=as_json, again=again)

@@ -42,8 +42,8 @@ def summarise(
     """
     from attribution.journeys import journeys_by_day
     from attribution.pipeline.request import make_models, open_sources
+    from attribution.pipeline.sections import read_experiment
     from attribution.production.refit import Definition, SummaryStore, day_name, summarise_days
-    from attribution.schema.experiment import read_experiment
 
     asked = read_experiment(experiment, overrides or ())
     store = SummaryStore.of(to, Definition.of(asked))

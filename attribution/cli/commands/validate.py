@@ -19,7 +19,7 @@ def validate(
 ) -> None:
     """Check the data of an experiment without fitting a model."""
     from attribution.pipeline.pipeline import check_quality
-    from attribution.schema.experiment import read_experiment
+    from attribution.pipeline.sections import read_experiment
 
     asked = read_experiment(experiment, overrides or ())
     with progress() as say:

@@ -51,15 +51,22 @@ def complete(experiment: Experiment, out: Path, make: Callable[[Stage], Outcome]
 def write_run(experiment: Experiment, out: Path, make: Callable[[Stage], Outcome], say: Stage) -> None:
     """Make a run and write its folder, which is replaced whole."""
     from attribution.pipeline.output import replaced_folder, write_outcome
-    from attribution.reporting.charts import all_figures, save_png
+    from attribution.reporting.charts import draw_figures, save_png
     from attribution.reporting.report import render_report
 
     begun = time.perf_counter()
     with replaced_folder(out, files_of(experiment)) as folder:
         outcome = make(say)
         say("writing tables and report")
-        figures = all_figures(outcome.tables)
-        report = render_report(experiment.name, outcome.tables, figures, outcome.settings)
+        figures = draw_figures(outcome.figures, outcome.tables)
+        report = render_report(
+            experiment.name,
+            outcome.tables,
+            figures,
+            outcome.settings,
+            parts=outcome.parts,
+            dictionary=outcome.sections.dictionary(outcome.tables),
+        )
         write_outcome(folder, outcome, report=report, seconds=time.perf_counter() - begun)
         if experiment.output.pictures:
             (folder / "pictures").mkdir()
@@ -89,8 +96,7 @@ def files_of(experiment: Experiment) -> list[Path]:
     sources = [spec.source for spec in experiment.tables.values()]
     named = [source for source in sources if isinstance(source, str)]
     named += [item for source in sources if isinstance(source, list) for item in source if isinstance(item, str)]
-    if experiment.budget is not None:
-        named += [name for name in (experiment.budget.history, experiment.budget.previous) if name is not None]
+    named += [name for options in experiment.further.values() for name in getattr(options, "files", ())]
     named += [str(experiment.channels["file"])] if "file" in experiment.channels else []
     return [experiment.folder, *(experiment.folder / Path(name).expanduser() for name in named if not is_remote(name))]
 
@@ -103,8 +109,8 @@ FOLDER = "comparison"
 def write_compared(compared: Comparison, out: Path, tracking: TrackingOptions) -> None:
     """Write a comparison of the runs in ``out`` into a folder of its own there, with what is to be logged of it."""
     from attribution.cli.commands.saved_runs import Made, write_made
+    from attribution.pipeline.outcome import Numbers
     from attribution.pipeline.provenance import code_version
-    from attribution.pipeline.record import Numbers
     from attribution.reporting.report.pages import comparison_page
 
     numbers = Numbers(compared.name, {"specifications": ", ".join(compared.specifications)}, dict(compared.metrics))
@@ -146,7 +152,8 @@ def track_folder(folder: Path, uri: str | None) -> str:
     TrackingError
         If MLflow cannot be reached or refuses; the folder is untouched.
     """
-    from attribution.pipeline.record import Numbers, read_record
+    from attribution.pipeline.outcome import Numbers
+    from attribution.pipeline.record import read_record
     from attribution.schema.experiment import TrackingOptions
     from attribution.tracking.tracked_runs import track_comparison, track_record
 

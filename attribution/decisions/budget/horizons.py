@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.decisions.budget.budget_options import BudgetOptions, LongRunOptions
 from attribution.decisions.budget.cases import Case, Row, objective_rows
 from attribution.errors import InputError, did_you_mean
 from attribution.kernels.budget.allocation import allocate
 from attribution.kernels.budget.problem import Problem
-from attribution.schema.experiment import BudgetOptions, LongRunOptions
 
 Floats = NDArray[np.float64]
 

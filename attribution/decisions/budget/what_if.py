@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution.decisions.budget.budget_options import BudgetOptions, WhatIf
 from attribution.decisions.budget.cases import Case, Row
 from attribution.decisions.budget.limits import Limits, broken
 from attribution.errors import InputError, did_you_mean
 from attribution.kernels.budget.problem import Problem
-from attribution.schema.experiment import BudgetOptions, WhatIf
 
 Floats = NDArray[np.float64]
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from attribution.data.loading import Finding, Sources, count_finding
 from attribution.data.loading.events import conversion_ids
 from attribution.data.loading.load import LoadedTable
+from attribution.decisions.funnel.funnel_options import FunnelOptions
 from attribution.decisions.funnel.progress import Progress, belonging
 from attribution.errors import InputError
 from attribution.journeys import JourneyChunk, Journeys, Summary, build_journeys, observe
@@ -127,7 +128,7 @@ def _options(experiment: Experiment) -> dict[str, Any]:
     asked = experiment.journeys.model_dump(
         exclude_unset=True, exclude={"account", "segment", "conversion_kinds", "customers"}
     )
-    funnel = experiment.funnel
+    funnel = experiment.options("funnel", FunnelOptions)
     if funnel is not None and funnel.lookback_days is not None:
         asked["lookback_days"] = funnel.lookback_days
     return asked

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from attribution.data.loading import Finding, count_finding
 from attribution.decisions.funnel.arrivals import Arrivals
+from attribution.decisions.funnel.funnel_options import FunnelOptions
 from attribution.journeys import DAY
 from attribution.kernels.statistics.incidence import (
     LOST,
@@ -20,7 +21,6 @@ from attribution.kernels.statistics.incidence import (
     weighted_median,
 )
 from attribution.kernels.statistics.intervals import weighted_wilson
-from attribution.schema.experiment import FunnelOptions
 
 Floats = NDArray[np.float64]
 

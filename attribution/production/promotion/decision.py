@@ -21,18 +21,12 @@ from attribution.pipeline.outcome import Outcome
 from attribution.pipeline.pipeline import run_experiment
 from attribution.pipeline.request import open_sources
 from attribution.production.promotion.criteria import Criteria
-from attribution.schema.experiment import (
-    Experiment,
-    ModelSpec,
-    PlaceboOptions,
-    ResamplingOptions,
-    StabilityOptions,
-    TrackingOptions,
-)
+from attribution.schema.experiment import Experiment, ModelSpec, ResamplingOptions, TrackingOptions
 from attribution.schema.tables import NO_CHANNELS
 from attribution.schema.tables.comparison import PROMOTION
 from attribution.testing import judge_model
-from attribution.uncertainty.stability import share_moved
+from attribution.uncertainty.placebo import PlaceboOptions
+from attribution.uncertainty.stability import StabilityOptions, share_moved
 
 CHECKS = (
     "laws_broken",

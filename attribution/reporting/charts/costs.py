@@ -13,13 +13,13 @@ from attribution.reporting.charts.figure import Figure, data_of
 from attribution.reporting.charts.style import (
     MOST_CHANNELS,
     ChannelStyle,
-    listed,
     model_colours,
     model_legend,
     short_labels,
 )
 from attribution.returns import MEDIA, main_basis
 from attribution.schema.tables import UNATTRIBUTED
+from attribution.sections import listed
 
 _WIDTH = 620
 _SHARED = "(shared)"

@@ -10,9 +10,10 @@ import pandas as pd
 
 from attribution.errors import InputError
 from attribution.reporting.charts.figure import Figure, data_of
-from attribution.reporting.charts.style import MOST_CHANNELS, ChannelStyle, columns_of, ink_on, listed, short_labels
+from attribution.reporting.charts.style import MOST_CHANNELS, ChannelStyle, columns_of, ink_on, short_labels
 from attribution.returns import main_basis
 from attribution.schema.tables import NO_CHANNELS
+from attribution.sections import listed
 
 TRUTH_COLUMN = "(truth)"
 """Name of the column of true ranks, written like the other things that are no model or channel."""

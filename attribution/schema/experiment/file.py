@@ -12,13 +12,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from attribution.arguments import check_arguments
 from attribution.errors import InputError, did_you_mean
-from attribution.schema.experiment.budget import BudgetOptions
-from attribution.schema.experiment.doubt import DoubtOptions
-from attribution.schema.experiment.funnel import FunnelOptions
 from attribution.schema.experiment.refusal import keys_of, refusal
 from attribution.schema.experiment.returns import ReturnsOptions
 from attribution.schema.experiment.settings import (
@@ -26,10 +22,8 @@ from attribution.schema.experiment.settings import (
     ModelSpec,
     OutputOptions,
     Period,
-    PlaceboOptions,
     ResamplingOptions,
     Settings,
-    StabilityOptions,
     TableSpec,
     TrackingOptions,
 )
@@ -40,6 +34,9 @@ Part = TypeVar("Part", bound=BaseModel)
 
 class Experiment(Settings):
     """Everything one run asks for.
+
+    Options of sections, such as ``budget``, are further arguments; `options` gives them. Which sections there are the
+    pipeline knows, and refuses what none of them owns.
 
     Parameters
     ----------
@@ -53,12 +50,7 @@ class Experiment(Settings):
     grain : ``channel``, or ``campaign``: every campaign is a channel of its own
     models : one dict per model: ``model`` (its class), ``name`` (optional) and its parameters
     resampling : how intervals are drawn; none unless set
-    placebo : a channel that does nothing, to see what models credit to it
-    stability : into how many parts time is cut, to see whether models say the same of each
     returns : what counts as return and as cost
-    budget : how a sum of money is to be divided, see `BudgetOptions`
-    doubt : the grid of specifications of the sensitivity analysis
-    funnel : stages from lead to win, see `FunnelOptions`
     output : what is written besides the standing tables
     tracking : whether and where the run is logged
     folder : where relative paths start
@@ -80,6 +72,8 @@ class Experiment(Settings):
     'reset'
     """
 
+    model_config = ConfigDict(extra="allow")
+
     name: str = Field(pattern=r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$", max_length=200)
     engine: Literal["duckdb", "spark"] = "duckdb"
     memory_limit: int | None = None
@@ -90,12 +84,7 @@ class Experiment(Settings):
     grain: Literal["channel", "campaign"] = "channel"
     models: tuple[ModelSpec, ...]
     resampling: ResamplingOptions | None = None
-    placebo: PlaceboOptions | None = None
-    stability: StabilityOptions | None = None
     returns: ReturnsOptions = ReturnsOptions()
-    budget: BudgetOptions | None = None
-    doubt: DoubtOptions | None = None
-    funnel: FunnelOptions | None = None
     output: OutputOptions = OutputOptions()
     tracking: TrackingOptions = TrackingOptions()
     folder: Path = Field(default=Path("."), exclude=True)
@@ -141,47 +130,29 @@ class Experiment(Settings):
         for key in ("account", "segment"):
             if getattr(self.journeys, key) is not None and "customers" not in self.tables:
                 raise ValueError(f"journeys.{key} is a column of the customers table, and there is none")
-        if (self.funnel is None) != ("stages" not in self.tables):
-            raise ValueError("[funnel] names the stages of [tables.stages] in order: give both, or neither")
         return self
 
+    @property
+    def further(self) -> dict[str, Any]:
+        """What stands beside the parts above, as it was given: the options of sections, by their names."""
+        return {name: given for name, given in (self.model_extra or {}).items() if given is not None}
 
-@check_arguments
-def read_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experiment:
-    r"""Read an experiment file.
+    def options(self, section: str, kind: type[Part]) -> Part | None:
+        """The options of a section, checked; None where there are none.
 
-    Parameters
-    ----------
-    path : path of the TOML file
-    overrides : ``KEY=VALUE`` texts, KEY dotted (``journeys.lookback_days=14``), VALUE as TOML or else text
+        Raises
+        ------
+        InputError
+            If they are not what the section takes.
+        """
+        given = self.further.get(section)
+        if given is None or isinstance(given, kind):
+            return given
+        return checked(kind, given, origin=f"experiment {self.name!r}", within=section)
 
-    Returns
-    -------
-    Experiment
-        Checked for shape; whether the data fit is seen when it runs.
 
-    Raises
-    ------
-    InputError
-        If the file is missing, not TOML, or asks for something that does not exist.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> from pathlib import Path
-    >>> import attribution as at
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> _ = (folder / "paths.csv").write_text("path,conversions\nmail > search,2\n")
-    >>> _ = (folder / "shop.toml").write_text('''
-    ... [tables.paths]
-    ... source = "paths.csv"
-    ... [[models]]
-    ... model = "Linear"
-    ... ''')
-    >>> experiment = at.read_experiment(folder / "shop.toml", ["journeys.transform=first"])
-    >>> experiment.name, experiment.models[0].model, experiment.journeys.transform
-    ('shop', 'Linear', 'first')
-    """
+def parse_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experiment:
+    """Read an experiment file; what sections own in it is left as it was written."""
     path = Path(path)
     text, document = read_toml(path)
     for override in overrides:
@@ -190,16 +161,24 @@ def read_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
     document.setdefault("name", path.stem)
     for key in ("folder", "text"):
         if key in document:
-            raise InputError(f"{path}: unknown key {key!r}", allowed=keys_of(Experiment))
+            raise InputError(f"{path}: unknown key {key!r}", allowed=core_keys())
     return checked(Experiment, {**document, "folder": path.parent, "text": text}, origin=str(path))
 
 
-def checked(part: type[Part], document: Mapping[str, Any], *, origin: str) -> Part:
-    """``document`` as a ``part`` of an experiment; the first thing wrong with it is an `InputError`."""
+def checked(part: type[Part], document: Any, *, origin: str, within: str | None = None) -> Part:
+    """``document`` as a ``part`` of an experiment; the first thing wrong with it is an `InputError`.
+
+    Parameters
+    ----------
+    part : what it is to be
+    document : a mapping of its keys
+    origin : where it was written, for the message
+    within : the key that it stands under
+    """
     try:
         return part.model_validate(document)
     except ValidationError as error:
-        raise refusal(error, part, origin) from None
+        raise refusal(error, part, origin, () if within is None else (within,)) from None
 
 
 def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
@@ -257,3 +236,8 @@ def _models_named(models: list[Any], wanted: str, key: str) -> list[dict[str, An
         hint = did_you_mean(wanted, known)
         raise InputError(f"--set {key}: the file names no model {wanted!r}", allowed=known, hint=hint)
     return found
+
+
+def core_keys() -> list[str]:
+    """What may stand at the top of an experiment file, whatever the sections."""
+    return keys_of(Experiment)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from attribution.arguments import describe
 from attribution.errors import InputError, did_you_mean
+from attribution.schema.renames import new_name
 
 _KIND = re.compile(r"(function-\w+|literal|dict|list|tuple|constrained-\w+)\[")
 
@@ -35,18 +36,28 @@ _SAID = {
 _BEGINNING = re.compile(r"(Input|Value|Tuple|List|Dictionary|String) should (be|have) ")
 
 
-def refusal(error: ValidationError, part: type[BaseModel], origin: str) -> InputError:
-    """The first thing that is wrong with a document, as an `InputError` that names its key."""
+def refusal(error: ValidationError, part: type[BaseModel], origin: str, within: tuple[str, ...] = ()) -> InputError:
+    """The first thing that is wrong with a document, as an `InputError` that names its key.
+
+    Parameters
+    ----------
+    error : what pydantic found
+    part : what the document should have been
+    origin : where it was written
+    within : the keys that it stands under
+    """
     first, *others = error.errors()
     if isinstance(first["input"], dict) and first["type"] in ("float_type", "literal_error"):
         # A mapping where a word or a number might have stood as well: what is wrong lies inside of it.
         first = next((other for other in others if len(other["loc"]) > len(first["loc"])), first)
     # Where a part may be one of several kinds, pydantic names the kind that it tried; nobody wrote that.
     place = [str(name) for name in first["loc"] if not _KIND.match(str(name))]
-    where = ".".join(place)
+    where = ".".join((*within, *place))
     if first["type"] == "extra_forbidden":
-        allowed = keys_of(_part_at(part, place[:-1]))
-        return InputError(f"{origin}: unknown key {where!r}", allowed=allowed, hint=did_you_mean(place[-1], allowed))
+        kind, key = _part_at(part, place[:-1]), place[-1]
+        allowed, renamed = keys_of(kind), new_name(kind.__name__, key)
+        hint = did_you_mean(key, allowed) if renamed is None else f"it is called {renamed} now"
+        return InputError(f"{origin}: unknown key {where!r}", allowed=allowed, hint=hint)
     given = None if first["type"] == "missing" or isinstance(first["input"], dict) else _shown(first["input"])
     return InputError(": ".join(filter(None, (origin, where, _said(dict(first))))), given=given)
 

@@ -60,6 +60,11 @@ class Settings(BaseModel, metaclass=_Refusing):
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
+    @property
+    def files(self) -> list[str]:
+        """Paths that it names and that are read, relative to the experiment."""
+        return []
+
     @field_validator("*", mode="before")
     @classmethod
     def _one_text(cls, value: object, info: ValidationInfo) -> object:
@@ -317,33 +322,6 @@ class ResamplingOptions(Settings):
     level: Annotated[Number, Field(gt=0, lt=1)] = 0.9
     method: Literal["percentile", "bca"] = "percentile"
     seed: Annotated[int, Field(ge=0, lt=1 << 63, strict=True)] = 0
-
-
-class PlaceboOptions(Settings):
-    """A channel that does nothing, to see what models credit to it.
-
-    Parameters
-    ----------
-    seed : int
-        Another seed puts it elsewhere.
-    rate : float > 0
-        Touchpoints per customer over the span of the data; as many as the average channel has unless set.
-    """
-
-    seed: Annotated[int, Field(ge=0, lt=1 << 63, strict=True)] = 0
-    rate: Annotated[Number, Field(gt=0, allow_inf_nan=False)] | None = None
-
-
-class StabilityOptions(Settings):
-    """Whether models say the same of every part of the time.
-
-    Parameters
-    ----------
-    parts : int ≥ 2
-        Into how many parts of the same length time is cut.
-    """
-
-    parts: Annotated[int, Field(ge=2, le=52, strict=True)] = 2
 
 
 class OutputOptions(Settings):

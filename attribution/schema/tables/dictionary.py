@@ -30,12 +30,15 @@ DICTIONARY = Table(
 _KNOWN = {**OUTPUTS, TRUTH.name: TRUTH, DICTIONARY.name: DICTIONARY}
 
 
-def dictionary_rows(written: Mapping[str, Iterable[str] | None]) -> list[dict[str, str | bool | None]]:
+def dictionary_rows(
+    written: Mapping[str, Iterable[str] | None], declared: Mapping[str, Table] | None = None
+) -> list[dict[str, str | bool | None]]:
     """Rows of `DICTIONARY`, tables and columns in the order of their declarations.
 
     Parameters
     ----------
     written : the tables that are there, by name, with the columns that were written; all of them where None
+    declared : tables that are not declared in this folder
 
     Examples
     --------
@@ -44,8 +47,9 @@ def dictionary_rows(written: Mapping[str, Iterable[str] | None]) -> list[dict[st
     ('value ÷ spend, on revenue only', 'value ÷ spend', 'ratio (1 = 100 %)')
     """
     rows: list[dict[str, str | bool | None]] = []
+    known = _KNOWN if declared is None else {**_KNOWN, **declared}
     for name, columns in written.items():
-        table = _KNOWN[name]
+        table = known[name]
         kept = table.column_names if columns is None else set(columns)
         rows += [_row(table, column) for column in table.columns if column.name in kept]
     return rows

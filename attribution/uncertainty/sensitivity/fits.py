@@ -35,6 +35,7 @@ from attribution.models.resampling import (
 from attribution.returns import Terms, read_worth
 from attribution.schema.experiment import Experiment, JourneyOptions, ResamplingOptions
 from attribution.uncertainty.sensitivity.choices import Choices, choices_of
+from attribution.uncertainty.sensitivity.doubt_options import doubt_options
 from attribution.uncertainty.sensitivity.grid import Grid, grid_of
 from attribution.uncertainty.sensitivity.maturity import maturity, maturity_reader
 
@@ -76,8 +77,7 @@ def draw_grid(
     InputError
         If there is no ROI to doubt, nothing converted, or a choice is named that these data do not leave.
     """
-    asked = experiment.doubt
-    assert asked is not None
+    asked = doubt_options(experiment)
     choices = choices_of(experiment, sources, journeys, terms)
     matured: Mapping[str, float] = {}
     dealing = _dealing(journeys, models[0].observed_.number("conversions"))

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from attribution.kernels.budget.allocation import fill
 from attribution.kernels.budget.curves import Curves, curves_of
 from attribution.kernels.statistics.intervals import percentile
-from attribution.schema.experiment import DoubtOptions
 from attribution.schema.tables.doubt import AVERAGE, NO_CHANGE, REGRET
+from attribution.uncertainty.sensitivity.doubt_options import DoubtOptions
 from attribution.uncertainty.sensitivity.grid import Grid
 
 Floats = NDArray[np.float64]

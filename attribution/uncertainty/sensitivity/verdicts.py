@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attribution.kernels.statistics.intervals import percentile
-from attribution.schema.experiment import DoubtOptions
 from attribution.schema.tables.doubt import VERDICTS
+from attribution.uncertainty.sensitivity.doubt_options import DoubtOptions
 from attribution.uncertainty.sensitivity.grid import Grid
 from attribution.uncertainty.sensitivity.rules import CUT, GROW, KEEP, UNCLEAR, Range, Rule
 

@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 
 from attribution.decisions.budget import propose_budget
+from attribution.decisions.budget.budget_options import BudgetOptions
 from attribution.decisions.budget.evidence import Ground
 from attribution.decisions.budget.response import check_history
 from attribution.errors import InputError
-from attribution.schema.experiment import BudgetOptions, checked
+from attribution.schema.experiment import checked
 from attribution.schema.tables import OUTPUTS
 
 RETURNS = pd.DataFrame(

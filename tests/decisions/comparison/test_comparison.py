@@ -15,7 +15,7 @@ from scipy.stats import kendalltau
 from attribution.decisions.comparison import compare_runs, read_sweep, specifications_of
 from attribution.decisions.kpis import Run
 from attribution.errors import InputError, TrackingError
-from attribution.schema.experiment import read_experiment
+from attribution.pipeline.sections import read_experiment
 from tests.cli.test_cli import EXPERIMENT, call, write_log
 from tests.decisions.kpis.test_review import first as winter_run
 from tests.decisions.kpis.test_review import make_run

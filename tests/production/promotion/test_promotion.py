@@ -17,8 +17,9 @@ from attribution.cli.commands.saved_runs import exported_scorer
 from attribution.errors import InputError
 from attribution.incrementality.lift_tests import LiftTest, check_covered
 from attribution.models.saved import kept_scorer
+from attribution.pipeline.sections import read_experiment
 from attribution.production.promotion import CHECKS, Criteria, decide, evidence, read_criteria
-from attribution.schema.experiment import Period, read_experiment
+from attribution.schema.experiment import Period
 from attribution.testing import judge_model
 from tests.cli.test_cli import call
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from attribution.pipeline.reuse import is_there
-from attribution.schema.experiment import read_experiment
+from attribution.pipeline.sections import read_experiment
 from attribution.schema.tables import DICTIONARY, FORMULAS, INPUTS, OUTPUTS, dictionary_rows
 from attribution.schema.tables.conversion_export import CONVERSION_EXPORT_TABLES
 from attribution.schema.tables.measures import _WORDS as WORDS

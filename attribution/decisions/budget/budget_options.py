@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from attribution.schema.experiment import Experiment
 from attribution.schema.experiment.settings import Number, Settings
 
 Money = Annotated[Number, Field(ge=0, allow_inf_nan=False)]
@@ -209,6 +210,11 @@ class BudgetOptions(Settings):
         return self
 
     @property
+    def files(self) -> list[str]:
+        """Paths that are read, relative to the experiment."""
+        return [path for path in (self.history, self.previous) if path is not None]
+
+    @property
     def objectives(self) -> set[Objective]:
         """What has to be known: of the budget, and of its long run."""
         of_long_run = None if self.long_run is None else self.long_run.objective
@@ -227,3 +233,8 @@ class BudgetOptions(Settings):
             curvature_range=around,
             steepness=own.steepness or self.steepness,
         )
+
+
+def budget_options(experiment: Experiment) -> BudgetOptions | None:
+    """Those of an experiment; None where it has none."""
+    return experiment.options("budget", BudgetOptions)

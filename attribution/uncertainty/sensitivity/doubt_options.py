@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from attribution.schema.experiment import Experiment
 from attribution.schema.experiment.settings import Days, Number, Settings
 
 DirectPolicy = Literal["keep", "drop_if_other", "drop"]
@@ -67,3 +68,8 @@ class DoubtOptions(Settings):
             if given is not None and len(set(given)) < len(given):
                 raise ValueError(f"{name} names one choice twice")
         return self
+
+
+def doubt_options(experiment: Experiment) -> DoubtOptions:
+    """Those of an experiment; where it has none, those that are taken unless set."""
+    return experiment.options("doubt", DoubtOptions) or DoubtOptions()
