@@ -31,7 +31,7 @@ _HOMES = {
     ),
     "attribution.decisions.funnel": ("follow_stages",),
     "attribution.journeys.graph": ("JourneyGraph", "build_graph"),
-    "attribution.journeys": ("JourneyChunk", "Journeys", "Summary", "build_journeys"),
+    "attribution.journeys": ("JourneyChunk", "Journeys", "Summary", "build_journeys", "tally"),
     "attribution.decisions.kpis": (
         "before_after",
         "check_targets",
@@ -40,6 +40,7 @@ _HOMES = {
         "review_runs",
         "split_roi_change",
     ),
+    "attribution.models.base": ("Assumptions",),
     "attribution.models": (
         "AttributionModel",
         "CustomWeights",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from attribution.journeys import Journeys, Reader, Summary, observe
 from attribution.models.base import AttributionModel
 from attribution.models.credit import Credit, check_labels
+from attribution.models.machinery import machinery_of
 
 
 def attribute(journeys: Journeys, models: Sequence[AttributionModel]) -> Credit:
@@ -45,8 +46,9 @@ def fit_models(models: Sequence[AttributionModel], journeys: Journeys, *readers:
         What `observe` and then further ``readers`` summed up in that pass.
     """
     for model in models:
-        model.prepare(journeys)
+        machinery_of(model).prepare(journeys)
     observed, *summaries = journeys.read(observe, *(model.summarise for model in models), *readers)
     for model, summary in zip(models, summaries, strict=False):
-        model.settle(summary + model.summarise_untouched(journeys), observed)
+        machinery = machinery_of(model)
+        machinery.finish_fit(summary + machinery.summarise_untouched(journeys), observed)
     return [observed, *summaries[len(models) :]]

@@ -17,7 +17,7 @@ from attribution.errors import InputError
 from attribution.journeys import Journeys, journeys_of
 from attribution.models import AttributionModel
 from attribution.models.credit import Credit, journey_credit
-from attribution.models.model_tables import model_tables, without_interactions
+from attribution.models.model_tables import model_findings, model_tables, without_interactions
 from attribution.models.saved import Training
 from attribution.models.segments import Segments, read_segments
 from attribution.pipeline.facts import Facts, data_findings, read_journeys
@@ -142,7 +142,7 @@ def _outcome(
     funnel, lacking = funnel_tables(experiment, sources, models, terms)
     findings += [
         *lacking,
-        *(finding for model in models for finding in model.findings()),
+        *model_findings(models),
         *(without_interactions(models) if experiment.output.interactions else []),
     ]
     tables = {

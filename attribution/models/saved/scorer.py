@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from attribution import models as shipped
 from attribution.data.channels import read_rules
 from attribution.data.engine import Engine, text
 from attribution.data.loading import Sources, load_sources
@@ -20,6 +21,7 @@ from attribution.errors import InputError
 from attribution.folders import standing
 from attribution.journeys import Journeys, build_journeys
 from attribution.models import AttributionModel
+from attribution.models.base import Assumptions
 from attribution.models.credit import journey_credit
 from attribution.models.saved.applied import AppliedModel, Policy, check_policy, default_policy
 from attribution.models.saved.card import card_text
@@ -237,6 +239,7 @@ class Scorer:
             "parameters": dict(state.parameters),
             "label": state.label,
             "estimand": state.estimand,
+            "assumptions": list(state.assumptions),
             "knows_channels": state.knows_channels,
             "unattributed": list(state.unattributed),
             "baseline": None if state.baseline is None else list(state.baseline),
@@ -263,6 +266,7 @@ class Scorer:
             parameters=model["parameters"],
             label=model["label"],
             estimand=model["estimand"],
+            assumptions=_assumptions(model),
             channels=tuple(table["channel"].to_pylist()),
             knows_channels=model["knows_channels"],
             unattributed=tuple(model["unattributed"]),
@@ -281,3 +285,11 @@ class Scorer:
         )
         policy = check_policy(state, document["unknown_channels"])
         return cls(document["name"], state, definition, policy, tuple(document["laws"]))
+
+
+def _assumptions(model: Mapping[str, Any]) -> Assumptions:
+    """What a saved model takes for granted; folders of earlier versions do not say, but a shipped class does."""
+    if "assumptions" in model:
+        return Assumptions(*model["assumptions"])
+    kind = getattr(shipped, model["class"], AttributionModel)
+    return (kind(**model["parameters"]) if kind is not AttributionModel else kind()).assumptions
