@@ -148,8 +148,8 @@ class Secretive(Ones):
     """It learned something, and does not say that a scorer needs it."""
 
     def solve(self, summary: at.Summary) -> tuple[np.ndarray, np.ndarray]:
-        super().solve(summary)
         self.rates_ = np.ones(len(self.channels_))
+        return super().solve(summary)
 
 
 class Changing(Secretive):

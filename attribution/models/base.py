@@ -75,6 +75,11 @@ class AttributionModel:
                 allowed=list(OVERRIDABLE),
                 hint="weigh says how a journey is divided, summarise and solve what is learned; the rest follows",
             )
+        if "weigh" in vars(cls):
+            # What was said of the weights of another class does not hold for these.
+            for said in ("assumptions", "weight_sql"):
+                if said not in vars(cls):
+                    setattr(cls, said, vars(AttributionModel)[said])
 
     # ------------------------------------------------------------ what a model says
 

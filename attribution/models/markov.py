@@ -153,6 +153,8 @@ class Markov(PublishedModel):
             f"continuation = {self.continuation}",
         )
 
+    weight_sql = PublishedModel.weight_sql
+
     @property
     def _machinery(self) -> MarkovMachinery:
         return MarkovMachinery(self)

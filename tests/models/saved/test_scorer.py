@@ -331,10 +331,11 @@ class Learner(at.Linear):
 
     says = True
 
-    def solve(self, summary: at.Summary) -> None:
-        super().solve(summary)
-        self.favourite_ = float(np.argmax(self.credit_.conversions[:-1]))
+    def solve(self, summary: at.Summary) -> tuple[np.ndarray, np.ndarray]:
+        conversions, value = super().solve(summary)
+        self.favourite_ = float(np.argmax(conversions))
         self.boost_ = 1.0 + np.arange(len(self.channels_))
+        return conversions, value
 
     def weigh(self, chunk: at.JourneyChunk) -> np.ndarray:
         if not hasattr(self, "boost_"):
