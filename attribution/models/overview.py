@@ -26,8 +26,8 @@ def models_table() -> str:
 
     Examples
     --------
-    >>> next(row for row in models_table().splitlines() if "FirstTouch" in row)[:41]
-    '| `FirstTouch` | allocated | no | yes | Th'
+    >>> next(row for row in models_table().splitlines() if "FirstTouch" in row)[:39]
+    '| `FirstTouch` | allocated | no | yes |'
     """
     return "\n".join([*_HEAD, *(_row(kind()) for kind in shipped_models())]) + "\n"
 

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.kernels.markov.step_counts import packed, unpack
-from attribution.kernels.shapley.coalitions import coalitions, members
-from attribution.kernels.shapley.coalitions import repacked, unpacked
+from attribution.kernels.shapley.coalitions import coalitions, members, repacked, unpacked
 
 Keys = NDArray[np.int64]
 
