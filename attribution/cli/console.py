@@ -41,7 +41,8 @@ def progress() -> Iterator[Callable[[str], None]]:
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as JSON objects, nulls as null."""
-    return json.loads(frame.to_json(orient="records"))
+    result: list[dict[str, Any]] = json.loads(frame.to_json(orient="records"))
+    return result
 
 
 def print_json(document: object) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from attribution.arguments import check_arguments
 from attribution.data.loading import Sources
 from attribution.errors import InputError
 from attribution.journeys.buckets import Buckets
-from attribution.journeys.from_events import DAY, journeys_from_events
+from attribution.journeys.from_events import journeys_from_events
 from attribution.journeys.from_paths import journeys_from_paths
 from attribution.journeys.placebo_channel import Placebo
+from attribution.journeys.refine import DAY
 from attribution.journeys.structure import JourneyChunk, Journeys, Reader, Summary, observe, tally
 from attribution.schema.experiment import Experiment, JourneyOptions, Period, checked
 
@@ -30,6 +32,7 @@ __all__ = [
 ]
 
 
+@check_arguments
 def build_journeys(
     sources: Sources, *, period: Period | None = None, placebo: Placebo | None = None, **options: Any
 ) -> Journeys:

@@ -89,7 +89,8 @@ def _chunk(table: pa.Table, channel: np.ndarray, lengths: np.ndarray, dimensions
     def numbers(name: str) -> np.ndarray:
         if name not in table.column_names:
             return np.zeros(rows)
-        return np.nan_to_num(table[name].to_numpy().astype(np.float64))
+        result: np.ndarray = np.nan_to_num(table[name].to_numpy().astype(np.float64))
+        return result
 
     return JourneyChunk(
         channel=channel,

@@ -11,8 +11,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from attribution.arguments import check_arguments, describe
 from attribution.data.loading import Finding
 from attribution.data.loading.events import Dimensions
+from attribution.errors import InputError
 from attribution.kernels.journeys.batches import gather_slices
 from attribution.kernels.statistics.sums import KeyedSums, exact_sums, merge_keyed, sum_by_key, sums_of_counts, to_float
 
@@ -21,7 +23,23 @@ from attribution.kernels.statistics.sums import KeyedSums, exact_sums, merge_key
 
 @dataclass(frozen=True)
 class Summary:
-    """Named tables of exact sums. Summaries add up, in any order, to the same bytes."""
+    """Named tables of exact sums. Summaries add up, in any order, to the same bytes.
+
+    Parameters
+    ----------
+    tables : exact sums by name; each has keys (rows, k) and one sum per row
+
+    Examples
+    --------
+    Parts of the journeys are summed up by themselves; their sums add up to that of all.
+
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> parts = [at.build_journeys(at.load_sources(paths=pd.DataFrame({"path": [path], "conversions": [count]})))
+    ...          for path, count in (("mail", 2), ("search > mail", 3))]
+    >>> (parts[0].overview + parts[1].overview).number("conversions")
+    5.0
+    """
 
     tables: Mapping[str, KeyedSums]
 
@@ -31,14 +49,19 @@ class Summary:
             merged[name] = merge_keyed(merged[name], table) if name in merged else table
         return Summary(merged)
 
+    @check_arguments
     def dense(self, name: str, size: int) -> NDArray[np.float64]:
         """(size,) sums of a table whose keys are 0 … size − 1; 0 where a key, or the table, is absent."""
+        table = self.tables.get(name)
+        least = 0 if table is None or not len(table.keys) else int(table.keys[:, 0].max()) + 1
+        if size < least:
+            raise InputError(f"Summary.dense: size is too small for {name!r}", given=size, allowed=f"{least} or more")
         result = np.zeros(size)
-        if name in self.tables:
-            table = self.tables[name]
+        if table is not None:
             result[table.keys[:, 0]] = to_float(table.sums)
         return result
 
+    @check_arguments
     def number(self, name: str) -> float:
         """The sum of a table made by `number`; 0 where there is none."""
         return float(self.dense(name, 1)[0])
@@ -103,6 +126,21 @@ class JourneyChunk:
     factor : (touchpoints,) float64 by which weights are multiplied; None where all count alike
     bucket : (journeys,) int64 label of the bucket that each was dealt to, once it has been
     counted : what was counted while these journeys were built
+
+    Examples
+    --------
+    Customer b was touched by mail and did not convert; a was touched by mail and search, and did.
+
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> journeys = at.build_journeys(at.load_sources(
+    ...     pd.DataFrame({"customer_id": ["a", "a", "b"], "touched_at": ["2024-01-01", "2024-01-05", "2024-01-03"],
+    ...                   "channel": ["mail", "search", "mail"]}),
+    ...     pd.DataFrame({"customer_id": ["a"], "converted_at": ["2024-01-06"], "value": [100.0]}),
+    ... ))
+    >>> (chunk,) = journeys
+    >>> chunk.channel.tolist(), chunk.start.tolist(), chunk.stop.tolist(), chunk.conversions.tolist()
+    ([0, 0, 1], [0, 1], [1, 3], [False, True])
     """
 
     channel: NDArray[np.int32]
@@ -258,6 +296,18 @@ class Journeys:
     conversion_ids : gives the ids of conversions by row; asked only when needed
     untouched : gives journeys without a touchpoint for customers who were never seen; None where nobody lists them
     describe : turns what was counted while building into rows of the quality table
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> journeys = at.build_journeys(at.load_sources(
+    ...     pd.DataFrame({"customer_id": ["a", "a", "b"], "touched_at": ["2024-01-01", "2024-01-05", "2024-01-03"],
+    ...                   "channel": ["mail", "search", "mail"]}),
+    ...     pd.DataFrame({"customer_id": ["a"], "converted_at": ["2024-01-06"], "value": [100.0]}),
+    ... ))
+    >>> len(journeys), journeys.channels, journeys.total("value"), journeys.lookback_days
+    (2, ('mail', 'search'), 100.0, 30.0)
     """
 
     chunks: tuple[JourneyChunk, ...] | Chunks
@@ -277,6 +327,7 @@ class Journeys:
     def __len__(self) -> int:
         return int(self.overview.number("journeys"))
 
+    @check_arguments
     def read(self, *readers: Reader) -> list[Summary]:
         """What each reader sums up of all journeys, in one pass for all of them.
 
@@ -303,6 +354,7 @@ class Journeys:
         """Whether touchpoints carry real times, so that days between them mean something."""
         return self.integer_times is False
 
+    @check_arguments
     def total(self, what: Literal["conversions", "nulls", "value"]) -> float:
         """Observed total, summed independently of the order of journeys."""
         return self.overview.number(what)
@@ -328,6 +380,13 @@ def add_readings(a: Readings, b: Readings) -> Readings:
 
 def _read_chunk(readers: Sequence[Reader], chunk: JourneyChunk) -> Readings:
     def read(piece: JourneyChunk) -> Readings:
-        return tuple(reader(piece) for reader in readers)
+        return tuple(_summary_of(reader, piece) for reader in readers)
 
     return reduce(add_readings, map(read, chunk.pieces()))
+
+
+def _summary_of(reader: Reader, piece: JourneyChunk) -> Summary:
+    summary = reader(piece)
+    if not isinstance(summary, Summary):
+        raise InputError("read: a reader must return a Summary", given=f"{describe(summary)} of {describe(reader)}")
+    return summary

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.arguments import check_arguments
 from attribution.errors import InputError, did_you_mean
 from attribution.journeys import JourneyChunk, Journeys, Summary, observe
 from attribution.models.credit import ChannelTotals, Totals, journey_credit, share_sums
@@ -47,6 +48,10 @@ class AttributionModel:
     `assumptions`, `needs_times`, `validate`, `summarise`, `solve`, `weigh`, `learned`, `restore` and `weight_sql`; all
     others are final.
 
+    Parameters
+    ----------
+    name : label in tables; the class in snake case with its non-default parameters unless given
+
     Attributes
     ----------
     needs_times : whether days between touchpoints matter to this model
@@ -54,6 +59,20 @@ class AttributionModel:
     credit_ : channel totals, once fitted
     channels_ : channel names, once fitted
     summary_, observed_ : what was summed up so far, by the model and for all models alike, once fitted
+
+    Examples
+    --------
+    A rule of one's own: every touchpoint counts by its position, so that later ones get more.
+
+    >>> import attribution as at
+    >>> class Later(at.AttributionModel):
+    ...     def weigh(self, chunk):
+    ...         first = np.repeat(chunk.offsets[:-1], chunk.lengths)
+    ...         return np.arange(len(chunk.channel)) - first + 1.0
+    >>> journeys = at.build_journeys(at.load_sources(paths=pd.DataFrame(
+    ...     {"path": ["mail > search"], "conversions": [3]})))
+    >>> Later().fit(journeys).credit_.conversions.tolist()
+    [1.0, 2.0, 0.0]
     """
 
     needs_times: ClassVar[bool] = False
@@ -142,6 +161,7 @@ class AttributionModel:
     # ------------------------------------------------------------ what the base does for all
 
     @final
+    @check_arguments
     def fit(self, journeys: Journeys) -> Self:
         """Learn from ``journeys`` and set ``credit_``; returns the model itself."""
         machinery = self._machinery
@@ -151,6 +171,7 @@ class AttributionModel:
         return self
 
     @final
+    @check_arguments
     def partial_fit(self, journeys: Journeys) -> Self:
         """Learn from further journeys of the same channels, as if they had been there from the start.
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.arguments import check_arguments
 from attribution.errors import InputError, LawError
 from attribution.journeys import JourneyChunk, Journeys, Summary
 from attribution.journeys.buckets import of_whole
@@ -72,14 +73,35 @@ class Model(Protocol):
 
 @dataclass(frozen=True)
 class Credit:
-    """Fitted models and the ``credit`` table they fill."""
+    """Fitted models and the ``credit`` table they fill.
+
+    Parameters
+    ----------
+    models : the fitted models, in the order of the table
+    table : the ``credit`` table, one row per model and channel: ``model``, ``estimand``, ``channel``, ``conversions``,
+        ``value`` (money), ``share`` (0 … 1), ``conversions_low`` and ``conversions_high``
+
+    Examples
+    --------
+    >>> import attribution as at
+    >>> journeys = at.build_journeys(at.load_sources(paths=pd.DataFrame(
+    ...     {"path": ["mail > search", "search"], "conversions": [2, 1]})))
+    >>> credit = at.attribute(journeys, [at.FirstTouch(), at.LastTouch()])
+    >>> credit.table.pivot(index="channel", columns="model", values="conversions").loc["mail"].to_dict()
+    {'first_touch': 2.0, 'last_touch': 0.0}
+    """
 
     models: tuple[Model, ...]
     table: pd.DataFrame
 
     @classmethod
+    @check_arguments
     def of(cls, models: Sequence[Model]) -> Credit:
         """The credit of models that are fitted already."""
+        for model in models:
+            if not hasattr(model, "credit_"):
+                raise InputError(f"model {model.label!r} is not fitted", hint="fit it on journeys first")
+        check_labels(models)
         return cls(tuple(models), pd.concat([_rows(model) for model in models], ignore_index=True))
 
 
@@ -164,24 +186,43 @@ def check_totals(model: Model, conversions: float, value: float) -> None:
             raise LawError(f"model {model.label!r} credits {credited!r} {what} of {total!r}")
 
 
-def journey_credit(journeys: Journeys, models: Iterable[Model]) -> pd.DataFrame:
+@check_arguments
+def journey_credit(journeys: Journeys, models: Model | Iterable[Model]) -> pd.DataFrame:
     """The ``journey_credit`` table: every conversion handed out once over its touchpoints, by every model.
 
     Parameters
     ----------
     journeys : from touchpoints and conversions; aggregated paths have no customers to report on
-    models : fitted models
+    models : fitted, one or several
+
+    Returns
+    -------
+    DataFrame
+        One row per model, conversion and touchpoint: ``model``, ``conversion_id``, ``customer_id``, ``touched_at``,
+        ``channel``, ``campaign``, ``position`` (from 1), ``credit`` (adds up to 1 per conversion), ``credited_value``
+        (money), ``converted_at``, ``click_id``. A conversion without a touchpoint has a row ``(unattributed)``.
 
     Raises
     ------
     InputError
         If the journeys come from aggregated paths, or a model is not fitted or was fitted on other channels.
+
+    Examples
+    --------
+    >>> import attribution as at
+    >>> touchpoints = pd.DataFrame({"customer_id": ["a", "a"], "touched_at": ["2024-01-01", "2024-01-05"],
+    ...                             "channel": ["mail", "search"]})
+    >>> conversions = pd.DataFrame({"customer_id": ["a"], "converted_at": ["2024-01-06"], "value": [100.0]})
+    >>> journeys = at.build_journeys(at.load_sources(touchpoints, conversions))
+    >>> credit = at.journey_credit(journeys, at.Linear().fit(journeys))
+    >>> credit[["channel", "position", "credit", "credited_value"]].values.tolist()
+    [['mail', 1, 0.5, 50.0], ['search', 2, 0.5, 50.0]]
     """
     if journeys.integer_times is None:
         raise InputError(
             "aggregated paths have no customers, so no credit per journey", hint="leave journey_credit out"
         )
-    models = list(models)
+    models = list(models) if isinstance(models, Iterable) else [models]
     for model in models:
         _check_fitted(model, journeys)
     ids = journeys.conversion_ids()

@@ -42,6 +42,7 @@ class CustomWeights(AttributionModel):
     weights : list of numbers ≥ 0, not all 0
     function : a function, or its place as ``package.module:function``; instead of ``weights``
     column : column of touchpoints that is handed to ``function`` as ``stage``
+    name : label in tables; the class in snake case with its non-default parameters unless given
 
     Raises
     ------

@@ -10,12 +10,13 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_type_hints
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.arguments import accept
 from attribution.data.loading import Finding, count_finding
 from attribution.errors import InputError, LawError
 from attribution.journeys import Buckets, JourneyChunk, Journeys, Reader, Summary
@@ -66,6 +67,15 @@ def attributable(model: AttributionModel, what: What) -> float:
     return model.observed_.number(what) - model.observed_.number(f"unattributed_{what}")
 
 
+def check_parameters(model: AttributionModel) -> None:
+    """Raise `InputError` if a parameter of ``model`` is impossible, or a table or array where none is wanted."""
+    hints = get_type_hints(type(model).__init__)
+    for name, value in model.get_params().items():
+        if name == "name" or hasattr(value, "ndim"):
+            accept(type(model).__name__, name, value, hints.get(name, Any))
+    model.validate()
+
+
 class Machinery:
     """What the package does with a model, as far as its contract tells."""
 
@@ -91,7 +101,7 @@ class Machinery:
 
     def prepare(self, journeys: Journeys) -> None:
         """Check that ``journeys`` can be learned from, and note their channels."""
-        self.model.validate()
+        check_parameters(self.model)
         if self.model.needs_times and not journeys.has_times:
             raise InputError(
                 f"model {self.model.label!r} needs times, and these journeys have only an order",

@@ -86,6 +86,7 @@ class Markov(PublishedModel):
     continuation : probability of converting without the channel, one number for all or by channel (null, so 0, for
         channels not named); None removes to null and divides what happened
     reconcile : whether journeys are handed out so that they add up to the channels' totals, as nearly as they can
+    name : label in tables; the class in snake case with its non-default parameters unless given
 
     Attributes
     ----------
@@ -378,4 +379,5 @@ def _divide(totals: Floats, effects: Floats) -> Floats:
     """(draws, channels) ``totals`` (draws,) in proportion to ``effects`` (draws, channels); equally where all are 0."""
     whole = effects.sum(axis=1, keepdims=True)
     equal = np.full_like(effects, 1.0 / max(effects.shape[1], 1))
-    return totals[:, None] * np.divide(effects, whole, out=equal, where=whole > 0)
+    result: Floats = totals[:, None] * np.divide(effects, whole, out=equal, where=whole > 0)
+    return result

@@ -284,4 +284,5 @@ def _error(exact: Floats, linear: Floats) -> float:
 
 def _shares(credit: Floats) -> Floats:
     total = credit.sum(axis=1, keepdims=True)
-    return np.divide(credit, total, out=np.zeros_like(credit), where=total != 0)
+    result: Floats = np.divide(credit, total, out=np.zeros_like(credit), where=total != 0)
+    return result

@@ -23,6 +23,10 @@ VANISHES = 800.0
 class FirstTouch(AttributionModel):
     """The first touchpoint of a journey gets the whole conversion, as at Google, Adobe, Matomo and Marketo.
 
+    Parameters
+    ----------
+    name : label in tables; the class in snake case with its non-default parameters unless given
+
     Examples
     --------
     >>> import pandas as pd
@@ -47,6 +51,19 @@ class LastTouch(AttributionModel):
     """The last touchpoint of a journey gets the whole conversion, as at Adobe and Matomo.
 
     Google Analytics 4 calls something else last click: it ignores direct traffic, see `LastNonDirect`.
+
+    Parameters
+    ----------
+    name : label in tables; the class in snake case with its non-default parameters unless given
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> journeys = at.build_journeys(at.load_sources(paths=pd.DataFrame(
+    ...     {"path": ["mail > search"], "conversions": [2]})))
+    >>> at.LastTouch().fit(journeys).credit_.to_frame()[["channel", "conversions"]].values.tolist()[:2]
+    [['mail', 0.0], ['search', 2.0]]
     """
 
     assumptions = Assumptions(
@@ -67,6 +84,22 @@ class LastNonDirect(AttributionModel):
     Parameters
     ----------
     direct : channels that count as direct; upper and lower case are not told apart
+    name : label in tables; the class in snake case with its non-default parameters unless given
+
+    Raises
+    ------
+    InputError
+        When it is fitted, if ``direct`` is no list of names.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> journeys = at.build_journeys(at.load_sources(paths=pd.DataFrame(
+    ...     {"path": ["mail > search > app"], "conversions": [2]})))
+    >>> credit = at.LastNonDirect(direct=["direct", "app"]).fit(journeys).credit_.to_frame()
+    >>> credit[["channel", "conversions"]].values.tolist()[:3]
+    [['app', 0.0], ['mail', 0.0], ['search', 2.0]]
     """
 
     assumptions = Assumptions(
@@ -99,6 +132,19 @@ class Linear(AttributionModel):
     """Every touchpoint of a journey gets the same share, as at Google, Adobe and Matomo.
 
     A channel with two touchpoints gets two shares; `LinearDistinct` gives it one.
+
+    Parameters
+    ----------
+    name : label in tables; the class in snake case with its non-default parameters unless given
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> journeys = at.build_journeys(at.load_sources(paths=pd.DataFrame(
+    ...     {"path": ["mail > search > mail"], "conversions": [3]})))
+    >>> at.Linear().fit(journeys).credit_.to_frame()[["channel", "conversions"]].values.tolist()[:2]
+    [['mail', 2.0], ['search', 1.0]]
     """
 
     assumptions = Assumptions(
@@ -116,6 +162,10 @@ class LinearDistinct(AttributionModel):
 
     With u distinct channels a touchpoint of a channel that has m of them gets 1 ÷ (u · m). It is no vendor's
     rule by this name, and equals `Shapley` of the set game.
+
+    Parameters
+    ----------
+    name : label in tables; the class in snake case with its non-default parameters unless given
 
     Examples
     --------
@@ -148,6 +198,22 @@ class PositionBased(AttributionModel):
     Parameters
     ----------
     first, last : shares, ≥ 0, together at most 1
+    name : label in tables; the class in snake case with its non-default parameters unless given
+
+    Raises
+    ------
+    InputError
+        When it is fitted, if a share is not in 0 … 1, or both are more than the whole.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> journeys = at.build_journeys(at.load_sources(paths=pd.DataFrame(
+    ...     {"path": ["mail > social > search"], "conversions": [4]})))
+    >>> credit = at.PositionBased(first=0.5, last=0.25).fit(journeys).credit_.to_frame()
+    >>> credit[["channel", "conversions"]].values.tolist()[:3]
+    [['mail', 2.0], ['search', 1.0], ['social', 1.0]]
     """
 
     assumptions = Assumptions(
@@ -193,6 +259,25 @@ class TimeDecay(AttributionModel):
     Parameters
     ----------
     half_life_days : days after which a touchpoint weighs half; > 0
+    name : label in tables; the class in snake case with its non-default parameters unless given
+
+    Raises
+    ------
+    InputError
+        When it is fitted, if the half-life is not positive and finite, or journeys have no times.
+
+    Examples
+    --------
+    A week before the conversion weighs half of what the day itself does.
+
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> touchpoints = pd.DataFrame({"customer_id": ["a", "a"], "touched_at": ["2024-01-01", "2024-01-08"],
+    ...                             "channel": ["mail", "search"]})
+    >>> conversions = pd.DataFrame({"customer_id": ["a"], "converted_at": ["2024-01-08"]})
+    >>> journeys = at.build_journeys(at.load_sources(touchpoints, conversions))
+    >>> at.TimeDecay(half_life_days=7).fit(journeys).credit_.conversions.round(6).tolist()
+    [0.333333, 0.666667, 0.0]
     """
 
     assumptions = Assumptions(

@@ -87,6 +87,7 @@ class Shapley(PublishedModel):
     classifier : for the game of this name: a scikit-learn classifier, fitted or not, or ``package.module:Class``;
         logistic regression unless given
     classifier_settings : arguments of that class
+    name : label in tables; the class in snake case with its non-default parameters unless given
 
     Attributes
     ----------
@@ -183,7 +184,8 @@ class Shapley(PublishedModel):
         if self.game == "classifier":
             valuation.make_classifier(self.classifier, self.classifier_settings)
         elif self.classifier is not None or self.classifier_settings is not None:
-            raise InputError("Shapley: classifier goes with game = 'classifier'", given=f"game = {self.game!r}")
+            which = "classifier" if self.classifier is not None else "classifier_settings"
+            raise InputError(f"Shapley: {which} goes with game = 'classifier'", given=f"game = {self.game!r}")
 
     def summarise(self, chunk: JourneyChunk) -> Summary:
         return self._summarise_game(chunk) + self._machinery.summarise_undrawn(chunk)

@@ -141,6 +141,7 @@ class WShaped(_Staged):
     ----------
     lead : value that marks the touchpoint at which the customer became a lead
     column : column of touchpoints that holds such marks; as any further dimension it is read if it is mapped
+    name : label in tables; the class in snake case with its non-default parameters unless given
 
     Examples
     --------
@@ -177,6 +178,21 @@ class FullPath(_Staged):
     ----------
     lead, opportunity : values that mark the touchpoints at which these stages were reached
     column : column of touchpoints that holds such marks; as any further dimension it is read if it is mapped
+    name : label in tables; the class in snake case with its non-default parameters unless given
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> touchpoints = pd.DataFrame({
+    ...     "customer_id": "a", "touched_at": ["2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04", "2024-01-05"],
+    ...     "channel": ["search", "social", "mail", "event", "call"],
+    ...     "stage": [None, "lead", None, "opportunity", None]})
+    >>> conversions = pd.DataFrame({"customer_id": ["a"], "converted_at": ["2024-01-06"]})
+    >>> mapped = at.TableSpec(source=touchpoints, columns={name: name for name in touchpoints})
+    >>> journeys = at.build_journeys(at.load_sources(mapped, conversions))
+    >>> at.journey_credit(journeys, at.FullPath().fit(journeys))["credit"].round(9).tolist()
+    [0.225, 0.225, 0.1, 0.225, 0.225]
     """
 
     _share = 0.225

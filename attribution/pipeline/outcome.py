@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from attribution.arguments import check_arguments
 from attribution.decisions.kpis import Run, draws_table
 from attribution.journeys import Journeys
 from attribution.journeys.graph import JourneyGraph
@@ -38,6 +39,15 @@ class Outcome:
     digests : fingerprint of the content of each input table
     draws : of every measure, where resampling was asked for
     training : what the data were like, for a model that is exported
+
+    Examples
+    --------
+    >>> import attribution as at
+    >>> paths = pd.DataFrame({"path": ["mail > search", "search"], "conversions": [2, 1]})
+    >>> experiment = at.Experiment(name="shop", tables={"paths": paths}, models=[{"model": "Linear"}])
+    >>> outcome = at.run_experiment(experiment)
+    >>> outcome.models, sorted(outcome.tables)[:3]
+    ((Linear(),), ['agreement', 'credit', 'journey_profile'])
     """
 
     experiment: Experiment
@@ -83,8 +93,28 @@ class Outcome:
         }
 
 
+@check_arguments
 def run_of(outcome: Outcome) -> Run:
-    """A run that was not written, with the draws of its measures where it has any."""
+    """A run that was not written, with the draws of its measures where it has any.
+
+    Parameters
+    ----------
+    outcome : what `run_experiment` returned
+
+    Returns
+    -------
+    Run
+        What `read_run` returns of the folder, once the outcome is written.
+
+    Examples
+    --------
+    >>> import attribution as at
+    >>> paths = pd.DataFrame({"path": ["mail > search", "search"], "conversions": [2, 1]})
+    >>> experiment = at.Experiment(name="shop", tables={"paths": paths}, models=[{"model": "Linear"}])
+    >>> run = at.run_of(at.run_experiment(experiment))
+    >>> run.name, run.models
+    ('shop', ['linear'])
+    """
     tables = dict(outcome.tables)
     if outcome.draws is not None:
         tables["draws"] = draws_table(outcome.draws)

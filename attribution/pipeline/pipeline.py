@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from attribution.arguments import check_arguments
 from attribution.data.engine import Engine
 from attribution.data.loading import Sources, content_digest, quality_table
 from attribution.decisions.diagnosis import check_dimensions, diagnosis_tables
@@ -45,6 +46,7 @@ from attribution.uncertainty.stability import stability_tables
 __all__ = ["Outcome", "Stage", "check_quality", "journeys_of", "open_sources", "run_experiment"]
 
 
+@check_arguments
 def run_experiment(
     experiment: Experiment | str | Path, *, engine: Engine | None = None, on_stage: Stage | None = None
 ) -> Outcome:
@@ -56,10 +58,24 @@ def run_experiment(
     engine : DuckDB in this process unless given
     on_stage : told what is being done, for progress
 
+    Returns
+    -------
+    Outcome
+        The fitted models, every table by its name, and the ranking of channels.
+
     Raises
     ------
     InputError
         If the experiment or its data are wrong.
+
+    Examples
+    --------
+    >>> import attribution as at
+    >>> paths = pd.DataFrame({"path": ["mail > search", "search"], "conversions": [2, 1]})
+    >>> experiment = at.Experiment(name="shop", tables={"paths": paths}, models=[{"model": "Linear"}])
+    >>> credit = at.run_experiment(experiment).tables["credit"]
+    >>> credit[["channel", "conversions"]].values.tolist()
+    [['mail', 1.0], ['search', 2.0], ['(unattributed)', 0.0]]
     """
     say = on_stage or (lambda _: None)
     if not isinstance(experiment, Experiment):
@@ -79,8 +95,35 @@ def run_experiment(
     return _outcome(experiment, sources, journeys, models, facts, terms, segments=segments)
 
 
+@check_arguments
 def check_quality(experiment: Experiment, *, engine: Engine | None = None) -> pd.DataFrame:
-    """The ``quality`` table alone: what the data of an experiment look like, before any model is fitted."""
+    """The ``quality`` table alone: what the data of an experiment look like, before any model is fitted.
+
+    Parameters
+    ----------
+    experiment : what a run would ask for
+    engine : DuckDB in this process unless given
+
+    Returns
+    -------
+    DataFrame
+        One row per check: ``check``, ``table``, ``status`` (pass, warning, …), ``count`` of ``total`` rows that it
+        found, an ``example`` and a ``message``.
+
+    Raises
+    ------
+    InputError
+        If the experiment or its data are wrong.
+
+    Examples
+    --------
+    >>> import attribution as at
+    >>> paths = pd.DataFrame({"path": ["mail > search", "mail > search"], "conversions": [2, 1]})
+    >>> experiment = at.Experiment(name="shop", tables={"paths": paths}, models=[{"model": "Linear"}])
+    >>> quality = at.check_quality(experiment).set_index("check")
+    >>> int(quality.loc["repeated_path", "count"])
+    1
+    """
     models = make_models(experiment)
     sources = open_sources(experiment, engine)
     _check_request(experiment, models, sources)

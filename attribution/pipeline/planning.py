@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from attribution.arguments import check_arguments
 from attribution.decisions.budget import BudgetPlan, propose_budget
 from attribution.decisions.budget.evidence import Ground, read_earlier
 from attribution.decisions.budget.history import weekly_history
 from attribution.decisions.budget.response import read_history
 from attribution.errors import InputError
 from attribution.journeys import journeys_of
+from attribution.pipeline.outcome import Outcome, Stage
 from attribution.pipeline.pipeline import run_experiment
 from attribution.pipeline.request import open_sources
 from attribution.schema.experiment import DEFAULT_LOOKBACK_DAYS, BudgetOptions, Experiment
-
-if TYPE_CHECKING:
-    from attribution.pipeline.outcome import Outcome, Stage
 
 OWN_HISTORY = "own"
 """``budget.history`` that means the spend and the credit of the run itself, week by week."""
 
 
+@check_arguments
 def plan_budget(experiment: Experiment, *, on_stage: Stage | None = None) -> tuple[Outcome, BudgetPlan]:
     """Run an experiment and divide a budget by it; nothing is written or tracked.
+
+    Parameters
+    ----------
+    experiment : what to run, with a part ``budget``
+    on_stage : told what is being done, for progress
 
     Returns
     -------
@@ -36,6 +40,20 @@ def plan_budget(experiment: Experiment, *, on_stage: Stage | None = None) -> tup
     ------
     InputError
         If there is no total, the experiment or its data are wrong, or no budget keeps all limits.
+
+    Examples
+    --------
+    >>> import attribution as at
+    >>> experiment = at.Experiment(
+    ...     name="shop",
+    ...     tables={"paths": pd.DataFrame({"path": ["mail", "search"], "conversions": [10, 20], "value": [100, 200]}),
+    ...             "costs": pd.DataFrame({"channel": ["mail", "search"], "amount": [50.0, 50.0]})},
+    ...     models=[{"model": "Linear"}],
+    ...     budget={"total": 100, "step_limit": "none"},
+    ... )
+    >>> outcome, plan = at.plan_budget(experiment)
+    >>> plan.tables["budget"].query("scenario == 'plan'")["spend"].round(3).tolist()
+    [20.0, 80.0]
     """
     options = experiment.budget or BudgetOptions()
     if "objective" not in options.model_fields_set:

@@ -137,7 +137,8 @@ def _model_class(name: str) -> type[AttributionModel]:
         and kind is not AttributionModel
     ]
     if name in known:
-        return getattr(shipped, name)
+        result: type[AttributionModel] = getattr(shipped, name)
+        return result
     module, colon, attribute_name = name.partition(":")
     if not colon:
         raise InputError(

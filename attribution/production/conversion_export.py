@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 
+from attribution.arguments import check_arguments
 from attribution.errors import InputError, LawError, did_you_mean
 from attribution.models.credit import TOLERANCE
 from attribution.schema.tables import CREDITED_CAMPAIGNS, CREDITED_CONVERSIONS, NO_CHANNELS
@@ -47,10 +48,11 @@ class Credited:
         return notes + [f"Exported {what}: {count:,.2f}." for what, count in without.items() if count > TOLERANCE]
 
 
+@check_arguments
 def credited_conversions(
     folder: str | Path, model: str | None = None, *, name: str = "conversion", currency: str | None = None
 ) -> Credited:
-    """What a model credits to each click, or to each day and campaign where clicks have no ids.
+    r"""What a model credits to each click, or to each day and campaign where clicks have no ids.
 
     Parameters
     ----------
@@ -59,12 +61,45 @@ def credited_conversions(
     name : what the bidding system calls the conversion
     currency : of the values, such as EUR
 
+    Returns
+    -------
+    Credited
+        ``conversions``, one row per click and conversion or per day and campaign, and ``campaigns``, their sums.
+
     Raises
     ------
     InputError
         If the folder has no credit per touchpoint, no such model, or no times.
     LawError
         If the credit does not add up to what the run says.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import attribution as at
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "clicks.csv").write_text(
+    ...     "customer_id,touched_at,channel,gclid\n1,2024-01-01,search,k1\n1,2024-01-03,search,k2\n")
+    >>> _ = (folder / "orders.csv").write_text("customer_id,converted_at,value\n1,2024-01-05,90\n")
+    >>> _ = (folder / "shop.toml").write_text('''
+    ... [tables.touchpoints]
+    ... source = "clicks.csv"
+    ... columns = { customer_id = "customer_id", touched_at = "touched_at", channel = "channel", click_id = "gclid" }
+    ... [tables.conversions]
+    ... source = "orders.csv"
+    ... [output]
+    ... journey_credit = true
+    ... [[models]]
+    ... model = "Linear"
+    ... ''')
+    >>> from attribution.pipeline.output import write_outcome
+    >>> outcome = at.run_experiment(folder / "shop.toml")
+    >>> (folder / "run").mkdir()
+    >>> write_outcome(folder / "run", outcome, report="", seconds=1.0)
+    >>> exported = at.credited_conversions(folder / "run", "linear", name="order", currency="EUR")
+    >>> exported.conversions[["click_id", "conversions", "value"]].values.tolist()
+    [['k1', 0.5, 45.0], ['k2', 0.5, 45.0]]
     """
     folder = Path(folder)
     files = _files(folder)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.arguments import check_arguments
 from attribution.data.loading import Finding, Sources, count_finding
 from attribution.journeys import Journeys
 from attribution.models import AttributionModel
@@ -24,6 +25,7 @@ from attribution.schema.tables import COST_BOUNDS, NO_CHANNELS, PLATFORM_CLAIMS,
 Floats = NDArray[np.float64]
 
 
+@check_arguments
 def compute_returns(
     credit: Credit,
     sources: Sources,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution.arguments import check_arguments
 from attribution.errors import InputError
 from attribution.schema.tables import CONVERSIONS, COSTS, TOUCHPOINTS, TRUTH, Table
 from attribution.simulation.history import (
@@ -49,6 +50,7 @@ class Simulation:
     truth: pd.DataFrame
 
 
+@check_arguments
 def simulate(world: World | str, *, customers: int, seed: int = 0, truth: bool = True) -> Simulation:
     """Let ``customers`` customers live through a world.
 

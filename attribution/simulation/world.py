@@ -10,6 +10,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Final
 
+from attribution.arguments import check_arguments
 from attribution.errors import InputError, did_you_mean
 
 KINDS: Final = ("click", "impression")
@@ -162,6 +163,17 @@ class World:
     ------
     InputError
         If a value is impossible, or channels contradict each other.
+
+    Examples
+    --------
+    >>> import attribution as at
+    >>> from attribution.simulation import Channel
+    >>> channels = (Channel("mail", 0.1, effect=0.5, cost=0.2), Channel("organic", 0.05, paid=False))
+    >>> world = World("tiny", channels, days=10)
+    >>> [channel.name for channel in world.paid_channels]
+    ['mail']
+    >>> at.simulate(world, customers=100, seed=1).costs["channel"].unique().tolist()
+    ['mail']
     """
 
     name: str
@@ -207,6 +219,7 @@ class World:
     def paid_channels(self) -> tuple[Channel, ...]:
         return tuple(channel for channel in self.channels if channel.paid)
 
+    @check_arguments
     def without(self, name: str) -> World:
         """The same world with one channel switched off: it touches nobody.
 
@@ -295,6 +308,7 @@ retargeting follows visits to the site; so touched customers would have bought m
 """
 
 
+@check_arguments
 def load_world(name_or_path: str | Path) -> World:
     """A shipped world by its name, or a world from a TOML file.
 

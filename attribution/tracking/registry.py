@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from attribution.errors import InputError, TrackingError
 from attribution.models.saved import Scorer
@@ -19,6 +19,8 @@ from attribution.tracking.mlflow_store import ended, experiment_id_of, reached
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
+
+Answer = TypeVar("Answer")
 
 # ---------------------------------------------------------------- a scorer as an MLflow model
 
@@ -261,9 +263,9 @@ def _check_names(name: str, alias: str | None) -> None:
         raise InputError("this is no alias", given=repr(alias), allowed="letters, digits, _ and -; not 'latest'")
 
 
-def _asked(act: Callable[[MlflowClient], Any], uri: str) -> Any:
+def _asked(act: Callable[[MlflowClient], Answer], uri: str) -> Answer:
     """What ``act`` returns of a client; a registry that does not answer is an `InputError`."""
-    results: list[Any] = []
+    results: list[Answer] = []
 
     def reach() -> str:
         from mlflow.tracking import MlflowClient

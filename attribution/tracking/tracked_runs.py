@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attribution.arguments import check_arguments
 from attribution.pipeline.outcome import Outcome
 from attribution.pipeline.record import Numbers, Record, record_of
 from attribution.tracking.mlflow_store import ended, experiment_id_of, log_numbers, reached, shown
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
 _RUN_TAG = "attribution.run"
 
 
+@check_arguments
 def track_outcome(outcome: Outcome, folder: Path, *, uri: str | None = None) -> str:
-    """Log a run that is still in memory and return the id of its parent run.
+    r"""Log a run that is still in memory and return the id of its parent run.
 
     Parameters
     ----------
@@ -27,10 +29,36 @@ def track_outcome(outcome: Outcome, folder: Path, *, uri: str | None = None) -> 
     folder : its output folder, logged as artifacts
     uri : MLflow tracking URI; that of the experiment unless given
 
+    Returns
+    -------
+    str
+        Id of the parent run in MLflow.
+
     Raises
     ------
     TrackingError
         If MLflow cannot be reached or refuses; the folder is untouched.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import attribution as at
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "paths.csv").write_text("path,conversions\nmail > search,2\n")
+    >>> _ = (folder / "shop.toml").write_text('''
+    ... [tables.paths]
+    ... source = "paths.csv"
+    ... [[models]]
+    ... model = "Linear"
+    ... ''')
+    >>> from attribution.pipeline.output import write_outcome
+    >>> outcome = at.run_experiment(folder / "shop.toml")
+    >>> (folder / "run").mkdir()
+    >>> write_outcome(folder / "run", outcome, report="", seconds=1.0)
+    >>> run_id = at.track_outcome(outcome, folder / "run", uri=f"sqlite:///{folder}/mlflow.db")
+    >>> len(run_id)
+    32
     """
     return track_record(record_of(outcome, Path(folder)), folder, uri=uri or outcome.experiment.tracking.uri)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from copy import deepcopy
 from typing import Any
 
@@ -10,19 +10,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.arguments import check_arguments
 from attribution.data.loading import Sources
 from attribution.journeys import JourneyChunk, Journeys, Placebo, Summary, build_journeys
 from attribution.journeys.structure import tally
 from attribution.kernels.journeys.batches import gather_slices
 from attribution.models import AttributionModel, fit_models
-from attribution.models.credit import check_labels
+from attribution.models.fitting import listed_models
 from attribution.schema.experiment import Period
 from attribution.schema.tables import PLACEBO, PLACEBO_CHANNEL
 
 
+@check_arguments
 def placebo_test(
     sources: Sources,
-    models: Sequence[AttributionModel],
+    models: AttributionModel | Iterable[AttributionModel],
     *,
     seed: int = 0,
     rate: float | None = None,
@@ -42,7 +44,7 @@ def placebo_test(
     Parameters
     ----------
     sources : with touchpoints and conversions, and times
-    models : copies of them are fitted; they stay as they are
+    models : one or several; copies of them are fitted; they stay as they are
     seed : another seed puts the placebo elsewhere: a few tell how much of the number is chance
     rate : touchpoints of the placebo per customer over the span of the data; unless given, it has as many as the
         average channel
@@ -67,7 +69,7 @@ def placebo_test(
     >>> bool(0 < table["share"][0] < 0.4)
     True
     """
-    check_labels(models)
+    models = listed_models(models)
     copies = [type(model)(**deepcopy(model.get_params())) for model in models]
     journeys = build_journeys(sources, period=period, placebo=Placebo(seed, rate), **options)
     _, counted = fit_models(copies, journeys, count_touchpoints)

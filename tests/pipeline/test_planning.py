@@ -115,7 +115,7 @@ def test_two_plans_are_the_same_bytes_and_json_is_json(
 @pytest.mark.parametrize(
     ("asked", "reason"),
     [
-        (["--total=-5"], "budget.total: Input should be greater than 0"),
+        (["--total=-5"], "budget.total: must be greater than 0"),
         ([], "budget has no total"),
         (["--total", "100"], "below the sum of floors"),
         (["--total", "2500", "--set", "budget.ceilings.tv=5"], "'tv' is no channel with spend"),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from attribution.arguments import check_fields
 from attribution.data.channels.addresses import host_of, read_paths, source_text
 from attribution.data.channels.coded import Coded, Mask, absent
 from attribution.data.channels.evidence import Evidence, texts_of
@@ -63,10 +64,10 @@ def _expression(pattern: str) -> str:
 class Rule:
     """A channel and the conditions under which a touchpoint belongs to it; all that are given must hold.
 
-    A condition is a tuple of patterns of which one must match, whatever the case; ``*`` stands for any text. It
+    A condition is one pattern, or several of which one must match, whatever the case; ``*`` stands for any text. It
     never holds where there is nothing to match.
 
-    Attributes
+    Parameters
     ----------
     channel : the channel
     source, medium : as click ids and the referrer complete them; ``(direct)`` is the source where nothing is known
@@ -74,6 +75,16 @@ class Rule:
     referrer : host of the referring page, without ``www.`` and ``m.``
     landing : path of the page landed on, from its first slash
     click_id : name of a click id that must be present
+
+    Raises
+    ------
+    InputError
+        If the channel has no name or a reserved one, there is no condition, or a pattern can match nothing.
+
+    Examples
+    --------
+    >>> Rule("Brand search", medium="cpc", campaign=["*brand*", "*acme*"]).campaign
+    ('*brand*', '*acme*')
     """
 
     channel: str
@@ -85,6 +96,11 @@ class Rule:
     referrer: tuple[str, ...] = ()
     landing: tuple[str, ...] = ()
     click_id: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        table = {name: value for name in CONDITIONS if (value := getattr(self, name))}
+        _read_conditions({"channel": self.channel, **table}, "Rule")
 
     @property
     def conditions(self) -> dict[str, tuple[str, ...]]:
@@ -101,14 +117,38 @@ CONDITIONS = tuple(field.name for field in fields(Rule) if field.name != "channe
 class ChannelRules:
     """How raw touchpoints get their channel.
 
-    Attributes
+    Parameters
     ----------
     own : rules tried in this order before the default grouping; the first that holds decides
     own_sites : the advertiser's hosts; a referrer there or under one of them is none from outside
+
+    Raises
+    ------
+    InputError
+        If a rule can never match, or a site is no host.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> rules = at.ChannelRules([at.Rule("Brand search", campaign="*brand*")], own_sites="www.example.com")
+    >>> sources = at.load_sources(
+    ...     pd.DataFrame({"customer_id": ["a"], "touched_at": ["2024-01-01"], "utm_source": ["google"],
+    ...                   "utm_medium": ["cpc"], "utm_campaign": ["acme brand"]}),
+    ...     pd.DataFrame({"customer_id": ["a"], "converted_at": ["2024-01-02"]}),
+    ...     channels=rules,
+    ... )
+    >>> at.build_journeys(sources).channels
+    ('Brand search',)
     """
 
     own: tuple[Rule, ...] = ()
     own_sites: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        _refuse_shadowed(self.own, "ChannelRules")
+        object.__setattr__(self, "own_sites", _read_sites(self.own_sites, "ChannelRules"))
 
 
 def read_rules(document: Mapping[str, Any], origin: str) -> ChannelRules:
@@ -162,14 +202,21 @@ def _holds(rule: Rule, columns: Mapping[str, Coded], evidence: Evidence) -> Mask
         _has_click(evidence, matcher(patterns)) if name == "click_id" else columns[name].where(matcher(patterns))
         for name, patterns in rule.conditions.items()
     ]
-    return np.logical_and.reduce(masks)
+    result: Mask = np.logical_and.reduce(masks)
+    return result
 
 
 def _has_click(evidence: Evidence, matches: Callable[[str], object]) -> Mask:
-    return np.logical_or.reduce([mask & bool(matches(name)) for name, mask in evidence.click_ids.items()])
+    result: Mask = np.logical_or.reduce([mask & bool(matches(name)) for name, mask in evidence.click_ids.items()])
+    return result
 
 
 def _read_rule(table: object, where: str) -> Rule:
+    channel, conditions = _read_conditions(table, where)
+    return Rule(channel, **conditions)
+
+
+def _read_conditions(table: object, where: str) -> tuple[str, dict[str, tuple[str, ...]]]:
     if not isinstance(table, Mapping):
         raise InputError(f"{where}: a rule is a table", given=repr(table), allowed='{ channel = "…", source = "…" }')
     _known_fields(table, ("channel", *CONDITIONS), where)
@@ -182,7 +229,7 @@ def _read_rule(table: object, where: str) -> Rule:
     conditions = {name: _read_patterns(table[name], name, where) for name in CONDITIONS if name in table}
     if not conditions:
         raise InputError(f"{where} has no condition and would take everything", allowed=CONDITIONS)
-    return Rule(channel.strip(), **conditions)
+    return channel.strip(), conditions
 
 
 def _read_patterns(value: object, name: str, where: str) -> tuple[str, ...]:

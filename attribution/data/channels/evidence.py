@@ -52,12 +52,14 @@ class Evidence:
     @property
     def is_tagged(self) -> Mask:
         """Where any utm value is there."""
-        return np.logical_or.reduce([tag.is_there() for tag in self.tags.values()])
+        result: Mask = np.logical_or.reduce([tag.is_there() for tag in self.tags.values()])
+        return result
 
     @property
     def is_clicked(self) -> Mask:
         """Where any click id is there."""
-        return np.logical_or.reduce(list(self.click_ids.values()))
+        result: Mask = np.logical_or.reduce(list(self.click_ids.values()))
+        return result
 
     @property
     def is_referred(self) -> Mask:
@@ -66,7 +68,8 @@ class Evidence:
 
     def is_kind(self, kind: str) -> Mask:
         """Where the source is a site of this kind."""
-        return self.kind == KINDS.index(kind)
+        result: Mask = self.kind == KINDS.index(kind)
+        return result
 
 
 def read_evidence(raw: pa.Table, own_sites: tuple[str, ...]) -> Evidence:

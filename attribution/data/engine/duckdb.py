@@ -16,6 +16,7 @@ import duckdb
 import pyarrow as pa
 from duckdb.func import PythonUDFType
 
+from attribution.arguments import check_arguments
 from attribution.data.engine.base import Events, Files, Result, quote, text
 from attribution.data.engine.remote import attach, schemes_in, schemes_of
 from attribution.errors import InputError, shorten
@@ -98,8 +99,18 @@ class DuckDBEngine:
     ------
     InputError
         If the limit is less than the process needs for anything.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> engine = at.DuckDBEngine(threads=2, memory_limit=4_000_000_000)
+    >>> sources = at.load_sources(paths=pd.DataFrame({"path": ["mail"], "conversions": [2]}), engine=engine)
+    >>> engine.query("select sum(conversions) as n from paths")["n"].to_pylist()
+    [2.0]
     """
 
+    @check_arguments
     def __init__(
         self,
         *,
@@ -108,6 +119,9 @@ class DuckDBEngine:
         partitions: int | None = None,
         memory_limit: int | None = None,
     ) -> None:
+        for name, number in (("threads", threads), ("batch_rows", batch_rows), ("partitions", partitions)):
+            if number is not None and number < 1:
+                raise InputError(f"DuckDBEngine: {name} must be at least 1", given=number)
         if memory_limit is not None and memory_limit < _SMALLEST_LIMIT:
             raise InputError("memory_limit is too low", given=f"{memory_limit:,} bytes", allowed="1 GB or more")
         self._connection = duckdb.connect()
@@ -205,7 +219,10 @@ class DuckDBEngine:
             self._schemas[name] = self.query(f"select * from {quote(name)} limit 0").schema
         return self._schemas[name]
 
+    @check_arguments
     def query(self, sql: str, *, table: str | None = None) -> pa.Table:
+        if not sql.strip():
+            raise InputError("query: sql is empty", allowed="a SELECT")
         attach(self._connection, schemes_in(sql))
         try:
             return self._connection.sql(sql).to_arrow_table()
@@ -267,7 +284,8 @@ class DuckDBEngine:
         )
 
     def _has_integer_ids(self, sql: str) -> bool:
-        return pa.types.is_integer(self.query(f"select customer_id from ({sql}) limit 0").schema.field(0).type)
+        result: bool = pa.types.is_integer(self.query(f"select customer_id from ({sql}) limit 0").schema.field(0).type)
+        return result
 
     def _sorted(self, sql: str, events: Events, function: Callable[[Iterator[pa.RecordBatch]], Result]) -> Result:
         """``function`` of these events, customer by customer, each in order of time."""

@@ -2,7 +2,8 @@
 
 from attribution.data.loading.checks import check_channels_known, check_sources, repeated_costs
 from attribution.data.loading.findings import Finding, count_finding, quality_table
-from attribution.data.loading.load import LoadedTable, Sources, as_spec, content_digest, load_sources
+from attribution.data.loading.load import LoadedTable, Sources, content_digest, load_sources
+from attribution.data.loading.raw_tables import as_spec
 from attribution.data.quality import quality_findings
 
 __all__ = [

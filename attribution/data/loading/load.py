@@ -11,7 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from attribution.data.channels import ChannelRules
+from attribution.arguments import check_arguments
+from attribution.data.channels import ChannelRules, read_rules
 from attribution.data.engine import DuckDBEngine, Engine, quote
 from attribution.data.loading.contract import Reading, check_values, is_integer_like, map_columns, read_column
 from attribution.data.loading.enrich import enrich
@@ -47,6 +48,17 @@ class Sources:
     channel_lint : the ``channel_lint`` table, where channel rules were used
     conversions_view : what conversions are read from; arrivals in a stage can take their place
     zoned : whether times tell their time zone, or were given one; None where there is nothing to tell
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> sources = at.load_sources(
+    ...     pd.DataFrame({"customer_id": ["a"], "touched_at": ["2024-01-01"], "channel": ["mail"], "campaign": ["x"]}),
+    ...     pd.DataFrame({"customer_id": ["a"], "converted_at": ["2024-01-02"]}),
+    ... )
+    >>> sorted(sources.tables), sources.has("touchpoints", "campaign"), sources.has("costs")
+    (['conversions', 'touchpoints'], True, False)
     """
 
     engine: Engine
@@ -59,6 +71,7 @@ class Sources:
     conversions_view: str = "conversions"
     zoned: bool | None = None
 
+    @check_arguments
     def has(self, table: str, column: str | None = None) -> bool:
         """Whether ``table`` was given, with ``column`` if named."""
         loaded = self.tables.get(table)
@@ -81,6 +94,7 @@ class Sources:
         return "first_touches"
 
 
+@check_arguments
 def load_sources(
     touchpoints: Any = None,
     conversions: Any = None,
@@ -94,7 +108,7 @@ def load_sources(
     rates: Any = None,
     lifetimes: Any = None,
     stages: Any = None,
-    channels: ChannelRules | None = None,
+    channels: ChannelRules | Mapping[str, Any] | None = None,
     account: str | None = None,
     grain: Grain = "channel",
     engine: Engine | None = None,
@@ -107,7 +121,8 @@ def load_sources(
     touchpoints, conversions, costs, paths, truth, identities, customers, codes, rates, lifetimes, stages
         A DataFrame, Arrow table, path, glob, list of paths, SQL query (``select …``), or a `TableSpec` for
         column maps, filters and time formats. Columns: see `attribution.schema.tables`.
-    channels : rules of your own, in front of the default grouping, for touchpoints without a channel column
+    channels : rules of your own, in front of the default grouping, for touchpoints without a channel column;
+        `ChannelRules`, or a dict of ``own_sites`` and ``rules`` as an experiment file has them
     account : column of ``customers`` whose values own the journeys, instead of customers
     grain : ``campaign`` lets every campaign be a channel of its own, named "search / brand"
     engine : the engine to hold them; DuckDB in this process unless given
@@ -141,6 +156,8 @@ def load_sources(
         "lifetimes": lifetimes,
         "stages": stages,
     }
+    if isinstance(channels, Mapping):
+        channels = read_rules(channels, "channels")
     specs = {name: as_spec(value) for name, value in given.items() if value is not None}
     _check_request(specs, account)
     engine = engine or DuckDBEngine()

@@ -43,7 +43,8 @@ def long_returns(
     rows = objective_rows(returns, asked.objective or options.objective, unit_economics)
     amounts = rows[rows["model"] == case.label].set_index("channel")["amount"]
     factors = np.array([asked.factors.get(name, 1.0) for name in case.channels])
-    return amounts.loc[list(case.channels)].to_numpy(float) * factors
+    result: Floats = amounts.loc[list(case.channels)].to_numpy(float) * factors
+    return result
 
 
 def horizon_rows(case: Case, problem: Problem, in_long_run: Floats, options: BudgetOptions) -> list[Row]:

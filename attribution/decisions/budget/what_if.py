@@ -77,7 +77,8 @@ def divide(asked: WhatIf, channels: Sequence[str], today: Floats, limits: Limits
 
 def _mix(today: Floats, members: NDArray[np.bool_]) -> Floats:
     own = np.where(members, today, 0.0)
-    return own / own.sum()
+    result: Floats = own / own.sum()
+    return result
 
 
 def _check_known(asked: WhatIf, name: str, allowed: Sequence[str]) -> None:

@@ -117,7 +117,8 @@ class Chances:
         """(n,) probability of open cases of ``ages`` (n,) days: what has waited long is less likely to move on."""
         if stage in self.given:
             return np.full(len(ages), self.given[stage])
-        return self.incidences[stage].still_to_move(ages) * self.after[stage]
+        result: Floats = self.incidences[stage].still_to_move(ages) * self.after[stage]
+        return result
 
 
 def learn_chances(progress: Progress, options: FunnelOptions) -> Chances:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from attribution.arguments import check_arguments
 from attribution.errors import InputError, did_you_mean
 from attribution.returns import main_basis
 from attribution.schema.experiment import Experiment, read_experiment
@@ -110,13 +111,43 @@ class Run:
         return {name: rows.pivot(index="draw", columns="channel", values=name) for name in _DRAWN}
 
 
+@check_arguments
 def read_run(folder: str | Path) -> Run:
-    """Read the output folder of a run.
+    r"""Read the output folder of a run.
+
+    Parameters
+    ----------
+    folder : that a run was written to
+
+    Returns
+    -------
+    Run
+        What was asked for, when, and every table by its name.
 
     Raises
     ------
     InputError
         If there is no such folder, or it is not that of a run.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import attribution as at
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "paths.csv").write_text("path,conversions\nmail > search,2\n")
+    >>> _ = (folder / "shop.toml").write_text('''
+    ... [tables.paths]
+    ... source = "paths.csv"
+    ... [[models]]
+    ... model = "Linear"
+    ... ''')
+    >>> from attribution.pipeline.output import write_outcome
+    >>> outcome = at.run_experiment(folder / "shop.toml")
+    >>> (folder / "run").mkdir()
+    >>> write_outcome(folder / "run", outcome, report="", seconds=1.0)
+    >>> at.read_run(folder / "run").tables["credit"]["conversions"].tolist()
+    [1.0, 1.0, 0.0]
     """
     folder = Path(folder)
     if not folder.is_dir():

@@ -94,7 +94,8 @@ def share_above_today(curves: Curves, draws: Floats, low: Floats, high: Floats, 
     >>> share_above_today(curves, np.array([[1.0, 2.0], [2.0, 3.0]]), np.zeros(2), np.full(2, 100.0), 100.0).tolist()
     [0.0, 1.0]
     """
-    return (fill(curves, draws, low, high, total) > curves.today * (1 + 1e-9)).mean(axis=0)
+    result: Floats = (fill(curves, draws, low, high, total) > curves.today * (1 + 1e-9)).mean(axis=0)
+    return result
 
 
 # ---------------------------------------------------------------- under all other limits
@@ -278,12 +279,14 @@ def _improved(problem: Problem, start: Floats, *, steps: int = 150) -> Floats:
     def worth(z: Floats) -> float:
         growth = z * unit
         doubt = np.sqrt(max(float(growth @ problem.covariance @ growth), 0.0))
-        return (problem.aversion * doubt - float(problem.returns @ growth)) / size
+        result: float = (problem.aversion * doubt - float(problem.returns @ growth)) / size
+        return result
 
     def slope(z: Floats) -> Floats:
         growth = z * unit
         doubt = np.sqrt(max(float(growth @ problem.covariance @ growth), 1e-300))
-        return (problem.aversion * (problem.covariance @ growth) / doubt - problem.returns) * unit / size
+        result: Floats = (problem.aversion * (problem.covariance @ growth) / doubt - problem.returns) * unit / size
+        return result
 
     def price(z: Floats) -> Floats:
         per_growth = 1 / np.maximum(curves.slope(curves.spend_at(z * unit)), 1e-9 / curves.today)

@@ -128,7 +128,8 @@ def places(offsets: Ints) -> Ints:
 
 def by_place(offsets: Ints, weights: Floats) -> Floats:
     """``weights`` (n,) of the first, second, … touchpoint; the last of them for all that come later."""
-    return weights[np.minimum(places(offsets), len(weights)) - 1]
+    result: Floats = weights[np.minimum(places(offsets), len(weights)) - 1]
+    return result
 
 
 @njit(cache=True, nogil=True)

@@ -37,7 +37,8 @@ def psi_terms(amounts: Floats, standard: Floats) -> Floats:
 def shares_of(amounts: Floats) -> Floats:
     """(…, bins) amounts ÷ their sum; all 0 where that is 0."""
     whole = amounts.sum(axis=-1, keepdims=True)
-    return np.divide(amounts, whole, out=np.zeros_like(amounts), where=whole > 0)
+    result: Floats = np.divide(amounts, whole, out=np.zeros_like(amounts), where=whole > 0)
+    return result
 
 
 def stretch_weights(draws: int, days: int, length: int, *, block: int, seed: int) -> Floats:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from attribution import models as shipped
+from attribution.arguments import check_arguments
 from attribution.data.channels import read_rules
 from attribution.data.engine import Engine, text
 from attribution.data.loading import Sources, load_sources
@@ -31,6 +32,7 @@ from attribution.models.saved.fitted import Fitted, LazyTables, definition_of, m
 from attribution.models.saved.folder import name_in, read_manifest, seal, written_folder
 from attribution.models.saved.state import ModelState
 from attribution.schema.experiment import JourneyOptions, checked
+from attribution.schema.tables import INPUTS
 from attribution.schema.tables.scoring import SCORED
 
 if TYPE_CHECKING:
@@ -87,6 +89,7 @@ class Scorer:
     version: str = ""
 
     @classmethod
+    @check_arguments
     def of(
         cls,
         fitted: AttributionModel | Fitted,
@@ -124,10 +127,12 @@ class Scorer:
         rehearse(fitted)
         return cls(name or state.label, state, definition, policy, (_OBSERVED, *laws), reference)
 
+    @check_arguments
     def with_policy(self, unknown_channels: str) -> Scorer:
         """The same with another policy for channels it was not fitted on."""
         return replace(self, unknown_channels=check_policy(self.state, unknown_channels))
 
+    @check_arguments
     def save(self, path: str | Path) -> Scorer:
         """Write the folder, whole or not at all; returns the scorer with its version.
 
@@ -157,6 +162,7 @@ class Scorer:
         return replace(self, version=version)
 
     @classmethod
+    @check_arguments
     def load(cls, path: str | Path) -> Scorer:
         """Read a folder that `save` wrote.
 
@@ -197,8 +203,13 @@ class Scorer:
         credit = journey_credit(journeys, [applied]).assign(model_version=self.version)
         return credit[list(SCORED.column_names)]
 
+    @check_arguments
     def open(self, tables: Mapping[str, Any], *, engine: Engine | None = None, canonical: bool = False) -> Sources:
         """``tables`` read as in training and checked against what the model needs."""
+        for name in tables:
+            if name not in INPUTS:
+                hint = did_you_mean(str(name), INPUTS)
+                raise InputError(f"there is no input table {name!r}", allowed=list(INPUTS), hint=hint)
         given = {
             name: self.definition.spec(name, source, canonical=canonical)
             for name, source in tables.items()
@@ -215,10 +226,12 @@ class Scorer:
         self.definition.check(sources, self.state.model())
         return sources
 
+    @check_arguments
     def apply(self, journeys: Journeys) -> AppliedModel:
         """The model on the channels of ``journeys``."""
         return AppliedModel.of(self.state, journeys.channels, self.unknown_channels)
 
+    @check_arguments
     def journey_options(self, sources: Sources) -> dict[str, Any]:
         """What `build_journeys` is asked for: what names a channel or kind that did not occur is left out."""
         options = self.definition.journeys.model_dump(exclude_unset=True, exclude={"account", "segment"})

@@ -139,7 +139,8 @@ def _check_learned(model: AttributionModel) -> None:
 def _kind_of(model: AttributionModel) -> str:
     kind = type(model)
     if getattr(shipped, kind.__name__, None) is kind:
-        return kind.__name__
+        result: str = kind.__name__
+        return result
     # What is typed in or executed as text is in no module that another process could import.
     if kind.__module__ in ("__main__", "builtins") or "<locals>" in kind.__qualname__:
         raise InputError(

@@ -284,12 +284,14 @@ def _judge(rows: Sequence[Row], options: DriftOptions) -> None:
 
 
 def _sums(part: Part, names: Sequence[str], size: int) -> Floats:
-    return np.sum([part[0].dense(name, size) for name in names], axis=0)
+    result: Floats = np.sum([part[0].dense(name, size) for name in names], axis=0)
+    return result
 
 
 def _by_day(buckets: Buckets, names: Sequence[str], size: int) -> Floats:
     """(size, days) sums."""
-    return np.sum([buckets.totals(name, size) for name in names], axis=0)
+    result: Floats = np.sum([buckets.totals(name, size) for name in names], axis=0)
+    return result
 
 
 def _ratio(amount: float, per: float) -> float:

@@ -97,7 +97,7 @@ def _stacked(table: pd.DataFrame, kinds: list[str], order: list[str], channels: 
         place=table["cost_type"].map({kind: place for place, kind in enumerate(kinds)}),
     )
     colours = model_colours(list(types.values()))
-    return (
+    result: alt.Chart = (
         alt.Chart(data_of(data), width=_WIDTH, height=max(60, 24 * len(order)))
         .mark_bar()
         .encode(
@@ -112,6 +112,7 @@ def _stacked(table: pd.DataFrame, kinds: list[str], order: list[str], channels: 
             order=alt.Order("place:Q"),
         )
     )
+    return result
 
 
 def roi_within_bounds(bounds: pd.DataFrame, *, channels: Iterable[str] | None = None) -> Figure:

@@ -152,9 +152,9 @@ def _curve(table: pd.DataFrame) -> alt.LayerChart:
     marks = alt.Chart(data_of(ticks)).mark_tick(orient="vertical", thickness=2, size=9)
     below = marks.encode(x=x, y=choice, color=colour)
     above = alt.LayerChart(layer=[zero, intervals, dots])
-    return alt.LayerChart(layer=[above, below], data=data_of(data), width=_WIDTH, height=bottom).resolve_scale(
-        y="independent"
-    )
+    chart = alt.LayerChart(layer=[above, below], data=data_of(data), width=_WIDTH, height=bottom)
+    result: alt.LayerChart = chart.resolve_scale(y="independent")
+    return result
 
 
 def _ticks(table: pd.DataFrame) -> pd.DataFrame:

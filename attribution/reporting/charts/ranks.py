@@ -171,4 +171,5 @@ def _headings(models: dict[str, str], step: float, x: alt.X) -> alt.Chart:
         text = text.mark_text(baseline="bottom", fontWeight="bold", y=-2, angle=335, align="left", dx=4)
     else:
         text = text.mark_text(baseline="bottom", fontWeight="bold", y=-2, align="center")
-    return text.encode(x=x, text=alt.Text("heading_label:N"))
+    result: alt.Chart = text.encode(x=x, text=alt.Text("heading_label:N"))
+    return result

@@ -156,6 +156,18 @@ class BudgetOptions(Settings):
     long_run : `LongRunOptions`
     previous : path
         Folder of an earlier proposal: whether the ground under it has moved.
+
+    Raises
+    ------
+    InputError
+        If an option is unknown or impossible, or options contradict each other.
+
+    Examples
+    --------
+    >>> import attribution as at
+    >>> options = at.BudgetOptions(total=50_000, objective="margin", floors={"brand": 5_000}, step_limit=0.2)
+    >>> options.total, options.curve
+    (50000.0, 'power')
     """
 
     total: Positive | None = None

@@ -14,10 +14,12 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from attribution.arguments import check_arguments
 from attribution.errors import InputError, did_you_mean
 from attribution.schema.experiment.budget import BudgetOptions
 from attribution.schema.experiment.doubt import DoubtOptions
 from attribution.schema.experiment.funnel import FunnelOptions
+from attribution.schema.experiment.refusal import keys_of, refusal
 from attribution.schema.experiment.returns import ReturnsOptions
 from attribution.schema.experiment.settings import (
     JourneyOptions,
@@ -39,13 +41,41 @@ Part = TypeVar("Part", bound=BaseModel)
 class Experiment(Settings):
     """Everything one run asks for.
 
+    Parameters
+    ----------
+    name : of the run, of its folder and of the MLflow experiment; no / or \\
+    engine : ``duckdb`` or ``spark``
+    memory_limit : bytes, or a size such as ``4GB``, that DuckDB should keep to
+    period : the analysis period, see `Period`
+    tables : input tables by name, each a `TableSpec`, a DataFrame, an Arrow table, a path or a list of paths
+    channels : channel rules: ``own_sites`` and ``rules``, or ``file``
+    journeys : lookback window and the other options of `build_journeys`
+    grain : ``channel``, or ``campaign``: every campaign is a channel of its own
+    models : one dict per model: ``model`` (its class), ``name`` (optional) and its parameters
+    resampling : how intervals are drawn; none unless set
+    placebo : a channel that does nothing, to see what models credit to it
+    stability : into how many parts time is cut, to see whether models say the same of each
+    returns : what counts as return and as cost
+    budget : how a sum of money is to be divided, see `BudgetOptions`
+    doubt : the grid of specifications of the sensitivity analysis
+    funnel : stages from lead to win, see `FunnelOptions`
+    output : what is written besides the standing tables
+    tracking : whether and where the run is logged
+    folder : where relative paths start
+    text : the file that it was read from
+
+    Raises
+    ------
+    InputError
+        If a key is unknown, a value impossible, or parts contradict each other.
+
     Examples
     --------
-    >>> experiment = Experiment.model_validate({
-    ...     "name": "small",
-    ...     "tables": {"paths": {"source": "paths.csv"}},
-    ...     "models": [{"model": "LastTouch"}],
-    ... })
+    >>> experiment = Experiment(
+    ...     name="small",
+    ...     tables={"paths": TableSpec(source="paths.csv")},
+    ...     models=[{"model": "LastTouch"}],
+    ... )
     >>> experiment.journeys.conversions
     'reset'
     """
@@ -81,6 +111,17 @@ class Experiment(Settings):
             raise ValueError("must be a size such as '4GB'")
         return round(float(parts[1]) * {"MB": 1e6, "GB": 1e9, "TB": 1e12}[parts[2].upper()])
 
+    @field_validator("tables", mode="before")
+    @classmethod
+    def _frames(cls, value: object) -> object:
+        """A table is given by what it is read from, too; a text could be a path or a query, and is not guessed at."""
+        if not isinstance(value, Mapping):
+            return value
+        return {
+            name: given if isinstance(given, str | Mapping | TableSpec) else {"source": given}
+            for name, given in value.items()
+        }
+
     @field_validator("models")
     @classmethod
     def _some_model(cls, value: tuple[ModelSpec, ...]) -> tuple[ModelSpec, ...]:
@@ -105,18 +146,41 @@ class Experiment(Settings):
         return self
 
 
+@check_arguments
 def read_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experiment:
-    """Read an experiment file.
+    r"""Read an experiment file.
 
     Parameters
     ----------
     path : path of the TOML file
     overrides : ``KEY=VALUE`` texts, KEY dotted (``journeys.lookback_days=14``), VALUE as TOML or else text
 
+    Returns
+    -------
+    Experiment
+        Checked for shape; whether the data fit is seen when it runs.
+
     Raises
     ------
     InputError
         If the file is missing, not TOML, or asks for something that does not exist.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import attribution as at
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "paths.csv").write_text("path,conversions\nmail > search,2\n")
+    >>> _ = (folder / "shop.toml").write_text('''
+    ... [tables.paths]
+    ... source = "paths.csv"
+    ... [[models]]
+    ... model = "Linear"
+    ... ''')
+    >>> experiment = at.read_experiment(folder / "shop.toml", ["journeys.transform=first"])
+    >>> experiment.name, experiment.models[0].model, experiment.journeys.transform
+    ('shop', 'Linear', 'first')
     """
     path = Path(path)
     text, document = read_toml(path)
@@ -126,7 +190,7 @@ def read_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
     document.setdefault("name", path.stem)
     for key in ("folder", "text"):
         if key in document:
-            raise InputError(f"{path}: unknown key {key!r}", allowed=_keys(Experiment))
+            raise InputError(f"{path}: unknown key {key!r}", allowed=keys_of(Experiment))
     return checked(Experiment, {**document, "folder": path.parent, "text": text}, origin=str(path))
 
 
@@ -135,7 +199,7 @@ def checked(part: type[Part], document: Mapping[str, Any], *, origin: str) -> Pa
     try:
         return part.model_validate(document)
     except ValidationError as error:
-        raise _refusal(error, part, origin) from None
+        raise refusal(error, part, origin) from None
 
 
 def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
@@ -193,42 +257,3 @@ def _models_named(models: list[Any], wanted: str, key: str) -> list[dict[str, An
         hint = did_you_mean(wanted, known)
         raise InputError(f"--set {key}: the file names no model {wanted!r}", allowed=known, hint=hint)
     return found
-
-
-def _keys(part: type[BaseModel]) -> list[str]:
-    return [name for name in part.model_fields if name not in ("folder", "text")]
-
-
-_PARTS: dict[str, type[BaseModel]] = {
-    "period": Period,
-    "journeys": JourneyOptions,
-    "resampling": ResamplingOptions,
-    "placebo": PlaceboOptions,
-    "stability": StabilityOptions,
-    "returns": ReturnsOptions,
-    "budget": BudgetOptions,
-    "doubt": DoubtOptions,
-    "funnel": FunnelOptions,
-    "output": OutputOptions,
-    "tracking": TrackingOptions,
-    "tables": TableSpec,
-}
-
-
-_KIND = re.compile(r"(function-\w+|literal|dict|list|tuple|constrained-\w+)\[")
-
-
-def _refusal(error: ValidationError, part: type[BaseModel], origin: str) -> InputError:
-    first, *others = error.errors()
-    if isinstance(first["input"], dict) and first["type"] in ("float_type", "literal_error"):
-        # A mapping where a word or a number might have stood as well: what is wrong lies inside of it.
-        first = next((other for other in others if len(other["loc"]) > len(first["loc"])), first)
-    # Where a part may be one of several kinds, pydantic names the kind that it tried; nobody wrote that.
-    place = [str(name) for name in first["loc"] if not _KIND.match(str(name))]
-    where = ".".join(place)
-    if first["type"] == "extra_forbidden":
-        allowed = _keys(_PARTS.get(place[0], part) if len(place) > 1 else part)
-        return InputError(f"{origin}: unknown key {where!r}", allowed=allowed, hint=did_you_mean(place[-1], allowed))
-    given = None if first["type"] == "missing" or isinstance(first["input"], dict) else repr(first["input"])
-    said = first["msg"].removeprefix("Value error, ")
-    return InputError(": ".join(filter(None, (origin, where, said))), given=given)

@@ -43,6 +43,18 @@ class FunnelOptions(Settings):
         Of arrivals old enough, those of the last so many days are compared with all before.
     level : float
         Nominal coverage of intervals; that of breaks is corrected for the number of comparisons.
+
+    Raises
+    ------
+    InputError
+        If an option is unknown or impossible, or a stage is named that is not among ``stages``.
+
+    Examples
+    --------
+    >>> import attribution as at
+    >>> options = at.FunnelOptions(stages=["lead", "MQL", "opportunity", "won"], lost="lost", costs={"lead": 5})
+    >>> options.stages[options.won_at], options.lost
+    ('won', ('lost',))
     """
 
     stages: Annotated[tuple[Name, ...], Field(min_length=2)]

@@ -137,7 +137,8 @@ def _margin(terms: Terms, revenue: Floats, returned: Floats) -> Floats:
     if terms.options.basis == "ltv":
         return np.full(channels, terms.options.margin)
     sold, earned = (of.reshape(-1, channels).sum(axis=0) for of in (revenue, returned))
-    return np.divide(earned, sold, out=np.ones(channels), where=sold > 0)
+    result: Floats = np.divide(earned, sold, out=np.ones(channels), where=sold > 0)
+    return result
 
 
 def _average(returned: Floats, conversions: Floats) -> float:

@@ -71,7 +71,8 @@ def regrets(actions: Floats, credit: Floats, today: Floats, asked: DoubtOptions)
     best = act_on(credit, today, asked)
     power = (actions / today) ** asked.elasticity
     most = (credit * (best / today) ** asked.elasticity).sum(axis=1, keepdims=True)
-    return np.maximum(most - credit @ power.T, 0.0)
+    result: Floats = np.maximum(most - credit @ power.T, 0.0)
+    return result
 
 
 def _curves(today: Floats, asked: DoubtOptions) -> Curves:

@@ -168,7 +168,8 @@ def _stake(evidence: Evidence, verdict: str, asked: DoubtOptions, rule: Rule) ->
         CUT: needed - most * mean / evidence.ripeness,
         UNCLEAR: max(most * found.high - needed, needed - least * found.low),
     }
-    return spend * per_unit[verdict]
+    result: float = spend * per_unit[verdict]
+    return result
 
 
 def _flips(evidence: Evidence, rule: Rule) -> dict[str, float]:

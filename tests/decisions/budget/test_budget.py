@@ -243,7 +243,7 @@ def test_curvature_comes_from_a_history_where_spend_has_varied() -> None:
 @pytest.mark.parametrize(
     ("asked", "reason"),
     [
-        ({"total": -5}, "total: Input should be greater than 0. Given: -5"),
+        ({"total": -5}, "total: must be greater than 0. Given: -5"),
         ({"total": float("nan")}, "total: must be a number"),
         ({"margin": 0.4}, "unknown key 'margin'"),
         ({"what_if": [{"name": "a"}]}, "give spend or shares"),
