@@ -94,7 +94,7 @@ _HOMES = {
     "attribution.schema.experiment": ("Experiment", "Period", "TableSpec"),
     "attribution.decisions.funnel": ("FunnelOptions", "follow_stages"),
     "attribution.journeys.graph": ("JourneyGraph", "build_graph"),
-    "attribution.journeys": ("JourneyChunk", "Journeys", "Summary", "build_journeys"),
+    "attribution.journeys": ("JourneyChunk", "Journeys", "Summary", "build_journeys", "tally"),
     "attribution.decisions.kpis": (
         "before_after",
         "check_targets",
@@ -103,6 +103,7 @@ _HOMES = {
         "review_runs",
         "split_roi_change",
     ),
+    "attribution.models.base": ("Assumptions",),
     "attribution.models": (
         "AttributionModel",
         "CustomWeights",

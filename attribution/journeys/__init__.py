@@ -12,7 +12,7 @@ from attribution.journeys.from_events import journeys_from_events
 from attribution.journeys.from_paths import journeys_from_paths
 from attribution.journeys.placebo_channel import Placebo
 from attribution.journeys.refine import DAY
-from attribution.journeys.structure import JourneyChunk, Journeys, Reader, Summary, observe
+from attribution.journeys.structure import JourneyChunk, Journeys, Reader, Summary, observe, tally
 from attribution.schema.experiment import Experiment, JourneyOptions, Period, checked
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "journeys_by_day",
     "journeys_of",
     "observe",
+    "tally",
 ]
 
 

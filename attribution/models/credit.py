@@ -12,12 +12,18 @@ from numpy.typing import NDArray
 
 from attribution.arguments import check_arguments
 from attribution.errors import InputError, LawError
-from attribution.journeys import JourneyChunk, Journeys
+from attribution.journeys import JourneyChunk, Journeys, Summary
+from attribution.journeys.buckets import of_whole
+from attribution.journeys.structure import number
 from attribution.kernels.credit import rule_weights as kernel
+from attribution.kernels.statistics.sums import sum_by_key, sums_by_pair
 from attribution.schema.tables import BASELINE, CREDIT, JOURNEY_CREDIT, UNATTRIBUTED
 
 TOLERANCE = 1e-9
 """Relative; how far credit may be from what was observed before it is an error."""
+
+Totals = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Conversions and value of each channel, (channels,) floats each."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +31,14 @@ class ChannelTotals:
     """Credit per channel: ``conversions`` and ``value`` (channels + 1,), the last for `UNATTRIBUTED`.
 
     ``baseline``: conversions and value that would have happened without any channel; None for a model that
-    divides all of them.
+    divides all of them. ``negative_is_zero``: whether shares count credit below 0 as none; else there are none.
     """
 
     channels: tuple[str, ...]
     conversions: NDArray[np.float64]
     value: NDArray[np.float64]
     baseline: tuple[float, float] | None = None
+    negative_is_zero: bool = False
 
     def to_frame(self) -> pd.DataFrame:
         """One row per channel, then `UNATTRIBUTED`, and `BASELINE` where there is one."""
@@ -50,16 +57,13 @@ class ChannelTotals:
 
 
 class Model(Protocol):
-    """What this room needs of a model; `attribution.models.base` says what a model is."""
+    """What credit needs of a model; `attribution.models.base` says what a model is."""
 
     @property
     def credit_(self) -> ChannelTotals: ...
 
     @property
     def estimand(self) -> str: ...
-
-    @property
-    def negative_is_zero(self) -> bool: ...
 
     @property
     def label(self) -> str: ...
@@ -115,7 +119,7 @@ def _rows(model: Model) -> pd.DataFrame:
     rows = model.credit_.to_frame()
     rows.insert(0, "model", model.label)
     rows.insert(1, "estimand", model.estimand)
-    shared = rows["conversions"].clip(lower=0) if model.negative_is_zero else rows["conversions"]
+    shared = rows["conversions"].clip(lower=0) if model.credit_.negative_is_zero else rows["conversions"]
     has_shares = shared.sum() > 0 and bool((shared >= 0).all())
     rows["share"] = shared / shared.sum() if has_shares else np.nan
     rows["conversions_low"] = np.nan
@@ -144,6 +148,33 @@ def hand_out(model: Model, chunk: JourneyChunk) -> tuple[JourneyChunk, NDArray[n
         weights = weights * laid_out.factor
     shares, without = kernel.shares(laid_out.offsets, weights)
     return laid_out, shares, int(without)
+
+
+def share_sums(model: Model, chunk: JourneyChunk) -> Summary:
+    """What the journeys of a chunk hand out to each channel: ``conversions`` and ``value``.
+
+    ``zero_weights`` counts the journeys whose weights were all zero.
+    """
+    laid_out, shares, without = hand_out(model, chunk)
+    journey = np.repeat(np.arange(len(laid_out)), laid_out.lengths)
+    keys = laid_out.channel.astype(np.int64)[:, None]
+    return Summary(
+        {
+            "conversions": sum_by_key(keys, shares * laid_out.conversions[journey]),
+            "value": sum_by_key(keys, shares * laid_out.value[journey]),
+            "zero_weights": number(np.array([float(without)])),
+        }
+    )
+
+
+def share_sums_by_bucket(model: Model, chunk: JourneyChunk) -> Summary:
+    """`share_sums` for each bucket, at once; see `attribution.journeys.buckets.Bucketwise`."""
+    laid_out, shares, without = hand_out(model, chunk)
+    assert laid_out.bucket is not None
+    journey = np.repeat(np.arange(len(laid_out)), laid_out.lengths)
+    terms = {what: shares * getattr(laid_out, what)[journey] for what in ("conversions", "value")}
+    sums = sums_by_pair(laid_out.bucket[journey], laid_out.channel.astype(np.int64), terms)
+    return Summary({**sums, "zero_weights": of_whole(chunk, without)})
 
 
 def check_totals(model: Model, conversions: float, value: float) -> None:

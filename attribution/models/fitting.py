@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from attribution.arguments import check_arguments
 from attribution.journeys import Journeys, Reader, Summary, observe
-from attribution.models.base import AttributionModel, check_parameters
+from attribution.models.base import AttributionModel
 from attribution.models.credit import Credit, check_labels
+from attribution.models.machinery import check_parameters, machinery_of
 
 
 @check_arguments
@@ -56,8 +57,9 @@ def fit_models(models: Sequence[AttributionModel], journeys: Journeys, *readers:
         What `observe` and then further ``readers`` summed up in that pass.
     """
     for model in models:
-        model.prepare(journeys)
+        machinery_of(model).prepare(journeys)
     observed, *summaries = journeys.read(observe, *(model.summarise for model in models), *readers)
     for model, summary in zip(models, summaries, strict=False):
-        model.settle(summary + model.summarise_untouched(journeys), observed)
+        machinery = machinery_of(model)
+        machinery.finish_fit(summary + machinery.summarise_untouched(journeys), observed)
     return [observed, *summaries[len(models) :]]

@@ -10,16 +10,18 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution.data.engine import text
 from attribution.errors import InputError
 from attribution.journeys import DAY, JourneyChunk
 from attribution.kernels.credit import rule_weights as kernel
-from attribution.models.base import AttributionModel
+from attribution.models.base import Assumptions, AttributionModel
+
+VANISHES = 800.0
+"""Half-lives after which a touchpoint weighs nothing beside a new one."""
 
 
 class FirstTouch(AttributionModel):
     """The first touchpoint of a journey gets the whole conversion, as at Google, Adobe, Matomo and Marketo.
-
-    Known bias: overstates channels that open journeys.
 
     Parameters
     ----------
@@ -35,6 +37,12 @@ class FirstTouch(AttributionModel):
     [2.0, 0.0, 0.0]
     """
 
+    assumptions = Assumptions(
+        "The touchpoint that opens a journey brings the conversion.",
+        "Overstates channels that open journeys.",
+    )
+    weight_sql = "case when position = 1 then 1 else 0 end"
+
     def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
         return kernel.first(chunk.offsets)
 
@@ -43,8 +51,6 @@ class LastTouch(AttributionModel):
     """The last touchpoint of a journey gets the whole conversion, as at Adobe and Matomo.
 
     Google Analytics 4 calls something else last click: it ignores direct traffic, see `LastNonDirect`.
-
-    Known bias: overstates channels that close journeys, and ignores what led to them.
 
     Parameters
     ----------
@@ -59,6 +65,12 @@ class LastTouch(AttributionModel):
     >>> at.LastTouch().fit(journeys).credit_.to_frame()[["channel", "conversions"]].values.tolist()[:2]
     [['mail', 0.0], ['search', 2.0]]
     """
+
+    assumptions = Assumptions(
+        "The touchpoint that closes a journey brings the conversion.",
+        "Overstates channels that close journeys, and ignores what led to them.",
+    )
+    weight_sql = "case when position = length then 1 else 0 end"
 
     def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
         return kernel.last(chunk.offsets)
@@ -90,6 +102,11 @@ class LastNonDirect(AttributionModel):
     [['app', 0.0], ['mail', 0.0], ['search', 2.0]]
     """
 
+    assumptions = Assumptions(
+        "The last touchpoint that is not direct traffic brings the conversion.",
+        "Overstates channels that close journeys, and takes from direct traffic whatever it caused.",
+    )
+
     def __init__(self, *, direct: Sequence[str] = ("direct",), name: str | None = None) -> None:
         super().__init__(name=name)
         self.direct = direct
@@ -103,6 +120,12 @@ class LastNonDirect(AttributionModel):
         direct = {channel.casefold() for channel in self.direct}
         excluded = np.array([channel.casefold() in direct for channel in self.channels_], dtype=bool)
         return np.asarray(kernel.last_other_than(chunk.offsets, chunk.channel, excluded))
+
+    @property
+    def weight_sql(self) -> str:
+        is_direct = named_channels(self.direct, getattr(self, "channels_", ()))
+        last = f"max(case when not {is_direct} then position end) over (partition by journey)"
+        return f"case when position = coalesce({last}, length) then 1 else 0 end"
 
 
 class Linear(AttributionModel):
@@ -123,6 +146,12 @@ class Linear(AttributionModel):
     >>> at.Linear().fit(journeys).credit_.to_frame()[["channel", "conversions"]].values.tolist()[:2]
     [['mail', 2.0], ['search', 1.0]]
     """
+
+    assumptions = Assumptions(
+        "Every touchpoint of a journey does as much as any other.",
+        "Favours channels that touch often.",
+    )
+    weight_sql = "1"
 
     def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
         return np.ones(len(chunk.channel))
@@ -147,6 +176,12 @@ class LinearDistinct(AttributionModel):
     >>> at.LinearDistinct().fit(journeys).credit_.conversions.tolist()
     [1.0, 1.0, 0.0]
     """
+
+    assumptions = Assumptions(
+        "Every channel of a journey does as much as any other, however often it touches.",
+        "Favours channels that are in many journeys, whatever they do there.",
+    )
+    weight_sql = "1 / count(*) over (partition by journey, channel)"
 
     def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
         return np.asarray(kernel.distinct_channels(chunk.offsets, chunk.channel, len(self.channels_)))
@@ -181,6 +216,11 @@ class PositionBased(AttributionModel):
     [['mail', 2.0], ['search', 1.0], ['social', 1.0]]
     """
 
+    assumptions = Assumptions(
+        "The first and the last touchpoint of a journey earn fixed shares.",
+        "Favours channels that open and close journeys; the shares are a convention.",
+    )
+
     def __init__(self, *, first: float = 0.4, last: float = 0.4, name: str | None = None) -> None:
         super().__init__(name=name)
         self.first = first
@@ -200,6 +240,15 @@ class PositionBased(AttributionModel):
 
     def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
         return kernel.position(chunk.offsets, float(self.first), float(self.last))
+
+    @property
+    def weight_sql(self) -> str:
+        first, last = float(self.first), float(self.last)
+        middle = max(0.0, 1.0 - first - last)
+        return (
+            f"case when length = 1 then 1.0 when position = length then {last!r} when position = 1 then {first!r} "
+            f"else {middle!r} / (length - 2) end"
+        )
 
 
 class TimeDecay(AttributionModel):
@@ -231,6 +280,11 @@ class TimeDecay(AttributionModel):
     [0.333333, 0.666667, 0.0]
     """
 
+    assumptions = Assumptions(
+        "A touchpoint does less the longer it lies before the conversion.",
+        "Favours channels shortly before a conversion; the half-life is a convention.",
+    )
+
     needs_times = True
 
     def __init__(self, *, half_life_days: float = 7.0, name: str | None = None) -> None:
@@ -246,6 +300,22 @@ class TimeDecay(AttributionModel):
             raise InputError("TimeDecay needs times, and these journeys have none")
         age = np.repeat(chunk.ended_at, chunk.lengths) - chunk.touched_at
         return kernel.time_decay(chunk.offsets, age / DAY, float(self.half_life_days))
+
+    @property
+    def weight_sql(self) -> str:
+        # From the newest touchpoint, and 0 where some databases fail because a number becomes too small.
+        older = f"(age_days - min(age_days) over (partition by journey)) / {float(self.half_life_days)!r}"
+        return f"case when {older} > {VANISHES!r} then 0.0 else power(2.0, -({older})) end"
+
+
+def named_channels(names: Sequence[str], channels: Sequence[str]) -> str:
+    """Condition, in SQL, that ``channel`` is one of ``names``, in any case of letters; ``channels`` are those known."""
+    folded = {name.casefold() for name in names}
+    known = sorted({channel for channel in channels if channel.casefold() in folded} | folded)
+    if not folded:
+        return "false"
+    listed, lower = (", ".join(text(name) for name in each) for each in (known, sorted(folded)))
+    return f"(channel in ({listed}) or lower(channel) in ({lower}))"
 
 
 def _is_number(value: object) -> bool:

@@ -9,7 +9,7 @@ import pandas as pd
 from attribution.data.loading import Finding, check_channels_known, check_sources, quality_findings
 from attribution.errors import InputError
 from attribution.models.credit import journey_credit
-from attribution.models.model_tables import model_tables, without_interactions
+from attribution.models.model_tables import model_findings, model_tables, without_interactions
 from attribution.returns import main_basis
 from attribution.schema.tables import (
     CHANNEL_LINT,
@@ -134,7 +134,7 @@ class ModelsSection(Section):
         """What fitted models say of themselves."""
         if not tables:
             return []
-        found = [finding for model in context.models for finding in model.findings()]
+        found = model_findings(context.models)
         return found + (without_interactions(context.models) if context.experiment.output.interactions else [])
 
     def metrics(self, tables: Mapping[str, pd.DataFrame], model: str | None = None) -> Mapping[str, float]:

@@ -18,7 +18,7 @@ from attribution.kernels.statistics.intervals import (
     probabilities_above,
     rank_probabilities,
 )
-from attribution.models.base import Draws
+from attribution.models.machinery import Draws
 from attribution.models.resampling import Resamples
 from attribution.returns import MEDIA, Basis, CostBasis, Costs, Terms, Worth, main_basis
 from attribution.schema.experiment import Experiment, ReturnsOptions

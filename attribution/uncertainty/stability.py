@@ -17,10 +17,8 @@ from attribution.data.loading import Sources
 from attribution.errors import InputError
 from attribution.journeys import Journeys, journeys_of
 from attribution.kernels.statistics.agreement import kendall_tau
-from attribution.models import AttributionModel, Markov, Shapley, fit_models
-from attribution.models.held_out import score_of_classifier, summarise_folds
-from attribution.models.order import HIGHEST, score_of_order, summarise_orders
-from attribution.models.valuation import make_classifier
+from attribution.models import AttributionModel, fit_models
+from attribution.models.machinery import machinery_of
 from attribution.schema.experiment import Experiment, Period
 from attribution.schema.experiment.settings import Settings
 from attribution.schema.tables.comparison import HELD_OUT, STABILITY
@@ -85,22 +83,14 @@ def _row(label: str, number: int, before: Part, after: Part) -> dict[str, object
 
 
 def _held_out(journeys: Journeys, models: Sequence[AttributionModel]) -> pd.DataFrame | None:
-    """Scores of chains that are not of a higher order than is tried, and of classifiers."""
-    channels = len(journeys.channels)
-    chains = [model for model in models if isinstance(model, Markov) and model.order_ <= HIGHEST]
-    games = [model for model in models if isinstance(model, Shapley) and model.game == "classifier"]
-    rows: list[tuple[str, int | None, str, float, float]] = []
-    if chains:
-        (steps,) = journeys.read(lambda chunk: summarise_orders(chunk.touched, channels))
-        scored = (score_of_order(steps, channels, chain.order_) for chain in chains)
-        rows += [(chain.label, chain.order_, "step", *of) for chain, of in zip(chains, scored, strict=True)]
-    if games:
-        (counted,) = journeys.read(lambda chunk: summarise_folds(chunk, channels))
-        asked = (make_classifier(game.classifier, game.classifier_settings) for game in games)
-        scored = (score_of_classifier(counted, channels, classifier) for classifier in asked)
-        rows += [(game.label, None, "journey", *of) for game, of in zip(games, scored, strict=True)]
-    if not rows:
+    """Scores of the models that predict something, chains before others."""
+    found = [(model.label, of) for model in models if (of := machinery_of(model).held_out()) is not None]
+    if not found:
         return None
+    found.sort(key=lambda pair: pair[1].order is None)
+    readers = {of.unit: of.read for _, of in found}
+    summaries = dict(zip(readers, journeys.read(*readers.values()), strict=True))
+    rows = [(label, of.order, of.unit, *of.score(summaries[of.unit])) for label, of in found]
     return pd.DataFrame(rows, columns=list(HELD_OUT.column_names)).astype({"order": "Int64"})
 
 

@@ -21,6 +21,7 @@ from attribution.journeys import JourneyChunk, Journeys, Summary, build_journeys
 from attribution.kernels.statistics.sums import sum_by_key, sum_by_pair, to_float
 from attribution.models import AttributionModel
 from attribution.models.credit import Credit, hand_out
+from attribution.models.machinery import machinery_of
 from attribution.returns import whole_channels
 from attribution.schema.experiment import Experiment
 from attribution.schema.tables import BASELINE, UNATTRIBUTED
@@ -140,12 +141,13 @@ def _fit(
     """Copies of the models, fitted in one pass; what cannot be learned from so few arrivals is said."""
     anew = [type(model)(**model.get_params()) for model in models]
     for model in anew:
-        model.prepare(journeys)
+        machinery_of(model).prepare(journeys)
     observed, *own = journeys.read(observe, *(model.summarise for model in anew))
     fitted, findings = [], []
     for model, contributions in zip(anew, own, strict=True):
         try:
-            model.settle(contributions + model.summarise_untouched(journeys), observed)
+            machinery = machinery_of(model)
+            machinery.finish_fit(contributions + machinery.summarise_untouched(journeys), observed)
         except InputError as error:
             message = f"{model.label} is left out of the stage: {error}"
             findings.append(count_finding("stage_left_out", "stages", 1, message, example=stage))

@@ -16,6 +16,7 @@ from attribution.errors import InputError
 from attribution.journeys import Buckets
 from attribution.kernels.statistics.distribution_shift import psi_terms, shares_of, stretch_weights
 from attribution.models import AttributionModel
+from attribution.models.machinery import machinery_of
 from attribution.models.resampling import solved
 from attribution.production.monitoring.windows import Windows
 from attribution.production.refit import Window, refit
@@ -222,7 +223,8 @@ class _Comparison:
         """How a model divides conversions, and what a channel returns under it."""
         fitted = [self._fitted(place, model, window) for window in (self.training, self.recent)]
         before, after = (each.credit_ for each in fitted)
-        solve: Callable[..., Any] = fitted[0].solve_again if fitted[0].is_linearised else fitted[0].redraw
+        machinery = machinery_of(fitted[0])
+        solve: Callable[..., Any] = machinery.solve_again if machinery.is_linearised else machinery.redraw
         own, observed = self.training.models[place][1], self.training.observed[1]
         drawn = solved(solve, model.label, own, observed, self.weights)
         channels = self.training.channels

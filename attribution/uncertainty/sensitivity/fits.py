@@ -21,7 +21,7 @@ from attribution.journeys import Journeys, Reader, Summary, journeys_of
 from attribution.journeys.buckets import Buckets, Dealing
 from attribution.journeys.refine import Policy, before_policies
 from attribution.models import AttributionModel
-from attribution.models.base import Draws
+from attribution.models.machinery import Draws, machinery_of
 from attribution.models.resampling import (
     FEW_CONVERSIONS,
     Resamples,
@@ -140,9 +140,12 @@ def _fit(
         policy = None if is_paths else Policy.of(journeys, options, direct, choices.direct_channels)
         under = journeys if policy is None else policy.journeys(journeys)
         for model in models:
-            model.prepare(under)
+            machinery_of(model).prepare(under)
         # What journeys are handed out by is no part of a draw.
-        own = [models_by_bucket(models, dealing), *(model.summarise_undrawn for model in models if needed)]
+        own = [
+            models_by_bucket(models, dealing),
+            *(machinery_of(model).summarise_undrawn for model in models if needed),
+        ]
         variants.append((under, models))
         readers += own if policy is None else [policy.reader(read) for read in own]
     besides, *read = journeys.read(also, *readers)
@@ -151,7 +154,7 @@ def _fit(
     for under, models in variants:
         parts = split_models(next(summaries), models, under, dealing)
         for model, (whole, _) in zip(models, parts[1:], strict=True):
-            model.settle(whole + next(summaries) if needed else whole, parts[0][0])
+            machinery_of(model).finish_fit(whole + next(summaries) if needed else whole, parts[0][0])
         fitted.append(Fitted(under, models, [buckets for _, buckets in parts]))
     return fitted, besides
 
@@ -165,7 +168,7 @@ def _amounts(
     mine = weights[:, np.searchsorted(labels, observed.labels)]
     every = np.concatenate([np.ones((1, observed.size)), mine])
     draws = [
-        solved(model.redraw, model.label, buckets, observed, every)
+        solved(machinery_of(model).redraw, model.label, buckets, observed, every)
         for model, buckets in zip(fitted.models, own, strict=True)
     ]
     amounts = [{"conversions": of.conversions, "value": of.value} for of in draws]

@@ -125,7 +125,7 @@ def grid_of(
         _margin(terms, np.array(revenue)[..., kept], np.array(returned)[..., kept]),
         _average(np.array(returned)[:, 0], np.array(conversions)[:, 0]),
         frozenset(names) - set(journeys.dimensions.channels),
-        tuple(f"{model.label}: {model.told}" if model.told else "" for model in models),
+        tuple(f"{model.label}: {model.assumptions.effects}" if model.assumptions.effects else "" for model in models),
     )
 
 
