@@ -18,6 +18,7 @@ DICTIONARY = Table(
     (
         Column("table", "text", "name of the table, and of its files"),
         Column("grain", "text", "what one row of the table is"),
+        Column("question", "text", "what the table answers and no other does"),
         Column("column", "text", "name of the column"),
         Column("type", "text", "id, time, day, text, number, money, count, integer or flag"),
         null("unit", "text", "what its numbers count; null where it holds none"),
@@ -25,6 +26,7 @@ DICTIONARY = Table(
         Column("meaning", "text", "what it says"),
         null("formula", "text", "how a metric is worked out; null for what is none"),
     ),
+    question="What does each column of these files mean?",
 )
 
 _KNOWN = {**OUTPUTS, TRUTH.name: TRUTH, DICTIONARY.name: DICTIONARY}
@@ -59,6 +61,7 @@ def _row(table: Table, column: Column) -> dict[str, str | bool | None]:
     return {
         "table": table.name,
         "grain": table.grain,
+        "question": table.question,
         "column": column.name,
         "type": column.type,
         "unit": unit_of(column),
