@@ -86,7 +86,7 @@ def written(sql: str, dialect: str, tables: Mapping[str, str] | None = None) -> 
             return exp.alias_(table, node.alias, table=True) if node.alias else table
         if not isinstance(node, exp.Anonymous) or node.name not in (MICROS, ORDERED):
             return node
-        inner: exp.Expr = node.expressions[0].transform(in_dialect)
+        inner: Any = node.expressions[0].transform(in_dialect)
         if node.name == MICROS:
             return sqlglot.parse_one(_MICROS[dialect].format(inner.sql(dialect=dialect)), read=dialect)
         if dialect != "postgres":
