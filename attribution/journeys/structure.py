@@ -75,7 +75,20 @@ def number(terms: NDArray[np.bool_] | NDArray[np.float64]) -> KeyedSums:
 
 
 def tally(keys: NDArray[np.signedinteger], times: NDArray[np.bool_] | NDArray[np.float64]) -> KeyedSums:
-    """How often each of ``keys`` (n,), small numbers ≥ 0, occurs, each taken ``times`` (n,)."""
+    """How often each key occurs, as a table of exact sums for a `Summary`.
+
+    Parameters
+    ----------
+    keys : (n,) small whole numbers ≥ 0, such as channels
+    times : (n,) how often each is taken: whether at all, or a number
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> counted = tally(np.array([2, 0, 2]), np.array([True, True, True]))
+    >>> Summary({"touchpoints": counted}).dense("touchpoints", 3).tolist()
+    [1.0, 0.0, 2.0]
+    """
     if times.dtype == np.bool_:
         counts = np.bincount(keys[times])
         taken = np.flatnonzero(counts)
