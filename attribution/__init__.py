@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from attribution.journeys import Journeys as Journeys
     from attribution.journeys import Summary as Summary
     from attribution.journeys import build_journeys as build_journeys
+    from attribution.journeys import tally as tally
     from attribution.journeys.graph import JourneyGraph as JourneyGraph
     from attribution.journeys.graph import build_graph as build_graph
     from attribution.models import AttributionModel as AttributionModel
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from attribution.models import TimeDecay as TimeDecay
     from attribution.models import WShaped as WShaped
     from attribution.models import attribute as attribute
+    from attribution.models.base import Assumptions as Assumptions
     from attribution.models.credit import Credit as Credit
     from attribution.models.credit import journey_credit as journey_credit
     from attribution.models.saved import Scorer as Scorer

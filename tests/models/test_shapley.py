@@ -606,7 +606,7 @@ def test_small_games_are_solved_again() -> None:
         ({"seed": 1.5}, "seed"),
         ({"seed": True}, "seed"),
         ({"game": "rate", "classifier": LogisticRegression()}, "classifier goes with game = 'classifier'"),
-        ({"classifier_settings": {"C": 1}}, "classifier goes with game = 'classifier'"),
+        ({"classifier_settings": {"C": 1}}, "classifier_settings goes with game = 'classifier'"),
     ],
 )
 def test_impossible_settings(asked: dict[str, Any], problem: str) -> None:

@@ -35,8 +35,7 @@ Part = TypeVar("Part", bound=BaseModel)
 class Experiment(Settings):
     """Everything one run asks for.
 
-    Options of sections, such as ``budget``, are further arguments; `options` gives them. Which sections there are the
-    pipeline knows, and refuses what none of them owns.
+    Which sections there are the pipeline knows; it refuses what none of them owns. `options` gives what one was given.
 
     Parameters
     ----------
@@ -55,6 +54,7 @@ class Experiment(Settings):
     tracking : whether and where the run is logged
     folder : where relative paths start
     text : the file that it was read from
+    **extra_data : options of sections by their names, such as ``budget`` or ``funnel``
 
     Raises
     ------
