@@ -8,16 +8,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from pydantic import BaseModel
 
-from attribution.arguments import check_arguments
+from attribution.arguments import check_arguments, describe
 from attribution.data.loading import quality_table
 from attribution.decisions.budget.budget_section import BudgetSection
 from attribution.decisions.diagnosis.diagnosis_section import DiagnosisSection
 from attribution.decisions.funnel.funnel_section import FunnelSection
-from attribution.errors import InputError, did_you_mean
+from attribution.errors import AttributionError, InputError, did_you_mean
 from attribution.pipeline.standing_sections import DataSection, JourneysSection, ModelsSection
 from attribution.returns.returns_section import ReturnsSection
 from attribution.schema.experiment import Experiment, checked, core_keys, parse_experiment
@@ -62,6 +63,13 @@ _ASKED = {
     "metrics": ("tables", "model"),
     "figures": ("tables",),
     "part": ("tables", "language"),
+}
+_GIVES: Mapping[str, type] = {
+    "tables": Mapping,
+    "findings": list,
+    "settings": Mapping,
+    "metrics": Mapping,
+    "figures": Sequence,
 }
 
 
@@ -119,16 +127,17 @@ class Sections:
 
     def wanted(self, experiment: Experiment) -> list[Section]:
         """Those that a run of an experiment has."""
-        return [section for section in self.each if section.is_wanted(experiment)]
+        return [section for section in self.each if self._ask(section, "is_wanted", experiment)]
 
     def check(self, context: RunContext) -> None:
         """Refuse, before any work, what these data or this request cannot give."""
         for section in self.wanted(context.experiment):
-            section.check(context)
+            self._ask(section, "check", context)
 
     def findings(self, context: RunContext) -> list[Finding]:
         """What is found in data alone."""
-        return [each for section in self.wanted(context.experiment) for each in section.findings(context, {})]
+        wanted = self.wanted(context.experiment)
+        return [each for section in wanted for each in self._ask(section, "findings", context, {})]
 
     def tables(self, context: RunContext) -> dict[str, pd.DataFrame]:
         """The tables of a run, section by section, and ``quality`` with the findings of all."""
@@ -137,26 +146,26 @@ class Sections:
         for section in self.wanted(context.experiment):
             given = self._tables_of(section, replace(context, tables=dict(tables)))
             tables |= given
-            findings += section.findings(context, given)
+            findings += self._ask(section, "findings", context, given)
             tables[QUALITY] = quality_table(findings)
         return tables
 
     def settings(self, experiment: Experiment) -> dict[str, object]:
         """What sections were asked for, one line per setting."""
-        return {key: value for section in self.each for key, value in section.settings(experiment).items()}
+        return {key: value for each in self.each for key, value in self._ask(each, "settings", experiment).items()}
 
     def metrics(self, tables: Mapping[str, pd.DataFrame], model: str | None = None) -> dict[str, float]:
         """What is tracked of a run, or of one of its models."""
-        return {key: value for section in self.each for key, value in section.metrics(tables, model).items()}
+        return {key: value for each in self.each for key, value in self._ask(each, "metrics", tables, model).items()}
 
     def figures(self, tables: Mapping[str, pd.DataFrame]) -> list[FigureSpec]:
         """The figures that the tables of a run allow, in the order of a report."""
         present = {name: table for name, table in tables.items() if not table.empty}
-        return [figure for section in self.each for figure in section.figures(present)]
+        return [figure for section in self.each for figure in self._ask(section, "figures", present)]
 
     def parts(self, tables: Mapping[str, pd.DataFrame], language: Language = "en") -> list[ReportPart]:
         """What the report says, section by section."""
-        given = (section.part(tables, language) for section in self.each)
+        given = (self._ask(section, "part", tables, language) for section in self.each)
         return [part for part in given if part is not None]
 
     def dictionary(self, tables: Mapping[str, pd.DataFrame]) -> list[dict[str, str | bool | None]]:
@@ -166,14 +175,29 @@ class Sections:
 
     def _tables_of(self, section: Section, context: RunContext) -> Mapping[str, pd.DataFrame]:
         """The tables of one, refused where they are not what it declares."""
-        given = section.tables(context)
+        given: Mapping[str, pd.DataFrame] = self._ask(section, "tables", context)
         declared = {table.name: table for table in section.declared}
         for name, table in given.items():
+            if not isinstance(table, pd.DataFrame):
+                raise self._broken(section, f"gives {name!r} as {describe(table)}, and not as a DataFrame")
             if name not in declared:
                 raise self._broken(section, f"gives the table {name!r}, and declares {', '.join(declared) or 'none'}")
             lacking = [column for column in declared[name].required if column not in table]
             if lacking:
                 raise self._broken(section, f"gives the table {name!r} without its column {lacking[0]!r}")
+        return given
+
+    def _ask(self, section: Section, method: str, *arguments: Any) -> Any:
+        """What a method gives; whatever goes wrong in one of another package is said with the name of the package."""
+        try:
+            given = getattr(section, method)(*arguments)
+        except Exception as error:
+            if section.name not in self.packages or isinstance(error, AttributionError):
+                raise
+            raise self._broken(section, f"failed in {method}: {type(error).__name__}: {error}") from error
+        kind = _GIVES.get(method)
+        if kind is not None and not isinstance(given, kind):
+            raise self._broken(section, f"gives {describe(given)} in {method}, and not a {kind.__name__.lower()}")
         return given
 
     def _broken(self, section: Section, how: str) -> InputError:

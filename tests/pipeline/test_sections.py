@@ -228,6 +228,9 @@ def test_two_packages_cannot_have_one_section(
     [
         ('{"waves_to": pd.DataFrame()}', "gives the table 'waves_to', and declares greetings"),
         ('{"greetings": pd.DataFrame({"channel": ["x"]})}', "gives the table 'greetings' without its column 'waves'"),
+        ("None", "gives None in tables, and not a mapping"),
+        ('{"greetings": [1]}', "gives 'greetings' as a list of 1, and not as a DataFrame"),
+        ('{}["nobody"]', "failed in tables: KeyError: 'nobody'"),
     ],
 )
 def test_tables_that_are_not_as_declared_are_refused(

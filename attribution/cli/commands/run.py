@@ -42,9 +42,9 @@ def run(
 
     if not path.is_dir() and not sweeps:
         return run_one(read_experiment(path, overrides or ()), out, as_json=as_json, again=again)
-    from attribution.decisions.comparison import specifications_of
+    from attribution.decisions.comparison import list_specifications
 
-    found = specifications_of(path, overrides or (), sweeps or ())
+    found = list_specifications(path, overrides or (), sweeps or (), read=read_experiment)
     if len(found) == 1 and not sweeps:
         return run_one(found[0].experiment, out, as_json=as_json, again=again)
     name = path.resolve().name if path.is_dir() else found[0].experiment.name

@@ -6,16 +6,16 @@ import itertools
 import json
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from attribution.errors import InputError
-from attribution.schema.experiment import Experiment, parse_experiment
+from attribution.schema.experiment import Experiment
 
 MOST = 1_000
-"""More specifications than this were hardly meant."""
+"""More specifications than this are probably a mistake."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,13 @@ class Specification:
     experiment: Experiment
 
 
-def specifications_of(path: Path, overrides: Sequence[str] = (), sweeps: Sequence[str] = ()) -> list[Specification]:
+def list_specifications(
+    path: Path,
+    overrides: Sequence[str] = (),
+    sweeps: Sequence[str] = (),
+    *,
+    read: Callable[[Path, Sequence[str]], Experiment],
+) -> list[Specification]:
     """The experiments of a file or of all TOML files in a folder, with every combination of the values swept.
 
     Parameters
@@ -40,6 +46,7 @@ def specifications_of(path: Path, overrides: Sequence[str] = (), sweeps: Sequenc
     path : file or folder
     overrides : ``KEY=VALUE``, the same in every one
     sweeps : ``KEY=VALUE,VALUE…``; every combination is tried, the last key changing fastest
+    read : reads an experiment file with overrides and checks all of it
 
     Raises
     ------
@@ -62,7 +69,7 @@ def specifications_of(path: Path, overrides: Sequence[str] = (), sweeps: Sequenc
             settings = [f"{key}={value}" for key, value in zip(keys, chosen, strict=True)]
             parts = ([file.stem] if path.is_dir() else []) + _short(keys, chosen)
             name = ",".join(parts) or file.stem
-            found.append(Specification(name, parse_experiment(file, [*overrides, *settings])))
+            found.append(Specification(name, read(file, [*overrides, *settings])))
     names = [each.name for each in found]
     if len(set(names)) < len(names):
         raise InputError("two specifications have the same name", given=next(n for n in names if names.count(n) > 1))

@@ -12,10 +12,11 @@ import pandas as pd
 import pytest
 from scipy.stats import kendalltau
 
-from attribution.decisions.comparison import compare_runs, read_sweep, specifications_of
+from attribution.decisions.comparison import compare_runs, list_specifications, read_sweep
 from attribution.decisions.kpis import Run
 from attribution.errors import InputError, TrackingError
 from attribution.pipeline.sections import read_experiment
+from attribution.tracking import mlflow_store
 from tests.cli.test_cli import EXPERIMENT, call, write_log
 from tests.decisions.kpis.test_review import first as winter_run
 from tests.decisions.kpis.test_review import make_run
@@ -74,24 +75,36 @@ def test_a_sweep_that_says_nothing_is_refused(text: str) -> None:
 def test_every_combination_becomes_an_experiment_with_a_folder_name(tmp_path: Path) -> None:
     toml = small_log(tmp_path)
     sweeps = ["journeys.lookback_days=7,14", "models.TimeDecay.half_life_days=3,7,14"]
-    found = specifications_of(toml, ["name=spring"], sweeps)
+    found = list_specifications(toml, ["name=spring"], sweeps, read=read_experiment)
     assert [each.name for each in found] == [
         f"lookback_days={days},half_life_days={half}" for days in (7, 14) for half in (3, 7, 14)
     ]
     last = found[-1].experiment
     assert (last.name, last.journeys.lookback_days) == ("spring", 14)
     assert [spec.settings for spec in last.models] == [{}, {"half_life_days": 14}]
-    nested = specifications_of(toml, [], ['tables.touchpoints.where="channel <> \'a/b\'","true"'])
+    nested = list_specifications(
+        toml, [], ['tables.touchpoints.where="channel <> \'a/b\'","true"'], read=read_experiment
+    )
     assert all("/" not in each.name for each in nested)
+
+
+def test_what_a_section_does_not_take_is_refused_before_the_first_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    toml, out = small_log(tmp_path), tmp_path / "out"
+    sweep = ("--sweep", "journeys.lookback_days=7,14", "--set", "stability.prats=2")
+    assert call(monkeypatch, "run", toml, *sweep, "--out", out) == 2
+    assert "unknown key 'stability.prats'" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_a_folder_is_all_of_its_experiments(tmp_path: Path) -> None:
     small_log(tmp_path)
     (tmp_path / "other.toml").write_text(SMALL, encoding="utf-8")
-    assert [each.name for each in specifications_of(tmp_path)] == ["other", "shop"]
+    assert [each.name for each in list_specifications(tmp_path, read=read_experiment)] == ["other", "shop"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="holds no experiment"):
-        specifications_of(tmp_path / "empty")
+        list_specifications(tmp_path / "empty", read=read_experiment)
 
 
 def test_a_wrong_value_of_a_sweep_is_refused_before_anything_is_run(
@@ -389,8 +402,7 @@ def test_what_could_not_be_logged_is_logged_later_as_it_would_have_been(
 
 
 def test_logging_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-
-    monkeypatch.setattr(store, "_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(mlflow_store, "_PAUSE_SECONDS", 0.0)
     tries = []
 
     def act() -> str:
@@ -399,13 +411,13 @@ def test_logging_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             raise OSError("gone for a moment")
         return "run"
 
-    assert store.reached(act, tmp_path, "sqlite:///x.db") == "run"
+    assert mlflow_store.reached(act, tmp_path, "sqlite:///x.db") == "run"
 
     def never() -> str:
         raise OSError("gone")
 
     with pytest.raises(TrackingError, match="attribution track"):
-        store.reached(never, tmp_path, "sqlite:///x.db")
+        mlflow_store.reached(never, tmp_path, "sqlite:///x.db")
 
 
 @pytest.mark.parametrize(
