@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 
 from attribution.errors import InputError
 from attribution.schema.experiment import Experiment, parse_experiment
+from attribution.schema.names import encoded
 
 MOST = 1_000
 """More specifications than this were hardly meant."""
@@ -105,4 +105,4 @@ def _short(keys: Sequence[str], values: Sequence[str]) -> list[str]:
     last = [key.rpartition(".")[2] for key in keys]
     names = [key if last.count(short) > 1 else short for key, short in zip(keys, last, strict=True)]
     parts = [f"{name}={value.strip(chr(34))}" for name, value in zip(names, values, strict=True)]
-    return [re.sub(r"[^\w.=+-]+", "_", part)[:80] for part in parts]
+    return [encoded(part) for part in parts]

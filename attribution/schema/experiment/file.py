@@ -27,6 +27,7 @@ from attribution.schema.experiment.settings import (
     TableSpec,
     TrackingOptions,
 )
+from attribution.schema.names import problem_of
 from attribution.schema.tables import INPUTS
 
 Part = TypeVar("Part", bound=BaseModel)
@@ -74,7 +75,7 @@ class Experiment(Settings):
 
     model_config = ConfigDict(extra="allow")
 
-    name: str = Field(pattern=r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$", max_length=200)
+    name: str
     engine: Literal["duckdb", "spark"] = "duckdb"
     memory_limit: int | None = None
     period: Period = Period()
@@ -116,6 +117,14 @@ class Experiment(Settings):
     def _some_model(cls, value: tuple[ModelSpec, ...]) -> tuple[ModelSpec, ...]:
         if not value:
             raise ValueError("name at least one model")
+        return value
+
+    @field_validator("name")
+    @classmethod
+    def _name_of_a_folder(cls, value: str) -> str:
+        problem = problem_of(value)
+        if problem is not None:
+            raise ValueError(f"its output folder cannot have this name: it {problem}")
         return value
 
     @model_validator(mode="after")
