@@ -11,6 +11,7 @@ from attribution.data.channels import ChannelRules, read_rules
 from attribution.data.engine import DuckDBEngine, Engine
 from attribution.data.loading import Sources, load_sources
 from attribution.errors import InputError, did_you_mean
+from attribution.journeys import Journeys
 from attribution.models import AttributionModel, shipped_models
 from attribution.models.credit import check_labels
 from attribution.models.named_code import load_place
@@ -50,6 +51,26 @@ def _channel_rules(experiment: Experiment) -> ChannelRules:
     if len(asked) > 1:
         raise InputError("[channels]: a file holds all of it", given=sorted(asked), allowed="file alone, or no file")
     return read_rules(read_toml(path)[1], str(path))
+
+
+def check_channel_count(experiment: Experiment, journeys: Journeys) -> None:
+    """Refuse more channels than models can compare with each other, before any of them asks for the memory.
+
+    Raises
+    ------
+    InputError
+        Naming a few of them, and what they probably are.
+    """
+    found, most = journeys.channels, experiment.most_channels
+    if len(found) > most:
+        what = "channels" if experiment.grain == "channel" else "campaigns"
+        raise InputError(
+            f"these data have {len(found):,} {what}, and models compare each with every other",
+            given=", ".join(found[:: max(len(found) // 5, 1)][:5]),
+            allowed=f"{most:,} (most_channels)",
+            hint="was a column of campaigns, pages or ids mapped to channel? Rules under [channels] group them; "
+            "most_channels allows more, where there is the memory",
+        )
 
 
 def terms_of(experiment: Experiment, sources: Sources) -> Terms:

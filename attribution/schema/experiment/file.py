@@ -78,6 +78,7 @@ class Experiment(Settings):
     name: str
     engine: Literal["duckdb", "spark"] = "duckdb"
     memory_limit: int | None = None
+    most_channels: int = Field(default=5_000, ge=1)
     period: Period = Period()
     tables: dict[str, TableSpec]
     channels: dict[str, Any] = Field(default_factory=dict)
