@@ -155,7 +155,7 @@ def is_replaceable(out: Path) -> bool:
         return True
     try:
         manifest = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         # Version 0.1.0 wrote manifests of runs only.
         return names == _SIMULATED or ("dictionary.parquet" in names and bool(names & _PAGES))
     if not isinstance(manifest, dict):

@@ -169,7 +169,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         return {key: content[key] for key in ("run", "uri", "runs")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path} is damaged: {type(error).__name__}: {error}", hint="compare the runs again") from None
 
 

@@ -81,6 +81,10 @@ def reads_tables(where: str) -> bool:
 
 def _tree(said: str, given: str, sql: str) -> Any:
     """What DuckDB's parser makes of one SELECT."""
+    try:
+        sql.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{said}: half a character, which UTF-8 cannot have", given=ascii(given)) from None
     connection = duckdb.connect()
     try:
         kinds = [statement.type for statement in connection.extract_statements(sql)]

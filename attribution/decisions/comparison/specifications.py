@@ -85,7 +85,7 @@ def read_sweep(text: str) -> tuple[str, list[str]]:
         raise InputError("--sweep needs KEY=VALUE,VALUE", given=repr(text), hint="journeys.lookback_days=7,14,30")
     try:
         values = tomllib.loads(f"values = [{written}]")["values"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         values = [value.strip() for value in written.split(",")]
     shown = [_toml(value) for value in values]
     if len(set(shown)) < len(shown) or "" in values:

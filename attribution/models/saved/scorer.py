@@ -184,7 +184,7 @@ class Scorer:
             document = json.loads((folder / "model.json").read_text(encoding="utf-8"))
             table = pq.read_table(folder / "channels.parquet")
             scorer = cls._from(document, table)
-        except (KeyError, TypeError, ValueError, OSError) as error:
+        except (KeyError, TypeError, ValueError, OSError, RecursionError) as error:
             raise InputError(f"model folder {folder} cannot be read: {type(error).__name__}: {error}") from None
         if not allow_own_code:
             origin = f"model folder {folder}"

@@ -85,7 +85,7 @@ class Ledger:
             return dict(json.loads((self.out / MANIFEST).read_text(encoding="utf-8")))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"{self.out / MANIFEST} cannot be read: {error}") from None
 
     def check(self, model: str) -> None:

@@ -200,6 +200,8 @@ def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
         raise InputError(f"file {path} does not exist") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"file {path} is not TOML: {error}") from None
+    except RecursionError:
+        raise InputError(f"file {path} is nested too deep to be read") from None
     except OSError as error:
         raise InputError(f"file {path} cannot be read: {error.strerror}") from None
 
@@ -217,7 +219,7 @@ def read_setting(text: str, option: str, example: str) -> tuple[str, Any]:
         raise InputError(f"{option} needs KEY=VALUE", given=repr(text), hint=example)
     try:
         return key.strip(), tomllib.loads(f"value = {written}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return key.strip(), written
 
 
