@@ -117,7 +117,7 @@ def test_models_and_summaries_are_not_replaced_by_runs(
 
 @pytest.mark.parametrize(
     ("command", "name"),
-    [(("export", "first", "--sql", "duckdb"), "credit.sql"), (("conversions", "first"), "credit.csv")],
+    [(("export", "first", "--sql", "duckdb"), "credit.sql"), (("export-conversions", "first"), "credit.csv")],
     ids=["sql", "conversions"],
 )
 def test_a_file_of_somebody_elses_is_not_replaced(
@@ -284,7 +284,7 @@ def test_ids_for_ad_systems_are_never_altered(
     )
     assert call(monkeypatch, "run", "shop.toml", "--out", "run") == 0
     capsys.readouterr()
-    assert call(monkeypatch, "conversions", "run", "--to", "ads.csv") == 0
+    assert call(monkeypatch, "export-conversions", "run", "--to", "ads.csv") == 0
     said = capsys.readouterr().out
     assert "2 click ids are formulas, and their credit is summed by day" in said
     assert "1 conversion ids are formulas, and left as digests" in said
@@ -294,4 +294,4 @@ def test_ids_for_ad_systems_are_never_altered(
     assert not table["conversion_id"].dropna().str.startswith("=").any()
     assert "'=1+1" in set(table["channel"])
     assert table["conversions"].sum() == pytest.approx(5)
-    assert call(monkeypatch, "conversions", "run", "--to", "ads.csv", "--name", "=1") == 2
+    assert call(monkeypatch, "export-conversions", "run", "--to", "ads.csv", "--name", "=1") == 2
