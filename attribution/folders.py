@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any
 
 from attribution.errors import InputError
@@ -92,3 +92,22 @@ def take(file: IO[Any]) -> bool:
     except OSError:  # somebody else has it
         return False
     return True
+
+
+def check_inside(folder: Path, place: str) -> None:
+    """Refuse a ``place`` that leads out of ``folder``: by its name, or by a link on the way.
+
+    Raises
+    ------
+    InputError
+        Naming the place.
+    """
+    path = PurePosixPath(place)
+    steps = (*path.parts, *PureWindowsPath(place).parts)
+    named_outside = not path.parts or path.is_absolute() or bool(PureWindowsPath(place).anchor) or ".." in steps
+    if named_outside or not (folder / place).parent.resolve().is_relative_to(folder.resolve()):
+        raise InputError(
+            f"a plan of {folder} names a file outside of it",
+            given=repr(place),
+            hint="it was not written by this package: remove the folder .scoring in it, and score again",
+        )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import json
 import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, TextIO
 
 Format = Literal["text", "json"]
 FORMATS: dict[str, Format] = {"text": "text", "json": "json"}
@@ -42,8 +43,25 @@ def write(message: str, *, level: Level = "info", **fields: object) -> None:
     if not is_json():
         return
     at = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
-    line = json.dumps({"at": at, "level": level, "message": message, **fields}, ensure_ascii=False, default=str)
-    print(masked(line, os.environ), file=sys.stderr, flush=True)
+    told = {"at": at, "level": level, "message": message, **fields}
+    line = masked(json.dumps(told, ensure_ascii=False, default=str), os.environ)
+    print(line if is_shown(line, sys.stderr) else json.dumps(json.loads(line)), file=sys.stderr, flush=True)
+
+
+def is_shown(text: str, stream: TextIO) -> bool:
+    """Whether a stream has a way to write every character of ``text``."""
+    try:
+        text.encode(getattr(stream, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def escape_what_is_not_shown() -> None:
+    """Let a terminal get an escape such as ``\\u5ba2`` for a character that it does not know, not an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def masked(text: str, environment: Mapping[str, str]) -> str:

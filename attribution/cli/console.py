@@ -46,8 +46,9 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def print_json(document: object) -> None:
-    """Print a document as JSON."""
-    print(json.dumps(document, ensure_ascii=False, indent=2))
+    """Print a document as JSON, in ASCII where the terminal knows nothing else."""
+    text = json.dumps(document, ensure_ascii=False, indent=2)
+    print(text if logs.is_shown(text, sys.stdout) else json.dumps(document, indent=2))
 
 
 def print_ranking(experiment: Experiment, tables: Mapping[str, pd.DataFrame], ranking: Ranking) -> None:

@@ -91,10 +91,14 @@ def main() -> None:
     # threshold, looking for it costs a tenth of a short run.
     gc.set_threshold(200_000, 20, 20)
     sys.argv[1:] = logs.hoisted(sys.argv[1:])
+    logs.escape_what_is_not_shown()
     begun, code = time.perf_counter(), 1
     try:
         refuse_old_names(sys.argv[1:], list(COMMANDS))
-        app()
+        try:
+            app()
+        except RecursionError:
+            raise InputError("the input is nested too deep to be read", hint="flatten its lists and tables") from None
     except AttributionError as error:
         code = error.exit_code
         if logs.is_json():

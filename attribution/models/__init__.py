@@ -32,4 +32,15 @@ __all__ = [
     "WShaped",
     "attribute",
     "fit_models",
+    "shipped_models",
 ]
+
+
+def shipped_models() -> dict[str, type[AttributionModel]]:
+    """Models of this package by the names that files give them."""
+    found = {name: globals()[name] for name in __all__}
+    return {
+        name: kind
+        for name, kind in found.items()
+        if isinstance(kind, type) and issubclass(kind, AttributionModel) and kind is not AttributionModel
+    }

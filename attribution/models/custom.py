@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from attribution.journeys import DAY, JourneyChunk, Journeys
 from attribution.kernels.credit import rule_weights as kernel
 from attribution.models.base import Assumptions, AttributionModel
 from attribution.models.machinery import Machinery
+from attribution.models.named_code import load_place
 
 
 class CustomWeights(AttributionModel):
@@ -171,12 +171,11 @@ class CustomWeights(AttributionModel):
     def _loaded(self) -> Callable[..., Any]:
         function = self.function
         if isinstance(function, str):
-            module, colon, attribute = function.partition(":")
-            if not (module and colon and attribute):
+            if not all(function.partition(":")):
                 allowed = "a function, or its place as package.module:function"
                 raise InputError("CustomWeights: function is not found", given=repr(function), allowed=allowed)
             try:
-                function = getattr(importlib.import_module(module), attribute)
+                function = load_place(function)
             except Exception as error:  # whatever the user's own module raises
                 raise InputError(
                     f"CustomWeights: function {self._title} cannot be loaded: {type(error).__name__}: {error}",

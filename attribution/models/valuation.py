@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from attribution.kernels.shapley.games import join_weights
 from attribution.kernels.statistics.draws import mixed
 from attribution.kernels.statistics.sums import KeyedSums, distinct_rows, exact_sums, to_float
 from attribution.models.games import Sampling, Solved
+from attribution.models.named_code import load_place
 
 Floats = NDArray[np.float64]
 Predict = Callable[[NDArray[np.int64]], Floats]
@@ -119,9 +119,8 @@ def make_classifier(classifier: Any, settings: Mapping[str, Any] | None) -> Any:
 
 
 def _construct(name: str, settings: Mapping[str, Any]) -> Any:
-    module, _, attribute = name.partition(":")
     try:
-        kind = getattr(importlib.import_module(module), attribute)
+        kind = load_place(name)
     except Exception as error:  # whatever the user's own module raises
         problem = f"Shapley: classifier cannot be loaded: {type(error).__name__}: {error}"
         raise InputError(problem, given=repr(name), allowed=_KIND) from None

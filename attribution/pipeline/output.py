@@ -8,10 +8,10 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import pandas as pd
 import pyarrow as pa
@@ -41,19 +41,33 @@ _VERSIONS = (
 )
 
 
+Kind = Literal["run", "comparison", "review", "kpis", "monitor", "refit", "simulation"]
+"""What a folder that is replaced whole may hold."""
+
+MANIFEST = "manifest.json"
+_SIMULATED = {f"{name}.parquet" for name in ("touchpoints", "conversions", "costs", "truth")}
+_PAGES = {"comparison.md", "review.md", "kpis.md", "drift.md", "drift.parquet"}
+_BEFORE_KINDS = ({"content", "tables", "finished_at"}, {"run", "runs", "uri"})
+"""Entries that manifests of runs and of comparisons had in version 0.1.0, which named no kind."""
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""A spreadsheet computes a text that begins with one of these."""
+
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """There is no room for what is to be written."""
 
 
 @contextlib.contextmanager
-def replaced_folder(out: Path, keep: Iterable[Path] = ()) -> Iterator[Path]:
+def replaced_folder(out: Path, keep: Iterable[Path] = (), *, kind: Kind) -> Iterator[Path]:
     """A new empty folder that takes the place of ``out`` when the block ends well, and vanishes otherwise.
+
+    Its manifest says of what ``kind`` it is: only a folder that says so is replaced another time.
 
     Raises
     ------
     InputError
-        At once, if ``out`` cannot be written, holds the working directory or anything of ``keep``, or another process
-        is writing it; and where there is no room left.
+        At once, if ``out`` cannot be written, holds what no command that writes such folders wrote, the working
+        directory or anything of ``keep``, or another process is writing it; and where there is no room left.
     """
     check_local(Path(out))
     named, out = out, Path(out).resolve()
@@ -66,6 +80,13 @@ def replaced_folder(out: Path, keep: Iterable[Path] = ()) -> Iterator[Path]:
                 given=str(path),
                 hint="name another with --out",
             )
+    if not is_replaceable(out):
+        raise InputError(
+            f"output folder {named} would be replaced whole, and holds what this command did not write",
+            given=sorted(found.name for found in out.iterdir())[:5],
+            allowed="an empty or new folder, or one that such a command wrote",
+            hint="name another with --out, or move what is in it",
+        )
     made, entered = _missing_parents(out), False
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -74,6 +95,8 @@ def replaced_folder(out: Path, keep: Iterable[Path] = ()) -> Iterator[Path]:
         with replaced(out, f"another process is writing the output folder {named}") as aside:
             entered = True
             yield aside
+            if not (aside / MANIFEST).exists():
+                write_manifest(aside, kind)
     except OSError as error:
         if entered and error.errno not in _FULL:
             raise
@@ -114,7 +137,32 @@ def write_outcome(folder: Path, outcome: Outcome, *, report: str, seconds: float
         "inputs": dict(outcome.digests),
         "tables": digests,
     }
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_manifest(folder, "run", manifest)
+
+
+def write_manifest(folder: Path, kind: Kind, facts: Mapping[str, Any] | None = None) -> None:
+    """Write what is to be known of a folder beside its tables, and of what ``kind`` it is."""
+    text = json.dumps({"kind": kind, **(facts or {})}, indent=2, ensure_ascii=False)
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def is_replaceable(out: Path) -> bool:
+    """Whether ``out`` is absent, empty, or the output of a command that writes folders of some `Kind`."""
+    if not out.is_dir():
+        return True
+    names = {found.name for found in out.iterdir()}
+    if not names:
+        return True
+    try:
+        manifest = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        # Version 0.1.0 wrote manifests of runs only.
+        return names == _SIMULATED or ("dictionary.parquet" in names and bool(names & _PAGES))
+    if not isinstance(manifest, dict):
+        return False
+    if "kind" in manifest:
+        return manifest["kind"] in get_args(Kind)
+    return any(manifest.keys() >= marks for marks in _BEFORE_KINDS)
 
 
 def write_table(folder: Path, table: Table, frame: pd.DataFrame) -> str:
@@ -124,8 +172,30 @@ def write_table(folder: Path, table: Table, frame: pd.DataFrame) -> str:
     arrow = pa.table(dict(zip(columns, arrays, strict=True)))
     path = folder / f"{table.name}.parquet"
     pq.write_table(arrow, path)
-    frame[columns].to_csv(folder / f"{table.name}.csv", index=False, lineterminator="\n")
+    without_formulas(frame[columns]).to_csv(folder / f"{table.name}.csv", index=False, lineterminator="\n")
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def without_formulas(frame: pd.DataFrame, *, but: Sequence[str] = ()) -> pd.DataFrame:
+    """A table for CSV, in which no text is a formula: before one that a spreadsheet would compute stands an apostrophe.
+
+    Numbers are as they are, those below 0 too, and so are the columns ``but``.
+
+    Examples
+    --------
+    >>> without_formulas(pd.DataFrame({"channel": ["=1+1", "mail", None], "roi": [-0.5, 2.0, 1.0]}))["channel"].tolist()
+    ["'=1+1", 'mail', None]
+    """
+    texts = [name for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name]) and name not in but]
+    return frame.assign(**{str(name): _harmless(frame[name]) for name in texts})
+
+
+def _harmless(column: pd.Series) -> pd.Series:
+    codes, values = pd.factorize(column)
+    known = [f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value for value in values]
+    if known == list(values):
+        return column
+    return pd.Series([*known, None], dtype=object).take(codes).set_axis(column.index)
 
 
 def write_dictionary(

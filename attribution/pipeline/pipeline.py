@@ -16,7 +16,7 @@ from attribution.models.saved import Training
 from attribution.models.segments import Segments, read_segments
 from attribution.pipeline.facts import Facts, read_journeys
 from attribution.pipeline.outcome import Outcome, Stage, span_of
-from attribution.pipeline.request import make_models, open_sources, terms_of
+from attribution.pipeline.request import check_channel_count, make_models, open_sources, terms_of
 from attribution.pipeline.sections import Sections, load_sections, read_experiment
 from attribution.returns import credit_of_channels, read_worth, returns_table, whole_channels, with_worth
 from attribution.returns.ranking import Ranking, compare_rankings
@@ -67,7 +67,9 @@ def run_experiment(
     say("reading tables")
     context = _checked(sections, RunContext(experiment, open_sources(experiment, engine), tuple(models)))
     say("building journeys")
-    context = replace(context, journeys=journeys_of(experiment, context.sources))
+    journeys = journeys_of(experiment, context.sources)
+    check_channel_count(experiment, journeys)
+    context = replace(context, journeys=journeys)
     say(f"fitting {', '.join(model.label for model in models)}")
     column = experiment.journeys.segment
     segments = None if column is None else read_segments(context.sources, column)
@@ -110,7 +112,9 @@ def check_quality(experiment: Experiment, *, engine: Engine | None = None) -> pd
     experiment = sections.known(experiment)
     models = make_models(experiment)
     context = _checked(sections, RunContext(experiment, open_sources(experiment, engine), tuple(models)))
-    context = replace(context, journeys=journeys_of(experiment, context.sources))
+    journeys = journeys_of(experiment, context.sources)
+    check_channel_count(experiment, journeys)
+    context = replace(context, journeys=journeys)
     context = _with_facts(context, read_journeys(context.journeys))
     return quality_table(sections.findings(context))
 

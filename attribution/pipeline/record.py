@@ -63,7 +63,7 @@ def read_record(folder: str | Path) -> Record:
         return Record(**{**content, **numbers, "models": models, "inputs": tuple(content["inputs"])})
     except FileNotFoundError:
         raise InputError(f"folder {folder} is not that of a finished run: it has no {FILE}", hint=hint) from None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} is damaged: {type(error).__name__}: {error}", hint="run it again") from None
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from attribution import models as shipped
 from attribution.data.channels import ChannelRules, read_rules
 from attribution.data.engine import DuckDBEngine, Engine
 from attribution.data.loading import Sources, load_sources
 from attribution.errors import InputError, did_you_mean
-from attribution.models import AttributionModel
+from attribution.journeys import Journeys
+from attribution.models import AttributionModel, shipped_models
 from attribution.models.credit import check_labels
+from attribution.models.named_code import load_place
 from attribution.returns import Terms, known_measures, read_costs
 from attribution.schema.experiment import Experiment, ModelSpec, read_toml
 
@@ -51,6 +51,26 @@ def _channel_rules(experiment: Experiment) -> ChannelRules:
     if len(asked) > 1:
         raise InputError("[channels]: a file holds all of it", given=sorted(asked), allowed="file alone, or no file")
     return read_rules(read_toml(path)[1], str(path))
+
+
+def check_channel_count(experiment: Experiment, journeys: Journeys) -> None:
+    """Refuse more channels than models can compare with each other, before any of them asks for the memory.
+
+    Raises
+    ------
+    InputError
+        Naming a few of them, and what they probably are.
+    """
+    found, most = journeys.channels, experiment.most_channels
+    if len(found) > most:
+        what = "channels" if experiment.grain == "channel" else "campaigns"
+        raise InputError(
+            f"these data have {len(found):,} {what}, and models compare each with every other",
+            given=", ".join(found[:: max(len(found) // 5, 1)][:5]),
+            allowed=f"{most:,} (most_channels)",
+            hint="was a column of campaigns, pages or ids mapped to channel? Rules under [channels] group them; "
+            "most_channels allows more, where there is the memory",
+        )
 
 
 def terms_of(experiment: Experiment, sources: Sources) -> Terms:
@@ -114,25 +134,17 @@ def _importable(folder: Path) -> Iterator[None]:
 
 
 def _model_class(name: str) -> type[AttributionModel]:
-    known = [
-        key
-        for key in shipped.__all__
-        if isinstance(kind := getattr(shipped, key), type)
-        and issubclass(kind, AttributionModel)
-        and kind is not AttributionModel
-    ]
+    known = shipped_models()
     if name in known:
-        result: type[AttributionModel] = getattr(shipped, name)
-        return result
-    module, colon, attribute_name = name.partition(":")
-    if not colon:
+        return known[name]
+    if ":" not in name:
         raise InputError(
             f"unknown model {name!r}",
             allowed=[*known, "package.module:Class"],
             hint=did_you_mean(name, known),
         )
     try:
-        kind = getattr(importlib.import_module(module), attribute_name)
+        kind = load_place(name)
     except Exception as error:  # whatever the user's own module raises
         raise InputError(f"model {name!r} cannot be loaded: {type(error).__name__}: {error}") from None
     if not (isinstance(kind, type) and issubclass(kind, AttributionModel)):

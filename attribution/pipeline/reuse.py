@@ -67,7 +67,7 @@ def _whole(folder: Path) -> dict[str, str] | None:
         as_written = all(_digest(path.read_bytes()) == digest for path, digest in tables.items())
         beside = all((folder / name).is_file() for name in ("report.html", "experiment.toml", "record.json"))
         return manifest if as_written and beside and manifest["content"] else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +14,7 @@ import pyarrow.parquet as pq
 from attribution.arguments import check_arguments
 from attribution.errors import InputError, LawError, did_you_mean
 from attribution.models.credit import TOLERANCE
+from attribution.pipeline.output import FORMULA
 from attribution.schema.tables import CREDITED_CAMPAIGNS, CREDITED_CONVERSIONS, NO_CHANNELS
 
 _FILE = "journey_credit.parquet"
@@ -27,11 +30,13 @@ class Credited:
     model : its label
     conversions : `attribution.schema.tables.CREDITED_CONVERSIONS`
     campaigns : `attribution.schema.tables.CREDITED_CAMPAIGNS`
+    formulas : ids that a spreadsheet would compute and no ad system gives, by what became of them: how many there are
     """
 
     model: str
     conversions: pd.DataFrame
     campaigns: pd.DataFrame
+    formulas: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def notes(self) -> list[str]:
@@ -45,7 +50,10 @@ class Credited:
         notes = [f"{exported:,.2f} of {total:,.2f} conversions are credited to channels and exported."]
         if len(outside):
             notes.append(f"Left out, for no channel was met before them: {outside['conversions'].sum():,.2f}.")
-        return notes + [f"Exported {what}: {count:,.2f}." for what, count in without.items() if count > TOLERANCE]
+        notes += [f"Exported {what}: {count:,.2f}." for what, count in without.items() if count > TOLERANCE]
+        return notes + [
+            f"{count:,} {what}: look at where they come from." for what, count in self.formulas.items() if count
+        ]
 
 
 @check_arguments
@@ -108,12 +116,23 @@ def credited_conversions(
     if (folder / "credit.parquet").is_file():
         _check_sums(rows, folder, label)
     told = rows[~rows["channel"].isin(NO_CHANNELS) & (rows["credit"] > 0)]
-    by_click = told[told["click_id"].fillna("") != ""]
+    if name.startswith(FORMULA):
+        raise InputError(
+            "the name of the conversion would be a formula in a spreadsheet", given=repr(name), hint="--name"
+        )
+    forged = told["click_id"].fillna("").map(_is_formula).astype(bool)
+    by_click = told[(told["click_id"].fillna("") != "") & ~forged]
     by_day = told.drop(by_click.index)
     parts = [_clicks(by_click), _days(by_day)]
     table = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
     table = table.assign(conversion_name=name, currency=currency, model=label)
-    return Credited(label, table[list(CREDITED_CONVERSIONS.column_names)], _campaigns(rows, by_click))
+    formulas = {
+        "click ids are formulas, and their credit is summed by day": int(told.loc[forged, "click_id"].nunique()),
+        "conversion ids are formulas, and left as digests": int(
+            by_click.loc[by_click["conversion_id"].map(_is_formula), "conversion_id"].nunique()
+        ),
+    }
+    return Credited(label, table[list(CREDITED_CONVERSIONS.column_names)], _campaigns(rows, by_click), formulas)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -181,11 +200,17 @@ def _clicks(rows: pd.DataFrame) -> pd.DataFrame:
     ids, customers = (rows[name].astype(str) for name in ("conversion_id", "customer_id"))
     # Who the customer is, is nobody else's business.
     shown = [
-        hashlib.sha256(one.encode()).hexdigest()[:16] if one.startswith(f"{customer}@") else one
+        hashlib.sha256(one.encode()).hexdigest()[:16] if one.startswith(f"{customer}@") or _is_formula(one) else one
         for one, customer in zip(ids, customers, strict=True)
     ]
     keys = ["day", "conversion_time", "conversion_id", "click_id", "channel", "campaign"]
     return _summed(rows.assign(conversion_id=shown), keys)
+
+
+def _is_formula(given: object) -> bool:
+    """Whether a spreadsheet would compute an id; a leading ``-`` alone does no harm, and ids of clicks may have one."""
+    text = str(given)
+    return text.startswith(FORMULA) and re.fullmatch(r"-[\w.-]*", text) is None
 
 
 def _days(rows: pd.DataFrame) -> pd.DataFrame:

@@ -350,6 +350,8 @@ def _read(path: Path) -> dict[str, Any]:
         raise InputError(f"the world file cannot be read ({error.strerror})", given=str(path)) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"the world file is not TOML: {error}", given=str(path)) from error
+    except RecursionError:
+        raise InputError("the world file is nested too deep to be read", given=str(path)) from None
 
 
 def _world_from(keys: dict[str, Any], path: Path) -> World:

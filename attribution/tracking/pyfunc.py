@@ -11,10 +11,15 @@ class ScorerModel(PythonModel):
     """Hands out one conversion per row; see `attribution.production.scoring.rows.score_rows`."""
 
     def load_context(self, context: Any) -> None:
-        """Load the scorer, which checks that nothing in its folder has changed."""
+        """Load the scorer, which checks that nothing in its folder has changed.
+
+        It may run what it was allowed to run by whoever registered it: this file and the package beside it are theirs.
+        """
         from attribution.models.saved import Scorer
 
-        self._scorer = Scorer.load(context.artifacts["scorer"])
+        self._scorer = Scorer.load(
+            context.artifacts["scorer"], allow_own_code=bool(context.model_config.get("allow_own_code"))
+        )
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """Credit of the touchpoints of each row."""

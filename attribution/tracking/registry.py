@@ -31,7 +31,9 @@ _PACKAGE = Path(__file__).parents[1]
 _NEEDED = ("numpy", "scipy", "pandas", "pyarrow", "duckdb", "numba", "pydantic", "threadpoolctl", "networkx", "mlflow")
 
 
-def log_scorer(client: MlflowClient, folder: Path, scorer: Scorer, name: str, run_id: str | None) -> tuple[str, str]:
+def log_scorer(
+    client: MlflowClient, folder: Path, scorer: Scorer, name: str, run_id: str | None, *, allow_own_code: bool
+) -> tuple[str, str]:
     """Log a scorer with a run, one of its own if ``run_id`` is None, and register it; return version and run."""
     import mlflow
 
@@ -41,7 +43,7 @@ def log_scorer(client: MlflowClient, folder: Path, scorer: Scorer, name: str, ru
             experiment_id_of(client, name, uri), run_name=f"{name} export", tags={"attribution.kind": "export"}
         )
         with ended(client, started.info.run_id):
-            return log_scorer(client, folder, scorer, name, started.info.run_id)
+            return log_scorer(client, folder, scorer, name, started.info.run_id, allow_own_code=allow_own_code)
     with pointed_at(uri), mlflow.start_run(run_id=run_id):
         logged = mlflow.pyfunc.log_model(
             name="scorer",
@@ -51,6 +53,7 @@ def log_scorer(client: MlflowClient, folder: Path, scorer: Scorer, name: str, ru
             signature=_signature(scorer),
             input_example=example_rows(scorer),
             pip_requirements=[f"{package}=={version(package)}" for package in _NEEDED],
+            model_config={"allow_own_code": allow_own_code},
             metadata={"model": scorer.state.label, "scorer_version": scorer.version},
         )
         tags = {VERSION_TAG: scorer.version, "attribution.model": scorer.state.label}
@@ -126,7 +129,13 @@ class Registered:
 
 
 def register_scorer(
-    folder: Path, *, name: str, uri: str, alias: str | None = None, run_id: str | None = None
+    folder: Path,
+    *,
+    name: str,
+    uri: str,
+    alias: str | None = None,
+    run_id: str | None = None,
+    allow_own_code: bool = False,
 ) -> Registered:
     """Log the scorer in ``folder`` as an MLflow model and register it; the same scorer is registered once.
 
@@ -137,6 +146,7 @@ def register_scorer(
     uri : MLflow tracking URI
     alias : to be pointed to it
     run_id : MLflow run that it belongs to; a run of its own unless given
+    allow_own_code : see `attribution.Scorer.load`; where it is served, the model may run what it may run here
 
     Raises
     ------
@@ -144,11 +154,11 @@ def register_scorer(
         If the folder is not whole, a name is impossible, or the registry does not answer.
     """
     _check_names(name, alias)
-    scorer = Scorer.load(folder)
+    scorer = Scorer.load(folder, allow_own_code=allow_own_code)
 
     def act(client: MlflowClient) -> Registered:
         known = _known(client, name, scorer.version)
-        number, run = known or log_scorer(client, folder, scorer, name, run_id)
+        number, run = known or log_scorer(client, folder, scorer, name, run_id, allow_own_code=allow_own_code)
         before = _version_at(client, name, alias) if alias else None
         if alias and before != number:
             client.set_registered_model_alias(name, alias, number)

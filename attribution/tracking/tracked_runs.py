@@ -165,7 +165,7 @@ def _identity(manifest: Path) -> dict[str, str]:
     try:
         text = manifest.read_bytes()
         content = json.loads(text)
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     code = content.get("code", {})
     tags = {

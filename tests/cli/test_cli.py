@@ -182,8 +182,9 @@ def test_an_existing_folder_is_replaced_whole_and_only_on_success(
     out = tmp_path / "out"
     out.mkdir()
     (out / "old.txt").write_text("old")
+    (out / "manifest.json").write_text('{"kind": "run"}')
     assert call(monkeypatch, "run", toml, "--out", out, "--set", "tables.costs.source=missing.csv") == 2
-    assert [path.name for path in out.iterdir()] == ["old.txt"]
+    assert sorted(path.name for path in out.iterdir()) == ["manifest.json", "old.txt"]
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
     assert call(monkeypatch, "run", toml, "--out", out) == 0
     assert not (out / "old.txt").exists()
@@ -230,7 +231,7 @@ def test_validate_says_what_it_found(
 def test_simulate_writes_the_canonical_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert call(monkeypatch, "simulate", "confounded", "--customers", 500, "--out", tmp_path / "world") == 0
     names = sorted(path.name for path in (tmp_path / "world").iterdir())
-    assert names == ["conversions.parquet", "costs.parquet", "touchpoints.parquet", "truth.parquet"]
+    assert names == ["conversions.parquet", "costs.parquet", "manifest.json", "touchpoints.parquet", "truth.parquet"]
     assert call(monkeypatch, "simulate", "no-such-world", "--customers", 500, "--out", tmp_path / "x") == 2
     assert not (tmp_path / "x").exists()
 

@@ -13,15 +13,16 @@ from attribution.pipeline.output import replaced_folder
 def folder_with(path: Path, text: str) -> Path:
     path.mkdir(parents=True)
     (path / "old.txt").write_text(text, encoding="utf-8")
+    (path / "manifest.json").write_text('{"kind": "run"}', encoding="utf-8")
     return path
 
 
 def test_an_existing_folder_is_replaced_whole(tmp_path: Path) -> None:
     out = folder_with(tmp_path / "out", "old")
-    with replaced_folder(out) as folder:
+    with replaced_folder(out, kind="run") as folder:
         (folder / "new.txt").write_text("new", encoding="utf-8")
         assert (out / "old.txt").exists()
-    assert [path.name for path in out.iterdir()] == ["new.txt"]
+    assert sorted(path.name for path in out.iterdir()) == ["manifest.json", "new.txt"]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
@@ -30,7 +31,7 @@ def test_what_fails_leaves_the_old_folder_and_nothing_else(tmp_path: Path, error
     out = folder_with(tmp_path / "out", "old")
 
     def write_and_fail() -> None:
-        with replaced_folder(out) as folder:
+        with replaced_folder(out, kind="run") as folder:
             (folder / "new.txt").write_text("new", encoding="utf-8")
             raise error
 
@@ -51,7 +52,7 @@ def test_an_interrupted_swap_puts_the_old_folder_back(tmp_path: Path, monkeypatc
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", fail_once)
-    with pytest.raises(OSError, match="went away"), replaced_folder(out) as folder:
+    with pytest.raises(OSError, match="went away"), replaced_folder(out, kind="run") as folder:
         (folder / "new.txt").write_text("new", encoding="utf-8")
     assert (out / "old.txt").read_text(encoding="utf-8") == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -62,32 +63,35 @@ def test_what_a_killed_process_left_beside_is_put_back_and_cleared(tmp_path: Pat
     out = tmp_path / "out"
     folder_with(tmp_path / ".out.old", "old")
     folder_with(tmp_path / ".out.new", "half")
-    with pytest.raises(RuntimeError), replaced_folder(out):
+    with pytest.raises(RuntimeError), replaced_folder(out, kind="run"):
         raise RuntimeError
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
-    assert [path.name for path in out.iterdir()] == ["old.txt"]
+    assert sorted(path.name for path in out.iterdir()) == ["manifest.json", "old.txt"]
     folder_with(tmp_path / ".out.new", "half")
-    with replaced_folder(out):
+    with replaced_folder(out, kind="run"):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
-    assert list(out.iterdir()) == []
+    assert [path.name for path in out.iterdir()] == ["manifest.json"]
 
 
 def test_two_at_once_are_refused(tmp_path: Path) -> None:
     out = folder_with(tmp_path / "out", "old")
-    with replaced_folder(out) as folder:
+    with replaced_folder(out, kind="run") as folder:
         (folder / "new.txt").write_text("new", encoding="utf-8")
-        with pytest.raises(InputError, match="another process is writing the output folder"), replaced_folder(out):
+        with (
+            pytest.raises(InputError, match="another process is writing the output folder"),
+            replaced_folder(out, kind="run"),
+        ):
             pass
-    assert [path.name for path in out.iterdir()] == ["new.txt"]
+    assert sorted(path.name for path in out.iterdir()) == ["manifest.json", "new.txt"]
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
     out = folder_with(tmp_path / "out", "old")
-    with pytest.raises(InputError, match=r"No space left on device.*unchanged"), replaced_folder(out):
+    with pytest.raises(InputError, match=r"No space left on device.*unchanged"), replaced_folder(out, kind="run"):
         raise OSError(28, "No space left on device")
-    with pytest.raises(FileNotFoundError), replaced_folder(out):
+    with pytest.raises(FileNotFoundError), replaced_folder(out, kind="run"):
         (tmp_path / "input that is not there").read_text()
     assert (out / "old.txt").read_text(encoding="utf-8") == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -95,10 +99,10 @@ def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
 
 def test_missing_parents_are_made_and_vanish_with_a_failure(tmp_path: Path) -> None:
     out = tmp_path / "a" / "b" / "out"
-    with pytest.raises(RuntimeError), replaced_folder(out):
+    with pytest.raises(RuntimeError), replaced_folder(out, kind="run"):
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
-    with replaced_folder(out):
+    with replaced_folder(out, kind="run"):
         pass
     assert out.is_dir()
 
@@ -106,6 +110,6 @@ def test_missing_parents_are_made_and_vanish_with_a_failure(tmp_path: Path) -> N
 def test_a_folder_that_holds_what_is_read_is_not_replaced(tmp_path: Path) -> None:
     data = folder_with(tmp_path / "data", "input")
     for keep in (data, data / "old.txt"):
-        with pytest.raises(InputError, match="holds what is needed"), replaced_folder(data, [keep]):
+        with pytest.raises(InputError, match="holds what is needed"), replaced_folder(data, [keep], kind="run"):
             raise AssertionError("never entered")
     assert (data / "old.txt").read_text(encoding="utf-8") == "input"

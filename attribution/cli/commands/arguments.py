@@ -14,6 +14,13 @@ Overrides = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable results.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")]
+AllowOwnCode = Annotated[
+    bool,
+    typer.Option(
+        "--allow-own-code",
+        help="Let a model name classes and functions that this package does not ship; they are run.",
+    ),
+]
 DAY = ["%Y-%m-%d"]
 """How days are written."""
 NEGATIVE_VERDICT = 3

@@ -10,6 +10,7 @@ import typer
 from attribution.cli.commands.arguments import NEGATIVE_VERDICT, ExperimentFile, Json, Overrides
 from attribution.cli.commands.written_runs import complete
 from attribution.cli.console import print_budget, print_json, records
+from attribution.schema.names import named_folder
 
 if TYPE_CHECKING:
     from attribution.decisions.budget import BudgetPlan
@@ -33,7 +34,7 @@ def budget(
     from attribution.pipeline.sections import read_experiment
 
     asked = read_experiment(experiment, [*(overrides or ()), *([] if total is None else [f"budget.total={total!r}"])])
-    out = out or Path("runs") / f"{asked.name}-budget"
+    out = out or named_folder("runs", f"{asked.name}-budget")
     plans: list[BudgetPlan] = []
 
     def make(say: Stage) -> Outcome:

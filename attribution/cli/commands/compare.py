@@ -11,6 +11,7 @@ import typer
 from attribution.cli.commands.arguments import Json
 from attribution.cli.console import print_json, print_page, progress, records
 from attribution.errors import InputError
+from attribution.schema.names import named_folder
 
 
 def compare(
@@ -44,7 +45,7 @@ def compare(
             name if names.count(name) == 1 else at: run for name, at, run in zip(names, references, runs, strict=True)
         }
         compared = compare_runs(named, runs[0].name)
-        out = out or Path("runs") / f"{runs[0].name}-comparison"
+        out = out or named_folder("runs", f"{runs[0].name}-comparison")
         say("writing tables and page")
         page = comparison_page(compared)
         tags = {f"attribution.run_{number}": at for number, at in enumerate(references, start=1)}

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from attribution.cli.commands.arguments import Json
+from attribution.cli.commands.arguments import AllowOwnCode, Json
 from attribution.cli.console import print_json, progress
 from attribution.errors import InputError, TrackingError
+from attribution.schema.names import named_folder
 
 if TYPE_CHECKING:
     from attribution.models.saved import Scorer
@@ -28,6 +30,7 @@ def write_select(
     scorer: Scorer, dialect: str, tables: SqlTables, to: Path | None, *, unknown_channels: str | None, as_json: bool
 ) -> None:
     """Write the SELECT of ``scorer`` to a file, or to standard output."""
+    from attribution.cli.commands.saved_runs import replace_file
     from attribution.production.sql import select_of
 
     if unknown_channels is not None:
@@ -36,8 +39,7 @@ def write_select(
     if to is not None:
         if to.is_dir():
             raise InputError("--sql writes a file, and this is a folder", given=f"--to {to}")
-        to.parent.mkdir(parents=True, exist_ok=True)
-        to.write_text(sql, encoding="utf-8")
+        replace_file(to, sql, is_own=lambda first: re.match(r"with\W+touches\b", first, re.IGNORECASE) is not None)
     if as_json:
         print_json({"sql": sql, "dialect": dialect, "file": None if to is None else str(to), "version": scorer.version})
     elif to is None:
@@ -47,7 +49,9 @@ def write_select(
 
 
 @contextmanager
-def chosen_scorer(reference: str, model: str | None, name: str | None, uri: str | None) -> Iterator[Scorer]:
+def chosen_scorer(
+    reference: str, model: str | None, name: str | None, *, uri: str | None, allow_own_code: bool
+) -> Iterator[Scorer]:
     """A scorer with its version: of a run, of an exported folder, or of the registry."""
     from attribution.cli.commands.saved_runs import exported_scorer, opened_folder, opened_model
     from attribution.models.saved import Scorer
@@ -57,13 +61,14 @@ def chosen_scorer(reference: str, model: str | None, name: str | None, uri: str 
         if model is not None or name is not None:
             raise InputError("an exported model has its name already", given=f"--model {model}, --name {name}")
         with opened_model(reference, uri=uri) as folder:
-            yield Scorer.load(folder)
+            yield Scorer.load(folder, allow_own_code=allow_own_code)
         return
     with (
         opened_folder(reference, Path(), uri=uri or TrackingOptions().uri) as run,
         tempfile.TemporaryDirectory(prefix="attribution-export-") as copies,
     ):
-        yield exported_scorer(run, model, name).save(Path(copies) / "scorer")
+        exported = exported_scorer(run, model, name, allow_own_code=allow_own_code)
+        yield exported.save(Path(copies) / "scorer")
 
 
 # ---------------------------------------------------------------- the command
@@ -111,6 +116,7 @@ def export(
     canonical: Canonical = False,
     lacks: Lacks = None,
     unknown_channels: UnknownChannels = None,
+    allow_own_code: AllowOwnCode = False,
     as_json: Json = False,
 ) -> None:
     """Write one model of a finished run to a folder and register it in MLflow, or write it as SQL."""
@@ -120,7 +126,7 @@ def export(
         if alias is not None:
             raise InputError("--sql registers nothing, so no alias can point to it", given=f"--alias {alias}")
         tables = SqlTables(touchpoints, conversions, canonical, tuple(lacks or ()))
-        with chosen_scorer(reference, model, name, uri) as scorer:
+        with chosen_scorer(reference, model, name, uri=uri, allow_own_code=allow_own_code) as scorer:
             write_select(scorer, sql, tables, to, unknown_channels=unknown_channels, as_json=as_json)
         return
     from attribution.cli.commands.saved_runs import exported_scorer, opened_folder
@@ -131,11 +137,12 @@ def export(
         say("reading the run")
         record = read_record(run)
         say("judging the model")
-        exported = exported_scorer(run, model, name or (to.name if to is not None else None))
-        folder = to or Path("models") / exported.name
+        called = name or (to.name if to is not None else None)
+        exported = exported_scorer(run, model, called, allow_own_code=allow_own_code)
+        folder = to or named_folder("models", exported.name, option="--to")
         say("writing and registering")
-        store = (uri or record.uri) if register else None
-        scorer, registered = _write(exported, folder, run, record, store, alias)
+        to_registry = Registry((uri or record.uri) if register else None, alias, allow_own_code)
+        scorer, registered = _write(exported, folder, run, record, to_registry)
     if as_json:
         known = None if registered is None else {"uri": registered.uri, "version": registered.version}
         print_json({"folder": str(folder), "name": exported.name, "version": scorer.version, "registered": known})
@@ -148,9 +155,15 @@ def export(
         typer.echo("It was not registered, so no alias points to it.")
 
 
-def _write(
-    scorer: Scorer, to: Path, run: Path, record: Record, uri: str | None, alias: str | None
-) -> tuple[Scorer, Registered | None]:
+class Registry(NamedTuple):
+    """Where a scorer is registered; nowhere if ``uri`` is None."""
+
+    uri: str | None
+    alias: str | None
+    allow_own_code: bool
+
+
+def _write(scorer: Scorer, to: Path, run: Path, record: Record, registry: Registry) -> tuple[Scorer, Registered | None]:
     """Write the folder and register it: both or neither."""
     from attribution.models.saved.folder import written_folder
 
@@ -158,13 +171,14 @@ def _write(
         made = Path(copies) / "scorer"
         saved = scorer.save(made)
         shutil.copytree(made, aside, dirs_exist_ok=True)
-        if uri is None:
+        if registry.uri is None:
             return saved, None
         from attribution.tracking.registry import away, register_scorer
         from attribution.tracking.tracked_runs import find_tracked
 
         try:
-            run_id = find_tracked(run, name=record.run.name, uri=uri)
+            run_id = find_tracked(run, name=record.run.name, uri=registry.uri)
         except TrackingError as error:
             raise away(error) from None
-        return saved, register_scorer(made, name=scorer.name, uri=uri, alias=alias, run_id=run_id)
+        registered = register_scorer(made, name=scorer.name, run_id=run_id, **registry._asdict())
+        return saved, registered

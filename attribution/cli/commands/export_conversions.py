@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from attribution.cli.commands.arguments import Json
 from attribution.cli.console import print_credited, print_json, progress, records
 from attribution.errors import InputError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def export_conversions(
@@ -33,7 +30,8 @@ def export_conversions(
     as_json: Json = False,
 ) -> None:
     """Write credited conversions for bidding systems: by click id, else by day and campaign."""
-    from attribution.cli.commands.saved_runs import opened_folder
+    from attribution.cli.commands.saved_runs import opened_folder, replace_file
+    from attribution.pipeline.output import without_formulas
     from attribution.production.conversion_export import credited_conversions
     from attribution.schema.experiment import TrackingOptions
 
@@ -43,7 +41,11 @@ def export_conversions(
         say("reading credit")
         credited = credited_conversions(folder, model, name=name, currency=currency or _currency_of(folder))
     if to is not None:
-        _write(credited.conversions, to)
+        text = without_formulas(credited.conversions, but=("click_id", "conversion_id")).to_csv(
+            index=False, lineterminator="\n"
+        )
+        head = text.partition("\n")[0]
+        replace_file(to, text, is_own=lambda first: first == head)
     if as_json:
         head = {"file": None if to is None else str(to), "model": credited.model, "rows": len(credited.conversions)}
         print_json({**head, "notes": credited.notes, "campaigns": records(credited.campaigns)})
@@ -59,15 +61,3 @@ def _currency_of(folder: Path) -> str | None:
     from attribution.decisions.kpis import read_run
 
     return read_run(folder).experiment.returns.currency
-
-
-def _write(table: pd.DataFrame, to: Path) -> None:
-    """Write a CSV file, whole or not at all."""
-    aside = to.with_name(f".{to.name}.part")
-    try:
-        to.parent.mkdir(parents=True, exist_ok=True)
-        table.to_csv(aside, index=False, lineterminator="\n")
-        aside.replace(to)
-    except OSError as error:
-        aside.unlink(missing_ok=True)
-        raise InputError(f"file {to} cannot be written: {error.strerror}") from None

@@ -11,6 +11,7 @@ import typer
 
 from attribution.cli.commands.arguments import NEGATIVE_VERDICT, Json
 from attribution.cli.console import print_json, print_page, progress, records
+from attribution.schema.names import named_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,7 +36,7 @@ def kpis(
     from attribution.reporting.report.pages import targets_page
 
     asked = read_targets(targets)
-    out = out or Path("runs") / f"{asked.name}-kpis"
+    out = out or named_folder("runs", f"{asked.name}-kpis")
     references = _references(asked)
     with progress() as say, opened(references, asked.folder, uri=asked.tracking.uri) as runs:
         say("reading runs")

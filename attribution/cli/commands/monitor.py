@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from attribution.cli.commands.arguments import NEGATIVE_VERDICT, Json
-from attribution.cli.commands.refit import Through, window_of
+from attribution.cli.commands.arguments import NEGATIVE_VERDICT, AllowOwnCode, Json
+from attribution.cli.commands.refit import Through, models_of, window_of
 from attribution.cli.console import print_json, progress, records
 from attribution.errors import InputError
+from attribution.schema.names import named_folder
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from attribution.models import AttributionModel
+    from attribution.models.saved import Scorer
     from attribution.production.monitoring import Windows
+    from attribution.production.refit import SummaryStore
 
 TRAINING_DAYS = 90
 
@@ -59,24 +62,31 @@ def monitor(
         Path | None, typer.Option(help="Output folder; runs/NAME-monitor unless given. Replaced whole.")
     ] = None,
     tracking_uri: Annotated[str | None, typer.Option(help="Log the numbers to this MLflow store.")] = None,
+    allow_own_code: AllowOwnCode = False,
     as_json: Json = False,
 ) -> None:
     """Compare the last days with the days a model was fitted on; exit 3 if something drifted."""
     from attribution.cli.commands.saved_runs import opened_model
+    from attribution.models.saved import Scorer
     from attribution.production.monitoring import DriftOptions, drift_sentences, find_drift
+    from attribution.production.refit import SummaryStore
 
     options = DriftOptions(psi=psi, change=change, level=level)
     with progress() as say, opened_model(subject, uri=tracking_uri) as folder:
         say("reading days")
         logs = {"touchpoints": touchpoints, "conversions": conversions}
         if (folder / "model.json").is_file():
-            found = _of_model(folder, logs, recent, training, through)
+            scorer = Scorer.load(folder, allow_own_code=allow_own_code)
+            found = _of_model(scorer, logs, recent, training, through)
         else:
-            found = _of_summaries(folder, logs, recent, training or TRAINING_DAYS, through)
+            _refuse_logs(folder, logs)
+            store = SummaryStore.open(folder)
+            models = models_of(store, allow_own_code=allow_own_code)
+            found = _of_summaries(store, models, recent, training or TRAINING_DAYS, through)
         found = found._replace(windows=replace(found.windows, spend=_spend(costs, found.windows)))
         say("looking for drift")
         drift = find_drift(found.windows, found.models, options)
-    out = out or Path("runs") / f"{found.name}-monitor"
+    out = out or named_folder("runs", f"{found.name}-monitor")
     said = drift_sentences(drift)
     run_id = _written(drift, said, out, [*([] if costs is None else [costs]), folder], found, tracking_uri)
     drifted = bool(drift["drifted"].any())
@@ -89,36 +99,32 @@ def monitor(
         raise typer.Exit(NEGATIVE_VERDICT)
 
 
-def _of_summaries(
-    folder: Path, logs: dict[str, str | None], recent: int, training: int, through: dt.datetime | None
-) -> Subject:
-    from attribution.pipeline.request import make_model
-    from attribution.production.monitoring import read_windows
-    from attribution.production.refit import SummaryStore
-
+def _refuse_logs(folder: Path, logs: dict[str, str | None]) -> None:
     if any(logs.values()):
-        raise InputError(
-            "daily summaries know their journeys: a log is for a model folder", given=f"{folder}, and a log"
-        )
-    store = SummaryStore.open(folder)
+        problem = "daily summaries know their journeys: a log is for a model folder"
+        raise InputError(problem, given=f"{folder}, and a log")
+
+
+def _of_summaries(
+    store: SummaryStore, models: Sequence[AttributionModel], recent: int, training: int, through: dt.datetime | None
+) -> Subject:
+    from attribution.production.monitoring import read_windows
+
     first, last = window_of(store, recent + training, through)
-    models = [make_model(spec, Path()) for spec in store.definition.specs]
     windows = read_windows(store, models, training=(first, last - recent), recent=(last - recent + 1, last))
     return Subject(store.definition.name, store.definition.digest, models, windows)
 
 
 def _of_model(
-    folder: Path, logs: dict[str, str | None], recent: int, training: int | None, through: dt.datetime | None
+    scorer: Scorer, logs: dict[str, str | None], recent: int, training: int | None, through: dt.datetime | None
 ) -> Subject:
     from attribution.journeys import DAY, journeys_by_day
-    from attribution.models.saved import Scorer
     from attribution.production.monitoring import windows_of
     from attribution.production.refit import day_name, day_number
 
     for name, given in logs.items():
         if given is None:
-            raise InputError(f"a model holds no days: name its {name} with --{name}", given=str(folder))
-    scorer = Scorer.load(folder)
+            raise InputError(f"a model holds no days: name its {name} with --{name}", given=scorer.name)
     trained = scorer.definition.training
     if trained is None or not trained.has_times or trained.first is None or trained.last is None:
         raise InputError(f"model {scorer.name!r} does not say on which days it was fitted", hint="monitor summaries")
@@ -174,7 +180,7 @@ def _written(
     from attribution.production.monitoring import drift_metrics
     from attribution.schema.tables import DRIFT
 
-    with replaced_folder(out, keep) as folder:
+    with replaced_folder(out, keep, kind="monitor") as folder:
         write_table(folder, DRIFT, drift)
         write_dictionary(folder, {DRIFT.name: drift})
         (folder / "drift.txt").write_text("\n".join(said) + "\n", encoding="utf-8")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attribution.cli.commands.arguments import NEGATIVE_VERDICT, Json, Overrides
+from attribution.cli.commands.arguments import NEGATIVE_VERDICT, AllowOwnCode, Json, Overrides
 from attribution.cli.console import print_json, progress, records
 from attribution.errors import InputError, TrackingError
 
@@ -35,6 +35,7 @@ def promote(
     to: Annotated[str | None, typer.Option(help="Version to put back; the one before unless given.")] = None,
     by: Annotated[str | None, typer.Option(help="Who asks; the user of this computer unless given.")] = None,
     uri: Annotated[str | None, typer.Option("--tracking-uri", help="MLflow tracking URI.")] = None,
+    allow_own_code: AllowOwnCode = False,
     as_json: Json = False,
 ) -> None:
     """Judge a challenger against the champion on held-out data; promote it, or exit 3 and say why not."""
@@ -54,15 +55,17 @@ def promote(
 
     limits, data = read_criteria(criteria), read_experiment(window, overrides or ())
     with progress() as say, opened_folder(challenger, Path(), uri=store) as run:
-        scorer = replace(kept_scorer(run, model), name=name)
+        scorer = replace(kept_scorer(run, model, allow_own_code=allow_own_code), name=name)
         say("looking for the champion")
         with tempfile.TemporaryDirectory(prefix="attribution-champion-") as copies:
-            champion = _champion(name, alias, Path(copies), store)
+            champion = _champion(name, alias, Path(copies), store, allow_own_code=allow_own_code)
             decision = decide(scorer, champion, data, limits, on_stage=say)
             say("logging the decision")
             tags = {"attribution.asked_by": asked_by, "attribution.challenger": challenger, "attribution.alias": alias}
             run_id = _log(name, decision, tags, store)
-            uri_of_model = _register(scorer, alias, run_id, store) if decision.passes else None
+            uri_of_model = None
+            if decision.passes:
+                uri_of_model = _register(scorer, alias, run_id, store, allow_own_code=allow_own_code)
     if as_json:
         head = {"promoted": decision.passes, "model": uri_of_model, "asked_by": asked_by, "mlflow_run": run_id}
         print_json(head | {"reasons": list(decision.reasons), "promotion": records(decision.table)})
@@ -78,21 +81,27 @@ def promote(
         raise typer.Exit(NEGATIVE_VERDICT)
 
 
-def _champion(name: str, alias: str, copies: Path, uri: str) -> Scorer | None:
+def _champion(name: str, alias: str, copies: Path, uri: str, *, allow_own_code: bool) -> Scorer | None:
     from attribution.models.saved import Scorer
     from attribution.tracking.registry import alias_points_to, fetch_scorer
 
     version = alias_points_to(name, alias, uri=uri)
-    return None if version is None else Scorer.load(fetch_scorer(f"models:/{name}/{version}", copies, uri=uri))
+    if version is None:
+        return None
+    fetched = fetch_scorer(f"models:/{name}/{version}", copies, uri=uri)
+    return Scorer.load(fetched, allow_own_code=allow_own_code)
 
 
-def _register(scorer: Scorer, alias: str, run_id: str, uri: str) -> str:
+def _register(scorer: Scorer, alias: str, run_id: str, uri: str, *, allow_own_code: bool) -> str:
     from attribution.tracking.registry import register_scorer
 
     with tempfile.TemporaryDirectory(prefix="attribution-promote-") as made:
         folder = Path(made) / "scorer"
         scorer.save(folder)
-        return register_scorer(folder, name=scorer.name, uri=uri, alias=alias, run_id=run_id).uri
+        registered = register_scorer(
+            folder, name=scorer.name, uri=uri, alias=alias, run_id=run_id, allow_own_code=allow_own_code
+        )
+        return registered.uri
 
 
 def _log(name: str, decision: Decision, tags: dict[str, str], uri: str) -> str:

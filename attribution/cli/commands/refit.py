@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import datetime as dt
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attribution.cli.commands.arguments import DAY, DryRun, Json
+from attribution.cli.commands.arguments import DAY, AllowOwnCode, DryRun, Json
 from attribution.cli.console import print_json, progress, records
 from attribution.errors import InputError
+from attribution.schema.names import named_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,20 +40,20 @@ def refit(
     refresh: Annotated[
         Path | None, typer.Option(metavar="models/NAME", help="A scorer of one of the models: fitted anew, in place.")
     ] = None,
+    allow_own_code: AllowOwnCode = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Fit models on stored days, without reading a log."""
-    from attribution.pipeline.request import make_model
     from attribution.production.refit import SummaryStore, day_name, read_window
     from attribution.production.refit import refit as fit
 
     store = SummaryStore.open(summaries)
     days = window_of(store, last, through)
-    out = out or Path("runs") / f"{store.definition.name}-refit"
+    out = out or named_folder("runs", f"{store.definition.name}-refit")
     document = {"out": str(out), "first": day_name(days[0]), "last": day_name(days[1])}
-    models = [make_model(spec, Path()) for spec in store.definition.specs]
-    scorer = None if refresh is None else scorer_of(refresh, store, models)
+    models = models_of(store, allow_own_code=allow_own_code)
+    scorer = None if refresh is None else scorer_of(refresh, store, models, allow_own_code=allow_own_code)
     with progress() as say:
         say("reading summaries")
         window = read_window(store, models, *days)
@@ -67,6 +67,18 @@ def refit(
                 scorer = refitted(scorer, window, models).save(refresh)
                 document |= {"scorer": str(refresh), "version": scorer.version}
     _tell(document | {"dry_run": False, "credit": records(credit.table)}, as_json=as_json)
+
+
+def models_of(store: SummaryStore, *, allow_own_code: bool) -> list[AttributionModel]:
+    """The models of daily summaries, refused where these name code of one's own that is not allowed: they are data."""
+    from attribution.models.saved.own_code import refuse_own_code
+    from attribution.pipeline.request import make_model
+
+    specs = store.definition.specs
+    if not allow_own_code:
+        for spec in specs:
+            refuse_own_code(spec.model, spec.settings, f"folder {store.folder}")
+    return [make_model(spec, Path()) for spec in specs]
 
 
 def window_of(store: SummaryStore, days: int | None, through: dt.datetime | None) -> tuple[int, int]:
@@ -87,12 +99,12 @@ def window_of(store: SummaryStore, days: int | None, through: dt.datetime | None
     return first, last
 
 
-def scorer_of(folder: Path, store: SummaryStore, models: Sequence[AttributionModel]) -> Scorer:
+def scorer_of(folder: Path, store: SummaryStore, models: Sequence[AttributionModel], *, allow_own_code: bool) -> Scorer:
     """The scorer in ``folder``, refused if it is not of one of the ``models`` on journeys like those of the days."""
     from attribution.models.saved import Scorer
     from attribution.production.refit.definition import NOT_OF_DAYS, digest_of
 
-    scorer = Scorer.load(folder)
+    scorer = Scorer.load(folder, allow_own_code=allow_own_code)
     labels = [model.label for model in models]
     if scorer.state.label not in labels:
         raise InputError(
@@ -153,24 +165,22 @@ def _more(models: list[AttributionModel]) -> dict[str, pd.DataFrame]:
 @contextlib.contextmanager
 def _written(out: Path, store: SummaryStore, window: Window, tables: dict[str, pd.DataFrame]) -> Iterator[None]:
     """Tables written aside, and put in place if what else is done with the fit succeeds."""
-    from attribution.pipeline.output import replaced_folder, write_dictionary, write_table
+    from attribution.pipeline.output import replaced_folder, write_dictionary, write_manifest, write_table
     from attribution.production.refit import day_name
     from attribution.schema.tables import DICTIONARY, OUTPUTS
 
-    with replaced_folder(out, [store.folder]) as folder:
+    with replaced_folder(out, [store.folder], kind="refit") as folder:
         digests = {name: write_table(folder, OUTPUTS[name], table) for name, table in tables.items()}
         digests[DICTIONARY.name] = write_dictionary(folder, tables)
         manifest = {
             "name": store.definition.name,
-            "kind": "refit",
             "summaries": str(store.folder),
             "definition": store.definition.content,
             "first": day_name(window.first),
             "last": day_name(window.last),
             "tables": digests,
         }
-        text = json.dumps(manifest, indent=2, ensure_ascii=False)
-        (folder / "manifest.json").write_text(text + "\n", encoding="utf-8")
+        write_manifest(folder, "refit", manifest)
         yield
 
 

@@ -9,6 +9,7 @@ import typer
 
 from attribution.cli.commands.arguments import NEGATIVE_VERDICT, Json
 from attribution.cli.console import print_json, print_page, progress, records
+from attribution.schema.names import named_folder
 
 if TYPE_CHECKING:
     from attribution.decisions.kpis import Review
@@ -47,7 +48,7 @@ def review(
         say("reading runs")
         with opened([before, after], Path(), uri=uri or TrackingOptions().uri) as (was, now):
             found = review_runs(was, now, model=model, model_before=model_before, thresholds=thresholds)
-        out = out or Path("runs") / f"{was.name}-{now.name}-review"
+        out = out or named_folder("runs", f"{was.name}-{now.name}-review")
         say("writing tables and page")
         page, tables = review_page(found), found.tables
         figures = (

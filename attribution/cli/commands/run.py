@@ -12,6 +12,7 @@ from attribution.cli.commands.arguments import Json, Overrides
 from attribution.cli.commands.written_runs import files_of, track_run, write_run
 from attribution.cli.console import print_json, print_ranking, progress, records
 from attribution.errors import InputError
+from attribution.schema.names import named_folder
 
 if TYPE_CHECKING:
     from attribution.decisions.comparison import Specification
@@ -48,7 +49,7 @@ def run(
     if len(found) == 1 and not sweeps:
         return run_one(found[0].experiment, out, as_json=as_json, again=again)
     name = path.resolve().name if path.is_dir() else found[0].experiment.name
-    return _run_several(name, found, out or Path("runs") / f"{name}-comparison", as_json=as_json, again=again)
+    return _run_several(name, found, out or named_folder("runs", f"{name}-comparison"), as_json=as_json, again=again)
 
 
 def run_one(experiment: Experiment, out: Path | None, *, as_json: bool, again: bool = False) -> None:
@@ -56,7 +57,7 @@ def run_one(experiment: Experiment, out: Path | None, *, as_json: bool, again: b
     from attribution.decisions.kpis import read_run
     from attribution.returns.ranking import compare_rankings
 
-    out = out or Path("runs") / experiment.name
+    out = out or named_folder("runs", experiment.name)
     with progress() as say:
         made = _made(experiment, out, say, again=again)
         completed = track_run(experiment, out, say)

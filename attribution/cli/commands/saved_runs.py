@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from attribution.errors import InputError, TrackingError
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from attribution.decisions.kpis import Run
     from attribution.models.saved import Scorer
+    from attribution.pipeline.output import Kind
     from attribution.reporting.charts import Figure
     from attribution.reporting.report.pages import Page
     from attribution.schema.experiment import TrackingOptions
@@ -36,7 +37,7 @@ class Made:
     """
 
     name: str
-    kind: str
+    kind: Kind
     tables: Mapping[str, pd.DataFrame]
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
@@ -71,7 +72,7 @@ def opened_folder(reference: str, folder: Path, *, uri: str) -> Iterator[Path]:
         yield _folder_of(reference, folder, Path(copies), uri)
 
 
-def exported_scorer(run: Path, model: str | None, name: str | None) -> Scorer:
+def exported_scorer(run: Path, model: str | None, name: str | None, *, allow_own_code: bool = False) -> Scorer:
     """A model of a finished run as it is exported: by its name, and judged by every law, for its card.
 
     Parameters
@@ -79,6 +80,7 @@ def exported_scorer(run: Path, model: str | None, name: str | None) -> Scorer:
     run : output folder of the run
     model : label of the model; may be left out where there is one
     name : of the scorer; the label unless given
+    allow_own_code : see `Scorer.load`
     """
     from attribution.models.saved import kept_scorer
     from attribution.pipeline.record import read_record
@@ -86,7 +88,7 @@ def exported_scorer(run: Path, model: str | None, name: str | None) -> Scorer:
 
     record = read_record(run)
     label = model if model is not None or len(record.models) != 1 else record.models[0].name
-    kept = kept_scorer(run, label)
+    kept = kept_scorer(run, label, allow_own_code=allow_own_code)
     verdicts = judge_model(kept.state.model())
     laws = [verdict.meaning if verdict.holds else f"**broken**: {verdict.meaning}" for verdict in verdicts]
     return replace(kept, name=name or kept.state.label, laws=(*kept.laws, *laws))
@@ -108,19 +110,43 @@ def written(made: Made, out: Path, keep: Sequence[Path], tracking: TrackingOptio
         return Written(None, error)
 
 
-def write_made(made: Made, out: Path, keep: Sequence[Path], *, manifest: str | None = None) -> None:
+def write_made(made: Made, out: Path, keep: Sequence[Path], *, manifest: Mapping[str, Any] | None = None) -> None:
     """Write tables and page into ``out``, replaced whole, and a manifest beside them if there is one."""
-    from attribution.pipeline.output import replaced_folder, write_dictionary, write_table
+    from attribution.pipeline.output import replaced_folder, write_dictionary, write_manifest, write_table
     from attribution.schema.tables import OUTPUTS
 
-    with replaced_folder(out, keep) as folder:
+    with replaced_folder(out, keep, kind=made.kind) as folder:
         for name, table in made.tables.items():
             write_table(folder, OUTPUTS[name], table)
         write_dictionary(folder, made.tables)
         (folder / f"{made.kind}.md").write_text(made.page.markdown(), encoding="utf-8")
         (folder / f"{made.kind}.html").write_text(made.page.html(made.figures), encoding="utf-8")
         if manifest is not None:
-            (folder / "manifest.json").write_text(manifest, encoding="utf-8")
+            write_manifest(folder, made.kind, manifest)
+
+
+def replace_file(to: Path, text: str, *, is_own: Callable[[str], bool]) -> None:
+    """Write a file, whole or not at all; one that is there is replaced if its first line says that it is one of ours.
+
+    Raises
+    ------
+    InputError
+        If something else is there, or it cannot be written.
+    """
+    aside = to.with_name(f".{to.name}.part")
+    try:
+        if to.exists():
+            with to.open(encoding="utf-8", errors="replace") as file:
+                first = file.readline(10_000).rstrip("\n")
+            if first and not is_own(first):
+                problem = f"file {to} would be replaced, and holds what this command did not write"
+                raise InputError(problem, given=repr(first[:80]), hint="name another with --to, or remove it first")
+        to.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text(text, encoding="utf-8", newline="")
+        aside.replace(to)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise InputError(f"file {to} cannot be written: {error.strerror}") from None
 
 
 def _folder_of(reference: str, folder: Path, copies: Path, uri: str) -> Path:

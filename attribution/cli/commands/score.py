@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from attribution.cli.commands.arguments import Json
+from attribution.cli.commands.arguments import AllowOwnCode, Json
 from attribution.cli.console import print_json, progress, records
 from attribution.errors import InputError
 
@@ -41,6 +41,7 @@ def score(
     memory_limit: Annotated[str, typer.Option(help="What DuckDB's process keeps to.")] = "1.5GB",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say which days would be scored; write nothing.")] = False,
     uri: Annotated[str | None, typer.Option("--tracking-uri", help="Where models:/NAME@ALIAS is looked up.")] = None,
+    allow_own_code: AllowOwnCode = False,
     as_json: Json = False,
 ) -> None:
     """Attribute new conversions, one file per day. Unchanged days are skipped."""
@@ -49,7 +50,7 @@ def score(
     from attribution.production.scoring.job import Request, score_days
 
     with opened_model(model, uri=uri) as folder:
-        scorer = Scorer.load(folder)
+        scorer = Scorer.load(folder, allow_own_code=allow_own_code)
     if unknown_channels is not None:
         scorer = scorer.with_policy(unknown_channels)
     given = {"touchpoints": touchpoints, "conversions": conversions}

@@ -22,7 +22,7 @@ def simulate(
     from attribution.simulation import simulate as simulate_world
 
     chosen = load_world(world)
-    with replaced_folder(out, [Path(world)] if Path(world).is_file() else []) as folder:
+    with replaced_folder(out, [Path(world)] if Path(world).is_file() else [], kind="simulation") as folder:
         with progress() as say:
             say(f"simulating {customers:,} customers")
             simulation = simulate_world(chosen, customers=customers, seed=seed)

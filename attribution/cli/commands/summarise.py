@@ -41,7 +41,7 @@ def summarise(
     [period] of the experiment is left aside: `attribution refit` chooses days.
     """
     from attribution.journeys import journeys_by_day
-    from attribution.pipeline.request import make_models, open_sources
+    from attribution.pipeline.request import check_channel_count, make_models, open_sources
     from attribution.pipeline.sections import read_experiment
     from attribution.production.refit import Definition, SummaryStore, day_name, summarise_days
 
@@ -52,6 +52,7 @@ def summarise(
         models, sources = make_models(asked), open_sources(asked)
         options = asked.journeys.model_dump(exclude_unset=True, exclude={"account", "segment"})
         journeys = journeys_by_day(sources, **options)
+        check_channel_count(asked, journeys)
         first, last = _days(store, journeys, since, through)
         document = {"to": str(to), "first": day_name(first), "last": day_name(last), "days": max(last - first + 1, 0)}
         if dry_run or last < first:

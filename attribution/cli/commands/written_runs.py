@@ -55,7 +55,7 @@ def write_run(experiment: Experiment, out: Path, make: Callable[[Stage], Outcome
     from attribution.reporting.report import render_report
 
     begun = time.perf_counter()
-    with replaced_folder(out, files_of(experiment)) as folder:
+    with replaced_folder(out, files_of(experiment), kind="run") as folder:
         outcome = make(say)
         say("writing tables and report")
         figures = draw_figures(outcome.figures, outcome.tables)
@@ -123,8 +123,7 @@ def write_compared(compared: Comparison, out: Path, tracking: TrackingOptions) -
         "code": {"version": code_version()},
     }
     made = Made(compared.name, "comparison", compared.tables, {}, {}, comparison_page(compared))
-    text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
-    write_made(made, out / FOLDER, [out / name for name in compared.specifications], manifest=text)
+    write_made(made, out / FOLDER, [out / name for name in compared.specifications], manifest=manifest)
 
 
 def is_compared(folder: Path) -> bool:
@@ -170,7 +169,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         return {key: content[key] for key in ("run", "uri", "runs")}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path} is damaged: {type(error).__name__}: {error}", hint="compare the runs again") from None
 
 

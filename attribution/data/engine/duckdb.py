@@ -18,6 +18,7 @@ from duckdb.func import PythonUDFType
 
 from attribution.arguments import check_arguments
 from attribution.data.engine.base import Events, Files, Result, quote, text
+from attribution.data.engine.read_only import SETTINGS, check_condition, check_query, filtered
 from attribution.data.engine.remote import attach, schemes_in, schemes_of
 from attribution.errors import InputError, shorten
 from attribution.kernels.journeys.batches import id_changes
@@ -137,6 +138,7 @@ class DuckDBEngine:
         own = (memory_limit or 0) // 2
         if own:
             self._connection.execute(f"set memory_limit = '{own // 1_000_000}MB'")
+        self._connection.execute(SETTINGS)
         self._held_rows = memory_limit // _HELD_BYTES if memory_limit else HELD_ROWS
         self._sorting = own // 2
         self.batch_rows, self._partitions = batch_rows, partitions
@@ -169,7 +171,7 @@ class DuckDBEngine:
         self._register(name, f"select * from {quote(f'arrow_{name}')}", where)
 
     def register_query(self, name: str, sql: str, folder: Path) -> None:
-        self._check_select(name, "query", sql)
+        check_query(name, sql)
         attach(self._connection, schemes_in(sql))
         # DuckDB looks for relative paths in the working directory first, whatever its search path says.
         with _WORKING_DIRECTORY, contextlib.chdir(folder):
@@ -189,18 +191,9 @@ class DuckDBEngine:
 
     def _register(self, name: str, sql: str, where: str | None) -> None:
         if where is not None:
-            self._check_select(name, "where", f"select 1 where {where}")
-            sql = f"{sql} where {where}"
+            check_condition(name, where)
+            sql = filtered(sql, where)
         self._run(name, f"create or replace temp view {quote(f'raw_{name}')} as {sql}")
-
-    def _check_select(self, name: str, key: str, sql: str) -> None:
-        """One statement, and one that only reads: a query must not write files or change tables."""
-        try:
-            statements = self._connection.extract_statements(sql)
-        except duckdb.Error as error:
-            raise InputError(f"table {name!r}, {key}: {_reason(error)}") from None
-        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-            raise InputError(f"table {name!r}, {key}: one SELECT is needed", given=repr(sql))
 
     def view(self, name: str, sql: str) -> None:
         self._run(name, f"create or replace temp view {quote(name)} as {sql}")
@@ -370,6 +363,10 @@ def _reader(files: Files) -> str:
 def _refusal(table: str | None, error: Exception) -> InputError:
     what = "the data" if table is None else f"table {table!r}"
     room = isinstance(error, duckdb.OutOfMemoryException) or "No space left" in str(error)
+    long = re.search("maximum_object_size|Parallel CSV Reader|maximum line size", str(error), re.IGNORECASE)
+    if long is not None:
+        why = "no log has such lines: look for a quote that is never closed, or cut the line"
+        return InputError(f"{what} cannot be read: a line is too long", given=_reason(error), hint=why)
     hint = f"free some disk under {tempfile.gettempdir()}, or raise memory_limit" if room else None
     return InputError(f"{what} cannot be read: {_reason(error)}", hint=hint)
 

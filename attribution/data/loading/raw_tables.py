@@ -261,6 +261,7 @@ def _register(engine: Engine, name: str, spec: TableSpec, folder: Path) -> list[
         engine.register_arrow(name, _to_arrow(name, source), where=spec.where)
     elif isinstance(source, pa.Table):
         _check_names(name, source.column_names)
+        _check_texts(name, source)
         engine.register_arrow(name, source, where=spec.where)
     elif isinstance(source, str | Path | list | tuple):
         needed = {} if spec.adapter else _needed(INPUTS[name], spec)
@@ -293,8 +294,27 @@ def _to_arrow(name: str, frame: pd.DataFrame) -> pa.Table:
             raise InputError(f"table {name!r}, column {column!r}: some times have a time zone and some have none")
     try:
         return pa.Table.from_pandas(frame.rename(columns=str), preserve_index=False)
+    except UnicodeEncodeError as error:
+        raise _no_text(name, ascii(error.object[max(error.start - 20, 0) : error.end + 20])) from None
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
         raise InputError(f"table {name!r}: a column mixes types: {error}") from None
+
+
+def _check_texts(name: str, table: pa.Table) -> None:
+    """Refuse texts that are none: whoever made the table did not look, and every reader after us would fail on them."""
+    for column in table.column_names:
+        try:
+            table[column].validate(full=True)
+        except pa.ArrowInvalid as error:
+            raise _no_text(name, f"column {column!r}: {error}") from None
+
+
+def _no_text(name: str, given: str) -> InputError:
+    return InputError(
+        f"table {name!r} holds what is no text: bytes or half characters that UTF-8 cannot have",
+        given=given,
+        hint="replace them where the table is made, as by value.encode('utf-8', 'replace').decode()",
+    )
 
 
 def _check_names(name: str, columns: Sequence[str]) -> None:

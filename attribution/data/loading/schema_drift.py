@@ -68,7 +68,10 @@ def _csv_layout(table: str, path: Path | RemotePath) -> Layout:
     # Marks inside quotes are part of a name.
     bare = re.sub(r'"[^"]*"', "", start).splitlines()
     delimiter = max(_DELIMITERS, key=bare[0].count) if bare else ","
-    names = next(csv.reader(io.StringIO(start, newline=""), delimiter=delimiter))
+    try:
+        names = next(csv.reader(io.StringIO(start, newline=""), delimiter=delimiter))
+    except csv.Error as error:
+        raise InputError(f"table {table!r}: the header line of {path} cannot be read: {error}") from None
     if any("\x00" in name for name in names):
         raise InputError(f"table {table!r}: {path} is no text file", given=names[0])
     columns = [name or f"column{place}" for place, name in enumerate(names)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 
 from attribution.errors import InputError
 from attribution.schema.experiment import Experiment
+from attribution.schema.names import encoded
 
 MOST = 1_000
 """More specifications than this are probably a mistake."""
@@ -92,7 +92,7 @@ def read_sweep(text: str) -> tuple[str, list[str]]:
         raise InputError("--sweep needs KEY=VALUE,VALUE", given=repr(text), hint="journeys.lookback_days=7,14,30")
     try:
         values = tomllib.loads(f"values = [{written}]")["values"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         values = [value.strip() for value in written.split(",")]
     shown = [_toml(value) for value in values]
     if len(set(shown)) < len(shown) or "" in values:
@@ -112,4 +112,4 @@ def _short(keys: Sequence[str], values: Sequence[str]) -> list[str]:
     last = [key.rpartition(".")[2] for key in keys]
     names = [key if last.count(short) > 1 else short for key, short in zip(keys, last, strict=True)]
     parts = [f"{name}={value.strip(chr(34))}" for name, value in zip(names, values, strict=True)]
-    return [re.sub(r"[^\w.=+-]+", "_", part)[:80] for part in parts]
+    return [encoded(part) for part in parts]

@@ -206,7 +206,7 @@ def _manifest(path: Path) -> dict[str, Any]:
     """What is known of a run beside its tables; nothing where that is lost."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -8,10 +8,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from attribution.data.engine import check_condition, reads_tables
 from attribution.data.loading import Sources
 from attribution.errors import InputError
 from attribution.journeys import Journeys
 from attribution.models import AttributionModel
+from attribution.models.saved.own_code import TRUSTED
 from attribution.schema.experiment import JourneyOptions, Period, TableSpec
 
 EVENTS = ("touchpoints", "conversions")
@@ -120,6 +122,24 @@ class Definition:
     channels: Mapping[str, Any] = field(default_factory=dict)
     reading: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     training: Training | None = None
+
+    def refuse_other_tables(self, origin: str) -> None:
+        """Refuse a reading that would read more than the tables given to it, for it came with data.
+
+        Raises
+        ------
+        InputError
+            Naming the table, and ``origin`` as where it was found.
+        """
+        for table, told in self.reading.items():
+            where = told.get("where")
+            if where is None:
+                continue
+            check_condition(table, str(where))
+            if reads_tables(str(where)):
+                raise InputError(
+                    f"{origin} is data, and filters {table} by a query of its own", given=repr(where), hint=TRUSTED
+                )
 
     def spec(self, table: str, source: Any, *, canonical: bool) -> Any:
         """How ``source`` is read as ``table``: as in training, unless it has canonical columns or says so itself."""

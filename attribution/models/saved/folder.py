@@ -79,7 +79,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise InputError(
             f"model folder {folder} has no {MANIFEST}", hint="it is no exported model, or was copied in part"
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"model folder {folder}: {MANIFEST} cannot be read: {error}") from None
     if not isinstance(schema, int) or schema > SCHEMA_VERSION:
         raise InputError(
@@ -100,7 +100,7 @@ def name_in(folder: Path) -> str | None:
     try:
         document = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         return str(document["name"]) if "files" in document else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

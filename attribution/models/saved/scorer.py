@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -32,6 +31,7 @@ from attribution.models.saved.fitted import Fitted, LazyTables, definition_of, m
 from attribution.models.saved.folder import name_in, read_manifest, seal, written_folder
 from attribution.models.saved.state import ModelState
 from attribution.schema.experiment import JourneyOptions, checked
+from attribution.schema.names import encoded
 from attribution.schema.tables import INPUTS
 from attribution.schema.tables.scoring import SCORED
 
@@ -163,13 +163,20 @@ class Scorer:
 
     @classmethod
     @check_arguments
-    def load(cls, path: str | Path) -> Scorer:
-        """Read a folder that `save` wrote.
+    def load(cls, path: str | Path, *, allow_own_code: bool = False) -> Scorer:
+        """Read a folder that `save` wrote; it is data, and runs nothing that this package does not ship.
+
+        Parameters
+        ----------
+        path : of the folder
+        allow_own_code : let it name a model class, function or classifier of one's own, and filter rows by other
+            tables; for folders of people you trust, since whatever they name is imported and called
 
         Raises
         ------
         InputError
-            If it is missing, copied in part, changed, or written by a newer version.
+            If it is missing, copied in part, changed, written by a newer version, or names code of one's own that is
+            not allowed.
         """
         folder = standing(Path(path))
         manifest = read_manifest(folder)
@@ -177,8 +184,12 @@ class Scorer:
             document = json.loads((folder / "model.json").read_text(encoding="utf-8"))
             table = pq.read_table(folder / "channels.parquet")
             scorer = cls._from(document, table)
-        except (KeyError, TypeError, ValueError, OSError) as error:
+        except (KeyError, TypeError, ValueError, OSError, RecursionError) as error:
             raise InputError(f"model folder {folder} cannot be read: {type(error).__name__}: {error}") from None
+        if not allow_own_code:
+            origin = f"model folder {folder}"
+            scorer.state.refuse_own_code(origin)
+            scorer.definition.refuse_other_tables(origin)
         kept = {found.stem: found for found in sorted((folder / "reference").glob("*.parquet"))}
         return replace(scorer, version=str(manifest["version"]), reference=LazyTables(kept))
 
@@ -309,9 +320,8 @@ def keep_scorers(outcome: Fitted, run: Path) -> None:
     """Save every model of ``outcome`` below the folder ``run``; why one cannot be saved is written beside them."""
     refused = {}
     for number, model in enumerate(outcome.models, start=1):
-        slug = re.sub(r"[^\w.-]+", "_", model.label).strip("._")[:80]
         try:
-            Scorer.of(outcome, model.label).save(run / FOLDER / f"{number:02d}_{slug}")
+            Scorer.of(outcome, model.label).save(run / FOLDER / f"{number:02d}_{encoded(model.label)}")
         except InputError as error:
             refused[model.label] = str(error)
     if refused:
@@ -320,8 +330,10 @@ def keep_scorers(outcome: Fitted, run: Path) -> None:
         (run / FOLDER / _REFUSED).write_text(text, encoding="utf-8")
 
 
-def kept_scorer(run: str | Path, label: str | None = None) -> Scorer:
+def kept_scorer(run: str | Path, label: str | None = None, *, allow_own_code: bool = False) -> Scorer:
     """The scorer of the model ``label`` in the output folder of a run; of the only one if None.
+
+    ``allow_own_code`` is that of `Scorer.load`.
 
     Raises
     ------
@@ -346,7 +358,7 @@ def kept_scorer(run: str | Path, label: str | None = None) -> Scorer:
             allowed=list(found),
             hint="name one with --model" if label is None else did_you_mean(label, found),
         )
-    return Scorer.load(found[label])
+    return Scorer.load(found[label], allow_own_code=allow_own_code)
 
 
 def _assumptions(model: Mapping[str, Any]) -> Assumptions:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution import models as shipped
 from attribution.errors import InputError
-from attribution.models import AttributionModel
+from attribution.models import AttributionModel, shipped_models
 from attribution.models.base import Assumptions
 from attribution.models.credit import ChannelTotals
 from attribution.models.machinery import machinery_of
+from attribution.models.named_code import load_place
+from attribution.models.saved.own_code import refuse_own_code
 
 Floats = NDArray[np.float64]
 
@@ -107,6 +107,7 @@ class ModelState:
             raise InputError(f"model {self.kind!r} does not take these settings: {error}") from None
         model.set_params(name=self.label)
         model.validate()
+        self._check_restored(model)
         arrays = {name: _padded(name, values, len(further)) for name, values in self.arrays.items()}
         model.channels_ = (*self.channels, *further)
         conversions = np.append(arrays.pop("conversions"), self.unattributed[0])
@@ -114,6 +115,31 @@ class ModelState:
         model.credit_ = ChannelTotals(model.channels_, conversions, value, self.baseline)
         model.restore({**self.learned, **arrays})
         return model
+
+    def refuse_own_code(self, origin: str) -> None:
+        """Refuse a state that names code which this package does not ship, before any of it is imported.
+
+        Raises
+        ------
+        InputError
+            Naming the class or function, and ``origin`` as where it was found.
+        """
+        refuse_own_code(self.kind, self.parameters, origin)
+
+    def _check_restored(self, model: AttributionModel) -> None:
+        """Refuse what would take the place of a setting or a method: settings are checked under their own name."""
+        standing = {*model.get_params(), *(name for name in dir(type(model)) if _is_behaviour(type(model), name))}
+        wrong = sorted({*self.learned, *self.arrays} & standing)
+        if wrong:
+            raise InputError(
+                f"model {self.label!r}: {wrong[0]} is a setting or method of {self.kind}, and cannot have been learned",
+                hint="the file was changed, or is no saved model: export it again",
+            )
+
+
+def _is_behaviour(kind: type, name: str) -> bool:
+    value = getattr(kind, name, None)
+    return callable(value) or isinstance(value, property)
 
 
 def _padded(name: str, values: Floats, further: int) -> Floats:
@@ -138,9 +164,8 @@ def _check_learned(model: AttributionModel) -> None:
 
 def _kind_of(model: AttributionModel) -> str:
     kind = type(model)
-    if getattr(shipped, kind.__name__, None) is kind:
-        result: str = kind.__name__
-        return result
+    if shipped_models().get(kind.__name__) is kind:
+        return kind.__name__
     # What is typed in or executed as text is in no module that another process could import.
     if kind.__module__ in ("__main__", "builtins") or "<locals>" in kind.__qualname__:
         raise InputError(
@@ -152,12 +177,11 @@ def _kind_of(model: AttributionModel) -> str:
 
 
 def _class_of(kind: str) -> type[AttributionModel]:
-    module, colon, name = kind.partition(":")
-    if not colon:
-        found = getattr(shipped, kind, None) if kind in shipped.__all__ else None
+    if ":" not in kind:
+        found: Any = shipped_models().get(kind)
     else:
         try:
-            found = getattr(importlib.import_module(module), name)
+            found = load_place(kind)
         except Exception as error:  # whatever the user's own module raises
             raise InputError(
                 f"model {kind!r} cannot be loaded: {type(error).__name__}: {error}",

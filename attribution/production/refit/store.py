@@ -47,7 +47,7 @@ class SummaryStore:
             version, held = head["schema_version"], head["definition"]
             if version == SCHEMA_VERSION:
                 return cls(folder, Definition(name=head["name"], **held))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(
                 f"{folder} holds no daily summaries: {path.name} is missing or damaged",
                 given=f"{type(error).__name__}: {error}",

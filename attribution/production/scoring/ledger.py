@@ -17,7 +17,7 @@ from typing import Any
 
 from attribution.data.engine import check_local
 from attribution.errors import InputError
-from attribution.folders import take
+from attribution.folders import check_inside, take
 
 MANIFEST = "manifest.json"
 CREDIT = "journey_credit"
@@ -85,7 +85,7 @@ class Ledger:
             return dict(json.loads((self.out / MANIFEST).read_text(encoding="utf-8")))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"{self.out / MANIFEST} cannot be read: {error}") from None
 
     def check(self, model: str) -> None:
@@ -146,6 +146,8 @@ class Ledger:
         path = self.aside / _PLAN
         if path.exists():
             plan = json.loads(path.read_text(encoding="utf-8"))
+            for place in (*plan["removed"], *plan["places"]):
+                check_inside(self.out, str(place))
             for place in plan["removed"]:
                 (self.out / place).unlink(missing_ok=True)
                 with contextlib.suppress(OSError):

@@ -27,6 +27,7 @@ from attribution.schema.experiment.settings import (
     TableSpec,
     TrackingOptions,
 )
+from attribution.schema.names import problem_of
 from attribution.schema.tables import INPUTS
 
 Part = TypeVar("Part", bound=BaseModel)
@@ -74,9 +75,10 @@ class Experiment(Settings):
 
     model_config = ConfigDict(extra="allow")
 
-    name: str = Field(pattern=r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$", max_length=200)
+    name: str
     engine: Literal["duckdb", "spark"] = "duckdb"
     memory_limit: int | None = None
+    most_channels: int = Field(default=5_000, ge=1)
     period: Period = Period()
     tables: dict[str, TableSpec]
     channels: dict[str, Any] = Field(default_factory=dict)
@@ -116,6 +118,14 @@ class Experiment(Settings):
     def _some_model(cls, value: tuple[ModelSpec, ...]) -> tuple[ModelSpec, ...]:
         if not value:
             raise ValueError("name at least one model")
+        return value
+
+    @field_validator("name")
+    @classmethod
+    def _name_of_a_folder(cls, value: str) -> str:
+        problem = problem_of(value)
+        if problem is not None:
+            raise ValueError(f"its output folder cannot have this name: it {problem}")
         return value
 
     @model_validator(mode="after")
@@ -190,6 +200,8 @@ def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
         raise InputError(f"file {path} does not exist") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"file {path} is not TOML: {error}") from None
+    except RecursionError:
+        raise InputError(f"file {path} is nested too deep to be read") from None
     except OSError as error:
         raise InputError(f"file {path} cannot be read: {error.strerror}") from None
 
@@ -207,7 +219,7 @@ def read_setting(text: str, option: str, example: str) -> tuple[str, Any]:
         raise InputError(f"{option} needs KEY=VALUE", given=repr(text), hint=example)
     try:
         return key.strip(), tomllib.loads(f"value = {written}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return key.strip(), written
 
 

@@ -130,7 +130,7 @@ def test_tables_and_metrics_land_in_mlflow(
     from mlflow.tracking import MlflowClient
 
     out, store = tmp_path / "run", new_store(tmp_path)
-    with replaced_folder(out) as folder:
+    with replaced_folder(out, kind="run") as folder:
         write_outcome(folder, outcome, report="<html></html>", seconds=1.0)
     run_id = track_outcome(outcome, out, uri=store)
     client = MlflowClient(tracking_uri=store)

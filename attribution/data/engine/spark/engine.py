@@ -16,6 +16,7 @@ import pyarrow as pa
 from attribution.arguments import check_arguments
 from attribution.data.engine.base import Events, Files, Result, quote
 from attribution.data.engine.duckdb import BATCH_ROWS, DuckDBEngine
+from attribution.data.engine.read_only import filtered
 from attribution.data.engine.spark import tasks
 from attribution.data.engine.spark.carriers import arrow_schema, described, restored, spark_name, spark_schema, stored
 from attribution.data.engine.spark.session import check_packages, open_session, without_notices
@@ -118,8 +119,8 @@ class SparkEngine:
             frame.createOrReplaceTempView(f"raw_{name}")
         if where is not None:
             self._check_where(name, where)
-            filtered = self._select(f"select * from {quote(f'raw_{name}')} where {where}", name)
-            filtered.createOrReplaceTempView(f"raw_{name}")
+            kept = self._select(filtered(f"select * from {quote(f'raw_{name}')}", where), name)
+            kept.createOrReplaceTempView(f"raw_{name}")
 
     def register_arrow(self, name: str, table: pa.Table, *, where: str | None = None) -> None:
         engine = DuckDBEngine()

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from attribution.data.engine.base import Result
 from attribution.data.engine.duckdb import _reason
+from attribution.data.engine.read_only import SETTINGS
 from attribution.data.engine.remote import attach, schemes_in
 from attribution.errors import InputError
 
@@ -65,6 +66,7 @@ def connection() -> duckdb.DuckDBPyConnection:
         "python_enable_replacements = false",
     ):
         opened.execute(f"set {setting}")
+    opened.execute(SETTINGS)
     return opened
 
 

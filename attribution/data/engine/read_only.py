@@ -1,0 +1,154 @@
+"""What SQL of a user may do: read. No file is written, no extension installed, no address reached but a documented one.
+
+The statement is judged by DuckDB's own parser, as the tree that it makes of it: a statement's kind alone does not tell,
+since a common table expression may hold an INSERT or a COPY. The connection is closed against the rest by its settings.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import duckdb
+
+from attribution.data.engine.remote import STORES
+from attribution.errors import InputError, did_you_mean, shorten
+
+SETTINGS = (
+    "set autoinstall_known_extensions = false; set autoload_known_extensions = false; "
+    "set allow_community_extensions = false; set allow_persistent_secrets = false; set lock_configuration = true"
+)
+"""Close a connection: what is not built in is not loaded, so no address is known but those shown to it as files."""
+
+_READS = ("SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE")
+
+_READERS = (
+    *("read_csv", "read_csv_auto", "sniff_csv", "read_parquet", "parquet_scan", "parquet_schema", "parquet_metadata"),
+    *("read_json", "read_json_auto", "read_json_objects", "read_json_objects_auto", "json_each", "json_tree"),
+    *("read_ndjson", "read_ndjson_auto", "read_ndjson_objects", "read_text", "read_blob", "glob"),
+    *("unnest", "range", "generate_series", "repeat", "repeat_row", "pg_timezone_names"),
+)
+"""Table functions that read or count; others write, run SQL of their own, or look into the process."""
+
+_REFUSED_FUNCTIONS = ("write_log", "nextval", "setval", "setseed", "sleep_ms", "getenv", "current_setting")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+
+
+def check_query(name: str, sql: str) -> None:
+    """Refuse what is not one SELECT that only reads.
+
+    Raises
+    ------
+    InputError
+        Naming the table ``name`` and what is wrong.
+    """
+    _check(f"table {name!r}, query", sql, _tree(f"table {name!r}, query", sql, sql))
+
+
+def check_condition(name: str, where: str) -> None:
+    """Refuse what is not one condition on rows that only reads.
+
+    Raises
+    ------
+    InputError
+        Naming the table ``name`` and what is wrong.
+    """
+    said = f"table {name!r}, where"
+    tree, bare = (_tree(said, where, filtered("select 1", each)) for each in (where, "true"))
+    _check(said, where, tree)
+    if not where.strip() or _without_condition(tree) != _without_condition(bare):
+        raise InputError(f"{said}: one condition is needed", given=repr(where), hint="such as: channel <> 'test'")
+
+
+def filtered(sql: str, where: str) -> str:
+    """The select ``sql`` with a condition, which may end in a comment."""
+    return f"{sql} where (\n{where}\n)"
+
+
+def reads_tables(where: str) -> bool:
+    """Whether a condition reads any table besides the one whose rows it filters.
+
+    Examples
+    --------
+    >>> reads_tables("channel <> 'test'"), reads_tables("user_id not in (select id from 'robots.csv')")
+    (False, True)
+    """
+    tree = _tree("where", where, filtered("select 1", where))
+    return any(node.get("type") in ("BASE_TABLE", "TABLE_FUNCTION", "SHOW_REF") for node in _nodes(tree))
+
+
+def _tree(said: str, given: str, sql: str) -> Any:
+    """What DuckDB's parser makes of one SELECT."""
+    try:
+        sql.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{said}: half a character, which UTF-8 cannot have", given=ascii(given)) from None
+    connection = duckdb.connect()
+    try:
+        kinds = [statement.type for statement in connection.extract_statements(sql)]
+        if kinds != [duckdb.StatementType.SELECT]:
+            raise InputError(f"{said}: one SELECT is needed", given=repr(given))
+        (written,) = connection.execute("select json_serialize_sql($1)", [sql]).fetchone() or ("",)
+        parsed = json.loads(written)
+    except duckdb.Error as error:
+        reason = " ".join(re.split(r"LINE \d+:", str(error))[0].split())
+        raise InputError(f"{said}: {shorten(reason, 500)}", given=repr(given)) from None
+    except RecursionError:
+        raise InputError(f"{said}: expressions are nested too deep", given=repr(given)) from None
+    finally:
+        connection.close()
+    if parsed["error"]:
+        raise InputError(f"{said}: {parsed['error_message']}", given=repr(given))
+    return parsed["statements"]
+
+
+def _check(said: str, sql: str, tree: Any) -> None:
+    """Refuse a tree in which anything does more than read."""
+    for node in _nodes(tree):
+        kind = str(node.get("type"))
+        if kind.endswith("_NODE") and kind not in _READS:
+            problem = f"{said}: {kind.split('_')[0]} does more than read, and only SELECT is allowed, also in WITH"
+            raise InputError(problem, given=repr(sql))
+        if kind == "BASE_TABLE":
+            _check_address(said, str(node.get("table_name")))
+        if kind == "TABLE_FUNCTION":
+            called = str(node["function"]["function_name"]).lower()
+            if called not in _READERS:
+                hint = did_you_mean(called, _READERS)
+                raise InputError(f"{said}: table function {called} is not one that reads", allowed=_READERS, hint=hint)
+            for inner in _nodes(node["function"]):
+                for value in inner.values():
+                    _check_address(said, str(value))
+        if kind == "FUNCTION" and str(node.get("function_name")).lower() in _REFUSED_FUNCTIONS:
+            raise InputError(f"{said}: function {node['function_name']} does more than compute", given=repr(sql))
+
+
+def _check_address(said: str, address: str) -> None:
+    found = _SCHEME.match(address)
+    if found is not None and found[1].lower() not in (*STORES, "file"):
+        raise InputError(
+            f"{said}: addresses of this kind are not read",
+            given=repr(address),
+            allowed=[f"{scheme}://" for scheme in STORES],
+            hint="download it first, and name the file",
+        )
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    """Every object in a tree, however deep."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            yield node
+            waiting.extend(node.values())
+        elif isinstance(node, list):
+            waiting.extend(node)
+
+
+def _without_condition(tree: Any) -> Any:
+    """The select around a condition."""
+    (statement,) = tree
+    return {name: part for name, part in statement["node"].items() if name not in ("where_clause", "query_location")}
