@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from attribution.production.refit.days import day_name, day_number, summarise_days
 from attribution.production.refit.definition import Definition
-from attribution.production.refit.files import DayFile, read_day, write_day
-from attribution.production.refit.store import SummaryStore
+from attribution.production.refit.store import DayFile, SummaryStore, read_day, write_day
 from attribution.production.refit.window import Window, add_up, read_window, refit
 
 __all__ = [

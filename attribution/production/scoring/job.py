@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
-from attribution.data.engine import Engine
+from attribution.data.engine import Engine, Events
 from attribution.data.loading import Sources
 from attribution.errors import InputError
 from attribution.journeys import DAY, Journeys, build_journeys
@@ -22,8 +22,9 @@ from attribution.production.scoring.days import FAR, Choice, Input, Reach, choos
 from attribution.production.scoring.ledger import Ledger, opened_ledger
 from attribution.production.scoring.parts import Names, Parts, PartWriter
 from attribution.production.scoring.publication import Publication, Scored
-from attribution.production.scoring.window import Window
 from attribution.schema.experiment import DEFAULT_LOOKBACK_DAYS, Period
+
+Result = TypeVar("Result")
 
 _LONGEST_DAYS = 36_500
 """A longer lookback window is none."""
@@ -156,3 +157,32 @@ def _present(ledger: Ledger) -> dict[str, Any]:
 
 def _moment(at: int) -> dt.datetime:
     return dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=at)
+
+
+class Window:
+    """An engine whose events are those between two instants, and are never held all at once.
+
+    Parameters
+    ----------
+    engine : the engine
+    between : first and last instant in microseconds, both inclusive; all events if None
+    """
+
+    def __init__(self, engine: Engine, between: tuple[int, int] | None) -> None:
+        self._engine, self._between = engine, between
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def streams(self, events: Events) -> bool:
+        """Always: scores are written as journeys are made."""
+        return True
+
+    def map_partitions(self, events: Events, function: Callable[[Iterator[pa.RecordBatch]], Result]) -> list[Result]:
+        """`Engine.map_partitions` of the events in the window."""
+        if self._between is not None:
+            first, last = self._between
+            sql = f"select * from ({events.sql}) where happened_at between {first} and {last}"
+            rows = int(self._engine.query(f"select count(*) as n from ({sql})")["n"][0].as_py())
+            events = Events(sql, rows, events.has_cost)
+        return self._engine.map_partitions(events, function)

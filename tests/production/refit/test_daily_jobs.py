@@ -17,12 +17,12 @@ from attribution import (
     Markov,
     Period,
     build_journeys,
-    cli,
     journey_credit,
     load_sources,
     read_experiment,
     run_experiment,
 )
+from attribution.cli import main as cli
 from attribution.models.saved import Scorer
 from tests import killed_jobs
 from tests.daily_logs import log_of
