@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attribution import models as shipped
 from attribution.data.channels import ChannelRules, read_rules
@@ -25,15 +25,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def open_sources(experiment: Experiment, engine: Engine | None = None) -> Sources:
-    """The input tables of an experiment."""
+def open_sources(experiment: Experiment, engine: Engine | None = None, *, latest: bool = False) -> Sources:
+    """The input tables of an experiment; ``latest`` as for `load_sources`."""
+    tables: Mapping[str, Any] = experiment.tables
     return load_sources(
-        **experiment.tables,
+        **tables,
         channels=_channel_rules(experiment),
         account=experiment.journeys.account,
         grain=experiment.grain,
         engine=engine or make_engine(experiment),
         folder=experiment.folder,
+        latest=latest,
     )
 
 

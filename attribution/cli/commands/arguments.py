@@ -16,3 +16,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print machine-readable resul
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")]
 DAY = ["%Y-%m-%d"]
 """How days are written."""
+Covers = Annotated[
+    str | None,
+    typer.Option(metavar="FROM..TO", help="Days that the tables tell all of; first to last conversion unless given."),
+]
+MaxGapDays = Annotated[int, typer.Option(min=1, help="A row further than this from all others is refused.")]

@@ -150,6 +150,13 @@ class DuckDBEngine:
     def define(self, name: str, sql: str) -> None:
         self._run(name, f"create or replace temp table {quote(name)} as {sql}")
 
+    def number_rows(self, name: str, table: str) -> None:
+        self._connection.execute("set preserve_insertion_order = true")
+        try:
+            self.define(name, f"select *, row_number() over () as delivered from {quote(table)}")
+        finally:
+            self._connection.execute("set preserve_insertion_order = false")
+
     def create_enum(self, name: str, values: Sequence[str]) -> None:
         listed = ", ".join(text(value) for value in values)
         self._connection.execute(

@@ -105,6 +105,7 @@ def load_sources(
     grain: Grain = "channel",
     engine: Engine | None = None,
     folder: str | Path = ".",
+    latest: bool = False,
 ) -> Sources:
     """Read and check the input tables.
 
@@ -118,6 +119,8 @@ def load_sources(
     grain : ``campaign`` lets every campaign be a channel of its own, named "search / brand"
     engine : the engine to hold them; DuckDB in this process unless given
     folder : where relative paths start
+    latest : of conversions with one ``conversion_id`` keep the row with the latest ``updated_at``, or the last one
+        where there is no such column, as jobs do that run every night; the earliest conversion is kept unless asked
 
     Raises
     ------
@@ -153,6 +156,8 @@ def load_sources(
     engine.claim()
     opened = {name: open_table(engine, name, spec, Path(folder)) for name, spec in specs.items()}
     loaded, (integer_times, zoned) = _load(engine, opened, account)
+    if latest and "conversions" in loaded:
+        _keep_latest(engine, loaded["conversions"].columns)
     findings = settle(engine, {name: table.columns for name, table in loaded.items()})
     enriched = enrich(engine, {name: table.columns for name, table in loaded.items()}, channels, account)
     for name, columns in enriched.columns.items():
@@ -283,6 +288,25 @@ def _define(engine: Engine, opened: OpenedTable, readings: list[Reading]) -> int
     select = ", ".join(f"{reading.sql} as {quote(reading.column.name)}" for reading in readings)
     engine.view(opened.name, f"select {select} from {quote(opened.view)}")
     return rows
+
+
+def _keep_latest(engine: Engine, columns: tuple[str, ...]) -> None:
+    """One row of ``conversions`` for each id, before refunds and cancellations: a later row may take them back."""
+    if "conversion_id" not in columns:
+        return
+    counts = "select count(conversion_id) as n, count(distinct conversion_id) as ids from conversions"
+    (found,) = engine.query(counts, table="conversions").to_pylist()
+    if found["n"] == found["ids"]:
+        return
+    engine.number_rows("delivered_conversions", "conversions")
+    latest = "updated_at desc nulls last, delivered desc" if "updated_at" in columns else "delivered desc"
+    listed = ", ".join(map(quote, columns))
+    engine.define(
+        "latest_conversions",
+        f"select {listed} from (select *, row_number() over (partition by conversion_id order by {latest}) as place "
+        "from delivered_conversions) where conversion_id is null or place = 1",
+    )
+    engine.view("conversions", "select * from latest_conversions")
 
 
 def _dimensions(loaded: Mapping[str, LoadedTable]) -> tuple[str, ...]:

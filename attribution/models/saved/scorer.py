@@ -190,8 +190,15 @@ class Scorer:
         credit = journey_credit(journeys, [applied]).assign(model_version=self.version)
         return credit[list(SCORED.column_names)]
 
-    def open(self, tables: Mapping[str, Any], *, engine: Engine | None = None, canonical: bool = False) -> Sources:
-        """``tables`` read as in training and checked against what the model needs."""
+    def open(
+        self,
+        tables: Mapping[str, Any],
+        *,
+        engine: Engine | None = None,
+        canonical: bool = False,
+        latest: bool = False,
+    ) -> Sources:
+        """``tables`` read as in training and checked against what the model needs; see `load_sources`."""
         given = {
             name: self.definition.spec(name, source, canonical=canonical)
             for name, source in tables.items()
@@ -204,6 +211,7 @@ class Scorer:
             account=self.definition.journeys.account,
             grain=self.definition.grain,
             engine=engine,
+            latest=latest,
         )
         self.definition.check(sources, self.state.model())
         return sources

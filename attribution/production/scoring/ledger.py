@@ -7,6 +7,7 @@ there has changed nothing; what ends after it is finished by the next job before
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -22,7 +23,7 @@ from attribution.folders import take
 MANIFEST = "manifest.json"
 CREDIT = "journey_credit"
 RESTATEMENT = "restatement"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _LOCK = ".lock"
 _ASIDE = ".scoring"
@@ -114,10 +115,13 @@ class Ledger:
         """Where the credit of a day is."""
         return self.out / day_place(day)
 
-    def size(self, day: str) -> int:
-        """Bytes of the credit of a day; −1 where there is none."""
+    def is_damaged(self, day: str, told: Mapping[str, Any]) -> bool:
+        """Whether the file of a day is not what the manifest tells of it."""
         path = self.day_path(day)
-        return path.stat().st_size if path.is_file() else -1
+        if not path.is_file() or path.stat().st_size != told["bytes"]:
+            return True
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() != told["sha256"]
 
     def stage(self, place: str) -> Path:
         """Where a file waits that is to be moved to ``place``, a path below the folder."""
