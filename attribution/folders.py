@@ -36,14 +36,34 @@ def replaced(path: Path, refused: str) -> Iterator[Path]:
         aside.mkdir()
         try:
             yield aside
+            sync_tree(aside)
             if path.exists():
                 path.rename(old)
             aside.rename(path)
+            sync(path.parent)
         finally:
             if old.exists() and not path.exists():
                 old.rename(path)
             shutil.rmtree(aside, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until the disk has a file, or the names in a folder: what is only in memory goes when the host does."""
+    if sys.platform == "win32" and path.is_dir():  # whose folders cannot be opened, and are journalled
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """`sync` of ``folder`` and of all that is in it, folders after what they hold."""
+    for found in sorted(folder.rglob("*"), reverse=True):
+        sync(found)
+    sync(folder)
 
 
 def standing(path: Path) -> Path:

@@ -75,7 +75,7 @@ def score(
         print_json(_document(scorer.name, scorer.version, out, scored))
     else:
         _print(out, scored, dry_run=dry_run)
-    if scored.unmended:
+    if scored.unmended or scored.damaged:
         raise typer.Exit(3)
 
 
@@ -170,6 +170,11 @@ def _print_left(scored: Scored) -> None:
         print(
             f"Left as they were, because the input begins or ends in the middle of them: {', '.join(scored.cut)}. "
             "If it tells all of them, say so with --covers FROM..TO."
+        )
+    if scored.damaged:
+        print(
+            f"Damaged, and not to be made again from this input: {', '.join(scored.damaged)}. Give their conversions "
+            "and all that led to them."
         )
     if scored.deferred:
         print(f"Changed, and not asked for by --from and --to: {', '.join(scored.deferred)}.")

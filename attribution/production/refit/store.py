@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from attribution.data.engine import check_local
 from attribution.errors import InputError
-from attribution.folders import take
+from attribution.folders import sync, take
 from attribution.kernels.statistics.sums import ExactSums, KeyedSums
 from attribution.production.refit.days import DayTables, day_name, day_number
 from attribution.production.refit.definition import Definition
@@ -162,7 +162,9 @@ class SummaryStore:
         aside = path.with_name(f".{_DEFINITION}")
         try:
             aside.write_text(json.dumps(head, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            sync(aside)
             aside.replace(path)
+            sync(path.parent)
         except OSError as error:
             raise InputError(f"{path} cannot be written: {error.strerror}") from None
 
@@ -242,6 +244,8 @@ def write_day(path: Path, day: DayFile) -> None:
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
+        for folder in (path.parent, path.parent.parent):
+            sync(folder)
     except OSError as error:
         with contextlib.suppress(OSError):
             aside.unlink()

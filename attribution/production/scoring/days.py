@@ -39,6 +39,9 @@ def day_number(name: str) -> int:
     return (dt.date.fromisoformat(name) - _EPOCH).days
 
 
+_MOVED = "-moved"
+"""Ends the fingerprint of a day that lost conversions to others: nobody knows that of the rest."""
+
 Digests = Mapping[int, str]
 """What tells the rows of each day from others, whatever their order: how many, a hash, and when the first and last are.
 
@@ -166,7 +169,8 @@ class Input:
         cut = []
         before = _ends(first, known.get(first))
         is_other = first in known and not is_same(known[first], given.get(first))
-        if first not in said and is_other and (before is None or before[0] < ends[0]):
+        is_begun = before[0] < ends[0] if before else not known.get(first, "").endswith(_MOVED)
+        if first not in said and is_other and is_begun:
             cut.append(first)
         after = _ends(last, known.get(last))
         if last not in said and after is not None and after[1] > ends[1]:
@@ -192,14 +196,14 @@ class News:
     given : the input
     known : fingerprints known before, by table and day
     touchpoints, conversions : days that the input speaks for
-    moved : days that it does not speak for, and that lose conversions to others; whether they lose all
+    moved : days that it does not speak for, and that lose conversions to others; how many are left
     """
 
     given: Input
     known: Mapping[str, Digests]
     touchpoints: Span
     conversions: Span
-    moved: Mapping[int, bool] = field(default_factory=dict)
+    moved: Mapping[int, int] = field(default_factory=dict)
 
     def changed(self, table: str) -> list[int]:
         """Days whose rows are other ones than before; history that was not known before is among them."""
@@ -211,7 +215,7 @@ class News:
         """Days that are known, and of which the input does not tell all."""
         span, digests, known = self._of(table)
         days = {day for day in known if day not in span and not is_same(digests.get(day), known[day])}
-        return sorted(days if table == "touchpoints" else days - {day for day, is_all in self.moved.items() if is_all})
+        return sorted(days if table == "touchpoints" else days - {day for day, left in self.moved.items() if not left})
 
     def lacks_history(self) -> Collection[int]:
         """Days with conversions of which something is known that led to them and is not in the input."""
@@ -231,10 +235,10 @@ class News:
             days = {day: digest for day, digest in known.items() if day not in span}
             days |= {day: digest for day, digest in digests.items() if day in span or day not in known}
             merged[table] = {day_name(day): digest for day, digest in sorted(days.items())}
-        for day, is_all in self.moved.items():
-            before = merged["conversions"].pop(day_name(day), "")
-            if not is_all:
-                merged["conversions"][day_name(day)] = f"moved@{before.partition('@')[2]}" if "@" in before else "moved"
+        for day, left in self.moved.items():
+            merged["conversions"].pop(day_name(day), None)
+            if left:
+                merged["conversions"][day_name(day)] = f"{left}{_MOVED}"
         return merged
 
     def _of(self, table: str) -> tuple[Span, Digests, Digests]:

@@ -56,6 +56,7 @@ class Scored:
     unmended : ids of conversions whose credit may be wrong now and cannot be made right from this input, by day
     cut : days in the middle of which the input begins or ends, left as they were
     deferred : days that changed and were not asked for
+    damaged : days whose file is not what was written, and that cannot be made again from this input
     restatement : the ``restatement`` rows of this job
     """
 
@@ -70,6 +71,7 @@ class Scored:
     unmended: Mapping[str, list[str]] = field(default_factory=dict)
     cut: tuple[str, ...] = ()
     deferred: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
     restatement: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @classmethod
@@ -183,6 +185,7 @@ class Publication:
             unmended,
             tuple(map(day_name, self.taken.news.conversions.cut)),
             tuple(map(day_name, choice.deferred)),
+            tuple(sorted(self._damaged - {*self._written, *removed})),
             restatement.to_pandas(),
         )
         manifest = self._manifest(scored, choice)

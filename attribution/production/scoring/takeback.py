@@ -120,7 +120,7 @@ class TakeBack:
         self.news = news
         self.moved = self._moved()
         counts = {day: int(news.known["conversions"].get(day, "0-").partition("-")[0]) for day in self.moved}
-        self.news = replace(news, moved={day: len(ids) == counts[day] for day, ids in self.moved.items()})
+        self.news = replace(news, moved={day: max(counts[day] - len(ids), 0) for day, ids in self.moved.items()})
 
     def _moved(self) -> Mapping[int, pa.ChunkedArray]:
         """Ids that were published on a day that the input does not speak for, and are on another now, by that day."""
