@@ -20,6 +20,7 @@ from attribution.cli.commands.budget import budget
 from attribution.cli.commands.compare import compare
 from attribution.cli.commands.conversions import conversions
 from attribution.cli.commands.export import export
+from attribution.cli.commands.forget import forget
 from attribution.cli.commands.glossary import glossary
 from attribution.cli.commands.init import init
 from attribution.cli.commands.kpis import kpis
@@ -91,6 +92,7 @@ app.command()(track)
 app.command()(review)
 app.command()(kpis)
 app.command()(score)
+app.command()(forget)
 app.command()(summarise)
 app.command()(refit)
 app.command()(monitor)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from attribution.cli.commands.arguments import Covers, Json, MaxGapDays
+from attribution.cli.commands.arguments import Covers, Json, MaxGapDays, day_of, days_covered
 from attribution.cli.console import print_json, progress, records
 from attribution.errors import InputError
 
@@ -62,8 +61,8 @@ def score(
     request = Request(
         {**tables, **beside},
         out,
-        _day(first, "--from"),
-        _day(last, "--to"),
+        day_of(first, "--from"),
+        day_of(last, "--to"),
         canonical=canonical,
         dry_run=dry_run,
         covers=days_covered(covers),
@@ -87,31 +86,6 @@ def _spec(scorer: Any, table: str, source: str, canonical: bool, time_zone: str 
 
     told = {} if canonical else dict(scorer.definition.reading.get(table, {}))
     return TableSpec(source=source, **{**told, "time_zone": time_zone})
-
-
-def _day(text: str | None, option: str) -> int | None:
-    if text is None:
-        return None
-    from attribution.production.scoring.days import day_number
-
-    try:
-        return day_number(dt.date.fromisoformat(text).isoformat())
-    except ValueError:
-        raise InputError(f"{option} is a day", given=repr(text), allowed="days such as 2024-04-03") from None
-
-
-def days_covered(text: str | None) -> tuple[int, int] | None:
-    """The days of ``--covers``."""
-    if text is None:
-        return None
-    first, dots, last = text.partition("..")
-    allowed = "first and last day, such as 2024-03-01..2024-03-31"
-    if not dots:
-        raise InputError("--covers is two days", given=repr(text), allowed=allowed)
-    days = [_day(part.strip(), "--covers") for part in (first, last)]
-    if days[0] is None or days[1] is None or days[0] > days[1]:
-        raise InputError("--covers ends before it begins", given=repr(text), allowed=allowed)
-    return days[0], days[1]
 
 
 def _engine(name: str, memory_limit: str) -> Engine:

@@ -10,8 +10,8 @@ import datetime as dt
 import hashlib
 import json
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +25,27 @@ from attribution.errors import InputError
 from attribution.folders import sync, take
 from attribution.kernels.statistics.sums import ExactSums, KeyedSums
 from attribution.production.refit.days import DayTables, day_name, day_number
-from attribution.production.refit.definition import Definition
+from attribution.production.refit.definition import Definition, digest_of
 
 SCHEMA_VERSION = 1
 
 _HEAD = b"attribution"
 _DEFINITION = "summaries.json"
+_INPUTS = "inputs.json"
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of the log that days were made of.
+
+    Attributes
+    ----------
+    inputs : fingerprints by table and day, see `attribution.production.scoring.days`
+    stale : days that may be wrong, because the log that said so lacked what led to them
+    """
+
+    inputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    stale: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -147,6 +162,34 @@ class SummaryStore:
             )
         return found
 
+    def known(self) -> Known:
+        """What is known of the log; nothing in a folder that an earlier version wrote.
+
+        Raises
+        ------
+        InputError
+            If its file was changed or is damaged.
+        """
+        path = self.folder / _INPUTS
+        try:
+            told = json.loads(path.read_text(encoding="utf-8"))
+            digest = told.pop("digest")
+            if digest == digest_of(told):
+                return Known(told["inputs"], tuple(map(_number, told["stale"])))
+        except FileNotFoundError:
+            return Known()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            pass
+        raise InputError(
+            f"{path} is not as a job wrote it: it was changed, or cut off",
+            hint="remove it and write all days anew from the whole log: attribution summarise … --since FIRST-DAY",
+        )
+
+    def keep_known(self, known: Known) -> None:
+        """Keep what is known of the log, after the days that follow from it."""
+        told = {"inputs": known.inputs, "stale": [day_name(day) for day in known.stale]}
+        self._put(self.folder / _INPUTS, {**told, "digest": digest_of(told)})
+
     def _path(self, day: int) -> Path:
         return self.folder / f"day={day_name(day)}" / "summary.parquet"
 
@@ -159,14 +202,21 @@ class SummaryStore:
             "name": self.definition.name,
             "definition": self.definition.content,
         }
-        aside = path.with_name(f".{_DEFINITION}")
+        self._put(path, head)
+
+    def _put(self, path: Path, content: Mapping[str, Any]) -> None:
+        aside = path.with_name(f".{path.name}")
         try:
-            aside.write_text(json.dumps(head, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            aside.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
             sync(aside)
             aside.replace(path)
             sync(path.parent)
         except OSError as error:
             raise InputError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _number(name: str) -> int:
+    return day_number(dt.date.fromisoformat(name))
 
 
 def _equal(path: Path, new: DayFile) -> bool:

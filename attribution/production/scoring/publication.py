@@ -128,7 +128,7 @@ class Publication:
         name = day_name(day)
         path = self.ledger.stage(day_place(name))
         pq.write_table(table, path, compression="zstd")
-        told, before = self._told(path, table), self._days.get(name)
+        told, before = day_entry(path, table, self._made_by), self._days.get(name)
         is_same = before is not None and before["sha256"] == told["sha256"]
         if is_same and name not in self._damaged:
             path.unlink()
@@ -152,7 +152,7 @@ class Publication:
         path = self.ledger.stage(day_place(name))
         pq.write_table(left, path, compression="zstd")
         self._restate(name, left)
-        self._days[name] = {**self._told(path, left), "made_by": self._days[name]["made_by"]}
+        self._days[name] = day_entry(path, left, self._days[name]["made_by"])
         self._written.append(name)
         return False
 
@@ -221,16 +221,6 @@ class Publication:
         if len(rows):
             self._changes.append(rows)
 
-    def _told(self, path: Path, table: pa.Table) -> dict[str, Any]:
-        content = path.read_bytes()
-        return {
-            "sha256": hashlib.sha256(content).hexdigest(),
-            "bytes": len(content),
-            "rows": table.num_rows,
-            "conversions": len(table["conversion_id"].unique()),
-            "made_by": self._made_by,
-        }
-
     def _manifest(self, scored: Scored, choice: Choice) -> dict[str, Any]:
         deferred = {*self._before.get("deferred", ()), *scored.deferred}
         done = set(map(day_name, (*choice.score, *choice.emptied, *choice.kept, *choice.unmended)))
@@ -249,6 +239,18 @@ class Publication:
             "deferred": sorted(deferred - done),
             "inputs": self.taken.news.merged(),
         }
+
+
+def day_entry(path: Path, table: pa.Table, made_by: str) -> dict[str, Any]:
+    """What the manifest tells of a day whose credit ``table`` is in the file ``path``."""
+    content = path.read_bytes()
+    return {
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "bytes": len(content),
+        "rows": table.num_rows,
+        "conversions": len(table["conversion_id"].unique()),
+        "made_by": made_by,
+    }
 
 
 def restated(before: pa.Table, after: pa.Table, *, day: str, revision: int) -> pd.DataFrame:
