@@ -6,7 +6,9 @@ import atexit
 import contextlib
 import gc
 import os
+import signal
 import sys
+import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -190,6 +192,9 @@ def main() -> None:
     # threshold, looking for it costs a tenth of a short run.
     gc.set_threshold(200_000, 20, 20)
     sys.argv[1:] = logs.hoisted(sys.argv[1:])
+    if threading.current_thread() is threading.main_thread():
+        # Whoever stops a job wants it to clear up after itself, as it does after Ctrl-C.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     begun, code = time.perf_counter(), 1
     try:
         app()

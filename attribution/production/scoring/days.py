@@ -197,6 +197,7 @@ class News:
     known : fingerprints known before, by table and day
     touchpoints, conversions : days that the input speaks for
     moved : days that it does not speak for, and that lose conversions to others; how many are left
+    entered : days that it does not speak for, and that gain conversions from those that it does
     """
 
     given: Input
@@ -204,6 +205,7 @@ class News:
     touchpoints: Span
     conversions: Span
     moved: Mapping[int, int] = field(default_factory=dict)
+    entered: frozenset[int] = frozenset()
 
     def changed(self, table: str) -> list[int]:
         """Days whose rows are other ones than before; history that was not known before is among them."""
@@ -288,7 +290,7 @@ def choose_days(
     scored = {day_number(name): told for name, told in manifest.get("days", {}).items()}
     reach, conversions = news.given.reach, news.given.conversions
     stale = {*map(day_number, (*manifest.get("unmended", {}), *manifest.get("deferred", ()))), *damaged}
-    causes = sorted({*news.changed("conversions"), *(news.moved if reach.closes else ())})
+    causes = sorted({*news.changed("conversions"), *({*news.moved, *news.entered} if reach.closes else ())})
     touched, untold = news.changed("touchpoints"), news.lacks_history()
     is_old = manifest.get("schema_version") == 1
     low, high = -FAR if asked[0] is None else asked[0], FAR if asked[1] is None else asked[1]

@@ -120,7 +120,13 @@ class TakeBack:
         self.news = news
         self.moved = self._moved()
         counts = {day: int(news.known["conversions"].get(day, "0-").partition("-")[0]) for day in self.moved}
-        self.news = replace(news, moved={day: max(counts[day] - len(ids), 0) for day, ids in self.moved.items()})
+        self.left_out = self._left_out()
+        """Ids on days that the input tells of and does not speak for, and that were not published there."""
+        self.news = replace(
+            news,
+            moved={day: max(counts[day] - len(ids), 0) for day, ids in self.moved.items()},
+            entered=frozenset(day for day in self.left_out if day not in news.conversions.cut),
+        )
 
     def _moved(self) -> Mapping[int, pa.ChunkedArray]:
         """Ids that were published on a day that the input does not speak for, and are on another now, by that day."""
@@ -157,7 +163,7 @@ class TakeBack:
                 named[day] = set(_on(told, [day])["conversion_id"].to_pylist())
             else:
                 named[day] = self._may_be_wrong(day) | set(self._named.get(day, ()))
-        for day, ids in self._left_out().items():
+        for day, ids in self.left_out.items():
             named[day] = named.get(day, set(self._named.get(day, ()))) | ids
         arrived = set(_on(self.arrived, choice.score)["conversion_id"].to_pylist())
         for day, ids in self._named.items():
@@ -172,8 +178,11 @@ class TakeBack:
         if day in self.moved:
             rows = rows.filter(pc.invert(pc.is_in(rows["conversion_id"], value_set=self.moved[day].combine_chunks())))
         if not reach.meets(day, news.changed("touchpoints")):
-            causes = [cause for cause in {*news.changed("conversions"), *self.moved} if 0 <= day - cause <= reach.days]
-            people = [_on(self.arrived, causes)["customer_id"], *(self._people(cause) for cause in causes)]
+            every = {*news.changed("conversions"), *self.moved, *news.entered}
+            causes = [cause for cause in every if 0 <= day - cause <= reach.days]
+            arrived = self._arrivals(cause for cause in causes if cause in news.entered)
+            people = [_on(self.arrived, causes)["customer_id"], arrived["customer_id"]]
+            people += [self._people(cause) for cause in causes]
             known = pa.chunked_array([chunk for part in people for chunk in part.chunks], pa.string())
             rows = rows.filter(pc.is_in(rows["customer_id"], value_set=known.combine_chunks()))
         return set(rows["conversion_id"].to_pylist())
@@ -186,7 +195,6 @@ class TakeBack:
         return rows["customer_id"]
 
     def _left_out(self) -> dict[int, set[str]]:
-        """Ids on days that the input tells of and does not speak for, and that were not published there."""
         span, given = self.news.conversions, self.news.given.conversions
         beside = [day for day in given if day not in span]
         if not beside or not self.published.paths:

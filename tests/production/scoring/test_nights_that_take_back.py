@@ -66,10 +66,15 @@ class Night:
 
 @dataclass
 class Known:
-    """All rows that are known by the rule, with the person that each belonged to when it was delivered last."""
+    """All rows that are known by the rule, with the person that each belonged to when it was delivered last.
+
+    ``history`` are orders on days that nothing was known of and that were given beside the days that were covered: they
+    close journeys, and nobody has asked for their credit yet.
+    """
 
     touches: set[Touch] = field(default_factory=set)
     orders: dict[str, Order] = field(default_factory=dict)
+    history: set[Order] = field(default_factory=set)
 
     def learn(self, night: Night) -> None:
         """Take in what ``night`` says."""
@@ -86,7 +91,8 @@ class Known:
         if night.covers is not None:
             days = range(night.covers[0], night.covers[1] + 1)
             whole = range(min(whole.start, days.start), max(whole.stop, days.stop))
-        held = self.orders.values()
+        held = {*self.orders.values(), *self.history}
+        seen = {order.at // DAY for order in held}
         days = _uncut(days, night.covers, [order.at for order in held], either, _differ(held, orders.values()))
         whole = _uncut(
             whole, night.covers, [touch.at for touch in self.touches], touched, _differ(self.touches, touches)
@@ -98,6 +104,8 @@ class Known:
         arrived = {name for name, order in orders.items() if order.at // DAY in days or name in gone}
         self.orders = {name: order for name, order in self.orders.items() if name not in gone | arrived}
         self.orders |= {name: orders[name] for name in arrived}
+        beside = {order for order in orders.values() if order.at // DAY not in seen and order.at // DAY not in days}
+        self.history = {order for order in self.history if order.at // DAY not in days} | beside
 
 
 def _differ(before: Any, after: Any) -> set[int]:
@@ -179,7 +187,7 @@ def from_scratch(known: Known, conversions: str) -> Credit:
             one for one in known.touches if one.visitor == order.visitor and 0 <= order.at - one.at <= LOOKBACK * DAY
         ]
         if conversions == "reset":
-            others = [one for one in known.orders.values() if one.visitor == order.visitor]
+            others = [one for one in (*known.orders.values(), *known.history) if one.visitor == order.visitor]
             before = [one.at for one in others if (one.at, one.id) < (order.at, order.id)]
             led = [one for one in led if not before or one.at > max(before)]
         rows = [(one.channel, one.at, round(1 / len(led), 9), round(order.value / len(led), 6)) for one in led]
