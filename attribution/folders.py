@@ -6,11 +6,17 @@ import contextlib
 import os
 import shutil
 import sys
+import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 from attribution.errors import InputError
+
+_PAUSE_SECONDS = 0.05
+_SPILL = "attribution-spill-"
+_LOCK = ".lock"
 
 
 @contextlib.contextmanager
@@ -96,6 +102,33 @@ def alone(path: Path, refused: str) -> Iterator[None]:
             yield
         finally:
             path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def queued(path: Path) -> Iterator[None]:
+    """Hold the lock file ``path``, once whoever holds it is done; the file stays."""
+    with path.open("a") as file:
+        while not take(file):
+            time.sleep(_PAUSE_SECONDS)
+        yield
+
+
+def spill_folder() -> tuple[Path, IO[Any]]:
+    """A new folder for what does not fit in memory, and the lock that says it is in use; those of the dead are removed.
+
+    Process numbers would not do: containers that share a folder have the same ones.
+    """
+    for left in Path(tempfile.gettempdir()).glob(f"{_SPILL}*"):
+        with contextlib.suppress(OSError), (left / _LOCK).open("r+") as file:
+            if take(file):
+                shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=_SPILL))
+    draft = folder / f"{_LOCK}.draft"
+    lock = draft.open("w")
+    take(lock)
+    # Nobody sees a lock that is not held.
+    draft.rename(folder / _LOCK)
+    return folder, lock
 
 
 def take(file: IO[Any]) -> bool:

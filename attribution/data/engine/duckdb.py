@@ -6,8 +6,8 @@ import contextlib
 import queue
 import re
 import shutil
-import tempfile
 import threading
+import tempfile
 import weakref
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
@@ -20,6 +20,7 @@ from attribution.data.engine.base import Events, Files, Result, quote, text
 from attribution.data.engine.ids import Packing, SharedKeyError, without_key
 from attribution.data.engine.remote import attach, schemes_in, schemes_of
 from attribution.errors import InputError, shorten
+from attribution.folders import spill_folder
 
 BATCH_ROWS = 1_000_000
 HELD_ROWS = 40_000_000
@@ -72,7 +73,7 @@ class DuckDBEngine:
         self._connection.execute("set python_enable_replacements = false; set preserve_insertion_order = false")
         if threads is not None:
             self._connection.execute(f"set threads = {int(threads)}")
-        self._spill = Path(tempfile.mkdtemp(prefix="attribution-"))
+        self._spill, self._spill_lock = spill_folder()
         weakref.finalize(self, shutil.rmtree, self._spill, ignore_errors=True)
         self._connection.execute(f"set temp_directory = {text(str(self._spill))}")
         # The rest is for Python, numba and the batches that are being worked on.
