@@ -7,36 +7,84 @@ from difflib import get_close_matches
 
 
 class AttributionError(Exception):
-    """Base of every error raised on purpose; ``exit_code`` is what the command line returns for it."""
+    """Base of every error raised on purpose; ``exit_code`` is what the command line returns for it.
+
+    Examples
+    --------
+    >>> import attribution as at
+    >>> try:
+    ...     at.load_world("nowhere")
+    ... except at.AttributionError as error:
+    ...     print(type(error).__name__, error.exit_code)
+    InputError 2
+    """
 
     exit_code = 1
 
 
 class InputError(AttributionError):
-    """The data or the request is wrong. Nothing has been written."""
+    """The data or the request is wrong. Nothing has been written.
+
+    Parameters
+    ----------
+    problem : what is wrong, one sentence
+    given : what was given; left out of the message if None
+    allowed : what would be right, a text or several values
+    hint : what to do about it
+
+    Examples
+    --------
+    >>> print(InputError("no such channel", given="serch", allowed=["mail", "search"], hint="did you mean 'search'?"))
+    no such channel. Given: serch. Allowed: mail, search. Hint: did you mean 'search'?
+    """
 
     exit_code = 2
 
     def __init__(self, problem: str, *, given: object = None, allowed: object = None, hint: str | None = None) -> None:
-        parts = [problem.rstrip(".") + "."]
+        parts = [str(problem).rstrip(".") + "."]
         if given is not None:
             parts.append(f"Given: {given}.")
         if allowed is not None:
             parts.append(f"Allowed: {_listed(allowed)}.")
-        if hint:
-            parts.append(f"Hint: {hint.rstrip('.')}" + ("" if hint.endswith("?") else "."))
+        if hint is not None and (text := str(hint)):
+            parts.append(f"Hint: {text.rstrip('.')}" + ("" if text.endswith("?") else "."))
         # One line, whatever was quoted in it: it ends up in the logs of nightly jobs.
         super().__init__(shorten(" ".join(" ".join(parts).split())))
 
 
 class LawError(AttributionError):
-    """A model broke a law it must obey, such as credit adding up to the conversions."""
+    """A model broke a law it must obey, such as credit adding up to the conversions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> class LessThanNothing(at.AttributionModel):
+    ...     def weigh(self, chunk):
+    ...         return np.full(len(chunk.channel), -1.0)
+    >>> sources = at.load_sources(paths=pd.DataFrame({"path": ["mail > search"], "conversions": [2]}))
+    >>> at.attribute(at.build_journeys(sources), LessThanNothing())
+    Traceback (most recent call last):
+    attribution.errors.LawError: model 'less_than_nothing': weights must be finite and not negative
+    """
 
     exit_code = 3
 
 
 class TrackingError(AttributionError):
-    """The run is complete and on disk, but could not be logged."""
+    """The run is complete and on disk, but could not be logged.
+
+    Examples
+    --------
+    The tables of the run are kept, so a job can go on and log them later.
+
+    >>> try:
+    ...     raise TrackingError("the tracking server does not answer")
+    ... except TrackingError as error:
+    ...     print(error, error.exit_code)
+    the tracking server does not answer 1
+    """
 
 
 def shorten(text: str, most: int = 1_200) -> str:

@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -113,10 +113,10 @@ def queued(path: Path) -> Iterator[None]:
         yield
 
 
-def spill_folder() -> tuple[Path, IO[Any]]:
-    """A new folder for what does not fit in memory, and the lock that says it is in use; those of the dead are removed.
+def spill_folder() -> tuple[Path, Callable[[], None]]:
+    """A new folder for what does not fit in memory, and what removes it; those of the dead are removed.
 
-    Process numbers would not do: containers that share a folder have the same ones.
+    A lock says that it is in use. Process numbers would not do: containers that share a folder have the same ones.
     """
     for left in Path(tempfile.gettempdir()).glob(f"{_SPILL}*"):
         with contextlib.suppress(OSError), (left / _LOCK).open("r+") as file:
@@ -128,7 +128,12 @@ def spill_folder() -> tuple[Path, IO[Any]]:
     take(lock)
     # Nobody sees a lock that is not held.
     draft.rename(folder / _LOCK)
-    return folder, lock
+
+    def remove() -> None:
+        lock.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+    return folder, remove
 
 
 def take(file: IO[Any]) -> bool:

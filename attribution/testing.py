@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from attribution.arguments import check_arguments
 from attribution.data.engine import DuckDBEngine
 from attribution.data.loading import load_sources
 from attribution.errors import InputError, LawError, shorten
@@ -30,8 +31,13 @@ _CHANNELS = ("affiliate", "direct", "display", "email", "search")
 _DAY = np.timedelta64(1, "D")
 
 
+@check_arguments
 def check_model(model: AttributionModel) -> None:
     """Prove every law on ``model``; it is copied, not fitted.
+
+    Parameters
+    ----------
+    model : yours; a class is to be called first: ``check_model(MyModel())``
 
     Raises
     ------

@@ -9,10 +9,10 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from attribution.decisions.budget import propose_budget
-from attribution.kernels.budget.budget import allocate
+from attribution.decisions.budget.budget_options import BudgetOptions
+from attribution.kernels.budget.allocation import allocate
 from attribution.kernels.budget.curves import KINDS, curves_of
 from attribution.kernels.budget.problem import Problem, simple_problem
-from attribution.schema.experiment import BudgetOptions
 from benchmarks.clock import Clock, arguments
 
 DRAWS = 500

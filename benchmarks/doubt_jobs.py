@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from attribution.journeys.requested import journeys_of
+from attribution.journeys import journeys_of
 from attribution.models import fit_models
 from attribution.pipeline.request import make_models, open_sources, terms_of
 from attribution.schema.experiment import Experiment

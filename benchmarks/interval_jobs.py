@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 import attribution as at
-from attribution.models.resampling import fit_and_resample
+from attribution.models import resampling
 from attribution.schema.experiment import ResamplingOptions
 from attribution.uncertainty.intervals import sample_measures, sampling_tables
 from benchmarks.clock import Clock, arguments, peak_mb
@@ -26,36 +26,24 @@ def intervals(frame: pd.DataFrame, draws: int, clock: Clock) -> dict[str, Any]:
     del journeys
     sources = at.load_sources(paths=frame)
     journeys, models = at.build_journeys(sources), ten_models()
-    for model in models:
-        time_draws(model, clock)
+    time_draws(clock)
     with clock.step("fit and draw"):
-        _, resamples = fit_and_resample(models, journeys, ResamplingOptions(draws=draws))
+        _, resamples = resampling.fit_and_resample(models, journeys, ResamplingOptions(draws=draws))
     with clock.step("tables"):
         returns = at.compute_returns(at.Credit.of(models), sources)
         sampling_tables(sample_measures(resamples, returns))
     return notes | {"by": resamples.by, "linearised": dict(resamples.linearisation)}
 
 
-def time_draws(model: at.AttributionModel, clock: Clock) -> None:
-    """Time every call of ``redraw`` as a step of its own, and the exact draws that check it."""
+def time_draws(clock: Clock) -> None:
+    """Time every model's draws, and the exact draws that check them, as steps of their own."""
+    solved, names = resampling.solved, {"redraw": "draw", "solve_again": "check"}
 
-    def timed(step: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        def measured(*given: Any) -> Any:
-            with clock.step(step):
-                return call(*given)
+    def timed(solve: Callable[..., Any], label: str, *given: Any) -> Any:
+        with clock.step(f"{names[solve.__name__]} {label}"):
+            return solved(solve, label, *given)
 
-        return measured
-
-    solve_again = model.solve_again
-    redraw = timed(f"draw {model.label}", model.redraw)
-
-    def redraw_then_check(*given: Any) -> Any:
-        draws = redraw(*given)
-        # Only from here on: a model may solve again to draw.
-        vars(model)["solve_again"] = timed(f"check {model.label}", solve_again)
-        return draws
-
-    vars(model)["redraw"] = redraw_then_check
+    resampling.solved = timed
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 import attribution as at
-from attribution.journeys.summary import tally
 
 DAY = 86_400_000_000  # times are microseconds
 
@@ -26,6 +25,10 @@ class RecencyByKind(at.AttributionModel):
     """
 
     needs_times = True
+    assumptions = at.Assumptions(
+        "What was clicked is remembered longer than what was only seen, and both fade.",
+        "Favours clicks shortly before a conversion; both half-lives are a convention.",
+    )
 
     def __init__(self, *, click_days: float = 7.0, view_days: float = 1.0, name: str | None = None) -> None:
         super().__init__(name=name)
@@ -43,6 +46,12 @@ class RecencyByKind(at.AttributionModel):
         is_view = chunk.dimensions.decode(chunk.code, "kind") == "impression"
         return np.exp2(-age / np.where(is_view, self.view_days, self.click_days))
 
+    @property
+    def weight_sql(self) -> str:
+        # The same in DuckDB's SQL, so that `attribution export --sql` can write it for any database.
+        days = f"case when kind = 'impression' then {self.view_days} else {self.click_days} end"
+        return f"power(2, -age_days / ({days}))"
+
 
 class RatedParticipation(at.AttributionModel):
     """Channels share by conversions they took part in × the conversion rate of journeys with them.
@@ -51,6 +60,12 @@ class RatedParticipation(at.AttributionModel):
     that add up whatever the order; `solve` turns the sum into credit. `weigh` then divides single journeys.
     """
 
+    assumptions = at.Assumptions(
+        "A channel does more the oftener journeys with it convert.",
+        "Favours channels that meet customers who are about to buy anyway.",
+    )
+    weight_sql = "learned.rates_"
+
     def summarise(self, chunk: at.JourneyChunk) -> at.Summary:
         channels = len(self.channels_)
         laid_out = chunk.lay_out(chunk.lengths > 0)
@@ -58,21 +73,25 @@ class RatedParticipation(at.AttributionModel):
         # A channel counts once per journey.
         pairs = np.unique(journey * channels + laid_out.channel)
         journey, channel = pairs // channels, pairs % channels
+        once = np.zeros(len(laid_out), int)
         return at.Summary(
             {
-                "converting": tally(channel, laid_out.conversions[journey]),
-                "others": tally(channel, laid_out.nulls[journey]),
+                "converting": at.tally(channel, laid_out.conversions[journey]),
+                "others": at.tally(channel, laid_out.nulls[journey]),
+                # All that there is to divide: a conversion that no channel was there for is set aside.
+                "conversions": at.tally(once, laid_out.conversions),
+                "value": at.tally(once, laid_out.value),
             }
         )
 
-    def solve(self, summary: at.Summary) -> None:
+    def solve(self, summary: at.Summary) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         channels = len(self.channels_)
         converting, others = summary.dense("converting", channels), summary.dense("others", channels)
         self.rates_ = np.divide(converting, converting + others, out=np.zeros(channels), where=converting > 0)
         claims = converting * self.rates_
         shares = claims / claims.sum() if claims.any() else claims
-        # What no channel was there for is set aside; the rest must be given away whole.
-        self.publish(shares * self.attributable("conversions"), shares * self.attributable("value"))
+        # Conversions and value of each channel; together they must be all that there is.
+        return shares * summary.number("conversions"), shares * summary.number("value")
 
     def weigh(self, chunk: at.JourneyChunk) -> NDArray[np.float64]:
         return self.rates_[chunk.channel]

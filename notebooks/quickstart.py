@@ -45,6 +45,6 @@ ranking.agreement.query("model_b == 'last_touch'").round(2)
 # Credit per touchpoint, each conversion handed out exactly once:
 
 # %%
-table = models[3].attribute(journeys)
+table = models[3].credit_journeys(journeys)
 assert (table.groupby("conversion_id")["credit"].sum().sub(1).abs() < 1e-12).all()
 table.head()

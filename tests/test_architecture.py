@@ -15,6 +15,12 @@ from attribution.schema import tables
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "attribution"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
+FOLDERS_OF_THEIR_OWN = {
+    "twins": "slow second implementations that several chapters are compared with",
+    "written_before": "folders that earlier versions wrote, read through the commands",
+}
+"""Folders of tests that no folder of the package stands beside, and why."""
+
 HEAVY = (
     "mlflow",
     "pandas",
@@ -78,7 +84,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_files_and_functions_stay_small(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 320
+    assert len(text.splitlines()) <= 500
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):
             documentation = ast.get_docstring(node) or ""
@@ -94,6 +100,14 @@ def test_public_functions_and_classes_say_what_they_do(path: Path) -> None:
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
             assert ast.get_docstring(node), f"{node.name} has no docstring"
+
+
+def test_tests_lie_in_the_folder_of_what_they_test() -> None:
+    tests = ROOT / "tests"
+    folders = {path.parent.relative_to(tests) for path in tests.rglob("test_*.py")} - {Path()}
+    assert set(FOLDERS_OF_THEIR_OWN) <= {str(folder) for folder in folders}
+    lost = {str(folder) for folder in folders if not (PACKAGE / folder / "__init__.py").is_file()}
+    assert lost == set(FOLDERS_OF_THEIR_OWN)
 
 
 def test_no_room_for_leftovers() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from attribution.schema.experiment import read_experiment
+from attribution.pipeline.sections import read_experiment
 from tests.real_data_oracles import ORACLES, UNATTRIBUTED, UNMATCHED, Observed, no_send_at_any_time, read_paths
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from attribution.decisions.budget import BudgetPlan
-    from attribution.production.bidding import Credited
+    from attribution.production.conversion_export import Credited
     from attribution.reporting.report.pages import Page
     from attribution.returns.ranking import Ranking
     from attribution.schema.experiment import Experiment
@@ -41,7 +41,8 @@ def progress() -> Iterator[Callable[[str], None]]:
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as JSON objects, nulls as null."""
-    return json.loads(frame.to_json(orient="records"))
+    result: list[dict[str, Any]] = json.loads(frame.to_json(orient="records"))
+    return result
 
 
 def print_json(document: object) -> None:

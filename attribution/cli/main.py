@@ -1,4 +1,4 @@
-"""The command line: what is not a module of its own in `attribution.cli.commands`, and how it ends."""
+"""The command line: the commands of `attribution.cli.commands` in the order of the help, and how it ends."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import asdict
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import typer
 
 from attribution import logs
-from attribution.cli.commands.arguments import ExperimentFile, Json, Overrides
 from attribution.cli.commands.budget import budget
+from attribution.cli.commands.check_model import check_model
 from attribution.cli.commands.compare import compare
-from attribution.cli.commands.conversions import conversions
+from attribution.cli.commands.demo import demo
 from attribution.cli.commands.export import export
+from attribution.cli.commands.export_conversions import export_conversions
 from attribution.cli.commands.forget import forget
 from attribution.cli.commands.glossary import glossary
 from attribution.cli.commands.init import init
@@ -30,11 +30,13 @@ from attribution.cli.commands.monitor import monitor
 from attribution.cli.commands.promote import promote
 from attribution.cli.commands.refit import refit
 from attribution.cli.commands.review import review
-from attribution.cli.commands.run import run, run_one
+from attribution.cli.commands.run import run
 from attribution.cli.commands.score import score
+from attribution.cli.commands.simulate import simulate
 from attribution.cli.commands.summarise import summarise
 from attribution.cli.commands.track import track
-from attribution.cli.console import print_json, print_quality, print_verdicts, progress, records
+from attribution.cli.commands.validate import validate
+from attribution.cli.renamed import refuse_old_names
 from attribution.errors import AttributionError, InputError
 
 app = typer.Typer(
@@ -43,8 +45,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Multi-touch attribution: from touchpoints to credit, ROI, and how far the ranking depends on the model.",
 )
-
-_NEGATIVE_VERDICT = 3
 
 
 @app.callback()
@@ -61,129 +61,32 @@ def settings(
     logs.write("begun", command=context.invoked_subcommand)
 
 
-app.command()(run)
-
-
-@app.command()
-def demo(
-    customers: Annotated[int, typer.Option(min=100, help="How many customers the simulated shop has.")] = 20_000,
-    out: Annotated[Path, typer.Option(help="Output folder. Replaced whole.")] = Path("runs/demo"),
-    overrides: Overrides = None,
-    as_json: Json = False,
-) -> None:
-    """Simulate a shop whose true channel effects are known, and run every model on it."""
-    import tempfile
-
-    from attribution.cli.demo import write_demo
-    from attribution.schema.experiment import read_experiment
-
-    with tempfile.TemporaryDirectory(prefix="attribution-demo-") as folder:
-        with progress() as say:
-            say(f"simulating {customers:,} customers")
-            path = write_demo(Path(folder), customers)
-        run_one(read_experiment(path, overrides or ()), out, as_json=as_json)
-
-
-app.command()(init)
-app.command()(budget)
-app.command()(compare)
-app.command()(promote)
-app.command()(export)
-app.command()(conversions)
-app.command()(track)
-app.command()(review)
-app.command()(kpis)
-app.command()(score)
-app.command()(forget)
-app.command()(summarise)
-app.command()(refit)
-app.command()(monitor)
-app.command()(glossary)
-
-
-@app.command()
-def simulate(
-    world: Annotated[str, typer.Argument(help="default, confounded, or the path of a TOML file.")],
-    customers: Annotated[int, typer.Option(min=1, help="How many customers.")],
-    out: Annotated[Path, typer.Option(help="Output folder. Replaced whole.")],
-    seed: Annotated[int, typer.Option(min=0, help="Another seed gives another sample of the same world.")] = 0,
-) -> None:
-    """Write touchpoints, conversions, costs and the true channel effects of a simulated world as Parquet."""
-    from attribution.pipeline.output import replaced_folder
-    from attribution.simulation import load_world
-    from attribution.simulation import simulate as simulate_world
-
-    chosen = load_world(world)
-    with replaced_folder(out, [Path(world)] if Path(world).is_file() else []) as folder:
-        with progress() as say:
-            say(f"simulating {customers:,} customers")
-            simulation = simulate_world(chosen, customers=customers, seed=seed)
-        for name in ("touchpoints", "conversions", "costs", "truth"):
-            getattr(simulation, name).to_parquet(folder / f"{name}.parquet", index=False)
-    typer.echo(f"wrote {customers:,} customers of world {chosen.name!r} to {out}")
-
-
-@app.command()
-def validate(
-    experiment: ExperimentFile,
-    overrides: Overrides = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit 3 if there are warnings.")] = False,
-    as_json: Json = False,
-) -> None:
-    """Check the data of an experiment, and fit nothing."""
-    from attribution.pipeline.pipeline import check_quality
-    from attribution.schema.experiment import read_experiment
-
-    asked = read_experiment(experiment, overrides or ())
-    with progress() as say:
-        say("checking the data")
-        quality = check_quality(asked)
-    worst = "fail" if (quality["status"] == "fail").any() else "warn" if (quality["status"] == "warn").any() else "pass"
-    if as_json:
-        print_json({"status": worst, "checks": records(quality)})
-    else:
-        print_quality(quality)
-    if worst == "fail":
-        raise typer.Exit(InputError.exit_code)
-    if worst == "warn" and strict:
-        raise typer.Exit(_NEGATIVE_VERDICT)
-
-
-@app.command("check-model")
-def check_model(
-    model: Annotated[
-        str, typer.Argument(metavar="PACKAGE.MODULE:CLASS", help="A model of your own, or a shipped one.")
-    ],
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--setting", metavar="KEY=VALUE", help="An argument of its constructor, e.g. half_life_days=14."),
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Prove the laws that any model must obey; exit 3 if one is broken."""
-    from attribution.pipeline.request import make_model
-    from attribution.schema.experiment import ModelSpec, checked, read_setting
-    from attribution.testing import judge_model
-
-    given = dict(read_setting(text, "--setting", "half_life_days=14") for text in settings or ())
-    made = make_model(checked(ModelSpec, {"model": model, **given}, origin="check-model"), Path())
-    with progress() as say:
-        say(f"checking {model}")
-        verdicts = list(judge_model(made))
-    holds = all(verdict.holds for verdict in verdicts)
-    if as_json:
-        print_json(
-            {
-                "model": model,
-                "settings": list(settings or ()),
-                "holds": holds,
-                "laws": [asdict(each) for each in verdicts],
-            }
-        )
-    else:
-        print_verdicts(verdicts)
-    if not holds:
-        raise typer.Exit(_NEGATIVE_VERDICT)
+# By what a person is doing, in this order in the help.
+_START, _ANALYSE, _DECIDE, _PRODUCTION = "Start", "Analyse", "Decide", "Production"
+COMMANDS: Mapping[str, tuple[str, Callable[..., None]]] = {
+    "init": (_START, init),
+    "demo": (_START, demo),
+    "simulate": (_START, simulate),
+    "validate": (_START, validate),
+    "glossary": (_START, glossary),
+    "run": (_ANALYSE, run),
+    "compare": (_ANALYSE, compare),
+    "review": (_ANALYSE, review),
+    "check-model": (_ANALYSE, check_model),
+    "track": (_ANALYSE, track),
+    "kpis": (_DECIDE, kpis),
+    "budget": (_DECIDE, budget),
+    "export": (_PRODUCTION, export),
+    "promote": (_PRODUCTION, promote),
+    "score": (_PRODUCTION, score),
+    "export-conversions": (_PRODUCTION, export_conversions),
+    "forget": (_PRODUCTION, forget),
+    "summarise": (_PRODUCTION, summarise),
+    "refit": (_PRODUCTION, refit),
+    "monitor": (_PRODUCTION, monitor),
+}
+for _name, (_panel, _command) in COMMANDS.items():
+    app.command(_name, rich_help_panel=_panel)(_command)
 
 
 def main() -> None:
@@ -197,6 +100,7 @@ def main() -> None:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     begun, code = time.perf_counter(), 1
     try:
+        refuse_old_names(sys.argv[1:], list(COMMANDS))
         app()
     except AttributionError as error:
         code = error.exit_code

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from attribution.arguments import check_arguments
 from attribution.data.loading import Sources
 from attribution.errors import InputError
 from attribution.journeys.buckets import Buckets
-from attribution.journeys.events import DAY, journeys_from_events
-from attribution.journeys.paths import journeys_from_paths
-from attribution.journeys.placebo import Placebo
-from attribution.journeys.structure import JourneyChunk, Journeys, Reader, observe
-from attribution.journeys.summary import Summary
-from attribution.schema.experiment import JourneyOptions, Period, checked
+from attribution.journeys.from_events import journeys_from_events
+from attribution.journeys.from_paths import journeys_from_paths
+from attribution.journeys.placebo_channel import Placebo
+from attribution.journeys.refine import DAY
+from attribution.journeys.structure import JourneyChunk, Journeys, Reader, Summary, observe, tally
+from attribution.schema.experiment import Experiment, JourneyOptions, Period, checked
 
 __all__ = [
     "DAY",
@@ -23,11 +24,15 @@ __all__ = [
     "Reader",
     "Summary",
     "build_journeys",
+    "journey_options",
     "journeys_by_day",
+    "journeys_of",
     "observe",
+    "tally",
 ]
 
 
+@check_arguments
 def build_journeys(
     sources: Sources, *, period: Period | None = None, placebo: Placebo | None = None, **options: Any
 ) -> Journeys:
@@ -111,3 +116,13 @@ def journeys_by_day(sources: Sources, **options: Any) -> Journeys:
             given=f"lookback_days = {asked.lookback_days}",
         )
     return journeys
+
+
+def journeys_of(experiment: Experiment, sources: Sources) -> Journeys:
+    """The journeys that an experiment asks for."""
+    return build_journeys(sources, period=experiment.period, **journey_options(experiment))
+
+
+def journey_options(experiment: Experiment) -> dict[str, Any]:
+    """What an experiment asks of `build_journeys`: the options that are set, without account and segment."""
+    return experiment.journeys.model_dump(exclude_unset=True, exclude={"account", "segment"})

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from attribution.journeys.structure import JourneyChunk, Reader
-from attribution.journeys.summary import Summary
+from attribution.journeys.structure import JourneyChunk, Reader, Summary
 from attribution.kernels.statistics.dealing import Dealt, deal, path_words
 from attribution.kernels.statistics.draws import Words, id_words, mixed
 from attribution.kernels.statistics.sums import (

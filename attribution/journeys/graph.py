@@ -12,9 +12,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.arguments import check_arguments
+from attribution.errors import InputError
 from attribution.journeys import JourneyChunk, Journeys, Reader, Summary
-from attribution.journeys.summary import tally
-from attribution.kernels.markov.windows import Slices, count_steps, unpack
+from attribution.journeys.structure import tally
+from attribution.kernels.markov.step_counts import Slices, count_steps, unpack
 from attribution.kernels.statistics.sums import to_float
 from attribution.schema.tables import CONVERSION, NULL, START, TRANSITIONS
 
@@ -31,6 +33,14 @@ class JourneyGraph:
     states : ``(start)``, the channels in order, ``(conversion)``, ``(null)``
     counts : (states, states) how often the step was taken; whole numbers unless paths were fractional
     touchpoints, converting_touchpoints : (channels,) touchpoints, and those in journeys that converted
+
+    Examples
+    --------
+    >>> import attribution as at
+    >>> graph = at.build_graph(at.build_journeys(at.load_sources(paths=pd.DataFrame(
+    ...     {"path": ["mail > search", "mail"], "conversions": [1, 0], "nulls": [0, 1]}))))
+    >>> graph.to_frame()[["from_state", "to_state", "count", "probability"]].values.tolist()[:2]
+    [['(start)', 'mail', 2.0, 1.0], ['mail', 'search', 1.0, 0.5]]
     """
 
     states: tuple[str, ...]
@@ -45,7 +55,7 @@ class JourneyGraph:
         A channel that was never touched has a row of zeros.
         """
         total = self.counts.sum(axis=1, keepdims=True)
-        matrix = np.divide(self.counts, total, out=np.zeros_like(self.counts), where=total > 0)
+        matrix: NDArray[np.float64] = np.divide(self.counts, total, out=np.zeros_like(self.counts), where=total > 0)
         matrix[-2, -2] = matrix[-1, -1] = 1.0
         return matrix
 
@@ -98,6 +108,7 @@ class JourneyGraph:
             )
         return graph
 
+    @check_arguments
     def write_graphml(self, path: str | Path) -> None:
         """Write `to_networkx` as GraphML, which Gephi, yEd and Cytoscape read.
 
@@ -106,11 +117,23 @@ class JourneyGraph:
         import networkx as nx
 
         graph = self.to_networkx()
+        if not Path(path).parent.is_dir() or Path(path).is_dir():
+            raise InputError("write_graphml: path must be a file in a folder that exists", given=repr(str(path)))
         nx.write_graphml(nx.relabel_nodes(graph, {name: _xml_name(name) for name in graph}), path)
 
 
+@check_arguments
 def build_graph(journeys: Journeys) -> JourneyGraph:
     """Count the steps of all journeys that have a touchpoint.
+
+    Parameters
+    ----------
+    journeys : those with a touchpoint count, converting or not
+
+    Returns
+    -------
+    JourneyGraph
+        States ``(start)``, the channels, ``(conversion)`` and ``(null)``, and how often each step was taken.
 
     Examples
     --------

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from attribution.data.loading import Finding
 from attribution.journeys import DAY, JourneyChunk, Journeys, Reader, Summary
-from attribution.journeys.summary import tally
+from attribution.journeys.structure import tally
 
 COVERED = 0.95
 """Share of the conversions that touchpoints lead to in the end, which the suggested window holds."""

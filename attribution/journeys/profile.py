@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from attribution.journeys import DAY, JourneyChunk, Journeys, Reader, Summary
-from attribution.journeys.summary import tally
-from attribution.kernels.markov.windows import Slices, distinct_members
+from attribution.journeys.structure import tally
+from attribution.kernels.markov.step_counts import Slices, distinct_members
 from attribution.kernels.statistics.sums import KeyedSums, to_float
 from attribution.schema.tables import JOURNEY_PROFILE
 

@@ -1,4 +1,4 @@
-"""Journeys as arrays: slices of touchpoints, chunk by chunk."""
+"""Journeys as arrays: slices of touchpoints, chunk by chunk, and what there is to know of them, which adds up."""
 
 from __future__ import annotations
 
@@ -11,10 +11,92 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from attribution.arguments import check_arguments, describe
 from attribution.data.loading import Finding
 from attribution.data.loading.events import Dimensions
-from attribution.journeys.summary import Summary, number
+from attribution.errors import InputError
 from attribution.kernels.journeys.batches import gather_slices
+from attribution.kernels.statistics.sums import KeyedSums, exact_sums, merge_keyed, sum_by_key, sums_of_counts, to_float
+
+# ---------------------------------------------------------------- sums of what there is to know
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Named tables of exact sums. Summaries add up, in any order, to the same bytes.
+
+    Parameters
+    ----------
+    tables : exact sums by name; each has keys (rows, k) and one sum per row
+
+    Examples
+    --------
+    Parts of the journeys are summed up by themselves; their sums add up to that of all.
+
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> parts = [at.build_journeys(at.load_sources(paths=pd.DataFrame({"path": [path], "conversions": [count]})))
+    ...          for path, count in (("mail", 2), ("search > mail", 3))]
+    >>> (parts[0].overview + parts[1].overview).number("conversions")
+    5.0
+    """
+
+    tables: Mapping[str, KeyedSums]
+
+    def __add__(self, other: Summary) -> Summary:
+        merged = dict(self.tables)
+        for name, table in other.tables.items():
+            merged[name] = merge_keyed(merged[name], table) if name in merged else table
+        return Summary(merged)
+
+    @check_arguments
+    def dense(self, name: str, size: int) -> NDArray[np.float64]:
+        """(size,) sums of a table whose keys are 0 … size − 1; 0 where a key, or the table, is absent."""
+        table = self.tables.get(name)
+        least = 0 if table is None or not len(table.keys) else int(table.keys[:, 0].max()) + 1
+        if size < least:
+            raise InputError(f"Summary.dense: size is too small for {name!r}", given=size, allowed=f"{least} or more")
+        result = np.zeros(size)
+        if table is not None:
+            result[table.keys[:, 0]] = to_float(table.sums)
+        return result
+
+    @check_arguments
+    def number(self, name: str) -> float:
+        """The sum of a table made by `number`; 0 where there is none."""
+        return float(self.dense(name, 1)[0])
+
+
+def number(terms: NDArray[np.bool_] | NDArray[np.float64]) -> KeyedSums:
+    """The exact sum of all ``terms`` as a table with one row."""
+    floats = np.array([float(np.count_nonzero(terms))]) if terms.dtype == np.bool_ else terms.astype(np.float64)
+    rows = min(len(floats), 1)
+    return KeyedSums(np.zeros((rows, 1), np.int64), exact_sums(np.zeros(len(floats), np.int64), floats, rows))
+
+
+def tally(keys: NDArray[np.signedinteger], times: NDArray[np.bool_] | NDArray[np.float64]) -> KeyedSums:
+    """How often each key occurs, as a table of exact sums for a `Summary`.
+
+    Parameters
+    ----------
+    keys : (n,) small whole numbers ≥ 0, such as channels
+    times : (n,) how often each is taken: whether at all, or a number
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> counted = tally(np.array([2, 0, 2]), np.array([True, True, True]))
+    >>> Summary({"touchpoints": counted}).dense("touchpoints", 3).tolist()
+    [1.0, 0.0, 2.0]
+    """
+    if times.dtype == np.bool_:
+        counts = np.bincount(keys[times])
+        taken = np.flatnonzero(counts)
+        return KeyedSums(taken[:, None], sums_of_counts(counts[taken]))
+    return sum_by_key(keys.astype(np.int64)[:, None], times.astype(np.float64))
+
+
+# ---------------------------------------------------------------- journeys
 
 PIECE_STEPS = 4_000_000
 """Touchpoints laid out at once: overlapping journeys are slices until a model reads them."""
@@ -57,6 +139,21 @@ class JourneyChunk:
     factor : (touchpoints,) float64 by which weights are multiplied; None where all count alike
     bucket : (journeys,) int64 label of the bucket that each was dealt to, once it has been
     counted : what was counted while these journeys were built
+
+    Examples
+    --------
+    Customer b was touched by mail and did not convert; a was touched by mail and search, and did.
+
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> journeys = at.build_journeys(at.load_sources(
+    ...     pd.DataFrame({"customer_id": ["a", "a", "b"], "touched_at": ["2024-01-01", "2024-01-05", "2024-01-03"],
+    ...                   "channel": ["mail", "search", "mail"]}),
+    ...     pd.DataFrame({"customer_id": ["a"], "converted_at": ["2024-01-06"], "value": [100.0]}),
+    ... ))
+    >>> (chunk,) = journeys
+    >>> chunk.channel.tolist(), chunk.start.tolist(), chunk.stop.tolist(), chunk.conversions.tolist()
+    ([0, 0, 1], [0, 1], [1, 3], [False, True])
     """
 
     channel: NDArray[np.int32]
@@ -212,6 +309,18 @@ class Journeys:
     conversion_ids : gives the ids of conversions by row; asked only when needed
     untouched : gives journeys without a touchpoint for customers who were never seen; None where nobody lists them
     describe : turns what was counted while building into rows of the quality table
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> journeys = at.build_journeys(at.load_sources(
+    ...     pd.DataFrame({"customer_id": ["a", "a", "b"], "touched_at": ["2024-01-01", "2024-01-05", "2024-01-03"],
+    ...                   "channel": ["mail", "search", "mail"]}),
+    ...     pd.DataFrame({"customer_id": ["a"], "converted_at": ["2024-01-06"], "value": [100.0]}),
+    ... ))
+    >>> len(journeys), journeys.channels, journeys.total("value"), journeys.lookback_days
+    (2, ('mail', 'search'), 100.0, 30.0)
     """
 
     chunks: tuple[JourneyChunk, ...] | Chunks
@@ -231,6 +340,7 @@ class Journeys:
     def __len__(self) -> int:
         return int(self.overview.number("journeys"))
 
+    @check_arguments
     def read(self, *readers: Reader) -> list[Summary]:
         """What each reader sums up of all journeys, in one pass for all of them.
 
@@ -257,6 +367,7 @@ class Journeys:
         """Whether touchpoints carry real times, so that days between them mean something."""
         return self.integer_times is False
 
+    @check_arguments
     def total(self, what: Literal["conversions", "nulls", "value"]) -> float:
         """Observed total, summed independently of the order of journeys."""
         return self.overview.number(what)
@@ -282,6 +393,13 @@ def add_readings(a: Readings, b: Readings) -> Readings:
 
 def _read_chunk(readers: Sequence[Reader], chunk: JourneyChunk) -> Readings:
     def read(piece: JourneyChunk) -> Readings:
-        return tuple(reader(piece) for reader in readers)
+        return tuple(_summary_of(reader, piece) for reader in readers)
 
     return reduce(add_readings, map(read, chunk.pieces()))
+
+
+def _summary_of(reader: Reader, piece: JourneyChunk) -> Summary:
+    summary = reader(piece)
+    if not isinstance(summary, Summary):
+        raise InputError("read: a reader must return a Summary", given=f"{describe(summary)} of {describe(reader)}")
+    return summary

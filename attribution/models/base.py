@@ -1,51 +1,78 @@
-"""The contract of a model."""
+"""The contract of a model: what somebody who writes one must know, and nothing else.
+
+How models are fitted, drawn again and described lies beside it, in `attribution.models.machinery`.
+"""
 
 from __future__ import annotations
 
-import copy
 import inspect
 import re
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self, final
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from attribution.data.loading import Finding, count_finding
+from attribution.arguments import check_arguments
 from attribution.errors import InputError, did_you_mean
-from attribution.journeys import Buckets, JourneyChunk, Journeys, Reader, Summary, observe
-from attribution.journeys.buckets import Bucketwise, of_whole
-from attribution.journeys.summary import number
-from attribution.kernels.statistics.sums import sum_by_key, sums_by_pair
-from attribution.models.credit import ChannelTotals, check_totals, hand_out, journey_credit
-
-_ROUNDING = 1e-12
+from attribution.journeys import JourneyChunk, Journeys, Summary, observe
+from attribution.models.credit import ChannelTotals, Totals, journey_credit, share_sums
+from attribution.models.machinery import Machinery
 
 
-class Draws(NamedTuple):
-    """Credit of re-weighted journeys.
+class Assumptions(NamedTuple):
+    """What a model takes for granted, for its card and the table of models.
 
-    ``conversions``, ``value`` (draws, channels); ``effects`` (draws, channels, 2) removal effects, None for models
-    without.
+    Attributes
+    ----------
+    premise : one sentence: what it assumes
+    bias : one sentence: which way its credit is off where that does not hold
+    effects : what it was told of effects and did not learn from these data; empty where nothing
+
+    Examples
+    --------
+    >>> Assumptions("Only the touchpoint in the middle matters.", "Overstates channels in the middle.").effects
+    ''
     """
 
-    conversions: NDArray[np.float64]
-    value: NDArray[np.float64]
-    effects: NDArray[np.float64] | None = None
+    premise: str
+    bias: str
+    effects: str = ""
 
 
 class AttributionModel:
-    """Base of every model. A rule overrides `weigh` only; others `summarise` and `solve` as well.
+    """Base of every model. A rule overrides `weigh` only; one that learns overrides `summarise` and `solve` as well.
 
-    The constructor of a subclass only assigns its arguments. `fit` sets attributes that end in an underscore.
+    The constructor of a subclass only assigns its arguments. Of the members below it may override `estimand`,
+    `assumptions`, `needs_times`, `validate`, `summarise`, `solve`, `weigh`, `learned`, `restore` and `weight_sql`; all
+    others are final.
+
+    Parameters
+    ----------
+    name : label in tables; the class in snake case with its non-default parameters unless given
 
     Attributes
     ----------
     needs_times : whether days between touchpoints matter to this model
+    name : the label that was given; None for one that is made of class and settings
     credit_ : channel totals, once fitted
     channels_ : channel names, once fitted
     summary_, observed_ : what was summed up so far, by the model and for all models alike, once fitted
+
+    Examples
+    --------
+    A rule of one's own: every touchpoint counts by its position, so that later ones get more.
+
+    >>> import attribution as at
+    >>> class Later(at.AttributionModel):
+    ...     def weigh(self, chunk):
+    ...         first = np.repeat(chunk.offsets[:-1], chunk.lengths)
+    ...         return np.arange(len(chunk.channel)) - first + 1.0
+    >>> journeys = at.build_journeys(at.load_sources(paths=pd.DataFrame(
+    ...     {"path": ["mail > search"], "conversions": [3]})))
+    >>> Later().fit(journeys).credit_.conversions.tolist()
+    [1.0, 2.0, 0.0]
     """
 
     needs_times: ClassVar[bool] = False
@@ -58,6 +85,21 @@ class AttributionModel:
     def __init__(self, *, name: str | None = None) -> None:
         self.name = name
 
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        taken = [name for name in FINAL if name in vars(cls)]
+        if taken:
+            raise InputError(
+                f"model class {cls.__name__} overrides {', '.join(taken)}, and that is final",
+                allowed=list(OVERRIDABLE),
+                hint="weigh says how a journey is divided, summarise and solve what is learned; the rest follows",
+            )
+        if "weigh" in vars(cls):
+            # What was said of the weights of another class does not hold for these.
+            for said in ("assumptions", "weight_sql"):
+                if said not in vars(cls):
+                    setattr(cls, said, vars(AttributionModel)[said])
+
     # ------------------------------------------------------------ what a model says
 
     @property
@@ -66,57 +108,25 @@ class AttributionModel:
         return "allocated"
 
     @property
-    def told(self) -> str:
-        """What a model was told of effects, in words: it did not learn it from these data. Empty where nothing."""
-        return ""
-
-    @property
-    def negative_is_zero(self) -> bool:
-        """Whether shares count credit below 0 as none; unless asked for, such credit has no shares."""
-        return False
-
-    @property
-    def needs_untouched(self) -> bool:
-        """Whether customers matter who were never touched."""
-        return False
-
-    def findings(self) -> list[Finding]:
-        """What to know before believing this fitted model, as rows of the quality table."""
-        without = self.summary_.number("zero_weights")
-        if not without:
-            return []
-        message = f"journeys in which {self.label} gives every touchpoint 0: shared equally"
-        return [count_finding("zero_weights", "journeys", without, message)]
+    def assumptions(self) -> Assumptions:
+        """What the model assumes and which way it is biased."""
+        return Assumptions("Its author did not say what it assumes.", "Nothing is known of its bias.")
 
     def validate(self) -> None:
         """Raise `InputError` if a parameter is impossible."""
 
     def summarise(self, chunk: JourneyChunk) -> Summary:
-        """What one chunk of journeys contributes."""
-        laid_out, shares, without = hand_out(self, chunk)
-        journey = np.repeat(np.arange(len(laid_out)), laid_out.lengths)
-        keys = laid_out.channel.astype(np.int64)[:, None]
-        return Summary(
-            {
-                "conversions": sum_by_key(keys, shares * laid_out.conversions[journey]),
-                "value": sum_by_key(keys, shares * laid_out.value[journey]),
-                "zero_weights": number(np.array([float(without)])),
-            }
-        )
+        """What one chunk of journeys contributes, in tables of exact sums."""
+        return share_sums(self, chunk)
 
-    def summarise_buckets(self, chunk: JourneyChunk) -> Summary:
-        """What `summarise` of a rule gives for each bucket, at once; see `Bucketwise`."""
-        laid_out, shares, without = hand_out(self, chunk)
-        assert laid_out.bucket is not None
-        journey = np.repeat(np.arange(len(laid_out)), laid_out.lengths)
-        terms = {what: shares * getattr(laid_out, what)[journey] for what in ("conversions", "value")}
-        sums = sums_by_pair(laid_out.bucket[journey], laid_out.channel.astype(np.int64), terms)
-        return Summary({**sums, "zero_weights": of_whole(chunk, without)})
+    def solve(self, summary: Summary) -> Totals:
+        """Conversions and value of each channel, (channels,) floats each, from the sum of all contributions.
 
-    def solve(self, summary: Summary) -> None:
-        """Set ``credit_`` and what else was learned, from the sum of all contributions."""
+        What else was learned is set here, as attributes that end in an underscore. An allocated model's totals add up
+        to what was observed in journeys with a touchpoint; what an incremental model leaves of it is its baseline.
+        """
         channels = len(self.channels_)
-        self.publish(summary.dense("conversions", channels), summary.dense("value", channels))
+        return summary.dense("conversions", channels), summary.dense("value", channels)
 
     def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
         """One non-negative weight per touchpoint of ``chunk``, whose journeys lie end to end.
@@ -124,11 +134,6 @@ class AttributionModel:
         Journey j is touchpoints ``chunk.offsets[j]`` … ``chunk.offsets[j + 1] − 1``; none is empty.
         """
         raise NotImplementedError(f"{type(self).__name__} must override weigh")
-
-    @property
-    def knows_channels(self) -> bool:
-        """Whether `weigh` goes by what was learned of each channel: it then knows nothing of a new one."""
-        return bool(self.learned())
 
     def learned(self) -> dict[str, Any]:
         """What `weigh` needs besides parameters, ``channels_`` and ``credit_``, by attribute, for a `Scorer`.
@@ -142,58 +147,31 @@ class AttributionModel:
         vars(self).update(learned)
 
     @property
-    def is_linearised(self) -> bool:
-        """Whether `redraw` goes by influences instead of solving again."""
-        return False
+    def weight_sql(self) -> str | None:
+        """What `weigh` gives a touchpoint, as an SQL expression in DuckDB's words; None where it cannot be said.
 
-    @property
-    def buckets_reader(self) -> Reader | Bucketwise:
-        """What reads the journeys of many buckets, for `redraw`."""
-        if type(self).summarise is AttributionModel.summarise:
-            return Bucketwise(self.summarise_buckets)
-        return self.summarise
-
-    def summarise_undrawn(self, chunk: JourneyChunk) -> Summary:
-        """Tables of `summarise` that `redraw` does without, and `buckets_reader` therefore leaves out."""
-        return Summary({})
-
-    def redraw(self, own: Buckets, observed: Buckets, weights: NDArray[np.float64]) -> Draws:
-        """Credit of this fitted model, had bucket b been counted ``weights[d, b]`` times, for each draw d.
-
-        Parameters
-        ----------
-        own, observed : what `summarise` and `attribution.journeys.observe` give for each bucket
-        weights : (draws, buckets) floats ≥ 0
+        It may use ``position`` (from 1) and ``length`` of the journey, ``channel``, ``kind`` and whatever further
+        columns of touchpoints were read, ``age_days`` before the conversion, ``factor`` (what a view counts),
+        ``learned.NAME`` for each array over channels in `learned`, with ``learned.conversions`` and ``learned.value``
+        for the channel's credit, and window functions over ``(partition by journey)``. ``touchpoint.NAME`` is a column
+        of touchpoints that is called like one of these.
         """
-        if type(self).solve is AttributionModel.solve:
-            channels = len(self.channels_)
-            return Draws(*(weights @ own.totals(what, channels).T for what in ("conversions", "value")))
-        return self.solve_again(own, observed, weights)
-
-    def solve_again(self, own: Buckets, observed: Buckets, weights: NDArray[np.float64]) -> Draws:
-        """What `redraw` gives, by solving every draw."""
-        solved = []
-        for row in weights:
-            again = copy.copy(self)
-            again.summary_, again.observed_ = own.weighted(row), observed.weighted(row)
-            again.solve(again.summary_)
-            solved.append(again)
-        conversions, value = (
-            np.array([getattr(again.credit_, what)[:-1] for again in solved]) for what in ("conversions", "value")
-        )
-        if not hasattr(self, "removal_effects_"):
-            return Draws(conversions, value)
-        return Draws(conversions, value, np.array([vars(again)["removal_effects_"] for again in solved]))
+        return None
 
     # ------------------------------------------------------------ what the base does for all
 
+    @final
+    @check_arguments
     def fit(self, journeys: Journeys) -> Self:
         """Learn from ``journeys`` and set ``credit_``; returns the model itself."""
-        self.prepare(journeys)
+        machinery = self._machinery
+        machinery.prepare(journeys)
         own, observed = journeys.read(self.summarise, observe)
-        self.settle(own + self.summarise_untouched(journeys), observed)
+        machinery.finish_fit(own + machinery.summarise_untouched(journeys), observed)
         return self
 
+    @final
+    @check_arguments
     def partial_fit(self, journeys: Journeys) -> Self:
         """Learn from further journeys of the same channels, as if they had been there from the start.
 
@@ -208,71 +186,29 @@ class AttributionModel:
                 allowed=list(self.channels_),
                 hint="fit on all journeys at once",
             )
-        self.prepare(journeys)
+        machinery = self._machinery
+        machinery.prepare(journeys)
         own, observed = journeys.read(self.summarise, observe)
-        self.settle(self.summary_ + own, self.observed_ + observed)
+        machinery.finish_fit(self.summary_ + own, self.observed_ + observed)
         return self
 
-    def summarise_untouched(self, journeys: Journeys) -> Summary:
-        """What customers contribute who were never touched; nothing to a model that they do not matter to."""
-        chunk = journeys.untouched() if self.needs_untouched else None
-        return Summary({}) if chunk is None else self.summarise(chunk)
-
-    def prepare(self, journeys: Journeys) -> None:
-        """Check that ``journeys`` can be learned from, and note their channels."""
-        self.validate()
-        if self.needs_times and not journeys.has_times:
-            raise InputError(
-                f"model {self.label!r} needs times, and these journeys have only an order",
-                hint="leave the model out, or give touchpoints with timestamps",
-            )
-        self.channels_ = journeys.channels
-
-    def settle(self, summary: Summary, observed: Summary) -> None:
-        """Solve, given what all journeys contribute and what was observed, and check that credit adds up."""
-        totals = {what: observed.number(what) for what in ("conversions", "value")}
-        for what, total in totals.items():
-            if not np.isfinite(total):
-                raise InputError(f"the sum of all {what} is larger than any float", hint="use a larger unit of money")
-        self.summary_, self.observed_ = summary, observed
-        self.solve(summary)
-        check_totals(self, **totals)
-
-    def attribute(self, journeys: Journeys) -> pd.DataFrame:
+    @final
+    def credit_journeys(self, journeys: Journeys) -> pd.DataFrame:
         """The ``journey_credit`` table of ``journeys``, see `attribution.schema.tables`."""
         return journey_credit(journeys, [self])
 
-    def publish(self, conversions: NDArray[np.float64], value: NDArray[np.float64]) -> None:
-        """Set ``credit_`` from channel totals (channels,), adding what no channel can have.
-
-        The baseline of an incremental model is what its channels leave of the observed totals.
-        """
-        bare = [self.observed_.number(f"unattributed_{what}") for what in ("conversions", "value")]
-        baseline = None
-        if self.estimand == "incremental":
-            baseline = self._left("conversions", conversions), self._left("value", value)
-        by_channel = np.append(conversions, bare[0]), np.append(value, bare[1])
-        self.credit_ = ChannelTotals(self.channels_, *by_channel, baseline)
-
-    def _left(self, what: Literal["conversions", "value"], credited: NDArray[np.float64]) -> float:
-        """What channels leave of the total; nothing where only rounding is left, which might be below 0."""
-        total = self.attributable(what)
-        left = float(total - credited.sum())
-        return 0.0 if abs(left) <= _ROUNDING * total else left
-
-    def attributable(self, what: Literal["conversions", "value"]) -> float:
-        """The observed total without what no channel can have."""
-        return self.observed_.number(what) - self.observed_.number(f"unattributed_{what}")
-
     @property
+    @final
     def label(self) -> str:
         """The name given, or the class in snake case with its non-default parameters."""
         return self.name if self.name is not None else _label(self)
 
+    @final
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Constructor arguments by name, as scikit-learn asks for them."""
         return {name: getattr(self, name) for name in _parameters(type(self))}
 
+    @final
     def set_params(self, **params: Any) -> Self:
         """Set constructor arguments; unknown ones are refused."""
         known = _parameters(type(self))
@@ -286,9 +222,27 @@ class AttributionModel:
             setattr(self, name, value)
         return self
 
+    @property
+    def _machinery(self) -> Machinery:
+        """How it is fitted, drawn again and described. Models of this package that know more have one of their own."""
+        return Machinery(self)
+
+    def _overrides(self, member: str) -> bool:
+        """Whether the class says something else of ``member`` than the base."""
+        return getattr(type(self), member) is not getattr(AttributionModel, member)
+
     def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={value!r}" for name, value in _changed(self).items())
+        shown = ", ".join(f"{name}={_quoted(value)}" for name, value in _changed(self).items())
         return f"{type(self).__name__}({shown})"
+
+
+OVERRIDABLE = (
+    "estimand", "assumptions", "needs_times", "validate", "summarise", "solve", "weigh", "learned", "restore",
+    "weight_sql",
+)  # fmt: skip
+"""Members that a subclass may override."""
+
+FINAL = ("fit", "partial_fit", "credit_journeys", "get_params", "set_params", "name", "label")
 
 
 def _parameters(kind: type) -> Mapping[str, inspect.Parameter]:
@@ -316,4 +270,13 @@ def _shown(value: object) -> str:
         return "-".join(f"{key}={_shown(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
         return "-".join(_shown(item) for item in value)
-    return str(value)
+    return _titled(value) if callable(value) else str(value)
+
+
+def _quoted(value: object) -> str:
+    return _titled(value) if callable(value) else repr(value)
+
+
+def _titled(function: object) -> str:
+    """The name of a function: as text it is an address, another one in every run."""
+    return str(getattr(function, "__name__", type(function).__name__))

@@ -55,7 +55,9 @@ def less_continuation(given: Continuation, channels: tuple[str, ...], found: Los
     if given is None:
         return found.lost[..., :2]
     each = np.stack([np.ones(len(found.brought)), _mean_value(found.brought.T)], axis=1)
-    return found.lost[..., :2] - _probabilities(given, channels)[:, None] * found.lost[..., 2:] * each[:, None, :]
+    brought_anyway = _probabilities(given, channels)[:, None] * found.lost[..., 2:] * each[:, None, :]
+    result: Floats = found.lost[..., :2] - brought_anyway
+    return result
 
 
 def _probabilities(given: Continuation, channels: tuple[str, ...]) -> Floats:

@@ -10,13 +10,20 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.arguments import check_arguments
 from attribution.errors import InputError, LawError
-from attribution.journeys import JourneyChunk, Journeys
-from attribution.kernels.credit import weights as kernel
+from attribution.journeys import JourneyChunk, Journeys, Summary
+from attribution.journeys.buckets import of_whole
+from attribution.journeys.structure import number
+from attribution.kernels.credit import rule_weights as kernel
+from attribution.kernels.statistics.sums import sum_by_key, sums_by_pair
 from attribution.schema.tables import BASELINE, CREDIT, JOURNEY_CREDIT, UNATTRIBUTED
 
 TOLERANCE = 1e-9
 """Relative; how far credit may be from what was observed before it is an error."""
+
+Totals = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""Conversions and value of each channel, (channels,) floats each."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +31,14 @@ class ChannelTotals:
     """Credit per channel: ``conversions`` and ``value`` (channels + 1,), the last for `UNATTRIBUTED`.
 
     ``baseline``: conversions and value that would have happened without any channel; None for a model that
-    divides all of them.
+    divides all of them. ``negative_is_zero``: whether shares count credit below 0 as none; else there are none.
     """
 
     channels: tuple[str, ...]
     conversions: NDArray[np.float64]
     value: NDArray[np.float64]
     baseline: tuple[float, float] | None = None
+    negative_is_zero: bool = False
 
     def to_frame(self) -> pd.DataFrame:
         """One row per channel, then `UNATTRIBUTED`, and `BASELINE` where there is one."""
@@ -49,16 +57,13 @@ class ChannelTotals:
 
 
 class Model(Protocol):
-    """What this room needs of a model; `attribution.models.base` says what a model is."""
+    """What credit needs of a model; `attribution.models.base` says what a model is."""
 
     @property
     def credit_(self) -> ChannelTotals: ...
 
     @property
     def estimand(self) -> str: ...
-
-    @property
-    def negative_is_zero(self) -> bool: ...
 
     @property
     def label(self) -> str: ...
@@ -68,14 +73,35 @@ class Model(Protocol):
 
 @dataclass(frozen=True)
 class Credit:
-    """Fitted models and the ``credit`` table they fill."""
+    """Fitted models and the ``credit`` table they fill.
+
+    Parameters
+    ----------
+    models : the fitted models, in the order of the table
+    table : the ``credit`` table, one row per model and channel: ``model``, ``estimand``, ``channel``, ``conversions``,
+        ``value`` (money), ``share`` (0 … 1), ``conversions_low`` and ``conversions_high``
+
+    Examples
+    --------
+    >>> import attribution as at
+    >>> journeys = at.build_journeys(at.load_sources(paths=pd.DataFrame(
+    ...     {"path": ["mail > search", "search"], "conversions": [2, 1]})))
+    >>> credit = at.attribute(journeys, [at.FirstTouch(), at.LastTouch()])
+    >>> credit.table.pivot(index="channel", columns="model", values="conversions").loc["mail"].to_dict()
+    {'first_touch': 2.0, 'last_touch': 0.0}
+    """
 
     models: tuple[Model, ...]
     table: pd.DataFrame
 
     @classmethod
+    @check_arguments
     def of(cls, models: Sequence[Model]) -> Credit:
         """The credit of models that are fitted already."""
+        for model in models:
+            if not hasattr(model, "credit_"):
+                raise InputError(f"model {model.label!r} is not fitted", hint="fit it on journeys first")
+        check_labels(models)
         return cls(tuple(models), pd.concat([_rows(model) for model in models], ignore_index=True))
 
 
@@ -93,7 +119,7 @@ def _rows(model: Model) -> pd.DataFrame:
     rows = model.credit_.to_frame()
     rows.insert(0, "model", model.label)
     rows.insert(1, "estimand", model.estimand)
-    shared = rows["conversions"].clip(lower=0) if model.negative_is_zero else rows["conversions"]
+    shared = rows["conversions"].clip(lower=0) if model.credit_.negative_is_zero else rows["conversions"]
     has_shares = shared.sum() > 0 and bool((shared >= 0).all())
     rows["share"] = shared / shared.sum() if has_shares else np.nan
     rows["conversions_low"] = np.nan
@@ -124,6 +150,33 @@ def hand_out(model: Model, chunk: JourneyChunk) -> tuple[JourneyChunk, NDArray[n
     return laid_out, shares, int(without)
 
 
+def share_sums(model: Model, chunk: JourneyChunk) -> Summary:
+    """What the journeys of a chunk hand out to each channel: ``conversions`` and ``value``.
+
+    ``zero_weights`` counts the journeys whose weights were all zero.
+    """
+    laid_out, shares, without = hand_out(model, chunk)
+    journey = np.repeat(np.arange(len(laid_out)), laid_out.lengths)
+    keys = laid_out.channel.astype(np.int64)[:, None]
+    return Summary(
+        {
+            "conversions": sum_by_key(keys, shares * laid_out.conversions[journey]),
+            "value": sum_by_key(keys, shares * laid_out.value[journey]),
+            "zero_weights": number(np.array([float(without)])),
+        }
+    )
+
+
+def share_sums_by_bucket(model: Model, chunk: JourneyChunk) -> Summary:
+    """`share_sums` for each bucket, at once; see `attribution.journeys.buckets.Bucketwise`."""
+    laid_out, shares, without = hand_out(model, chunk)
+    assert laid_out.bucket is not None
+    journey = np.repeat(np.arange(len(laid_out)), laid_out.lengths)
+    terms = {what: shares * getattr(laid_out, what)[journey] for what in ("conversions", "value")}
+    sums = sums_by_pair(laid_out.bucket[journey], laid_out.channel.astype(np.int64), terms)
+    return Summary({**sums, "zero_weights": of_whole(chunk, without)})
+
+
 def check_totals(model: Model, conversions: float, value: float) -> None:
     """Raise `LawError` unless a model's credit, its baseline included, adds up to what was observed."""
     observed: dict[Literal["conversions", "value"], float] = {"conversions": conversions, "value": value}
@@ -133,24 +186,43 @@ def check_totals(model: Model, conversions: float, value: float) -> None:
             raise LawError(f"model {model.label!r} credits {credited!r} {what} of {total!r}")
 
 
-def journey_credit(journeys: Journeys, models: Iterable[Model]) -> pd.DataFrame:
+@check_arguments
+def journey_credit(journeys: Journeys, models: Model | Iterable[Model]) -> pd.DataFrame:
     """The ``journey_credit`` table: every conversion handed out once over its touchpoints, by every model.
 
     Parameters
     ----------
     journeys : from touchpoints and conversions; aggregated paths have no customers to report on
-    models : fitted models
+    models : fitted, one or several
+
+    Returns
+    -------
+    DataFrame
+        One row per model, conversion and touchpoint: ``model``, ``conversion_id``, ``customer_id``, ``touched_at``,
+        ``channel``, ``campaign``, ``position`` (from 1), ``credit`` (adds up to 1 per conversion), ``credited_value``
+        (money), ``converted_at``, ``click_id``. A conversion without a touchpoint has a row ``(unattributed)``.
 
     Raises
     ------
     InputError
         If the journeys come from aggregated paths, or a model is not fitted or was fitted on other channels.
+
+    Examples
+    --------
+    >>> import attribution as at
+    >>> touchpoints = pd.DataFrame({"customer_id": ["a", "a"], "touched_at": ["2024-01-01", "2024-01-05"],
+    ...                             "channel": ["mail", "search"]})
+    >>> conversions = pd.DataFrame({"customer_id": ["a"], "converted_at": ["2024-01-06"], "value": [100.0]})
+    >>> journeys = at.build_journeys(at.load_sources(touchpoints, conversions))
+    >>> credit = at.journey_credit(journeys, at.Linear().fit(journeys))
+    >>> credit[["channel", "position", "credit", "credited_value"]].values.tolist()
+    [['mail', 1, 0.5, 50.0], ['search', 2, 0.5, 50.0]]
     """
     if journeys.integer_times is None:
         raise InputError(
             "aggregated paths have no customers, so no credit per journey", hint="leave journey_credit out"
         )
-    models = list(models)
+    models = list(models) if isinstance(models, Iterable) else [models]
     for model in models:
         _check_fitted(model, journeys)
     ids = journeys.conversion_ids()

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from attribution.errors import InputError
 from attribution.journeys import DAY, JourneyChunk, Journeys
-from attribution.kernels.credit import weights as kernel
-from attribution.models.base import AttributionModel
+from attribution.kernels.credit import rule_weights as kernel
+from attribution.models.base import Assumptions, AttributionModel
+from attribution.models.machinery import Machinery
 
 
 class CustomWeights(AttributionModel):
@@ -34,13 +35,14 @@ class CustomWeights(AttributionModel):
     come together in one call is not decided by the data.
 
     Weights are divided by their sum over a journey; where all of them are 0 they count as equal, and
-    `findings` says how often.
+    the quality table says how often.
 
     Parameters
     ----------
     weights : list of numbers ≥ 0, not all 0
     function : a function, or its place as ``package.module:function``; instead of ``weights``
     column : column of touchpoints that is handed to ``function`` as ``stage``
+    name : label in tables; the class in snake case with its non-default parameters unless given
 
     Raises
     ------
@@ -79,11 +81,14 @@ class CustomWeights(AttributionModel):
         self.column = column
 
     @property
-    def label(self) -> str:
-        return self.name if self.name is not None else self._without_address(super().label)
+    def assumptions(self) -> Assumptions:
+        return Assumptions(
+            "The weights somebody chose say what a touchpoint is worth.", "Biased in whatever way its author chose."
+        )
 
-    def __repr__(self) -> str:
-        return self._without_address(super().__repr__())
+    @property
+    def _machinery(self) -> Machinery:
+        return _CustomMachinery(self)
 
     def validate(self) -> None:
         if (self.weights is None) == (self.function is None):
@@ -95,14 +100,6 @@ class CustomWeights(AttributionModel):
             _check_list(self.weights)
         else:
             self._loaded()
-
-    def prepare(self, journeys: Journeys) -> None:
-        super().prepare(journeys)
-        self.has_times_ = journeys.has_times
-
-    @property
-    def knows_channels(self) -> bool:
-        return False
 
     def learned(self) -> dict[str, Any]:
         return {"has_times_": self.has_times_}
@@ -119,6 +116,14 @@ class CustomWeights(AttributionModel):
                 hint=f"it is called with the keywords {', '.join(known)}; **_ takes those it does not need",
             ) from error
         return self._checked(returned, len(chunk.channel))
+
+    @property
+    def weight_sql(self) -> str | None:
+        if self.weights is None:
+            return None
+        *first, rest = (repr(float(weight)) for weight in self.weights)
+        whens = " ".join(f"when {position} then {weight}" for position, weight in enumerate(first, start=1))
+        return f"case position {whens} else {rest} end" if whens else rest
 
     def _known(self, chunk: JourneyChunk) -> dict[str, NDArray[Any] | None]:
         """What the function is told of each touchpoint."""
@@ -187,9 +192,19 @@ class CustomWeights(AttributionModel):
             return str(getattr(self.function, "__name__", type(self.function).__name__))
         return repr(self.function)
 
-    def _without_address(self, text: str) -> str:
-        """``text`` with the function's name: as text it is an address, another one in every run."""
-        return text.replace(str(self.function), self._title) if callable(self.function) else text
+
+class _CustomMachinery(Machinery):
+    """Notes whether there are times, which a function is told; of channels nothing is learned."""
+
+    model: CustomWeights
+
+    def prepare(self, journeys: Journeys) -> None:
+        super().prepare(journeys)
+        self.model.has_times_ = journeys.has_times
+
+    @property
+    def knows_channels(self) -> bool:
+        return False
 
 
 def _check_list(weights: object) -> None:

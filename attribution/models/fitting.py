@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from attribution.arguments import check_arguments
 from attribution.journeys import Journeys, Reader, Summary, observe
 from attribution.models.base import AttributionModel
 from attribution.models.credit import Credit, check_labels
+from attribution.models.machinery import check_parameters, machinery_of
 
 
-def attribute(journeys: Journeys, models: Sequence[AttributionModel]) -> Credit:
+@check_arguments
+def attribute(journeys: Journeys, models: AttributionModel | Iterable[AttributionModel]) -> Credit:
     """Fit models and put their channel totals into one long table.
 
     Parameters
     ----------
     journeys : what to attribute
-    models : fitted in place; labels must differ
+    models : one, or several whose labels differ; fitted in place
 
     Raises
     ------
@@ -31,9 +34,18 @@ def attribute(journeys: Journeys, models: Sequence[AttributionModel]) -> Credit:
     >>> attribute(journeys, [at.LastTouch()]).table[["channel", "conversions"]].values.tolist()
     [['mail', 0.0], ['search', 3.0], ['(unattributed)', 0.0]]
     """
-    check_labels(models)
+    models = listed_models(models)
     fit_models(models, journeys)
     return Credit.of(models)
+
+
+def listed_models(models: AttributionModel | Iterable[AttributionModel]) -> list[AttributionModel]:
+    """One model or several as a list; `InputError` if there is none, a parameter is impossible or labels repeat."""
+    several = [models] if isinstance(models, AttributionModel) else list(models)
+    for model in several:
+        check_parameters(model)
+    check_labels(several)
+    return several
 
 
 def fit_models(models: Sequence[AttributionModel], journeys: Journeys, *readers: Reader) -> list[Summary]:
@@ -45,8 +57,9 @@ def fit_models(models: Sequence[AttributionModel], journeys: Journeys, *readers:
         What `observe` and then further ``readers`` summed up in that pass.
     """
     for model in models:
-        model.prepare(journeys)
+        machinery_of(model).prepare(journeys)
     observed, *summaries = journeys.read(observe, *(model.summarise for model in models), *readers)
     for model, summary in zip(models, summaries, strict=False):
-        model.settle(summary + model.summarise_untouched(journeys), observed)
+        machinery = machinery_of(model)
+        machinery.finish_fit(summary + machinery.summarise_untouched(journeys), observed)
     return [observed, *summaries[len(models) :]]

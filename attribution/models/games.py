@@ -200,7 +200,8 @@ def interaction_of_rate(sets: Sets) -> Floats:
             allowed=f"up to {EXACT_PLAYERS} channels",
             hint="game = 'set' gives interactions of any number of channels",
         )
-    return interactions(rate_worth(sets)[0][0]) * sets.journeys.sum()
+    result: Floats = interactions(rate_worth(sets)[0][0]) * sets.journeys.sum()
+    return result
 
 
 def interaction_of_set(table: KeyedSums, channels: int) -> Floats:

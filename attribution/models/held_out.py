@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from attribution.journeys import JourneyChunk, Summary
 from attribution.journeys.buckets import Dealing
-from attribution.kernels.shapley.counts import unpacked
+from attribution.kernels.shapley.coalitions import unpacked
 from attribution.kernels.statistics.sums import stacked, to_float
 from attribution.models.order import FOLDS
 from attribution.models.valuation import Rows, count_rows, fit_classifier, is_fitted, predictor

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -13,7 +15,7 @@ from attribution.journeys.buckets import Bucketwise
 from attribution.kernels.markov.absorption import joint_removal, removal_effects
 from attribution.kernels.markov.chains import Chain, chain_of
 from attribution.kernels.markov.influence import linearised, solved_at_once
-from attribution.models.base import Draws
+from attribution.models.base import Assumptions
 from attribution.models.continuation import (
     Continuation,
     brought_instead,
@@ -21,10 +23,21 @@ from attribution.models.continuation import (
     check_known,
     less_continuation,
 )
-from attribution.models.order import THIN, longest_path, memory_findings, select_order, summarise_orders
-from attribution.models.published import PublishedModel
+from attribution.models.credit import Totals
+from attribution.models.machinery import Draws, HeldOut, attributable
+from attribution.models.order import (
+    HIGHEST,
+    THIN,
+    longest_path,
+    memory_findings,
+    score_of_order,
+    select_order,
+    summarise_orders,
+)
+from attribution.models.published import PublishedMachinery, PublishedModel
+from attribution.models.recoding import Recoding, by_step
 from attribution.models.steps import Counting, summarise_bucket_steps, summarise_steps
-from attribution.schema.tables import INTERACTIONS, ORDER_SELECTION
+from attribution.schema.tables import INTERACTIONS, ORDER_SELECTION, REMOVAL_EFFECTS
 
 Floats = NDArray[np.float64]
 
@@ -73,6 +86,7 @@ class Markov(PublishedModel):
     continuation : probability of converting without the channel, one number for all or by channel (null, so 0, for
         channels not named); None removes to null and divides what happened
     reconcile : whether journeys are handed out so that they add up to the channels' totals, as nearly as they can
+    name : label in tables; the class in snake case with its non-default parameters unless given
 
     Attributes
     ----------
@@ -130,8 +144,21 @@ class Markov(PublishedModel):
         return "allocated" if self.continuation is None else "incremental"
 
     @property
-    def told(self) -> str:
-        return "" if self.continuation is None else f"continuation = {self.continuation}"
+    def assumptions(self) -> Assumptions:
+        bias = "Close to participation: favours channels that many converting journeys pass through."
+        if self.continuation is None:
+            return Assumptions("A journey moves on by its last channels alone, and without a channel it ends.", bias)
+        return Assumptions(
+            "Without a channel a journey converts with the probability given.",
+            f"As wrong as that probability is. {bias}",
+            f"continuation = {self.continuation}",
+        )
+
+    weight_sql = PublishedModel.weight_sql
+
+    @property
+    def _machinery(self) -> MarkovMachinery:
+        return MarkovMachinery(self)
 
     def validate(self) -> None:
         super().validate()
@@ -145,23 +172,8 @@ class Markov(PublishedModel):
             )
         check_continuation(self.continuation)
 
-    def settle(self, summary: Summary, observed: Summary) -> None:
-        check_known(self.continuation, self.channels_)
-        if self.continuation is not None and observed.number("nulls") == 0:
-            raise InputError(
-                "Markov: with a continuation journeys that did not convert are needed, and there are none",
-                hint="without them every chain converts for certain; give nulls, or leave the continuation out",
-            )
-        # Solving again, on other weights, keeps the order.
-        self.order_ = self._choose(summary) if self.order == "auto" else int(self.order)
-        super().settle(summary, observed)
-
     def summarise(self, chunk: JourneyChunk) -> Summary:
-        return self._summarise_steps(chunk) + self.summarise_undrawn(chunk)
-
-    @property
-    def buckets_reader(self) -> Reader | Bucketwise:
-        return self._summarise_steps if self.order == "auto" else Bucketwise(self._summarise_bucket_steps)
+        return self._summarise_steps(chunk) + self._machinery.summarise_undrawn(chunk)
 
     def _summarise_bucket_steps(self, chunk: JourneyChunk) -> Summary:
         return summarise_bucket_steps(chunk, channels=len(self.channels_), order=int(self.order))
@@ -171,17 +183,17 @@ class Markov(PublishedModel):
             return summarise_orders(chunk.touched, len(self.channels_))
         return summarise_steps(chunk, channels=len(self.channels_), order=int(self.order))
 
-    def solve(self, summary: Summary) -> None:
+    def solve(self, summary: Summary) -> Totals:
         chain = self._counting.chain(summary)
         removal = removal_effects(chain, len(self.channels_), self._instead(chain))
         self.states_ = len(chain.exits)
         self.thin_steps_ = _thin_steps(chain)
         self.conversion_probability_ = float(removal.expected[0])
         journeys = float(chain.steps[[0]].sum() + chain.exits[0])
-        totals = np.array([[self.attributable("conversions"), self.attributable("value")]])
+        totals = np.array([[attributable(self, "conversions"), attributable(self, "value")]])
         credit = self._credit(removal.effects[None], journeys * removal.lost[None], totals)
         self.removal_effects_ = removal.effects
-        self.publish(credit.conversions[0], credit.value[0])
+        return credit.conversions[0], credit.value[0]
 
     def weigh(self, chunk: JourneyChunk) -> Floats:
         credit = self.credit_.conversions[:-1]
@@ -193,24 +205,6 @@ class Markov(PublishedModel):
                 hint="use its channel totals, or Markov without a continuation",
             )
         return super().weigh(chunk)
-
-    def findings(self) -> list[Finding]:
-        """An order that paths or data do not fill, and what an incremental model must be read with."""
-        found = super().findings()
-        longest = self.order_
-        if self.order != "auto":
-            longest = longest_path(self.summary_.tables["steps"].keys, len(self.channels_), self.order_)
-        found += memory_findings(self.label, self.order_, longest, self.thin_steps_)
-        credit = self.credit_
-        below = [name for name, total in zip(self.channels_, credit.conversions, strict=False) if total < 0]
-        if below:
-            message = f"channels after which fewer convert than without them, says {self.label}: credit below 0"
-            found.append(count_finding("negative_credit", "credit", len(below), message, example=below[0]))
-        if credit.baseline is not None and credit.baseline[0] < 0:
-            message = f"conversions that channels of {self.label} claim beyond all there are: each effect is against "
-            message += "all others staying as they are, so the baseline is below 0"
-            found.append(count_finding("negative_baseline", "credit", -credit.baseline[0], message))
-        return found
 
     def interactions(self) -> pd.DataFrame:
         """What removing two channels loses beyond what removing each of them loses: the ``interactions`` table.
@@ -239,35 +233,6 @@ class Markov(PublishedModel):
         }
         return pd.DataFrame(columns)[list(INTERACTIONS.column_names)]
 
-    # ------------------------------------------------------------ resampling
-
-    @property
-    def is_linearised(self) -> bool:
-        """Whether `redraw` goes by influences; chains of order 1 are small enough to be solved for every draw."""
-        return self.order_ > 1 or len(self.channels_) > EXACT_DRAWS
-
-    def redraw(self, own: Buckets, observed: Buckets, weights: Floats) -> Draws:
-        channels = len(self.channels_)
-        joined, steps, value = self._counting.by_bucket(own)
-        if self.is_linearised:
-            rewards = np.arange(2 if self.continuation is None else 3)
-            found = linearised(joined, steps, value, weights, rewards=rewards, channels=channels)
-        else:
-            found = solved_at_once(joined, (steps @ weights.T).T, (value @ weights.T).T, channels=channels)
-        lost, brought = less_continuation(self.continuation, self.channels_, found), found.brought[:, None, :2]
-        effects = np.divide(lost, brought, out=np.zeros_like(lost), where=brought > 0)
-        return self._credit(effects, lost, _attributable(observed, weights))
-
-    def solve_again(self, own: Buckets, observed: Buckets, weights: Floats) -> Draws:
-        joined, steps, value = self._counting.by_bucket(own)
-        journeys = (weights @ steps[joined.origin == 0].sum(axis=0))[:, None, None]
-        solved = []
-        for row in weights:
-            chain = chain_of(joined, steps @ row, value @ row)
-            solved.append(removal_effects(chain, len(self.channels_), self._instead(chain), tolerance=DRAWN))
-        effects, lost = (np.stack([getattr(each, what) for each in solved]) for what in ("effects", "lost"))
-        return self._credit(effects, journeys * lost, _attributable(observed, weights))
-
     # ------------------------------------------------------------ the chain
 
     def _choose(self, summary: Summary) -> int:
@@ -292,6 +257,113 @@ class Markov(PublishedModel):
         return Draws(_divide(totals[:, 0], effects[..., 0]), _divide(totals[:, 1], by_value), effects)
 
 
+class MarkovMachinery(PublishedMachinery):
+    """Chains are drawn again by influences, or all at once."""
+
+    model: Markov
+
+    def finish_fit(self, summary: Summary, observed: Summary) -> None:
+        model = self.model
+        check_known(model.continuation, model.channels_)
+        if model.continuation is not None and observed.number("nulls") == 0:
+            raise InputError(
+                "Markov: with a continuation journeys that did not convert are needed, and there are none",
+                hint="without them every chain converts for certain; give nulls, or leave the continuation out",
+            )
+        # Solving again, on other weights, keeps the order.
+        model.order_ = model._choose(summary) if model.order == "auto" else int(model.order)
+        super().finish_fit(summary, observed)
+
+    @property
+    def buckets_reader(self) -> Reader | Bucketwise:
+        model = self.model
+        return model._summarise_steps if model.order == "auto" else Bucketwise(model._summarise_bucket_steps)
+
+    def findings(self) -> list[Finding]:
+        """An order that paths or data do not fill, and what an incremental model must be read with."""
+        model, found = self.model, super().findings()
+        longest = model.order_
+        if model.order != "auto":
+            longest = longest_path(model.summary_.tables["steps"].keys, len(model.channels_), model.order_)
+        found += memory_findings(model.label, model.order_, longest, model.thin_steps_)
+        credit = model.credit_
+        below = [name for name, total in zip(model.channels_, credit.conversions, strict=False) if total < 0]
+        if below:
+            message = f"channels after which fewer convert than without them, says {model.label}: credit below 0"
+            found.append(count_finding("negative_credit", "credit", len(below), message, example=below[0]))
+        if credit.baseline is not None and credit.baseline[0] < 0:
+            message = f"conversions that channels of {model.label} claim beyond all there are: each effect is against "
+            message += "all others staying as they are, so the baseline is below 0"
+            found.append(count_finding("negative_baseline", "credit", -credit.baseline[0], message))
+        return found
+
+    @property
+    def is_linearised(self) -> bool:
+        """Whether `redraw` goes by influences; chains of order 1 are small enough to be solved for every draw."""
+        model = self.model
+        return model.order_ > 1 or len(model.channels_) > EXACT_DRAWS
+
+    def redraw(self, own: Buckets, observed: Buckets, weights: Floats) -> Draws:
+        model = self.model
+        channels = len(model.channels_)
+        joined, steps, value = model._counting.by_bucket(own)
+        if self.is_linearised:
+            rewards = np.arange(2 if model.continuation is None else 3)
+            found = linearised(joined, steps, value, weights, rewards=rewards, channels=channels)
+        else:
+            found = solved_at_once(joined, (steps @ weights.T).T, (value @ weights.T).T, channels=channels)
+        lost, brought = less_continuation(model.continuation, model.channels_, found), found.brought[:, None, :2]
+        effects = np.divide(lost, brought, out=np.zeros_like(lost), where=brought > 0)
+        return model._credit(effects, lost, _attributable(observed, weights))
+
+    def solve_again(self, own: Buckets, observed: Buckets, weights: Floats) -> Draws:
+        model = self.model
+        joined, steps, value = model._counting.by_bucket(own)
+        journeys = (weights @ steps[joined.origin == 0].sum(axis=0))[:, None, None]
+        solved = []
+        for row in weights:
+            chain = chain_of(joined, steps @ row, value @ row)
+            solved.append(removal_effects(chain, len(model.channels_), model._instead(chain), tolerance=DRAWN))
+        effects, lost = (np.stack([getattr(each, what) for each in solved]) for what in ("effects", "lost"))
+        return model._credit(effects, journeys * lost, _attributable(observed, weights))
+
+    def recoding(self, table: str) -> Recoding | None:
+        is_dealt = self.model.order == "auto"
+        order = HIGHEST if is_dealt else int(self.model.order)
+        steps = {"value": by_step(order, 0), "steps": by_step(order, int(is_dealt))}
+        return steps.get(table) or super().recoding(table)
+
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        model = self.model
+        effects = model.removal_effects_
+        columns = {
+            "model": model.label,
+            "channel": model.channels_,
+            "removal_effect": effects[:, 0],
+            "removal_effect_value": effects[:, 1],
+        }
+        found = {"removal_effects": pd.DataFrame(columns)[list(REMOVAL_EFFECTS.column_names)], **super().tables()}
+        if model.order == "auto":
+            found["order_selection"] = model.order_selection_.assign(model=model.label)
+        return found
+
+    def interactions(self) -> pd.DataFrame:
+        return self.model.interactions()
+
+    def held_out(self) -> HeldOut | None:
+        """Of chains that are not of a higher order than is tried."""
+        model = self.model
+        channels, order = len(model.channels_), model.order_
+        if order > HIGHEST:
+            return None
+        return HeldOut(
+            "step",
+            order,
+            lambda chunk: summarise_orders(chunk.touched, channels),
+            lambda summary: score_of_order(summary, channels, order),
+        )
+
+
 def _attributable(observed: Buckets, weights: Floats) -> Floats:
     """(draws, 2) conversions and value that channels can have."""
     sums = {what: weights @ observed.totals(what, 1)[0] for what in _OBSERVED}
@@ -307,4 +379,5 @@ def _divide(totals: Floats, effects: Floats) -> Floats:
     """(draws, channels) ``totals`` (draws,) in proportion to ``effects`` (draws, channels); equally where all are 0."""
     whole = effects.sum(axis=1, keepdims=True)
     equal = np.full_like(effects, 1.0 / max(effects.shape[1], 1))
-    return totals[:, None] * np.divide(effects, whole, out=equal, where=whole > 0)
+    result: Floats = totals[:, None] * np.divide(effects, whole, out=equal, where=whole > 0)
+    return result

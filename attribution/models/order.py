@@ -12,8 +12,8 @@ from attribution.data.loading import Finding, count_finding
 from attribution.journeys import JourneyChunk, Summary
 from attribution.journeys.buckets import Dealing
 from attribution.kernels.markov.chains import frame
-from attribution.kernels.markov.order import OrderScore, score_order, smallest_good_order
-from attribution.kernels.markov.windows import Slices, count_steps, last_steps, shortened, unpack
+from attribution.kernels.markov.order_scores import OrderScore, score_order, smallest_good_order
+from attribution.kernels.markov.step_counts import Slices, count_steps, last_steps, shortened, unpack
 from attribution.kernels.statistics.sums import distinct_rows, stacked, sum_by_key, to_float
 
 HIGHEST = 5

@@ -7,12 +7,15 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from attribution.data.loading import Finding
 from attribution.errors import InputError
 from attribution.journeys import JourneyChunk, Summary
 from attribution.models.base import AttributionModel
+from attribution.models.machinery import Machinery
+from attribution.models.recoding import Recoding, by_coalition
 from attribution.models.reconcile import (
     Reconciliation,
     coalition_table,
@@ -22,11 +25,15 @@ from attribution.models.reconcile import (
     weights,
 )
 
+VANISHES = -600.0
+"""A logarithm below this is no weight beside 1: some databases fail where a number becomes too small."""
+
 
 class PublishedModel(AttributionModel):
     """Base of models that publish totals: what journeys hand out is reconciled with them.
 
-    A subclass takes a parameter ``reconcile``, adds `summarise_undrawn` to its summary, and leaves `weigh` alone.
+    A subclass takes a parameter ``reconcile``, adds `PublishedMachinery.summarise_undrawn` to its summary, and leaves
+    `weigh` alone.
     Without reconciling, every touchpoint weighs what its channel was credited: each conversion is handed out once,
     but channels do not get their totals.
     """
@@ -41,10 +48,6 @@ class PublishedModel(AttributionModel):
                 hint="false gives journeys plain weights, which do not add up to the totals",
             )
 
-    def summarise_undrawn(self, chunk: JourneyChunk) -> Summary:
-        """What reconciling needs of a chunk."""
-        return Summary({"coalitions": coalition_table(chunk, len(self.channels_))} if self.reconcile else {})
-
     @cached_property
     def reconciliation_(self) -> Reconciliation | None:
         """How totals and journeys were brought together; None where they were not."""
@@ -52,18 +55,10 @@ class PublishedModel(AttributionModel):
             return None
         return reconcile(self.summary_.tables["coalitions"], self.credit_.conversions[:-1], self.channels_)
 
-    def settle(self, summary: Summary, observed: Summary) -> None:
-        self.__dict__.pop("reconciliation_", None)
-        super().settle(summary, observed)
-
     def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
         if self.reconciliation_ is None:
             return np.maximum(self.credit_.conversions[chunk.channel], 0.0)
         return weights(chunk, self.reconciliation_.log_weights)
-
-    @property
-    def knows_channels(self) -> bool:
-        return True
 
     def learned(self) -> dict[str, Any]:
         return {} if self.reconciliation_ is None else state_of(self.reconciliation_)
@@ -71,6 +66,45 @@ class PublishedModel(AttributionModel):
     def restore(self, learned: Mapping[str, Any]) -> None:
         self.__dict__["reconciliation_"] = reconciliation_of(self.channels_, learned) if learned else None
 
+    @property
+    def weight_sql(self) -> str | None:
+        """Channels share as was learned: each as a whole where totals were reconciled, or else every touchpoint."""
+        if not self.reconcile or (hasattr(self, "credit_") and self.reconciliation_ is None):
+            return "case when learned.conversions > 0 then learned.conversions else 0.0 end"
+        behind = "learned.log_weights - max(learned.log_weights) over (partition by journey)"
+        ratio = f"case when {behind} < {VANISHES} then 0.0 else exp({behind}) end"
+        return f"({ratio}) / sum(factor) over (partition by journey, channel)"
+
+
+class PublishedMachinery(Machinery):
+    """What reconciling adds."""
+
+    model: PublishedModel
+
+    @property
+    def knows_channels(self) -> bool:
+        return True
+
+    def finish_fit(self, summary: Summary, observed: Summary) -> None:
+        vars(self.model).pop("reconciliation_", None)
+        super().finish_fit(summary, observed)
+
+    def summarise_undrawn(self, chunk: JourneyChunk) -> Summary:
+        """What reconciling needs of a chunk."""
+        model = self.model
+        return Summary({"coalitions": coalition_table(chunk, len(model.channels_))} if model.reconcile else {})
+
     def findings(self) -> list[Finding]:
-        found = super().findings()
-        return found if self.reconciliation_ is None else [*found, *self.reconciliation_.findings(self.label)]
+        found, reconciliation = super().findings(), self.model.reconciliation_
+        return found if reconciliation is None else [*found, *reconciliation.findings(self.model.label)]
+
+    def recoding(self, table: str) -> Recoding | None:
+        return by_coalition if table == "coalitions" else super().recoding(table)
+
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        found = self.model.reconciliation_
+        if found is None:
+            return {}
+        table = found.to_frame()
+        table.insert(0, "model", self.model.label)
+        return {"reconciliation": table}

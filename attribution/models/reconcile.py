@@ -15,10 +15,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attribution.data.loading import Finding, count_finding
-from attribution.data.loading.wording import listed
+from attribution.data.loading.findings import listed
 from attribution.journeys import JourneyChunk
-from attribution.kernels.credit.raking import Raked, rake
-from attribution.kernels.credit.sharing import spread
+from attribution.kernels.credit.raking import Raked, rake, spread
 from attribution.kernels.shapley.coalitions import coalitions, members
 from attribution.kernels.statistics.sums import KeyedSums, sum_by_key, to_float
 from attribution.schema.tables import RECONCILIATION

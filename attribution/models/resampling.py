@@ -31,7 +31,7 @@ from attribution.journeys.buckets import (
 from attribution.kernels.statistics.draws import multinomial_weights, poisson_weights
 from attribution.kernels.statistics.intervals import bca, percentile
 from attribution.models import AttributionModel
-from attribution.models.base import Draws
+from attribution.models.machinery import Draws, machinery_of
 from attribution.schema.experiment import ResamplingOptions
 from attribution.schema.tables import BASELINE, UNATTRIBUTED
 
@@ -49,7 +49,7 @@ By = Literal["buckets", "customers"]
 class Sample:
     """Credit of one model under some weights.
 
-    ``channels`` as `AttributionModel.redraw` gives it; ``others`` the conversions (draws,) of rows of its credit that
+    ``channels`` as `Machinery.redraw` gives it; ``others`` the conversions (draws,) of rows of its credit that
     are no channels.
     """
 
@@ -141,14 +141,14 @@ def fit_and_resample(
         If nothing converted, so that there is nothing to draw.
     """
     for model in models:
-        model.prepare(journeys)
+        machinery_of(model).prepare(journeys)
     dealing = Dealing()
-    undrawn = [model.summarise_undrawn for model in models]
+    undrawn = [machinery_of(model).summarise_undrawn for model in models]
     by_bucket, *summaries = journeys.read(models_by_bucket(models, dealing), *undrawn, *readers)
     parts = split_models(by_bucket, models, journeys, dealing)
     observed = parts[0][0]
     for model, (whole, _), more in zip(models, parts[1:], summaries, strict=False):
-        model.settle(whole + more, observed)
+        machinery_of(model).finish_fit(whole + more, observed)
     conversions = observed.number("conversions")
     if conversions == 0:
         raise InputError("nothing converted, so there is nothing to resample", hint="leave [resampling] out")
@@ -164,7 +164,9 @@ def fit_and_resample(
 
 def models_by_bucket(models: Sequence[AttributionModel], dealing: Dealing) -> Reader:
     """What sums up, bucket by bucket, what was observed and what each of ``models`` needs, for `split_models`."""
-    return bucket_reader([Bucketwise(observe_buckets), *(model.buckets_reader for model in models)], dealing)
+    return bucket_reader(
+        [Bucketwise(observe_buckets), *(machinery_of(model).buckets_reader for model in models)], dealing
+    )
 
 
 def split_models(
@@ -176,10 +178,10 @@ def split_models(
 
 def _untouched(models: Sequence[AttributionModel], journeys: Journeys, dealing: Dealing) -> Summary:
     """What customers contribute who were never touched, bucket by bucket, to the models that they matter to."""
-    chunk = journeys.untouched() if any(model.needs_untouched for model in models) else None
+    chunk = journeys.untouched() if any(machinery_of(model).needs_untouched for model in models) else None
     if chunk is None:
         return Summary({})
-    own = [model.buckets_reader if model.needs_untouched else _nothing for model in models]
+    own = [each.buckets_reader if each.needs_untouched else _nothing for each in map(machinery_of, models)]
     return bucket_reader([_nothing, *own], dealing)(chunk)
 
 
@@ -205,11 +207,13 @@ def _resamples(
     weights = np.concatenate([np.ones((1, observed.size)), drawn, left_out])
     found, errors = {}, {}
     for model, buckets in zip(models, own, strict=True):
-        asked = model.label, buckets, observed
+        machinery, asked = machinery_of(model), (model.label, buckets, observed)
         # What checks the draws and what makes them are two long computations that share nothing: one for each core.
         with ThreadPoolExecutor(max_workers=1) as beside:
-            check = model.is_linearised and beside.submit(solved, model.solve_again, *asked, drawn[:EXACT_DRAWS])
-            draws = solved(model.redraw, *asked, weights)
+            check = machinery.is_linearised and beside.submit(
+                solved, machinery.solve_again, *asked, drawn[:EXACT_DRAWS]
+            )
+            draws = solved(machinery.redraw, *asked, weights)
         found[model.label] = Sample(draws, _no_channels(model, draws, observed, weights))
         if check:
             errors[model.label] = _error(check.result().conversions, draws.conversions[1 : 1 + len(drawn)])
@@ -231,7 +235,7 @@ def _resamples(
 
 
 def solved(solve: Callable[..., Draws], label: str, own: Buckets, observed: Buckets, weights: Floats) -> Draws:
-    """Credit of re-weighted buckets, as `AttributionModel.redraw` gives it; a draw that holds too little is refused."""
+    """Credit of re-weighted buckets, as `Machinery.redraw` gives it; a draw that holds too little is refused."""
     try:
         return solve(own, observed, weights)
     except InputError as error:
@@ -280,4 +284,5 @@ def _error(exact: Floats, linear: Floats) -> float:
 
 def _shares(credit: Floats) -> Floats:
     total = credit.sum(axis=1, keepdims=True)
-    return np.divide(credit, total, out=np.zeros_like(credit), where=total != 0)
+    result: Floats = np.divide(credit, total, out=np.zeros_like(credit), where=total != 0)
+    return result

@@ -10,16 +10,22 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution.data.engine import text
 from attribution.errors import InputError
 from attribution.journeys import DAY, JourneyChunk
-from attribution.kernels.credit import weights as kernel
-from attribution.models.base import AttributionModel
+from attribution.kernels.credit import rule_weights as kernel
+from attribution.models.base import Assumptions, AttributionModel
+
+VANISHES = 800.0
+"""Half-lives after which a touchpoint weighs nothing beside a new one."""
 
 
 class FirstTouch(AttributionModel):
     """The first touchpoint of a journey gets the whole conversion, as at Google, Adobe, Matomo and Marketo.
 
-    Known bias: overstates channels that open journeys.
+    Parameters
+    ----------
+    name : label in tables; the class in snake case with its non-default parameters unless given
 
     Examples
     --------
@@ -31,6 +37,12 @@ class FirstTouch(AttributionModel):
     [2.0, 0.0, 0.0]
     """
 
+    assumptions = Assumptions(
+        "The touchpoint that opens a journey brings the conversion.",
+        "Overstates channels that open journeys.",
+    )
+    weight_sql = "case when position = 1 then 1 else 0 end"
+
     def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
         return kernel.first(chunk.offsets)
 
@@ -40,8 +52,25 @@ class LastTouch(AttributionModel):
 
     Google Analytics 4 calls something else last click: it ignores direct traffic, see `LastNonDirect`.
 
-    Known bias: overstates channels that close journeys, and ignores what led to them.
+    Parameters
+    ----------
+    name : label in tables; the class in snake case with its non-default parameters unless given
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> journeys = at.build_journeys(at.load_sources(paths=pd.DataFrame(
+    ...     {"path": ["mail > search"], "conversions": [2]})))
+    >>> at.LastTouch().fit(journeys).credit_.to_frame()[["channel", "conversions"]].values.tolist()[:2]
+    [['mail', 0.0], ['search', 2.0]]
     """
+
+    assumptions = Assumptions(
+        "The touchpoint that closes a journey brings the conversion.",
+        "Overstates channels that close journeys, and ignores what led to them.",
+    )
+    weight_sql = "case when position = length then 1 else 0 end"
 
     def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
         return kernel.last(chunk.offsets)
@@ -55,7 +84,28 @@ class LastNonDirect(AttributionModel):
     Parameters
     ----------
     direct : channels that count as direct; upper and lower case are not told apart
+    name : label in tables; the class in snake case with its non-default parameters unless given
+
+    Raises
+    ------
+    InputError
+        When it is fitted, if ``direct`` is no list of names.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> journeys = at.build_journeys(at.load_sources(paths=pd.DataFrame(
+    ...     {"path": ["mail > search > app"], "conversions": [2]})))
+    >>> credit = at.LastNonDirect(direct=["direct", "app"]).fit(journeys).credit_.to_frame()
+    >>> credit[["channel", "conversions"]].values.tolist()[:3]
+    [['app', 0.0], ['mail', 0.0], ['search', 2.0]]
     """
+
+    assumptions = Assumptions(
+        "The last touchpoint that is not direct traffic brings the conversion.",
+        "Overstates channels that close journeys, and takes from direct traffic whatever it caused.",
+    )
 
     def __init__(self, *, direct: Sequence[str] = ("direct",), name: str | None = None) -> None:
         super().__init__(name=name)
@@ -71,12 +121,37 @@ class LastNonDirect(AttributionModel):
         excluded = np.array([channel.casefold() in direct for channel in self.channels_], dtype=bool)
         return np.asarray(kernel.last_other_than(chunk.offsets, chunk.channel, excluded))
 
+    @property
+    def weight_sql(self) -> str:
+        is_direct = named_channels(self.direct, getattr(self, "channels_", ()))
+        last = f"max(case when not {is_direct} then position end) over (partition by journey)"
+        return f"case when position = coalesce({last}, length) then 1 else 0 end"
+
 
 class Linear(AttributionModel):
     """Every touchpoint of a journey gets the same share, as at Google, Adobe and Matomo.
 
     A channel with two touchpoints gets two shares; `LinearDistinct` gives it one.
+
+    Parameters
+    ----------
+    name : label in tables; the class in snake case with its non-default parameters unless given
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> journeys = at.build_journeys(at.load_sources(paths=pd.DataFrame(
+    ...     {"path": ["mail > search > mail"], "conversions": [3]})))
+    >>> at.Linear().fit(journeys).credit_.to_frame()[["channel", "conversions"]].values.tolist()[:2]
+    [['mail', 2.0], ['search', 1.0]]
     """
+
+    assumptions = Assumptions(
+        "Every touchpoint of a journey does as much as any other.",
+        "Favours channels that touch often.",
+    )
+    weight_sql = "1"
 
     def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
         return np.ones(len(chunk.channel))
@@ -88,6 +163,10 @@ class LinearDistinct(AttributionModel):
     With u distinct channels a touchpoint of a channel that has m of them gets 1 ÷ (u · m). It is no vendor's
     rule by this name, and equals `Shapley` of the set game.
 
+    Parameters
+    ----------
+    name : label in tables; the class in snake case with its non-default parameters unless given
+
     Examples
     --------
     >>> import pandas as pd
@@ -97,6 +176,12 @@ class LinearDistinct(AttributionModel):
     >>> at.LinearDistinct().fit(journeys).credit_.conversions.tolist()
     [1.0, 1.0, 0.0]
     """
+
+    assumptions = Assumptions(
+        "Every channel of a journey does as much as any other, however often it touches.",
+        "Favours channels that are in many journeys, whatever they do there.",
+    )
+    weight_sql = "1 / count(*) over (partition by journey, channel)"
 
     def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
         return np.asarray(kernel.distinct_channels(chunk.offsets, chunk.channel, len(self.channels_)))
@@ -113,7 +198,28 @@ class PositionBased(AttributionModel):
     Parameters
     ----------
     first, last : shares, ≥ 0, together at most 1
+    name : label in tables; the class in snake case with its non-default parameters unless given
+
+    Raises
+    ------
+    InputError
+        When it is fitted, if a share is not in 0 … 1, or both are more than the whole.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> journeys = at.build_journeys(at.load_sources(paths=pd.DataFrame(
+    ...     {"path": ["mail > social > search"], "conversions": [4]})))
+    >>> credit = at.PositionBased(first=0.5, last=0.25).fit(journeys).credit_.to_frame()
+    >>> credit[["channel", "conversions"]].values.tolist()[:3]
+    [['mail', 2.0], ['search', 1.0], ['social', 1.0]]
     """
+
+    assumptions = Assumptions(
+        "The first and the last touchpoint of a journey earn fixed shares.",
+        "Favours channels that open and close journeys; the shares are a convention.",
+    )
 
     def __init__(self, *, first: float = 0.4, last: float = 0.4, name: str | None = None) -> None:
         super().__init__(name=name)
@@ -135,6 +241,15 @@ class PositionBased(AttributionModel):
     def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
         return kernel.position(chunk.offsets, float(self.first), float(self.last))
 
+    @property
+    def weight_sql(self) -> str:
+        first, last = float(self.first), float(self.last)
+        middle = max(0.0, 1.0 - first - last)
+        return (
+            f"case when length = 1 then 1.0 when position = length then {last!r} when position = 1 then {first!r} "
+            f"else {middle!r} / (length - 2) end"
+        )
+
 
 class TimeDecay(AttributionModel):
     """A touchpoint weighs 2^(−age ÷ half-life), its age counted back from the conversion.
@@ -144,7 +259,31 @@ class TimeDecay(AttributionModel):
     Parameters
     ----------
     half_life_days : days after which a touchpoint weighs half; > 0
+    name : label in tables; the class in snake case with its non-default parameters unless given
+
+    Raises
+    ------
+    InputError
+        When it is fitted, if the half-life is not positive and finite, or journeys have no times.
+
+    Examples
+    --------
+    A week before the conversion weighs half of what the day itself does.
+
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> touchpoints = pd.DataFrame({"customer_id": ["a", "a"], "touched_at": ["2024-01-01", "2024-01-08"],
+    ...                             "channel": ["mail", "search"]})
+    >>> conversions = pd.DataFrame({"customer_id": ["a"], "converted_at": ["2024-01-08"]})
+    >>> journeys = at.build_journeys(at.load_sources(touchpoints, conversions))
+    >>> at.TimeDecay(half_life_days=7).fit(journeys).credit_.conversions.round(6).tolist()
+    [0.333333, 0.666667, 0.0]
     """
+
+    assumptions = Assumptions(
+        "A touchpoint does less the longer it lies before the conversion.",
+        "Favours channels shortly before a conversion; the half-life is a convention.",
+    )
 
     needs_times = True
 
@@ -161,6 +300,22 @@ class TimeDecay(AttributionModel):
             raise InputError("TimeDecay needs times, and these journeys have none")
         age = np.repeat(chunk.ended_at, chunk.lengths) - chunk.touched_at
         return kernel.time_decay(chunk.offsets, age / DAY, float(self.half_life_days))
+
+    @property
+    def weight_sql(self) -> str:
+        # From the newest touchpoint, and 0 where some databases fail because a number becomes too small.
+        older = f"(age_days - min(age_days) over (partition by journey)) / {float(self.half_life_days)!r}"
+        return f"case when {older} > {VANISHES!r} then 0.0 else power(2.0, -({older})) end"
+
+
+def named_channels(names: Sequence[str], channels: Sequence[str]) -> str:
+    """Condition, in SQL, that ``channel`` is one of ``names``, in any case of letters; ``channels`` are those known."""
+    folded = {name.casefold() for name in names}
+    known = sorted({channel for channel in channels if channel.casefold() in folded} | folded)
+    if not folded:
+        return "false"
+    listed, lower = (", ".join(text(name) for name in each) for each in (known, sorted(folded)))
+    return f"(channel in ({listed}) or lower(channel) in ({lower}))"
 
 
 def _is_number(value: object) -> bool:

@@ -19,6 +19,7 @@ from attribution.journeys import JourneyChunk, Journeys, Reader, Summary, observ
 from attribution.kernels.statistics.sums import KeyedSums
 from attribution.models import AttributionModel
 from attribution.models.credit import Credit
+from attribution.models.machinery import machinery_of
 from attribution.schema.tables import SEGMENT_CREDIT
 
 NO_SEGMENT = "(none)"
@@ -99,9 +100,10 @@ def segment_credit(
         fitted = []
         for model, contributions in zip(models, own, strict=True):
             alone = type(model)(**model.get_params())
-            alone.prepare(journeys)
+            machinery = machinery_of(alone)
+            machinery.prepare(journeys)
             try:
-                alone.settle(contributions, observed)
+                machinery.finish_fit(contributions, observed)
             except InputError as error:
                 message = f"{model.label} is left out of the segment: {error}"
                 findings.append(count_finding("segment_left_out", "customers", 1, message, example=segment))
@@ -118,10 +120,10 @@ def segment_credit(
 
 def _untouched(journeys: Journeys, models: Sequence[AttributionModel], segments: Segments) -> Summary:
     """What customers contribute who were never touched, segment by segment, to the models that they matter to."""
-    chunk = journeys.untouched() if any(model.needs_untouched for model in models) else None
+    chunk = journeys.untouched() if any(machinery_of(model).needs_untouched for model in models) else None
     if chunk is None:
         return Summary({})
-    own = [model.summarise if model.needs_untouched else _nothing for model in models]
+    own = [model.summarise if machinery_of(model).needs_untouched else _nothing for model in models]
     return _by_segment([_nothing, *own], segments, chunk)
 
 

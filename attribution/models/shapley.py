@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,11 @@ from attribution.data.loading import Finding
 from attribution.errors import InputError, did_you_mean
 from attribution.journeys import Buckets, JourneyChunk, Journeys, Reader, Summary
 from attribution.journeys.buckets import Bucketwise
-from attribution.kernels.credit import weights as kernel
+from attribution.kernels.credit import rule_weights as kernel
+from attribution.kernels.shapley.games import EXACT_PLAYERS
 from attribution.kernels.statistics.sums import KeyedSums, sum_by_key
 from attribution.models import games, valuation
-from attribution.models.base import Draws
+from attribution.models.base import Assumptions
 from attribution.models.breakdowns import (
     break_down,
     classifier_findings,
@@ -26,9 +28,12 @@ from attribution.models.breakdowns import (
     sampling_finding,
     truncation_finding,
 )
-from attribution.models.credit import hand_out
+from attribution.models.credit import Totals, hand_out, share_sums, share_sums_by_bucket
 from attribution.models.games import Counted, Sampling, Solved
-from attribution.models.published import PublishedModel
+from attribution.models.held_out import score_of_classifier, summarise_folds
+from attribution.models.machinery import Draws, HeldOut, attributable
+from attribution.models.published import PublishedMachinery, PublishedModel
+from attribution.models.recoding import SHARES, Recoding, by_coalition, by_count, by_position
 
 GAMES = {
     "set": "conversions of journeys that touched no channel outside the coalition",
@@ -82,6 +87,7 @@ class Shapley(PublishedModel):
     classifier : for the game of this name: a scikit-learn classifier, fitted or not, or ``package.module:Class``;
         logistic regression unless given
     classifier_settings : arguments of that class
+    name : label in tables; the class in snake case with its non-default parameters unless given
 
     Attributes
     ----------
@@ -109,6 +115,8 @@ class Shapley(PublishedModel):
     >>> at.Shapley(game="path_incremental").fit(journeys).credit_.conversions.round(3).tolist()
     [0.5, 1.7, 1.0]
     """
+
+    from_paths_: bool
 
     def __init__(
         self,
@@ -138,16 +146,24 @@ class Shapley(PublishedModel):
         return "allocated" if self.game == "set" else "incremental"
 
     @property
-    def negative_is_zero(self) -> bool:
-        return self.negative == "zero"
+    def assumptions(self) -> Assumptions:
+        if self.game == "set":
+            return Assumptions(
+                "The distinct channels of a journey brought the conversion together, each as much as any other.",
+                "Linear over distinct channels: favours those that are in many journeys, whatever they do there.",
+            )
+        return Assumptions(
+            "Customers whom other channels touched would have converted alike without this one.",
+            "Journeys end when they convert, so short journeys are taken for an effect: credit may be far too low.",
+        )
 
     @property
-    def needs_untouched(self) -> bool:
-        return self.game != "set"
+    def weight_sql(self) -> str | None:
+        return "1 / count(*) over (partition by journey, channel)" if self.game == "set" else super().weight_sql
 
     @property
-    def knows_channels(self) -> bool:
-        return self.game != "set"
+    def _machinery(self) -> ShapleyMachinery:
+        return ShapleyMachinery(self)
 
     def validate(self) -> None:
         super().validate()
@@ -168,47 +184,28 @@ class Shapley(PublishedModel):
         if self.game == "classifier":
             valuation.make_classifier(self.classifier, self.classifier_settings)
         elif self.classifier is not None or self.classifier_settings is not None:
-            raise InputError("Shapley: classifier goes with game = 'classifier'", given=f"game = {self.game!r}")
-
-    def prepare(self, journeys: Journeys) -> None:
-        super().prepare(journeys)
-        self.from_paths_ = journeys.integer_times is None
+            which = "classifier" if self.classifier is not None else "classifier_settings"
+            raise InputError(f"Shapley: {which} goes with game = 'classifier'", given=f"game = {self.game!r}")
 
     def summarise(self, chunk: JourneyChunk) -> Summary:
-        return self._summarise_game(chunk) + self.summarise_undrawn(chunk)
-
-    def summarise_undrawn(self, chunk: JourneyChunk) -> Summary:
-        if self.game != "set":
-            return super().summarise_undrawn(chunk)
-        laid_out, shares, _ = hand_out(self, chunk)
-        return break_down(laid_out, shares, len(self.channels_))
-
-    @property
-    def buckets_reader(self) -> Reader | Bucketwise:
-        return self._summarise_game if self.game == "classifier" else Bucketwise(self.summarise_buckets)
-
-    def summarise_buckets(self, chunk: JourneyChunk) -> Summary:
-        if self.game == "set":
-            return super().summarise_buckets(chunk)
-        return games.count_bucket_sets(chunk, len(self.channels_))
+        return self._summarise_game(chunk) + self._machinery.summarise_undrawn(chunk)
 
     def _summarise_game(self, chunk: JourneyChunk) -> Summary:
         if self.game == "set":
-            return super().summarise(chunk)
+            return share_sums(self, chunk)
         count = valuation.count_rows if self.game == "classifier" else games.count_sets
         return count(chunk, len(self.channels_))
 
-    def solve(self, summary: Summary) -> None:
+    def solve(self, summary: Summary) -> Totals:
         channels = len(self.channels_)
         self.standard_error_, self.pairs_ = np.zeros(channels), 0
         if self.game == "set":
-            super().solve(summary)
-            return
+            return super().solve(summary)
         solved, players = self._solve(summary)
         credit = np.zeros((2, channels))
         credit[: len(solved.credit), players] = solved.credit
         self.standard_error_[players], self.pairs_ = solved.errors[0], solved.pairs
-        self.publish(*credit)
+        return credit[0], credit[1]
 
     def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
         if self.game == "set":
@@ -261,34 +258,6 @@ class Shapley(PublishedModel):
             raise InputError("Shapley: interactions", given=f"game = {self.game!r}", allowed=["set", "rate"])
         return interaction_table(self.label, self.channels_, pairs)
 
-    @property
-    def is_linearised(self) -> bool:
-        counts = self.game in ("rate", "path_incremental")
-        return counts and not games.is_cheap(self.game, self._counted(self.summary_).sets)
-
-    def redraw(self, own: Buckets, observed: Buckets, weights: NDArray[np.float64]) -> Draws:
-        channels = len(self.channels_)
-        if self.game == "set":
-            return Draws(*(weights @ own.totals(what, channels).T for what in ("conversions", "value")))
-        if self.game == "classifier":
-            return self.solve_again(own, observed, weights)
-        if not self.is_linearised:
-            return Draws(*games.solve_each(own, weights, channels, game=self.game, how=Sampling.of(self)))
-        credit = np.stack([self.credit_.conversions, self.credit_.value])[:, :-1]
-        return Draws(*games.follow(self._counted(self.summary_), credit, own, weights, game=self.game))
-
-    def findings(self) -> list[Finding]:
-        found = super().findings()
-        if self.game == "set":
-            return found
-        credit = self.credit_.conversions[:-1]
-        found.append(truncation_finding(self.label, self.attributable("conversions"), from_paths=self.from_paths_))
-        found += negative_finding(self.label, self.channels_, credit)
-        found += sampling_finding(self.label, self.pairs_, self.standard_error_, credit)
-        if self.game == "classifier":
-            found += classifier_findings(self.label, self.classifier_notes_, self.saw_untouched_)
-        return found
-
     # ------------------------------------------------------------ the games
 
     def _table(self, name: str) -> KeyedSums:
@@ -307,9 +276,118 @@ class Shapley(PublishedModel):
         classifier = valuation.make_classifier(self.classifier, self.classifier_settings)
         solved, self.classifier_notes_ = valuation.solve_classifier(summary, channels, classifier, Sampling.of(self))
         self.saw_untouched_ = valuation.saw_untouched(summary)
-        conversions, value = self.attributable("conversions"), self.attributable("value")
+        conversions, value = attributable(self, "conversions"), attributable(self, "value")
         worth = value / conversions if conversions else 0.0
         return solved._replace(credit=np.concatenate([solved.credit, solved.credit * worth])), np.arange(channels)
+
+
+class ShapleyMachinery(PublishedMachinery):
+    """Games are drawn again by influences where they are large."""
+
+    model: Shapley
+
+    @property
+    def negative_is_zero(self) -> bool:
+        return self.model.negative == "zero"
+
+    @property
+    def needs_untouched(self) -> bool:
+        return self.model.game != "set"
+
+    @property
+    def knows_channels(self) -> bool:
+        return self.model.game != "set"
+
+    def prepare(self, journeys: Journeys) -> None:
+        super().prepare(journeys)
+        self.model.from_paths_ = journeys.integer_times is None
+
+    def summarise_undrawn(self, chunk: JourneyChunk) -> Summary:
+        if self.model.game != "set":
+            return super().summarise_undrawn(chunk)
+        laid_out, shares, _ = hand_out(self.model, chunk)
+        return break_down(laid_out, shares, len(self.model.channels_))
+
+    @property
+    def buckets_reader(self) -> Reader | Bucketwise:
+        if self.model.game == "classifier":
+            return self.model._summarise_game
+        if self.model.game == "set":
+            return Bucketwise(partial(share_sums_by_bucket, self.model))
+        return Bucketwise(partial(games.count_bucket_sets, channels=len(self.model.channels_)))
+
+    @property
+    def is_linearised(self) -> bool:
+        model = self.model
+        counts = model.game in ("rate", "path_incremental")
+        return counts and not games.is_cheap(model.game, model._counted(model.summary_).sets)
+
+    def redraw(self, own: Buckets, observed: Buckets, weights: NDArray[np.float64]) -> Draws:
+        model = self.model
+        channels, game = len(model.channels_), model.game
+        if game == "set":
+            return self.redraw_shares(own, weights)
+        if game == "classifier":
+            return self.solve_again(own, observed, weights)
+        if not self.is_linearised:
+            return Draws(*games.solve_each(own, weights, channels, game=game, how=Sampling.of(model)))
+        credit = np.stack([model.credit_.conversions, model.credit_.value])[:, :-1]
+        return Draws(*games.follow(model._counted(model.summary_), credit, own, weights, game=game))
+
+    def findings(self) -> list[Finding]:
+        model, found = self.model, super().findings()
+        if model.game == "set":
+            return found
+        credit = model.credit_.conversions[:-1]
+        found.append(truncation_finding(model.label, attributable(model, "conversions"), from_paths=model.from_paths_))
+        found += negative_finding(model.label, model.channels_, credit)
+        found += sampling_finding(model.label, model.pairs_, model.standard_error_, credit)
+        if model.game == "classifier":
+            found += classifier_findings(model.label, model.classifier_notes_, model.saw_untouched_)
+        return found
+
+    def recoding(self, table: str) -> Recoding | None:
+        return _RECODINGS.get(table) or super().recoding(table)
+
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        found = super().tables()
+        return {**found, "credit_by_position": self.model.by_position()} if self.model.game == "set" else found
+
+    def interactions(self) -> pd.DataFrame | None:
+        return None if self.lacks_interactions else self.model.interactions()
+
+    @property
+    def lacks_interactions(self) -> str | None:
+        if self.model.game not in ("set", "rate"):
+            return f"the game {self.model.game!r} has none"
+        if self.model.game == "rate" and len(self.model.channels_) > EXACT_PLAYERS:
+            return f"more than {EXACT_PLAYERS} channels are too many for the game 'rate'"
+        return None
+
+    def held_out(self) -> HeldOut | None:
+        model = self.model
+        if model.game != "classifier":
+            return None
+        channels = len(model.channels_)
+        classifier = valuation.make_classifier(model.classifier, model.classifier_settings)
+        return HeldOut(
+            "journey",
+            None,
+            lambda chunk: summarise_folds(chunk, channels),
+            lambda summary: score_of_classifier(summary, channels, classifier),
+        )
+
+
+_RECODINGS: Mapping[str, Recoding] = {
+    **SHARES,
+    "converted_sets": by_coalition,
+    "set_journeys": by_coalition,
+    "set_conversions": by_coalition,
+    "set_value": by_coalition,
+    "row_conversions": by_count,
+    "row_nulls": by_count,
+    "positions": by_position,
+}
 
 
 def _is_whole(given: object) -> bool:

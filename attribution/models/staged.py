@@ -7,12 +7,15 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution.data.engine import quote, text
 from attribution.data.loading import Finding, count_finding
 from attribution.errors import InputError, did_you_mean
 from attribution.journeys import JourneyChunk, Journeys, Summary
-from attribution.journeys.summary import tally
-from attribution.kernels.credit import weights as kernel
-from attribution.models.base import AttributionModel
+from attribution.journeys.structure import tally
+from attribution.kernels.credit import rule_weights as kernel
+from attribution.models.base import Assumptions, AttributionModel
+from attribution.models.machinery import Machinery
+from attribution.models.recoding import SHARES, Recoding, unchanged
 
 
 class _Staged(AttributionModel):
@@ -25,36 +28,28 @@ class _Staged(AttributionModel):
     column: str
 
     @property
+    def assumptions(self) -> Assumptions:
+        return Assumptions(
+            "The touchpoints at which a journey starts, reaches a stage and ends earn fixed shares.",
+            "The shares are a convention; channels that mark stages gain, those between them lose.",
+        )
+
+    @property
+    def _machinery(self) -> Machinery:
+        return _StagedMachinery(self)
+
+    @property
     def _stages(self) -> tuple[str, ...]:
         return tuple(getattr(self, parameter) for parameter in self._parameters)
 
     def validate(self) -> None:
         kind = type(self).__name__
         for parameter in ("column", *self._parameters):
-            text = getattr(self, parameter)
-            if not isinstance(text, str) or not text.strip():
-                raise InputError(f"{kind}: {parameter} is a text", given=repr(text))
+            given = getattr(self, parameter)
+            if not isinstance(given, str) or not given.strip():
+                raise InputError(f"{kind}: {parameter} is a text", given=repr(given))
         if len(set(self._stages)) < len(self._stages):
             raise InputError(f"{kind}: two stages have one name", given=", ".join(self._stages))
-
-    def prepare(self, journeys: Journeys) -> None:
-        super().prepare(journeys)
-        dimensions = journeys.dimensions
-        if self.column not in dimensions.names:
-            raise InputError(
-                f"model {self.label!r} finds stages in the column {self.column!r}, and these journeys have none",
-                given=f"columns {', '.join(dimensions.names)}" if dimensions.names else "no touchpoints",
-                hint=f"map the column of touchpoints that marks them, beside all others that are to be read: "
-                f"columns = {{ …, {self.column} = 'source' }}",
-            )
-        known = dimensions.values[dimensions.names.index(self.column)]
-        for stage in self._stages:
-            if stage not in known:
-                raise InputError(
-                    f"model {self.label!r}: no touchpoint is marked {stage!r} in the column {self.column!r}",
-                    allowed=known or "the column is empty",
-                    hint=did_you_mean(stage, known),
-                )
 
     def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
         return np.asarray(kernel.anchored(chunk.offsets, self._anchors(chunk), self._share, self._spread))
@@ -66,18 +61,19 @@ class _Staged(AttributionModel):
         tables = super().summarise(chunk).tables
         return Summary({**tables, "missing_anchors": tally(missing, laid_out.conversions)})
 
-    def findings(self) -> list[Finding]:
-        sets = self.summary_.dense("missing_anchors", 1 << len(self._stages))
-        total = float(sets.sum())
-        found = []
-        for bit, stage in enumerate(self._stages):
-            lacking = float(sets[(np.arange(len(sets)) >> bit) & 1 == 1].sum())
-            message = f"converting journeys in which {self.label} finds no {stage!r}: the other shares grow"
-            found.append(count_finding("missing_anchor", "journeys", lacking, message, total=total))
-        if len(self._stages) > 1:
-            message = f"converting journeys in which {self.label} finds no stage at all: divided by place alone"
-            found.append(count_finding("missing_anchors", "journeys", float(sets[-1]), message, total=total))
-        return [*super().findings(), *found]
+    @property
+    def weight_sql(self) -> str:
+        marks = [f"touchpoint.{quote(self.column)} = {text(stage)}" for stage in self._stages]
+        anchors = [f"min(case when {mark} then position end) over (partition by journey)" for mark in marks]
+        tests = ["position = 1", "position = length", *(f"position = {anchor}" for anchor in anchors)]
+        shares = " + ".join(f"case when {test} then 1 else 0 end" for test in tests)
+        # Touchpoints that are no anchor: one less for every anchor that is not among those before it.
+        distinct = ["1", "case when length = 1 then 0 else 1 end"]
+        for number, anchor in enumerate(anchors):
+            before = ", ".join(["1", "length", *(f"coalesce({earlier}, 0)" for earlier in anchors[:number])])
+            distinct.append(f"case when {anchor} is null or {anchor} in ({before}) then 0 else 1 end")
+        others = f"(length - {' - '.join(distinct)})"
+        return f"case when {shares} = 0 then {self._spread!r} / {others} else ({shares}) * {self._share!r} end"
 
     def _anchors(self, chunk: JourneyChunk) -> NDArray[np.int64]:
         """(journeys, stages) the first touchpoint marked with each stage, −1 for none."""
@@ -91,18 +87,61 @@ class _Staged(AttributionModel):
         return np.asarray(kernel.first_marked(chunk.offsets, digit, wanted))
 
 
+class _StagedMachinery(Machinery):
+    """Stages must be marked, and journeys that lack one are counted."""
+
+    model: _Staged
+
+    def prepare(self, journeys: Journeys) -> None:
+        super().prepare(journeys)
+        model, dimensions = self.model, journeys.dimensions
+        if model.column not in dimensions.names:
+            raise InputError(
+                f"model {model.label!r} finds stages in the column {model.column!r}, and these journeys have none",
+                given=f"columns {', '.join(dimensions.names)}" if dimensions.names else "no touchpoints",
+                hint=f"map the column of touchpoints that marks them, beside all others that are to be read: "
+                f"columns = {{ …, {model.column} = 'source' }}",
+            )
+        known = dimensions.values[dimensions.names.index(model.column)]
+        for stage in model._stages:
+            if stage not in known:
+                raise InputError(
+                    f"model {model.label!r}: no touchpoint is marked {stage!r} in the column {model.column!r}",
+                    allowed=known or "the column is empty",
+                    hint=did_you_mean(stage, known),
+                )
+
+    def findings(self) -> list[Finding]:
+        model, stages = self.model, self.model._stages
+        sets = model.summary_.dense("missing_anchors", 1 << len(stages))
+        total = float(sets.sum())
+        found = []
+        for bit, stage in enumerate(stages):
+            lacking = float(sets[(np.arange(len(sets)) >> bit) & 1 == 1].sum())
+            message = f"converting journeys in which {model.label} finds no {stage!r}: the other shares grow"
+            found.append(count_finding("missing_anchor", "journeys", lacking, message, total=total))
+        if len(stages) > 1:
+            message = f"converting journeys in which {model.label} finds no stage at all: divided by place alone"
+            found.append(count_finding("missing_anchors", "journeys", float(sets[-1]), message, total=total))
+        return [*super().findings(), *found]
+
+    def recoding(self, table: str) -> Recoding | None:
+        return unchanged if table == "missing_anchors" else SHARES.get(table)
+
+
 class WShaped(_Staged):
     """30 % each for the first touchpoint, the one that created the lead and the last; 10 % spread over the others.
 
     The definition is Marketo Measure's (formerly Bizible), where the conversion is the opportunity: the last
     touchpoint is then the one that created it. The lead's anchor is the first touchpoint of the journey marked
     with its name. Shares that fall on one touchpoint add up; where there is no lead, or there are no others,
-    that share is left out and the rest grow in proportion. `findings` counts journeys without a lead.
+    that share is left out and the rest grow in proportion. the quality table counts journeys without a lead.
 
     Parameters
     ----------
     lead : value that marks the touchpoint at which the customer became a lead
     column : column of touchpoints that holds such marks; as any further dimension it is read if it is mapped
+    name : label in tables; the class in snake case with its non-default parameters unless given
 
     Examples
     --------
@@ -114,7 +153,7 @@ class WShaped(_Staged):
     >>> conversions = pd.DataFrame({"customer_id": ["a"], "converted_at": ["2024-01-05"]})
     >>> mapped = at.TableSpec(source=touchpoints, columns={name: name for name in touchpoints})
     >>> journeys = at.build_journeys(at.load_sources(mapped, conversions))
-    >>> at.WShaped().fit(journeys).attribute(journeys)["credit"].round(9).tolist()
+    >>> at.WShaped().fit(journeys).credit_journeys(journeys)["credit"].round(9).tolist()
     [0.3, 0.3, 0.1, 0.3]
     """
 
@@ -133,12 +172,27 @@ class FullPath(_Staged):
     The definition is Marketo Measure's (formerly Bizible), where the conversion is the deal that was closed;
     others call it Z-shaped. The anchor of a stage is the first touchpoint of the journey marked with its name.
     Shares that fall on one touchpoint add up; where a stage is missing, or there are no others, that share is
-    left out and the rest grow in proportion. `findings` counts journeys without lead, opportunity, or both.
+    left out and the rest grow in proportion. the quality table counts journeys without lead, opportunity, or both.
 
     Parameters
     ----------
     lead, opportunity : values that mark the touchpoints at which these stages were reached
     column : column of touchpoints that holds such marks; as any further dimension it is read if it is mapped
+    name : label in tables; the class in snake case with its non-default parameters unless given
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> touchpoints = pd.DataFrame({
+    ...     "customer_id": "a", "touched_at": ["2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04", "2024-01-05"],
+    ...     "channel": ["search", "social", "mail", "event", "call"],
+    ...     "stage": [None, "lead", None, "opportunity", None]})
+    >>> conversions = pd.DataFrame({"customer_id": ["a"], "converted_at": ["2024-01-06"]})
+    >>> mapped = at.TableSpec(source=touchpoints, columns={name: name for name in touchpoints})
+    >>> journeys = at.build_journeys(at.load_sources(mapped, conversions))
+    >>> at.journey_credit(journeys, at.FullPath().fit(journeys))["credit"].round(9).tolist()
+    [0.225, 0.225, 0.1, 0.225, 0.225]
     """
 
     _share = 0.225

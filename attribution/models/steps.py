@@ -10,7 +10,7 @@ from scipy import sparse
 
 from attribution.journeys import Buckets, JourneyChunk, Summary
 from attribution.kernels.markov.chains import Chain, Frame, chain_of, frame
-from attribution.kernels.markov.windows import Slices, count_bucket_steps, count_steps, last_steps
+from attribution.kernels.markov.step_counts import Slices, count_bucket_steps, count_steps, last_steps
 from attribution.kernels.statistics.sums import regrouped, sum_by_key, sum_by_pair, to_float
 from attribution.models.order import Shortened, shorten
 

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from attribution.errors import InputError
 from attribution.journeys import JourneyChunk, Summary
-from attribution.kernels.shapley.counts import channel_counts, unpacked
+from attribution.kernels.shapley.coalitions import channel_counts, unpacked
 from attribution.kernels.shapley.games import join_weights
 from attribution.kernels.statistics.draws import mixed
 from attribution.kernels.statistics.sums import KeyedSums, distinct_rows, exact_sums, to_float

@@ -1,31 +1,23 @@
-"""What the data of a run tell besides credit: everything learned in the pass over journeys, and every finding."""
+"""What one pass over the journeys tells besides credit."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import pandas as pd
 
-from attribution.data.loading import (
-    Finding,
-    Sources,
-    check_channels_known,
-    check_sources,
-    count_finding,
-    gate_findings,
-)
-from attribution.decisions.funnel import funnel_findings
+from attribution.data.loading import Finding
 from attribution.journeys import Journeys
 from attribution.journeys.graph import JourneyGraph, graph_of, graph_reader
 from attribution.journeys.lookback import lag_reader, lookback_finding
 from attribution.journeys.profile import profile_of, profile_reader
 from attribution.models import AttributionModel, fit_models
+from attribution.models.machinery import machinery_of
 from attribution.models.resampling import Resamples, fit_and_resample
 from attribution.models.segments import Segments, segment_credit, segment_reader
-from attribution.returns import Terms, coverage_findings, overlap_findings
-from attribution.schema.experiment import Experiment, ResamplingOptions
+from attribution.schema.experiment import ResamplingOptions
 
 FEW_CONVERSIONS = 30
 """With fewer, no model has anything to go by."""
@@ -52,7 +44,7 @@ def read_journeys(
     readers = [graph_reader(journeys), profile_reader(journeys), lag_reader(journeys)]
     if segments is not None:
         for model in models:
-            model.prepare(journeys)
+            machinery_of(model).prepare(journeys)
         readers.append(segment_reader(models, segments))
     resamples = None
     if resampling is None:
@@ -67,34 +59,6 @@ def read_journeys(
         credit, lacking = segment_credit(by_segment[0], journeys, models, segments)
         findings += lacking
     return Facts(findings, graph_of(steps, journeys), profile_of(profile, journeys), credit, resamples)
-
-
-def data_findings(
-    experiment: Experiment, sources: Sources, journeys: Journeys, facts: Facts, terms: Terms
-) -> list[Finding]:
-    """Everything that was found in the data, table by table and then across them."""
-    return [
-        *check_sources(sources),
-        *sources.findings,
-        *gate_findings(sources, period=experiment.period, lookback_days=experiment.journeys.lookback_days),
-        *facts.findings,
-        *check_channels_known(sources, journeys.channels),
-        _idle_spend(terms.costs.media, facts.graph),
-        *overlap_findings(sources),
-        *coverage_findings(terms.costs, journeys.dimensions.channels),
-        *funnel_findings(sources, experiment.funnel),
-    ]
-
-
-def _idle_spend(spend: Mapping[str, float], graph: JourneyGraph) -> Finding:
-    """Spend on channels that are in no converting journey."""
-    converting = {name for name, n in zip(graph.states[1:-2], graph.converting_touchpoints, strict=True) if n > 0}
-    paid = {channel: amount for channel, amount in spend.items() if amount > 0}
-    idle = {channel: amount for channel, amount in sorted(paid.items()) if channel not in converting}
-    message = f"channels with spend in no converting journey, {sum(idle.values()):,.2f} in all"
-    return count_finding(
-        "spend_without_conversion", "costs", len(idle), message, total=len(paid), example=", ".join([*idle][:5])
-    )
 
 
 def _few_conversions(conversions: float) -> Finding:

@@ -5,22 +5,35 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
-from attribution.decisions.kpis import Run, draws_table
+from attribution.arguments import check_arguments
+from attribution.decisions.kpis import Run
 from attribution.journeys import Journeys
 from attribution.journeys.graph import JourneyGraph
 from attribution.models import AttributionModel
 from attribution.models.saved import Training
+from attribution.pipeline.sections import Sections, load_sections
 from attribution.returns.ranking import Ranking
 from attribution.schema.experiment import Experiment
-from attribution.uncertainty.intervals import Sampled
+from attribution.sections import FigureSpec, ReportPart
+from attribution.uncertainty.intervals import Sampled, draws_table
 
 Stage = Callable[[str], None]
 """Told what is being done, for progress."""
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """Params, metrics and tags of one run of the tracking server, under its name."""
+
+    name: str
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -32,12 +45,23 @@ class Outcome:
     experiment : what was asked for
     span : first and last event of the data; None for aggregated paths
     models : fitted, in the order of the experiment
-    tables : the tables of `attribution.schema.tables.OUTPUTS`, by name, and ``truth`` where it was given
+    tables : those that its sections declare, by name
     ranking : channels ranked under every model
     graph : the journey graph
     digests : fingerprint of the content of each input table
     draws : of every measure, where resampling was asked for
     training : what the data were like, for a model that is exported
+    sections : those that were asked
+    plan : numbers of a budget that was divided by it
+
+    Examples
+    --------
+    >>> import attribution as at
+    >>> paths = pd.DataFrame({"path": ["mail > search", "search"], "conversions": [2, 1]})
+    >>> experiment = at.Experiment(name="shop", tables={"paths": paths}, models=[{"model": "Linear"}])
+    >>> outcome = at.run_experiment(experiment)
+    >>> outcome.models, sorted(outcome.tables)[:3]
+    ((Linear(),), ['agreement', 'credit', 'journey_profile'])
     """
 
     experiment: Experiment
@@ -49,6 +73,18 @@ class Outcome:
     digests: Mapping[str, str]
     draws: Sampled | None = None
     training: Training | None = None
+    sections: Sections = field(default_factory=load_sections)
+    plan: Numbers | None = None
+
+    @property
+    def figures(self) -> list[FigureSpec]:
+        """What is drawn of it."""
+        return self.sections.figures(self.tables)
+
+    @property
+    def parts(self) -> list[ReportPart]:
+        """What its report says."""
+        return self.sections.parts(self.tables)
 
     @property
     def fingerprint(self) -> str:
@@ -65,26 +101,40 @@ class Outcome:
             "journeys": asked.journeys.model_dump(),
             "period": asked.period.model_dump(),
             "returns": standing | asked.returns.model_dump(exclude_defaults=True),
-            "funnel": {} if asked.funnel is None else asked.funnel.model_dump(exclude_defaults=True),
-            # Parts that are only there when they are asked for: then every one of their settings counts.
-            **{
-                name: part.model_dump()
-                for name in ("resampling", "placebo", "stability", "doubt")
-                if (part := getattr(asked, name)) is not None
-            },
         }
         return {
             "engine": asked.engine,
             **({} if asked.grain == "channel" else {"grain": asked.grain}),
             **{f"{name}.{key}": value for name, part in parts.items() for key, value in part.items()},
+            **self.sections.settings(asked),
             "ranked_by": self.ranking.by,
             "models": ", ".join(f"{model.label} = {model!r}" for model in self.models),
             "data": {} if self.span is None else dict(zip(("first event", "last event"), self.span, strict=True)),
         }
 
 
+@check_arguments
 def run_of(outcome: Outcome) -> Run:
-    """A run that was not written, with the draws of its measures where it has any."""
+    """A run that was not written, with the draws of its measures where it has any.
+
+    Parameters
+    ----------
+    outcome : what `run_experiment` returned
+
+    Returns
+    -------
+    Run
+        What `read_run` returns of the folder, once the outcome is written.
+
+    Examples
+    --------
+    >>> import attribution as at
+    >>> paths = pd.DataFrame({"path": ["mail > search", "search"], "conversions": [2, 1]})
+    >>> experiment = at.Experiment(name="shop", tables={"paths": paths}, models=[{"model": "Linear"}])
+    >>> run = at.run_of(at.run_experiment(experiment))
+    >>> run.name, run.models
+    ('shop', ['linear'])
+    """
     tables = dict(outcome.tables)
     if outcome.draws is not None:
         tables["draws"] = draws_table(outcome.draws)

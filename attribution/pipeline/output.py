@@ -26,7 +26,7 @@ from attribution.pipeline.outcome import Outcome
 from attribution.pipeline.provenance import code_version, git_commit
 from attribution.pipeline.record import record_of
 from attribution.pipeline.reuse import content_key, data_digest
-from attribution.schema.tables import DICTIONARY, OUTPUTS, TRUTH, Table, dictionary_rows
+from attribution.schema.tables import DICTIONARY, Table, dictionary_rows
 
 _VERSIONS = (
     "journey-attribution",
@@ -89,9 +89,10 @@ def write_outcome(folder: Path, outcome: Outcome, *, report: str, seconds: float
     Tables go to ``NAME.parquet`` and ``NAME.csv``; ``manifest.json`` holds what changes from run to run.
     """
     digests = {}
+    declared = outcome.sections.declared
     for name, frame in outcome.tables.items():
-        digests[name] = write_table(folder, OUTPUTS.get(name, TRUTH), frame)
-    digests[DICTIONARY.name] = write_dictionary(folder, outcome.tables)
+        digests[name] = write_table(folder, declared[name], frame)
+    digests[DICTIONARY.name] = write_dictionary(folder, outcome.tables, declared)
     (folder / "report.html").write_text(report, encoding="utf-8")
     (folder / "experiment.toml").write_text(without_credentials(outcome.experiment.text), encoding="utf-8")
     if "file" in outcome.experiment.channels:
@@ -127,9 +128,12 @@ def write_table(folder: Path, table: Table, frame: pd.DataFrame) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
-def write_dictionary(folder: Path, tables: Mapping[str, pd.DataFrame]) -> str:
+def write_dictionary(
+    folder: Path, tables: Mapping[str, pd.DataFrame], declared: Mapping[str, Table] | None = None
+) -> str:
     """Write what every column of the tables in a folder means; return the digest of that table."""
-    rows = dictionary_rows({**{name: frame.columns for name, frame in tables.items()}, DICTIONARY.name: None})
+    written = {**{name: frame.columns for name, frame in tables.items()}, DICTIONARY.name: None}
+    rows = dictionary_rows(written, declared)
     return write_table(folder, DICTIONARY, pd.DataFrame(rows, columns=list(DICTIONARY.column_names)))
 
 

@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from attribution.decisions.budget import BudgetPlan, propose_budget
+from attribution.arguments import check_arguments
+from attribution.decisions.budget import BudgetPlan, budget_metrics, propose_budget
+from attribution.decisions.budget.budget_options import BudgetOptions, budget_options
 from attribution.decisions.budget.evidence import Ground, read_earlier
 from attribution.decisions.budget.history import weekly_history
 from attribution.decisions.budget.response import read_history
 from attribution.errors import InputError
-from attribution.journeys.requested import journeys_of
+from attribution.journeys import journeys_of
+from attribution.pipeline.outcome import Numbers, Outcome, Stage
 from attribution.pipeline.pipeline import run_experiment
+from attribution.pipeline.record import as_texts, finite
 from attribution.pipeline.request import open_sources
-from attribution.schema.experiment import DEFAULT_LOOKBACK_DAYS, BudgetOptions, Experiment
-
-if TYPE_CHECKING:
-    from attribution.pipeline.outcome import Outcome, Stage
+from attribution.pipeline.sections import beside_a_budget, load_sections
+from attribution.schema.experiment import DEFAULT_LOOKBACK_DAYS, Experiment
 
 OWN_HISTORY = "own"
 """``budget.history`` that means the spend and the credit of the run itself, week by week."""
 
 
+@check_arguments
 def plan_budget(experiment: Experiment, *, on_stage: Stage | None = None) -> tuple[Outcome, BudgetPlan]:
     """Run an experiment and divide a budget by it; nothing is written or tracked.
+
+    Parameters
+    ----------
+    experiment : what to run, with a part ``budget``
+    on_stage : told what is being done, for progress
 
     Returns
     -------
@@ -36,8 +44,23 @@ def plan_budget(experiment: Experiment, *, on_stage: Stage | None = None) -> tup
     ------
     InputError
         If there is no total, the experiment or its data are wrong, or no budget keeps all limits.
+
+    Examples
+    --------
+    >>> import attribution as at
+    >>> experiment = at.Experiment(
+    ...     name="shop",
+    ...     tables={"paths": pd.DataFrame({"path": ["mail", "search"], "conversions": [10, 20], "value": [100, 200]}),
+    ...             "costs": pd.DataFrame({"channel": ["mail", "search"], "amount": [50.0, 50.0]})},
+    ...     models=[{"model": "Linear"}],
+    ...     budget={"total": 100, "step_limit": "none"},
+    ... )
+    >>> outcome, plan = at.plan_budget(experiment)
+    >>> plan.tables["budget"].query("scenario == 'plan'")["spend"].round(3).tolist()
+    [20.0, 80.0]
     """
-    options = experiment.budget or BudgetOptions()
+    experiment = load_sections().known(experiment)
+    options = budget_options(experiment) or BudgetOptions()
     if "objective" not in options.model_fields_set:
         # What channels are ranked by is what money is for, unless told otherwise.
         options = options.model_copy(update={"objective": experiment.returns.basis})
@@ -57,21 +80,24 @@ def plan_budget(experiment: Experiment, *, on_stage: Stage | None = None) -> tup
         ground=_ground(outcome),
         earlier=earlier,
     )
-    experiment, tables = _undoubted(experiment), {**outcome.tables, **plan.tables}
-    if not experiment.output.journey_credit:
+    asked, tables = beside_a_budget(experiment), {**outcome.tables, **plan.tables}
+    if not asked.output.journey_credit:
         # It is large, and only the history has needed it.
         tables.pop("journey_credit", None)
-    return replace(outcome, experiment=experiment, tables=tables), plan
+    return replace(outcome, experiment=asked, tables=tables, plan=_numbers(asked, tables)), plan
 
 
-def _undoubted(experiment: Experiment) -> Experiment:
-    """Without ``[doubt]``: no budget is made of its grid, which takes longer than all the rest."""
-    return experiment.model_copy(update={"doubt": None})
+def _numbers(experiment: Experiment, tables: Mapping[str, pd.DataFrame]) -> Numbers:
+    """What is tracked of a plan: the options that were given, and what they led to."""
+    given = budget_options(experiment)
+    options = {} if given is None else given.model_dump(mode="json")
+    params = as_texts({f"budget.{key}": value for key, value in options.items()})
+    return Numbers("budget", params, finite(budget_metrics(tables)))
 
 
 def _asked(experiment: Experiment, options: BudgetOptions) -> Experiment:
     """The experiment, with what the objective and the history need, and no more."""
-    experiment = _undoubted(experiment)
+    experiment = beside_a_budget(experiment)
     output = experiment.output
     if "new_customers" in options.objectives:
         output = output.model_copy(update={"unit_economics": True})

@@ -6,33 +6,17 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from attribution.decisions.budget import budget_metrics
-from attribution.decisions.diagnosis import diagnosis_metrics
-from attribution.decisions.funnel import funnel_metrics
 from attribution.errors import InputError
 from attribution.logs import without_credentials
 from attribution.models import AttributionModel
-from attribution.pipeline.outcome import Outcome
-from attribution.returns import main_basis, returns_metrics
-from attribution.schema.tables import NO_CHANNELS
-from attribution.uncertainty.sensitivity import doubt_metrics
+from attribution.pipeline.outcome import Numbers, Outcome
 
 FILE = "record.json"
 _SCHEMA = 1
-
-
-@dataclass(frozen=True)
-class Numbers:
-    """Params, metrics and tags of one run of the tracking server, under its name."""
-
-    name: str
-    params: Mapping[str, str]
-    metrics: Mapping[str, float]
-    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,14 +58,9 @@ def read_record(folder: str | Path) -> Record:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content.pop("schema_version") > _SCHEMA:
             raise InputError(f"{path} was written by a newer version", hint="update the package")
-        budget = content.pop("budget")
-        return Record(
-            run=Numbers(**content.pop("run")),
-            models=tuple(Numbers(**one) for one in content.pop("models")),
-            inputs=tuple(content.pop("inputs")),
-            budget=None if budget is None else Numbers(**budget),
-            **content,
-        )
+        numbers = {key: Numbers(**value) for key, value in content.items() if isinstance(value, dict)}
+        models = tuple(Numbers(**one) for one in content.pop("models"))
+        return Record(**{**content, **numbers, "models": models, "inputs": tuple(content["inputs"])})
     except FileNotFoundError:
         raise InputError(f"folder {folder} is not that of a finished run: it has no {FILE}", hint=hint) from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -93,8 +72,8 @@ def record_of(outcome: Outcome, folder: Path) -> Record:
     asked = outcome.experiment
     run = Numbers(
         asked.name,
-        _texts({**outcome.settings, **_channel_rules(outcome, folder)}),
-        _finite(_run_metrics(outcome)),
+        as_texts({**outcome.settings, **_channel_rules(outcome, folder)}),
+        finite(_run_metrics(outcome)),
         {"attribution.fingerprint": outcome.fingerprint},
     )
     inputs = []
@@ -104,21 +83,18 @@ def record_of(outcome: Outcome, folder: Path) -> Record:
         inputs.append(
             {"name": name, "digest": digest, "source": without_credentials(json.dumps(source, ensure_ascii=False))}
         )
-    budget = None
-    if "budget" in outcome.tables:
-        options = {} if asked.budget is None else asked.budget.model_dump(mode="json")
-        params = _texts({f"budget.{key}": value for key, value in options.items()})
-        budget = Numbers("budget", params, _finite(budget_metrics(outcome.tables)))
     models = tuple(_of_model(outcome, model) for model in outcome.models)
     uri = without_credentials(asked.tracking.uri) if asked.tracking.enabled else None
-    return Record(run, models, tuple(inputs), uri, budget)
+    return Record(run, models, tuple(inputs), uri, outcome.plan)
 
 
-def _texts(params: Mapping[str, Any]) -> dict[str, str]:
+def as_texts(params: Mapping[str, Any]) -> dict[str, str]:
+    """Params as the tracking server takes them."""
     return {key: str(value) for key, value in params.items()}
 
 
-def _finite(metrics: Mapping[str, float]) -> dict[str, float]:
+def finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The metrics that are numbers."""
     return {key: float(value) for key, value in metrics.items() if math.isfinite(value)}
 
 
@@ -132,24 +108,15 @@ def _channel_rules(outcome: Outcome, folder: Path) -> dict[str, str]:
 
 
 def _run_metrics(outcome: Outcome) -> dict[str, float]:
-    agreement = outcome.ranking.agreement
-    pairs = agreement[agreement["model_a"] < agreement["model_b"]]
-    metrics = {
-        "conversions": float(outcome.models[0].credit_.conversions.sum()),
-        "value": float(outcome.models[0].credit_.value.sum()),
-        "quality_warnings": float((outcome.tables["quality"]["status"] == "warn").sum()),
-    }
-    if len(pairs):
-        metrics["lowest_kendall_tau"] = float(pairs["kendall_tau"].min())
-        metrics["largest_move"] = float(pairs["largest_move"].max())
-    metrics |= funnel_metrics(outcome.tables) | doubt_metrics(outcome.tables)
-    return metrics | diagnosis_metrics(outcome.tables)
+    first = outcome.models[0].credit_
+    whole = {"conversions": float(first.conversions.sum()), "value": float(first.value.sum())}
+    return whole | outcome.sections.metrics(outcome.tables)
 
 
 def _of_model(outcome: Outcome, model: AttributionModel) -> Numbers:
     params = {"model": type(model).__name__, **{k: v for k, v in model.get_params().items() if k != "name"}}
     tags = {"attribution.estimand": model.estimand, "attribution.baseline": baseline_of(outcome).label}
-    return Numbers(model.label, _texts(params), _finite(_model_metrics(outcome, model.label)), tags)
+    return Numbers(model.label, as_texts(params), finite(_model_metrics(outcome, model.label)), tags)
 
 
 def baseline_of(outcome: Outcome) -> AttributionModel:
@@ -158,16 +125,8 @@ def baseline_of(outcome: Outcome) -> AttributionModel:
 
 
 def _model_metrics(outcome: Outcome, label: str) -> dict[str, float]:
-    returns = main_basis(outcome.tables["returns"])
-    rows = returns[(returns["model"] == label) & ~returns["channel"].isin(NO_CHANNELS)]
-    metrics = {
-        f"{what}/{channel}": float(value)
-        for what in ("roi", "rank", "conversions")
-        for channel, value in zip(rows["channel"], rows[what], strict=True)
-    }
-    metrics |= _doubt(outcome, label) | returns_metrics(outcome.tables, label)
-    metrics |= funnel_metrics(outcome.tables, label) | _foretold(outcome, label)
-    metrics |= diagnosis_metrics(outcome.tables, label)
+    """What sections say of a model, and how it compares with the baseline."""
+    metrics = outcome.sections.metrics(outcome.tables, label)
     baseline, ranks = baseline_of(outcome), outcome.ranking.ranks
     moves = ranks[label] - ranks[baseline.label]
     metrics |= {f"rank_change/{channel}": float(move) for channel, move in moves.items()}
@@ -176,42 +135,4 @@ def _model_metrics(outcome: Outcome, label: str) -> dict[str, float]:
         row = agreement[(agreement["model_a"] == label) & (agreement["model_b"] == baseline.label)].iloc[0]
         for what in ("kendall_tau", "spearman", "rank_biased_overlap", "top3_overlap", "largest_move"):
             metrics[f"{what}_with_last_touch"] = float(row[what])
-    return metrics
-
-
-def _doubt(outcome: Outcome, label: str) -> dict[str, float]:
-    """Ends and widths of intervals, and the share of a channel that does nothing, where they were asked for."""
-    metrics: dict[str, float] = {}
-    if "intervals" in outcome.tables:
-        table = outcome.tables["intervals"]
-        rows = table[(table["model"] == label) & table["measure"].isin(["roi", "rank", "conversions"])]
-        for end in ("low", "high"):
-            keys = rows["measure"] + f"_{end}/" + rows["channel"]
-            metrics |= dict(zip(keys, rows[end].astype(float), strict=True))
-        widths = rows["high"] - rows["low"]
-        metrics |= dict(zip(rows["measure"] + "_width/" + rows["channel"], widths.astype(float), strict=True))
-        means = widths.groupby(rows["measure"]).mean()
-        metrics |= {f"mean_{measure}_width": float(width) for measure, width in means.items()}
-    if "placebo" in outcome.tables:
-        row = outcome.tables["placebo"].set_index("model").loc[label]
-        metrics |= {f"placebo_{what}": float(row[what]) for what in ("share", "touchpoint_share")}
-    return metrics
-
-
-def _foretold(outcome: Outcome, label: str) -> dict[str, float]:
-    """How a model does on what it has not seen: other parts of the time, and held-out customers."""
-    metrics: dict[str, float] = {}
-    if "stability" in outcome.tables:
-        table = outcome.tables["stability"]
-        rows = table[table["model"] == label]
-        metrics["stability_lowest_kendall_tau"] = float(rows["kendall_tau"].min())
-        metrics["stability_largest_share_moved"] = float(rows["share_moved"].max())
-    for name in ("held_out", "order_selection"):
-        table = outcome.tables.get(name)
-        if table is None:
-            continue
-        rows = table[table["model"] == label]
-        rows = rows[rows["chosen"]] if "chosen" in rows else rows
-        for what in ("log_loss", "auc") if len(rows) else ():
-            metrics[f"held_out_{what}"] = float(rows[what].iloc[0])
     return metrics

@@ -5,24 +5,19 @@ from __future__ import annotations
 import contextlib
 import importlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from attribution import models as shipped
 from attribution.data.channels import ChannelRules, read_rules
 from attribution.data.engine import DuckDBEngine, Engine
 from attribution.data.loading import Sources, load_sources
 from attribution.errors import InputError, did_you_mean
-from attribution.journeys.requested import journey_options
 from attribution.models import AttributionModel
 from attribution.models.credit import check_labels
 from attribution.returns import Terms, known_measures, read_costs
 from attribution.schema.experiment import Experiment, ModelSpec, read_toml
-from attribution.uncertainty.placebo import placebo_test
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def open_sources(experiment: Experiment, engine: Engine | None = None, *, latest: bool = False) -> Sources:
@@ -59,15 +54,6 @@ def _channel_rules(experiment: Experiment) -> ChannelRules:
     if len(asked) > 1:
         raise InputError("[channels]: a file holds all of it", given=sorted(asked), allowed="file alone, or no file")
     return read_rules(read_toml(path)[1], str(path))
-
-
-def placebo_of(experiment: Experiment, sources: Sources, models: Sequence[AttributionModel]) -> pd.DataFrame | None:
-    """The ``placebo`` table, if an experiment asks for it."""
-    asked = experiment.placebo
-    if asked is None:
-        return None
-    options = journey_options(experiment)
-    return placebo_test(sources, models, seed=asked.seed, rate=asked.rate, period=experiment.period, **options)
 
 
 def terms_of(experiment: Experiment, sources: Sources) -> Terms:
@@ -139,7 +125,8 @@ def _model_class(name: str) -> type[AttributionModel]:
         and kind is not AttributionModel
     ]
     if name in known:
-        return getattr(shipped, name)
+        result: type[AttributionModel] = getattr(shipped, name)
+        return result
     module, colon, attribute_name = name.partition(":")
     if not colon:
         raise InputError(

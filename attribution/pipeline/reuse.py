@@ -12,6 +12,7 @@ from attribution.data.engine import Engine
 from attribution.data.loading import content_digest
 from attribution.pipeline.provenance import code_version
 from attribution.pipeline.request import make_models, open_sources
+from attribution.pipeline.sections import load_sections
 from attribution.schema.experiment import Experiment
 
 MANIFEST = "manifest.json"
@@ -51,6 +52,7 @@ def is_there(experiment: Experiment, folder: Path, *, engine: Engine | None = No
     manifest = _whole(folder)
     if manifest is None:
         return False
+    experiment = load_sections().known(experiment)
     make_models(experiment)
     sources = open_sources(experiment, engine)
     digests = {name: content_digest(sources, name) for name in sources.tables}
@@ -70,11 +72,12 @@ def _whole(folder: Path) -> dict[str, str] | None:
 
 
 def _own_files(experiment: Experiment) -> list[str]:
-    """Digests of what lies beside the experiment and decides too: models of one's own, a file of channel rules."""
+    """Digests of what decides too: models of one's own, a file of channel rules, sections of other packages."""
     own = [spec.model for spec in experiment.models if ":" in spec.model]
     made = make_models(experiment) if own else []
     kinds = [type(model) for model in made if not type(model).__module__.startswith("attribution.")]
     paths = [Path(path) for path in map(inspect.getsourcefile, kinds) if path is not None]
+    paths += load_sections().files
     if "file" in experiment.channels:
         paths.append(experiment.folder / str(experiment.channels["file"]))
     return [_digest(path.read_bytes()) for path in paths]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution.arguments import check_arguments
 from attribution.errors import InputError
 from attribution.schema.experiment import LifetimeOptions, ReturnsOptions
 
@@ -12,6 +15,7 @@ _ROUNDING = 1e-12
 """Relative: a sum that equals the cost but for rounding has paid for it."""
 
 
+@check_arguments
 def lifetime_value(revenue: float, *, retention: float, discount: float, periods: int, margin: float = 1.0) -> float:
     """Discounted lifetime revenue of a customer: Σ margin · revenue · retentionᵗ ÷ (1 + discount)ᵗ over the periods t.
 
@@ -40,6 +44,7 @@ def lifetime_value(revenue: float, *, retention: float, discount: float, periods
     return float(margin * revenue * _weights(retention, discount, periods).sum())
 
 
+@check_arguments
 def payback_period(
     cac: float, revenue: float, *, retention: float, discount: float, periods: int, margin: float = 1.0
 ) -> int | None:
@@ -102,7 +107,7 @@ def _weights(retention: float, discount: float, periods: int) -> NDArray[np.floa
 
 
 def _check(**given: float) -> None:
-    ranges = {
+    ranges: dict[str, tuple[Callable[[float], bool], str]] = {
         "cac": (lambda x: 0 <= x < np.inf, "a finite number ≥ 0"),
         "revenue": (lambda x: 0 <= x < np.inf, "a finite number ≥ 0"),
         "retention": (lambda x: 0 <= x <= 1, "0 … 1"),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from attribution.arguments import check_arguments, check_columns
 from attribution.kernels.statistics import agreement as kernel
 from attribution.returns import main_basis
 from attribution.schema.tables import AGREEMENT, NO_CHANNELS
@@ -21,6 +22,15 @@ class Ranking:
     by : ``roi``, or ``conversions`` where no channel has spend
     ranks : (channels × models) 1 is best, ties share their average
     agreement : the ``agreement`` table
+
+    Examples
+    --------
+    >>> import attribution as at
+    >>> returns = pd.DataFrame({"model": ["a", "a", "b", "b"], "channel": ["mail", "search"] * 2,
+    ...                         "roi": [2.0, 1.0, 0.5, 3.0], "conversions": 1.0})
+    >>> ranking = at.compare_rankings(returns)
+    >>> ranking.by, ranking.ranks.loc["mail"].to_dict()
+    ('roi', {'a': 1.0, 'b': 2.0})
     """
 
     by: str
@@ -28,12 +38,18 @@ class Ranking:
     agreement: pd.DataFrame
 
 
+@check_arguments
 def compare_rankings(returns: pd.DataFrame) -> Ranking:
     """Rank channels under every model and say how far each pair of models agrees.
 
     Parameters
     ----------
     returns : the ``returns`` table; its first basis and cost basis count
+
+    Raises
+    ------
+    InputError
+        If a column is missing.
 
     Examples
     --------
@@ -43,6 +59,7 @@ def compare_rankings(returns: pd.DataFrame) -> Ranking:
     >>> float(ranking.agreement.query("model_a == 'a' and model_b == 'b'")["largest_move"].iloc[0])
     1.0
     """
+    check_columns("compare_rankings", "returns", returns, ("model", "channel", "roi", "conversions"))
     returns = main_basis(returns)
     ranked = returns[~returns["channel"].isin(NO_CHANNELS)]
     by = "roi" if ranked["roi"].notna().any() else "conversions"

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from attribution.data.loading import Sources
 from attribution.errors import InputError
+from attribution.returns.channel_costs import CostBasis, Costs
 from attribution.returns.lifetime import default_lifetime
-from attribution.returns.spend import CostBasis, Costs
 from attribution.schema.experiment import ReturnsOptions
 
 Floats = NDArray[np.float64]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from attribution.simulation.catalogue import WORLDS, load_world
 from attribution.simulation.simulation import Simulation, simulate
-from attribution.simulation.world import Channel, World
+from attribution.simulation.world import WORLDS, Channel, World, load_world
 
 __all__ = ["WORLDS", "Channel", "Simulation", "World", "load_world", "simulate"]

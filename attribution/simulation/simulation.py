@@ -1,7 +1,7 @@
 """Running a world: what its customers saw and bought, what was spent, and what each channel truly caused.
 
 The truth comes from switching a channel off and letting everything happen again with common random numbers:
-every uniform is drawn whether or not it is needed, so two courses differ only by what the channel caused.
+every uniform is drawn whether or not it is needed, so two histories differ only by what the channel caused.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution.arguments import check_arguments
 from attribution.errors import InputError
 from attribution.schema.tables import CONVERSIONS, COSTS, TOUCHPOINTS, TRUTH, Table
-from attribution.simulation.catalogue import load_world
-from attribution.simulation.course import (
+from attribution.simulation.history import (
     CHUNK_CUSTOMERS,
     DAY_US,
     NEVER,
-    Course,
     Flags,
     Floats,
+    History,
     Integers,
     draw_day,
-    draw_people,
+    draw_population,
     instants,
 )
-from attribution.simulation.world import World
+from attribution.simulation.world import World, load_world
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,6 +50,7 @@ class Simulation:
     truth: pd.DataFrame
 
 
+@check_arguments
 def simulate(world: World | str, *, customers: int, seed: int = 0, truth: bool = True) -> Simulation:
     """Let ``customers`` customers live through a world.
 
@@ -122,9 +123,9 @@ def _run_chunk(world: World, off: list[str], seeds: np.random.SeedSequence, firs
     """The customers from number ``first`` on, as the world is and with each of ``off`` switched off."""
     rng = np.random.default_rng(seeds)
     size = min(CHUNK_CUSTOMERS, customers - first)
-    people = draw_people(world, rng, size)
-    actual = Course(world, people)
-    others = [Course(world.without(name), people) for name in off]
+    population = draw_population(world, rng, size)
+    actual = History(world, population)
+    others = [History(world.without(name), population) for name in off]
     touchpoints = []
     for day in range(world.days):
         draws = draw_day(world, rng, size)
@@ -141,8 +142,8 @@ def _run_chunk(world: World, off: list[str], seeds: np.random.SeedSequence, firs
         channel=channel[order],
         buyer=1 + first + buyer,
         bought_at=actual.bought_at[buyer],
-        cents=people.cents[buyer],
-        caused=np.array([_lost(actual, other, people.cents) for other in others], np.int64).reshape(-1, 2),
+        cents=population.cents[buyer],
+        caused=np.array([_lost(actual, other, population.cents) for other in others], np.int64).reshape(-1, 2),
     )
 
 
@@ -165,8 +166,8 @@ def _tie_ranks(world: World) -> Integers:
     return np.argsort(np.array(ordered))
 
 
-def _lost(actual: Course, without: Course, cents: Integers) -> tuple[int, int]:
-    """Conversions and cents of the actual course beyond those of the course without the channel."""
+def _lost(actual: History, without: History, cents: Integers) -> tuple[int, int]:
+    """Conversions and cents of the actual history beyond those of the history without the channel."""
     change = (actual.bought_at < NEVER).astype(np.int64) - (without.bought_at < NEVER)
     return int(change.sum()), int(change @ cents)
 

@@ -2,14 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from attribution.returns import CostBasis, Terms, unit_economics
+from attribution.schema.experiment import Experiment
+from attribution.schema.tables import UNIT_ECONOMICS
+from attribution.sections import Language, ReportPart, RunContext, Section
 from attribution.uncertainty.intervals import Sampled
 
 Floats = NDArray[np.float64]
+
+_TRACKED = ("cpa", "cac", "ltv_to_cac", "payback")
+_UNIT = ["channel", "spend", "conversions", "new_customers", "cpa", "cac", "lifetime_margin", "ltv_to_cac", "payback"]
+_BREAK_EVEN = ["break_even_roas", "break_even_cpa"]
+
+
+class EconomicsSection(Section):
+    """What a customer costs and brings, under every model."""
+
+    name = "unit_economics"
+    declared = (UNIT_ECONOMICS,)
+
+    def is_wanted(self, experiment: Experiment) -> bool:
+        """On request."""
+        return experiment.output.unit_economics
+
+    def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:
+        """The table ``unit_economics``."""
+        return {self.name: sampled_economics(context.credit_with_worth, context.terms, context.draws)}
+
+    def metrics(self, tables: Mapping[str, pd.DataFrame], model: str | None = None) -> Mapping[str, float]:
+        """Costs of a conversion and of a customer, and when they are earned back."""
+        if model is None or self.name not in tables:
+            return {}
+        table = tables[self.name]
+        return {
+            f"{name}_{row['cost_basis']}/{row['channel']}": float(row[name])
+            for row in table[table["model"] == model].to_dict("records")
+            for name in _TRACKED
+        }
+
+    def part(self, tables: Mapping[str, pd.DataFrame], language: Language) -> ReportPart | None:
+        """All of it as a table."""
+        if self.name not in tables:
+            return None
+        shown = tables[self.name][["model", "cost_basis", *_UNIT, *_BREAK_EVEN]]
+        return ReportPart((("economics", "Customers"),), template="economics.html.j2", values={"economics": shown})
 
 
 def sampled_economics(credit: pd.DataFrame, terms: Terms, sampled: Sampled | None = None) -> pd.DataFrame:

@@ -11,17 +11,26 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.errors import InputError
 from attribution.kernels.statistics.intervals import (
     descending_ranks,
     percentile,
     probabilities_above,
     rank_probabilities,
 )
-from attribution.models.base import Draws
+from attribution.models.machinery import Draws
 from attribution.models.resampling import Resamples
 from attribution.returns import MEDIA, Basis, CostBasis, Costs, Terms, Worth, main_basis
-from attribution.schema.experiment import ReturnsOptions
-from attribution.schema.tables import INTERVALS, MODEL_DIFFERENCES, NO_CHANNELS, PAIRWISE_PROBABILITY, RANK_PROBABILITY
+from attribution.schema.experiment import Experiment, ReturnsOptions
+from attribution.schema.tables import (
+    DRAWS,
+    INTERVALS,
+    MODEL_DIFFERENCES,
+    NO_CHANNELS,
+    PAIRWISE_PROBABILITY,
+    RANK_PROBABILITY,
+)
+from attribution.sections import Finding, RunContext, Section
 
 Floats = NDArray[np.float64]
 Measures = dict[str, Floats]
@@ -66,6 +75,50 @@ class Sampled:
     def scores(self, label: str) -> Floats:
         """(draws, ranked channels) what the ranks of a model go by."""
         return self.measures[label][self.by][:, self.ranked]
+
+
+class ResamplingSection(Section):
+    """How sure credit, ROI and ranks are, as far as sampling goes."""
+
+    name = "resampling"
+    declared = (INTERVALS, RANK_PROBABILITY, PAIRWISE_PROBABILITY, MODEL_DIFFERENCES, DRAWS)
+
+    def is_wanted(self, experiment: Experiment) -> bool:
+        """Where draws are asked for, or to be kept."""
+        return experiment.resampling is not None or experiment.output.draws
+
+    def check(self, context: RunContext) -> None:
+        """Refuse to keep draws that are not made."""
+        if context.experiment.resampling is None:
+            raise InputError("output.draws: there are no draws without resampling", hint="add a part [resampling]")
+
+    def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:
+        """Intervals, ranks and differences between models; on request the draws themselves."""
+        tables = sampling_tables(context.draws)
+        return tables | {"draws": draws_table(context.draws)} if context.experiment.output.draws else tables
+
+    def findings(self, context: RunContext, tables: Mapping[str, pd.DataFrame]) -> list[Finding]:
+        """How the draws were made."""
+        return context.draws.resamples.findings() if tables else []
+
+    def settings(self, experiment: Experiment) -> Mapping[str, object]:
+        """All of them: they are only there where draws are asked for."""
+        asked = experiment.resampling
+        return {} if asked is None else {f"{self.name}.{key}": value for key, value in asked.model_dump().items()}
+
+    def metrics(self, tables: Mapping[str, pd.DataFrame], model: str | None = None) -> Mapping[str, float]:
+        """Ends and widths of the intervals of a model."""
+        if model is None or "intervals" not in tables:
+            return {}
+        table, metrics = tables["intervals"], dict[str, float]()
+        rows = table[(table["model"] == model) & table["measure"].isin(["roi", "rank", "conversions"])]
+        for end in ("low", "high"):
+            keys = rows["measure"] + f"_{end}/" + rows["channel"]
+            metrics |= dict(zip(keys, rows[end].astype(float), strict=True))
+        widths = rows["high"] - rows["low"]
+        metrics |= dict(zip(rows["measure"] + "_width/" + rows["channel"], widths.astype(float), strict=True))
+        means = widths.groupby(rows["measure"]).mean()
+        return metrics | {f"mean_{measure}_width": float(width) for measure, width in means.items()}
 
 
 def sample_measures(
@@ -191,6 +244,26 @@ def sampling_tables(sampled: Sampled) -> dict[str, pd.DataFrame]:
         "pairwise_probability": _pairwise_probability(sampled),
         "model_differences": _model_differences(sampled),
     }
+
+
+def draws_table(sampled: Sampled) -> pd.DataFrame:
+    """The ``draws`` table: every draw of what channels are credited with, so that sums of them have intervals too."""
+    parts, terms = [], sampled.terms
+    for label in sampled.resamples.labels:
+        amounts = sampled.amounts[label][0]
+        conversions = amounts["conversions"]
+        measures = {
+            "conversions": conversions,
+            "value": amounts["value"],
+            "new_customers": amounts.get("new_customers", np.full_like(conversions, np.nan)),
+            "return": terms.earned(terms.options.basis, amounts),
+            "spend": terms.costs.spend(terms.options.cost_basis, sampled.channels, conversions),
+        }
+        draws, channels = conversions.shape
+        keys = {"model": label, "draw": np.repeat(np.arange(1, draws + 1), channels)}
+        names = np.tile(np.array(sampled.channels, dtype=object), draws)
+        parts.append(pd.DataFrame({**keys, "channel": names, **{name: of.ravel() for name, of in measures.items()}}))
+    return pd.concat(parts, ignore_index=True)[list(DRAWS.column_names)]
 
 
 def _intervals(sampled: Sampled) -> pd.DataFrame:

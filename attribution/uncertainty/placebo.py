@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import Field
 
+from attribution.arguments import check_arguments
 from attribution.data.loading import Sources
-from attribution.journeys import JourneyChunk, Journeys, Placebo, Summary, build_journeys
-from attribution.journeys.summary import tally
+from attribution.errors import InputError
+from attribution.journeys import JourneyChunk, Journeys, Placebo, Summary, build_journeys, journey_options
+from attribution.journeys.structure import tally
 from attribution.kernels.journeys.batches import gather_slices
 from attribution.models import AttributionModel, fit_models
-from attribution.models.credit import check_labels
+from attribution.models.fitting import listed_models
 from attribution.schema.experiment import Period
+from attribution.schema.experiment.settings import Number, Settings
 from attribution.schema.tables import PLACEBO, PLACEBO_CHANNEL
+from attribution.sections import RunContext, Section
 
 
+class PlaceboOptions(Settings):
+    """A channel that does nothing, to see what models credit to it.
+
+    Parameters
+    ----------
+    seed : int
+        Another seed puts it elsewhere.
+    rate : float > 0
+        Touchpoints per customer over the span of the data; as many as the average channel has unless set.
+    """
+
+    seed: Annotated[int, Field(ge=0, lt=1 << 63, strict=True)] = 0
+    rate: Annotated[Number, Field(gt=0, allow_inf_nan=False)] | None = None
+
+
+@check_arguments
 def placebo_test(
     sources: Sources,
-    models: Sequence[AttributionModel],
+    models: AttributionModel | Iterable[AttributionModel],
     *,
     seed: int = 0,
     rate: float | None = None,
@@ -42,7 +63,7 @@ def placebo_test(
     Parameters
     ----------
     sources : with touchpoints and conversions, and times
-    models : copies of them are fitted; they stay as they are
+    models : one or several; copies of them are fitted; they stay as they are
     seed : another seed puts the placebo elsewhere: a few tell how much of the number is chance
     rate : touchpoints of the placebo per customer over the span of the data; unless given, it has as many as the
         average channel
@@ -67,7 +88,7 @@ def placebo_test(
     >>> bool(0 < table["share"][0] < 0.4)
     True
     """
-    check_labels(models)
+    models = listed_models(models)
     copies = [type(model)(**deepcopy(model.get_params())) for model in models]
     journeys = build_journeys(sources, period=period, placebo=Placebo(seed, rate), **options)
     _, counted = fit_models(copies, journeys, count_touchpoints)
@@ -104,3 +125,36 @@ def count_touchpoints(chunk: JourneyChunk) -> Summary:
 def _share(amounts: NDArray[np.float64], own: NDArray[np.bool_]) -> float:
     total = amounts.sum()
     return float(amounts[own].sum() / total) if total > 0 else np.nan
+
+
+class PlaceboSection(Section):
+    """What each model credits to a channel that does nothing."""
+
+    name = "placebo"
+    options = PlaceboOptions
+    declared = (PLACEBO,)
+
+    def check(self, context: RunContext) -> None:
+        """Refuse data without times."""
+        if context.sources.integer_times is not False:
+            raise InputError(
+                "placebo: a channel is put among the events of customers, and these data have no times",
+                hint="leave [placebo] out, or give touchpoints with timestamps",
+            )
+
+    def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:
+        """The table ``placebo``."""
+        experiment = context.experiment
+        asked = experiment.options(self.name, PlaceboOptions) or PlaceboOptions()
+        options = journey_options(experiment)
+        table = placebo_test(
+            context.sources, context.models, seed=asked.seed, rate=asked.rate, period=experiment.period, **options
+        )
+        return {"placebo": table}
+
+    def metrics(self, tables: Mapping[str, pd.DataFrame], model: str | None = None) -> Mapping[str, float]:
+        """Its share of each model's credit."""
+        if model is None or "placebo" not in tables:
+            return {}
+        row = tables["placebo"].set_index("model").loc[model]
+        return {f"placebo_{what}": float(row[what]) for what in ("share", "touchpoint_share")}

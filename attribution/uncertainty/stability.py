@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import Field
 
 from attribution.data.loading import Sources
 from attribution.errors import InputError
-from attribution.journeys import Journeys
-from attribution.journeys.requested import journeys_of
+from attribution.journeys import Journeys, journeys_of
 from attribution.kernels.statistics.agreement import kendall_tau
-from attribution.models import AttributionModel, Markov, Shapley, fit_models
-from attribution.models.held_out import score_of_classifier, summarise_folds
-from attribution.models.order import HIGHEST, score_of_order, summarise_orders
-from attribution.models.valuation import make_classifier
+from attribution.models import AttributionModel, fit_models
+from attribution.models.machinery import machinery_of
 from attribution.schema.experiment import Experiment, Period
+from attribution.schema.experiment.settings import Settings
 from attribution.schema.tables.comparison import HELD_OUT, STABILITY
+from attribution.sections import RunContext, Section
+
+
+class StabilityOptions(Settings):
+    """Whether models say the same of every part of the time.
+
+    Parameters
+    ----------
+    parts : int ≥ 2
+        Into how many parts of the same length time is cut.
+    """
+
+    parts: Annotated[int, Field(ge=2, le=52, strict=True)] = 2
 
 
 class Part(NamedTuple):
@@ -31,36 +43,6 @@ class Part(NamedTuple):
     ends_at: int
     conversions: float
     credit: dict[str, pd.Series]
-
-
-def stability_tables(
-    experiment: Experiment, sources: Sources, journeys: Journeys, models: Sequence[AttributionModel]
-) -> dict[str, pd.DataFrame]:
-    """The tables ``stability`` and, where a model foretells something, ``held_out``, if an experiment asks for them.
-
-    Every model is fitted anew on parts of the time that are equally long; touchpoints before a part are its history.
-
-    Raises
-    ------
-    InputError
-        If the data have no times.
-    """
-    asked = experiment.stability
-    if asked is None:
-        return {}
-    if journeys.span is None or not journeys.has_times:
-        raise InputError("stability: time is cut into parts, and these data have no times", hint="leave it out")
-    first, last = (
-        at if bound is None else bound for bound, at in zip(experiment.period.bounds(), journeys.span, strict=True)
-    )
-    cuts = np.linspace(first, last + 1, asked.parts + 1).astype(np.int64)
-    parts = [_part(experiment, sources, models, int(a), int(b) - 1) for a, b in pairwise(cuts)]
-    rows = [
-        _row(model.label, number, *pair) for model in models for number, pair in enumerate(pairwise(parts), start=1)
-    ]
-    tables = {"stability": pd.DataFrame(rows, columns=list(STABILITY.column_names))}
-    foretold = _held_out(journeys, models)
-    return tables if foretold is None else tables | {"held_out": foretold}
 
 
 def share_moved(before: NDArray[np.float64], after: NDArray[np.float64]) -> float:
@@ -101,20 +83,60 @@ def _row(label: str, number: int, before: Part, after: Part) -> dict[str, object
 
 
 def _held_out(journeys: Journeys, models: Sequence[AttributionModel]) -> pd.DataFrame | None:
-    """Scores of chains that are not of a higher order than is tried, and of classifiers."""
-    channels = len(journeys.channels)
-    chains = [model for model in models if isinstance(model, Markov) and model.order_ <= HIGHEST]
-    games = [model for model in models if isinstance(model, Shapley) and model.game == "classifier"]
-    rows: list[tuple[str, int | None, str, float, float]] = []
-    if chains:
-        (steps,) = journeys.read(lambda chunk: summarise_orders(chunk.touched, channels))
-        scored = (score_of_order(steps, channels, chain.order_) for chain in chains)
-        rows += [(chain.label, chain.order_, "step", *of) for chain, of in zip(chains, scored, strict=True)]
-    if games:
-        (counted,) = journeys.read(lambda chunk: summarise_folds(chunk, channels))
-        asked = (make_classifier(game.classifier, game.classifier_settings) for game in games)
-        scored = (score_of_classifier(counted, channels, classifier) for classifier in asked)
-        rows += [(game.label, None, "journey", *of) for game, of in zip(games, scored, strict=True)]
-    if not rows:
+    """Scores of the models that predict something, chains before others."""
+    found = [(model.label, of) for model in models if (of := machinery_of(model).held_out()) is not None]
+    if not found:
         return None
+    found.sort(key=lambda pair: pair[1].order is None)
+    readers = {of.unit: of.read for _, of in found}
+    summaries = dict(zip(readers, journeys.read(*readers.values()), strict=True))
+    rows = [(label, of.order, of.unit, *of.score(summaries[of.unit])) for label, of in found]
     return pd.DataFrame(rows, columns=list(HELD_OUT.column_names)).astype({"order": "Int64"})
+
+
+class StabilitySection(Section):
+    """Every model fitted anew on parts of the time, and held against customers that it has not seen."""
+
+    name = "stability"
+    options = StabilityOptions
+    declared = (STABILITY, HELD_OUT)
+
+    def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:
+        """``stability`` and, where a model foretells something, ``held_out``.
+
+        Parts are equally long; touchpoints before a part are its history.
+
+        Raises
+        ------
+        InputError
+            If the data have no times.
+        """
+        experiment, journeys, models = context.experiment, context.journeys, context.models
+        asked = experiment.options(self.name, StabilityOptions) or StabilityOptions()
+        if journeys.span is None or not journeys.has_times:
+            raise InputError("stability: time is cut into parts, and these data have no times", hint="leave it out")
+        first, last = (
+            at if bound is None else bound for bound, at in zip(experiment.period.bounds(), journeys.span, strict=True)
+        )
+        cuts = np.linspace(first, last + 1, asked.parts + 1).astype(np.int64)
+        parts = [_part(experiment, context.sources, models, int(a), int(b) - 1) for a, b in pairwise(cuts)]
+        rows = [
+            _row(model.label, number, *pair) for model in models for number, pair in enumerate(pairwise(parts), start=1)
+        ]
+        tables = {"stability": pd.DataFrame(rows, columns=list(STABILITY.column_names))}
+        foretold = _held_out(journeys, models)
+        return tables if foretold is None else tables | {"held_out": foretold}
+
+    def metrics(self, tables: Mapping[str, pd.DataFrame], model: str | None = None) -> Mapping[str, float]:
+        """How a model does on what it has not seen: other parts of the time, and held-out customers."""
+        metrics: dict[str, float] = {}
+        if model is None or "stability" not in tables:
+            return metrics
+        rows = tables["stability"][tables["stability"]["model"] == model]
+        metrics["stability_lowest_kendall_tau"] = float(rows["kendall_tau"].min())
+        metrics["stability_largest_share_moved"] = float(rows["share_moved"].max())
+        if "held_out" in tables:
+            rows = tables["held_out"][tables["held_out"]["model"] == model]
+            for what in ("log_loss", "auc") if len(rows) else ():
+                metrics[f"held_out_{what}"] = float(rows[what].iloc[0])
+        return metrics

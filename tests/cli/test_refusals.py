@@ -131,7 +131,7 @@ def refuse(match: str, *tables: Any, **options: Any) -> str:
         ),
         ("[journeys]\nlookback_days = nan", ["journeys.lookback_days", "Given: nan"]),
         *[
-            (f"[journeys]\n{window}", [f"journeys.{key}: Input should be greater than 0", f"Given: {given}."])
+            (f"[journeys]\n{window}", [f"journeys.{key}: must be greater than 0", f"Given: {given}."])
             for window, key, given in (
                 ("lookback_days = 0", "lookback_days", 0),
                 ("lookback_by_kind = { click = 0 }", "lookback_by_kind.click", 0),

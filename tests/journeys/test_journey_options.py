@@ -205,7 +205,7 @@ def test_view_through_weight_halves_what_an_impression_gets() -> None:
     journeys = build(touches, conversions(4, 6), view_through_weight=0.5)
     credit = at.Linear().fit(journeys).credit_.to_frame().set_index("channel")
     assert credit["conversions"].drop("(unattributed)").to_dict() == {"search": 0.5, "tv": 1.25, "video": 0.25}
-    shares = at.Linear().fit(journeys).attribute(journeys)
+    shares = at.Linear().fit(journeys).credit_journeys(journeys)
     assert shares["credit"].tolist() == [0.5, 0.25, 0.25, 1.0]
 
 
@@ -258,7 +258,7 @@ def test_a_gap_is_counted_from_the_touchpoint_before_even_if_that_was_merged() -
 
 def test_the_first_of_what_was_merged_gives_the_time() -> None:
     journeys = build(touchpoints("1 mail", "2 mail"), conversions(5), dedupe="consecutive")
-    (credit,) = at.LastTouch().fit(journeys).attribute(journeys).to_dict("records")
+    (credit,) = at.LastTouch().fit(journeys).credit_journeys(journeys).to_dict("records")
     assert (credit["touched_at"], credit["position"]) == (when(1), 1)
 
 
@@ -688,7 +688,7 @@ def test_credit_adds_up_to_the_conversions_that_count(
         assert rows["conversions"].sum() == pytest.approx(len(sold))
         assert rows["value"].sum() == pytest.approx(sum(sale.value for sale in sold))
     for model in credit.models:
-        rows = model.attribute(journeys)
+        rows = model.credit_journeys(journeys)
         per_conversion = rows.groupby(["customer_id", "conversion_id"])[["credit", "credited_value"]].sum()
         assert len(per_conversion) == len(sold)
         assert per_conversion["credit"].to_numpy() == pytest.approx(np.ones(len(sold)))
@@ -736,7 +736,7 @@ def test_neither_row_order_nor_batches_nor_partitions_change_a_byte(asked: dict[
             at.load_sources(*shuffled, engine=engine), conversions=mode, lookback_days=10, **asked
         )
         credit = at.attribute(journeys, MODELS)
-        shares = pd.concat([model.attribute(journeys) for model in credit.models])
+        shares = pd.concat([model.credit_journeys(journeys) for model in credit.models])
         results.append((credit.table.to_csv(), shares.to_csv(), listed(journeys), journeys.findings))
     assert results[0][2]
     assert all(result == results[0] for result in results[1:])

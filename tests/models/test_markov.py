@@ -15,7 +15,10 @@ import attribution as at
 from attribution.errors import InputError
 from attribution.journeys import observe
 from attribution.journeys.buckets import Buckets, Dealing, bucket_reader, split_buckets
+from attribution.kernels.statistics.sums import to_float
 from attribution.models import order as choice
+from attribution.models.machinery import machinery_of
+from attribution.models.model_tables import model_findings
 from attribution.schema.tables import INTERACTIONS, ORDER_SELECTION
 
 Row = tuple[Sequence[str], float, float, float]
@@ -207,7 +210,7 @@ def test_folds_are_of_customers() -> None:
             wanted[int(bucket) % choice.FOLDS] += int(length) + 1
         assert all(len(found) == 1 for found in folds.values())
     table = summary.tables["steps"]
-    found = np.bincount(table.keys[:, 0], at.kernels.sums.to_float(table.sums), minlength=choice.FOLDS)
+    found = np.bincount(table.keys[:, 0], to_float(table.sums), minlength=choice.FOLDS)
     assert found.tolist() == [wanted[fold] for fold in range(choice.FOLDS)]
     assert at.Markov(order="auto").fit(journeys).order_ == 1
 
@@ -250,7 +253,7 @@ def test_of_a_continuation_of_nothing_removal_effects_are_left() -> None:
     np.testing.assert_allclose(model.credit_.conversions[:-1], total * plain.removal_effects_[:, 0], rtol=1e-12)
     assert model.credit_.baseline is not None
     assert model.credit_.baseline[0] < 0
-    found = {finding.check: finding for finding in model.findings()}
+    found = {finding.check: finding for finding in model_findings([model])}
     assert found["negative_baseline"].count == pytest.approx(-model.credit_.baseline[0])
     assert "baseline is below 0" in found["negative_baseline"].message
 
@@ -260,7 +263,7 @@ def test_credit_below_nothing_is_kept_shown_and_not_handed_out() -> None:
     model = at.Markov(continuation={"c": 0.9}).fit(journeys)
     c = model.channels_.index("c")
     assert model.credit_.conversions[c] < 0
-    (finding,) = [finding for finding in model.findings() if finding.check == "negative_credit"]
+    (finding,) = [finding for finding in model_findings([model]) if finding.check == "negative_credit"]
     assert (finding.count, finding.example) == (1, "c")
     assert at.attribute(journeys, [model]).table["share"].isna().all()
     (chunk,) = journeys
@@ -324,7 +327,9 @@ def test_draws_of_small_chains_and_of_whole_paths_are_exact(params: dict[str, An
     model = at.Markov(**params).fit(journeys)
     own, observed = in_buckets(model, journeys)
     weights = np.random.default_rng(0).integers(0, 3, (8, own.size)).astype(float)
-    drawn, solved = (draw(own, observed, weights) for draw in (model.redraw, model.solve_again))
+    drawn, solved = (
+        draw(own, observed, weights) for draw in (machinery_of(model).redraw, machinery_of(model).solve_again)
+    )
     for name in ("conversions", "value", "effects"):
         np.testing.assert_allclose(getattr(drawn, name), getattr(solved, name), rtol=1e-9, atol=1e-9)
 
@@ -334,17 +339,19 @@ def test_linearised_draws_are_near_the_exact_ones(params: dict[str, Any]) -> Non
     """Off by a tenth of what draws differ by at most; unit weights give the model itself."""
     journeys = journeys_of(second_order(12_000, seed=1))
     model = at.Markov(**params).fit(journeys)
-    assert model.is_linearised
+    assert machinery_of(model).is_linearised
     assert model.order_ == 2
     own, observed = in_buckets(model, journeys)
-    itself = model.redraw(own, observed, np.ones((1, own.size)))
+    itself = machinery_of(model).redraw(own, observed, np.ones((1, own.size)))
     np.testing.assert_allclose(itself.conversions[0], model.credit_.conversions[:-1], rtol=1e-8)
     np.testing.assert_allclose(itself.value[0], model.credit_.value[:-1], rtol=1e-8)
     assert itself.effects is not None
     np.testing.assert_allclose(itself.effects[0], model.removal_effects_, rtol=1e-8)
     rng = np.random.default_rng(0)
     weights = rng.multinomial(own.size, np.full(own.size, 1 / own.size), size=30).astype(float)
-    drawn, solved = (draw(own, observed, weights) for draw in (model.redraw, model.solve_again))
+    drawn, solved = (
+        draw(own, observed, weights) for draw in (machinery_of(model).redraw, machinery_of(model).solve_again)
+    )
     off = np.abs(drawn.conversions - solved.conversions).max(axis=0)
     assert (off < 0.1 * solved.conversions.std(axis=0)).all()
     assert np.corrcoef(drawn.value.ravel(), solved.value.ravel())[0, 1] > 0.999
@@ -354,7 +361,7 @@ def test_customers_in_buckets_are_redrawn_too() -> None:
     journeys = events(400)
     model = at.Markov(order=2).fit(journeys)
     own, observed = in_buckets(model, journeys)
-    itself = model.redraw(own, observed, np.ones((1, own.size)))
+    itself = machinery_of(model).redraw(own, observed, np.ones((1, own.size)))
     np.testing.assert_allclose(itself.value[0], model.credit_.value[:-1], rtol=1e-8)
 
 
@@ -365,17 +372,17 @@ def test_an_order_beyond_the_longest_path_is_computed_and_flagged() -> None:
     journeys = journeys_of(WORKED)
     model = at.Markov(order=7).fit(journeys)
     assert model.removal_effects_[:, 0].tolist() == pytest.approx([0.75, 0.875, 0.5])
-    (finding,) = [finding for finding in model.findings() if finding.check == "order_beyond_paths"]
+    (finding,) = [finding for finding in model_findings([model]) if finding.check == "order_beyond_paths"]
     assert (finding.status, finding.count) == ("warn", 4)
     assert "longest path, 3" in finding.message
-    checks = {finding.check for finding in at.Markov(order=3).fit(journeys).findings()}
+    checks = {finding.check for finding in model_findings([at.Markov(order=3).fit(journeys)])}
     assert "order_beyond_paths" not in checks
 
 
 def test_states_hardly_ever_seen_are_flagged() -> None:
     journeys = journeys_of(second_order(40, seed=2))
-    assert "thin_states" in {finding.check for finding in at.Markov(order=5).fit(journeys).findings()}
-    assert "thin_states" not in {finding.check for finding in at.Markov().fit(journeys).findings()}
+    assert "thin_states" in {finding.check for finding in model_findings([at.Markov(order=5).fit(journeys)])}
+    assert "thin_states" not in {finding.check for finding in model_findings([at.Markov().fit(journeys)])}
 
 
 def test_without_nulls_every_journey_converts() -> None:

@@ -89,7 +89,7 @@ ORACLE = ("display social display search direct", (14, 7, 3, 1, 0))
 )
 def test_worked_journey(model: at.AttributionModel, shares: list[float]) -> None:
     journeys = journey(*ORACLE, value=50.0)
-    table = model.fit(journeys).attribute(journeys)
+    table = model.fit(journeys).credit_journeys(journeys)
     assert table["position"].tolist() == [1, 2, 3, 4, 5]
     assert table["channel"].tolist() == ORACLE[0].split()
     np.testing.assert_allclose(table["credit"], shares, atol=5e-7)
@@ -98,7 +98,7 @@ def test_worked_journey(model: at.AttributionModel, shares: list[float]) -> None
 
 def test_adobes_time_decay_example() -> None:
     """$50, four touchpoints, half-life of a week: 16.88, 16.88, 9.32, 6.92 for ages 0, 0, 6 and 9 days."""
-    table = at.TimeDecay(half_life_days=7).fit(j := journey("a b c d", (9, 6, 0, 0), 50.0)).attribute(j)
+    table = at.TimeDecay(half_life_days=7).fit(j := journey("a b c d", (9, 6, 0, 0), 50.0)).credit_journeys(j)
     np.testing.assert_allclose(table["credited_value"], [6.92, 9.32, 16.88, 16.88], atol=0.005)
 
 
@@ -107,7 +107,7 @@ def test_adobes_time_decay_example() -> None:
 )
 def test_position_based_with_two_touchpoints(first: float, last: float, shares: list[float]) -> None:
     journeys = journey("a b", (1, 0))
-    table = at.PositionBased(first=first, last=last).fit(journeys).attribute(journeys)
+    table = at.PositionBased(first=first, last=last).fit(journeys).credit_journeys(journeys)
     np.testing.assert_allclose(table["credit"], shares)
 
 
@@ -296,9 +296,9 @@ class Wasteful(at.AttributionModel):
     def weigh(self, chunk: at.JourneyChunk) -> np.ndarray:
         return np.ones(len(chunk.channel))
 
-    def solve(self, summary: at.Summary) -> None:
+    def solve(self, summary: at.Summary) -> tuple[np.ndarray, np.ndarray]:
         channels = len(self.channels_)
-        self.publish(summary.dense("conversions", channels) / 2, summary.dense("value", channels))
+        return summary.dense("conversions", channels) / 2, summary.dense("value", channels)
 
 
 class Positional(at.AttributionModel):
@@ -404,6 +404,6 @@ def test_credit_of_journeys_that_a_model_does_not_know_is_refused() -> None:
     others = at.build_journeys(at.load_sources(touchpoints.assign(channel=["video", "搜索"]), conversions))
     for model in (at.Markov(), at.Shapley(), at.LastTouch()):
         with pytest.raises(InputError, match="is not fitted"):
-            model.attribute(known)
+            model.credit_journeys(known)
         with pytest.raises(InputError, match=r"fitted on other channels\. Given: .*video"):
-            model.fit(known).attribute(others)
+            model.fit(known).credit_journeys(others)

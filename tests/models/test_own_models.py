@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import shutil
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,12 @@ import pytest
 
 import attribution as at
 from attribution.errors import InputError, LawError
+from attribution.models.saved import Definition, Scorer, Training
+from attribution.production.sql import select_of
 from attribution.testing import judge_model
 from tests.cli.test_cli import call
 from tests.cli.test_refusals import clear
+from tests.production.sql.test_sql import in_duckdb, mapped, same
 
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 
@@ -110,6 +115,20 @@ def test_the_rule_obeys_every_law(
 def test_the_model_that_learns_obeys_every_law(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(shop / "experiments")
     assert call(monkeypatch, "check-model", "own_models:RatedParticipation") == 0
+
+
+def test_both_are_written_as_sql(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was learned of each channel is a column there, and age and kind are."""
+    monkeypatch.syspath_prepend(shop / "experiments")
+    own = importlib.import_module("own_models")
+    frames = [pd.read_parquet(f"runs/shop/{name}.parquet") for name in ("touchpoints", "conversions")]
+    frames = [frame.astype({"customer_id": str}) for frame in frames]
+    sources = at.load_sources(mapped(frames[0]), frames[1])
+    journeys = at.build_journeys(sources)
+    definition = Definition(training=Training.of(sources, journeys))
+    for model in (own.RecencyByKind(view_days=2), own.RatedParticipation()):
+        scorer = replace(Scorer.of(model.fit(journeys), definition=definition), version="0123456789abcdef")
+        same(in_duckdb(select_of(scorer, "duckdb"), *frames), scorer, *frames)
 
 
 def test_a_model_in_a_package(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import attribution as at
 from attribution.errors import InputError
 from attribution.models.credit import hand_out
+from attribution.models.model_tables import model_findings
 from attribution.pipeline.pipeline import run_experiment
 from attribution.pipeline.request import make_models
 from attribution.testing import model_checks
@@ -63,7 +64,7 @@ def journey(
 
 def shares(model: at.AttributionModel, journeys: at.Journeys) -> list[float]:
     """Credit of the touchpoints of the first customer, in order."""
-    table = model.fit(journeys).attribute(journeys)
+    table = model.fit(journeys).credit_journeys(journeys)
     return table.loc[table["customer_id"] == "c000", "credit"].tolist()
 
 
@@ -162,7 +163,7 @@ def test_a_stage_may_be_a_channel_even_of_aggregated_paths() -> None:
 )
 def test_adobes_fifty_dollars(model: at.AttributionModel, wanted: list[float]) -> None:
     journeys = journey("search social email display", (9, 6, 0.001, 0), value=50.0)
-    table = model.fit(journeys).attribute(journeys)
+    table = model.fit(journeys).credit_journeys(journeys)
     np.testing.assert_allclose(table.loc[table["customer_id"] == "c000", "credited_value"], wanted, atol=0.005)
 
 
@@ -318,15 +319,15 @@ def test_missing_anchors_are_counted() -> None:
             [],  # a conversion without touchpoints lacks no anchor: no rule divides it
         ]
     )
-    rows = [(row.check, row.count, row.total, row.status) for row in at.WShaped().fit(journeys).findings()]
+    rows = [(row.check, row.count, row.total, row.status) for row in model_findings([at.WShaped().fit(journeys)])]
     assert rows == [("missing_anchor", 3, 5, "warn")]
-    rows = [(row.check, row.count, row.total, row.status) for row in at.FullPath().fit(journeys).findings()]
+    rows = [(row.check, row.count, row.total, row.status) for row in model_findings([at.FullPath().fit(journeys)])]
     assert rows == [
         ("missing_anchor", 3, 5, "warn"),
         ("missing_anchor", 3, 5, "warn"),
         ("missing_anchors", 2, 5, "warn"),
     ]
-    messages = [row.message for row in at.FullPath(name="Z").fit(journeys).findings()]
+    messages = [row.message for row in model_findings([at.FullPath(name="Z").fit(journeys)])]
     assert "Z finds no 'lead'" in messages[0]
     assert "Z finds no 'opportunity'" in messages[1]
     assert "divided by place alone" in messages[2]
@@ -334,13 +335,13 @@ def test_missing_anchors_are_counted() -> None:
 
 def test_no_missing_anchor_passes() -> None:
     journeys = build([[Touch("a", 1, "lead"), Touch("b", 0, "opportunity")]])
-    assert {row.status for row in at.FullPath().fit(journeys).findings()} == {"pass"}
+    assert {row.status for row in model_findings([at.FullPath().fit(journeys)])} == {"pass"}
 
 
 def test_missing_anchors_add_up_over_parts() -> None:
     one, two = build([[Touch("a", 1, "lead"), Touch("b", 0)]]), build([[Touch("a", 1), Touch("b", 0, "lead")]] * 2)
     model = at.WShaped().fit(one).partial_fit(two)
-    assert [(row.count, row.total) for row in model.findings()] == [(0, 3)]
+    assert [(row.count, row.total) for row in model_findings([model])] == [(0, 3)]
 
 
 @pytest.mark.parametrize("model", [at.WShaped(), at.FullPath(), at.WShaped(column="phase")])
@@ -434,7 +435,7 @@ def test_a_journey_of_zeros_is_shared_and_counted() -> None:
     journeys = build([[Touch("a", 1), Touch("b", 0)], [Touch("a", 2), Touch("b", 1), Touch("c", 0)]])
     model = at.CustomWeights(weights=[0, 0, 1]).fit(journeys)
     assert model.credit_.conversions.tolist() == [0.5, 0.5, 1, 0]
-    assert [(row.check, row.count) for row in model.findings()] == [("zero_weights", 1)]
+    assert [(row.check, row.count) for row in model_findings([model])] == [("zero_weights", 1)]
 
 
 def test_a_function_is_told_all_there_is_in_one_call() -> None:

@@ -19,6 +19,8 @@ from attribution.journeys import observe
 from attribution.journeys.buckets import Buckets, Dealing, bucket_reader, split_buckets
 from attribution.kernels.statistics.draws import multinomial_weights
 from attribution.models import games
+from attribution.models.machinery import attributable, machinery_of
+from attribution.models.model_tables import model_findings
 from attribution.schema.tables import CREDIT_BY_POSITION, INTERACTIONS, UNATTRIBUTED
 from attribution.testing import check_model
 from tests.twins import models as twin
@@ -328,7 +330,7 @@ HARM = {"": (10, 50), "A": (1, 50), "B": (30, 50)}
 def test_negative_credit_is_kept_and_said() -> None:
     model = at.Shapley(game="path_incremental").fit(from_counts(HARM))
     assert model.credit_.conversions.tolist() == pytest.approx([-9, 20, 10])
-    said = {finding.check: finding for finding in model.findings()}
+    said = {finding.check: finding for finding in model_findings([model])}
     assert said["negative_credit"].example == "A"
     assert said["negative_credit"].status == "warn"
     assert at.Credit.of([model]).table["share"].isna().all()
@@ -414,9 +416,9 @@ def test_without_untouched_customers_there_is_no_rate(game: str) -> None:
 def test_the_bias_of_journeys_that_stop_at_conversion_is_said() -> None:
     from_events = at.build_journeys(at.load_sources(**events(untouched=9)))
     for journeys, said in ((from_events, "journeys stop at conversion"), (from_counts(ORACLE), "if these paths stop")):
-        assert "immortal_time" not in {finding.check for finding in at.Shapley().fit(journeys).findings()}
+        assert "immortal_time" not in {finding.check for finding in model_findings([at.Shapley().fit(journeys)])}
         for game in RATES:
-            (found,) = [f for f in at.Shapley(game=game).fit(journeys).findings() if f.check == "immortal_time"]
+            (found,) = [f for f in model_findings([at.Shapley(game=game).fit(journeys)]) if f.check == "immortal_time"]
             assert found.status == "warn"
             assert said in found.message
 
@@ -442,7 +444,7 @@ def test_two_solvers_agree() -> None:
     np.testing.assert_allclose(other.credit_.conversions, newton.credit_.conversions, rtol=1e-4)
     early = at.Shapley(game="classifier", classifier_settings={"solver": "lbfgs", "max_iter": 2}).fit(journeys)
     assert np.abs(early.credit_.conversions / newton.credit_.conversions - 1).max() > 0.01
-    (said,) = [finding for finding in early.findings() if finding.check == "classifier_warnings"]
+    (said,) = [finding for finding in model_findings([early]) if finding.check == "classifier_warnings"]
     assert said.status == "warn"
     assert "converge" in str(said.example)
 
@@ -455,7 +457,7 @@ def test_a_logistic_regression_adds_up_to_the_conversions() -> None:
     assert model.credit_.conversions.tobytes() == again.credit_.conversions.tobytes()
     assert not hasattr(unfitted, "coef_")
     assert model.credit_.baseline is not None
-    assert 0 < model.credit_.baseline[0] < model.attributable("conversions")
+    assert 0 < model.credit_.baseline[0] < attributable(model, "conversions")
 
 
 def test_a_fitted_classifier_is_used_as_it_is() -> None:
@@ -477,7 +479,9 @@ def test_touchpoints_count_as_often_as_they_are() -> None:
 
 
 def test_a_classifier_that_saw_no_untouched_customer_says_so() -> None:
-    said = {f.check for f in at.Shapley(game="classifier").fit(from_counts({"A": (1, 4), "B": (2, 4)})).findings()}
+    said = {
+        f.check for f in model_findings([at.Shapley(game="classifier").fit(from_counts({"A": (1, 4), "B": (2, 4)}))])
+    }
     assert "classifier_without_untouched" in said
 
 
@@ -551,11 +555,14 @@ def test_draws_follow_the_solution(game: str, channels: int, monkeypatch: pytest
     monkeypatch.setattr(games, "CHEAP_CELLS", 1)
     model = at.Shapley(game=game).fit(journeys)
     own, observed = in_buckets(model, journeys)
-    assert model.is_linearised == (game != "set")
+    assert machinery_of(model).is_linearised == (game != "set")
     step = 1e-3
     nearby = 1 + step * np.random.default_rng(5).normal(size=(3, own.size))
     weights = np.concatenate([np.ones((1, own.size)), nearby, multinomial_weights(6, own.size, seed=1)])
-    fast, slow = model.redraw(own, observed, weights), model.solve_again(own, observed, weights)
+    fast, slow = (
+        machinery_of(model).redraw(own, observed, weights),
+        machinery_of(model).solve_again(own, observed, weights),
+    )
     for what in ("conversions", "value"):
         a, b = getattr(fast, what), getattr(slow, what)
         np.testing.assert_allclose(a[0], getattr(model.credit_, what)[:-1], rtol=1e-9)
@@ -573,8 +580,11 @@ def test_small_games_are_solved_again() -> None:
         model = at.Shapley(game=game).fit(journeys)
         own, observed = in_buckets(model, journeys)
         weights = np.random.default_rng(0).poisson(1, (2, own.size)).astype(float)
-        assert not model.is_linearised
-        fast, slow = model.redraw(own, observed, weights), model.solve_again(own, observed, weights)
+        assert not machinery_of(model).is_linearised
+        fast, slow = (
+            machinery_of(model).redraw(own, observed, weights),
+            machinery_of(model).solve_again(own, observed, weights),
+        )
         assert fast.conversions.tobytes() == slow.conversions.tobytes()
 
 

@@ -11,14 +11,15 @@ import pandas as pd
 import pytest
 
 from attribution import build_journeys, load_sources, read_experiment
+from attribution.decisions.budget.budget_options import BudgetOptions
 from attribution.decisions.budget.history import weekly_history
 from attribution.errors import InputError
 from attribution.pipeline.output import write_table
 from attribution.pipeline.pipeline import run_experiment
 from attribution.pipeline.planning import plan_budget
-from attribution.schema.experiment import BudgetOptions, Period, ReturnsOptions
+from attribution.schema.experiment import Period, ReturnsOptions
 from attribution.schema.tables import OUTPUTS
-from attribution.tracking.tracking import track_outcome
+from attribution.tracking.tracked_runs import track_outcome
 from tests.cli.test_cli import call
 
 EXPERIMENT = """
@@ -115,7 +116,7 @@ def test_two_plans_are_the_same_bytes_and_json_is_json(
 @pytest.mark.parametrize(
     ("asked", "reason"),
     [
-        (["--total=-5"], "budget.total: Input should be greater than 0"),
+        (["--total=-5"], "budget.total: must be greater than 0"),
         ([], "budget has no total"),
         (["--total", "100"], "below the sum of floors"),
         (["--total", "2500", "--set", "budget.ceilings.tv=5"], "'tv' is no channel with spend"),
@@ -320,10 +321,12 @@ def test_weeks_are_of_what_is_divided(objective: str, returns: dict[str, float],
 
 def test_a_budget_makes_no_grid_of_doubt(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain, _ = plan_budget(read_experiment(shop, ["budget.total=2500"]))
-    monkeypatch.setattr("attribution.uncertainty.sensitivity.draw_grid", None)  # whoever asks for it fails
+    monkeypatch.setattr(
+        "attribution.uncertainty.sensitivity.doubt_section.draw_grid", None
+    )  # whoever asks for it fails
     doubted, _ = plan_budget(read_experiment(shop, ["budget.total=2500", "doubt.draws=60"]))
     assert "verdicts" not in doubted.tables
-    assert doubted.experiment.doubt is None  # so that a run with doubt is not taken to be there already
+    assert "doubt" not in doubted.experiment.further  # so that a run with doubt is not taken to be there already
     assert doubted.fingerprint == plain.fingerprint == doubted.tables["budget_evidence"]["run"].iloc[0]
     for name, table in plain.tables.items():
         pd.testing.assert_frame_equal(table, doubted.tables[name], check_exact=True)

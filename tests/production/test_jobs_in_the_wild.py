@@ -17,7 +17,7 @@ from typer.main import get_command
 
 from attribution import logs
 from attribution.cli import main as cli
-from attribution.production.promotion import Bounds, read_bounds
+from attribution.production.promotion import Criteria, read_criteria
 from tests.daily_logs import log_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -122,7 +122,7 @@ def calls_in(text: str) -> list[tuple[str, set[str]]]:
         ("airflow/nightly_attribution.py", "score"),
         ("container/Dockerfile", "score"),
         ("container/Dockerfile", "demo"),
-        ("bounds.toml", "promote"),
+        ("criteria.toml", "promote"),
     ],
 )
 def test_examples_call_what_exists(path: str, called: str) -> None:
@@ -188,11 +188,11 @@ def test_the_container_pins_what_the_lock_file_pins(tmp_path: Path) -> None:
 
 
 def test_the_example_of_bounds_names_every_bound() -> None:
-    path = EXAMPLES / "bounds.toml"
-    assert set(tomllib.loads(path.read_text(encoding="utf-8"))) == set(Bounds.model_fields)
-    bounds = read_bounds(path)
-    assert bounds.experiments[0].channel == "search"
-    assert bounds != Bounds()
+    path = EXAMPLES / "criteria.toml"
+    assert set(tomllib.loads(path.read_text(encoding="utf-8"))) == set(Criteria.model_fields)
+    criteria = read_criteria(path)
+    assert criteria.lift_tests[0].channel == "search"
+    assert criteria != Criteria()
 
 
 @pytest.mark.parametrize("verdict", [0, 3, 2])

@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 import attribution as at
 from attribution.errors import InputError
 from attribution.returns import Costs, cost_coverage, read_costs
-from attribution.returns.days import Days
-from attribution.returns.rates import Course
+from attribution.returns.cost_ledger import Course, Days
 from attribution.schema.experiment import Experiment, Period, ReturnsOptions, checked
 
 TOUCHPOINTS = pd.DataFrame(

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from attribution.tracking.mlflow_store import track_tables
 
 from attribution.errors import TrackingError
-from attribution.tracking.store import track_tables
 
 LOG = """
 import sys
 from pathlib import Path
-from attribution.tracking.store import track_tables
+from attribution.tracking.mlflow_store import track_tables
 track_tables(Path(sys.argv[1]), name="shop", kind="review", metrics={}, tags={}, uri=sys.argv[2])
 """
 

@@ -52,7 +52,9 @@ def keep_compiled(store: Path) -> None:
     Processes that load it would compile it all again, which takes far longer than what they are to show.
     """
     (kernels,) = store.glob("mlruns/models/*/artifacts/code/attribution/kernels")
-    shutil.copytree(ROOT / "attribution" / "kernels" / "__pycache__", kernels / "__pycache__", dirs_exist_ok=True)
+    own = ROOT / "attribution" / "kernels"
+    for compiled in own.glob("*/__pycache__"):
+        shutil.copytree(compiled, kernels / compiled.relative_to(own), dirs_exist_ok=True)
 
 
 def client_of(store: str) -> Any:

@@ -13,7 +13,7 @@ import attribution as at
 from attribution.errors import TrackingError
 from attribution.pipeline.output import replaced_folder, write_outcome
 from attribution.schema.experiment import Experiment
-from attribution.tracking.tracking import track_outcome
+from attribution.tracking.tracked_runs import track_outcome
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -158,7 +158,7 @@ def test_a_store_that_cannot_be_reached_is_a_tracking_error(tmp_path: Path) -> N
 
 
 def test_channel_names_that_mlflow_would_confuse_stay_apart() -> None:
-    from attribution.tracking.store import metric_keys
+    from attribution.tracking.mlflow_store import metric_keys
 
     assert metric_keys(["roi/a/b", "roi/a?b", "roi/a_b", "roi/微信"]) == [
         "roi/a_b",
@@ -172,17 +172,17 @@ def test_channel_names_that_mlflow_would_confuse_stay_apart() -> None:
 def test_no_run_is_left_running_when_logging_fails_midway(
     tracked: tuple[at.Outcome, str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from attribution.tracking import tracking
+    from attribution.tracking import tracked_runs
 
     outcome, run_id, client = tracked
-    log = tracking.log_numbers
+    log = tracked_runs.log_numbers
 
     def fail_on_the_second_model(*arguments: Any, **named: Any) -> None:
         if named["params"].get("model") == "Linear":
             raise OSError("the server went away")
         log(*arguments, **named)
 
-    monkeypatch.setattr(tracking, "log_numbers", fail_on_the_second_model)
+    monkeypatch.setattr(tracked_runs, "log_numbers", fail_on_the_second_model)
     with pytest.raises(TrackingError, match="went away"):
         track_outcome(outcome, tmp_path, uri=client.tracking_uri)
     experiment_id = client.get_run(run_id).info.experiment_id

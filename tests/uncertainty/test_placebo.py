@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 import attribution as at
 from attribution.errors import InputError
 from attribution.journeys import DAY, JourneyChunk, Placebo, Summary
-from attribution.journeys.summary import tally
-from attribution.kernels.journeys.placebo import poisson_distribution, random_instants
+from attribution.journeys.structure import tally
+from attribution.kernels.journeys.insertion import poisson_distribution, random_instants
 from attribution.kernels.statistics.draws import id_words, mixed
 from attribution.kernels.statistics.sums import sum_by_key
 from attribution.schema.experiment import Period
@@ -189,12 +189,12 @@ class Followed(at.AttributionModel):
             }
         )
 
-    def solve(self, summary: Summary) -> None:
+    def solve(self, summary: Summary) -> tuple[np.ndarray, np.ndarray]:
         touchpoints, conversions, value = (
             summary.dense(name, len(self.channels_)) for name in ("touchpoints", "conversions", "value")
         )
         self.expected_ = touchpoints * self.per_customer_day
-        self.publish(conversions - self.expected_, value - touchpoints * self.value_per_customer_day)
+        return conversions - self.expected_, value - touchpoints * self.value_per_customer_day
 
 
 def test_what_models_that_divide_give_is_near_its_share_of_touchpoints(world: at.Sources) -> None:

@@ -1,1 +1,1 @@
-"""Commands with a module of their own; `attribution.cli.main` registers them."""
+"""One module a command, under the command's name; `attribution.cli.main` registers them."""

@@ -1,4 +1,4 @@
-"""Arguments that several commands take."""
+"""Arguments that several commands take, and the exit code of those that judge."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print machine-readable resul
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")]
 DAY = ["%Y-%m-%d"]
 """How days are written."""
+NEGATIVE_VERDICT = 3
+"""Exit code: it ran, and what it says is no."""
 Covers = Annotated[
     str | None,
     typer.Option(metavar="FROM..TO", help="Days that the tables tell all of; first to last conversion unless given."),

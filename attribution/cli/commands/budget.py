@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attribution.cli.commands.arguments import ExperimentFile, Json, Overrides
-from attribution.cli.commands.running import complete
+from attribution.cli.commands.arguments import NEGATIVE_VERDICT, ExperimentFile, Json, Overrides
+from attribution.cli.commands.written_runs import complete
 from attribution.cli.console import print_budget, print_json, records
 
 if TYPE_CHECKING:
     from attribution.decisions.budget import BudgetPlan
     from attribution.pipeline.outcome import Outcome, Stage
-
-NEGATIVE_VERDICT = 3
 
 
 def budget(
@@ -29,10 +27,10 @@ def budget(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Run an experiment, and divide a budget by marginal return; exit 3 if the ground under an earlier one moved."""
+    """Run an experiment and divide a budget by marginal return; exit 3 if an earlier plan no longer holds."""
     from attribution.decisions.budget import ground_has_moved
     from attribution.pipeline.planning import plan_budget
-    from attribution.schema.experiment import read_experiment
+    from attribution.pipeline.sections import read_experiment
 
     asked = read_experiment(experiment, [*(overrides or ()), *([] if total is None else [f"budget.total={total!r}"])])
     out = out or Path("runs") / f"{asked.name}-budget"

@@ -26,8 +26,8 @@ def compare(
     track: Annotated[bool, typer.Option("--track/--no-track", help="Log to MLflow, if the first run was.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Print and log what changed between runs: settings, data, and ROI and rank of every channel under every model."""
-    from attribution.cli.commands.finished import Made, opened, written
+    """Show what differs between runs: settings, data, and the ROI and rank of each channel under each model."""
+    from attribution.cli.commands.saved_runs import Made, opened, written
     from attribution.decisions.comparison import compare_runs
     from attribution.reporting.report.pages import comparison_page
     from attribution.schema.experiment import TrackingOptions

@@ -1,9 +1,11 @@
-"""``attribution export``: a model of a finished run as a portable folder, registered in MLflow."""
+"""``attribution export``: a model of a finished run as a portable folder, registered in MLflow, or as one SELECT."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +18,55 @@ from attribution.errors import InputError, TrackingError
 if TYPE_CHECKING:
     from attribution.models.saved import Scorer
     from attribution.pipeline.record import Record
+    from attribution.production.sql import SqlTables
     from attribution.tracking.registry import Registered
+
+# ---------------------------------------------------------------- as SQL
+
+
+def write_select(
+    scorer: Scorer, dialect: str, tables: SqlTables, to: Path | None, *, unknown_channels: str | None, as_json: bool
+) -> None:
+    """Write the SELECT of ``scorer`` to a file, or to standard output."""
+    from attribution.production.sql import select_of
+
+    if unknown_channels is not None:
+        scorer = scorer.with_policy(unknown_channels)
+    sql = f"{select_of(scorer, dialect, tables)}\n"
+    if to is not None:
+        if to.is_dir():
+            raise InputError("--sql writes a file, and this is a folder", given=f"--to {to}")
+        to.parent.mkdir(parents=True, exist_ok=True)
+        to.write_text(sql, encoding="utf-8")
+    if as_json:
+        print_json({"sql": sql, "dialect": dialect, "file": None if to is None else str(to), "version": scorer.version})
+    elif to is None:
+        typer.echo(sql, nl=False)
+    else:
+        typer.echo(f"Model {scorer.state.label}, version {scorer.version}, is in {to} as SQL of {dialect}.")
+
+
+@contextmanager
+def chosen_scorer(reference: str, model: str | None, name: str | None, uri: str | None) -> Iterator[Scorer]:
+    """A scorer with its version: of a run, of an exported folder, or of the registry."""
+    from attribution.cli.commands.saved_runs import exported_scorer, opened_folder, opened_model
+    from attribution.models.saved import Scorer
+    from attribution.schema.experiment import TrackingOptions
+
+    if reference.startswith("models:/") or (Path(reference) / "model.json").is_file():
+        if model is not None or name is not None:
+            raise InputError("an exported model has its name already", given=f"--model {model}, --name {name}")
+        with opened_model(reference, uri=uri) as folder:
+            yield Scorer.load(folder)
+        return
+    with (
+        opened_folder(reference, Path(), uri=uri or TrackingOptions().uri) as run,
+        tempfile.TemporaryDirectory(prefix="attribution-export-") as copies,
+    ):
+        yield exported_scorer(run, model, name).save(Path(copies) / "scorer")
+
+
+# ---------------------------------------------------------------- the command
 
 Dialect = Annotated[
     str | None,
@@ -63,9 +113,8 @@ def export(
     unknown_channels: UnknownChannels = None,
     as_json: Json = False,
 ) -> None:
-    """Write a model of a finished run as a scorer with its card, and register it in MLflow; or as SQL."""
+    """Write one model of a finished run to a folder and register it in MLflow, or write it as SQL."""
     if sql is not None:
-        from attribution.cli.commands.export_sql import chosen_scorer, write_select
         from attribution.production.sql import SqlTables
 
         if alias is not None:
@@ -74,7 +123,7 @@ def export(
         with chosen_scorer(reference, model, name, uri) as scorer:
             write_select(scorer, sql, tables, to, unknown_channels=unknown_channels, as_json=as_json)
         return
-    from attribution.cli.commands.finished import exported_scorer, opened_folder
+    from attribution.cli.commands.saved_runs import exported_scorer, opened_folder
     from attribution.pipeline.record import read_record
     from attribution.schema.experiment import TrackingOptions
 
@@ -112,7 +161,7 @@ def _write(
         if uri is None:
             return saved, None
         from attribution.tracking.registry import away, register_scorer
-        from attribution.tracking.tracking import find_tracked
+        from attribution.tracking.tracked_runs import find_tracked
 
         try:
             run_id = find_tracked(run, name=record.run.name, uri=uri)

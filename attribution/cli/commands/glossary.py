@@ -14,7 +14,7 @@ def glossary(
     term: Annotated[str | None, typer.Argument(metavar="TERM", help="One term, in English or Chinese.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Say what the words of reports and tables mean, in English and Chinese."""
+    """Explain the words used in reports and tables, in English and Chinese."""
     from attribution.schema.glossary import find_term, read_terms
 
     terms = read_terms() if term is None else (find_term(term),)

@@ -20,7 +20,7 @@ def init(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write an experiment file and targets for a kind of business, as a starting point to be edited."""
+    """Write an experiment file and targets for a kind of business, to edit."""
     from attribution.schema.experiment.profiles import read_profiles, write_profile
 
     if profile is None:

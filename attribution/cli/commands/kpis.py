@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attribution.cli.commands.arguments import Json
+from attribution.cli.commands.arguments import NEGATIVE_VERDICT, Json
 from attribution.cli.console import print_json, print_page, progress, records
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from attribution.decisions.kpis import Run, Targets
     from attribution.pipeline.outcome import Outcome, Stage
 
-NEGATIVE_VERDICT = 3
 _SHORT_OF = ("missed", "behind_pace")
 
 
@@ -29,8 +28,8 @@ def kpis(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Hold a run against targets, a pinned baseline and earlier runs; exit 3 if a target is missed or behind pace."""
-    from attribution.cli.commands.finished import Made, opened, written
+    """Compare a run with targets, a baseline and earlier runs; exit 3 if a target is missed or behind schedule."""
+    from attribution.cli.commands.saved_runs import Made, opened, written
     from attribution.decisions.kpis import read_targets, target_findings, target_metrics
     from attribution.pipeline.outcome import run_of
     from attribution.reporting.report.pages import targets_page
@@ -86,7 +85,7 @@ def _is_run(folder: Path) -> bool:
 
 def _run(asked: Targets, say: Stage) -> Outcome:
     from attribution.pipeline.pipeline import run_experiment
-    from attribution.schema.experiment import read_experiment
+    from attribution.pipeline.sections import read_experiment
 
     return run_experiment(read_experiment(asked.folder / str(asked.experiment)), on_stage=say)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from attribution.cli.commands.arguments import Json
+from attribution.cli.commands.arguments import NEGATIVE_VERDICT, Json
 from attribution.cli.commands.refit import Through, window_of
 from attribution.cli.console import print_json, progress, records
 from attribution.errors import InputError
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from attribution.models import AttributionModel
     from attribution.production.monitoring import Windows
 
-NEGATIVE_VERDICT = 3
 TRAINING_DAYS = 90
 
 
@@ -62,8 +61,8 @@ def monitor(
     tracking_uri: Annotated[str | None, typer.Option(help="Log the numbers to this MLflow store.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Hold the last days against those a model was fitted on; exit 3 if something drifted."""
-    from attribution.cli.commands.models import opened_model
+    """Compare the last days with the days a model was fitted on; exit 3 if something drifted."""
+    from attribution.cli.commands.saved_runs import opened_model
     from attribution.production.monitoring import DriftOptions, drift_sentences, find_drift
 
     options = DriftOptions(psi=psi, change=change, level=level)
@@ -153,8 +152,8 @@ def _spend(costs: Path | None, windows: Windows) -> tuple[dict[str, float], dict
     """Spend by channel in both windows: of a table, or as an experiment reads it."""
     if costs is None:
         return {}, {}
+    from attribution.pipeline.sections import read_experiment
     from attribution.production.monitoring import read_spend
-    from attribution.schema.experiment import read_experiment
 
     spans = [(window.first, window.last) for window in (windows.training, windows.recent)]
     if costs.suffix != ".toml":
@@ -181,7 +180,7 @@ def _written(
         (folder / "drift.txt").write_text("\n".join(said) + "\n", encoding="utf-8")
     if uri is None:
         return None
-    from attribution.tracking.store import track_tables
+    from attribution.tracking.mlflow_store import track_tables
 
     tags = {"attribution.version": subject.version}
     return track_tables(out, name=subject.name, kind="monitor", metrics=drift_metrics(drift), tags=tags, uri=uri)

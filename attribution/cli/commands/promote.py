@@ -1,4 +1,4 @@
-"""``attribution promote``: a model takes the place of another, if it keeps to the bounds; or the other comes back."""
+"""``attribution promote``: a model takes the place of another, if it meets the criteria; or the other comes back."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attribution.cli.commands.arguments import Json, Overrides
+from attribution.cli.commands.arguments import NEGATIVE_VERDICT, Json, Overrides
 from attribution.cli.console import print_json, progress, records
 from attribution.errors import InputError, TrackingError
 
 if TYPE_CHECKING:
     from attribution.models.saved import Scorer
     from attribution.production.promotion import Decision
-
-NEGATIVE_VERDICT = 3
 
 
 def promote(
@@ -31,7 +29,7 @@ def promote(
         Path | None, typer.Option(help="Experiment file with the tables and period that neither was fitted on.")
     ] = None,
     overrides: Overrides = None,
-    bounds: Annotated[Path | None, typer.Option(help="TOML file of bounds; the defaults unless given.")] = None,
+    criteria: Annotated[Path | None, typer.Option(help="TOML file of criteria; the defaults unless given.")] = None,
     alias: Annotated[str, typer.Option(help="Alias of the model in place.")] = "champion",
     rollback: Annotated[bool, typer.Option("--rollback", help="Put back what the model in place replaced.")] = False,
     to: Annotated[str | None, typer.Option(help="Version to put back; the one before unless given.")] = None,
@@ -39,7 +37,7 @@ def promote(
     uri: Annotated[str | None, typer.Option("--tracking-uri", help="MLflow tracking URI.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Judge a challenger and the champion on the same held-out window; promote it, or exit 3 and say why not."""
+    """Judge a challenger against the champion on held-out data; promote it, or exit 3 and say why not."""
     from attribution.schema.experiment import TrackingOptions
 
     store, asked_by = uri or TrackingOptions().uri, by or getpass.getuser()
@@ -49,12 +47,12 @@ def promote(
     if challenger is None or window is None:
         lacking = "--challenger" if challenger is None else "--window"
         raise InputError(f"{lacking} is needed", hint="or --rollback, to put back the model before")
-    from attribution.cli.commands.finished import opened_folder
+    from attribution.cli.commands.saved_runs import opened_folder
     from attribution.models.saved import kept_scorer
-    from attribution.production.promotion import decide, read_bounds
-    from attribution.schema.experiment import read_experiment
+    from attribution.pipeline.sections import read_experiment
+    from attribution.production.promotion import decide, read_criteria
 
-    limits, data = read_bounds(bounds), read_experiment(window, overrides or ())
+    limits, data = read_criteria(criteria), read_experiment(window, overrides or ())
     with progress() as say, opened_folder(challenger, Path(), uri=store) as run:
         scorer = replace(kept_scorer(run, model), name=name)
         say("looking for the champion")
@@ -101,8 +99,8 @@ def _log(name: str, decision: Decision, tags: dict[str, str], uri: str) -> str:
     """The decision and its evidence, before anything is done about it."""
     from attribution.pipeline.output import write_table
     from attribution.schema.tables import OUTPUTS
+    from attribution.tracking.mlflow_store import track_tables
     from attribution.tracking.registry import away
-    from attribution.tracking.store import track_tables
 
     told = {"attribution.decision": "promoted" if decision.passes else "blocked"}
     reasons = {"attribution.reasons": "; ".join(decision.reasons)}
@@ -121,8 +119,8 @@ def _log(name: str, decision: Decision, tags: dict[str, str], uri: str) -> str:
 
 
 def _roll_back(name: str, alias: str, to: str | None, by: str, uri: str, *, as_json: bool) -> None:
+    from attribution.tracking.mlflow_store import track_tables
     from attribution.tracking.registry import away, earlier_version, set_alias
-    from attribution.tracking.store import track_tables
 
     version = to or earlier_version(name, alias, uri=uri)
     moved = set_alias(f"models:/{name}/{version}", alias, uri=uri)

@@ -43,7 +43,7 @@ def refit(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Fit the models of daily summaries on the last days of them; no log is read."""
+    """Fit models on stored days, without reading a log."""
     from attribution.pipeline.request import make_model
     from attribution.production.refit import SummaryStore, day_name, read_window
     from attribution.production.refit import refit as fit

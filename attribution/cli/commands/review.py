@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attribution.cli.commands.arguments import Json
+from attribution.cli.commands.arguments import NEGATIVE_VERDICT, Json
 from attribution.cli.console import print_json, print_page, progress, records
 
 if TYPE_CHECKING:
     from attribution.decisions.kpis import Review
 
-NEGATIVE_VERDICT = 3
 
 _RUN = "Output folder of a run, or its MLflow run id."
 _URI = "MLflow tracking URI; that of the later run unless given."
@@ -36,8 +35,8 @@ def review(
     track: Annotated[bool, typer.Option("--track/--no-track", help="Log to MLflow, if the later run was.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Split the change of ROI between two runs into its parts, and name what declined; exit 3 if anything did."""
-    from attribution.cli.commands.finished import Made, opened, written
+    """Explain why ROI changed between two runs; exit 3 if a channel declined."""
+    from attribution.cli.commands.saved_runs import Made, opened, written
     from attribution.decisions.kpis import Thresholds, review_runs
     from attribution.reporting.charts.bridge import roi_bridge
     from attribution.reporting.report.pages import review_page

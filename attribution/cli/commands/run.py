@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from attribution.cli.commands.arguments import Json, Overrides
-from attribution.cli.commands.running import files_of, track_run, write_run
+from attribution.cli.commands.written_runs import files_of, track_run, write_run
 from attribution.cli.console import print_json, print_ranking, progress, records
 from attribution.errors import InputError
 
@@ -38,7 +38,7 @@ def run(
 
     Of a folder, or with --sweep: run each, one folder below OUT for each of them, and compare them.
     """
-    from attribution.schema.experiment import read_experiment
+    from attribution.pipeline.sections import read_experiment
 
     if not path.is_dir() and not sweeps:
         return run_one(read_experiment(path, overrides or ()), out, as_json=as_json, again=again)
@@ -86,7 +86,7 @@ def _made(experiment: Experiment, out: Path, say: Stage, *, again: bool) -> bool
 
 
 def _run_several(name: str, found: Sequence[Specification], out: Path, *, as_json: bool, again: bool) -> None:
-    from attribution.cli.commands.comparing import track_compared, write_compared
+    from attribution.cli.commands.written_runs import track_compared, write_compared
     from attribution.decisions.comparison import compare_runs
     from attribution.decisions.kpis import read_run
 

@@ -47,7 +47,7 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Attribute new conversions, one file per day. Unchanged days are skipped, and corrected ones are scored again."""
-    from attribution.cli.commands.models import opened_model
+    from attribution.cli.commands.saved_runs import opened_model
     from attribution.models.saved import Scorer
     from attribution.production.scoring.job import Request, score_days
 

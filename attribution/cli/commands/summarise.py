@@ -48,14 +48,14 @@ def summarise(
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Keep what every day adds to the models of an experiment, so that a refit reads no log.
+    """Store what each day adds to the models of an experiment, so that a refit reads no log.
 
     [period] of the experiment is left aside: `attribution refit` chooses days.
     """
     from attribution.journeys import journeys_by_day
     from attribution.pipeline.request import make_models, open_sources
+    from attribution.pipeline.sections import read_experiment
     from attribution.production.refit import Definition, SummaryStore, day_name, given_log, summarise_days
-    from attribution.schema.experiment import read_experiment
 
     asked = read_experiment(experiment, overrides or ())
     store = SummaryStore.of(to, Definition.of(asked))

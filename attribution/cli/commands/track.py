@@ -18,8 +18,8 @@ def track(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Log a finished run to MLflow, such as one made while the server was away; one that is there is left alone."""
-    from attribution.cli.commands.comparing import track_folder
+    """Log a finished run to MLflow, for example one made while the server was away."""
+    from attribution.cli.commands.written_runs import track_folder
 
     with progress() as say:
         say("logging to MLflow")

@@ -129,7 +129,8 @@ def read_parameters(
 
 def is_given(texts: pa.Array) -> Mask:
     """Where a text says something, as `tag_text` sees it."""
-    return texts.is_valid().to_numpy(zero_copy_only=False) & ~_matches(texts, rf"(?i)^(?:{_BLANK})$")
+    result: Mask = texts.is_valid().to_numpy(zero_copy_only=False) & ~_matches(texts, rf"(?i)^(?:{_BLANK})$")
+    return result
 
 
 def _tags(tags: tuple[str, ...], rows: int, owners: NDArray[np.int64], pairs: pa.Array) -> dict[str, Coded]:

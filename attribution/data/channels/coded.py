@@ -67,7 +67,8 @@ class Coded:
         """Where a row has the same text in both."""
         place = {value: code for code, value in enumerate(other.values)}
         seen = np.array([*(place.get(value, -1) for value in self.values), -1], dtype=np.int32)[self.codes]
-        return (seen >= 0) & (seen == other.codes)
+        result: Mask = (seen >= 0) & (seen == other.codes)
+        return result
 
     def to_arrow(self) -> pa.Array:
         """The texts, null where a row has none."""

@@ -2,11 +2,77 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+
+import numpy as np
 import pyarrow as pa
 
-from attribution.data.channels.evidence import Evidence, read_evidence
-from attribution.data.channels.grouping import default_channels
-from attribution.data.channels.rules import ChannelRules, own_channels
+from attribution.data.channels.channel_rules import ChannelRules, own_channels
+from attribution.data.channels.coded import Coded, Mask
+from attribution.data.channels.evidence import DIRECT, Evidence, read_evidence
+from attribution.data.channels.platforms import ASSISTANT, SEARCH, SHOPPING, SOCIAL, VIDEO
+
+# ---------------------------------------------------------------- default channels
+
+UNASSIGNED = "Unassigned"
+"""The channel of what no rule claims."""
+
+_PAID = re.compile(r".*cp.*|ppc|retargeting|paid.*", re.DOTALL)
+_SHOPPING = re.compile(r"([^a-df-z]|^)shop|shopping")
+_DISPLAY = {"display", "banner", "expandable", "interstitial", "cpm"}
+_SOCIAL = {"social", "social-network", "social-media", "sm"}
+
+
+def is_paid(medium: str) -> bool:
+    """Whether a medium is paid for.
+
+    Examples
+    --------
+    >>> [is_paid(medium) for medium in ("cpc", "paid-social", "email", "ppc", "prepaid")]
+    [True, True, False, True, False]
+    """
+    return _PAID.fullmatch(medium) is not None
+
+
+def default_channels(evidence: Evidence) -> Coded:
+    """The channel of every row; the first rule that holds names it."""
+    names, masks = zip(*_rules(evidence), strict=True)
+    codes = np.select(masks, range(len(names)), default=len(names))
+    return Coded((*names, UNASSIGNED), codes.astype(np.int32))
+
+
+def _rules(evidence: Evidence) -> Iterator[tuple[str, Mask]]:
+    """Every default channel with where its condition holds, in order."""
+    source, medium, campaign = evidence.source, evidence.medium, evidence.tags["utm_campaign"]
+    paid = medium.where(is_paid)
+    shopping = evidence.is_kind(SHOPPING) | campaign.where(_SHOPPING.search)
+    yield "Direct", source.where(DIRECT.__eq__) & ~medium.is_there()
+    yield "Cross-network", campaign.where(lambda name: "cross-network" in name)
+    yield "Paid Shopping", shopping & paid
+    yield "Paid Search", evidence.is_kind(SEARCH) & paid
+    yield "Paid Social", evidence.is_kind(SOCIAL) & paid
+    yield "Paid Video", evidence.is_kind(VIDEO) & paid
+    yield "Display", medium.where(_DISPLAY.__contains__)
+    yield "Paid Other", paid
+    yield "Organic Shopping", shopping
+    yield "Organic Social", evidence.is_kind(SOCIAL) | medium.where(_SOCIAL.__contains__)
+    yield "Organic Video", evidence.is_kind(VIDEO) | medium.where(lambda name: "video" in name)
+    yield "Organic Search", evidence.is_kind(SEARCH) | medium.where("organic".__eq__)
+    yield "AI Assistants", evidence.is_kind(ASSISTANT)
+    yield "Referral", medium.where({"referral", "app", "link"}.__contains__) | evidence.is_referred
+    yield "Email", source.where("email".__eq__) | medium.where("email".__eq__)
+    yield "Affiliates", medium.where("affiliate".__eq__)
+    yield "Audio", medium.where("audio".__eq__)
+    yield "SMS", source.where("sms".__eq__) | medium.where("sms".__eq__)
+    yield "Mobile Push Notifications", source.where("firebase".__eq__) | medium.where(_is_push)
+
+
+def _is_push(medium: str) -> bool:
+    return medium.endswith("push") or "mobile" in medium or "notification" in medium
+
+
+# ---------------------------------------------------------------- own rules first, then the default channels
 
 
 def derive_channels(raw: pa.Table, rules: ChannelRules) -> pa.Table:

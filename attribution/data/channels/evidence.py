@@ -10,9 +10,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from attribution.data.channels.addresses import is_given, read_hosts, read_parameters, source_text, unwrapped
-from attribution.data.channels.click_ids import CLICK_IDS
 from attribution.data.channels.coded import Coded, Mask, absent, encode
-from attribution.data.channels.sites import KINDS, kind_of
+from attribution.data.channels.platforms import CLICK_IDS, KINDS, kind_of
 from attribution.data.channels.spelling import medium_text, tag_text
 from attribution.errors import InputError
 
@@ -53,12 +52,14 @@ class Evidence:
     @property
     def is_tagged(self) -> Mask:
         """Where any utm value is there."""
-        return np.logical_or.reduce([tag.is_there() for tag in self.tags.values()])
+        result: Mask = np.logical_or.reduce([tag.is_there() for tag in self.tags.values()])
+        return result
 
     @property
     def is_clicked(self) -> Mask:
         """Where any click id is there."""
-        return np.logical_or.reduce(list(self.click_ids.values()))
+        result: Mask = np.logical_or.reduce(list(self.click_ids.values()))
+        return result
 
     @property
     def is_referred(self) -> Mask:
@@ -67,7 +68,8 @@ class Evidence:
 
     def is_kind(self, kind: str) -> Mask:
         """Where the source is a site of this kind."""
-        return self.kind == KINDS.index(kind)
+        result: Mask = self.kind == KINDS.index(kind)
+        return result
 
 
 def read_evidence(raw: pa.Table, own_sites: tuple[str, ...]) -> Evidence:

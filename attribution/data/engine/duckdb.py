@@ -6,8 +6,8 @@ import contextlib
 import queue
 import re
 import shutil
-import threading
 import tempfile
+import threading
 import weakref
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
@@ -16,11 +16,56 @@ import duckdb
 import pyarrow as pa
 from duckdb.func import PythonUDFType
 
+from attribution.arguments import check_arguments
 from attribution.data.engine.base import Events, Files, Result, quote, text
-from attribution.data.engine.ids import Packing, SharedKeyError, without_key
 from attribution.data.engine.remote import attach, schemes_in, schemes_of
 from attribution.errors import InputError, shorten
 from attribution.folders import spill_folder
+from attribution.kernels.journeys.batches import id_changes
+from attribution.kernels.journeys.ids import uuid_words
+
+# ---------------------------------------------------------------- text ids while they are partitioned and sorted
+
+
+class SharedKeyError(Exception):
+    """Two customers have one key, so that their events may be mixed."""
+
+
+class Packing:
+    """The numbers of ids, as a function of an engine's SQL; ``refused`` tells that some id was no UUID."""
+
+    def __init__(self) -> None:
+        self.refused = False
+
+    def __call__(self, ids: pa.ChunkedArray) -> pa.Array:
+        words = uuid_words(ids.combine_chunks())
+        if words is None:
+            self.refused = True
+            raise ValueError("not all ids are UUIDs")
+        return words
+
+
+def without_key(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The batches without their ``customer_key``.
+
+    Raises
+    ------
+    SharedKeyError
+        Where one key stands for two customers.
+    """
+    last: tuple[int, object] | None = None
+    for batch in batches:
+        if len(batch) == 0:
+            continue
+        key, ids = batch.column("customer_key").to_numpy(), batch.column("customer_id")
+        goes_on = last is not None and last[0] == key[0]
+        if (id_changes(ids) & (key[1:] == key[:-1])).any() or (goes_on and last != (key[0], ids[0].as_py())):
+            raise SharedKeyError
+        last = int(key[-1]), ids[-1].as_py()
+        yield batch.drop_columns("customer_key")
+
+
+# ---------------------------------------------------------------- the engine
 
 BATCH_ROWS = 1_000_000
 HELD_ROWS = 40_000_000
@@ -55,8 +100,18 @@ class DuckDBEngine:
     ------
     InputError
         If the limit is less than the process needs for anything.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> engine = at.DuckDBEngine(threads=2, memory_limit=4_000_000_000)
+    >>> sources = at.load_sources(paths=pd.DataFrame({"path": ["mail"], "conversions": [2]}), engine=engine)
+    >>> engine.query("select sum(conversions) as n from paths")["n"].to_pylist()
+    [2.0]
     """
 
+    @check_arguments
     def __init__(
         self,
         *,
@@ -65,6 +120,9 @@ class DuckDBEngine:
         partitions: int | None = None,
         memory_limit: int | None = None,
     ) -> None:
+        for name, number in (("threads", threads), ("batch_rows", batch_rows), ("partitions", partitions)):
+            if number is not None and number < 1:
+                raise InputError(f"DuckDBEngine: {name} must be at least 1", given=number)
         if memory_limit is not None and memory_limit < _SMALLEST_LIMIT:
             raise InputError("memory_limit is too low", given=f"{memory_limit:,} bytes", allowed="1 GB or more")
         self._connection = duckdb.connect()
@@ -73,8 +131,8 @@ class DuckDBEngine:
         self._connection.execute("set python_enable_replacements = false; set preserve_insertion_order = false")
         if threads is not None:
             self._connection.execute(f"set threads = {int(threads)}")
-        self._spill, self._spill_lock = spill_folder()
-        weakref.finalize(self, shutil.rmtree, self._spill, ignore_errors=True)
+        self._spill, remove = spill_folder()
+        weakref.finalize(self, remove)
         self._connection.execute(f"set temp_directory = {text(str(self._spill))}")
         # The rest is for Python, numba and the batches that are being worked on.
         own = (memory_limit or 0) // 2
@@ -169,7 +227,10 @@ class DuckDBEngine:
             self._schemas[name] = self.query(f"select * from {quote(name)} limit 0").schema
         return self._schemas[name]
 
+    @check_arguments
     def query(self, sql: str, *, table: str | None = None) -> pa.Table:
+        if not sql.strip():
+            raise InputError("query: sql is empty", allowed="a SELECT")
         attach(self._connection, schemes_in(sql))
         try:
             return self._connection.sql(sql).to_arrow_table()
@@ -231,7 +292,8 @@ class DuckDBEngine:
         )
 
     def _has_integer_ids(self, sql: str) -> bool:
-        return pa.types.is_integer(self.query(f"select customer_id from ({sql}) limit 0").schema.field(0).type)
+        result: bool = pa.types.is_integer(self.query(f"select customer_id from ({sql}) limit 0").schema.field(0).type)
+        return result
 
     def _sorted(self, sql: str, events: Events, function: Callable[[Iterator[pa.RecordBatch]], Result]) -> Result:
         """``function`` of these events, customer by customer, each in order of time."""

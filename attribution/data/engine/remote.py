@@ -243,7 +243,7 @@ def _shown(scheme: str) -> Any:
     except ImportError:
         raise InputError(f"{scheme}:// needs the package fsspec, which is not installed", hint=_EXTRA) from None
 
-    class Store(ArrowFSWrapper):
+    class Store(ArrowFSWrapper):  # type: ignore[misc]  # fsspec has no types
         protocol = scheme
         cachable = False
 

@@ -1,10 +1,10 @@
 """Raw exports become canonical tables: files, columns, times, values, and what was found in them."""
 
 from attribution.data.loading.checks import check_channels_known, check_sources, repeated_costs
-from attribution.data.loading.digest import content_digest
-from attribution.data.loading.load import LoadedTable, Sources, as_spec, load_sources
-from attribution.data.loading.quality import Finding, count_finding, quality_table
-from attribution.data.quality import gate_findings
+from attribution.data.loading.findings import Finding, count_finding, quality_table
+from attribution.data.loading.load import LoadedTable, Sources, content_digest, load_sources
+from attribution.data.loading.raw_tables import as_spec
+from attribution.data.quality import quality_findings
 
 __all__ = [
     "Finding",
@@ -15,8 +15,8 @@ __all__ = [
     "check_sources",
     "content_digest",
     "count_finding",
-    "gate_findings",
     "load_sources",
+    "quality_findings",
     "quality_table",
     "repeated_costs",
 ]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from attribution.data.engine import quote
+from attribution.data.loading.findings import Finding, Status, count_finding
 from attribution.data.loading.load import Sources
-from attribution.data.loading.quality import Finding, Status, count_finding
 
 _LOOKS_LIKE_EPOCH = 1_000_000_000
 _FIRST_DAY, _LAST_DAY = 1900_01_01, 2100_12_31

@@ -205,11 +205,13 @@ def check_channels(table: str, channels: Iterable[str]) -> None:
 
 def is_integer_like(kind: pa.DataType) -> bool:
     """Whether ids of this type are kept as integers (a float comes from integers with gaps)."""
-    return (pa.types.is_integer(kind) and kind != pa.uint64()) or pa.types.is_floating(kind)
+    result: bool = (pa.types.is_integer(kind) and kind != pa.uint64()) or pa.types.is_floating(kind)
+    return result
 
 
 def _is_list(kind: pa.DataType) -> bool:
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    result: bool = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    return result
 
 
 def _text(raw: str, kind: pa.DataType) -> str:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from attribution.data.engine import Events, quote, text
 from attribution.data.loading.contract import check_channels
+from attribution.data.loading.findings import Finding, count_finding
 from attribution.data.loading.load import Sources
-from attribution.data.loading.quality import Finding, count_finding
 from attribution.data.loading.times import LARGEST_POSITION
 from attribution.errors import InputError, did_you_mean
 

@@ -1,7 +1,8 @@
-"""From raw exports to the canonical tables, checked."""
+"""From raw exports to the canonical tables, checked; and a fingerprint of what they hold."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,20 +11,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from attribution.data.channels import ChannelRules
+from attribution.arguments import check_arguments
+from attribution.data.channels import ChannelRules, read_rules
 from attribution.data.engine import DuckDBEngine, Engine, quote
-from attribution.data.loading.contract import (
-    Reading,
-    check_values,
-    is_integer_like,
-    map_columns,
-    read_column,
-)
-from attribution.data.loading.costs import optional_cost_columns
+from attribution.data.loading.contract import Reading, check_values, is_integer_like, map_columns, read_column
 from attribution.data.loading.enrich import enrich
-from attribution.data.loading.opening import OpenedTable, as_spec, open_table
-from attribution.data.loading.quality import Finding
-from attribution.data.loading.settling import Grain, complete, settle
+from attribution.data.loading.findings import Finding
+from attribution.data.loading.normalise import Grain, complete, normalise, optional_cost_columns
+from attribution.data.loading.raw_tables import OpenedTable, as_spec, open_table
 from attribution.errors import InputError, did_you_mean
 from attribution.schema.experiment import TableSpec
 from attribution.schema.tables import COSTS, CUSTOMERS, INPUTS, TOUCHPOINTS, Column
@@ -53,6 +48,17 @@ class Sources:
     channel_lint : the ``channel_lint`` table, where channel rules were used
     conversions_view : what conversions are read from; arrivals in a stage can take their place
     zoned : whether times tell their time zone, or were given one; None where there is nothing to tell
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> sources = at.load_sources(
+    ...     pd.DataFrame({"customer_id": ["a"], "touched_at": ["2024-01-01"], "channel": ["mail"], "campaign": ["x"]}),
+    ...     pd.DataFrame({"customer_id": ["a"], "converted_at": ["2024-01-02"]}),
+    ... )
+    >>> sorted(sources.tables), sources.has("touchpoints", "campaign"), sources.has("costs")
+    (['conversions', 'touchpoints'], True, False)
     """
 
     engine: Engine
@@ -65,6 +71,7 @@ class Sources:
     conversions_view: str = "conversions"
     zoned: bool | None = None
 
+    @check_arguments
     def has(self, table: str, column: str | None = None) -> bool:
         """Whether ``table`` was given, with ``column`` if named."""
         loaded = self.tables.get(table)
@@ -87,6 +94,7 @@ class Sources:
         return "first_touches"
 
 
+@check_arguments
 def load_sources(
     touchpoints: Any = None,
     conversions: Any = None,
@@ -100,7 +108,7 @@ def load_sources(
     rates: Any = None,
     lifetimes: Any = None,
     stages: Any = None,
-    channels: ChannelRules | None = None,
+    channels: ChannelRules | Mapping[str, Any] | None = None,
     account: str | None = None,
     grain: Grain = "channel",
     engine: Engine | None = None,
@@ -114,13 +122,13 @@ def load_sources(
     touchpoints, conversions, costs, paths, truth, identities, customers, codes, rates, lifetimes, stages
         A DataFrame, Arrow table, path, glob, list of paths, SQL query (``select …``), or a `TableSpec` for
         column maps, filters and time formats. Columns: see `attribution.schema.tables`.
-    channels : rules of your own, in front of the default grouping, for touchpoints without a channel column
+    channels : rules of your own, in front of the default grouping, for touchpoints without a channel column;
+        `ChannelRules`, or a dict of ``own_sites`` and ``rules`` as an experiment file has them
     account : column of ``customers`` whose values own the journeys, instead of customers
     grain : ``campaign`` lets every campaign be a channel of its own, named "search / brand"
     engine : the engine to hold them; DuckDB in this process unless given
     folder : where relative paths start
-    latest : of conversions with one ``conversion_id`` keep the row with the latest ``updated_at``, or the last one
-        where there is no such column, as jobs do that run every night; the earliest conversion is kept unless asked
+    latest : of rows with one ``conversion_id`` keep the latest by ``updated_at``, else the last; else the earliest
 
     Raises
     ------
@@ -150,15 +158,14 @@ def load_sources(
         "lifetimes": lifetimes,
         "stages": stages,
     }
+    if isinstance(channels, Mapping):
+        channels = read_rules(channels, "channels")
     specs = {name: as_spec(value) for name, value in given.items() if value is not None}
     _check_request(specs, account)
-    engine = engine or DuckDBEngine()
-    engine.claim()
+    (engine := engine or DuckDBEngine()).claim()
     opened = {name: open_table(engine, name, spec, Path(folder)) for name, spec in specs.items()}
-    loaded, (integer_times, zoned) = _load(engine, opened, account)
-    if latest and "conversions" in loaded:
-        _keep_latest(engine, loaded["conversions"].columns)
-    findings = settle(engine, {name: table.columns for name, table in loaded.items()})
+    loaded, (integer_times, zoned) = _load(engine, opened, account, latest=latest)
+    findings = normalise(engine, {name: table.columns for name, table in loaded.items()})
     enriched = enrich(engine, {name: table.columns for name, table in loaded.items()}, channels, account)
     for name, columns in enriched.columns.items():
         _check_spelling(name, columns)
@@ -166,21 +173,21 @@ def load_sources(
     completed = complete(engine, {name: table.columns for name, table in loaded.items()}, grain)
     for name, columns in completed.columns.items():
         loaded[name] = LoadedTable(name, columns, _count(engine, name))
-    opened_findings = (finding for table in opened.values() for finding in table.findings)
+    of_files = (finding for table in opened.values() for finding in table.findings)
     return Sources(
         engine,
         loaded,
         dimensions=_dimensions(loaded),
         integer_times=integer_times,
         separator=specs["paths"].separator if "paths" in specs else ">",
-        findings=(*opened_findings, *findings, *enriched.findings, *completed.findings),
+        findings=(*of_files, *findings, *enriched.findings, *completed.findings),
         channel_lint=enriched.lint,
         zoned=zoned,
     )
 
 
 def _load(
-    engine: Engine, opened: Mapping[str, OpenedTable], account: str | None
+    engine: Engine, opened: Mapping[str, OpenedTable], account: str | None, *, latest: bool
 ) -> tuple[dict[str, LoadedTable], tuple[bool | None, bool | None]]:
     """Every table under its canonical name, and whether times are integers, and tell their zone."""
     text_ids = not all(_has_integer_ids(engine, table) for table in opened.values())
@@ -193,6 +200,8 @@ def _load(
         clock = next((reading for reading in readings if reading.column.type == "time"), None)
         if clock is not None and clock.is_integer is not None:
             clocks[name] = clock
+    if latest and "conversions" in loaded:
+        _keep_latest(engine, loaded["conversions"].columns)
     return loaded, _one_clock(clocks)
 
 
@@ -335,3 +344,20 @@ def _one_clock(clocks: Mapping[str, Reading]) -> tuple[bool | None, bool | None]
             hint=f"say what the latter are: time_zone = 'UTC' (or 'Europe/Paris') under {zoned[False]!r}",
         )
     return next(iter(kinds), None), next(iter(zoned), None)
+
+
+# ---------------------------------------------------------------- fingerprint
+
+
+def content_digest(sources: Sources, table: str) -> str:
+    """16 hexadecimal digits of the canonical content of ``table``."""
+    columns = sorted(sources.tables[table].columns)
+    texts = ", ".join(f"coalesce(length({quote(c)}::varchar) || ':' || {quote(c)}::varchar, '-')" for c in columns)
+    # A sum of row fingerprints: it depends on how often a row is there, not on where.
+    row = sources.engine.query(
+        "select count(*) as n, sum(md5_number_lower(t)::hugeint)::varchar as low, "
+        "sum(md5_number_upper(t)::hugeint)::varchar as high "
+        f"from (select concat_ws('|', {texts}) as t from {quote(table)})"
+    ).to_pylist()[0]
+    content = "\n".join([table, *columns, str(row["n"]), str(row["low"]), str(row["high"])])
+    return hashlib.sha256(content.encode()).hexdigest()[:16]

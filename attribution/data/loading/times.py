@@ -211,4 +211,5 @@ def _classify(engine: Engine, table: str, view: str, raw: str) -> dict[str, Any]
     examples = [f"min(v) filter ({test}) as any_{name}" for name, test in is_shape.items()]
     select = ", ".join(["count(v) as total", *counts, *examples])
     sql = f"select {select} from (select {raw} as v from {quote(view)}) where v is not null"
-    return engine.query(sql, table=table).to_pylist()[0]
+    result: dict[str, Any] = engine.query(sql, table=table).to_pylist()[0]
+    return result

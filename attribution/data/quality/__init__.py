@@ -1,5 +1,5 @@
-"""The quality gate: checks of the canonical tables for what real logs get wrong and no reader can refuse."""
+"""Data quality: checks of the canonical tables for what real logs get wrong and no reader can refuse."""
 
-from attribution.data.quality.gate import gate_findings
+from attribution.data.quality.quality import quality_findings
 
-__all__ = ["gate_findings"]
+__all__ = ["quality_findings"]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from attribution.data.engine import quote
+from attribution.data.loading.findings import Finding, Status, listed, on_day, percent
 from attribution.data.loading.load import Sources
-from attribution.data.loading.quality import Finding, Status
-from attribution.data.loading.wording import listed, on_day, percent
 from attribution.data.quality.timeline import DAY
 
 _MOST_A_DAY = 500
@@ -68,11 +67,12 @@ def _crowded(sources: Sources, total: int) -> list[dict[str, int]]:
     among = f"{bucket} in ({', '.join(map(str, sorted(buckets)))})"
     day = "0" if sources.integer_times else f"touched_at - touched_at % {DAY}"
     busiest = "0" if sources.integer_times else "max(n)"
-    return sources.engine.query(
+    result: list[dict[str, int]] = sources.engine.query(
         f"select customer_id, sum(n)::bigint as n, {busiest} as busiest from (select customer_id, {day} as day, "
         f"count(*) as n from touchpoints where customer_id is not null and {among} group by 1, 2) "
         f"group by 1 having sum(n) > {_MOST_A_DAY} order by n desc, customer_id"
     ).to_pylist()
+    return result
 
 
 def check_loaded_twice(sources: Sources) -> Finding:

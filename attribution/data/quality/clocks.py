@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution.data.loading.findings import Finding, hours, percent
 from attribution.data.loading.load import Sources
-from attribution.data.loading.quality import Finding
-from attribution.data.loading.wording import hours, percent
 from attribution.data.quality.timeline import DAY, HOUR, Counts, Timeline
 
 # ---------------------------------------------------------------- the hour of the day

@@ -6,9 +6,8 @@ import math
 
 import numpy as np
 
+from attribution.data.loading.findings import Finding, on_day, percent
 from attribution.data.loading.load import Sources
-from attribution.data.loading.quality import Finding
-from attribution.data.loading.wording import on_day, percent
 from attribution.data.quality.timeline import DAY, Timeline
 from attribution.schema.experiment import Period
 

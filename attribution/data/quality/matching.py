@@ -7,9 +7,8 @@ from collections import Counter
 import pyarrow as pa
 
 from attribution.data.engine import text
+from attribution.data.loading.findings import Finding, Status, percent
 from attribution.data.loading.load import Sources
-from attribution.data.loading.quality import Finding, Status
-from attribution.data.loading.wording import percent
 
 _MOSTLY_UNMATCHED = 0.5
 """With more converting customers who were never touched than touched, credit tells of a minority."""

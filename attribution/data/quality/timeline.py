@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.data.engine import quote
+from attribution.data.loading.findings import on_day
 from attribution.data.loading.load import Sources
-from attribution.data.loading.wording import on_day
 from attribution.schema.tables import INPUTS
 
 HOUR = 3_600_000_000

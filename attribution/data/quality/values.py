@@ -1,13 +1,138 @@
-"""Values: currencies that are added up, and conversions that outweigh all others."""
+"""Values: nulls that jump, currencies that are added up, and conversions that outweigh all others."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from attribution.data.engine import quote
+from attribution.data.loading.findings import Finding, Status, listed, percent
 from attribution.data.loading.load import Sources
-from attribution.data.loading.quality import Finding
-from attribution.data.loading.wording import listed, percent
+from attribution.data.quality.timeline import Counts, Timeline
+
+# ---------------------------------------------------------------- jumps of the share of nulls
+
+_LEAST_JUMP = 0.05
+"""A smaller change of the share hardly moves a result, however significant it is in a large log."""
+
+_OVER_SPREAD = 2.0
+"""The change must be so many times the width that holds the middle 80 % of the other days: no weekly rhythm,
+trend or noise is a jump."""
+
+_CHANCE = 1e-6
+"""How likely a jump may be by chance anywhere in a column whose share never changes."""
+
+_MOST_SLICES = 500
+"""Longer logs are looked at in slices of several days, of equally many rows."""
+
+_MOSTLY = 0.5
+"""With more of the latest rows without a customer than with one, most journeys at the end of the log are lost."""
+
+_ALL_OR_NOTHING = "customer_id"
+
+
+class Jump(NamedTuple):
+    """Bins ``first`` to ``last`` have the share ``inside`` of nulls, the others ``outside``."""
+
+    first: int
+    last: int
+    inside: float
+    outside: float
+
+
+def find_jump(rows: Counts, nulls: Counts) -> Jump | None:
+    """The stretch of bins whose share of nulls differs most clearly from that of all others, if any does.
+
+    The scan statistic of Kulldorff (1997), binomial, in one dimension: over all stretches, the largest log
+    likelihood ratio of two shares against one.
+
+    Parameters
+    ----------
+    rows : (bins,) rows per bin, > 0
+    nulls : (bins,) of which null
+
+    References
+    ----------
+    M. Kulldorff (1997): A spatial scan statistic. Communications in Statistics – Theory and Methods 26(6).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> find_jump(np.full(10, 1000), np.array([0, 0, 0, 0, 0, 0, 400, 390, 410, 400]))
+    Jump(first=6, last=9, inside=0.4, outside=0.0)
+    """
+    bins, total, known_null = len(rows), float(rows.sum()), float(nulls.sum())
+    if bins < 2 or known_null in (0.0, total):
+        return None
+    ends = np.concatenate([[0], np.cumsum(rows)]).astype(np.float64)
+    null_ends = np.concatenate([[0], np.cumsum(nulls)]).astype(np.float64)
+    low, high = np.triu_indices(bins + 1, 1)
+    whole = (low == 0) & (high == bins)
+    low, high = low[~whole], high[~whole]
+    n, k = ends[high] - ends[low], null_ends[high] - null_ends[low]
+    ratio = _log_likelihood(n, k) + _log_likelihood(total - n, known_null - k)
+    ratio -= _log_likelihood(np.array(total), np.array(known_null))
+    # A stretch at one end and its complement tell the same; the nearer to the end of the log, the fresher.
+    best = len(ratio) - 1 - int(np.argmax(ratio[::-1]))
+    inside, outside = k[best] / n[best], (known_null - k[best]) / (total - n[best])
+    change = abs(inside - outside)
+    # Chernoff: the chance that one stretch has a ratio above r is below exp(-r).
+    if change < _LEAST_JUMP or ratio[best] < np.log(len(ratio) / _CHANCE):
+        return None
+    others = np.ones(bins, dtype=bool)
+    others[low[best] : high[best]] = False
+    shares = nulls[others] / rows[others]
+    spread = float(np.quantile(shares, 0.9) - np.quantile(shares, 0.1))
+    if change < _OVER_SPREAD * spread:
+        return None
+    return Jump(int(low[best]), int(high[best]) - 1, float(inside), float(outside))
+
+
+def check_null_jumps(timeline: Timeline) -> list[Finding]:
+    """Whether the share of nulls jumps, for every column that may be null."""
+    days = _slices(timeline.by_day())
+    return [_check_column(days, name, nulls) for name, nulls in days.nulls.items()]
+
+
+def _check_column(days: Timeline, column: str, nulls: Counts) -> Finding:
+    check, table = f"null_jump_{column}", days.table
+    jump = find_jump(days.rows, nulls)
+    share = percent(nulls.sum() / days.rows.sum())
+    if jump is None:
+        message = f"{column} is null in {share} of rows, without a jump"
+        return Finding(check, table, "pass", 0, days.total, None, message)
+    first, last = jump.first, jump.last
+    lasts = last == len(days.start) - 1
+    lost = column == _ALL_OR_NOTHING and lasts and jump.inside > _MOSTLY
+    stretch = f"from {days.named(first)} on" if lasts else f"from {days.named(first)} to {days.named(last)}"
+    message = (
+        f"{column} is null in {percent(jump.inside)} of rows {stretch}, and in {percent(jump.outside)} of the others"
+    )
+    odd = slice(first, last + 1)
+    concerned = nulls[odd].sum() if jump.inside > jump.outside else nulls.sum() - nulls[odd].sum()
+    status: Status = "fail" if lost else "warn"
+    return Finding(check, table, status, int(concerned), days.total, days.named(first), message)
+
+
+def _slices(days: Timeline) -> Timeline:
+    if len(days.start) <= _MOST_SLICES:
+        return days
+    before = np.cumsum(days.rows) - days.rows
+    return days.merged(before * _MOST_SLICES // days.total)
+
+
+def _log_likelihood(n: NDArray[np.float64], k: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of k nulls in n rows at their own share."""
+    return _x_log_x(k) + _x_log_x(n - k) - _x_log_x(n)
+
+
+def _x_log_x(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return x * np.log(np.maximum(x, 1.0))
+
+
+# ---------------------------------------------------------------- currencies, outliers and zeros
 
 _CURRENCY_WORDS = ("currency", "ccy", "devise", "moneda", "währung", "waehrung", "币种", "货币", "通貨")
 _MONEY = {"conversions": "value", "costs": "amount", "touchpoints": "cost", "paths": "value"}

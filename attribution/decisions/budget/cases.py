@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.decisions.budget.budget_options import BudgetOptions, Objective
 from attribution.decisions.budget.limits import Limits
 from attribution.decisions.budget.response import Response
 from attribution.errors import InputError, did_you_mean
 from attribution.kernels.budget.problem import Problem
 from attribution.kernels.statistics.intervals import percentile
-from attribution.schema.experiment import BudgetOptions, Objective
 from attribution.schema.tables import NO_CHANNELS
 
 Floats = NDArray[np.float64]

@@ -7,12 +7,11 @@ import pandas as pd
 
 from attribution.data.loading import Sources
 from attribution.data.loading.events import conversion_ids
+from attribution.decisions.budget.budget_options import BudgetOptions
 from attribution.errors import InputError
-from attribution.returns.days import Days
-from attribution.returns.ledger import MEDIA, cost_types
-from attribution.returns.rates import currency_rates, read_rates
+from attribution.returns.cost_ledger import MEDIA, Days, cost_types, currency_rates, read_rates
 from attribution.returns.worth import measured
-from attribution.schema.experiment import BudgetOptions, Period, ReturnsOptions
+from attribution.schema.experiment import Period, ReturnsOptions
 from attribution.schema.tables import NO_CHANNELS
 
 WEEK = 7

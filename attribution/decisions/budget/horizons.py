@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.decisions.budget.budget_options import BudgetOptions, LongRunOptions
 from attribution.decisions.budget.cases import Case, Row, objective_rows
 from attribution.errors import InputError, did_you_mean
-from attribution.kernels.budget.budget import allocate
+from attribution.kernels.budget.allocation import allocate
 from attribution.kernels.budget.problem import Problem
-from attribution.schema.experiment import BudgetOptions, LongRunOptions
 
 Floats = NDArray[np.float64]
 
@@ -43,7 +43,8 @@ def long_returns(
     rows = objective_rows(returns, asked.objective or options.objective, unit_economics)
     amounts = rows[rows["model"] == case.label].set_index("channel")["amount"]
     factors = np.array([asked.factors.get(name, 1.0) for name in case.channels])
-    return amounts.loc[list(case.channels)].to_numpy(float) * factors
+    result: Floats = amounts.loc[list(case.channels)].to_numpy(float) * factors
+    return result
 
 
 def horizon_rows(case: Case, problem: Problem, in_long_run: Floats, options: BudgetOptions) -> list[Row]:

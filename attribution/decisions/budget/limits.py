@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution.decisions.budget.budget_options import BudgetOptions, GroupOptions
 from attribution.errors import InputError, did_you_mean
 from attribution.kernels.budget.problem import TOLERANCE, Problem, contradiction
-from attribution.schema.experiment import BudgetOptions, GroupOptions
 
 Floats = NDArray[np.float64]
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from attribution.decisions.budget.budget_options import BudgetOptions
 from attribution.decisions.budget.evidence import MOVED
 from attribution.kernels.budget.problem import TOLERANCE
-from attribution.schema.experiment import BudgetOptions
 
 NOT_INCREMENTAL = (
     "Credit is allocated, not incremental: the plan moves money as if channels had caused what they are credited with. "

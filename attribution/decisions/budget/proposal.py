@@ -12,15 +12,16 @@ from dataclasses import dataclass
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
+from attribution.arguments import check_arguments, check_columns
+from attribution.decisions.budget.budget_options import BudgetOptions
 from attribution.decisions.budget.cases import Case, Row, find_cases, without_spend
 from attribution.decisions.budget.evidence import Earlier, Ground, drift_rows, evidence_row
 from attribution.decisions.budget.horizons import horizon_rows, long_returns
 from attribution.decisions.budget.limits import Limits, check_possible, read_limits
 from attribution.decisions.budget.notes import plan_notes
-from attribution.decisions.budget.response import Response, choose_curves
+from attribution.decisions.budget.response import HISTORY_COLUMNS, Response, choose_curves
 from attribution.decisions.budget.rows import solve_case
 from attribution.decisions.budget.what_if import what_if_rows
-from attribution.schema.experiment import BudgetOptions
 from attribution.schema.tables import (
     BUDGET,
     BUDGET_DRIFT,
@@ -45,6 +46,18 @@ class BudgetPlan:
         ``budget_notes``; ``budget_horizons`` and ``budget_drift`` where they were asked for
     left_out : channels with credit and no spend today, for which there is no curve
     notes : what to know before acting on it
+
+    Examples
+    --------
+    >>> import attribution as at
+    >>> returns = pd.DataFrame({"model": "linear", "estimand": "allocated", "basis": "revenue", "cost_basis": "media",
+    ...                         "channel": ["mail", "search"], "spend": [50.0, 50.0], "conversions": [10.0, 20.0],
+    ...                         "value": [100.0, 200.0], "roi": [1.0, 3.0]})
+    >>> plan = at.propose_budget(returns, at.BudgetOptions(total=100, step_limit="none"))
+    >>> plan.options.total, plan.left_out
+    (100.0, ())
+    >>> sorted(plan.tables)[:3]
+    ['budget', 'budget_evidence', 'budget_limits']
     """
 
     options: BudgetOptions
@@ -53,6 +66,7 @@ class BudgetPlan:
     notes: tuple[str, ...]
 
 
+@check_arguments
 def propose_budget(
     returns: pd.DataFrame,
     options: BudgetOptions,
@@ -92,6 +106,9 @@ def propose_budget(
     >>> plan.tables["budget"].query("scenario == 'plan'")["spend"].round(3).tolist()
     [20.0, 80.0]
     """
+    check_columns("propose_budget", "returns", returns, _NEEDED)
+    if history is not None:
+        check_columns("propose_budget", "history", history, HISTORY_COLUMNS)
     ground = ground or Ground()
     cases = find_cases(
         returns, options, unit_economics=unit_economics, stage_credit=stage_credit, draws=draws, level=ground.level
@@ -121,6 +138,7 @@ def propose_budget(
     return BudgetPlan(options, tables, left_out, notes)
 
 
+_NEEDED = ("model", "estimand", "basis", "cost_basis", "channel", "spend", "conversions", "value")
 _TABLES = (BUDGET, BUDGET_LIMITS, BUDGET_SCENARIOS, BUDGET_WHAT_IF, BUDGET_HORIZONS, BUDGET_EVIDENCE, BUDGET_DRIFT)
 
 

@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.decisions.budget.budget_options import DEFAULT_CURVATURE, BudgetOptions, CurveOptions
 from attribution.errors import InputError, did_you_mean
 from attribution.kernels.budget.curves import Bend, Curves, curves_of, fit_bend
-from attribution.schema.experiment import BudgetOptions, CurveOptions
-from attribution.schema.experiment.budget import DEFAULT_CURVATURE
 
 Floats = NDArray[np.float64]
 

@@ -9,13 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.decisions.budget.budget_options import BudgetOptions
 from attribution.decisions.budget.cases import Case, Row
 from attribution.decisions.budget.limits import Limits
 from attribution.decisions.budget.response import Response
-from attribution.kernels.budget.budget import Allocation, allocate
-from attribution.kernels.budget.filling import share_above_today
+from attribution.kernels.budget.allocation import Allocation, allocate, share_above_today
 from attribution.kernels.budget.problem import TOLERANCE, Problem, keeps
-from attribution.schema.experiment import BudgetOptions
 
 Floats = NDArray[np.float64]
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution.decisions.budget.budget_options import BudgetOptions, WhatIf
 from attribution.decisions.budget.cases import Case, Row
 from attribution.decisions.budget.limits import Limits, broken
 from attribution.errors import InputError, did_you_mean
 from attribution.kernels.budget.problem import Problem
-from attribution.schema.experiment import BudgetOptions, WhatIf
 
 Floats = NDArray[np.float64]
 
@@ -77,7 +77,8 @@ def divide(asked: WhatIf, channels: Sequence[str], today: Floats, limits: Limits
 
 def _mix(today: Floats, members: NDArray[np.bool_]) -> Floats:
     own = np.where(members, today, 0.0)
-    return own / own.sum()
+    result: Floats = own / own.sum()
+    return result
 
 
 def _check_known(asked: WhatIf, name: str, allowed: Sequence[str]) -> None:

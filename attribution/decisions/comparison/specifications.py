@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from attribution.errors import InputError
-from attribution.schema.experiment import Experiment, read_experiment
+from attribution.schema.experiment import Experiment, parse_experiment
 
 MOST = 1_000
 """More specifications than this were hardly meant."""
@@ -62,7 +62,7 @@ def specifications_of(path: Path, overrides: Sequence[str] = (), sweeps: Sequenc
             settings = [f"{key}={value}" for key, value in zip(keys, chosen, strict=True)]
             parts = ([file.stem] if path.is_dir() else []) + _short(keys, chosen)
             name = ",".join(parts) or file.stem
-            found.append(Specification(name, read_experiment(file, [*overrides, *settings])))
+            found.append(Specification(name, parse_experiment(file, [*overrides, *settings])))
     names = [each.name for each in found]
     if len(set(names)) < len(names):
         raise InputError("two specifications have the same name", given=next(n for n in names if names.count(n) > 1))

@@ -20,8 +20,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.arguments import check_arguments
 from attribution.errors import InputError
-from attribution.kernels.statistics.bridge import prices_of_change, ratio_known, split_product
+from attribution.kernels.statistics.decompositions import prices_of_change, ratio_known, split_product
 from attribution.schema.tables import ROI_GAPS, ROI_SLICES
 
 Floats = NDArray[np.float64]
@@ -38,6 +39,7 @@ _LEAST = 1e-100
 """Spend up to which there is none at all: what is divided by it would be beyond any float."""
 
 
+@check_arguments
 def diagnose_roi(slices: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Which slice explains the gap in ROI, and whether by reach, rate, value or cost.
 
@@ -60,7 +62,7 @@ def diagnose_roi(slices: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
     References
     ----------
-    Parts are Owen's values, see `attribution.kernels.statistics.bridge`.
+    Parts are Owen's values, see `attribution.kernels.statistics.decompositions`.
 
     Examples
     --------

@@ -13,8 +13,8 @@ from attribution.data.loading import Sources
 from attribution.decisions.diagnosis.gaps import NEEDED
 from attribution.errors import InputError, did_you_mean
 from attribution.journeys import JourneyChunk, Journeys, Summary
-from attribution.journeys.summary import tally
-from attribution.kernels.markov.windows import Slices, distinct_members
+from attribution.journeys.structure import tally
+from attribution.kernels.markov.step_counts import Slices, distinct_members
 from attribution.kernels.statistics.sums import KeyedSums, sum_by_key
 from attribution.models import AttributionModel
 from attribution.models.credit import hand_out

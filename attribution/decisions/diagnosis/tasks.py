@@ -234,7 +234,8 @@ def _money(tables: Tables) -> dict[str, float]:
 
 
 def _texts(column: pd.Series) -> NDArray[np.str_]:
-    return column.astype(object).where(column.notna(), "").to_numpy(str)
+    result: NDArray[np.str_] = column.astype(object).where(column.notna(), "").to_numpy(str)
+    return result
 
 
 def _two(number: float) -> str:

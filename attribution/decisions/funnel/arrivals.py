@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from attribution.data.loading import Finding, Sources, count_finding
+from attribution.decisions.funnel.funnel_options import FunnelOptions
 from attribution.errors import InputError, did_you_mean
-from attribution.schema.experiment import FunnelOptions
 
 
 @dataclass(frozen=True)

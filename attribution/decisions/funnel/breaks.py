@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from attribution.decisions.funnel.funnel_options import FunnelOptions
 from attribution.decisions.funnel.progress import Progress
 from attribution.journeys import DAY
 from attribution.kernels.statistics.incidence import MOVED
-from attribution.kernels.statistics.proportions import difference_interval
-from attribution.schema.experiment import FunnelOptions
+from attribution.kernels.statistics.intervals import difference_interval
 from attribution.schema.tables import FUNNEL_BREAKS
 
 FEW_CASES = 30

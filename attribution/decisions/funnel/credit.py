@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from attribution.data.loading import Finding, Sources, count_finding
 from attribution.data.loading.events import conversion_ids
 from attribution.data.loading.load import LoadedTable
+from attribution.decisions.funnel.funnel_options import FunnelOptions
 from attribution.decisions.funnel.progress import Progress, belonging
 from attribution.errors import InputError
 from attribution.journeys import JourneyChunk, Journeys, Summary, build_journeys, observe
 from attribution.kernels.statistics.sums import sum_by_key, sum_by_pair, to_float
 from attribution.models import AttributionModel
 from attribution.models.credit import Credit, hand_out
+from attribution.models.machinery import machinery_of
 from attribution.returns import whole_channels
 from attribution.schema.experiment import Experiment
 from attribution.schema.tables import BASELINE, UNATTRIBUTED
@@ -127,7 +129,7 @@ def _options(experiment: Experiment) -> dict[str, Any]:
     asked = experiment.journeys.model_dump(
         exclude_unset=True, exclude={"account", "segment", "conversion_kinds", "customers"}
     )
-    funnel = experiment.funnel
+    funnel = experiment.options("funnel", FunnelOptions)
     if funnel is not None and funnel.lookback_days is not None:
         asked["lookback_days"] = funnel.lookback_days
     return asked
@@ -139,12 +141,13 @@ def _fit(
     """Copies of the models, fitted in one pass; what cannot be learned from so few arrivals is said."""
     anew = [type(model)(**model.get_params()) for model in models]
     for model in anew:
-        model.prepare(journeys)
+        machinery_of(model).prepare(journeys)
     observed, *own = journeys.read(observe, *(model.summarise for model in anew))
     fitted, findings = [], []
     for model, contributions in zip(anew, own, strict=True):
         try:
-            model.settle(contributions + model.summarise_untouched(journeys), observed)
+            machinery = machinery_of(model)
+            machinery.finish_fit(contributions + machinery.summarise_untouched(journeys), observed)
         except InputError as error:
             message = f"{model.label} is left out of the stage: {error}"
             findings.append(count_finding("stage_left_out", "stages", 1, message, example=stage))

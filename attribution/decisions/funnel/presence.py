@@ -13,8 +13,8 @@ from attribution.decisions.funnel.credit import StageCredit
 from attribution.decisions.funnel.empty import empty_table
 from attribution.decisions.funnel.progress import Progress
 from attribution.journeys import JourneyChunk, Summary
-from attribution.journeys.summary import tally
-from attribution.kernels.statistics.proportions import wilson_interval
+from attribution.journeys.structure import tally
+from attribution.kernels.statistics.intervals import wilson_interval
 from attribution.returns import whole_channels
 from attribution.schema.tables import CONVERSION_RATES
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from attribution.data.loading import Finding, count_finding
 from attribution.decisions.funnel.arrivals import Arrivals
+from attribution.decisions.funnel.funnel_options import FunnelOptions
 from attribution.journeys import DAY
 from attribution.kernels.statistics.incidence import (
     LOST,
@@ -19,8 +20,7 @@ from attribution.kernels.statistics.incidence import (
     cumulative_incidence,
     weighted_median,
 )
-from attribution.kernels.statistics.proportions import weighted_wilson
-from attribution.schema.experiment import FunnelOptions
+from attribution.kernels.statistics.intervals import weighted_wilson
 
 Floats = NDArray[np.float64]
 

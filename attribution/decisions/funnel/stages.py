@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.decisions.funnel.funnel_options import FunnelOptions
 from attribution.decisions.funnel.progress import Progress, belonging, incidences, rates_of
 from attribution.kernels.statistics.incidence import LOST, MOVED, STILL_OPEN, Incidence
-from attribution.kernels.statistics.proportions import wilson_interval
-from attribution.schema.experiment import FunnelOptions
+from attribution.kernels.statistics.intervals import wilson_interval
 from attribution.schema.tables import FUNNEL
 
 Floats = NDArray[np.float64]
@@ -117,7 +117,8 @@ class Chances:
         """(n,) probability of open cases of ``ages`` (n,) days: what has waited long is less likely to move on."""
         if stage in self.given:
             return np.full(len(ages), self.given[stage])
-        return self.incidences[stage].still_to_move(ages) * self.after[stage]
+        result: Floats = self.incidences[stage].still_to_move(ages) * self.after[stage]
+        return result
 
 
 def learn_chances(progress: Progress, options: FunnelOptions) -> Chances:

@@ -12,7 +12,7 @@ from attribution.decisions.kpis.before_after import before_after
 from attribution.decisions.kpis.metrics import METRICS, measure
 from attribution.decisions.kpis.review import Review, review_runs
 from attribution.decisions.kpis.roi_change import split_roi_change
-from attribution.decisions.kpis.runs import Run, draws_table, read_run
+from attribution.decisions.kpis.runs import Run, read_run
 from attribution.decisions.kpis.targets import Target, Targets, read_targets
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "Thresholds",
     "before_after",
     "check_targets",
-    "draws_table",
     "find_alerts",
     "find_substitutes",
     "kpi_history",

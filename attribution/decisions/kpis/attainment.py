@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from attribution.arguments import check_arguments
 from attribution.decisions.kpis.metrics import ALL, METRICS, Answer, measure
 from attribution.decisions.kpis.runs import Run
 from attribution.decisions.kpis.targets import Scoped, Target, Targets
@@ -16,6 +17,7 @@ from attribution.errors import InputError
 from attribution.schema.tables import DECISIONS, KPI_HISTORY, KPIS
 
 
+@check_arguments
 def check_targets(targets: Targets, run: Run, baseline: Run | None = None) -> pd.DataFrame:
     """The ``kpis`` table: every target against a run.
 
@@ -23,10 +25,45 @@ def check_targets(targets: Targets, run: Run, baseline: Run | None = None) -> pd
     undecided. What adds up over days is compared with the part of the target that is due by the last day of the run,
     and is then on pace or behind it.
 
+    Parameters
+    ----------
+    targets : what `read_targets` returned
+    run : the run that they are held against, see `read_run` and `run_of`
+    baseline : an earlier run that the same metrics are shown of
+
+    Returns
+    -------
+    DataFrame
+        One row per target: its value with an interval where the run has one, and whether it is attained.
+
     Raises
     ------
     InputError
         If a run counts days outside a target's period, or lacks a model or channel that a target names.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import attribution as at
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "targets.toml").write_text('''
+    ... experiment = "shop.toml"
+    ... [[targets]]
+    ... metric = "conversions"
+    ... unit = "1"
+    ... target = 3
+    ... period = "2024"
+    ... owner = "Ann"
+    ... ''')
+    >>> targets = at.read_targets(folder / "targets.toml")
+    >>> experiment = at.Experiment(name="shop", models=[{"model": "Linear"}], tables={
+    ...     "touchpoints": pd.DataFrame({"customer_id": [1, 2], "touched_at": "2024-03-01", "channel": "mail"}),
+    ...     "conversions": pd.DataFrame({"customer_id": [1, 2], "converted_at": "2024-03-02"}),
+    ... })
+    >>> kpis = at.check_targets(targets, at.run_of(at.run_experiment(experiment)))
+    >>> kpis[["metric", "wanted", "value"]].values.tolist()
+    [['conversions', 3.0, 2.0]]
     """
     rows = [_row(number, target, targets, run, baseline) for number, target in enumerate(targets.targets, start=1)]
     table = pd.DataFrame(rows, columns=list(KPIS.column_names))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 from threadpoolctl import threadpool_limits
 
+from attribution.arguments import check_arguments
 from attribution.errors import InputError
 from attribution.schema.tables import BEFORE_AFTER
 
@@ -33,6 +34,7 @@ class Effect(NamedTuple):
     spread: float
 
 
+@check_arguments
 def before_after(
     series: pd.DataFrame,
     *,
@@ -61,6 +63,12 @@ def before_after(
     what : what was changed, for the table
     level : nominal coverage
 
+    Returns
+    -------
+    DataFrame
+        One row: what was ``observed`` and ``expected`` per day after the change, the ``effect`` with ``low`` and
+        ``high``, its sum over the days, how far the interval was widened, and warnings.
+
     Raises
     ------
     InputError
@@ -71,6 +79,17 @@ def before_after(
     ----------
     .. [1] K. H. Brodersen, F. Gallusser, J. Koehler, N. Remy, S. L. Scott, "Inferring causal impact using Bayesian
        structural time-series models", Annals of Applied Statistics 9, 2015 (the idea; here by maximum likelihood).
+
+    Examples
+    --------
+    A new checkout on 15 February; orders a day go up by about 20.
+
+    >>> import attribution as at
+    >>> orders = np.random.default_rng(0).normal(100.0, 1.0, 60).round(2) + np.where(np.arange(60) >= 45, 20.0, 0.0)
+    >>> series = pd.DataFrame({"day": pd.date_range("2024-01-01", periods=60), "orders": orders})
+    >>> table = at.before_after(series, measure="orders", on=dt.date(2024, 2, 15), what="new checkout")
+    >>> table[["effect", "low", "high"]].round(1).values.tolist()
+    [[20.2, 19.5, 20.8]]
     """
     if not 0 < level < 1:
         raise InputError("before_after: level is a coverage", given=level, allowed="numbers between 0 and 1")
@@ -195,7 +214,8 @@ def spread_of_mean(known: Any, split: int) -> float:
         variance += float((reach @ shocked @ reach.T)[0, 0])
         reach = designs[..., point] + reach @ transition
     variance += float((reach @ system.predicted_state_cov[..., split] @ reach.T)[0, 0])
-    return float(np.sqrt(max(variance, 0.0))) / (ends - split)
+    result: float = float(np.sqrt(max(variance, 0.0))) / (ends - split)
+    return result
 
 
 def _standard(columns: Floats, split: int) -> Floats:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from attribution.arguments import check_arguments
 from attribution.decisions.kpis.alerts import Thresholds, find_alerts, find_substitutes
 from attribution.decisions.kpis.roi_change import PARTS, TOTAL, check_terms, side_of, split_roi_change
 from attribution.decisions.kpis.runs import Run, read_run, settings_that_differ
@@ -49,6 +50,7 @@ class Review:
         return {name: float(value) for name, value in named.items()} | {"alerts": float(len(self.tables["alerts"]))}
 
 
+@check_arguments
 def review_runs(
     before: Run | str | Path,
     after: Run | str | Path,
@@ -66,10 +68,30 @@ def review_runs(
     model_before : label of the model of the earlier run, where it was another
     thresholds : what an alert takes
 
+    Returns
+    -------
+    Review
+        Its ``tables`` and ``findings``, the latter as sentences.
+
     Raises
     ------
     InputError
         If a folder is not that of a run, or the runs cannot be compared.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> def run(value):
+    ...     return at.run_of(at.run_experiment(at.Experiment(
+    ...         name="shop",
+    ...         tables={"paths": pd.DataFrame({"path": ["mail", "search"], "conversions": [10, 20], "value": value}),
+    ...                 "costs": pd.DataFrame({"channel": ["mail", "search"], "amount": [50.0, 50.0]})},
+    ...         models=[{"model": "Linear"}],
+    ...     )))
+    >>> before, after = run([100.0, 200.0]), run([150.0, 200.0])
+    >>> at.review_runs(before, after).findings[0]
+    'Under linear, total ROI went from 2.00 to 2.50 (+0.50): value +0.50; mail adds most to it (+0.50).'
     """
     was, now = (run if isinstance(run, Run) else read_run(run) for run in (before, after))
     check_terms(was, now)

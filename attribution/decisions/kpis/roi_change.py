@@ -21,9 +21,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.arguments import check_arguments
 from attribution.decisions.kpis.runs import Run
 from attribution.errors import InputError
-from attribution.kernels.statistics.bridge import prices_of_change, ratio_known, split_product
+from attribution.kernels.statistics.decompositions import prices_of_change, ratio_known, split_product
 from attribution.schema.tables import NO_CHANNELS, ROI_CHANGES
 
 Floats = NDArray[np.float64]
@@ -54,6 +55,7 @@ class Split(NamedTuple):
     total: dict[str, Floats]
 
 
+@check_arguments
 def split_roi_change(before: Run, after: Run, *, model: str, model_before: str | None = None) -> pd.DataFrame:
     """Split the change of ROI between two runs: the ``roi_changes`` table of one model.
 
@@ -77,7 +79,25 @@ def split_roi_change(before: Run, after: Run, *, model: str, model_before: str |
 
     References
     ----------
-    See `attribution.kernels.statistics.bridge`.
+    See `attribution.kernels.statistics.decompositions`.
+
+    Examples
+    --------
+    A conversion by mail is worth 15 in place of 10, at the same spend.
+
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> def run(value):
+    ...     return at.run_of(at.run_experiment(at.Experiment(
+    ...         name="shop",
+    ...         tables={"paths": pd.DataFrame({"path": ["mail", "search"], "conversions": [10, 20], "value": value}),
+    ...                 "costs": pd.DataFrame({"channel": ["mail", "search"], "amount": [50.0, 50.0]})},
+    ...         models=[{"model": "Linear"}],
+    ...     )))
+    >>> before, after = run([100.0, 200.0]), run([150.0, 200.0])
+    >>> changes = at.split_roi_change(before, after, model="linear").query("channel == 'mail'")
+    >>> changes[["part", "roi_change"]].round(9).values.tolist()[:4]
+    [['spend', 0.0], ['volume', 0.0], ['rate', 0.0], ['value', 1.0]]
     """
     was = model_before or model
     check_terms(before, after)

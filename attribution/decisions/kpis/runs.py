@@ -10,14 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from attribution.arguments import check_arguments
 from attribution.errors import InputError, did_you_mean
 from attribution.returns import main_basis
-from attribution.schema.experiment import Experiment, read_experiment
-from attribution.schema.tables import DRAWS, OUTPUTS, TRUTH
-from attribution.uncertainty.intervals import Sampled
+from attribution.schema.experiment import Experiment, parse_experiment
+from attribution.schema.tables import OUTPUTS, TRUTH
 
 _NEEDED = ("credit", "returns")
 _LARGE = {"journey_credit"}
@@ -110,13 +109,43 @@ class Run:
         return {name: rows.pivot(index="draw", columns="channel", values=name) for name in _DRAWN}
 
 
+@check_arguments
 def read_run(folder: str | Path) -> Run:
-    """Read the output folder of a run.
+    r"""Read the output folder of a run.
+
+    Parameters
+    ----------
+    folder : that a run was written to
+
+    Returns
+    -------
+    Run
+        What was asked for, when, and every table by its name.
 
     Raises
     ------
     InputError
         If there is no such folder, or it is not that of a run.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import attribution as at
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "paths.csv").write_text("path,conversions\nmail > search,2\n")
+    >>> _ = (folder / "shop.toml").write_text('''
+    ... [tables.paths]
+    ... source = "paths.csv"
+    ... [[models]]
+    ... model = "Linear"
+    ... ''')
+    >>> from attribution.pipeline.output import write_outcome
+    >>> outcome = at.run_experiment(folder / "shop.toml")
+    >>> (folder / "run").mkdir()
+    >>> write_outcome(folder / "run", outcome, report="", seconds=1.0)
+    >>> at.read_run(folder / "run").tables["credit"]["conversions"].tolist()
+    [1.0, 1.0, 0.0]
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -132,31 +161,11 @@ def read_run(folder: str | Path) -> Run:
         if path.stem in {*OUTPUTS, TRUTH.name} - _LARGE:
             tables[path.stem] = _read_table(path)
     text = (folder / "experiment.toml").read_text(encoding="utf-8")
-    experiment = read_experiment(folder / "experiment.toml", re.findall(r"^# --set (.+)$", text, re.MULTILINE))
+    experiment = parse_experiment(folder / "experiment.toml", re.findall(r"^# --set (.+)$", text, re.MULTILINE))
     manifest = _manifest(folder / "manifest.json")
     span = manifest.get("span")
     ends = None if span is None else (str(span[0]), str(span[1]))
     return Run(folder.resolve().name, experiment, tables, ends, dict(manifest.get("inputs", {})))
-
-
-def draws_table(sampled: Sampled) -> pd.DataFrame:
-    """The ``draws`` table: every draw of what channels are credited with, so that sums of them have intervals too."""
-    parts, terms = [], sampled.terms
-    for label in sampled.resamples.labels:
-        amounts = sampled.amounts[label][0]
-        conversions = amounts["conversions"]
-        measures = {
-            "conversions": conversions,
-            "value": amounts["value"],
-            "new_customers": amounts.get("new_customers", np.full_like(conversions, np.nan)),
-            "return": terms.earned(terms.options.basis, amounts),
-            "spend": terms.costs.spend(terms.options.cost_basis, sampled.channels, conversions),
-        }
-        draws, channels = conversions.shape
-        keys = {"model": label, "draw": np.repeat(np.arange(1, draws + 1), channels)}
-        names = np.tile(np.array(sampled.channels, dtype=object), draws)
-        parts.append(pd.DataFrame({**keys, "channel": names, **{name: of.ravel() for name, of in measures.items()}}))
-    return pd.concat(parts, ignore_index=True)[list(DRAWS.column_names)]
 
 
 def settings_that_differ(before: Run, after: Run) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from attribution.arguments import check_arguments
 from attribution.decisions.kpis.metrics import METRICS, check_metric
 from attribution.errors import InputError, did_you_mean
 from attribution.schema.experiment import TrackingOptions, checked, read_toml
@@ -170,13 +171,42 @@ class Targets(Settings):
         return self
 
 
+@check_arguments
 def read_targets(path: str | Path) -> Targets:
     """Read a file of targets.
+
+    Parameters
+    ----------
+    path : of the TOML file
+
+    Returns
+    -------
+    Targets
+        What is wanted, in which unit, by when, and what was decided.
 
     Raises
     ------
     InputError
         If a target lacks its metric, unit, target, period or owner, or the file asks for what does not exist.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import attribution as at
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "targets.toml").write_text('''
+    ... experiment = "shop.toml"
+    ... [[targets]]
+    ... metric = "conversions"
+    ... unit = "1"
+    ... target = 3
+    ... period = "2024"
+    ... owner = "Ann"
+    ... ''')
+    >>> targets = at.read_targets(folder / "targets.toml")
+    >>> targets.targets[0].metric, targets.targets[0].target, targets.targets[0].owner
+    ('conversions', 3.0, 'Ann')
     """
     path = Path(path)
     text, document = read_toml(path)

@@ -142,7 +142,8 @@ class Curves:
     def concave_from(self) -> Floats:
         """(channels,) spend from which on each curve is concave: 0, or where an S turns."""
         n = np.where(self.kind == HILL, self.steepness, 1.0)
-        return self.today * self.bend * (np.maximum(n - 1, 0) / (n + 1)) ** (1 / n)
+        result: Floats = self.today * self.bend * (np.maximum(n - 1, 0) / (n + 1)) ** (1 / n)
+        return result
 
     def bent(self, bend: Floats) -> Curves:
         """The same curves with another bend."""

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
-from attribution.kernels.journeys.uuids import uuid_texts
+from attribution.kernels.journeys.ids import uuid_texts
 
 
 def customer_starts(ids: pa.Array) -> NDArray[np.int64]:

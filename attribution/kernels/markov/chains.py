@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from attribution.kernels.markov.windows import digit_bits, packed, unpack
+from attribution.kernels.markov.step_counts import digit_bits, packed, unpack
 from attribution.kernels.statistics.sums import distinct_rows
 
 Floats = NDArray[np.float64]
@@ -51,7 +51,7 @@ def frame(steps: Ints, paid: Ints, *, channels: int, order: int) -> Frame:
 
     Examples
     --------
-    >>> from attribution.kernels.markov.windows import Slices, count_steps
+    >>> from attribution.kernels.markov.step_counts import Slices, count_steps
     >>> journeys = Slices(np.array([0]), np.array([2]), np.array([0, 1], np.int32), 2)
     >>> steps = count_steps(journeys, np.array([True]), np.array([False]), order=1)
     >>> joined = frame(steps.keys, steps.keys[:0], channels=2, order=1)

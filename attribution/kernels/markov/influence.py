@@ -27,8 +27,7 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from attribution.kernels.markov.chains import CONVERSION, Frame, chain_of
-from attribution.kernels.markov.moves import moves_of
-from attribution.kernels.markov.sweeps import blocks, state_worth, visits_before, worth_without
+from attribution.kernels.markov.large_chains import blocks, moves_of, state_worth, visits_before, worth_without
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

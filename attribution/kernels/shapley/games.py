@@ -52,7 +52,8 @@ class Sets(NamedTuple):
     def masks(self) -> NDArray[np.int64]:
         """(k,) the sets as bits; for games of up to 62 players."""
         bits = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.int64(1) << self.member.astype(np.int64))])
-        return bits[self.offsets[1:]] - bits[self.offsets[:-1]]
+        result: NDArray[np.int64] = bits[self.offsets[1:]] - bits[self.offsets[:-1]]
+        return result
 
 
 def shapley_values(worth: Floats) -> Floats:
@@ -68,7 +69,8 @@ def shapley_values(worth: Floats) -> Floats:
     size = np.bitwise_count(np.arange(len(worth)))
     within = np.empty(players)
     sums_by_member(((joining + leaving)[size]) * worth, players, within)
-    return within - (leaving[size] * worth).sum()
+    result: Floats = within - (leaving[size] * worth).sum()
+    return result
 
 
 def interactions(worth: Floats) -> Floats:

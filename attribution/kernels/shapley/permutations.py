@@ -130,7 +130,8 @@ def _missing(gap: Floats, errors: Floats) -> Floats:
     spread = errors**2
     total = spread.sum(axis=1, keepdims=True)
     even = np.full_like(spread, 1 / spread.shape[1])
-    return gap[:, None] * np.divide(spread, total, out=even, where=total > 0)
+    result: Floats = gap[:, None] * np.divide(spread, total, out=even, where=total > 0)
+    return result
 
 
 def _ranks(seed: int, stream: int, first: int, players: int) -> NDArray[np.int32]:

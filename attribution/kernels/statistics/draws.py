@@ -16,7 +16,7 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
-from attribution.kernels.journeys.codes import text_hashes
+from attribution.kernels.journeys.ids import text_hashes
 
 Words = NDArray[np.uint64]
 
@@ -61,7 +61,8 @@ def poisson_weights(draws: int, words: Words, seed: int) -> NDArray[np.float64]:
 
 def uniform(words: Words, stream: int) -> NDArray[np.float64]:
     """(n,) numbers in [0, 1), one per word and stream."""
-    return (mixed(words, stream) >> np.uint64(11)) * 2.0**-53
+    result: NDArray[np.float64] = (mixed(words, stream) >> np.uint64(11)) * 2.0**-53
+    return result
 
 
 @njit(cache=True, nogil=True)

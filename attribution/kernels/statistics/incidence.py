@@ -33,7 +33,8 @@ class Incidence(NamedTuple):
         place = np.searchsorted(self.times, ages, side="right")
         moved, remaining = np.append(0.0, self.moved)[place], np.append(1.0, self.remaining)[place]
         ahead = (self.moved[-1] if len(self.moved) else 0.0) - moved
-        return np.divide(ahead, remaining, out=np.zeros_like(ahead), where=remaining > 1e-12).clip(0.0, 1.0)
+        result: Floats = np.divide(ahead, remaining, out=np.zeros_like(ahead), where=remaining > 1e-12).clip(0.0, 1.0)
+        return result
 
 
 def cumulative_incidence(duration: Floats, outcome: NDArray[np.integer], weight: Floats | None = None) -> Incidence:

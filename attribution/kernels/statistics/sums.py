@@ -39,14 +39,19 @@ class KeyedSums(NamedTuple):
     sums: ExactSums
 
 
-def exact_sums(index: NDArray[np.integer], terms: NDArray[np.float64], size: int) -> ExactSums:
+def exact_sums(index: NDArray[np.integer], terms: NDArray[np.number], size: int) -> ExactSums:
     """Sum ``terms`` by ``index``, exactly.
 
     Parameters
     ----------
     index : (n,) integers in 0 … size − 1
-    terms : (n,) finite floats ≥ 0
+    terms : (n,) finite numbers ≥ 0; integers and short floats are added as the numbers they are
     size : number of sums
+
+    Raises
+    ------
+    ValueError
+        If a term is negative, not finite, or a whole number that no float holds.
 
     Examples
     --------
@@ -54,6 +59,7 @@ def exact_sums(index: NDArray[np.integer], terms: NDArray[np.float64], size: int
     >>> float(to_float(sums)[0])
     1.0000000000000002e+16
     """
+    terms = _as_floats(terms)
     base, width = _grid(terms)
     limbs = np.zeros((size, width), dtype=np.int64)
     _add_terms(limbs, base, index, terms)
@@ -198,6 +204,14 @@ def _distinct(values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.
     seen = np.zeros(span, dtype=bool)
     seen[place] = True
     return np.flatnonzero(seen) + lowest, (np.cumsum(seen) - 1)[place]
+
+
+def _as_floats(terms: NDArray[np.number]) -> NDArray[np.float64]:
+    """The same numbers as float64: the kernel reads the bits of floats, and those of an integer are another number."""
+    floats = np.ascontiguousarray(terms, dtype=np.float64)
+    if terms.dtype.kind in "iu" and floats.max(initial=0.0) >= 2.0**_MANTISSA_BITS:
+        raise ValueError("exact sums are of whole numbers below 2^53")
+    return floats
 
 
 def _grid(terms: NDArray[np.float64]) -> tuple[int, int]:

@@ -2,7 +2,6 @@
 
 from attribution.models.saved.applied import POLICIES, AppliedModel
 from attribution.models.saved.definition import Definition, Training
-from attribution.models.saved.kept import keep_scorers, kept_scorer
-from attribution.models.saved.scorer import Scorer
+from attribution.models.saved.scorer import Scorer, keep_scorers, kept_scorer
 
 __all__ = ["POLICIES", "AppliedModel", "Definition", "Scorer", "Training", "keep_scorers", "kept_scorer"]

@@ -102,11 +102,6 @@ class AppliedModel:
         return self.model.estimand
 
     @property
-    def negative_is_zero(self) -> bool:
-        """That of the model."""
-        return self.model.negative_is_zero
-
-    @property
     def label(self) -> str:
         """That of the model."""
         return self.model.label

@@ -10,21 +10,6 @@ from attribution.models.saved.applied import POLICIES
 if TYPE_CHECKING:
     from attribution.models.saved.scorer import Scorer
 
-_BIAS = {
-    "FirstTouch": "overstates channels that open journeys.",
-    "LastTouch": "overstates channels that close journeys, and ignores what led to them.",
-    "LastNonDirect": "overstates channels that close journeys, and takes from direct traffic whatever it caused.",
-    "Linear": "favours channels that touch often.",
-    "LinearDistinct": "favours channels that are in many journeys, whatever they do there.",
-    "PositionBased": "favours channels that open and close journeys; the shares are a convention.",
-    "TimeDecay": "favours channels shortly before a conversion; the half-life is a convention.",
-    "Markov": "close to participation: favours channels that many converting journeys pass through.",
-    "Shapley": "the game 'set' is linear over distinct channels; games of rates take short journeys for an effect.",
-    "WShaped": "fixed shares for stages are a convention.",
-    "FullPath": "fixed shares for stages are a convention.",
-    "CustomWeights": "whatever its author put in.",
-}
-
 _ESTIMAND = {
     "allocated": "It divides conversions that were observed. It does not say what would be lost without a channel.",
     "incremental": "Its totals estimate what came on top of no ads. Journey by journey, every conversion is handed "
@@ -40,6 +25,7 @@ def card_text(scorer: Scorer) -> str:
         f"`{state.label}`, a {state.kind} model, {state.estimand}; {len(state.channels)} channels.",
         "## What it assumes",
         _ESTIMAND[state.estimand],
+        "\n".join(f"* {said}" for said in (state.assumptions.premise, state.assumptions.effects) if said),
         _listed({name: value for name, value in state.parameters.items() if name != "name"} or {"settings": "none"}),
         f"Unknown channels: `{scorer.unknown_channels}` – {POLICIES[scorer.unknown_channels]}.",
         "## Data it was fitted on",
@@ -51,7 +37,7 @@ def card_text(scorer: Scorer) -> str:
         "## Intervals",
         _intervals(scorer),
         "## Known bias",
-        f"* {state.kind}: {_BIAS.get(state.kind, 'a model of your own; nothing is known here.')}",
+        f"* {state.kind}: {state.assumptions.bias}",
         "* Touchpoints that were not recorded have no credit; whoever buys anyway makes every channel look good.",
         "## Who may use it for what",
         "Reporting credit per conversion, channel and campaign, on data collected and read like those above. "

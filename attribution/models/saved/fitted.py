@@ -12,6 +12,7 @@ from attribution.data.loading.events import Dimensions
 from attribution.errors import InputError, did_you_mean
 from attribution.journeys import JourneyChunk
 from attribution.models import AttributionModel
+from attribution.models.machinery import machinery_of
 from attribution.models.saved.definition import Definition, Training
 from attribution.schema.experiment import Experiment, read_toml
 
@@ -98,7 +99,7 @@ class LazyTables(Mapping[str, Any]):
 
 def rehearse(model: AttributionModel) -> None:
     """Raise `InputError` if ``model`` publishes totals that it cannot hand out journey by journey."""
-    if not model.knows_channels or not model.channels_:
+    if not machinery_of(model).knows_channels or not model.channels_:
         return
     size = len(model.channels_)
     every = np.arange(size)

@@ -72,7 +72,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise InputError(f"model folder {folder} does not exist", hint="attribution export RUN --to models/NAME")
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         schema, files = manifest["schema_version"], dict(manifest["files"])
         facts = {name: manifest[name] for name in ("schema_version", "name", "files")}
     except FileNotFoundError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -13,26 +14,34 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from attribution import models as shipped
+from attribution.arguments import check_arguments
 from attribution.data.channels import read_rules
 from attribution.data.engine import Engine, text
 from attribution.data.loading import Sources, load_sources
-from attribution.errors import InputError
+from attribution.errors import InputError, did_you_mean
 from attribution.folders import standing
 from attribution.journeys import Journeys, build_journeys
 from attribution.models import AttributionModel
+from attribution.models.base import Assumptions
 from attribution.models.credit import journey_credit
 from attribution.models.saved.applied import AppliedModel, Policy, check_policy, default_policy
 from attribution.models.saved.card import card_text
 from attribution.models.saved.definition import Definition, Training
 from attribution.models.saved.fitted import Fitted, LazyTables, definition_of, model_of, reference_of, rehearse
-from attribution.models.saved.folder import read_manifest, seal, written_folder
+from attribution.models.saved.folder import name_in, read_manifest, seal, written_folder
 from attribution.models.saved.state import ModelState
 from attribution.schema.experiment import JourneyOptions, checked
+from attribution.schema.tables import INPUTS
 from attribution.schema.tables.scoring import SCORED
 
 if TYPE_CHECKING:
     import pandas as pd
 
+FOLDER = "models"
+"""Of an output folder of a run, with its scorers."""
+
+_REFUSED = "not_saved.json"
 _OBSERVED = "credit adds up to what was observed"
 
 
@@ -80,6 +89,7 @@ class Scorer:
     version: str = ""
 
     @classmethod
+    @check_arguments
     def of(
         cls,
         fitted: AttributionModel | Fitted,
@@ -117,10 +127,12 @@ class Scorer:
         rehearse(fitted)
         return cls(name or state.label, state, definition, policy, (_OBSERVED, *laws), reference)
 
+    @check_arguments
     def with_policy(self, unknown_channels: str) -> Scorer:
         """The same with another policy for channels it was not fitted on."""
         return replace(self, unknown_channels=check_policy(self.state, unknown_channels))
 
+    @check_arguments
     def save(self, path: str | Path) -> Scorer:
         """Write the folder, whole or not at all; returns the scorer with its version.
 
@@ -150,6 +162,7 @@ class Scorer:
         return replace(self, version=version)
 
     @classmethod
+    @check_arguments
     def load(cls, path: str | Path) -> Scorer:
         """Read a folder that `save` wrote.
 
@@ -190,6 +203,7 @@ class Scorer:
         credit = journey_credit(journeys, [applied]).assign(model_version=self.version)
         return credit[list(SCORED.column_names)]
 
+    @check_arguments
     def open(
         self,
         tables: Mapping[str, Any],
@@ -199,6 +213,10 @@ class Scorer:
         latest: bool = False,
     ) -> Sources:
         """``tables`` read as in training and checked against what the model needs; see `load_sources`."""
+        for name in tables:
+            if name not in INPUTS:
+                hint = did_you_mean(str(name), INPUTS)
+                raise InputError(f"there is no input table {name!r}", allowed=list(INPUTS), hint=hint)
         given = {
             name: self.definition.spec(name, source, canonical=canonical)
             for name, source in tables.items()
@@ -216,10 +234,12 @@ class Scorer:
         self.definition.check(sources, self.state.model())
         return sources
 
+    @check_arguments
     def apply(self, journeys: Journeys) -> AppliedModel:
         """The model on the channels of ``journeys``."""
         return AppliedModel.of(self.state, journeys.channels, self.unknown_channels)
 
+    @check_arguments
     def journey_options(self, sources: Sources) -> dict[str, Any]:
         """What `build_journeys` is asked for: what names a channel or kind that did not occur is left out."""
         options = self.definition.journeys.model_dump(exclude_unset=True, exclude={"account", "segment"})
@@ -245,6 +265,7 @@ class Scorer:
             "parameters": dict(state.parameters),
             "label": state.label,
             "estimand": state.estimand,
+            "assumptions": list(state.assumptions),
             "knows_channels": state.knows_channels,
             "unattributed": list(state.unattributed),
             "baseline": None if state.baseline is None else list(state.baseline),
@@ -271,6 +292,7 @@ class Scorer:
             parameters=model["parameters"],
             label=model["label"],
             estimand=model["estimand"],
+            assumptions=_assumptions(model),
             channels=tuple(table["channel"].to_pylist()),
             knows_channels=model["knows_channels"],
             unattributed=tuple(model["unattributed"]),
@@ -289,3 +311,55 @@ class Scorer:
         )
         policy = check_policy(state, document["unknown_channels"])
         return cls(document["name"], state, definition, policy, tuple(document["laws"]))
+
+
+def keep_scorers(outcome: Fitted, run: Path) -> None:
+    """Save every model of ``outcome`` below the folder ``run``; why one cannot be saved is written beside them."""
+    refused = {}
+    for number, model in enumerate(outcome.models, start=1):
+        slug = re.sub(r"[^\w.-]+", "_", model.label).strip("._")[:80]
+        try:
+            Scorer.of(outcome, model.label).save(run / FOLDER / f"{number:02d}_{slug}")
+        except InputError as error:
+            refused[model.label] = str(error)
+    if refused:
+        (run / FOLDER).mkdir(exist_ok=True)
+        text = json.dumps(refused, indent=2, ensure_ascii=False) + "\n"
+        (run / FOLDER / _REFUSED).write_text(text, encoding="utf-8")
+
+
+def kept_scorer(run: str | Path, label: str | None = None) -> Scorer:
+    """The scorer of the model ``label`` in the output folder of a run; of the only one if None.
+
+    Raises
+    ------
+    InputError
+        If the folder keeps no such model, or that one could not be saved.
+    """
+    folder = Path(run) / FOLDER
+    if not folder.is_dir():
+        raise InputError(f"run {run} keeps no models", hint="give a folder that `attribution run` wrote")
+    names = {name_in(path): path for path in sorted(folder.iterdir()) if path.is_dir()}
+    found = {name: path for name, path in names.items() if name is not None}
+    refused = {}
+    if (folder / _REFUSED).is_file():
+        refused = json.loads((folder / _REFUSED).read_text(encoding="utf-8"))
+    if label is None and len(found) == 1:
+        (label,) = found
+    if label in refused:
+        raise InputError(f"model {label!r} of run {run} could not be saved: {refused[label]}")
+    if label not in found:
+        raise InputError(
+            f"run {run} has more than one model" if label is None else f"run {run} has no model {label!r}",
+            allowed=list(found),
+            hint="name one with --model" if label is None else did_you_mean(label, found),
+        )
+    return Scorer.load(found[label])
+
+
+def _assumptions(model: Mapping[str, Any]) -> Assumptions:
+    """What a saved model takes for granted; folders of earlier versions do not say, but a shipped class does."""
+    if "assumptions" in model:
+        return Assumptions(*model["assumptions"])
+    kind = getattr(shipped, model["class"], AttributionModel)
+    return (kind(**model["parameters"]) if kind is not AttributionModel else kind()).assumptions

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from attribution import models as shipped
 from attribution.errors import InputError
 from attribution.models import AttributionModel
+from attribution.models.base import Assumptions
 from attribution.models.credit import ChannelTotals
+from attribution.models.machinery import machinery_of
 
 Floats = NDArray[np.float64]
 
@@ -37,6 +39,7 @@ class ModelState:
     parameters : arguments of its constructor, as JSON has them
     label : by which its rows are called
     estimand : ``allocated`` or ``incremental``
+    assumptions : what it takes for granted, for its card
     channels : names, in the model's order
     knows_channels : whether it goes by what it learned of each channel
     unattributed, baseline : conversions and value beside those of channels; no baseline for allocated models
@@ -48,6 +51,7 @@ class ModelState:
     parameters: Mapping[str, Any]
     label: str
     estimand: str
+    assumptions: Assumptions
     channels: tuple[str, ...]
     knows_channels: bool
     unattributed: tuple[float, float]
@@ -79,8 +83,9 @@ class ModelState:
             parameters={name: _portable(model, name, value) for name, value in model.get_params().items()},
             label=model.label,
             estimand=model.estimand,
+            assumptions=model.assumptions,
             channels=model.channels_,
-            knows_channels=model.knows_channels,
+            knows_channels=machinery_of(model).knows_channels,
             unattributed=(float(credit.conversions[-1]), float(credit.value[-1])),
             baseline=None if credit.baseline is None else (float(credit.baseline[0]), float(credit.baseline[1])),
             arrays={name: np.asarray(value, dtype=np.float64) for name, value in arrays.items()},
@@ -121,7 +126,7 @@ def _is_array(value: object) -> bool:
 
 def _check_learned(model: AttributionModel) -> None:
     """Refuse a model of one's own that learned something and does not say whether scoring needs it."""
-    if type(model).learned is not AttributionModel.learned:
+    if model._overrides("learned"):
         return
     further = sorted(name for name in vars(model) if name.endswith("_") and name not in _STANDING)
     if further:
@@ -134,7 +139,8 @@ def _check_learned(model: AttributionModel) -> None:
 def _kind_of(model: AttributionModel) -> str:
     kind = type(model)
     if getattr(shipped, kind.__name__, None) is kind:
-        return kind.__name__
+        result: str = kind.__name__
+        return result
     # What is typed in or executed as text is in no module that another process could import.
     if kind.__module__ in ("__main__", "builtins") or "<locals>" in kind.__qualname__:
         raise InputError(

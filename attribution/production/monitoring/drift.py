@@ -14,8 +14,9 @@ from threadpoolctl import threadpool_limits
 
 from attribution.errors import InputError
 from attribution.journeys import Buckets
-from attribution.kernels.statistics.drift import psi_terms, shares_of, stretch_weights
+from attribution.kernels.statistics.distribution_shift import psi_terms, shares_of, stretch_weights
 from attribution.models import AttributionModel
+from attribution.models.machinery import machinery_of
 from attribution.models.resampling import solved
 from attribution.production.monitoring.windows import Windows
 from attribution.production.refit import Window, refit
@@ -222,7 +223,8 @@ class _Comparison:
         """How a model divides conversions, and what a channel returns under it."""
         fitted = [self._fitted(place, model, window) for window in (self.training, self.recent)]
         before, after = (each.credit_ for each in fitted)
-        solve: Callable[..., Any] = fitted[0].solve_again if fitted[0].is_linearised else fitted[0].redraw
+        machinery = machinery_of(fitted[0])
+        solve: Callable[..., Any] = machinery.solve_again if machinery.is_linearised else machinery.redraw
         own, observed = self.training.models[place][1], self.training.observed[1]
         drawn = solved(solve, model.label, own, observed, self.weights)
         channels = self.training.channels
@@ -282,12 +284,14 @@ def _judge(rows: Sequence[Row], options: DriftOptions) -> None:
 
 
 def _sums(part: Part, names: Sequence[str], size: int) -> Floats:
-    return np.sum([part[0].dense(name, size) for name in names], axis=0)
+    result: Floats = np.sum([part[0].dense(name, size) for name in names], axis=0)
+    return result
 
 
 def _by_day(buckets: Buckets, names: Sequence[str], size: int) -> Floats:
     """(size, days) sums."""
-    return np.sum([buckets.totals(name, size) for name in names], axis=0)
+    result: Floats = np.sum([buckets.totals(name, size) for name in names], axis=0)
+    return result
 
 
 def _ratio(amount: float, per: float) -> float:

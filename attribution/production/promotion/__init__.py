@@ -1,6 +1,6 @@
-"""Whether a model may take the place of another: evidence on data that neither was fitted on, against stated bounds."""
+"""Whether a model may take the place of another: evidence on data that neither was fitted on, against criteria."""
 
-from attribution.production.promotion.bounds import Bounds, LiftTest, read_bounds
-from attribution.production.promotion.gate import CHECKS, Decision, decide, evidence
+from attribution.production.promotion.criteria import Criteria, read_criteria
+from attribution.production.promotion.decision import CHECKS, Decision, decide, evidence
 
-__all__ = ["CHECKS", "Bounds", "Decision", "LiftTest", "decide", "evidence", "read_bounds"]
+__all__ = ["CHECKS", "Criteria", "Decision", "decide", "evidence", "read_criteria"]

@@ -14,6 +14,7 @@ from attribution.journeys import JourneyChunk, Journeys, Reader, Summary, observ
 from attribution.journeys.profile import profile_reader
 from attribution.kernels.statistics.sums import KeyedSums, stacked
 from attribution.models import AttributionModel
+from attribution.models.machinery import machinery_of
 
 _EPOCH = dt.date(1970, 1, 1)
 
@@ -63,12 +64,13 @@ def summarise_days(
         If a model counts customers who were never touched, who belong to no day.
     """
     for model in models:
-        if model.needs_untouched:
+        machinery = machinery_of(model)
+        if machinery.needs_untouched:
             raise InputError(
                 f"model {model.label!r} counts customers who were never touched, and they belong to no day",
                 hint="leave it out of daily summaries, and fit it on the log",
             )
-        model.prepare(journeys)
+        machinery.prepare(journeys)
     readers = (observe, profile_reader(journeys), *(model.summarise for model in models))
     (summary,) = journeys.read(DayReader(readers, first, last))
     found: dict[int, dict[str, KeyedSums]] = {day: {} for day in range(first, last + 1)}

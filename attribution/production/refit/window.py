@@ -11,6 +11,7 @@ from attribution.journeys.buckets import split_buckets
 from attribution.kernels.statistics.sums import KeyedSums, stacked
 from attribution.models import AttributionModel
 from attribution.models.credit import Credit, check_labels
+from attribution.models.machinery import machinery_of
 from attribution.production.refit.days import MODELS, DayTables, day_name
 from attribution.production.refit.recode import recoded
 from attribution.production.refit.store import SummaryStore
@@ -102,7 +103,7 @@ def refit(window: Window, models: Sequence[AttributionModel]) -> Credit:
     for model, (summary, _) in zip(models, window.models, strict=True):
         model.validate()
         model.channels_ = window.channels
-        model.settle(summary, window.observed[0])
+        machinery_of(model).finish_fit(summary, window.observed[0])
     return Credit.of(models)
 
 

@@ -138,7 +138,7 @@ class Ledger:
         if not path.is_file() or path.stat().st_size != told["bytes"]:
             return True
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() != told["sha256"]
+            return hashlib.file_digest(file, "sha256").hexdigest() != str(told["sha256"])
 
     def stage(self, place: str) -> Path:
         """Where a file waits that is to be moved to ``place``, a path below the folder."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from attribution.data.loading.events import Dimensions
 from attribution.errors import LawError
 from attribution.journeys import DAY, JourneyChunk, Summary
-from attribution.journeys.summary import number
+from attribution.journeys.structure import number
 from attribution.kernels.statistics.sums import sum_by_key
 from attribution.models.credit import hand_out
 from attribution.models.saved.applied import AppliedModel

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from types import ModuleType
+from typing import Any, NamedTuple
 
 from attribution.errors import InputError, did_you_mean
 
@@ -69,15 +71,10 @@ def written(sql: str, dialect: str, tables: Mapping[str, str] | None = None) -> 
     FROM log.clicks
     """
     check_dialect(dialect)
-    try:
-        import sqlglot
-        from sqlglot import exp
-    except ImportError:
-        raise InputError(
-            "--sql needs the package sqlglot, and it is not installed", hint="pip install 'journey-attribution[sql]'"
-        ) from None
+    sqlglot = _sqlglot()
+    exp = sqlglot.exp
 
-    def in_dialect(node: exp.Expr) -> exp.Expr:
+    def in_dialect(node: Any) -> Any:
         if isinstance(node, exp.Ordered):
             # No key is null, so that nothing need be said of nulls.
             node.set("nulls_first", _nulls_first(dialect, bool(node.args.get("desc"))))
@@ -89,7 +86,7 @@ def written(sql: str, dialect: str, tables: Mapping[str, str] | None = None) -> 
             return exp.alias_(table, node.alias, table=True) if node.alias else table
         if not isinstance(node, exp.Anonymous) or node.name not in (MICROS, ORDERED):
             return node
-        inner = node.expressions[0].transform(in_dialect)
+        inner: Any = node.expressions[0].transform(in_dialect)
         if node.name == MICROS:
             return sqlglot.parse_one(_MICROS[dialect].format(inner.sql(dialect=dialect)), read=dialect)
         if dialect != "postgres":
@@ -100,5 +97,101 @@ def written(sql: str, dialect: str, tables: Mapping[str, str] | None = None) -> 
     try:
         tree = sqlglot.parse_one(sql, read="duckdb").transform(in_dialect)
     except sqlglot.errors.SqlglotError as error:
-        raise InputError(f"this cannot be said in SQL: {str(error).splitlines()[0]}") from None
+        raise InputError(f"this cannot be exported to SQL: {str(error).splitlines()[0]}") from None
     return str(tree.sql(dialect=dialect, pretty=True))
+
+
+class Bound(NamedTuple):
+    """An expression in terms of the columns of a SELECT, and the names in it that stood for them."""
+
+    sql: str
+    names: frozenset[str]
+
+
+JOURNEY = "journey"
+"""What a window of a model's expression is partitioned by."""
+
+
+def bound(expression: str, columns: Mapping[str, str], journey: tuple[str, ...]) -> Bound:
+    """A model's ``weight_sql`` in terms of the columns of a SELECT.
+
+    Parameters
+    ----------
+    expression : see `attribution.AttributionModel.weight_sql`
+    columns : what each name in it is called in the SELECT; ``table.name`` for a name of a table
+    journey : columns of the SELECT that name a journey
+
+    Raises
+    ------
+    InputError
+        If it is no expression, or names what is not there.
+
+    Examples
+    --------
+    >>> bound("0.5 / count(*) over (partition by journey)", {}, ("customer_id", "nth")).sql
+    "CAST('0.5' AS DOUBLE) / COUNT(*) OVER (PARTITION BY customer_id, nth)"
+    """
+    sqlglot = _sqlglot()
+    exp = sqlglot.exp
+    names: set[str] = set()
+
+    def column(node: Any) -> Any:
+        table = f"{node.table.lower()}." if node.table else ""
+        name = f"{table}{node.name}"
+        if name not in columns:
+            name = f"{table}{node.name.lower()}"
+        if name not in columns:
+            raise InputError(
+                f"weight_sql names {node.sql(dialect='duckdb')}, and there is no such column",
+                given=expression,
+                allowed=[JOURNEY, *columns],
+                hint=did_you_mean(name, columns),
+            )
+        names.add(name)
+        return exp.column(exp.to_identifier(columns[name], quoted=not _PLAIN.fullmatch(columns[name])))
+
+    def in_columns(node: Any) -> Any:
+        if isinstance(node, exp.Window):
+            keys = node.args.get("partition_by") or []
+            by_journey = [key for key in keys if isinstance(key, exp.Column) and key.sql().lower() == JOURNEY]
+            if not by_journey:
+                raise InputError(
+                    "weight_sql has a window over more than one journey",
+                    given=node.sql(dialect="duckdb"),
+                    allowed="over (partition by journey …)",
+                )
+            others = [key for key in keys if key not in by_journey]
+            node.set("partition_by", [*(exp.column(name, table=_OURS) for name in journey), *others])
+        if isinstance(node, exp.Column):
+            return exp.column(node.name) if node.table == _OURS else column(node)
+        if isinstance(node, exp.Literal) and not node.is_string and not node.name.isdigit():
+            # To the last bit in every database.
+            return sqlglot.parse_one(f"cast('{float(node.name)!r}' as double)", read="duckdb")
+        return node
+
+    problem = "weight_sql is one SQL expression in DuckDB's words"
+    try:
+        tree = sqlglot.parse_one(f"select ({expression})", read="duckdb")
+    except sqlglot.errors.SqlglotError as error:
+        raise InputError(problem, given=expression, hint=str(error).splitlines()[0]) from None
+    alone = isinstance(tree, exp.Select) and len(tree.expressions) == 1 and isinstance(tree.expressions[0], exp.Paren)
+    if not alone or len(list(tree.find_all(exp.Query, exp.Table, exp.Star))) > 1 + len(list(tree.find_all(exp.Count))):
+        raise InputError(problem, given=expression, allowed="no SELECT, no table")
+    inner = tree.expressions[0].this
+    if isinstance(inner, exp.Predicate | exp.Connector | exp.Not):
+        raise InputError("weight_sql is a number", given=expression, hint="case when … then 1 else 0 end")
+    return Bound(str(inner.transform(in_columns).sql(dialect="duckdb")), frozenset(names))
+
+
+_OURS = "journey_of_select"
+"""Marks columns that stand for a journey already."""
+
+
+def _sqlglot() -> ModuleType:
+    try:
+        import sqlglot
+    except ImportError:
+        raise InputError(
+            "--sql needs the package sqlglot, and it is not installed", hint="pip install 'journey-attribution[sql]'"
+        ) from None
+    return sqlglot

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from attribution.data.engine import quote, text
-from attribution.data.loading.campaigns import SEPARATOR
+from attribution.data.loading.normalise import SEPARATOR
 from attribution.production.sql.dialects import MICROS, ORDERED
 from attribution.schema.experiment import JourneyOptions
 

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from attribution.data.engine import text
 from attribution.journeys.refine import DIRECT, GAP_MINUTES, IMPRESSION, MINUTE, MOST_COUNTED, microseconds
 from attribution.kernels.journeys.cut import NO_LOOKBACK
-from attribution.production.sql.inputs import Inputs, listed
+from attribution.models.rules import named_channels
+from attribution.production.sql.inputs import Inputs
 from attribution.schema.experiment import DEFAULT_LOOKBACK_DAYS
 
 JOURNEY = "customer_id, nth"
 """What names a journey."""
 
 _NONE = 1 << 62
+_KEPT = ("customer_id", "nth", "touched_at", "touched_us", "converted_us", "place")
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ def pairing(inputs: Inputs) -> Iterator[Step]:
     columns = [*inputs.columns, *(["cost"] if inputs.has_cost else [])]
     within = _within(inputs, "c.converted_us - t.touched_us")
     kept = ", ".join(f"t.{name}" for name in ("touched_at", "touched_us", *columns))
+    kept += ", c.converted_us"
     if inputs.options.conversions == "cumulative":
         source = "touches t join converted c on t.customer_id = c.customer_id and t.touched_us <= c.converted_us"
     else:
@@ -80,7 +83,7 @@ def refining(inputs: Inputs, trained: Sequence[str], source: str) -> Iterator[St
         yield from _merging(inputs, source)
         source = "merged"
     if options.direct != "keep":
-        is_direct = direct_test(options.direct_channels or DIRECT, trained)
+        is_direct = named_channels(options.direct_channels or DIRECT, trained)
         yield from _dropping("told", source, is_direct, only_if_other=options.direct == "drop_if_other")
         source = "told"
     if options.transform != "unique":
@@ -90,13 +93,6 @@ def refining(inputs: Inputs, trained: Sequence[str], source: str) -> Iterator[St
         back = f"row_number() over (partition by {JOURNEY} order by place desc)"
         yield Step("counted_back", f"select *, {back} as places_left from {source}")
         yield Step("latest", f"select * from counted_back where places_left <= {options.max_touchpoints}")
-
-
-def direct_test(names: Sequence[str], trained: Sequence[str]) -> str:
-    """Condition that a channel is one of ``names``, in any case of letters."""
-    folded = {name.casefold() for name in names}
-    known = sorted({channel for channel in trained if channel.casefold() in folded} | folded)
-    return f"(channel in ({listed(known)}) or lower(channel) in ({listed(sorted(folded))}))"
 
 
 def _dropping(name: str, source: str, test: str, *, only_if_other: bool) -> Iterator[Step]:
@@ -120,17 +116,16 @@ def _merging(inputs: Inputs, source: str) -> Iterator[Step]:
     if inputs.options.dedupe == "unique":
         same += ["touched_us = touched_us_before", "cost = cost_before"]
     yield Step("beside", f"select *, {before} from {source}")
-    kept = ", ".join(["customer_id", "nth", "touched_at", "touched_us", *inputs.columns, "place"])
+    kept = ", ".join([*_KEPT, *inputs.columns])
     yield Step("merged", f"select {kept} from beside where touched_us_before is null or not ({' and '.join(same)})")
 
 
 def _transforming(inputs: Inputs, source: str) -> Iterator[Step]:
-    kept = ["customer_id", "nth", "touched_at", "touched_us", "place"]
     further = [name for name in inputs.columns if name != "channel"]
     if inputs.options.transform == "exposure":
         before = f"lag(channel) over (partition by {JOURNEY} order by place)"
         yield Step("runs", f"select *, {before} as channel_before from {source}")
-        names = ", ".join([*kept, *further, "channel"])
+        names = ", ".join([*_KEPT, *further, "channel"])
         yield Step("transformed", f"select {names} from runs where channel_before is null or channel <> channel_before")
         return
     of_channel = f"over (partition by {JOURNEY}, channel"
@@ -140,5 +135,5 @@ def _transforming(inputs: Inputs, source: str) -> Iterator[Step]:
     if inputs.options.transform == "frequency":
         times = f"case when times < {MOST_COUNTED} then cast(times as varchar) else '{MOST_COUNTED}+' end"
         channel = f"channel || ' (' || {times} || ')' as channel"
-    names = ", ".join([*kept, *further, channel])
+    names = ", ".join([*_KEPT, *further, channel])
     yield Step("transformed", f"select {names} from occurring where occurrence = 1")

@@ -8,13 +8,14 @@ from typing import Any
 
 from attribution.data.engine import quote, text
 from attribution.errors import InputError
+from attribution.journeys import DAY
 from attribution.journeys.refine import IMPRESSION
 from attribution.models.saved import Scorer
 from attribution.models.saved.definition import Definition
 from attribution.production.sql.dialects import check_dialect, written
 from attribution.production.sql.inputs import Inputs, listed
 from attribution.production.sql.paths import JOURNEY, Step, pairing, refining
-from attribution.production.sql.weights import Weighing, learned_rows, number, refuse_model, weighing
+from attribution.production.sql.weights import AGE, Weighing, learned_rows, number, refuse_model, weighing
 from attribution.schema.tables import UNATTRIBUTED
 
 _MAY_LACK = {"value": "double", "conversion_id": "varchar", "is_new_customer": "boolean"}
@@ -50,7 +51,7 @@ def select_of(scorer: Scorer, dialect: str, tables: SqlTables | None = None) -> 
     Raises
     ------
     InputError
-        If model, journeys or reading of the tables cannot be said in SQL; it names what.
+        If model, journeys or reading of the tables cannot be exported to SQL; it names what.
 
     Examples
     --------
@@ -78,9 +79,11 @@ def refuse(scorer: Scorer, tables: SqlTables) -> None:
     refuse_model(scorer.state, scorer.state.model())
     for what, given, hint in _unsayable(scorer, tables):
         if given:
-            raise InputError(f"{what} of model {scorer.state.label!r} cannot be said in SQL", given=given, hint=hint)
+            raise InputError(
+                f"{what} of model {scorer.state.label!r} cannot be exported to SQL", given=given, hint=hint
+            )
     if not scorer.state.channels:
-        raise InputError(f"model {scorer.state.label!r} was fitted on no channel, so there is nothing to say in SQL")
+        raise InputError(f"model {scorer.state.label!r} was fitted on no channel, so there is nothing to export to SQL")
     unknown = [name for name in tables.lacks if name not in _MAY_LACK]
     if unknown:
         raise InputError("conversions cannot do without this column", given=unknown, allowed=list(_MAY_LACK))
@@ -158,13 +161,7 @@ def _steps(scorer: Scorer, inputs: Inputs) -> Iterator[Step]:
     for step in refining(inputs, scorer.state.channels, last):
         last = step.name
         yield step
-    in_order = f"over (partition by {JOURNEY} order by place)"
-    numbered = f"row_number() {in_order} as position, count(*) over (partition by {JOURNEY}) as length"
-    weight = scorer.definition.journeys.view_through_weight
-    is_view = f"case when kind = {text(IMPRESSION)} then {number(weight)} else {number(1)} end"
-    factor = is_view if weight != 1 and "kind" in inputs.dimensions else number(1)
-    yield Step("positioned", f"select *, {numbered}, {factor} as factor from {last}")
-    yield from _weighed(scorer, inputs)
+    yield from _weighed(scorer, inputs, last)
     yield Step("compared", f"select *, max(weight) over (partition by {JOURNEY}) as largest from weighed")
     total = f"sum(weight / largest_or_1) over (partition by {JOURNEY})"
     yield Step("relative", "select *, case when largest > 0 then largest else 1 end as largest_or_1 from compared")
@@ -172,34 +169,49 @@ def _steps(scorer: Scorer, inputs: Inputs) -> Iterator[Step]:
     yield Step("shared", f"select *, {share} as credit from relative")
 
 
-def _weighed(scorer: Scorer, inputs: Inputs) -> Iterator[Step]:
-    """What touchpoints weigh, `AppliedModel.weigh` in SQL."""
+def _weighed(scorer: Scorer, inputs: Inputs, source: str) -> Iterator[Step]:
+    """What the touchpoints of ``source`` weigh, `AppliedModel.weigh` in SQL."""
     names = {dimension: inputs.column(dimension) for dimension in inputs.dimensions}
     sets_aside = scorer.unknown_channels == "zero"
-    share = f"{JOURNEY}, is_known" if sets_aside else JOURNEY
-    made: Weighing = weighing(scorer.state, scorer.state.model(), names, share)
+    share = [*JOURNEY.split(", "), *(["is_known"] if sets_aside else [])]
+    made = weighing(scorer.state, scorer.state.model(), names, share)
+    if made.needs_age and not inputs.has_times:
+        raise InputError(
+            f"model {scorer.state.label!r} cannot be exported to SQL: its weight_sql names {AGE}, and it was fitted on "
+            "touchpoints that have only an order",
+            hint="fit it on touchpoints with timestamps",
+        )
+    yield Step("positioned", f"select *, {', '.join(_positions(scorer, inputs, made))} from {source}")
     if sets_aside:
-        yield from _known(made, scorer.state.channels, share)
+        yield from _known(made, scorer.state.channels, ", ".join(share))
     else:
         yield Step("sharing", "select *, position as place_known, length as length_known from positioned")
-    source = "sharing"
-    for number_of, added in enumerate(made.steps, start=1):
-        columns = ", ".join(f"{sql} as {name}" for name, sql in added.items())
-        yield Step(f"prepared_{number_of}", f"select *, {columns} from {source}")
-        source = f"prepared_{number_of}"
     weight = made.weight
     if sets_aside:
         weight = f"case when known_here = 0 then {number(1)} when is_known = 0 then {number(0)} else {weight} end"
-    yield Step("weighed", f"select *, ({weight}) * factor as weight from {source}")
+    yield Step("weighed", f"select *, ({weight}) * factor as weight from sharing")
+
+
+def _positions(scorer: Scorer, inputs: Inputs, made: Weighing) -> Iterator[str]:
+    """Columns with the place in the journey, what a view counts, and the age where it matters."""
+    yield f"row_number() over (partition by {JOURNEY} order by place) as position"
+    yield f"count(*) over (partition by {JOURNEY}) as length"
+    weight = scorer.definition.journeys.view_through_weight
+    is_view = f"case when kind = {text(IMPRESSION)} then {number(weight)} else {number(1)} end"
+    yield f"{is_view if weight != 1 and 'kind' in inputs.dimensions else number(1)} as factor"
+    if made.needs_age:
+        yield f"cast(converted_us - touched_us as double) / {number(DAY)} as {AGE}"
 
 
 def _known(made: Weighing, channels: Sequence[str], share: str) -> Iterator[Step]:
     """Touchpoints of channels that the model was fitted on, numbered as if the others had not been."""
-    if made.learned is not None:
-        yield Step("learned", " union all ".join(learned_rows(made.learned)))
-        test = "case when l.log_weight is null then 0 else 1 end as is_known"
-        joined = "positioned p left join learned l on l.channel = p.channel"
-        yield Step("known", f"select p.*, l.log_weight, {test} from {joined}")
+    if made.learned:
+        yield Step("learned", " union all ".join(learned_rows(made.learned, channels)))
+        test = "case when l.channel is null then 0 else 1 end as is_known"
+        columns = ", ".join(f"l.{name}" for name in made.learned)
+        yield Step(
+            "known", f"select p.*, {columns}, {test} from positioned p left join learned l on l.channel = p.channel"
+        )
     else:
         test = f"case when channel in ({listed(channels)}) then 1 else 0 end as is_known"
         yield Step("known", f"select *, {test} from positioned")

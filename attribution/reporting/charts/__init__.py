@@ -6,14 +6,17 @@ A channel has the same colour and label in every figure, models have a ramp of t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
+from inspect import signature
 
 import pandas as pd
 
-from attribution.reporting.charts.bars import credit_by_channel, roi_by_channel
-from attribution.reporting.charts.budget import budget_by_channel, budget_gain, has_fitted_curves, response_curves
+from attribution.errors import InputError
+from attribution.reporting.charts.bars import credit_by_channel, plain_bars, roi_by_channel
+from attribution.reporting.charts.budget import budget_by_channel, budget_gain, response_curves
 from attribution.reporting.charts.costs import costs_by_type, roi_within_bounds
-from attribution.reporting.charts.doubt import curve_channels, regret_chart, specification_curve
+from attribution.reporting.charts.doubt import regret_chart, specification_curve
 from attribution.reporting.charts.figure import Figure, save_png, to_svg
 from attribution.reporting.charts.funnel import funnel_by_stage, funnel_rates
 from attribution.reporting.charts.graph import journey_graph
@@ -21,14 +24,14 @@ from attribution.reporting.charts.histograms import path_length, time_lag
 from attribution.reporting.charts.horizons import budget_horizons
 from attribution.reporting.charts.ranks import TRUTH_COLUMN, rank_bump
 from attribution.reporting.charts.steps import channels_in, transition_heatmap
-from attribution.reporting.charts.style import channel_colours, drawable, listed
+from attribution.reporting.charts.style import channel_colours, drawable
 from attribution.reporting.charts.waterfall import cost_waterfall
 from attribution.returns import main_basis
+from attribution.sections import FigureSpec
 
 __all__ = [
     "TRUTH_COLUMN",
     "Figure",
-    "all_figures",
     "budget_by_channel",
     "budget_gain",
     "budget_horizons",
@@ -36,12 +39,13 @@ __all__ = [
     "cost_waterfall",
     "costs_by_type",
     "credit_by_channel",
+    "draw_figures",
     "drawable",
     "funnel_by_stage",
     "funnel_rates",
     "journey_graph",
-    "listed",
     "path_length",
+    "plain_bars",
     "rank_bump",
     "regret_chart",
     "response_curves",
@@ -55,83 +59,50 @@ __all__ = [
 ]
 
 
-def all_figures(tables: Mapping[str, pd.DataFrame]) -> list[Figure]:
-    """Every figure that the tables of a run allow, in the order of a report.
+def draw_figures(specs: Iterable[FigureSpec], tables: Mapping[str, pd.DataFrame]) -> list[Figure]:
+    """Figures in the order of their specifications.
 
     Parameters
     ----------
-    tables : mapping of str to DataFrame
-        Tables by name: ``credit``, ``returns``, ``transitions``, ``removal_effects``, ``journey_profile``
-        and, for a simulated world, ``truth``. Absent or empty ones are passed over, and so is a rank chart of
-        one column.
+    specs : what is to be drawn
+    tables : of the run, for the channels that labels and colours are given to
+
+    Raises
+    ------
+    InputError
+        If there is no such chart.
 
     Examples
     --------
-    >>> all_figures({})
+    >>> draw_figures([], {})
     []
     """
-    present = {name: table for name, table in tables.items() if not table.empty}
-    credit = present.get("credit")
-    returns = main_basis(present["returns"]) if "returns" in present else None
-    transitions, profile = present.get("transitions"), present.get("journey_profile")
-    channels = set().union(*(table["channel"] for table in (credit, returns) if table is not None))
-    if transitions is not None:
-        channels |= channels_in(transitions)
-    figures: list[Figure] = []
-    if credit is not None:
-        figures.append(credit_by_channel(credit, channels=channels))
-    if returns is not None and returns["roi"].notna().any():
-        figures.append(roi_by_channel(returns, channels=channels))
-        if returns["model"].nunique() > 1 or "truth" in present:
-            figures.append(rank_bump(returns, present.get("truth"), channels=channels))
-    figures += _of_costs(present, channels)
-    if transitions is not None and channels_in(transitions):
-        figures.append(transition_heatmap(transitions, channels=channels))
-        if profile is not None:
-            effects = tables.get("removal_effects", pd.DataFrame(columns=["model", "channel", "removal_effect"]))
-            figures.append(journey_graph(transitions, effects, profile, channels=channels))
-    for measure, draw in (("path_length", path_length), ("time_lag_days", time_lag)):
-        if profile is not None and (profile["measure"] == measure).any():
-            figures.append(draw(profile))
-    if "funnel_credit" in present:
-        figures += _of_funnel(present["funnel"], present["funnel_credit"], channels)
-    if "specifications" in present:
-        figures += _of_doubt(present, channels)
-    if "budget" in present:
-        figures += _of_budget(present, channels)
-    return figures
-
-
-def _of_costs(present: Mapping[str, pd.DataFrame], channels: set[str]) -> list[Figure]:
+    channels = {"channels": _channels(tables)}
     figures = []
-    if "cost_coverage" in present and (present["cost_coverage"]["amount"] > 0).any():
-        figures.append(costs_by_type(present["cost_coverage"], channels=channels))
-    if "cost_sensitivity" in present and present["cost_sensitivity"]["cost_type"].nunique() > 1:
-        figures.append(cost_waterfall(present["cost_sensitivity"], channels=channels))
-    if "cost_bounds" in present and present["cost_bounds"]["roi"].notna().any():
-        figures.append(roi_within_bounds(present["cost_bounds"], channels=channels))
+    for spec in specs:
+        draw = _chart(spec.draw)
+        shared = channels if "channels" in signature(draw).parameters else {}
+        figures.append(draw(**{**shared, **spec.arguments}))
     return figures
 
 
-def _of_funnel(funnel: pd.DataFrame, credit: pd.DataFrame, channels: set[str]) -> list[Figure]:
-    allocated = credit[credit["estimand"] == "allocated"]
-    figures = [funnel_by_stage(funnel, credit, channels=channels)] if (allocated["credit"] > 0).any() else []
-    has_rates = allocated["rate_to_next"].notna().any()
-    return [*figures, funnel_rates(credit, channels=channels)] if has_rates else figures
+def _channels(tables: Mapping[str, pd.DataFrame]) -> set[str]:
+    """All channels of the run; only those of credit have colours that mean something."""
+    present = {name: table for name, table in tables.items() if not table.empty}
+    returns = main_basis(present["returns"]) if "returns" in present else None
+    named = (table for table in (present.get("credit"), returns) if table is not None)
+    channels = set().union(*(table["channel"] for table in named))
+    return channels | (channels_in(present["transitions"]) if "transitions" in present else set())
 
 
-def _of_doubt(present: Mapping[str, pd.DataFrame], channels: set[str]) -> list[Figure]:
-    table = present["specifications"]
-    curves = [
-        specification_curve(table, channel, channels=channels, number=number)
-        for number, channel in enumerate(curve_channels(table), start=1)
-    ]
-    return [*curves, regret_chart(present["regret"])] if "regret" in present else curves
-
-
-def _of_budget(present: Mapping[str, pd.DataFrame], channels: set[str]) -> list[Figure]:
-    budget = present["budget"]
-    figures = [budget_by_channel(budget, channels=channels), budget_gain(present["budget_scenarios"])]
-    if "budget_horizons" in present:
-        figures.append(budget_horizons(present["budget_horizons"]))
-    return [*figures, response_curves(budget, channels=channels)] if has_fitted_curves(budget) else figures
+def _chart(name: str) -> Callable[..., Figure]:
+    """A function of this folder by its name, or ``module:function``."""
+    module, colon, function = name.rpartition(":")
+    known = [chart for chart in __all__ if getattr(globals()[chart], "__annotations__", {}).get("return") == "Figure"]
+    if not colon and name not in known:
+        raise InputError(f"there is no chart {name!r}", allowed=[*known, "package.module:function"])
+    try:
+        draw: Callable[..., Figure] = getattr(import_module(module), function) if colon else globals()[name]
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"chart {name!r} cannot be loaded: {error}") from None
+    return draw

@@ -13,13 +13,13 @@ from attribution.reporting.charts.figure import Figure, data_of
 from attribution.reporting.charts.style import (
     MOST_CHANNELS,
     ChannelStyle,
-    listed,
     model_colours,
     model_legend,
     short_labels,
 )
 from attribution.returns import main_basis
 from attribution.schema.tables import NO_CHANNELS
+from attribution.sections import listed
 
 _WIDTH = 620
 _NO_INTERVALS = "There are no intervals: resampling was not asked for."
@@ -78,6 +78,46 @@ def credit_by_channel(credit: pd.DataFrame, *, channels: Iterable[str] | None = 
             f"{top['conversions']:,.4g} under {top['model']}."
         ),
         chart=rows.chart(rows.bars()),
+        table=table,
+    )
+
+
+def plain_bars(table: pd.DataFrame, *, label: str, amount: str, name: str, title: str, caption: str = "") -> Figure:
+    """One bar per row: the chart for a table that has none of its own.
+
+    Parameters
+    ----------
+    table : DataFrame
+        What is drawn, in its order.
+    label, amount : str
+        Its columns of names and of numbers.
+    name, title, caption : str
+        Of the figure; a report holds a name once.
+
+    Raises
+    ------
+    InputError
+        The table has no rows.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"channel": ["mail", "search"], "visits": [3, 5]})
+    >>> plain_bars(table, label="channel", amount="visits", name="visits", title="Visits").alt_text
+    'Bar chart of visits, 2 bars. Most: search with 5.'
+    """
+    if table.empty:
+        raise InputError(f"there is nothing to draw in {name}")
+    names = [str(each) for each in table[label]]
+    labels = short_labels(names)
+    data = pd.DataFrame({"label": [labels[each] for each in names], "amount": table[amount].astype(float).to_numpy()})
+    most = int(np.nanargmax(data["amount"]))
+    chart = alt.Chart(data_of(data), width=_WIDTH).mark_bar()
+    return Figure(
+        name=name,
+        title=title,
+        caption=caption,
+        alt_text=f"Bar chart of {amount}, {len(data)} bars. Most: {names[most]} with {data['amount'][most]:,.4g}.",
+        chart=chart.encode(x=alt.X("amount:Q", title=amount), y=alt.Y("label:N", title=None, sort=None)),
         table=table,
     )
 

@@ -12,7 +12,8 @@ from attribution.errors import InputError
 from attribution.kernels.budget.curves import curves_of
 from attribution.reporting.charts.bars import ChannelRows, in_rows
 from attribution.reporting.charts.figure import Figure, data_of
-from attribution.reporting.charts.style import ChannelStyle, listed, short_labels
+from attribution.reporting.charts.style import ChannelStyle, short_labels
+from attribution.sections import listed
 
 _WIDTH = 620
 _PLAN = "plan"
@@ -149,11 +150,6 @@ def budget_gain(scenarios: pd.DataFrame) -> Figure:
     )
 
 
-def has_fitted_curves(budget: pd.DataFrame) -> bool:
-    """Whether spend has varied enough for a curve of any channel."""
-    return bool(budget["curvature_from"].str.startswith("fitted").any())
-
-
 def response_curves(budget: pd.DataFrame, *, channels: Iterable[str] | None = None) -> Figure:
     """Response curves that were fitted to a history of spend, with what the history leaves open, under one model.
 
@@ -175,7 +171,7 @@ def response_curves(budget: pd.DataFrame, *, channels: Iterable[str] | None = No
     InputError
         No curve was fitted.
     """
-    if not has_fitted_curves(budget):
+    if not budget["curvature_from"].str.startswith("fitted").any():
         raise InputError("no response curve comes from data: each is assumed, and a picture would make it look known")
     own = budget[budget["model"] == budget["model"].iloc[0]]
     fitted = own[own["curvature_from"].str.startswith("fitted")]

@@ -13,13 +13,13 @@ from attribution.reporting.charts.figure import Figure, data_of
 from attribution.reporting.charts.style import (
     MOST_CHANNELS,
     ChannelStyle,
-    listed,
     model_colours,
     model_legend,
     short_labels,
 )
 from attribution.returns import MEDIA, main_basis
 from attribution.schema.tables import UNATTRIBUTED
+from attribution.sections import listed
 
 _WIDTH = 620
 _SHARED = "(shared)"
@@ -97,7 +97,7 @@ def _stacked(table: pd.DataFrame, kinds: list[str], order: list[str], channels: 
         place=table["cost_type"].map({kind: place for place, kind in enumerate(kinds)}),
     )
     colours = model_colours(list(types.values()))
-    return (
+    result: alt.Chart = (
         alt.Chart(data_of(data), width=_WIDTH, height=max(60, 24 * len(order)))
         .mark_bar()
         .encode(
@@ -112,6 +112,7 @@ def _stacked(table: pd.DataFrame, kinds: list[str], order: list[str], channels: 
             order=alt.Order("place:Q"),
         )
     )
+    return result
 
 
 def roi_within_bounds(bounds: pd.DataFrame, *, channels: Iterable[str] | None = None) -> Figure:

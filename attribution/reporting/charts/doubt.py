@@ -13,9 +13,6 @@ from attribution.reporting.charts.figure import Figure, data_of
 from attribution.reporting.charts.style import ChannelStyle, short_labels
 from attribution.schema.tables.doubt import NO_CHANGE
 
-MOST_CURVES = 3
-"""So many channels have a specification curve in a report: those with most money between best and worst case."""
-
 _WIDTH = 620
 _PANEL = 220
 _GAP = 18
@@ -23,14 +20,6 @@ _ROW = 16
 _REDS = ["#fffafa", "#fdd0c0", "#f4865e", "#c9361e", "#7a0612"]
 _PARTS = ("model", "lookback_days", "direct", "cost_basis")
 _WRITTEN = {"model": "", "lookback_days": "days: ", "direct": "direct: ", "cost_basis": "cost: "}
-
-
-def curve_channels(specifications: pd.DataFrame) -> list[str]:
-    """Channels worth a curve: those with most spend × (highest − lowest ROI), at most `MOST_CURVES`."""
-    known = specifications[specifications["roi"].notna()]
-    by_channel = known.groupby("channel")
-    at_stake = (by_channel["roi"].max() - by_channel["roi"].min()) * by_channel["spend"].mean()
-    return sorted(at_stake.index, key=lambda name: (-at_stake[name], name))[:MOST_CURVES]
 
 
 def specification_curve(
@@ -152,9 +141,9 @@ def _curve(table: pd.DataFrame) -> alt.LayerChart:
     marks = alt.Chart(data_of(ticks)).mark_tick(orient="vertical", thickness=2, size=9)
     below = marks.encode(x=x, y=choice, color=colour)
     above = alt.LayerChart(layer=[zero, intervals, dots])
-    return alt.LayerChart(layer=[above, below], data=data_of(data), width=_WIDTH, height=bottom).resolve_scale(
-        y="independent"
-    )
+    chart = alt.LayerChart(layer=[above, below], data=data_of(data), width=_WIDTH, height=bottom)
+    result: alt.LayerChart = chart.resolve_scale(y="independent")
+    return result
 
 
 def _ticks(table: pd.DataFrame) -> pd.DataFrame:

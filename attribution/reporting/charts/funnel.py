@@ -9,8 +9,9 @@ import pandas as pd
 
 from attribution.errors import InputError
 from attribution.reporting.charts.figure import Figure, data_of
-from attribution.reporting.charts.style import MOST_CHANNELS, ChannelStyle, listed, short_labels
+from attribution.reporting.charts.style import MOST_CHANNELS, ChannelStyle, short_labels
 from attribution.schema.tables import NO_CHANNELS
+from attribution.sections import listed
 
 _WIDTH = 460
 _OPEN = "Cases that are open when the data end are not lost: shares that moved on can still rise."

@@ -130,12 +130,13 @@ def _bars(table: pd.DataFrame, labels: dict[float, str], axis: str) -> alt.Chart
     data = data_of(table.assign(bin_text=table["bin"].map(labels)))
     x = alt.X("bin_text:N", title=axis, scale=places)
     chart = alt.Chart(data, width=width, height=240).mark_bar()
-    return chart.encode(
+    result: alt.Chart = chart.encode(
         x=x.axis(labelAngle=0 if len(labels) <= 16 else -45, labelOverlap=False),
         xOffset=alt.XOffset("outcome:N", scale=alt.Scale(domain=present)),
         y=alt.Y("share:Q", title="share of journeys with this outcome").axis(format="%", tickCount=6),
         color=alt.Color("outcome:N", title=None, scale=colours, legend=alt.Legend(orient="top")),
     )
+    return result
 
 
 def _bin_labels(table: pd.DataFrame, step: int) -> dict[float, str]:

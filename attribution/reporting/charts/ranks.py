@@ -10,9 +10,10 @@ import pandas as pd
 
 from attribution.errors import InputError
 from attribution.reporting.charts.figure import Figure, data_of
-from attribution.reporting.charts.style import MOST_CHANNELS, ChannelStyle, columns_of, ink_on, listed, short_labels
+from attribution.reporting.charts.style import MOST_CHANNELS, ChannelStyle, columns_of, ink_on, short_labels
 from attribution.returns import main_basis
 from attribution.schema.tables import NO_CHANNELS
+from attribution.sections import listed
 
 TRUTH_COLUMN = "(truth)"
 """Name of the column of true ranks, written like the other things that are no model or channel."""
@@ -171,4 +172,5 @@ def _headings(models: dict[str, str], step: float, x: alt.X) -> alt.Chart:
         text = text.mark_text(baseline="bottom", fontWeight="bold", y=-2, angle=335, align="left", dx=4)
     else:
         text = text.mark_text(baseline="bottom", fontWeight="bold", y=-2, align="center")
-    return text.encode(x=x, text=alt.Text("heading_label:N"))
+    result: alt.Chart = text.encode(x=x, text=alt.Text("heading_label:N"))
+    return result

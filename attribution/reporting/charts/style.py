@@ -132,22 +132,6 @@ def short_labels(names: Sequence[str], width: int = 28) -> dict[str, str]:
     return labels
 
 
-def listed(names: Iterable[object], most: int = 12) -> str:
-    """Names in a sentence.
-
-    Examples
-    --------
-    >>> listed(["a", "b", "c"])
-    'a, b and c'
-    >>> listed("abcde", most=2)
-    'a, b and 3 more'
-    """
-    words = [str(name) for name in names]
-    if len(words) > most:
-        words = [*words[:most], f"{len(words) - most} more"]
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-
-
 def drawable(text: str) -> str:
     """The text without control characters and half pairs, for which XML has no place and UTF-8 no bytes."""
     return _NOT_IN_XML.sub("\ufffd", text)

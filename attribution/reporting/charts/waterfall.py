@@ -91,7 +91,7 @@ def _chart(table: pd.DataFrame, kinds: list[str], order: list[str], channels: It
         place=table["cost_type"].map({kind: place for place, kind in enumerate(kinds)}),
     )
     colours = model_colours(list(types.values()))
-    return (
+    result: alt.Chart = (
         alt.Chart(data_of(data), width=_WIDTH, height=max(80, 12 * len(kinds) * len(order)))
         .mark_bar()
         .encode(
@@ -107,3 +107,4 @@ def _chart(table: pd.DataFrame, kinds: list[str], order: list[str], channels: It
             ),
         )
     )
+    return result

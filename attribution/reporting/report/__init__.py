@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 
 import jinja2
 import pandas as pd
 from markupsafe import Markup
 
 from attribution.reporting.charts import Figure, drawable, to_svg
-from attribution.reporting.report.budget import budget_section
-from attribution.reporting.report.diagnosis import diagnosis_section
-from attribution.reporting.report.doubt import doubt_section
-from attribution.reporting.report.findings import agreement_grid, caveats, data_facts, findings, ranking_grid
-from attribution.reporting.report.money import money_section
 from attribution.schema.glossary import read_terms
-from attribution.schema.tables import OUTPUTS, TRUTH, dictionary_rows
+from attribution.schema.tables import UNATTRIBUTED
+from attribution.sections import ReportPart
 
 __all__ = ["render_report"]
 
@@ -31,6 +28,9 @@ def render_report(
     tables: Mapping[str, pd.DataFrame],
     figures: Sequence[Figure],
     settings: Mapping[str, object],
+    *,
+    parts: Sequence[ReportPart] = (),
+    dictionary: Sequence[Mapping[str, object]] = (),
 ) -> str:
     """The report of a run as one self-contained HTML page.
 
@@ -42,13 +42,16 @@ def render_report(
     name : str
         Name of the run.
     tables : mapping of str to DataFrame
-        Output tables of the run by name (``credit``, ``returns``, ``agreement``, ``journey_profile``,
-        ``quality``; for a simulated world also ``truth``). Absent ones leave their part out.
+        Output tables of the run by name, for what is to be known of them.
     figures : sequence of Figure
-        What `attribution.reporting.charts.all_figures` gives.
+        What `attribution.reporting.charts.draw_figures` gives.
     settings : mapping
         What the run was asked for, nested as in the experiment file. The entry ``data``, if there is one, is
         a mapping of facts about the input, such as its first and last day, and is shown with the data.
+    parts : sequence of ReportPart
+        What the sections of the run say.
+    dictionary : sequence of mappings
+        Rows of `attribution.schema.tables.DICTIONARY`.
 
     Returns
     -------
@@ -61,7 +64,9 @@ def render_report(
     True
     """
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("attribution.reporting", "report"),
+        loader=jinja2.ChoiceLoader(
+            [jinja2.PackageLoader("attribution.reporting", "report"), jinja2.FunctionLoader(_template_of_package)]
+        ),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -70,27 +75,31 @@ def render_report(
     environment.filters["shown"] = shown
     named = dict(settings)
     facts = named.pop("data", {})
+    ordered = sorted(parts, key=lambda part: not part.is_first)
     page = environment.get_template("report.html.j2").render(
         name=name,
-        findings=findings(tables),
-        ranking=ranking_grid(tables),
-        facts={**data_facts(tables), **_flat(facts if isinstance(facts, Mapping) else {"data": facts})},
-        quality=tables.get("quality"),
-        agreement=tables.get("agreement"),
-        taus=agreement_grid(tables),
-        money=money_section(tables),
-        budget=budget_section(tables),
-        doubt=doubt_section(tables),
-        diagnosis=diagnosis_section(tables),
+        headlines=[sentence for part in parts for sentence in part.headlines],
+        parts=ordered,
+        contents=[entry for part in ordered for entry in part.contents],
+        input_facts=_flat(facts if isinstance(facts, Mapping) else {"data": facts}),
         # Drawn by us, escaped by the renderer: the one thing that enters the page as it is.
         figures=[(figure, Markup(to_svg(figure))) for figure in figures],
         settings=_flat(named),
-        caveats=caveats(tables),
+        caveats=_caveats(tables),
         terms=read_terms(),
-        dictionary=dictionary_rows({name: tables[name].columns for name in tables if name in (*OUTPUTS, TRUTH.name)}),
+        dictionary=dictionary,
         long_table=_LONG_TABLE,
     )
     return drawable(page)
+
+
+def _template_of_package(name: str) -> str | None:
+    """The text of ``package:file``; None where there is none."""
+    package, colon, file = name.partition(":")
+    try:
+        return files(package).joinpath(file).read_text(encoding="utf-8") if colon else None
+    except (ImportError, OSError):
+        return None
 
 
 def shown(value: object) -> str:
@@ -130,3 +139,28 @@ def _flat(settings: Mapping[str, object], prefix: str = "") -> dict[str, object]
         else:
             flat[path] = value if value != {} else None
     return flat
+
+
+def _caveats(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """What the numbers do not say."""
+    returns = tables.get("returns", pd.DataFrame())
+    has_intervals = "roi_low" in returns and returns["roi_low"].notna().any()
+    lines = [
+        "Allocated is not incremental: allocated credit divides the conversions that were observed among the "
+        "touchpoints before them. It does not say what would have been lost without a channel; only an "
+        "experiment or a causal model can.",
+        "Models that agree do not prove each other: all of them see the same journeys and miss the same touchpoints.",
+        "A channel without spend has no ROI and no rank; that is not an ROI of zero.",
+        f"Conversions without a touchpoint in the lookback window stand under {UNATTRIBUTED}, so that the "
+        "totals of every model equal what was observed.",
+    ]
+    if has_intervals:
+        lines.append(
+            "Intervals cover sampling, never bias: how far another sample of customers might differ, not touchpoints "
+            "nobody saw, not customers who would have bought anyway, not the choice of a model."
+        )
+    else:
+        lines.append("There are no intervals, because resampling was not asked for: small differences may be chance.")
+    if "truth" in tables:
+        lines.append("The data are simulated: the true effects are known here, as they never are for real data.")
+    return lines

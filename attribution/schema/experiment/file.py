@@ -12,22 +12,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from attribution.errors import InputError, did_you_mean
-from attribution.schema.experiment.budget import BudgetOptions
-from attribution.schema.experiment.doubt import DoubtOptions
-from attribution.schema.experiment.funnel import FunnelOptions
+from attribution.schema.experiment.refusal import keys_of, refusal
 from attribution.schema.experiment.returns import ReturnsOptions
 from attribution.schema.experiment.settings import (
     JourneyOptions,
     ModelSpec,
     OutputOptions,
     Period,
-    PlaceboOptions,
     ResamplingOptions,
     Settings,
-    StabilityOptions,
     TableSpec,
     TrackingOptions,
 )
@@ -39,16 +35,44 @@ Part = TypeVar("Part", bound=BaseModel)
 class Experiment(Settings):
     """Everything one run asks for.
 
+    Options of sections, such as ``budget``, are further arguments; `options` gives them. Which sections there are the
+    pipeline knows, and refuses what none of them owns.
+
+    Parameters
+    ----------
+    name : of the run, of its folder and of the MLflow experiment; no / or \\
+    engine : ``duckdb`` or ``spark``
+    memory_limit : bytes, or a size such as ``4GB``, that DuckDB should keep to
+    period : the analysis period, see `Period`
+    tables : input tables by name, each a `TableSpec`, a DataFrame, an Arrow table, a path or a list of paths
+    channels : channel rules: ``own_sites`` and ``rules``, or ``file``
+    journeys : lookback window and the other options of `build_journeys`
+    grain : ``channel``, or ``campaign``: every campaign is a channel of its own
+    models : one dict per model: ``model`` (its class), ``name`` (optional) and its parameters
+    resampling : how intervals are drawn; none unless set
+    returns : what counts as return and as cost
+    output : what is written besides the standing tables
+    tracking : whether and where the run is logged
+    folder : where relative paths start
+    text : the file that it was read from
+
+    Raises
+    ------
+    InputError
+        If a key is unknown, a value impossible, or parts contradict each other.
+
     Examples
     --------
-    >>> experiment = Experiment.model_validate({
-    ...     "name": "small",
-    ...     "tables": {"paths": {"source": "paths.csv"}},
-    ...     "models": [{"model": "LastTouch"}],
-    ... })
+    >>> experiment = Experiment(
+    ...     name="small",
+    ...     tables={"paths": TableSpec(source="paths.csv")},
+    ...     models=[{"model": "LastTouch"}],
+    ... )
     >>> experiment.journeys.conversions
     'reset'
     """
+
+    model_config = ConfigDict(extra="allow")
 
     name: str = Field(pattern=r"^[^/\\\x00-\x1f.][^/\\\x00-\x1f]*$", max_length=200)
     engine: Literal["duckdb", "spark"] = "duckdb"
@@ -60,12 +84,7 @@ class Experiment(Settings):
     grain: Literal["channel", "campaign"] = "channel"
     models: tuple[ModelSpec, ...]
     resampling: ResamplingOptions | None = None
-    placebo: PlaceboOptions | None = None
-    stability: StabilityOptions | None = None
     returns: ReturnsOptions = ReturnsOptions()
-    budget: BudgetOptions | None = None
-    doubt: DoubtOptions | None = None
-    funnel: FunnelOptions | None = None
     output: OutputOptions = OutputOptions()
     tracking: TrackingOptions = TrackingOptions()
     folder: Path = Field(default=Path("."), exclude=True)
@@ -80,6 +99,17 @@ class Experiment(Settings):
         if parts is None:
             raise ValueError("must be a size such as '4GB'")
         return round(float(parts[1]) * {"MB": 1e6, "GB": 1e9, "TB": 1e12}[parts[2].upper()])
+
+    @field_validator("tables", mode="before")
+    @classmethod
+    def _frames(cls, value: object) -> object:
+        """A table is given by what it is read from, too; a text could be a path or a query, and is not guessed at."""
+        if not isinstance(value, Mapping):
+            return value
+        return {
+            name: given if isinstance(given, str | Mapping | TableSpec) else {"source": given}
+            for name, given in value.items()
+        }
 
     @field_validator("models")
     @classmethod
@@ -100,24 +130,29 @@ class Experiment(Settings):
         for key in ("account", "segment"):
             if getattr(self.journeys, key) is not None and "customers" not in self.tables:
                 raise ValueError(f"journeys.{key} is a column of the customers table, and there is none")
-        if (self.funnel is None) != ("stages" not in self.tables):
-            raise ValueError("[funnel] names the stages of [tables.stages] in order: give both, or neither")
         return self
 
+    @property
+    def further(self) -> dict[str, Any]:
+        """What stands beside the parts above, as it was given: the options of sections, by their names."""
+        return {name: given for name, given in (self.model_extra or {}).items() if given is not None}
 
-def read_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experiment:
-    """Read an experiment file.
+    def options(self, section: str, kind: type[Part]) -> Part | None:
+        """The options of a section, checked; None where there are none.
 
-    Parameters
-    ----------
-    path : path of the TOML file
-    overrides : ``KEY=VALUE`` texts, KEY dotted (``journeys.lookback_days=14``), VALUE as TOML or else text
+        Raises
+        ------
+        InputError
+            If they are not what the section takes.
+        """
+        given = self.further.get(section)
+        if given is None or isinstance(given, kind):
+            return given
+        return checked(kind, given, origin=f"experiment {self.name!r}", within=section)
 
-    Raises
-    ------
-    InputError
-        If the file is missing, not TOML, or asks for something that does not exist.
-    """
+
+def parse_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experiment:
+    """Read an experiment file; what sections own in it is left as it was written."""
     path = Path(path)
     text, document = read_toml(path)
     for override in overrides:
@@ -126,16 +161,24 @@ def read_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
     document.setdefault("name", path.stem)
     for key in ("folder", "text"):
         if key in document:
-            raise InputError(f"{path}: unknown key {key!r}", allowed=_keys(Experiment))
+            raise InputError(f"{path}: unknown key {key!r}", allowed=core_keys())
     return checked(Experiment, {**document, "folder": path.parent, "text": text}, origin=str(path))
 
 
-def checked(part: type[Part], document: Mapping[str, Any], *, origin: str) -> Part:
-    """``document`` as a ``part`` of an experiment; the first thing wrong with it is an `InputError`."""
+def checked(part: type[Part], document: Any, *, origin: str, within: str | None = None) -> Part:
+    """``document`` as a ``part`` of an experiment; the first thing wrong with it is an `InputError`.
+
+    Parameters
+    ----------
+    part : what it is to be
+    document : a mapping of its keys
+    origin : where it was written, for the message
+    within : the key that it stands under
+    """
     try:
         return part.model_validate(document)
     except ValidationError as error:
-        raise _refusal(error, part, origin) from None
+        raise refusal(error, part, origin, () if within is None else (within,)) from None
 
 
 def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
@@ -195,40 +238,6 @@ def _models_named(models: list[Any], wanted: str, key: str) -> list[dict[str, An
     return found
 
 
-def _keys(part: type[BaseModel]) -> list[str]:
-    return [name for name in part.model_fields if name not in ("folder", "text")]
-
-
-_PARTS: dict[str, type[BaseModel]] = {
-    "period": Period,
-    "journeys": JourneyOptions,
-    "resampling": ResamplingOptions,
-    "placebo": PlaceboOptions,
-    "stability": StabilityOptions,
-    "returns": ReturnsOptions,
-    "budget": BudgetOptions,
-    "doubt": DoubtOptions,
-    "funnel": FunnelOptions,
-    "output": OutputOptions,
-    "tracking": TrackingOptions,
-    "tables": TableSpec,
-}
-
-
-_KIND = re.compile(r"(function-\w+|literal|dict|list|tuple|constrained-\w+)\[")
-
-
-def _refusal(error: ValidationError, part: type[BaseModel], origin: str) -> InputError:
-    first, *others = error.errors()
-    if isinstance(first["input"], dict) and first["type"] in ("float_type", "literal_error"):
-        # A mapping where a word or a number might have stood as well: what is wrong lies inside of it.
-        first = next((other for other in others if len(other["loc"]) > len(first["loc"])), first)
-    # Where a part may be one of several kinds, pydantic names the kind that it tried; nobody wrote that.
-    place = [str(name) for name in first["loc"] if not _KIND.match(str(name))]
-    where = ".".join(place)
-    if first["type"] == "extra_forbidden":
-        allowed = _keys(_PARTS.get(place[0], part) if len(place) > 1 else part)
-        return InputError(f"{origin}: unknown key {where!r}", allowed=allowed, hint=did_you_mean(place[-1], allowed))
-    given = None if first["type"] == "missing" or isinstance(first["input"], dict) else repr(first["input"])
-    said = first["msg"].removeprefix("Value error, ")
-    return InputError(": ".join(filter(None, (origin, where, said))), given=given)
+def core_keys() -> list[str]:
+    """What may stand at the top of an experiment file, whatever the sections."""
+    return keys_of(Experiment)

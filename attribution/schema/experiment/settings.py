@@ -5,9 +5,24 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from attribution.arguments import describe
+from attribution.errors import InputError
+from attribution.schema.experiment.refusal import refusal
 
 DEFAULT_LOOKBACK_DAYS = 30.0
 """Used where ``lookback_days`` is not set and times are real; integer times have no window."""
@@ -25,10 +40,54 @@ def _instant(moment: dt.datetime | dt.date | None, *, last: bool) -> int | None:
     return (moment - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1)
 
 
-class Settings(BaseModel):
+if TYPE_CHECKING:
+    # Checkers take the parameters of a part from its fields, which they do for pydantic's own metaclass alone.
+    from pydantic._internal._model_construction import ModelMetaclass as _Refusing
+else:
+
+    class _Refusing(type(BaseModel)):
+        """Parts that are made by a call refuse wrong values with an `InputError`, as those from a file do."""
+
+        def __call__(cls, *args, **kwargs):
+            try:
+                return super().__call__(*args, **kwargs)
+            except ValidationError as error:
+                raise refusal(error, cls, cls.__name__) from None
+
+
+class Settings(BaseModel, metaclass=_Refusing):
     """One part: unknown keys are refused, and nothing changes after."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    @property
+    def files(self) -> list[str]:
+        """Paths that it names and that are read, relative to the experiment."""
+        return []
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _one_text(cls, value: object, info: ValidationInfo) -> object:
+        """One text in place of several means that one."""
+        if not isinstance(value, str) or info.field_name is None:
+            return value
+        kinds = list(_alternatives(cls.model_fields[info.field_name].annotation))
+        takes_text = any(kind is str or kind is Any or get_origin(kind) is Literal for kind in kinds)
+        return [value] if not takes_text and {get_origin(kind) for kind in kinds} & {list, tuple} else value
+
+    def __setattr__(self, name: str, value: object) -> None:
+        kind = type(self).__name__
+        raise InputError(f"{kind} cannot be changed", given=f"{name} = {describe(value)}", hint=f"make another {kind}")
+
+
+def _alternatives(annotation: Any) -> Iterator[Any]:
+    """What a field may be, one by one."""
+    origin = get_origin(annotation)
+    if origin in (Union, UnionType, Annotated):
+        for each in get_args(annotation) if origin is not Annotated else get_args(annotation)[:1]:
+            yield from _alternatives(each)
+    else:
+        yield annotation
 
 
 class TableSpec(Settings):
@@ -54,6 +113,21 @@ class TableSpec(Settings):
         IANA zone of times without an offset; UTC unless set.
     separator : str
         Between the channels of a path (paths table only).
+
+    Raises
+    ------
+    InputError
+        If neither ``source`` nor ``query`` is given, or both.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> orders = pd.DataFrame({"user": ["a", "b"], "paid": ["03/01/2024", "04/01/2024"], "state": ["ok", "refunded"]})
+    >>> spec = at.TableSpec(source=orders, columns={"customer_id": "user", "converted_at": "paid"},
+    ...                     where="state = 'ok'", time_format="%d/%m/%Y")
+    >>> at.load_sources(conversions=spec).tables["conversions"].rows
+    1
     """
 
     adapter: str | None = None
@@ -88,7 +162,25 @@ class TableSpec(Settings):
 
 
 class Period(Settings):
-    """The analysis period; both ends inclusive, a date as ``end`` means to the end of that day."""
+    """The analysis period; both ends inclusive, a date as ``end`` means to the end of that day.
+
+    Parameters
+    ----------
+    start : first day or instant (UTC unless it says otherwise), as a date, a datetime or a text; open unless set
+    end : last day or instant
+
+    Raises
+    ------
+    InputError
+        If one of them is no date, or the start lies after the end.
+
+    Examples
+    --------
+    >>> import attribution as at
+    >>> spring = at.Period(start="2024-04-01", end="2024-06-30")
+    >>> spring.end
+    datetime.date(2024, 6, 30)
+    """
 
     start: dt.datetime | dt.date | None = None
     end: dt.datetime | dt.date | None = None
@@ -96,11 +188,15 @@ class Period(Settings):
     @field_validator("start", "end", mode="before")
     @classmethod
     def _a_moment(cls, value: object) -> object:
-        if value is not None and not isinstance(value, dt.date | str):
-            raise ValueError("must be a date such as 2024-04-01, or a date and time")
-        # A date as text is a date too: as an end it means the end of that day.
-        is_date = isinstance(value, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", value.strip())
-        return dt.date.fromisoformat(str(value).strip()) if is_date else value
+        if value is None or isinstance(value, dt.date):
+            return value
+        try:
+            # A date as text is a date too: as an end it means the end of that day.
+            is_date = re.fullmatch(r"\d{4}-\d{2}-\d{2}", str(value).strip())
+            kind = dt.date if is_date else dt.datetime
+            return kind.fromisoformat(str(value).strip())
+        except ValueError:
+            raise ValueError("must be a date such as 2024-04-01, or a date and time") from None
 
     def bounds(self) -> tuple[int | None, int | None]:
         """First and last microsecond (UTC) of the period, None where open."""
@@ -226,33 +322,6 @@ class ResamplingOptions(Settings):
     level: Annotated[Number, Field(gt=0, lt=1)] = 0.9
     method: Literal["percentile", "bca"] = "percentile"
     seed: Annotated[int, Field(ge=0, lt=1 << 63, strict=True)] = 0
-
-
-class PlaceboOptions(Settings):
-    """A channel that does nothing, to see what models credit to it.
-
-    Parameters
-    ----------
-    seed : int
-        Another seed puts it elsewhere.
-    rate : float > 0
-        Touchpoints per customer over the span of the data; as many as the average channel has unless set.
-    """
-
-    seed: Annotated[int, Field(ge=0, lt=1 << 63, strict=True)] = 0
-    rate: Annotated[Number, Field(gt=0, allow_inf_nan=False)] | None = None
-
-
-class StabilityOptions(Settings):
-    """Whether models say the same of every part of the time.
-
-    Parameters
-    ----------
-    parts : int ≥ 2
-        Into how many parts of the same length time is cut.
-    """
-
-    parts: Annotated[int, Field(ge=2, le=52, strict=True)] = 2
 
 
 class OutputOptions(Settings):

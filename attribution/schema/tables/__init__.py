@@ -3,7 +3,6 @@
 This folder is the dictionary of the whole project.
 """
 
-from attribution.schema.tables.bidding import CREDITED_CAMPAIGNS, CREDITED_CONVERSIONS
 from attribution.schema.tables.budget import (
     BUDGET,
     BUDGET_DRIFT,
@@ -14,6 +13,7 @@ from attribution.schema.tables.budget import (
     BUDGET_SCENARIOS,
     BUDGET_WHAT_IF,
 )
+from attribution.schema.tables.conversion_export import CREDITED_CAMPAIGNS, CREDITED_CONVERSIONS
 from attribution.schema.tables.definition import (
     BASELINE,
     CONVERSION,

@@ -48,12 +48,13 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One table. ``extensible`` tables keep further text columns as dimensions."""
+    """One table. ``question`` is what it answers and no other does; ``extensible`` tables keep further text columns."""
 
     name: str
     grain: str
     columns: tuple[Column, ...]
     extensible: bool = False
+    question: str = ""
 
     @property
     def column_names(self) -> tuple[str, ...]:

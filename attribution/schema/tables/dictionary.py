@@ -18,6 +18,7 @@ DICTIONARY = Table(
     (
         Column("table", "text", "name of the table, and of its files"),
         Column("grain", "text", "what one row of the table is"),
+        Column("question", "text", "what the table answers and no other does"),
         Column("column", "text", "name of the column"),
         Column("type", "text", "id, time, day, text, number, money, count, integer or flag"),
         null("unit", "text", "what its numbers count; null where it holds none"),
@@ -25,17 +26,21 @@ DICTIONARY = Table(
         Column("meaning", "text", "what it says"),
         null("formula", "text", "how a metric is worked out; null for what is none"),
     ),
+    question="What does each column of these files mean?",
 )
 
 _KNOWN = {**OUTPUTS, TRUTH.name: TRUTH, DICTIONARY.name: DICTIONARY}
 
 
-def dictionary_rows(written: Mapping[str, Iterable[str] | None]) -> list[dict[str, str | bool | None]]:
+def dictionary_rows(
+    written: Mapping[str, Iterable[str] | None], declared: Mapping[str, Table] | None = None
+) -> list[dict[str, str | bool | None]]:
     """Rows of `DICTIONARY`, tables and columns in the order of their declarations.
 
     Parameters
     ----------
     written : the tables that are there, by name, with the columns that were written; all of them where None
+    declared : tables that are not declared in this folder
 
     Examples
     --------
@@ -44,8 +49,9 @@ def dictionary_rows(written: Mapping[str, Iterable[str] | None]) -> list[dict[st
     ('value ÷ spend, on revenue only', 'value ÷ spend', 'ratio (1 = 100 %)')
     """
     rows: list[dict[str, str | bool | None]] = []
+    known = _KNOWN if declared is None else {**_KNOWN, **declared}
     for name, columns in written.items():
-        table = _KNOWN[name]
+        table = known[name]
         kept = table.column_names if columns is None else set(columns)
         rows += [_row(table, column) for column in table.columns if column.name in kept]
     return rows
@@ -55,6 +61,7 @@ def _row(table: Table, column: Column) -> dict[str, str | bool | None]:
     return {
         "table": table.name,
         "grain": table.grain,
+        "question": table.question,
         "column": column.name,
         "type": column.type,
         "unit": unit_of(column),

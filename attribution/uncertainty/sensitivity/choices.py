@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from attribution.data.loading import Sources
 from attribution.errors import InputError
 from attribution.journeys import DAY, Journeys
-from attribution.journeys.policies import direct_among
+from attribution.journeys.refine import direct_among
 from attribution.returns import Terms
-from attribution.returns.spend import CostBasis
+from attribution.returns.channel_costs import CostBasis
 from attribution.returns.terms import COST_BASES
 from attribution.schema.experiment import DEFAULT_LOOKBACK_DAYS, Experiment
+from attribution.uncertainty.sensitivity.doubt_options import doubt_options
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,7 @@ def choices_of(experiment: Experiment, sources: Sources, journeys: Journeys, ter
     InputError
         If there is no ROI to doubt, or a choice is named that these data do not leave.
     """
-    asked, options = experiment.doubt, experiment.journeys
-    assert asked is not None
+    asked, options = doubt_options(experiment), experiment.journeys
     if not any(amount > 0 for amount in terms.costs.amounts.values()):
         raise InputError("doubt: no channel has a cost, so there is no ROI to doubt", hint="give a costs table")
     has_windows = sources.integer_times is False and not sources.has("paths")

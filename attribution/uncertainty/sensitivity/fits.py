@@ -17,12 +17,11 @@ from threadpoolctl import threadpool_limits
 
 from attribution.data.loading import Sources
 from attribution.errors import InputError
-from attribution.journeys import Journeys, Reader, Summary
+from attribution.journeys import Journeys, Reader, Summary, journeys_of
 from attribution.journeys.buckets import Buckets, Dealing
-from attribution.journeys.policies import Policy, before_policies
-from attribution.journeys.requested import journeys_of
+from attribution.journeys.refine import Policy, before_policies
 from attribution.models import AttributionModel
-from attribution.models.base import Draws
+from attribution.models.machinery import Draws, machinery_of
 from attribution.models.resampling import (
     FEW_CONVERSIONS,
     Resamples,
@@ -36,6 +35,7 @@ from attribution.models.resampling import (
 from attribution.returns import Terms, read_worth
 from attribution.schema.experiment import Experiment, JourneyOptions, ResamplingOptions
 from attribution.uncertainty.sensitivity.choices import Choices, choices_of
+from attribution.uncertainty.sensitivity.doubt_options import doubt_options
 from attribution.uncertainty.sensitivity.grid import Grid, grid_of
 from attribution.uncertainty.sensitivity.maturity import maturity, maturity_reader
 
@@ -77,8 +77,7 @@ def draw_grid(
     InputError
         If there is no ROI to doubt, nothing converted, or a choice is named that these data do not leave.
     """
-    asked = experiment.doubt
-    assert asked is not None
+    asked = doubt_options(experiment)
     choices = choices_of(experiment, sources, journeys, terms)
     matured: Mapping[str, float] = {}
     dealing = _dealing(journeys, models[0].observed_.number("conversions"))
@@ -141,9 +140,12 @@ def _fit(
         policy = None if is_paths else Policy.of(journeys, options, direct, choices.direct_channels)
         under = journeys if policy is None else policy.journeys(journeys)
         for model in models:
-            model.prepare(under)
+            machinery_of(model).prepare(under)
         # What journeys are handed out by is no part of a draw.
-        own = [models_by_bucket(models, dealing), *(model.summarise_undrawn for model in models if needed)]
+        own = [
+            models_by_bucket(models, dealing),
+            *(machinery_of(model).summarise_undrawn for model in models if needed),
+        ]
         variants.append((under, models))
         readers += own if policy is None else [policy.reader(read) for read in own]
     besides, *read = journeys.read(also, *readers)
@@ -152,7 +154,7 @@ def _fit(
     for under, models in variants:
         parts = split_models(next(summaries), models, under, dealing)
         for model, (whole, _) in zip(models, parts[1:], strict=True):
-            model.settle(whole + next(summaries) if needed else whole, parts[0][0])
+            machinery_of(model).finish_fit(whole + next(summaries) if needed else whole, parts[0][0])
         fitted.append(Fitted(under, models, [buckets for _, buckets in parts]))
     return fitted, besides
 
@@ -166,7 +168,7 @@ def _amounts(
     mine = weights[:, np.searchsorted(labels, observed.labels)]
     every = np.concatenate([np.ones((1, observed.size)), mine])
     draws = [
-        solved(model.redraw, model.label, buckets, observed, every)
+        solved(machinery_of(model).redraw, model.label, buckets, observed, every)
         for model, buckets in zip(fitted.models, own, strict=True)
     ]
     amounts = [{"conversions": of.conversions, "value": of.value} for of in draws]

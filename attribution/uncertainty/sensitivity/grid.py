@@ -12,7 +12,7 @@ from attribution.errors import InputError
 from attribution.journeys import Journeys
 from attribution.models import AttributionModel
 from attribution.returns import Terms, whole_channels
-from attribution.returns.spend import CostBasis
+from attribution.returns.channel_costs import CostBasis
 from attribution.uncertainty.sensitivity.choices import Choices
 
 Floats = NDArray[np.float64]
@@ -125,7 +125,7 @@ def grid_of(
         _margin(terms, np.array(revenue)[..., kept], np.array(returned)[..., kept]),
         _average(np.array(returned)[:, 0], np.array(conversions)[:, 0]),
         frozenset(names) - set(journeys.dimensions.channels),
-        tuple(f"{model.label}: {model.told}" if model.told else "" for model in models),
+        tuple(f"{model.label}: {model.assumptions.effects}" if model.assumptions.effects else "" for model in models),
     )
 
 
@@ -137,7 +137,8 @@ def _margin(terms: Terms, revenue: Floats, returned: Floats) -> Floats:
     if terms.options.basis == "ltv":
         return np.full(channels, terms.options.margin)
     sold, earned = (of.reshape(-1, channels).sum(axis=0) for of in (revenue, returned))
-    return np.divide(earned, sold, out=np.ones(channels), where=sold > 0)
+    result: Floats = np.divide(earned, sold, out=np.ones(channels), where=sold > 0)
+    return result
 
 
 def _average(returned: Floats, conversions: Floats) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 
 from attribution.journeys import DAY, JourneyChunk, Journeys, Reader, Summary
 from attribution.journeys.lookback import time_lag
-from attribution.journeys.summary import tally
+from attribution.journeys.structure import tally
 from attribution.kernels.statistics.sums import sum_by_pair, to_float
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.kernels.budget.allocation import fill
 from attribution.kernels.budget.curves import Curves, curves_of
-from attribution.kernels.budget.filling import fill
 from attribution.kernels.statistics.intervals import percentile
-from attribution.schema.experiment import DoubtOptions
 from attribution.schema.tables.doubt import AVERAGE, NO_CHANGE, REGRET
+from attribution.uncertainty.sensitivity.doubt_options import DoubtOptions
 from attribution.uncertainty.sensitivity.grid import Grid
 
 Floats = NDArray[np.float64]
@@ -71,7 +71,8 @@ def regrets(actions: Floats, credit: Floats, today: Floats, asked: DoubtOptions)
     best = act_on(credit, today, asked)
     power = (actions / today) ** asked.elasticity
     most = (credit * (best / today) ** asked.elasticity).sum(axis=1, keepdims=True)
-    return np.maximum(most - credit @ power.T, 0.0)
+    result: Floats = np.maximum(most - credit @ power.T, 0.0)
+    return result
 
 
 def _curves(today: Floats, asked: DoubtOptions) -> Curves:

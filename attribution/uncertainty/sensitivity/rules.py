@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
-from attribution.schema.experiment import DoubtOptions
+from attribution.uncertainty.sensitivity.doubt_options import DoubtOptions
 
 GROW, KEEP, CUT, UNCLEAR = "grow", "keep", "cut", "not enough evidence"
 

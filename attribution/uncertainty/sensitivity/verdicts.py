@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attribution.kernels.statistics.intervals import percentile
-from attribution.schema.experiment import DoubtOptions
 from attribution.schema.tables.doubt import VERDICTS
+from attribution.uncertainty.sensitivity.doubt_options import DoubtOptions
 from attribution.uncertainty.sensitivity.grid import Grid
 from attribution.uncertainty.sensitivity.rules import CUT, GROW, KEEP, UNCLEAR, Range, Rule
 
@@ -168,7 +168,8 @@ def _stake(evidence: Evidence, verdict: str, asked: DoubtOptions, rule: Rule) ->
         CUT: needed - most * mean / evidence.ripeness,
         UNCLEAR: max(most * found.high - needed, needed - least * found.low),
     }
-    return spend * per_unit[verdict]
+    result: float = spend * per_unit[verdict]
+    return result
 
 
 def _flips(evidence: Evidence, rule: Rule) -> dict[str, float]:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from attribution import load_sources
 from attribution.data.adapters import adapt, adapter_names, read_adapter
-from attribution.data.adapters.template import fill, slots
+from attribution.data.adapters.slots import fill, slots
 from attribution.errors import InputError
 from attribution.schema.experiment import TableSpec
 from attribution.schema.tables import INPUTS

@@ -20,10 +20,9 @@ from hypothesis import strategies as st
 
 from attribution.data.channels import RAW_COLUMNS, ChannelRules, Rule, derive_channels, lint_channels, read_rules
 from attribution.data.channels.addresses import host_of, path_of, source_text
-from attribution.data.channels.click_ids import CLICK_IDS
-from attribution.data.channels.near import near_duplicates
-from attribution.data.channels.patterns import covers, matcher
-from attribution.data.channels.sites import KINDS, kind_of
+from attribution.data.channels.channel_rules import covers, matcher
+from attribution.data.channels.lint import near_duplicates
+from attribution.data.channels.platforms import CLICK_IDS, KINDS, kind_of
 from attribution.data.channels.spelling import medium_text, tag_text, unquoted
 from attribution.errors import InputError
 from attribution.schema.tables import RESERVED

@@ -18,7 +18,7 @@ from pyarrow import fs
 
 import attribution as at
 from attribution.data.engine import RemotePath, find_remote, remote
-from attribution.data.loading.files import find_files
+from attribution.data.loading.raw_tables import find_files
 from attribution.errors import InputError
 from attribution.pipeline.output import replaced_folder
 from tests.cli.test_cli import call

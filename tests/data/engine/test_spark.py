@@ -27,8 +27,8 @@ from attribution.data.engine import Events
 from attribution.data.engine.spark import SparkEngine, session, tasks
 from attribution.data.engine.spark import engine as spark_engine
 from attribution.data.loading.checks import check_sources
-from attribution.data.loading.digest import content_digest
-from attribution.data.quality import gate_findings
+from attribution.data.loading.load import content_digest
+from attribution.data.quality import quality_findings
 from attribution.errors import InputError
 from attribution.journeys import DAY
 from attribution.models.credit import journey_credit
@@ -186,7 +186,7 @@ def test_the_gate_finds_the_same(spark: Callable[..., Any]) -> None:
     for engine in (at.DuckDBEngine(), spark()):
         sources = at.load_sources(*log(customers=40, touchpoints=2_000), engine=engine)
         digests = [content_digest(sources, name) for name in sources.tables]
-        found.append([*digests, *gate_findings(sources, period=Period(), lookback_days=None)])
+        found.append([*digests, *quality_findings(sources, period=Period(), lookback_days=None)])
     assert len(found[0]) > 12
     assert found[0] == found[1]
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import attribution as at
 from attribution.data.loading.events import open_events
 from attribution.kernels.journeys.batches import customer_ids, customer_starts, id_changes
-from attribution.kernels.journeys.uuids import uuid_texts, uuid_words
+from attribution.kernels.journeys.ids import uuid_texts, uuid_words
 
 CUSTOMERS = 60
 CANONICAL = [str(uuid.UUID(int=(n * 0x9E3779B97F4A7C15F39CC0605CEDC835) % (1 << 128))) for n in range(1, CUSTOMERS + 1)]

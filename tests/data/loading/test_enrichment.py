@@ -18,7 +18,8 @@ from attribution.data.engine import DuckDBEngine
 from attribution.data.loading import Finding
 from attribution.errors import InputError
 from attribution.pipeline.pipeline import journeys_of, open_sources
-from attribution.schema.experiment import TableSpec, read_experiment
+from attribution.pipeline.sections import read_experiment
+from attribution.schema.experiment import TableSpec
 from attribution.schema.tables import OUTPUTS
 from tests.cli.test_cli import call, table_bytes, write_log
 from tests.test_real_data import data_folder

@@ -11,17 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attribution.data.loading.accounts import account_findings, map_accounts
+from attribution.data.loading.findings import Finding
 from attribution.data.loading.identity import (
     LARGE_CLUSTER,
     SHARED_CUSTOMERS,
     LinkedRows,
     Stitching,
+    account_findings,
     fresh_id_finding,
     identity_findings,
+    map_accounts,
     stitch_identities,
 )
-from attribution.data.loading.quality import Finding
 from attribution.errors import InputError
 from tests.twins import identities as twin
 

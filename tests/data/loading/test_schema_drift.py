@@ -15,8 +15,7 @@ from hypothesis import strategies as st
 
 from attribution.data.engine import Files
 from attribution.data.loading import Finding
-from attribution.data.loading.drift import drift_findings, find_drift, refuse_drift
-from attribution.data.loading.layouts import Layout, read_layouts
+from attribution.data.loading.schema_drift import Layout, drift_findings, find_drift, read_layouts, refuse_drift
 from attribution.errors import InputError
 
 GOOD = {"customer_id": ["a"], "touched_at": ["2024-01-01"], "channel": ["mail"]}

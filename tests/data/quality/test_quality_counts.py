@@ -491,3 +491,23 @@ def test_strict_has_nothing_against_good_data_and_failures_exit_with_two(
         assert json.loads(result.stdout)["status"] == verdict
         assert result.exit_code == code
     assert sorted(path.name for path in tmp_path.iterdir()) == ["c.csv", "e.toml", "s.csv", "t.csv"]
+
+
+@pytest.mark.parametrize("customers", [1_500, 12_000])  # with few conversions every customer is drawn, else buckets
+@pytest.mark.parametrize("method", ["percentile", "bca"])
+def test_drawing_customers_changes_no_count_and_no_status(customers: int, method: str) -> None:
+    shop = at.simulate("default", customers=customers, seed=1)
+    tables = {"touchpoints": shop.touchpoints, "conversions": shop.conversions, "costs": shop.costs}
+    plain = {
+        "period": Period(start=dt.date(2024, 1, 1), end=dt.date(2024, 2, 15)),
+        "journeys": {"lookback_days": 30, "direct": "drop_if_other"},
+    }
+    drawn = {**plain, "resampling": {"draws": 50, "method": method}}
+    one, two = (at.run_experiment(experiment(options, **tables)).tables["quality"] for options in (plain, drawn))
+    keys = ["check", "table", "status", "count", "total"]
+    both = one[keys].merge(two[keys], on=["check", "table"], suffixes=("", "_drawn"), validate="one_to_one")
+    assert len(both) == len(one) > 30
+    assert (both["count"] > 0).sum() > 5
+    pd.testing.assert_series_equal(both["status"], both["status_drawn"], check_names=False)
+    pd.testing.assert_series_equal(both["count"], both["count_drawn"], check_names=False)
+    pd.testing.assert_series_equal(both["total"], both["total_drawn"], check_names=False)

@@ -9,10 +9,11 @@ import pandas as pd
 import pytest
 
 from attribution.decisions.budget import propose_budget
+from attribution.decisions.budget.budget_options import BudgetOptions
 from attribution.decisions.budget.evidence import Ground
 from attribution.decisions.budget.response import check_history
 from attribution.errors import InputError
-from attribution.schema.experiment import BudgetOptions, checked
+from attribution.schema.experiment import checked
 from attribution.schema.tables import OUTPUTS
 
 RETURNS = pd.DataFrame(
@@ -243,7 +244,7 @@ def test_curvature_comes_from_a_history_where_spend_has_varied() -> None:
 @pytest.mark.parametrize(
     ("asked", "reason"),
     [
-        ({"total": -5}, "total: Input should be greater than 0. Given: -5"),
+        ({"total": -5}, "total: must be greater than 0. Given: -5"),
         ({"total": float("nan")}, "total: must be a number"),
         ({"margin": 0.4}, "unknown key 'margin'"),
         ({"what_if": [{"name": "a"}]}, "give spend or shares"),

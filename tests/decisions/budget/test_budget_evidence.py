@@ -11,19 +11,20 @@ import pandas as pd
 import pytest
 
 from attribution.decisions.budget import BudgetPlan, budget_metrics, ground_has_moved, propose_budget
+from attribution.decisions.budget.budget_options import BudgetOptions
+from attribution.decisions.budget.budget_section import budget_grids
 from attribution.decisions.budget.evidence import Earlier, Ground, read_earlier
 from attribution.errors import InputError
 from attribution.reporting.charts import (
-    all_figures,
     budget_by_channel,
     budget_gain,
     budget_horizons,
     response_curves,
     to_svg,
 )
-from attribution.reporting.report.budget import budget_section
-from attribution.schema.experiment import BudgetOptions, checked
+from attribution.schema.experiment import checked
 from attribution.schema.tables import OUTPUTS
+from tests.reporting.drawn import all_figures
 
 CHANNELS = ["mail", "search", "微信"]
 RETURNS = pd.DataFrame(
@@ -270,9 +271,9 @@ def test_pictures_hold_the_numbers_of_the_tables() -> None:
 
 
 def test_the_report_shows_a_budget_where_there_is_one() -> None:
-    assert budget_section({}) is None
+    assert budget_grids({}) is None
     plan = fitted_plan()
-    section = budget_section(plan.tables)
+    section = budget_grids(plan.tables)
     assert section is not None
     grid = section["plan"]
     assert isinstance(grid, pd.DataFrame)

@@ -15,7 +15,7 @@ from scipy.stats import kendalltau
 from attribution.decisions.comparison import compare_runs, read_sweep, specifications_of
 from attribution.decisions.kpis import Run
 from attribution.errors import InputError, TrackingError
-from attribution.schema.experiment import read_experiment
+from attribution.pipeline.sections import read_experiment
 from tests.cli.test_cli import EXPERIMENT, call, write_log
 from tests.decisions.kpis.test_review import first as winter_run
 from tests.decisions.kpis.test_review import make_run
@@ -389,7 +389,6 @@ def test_what_could_not_be_logged_is_logged_later_as_it_would_have_been(
 
 
 def test_logging_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from attribution.tracking import store
 
     monkeypatch.setattr(store, "_PAUSE_SECONDS", 0.0)
     tries = []

@@ -28,9 +28,9 @@ from attribution.errors import InputError
 from attribution.pipeline.pipeline import check_quality
 from attribution.pipeline.record import record_of
 from attribution.reporting import charts
-from attribution.reporting.report import render_report
 from attribution.returns import Terms, read_costs, returns_table
 from attribution.schema.experiment import Experiment, ReturnsOptions
+from tests.reporting.drawn import all_figures, page_of
 
 FAIR = "展会 <b>"
 
@@ -499,7 +499,7 @@ def test_a_run_finds_what_is_wrong_with_it(outcome: at.Outcome) -> None:
 
 
 def test_report_and_metrics_show_it(outcome: at.Outcome, tmp_path: Any) -> None:
-    page = render_report("why", outcome.tables, [], {})
+    page = page_of("why", outcome.tables, [], {})
     assert '<h2 id="diagnosis">What to look at first</h2>' in page
     assert "展会 &lt;b&gt;" in page
     assert FAIR not in page
@@ -511,7 +511,7 @@ def test_report_and_metrics_show_it(outcome: at.Outcome, tmp_path: Any) -> None:
     assert model.metrics["wasted_spend"] >= 600.0
     slices = outcome.tables["roi_slices"].query("model == 'linear' and slice == 'mail'")
     assert model.metrics["money_against_rest/mail"] == slices["money"].iloc[0]
-    assert "cost_waterfall" in [figure.name for figure in charts.all_figures(outcome.tables)]
+    assert "cost_waterfall" in [figure.name for figure in all_figures(outcome.tables)]
     json.dumps(record.run.metrics, allow_nan=False)
 
 
@@ -522,7 +522,7 @@ def test_without_costs_there_are_tasks_and_no_slices() -> None:
     assert {"roi_slices", "wasted_spend", "cost_sensitivity"}.isdisjoint(bare)
     assert "tasks" in bare
     assert diagnosis_metrics(bare, "linear") == {}
-    assert "No channel has an ROI" in render_report("bare", bare, [], {})
+    assert "No channel has an ROI" in page_of("bare", bare, [], {})
 
 
 def test_split_channels_are_put_together() -> None:

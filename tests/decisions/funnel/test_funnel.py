@@ -17,11 +17,13 @@ from scipy.stats import binomtest
 import attribution as at
 from attribution.decisions.funnel import follow_stages
 from attribution.decisions.funnel.arrivals import read_arrivals
+from attribution.decisions.funnel.funnel_options import FunnelOptions
 from attribution.decisions.funnel.progress import Progress, follow
 from attribution.decisions.funnel.stages import Wins, learn_chances, wins_of
 from attribution.errors import InputError
-from attribution.kernels.statistics.proportions import weighted_wilson
-from attribution.schema.experiment import FunnelOptions
+from attribution.kernels.statistics.intervals import weighted_wilson
+from attribution.pipeline.sections import load_sections
+from tests.reporting.drawn import all_figures, page_of
 
 DAY_0 = pd.Timestamp("2024-01-01")
 STAGES = ("lead", "SQL", "won")
@@ -214,8 +216,6 @@ def test_unknown_stages_are_refused_or_counted() -> None:
     ],
 )
 def test_impossible_funnels_are_refused(funnel: dict[str, Any], message: str, tmp_path: Path) -> None:
-    from attribution.schema.experiment import checked
-
     document = {
         "name": "x",
         "tables": {"touchpoints": {"source": "t"}, "conversions": {"source": "c"}, "stages": {"source": "s"}},
@@ -223,18 +223,19 @@ def test_impossible_funnels_are_refused(funnel: dict[str, Any], message: str, tm
         "funnel": funnel,
     }
     with pytest.raises(InputError, match=message):
-        checked(at.Experiment, document, origin="file")
+        load_sections().known(at.Experiment.model_validate(document))
 
 
 def test_a_funnel_and_its_table_go_together() -> None:
-    from attribution.schema.experiment import checked
-
-    document = {"name": "x", "tables": {"conversions": {"source": "c"}}, "models": MODELS}
-    with pytest.raises(InputError, match="give both, or neither"):
-        checked(at.Experiment, {**document, "funnel": {"stages": STAGES}}, origin="file")
-    both = {**document["tables"], "stages": {"source": "s"}}  # type: ignore[dict-item]
-    with pytest.raises(InputError, match="give both, or neither"):
-        checked(at.Experiment, {**document, "tables": both}, origin="file")
+    tables = {"touchpoints": {"source": TOUCHED}, "conversions": {"source": ORDERS}}
+    document = {"name": "x", "tables": tables, "models": MODELS}
+    for wrong in (
+        {**document, "funnel": {"stages": STAGES}},
+        {**document, "tables": {**tables, "stages": {"source": BY_HAND}}},
+    ):
+        for ask in (at.run_experiment, at.check_quality):
+            with pytest.raises(InputError, match="give both, or neither"):
+                ask(at.Experiment.model_validate(wrong))
     with pytest.raises(InputError, match="needs a table 'stages'"):
         follow_stages(at.load_sources(TOUCHED, ORDERS), FunnelOptions(stages=STAGES))
 
@@ -758,13 +759,11 @@ def test_a_run_without_a_funnel_has_none_of_it() -> None:
 
 def test_the_report_has_the_funnel_and_tracking_its_numbers() -> None:
     from attribution.decisions.funnel import funnel_metrics
-    from attribution.reporting.charts import all_figures
-    from attribution.reporting.report import render_report
 
     tables = tables_of(JOURNEY, WON, tables={"costs": pd.DataFrame({"channel": ["search"], "amount": [60.0]})})
     figures = all_figures(tables)
     assert {"funnel_by_stage", "funnel_rates"} <= {figure.name for figure in figures}
-    page = render_report("run", tables, figures, {})
+    page = page_of("run", tables, figures, {})
     assert "One point more" in page
     assert "cases are open" in page
     metrics = funnel_metrics(tables)

@@ -17,7 +17,7 @@ from attribution.decisions.kpis.alerts import Thresholds
 from attribution.decisions.kpis.review import review_runs
 from attribution.decisions.kpis.roi_change import MARKET_PARTS, PARTS, TOTAL, Side, split_market, split_roi_change
 from attribution.errors import InputError
-from attribution.kernels.statistics.bridge import split_product
+from attribution.kernels.statistics.decompositions import split_product
 from attribution.schema.experiment import Experiment
 
 CHANNELS = ["mail", "search", "微信"]

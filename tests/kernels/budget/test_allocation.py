@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from attribution.errors import InputError
-from attribution.kernels.budget.budget import allocate
+from attribution.kernels.budget.allocation import allocate, fill, share_above_today
 from attribution.kernels.budget.curves import KINDS, curves_of
-from attribution.kernels.budget.filling import fill, share_above_today
 from attribution.kernels.budget.problem import Problem, contradiction, keeps, simple_problem
 
 NONE = -np.inf

@@ -14,8 +14,7 @@ from hypothesis.strategies import DrawFn
 from numpy.typing import NDArray
 from scipy.optimize import linprog, minimize
 
-from attribution.kernels.credit.raking import APART, Raked, rake
-from attribution.kernels.credit.sharing import spread
+from attribution.kernels.credit.raking import APART, Raked, rake, spread
 
 Amounts = Mapping[frozenset[int], int]
 

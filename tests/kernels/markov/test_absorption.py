@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from attribution.kernels.markov import absorption, slow, sweeps
+from attribution.kernels.markov import absorption, large_chains
 from attribution.kernels.markov.absorption import joint_removal, removal_effects
 from attribution.kernels.markov.chains import Chain
 
@@ -26,7 +26,7 @@ def use(solver: str, patch: pytest.MonkeyPatch) -> None:
     for name, value in SOLVERS[solver].items():
         patch.setattr(absorption, name, value)
     if solver == "settled":
-        patch.setattr(sweeps, "SWEEPS", 3)
+        patch.setattr(large_chains, "SWEEPS", 3)
 
 
 def ring(leave: int) -> Chain:
@@ -60,7 +60,7 @@ def test_a_large_slow_chain_of_many_rings(rate: float, monkeypatch: pytest.Monke
     With conversions on every k-th ring only, c gets a share that is known in closed form.
     """
     rings = 1_200
-    monkeypatch.setattr(sweeps, "SWEEPS", 50)
+    monkeypatch.setattr(large_chains, "SWEEPS", 50)
     n = 2 * rings + 2
     a, b = np.arange(1, rings + 1), np.arange(rings + 1, 2 * rings + 1)
     rounds = np.round(2 / rate)
@@ -84,7 +84,7 @@ def test_a_large_slow_chain_of_many_rings(rate: float, monkeypatch: pytest.Monke
 def test_a_long_ring_that_iteration_cannot_solve_is_factorised(monkeypatch: pytest.MonkeyPatch) -> None:
     """A ring of 150 channels, of which a Krylov space of 60 sees less than half. Every channel is reached by all."""
     use("settled", monkeypatch)
-    monkeypatch.setattr(slow, "_RESTARTS", 1)
+    monkeypatch.setattr(large_chains, "_RESTARTS", 1)
     length, rounds = 150, 100_000.0
     n = length + 1
     around = np.arange(1, n)
@@ -177,5 +177,5 @@ def test_blocks_of_columns_change_nothing(monkeypatch: pytest.MonkeyPatch) -> No
     chain = Chain(steps, exits, np.ones((n, 1)), np.append(-1, rng.integers(0, 9, n - 1)))
     monkeypatch.setattr(absorption, "DENSE_STATES", 0)
     whole = removal_effects(chain, 9)
-    monkeypatch.setattr(sweeps, "CELLS", 2 * n)
+    monkeypatch.setattr(large_chains, "CELLS", 2 * n)
     np.testing.assert_allclose(removal_effects(chain, 9).lost, whole.lost, rtol=1e-12)

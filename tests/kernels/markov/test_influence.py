@@ -7,11 +7,11 @@ import pytest
 from numpy.typing import NDArray
 from scipy import sparse
 
-from attribution.kernels.markov import sweeps
+from attribution.kernels.markov import large_chains
 from attribution.kernels.markov.absorption import removal_effects
 from attribution.kernels.markov.chains import Frame, chain_of, frame
 from attribution.kernels.markov.influence import influences, linearised, solved_at_once
-from attribution.kernels.markov.windows import Slices, count_steps, last_steps
+from attribution.kernels.markov.step_counts import Slices, count_steps, last_steps
 from attribution.kernels.statistics.sums import sum_by_key, to_float
 
 CHANNELS, BUCKETS = 4, 6
@@ -93,7 +93,7 @@ def test_with_memory_of_whole_paths_draws_are_exact() -> None:
 def test_blocks_of_channels_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     joined, steps, value = bucketed(2, seed=1)
     _, whole = influences(joined, steps, value, rewards=np.arange(2), channels=CHANNELS)
-    monkeypatch.setattr(sweeps, "CELLS", 1)
+    monkeypatch.setattr(large_chains, "CELLS", 1)
     _, in_blocks = influences(joined, steps, value, rewards=np.arange(2), channels=CHANNELS)
     np.testing.assert_allclose(in_blocks, whole, rtol=1e-8)
 

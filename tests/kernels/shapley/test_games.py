@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from attribution.kernels.shapley import permutations as sampling
-from attribution.kernels.shapley.counts import MOST, channel_counts, unpacked
+from attribution.kernels.shapley.coalitions import MOST, channel_counts, unpacked
 from attribution.kernels.shapley.games import (
     Sets,
     interactions,

@@ -10,7 +10,7 @@ from statsmodels.duration.survfunc import CumIncidenceRight, SurvfuncRight
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from attribution.kernels.statistics.incidence import MOVED, STILL_OPEN, cumulative_incidence, weighted_median
-from attribution.kernels.statistics.proportions import difference_interval, wilson_interval
+from attribution.kernels.statistics.intervals import difference_interval, wilson_interval
 
 cases = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 2)), min_size=1, max_size=60)
 

@@ -50,6 +50,20 @@ def test_integers_are_exact(values: np.ndarray) -> None:
     assert int(to_float(sums)[0]) == sum(values.tolist())
 
 
+@given(hnp.arrays(st.sampled_from([np.int64, np.int32, np.uint8, np.float32]), 9, elements=st.integers(0, 200)))
+def test_the_type_of_terms_does_not_matter(values: np.ndarray) -> None:
+    """The kernel reads the bits of floats; those of an integer would be next to nothing."""
+    index = np.arange(len(values)) % 2
+    assert to_float(exact_sums(index, values, 2)).tolist() == [float(values[0::2].sum()), float(values[1::2].sum())]
+    strided = np.column_stack([values, values]).astype(np.float64)[:, 0]
+    assert to_float(exact_sums(index, strided, 2)).tolist() == to_float(exact_sums(index, values, 2)).tolist()
+
+
+def test_whole_numbers_that_no_float_holds_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"below 2\^53"):
+        exact_sums(np.zeros(1, np.int64), np.array([2**53 + 1]), 1)
+
+
 def test_a_million_of_the_largest_small_integers_carries_over() -> None:
     values = np.full(1_000_000, 2.0**32 - 1)
     assert to_float(exact_sums(np.zeros(len(values), np.int64), values, 1))[0] == 1_000_000 * (2**32 - 1)

@@ -87,7 +87,7 @@ def test_a_loaded_scorer_hands_out_what_the_fitted_model_does(model: Attribution
     loaded = Scorer.load(tmp_path / "scorer")
     assert loaded.version == saved.version
     scored = loaded.score(mapped(touchpoints), conversions)
-    expected = model.attribute(journeys)
+    expected = model.credit_journeys(journeys)
     assert_handed_out(scored, expected)
     assert set(scored["model_version"]) == {saved.version}
     assert (scored["channel"] == "(unattributed)").any()
@@ -109,7 +109,7 @@ def test_journey_options_go_with_the_model(tmp_path: Path) -> None:
     definition = Definition(JourneyOptions.model_validate(options))
     Scorer.of(model, definition=definition).save(tmp_path / "scorer")
     scored = Scorer.load(tmp_path / "scorer").score(mapped(touchpoints), conversions)
-    expected = model.attribute(journeys)
+    expected = model.credit_journeys(journeys)
     assert_handed_out(scored, expected)
     # A window of its own for a channel that did not occur is no reason to refuse.
     without = touchpoints[touchpoints["channel"] != "email"]
@@ -331,10 +331,11 @@ class Learner(at.Linear):
 
     says = True
 
-    def solve(self, summary: at.Summary) -> None:
-        super().solve(summary)
-        self.favourite_ = float(np.argmax(self.credit_.conversions[:-1]))
+    def solve(self, summary: at.Summary) -> tuple[np.ndarray, np.ndarray]:
+        conversions, value = super().solve(summary)
+        self.favourite_ = float(np.argmax(conversions))
         self.boost_ = 1.0 + np.arange(len(self.channels_))
+        return conversions, value
 
     def weigh(self, chunk: at.JourneyChunk) -> np.ndarray:
         if not hasattr(self, "boost_"):
@@ -357,7 +358,7 @@ def test_a_model_of_ones_own_says_what_it_learned(tmp_path: Path) -> None:
     model = Telling().fit(journeys)
     Scorer.of(model).save(tmp_path / "own")
     loaded = Scorer.load(tmp_path / "own")
-    expected = model.attribute(journeys)
+    expected = model.credit_journeys(journeys)
     assert_handed_out(loaded.score(mapped(touchpoints), conversions), expected)
     assert loaded.unknown_channels == "zero"
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import attribution as at
 from attribution.errors import InputError
 from attribution.journeys import journeys_by_day
-from attribution.kernels.statistics.drift import psi_terms, shares_of, stretch_weights
+from attribution.kernels.statistics.distribution_shift import psi_terms, shares_of, stretch_weights
 from attribution.production.monitoring import (
     DriftOptions,
     Windows,

@@ -13,12 +13,13 @@ import pandas as pd
 import pytest
 
 import attribution as at
-from attribution.cli.commands.finished import exported_scorer
+from attribution.cli.commands.saved_runs import exported_scorer
 from attribution.errors import InputError
+from attribution.incrementality.lift_tests import LiftTest, check_covered
 from attribution.models.saved import kept_scorer
-from attribution.production.promotion import CHECKS, Bounds, LiftTest, decide, evidence, read_bounds
-from attribution.production.promotion.bounds import check_covered
-from attribution.schema.experiment import Period, read_experiment
+from attribution.pipeline.sections import read_experiment
+from attribution.production.promotion import CHECKS, Criteria, decide, evidence, read_criteria
+from attribution.schema.experiment import Period
 from attribution.testing import judge_model
 from tests.cli.test_cli import call
 
@@ -91,13 +92,13 @@ def _laws_are_judged_once() -> Iterator[None]:
         return known[key]
 
     with pytest.MonkeyPatch().context() as context:
-        context.setattr("attribution.production.promotion.gate.judge_model", judge)
+        context.setattr("attribution.production.promotion.decision.judge_model", judge)
         yield
 
 
-def judged(shop: Path, model: str, run: str = "train", **bounds: Any) -> tuple[bool, dict[str, bool]]:
+def judged(shop: Path, model: str, run: str = "train", **criteria: Any) -> tuple[bool, dict[str, bool]]:
     window = read_experiment(shop / "window.toml")
-    decision = decide(kept_scorer(shop / run, model), None, window, Bounds(draws=50, **bounds))
+    decision = decide(kept_scorer(shop / run, model), None, window, Criteria(draws=50, **criteria))
     assert decision.table["check"].tolist() == list(CHECKS)
     assert decision.passes == decision.table["holds"].all()
     return decision.passes, dict(zip(decision.table["check"], decision.table["holds"], strict=True))
@@ -145,7 +146,7 @@ def test_every_bound_can_block(shop: Path, bound: str) -> None:
     # A rule that is handed out as it was fitted moves nothing, and no model gives less than nothing to a placebo.
     limit = -1.0 if bound in ("placebo_excess", "transfer_share_moved") else 0.0
     window = read_experiment(shop / "window.toml")
-    tight = Bounds(draws=50).model_copy(update={bound: limit})
+    tight = Criteria(draws=50).model_copy(update={bound: limit})
     decision = decide(kept_scorer(shop / "train", "linear"), None, window, tight)
     assert not decision.passes
     assert [reason.split()[0] for reason in decision.reasons] == [bound]
@@ -154,7 +155,7 @@ def test_every_bound_can_block(shop: Path, bound: str) -> None:
 def test_numbers_of_the_evidence_are_those_of_runs_on_the_window(shop: Path, tmp_path: Path) -> None:
     """Against a fit on the window and on its halves, and scores of the model as it was fitted."""
     window = read_experiment(shop / "window.toml")
-    table = decide(kept_scorer(shop / "train", "linear"), None, window, Bounds(draws=50)).table.set_index("check")
+    table = decide(kept_scorer(shop / "train", "linear"), None, window, Criteria(draws=50)).table.set_index("check")
     halves = []
     for start, end in (("2024-03-01", "2024-03-30"), ("2024-03-31", "2024-04-29")):
         half = read_experiment(
@@ -194,13 +195,13 @@ def test_what_an_experiment_found_counts(shop: Path) -> None:
     scorer = kept_scorer(shop / "train", "last_touch")
     for found, passes in ((credit["search"] + 4, True), (credit["search"] - 4, True), (credit["search"] + 7, False)):
         test = LiftTest(channel="search", incremental_conversions=found, standard_error=2.0)
-        decision = decide(scorer, None, window, Bounds(draws=50, experiments=(test,), stability_share_moved=1.0))
-        row = decision.table.set_index("check").loc["experiments_z"]
+        decision = decide(scorer, None, window, Criteria(draws=50, lift_tests=(test,), stability_share_moved=1.0))
+        row = decision.table.set_index("check").loc["lift_tests_z"]
         assert row["challenger"] == pytest.approx(abs(found - credit["search"]) / 2)
         assert row["holds"] == passes
     test = LiftTest(channel="tv", incremental_conversions=1, standard_error=2.0)
     with pytest.raises(InputError, match="no channel 'tv'"):
-        decide(scorer, None, window, Bounds(draws=50, experiments=(test,)))
+        decide(scorer, None, window, Criteria(draws=50, lift_tests=(test,)))
 
 
 def test_an_experiment_of_some_days_is_held_against_those_days(shop: Path, tmp_path: Path) -> None:
@@ -212,16 +213,16 @@ def test_an_experiment_of_some_days_is_held_against_those_days(shop: Path, tmp_p
         "channel,period_start,period_end,incremental_conversions,standard_error\n"
         f"search,2024-03-10,2024-03-20,{inside + 5},2\nsearch,2024-03-20,2024-03-20,0,1000\n"
     )
-    (tmp_path / "bounds.toml").write_text('draws = 50\nexperiments = "lift.csv"\n')
-    bounds = read_bounds(tmp_path / "bounds.toml")
-    assert [test.period_end for test in bounds.experiments] == [dt.date(2024, 3, 20)] * 2
+    (tmp_path / "criteria.toml").write_text('draws = 50\nlift_tests = "lift.csv"\n')
+    criteria = read_criteria(tmp_path / "criteria.toml")
+    assert [test.period_end for test in criteria.lift_tests] == [dt.date(2024, 3, 20)] * 2
     window = read_experiment(shop / "window.toml")
-    found = evidence(kept_scorer(shop / "train", "last_touch"), window, bounds)
-    assert found["experiments_z"] == pytest.approx(2.5)
+    found = evidence(kept_scorer(shop / "train", "last_touch"), window, criteria)
+    assert found["lift_tests_z"] == pytest.approx(2.5)
     judged = at.run_experiment(window).training
-    check_covered(bounds.experiments, window.period, judged)
+    check_covered(criteria.lift_tests, window.period, judged)
     early = LiftTest(channel="search", period_start="2024-02-20", incremental_conversions=1, standard_error=1)
-    with pytest.raises(InputError, match=r"not made within the window.*2024-02-20.*2024-03-01 to 2024-04-29"):
+    with pytest.raises(InputError, match=r"not run within the window.*2024-02-20.*2024-03-01 to 2024-04-29"):
         check_covered([early], window.period, judged)
     # Where no period is asked for, the window is what the log spans; its last conversion was a day earlier.
     late = early.model_copy(update={"period_start": None, "period_end": dt.date(2024, 4, 29)})
@@ -245,23 +246,23 @@ def test_an_experiment_of_some_days_is_held_against_those_days(shop: Path, tmp_p
     ],
 )
 def test_a_table_of_experiments_that_is_none_is_refused(tmp_path: Path, content: str | None, said: str) -> None:
-    (tmp_path / "bounds.toml").write_text('experiments = "lift.csv"\n')
+    (tmp_path / "criteria.toml").write_text('lift_tests = "lift.csv"\n')
     if content is not None:
         (tmp_path / "lift.csv").write_text(content)
     with pytest.raises(InputError, match=said):
-        read_bounds(tmp_path / "bounds.toml")
+        read_criteria(tmp_path / "criteria.toml")
 
 
-def test_bounds_are_read_from_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "bounds.toml"
+def test_criteria_are_read_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "criteria.toml"
     path.write_text(
-        'placebo_excess = 0.02\n[[experiments]]\nchannel = "tv"\nincremental_conversions = 3\nstandard_error = 1\n'
+        'placebo_excess = 0.02\n[[lift_tests]]\nchannel = "tv"\nincremental_conversions = 3\nstandard_error = 1\n'
     )
-    assert read_bounds(path).placebo_excess == 0.02
-    assert read_bounds(path).experiments[0].channel == "tv"
+    assert read_criteria(path).placebo_excess == 0.02
+    assert read_criteria(path).lift_tests[0].channel == "tv"
     path.write_text("placebo_exces = 0.02\n")
     with pytest.raises(InputError, match="placebo_exces"):
-        read_bounds(path)
+        read_criteria(path)
 
 
 def test_promoted_blocked_and_rolled_back(
@@ -275,8 +276,8 @@ def test_promoted_blocked_and_rolled_back(
 
     store = new_store(tmp_path)
     client = MlflowClient(tracking_uri=store)
-    (tmp_path / "bounds.toml").write_text("draws = 50\nstability_share_moved = 0.5\n")
-    asked = ("--window", shop / "window.toml", "--bounds", tmp_path / "bounds.toml", "--tracking-uri", store)
+    (tmp_path / "criteria.toml").write_text("draws = 50\nstability_share_moved = 0.5\n")
+    asked = ("--window", shop / "window.toml", "--criteria", tmp_path / "criteria.toml", "--tracking-uri", store)
 
     def promote(code: int, *arguments: object) -> dict[str, Any]:
         assert call(monkeypatch, "promote", "shop", *arguments, "--json", "--by", "Zoë") == code
@@ -293,7 +294,7 @@ def test_promoted_blocked_and_rolled_back(
     assert version() == "2"
     blocked = promote(3, *challenge, "--model", "leaky")
     assert (blocked["promoted"], version()) == (False, "2")
-    assert all(row["champion"] is not None for row in blocked["promotion"] if row["check"] != "experiments_z")
+    assert all(row["champion"] is not None for row in blocked["promotion"] if row["check"] != "lift_tests_z")
     logged = client.get_run(blocked["mlflow_run"])
     assert logged.data.tags["attribution.asked_by"] == "Zoë"
     assert logged.data.tags["attribution.decision"] == "blocked"

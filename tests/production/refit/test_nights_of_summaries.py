@@ -37,10 +37,12 @@ def days_of(folder: Path) -> dict[int, object]:
     said: dict[int, object] = {}
     for day in store.days:
         window = read_window(store, models, day, day, channels=CHANNELS)
-        said[day] = [  # rows of each table
+        # A table without rows says nothing; whether it is there depends on the other days of the job.
+        said[day] = [
             {
                 name: sorted(zip(table.keys.tolist(), to_float(table.sums).tolist(), strict=True))
                 for name, table in part.tables.items()
+                if len(table.keys)
             }
             for part, _ in (window.observed, *window.models)
         ]

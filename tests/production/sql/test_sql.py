@@ -371,13 +371,96 @@ def by_place(*, position: np.ndarray, **_: Any) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("model", "problem"), [(Own(), "class of your own"), (at.CustomWeights(function=by_place), "function of Python")]
+    ("model", "given"), [(Own(), r"Own\(name='own'\)"), (at.CustomWeights(function=by_place), "function='.*:by_place'")]
 )
-def test_own_models_are_refused_by_name(model: AttributionModel, problem: str) -> None:
+def test_models_without_an_expression_are_refused_by_name(model: AttributionModel, given: str) -> None:
     touchpoints, conversions = random_log(0, 60)
     fitted = model.fit(at.build_journeys(at.load_sources(touchpoints, conversions)))
-    with pytest.raises(InputError, match=f"{model.label}.* cannot be said in SQL.*{problem}.*attribution score"):
+    with pytest.raises(InputError, match=f"{model.label}.* cannot be exported to SQL.*{given}.*attribution score"):
         select_of(Scorer.of(fitted), "duckdb")
+
+
+class Saying(Own):
+    """A rule whose expression is a setting."""
+
+    def __init__(self, *, sql: str, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.sql = sql
+
+    @property
+    def weight_sql(self) -> str:
+        return self.sql
+
+
+@pytest.mark.parametrize(
+    ("sql", "problem"),
+    [
+        ("case when", "one SQL expression in DuckDB's words.*Given: case when"),
+        ("1) from touchpoints --", "one SQL expression"),
+        ("1, 2", "one SQL expression"),
+        ("(select max(value) from conversions)", "no SELECT, no table"),
+        ("position = 1", "weight_sql is a number.*then 1 else 0"),
+        ("positon", "names positon.*did you mean 'position'"),
+        ("learned.rates_", "names learned.rates_.*learned.conversions"),
+        ("customer_id", "names customer_id"),
+        ("1 / count(*) over ()", "more than one journey.*partition by journey"),
+        ("1 / count(*) over (partition by channel)", "more than one journey"),
+    ],
+)
+def test_an_expression_that_is_none_is_refused(sql: str, problem: str) -> None:
+    touchpoints, conversions = random_log(0, 60)
+    fitted = Saying(sql=sql).fit(at.build_journeys(at.load_sources(touchpoints, conversions)))
+    with pytest.raises(InputError, match=problem):
+        select_of(Scorer.of(fitted), "duckdb")
+
+
+def test_age_needs_times() -> None:
+    touchpoints, conversions = random_log(0, 60)
+    for frame, time in ((touchpoints, "touched_at"), (conversions, "converted_at")):
+        frame[time] = (frame[time] - pd.Timestamp("2024-01-01")) // pd.Timedelta("12h")
+    sources = at.load_sources(touchpoints, conversions)
+    journeys = at.build_journeys(sources)
+    scorer = Scorer.of(
+        Saying(sql="age_days").fit(journeys), definition=Definition(training=Training.of(sources, journeys))
+    )
+    with pytest.raises(InputError, match=r"names age_days.*only an order.*timestamps"):
+        select_of(scorer, "duckdb")
+
+
+@pytest.mark.parametrize("policy", ["like_known", "zero"])
+@pytest.mark.parametrize("options", [0, 1, 7, 9])
+def test_columns_that_an_expression_may_name(policy: str, options: int) -> None:
+    """Kind, stage, age, a window over the journey and numbers with a fraction, as `weigh` has them."""
+    log = random_log(5, 240)
+    sources = at.load_sources(mapped(log[0]), log[1])
+    journeys = at.build_journeys(sources, **OPTIONS[options])
+    definition = Definition(journeys=JourneyOptions(**OPTIONS[options]), training=Training.of(sources, journeys))
+    scorer = Scorer.of(Staged().fit(journeys), definition=definition, unknown_channels=policy)
+    made = replace(scorer, version="0123456789abcdef")
+    other = random_log(8, 240)
+    same(in_duckdb(select_of(made, "duckdb"), *other), made, *other)
+
+
+class Staged(AttributionModel):
+    """By age, more for a view and for a stage, and by how long the journey is."""
+
+    needs_times = True
+
+    def weigh(self, chunk: at.JourneyChunk) -> np.ndarray:
+        assert chunk.ended_at is not None
+        assert chunk.touched_at is not None
+        age = (np.repeat(chunk.ended_at, chunk.lengths) - chunk.touched_at) / 86_400_000_000
+        kind, stage = (chunk.dimensions.decode(chunk.code, name) for name in ("kind", "stage"))
+        marked = np.array([name is not None for name in stage], dtype=bool)
+        weights = 1.1 + age * np.where(kind == "impression", 0.3, 1e-3) + marked
+        return weights + 1.0 / np.repeat(chunk.lengths, chunk.lengths)
+
+    @property
+    def weight_sql(self) -> str:
+        return (
+            "1.1 + age_days * case when kind = 'impression' then 0.3 else 1e-3 end "
+            "+ case when touchpoint.stage is null then 0 else 1 end + 1 / max(POSITION) over (partition by Journey)"
+        )
 
 
 @pytest.mark.parametrize(

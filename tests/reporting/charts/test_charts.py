@@ -20,6 +20,7 @@ from attribution.reporting.charts import figure as figure_module
 from attribution.reporting.charts.graph import MOST_STEPS, MOST_TO_CONVERSION
 from attribution.reporting.charts.style import GREY, MOST_CHANNELS, PALETTE, ink_on, model_colours, short_labels
 from attribution.schema.tables import CREDIT, UNATTRIBUTED
+from tests.reporting.drawn import all_figures
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -139,7 +140,7 @@ SMALL = run_tables(["a", "b", "c"], without_spend=("c",))
 @pytest.mark.parametrize("channels", [["a", "b", "c"], THIRTY], ids=["three", "thirty"])
 @pytest.mark.parametrize("intervals", [False, True], ids=["points", "intervals"])
 def test_charts_hold_the_numbers_of_their_tables(channels: list[str], intervals: bool) -> None:
-    figures = charts.all_figures(run_tables(channels, without_spend=("email",), intervals=intervals))
+    figures = all_figures(run_tables(channels, without_spend=("email",), intervals=intervals))
     assert [figure.name for figure in figures] == [
         "credit_by_channel",
         "roi_by_channel",
@@ -166,11 +167,11 @@ def test_credit_shows_most_credit_first_and_unattributed_last() -> None:
 
 
 def test_intervals_are_drawn_or_their_absence_is_said() -> None:
-    plain = charts.all_figures(SMALL)[:2]
+    plain = all_figures(SMALL)[:2]
     for figure, measure in zip(plain, ("conversions", "roi"), strict=True):
         assert "There are no intervals: resampling was not asked for." in figure.caption
         assert f'"{measure}_low"' not in json.dumps(figure.spec()["layer"])
-    resampled = charts.all_figures(run_tables(["a", "b"], intervals=True))[:2]
+    resampled = all_figures(run_tables(["a", "b"], intervals=True))[:2]
     for figure, measure in zip(resampled, ("conversions", "roi"), strict=True):
         assert "intervals from resampling" in figure.caption
         ends = [layer["encoding"] for layer in figure.spec()["layer"] if "x2" in layer["encoding"]]
@@ -319,7 +320,7 @@ def test_a_figure_without_numbers_is_refused(draw, names: list[str]) -> None:  #
 
 def test_all_figures_makes_what_the_tables_allow() -> None:
     def names(tables: dict[str, pd.DataFrame]) -> list[str]:
-        return [figure.name for figure in charts.all_figures(tables)]
+        return [figure.name for figure in all_figures(tables)]
 
     assert names({}) == []
     one_model = run_tables(["a", "b"], ("last_touch",))
@@ -342,13 +343,13 @@ def test_zero_conversions_can_be_drawn() -> None:
     tables["credit"] = tables["credit"].assign(conversions=0.0, value=0.0, share=np.nan)
     tables["returns"] = tables["returns"].assign(roi=-1.0, rank=1.5)
     tables["removal_effects"] = tables["removal_effects"].assign(removal_effect=0.0)
-    for figure in charts.all_figures(tables):
+    for figure in all_figures(tables):
         assert "NaN" not in charts.to_svg(figure)
 
 
 def test_more_channels_than_can_be_read_are_cut_and_counted() -> None:
     channels = [f"c{i:02}" for i in range(MOST_CHANNELS + 5)]
-    for figure in charts.all_figures(run_tables(channels))[:5]:
+    for figure in all_figures(run_tables(channels))[:5]:
         assert "The 5 channels with the" in figure.caption or "The 5 channels reached" in figure.caption
         column = "from_state" if "from_state" in figure.table else "channel"
         drawn = set(figure.table[column].dropna()) - {UNATTRIBUTED, "(start)"}
@@ -359,7 +360,7 @@ def test_more_channels_than_can_be_read_are_cut_and_counted() -> None:
 
 
 def test_a_channel_has_one_colour_and_one_label_in_all_figures() -> None:
-    figures = charts.all_figures(run_tables(THIRTY, without_spend=("email", "x" * 200)))
+    figures = all_figures(run_tables(THIRTY, without_spend=("email", "x" * 200)))
     seen: dict[str, set[object]] = {}
     for figure in figures:
         for row in itertools.chain.from_iterable(datasets(figure.spec())):
@@ -444,7 +445,7 @@ def hostile_figures() -> list[charts.Figure]:
     tables = run_tables(THIRTY, tuple(HOSTILE[:5]), without_spend=tuple(HOSTILE[4:6]))
     tables["truth"] = pd.DataFrame({"channel": THIRTY, "roi": np.arange(len(THIRTY), dtype=float)})
     tables["removal_effects"]["model"] = HOSTILE[5]
-    return charts.all_figures(tables)
+    return all_figures(tables)
 
 
 def test_hostile_names_are_text_and_nothing_else(hostile_figures: list[charts.Figure]) -> None:
@@ -503,7 +504,5 @@ def test_characters_without_a_font_are_found() -> None:
 
 
 def test_the_same_tables_give_the_same_picture() -> None:
-    first, second = (
-        [charts.to_svg(figure) for figure in charts.all_figures(run_tables(["a", "b", "c"]))] for _ in range(2)
-    )
+    first, second = ([charts.to_svg(figure) for figure in all_figures(run_tables(["a", "b", "c"]))] for _ in range(2))
     assert first == second

@@ -16,14 +16,17 @@ from attribution.cli.console import print_ranking
 from attribution.errors import InputError
 from attribution.pipeline.output import replaced_folder, write_outcome
 from attribution.reporting import charts
-from attribution.reporting.charts.doubt import curve_channels
-from attribution.reporting.report import render_report
-from attribution.schema.experiment import PlaceboOptions, ResamplingOptions, StabilityOptions
+from attribution.schema.experiment import ResamplingOptions
 from attribution.schema.tables.doubt import DOUBT_TABLES
-from attribution.tracking.tracking import track_outcome
+from attribution.tracking.tracked_runs import track_outcome
+from attribution.uncertainty.placebo import PlaceboOptions
 from attribution.uncertainty.sensitivity import doubt_metrics
+from attribution.uncertainty.sensitivity.doubt_options import DoubtOptions
+from attribution.uncertainty.sensitivity.doubt_section import curve_channels
+from attribution.uncertainty.stability import StabilityOptions
 from tests.journeys.test_buckets import log
 from tests.reporting.charts.test_charts import assert_drawn
+from tests.reporting.drawn import all_figures, page_of
 from tests.uncertainty.sensitivity.test_doubt import asked
 
 
@@ -79,35 +82,36 @@ def test_nothing_to_draw_is_refused(draw: Any, outcome: at.Outcome) -> None:
 
 
 def test_the_report_shows_verdicts_and_says_what_credit_is_not(outcome: at.Outcome) -> None:
-    figures = charts.all_figures(outcome.tables)
+    figures = all_figures(outcome.tables)
     assert [figure.name for figure in figures if "curve" in figure.name] == [
         "specification_curve",
         "specification_curve_2",
         "specification_curve_3",
     ]
     assert "regret" in [figure.name for figure in figures]
-    page = render_report("春季", outcome.tables, figures, outcome.settings)
+    page = page_of("春季", outcome.tables, figures, outcome.settings)
     section = page.partition('id="doubt"')[2].partition('id="figures"')[0]
     for sentence in outcome.tables["verdicts"]["says"]:
         assert sentence.replace("'", "&#39;") in section
     assert "Allocated is not incremental" in section
     assert "is safest" in section
     without = {name: table for name, table in outcome.tables.items() if name not in {t.name for t in DOUBT_TABLES}}
-    assert 'id="doubt"' not in render_report("春季", without, charts.all_figures(without), outcome.settings)
+    assert 'id="doubt"' not in page_of("春季", without, all_figures(without), outcome.settings)
 
 
 def test_what_is_doubted_is_a_setting_of_the_run(outcome: at.Outcome) -> None:
     """Two runs that differ in nothing but [doubt] are two: in their settings, and in the fingerprint made of them."""
     asked = outcome.experiment
-    assert asked.doubt is not None
-    assert outcome.settings["doubt.draws"] == asked.doubt.draws
+    doubt = asked.options("doubt", DoubtOptions)
+    assert doubt is not None
+    assert outcome.settings["doubt.draws"] == doubt.draws
     assert outcome.settings["doubt.incremental_share"] == (0.2, 1.0)
 
     def changed(**parts: Any) -> at.Outcome:
         return dataclasses.replace(outcome, experiment=asked.model_copy(update=parts))
 
     others = [
-        changed(doubt=asked.doubt.model_copy(update={"hurdle_roi": 0.5})),
+        changed(doubt=doubt.model_copy(update={"hurdle_roi": 0.5})),
         changed(doubt=None),
         changed(doubt=None, stability=StabilityOptions(parts=3)),
         changed(doubt=None, placebo=PlaceboOptions(seed=1)),

@@ -11,10 +11,9 @@ import pytest
 import attribution as at
 from attribution.errors import InputError
 from attribution.reporting import charts
-from attribution.reporting.report import render_report
-from attribution.reporting.report.money import money_section, money_sentences
-from attribution.returns import returns_metrics
+from attribution.returns.returns_section import money_grids, money_sentences, returns_metrics
 from attribution.schema.experiment import Experiment
+from tests.reporting.drawn import all_figures, page_of
 
 FAIR = "展会 🎪 <b>"
 COSTS = pd.DataFrame(
@@ -59,7 +58,7 @@ def outcome() -> at.Outcome:
 
 
 def test_media_and_loaded_roi_stand_side_by_side(outcome: at.Outcome) -> None:
-    section = money_section(outcome.tables)
+    section = money_grids(outcome.tables)
     assert section is not None
     grid = section["roi"]
     assert isinstance(grid, pd.DataFrame)
@@ -82,8 +81,8 @@ def test_what_full_costs_and_unknown_costs_do_is_said(outcome: at.Outcome) -> No
 
 
 def test_the_section_is_in_the_report_and_escaped(outcome: at.Outcome) -> None:
-    figures = charts.all_figures(outcome.tables)
-    page = render_report("money", outcome.tables, figures, outcome.settings)
+    figures = all_figures(outcome.tables)
+    page = page_of("money", outcome.tables, figures, outcome.settings)
     assert '<h2 id="money">' in page
     assert "What a customer costs and brings" in page
     assert "<b>" not in page
@@ -93,11 +92,11 @@ def test_the_section_is_in_the_report_and_escaped(outcome: at.Outcome) -> None:
 def test_a_run_on_revenue_and_media_alone_has_no_such_section() -> None:
     costs = pd.DataFrame({"channel": ["mail"], "amount": [10.0]})
     tables = run(costs).tables
-    assert money_section(tables) is None
-    assert '<h2 id="money">' not in render_report("plain", tables, [], {})
-    names = {figure.name for figure in charts.all_figures(tables)}
+    assert money_grids(tables) is None
+    assert '<h2 id="money">' not in page_of("plain", tables, [], {})
+    names = {figure.name for figure in all_figures(tables)}
     assert not {"costs_by_type", "roi_within_bounds"} & names
-    assert returns_metrics(tables, "linear") == {}
+    assert {name.partition("/")[0] for name in returns_metrics(tables, "linear")} == {"roi", "rank", "conversions"}
 
 
 def test_the_cost_picture_holds_every_known_cost(outcome: at.Outcome) -> None:
@@ -129,7 +128,7 @@ def test_the_picture_of_bounds_is_the_table(outcome: at.Outcome) -> None:
 
 
 def test_metrics_are_those_of_the_tables(outcome: at.Outcome) -> None:
-    metrics = returns_metrics(outcome.tables, "linear")
+    metrics = outcome.sections.metrics(outcome.tables, "linear")
     returns = outcome.tables["returns"].query("model == 'linear'").set_index(["basis", "cost_basis", "channel"])
     assert metrics["roi_ltv_loaded/mail"] == returns.loc[("ltv", "loaded", "mail"), "roi"]
     assert metrics["roi_ltv_loaded_low/mail"] == returns.loc[("ltv", "loaded", "mail"), "roi_low"]

@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from attribution.reporting import charts
-from attribution.reporting.report import render_report, shown
-from attribution.reporting.report.findings import data_facts, findings, ranking_grid
+from attribution.pipeline.standing_sections import data_facts
+from attribution.reporting.report import shown
+from attribution.returns.returns_section import headlines, ranking_grid
 from attribution.schema.tables import UNATTRIBUTED
+from tests.reporting.drawn import all_figures, page_of
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -141,7 +142,7 @@ class Page(HTMLParser):
 
 
 def report(tables: Mapping[str, pd.DataFrame], name: str = "spring review") -> str:
-    return render_report(name, tables, charts.all_figures(tables), SETTINGS)
+    return page_of(name, tables, all_figures(tables), SETTINGS)
 
 
 @pytest.fixture(scope="module")
@@ -155,13 +156,13 @@ def evil_page() -> str:
     for name in ("credit", "returns"):
         tables[name] = tables[name].replace("markov", EVIL)
     tables["quality"]["message"] = EVIL
-    figures = charts.all_figures(tables)
-    return render_report(EVIL, tables, figures, {EVIL: EVIL, "nested": [{"key": EVIL}]})
+    figures = all_figures(tables)
+    return page_of(EVIL, tables, figures, {EVIL: EVIL, "nested": [{"key": EVIL}]})
 
 
 def test_the_report_holds_every_number_of_every_figure(page: str) -> None:
     rows = Page(page).rows
-    figures = charts.all_figures(run_tables())
+    figures = all_figures(run_tables())
     assert len(figures) == 7
     for figure in figures:
         assert rows[figure.name][0] == list(figure.table.columns)
@@ -223,15 +224,13 @@ def test_ids_are_unique_and_references_resolve(page: str) -> None:
     targets = {str(attributes["href"])[1:] for tag, attributes in tags if tag == "a"}
     targets |= set(re.findall(r"url\(#([^)]+)\)", page))
     assert targets <= set(ids)
-    assert {figure.name for figure in charts.all_figures(run_tables())} <= targets
+    assert {figure.name for figure in all_figures(run_tables())} <= targets
 
 
 def test_every_picture_has_a_text_for_those_who_do_not_see_it(page: str) -> None:
     pictures = [attributes for tag, attributes in Page(page).tags if tag == "svg"]
     assert [picture["role"] for picture in pictures] == ["img"] * 7
-    assert [picture["aria-label"] for picture in pictures] == [
-        figure.alt_text for figure in charts.all_figures(run_tables())
-    ]
+    assert [picture["aria-label"] for picture in pictures] == [figure.alt_text for figure in all_figures(run_tables())]
     assert '<html lang="en">' in page
     assert "prefers-color-scheme: dark" in page
 
@@ -251,7 +250,7 @@ def test_long_tables_are_folded_away(page: str) -> None:
 
 
 def test_headline_says_who_leads_how_wide_how_far_and_how_alike() -> None:
-    assert findings(run_tables()) == [
+    assert headlines(run_tables()) == [
         "By ROI, email ranks first under last_touch and markov; social under first_touch.",
         "The ROI of social depends most on the model: from -0.25 under last_touch to 1.50 under first_touch.",
         "email moves furthest: rank 1 under last_touch, rank 3 under first_touch.",
@@ -262,7 +261,7 @@ def test_headline_says_who_leads_how_wide_how_far_and_how_alike() -> None:
 def test_headline_without_spend_compares_credited_conversions() -> None:
     tables = run_tables()
     tables["returns"] = tables["returns"].assign(spend=np.nan, roi=np.nan, rank=np.nan)
-    assert findings(tables)[:2] == [
+    assert headlines(tables)[:2] == [
         "By credited conversions, email ranks first under last_touch and markov; social under first_touch.",
         "The credit of social depends most on the model: from 30.00 under last_touch to 100.00 under first_touch.",
     ]
@@ -272,15 +271,15 @@ def test_headline_without_spend_compares_credited_conversions() -> None:
 def test_headline_of_one_model_and_of_models_that_agree() -> None:
     tables = run_tables()
     one = {name: tables[name][tables[name]["model"] == "last_touch"] for name in ("credit", "returns")}
-    assert findings(one) == ["By ROI, email ranks first under last_touch."]
+    assert headlines(one) == ["By ROI, email ranks first under last_touch."]
     twin = {name: pd.concat([part, part.assign(model="linear")]) for name, part in one.items()}
-    assert findings(twin) == [
+    assert headlines(twin) == [
         "By ROI, email ranks first under every model.",
         "The ROI of every channel is the same under every model.",
         "No channel changes its rank between models.",
     ]
     tied = twin["returns"].assign(rank=lambda rows: rows["rank"].replace({2: 1.5, 1: 1.5}))
-    assert findings({"returns": tied})[0] == "By ROI, email and search tie for first place under every model."
+    assert headlines({"returns": tied})[0] == "By ROI, email and search tie for first place under every model."
 
 
 def test_ranking_shows_roi_and_rank_of_each_model() -> None:
@@ -347,7 +346,7 @@ def test_caveats_follow_the_run(page: str) -> None:
 @pytest.mark.parametrize("absent", [*run_tables(), "everything"])
 def test_a_table_that_is_absent_leaves_its_part_out(absent: str) -> None:
     tables = {} if absent == "everything" else {k: v for k, v in run_tables().items() if k != absent}
-    Page(render_report("run", tables, [], {}))
+    Page(page_of("run", tables, [], {}))
 
 
 @pytest.mark.parametrize(

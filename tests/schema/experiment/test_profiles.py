@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from attribution.decisions.funnel import FunnelOptions
 from attribution.decisions.kpis import check_targets, read_targets
 from attribution.errors import InputError
 from attribution.pipeline.outcome import run_of
 from attribution.pipeline.pipeline import run_experiment
-from attribution.schema.experiment import read_experiment, read_toml
+from attribution.pipeline.sections import read_experiment
+from attribution.schema.experiment import read_toml
 from attribution.schema.experiment.profiles import read_profiles, write_profile
 from attribution.simulation import simulate
 from tests.cli.test_cli import call
@@ -60,9 +62,10 @@ def test_a_written_profile_runs_from_end_to_end(name: str, data: Path) -> None:
     targets.write_text(targets.read_text(encoding="utf-8").replace("period = 2026", "period = 2024"), encoding="utf-8")
     checked = check_targets(read_targets(targets), run_of(outcome))
     assert checked["value"].notna().all(), "a profile asks for a metric that its own experiment does not work out"
-    if asked.funnel is not None:
+    funnel = asked.options("funnel", FunnelOptions)
+    if funnel is not None:
         assert outcome.tables["funnel"]["arrivals"].min() > 0
-        assert outcome.tables["funnel"]["stage"].tolist() == list(asked.funnel.stages)
+        assert outcome.tables["funnel"]["stage"].tolist() == list(funnel.stages)
 
 
 @pytest.mark.parametrize("name", PROFILES)

@@ -7,10 +7,10 @@ import re
 
 import pytest
 
-from attribution.reporting.report import render_report
 from attribution.schema.glossary import find_term, read_terms
 from attribution.schema.tables import FORMULAS
 from tests.cli.test_cli import call
+from tests.reporting.drawn import page_of
 
 NEEDED = """
 touchpoint, channel, campaign, conversion, value, journey, path, lookback window, half-life, weight, credit,
@@ -83,7 +83,7 @@ def test_a_term_is_found_or_the_nearest_is_named(
 
 
 def test_the_report_explains_its_words() -> None:
-    page = render_report("spring", {}, [], {})
+    page = page_of("spring", {}, [], {})
     assert page.count('<tr id="term-') == len(read_terms())
     assert '<tr id="term-roas">' in page
     assert find_term("回溯期").means_zh in page

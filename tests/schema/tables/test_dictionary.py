@@ -8,16 +8,16 @@ import pandas as pd
 import pytest
 
 from attribution.pipeline.reuse import is_there
-from attribution.schema.experiment import read_experiment
+from attribution.pipeline.sections import read_experiment
 from attribution.schema.tables import DICTIONARY, FORMULAS, INPUTS, OUTPUTS, dictionary_rows
-from attribution.schema.tables.bidding import BIDDING_TABLES
+from attribution.schema.tables.conversion_export import CONVERSION_EXPORT_TABLES
 from attribution.schema.tables.measures import _WORDS as WORDS
 from attribution.schema.tables.measures import formula_of, unit_of
 from attribution.schema.tables.scoring import SCORING_TABLES
 from attribution.simulation import simulate
 from tests.cli import test_cli
 
-WRITTEN = [*OUTPUTS.values(), *SCORING_TABLES, *BIDDING_TABLES, INPUTS["truth"], DICTIONARY]
+WRITTEN = [*OUTPUTS.values(), *SCORING_TABLES, *CONVERSION_EXPORT_TABLES, INPUTS["truth"], DICTIONARY]
 NUMBERS = ("number", "integer", "money", "count")
 
 

@@ -13,15 +13,16 @@ from scipy.stats import rankdata
 
 import attribution as at
 from attribution.errors import InputError
-from attribution.journeys.policies import Policy, before_policies
-from attribution.journeys.requested import journeys_of
+from attribution.journeys import journeys_of
+from attribution.journeys.refine import Policy, before_policies
 from attribution.models.resampling import fit_and_resample
 from attribution.pipeline.pipeline import run_experiment
 from attribution.pipeline.request import make_models, open_sources, terms_of
 from attribution.schema.experiment import Experiment, JourneyOptions, ResamplingOptions
 from attribution.schema.tables import OUTPUTS
 from attribution.schema.tables.doubt import DOUBT_TABLES
-from attribution.uncertainty.sensitivity import Grid, doubt_tables, draw_grid
+from attribution.uncertainty.sensitivity import DoubtSection, Grid, draw_grid
+from attribution.uncertainty.sensitivity.doubt_options import doubt_options
 from attribution.uncertainty.sensitivity.maturity import maturity, maturity_reader
 from attribution.uncertainty.sensitivity.spread import joint_ranks, rank_swaps, roi_variance, specification_table
 from tests.journeys.test_buckets import log
@@ -380,8 +381,8 @@ def test_paths_are_doubted_without_windows_or_policies() -> None:
     assert tables["specifications"]["is_own"].all()
     assert tables["verdicts"][["days_to_flip", "matured"]].isna().all(axis=None)
     for place, why in (("lookback_days", "no times"), ("direct", "journeys already")):
-        assert experiment.doubt is not None
-        wrong = experiment.model_copy(update={"doubt": experiment.doubt.model_copy(update={place: [7.0]})})
+        doubt = doubt_options(experiment).model_copy(update={place: [7.0]})
+        wrong = experiment.model_copy(update={"doubt": doubt})
         with pytest.raises(InputError, match=why):
             run_experiment(wrong)
 
@@ -449,13 +450,14 @@ def test_nothing_converted_is_refused() -> None:
     ],
 )
 def test_impossible_settings_are_refused(wrong: dict[str, Any]) -> None:
-    from attribution.schema.experiment import DoubtOptions, checked
+    from attribution.schema.experiment import checked
+    from attribution.uncertainty.sensitivity.doubt_options import DoubtOptions
 
     with pytest.raises(InputError):
         checked(DoubtOptions, wrong, origin="doubt")
 
 
-def test_doubt_tables_are_none_unless_asked() -> None:
-    experiment = asked(log()).model_copy(update={"doubt": None})
-    sources = open_sources(experiment)
-    assert doubt_tables(experiment, sources, journeys_of(experiment, sources), [], terms_of(experiment, sources)) == {}
+def test_nothing_is_doubted_unless_asked() -> None:
+    experiment = asked(log())
+    assert DoubtSection().is_wanted(experiment)
+    assert not DoubtSection().is_wanted(experiment.model_copy(update={"doubt": None}))

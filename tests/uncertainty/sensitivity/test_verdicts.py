@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 import attribution as at
-from attribution.journeys.requested import journeys_of
+from attribution.journeys import journeys_of
 from attribution.pipeline.request import make_models, open_sources, terms_of
-from attribution.schema.experiment import DoubtOptions, Experiment
+from attribution.schema.experiment import Experiment
 from attribution.simulation import WORLDS, World, simulate
 from attribution.uncertainty.sensitivity import Grid, doubt_tables
 from attribution.uncertainty.sensitivity.choices import Choices
+from attribution.uncertainty.sensitivity.doubt_options import DoubtOptions
 from attribution.uncertainty.sensitivity.regret import act_on, regret_table, regrets
 from attribution.uncertainty.sensitivity.rules import CUT, GROW, KEEP, UNCLEAR, Range, Rule
 from attribution.uncertainty.sensitivity.verdicts import verdict_table

@@ -84,10 +84,10 @@ class Catalogue:
         return self._functions[values]
 
     def _register(self, function: Callable[..., pa.Array], result: str) -> str:
-        from pyspark.sql import functions
+        from pyspark.sql.pandas.functions import arrow_udf
 
         name = f"duckdb_{len(self._functions)}"
-        of_arrow: Any = functions.arrow_udf  # typed for functions whose kind is told beside them
+        of_arrow: Any = arrow_udf  # typed for functions whose kind is told beside them
         with without_notices():
             self._session.udf.register(name, of_arrow(function, result))
         return name

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from attribution.arguments import check_arguments
 from attribution.data.engine.base import Events, Files, Result, quote
 from attribution.data.engine.duckdb import BATCH_ROWS, DuckDBEngine
 from attribution.data.engine.spark import tasks
 from attribution.data.engine.spark.carriers import arrow_schema, described, restored, spark_name, spark_schema, stored
-from attribution.data.engine.spark.files import read_files
 from attribution.data.engine.spark.session import check_packages, open_session, without_notices
+from attribution.data.engine.spark.spark_files import read_files
 from attribution.errors import InputError, shorten
 
 if TYPE_CHECKING:
@@ -61,8 +62,19 @@ class SparkEngine:
     ------
     InputError
         If PySpark or Java is missing, or Spark does not start.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import attribution as at
+    >>> engine = at.SparkEngine(master="local[1]", config={"spark.ui.enabled": "false"})
+    >>> sources = at.load_sources(paths=pd.DataFrame({"path": ["mail"], "conversions": [2]}), engine=engine)
+    >>> sources.tables["paths"].rows
+    1
+    >>> engine.close()
     """
 
+    @check_arguments
     def __init__(
         self,
         *,
@@ -71,6 +83,9 @@ class SparkEngine:
         partitions: int | None = None,
         config: Mapping[str, str] | None = None,
     ) -> None:
+        for name, number in (("batch_rows", batch_rows), ("partitions", partitions)):
+            if number is not None and number < 1:
+                raise InputError(f"SparkEngine: {name} must be at least 1", given=number)
         check_packages()
         from attribution.data.engine.spark.catalogue import Catalogue
 
@@ -165,6 +180,7 @@ class SparkEngine:
     def schema(self, name: str) -> pa.Schema:
         return self._catalogue.empty.schema(name)
 
+    @check_arguments
     def query(self, sql: str, *, table: str | None = None) -> pa.Table:
         columns = self._catalogue.columns(sql, table=table)
         translated = self._catalogue.to_spark(sql)

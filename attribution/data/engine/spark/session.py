@@ -13,7 +13,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attribution.errors import InputError, shorten
 
@@ -105,7 +105,9 @@ def open_session(master: str | None, config: Mapping[str, str]) -> tuple[SparkSe
 
 def _start(master: str, config: Mapping[str, str]) -> SparkContext:
     import pyspark
-    from pyspark.java_gateway import launch_gateway
+    from pyspark import java_gateway
+
+    launch_gateway: Any = java_gateway.launch_gateway  # which has no types
 
     check_java()
     is_local = master.startswith("local")

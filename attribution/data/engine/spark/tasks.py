@@ -140,12 +140,14 @@ def applying(function: Callable[[Batches], Result]) -> Callable[[Batches], Batch
     def apply(batches: Batches) -> Batches:
         from pyspark import TaskContext, cloudpickle
 
+        dumps: Any = cloudpickle.dumps  # which has no types
+
         full = (batch for batch in batches if len(batch))
         first = next(full, None)
         if first is None:
             return
         with _telling():
-            data = cloudpickle.dumps(function(chain([first], full)))
+            data = dumps(function(chain([first], full)))
         context = TaskContext.get()
         partition = context.partitionId() if context else 0
         for piece, start in enumerate(range(0, len(data), PIECE_BYTES)):

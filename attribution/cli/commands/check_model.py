@@ -1,0 +1,48 @@
+"""``attribution check-model``: the laws that any model must obey, proven on one."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from attribution.cli.commands.arguments import NEGATIVE_VERDICT, Json
+from attribution.cli.console import print_json, print_verdicts, progress
+
+
+def check_model(
+    model: Annotated[
+        str, typer.Argument(metavar="PACKAGE.MODULE:CLASS", help="A model of your own, or a shipped one.")
+    ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--setting", metavar="KEY=VALUE", help="An argument of its constructor, e.g. half_life_days=14."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Check the laws that every model must obey; exit 3 if one is broken."""
+    from attribution.pipeline.request import make_model
+    from attribution.schema.experiment import ModelSpec, checked, read_setting
+    from attribution.testing import judge_model
+
+    given = dict(read_setting(text, "--setting", "half_life_days=14") for text in settings or ())
+    made = make_model(checked(ModelSpec, {"model": model, **given}, origin="check-model"), Path())
+    with progress() as say:
+        say(f"checking {model}")
+        verdicts = list(judge_model(made))
+    holds = all(verdict.holds for verdict in verdicts)
+    if as_json:
+        print_json(
+            {
+                "model": model,
+                "settings": list(settings or ()),
+                "holds": holds,
+                "laws": [asdict(each) for each in verdicts],
+            }
+        )
+    else:
+        print_verdicts(verdicts)
+    if not holds:
+        raise typer.Exit(NEGATIVE_VERDICT)

@@ -1,0 +1,94 @@
+"""``attribution demo``: a simulated shop whose true channel effects are known, and a run on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from attribution.cli.commands.arguments import Json, Overrides
+from attribution.cli.commands.run import run_one
+from attribution.cli.console import progress
+
+_EXPERIMENT = """\
+# A simulated shop: what the channels truly caused is known, see truth.parquet.
+name = "demo"
+
+[tables.touchpoints]
+source = "touchpoints.parquet"
+
+[tables.conversions]
+source = "conversions.parquet"
+
+[tables.costs]
+source = "costs.parquet"
+
+[tables.truth]
+source = "truth.parquet"
+
+[journeys]
+lookback_days = 30
+
+[[models]]
+model = "FirstTouch"
+
+[[models]]
+model = "LastTouch"
+
+[[models]]
+model = "LastNonDirect"
+
+[[models]]
+model = "Linear"
+
+[[models]]
+model = "PositionBased"
+
+[[models]]
+model = "TimeDecay"
+half_life_days = 7
+
+[[models]]
+model = "Markov"
+order = 1
+name = "markov_1"
+
+[[models]]
+model = "Markov"
+order = 2
+name = "markov_2"
+
+[[models]]
+model = "Shapley"
+"""
+
+
+def demo(
+    customers: Annotated[int, typer.Option(min=100, help="How many customers the simulated shop has.")] = 20_000,
+    out: Annotated[Path, typer.Option(help="Output folder. Replaced whole.")] = Path("runs/demo"),
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Simulate a shop whose true channel effects are known, and run every model on it."""
+    import tempfile
+
+    from attribution.pipeline.sections import read_experiment
+
+    with tempfile.TemporaryDirectory(prefix="attribution-demo-") as folder:
+        with progress() as say:
+            say(f"simulating {customers:,} customers")
+            path = _write_demo(Path(folder), customers)
+        run_one(read_experiment(path, overrides or ()), out, as_json=as_json)
+
+
+def _write_demo(folder: Path, customers: int) -> Path:
+    """Simulate ``customers`` of the default world into ``folder``; return the path of an experiment on them."""
+    from attribution.simulation import simulate
+
+    simulation = simulate("default", customers=customers)
+    for name in ("touchpoints", "conversions", "costs", "truth"):
+        getattr(simulation, name).to_parquet(folder / f"{name}.parquet", index=False)
+    path = folder / "demo.toml"
+    path.write_text(_EXPERIMENT, encoding="utf-8")
+    return path

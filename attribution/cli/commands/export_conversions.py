@@ -1,0 +1,73 @@
+"""``attribution export-conversions``: credit of a finished run, as systems that bid import it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from attribution.cli.commands.arguments import Json
+from attribution.cli.console import print_credited, print_json, progress, records
+from attribution.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def export_conversions(
+    reference: Annotated[
+        str, typer.Argument(metavar="RUN", help="Output folder of a run or of a scoring job, or an MLflow run id.")
+    ],
+    model: Annotated[str | None, typer.Option(help="Label of the model; may be left out where there is one.")] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="CSV file to write. Replaced. Without it only the sums are shown.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="What the bidding system calls this conversion.")] = "conversion",
+    currency: Annotated[
+        str | None, typer.Option(help="Currency of the values, such as EUR; that of the run unless given.")
+    ] = None,
+    uri: Annotated[
+        str | None, typer.Option("--tracking-uri", help="MLflow tracking URI, where RUN is an MLflow run id.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write credited conversions for bidding systems: by click id, else by day and campaign."""
+    from attribution.cli.commands.saved_runs import opened_folder
+    from attribution.production.conversion_export import credited_conversions
+    from attribution.schema.experiment import TrackingOptions
+
+    if to is not None and (to.is_dir() or to.suffix.lower() != ".csv"):
+        raise InputError("conversions are written as a CSV file", given=f"--to {to}", hint="--to conversions.csv")
+    with progress() as say, opened_folder(reference, Path(), uri=uri or TrackingOptions().uri) as folder:
+        say("reading credit")
+        credited = credited_conversions(folder, model, name=name, currency=currency or _currency_of(folder))
+    if to is not None:
+        _write(credited.conversions, to)
+    if as_json:
+        head = {"file": None if to is None else str(to), "model": credited.model, "rows": len(credited.conversions)}
+        print_json({**head, "notes": credited.notes, "campaigns": records(credited.campaigns)})
+        return
+    print_credited(credited)
+    typer.echo(f"\n{len(credited.conversions):,} rows " + (f"are in {to}." if to else "would be written: name --to."))
+
+
+def _currency_of(folder: Path) -> str | None:
+    """The currency that a run was told; None where it was told none, or the folder is that of a scoring job."""
+    if not (folder / "returns.parquet").is_file():
+        return None
+    from attribution.decisions.kpis import read_run
+
+    return read_run(folder).experiment.returns.currency
+
+
+def _write(table: pd.DataFrame, to: Path) -> None:
+    """Write a CSV file, whole or not at all."""
+    aside = to.with_name(f".{to.name}.part")
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        table.to_csv(aside, index=False, lineterminator="\n")
+        aside.replace(to)
+    except OSError as error:
+        aside.unlink(missing_ok=True)
+        raise InputError(f"file {to} cannot be written: {error.strerror}") from None

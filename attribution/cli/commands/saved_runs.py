@@ -1,0 +1,161 @@
+"""Finished runs and exported models opened, and what is made of runs written and tracked."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from attribution.errors import InputError, TrackingError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from attribution.decisions.kpis import Run
+    from attribution.models.saved import Scorer
+    from attribution.reporting.charts import Figure
+    from attribution.reporting.report.pages import Page
+    from attribution.schema.experiment import TrackingOptions
+
+# ---------------------------------------------------------------- finished runs
+
+
+@dataclass(frozen=True)
+class Made:
+    """What was made of finished runs.
+
+    Attributes
+    ----------
+    name, kind : under which it is tracked
+    tables, metrics, tags : its numbers, and the runs that they are of
+    page, figures : how it is read
+    """
+
+    name: str
+    kind: str
+    tables: Mapping[str, pd.DataFrame]
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+    page: Page
+    figures: Sequence[Figure] = ()
+
+
+class Written(NamedTuple):
+    """Id of the MLflow run, if there is one, and why there is none if there should be."""
+
+    run_id: str | None
+    failure: TrackingError | None
+
+
+@contextmanager
+def opened(references: Sequence[str], folder: Path, *, uri: str) -> Iterator[list[Run]]:
+    """Runs by their output folder, relative to ``folder``, or by their MLflow run id."""
+    import tempfile
+
+    from attribution.decisions.kpis import read_run
+
+    with tempfile.TemporaryDirectory(prefix="attribution-runs-") as copies:
+        yield [read_run(_folder_of(reference, folder, Path(copies), uri)) for reference in references]
+
+
+@contextmanager
+def opened_folder(reference: str, folder: Path, *, uri: str) -> Iterator[Path]:
+    """The folder of a run, by its path relative to ``folder`` or by its MLflow run id."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="attribution-run-") as copies:
+        yield _folder_of(reference, folder, Path(copies), uri)
+
+
+def exported_scorer(run: Path, model: str | None, name: str | None) -> Scorer:
+    """A model of a finished run as it is exported: by its name, and judged by every law, for its card.
+
+    Parameters
+    ----------
+    run : output folder of the run
+    model : label of the model; may be left out where there is one
+    name : of the scorer; the label unless given
+    """
+    from attribution.models.saved import kept_scorer
+    from attribution.pipeline.record import read_record
+    from attribution.testing import judge_model
+
+    record = read_record(run)
+    label = model if model is not None or len(record.models) != 1 else record.models[0].name
+    kept = kept_scorer(run, label)
+    verdicts = judge_model(kept.state.model())
+    laws = [verdict.meaning if verdict.holds else f"**broken**: {verdict.meaning}" for verdict in verdicts]
+    return replace(kept, name=name or kept.state.label, laws=(*kept.laws, *laws))
+
+
+def written(made: Made, out: Path, keep: Sequence[Path], tracking: TrackingOptions) -> Written:
+    """Write tables and page into ``out``, replaced whole, and track them."""
+    write_made(made, out, keep)
+    if not tracking.enabled:
+        return Written(None, None)
+    try:
+        from attribution.tracking.mlflow_store import track_tables
+
+        logged = track_tables(
+            out, name=made.name, kind=made.kind, metrics=made.metrics, tags=made.tags, uri=tracking.uri
+        )
+        return Written(logged, None)
+    except TrackingError as error:
+        return Written(None, error)
+
+
+def write_made(made: Made, out: Path, keep: Sequence[Path], *, manifest: str | None = None) -> None:
+    """Write tables and page into ``out``, replaced whole, and a manifest beside them if there is one."""
+    from attribution.pipeline.output import replaced_folder, write_dictionary, write_table
+    from attribution.schema.tables import OUTPUTS
+
+    with replaced_folder(out, keep) as folder:
+        for name, table in made.tables.items():
+            write_table(folder, OUTPUTS[name], table)
+        write_dictionary(folder, made.tables)
+        (folder / f"{made.kind}.md").write_text(made.page.markdown(), encoding="utf-8")
+        (folder / f"{made.kind}.html").write_text(made.page.html(made.figures), encoding="utf-8")
+        if manifest is not None:
+            (folder / "manifest.json").write_text(manifest, encoding="utf-8")
+
+
+def _folder_of(reference: str, folder: Path, copies: Path, uri: str) -> Path:
+    named = folder / Path(reference).expanduser()
+    if named.is_dir() or re.fullmatch(r"[0-9a-f]{32}", reference) is None:
+        return named
+    from attribution.tracking.mlflow_store import fetch_run
+
+    into = copies / reference
+    into.mkdir(exist_ok=True)
+    try:
+        return fetch_run(reference, into, uri=uri)
+    except TrackingError as error:
+        raise InputError(str(error), hint="name its output folder, or another store with --tracking-uri") from None
+
+
+# ---------------------------------------------------------------- exported models
+
+
+@contextmanager
+def opened_model(reference: str, *, uri: str | None = None) -> Iterator[Path]:
+    """The folder of a scorer, by its path, or a copy by ``models:/NAME@ALIAS`` that lasts as long as the block.
+
+    Raises
+    ------
+    InputError
+        If the registry has no such model, version or alias, or does not answer.
+    """
+    if not reference.startswith("models:/"):
+        from attribution.folders import standing
+
+        yield standing(Path(reference))
+        return
+    from attribution.schema.experiment import TrackingOptions
+    from attribution.tracking.registry import fetch_scorer
+
+    with tempfile.TemporaryDirectory(prefix="attribution-model-") as copies:
+        yield fetch_scorer(reference, Path(copies), uri=uri or TrackingOptions().uri)

@@ -1,0 +1,31 @@
+"""``attribution simulate``: a simulated world as Parquet files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from attribution.cli.console import progress
+
+
+def simulate(
+    world: Annotated[str, typer.Argument(help="default, confounded, or the path of a TOML file.")],
+    customers: Annotated[int, typer.Option(min=1, help="How many customers.")],
+    out: Annotated[Path, typer.Option(help="Output folder. Replaced whole.")],
+    seed: Annotated[int, typer.Option(min=0, help="Another seed gives another sample of the same world.")] = 0,
+) -> None:
+    """Write a simulated world as Parquet: touchpoints, conversions, costs and the true channel effects."""
+    from attribution.pipeline.output import replaced_folder
+    from attribution.simulation import load_world
+    from attribution.simulation import simulate as simulate_world
+
+    chosen = load_world(world)
+    with replaced_folder(out, [Path(world)] if Path(world).is_file() else []) as folder:
+        with progress() as say:
+            say(f"simulating {customers:,} customers")
+            simulation = simulate_world(chosen, customers=customers, seed=seed)
+        for name in ("touchpoints", "conversions", "costs", "truth"):
+            getattr(simulation, name).to_parquet(folder / f"{name}.parquet", index=False)
+    typer.echo(f"wrote {customers:,} customers of world {chosen.name!r} to {out}")

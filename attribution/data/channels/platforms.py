@@ -1,0 +1,100 @@
+"""Sites that are known for what they are (data in ``sites.toml``), and the click ids that ad platforms append."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+# ---------------------------------------------------------------- sites
+
+SEARCH, SOCIAL, VIDEO, SHOPPING, ASSISTANT, OTHER = "search", "social", "video", "shopping", "assistant", "other"
+KINDS = (SEARCH, SOCIAL, VIDEO, SHOPPING, ASSISTANT)
+"""What a site can be."""
+
+_SEPARATORS = re.compile(r"[\s_-]+")
+_SECOND_LEVEL = frozenset({"co", "com", "ne", "or", "org", "net"})
+_COUNTRYLESS = frozenset({"com", "net", "org"})
+_MOST_LABELS = 8  # no entry has more; a forged host may have thousands
+
+
+def kind_of(source: str) -> str | None:
+    """What kind of site a source is, one of `KINDS`; None where it is none of them.
+
+    Parameters
+    ----------
+    source : a host or the address of an app, or a name such as ``facebook``, in its normal spelling
+
+    Examples
+    --------
+    >>> kind_of("google.co.uk"), kind_of("mail.google.com"), kind_of("face book"), kind_of("content_marketing")
+    ('search', None, 'social', None)
+    """
+    sites, hosts, names = _known()
+    kind = hosts.get(source) or hosts.get(_any_country(source))
+    if kind is None and "." in source:
+        kind = next((sites[part] for part in _parts(source) if part in sites), None)
+    elif kind is None:
+        kind = names.get(_SEPARATORS.sub("", source))
+    return None if kind == OTHER else kind
+
+
+def _parts(host: str) -> list[str]:
+    """The host and the domains it lies under, the longest first, each also for any country."""
+    labels = host.split(".")[-_MOST_LABELS:]
+    domains = [".".join(labels[start:]) for start in range(len(labels))]
+    return [part for domain in domains for part in (domain, _any_country(domain))]
+
+
+def _any_country(host: str) -> str:
+    """``google.*`` for google.com, google.de and google.co.uk."""
+    name, _, last = host.rpartition(".")
+    if len(last) == 2:
+        stem, _, second = name.rpartition(".")
+        name = stem if stem and second in _SECOND_LEVEL else name
+    elif last not in _COUNTRYLESS:
+        return host
+    return f"{name}.*"
+
+
+@cache
+def _known() -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+    """Kind by site, by single host or app, and by name."""
+    document = tomllib.loads(files(__package__).joinpath("sites.toml").read_text(encoding="utf-8"))
+    sites = {site: kind for kind, known in document.items() for site in known["sites"]}
+    hosts = {host: kind for kind, known in document.items() for host in (*known["hosts"], *known["apps"])}
+    names = {name: kind for kind, known in document.items() for name in known["names"]}
+    return sites, hosts, names
+
+
+# ---------------------------------------------------------------- click ids, and what they prove where utm says nothing
+
+
+@dataclass(frozen=True)
+class ClickId:
+    """What a click id stands for: a source, a medium, and the kind of site that was clicked on."""
+
+    source: str
+    medium: str
+    kind: str | None = None
+
+
+_GOOGLE = ClickId("google", "cpc", SEARCH)
+
+CLICK_IDS = {
+    "gclid": _GOOGLE,
+    "gbraid": _GOOGLE,
+    "wbraid": _GOOGLE,
+    "msclkid": ClickId("bing", "cpc", SEARCH),
+    "bd_vid": ClickId("baidu", "cpc", SEARCH),
+    "ttclid": ClickId("tiktok", "cpc", SOCIAL),
+    "li_fat_id": ClickId("linkedin", "cpc", SOCIAL),
+    "twclid": ClickId("twitter", "cpc", SOCIAL),
+    "irclickid": ClickId("impact", "affiliate"),
+    "srsltid": ClickId("google", "organic", SHOPPING),
+    # Meta appends it to every link that leaves its apps, paid or not; so it decides last.
+    "fbclid": ClickId("facebook", "social", SOCIAL),
+}
+"""By name, in the order in which they count where a link carries several."""

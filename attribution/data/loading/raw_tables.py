@@ -1,0 +1,303 @@
+"""Raw tables made readable: files, frames and queries, by an adapter where one is named, columns of several names."""
+
+from __future__ import annotations
+
+import datetime as dt
+import glob
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+import pyarrow as pa
+
+from attribution.data.adapters import adapt
+from attribution.data.engine import Engine, Files, RemotePath, find_remote, is_remote, quote
+from attribution.data.loading.contract import is_integer_like
+from attribution.data.loading.findings import Finding
+from attribution.data.loading.schema_drift import drift_findings, read_layouts, refuse_drift
+from attribution.errors import InputError, did_you_mean
+from attribution.schema.experiment import TableSpec
+from attribution.schema.tables import INPUTS, Table
+
+# ---------------------------------------------------------------- from a path, glob or list to files
+
+_FORMATS: dict[str, Literal["csv", "parquet", "json"]] = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".txt": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".jsonl": "json",
+    ".ndjson": "json",
+    ".json": "json",
+}
+
+
+def find_files(
+    table: str,
+    source: str | Path | Iterable[str | Path],
+    folder: Path,
+    *,
+    needed: Mapping[str, Sequence[str]] | None = None,
+    required: Collection[str] = (),
+) -> list[Files]:
+    """The files that ``source`` names, grouped by layout.
+
+    Parameters
+    ----------
+    table : name of the table, for messages
+    source : a path, a glob, an address such as ``s3://bucket/*.parquet``, or a list of them; relative paths start at
+        ``folder``
+    needed : canonical name → source columns, of which every CSV and Parquet file must have at least one if any file
+        has; a line of JSON may lack any key
+    required : canonical names without which the table is of no use
+
+    Raises
+    ------
+    InputError
+        If nothing is there, an ending is unknown, or some files lack a column that is needed.
+    """
+    names = [source] if isinstance(source, str | Path) else list(source)
+    paths = [path for name in names for path in _expand(table, name, folder)]
+    if not paths:
+        raise InputError(f"table {table!r}: the list of files is empty")
+    formats = {_format(table, path) for path in paths}
+    if len(formats) > 1:
+        raise InputError(f"table {table!r}: files of one format are needed", given=sorted(formats))
+    kind = formats.pop()
+    if kind == "json":
+        return [Files(tuple(paths), kind)]
+    layouts = read_layouts(table, [Files(tuple(paths), kind)])
+    refuse_drift(table, layouts, needed or {}, required=required)
+    if kind == "parquet":
+        return [Files(tuple(paths), kind)]
+    groups: dict[tuple[tuple[str, ...], str], list[Path | RemotePath]] = {}
+    for layout in layouts:
+        groups.setdefault((tuple(layout.columns), layout.delimiter), []).append(layout.path)
+    return [Files(tuple(group), "csv", columns, mark) for (columns, mark), group in groups.items()]
+
+
+def _expand(table: str, name: str | Path, folder: Path) -> Sequence[Path | RemotePath]:
+    if not isinstance(name, str | Path):
+        raise InputError(f"table {table!r}: a source is a path, glob or list of them", given=repr(name))
+    if is_remote(name):
+        return find_remote(table, str(name))
+    path = folder / Path(name).expanduser()
+    try:
+        if path.is_file():
+            return [path]
+    except OSError as error:
+        raise InputError(f"table {table!r}: no file has such a name: {error.strerror}", given=repr(str(name))) from None
+    if glob.has_magic(str(path)):
+        found = sorted(Path(match) for match in glob.glob(str(path), recursive=True) if Path(match).is_file())
+        if found:
+            return found
+        raise InputError(f"table {table!r}: no file matches {path}")
+    if path.is_dir():
+        raise InputError(f"table {table!r}: {path} is a folder", hint=f"name its files: {name}/*.parquet")
+    raise InputError(f"table {table!r}: file {path} does not exist")
+
+
+def _format(table: str, path: Path | RemotePath) -> Literal["csv", "parquet", "json"]:
+    endings = [ending for ending in path.suffixes if ending.lower() not in (".gz", ".zst")]
+    ending = endings[-1].lower() if endings else ""
+    if ending not in _FORMATS:
+        raise InputError(
+            f"table {table!r}: {path.name} has an unknown ending",
+            given=repr(ending),
+            allowed=[*_FORMATS, "each also with .gz or .zst"],
+        )
+    return _FORMATS[ending]
+
+
+# ---------------------------------------------------------------- one column under several names
+
+
+def merge_columns(
+    table: str, schema: pa.Schema, columns: Mapping[str, str | Sequence[str]]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Give each canonical column one source column.
+
+    Parameters
+    ----------
+    table : name of the table, for messages
+    schema : columns and types of the raw table
+    columns : canonical name → source column, or several, of which those that are there are merged
+
+    Returns
+    -------
+    (columns, added)
+        Canonical name → its one source column; name → SQL of the columns that the raw table needs for it.
+
+    Raises
+    ------
+    InputError
+        If none of several source columns is there, or they hold values of different kinds.
+
+    Examples
+    --------
+    >>> schema = pa.schema({"channel": pa.int32(), "chan": pa.int64()})
+    >>> merge_columns("touchpoints", schema, {"channel": ["channel", "chan", "kanal"], "cost": ["cost", "channel"]})
+    ({'channel': 'channel or chan', 'cost': 'channel'}, {'channel or chan': 'coalesce("channel", "chan")'})
+    """
+    single: dict[str, str] = {}
+    added: dict[str, str] = {}
+    for name, sources in columns.items():
+        if isinstance(sources, str):
+            single[name] = sources
+            continue
+        present = [source for source in sources if source in schema.names]
+        if not present:
+            raise InputError(
+                f"table {table!r}: none of the source columns {list(sources)} (for {name!r}) is there",
+                given=schema.names,
+                hint=did_you_mean(sources[0], schema.names),
+            )
+        single[name] = present[0]
+        if len(present) > 1:
+            single[name] = _unused(" or ".join(present), schema.names)
+            added[single[name]] = _first_known(table, name, {part: schema.field(part).type for part in present})
+    return single, added
+
+
+def _first_known(table: str, name: str, kinds: Mapping[str, pa.DataType]) -> str:
+    """SQL for the first value that is not null; a blank text is none."""
+    families = {_family(kind) for kind in kinds.values()} - {"null"}
+    if len(families) > 1:
+        raise InputError(
+            f"table {table!r}: the source columns of {name!r} hold different kinds of values",
+            given=", ".join(f"{source!r} ({kind})" for source, kind in kinds.items()),
+            hint="cast one of them in a query",
+        )
+    values = [quote(source) for source in kinds]
+    if families == {"text"}:
+        values = [f"case when trim({value}) <> '' then {value} end" for value in values]
+    return f"coalesce({', '.join(values)})"
+
+
+def _family(kind: pa.DataType) -> str:
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return "text"
+    return "number" if is_integer_like(kind) or pa.types.is_decimal(kind) else str(kind)
+
+
+def _unused(name: str, present: Sequence[str]) -> str:
+    while name in present:
+        name += "'"
+    return name
+
+
+# ---------------------------------------------------------------- from what names a table to one that can be read
+
+_QUERY = re.compile(r"(\s|--[^\n]*\n|/\*.*?\*/|\()*(select|with|from|values)\b", re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class OpenedTable:
+    """A raw table that the engine can read.
+
+    Attributes
+    ----------
+    name : the canonical table that it is to become
+    view : what the engine knows it as
+    spec : how its columns are to be read
+    findings : in what its files differ
+    """
+
+    name: str
+    view: str
+    spec: TableSpec
+    findings: tuple[Finding, ...] = ()
+
+
+def as_spec(value: Any) -> TableSpec:
+    """A `TableSpec` from whatever names a table; a text that begins like a query is one."""
+    if isinstance(value, TableSpec):
+        return value
+    if isinstance(value, str) and _QUERY.match(value):
+        return TableSpec(query=value)
+    return TableSpec(source=value)
+
+
+def open_table(engine: Engine, name: str, spec: TableSpec, folder: Path) -> OpenedTable:
+    """Make the raw table readable, rows filtered, and say how it is to be read further.
+
+    Raises
+    ------
+    InputError
+        If it cannot be read, or lacks columns that are asked for.
+    """
+    view = f"raw_{name}"
+    findings = tuple(_register(engine, name, spec, folder))
+    if len(spec.single_columns) < len(spec.columns or {}):
+        columns, added = merge_columns(name, engine.schema(view), spec.columns or {})
+        merged = "".join(f", {sql} as {quote(column)}" for column, sql in added.items())
+        engine.view(f"{view}_merged", f"select *{merged} from {quote(view)}")
+        view, spec = f"{view}_merged", spec.model_copy(update={"columns": columns})
+    if spec.adapter is None:
+        return OpenedTable(name, view, spec, findings)
+    own = None if spec.columns is None else spec.single_columns
+    adapted = adapt(spec.adapter, name, engine.schema(view), columns=own)
+    engine.view(f"raw_{name}_adapted", adapted.select(view))
+    update = {
+        "columns": {column: column for column in adapted.expressions},
+        "time_format": spec.time_format or adapted.time_format,
+        "time_zone": spec.time_zone or adapted.time_zone,
+    }
+    return OpenedTable(name, f"raw_{name}_adapted", spec.model_copy(update=update), findings)
+
+
+def _register(engine: Engine, name: str, spec: TableSpec, folder: Path) -> list[Finding]:
+    """Make what ``spec`` names readable as ``raw_NAME``; return in what its files differ."""
+    source = spec.source
+    if spec.query is not None:
+        if spec.where is not None:
+            raise InputError(f"table {name!r}: a query filters its rows itself: drop 'where'", given=spec.where)
+        engine.register_query(name, spec.query, folder)
+    elif isinstance(source, pd.DataFrame):
+        engine.register_arrow(name, _to_arrow(name, source), where=spec.where)
+    elif isinstance(source, pa.Table):
+        _check_names(name, source.column_names)
+        engine.register_arrow(name, source, where=spec.where)
+    elif isinstance(source, str | Path | list | tuple):
+        needed = {} if spec.adapter else _needed(INPUTS[name], spec)
+        files = find_files(name, source, folder, needed=needed, required=INPUTS[name].required)
+        engine.register_files(name, files, where=spec.where)
+        return drift_findings(name, files)
+    else:
+        raise InputError(
+            f"table {name!r}: cannot be read",
+            given=type(source).__name__,
+            allowed="DataFrame, Arrow table, path, glob, list of paths, SQL query",
+        )
+    return []
+
+
+def _needed(table: Table, spec: TableSpec) -> dict[str, tuple[str, ...]]:
+    """Columns that no file may lack while another has them: those read, unless a list says that they may differ."""
+    if spec.columns is None:
+        return {name: (name,) for name in table.column_names}
+    single = {name: (source,) for name, source in spec.single_columns.items()}
+    several = {name: source for name, source in spec.columns.items() if not isinstance(source, str)}
+    return single | {name: source for name, source in several.items() if name in table.required}
+
+
+def _to_arrow(name: str, frame: pd.DataFrame) -> pa.Table:
+    _check_names(name, [str(column) for column in frame.columns])
+    for column in (name for name in frame.columns if pd.api.types.is_object_dtype(frame[name])):
+        zones = {value.tzinfo is None for value in frame[column] if isinstance(value, dt.datetime)}
+        if len(zones) > 1:
+            raise InputError(f"table {name!r}, column {column!r}: some times have a time zone and some have none")
+    try:
+        return pa.Table.from_pandas(frame.rename(columns=str), preserve_index=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
+        raise InputError(f"table {name!r}: a column mixes types: {error}") from None
+
+
+def _check_names(name: str, columns: Sequence[str]) -> None:
+    twice = sorted({column for column in columns if columns.count(column) > 1})
+    if twice:
+        raise InputError(f"table {name!r} names column {twice[0]!r} twice", given=list(columns))

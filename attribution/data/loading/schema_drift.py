@@ -1,0 +1,369 @@
+"""Which columns files have, and which are renamed, missing or of another type in some files of one table."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from attribution.data.engine import Files, RemotePath, open_file, open_stream
+from attribution.data.loading.findings import Finding, listed
+from attribution.errors import InputError
+
+# ---------------------------------------------------------------- which columns a file has
+
+_DELIMITERS = ",;\t|"
+_HEADER_BYTES = 1 << 20
+_JSON_LINES = 1_000
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The columns of one file in their order, and what kind of value each holds.
+
+    A kind is ``number``, ``text``, ``flag``, ``day``, ``time``, ``time with zone`` or another word for a type
+    that no column can use; it is empty where the file does not say, as in CSV. ``rare`` are keys of JSON that
+    fewer than half of the lines have: another file may lack them by chance.
+    """
+
+    path: Path | RemotePath
+    columns: Mapping[str, str]
+    delimiter: str = ","
+    rare: frozenset[str] = frozenset()
+
+
+def read_layouts(table: str, files: Iterable[Files]) -> list[Layout]:
+    """The layout of every file, in the order given.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read as what its ending says.
+    """
+    readers = {"csv": _csv_layout, "parquet": _parquet_layout, "json": _json_layout}
+    return [readers[group.format](table, path) for group in files for path in group.paths]
+
+
+def _csv_layout(table: str, path: Path | RemotePath) -> Layout:
+    try:
+        with open_stream(path) as file:
+            # Incrementally: the last character may be cut in two.
+            start = codecs.getincrementaldecoder("utf-8-sig")().decode(file.read(_HEADER_BYTES))
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        raise InputError(f"table {table!r}: {path} cannot be read: {error}") from None
+    if not start.strip():
+        raise InputError(f"table {table!r}: {path} is empty; a header line is needed")
+    # Marks inside quotes are part of a name.
+    bare = re.sub(r'"[^"]*"', "", start).splitlines()
+    delimiter = max(_DELIMITERS, key=bare[0].count) if bare else ","
+    names = next(csv.reader(io.StringIO(start, newline=""), delimiter=delimiter))
+    if any("\x00" in name for name in names):
+        raise InputError(f"table {table!r}: {path} is no text file", given=names[0])
+    columns = [name or f"column{place}" for place, name in enumerate(names)]
+    if len({name.lower() for name in columns}) < len(columns):
+        raise InputError(f"table {table!r}: {path} names a column twice", given=columns)
+    return Layout(path, dict.fromkeys(columns, ""), delimiter)
+
+
+def _parquet_layout(table: str, path: Path | RemotePath) -> Layout:
+    try:
+        with pq.ParquetFile(open_file(path)) as file:
+            schema, metadata = file.schema_arrow, file.metadata
+    except (OSError, pa.ArrowInvalid) as error:
+        raise InputError(f"table {table!r}: {path} is no readable Parquet file: {error}") from None
+    empty = _null_columns(metadata)
+    return Layout(path, {field.name: "" if field.name in empty else _kind(field.type) for field in schema})
+
+
+def _null_columns(metadata: pq.FileMetaData) -> set[str]:
+    """Columns without a value: pandas writes texts that are all missing as numbers."""
+    found: set[str] | None = None
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        chunks = [group.column(place) for place in range(group.num_columns)]
+        nulls = {
+            chunk.path_in_schema
+            for chunk in chunks
+            if chunk.statistics is not None
+            and chunk.statistics.has_null_count
+            and chunk.statistics.null_count == chunk.num_values
+        }
+        found = nulls if found is None else found & nulls
+    return found or set()
+
+
+def _kind(type: pa.DataType) -> str:
+    if pa.types.is_dictionary(type):
+        return _kind(type.value_type)
+    if pa.types.is_integer(type) or pa.types.is_floating(type) or pa.types.is_decimal(type):
+        return "number"
+    if pa.types.is_timestamp(type):
+        return "time" if type.tz is None else "time with zone"
+    named = {
+        "": pa.types.is_null,
+        "text": lambda of: pa.types.is_string(of) or pa.types.is_large_string(of) or pa.types.is_string_view(of),
+        "flag": pa.types.is_boolean,
+        "day": pa.types.is_date,
+        "list": lambda of: pa.types.is_list(of) or pa.types.is_large_list(of) or pa.types.is_fixed_size_list(of),
+    }
+    return next((name for name, test in named.items() if test(type)), str(type))
+
+
+def _json_layout(table: str, path: Path | RemotePath) -> Layout:
+    """Keys of the first lines; a line that is no object is the reader's to refuse."""
+    columns: dict[str, str] = {}
+    lines_with: Counter[str] = Counter()
+    looked_at = 0
+    try:
+        with open_stream(path) as file, io.TextIOWrapper(file, "utf-8-sig") as lines:
+            for line in islice(lines, _JSON_LINES):
+                row = _json_object(line)
+                looked_at += 1
+                lines_with.update(row.keys())
+                columns |= {name: columns.get(name) or _json_kind(value) for name, value in row.items()}
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        raise InputError(f"table {table!r}: {path} cannot be read: {error}") from None
+    rare = frozenset(name for name, lines in lines_with.items() if 2 * lines < looked_at)
+    return Layout(path, columns, rare=rare)
+
+
+def _json_object(line: str) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _json_kind(value: object) -> str:
+    # Numbers and flags are read as the texts they are written as.
+    kinds = {list: "list", dict: "object", type(None): ""}
+    return kinds.get(type(value), "text")
+
+
+# ---------------------------------------------------------------- where files of one table differ
+
+_ALIKE = 0.5
+"""Two names at least this similar (0 … 1) may be one column although they stand at different places."""
+
+_SAME_PLACE = 0.5
+"""Added to the similarity of two names that stand at the same place: a renamed column seldom moves."""
+
+_TIMES = {"day", "time"}
+
+
+@dataclass(frozen=True)
+class Drift:
+    """A column that some files have and others lack.
+
+    ``renamed`` is the column that those others are likely to have in its stead, which is in ``replaced_in``.
+    """
+
+    column: str
+    present_in: tuple[str, ...]
+    missing_in: tuple[str, ...]
+    renamed: str | None = None
+    replaced_in: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        there = f"{self.column!r} is in {listed(self.present_in)} and not in {listed(self.missing_in)}"
+        return (
+            there if self.renamed is None else f"{there}; {self.renamed!r} is in {listed(self.replaced_in)}: renamed?"
+        )
+
+
+def find_drift(layouts: Sequence[Layout]) -> list[Drift]:
+    """Columns that are not in every file, in the order in which they are first met.
+
+    Two columns that never come together in a file may be one that was renamed: likeliest are those that
+    complement each other, stand at the same place and have similar names.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> january = Layout(Path("january.csv"), {"day": "", "channel": "", "cost": ""})
+    >>> february = Layout(Path("february.csv"), {"day": "", "chan": "", "cost": ""})
+    >>> [(drift.column, drift.renamed) for drift in find_drift([january, february])]
+    [('channel', 'chan'), ('chan', 'channel')]
+    """
+    names = _file_names(layouts)
+    columns = list(dict.fromkeys(name for layout in layouts for name in layout.columns))
+    where = {name: frozenset(i for i, layout in enumerate(layouts) if name in layout.columns) for name in columns}
+    drifted = [name for name in columns if len(where[name]) < len(layouts) and not _is_rare(name, layouts)]
+    found = []
+    for column in drifted:
+        partner = _partner(column, drifted, where, layouts)
+        missing = [i for i in range(len(layouts)) if i not in where[column]]
+        found.append(
+            Drift(
+                column,
+                tuple(names[i] for i in sorted(where[column])),
+                tuple(names[i] for i in missing),
+                partner,
+                () if partner is None else tuple(names[i] for i in sorted(where[partner])),
+            )
+        )
+    return found
+
+
+def find_type_drift(layouts: Sequence[Layout]) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Columns whose values are of different kinds in different files: column → kind → files."""
+    names = _file_names(layouts)
+    found: dict[str, dict[str, tuple[str, ...]]] = {}
+    for column in dict.fromkeys(name for layout in layouts for name in layout.columns):
+        kinds: dict[str, tuple[str, ...]] = {}
+        for name, layout in zip(names, layouts, strict=True):
+            kind = layout.columns.get(column)
+            if kind:
+                kinds[kind] = (*kinds.get(kind, ()), name)
+        # A day is a time like any other.
+        if len(kinds) > 1 and not set(kinds) <= _TIMES:
+            found[column] = kinds
+    return found
+
+
+def drift_findings(table: str, files: Iterable[Files]) -> list[Finding]:
+    """Whether the files of one table have the same columns, of the same types."""
+    layouts = read_layouts(table, files)
+    columns = len({name for layout in layouts for name in layout.columns})
+    drifts, kinds = find_drift(layouts), find_type_drift(layouts)
+    alone = "the table is one file" if len(layouts) == 1 else None
+    # Of a pair, one sentence says it all.
+    told = [drift for i, drift in enumerate(drifts) if not any(_same(drift, other) for other in drifts[:i])]
+    said = {
+        "schema_drift": [str(drift) for drift in told],
+        "type_drift": [_typed(column, of_kind) for column, of_kind in kinds.items()],
+    }
+    examples = {"schema_drift": drifts[0].column if drifts else None, "type_drift": next(iter(kinds), None)}
+    counts = {"schema_drift": len(drifts), "type_drift": len(kinds)}
+    return [
+        Finding(
+            check,
+            table,
+            "warn" if counts[check] else "pass",
+            counts[check],
+            columns,
+            examples[check],
+            "; ".join(texts) or alone or f"{len(layouts)} files agree in {_SUBJECTS[check]}",
+        )
+        for check, texts in said.items()
+    ]
+
+
+_SUBJECTS = {"schema_drift": "their columns", "type_drift": "the types of their columns"}
+
+
+def refuse_drift(
+    table: str, layouts: Sequence[Layout], needed: Mapping[str, Sequence[str]], *, required: Collection[str] = ()
+) -> None:
+    """Refuse files of which some lack a column that is to be read, or hold another type in it.
+
+    Parameters
+    ----------
+    table : name of the table, for messages
+    layouts : the layouts of its files
+    needed : canonical name → source columns of which every file must have at least one, if any file has
+    required : canonical names without which the table is of no use
+
+    Raises
+    ------
+    InputError
+        Naming the column, the files, the column they are likely to have in its stead, and what resolves it.
+    """
+    drifts = {drift.column: drift for drift in find_drift(layouts)}
+    for canonical, sources in needed.items():
+        lacking = sum(not any(name in layout.columns for name in sources) for layout in layouts)
+        drift = next((drifts[name] for name in sources if name in drifts), None)
+        if not lacking or drift is None:
+            continue  # a column that no file has is missing in the table, which its contract says better
+        missing = f"{' or '.join(map(repr, sources))} is missing in {lacking} of {len(layouts)}"
+        raise InputError(
+            f"table {table!r}: the files differ in columns {[*drifts]}: {missing}",
+            given=drift,
+            hint=_remedy(canonical, sources, drift.renamed, is_required=canonical in required),
+        )
+    kinds = find_type_drift(layouts)
+    for column in (name for sources in needed.values() for name in sources if name in kinds):
+        raise InputError(
+            f"table {table!r}: the files differ in the type of a column: {_typed(column, kinds[column])}",
+            hint="write the files anew, or cast the column in a query",
+        )
+
+
+def _remedy(canonical: str, sources: Sequence[str], renamed: str | None, *, is_required: bool) -> str:
+    if renamed is None and is_required:
+        return "leave those files out, or fill the column in a query"
+    likely = dict.fromkeys((*sources, *([] if renamed is None else [renamed])))
+    mapped = f"columns = {{ {_key(canonical)} = [{', '.join(map(_quoted, likely))}] }}"
+    means = "takes it for null where it is missing" if renamed is None else "reads the first of these that is not null"
+    return f"{mapped} {means}; name the other columns as well"
+
+
+def _partner(
+    column: str, drifted: Sequence[str], where: Mapping[str, frozenset[int]], layouts: Sequence[Layout]
+) -> str | None:
+    """The drifted column that is likeliest to be ``column`` under another name."""
+    best, best_score = None, 0.0
+    for other in drifted:
+        if other == column or where[other] & where[column]:
+            continue
+        kinds = {layout.columns[name] for layout in layouts for name in (column, other) if layout.columns.get(name)}
+        if len(kinds) > 1 and not kinds <= _TIMES:
+            continue
+        likeness, moved = _likeness(column, other), not _places(column, layouts) & _places(other, layouts)
+        if moved and likeness < _ALIKE:
+            continue
+        complete = len(where[other]) + len(where[column]) == len(layouts)
+        score = likeness + complete + (0 if moved else _SAME_PLACE)
+        if score > best_score:
+            best, best_score = other, score
+    return best
+
+
+def _is_rare(column: str, layouts: Sequence[Layout]) -> bool:
+    return all(column in layout.rare for layout in layouts if column in layout.columns)
+
+
+def _likeness(one: str, other: str) -> float:
+    # In one order, for the ratio depends on it.
+    first, second = sorted("".join(filter(str.isalnum, name.casefold())) or name for name in (one, other))
+    return SequenceMatcher(None, first, second).ratio()
+
+
+def _places(column: str, layouts: Sequence[Layout]) -> set[int]:
+    return {[*layout.columns].index(column) for layout in layouts if column in layout.columns}
+
+
+def _file_names(layouts: Sequence[Layout]) -> list[str]:
+    """Names of the files; with their folders where one name is there twice."""
+    short = [layout.path.name for layout in layouts]
+    return short if len(set(short)) == len(short) else [str(layout.path) for layout in layouts]
+
+
+def _same(one: Drift, other: Drift) -> bool:
+    return other.renamed == one.column and one.renamed == other.column
+
+
+def _typed(column: str, kinds: Mapping[str, Sequence[str]]) -> str:
+    return f"{column!r} is " + ", ".join(f"{kind} in {listed(files)}" for kind, files in kinds.items())
+
+
+def _key(name: str) -> str:
+    return name if name.replace("_", "").replace("-", "").isalnum() and name.isascii() else _quoted(name)
+
+
+def _quoted(name: str) -> str:
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

@@ -1,0 +1,125 @@
+"""A proposal, as a section: what is tracked of it, its figures, and what the report says.
+
+Its tables come from the command that divides a budget by a finished run, see `attribution.pipeline.planning`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from attribution.decisions.budget.budget_options import BudgetOptions
+from attribution.decisions.budget.evidence import MOVED
+from attribution.schema.experiment import Experiment
+from attribution.schema.tables.budget import BUDGET_TABLES
+from attribution.sections import FigureSpec, Language, ReportPart, Section
+
+PLAN = "plan"
+
+
+class BudgetSection(Section):
+    """Who gets what, what it brings, what it rests on."""
+
+    name = "budget"
+    options = BudgetOptions
+    declared = BUDGET_TABLES
+
+    def is_wanted(self, experiment: Experiment) -> bool:
+        """Never by a run alone: a budget is divided on request, after it."""
+        return False
+
+    def settings(self, experiment: Experiment) -> Mapping[str, object]:
+        """None: they decide a proposal, and nothing of the run below it."""
+        return {}
+
+    def figures(self, tables: Mapping[str, pd.DataFrame]) -> Sequence[FigureSpec]:
+        """Proposed spend, what it brings, both horizons, and response curves that were fitted."""
+        if "budget" not in tables:
+            return ()
+        budget = tables["budget"]
+        figures = [
+            FigureSpec("budget_by_channel", {"budget": budget}),
+            FigureSpec("budget_gain", {"scenarios": tables["budget_scenarios"]}),
+        ]
+        if "budget_horizons" in tables:
+            figures.append(FigureSpec("budget_horizons", {"horizons": tables["budget_horizons"]}))
+        if budget["curvature_from"].str.startswith("fitted").any():
+            figures.append(FigureSpec("response_curves", {"budget": budget}))
+        return figures
+
+    def part(self, tables: Mapping[str, pd.DataFrame], language: Language) -> ReportPart | None:
+        """The proposal and its evidence."""
+        shown = budget_grids(tables)
+        if shown is None:
+            return None
+        return ReportPart((("budget", "Budget"),), template="budget.html.j2", values=shown)
+
+
+def budget_metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
+    """What the plan brings under each model, and what it gives each channel."""
+    metrics: dict[str, float] = {}
+    scenarios, budget = (tables[name].query("scenario == 'plan'") for name in ("budget_scenarios", "budget"))
+    for what in ("spend", "return_today", "return", "gain", "gain_low", "gain_high", "unspent", "shadow_price"):
+        metrics |= {f"{what}/{row['model']}": float(row[what]) for _, row in scenarios.iterrows()}
+    regret = tables["budget_scenarios"].groupby("model", sort=False)["regret"].max()
+    metrics |= {f"regret/{model}": float(most) for model, most in regret.items()}
+    for what in ("spend", "change", "marginal", "probability_more"):
+        metrics |= {f"{what}/{row['model']}_{row['channel']}": float(row[what]) for _, row in budget.iterrows()}
+    drift = tables.get("budget_drift")
+    if drift is not None:
+        moved = drift.loc[drift["status"].isin(MOVED), "channel"].nunique()
+        metrics |= {"drift_channels": float(moved), "drift_expired": float(drift["expired"].eq(True).any())}
+    return metrics
+
+
+def budget_grids(tables: Mapping[str, pd.DataFrame]) -> dict[str, object] | None:
+    """What the report shows of a proposal, by the names that its template knows; None where there is none.
+
+    Wide tables, unlike those of a run, because they are read and never computed with.
+    """
+    if "budget" not in tables:
+        return None
+    limits = tables["budget_limits"]
+    shown = {"model", "scenario", "limit", "allowed", "used", "binds", "shadow_price"}
+    horizons = tables.get("budget_horizons")
+    return {
+        "objective": str(tables["budget"]["objective"].iloc[0]).replace("_", " "),
+        "notes": list(tables["budget_notes"]["note"]),
+        "plan": _plan_grid(tables["budget"]),
+        "expected": _expected_grid(tables["budget_scenarios"]),
+        "limits": limits.loc[limits["scenario"] == PLAN, [name for name in limits if name in shown - {"scenario"}]],
+        "what_if": tables["budget_what_if"].drop(columns=["estimand", "objective"]),
+        "horizons": None if horizons is None else _horizon_grid(horizons),
+        "drift": tables.get("budget_drift"),
+        "evidence": tables["budget_evidence"],
+    }
+
+
+def _plan_grid(budget: pd.DataFrame) -> pd.DataFrame:
+    """Proposed spend of each channel, a column per model."""
+    plan = budget[budget["scenario"] == PLAN]
+    cells = plan.assign(
+        cell=[
+            f"{spend:,.0f} ({change:+.0%})" + (f", {binding}" if isinstance(binding, str) else "")
+            for spend, change, binding in zip(plan["spend"], plan["change"], plan["binding"], strict=True)
+        ]
+    )
+    order = list(dict.fromkeys(plan["channel"]))
+    grid = cells.pivot(index="channel", columns="model", values="cell").reindex(order)
+    grid = grid[list(dict.fromkeys(plan["model"]))]
+    today = plan.drop_duplicates("channel").set_index("channel")["spend_today"].reindex(order)
+    # A model may be called "today" or "channel" too.
+    grid.insert(0, "today", today, allow_duplicates=True)
+    return grid.reset_index(allow_duplicates=True)
+
+
+def _expected_grid(scenarios: pd.DataFrame) -> pd.DataFrame:
+    columns = ["model", "scenario", "spend", "return_today", "return", "gain", "gain_low", "gain_high"]
+    return scenarios[[*columns, "return_of_plan", "regret", "shadow_price"]]
+
+
+def _horizon_grid(horizons: pd.DataFrame) -> pd.DataFrame:
+    """What each weight of the long run brings in both runs, all channels together."""
+    keys = ["model", "weight", "objective", "long_objective"]
+    return horizons.groupby(keys, sort=False)[["spend", "return", "long_return"]].sum().reset_index()

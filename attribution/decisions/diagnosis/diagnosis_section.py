@@ -1,0 +1,186 @@
+"""Why ROI is as it is, as a section: slices, spend that does not pay, what costs do, and what to look at first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from attribution.data.loading import repeated_costs
+from attribution.decisions.diagnosis.gaps import diagnose_roi
+from attribution.decisions.diagnosis.slices import channel_slices, check_dimensions, further_slices
+from attribution.decisions.diagnosis.tasks import tasks_table
+from attribution.decisions.diagnosis.waste import cost_sensitivity, wasted_spend
+from attribution.decisions.diagnosis.wording import ORDER
+from attribution.returns import whole_channels
+from attribution.schema.tables.diagnosis import DIAGNOSIS_TABLES
+from attribution.sections import FigureSpec, Language, ReportPart, RunContext, Section
+
+_FIRST = 8
+"""Tasks that stand in the open; the others are folded away."""
+
+_MOST = 100
+"""Rows of any table here; campaigns may be thousands, and all of them are in the tables of the run."""
+
+_TASK = ["rank", "about", "kind", "slice", "size", "size_low", "size_high", "models", "evidence", "check"]
+_WASTED = ["channel", "model", "basis", "spend", "roi", "roi_low", "roi_high", "loss", "models_wasted", "models"]
+
+
+class DiagnosisSection(Section):
+    """Tasks by the money in them, and what they rest on."""
+
+    name = "diagnosis"
+    declared = DIAGNOSIS_TABLES
+
+    def check(self, context: RunContext) -> None:
+        """Refuse dimensions to slice by that touchpoints have not."""
+        experiment = context.experiment
+        if experiment.output.slices:
+            check_dimensions(context.sources, experiment.output.slices, grain=experiment.grain)
+
+    def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:
+        """As far as there is something to fill them; ``tasks`` always."""
+        experiment, sources, journeys, terms = context.experiment, context.sources, context.journeys, context.terms
+        tables, segments = context.tables, context.segments
+        returns = tables["returns"]
+        found: dict[str, pd.DataFrame] = {}
+        whole = whole_channels(journeys)
+        slices = [channel_slices(returns, tables["journey_profile"], whole=whole, dimension=experiment.grain)]
+        asked, column = experiment.output.slices, experiment.journeys.segment
+        if asked or segments is not None:
+            named = None if segments is None or column is None else (column, segments)
+            slices.append(further_slices(sources, journeys, context.models, terms, dimensions=asked, segments=named))
+        if returns["roi"].notna().any() or len(slices) > 1:
+            # Without a cost a channel's gap is one of credit, which other tables tell.
+            start = 0 if returns["roi"].notna().any() else 1
+            found |= diagnose_roi(pd.concat(slices[start:], ignore_index=True))
+        if returns["roi"].notna().any():
+            found["wasted_spend"] = wasted_spend(returns)
+        sensitivity = cost_sensitivity(returns, terms)
+        if sensitivity is not None:
+            found["cost_sensitivity"] = sensitivity
+        repeated = repeated_costs(sources)[1] if sources.has("costs") else None
+        found["tasks"] = tasks_table({**tables, **found}, repeated_costs=repeated)
+        return found
+
+    def metrics(self, tables: Mapping[str, pd.DataFrame], model: str | None = None) -> Mapping[str, float]:
+        """See `diagnosis_metrics`."""
+        return diagnosis_metrics(tables, model)
+
+    def figures(self, tables: Mapping[str, pd.DataFrame]) -> Sequence[FigureSpec]:
+        """How ROI falls with every type of cost."""
+        table = tables.get("cost_sensitivity")
+        if table is None or table["cost_type"].nunique() < 2:
+            return ()
+        return (FigureSpec("cost_waterfall", {"sensitivity": table}),)
+
+    def part(self, tables: Mapping[str, pd.DataFrame], language: Language) -> ReportPart | None:
+        """What to look at first."""
+        shown = diagnosis_grids(tables)
+        if shown is None:
+            return None
+        contents = (("diagnosis", "What to look at first"),)
+        return ReportPart(contents, template="diagnosis.html.j2", values=shown, is_first=True)
+
+
+def diagnosis_metrics(tables: Mapping[str, pd.DataFrame], label: str | None = None) -> dict[str, float]:
+    """Metrics of a run, or of the model with a ``label``, by name.
+
+    Parameters
+    ----------
+    tables : of a run
+    label : of a model; the run as a whole unless given
+
+    Returns
+    -------
+    Of a run ``tasks_loss``, ``tasks_shortfall``, ``tasks_gain`` and ``tasks_doubt``; of a model ``wasted_spend``, where
+    there are intervals, and for every slice of a dimension with costs ``money_against_rest/slice``.
+
+    Examples
+    --------
+    >>> diagnosis_metrics({})
+    {}
+    """
+    if label is None:
+        tasks = tables.get("tasks")
+        return {} if tasks is None else {f"tasks_{about}": float((tasks["about"] == about).sum()) for about in ORDER}
+    metrics: dict[str, float] = {}
+    if "wasted_spend" in tables:
+        rows = tables["wasted_spend"]
+        wasted = rows.loc[rows["model"] == label, "wasted"]
+        if wasted.notna().any():
+            metrics["wasted_spend"] = float(wasted.sum())
+    if "roi_slices" in tables:
+        rows = tables["roi_slices"]
+        rows = rows[(rows["model"] == label) & rows["roi_gap"].notna()]
+        metrics |= {f"money_against_rest/{row.slice}": float(row.money) for row in rows.itertuples(index=False)}
+    return metrics
+
+
+def diagnosis_grids(tables: Mapping[str, pd.DataFrame]) -> dict[str, object] | None:
+    """What the report shows of a diagnosis, by the names that its template knows; None where there is none.
+
+    Wide tables, unlike those of a run, because they are read and never computed with.
+    """
+    if "tasks" not in tables:
+        return None
+    tasks = tables["tasks"]
+    agreed = [
+        f"{agreeing} of {asked}" if pd.notna(asked) else None
+        for agreeing, asked in zip(tasks["models_agreeing"], tasks["models"], strict=True)
+    ]
+    shown = tasks.assign(
+        models=pd.Series(agreed, index=tasks.index, dtype=object),
+        kind=tasks["kind"].str.replace("_", " "),
+    )[_TASK]
+    wasted = tables.get("wasted_spend")
+    slices = tables.get("roi_slices")
+    gaps = None if slices is None else _gap_grid(tables["roi_gaps"])
+    sensitivity = tables.get("cost_sensitivity")
+    return {
+        "first": shown.head(_FIRST),
+        "others": shown.iloc[_FIRST:_MOST] if len(shown) > _FIRST else None,
+        "wasted": None if wasted is None else _largest(wasted.loc[wasted["status"] == "wasted", _WASTED], "loss"),
+        "wasted_says": _wasted_says(wasted),
+        "slices": None if slices is None else _largest(slices[slices["money"].notna()], "money"),
+        "gaps": None if gaps is None else _largest(gaps, "money"),
+        "sensitivity": None if sensitivity is None else _largest(sensitivity, "amount"),
+    }
+
+
+def _wasted_says(wasted: pd.DataFrame | None) -> str:
+    """How much spend is wasted under every model, and under any; or why nobody can tell."""
+    if wasted is None:
+        return "No channel has an ROI, so no spend can be called wasted."
+    known = wasted[wasted["wasted"].notna()]
+    if known.empty:
+        return (
+            "Not enough data: without intervals no spend can be called wasted. A part [resampling] in the experiment "
+            "draws them."
+        )
+    spend = known.groupby(["estimand", "channel"]).agg(
+        spend=("spend", "max"), wasted=("models_wasted", "first"), models=("models", "first")
+    )
+    every, some = (spend.loc[of, "spend"].sum() for of in (spend["wasted"] == spend["models"], spend["wasted"] > 0))
+    return (
+        f"Spend on channels whose ROI interval lies wholly below break-even: {every:,.0f} under every model, "
+        f"{some:,.0f} under at least one."
+    )
+
+
+def _largest(table: pd.DataFrame, by: str) -> pd.DataFrame:
+    """The rows with the most money, in their order."""
+    if len(table) <= _MOST:
+        return table
+    return table.loc[table[by].abs().nlargest(_MOST).index.sort_values()]
+
+
+def _gap_grid(gaps: pd.DataFrame) -> pd.DataFrame:
+    """Money by part, a column each."""
+    known = gaps[gaps["money"].notna() & (gaps["part"] != "reach")]
+    known = known.assign(model=known["model"].fillna("(all)"))
+    key = ["dimension", "model", "slice"]
+    order = pd.MultiIndex.from_frame(known[key].drop_duplicates())
+    grid = known.pivot(index=key, columns="part", values="money").reindex(order)
+    grid = grid.reindex(columns=["rate", "value", "cost"])
+    return grid.assign(money=grid.sum(axis=1)).reset_index().rename_axis(columns=None)

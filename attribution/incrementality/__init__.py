@@ -1,0 +1,1 @@
+"""What channels caused, as far as experiments tell."""

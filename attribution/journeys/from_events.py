@@ -1,0 +1,343 @@
+"""On which day a journey is booked, so that days add up and what is booked on a day that is over stays."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial, reduce
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from attribution.data.engine import Engine
+from attribution.data.loading import Finding, Sources, count_finding
+from attribution.data.loading.events import EventStream, conversion_ids, open_events
+from attribution.data.loading.findings import percent
+from attribution.data.loading.identity import fresh_id_finding
+from attribution.errors import InputError
+from attribution.journeys.placebo_channel import Insertion, Placebo, open_placebo
+from attribution.journeys.refine import DAY, MINUTE, Refinement, lookback_windows, microseconds
+from attribution.journeys.structure import JourneyChunk, Journeys, Readings, Summary, add_readings
+from attribution.journeys.untouched import untouched_journeys
+from attribution.kernels.journeys import cut as kernel
+from attribution.kernels.journeys.batches import customer_ids, customer_starts, gather_slices, whole_customers
+from attribution.kernels.journeys.cut import Windows
+from attribution.kernels.journeys.ids import fresh_ids, searched_since
+from attribution.kernels.journeys.insertion import CustomerEvents
+from attribution.schema.experiment import DEFAULT_LOOKBACK_DAYS, JourneyOptions, Period
+
+# ---------------------------------------------------------------- the day a journey is booked on
+
+
+def booked(chunk: JourneyChunk, windows: Windows) -> JourneyChunk:
+    """Journeys as they were cut, dealt to their days: that of the conversion, or the one on which they close.
+
+    Where windows vary, a journey closes when the last of those of its touchpoints does.
+    """
+    assert chunk.ended_at is not None
+    moment = chunk.ended_at.copy()
+    waiting = np.flatnonzero(chunk.conversion < 0)
+    moment[waiting] = _closing(chunk.only(waiting), windows)
+    return replace(chunk, bucket=moment // DAY)
+
+
+def _closing(chunk: JourneyChunk, windows: Windows) -> NDArray[np.int64]:
+    """(journeys,) when journeys without a conversion close; none of them is empty."""
+    assert chunk.touched_at is not None
+    assert chunk.ended_at is not None
+    if not windows.vary or len(chunk) == 0:
+        return chunk.ended_at + int(windows.length.max())
+    code, touched_at = (gather_slices(of, chunk.start, chunk.stop) for of in (chunk.code, chunk.touched_at))
+    return np.maximum.reduceat(touched_at + windows.of(code), chunk.offsets[:-1])
+
+
+# ---------------------------------------------------------------- cutting
+
+_WORKERS = 2
+"""The pass is short beside the sort: more threads than this would wait for events."""
+
+_MANY_OPEN = 0.2
+"""With a larger share of them open, journeys without a conversion tell of the end of the data, not of channels."""
+
+NEW_ID_MINUTES = 30
+"""An id whose first event comes so shortly before its first conversion has no history."""
+
+Result = TypeVar("Result")
+
+_MODES = {"reset": kernel.RESET, "cumulative": kernel.CUMULATIVE, "first_only": kernel.FIRST_ONLY}
+
+
+def journeys_from_events(
+    sources: Sources, options: JourneyOptions, period: Period, placebo: Placebo | None = None, *, by_day: bool = False
+) -> Journeys:
+    """Journeys from the ``touchpoints`` and ``conversions`` tables, and a placebo if asked for.
+
+    With ``by_day`` the bucket of each journey is the day it is booked on, see `attribution.journeys.from_events`.
+
+    Raises
+    ------
+    InputError
+        If a time-based option is given and times are integers.
+    """
+    _check_times(sources, options, period)
+    stream = open_events(sources, kinds=options.conversion_kinds, mark_new=options.customers == "new")
+    insertion = None
+    if placebo is not None:
+        stream, insertion = open_placebo(sources, stream, placebo)
+    default = (
+        kernel.NO_LOOKBACK
+        if sources.integer_times
+        else microseconds(DEFAULT_LOOKBACK_DAYS if options.lookback_days is None else options.lookback_days)
+    )
+    windows = lookback_windows(options, stream.dimensions, default)
+    first, last = period.bounds()
+    mode = _MODES[options.conversions]
+    refinement = Refinement(options, stream.dimensions, windows if windows.vary and mode == kernel.CUMULATIVE else None)
+    build = Build(
+        stream,
+        windows,
+        mode,
+        (kernel.ANY_TIME[0] if first is None else first, kernel.ANY_TIME[1] if last is None else last),
+        refinement,
+        not sources.integer_times,
+        sources.engine.batch_rows,
+        insertion,
+        by_day,
+    )
+    made = MadeAnew(sources.engine, build)
+    untouched = partial(untouched_journeys, sources, stream.dimensions)
+    longest = int(windows.length.max())
+    return Journeys(
+        made if sources.engine.streams(stream.events) else tuple(made),
+        stream.dimensions,
+        refinement.channels,
+        lookback_days=None if longest == kernel.NO_LOOKBACK else longest / DAY,
+        span=(stream.first, stream.last),
+        integer_times=sources.integer_times,
+        overlap=mode == kernel.CUMULATIVE,
+        conversion_ids=partial(conversion_ids, sources),
+        untouched=untouched if insertion is None else partial(insertion.spared, untouched),
+        describe=build.describe,
+    )
+
+
+@dataclass(frozen=True)
+class MadeAnew:
+    """Chunks that are cut from sorted events whenever they are read."""
+
+    engine: Engine
+    build: Build
+
+    def __iter__(self) -> Iterator[JourneyChunk]:
+        parts = self.engine.map_partitions(self.build.stream.events, self.build.keep)
+        return (chunk for part in parts for chunk in part)
+
+    def map(self, step: Callable[[JourneyChunk], Readings]) -> list[Readings]:
+        return self.engine.map_partitions(self.build.stream.events, partial(self.build.read, step))
+
+
+def _check_times(sources: Sources, options: JourneyOptions, period: Period) -> None:
+    """Refuse what needs days where times are mere positions."""
+    if not sources.integer_times:
+        return
+    for name, setting in (
+        ("lookback_days", options.lookback_days),
+        ("lookback_by_kind", options.lookback_by_kind),
+        ("lookback_by_channel", options.lookback_by_channel),
+        ("dedupe", "gap" if options.dedupe == "gap" else None),
+        ("open_journeys", "drop" if options.open_journeys == "drop" else None),
+        ("period", period.start or period.end),
+    ):
+        if setting:
+            raise InputError(
+                f"{name} is time-based, and the times of this log are integers",
+                given=f"{name} = {setting}",
+                hint="leave it out, or say what the integers are: time_format = 'epoch_s'",
+            )
+
+
+@dataclass(frozen=True)
+class Build:
+    """How events become journeys.
+
+    ``period`` is its first and last instant; ``has_times`` says that times are moments, not positions.
+    """
+
+    stream: EventStream
+    windows: kernel.Windows
+    mode: int
+    period: tuple[int, int]
+    refinement: Refinement
+    has_times: bool
+    batch_rows: int
+    placebo: Insertion | None = None
+    by_day: bool = False
+
+    def keep(self, batches: Iterator[pa.RecordBatch]) -> list[JourneyChunk]:
+        """The journeys of a partition."""
+        return list(self._each(batches, lambda chunk: chunk))
+
+    def read(self, step: Callable[[JourneyChunk], Readings], batches: Iterator[pa.RecordBatch]) -> Readings:
+        """What ``step`` gives for the journeys of a partition, added up."""
+        return reduce(add_readings, self._each(batches, step))
+
+    def _each(self, batches: Iterator[pa.RecordBatch], step: Callable[[JourneyChunk], Result]) -> Iterator[Result]:
+        """Cut all customers of a partition and apply ``step``, two groups at a time, in order."""
+        under_way: deque[Future[list[Result]]] = deque()
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            for group in whole_customers(batches, self.batch_rows):
+                if len(under_way) > _WORKERS:
+                    yield from under_way.popleft().result()
+                under_way.append(pool.submit(lambda group: [step(chunk) for chunk in self._refined(group)], group))
+            while under_way:
+                yield from under_way.popleft().result()
+
+    def _refined(self, group: list[pa.RecordBatch]) -> Iterator[JourneyChunk]:
+        """Journeys as the options ask for them; those that overlap are laid out a piece at a time."""
+        chunk = self._cut(group)
+        pieces = chunk.pieces() if self.refinement.changes_steps else [chunk]
+        return map(self.refinement.apply, pieces)
+
+    def _cut(self, group: list[pa.RecordBatch]) -> JourneyChunk:
+        # Copies, which the kernel turns from events into touchpoints.
+        at, ref, *costs = (
+            np.concatenate([batch.column(name).to_numpy() for batch in group])
+            for name in self.stream.events.columns[1:]
+        )
+        cost = costs[0] if costs else np.zeros(0)
+        ids = pa.concat_arrays([batch.column("customer_id") for batch in group])
+        starts = customer_starts(ids)
+        customers = customer_ids(ids, starts)
+        if self.placebo is not None:
+            starts, at, ref, cost = self.placebo.apply(customers, CustomerEvents(starts, at, ref, cost))
+        touchpoints = int((ref >= 0).sum())
+        ties, duplicates = kernel.order_ties(starts, at, ref, cost)
+        fresh = fresh_ids(starts, at, ref, *self._arrivals) if self.has_times else (0, 0)
+        made = kernel.cut_journeys(
+            starts, at, ref, cost, windows=self.windows, mode=self.mode, end=self.stream.last, period=self.period
+        )
+        chunk = self._chunk(
+            made,
+            (at[: made.kept], ref[: made.kept], cost[: made.kept] if costs else None),
+            customers,
+        )
+        counts = (touchpoints, ties, duplicates, *made.dropped.tolist(), *made.outside.tolist(), *fresh)
+        chunk = replace(chunk, counted=dict(zip(_COUNTED, counts, strict=True)))
+        return self._only_new(booked(chunk, self.windows) if self.by_day else chunk)
+
+    @property
+    def _arrivals(self) -> tuple[int, int, int]:
+        """How old an id may be and count as new, and between when it is looked for."""
+        window = int(self.windows.length.max())
+        limit = min(NEW_ID_MINUTES * MINUTE, window)
+        lookback = -1 if window == kernel.NO_LOOKBACK else window
+        since = searched_since(self.stream.first, self.stream.last, lookback=lookback, limit=limit)
+        return limit, max(since, self.period[0]), min(self.stream.last, self.period[1])
+
+    def _only_new(self, chunk: JourneyChunk) -> JourneyChunk:
+        """Without the conversions of customers who are not new, where only those of new ones count."""
+        if self.refinement.options.customers == "all":
+            return chunk
+        counts = (chunk.conversion < 0) | self.stream.is_new[chunk.conversion]
+        dropped = int((~counts).sum())
+        return replace(chunk.only(counts), counted={**chunk.counted, "not_new": dropped})
+
+    def _chunk(
+        self,
+        made: kernel.Cut,
+        touchpoints: tuple[NDArray[np.int64], NDArray[np.signedinteger], NDArray[np.float64] | None],
+        customer_ids: pa.Array,
+    ) -> JourneyChunk:
+        touched_at, code, cost = touchpoints
+        converted = made.conversion >= 0
+        dimensions = self.stream.dimensions
+        return JourneyChunk(
+            channel=(dimensions.digit(code, "channel") if dimensions.names else code).astype(np.int32, copy=False),
+            code=code,
+            touched_at=touched_at,
+            start=made.start,
+            stop=made.stop,
+            ended_at=made.ended_at,
+            conversions=converted,
+            nulls=~converted,
+            value=self.stream.values[made.conversion],
+            is_open=made.is_open,
+            conversion=made.conversion,
+            customer=made.customer,
+            customer_ids=customer_ids,
+            cost=cost,
+            dimensions=dimensions,
+        )
+
+    def describe(self, overview: Summary) -> list[Finding]:
+        """What was counted, as rows of the quality table."""
+        touchpoints = overview.number("touchpoints")
+        counted: list[tuple[str, str, str, float | None, str]] = [
+            ("ties", "touchpoints", "ties", touchpoints, _TIES),
+            ("duplicates", "touchpoints", "duplicates", touchpoints, _DUPLICATES),
+            (
+                "without_touchpoint",
+                "conversions",
+                "unattributed_conversions",
+                overview.number("conversions"),
+                _BARE,
+            ),
+        ]
+        if self.mode == kernel.FIRST_ONLY:
+            for table in ("touchpoints", "conversions"):
+                message = f"{table} after the customer's first conversion: dropped"
+                counted.append(("after_first_conversion", table, f"dropped_{table}", None, message))
+        if self.period != kernel.ANY_TIME:
+            counted.append(("outside_period", "conversions", "conversions_outside", None, _OUTSIDE))
+            counted.append(("outside_period", "journeys", "nulls_outside", None, _NULLS_OUTSIDE))
+        if self.refinement.options.customers == "new":
+            counted.append(("not_new", "conversions", "not_new", None, _NOT_NEW))
+        found = [
+            count_finding(check, table, overview.number(name), text, total=total)
+            for check, table, name, total, text in counted
+        ]
+        found.append(self._open_finding(overview))
+        if self.has_times:
+            fresh, looked_at = (int(overview.number(name)) for name in ("fresh_ids", "ids_looked_at"))
+            found.append(fresh_id_finding(fresh, looked_at, minutes=NEW_ID_MINUTES))
+        return [*self.stream.findings, *found, *self.refinement.describe(overview)]
+
+    def _open_finding(self, overview: Summary) -> Finding:
+        """How many journeys the end of the data cuts off: some always are, and many bias what follows."""
+        check, table = "open_journeys", "journeys"
+        still_open, total = overview.number("open"), overview.number("nulls")
+        share = percent(still_open / max(total, 1))
+        message = (
+            f"{share} of journeys without a conversion are open at the end of the data, and count as not converted"
+        )
+        if still_open <= _MANY_OPEN * total:
+            return Finding(check, table, "pass", still_open, total, None, message)
+        window, span = int(self.windows.length.max()) / DAY, (self.stream.last - self.stream.first) / DAY
+        message += (
+            f": a window of {window:g} days leaves so many undecided in {round(span, 1):g} days of data; shorten it, "
+            "or leave them out with open_journeys = 'drop'"
+        )
+        return Finding(check, table, "warn", still_open, total, None, message)
+
+
+_COUNTED = (
+    "touchpoints",
+    "ties",
+    "duplicates",
+    "dropped_touchpoints",
+    "dropped_conversions",
+    "conversions_outside",
+    "nulls_outside",
+    "fresh_ids",
+    "ids_looked_at",
+)
+_TIES = "touchpoints at one instant of one customer: ordered by kind, channel and the other columns"
+_DUPLICATES = "touchpoints that repeat another in every column: kept, unless journeys.dedupe says otherwise"
+_BARE = "conversions without a touchpoint in their window: credited to (unattributed)"
+_NOT_NEW = "conversions of customers who had converted before: left out, they still close journeys"
+_OUTSIDE = "conversions outside the period: left out, they still close journeys"
+_NULLS_OUTSIDE = "non-converting journeys that close outside the period: left out"

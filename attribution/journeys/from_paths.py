@@ -1,0 +1,139 @@
+"""Aggregated paths as journeys: one row stands for all customers who took that path."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from attribution.data.loading import Finding, Sources, count_finding
+from attribution.data.loading.contract import check_channels
+from attribution.data.loading.events import Dimensions
+from attribution.errors import InputError
+from attribution.journeys.structure import JourneyChunk, Journeys, Summary
+from attribution.kernels.journeys.batches import count_distinct_slices
+from attribution.schema.experiment import JourneyOptions, Period
+
+
+def journeys_from_paths(sources: Sources, options: JourneyOptions, period: Period) -> Journeys:
+    """Journeys from the ``paths`` table.
+
+    Raises
+    ------
+    InputError
+        If a time-based option is given, which paths without times cannot follow.
+    """
+    asked = {name: getattr(options, name) for name in sorted(options.model_fields_set)}
+    for name, setting in {**asked, "period": period.start or period.end}.items():
+        if setting is not None and name in ("period", "lookback_days"):
+            raise InputError(f"{name} is time-based, and aggregated paths carry no times", given=f"{name} = {setting}")
+        if setting is not None and setting != getattr(JourneyOptions(), name):
+            raise InputError(
+                f"{name} is for building journeys, and aggregated paths are journeys already",
+                given=f"{name} = {setting}",
+                hint="leave it out",
+            )
+    table = sources.engine.query("select * from paths")
+    steps, lengths = split_paths(table["path"], sources.separator)
+    encoded = steps.dictionary_encode()
+    names = encoded.dictionary.to_pylist()
+    channels = sorted(names)
+    check_channels("paths", channels)
+    rank = {name: place for place, name in enumerate(channels)}
+    recode = np.array([rank[name] for name in names], dtype=np.int32)
+    codes = np.asarray(encoded.indices)
+    channel = recode[codes] if len(codes) else np.zeros(0, np.int32)
+    dimensions = Dimensions(("channel",), (tuple(channels),))
+    return Journeys(
+        (_chunk(table, channel, lengths, dimensions),),
+        dimensions,
+        tuple(channels),
+        describe=partial(_findings, table, channel, lengths),
+    )
+
+
+def split_paths(paths: pa.ChunkedArray, separator: str) -> tuple[pa.Array, np.ndarray]:
+    """All steps of all paths in order, and how many each path has.
+
+    Blanks around the separator are stripped; steps of a list are taken as they are; empty steps and null
+    paths give none.
+
+    Examples
+    --------
+    >>> steps, lengths = split_paths(pa.chunked_array([["a > b", "", None]]), ">")
+    >>> steps.to_pylist(), lengths.tolist()
+    (['a', 'b'], [2, 0, 0])
+    """
+    column = paths.combine_chunks()
+    is_list = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
+    if not is_list:
+        column = pc.split_pattern(pc.fill_null(column.cast(pa.large_string()), ""), separator.strip() or separator)
+    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy().astype(np.int64)
+    steps = column.flatten().cast(pa.large_string())
+    if not is_list:
+        steps = pc.utf8_trim_whitespace(steps)
+    empty = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(steps), ""), True).to_numpy(zero_copy_only=False)
+    if empty.any():
+        path = np.repeat(np.arange(len(lengths)), lengths)
+        lengths = np.bincount(path[~empty], minlength=len(lengths)).astype(np.int64)
+        steps = steps.filter(pa.array(~empty))
+    return steps, lengths
+
+
+def _chunk(table: pa.Table, channel: np.ndarray, lengths: np.ndarray, dimensions: Dimensions) -> JourneyChunk:
+    rows = len(lengths)
+    ends = np.cumsum(lengths)
+
+    def numbers(name: str) -> np.ndarray:
+        if name not in table.column_names:
+            return np.zeros(rows)
+        result: np.ndarray = np.nan_to_num(table[name].to_numpy().astype(np.float64))
+        return result
+
+    return JourneyChunk(
+        channel=channel,
+        code=channel,
+        touched_at=None,
+        start=ends - lengths,
+        stop=ends,
+        ended_at=None,
+        conversions=numbers("conversions"),
+        nulls=numbers("nulls"),
+        value=numbers("value"),
+        is_open=np.zeros(rows, dtype=bool),
+        conversion=np.full(rows, -1),
+        customer=np.zeros(rows, np.int64),
+        customer_ids=None,
+        cost=None,
+        dimensions=dimensions,
+    )
+
+
+def _findings(table: pa.Table, channel: np.ndarray, lengths: np.ndarray, _: Summary) -> list[Finding]:
+    rows = len(lengths)
+    ends = np.cumsum(lengths)
+    counted = [
+        (
+            "empty_path",
+            int((lengths == 0).sum()),
+            "rows without a path: their conversions are credited to (unattributed)",
+        ),
+        (
+            "repeated_path",
+            rows - count_distinct_slices(channel, ends - lengths, ends),
+            "rows whose path came before: summed",
+        ),
+    ]
+    if "nulls" in table.column_names:
+        counted.append(("null_nulls", table["nulls"].null_count, "rows without nulls: taken as 0"))
+    if "value" in table.column_names:
+        has_value = pc.fill_null(pc.greater(table["value"], 0), False)
+        bare = pc.and_(has_value, pc.equal(table["conversions"], 0))
+        counted.append(("null_value", table["value"].null_count, "rows without value: taken as 0"))
+        counted.append(("value_without_conversion", pc.sum(bare).as_py() or 0, _BARE_VALUE))
+    return [count_finding(check, "paths", count, message, total=rows) for check, count, message in counted]
+
+
+_BARE_VALUE = "rows with value and no conversion: the value is credited along the path"

@@ -1,0 +1,233 @@
+"""How models are fitted, drawn again and described: what lies beside the contract.
+
+Everything here follows from the contract alone, so it serves any model. Models of this package that have a faster
+way, or more to say, have a subclass of `Machinery` in their own file and return it from ``_machinery``; nobody else
+overrides it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_type_hints
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from attribution.arguments import accept
+from attribution.data.loading import Finding, count_finding
+from attribution.errors import InputError, LawError
+from attribution.journeys import Buckets, JourneyChunk, Journeys, Reader, Summary
+from attribution.journeys.buckets import Bucketwise
+from attribution.models.credit import ChannelTotals, check_totals, share_sums_by_bucket
+from attribution.models.recoding import SHARES, Recoding
+
+if TYPE_CHECKING:
+    from attribution.models.base import AttributionModel
+
+What = Literal["conversions", "value"]
+
+_ROUNDING = 1e-12
+
+
+class Draws(NamedTuple):
+    """Credit of re-weighted journeys.
+
+    ``conversions``, ``value`` (draws, channels); ``effects`` (draws, channels, 2) removal effects, None for models
+    without.
+    """
+
+    conversions: NDArray[np.float64]
+    value: NDArray[np.float64]
+    effects: NDArray[np.float64] | None = None
+
+
+class HeldOut(NamedTuple):
+    """How well a model predicts customers it has not seen.
+
+    ``unit`` is what is predicted, ``order`` that of a chain. Models of one unit share what ``read`` sums up; ``score``
+    makes log-loss and AUC of it.
+    """
+
+    unit: str
+    order: int | None
+    read: Reader
+    score: Callable[[Summary], tuple[float, float]]
+
+
+def machinery_of(model: AttributionModel) -> Machinery:
+    """How ``model`` is fitted, drawn again and described."""
+    return model._machinery
+
+
+def attributable(model: AttributionModel, what: What) -> float:
+    """What a fitted model observed, without what no channel can have."""
+    return model.observed_.number(what) - model.observed_.number(f"unattributed_{what}")
+
+
+def check_parameters(model: AttributionModel) -> None:
+    """Raise `InputError` if a parameter of ``model`` is impossible, or a table or array where none is wanted."""
+    hints = get_type_hints(type(model).__init__)
+    for name, value in model.get_params().items():
+        if name == "name" or hasattr(value, "ndim"):
+            accept(type(model).__name__, name, value, hints.get(name, Any))
+    model.validate()
+
+
+class Machinery:
+    """What the package does with a model, as far as its contract tells."""
+
+    def __init__(self, model: AttributionModel) -> None:
+        self.model = model
+
+    # ------------------------------------------------------------ fitting
+
+    @property
+    def needs_untouched(self) -> bool:
+        """Whether customers matter who were never touched."""
+        return False
+
+    @property
+    def negative_is_zero(self) -> bool:
+        """Whether shares count credit below 0 as none; unless asked for, such credit has no shares."""
+        return False
+
+    @property
+    def knows_channels(self) -> bool:
+        """Whether `weigh` goes by what was learned of each channel: it then knows nothing of a new one."""
+        return bool(self.model.learned())
+
+    def prepare(self, journeys: Journeys) -> None:
+        """Check that ``journeys`` can be learned from, and note their channels."""
+        check_parameters(self.model)
+        if self.model.needs_times and not journeys.has_times:
+            raise InputError(
+                f"model {self.model.label!r} needs times, and these journeys have only an order",
+                hint="leave the model out, or give touchpoints with timestamps",
+            )
+        self.model.channels_ = journeys.channels
+
+    def summarise_untouched(self, journeys: Journeys) -> Summary:
+        """What customers contribute who were never touched; nothing to a model that they do not matter to."""
+        chunk = journeys.untouched() if self.needs_untouched else None
+        return Summary({}) if chunk is None else self.model.summarise(chunk)
+
+    def finish_fit(self, summary: Summary, observed: Summary) -> None:
+        """Solve, given what all journeys contribute and what was observed, and check that credit adds up."""
+        totals = {what: observed.number(what) for what in ("conversions", "value")}
+        for what, total in totals.items():
+            if not np.isfinite(total):
+                raise InputError(f"the sum of all {what} is larger than any float", hint="use a larger unit of money")
+        model = self.model
+        model.summary_, model.observed_ = summary, observed
+        model.credit_ = self._totals(model.solve(summary))
+        check_totals(model, **totals)
+
+    def _totals(self, solved: object) -> ChannelTotals:
+        """Channel totals with what no channel can have, and the baseline of an incremental model.
+
+        The baseline is what its channels leave of the observed totals.
+        """
+        model = self.model
+        conversions, value = _checked(model, solved)
+        unattributed = [model.observed_.number(f"unattributed_{what}") for what in ("conversions", "value")]
+        baseline = None
+        if model.estimand == "incremental":
+            baseline = self._left("conversions", conversions), self._left("value", value)
+        by_channel = np.append(conversions, unattributed[0]), np.append(value, unattributed[1])
+        return ChannelTotals(model.channels_, *by_channel, baseline, self.negative_is_zero)
+
+    def _left(self, what: What, credited: NDArray[np.float64]) -> float:
+        """What channels leave of the total; nothing where only rounding is left, which might be below 0."""
+        total = attributable(self.model, what)
+        left = float(total - credited.sum())
+        return 0.0 if abs(left) <= _ROUNDING * total else left
+
+    def findings(self) -> list[Finding]:
+        """What to know before believing the fitted model, as rows of the quality table."""
+        equal = self.model.summary_.number("zero_weights")
+        if not equal:
+            return []
+        message = f"journeys in which {self.model.label} gives every touchpoint 0: shared equally"
+        return [count_finding("zero_weights", "journeys", equal, message)]
+
+    # ------------------------------------------------------------ drawing again
+
+    @property
+    def is_linearised(self) -> bool:
+        """Whether `redraw` goes by influences instead of solving again."""
+        return False
+
+    @property
+    def buckets_reader(self) -> Reader | Bucketwise:
+        """What reads the journeys of many buckets, for `redraw`."""
+        if self.model._overrides("summarise"):
+            return self.model.summarise
+        return Bucketwise(partial(share_sums_by_bucket, self.model))
+
+    def summarise_undrawn(self, chunk: JourneyChunk) -> Summary:
+        """Tables of `summarise` that `redraw` does without, and `buckets_reader` therefore leaves out."""
+        return Summary({})
+
+    def redraw(self, own: Buckets, observed: Buckets, weights: NDArray[np.float64]) -> Draws:
+        """Credit of the fitted model, had bucket b been counted ``weights[d, b]`` times, for each draw d.
+
+        Parameters
+        ----------
+        own, observed : what `summarise` and `attribution.journeys.observe` give for each bucket
+        weights : (draws, buckets) floats ≥ 0
+        """
+        if self.model._overrides("solve"):
+            return self.solve_again(own, observed, weights)
+        return self.redraw_shares(own, weights)
+
+    def redraw_shares(self, own: Buckets, weights: NDArray[np.float64]) -> Draws:
+        """What `redraw` gives where totals are the sums of shares."""
+        channels = len(self.model.channels_)
+        return Draws(*(weights @ own.totals(what, channels).T for what in ("conversions", "value")))
+
+    def solve_again(self, own: Buckets, observed: Buckets, weights: NDArray[np.float64]) -> Draws:
+        """What `redraw` gives, by solving every draw."""
+        solved = []
+        for row in weights:
+            again = copy.copy(self.model)
+            again.summary_, again.observed_ = own.weighted(row), observed.weighted(row)
+            solved.append(_checked(again, again.solve(again.summary_)))
+        return Draws(*(np.array([totals[place] for totals in solved]) for place in (0, 1)))
+
+    # ------------------------------------------------------------ describing
+
+    def recoding(self, table: str) -> Recoding | None:
+        """How the keys of a table of `summarise` are rewritten for more channels; None where nobody can say."""
+        return None if self.model._overrides("summarise") else SHARES.get(table)
+
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """Tables that only this model has, by name; see `attribution.schema.tables`."""
+        return {}
+
+    def interactions(self) -> pd.DataFrame | None:
+        """The ``interactions`` table of this model; None where it has none."""
+        return None
+
+    @property
+    def lacks_interactions(self) -> str | None:
+        """Why a model has no `interactions` of which one would expect them."""
+        return None
+
+    def held_out(self) -> HeldOut | None:
+        """How well it predicts customers it has not seen; None where it predicts nothing."""
+        return None
+
+
+def _checked(model: AttributionModel, solved: object) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What `solve` returned, refused unless it is conversions and value of every channel."""
+    problem = f"model {model.label!r}: solve returns two arrays, the conversions and the value of each channel"
+    if not isinstance(solved, tuple) or len(solved) != 2:
+        raise LawError(f"{problem}, got {type(solved).__name__}")
+    conversions, value = (np.asarray(amounts, dtype=np.float64) for amounts in solved)
+    wanted = (len(model.channels_),)
+    if conversions.shape != wanted or value.shape != wanted:
+        raise LawError(f"{problem}, got shapes {conversions.shape} and {value.shape} for {wanted[0]} channels")
+    return conversions, value

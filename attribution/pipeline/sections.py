@@ -1,0 +1,303 @@
+"""The sections of a run, in the order in which they are asked: the one place that knows them all."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+
+import pandas as pd
+from pydantic import BaseModel
+
+from attribution.arguments import check_arguments
+from attribution.data.loading import quality_table
+from attribution.decisions.budget.budget_section import BudgetSection
+from attribution.decisions.diagnosis.diagnosis_section import DiagnosisSection
+from attribution.decisions.funnel.funnel_section import FunnelSection
+from attribution.errors import InputError, did_you_mean
+from attribution.pipeline.standing_sections import DataSection, JourneysSection, ModelsSection
+from attribution.returns.returns_section import ReturnsSection
+from attribution.schema.experiment import Experiment, checked, core_keys, parse_experiment
+from attribution.schema.renames import new_name
+from attribution.schema.tables import DICTIONARY, OUTPUTS, Table, dictionary_rows
+from attribution.sections import FigureSpec, Finding, Language, ReportPart, RunContext, Section
+from attribution.uncertainty.economics import EconomicsSection
+from attribution.uncertainty.intervals import ResamplingSection
+from attribution.uncertainty.placebo import PlaceboSection
+from attribution.uncertainty.sensitivity.doubt_section import DoubtSection
+from attribution.uncertainty.stability import StabilitySection
+
+SHIPPED: tuple[type[Section], ...] = (
+    DataSection,
+    ReturnsSection,
+    JourneysSection,
+    FunnelSection,
+    ResamplingSection,
+    EconomicsSection,
+    ModelsSection,
+    PlaceboSection,
+    StabilitySection,
+    DoubtSection,
+    # Its tasks are made of the tables of all before.
+    DiagnosisSection,
+    BudgetSection,
+)
+"""Those of other packages come after them."""
+
+GROUP = "attribution.sections"
+"""Entry points of this group are sections of other packages, or functions without arguments that give one."""
+
+QUALITY = "quality"
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_ASKED = {
+    "is_wanted": ("experiment",),
+    "check": ("context",),
+    "tables": ("context",),
+    "findings": ("context", "tables"),
+    "settings": ("experiment",),
+    "metrics": ("tables", "model"),
+    "figures": ("tables",),
+    "part": ("tables", "language"),
+}
+
+
+@dataclass(frozen=True)
+class Sections:
+    """All sections that there are.
+
+    Attributes
+    ----------
+    each : in the order in which they are asked
+    packages : the distribution that each of them comes from, by its name; those shipped are not in it
+    """
+
+    each: tuple[Section, ...]
+    packages: Mapping[str, str]
+
+    @property
+    def declared(self) -> dict[str, Table]:
+        """Every table that a run may write, by its name."""
+        return {table.name: table for section in self.each for table in section.declared}
+
+    @property
+    def files(self) -> list[Path]:
+        """What those of other packages are written in: a change of it changes what a run gives."""
+        foreign = [type(section) for section in self.each if section.name in self.packages]
+        return [Path(path) for path in map(inspect.getsourcefile, foreign) if path is not None]
+
+    def known(self, experiment: Experiment, origin: str | None = None) -> Experiment:
+        """The experiment with all options checked.
+
+        Parameters
+        ----------
+        experiment : what was asked for
+        origin : where that was written, for messages
+
+        Raises
+        ------
+        InputError
+            If there are options that no section owns, or that their section does not take.
+        """
+        origin = origin or f"experiment {experiment.name!r}"
+        owners = {section.name: section.options for section in self.each if section.options is not None}
+        for name in experiment.further:
+            if name not in owners:
+                allowed = [*core_keys(), *owners]
+                renamed = new_name("Experiment", name)
+                hint = did_you_mean(name, allowed) if renamed is None else f"it is called {renamed} now"
+                raise InputError(f"{origin}: unknown key {name!r}", allowed=allowed, hint=hint)
+        options = {}
+        for name, given in experiment.further.items():
+            kind = owners[name]
+            assert kind is not None
+            options[name] = given if isinstance(given, kind) else checked(kind, given, origin=origin, within=name)
+        return experiment.model_copy(update=options)
+
+    def wanted(self, experiment: Experiment) -> list[Section]:
+        """Those that a run of an experiment has."""
+        return [section for section in self.each if section.is_wanted(experiment)]
+
+    def check(self, context: RunContext) -> None:
+        """Refuse, before any work, what these data or this request cannot give."""
+        for section in self.wanted(context.experiment):
+            section.check(context)
+
+    def findings(self, context: RunContext) -> list[Finding]:
+        """What is found in data alone."""
+        return [each for section in self.wanted(context.experiment) for each in section.findings(context, {})]
+
+    def tables(self, context: RunContext) -> dict[str, pd.DataFrame]:
+        """The tables of a run, section by section, and ``quality`` with the findings of all."""
+        findings: list[Finding] = []
+        tables = {QUALITY: quality_table(findings)}
+        for section in self.wanted(context.experiment):
+            given = self._tables_of(section, replace(context, tables=dict(tables)))
+            tables |= given
+            findings += section.findings(context, given)
+            tables[QUALITY] = quality_table(findings)
+        return tables
+
+    def settings(self, experiment: Experiment) -> dict[str, object]:
+        """What sections were asked for, one line per setting."""
+        return {key: value for section in self.each for key, value in section.settings(experiment).items()}
+
+    def metrics(self, tables: Mapping[str, pd.DataFrame], model: str | None = None) -> dict[str, float]:
+        """What is tracked of a run, or of one of its models."""
+        return {key: value for section in self.each for key, value in section.metrics(tables, model).items()}
+
+    def figures(self, tables: Mapping[str, pd.DataFrame]) -> list[FigureSpec]:
+        """The figures that the tables of a run allow, in the order of a report."""
+        present = {name: table for name, table in tables.items() if not table.empty}
+        return [figure for section in self.each for figure in section.figures(present)]
+
+    def parts(self, tables: Mapping[str, pd.DataFrame], language: Language = "en") -> list[ReportPart]:
+        """What the report says, section by section."""
+        given = (section.part(tables, language) for section in self.each)
+        return [part for part in given if part is not None]
+
+    def dictionary(self, tables: Mapping[str, pd.DataFrame]) -> list[dict[str, str | bool | None]]:
+        """What every column of the tables of a run means; see `attribution.schema.tables.DICTIONARY`."""
+        declared = self.declared
+        return dictionary_rows({name: tables[name].columns for name in tables if name in declared}, declared)
+
+    def _tables_of(self, section: Section, context: RunContext) -> Mapping[str, pd.DataFrame]:
+        """The tables of one, refused where they are not what it declares."""
+        given = section.tables(context)
+        declared = {table.name: table for table in section.declared}
+        for name, table in given.items():
+            if name not in declared:
+                raise self._broken(section, f"gives the table {name!r}, and declares {', '.join(declared) or 'none'}")
+            lacking = [column for column in declared[name].required if column not in table]
+            if lacking:
+                raise self._broken(section, f"gives the table {name!r} without its column {lacking[0]!r}")
+        return given
+
+    def _broken(self, section: Section, how: str) -> InputError:
+        package = self.packages.get(section.name, "journey-attribution")
+        return InputError(f"section {section.name!r} of package {package!r} {how}")
+
+
+def load_sections() -> Sections:
+    """Those shipped, and those of other packages by entry point.
+
+    Raises
+    ------
+    InputError
+        If one of another package cannot be loaded, is no section, or takes a name that is taken.
+    """
+    each: list[Section] = [kind() for kind in SHIPPED]
+    packages: dict[str, str] = {}
+    for point in sorted(entry_points(group=GROUP), key=lambda point: (_package_of(point), point.name)):
+        package = _package_of(point)
+        section = _loaded(point, package)
+        taken = _taken(section, each)
+        if taken is not None:
+            raise InputError(
+                f"section {section.name!r} of package {package!r} {taken}", hint="rename it, or uninstall it"
+            )
+        packages[section.name] = package
+        each.append(section)
+    return Sections(tuple(each), packages)
+
+
+@check_arguments
+def read_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experiment:
+    r"""Read an experiment file.
+
+    Parameters
+    ----------
+    path : path of the TOML file
+    overrides : ``KEY=VALUE`` texts, KEY dotted (``journeys.lookback_days=14``), VALUE as TOML or else text
+
+    Returns
+    -------
+    Experiment
+        Checked for shape; whether the data fit is seen when it runs.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, not TOML, or asks for something that does not exist.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import attribution as at
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "paths.csv").write_text("path,conversions\nmail > search,2\n")
+    >>> _ = (folder / "shop.toml").write_text('''
+    ... [tables.paths]
+    ... source = "paths.csv"
+    ... [[models]]
+    ... model = "Linear"
+    ... ''')
+    >>> experiment = at.read_experiment(folder / "shop.toml", ["journeys.transform=first"])
+    >>> experiment.name, experiment.models[0].model, experiment.journeys.transform
+    ('shop', 'Linear', 'first')
+    """
+    return load_sections().known(parse_experiment(path, overrides), origin=str(path))
+
+
+def beside_a_budget(experiment: Experiment) -> Experiment:
+    """Without sections that no budget is made of and that take longer than all the rest."""
+    return experiment.model_copy(update={DoubtSection.name: None})
+
+
+def _package_of(point: EntryPoint) -> str:
+    return "?" if point.dist is None else point.dist.name
+
+
+def _loaded(point: EntryPoint, package: str) -> Section:
+    """A section of another package, as far as can be seen before it is asked."""
+    try:
+        loaded = point.load()
+        section: Section = loaded() if callable(loaded) else loaded
+    except Exception as error:  # whatever the module of somebody else raises
+        raise InputError(
+            f"section {point.name!r} of package {package!r} cannot be loaded: {type(error).__name__}: {error}"
+        ) from None
+    problem = _problem(section)
+    if problem is not None:
+        raise InputError(
+            f"section {point.name!r} of package {package!r} {problem}",
+            hint="inherit from attribution.sections.Section, which has whatever is not said",
+        )
+    return section
+
+
+def _problem(section: object) -> str | None:
+    """What about an object is not as a section's; None where all is."""
+    name, options = getattr(section, "name", None), getattr(section, "options", None)
+    if not (isinstance(name, str) and _NAME.fullmatch(name)):
+        return f"has the name {name!r}; a name is made of a-z, 0-9 and _"
+    if options is not None and not (isinstance(options, type) and issubclass(options, BaseModel)):
+        return f"has options that are no pydantic model: {options!r}"
+    declared = getattr(section, "declared", None)
+    if not isinstance(declared, Iterable) or not all(isinstance(table, Table) for table in declared):
+        return "does not declare its tables as a tuple of Table"
+    for method, arguments in _ASKED.items():
+        asked = getattr(section, method, None)
+        if not callable(asked):
+            return f"has no method {method}({', '.join(arguments)})"
+        try:
+            inspect.signature(asked).bind(*arguments)
+        except TypeError:
+            return f"has a method {method} that does not take ({', '.join(arguments)})"
+    return None
+
+
+def _taken(section: Section, before: Iterable[Section]) -> str | None:
+    """Which of its names is another's; None where none is."""
+    if section.name in {*core_keys(), *(other.name for other in before)}:
+        return "has a name that is taken"
+    tables = {*OUTPUTS, DICTIONARY.name, *(table.name for other in before for table in other.declared)}
+    for table in section.declared:
+        if table.name in tables or not _NAME.fullmatch(table.name):
+            return f"declares the table {table.name!r}, a name that is taken or not made of a-z, 0-9 and _"
+        tables.add(table.name)
+    return None

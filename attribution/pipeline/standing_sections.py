@@ -1,0 +1,171 @@
+"""The sections that every run has, of chapters that lie below the layer of sections: data, journeys, models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from attribution.data.loading import Finding, check_channels_known, check_sources, quality_findings
+from attribution.errors import InputError
+from attribution.models.credit import journey_credit
+from attribution.models.model_tables import model_findings, model_tables, without_interactions
+from attribution.returns import main_basis
+from attribution.schema.tables import (
+    CHANNEL_LINT,
+    CONVERSION,
+    CREDIT_BY_POSITION,
+    INTERACTIONS,
+    JOURNEY_CREDIT,
+    JOURNEY_PROFILE,
+    NO_CHANNELS,
+    NULL,
+    ORDER_SELECTION,
+    QUALITY,
+    RECONCILIATION,
+    REMOVAL_EFFECTS,
+    SEGMENT_CREDIT,
+    TRANSITIONS,
+    TRUTH,
+    UNATTRIBUTED,
+)
+from attribution.sections import FigureSpec, Language, ReportPart, RunContext, Section
+
+
+class DataSection(Section):
+    """What the run was computed from. ``quality`` is filled by the pipeline, with what all sections find."""
+
+    name = "data"
+    declared = (QUALITY, CHANNEL_LINT, TRUTH)
+
+    def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:
+        """Flaws of raw marketing columns, and the truth of a simulated world."""
+        tables, sources = {}, context.sources
+        if sources.channel_lint is not None:
+            tables["channel_lint"] = sources.channel_lint.to_pandas()
+        if sources.has("truth"):
+            tables["truth"] = sources.engine.query("select * from truth order by channel").to_pandas()
+        return tables
+
+    def findings(self, context: RunContext, tables: Mapping[str, pd.DataFrame]) -> list[Finding]:
+        """Table by table, and then in the journeys that were made of them."""
+        experiment, sources = context.experiment, context.sources
+        return [
+            *check_sources(sources),
+            *sources.findings,
+            *quality_findings(sources, period=experiment.period, lookback_days=experiment.journeys.lookback_days),
+            *context.findings,
+            *check_channels_known(sources, context.journeys.channels),
+        ]
+
+    def metrics(self, tables: Mapping[str, pd.DataFrame], model: str | None = None) -> Mapping[str, float]:
+        """How many warnings there are."""
+        return {} if model is not None else {"quality_warnings": float((tables["quality"]["status"] == "warn").sum())}
+
+    def part(self, tables: Mapping[str, pd.DataFrame], language: Language) -> ReportPart | None:
+        """Counts, and the checks."""
+        values = {"facts": data_facts(tables), "quality": tables.get("quality")}
+        return ReportPart((("data", "Data"),), template="data.html.j2", values=values)
+
+
+class JourneysSection(Section):
+    """Which steps journeys take, how long they are and how long they last."""
+
+    name = "journey_profile"
+    declared = (TRANSITIONS, JOURNEY_PROFILE)
+
+    def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:
+        """The steps of the graph, and the profile."""
+        return {"transitions": context.graph.to_frame(), "journey_profile": context.profile}
+
+    def figures(self, tables: Mapping[str, pd.DataFrame]) -> Sequence[FigureSpec]:
+        """Steps between channels, lengths and time lags."""
+        figures = []
+        transitions, profile = tables.get("transitions"), tables.get("journey_profile")
+        if transitions is not None and not transitions["to_state"].isin([CONVERSION, NULL]).all():
+            figures.append(FigureSpec("transition_heatmap", {"transitions": transitions}))
+            if profile is not None:
+                effects = tables.get("removal_effects", pd.DataFrame(columns=list(REMOVAL_EFFECTS.column_names)))
+                drawn = {"transitions": transitions, "removal_effects": effects, "journey_profile": profile}
+                figures.append(FigureSpec("journey_graph", drawn))
+        for measure, draw in (("path_length", "path_length"), ("time_lag_days", "time_lag")):
+            if profile is not None and (profile["measure"] == measure).any():
+                figures.append(FigureSpec(draw, {"journey_profile": profile}))
+        return figures
+
+
+class ModelsSection(Section):
+    """What only some models have: removal effects, pairs of channels, credit by position, touchpoint or segment."""
+
+    name = "model_tables"
+    declared = (
+        REMOVAL_EFFECTS,
+        RECONCILIATION,
+        ORDER_SELECTION,
+        CREDIT_BY_POSITION,
+        INTERACTIONS,
+        JOURNEY_CREDIT,
+        SEGMENT_CREDIT,
+    )
+
+    def check(self, context: RunContext) -> None:
+        """Refuse credit per journey where there are no customers, and models that need times where there are none."""
+        sources = context.sources
+        if context.experiment.output.journey_credit and sources.has("paths"):
+            raise InputError("output.journey_credit: aggregated paths have no customers, so no credit per journey")
+        for model in context.models:
+            if model.needs_times and sources.integer_times is not False:
+                raise InputError(
+                    f"model {model.label!r} is time-based, and these data have only an order",
+                    hint="leave the model out, or give touchpoints with timestamps",
+                )
+
+    def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:
+        """Those that the models have, and those that were asked for."""
+        output = context.experiment.output
+        tables = model_tables(context.models, interactions=output.interactions)
+        if output.journey_credit:
+            tables["journey_credit"] = journey_credit(context.journeys, context.models)
+        if context.segment_credit is not None:
+            tables["segment_credit"] = context.segment_credit
+        return tables
+
+    def findings(self, context: RunContext, tables: Mapping[str, pd.DataFrame]) -> list[Finding]:
+        """What fitted models say of themselves."""
+        if not tables:
+            return []
+        found = model_findings(context.models)
+        return found + (without_interactions(context.models) if context.experiment.output.interactions else [])
+
+    def metrics(self, tables: Mapping[str, pd.DataFrame], model: str | None = None) -> Mapping[str, float]:
+        """How well an order that was selected foretells held-out customers."""
+        if model is None or "order_selection" not in tables:
+            return {}
+        table = tables["order_selection"]
+        rows = table[(table["model"] == model) & table["chosen"]]
+        return {f"held_out_{what}": float(rows[what].iloc[0]) for what in ("log_loss", "auc") if len(rows)}
+
+
+def data_facts(tables: Mapping[str, pd.DataFrame]) -> dict[str, object]:
+    """What the run was computed from, counted from its own tables."""
+    facts: dict[str, object] = {}
+    credit = tables.get("credit")
+    if credit is not None and not credit.empty:
+        # Every allocated model divides the same conversions, so that one of them tells the totals.
+        allocated = credit[credit["estimand"] == "allocated"]
+        one = allocated[allocated["model"] == allocated["model"].iloc[:1].squeeze()]
+        if not one.empty:
+            unattributed = one.loc[one["channel"] == UNATTRIBUTED, "conversions"].sum()
+            facts |= {"conversions": one["conversions"].sum(), "value": one["value"].sum()}
+            facts |= {"conversions without a touchpoint": unattributed}
+        facts |= {"channels": credit.loc[~credit["channel"].isin(NO_CHANNELS), "channel"].nunique()}
+        facts |= {"models": credit["model"].nunique()}
+    profile = tables.get("journey_profile")
+    if profile is not None:
+        lengths = profile[profile["measure"] == "path_length"].groupby("outcome")["count"].sum()
+        facts |= {f"journeys, {outcome}": count for outcome, count in lengths.items()}
+    returns = tables.get("returns")
+    if returns is not None and not returns.empty:
+        spend = main_basis(returns).drop_duplicates("channel")["spend"]
+        facts |= {"spend": spend.sum(), "channels with spend": spend.notna().sum()}
+    return facts

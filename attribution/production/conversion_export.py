@@ -1,0 +1,213 @@
+"""Credited conversions for systems that bid: by click where clicks have ids, by day and campaign elsewhere."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from attribution.arguments import check_arguments
+from attribution.errors import InputError, LawError, did_you_mean
+from attribution.models.credit import TOLERANCE
+from attribution.schema.tables import CREDITED_CAMPAIGNS, CREDITED_CONVERSIONS, NO_CHANNELS
+
+_FILE = "journey_credit.parquet"
+_AGAIN = "run it again with --set output.journey_credit=true"
+
+
+@dataclass(frozen=True)
+class Credited:
+    """Credit of one model, ready to be handed on.
+
+    Attributes
+    ----------
+    model : its label
+    conversions : `attribution.schema.tables.CREDITED_CONVERSIONS`
+    campaigns : `attribution.schema.tables.CREDITED_CAMPAIGNS`
+    """
+
+    model: str
+    conversions: pd.DataFrame
+    campaigns: pd.DataFrame
+
+    @property
+    def notes(self) -> list[str]:
+        """What is not in the file, and what is in it without a click or a campaign."""
+        inside, outside = (self.campaigns[self.campaigns["is_exported"] == kept] for kept in (True, False))
+        without = {
+            "without a click id, summed by day": inside["conversions"].sum() - inside["with_click_id"].sum(),
+            "without a campaign": inside.loc[inside["campaign"].isna(), "conversions"].sum(),
+        }
+        exported, total = inside["conversions"].sum(), self.campaigns["conversions"].sum()
+        notes = [f"{exported:,.2f} of {total:,.2f} conversions are credited to channels and exported."]
+        if len(outside):
+            notes.append(f"Left out, for no channel was met before them: {outside['conversions'].sum():,.2f}.")
+        return notes + [f"Exported {what}: {count:,.2f}." for what, count in without.items() if count > TOLERANCE]
+
+
+@check_arguments
+def credited_conversions(
+    folder: str | Path, model: str | None = None, *, name: str = "conversion", currency: str | None = None
+) -> Credited:
+    r"""What a model credits to each click, or to each day and campaign where clicks have no ids.
+
+    Parameters
+    ----------
+    folder : of a finished run with ``output.journey_credit``, or of a scoring job
+    model : its label; may be left out where there is one
+    name : what the bidding system calls the conversion
+    currency : of the values, such as EUR
+
+    Returns
+    -------
+    Credited
+        ``conversions``, one row per click and conversion or per day and campaign, and ``campaigns``, their sums.
+
+    Raises
+    ------
+    InputError
+        If the folder has no credit per touchpoint, no such model, or no times.
+    LawError
+        If the credit does not add up to what the run says.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import attribution as at
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> _ = (folder / "clicks.csv").write_text(
+    ...     "customer_id,touched_at,channel,gclid\n1,2024-01-01,search,k1\n1,2024-01-03,search,k2\n")
+    >>> _ = (folder / "orders.csv").write_text("customer_id,converted_at,value\n1,2024-01-05,90\n")
+    >>> _ = (folder / "shop.toml").write_text('''
+    ... [tables.touchpoints]
+    ... source = "clicks.csv"
+    ... columns = { customer_id = "customer_id", touched_at = "touched_at", channel = "channel", click_id = "gclid" }
+    ... [tables.conversions]
+    ... source = "orders.csv"
+    ... [output]
+    ... journey_credit = true
+    ... [[models]]
+    ... model = "Linear"
+    ... ''')
+    >>> from attribution.pipeline.output import write_outcome
+    >>> outcome = at.run_experiment(folder / "shop.toml")
+    >>> (folder / "run").mkdir()
+    >>> write_outcome(folder / "run", outcome, report="", seconds=1.0)
+    >>> exported = at.credited_conversions(folder / "run", "linear", name="order", currency="EUR")
+    >>> exported.conversions[["click_id", "conversions", "value"]].values.tolist()
+    [['k1', 0.5, 45.0], ['k2', 0.5, 45.0]]
+    """
+    folder = Path(folder)
+    files = _files(folder)
+    label = _chosen(files, model)
+    rows = _read(files, label)
+    if (folder / "credit.parquet").is_file():
+        _check_sums(rows, folder, label)
+    told = rows[~rows["channel"].isin(NO_CHANNELS) & (rows["credit"] > 0)]
+    by_click = told[told["click_id"].fillna("") != ""]
+    by_day = told.drop(by_click.index)
+    parts = [_clicks(by_click), _days(by_day)]
+    table = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
+    table = table.assign(conversion_name=name, currency=currency, model=label)
+    return Credited(label, table[list(CREDITED_CONVERSIONS.column_names)], _campaigns(rows, by_click))
+
+
+def _files(folder: Path) -> list[Path]:
+    """Where the credit per touchpoint lies."""
+    if (folder / _FILE).is_file():
+        return [folder / _FILE]
+    days = sorted((folder / "journey_credit").glob(f"day=*/{_FILE}"))
+    if days:
+        return days
+    if (folder / "credit.parquet").is_file():
+        raise InputError(f"run {folder} kept no credit per touchpoint", hint=_AGAIN)
+    raise InputError(
+        f"folder {folder} holds no credit per touchpoint",
+        hint="give a folder that `attribution run` or `attribution score` wrote",
+    )
+
+
+def _chosen(files: list[Path], model: str | None) -> str:
+    found = [pq.ParquetFile(path).read(columns=["model"])["model"].unique().to_pylist() for path in files]
+    known = list(dict.fromkeys(label for labels in found for label in labels))
+    if model is None and len(known) == 1:
+        return str(known[0])
+    if model is None or model not in known:
+        problem = "there are several models: name one with --model" if model is None else f"there is no model {model!r}"
+        raise InputError(problem, allowed=known, hint=None if model is None else did_you_mean(model, known))
+    return model
+
+
+def _read(files: list[Path], label: str) -> pd.DataFrame:
+    """Rows of one model, with ``day`` and ``conversion_time`` as text; those of a scoring job know the day alone."""
+    parts = []
+    for path in files:
+        rows = pq.ParquetFile(path).read().to_pandas()
+        rows = rows[rows["model"] == label]
+        if path.parent.name.startswith("day="):
+            rows = rows.assign(day=path.parent.name.removeprefix("day="), conversion_time=None, click_id=None)
+        elif "converted_at" not in rows:
+            raise InputError(f"{path} was written by an earlier version, without times of conversions", hint=_AGAIN)
+        elif not pd.api.types.is_datetime64_any_dtype(rows["converted_at"]):
+            raise InputError("bidding systems ask when a conversion was, and these data have only an order")
+        else:
+            at = rows["converted_at"].dt
+            rows = rows.assign(day=at.strftime("%Y-%m-%d"), conversion_time=at.strftime("%Y-%m-%d %H:%M:%S+00:00"))
+        parts.append(rows)
+    return pd.concat(parts, ignore_index=True)
+
+
+def _check_sums(rows: pd.DataFrame, folder: Path, label: str) -> None:
+    """Raise unless the rows hand out what the ``credit`` table of the run credits, and no more."""
+    credit = pd.read_parquet(folder / "credit.parquet")
+    credit = credit[credit["model"] == label]
+    if (credit["estimand"] == "incremental").any():
+        raise InputError(
+            f"model {label!r} estimates what channels caused, and credit per touchpoint hands out its baseline too",
+            hint="export a model whose estimand is allocated",
+        )
+    for given, told in (("credit", "conversions"), ("credited_value", "value")):
+        exported, total = float(rows[given].sum()), float(credit[told].sum())
+        if not abs(exported - total) <= TOLERANCE * max(1.0, abs(total)):
+            raise LawError(f"credit per touchpoint of model {label!r} adds up to {exported!r} {told} of {total!r}")
+
+
+def _clicks(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row for each click of each conversion: a click that was logged twice counts once."""
+    ids, customers = (rows[name].astype(str) for name in ("conversion_id", "customer_id"))
+    # Who the customer is, is nobody else's business.
+    shown = [
+        hashlib.sha256(one.encode()).hexdigest()[:16] if one.startswith(f"{customer}@") else one
+        for one, customer in zip(ids, customers, strict=True)
+    ]
+    keys = ["day", "conversion_time", "conversion_id", "click_id", "channel", "campaign"]
+    return _summed(rows.assign(conversion_id=shown), keys)
+
+
+def _days(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row for each day, channel and campaign."""
+    summed = _summed(rows, ["day", "channel", "campaign"])
+    return summed.assign(click_id=None, conversion_id=None, conversion_time=None)
+
+
+def _campaigns(rows: pd.DataFrame, by_click: pd.DataFrame) -> pd.DataFrame:
+    keys = ["channel", "campaign"]
+    clicked = _summed(by_click, keys).rename(columns={"conversions": "with_click_id"}).drop(columns="value")
+    table = _summed(rows, keys).merge(clicked, on=keys, how="left")
+    table["with_click_id"] = table["with_click_id"].astype(float).fillna(0.0)
+    table["is_exported"] = ~table["channel"].isin(NO_CHANNELS)
+    table = table.sort_values("is_exported", ascending=False, kind="stable", ignore_index=True)
+    return table[list(CREDITED_CAMPAIGNS.column_names)]
+
+
+def _summed(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Credit by ``keys``, in their order; None is a key too."""
+    summed = rows.groupby(keys, sort=True, dropna=False)[["credit", "credited_value"]].sum().reset_index()
+    summed = summed.rename(columns={"credit": "conversions", "credited_value": "value"})
+    return summed.astype({"campaign": object}).assign(
+        campaign=lambda table: table["campaign"].where(table["campaign"].notna(), None)
+    )

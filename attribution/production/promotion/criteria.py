@@ -1,0 +1,68 @@
+"""What a model must meet before it takes the place of another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from attribution.incrementality.lift_tests import LiftTest, read_lift_tests
+from attribution.schema.experiment import checked, read_toml
+from attribution.schema.experiment.settings import Number, Settings
+
+Share = Annotated[Number, Field(ge=0, le=1)]
+
+
+class Criteria(Settings):
+    """What a model must meet.
+
+    Parameters
+    ----------
+    laws_broken : int
+        Laws of `attribution.check_model` that do not hold.
+    outcome_leak : float
+        Share of credit that moves where only the values of conversions are changed.
+    stability_share_moved : float
+        Share of credit that is with other channels in the other half of the window, the model fitted on each.
+    transfer_share_moved : float
+        Share of credit that moves where the model as it was fitted is fitted on the window anew.
+    placebo_excess : float
+        Share of credit of a channel that does nothing, beyond its share of touchpoints.
+    interval_width : float
+        Mean width of the intervals of channels' credit, as a share of all credit.
+    lift_tests_z : float
+        Largest distance of credit from what a lift test found, in standard errors.
+    lift_tests : list, or path of a CSV or Parquet file with such rows, relative to the file of criteria
+        ``channel``, ``incremental_conversions`` and ``standard_error`` each; ``period_start`` and ``period_end``, both
+        inclusive, where it is of some days of the window only.
+    draws, seed
+        Of the intervals, and of the place of the placebo.
+    """
+
+    laws_broken: Annotated[int, Field(ge=0)] = 0
+    outcome_leak: Share = 1e-9
+    stability_share_moved: Share = 0.25
+    transfer_share_moved: Share = 0.25
+    placebo_excess: Share = 0.1
+    interval_width: Share = 0.25
+    lift_tests_z: Annotated[Number, Field(gt=0)] = 3.0
+    lift_tests: tuple[LiftTest, ...] = ()
+    draws: Annotated[int, Field(ge=50)] = 200
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+def read_criteria(path: Path | None) -> Criteria:
+    """Criteria from a TOML file; the defaults without one.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, not TOML, or names a criterion that there is not.
+    """
+    if path is None:
+        return Criteria()
+    document = dict(read_toml(path)[1])
+    if isinstance(document.get("lift_tests"), str):
+        document["lift_tests"] = read_lift_tests(path.parent / document["lift_tests"])
+    return checked(Criteria, document, origin=str(path))

@@ -1,0 +1,215 @@
+"""Whether a model may take the place of another: evidence on data that neither was fitted on, against criteria."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from attribution.errors import AttributionError, InputError
+from attribution.incrementality.lift_tests import LiftTest, check_covered
+from attribution.journeys import JourneyChunk, Summary, journeys_of
+from attribution.journeys.structure import number
+from attribution.kernels.statistics.sums import sum_by_key
+from attribution.models.credit import hand_out
+from attribution.models.saved import Scorer
+from attribution.models.saved.applied import AppliedModel
+from attribution.pipeline.outcome import Outcome
+from attribution.pipeline.pipeline import run_experiment
+from attribution.pipeline.request import open_sources
+from attribution.production.promotion.criteria import Criteria
+from attribution.schema.experiment import Experiment, ModelSpec, ResamplingOptions, TrackingOptions
+from attribution.schema.tables import NO_CHANNELS
+from attribution.schema.tables.comparison import PROMOTION
+from attribution.testing import judge_model
+from attribution.uncertainty.placebo import PlaceboOptions
+from attribution.uncertainty.stability import StabilityOptions, share_moved
+
+CHECKS = (
+    "laws_broken",
+    "days_of_window_seen",
+    "outcome_leak",
+    "stability_share_moved",
+    "transfer_share_moved",
+    "placebo_excess",
+    "interval_width",
+    "lift_tests_z",
+)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether the challenger may take the place of the champion.
+
+    Attributes
+    ----------
+    passes : whether it keeps to every criterion
+    table : the ``promotion`` table: every check, its bound, and what was found of both
+    reasons : what it does not keep to, in sentences
+    """
+
+    passes: bool
+    table: pd.DataFrame
+    reasons: tuple[str, ...]
+
+
+def decide(
+    challenger: Scorer,
+    champion: Scorer | None,
+    window: Experiment,
+    criteria: Criteria,
+    *,
+    on_stage: Callable[[str], None] = lambda _: None,
+) -> Decision:
+    """Judge both models on the same window.
+
+    Parameters
+    ----------
+    challenger, champion : as they were fitted; no champion is none to be compared with
+    window : tables and period of the data; its models and journeys are those of the scorers
+    criteria : what the challenger must meet
+    on_stage : told what is being done
+
+    Raises
+    ------
+    InputError
+        If the window has no times, or lacks what a model needs.
+    """
+    found: dict[str, Mapping[str, float]] = {}
+    for role, scorer in (("challenger", challenger), ("champion", champion)):
+        if scorer is not None:
+            on_stage(f"judging the {role}")
+            found[role] = evidence(scorer, window, criteria)
+    limits = {**criteria.model_dump(include=set(CHECKS)), "days_of_window_seen": 0.0}
+    unknown = dict.fromkeys(CHECKS, np.nan)
+    rows, reasons = [], []
+    for name in CHECKS:
+        of, limit = found["challenger"][name], float(limits[name])
+        # What could not be found out is not kept to, except where there was nothing to be held against.
+        holds = of <= limit if of == of else name == "lift_tests_z" and not criteria.lift_tests
+        rows.append((name, limit, found.get("champion", unknown)[name], of, holds))
+        if not holds:
+            reasons.append(f"{name} is {of:.4g}, and at most {limit:.4g} is allowed")
+    table = pd.DataFrame(rows, columns=list(PROMOTION.column_names))
+    return Decision(not reasons, table, tuple(reasons))
+
+
+def evidence(scorer: Scorer, window: Experiment, criteria: Criteria) -> dict[str, float]:
+    """What `CHECKS` find of one model."""
+    broken = float(sum(not verdict.holds for verdict in judge_model(scorer.state.model())))
+    if broken:
+        # Numbers of a model that breaks the laws mean nothing, and may not even be had.
+        return dict.fromkeys(CHECKS, np.nan) | {"laws_broken": broken}
+    asked = _window(scorer, window, criteria)
+    sources = open_sources(asked)
+    journeys = journeys_of(asked, sources)
+    applied = scorer.apply(journeys)
+    tests = criteria.lift_tests
+    leak, of, *of_tests = journeys.read(
+        _Leak(applied), _Credit(applied), *(_Credit(applied, *test.period.bounds()) for test in tests)
+    )
+    frozen, *in_tests = (found.dense("credit", len(journeys.channels)) for found in (of, *of_tests))
+    try:
+        outcome = run_experiment(asked)
+    except AttributionError as error:
+        if isinstance(error, InputError):
+            raise
+        return dict.fromkeys(CHECKS, np.nan) | {"laws_broken": 1.0}
+    check_covered(tests, window.period, outcome.training)
+    refitted = outcome.models[0].credit_.conversions[:-1]
+    total = max(float(frozen.sum()), 1e-300)
+    return {
+        "laws_broken": broken,
+        "days_of_window_seen": _days_seen(scorer, outcome),
+        "outcome_leak": leak.number("moved") / total,
+        "stability_share_moved": float(outcome.tables["stability"]["share_moved"].max(skipna=False)),
+        "transfer_share_moved": share_moved(frozen, refitted),
+        "placebo_excess": _placebo_excess(outcome),
+        "interval_width": _width(outcome),
+        "lift_tests_z": _distance(journeys.channels, in_tests, tests),
+    }
+
+
+def _window(scorer: Scorer, window: Experiment, criteria: Criteria) -> Experiment:
+    """The window as an experiment on one model, as it makes its journeys."""
+    told, state = scorer.definition, scorer.state
+    parameters = {key: value for key, value in state.parameters.items() if key != "name" and value is not None}
+    changed = {
+        "models": (ModelSpec(model=state.kind, name=state.label, **parameters),),
+        "journeys": told.journeys,
+        "grain": told.grain,
+        "resampling": ResamplingOptions(draws=criteria.draws, seed=criteria.seed),
+        "placebo": PlaceboOptions(seed=criteria.seed),
+        "stability": StabilityOptions(parts=2),
+        "tracking": TrackingOptions(enabled=False),
+        "doubt": None,
+        "budget": None,
+    }
+    return window.model_copy(update=changed)
+
+
+@dataclass(frozen=True)
+class _Leak:
+    """Sums up how much credit moves where conversions have other values, and customers other numbers."""
+
+    model: AppliedModel
+
+    def __call__(self, chunk: JourneyChunk) -> Summary:
+        # Those that bring nothing still bring nothing: they are not handed out.
+        other = replace(chunk, value=np.where(chunk.converting, chunk.value[::-1] * 3.0 + 1.0, chunk.value))
+        _, shares, _ = hand_out(self.model, chunk)
+        _, changed, _ = hand_out(self.model, other)
+        return Summary({"moved": number(np.array([float(np.abs(shares - changed).sum() / 2)]))})
+
+
+@dataclass(frozen=True)
+class _Credit:
+    """Sums up what each channel is handed out, of conversions between two instants if there are any."""
+
+    model: AppliedModel
+    start: int | None = None
+    end: int | None = None
+
+    def __call__(self, chunk: JourneyChunk) -> Summary:
+        for bound, kept in ((self.start, np.greater_equal), (self.end, np.less_equal)):
+            if bound is not None:
+                chunk = chunk.only(kept(np.asarray(chunk.ended_at), bound))
+        laid_out, shares, _ = hand_out(self.model, chunk)
+        journey = np.repeat(np.arange(len(laid_out)), laid_out.lengths)
+        keys = laid_out.channel.astype(np.int64)[:, None]
+        return Summary({"credit": sum_by_key(keys, shares * laid_out.conversions[journey])})
+
+
+def _days_seen(scorer: Scorer, outcome: Outcome) -> float:
+    """Days of the window that the model was fitted on; NaN where nobody knows."""
+    trained, judged = scorer.definition.training, outcome.training
+    return float("nan") if trained is None or judged is None else trained.days_shared(judged)
+
+
+def _placebo_excess(outcome: Outcome) -> float:
+    row = outcome.tables["placebo"].iloc[0]
+    return max(float(row["share"] - row["touchpoint_share"]), 0.0)
+
+
+def _width(outcome: Outcome) -> float:
+    table = outcome.tables["intervals"]
+    rows = table[(table["measure"] == "conversions") & ~table["channel"].isin(NO_CHANNELS)]
+    total = float(outcome.models[0].credit_.conversions[:-1].sum())
+    return float((rows["high"] - rows["low"]).mean() / total) if total > 0 else float("nan")
+
+
+def _distance(channels: Sequence[str], credit: Sequence[NDArray[np.float64]], tests: Sequence[LiftTest]) -> float:
+    """Largest distance of ``credit`` (channels,), one for each test, from what it found, in standard errors."""
+    if not tests:
+        return float("nan")
+    lacking = sorted({test.channel for test in tests} - set(channels))
+    if lacking:
+        raise InputError(f"the window has no channel {lacking[0]!r} of a lift test", allowed=sorted(channels))
+    found = [of[channels.index(test.channel)] for of, test in zip(credit, tests, strict=True)]
+    return max(
+        abs(float(of) - test.incremental_conversions) / test.standard_error
+        for of, test in zip(found, tests, strict=True)
+    )

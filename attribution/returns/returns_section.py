@@ -1,0 +1,349 @@
+"""Credit and returns, as a section: the tables that every run has, what was found in costs, figures and report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import pandas as pd
+
+from attribution.data.loading import Finding, count_finding
+from attribution.returns.channel_costs import cost_coverage, coverage_findings, overlap_findings
+from attribution.returns.returns_tables import bounds_findings, cost_bounds, main_basis, platform_claims
+from attribution.schema.tables import (
+    AGREEMENT,
+    COST_BOUNDS,
+    COST_COVERAGE,
+    CREDIT,
+    NO_CHANNELS,
+    PLATFORM_CLAIMS,
+    RETURNS,
+)
+from attribution.sections import FigureSpec, Language, ReportPart, RunContext, Section, listed
+
+_LAST_TOUCH = "last_touch"
+
+
+class ReturnsSection(Section):
+    """What channels are credited with, what they cost, and how they rank under every model."""
+
+    name = "returns"
+    declared = (CREDIT, RETURNS, AGREEMENT, COST_COVERAGE, PLATFORM_CLAIMS, COST_BOUNDS)
+
+    def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:
+        """``credit``, ``returns`` and ``agreement``; of costs and claims what is known."""
+        terms = context.terms
+        coverage = cost_coverage(terms.costs, context.journeys.dimensions.channels) if terms.costs.is_ledger else None
+        where_known = {
+            "cost_coverage": coverage,
+            "platform_claims": platform_claims(context.sources, context.credit, context.experiment.period),
+            "cost_bounds": cost_bounds(context.credit_with_worth, terms),
+        }
+        standing = {"credit": context.credit, "returns": context.returns, "agreement": context.agreement}
+        return standing | {name: table for name, table in where_known.items() if table is not None}
+
+    def findings(self, context: RunContext, tables: Mapping[str, pd.DataFrame]) -> list[Finding]:
+        """Spend that nothing came of, costs that overlap, are known in part, or in bounds that leave the order open."""
+        costs = context.terms.costs
+        return [
+            _idle_spend(context),
+            *overlap_findings(context.sources),
+            *coverage_findings(costs, context.journeys.dimensions.channels),
+            *bounds_findings(tables.get("cost_bounds")),
+        ]
+
+    def metrics(self, tables: Mapping[str, pd.DataFrame], model: str | None = None) -> Mapping[str, float]:
+        """Of the run how far its models agree, of a model what it says of every channel."""
+        if model is not None:
+            return returns_metrics(tables, model)
+        agreement = tables["agreement"]
+        pairs = agreement[agreement["model_a"] < agreement["model_b"]]
+        if pairs.empty:
+            return {}
+        return {
+            "lowest_kendall_tau": float(pairs["kendall_tau"].min()),
+            "largest_move": float(pairs["largest_move"].max()),
+        }
+
+    def figures(self, tables: Mapping[str, pd.DataFrame]) -> Sequence[FigureSpec]:
+        """Credit, ROI and ranks by channel; costs by type, and ROI within their bounds."""
+        figures = []
+        if "credit" in tables:
+            figures.append(FigureSpec("credit_by_channel", {"credit": tables["credit"]}))
+        returns = main_basis(tables["returns"]) if "returns" in tables else None
+        if returns is not None and returns["roi"].notna().any():
+            figures.append(FigureSpec("roi_by_channel", {"returns": returns}))
+            if returns["model"].nunique() > 1 or "truth" in tables:
+                figures.append(FigureSpec("rank_bump", {"returns": returns, "truth": tables.get("truth")}))
+        coverage, bounds = tables.get("cost_coverage"), tables.get("cost_bounds")
+        if coverage is not None and (coverage["amount"] > 0).any():
+            figures.append(FigureSpec("costs_by_type", {"coverage": coverage}))
+        if bounds is not None and bounds["roi"].notna().any():
+            figures.append(FigureSpec("roi_within_bounds", {"bounds": bounds}))
+        return figures
+
+    def part(self, tables: Mapping[str, pd.DataFrame], language: Language) -> ReportPart | None:
+        """Who leads under which model, how far models agree, and every return beside every cost."""
+        ranking, taus, money = ranking_grid(tables), agreement_grid(tables), money_grids(tables)
+        every = (
+            ("ranking", "Ranking", ranking),
+            ("agreement", "Agreement", taus),
+            ("money", "Returns and costs", money),
+        )
+        return ReportPart(
+            contents=tuple((anchor, title) for anchor, title, shown in every if shown is not None),
+            headlines=tuple(headlines(tables)),
+            template="returns.html.j2",
+            values={"ranking": ranking, "taus": taus, "agreement": tables.get("agreement"), "money": money},
+        )
+
+
+def headlines(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """The headline: leaders, widest ROI, largest rank move, agreement with last touch.
+
+    Where no channel has spend, channels are compared by credited conversions.
+
+    Parameters
+    ----------
+    tables : mapping of str to DataFrame
+        Output tables of a run by name.
+
+    Returns
+    -------
+    list of str
+        Plain sentences, not escaped. Empty where there is no credit.
+
+    Examples
+    --------
+    >>> returns = pd.DataFrame({"model": ["last_touch", "linear"] * 2, "estimand": "allocated",
+    ...     "basis": "revenue", "cost_basis": "media", "channel": ["email", "email", "search", "search"],
+    ...     "spend": 10.0, "roi": [1.0, 0.5, 0.2, 0.7], "rank": [1.0, 2.0, 2.0, 1.0]})
+    >>> for sentence in headlines({"returns": returns}): print(sentence)
+    By ROI, email ranks first under last_touch; search under linear.
+    The ROI of email depends most on the model: from 0.50 under linear to 1.00 under last_touch.
+    email moves furthest: rank 1 under last_touch, rank 2 under linear.
+    """
+    scores = _scores(tables)
+    if scores.empty:
+        return []
+    by_roi = bool(scores["by_roi"].iloc[0])
+    sentences = [_leaders(scores, "ROI" if by_roi else "credited conversions")]
+    if scores["model"].nunique() > 1:
+        sentences += [_widest(scores, "ROI" if by_roi else "credit"), _largest_move(scores)]
+        sentences += _agreement(tables.get("agreement"), scores["model"])
+    return [sentence for sentence in sentences if sentence]
+
+
+def ranking_grid(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame | None:
+    """ROI and rank of each channel with spend, a column per model; None where no channel has spend.
+
+    Wide, unlike the tables of a run, because it is read and never computed with.
+    """
+    scores = _scores(tables)
+    if scores.empty or not scores["by_roi"].iloc[0]:
+        return None
+    cells = scores.assign(
+        cell=[f"{_two(roi)} ({rank:g})" for roi, rank in zip(scores["score"], scores["rank"], strict=True)]
+    )
+    order = cells.groupby("channel")["rank"].mean().sort_values(kind="stable").index
+    grid = cells.pivot(index="channel", columns="model", values="cell").reindex(order)
+    grid = grid[list(dict.fromkeys(cells["model"]))]
+    spend = cells.drop_duplicates("channel").set_index("channel")["spend"].reindex(order)
+    # A model may be called "spend" or "channel" too.
+    grid.insert(0, "spend", spend, allow_duplicates=True)
+    return grid.reset_index(allow_duplicates=True)
+
+
+def agreement_grid(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame | None:
+    """Kendall tau of each pair of models, to be read like `ranking_grid`; None where there are no pairs."""
+    agreement = tables.get("agreement")
+    if agreement is None or agreement.empty:
+        return None
+    grid = agreement.pivot(index="model_a", columns="model_b", values="kendall_tau")
+    grid = grid.reindex(index=agreement["model_a"].unique(), columns=agreement["model_b"].unique())
+    return grid.reset_index(names="Kendall tau", allow_duplicates=True)
+
+
+def money_grids(tables: Mapping[str, pd.DataFrame]) -> dict[str, object] | None:
+    """What the report shows of returns and costs, by the names that its template knows; None where ROI is all.
+
+    Wide tables, unlike those of a run, because they are read and never computed with.
+    """
+    returns = tables.get("returns", pd.DataFrame())
+    has_terms = "basis" in returns and len(returns[["basis", "cost_basis"]].drop_duplicates()) > 1
+    bounds = tables.get("cost_bounds")
+    if not has_terms and bounds is None:
+        return None
+    return {
+        "notes": money_sentences(tables),
+        "roi": _roi_grid(returns) if has_terms else None,
+        "bounds": None if bounds is None else main_basis(bounds).drop(columns=["estimand", "basis", "cost_basis"]),
+    }
+
+
+def money_sentences(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Where full costs turn a gain into a loss, and where unknown costs leave the order open."""
+    sentences = []
+    returns = tables.get("returns", pd.DataFrame())
+    if "cost_basis" in returns and returns["cost_basis"].nunique() > 1:
+        basis = returns.iloc[0]["basis"]
+        same = returns[(returns["basis"] == basis) & ~returns["channel"].isin(NO_CHANNELS)]
+        wide = same.pivot(index=["model", "channel"], columns="cost_basis", values="roi").dropna()
+        lost = wide[(wide["media"] > 0) & (wide["loaded"] <= 0)].reset_index()
+        models = same["model"].nunique()
+        under = lost.groupby("channel")["model"].nunique()
+        names = [f"{name} (under {count} of {models} models)" for name, count in under.items()]
+        if names:
+            sentences.append(f"On {basis}, gains on media cost alone and loses with all its costs: {listed(names)}.")
+    bounds = tables.get("cost_bounds")
+    if bounds is not None:
+        unsure = sorted(set(main_basis(bounds).dropna(subset="overlaps")["channel"]))
+        if unsure:
+            sentences.append(
+                f"Within the bounds of their costs, the ROI of {listed(unsure)} may be the same as another channel's: "
+                "their order is not sure."
+            )
+    return sentences
+
+
+def _roi_grid(returns: pd.DataFrame) -> pd.DataFrame:
+    """ROI of each channel with spend, a column per basis and cost basis; intervals where there are some."""
+    rows = returns[returns["roi"].notna()]
+    cells = rows.assign(
+        terms=rows["basis"] + ", " + rows["cost_basis"] + " cost",
+        cell=[
+            f"{roi:,.2f}" + (f" [{low:,.2f}, {high:,.2f}]" if pd.notna(low) and pd.notna(high) else "")
+            for roi, low, high in zip(rows["roi"], rows["roi_low"], rows["roi_high"], strict=True)
+        ],
+    )
+    order = list(dict.fromkeys(zip(rows["model"], rows["channel"], strict=True)))
+    grid = cells.pivot(index=["model", "channel"], columns="terms", values="cell")
+    grid = grid.reindex(pd.MultiIndex.from_tuples(order, names=["model", "channel"]))
+    return grid[list(dict.fromkeys(cells["terms"]))].reset_index()
+
+
+def returns_metrics(tables: Mapping[str, pd.DataFrame], label: str) -> dict[str, float]:
+    """Metrics of one model: on the terms that channels are ranked by, on all others, and within the bounds of costs.
+
+    Parameters
+    ----------
+    tables : of a run
+    label : of the model
+
+    Returns
+    -------
+    ``what/channel`` to number: ``roi/mail``, ``roi_margin_loaded/mail`` with the ends of its interval where there is
+    one, ``roi_at_highest_cost/mail``; null where a ratio is.
+    """
+    returns = tables["returns"]
+    ranked = main_basis(returns)
+    of_model = returns[(returns["model"] == label) & ~returns["channel"].isin(NO_CHANNELS)]
+    rows = of_model[of_model.index.isin(ranked.index)]
+    metrics = {
+        f"{what}/{channel}": float(value)
+        for what in ("roi", "rank", "conversions")
+        for channel, value in zip(rows["channel"], rows[what], strict=True)
+    }
+    for row in of_model.drop(ranked.index, errors="ignore").to_dict("records"):
+        for end in ("", "_low", "_high"):
+            metrics[f"roi_{row['basis']}_{row['cost_basis']}{end}/{row['channel']}"] = float(row[f"roi{end}"])
+    if "cost_bounds" in tables:
+        table = main_basis(tables["cost_bounds"])
+        for row in table[table["model"] == label].to_dict("records"):
+            metrics[f"roi_at_highest_cost/{row['channel']}"] = float(row["roi_low"])
+            metrics[f"roi_at_lowest_cost/{row['channel']}"] = float(row["roi_high"])
+    return metrics
+
+
+def _idle_spend(context: RunContext) -> Finding:
+    """Spend on channels that are in no converting journey."""
+    graph, spend = context.graph, context.terms.costs.media
+    converting = {name for name, n in zip(graph.states[1:-2], graph.converting_touchpoints, strict=True) if n > 0}
+    paid = {channel: amount for channel, amount in spend.items() if amount > 0}
+    idle = {channel: amount for channel, amount in sorted(paid.items()) if channel not in converting}
+    message = f"channels with spend in no converting journey, {sum(idle.values()):,.2f} in all"
+    return count_finding(
+        "spend_without_conversion", "costs", len(idle), message, total=len(paid), example=", ".join([*idle][:5])
+    )
+
+
+def _scores(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Allocated ``model``, ``channel``, ``score``, ``rank``, ``spend``: by ROI, else by conversions."""
+    returns = tables.get("returns")
+    if returns is not None:
+        ranked = main_basis(returns)
+        ranked = ranked[ranked["rank"].notna() & (ranked["estimand"] == "allocated")]
+        if not ranked.empty:
+            return ranked[["model", "channel", "rank", "spend"]].assign(score=ranked["roi"], by_roi=True)
+    credit = tables.get("credit")
+    if credit is None or credit.empty:
+        return pd.DataFrame()
+    known = credit[~credit["channel"].isin(NO_CHANNELS) & (credit["estimand"] == "allocated")]
+    rank = known.groupby("model")["conversions"].rank(ascending=False)
+    return known[["model", "channel"]].assign(score=known["conversions"], rank=rank, spend=None, by_roi=False)
+
+
+def _leaders(scores: pd.DataFrame, measure: str) -> str:
+    best = scores.groupby("model")["rank"].transform("min")
+    leaders: dict[str, list[str]] = {}
+    for model, part in scores[scores["rank"] == best].groupby("model", sort=False):
+        names = sorted(part["channel"])
+        text = listed(names) + (" tie" if len(names) > 1 else "")
+        leaders.setdefault(text, []).append(str(model))
+    verb = {True: " for first place", False: " ranks first"}
+    (first, models), *others = leaders.items()
+    if not others:
+        under = "under every model" if len(models) > 1 else f"under {models[0]}"
+        return f"By {measure}, {first}{verb[first.endswith(' tie')]} {under}."
+    rest = "; ".join(f"{text} under {listed(names)}" for text, names in others)
+    return f"By {measure}, {first}{verb[first.endswith(' tie')]} under {listed(models)}; {rest}."
+
+
+def _widest(scores: pd.DataFrame, measure: str) -> str:
+    by_channel = scores.groupby("channel")["score"]
+    spread = (by_channel.max() - by_channel.min()).sort_index()
+    channel = spread.idxmax()
+    if not spread[channel] > 0:
+        return f"The {measure} of every channel is the same under every model."
+    low, high = _ends(scores[scores["channel"] == channel], "score")
+    return (
+        f"The {measure} of {channel} depends most on the model: from {_two(low['score'])} under "
+        f"{low['model']} to {_two(high['score'])} under {high['model']}."
+    )
+
+
+def _largest_move(scores: pd.DataFrame) -> str:
+    by_channel = scores.groupby("channel")["rank"]
+    moves = (by_channel.max() - by_channel.min()).sort_index()
+    channel = moves.idxmax()
+    if not moves[channel] > 0:
+        return "No channel changes its rank between models."
+    low, high = _ends(scores[scores["channel"] == channel], "rank")
+    return (
+        f"{channel} moves furthest: rank {low['rank']:g} under {low['model']}, rank {high['rank']:g} under "
+        f"{high['model']}."
+    )
+
+
+def _agreement(agreement: pd.DataFrame | None, models: Iterable[str]) -> list[str]:
+    """Kendall tau with last touch, most alike first; with the first model where last touch was not run."""
+    if agreement is None or agreement.empty:
+        return []
+    known = list(dict.fromkeys(models))
+    base = _LAST_TOUCH if _LAST_TOUCH in known else known[0]
+    taus: dict[str, float] = {}
+    for row in agreement.itertuples(index=False):
+        pair = {row.model_a, row.model_b}
+        if base in pair and len(pair) == 2 and pd.notna(row.kendall_tau):
+            taus[(pair - {base}).pop()] = float(row.kendall_tau)
+    ordered = sorted(taus, key=lambda model: (-taus[model], model))
+    values = ", ".join(f"{model} {taus[model]:.2f}" for model in ordered)
+    return [f"Agreement with the ranking of {base} (Kendall tau, 1 = same order): {values}."] if taus else []
+
+
+def _two(number: float) -> str:
+    """Two decimals, and no minus before a zero."""
+    return f"{round(number, 2) + 0.0:,.2f}"
+
+
+def _ends(rows: pd.DataFrame, column: str) -> tuple[pd.Series, pd.Series]:
+    return rows.loc[rows[column].idxmin()], rows.loc[rows[column].idxmax()]

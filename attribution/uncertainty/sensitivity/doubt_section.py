@@ -1,0 +1,197 @@
+"""How far the ranking can be trusted, as a section: its tables, numbers, figures, and what the report says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from attribution.data.loading import Sources
+from attribution.journeys import Journeys
+from attribution.models import AttributionModel
+from attribution.returns import Terms
+from attribution.schema.experiment import Experiment
+from attribution.schema.tables.doubt import DOUBT_TABLES
+from attribution.sections import FigureSpec, Language, ReportPart, RunContext, Section
+from attribution.uncertainty.sensitivity.doubt_options import DoubtOptions, doubt_options
+from attribution.uncertainty.sensitivity.fits import draw_grid
+from attribution.uncertainty.sensitivity.regret import regret_table
+from attribution.uncertainty.sensitivity.rules import CUT, GROW, KEEP, UNCLEAR
+from attribution.uncertainty.sensitivity.spread import joint_ranks, rank_swaps, roi_variance, specification_table
+from attribution.uncertainty.sensitivity.verdicts import verdict_table
+
+MOST_CURVES = 3
+"""So many channels have a specification curve in a report: those with most money between best and worst case."""
+
+_COUNTED = {GROW: "verdicts_grow", KEEP: "verdicts_keep", CUT: "verdicts_cut", UNCLEAR: "verdicts_unclear"}
+_BY_CHANNEL = ("probability_grow", "probability_keep", "probability_cut", "money_at_stake", "roi_low", "roi_high")
+_VERDICTS = ["channel", "verdict", "probability", "probability_least", "money_at_stake", "spend", "roi"]
+_FLIPS = {
+    "days_to_flip": "days of lookback",
+    "margin_points_to_flip": "points of margin",
+    "cost_to_flip": "missing cost",
+    "lost_touchpoints_to_flip": "share of its touchpoints lost",
+    "others_lost_to_flip": "share of other touchpoints lost",
+    "share_to_break_even": "share of credit caused to break even",
+}
+
+
+class DoubtSection(Section):
+    """Every specification, verdicts, what would change them, and the regret of acting on one model."""
+
+    name = "doubt"
+    options = DoubtOptions
+    declared = DOUBT_TABLES
+
+    def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:
+        """All of them, see `doubt_tables`."""
+        return doubt_tables(context.experiment, context.sources, context.journeys, context.models, context.terms)
+
+    def metrics(self, tables: Mapping[str, pd.DataFrame], model: str | None = None) -> Mapping[str, float]:
+        """Of the run: how many verdicts of each kind, what each rests on, and regret."""
+        return {} if model is not None else doubt_metrics(tables)
+
+    def figures(self, tables: Mapping[str, pd.DataFrame]) -> Sequence[FigureSpec]:
+        """A curve over all specifications of each channel that most depends on them, and the grid of regret."""
+        if "specifications" not in tables:
+            return ()
+        table = tables["specifications"]
+        figures = [
+            FigureSpec("specification_curve", {"specifications": table, "channel": channel, "number": number})
+            for number, channel in enumerate(curve_channels(table), start=1)
+        ]
+        if "regret" in tables:
+            figures.append(FigureSpec("regret_chart", {"regret": tables["regret"]}))
+        return figures
+
+    def part(self, tables: Mapping[str, pd.DataFrame], language: Language) -> ReportPart | None:
+        """Verdicts, what would change them, regret."""
+        if "verdicts" not in tables:
+            return None
+        return ReportPart(contents=(("doubt", "Doubt"),), template="doubt.html.j2", values=_shown(tables))
+
+
+def doubt_tables(
+    experiment: Experiment,
+    sources: Sources,
+    journeys: Journeys,
+    models: Sequence[AttributionModel],
+    terms: Terms,
+) -> dict[str, pd.DataFrame]:
+    """The tables of `attribution.schema.tables.doubt`.
+
+    Parameters
+    ----------
+    experiment : its ``[doubt]`` says what to try
+    sources : the input tables
+    journeys : the run's own
+    models : fitted on them
+    terms : what counts as return and as cost
+
+    Raises
+    ------
+    InputError
+        If there is no ROI to doubt, nothing converted, or a choice is named that these data do not leave.
+    """
+    asked = doubt_options(experiment)
+    grid, matured = draw_grid(experiment, sources, journeys, models, terms)
+    # Allocated and incremental credit are never put together.
+    each = [grid.of(estimand) for estimand in dict.fromkeys(grid.estimands)]
+    return {
+        "specifications": specification_table(grid, asked.level),
+        "joint_rank_probability": _joined([joint_ranks(part) for part in each]),
+        "rank_swaps": _joined([rank_swaps(part) for part in each]),
+        "roi_variance": _joined([roi_variance(part) for part in each]),
+        "verdicts": _joined([verdict_table(part, asked, matured) for part in each]),
+        "regret": _joined([regret_table(part, asked) for part in each]),
+    }
+
+
+def _joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    filled = [part for part in parts if len(part)]
+    return pd.concat(filled, ignore_index=True) if filled else parts[0]
+
+
+def doubt_metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
+    """Metrics of the tables of a run, by name; none where nothing was doubted.
+
+    Examples
+    --------
+    >>> doubt_metrics({})
+    {}
+    """
+    if "verdicts" not in tables:
+        return {}
+    metrics: dict[str, float] = {}
+    for estimand, verdicts in tables["verdicts"].groupby("estimand", sort=False):
+        of = "" if estimand == "allocated" else f"{estimand}_"
+        metrics |= {of + name: float((verdicts["verdict"] == verdict).sum()) for verdict, name in _COUNTED.items()}
+        for name in _BY_CHANNEL:
+            # The ends of the intervals here are over all specifications, not those of one model.
+            key = name.replace("roi_", "roi_any_")
+            metrics |= {f"{of}{key}/{row.channel}": float(getattr(row, name)) for row in verdicts.itertuples()}
+    for row in tables["roi_variance"].itertuples(index=False):
+        of = "" if row.estimand == "allocated" else f"{row.estimand}_"
+        metrics[f"{of}variance_share_{row.source}/{row.channel}"] = float(row.share)
+    for estimand, regret in tables["regret"].groupby("estimand", sort=False):
+        of = "" if estimand == "allocated" else f"{estimand}_"
+        metrics |= {
+            f"{of}minimax_regret": float(regret["worst"].min()),
+            f"{of}worst_regret": float(regret["worst"].max()),
+        }
+    return metrics
+
+
+def curve_channels(specifications: pd.DataFrame) -> list[str]:
+    """Channels worth a curve: those with most spend × (highest − lowest ROI), at most `MOST_CURVES`."""
+    known = specifications[specifications["roi"].notna()]
+    by_channel = known.groupby("channel")
+    at_stake = (by_channel["roi"].max() - by_channel["roi"].min()) * by_channel["spend"].mean()
+    return sorted(at_stake.index, key=lambda name: (-at_stake[name], name))[:MOST_CURVES]
+
+
+def _shown(tables: Mapping[str, pd.DataFrame]) -> dict[str, object]:
+    """What the template shows. Wide tables, unlike those of a run: they are read and never computed with."""
+    verdicts, regret, swaps = tables["verdicts"], tables["regret"], tables["rank_swaps"]
+    key = ["estimand"] if verdicts["estimand"].nunique() > 1 else []
+    flips = verdicts[[*key, "channel", "verdict", *_FLIPS]].rename(columns=_FLIPS)
+    often = swaps[swaps["probability"] > 0.5].sort_values("probability", ascending=False, kind="stable")
+    return {
+        "notes": _notes(verdicts, regret),
+        "verdicts": verdicts[[*key, *_VERDICTS, "roi_low", "roi_high"]],
+        "flips": flips,
+        "variance": _variance_grid(tables["roi_variance"], key),
+        "ranks": tables["joint_rank_probability"],
+        "swaps": often if len(often) else None,
+        "regret": regret.drop(columns=[] if key else ["estimand"]) if len(regret) else None,
+        "specifications": tables["specifications"],
+    }
+
+
+def _notes(verdicts: pd.DataFrame, regret: pd.DataFrame) -> list[str]:
+    notes = list(verdicts["says"])
+    for _, part in regret.groupby("estimand", sort=False):
+        safest = part[part["is_minimax"]].iloc[0]
+        notes.append(
+            f"Acting on {safest['acting_on']} is safest: whichever of the models is right, no more than "
+            f"{safest['worst']:,.0f} is lost on average."
+        )
+    if (verdicts["estimand"] == "allocated").any():
+        notes.append(
+            "Allocated is not incremental: where ads reach people who would have bought anyway, credit overstates what "
+            "they caused by more than any of these choices. No verdict on credit alone can tell; experiments can."
+        )
+    told = verdicts["rests_on"].dropna().unique()
+    if len(told):
+        notes.append(
+            f"Incremental verdicts rest on what models were told and did not learn ({'; '.join(told)}): they are as "
+            "good as the experiment that it comes from."
+        )
+    return notes
+
+
+def _variance_grid(variance: pd.DataFrame, key: list[str]) -> pd.DataFrame:
+    """A column per source."""
+    grid = variance.pivot(index=["estimand", "channel"], columns="source", values="share")
+    grid = grid[list(dict.fromkeys(variance["source"]))].reset_index()
+    return grid.rename_axis(columns=None)[[*key, *grid.columns[1:]]]
