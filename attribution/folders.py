@@ -6,11 +6,17 @@ import contextlib
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+import tempfile
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any
 
 from attribution.errors import InputError
+
+_PAUSE_SECONDS = 0.05
+_SPILL = "attribution-spill-"
+_LOCK = ".lock"
 
 
 @contextlib.contextmanager
@@ -36,14 +42,34 @@ def replaced(path: Path, refused: str) -> Iterator[Path]:
         aside.mkdir()
         try:
             yield aside
+            sync_tree(aside)
             if path.exists():
                 path.rename(old)
             aside.rename(path)
+            sync(path.parent)
         finally:
             if old.exists() and not path.exists():
                 old.rename(path)
             shutil.rmtree(aside, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until the disk has a file, or the names in a folder: what is only in memory goes when the host does."""
+    if sys.platform == "win32" and path.is_dir():  # whose folders cannot be opened, and are journalled
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(folder: Path) -> None:
+    """`sync` of ``folder`` and of all that is in it, folders after what they hold."""
+    for found in sorted(folder.rglob("*"), reverse=True):
+        sync(found)
+    sync(folder)
 
 
 def standing(path: Path) -> Path:
@@ -76,6 +102,38 @@ def alone(path: Path, refused: str) -> Iterator[None]:
             yield
         finally:
             path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def queued(path: Path) -> Iterator[None]:
+    """Hold the lock file ``path``, once whoever holds it is done; the file stays."""
+    with path.open("a") as file:
+        while not take(file):
+            time.sleep(_PAUSE_SECONDS)
+        yield
+
+
+def spill_folder() -> tuple[Path, Callable[[], None]]:
+    """A new folder for what does not fit in memory, and what removes it; those of the dead are removed.
+
+    A lock says that it is in use. Process numbers would not do: containers that share a folder have the same ones.
+    """
+    for left in Path(tempfile.gettempdir()).glob(f"{_SPILL}*"):
+        with contextlib.suppress(OSError), (left / _LOCK).open("r+") as file:
+            if take(file):
+                shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=_SPILL))
+    draft = folder / f"{_LOCK}.draft"
+    lock = draft.open("w")
+    take(lock)
+    # Nobody sees a lock that is not held.
+    draft.rename(folder / _LOCK)
+
+    def remove() -> None:
+        lock.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+    return folder, remove
 
 
 def take(file: IO[Any]) -> bool:

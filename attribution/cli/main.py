@@ -6,7 +6,9 @@ import atexit
 import contextlib
 import gc
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Annotated
@@ -20,6 +22,7 @@ from attribution.cli.commands.compare import compare
 from attribution.cli.commands.demo import demo
 from attribution.cli.commands.export import export
 from attribution.cli.commands.export_conversions import export_conversions
+from attribution.cli.commands.forget import forget
 from attribution.cli.commands.glossary import glossary
 from attribution.cli.commands.init import init
 from attribution.cli.commands.kpis import kpis
@@ -77,6 +80,7 @@ COMMANDS: Mapping[str, tuple[str, Callable[..., None]]] = {
     "promote": (_PRODUCTION, promote),
     "score": (_PRODUCTION, score),
     "export-conversions": (_PRODUCTION, export_conversions),
+    "forget": (_PRODUCTION, forget),
     "summarise": (_PRODUCTION, summarise),
     "refit": (_PRODUCTION, refit),
     "monitor": (_PRODUCTION, monitor),
@@ -92,6 +96,9 @@ def main() -> None:
     gc.set_threshold(200_000, 20, 20)
     sys.argv[1:] = logs.hoisted(sys.argv[1:])
     logs.escape_what_is_not_shown()
+    if threading.current_thread() is threading.main_thread():
+        # Whoever stops a job wants it to clear up after itself, as it does after Ctrl-C.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     begun, code = time.perf_counter(), 1
     try:
         refuse_old_names(sys.argv[1:], list(COMMANDS))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from attribution.data.channels import ChannelRules, read_rules
 from attribution.data.engine import DuckDBEngine, Engine
@@ -19,15 +20,17 @@ from attribution.returns import Terms, known_measures, read_costs
 from attribution.schema.experiment import Experiment, ModelSpec, read_toml
 
 
-def open_sources(experiment: Experiment, engine: Engine | None = None) -> Sources:
-    """The input tables of an experiment."""
+def open_sources(experiment: Experiment, engine: Engine | None = None, *, latest: bool = False) -> Sources:
+    """The input tables of an experiment; ``latest`` as for `load_sources`."""
+    tables: Mapping[str, Any] = experiment.tables
     return load_sources(
-        **experiment.tables,
+        **tables,
         channels=_channel_rules(experiment),
         account=experiment.journeys.account,
         grain=experiment.grain,
         engine=engine or make_engine(experiment),
         folder=experiment.folder,
+        latest=latest,
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attribution.errors import TrackingError
+from attribution.folders import queued
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 _LONGEST_KEY = 240
 _LONGEST_VALUE = 5_000
 _PAUSE_SECONDS = 1.0
+_PREPARED: set[str] = set()
+"""Stores whose tables this process has seen."""
 
 
 def track_tables(
@@ -86,6 +89,7 @@ def reached(act: Callable[[], str], folder: Path | None, uri: str) -> str:
         raise TrackingError(f"mlflow cannot be imported: {error}") from None
     try:
         with _without_warnings():
+            _prepare(uri)
             return _retried(act, (SQLAlchemyError, OSError))
     except (MlflowException, SQLAlchemyError, OSError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
@@ -95,6 +99,19 @@ def reached(act: Callable[[], str], folder: Path | None, uri: str) -> str:
             f"the run is complete in {folder}, but MLflow at {uri} could not log it: {reason}. "
             f"Hint: `attribution track {folder}` logs it when the server is back, or elsewhere with --tracking-uri"
         ) from None
+
+
+def _prepare(uri: str) -> None:
+    """Make the tables of an SQLite store, one process after the other: MLflow itself lets two of them make the same."""
+    if not uri.startswith("sqlite:///") or uri in _PREPARED:
+        return
+    from mlflow.tracking import MlflowClient
+
+    database = Path(uri.removeprefix("sqlite:///")).resolve()
+    if database.parent.is_dir():
+        with queued(database.with_name(f".{database.name}.lock")):
+            MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
+        _PREPARED.add(uri)
 
 
 def _retried(act: Callable[[], str], passing: tuple[type[Exception], ...]) -> str:
@@ -138,6 +155,13 @@ def ended(client: MlflowClient, run_id: str) -> Iterator[None]:
 def experiment_id_of(client: MlflowClient, name: str, uri: str) -> str:
     """Id of the MLflow experiment of this name, which is made if there is none."""
     found = client.get_experiment_by_name(name)
+    if found is not None and found.lifecycle_stage == "deleted":
+        from mlflow.exceptions import MlflowException
+
+        raise MlflowException(
+            f"its experiment {name!r} was deleted; `mlflow experiments restore --experiment-id {found.experiment_id}` "
+            f"with MLFLOW_TRACKING_URI={uri} brings it back, or give the run another name"
+        )
     if found is not None:
         return str(found.experiment_id)
     location = None

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from attribution.errors import InputError
 
 ExperimentFile = Annotated[Path, typer.Argument(metavar="EXPERIMENT.toml", help="The experiment file.")]
 Overrides = Annotated[
@@ -25,3 +28,34 @@ DAY = ["%Y-%m-%d"]
 """How days are written."""
 NEGATIVE_VERDICT = 3
 """Exit code: it ran, and what it says is no."""
+Covers = Annotated[
+    str | None,
+    typer.Option(metavar="FROM..TO", help="Days that the tables tell all of; first to last conversion unless given."),
+]
+MaxGapDays = Annotated[int, typer.Option(min=1, help="A row further than this from all others is refused.")]
+
+
+def day_of(text: str | None, option: str) -> int | None:
+    """The number of a day that an option names."""
+    if text is None:
+        return None
+    from attribution.production.scoring.days import day_number
+
+    try:
+        return day_number(dt.date.fromisoformat(text).isoformat())
+    except ValueError:
+        raise InputError(f"{option} is a day", given=repr(text), allowed="days such as 2024-04-03") from None
+
+
+def days_covered(text: str | None) -> tuple[int, int] | None:
+    """The days of ``--covers``."""
+    if text is None:
+        return None
+    first, dots, last = text.partition("..")
+    allowed = "first and last day, such as 2024-03-01..2024-03-31"
+    if not dots:
+        raise InputError("--covers is two days", given=repr(text), allowed=allowed)
+    days = [day_of(part.strip(), "--covers") for part in (first, last)]
+    if days[0] is None or days[1] is None or days[0] > days[1]:
+        raise InputError("--covers ends before it begins", given=repr(text), allowed=allowed)
+    return days[0], days[1]

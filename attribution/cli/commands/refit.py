@@ -50,8 +50,10 @@ def refit(
 
     store = SummaryStore.open(summaries)
     days = window_of(store, last, through)
+    stale = [day_name(day) for day in store.known().stale if days[0] <= day <= days[1]]
     out = out or named_folder("runs", f"{store.definition.name}-refit")
-    document = {"out": str(out), "first": day_name(days[0]), "last": day_name(days[1])}
+    document: dict[str, object] = {"out": str(out), "first": day_name(days[0]), "last": day_name(days[1])}
+    document["stale"] = stale
     models = models_of(store, allow_own_code=allow_own_code)
     scorer = None if refresh is None else scorer_of(refresh, store, models, allow_own_code=allow_own_code)
     with progress() as say:
@@ -67,6 +69,8 @@ def refit(
                 scorer = refitted(scorer, window, models).save(refresh)
                 document |= {"scorer": str(refresh), "version": scorer.version}
     _tell(document | {"dry_run": False, "credit": records(credit.table)}, as_json=as_json)
+    if stale:
+        raise typer.Exit(3)
 
 
 def models_of(store: SummaryStore, *, allow_own_code: bool) -> list[AttributionModel]:
@@ -191,3 +195,11 @@ def _tell(document: dict[str, object], *, as_json: bool) -> None:
         typer.echo(f"Would fit on {document['first']} to {document['last']} and write {document['out']}.")
     else:
         typer.echo(f"Fitted on {document['first']} to {document['last']}; tables are in {document['out']}.")
+    stale = document["stale"]
+    if stale and not as_json:
+        assert isinstance(stale, list)
+        shown = ", ".join(stale[:5]) + (" …" if len(stale) > 5 else "")
+        typer.echo(
+            f"{len(stale)} of these days may be wrong ({shown}): give `attribution summarise` a log that holds them "
+            "and one lookback window before them."
+        )

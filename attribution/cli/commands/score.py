@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from attribution.cli.commands.arguments import AllowOwnCode, Json
+from attribution.cli.commands.arguments import AllowOwnCode, Covers, Json, MaxGapDays, day_of, days_covered
 from attribution.cli.console import print_json, progress, records
 from attribution.errors import InputError
 
 if TYPE_CHECKING:
     from attribution.data.engine import Engine
     from attribution.production.scoring.publication import Scored
+
+_SHOWN = 5
 
 Source = Annotated[str | None, typer.Option(help="Path, glob or SELECT, where the model was fitted with such a table.")]
 
@@ -30,6 +31,8 @@ def score(
     codes: Source = None,
     first: Annotated[str | None, typer.Option("--from", help="First day to score, whatever was there.")] = None,
     last: Annotated[str | None, typer.Option("--to", help="Last day to score, whatever was there.")] = None,
+    covers: Covers = None,
+    max_gap_days: MaxGapDays = 400,
     unknown_channels: Annotated[
         str | None, typer.Option(help="like_known, zero or refuse; what the model says unless given.")
     ] = None,
@@ -44,7 +47,7 @@ def score(
     allow_own_code: AllowOwnCode = False,
     as_json: Json = False,
 ) -> None:
-    """Attribute new conversions, one file per day. Unchanged days are skipped."""
+    """Attribute new conversions, one file per day. Unchanged days are skipped, and corrected ones are scored again."""
     from attribution.cli.commands.saved_runs import opened_model
     from attribution.models.saved import Scorer
     from attribution.production.scoring.job import Request, score_days
@@ -57,7 +60,14 @@ def score(
     beside = {"identities": identities, "customers": customers, "codes": codes}
     tables = {name: _spec(scorer, name, source, canonical, time_zone) for name, source in given.items()}
     request = Request(
-        {**tables, **beside}, out, _day(first, "--from"), _day(last, "--to"), canonical=canonical, dry_run=dry_run
+        {**tables, **beside},
+        out,
+        day_of(first, "--from"),
+        day_of(last, "--to"),
+        canonical=canonical,
+        dry_run=dry_run,
+        covers=days_covered(covers),
+        max_gap_days=max_gap_days,
     )
     with progress() as say:
         scored = score_days(scorer, request, _engine(engine, memory_limit), on_stage=say)
@@ -65,6 +75,8 @@ def score(
         print_json(_document(scorer.name, scorer.version, out, scored))
     else:
         _print(out, scored, dry_run=dry_run)
+    if scored.unmended or scored.damaged:
+        raise typer.Exit(3)
 
 
 def _spec(scorer: Any, table: str, source: str, canonical: bool, time_zone: str | None) -> Any:
@@ -75,17 +87,6 @@ def _spec(scorer: Any, table: str, source: str, canonical: bool, time_zone: str 
 
     told = {} if canonical else dict(scorer.definition.reading.get(table, {}))
     return TableSpec(source=source, **{**told, "time_zone": time_zone})
-
-
-def _day(text: str | None, option: str) -> int | None:
-    if text is None:
-        return None
-    from attribution.production.scoring.days import day_number
-
-    try:
-        return day_number(dt.date.fromisoformat(text).isoformat())
-    except ValueError:
-        raise InputError(f"{option} is a day", given=repr(text), allowed="days such as 2024-04-03") from None
 
 
 def _engine(name: str, memory_limit: str) -> Engine:
@@ -118,6 +119,7 @@ def _print(out: Path, scored: Scored, *, dry_run: bool) -> None:
     days = f"{scored.written[0]} to {scored.written[-1]}" if scored.written else "none"
     if dry_run:
         print(f"{len(scored.written)} days would be scored ({days}); nothing is written.")
+        _print_left(scored)
         return
     print(f"{len(scored.written)} days written ({days}), {len(scored.unchanged)} scored again and unchanged.")
     if scored.written:
@@ -125,10 +127,37 @@ def _print(out: Path, scored: Scored, *, dry_run: bool) -> None:
     if scored.removed:
         print(f"Without conversions now, removed: {', '.join(scored.removed)}.")
     if scored.kept:
-        print(f"Left as they were, for lack of the history they were scored with: {', '.join(scored.kept)}.")
+        print(f"Left as they were, because the input lacks what led to them: {', '.join(scored.kept)}.")
+    _print_left(scored)
     for channel, count in scored.unknown_channels.items():
         print(f"Channel {channel!r} is not known to the model: {count:,} touchpoints.")
-    if len(scored.restatement):
-        changed = scored.restatement["day"].nunique()
+    changed = (
+        scored.restatement["day"][scored.restatement["channel"].notna()].nunique() if len(scored.restatement) else 0
+    )
+    if changed:
         print(f"Credit of {changed} days was restated: see restatement/revision={scored.revision:06d}.")
     print(f"Output is in {out}.")
+
+
+def _print_left(scored: Scored) -> None:
+    """What a job could not do."""
+    if scored.cut:
+        print(
+            f"Left as they were, because the input begins or ends in the middle of them: {', '.join(scored.cut)}. "
+            "If it tells all of them, say so with --covers FROM..TO."
+        )
+    if scored.damaged:
+        print(
+            f"Damaged, and not to be made again from this input: {', '.join(scored.damaged)}. Give their conversions "
+            "and all that led to them."
+        )
+    if scored.deferred:
+        print(f"Changed, and not asked for by --from and --to: {', '.join(scored.deferred)}.")
+    if scored.unmended:
+        ids = [name for names in scored.unmended.values() for name in names]
+        shown = ", ".join(ids[:_SHOWN]) + (" …" if len(ids) > _SHOWN else "")
+        days = f"{min(scored.unmended)} to {max(scored.unmended)}" if len(scored.unmended) > 1 else min(scored.unmended)
+        print(
+            f"{len(ids):,} conversions may be wrong and cannot be corrected from this input ({days}): {shown}. "
+            "They are named in restatement/ and in manifest.json. Give these days and all that led to them once more."
+        )

@@ -10,13 +10,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from attribution.cli.commands.arguments import DAY, DryRun, ExperimentFile, Json, Overrides
+from attribution.cli.commands.arguments import (
+    DAY,
+    Covers,
+    DryRun,
+    ExperimentFile,
+    Json,
+    MaxGapDays,
+    Overrides,
+    days_covered,
+)
 from attribution.cli.console import print_json, progress
 from attribution.errors import InputError
 
 if TYPE_CHECKING:
     from attribution.journeys import Journeys
-    from attribution.production.refit import SummaryStore
+    from attribution.production.refit import SummaryStore, Tonight
+    from attribution.production.scoring.days import Input
 
 
 def summarise(
@@ -33,6 +43,8 @@ def summarise(
             formats=DAY, help="Last day that is complete; the day before that of the last event, unless given."
         ),
     ] = None,
+    covers: Covers = None,
+    max_gap_days: MaxGapDays = 400,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
@@ -43,42 +55,80 @@ def summarise(
     from attribution.journeys import journeys_by_day
     from attribution.pipeline.request import check_channel_count, make_models, open_sources
     from attribution.pipeline.sections import read_experiment
-    from attribution.production.refit import Definition, SummaryStore, day_name, summarise_days
+    from attribution.production.refit import Definition, SummaryStore, day_name, given_log, summarise_days
 
     asked = read_experiment(experiment, overrides or ())
     store = SummaryStore.of(to, Definition.of(asked))
     with progress() as say:
         say("reading tables")
-        models, sources = make_models(asked), open_sources(asked)
+        models, sources = make_models(asked), open_sources(asked, latest=True)
         options = asked.journeys.model_dump(exclude_unset=True, exclude={"account", "segment"})
         journeys = journeys_by_day(sources, **options)
         check_channel_count(asked, journeys)
-        first, last = _days(store, journeys, since, through)
-        document = {"to": str(to), "first": day_name(first), "last": day_name(last), "days": max(last - first + 1, 0)}
-        if dry_run or last < first:
+        assert journeys.lookback_days is not None
+        given = given_log(sources, journeys.lookback_days, days_covered(covers), max_gap_days=max_gap_days)
+        tonight = _tonight(store, given, journeys, since, through)
+        document = _document(to, tonight)
+        if dry_run:
             _tell(document | {"written": [], "dry_run": dry_run}, as_json=as_json)
             return
         with store.locked():
             say(f"summarising {document['first']} to {document['last']}")
-            days = summarise_days(journeys, models, first, last)
-            written = [day for day, tables in days.items() if store.write(day, tables, journeys.channels)]
+            written = []
+            if tonight.write:
+                days = summarise_days(journeys, models, tonight.write[0], tonight.write[-1])
+                written = [day for day in tonight.write if store.write(day, days[day], journeys.channels)]
+            if store.days:
+                store.keep_known(tonight.known)
     _tell(document | {"written": [day_name(day) for day in written], "dry_run": False}, as_json=as_json)
+    if tonight.stale:
+        raise typer.Exit(3)
 
 
-def _days(
-    store: SummaryStore, journeys: Journeys, since: dt.datetime | None, through: dt.datetime | None
-) -> tuple[int, int]:
-    """Numbers of the first and the last day to write."""
+def _document(to: Path, tonight: Tonight) -> dict[str, object]:
+    from attribution.production.refit import day_name
+
+    first, last = (tonight.write[0], tonight.write[-1]) if tonight.write else (tonight.last + 1, tonight.last)
+    return {
+        "to": str(to),
+        "first": day_name(first),
+        "last": day_name(last),
+        "days": len(tonight.write),
+        "stale": [day_name(day) for day in tonight.stale],
+    }
+
+
+def _tonight(
+    store: SummaryStore, given: Input, journeys: Journeys, since: dt.datetime | None, through: dt.datetime | None
+) -> Tonight:
+    """Days to write: those that are new or changed, or from ``since`` on."""
     from attribution.journeys import DAY as MICROSECONDS
-    from attribution.production.refit import day_name, day_number
+    from attribution.production.refit import Known, Tonight, choose_tonight, day_number
+
+    assert journeys.span is not None
+    known, held = store.known(), store.days
+    last = journeys.span[1] // MICROSECONDS - 1 if through is None else day_number(through.date())
+    chosen = choose_tonight(given, journeys, known, held, last)
+    first = chosen.write[0] if chosen.write else last + 1
+    if since is not None:
+        first = day_number(since.date())
+        merged = chosen.known.inputs
+        left = tuple(day for day in (*chosen.stale, *chosen.write) if day < first and day in held)
+        chosen = Tonight(tuple(range(first, last + 1)), tuple(sorted(left)), Known(merged, tuple(sorted(left))), last)
+    _check_asked(journeys, since, through, first, last)
+    if since is not None or not known.inputs:
+        _check_history(journeys, held, journeys.span[0] // MICROSECONDS, first)
+    return chosen
+
+
+def _check_asked(
+    journeys: Journeys, since: dt.datetime | None, through: dt.datetime | None, first: int, last: int
+) -> None:
+    from attribution.journeys import DAY as MICROSECONDS
+    from attribution.production.refit import day_name
 
     assert journeys.span is not None
     begun, ended = (at // MICROSECONDS for at in journeys.span)
-    last = ended - 1 if through is None else day_number(through.date())
-    held = store.days
-    first = _unsettled(journeys, held, begun) if since is None else day_number(since.date())
-    if held and since is None and held[-1] >= last:
-        first = last + 1
     for name, asked, day in (("since", since, first), ("through", through, last)):
         if asked is not None and not begun <= day <= ended:
             raise InputError(
@@ -87,8 +137,6 @@ def _days(
                 allowed=f"{day_name(begun)} to {day_name(ended)}",
                 hint="days that are to be written need their journeys, and the history before them",
             )
-    _check_history(journeys, held, begun, first)
-    return first, last
 
 
 def _check_history(journeys: Journeys, held: Sequence[int], begun: int, first: int) -> None:
@@ -102,18 +150,6 @@ def _check_history(journeys: Journeys, held: Sequence[int], begun: int, first: i
             given=f"a log from {day_name(begun)} for days from {day_name(first)}",
             allowed=f"a log from {day_name(first - math.ceil(journeys.lookback_days))} or before",
         )
-
-
-def _unsettled(journeys: Journeys, held: Sequence[int], begun: int) -> int:
-    """The first day that is not there, or may have changed since.
-
-    A conversion may leave touchpoints behind that had seemed to be of a journey still open. They closed by
-    themselves, at most one window before the conversion.
-    """
-    if not held:
-        return begun
-    assert journeys.lookback_days is not None
-    return max(held[-1] + 1 - math.ceil(journeys.lookback_days), held[0], begun)
 
 
 def _tell(document: dict[str, object], *, as_json: bool) -> None:
@@ -130,3 +166,11 @@ def _tell(document: dict[str, object], *, as_json: bool) -> None:
         assert isinstance(days, int)
         kept = f"; {days - len(written)} said the same before" if len(written) != days else ""
         typer.echo(f"{document['first']} to {document['last']}: {len(written)} days written to {document['to']}{kept}.")
+    stale = document["stale"]
+    if stale and not as_json:
+        assert isinstance(stale, list)
+        shown = ", ".join(stale[:5]) + (" …" if len(stale) > 5 else "")
+        typer.echo(
+            f"{len(stale)} days may be wrong and cannot be corrected from this log, which lacks what led to them: "
+            f"{shown}. Give these days and one lookback window before them once more."
+        )

@@ -74,6 +74,9 @@ class Engine(Protocol):
     def define(self, name: str, sql: str) -> None:
         """Compute ``sql`` once and keep the result as ``name``."""
 
+    def number_rows(self, name: str, table: str) -> None:
+        """Keep ``table`` as ``name``, with the place of each row among those delivered as ``delivered``."""
+
     def create_enum(self, name: str, values: Sequence[str]) -> None:
         """Make ``values``, in this order, a type whose ``enum_code`` is their position."""
 

@@ -21,6 +21,7 @@ from attribution.data.engine.base import Events, Files, Result, quote, text
 from attribution.data.engine.read_only import SETTINGS, check_condition, check_query, filtered
 from attribution.data.engine.remote import attach, schemes_in, schemes_of
 from attribution.errors import InputError, shorten
+from attribution.folders import spill_folder
 from attribution.kernels.journeys.batches import id_changes
 from attribution.kernels.journeys.ids import uuid_words
 
@@ -131,8 +132,8 @@ class DuckDBEngine:
         self._connection.execute("set python_enable_replacements = false; set preserve_insertion_order = false")
         if threads is not None:
             self._connection.execute(f"set threads = {int(threads)}")
-        self._spill = Path(tempfile.mkdtemp(prefix="attribution-"))
-        weakref.finalize(self, shutil.rmtree, self._spill, ignore_errors=True)
+        self._spill, remove = spill_folder()
+        weakref.finalize(self, remove)
         self._connection.execute(f"set temp_directory = {text(str(self._spill))}")
         # The rest is for Python, numba and the batches that are being worked on.
         own = (memory_limit or 0) // 2
@@ -200,6 +201,13 @@ class DuckDBEngine:
 
     def define(self, name: str, sql: str) -> None:
         self._run(name, f"create or replace temp table {quote(name)} as {sql}")
+
+    def number_rows(self, name: str, table: str) -> None:
+        self._connection.execute("set preserve_insertion_order = true")
+        try:
+            self.define(name, f"select *, row_number() over () as delivered from {quote(table)}")
+        finally:
+            self._connection.execute("set preserve_insertion_order = false")
 
     def create_enum(self, name: str, values: Sequence[str]) -> None:
         listed = ", ".join(text(value) for value in values)

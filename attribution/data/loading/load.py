@@ -113,6 +113,7 @@ def load_sources(
     grain: Grain = "channel",
     engine: Engine | None = None,
     folder: str | Path = ".",
+    latest: bool = False,
 ) -> Sources:
     """Read and check the input tables.
 
@@ -127,6 +128,7 @@ def load_sources(
     grain : ``campaign`` lets every campaign be a channel of its own, named "search / brand"
     engine : the engine to hold them; DuckDB in this process unless given
     folder : where relative paths start
+    latest : of rows with one ``conversion_id`` keep the latest by ``updated_at``, else the last; else the earliest
 
     Raises
     ------
@@ -160,10 +162,9 @@ def load_sources(
         channels = read_rules(channels, "channels")
     specs = {name: as_spec(value) for name, value in given.items() if value is not None}
     _check_request(specs, account)
-    engine = engine or DuckDBEngine()
-    engine.claim()
+    (engine := engine or DuckDBEngine()).claim()
     opened = {name: open_table(engine, name, spec, Path(folder)) for name, spec in specs.items()}
-    loaded, (integer_times, zoned) = _load(engine, opened, account)
+    loaded, (integer_times, zoned) = _load(engine, opened, account, latest=latest)
     findings = normalise(engine, {name: table.columns for name, table in loaded.items()})
     enriched = enrich(engine, {name: table.columns for name, table in loaded.items()}, channels, account)
     for name, columns in enriched.columns.items():
@@ -172,21 +173,21 @@ def load_sources(
     completed = complete(engine, {name: table.columns for name, table in loaded.items()}, grain)
     for name, columns in completed.columns.items():
         loaded[name] = LoadedTable(name, columns, _count(engine, name))
-    opened_findings = (finding for table in opened.values() for finding in table.findings)
+    of_files = (finding for table in opened.values() for finding in table.findings)
     return Sources(
         engine,
         loaded,
         dimensions=_dimensions(loaded),
         integer_times=integer_times,
         separator=specs["paths"].separator if "paths" in specs else ">",
-        findings=(*opened_findings, *findings, *enriched.findings, *completed.findings),
+        findings=(*of_files, *findings, *enriched.findings, *completed.findings),
         channel_lint=enriched.lint,
         zoned=zoned,
     )
 
 
 def _load(
-    engine: Engine, opened: Mapping[str, OpenedTable], account: str | None
+    engine: Engine, opened: Mapping[str, OpenedTable], account: str | None, *, latest: bool
 ) -> tuple[dict[str, LoadedTable], tuple[bool | None, bool | None]]:
     """Every table under its canonical name, and whether times are integers, and tell their zone."""
     text_ids = not all(_has_integer_ids(engine, table) for table in opened.values())
@@ -199,6 +200,8 @@ def _load(
         clock = next((reading for reading in readings if reading.column.type == "time"), None)
         if clock is not None and clock.is_integer is not None:
             clocks[name] = clock
+    if latest and "conversions" in loaded:
+        _keep_latest(engine, loaded["conversions"].columns)
     return loaded, _one_clock(clocks)
 
 
@@ -294,6 +297,25 @@ def _define(engine: Engine, opened: OpenedTable, readings: list[Reading]) -> int
     select = ", ".join(f"{reading.sql} as {quote(reading.column.name)}" for reading in readings)
     engine.view(opened.name, f"select {select} from {quote(opened.view)}")
     return rows
+
+
+def _keep_latest(engine: Engine, columns: tuple[str, ...]) -> None:
+    """One row of ``conversions`` for each id, before refunds and cancellations: a later row may take them back."""
+    if "conversion_id" not in columns:
+        return
+    counts = "select count(conversion_id) as n, count(distinct conversion_id) as ids from conversions"
+    (found,) = engine.query(counts, table="conversions").to_pylist()
+    if found["n"] == found["ids"]:
+        return
+    engine.number_rows("delivered_conversions", "conversions")
+    latest = "updated_at desc nulls last, delivered desc" if "updated_at" in columns else "delivered desc"
+    listed = ", ".join(map(quote, columns))
+    engine.define(
+        "latest_conversions",
+        f"select {listed} from (select *, row_number() over (partition by conversion_id order by {latest}) as place "
+        "from delivered_conversions) where conversion_id is null or place = 1",
+    )
+    engine.view("conversions", "select * from latest_conversions")
 
 
 def _dimensions(loaded: Mapping[str, LoadedTable]) -> tuple[str, ...]:

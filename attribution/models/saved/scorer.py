@@ -215,8 +215,15 @@ class Scorer:
         return credit[list(SCORED.column_names)]
 
     @check_arguments
-    def open(self, tables: Mapping[str, Any], *, engine: Engine | None = None, canonical: bool = False) -> Sources:
-        """``tables`` read as in training and checked against what the model needs."""
+    def open(
+        self,
+        tables: Mapping[str, Any],
+        *,
+        engine: Engine | None = None,
+        canonical: bool = False,
+        latest: bool = False,
+    ) -> Sources:
+        """``tables`` read as in training and checked against what the model needs; see `load_sources`."""
         for name in tables:
             if name not in INPUTS:
                 hint = did_you_mean(str(name), INPUTS)
@@ -233,6 +240,7 @@ class Scorer:
             account=self.definition.journeys.account,
             grain=self.definition.grain,
             engine=engine,
+            latest=latest,
         )
         self.definition.check(sources, self.state.model())
         return sources

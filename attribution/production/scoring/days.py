@@ -1,12 +1,17 @@
-"""Which days are to be scored: those whose input is not what it was when they were scored last."""
+"""Which days are to be scored: what an input says about what was known before.
+
+An input speaks for the days from its first to its last conversion, and for its touchpoints from the first to the last.
+Inside them it is the whole truth. A day that it begins or ends in the middle of is not among them.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from bisect import bisect_right
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from attribution.data.engine import quote
 from attribution.data.loading import Sources
@@ -34,8 +39,14 @@ def day_number(name: str) -> int:
     return (dt.date.fromisoformat(name) - _EPOCH).days
 
 
+_MOVED = "-moved"
+"""Ends the fingerprint of a day that lost conversions to others: nobody knows that of the rest."""
+
 Digests = Mapping[int, str]
-"""A fingerprint of the rows of each day, whatever their order."""
+"""What tells the rows of each day from others, whatever their order: how many, a hash, and when the first and last are.
+
+``12-345@0-86399000000``; those written before times were kept end before the ``@``.
+"""
 
 
 def daily_digests(sources: Sources, table: str, time: str, view: str | None = None) -> Digests:
@@ -46,11 +57,34 @@ def daily_digests(sources: Sources, table: str, time: str, view: str | None = No
     """
     columns = ", ".join(quote(name) for name in sorted(sources.tables[table].columns))
     found = sources.engine.query(
-        f"select floor({time} / {DAY})::bigint as day, count(*) as n, sum(hash({columns}) >> 20)::varchar as digest "
-        f"from {view or table} where {time} is not null group by 1",
+        f"select floor({time} / {DAY})::bigint as day, count(*) as n, sum(hash({columns}) >> 20)::varchar as digest, "
+        f"min({time}) as first, max({time}) as last from {view or table} "
+        f"where {time} is not null and customer_id is not null group by 1",
         table=table,
     ).to_pylist()
-    return {int(row["day"]): f"{row['n']}-{row['digest']}" for row in found}
+    return {
+        int(
+            row["day"]
+        ): f"{row['n']}-{row['digest']}@{row['first'] - row['day'] * DAY}-{row['last'] - row['day'] * DAY}"
+        for row in found
+    }
+
+
+def is_same(one: str | None, other: str | None) -> bool:
+    """Whether two fingerprints are of the same rows."""
+    if one is None or other is None:
+        return one is other
+    if "@" in one and "@" in other:
+        return one == other
+    return one.partition("@")[0] == other.partition("@")[0]
+
+
+def _ends(day: int, digest: str | None) -> tuple[int, int] | None:
+    """First and last moment of the rows of ``day``, where its fingerprint tells them."""
+    if digest is None or "@" not in digest:
+        return None
+    first, last = digest.partition("@")[2].split("-")
+    return day * DAY + int(first), day * DAY + int(last)
 
 
 @dataclass(frozen=True)
@@ -73,6 +107,22 @@ class Reach:
         days = FAR if whole or lookback_days is None else math.ceil(lookback_days)
         return cls(days, whole or conversions == "reset")
 
+    def meets(self, day: int, causes: list[int]) -> bool:
+        """Whether any of ``causes``, sorted days, reaches ``day``."""
+        place = bisect_right(causes, day)
+        return place > 0 and causes[place - 1] >= day - self.days
+
+
+class Span(NamedTuple):
+    """Days that an input speaks for, both included, and those it would if it did not cut them in the middle."""
+
+    first: int
+    last: int
+    cut: tuple[int, ...] = ()
+
+    def __contains__(self, day: object) -> bool:
+        return isinstance(day, int) and self.first <= day <= self.last
+
 
 @dataclass(frozen=True)
 class Input:
@@ -82,84 +132,187 @@ class Input:
     ----------
     touchpoints, conversions : fingerprints by day
     reach : how far an event reaches
+    covers : days that it speaks for, where it was said
+    delivered : first and last moment of all conversions, those that were called off among them; those of
+        ``conversions`` if None
     """
 
     touchpoints: Digests
     conversions: Digests
     reach: Reach
+    covers: tuple[int, int] | None = None
+    delivered: tuple[int, int] | None = None
 
-    @property
-    def since(self) -> int:
-        """First day whose history is known: earlier events may be missing."""
-        firsts = [min(digests) for digests in (self.touchpoints, self._closing) if digests]
-        return max(firsts, default=FAR)
+    def against(self, inputs: Mapping[str, Mapping[str, str]]) -> News:
+        """What it says about ``inputs``, fingerprints known before by table and day."""
+        known = {
+            table: {day_number(name): digest for name, digest in inputs.get(table, {}).items()}
+            for table in ("touchpoints", "conversions")
+        }
+        moments = self.delivered or _ends_of(self.conversions)
+        converted = self.covers or (moments[0] // DAY, moments[1] // DAY)
+        touched = (min(self.touchpoints, default=FAR), max(self.touchpoints, default=-FAR))
+        if self.covers is not None:
+            touched = (min(touched[0], self.covers[0]), max(touched[1], self.covers[1]))
+        first, last = _ends_of(self.touchpoints)
+        either = min(first, moments[0]), max(last, moments[1])
+        spans = {
+            "conversions": self._span(converted, self.conversions, known["conversions"], either),
+            "touchpoints": self._span(touched, self.touchpoints, known["touchpoints"], (first, last)),
+        }
+        return News(self, known, spans["touchpoints"], spans["conversions"])
 
-    @property
-    def _closing(self) -> Digests:
-        return self.conversions if self.reach.closes else {}
+    def _span(self, days: tuple[int, int], given: Digests, known: Digests, ends: tuple[int, int]) -> Span:
+        """``days`` without those in the middle of which the input begins or ends."""
+        first, last = days
+        said = range(1, 0) if self.covers is None else range(self.covers[0], self.covers[1] + 1)
+        cut = []
+        before = _ends(first, known.get(first))
+        is_other = first in known and not is_same(known[first], given.get(first))
+        is_begun = before[0] < ends[0] if before else not known.get(first, "").endswith(_MOVED)
+        if first not in said and is_other and is_begun:
+            cut.append(first)
+        after = _ends(last, known.get(last))
+        if last not in said and after is not None and after[1] > ends[1]:
+            cut.append(last)
+        return Span(first + (first in cut), last - (last in cut), tuple(sorted(set(cut))))
 
-    def has_history(self, day: int, scored: Mapping[str, Any] | None) -> bool:
-        """Whether as much is known of what led to ``day`` as when it was scored."""
-        if scored is None or self.since <= day - self.reach.days:
-            return True
-        return self.since <= day_number(str(scored["since"]))
 
-    def changed(self, before: Mapping[str, Mapping[str, str]]) -> set[int]:
-        """Days whose credit may be another than with the input of ``before``, by table and day."""
-        touched: set[int] = set()
-        for table, digests, reaches in (
-            ("touchpoints", self.touchpoints, True),
-            ("conversions", self.conversions, self.reach.closes),
-        ):
-            earlier = {day_number(name): digest for name, digest in before.get(table, {}).items()}
-            first = min(digests, default=FAR)
-            for day in {*digests, *(known for known in earlier if known >= first)}:
-                if digests.get(day) != earlier.get(day):
-                    reach = self.reach.days if reaches else 0
-                    touched |= {known for known in self.conversions if day <= known <= day + reach}
-        return touched
+def _ends_of(digests: Digests) -> tuple[int, int]:
+    """First and last moment of all rows; of days whose fingerprints tell none, the day's."""
+    if not digests:
+        return FAR * DAY, -FAR * DAY
+    first, last = min(digests), max(digests)
+    low, high = _ends(first, digests[first]), _ends(last, digests[last])
+    return first * DAY if low is None else low[0], (last + 1) * DAY - 1 if high is None else high[1]
 
-    def merged(self, before: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, str]]:
-        """The input known now: that of ``before`` for days that lie before what is given."""
+
+@dataclass(frozen=True)
+class News:
+    """What an input says that was not known, and what it does not say.
+
+    Attributes
+    ----------
+    given : the input
+    known : fingerprints known before, by table and day
+    touchpoints, conversions : days that the input speaks for
+    moved : days that it does not speak for, and that lose conversions to others; how many are left
+    entered : days that it does not speak for, and that gain conversions from those that it does
+    """
+
+    given: Input
+    known: Mapping[str, Digests]
+    touchpoints: Span
+    conversions: Span
+    moved: Mapping[int, int] = field(default_factory=dict)
+    entered: frozenset[int] = frozenset()
+
+    def changed(self, table: str) -> list[int]:
+        """Days whose rows are other ones than before; history that was not known before is among them."""
+        span, digests, known = self._of(table)
+        days = {day for day in known if day in span} | {day for day in digests if day in span or day not in known}
+        return sorted(day for day in days if not is_same(digests.get(day), known.get(day)))
+
+    def missing(self, table: str) -> list[int]:
+        """Days that are known, and of which the input does not tell all."""
+        span, digests, known = self._of(table)
+        days = {day for day in known if day not in span and not is_same(digests.get(day), known[day])}
+        return sorted(days if table == "touchpoints" else days - {day for day, left in self.moved.items() if not left})
+
+    def lacks_history(self) -> Collection[int]:
+        """Days with conversions of which something is known that led to them and is not in the input."""
+        touched, closed = self.missing("touchpoints"), self.missing("conversions")
+        reach = self.given.reach
+        return {
+            day
+            for day in self.given.conversions
+            if reach.meets(day, touched) or (reach.closes and reach.meets(day, closed))
+        }
+
+    def merged(self) -> dict[str, dict[str, str]]:
+        """What is known now, by table and day."""
         merged = {}
-        for table, digests in (("touchpoints", self.touchpoints), ("conversions", self.conversions)):
-            first = min(digests, default=FAR)
-            kept = {name: digest for name, digest in before.get(table, {}).items() if day_number(name) < first}
-            merged[table] = dict(sorted({**kept, **{day_name(day): digest for day, digest in digests.items()}}.items()))
+        for table in ("touchpoints", "conversions"):
+            span, digests, known = self._of(table)
+            days = {day: digest for day, digest in known.items() if day not in span}
+            days |= {day: digest for day, digest in digests.items() if day in span or day not in known}
+            merged[table] = {day_name(day): digest for day, digest in sorted(days.items())}
+        for day, left in self.moved.items():
+            merged["conversions"].pop(day_name(day), None)
+            if left:
+                merged["conversions"][day_name(day)] = f"{left}{_MOVED}"
         return merged
+
+    def _of(self, table: str) -> tuple[Span, Digests, Digests]:
+        if table == "touchpoints":
+            return self.touchpoints, self.given.touchpoints, self.known[table]
+        return self.conversions, self.given.conversions, self.known[table]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Days to score, days that are kept although their input may have changed, and days that lost all conversions."""
+    """What is to become of each day.
+
+    Attributes
+    ----------
+    score : days to score
+    kept : days of an earlier version of the model, or asked for, that are left for lack of history
+    emptied : days that lost all conversions
+    unmended : days whose credit may be wrong now and cannot be made right from this input
+    deferred : days to score that were not asked for
+    """
 
     score: list[int]
-    kept: list[int]
-    emptied: list[int]
+    kept: list[int] = field(default_factory=list)
+    emptied: list[int] = field(default_factory=list)
+    unmended: list[int] = field(default_factory=list)
+    deferred: list[int] = field(default_factory=list)
 
 
 def choose_days(
-    given: Input, manifest: Mapping[str, Any], made_by: str, *, first: int | None, last: int | None
+    news: News,
+    manifest: Mapping[str, Any],
+    made_by: str,
+    *,
+    damaged: Collection[int] = (),
+    asked: tuple[int | None, int | None] = (None, None),
 ) -> Choice:
-    """Which days of ``given`` are to be scored.
+    """Which days are to be scored.
 
     Parameters
     ----------
-    given : the input
+    news : the input against what was known
     manifest : of what was scored before; empty if nothing was
     made_by : version and settings of the model
-    first, last : days asked for, which are scored whatever was there; all that changed if both are None
+    damaged : days whose file is not what was written
+    asked : first and last day to score, whatever was there; all that changed if both are None
     """
-    scored: Mapping[str, Any] = manifest.get("days", {})
-    if first is not None or last is not None:
-        low, high = -FAR if first is None else first, FAR if last is None else last
-        score = sorted(day for day in given.conversions if low <= day <= high)
-        emptied = [day_number(name) for name in scored if low <= day_number(name) <= high]
-        return Choice(score, [], sorted(set(emptied) - set(score)))
-    wanted = given.changed(manifest.get("inputs", {}))
-    for day in given.conversions:
-        told = scored.get(day_name(day))
-        if told is None or told["made_by"] != made_by:
-            wanted.add(day)
-    known = {day for day in wanted if given.has_history(day, scored.get(day_name(day)))}
-    return Choice(sorted(known), sorted(wanted - known), [])
+    scored = {day_number(name): told for name, told in manifest.get("days", {}).items()}
+    reach, conversions = news.given.reach, news.given.conversions
+    stale = {*map(day_number, (*manifest.get("unmended", {}), *manifest.get("deferred", ()))), *damaged}
+    causes = sorted({*news.changed("conversions"), *({*news.moved, *news.entered} if reach.closes else ())})
+    touched, untold = news.changed("touchpoints"), news.lacks_history()
+    is_old = manifest.get("schema_version") == 1
+    low, high = -FAR if asked[0] is None else asked[0], FAR if asked[1] is None else asked[1]
+    choice = Choice([])
+    for day in sorted({*conversions, *scored, *stale}):
+        told, is_told = scored.get(day), day in news.conversions
+        is_wrong = reach.meets(day, touched) or day in causes or (reach.closes and reach.meets(day, causes))
+        is_wrong = is_wrong and (told is not None or is_told)
+        is_new = is_told and day in conversions and told is None
+        is_outdated = is_told and told is not None and (told["made_by"] != made_by or is_old)
+        wanted = is_wrong or is_new or is_outdated or day in stale or asked != (None, None)
+        if not wanted:
+            continue
+        if not low <= day <= high:
+            if is_wrong or is_new or is_outdated or (is_told and day in stale):
+                choice.deferred.append(day)
+        elif is_told and day not in conversions:
+            choice.emptied.append(day)
+        elif is_told and day not in untold:
+            choice.score.append(day)
+        elif is_wrong or is_new or (is_told and day in stale) or day in damaged:
+            choice.unmended.append(day)
+        elif is_told:
+            choice.kept.append(day)
+    return choice

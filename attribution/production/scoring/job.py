@@ -8,22 +8,24 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
-from attribution.data.engine import Engine
+from attribution.data.engine import Engine, Events
 from attribution.data.loading import Sources
 from attribution.errors import InputError
 from attribution.journeys import DAY, Journeys, build_journeys
 from attribution.models.saved.scorer import Scorer
-from attribution.production.scoring.days import FAR, Choice, Input, Reach, choose_days, daily_digests
-from attribution.production.scoring.ledger import Ledger, opened_ledger
+from attribution.production.scoring.days import FAR, Choice, Input, Reach, choose_days, daily_digests, day_number
+from attribution.production.scoring.ledger import opened_ledger
 from attribution.production.scoring.parts import Names, Parts, PartWriter
 from attribution.production.scoring.publication import Publication, Scored
-from attribution.production.scoring.window import Window
+from attribution.production.scoring.takeback import MAX_GAP_DAYS, Published, TakeBack, check_gaps
 from attribution.schema.experiment import DEFAULT_LOOKBACK_DAYS, Period
+
+Result = TypeVar("Result")
 
 _LONGEST_DAYS = 36_500
 """A longer lookback window is none."""
@@ -40,6 +42,8 @@ class Request:
     first, last : days to score, whatever was there; those that changed if both are None
     canonical : whether tables have canonical columns, however they were read in training
     dry_run : find out which days would be scored, and write nothing
+    covers : first and last day that the tables tell all of; from the first to the last conversion if None
+    max_gap_days : a row that lies further from all others is refused
     """
 
     tables: Mapping[str, Any]
@@ -48,6 +52,8 @@ class Request:
     last: int | None = None
     canonical: bool = False
     dry_run: bool = False
+    covers: tuple[int, int] | None = None
+    max_gap_days: int = MAX_GAP_DAYS
 
 
 def score_days(
@@ -72,18 +78,23 @@ def score_days(
     """
     with opened_ledger(asked.out, scorer.name) as ledger:
         on_stage("reading tables")
-        sources = scorer.open(asked.tables, engine=engine, canonical=asked.canonical)
+        sources = scorer.open(asked.tables, engine=engine, canonical=asked.canonical, latest=True)
         if sources.has("paths") or sources.integer_times or not sources.has("conversions"):
             raise InputError("a scoring job writes a file for each day, and these times are no moments")
         on_stage("finding the days that changed")
-        manifest = _present(ledger)
-        given = input_of(scorer, sources)
+        manifest = ledger.read() or {}
+        given = replace(input_of(scorer, sources), covers=asked.covers)
+        check_gaps(sources, given.touchpoints, given.conversions, asked.max_gap_days)
+        damaged = [day_number(day) for day, told in manifest.get("days", {}).items() if ledger.is_damaged(day, told)]
+        published = Published({day_number(day): ledger.day_path(day) for day in manifest.get("days", {})})
+        news = given.against(manifest.get("inputs", {}))
+        taken = TakeBack(sources, scorer.definition.journeys.conversion_kinds, news, published, manifest)
         made_by = f"{scorer.version}/{scorer.unknown_channels}"
-        choice = choose_days(given, manifest, made_by, first=asked.first, last=asked.last)
+        choice = choose_days(taken.news, manifest, made_by, damaged=damaged, asked=(asked.first, asked.last))
         if asked.dry_run:
-            return Scored.planned(manifest, choice)
+            return Scored.planned(manifest, choice, taken)
         on_stage(f"scoring {len(choice.score)} days")
-        publication = Publication(scorer, ledger, given, manifest, made_by)
+        publication = Publication(scorer, ledger, taken, manifest, made_by=made_by, damaged=damaged)
         if choice.score:
             _score(scorer, sources, given, choice, publication)
         return publication.commit(choice)
@@ -143,16 +154,41 @@ def input_of(scorer: Scorer, sources: Sources) -> Input:
     reach = Reach.of(longest if longest < _LONGEST_DAYS else None, asked.conversions, asked.customers)
     touched = daily_digests(sources, "touchpoints", "touched_at") if sources.has("touchpoints") else {}
     converted = daily_digests(sources, "conversions", "converted_at", sources.conversions_view)
-    return Input(touched, converted, reach)
-
-
-def _present(ledger: Ledger) -> dict[str, Any]:
-    """The manifest without days whose file has gone."""
-    manifest = ledger.read() or {}
-    days = manifest.get("days", {})
-    there = {day: told for day, told in days.items() if ledger.size(day) == told["bytes"]}
-    return {**manifest, "days": there}
+    gross = "gross_conversions" if sources.has("conversions", "is_cancelled") else sources.conversions_view
+    (ends,) = sources.engine.query(
+        f"select min(converted_at) as first, max(converted_at) as last from {gross}", table="conversions"
+    ).to_pylist()
+    return Input(touched, converted, reach, delivered=None if ends["first"] is None else (ends["first"], ends["last"]))
 
 
 def _moment(at: int) -> dt.datetime:
     return dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=at)
+
+
+class Window:
+    """An engine whose events are those between two instants, and are never held all at once.
+
+    Parameters
+    ----------
+    engine : the engine
+    between : first and last instant in microseconds, both inclusive; all events if None
+    """
+
+    def __init__(self, engine: Engine, between: tuple[int, int] | None) -> None:
+        self._engine, self._between = engine, between
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def streams(self, events: Events) -> bool:
+        """Always: scores are written as journeys are made."""
+        return True
+
+    def map_partitions(self, events: Events, function: Callable[[Iterator[pa.RecordBatch]], Result]) -> list[Result]:
+        """`Engine.map_partitions` of the events in the window."""
+        if self._between is not None:
+            first, last = self._between
+            sql = f"select * from ({events.sql}) where happened_at between {first} and {last}"
+            rows = int(self._engine.query(f"select count(*) as n from ({sql})")["n"][0].as_py())
+            events = Events(sql, rows, events.has_cost)
+        return self._engine.map_partitions(events, function)

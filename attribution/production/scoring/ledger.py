@@ -7,6 +7,7 @@ there has changed nothing; what ends after it is finished by the next job before
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -17,12 +18,12 @@ from typing import Any
 
 from attribution.data.engine import check_local
 from attribution.errors import InputError
-from attribution.folders import check_inside, take
+from attribution.folders import check_inside, sync, sync_tree, take
 
 MANIFEST = "manifest.json"
 CREDIT = "journey_credit"
 RESTATEMENT = "restatement"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _LOCK = ".lock"
 _ASIDE = ".scoring"
@@ -80,13 +81,27 @@ class Ledger:
         return folder
 
     def read(self) -> dict[str, Any] | None:
-        """The manifest; None in a new folder."""
+        """The manifest; None in a new folder.
+
+        Raises
+        ------
+        InputError
+            If it is not what a job wrote.
+        """
+        path = self.out / MANIFEST
+        hint = f"put {MANIFEST} back from a copy; without one, move the folder away and score all days into a new one"
         try:
-            return dict(json.loads((self.out / MANIFEST).read_text(encoding="utf-8")))
+            manifest = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, RecursionError) as error:
-            raise InputError(f"{self.out / MANIFEST} cannot be read: {error}") from None
+            raise InputError(f"{path} cannot be read: {error}", hint=hint) from None
+        is_written = isinstance(manifest, dict) and isinstance(manifest.get("schema_version"), int)
+        if is_written and 2 <= manifest["schema_version"] <= SCHEMA_VERSION:
+            is_written = manifest.pop("digest", None) == _digest(manifest)
+        if not is_written:
+            raise InputError(f"{path} is not as a scoring job wrote it: it was changed, or cut off", hint=hint)
+        return dict(manifest)
 
     def check(self, model: str) -> None:
         """Raise `InputError` unless the folder is empty or holds scores of ``model``."""
@@ -107,17 +122,23 @@ class Ledger:
                 allowed=str(manifest.get("model", manifest.get("name"))),
                 hint="name another with --out",
             )
-        if not isinstance(manifest.get("schema_version"), int) or manifest["schema_version"] > SCHEMA_VERSION:
-            raise InputError(f"output folder {self.out} was written by a newer version of this package")
+        if manifest["schema_version"] > SCHEMA_VERSION:
+            raise InputError(
+                f"output folder {self.out} was written by a newer version of this package",
+                hint="use that version, or name another folder with --out",
+            )
 
     def day_path(self, day: str) -> Path:
         """Where the credit of a day is."""
         return self.out / day_place(day)
 
-    def size(self, day: str) -> int:
-        """Bytes of the credit of a day; −1 where there is none."""
+    def is_damaged(self, day: str, told: Mapping[str, Any]) -> bool:
+        """Whether the file of a day is not what the manifest tells of it."""
         path = self.day_path(day)
-        return path.stat().st_size if path.is_file() else -1
+        if not path.is_file() or path.stat().st_size != told["bytes"]:
+            return True
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() != str(told["sha256"])
 
     def stage(self, place: str) -> Path:
         """Where a file waits that is to be moved to ``place``, a path below the folder."""
@@ -127,16 +148,19 @@ class Ledger:
 
     def commit(self, manifest: Mapping[str, Any], *, places: Sequence[str], removed: Sequence[str] = ()) -> None:
         """Move the staged files to their ``places``, remove others, and put the manifest there, all or nothing."""
-        text = json.dumps(manifest, indent=1, ensure_ascii=False) + "\n"
+        text = json.dumps({**manifest, "digest": _digest(manifest)}, indent=1, ensure_ascii=False) + "\n"
         self.stage(MANIFEST).write_text(text, encoding="utf-8")
         # The manifest last: whoever reads it finds what it says.
         plan = {"places": [*places, MANIFEST], "removed": list(removed)}
+        sync_tree(self.aside / "new")
         draft = self.aside / f"{_PLAN}.draft"
         with draft.open("w", encoding="utf-8") as file:
             json.dump(plan, file)
             file.flush()
             os.fsync(file.fileno())
         draft.replace(self.aside / _PLAN)
+        for folder in (self.aside, self.out, self.out.absolute().parent):
+            sync(folder)
         self.finish()
 
     def finish(self) -> None:
@@ -148,6 +172,7 @@ class Ledger:
             plan = json.loads(path.read_text(encoding="utf-8"))
             for place in (*plan["removed"], *plan["places"]):
                 check_inside(self.out, str(place))
+            changed: set[Path] = {self.out}
             for place in plan["removed"]:
                 (self.out / place).unlink(missing_ok=True)
                 with contextlib.suppress(OSError):
@@ -158,13 +183,26 @@ class Ledger:
                 if waiting.exists():
                     (self.out / place).parent.mkdir(parents=True, exist_ok=True)
                     waiting.replace(self.out / place)
+            # The plan goes when all it names is on the disk: until then the next job does it again.
+            for place in (*plan["places"], *plan["removed"]):
+                changed |= {folder for folder in (self.out / place).parents if folder.is_relative_to(self.out)}
+            for folder in sorted(changed, reverse=True):
+                if folder.is_dir():
+                    sync(folder)
             path.unlink()
+            sync(self.aside)
         shutil.rmtree(self.aside)
 
 
 def day_place(day: str) -> str:
     """Where the credit of a day is, below the folder."""
     return f"{CREDIT}/day={day}/{CREDIT}.parquet"
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    """Of all but when it was written."""
+    told = {name: value for name, value in manifest.items() if name != "scored_at"}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _missing(out: Path) -> list[Path]:

@@ -4,24 +4,40 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from attribution.models.saved.scorer import Scorer
-from attribution.production.scoring.days import Choice, Input, day_name
+from attribution.production.scoring.days import Choice, day_name
 from attribution.production.scoring.ledger import RESTATEMENT, SCHEMA_VERSION, Ledger, day_place
-from attribution.production.scoring.restatement import restated
+from attribution.production.scoring.takeback import TakeBack
+from attribution.production.scoring.takeback import names as by_name
+from attribution.schema.tables.scoring import RESTATEMENT as RESTATED
 
 _VERSIONS = ("numpy", "pandas", "pyarrow", "duckdb", "numba")
-_LASTING = ("model_version", "unknown_channels", "days", "inputs")
+_LASTING = ("schema_version", "model_version", "unknown_channels", "days", "inputs", "unmended", "deferred")
 """Entries of the manifest; where they are as they were, nothing is written."""
+
+_NOTHING = 1e-12
+_CHANGED = pa.schema(
+    {
+        "revision": pa.int64(),
+        "day": pa.string(),
+        "channel": pa.string(),
+        **{f"{what}_{when}": pa.float64() for what in ("conversions", "value") for when in ("before", "after")},
+        "conversions_changed": pa.int64(),
+    }
+)
+"""Columns of ``restatement`` that say what changed."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +49,14 @@ class Scored:
     revision : number of the last job that changed something
     written : days whose file is new or another than before
     unchanged : days that were scored again and are as they were
-    kept : days whose input may have changed, left because the input lacks the history they were scored with
-    removed : days that were asked for and have no conversions any more
+    kept : days of an earlier version of the model, or asked for, left because the input lacks what led to them
+    removed : days that have no conversions any more
     conversions, rows : of the days written
     unknown_channels : touchpoints of channels the model was not fitted on, by channel, on the days scored
+    unmended : ids of conversions whose credit may be wrong now and cannot be made right from this input, by day
+    cut : days in the middle of which the input begins or ends, left as they were
+    deferred : days that changed and were not asked for
+    damaged : days whose file is not what was written, and that cannot be made again from this input
     restatement : the ``restatement`` rows of this job
     """
 
@@ -48,13 +68,26 @@ class Scored:
     conversions: int = 0
     rows: int = 0
     unknown_channels: Mapping[str, int] = field(default_factory=dict)
+    unmended: Mapping[str, list[str]] = field(default_factory=dict)
+    cut: tuple[str, ...] = ()
+    deferred: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
     restatement: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @classmethod
-    def planned(cls, manifest: Mapping[str, Any], choice: Choice) -> Scored:
+    def planned(cls, manifest: Mapping[str, Any], choice: Choice, taken: TakeBack) -> Scored:
         """What a job would do: ``written`` are all days that would be scored."""
         days = [tuple(map(day_name, days)) for days in (choice.score, choice.kept, choice.emptied)]
-        return cls(int(manifest.get("revision", 0)), days[0], (), days[1], days[2])
+        return cls(
+            int(manifest.get("revision", 0)),
+            days[0],
+            (),
+            days[1],
+            days[2],
+            unmended=by_name(taken.unmended(choice)),
+            cut=tuple(map(day_name, taken.news.conversions.cut)),
+            deferred=tuple(map(day_name, choice.deferred)),
+        )
 
 
 class Publication:
@@ -64,14 +97,25 @@ class Publication:
     ----------
     scorer : what hands out
     ledger : the output folder
-    given : the input
+    taken : what the input takes back
     manifest : of what is there
     made_by : version and settings of the scorer
+    damaged : days whose file is not what was written
     """
 
-    def __init__(self, scorer: Scorer, ledger: Ledger, given: Input, manifest: Mapping[str, Any], made_by: str) -> None:
-        self.ledger = ledger
-        self._scorer, self._given, self._before, self._made_by = scorer, given, manifest, made_by
+    def __init__(
+        self,
+        scorer: Scorer,
+        ledger: Ledger,
+        taken: TakeBack,
+        manifest: Mapping[str, Any],
+        *,
+        made_by: str,
+        damaged: Collection[int] = (),
+    ) -> None:
+        self.ledger, self.taken = ledger, taken
+        self._scorer, self._before, self._made_by = scorer, manifest, made_by
+        self._damaged = set(map(day_name, damaged))
         self._days: dict[str, Any] = dict(manifest.get("days", {}))
         self._revision = int(manifest.get("revision", 0)) + 1
         self._written: list[str] = []
@@ -84,31 +128,49 @@ class Publication:
         name = day_name(day)
         path = self.ledger.stage(day_place(name))
         pq.write_table(table, path, compression="zstd")
-        told, before = self._told(path, table), self._days.get(name)
-        if before is not None and before["sha256"] == told["sha256"]:
+        told, before = day_entry(path, table, self._made_by), self._days.get(name)
+        is_same = before is not None and before["sha256"] == told["sha256"]
+        if is_same and name not in self._damaged:
             path.unlink()
             self._unchanged.append(name)
         else:
             self._written.append(name)
-            if before is not None:
+            if before is not None and not is_same:
                 self._restate(name, table)
         self._days[name] = told
         for channel, count in unknown.items():
             self._unknown[channel] = self._unknown.get(channel, 0) + count
 
+    def _withdraw(self, name: str, ids: pa.ChunkedArray) -> bool:
+        """Take conversions out of a day that is not scored again; whether none is left."""
+        if name in self._damaged:
+            return False
+        old = pq.ParquetFile(self.ledger.day_path(name)).read()
+        left = old.filter(pc.invert(pc.is_in(old["conversion_id"], value_set=ids.combine_chunks())))
+        if not left.num_rows:
+            return True
+        path = self.ledger.stage(day_place(name))
+        pq.write_table(left, path, compression="zstd")
+        self._restate(name, left)
+        self._days[name] = day_entry(path, left, self._days[name]["made_by"])
+        self._written.append(name)
+        return False
+
     def commit(self, choice: Choice) -> Scored:
         """Put everything in place; what was there is unchanged until then."""
-        wanted = {*map(day_name, choice.emptied), *map(day_name, choice.score)}
-        removed = sorted(wanted & set(self._days) - {*self._written, *self._unchanged})
+        emptied = {*map(day_name, choice.emptied), *map(day_name, choice.score)} - {*self._written, *self._unchanged}
+        emptied |= {day_name(day) for day, ids in self.taken.gone(choice).items() if self._withdraw(day_name(day), ids)}
+        removed = sorted(emptied & set(self._days))
         for name in removed:
             self._restate(name, None)
             del self._days[name]
+        self._written.sort()
+        unmended = by_name(self.taken.unmended(choice))
         places = [day_place(name) for name in self._written]
-        restatement = pd.DataFrame()
-        if self._changes:
-            restatement = pd.concat(self._changes, ignore_index=True)
+        restatement = self._restatement(unmended)
+        if restatement.num_rows:
             places.append(f"{RESTATEMENT}/revision={self._revision:06d}/{RESTATEMENT}.parquet")
-            pq.write_table(pa.Table.from_pandas(restatement, preserve_index=False), self.ledger.stage(places[-1]))
+            pq.write_table(restatement, self.ledger.stage(places[-1]))
         has_changed = bool(places or removed)
         rows, conversions = (sum(self._days[name][what] for name in self._written) for what in ("rows", "conversions"))
         scored = Scored(
@@ -120,31 +182,48 @@ class Publication:
             conversions,
             rows,
             dict(sorted(self._unknown.items())),
-            restatement,
+            unmended,
+            tuple(map(day_name, self.taken.news.conversions.cut)),
+            tuple(map(day_name, choice.deferred)),
+            tuple(sorted(self._damaged - {*self._written, *removed})),
+            restatement.to_pandas(),
         )
-        manifest = self._manifest(scored)
+        manifest = self._manifest(scored, choice)
         if has_changed or any(manifest[name] != self._before.get(name) for name in _LASTING):
             self.ledger.commit(manifest, places=places, removed=list(map(day_place, removed)))
         return scored
 
+    def _restatement(self, unmended: Mapping[str, list[str]]) -> pa.Table:
+        """What changed, and the ids that could not be mended and were not named before."""
+        before = self._before.get("unmended", {})
+        named = [(day, name) for day, ids in unmended.items() for name in sorted({*ids} - {*before.get(day, ())})]
+        parts = [pa.Table.from_pandas(frame, preserve_index=False).cast(_CHANGED) for frame in self._changes]
+        days, ids = ([pair[place] for pair in named] for place in (0, 1))
+        size = len(named)
+        lost = {
+            "revision": [self._revision] * size,
+            "day": days,
+            "conversions_changed": [0] * size,
+            "not_mended": ids,
+        }
+        empty = {name: lost.get(name, [None] * size) for name in RESTATED.column_names}
+        schema = _CHANGED.append(pa.field("not_mended", pa.string()))
+        told = pa.concat_tables(parts) if parts else _CHANGED.empty_table()
+        told = told.append_column("not_mended", pa.nulls(told.num_rows, pa.string()))
+        return pa.concat_tables([told, pa.table(empty, schema)]).combine_chunks()
+
     def _restate(self, name: str, table: pa.Table | None) -> None:
-        old = pq.ParquetFile(self.ledger.day_path(name)).read()
+        try:
+            old = pq.ParquetFile(self.ledger.day_path(name)).read()
+        except (OSError, pa.ArrowException):  # damaged: nobody knows what it said
+            return
         rows = restated(old, old.slice(0, 0) if table is None else table, day=name, revision=self._revision)
         if len(rows):
             self._changes.append(rows)
 
-    def _told(self, path: Path, table: pa.Table) -> dict[str, Any]:
-        content = path.read_bytes()
-        return {
-            "sha256": hashlib.sha256(content).hexdigest(),
-            "bytes": len(content),
-            "rows": table.num_rows,
-            "conversions": len(table["conversion_id"].unique()),
-            "since": day_name(self._given.since),
-            "made_by": self._made_by,
-        }
-
-    def _manifest(self, scored: Scored) -> dict[str, Any]:
+    def _manifest(self, scored: Scored, choice: Choice) -> dict[str, Any]:
+        deferred = {*self._before.get("deferred", ()), *scored.deferred}
+        done = set(map(day_name, (*choice.score, *choice.emptied, *choice.kept, *choice.unmended)))
         return {
             "schema_version": SCHEMA_VERSION,
             "model": self._scorer.name,
@@ -156,5 +235,50 @@ class Publication:
             "unknown_touchpoints": dict(scored.unknown_channels),
             "kept": list(scored.kept),
             "days": dict(sorted(self._days.items())),
-            "inputs": self._given.merged(self._before.get("inputs", {})),
+            "unmended": dict(scored.unmended),
+            "deferred": sorted(deferred - done),
+            "inputs": self.taken.news.merged(),
         }
+
+
+def day_entry(path: Path, table: pa.Table, made_by: str) -> dict[str, Any]:
+    """What the manifest tells of a day whose credit ``table`` is in the file ``path``."""
+    content = path.read_bytes()
+    return {
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "bytes": len(content),
+        "rows": table.num_rows,
+        "conversions": len(table["conversion_id"].unique()),
+        "made_by": made_by,
+    }
+
+
+def restated(before: pa.Table, after: pa.Table, *, day: str, revision: int) -> pd.DataFrame:
+    """The ``restatement`` rows of one day.
+
+    Parameters
+    ----------
+    before, after : its credit, see `attribution.schema.tables.scoring.SCORED`
+    day, revision : for the columns of these names
+    """
+    both = [_by_conversion(table) for table in (before, after)]
+    merged = both[0].merge(both[1], how="outer", on=["conversion_id", "channel"], suffixes=("_before", "_after"))
+    numbers = [f"{what}_{when}" for what in ("credit", "credited_value") for when in ("before", "after")]
+    merged[numbers] = merged[numbers].fillna(0.0)
+    moved = (merged["credit_after"] - merged["credit_before"]).abs() > _NOTHING
+    worth = merged["credited_value_before"].abs().clip(lower=1.0)
+    moved |= (merged["credited_value_after"] - merged["credited_value_before"]).abs() > _NOTHING * worth
+    merged["conversions_changed"] = moved.astype(np.int64)
+    totals = merged.groupby("channel", sort=True)[[*numbers, "conversions_changed"]].sum().reset_index()
+    totals = totals[totals["conversions_changed"] > 0]
+    totals = totals.rename(
+        columns=lambda name: name.replace("credited_value", "value").replace("credit", "conversions")
+    )
+    totals.insert(0, "revision", revision)
+    totals.insert(1, "day", day)
+    return totals[_CHANGED.names].reset_index(drop=True)
+
+
+def _by_conversion(table: pa.Table) -> pd.DataFrame:
+    frame = table.select(["conversion_id", "channel", "credit", "credited_value"]).to_pandas()
+    return frame.groupby(["conversion_id", "channel"], sort=True, as_index=False).sum()

@@ -42,6 +42,7 @@ CONVERSIONS = Table(
         optional("kind", "text", "order, lead, won deal, …"),
         optional("is_new_customer", "flag", "whether this was the customer's first; else the first in the data is"),
         optional("code", "text", "coupon code redeemed in it, whose channel the codes table tells"),
+        optional("updated_at", "time", "when this row was last changed; nightly jobs keep the latest row of an id"),
     ),
 )
 

@@ -23,16 +23,18 @@ SCORED = Table(
 
 RESTATEMENT = Table(
     "restatement",
-    "revision × conversion day × channel whose credit is not what an earlier revision said",
+    "revision × conversion day × channel whose credit is not what an earlier revision said; or × conversion that "
+    "may be wrong and could not be mended",
     (
         Column("revision", "integer", "number of the job that changed it"),
         Column("day", "day", "day of the conversions (UTC)"),
-        Column("channel", "text", "channel, or (unattributed)"),
-        Column("conversions_before", "number", "conversions credited to the channel on this day before"),
-        Column("conversions_after", "number", "and now"),
-        Column("value_before", "number", "value credited to the channel on this day before"),
-        Column("value_after", "number", "and now"),
+        null("channel", "text", "channel, or (unattributed); null for a conversion that could not be mended"),
+        null("conversions_before", "number", "conversions credited to the channel on this day before"),
+        null("conversions_after", "number", "and now"),
+        null("value_before", "number", "value credited to the channel on this day before"),
+        null("value_after", "number", "and now"),
         Column("conversions_changed", "integer", "conversions of the day whose credit to the channel is another"),
+        null("not_mended", "id", "conversion whose credit may be wrong: the input lacks what led to it"),
     ),
 )
 

@@ -111,8 +111,8 @@ def test_a_nightly_job_writes_what_is_new_and_then_nothing(job: Run) -> None:
     assert len(before) == 20
     code, out, _ = job("summarise", "nightly.toml", "--to", "sums", "--json")
     told = json.loads(out)
-    # One window before the first day that is not there; what had settled is left as it is.
-    assert (code, told["first"], told["last"]) == (0, "2024-03-16", "2024-04-13")
+    # The log is as it was: only days that are not there yet.
+    assert (code, told["first"], told["last"]) == (0, "2024-03-21", "2024-04-13")
     after = files_of("sums")
     assert len(after) == 44
     assert {name: after[name] for name in before} == before
@@ -194,13 +194,30 @@ def test_what_cannot_be_done_is_said_and_nothing_is_touched(name: str, job: Run,
     assert (files_of("."), sorted(tmp_path.rglob("*"))) == before
 
 
-def test_a_log_that_begins_too_late_is_refused(job: Run, tmp_path: Path) -> None:
+def test_days_whose_history_a_log_lacks_are_named_and_left(job: Run, tmp_path: Path) -> None:
     job("summarise", "nightly.toml", "--to", "sums", "--through", "2024-03-25")
-    write_log(tmp_path, since="2024-03-19")
-    code, _, err = job("summarise", "nightly.toml", "--to", "sums")
-    assert (code, "the log begins too late" in err) == (2, True)
+    write_log(tmp_path, since="2024-03-22")
+    code, out, _ = job("summarise", "nightly.toml", "--to", "sums")
+    assert (code, "1 days may be wrong" in out, "2024-03-26" in out) == (3, True, True)
+    assert not (tmp_path / "sums" / "day=2024-03-26").exists()
+    assert job("refit", "sums", "--last", "5")[0] == 0
     write_log(tmp_path, since="2024-03-15")
     assert job("summarise", "nightly.toml", "--to", "sums")[0] == 0
+    assert (tmp_path / "sums" / "day=2024-03-26").exists()
+    code, _, err = job("summarise", "nightly.toml", "--to", "sums", "--since", "2024-03-16")
+    assert (code, "the log begins too late" in err) == (2, True)
+
+
+def test_a_refit_on_days_that_may_be_wrong_says_so(job: Run, sums: str, tmp_path: Path) -> None:
+    touchpoints = pd.read_parquet("touchpoints.parquet")
+    late = touchpoints[touchpoints["touched_at"] >= "2024-03-10"]
+    late = late.assign(channel=late["channel"].where(late["touched_at"] >= "2024-03-12", "direct"))
+    late.to_parquet("touchpoints.parquet", index=False)
+    code, out, _ = job("summarise", "nightly.toml", "--to", sums)
+    assert (code, "may be wrong" in out) == (3, True)
+    code, out, _ = job("refit", sums)
+    assert (code, "may be wrong" in out) == (3, True)
+    assert job("refit", sums, "--last", "7")[0] == 0
 
 
 def test_a_monitor_ends_with_3_if_something_drifted(job: Run, sums: str) -> None:

@@ -31,7 +31,7 @@ from attribution.production.refit import (
     refit,
     summarise_days,
 )
-from attribution.production.refit import files as day_files
+from attribution.production.refit import store as day_files
 from attribution.production.refit.days import DayTables
 from attribution.production.refit.recode import recoded
 from tests.daily_logs import CHANNELS, log_of

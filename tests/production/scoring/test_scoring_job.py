@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -216,9 +217,12 @@ def test_a_rolling_window_adds_days_and_leaves_those_it_knows_too_little_of(mode
     changed.loc[changed["touched_at"] < np.datetime64("2024-01-28"), "channel"] = "direct"
     touchpoints = changed
     scored = score(model, between("2024-01-25", "2024-02-15"), tmp_path / "rolling")
-    assert scored.kept
-    assert max(scored.kept) < "2024-02-05"
-    assert set(scored.kept) == set(json.loads((tmp_path / "rolling" / "manifest.json").read_text())["kept"])
+    assert scored.unmended
+    assert max(scored.unmended) < "2024-02-05"
+    assert scored.unmended == json.loads((tmp_path / "rolling" / "manifest.json").read_text())["unmended"]
+    named = scored.restatement[scored.restatement["not_mended"].notna()]
+    assert set(named["not_mended"]) == {name for names in scored.unmended.values() for name in names}
+    assert named["channel"].isna().all()
 
 
 def test_another_version_of_the_model_scores_all_days_again(model: Path, tmp_path: Path) -> None:
@@ -244,20 +248,20 @@ def test_a_lost_file_is_written_again(model: Path, tmp_path: Path) -> None:
     assert day_files(tmp_path / "out") == before
 
 
-def test_a_day_that_is_asked_for_and_has_no_conversions_any_more_goes(model: Path, tmp_path: Path) -> None:
+def test_a_day_that_has_no_conversions_any_more_goes(model: Path, tmp_path: Path) -> None:
     touchpoints, conversions = log()
     score(model, write(tmp_path / "a", (touchpoints, conversions)), tmp_path / "out")
     day = conversions["converted_at"].dt.strftime("%Y-%m-%d").mode()[0]
     without = conversions[conversions["converted_at"].dt.strftime("%Y-%m-%d") != day]
     tables = write(tmp_path / "b", (touchpoints, without))
-    left = score(model, tables, tmp_path / "out")
-    assert day not in left.removed
-    assert f"day={day}" in day_files(tmp_path / "out")
-    number = day_number(day)
-    gone = score(model, tables, tmp_path / "out", first=number, last=number)
+    gone = score(model, tables, tmp_path / "out")
     assert gone.removed == (day,)
     assert f"day={day}" not in day_files(tmp_path / "out")
-    assert (gone.restatement["conversions_after"] == 0).all()
+    of_day = gone.restatement[gone.restatement["day"] == day]
+    assert len(of_day)
+    assert (of_day["conversions_after"] == 0).all()
+    score(model, tables, tmp_path / "anew")
+    assert day_files(tmp_path / "out") == day_files(tmp_path / "anew")
 
 
 def test_unknown_channels_are_counted(model: Path, tmp_path: Path) -> None:
@@ -367,20 +371,43 @@ def test_days_are_chosen_by_reach() -> None:
         return Input(touched, converted, Reach.of(2.0, conversions, "all"))
 
     def seen(of: Input) -> dict[str, object]:
-        told = {"since": day_name(of.since), "made_by": "m"}
-        return {"days": {day_name(day): told for day in of.conversions}, "inputs": of.merged({})}
+        days = {day_name(day): {"made_by": "m"} for day in of.conversions}
+        return {"days": days, "inputs": of.against({}).merged()}
+
+    def chosen(of: Input, before: dict[str, object], made_by: str = "m", **asked: object) -> list[int]:
+        return choose_days(of.against(before.get("inputs", {})), before, made_by, **asked).score  # type: ignore[arg-type]
 
     start = given({1: "a", 2: "a", 3: "a"}, dict.fromkeys(range(1, 9), "c"))
     late = given({1: "a", 2: "b", 3: "a"}, start.conversions)
-    assert choose_days(late, seen(start), "m", first=None, last=None).score == [2, 3, 4]
+    assert chosen(late, seen(start)) == [2, 3, 4]
     order = given(start.touchpoints, {**start.conversions, 5: "d"})
-    assert choose_days(order, seen(start), "m", first=None, last=None).score == [5, 6, 7]
+    assert chosen(order, seen(start)) == [5, 6, 7]
     cumulative = given(start.touchpoints, order.conversions, "cumulative")
-    assert choose_days(cumulative, seen(start), "m", first=None, last=None).score == [5]
-    assert choose_days(start, seen(start), "m", first=None, last=None).score == []
-    assert choose_days(start, seen(start), "n", first=None, last=None).score == list(range(1, 9))
-    assert choose_days(start, seen(start), "m", first=3, last=4).score == [3, 4]
+    assert chosen(cumulative, seen(start)) == [5]
+    assert chosen(start, seen(start)) == []
+    assert chosen(start, seen(start), "n") == list(range(1, 9))
+    assert chosen(start, seen(start), asked=(3, 4)) == [3, 4]
     assert Reach.of(2.0, "first_only", "all").days > 1_000_000
+
+
+def test_what_an_input_does_not_tell_is_neither_taken_back_nor_scored_from() -> None:
+    def given(touched: range, converted: range, **said: object) -> Input:
+        digests = [dict.fromkeys(days, "1-7@0-9") for days in (touched, converted)]
+        return Input(digests[0], digests[1], Reach.of(2.0, "reset", "all"), **said)  # type: ignore[arg-type]
+
+    inputs = given(range(1, 11), range(1, 11)).against({}).merged()
+    rolling = given(range(5, 13), range(5, 13)).against(inputs)
+    assert rolling.changed("conversions") == [11, 12]
+    assert rolling.missing("conversions") == rolling.missing("touchpoints") == [1, 2, 3, 4]
+    assert sorted(rolling.lacks_history()) == [5, 6]
+    assert list(rolling.merged()["conversions"]) == [day_name(day) for day in range(1, 13)]
+    fewer = given(range(1, 11), range(3, 9)).against(inputs)
+    assert fewer.changed("conversions") == []
+    whole = given(range(1, 11), range(3, 9), covers=(2, 9)).against(inputs)
+    assert whole.changed("conversions") == [2, 9]
+    begun = replace(rolling.given, conversions={**rolling.given.conversions, 5: "1-6@5-9"}, touchpoints={})
+    cut = begun.against(inputs).conversions
+    assert (cut.first, cut.last, cut.cut) == (6, 12, (5,))
 
 
 # ------------------------------------------------------------ the command

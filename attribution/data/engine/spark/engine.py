@@ -159,6 +159,22 @@ class SparkEngine:
             self._keep(f"table {name}", frame).count()
         frame.createOrReplaceTempView(name)
 
+    def number_rows(self, name: str, table: str) -> None:
+        from pyspark.sql import Window
+        from pyspark.sql import functions as f
+
+        # File by file, as they are named; what has no file keeps the order of its partitions.
+        place = Window.orderBy(f.input_file_name(), f.input_file_block_start(), f.monotonically_increasing_id())
+        frame = self._select(f"select * from {quote(table)}", name).withColumn(
+            "delivered", f.row_number().over(place).cast("bigint")
+        )
+        self._catalogue.add_table(
+            name, self._catalogue.columns(f"select *, 1::bigint as delivered from {quote(table)}")
+        )
+        with _telling(f"table {name!r}"):
+            self._keep(f"table {name}", frame).count()
+        frame.createOrReplaceTempView(name)
+
     def create_enum(self, name: str, values: Sequence[str]) -> None:
         self._catalogue.add_enum(name, values)
 

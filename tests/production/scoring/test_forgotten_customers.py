@@ -1,0 +1,72 @@
+"""One customer taken out of scores and summaries."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.cli.test_cli import call
+from tests.production.scoring.test_scoring_job import day_files, fitted, log, score, table_of, write
+
+
+def test_a_forgotten_customer_is_nowhere_and_the_receipt_does_not_say_who(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    touchpoints, conversions = log(customers=30)
+    fitted((touchpoints, conversions), lookback_days=10.0).save(tmp_path / "model")
+    out, who = tmp_path / "out", str(conversions["customer_id"].mode()[0])
+    score(tmp_path / "model", write(tmp_path / "in", (touchpoints, conversions)), out)
+    before = table_of(out)
+    receipt = tmp_path / "receipt.json"
+    assert call(monkeypatch, "forget", who, "--in", out, "--receipt", receipt) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told == json.loads(receipt.read_text(encoding="utf-8"))
+    assert who not in receipt.read_text(encoding="utf-8")
+    assert told["customer_sha256"] == hashlib.sha256(who.encode()).hexdigest()
+    assert told["rows"] == (before["customer_id"] == who).sum() > 0
+    assert told["conversions"] == before.loc[before["customer_id"] == who, "conversion_id"].nunique()
+    pd.testing.assert_frame_equal(
+        table_of(out), before[before["customer_id"] != who].reset_index(drop=True), check_dtype=False
+    )
+    for path in out.rglob("*.parquet"):
+        assert who.encode() not in path.read_bytes()
+    without = [frame[frame["customer_id"] != who] for frame in (touchpoints, conversions)]
+    score(tmp_path / "model", write(tmp_path / "without", (without[0], without[1])), out)
+    score(tmp_path / "model", write(tmp_path / "without", (without[0], without[1])), tmp_path / "anew")
+    assert day_files(out) == day_files(tmp_path / "anew")
+
+
+def test_conversions_named_as_unmended_are_forgotten_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touchpoints, conversions = log(customers=6, days=30)
+    conversions = pd.concat([conversions] * 3).assign(conversion_id=None)
+    conversions["converted_at"] += pd.to_timedelta(range(len(conversions)), unit="min")
+    fitted((touchpoints, conversions), lookback_days=10.0).save(tmp_path / "model")
+    out = tmp_path / "out"
+    score(tmp_path / "model", write(tmp_path / "all", (touchpoints, conversions)), out)
+    since = touchpoints["touched_at"].min() + pd.Timedelta(days=12)
+    changed = touchpoints[touchpoints["touched_at"] > since].assign(channel="direct")
+    recent = conversions[conversions["converted_at"] > since]
+    scored = score(tmp_path / "model", write(tmp_path / "part", (changed, recent)), out)
+    who = next(name for names in scored.unmended.values() for name in names).split("@")[0]
+    assert call(monkeypatch, "forget", who, "--in", out) == 0
+    assert who not in (out / "manifest.json").read_text(encoding="utf-8")
+    for path in (out / "restatement").rglob("*.parquet"):
+        assert not pd.read_parquet(path)["not_mended"].dropna().str.startswith(who).any()
+
+
+def test_other_folders_are_refused_before_anything_is_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = log(customers=10)
+    fitted(data, lookback_days=10.0).save(tmp_path / "model")
+    score(tmp_path / "model", write(tmp_path / "in", data), tmp_path / "out")
+    before = day_files(tmp_path / "out")
+    who = str(data[1]["customer_id"][0])
+    assert call(monkeypatch, "forget", who, "--in", tmp_path / "out", "--in", tmp_path / "in") == 2
+    assert "holds neither scores nor daily summaries" in capsys.readouterr().err
+    assert call(monkeypatch, "forget", who, "--in", tmp_path / "out", "--receipt", tmp_path / "none" / "r") == 2
+    assert day_files(tmp_path / "out") == before
