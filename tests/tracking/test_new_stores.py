@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from attribution.tracking.mlflow_store import track_tables
 
 from attribution.errors import TrackingError
+from attribution.tracking.mlflow_store import track_tables
 
 LOG = """
 import sys
