@@ -23,7 +23,7 @@ from attribution.pipeline.standing_sections import DataSection, JourneysSection,
 from attribution.returns.returns_section import ReturnsSection
 from attribution.schema.experiment import Experiment, checked, core_keys, parse_experiment
 from attribution.schema.renames import new_name
-from attribution.schema.tables import DICTIONARY, OUTPUTS, Table, dictionary_rows
+from attribution.schema.tables import DICTIONARY, OUTPUTS, TRUTH, Table, dictionary_rows
 from attribution.sections import FigureSpec, Finding, Language, ReportPart, RunContext, Section
 from attribution.uncertainty.economics import EconomicsSection
 from attribution.uncertainty.intervals import ResamplingSection
@@ -319,7 +319,7 @@ def _taken(section: Section, before: Iterable[Section]) -> str | None:
     """Which of its names is another's; None where none is."""
     if section.name in {*core_keys(), *(other.name for other in before)}:
         return "has a name that is taken"
-    tables = {*OUTPUTS, DICTIONARY.name, *(table.name for other in before for table in other.declared)}
+    tables = {*OUTPUTS, TRUTH.name, DICTIONARY.name, *(table.name for other in before for table in other.declared)}
     for table in section.declared:
         if table.name in tables or not _NAME.fullmatch(table.name):
             return f"declares the table {table.name!r}, a name that is taken or not made of a-z, 0-9 and _"

@@ -15,7 +15,8 @@ from attribution.arguments import check_arguments
 from attribution.errors import InputError, LawError, did_you_mean
 from attribution.models.credit import TOLERANCE
 from attribution.pipeline.output import FORMULA
-from attribution.schema.tables import CREDITED_CAMPAIGNS, CREDITED_CONVERSIONS, NO_CHANNELS
+from attribution.production.conversion_export_declared import CREDITED_CAMPAIGNS, CREDITED_CONVERSIONS
+from attribution.schema.tables import NO_CHANNELS
 
 _FILE = "journey_credit.parquet"
 _AGAIN = "run it again with --set output.journey_credit=true"

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from attribution.data.loading import Finding, Sources, count_finding
 from attribution.errors import InputError
 from attribution.returns.cost_ledger import FEES, MEDIA, Bounds, overlapping, read_ledger, totals_of
+from attribution.returns.returns_declared import COST_COVERAGE
 from attribution.schema.experiment import Period, ReturnsOptions
-from attribution.schema.tables import COST_COVERAGE
 
 Floats = NDArray[np.float64]
 

@@ -8,16 +8,9 @@ import pandas as pd
 
 from attribution.data.loading import Finding, count_finding
 from attribution.returns.channel_costs import cost_coverage, coverage_findings, overlap_findings
+from attribution.returns.returns_declared import COST_BOUNDS, COST_COVERAGE, PLATFORM_CLAIMS, RETURNS
 from attribution.returns.returns_tables import bounds_findings, cost_bounds, main_basis, platform_claims
-from attribution.schema.tables import (
-    AGREEMENT,
-    COST_BOUNDS,
-    COST_COVERAGE,
-    CREDIT,
-    NO_CHANNELS,
-    PLATFORM_CLAIMS,
-    RETURNS,
-)
+from attribution.schema.tables import AGREEMENT, CREDIT, NO_CHANNELS
 from attribution.sections import FigureSpec, Language, ReportPart, RunContext, Section, listed
 
 _LAST_TOUCH = "last_touch"

@@ -16,10 +16,11 @@ from attribution.models.credit import Credit
 from attribution.returns.channel_costs import CostBasis, read_costs
 from attribution.returns.cost_ledger import Days, totals_of
 from attribution.returns.lifetime import payback
+from attribution.returns.returns_declared import COST_BOUNDS, PLATFORM_CLAIMS, RETURNS, UNIT_ECONOMICS
 from attribution.returns.terms import COST_BASES, Basis, Terms, known_measures
 from attribution.returns.worth import Worth, read_worth
 from attribution.schema.experiment import Period, ReturnsOptions, checked
-from attribution.schema.tables import COST_BOUNDS, NO_CHANNELS, PLATFORM_CLAIMS, RETURNS, UNIT_ECONOMICS
+from attribution.schema.tables import NO_CHANNELS
 
 Floats = NDArray[np.float64]
 

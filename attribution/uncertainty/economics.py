@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attribution.returns import CostBasis, Terms, unit_economics
+from attribution.returns.returns_declared import UNIT_ECONOMICS
 from attribution.schema.experiment import Experiment
-from attribution.schema.tables import UNIT_ECONOMICS
 from attribution.sections import Language, ReportPart, RunContext, Section
 from attribution.uncertainty.intervals import Sampled
 

@@ -22,15 +22,15 @@ from attribution.models.machinery import Draws
 from attribution.models.resampling import Resamples
 from attribution.returns import MEDIA, Basis, CostBasis, Costs, Terms, Worth, main_basis
 from attribution.schema.experiment import Experiment, ReturnsOptions
-from attribution.schema.tables import (
+from attribution.schema.tables import NO_CHANNELS
+from attribution.sections import Finding, RunContext, Section
+from attribution.uncertainty.intervals_declared import (
     DRAWS,
     INTERVALS,
     MODEL_DIFFERENCES,
-    NO_CHANNELS,
     PAIRWISE_PROBABILITY,
     RANK_PROBABILITY,
 )
-from attribution.sections import Finding, RunContext, Section
 
 Floats = NDArray[np.float64]
 Measures = dict[str, Floats]

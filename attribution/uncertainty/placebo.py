@@ -21,8 +21,9 @@ from attribution.models import AttributionModel, fit_models
 from attribution.models.fitting import listed_models
 from attribution.schema.experiment import Period
 from attribution.schema.experiment.settings import Number, Settings
-from attribution.schema.tables import PLACEBO, PLACEBO_CHANNEL
+from attribution.schema.tables import PLACEBO_CHANNEL
 from attribution.sections import RunContext, Section
+from attribution.uncertainty.placebo_declared import PLACEBO
 
 
 class PlaceboOptions(Settings):

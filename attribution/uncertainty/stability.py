@@ -21,8 +21,8 @@ from attribution.models import AttributionModel, fit_models
 from attribution.models.machinery import machinery_of
 from attribution.schema.experiment import Experiment, Period
 from attribution.schema.experiment.settings import Settings
-from attribution.schema.tables.comparison import HELD_OUT, STABILITY
 from attribution.sections import RunContext, Section
+from attribution.uncertainty.stability_declared import HELD_OUT, STABILITY
 
 
 class StabilityOptions(Settings):

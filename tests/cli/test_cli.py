@@ -14,7 +14,7 @@ import pytest
 import attribution as at
 from attribution.cli import main as cli
 from attribution.cli.console import print_ranking
-from attribution.schema.tables import OUTPUTS
+from attribution.production.output_tables import output_tables
 
 ROOT = Path(__file__).resolve().parents[2]
 EXPERIMENT = """
@@ -107,7 +107,9 @@ def test_run_writes_every_table_and_prints_the_ranking(
     assert {f"{name}.{ending}" for name in expected for ending in ("csv", "parquet")} <= names
     assert {"report.html", "experiment.toml", "manifest.json", "journey_graph.graphml"} <= names
     for name in expected:
-        assert tuple(pd.read_parquet(tmp_path / "out" / f"{name}.parquet").columns) == OUTPUTS[name].column_names
+        assert (
+            tuple(pd.read_parquet(tmp_path / "out" / f"{name}.parquet").columns) == output_tables()[name].column_names
+        )
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
     assert set(manifest["inputs"]) == {"touchpoints", "conversions", "costs"}
     assert (tmp_path / "out" / "experiment.toml").read_text(encoding="utf-8") == toml.read_text(encoding="utf-8")
@@ -132,7 +134,7 @@ def test_settings_can_be_overridden(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     written = (tmp_path / "out" / "experiment.toml").read_text(encoding="utf-8")
     assert "# --set journeys.lookback_days=3" in written
     credit = pd.read_parquet(tmp_path / "out" / "journey_credit.parquet")
-    assert tuple(credit.columns) == OUTPUTS["journey_credit"].column_names
+    assert tuple(credit.columns) == output_tables()["journey_credit"].column_names
     sums = credit.groupby(["model", "conversion_id"])["credit"].sum()
     np.testing.assert_allclose(sums, 1.0, rtol=1e-12)
     totals = pd.read_parquet(tmp_path / "out" / "credit.parquet").groupby("model")["value"].sum()

@@ -11,7 +11,7 @@ import pytest
 
 from attribution.errors import InputError
 from attribution.pipeline.pipeline import run_experiment
-from attribution.schema.tables import OUTPUTS
+from attribution.production.output_tables import output_tables
 from tests.journeys.test_buckets import log
 
 MODELS = """
@@ -55,7 +55,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def test_every_table_has_the_columns_that_were_declared(tables: Any) -> None:
     for name in ("reconciliation", "order_selection", "credit_by_position", "interactions", "placebo"):
-        assert tuple(tables[name].columns) == OUTPUTS[name].column_names, name
+        assert tuple(tables[name].columns) == output_tables()[name].column_names, name
         assert len(tables[name])
 
 

@@ -17,8 +17,8 @@ from attribution.errors import InputError
 from attribution.pipeline.output import write_table
 from attribution.pipeline.pipeline import run_experiment
 from attribution.pipeline.planning import plan_budget
+from attribution.production.output_tables import output_tables
 from attribution.schema.experiment import Period, ReturnsOptions
-from attribution.schema.tables import OUTPUTS
 from attribution.tracking.tracked_runs import track_outcome
 from tests.cli.test_cli import call
 
@@ -87,7 +87,7 @@ def test_the_command_writes_tables_and_says_what_credit_is_not(
     assert "Not planned, no spend today: 微信." in printed
     assert "Valid until 2024-05-2" in printed
     for name in ("budget", "budget_limits", "budget_scenarios"):
-        assert tuple(pd.read_parquet(out / f"{name}.parquet").columns) == OUTPUTS[name].column_names
+        assert tuple(pd.read_parquet(out / f"{name}.parquet").columns) == output_tables()[name].column_names
     table = pd.read_parquet(out / "budget.parquet").query("scenario == 'plan'")
     assert set(table["model"]) == {"last_touch", "linear"}
     np.testing.assert_array_less(table.groupby("model")["spend"].sum(), 2500 * (1 + 1e-9))
@@ -229,7 +229,7 @@ def test_a_budget_is_tracked_below_the_run_it_comes_from(shop: Path, new_store: 
     folder, uri = shop.parent / "run", new_store(shop.parent)
     folder.mkdir()
     for name, table in plan.tables.items():
-        write_table(folder, OUTPUTS[name], table)
+        write_table(folder, output_tables()[name], table)
     parent_id = track_outcome(outcome, folder, uri=uri)
     client = MlflowClient(tracking_uri=uri)
     parent = client.get_run(parent_id)

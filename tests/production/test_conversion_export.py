@@ -11,7 +11,7 @@ import pytest
 
 from attribution.errors import InputError, LawError
 from attribution.production.conversion_export import credited_conversions
-from attribution.schema.tables import CREDITED_CAMPAIGNS, CREDITED_CONVERSIONS
+from attribution.production.conversion_export_declared import CREDITED_CAMPAIGNS, CREDITED_CONVERSIONS
 from tests.cli import test_cli
 
 TOUCHES = """customer_id,touched_at,channel,campaign,gclid

@@ -22,8 +22,9 @@ from attribution.journeys.structure import tally
 from attribution.kernels.journeys.insertion import poisson_distribution, random_instants
 from attribution.kernels.statistics.draws import id_words, mixed
 from attribution.kernels.statistics.sums import sum_by_key
+from attribution.production.output_tables import output_tables
 from attribution.schema.experiment import Period
-from attribution.schema.tables import OUTPUTS, PLACEBO_CHANNEL
+from attribution.schema.tables import PLACEBO_CHANNEL
 from tests.data.engine.test_spark import why_not
 from tests.journeys.test_journeys import MODES, clicks, expected, frames, listed
 from tests.twins import journeys as twin
@@ -237,7 +238,7 @@ def test_the_table_is_the_declared_one_and_the_models_stay_as_they_are(world: at
     fitted = at.Linear(name="lin").fit(at.build_journeys(world))
     before = fitted.credit_
     table = at.placebo_test(world, [fitted, at.Markov()], seed=5)
-    assert tuple(table.columns) == OUTPUTS["placebo"].column_names
+    assert tuple(table.columns) == output_tables()["placebo"].column_names
     assert table["model"].tolist() == ["lin", "markov"]
     assert table["estimand"].tolist() == ["allocated"] * 2
     assert table["seed"].tolist() == [5, 5]

@@ -107,7 +107,7 @@ def _register(scorer: Scorer, alias: str, run_id: str, uri: str, *, allow_own_co
 def _log(name: str, decision: Decision, tags: dict[str, str], uri: str) -> str:
     """The decision and its evidence, before anything is done about it."""
     from attribution.pipeline.output import write_table
-    from attribution.schema.tables import OUTPUTS
+    from attribution.production.promotion.promotion_declared import PROMOTION
     from attribution.tracking.mlflow_store import track_tables
     from attribution.tracking.registry import away
 
@@ -119,7 +119,7 @@ def _log(name: str, decision: Decision, tags: dict[str, str], uri: str) -> str:
         for role in ("challenger", "champion")
     }
     with tempfile.TemporaryDirectory(prefix="attribution-promotion-") as folder:
-        write_table(Path(folder), OUTPUTS["promotion"], decision.table)
+        write_table(Path(folder), PROMOTION, decision.table)
         try:
             everything = {**tags, **told, **reasons}
             return track_tables(Path(folder), name=name, kind="promotion", metrics=metrics, tags=everything, uri=uri)

@@ -170,12 +170,14 @@ def _more(models: list[AttributionModel]) -> dict[str, pd.DataFrame]:
 def _written(out: Path, store: SummaryStore, window: Window, tables: dict[str, pd.DataFrame]) -> Iterator[None]:
     """Tables written aside, and put in place if what else is done with the fit succeeds."""
     from attribution.pipeline.output import replaced_folder, write_dictionary, write_manifest, write_table
+    from attribution.production.output_tables import output_tables
     from attribution.production.refit import day_name
-    from attribution.schema.tables import DICTIONARY, OUTPUTS
+    from attribution.schema.tables import DICTIONARY
 
     with replaced_folder(out, [store.folder], kind="refit") as folder:
-        digests = {name: write_table(folder, OUTPUTS[name], table) for name, table in tables.items()}
-        digests[DICTIONARY.name] = write_dictionary(folder, tables)
+        declared = output_tables()
+        digests = {name: write_table(folder, declared[name], table) for name, table in tables.items()}
+        digests[DICTIONARY.name] = write_dictionary(folder, tables, declared)
         manifest = {
             "name": store.definition.name,
             "summaries": str(store.folder),

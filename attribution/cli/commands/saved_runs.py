@@ -113,12 +113,13 @@ def written(made: Made, out: Path, keep: Sequence[Path], tracking: TrackingOptio
 def write_made(made: Made, out: Path, keep: Sequence[Path], *, manifest: Mapping[str, Any] | None = None) -> None:
     """Write tables and page into ``out``, replaced whole, and a manifest beside them if there is one."""
     from attribution.pipeline.output import replaced_folder, write_dictionary, write_manifest, write_table
-    from attribution.schema.tables import OUTPUTS
+    from attribution.production.output_tables import output_tables
 
     with replaced_folder(out, keep, kind=made.kind) as folder:
+        declared = output_tables()
         for name, table in made.tables.items():
-            write_table(folder, OUTPUTS[name], table)
-        write_dictionary(folder, made.tables)
+            write_table(folder, declared[name], table)
+        write_dictionary(folder, made.tables, declared)
         (folder / f"{made.kind}.md").write_text(made.page.markdown(), encoding="utf-8")
         (folder / f"{made.kind}.html").write_text(made.page.html(made.figures), encoding="utf-8")
         if manifest is not None:

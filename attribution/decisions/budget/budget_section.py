@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from attribution.decisions.budget.budget_declared import BUDGET_TABLES
 from attribution.decisions.budget.budget_options import BudgetOptions
 from attribution.decisions.budget.evidence import MOVED
 from attribution.schema.experiment import Experiment
-from attribution.schema.tables.budget import BUDGET_TABLES
 from attribution.sections import FigureSpec, Language, ReportPart, Section
 
 PLAN = "plan"

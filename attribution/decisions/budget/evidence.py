@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
+from attribution.decisions.budget.budget_declared import BUDGET, BUDGET_EVIDENCE
 from attribution.decisions.budget.budget_options import BudgetOptions
 from attribution.decisions.budget.cases import Case, Row
 from attribution.decisions.budget.response import Response
 from attribution.errors import InputError
 from attribution.kernels.budget.curves import curves_of
-from attribution.schema.tables import BUDGET, BUDGET_EVIDENCE
 
 
 @dataclass(frozen=True)

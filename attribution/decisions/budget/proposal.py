@@ -13,6 +13,16 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from attribution.arguments import check_arguments, check_columns
+from attribution.decisions.budget.budget_declared import (
+    BUDGET,
+    BUDGET_DRIFT,
+    BUDGET_EVIDENCE,
+    BUDGET_HORIZONS,
+    BUDGET_LIMITS,
+    BUDGET_NOTES,
+    BUDGET_SCENARIOS,
+    BUDGET_WHAT_IF,
+)
 from attribution.decisions.budget.budget_options import BudgetOptions
 from attribution.decisions.budget.cases import Case, Row, find_cases, without_spend
 from attribution.decisions.budget.evidence import Earlier, Ground, drift_rows, evidence_row
@@ -22,17 +32,7 @@ from attribution.decisions.budget.notes import plan_notes
 from attribution.decisions.budget.response import HISTORY_COLUMNS, Response, choose_curves
 from attribution.decisions.budget.rows import solve_case
 from attribution.decisions.budget.what_if import what_if_rows
-from attribution.schema.tables import (
-    BUDGET,
-    BUDGET_DRIFT,
-    BUDGET_EVIDENCE,
-    BUDGET_HORIZONS,
-    BUDGET_LIMITS,
-    BUDGET_NOTES,
-    BUDGET_SCENARIOS,
-    BUDGET_WHAT_IF,
-    Table,
-)
+from attribution.schema.tables import Table
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from attribution.decisions.comparison.comparison_declared import COMPARISON, COMPARISON_AGREEMENT, COMPARISON_VERDICTS
 from attribution.decisions.kpis import Run
 from attribution.decisions.kpis.runs import settings_that_differ
 from attribution.errors import InputError
 from attribution.kernels.statistics import agreement as kernel
 from attribution.returns.ranking import compare_rankings
 from attribution.schema.tables import NO_CHANNELS
-from attribution.schema.tables.comparison import COMPARISON, COMPARISON_AGREEMENT, COMPARISON_VERDICTS
 
 ALWAYS, NEVER, DEPENDS = "pays under every", "pays under none", "depends"
 

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from attribution.data.loading import repeated_costs
+from attribution.decisions.diagnosis.diagnosis_declared import DIAGNOSIS_TABLES
 from attribution.decisions.diagnosis.gaps import diagnose_roi
 from attribution.decisions.diagnosis.slices import channel_slices, check_dimensions, further_slices
 from attribution.decisions.diagnosis.tasks import tasks_table
 from attribution.decisions.diagnosis.waste import cost_sensitivity, wasted_spend
 from attribution.decisions.diagnosis.wording import ORDER
 from attribution.returns import whole_channels
-from attribution.schema.tables.diagnosis import DIAGNOSIS_TABLES
 from attribution.sections import FigureSpec, Language, ReportPart, RunContext, Section
 
 _FIRST = 8

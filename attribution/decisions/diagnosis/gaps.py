@@ -21,9 +21,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attribution.arguments import check_arguments
+from attribution.decisions.diagnosis.diagnosis_declared import ROI_GAPS, ROI_SLICES
 from attribution.errors import InputError
 from attribution.kernels.statistics.decompositions import prices_of_change, ratio_known, split_product
-from attribution.schema.tables import ROI_GAPS, ROI_SLICES
 
 Floats = NDArray[np.float64]
 

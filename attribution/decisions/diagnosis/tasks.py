@@ -9,9 +9,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attribution.decisions.diagnosis import wording
+from attribution.decisions.diagnosis.diagnosis_declared import TASKS
 from attribution.decisions.diagnosis.waste import UNKNOWN, WASTED
 from attribution.returns import MEDIA, main_basis
-from attribution.schema.tables import NO_CHANNELS, TASKS, UNATTRIBUTED
+from attribution.schema.tables import NO_CHANNELS, UNATTRIBUTED
 from attribution.uncertainty.sensitivity.rules import CUT, GROW, UNCLEAR
 
 Task = dict[str, object]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from attribution.decisions.diagnosis.diagnosis_declared import COST_SENSITIVITY, WASTED_SPEND
 from attribution.returns import Terms, main_basis
-from attribution.schema.tables import COST_SENSITIVITY, NO_CHANNELS, WASTED_SPEND
+from attribution.schema.tables import NO_CHANNELS
 
 WASTED, NOT_WASTED, UNKNOWN = "wasted", "not wasted", "not enough data"
 

@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 
 from attribution.decisions.funnel.credit import StageCredit
+from attribution.decisions.funnel.funnel_declared import BOTTLENECKS
 from attribution.decisions.funnel.progress import Progress
 from attribution.decisions.funnel.stages import POINT, Wins, average_win, wins_of
 from attribution.kernels.statistics.incidence import MOVED
-from attribution.schema.tables import BOTTLENECKS, NO_CHANNELS
+from attribution.schema.tables import NO_CHANNELS
 
 
 def bottleneck_table(progress: Progress, credited: Sequence[StageCredit]) -> pd.DataFrame:

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from attribution.decisions.funnel.funnel_declared import FUNNEL_BREAKS
 from attribution.decisions.funnel.funnel_options import FunnelOptions
 from attribution.decisions.funnel.progress import Progress
 from attribution.journeys import DAY
 from attribution.kernels.statistics.incidence import MOVED
 from attribution.kernels.statistics.intervals import difference_interval
-from attribution.schema.tables import FUNNEL_BREAKS
 
 FEW_CASES = 30
 """With fewer on either side nothing is compared."""

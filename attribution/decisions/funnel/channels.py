@@ -10,11 +10,11 @@ import pandas as pd
 
 from attribution.decisions.funnel.credit import StageCredit
 from attribution.decisions.funnel.empty import empty_table
+from attribution.decisions.funnel.funnel_declared import FUNNEL_CAMPAIGNS, FUNNEL_CREDIT, FUNNEL_TOUCHES
 from attribution.decisions.funnel.funnel_options import FunnelOptions
 from attribution.decisions.funnel.progress import ENDS, PROGRESS, Progress, ends_of, rates_of
 from attribution.returns import Terms
 from attribution.returns.returns_tables import paid_of, ratio, spend_of, with_idle_channels
-from attribution.schema.tables import FUNNEL_CAMPAIGNS, FUNNEL_CREDIT, FUNNEL_TOUCHES
 
 
 def funnel_credit(

@@ -13,6 +13,7 @@ from attribution.decisions.funnel.bottlenecks import bottleneck_table
 from attribution.decisions.funnel.breaks import break_table
 from attribution.decisions.funnel.channels import funnel_campaigns, funnel_credit, funnel_touches
 from attribution.decisions.funnel.credit import StageCredit, credit_stage
+from attribution.decisions.funnel.funnel_declared import FUNNEL_TABLES
 from attribution.decisions.funnel.funnel_options import FunnelOptions
 from attribution.decisions.funnel.open_cases import funnel_returns, pipeline_table, won_of
 from attribution.decisions.funnel.presence import conversion_rates
@@ -21,7 +22,6 @@ from attribution.decisions.funnel.stages import funnel_table, learn_chances
 from attribution.errors import InputError
 from attribution.schema.experiment import Experiment
 from attribution.schema.tables import NO_CHANNELS, UNATTRIBUTED
-from attribution.schema.tables.funnel import FUNNEL_TABLES
 from attribution.sections import FigureSpec, Language, ReportPart, RunContext, Section
 
 _OF_CHANNELS = (("cost_per", "cost_per_arrival"), ("full_cost_per", "full_cost_per_arrival"), ("win_rate", "win_rate"))

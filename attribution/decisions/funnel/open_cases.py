@@ -10,13 +10,14 @@ import pandas as pd
 from attribution.decisions.funnel.channels import handling_of
 from attribution.decisions.funnel.credit import StageCredit
 from attribution.decisions.funnel.empty import empty_table
+from attribution.decisions.funnel.funnel_declared import FUNNEL_RETURNS, PIPELINE
 from attribution.decisions.funnel.funnel_options import FunnelOptions
 from attribution.decisions.funnel.progress import Progress
 from attribution.decisions.funnel.stages import Chances, average_win
 from attribution.kernels.statistics.incidence import STILL_OPEN
 from attribution.returns import Terms
 from attribution.returns.returns_tables import paid_of, ratio, spend_of
-from attribution.schema.tables import BASELINE, FUNNEL_RETURNS, NO_CHANNELS, PIPELINE
+from attribution.schema.tables import BASELINE, NO_CHANNELS
 
 
 def open_cases(progress: Progress, chances: Chances) -> pd.DataFrame:

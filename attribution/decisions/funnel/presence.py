@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from attribution.decisions.funnel.credit import StageCredit
 from attribution.decisions.funnel.empty import empty_table
+from attribution.decisions.funnel.funnel_declared import CONVERSION_RATES
 from attribution.decisions.funnel.progress import Progress
 from attribution.journeys import JourneyChunk, Summary
 from attribution.journeys.structure import tally
 from attribution.kernels.statistics.intervals import wilson_interval
 from attribution.returns import whole_channels
-from attribution.schema.tables import CONVERSION_RATES
 
 _PLACES = ("anywhere", "first", "last")
 _COUNTS = ("journeys", "open", "arrivals")

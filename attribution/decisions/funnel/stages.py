@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.decisions.funnel.funnel_declared import FUNNEL
 from attribution.decisions.funnel.funnel_options import FunnelOptions
 from attribution.decisions.funnel.progress import Progress, belonging, incidences, rates_of
 from attribution.kernels.statistics.incidence import LOST, MOVED, STILL_OPEN, Incidence
 from attribution.kernels.statistics.intervals import wilson_interval
-from attribution.schema.tables import FUNNEL
 
 Floats = NDArray[np.float64]
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from attribution.decisions.kpis.kpis_declared import ALERTS, SUBSTITUTES
 from attribution.decisions.kpis.runs import Run
 from attribution.errors import InputError
-from attribution.schema.tables import ALERTS, NO_CHANNELS, RESERVED, SUBSTITUTES
+from attribution.schema.tables import NO_CHANNELS, RESERVED
 
 _WORSE = {"pass": 0, "warn": 1, "fail": 2}
 _MOST_SUBSTITUTES = 3

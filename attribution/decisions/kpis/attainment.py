@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from attribution.arguments import check_arguments
+from attribution.decisions.kpis.kpis_declared import DECISIONS, KPI_HISTORY, KPIS
 from attribution.decisions.kpis.metrics import ALL, METRICS, Answer, measure
 from attribution.decisions.kpis.runs import Run
 from attribution.decisions.kpis.targets import Scoped, Target, Targets
 from attribution.errors import InputError
-from attribution.schema.tables import DECISIONS, KPI_HISTORY, KPIS
 
 
 @check_arguments

@@ -14,8 +14,8 @@ from scipy.stats import norm
 from threadpoolctl import threadpool_limits
 
 from attribution.arguments import check_arguments
+from attribution.decisions.kpis.kpis_declared import BEFORE_AFTER
 from attribution.errors import InputError
-from attribution.schema.tables import BEFORE_AFTER
 
 Floats = NDArray[np.float64]
 

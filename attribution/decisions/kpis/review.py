@@ -11,10 +11,11 @@ import pandas as pd
 
 from attribution.arguments import check_arguments
 from attribution.decisions.kpis.alerts import Thresholds, find_alerts, find_substitutes
+from attribution.decisions.kpis.kpis_declared import REVIEW
 from attribution.decisions.kpis.roi_change import PARTS, TOTAL, check_terms, side_of, split_roi_change
 from attribution.decisions.kpis.runs import Run, read_run, settings_that_differ
 from attribution.errors import InputError
-from attribution.schema.tables import NO_CHANNELS, REVIEW
+from attribution.schema.tables import NO_CHANNELS
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attribution.arguments import check_arguments
+from attribution.decisions.kpis.kpis_declared import ROI_CHANGES
 from attribution.decisions.kpis.runs import Run
 from attribution.errors import InputError
 from attribution.kernels.statistics.decompositions import prices_of_change, ratio_known, split_product
-from attribution.schema.tables import NO_CHANNELS, ROI_CHANGES
+from attribution.schema.tables import NO_CHANNELS
 
 Floats = NDArray[np.float64]
 

@@ -16,10 +16,12 @@ from attribution.arguments import check_arguments
 from attribution.errors import InputError, did_you_mean
 from attribution.returns import main_basis
 from attribution.schema.experiment import Experiment, parse_experiment
-from attribution.schema.tables import OUTPUTS, TRUTH
+from attribution.schema.tables import DICTIONARY, JOURNEY_CREDIT
 
 _NEEDED = ("credit", "returns")
-_LARGE = {"journey_credit"}
+_SKIPPED = {JOURNEY_CREDIT.name, DICTIONARY.name}
+"""What is large, and what says no number."""
+
 _DRAWN = ("conversions", "value", "new_customers", "return", "spend")
 
 
@@ -158,7 +160,7 @@ def read_run(folder: str | Path) -> Run:
         )
     tables = {}
     for path in sorted(folder.glob("*.parquet")):
-        if path.stem in {*OUTPUTS, TRUTH.name} - _LARGE:
+        if path.stem not in _SKIPPED:
             tables[path.stem] = _read_table(path)
     text = (folder / "experiment.toml").read_text(encoding="utf-8")
     experiment = parse_experiment(folder / "experiment.toml", re.findall(r"^# --set (.+)$", text, re.MULTILINE))

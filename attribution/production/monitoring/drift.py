@@ -18,10 +18,10 @@ from attribution.kernels.statistics.distribution_shift import psi_terms, shares_
 from attribution.models import AttributionModel
 from attribution.models.machinery import machinery_of
 from attribution.models.resampling import solved
+from attribution.production.monitoring.drift_declared import DRIFT
 from attribution.production.monitoring.windows import Windows
 from attribution.production.refit import Window, refit
 from attribution.production.refit.window import Part
-from attribution.schema.tables import DRIFT
 
 Floats = NDArray[np.float64]
 Row = dict[str, Any]

@@ -21,9 +21,9 @@ from attribution.pipeline.outcome import Outcome
 from attribution.pipeline.pipeline import run_experiment
 from attribution.pipeline.request import open_sources
 from attribution.production.promotion.criteria import Criteria
+from attribution.production.promotion.promotion_declared import PROMOTION
 from attribution.schema.experiment import Experiment, ModelSpec, ResamplingOptions, TrackingOptions
 from attribution.schema.tables import NO_CHANNELS
-from attribution.schema.tables.comparison import PROMOTION
 from attribution.testing import judge_model
 from attribution.uncertainty.placebo import PlaceboOptions
 from attribution.uncertainty.stability import StabilityOptions, share_moved

@@ -11,7 +11,7 @@ import pandas as pd
 from attribution.errors import InputError
 from attribution.reporting.charts.figure import Figure, data_of
 from attribution.reporting.charts.style import ChannelStyle, short_labels
-from attribution.schema.tables.doubt import NO_CHANGE
+from attribution.uncertainty.sensitivity.sensitivity_declared import NO_CHANGE
 
 _WIDTH = 620
 _PANEL = 220

@@ -1,19 +1,8 @@
 """Every table as data: its name, its grain, its columns, their types and what they mean.
 
-This folder is the dictionary of the whole project.
+Input tables, those of every run, and the machinery; tables of a section are declared beside it (`*_declared.py`).
 """
 
-from attribution.schema.tables.budget import (
-    BUDGET,
-    BUDGET_DRIFT,
-    BUDGET_EVIDENCE,
-    BUDGET_HORIZONS,
-    BUDGET_LIMITS,
-    BUDGET_NOTES,
-    BUDGET_SCENARIOS,
-    BUDGET_WHAT_IF,
-)
-from attribution.schema.tables.conversion_export import CREDITED_CAMPAIGNS, CREDITED_CONVERSIONS
 from attribution.schema.tables.definition import (
     BASELINE,
     CONVERSION,
@@ -27,20 +16,7 @@ from attribution.schema.tables.definition import (
     ColumnType,
     Table,
 )
-from attribution.schema.tables.diagnosis import COST_SENSITIVITY, ROI_GAPS, ROI_SLICES, TASKS, WASTED_SPEND
 from attribution.schema.tables.dictionary import DICTIONARY, dictionary_rows
-from attribution.schema.tables.drift import DRIFT
-from attribution.schema.tables.funnel import (
-    BOTTLENECKS,
-    CONVERSION_RATES,
-    FUNNEL,
-    FUNNEL_BREAKS,
-    FUNNEL_CAMPAIGNS,
-    FUNNEL_CREDIT,
-    FUNNEL_RETURNS,
-    FUNNEL_TOUCHES,
-    PIPELINE,
-)
 from attribution.schema.tables.inputs import (
     CLICK_IDS,
     CODES,
@@ -55,17 +31,6 @@ from attribution.schema.tables.inputs import (
     TOUCHPOINTS,
     TRUTH,
 )
-from attribution.schema.tables.kpis import (
-    ALERTS,
-    BEFORE_AFTER,
-    DECISIONS,
-    DRAWS,
-    KPI_HISTORY,
-    KPIS,
-    REVIEW,
-    ROI_CHANGES,
-    SUBSTITUTES,
-)
 from attribution.schema.tables.measures import FORMULAS
 from attribution.schema.tables.outputs import (
     AGREEMENT,
@@ -77,97 +42,50 @@ from attribution.schema.tables.outputs import (
     JOURNEY_PROFILE,
     ORDER_SELECTION,
     OUTPUTS,
-    PLACEBO,
     QUALITY,
     RECONCILIATION,
     REMOVAL_EFFECTS,
     SEGMENT_CREDIT,
     TRANSITIONS,
 )
-from attribution.schema.tables.resampled import INTERVALS, MODEL_DIFFERENCES, PAIRWISE_PROBABILITY, RANK_PROBABILITY
-from attribution.schema.tables.returns import COST_BOUNDS, COST_COVERAGE, PLATFORM_CLAIMS, RETURNS, UNIT_ECONOMICS
 
 __all__ = [
     "AGREEMENT",
-    "ALERTS",
     "BASELINE",
-    "BEFORE_AFTER",
-    "BOTTLENECKS",
-    "BUDGET",
-    "BUDGET_DRIFT",
-    "BUDGET_EVIDENCE",
-    "BUDGET_HORIZONS",
-    "BUDGET_LIMITS",
-    "BUDGET_NOTES",
-    "BUDGET_SCENARIOS",
-    "BUDGET_WHAT_IF",
     "CHANNEL_LINT",
     "CLICK_IDS",
     "CODES",
     "CONVERSION",
     "CONVERSIONS",
-    "CONVERSION_RATES",
     "COSTS",
-    "COST_BOUNDS",
-    "COST_COVERAGE",
-    "COST_SENSITIVITY",
     "CREDIT",
-    "CREDITED_CAMPAIGNS",
-    "CREDITED_CONVERSIONS",
     "CREDIT_BY_POSITION",
     "CUSTOMERS",
-    "DECISIONS",
     "DICTIONARY",
-    "DRAWS",
-    "DRIFT",
     "FORMULAS",
-    "FUNNEL",
-    "FUNNEL_BREAKS",
-    "FUNNEL_CAMPAIGNS",
-    "FUNNEL_CREDIT",
-    "FUNNEL_RETURNS",
-    "FUNNEL_TOUCHES",
     "IDENTITIES",
     "INPUTS",
     "INTERACTIONS",
-    "INTERVALS",
     "JOURNEY_CREDIT",
     "JOURNEY_PROFILE",
-    "KPIS",
-    "KPI_HISTORY",
-    "MODEL_DIFFERENCES",
     "NO_CHANNELS",
     "NULL",
     "ORDER_SELECTION",
     "OUTPUTS",
-    "PAIRWISE_PROBABILITY",
     "PATHS",
-    "PIPELINE",
-    "PLACEBO",
     "PLACEBO_CHANNEL",
-    "PLATFORM_CLAIMS",
     "QUALITY",
-    "RANK_PROBABILITY",
     "RAW_MARKETING",
     "RECONCILIATION",
     "REMOVAL_EFFECTS",
     "RESERVED",
-    "RETURNS",
-    "REVIEW",
-    "ROI_CHANGES",
-    "ROI_GAPS",
-    "ROI_SLICES",
     "SEGMENT_CREDIT",
     "STAGES",
     "START",
-    "SUBSTITUTES",
-    "TASKS",
     "TOUCHPOINTS",
     "TRANSITIONS",
     "TRUTH",
     "UNATTRIBUTED",
-    "UNIT_ECONOMICS",
-    "WASTED_SPEND",
     "Column",
     "ColumnType",
     "Table",

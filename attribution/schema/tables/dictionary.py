@@ -44,9 +44,9 @@ def dictionary_rows(
 
     Examples
     --------
-    >>> (row,) = dictionary_rows({"returns": ["roas"]})
-    >>> row["meaning"], row["formula"], row["unit"]
-    ('value ÷ spend, on revenue only', 'value ÷ spend', 'ratio (1 = 100 %)')
+    >>> (row,) = dictionary_rows({"credit": ["share"]})
+    >>> row["grain"], row["type"], row["unit"]
+    ('model × channel', 'number', 'share (0 … 1)')
     """
     rows: list[dict[str, str | bool | None]] = []
     known = _KNOWN if declared is None else {**_KNOWN, **declared}

@@ -1,17 +1,8 @@
-"""The tables that a run writes, in exactly these columns and this order."""
+"""The tables of every run, in exactly these columns and this order."""
 
 from __future__ import annotations
 
-from attribution.schema.tables.budget import BUDGET_TABLES
-from attribution.schema.tables.comparison import COMPARISON_TABLES
 from attribution.schema.tables.definition import Column, Table, null
-from attribution.schema.tables.diagnosis import DIAGNOSIS_TABLES
-from attribution.schema.tables.doubt import DOUBT_TABLES
-from attribution.schema.tables.drift import DRIFT_TABLES
-from attribution.schema.tables.funnel import FUNNEL_TABLES
-from attribution.schema.tables.kpis import KPI_TABLES
-from attribution.schema.tables.resampled import INTERVALS, MODEL_DIFFERENCES, PAIRWISE_PROBABILITY, RANK_PROBABILITY
-from attribution.schema.tables.returns import COST_BOUNDS, COST_COVERAGE, PLATFORM_CLAIMS, RETURNS, UNIT_ECONOMICS
 
 _MODEL = Column("model", "text", "label of the model")
 _ESTIMAND = Column("estimand", "text", "allocated: divides observed conversions; incremental: what ads caused")
@@ -163,20 +154,6 @@ CHANNEL_LINT = Table(
     ),
 )
 
-PLACEBO = Table(
-    "placebo",
-    "model; what it credits to a channel that does nothing",
-    (
-        _MODEL,
-        _ESTIMAND,
-        Column("conversions", "number", "conversions credited to (placebo)"),
-        Column("value", "number", "value credited to (placebo)"),
-        null("share", "number", "share of the conversions credited to channels; null where these are not positive"),
-        null("touchpoint_share", "number", "share of all touchpoints: what a model that only counts would give"),
-        Column("seed", "integer", "another seed puts the placebo elsewhere"),
-    ),
-)
-
 RECONCILIATION = Table(
     "reconciliation",
     "model × channel, for models whose totals are published first and then handed out journey by journey",
@@ -233,11 +210,6 @@ OUTPUTS = {
     for table in (
         CREDIT,
         CREDIT_BY_POSITION,
-        RETURNS,
-        COST_COVERAGE,
-        PLATFORM_CLAIMS,
-        COST_BOUNDS,
-        UNIT_ECONOMICS,
         AGREEMENT,
         JOURNEY_CREDIT,
         REMOVAL_EFFECTS,
@@ -246,20 +218,9 @@ OUTPUTS = {
         QUALITY,
         SEGMENT_CREDIT,
         CHANNEL_LINT,
-        PLACEBO,
         RECONCILIATION,
         ORDER_SELECTION,
         INTERACTIONS,
-        INTERVALS,
-        RANK_PROBABILITY,
-        PAIRWISE_PROBABILITY,
-        MODEL_DIFFERENCES,
-        *BUDGET_TABLES,
-        *DOUBT_TABLES,
-        *KPI_TABLES,
-        *FUNNEL_TABLES,
-        *COMPARISON_TABLES,
-        *DRIFT_TABLES,
-        *DIAGNOSIS_TABLES,
     )
 }
+"""What journeys, models and their comparison give; the tables of a section are declared beside the section."""

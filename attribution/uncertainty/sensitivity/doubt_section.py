@@ -11,12 +11,12 @@ from attribution.journeys import Journeys
 from attribution.models import AttributionModel
 from attribution.returns import Terms
 from attribution.schema.experiment import Experiment
-from attribution.schema.tables.doubt import DOUBT_TABLES
 from attribution.sections import FigureSpec, Language, ReportPart, RunContext, Section
 from attribution.uncertainty.sensitivity.doubt_options import DoubtOptions, doubt_options
 from attribution.uncertainty.sensitivity.fits import draw_grid
 from attribution.uncertainty.sensitivity.regret import regret_table
 from attribution.uncertainty.sensitivity.rules import CUT, GROW, KEEP, UNCLEAR
+from attribution.uncertainty.sensitivity.sensitivity_declared import DOUBT_TABLES
 from attribution.uncertainty.sensitivity.spread import joint_ranks, rank_swaps, roi_variance, specification_table
 from attribution.uncertainty.sensitivity.verdicts import verdict_table
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from attribution.kernels.budget.allocation import fill
 from attribution.kernels.budget.curves import Curves, curves_of
 from attribution.kernels.statistics.intervals import percentile
-from attribution.schema.tables.doubt import AVERAGE, NO_CHANGE, REGRET
 from attribution.uncertainty.sensitivity.doubt_options import DoubtOptions
 from attribution.uncertainty.sensitivity.grid import Grid
+from attribution.uncertainty.sensitivity.sensitivity_declared import AVERAGE, NO_CHANGE, REGRET
 
 Floats = NDArray[np.float64]
 

@@ -10,8 +10,13 @@ from numpy.typing import NDArray
 
 from attribution.kernels.statistics.decompositions import variances
 from attribution.kernels.statistics.intervals import descending_ranks, percentile, rank_probabilities
-from attribution.schema.tables.doubt import JOINT_RANK_PROBABILITY, RANK_SWAPS, ROI_VARIANCE, SPECIFICATIONS
 from attribution.uncertainty.sensitivity.grid import AXES, Grid
+from attribution.uncertainty.sensitivity.sensitivity_declared import (
+    JOINT_RANK_PROBABILITY,
+    RANK_SWAPS,
+    ROI_VARIANCE,
+    SPECIFICATIONS,
+)
 
 Floats = NDArray[np.float64]
 

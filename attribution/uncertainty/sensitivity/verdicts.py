@@ -11,10 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attribution.kernels.statistics.intervals import percentile
-from attribution.schema.tables.doubt import VERDICTS
 from attribution.uncertainty.sensitivity.doubt_options import DoubtOptions
 from attribution.uncertainty.sensitivity.grid import Grid
 from attribution.uncertainty.sensitivity.rules import CUT, GROW, KEEP, UNCLEAR, Range, Rule
+from attribution.uncertainty.sensitivity.sensitivity_declared import VERDICTS
 
 Floats = NDArray[np.float64]
 

@@ -19,8 +19,8 @@ from attribution.data.loading import Finding
 from attribution.errors import InputError
 from attribution.pipeline.pipeline import journeys_of, open_sources
 from attribution.pipeline.sections import read_experiment
+from attribution.production.output_tables import output_tables
 from attribution.schema.experiment import TableSpec
-from attribution.schema.tables import OUTPUTS
 from tests.cli.test_cli import call, table_bytes, write_log
 from tests.test_real_data import data_folder
 
@@ -1000,7 +1000,7 @@ def test_a_shop_from_files_to_credit(shop: Path, tmp_path: Path, monkeypatch: py
     assert (tmp_path / "out" / "channels.toml").read_text(encoding="utf-8") == RULES
     assert call(monkeypatch, "run", shop, "--out", tmp_path / "rules") == 2  # it is read
     lint = pd.read_csv(tmp_path / "out" / "channel_lint.csv")
-    assert tuple(lint.columns) == OUTPUTS["channel_lint"].column_names
+    assert tuple(lint.columns) == output_tables()["channel_lint"].column_names
     assert tuple(pd.read_parquet(tmp_path / "out" / "channel_lint.parquet").columns) == tuple(lint.columns)
     assert set(zip(lint["check"], lint["source"].fillna(""), lint["touchpoints"], strict=True)) == {
         ("near_duplicate_source", "newsleter", 1), ("self_referral", "shop.example", 1)

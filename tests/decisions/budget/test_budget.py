@@ -13,8 +13,8 @@ from attribution.decisions.budget.budget_options import BudgetOptions
 from attribution.decisions.budget.evidence import Ground
 from attribution.decisions.budget.response import check_history
 from attribution.errors import InputError
+from attribution.production.output_tables import output_tables
 from attribution.schema.experiment import checked
-from attribution.schema.tables import OUTPUTS
 
 RETURNS = pd.DataFrame(
     {
@@ -65,7 +65,7 @@ def test_money_goes_by_marginal_return() -> None:
 def test_tables_are_as_declared_and_channels_without_spend_are_named() -> None:
     plan = propose_budget(RETURNS, options(), ground=Ground(end=dt.date(2024, 3, 31)))
     for name, table in plan.tables.items():
-        assert tuple(table.columns) == OUTPUTS[name].column_names
+        assert tuple(table.columns) == output_tables()[name].column_names
     assert plan.left_out == ("direct",)
     assert set(plan.tables["budget"]["valid_until"]) == {"2024-06-29"}
     assert set(plan.tables["budget"]["estimand"]) == {"allocated"}

@@ -15,6 +15,7 @@ from attribution.decisions.budget.budget_options import BudgetOptions
 from attribution.decisions.budget.budget_section import budget_grids
 from attribution.decisions.budget.evidence import Earlier, Ground, read_earlier
 from attribution.errors import InputError
+from attribution.production.output_tables import output_tables
 from attribution.reporting.charts import (
     budget_by_channel,
     budget_gain,
@@ -23,7 +24,6 @@ from attribution.reporting.charts import (
     to_svg,
 )
 from attribution.schema.experiment import checked
-from attribution.schema.tables import OUTPUTS
 from tests.reporting.drawn import all_figures
 
 CHANNELS = ["mail", "search", "微信"]
@@ -103,7 +103,7 @@ def test_a_division_of_what_is_not_there_is_refused(asked: dict[str, object], re
 def test_no_spend_returns_more_in_both_horizons() -> None:
     plan = propose_budget(ON_BOTH, options(long_run={"objective": "ltv", "points": 5}))
     table = plan.tables["budget_horizons"]
-    assert tuple(table.columns) == OUTPUTS["budget_horizons"].column_names
+    assert tuple(table.columns) == output_tables()["budget_horizons"].column_names
     one = table.query("model == 'linear'")
     ends = one.groupby("weight")[["spend", "return", "long_return"]].sum()
     np.testing.assert_allclose(ends["spend"], 330)
@@ -157,7 +157,7 @@ def test_evidence_says_what_a_plan_rests_on() -> None:
     ground = Ground("abc", dt.date(2024, 1, 1), dt.date(2024, 3, 31))
     plan = propose_budget(RETURNS, options(valid_days=10, objective="conversions"), ground=ground)
     table = plan.tables["budget_evidence"]
-    assert tuple(table.columns) == OUTPUTS["budget_evidence"].column_names
+    assert tuple(table.columns) == output_tables()["budget_evidence"].column_names
     row = table.iloc[0]
     assert row[["run", "objective", "cost_basis"]].tolist() == ["abc", "conversions", "media"]
     assert row[["data_start", "data_end", "valid_until"]].tolist() == ["2024-01-01", "2024-03-31", "2024-04-10"]
@@ -178,7 +178,7 @@ def test_drift_is_what_curves_do_not_explain() -> None:
     ground = Ground("def", dt.date(2024, 4, 1), dt.date(2024, 9, 29))
     plan = propose_budget(now, options(), draws=drawn(), ground=ground, earlier=earlier_plan())
     table = plan.tables["budget_drift"].query("model == 'linear'").set_index("channel")
-    assert tuple(plan.tables["budget_drift"].columns) == OUTPUTS["budget_drift"].column_names
+    assert tuple(plan.tables["budget_drift"].columns) == output_tables()["budget_drift"].column_names
     assert table["status"].tolist() == ["as expected", "above", "below"]
     np.testing.assert_allclose(table["expected"], [200, 400, 200])
     np.testing.assert_allclose(table["return"], [200, 600, 20])

@@ -17,7 +17,7 @@ from attribution.decisions.kpis import Run, check_targets, kpi_history, measure,
 from attribution.decisions.kpis.attainment import target_metrics
 from attribution.decisions.kpis.targets import days_of
 from attribution.errors import InputError
-from attribution.schema.tables import OUTPUTS
+from attribution.production.output_tables import output_tables
 from tests.cli.test_cli import call, table_bytes
 
 SHOP = """
@@ -422,7 +422,7 @@ def test_kpis_writes_tables_and_pages_and_says_what_is_missed(
     assert "value of (all): missed" in printed
     assert "增长团队" in printed
     for name in ("kpis", "kpi_history"):
-        assert tuple(pd.read_parquet(shop / "out" / f"{name}.parquet").columns) == OUTPUTS[name].column_names
+        assert tuple(pd.read_parquet(shop / "out" / f"{name}.parquet").columns) == output_tables()[name].column_names
     assert "品牌" in (shop / "out" / "kpis.html").read_text(encoding="utf-8")
     assert "# ziele" in (shop / "out" / "kpis.md").read_text(encoding="utf-8")
     first = table_bytes(shop / "out")

@@ -24,8 +24,8 @@ from attribution.production.monitoring import (
     read_spend,
     read_windows,
 )
+from attribution.production.monitoring.drift_declared import DRIFT
 from attribution.production.refit import Definition, SummaryStore, day_number, summarise_days
-from attribution.schema.tables import DRIFT
 from tests.daily_logs import log_of
 
 START = day_number(dt.date(2024, 3, 1))

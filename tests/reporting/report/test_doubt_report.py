@@ -17,12 +17,12 @@ from attribution.errors import InputError
 from attribution.pipeline.output import replaced_folder, write_outcome
 from attribution.reporting import charts
 from attribution.schema.experiment import ResamplingOptions
-from attribution.schema.tables.doubt import DOUBT_TABLES
 from attribution.tracking.tracked_runs import track_outcome
 from attribution.uncertainty.placebo import PlaceboOptions
 from attribution.uncertainty.sensitivity import doubt_metrics
 from attribution.uncertainty.sensitivity.doubt_options import DoubtOptions
 from attribution.uncertainty.sensitivity.doubt_section import curve_channels
+from attribution.uncertainty.sensitivity.sensitivity_declared import DOUBT_TABLES
 from attribution.uncertainty.stability import StabilityOptions
 from tests.journeys.test_buckets import log
 from tests.reporting.charts.test_charts import assert_drawn

@@ -9,15 +9,16 @@ import pytest
 
 from attribution.pipeline.reuse import is_there
 from attribution.pipeline.sections import read_experiment
-from attribution.schema.tables import DICTIONARY, FORMULAS, INPUTS, OUTPUTS, dictionary_rows
-from attribution.schema.tables.conversion_export import CONVERSION_EXPORT_TABLES
+from attribution.production.conversion_export_declared import CONVERSION_EXPORT_TABLES
+from attribution.production.output_tables import output_tables
+from attribution.schema.tables import DICTIONARY, FORMULAS, INPUTS, dictionary_rows
 from attribution.schema.tables.measures import _WORDS as WORDS
 from attribution.schema.tables.measures import formula_of, unit_of
 from attribution.schema.tables.scoring import SCORING_TABLES
 from attribution.simulation import simulate
 from tests.cli import test_cli
 
-WRITTEN = [*OUTPUTS.values(), *SCORING_TABLES, *CONVERSION_EXPORT_TABLES, INPUTS["truth"], DICTIONARY]
+WRITTEN = [*output_tables().values(), *SCORING_TABLES, *CONVERSION_EXPORT_TABLES, INPUTS["truth"], DICTIONARY]
 NUMBERS = ("number", "integer", "money", "count")
 
 

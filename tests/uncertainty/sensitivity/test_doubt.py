@@ -18,12 +18,12 @@ from attribution.journeys.refine import Policy, before_policies
 from attribution.models.resampling import fit_and_resample
 from attribution.pipeline.pipeline import run_experiment
 from attribution.pipeline.request import make_models, open_sources, terms_of
+from attribution.production.output_tables import output_tables
 from attribution.schema.experiment import Experiment, JourneyOptions, ResamplingOptions
-from attribution.schema.tables import OUTPUTS
-from attribution.schema.tables.doubt import DOUBT_TABLES
 from attribution.uncertainty.sensitivity import DoubtSection, Grid, draw_grid
 from attribution.uncertainty.sensitivity.doubt_options import doubt_options
 from attribution.uncertainty.sensitivity.maturity import maturity, maturity_reader
+from attribution.uncertainty.sensitivity.sensitivity_declared import DOUBT_TABLES
 from attribution.uncertainty.sensitivity.spread import joint_ranks, rank_swaps, roi_variance, specification_table
 from tests.journeys.test_buckets import log
 
@@ -265,7 +265,7 @@ def test_shares_of_variance_are_the_same_at_any_size(power: int) -> None:
 def test_one_channel_trades_places_with_none() -> None:
     table = rank_swaps(of_roi(np.array([[[1.0], [2.0]], [[0.5], [1.5]]])))
     assert table.empty
-    assert list(table.columns) == list(OUTPUTS["rank_swaps"].column_names)
+    assert list(table.columns) == list(output_tables()["rank_swaps"].column_names)
     tables = run_experiment(asked(log(200), COSTS[COSTS["channel"] == "search"])).tables
     assert set(tables["verdicts"]["channel"]) == {"search"}
 
@@ -330,7 +330,7 @@ def test_a_run_writes_the_tables_and_says_the_same_twice(tmp_path: Path) -> None
     second = run_experiment(asked(shuffled)).tables
     for table in DOUBT_TABLES:
         assert tuple(first[table.name].columns) == table.column_names
-        assert OUTPUTS[table.name] is table
+        assert output_tables()[table.name] is table
         pd.testing.assert_frame_equal(first[table.name], second[table.name], check_exact=True)
         for column in table.columns:
             assert column.nullable or first[table.name][column.name].notna().all(), (table.name, column.name)

@@ -205,19 +205,13 @@ DECISIONS = Table(
     ),
 )
 
-DRAWS = Table(
-    "draws",
-    "model × draw × channel, where the run was asked for them",
-    (
-        Column("model", "text", "label of the model"),
-        Column("draw", "integer", "number of the draw; the same customers under every model"),
-        Column("channel", "text", "channel"),
-        Column("conversions", "number", "credited conversions"),
-        Column("value", "number", "credited value"),
-        null("new_customers", "number", "credited conversions of new customers; null where they were not asked for"),
-        Column("return", "number", "return on the basis that channels are ranked by"),
-        null("spend", "number", "spend on the cost basis that channels are ranked by"),
-    ),
+KPI_TABLES = (
+    REVIEW,
+    ROI_CHANGES,
+    ALERTS,
+    SUBSTITUTES,
+    KPIS,
+    KPI_HISTORY,
+    BEFORE_AFTER,
+    DECISIONS,
 )
-
-KPI_TABLES = (REVIEW, ROI_CHANGES, ALERTS, SUBSTITUTES, KPIS, KPI_HISTORY, BEFORE_AFTER, DECISIONS, DRAWS)
