@@ -182,7 +182,7 @@ def _written(
 
     with replaced_folder(out, keep, kind="monitor") as folder:
         write_table(folder, DRIFT, drift)
-        write_dictionary(folder, {DRIFT.name: drift})
+        write_dictionary(folder, {DRIFT.name: drift}, {DRIFT.name: DRIFT})
         (folder / "drift.txt").write_text("\n".join(said) + "\n", encoding="utf-8")
     if uri is None:
         return None
