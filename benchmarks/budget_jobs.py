@@ -19,7 +19,7 @@ DRAWS = 500
 
 
 def problem(channels: int, *, steepness: float) -> Problem:
-    """Curves of all kinds, steps of 30 %, a total near today's spend, and draws to doubt returns by."""
+    """Curves of all kinds, steps of 30 %, a total near today's spend, and draws of returns."""
     rng = np.random.default_rng(11)
     kinds = [str(kind) for kind in rng.choice(KINDS, channels)]
     bend, today = list(rng.uniform(0.3, 0.8, channels)), list(rng.uniform(20, 100, channels))
@@ -31,7 +31,7 @@ def problem(channels: int, *, steepness: float) -> Problem:
 
 
 def with_everything(made: Problem) -> Problem:
-    """Also a floor and a ceiling of groups, a capacity and aversion to doubt."""
+    """Also a floor and a ceiling of groups, a capacity and aversion to risk."""
     n = len(made.returns)
     groups = np.array([np.arange(n) < 0.4 * n, np.arange(n) >= 0.6 * n], dtype=float)
     return replace(
@@ -70,9 +70,9 @@ def measure(channels: int, clock: Clock) -> dict[str, float]:
     gaps = {}
     for name, made in {
         "steps": concave,
-        "steps, groups, capacity, doubt": with_everything(concave),
+        "steps, groups, capacity, risk": with_everything(concave),
         "S-shaped, no steps": free,
-        "S-shaped, steps, groups, capacity, doubt": with_everything(curved),
+        "S-shaped, steps, groups, capacity, risk": with_everything(curved),
     }.items():
         # One thread, as a proposal asks for.
         with clock.step(name), threadpool_limits(1):

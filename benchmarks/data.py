@@ -20,7 +20,7 @@ SEED = 20_240_101
 EVENT_CHANNELS = 12
 PATH_CHANNELS = 30
 GAME_CHANNELS = (20, 50)
-DOUBT_CHANNELS = 20
+SENSITIVITY_CHANNELS = 20
 DAYS = 90
 IDS = ("integer", "uuid")
 TINY = 1_000
@@ -62,9 +62,9 @@ def game_file(journeys: int, channels: int) -> Path:
     return FOLDER / f"game-{journeys}-{channels}-channels-seed-{SEED}" / "journeys.parquet"
 
 
-def doubt_folder(journeys: int) -> Path:
+def sensitivity_folder(journeys: int) -> Path:
     """Where events with costs lie: ``touchpoints.parquet``, ``conversions.parquet`` and ``costs.parquet``."""
-    return FOLDER / f"doubt-{journeys}-seed-{SEED}"
+    return FOLDER / f"sensitivity-{journeys}-seed-{SEED}"
 
 
 def write_events(folder: Path, touchpoints: int) -> None:
@@ -126,7 +126,7 @@ def write_game(folder: Path, journeys: int, channels: int) -> None:
     frame.to_parquet(folder / "journeys.parquet", index=False)
 
 
-def write_doubt(folder: Path, journeys: int) -> None:
+def write_sensitivity(folder: Path, journeys: int) -> None:
     """The same kind of paths as touchpoints days apart, a customer each, with media and labour costs of all channels.
 
     One channel is direct traffic.
@@ -135,9 +135,9 @@ def write_doubt(folder: Path, journeys: int) -> None:
     import pandas as pd
 
     rng = np.random.default_rng(SEED)
-    channel, lengths = _walk(rng, journeys, DOUBT_CHANNELS)
-    converted = np.flatnonzero(_convert(rng, channel, lengths, DOUBT_CHANNELS))
-    names = np.array([f"channel {number:02d}" for number in range(1, DOUBT_CHANNELS)] + ["direct"], dtype=object)
+    channel, lengths = _walk(rng, journeys, SENSITIVITY_CHANNELS)
+    converted = np.flatnonzero(_convert(rng, channel, lengths, SENSITIVITY_CHANNELS))
+    names = np.array([f"channel {number:02d}" for number in range(1, SENSITIVITY_CHANNELS)] + ["direct"], dtype=object)
     names = rng.permutation(names)
     customer = np.repeat(np.arange(journeys), lengths)
     first = np.cumsum(lengths) - lengths
@@ -149,7 +149,7 @@ def write_doubt(folder: Path, journeys: int) -> None:
     value = np.exp(rng.normal(4, 1, len(converted))).round(2)
     touchpoints = {"customer_id": customer, "touched_at": _moments(day), "channel": names[channel]}
     conversions = {"customer_id": converted, "converted_at": _moments(ended), "value": value}
-    amount = value.sum() * rng.dirichlet(np.full(DOUBT_CHANNELS, 3.0))
+    amount = value.sum() * rng.dirichlet(np.full(SENSITIVITY_CHANNELS, 3.0))
     costs = [{"channel": name, "cost_type": "media", "amount": 0.7 * a} for name, a in zip(names, amount, strict=True)]
     costs += [{"channel": name, "cost_type": "labour", "amount": a} for name, a in zip(names, amount / 9, strict=True)]
     for name, table in {"touchpoints": touchpoints, "conversions": conversions, "costs": costs}.items():
@@ -252,6 +252,6 @@ if __name__ == "__main__":
         for journeys in asked["games"]:
             for channels in GAME_CHANNELS:
                 write(game_file(journeys, channels).parent, partial(write_game, channels=channels), journeys)
-        for journeys in asked["doubt"]:
-            write(doubt_folder(journeys), write_doubt, journeys)
+        for journeys in asked["sensitivity"]:
+            write(sensitivity_folder(journeys), write_sensitivity, journeys)
     clock.report()

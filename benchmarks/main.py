@@ -12,7 +12,6 @@ from pathlib import Path
 from benchmarks.budget import measure_budget
 from benchmarks.commands import measure_commands
 from benchmarks.data import TINY
-from benchmarks.doubt import measure_doubt
 from benchmarks.events import measure_events, measure_models
 from benchmarks.games import measure_games
 from benchmarks.intervals import measure_intervals
@@ -23,6 +22,7 @@ from benchmarks.processes import JobError, our_python, peers_python, run_job
 from benchmarks.report import Report
 from benchmarks.scale import measure_scale
 from benchmarks.scoring import measure_scoring
+from benchmarks.sensitivity import measure_sensitivity
 from benchmarks.spark import measure_spark
 
 SECTIONS: dict[str, Callable[[Options, Report], None]] = {
@@ -32,7 +32,7 @@ SECTIONS: dict[str, Callable[[Options, Report], None]] = {
     "spark": measure_spark,
     "intervals": measure_intervals,
     "games": measure_games,
-    "doubt": measure_doubt,
+    "sensitivity": measure_sensitivity,
     "budget": measure_budget,
     "scoring": measure_scoring,
     "parity": measure_parity,
@@ -71,7 +71,7 @@ def _generate(options: Options, sections: Sequence[str]) -> None:
         "touchpoints": sorted(sizes),
         "journeys": [TINY, options.journeys] if {"intervals", "peers"} & set(sections) else [],
         "games": [TINY, options.journeys] if "games" in sections else [],
-        "doubt": [TINY, options.journeys] if {"doubt", "parity"} & set(sections) else [],
+        "sensitivity": [TINY, options.journeys] if {"sensitivity", "parity"} & set(sections) else [],
     }
     run_job(options.python, "data", request)
 

@@ -16,7 +16,7 @@ from attribution.production.scoring.job import Request, score_days
 from attribution.production.sql import SqlTables, select_of
 from attribution.tracking.registry import register_scorer
 from benchmarks.clock import Clock, arguments
-from benchmarks.data import doubt_folder
+from benchmarks.data import sensitivity_folder
 from benchmarks.spark_jobs import MASTER, missing
 
 NAMES = ("job", "sql", "udf")
@@ -127,5 +127,5 @@ JOBS: dict[str, Callable[[Path, Path, Clock], dict[str, Any]]] = {
 if __name__ == "__main__":
     asked = arguments()
     clock = Clock()
-    touched = doubt_folder(asked["journeys"]) / "touchpoints.parquet"
+    touched = sensitivity_folder(asked["journeys"]) / "touchpoints.parquet"
     clock.report(notes=JOBS[asked["job"]](touched, Path(asked["folder"]), clock))

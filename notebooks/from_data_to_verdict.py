@@ -2,8 +2,8 @@
 # # From raw data to a verdict
 #
 # A shop spends money on eight channels. Which should get more, which less, and how sure is that? This is the way an
-# analyst would go: data, journeys, models, money, doubt, verdicts, budget. The shop is simulated, so that at the very
-# end we can look at what no analyst ever sees: what each channel caused.
+# analyst would go: data, journeys, models, money, sensitivity, verdicts, budget. The shop is simulated, so that at the
+# very end we can look at what no analyst ever sees: what each channel caused.
 #
 # Open this file as a notebook with jupytext, VS Code or PyCharm, or run it as a script. What the text says in
 # numbers, the code below it asserts.
@@ -150,7 +150,7 @@ MARGIN = 0.40
 assert 1 / MARGIN == 2.5
 asked["returns"] = {"basis": "margin", "margin": MARGIN, "cost_basis": "loaded"}
 asked["resampling"] = {"draws": 200}
-asked["doubt"] = {"lookback_days": [7, 14, 28]}
+asked["sensitivity"] = {"lookback_days": [7, 14, 28]}
 outcome = at.run_experiment(at.Experiment.model_validate(asked))
 returns = outcome.tables["returns"]
 of_shapley = returns[(returns["model"] == "shapley") & returns["channel"].isin(paid)]
@@ -234,7 +234,7 @@ verdicts[["days_to_flip", "margin_points_to_flip", "cost_to_flip", "lost_touchpo
 # there are four verdicts: cut video, and keep email, brand search and display. We come back to them.
 
 # %%
-hurried = asked | {"doubt": asked["doubt"] | {"incremental_share": [1, 1]}}
+hurried = asked | {"sensitivity": asked["sensitivity"] | {"incremental_share": [1, 1]}}
 face_value = at.run_experiment(at.Experiment.model_validate(hurried)).tables["verdicts"].set_index("channel")["verdict"]
 kept = face_value.index[face_value == "keep"].tolist()
 assert kept == ["brand_search", "display", "email"]
@@ -267,7 +267,7 @@ regret.pivot(index="acting_on", columns="if_right", values="regret").round()
 # %%
 today = float(honest["spend"].sum())
 limits = {"total": round(today), "objective": "margin", "step_limit": 0.3}
-planned, plan = at.plan_budget(at.Experiment.model_validate({**asked, "doubt": None, "budget": limits}))
+planned, plan = at.plan_budget(at.Experiment.model_validate({**asked, "sensitivity": None, "budget": limits}))
 budget = plan.tables["budget"].query("scenario == 'plan'")
 change = budget.pivot(index="channel", columns="model", values="change")
 expected = plan.tables["budget_scenarios"].query("scenario == 'plan'").set_index("model")

@@ -189,8 +189,8 @@ def _run(section: str, *sizes: str) -> str:
 
 
 @pytest.mark.slow
-def test_doubt_benchmark_says_how_long_every_specification_takes() -> None:
-    command = [sys.executable, str(RUN), "--journeys", "3000", "--only", "doubt", "--rounds", "1"]
+def test_sensitivity_benchmark_says_how_long_every_specification_takes() -> None:
+    command = [sys.executable, str(RUN), "--journeys", "3000", "--only", "sensitivity", "--rounds", "1"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "20 channels; 8 models × 4 windows × 2 direct policies × 2 cost bases × 200 draws" in done.stdout

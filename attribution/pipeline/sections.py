@@ -28,7 +28,7 @@ from attribution.sections import FigureSpec, Finding, Language, ReportPart, RunC
 from attribution.uncertainty.economics import EconomicsSection
 from attribution.uncertainty.intervals import ResamplingSection
 from attribution.uncertainty.placebo import PlaceboSection
-from attribution.uncertainty.sensitivity.doubt_section import DoubtSection
+from attribution.uncertainty.sensitivity.sensitivity_section import SensitivitySection
 from attribution.uncertainty.stability import StabilitySection
 
 SHIPPED: tuple[type[Section], ...] = (
@@ -41,7 +41,7 @@ SHIPPED: tuple[type[Section], ...] = (
     ModelsSection,
     PlaceboSection,
     StabilitySection,
-    DoubtSection,
+    SensitivitySection,
     # Its tasks are made of the tables of all before.
     DiagnosisSection,
     BudgetSection,
@@ -269,7 +269,7 @@ def read_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
 
 def beside_a_budget(experiment: Experiment) -> Experiment:
     """Without sections that no budget is made of and that take longer than all the rest."""
-    return experiment.model_copy(update={DoubtSection.name: None})
+    return experiment.model_copy(update={SensitivitySection.name: None})
 
 
 def _package_of(point: EntryPoint) -> str:

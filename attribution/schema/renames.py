@@ -10,6 +10,7 @@ from collections.abc import Mapping
 RENAMED: Mapping[str, Mapping[str, str]] = {
     "command": {"conversions": "export-conversions"},
     "command promote": {"--bounds": "--criteria"},
+    "Experiment": {"doubt": "sensitivity"},
     "Criteria": {"experiments": "lift_tests", "experiments_z": "lift_tests_z"},
 }
 """By where they are written (a command, or the class of a part of a file), the old name and the new one."""

@@ -230,7 +230,7 @@ def _experiment(folder: Path, resampling: str, models: str = "") -> Path:
     pd.DataFrame({"channel": ["search", "video", "邮件", "radio"], "amount": [4_000.0, 9_000.0, 2_000.0, 50.0]}).to_csv(
         folder / "costs.csv", index=False
     )
-    path = folder / "doubt.toml"
+    path = folder / "sensitivity.toml"
     path.write_text(
         f"""
 [tables.touchpoints]

@@ -319,17 +319,19 @@ def test_weeks_are_of_what_is_divided(objective: str, returns: dict[str, float],
     assert found[["spend", "return"]].to_numpy().tolist() == [[7.0, pytest.approx(expected)]]
 
 
-def test_a_budget_makes_no_grid_of_doubt(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_budget_makes_no_grid_of_specifications(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain, _ = plan_budget(read_experiment(shop, ["budget.total=2500"]))
     monkeypatch.setattr(
-        "attribution.uncertainty.sensitivity.doubt_section.draw_grid", None
+        "attribution.uncertainty.sensitivity.sensitivity_section.draw_grid", None
     )  # whoever asks for it fails
-    doubted, _ = plan_budget(read_experiment(shop, ["budget.total=2500", "doubt.draws=60"]))
-    assert "verdicts" not in doubted.tables
-    assert "doubt" not in doubted.experiment.further  # so that a run with doubt is not taken to be there already
-    assert doubted.fingerprint == plain.fingerprint == doubted.tables["budget_evidence"]["run"].iloc[0]
+    varied, _ = plan_budget(read_experiment(shop, ["budget.total=2500", "sensitivity.draws=60"]))
+    assert "verdicts" not in varied.tables
+    assert (
+        "sensitivity" not in varied.experiment.further
+    )  # so that a run with sensitivity is not taken to be there already
+    assert varied.fingerprint == plain.fingerprint == varied.tables["budget_evidence"]["run"].iloc[0]
     for name, table in plain.tables.items():
-        pd.testing.assert_frame_equal(table, doubted.tables[name], check_exact=True)
+        pd.testing.assert_frame_equal(table, varied.tables[name], check_exact=True)
 
 
 def test_weeks_hold_the_costs_that_are_divided() -> None:

@@ -251,8 +251,10 @@ def test_tables_that_are_not_as_declared_are_refused(
 @pytest.mark.parametrize(
     ("more", "why"),
     [
-        ("[doubts]\ndraws = 60\n", "unknown key 'doubts'"),
-        ("[doubts]\ndraws = 60\n", "did you mean 'doubt'?"),
+        ("[sensitivty]\ndraws = 60\n", "unknown key 'sensitivty'"),
+        ("[sensitivty]\ndraws = 60\n", "did you mean 'sensitivity'?"),
+        ("[doubt]\ndraws = 60\n", "unknown key 'doubt'"),
+        ("[doubt]\ndraws = 60\n", "it is called sensitivity now"),
         ("[budget]\ntotl = 5\n", "unknown key 'budget.totl'"),
         ("[budget]\ntotl = 5\n", "did you mean 'total'?"),
         ("[stability]\nparts = 1\n", "stability.parts"),

@@ -190,10 +190,10 @@ def test_no_run_is_left_running_when_logging_fails_midway(
     assert states == {"FINISHED", "FAILED"}
 
 
-def test_doubt_is_logged_where_it_was_asked_for(store: str, tmp_path: Path) -> None:
+def test_sensitivity_is_logged_where_it_was_asked_for(store: str, tmp_path: Path) -> None:
     from mlflow.tracking import MlflowClient
 
-    outcome = at.run_experiment(experiment("doubt", resampling={"draws": 50}, placebo={"rate": 2.0}))
+    outcome = at.run_experiment(experiment("sensitivity", resampling={"draws": 50}, placebo={"rate": 2.0}))
     (tmp_path / "out").mkdir()
     client = MlflowClient(tracking_uri=store)
     parent = client.get_run(track_outcome(outcome, tmp_path / "out", uri=store))

@@ -65,6 +65,11 @@ def test_a_model_of_a_run_is_exported(before: Path, monkeypatch: pytest.MonkeyPa
     assert now.state.label == then.state.label == "markov_2"
 
 
+def test_options_under_an_old_name_are_read_under_the_new_one(before: Path) -> None:
+    assert "[doubt]" in (before / "rich" / "experiment.toml").read_text(encoding="utf-8")
+    assert at.read_run(before / "rich").experiment.further["sensitivity"] == {"lookback_days": [7, 30]}
+
+
 @pytest.mark.parametrize("run", ["rich", "budget"])
 def test_runs_are_compared_reviewed_and_tracked(
     before: Path, run: str, monkeypatch: pytest.MonkeyPatch, new_store: Callable[[Path], str]

@@ -50,7 +50,7 @@ def long_returns(
 def horizon_rows(case: Case, problem: Problem, in_long_run: Floats, options: BudgetOptions) -> list[Row]:
     """Rows of ``budget_horizons``: no other spend within limits returns more in both runs, if curves are concave.
 
-    Doubt about returns is left aside.
+    The uncertainty of returns is ignored.
     """
     asked = options.long_run
     if asked is None:

@@ -96,13 +96,13 @@ COST_SENSITIVITY = Table(
 
 TASKS = Table(
     "tasks",
-    "one thing to look at; losses first, then shortfalls, gains and doubts, each the largest first",
+    "one thing to look at; losses first, then shortfalls, gains and open questions, each the largest first",
     (
         Column("rank", "integer", "1 = look here first"),
         Column(
             "about",
             "text",
-            "loss: spend that does not pay; shortfall: against the rest; gain; doubt: what is not known",
+            "loss: spend that does not pay; shortfall: against the rest; gain; unknown: what is not known",
         ),
         Column("kind", "text", "what was found"),
         null("dimension", "text", "what the slice is one of"),

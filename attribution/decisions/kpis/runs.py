@@ -163,7 +163,8 @@ def read_run(folder: str | Path) -> Run:
         if path.stem not in _SKIPPED:
             tables[path.stem] = _read_table(path)
     text = (folder / "experiment.toml").read_text(encoding="utf-8")
-    experiment = parse_experiment(folder / "experiment.toml", re.findall(r"^# --set (.+)$", text, re.MULTILINE))
+    overrides = re.findall(r"^# --set (.+)$", text, re.MULTILINE)
+    experiment = parse_experiment(folder / "experiment.toml", overrides, is_migrated=True)
     manifest = _manifest(folder / "manifest.json")
     span = manifest.get("span")
     ends = None if span is None else (str(span[0]), str(span[1]))

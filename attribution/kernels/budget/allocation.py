@@ -1,9 +1,9 @@
 """The spend per channel that returns most, under limits, and what each limit costs.
 
 Where only the total limits several channels together, a bisection finds the spend (`fill`); else sequential
-quadratic programming does. As functions of growth instead of spend, the return, its doubt and the use of capacity are
+quadratic programming does. As functions of growth instead of spend, the return, its risk and the use of capacity are
 concave, convex and linear; so one optimum is the only one, unless a floor over several channels meets a capacity or
-doubt, or a curve is S-shaped. Then several starts are tried, and the best is not proven to be the best of all.
+risk, or a curve is S-shaped. Then several starts are tried, and the best is not proven to be the best of all.
 
 References
 ----------
@@ -278,14 +278,14 @@ def _improved(problem: Problem, start: Floats, *, steps: int = 150) -> Floats:
 
     def worth(z: Floats) -> float:
         growth = z * unit
-        doubt = np.sqrt(max(float(growth @ problem.covariance @ growth), 0.0))
-        result: float = (problem.aversion * doubt - float(problem.returns @ growth)) / size
+        risk = np.sqrt(max(float(growth @ problem.covariance @ growth), 0.0))
+        result: float = (problem.aversion * risk - float(problem.returns @ growth)) / size
         return result
 
     def slope(z: Floats) -> Floats:
         growth = z * unit
-        doubt = np.sqrt(max(float(growth @ problem.covariance @ growth), 1e-300))
-        result: Floats = (problem.aversion * (problem.covariance @ growth) / doubt - problem.returns) * unit / size
+        risk = np.sqrt(max(float(growth @ problem.covariance @ growth), 1e-300))
+        result: Floats = (problem.aversion * (problem.covariance @ growth) / risk - problem.returns) * unit / size
         return result
 
     def price(z: Floats) -> Floats:

@@ -55,7 +55,7 @@ class Problem:
         return float(np.sqrt(max(float(growth @ self.covariance @ growth), 0.0)))
 
     def worth(self, spend: Floats) -> float:
-        """Return less its doubt: what is made as large as can be."""
+        """The return less the aversion to risk: what is maximised."""
         return float(self.returns @ self.curves.growth(spend)) - self.aversion * self.deviation(spend)
 
     def marginal(self, spend: Floats) -> Floats:

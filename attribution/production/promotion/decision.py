@@ -145,7 +145,7 @@ def _window(scorer: Scorer, window: Experiment, criteria: Criteria) -> Experimen
         "placebo": PlaceboOptions(seed=criteria.seed),
         "stability": StabilityOptions(parts=2),
         "tracking": TrackingOptions(enabled=False),
-        "doubt": None,
+        "sensitivity": None,
         "budget": None,
     }
     return window.model_copy(update=changed)

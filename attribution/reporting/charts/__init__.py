@@ -16,13 +16,13 @@ from attribution.errors import InputError
 from attribution.reporting.charts.bars import credit_by_channel, plain_bars, roi_by_channel
 from attribution.reporting.charts.budget import budget_by_channel, budget_gain, response_curves
 from attribution.reporting.charts.costs import costs_by_type, roi_within_bounds
-from attribution.reporting.charts.doubt import regret_chart, specification_curve
 from attribution.reporting.charts.figure import Figure, save_png, to_svg
 from attribution.reporting.charts.funnel import funnel_by_stage, funnel_rates
 from attribution.reporting.charts.graph import journey_graph
 from attribution.reporting.charts.histograms import path_length, time_lag
 from attribution.reporting.charts.horizons import budget_horizons
 from attribution.reporting.charts.ranks import TRUTH_COLUMN, rank_bump
+from attribution.reporting.charts.sensitivity import regret_chart, specification_curve
 from attribution.reporting.charts.steps import channels_in, transition_heatmap
 from attribution.reporting.charts.style import channel_colours, drawable
 from attribution.reporting.charts.waterfall import cost_waterfall

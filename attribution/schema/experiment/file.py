@@ -28,6 +28,7 @@ from attribution.schema.experiment.settings import (
     TrackingOptions,
 )
 from attribution.schema.names import problem_of
+from attribution.schema.renames import new_name
 from attribution.schema.tables import INPUTS
 
 Part = TypeVar("Part", bound=BaseModel)
@@ -161,13 +162,19 @@ class Experiment(Settings):
         return checked(kind, given, origin=f"experiment {self.name!r}", within=section)
 
 
-def parse_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experiment:
-    """Read an experiment file; what sections own in it is left as it was written."""
+def parse_experiment(path: str | Path, overrides: Sequence[str] = (), *, is_migrated: bool = False) -> Experiment:
+    """Read an experiment file; what sections own in it is left as it was written.
+
+    With ``is_migrated``, tables under names that they had before are taken for what they are called now: for the copy
+    of an experiment in the folder of a run, which the tool wrote.
+    """
     path = Path(path)
     text, document = read_toml(path)
     for override in overrides:
         _set(document, override)
         text += f"\n# --set {override}"
+    if is_migrated:
+        document = {new_name("Experiment", key) or key: value for key, value in document.items()}
     document.setdefault("name", path.stem)
     for key in ("folder", "text"):
         if key in document:

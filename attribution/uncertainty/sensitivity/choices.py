@@ -13,7 +13,7 @@ from attribution.returns import Terms
 from attribution.returns.channel_costs import CostBasis
 from attribution.returns.terms import COST_BASES
 from attribution.schema.experiment import DEFAULT_LOOKBACK_DAYS, Experiment
-from attribution.uncertainty.sensitivity.doubt_options import doubt_options
+from attribution.uncertainty.sensitivity.sensitivity_options import sensitivity_options
 
 
 @dataclass(frozen=True)
@@ -42,18 +42,18 @@ def choices_of(experiment: Experiment, sources: Sources, journeys: Journeys, ter
     Raises
     ------
     InputError
-        If there is no ROI to doubt, or a choice is named that these data do not leave.
+        If no channel has an ROI, or a choice is named that these data do not allow.
     """
-    asked, options = doubt_options(experiment), experiment.journeys
+    asked, options = sensitivity_options(experiment), experiment.journeys
     if not any(amount > 0 for amount in terms.costs.amounts.values()):
-        raise InputError("doubt: no channel has a cost, so there is no ROI to doubt", hint="give a costs table")
+        raise InputError("sensitivity: no channel has a cost, so there is no ROI", hint="give a costs table")
     has_windows = sources.integer_times is False and not sources.has("paths")
     own_days = None
     if has_windows:
         own_days = float(DEFAULT_LOOKBACK_DAYS if options.lookback_days is None else options.lookback_days)
     elif asked.lookback_days is not None:
         raise InputError(
-            "doubt.lookback_days: these data have no times, so there are no windows to try",
+            "sensitivity.lookback_days: these data have no times, so there are no windows to try",
             given=asked.lookback_days,
             hint="leave it out, or give touchpoints with timestamps",
         )
@@ -82,12 +82,12 @@ def _windows(asked: Sequence[float] | None, own: float | None, journeys: Journey
 
 def _policies(asked: Sequence[str] | None, own: str, has_direct: bool, is_paths: bool) -> tuple[str, ...]:
     if asked is not None and is_paths:
-        raise InputError("doubt.direct: aggregated paths are journeys already", given=asked, hint="leave it out")
+        raise InputError("sensitivity.direct: aggregated paths are journeys already", given=asked, hint="leave it out")
     if asked is not None and set(asked) != {own} and not has_direct:
         raise InputError(
-            "doubt.direct: no channel is direct traffic, so every policy is the same",
+            "sensitivity.direct: no channel is direct traffic, so every policy is the same",
             given=asked,
-            hint='doubt.direct_channels = ["…"] names channels that are, or leave it out',
+            hint='sensitivity.direct_channels = ["…"] names channels that are, or leave it out',
         )
     if is_paths or not has_direct:
         return (own,)
@@ -98,7 +98,7 @@ def _cost_bases(asked: Sequence[CostBasis] | None, terms: Terms) -> tuple[CostBa
     known: tuple[CostBasis, ...] = COST_BASES if terms.costs.is_ledger else COST_BASES[:1]
     if asked is not None and not set(asked) <= set(known):
         raise InputError(
-            "doubt.cost_bases: 'loaded' is asked for, and no cost says of what type it is",
+            "sensitivity.cost_bases: 'loaded' is asked for, and no cost says of what type it is",
             hint="give the costs table a column cost_type: media, labour, tools, …",
         )
     return tuple(dict.fromkeys([terms.options.cost_basis, *(known if asked is None else asked)]))

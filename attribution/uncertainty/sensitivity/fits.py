@@ -35,9 +35,9 @@ from attribution.models.resampling import (
 from attribution.returns import Terms, read_worth
 from attribution.schema.experiment import Experiment, JourneyOptions, ResamplingOptions
 from attribution.uncertainty.sensitivity.choices import Choices, choices_of
-from attribution.uncertainty.sensitivity.doubt_options import doubt_options
 from attribution.uncertainty.sensitivity.grid import Grid, grid_of
 from attribution.uncertainty.sensitivity.maturity import maturity, maturity_reader
+from attribution.uncertainty.sensitivity.sensitivity_options import sensitivity_options
 
 Floats = NDArray[np.float64]
 
@@ -61,7 +61,7 @@ def draw_grid(
 
     Parameters
     ----------
-    experiment : its ``[doubt]`` says what to try
+    experiment : its ``[sensitivity]`` says what to try
     sources : the input tables
     journeys : the run's own
     models : fitted on them; they stay as they are
@@ -75,9 +75,9 @@ def draw_grid(
     Raises
     ------
     InputError
-        If there is no ROI to doubt, nothing converted, or a choice is named that these data do not leave.
+        If no channel has an ROI, nothing converted, or a choice is named that these data do not allow.
     """
-    asked = doubt_options(experiment)
+    asked = sensitivity_options(experiment)
     choices = choices_of(experiment, sources, journeys, terms)
     matured: Mapping[str, float] = {}
     dealing = _dealing(journeys, models[0].observed_.number("conversions"))
@@ -109,7 +109,7 @@ def _journeys(experiment: Experiment, sources: Sources, days: float | None) -> J
 
 def _dealing(journeys: Journeys, conversions: float) -> Dealing:
     if conversions == 0:
-        raise InputError("nothing converted, so there is nothing to doubt", hint="leave [doubt] out")
+        raise InputError("nothing converted, so no channel has an ROI", hint="leave [sensitivity] out")
     return Dealing() if conversions >= FEW_CONVERSIONS else one_by_one(journeys)
 
 

@@ -147,12 +147,12 @@ def _average(returned: Floats, conversions: Floats) -> float:
     Raises
     ------
     InputError
-        If nothing has come back: there is then no doubt to be had of any ROI.
+        If nothing has come back: every ROI is then −100 %.
     """
     if not returned.any():
         raise InputError(
-            "doubt: conversions are worth nothing, so every ROI is −100 % whatever is chosen",
-            hint="give the conversions table a value, or leave [doubt] out",
+            "sensitivity: conversions are worth nothing, so every ROI is −100 % whatever is chosen",
+            hint="give the conversions table a value, or leave [sensitivity] out",
         )
     # Credit below zero, as incremental models may give, is no conversion.
     gained = (returned > 0) & (conversions > 0)

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from attribution.kernels.budget.allocation import fill
 from attribution.kernels.budget.curves import Curves, curves_of
 from attribution.kernels.statistics.intervals import percentile
-from attribution.uncertainty.sensitivity.doubt_options import DoubtOptions
 from attribution.uncertainty.sensitivity.grid import Grid
 from attribution.uncertainty.sensitivity.sensitivity_declared import AVERAGE, NO_CHANGE, REGRET
+from attribution.uncertainty.sensitivity.sensitivity_options import SensitivityOptions
 
 Floats = NDArray[np.float64]
 
 
-def regret_table(grid: Grid, asked: DoubtOptions) -> pd.DataFrame:
+def regret_table(grid: Grid, asked: SensitivityOptions) -> pd.DataFrame:
     """The ``regret`` table of models that estimate the same, in the run's own window, policy and cost basis."""
     window, policy, cost_basis = grid.own
     returned, today = grid.returned[:, window, policy, 0], grid.spend[0, window, policy, cost_basis, 0]
@@ -60,13 +60,13 @@ def regret_table(grid: Grid, asked: DoubtOptions) -> pd.DataFrame:
     return table[columns].reset_index(drop=True)
 
 
-def act_on(credit: Floats, today: Floats, asked: DoubtOptions) -> Floats:
+def act_on(credit: Floats, today: Floats, asked: SensitivityOptions) -> Floats:
     """(n, channels) spend that credit (n, channels) proposes, none further than a step from ``today`` (channels,)."""
     low, high = today * (1 - asked.step), today * (1 + asked.step)
     return fill(_curves(today, asked), credit, low, high, float(today.sum()))
 
 
-def regrets(actions: Floats, credit: Floats, today: Floats, asked: DoubtOptions) -> Floats:
+def regrets(actions: Floats, credit: Floats, today: Floats, asked: SensitivityOptions) -> Floats:
     """(draws, actions) return lost by each action (actions, channels), were credit (draws, channels) right."""
     best = act_on(credit, today, asked)
     power = (actions / today) ** asked.elasticity
@@ -75,5 +75,5 @@ def regrets(actions: Floats, credit: Floats, today: Floats, asked: DoubtOptions)
     return result
 
 
-def _curves(today: Floats, asked: DoubtOptions) -> Curves:
+def _curves(today: Floats, asked: SensitivityOptions) -> Curves:
     return curves_of(["power"] * len(today), [asked.elasticity] * len(today), list(today))

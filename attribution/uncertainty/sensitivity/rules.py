@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
-from attribution.uncertainty.sensitivity.doubt_options import DoubtOptions
+from attribution.uncertainty.sensitivity.sensitivity_options import SensitivityOptions
 
 GROW, KEEP, CUT, UNCLEAR = "grow", "keep", "cut", "not enough evidence"
 
@@ -38,12 +38,12 @@ class Rule:
     fails: float
 
     @classmethod
-    def of(cls, asked: DoubtOptions, estimand: str) -> Rule:
+    def of(cls, asked: SensitivityOptions, estimand: str) -> Rule:
         """The rule of an experiment; incremental credit was caused, all of it.
 
         Examples
         --------
-        >>> Rule.of(DoubtOptions(), "allocated")
+        >>> Rule.of(SensitivityOptions(), "allocated")
         Rule(grows=10.0, pays=5.0, fails=1.0)
         """
         least, most = asked.incremental_share if estimand == "allocated" else (1.0, 1.0)

@@ -1,4 +1,4 @@
-"""The tables that a run with ``[doubt]`` writes: ROI under every specification, verdicts and regret."""
+"""The tables that a run with ``[sensitivity]`` writes: ROI under every specification, verdicts and regret."""
 
 from __future__ import annotations
 
@@ -126,4 +126,4 @@ REGRET = Table(
     ),
 )
 
-DOUBT_TABLES = (SPECIFICATIONS, JOINT_RANK_PROBABILITY, RANK_SWAPS, ROI_VARIANCE, VERDICTS, REGRET)
+SENSITIVITY_TABLES = (SPECIFICATIONS, JOINT_RANK_PROBABILITY, RANK_SWAPS, ROI_VARIANCE, VERDICTS, REGRET)

@@ -11,10 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attribution.kernels.statistics.intervals import percentile
-from attribution.uncertainty.sensitivity.doubt_options import DoubtOptions
 from attribution.uncertainty.sensitivity.grid import Grid
 from attribution.uncertainty.sensitivity.rules import CUT, GROW, KEEP, UNCLEAR, Range, Rule
 from attribution.uncertainty.sensitivity.sensitivity_declared import VERDICTS
+from attribution.uncertainty.sensitivity.sensitivity_options import SensitivityOptions
 
 Floats = NDArray[np.float64]
 
@@ -35,7 +35,7 @@ _WINDOWS = 1
 """Axis of a `Grid` along which windows lie."""
 
 
-def verdict_table(grid: Grid, asked: DoubtOptions, matured: Mapping[str, float]) -> pd.DataFrame:
+def verdict_table(grid: Grid, asked: SensitivityOptions, matured: Mapping[str, float]) -> pd.DataFrame:
     """The ``verdicts`` table of the models in ``grid``, which estimate the same.
 
     Parameters
@@ -132,7 +132,7 @@ class Evidence:
         return Range(float(np.nanmin(low)), float(np.nanmax(high)) / self.ripeness)
 
 
-def _row(evidence: Evidence, asked: DoubtOptions, rule: Rule) -> dict[str, Any]:
+def _row(evidence: Evidence, asked: SensitivityOptions, rule: Rule) -> dict[str, Any]:
     # A channel whose touchpoints nobody recorded cannot have earned credit: that is no evidence against it.
     verdict = rule.verdict(evidence.range) if evidence.is_seen else UNCLEAR
     roas = evidence.roas[np.isfinite(evidence.spend)] if evidence.is_seen else np.full((1, 1), np.nan)
@@ -157,7 +157,7 @@ def _row(evidence: Evidence, asked: DoubtOptions, rule: Rule) -> dict[str, Any]:
     }
 
 
-def _stake(evidence: Evidence, verdict: str, asked: DoubtOptions, rule: Rule) -> float:
+def _stake(evidence: Evidence, verdict: str, asked: SensitivityOptions, rule: Rule) -> float:
     """What is gained by a step more, earned, lost, or the larger of what may be earned and what may be lost."""
     needed = 1 + asked.hurdle_roi
     least, most = needed / rule.pays, needed / rule.fails
@@ -224,7 +224,7 @@ def _days(evidence: Evidence, rule: Rule) -> float:
     return min(changes, key=abs) if changes else np.nan
 
 
-def _says(row: Mapping[str, Any], evidence: Evidence, asked: DoubtOptions, rule: Rule) -> str:
+def _says(row: Mapping[str, Any], evidence: Evidence, asked: SensitivityOptions, rule: Rule) -> str:
     head = f"{row['channel']}: {row['verdict']} – "
     if not evidence.is_seen:
         return f"{head}there is no touchpoint of it in the data, so that nothing can be said of its spend."
@@ -236,7 +236,7 @@ def _says(row: Mapping[str, Any], evidence: Evidence, asked: DoubtOptions, rule:
     return head + _sentence(row, asked)
 
 
-def _sentence(row: Mapping[str, Any], asked: DoubtOptions) -> str:
+def _sentence(row: Mapping[str, Any], asked: SensitivityOptions) -> str:
     allocated = row["estimand"] == "allocated"
     least, most = asked.incremental_share if allocated else (1.0, 1.0)
     of_least, of_most = (

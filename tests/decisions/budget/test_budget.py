@@ -1,4 +1,4 @@
-"""From returns to a budget: limits, objectives, curves, doubt, and the command."""
+"""From returns to a budget: limits, objectives, curves, risk, and the command."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def test_capacity_may_count_arrivals_in_a_stage() -> None:
         propose_budget(RETURNS, asked)
 
 
-def test_aversion_to_doubt_lowers_it_and_needs_draws() -> None:
+def test_aversion_to_risk_lowers_it_and_needs_draws() -> None:
     with pytest.raises(InputError, match=r"risk_aversion needs draws.*\[resampling\]"):
         propose_budget(RETURNS, options(risk_aversion=1))
     rng = np.random.default_rng(0)

@@ -174,8 +174,8 @@ def test_a_run_is_not_made_again_unless_data_settings_code_or_files_changed(
 @pytest.mark.parametrize(
     "setting",
     [
-        "doubt.draws=60",
-        "doubt.hurdle_roi=0.5",
+        "sensitivity.draws=60",
+        "sensitivity.hurdle_roi=0.5",
         "budget.total=100",
         "returns.margin=0.4",
         "resampling.seed=3",

@@ -88,8 +88,8 @@ def grid_worth(made: Problem) -> float:
         growth = made.curves.growth(points)
         kept = within_capacity(made, growth, slack)
         points, growth = points[kept], growth[kept]
-        doubt = np.sqrt(np.maximum(((growth @ made.covariance) * growth).sum(axis=1), 0))
-        worth = growth @ made.returns - made.aversion * doubt
+        risk = np.sqrt(np.maximum(((growth @ made.covariance) * growth).sum(axis=1), 0))
+        worth = growth @ made.returns - made.aversion * risk
         if len(worth) and worth.max() >= best:
             best, center = float(worth.max()), points[np.argmax(worth)]
         half = half * 0.7
@@ -120,7 +120,7 @@ def test_within_bounds_it_is_the_best_of_the_grid(seed: int, low: float, high: f
 
 @settings(max_examples=15)
 @given(seed=st.integers(0, 10_000), aversion=st.sampled_from([0.0, 0.5, 1.0, 2.0]))
-def test_with_groups_capacity_and_doubt_it_is_the_best_of_the_grid(seed: int, aversion: float) -> None:
+def test_with_groups_capacity_and_risk_it_is_the_best_of_the_grid(seed: int, aversion: float) -> None:
     made = problem(seed)
     total = made.total
     made = with_group(with_group(made, [0, 1], high=0.6 * total), [1, 2], low=0.35 * total)
@@ -174,7 +174,7 @@ def check_any(seed: int) -> None:
     assert made.worth(spend) >= wanted - 1e-4 * abs(wanted), seed
 
 
-# Found among the first thousand: S-shaped curves beside a capacity, a floor of a group, doubt.
+# Found among the first thousand: S-shaped curves beside a capacity, a floor of a group, sensitivity.
 @pytest.mark.parametrize("seed", [27, 74, 360, 568])
 def test_an_s_that_is_best_left_alone_is_left_alone(seed: int) -> None:
     check_any(seed)
@@ -188,7 +188,7 @@ def test_many_problems_are_solved_as_well_as_by_brute_force() -> None:
 
 
 @pytest.mark.parametrize("aversion", [0.0, 1.0, 2.0])
-def test_doubt_is_that_of_the_draws_themselves(aversion: float) -> None:
+def test_risk_is_that_of_the_draws_themselves(aversion: float) -> None:
     """A sample average of the return less its standard deviation, maximised over spend by another program."""
     rng = np.random.default_rng(5)
     today, returns = np.array([100.0, 200, 150, 80, 60]), np.array([300.0, 700, 500, 400, 150])
@@ -292,7 +292,7 @@ def test_money_that_limits_do_not_let_out_is_left() -> None:
     assert (found.high_prices > 0).all()
 
 
-def test_more_doubt_spreads_the_money() -> None:
+def test_more_risk_spreads_the_money() -> None:
     made = replace(problem(7, 6), high=np.full(6, 1e9))
     deviations = [made.deviation(allocate(replace(made, aversion=aversion)).spend) for aversion in (0.0, 1.0, 2.0)]
     assert deviations[0] > deviations[1] > deviations[2]

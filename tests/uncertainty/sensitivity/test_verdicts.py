@@ -17,13 +17,13 @@ from attribution.journeys import journeys_of
 from attribution.pipeline.request import make_models, open_sources, terms_of
 from attribution.schema.experiment import Experiment
 from attribution.simulation import WORLDS, World, simulate
-from attribution.uncertainty.sensitivity import Grid, doubt_tables
+from attribution.uncertainty.sensitivity import Grid, sensitivity_tables
 from attribution.uncertainty.sensitivity.choices import Choices
-from attribution.uncertainty.sensitivity.doubt_options import DoubtOptions
 from attribution.uncertainty.sensitivity.regret import act_on, regret_table, regrets
 from attribution.uncertainty.sensitivity.rules import CUT, GROW, KEEP, UNCLEAR, Range, Rule
+from attribution.uncertainty.sensitivity.sensitivity_options import SensitivityOptions
 from attribution.uncertainty.sensitivity.verdicts import verdict_table
-from tests.uncertainty.sensitivity.test_doubt import of_roi
+from tests.uncertainty.sensitivity.test_sensitivity import of_roi
 
 RULE = Rule(6.0, 3.0, 1.0)
 ENDS = st.floats(0.01, 100.0)
@@ -66,7 +66,7 @@ def test_the_crossing_is_where_the_verdict_first_changes(a: float, b: float, c: 
 
 
 def test_incremental_credit_is_taken_at_its_word() -> None:
-    asked = DoubtOptions(hurdle_roi=0.5, incremental_share=(0.5, 1), elasticity=0.5)
+    asked = SensitivityOptions(hurdle_roi=0.5, incremental_share=(0.5, 1), elasticity=0.5)
     assert Rule.of(asked, "allocated") == Rule(6.0, 3.0, 1.5)
     assert Rule.of(asked, "incremental") == Rule(3.0, 1.5, 1.5)
 
@@ -93,7 +93,7 @@ def windows(low: list[float], high: list[float], *, spend: float = 100.0, margin
     )
 
 
-ASKED = DoubtOptions(level=0.9, incremental_share=(1 / 3, 1))
+ASKED = SensitivityOptions(level=0.9, incremental_share=(1 / 3, 1))
 
 
 def verdict_of(grid: Grid, matured: dict[str, float] | None = None) -> pd.Series:
@@ -215,7 +215,7 @@ def test_acting_is_the_best_division_within_a_step() -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):
         today, credit = rng.uniform(10, 100, 4), rng.uniform(0, 300, 4)
-        asked = DoubtOptions(elasticity=float(rng.uniform(0.2, 0.8)), step=float(rng.uniform(0.1, 0.9)))
+        asked = SensitivityOptions(elasticity=float(rng.uniform(0.2, 0.8)), step=float(rng.uniform(0.1, 0.9)))
 
         def lost(spend: Any, credit: Any = credit, today: Any = today, e: float = asked.elasticity) -> float:
             return -float((credit * (spend / today) ** e).sum())
@@ -231,7 +231,7 @@ def test_acting_is_the_best_division_within_a_step() -> None:
 def test_regret_by_hand() -> None:
     """Two channels, 100 each, elasticity 0.5, step 0.5: each model puts 150 on its own and 50 on the other."""
     credit = np.array([[400.0, 100.0], [100.0, 400.0]])
-    today, asked = np.array([100.0, 100.0]), DoubtOptions(step=0.5)
+    today, asked = np.array([100.0, 100.0]), SensitivityOptions(step=0.5)
     actions = act_on(credit, today, asked)
     np.testing.assert_allclose(actions, [[150, 50], [50, 150]], rtol=1e-6)
     lost = regrets(np.vstack([actions, today]), credit[:1], today, asked)[0]
@@ -242,7 +242,7 @@ def test_regret_by_hand() -> None:
 def test_without_sampling_the_right_model_has_no_regret_and_minimax_is_the_smallest_worst() -> None:
     credit = np.array([[4.0, 1.0, 2.0], [1.0, 4.0, 2.0], [2.0, 2.5, 2.0]])
     roi = np.repeat(credit[:, None], 4, axis=1) - 1
-    table = regret_table(of_roi(roi, spend=np.full((3, 1, 1, 1, 4, 3), 100.0)), DoubtOptions())
+    table = regret_table(of_roi(roi, spend=np.full((3, 1, 1, 1, 4, 3), 100.0)), SensitivityOptions())
     wide = table.pivot(index="acting_on", columns="if_right", values="regret")
     assert np.diag(wide.loc[list(wide.columns)]) == pytest.approx(np.zeros(3), abs=1e-6)
     assert (table["regret"] >= 0).all()
@@ -275,12 +275,12 @@ def judged(base: str, seed: int) -> pd.DataFrame:
     shop = simulate(world(base, seed), customers=15_000, seed=seed)
     tables = {name: {"source": getattr(shop, name)} for name in ("touchpoints", "conversions", "costs")}
     models = [{"model": name} for name in ("FirstTouch", "LastTouch", "Linear", "Shapley", "Markov")]
-    doubt = {"draws": 50, "lookback_days": [7]}
-    experiment = Experiment.model_validate({"name": base, "tables": tables, "models": models, "doubt": doubt})
+    options = {"draws": 50, "lookback_days": [7]}
+    experiment = Experiment.model_validate({"name": base, "tables": tables, "models": models, "sensitivity": options})
     sources = open_sources(experiment)
     fitted, journeys = make_models(experiment), journeys_of(experiment, sources)
     at.attribute(journeys, fitted)
-    verdicts = doubt_tables(experiment, sources, journeys, fitted, terms_of(experiment, sources))["verdicts"]
+    verdicts = sensitivity_tables(experiment, sources, journeys, fitted, terms_of(experiment, sources))["verdicts"]
     return verdicts.merge(shop.truth, on="channel", suffixes=("", "_true"))
 
 

@@ -12,11 +12,11 @@ from attribution.models import AttributionModel
 from attribution.returns import Terms
 from attribution.schema.experiment import Experiment
 from attribution.sections import FigureSpec, Language, ReportPart, RunContext, Section
-from attribution.uncertainty.sensitivity.doubt_options import DoubtOptions, doubt_options
 from attribution.uncertainty.sensitivity.fits import draw_grid
 from attribution.uncertainty.sensitivity.regret import regret_table
 from attribution.uncertainty.sensitivity.rules import CUT, GROW, KEEP, UNCLEAR
-from attribution.uncertainty.sensitivity.sensitivity_declared import DOUBT_TABLES
+from attribution.uncertainty.sensitivity.sensitivity_declared import SENSITIVITY_TABLES
+from attribution.uncertainty.sensitivity.sensitivity_options import SensitivityOptions, sensitivity_options
 from attribution.uncertainty.sensitivity.spread import joint_ranks, rank_swaps, roi_variance, specification_table
 from attribution.uncertainty.sensitivity.verdicts import verdict_table
 
@@ -36,20 +36,20 @@ _FLIPS = {
 }
 
 
-class DoubtSection(Section):
+class SensitivitySection(Section):
     """Every specification, verdicts, what would change them, and the regret of acting on one model."""
 
-    name = "doubt"
-    options = DoubtOptions
-    declared = DOUBT_TABLES
+    name = "sensitivity"
+    options = SensitivityOptions
+    declared = SENSITIVITY_TABLES
 
     def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:
-        """All of them, see `doubt_tables`."""
-        return doubt_tables(context.experiment, context.sources, context.journeys, context.models, context.terms)
+        """All of them, see `sensitivity_tables`."""
+        return sensitivity_tables(context.experiment, context.sources, context.journeys, context.models, context.terms)
 
     def metrics(self, tables: Mapping[str, pd.DataFrame], model: str | None = None) -> Mapping[str, float]:
         """Of the run: how many verdicts of each kind, what each rests on, and regret."""
-        return {} if model is not None else doubt_metrics(tables)
+        return {} if model is not None else sensitivity_metrics(tables)
 
     def figures(self, tables: Mapping[str, pd.DataFrame]) -> Sequence[FigureSpec]:
         """A curve over all specifications of each channel that most depends on them, and the grid of regret."""
@@ -68,21 +68,25 @@ class DoubtSection(Section):
         """Verdicts, what would change them, regret."""
         if "verdicts" not in tables:
             return None
-        return ReportPart(contents=(("doubt", "Doubt"),), template="doubt.html.j2", values=_shown(tables))
+        return ReportPart(
+            contents=(("sensitivity", "How far to trust the ranking"),),
+            template="sensitivity.html.j2",
+            values=_shown(tables),
+        )
 
 
-def doubt_tables(
+def sensitivity_tables(
     experiment: Experiment,
     sources: Sources,
     journeys: Journeys,
     models: Sequence[AttributionModel],
     terms: Terms,
 ) -> dict[str, pd.DataFrame]:
-    """The tables of `attribution.schema.tables.doubt`.
+    """The tables of `[sensitivity]`.
 
     Parameters
     ----------
-    experiment : its ``[doubt]`` says what to try
+    experiment : its ``[sensitivity]`` says what to try
     sources : the input tables
     journeys : the run's own
     models : fitted on them
@@ -91,9 +95,9 @@ def doubt_tables(
     Raises
     ------
     InputError
-        If there is no ROI to doubt, nothing converted, or a choice is named that these data do not leave.
+        If no channel has an ROI, nothing converted, or a choice is named that these data do not allow.
     """
-    asked = doubt_options(experiment)
+    asked = sensitivity_options(experiment)
     grid, matured = draw_grid(experiment, sources, journeys, models, terms)
     # Allocated and incremental credit are never put together.
     each = [grid.of(estimand) for estimand in dict.fromkeys(grid.estimands)]
@@ -112,12 +116,12 @@ def _joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(filled, ignore_index=True) if filled else parts[0]
 
 
-def doubt_metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
-    """Metrics of the tables of a run, by name; none where nothing was doubted.
+def sensitivity_metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
+    """Metrics of the tables of a run, by name; none without the section.
 
     Examples
     --------
-    >>> doubt_metrics({})
+    >>> sensitivity_metrics({})
     {}
     """
     if "verdicts" not in tables:

@@ -1,4 +1,4 @@
-"""Ranking under doubt: every specification, all in the same draws, and what is refused."""
+"""Ranking under sensitivity: every specification, all in the same draws, and what is refused."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from attribution.pipeline.pipeline import run_experiment
 from attribution.pipeline.request import make_models, open_sources, terms_of
 from attribution.production.output_tables import output_tables
 from attribution.schema.experiment import Experiment, JourneyOptions, ResamplingOptions
-from attribution.uncertainty.sensitivity import DoubtSection, Grid, draw_grid
-from attribution.uncertainty.sensitivity.doubt_options import doubt_options
+from attribution.uncertainty.sensitivity import Grid, SensitivitySection, draw_grid
 from attribution.uncertainty.sensitivity.maturity import maturity, maturity_reader
-from attribution.uncertainty.sensitivity.sensitivity_declared import DOUBT_TABLES
+from attribution.uncertainty.sensitivity.sensitivity_declared import SENSITIVITY_TABLES
+from attribution.uncertainty.sensitivity.sensitivity_options import sensitivity_options
 from attribution.uncertainty.sensitivity.spread import joint_ranks, rank_swaps, roi_variance, specification_table
 from tests.journeys.test_buckets import log
 
@@ -45,9 +45,9 @@ COSTS = pd.DataFrame(
 def asked(tables: tuple[pd.DataFrame, pd.DataFrame], costs: pd.DataFrame | None = COSTS, **parts: Any) -> Experiment:
     sources = {"touchpoints": {"source": tables[0]}, "conversions": {"source": tables[1]}}
     sources |= {} if costs is None else {"costs": {"source": costs}}
-    document = {"name": "doubted", "tables": sources, "models": MODELS, "tracking": {"enabled": False}}
-    doubt = {"draws": 50, "lookback_days": [3, 10]} | parts.pop("doubt", {})
-    return Experiment.model_validate(document | {"journeys": {"lookback_days": 10}, "doubt": doubt} | parts)
+    document = {"name": "varied", "tables": sources, "models": MODELS, "tracking": {"enabled": False}}
+    options = {"draws": 50, "lookback_days": [3, 10]} | parts.pop("sensitivity", {})
+    return Experiment.model_validate(document | {"journeys": {"lookback_days": 10}, "sensitivity": options} | parts)
 
 
 def gridded(experiment: Experiment, engine: at.DuckDBEngine | None = None) -> Grid:
@@ -282,7 +282,7 @@ def test_a_conversion_is_worth_what_channels_are_credited_with(grid: Grid) -> No
     assert grid.average == pytest.approx(own["value"].sum() / own["conversions"].sum(), rel=0.05)
 
 
-def test_incremental_credit_is_doubted_apart() -> None:
+def test_incremental_credit_is_varied_apart() -> None:
     models = [*MODELS[:2], {"model": "Markov", "continuation": 0.05, "name": "incremental"}]
     tables = run_experiment(asked(log(200), models=models)).tables
     assert set(tables["verdicts"]["estimand"]) == {"allocated", "incremental"}
@@ -328,7 +328,7 @@ def test_a_run_writes_the_tables_and_says_the_same_twice(tmp_path: Path) -> None
     first = run_experiment(asked((touchpoints, conversions))).tables
     shuffled = touchpoints.sample(frac=1, random_state=1), conversions.sample(frac=1, random_state=2)
     second = run_experiment(asked(shuffled)).tables
-    for table in DOUBT_TABLES:
+    for table in SENSITIVITY_TABLES:
         assert tuple(first[table.name].columns) == table.column_names
         assert output_tables()[table.name] is table
         pd.testing.assert_frame_equal(first[table.name], second[table.name], check_exact=True)
@@ -349,17 +349,17 @@ def test_a_channel_with_costs_and_no_touchpoint_is_not_cut() -> None:
 
 
 def test_a_run_that_does_not_ask_is_as_it_was() -> None:
-    plain = run_experiment(asked(log(200)).model_copy(update={"doubt": None})).tables
-    doubted = run_experiment(asked(log(200))).tables
-    assert set(doubted) - set(plain) == {table.name for table in DOUBT_TABLES}
-    of_verdicts = doubted["tasks"]["kind"].str.startswith("verdict")
+    plain = run_experiment(asked(log(200)).model_copy(update={"sensitivity": None})).tables
+    varied = run_experiment(asked(log(200))).tables
+    assert set(varied) - set(plain) == {table.name for table in SENSITIVITY_TABLES}
+    of_verdicts = varied["tasks"]["kind"].str.startswith("verdict")
     assert of_verdicts.any()
-    doubted["tasks"] = doubted["tasks"][~of_verdicts].reset_index(drop=True).assign(rank=plain["tasks"]["rank"])
+    varied["tasks"] = varied["tasks"][~of_verdicts].reset_index(drop=True).assign(rank=plain["tasks"]["rank"])
     for name, table in plain.items():
-        pd.testing.assert_frame_equal(table, doubted[name], check_exact=True)
+        pd.testing.assert_frame_equal(table, varied[name], check_exact=True)
 
 
-def test_paths_are_doubted_without_windows_or_policies() -> None:
+def test_paths_are_varied_without_windows_or_policies() -> None:
     paths = pd.DataFrame(
         {
             "path": ["a > 邮件", "a", "邮件", "邮件 > a > 邮件"],
@@ -373,7 +373,7 @@ def test_paths_are_doubted_without_windows_or_policies() -> None:
             "name": "paths",
             "tables": {"paths": {"source": paths}, "costs": {"source": costs}},
             "models": MODELS[:2],
-            "doubt": {"draws": 50},
+            "sensitivity": {"draws": 50},
         }
     )
     tables = run_experiment(experiment).tables
@@ -381,8 +381,8 @@ def test_paths_are_doubted_without_windows_or_policies() -> None:
     assert tables["specifications"]["is_own"].all()
     assert tables["verdicts"][["days_to_flip", "matured"]].isna().all(axis=None)
     for place, why in (("lookback_days", "no times"), ("direct", "journeys already")):
-        doubt = doubt_options(experiment).model_copy(update={place: [7.0]})
-        wrong = experiment.model_copy(update={"doubt": doubt})
+        options = sensitivity_options(experiment).model_copy(update={place: [7.0]})
+        wrong = experiment.model_copy(update={"sensitivity": options})
         with pytest.raises(InputError, match=why):
             run_experiment(wrong)
 
@@ -395,9 +395,9 @@ def test_positions_have_no_windows() -> None:
         conversions.assign(converted_at=order[len(touchpoints) :].to_numpy()),
     )
     none = {"lookback_days": None}
-    found = gridded(asked(tables, journeys={}, doubt=none))
+    found = gridded(asked(tables, journeys={}, sensitivity=none))
     assert found.roi.shape == (4, 1, 2, 2, 51, 3)
-    dropped = gridded(asked(tables, journeys={"direct": "drop_if_other"}, doubt=none))
+    dropped = gridded(asked(tables, journeys={"direct": "drop_if_other"}, sensitivity=none))
     assert dropped.choices.direct == ("drop_if_other", "keep")
     np.testing.assert_allclose(dropped.roi[:, :, ::-1], found.roi)
     with pytest.raises(InputError, match="no windows to try"):
@@ -406,20 +406,20 @@ def test_positions_have_no_windows() -> None:
 
 def test_windows_longer_than_the_data_are_not_tried_unasked() -> None:
     tables = log(100)  # 60 days
-    assert gridded(asked(tables, doubt={"lookback_days": None})).choices.lookback_days == (5.0, 10.0, 20.0)
-    long = asked(tables, journeys={"lookback_days": 60}, doubt={"lookback_days": None})
+    assert gridded(asked(tables, sensitivity={"lookback_days": None})).choices.lookback_days == (5.0, 10.0, 20.0)
+    long = asked(tables, journeys={"lookback_days": 60}, sensitivity={"lookback_days": None})
     assert gridded(long).choices.lookback_days == (30.0, 60.0)
 
 
 @pytest.mark.parametrize(
     ("parts", "why"),
     [
-        ({"costs": None}, "no ROI to doubt"),
-        ({"costs": COSTS.iloc[:3][["channel", "amount"]], "doubt": {"cost_bases": ["loaded"]}}, "of what type"),
-        ({"doubt": {"direct": ["drop"], "direct_channels": ["直接"]}}, "no channel is direct traffic"),
+        ({"costs": None}, "no ROI to sensitivity"),
+        ({"costs": COSTS.iloc[:3][["channel", "amount"]], "sensitivity": {"cost_bases": ["loaded"]}}, "of what type"),
+        ({"sensitivity": {"direct": ["drop"], "direct_channels": ["直接"]}}, "no channel is direct traffic"),
     ],
 )
-def test_what_cannot_be_doubted_is_refused(parts: dict[str, Any], why: str) -> None:
+def test_what_cannot_be_varied_is_refused(parts: dict[str, Any], why: str) -> None:
     with pytest.raises(InputError, match=why):
         run_experiment(asked(log(), **parts))
 
@@ -427,7 +427,7 @@ def test_what_cannot_be_doubted_is_refused(parts: dict[str, Any], why: str) -> N
 def test_nothing_converted_is_refused() -> None:
     touchpoints, conversions = log()
     late = conversions.iloc[:1].assign(converted_at=pd.Timestamp("2023-01-01"))
-    with pytest.raises(InputError, match="nothing to doubt"):
+    with pytest.raises(InputError, match="nothing to sensitivity"):
         run_experiment(asked((touchpoints, late), period={"start": "2024-01-01"}))
 
 
@@ -451,13 +451,13 @@ def test_nothing_converted_is_refused() -> None:
 )
 def test_impossible_settings_are_refused(wrong: dict[str, Any]) -> None:
     from attribution.schema.experiment import checked
-    from attribution.uncertainty.sensitivity.doubt_options import DoubtOptions
+    from attribution.uncertainty.sensitivity.sensitivity_options import SensitivityOptions
 
     with pytest.raises(InputError):
-        checked(DoubtOptions, wrong, origin="doubt")
+        checked(SensitivityOptions, wrong, origin="sensitivity")
 
 
-def test_nothing_is_doubted_unless_asked() -> None:
+def test_nothing_is_varied_unless_asked() -> None:
     experiment = asked(log())
-    assert DoubtSection().is_wanted(experiment)
-    assert not DoubtSection().is_wanted(experiment.model_copy(update={"doubt": None}))
+    assert SensitivitySection().is_wanted(experiment)
+    assert not SensitivitySection().is_wanted(experiment.model_copy(update={"sensitivity": None}))

@@ -1,4 +1,4 @@
-"""The measured process of ranking under doubt: every specification of 1 M journeys, all tables made of them."""
+"""The measured process of sensitivity: every specification of 1 M journeys, all tables made of them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from attribution.journeys import journeys_of
 from attribution.models import fit_models
 from attribution.pipeline.request import make_models, open_sources, terms_of
 from attribution.schema.experiment import Experiment
-from attribution.uncertainty.sensitivity import doubt_tables
+from attribution.uncertainty.sensitivity import sensitivity_tables
 from benchmarks.clock import Clock, arguments, peak_mb
-from benchmarks.data import TINY, doubt_folder
+from benchmarks.data import TINY, sensitivity_folder
 
 WINDOWS = [7, 14, 30, 60]
 MODELS = ["FirstTouch", "LastTouch", "Linear", "TimeDecay", "PositionBased", "Shapley", "Markov"]
@@ -20,17 +20,17 @@ MODELS = ["FirstTouch", "LastTouch", "Linear", "TimeDecay", "PositionBased", "Sh
 def asked_for(folder: Path, draws: int) -> Experiment:
     """Eight models under four windows, two policies and two cost bases."""
     document: dict[str, Any] = {
-        "name": "doubt",
+        "name": "sensitivity",
         "tables": {name: {"source": f"{name}.parquet"} for name in ("touchpoints", "conversions", "costs")},
         "models": [*({"model": name} for name in MODELS), {"model": "Markov", "order": 2}],
-        "doubt": {"lookback_days": WINDOWS, "draws": draws},
+        "sensitivity": {"lookback_days": WINDOWS, "draws": draws},
         "folder": folder,
     }
     return Experiment.model_validate(document)
 
 
-def doubt(folder: Path, draws: int, clock: Clock) -> dict[str, Any]:
-    """Fit once, as a run does; then doubt it."""
+def run(folder: Path, draws: int, clock: Clock) -> dict[str, Any]:
+    """Fit once, as a run does; then every specification."""
     experiment = asked_for(folder, draws)
     with clock.step("fit once"):
         sources = open_sources(experiment)
@@ -41,13 +41,13 @@ def doubt(folder: Path, draws: int, clock: Clock) -> dict[str, Any]:
         )
         fit_models(models, journeys)
     notes: dict[str, Any] = {"journeys": len(journeys), "fit_peak_mb": peak_mb()}
-    with clock.step("doubt"):
-        tables = doubt_tables(experiment, sources, journeys, models, terms)
+    with clock.step("sensitivity"):
+        tables = sensitivity_tables(experiment, sources, journeys, models, terms)
     return notes | {"channels": len(journeys.channels), "specifications": len(tables["specifications"])}
 
 
 if __name__ == "__main__":
     asked = arguments()
-    doubt(doubt_folder(TINY), 50, Clock())
+    run(sensitivity_folder(TINY), 50, Clock())
     clock = Clock()
-    clock.report(notes=doubt(doubt_folder(asked["journeys"]), asked["draws"], clock))
+    clock.report(notes=run(sensitivity_folder(asked["journeys"]), asked["draws"], clock))

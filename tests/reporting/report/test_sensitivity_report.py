@@ -1,4 +1,4 @@
-"""Doubt where it is read: pictures, report, MLflow."""
+"""Sensitivity where it is read: pictures, report, MLflow."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from attribution.reporting import charts
 from attribution.schema.experiment import ResamplingOptions
 from attribution.tracking.tracked_runs import track_outcome
 from attribution.uncertainty.placebo import PlaceboOptions
-from attribution.uncertainty.sensitivity import doubt_metrics
-from attribution.uncertainty.sensitivity.doubt_options import DoubtOptions
-from attribution.uncertainty.sensitivity.doubt_section import curve_channels
-from attribution.uncertainty.sensitivity.sensitivity_declared import DOUBT_TABLES
+from attribution.uncertainty.sensitivity import sensitivity_metrics
+from attribution.uncertainty.sensitivity.sensitivity_declared import SENSITIVITY_TABLES
+from attribution.uncertainty.sensitivity.sensitivity_options import SensitivityOptions
+from attribution.uncertainty.sensitivity.sensitivity_section import curve_channels
 from attribution.uncertainty.stability import StabilityOptions
 from tests.journeys.test_buckets import log
 from tests.reporting.charts.test_charts import assert_drawn
 from tests.reporting.drawn import all_figures, page_of
-from tests.uncertainty.sensitivity.test_doubt import asked
+from tests.uncertainty.sensitivity.test_sensitivity import asked
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_what_was_never_chosen_has_no_ticks(outcome: at.Outcome) -> None:
     assert "direct: " not in written
 
 
-def test_curves_are_of_the_channels_with_most_money_in_doubt() -> None:
+def test_curves_are_of_the_channels_with_most_money_at_stake() -> None:
     rows = [("a", 10.0, 0.0), ("a", 10.0, 5.0), ("b", 100.0, 0.0), ("b", 100.0, 1.0), ("c", 1.0, 0.0), ("d", 9.0, None)]
     table = pd.DataFrame(rows, columns=["channel", "spend", "roi"])
     assert curve_channels(table) == ["b", "a", "c"]
@@ -90,35 +90,39 @@ def test_the_report_shows_verdicts_and_says_what_credit_is_not(outcome: at.Outco
     ]
     assert "regret" in [figure.name for figure in figures]
     page = page_of("春季", outcome.tables, figures, outcome.settings)
-    section = page.partition('id="doubt"')[2].partition('id="figures"')[0]
+    section = page.partition('id="sensitivity"')[2].partition('id="figures"')[0]
     for sentence in outcome.tables["verdicts"]["says"]:
         assert sentence.replace("'", "&#39;") in section
     assert "Allocated is not incremental" in section
     assert "is safest" in section
-    without = {name: table for name, table in outcome.tables.items() if name not in {t.name for t in DOUBT_TABLES}}
-    assert 'id="doubt"' not in page_of("春季", without, all_figures(without), outcome.settings)
+    without = {
+        name: table for name, table in outcome.tables.items() if name not in {t.name for t in SENSITIVITY_TABLES}
+    }
+    assert 'id="sensitivity"' not in page_of("春季", without, all_figures(without), outcome.settings)
 
 
-def test_what_is_doubted_is_a_setting_of_the_run(outcome: at.Outcome) -> None:
-    """Two runs that differ in nothing but [doubt] are two: in their settings, and in the fingerprint made of them."""
+def test_what_is_varied_is_a_setting_of_the_run(outcome: at.Outcome) -> None:
+    """Two runs that differ in [sensitivity] alone are two: in their settings, and in the fingerprint made of them."""
     asked = outcome.experiment
-    doubt = asked.options("doubt", DoubtOptions)
-    assert doubt is not None
-    assert outcome.settings["doubt.draws"] == doubt.draws
-    assert outcome.settings["doubt.incremental_share"] == (0.2, 1.0)
+    options = asked.options("sensitivity", SensitivityOptions)
+    assert options is not None
+    assert outcome.settings["sensitivity.draws"] == options.draws
+    assert outcome.settings["sensitivity.incremental_share"] == (0.2, 1.0)
 
     def changed(**parts: Any) -> at.Outcome:
         return dataclasses.replace(outcome, experiment=asked.model_copy(update=parts))
 
     others = [
-        changed(doubt=doubt.model_copy(update={"hurdle_roi": 0.5})),
-        changed(doubt=None),
-        changed(doubt=None, stability=StabilityOptions(parts=3)),
-        changed(doubt=None, placebo=PlaceboOptions(seed=1)),
-        changed(doubt=None, resampling=ResamplingOptions(draws=60)),
+        changed(sensitivity=options.model_copy(update={"hurdle_roi": 0.5})),
+        changed(sensitivity=None),
+        changed(sensitivity=None, stability=StabilityOptions(parts=3)),
+        changed(sensitivity=None, placebo=PlaceboOptions(seed=1)),
+        changed(sensitivity=None, resampling=ResamplingOptions(draws=60)),
     ]
     assert len({each.fingerprint for each in [outcome, *others]}) == 6
-    assert not [key for key in others[1].settings if key.startswith(("doubt", "resampling", "placebo", "stability"))]
+    assert not [
+        key for key in others[1].settings if key.startswith(("sensitivity", "resampling", "placebo", "stability"))
+    ]
     # MLflow takes at most 100 params at once.
     everything = changed(stability=StabilityOptions(), placebo=PlaceboOptions(), resampling=ResamplingOptions())
     assert len(everything.settings) < 90
@@ -141,9 +145,9 @@ def test_tables_and_metrics_land_in_mlflow(
     assert metrics["minimax_regret"] == outcome.tables["regret"]["worst"].min()
     variance = outcome.tables["roi_variance"].set_index(["channel", "source"])["share"]
     assert metrics["variance_share_model/search"] == variance["search", "model"]
-    assert set(doubt_metrics(outcome.tables)) <= set(metrics)
+    assert set(sensitivity_metrics(outcome.tables)) <= set(metrics)
     logged = {Path(artifact.path).name for artifact in client.list_artifacts(run_id)}
-    assert {f"{table.name}.parquet" for table in DOUBT_TABLES} <= logged
+    assert {f"{table.name}.parquet" for table in SENSITIVITY_TABLES} <= logged
 
 
 def test_the_terminal_says_every_verdict(outcome: at.Outcome, capsys: pytest.CaptureFixture[str]) -> None:

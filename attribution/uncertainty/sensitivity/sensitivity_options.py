@@ -1,4 +1,4 @@
-"""How far a ranking is doubted: the ``[doubt]`` part of an experiment."""
+"""How far a ranking depends on choices: the ``[sensitivity]`` part of an experiment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from attribution.schema.experiment.settings import Days, Number, Settings
 DirectPolicy = Literal["keep", "drop_if_other", "drop"]
 
 
-class DoubtOptions(Settings):
+class SensitivityOptions(Settings):
     """Which choices of an analyst are tried, and when that is evidence enough for a verdict.
 
     Parameters
@@ -62,7 +62,7 @@ class DoubtOptions(Settings):
         return value
 
     @model_validator(mode="after")
-    def _each_once(self) -> DoubtOptions:
+    def _each_once(self) -> SensitivityOptions:
         for name in ("lookback_days", "direct", "cost_bases"):
             given = getattr(self, name)
             if given is not None and len(set(given)) < len(given):
@@ -70,6 +70,6 @@ class DoubtOptions(Settings):
         return self
 
 
-def doubt_options(experiment: Experiment) -> DoubtOptions:
+def sensitivity_options(experiment: Experiment) -> SensitivityOptions:
     """Those of an experiment; where it has none, those that are taken unless set."""
-    return experiment.options("doubt", DoubtOptions) or DoubtOptions()
+    return experiment.options("sensitivity", SensitivityOptions) or SensitivityOptions()
