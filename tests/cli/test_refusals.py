@@ -19,6 +19,7 @@ import pytest
 
 import attribution as at
 from attribution.cli import main as cli
+from attribution.data.engine import duckdb as duckdb_engine
 from attribution.errors import InputError
 
 TOUCHES = "customer_id,touched_at,channel\na,2024-01-01,mail\na,2024-01-02,search\n"
@@ -105,7 +106,7 @@ def refuse(match: str, *tables: Any, **options: Any) -> str:
     [
         (
             "lookback = 3",
-            ["unknown key 'lookback'", "Allowed: name, engine, memory_limit, period, tables, channels, journeys"],
+            ["unknown key 'lookback'", "Allowed: name, engine, memory_limit, most_channels, period, tables, channels"],
         ),
         (
             "[journeys]\nlookbak_days = 3",
@@ -503,10 +504,11 @@ def test_no_room_for_what_is_sorted(refused: Refused, data: Path, monkeypatch: p
     """A sort that needs more than memory and disk together allow."""
 
     def cramped(**_: Any) -> at.DuckDBEngine:
-        engine = at.DuckDBEngine()
-        engine._connection.execute("set memory_limit = '16MB'")
-        engine._connection.execute("set max_temp_directory_size = '1MB'")
-        return engine
+        limits = "set memory_limit = '16MB'; set max_temp_directory_size = '1MB';"
+        with pytest.MonkeyPatch.context() as context:
+            # Settings are locked once an engine is made.
+            context.setattr(duckdb_engine, "SETTINGS", limits + duckdb_engine.SETTINGS)
+            return at.DuckDBEngine()
 
     n = 400_000
     frame = pd.DataFrame({"customer_id": np.arange(n) * 7 % n, "touched_at": np.arange(n), "channel": "mail"})

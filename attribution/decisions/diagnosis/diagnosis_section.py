@@ -93,8 +93,8 @@ def diagnosis_metrics(tables: Mapping[str, pd.DataFrame], label: str | None = No
 
     Returns
     -------
-    Of a run ``tasks_loss``, ``tasks_shortfall``, ``tasks_gain`` and ``tasks_unknown``; of a model ``wasted_spend``, where
-    there are intervals, and for every slice of a dimension with costs ``money_against_rest/slice``.
+    Of a run ``tasks_loss``, ``tasks_shortfall``, ``tasks_gain`` and ``tasks_unknown``; of a model ``wasted_spend``
+    where there are intervals, and for every slice of a dimension with costs ``money_against_rest/slice``.
 
     Examples
     --------

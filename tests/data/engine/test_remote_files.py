@@ -147,7 +147,7 @@ def test_nothing_is_written_to_a_store(
         assert out in said
     with pytest.raises(InputError, match="stores cannot do"):
         scorer.save(out)
-    with pytest.raises(InputError, match="stores cannot do"), replaced_folder(Path(out)):
+    with pytest.raises(InputError, match="stores cannot do"), replaced_folder(Path(out), kind="run"):
         pass
     assert sorted(tmp_path.iterdir()) == before
 
