@@ -169,3 +169,36 @@ def check_inside(folder: Path, place: str) -> None:
             given=repr(place),
             hint="it was not written by this package: remove the folder .scoring in it, and score again",
         )
+
+
+# ------------------------------------------------------------ formats
+
+
+def check_format(what: str, given: object, newest: int, *, again: str) -> None:
+    """Refuse what another version wrote and this one cannot read.
+
+    Parameters
+    ----------
+    what : the file or folder
+    given : the number of its format, as it was read
+    newest : the highest number that this version reads; it reads all from 1
+    again : how it is made again
+
+    Raises
+    ------
+    InputError
+        With the format that it has, the formats that are read, and how to migrate.
+
+    Examples
+    --------
+    >>> check_format("folder runs/shop", 1, 2, again="attribution run shop.toml")
+    """
+    number = given if isinstance(given, int) and not isinstance(given, bool) else 0
+    if 1 <= number <= newest:
+        return
+    raise InputError(
+        f"{what} has a format that this version does not read",
+        given=f"format {given}",
+        allowed="format 1" if newest == 1 else f"formats 1 to {newest}",
+        hint=f"update the package, or make it again: {again}" if number > newest else f"make it again: {again}",
+    )

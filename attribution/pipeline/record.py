@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from attribution.errors import InputError
+from attribution.folders import check_format
 from attribution.logs import without_credentials
 from attribution.models import AttributionModel
 from attribution.pipeline.outcome import Numbers, Outcome
@@ -50,14 +51,13 @@ def read_record(folder: str | Path) -> Record:
     Raises
     ------
     InputError
-        If the folder is not that of a finished run, or its record is damaged or of a newer version.
+        If the folder is not that of a finished run, or its record is damaged or of another format.
     """
     path = Path(folder) / FILE
     hint = "give a folder that `attribution run` wrote"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if content.pop("schema_version") > _SCHEMA:
-            raise InputError(f"{path} was written by a newer version", hint="update the package")
+        check_format(str(path), content.pop("schema_version"), _SCHEMA, again="attribution run EXPERIMENT.toml")
         numbers = {key: Numbers(**value) for key, value in content.items() if isinstance(value, dict)}
         models = tuple(Numbers(**one) for one in content.pop("models"))
         return Record(**{**content, **numbers, "models": models, "inputs": tuple(content["inputs"])})

@@ -99,3 +99,31 @@ def test_daily_summaries_are_continued(before: Path, monkeypatch: pytest.MonkeyP
 def test_a_budget_follows_an_earlier_one(before: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(before)
     assert call(monkeypatch, "budget", "shop.toml", "--total", 800, "--set", "budget.previous=budget") in (0, 3)
+
+
+READS = {
+    "scorer/manifest.json": ("score", "scorer", "--touchpoints", "touchpoints.csv", "--conversions", "orders.csv"),
+    "scores/manifest.json": ("score", "scorer", "--touchpoints", "touchpoints.csv", "--conversions", "orders.csv"),
+    "run/record.json": ("track", "run"),
+    "summaries/summaries.json": ("refit", "summaries"),
+}
+
+
+@pytest.mark.parametrize("file", READS)
+@pytest.mark.parametrize("number", ["99", "0", "null", '"one"'])
+def test_a_format_that_is_not_read_is_said_with_what_to_do(
+    before: Path, file: str, number: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(before)
+    text = Path(file).read_text(encoding="utf-8")
+    Path(file).write_text(text.replace('"schema_version": 1', f'"schema_version": {number}'), encoding="utf-8")
+    out = () if file.startswith("run") else ("--out", "scores" if file.startswith("sco") else "refitted-again")
+    assert call(monkeypatch, *READS[file], *out) == 2
+    message = capsys.readouterr().err
+    if number in ("99", "0"):
+        assert f"Given: format {number}. Allowed: format" in message
+        assert "make it again: attribution " in message
+        assert ("update the package" in message) == (number == "99")
+    else:
+        assert "Traceback" not in message
+        assert file.split("/")[0] in message

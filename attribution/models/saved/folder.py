@@ -12,7 +12,7 @@ from typing import Any
 
 from attribution.data.engine import check_local
 from attribution.errors import InputError
-from attribution.folders import replaced, standing
+from attribution.folders import check_format, replaced, standing
 
 SCHEMA_VERSION = 1
 """Of the files in the folder; a higher one was written by a newer version of this package."""
@@ -67,7 +67,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If the folder is none, is copied in part, was changed, or was written by a newer version.
+        If the folder is none, is copied in part, was changed, or has another format.
     """
     if not folder.is_dir():
         raise InputError(f"model folder {folder} does not exist", hint="attribution export RUN --to models/NAME")
@@ -81,13 +81,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         ) from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"model folder {folder}: {MANIFEST} cannot be read: {error}") from None
-    if not isinstance(schema, int) or schema > SCHEMA_VERSION:
-        raise InputError(
-            f"model folder {folder} was written by a newer version of this package",
-            given=f"schema version {schema}",
-            allowed=f"up to {SCHEMA_VERSION}",
-            hint="upgrade, or export the model again",
-        )
+    check_format(f"model folder {folder}", schema, SCHEMA_VERSION, again="attribution export RUN --to FOLDER")
     for name, digest in files.items():
         _check_file(folder, str(name), str(digest))
     if manifest.get("version") != _version(facts):

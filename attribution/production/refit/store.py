@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from attribution.data.engine import check_local
 from attribution.errors import InputError
-from attribution.folders import sync, take
+from attribution.folders import check_format, sync, take
 from attribution.kernels.statistics.sums import ExactSums, KeyedSums
 from attribution.production.refit.days import DayTables, day_name, day_number
 from attribution.production.refit.definition import Definition, digest_of
@@ -68,25 +68,20 @@ class SummaryStore:
         Raises
         ------
         InputError
-            If it is none, or of a later version.
+            If it is none, or of another format.
         """
         path = folder / _DEFINITION
         try:
             head = json.loads(path.read_text(encoding="utf-8"))
-            version, held = head["schema_version"], head["definition"]
-            if version == SCHEMA_VERSION:
-                return cls(folder, Definition(name=head["name"], **held))
+            again = "attribution summarise EXPERIMENT.toml --to ANOTHER_FOLDER"
+            check_format(f"folder of daily summaries {folder}", head["schema_version"], SCHEMA_VERSION, again=again)
+            return cls(folder, Definition(name=head["name"], **head["definition"]))
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(
                 f"{folder} holds no daily summaries: {path.name} is missing or damaged",
                 given=f"{type(error).__name__}: {error}",
                 hint="attribution summarise EXPERIMENT.toml --to FOLDER writes them",
             ) from None
-        raise InputError(
-            f"the summaries in {folder} have another schema",
-            given=f"version {version}",
-            allowed=f"version {SCHEMA_VERSION}",
-        )
 
     @classmethod
     def of(cls, folder: Path, definition: Definition) -> SummaryStore:
@@ -316,11 +311,7 @@ def read_day(path: Path) -> DayFile:
         head = json.loads((arrow.schema.metadata or {})[_HEAD])
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         raise InputError(f"{path} is no daily summary: {type(error).__name__}: {error}", hint=again) from None
-    version = head.get("schema_version")
-    if version != SCHEMA_VERSION:
-        raise InputError(
-            f"{path} has another schema", given=f"version {version}", allowed=f"version {SCHEMA_VERSION}", hint=again
-        )
+    check_format(str(path), head.get("schema_version"), SCHEMA_VERSION, again="attribution summarise … --since DAY")
     keys, limbs = (_flat(arrow[name]) for name in ("key", "limbs"))
     if head.pop("sha256", None) != _checksum(head, keys, limbs):
         raise InputError(f"{path} was changed after it was written: its checksum differs", hint=again)

@@ -18,7 +18,7 @@ from typing import Any
 
 from attribution.data.engine import check_local
 from attribution.errors import InputError
-from attribution.folders import check_inside, sync, sync_tree, take
+from attribution.folders import check_format, check_inside, sync, sync_tree, take
 
 MANIFEST = "manifest.json"
 CREDIT = "journey_credit"
@@ -122,11 +122,8 @@ class Ledger:
                 allowed=str(manifest.get("model", manifest.get("name"))),
                 hint="name another with --out",
             )
-        if manifest["schema_version"] > SCHEMA_VERSION:
-            raise InputError(
-                f"output folder {self.out} was written by a newer version of this package",
-                hint="use that version, or name another folder with --out",
-            )
+        again = "attribution score MODEL … --out ANOTHER_FOLDER"
+        check_format(f"output folder {self.out}", manifest["schema_version"], SCHEMA_VERSION, again=again)
 
     def day_path(self, day: str) -> Path:
         """Where the credit of a day is."""
