@@ -503,8 +503,6 @@ def test_no_room_for_what_is_spilled(data: Path, tmp_path: Path) -> None:
 def test_no_room_for_what_is_sorted(refused: Refused, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A sort that needs more than memory and disk together allow."""
 
-    monkeypatch.setattr("attribution.data.engine.duckdb.SETTINGS", "select 1")  # limits can be set later
-
     def cramped(**_: Any) -> at.DuckDBEngine:
         limits = "set memory_limit = '16MB'; set max_temp_directory_size = '1MB';"
         with pytest.MonkeyPatch.context() as context:
