@@ -593,8 +593,9 @@ def test_paths_and_events_agree() -> None:
     assert steps == 3 + 0 + 4 + 6
 
 
-def test_no_room_for_what_does_not_fit_into_memory_is_said() -> None:
+def test_no_room_for_what_does_not_fit_into_memory_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is half-done: the sort needs more than memory and disk together allow."""
+    monkeypatch.setattr("attribution.data.engine.duckdb.SETTINGS", "set threads = 2")  # and not locked
     n = 400_000
     frame = pd.DataFrame({"customer_id": np.arange(n) * 7 % n, "touched_at": np.arange(n), "channel": "mail"})
     engine = at.DuckDBEngine()

@@ -55,7 +55,7 @@ def tracked(store: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[at.Ou
 
     outcome = at.run_experiment(experiment("春季 review"))
     out = tmp_path_factory.mktemp("runs") / "review"
-    with replaced_folder(out) as folder:
+    with replaced_folder(out, kind="run") as folder:
         write_outcome(folder, outcome, report="<html></html>", seconds=1.0)
     return outcome, track_outcome(outcome, out, uri=store), MlflowClient(tracking_uri=store)
 
@@ -107,7 +107,7 @@ def test_a_file_of_channel_rules_is_logged_with_its_digest(store: str, tmp_path:
     models = [{"model": "LastTouch"}]
     document = {"name": "ruled", "tables": tables, "models": models, "folder": tmp_path}
     outcome = at.run_experiment(Experiment.model_validate({**document, "channels": {"file": "rules.toml"}}))
-    with replaced_folder(tmp_path / "out") as folder:
+    with replaced_folder(tmp_path / "out", kind="run") as folder:
         write_outcome(folder, outcome, report="", seconds=1.0)
     client = MlflowClient(tracking_uri=store)
     run_id = track_outcome(outcome, tmp_path / "out", uri=store)

@@ -237,7 +237,8 @@ def test_code_is_imported_by_name_in_one_place() -> None:
             if name in ("import_module", "__import__", "eval", "exec", "loads", "load_pickle", "read_pickle"):
                 found.add((path.relative_to(ROOT / "attribution").as_posix(), name))
     imports = {path for path, name in found if name not in ("loads",)}
-    assert imports == {"__init__.py", "models/named_code.py"}
+    # The package loads its public names when they are used, and charts are drawn by name of code, not of data.
+    assert imports == {"__init__.py", "models/named_code.py", "reporting/charts/__init__.py"}
     for path in (ROOT / "attribution").rglob("*.py"):
         text = path.read_text(encoding="utf-8")
         assert "joblib" not in text, path

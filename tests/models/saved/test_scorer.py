@@ -357,7 +357,7 @@ def test_a_model_of_ones_own_says_what_it_learned(tmp_path: Path) -> None:
         Scorer.of(Learner().fit(journeys))
     model = Telling().fit(journeys)
     Scorer.of(model).save(tmp_path / "own")
-    loaded = Scorer.load(tmp_path / "own")
+    loaded = Scorer.load(tmp_path / "own", allow_own_code=True)
     expected = model.credit_journeys(journeys)
     assert_handed_out(loaded.score(mapped(touchpoints), conversions), expected)
     assert loaded.unknown_channels == "zero"
