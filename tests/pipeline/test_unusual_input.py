@@ -339,7 +339,7 @@ def test_strange_names_through_the_whole_command(
         writer = csv.writer(file, quoting=csv.QUOTE_ALL)
         writer.writerows([["channel", "amount"], *([name, 1] for name in names)])
     (tmp_path / "e.toml").write_text(
-        "name = \"🦄 'x' <b>\"\n[tracking]\nenabled = false\n[output]\njourney_credit = true\n"
+        "name = \"🦄 'x' & b\"\n[tracking]\nenabled = false\n[output]\njourney_credit = true\n"
         '[tables.touchpoints]\nsource = "t.csv"\n[tables.conversions]\nsource = "c.csv"\n'
         '[tables.costs]\nsource = "s.csv"\n[[models]]\nmodel = "Linear"\n[[models]]\nmodel = "Markov"\n'
     )
