@@ -5,8 +5,8 @@ from __future__ import annotations
 from attribution.decisions.comparison.comparison_declared import COMPARISON_TABLES
 from attribution.decisions.kpis.kpis_declared import KPI_TABLES
 from attribution.pipeline.sections import load_sections
-from attribution.production.monitoring.drift_declared import DRIFT
-from attribution.production.promotion.promotion_declared import PROMOTION
+from attribution.production.monitoring.drift import DRIFT
+from attribution.production.promotion.decision import PROMOTION
 from attribution.schema.tables import OUTPUTS, Table
 
 

@@ -10,8 +10,7 @@ import pandas as pd
 import pytest
 
 from attribution.errors import InputError, LawError
-from attribution.production.conversion_export import credited_conversions
-from attribution.production.conversion_export_declared import CREDITED_CAMPAIGNS, CREDITED_CONVERSIONS
+from attribution.production.conversion_export import CREDITED_CAMPAIGNS, CREDITED_CONVERSIONS, credited_conversions
 from tests.cli import test_cli
 
 TOUCHES = """customer_id,touched_at,channel,campaign,gclid

@@ -107,7 +107,7 @@ def _register(scorer: Scorer, alias: str, run_id: str, uri: str, *, allow_own_co
 def _log(name: str, decision: Decision, tags: dict[str, str], uri: str) -> str:
     """The decision and its evidence, before anything is done about it."""
     from attribution.pipeline.output import write_table
-    from attribution.production.promotion.promotion_declared import PROMOTION
+    from attribution.production.promotion.decision import PROMOTION
     from attribution.tracking.mlflow_store import track_tables
     from attribution.tracking.registry import away
 

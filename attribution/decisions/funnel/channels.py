@@ -9,8 +9,7 @@ import numpy as np
 import pandas as pd
 
 from attribution.decisions.funnel.credit import StageCredit
-from attribution.decisions.funnel.empty import empty_table
-from attribution.decisions.funnel.funnel_declared import FUNNEL_CAMPAIGNS, FUNNEL_CREDIT, FUNNEL_TOUCHES
+from attribution.decisions.funnel.funnel_declared import FUNNEL_CAMPAIGNS, FUNNEL_CREDIT, FUNNEL_TOUCHES, empty_table
 from attribution.decisions.funnel.funnel_options import FunnelOptions
 from attribution.decisions.funnel.progress import ENDS, PROGRESS, Progress, ends_of, rates_of
 from attribution.returns import Terms

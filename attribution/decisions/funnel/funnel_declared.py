@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from attribution.schema.tables.definition import Column, Table, null
 
 _MODEL = Column("model", "text", "label of the model")
@@ -196,3 +198,16 @@ FUNNEL_TABLES = (
     BOTTLENECKS,
     FUNNEL_BREAKS,
 )
+
+
+def empty_table(table: Table) -> pd.DataFrame:
+    """No rows, in the columns and types of ``table``.
+
+    Examples
+    --------
+    >>> from attribution.schema.tables import PIPELINE
+    >>> str(empty_table(PIPELINE)["open"].dtype)
+    'float64'
+    """
+    kinds = {"text": object, "flag": bool, "integer": "int64"}
+    return pd.DataFrame({column.name: pd.Series(dtype=kinds.get(column.type, "float64")) for column in table.columns})

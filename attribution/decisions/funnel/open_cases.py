@@ -9,8 +9,7 @@ import pandas as pd
 
 from attribution.decisions.funnel.channels import handling_of
 from attribution.decisions.funnel.credit import StageCredit
-from attribution.decisions.funnel.empty import empty_table
-from attribution.decisions.funnel.funnel_declared import FUNNEL_RETURNS, PIPELINE
+from attribution.decisions.funnel.funnel_declared import FUNNEL_RETURNS, PIPELINE, empty_table
 from attribution.decisions.funnel.funnel_options import FunnelOptions
 from attribution.decisions.funnel.progress import Progress
 from attribution.decisions.funnel.stages import Chances, average_win

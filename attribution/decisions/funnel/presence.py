@@ -10,8 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attribution.decisions.funnel.credit import StageCredit
-from attribution.decisions.funnel.empty import empty_table
-from attribution.decisions.funnel.funnel_declared import CONVERSION_RATES
+from attribution.decisions.funnel.funnel_declared import CONVERSION_RATES, empty_table
 from attribution.decisions.funnel.progress import Progress
 from attribution.journeys import JourneyChunk, Summary
 from attribution.journeys.structure import tally

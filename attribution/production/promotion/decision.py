@@ -21,12 +21,30 @@ from attribution.pipeline.outcome import Outcome
 from attribution.pipeline.pipeline import run_experiment
 from attribution.pipeline.request import open_sources
 from attribution.production.promotion.criteria import Criteria
-from attribution.production.promotion.promotion_declared import PROMOTION
 from attribution.schema.experiment import Experiment, ModelSpec, ResamplingOptions, TrackingOptions
 from attribution.schema.tables import NO_CHANNELS
+from attribution.schema.tables.definition import Column, Table, null
 from attribution.testing import judge_model
 from attribution.uncertainty.placebo import PlaceboOptions
 from attribution.uncertainty.stability import StabilityOptions, share_moved
+
+PROMOTION = Table(
+    "promotion",
+    "check of a model that is to take the place of another",
+    (
+        Column("check", "text", "what was looked at, on the held-out window"),
+        Column("bound", "number", "the most that is allowed", unit="that of the check"),
+        null("champion", "number", "what was found of the model in place; null without one", unit="that of the check"),
+        null(
+            "challenger",
+            "number",
+            "what was found of the other; null where its laws are broken",
+            unit="that of the check",
+        ),
+        Column("holds", "flag", "whether the challenger keeps to the bound"),
+    ),
+)
+
 
 CHECKS = (
     "laws_broken",

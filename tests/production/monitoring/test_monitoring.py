@@ -24,7 +24,7 @@ from attribution.production.monitoring import (
     read_spend,
     read_windows,
 )
-from attribution.production.monitoring.drift_declared import DRIFT
+from attribution.production.monitoring.drift import DRIFT
 from attribution.production.refit import Definition, SummaryStore, day_number, summarise_days
 from tests.daily_logs import log_of
 

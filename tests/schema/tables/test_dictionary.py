@@ -9,7 +9,7 @@ import pytest
 
 from attribution.pipeline.reuse import is_there
 from attribution.pipeline.sections import read_experiment
-from attribution.production.conversion_export_declared import CONVERSION_EXPORT_TABLES
+from attribution.production.conversion_export import CONVERSION_EXPORT_TABLES
 from attribution.production.output_tables import output_tables
 from attribution.schema.tables import DICTIONARY, FORMULAS, INPUTS, dictionary_rows
 from attribution.schema.tables.measures import _WORDS as WORDS
