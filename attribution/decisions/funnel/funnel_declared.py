@@ -205,7 +205,6 @@ def empty_table(table: Table) -> pd.DataFrame:
 
     Examples
     --------
-    >>> from attribution.schema.tables import PIPELINE
     >>> str(empty_table(PIPELINE)["open"].dtype)
     'float64'
     """
