@@ -426,7 +426,7 @@ def test_logging_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         (None, "not that of a finished run"),
         ("{", "damaged"),
         ("{}", "damaged"),
-        ('{"schema_version": 99}', "newer version"),
+        ('{"schema_version": 99}', "update the package"),
         ("[]", "damaged"),
     ],
 )

@@ -345,7 +345,7 @@ def newer(path: Path) -> None:
 
 DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "tampered": (tampered, "its checksum differs"),
-    "newer": (newer, "version 2.*Allowed: version 1"),
+    "newer": (newer, "format 2.*Allowed: format 1"),
     "half copied": (lambda path: path.write_bytes(path.read_bytes()[:-200]), "is no daily summary"),
     "empty": (lambda path: path.write_bytes(b""), "is no daily summary"),
     "missing": (lambda path: path.unlink(), "days are missing"),
@@ -384,7 +384,7 @@ def test_a_folder_that_holds_something_else_is_refused(content: str, tmp_path: P
 def test_summaries_of_a_later_version_are_refused(written: SummaryStore) -> None:
     head = json.loads((written.folder / "summaries.json").read_text())
     (written.folder / "summaries.json").write_text(json.dumps(head | {"schema_version": 2}))
-    with pytest.raises(InputError, match="another schema"):
+    with pytest.raises(InputError, match="does not read"):
         SummaryStore.open(written.folder)
 
 

@@ -90,7 +90,7 @@ CASES: dict[str, tuple[Callable[[Path], dict[str, str]], str]] = {
     "half copied": (damaged(lambda model: (model / "channels.parquet").unlink()), "it was copied in part"),
     "no manifest": (damaged(lambda model: (model / "manifest.json").unlink()), "was copied in part"),
     "checksum": (damaged(lambda model: (model / "card.md").write_text("better")), "its checksum is wrong"),
-    "schema newer": (damaged(newer), "written by a newer version"),
+    "schema newer": (damaged(newer), "update the package"),
     "no channel": (with_touchpoints(lambda frame: frame.drop(columns="channel")), "column 'channel' is missing"),
     "time zone": (in_paris, "tell no time zone and were taken as UTC"),
     "no log": (lambda _: {"touchpoints": "nowhere/*.parquet"}, "nowhere/*.parquet"),

@@ -328,7 +328,7 @@ def test_folders_of_another_model_or_of_anything_else_are_refused(model: Path, t
         score(model, tables, tmp_path / "file")
     manifest = tmp_path / "out" / "manifest.json"
     manifest.write_text(json.dumps({**json.loads(manifest.read_text(encoding="utf-8")), "schema_version": 99}))
-    with pytest.raises(InputError, match="newer version"):
+    with pytest.raises(InputError, match="update the package"):
         score(model, tables, tmp_path / "out")
 
 
