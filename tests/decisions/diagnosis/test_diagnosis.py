@@ -361,7 +361,7 @@ def test_tasks_of_verdicts_and_bottlenecks_carry_what_is_known() -> None:
     )
     tasks = tasks_table({"verdicts": verdicts, "bottlenecks": bottlenecks})
     assert tasks["kind"].tolist() == ["verdict_cut", "bottleneck", "verdict_grow", "verdict_unclear"]
-    assert tasks["about"].tolist() == ["loss", "gain", "gain", "sensitivity"]
+    assert tasks["about"].tolist() == ["loss", "gain", "gain", "unknown"]
     assert tasks["size"].tolist() == [6.0, 70.0, 7.0, 8.0]
     assert tasks["probability"].tolist()[2] == 0.97
     assert tasks["rank"].tolist() == [1, 2, 3, 4]
