@@ -18,7 +18,9 @@ from attribution.errors import InputError, did_you_mean, shorten
 
 SETTINGS = (
     "set autoinstall_known_extensions = false; set autoload_known_extensions = false; "
-    "set allow_community_extensions = false; set allow_persistent_secrets = false; set lock_configuration = true"
+    "set allow_community_extensions = false; set allow_persistent_secrets = false; "
+    # Whether rows keep the order of their file says nothing of what may be read, and is asked for now and then.
+    "set allowed_configs = ['preserve_insertion_order']; set lock_configuration = true"
 )
 """Close a connection: what is not built in is not loaded, so no address is known but those shown to it as files."""
 

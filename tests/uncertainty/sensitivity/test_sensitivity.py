@@ -414,7 +414,7 @@ def test_windows_longer_than_the_data_are_not_tried_unasked() -> None:
 @pytest.mark.parametrize(
     ("parts", "why"),
     [
-        ({"costs": None}, "no ROI to sensitivity"),
+        ({"costs": None}, "no channel has a cost"),
         ({"costs": COSTS.iloc[:3][["channel", "amount"]], "sensitivity": {"cost_bases": ["loaded"]}}, "of what type"),
         ({"sensitivity": {"direct": ["drop"], "direct_channels": ["直接"]}}, "no channel is direct traffic"),
     ],
@@ -427,7 +427,7 @@ def test_what_cannot_be_varied_is_refused(parts: dict[str, Any], why: str) -> No
 def test_nothing_converted_is_refused() -> None:
     touchpoints, conversions = log()
     late = conversions.iloc[:1].assign(converted_at=pd.Timestamp("2023-01-01"))
-    with pytest.raises(InputError, match="nothing to sensitivity"):
+    with pytest.raises(InputError, match="nothing converted"):
         run_experiment(asked((touchpoints, late), period={"start": "2024-01-01"}))
 
 
