@@ -44,6 +44,7 @@ class Experiment(Settings):
     name : of the run, of its folder and of the MLflow experiment; no / or \\
     engine : ``duckdb`` or ``spark``
     memory_limit : bytes, or a size such as ``4GB``, that DuckDB should keep to
+    most_channels : more channels than this are refused before any model asks for memory
     period : the analysis period, see `Period`
     tables : input tables by name, each a `TableSpec`, a DataFrame, an Arrow table, a path or a list of paths
     channels : channel rules: ``own_sites`` and ``rules``, or ``file``
