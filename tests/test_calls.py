@@ -212,6 +212,8 @@ class World:
         yield "Experiment", Call(at.Experiment, named)
         yield "FunnelOptions", Call(at.FunnelOptions, {"stages": ("lead", "won")})
         yield "Period", Call(at.Period, {})
+        yield "Assumptions", Call(at.Assumptions, {"premise": "All count alike.", "bias": "Favours the frequent."})
+        yield "tally", Call(at.tally, {"keys": np.array([0, 1]), "times": np.array([True, False])})
         yield "TableSpec", Call(at.TableSpec, {"source": "x.csv"})
         yield "World", Call(at.World, _fields_of(self.world))
         yield "InputError", Call(at.InputError, {"problem": "x"})

@@ -74,6 +74,7 @@ def number(terms: NDArray[np.bool_] | NDArray[np.float64]) -> KeyedSums:
     return KeyedSums(np.zeros((rows, 1), np.int64), exact_sums(np.zeros(len(floats), np.int64), floats, rows))
 
 
+@check_arguments
 def tally(keys: NDArray[np.signedinteger], times: NDArray[np.bool_] | NDArray[np.float64]) -> KeyedSums:
     """How often each key occurs, as a table of exact sums for a `Summary`.
 

@@ -474,13 +474,13 @@ def test_a_log_without_touchpoints_is_refused() -> None:
 
 @pytest.mark.parametrize("seed", [-1, 1.5, True, "1", 1 << 63])
 def test_a_seed_is_a_whole_number(seed: Any) -> None:
-    with pytest.raises(InputError, match="seed (is|must be) a whole number"):
+    with pytest.raises(InputError, match=r"seed (is|must be) a whole number"):
         at.placebo_test(at.load_sources(**small_log()), [at.Linear()], seed=seed)
 
 
 @pytest.mark.parametrize("rate", [0, -1.0, float("nan"), float("inf"), True, "2"])
 def test_a_rate_is_a_positive_number(rate: Any) -> None:
-    with pytest.raises(InputError, match="rate is how many touchpoints|rate must be a number"):
+    with pytest.raises(InputError, match=r"rate is how many touchpoints|rate must be a number"):
         at.placebo_test(at.load_sources(**small_log()), [at.Linear()], rate=rate)
 
 

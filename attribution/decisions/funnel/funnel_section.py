@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from attribution.arguments import check_arguments
 from attribution.data.loading import Finding, Sources, count_finding
 from attribution.decisions.funnel.arrivals import Arrivals, read_arrivals
 from attribution.decisions.funnel.bottlenecks import bottleneck_table
@@ -135,6 +136,7 @@ class FunnelSection(Section):
         return arrivals, progress
 
 
+@check_arguments
 def follow_stages(sources: Sources, options: FunnelOptions) -> pd.DataFrame:
     """The ``funnel`` table alone: how many arrive in each stage, move on, are won, and how long it takes.
 

@@ -121,7 +121,7 @@ def test_campaigns_that_cannot_be() -> None:
     )
     with pytest.raises(InputError, match="campaign 'search / brand' would have the name of another channel"):
         run(clash, grain="campaign")
-    with pytest.raises(InputError, match="grain must be 'channel' or 'campaign'.*'keyword'"):
+    with pytest.raises(InputError, match=r"grain must be 'channel' or 'campaign'.*'keyword'"):
         at.load_sources(TOUCHPOINTS, CONVERSIONS, grain="keyword")  # type: ignore[arg-type]
     paths = {"name": "p", "tables": {"paths": {"source": pd.DataFrame({"path": ["a"], "conversions": [1]})}}}
     with pytest.raises(InputError, match="grain = 'campaign'"):

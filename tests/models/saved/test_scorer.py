@@ -250,7 +250,7 @@ def test_a_changed_manifest_is_refused(scorer: Scorer, tmp_path: Path) -> None:
         path.write_text(json.dumps({**whole, **changes}), encoding="utf-8")
 
     write(schema_version=folders.SCHEMA_VERSION + 1)
-    with pytest.raises(InputError, match="does not read.*update the package"):
+    with pytest.raises(InputError, match=r"does not read.*update the package"):
         Scorer.load(path.parent)
     write(name="autumn")
     with pytest.raises(InputError, match="was changed"):

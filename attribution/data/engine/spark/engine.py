@@ -68,7 +68,7 @@ class SparkEngine:
     --------
     >>> import pandas as pd
     >>> import attribution as at
-    >>> engine = at.SparkEngine(master="local[1]", config={"spark.ui.enabled": "false"})
+    >>> engine = at.SparkEngine()
     >>> sources = at.load_sources(paths=pd.DataFrame({"path": ["mail"], "conversions": [2]}), engine=engine)
     >>> sources.tables["paths"].rows
     1
