@@ -41,9 +41,9 @@ def build_journeys(
     Parameters
     ----------
     sources : the input tables
-    period : conversions in it count, and non-converting journeys that close in it
-    placebo : a channel that does nothing, put among the events; see `attribution.placebo_test`
-    **options : what `attribution.schema.experiment.JourneyOptions` knows: ``lookback_days``, ``conversions``, …
+    period : only conversions and non-converting journeys that end in it count
+    placebo : a channel without any effect, inserted into the events; see `attribution.placebo_test`
+    **options : the fields of `attribution.schema.experiment.JourneyOptions`: ``lookback_days``, ``conversions``, …
 
     Raises
     ------
@@ -62,31 +62,31 @@ def build_journeys(
     >>> len(journeys), journeys.channels, journeys.total("conversions")
     (1, ('mail', 'search'), 1.0)
     """
-    for name, place in (("account", "load_sources(account=…)"), ("segment", "an experiment")):
+    for name, where in (("account", "load_sources"), ("segment", "an experiment")):
         if options.get(name) is not None:
-            raise InputError(f"build_journeys: {name} is for {place}", given=repr(options[name]))
-    asked = checked(JourneyOptions, options, origin="build_journeys")
+            raise InputError(f"build_journeys: {name} is an option of {where}", given=repr(options[name]))
+    settings = checked(JourneyOptions, options, origin="build_journeys")
     if not sources.has("paths"):
-        return journeys_from_events(sources, asked, period or Period(), placebo)
+        return journeys_from_events(sources, settings, period or Period(), placebo)
     if placebo is not None:
         raise InputError(
-            "aggregated paths have no customers and no times, so a placebo cannot be put among them at random",
-            hint="give touchpoints and conversions",
+            "a placebo cannot be inserted into aggregated paths: they have no customers and no times",
+            hint="pass touchpoints and conversions",
         )
-    return journeys_from_paths(sources, asked, period or Period())
+    return journeys_from_paths(sources, settings, period or Period())
 
 
 def journeys_by_day(sources: Sources, **options: Any) -> Journeys:
-    """Journeys whose ``bucket`` is the day they are booked on, a number counted from 1970-01-01 in UTC.
+    """Build journeys whose ``bucket`` is the day they are booked on, counted from 1970-01-01 in UTC.
 
-    A conversion is booked on its own day, a journey without one on the day it closes, one lookback window after its
-    last touchpoint: only then is it known that it did not convert. So days add up, and what is booked on a day that
-    is over stays. Journeys that close after the end of the data are there too, on days yet to come.
+    A conversion is booked on its own day. A journey without one is booked on the day it closes, one lookback window
+    after its last touchpoint, because only then is it certain that it did not convert. Days therefore add up, and a
+    day that is over does not change. Journeys that close after the end of the data are included, on later days.
 
     Parameters
     ----------
-    sources : with touchpoints and conversions; history before the days of interest belongs to it
-    **options : as for `build_journeys`; ``open_journeys`` does not matter here
+    sources : touchpoints and conversions, including the history before the days of interest
+    **options : as for `build_journeys`; ``open_journeys`` has no effect here
 
     Raises
     ------
@@ -105,15 +105,17 @@ def journeys_by_day(sources: Sources, **options: Any) -> Journeys:
     >>> sorted(day for chunk in journeys for day in chunk.bucket.tolist())
     [4, 9]
     """
-    asked = checked(JourneyOptions, {**options, "open_journeys": "keep"}, origin="journeys_by_day")
+    settings = checked(JourneyOptions, {**options, "open_journeys": "keep"}, origin="journeys_by_day")
     if sources.has("paths") or sources.integer_times:
         lack = "aggregated paths have no times" if sources.has("paths") else "the times of this log are integers"
-        raise InputError(f"journeys are booked on days, and {lack}", hint="give touchpoints and conversions with times")
-    journeys = journeys_from_events(sources, asked, Period(), by_day=True)
+        raise InputError(
+            f"journeys_by_day needs timestamps: {lack}", hint="pass touchpoints and conversions with times"
+        )
+    journeys = journeys_from_events(sources, settings, Period(), by_day=True)
     if journeys.lookback_days is None:
         raise InputError(
-            "without a lookback window a journey never closes, so that it belongs to no day",
-            given=f"lookback_days = {asked.lookback_days}",
+            "journeys_by_day needs a lookback window: without one a journey never closes and belongs to no day",
+            given=f"lookback_days = {settings.lookback_days}",
         )
     return journeys
 

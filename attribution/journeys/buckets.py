@@ -128,7 +128,7 @@ class Dealing:
         words = path_words((chunk.start, chunk.stop, chunk.channel), conversions, nulls, chunk.value)
         dealt = deal(words, conversions, nulls, chunk.value, self.size)
         if self.singles is not None:
-            dealt = _singly(words, dealt)
+            dealt = _deal_singly(words, dealt)
         is_one_each = len(dealt.row) == len(chunk) and bool((np.diff(dealt.row) == 1).all())
         rows = chunk if is_one_each else chunk.only(dealt.row)
         return replace(rows, conversions=dealt.conversions, nulls=dealt.nulls, value=dealt.value, bucket=dealt.part)
@@ -151,14 +151,14 @@ def split_buckets(summary: Summary, readers: int) -> list[tuple[Summary, Buckets
     wholes: list[dict[str, KeyedSums]] = [{} for _ in range(readers)]
     parts: list[dict[str, BucketTable]] = [{} for _ in range(readers)]
     for name, table in summary.tables.items():
-        place, _, inner = name.partition("/")
+        reader, _, inner = name.partition("/")
         keys, position = distinct_rows(table.keys[:, 1:])
-        wholes[int(place)][inner] = KeyedSums(keys, regrouped(table.sums, position, len(keys)))
+        wholes[int(reader)][inner] = KeyedSums(keys, regrouped(table.sums, position, len(keys)))
         ends = np.zeros(len(labels), np.int64)
         ends[np.searchsorted(labels, table.keys[edges[name], 0])] = np.diff(edges[name], append=len(table.keys))
         columns = to_float(table.sums), position, np.concatenate([[0], np.cumsum(ends)])
         by_bucket = sparse.csc_array(columns, shape=(len(keys), len(labels)))
-        parts[int(place)][inner] = BucketTable(keys, by_bucket.tocsr())
+        parts[int(reader)][inner] = BucketTable(keys, by_bucket.tocsr())
     return [(Summary(whole), Buckets(labels, part)) for whole, part in zip(wholes, parts, strict=True)]
 
 
@@ -173,9 +173,9 @@ def converting_customers(chunk: JourneyChunk) -> Summary:
 def observe_buckets(chunk: JourneyChunk) -> Summary:
     """What `attribution.journeys.observe` sums up, all buckets at once."""
     assert chunk.bucket is not None
-    nowhere, bare = np.zeros(len(chunk), np.int64), chunk.lengths == 0
+    nowhere, is_untouched = np.zeros(len(chunk), np.int64), chunk.lengths == 0
     sums = {what: np.asarray(getattr(chunk, what), dtype=np.float64) for what in ("conversions", "nulls", "value")}
-    sums |= {f"unattributed_{what}": sums[what] * bare for what in ("conversions", "value")}
+    sums |= {f"unattributed_{what}": sums[what] * is_untouched for what in ("conversions", "value")}
     counts = {**chunk.counted, "journeys": len(chunk), "open": int(chunk.is_open.sum())}
     return Summary(
         {
@@ -195,16 +195,16 @@ def of_whole(chunk: JourneyChunk, count: float) -> KeyedSums:
 def _by_bucket(readers: Sequence[Reader | Bucketwise], dealing: Dealing, chunk: JourneyChunk) -> Summary:
     dealt = dealing.deal(chunk)
     tables: dict[str, KeyedSums] = {}
-    plain = {place: reader for place, reader in enumerate(readers) if not isinstance(reader, Bucketwise)}
-    for place, reader in enumerate(readers):
+    plain = {index: reader for index, reader in enumerate(readers) if not isinstance(reader, Bucketwise)}
+    for index, reader in enumerate(readers):
         if isinstance(reader, Bucketwise):
-            tables |= {f"{place}/{name}": table for name, table in reader.read(dealt).tables.items()}
-    found: dict[str, list[tuple[int, KeyedSums]]] = {}
+            tables |= {f"{index}/{name}": table for name, table in reader.read(dealt).tables.items()}
+    by_bucket: dict[str, list[tuple[int, KeyedSums]]] = {}
     for label, part in _parts(dealt) if plain else ():
-        for place, reader in plain.items():
+        for index, reader in plain.items():
             for name, table in reader(part).tables.items():
-                found.setdefault(f"{place}/{name}", []).append((label, table))
-    return Summary({**tables, **{name: stacked(parts) for name, parts in found.items()}})
+                by_bucket.setdefault(f"{index}/{name}", []).append((label, table))
+    return Summary({**tables, **{name: stacked(parts) for name, parts in by_bucket.items()}})
 
 
 def _parts(chunk: JourneyChunk) -> Iterator[tuple[int, JourneyChunk]]:
@@ -219,7 +219,7 @@ def _parts(chunk: JourneyChunk) -> Iterator[tuple[int, JourneyChunk]]:
             counted = {}
 
 
-def _singly(words: Words, dealt: Dealt) -> Dealt:
+def _deal_singly(words: Words, dealt: Dealt) -> Dealt:
     """Every whole conversion dealt a bucket of its own; what is left stays where it is."""
     units = dealt.conversions.astype(np.int64)
     own = np.repeat(np.arange(len(units)), units)

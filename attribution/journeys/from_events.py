@@ -33,7 +33,7 @@ from attribution.schema.experiment import DEFAULT_LOOKBACK_DAYS, JourneyOptions,
 # ---------------------------------------------------------------- the day a journey is booked on
 
 
-def booked(chunk: JourneyChunk, windows: Windows) -> JourneyChunk:
+def book_by_day(chunk: JourneyChunk, windows: Windows) -> JourneyChunk:
     """Journeys as they were cut, dealt to their days: that of the conversion, or the one on which they close.
 
     Where windows vary, a journey closes when the last of those of its touchpoints does.
@@ -41,11 +41,11 @@ def booked(chunk: JourneyChunk, windows: Windows) -> JourneyChunk:
     assert chunk.ended_at is not None
     moment = chunk.ended_at.copy()
     waiting = np.flatnonzero(chunk.conversion < 0)
-    moment[waiting] = _closing(chunk.only(waiting), windows)
+    moment[waiting] = _closing_times(chunk.only(waiting), windows)
     return replace(chunk, bucket=moment // DAY)
 
 
-def _closing(chunk: JourneyChunk, windows: Windows) -> NDArray[np.int64]:
+def _closing_times(chunk: JourneyChunk, windows: Windows) -> NDArray[np.int64]:
     """(journeys,) when journeys without a conversion close; none of them is empty."""
     assert chunk.touched_at is not None
     assert chunk.ended_at is not None
@@ -108,7 +108,7 @@ def journeys_from_events(
         insertion,
         by_day,
     )
-    made = MadeAnew(sources.engine, build)
+    made = StreamedChunks(sources.engine, build)
     untouched = partial(untouched_journeys, sources, stream.dimensions)
     longest = int(windows.length.max())
     return Journeys(
@@ -120,13 +120,13 @@ def journeys_from_events(
         integer_times=sources.integer_times,
         overlap=mode == kernel.CUMULATIVE,
         conversion_ids=partial(conversion_ids, sources),
-        untouched=untouched if insertion is None else partial(insertion.spared, untouched),
+        untouched=untouched if insertion is None else partial(insertion.select_untouched, untouched),
         describe=build.describe,
     )
 
 
 @dataclass(frozen=True)
-class MadeAnew:
+class StreamedChunks:
     """Chunks that are cut from sorted events whenever they are read."""
 
     engine: Engine
@@ -154,9 +154,9 @@ def _check_times(sources: Sources, options: JourneyOptions, period: Period) -> N
     ):
         if setting:
             raise InputError(
-                f"{name} is time-based, and the times of this log are integers",
+                f"{name} needs timestamps; the times of this log are integers",
                 given=f"{name} = {setting}",
-                hint="leave it out, or say what the integers are: time_format = 'epoch_s'",
+                hint="leave it out, or declare what the integers are: time_format = 'epoch_s'",
             )
 
 
@@ -192,11 +192,11 @@ class Build:
             for group in whole_customers(batches, self.batch_rows):
                 if len(under_way) > _WORKERS:
                     yield from under_way.popleft().result()
-                under_way.append(pool.submit(lambda group: [step(chunk) for chunk in self._refined(group)], group))
+                under_way.append(pool.submit(lambda group: [step(chunk) for chunk in self._refine(group)], group))
             while under_way:
                 yield from under_way.popleft().result()
 
-    def _refined(self, group: list[pa.RecordBatch]) -> Iterator[JourneyChunk]:
+    def _refine(self, group: list[pa.RecordBatch]) -> Iterator[JourneyChunk]:
         """Journeys as the options ask for them; those that overlap are laid out a piece at a time."""
         chunk = self._cut(group)
         pieces = chunk.pieces() if self.refinement.changes_steps else [chunk]
@@ -227,7 +227,7 @@ class Build:
         )
         counts = (touchpoints, ties, duplicates, *made.dropped.tolist(), *made.outside.tolist(), *fresh)
         chunk = replace(chunk, counted=dict(zip(_COUNTED, counts, strict=True)))
-        return self._only_new(booked(chunk, self.windows) if self.by_day else chunk)
+        return self._only_new(book_by_day(chunk, self.windows) if self.by_day else chunk)
 
     @property
     def _arrivals(self) -> tuple[int, int, int]:
@@ -284,7 +284,7 @@ class Build:
                 "conversions",
                 "unattributed_conversions",
                 overview.number("conversions"),
-                _BARE,
+                _WITHOUT_TOUCHPOINT,
             ),
         ]
         if self.mode == kernel.FIRST_ONLY:
@@ -296,15 +296,15 @@ class Build:
             counted.append(("outside_period", "journeys", "nulls_outside", None, _NULLS_OUTSIDE))
         if self.refinement.options.customers == "new":
             counted.append(("not_new", "conversions", "not_new", None, _NOT_NEW))
-        found = [
+        findings = [
             count_finding(check, table, overview.number(name), text, total=total)
             for check, table, name, total, text in counted
         ]
-        found.append(self._open_finding(overview))
+        findings.append(self._open_finding(overview))
         if self.has_times:
             fresh, looked_at = (int(overview.number(name)) for name in ("fresh_ids", "ids_looked_at"))
-            found.append(fresh_id_finding(fresh, looked_at, minutes=NEW_ID_MINUTES))
-        return [*self.stream.findings, *found, *self.refinement.describe(overview)]
+            findings.append(fresh_id_finding(fresh, looked_at, minutes=NEW_ID_MINUTES))
+        return [*self.stream.findings, *findings, *self.refinement.describe(overview)]
 
     def _open_finding(self, overview: Summary) -> Finding:
         """How many journeys the end of the data cuts off: some always are, and many bias what follows."""
@@ -318,8 +318,8 @@ class Build:
             return Finding(check, table, "pass", still_open, total, None, message)
         window, span = int(self.windows.length.max()) / DAY, (self.stream.last - self.stream.first) / DAY
         message += (
-            f": a window of {window:g} days leaves so many undecided in {round(span, 1):g} days of data; shorten it, "
-            "or leave them out with open_journeys = 'drop'"
+            f". A lookback window of {window:g} days is long for {round(span, 1):g} days of data: shorten it, "
+            "or leave open journeys out with open_journeys = 'drop'"
         )
         return Finding(check, table, "warn", still_open, total, None, message)
 
@@ -335,9 +335,9 @@ _COUNTED = (
     "fresh_ids",
     "ids_looked_at",
 )
-_TIES = "touchpoints at one instant of one customer: ordered by kind, channel and the other columns"
-_DUPLICATES = "touchpoints that repeat another in every column: kept, unless journeys.dedupe says otherwise"
-_BARE = "conversions without a touchpoint in their window: credited to (unattributed)"
-_NOT_NEW = "conversions of customers who had converted before: left out, they still close journeys"
-_OUTSIDE = "conversions outside the period: left out, they still close journeys"
+_TIES = "touchpoints of one customer at the same time: ordered by kind, channel and the other columns"
+_DUPLICATES = "touchpoints that equal another in every column: kept, unless journeys.dedupe removes them"
+_WITHOUT_TOUCHPOINT = "conversions without a touchpoint in their lookback window: credited to (unattributed)"
+_NOT_NEW = "conversions of customers who had converted before: left out, but they still close journeys"
+_OUTSIDE = "conversions outside the period: left out, but they still close journeys"
 _NULLS_OUTSIDE = "non-converting journeys that close outside the period: left out"

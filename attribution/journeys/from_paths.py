@@ -25,13 +25,13 @@ def journeys_from_paths(sources: Sources, options: JourneyOptions, period: Perio
     InputError
         If a time-based option is given, which paths without times cannot follow.
     """
-    asked = {name: getattr(options, name) for name in sorted(options.model_fields_set)}
-    for name, setting in {**asked, "period": period.start or period.end}.items():
+    settings = {name: getattr(options, name) for name in sorted(options.model_fields_set)}
+    for name, setting in {**settings, "period": period.start or period.end}.items():
         if setting is not None and name in ("period", "lookback_days"):
-            raise InputError(f"{name} is time-based, and aggregated paths carry no times", given=f"{name} = {setting}")
+            raise InputError(f"{name} needs timestamps; aggregated paths have none", given=f"{name} = {setting}")
         if setting is not None and setting != getattr(JourneyOptions(), name):
             raise InputError(
-                f"{name} is for building journeys, and aggregated paths are journeys already",
+                f"{name} is an option for building journeys; aggregated paths are journeys already",
                 given=f"{name} = {setting}",
                 hint="leave it out",
             )
@@ -41,7 +41,7 @@ def journeys_from_paths(sources: Sources, options: JourneyOptions, period: Perio
     names = encoded.dictionary.to_pylist()
     channels = sorted(names)
     check_channels("paths", channels)
-    rank = {name: place for place, name in enumerate(channels)}
+    rank = {name: index for index, name in enumerate(channels)}
     recode = np.array([rank[name] for name in names], dtype=np.int32)
     codes = np.asarray(encoded.indices)
     channel = recode[codes] if len(codes) else np.zeros(0, np.int32)
@@ -123,17 +123,17 @@ def _findings(table: pa.Table, channel: np.ndarray, lengths: np.ndarray, _: Summ
         (
             "repeated_path",
             rows - count_distinct_slices(channel, ends - lengths, ends),
-            "rows whose path came before: summed",
+            "rows that repeat an earlier path: added to it",
         ),
     ]
     if "nulls" in table.column_names:
-        counted.append(("null_nulls", table["nulls"].null_count, "rows without nulls: taken as 0"))
+        counted.append(("null_nulls", table["nulls"].null_count, "rows with nothing in nulls: taken as 0"))
     if "value" in table.column_names:
         has_value = pc.fill_null(pc.greater(table["value"], 0), False)
-        bare = pc.and_(has_value, pc.equal(table["conversions"], 0))
-        counted.append(("null_value", table["value"].null_count, "rows without value: taken as 0"))
-        counted.append(("value_without_conversion", pc.sum(bare).as_py() or 0, _BARE_VALUE))
+        without_conversion = pc.and_(has_value, pc.equal(table["conversions"], 0))
+        counted.append(("null_value", table["value"].null_count, "rows without a value: taken as 0"))
+        counted.append(("value_without_conversion", pc.sum(without_conversion).as_py() or 0, _VALUE_WITHOUT_CONVERSION))
     return [count_finding(check, "paths", count, message, total=rows) for check, count, message in counted]
 
 
-_BARE_VALUE = "rows with value and no conversion: the value is credited along the path"
+_VALUE_WITHOUT_CONVERSION = "rows with a value but no conversion: the value is credited to the channels of the path"

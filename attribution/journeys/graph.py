@@ -80,7 +80,7 @@ class JourneyGraph:
         return frame[list(TRANSITIONS.column_names)]
 
     def to_networkx(self) -> nx.DiGraph:
-        """A directed graph: edges carry ``count`` and ``probability``, nodes what is known of the channel.
+        """A directed graph: edges carry ``count`` and ``probability``, nodes what is known about the channel.
 
         Node attributes: ``kind`` (start, channel, conversion, null), ``visits``, and for channels
         ``touchpoints``, ``converting_touchpoints`` and ``conversion_share`` (steps straight to conversion).
@@ -112,7 +112,7 @@ class JourneyGraph:
     def write_graphml(self, path: str | Path) -> None:
         """Write `to_networkx` as GraphML, which Gephi, yEd and Cytoscape read.
 
-        XML knows no control characters: a name with one is written with it, and every backslash, escaped.
+        XML cannot hold control characters: in names they are escaped, and so is every backslash.
         """
         import networkx as nx
 
@@ -145,15 +145,15 @@ def build_graph(journeys: Journeys) -> JourneyGraph:
     (('(start)', 'mail', 'search', '(conversion)', '(null)'), 0.25)
     """
     (summary,) = journeys.read(graph_reader(journeys))
-    return graph_of(summary, journeys)
+    return assemble_graph(summary, journeys)
 
 
 def graph_reader(journeys: Journeys) -> Reader:
-    """What counts the steps of journeys, for `graph_of`."""
+    """What counts the steps of journeys, for `assemble_graph`."""
     return partial(_steps, len(journeys.channels))
 
 
-def graph_of(summary: Summary, journeys: Journeys) -> JourneyGraph:
+def assemble_graph(summary: Summary, journeys: Journeys) -> JourneyGraph:
     """The graph whose steps a `graph_reader` has counted."""
     channels = len(journeys.channels)
     states = (START, *journeys.channels, CONVERSION, NULL)
@@ -174,7 +174,7 @@ _NOT_IN_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 def _xml_name(name: str) -> str:
     escaped = name.replace("\\", "\\\\")
-    return _NOT_IN_XML.sub(lambda found: f"\\x{ord(found[0]):02x}", escaped)
+    return _NOT_IN_XML.sub(lambda match: f"\\x{ord(match[0]):02x}", escaped)
 
 
 def _steps(channels: int, chunk: JourneyChunk) -> Summary:

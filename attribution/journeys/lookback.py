@@ -33,7 +33,7 @@ class TimeLag(NamedTuple):
 def lag_reader(journeys: Journeys) -> Reader:
     """What counts journeys by days from their first touchpoint, for `time_lag`."""
     if not journeys.has_times or journeys.span is None or journeys.lookback_days is None:
-        return _nothing
+        return _read_nothing
     return partial(_count, journeys.span[1], round(journeys.lookback_days * DAY))
 
 
@@ -74,16 +74,16 @@ def lookback_finding(summary: Summary, journeys: Journeys) -> list[Finding]:
     days = suggest_lookback(lag)
     window = journeys.lookback_days
     if days is None:
-        message = f"{lag.conversions:,.0f} conversions after a touchpoint: too few to say how long a window should be"
+        message = f"{lag.conversions:,.0f} conversions after a touchpoint: too few to suggest a lookback window"
         return [Finding("lookback", "journeys", "pass", 0, None, None, message)]
-    share = f"{COVERED:.0%} of the conversions that come within {window:g} days of a journey's first touchpoint"
+    share = f"{COVERED:.0%} of the conversions within {window:g} days of a journey's first touchpoint"
     at_edge = days >= COVERED * window
-    advice = "the curve still rises where the window ends, try a longer one" if at_edge else f"{days} days hold most"
-    message = f"{share} have come after {days} (open journeys counted as unfinished): {advice}"
+    advice = "the window may cut off later ones, try a longer one" if at_edge else f"{days} days hold most"
+    message = f"{share} come in the first {days} days (open journeys counted as unfinished): {advice}"
     return [Finding("lookback", "journeys", "warn" if at_edge else "pass", days, None, None, message)]
 
 
-def _nothing(_: JourneyChunk) -> Summary:
+def _read_nothing(_: JourneyChunk) -> Summary:
     return Summary({})
 
 

@@ -30,18 +30,16 @@ _MOST = 1_000.0
 
 @dataclass(frozen=True)
 class Placebo:
-    """Touchpoints of a channel `attribution.schema.tables.PLACEBO_CHANNEL` at instants that depend on nothing.
+    """A channel without any effect, `attribution.schema.tables.PLACEBO_CHANNEL`: its touchpoints come at random.
 
-    They form a Poisson process over the span of the data for every customer: of the log, and of the ``customers``
-    table where there is one. Where conversions end the time in which a customer can be reached (``first_only``),
-    what comes later is dropped as touchpoints of any channel are: what is left is a Poisson process over the time
-    at risk.
+    For every customer of the log, and of the ``customers`` table if there is one, they form a Poisson process over
+    the span of the data. Where journeys end with the first conversion (``first_only``), later touchpoints are dropped
+    as for any other channel, which leaves a Poisson process over the time at risk.
 
     Parameters
     ----------
-    seed : another seed gives other instants; a customer's depend on its id and the seed only
-    rate : touchpoints per customer over the span of the data, in the mean; unless given, as many as the average
-        channel has
+    seed : another seed gives other times; those of a customer depend only on its id and the seed
+    rate : mean number of touchpoints per customer over the span of the data; by default that of the average channel
     """
 
     seed: int = 0
@@ -49,10 +47,10 @@ class Placebo:
 
     def __post_init__(self) -> None:
         if not _is_whole(self.seed) or not 0 <= self.seed < 1 << 63:
-            raise InputError("placebo: seed is a whole number ≥ 0", given=repr(self.seed))
+            raise InputError("placebo: seed must be a whole number, 0 or more", given=repr(self.seed))
         if self.rate is not None and not (_is_number(self.rate) and 0 < self.rate <= _MOST):
             raise InputError(
-                "placebo: rate is how many touchpoints a customer has in the mean",
+                "placebo: rate must be a mean number of touchpoints per customer",
                 given=repr(self.rate),
                 allowed=f"above 0, up to {_MOST:g}",
             )
@@ -73,10 +71,10 @@ class Insertion:
         happened = events.ref != _LISTED
         starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(happened)])[events.starts]
         cost = events.cost[happened] if len(events.cost) else events.cost
-        kept = CustomerEvents(starts, events.at[happened], self._recoded(events.ref[happened]), cost)
-        return insert_events(kept, *self._instants(customers), self.ref)
+        real_events = CustomerEvents(starts, events.at[happened], self._recode(events.ref[happened]), cost)
+        return insert_events(real_events, *self._instants(customers), self.ref)
 
-    def spared(self, untouched: Callable[[], JourneyChunk | None]) -> JourneyChunk | None:
+    def select_untouched(self, untouched: Callable[[], JourneyChunk | None]) -> JourneyChunk | None:
         """The journeys of untouched customers whom the placebo did not touch either."""
         chunk = untouched()
         if chunk is None or chunk.customer_ids is None:
@@ -89,7 +87,7 @@ class Insertion:
         words = mixed(mixed(id_words(customers), _STREAM), self.seed)
         return random_instants(words, self.distribution, *self.span)
 
-    def _recoded(self, ref: NDArray[np.signedinteger]) -> NDArray[np.int64]:
+    def _recode(self, ref: NDArray[np.signedinteger]) -> NDArray[np.int64]:
         """Codes where there is a channel more: what stands before the channel moves up."""
         stride, radix = self.dimensions.place("channel")
         wide = ref.astype(np.int64)
@@ -106,11 +104,11 @@ def open_placebo(sources: Sources, stream: EventStream, placebo: Placebo) -> tup
     """
     if sources.integer_times:
         raise InputError(
-            "a placebo has touchpoints at random instants, and the times of this log are integers",
-            hint="say what the integers are: time_format = 'epoch_s'",
+            "a placebo needs timestamps; the times of this log are integers",
+            hint="declare what the integers are: time_format = 'epoch_s'",
         )
-    dimensions = _with_placebo(stream.dimensions)
-    stream = _with_untouched(sources, stream)
+    dimensions = _add_placebo(stream.dimensions)
+    stream = _add_untouched(sources, stream)
     rate = _average_rate(sources, stream) if placebo.rate is None else float(placebo.rate)
     insertion = Insertion(
         dimensions,
@@ -122,9 +120,9 @@ def open_placebo(sources: Sources, stream: EventStream, placebo: Placebo) -> tup
     return replace(stream, dimensions=dimensions), insertion
 
 
-def _with_placebo(dimensions: Dimensions) -> Dimensions:
+def _add_placebo(dimensions: Dimensions) -> Dimensions:
     if not dimensions.channels:
-        raise InputError("a placebo is compared with channels, and there is no usable touchpoint")
+        raise InputError("a placebo is compared with channels, but no touchpoint is usable")
     values = (
         (*values, PLACEBO_CHANNEL) if name == "channel" else values
         for name, values in zip(dimensions.names, dimensions.values, strict=True)
@@ -134,7 +132,7 @@ def _with_placebo(dimensions: Dimensions) -> Dimensions:
     return more
 
 
-def _with_untouched(sources: Sources, stream: EventStream) -> EventStream:
+def _add_untouched(sources: Sources, stream: EventStream) -> EventStream:
     """The stream with an event `_LISTED` for every listed customer who has none, so that the kernel hears of them."""
     if not sources.has("customers"):
         return stream

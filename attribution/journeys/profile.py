@@ -23,17 +23,17 @@ def profile_journeys(journeys: Journeys) -> pd.DataFrame:
     from first touchpoint to their end), ``touchpoints`` and ``participation`` (touchpoints, and journeys that
     a channel is in, by channel).
     """
-    return profile_of(journeys.read(profile_reader(journeys))[0], journeys)
+    return assemble_profile(journeys.read(profile_reader(journeys))[0], journeys)
 
 
 def profile_reader(journeys: Journeys) -> Reader:
-    """What counts journeys by their measures, for `profile_of`."""
+    """What counts journeys by their measures, for `assemble_profile`."""
     return partial(_count, len(journeys.channels), journeys.has_times)
 
 
-def profile_of(summary: Summary, journeys: Journeys) -> pd.DataFrame:
+def assemble_profile(summary: Summary, journeys: Journeys) -> pd.DataFrame:
     """The ``journey_profile`` table of what a `profile_reader` has counted."""
-    parts = [_rows(name, table, journeys) for name, table in sorted(summary.tables.items(), key=_place)]
+    parts = [_rows(name, table, journeys) for name, table in sorted(summary.tables.items(), key=_sort_key)]
     parts = [part for part in parts if len(part)]
     if not parts:
         return pd.DataFrame(columns=list(JOURNEY_PROFILE.column_names))
@@ -47,7 +47,7 @@ def profile_of(summary: Summary, journeys: Journeys) -> pd.DataFrame:
     return table[list(JOURNEY_PROFILE.column_names)]
 
 
-def _place(table: tuple[str, KeyedSums]) -> tuple[int, str]:
+def _sort_key(table: tuple[str, KeyedSums]) -> tuple[int, str]:
     measure, _, outcome = table[0].partition("/")
     return _MEASURES.index(measure), outcome
 

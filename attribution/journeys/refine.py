@@ -54,16 +54,16 @@ def lookback_windows(options: JourneyOptions, dimensions: Dimensions, default: i
         If a window is given for a channel or kind that does not occur.
     """
     by = {"channel": options.lookback_by_channel, "kind": options.lookback_by_kind}
-    by = {name: given for name, given in by.items() if given}
+    by = {name: days for name, days in by.items() if days}
     if not by:
         return cutting.Windows.alike(default)
     lengths: list[NDArray[np.int64]] = []
     digits: list[tuple[int, int, int]] = []
     step = 1
-    for name, given in by.items():
+    for name, days in by.items():
         # Digit 0 of a dimension that may be null is null.
-        values = (None, *_values(dimensions, name, given)) if name != "channel" else _values(dimensions, name, given)
-        lengths.append(np.array([microseconds(given[value]) if value in given else _NO_LIMIT for value in values]))
+        values = (None, *_values(dimensions, name, days)) if name != "channel" else _values(dimensions, name, days)
+        lengths.append(np.array([microseconds(days[value]) if value in days else _NO_LIMIT for value in values]))
         digits.append((*dimensions.place(name), step))
         step *= len(values)
     table = lengths[0] if len(lengths) == 1 else np.minimum(lengths[0][None, :], lengths[1][:, None]).ravel()
@@ -77,13 +77,13 @@ def microseconds(days: float) -> int:
     return round(days * DAY) if days < _LONGEST_DAYS else cutting.NO_LOOKBACK
 
 
-def _values(dimensions: Dimensions, name: str, given: Mapping[str, float]) -> tuple[str, ...]:
+def _values(dimensions: Dimensions, name: str, days: Mapping[str, float]) -> tuple[str, ...]:
     values = dimensions.values[dimensions.names.index(name)] if name in dimensions.names else ()
-    unknown = sorted(set(given) - set(values))
+    unknown = sorted(set(days) - set(values))
     if unknown:
         raise InputError(
-            f"lookback_by_{name} names {unknown[0]!r}, and no touchpoint has this {name}",
-            allowed=list(values) or f"touchpoints without a {name} have none",
+            f"lookback_by_{name} names {unknown[0]!r}, but no touchpoint has this {name}",
+            allowed=list(values) or f"none, because touchpoints have no {name}",
             hint=did_you_mean(unknown[0], values),
         )
     return values
@@ -99,16 +99,16 @@ class Refinement:
 
     @property
     def rules(self) -> kernel.Rules:
-        asked = self.options
-        gap = asked.dedupe_gap_minutes or GAP_MINUTES
+        options = self.options
+        gap = options.dedupe_gap_minutes or GAP_MINUTES
         return kernel.Rules(
-            views=_VIEWS[asked.view_through],
-            dedupe=_DEDUPE[asked.dedupe],
+            views=_VIEWS[options.view_through],
+            dedupe=_DEDUPE[options.dedupe],
             gap=round(min(gap * MINUTE, _NO_LIMIT)),
             longest=0 if self.windows is None else int(self.windows.length.max()),
-            direct=_DIRECT[asked.direct],
-            transform=_TRANSFORMS[asked.transform],
-            most=min(asked.max_touchpoints or _NO_LIMIT, _NO_LIMIT),
+            direct=_DIRECT[options.direct],
+            transform=_TRANSFORMS[options.transform],
+            most=min(options.max_touchpoints or _NO_LIMIT, _NO_LIMIT),
         )
 
     @property
@@ -132,7 +132,7 @@ class Refinement:
             still_open = int(chunk.is_open.sum())
             chunk = replace(chunk.only(~chunk.is_open), counted={**chunk.counted, "dropped_open": still_open})
         if self.changes_steps:
-            chunk = self._refined(chunk)
+            chunk = self._refine(chunk)
         if self.options.view_through_weight != 1:
             weight = np.where(self._is_view(chunk), self.options.view_through_weight, 1.0)
             chunk = replace(chunk, factor=weight)
@@ -145,7 +145,7 @@ class Refinement:
         marked = np.array([kind == IMPRESSION for kind in kinds])
         return np.asarray(marked[self.dimensions.digit(chunk.code.astype(np.int64), "kind")])
 
-    def _refined(self, chunk: JourneyChunk) -> JourneyChunk:
+    def _refine(self, chunk: JourneyChunk) -> JourneyChunk:
         assert chunk.touched_at is not None
         assert chunk.ended_at is not None
         direct = {name.casefold() for name in self.options.direct_channels or DIRECT}
@@ -188,7 +188,7 @@ class Refinement:
     def describe(self, overview: Summary) -> list[Finding]:
         """What went, as rows of the quality table."""
         total = overview.number("touchpoints")
-        found = [
+        findings = [
             Finding(f"removed_{why}", "touchpoints", "pass", overview.number(f"removed_{why}"), total, None, message)
             for why, message in _MESSAGES.items()
             if f"removed_{why}" in overview.tables
@@ -196,16 +196,16 @@ class Refinement:
         if self.options.open_journeys == "drop":
             message = "journeys still open at the end of the data: left out"
             count = overview.number("dropped_open")
-            found.append(Finding("dropped_open_journeys", "journeys", "pass", count, None, None, message))
-        return found
+            findings.append(Finding("dropped_open_journeys", "journeys", "pass", count, None, None, message))
+        return findings
 
 
 _MESSAGES = {
-    "expired": "touchpoints in the longest lookback window and not in their own: not counted for that conversion",
-    "views": "impressions that do not count beside clicks (view_through)",
+    "expired": "touchpoints older than their own lookback window: not counted for that conversion",
+    "views": "impressions left out in favour of clicks (view_through)",
     "repeats": "touchpoints that repeat the one before: merged into it (dedupe)",
-    "direct": "touchpoints of direct traffic that do not count (direct)",
-    "transform": "touchpoints that the path transform or max_touchpoints leaves out",
+    "direct": "touchpoints of direct traffic: left out (direct)",
+    "transform": "touchpoints left out by the path transform or max_touchpoints",
 }
 
 
@@ -217,8 +217,8 @@ _LAST = ("direct", "direct_channels", "transform", "max_touchpoints", "view_thro
 
 def before_policies(options: JourneyOptions) -> JourneyOptions:
     """The options of journeys that every policy for direct traffic can be applied to."""
-    kept = options.model_dump(exclude_unset=True)
-    return JourneyOptions.model_validate({name: value for name, value in kept.items() if name not in _LAST})
+    settings = options.model_dump(exclude_unset=True)
+    return JourneyOptions.model_validate({name: value for name, value in settings.items() if name not in _LAST})
 
 
 @dataclass(frozen=True)
@@ -230,13 +230,13 @@ class Policy:
     @classmethod
     def of(cls, journeys: Journeys, options: JourneyOptions, direct: str, names: Iterable[str] | None) -> Policy:
         """Of journeys built with `before_policies` of ``options``; ``names`` are the channels of direct traffic."""
-        asked = {name: getattr(options, name) for name in _LAST}
-        asked |= {"direct": direct, "direct_channels": None if direct == "keep" or names is None else list(names)}
-        return cls(Refinement(JourneyOptions.model_validate(asked), journeys.dimensions, None))
+        settings = {name: getattr(options, name) for name in _LAST}
+        settings |= {"direct": direct, "direct_channels": None if direct == "keep" or names is None else list(names)}
+        return cls(Refinement(JourneyOptions.model_validate(settings), journeys.dimensions, None))
 
     def journeys(self, journeys: Journeys) -> Journeys:
         """``journeys`` under this policy, made anew for every pass."""
-        return replace(journeys, chunks=_Refined(journeys.chunks, self), channels=self.refinement.channels)
+        return replace(journeys, chunks=_RefinedChunks(journeys.chunks, self), channels=self.refinement.channels)
 
     def reader(self, read: Reader) -> Reader:
         """What reads journeys as they are under this policy."""
@@ -244,7 +244,7 @@ class Policy:
 
 
 @dataclass(frozen=True)
-class _Refined:
+class _RefinedChunks:
     """Chunks that are refined whenever they are read."""
 
     chunks: tuple[JourneyChunk, ...] | Chunks

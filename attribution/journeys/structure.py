@@ -81,7 +81,7 @@ def tally(keys: NDArray[np.signedinteger], times: NDArray[np.bool_] | NDArray[np
     Parameters
     ----------
     keys : (n,) small whole numbers ≥ 0, such as channels
-    times : (n,) how often each is taken: whether at all, or a number
+    times : (n,) how often each key counts: bool for whether at all, float64 for a number
 
     Examples
     --------
@@ -307,8 +307,8 @@ class Journeys:
     span : first and last time of an event; None for aggregated paths
     integer_times : whether times are positions; None for aggregated paths
     overlap : whether a touchpoint may be in several journeys
-    conversion_ids : gives the ids of conversions by row; asked only when needed
-    untouched : gives journeys without a touchpoint for customers who were never seen; None where nobody lists them
+    conversion_ids : returns the ids of conversions by row; called only when needed
+    untouched : returns journeys of listed customers without touchpoint or conversion; None without ``customers``
     describe : turns what was counted while building into rows of the quality table
 
     Examples
@@ -343,9 +343,9 @@ class Journeys:
 
     @check_arguments
     def read(self, *readers: Reader) -> list[Summary]:
-        """What each reader sums up of all journeys, in one pass for all of them.
+        """Summarise all journeys with each reader, in a single pass.
 
-        A reader is given pieces of bounded size, in any order and on any thread or machine.
+        A reader receives batches of bounded size, in any order and on any thread or machine.
         """
         step = partial(_read_chunk, readers)
         parts: Iterable[Readings] = map(step, self.chunks) if isinstance(self.chunks, tuple) else self.chunks.map(step)
@@ -380,9 +380,9 @@ Readings = tuple[Summary, ...]
 
 def observe(chunk: JourneyChunk) -> Summary:
     """Totals that no model may change, the part that no channel can have, and what was counted while building."""
-    bare = chunk.lengths == 0
+    is_untouched = chunk.lengths == 0
     sums = {what: number(getattr(chunk, what)) for what in ("conversions", "nulls", "value")}
-    sums |= {f"unattributed_{what}": number(getattr(chunk, what)[bare]) for what in ("conversions", "value")}
+    sums |= {f"unattributed_{what}": number(getattr(chunk, what)[is_untouched]) for what in ("conversions", "value")}
     counts = {**chunk.counted, "journeys": len(chunk), "open": int(chunk.is_open.sum())}
     return Summary({**sums, **{name: number(np.array([float(count)])) for name, count in counts.items()}})
 

@@ -11,9 +11,9 @@ from attribution.journeys.structure import JourneyChunk
 
 
 def untouched_journeys(sources: Sources, dimensions: Dimensions) -> JourneyChunk | None:
-    """A journey without touchpoint or conversion for every customer who has neither; None where nobody lists them.
+    """A journey without touchpoint or conversion for every customer who has neither; None without ``customers``.
 
-    Only a ``customers`` table knows of customers who left no trace.
+    Only a ``customers`` table lists customers who left no trace.
     """
     if not sources.has("customers"):
         return None
@@ -42,8 +42,8 @@ def untouched_journeys(sources: Sources, dimensions: Dimensions) -> JourneyChunk
 def untouched_ids(sources: Sources) -> str:
     """SQL for the listed customers who have neither touchpoint nor conversion."""
     views = {"touchpoints": "touchpoints", "conversions": sources.conversions_view}
-    seen = [view for table, view in views.items() if sources.has(table)]
+    event_tables = [view for table, view in views.items() if sources.has(table)]
     # Not "not in": Spark's parser takes a union in its parentheses for one value.
     return " except ".join(
-        f"select customer_id from {table} where customer_id is not null" for table in ("customers", *seen)
+        f"select customer_id from {table} where customer_id is not null" for table in ("customers", *event_tables)
     )

@@ -10,9 +10,9 @@ import pandas as pd
 
 from attribution.data.loading import Finding
 from attribution.journeys import Journeys
-from attribution.journeys.graph import JourneyGraph, graph_of, graph_reader
+from attribution.journeys.graph import JourneyGraph, assemble_graph, graph_reader
 from attribution.journeys.lookback import lag_reader, lookback_finding
-from attribution.journeys.profile import profile_of, profile_reader
+from attribution.journeys.profile import assemble_profile, profile_reader
 from attribution.models import AttributionModel, fit_models
 from attribution.models.machinery import machinery_of
 from attribution.models.resampling import Resamples, fit_and_resample
@@ -58,7 +58,7 @@ def read_journeys(
     if segments is not None:
         credit, lacking = segment_credit(by_segment[0], journeys, models, segments)
         findings += lacking
-    return Facts(findings, graph_of(steps, journeys), profile_of(profile, journeys), credit, resamples)
+    return Facts(findings, assemble_graph(steps, journeys), assemble_profile(profile, journeys), credit, resamples)
 
 
 def _few_conversions(conversions: float) -> Finding:

@@ -313,8 +313,8 @@ def test_what_set_cannot_set(refused: Refused, override: str, said: list[str]) -
 @pytest.mark.parametrize(
     ("toml", "said"),
     [
-        ("[journeys]\nlookback_days = 3\n" + PATHS + LAST_TOUCH, "lookback_days is time-based"),
-        ("[period]\nstart = 2024-01-01\n" + PATHS + LAST_TOUCH, "period is time-based"),
+        ("[journeys]\nlookback_days = 3\n" + PATHS + LAST_TOUCH, "lookback_days needs timestamps"),
+        ("[period]\nstart = 2024-01-01\n" + PATHS + LAST_TOUCH, "period needs timestamps"),
         (PATHS + '[[models]]\nmodel = "TimeDecay"\n', "'time_decay' is time-based"),
         ('[journeys]\nconversions = "cumulative"\n' + PATHS + LAST_TOUCH, "journeys already"),
         ("[output]\njourney_credit = true\n" + PATHS + LAST_TOUCH, "no customers"),

@@ -480,7 +480,7 @@ def test_a_seed_is_a_whole_number(seed: Any) -> None:
 
 @pytest.mark.parametrize("rate", [0, -1.0, float("nan"), float("inf"), True, "2"])
 def test_a_rate_is_a_positive_number(rate: Any) -> None:
-    with pytest.raises(InputError, match=r"rate is how many touchpoints|rate must be a number"):
+    with pytest.raises(InputError, match=r"rate must be a mean number of touchpoints|rate must be a number"):
         at.placebo_test(at.load_sources(**small_log()), [at.Linear()], rate=rate)
 
 

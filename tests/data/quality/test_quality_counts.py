@@ -250,7 +250,7 @@ def test_open_journeys_matter_if_they_are_many(
     assert found["total"] == (3 if options.get("open_journeys") else 5)
     if status == "warn":
         assert found["message"].startswith("40.0 % of journeys without a conversion are open")
-        assert "a window of 30 days leaves so many undecided in 40 days of data" in found["message"]
+        assert "A lookback window of 30 days is long for 40 days of data" in found["message"]
 
 
 def test_ids_that_appear_half_an_hour_before_they_convert() -> None:
