@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 from attribution.decisions.budget import propose_budget
 from attribution.decisions.budget.budget_options import BudgetOptions
 from attribution.kernels.budget.allocation import allocate
-from attribution.kernels.budget.curves import KINDS, curves_of
+from attribution.kernels.budget.curves import KINDS, build_curves
 from attribution.kernels.budget.problem import Problem, simple_problem
 from benchmarks.clock import Clock, arguments
 
@@ -23,7 +23,7 @@ def problem(channels: int, *, steepness: float) -> Problem:
     rng = np.random.default_rng(11)
     kinds = [str(kind) for kind in rng.choice(KINDS, channels)]
     bend, today = list(rng.uniform(0.3, 0.8, channels)), list(rng.uniform(20, 100, channels))
-    curves = curves_of(kinds, bend, today, [steepness] * channels)
+    curves = build_curves(kinds, bend, today, [steepness] * channels)
     made = simple_problem(curves, rng.uniform(50, 400, channels), total=float(sum(today)))
     draws = made.returns * (1 + 0.3 * rng.normal(size=(DRAWS, channels)))
     low, high = curves.today * 0.7, curves.today * 1.3

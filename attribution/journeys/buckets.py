@@ -17,13 +17,13 @@ from scipy import sparse
 
 from attribution.journeys.structure import JourneyChunk, Reader, Summary
 from attribution.kernels.statistics.dealing import Dealt, deal, path_words
-from attribution.kernels.statistics.draws import Words, id_words, mixed
+from attribution.kernels.statistics.draws import Words, draw_words, id_words
 from attribution.kernels.statistics.sums import (
     KeyedSums,
     distinct_rows,
     exact_sums,
-    regrouped,
-    stacked,
+    regroup,
+    stack_labelled,
     sum_by_key,
     sum_by_pair,
     sums_by_pair,
@@ -153,7 +153,7 @@ def split_buckets(summary: Summary, readers: int) -> list[tuple[Summary, Buckets
     for name, table in summary.tables.items():
         reader, _, inner = name.partition("/")
         keys, position = distinct_rows(table.keys[:, 1:])
-        wholes[int(reader)][inner] = KeyedSums(keys, regrouped(table.sums, position, len(keys)))
+        wholes[int(reader)][inner] = KeyedSums(keys, regroup(table.sums, position, len(keys)))
         ends = np.zeros(len(labels), np.int64)
         ends[np.searchsorted(labels, table.keys[edges[name], 0])] = np.diff(edges[name], append=len(table.keys))
         columns = to_float(table.sums), position, np.concatenate([[0], np.cumsum(ends)])
@@ -204,7 +204,7 @@ def _by_bucket(readers: Sequence[Reader | Bucketwise], dealing: Dealing, chunk: 
         for index, reader in plain.items():
             for name, table in reader(part).tables.items():
                 by_bucket.setdefault(f"{index}/{name}", []).append((label, table))
-    return Summary({**tables, **{name: stacked(parts) for name, parts in by_bucket.items()}})
+    return Summary({**tables, **{name: stack_labelled(parts) for name, parts in by_bucket.items()}})
 
 
 def _parts(chunk: JourneyChunk) -> Iterator[tuple[int, JourneyChunk]]:
@@ -225,7 +225,9 @@ def _deal_singly(words: Words, dealt: Dealt) -> Dealt:
     own = np.repeat(np.arange(len(units)), units)
     unit = np.arange(len(own)) - np.repeat(np.cumsum(units) - units, units)
     # Units of one row are told apart by the bucket they were dealt to and their place in it.
-    own_words = mixed(mixed(words[dealt.row[own]] + dealt.part[own].astype(np.uint64), 5) + unit.astype(np.uint64), 6)
+    own_words = draw_words(
+        draw_words(words[dealt.row[own]] + dealt.part[own].astype(np.uint64), 5) + unit.astype(np.uint64), 6
+    )
     left = np.flatnonzero((units == 0) | (dealt.nulls > 0))
     return Dealt(
         row=dealt.row[np.concatenate([own, left])],

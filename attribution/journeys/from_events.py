@@ -222,7 +222,7 @@ class Build:
         )
         chunk = self._chunk(
             made,
-            (at[: made.kept], ref[: made.kept], cost[: made.kept] if costs else None),
+            (at[: made.touchpoints], ref[: made.touchpoints], cost[: made.touchpoints] if costs else None),
             customers,
         )
         counts = (touchpoints, ties, duplicates, *made.dropped.tolist(), *made.outside.tolist(), *fresh)

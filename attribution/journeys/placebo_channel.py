@@ -16,7 +16,7 @@ from attribution.errors import InputError
 from attribution.journeys.structure import JourneyChunk
 from attribution.journeys.untouched import untouched_ids
 from attribution.kernels.journeys.insertion import CustomerEvents, insert_events, poisson_distribution, random_instants
-from attribution.kernels.statistics.draws import id_words, mixed
+from attribution.kernels.statistics.draws import draw_words, id_words
 from attribution.schema.tables import PLACEBO_CHANNEL
 
 _STREAM = 0x706C616365626F
@@ -84,7 +84,7 @@ class Insertion:
         return chunk.only(~touched[chunk.customer])
 
     def _instants(self, customers: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        words = mixed(mixed(id_words(customers), _STREAM), self.seed)
+        words = draw_words(draw_words(id_words(customers), _STREAM), self.seed)
         return random_instants(words, self.distribution, *self.span)
 
     def _recode(self, ref: NDArray[np.signedinteger]) -> NDArray[np.int64]:

@@ -106,7 +106,7 @@ class CustomWeights(AttributionModel):
 
     def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
         if self.weights is not None:
-            return kernel.by_place(chunk.offsets, np.array(self.weights, dtype=np.float64))
+            return kernel.weights_by_position(chunk.offsets, np.array(self.weights, dtype=np.float64))
         known = self._known(chunk)
         try:
             returned = self._loaded()(**known)
@@ -136,7 +136,7 @@ class CustomWeights(AttributionModel):
             for argument, column in (("kind", "kind"), ("stage", self.column))
         }
         return {
-            "position": kernel.places(chunk.offsets),
+            "position": kernel.positions(chunk.offsets),
             "length": np.repeat(chunk.lengths, chunk.lengths),
             "age_days": age_days,
             **decoded,

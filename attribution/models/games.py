@@ -20,7 +20,7 @@ from attribution.kernels.shapley.games import (
     rate_worth,
     shapley_values,
 )
-from attribution.kernels.shapley.permutations import centres_of, sampled_values, tallies
+from attribution.kernels.shapley.permutations import find_centres, sampled_values, tallies
 from attribution.kernels.shapley.sublattices import path_gradients, path_values, within
 from attribution.kernels.statistics.sums import KeyedSums, distinct_rows, exact_sums, sum_by_key, to_float
 
@@ -276,5 +276,5 @@ def _moved_centres(sets: Sets, parts: list[sparse.csr_array], weights: Floats) -
     by_cell = sparse.csr_array((np.ones(len(cell)), (cell, row)), shape=(n * (n + 1), len(sizes)))
     by_size = sparse.csr_array((np.ones(len(sizes)), (sizes, np.arange(len(sizes)))), shape=(n + 1, len(sizes)))
     drawn = [np.stack([weights @ (of @ part).toarray().T for part in parts], axis=1) for of in (by_size, by_cell)]
-    moved = centres_of(drawn[0], drawn[1].reshape(len(weights), len(parts), n, n + 1)).values
-    return np.asarray((moved - centres_of(*tallies(sets)).values).transpose(1, 0, 2))
+    moved = find_centres(drawn[0], drawn[1].reshape(len(weights), len(parts), n, n + 1)).values
+    return np.asarray((moved - find_centres(*tallies(sets)).values).transpose(1, 0, 2))

@@ -10,8 +10,8 @@ from threadpoolctl import threadpool_limits
 
 from attribution.journeys import JourneyChunk, Summary
 from attribution.journeys.buckets import Dealing
-from attribution.kernels.shapley.coalitions import unpacked
-from attribution.kernels.statistics.sums import stacked, to_float
+from attribution.kernels.shapley.coalitions import unpack_counts
+from attribution.kernels.statistics.sums import stack_labelled, to_float
 from attribution.models.order import FOLDS
 from attribution.models.valuation import Rows, count_rows, fit_classifier, is_fitted, predictor
 
@@ -23,7 +23,9 @@ def summarise_folds(chunk: JourneyChunk, channels: int) -> Summary:
     folds = dealt.bucket % FOLDS
     counted = [count_rows(dealt.only(folds == fold), channels) for fold in range(FOLDS)]
     names = ("row_conversions", "row_nulls")
-    return Summary({name: stacked([(fold, of.tables[name]) for fold, of in enumerate(counted)]) for name in names})
+    return Summary(
+        {name: stack_labelled([(fold, of.tables[name]) for fold, of in enumerate(counted)]) for name in names}
+    )
 
 
 def score_of_classifier(summary: Summary, channels: int, classifier: Any) -> tuple[float, float]:
@@ -43,7 +45,7 @@ def score_of_classifier(summary: Summary, channels: int, classifier: Any) -> tup
         return float("nan"), float("nan")
     tables = [summary.tables[name] for name in ("row_conversions", "row_nulls")]
     fold = tables[0].keys[:, 0]
-    rows = Rows(unpacked(tables[0].keys[:, 1:], channels), *(to_float(table.sums) for table in tables))
+    rows = Rows(unpack_counts(tables[0].keys[:, 1:], channels), *(to_float(table.sums) for table in tables))
     with threadpool_limits(1):
         scores = np.array([_score(rows, fold == held, channels, classifier) for held in range(FOLDS)])
     log_loss, auc = (float(of[~np.isnan(of)].mean()) if (~np.isnan(of)).any() else float("nan") for of in scores.T)

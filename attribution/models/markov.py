@@ -13,8 +13,8 @@ from attribution.errors import InputError
 from attribution.journeys import Buckets, JourneyChunk, Reader, Summary
 from attribution.journeys.buckets import Bucketwise
 from attribution.kernels.markov.absorption import joint_removal, removal_effects
-from attribution.kernels.markov.chains import Chain, chain_of
-from attribution.kernels.markov.influence import linearised, solved_at_once
+from attribution.kernels.markov.chains import Chain, build_chain
+from attribution.kernels.markov.influence import linearise, solve_at_once
 from attribution.models.base import Assumptions
 from attribution.models.continuation import (
     Continuation,
@@ -309,9 +309,9 @@ class MarkovMachinery(PublishedMachinery):
         joined, steps, value = model._counting.by_bucket(own)
         if self.is_linearised:
             rewards = np.arange(2 if model.continuation is None else 3)
-            found = linearised(joined, steps, value, weights, rewards=rewards, channels=channels)
+            found = linearise(joined, steps, value, weights, rewards=rewards, channels=channels)
         else:
-            found = solved_at_once(joined, (steps @ weights.T).T, (value @ weights.T).T, channels=channels)
+            found = solve_at_once(joined, (steps @ weights.T).T, (value @ weights.T).T, channels=channels)
         lost, brought = less_continuation(model.continuation, model.channels_, found), found.brought[:, None, :2]
         effects = np.divide(lost, brought, out=np.zeros_like(lost), where=brought > 0)
         return model._credit(effects, lost, _attributable(observed, weights))
@@ -322,7 +322,7 @@ class MarkovMachinery(PublishedMachinery):
         journeys = (weights @ steps[joined.origin == 0].sum(axis=0))[:, None, None]
         solved = []
         for row in weights:
-            chain = chain_of(joined, steps @ row, value @ row)
+            chain = build_chain(joined, steps @ row, value @ row)
             solved.append(removal_effects(chain, len(model.channels_), model._instead(chain), tolerance=DRAWN))
         effects, lost = (np.stack([getattr(each, what) for each in solved]) for what in ("effects", "lost"))
         return model._credit(effects, journeys * lost, _attributable(observed, weights))

@@ -13,8 +13,8 @@ from attribution.journeys import JourneyChunk, Summary
 from attribution.journeys.buckets import Dealing
 from attribution.kernels.markov.chains import frame
 from attribution.kernels.markov.order_scores import OrderScore, score_order, smallest_good_order
-from attribution.kernels.markov.step_counts import Slices, count_steps, last_steps, shortened, unpack
-from attribution.kernels.statistics.sums import distinct_rows, stacked, sum_by_key, to_float
+from attribution.kernels.markov.step_counts import Slices, count_steps, last_steps, shorten_steps, unpack
+from attribution.kernels.statistics.sums import distinct_rows, stack_labelled, sum_by_key, to_float
 
 HIGHEST = 5
 """The highest order that is tried."""
@@ -50,12 +50,12 @@ def summarise_orders(chunk: JourneyChunk, channels: int) -> Summary:
         parts.append((fold, count_steps(journeys, part.conversions, part.nulls, order=HIGHEST)))
     paid = chunk.only(chunk.value > 0)
     ends = last_steps(Slices(paid.start, paid.stop, paid.channel, channels), order=HIGHEST)
-    return Summary({"steps": stacked(parts), "value": sum_by_key(ends, paid.value)})
+    return Summary({"steps": stack_labelled(parts), "value": sum_by_key(ends, paid.value)})
 
 
 def shorten(keys: NDArray[np.int64], *, channels: int, order: int) -> Shortened:
     """Packed steps of the `HIGHEST` order as steps of ``order``."""
-    return Shortened(*distinct_rows(shortened(keys, channels=channels, order=HIGHEST, to=order)))
+    return Shortened(*distinct_rows(shorten_steps(keys, channels=channels, order=HIGHEST, to=order)))
 
 
 def select_order(summary: Summary, channels: int) -> tuple[int, pd.DataFrame]:

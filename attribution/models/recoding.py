@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.kernels.markov.step_counts import packed, unpack
-from attribution.kernels.shapley.coalitions import coalitions, members, repacked, unpacked
+from attribution.kernels.markov.step_counts import pack, unpack
+from attribution.kernels.shapley.coalitions import coalitions, members, pack_counts, unpack_counts
 
 Keys = NDArray[np.int64]
 
@@ -48,8 +48,8 @@ def by_coalition(keys: Keys, move: Move) -> Keys:
 def by_count(keys: Keys, move: Move) -> Keys:
     """Keys that are packed numbers of touchpoints per channel."""
     counts = np.zeros((len(keys), move.new), np.int64)
-    counts[:, move.places] = unpacked(keys, move.old)
-    return repacked(counts)
+    counts[:, move.places] = unpack_counts(keys, move.old)
+    return pack_counts(counts)
 
 
 def by_position(keys: Keys, move: Move) -> Keys:
@@ -65,7 +65,7 @@ def by_step(order: int, leading: int) -> Recoding:
         # After the channels come the states that are none.
         places = np.append(move.places, [move.new, move.new + 1])
         digits = places[unpack(keys[:, leading:], channels=move.old, order=order)]
-        return np.column_stack([keys[:, :leading], packed(digits, channels=move.new)])
+        return np.column_stack([keys[:, :leading], pack(digits, channels=move.new)])
 
     return rewrite
 

@@ -52,7 +52,7 @@ class _Staged(AttributionModel):
             raise InputError(f"{kind}: two stages have one name", given=", ".join(self._stages))
 
     def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
-        return np.asarray(kernel.anchored(chunk.offsets, self._anchors(chunk), self._share, self._spread))
+        return np.asarray(kernel.anchor_weights(chunk.offsets, self._anchors(chunk), self._share, self._spread))
 
     def summarise(self, chunk: JourneyChunk) -> Summary:
         laid_out = chunk.handed_out

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from attribution.journeys import Buckets, JourneyChunk, Summary
-from attribution.kernels.markov.chains import Chain, Frame, chain_of, frame
+from attribution.kernels.markov.chains import Chain, Frame, build_chain, frame
 from attribution.kernels.markov.step_counts import Slices, count_bucket_steps, count_steps, last_steps
-from attribution.kernels.statistics.sums import regrouped, sum_by_key, sum_by_pair, to_float
+from attribution.kernels.statistics.sums import regroup, sum_by_key, sum_by_pair, to_float
 from attribution.models.order import Shortened, shorten
 
 
@@ -68,9 +68,9 @@ class Counting(NamedTuple):
         for name in ("steps", "value"):
             table = summary.tables[name]
             keys, position = self._rows(name, table.keys)
-            found.append((keys, to_float(regrouped(table.sums, position, len(keys)))))
+            found.append((keys, to_float(regroup(table.sums, position, len(keys)))))
         (steps, counts), (paid, value) = found
-        return chain_of(frame(steps, paid, channels=self.channels, order=self.order), counts, value)
+        return build_chain(frame(steps, paid, channels=self.channels, order=self.order), counts, value)
 
     def by_bucket(self, own: Buckets) -> BucketSteps:
         """The states of all journeys, and the counts of each bucket."""

@@ -12,9 +12,9 @@ from threadpoolctl import threadpool_limits
 
 from attribution.errors import InputError
 from attribution.journeys import JourneyChunk, Summary
-from attribution.kernels.shapley.coalitions import channel_counts, unpacked
+from attribution.kernels.shapley.coalitions import channel_counts, unpack_counts
 from attribution.kernels.shapley.games import join_weights
-from attribution.kernels.statistics.draws import mixed
+from attribution.kernels.statistics.draws import draw_words
 from attribution.kernels.statistics.sums import KeyedSums, distinct_rows, exact_sums, to_float
 from attribution.models.games import Sampling, Solved
 from attribution.models.named_code import load_place
@@ -60,7 +60,7 @@ def solve_classifier(summary: Summary, channels: int, classifier: Any, how: Samp
     if channels == 0 or "row_nulls" not in summary.tables:
         return Solved(np.zeros((1, channels)), np.zeros((1, channels))), ()
     tables = [summary.tables[name] for name in ("row_conversions", "row_nulls")]
-    rows = Rows(unpacked(tables[0].keys, channels), *(to_float(table.sums) for table in tables))
+    rows = Rows(unpack_counts(tables[0].keys, channels), *(to_float(table.sums) for table in tables))
     # One thread: the order of additions inside the linear algebra library must not depend on the machine's load.
     with threadpool_limits(1):
         fitted, notes = (classifier, ()) if is_fitted(classifier) else fit_classifier(classifier, rows)
@@ -269,7 +269,7 @@ def _along_orders(
     """(pairs, size) what each channel of one journey adds where it comes, mean of an order and its reverse."""
     size = member.shape[1]
     first = batch * _BATCH * size
-    words = mixed(np.arange(first, first + _BATCH * size, dtype=np.uint64), seed).reshape(_BATCH, size)
+    words = draw_words(np.arange(first, first + _BATCH * size, dtype=np.uint64), seed).reshape(_BATCH, size)
     rank = np.argsort(np.argsort(words, axis=1, kind="stable"), axis=1)
     both = np.stack([rank, size - 1 - rank], axis=1).reshape(-1, size)
     held = both[:, None, :] < np.arange(size + 1)[None, :, None]

@@ -20,7 +20,7 @@ from attribution.errors import InputError
 from attribution.journeys import DAY, JourneyChunk, Placebo, Summary
 from attribution.journeys.structure import tally
 from attribution.kernels.journeys.insertion import poisson_distribution, random_instants
-from attribution.kernels.statistics.draws import id_words, mixed
+from attribution.kernels.statistics.draws import draw_words, id_words
 from attribution.kernels.statistics.sums import sum_by_key
 from attribution.production.output_tables import output_tables
 from attribution.schema.experiment import Period
@@ -440,7 +440,7 @@ def test_another_seed_is_another_placebo() -> None:
 @given(st.lists(st.text(min_size=1, max_size=20), min_size=1, max_size=5, unique=True), st.integers(0, 2**63 - 1))
 def test_a_customer_is_touched_whoever_else_is_there(ids: list[str], seed: int) -> None:
     def touched(customers: list[str]) -> list[list[int]]:
-        words = mixed(mixed(id_words(pa.array(customers)), STREAM), seed)
+        words = draw_words(draw_words(id_words(pa.array(customers)), STREAM), seed)
         customer, instant = random_instants(words, poisson_distribution(2.0), -50, 1_000_000)
         return [instant[customer == place].tolist() for place in range(len(customers))]
 

@@ -16,7 +16,7 @@ from attribution.decisions.budget.budget_options import BudgetOptions
 from attribution.decisions.budget.cases import Case, Row
 from attribution.decisions.budget.response import Response
 from attribution.errors import InputError
-from attribution.kernels.budget.curves import curves_of
+from attribution.kernels.budget.curves import build_curves
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def _days(evidence: pd.Series) -> int:
 
 def _expected(row: pd.Series, money: float) -> tuple[float, float]:
     """What a channel of the earlier proposal returns at other spend, and the standard error of that."""
-    curve = curves_of([row["curve"]], [row["curvature"]], [row["spend_today"]], [row["steepness"]])
+    curve = build_curves([row["curve"]], [row["curvature"]], [row["spend_today"]], [row["steepness"]])
     expected = float(row["return_today"] * curve.growth(np.array([money]))[0])
     return expected, expected * row["return_sd"] / row["return"] if row["return"] else np.nan
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from attribution.decisions.budget.budget_options import DEFAULT_CURVATURE, BudgetOptions, CurveOptions
 from attribution.errors import InputError, did_you_mean
-from attribution.kernels.budget.curves import Bend, Curves, curves_of, fit_bend
+from attribution.kernels.budget.curves import Bend, Curves, build_curves, fit_bend
 
 Floats = NDArray[np.float64]
 
@@ -58,7 +58,7 @@ def choose_curves(
         _bend(channel, each, parts.get(channel), has_history=history is not None)
         for channel, each in zip(channels, asked, strict=True)
     ]
-    curves = curves_of(
+    curves = build_curves(
         [str(each.curve) for each in asked],
         [bend for bend, _, _, _ in found],
         list(spend),

@@ -52,19 +52,19 @@ def fill(curves: Curves, returns: Floats, low: Floats, high: Floats, total: floa
 def _spend_at(curves: Curves, returns: Floats, low: Floats, high: Floats, price: Floats) -> Floats:
     """(draws, channels) spend at which one unit more returns ``price`` (draws,)."""
     with np.errstate(divide="ignore", over="ignore"):
-        wanted = price[:, None] / np.where(returns > 0, returns, np.nan)
+        slope = price[:, None] / np.where(returns > 0, returns, np.nan)
         # A return that is not positive is worth no money; one that is linear, all or none of it.
-        spend = np.where(returns > 0, np.clip(curves.spend_of_slope(wanted), low, high), low)
-    lacking = np.flatnonzero(np.isnan(spend).any(axis=0))
-    if len(lacking):
-        least, most = (np.broadcast_to(end, returns.shape)[:, lacking] for end in (low, high))
-        own = curves.bend[lacking], curves.steepness[lacking], curves.today[lacking]
-        spend[:, lacking] = _bisected(returns[:, lacking], price, least, most, *own)
+        spend = np.where(returns > 0, np.clip(curves.spend_of_slope(slope), low, high), low)
+    unsolved = np.flatnonzero(np.isnan(spend).any(axis=0))
+    if len(unsolved):
+        least, most = (np.broadcast_to(end, returns.shape)[:, unsolved] for end in (low, high))
+        own = curves.bend[unsolved], curves.steepness[unsolved], curves.today[unsolved]
+        spend[:, unsolved] = _bisect(returns[:, unsolved], price, least, most, *own)
     return np.clip(spend, low, high)
 
 
 @njit(cache=True, nogil=True)
-def _bisected(returns, price, least, most, bend, steepness, today):
+def _bisect(returns, price, least, most, bend, steepness, today):
     """(draws, channels) what `_spend_at` gives for Hill curves, whose slope has no inverse but falls all the way."""
     spend = np.empty(returns.shape)
     for channel in range(returns.shape[1]):
@@ -148,19 +148,19 @@ def allocate(problem: Problem) -> Allocation:
     >>> from attribution.kernels.budget.curves import curves_of
     >>> from attribution.kernels.budget.problem import simple_problem
     >>> curves = curves_of(["power"] * 2, [0.5] * 2, [50.0] * 2)
-    >>> found = allocate(simple_problem(curves, np.array([100.0, 200.0]), total=100.0))
-    >>> found.spend.round(6).tolist(), round(float(found.row_high_prices[0]), 6)
+    >>> result = allocate(simple_problem(curves, np.array([100.0, 200.0]), total=100.0))
+    >>> result.spend.round(6).tolist(), round(float(result.row_high_prices[0]), 6)
     ([20.0, 80.0], 1.581139)
     """
     start = fill(problem.curves, problem.returns[None], problem.low, problem.high, problem.total)[0]
     is_concave = bool((problem.low >= problem.curves.concave_from() * (problem.returns > 0)).all())
     if is_concave and not problem.aversion and keeps(problem, start):
-        filled = _priced(problem, start)
+        filled = _price(problem, start)
         if filled.gap < CONVERGED:
             return filled
-    only = _improved(problem, start)
-    if is_concave and keeps(problem, only):
-        priced = _priced(problem, only)
+    climbed = _improve(problem, start)
+    if is_concave and keeps(problem, climbed):
+        priced = _price(problem, climbed)
         is_sole = not (problem.aversion or np.isfinite(problem.capacity)) or not priced.row_low_prices.any()
         if is_sole and priced.gap < CONVERGED:
             return priced
@@ -168,26 +168,26 @@ def allocate(problem: Problem) -> Allocation:
     if problem.aversion or len(problem.rows) > 1 or np.isfinite(problem.capacity):
         rng = np.random.default_rng(0)
         starts += [problem.low, *_corners(problem)]
-        starts += [problem.low + share * _room(problem) for share in rng.uniform(size=(STARTS, len(start)))]
-    found = [each if _is_settled(problem, each) else _improved(problem, each, steps=40) for each in starts]
-    kept = [spend for spend in [*found, *starts, only, start] if keeps(problem, spend)]
-    if not kept:
+        starts += [problem.low + share * _range(problem) for share in rng.uniform(size=(STARTS, len(start)))]
+    improved = [each if _is_explained(problem, each) else _improve(problem, each, steps=40) for each in starts]
+    candidates = [spend for spend in [*improved, *starts, climbed, start] if keeps(problem, spend)]
+    if not candidates:
         raise InputError(
-            "budget: the floors ask for more than the capacity",
-            given=f"capacity {problem.capacity:g}, and {min(problem.use(each) for each in found):g} at the floors",
+            "budget: the floors need more than the capacity",
+            given=f"capacity {problem.capacity:g}, and {min(problem.use(each) for each in improved):g} at the floors",
             hint="raise the capacity or lower the floors",
         )
-    best = max(kept, key=problem.worth)
-    if not _is_settled(problem, best):
-        best = max((each for each in (best, _improved(problem, best)) if keeps(problem, each)), key=problem.worth)
-    return _priced(problem, best)
+    best = max(candidates, key=problem.worth)
+    if not _is_explained(problem, best):
+        best = max((each for each in (best, _improve(problem, best)) if keeps(problem, each)), key=problem.worth)
+    return _price(problem, best)
 
 
-def _is_settled(problem: Problem, spend: Floats) -> bool:
+def _is_explained(problem: Problem, spend: Floats) -> bool:
     """Whether prices explain a spend that keeps the limits, and no curve is climbed half-way up an S."""
     is_up = spend >= np.minimum(problem.curves.concave_from(), problem.high)
     is_left = spend <= problem.low + TOLERANCE * problem.total
-    return bool((is_up | is_left).all()) and keeps(problem, spend) and _priced(problem, spend).gap < SETTLED
+    return bool((is_up | is_left).all()) and keeps(problem, spend) and _price(problem, spend).gap < SETTLED
 
 
 def _corners(problem: Problem) -> list[Floats]:
@@ -197,9 +197,9 @@ def _corners(problem: Problem) -> list[Floats]:
     """
     concerned = problem.rows[np.isfinite(problem.row_low)].any(axis=0) | (problem.low < problem.curves.concave_from())
     ratio = problem.returns / np.maximum(problem.load, 1e-300)
-    places = [place for place in np.argsort(-ratio, kind="stable") if concerned[place]]
-    found = (feasible(problem, -np.eye(len(ratio))[place]) for place in places[:CORNERS])
-    return [spend for spend in found if spend is not None]
+    indices = [index for index in np.argsort(-ratio, kind="stable") if concerned[index]]
+    corners = (feasible(problem, -np.eye(len(ratio))[index]) for index in indices[:CORNERS])
+    return [spend for spend in corners if spend is not None]
 
 
 def _without_some(problem: Problem) -> list[Floats]:
@@ -215,22 +215,22 @@ def _without_some(problem: Problem) -> list[Floats]:
     if len(curved) <= 8:
         on = np.array(list(product([False, True], repeat=len(curved))))
     else:
-        place = np.argsort(np.argsort(-_worth_of_starting(problem, turn)[curved], kind="stable"))
-        first = place < np.arange(len(curved) + 1)[:, None]
-        others = [row | (place == after) for row in first for after in (row.sum() + np.arange(1, 4))]
-        on = np.unique(np.concatenate([first, others]), axis=0)
+        rank = np.argsort(np.argsort(-_worth_of_starting(problem, turn)[curved], kind="stable"))
+        first = rank < np.arange(len(curved) + 1)[:, None]
+        extended = [row | (rank == after) for row in first for after in (row.sum() + np.arange(1, 4))]
+        on = np.unique(np.concatenate([first, extended]), axis=0)
     low, high = np.tile(problem.low, (len(on), 1)), np.tile(problem.high, (len(on), 1))
     low[:, curved] = np.where(on, turn[curved], problem.low[curved])
     high[:, curved] = np.where(on, problem.high[curved], problem.low[curved])
     within = np.flatnonzero((low @ problem.rows.T <= problem.row_high * (1 + TOLERANCE)).all(axis=1))
     if not len(within):
         return []
-    starts = _filled_to_capacity(problem, low[within], high[within])
-    likely = sorted(range(len(within)), key=lambda place: -problem.worth(starts[place]))[:CHOICES]
-    regions = [(replace(problem, low=low[within[place]], high=high[within[place]]), starts[place]) for place in likely]
+    starts = _fill_to_capacity(problem, low[within], high[within])
+    likely = sorted(range(len(within)), key=lambda index: -problem.worth(starts[index]))[:CHOICES]
+    regions = [(replace(problem, low=low[within[index]], high=high[within[index]]), starts[index]) for index in likely]
     # Where total and capacity alone hold channels together, the filled spend is the best of its choice.
     is_filled = not problem.aversion and len(problem.rows) == 1
-    return [start if is_filled else _improved(region, start, steps=40) for region, start in regions]
+    return [start if is_filled else _improve(region, start, steps=40) for region, start in regions]
 
 
 def _worth_of_starting(problem: Problem, turn: Floats) -> Floats:
@@ -245,7 +245,7 @@ def _worth_of_starting(problem: Problem, turn: Floats) -> Floats:
     return problem.returns * (curves.growth(most) - base) / np.maximum(most - low, 1e-300)
 
 
-def _filled_to_capacity(problem: Problem, low: Floats, high: Floats) -> Floats:
+def _fill_to_capacity(problem: Problem, low: Floats, high: Floats) -> Floats:
     """(choices, channels) the spend that returns most between ``low`` and ``high``, of total and capacity.
 
     What a channel asks of the capacity is taken off its return, at the price at which the capacity is kept.
@@ -265,11 +265,11 @@ def _filled_to_capacity(problem: Problem, low: Floats, high: Floats) -> Floats:
     return fill(problem.curves, every - top[:, None] * problem.load, low, high, problem.total)
 
 
-def _room(problem: Problem) -> Floats:
+def _range(problem: Problem) -> Floats:
     return np.minimum(problem.high, problem.total) - problem.low
 
 
-def _improved(problem: Problem, start: Floats, *, steps: int = 150) -> Floats:
+def _improve(problem: Problem, start: Floats, *, steps: int = 150) -> Floats:
     """The best spend near ``start``, found as growth: in it, slopes stay finite where a channel gets nothing."""
     curves, money = problem.curves, problem.total
     # Curvature of spend in growth is of the size of today's spend: in these units it is of the size of one.
@@ -316,7 +316,7 @@ def _improved(problem: Problem, start: Floats, *, steps: int = 150) -> Floats:
     return np.clip(curves.spend_at(np.clip(done.x, *ends) * unit), problem.low, problem.high)
 
 
-def _priced(problem: Problem, spend: Floats) -> Allocation:
+def _price(problem: Problem, spend: Floats) -> Allocation:
     """Prices that explain the marginal worth at ``spend``, only of limits that bind there."""
     near = TOLERANCE * 10 * problem.total
     marginal = problem.marginal(spend)
@@ -335,13 +335,13 @@ def _priced(problem: Problem, spend: Floats) -> Allocation:
     size = max(float(np.abs(marginal).max()), 1e-300)
     columns = np.concatenate([vectors[binds] for vectors, binds in kinds]).T
     norms = np.maximum(np.linalg.norm(columns, axis=0), 1e-300)
-    found = nnls(columns / norms, marginal / size)[0] / norms * size if columns.size else np.zeros(0)
-    gap = float(np.abs(marginal - columns @ found).max() / size) if n else 0.0
-    found[found * norms < ROUNDING * size] = 0.0
+    multipliers = nnls(columns / norms, marginal / size)[0] / norms * size if columns.size else np.zeros(0)
+    gap = float(np.abs(marginal - columns @ multipliers).max() / size) if n else 0.0
+    multipliers[multipliers * norms < ROUNDING * size] = 0.0
     prices, done = [], 0
     for vectors, binds in kinds:
         price = np.zeros(len(vectors))
-        price[binds] = found[done : done + binds.sum()]
+        price[binds] = multipliers[done : done + binds.sum()]
         done += int(binds.sum())
         prices.append(price)
     return Allocation(spend, prices[3], prices[2], prices[1], prices[0], float(prices[4][0]), gap)

@@ -62,13 +62,13 @@ class Curves:
 
         Examples
         --------
-        >>> curves_of(["power", "log", "hill"], [0.5, 1.0, 1.0], [100.0] * 3).growth(np.array([25.0, 100.0, 300.0]))
+        >>> build_curves(["power", "log", "hill"], [0.5, 1.0, 1.0], [100.0] * 3).growth(np.array([25.0, 100.0, 300.0]))
         array([0.5, 1. , 1.5])
         """
         x = np.maximum(spend, 0.0) / self.today
         bend, n = self.bend, self.steepness
         grown = np.empty_like(x)
-        for kind, at in self._places:
+        for kind, at in self._columns_by_kind:
             if kind == POWER:
                 grown[..., at] = x[..., at] ** bend[at]
             elif kind == LOG:
@@ -83,13 +83,13 @@ class Curves:
 
         Examples
         --------
-        >>> curves_of(["power"], [0.5], [100.0]).slope(np.array([100.0])).tolist()
+        >>> build_curves(["power"], [0.5], [100.0]).slope(np.array([100.0])).tolist()
         [0.005]
         """
         x = np.maximum(spend / self.today, NEAR_ZERO)
         bend, n = self.bend, self.steepness
         slope = np.empty_like(x)
-        for kind, at in self._places:
+        for kind, at in self._columns_by_kind:
             if kind == POWER:
                 slope[..., at] = bend[at] * x[..., at] ** (bend[at] - 1)
             elif kind == LOG:
@@ -104,12 +104,12 @@ class Curves:
 
         Examples
         --------
-        >>> curves_of(["power", "log", "hill"], [0.5, 1.0, 1.0], [100.0] * 3).spend_at(np.array([0.5, 1.0, 1.5]))
+        >>> build_curves(["power", "log", "hill"], [0.5, 1.0, 1.0], [100.0] * 3).spend_at(np.array([0.5, 1.0, 1.5]))
         array([ 25., 100., 300.])
         """
         x = np.empty_like(growth, dtype=np.float64)
         bend, n = self.bend, self.steepness
-        for kind, at in self._places:
+        for kind, at in self._columns_by_kind:
             y = np.maximum(growth[..., at], 0.0)
             if kind == POWER:
                 x[..., at] = y ** (1 / bend[at])
@@ -128,7 +128,7 @@ class Curves:
         s = slope * self.today
         x = np.empty_like(s)
         bend = self.bend
-        for kind, at in self._places:
+        for kind, at in self._columns_by_kind:
             if kind == POWER:
                 # A straight line is all or nothing.
                 x[..., at] = (s[..., at] / bend[at]) ** (1 / np.minimum(bend[at] - 1, -1e-12))
@@ -150,12 +150,14 @@ class Curves:
         return replace(self, bend=np.asarray(bend, dtype=np.float64))
 
     @cached_property
-    def _places(self) -> list[tuple[str, NDArray[np.int64]]]:
+    def _columns_by_kind(self) -> list[tuple[str, NDArray[np.int64]]]:
         every = [(kind, np.flatnonzero(self.kind == kind)) for kind in KINDS]
         return [(kind, at) for kind, at in every if len(at)]
 
 
-def curves_of(kind: list[str], bend: list[float], today: list[float], steepness: list[float] | None = None) -> Curves:
+def build_curves(
+    kind: list[str], bend: list[float], today: list[float], steepness: list[float] | None = None
+) -> Curves:
     """`Curves` from lists, one entry per channel; ``steepness`` is 1 unless given."""
     steep = np.ones(len(kind)) if steepness is None else np.asarray(steepness, dtype=np.float64)
     return Curves(np.asarray(kind, dtype=str), np.asarray(bend, float), steep, np.asarray(today, float))
@@ -205,25 +207,25 @@ def fit_bend(
     lowest, highest = RANGES[kind]
 
     def misfit(log_bend: float) -> float:
-        grown = curves_of([kind], [np.exp(log_bend)], [today], [steepness]).growth(spend[:, None])[:, 0]
+        grown = build_curves([kind], [np.exp(log_bend)], [today], [steepness]).growth(spend[:, None])[:, 0]
         return float(((returns - grown * (grown @ returns) / (grown @ grown)) ** 2).sum())
 
     ends = np.log(lowest), np.log(highest)
     grid = np.linspace(*ends, 61)
     best = int(np.argmin([misfit(at) for at in grid]))
     around = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
-    found = minimize_scalar(misfit, bounds=around, method="bounded", options={"xatol": 1e-9})
+    result = minimize_scalar(misfit, bounds=around, method="bounded", options={"xatol": 1e-9})
     if best in (0, len(grid) - 1):
         raise InputError(
-            "spend history shows no bend: returns grow in proportion to spend, or do not follow it",
-            hint="assume a curvature, or test other spends",
+            "spend history shows no saturation: returns grow in proportion to spend, or do not follow it",
+            hint="assume a curvature, or try other spends in a test",
         )
-    allowed = _allowed_misfit(float(found.fun), returns, level)
-    low, high = (_crossing(misfit, float(found.x), end, allowed) for end in ends)
+    allowed = _allowed_misfit(float(result.fun), returns, level)
+    low, high = (_crossing(misfit, float(result.x), end, allowed) for end in ends)
     if low is None and high is None:
-        raise InputError("spend history does not tell one bend from another: any fits it as well")
+        raise InputError("spend history does not determine the curve: any curvature fits it equally well")
     return Bend(
-        float(np.exp(found.x)),
+        float(np.exp(result.x)),
         lowest if low is None else float(np.exp(low)),
         highest if high is None else float(np.exp(high)),
         len(spend),
@@ -234,13 +236,13 @@ def _check_history(spend: Floats, returns: Floats) -> None:
     if not (np.isfinite(spend).all() and np.isfinite(returns).all() and (spend >= 0).all()):
         raise InputError("spend history needs finite numbers and spend of 0 or more")
     if len(spend) < FEWEST_PERIODS:
-        raise InputError(f"spend history has {len(spend)} periods, and a curve needs {FEWEST_PERIODS}")
+        raise InputError(f"spend history has {len(spend)} periods; a curve needs {FEWEST_PERIODS}")
     mean = spend.mean()
     variation = float(spend.std(ddof=1) / mean) if mean > 0 else 0.0
     if variation < LEAST_VARIATION:
         raise InputError(
             f"spend history is too flat for a curve: spend varies by {variation:.1%} of its mean, "
-            f"and {LEAST_VARIATION:.0%} is the least"
+            f"but must vary by {LEAST_VARIATION:.0%} or more"
         )
     if not (returns > 0).any():
         raise InputError("spend history has no return in any period")
@@ -258,6 +260,6 @@ def _crossing(misfit: Callable[[float], float], best: float, end: float, allowed
     before = best
     for at in np.linspace(best, end, 61)[1:]:
         if misfit(at) > allowed:
-            return float(brentq(lambda place: misfit(place) - allowed, before, at))
+            return float(brentq(lambda value: misfit(value) - allowed, before, at))
         before = at
     return None

@@ -117,9 +117,9 @@ def contradiction(problem: Problem, names: dict[tuple[str, int], str]) -> list[s
 
 
 def _without(problem: Problem, key: tuple[str, int]) -> Problem:
-    which, place = key
+    which, index = key
     values = getattr(problem, which).copy()
-    values[place] = {"low": 0.0, "high": np.inf, "row_low": -np.inf, "row_high": np.inf}[which]
+    values[index] = {"low": 0.0, "high": np.inf, "row_low": -np.inf, "row_high": np.inf}[which]
     return replace(problem, **{which: values})
 
 

@@ -81,13 +81,13 @@ def within(offsets, channel, amounts, height, here):
     """The sets whose highest member lies in block ``here``, without their members in other blocks."""
     number = np.cumsum(height == here) - 1
     alone = np.zeros(np.count_nonzero(height == here))
-    kept, entries = 0, 0
+    count, entries = 0, 0
     for fill in range(2):
         if fill == 0:
             starts, members, left = np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0)
         else:
-            starts, members, left = np.zeros(kept + 1, np.int64), np.empty(entries, np.int32), np.empty(kept)
-        kept, entries = 0, 0
+            starts, members, left = np.zeros(count + 1, np.int64), np.empty(entries, np.int32), np.empty(count)
+        count, entries = 0, 0
         for i in range(len(amounts)):
             if amounts[i] == 0:
                 continue
@@ -108,11 +108,11 @@ def within(offsets, channel, amounts, height, here):
                     if height[channel[k]] == here:
                         members[entries] = number[channel[k]]
                         entries += 1
-                left[kept] = amounts[i]
-                starts[kept + 1] = entries
+                left[count] = amounts[i]
+                starts[count + 1] = entries
             else:
                 entries += inside
-            kept += 1
+            count += 1
     return Sets(starts, members, left, alone)
 
 
@@ -131,11 +131,11 @@ def components(offsets, member, size):
             a, b = min(a, b), max(a, b)
             parent[b] = a
     label = np.zeros(size, np.int64)
-    found = 0
+    number = 0
     for c in range(size):
         if parent[c] == c:
-            label[c] = found
-            found += 1
+            label[c] = number
+            number += 1
         else:
             label[c] = label[parent[c]]
     return label
@@ -297,12 +297,12 @@ def rake(offsets: Ints, channel: NDArray[np.int32], amounts: Floats, targets: Fl
     number[order] = np.arange(len(order))
     exponent = _exponent(amounts)
     table = _Table(offsets, number[channel], np.ldexp(amounts, -exponent))
-    wanted = np.ldexp(targets[order], -_exponent(targets))
-    wanted[wanted < NOTHING] = 0.0
-    chain, idle = _start(table, wanted)
-    chain, iterations = _settle(chain, table, wanted)
-    log_weights, block = _one_above_another(chain, idle, wanted)
-    totals, _ = share(*table, np.zeros(len(wanted)), log_weights)
+    scaled = np.ldexp(targets[order], -_exponent(targets))
+    scaled[scaled < NOTHING] = 0.0
+    chain, idle = _start(table, scaled)
+    chain, iterations = _solve_blocks(chain, table, scaled)
+    log_weights, block = _stack_blocks(chain, idle, scaled)
+    totals, _ = share(*table, np.zeros(len(scaled)), log_weights)
     return Raked(log_weights[number], np.ldexp(totals[number], exponent), block[number], iterations)
 
 
@@ -313,47 +313,47 @@ def _exponent(numbers: Floats) -> int:
 # ---------------------------------------------------------------- blocks
 
 
-def _start(table: _Table, wanted: Floats) -> tuple[list[_Block], Ints]:
+def _start(table: _Table, targets: Floats) -> tuple[list[_Block], Ints]:
     """Channels to have nothing, below those that share; and the channels that are in no set."""
-    in_sets = np.zeros(len(wanted), dtype=bool)
+    in_sets = np.zeros(len(targets), dtype=bool)
     in_sets[table.channel[np.repeat(table.amounts > 0, np.diff(table.offsets))]] = True
-    unwanted, sharing, idle = map(np.flatnonzero, (wanted == 0, (wanted > 0) & in_sets, (wanted > 0) & ~in_sets))
-    chain = [_Block(unwanted, 0.0, 0.0, np.zeros(len(unwanted))), _Block(sharing, float(wanted[sharing].sum()), 0.0)]
+    unwanted, sharing, idle = map(np.flatnonzero, (targets == 0, (targets > 0) & in_sets, (targets > 0) & ~in_sets))
+    chain = [_Block(unwanted, 0.0, 0.0, np.zeros(len(unwanted))), _Block(sharing, float(targets[sharing].sum()), 0.0)]
     if not len(sharing):
-        chain[1] = _Block(idle, float(wanted.sum()), 0.0, np.log(wanted[idle]))
+        chain[1] = _Block(idle, float(targets.sum()), 0.0, np.log(targets[idle]))
         idle = idle[:0]
     return [block for block in chain if len(block.channels)], idle
 
 
-def _one_above_another(chain: list[_Block], idle: Ints, wanted: Floats) -> tuple[Floats, Ints]:
+def _stack_blocks(chain: list[_Block], idle: Ints, targets: Floats) -> tuple[Floats, Ints]:
     """(channels,) log weights, at most 0, and blocks. ``idle`` channels are put among those of the last block."""
-    log_weights, block = np.zeros(len(wanted)), np.full(len(wanted), len(chain))
-    log_weights[idle] = np.log(wanted[idle])
+    log_weights, block = np.zeros(len(targets)), np.full(len(targets), len(chain))
+    log_weights[idle] = np.log(targets[idle])
     floor = 0.0
-    for place, (channels, _, _, logs) in enumerate(chain):
+    for index, (channels, _, _, logs) in enumerate(chain):
         assert logs is not None
-        block[channels] = place
-        together = np.concatenate([channels, idle]) if place == len(chain) - 1 else channels
+        block[channels] = index
+        together = np.concatenate([channels, idle]) if index == len(chain) - 1 else channels
         logs = np.concatenate([logs, log_weights[idle]])[: len(together)]
         log_weights[together] = logs + (floor - logs.min())
         floor = log_weights[together].max() + APART
     return log_weights - log_weights.max(initial=-np.inf), block
 
 
-def _settle(chain: list[_Block], table: _Table, wanted: Floats) -> tuple[list[_Block], int]:
+def _solve_blocks(chain: list[_Block], table: _Table, targets: Floats) -> tuple[list[_Block], int]:
     """Solve every block, splitting and joining until all are solved and multiples descend; and the steps taken."""
     iterations = 0
-    rounds = _ROUNDS * len(wanted)
-    while unsolved := [place for place, block in enumerate(chain) if block.log_weights is None]:
+    rounds = _ROUNDS * len(targets)
+    while unsolved := [index for index, block in enumerate(chain) if block.log_weights is None]:
         here = unsolved[0]
         channels = chain[here].channels
-        height = np.full(len(wanted), len(chain))
-        for place, block in enumerate(chain):
-            height[block.channels] = place
+        height = np.full(len(targets), len(chain))
+        for index, block in enumerate(chain):
+            height[block.channels] = index
         sets = within(*table, height, here)
         rounds -= 1
-        pieces, steps = _solve(channels, sets, wanted[channels], may_split=rounds > 0)
-        chain = _in_order([*chain[:here], *pieces, *chain[here + 1 :]])
+        blocks, steps = _solve(channels, sets, targets[channels], may_split=rounds > 0)
+        chain = _in_order([*chain[:here], *blocks, *chain[here + 1 :]])
         iterations += steps
     return chain, iterations
 
@@ -370,25 +370,25 @@ def _in_order(chain: list[_Block]) -> list[_Block]:
     return ordered
 
 
-def _solve(channels: Ints, sets: Sets, wanted: Floats, *, may_split: bool) -> tuple[list[_Block], int]:
+def _solve(channels: Ints, sets: Sets, targets: Floats, *, may_split: bool) -> tuple[list[_Block], int]:
     """The block with its log weights, or the blocks that it falls into; and the Newton steps taken."""
     amount = float(sets.alone.sum() + sets.amounts.sum())
-    target = float(wanted.sum())
+    target = float(targets.sum())
     label = components(sets.offsets, sets.member, len(channels))
     if label.any():
-        return _apart(channels, sets, wanted, label), 0
-    targets = wanted * (amount / target)
+        return _split_components(channels, sets, targets, label), 0
+    scaled = targets * (amount / target)
     # The first channel keeps this weight, so that those of several blocks can be compared with their targets.
-    log_weights = np.log(wanted)
+    log_weights = np.log(targets)
     step = 0
     while len(channels) > 1 and step < _STEPS:
         totals, links = share(*sets, log_weights)
-        missing = targets - totals
-        if (np.abs(missing) <= CONVERGED * targets).all():
+        missing = scaled - totals
+        if (np.abs(missing) <= CONVERGED * scaled).all():
             break
-        if may_split and (halves := _halves(sets, targets, log_weights)) is not None:
-            pieces = [_Block(channels[half], float(wanted[half].sum()), least) for half, least in halves]
-            return pieces, step
+        if may_split and (halves := _halves(sets, scaled, log_weights)) is not None:
+            blocks = [_Block(channels[half], float(targets[half].sum()), least) for half, least in halves]
+            return blocks, step
         direction = potentials(links, missing)
         reach = np.ptp(direction)
         # The third derivative along the direction is at most its reach times the second: no step can be too long.
@@ -397,13 +397,13 @@ def _solve(channels: Ints, sets: Sets, wanted: Floats, *, may_split: bool) -> tu
     return [_Block(channels, target, amount, log_weights)], step
 
 
-def _apart(channels: Ints, sets: Sets, wanted: Floats, label: Ints) -> list[_Block]:
+def _split_components(channels: Ints, sets: Sets, targets: Floats, label: Ints) -> list[_Block]:
     """Blocks of channels that share no journey with those of others, highest multiple first."""
     amounts = np.bincount(label, sets.alone)
     amounts += np.bincount(label[sets.member[sets.offsets[:-1]]], sets.amounts, minlength=len(amounts))
-    targets = np.bincount(label, wanted)
-    order = np.argsort(-(amounts / targets), kind="stable")
-    return [_Block(channels[label == part], float(targets[part]), float(amounts[part])) for part in order]
+    block_targets = np.bincount(label, targets)
+    order = np.argsort(-(amounts / block_targets), kind="stable")
+    return [_Block(channels[label == part], float(block_targets[part]), float(amounts[part])) for part in order]
 
 
 def _halves(sets: Sets, targets: Floats, log_weights: Floats) -> list[tuple[Ints, float]] | None:
@@ -415,9 +415,9 @@ def _halves(sets: Sets, targets: Floats, log_weights: Floats) -> list[tuple[Ints
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
     least = to_highest(*sets, rank)[order]
-    wanted = targets[order]
-    below, above = np.cumsum(wanted)[:-1], np.cumsum(wanted[::-1])[-2::-1]
-    difference = least - wanted
+    ordered = targets[order]
+    below, above = np.cumsum(ordered)[:-1], np.cumsum(ordered[::-1])[-2::-1]
+    difference = least - ordered
     # What a group must have beyond its target, summed over its smaller side, where less is rounded.
     excess = np.where(below <= above, np.cumsum(difference)[:-1], -np.cumsum(difference[::-1])[-2::-1])
     is_tight = excess >= -TIGHT * np.minimum(below, above)

@@ -83,23 +83,23 @@ def distinct_channels(offsets, channel, channels):
 
 
 @njit(cache=True, nogil=True)
-def first_marked(offsets, digit, wanted):
-    """The first touchpoint of each journey whose ``digit`` (touchpoints,) is each of ``wanted`` (stages,).
+def first_marked(offsets, digit, marks):
+    """The first touchpoint of each journey whose ``digit`` (touchpoints,) is each of ``marks`` (stages,).
 
     Returns (journeys, stages) positions; −1 where there is none.
     """
-    found = np.full((len(offsets) - 1, len(wanted)), -1, np.int64)
+    positions = np.full((len(offsets) - 1, len(marks)), -1, np.int64)
     for j in range(len(offsets) - 1):
-        for stage in range(len(wanted)):
+        for stage in range(len(marks)):
             for i in range(offsets[j], offsets[j + 1]):
-                if digit[i] == wanted[stage]:
-                    found[j, stage] = i
+                if digit[i] == marks[stage]:
+                    positions[j, stage] = i
                     break
-    return found
+    return positions
 
 
 @njit(cache=True, nogil=True)
-def anchored(offsets, anchors, share, spread):
+def anchor_weights(offsets, anchors, share, spread):
     """``share`` for the first and the last touchpoint and each of ``anchors`` (journeys, stages), −1 for none.
 
     The shares of one touchpoint add up; ``spread`` is divided evenly between touchpoints without one.
@@ -112,23 +112,23 @@ def anchored(offsets, anchors, share, spread):
         for stage in range(anchors.shape[1]):
             if anchors[j, stage] >= 0:
                 weights[anchors[j, stage]] += share
-        others = 0
+        without_share = 0
         for i in range(low, high):
-            others += weights[i] == 0.0
+            without_share += weights[i] == 0.0
         for i in range(low, high):
             if weights[i] == 0.0:
-                weights[i] = spread / others
+                weights[i] = spread / without_share
     return weights
 
 
-def places(offsets: Ints) -> Ints:
+def positions(offsets: Ints) -> Ints:
     """1, 2, 3, … along each journey."""
     return np.arange(1, int(offsets[-1]) + 1) - np.repeat(offsets[:-1], np.diff(offsets))
 
 
-def by_place(offsets: Ints, weights: Floats) -> Floats:
+def weights_by_position(offsets: Ints, weights: Floats) -> Floats:
     """``weights`` (n,) of the first, second, … touchpoint; the last of them for all that come later."""
-    result: Floats = weights[np.minimum(places(offsets), len(weights)) - 1]
+    result: Floats = weights[np.minimum(positions(offsets), len(weights)) - 1]
     return result
 
 

@@ -42,16 +42,16 @@ class Windows(NamedTuple):
 
     def of(self, code: NDArray[np.signedinteger]) -> NDArray[np.int64]:
         """(touchpoints,) window of each code."""
-        place = np.zeros(len(code), np.int64)
+        index = np.zeros(len(code), np.int64)
         for stride, radix, step in self.digits:
-            place += code // stride % radix * step
-        return self.length[place]
+            index += code // stride % radix * step
+        return self.length[index]
 
 
 class Cut(NamedTuple):
     """Journeys of a batch of whole customers.
 
-    ``kept`` touchpoints now fill the front of the arrays handed in. Journey j is their slice
+    The first ``touchpoints`` elements of the arrays passed in are those that stay. Journey j is their slice
     ``start[j]:stop[j]``, belongs to customer number ``customer[j]`` of the batch and ends in row
     ``conversion[j]`` of the conversions (−1: none) at ``ended_at[j]`` (its last touchpoint where it did not
     convert); ``is_open`` says that it closes after the end of the data. Where windows vary, a slice in
@@ -61,7 +61,7 @@ class Cut(NamedTuple):
     non-converting journeys outside the period.
     """
 
-    kept: int
+    touchpoints: int
     start: NDArray[np.int32]
     stop: NDArray[np.int32]
     customer: NDArray[np.int32]
@@ -108,9 +108,9 @@ def cut_journeys(
     options = (int(windows.length.max()), mode, end, *period)
     # Per event: looking a window up inside the pass made the pass four times slower.
     own = windows.of(ref) if windows.vary else np.zeros(0, np.int64)
-    kept, made = _cut((starts, at, ref, cost, own), options, out, counted)
+    touchpoints, made = _cut((starts, at, ref, cost, own), options, out, counted)
     start, stop, customer, conversion, ended_at, is_open = (array[:made].copy() for array in out)
-    return Cut(kept, start, stop, customer, conversion, ended_at, is_open, *counted)
+    return Cut(touchpoints, start, stop, customer, conversion, ended_at, is_open, *counted)
 
 
 _JOURNEY_TYPES = (np.int32, np.int32, np.int32, np.int64, np.int64, np.bool_)
@@ -207,47 +207,47 @@ def _cut(events, options, out, counted):
     starts, at, ref, cost, own = events
     longest, mode = options[:2]
     has_cost, vary = len(cost) > 0, len(own) > 0
-    kept = 0  # touchpoints written so far, always to a place that has been read
+    written = 0  # touchpoints written so far, always to a place that has been read
     made = 0  # journeys written so far
     for c in range(len(starts) - 1):
-        unused = kept  # first touchpoint that no conversion has used
-        begin = kept  # first touchpoint that lies in the longest window
+        unused = written  # first touchpoint that no conversion has used
+        begin = written  # first touchpoint that lies in the longest window
         closed = False
         for i in range(starts[c], starts[c + 1]):
             if closed:
                 counted[0, 0 if ref[i] >= 0 else 1] += 1
                 continue
             if ref[i] >= 0:
-                at[kept] = at[i]
-                ref[kept] = ref[i]
+                at[written] = at[i]
+                ref[written] = ref[i]
                 if has_cost:
-                    cost[kept] = cost[i]
+                    cost[written] = cost[i]
                 if vary:
-                    own[kept] = own[i]
-                kept += 1
+                    own[written] = own[i]
+                written += 1
                 continue
             live = unused
-            while live < kept and at[i] - at[live] > longest:
+            while live < written and at[i] - at[live] > longest:
                 live += 1
             if vary:
-                live = _expire((at, ref, cost, own), (live, kept), at[i])
+                live = _expire((at, ref, cost, own), (live, written), at[i])
             if live > unused:
                 made = _leave(at, own, (unused, live, c), options, made, out, counted)
             if mode == CUMULATIVE:
-                while begin < kept and at[i] - at[begin] > longest:
+                while begin < written and at[i] - at[begin] > longest:
                     begin += 1
             else:
                 begin = live
             if options[3] <= at[i] <= options[4]:
-                _write(out, made, (begin, kept, c, -1 - ref[i]), at[i], False)
+                _write(out, made, (begin, written, c, -1 - ref[i]), at[i], False)
                 made += 1
             else:
                 counted[1, 0] += 1
-            unused = kept
+            unused = written
             closed = mode == FIRST_ONLY
-        if kept > unused:
-            made = _leave(at, own, (unused, kept, c), options, made, out, counted)
-    return kept, made
+        if written > unused:
+            made = _leave(at, own, (unused, written, c), options, made, out, counted)
+    return written, made
 
 
 @njit(cache=True, nogil=True)
@@ -302,8 +302,8 @@ def _leave(at, own, run, options, made, out, counted):
 
 
 @njit(cache=True, nogil=True)
-def _write(out, j, place, ended, still_open):
+def _write(out, j, journey, ended, still_open):
     start, stop, customer, conversion, ended_at, is_open = out
-    start[j], stop[j], customer[j], conversion[j] = place
+    start[j], stop[j], customer[j], conversion[j] = journey
     ended_at[j] = ended
     is_open[j] = still_open

@@ -118,10 +118,10 @@ def _word(data, low, high):
 
 
 @njit(cache=True, nogil=True)
-def _words(bounds, data, rows, place):
+def _words(bounds, data, rows, index):
     words = np.empty(len(rows), np.uint64)
     for k in range(len(rows)):
-        words[k] = _word(data, bounds[rows[k]] + 8 * place, bounds[rows[k] + 1])
+        words[k] = _word(data, bounds[rows[k]] + 8 * index, bounds[rows[k] + 1])
     return words
 
 
@@ -140,11 +140,11 @@ def _hashes(bounds, data):
 
 
 @njit(cache=True, nogil=True)
-def _all_equal(bounds, data, rows, others):
+def _all_equal(bounds, data, rows, other_rows):
     for k in range(len(rows)):
-        low, other = bounds[rows[k]], bounds[others[k]]
+        low, other = bounds[rows[k]], bounds[other_rows[k]]
         length = bounds[rows[k] + 1] - low
-        if bounds[others[k] + 1] - other != length:
+        if bounds[other_rows[k] + 1] - other != length:
             return False
         # Without a way out in between, several bytes are compared at once.
         differences = 0
@@ -160,7 +160,7 @@ def _all_equal(bounds, data, rows, others):
 _DIGITS = np.frombuffer(b"0123456789abcdef", np.uint8)
 _VALUES = np.full(256, 255, np.uint8)
 _VALUES[_DIGITS] = np.arange(16)
-_PLACES = np.array([place for place in range(36) if place not in (8, 13, 18, 23)])
+_DIGIT_POSITIONS = np.array([position for position in range(36) if position not in (8, 13, 18, 23)])
 _DASH = 45
 
 
@@ -216,15 +216,15 @@ def _parse(bounds, data, words):
         for dash in (8, 13, 18, 23):
             if data[first + dash] != _DASH:
                 return False
-        seen = np.uint8(0)
+        bits = np.uint8(0)
         for half in range(2):
             word = np.uint64(0)
             for k in range(16):
-                value = _VALUES[data[first + _PLACES[16 * half + k]]]
-                seen |= value
+                value = _VALUES[data[first + _DIGIT_POSITIONS[16 * half + k]]]
+                bits |= value
                 word = (word << np.uint64(4)) | np.uint64(value)
             words[half, i] = word
-        if seen > 15:
+        if bits > 15:
             return False
     return True
 
@@ -235,7 +235,7 @@ def _write(words, data):
         for half in range(2):
             for k in range(16):
                 digit = (words[half, i] >> np.uint64(60 - 4 * k)) & np.uint64(15)
-                data[i, _PLACES[16 * half + k]] = _DIGITS[digit]
+                data[i, _DIGIT_POSITIONS[16 * half + k]] = _DIGITS[digit]
 
 
 # ---------------------------------------------------------------- ids that are linked

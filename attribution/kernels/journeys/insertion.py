@@ -59,9 +59,9 @@ def random_instants(
     """
     counts = np.searchsorted(distribution, uniform(words, 0), side="right")
     owners, instants = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for place in range(1, int(counts.max(initial=0)) + 1):
-        owner = np.flatnonzero(counts >= place)
-        after = (uniform(words[owner], place) * (last - first + 1)).astype(np.int64)
+    for number in range(1, int(counts.max(initial=0)) + 1):
+        owner = np.flatnonzero(counts >= number)
+        after = (uniform(words[owner], number) * (last - first + 1)).astype(np.int64)
         owners.append(owner)
         instants.append(first + np.minimum(after, last - first))
     customer, at = np.concatenate(owners), np.concatenate(instants)
@@ -99,18 +99,18 @@ def insert_events(
 def _merge(events, customer, at, ref, merged):
     has_cost = len(events.cost) > 0
     taken = 0
-    place = 0
+    position = 0
     for c in range(len(events.starts) - 1):
         for i in range(events.starts[c], events.starts[c + 1]):
             while taken < len(at) and customer[taken] == c and at[taken] < events.at[i]:
-                merged.at[place], merged.ref[place] = at[taken], ref
+                merged.at[position], merged.ref[position] = at[taken], ref
                 taken += 1
-                place += 1
-            merged.at[place], merged.ref[place] = events.at[i], events.ref[i]
+                position += 1
+            merged.at[position], merged.ref[position] = events.at[i], events.ref[i]
             if has_cost:
-                merged.cost[place] = events.cost[i]
-            place += 1
+                merged.cost[position] = events.cost[i]
+            position += 1
         while taken < len(at) and customer[taken] == c:
-            merged.at[place], merged.ref[place] = at[taken], ref
+            merged.at[position], merged.ref[position] = at[taken], ref
             taken += 1
-            place += 1
+            position += 1

@@ -112,28 +112,28 @@ def _refine(journeys, steps, rules, channels, out):
                 n += 1
             elif ended_at[j] - at[i] <= rules.longest:
                 removed[0] += 1
-        kept = _drop(position, cost, (base, n), is_view, rules.views)
-        removed[1] += n - kept
-        n = kept
+        left = _drop(position, cost, (base, n), is_view, rules.views)
+        removed[1] += n - left
+        n = left
         if rules.dedupe != NO_DEDUPE:
-            kept = _merge(position, cost, (base, n), code, at, price, rules.dedupe, rules.gap)
-            removed[2] += n - kept
-            n = kept
-        kept = _drop(position, cost, (base, n), is_direct, rules.direct)
-        removed[3] += n - kept
-        n = kept
-        kept = _transform(position, (cost, times), (base, n), channel, rules.transform, count)
-        if kept > rules.most:
+            left = _merge(position, cost, (base, n), code, at, price, rules.dedupe, rules.gap)
+            removed[2] += n - left
+            n = left
+        left = _drop(position, cost, (base, n), is_direct, rules.direct)
+        removed[3] += n - left
+        n = left
+        left = _transform(position, (cost, times), (base, n), channel, rules.transform, count)
+        if left > rules.most:
             for k in range(base, base + rules.most):
-                position[k] = position[k + kept - rules.most]
+                position[k] = position[k + left - rules.most]
                 if len(cost) > 0:
-                    cost[k] = cost[k + kept - rules.most]
+                    cost[k] = cost[k + left - rules.most]
                 if len(times) > 0:
-                    times[k] = times[k + kept - rules.most]
-            kept = rules.most
-        removed[4] += n - kept
-        length[j] = kept
-        base += kept
+                    times[k] = times[k + left - rules.most]
+            left = rules.most
+        removed[4] += n - left
+        length[j] = left
+        base += left
     return base
 
 
@@ -143,31 +143,31 @@ def _drop(position, cost, run, marked, policy):
     if policy == KEEP:
         return n
     if policy == DROP_IF_OTHER:
-        others = False
+        has_others = False
         for k in range(base, base + n):
             if not marked[position[k]]:
-                others = True
-        if not others:
+                has_others = True
+        if not has_others:
             return n
-    kept = 0
+    left = 0
     for k in range(base, base + n):
         if not marked[position[k]]:
-            position[base + kept] = position[k]
+            position[base + left] = position[k]
             if len(cost) > 0:
-                cost[base + kept] = cost[k]
-            kept += 1
-    return kept
+                cost[base + left] = cost[k]
+            left += 1
+    return left
 
 
 @njit(cache=True, nogil=True)
 def _merge(position, cost, run, code, at, price, dedupe, gap):
     """Merge repeats into the touchpoint before; costs add up, but a copy of a row costs nothing."""
     base, n = run
-    kept = 0
+    left = 0
     before = -1  # the touchpoint before, merged or not
     for k in range(base, base + n):
         i = position[k]
-        is_repeat = kept > 0 and code[i] == code[before]
+        is_repeat = left > 0 and code[i] == code[before]
         if dedupe == GAP:
             is_repeat = is_repeat and at[i] - at[before] <= gap
         if dedupe == UNIQUE:
@@ -175,13 +175,13 @@ def _merge(position, cost, run, code, at, price, dedupe, gap):
         before = i
         if is_repeat:
             if len(cost) > 0 and dedupe != UNIQUE:
-                cost[base + kept - 1] += cost[k]
+                cost[base + left - 1] += cost[k]
             continue
-        position[base + kept] = i
+        position[base + left] = i
         if len(cost) > 0:
-            cost[base + kept] = cost[k]
-        kept += 1
-    return kept
+            cost[base + left] = cost[k]
+        left += 1
+    return left
 
 
 @njit(cache=True, nogil=True)
@@ -190,7 +190,7 @@ def _transform(position, beside, run, channel, transform, count):
     cost, times = beside
     if transform == AS_IS:
         return n
-    kept = 0
+    left = 0
     before = -1
     for k in range(base, base + n):
         c = channel[position[k]]
@@ -198,13 +198,13 @@ def _transform(position, beside, run, channel, transform, count):
         if (transform == EXPOSURE and c == before) or (transform == FIRST and count[c] > 1):
             continue
         before = c
-        position[base + kept] = position[k]
+        position[base + left] = position[k]
         if len(cost) > 0:
-            cost[base + kept] = cost[k]
-        kept += 1
-    for k in range(base, base + kept):
+            cost[base + left] = cost[k]
+        left += 1
+    for k in range(base, base + left):
         if len(times) > 0:
             times[k] = count[channel[position[k]]]
-    for k in range(base, base + kept):
+    for k in range(base, base + left):
         count[channel[position[k]]] = 0
-    return kept
+    return left

@@ -35,7 +35,14 @@ from numba import njit
 from numpy.typing import NDArray
 
 from attribution.kernels.markov.chains import Chain
-from attribution.kernels.markov.large_chains import TOLERANCE, TooSlowError, first_hits, lost_by, moves_of, state_worth
+from attribution.kernels.markov.large_chains import (
+    TOLERANCE,
+    TooSlowError,
+    build_moves,
+    first_hits,
+    lost_by,
+    state_worth,
+)
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -86,24 +93,24 @@ def _split(rates: Floats, states: Ints, member: Ints, hits: Floats) -> None:
         hits[states[1:]] = ways[:-1] / ways.sum()
         return
     is_left = np.isin(member[states], channels[: len(channels) // 2])
-    for kept in (is_left, ~is_left):
-        kept[0] = True
-        order = np.concatenate([np.flatnonzero(kept), np.flatnonzero(~kept)])
-        size = int(kept.sum())
+    for half in (is_left, ~is_left):
+        half[0] = True
+        order = np.concatenate([np.flatnonzero(half), np.flatnonzero(~half)])
+        size = int(half.sum())
         part = rates[np.ix_(order, np.append(order, len(states)))]
         _eliminate(part, size)
         _split(np.column_stack([part[:size, :size], part[:size, -1]]), states[order[:size]], member, hits)
 
 
 @njit(cache=True, nogil=True)
-def _eliminate(rates, kept):
-    """Take out the states from the last down to number ``kept``.
+def _eliminate(rates, size):
+    """Take out the states from the last down to number ``size``.
 
     Row i of ``rates`` (n, n + 1 + m) are the steps from state i to each state, out of the chain, and its rewards.
     A state that is taken out keeps its row as it was then.
     """
     n = len(rates)
-    for k in range(n - 1, kept - 1, -1):
+    for k in range(n - 1, size - 1, -1):
         leaving = rates[k, :k].sum() + rates[k, n]
         for i in range(k):
             if rates[i, k] > 0.0:
@@ -167,7 +174,7 @@ def removal_effects(
     >>> removal_effects(chain, 2).effects.round(3).tolist()
     [[1.0], [0.5]]
     """
-    worth, hits = _solved(chain, channels, is_lost=instead is None, tolerance=tolerance)
+    worth, hits = _solve(chain, channels, is_lost=instead is None, tolerance=tolerance)
     loss = _loss(worth, chain.member, instead)
     lost = np.zeros((channels, loss.shape[1]))
     np.add.at(lost, chain.member[1:], hits[1:, None] * loss[1:])
@@ -185,7 +192,7 @@ def joint_removal(chain: Chain, removed: NDArray[np.bool_], instead: Floats | No
     >>> joint_removal(chain, np.array([[True, True]])).effects.round(3).tolist()
     [[0.667]]
     """
-    moves = moves_of(chain)
+    moves = build_moves(chain)
     worth = state_worth(moves, patient=True, tolerance=TOLERANCE)
     loss = _loss(worth, chain.member, instead)
     return Removal(worth[0], lost_by(moves, removed, _stakes(worth, is_lost=instead is None), loss))
@@ -201,11 +208,11 @@ def _stakes(worth: Floats, *, is_lost: bool) -> Floats:
     return worth if is_lost else np.column_stack([worth, np.ones(len(worth))])
 
 
-def _solved(chain: Chain, channels: int, *, is_lost: bool, tolerance: float) -> tuple[Floats, Floats]:
+def _solve(chain: Chain, channels: int, *, is_lost: bool, tolerance: float) -> tuple[Floats, Floats]:
     """(n, m) rewards expected from each state, and (n,) how likely it is the first of its channel's."""
     n = len(chain.exits)
     if n > DENSE_STATES:
-        moves = moves_of(chain)
+        moves = build_moves(chain)
         try:
             worth = state_worth(moves, patient=n > SLOW_STATES, tolerance=tolerance)
             stakes = _stakes(worth, is_lost=is_lost)

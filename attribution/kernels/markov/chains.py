@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from attribution.kernels.markov.step_counts import digit_bits, packed, unpack
+from attribution.kernels.markov.step_counts import digit_bits, pack, unpack
 from attribution.kernels.statistics.sums import distinct_rows
 
 Floats = NDArray[np.float64]
@@ -62,7 +62,7 @@ def frame(steps: Ints, paid: Ints, *, channels: int, order: int) -> Frame:
     inner = follows < channels
     start = np.full((1, order), channels, dtype=np.int64)
     if steps.shape[1] == 1:
-        start = packed(start, channels=channels)
+        start = pack(start, channels=channels)
         successor = steps[inner] & (1 << digit_bits(channels) * order) - 1
     else:
         successor = np.column_stack([state[inner, 1:], follows[inner]])
@@ -79,7 +79,7 @@ def frame(steps: Ints, paid: Ints, *, channels: int, order: int) -> Frame:
     return Frame(origin, target, paid_at, member)
 
 
-def chain_of(joined: Frame, counts: Floats, value: Floats) -> Chain:
+def build_chain(joined: Frame, counts: Floats, value: Floats) -> Chain:
     """The chain in which steps were taken ``counts`` (steps,) times and ``value`` (rows of value,) was paid."""
     n = len(joined.member)
     origin, target = joined.origin, joined.target

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from attribution.kernels.markov.chains import CONVERSION, Frame, chain_of
-from attribution.kernels.markov.large_chains import blocks, moves_of, state_worth, visits_before, worth_without
+from attribution.kernels.markov.chains import CONVERSION, Frame, build_chain
+from attribution.kernels.markov.large_chains import blocks, build_moves, state_worth, visits_before, worth_without
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -50,7 +50,7 @@ class Lost(NamedTuple):
     lost: Floats
 
 
-def linearised(
+def linearise(
     joined: Frame, steps: sparse.csr_array, value: sparse.csr_array, weights: Floats, *, rewards: Ints, channels: int
 ) -> Lost:
     """`Lost` of re-weighted buckets, from influences.
@@ -63,9 +63,9 @@ def linearised(
     rewards : which rewards are asked for; the others stay 0
     channels : how many there are
     """
-    brought, kept = influences(joined, steps, value, rewards=rewards, channels=channels)
+    brought, retained = influences(joined, steps, value, rewards=rewards, channels=channels)
     whole = weights @ brought
-    lost = whole[:, None, :] - np.tensordot(weights, kept, axes=1)
+    lost = whole[:, None, :] - np.tensordot(weights, retained, axes=1)
     # A channel that is not reached loses nothing, not even by rounding.
     reached = np.bincount(joined.target[joined.target >= 0], minlength=len(joined.member)) > 0
     absent = np.setdiff1d(np.arange(channels), joined.member[reached])
@@ -78,20 +78,20 @@ def influences(
 ) -> tuple[Floats, Floats]:
     """What each bucket adds to the rewards of all journeys, (buckets, 3), and to those without a channel.
 
-    The latter, (buckets, channels, 3), are derivatives by the weight of the bucket; parameters as in `linearised`.
+    The latter, (buckets, channels, 3), are derivatives by the weight of the bucket; parameters as in `linearise`.
     """
     buckets = steps.shape[1]
-    chain = chain_of(joined, np.asarray(steps.sum(axis=1)).ravel(), np.asarray(value.sum(axis=1)).ravel())
-    moves = moves_of(chain)
+    chain = build_chain(joined, np.asarray(steps.sum(axis=1)).ravel(), np.asarray(value.sum(axis=1)).ravel())
+    moves = build_moves(chain)
     at_ends = np.zeros((len(joined.origin), 3))
     at_ends[joined.target == CONVERSION, 0] = 1.0
     at_ends[joined.target < 0, 2] = 1.0
     was_left = np.zeros(len(joined.member), dtype=bool)
     was_left[joined.origin] = True
-    seen = value * was_left[joined.paid_at][:, None] if value.shape[0] else value
+    weighted_value = value * was_left[joined.paid_at][:, None] if value.shape[0] else value
     brought = steps.T @ at_ends
-    brought[:, 1] = np.asarray(seen.sum(axis=0)).ravel()
-    kept = np.zeros((buckets, channels, 3))
+    brought[:, 1] = np.asarray(weighted_value.sum(axis=0)).ravel()
+    retained = np.zeros((buckets, channels, 3))
     begun = np.asarray(steps[joined.origin == 0].sum(axis=0)).ravel()
     per_leaving = np.column_stack([moves.rewards, chain.exits / moves.leaving])
     # To know when nothing more is to be found, worth need not be known better than this.
@@ -105,12 +105,12 @@ def influences(
             part = begun[:, None] * without[0]
             _add_moved(joined, steps, at_ends[:, reward], (visits, without), part)
             if reward == 1:
-                part += sparse.csr_array(seen.T) @ visits[joined.paid_at]
-            kept[:, block, reward] = part
-    return brought, kept
+                part += sparse.csr_array(weighted_value.T) @ visits[joined.paid_at]
+            retained[:, block, reward] = part
+    return brought, retained
 
 
-def solved_at_once(joined: Frame, counts: Floats, value: Floats, *, channels: int) -> Lost:
+def solve_at_once(joined: Frame, counts: Floats, value: Floats, *, channels: int) -> Lost:
     """`Lost` of many small chains of order 1, each solved exactly by one inverse.
 
     With N the visits, channel c is reached with probability N[start, c] ÷ N[c, c].
@@ -123,14 +123,14 @@ def solved_at_once(joined: Frame, counts: Floats, value: Floats, *, channels: in
     """
     at_once = max(1, CELLS_AT_ONCE // (len(joined.member) + 1) ** 2)
     parts = [
-        _solved(joined, counts[low : low + at_once], value[low : low + at_once], channels)
+        _solve(joined, counts[low : low + at_once], value[low : low + at_once], channels)
         for low in range(0, max(len(counts), 1), at_once)
     ]
     return Lost(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
-def _solved(joined: Frame, counts: Floats, value: Floats, channels: int) -> Lost:
-    """`solved_at_once` of so few chains that all their inverses fit into memory."""
+def _solve(joined: Frame, counts: Floats, value: Floats, channels: int) -> Lost:
+    """`solve_at_once` of so few chains that all their inverses fit into memory."""
     draws, n = len(counts), len(joined.member)
     rates = np.zeros((draws, n, n + 1))
     target = np.where(joined.target < 0, n, joined.target)
@@ -162,11 +162,11 @@ def _add_moved(
 ) -> None:
     """Add to ``part`` (buckets, columns) every step's derivative times its count in the bucket."""
     arrays = joined.origin, joined.target, at_ends
-    _spread(arrays, steps.indptr, steps.indices, steps.data, solved, part)
+    _add_steps(arrays, steps.indptr, steps.indices, steps.data, solved, part)
 
 
 @njit(cache=True, nogil=True)
-def _spread(arrays, pointer, bucket, counts, solved, part):
+def _add_steps(arrays, pointer, bucket, counts, solved, part):
     origin, target, at_ends = arrays
     before, without = solved
     width = part.shape[1]

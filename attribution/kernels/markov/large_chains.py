@@ -4,7 +4,7 @@ A sweep takes each state once and uses what the sweep has found so far (Gauss-Se
 always a sum of what is not negative. Once a few sweeps have mixed the states, each moves all numbers by about the same
 share of what the last one moved them: every eighth is followed by a jump to where that would end (Lyusternik). Where
 journeys hardly ever end sweeps would go on for ever; what they miss is then solved for,
-see `_solved_for`.
+see `_solve_for`.
 
 References
 ----------
@@ -64,7 +64,7 @@ class Removed(NamedTuple):
     column: Ints
 
 
-def moves_of(chain: Chain) -> Moves:
+def build_moves(chain: Chain) -> Moves:
     """Moves of a chain."""
     listed = chain.steps.tocoo()
     elsewhere = listed.row != listed.col
@@ -80,7 +80,7 @@ def moves_of(chain: Chain) -> Moves:
     return Moves(counts, leaving, into, out, chain.rewards / leaving[:, None], chain.member)
 
 
-def removers_of(removed: NDArray[np.bool_]) -> Removed:
+def find_removers(removed: NDArray[np.bool_]) -> Removed:
     """The columns of ``removed`` (columns, channels) by channel."""
     channel, column = np.nonzero(removed.T)
     counts = np.bincount(channel, minlength=removed.shape[1])
@@ -98,7 +98,7 @@ _RESTART = 60
 _RESTARTS = 4
 
 
-def _solved_for(going: sparse.csr_array, constant: Floats, guess: Floats) -> Floats:
+def _solve_for(going: sparse.csr_array, constant: Floats, guess: Floats) -> Floats:
     """The x ≥ 0 with x = constant + going @ x.
 
     What is missing is computed with more digits than a float has (where the machine can), because a chain that
@@ -198,7 +198,7 @@ def first_hits(moves: Moves, channels: int, stakes: Floats, *, patient: bool, to
     for block in blocks(len(stakes), channels):
         removed = np.eye(channels, dtype=bool)[block]
         visits = visits_before(moves, removed, stakes, patient=patient, tolerance=tolerance)
-        _arrive(moves.into, moves.member, removers_of(removed), visits, hits)
+        _arrive(moves.into, moves.member, find_removers(removed), visits, hits)
     return hits
 
 
@@ -213,7 +213,7 @@ def lost_by(moves: Moves, removed: NDArray[np.bool_], stakes: Floats, loss: Floa
     lost = np.zeros((len(removed), loss.shape[1]))
     for block in blocks(len(loss), len(removed)):
         visits = visits_before(moves, removed[block], stakes, patient=True)
-        _lose(moves.into, moves.member, removers_of(removed[block]), visits, loss, lost[block])
+        _lose(moves.into, moves.member, find_removers(removed[block]), visits, loss, lost[block])
     return lost
 
 
@@ -242,7 +242,7 @@ def visits_before(
     flow = np.bincount(moves.member[1:], moves.leaving[1:], minlength=removed.shape[1])
     columns = np.flatnonzero(at_stake.any(axis=1))
     columns = columns[np.argsort(removed[columns] @ flow, kind="stable")]
-    removers = removers_of(removed[columns])
+    removers = find_removers(removed[columns])
     part = np.zeros((len(stakes), len(columns)))
     part[0] = 1.0
     width = len(columns)
@@ -251,25 +251,25 @@ def visits_before(
     for sweep in range(1, SWEEPS + 1):
         if width == 0:
             break
-        missing, found = np.zeros(width), np.zeros((width, weight.shape[1]))
+        missing, reached = np.zeros(width), np.zeros((width, weight.shape[1]))
         before = part[:, :width].copy() if sweep % JUMP == 0 else None
-        _sweep_on(moves.into, moves.member, removers, part, total, weight, missing, found)
-        least = np.where(at_stake[columns[:width]], found, np.inf).min(axis=1)
+        _sweep_on(moves.into, moves.member, removers, part, total, weight, missing, reached)
+        least = np.where(at_stake[columns[:width]], reached, np.inf).min(axis=1)
         is_missing = ~(missing <= tolerance * least)
         if before is not None:
-            _jump(part, before, _kept_of(missing, last, is_missing))
+            _jump(part, before, _jump_factor(missing, last, is_missing))
         width, last = int(np.flatnonzero(is_missing).max(initial=-1)) + 1, missing
     if width and not patient:
         raise TooSlowError
-    for place in range(width):
-        part[:, place] = _settled_visits(moves, removed[columns[place]], part[:, place])
+    for column in range(width):
+        part[:, column] = _solve_visits(moves, removed[columns[column]], part[:, column])
     visits[:, columns] = part
     return visits
 
 
 def _worth(moves: Moves, removed: NDArray[np.bool_], rewards: Floats, *, patient: bool, tolerance: float) -> Floats:
     worth: Floats = np.zeros((len(rewards), len(removed)))
-    removers = removers_of(removed)
+    removers = find_removers(removed)
     last = np.zeros(len(removed))
     for sweep in range(1, SWEEPS + 1):
         moved, excess = np.zeros(len(removed)), np.zeros(len(removed))
@@ -279,33 +279,33 @@ def _worth(moves: Moves, removed: NDArray[np.bool_], rewards: Floats, *, patient
         if not is_missing.any():
             return worth
         if before is not None:
-            _jump(worth, before, _kept_of(moved, last, is_missing))
+            _jump(worth, before, _jump_factor(moved, last, is_missing))
         last = moved
     if not patient:
         raise TooSlowError
     for column in np.flatnonzero(is_missing):
-        kept = _kept(moves, removed[column])
-        going = sparse.diags_array(kept / moves.leaving.astype(np.longdouble)) @ moves.counts.astype(np.longdouble)
-        worth[:, column] = _solved_for(going, kept * rewards[:, column], worth[:, column])
+        is_left = _is_left(moves, removed[column])
+        going = sparse.diags_array(is_left / moves.leaving.astype(np.longdouble)) @ moves.counts.astype(np.longdouble)
+        worth[:, column] = _solve_for(going, is_left * rewards[:, column], worth[:, column])
     return worth
 
 
-def _kept_of(moved: Floats, last: Floats, is_missing: NDArray[np.bool_]) -> Floats:
+def _jump_factor(moved: Floats, last: Floats, is_missing: NDArray[np.bool_]) -> Floats:
     """(columns,) how far to jump, in moves: the sum of a geometric series; nowhere where nothing is missing."""
-    kept = np.divide(moved, last[: len(moved)], out=np.zeros_like(moved), where=is_missing & (last[: len(moved)] > 0))
-    kept = np.minimum(kept, MOST_KEPT)
-    return kept / (1.0 - kept)
+    ratio = np.divide(moved, last[: len(moved)], out=np.zeros_like(moved), where=is_missing & (last[: len(moved)] > 0))
+    ratio = np.minimum(ratio, MOST_KEPT)
+    return ratio / (1.0 - ratio)
 
 
-def _settled_visits(moves: Moves, removed: NDArray[np.bool_], guess: Floats) -> Floats:
-    kept = _kept(moves, removed)
-    going = sparse.diags_array(kept / moves.leaving.astype(np.longdouble)) @ moves.counts.astype(np.longdouble)
+def _solve_visits(moves: Moves, removed: NDArray[np.bool_], guess: Floats) -> Floats:
+    is_left = _is_left(moves, removed)
+    going = sparse.diags_array(is_left / moves.leaving.astype(np.longdouble)) @ moves.counts.astype(np.longdouble)
     start = np.zeros(len(guess))
     start[0] = 1.0
-    return kept * _solved_for(sparse.csr_array(going.T), start, guess)
+    return is_left * _solve_for(sparse.csr_array(going.T), start, guess)
 
 
-def _kept(moves: Moves, removed: NDArray[np.bool_]) -> Floats:
+def _is_left(moves: Moves, removed: NDArray[np.bool_]) -> Floats:
     """(n,) 0 for states of removed channels, 1 for others."""
     return np.where((moves.member >= 0) & removed[moves.member], 0.0, 1.0)
 
@@ -342,7 +342,7 @@ def _gather(arrows, i, values, sums, width):
 
 
 @njit(cache=True, nogil=True)
-def _sweep_on(into, member, removers, visits, total, weight, missing, found):
+def _sweep_on(into, member, removers, visits, total, weight, missing, reached):
     width = len(missing)
     sums = np.empty(width)
     # From the last state: journeys begin in the states that hold "before the start", the largest digit.
@@ -353,7 +353,7 @@ def _sweep_on(into, member, removers, visits, total, weight, missing, found):
             c = removers.column[k]
             if c < width:
                 for r in range(weight.shape[1]):
-                    found[c, r] += sums[c] * weight[i, r]
+                    reached[c, r] += sums[c] * weight[i, r]
                 sums[c] = 0.0
         row, at_stake = visits[i], total[i]
         for c in range(width):
@@ -365,8 +365,8 @@ def _sweep_on(into, member, removers, visits, total, weight, missing, found):
 def _sweep_back(out, member, removers, worth, rewards, tolerance, moved, excess):
     n, width = worth.shape
     sums = np.empty(width)
-    for place in range(1, n + 1):
-        i = place % n
+    for number in range(1, n + 1):
+        i = number % n
         for c in range(width):
             sums[c] = rewards[i, c]
         _gather(out, i, worth, sums, width)

@@ -49,9 +49,9 @@ def score_order(joined: Frame, counts: Floats, choices: int) -> OrderScore:
     """
     states = len(joined.member)
     total = counts.sum(axis=1)
-    others = total[:, None] - counts
-    leaving = _by_state(joined.origin, others, states)[joined.origin]
-    surprise = -np.log((others + SMOOTHING) / (leaving + SMOOTHING * choices))
+    rest = total[:, None] - counts
+    leaving = _by_state(joined.origin, rest, states)[joined.origin]
+    surprise = -np.log((rest + SMOOTHING) / (leaving + SMOOTHING * choices))
     size = counts.sum(axis=0)
     log_loss = np.divide((counts * surprise).sum(axis=0), size, out=np.full(len(size), np.nan), where=size > 0)
     ends = [_by_state(joined.origin[joined.target == end], counts[joined.target == end], states) for end in _ENDS]

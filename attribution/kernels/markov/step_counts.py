@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from attribution.kernels.statistics.sums import KeyedSums, stacked, sum_by_key, sums_of_counts
+from attribution.kernels.statistics.sums import KeyedSums, stack_labelled, sum_by_key, sums_of_counts
 
 Counts = NDArray[np.bool_] | NDArray[np.int64] | NDArray[np.float64]
 
@@ -78,7 +78,7 @@ def count_bucket_steps(
     for low, high in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
         part = journeys._replace(start=journeys.start[low:high], stop=journeys.stop[low:high])
         parts.append((int(bucket[low]), count_steps(part, conversions[low:high], nulls[low:high], order=order)))
-    return stacked(parts)
+    return stack_labelled(parts)
 
 
 def last_steps(journeys: Slices, *, order: int) -> NDArray[np.int64]:
@@ -97,13 +97,13 @@ def distinct_members(journeys):
         size += min(journeys.stop[j] - journeys.start[j], journeys.channels)
     journey = np.empty(size, np.int64)
     channel = np.empty(size, np.int32)
-    seen = np.full(journeys.channels, -1, np.int64)
+    last_journey = np.full(journeys.channels, -1, np.int64)
     used = 0
     for j in range(len(journeys.start)):
         for i in range(journeys.start[j], journeys.stop[j]):
             c = journeys.channel[i]
-            if seen[c] != j:
-                seen[c] = j
+            if last_journey[c] != j:
+                last_journey[c] = j
                 journey[used] = j
                 channel[used] = c
                 used += 1
@@ -120,19 +120,19 @@ def unpack(keys: NDArray[np.int64], *, channels: int, order: int) -> NDArray[np.
     """
     per_word, bits = digits_per_word(channels), digit_bits(channels)
     digits = np.empty((len(keys), order + 1), np.int64)
-    for place in range(order + 1):
-        word, within = divmod(place, per_word)
+    for position in range(order + 1):
+        word, within = divmod(position, per_word)
         in_word = min(per_word, order + 1 - word * per_word)
-        digits[:, place] = keys[:, word] >> bits * (in_word - 1 - within) & (1 << bits) - 1
+        digits[:, position] = keys[:, word] >> bits * (in_word - 1 - within) & (1 << bits) - 1
     return digits
 
 
-def packed(digits: NDArray[np.int64], *, channels: int) -> NDArray[np.int64]:
+def pack(digits: NDArray[np.int64], *, channels: int) -> NDArray[np.int64]:
     """(steps, words) steps packed from their ``digits`` (steps, order + 1), the inverse of `unpack`.
 
     Examples
     --------
-    >>> packed(np.array([[1, 2]]), channels=2).tolist()
+    >>> pack(np.array([[1, 2]]), channels=2).tolist()
     [[6]]
     """
     per_word, bits = digits_per_word(channels), digit_bits(channels)
@@ -143,17 +143,17 @@ def packed(digits: NDArray[np.int64], *, channels: int) -> NDArray[np.int64]:
     return np.stack(words, axis=1)
 
 
-def shortened(keys: NDArray[np.int64], *, channels: int, order: int, to: int) -> NDArray[np.int64]:
+def shorten_steps(keys: NDArray[np.int64], *, channels: int, order: int, to: int) -> NDArray[np.int64]:
     """Packed steps of ``order`` as steps of a lower one: the state is the last ``to`` channels.
 
     Examples
     --------
-    >>> shortened(packed(np.array([[0, 1, 2]]), channels=2), channels=2, order=2, to=1).tolist()
+    >>> shorten_steps(pack(np.array([[0, 1, 2]]), channels=2), channels=2, order=2, to=1).tolist()
     [[6]]
     """
     if keys.shape[1] == 1:
         return keys & (1 << digit_bits(channels) * (to + 1)) - 1
-    return packed(unpack(keys, channels=channels, order=order)[:, order - to :], channels=channels)
+    return pack(unpack(keys, channels=channels, order=order)[:, order - to :], channels=channels)
 
 
 def digit_bits(channels: int) -> int:
@@ -201,7 +201,7 @@ def _count_whole(
 @njit(cache=True, nogil=True)
 def _count(journeys, conversions, nulls, layout, counts):
     channels, order, bits = layout
-    kept = (1 << bits * order) - 1
+    mask = (1 << bits * order) - 1
     fresh = 0
     for _ in range(order):
         fresh = fresh << bits | channels
@@ -213,7 +213,7 @@ def _count(journeys, conversions, nulls, layout, counts):
         for i in range(journeys.start[j], journeys.stop[j]):
             step = state << bits | journeys.channel[i]
             counts[step] += taken
-            state = step & kept
+            state = step & mask
         counts[state << bits | channels] += conversions[j]
         counts[state << bits | channels + 1] += nulls[j]
 
@@ -222,7 +222,7 @@ def _count(journeys, conversions, nulls, layout, counts):
 def _count_hashed(journeys, conversions, nulls, layout):
     """Distinct steps in no order, and how often each was taken."""
     channels, order, bits = layout
-    kept = (1 << bits * order) - 1
+    mask = (1 << bits * order) - 1
     fresh = 0
     for _ in range(order):
         fresh = fresh << bits | channels
@@ -238,7 +238,7 @@ def _count_hashed(journeys, conversions, nulls, layout):
         for i in range(journeys.start[j], journeys.stop[j]):
             step = state << bits | journeys.channel[i]
             used += _tally(keys, counts, step, taken)
-            state = step & kept
+            state = step & mask
         used += _tally(keys, counts, state << bits | channels, conversions[j])
         used += _tally(keys, counts, state << bits | channels + 1, nulls[j])
     return keys[keys >= 0], counts[keys >= 0]
@@ -250,13 +250,13 @@ def _tally(keys, counts, key, taken):
     if taken == 0:
         return 0
     mask = len(keys) - 1
-    place = (key * 0x1E3779B97F4A7C15 >> 20) & mask
-    while keys[place] >= 0:
-        if keys[place] == key:
-            counts[place] += taken
+    slot = (key * 0x1E3779B97F4A7C15 >> 20) & mask
+    while keys[slot] >= 0:
+        if keys[slot] == key:
+            counts[slot] += taken
             return 0
-        place = (place + 1) & mask
-    keys[place], counts[place] = key, taken
+        slot = (slot + 1) & mask
+    keys[slot], counts[slot] = key, taken
     return 1
 
 
@@ -266,9 +266,9 @@ def _wider(keys, counts, more):
     while size < 4 * (len(keys) // 2 + more):
         size *= 2
     wide, sums = np.full(size, -1, np.int64), np.zeros(size, np.int64)
-    for place in range(len(keys)):
-        if keys[place] >= 0:
-            _tally(wide, sums, keys[place], counts[place])
+    for slot in range(len(keys)):
+        if keys[slot] >= 0:
+            _tally(wide, sums, keys[slot], counts[slot])
     return wide, sums
 
 
@@ -278,8 +278,8 @@ def _pack(window, last, layout, row):
     per_word = 62 // bits
     for word in range(len(row)):
         packed = 0
-        for place in range(word * per_word, min((word + 1) * per_word, order + 1)):
-            packed = packed << bits | (window[place] if place < order else last)
+        for position in range(word * per_word, min((word + 1) * per_word, order + 1)):
+            packed = packed << bits | (window[position] if position < order else last)
         row[word] = packed
 
 

@@ -56,12 +56,12 @@ def _mark(start, stop, channel, keys):
 @njit(cache=True, nogil=True)
 def _unmark(keys, offsets, channels):
     channel = np.empty(offsets[-1], np.int32)
-    place = 0
+    position = 0
     for i in range(len(keys)):
         for c in range(channels):
             if keys[i, c // BITS] >> np.int64(c % BITS) & 1:
-                channel[place] = c
-                place += 1
+                channel[position] = c
+                position += 1
     return channel
 
 
@@ -82,7 +82,7 @@ def channel_counts(
     Examples
     --------
     >>> packed = channel_counts(np.array([0, 3]), np.array([3, 3]), np.array([5, 0, 5], np.int32), 6)
-    >>> unpacked(packed, 6).tolist()
+    >>> unpack_counts(packed, 6).tolist()
     [[1, 0, 0, 0, 0, 2], [0, 0, 0, 0, 0, 0]]
     """
     packed = np.zeros((len(start), -(-max(channels, 1) // _PER_WORD)), np.int64)
@@ -90,25 +90,25 @@ def channel_counts(
     return packed
 
 
-def unpacked(packed: NDArray[np.int64], channels: int) -> NDArray[np.int64]:
+def unpack_counts(packed: NDArray[np.int64], channels: int) -> NDArray[np.int64]:
     """(journeys, channels) touchpoints per channel."""
-    word, place = np.divmod(np.arange(channels), _PER_WORD)
-    return np.asarray(packed[:, word] >> (_BITS * place) & MOST)
+    word, position = np.divmod(np.arange(channels), _PER_WORD)
+    return np.asarray(packed[:, word] >> (_BITS * position) & MOST)
 
 
-def repacked(counts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(journeys, words) packed ``counts`` (journeys, channels), the inverse of `unpacked`.
+def pack_counts(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(journeys, words) packed ``counts`` (journeys, channels), the inverse of `unpack_counts`.
 
     Examples
     --------
-    >>> unpacked(repacked(np.array([[1, 0, 0, 0, 0, 2]])), 6).tolist()
+    >>> unpack_counts(pack_counts(np.array([[1, 0, 0, 0, 0, 2]])), 6).tolist()
     [[1, 0, 0, 0, 0, 2]]
     """
     channels = counts.shape[1]
     packed = np.zeros((len(counts), -(-max(channels, 1) // _PER_WORD)), np.int64)
     for channel in range(channels):
-        word, place = divmod(channel, _PER_WORD)
-        packed[:, word] |= counts[:, channel] << _BITS * place
+        word, position = divmod(channel, _PER_WORD)
+        packed[:, word] |= counts[:, channel] << _BITS * position
     return packed
 
 

@@ -24,7 +24,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from attribution.kernels.shapley.games import Sets
-from attribution.kernels.statistics.draws import mixed
+from attribution.kernels.statistics.draws import draw_words
 
 Floats = NDArray[np.float64]
 
@@ -79,7 +79,7 @@ def sampled_values(
     enough : (m,) or when none exceeds this
     exact_sets : a coalition that was observed itself is worth its own rate, not that of all sets within it
     """
-    centres = centres_of(*tallies(sets))
+    centres = find_centres(*tallies(sets))
     outcomes, n = len(sets.outcomes), sets.players
     total, squares, whole = np.zeros((outcomes, n)), np.zeros((outcomes, n)), np.zeros(outcomes)
     pairs, values, errors = 0, centres.values, np.zeros((outcomes, n))
@@ -107,7 +107,7 @@ def tallies(sets: Sets) -> tuple[Floats, Floats]:
     return by_size, np.stack(by_player).reshape(len(counts), n, n + 1).astype(np.float64)
 
 
-def centres_of(by_size: Floats, by_player: Floats) -> Centres:
+def find_centres(by_size: Floats, by_player: Floats) -> Centres:
     """What `tallies` mean for coalitions of every size; further axes in front are carried along."""
     n = by_player.shape[-2]
     inside = _inside(n)
@@ -138,7 +138,7 @@ def _ranks(seed: int, stream: int, first: int, players: int) -> NDArray[np.int32
     """(BATCH, n) rank 1 … n of each player, in orders that depend on nothing but seed, stream and number."""
     base = np.uint64(stream) << np.uint64(40)
     keys = (np.arange(first * players, (first + BATCH) * players, dtype=np.uint64) + base).reshape(BATCH, players)
-    words = mixed(keys.ravel(), seed).reshape(BATCH, players)
+    words = draw_words(keys.ravel(), seed).reshape(BATCH, players)
     return (np.argsort(np.argsort(words, axis=1, kind="stable"), axis=1) + 1).astype(np.int32)
 
 
@@ -158,7 +158,7 @@ def _left_over(
     for p in range(pairs):
         for i in range(n):
             order[ranks[p, i] - 1] = i
-        sums, own = _by_place(ranks[p], offsets, member, journeys, outcomes)
+        sums, own = _sums_by_position(ranks[p], offsets, member, journeys, outcomes)
         for back in range(2):
             for o in range(1, m + 1):
                 before = sums[back, 0, o] / sums[back, 0, 0]
@@ -172,17 +172,17 @@ def _left_over(
                         after = own[back, k, o] / own[back, k, 0]
                     i = order[k - 1] if back == 0 else order[n - k]
                     with_i, without = rate_with[o - 1, i, k - 1], rate_without[o - 1, i, k - 1]
-                    known = with_i + (sums[back, k, o] - with_i * sums[back, k, 0]) / journeys_with[i, k - 1]
+                    explained = with_i + (sums[back, k, o] - with_i * sums[back, k, 0]) / journeys_with[i, k - 1]
                     below = (sums[back, k - 1, o] - without * sums[back, k - 1, 0]) / journeys_without[i, k - 1]
-                    known -= without + below
-                    left[p, o - 1, i] += (after - before - known) / 2
+                    explained -= without + below
+                    left[p, o - 1, i] += (after - before - explained) / 2
                     before = after
                 whole[o - 1] = before - start
     return left
 
 
 @njit(cache=True, nogil=True)
-def _by_place(rank, offsets, member, journeys, outcomes):
+def _sums_by_position(rank, offsets, member, journeys, outcomes):
     """(2, n + 1, 1 + m) journeys and outcomes by place, in the order and its reverse; and of the sets that are all
     players up to their place, so a coalition met on the way."""
     n, m = len(rank), len(outcomes)
@@ -194,12 +194,12 @@ def _by_place(rank, offsets, member, journeys, outcomes):
             last, first = max(last, r), min(first, r)
         size = offsets[t + 1] - offsets[t]
         for back in range(2):
-            place = last if back == 0 else n + 1 - first
-            sums[back, place, 0] += journeys[t]
+            position = last if back == 0 else n + 1 - first
+            sums[back, position, 0] += journeys[t]
             for o in range(m):
-                sums[back, place, o + 1] += outcomes[o, t]
-            if place == size:
-                own[back, place, 0] += journeys[t]
+                sums[back, position, o + 1] += outcomes[o, t]
+            if position == size:
+                own[back, position, 0] += journeys[t]
                 for o in range(m):
-                    own[back, place, o + 1] += outcomes[o, t]
+                    own[back, position, o + 1] += outcomes[o, t]
     return sums, own

@@ -12,7 +12,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from attribution.kernels.shapley.games import Sets, join_weights, subset_sums, sums_by_member, superset_sums
-from attribution.kernels.statistics.draws import mixed
+from attribution.kernels.statistics.draws import draw_words
 
 Floats = NDArray[np.float64]
 
@@ -84,7 +84,7 @@ def _weights(sets: Sets, most: int) -> tuple[int, Floats, Floats]:
 
 def _index(sets: Sets) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.uint64]]:
     """Random bits for each player, and a hash table of the sets by the bits of their players."""
-    words = mixed(np.arange(sets.players, dtype=np.uint64), 0)
+    words = draw_words(np.arange(sets.players, dtype=np.uint64), 0)
     size = 1 << (2 * len(sets.journeys)).bit_length()
     slots, marks = np.full(size, _EMPTY, np.int64), np.zeros(size, np.uint64)
     _fill(sets.offsets, sets.member, words, slots, marks)
@@ -97,15 +97,15 @@ def _fill(offsets, member, words, slots, marks):
         word = np.uint64(0)
         for i in range(offsets[t], offsets[t + 1]):
             word ^= words[member[i]]
-        place = word & np.uint64(len(slots) - 1)
-        while slots[place] >= 0:
-            place = (place + np.uint64(1)) & np.uint64(len(slots) - 1)
-        slots[place], marks[place] = t, word
+        slot = word & np.uint64(len(slots) - 1)
+        while slots[slot] >= 0:
+            slot = (slot + np.uint64(1)) & np.uint64(len(slots) - 1)
+        slots[slot], marks[slot] = t, word
 
 
 @njit(cache=True, nogil=True)
-def _subsets(t, offsets, member, index, bit, keys, found):
-    """Which set every subset of set t is, −1 for none, into ``found`` (2^|t|,)."""
+def _subsets(t, offsets, member, index, bit, keys, subsets):
+    """Which set every subset of set t is, −1 for none, into ``subsets`` (2^|t|,)."""
     words, slots, marks = index
     low, size = offsets[t], offsets[t + 1] - offsets[t]
     keys[0] = np.uint64(0)
@@ -114,13 +114,13 @@ def _subsets(t, offsets, member, index, bit, keys, found):
         for mask in range(1 << i):
             keys[mask | 1 << i] = keys[mask] ^ words[member[low + i]]
     for mask in range(1 << size):
-        place = keys[mask] & np.uint64(len(slots) - 1)
-        found[mask] = _EMPTY
-        while slots[place] >= 0:
-            if marks[place] == keys[mask] and _is_subset(slots[place], offsets, member, bit, mask):
-                found[mask] = slots[place]
+        slot = keys[mask] & np.uint64(len(slots) - 1)
+        subsets[mask] = _EMPTY
+        while slots[slot] >= 0:
+            if marks[slot] == keys[mask] and _is_subset(slots[slot], offsets, member, bit, mask):
+                subsets[mask] = slots[slot]
                 break
-            place = (place + np.uint64(1)) & np.uint64(len(slots) - 1)
+            slot = (slot + np.uint64(1)) & np.uint64(len(slots) - 1)
     for i in range(size):
         bit[member[low + i]] = -1
 
@@ -135,26 +135,26 @@ def _is_subset(candidate, offsets, member, bit, mask):
 
 
 @njit(cache=True, nogil=True)
-def _rates(found, size, journeys, outcomes, base, rate):
+def _rates(subsets, size, journeys, outcomes, base, rate):
     """Rates (m, 2^size) of all subsets and the journeys ``base`` (2^size,) they rest on; whether any is not its own."""
-    lacking = False
+    has_empty = False
     for mask in range(1 << size):
-        base[mask] = journeys[found[mask]] if found[mask] >= 0 else 0.0
-        lacking |= base[mask] == 0
-    if lacking:
+        base[mask] = journeys[subsets[mask]] if subsets[mask] >= 0 else 0.0
+        has_empty |= base[mask] == 0
+    if has_empty:
         subset_sums(base, size)
     for o in range(len(outcomes)):
         for mask in range(1 << size):
-            rate[o, mask] = outcomes[o, found[mask]] if found[mask] >= 0 else 0.0
-        if lacking:
+            rate[o, mask] = outcomes[o, subsets[mask]] if subsets[mask] >= 0 else 0.0
+        if has_empty:
             subset_sums(rate[o], size)
     for mask in range(1 << size):
-        own = lacking and found[mask] >= 0 and journeys[found[mask]] > 0
+        own = has_empty and subsets[mask] >= 0 and journeys[subsets[mask]] > 0
         if own:
-            base[mask] = journeys[found[mask]]
+            base[mask] = journeys[subsets[mask]]
         for o in range(len(outcomes)):
-            rate[o, mask] = (outcomes[o, found[mask]] if own else rate[o, mask]) / base[mask]
-    return lacking
+            rate[o, mask] = (outcomes[o, subsets[mask]] if own else rate[o, mask]) / base[mask]
+    return has_empty
 
 
 @njit(cache=True, nogil=True)
@@ -182,15 +182,15 @@ def _share(rate, size, joining, leaving, within):
 @njit(cache=True, nogil=True)
 def _add_values(offsets, member, journeys, outcomes, index, largest, joining, leaving, values):
     bit = np.full(len(index[0]), -1, np.int64)
-    keys, found = np.empty(1 << largest, np.uint64), np.empty(1 << largest, np.int64)
+    keys, subsets = np.empty(1 << largest, np.uint64), np.empty(1 << largest, np.int64)
     base, rate = np.empty(1 << largest), np.empty((len(outcomes), 1 << largest))
     share = np.empty(max(largest, 1))
     for t in range(len(journeys)):
         low, size = offsets[t], offsets[t + 1] - offsets[t]
         if size == 0 or size > largest or journeys[t] == 0:
             continue
-        _subsets(t, offsets, member, index, bit, keys, found)
-        _rates(found, size, journeys, outcomes, base, rate)
+        _subsets(t, offsets, member, index, bit, keys, subsets)
+        _rates(subsets, size, journeys, outcomes, base, rate)
         for o in range(len(outcomes)):
             _share(rate[o], size, joining, leaving, share)
             for i in range(size):
@@ -200,7 +200,7 @@ def _add_values(offsets, member, journeys, outcomes, index, largest, joining, le
 @njit(cache=True, nogil=True)
 def _add_gradients(offsets, member, journeys, outcomes, index, largest, joining, leaving, gains, losses):
     bit = np.full(len(index[0]), -1, np.int64)
-    keys, found = np.empty(1 << largest, np.uint64), np.empty(1 << largest, np.int64)
+    keys, subsets = np.empty(1 << largest, np.uint64), np.empty(1 << largest, np.int64)
     base, rate = np.empty(1 << largest), np.empty((len(outcomes), 1 << largest))
     joins, leaves = np.empty((1 + len(outcomes), 1 << largest)), np.empty((1 + len(outcomes), 1 << largest))
     share = np.empty(max(largest, 1))
@@ -208,8 +208,8 @@ def _add_gradients(offsets, member, journeys, outcomes, index, largest, joining,
         low, size = offsets[t], offsets[t + 1] - offsets[t]
         if size == 0 or size > largest:
             continue
-        _subsets(t, offsets, member, index, bit, keys, found)
-        lacking = _rates(found, size, journeys, outcomes, base, rate)
+        _subsets(t, offsets, member, index, bit, keys, subsets)
+        has_empty = _rates(subsets, size, journeys, outcomes, base, rate)
         for mask in range(1 << size):
             ones = _ones(mask)
             joins[0, mask] = journeys[t] * joining[size, ones] / base[mask]
@@ -219,9 +219,9 @@ def _add_gradients(offsets, member, journeys, outcomes, index, largest, joining,
                     joins[0, mask] * rate[o, mask],
                     leaves[0, mask] * rate[o, mask],
                 )
-        _add_own(found, size, low, member, journeys, joins, leaves, gains, losses)
-        if lacking:
-            _add_around(found, size, low, member, journeys, joins, leaves, gains, losses)
+        _add_own(subsets, size, low, member, journeys, joins, leaves, gains, losses)
+        if has_empty:
+            _add_around(subsets, size, low, member, journeys, joins, leaves, gains, losses)
         for o in range(len(outcomes)):
             # More journeys of this set are more to be shared.
             _share(rate[o], size, joining, leaving, share)
@@ -230,10 +230,10 @@ def _add_gradients(offsets, member, journeys, outcomes, index, largest, joining,
 
 
 @njit(cache=True, nogil=True)
-def _add_own(found, size, low, member, journeys, joins, leaves, gains, losses):
+def _add_own(subsets, size, low, member, journeys, joins, leaves, gains, losses):
     """What follows the rates of subsets that were observed by themselves, which are taken out."""
     for mask in range(1 << size):
-        s = found[mask]
+        s = subsets[mask]
         if s < 0 or journeys[s] == 0:
             continue
         for i in range(size):
@@ -247,13 +247,13 @@ def _add_own(found, size, low, member, journeys, joins, leaves, gains, losses):
 
 
 @njit(cache=True, nogil=True)
-def _add_around(found, size, low, member, journeys, joins, leaves, gains, losses):
+def _add_around(subsets, size, low, member, journeys, joins, leaves, gains, losses):
     """What follows the rates of subsets that were not: they rest on all sets within them."""
     for row in range(len(joins)):
         superset_sums(joins[row], size)
         superset_sums(leaves[row], size)
     for mask in range(1 << size):
-        s = found[mask]
+        s = subsets[mask]
         if s < 0:
             continue
         for i in range(size):

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from attribution.kernels.statistics.draws import Words, key_of, mixed
+from attribution.kernels.statistics.draws import Words, draw_bits, draw_words
 
 Floats = NDArray[np.float64]
 
@@ -38,8 +38,8 @@ def path_words(
     """
     words = _row_words(*journeys)
     for column in columns:
-        words = _mixed_with(words, column.view(np.uint64))
-    return np.asarray(mixed(words + occurrence(words), 5))
+        words = _mix_with(words, column.view(np.uint64))
+    return np.asarray(draw_words(words + occurrence(words), 5))
 
 
 def occurrence(words: Words) -> Words:
@@ -51,7 +51,7 @@ def occurrence(words: Words) -> Words:
     [0, 1, 2]
     """
     # What is equal need not keep its order, and sorting without keeping it is several times as quick.
-    return np.asarray(_numbered(words, np.argsort(words)))
+    return np.asarray(_number_repeats(words, np.argsort(words)))
 
 
 @njit(cache=True, nogil=True)
@@ -76,33 +76,33 @@ def deal(words, conversions, nulls, value, parts):
         size += min(np.float64(parts), conversions[i] + nulls[i]) + 1
     row, part = np.empty(int(size), np.int64), np.empty(int(size), np.int64)
     dealt = np.empty(int(size)), np.empty(int(size)), np.empty(int(size))
-    piles, place = np.zeros(parts, np.int64), np.full(parts, -1, np.int64)
+    piles, row_of_part = np.zeros(parts, np.int64), np.full(parts, -1, np.int64)
     used = 0
     for i in range(len(words)):
         first = used
         each = value[i] / conversions[i] if conversions[i] > 0.0 else 0.0
         for k in range(2):
-            word, count = key_of(words[i], k), int(conversions[i] if k == 0 else nulls[i])
+            word, count = draw_bits(words[i], k), int(conversions[i] if k == 0 else nulls[i])
             if count > FEW:
                 _halve(word, count, piles)
             for unit in range(parts if count > FEW else count):
-                p = unit if count > FEW else np.int64(key_of(word, unit) % np.uint64(parts))
+                p = unit if count > FEW else np.int64(draw_bits(word, unit) % np.uint64(parts))
                 taken = piles[p] if count > FEW else 1
                 if taken == 0:
                     continue
-                if place[p] < 0:
-                    place[p] = used
+                if row_of_part[p] < 0:
+                    row_of_part[p] = used
                     row[used], part[used] = i, p
                     dealt[0][used] = dealt[1][used] = 0.0
                     used += 1
-                dealt[k][place[p]] += taken
+                dealt[k][row_of_part[p]] += taken
         for d in range(first, used):
-            place[part[d]] = -1
+            row_of_part[part[d]] = -1
             dealt[2][d] = dealt[0][d] * each
         fraction, unused = conversions[i] % 1.0, nulls[i] % 1.0
         is_bare = conversions[i] == 0.0 and value[i] > 0.0
         if fraction > 0.0 or unused > 0.0 or is_bare:
-            row[used], part[used] = i, np.int64(key_of(words[i], 3) % np.uint64(parts))
+            row[used], part[used] = i, np.int64(draw_bits(words[i], 3) % np.uint64(parts))
             dealt[0][used], dealt[1][used] = fraction, unused
             dealt[2][used] = value[i] if is_bare else fraction * each
             used += 1
@@ -116,21 +116,21 @@ def _row_words(start, stop, channel):
     for j in range(len(start)):
         word = np.uint64(stop[j] - start[j])
         for i in range(start[j], stop[j]):
-            word = key_of(word, channel[i])
+            word = draw_bits(word, channel[i])
         words[j] = word
     return words
 
 
 @njit(cache=True, nogil=True)
-def _mixed_with(words, column):
+def _mix_with(words, column):
     result = np.empty(len(words), np.uint64)
     for i in range(len(words)):
-        result[i] = key_of(words[i] ^ column[i], 4)
+        result[i] = draw_bits(words[i] ^ column[i], 4)
     return result
 
 
 @njit(cache=True, nogil=True)
-def _numbered(words, order):
+def _number_repeats(words, order):
     number = np.zeros(len(words), np.uint64)
     for i in range(1, len(words)):
         if words[order[i]] == words[order[i - 1]]:
@@ -148,7 +148,7 @@ def _halve(word, count, piles):
         half = width // 2
         for low in range(0, len(piles), width):
             if piles[low]:
-                right = _ones(key_of(key_of(word, width), low), piles[low])
+                right = _ones(draw_bits(draw_bits(word, width), low), piles[low])
                 piles[low] -= right
                 piles[low + half] = right
         width = half
@@ -159,10 +159,10 @@ def _ones(word, bits):
     """Ones among ``bits`` random bits."""
     ones = 0
     for i in range(0, bits, 64):
-        drawn = key_of(word, i)
+        word_bits = draw_bits(word, i)
         if bits - i < 64:
-            drawn >>= np.uint64(64 - (bits - i))
-        while drawn:
-            drawn &= drawn - np.uint64(1)
+            word_bits >>= np.uint64(64 - (bits - i))
+        while word_bits:
+            word_bits &= word_bits - np.uint64(1)
             ones += 1
     return ones

@@ -46,7 +46,7 @@ class Variances(NamedTuple):
 def variances(values: Floats, factors: int) -> Variances:
     """Split the variance of ``values`` (levels of each factor …, draws, …), every combination counting alike.
 
-    What draws do differently from combination to combination is part of ``drawn``.
+    What draws do differently from combination to combination is part of ``between_draws``.
 
     Examples
     --------
@@ -58,12 +58,12 @@ def variances(values: Floats, factors: int) -> Variances:
     axes = tuple(range(factors))
     means = values.mean(axis=factors)
     between = means.var(axis=axes)
-    drawn = values.var(axis=factors).mean(axis=axes)
+    between_draws = values.var(axis=factors).mean(axis=axes)
     main = np.stack([means.mean(axis=_without(axes, each)).var(axis=0) for each in axes])
     along = np.stack([values.var(axis=each).mean(axis=tuple(range(factors))) for each in axes])
     # What rounding leaves of nothing is not below it.
     interactions = np.maximum(between - main.sum(axis=0), 0.0)
-    return Variances(between + drawn, main, along, interactions, drawn)
+    return Variances(between + between_draws, main, along, interactions, between_draws)
 
 
 def _without(axes: tuple[int, ...], left_out: int) -> tuple[int, ...]:
@@ -88,12 +88,12 @@ def split_product(before: Floats, after: Floats) -> Floats:
     count = len(before)
     parts = np.zeros_like(before)
     for factor in range(count):
-        others = [other for other in range(count) if other != factor]
+        other_factors = [other for other in range(count) if other != factor]
         for size in range(count):
             share = 1.0 / (count * comb(count - 1, size))
-            for changed in combinations(others, size):
+            for changed in combinations(other_factors, size):
                 product = np.ones(before.shape[1])
-                for other in others:
+                for other in other_factors:
                     product = product * (after if other in changed else before)[other]
                 parts[factor] += share * product
         parts[factor] *= after[factor] - before[factor]
@@ -134,7 +134,7 @@ def ratio_known(numerator: Floats, denominator: Floats) -> Floats:
     >>> ratio_known(np.array([[0.0], [6.0]]), np.array([[0.0], [3.0]])).ravel().tolist()
     [2.0, 2.0]
     """
-    known = denominator != 0
-    ratio = np.divide(numerator, denominator, out=np.zeros_like(numerator), where=known)
-    ratio = np.where(known, ratio, np.where(known[::-1], ratio[::-1], 1.0))
+    is_known = denominator != 0
+    ratio = np.divide(numerator, denominator, out=np.zeros_like(numerator), where=is_known)
+    ratio = np.where(is_known, ratio, np.where(is_known[::-1], ratio[::-1], 1.0))
     return np.asarray(ratio)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.kernels.statistics.draws import mixed, uniform
+from attribution.kernels.statistics.draws import draw_words, uniform
 
 Floats = NDArray[np.float64]
 
@@ -28,13 +28,13 @@ def psi_terms(amounts: Floats, standard: Floats) -> Floats:
     >>> psi_terms(np.array([[3.0, 1.0], [0.0, 0.0]]), np.array([1.0, 1.0])).sum(axis=-1).round(6).tolist()
     [0.274653, 0.0]
     """
-    shares, expected = shares_of(amounts), shares_of(standard)
-    known = (shares.sum(axis=-1, keepdims=True) > 0) & (expected.sum() > 0)
+    shares, expected = to_shares(amounts), to_shares(standard)
+    has_amounts = (shares.sum(axis=-1, keepdims=True) > 0) & (expected.sum() > 0)
     shares, expected = np.maximum(shares, SMALLEST), np.maximum(expected, SMALLEST)
-    return np.where(known, (shares - expected) * np.log(shares / expected), 0.0)
+    return np.where(has_amounts, (shares - expected) * np.log(shares / expected), 0.0)
 
 
-def shares_of(amounts: Floats) -> Floats:
+def to_shares(amounts: Floats) -> Floats:
     """(…, bins) amounts ÷ their sum; all 0 where that is 0."""
     whole = amounts.sum(axis=-1, keepdims=True)
     result: Floats = np.divide(amounts, whole, out=np.zeros_like(amounts), where=whole > 0)
@@ -59,7 +59,7 @@ def stretch_weights(draws: int, days: int, length: int, *, block: int, seed: int
     """
     block = min(block, length)
     blocks = -(-length // block)
-    words = mixed(np.arange(draws * blocks, dtype=np.uint64), seed)
+    words = draw_words(np.arange(draws * blocks, dtype=np.uint64), seed)
     begins = (uniform(words, 1) * days).astype(np.int64).reshape(draws, blocks)
     taken = ((begins[:, :, None] + np.arange(block)) % days).reshape(draws, -1)[:, :length]
     weights = np.zeros((draws, days))

@@ -34,8 +34,8 @@ def id_words(ids: pa.Array) -> Words:
     (True, False)
     """
     if pa.types.is_integer(ids.type):
-        return np.asarray(mixed(ids.to_numpy(zero_copy_only=False).astype(np.int64).view(np.uint64), 1))
-    return np.asarray(mixed(text_hashes(ids.cast(pa.large_string())), 2))
+        return np.asarray(draw_words(ids.to_numpy(zero_copy_only=False).astype(np.int64).view(np.uint64), 1))
+    return np.asarray(draw_words(text_hashes(ids.cast(pa.large_string())), 2))
 
 
 def multinomial_weights(draws: int, size: int, seed: int) -> NDArray[np.float64]:
@@ -55,13 +55,13 @@ def poisson_weights(draws: int, words: Words, seed: int) -> NDArray[np.float64]:
     """(draws, n) Poisson(1) numbers, one per draw and word (n,)."""
     weights = np.empty((draws, len(words)))
     for draw in range(draws):
-        weights[draw] = np.searchsorted(_POISSON, uniform(mixed(words, seed), draw), side="right")
+        weights[draw] = np.searchsorted(_POISSON, uniform(draw_words(words, seed), draw), side="right")
     return weights
 
 
 def uniform(words: Words, stream: int) -> NDArray[np.float64]:
     """(n,) numbers in [0, 1), one per word and stream."""
-    result: NDArray[np.float64] = (mixed(words, stream) >> np.uint64(11)) * 2.0**-53
+    result: NDArray[np.float64] = (draw_words(words, stream) >> np.uint64(11)) * 2.0**-53
     return result
 
 
@@ -73,17 +73,17 @@ def _mix(word):
 
 
 @njit(cache=True, nogil=True)
-def key_of(word, stream):
+def draw_bits(word, stream):
     """64 random bits for a word of one ``stream``, a whole number."""
     return _mix(_mix(word + np.uint64(0x9E3779B97F4A7C15)) + np.uint64(stream) * np.uint64(0xD1342543DE82EF95))
 
 
 @njit(cache=True, nogil=True)
-def mixed(words, stream):
+def draw_words(words, stream):
     """(n,) 64 random bits for each word (n,) of one ``stream``, a whole number."""
     result = np.empty(len(words), np.uint64)
     for i in range(len(words)):
-        result[i] = key_of(words[i], stream)
+        result[i] = draw_bits(words[i], stream)
     return result
 
 
@@ -92,5 +92,5 @@ def _throw(weights, seed):
     draws, size = weights.shape
     for draw in range(draws):
         for ball in range(size):
-            word = key_of(key_of(seed, draw), ball)
+            word = draw_bits(draw_bits(seed, draw), ball)
             weights[draw, word % np.uint64(size)] += 1.0

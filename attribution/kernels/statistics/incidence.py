@@ -30,8 +30,8 @@ class Incidence(NamedTuple):
 
     def still_to_move(self, ages: Floats) -> Floats:
         """(n,) probability that a case open at each of ``ages`` (n,) moves on later."""
-        place = np.searchsorted(self.times, ages, side="right")
-        moved, remaining = np.append(0.0, self.moved)[place], np.append(1.0, self.remaining)[place]
+        index = np.searchsorted(self.times, ages, side="right")
+        moved, remaining = np.append(0.0, self.moved)[index], np.append(1.0, self.remaining)[index]
         ahead = (self.moved[-1] if len(self.moved) else 0.0) - moved
         result: Floats = np.divide(ahead, remaining, out=np.zeros_like(ahead), where=remaining > 1e-12).clip(0.0, 1.0)
         return result
@@ -62,21 +62,21 @@ def cumulative_incidence(duration: Floats, outcome: NDArray[np.integer], weight:
     ([1.0, 3.0], [0.25, 0.625])
     """
     weights = np.ones(len(duration)) if weight is None else weight
-    times, place = np.unique(duration, return_inverse=True)
+    times, index = np.unique(duration, return_inverse=True)
     size = len(times)
-    total = np.bincount(place, weights=weights, minlength=size)
+    total = np.bincount(index, weights=weights, minlength=size)
     at_risk = np.cumsum(total[::-1])[::-1]
     moved, lost = (
-        np.bincount(place[outcome == way], weights=weights[outcome == way], minlength=size) for way in (MOVED, LOST)
+        np.bincount(index[outcome == way], weights=weights[outcome == way], minlength=size) for way in (MOVED, LOST)
     )
     share = np.divide(moved + lost, at_risk, out=np.zeros(size), where=at_risk > 0).clip(0.0, 1.0)
     remaining = np.cumprod(1.0 - share)
     before = np.append(1.0, remaining)[:-1]
     rate = np.divide(moved, at_risk, out=np.zeros(size), where=at_risk > 0)
-    kept = (moved > 0) | (lost > 0)
+    has_events = (moved > 0) | (lost > 0)
     # Where nothing ever happens there is one step of height 0, so that cases without an outcome have a share.
-    kept |= (~kept.any()) & (np.arange(size) == 0)
-    return Incidence(times[kept], np.cumsum(before * rate)[kept], remaining[kept])
+    has_events |= (~has_events.any()) & (np.arange(size) == 0)
+    return Incidence(times[has_events], np.cumsum(before * rate)[has_events], remaining[has_events])
 
 
 def weighted_median(values: Floats, weights: Floats) -> float:
@@ -87,9 +87,9 @@ def weighted_median(values: Floats, weights: Floats) -> float:
     >>> weighted_median(np.array([5.0, 1.0, 3.0, 9.0]), np.ones(4))
     4.0
     """
-    known = weights > 0
-    order = np.argsort(values[known], kind="stable")
-    ordered, cumulated = values[known][order], np.cumsum(weights[known][order])
+    is_positive = weights > 0
+    order = np.argsort(values[is_positive], kind="stable")
+    ordered, cumulated = values[is_positive][order], np.cumsum(weights[is_positive][order])
     if not len(ordered):
         return float("nan")
     half = cumulated[-1] / 2

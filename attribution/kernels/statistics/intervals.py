@@ -55,11 +55,11 @@ def bca(draws: Floats, estimate: Floats, jackknife: Floats, level: float) -> Flo
     ordered = np.sort(draws, axis=0)
     for z in ndtri([(1 - level) / 2, (1 + level) / 2]):
         share = ndtr(bias + (bias + z) / (1 - acceleration * (bias + z)))
-        place = np.clip(share * (n - 1), 0, n - 1)
-        low = np.floor(np.nan_to_num(place)).astype(np.int64)[None]
+        position = np.clip(share * (n - 1), 0, n - 1)
+        low = np.floor(np.nan_to_num(position)).astype(np.int64)[None]
         high = np.minimum(low + 1, n - 1)
         at_low, at_high = np.take_along_axis(ordered, low, 0)[0], np.take_along_axis(ordered, high, 0)[0]
-        ends.append(at_low + (at_high - at_low) * (place - low[0]))
+        ends.append(at_low + (at_high - at_low) * (position - low[0]))
     # Sorting has put what is not a number at the upper end.
     return np.where(np.isnan(draws).any(axis=0), np.nan, ends)
 
@@ -88,8 +88,8 @@ def rank_probabilities(scores: Floats) -> Floats:
     # Rank by rank: of many draws and channels an array over all three would be large.
     channels = scores.shape[1]
     ranks = range(1, channels + 1)
-    found = [(((first <= r) & (r <= last)) / (last - first + 1)).mean(axis=0) for r in ranks]
-    return np.array(found).reshape(channels, channels).T
+    shares = [(((first <= r) & (r <= last)) / (last - first + 1)).mean(axis=0) for r in ranks]
+    return np.array(shares).reshape(channels, channels).T
 
 
 def probabilities_above(scores: Floats) -> Floats:
@@ -100,8 +100,8 @@ def probabilities_above(scores: Floats) -> Floats:
     >>> probabilities_above(np.array([[1.0, 2.0], [2.0, 2.0]])).tolist()
     [[0.5, 0.25], [0.75, 0.5]]
     """
-    found = [((a > scores) + 0.5 * (a == scores)).mean(axis=0) for a in scores.T[:, :, None]]
-    return np.array(found).reshape(scores.shape[1], scores.shape[1])
+    shares = [((a > scores) + 0.5 * (a == scores)).mean(axis=0) for a in scores.T[:, :, None]]
+    return np.array(shares).reshape(scores.shape[1], scores.shape[1])
 
 
 # ---------------------------------------------------------------- shares of counted cases, also few

@@ -144,13 +144,13 @@ def merge_keyed(a: KeyedSums, b: KeyedSums) -> KeyedSums:
     return KeyedSums(distinct, ExactSums(_carry(limbs), base))
 
 
-def stacked(parts: Sequence[tuple[int, KeyedSums]]) -> KeyedSums:
+def stack_labelled(parts: Sequence[tuple[int, KeyedSums]]) -> KeyedSums:
     """Tables under one another, each row's key led by the label of its table; labels ascend.
 
     Examples
     --------
     >>> table = sum_by_key(np.array([[4]]), np.array([2.0]))
-    >>> both = stacked([(0, table), (7, table)])
+    >>> both = stack_labelled([(0, table), (7, table)])
     >>> both.keys.tolist(), to_float(both.sums).tolist()
     ([[0, 4], [7, 4]], [2.0, 2.0])
     """
@@ -166,13 +166,13 @@ def stacked(parts: Sequence[tuple[int, KeyedSums]]) -> KeyedSums:
     return KeyedSums(keys, ExactSums(limbs, base))
 
 
-def regrouped(sums: ExactSums, index: NDArray[np.int64], size: int) -> ExactSums:
+def regroup(sums: ExactSums, index: NDArray[np.int64], size: int) -> ExactSums:
     """Sums added up by ``index`` (n,), integers in 0 … size − 1, exactly.
 
     Examples
     --------
     >>> sums = exact_sums(np.arange(3), np.array([0.1, 0.2, 5.0]), 3)
-    >>> to_float(regrouped(sums, np.array([1, 1, 0]), 2)).round(12).tolist()
+    >>> to_float(regroup(sums, np.array([1, 1, 0]), 2)).round(12).tolist()
     [5.0, 0.3]
     """
     limbs = np.zeros((size, sums.limbs.shape[1]), np.int64)
@@ -200,10 +200,10 @@ def _distinct(values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.
     span = int(values.max(initial=0)) - lowest + 1
     if span > max(_MARKED, 2 * len(values)):
         return np.unique(values, return_inverse=True)
-    place = values - lowest
-    seen = np.zeros(span, dtype=bool)
-    seen[place] = True
-    return np.flatnonzero(seen) + lowest, (np.cumsum(seen) - 1)[place]
+    offset = values - lowest
+    occurs = np.zeros(span, dtype=bool)
+    occurs[offset] = True
+    return np.flatnonzero(occurs) + lowest, (np.cumsum(occurs) - 1)[offset]
 
 
 def _as_floats(terms: NDArray[np.number]) -> NDArray[np.float64]:
@@ -271,13 +271,13 @@ def _add_terms(limbs, base, index, terms):
             exponent = 1  # subnormal
         else:
             mantissa |= 1 << 52
-        place = exponent - 1075 - 32 * base
-        if place < 0:
+        offset = exponent - 1075 - 32 * base
+        if offset < 0:
             # The grid starts below every set bit: what is shifted out is zero.
-            mantissa >>= -place
-            place = 0
-        limb = place >> 5
-        shift = place & 31
+            mantissa >>= -offset
+            offset = 0
+        limb = offset >> 5
+        shift = offset & 31
         row = index[i]
         low = (mantissa & 0xFFFFFFFF) << shift
         high = (mantissa >> 32) << shift

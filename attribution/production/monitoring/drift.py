@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from attribution.errors import InputError
 from attribution.journeys import Buckets
-from attribution.kernels.statistics.distribution_shift import psi_terms, shares_of, stretch_weights
+from attribution.kernels.statistics.distribution_shift import psi_terms, stretch_weights, to_shares
 from attribution.models import AttributionModel
 from attribution.models.machinery import machinery_of
 from attribution.models.resampling import solved
@@ -218,7 +218,7 @@ class _Comparison:
         before, after = (_sums(window.profile, names, size) for window in (self.training, self.recent))
         drawn = self.weights @ (_by_day(self.training.profile[1], names, size).T @ into)
         (row,) = self._distribution(measure, None, (before @ into, after @ into, drawn), ())
-        means = [float(shares_of(each) @ np.arange(size)) for each in (before, after)]
+        means = [float(to_shares(each) @ np.arange(size)) for each in (before, after)]
         return [row | {"training": means[0], "recent": means[1], "change": _change(*means)}]
 
     def _distribution(
@@ -233,7 +233,7 @@ class _Comparison:
         terms = psi_terms(after, before)
         usual = psi_terms(drawn, before).sum(axis=-1) * self.apart
         whole = _row(measure, model, None, psi=float(terms.sum()), limit=self.options.psi) | {_USUAL: usual}
-        shares = zip(channels, shares_of(before).tolist(), shares_of(after).tolist(), terms.tolist(), strict=False)
+        shares = zip(channels, to_shares(before).tolist(), to_shares(after).tolist(), terms.tolist(), strict=False)
         parts = [
             _row(measure, model, name, training=was, recent=is_now, change=_change(was, is_now), psi=added)
             for name, was, is_now, added in shares

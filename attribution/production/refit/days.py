@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from attribution.errors import InputError
 from attribution.journeys import JourneyChunk, Journeys, Reader, Summary, observe
 from attribution.journeys.profile import profile_reader
-from attribution.kernels.statistics.sums import KeyedSums, stacked
+from attribution.kernels.statistics.sums import KeyedSums, stack_labelled
 from attribution.models import AttributionModel
 from attribution.models.machinery import machinery_of
 
@@ -99,7 +99,7 @@ class DayReader:
             for place, reader in enumerate(self.readers):
                 for name, table in reader(part).tables.items():
                     found.setdefault(f"{place}/{name}", []).append((day, table))
-        return Summary({name: stacked(parts) for name, parts in found.items()})
+        return Summary({name: stack_labelled(parts) for name, parts in found.items()})
 
     def _parts(self, chunk: JourneyChunk) -> Iterator[tuple[int, JourneyChunk]]:
         assert chunk.bucket is not None

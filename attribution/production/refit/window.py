@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from attribution.errors import InputError
 from attribution.journeys import Buckets, Summary
 from attribution.journeys.buckets import split_buckets
-from attribution.kernels.statistics.sums import KeyedSums, stacked
+from attribution.kernels.statistics.sums import KeyedSums, stack_labelled
 from attribution.models import AttributionModel
 from attribution.models.credit import Credit, check_labels
 from attribution.models.machinery import machinery_of
@@ -86,7 +86,7 @@ def add_up(days: Mapping[int, DayTables], channels: tuple[str, ...], *, models: 
     for day, tables in sorted(days.items()):
         for name, table in tables.items():
             found.setdefault(name, []).append((day, table))
-    summary = Summary({name: stacked(parts) for name, parts in found.items()})
+    summary = Summary({name: stack_labelled(parts) for name, parts in found.items()})
     observed, profile, *own = split_buckets(summary, MODELS + models)
     return Window(min(days), max(days), channels, observed, profile, tuple(own))
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from attribution.errors import InputError
-from attribution.kernels.budget.curves import curves_of
+from attribution.kernels.budget.curves import build_curves
 from attribution.reporting.charts.bars import ChannelRows, in_rows
 from attribution.reporting.charts.figure import Figure, data_of
 from attribution.reporting.charts.style import ChannelStyle, short_labels
@@ -211,7 +211,7 @@ def _curve(rows: pd.DataFrame) -> pd.DataFrame:
     """Points of one channel's curve up to twice today's spend, and of those that bend more and less."""
     first = rows.iloc[0]
     multiple = np.linspace(0.0, 2.0, 41)
-    curves = curves_of(
+    curves = build_curves(
         list(rows["curve"]), list(rows["curvature"]), [1.0] * len(rows), [float(n) for n in rows["steepness"]]
     )
     grown = curves.growth(np.repeat(multiple[:, None], len(rows), axis=1))

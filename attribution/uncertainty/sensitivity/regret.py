@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attribution.kernels.budget.allocation import fill
-from attribution.kernels.budget.curves import Curves, curves_of
+from attribution.kernels.budget.curves import Curves, build_curves
 from attribution.kernels.statistics.intervals import percentile
 from attribution.uncertainty.sensitivity.grid import Grid
 from attribution.uncertainty.sensitivity.sensitivity_declared import AVERAGE, NO_CHANGE, REGRET
@@ -76,4 +76,4 @@ def regrets(actions: Floats, credit: Floats, today: Floats, asked: SensitivityOp
 
 
 def _curves(today: Floats, asked: SensitivityOptions) -> Curves:
-    return curves_of(["power"] * len(today), [asked.elasticity] * len(today), list(today))
+    return build_curves(["power"] * len(today), [asked.elasticity] * len(today), list(today))

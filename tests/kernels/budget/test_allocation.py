@@ -13,7 +13,7 @@ from scipy.optimize import minimize
 
 from attribution.errors import InputError
 from attribution.kernels.budget.allocation import allocate, fill, share_above_today
-from attribution.kernels.budget.curves import KINDS, curves_of
+from attribution.kernels.budget.curves import KINDS, build_curves
 from attribution.kernels.budget.problem import Problem, contradiction, keeps, simple_problem
 
 NONE = -np.inf
@@ -23,7 +23,7 @@ def problem(seed: int, n: int = 3, *, steepness: float = 1.0) -> Problem:
     """Channels with curves of all kinds, and a total near today's spend."""
     rng = np.random.default_rng(seed)
     kinds = [str(kind) for kind in rng.choice(KINDS, n)]
-    curves = curves_of(kinds, list(rng.uniform(0.3, 0.8, n)), list(rng.uniform(20, 100, n)), [steepness] * n)
+    curves = build_curves(kinds, list(rng.uniform(0.3, 0.8, n)), list(rng.uniform(20, 100, n)), [steepness] * n)
     made = simple_problem(curves, rng.uniform(50, 400, n), total=float(curves.today.sum() * rng.uniform(0.8, 1.3)))
     draws = made.returns * (1 + 0.3 * rng.normal(size=(60, n)))
     return replace(made, covariance=np.cov(draws.T), load=made.returns * rng.uniform(0.05, 0.2, n))
@@ -141,7 +141,7 @@ def any_problem(seed: int) -> Problem:
     rng = np.random.default_rng(seed)
     kinds = [str(kind) for kind in rng.choice(KINDS, 3)]
     steepness = [float(n) for n in rng.choice([0.7, 1.0, 1.5, 2.0, 3.0], 3)]
-    curves = curves_of(kinds, list(rng.uniform(0.2, 0.9, 3)), list(rng.uniform(20, 100, 3)), steepness)
+    curves = build_curves(kinds, list(rng.uniform(0.2, 0.9, 3)), list(rng.uniform(20, 100, 3)), steepness)
     returns = rng.uniform(20, 400, 3)
     total = float(curves.today.sum() * rng.uniform(0.6, 1.5))
     made = simple_problem(curves, returns, total=total)
@@ -193,7 +193,7 @@ def test_risk_is_that_of_the_draws_themselves(aversion: float) -> None:
     rng = np.random.default_rng(5)
     today, returns = np.array([100.0, 200, 150, 80, 60]), np.array([300.0, 700, 500, 400, 150])
     draws = returns * (1 + np.array([0.1, 0.5, 0.1, 0.4, 0.2]) * rng.normal(size=(400, 5)))
-    curves = curves_of(["power", "log", "hill", "power", "hill"], [0.5, 0.8, 1.2, 0.7, 0.6], list(today))
+    curves = build_curves(["power", "log", "hill", "power", "hill"], [0.5, 0.8, 1.2, 0.7, 0.6], list(today))
     made = replace(
         simple_problem(curves, draws.mean(axis=0), total=600.0),
         covariance=np.cov(draws.T),
@@ -234,7 +234,7 @@ def test_power_curves_have_a_closed_form() -> None:
     # Marginals a R_c x^(a−1) x0^−a are equal: x_c ∝ (R_c x0^−a)^(1/(1−a)).
     today, returns, a = np.array([50.0, 80, 20]), np.array([100.0, 90, 300]), 0.4
     shares = (returns * today**-a) ** (1 / (1 - a))
-    found = allocate(simple_problem(curves_of(["power"] * 3, [a] * 3, list(today)), returns, total=200.0))
+    found = allocate(simple_problem(build_curves(["power"] * 3, [a] * 3, list(today)), returns, total=200.0))
     np.testing.assert_allclose(found.spend, 200 * shares / shares.sum(), rtol=1e-9)
     assert found.gap < 1e-8
 
@@ -269,7 +269,7 @@ def test_prices_are_what_loosening_brings() -> None:
 
 
 def test_straight_lines_are_filled_best_first() -> None:
-    curves = curves_of(["power"] * 3, [1.0, 1.0, 0.5], [100.0] * 3)
+    curves = build_curves(["power"] * 3, [1.0, 1.0, 0.5], [100.0] * 3)
     made = replace(simple_problem(curves, np.array([200.0, 300.0, 400.0]), total=250.0), high=np.full(3, 120.0))
     found = allocate(made)
     # The third returns 2 per unit at 100 and the first 2 always: the second gets its most, the third 100.
@@ -337,12 +337,12 @@ def test_contradictions_are_the_fewest_limits_that_cannot_be_kept() -> None:
 def test_a_capacity_below_the_floors_is_refused() -> None:
     made = problem(3)
     made = replace(made, low=made.curves.today * 0.8, capacity=float(made.load.sum()) * 0.3)
-    with pytest.raises(InputError, match="the floors ask for more than the capacity"):
+    with pytest.raises(InputError, match="the floors need more than the capacity"):
         allocate(made)
 
 
 def test_a_channel_that_is_surely_better_should_surely_get_more() -> None:
-    curves, none, most = curves_of(["power"] * 2, [0.5] * 2, [50.0] * 2), np.zeros(2), np.full(2, 100.0)
+    curves, none, most = build_curves(["power"] * 2, [0.5] * 2, [50.0] * 2), np.zeros(2), np.full(2, 100.0)
     draws = np.random.default_rng(0).normal([100, 300], 10, size=(150, 2))
     assert share_above_today(curves, draws, none, most, 100.0).tolist() == [0.0, 1.0]
     even = np.array([[100.0, 101], [101, 100]] * 5)

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attribution.errors import InputError
-from attribution.kernels.budget.curves import KINDS, RANGES, curves_of, fit_bend
+from attribution.kernels.budget.curves import KINDS, RANGES, build_curves, fit_bend
 
 BENDS = {"power": 0.6, "log": 0.8, "hill": 1.3}
 
 
 def test_values_by_hand() -> None:
-    curves = curves_of(["power", "log", "hill", "hill"], [0.5, 2.0, 3.0, 2.0], [100.0] * 4, [1, 1, 1, 2])
+    curves = build_curves(["power", "log", "hill", "hill"], [0.5, 2.0, 3.0, 2.0], [100.0] * 4, [1, 1, 1, 2])
     # √4; ln(1 + 4/2) ÷ ln(1 + 1/2); 4/(3 + 4) ÷ 1/(3 + 1); 16/(4 + 16) ÷ 1/(4 + 1).
     wanted = [2.0, np.log(3) / np.log(1.5), 16 / 7, 4.0]
     np.testing.assert_allclose(curves.growth(np.full(4, 400.0)), wanted, rtol=1e-14)
@@ -33,7 +33,7 @@ def test_values_by_hand() -> None:
 def test_a_curve_is_anchored_and_its_slope_is_its_derivative(
     kind: str, bend: float, today: float, at: float, steepness: float
 ) -> None:
-    curves = curves_of([kind], [bend], [today], [steepness])
+    curves = build_curves([kind], [bend], [today], [steepness])
     np.testing.assert_allclose(curves.growth(np.array([0.0, 1.0])[:, None] * today).ravel(), [0, 1], atol=1e-12)
     x, step = at * today, 1e-5 * at * today
     rise = curves.growth(np.array([[x + step], [x - step]])).ravel()
@@ -41,21 +41,21 @@ def test_a_curve_is_anchored_and_its_slope_is_its_derivative(
 
 
 def test_an_s_turns_where_its_slope_is_steepest() -> None:
-    curves = curves_of(["hill", "hill", "power"], [1.5, 1.5, 0.5], [10.0] * 3, [3.0, 0.9, 1.0])
+    curves = build_curves(["hill", "hill", "power"], [1.5, 1.5, 0.5], [10.0] * 3, [3.0, 0.9, 1.0])
     grid = np.linspace(0.01, 40, 200_001)
     steepest = grid[np.argmax(curves.slope(np.repeat(grid[:, None], 3, axis=1))[:, 0])]
     np.testing.assert_allclose(curves.concave_from(), [steepest, 0, 0], atol=1e-3)
 
 
 def test_slopes_stay_finite_at_no_spend() -> None:
-    curves = curves_of(["power", "log", "hill"], [0.5] * 3, [10.0] * 3, [1.0, 1.0, 0.5])
+    curves = build_curves(["power", "log", "hill"], [0.5] * 3, [10.0] * 3, [1.0, 1.0, 0.5])
     assert np.isfinite(curves.slope(np.zeros(3))).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_bend_is_found_again(kind: str) -> None:
     spend = np.linspace(20, 300, 30)
-    growth = curves_of([kind], [BENDS[kind]], [100.0]).growth(spend[:, None])[:, 0]
+    growth = build_curves([kind], [BENDS[kind]], [100.0]).growth(spend[:, None])[:, 0]
     fit = fit_bend(spend, 70 * growth, 100.0, kind=kind)
     assert fit.bend == pytest.approx(BENDS[kind], rel=1e-5)
     assert fit.low <= fit.bend <= fit.high
@@ -82,10 +82,10 @@ def history(**changed: np.ndarray) -> dict[str, np.ndarray]:
     [
         ({"spend": np.linspace(99, 101, 12)}, r"too flat for a curve: spend varies by 0\.\d% of its mean"),
         ({"spend": np.full(12, 0.0)}, "too flat"),
-        ({"spend": np.linspace(10, 100, 7), "returns": np.ones(7)}, "7 periods, and a curve needs 8"),
+        ({"spend": np.linspace(10, 100, 7), "returns": np.ones(7)}, "7 periods; a curve needs 8"),
         ({"returns": np.zeros(12)}, "no return"),
-        ({"returns": np.linspace(10, 100, 12)}, "shows no bend"),
-        ({"returns": np.linspace(10, 100, 12) ** 2}, "shows no bend"),
+        ({"returns": np.linspace(10, 100, 12)}, "shows no saturation"),
+        ({"returns": np.linspace(10, 100, 12) ** 2}, "shows no saturation"),
         ({"returns": np.array([1.0, np.nan] * 6)}, "finite"),
         ({"spend": np.linspace(-1, 100, 12)}, "spend of 0 or more"),
     ],

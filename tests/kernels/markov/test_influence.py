@@ -9,8 +9,8 @@ from scipy import sparse
 
 from attribution.kernels.markov import large_chains
 from attribution.kernels.markov.absorption import removal_effects
-from attribution.kernels.markov.chains import Frame, chain_of, frame
-from attribution.kernels.markov.influence import influences, linearised, solved_at_once
+from attribution.kernels.markov.chains import Frame, build_chain, frame
+from attribution.kernels.markov.influence import influences, linearise, solve_at_once
 from attribution.kernels.markov.step_counts import Slices, count_steps, last_steps
 from attribution.kernels.statistics.sums import sum_by_key, to_float
 
@@ -50,7 +50,7 @@ def brought_and_kept(
     joined: Frame, steps: sparse.csr_array, value: sparse.csr_array, weights: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Rewards of all journeys (3,), and those without each channel (channels, 3), by solving the weighted chain."""
-    chain = chain_of(joined, steps @ weights, value @ weights)
+    chain = build_chain(joined, steps @ weights, value @ weights)
     three = chain._replace(rewards=np.column_stack([chain.rewards, chain.exits]))
     journeys = chain.steps[[0]].sum() + chain.exits[0]
     removal = removal_effects(three, CHANNELS)
@@ -84,7 +84,7 @@ def test_influences_add_up_to_what_they_are_influences_on(order: int) -> None:
 def test_with_memory_of_whole_paths_draws_are_exact() -> None:
     joined, steps, value = bucketed(8, seed=3)
     weights = np.random.default_rng(0).integers(0, 4, (5, BUCKETS)).astype(float)
-    drawn = linearised(joined, steps, value, weights, rewards=np.arange(3), channels=CHANNELS)
+    drawn = linearise(joined, steps, value, weights, rewards=np.arange(3), channels=CHANNELS)
     for d, row in enumerate(weights):
         whole, without = brought_and_kept(joined, steps, value, row)
         np.testing.assert_allclose(drawn.lost[d], whole - without, rtol=1e-9, atol=1e-9)
@@ -103,7 +103,7 @@ def test_many_small_chains_equal_each_by_itself() -> None:
     weights = np.random.default_rng(0).integers(0, 3, (7, BUCKETS)).astype(float)
     weights[3] = 0.0
     weights[4, 1:] = 0.0
-    found = solved_at_once(joined, (steps @ weights.T).T, (value @ weights.T).T, channels=CHANNELS)
+    found = solve_at_once(joined, (steps @ weights.T).T, (value @ weights.T).T, channels=CHANNELS)
     assert not found.lost[3].any()
     for d in (0, 1, 2, 4, 5, 6):
         whole, without = brought_and_kept(joined, steps, value, weights[d])

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attribution.kernels.markov import step_counts
-from attribution.kernels.markov.step_counts import Slices, count_steps, packed, shortened, unpack
+from attribution.kernels.markov.step_counts import Slices, count_steps, pack, shorten_steps, unpack
 from attribution.kernels.statistics.sums import to_float
 
 Journey = tuple[list[int], float, float]
@@ -30,7 +30,7 @@ def counted(rows: list[Journey], order: int) -> dict[tuple[int, ...], float]:
     conversions, nulls = (np.array([row[k] for row in rows], np.float64) for k in (1, 2))
     steps = count_steps(journeys, conversions, nulls, order=order)
     digits = unpack(steps.keys, channels=CHANNELS, order=order)
-    assert packed(digits, channels=CHANNELS).tolist() == steps.keys.tolist()
+    assert pack(digits, channels=CHANNELS).tolist() == steps.keys.tolist()
     assert sorted(map(tuple, digits.tolist())) == list(map(tuple, digits.tolist()))
     return dict(zip(map(tuple, digits.tolist()), to_float(steps.sums).tolist(), strict=True))
 
@@ -75,6 +75,6 @@ def test_many_distinct_steps_fill_the_table_again_and_again() -> None:
 def test_shortened_steps_are_those_of_the_lower_order(order: int, rows: list[Journey]) -> None:
     shorter: Counter[tuple[int, ...]] = Counter()
     for step, count in counted(rows, order).items():
-        keys = shortened(packed(np.array([step]), channels=CHANNELS), channels=CHANNELS, order=order, to=1)
+        keys = shorten_steps(pack(np.array([step]), channels=CHANNELS), channels=CHANNELS, order=order, to=1)
         shorter[tuple(unpack(keys, channels=CHANNELS, order=1)[0].tolist())] += count
     assert dict(shorter) == slowly(rows, 1)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from attribution.kernels.shapley import permutations as sampling
-from attribution.kernels.shapley.coalitions import MOST, channel_counts, unpacked
+from attribution.kernels.shapley.coalitions import MOST, channel_counts, unpack_counts
 from attribution.kernels.shapley.games import (
     Sets,
     interactions,
@@ -24,7 +24,7 @@ from attribution.kernels.shapley.games import (
     subset_sums,
     superset_sums,
 )
-from attribution.kernels.shapley.permutations import centres_of, sampled_values, tallies
+from attribution.kernels.shapley.permutations import find_centres, sampled_values, tallies
 from attribution.kernels.shapley.sublattices import path_gradients, path_values, within
 
 Worth = Callable[[frozenset[int]], float]
@@ -288,14 +288,14 @@ def test_a_sample_finds_the_exact_values_within_its_error() -> None:
 def test_the_approximation_saves_most_of_the_orders(monkeypatch: pytest.MonkeyPatch) -> None:
     sets = random_sets(12, 900, seed=4)
     pairs = sampled_values(sets, seed=0, tolerance=0.01).pairs
-    worthless = centres_of(*tallies(sets))
+    worthless = find_centres(*tallies(sets))
     worthless = worthless._replace(
         journeys_without=worthless.journeys_without * 1e300,
         journeys_with=worthless.journeys_with * 1e300,
         rate_without=worthless.rate_without * 0,
         rate_with=worthless.rate_with * 0,
     )
-    monkeypatch.setattr(sampling, "centres_of", lambda *_: worthless)
+    monkeypatch.setattr(sampling, "find_centres", lambda *_: worthless)
     assert pairs * 10 < sampled_values(sets, seed=0, tolerance=0.01).pairs
 
 
@@ -304,7 +304,7 @@ def test_the_centres_are_means_over_all_coalitions() -> None:
     _, journeys = rate_worth(sets)
     without = [[journeys[0], (journeys[2] + journeys[4]) / 2, journeys[6]]]
     joined = [[journeys[1], (journeys[3] + journeys[5]) / 2, journeys[7]]]
-    centres = centres_of(*tallies(sets))
+    centres = find_centres(*tallies(sets))
     np.testing.assert_allclose(centres.journeys_without[:1], without)
     np.testing.assert_allclose(centres.journeys_with[:1], joined)
 
@@ -335,11 +335,11 @@ def test_counts_are_packed_and_unpacked(paths: list[list[int]]) -> None:
     stop = np.cumsum([len(path) for path in paths]).astype(np.int64)
     start = stop - [len(path) for path in paths]
     channel = np.array([c for path in paths for c in path], np.int32)
-    found = unpacked(channel_counts(start.astype(np.int64), stop, channel, 9), 9)
+    found = unpack_counts(channel_counts(start.astype(np.int64), stop, channel, 9), 9)
     assert found.tolist() == [[path.count(c) for c in range(9)] for path in paths]
 
 
 def test_a_count_beyond_the_most_does_not_run_over() -> None:
     channel = np.zeros(MOST + 7, np.int32)
     packed = channel_counts(np.array([0]), np.array([len(channel)]), channel, 2)
-    assert unpacked(packed, 2).tolist() == [[MOST, 0]]
+    assert unpack_counts(packed, 2).tolist() == [[MOST, 0]]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import attribution as at
 from attribution.errors import InputError
 from attribution.journeys import journeys_by_day
-from attribution.kernels.statistics.distribution_shift import psi_terms, shares_of, stretch_weights
+from attribution.kernels.statistics.distribution_shift import psi_terms, stretch_weights, to_shares
 from attribution.production.monitoring import (
     DriftOptions,
     Windows,
@@ -80,7 +80,7 @@ def test_psi_is_never_negative_and_has_no_direction(pairs: list[tuple[int, int]]
     there, back = psi_terms(a, b), psi_terms(b, a)
     assert (there >= 0).all()
     np.testing.assert_allclose(there, back, rtol=1e-9, atol=1e-15)
-    assert shares_of(a).sum() == pytest.approx(1.0 if a.any() else 0.0)
+    assert to_shares(a).sum() == pytest.approx(1.0 if a.any() else 0.0)
 
 
 @given(st.integers(14, 100), st.integers(1, 30), st.integers(1, 10))
