@@ -89,7 +89,7 @@ class Insertion:
 
     def _recode(self, ref: NDArray[np.signedinteger]) -> NDArray[np.int64]:
         """Codes where there is a channel more: what stands before the channel moves up."""
-        stride, radix = self.dimensions.place("channel")
+        stride, radix = self.dimensions.stride_and_radix("channel")
         wide = ref.astype(np.int64)
         return np.where(wide < 0, wide, wide + wide // (stride * (radix - 1)) * stride)
 
@@ -112,7 +112,7 @@ def open_placebo(sources: Sources, stream: EventStream, placebo: Placebo) -> tup
     rate = _average_rate(sources, stream) if placebo.rate is None else float(placebo.rate)
     insertion = Insertion(
         dimensions,
-        len(stream.dimensions.channels) * dimensions.place("channel")[0],
+        len(stream.dimensions.channels) * dimensions.stride_and_radix("channel")[0],
         int(placebo.seed),
         poisson_distribution(min(rate, _MOST)),
         (stream.first, stream.last),

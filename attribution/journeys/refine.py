@@ -64,7 +64,7 @@ def lookback_windows(options: JourneyOptions, dimensions: Dimensions, default: i
         # Digit 0 of a dimension that may be null is null.
         values = (None, *_values(dimensions, name, days)) if name != "channel" else _values(dimensions, name, days)
         lengths.append(np.array([microseconds(days[value]) if value in days else _NO_LIMIT for value in values]))
-        digits.append((*dimensions.place(name), step))
+        digits.append((*dimensions.stride_and_radix(name), step))
         step *= len(values)
     table = lengths[0] if len(lengths) == 1 else np.minimum(lengths[0][None, :], lengths[1][:, None]).ravel()
     # The default is no window of its own: it shortens none.

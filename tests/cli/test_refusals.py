@@ -627,7 +627,7 @@ def test_folders_and_files_of_two_kinds(refused: Refused, data: Path) -> None:
     assert "is a folder" in refused(EVENTS.replace("t.csv", "folder.csv") + LAST_TOUCH)
     pq.write_table(pa.Table.from_pandas(touches()), data / "t.parquet")
     message = refused(EVENTS.replace('"t.csv"', '["t.csv", "t.parquet"]') + LAST_TOUCH)
-    assert "files of one format are needed" in message
+    assert "all files must have the same format" in message
     assert "csv" in message
     assert "parquet" in message
 
@@ -702,7 +702,7 @@ def test_bad_filters(refused: Refused, where: str, said: str) -> None:
 def test_a_missing_column_is_named_with_what_is_there() -> None:
     message = refuse("column 'channel' is missing", touches().drop(columns="channel"), orders())
     assert "['customer_id', 'touched_at']" in message
-    assert "needed are customer_id, touched_at, channel" in message
+    assert "required columns: customer_id, touched_at, channel" in message
     refuse("'customer_id' is missing", touches().rename(columns=str.upper), orders())
 
 
@@ -744,7 +744,7 @@ def test_a_table_given_but_empty(table: str) -> None:
     costs = pd.DataFrame({"channel": ["mail"], "amount": [1.0]})
     tables = {"touchpoints": touches(), "conversions": orders(), "costs": costs}
     tables[table] = tables[table].iloc[:0]
-    refuse(f"'{table}' is given but holds no rows", **tables)
+    refuse(f"'{table}' has no rows", **tables)
 
 
 @pytest.mark.parametrize("column", ["channel", "campaign"])
@@ -804,7 +804,7 @@ def test_channels_named_like_added_states(name: str) -> None:
         (["9" * 20, "1"], "1 of 2", "9" * 20),
         ([True, False], "", "bool"),
         ([dt.time(1), dt.time(2)], "", "time"),
-        (pd.to_timedelta([1, 2]), "", "not times"),
+        (pd.to_timedelta([1, 2]), "", "these values are not times"),
         ([["2024-01-01"], ["2024-01-02"]], "", "list"),
     ],
 )
@@ -835,7 +835,7 @@ def test_integer_and_real_times_side_by_side() -> None:
         (["1704067200", "x"], "epoch_s", ["1 of 2 rows", "'x'"]),
         ([np.inf, 1.0], "epoch_s", ["1 of 2 rows", "inf"]),
         ([2**62, 1], "epoch_s", ["1 of 2 rows", str(2**62)]),
-        (np.array(["2024-01-01", "2024-01-02"], "datetime64[us]"), "epoch_s", ["holds times already"]),
+        (np.array(["2024-01-01", "2024-01-02"], "datetime64[us]"), "epoch_s", ["values are times already"]),
     ],
 )
 def test_time_formats_that_do_not_fit(times: Any, time_format: str, said: list[str]) -> None:
@@ -906,7 +906,9 @@ def test_flags_that_are_none(values: list[Any], shown: str) -> None:
     """A number of an order is no flag, although any number but 0 could be taken for true."""
     converted = pd.DataFrame({"customer_id": ["a", "a"], "converted_at": ["2024-01-03", "2024-01-04"]})
     message = refuse(
-        "column 'is_new_customer': 1 of 2 rows are no flags", touches(), converted.assign(is_new_customer=values)
+        "column 'is_new_customer': 1 of 2 rows are not true or false",
+        touches(),
+        converted.assign(is_new_customer=values),
     )
     assert f"Given: {shown}. Allowed: true, false, 1, 0." in message
 

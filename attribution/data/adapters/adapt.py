@@ -63,12 +63,12 @@ class Adapter:
             If there is none.
         """
         if table not in self.tables:
-            others = [name for name in adapter_names() if table in read_adapter(name).tables]
+            adapters = [name for name in adapter_names() if table in read_adapter(name).tables]
             raise InputError(
                 f"table {table!r}: adapter {self.name!r} ({self.title}) cannot feed it",
                 given=f"adapter = {self.name!r}",
                 allowed=f"{', '.join(self.tables)} from this adapter",
-                hint=f"adapters for {table!r} are {', '.join(others)}" if others else None,
+                hint=f"adapters for {table!r} are {', '.join(adapters)}" if adapters else None,
             )
         return self.tables[table]
 
@@ -166,7 +166,7 @@ from "raw_costs"
         fitting = [export for export in exports if not missing_slots(export.templates, present)]
         if not fitting:
             raise _refusal(adapter, table, exports, present)
-        return _filled(table, fitting[0], own, present)
+        return _fill(table, fitting[0], own, present)
     except NotNestedError as error:
         raise InputError(
             f"table {table!r}, adapter {adapter!r}: source column {error.column!r} is not nested as it has to be",
@@ -191,7 +191,7 @@ def _without(export: Export, own: Mapping[str, str]) -> Export:
     return replace(export, columns={name: sql for name, sql in export.columns.items() if name not in own})
 
 
-def _filled(table: str, export: Export, own: Mapping[str, str], present: Columns) -> AdaptedTable:
+def _fill(table: str, export: Export, own: Mapping[str, str], present: Columns) -> AdaptedTable:
     """``export`` as SQL; a column that a table can do without is left out where nothing could fill it."""
     contract = INPUTS.get(table)
     required = contract.required if contract else ()

@@ -50,12 +50,12 @@ def slots(template: str) -> tuple[Slot, ...]:
 
 def missing_slots(templates: Iterable[str], columns: Columns) -> list[Slot]:
     """The slots of ``templates`` that must be filled and cannot be, each once."""
-    return [slot for slot in _distinct(templates) if not slot.optional and _found(slot, columns) is None]
+    return [slot for slot in _distinct(templates) if not slot.optional and _find_column(slot, columns) is None]
 
 
 def filled_slots(templates: Iterable[str], columns: Columns) -> list[Slot]:
     """The slots of ``templates`` that can be filled, each once."""
-    return [slot for slot in _distinct(templates) if _found(slot, columns) is not None]
+    return [slot for slot in _distinct(templates) if _find_column(slot, columns) is not None]
 
 
 def is_empty(template: str, columns: Columns) -> bool:
@@ -68,8 +68,8 @@ def is_empty(template: str, columns: Columns) -> bool:
     >>> is_empty("'click'", {"url": pa.string()})
     False
     """
-    found = [_found(slot, columns) for slot in slots(template)]
-    return bool(found) and not any(found)
+    matches = [_find_column(slot, columns) for slot in slots(template)]
+    return bool(matches) and not any(matches)
 
 
 def fill(template: str, columns: Columns) -> str:
@@ -88,7 +88,7 @@ def fill(template: str, columns: Columns) -> str:
     >>> fill("lower({page.url})", columns)
     'lower("page"."url")'
     """
-    return _SLOT.sub(lambda match: _found(_slot(match[1]), columns) or "null", template)
+    return _SLOT.sub(lambda match: _find_column(_slot(match[1]), columns) or "null", template)
 
 
 def _distinct(templates: Iterable[str]) -> list[Slot]:
@@ -99,24 +99,24 @@ def _slot(text: str) -> Slot:
     return Slot(tuple(text.removesuffix("?").split("|")), text.endswith("?"))
 
 
-def _found(slot: Slot, columns: Columns) -> str | None:
+def _find_column(slot: Slot, columns: Columns) -> str | None:
     """SQL of the first name that is there."""
     return next((sql for name in slot.names if (sql := _path(name, columns)) is not None), None)
 
 
 def _path(name: str, columns: Columns) -> str | None:
     first, *fields = name.removesuffix("[]").split(".")
-    found = _match(first, columns)
-    if found is None:
+    column = _match(first, columns)
+    if column is None:
         return None
-    kind, path = columns[found], quote(found)
+    kind, path = columns[column], quote(column)
     is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
     if name.endswith("[]") and not (is_list and pa.types.is_struct(kind.value_type)):
-        raise NotNestedError(found, kind)
+        raise NotNestedError(column, kind)
     for field in fields:
         if not pa.types.is_struct(kind):
-            raise NotNestedError(found, kind)
-        inner = {kind.field(place).name: kind.field(place).type for place in range(kind.num_fields)}
+            raise NotNestedError(column, kind)
+        inner = {kind.field(index).name: kind.field(index).type for index in range(kind.num_fields)}
         match = _match(field, inner)
         if match is None:
             return None

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from attribution.data.channels.coded import Coded, Mask, absent, encode
-from attribution.data.channels.spelling import NOTHING, bare_site, folded, mail_text, tag_text, unquoted
+from attribution.data.channels.spelling import NOTHING, bare_site, fold, mail_text, tag_text, unquote_text
 
 _SCHEME = re.compile(r"https?:[/\\]*|https?[/\\]{2,}|[a-z][a-z0-9+.-]*:[/\\]{2,}|[/\\]{2,}")
 _ENCODED_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*%(?:25)*3a%(?:25)*2f", re.IGNORECASE)
@@ -33,48 +33,48 @@ _NOTHING = "|".join("".join(_LETTERS.get(letter, letter) for letter in word) for
 _BLANK = rf"{_LETTERS[' ']}*(?:{_NOTHING}){_LETTERS[' ']}*"
 
 
-def host_of(address: str) -> str | None:
+def extract_host(address: str) -> str | None:
     """The site or app that an address belongs to, None where it names none.
 
     Lower case, without user, port, ``www.``, ``m.`` and trailing dots; names in other scripts are readable.
 
     Examples
     --------
-    >>> host_of("https://user@WWW.Example.com.:8080/a?b"), host_of("m.weibo.cn/u/1")
+    >>> extract_host("https://user@WWW.Example.com.:8080/a?b"), extract_host("m.weibo.cn/u/1")
     ('example.com', 'weibo.cn')
-    >>> host_of("android-app://com.google.android.gm/"), host_of("http://xn--fiqs8s.com")
+    >>> extract_host("android-app://com.google.android.gm/"), extract_host("http://xn--fiqs8s.com")
     ('com.google.android.gm', '中国.com')
-    >>> host_of("about:blank"), host_of("/checkout"), host_of("http://")
+    >>> extract_host("about:blank"), extract_host("/checkout"), extract_host("http://")
     (None, None, None)
     """
-    text = folded(_unwrapped(address))
+    text = fold(_unwrap_one(address))
     scheme = _SCHEME.match(text)
     if scheme and scheme[0].startswith("file:"):
         return None
     authority = _AFTER_HOST.split(text[scheme.end() if scheme else 0 :], maxsplit=1)[0].rpartition("@")[2]
     if ipv6 := _IPV6.match(authority):
         return ipv6[0]
-    host = folded(unquoted(authority.partition(":")[0])).replace("。", ".").strip(".")
+    host = fold(unquote_text(authority.partition(":")[0])).replace("。", ".").strip(".")
     # Without a scheme only what looks like a host is one: texts such as "direct" or "n/a" are not.
     if not host or _NO_HOST.search(host) or not (scheme or "." in host):
         return None
     return bare_site(".".join(map(_readable, host.split("."))) if "xn--" in host else host)
 
 
-def path_of(address: str) -> str:
+def extract_path(address: str) -> str:
     """The path of an address, decoded, in lower case and without a slash at its end.
 
     Examples
     --------
-    >>> path_of("https://example.com/Spring%20Sale/?a=1"), path_of("/radio"), path_of("example.com")
+    >>> extract_path("https://example.com/Spring%20Sale/?a=1"), extract_path("/radio"), extract_path("example.com")
     ('/spring sale', '/radio', '/')
     """
-    path = _PATH.match(folded(_unwrapped(address)))
-    return "/" + folded(unquoted(path[1])).strip("/\\") if path else "/"
+    path = _PATH.match(fold(_unwrap_one(address)))
+    return "/" + fold(unquote_text(path[1])).strip("/\\") if path else "/"
 
 
 def source_text(tag: str) -> str:
-    """A source in its one spelling; a site as `host_of` spells it.
+    """A source in its one spelling; a site as `extract_host` spells it.
 
     Examples
     --------
@@ -82,10 +82,10 @@ def source_text(tag: str) -> str:
     ('facebook.com', 'weibo.cn', 'email')
     """
     looks_like_site = "://" in tag or ("." in tag and not _NO_HOST.search(tag))
-    return (host_of(tag) if looks_like_site else None) or mail_text(tag)
+    return (extract_host(tag) if looks_like_site else None) or mail_text(tag)
 
 
-def unwrapped(addresses: pa.Array) -> pa.Array:
+def unwrap(addresses: pa.Array) -> pa.Array:
     """``addresses``, those which are percent-encoded as a whole with their separators decoded."""
     whole = pc.match_substring_regex(addresses, rf"^\s*{_ENCODED_SCHEME.pattern}", ignore_case=True).fill_null(False)
     if not pc.any(whole).as_py():
@@ -97,13 +97,13 @@ def unwrapped(addresses: pa.Array) -> pa.Array:
 
 
 def read_hosts(addresses: pa.Array) -> Coded:
-    """`host_of` of every address."""
-    return _heads(addresses, _HEAD).translated(host_of)
+    """`extract_host` of every address."""
+    return _heads(addresses, _HEAD).translate(extract_host)
 
 
 def read_paths(addresses: pa.Array) -> Coded:
-    """`path_of` of every address."""
-    return _heads(addresses, _BEFORE_QUERY).translated(path_of)
+    """`extract_path` of every address."""
+    return _heads(addresses, _BEFORE_QUERY).translate(extract_path)
 
 
 def read_parameters(
@@ -117,14 +117,14 @@ def read_parameters(
     tags, click_ids = tuple(tags), tuple(click_ids)
     owners, pairs = _pairs(addresses, (*tags, *click_ids))
     is_tag = _matches(pairs, "(?i)^utm_")
-    found = {name: absent(rows) for name in tags} | _tags(tags, rows, owners[is_tag], pairs.filter(pa.array(is_tag)))
+    values = {name: absent(rows) for name in tags} | _tags(tags, rows, owners[is_tag], pairs.filter(pa.array(is_tag)))
     clicks, owners = pairs.filter(pa.array(~is_tag)), owners[~is_tag]
     is_filled = ~_matches(clicks, rf"(?i)=(?:{_BLANK})(?:#|$)")
     names = encode(pc.utf8_lower(pc.struct_field(pc.extract_regex(clicks, r"^(?P<name>[^=]*)="), 0)))
     present = {name: np.zeros(rows, dtype=bool) for name in click_ids}
     for name, mask in present.items():
         mask[owners[names.where(name.__eq__) & is_filled]] = True
-    return found, present
+    return values, present
 
 
 def is_given(texts: pa.Array) -> Mask:
@@ -134,24 +134,24 @@ def is_given(texts: pa.Array) -> Mask:
 
 
 def _tags(tags: tuple[str, ...], rows: int, owners: NDArray[np.int64], pairs: pa.Array) -> dict[str, Coded]:
-    pieces = encode(pairs)
-    split = [pair.partition("#")[0].partition("=") for pair in pieces.values]
+    encoded = encode(pairs)
+    split = [pair.partition("#")[0].partition("=") for pair in encoded.values]
     names, texts = [name.lower() for name, _, _ in split], [tag_text(text) for _, _, text in split]
-    found = {}
+    by_tag = {}
     for tag in tags:
-        mine = pieces.relabelled([text if name == tag else None for name, text in zip(names, texts, strict=True)])
+        mine = encoded.relabel([text if name == tag else None for name, text in zip(names, texts, strict=True)])
         there = mine.is_there()
         first_rows, firsts = np.unique(owners[there], return_index=True)
         codes = np.full(rows, -1, dtype=np.int32)
         codes[first_rows] = mine.codes[there][firsts]
-        found[tag] = Coded(mine.values, codes)
-    return found
+        by_tag[tag] = Coded(mine.values, codes)
+    return by_tag
 
 
 def _pairs(addresses: pa.Array, names: tuple[str, ...]) -> tuple[NDArray[np.int64], pa.Array]:
     """Every ``name=text`` of one of ``names`` in a query string, with the row it stands in."""
-    wanted = "|".join(names)
-    rows = np.flatnonzero(_matches(addresses, rf"(?i)[?&;](?:{wanted})="))
+    alternatives = "|".join(names)
+    rows = np.flatnonzero(_matches(addresses, rf"(?i)[?&;](?:{alternatives})="))
     halves = pc.split_pattern(addresses.take(pa.array(rows)), "?", max_splits=1)
     owner = halves.value_parent_indices().to_numpy()
     is_query = np.zeros(len(owner), dtype=bool)
@@ -161,8 +161,8 @@ def _pairs(addresses: pa.Array, names: tuple[str, ...]) -> tuple[NDArray[np.int6
         queries = pc.replace_substring(queries, "&amp;", "&")
     parts = pc.split_pattern(queries, "&")
     pairs = parts.flatten()
-    is_wanted = _matches(pairs, rf"(?i)^(?:{wanted})=")
-    return rows[parts.value_parent_indices().to_numpy()[is_wanted]], pairs.filter(pa.array(is_wanted))
+    is_tag = _matches(pairs, rf"(?i)^(?:{alternatives})=")
+    return rows[parts.value_parent_indices().to_numpy()[is_tag]], pairs.filter(pa.array(is_tag))
 
 
 def _heads(addresses: pa.Array, pattern: str) -> Coded:
@@ -170,12 +170,12 @@ def _heads(addresses: pa.Array, pattern: str) -> Coded:
 
 
 def _matches(texts: pa.Array, pattern: str) -> Mask:
-    found: Mask = pc.match_substring_regex(texts, pattern).fill_null(False).to_numpy(zero_copy_only=False)
-    return found
+    matches: Mask = pc.match_substring_regex(texts, pattern).fill_null(False).to_numpy(zero_copy_only=False)
+    return matches
 
 
-def _unwrapped(address: str) -> str:
-    return unquoted(address) if "%" in address and _ENCODED_SCHEME.match(address.lstrip()) else address
+def _unwrap_one(address: str) -> str:
+    return unquote_text(address) if "%" in address and _ENCODED_SCHEME.match(address.lstrip()) else address
 
 
 def _readable(label: str) -> str:
@@ -183,7 +183,7 @@ def _readable(label: str) -> str:
     if not label.startswith("xn--") or len(label) > 63:
         return label
     try:
-        name = folded(label[4:].encode("ascii").decode("punycode"))
+        name = fold(label[4:].encode("ascii").decode("punycode"))
         name.encode("utf-8")
     except (UnicodeError, ValueError, OverflowError):
         return label

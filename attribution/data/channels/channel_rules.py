@@ -11,11 +11,11 @@ import numpy as np
 import pyarrow as pa
 
 from attribution.arguments import check_fields
-from attribution.data.channels.addresses import host_of, read_paths, source_text
+from attribution.data.channels.addresses import extract_host, read_paths, source_text
 from attribution.data.channels.coded import Coded, Mask, absent
-from attribution.data.channels.evidence import Evidence, texts_of
+from attribution.data.channels.evidence import Evidence, to_texts
 from attribution.data.channels.platforms import CLICK_IDS
-from attribution.data.channels.spelling import folded, medium_text, tag_text, unquoted
+from attribution.data.channels.spelling import fold, medium_text, tag_text, unquote_text
 from attribution.errors import InputError, did_you_mean
 from attribution.schema.tables import RESERVED
 
@@ -50,10 +50,10 @@ def covers(wide: Iterable[str], narrow: Iterable[str]) -> bool:
 def _expression(pattern: str) -> str:
     # Each piece at its first place is as good as at any other, so nothing is tried twice: a pattern with many
     # stars takes no longer than its text is long.
-    first, *pieces = map(re.escape, pattern.split("*"))
-    if not pieces:
+    first, *parts = map(re.escape, pattern.split("*"))
+    if not parts:
         return first
-    *middle, last = pieces
+    *middle, last = parts
     return first + "".join(f"(?>.*?{piece})" for piece in middle if piece) + ".*" + last
 
 
@@ -105,8 +105,8 @@ class Rule:
     @property
     def conditions(self) -> dict[str, tuple[str, ...]]:
         """The given conditions, patterns in the spelling of what they are compared with."""
-        given = {name: getattr(self, name) for name in CONDITIONS}
-        return {name: tuple(map(_SPELLING[name], patterns)) for name, patterns in given.items() if patterns}
+        conditions = {name: getattr(self, name) for name in CONDITIONS}
+        return {name: tuple(map(_SPELLING[name], patterns)) for name, patterns in conditions.items() if patterns}
 
 
 CONDITIONS = tuple(field.name for field in fields(Rule) if field.name != "channel")
@@ -175,11 +175,11 @@ def read_rules(document: Mapping[str, Any], origin: str) -> ChannelRules:
     >>> rules.own_sites, rules.own[0].campaign
     (('example.com',), ('*brand*',))
     """
-    _known_fields(document, ("own_sites", "rules"), origin)
+    _check_fields(document, ("own_sites", "rules"), origin)
     tables = document.get("rules", [])
     if not isinstance(tables, list | tuple):
         raise InputError(f"{origin}: 'rules' is a list of tables", given=repr(tables))
-    own = tuple(_read_rule(table, f"{origin}: rule {place}") for place, table in enumerate(tables, start=1))
+    own = tuple(_read_rule(table, f"{origin}: rule {number}") for number, table in enumerate(tables, start=1))
     _refuse_shadowed(own, origin)
     return ChannelRules(own, _read_sites(document.get("own_sites", []), origin))
 
@@ -190,11 +190,11 @@ def own_channels(evidence: Evidence, rules: ChannelRules, raw: pa.Table) -> Code
     columns |= {"source": evidence.source, "medium": evidence.medium, "referrer": evidence.referrer}
     if any(rule.landing for rule in rules.own):
         has_pages = "url" in raw.column_names
-        columns["landing"] = read_paths(texts_of(raw, "url")) if has_pages else absent(raw.num_rows)
+        columns["landing"] = read_paths(to_texts(raw, "url")) if has_pages else absent(raw.num_rows)
     codes = np.full(raw.num_rows, -1, dtype=np.int32)
     for code, rule in reversed(list(enumerate(rules.own))):
         codes[_holds(rule, columns, evidence)] = code
-    return Coded(tuple(map(str, range(len(rules.own)))), codes).translated(lambda code: rules.own[int(code)].channel)
+    return Coded(tuple(map(str, range(len(rules.own)))), codes).translate(lambda code: rules.own[int(code)].channel)
 
 
 def _holds(rule: Rule, columns: Mapping[str, Coded], evidence: Evidence) -> Mask:
@@ -219,7 +219,7 @@ def _read_rule(table: object, where: str) -> Rule:
 def _read_conditions(table: object, where: str) -> tuple[str, dict[str, tuple[str, ...]]]:
     if not isinstance(table, Mapping):
         raise InputError(f"{where}: a rule is a table", given=repr(table), allowed='{ channel = "…", source = "…" }')
-    _known_fields(table, ("channel", *CONDITIONS), where)
+    _check_fields(table, ("channel", *CONDITIONS), where)
     channel = table.get("channel")
     if not isinstance(channel, str) or not channel.strip():
         raise InputError(f"{where}: 'channel' must be a name", given=repr(channel))
@@ -276,8 +276,10 @@ def _refuse_shadowed(own: tuple[Rule, ...], origin: str) -> None:
 
 
 def _takes_all(wide: Rule, narrow: Rule) -> bool:
-    given = narrow.conditions
-    return all(name in given and _is_wider(name, patterns, given[name]) for name, patterns in wide.conditions.items())
+    conditions = narrow.conditions
+    return all(
+        name in conditions and _is_wider(name, patterns, conditions[name]) for name, patterns in wide.conditions.items()
+    )
 
 
 def _is_wider(name: str, wide: tuple[str, ...], narrow: tuple[str, ...]) -> bool:
@@ -290,7 +292,7 @@ def _read_sites(value: object, origin: str) -> tuple[str, ...]:
         raise InputError(f"{origin}: 'own_sites' is a list of hosts", given=repr(value))
     hosts = []
     for site in value:
-        host = host_of(site) if isinstance(site, str) and "*" not in site else None
+        host = extract_host(site) if isinstance(site, str) and "*" not in site else None
         if host is None:
             hint = "sites under a host are included" if "*" in str(site) else None
             raise InputError(f"{origin}: 'own_sites' holds no host", given=repr(site), allowed="example.com", hint=hint)
@@ -298,19 +300,19 @@ def _read_sites(value: object, origin: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(hosts))
 
 
-def _known_fields(table: Mapping[str, Any], allowed: tuple[str, ...], where: str) -> None:
+def _check_fields(table: Mapping[str, Any], allowed: tuple[str, ...], where: str) -> None:
     for name in table:
         if name not in allowed:
             raise InputError(f"{where}: unknown field {name!r}", allowed=allowed, hint=did_you_mean(str(name), allowed))
 
 
 def _host_pattern(pattern: str) -> str:
-    host = re.sub(r"^[a-z-]+://", "", folded(pattern)).rstrip("/")
-    return host if "/" in host else host_of(host) or host
+    host = re.sub(r"^[a-z-]+://", "", fold(pattern)).rstrip("/")
+    return host if "/" in host else extract_host(host) or host
 
 
 def _path_pattern(pattern: str) -> str:
-    return folded(unquoted(pattern)).rstrip("/") or "/"
+    return fold(unquote_text(pattern)).rstrip("/") or "/"
 
 
 def _tag_pattern(pattern: str) -> str:

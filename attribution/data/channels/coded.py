@@ -40,15 +40,15 @@ class Coded:
         # The last place answers for rows without a text, whose code is −1.
         return np.array([*(bool(holds(value)) for value in self.values), False])[self.codes]
 
-    def numbered(self, number: Callable[[str], int], none: int) -> NDArray[np.int8]:
+    def number_by(self, number: Callable[[str], int], none: int) -> NDArray[np.int8]:
         """``number`` of a row's text, ``none`` where it has none."""
         return np.array([*map(number, self.values), none], dtype=np.int8)[self.codes]
 
-    def translated(self, word: Callable[[str], str | None]) -> Coded:
+    def translate(self, word: Callable[[str], str | None]) -> Coded:
         """Every text replaced by ``word`` of it; None takes it away."""
-        return self.relabelled([word(value) for value in self.values])
+        return self.relabel([word(value) for value in self.values])
 
-    def relabelled(self, words: Sequence[str | None]) -> Coded:
+    def relabel(self, words: Sequence[str | None]) -> Coded:
         """The texts replaced by ``words``, one for each of ``values``; None takes a text away."""
         places: dict[str, int] = {}
         codes = [-1 if word is None else places.setdefault(word, len(places)) for word in words]
@@ -57,17 +57,17 @@ class Coded:
     def or_else(self, other: Coded) -> Coded:
         """This text, or ``other``'s where a row has none."""
         both = np.where(self.codes >= 0, self.codes, np.where(other.codes >= 0, other.codes + len(self.values), -1))
-        return Coded(self.values + other.values, both.astype(np.int32)).translated(str)
+        return Coded(self.values + other.values, both.astype(np.int32)).translate(str)
 
-    def only(self, mask: Mask) -> Coded:
+    def subset(self, mask: Mask) -> Coded:
         """The texts where ``mask`` is true, none elsewhere."""
         return Coded(self.values, np.where(mask, self.codes, np.int32(-1)))
 
     def same_as(self, other: Coded) -> Mask:
         """Where a row has the same text in both."""
-        place = {value: code for code, value in enumerate(other.values)}
-        seen = np.array([*(place.get(value, -1) for value in self.values), -1], dtype=np.int32)[self.codes]
-        result: Mask = (seen >= 0) & (seen == other.codes)
+        code_in_other = {value: code for code, value in enumerate(other.values)}
+        codes = np.array([*(code_in_other.get(value, -1) for value in self.values), -1], dtype=np.int32)[self.codes]
+        result: Mask = (codes >= 0) & (codes == other.codes)
         return result
 
     def to_arrow(self) -> pa.Array:

@@ -106,10 +106,10 @@ def derive_channels(raw: pa.Table, rules: ChannelRules) -> pa.Table:
     (['Email', 'Organic Search', 'Direct'], ['may sale', None, None])
     """
     evidence = read_evidence(raw, rules.own_sites)
-    return derived_table(evidence, raw, rules)
+    return derive_table(evidence, raw, rules)
 
 
-def derived_table(evidence: Evidence, raw: pa.Table, rules: ChannelRules) -> pa.Table:
+def derive_table(evidence: Evidence, raw: pa.Table, rules: ChannelRules) -> pa.Table:
     """`derive_channels` of evidence that is read already."""
     channel = own_channels(evidence, rules, raw).or_else(default_channels(evidence))
     return pa.table(

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from attribution.data.channels.addresses import is_given, read_hosts, read_parameters, source_text, unwrapped
+from attribution.data.channels.addresses import is_given, read_hosts, read_parameters, source_text, unwrap
 from attribution.data.channels.coded import Coded, Mask, absent, encode
-from attribution.data.channels.platforms import CLICK_IDS, KINDS, kind_of
+from attribution.data.channels.platforms import CLICK_IDS, KINDS, platform_kind
 from attribution.data.channels.spelling import medium_text, tag_text
 from attribution.errors import InputError
 
@@ -78,18 +78,18 @@ def read_evidence(raw: pa.Table, own_sites: tuple[str, ...]) -> Evidence:
     Parameters
     ----------
     raw : any of `RAW_COLUMNS`, as texts
-    own_sites : hosts of the advertiser, as `host_of` spells them
+    own_sites : hosts of the advertiser, as `attribution.data.channels.addresses.extract_host` spells them
 
     Raises
     ------
     InputError
         If there is none of the columns, or one holds no texts.
     """
-    texts = {name: texts_of(raw, name) for name in RAW_COLUMNS if name in raw.column_names}
+    texts = {name: to_texts(raw, name) for name in RAW_COLUMNS if name in raw.column_names}
     if not texts:
         raise InputError("channel rules need a column to read", given=raw.column_names, allowed=RAW_COLUMNS)
-    texts |= {name: unwrapped(texts[name]) for name in ("referrer", "url") if name in texts}
-    tags = {name: _column(texts, name, raw.num_rows).translated(tag_text) for name in TAGS}
+    texts |= {name: unwrap(texts[name]) for name in ("referrer", "url") if name in texts}
+    tags = {name: _column(texts, name, raw.num_rows).translate(tag_text) for name in TAGS}
     clicks = {name: is_given(texts[name]) if name in texts else np.zeros(raw.num_rows, bool) for name in CLICK_IDS}
     referrer = landing_host = absent(raw.num_rows)
     if "url" in texts:
@@ -99,10 +99,10 @@ def read_evidence(raw: pa.Table, own_sites: tuple[str, ...]) -> Evidence:
     if "referrer" in texts:
         referrer = read_hosts(texts["referrer"])
         landing_host = read_hosts(texts["url"]) if "url" in texts else landing_host
-    return _completed(tags, clicks, referrer, landing_host, own_sites)
+    return _complete(tags, clicks, referrer, landing_host, own_sites)
 
 
-def texts_of(raw: pa.Table, name: str) -> pa.Array:
+def to_texts(raw: pa.Table, name: str) -> pa.Array:
     """One column as an array of texts.
 
     Raises
@@ -126,7 +126,7 @@ def _column(texts: Mapping[str, pa.Array], name: str, rows: int) -> Coded:
     return encode(texts[name]) if name in texts else absent(rows)
 
 
-def _completed(
+def _complete(
     tags: dict[str, Coded],
     clicks: dict[str, Mask],
     referrer: Coded,
@@ -134,25 +134,25 @@ def _completed(
     own_sites: tuple[str, ...],
 ) -> Evidence:
     """Let click ids and referrers say what tags leave open."""
-    tags["utm_source"] = tags["utm_source"].translated(source_text)
-    tags["utm_medium"] = tags["utm_medium"].translated(medium_text)
+    tags["utm_source"] = tags["utm_source"].translate(source_text)
+    tags["utm_medium"] = tags["utm_medium"].translate(medium_text)
     is_inside = referrer.where(lambda host: is_own(host, own_sites)) | referrer.same_as(landing_host)
-    outside = referrer.only(~is_inside)
+    outside = referrer.subset(~is_inside)
     click = _first(clicks)
-    click_kind = click.numbered(lambda name: _place(CLICK_IDS[name].kind), none=_NO_KIND)
+    click_kind = click.number_by(lambda name: _kind_number(CLICK_IDS[name].kind), none=_NO_KIND)
 
-    named = tags["utm_source"].only(~tags["utm_source"].where(DIRECT.__eq__))
-    by_click = ~named.is_there() & click.is_there()
+    source_names = tags["utm_source"].subset(~tags["utm_source"].where(DIRECT.__eq__))
+    by_click = ~source_names.is_there() & click.is_there()
     # The site that the click id stands for may be named more exactly by the referrer: Instagram for Meta.
     outside_kind = _kinds(outside)
-    exact = outside.only(by_click & (click_kind != _NO_KIND) & (outside_kind == click_kind))
+    exact = outside.subset(by_click & (click_kind != _NO_KIND) & (outside_kind == click_kind))
     by_referrer = ~tags["utm_source"].is_there() & ~by_click
     is_tagged = np.logical_or.reduce([tag.is_there() for tag in tags.values()])
     direct = Coded((DIRECT,), np.where(is_tagged, -1, 0).astype(np.int32))
-    source = named.or_else(exact).or_else(click.translated(lambda name: CLICK_IDS[name].source))
+    source = source_names.or_else(exact).or_else(click.translate(lambda name: CLICK_IDS[name].source))
     source = source.or_else(tags["utm_source"]).or_else(outside).or_else(direct)
-    medium = tags["utm_medium"].or_else(click.translated(lambda name: CLICK_IDS[name].medium))
-    kind = np.select([by_click, by_referrer], [click_kind, outside_kind], default=_kinds(named))
+    medium = tags["utm_medium"].or_else(click.translate(lambda name: CLICK_IDS[name].medium))
+    kind = np.select([by_click, by_referrer], [click_kind, outside_kind], default=_kinds(source_names))
     return Evidence(tags, clicks, referrer, landing_host, is_inside, source, medium, kind)
 
 
@@ -164,9 +164,9 @@ def _first(clicks: Mapping[str, Mask]) -> Coded:
     return Coded(tuple(clicks), codes)
 
 
-def _place(kind: str | None) -> int:
+def _kind_number(kind: str | None) -> int:
     return _NO_KIND if kind is None else KINDS.index(kind)
 
 
 def _kinds(sources: Coded) -> NDArray[np.int8]:
-    return sources.numbered(lambda source: _place(kind_of(source)), none=_NO_KIND)
+    return sources.number_by(lambda source: _kind_number(platform_kind(source)), none=_NO_KIND)

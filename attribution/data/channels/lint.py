@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from attribution.data.channels.channel_rules import ChannelRules
 from attribution.data.channels.coded import Coded, Mask
-from attribution.data.channels.derive import UNASSIGNED, derived_table, is_paid
+from attribution.data.channels.derive import UNASSIGNED, derive_table, is_paid
 from attribution.data.channels.evidence import Evidence, is_own, read_evidence
 from attribution.errors import InputError
 
@@ -49,9 +49,9 @@ def near_duplicates(traffic: Mapping[str, int], *, are_sites: bool = False) -> l
     frequent = [name for name in heads.values() if len(name) <= _LONGEST_NAME][:_MOST_NAMES]
     slips: dict[str, list[str]] = {}
     for name in frequent:
-        keys = set(_shortened(name))
-        known = (other for key in sorted(keys) for other in slips.get(key, ()) if _is_slip(name, other))
-        if (other := next(known, None)) is not None:
+        keys = set(_one_letter_shorter(name))
+        similar = (other for key in sorted(keys) for other in slips.get(key, ()) if _is_slip(name, other))
+        if (other := next(similar, None)) is not None:
             pairs[name] = other
         for key in keys:
             slips.setdefault(key, []).append(name)
@@ -61,23 +61,23 @@ def near_duplicates(traffic: Mapping[str, int], *, are_sites: bool = False) -> l
 def _plain(name: str, is_site: bool) -> str:
     """What is left of a name without separators and accents; separators between numbers stay."""
     letters = unicodedata.normalize("NFKD", _DOMAIN_END.sub("", name) if is_site else name)
-    bare = "".join(letter for letter in letters if not unicodedata.combining(letter))
-    return re.sub(r"(?<!\d)_|_(?!\d)", "", _SEPARATORS.sub("_", bare)) or name
+    letters_only = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    return re.sub(r"(?<!\d)_|_(?!\d)", "", _SEPARATORS.sub("_", letters_only)) or name
 
 
-def _shortened(name: str) -> Iterable[str]:
+def _one_letter_shorter(name: str) -> Iterable[str]:
     """The name, and the name without any one letter of a long word: names one slip apart share one of them."""
     yield name
     for word in _LONG_WORD.finditer(name):
-        for place in range(*word.span()):
-            yield name[:place] + name[place + 1 :]
+        for index in range(*word.span()):
+            yield name[:index] + name[index + 1 :]
 
 
 def _is_slip(name: str, other: str) -> bool:
-    words, others = _SEPARATORS.split(name), _SEPARATORS.split(other)
-    if len(words) != len(others):
+    words, other_words = _SEPARATORS.split(name), _SEPARATORS.split(other)
+    if len(words) != len(other_words):
         return False
-    differing = [pair for pair in zip(words, others, strict=True) if pair[0] != pair[1]]
+    differing = [pair for pair in zip(words, other_words, strict=True) if pair[0] != pair[1]]
     return len(differing) == 1 and _is_one_slip(*differing[0])
 
 
@@ -85,18 +85,18 @@ def _is_one_slip(word: str, other: str) -> bool:
     """Whether two long words of Latin letters differ by one letter, or by two that changed places."""
     if not (_LONG_WORD.fullmatch(word) and _LONG_WORD.fullmatch(other)):
         return False
-    start = _shared(word, other)
+    start = _shared_length(word, other)
     left, right = word[start:], other[start:]
-    end = _shared(left[::-1], right[::-1])
+    end = _shared_length(left[::-1], right[::-1])
     left, right = left[: len(left) - end], right[: len(right) - end]
     # A first letter is hardly ever mistyped: gmail is not email.
     return start > 0 and (max(len(left), len(right)) == 1 or (len(left) == 2 and left == right[::-1]))
 
 
-def _shared(word: str, other: str) -> int:
+def _shared_length(word: str, other: str) -> int:
     """How many letters two words begin with in common."""
     same = (left == right for left, right in zip(word, other, strict=False))
-    return next((place for place, is_same in enumerate(same) if not is_same), min(len(word), len(other)))
+    return next((index for index, is_same in enumerate(same) if not is_same), min(len(word), len(other)))
 
 
 # ---------------------------------------------------------------- flaws
@@ -160,13 +160,13 @@ def lint_channels(rows: pa.Table, rules: ChannelRules) -> pa.Table:
     weights = _weights(rows, "touchpoints")
     without_campaign = _weights(rows, "without_campaign") if "without_campaign" in rows.column_names else weights
     evidence = read_evidence(rows, rules.own_sites)
-    is_unassigned = pc.equal(derived_table(evidence, rows, rules)["channel"], UNASSIGNED).to_numpy()
+    is_unassigned = pc.equal(derive_table(evidence, rows, rules)["channel"], UNASSIGNED).to_numpy()
     flaws = [
-        *_unmapped(evidence, is_unassigned, weights),
+        *_find_unmapped(evidence, is_unassigned, weights),
         *_near("source", evidence.tags["utm_source"], weights),
         *_near("medium", evidence.tags["utm_medium"], weights),
         *_near("campaign", evidence.tags["utm_campaign"], weights),
-        *_paid_without_campaign(evidence, without_campaign),
+        *_find_paid_without_campaign(evidence, without_campaign),
         *_self_referrals(evidence, rules.own_sites, weights),
     ]
     flaws.sort(key=lambda flaw: (-flaw.touchpoints, *(part or "" for part in flaw[:4])))
@@ -184,16 +184,16 @@ def _weights(rows: pa.Table, name: str) -> NDArray[np.int64]:
     return counts
 
 
-def _unmapped(evidence: Evidence, is_unassigned: Mask, weights: NDArray[np.int64]) -> list[Flaw]:
+def _find_unmapped(evidence: Evidence, is_unassigned: Mask, weights: NDArray[np.int64]) -> list[Flaw]:
     message = "no rule claims this source and medium: an own rule can"
-    traffic = _traffic_of_pairs(evidence, is_unassigned, weights)
+    traffic = _count_pairs(evidence, is_unassigned, weights)
     return [Flaw("unmapped", source, medium, None, count, message) for (source, medium), count in traffic.items()]
 
 
-def _paid_without_campaign(evidence: Evidence, weights: NDArray[np.int64]) -> list[Flaw]:
+def _find_paid_without_campaign(evidence: Evidence, weights: NDArray[np.int64]) -> list[Flaw]:
     message = "paid clicks without a campaign: their spend cannot be compared campaign by campaign"
     nameless = evidence.medium.where(is_paid) & ~evidence.tags["utm_campaign"].is_there() & (weights > 0)
-    traffic = _traffic_of_pairs(evidence, nameless, weights)
+    traffic = _count_pairs(evidence, nameless, weights)
     return [
         Flaw("paid_without_campaign", source, medium, None, count, message)
         for (source, medium), count in traffic.items()
@@ -204,23 +204,23 @@ def _near(field: str, names: Coded, weights: NDArray[np.int64]) -> list[Flaw]:
     traffic = _traffic(names, names.is_there(), weights)
     flaws = []
     for name, other in near_duplicates(traffic, are_sites=field == "source"):
-        place = dict.fromkeys(("source", "medium", "campaign")) | {field: name}
+        fields = dict.fromkeys(("source", "medium", "campaign")) | {field: name}
         message = f"probably {other!r}, which has {traffic[other]} touchpoints"
-        flaws.append(Flaw(f"near_duplicate_{field}", **place, touchpoints=traffic[name], message=message))
+        flaws.append(Flaw(f"near_duplicate_{field}", **fields, touchpoints=traffic[name], message=message))
     return flaws
 
 
 def _self_referrals(evidence: Evidence, own_sites: tuple[str, ...], weights: NDArray[np.int64]) -> list[Flaw]:
-    bare = ~evidence.is_tagged & ~evidence.is_clicked
+    is_untagged = ~evidence.is_tagged & ~evidence.is_clicked
     own = evidence.referrer.where(lambda host: is_own(host, own_sites))
     message = "entries from an own site: the visit before them was cut in two"
-    flaws = _referrals(evidence, bare & own, weights, message)
+    flaws = _referrals(evidence, is_untagged & own, weights, message)
     landings = _traffic(evidence.landing_host, evidence.landing_host.is_there(), weights)
     if landings:
         landed = min(landings, key=lambda host: (-landings[host], host))
         message = f"most visitors land on {landed!r}, and some come from there: add it to own_sites"
         same = evidence.referrer.where(lambda host: is_own(host, (landed,)))
-        flaws += _referrals(evidence, bare & same & ~own, weights, message)
+        flaws += _referrals(evidence, is_untagged & same & ~own, weights, message)
     return flaws
 
 
@@ -237,7 +237,7 @@ def _traffic(names: Coded, mask: Mask, weights: NDArray[np.int64]) -> dict[str, 
     return {names.values[code]: count for code, count in zip(codes.tolist(), sums.tolist(), strict=True) if code >= 0}
 
 
-def _traffic_of_pairs(
+def _count_pairs(
     evidence: Evidence, mask: Mask, weights: NDArray[np.int64]
 ) -> dict[tuple[str | None, str | None], int]:
     """Touchpoints by source and medium, where ``mask`` is true."""

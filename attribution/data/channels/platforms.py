@@ -20,7 +20,7 @@ _COUNTRYLESS = frozenset({"com", "net", "org"})
 _MOST_LABELS = 8  # no entry has more; a forged host may have thousands
 
 
-def kind_of(source: str) -> str | None:
+def platform_kind(source: str) -> str | None:
     """What kind of site a source is, one of `KINDS`; None where it is none of them.
 
     Parameters
@@ -29,10 +29,10 @@ def kind_of(source: str) -> str | None:
 
     Examples
     --------
-    >>> kind_of("google.co.uk"), kind_of("mail.google.com"), kind_of("face book"), kind_of("content_marketing")
-    ('search', None, 'social', None)
+    >>> [platform_kind(name) for name in ("google.co.uk", "mail.google.com", "face book", "content_marketing")]
+    ['search', None, 'social', None]
     """
-    sites, hosts, names = _known()
+    sites, hosts, names = _read_platforms()
     kind = hosts.get(source) or hosts.get(_any_country(source))
     if kind is None and "." in source:
         kind = next((sites[part] for part in _parts(source) if part in sites), None)
@@ -60,12 +60,12 @@ def _any_country(host: str) -> str:
 
 
 @cache
-def _known() -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+def _read_platforms() -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
     """Kind by site, by single host or app, and by name."""
     document = tomllib.loads(files(__package__).joinpath("sites.toml").read_text(encoding="utf-8"))
-    sites = {site: kind for kind, known in document.items() for site in known["sites"]}
-    hosts = {host: kind for kind, known in document.items() for host in (*known["hosts"], *known["apps"])}
-    names = {name: kind for kind, known in document.items() for name in known["names"]}
+    sites = {site: kind for kind, platform in document.items() for site in platform["sites"]}
+    hosts = {host: kind for kind, platform in document.items() for host in (*platform["hosts"], *platform["apps"])}
+    names = {name: kind for kind, platform in document.items() for name in platform["names"]}
     return sites, hosts, names
 
 

@@ -16,14 +16,14 @@ _NETWORK = re.compile(r"social[-_ ]?(network|media)")
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 
 
-def unquoted(text: str) -> str:
+def unquote_text(text: str) -> str:
     """``text`` without percent-encoding, also where it was encoded twice.
 
     Bytes that are no UTF-8 stay encoded, so that texts which differ stay apart.
 
     Examples
     --------
-    >>> unquoted("caf%C3%A9"), unquoted("50%25%20off"), unquoted("100%"), unquoted("caf%E9")
+    >>> unquote_text("caf%C3%A9"), unquote_text("50%25%20off"), unquote_text("100%"), unquote_text("caf%E9")
     ('café', '50% off', '100%', 'caf%e9')
     """
     for _ in range(_ROUNDS):
@@ -37,7 +37,7 @@ def unquoted(text: str) -> str:
     return text
 
 
-def folded(text: str) -> str:
+def fold(text: str) -> str:
     """``text`` in lower case, full-width and composed letters made plain, without surrounding blanks."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text.lower())
@@ -53,7 +53,7 @@ def tag_text(text: str) -> str | None:
     ('spring sale!', 'content_marketing', None)
     """
     # A plus is a blank only before decoding: %2B is a plus that is meant.
-    tag = folded(unquoted(text.replace("+", " ")))
+    tag = fold(unquote_text(text.replace("+", " ")))
     return None if tag in NOTHING else tag
 
 

@@ -18,7 +18,7 @@ from duckdb.func import PythonUDFType
 
 from attribution.arguments import check_arguments
 from attribution.data.engine.base import Events, Files, Result, quote, text
-from attribution.data.engine.read_only import SETTINGS, check_condition, check_query, filtered
+from attribution.data.engine.read_only import SETTINGS, add_condition, check_condition, check_query
 from attribution.data.engine.remote import attach, schemes_in, schemes_of
 from attribution.errors import InputError, shorten
 from attribution.folders import spill_folder
@@ -193,7 +193,7 @@ class DuckDBEngine:
     def _register(self, name: str, sql: str, where: str | None) -> None:
         if where is not None:
             check_condition(name, where)
-            sql = filtered(sql, where)
+            sql = add_condition(sql, where)
         self._run(name, f"create or replace temp view {quote(f'raw_{name}')} as {sql}")
 
     def view(self, name: str, sql: str) -> None:
@@ -247,12 +247,12 @@ class DuckDBEngine:
         most = self._sorting // each if self._sorting else HELD_ROWS
         partitions = self._partitions or -(-max(events.rows, 1) // most)
         if partitions == 1:
-            return [self._sorted(events.sql, events, function)]
+            return [self._sort(events.sql, events, function)]
         folder = self._spill / "events"
         try:
             self._write_partitions(events.sql, int(partitions), folder)
             return [
-                self._sorted(f"select * from read_parquet({text(f'{path}/*.parquet')})", events, function)
+                self._sort(f"select * from read_parquet({text(f'{path}/*.parquet')})", events, function)
                 for path in sorted(folder.glob("part=*"))
             ]
         finally:
@@ -288,7 +288,7 @@ class DuckDBEngine:
         result: bool = pa.types.is_integer(self.query(f"select customer_id from ({sql}) limit 0").schema.field(0).type)
         return result
 
-    def _sorted(self, sql: str, events: Events, function: Callable[[Iterator[pa.RecordBatch]], Result]) -> Result:
+    def _sort(self, sql: str, events: Events, function: Callable[[Iterator[pa.RecordBatch]], Result]) -> Result:
         """``function`` of these events, customer by customer, each in order of time."""
         columns = ", ".join(events.columns)
         in_order = f"select {columns} from ({sql}) order by customer_id, happened_at"
@@ -309,14 +309,14 @@ class DuckDBEngine:
         except duckdb.Error as error:
             raise _refusal(None, error) from None
         ready: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(maxsize=1)
-        wanted = threading.Event()
-        wanted.set()
+        has_room = threading.Event()
+        has_room.set()
 
         def fetch() -> None:
             try:
                 for batch in reader:
                     ready.put(batch)
-                    if not wanted.is_set():
+                    if not has_room.is_set():
                         return
                 ready.put(None)
             except BaseException as error:  # handed to the reading thread, which raises it
@@ -332,7 +332,7 @@ class DuckDBEngine:
                     raise item
                 yield item
         finally:
-            wanted.clear()
+            has_room.clear()
             while thread.is_alive():
                 try:
                     ready.get(timeout=0.01)
@@ -382,6 +382,6 @@ def _refusal(table: str | None, error: Exception) -> InputError:
 def _reason(error: Exception) -> str:
     """What DuckDB says is wrong, without the SQL that we wrote around the user's."""
     file = re.search(r"^\s*file = ?(.+)$", str(error), re.MULTILINE)
-    said = re.split(r"LINE 1:|Possible fixes:|Possible Solution:", str(error))[0]
-    reason = shorten(" ".join(said.split()), 500).rstrip(" .")
+    message = re.split(r"LINE 1:|Possible fixes:|Possible Solution:", str(error))[0]
+    reason = shorten(" ".join(message.split()), 500).rstrip(" .")
     return f"{file[1]}: {reason}" if file else reason

@@ -57,14 +57,14 @@ def check_condition(name: str, where: str) -> None:
     InputError
         Naming the table ``name`` and what is wrong.
     """
-    said = f"table {name!r}, where"
-    tree, bare = (_tree(said, where, filtered("select 1", each)) for each in (where, "true"))
-    _check(said, where, tree)
-    if not where.strip() or _without_condition(tree) != _without_condition(bare):
-        raise InputError(f"{said}: one condition is needed", given=repr(where), hint="such as: channel <> 'test'")
+    origin = f"table {name!r}, where"
+    tree, always_true = (_tree(origin, where, add_condition("select 1", each)) for each in (where, "true"))
+    _check(origin, where, tree)
+    if not where.strip() or _without_condition(tree) != _without_condition(always_true):
+        raise InputError(f"{origin}: one condition is needed", given=repr(where), hint="such as: channel <> 'test'")
 
 
-def filtered(sql: str, where: str) -> str:
+def add_condition(sql: str, where: str) -> str:
     """The select ``sql`` with a condition, which may end in a comment."""
     return f"{sql} where (\n{where}\n)"
 
@@ -77,61 +77,63 @@ def reads_tables(where: str) -> bool:
     >>> reads_tables("channel <> 'test'"), reads_tables("user_id not in (select id from 'robots.csv')")
     (False, True)
     """
-    tree = _tree("where", where, filtered("select 1", where))
+    tree = _tree("where", where, add_condition("select 1", where))
     return any(node.get("type") in ("BASE_TABLE", "TABLE_FUNCTION", "SHOW_REF") for node in _nodes(tree))
 
 
-def _tree(said: str, given: str, sql: str) -> Any:
+def _tree(origin: str, text: str, sql: str) -> Any:
     """What DuckDB's parser makes of one SELECT."""
     try:
         sql.encode()
     except UnicodeEncodeError:
-        raise InputError(f"{said}: half a character, which UTF-8 cannot have", given=ascii(given)) from None
+        raise InputError(f"{origin}: half a character, which UTF-8 cannot have", given=ascii(text)) from None
     connection = duckdb.connect()
     try:
         kinds = [statement.type for statement in connection.extract_statements(sql)]
         if kinds != [duckdb.StatementType.SELECT]:
-            raise InputError(f"{said}: one SELECT is needed", given=repr(given))
+            raise InputError(f"{origin}: one SELECT is needed", given=repr(text))
         (written,) = connection.execute("select json_serialize_sql($1)", [sql]).fetchone() or ("",)
         parsed = json.loads(written)
     except duckdb.Error as error:
         reason = " ".join(re.split(r"LINE \d+:", str(error))[0].split())
-        raise InputError(f"{said}: {shorten(reason, 500)}", given=repr(given)) from None
+        raise InputError(f"{origin}: {shorten(reason, 500)}", given=repr(text)) from None
     except RecursionError:
-        raise InputError(f"{said}: expressions are nested too deep", given=repr(given)) from None
+        raise InputError(f"{origin}: expressions are nested too deep", given=repr(text)) from None
     finally:
         connection.close()
     if parsed["error"]:
-        raise InputError(f"{said}: {parsed['error_message']}", given=repr(given))
+        raise InputError(f"{origin}: {parsed['error_message']}", given=repr(text))
     return parsed["statements"]
 
 
-def _check(said: str, sql: str, tree: Any) -> None:
+def _check(origin: str, sql: str, tree: Any) -> None:
     """Refuse a tree in which anything does more than read."""
     for node in _nodes(tree):
         kind = str(node.get("type"))
         if kind.endswith("_NODE") and kind not in _READS:
-            problem = f"{said}: {kind.split('_')[0]} does more than read, and only SELECT is allowed, also in WITH"
+            problem = f"{origin}: {kind.split('_')[0]} does more than read, and only SELECT is allowed, also in WITH"
             raise InputError(problem, given=repr(sql))
         if kind == "BASE_TABLE":
-            _check_address(said, str(node.get("table_name")))
+            _check_address(origin, str(node.get("table_name")))
         if kind == "TABLE_FUNCTION":
             called = str(node["function"]["function_name"]).lower()
             if called not in _READERS:
                 hint = did_you_mean(called, _READERS)
-                raise InputError(f"{said}: table function {called} is not one that reads", allowed=_READERS, hint=hint)
+                raise InputError(
+                    f"{origin}: table function {called} is not one that reads", allowed=_READERS, hint=hint
+                )
             for inner in _nodes(node["function"]):
                 for value in inner.values():
-                    _check_address(said, str(value))
+                    _check_address(origin, str(value))
         if kind == "FUNCTION" and str(node.get("function_name")).lower() in _REFUSED_FUNCTIONS:
-            raise InputError(f"{said}: function {node['function_name']} does more than compute", given=repr(sql))
+            raise InputError(f"{origin}: function {node['function_name']} does more than compute", given=repr(sql))
 
 
-def _check_address(said: str, address: str) -> None:
-    found = _SCHEME.match(address)
-    if found is not None and found[1].lower() not in (*STORES, "file"):
+def _check_address(origin: str, address: str) -> None:
+    match = _SCHEME.match(address)
+    if match is not None and match[1].lower() not in (*STORES, "file"):
         raise InputError(
-            f"{said}: addresses of this kind are not read",
+            f"{origin}: addresses of this kind are not read",
             given=repr(address),
             allowed=[f"{scheme}://" for scheme in STORES],
             hint="download it first, and name the file",

@@ -113,9 +113,9 @@ def find_remote(table: str, address: str) -> list[RemotePath]:
     InputError
         If nothing is there, the store does not answer, or the address names a user.
     """
-    found = _ADDRESS.match(address)
-    assert found is not None
-    scheme, key = found[1].lower(), found[2]
+    match = _ADDRESS.match(address)
+    assert match is not None
+    scheme, key = match[1].lower(), match[2]
     if scheme not in STORES:
         raise InputError(
             f"table {table!r}: addresses of this kind cannot be read", given=f"{scheme}://", allowed=[*STORES, "a path"]
@@ -123,16 +123,16 @@ def find_remote(table: str, address: str) -> list[RemotePath]:
     if "@" in key.partition("/")[0]:
         raise InputError(f"table {table!r}: no credentials in addresses, which are written down", hint=STORES[scheme])
     try:
-        return _found(table, RemotePath(scheme, key))
+        return _list_files(table, RemotePath(scheme, key))
     except OSError as error:
         raise _away(table, scheme, error) from None
 
 
-def _found(table: str, path: RemotePath) -> list[RemotePath]:
+def _list_files(table: str, path: RemotePath) -> list[RemotePath]:
     from pyarrow.fs import FileSelector, FileType
 
     store = filesystem(path.scheme)
-    fixed = _fixed(path.key)
+    fixed = _fixed_folders(path.key)
     if not fixed:
         raise InputError(f"table {table!r}: an address begins with the name of a bucket", given=str(path))
     info = store.get_file_info(path.key)
@@ -151,10 +151,10 @@ def _found(table: str, path: RemotePath) -> list[RemotePath]:
     return [RemotePath(path.scheme, name) for name in names]
 
 
-def _fixed(key: str) -> list[str]:
+def _fixed_folders(key: str) -> list[str]:
     """The folders before the first that is a pattern."""
     folders = key.split("/")[:-1]
-    first = next((place for place, name in enumerate(folders) if glob.has_magic(name)), len(folders))
+    first = next((index for index, name in enumerate(folders) if glob.has_magic(name)), len(folders))
     return folders[:first]
 
 
@@ -163,8 +163,8 @@ def _matches(names: Sequence[str], pattern: Sequence[str]) -> bool:
     if not pattern:
         return not names
     if pattern[0] == "**":
-        ended = next((place for place, name in enumerate(names) if name.startswith(".")), len(names))
-        return any(_matches(names[place:], pattern[1:]) for place in range(ended + 1))
+        ended = next((index for index, name in enumerate(names) if name.startswith(".")), len(names))
+        return any(_matches(names[index:], pattern[1:]) for index in range(ended + 1))
     if not names or (names[0].startswith(".") and not pattern[0].startswith(".")):
         return False
     return fnmatchcase(names[0], pattern[0]) and _matches(names[1:], pattern[1:])
@@ -220,7 +220,7 @@ def schemes_in(sql: str) -> set[str]:
     >>> schemes_in("select * from 's3://bucket/*.parquet' where channel <> 'gs'")
     {'s3'}
     """
-    return {found.lower() for found in _IN_SQL.findall(sql)}
+    return {scheme.lower() for scheme in _IN_SQL.findall(sql)}
 
 
 def attach(connection: Any, schemes: Iterable[str]) -> None:
@@ -233,11 +233,11 @@ def attach(connection: Any, schemes: Iterable[str]) -> None:
     """
     for scheme in sorted(schemes):
         if not connection.filesystem_is_registered(scheme):
-            connection.register_filesystem(_shown(scheme))
+            connection.register_filesystem(_fsspec_view(scheme))
 
 
 @functools.cache
-def _shown(scheme: str) -> Any:
+def _fsspec_view(scheme: str) -> Any:
     try:
         from fsspec.implementations.arrow import ArrowFSWrapper
     except ImportError:
@@ -251,5 +251,5 @@ def _shown(scheme: str) -> Any:
 
 
 def _away(table: str, scheme: str, error: OSError) -> InputError:
-    said = shorten(" ".join(masked(str(error), os.environ).split()), 300)
-    return InputError(f"table {table!r}: {scheme}:// does not answer: {said}", hint=STORES[scheme])
+    reason = shorten(" ".join(masked(str(error), os.environ).split()), 300)
+    return InputError(f"table {table!r}: {scheme}:// does not answer: {reason}", hint=STORES[scheme])

@@ -46,12 +46,12 @@ def _repeated_conversions(sources: Sources) -> list[Finding]:
 def repeated_costs(sources: Sources) -> tuple[int, float | None, str | None]:
     """Costs that repeat another in every column: how many, how much in all (None in several currencies), a channel."""
     columns = ", ".join(quote(name) for name in sources.tables["costs"].columns)
-    found = sources.engine.query(
+    row = sources.engine.query(
         "select coalesce(sum(n - 1), 0)::bigint as n, coalesce(sum((n - 1) * amount), 0)::double as amount, "
         "min(channel) as example "
         f"from (select count(*) as n, {columns} from costs where amount > 0 group by {columns}) where n > 1"
     ).to_pylist()[0]
-    return found["n"], None if sources.has("costs", "currency") else found["amount"], found["example"]
+    return row["n"], None if sources.has("costs", "currency") else row["amount"], row["example"]
 
 
 def _repeated_costs(sources: Sources) -> list[Finding]:
@@ -69,13 +69,13 @@ def _repeated_costs(sources: Sources) -> list[Finding]:
 
 
 def _time_order(sources: Sources) -> list[Finding]:
-    found = []
+    findings = []
     if sources.integer_times:
         span = sources.engine.query("select min(converted_at) as low, max(converted_at) as high from conversions")
         low, high = span["low"][0].as_py(), span["high"][0].as_py()
         is_day = low is not None and _FIRST_DAY <= low <= high <= _LAST_DAY
         suspect = low is not None and (low >= _LOOKS_LIKE_EPOCH or is_day)
-        found.append(
+        findings.append(
             count_finding(
                 "integer_times",
                 "conversions",
@@ -89,7 +89,7 @@ def _time_order(sources: Sources) -> list[Finding]:
             "select count(*) as n, min(c.customer_id)::varchar as example from conversions c join "
             f"{sources.first_touches} f on c.customer_id = f.customer_id where c.converted_at < f.first_at"
         ).to_pylist()[0]
-        found.append(
+        findings.append(
             count_finding(
                 "time_order",
                 "conversions",
@@ -99,23 +99,29 @@ def _time_order(sources: Sources) -> list[Finding]:
                 example=early["example"],
             )
         )
-    return found
+    return findings
 
 
 def _money(sources: Sources) -> list[Finding]:
-    found = []
+    findings = []
     for table in ("conversions", "paths"):
         if sources.has(table):
             status: Status = "pass" if sources.has(table, "value") else "warn"
             message = (
                 "value of conversions" if status == "pass" else "no value column: every value is 0, so is every ROAS"
             )
-            found.append(Finding("value_known", table, status, int(status == "warn"), None, None, message))
+            findings.append(Finding("value_known", table, status, int(status == "warn"), None, None, message))
     has_cost = sources.has("costs") or sources.has("touchpoints", "cost")
     table = "costs" if sources.has("costs") or not has_cost else "touchpoints"
-    message = "spend of channels" if has_cost else "no cost anywhere: no ROI, channels are ranked by conversions"
-    found.append(Finding("cost_known", table, "pass" if has_cost else "warn", int(not has_cost), None, None, message))
-    return found
+    message = (
+        "spend of channels"
+        if has_cost
+        else "no table has costs: channels have no ROI and are ranked by conversions; add costs to see ROI"
+    )
+    findings.append(
+        Finding("cost_known", table, "pass" if has_cost else "warn", int(not has_cost), None, None, message)
+    )
+    return findings
 
 
 def check_channels_known(sources: Sources, touched: Sequence[str]) -> list[Finding]:
@@ -128,7 +134,7 @@ def check_channels_known(sources: Sources, touched: Sequence[str]) -> list[Findi
     table = "paths" if sources.has("paths") else "touchpoints"
     unknown, unpaid = sorted(paid - set(touched)), sorted(set(touched) - paid)
     message = _UNKNOWN + "".join(
-        f"; {name!r}: did you mean {meant!r}?" for name, meant in _spelled(unknown, touched)[:5]
+        f"; {name!r}: did you mean {meant!r}?" for name, meant in _match_spellings(unknown, touched)[:5]
     )
     return [
         count_finding(
@@ -140,15 +146,15 @@ def check_channels_known(sources: Sources, touched: Sequence[str]) -> list[Findi
     ]
 
 
-def _spelled(unknown: Sequence[str], known: Sequence[str]) -> list[tuple[str, str]]:
+def _match_spellings(unknown: Sequence[str], channels: Sequence[str]) -> list[tuple[str, str]]:
     """Names with the known ones that are the same but for case, blanks and marks.
 
     Examples
     --------
-    >>> _spelled(["Video", "paid_search", "tv"], ["Paid Search", "video"])
+    >>> _match_spellings(["Video", "paid_search", "tv"], ["Paid Search", "video"])
     [('Video', 'video'), ('paid_search', 'Paid Search')]
     """
-    letters = {_letters(name): name for name in known}
+    letters = {_letters(name): name for name in channels}
     return [(name, letters[_letters(name)]) for name in unknown if _letters(name) and _letters(name) in letters]
 
 

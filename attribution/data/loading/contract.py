@@ -78,7 +78,7 @@ def map_columns(table: Table, spec: TableSpec, present: Iterable[str]) -> dict[s
         raise InputError(
             f"table {table.name!r}: column {missing[0]!r} is missing",
             given=present,
-            allowed=f"needed are {', '.join(needed)}",
+            allowed=f"required columns: {', '.join(needed)}",
             hint=did_you_mean(missing[0], present) or 'map it: columns = { canonical = "source" }',
         )
     return mapping
@@ -92,12 +92,12 @@ def read_column(
     raw = quote(source)
     if not _fits(column, kind) and not (column.name == "path" and _is_list(kind)):
         sql = f"select count(*) as n, count({raw}) as bad, (min({raw}))::varchar as example from {quote(view)}"
-        found = engine.query(sql, table=table.name).to_pylist()[0]
-        if found["bad"]:
+        counts = engine.query(sql, table=table.name).to_pylist()[0]
+        if counts["bad"]:
             where = f"table {table.name!r}, column {column.name!r}"
             raise InputError(
-                f"{where}: {found['bad']} of {found['n']} rows {_MISFITS[column.type]}",
-                given=f"{found['example']!r} ({kind})",
+                f"{where}: {counts['bad']} of {counts['n']} rows {_MISFITS[column.type]}",
+                given=f"{counts['example']!r} ({kind})",
                 allowed=_ALLOWED[column.type],
             )
     if column.type == "time":
@@ -138,7 +138,7 @@ _MISFITS = {
     "number": "are no numbers",
     "money": "are no numbers",
     "count": "are no numbers",
-    "flag": "are no flags",
+    "flag": "are not true or false",
 }
 _ALLOWED = {
     "id": "texts or whole numbers",
@@ -178,18 +178,18 @@ def check_values(engine: Engine, table: Table, view: str, readings: Iterable[Rea
     for i, check in enumerate(checks):
         select.append(f"count(*) filter ({check.predicate}) as bad_{i}")
         select.append(f"(min({check.shown}) filter ({check.predicate}))::varchar as example_{i}")
-    found = engine.query(f"select {', '.join(select)} from {quote(view)}", table=table.name).to_pylist()[0]
-    if found["n"] == 0:
-        raise InputError(f"table {table.name!r} is given but holds no rows", hint="check its file and its filter")
+    counts = engine.query(f"select {', '.join(select)} from {quote(view)}", table=table.name).to_pylist()[0]
+    if counts["n"] == 0:
+        raise InputError(f"table {table.name!r} has no rows", hint="check its file and its filter")
     for i, check in enumerate(checks):
-        if found[f"bad_{i}"]:
+        if counts[f"bad_{i}"]:
             where = f"table {table.name!r}, column {check.column!r}"
             raise InputError(
-                f"{where}: {found[f'bad_{i}']} of {found['n']} rows {check.problem}",
-                given=repr(found[f"example_{i}"]),
+                f"{where}: {counts[f'bad_{i}']} of {counts['n']} rows {check.problem}",
+                given=repr(counts[f"example_{i}"]),
                 allowed=check.allowed,
             )
-    return int(found["n"])
+    return int(counts["n"])
 
 
 def check_channels(table: str, channels: Iterable[str]) -> None:
@@ -260,7 +260,13 @@ def _checks(reading: Reading) -> list[Check]:
         (is_text and column.type == "day", "are no days", unread, shown, "days such as 2024-04-03"),
         (not reading.is_sure, "cannot be read as times", unread, shown, _times_allowed(reading)),
         (bool(reading.is_integer), "are too large", f"abs({sql}) >= {LARGEST_POSITION}", shown, "positions below 2^60"),
-        (column.type == "flag" and not pa.types.is_boolean(kind), "are no flags", unread, shown, "true, false, 1, 0"),
+        (
+            column.type == "flag" and not pa.types.is_boolean(kind),
+            "are not true or false",
+            unread,
+            shown,
+            "true, false, 1, 0",
+        ),
         (column.type == "id" and is_float, "are no ids", unread, shown, "texts or whole numbers"),
     ]
     return [Check(column.name, *check[1:]) for check in checks if check[0]]

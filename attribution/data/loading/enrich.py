@@ -72,16 +72,18 @@ def read_codes(engine: Engine) -> None:
 def name_channels(engine: Engine, stage: Stage) -> tuple[Stage, list[Finding]]:
     """Touchpoints with a code and no channel take channel, campaign and kind from the code."""
     own = stage.text("channel")
-    told = [f"coalesce({own}, k.channel) as channel"]
+    terms = [f"coalesce({own}, k.channel) as channel"]
     for name in ("campaign", "kind"):
         # A code speaks only where the log does not name a channel itself.
-        told.append(f"case when {own} is null then coalesce({stage.text(name)}, k.{name}) else {stage.text(name)} end")
-        told[-1] += f" as {name}"
-    kept = tuple(name for name in stage.columns if name not in ("channel", "campaign", "kind", "code"))
+        terms.append(f"case when {own} is null then coalesce({stage.text(name)}, k.{name}) else {stage.text(name)} end")
+        terms[-1] += f" as {name}"
+    names = tuple(name for name in stage.columns if name not in ("channel", "campaign", "kind", "code"))
     joined = f"{stage.view} t left join known_codes k on k.code = trim(t.code)"
-    listed = ", ".join([*(f"t.{quote(name)}" for name in kept), *told])
+    listed = ", ".join([*(f"t.{quote(name)}" for name in names), *terms])
     engine.view("coded_touchpoints", f"select {listed} from {joined}")
-    return Stage("coded_touchpoints", (*kept, "channel", "campaign", "kind")), [_unknown(engine, "touchpoints", stage)]
+    return Stage("coded_touchpoints", (*names, "channel", "campaign", "kind")), [
+        _unknown_code_finding(engine, "touchpoints", stage)
+    ]
 
 
 def infer_touchpoints(
@@ -108,7 +110,7 @@ def infer_touchpoints(
     ).to_pylist()[0]
     findings = [
         Finding("inferred_touchpoints", "conversions", "pass", counted["n"], counted["total"], None, _INFERRED),
-        _unknown(engine, "conversions", Stage("conversions", tuple(converted))),
+        _unknown_code_finding(engine, "conversions", Stage("conversions", tuple(converted))),
     ]
     if touched is None and not counted["n"]:
         return (), findings
@@ -153,15 +155,15 @@ _UNMET = (
 _INFERRED = "codes redeemed without an earlier touchpoint of their channel: one is inferred at the conversion"
 
 
-def _unknown(engine: Engine, table: str, stage: Stage) -> Finding:
+def _unknown_code_finding(engine: Engine, table: str, stage: Stage) -> Finding:
     """Codes that are in use, and nobody knows what for."""
-    found = engine.query(
+    counts = engine.query(
         "select count(*) as total, count(*) filter (k.code is null) as n, "
         f"min(case when k.code is null then t.code end) as example from {stage.view} t "
         "left join known_codes k on k.code = trim(t.code) where trim(t.code) <> ''"
     ).to_pylist()[0]
-    message = f"{table} with a code that the codes table does not know"
-    return count_finding("unknown_code", table, found["n"], message, total=found["total"], example=found["example"])
+    message = f"{table} with a code that is not in the codes table"
+    return count_finding("unknown_code", table, counts["n"], message, total=counts["total"], example=counts["example"])
 
 
 # ---------------------------------------------------------------- all that further tables add
@@ -206,31 +208,31 @@ def enrich(engine: Engine, columns: Columns, rules: ChannelRules | None = None, 
     _check_use(columns, rules)
     stitched = ("touchpoints", "conversions", "customers", "lifetimes", "stages")
     stages = {name: Stage(name, tuple(columns[name])) for name in stitched if name in columns}
-    given = dict(stages)
+    before = dict(stages)
     findings: list[Finding] = []
     lint = None
     if "codes" in columns:
         read_codes(engine)
         if "code" in columns.get("touchpoints", ()):
-            stages["touchpoints"], found = name_channels(engine, stages["touchpoints"])
-            findings += found
+            stages["touchpoints"], more = name_channels(engine, stages["touchpoints"])
+            findings += more
     if set(columns.get("touchpoints", ())) & set(RAW_MARKETING):
-        stages["touchpoints"], lint, found = apply_rules(engine, stages["touchpoints"], rules or ChannelRules())
-        findings += found
-    mapping, found = find_persons(engine, columns, account)
-    findings += found
+        stages["touchpoints"], lint, more = apply_rules(engine, stages["touchpoints"], rules or ChannelRules())
+        findings += more
+    mapping, more = find_persons(engine, columns, account)
+    findings += more
     if mapping is not None and mapping.num_rows:
         stages = stitch(engine, stages, mapping)
     redeems = "codes" in columns and "code" in columns["conversions"]
-    changed = [name for name in stages if stages[name] != given[name] or (redeems and name == "touchpoints")]
+    changed = [name for name in stages if stages[name] != before[name] or (redeems and name == "touchpoints")]
     for name in changed:
         # Every step is a view on the one before; the last is computed once and kept.
         engine.define(f"enriched_{name}", f"select * from {stages[name].view}")
         engine.view(name, f"select * from enriched_{name}")
     updated = {name: stages[name].columns for name in changed}
     if redeems:
-        touched, found = infer_touchpoints(engine, updated.get("touchpoints"), columns["conversions"])
-        findings += found
+        touched, more = infer_touchpoints(engine, updated.get("touchpoints"), columns["conversions"])
+        findings += more
         updated |= {"touchpoints": touched} if touched else {}
     return Enriched(updated, lint, tuple(findings))
 
@@ -241,20 +243,20 @@ def _check_use(columns: Columns, rules: ChannelRules | None) -> None:
     has_raw = bool(set(touched) & set(RAW_MARKETING))
     if rules is not None and rules != ChannelRules() and not has_raw:
         raise InputError(
-            "channel rules are given, and touchpoints have no raw column for them",
+            "channel rules are given, but touchpoints have no raw columns to apply them to",
             given=list(touched),
             allowed=RAW_MARKETING,
             hint='beside a channel column they are read only if mapped: columns = { utm_source = "utm_source" }',
         )
     if "codes" in columns and "code" not in {*touched, *converted}:
         raise InputError(
-            "a codes table is given, and neither touchpoints nor conversions have a column 'code'",
+            "a codes table is given, but neither touchpoints nor conversions have a column 'code'",
             hint='map it: columns = { code = "source" }',
         )
     if touched and "channel" not in touched and not has_raw and "codes" not in columns:
         raise InputError(
-            "table 'touchpoints' tells codes and no channels, and there is no codes table",
-            hint="give [tables.codes] with the columns code and channel",
+            "table 'touchpoints' has codes but no channels, and there is no codes table",
+            hint="add the table 'codes' with the columns code and channel",
         )
 
 
@@ -264,29 +266,29 @@ def apply_rules(engine: Engine, stage: Stage, rules: ChannelRules) -> tuple[Stag
     listed = ", ".join(quote(name) for name in raw)
     own = {name: stage.text(name) for name in ("channel", "campaign")}
     # Sorted, so that nothing depends on the order in which the engine finds them.
-    found = engine.query(
+    combinations = engine.query(
         f"select {listed}, count(*) filter ({own['channel']} is null) as touchpoints, "
         f"count(*) filter ({own['channel']} is null and {own['campaign']} is null) as without_campaign "
         f"from {stage.view} t group by {listed} order by {listed}",
         table="touchpoints",
     )
-    derived = derive_channels(found.select(raw), rules)
-    known = found.select(raw)
+    derived = derive_channels(combinations.select(raw), rules)
+    mapping = combinations.select(raw)
     for name in own:
-        known = known.append_column(f"derived_{name}", derived[name])
-    engine.register_arrow("derived", known)
+        mapping = mapping.append_column(f"derived_{name}", derived[name])
+    engine.register_arrow("derived", mapping)
     same = " and ".join(f"t.{quote(name)} is not distinct from d.{quote(name)}" for name in raw)
-    kept = [name for name in stage.columns if name not in (*raw, *own)]
-    told = [f"coalesce({sql}, d.derived_{name}) as {name}" for name, sql in own.items()]
-    listed = ", ".join([*(f"t.{quote(name)}" for name in kept), *told])
+    names = [name for name in stage.columns if name not in (*raw, *own)]
+    terms = [f"coalesce({sql}, d.derived_{name}) as {name}" for name, sql in own.items()]
+    listed = ", ".join([*(f"t.{quote(name)}" for name in names), *terms])
     engine.view("channelled_touchpoints", f"select {listed} from {stage.view} t join raw_derived d on {same}")
-    lint = lint_channels(found.filter(pc.greater(found["touchpoints"], 0)), rules)
-    total = pc.sum(found["touchpoints"]).as_py() or 0
-    return Stage("channelled_touchpoints", (*kept, *own)), lint, _lint_findings(lint, total)
+    lint = lint_channels(combinations.filter(pc.greater(combinations["touchpoints"], 0)), rules)
+    total = pc.sum(combinations["touchpoints"]).as_py() or 0
+    return Stage("channelled_touchpoints", (*names, *own)), lint, _lint_findings(lint, total)
 
 
 _LINT = {
-    "unmapped": "pairs of source and medium that no channel rule knows",
+    "unmapped": "pairs of source and medium that match no channel rule",
     "near_duplicate_source": "sources spelled nearly alike",
     "near_duplicate_medium": "mediums spelled nearly alike",
     "near_duplicate_campaign": "campaigns spelled nearly alike",

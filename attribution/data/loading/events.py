@@ -33,34 +33,34 @@ class Dimensions:
     def channels(self) -> tuple[str, ...]:
         return self.values[self.names.index("channel")] if self.names else ()
 
-    def place(self, name: str) -> tuple[int, int]:
+    def stride_and_radix(self, name: str) -> tuple[int, int]:
         """Stride and radix of ``name`` in a code: its digit is code ÷ stride mod radix."""
-        place = self.names.index(name)
-        return self._stride(place), self._radix(place)
+        index = self.names.index(name)
+        return self._stride(index), self._radix(index)
 
     def digit(self, code: NDArray[np.int64], name: str) -> NDArray[np.int64]:
         """Position of each code's value of ``name``; for nullable dimensions 0 is null and 1 the first value."""
-        place = self.names.index(name)
+        index = self.names.index(name)
         if len(self.names) == 1:
             return code
-        return (code // self._stride(place)) % self._radix(place)
+        return (code // self._stride(index)) % self._radix(index)
 
     def decode(self, code: NDArray[np.int64], name: str) -> NDArray[np.object_]:
         """The value of ``name`` for each code; None where null."""
         if name not in self.names:
             return np.full(len(code), None, dtype=object)
         values = self.values[self.names.index(name)]
-        known = np.array(values if name == "channel" else (None, *values), dtype=object)
-        return known[self.digit(code, name)]
+        labels = np.array(values if name == "channel" else (None, *values), dtype=object)
+        return labels[self.digit(code, name)]
 
     def sql(self) -> str:
         """SQL for the code of a touchpoint, after `create_enums`."""
         terms = []
-        for place, name in enumerate(self.names):
+        for index, name in enumerate(self.names):
             digit = f"enum_code(try_cast({quote(name)} as {quote(_enum(name))}))::bigint"
             if name != "channel":
                 digit = f"coalesce({digit} + 1, 0)"
-            terms.append(f"{digit} * {self._stride(place)}")
+            terms.append(f"{digit} * {self._stride(index)}")
         # A narrow integer makes the sort lighter.
         kind = "integer" if self.combinations < 1 << 31 else "bigint"
         return f"({' + '.join(terms)})::{kind}"
@@ -70,12 +70,12 @@ class Dimensions:
         """How many codes there could be."""
         return self._stride(0) * self._radix(0) if self.names else 0
 
-    def _radix(self, place: int) -> int:
-        return max(1, len(self.values[place]) + (self.names[place] != "channel"))
+    def _radix(self, index: int) -> int:
+        return max(1, len(self.values[index]) + (self.names[index] != "channel"))
 
-    def _stride(self, place: int) -> int:
+    def _stride(self, index: int) -> int:
         stride = 1
-        for later in range(place + 1, len(self.names)):
+        for later in range(index + 1, len(self.names)):
             stride *= self._radix(later)
         return stride
 
@@ -125,22 +125,22 @@ def open_events(sources: Sources, *, kinds: Sequence[str] | None = None, mark_ne
     dimensions = Dimensions((), ())
     has_cost = sources.has("touchpoints", "cost")
     if sources.has("touchpoints"):
-        dimensions, kept = _read_touchpoints(sources, findings, spans)
-        rows += kept
-        if kept:
+        dimensions, usable = _read_touchpoints(sources, findings, spans)
+        rows += usable
+        if usable:
             cost = ", coalesce(cost, 0) as cost" if has_cost else ""
             parts.append(
                 "select * from ("
                 f"select customer_id, touched_at as happened_at, {dimensions.sql()} as ref{cost} "
                 "from touchpoints where customer_id is not null and touched_at is not null) where ref is not null"
             )
-    kept = _number_conversions(sources, kinds, findings, spans)
-    rows += kept
-    if kept:
-        number = "(-1 - row)::integer" if kept < 1 << 31 else "-1 - row"
+    usable = _number_conversions(sources, kinds, findings, spans)
+    rows += usable
+    if usable:
+        number = "(-1 - row)::integer" if usable < 1 << 31 else "-1 - row"
         parts.append(
             f"select customer_id, converted_at as happened_at, {number} as ref{', 0 as cost' if has_cost else ''} "
-            f"from {numbered(sources)}"
+            f"from {numbered_view(sources)}"
         )
     if not parts:
         raise InputError("no usable row is left", hint="customer, time and channel are null everywhere")
@@ -194,22 +194,22 @@ def _read_touchpoints(
             "select count(*) as n, min(touched_at) as first, max(touched_at) as last from touchpoints "
             "where customer_id is not null and touched_at is not null and trim(channel) <> ''"
         ).to_pylist()
-    kept = sum(row["n"] for row in usable)
-    if kept:
+    count = sum(row["n"] for row in usable)
+    if count:
         spans.append((min(row["first"] for row in usable), max(row["last"] for row in usable)))
-    return _dimensions(sources, [row["v"] for row in by_channel]), kept
+    return _dimensions(sources, [row["v"] for row in by_channel]), count
 
 
 def _dimensions(sources: Sources, channels: list[str | None]) -> Dimensions:
     values = []
     for name in sources.dimensions:
-        found = channels
+        distinct = channels
         if name != "channel":
-            found = sources.engine.query(f"select distinct {quote(name)} as v from touchpoints")["v"].to_pylist()
-        known = sorted(value for value in found if value is not None and value.strip(" "))
+            distinct = sources.engine.query(f"select distinct {quote(name)} as v from touchpoints")["v"].to_pylist()
+        names = sorted(value for value in distinct if value is not None and value.strip(" "))
         if name == "kind":
-            known.sort(key=lambda kind: {"click": 0, "impression": 1}.get(kind, 2))
-        values.append(tuple(known))
+            names.sort(key=lambda kind: {"click": 0, "impression": 1}.get(kind, 2))
+        values.append(tuple(names))
     check_channels("touchpoints", values[sources.dimensions.index("channel")])
     dimensions = Dimensions(sources.dimensions, tuple(values))
     dimensions.check_size()
@@ -221,7 +221,7 @@ def _dimensions(sources: Sources, channels: list[str | None]) -> Dimensions:
 def _number_conversions(
     sources: Sources, kinds: Sequence[str] | None, findings: list[Finding], spans: list[tuple[int, int]]
 ) -> int:
-    """Keep usable conversions as `numbered` names it, numbered in an order that no engine decides."""
+    """Keep usable conversions as `numbered_view` names it, numbered in an order that no engine decides."""
     has_value, has_id = sources.has("conversions", "value"), sources.has("conversions", "conversion_id")
     value = "coalesce(value, 0)" if has_value else "0::double"
     identity = "conversion_id" if has_id else "null::varchar"
@@ -236,7 +236,7 @@ def _number_conversions(
         f"(partition by conversion_id order by converted_at, customer_id, value, {is_new}) = 1"
     )
     sources.engine.define(
-        numbered(sources),
+        numbered_view(sources),
         f"select *, row_number() over (order by {order}) - 1 as row from ("
         f"select customer_id, converted_at, {value} as value, {identity} as conversion_id, "
         f"{is_new} as is_new_customer{worth} from {sources.conversions_view} {keep} {first_of_id if has_id else ''})",
@@ -250,23 +250,23 @@ def _number_conversions(
     }
     counts = ", ".join(f"count(*) filter ({test}) as {name}" for name, test in counted.items())
     every = f"select count(*) as n, {counts} from {sources.conversions_view}"
-    found = sources.engine.query(every, table="conversions").to_pylist()[0]
-    kept = sources.engine.query(
-        f"select count(*) as n, min(converted_at) as first, max(converted_at) as last from {numbered(sources)}"
+    nulls = sources.engine.query(every, table="conversions").to_pylist()[0]
+    usable = sources.engine.query(
+        f"select count(*) as n, min(converted_at) as first, max(converted_at) as last from {numbered_view(sources)}"
     ).to_pylist()[0]
     checks = [
-        ("null_customer", found["customer"], "conversions without customer: dropped"),
-        ("null_time", found["time"], "conversions without time: dropped"),
+        ("null_customer", nulls["customer"], "conversions without customer: dropped"),
+        ("null_time", nulls["time"], "conversions without time: dropped"),
     ]
     if has_value:
-        checks.append(("null_value", found["value"], "conversions without value: taken as 0"))
+        checks.append(("null_value", nulls["value"], "conversions without value: taken as 0"))
     if has_id:
         repeated = "conversions whose conversion_id came before: the earliest, then smallest row is kept"
-        checks.append(("duplicate_id", found["usable"] - kept["n"], repeated))
-    findings += [count_finding(check, "conversions", n, text, total=found["n"]) for check, n, text in checks]
-    if kept["n"]:
-        spans.append((kept["first"], kept["last"]))
-    return int(kept["n"])
+        checks.append(("duplicate_id", nulls["usable"] - usable["n"], repeated))
+    findings += [count_finding(check, "conversions", n, text, total=nulls["n"]) for check, n, text in checks]
+    if usable["n"]:
+        spans.append((usable["first"], usable["last"]))
+    return int(usable["n"])
 
 
 def _of_kinds(sources: Sources, kinds: Sequence[str], findings: list[Finding]) -> str:
@@ -277,13 +277,15 @@ def _of_kinds(sources: Sources, kinds: Sequence[str], findings: list[Finding]) -
         )
     tally = f"select kind, count(*) as n from {sources.conversions_view} group by kind"
     counts = {row["kind"]: row["n"] for row in sources.engine.query(tally).to_pylist()}
-    known = sorted(kind for kind in counts if kind is not None)
+    kinds_of_data = sorted(kind for kind in counts if kind is not None)
     for kind in kinds:
         if kind not in counts:
-            raise InputError(f"no conversion is of kind {kind!r}", allowed=known, hint=did_you_mean(kind, known))
-    others = sum(n for kind, n in counts.items() if kind not in kinds)
-    message = "conversions of other kinds than conversion_kinds: as if they had not been"
-    findings.append(Finding("other_kinds", "conversions", "pass", others, sum(counts.values()), None, message))
+            raise InputError(
+                f"no conversion is of kind {kind!r}", allowed=kinds_of_data, hint=did_you_mean(kind, kinds_of_data)
+            )
+    other_kinds = sum(n for kind, n in counts.items() if kind not in kinds)
+    message = "conversions of other kinds than conversion_kinds: left out"
+    findings.append(Finding("other_kinds", "conversions", "pass", other_kinds, sum(counts.values()), None, message))
     return _kind_test(kinds)
 
 
@@ -291,23 +293,23 @@ def _kind_test(kinds: Sequence[str]) -> str:
     return f"coalesce(kind in ({', '.join(text(kind) for kind in kinds)}), false)"
 
 
-def numbered(sources: Sources) -> str:
+def numbered_view(sources: Sources) -> str:
     """Name of the table of usable conversions, by row."""
     return f"numbered_{sources.conversions_view}"
 
 
 def _values(sources: Sources) -> NDArray[np.float64]:
-    values = sources.engine.query(f"select value from {numbered(sources)} order by row")["value"]
+    values = sources.engine.query(f"select value from {numbered_view(sources)} order by row")["value"]
     return np.append(np.asarray(values.to_numpy(), dtype=np.float64), 0.0)
 
 
 def is_new_customer(sources: Sources) -> NDArray[np.bool_]:
     """(conversions + 1,) whether it is a new customer's, by row: as the log says, or the customer's first."""
     first = "row = min(row) over (partition by customer_id)"
-    found = sources.engine.query(
-        f"select coalesce(is_new_customer, {first}) as is_new from {numbered(sources)} order by row"
+    is_new = sources.engine.query(
+        f"select coalesce(is_new_customer, {first}) as is_new from {numbered_view(sources)} order by row"
     )["is_new"]
-    return np.append(np.asarray(found.to_numpy(), dtype=bool), False)
+    return np.append(np.asarray(is_new.to_numpy(), dtype=bool), False)
 
 
 def conversion_ids(sources: Sources) -> NDArray[np.object_]:
@@ -315,5 +317,7 @@ def conversion_ids(sources: Sources) -> NDArray[np.object_]:
     made = (
         "concat(customer_id, '@', converted_at, '#', row - min(row) over (partition by customer_id, converted_at) + 1)"
     )
-    ids = sources.engine.query(f"select coalesce(conversion_id, {made}) as id from {numbered(sources)} order by row")
+    ids = sources.engine.query(
+        f"select coalesce(conversion_id, {made}) as id from {numbered_view(sources)} order by row"
+    )
     return np.asarray(ids["id"].to_numpy(), dtype=object)

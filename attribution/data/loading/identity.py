@@ -329,21 +329,21 @@ def map_accounts(customers: pa.Table, column: str, *, persons: pa.Table | None =
     customer, account = customer.filter(rows), account.filter(rows)
     ids, codes = sorted_codes(pa.chunked_array([*customer.chunks, *moved.chunks, *person.chunks], customer.type))
     own, moved, person = np.split(codes, [len(customer), len(customer) + len(moved)])
-    names, given = sorted_codes(account.drop_null())
-    account_of = _account_of(ids, names, own[pc.is_valid(account).to_numpy()], given)
+    names, account_codes = sorted_codes(account.drop_null())
+    account_of = _assign_accounts(ids, names, own[pc.is_valid(account).to_numpy()], account_codes)
     person_of = np.arange(len(ids))
     person_of[moved] = person
     stand_in, first, torn = _join(person_of, account_of, len(names))
-    kept = np.flatnonzero(first < len(ids))
+    has_person = np.flatnonzero(first < len(ids))
     is_listed = np.bincount(own, minlength=len(ids)) > 0
     per_account = np.bincount(account_of[account_of >= 0], minlength=len(names))
     return Accounts(
         mapping=mapping_table(ids, stand_in),
         accounts=pa.table(
             {
-                "account": names.take(pa.array(kept)),
-                "person": ids.take(pa.array(first[kept])),
-                "customers": per_account[kept],
+                "account": names.take(pa.array(has_person)),
+                "person": ids.take(pa.array(first[has_person])),
+                "customers": per_account[has_person],
             }
         ),
         customers=int(np.count_nonzero(is_listed)),
@@ -383,7 +383,7 @@ def _read_accounts(customers: pa.Table, column: str) -> pa.ChunkedArray:
     return pc.if_else(is_blank, pa.scalar(None, accounts.type), accounts)
 
 
-def _account_of(
+def _assign_accounts(
     ids: pa.Array, names: pa.Array, customer: NDArray[np.int64], account: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """(ids,) the one account that rows (customer, account) give each customer; −1 where none does."""

@@ -145,7 +145,7 @@ def load_sources(
     >>> sources.tables["touchpoints"].rows, sources.integer_times
     (2, True)
     """
-    given = {
+    values = {
         "touchpoints": touchpoints,
         "conversions": conversions,
         "costs": costs,
@@ -160,7 +160,7 @@ def load_sources(
     }
     if isinstance(channels, Mapping):
         channels = read_rules(channels, "channels")
-    specs = {name: as_spec(value) for name, value in given.items() if value is not None}
+    specs = {name: as_spec(value) for name, value in values.items() if value is not None}
     _check_request(specs, account)
     (engine := engine or DuckDBEngine()).claim()
     opened = {name: open_table(engine, name, spec, Path(folder)) for name, spec in specs.items()}
@@ -202,7 +202,7 @@ def _load(
             clocks[name] = clock
     if latest and "conversions" in loaded:
         _keep_latest(engine, loaded["conversions"].columns)
-    return loaded, _one_clock(clocks)
+    return loaded, _check_clocks(clocks)
 
 
 def _check_request(specs: Mapping[str, TableSpec], account: str | None) -> None:
@@ -304,8 +304,8 @@ def _keep_latest(engine: Engine, columns: tuple[str, ...]) -> None:
     if "conversion_id" not in columns:
         return
     counts = "select count(conversion_id) as n, count(distinct conversion_id) as ids from conversions"
-    (found,) = engine.query(counts, table="conversions").to_pylist()
-    if found["n"] == found["ids"]:
+    (row,) = engine.query(counts, table="conversions").to_pylist()
+    if row["n"] == row["ids"]:
         return
     engine.number_rows("delivered_conversions", "conversions")
     latest = "updated_at desc nulls last, delivered desc" if "updated_at" in columns else "delivered desc"
@@ -327,7 +327,7 @@ def _dimensions(loaded: Mapping[str, LoadedTable]) -> tuple[str, ...]:
     return tuple(name for name in ("kind", "channel", "campaign", "stage", *further) if name in columns)
 
 
-def _one_clock(clocks: Mapping[str, Reading]) -> tuple[bool | None, bool | None]:
+def _check_clocks(clocks: Mapping[str, Reading]) -> tuple[bool | None, bool | None]:
     """Whether times are integers, and tell their zone, in all tables alike; None where there are no times."""
     kinds = {bool(reading.is_integer): table for table, reading in clocks.items()}
     if len(kinds) > 1:

@@ -81,8 +81,8 @@ def _check_days(engine: Engine, columns: Collection[str]) -> None:
 
 def _fill_bounds(engine: Engine, columns: Collection[str]) -> None:
     if not set(_BOUNDS) <= set(columns):
-        lacking = (set(_BOUNDS) - set(columns)).pop()
-        raise InputError(f"table 'costs': bounds of a cost need both cost_low and cost_high, and {lacking} is missing")
+        missing = (set(_BOUNDS) - set(columns)).pop()
+        raise InputError(f"table 'costs': bounds of a cost need both cost_low and cost_high, and {missing} is missing")
     shown = "concat(cost_low, ' … ', cost_high)"
     for test, problem in (
         ("(cost_low is null) <> (cost_high is null)", "only one of cost_low and cost_high is given"),
@@ -101,10 +101,10 @@ def _fill_bounds(engine: Engine, columns: Collection[str]) -> None:
 
 
 def _refuse_costs(engine: Engine, table: str, test: str, problem: str, shown: str, *, in_rows: bool = False) -> None:
-    found = engine.query(f"select count(*) as n, min({shown}) as example from {table} where {test}").to_pylist()[0]
-    if found["n"]:
-        said = f"in {found['n']} rows {problem}" if in_rows else f"{found['n']} rows {problem}"
-        raise InputError(f"table {table.partition('_')[0]!r}: {said}", given=found["example"])
+    row = engine.query(f"select count(*) as n, min({shown}) as example from {table} where {test}").to_pylist()[0]
+    if row["n"]:
+        text = f"in {row['n']} rows {problem}" if in_rows else f"{row['n']} rows {problem}"
+        raise InputError(f"table {table.partition('_')[0]!r}: {text}", given=row["example"])
 
 
 # ---------------------------------------------------------------- refunds and cancellations
@@ -134,7 +134,7 @@ def net_conversions(engine: Engine, columns: Sequence[str]) -> list[Finding]:
         _refuse_refunds(engine, "refund > coalesce(value, 0)", "refund more than was paid", "refund", "up to the value")
     findings = []
     if {"refund", "is_cancelled"} & set(columns):
-        findings = _netted(engine, columns)
+        findings = _net_conversions(engine, columns)
     if "margin" in columns and "value" in columns:
         _refuse_refunds(
             engine, "margin > coalesce(value, 0)", "have a margin above their value", "margin", "up to the value"
@@ -158,55 +158,56 @@ def net_paths(engine: Engine, columns: Sequence[str]) -> list[Finding]:
         If more is refunded than was paid, or more is cancelled than there was.
     """
     taken_off = {"refund": "value", "cancelled": "conversions"}
-    asked = {column: of for column, of in taken_off.items() if column in columns}
-    if not asked:
+    reductions = {column: of for column, of in taken_off.items() if column in columns}
+    if not reductions:
         return []
     problems = {"refund": "refund more than was paid", "cancelled": "cancel more conversions than there were"}
-    for column, of in asked.items():
+    for column, of in reductions.items():
         if of not in columns:
             raise InputError(f"table 'paths' has a column {column!r} and no column {of!r} to take it off")
         _refuse_refunds(
             engine, f"{column} > coalesce({of}, 0)", problems[column], column, f"up to the {of}", table="paths"
         )
     engine.define("gross_paths", "select * from paths")
-    net = {of: f"{of} - coalesce({column}, 0) as {of}" for column, of in asked.items()}
-    if "cancelled" in asked:
+    net = {of: f"{of} - coalesce({column}, 0) as {of}" for column, of in reductions.items()}
+    if "cancelled" in reductions:
         net["nulls"] = "coalesce(nulls, 0) + coalesce(cancelled, 0) as nulls"
     select = ", ".join(net.get(name, quote(name)) for name in columns)
     engine.view("paths", f"select {select} from gross_paths")
-    listed = ", ".join(f"coalesce(sum({column}), 0)::double as {column}" for column in asked)
-    found = engine.query(f"select {listed}, sum(conversions)::double as n from gross_paths").to_pylist()[0]
+    listed = ", ".join(f"coalesce(sum({column}), 0)::double as {column}" for column in reductions)
+    sums = engine.query(f"select {listed}, sum(conversions)::double as n from gross_paths").to_pylist()[0]
     texts = {
         "refund": "refunded: credit is of what is left",
         "cancelled": "cancelled conversions: journeys that did not convert",
     }
-    told = {"refund": ("refunded", None), "cancelled": ("cancelled", found["n"])}
+    checks = {"refund": ("refunded", None), "cancelled": ("cancelled", sums["n"])}
     return [
-        count_finding(told[column][0], "paths", found[column], texts[column], total=told[column][1]) for column in asked
+        count_finding(checks[column][0], "paths", sums[column], texts[column], total=checks[column][1])
+        for column in reductions
     ]
 
 
-def _netted(engine: Engine, columns: Sequence[str]) -> list[Finding]:
+def _net_conversions(engine: Engine, columns: Sequence[str]) -> list[Finding]:
     cancelled = "coalesce(is_cancelled, false)" if "is_cancelled" in columns else "false"
     refund = "coalesce(refund, 0)" if "refund" in columns else "0"
     engine.define("gross_conversions", f"select *, {cancelled} as is_off, {refund} as paid_back from conversions")
     net = {"value": "value - paid_back as value"}
     select = ", ".join(net.get(name, quote(name)) for name in columns)
     engine.view("conversions", f"select {select} from gross_conversions where not is_off")
-    found = engine.query(
+    row = engine.query(
         "select count(*) as n, count(*) filter (is_off) as cancelled, "
         "count(*) filter (paid_back > 0 and not is_off) as refunded, "
         "coalesce(sum(case when is_off then 0 else paid_back end), 0)::double as amount from gross_conversions"
     ).to_pylist()[0]
     texts = {
         "cancelled": "cancelled conversions: as if they had not been",
-        "refunded": f"conversions with a refund, {found['amount']:,.2f} in all: credit is of what is left",
+        "refunded": f"conversions with a refund, {row['amount']:,.2f} in all: credit is of what is left",
     }
-    asked = {"cancelled": "is_cancelled", "refunded": "refund"}
+    columns_by_check = {"cancelled": "is_cancelled", "refunded": "refund"}
     return [
-        count_finding(check, "conversions", found[check], message, total=found["n"])
+        count_finding(check, "conversions", row[check], message, total=row["n"])
         for check, message in texts.items()
-        if asked[check] in columns
+        if columns_by_check[check] in columns
     ]
 
 
@@ -214,10 +215,10 @@ def _refuse_refunds(
     engine: Engine, test: str, problem: str, column: str, allowed: str, *, table: str = "conversions"
 ) -> None:
     shown = f"min({column})::varchar as example"
-    found = engine.query(f"select count(*) as n, {shown} from {table} where {test}").to_pylist()[0]
-    if found["n"]:
+    row = engine.query(f"select count(*) as n, {shown} from {table} where {test}").to_pylist()[0]
+    if row["n"]:
         where = f"table {table!r}, column {column!r}"
-        raise InputError(f"{where}: {found['n']} rows {problem}", given=found["example"], allowed=allowed)
+        raise InputError(f"{where}: {row['n']} rows {problem}", given=row["example"], allowed=allowed)
 
 
 # ---------------------------------------------------------------- campaigns in place of channels
@@ -262,17 +263,17 @@ def split_campaigns(engine: Engine, columns: Mapping[str, Sequence[str]]) -> lis
         raise InputError(
             f"the campaign {twice[0]!r} would have the name of another channel", hint="rename one of them in a query"
         )
-    engine.view("touchpoints", f"select {_listed(columns['touchpoints'])} from channel_touchpoints")
+    engine.view("touchpoints", f"select {_select_list(columns['touchpoints'])} from channel_touchpoints")
     return _split_costs(engine, columns["costs"]) if "costs" in columns else []
 
 
 def _split_costs(engine: Engine, columns: Sequence[str]) -> list[Finding]:
     engine.define("channel_costs", "select * from costs")
     if "campaign" in columns:
-        own = f"select {_listed(columns)} from channel_costs where campaign is not null or channel is null"
+        own = f"select {_select_list(columns)} from channel_costs where campaign is not null or channel is null"
         whole = "c.campaign is null and c.channel is not null"
     else:
-        own, whole = f"select {_listed(columns)} from channel_costs where channel is null", "c.channel is not null"
+        own, whole = f"select {_select_list(columns)} from channel_costs where channel is null", "c.channel is not null"
     shared = {name: f"c.{name} * coalesce(p.part, 1) as {name}" for name in _AMOUNTS}
     shared |= {"channel": "coalesce(p.name, c.channel) as channel"}
     listed = ", ".join(shared.get(name, f"c.{quote(name)}") for name in columns)
@@ -284,21 +285,21 @@ def _split_costs(engine: Engine, columns: Sequence[str]) -> list[Finding]:
     engine.define("campaign_costs", f"{own} union all {joined}")
     engine.view("costs", "select * from campaign_costs")
     with_campaigns = "select distinct channel from campaigns where campaign is not null"
-    found = engine.query(
+    row = engine.query(
         "select count(*) as n, min(c.channel) as example from channel_costs c "
         f"join ({with_campaigns}) w on w.channel = c.channel where {whole}"
     ).to_pylist()[0]
     message = "costs of channels with campaigns that name none: shared by the campaigns, by touchpoints"
-    return [count_finding("cost_without_campaign", "costs", found["n"], message, example=found["example"])]
+    return [count_finding("cost_without_campaign", "costs", row["n"], message, example=row["example"])]
 
 
 def _name() -> str:
     return f"case when campaign is null then channel else channel || '{SEPARATOR}' || campaign end"
 
 
-def _listed(columns: Sequence[str]) -> str:
-    named = {"channel": f"{_name()} as channel"} if "campaign" in columns else {}
-    return ", ".join(named.get(name, quote(name)) for name in columns)
+def _select_list(columns: Sequence[str]) -> str:
+    expressions = {"channel": f"{_name()} as channel"} if "campaign" in columns else {}
+    return ", ".join(expressions.get(name, quote(name)) for name in columns)
 
 
 # ---------------------------------------------------------------- expected lifetime revenue of customers
@@ -319,34 +320,32 @@ def join_lifetimes(engine: Engine, columns: Sequence[str]) -> tuple[tuple[str, .
     """
     own = "c.ltv" if "ltv" in columns else "null::double"
     engine.define("conversions_without_lifetimes", "select * from conversions")
-    kept = ", ".join(f"c.{quote(name)}" for name in columns if name != "ltv")
+    other_columns = ", ".join(f"c.{quote(name)}" for name in columns if name != "ltv")
     engine.define(
         "conversions_with_lifetimes",
         # Ids that turned out to be one person's: each was foretold its own part.
-        f"select {kept}, coalesce({own}, l.ltv) as ltv from conversions_without_lifetimes c left join "
+        f"select {other_columns}, coalesce({own}, l.ltv) as ltv from conversions_without_lifetimes c left join "
         "(select customer_id, sum(ltv) as ltv from lifetimes where customer_id is not null group by customer_id) l "
         "on l.customer_id = c.customer_id",
     )
     engine.view("conversions", "select * from conversions_with_lifetimes")
-    found = engine.query(
+    row = engine.query(
         "select count(*) as n, count(*) filter (ltv is null) as lacking, "
         "min(case when ltv is null then customer_id end)::varchar as example from conversions"
     ).to_pylist()[0]
     message = "conversions whose customer has no LTV in lifetimes: returns.ltv is for those"
-    lacking = count_finding(
-        "no_lifetime", "lifetimes", found["lacking"], message, total=found["n"], example=found["example"]
-    )
-    return (*(name for name in columns if name != "ltv"), "ltv"), lacking
+    finding = count_finding("no_lifetime", "lifetimes", row["lacking"], message, total=row["n"], example=row["example"])
+    return (*(name for name in columns if name != "ltv"), "ltv"), finding
 
 
 def check_lifetimes(engine: Engine) -> None:
     """Refuse a table that says two things of one customer."""
-    found = engine.query(
+    row = engine.query(
         "select count(*) as n, min(customer_id)::varchar as example from (select customer_id from lifetimes "
         "where customer_id is not null group by customer_id having count(*) > 1) t"
     ).to_pylist()[0]
-    if found["n"]:
-        raise InputError(f"table 'lifetimes': {found['n']} customers have several rows", given=found["example"])
+    if row["n"]:
+        raise InputError(f"table 'lifetimes': {row['n']} customers have several rows", given=row["example"])
 
 
 # ---------------------------------------------------------------- all of it, in order
@@ -397,6 +396,6 @@ def complete(engine: Engine, columns: Columns, grain: Grain) -> Completed:
         findings += split_campaigns(engine, columns)
         changed |= {name: tuple(columns[name]) for name in ("costs",) if name in columns}
     if "lifetimes" in columns:
-        changed["conversions"], lacking = join_lifetimes(engine, columns["conversions"])
-        findings.append(lacking)
+        changed["conversions"], finding = join_lifetimes(engine, columns["conversions"])
+        findings.append(finding)
     return Completed(changed, tuple(findings))

@@ -66,7 +66,7 @@ def find_files(
         raise InputError(f"table {table!r}: the list of files is empty")
     formats = {_format(table, path) for path in paths}
     if len(formats) > 1:
-        raise InputError(f"table {table!r}: files of one format are needed", given=sorted(formats))
+        raise InputError(f"table {table!r}: all files must have the same format", given=sorted(formats))
     kind = formats.pop()
     if kind == "json":
         return [Files(tuple(paths), kind)]
@@ -82,7 +82,7 @@ def find_files(
 
 def _expand(table: str, name: str | Path, folder: Path) -> Sequence[Path | RemotePath]:
     if not isinstance(name, str | Path):
-        raise InputError(f"table {table!r}: a source is a path, glob or list of them", given=repr(name))
+        raise InputError(f"table {table!r}: a source must be a path, a glob or a list of them", given=repr(name))
     if is_remote(name):
         return find_remote(table, str(name))
     path = folder / Path(name).expanduser()
@@ -92,9 +92,9 @@ def _expand(table: str, name: str | Path, folder: Path) -> Sequence[Path | Remot
     except OSError as error:
         raise InputError(f"table {table!r}: no file has such a name: {error.strerror}", given=repr(str(name))) from None
     if glob.has_magic(str(path)):
-        found = sorted(Path(match) for match in glob.glob(str(path), recursive=True) if Path(match).is_file())
-        if found:
-            return found
+        paths = sorted(Path(match) for match in glob.glob(str(path), recursive=True) if Path(match).is_file())
+        if paths:
+            return paths
         raise InputError(f"table {table!r}: no file matches {path}")
     if path.is_dir():
         raise InputError(f"table {table!r}: {path} is a folder", hint=f"name its files: {name}/*.parquet")
@@ -152,13 +152,13 @@ def merge_columns(
         present = [source for source in sources if source in schema.names]
         if not present:
             raise InputError(
-                f"table {table!r}: none of the source columns {list(sources)} (for {name!r}) is there",
+                f"table {table!r}: none of the source columns {list(sources)} (for {name!r}) exists",
                 given=schema.names,
                 hint=did_you_mean(sources[0], schema.names),
             )
         single[name] = present[0]
         if len(present) > 1:
-            single[name] = _unused(" or ".join(present), schema.names)
+            single[name] = _unused_name(" or ".join(present), schema.names)
             added[single[name]] = _first_known(table, name, {part: schema.field(part).type for part in present})
     return single, added
 
@@ -184,7 +184,7 @@ def _family(kind: pa.DataType) -> str:
     return "number" if is_integer_like(kind) or pa.types.is_decimal(kind) else str(kind)
 
 
-def _unused(name: str, present: Sequence[str]) -> str:
+def _unused_name(name: str, present: Sequence[str]) -> str:
     while name in present:
         name += "'"
     return name
@@ -255,7 +255,7 @@ def _register(engine: Engine, name: str, spec: TableSpec, folder: Path) -> list[
     source = spec.source
     if spec.query is not None:
         if spec.where is not None:
-            raise InputError(f"table {name!r}: a query filters its rows itself: drop 'where'", given=spec.where)
+            raise InputError(f"table {name!r}: a query filters its rows itself: leave 'where' out", given=spec.where)
         engine.register_query(name, spec.query, folder)
     elif isinstance(source, pd.DataFrame):
         engine.register_arrow(name, _to_arrow(name, source), where=spec.where)
@@ -264,7 +264,7 @@ def _register(engine: Engine, name: str, spec: TableSpec, folder: Path) -> list[
         _check_texts(name, source)
         engine.register_arrow(name, source, where=spec.where)
     elif isinstance(source, str | Path | list | tuple):
-        needed = {} if spec.adapter else _needed(INPUTS[name], spec)
+        needed = {} if spec.adapter else _required_columns(INPUTS[name], spec)
         files = find_files(name, source, folder, needed=needed, required=INPUTS[name].required)
         engine.register_files(name, files, where=spec.where)
         return drift_findings(name, files)
@@ -277,7 +277,7 @@ def _register(engine: Engine, name: str, spec: TableSpec, folder: Path) -> list[
     return []
 
 
-def _needed(table: Table, spec: TableSpec) -> dict[str, tuple[str, ...]]:
+def _required_columns(table: Table, spec: TableSpec) -> dict[str, tuple[str, ...]]:
     """Columns that no file may lack while another has them: those read, unless a list says that they may differ."""
     if spec.columns is None:
         return {name: (name,) for name in table.column_names}
@@ -309,11 +309,11 @@ def _check_texts(name: str, table: pa.Table) -> None:
             raise _no_text(name, f"column {column!r}: {error}") from None
 
 
-def _no_text(name: str, given: str) -> InputError:
+def _no_text(name: str, text: str) -> InputError:
     return InputError(
-        f"table {name!r} holds what is no text: bytes or half characters that UTF-8 cannot have",
-        given=given,
-        hint="replace them where the table is made, as by value.encode('utf-8', 'replace').decode()",
+        f"table {name!r} holds values that are not text: bytes or half characters that UTF-8 cannot encode",
+        given=text,
+        hint="replace them where the table is made, e.g. value.encode('utf-8', 'replace').decode()",
     )
 
 

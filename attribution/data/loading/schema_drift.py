@@ -66,15 +66,15 @@ def _csv_layout(table: str, path: Path | RemotePath) -> Layout:
     if not start.strip():
         raise InputError(f"table {table!r}: {path} is empty; a header line is needed")
     # Marks inside quotes are part of a name.
-    bare = re.sub(r'"[^"]*"', "", start).splitlines()
-    delimiter = max(_DELIMITERS, key=bare[0].count) if bare else ","
+    lines = re.sub(r'"[^"]*"', "", start).splitlines()
+    delimiter = max(_DELIMITERS, key=lines[0].count) if lines else ","
     try:
         names = next(csv.reader(io.StringIO(start, newline=""), delimiter=delimiter))
     except csv.Error as error:
         raise InputError(f"table {table!r}: the header line of {path} cannot be read: {error}") from None
     if any("\x00" in name for name in names):
-        raise InputError(f"table {table!r}: {path} is no text file", given=names[0])
-    columns = [name or f"column{place}" for place, name in enumerate(names)]
+        raise InputError(f"table {table!r}: {path} is not a text file", given=names[0])
+    columns = [name or f"column{index}" for index, name in enumerate(names)]
     if len({name.lower() for name in columns}) < len(columns):
         raise InputError(f"table {table!r}: {path} names a column twice", given=columns)
     return Layout(path, dict.fromkeys(columns, ""), delimiter)
@@ -92,10 +92,10 @@ def _parquet_layout(table: str, path: Path | RemotePath) -> Layout:
 
 def _null_columns(metadata: pq.FileMetaData) -> set[str]:
     """Columns without a value: pandas writes texts that are all missing as numbers."""
-    found: set[str] | None = None
+    null_in_all: set[str] | None = None
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
-        chunks = [group.column(place) for place in range(group.num_columns)]
+        chunks = [group.column(index) for index in range(group.num_columns)]
         nulls = {
             chunk.path_in_schema
             for chunk in chunks
@@ -103,8 +103,8 @@ def _null_columns(metadata: pq.FileMetaData) -> set[str]:
             and chunk.statistics.has_null_count
             and chunk.statistics.null_count == chunk.num_values
         }
-        found = nulls if found is None else found & nulls
-    return found or set()
+        null_in_all = nulls if null_in_all is None else null_in_all & nulls
+    return null_in_all or set()
 
 
 def _kind(type: pa.DataType) -> str:
@@ -114,14 +114,14 @@ def _kind(type: pa.DataType) -> str:
         return "number"
     if pa.types.is_timestamp(type):
         return "time" if type.tz is None else "time with zone"
-    named = {
+    tests = {
         "": pa.types.is_null,
         "text": lambda of: pa.types.is_string(of) or pa.types.is_large_string(of) or pa.types.is_string_view(of),
         "flag": pa.types.is_boolean,
         "day": pa.types.is_date,
         "list": lambda of: pa.types.is_list(of) or pa.types.is_large_list(of) or pa.types.is_fixed_size_list(of),
     }
-    return next((name for name, test in named.items() if test(type)), str(type))
+    return next((name for name, test in tests.items() if test(type)), str(type))
 
 
 def _json_layout(table: str, path: Path | RemotePath) -> Layout:
@@ -205,11 +205,11 @@ def find_drift(layouts: Sequence[Layout]) -> list[Drift]:
     columns = list(dict.fromkeys(name for layout in layouts for name in layout.columns))
     where = {name: frozenset(i for i, layout in enumerate(layouts) if name in layout.columns) for name in columns}
     drifted = [name for name in columns if len(where[name]) < len(layouts) and not _is_rare(name, layouts)]
-    found = []
+    drifts = []
     for column in drifted:
         partner = _partner(column, drifted, where, layouts)
         missing = [i for i in range(len(layouts)) if i not in where[column]]
-        found.append(
+        drifts.append(
             Drift(
                 column,
                 tuple(names[i] for i in sorted(where[column])),
@@ -218,13 +218,13 @@ def find_drift(layouts: Sequence[Layout]) -> list[Drift]:
                 () if partner is None else tuple(names[i] for i in sorted(where[partner])),
             )
         )
-    return found
+    return drifts
 
 
 def find_type_drift(layouts: Sequence[Layout]) -> dict[str, dict[str, tuple[str, ...]]]:
     """Columns whose values are of different kinds in different files: column → kind → files."""
     names = _file_names(layouts)
-    found: dict[str, dict[str, tuple[str, ...]]] = {}
+    by_column: dict[str, dict[str, tuple[str, ...]]] = {}
     for column in dict.fromkeys(name for layout in layouts for name in layout.columns):
         kinds: dict[str, tuple[str, ...]] = {}
         for name, layout in zip(names, layouts, strict=True):
@@ -233,8 +233,8 @@ def find_type_drift(layouts: Sequence[Layout]) -> dict[str, dict[str, tuple[str,
                 kinds[kind] = (*kinds.get(kind, ()), name)
         # A day is a time like any other.
         if len(kinds) > 1 and not set(kinds) <= _TIMES:
-            found[column] = kinds
-    return found
+            by_column[column] = kinds
+    return by_column
 
 
 def drift_findings(table: str, files: Iterable[Files]) -> list[Finding]:
@@ -244,10 +244,10 @@ def drift_findings(table: str, files: Iterable[Files]) -> list[Finding]:
     drifts, kinds = find_drift(layouts), find_type_drift(layouts)
     alone = "the table is one file" if len(layouts) == 1 else None
     # Of a pair, one sentence says it all.
-    told = [drift for i, drift in enumerate(drifts) if not any(_same(drift, other) for other in drifts[:i])]
-    said = {
-        "schema_drift": [str(drift) for drift in told],
-        "type_drift": [_typed(column, of_kind) for column, of_kind in kinds.items()],
+    distinct = [drift for i, drift in enumerate(drifts) if not any(_same(drift, other) for other in drifts[:i])]
+    texts_by_check = {
+        "schema_drift": [str(drift) for drift in distinct],
+        "type_drift": [_describe_kinds(column, of_kind) for column, of_kind in kinds.items()],
     }
     examples = {"schema_drift": drifts[0].column if drifts else None, "type_drift": next(iter(kinds), None)}
     counts = {"schema_drift": len(drifts), "type_drift": len(kinds)}
@@ -261,7 +261,7 @@ def drift_findings(table: str, files: Iterable[Files]) -> list[Finding]:
             examples[check],
             "; ".join(texts) or alone or f"{len(layouts)} files agree in {_SUBJECTS[check]}",
         )
-        for check, texts in said.items()
+        for check, texts in texts_by_check.items()
     ]
 
 
@@ -287,11 +287,11 @@ def refuse_drift(
     """
     drifts = {drift.column: drift for drift in find_drift(layouts)}
     for canonical, sources in needed.items():
-        lacking = sum(not any(name in layout.columns for name in sources) for layout in layouts)
+        without = sum(not any(name in layout.columns for name in sources) for layout in layouts)
         drift = next((drifts[name] for name in sources if name in drifts), None)
-        if not lacking or drift is None:
+        if not without or drift is None:
             continue  # a column that no file has is missing in the table, which its contract says better
-        missing = f"{' or '.join(map(repr, sources))} is missing in {lacking} of {len(layouts)}"
+        missing = f"{' or '.join(map(repr, sources))} is missing in {without} of {len(layouts)}"
         raise InputError(
             f"table {table!r}: the files differ in columns {[*drifts]}: {missing}",
             given=drift,
@@ -300,8 +300,8 @@ def refuse_drift(
     kinds = find_type_drift(layouts)
     for column in (name for sources in needed.values() for name in sources if name in kinds):
         raise InputError(
-            f"table {table!r}: the files differ in the type of a column: {_typed(column, kinds[column])}",
-            hint="write the files anew, or cast the column in a query",
+            f"table {table!r}: the files differ in the type of a column: {_describe_kinds(column, kinds[column])}",
+            hint="rewrite the files, or cast the column in a query",
         )
 
 
@@ -309,8 +309,8 @@ def _remedy(canonical: str, sources: Sequence[str], renamed: str | None, *, is_r
     if renamed is None and is_required:
         return "leave those files out, or fill the column in a query"
     likely = dict.fromkeys((*sources, *([] if renamed is None else [renamed])))
-    mapped = f"columns = {{ {_key(canonical)} = [{', '.join(map(_quoted, likely))}] }}"
-    means = "takes it for null where it is missing" if renamed is None else "reads the first of these that is not null"
+    mapped = f"columns = {{ {_key(canonical)} = [{', '.join(map(_quote, likely))}] }}"
+    means = "makes it null where it is missing" if renamed is None else "reads the first of these that is not null"
     return f"{mapped} {means}; name the other columns as well"
 
 
@@ -325,7 +325,7 @@ def _partner(
         kinds = {layout.columns[name] for layout in layouts for name in (column, other) if layout.columns.get(name)}
         if len(kinds) > 1 and not kinds <= _TIMES:
             continue
-        likeness, moved = _likeness(column, other), not _places(column, layouts) & _places(other, layouts)
+        likeness, moved = _likeness(column, other), not _positions(column, layouts) & _positions(other, layouts)
         if moved and likeness < _ALIKE:
             continue
         complete = len(where[other]) + len(where[column]) == len(layouts)
@@ -345,7 +345,7 @@ def _likeness(one: str, other: str) -> float:
     return SequenceMatcher(None, first, second).ratio()
 
 
-def _places(column: str, layouts: Sequence[Layout]) -> set[int]:
+def _positions(column: str, layouts: Sequence[Layout]) -> set[int]:
     return {[*layout.columns].index(column) for layout in layouts if column in layout.columns}
 
 
@@ -359,14 +359,14 @@ def _same(one: Drift, other: Drift) -> bool:
     return other.renamed == one.column and one.renamed == other.column
 
 
-def _typed(column: str, kinds: Mapping[str, Sequence[str]]) -> str:
+def _describe_kinds(column: str, kinds: Mapping[str, Sequence[str]]) -> str:
     return f"{column!r} is " + ", ".join(f"{kind} in {listed(files)}" for kind, files in kinds.items())
 
 
 def _key(name: str) -> str:
-    return name if name.replace("_", "").replace("-", "").isalnum() and name.isascii() else _quoted(name)
+    return name if name.replace("_", "").replace("-", "").isalnum() and name.isascii() else _quote(name)
 
 
-def _quoted(name: str) -> str:
+def _quote(name: str) -> str:
     escaped = name.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'

@@ -59,7 +59,7 @@ def read_times(engine: Engine, table: str, view: str, column: str, spec: TableSp
         raise InputError(
             f"table {table!r}, column {column!r}: integer times have no time zone",
             given=f"time_zone = {spec.time_zone!r}",
-            hint="leave it out, or say what the integers are: time_format = 'epoch_s'",
+            hint="leave it out, or declare what the integers are: time_format = 'epoch_s'",
         )
     return reading
 
@@ -67,13 +67,13 @@ def read_times(engine: Engine, table: str, view: str, column: str, spec: TableSp
 def _check_settings(engine: Engine, where: str, spec: TableSpec) -> None:
     """Refuse a time format or zone that nothing could be read with."""
     if spec.time_zone is not None:
-        known = engine.query("select name from pg_timezone_names()")["name"].to_pylist()
-        if spec.time_zone not in known:
+        zones = engine.query("select name from pg_timezone_names()")["name"].to_pylist()
+        if spec.time_zone not in zones:
             raise InputError(
                 f"{where}: unknown time_zone",
                 given=repr(spec.time_zone),
                 allowed="IANA names such as Europe/Paris",
-                hint=did_you_mean(spec.time_zone, known),
+                hint=did_you_mean(spec.time_zone, zones),
             )
     if spec.time_format is None or spec.time_format in _EPOCHS:
         return
@@ -83,8 +83,8 @@ def _check_settings(engine: Engine, where: str, spec: TableSpec) -> None:
     try:
         engine.query(f"select epoch_us(try_strptime('', {text(spec.time_format)}))")
     except InputError as error:
-        given = f"{spec.time_format!r} ({error})"
-        raise InputError(f"{where}: unknown time_format", given=given, allowed=allowed) from None
+        format_and_error = f"{spec.time_format!r} ({error})"
+        raise InputError(f"{where}: unknown time_format", given=format_and_error, allowed=allowed) from None
 
 
 def _read(engine: Engine, table: str, view: str, column: str, spec: TableSpec) -> TimeColumn:
@@ -96,11 +96,11 @@ def _read(engine: Engine, table: str, view: str, column: str, spec: TableSpec) -
             raw = f"make_timestamp((epoch_ns({raw}) - (epoch_ns({raw}) % 1000 + 1000) % 1000) // 1000)"
         if kind.tz is not None:
             return TimeColumn(f"epoch_us({raw})", False, is_sure=True, is_zoned=True)
-        return TimeColumn(_naive(f"{raw}::timestamp", spec), False, is_sure=True, is_zoned=_named(spec))
+        return TimeColumn(_naive(f"{raw}::timestamp", spec), False, is_sure=True, is_zoned=_has_zone(spec))
     if pa.types.is_date(kind):
         return TimeColumn(_naive(f"{raw}::timestamp", spec), False, is_sure=True)
     if spec.time_format is not None and (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-        return _formatted(f"try_cast({raw} as bigint)::varchar", spec)
+        return _parse_format(f"try_cast({raw} as bigint)::varchar", spec)
     if pa.types.is_integer(kind):
         return TimeColumn(f"try_cast({raw} as bigint)", True, is_sure=kind != pa.uint64())
     if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
@@ -111,7 +111,7 @@ def _read(engine: Engine, table: str, view: str, column: str, spec: TableSpec) -
     if pa.types.is_null(kind):
         return TimeColumn("null::bigint", None)
     raise InputError(
-        f"table {table!r}, column {column!r}: not times",
+        f"table {table!r}, column {column!r}: these values are not times",
         given=str(kind),
         allowed="timestamps, dates, texts, integers",
     )
@@ -119,7 +119,7 @@ def _read(engine: Engine, table: str, view: str, column: str, spec: TableSpec) -
 
 def _epoch(table: str, column: str, kind: pa.DataType, raw: str, factor: int) -> TimeColumn:
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        raise InputError(f"table {table!r}, column {column!r}: holds times already", hint="drop time_format")
+        raise InputError(f"table {table!r}, column {column!r}: values are times already", hint="leave time_format out")
     whole = f"try_cast({raw} as bigint)"
     if pa.types.is_integer(kind):
         return TimeColumn(f"case when abs({whole}) < {LARGEST_POSITION // factor} then {whole} * {factor} end", False)
@@ -137,59 +137,59 @@ def _text_times(engine: Engine, table: str, view: str, column: str, spec: TableS
     raw = f"nullif(trim({quote(column)}), '')"
     where = f"table {table!r}, column {column!r}"
     if spec.time_format is not None:
-        return _formatted(raw, spec)
-    seen = _classify(engine, table, view, raw)
-    known = seen["total"]
-    if known == 0:
+        return _parse_format(raw, spec)
+    counts = _classify(engine, table, view, raw)
+    total = counts["total"]
+    if total == 0:
         return TimeColumn("null::bigint", None)
-    if seen["integer"] == known:
-        if seen["compact_day"] == known:
+    if counts["integer"] == total:
+        if counts["compact_day"] == total:
             raise InputError(
-                f"{where}: {known} values could be days or mere positions",
-                given=repr(seen["any_integer"]),
+                f"{where}: {total} values could be days or positions",
+                given=repr(counts["any_integer"]),
                 hint="set time_format = '%Y%m%d' for days, or use an integer column for positions",
             )
         return TimeColumn(f"{raw}::bigint", True)
-    if seen["day_month"]:
+    if counts["day_month"]:
         raise InputError(
-            f"{where}: {seen['day_month']} of {known} values are ambiguous dates",
-            given=repr(seen["any_day_month"]),
-            hint="say what they are, e.g. time_format = '%d/%m/%Y'",
+            f"{where}: {counts['day_month']} of {total} values are ambiguous dates",
+            given=repr(counts["any_day_month"]),
+            hint="declare their format, e.g. time_format = '%d/%m/%Y'",
         )
-    unread = known - seen["naive"] - seen["offset"]
-    if unread == known:
+    unread = total - counts["naive"] - counts["offset"]
+    if unread == total:
         # Where most are positions, what is wrong is what is not one.
-        unread -= seen["integer"]
+        unread -= counts["integer"]
     if unread:
         raise InputError(
-            f"{where}: {unread} of {known} values are no times",
-            given=repr(seen["any_odd"] or seen["any_other"]),
+            f"{where}: {unread} of {total} values are not times",
+            given=repr(counts["any_odd"] or counts["any_other"]),
             allowed="ISO 8601 such as 2024-04-03T10:00:00Z, or set time_format",
         )
-    if seen["naive"] and seen["offset"]:
+    if counts["naive"] and counts["offset"]:
         raise InputError(
-            f"{where}: {seen['offset']} of {known} values have a time zone offset and {seen['naive']} have none",
-            given=f"{seen['any_offset']!r} and {seen['any_naive']!r}",
+            f"{where}: {counts['offset']} of {total} values have a time zone offset and {counts['naive']} have none",
+            given=f"{counts['any_offset']!r} and {counts['any_naive']!r}",
             allowed="all with an offset, or none",
         )
     whole = rf"regexp_replace(replace({raw}, ',', '.'), '(\.\d{{6}})\d+', '\1')"
-    if seen["offset"]:
+    if counts["offset"]:
         return TimeColumn(f"epoch_us(try_cast({whole} as timestamptz))", False, is_zoned=True)
-    has_clock = seen["day"] < known
+    has_clock = counts["day"] < total
     return TimeColumn(
-        _naive(f"try_cast({whole} as timestamp)", spec), False, is_zoned=_named(spec) if has_clock else None
+        _naive(f"try_cast({whole} as timestamp)", spec), False, is_zoned=_has_zone(spec) if has_clock else None
     )
 
 
-def _formatted(raw: str, spec: TableSpec) -> TimeColumn:
+def _parse_format(raw: str, spec: TableSpec) -> TimeColumn:
     parsed = f"try_strptime({raw}, {text(str(spec.time_format))})"
     if "%z" in str(spec.time_format):
         return TimeColumn(f"epoch_us({parsed})", False, is_zoned=True)
     has_clock = any(code in str(spec.time_format) for code in ("%H", "%I", "%c", "%X"))
-    return TimeColumn(_naive(parsed, spec), False, is_zoned=_named(spec) if has_clock else None)
+    return TimeColumn(_naive(parsed, spec), False, is_zoned=_has_zone(spec) if has_clock else None)
 
 
-def _named(spec: TableSpec) -> bool:
+def _has_zone(spec: TableSpec) -> bool:
     """Whether times without offset have a zone all the same."""
     return spec.time_zone is not None
 

@@ -34,25 +34,25 @@ _LEAST_REPEATED = 50
 def check_bots(sources: Sources) -> Finding:
     """Whether any id has more touchpoints than a human can have."""
     check, table, total = "bots", "touchpoints", sources.tables["touchpoints"].rows
-    crowded = _crowded(sources, total)
+    crowded = _find_busy_ids(sources, total)
     if not crowded:
         message = f"no id has more than {_MOST_A_DAY} touchpoints"
         return Finding(check, table, "pass", 0, total, None, message)
-    found = [row for row in crowded if row["n"] > _MOST or row["busiest"] > _MOST_A_DAY]
-    count = sum(row["n"] for row in found)
+    suspects = [row for row in crowded if row["n"] > _MOST or row["busiest"] > _MOST_A_DAY]
+    count = sum(row["n"] for row in suspects)
     message = f"no id has more than {_MOST:,} touchpoints, or {_MOST_A_DAY} on a day; the most are {crowded[0]['n']:,}"
-    if not found:
+    if not suspects:
         return Finding(check, table, "pass", 0, total, None, message)
     status: Status = "fail" if count > _FAIL_SHARE * total else "warn"
-    ids = listed([f"{row['customer_id']!r} ({row['n']:,})" for row in found])
+    ids = listed([f"{row['customer_id']!r} ({row['n']:,})" for row in suspects])
     message = (
-        f"{len(found)} ids look like bots, or like one id for many people, with {percent(count / total)} of all "
+        f"{len(suspects)} ids are probably bots or shared by many people, with {percent(count / total)} of all "
         f"touchpoints: {ids}; leave them out with where"
     )
-    return Finding(check, table, status, count, total, str(found[0]["customer_id"]), message)
+    return Finding(check, table, status, count, total, str(suspects[0]["customer_id"]), message)
 
 
-def _crowded(sources: Sources, total: int) -> list[dict[str, int]]:
+def _find_busy_ids(sources: Sources, total: int) -> list[dict[str, int]]:
     """Ids with more touchpoints than a day can have, the most frequent first, and their busiest day.
 
     Counting buckets of ids first leaves few ids to count: a table of all of them would cost as much as a sort.
@@ -83,17 +83,19 @@ def check_loaded_twice(sources: Sources) -> Finding:
     check, table, total = "loaded_twice", "touchpoints", sources.tables["touchpoints"].rows
     columns = ", ".join(quote(name) for name in sources.tables["touchpoints"].columns)
     part = max((prime for prime in _PRIMES if prime * _SAMPLE <= total), default=1)
-    found = sources.engine.query(
+    rows = sources.engine.query(
         f"select day, sum(n)::bigint as n, sum(n - 1)::bigint as repeated from (select touched_at - touched_at % {DAY} "
         f"as day, count(*) as n from touchpoints where touched_at % {part} = 0 group by {columns}) "
         "group by day order by day"
     ).to_pylist()
-    looked_at, repeated = sum(row["n"] for row in found), sum(row["repeated"] for row in found)
-    twice = [row for row in found if row["repeated"] >= max(_LEAST_REPEATED, _LOADED_TWICE * row["n"])]
+    looked_at, repeated = sum(row["n"] for row in rows), sum(row["repeated"] for row in rows)
+    twice = [row for row in rows if row["repeated"] >= max(_LEAST_REPEATED, _LOADED_TWICE * row["n"])]
     share = f"{percent(repeated / max(looked_at, 1))} of touchpoints repeat another in every column"
     if not twice:
-        return Finding(check, table, "pass", 0, total, None, f"{share}, and on no day {percent(_LOADED_TWICE)} do")
+        return Finding(
+            check, table, "pass", 0, total, None, f"{share}, but less than {percent(_LOADED_TWICE)} on any day"
+        )
     days = [on_day(row["day"]) for row in twice]
     count = round(sum(row["repeated"] for row in twice) * total / looked_at)
-    message = f"{share}, most of them on {listed(days)}: files may have been loaded twice"
+    message = f"{share}, most of them on {listed(days)}: check whether files were loaded twice"
     return Finding(check, table, "warn", count, total, days[0], message)

@@ -129,10 +129,10 @@ def lag_step(lags: Counts) -> int | None:
     >>> lag_step(lags), lag_step(np.roll(lags, -20)), lag_step(np.roll(lags, 8))
     (0, -20, 8)
     """
-    found = [(step, height) for step, height in (_clearest_step(lags, width) for width in _WINDOWS) if height > 0]
+    steps = [(step, height) for step, height in (_clearest_step(lags, width) for width in _WINDOWS) if height > 0]
     at_zero = _height_at_zero(lags)
-    moved = (step for step, height in found if abs(step) >= _LEAST_LAG_SHIFT and at_zero < _AT_ZERO * height)
-    return next(moved, 0 if found else None)
+    moved = (step for step, height in steps if abs(step) >= _LEAST_LAG_SHIFT and at_zero < _AT_ZERO * height)
+    return next(moved, 0 if steps else None)
 
 
 def _clearest_step(lags: Counts, width: int) -> tuple[int, float]:
@@ -141,11 +141,11 @@ def _clearest_step(lags: Counts, width: int) -> tuple[int, float]:
     window = ends[width:] - ends[:-width]
     before, after = window[:-width], window[width:]
     clear = (after - before) / np.sqrt(np.maximum(after + before, 1))
-    place = int(np.argmax(clear))
-    height = float(after[place] - before[place])
-    is_step = clear[place] >= _CLEAR and height >= _HEIGHT * window.max()
-    is_step = is_step and _is_sharp(lags, place + width, height / width)
-    return place + width - len(lags) // 2, height / width if is_step else 0.0
+    index = int(np.argmax(clear))
+    height = float(after[index] - before[index])
+    is_step = clear[index] >= _CLEAR and height >= _HEIGHT * window.max()
+    is_step = is_step and _is_sharp(lags, index + width, height / width)
+    return index + width - len(lags) // 2, height / width if is_step else 0.0
 
 
 def _height_at_zero(lags: Counts) -> float:
@@ -161,9 +161,9 @@ def _height_at_zero(lags: Counts) -> float:
     return max(heights)
 
 
-def _is_sharp(lags: Counts, place: int, height: float) -> bool:
+def _is_sharp(lags: Counts, index: int, height: float) -> bool:
     """Whether most of a step of ``height`` is taken between two bins, give or take a standard error."""
-    return bool(lags[place] - lags[place - 1] + np.sqrt(lags[place] + lags[place - 1]) >= _SHARP * height)
+    return bool(lags[index] - lags[index - 1] + np.sqrt(lags[index] + lags[index - 1]) >= _SHARP * height)
 
 
 def check_clocks(sources: Sources, touchpoints: Timeline, conversions: Timeline) -> list[Finding]:
@@ -182,26 +182,26 @@ def _zone_finding(touchpoints: Timeline, step: int | None, shift: int | None) ->
     check, table, total = "time_zone", "touchpoints", touchpoints.total
     if step:
         late = -step * LAG_BIN / HOUR
-        seen = f"they drop {hours(late)} {'after' if late > 0 else 'before'} conversions instead of with them"
+        evidence = f"they drop {hours(late)} {'after' if late > 0 else 'before'} conversions instead of with them"
     elif shift is not None:
         late = float(shift)
-        seen = f"their day is that of conversions, about {hours(late)} {'later' if late > 0 else 'earlier'}"
+        evidence = f"their day is that of conversions, about {hours(late)} {'later' if late > 0 else 'earlier'}"
     else:
-        message = "touchpoints and conversions seem to go by one clock"
+        message = "touchpoints and conversions seem to be in the same time zone"
         return Finding(check, table, "pass", 0, total, None, message)
     message = (
-        f"touchpoints are timed {hours(late)} too {'late' if late > 0 else 'early'} for conversions: {seen}; "
-        "one of the two may be in another time zone, see time_zone"
+        f"touchpoints seem {hours(late)} too {'late' if late > 0 else 'early'} for conversions: {evidence}; "
+        "one of the two may be in another time zone: set time_zone"
     )
     return Finding(check, table, "warn", total, total, f"{late:+g} h", message)
 
 
 def _check_constant_clock(timeline: Timeline) -> Finding:
     check, table, total = "clock_change", timeline.table, timeline.total
-    found = _find_clock_change(timeline)
-    if found is None:
-        return Finding(check, table, "pass", 0, total, None, f"the daily rhythm of {table} stays where it is")
-    day, shift = found
+    change = _find_clock_change(timeline)
+    if change is None:
+        return Finding(check, table, "pass", 0, total, None, f"the daily rhythm of {table} does not shift")
+    day, shift = change
     after = timeline.start >= day
     message = (
         f"from {np.datetime64(day, 'us').astype('datetime64[D]')} on, the daily rhythm of {table} runs {hours(shift)} "
@@ -220,20 +220,20 @@ def _find_clock_change(timeline: Timeline) -> tuple[int, int] | None:
     cells = np.zeros((len(days), 24), dtype=np.int64)
     np.add.at(cells, (np.searchsorted(days, day), timeline.start % DAY // HOUR), timeline.rows)
     best: tuple[float, int, int] | None = None
-    for place in range(_WEEK, len(days) - _WEEK + 1):
-        before, after = cells[place - _WEEK : place].sum(axis=0), cells[place : place + _WEEK].sum(axis=0)
+    for index in range(_WEEK, len(days) - _WEEK + 1):
+        before, after = cells[index - _WEEK : index].sum(axis=0), cells[index : index + _WEEK].sum(axis=0)
         shift = profile_shift(after, before)
         if shift is not None:
             gain = _variation(after / after.sum(), before / before.sum())
             if best is None or gain > best[0]:
-                best = (gain, int(days[place]) * DAY, shift)
+                best = (gain, int(days[index]) * DAY, shift)
     return None if best is None else best[1:]
 
 
 def _check_day_times(conversions: Timeline, *, only_conversions: bool) -> Finding:
     check, table, total = "day_times", "conversions", conversions.total
     if not only_conversions:
-        return Finding(check, table, "pass", 0, total, None, "conversions are as finely timed as touchpoints")
+        return Finding(check, table, "pass", 0, total, None, "conversions are timed as precisely as touchpoints")
     profile = _profile(conversions)
     hour = int(np.argmax(profile + np.roll(profile, -1)))
     message = (
@@ -263,13 +263,13 @@ def _profile(timeline: Timeline) -> Counts:
 def _read_lags(sources: Sources) -> Counts:
     """(2 · range,) touchpoints by lag to the first conversion of their customer: each at most once."""
     lag = f"c.first_at - t.touched_at + {LAG_RANGE}"
-    found = sources.engine.query(
+    table = sources.engine.query(
         f"select lag - lag % {LAG_BIN} as lag, count(*) as n from (select {lag} as lag from touchpoints t join "
         "(select customer_id, min(converted_at) as first_at from conversions group by customer_id) c "
         f"on t.customer_id = c.customer_id) where lag >= 0 and lag < {2 * LAG_RANGE} group by 1"
     )
     lags = np.zeros(2 * LAG_RANGE // LAG_BIN, dtype=np.int64)
-    lags[found["lag"].to_numpy().astype(np.int64) // LAG_BIN] = found["n"].to_numpy()
+    lags[table["lag"].to_numpy().astype(np.int64) // LAG_BIN] = table["n"].to_numpy()
     return lags
 
 

@@ -130,14 +130,14 @@ def check_spend(sources: Sources, touchpoints: Timeline | None, period: Period) 
 def _read_touched(sources: Sources) -> Touched:
     """Touchpoints of the channels with costs by day; of all times together where times are positions."""
     day = "0" if sources.integer_times else f"t.touched_at - t.touched_at % {DAY}"
-    found = sources.engine.query(
+    table = sources.engine.query(
         f"select t.channel, {day} as day, count(*) as n from touchpoints t join "
         "(select distinct channel from media_costs where amount > 0) c on t.channel = c.channel "
         "where t.touched_at is not null group by 1, 2",
         table="touchpoints",
     )
     touched: dict[str, dict[int, int]] = {}
-    columns = (found[name].to_pylist() for name in ("channel", "day", "n"))
+    columns = (table[name].to_pylist() for name in ("channel", "day", "n"))
     for channel, at, n in zip(*columns, strict=True):
         touched.setdefault(channel, {})[at] = n
     return touched
@@ -157,7 +157,7 @@ def _check_jumps(channels: dict[str, ChannelDays]) -> Finding:
             odd_days += int(odd.sum())
     total = sum(len(channel.day) for channel in channels.values())
     if not jumps:
-        return Finding(check, table, "pass", 0, total, None, "the spend of every channel keeps to one unit")
+        return Finding(check, table, "pass", 0, total, None, "the spend of every channel stays in one unit")
     message = f"spend jumps as from one unit of money to another: {listed([*jumps.values()])}"
     return Finding(check, table, "warn", odd_days, total, next(iter(jumps)), message)
 
@@ -177,7 +177,7 @@ def _check_mix(sources: Sources, touched: Touched) -> Finding:
         odd += _odd_campaigns(sources)
     total = len(paid)
     if not odd:
-        return Finding(check, table, "pass", 0, total, None, "spend is of a likely order in all channels")
+        return Finding(check, table, "pass", 0, total, None, "spend has a plausible size in all channels")
     message = (
         f"spend is {_MICROS:,.0f} times that of its likes, or {_OVER_VALUE:,.0f} times all value: in micros or cents? "
         f"{listed(odd)}"
@@ -193,8 +193,8 @@ def _total_value(sources: Sources) -> float:
 
 
 def _is_far_above(name: str, levels: dict[str, float]) -> bool:
-    others = [level for other, level in levels.items() if other != name]
-    return len(others) >= _LEAST_OTHERS and levels[name] >= _MICROS * float(np.median(others))
+    other_levels = [level for other, level in levels.items() if other != name]
+    return len(other_levels) >= _LEAST_OTHERS and levels[name] >= _MICROS * float(np.median(other_levels))
 
 
 def _odd_campaigns(sources: Sources) -> list[str]:
@@ -228,15 +228,15 @@ def _check_gaps(channels: dict[str, ChannelDays], touchpoints: Timeline) -> Find
             days += end - begin + 1
     total = sum(len(channel.day) for channel in channels.values())
     if not gaps:
-        return Finding(check, table, "pass", 0, total, None, "no channel with touchpoints lacks them for days of spend")
-    message = f"spend and no touchpoint for days, where there are many otherwise: {listed([*gaps.values()])}"
+        return Finding(check, table, "pass", 0, total, None, "no channel has days of spend without touchpoints")
+    message = f"days with spend but no touchpoint, in channels that have many otherwise: {listed([*gaps.values()])}"
     return Finding(check, table, "warn", days, total, next(iter(gaps)), message)
 
 
 def _longest_gap(touchpoints: NDArray[np.int64]) -> tuple[int, int] | None:
     """The longest run of days without touchpoints, if it is no chance."""
-    bare = np.concatenate([[0], touchpoints == 0, [0]]).astype(np.int8)
-    begin, end = np.flatnonzero(np.diff(bare) == 1), np.flatnonzero(np.diff(bare) == -1)
+    is_empty = np.concatenate([[0], touchpoints == 0, [0]]).astype(np.int8)
+    begin, end = np.flatnonzero(np.diff(is_empty) == 1), np.flatnonzero(np.diff(is_empty) == -1)
     if not len(begin) or not touchpoints.any():
         return None
     longest = int(np.argmax(end - begin))
@@ -281,8 +281,8 @@ def _channel_days(sources: Sources, touched: Touched) -> dict[str, ChannelDays]:
     )
     days = spent["day"].to_numpy().astype("datetime64[us]").astype(np.int64)
     of_channel: dict[str, list[int]] = {}
-    for place, channel in enumerate(spent["channel"].to_pylist()):
-        of_channel.setdefault(channel, []).append(place)
+    for index, channel in enumerate(spent["channel"].to_pylist()):
+        of_channel.setdefault(channel, []).append(index)
     amount = spent["amount"].to_numpy().astype(np.float64)
     return {
         channel: ChannelDays(

@@ -49,13 +49,13 @@ def without_strays(timeline: Timeline) -> tuple[Timeline, Finding]:
     count = timeline.total - inner.total
     check, table = "stray_times", timeline.table
     if not count:
-        return inner, Finding(check, table, "pass", 0, timeline.total, None, "no time lies far off the others")
+        return inner, Finding(check, table, "pass", 0, timeline.total, None, "no time lies far from the others")
     at = len(timeline.start) - 1 if len(late) else 0
     message = (
-        f"times far off the others, which lie from {inner.named(0)} to {inner.named(-1)}: "
-        f"{timeline.named(0)} is the first, {timeline.named(-1)} the last"
+        f"times far from the others, which lie from {inner.label(0)} to {inner.label(-1)}: "
+        f"{timeline.label(0)} is the first, {timeline.label(-1)} the last"
     )
-    return inner, Finding(check, table, "warn", count, timeline.total, timeline.named(at), message)
+    return inner, Finding(check, table, "warn", count, timeline.total, timeline.label(at), message)
 
 
 def check_ends(touchpoints: Timeline, conversions: Timeline, period: Period) -> list[Finding]:
@@ -88,8 +88,8 @@ def _check_end(going_on: Timeline, ended: Timeline) -> Finding:
 
 
 _HARM = {
-    "touchpoints": "journeys after it seem not to convert; let the period end there",
-    "conversions": "nothing is seen of what led to them; let the period end there",
+    "touchpoints": "journeys after it seem not to convert; end the period there",
+    "conversions": "what led to them is not in the data; end the period there",
 }
 
 
@@ -110,8 +110,8 @@ def _check_before(conversions: Timeline, first: int) -> Finding:
     if count <= _BEFORE * total:
         message = f"{percent(count / max(total, 1))} of conversions come before the log of touchpoints begins ({begin})"
         return Finding(check, table, "pass", 0, total, None, message)
-    message = f"conversions before the log of touchpoints begins on {begin}; let the period start after it"
-    return Finding(check, table, "warn", count, total, conversions.named(0), message)
+    message = f"conversions before the log of touchpoints begins on {begin}; start the period after it"
+    return Finding(check, table, "warn", count, total, conversions.label(0), message)
 
 
 def _check_cut(sources: Sources, first: int, period: Period, lookback_days: float) -> Finding:
@@ -120,26 +120,26 @@ def _check_cut(sources: Sources, first: int, period: Period, lookback_days: floa
     start, end = period.bounds()
     counted = [f"c.bought_at >= {first if start is None else max(first, start)}"]
     counted += [] if end is None else [f"c.bought_at <= {end}"]
-    found = sources.engine.query(
+    rows = sources.engine.query(
         f"select case when c.bought_at < {first + window} then 1 else 0 end as cut, count(*) as n, "
         f"sum(case when f.last_at >= c.bought_at - {window} then 0 else 1 end)::bigint as bare from "
         "(select customer_id, min(converted_at) as bought_at from conversions where customer_id is not null "
         "group by customer_id) c "
         f"left join {sources.first_touches} f on c.customer_id = f.customer_id where {' and '.join(counted)} group by 1"
     ).to_pylist()
-    by_cut = {row["cut"]: (row["n"], row["bare"]) for row in found}
+    by_cut = {row["cut"]: (row["n"], row["bare"]) for row in rows}
     (cut, cut_bare), (whole, whole_bare) = by_cut.get(1, (0, 0)), by_cut.get(0, (0, 0))
     total = cut + whole
-    seen = f"{cut:,} of {total:,} first conversions lie within {lookback_days:g} days of the first touchpoint"
+    affected = f"{cut:,} of {total:,} first conversions lie within {lookback_days:g} days of the first touchpoint"
     if min(cut, whole) < _CUT_ROWS:
-        message = f"{seen}: what touched them before is not seen"
+        message = f"{affected}: earlier touchpoints of them are not in the data"
         return Finding(check, table, "pass", 0, total, None, message)
     more = cut_bare / cut - whole_bare / whole
     share = (cut_bare + whole_bare) / total
     error = math.sqrt(share * (1 - share) * (1 / cut + 1 / whole))
     lack = f"{percent(cut_bare / cut)} of these lack a touchpoint, {percent(whole_bare / whole)} of the later ones do"
     if more < _CUT or more < _CUT_CLEAR * error:
-        return Finding(check, table, "pass", 0, total, None, f"{seen}; {lack}")
+        return Finding(check, table, "pass", 0, total, None, f"{affected}; {lack}")
     day = on_day(first + window)
-    message = f"{seen}; {lack}, for the log does not reach back to theirs: let the period start on {day}"
+    message = f"{affected}; {lack}, because the log begins too late for them: start the period on {day}"
     return Finding(check, table, "warn", cut, total, day, message)

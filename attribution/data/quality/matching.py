@@ -33,17 +33,17 @@ _PREFIX_LETTERS = " abcdefghijklmnopqrstuvwxyz_-.:/#|"
 
 def check_customers(sources: Sources) -> list[Finding]:
     """Whether customers of conversions and touchpoints are the same people."""
-    found = sources.engine.query(
+    counts = sources.engine.query(
         "select count(*) as conversions, count(distinct c.customer_id) as customers, "
         "count(distinct f.customer_id) as matched, "
         "coalesce(sum(case when f.first_at <= c.converted_at then 1 else 0 end), 0)::bigint as touched "
         f"from conversions c left join {sources.first_touches} f on c.customer_id = f.customer_id "
         "where c.customer_id is not null and c.converted_at is not null"
     ).to_pylist()[0]
-    customers, matched = found["customers"], found["matched"]
+    customers, matched = counts["customers"], counts["matched"]
     return [
         _check_matched(sources, customers, matched),
-        _check_touched(found["conversions"], found["touched"], matched),
+        _check_touched(counts["conversions"], counts["touched"], matched),
         _check_converters(sources, matched),
         _check_spelling(sources, customers, matched),
     ]
@@ -58,7 +58,7 @@ def _check_matched(sources: Sources, customers: int, matched: int) -> Finding:
     example = None if first is None else str(first)
     message = f"{percent(unmatched / max(customers, 1))} of converting customers appear in no touchpoint"
     if status == "fail":
-        message = "no converting customer appears in any touchpoint: the ids of the two tables are different ones"
+        message = "no converting customer appears in any touchpoint: use the same customer ids in both tables"
     count = 0 if status == "pass" else unmatched
     return Finding("unmatched_customers", "conversions", status, count, customers, example, message)
 
@@ -69,23 +69,23 @@ def _check_touched(conversions: int, touched: int, matched: int) -> Finding:
         share = percent(touched / max(conversions, 1))
         message = f"{share} of conversions have an earlier touchpoint of their customer"
         return Finding(check, table, "pass", 0, conversions, None, message)
-    message = "every touchpoint comes after the conversions of its customer: no model has anything to credit"
+    message = "every touchpoint comes after the conversions of its customer: no channel can get credit; check the times"
     return Finding(check, table, "fail", conversions, conversions, None, message)
 
 
 def _check_converters(sources: Sources, matched: int) -> Finding:
     check, table = "only_converters", "touchpoints"
-    found = sources.engine.query(
+    counts = sources.engine.query(
         "select (select count(customer_id) from touchpoints) as touchpoints, "
         f"(select coalesce(sum(touchpoints), 0)::bigint from {sources.first_touches}) as converting"
     ).to_pylist()[0]
-    touchpoints, converting = found["touchpoints"], found["converting"]
+    touchpoints, converting = counts["touchpoints"], counts["converting"]
     if converting < touchpoints or matched < _ONLY_CONVERTERS:
-        message = f"{percent(converting / max(touchpoints, 1))} of touchpoints are those of converting customers"
+        message = f"{percent(converting / max(touchpoints, 1))} of touchpoints belong to converting customers"
         return Finding(check, table, "pass", 0, touchpoints, None, message)
     message = (
-        "all touchpoints are those of converting customers: models that compare journeys which convert with others "
-        "(Markov, Shapley) have none to compare"
+        "all touchpoints belong to converting customers: Markov and Shapley compare converting journeys with others "
+        "and have none to compare; add the touchpoints of customers who did not convert"
     )
     return Finding(check, table, "warn", touchpoints, touchpoints, None, message)
 
@@ -113,8 +113,8 @@ def _check_spelling(sources: Sources, customers: int, matched: int) -> Finding:
         return Finding(check, table, "pass", 0, customers, None, message)
     one, other = next(pair for pair in pairs if difference(*pair) == likely[0])
     message = (
-        f"{ways[likely[0]]} of {searched} untouched customers appear in touchpoints but for {likely[0]}: "
-        "write ids alike in both tables"
+        f"{ways[likely[0]]} of {searched} untouched customers appear in touchpoints with other {likely[0]}: "
+        "write ids the same way in both tables"
     )
     return Finding(check, table, "warn", ways[likely[0]], searched, f"{one!r} and {other!r}", message)
 

@@ -52,10 +52,10 @@ class Timeline:
         """The same by days; positions stay as they are."""
         if self.is_order:
             return self
-        days = self.merged(self.start // DAY)
+        days = self.merge(self.start // DAY)
         return replace(days, start=days.start // DAY * DAY)
 
-    def merged(self, label: Counts) -> Timeline:
+    def merge(self, label: Counts) -> Timeline:
         """Neighbouring bins of one label made one, which starts where the first of them does."""
         first = np.flatnonzero(np.diff(label, prepend=label[0] - 1))
         nulls = {name: np.add.reduceat(counts, first) for name, counts in self.nulls.items()}
@@ -63,13 +63,13 @@ class Timeline:
 
     def between(self, first: int | np.int64, last: int) -> Timeline:
         """Bins that start from ``first`` to ``last``."""
-        kept = (self.start >= first) & (self.start <= last)
-        nulls = {name: counts[kept] for name, counts in self.nulls.items()}
-        return replace(self, start=self.start[kept], rows=self.rows[kept], nulls=nulls)
+        is_within = (self.start >= first) & (self.start <= last)
+        nulls = {name: counts[is_within] for name, counts in self.nulls.items()}
+        return replace(self, start=self.start[is_within], rows=self.rows[is_within], nulls=nulls)
 
-    def named(self, place: int) -> str:
-        """Day or position of the bin at ``place``, for messages."""
-        return f"position {self.start[place]}" if self.is_order else on_day(self.start[place])
+    def label(self, index: int) -> str:
+        """Day or position of the bin at ``index``, for messages."""
+        return f"position {self.start[index]}" if self.is_order else on_day(self.start[index])
 
 
 def read_timeline(sources: Sources, table: str) -> Timeline | None:
@@ -86,17 +86,17 @@ def read_timeline(sources: Sources, table: str) -> Timeline | None:
         # The remainder, for a division would leave the integers, or round, as the engine pleases.
         slot = f"{time} - {time} % {_slice_width(sources, table, time) if is_order else HOUR}"
     counts = "".join(f", count({quote(name)}) as known_{i}" for i, name in enumerate(nullable))
-    found = sources.engine.query(
+    bins_table = sources.engine.query(
         f"select {slot} as start, count(*) as n{counts} from {table} where {time} is not null group by 1 order by 1",
         table=table,
     )
-    if not found.num_rows:
+    if not bins_table.num_rows:
         return None
-    start = found["start"].to_numpy()
+    start = bins_table["start"].to_numpy()
     if table == "costs":
         start = start.astype("datetime64[us]")
-    rows = found["n"].to_numpy().astype(np.int64)
-    nulls = {name: rows - found[f"known_{i}"].to_numpy().astype(np.int64) for i, name in enumerate(nullable)}
+    rows = bins_table["n"].to_numpy().astype(np.int64)
+    nulls = {name: rows - bins_table[f"known_{i}"].to_numpy().astype(np.int64) for i, name in enumerate(nullable)}
     return Timeline(table, start.astype(np.int64), rows, nulls, is_order)
 
 

@@ -81,9 +81,9 @@ def find_jump(rows: Counts, nulls: Counts) -> Jump | None:
     # Chernoff: the chance that one stretch has a ratio above r is below exp(-r).
     if change < _LEAST_JUMP or ratio[best] < np.log(len(ratio) / _CHANCE):
         return None
-    others = np.ones(bins, dtype=bool)
-    others[low[best] : high[best]] = False
-    shares = nulls[others] / rows[others]
+    is_outside = np.ones(bins, dtype=bool)
+    is_outside[low[best] : high[best]] = False
+    shares = nulls[is_outside] / rows[is_outside]
     spread = float(np.quantile(shares, 0.9) - np.quantile(shares, 0.1))
     if change < _OVER_SPREAD * spread:
         return None
@@ -106,21 +106,21 @@ def _check_column(days: Timeline, column: str, nulls: Counts) -> Finding:
     first, last = jump.first, jump.last
     lasts = last == len(days.start) - 1
     lost = column == _ALL_OR_NOTHING and lasts and jump.inside > _MOSTLY
-    stretch = f"from {days.named(first)} on" if lasts else f"from {days.named(first)} to {days.named(last)}"
+    stretch = f"from {days.label(first)} on" if lasts else f"from {days.label(first)} to {days.label(last)}"
     message = (
         f"{column} is null in {percent(jump.inside)} of rows {stretch}, and in {percent(jump.outside)} of the others"
     )
     odd = slice(first, last + 1)
     concerned = nulls[odd].sum() if jump.inside > jump.outside else nulls.sum() - nulls[odd].sum()
     status: Status = "fail" if lost else "warn"
-    return Finding(check, table, status, int(concerned), days.total, days.named(first), message)
+    return Finding(check, table, status, int(concerned), days.total, days.label(first), message)
 
 
 def _slices(days: Timeline) -> Timeline:
     if len(days.start) <= _MOST_SLICES:
         return days
     before = np.cumsum(days.rows) - days.rows
-    return days.merged(before * _MOST_SLICES // days.total)
+    return days.merge(before * _MOST_SLICES // days.total)
 
 
 def _log_likelihood(n: NDArray[np.float64], k: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -167,35 +167,36 @@ def _currency_column(sources: Sources, table: str) -> list[str]:
 
 def _check_currency(sources: Sources, table: str, column: str) -> Finding:
     check, name = "currencies", f"upper(trim({quote(column)}::varchar))"
-    found = sources.engine.query(
+    rows = sources.engine.query(
         f"select {name} as currency, count(*) as n from {quote(f'raw_{table}')} where {name} <> '' "
         "group by 1 order by n desc, currency",
         table=table,
     ).to_pylist()
-    total = sum(row["n"] for row in found)
-    if len(found) < 2:
+    total = sum(row["n"] for row in rows)
+    if len(rows) < 2:
         return Finding(check, table, "pass", 0, total, None, f"{column!r} names one currency")
-    others = [row["currency"] for row in found[1:]]
+    other_currencies = [row["currency"] for row in rows[1:]]
     if table == "costs" and sources.has("costs", "currency"):
         return Finding(check, table, "pass", 0, total, None, f"{column!r} names currencies that returns.rates converts")
-    message = f"{column!r} names {found[0]['currency']} and {listed(others)}, and amounts are added up as they are"
-    return Finding(check, table, "warn", total - found[0]["n"], total, others[0], message)
+    names = f"{rows[0]['currency']} and {listed(other_currencies)}"
+    message = f"{column!r} names {names}, and amounts are added up without conversion: convert them to one currency"
+    return Finding(check, table, "warn", total - rows[0]["n"], total, other_currencies[0], message)
 
 
 def check_values(sources: Sources) -> list[Finding]:
     """Conversions that outweigh all others, and conversions worth nothing."""
-    found = sources.engine.query(
+    row = sources.engine.query(
         "select count(value) as n, coalesce(sum(value), 0) as total, coalesce(max(value), 0) as largest, "
         "coalesce(sum(case when value = 0 then 1 else 0 end), 0)::bigint as zeros, "
         "coalesce(percentile_cont(0.99) within group (order by value), 0) as high from conversions"
     ).to_pylist()[0]
-    return [_check_outliers(sources, found), _check_zeros(found)]
+    return [_check_outliers(sources, row), _check_zeros(row)]
 
 
-def _check_outliers(sources: Sources, found: dict[str, Any]) -> Finding:
+def _check_outliers(sources: Sources, row: dict[str, Any]) -> Finding:
     check, table = "value_outliers", "conversions"
-    n, largest, high = found["n"], found["largest"], found["high"]
-    share = largest / found["total"] if found["total"] > 0 else 0.0
+    n, largest, high = row["n"], row["largest"], row["high"]
+    share = largest / row["total"] if row["total"] > 0 else 0.0
     is_far = 0 < high < largest / _FAR
     if not is_far and (n < _LEAST_CONVERSIONS or share <= _OUTWEIGHS):
         message = f"the largest value, {largest:,.2f}, is {percent(share)} of all value"
@@ -205,14 +206,14 @@ def _check_outliers(sources: Sources, found: dict[str, Any]) -> Finding:
         f"select count(*) as n, min(customer_id)::varchar as customer from conversions where {test}"
     ).to_pylist()[0]
     message = (
-        f"values up to {largest:,.2f}, where 99 % are at most {high:,.2f}: the largest is {percent(share)} of all "
-        f"value; one is that of customer {rows['customer']!r}"
+        f"values up to {largest:,.2f}, while 99 % are at most {high:,.2f}: the largest is {percent(share)} of all "
+        f"value; one belongs to customer {rows['customer']!r}; correct it, or leave it out with where"
     )
     return Finding(check, table, "warn", rows["n"], n, f"{largest:,.2f}", message)
 
 
-def _check_zeros(found: dict[str, Any]) -> Finding:
-    check, table, n, zeros = "zero_values", "conversions", found["n"], found["zeros"]
+def _check_zeros(row: dict[str, Any]) -> Finding:
+    check, table, n, zeros = "zero_values", "conversions", row["n"], row["zeros"]
     share = zeros / max(n, 1)
     message = f"{percent(share)} of conversions are worth 0"
     if share <= _ZEROS:

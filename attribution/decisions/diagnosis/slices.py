@@ -187,7 +187,7 @@ def _weight(chunk: JourneyChunk) -> Floats:
 
 def _journeys(touched: JourneyChunk, name: str) -> KeyedSums:
     digit = touched.dimensions.digit(touched.code.astype(np.int64), name).astype(np.int32)
-    _, radix = touched.dimensions.place(name)
+    _, radix = touched.dimensions.stride_and_radix(name)
     journey, member = distinct_members(Slices(touched.start, touched.stop, digit, radix))
     return tally(member, _weight(touched)[journey])
 

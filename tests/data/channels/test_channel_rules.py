@@ -19,11 +19,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from attribution.data.channels import RAW_COLUMNS, ChannelRules, Rule, derive_channels, lint_channels, read_rules
-from attribution.data.channels.addresses import host_of, path_of, source_text
+from attribution.data.channels.addresses import extract_host, extract_path, source_text
 from attribution.data.channels.channel_rules import covers, matcher
 from attribution.data.channels.lint import near_duplicates
-from attribution.data.channels.platforms import CLICK_IDS, KINDS, kind_of
-from attribution.data.channels.spelling import medium_text, tag_text, unquoted
+from attribution.data.channels.platforms import CLICK_IDS, KINDS, platform_kind
+from attribution.data.channels.spelling import medium_text, tag_text, unquote_text
 from attribution.errors import InputError
 from attribution.schema.tables import RESERVED
 
@@ -315,7 +315,7 @@ HOSTS = [
 
 @pytest.mark.parametrize(("address", "host"), HOSTS)
 def test_host(address: str, host: str | None) -> None:
-    assert host_of(address) == host
+    assert extract_host(address) == host
     # Alone and among others: what the fast way reads of a column is the same.
     derived = derive_channels(table({"referrer": address}, {"referrer": "https://other.org/"}), NO_RULES)
     assert derived["source"].to_pylist() == [host or "(direct)", "other.org"]
@@ -339,7 +339,7 @@ def test_host(address: str, host: str | None) -> None:
     ],
 )
 def test_path(address: str, path: str) -> None:
-    assert path_of(address) == path
+    assert extract_path(address) == path
 
 
 @pytest.mark.parametrize(
@@ -398,8 +398,8 @@ def test_huge_values_do_no_harm(size: int) -> None:
 
 
 def test_bytes_that_are_no_utf8_stay_apart() -> None:
-    assert unquoted("%B4%BA") == "%b4%ba"
-    assert unquoted("%E6%98%A5%B4") == "春%b4"
+    assert unquote_text("%B4%BA") == "%b4%ba"
+    assert unquote_text("%E6%98%A5%B4") == "春%b4"
     campaigns = [derive(url=f"?utm_campaign={text}")["campaign"] for text in ("%B4%BA", "%CF%C4", "%zz", "100%")]
     assert campaigns == ["%b4%ba", "%cf%c4", "%zz", "100%"]
     assert channel_of(url="?utm_source=%ff&utm_medium=cpc%ff") == "Paid Other"
@@ -415,8 +415,8 @@ def test_a_column_and_its_address_say_the_same(text: str) -> None:
 
 @given(st.text(max_size=30))
 def test_normal_forms_are_stable(text: str) -> None:
-    host = host_of(text)
-    assert host is None or host_of(f"http://{host}") == host
+    host = extract_host(text)
+    assert host is None or extract_host(f"http://{host}") == host
     tag = tag_text(text.replace("+", ""))
     assume_stable = tag is None or "+" in tag or "%" in tag
     assert assume_stable or (tag_text(tag), source_text(source_text(tag))) == (tag, source_text(tag))
@@ -493,7 +493,7 @@ def test_normal_forms_are_stable(text: str) -> None:
     ],
 )
 def test_kind_of_a_site(host: str, kind: str | None) -> None:
-    assert kind_of(host) == kind
+    assert platform_kind(host) == kind
 
 
 def test_own_sites_are_no_outside_referrers() -> None:
@@ -747,15 +747,15 @@ def twin(row: dict[str, str | None], own_sites: tuple[str, ...]) -> str:
             in_url.setdefault(name, value)
     value = {name: tag_text(row.get(name) or "") or tag_text(in_url.get(name, "")) for name in RAW_COLUMNS}
     click = next((name for name in CLICK_IDS if value[name]), None)
-    referrer = host_of(row.get("referrer") or "")
-    inside = referrer is None or referrer in own_sites or referrer == host_of(row.get("url") or "")
+    referrer = extract_host(row.get("referrer") or "")
+    inside = referrer is None or referrer in own_sites or referrer == extract_host(row.get("url") or "")
     tagged = any(value[f"utm_{name}"] for name in ("source", "medium", "campaign", "content", "term"))
     source, medium, campaign = value["utm_source"], value["utm_medium"] or "", value["utm_campaign"] or ""
     if click and source in (None, "(direct)"):
         source, kind = CLICK_IDS[click].source, CLICK_IDS[click].kind
     else:
         source = source or (None if inside else referrer) or ("" if tagged else "(direct)")
-        kind = kind_of(source_text(source))
+        kind = platform_kind(source_text(source))
     if click and not medium:
         medium = CLICK_IDS[click].medium
     paid = re.fullmatch(r"^(.*cp.*|ppc|retargeting|paid.*)$", medium)
@@ -1017,13 +1017,13 @@ def test_every_entry_is_known_once_and_in_its_normal_spelling() -> None:
     for kind, known in document.items():
         for host in (*known["sites"], *known["hosts"]):
             example = host.removesuffix("*") + "de" if host.endswith(".*") else host
-            assert host_of(f"https://{example}/") == example
-            assert kind_of(example) == (None if kind == "other" else kind), host
+            assert extract_host(f"https://{example}/") == example
+            assert platform_kind(example) == (None if kind == "other" else kind), host
         for app in known["apps"]:
-            assert kind_of(app) == kind
+            assert platform_kind(app) == kind
         for name in known["names"]:
             assert "." not in name
-            assert kind_of(source_text(tag_text(name) or "")) == kind, name
+            assert platform_kind(source_text(tag_text(name) or "")) == kind, name
 
 
 def reference(name: str) -> dict[str, Any]:
@@ -1038,7 +1038,7 @@ def reference(name: str) -> dict[str, Any]:
 def listed_hosts(addresses: list[str]) -> list[str]:
     """Hosts of one entry; ``{}`` stands for a country, and places within a site are left out."""
     filled = [address.replace(".{}", ".de").replace("{}.", "de.") for address in addresses if "/" not in address]
-    return [host for host in (host_of(f"http://{address}") for address in filled) if host is not None]
+    return [host for host in (extract_host(f"http://{address}") for address in filled) if host is not None]
 
 
 @pytest.mark.data
@@ -1079,7 +1079,7 @@ def test_known_sites_are_what_the_reference_says(
         site: listed_hosts(addresses if isinstance(addresses[0], str) else [u for a in addresses for u in a["urls"]])
         for site, addresses in reference(name).items()
     }
-    found = {site: {host: kind_of(host) for host in hosts} for site, hosts in listed.items()}
+    found = {site: {host: platform_kind(host) for host in hosts} for site, hosts in listed.items()}
     differ = {host: kind for hosts in found.values() for host, kind in hosts.items() if kind and kind not in kinds}
     assert set(differ) == elsewhere, differ
     known = {site for site, hosts in found.items() if kinds & set(hosts.values())}

@@ -50,7 +50,7 @@ def forgotten() -> Iterator[None]:
     """Stores are opened anew: the environment changes from test to test."""
     yield
     remote.filesystem.cache_clear()
-    remote._shown.cache_clear()
+    remote._fsspec_view.cache_clear()
 
 
 # ------------------------------------------------------------ which objects an address names

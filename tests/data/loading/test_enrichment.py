@@ -807,7 +807,7 @@ def test_an_adapter_with_a_query() -> None:
     sources = at.load_sources(TableSpec(adapter="snowplow", query=f"{query}, 'organic' as mkt_medium"), snowplow())
     assert table(sources, "customer_id, channel") == [("é", "Organic Search")]
     told = refusal(TableSpec(adapter="snowplow", query=query, where="false"), snowplow())
-    assert "drop 'where'" in told
+    assert "leave 'where' out" in told
 
 
 def test_times_beside_an_adapter() -> None:

@@ -85,7 +85,7 @@ def test_an_optional_column_that_some_files_lack(tmp_path: Path) -> None:
     touches(channel=["x", "y"], cost=[1.0, 2.0]).to_csv(tmp_path / "1.csv", index=False)
     touches(channel=["x", "y"]).to_csv(tmp_path / "2.csv", index=False)
     source = str(tmp_path / "*.csv")
-    with pytest.raises(InputError, match=r'cost = \["cost"\] \} takes it for null where it is missing'):
+    with pytest.raises(InputError, match=r'cost = \["cost"\] \} makes it null where it is missing'):
         load(source, {"channel": "channel", "cost": "cost"})
     costs = column(load(source, {"channel": "channel", "cost": ["cost"]}), "cost")
     assert sorted(costs, key=str) == [1.0, 2.0, None, None]

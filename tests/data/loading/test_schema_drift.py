@@ -246,7 +246,7 @@ def test_a_needed_column_that_was_renamed() -> None:
 def test_a_needed_column_that_one_file_lacks() -> None:
     message = refusal({"cost": ("cost",)}, "id cost", "id")
     assert "'cost' is in 1.csv and not in 2.csv" in message
-    assert 'columns = { cost = ["cost"] } takes it for null where it is missing' in message
+    assert 'columns = { cost = ["cost"] } makes it null where it is missing' in message
     with pytest.raises(InputError, match="leave those files out"):
         refuse_drift("touchpoints", layouts("id t", "id"), {"t": ("t",)}, required=["t"])
 

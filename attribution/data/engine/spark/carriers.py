@@ -106,20 +106,20 @@ Columns = dict[str, Carrier]
 """The columns of a table by name, in their order."""
 
 
-def stored(columns: Columns) -> str:
+def store_list(columns: Columns) -> str:
     """DuckDB's select list for what Spark holds of ``columns``."""
     return ", ".join(f"{held.store(quote(name))} as {quote(name)}" for name, held in columns.items())
 
 
-def restored(columns: Columns) -> str:
+def restore_list(columns: Columns) -> str:
     """DuckDB's select list from what Spark holds to ``columns`` themselves."""
     return ", ".join(f"{held.restore(quote(name))} as {quote(name)}" for name, held in columns.items())
 
 
-def described(engine: DuckDBEngine, sql: str, *, table: str | None = None) -> Columns:
+def describe_columns(engine: DuckDBEngine, sql: str, *, table: str | None = None) -> Columns:
     """Columns of a select, as a DuckDB engine sees them."""
-    found = engine.query(f"select column_name, column_type from (describe {sql})", table=table)
-    return {row["column_name"]: carrier(row["column_type"]) for row in found.to_pylist()}
+    columns = engine.query(f"select column_name, column_type from (describe {sql})", table=table)
+    return {row["column_name"]: carrier(row["column_type"]) for row in columns.to_pylist()}
 
 
 def spark_name(name: str) -> str:

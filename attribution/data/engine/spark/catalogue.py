@@ -10,7 +10,7 @@ import pyarrow as pa
 from attribution.data.engine.base import quote
 from attribution.data.engine.duckdb import DuckDBEngine
 from attribution.data.engine.spark import tasks
-from attribution.data.engine.spark.carriers import Columns, arrow_type, described, restored
+from attribution.data.engine.spark.carriers import Columns, arrow_type, describe_columns, restore_list
 from attribution.data.engine.spark.dialect import parse, reads_tables, to_spark
 from attribution.data.engine.spark.session import without_notices
 
@@ -36,7 +36,7 @@ class Catalogue:
     def columns(self, sql: str, *, table: str | None = None) -> Columns:
         """Columns of a select in DuckDB's SQL."""
         if sql not in self._columns:
-            self._columns[sql] = described(self.empty, sql, table=table)
+            self._columns[sql] = describe_columns(self.empty, sql, table=table)
         return self._columns[sql]
 
     def add_table(self, name: str, columns: Columns) -> None:
@@ -65,15 +65,15 @@ class Catalogue:
         tree = parse(sql)
         return to_spark(tree, self) if reads_tables(tree) else None
 
-    def computing(self, sql: str, given: Columns) -> str:
-        """Name of a Spark function that computes DuckDB's expression ``sql`` of the columns ``given``."""
-        nulls = ", ".join(f"null::{held.type} as {quote(name)}" for name, held in given.items()) or "1"
+    def function_name(self, sql: str, columns: Columns) -> str:
+        """Name of a Spark function that computes DuckDB's expression ``sql`` of the columns ``columns``."""
+        nulls = ", ".join(f"null::{held.type} as {quote(name)}" for name, held in columns.items()) or "1"
         (result,) = self.columns(f"select {sql} as value from (select {nulls})").values()
-        source = f"(select {restored(given)} from batch)" if given else "batch"
+        source = f"(select {restore_list(columns)} from batch)" if columns else "batch"
         select = f"select {result.store('value')} from (select {sql} as value from {source})"
-        key = (select, *((name, held.type) for name, held in given.items()))
+        key = (select, *((name, held.type) for name, held in columns.items()))
         if key not in self._functions:
-            function = tasks.computing(select, list(given) or ["nothing"], arrow_type(result))
+            function = tasks.build_compute(select, list(columns) or ["nothing"], arrow_type(result))
             self._functions[key] = self._register(function, result.spark)
         return self._functions[key]
 

@@ -61,13 +61,13 @@ Kind = Callable[[exp.Expr], str | None]
 
 def _common(kinds: list[str | None]) -> str | None:
     """The kind of several values taken for one another."""
-    known = {kind for kind in kinds if kind != "null"}
-    if None in known:
+    concrete = {kind for kind in kinds if kind != "null"}
+    if None in concrete:
         return None
-    if len(known) <= 1:
-        return next(iter(known), "null")
-    if known <= _NUMBERS:
-        return "double" if "double" in known else "wide"
+    if len(concrete) <= 1:
+        return next(iter(concrete), "null")
+    if concrete <= _NUMBERS:
+        return "double" if "double" in concrete else "wide"
     return None
 
 
@@ -88,8 +88,8 @@ def _not_finite(node: exp.Expr, kind: Kind) -> str | None:
 
 
 def _is_null(node: exp.Expr, kind: Kind) -> str | None:
-    known = isinstance(node.this, exp.Column) or kind(node.this) is not None
-    return "boolean" if known and isinstance(node.expression, exp.Null) else None
+    has_kind = isinstance(node.this, exp.Column) or kind(node.this) is not None
+    return "boolean" if has_kind and isinstance(node.expression, exp.Null) else None
 
 
 def _comparison(node: exp.Expr, kind: Kind) -> str | None:
@@ -100,13 +100,13 @@ def _comparison(node: exp.Expr, kind: Kind) -> str | None:
 
 
 def _arithmetic(node: exp.Expr, kind: Kind) -> str | None:
-    found = _common([kind(node.this), kind(node.expression)])
-    return found if found in ("integer", "double") else None
+    result = _common([kind(node.this), kind(node.expression)])
+    return result if result in ("integer", "double") else None
 
 
 def _sign(node: exp.Expr, kind: Kind) -> str | None:
-    found = kind(node.this)
-    return found if found in ("integer", "double") else None
+    operand = kind(node.this)
+    return operand if operand in ("integer", "double") else None
 
 
 def _remainder(node: exp.Expr, kind: Kind) -> str | None:
@@ -133,12 +133,12 @@ def _cast(node: exp.Expr, kind: Kind) -> str | None:
     return target if target in _CASTS.get(kind(node.this) or "", ()) else None
 
 
-def _trimmed(node: exp.Expr, kind: Kind) -> str | None:
+def _trim_kind(node: exp.Expr, kind: Kind) -> str | None:
     is_plain = not node.args.get("expression") and not node.args.get("position")
     return "text" if is_plain and kind(node.this) == "text" else None
 
 
-def _joined(node: exp.Expr, kind: Kind) -> str | None:
+def _concat_kind(node: exp.Expr, kind: Kind) -> str | None:
     return "text" if {kind(node.this), kind(node.expression)} == {"text"} else None
 
 
@@ -188,8 +188,8 @@ RULES: dict[type, Callable[[exp.Expr, Kind], str | None]] = {
     exp.Coalesce: _choice,
     exp.Nullif: _choice,
     exp.Cast: _cast,
-    exp.Trim: _trimmed,
-    exp.DPipe: _joined,
+    exp.Trim: _trim_kind,
+    exp.DPipe: _concat_kind,
     exp.Anonymous: _function,
 }
 
@@ -284,12 +284,12 @@ class _Select:
     def _take_apart(self, node: exp.Column) -> None:
         """Let ``column.field`` be a field of a column, where it looks like a column of a table."""
         names = node.parts
-        place = 1 if names[0].name.lower() in self._tables else 0
-        if len(names) < place + 2:
+        position = 1 if names[0].name.lower() in self._tables else 0
+        if len(names) < position + 2:
             return
-        column = exp.Column(this=names[place].copy(), table=names[0].copy() if place else None)
+        column = exp.Column(this=names[position].copy(), table=names[0].copy() if position else None)
         if self._column(column) is not None:
-            node.replace(exp.Dot.build([column, *(name.copy() for name in names[place + 1 :])]))
+            node.replace(exp.Dot.build([column, *(name.copy() for name in names[position + 1 :])]))
 
     def rewrite(self) -> None:
         """Replace what Spark may not compute itself."""
@@ -328,7 +328,7 @@ class _Select:
                 self._replace(inner)
 
     def _call_duckdb(self, root: exp.Expr, leaves: list[exp.Expr]) -> None:
-        given: Columns = {}
+        columns: Columns = {}
         arguments: dict[str, exp.Expr] = {}
         names: dict[str, str] = {}
         held = exp.Paren(this=root.copy())
@@ -336,11 +336,11 @@ class _Select:
             text = leaf.sql("duckdb")
             if text not in names:
                 # DuckDB names the column in what it says is wrong with it.
-                is_free = isinstance(leaf, exp.Column) and leaf.name not in given
+                is_free = isinstance(leaf, exp.Column) and leaf.name not in columns
                 names[text] = leaf.name if is_free else f"column_{len(names)}"
-                given[names[text]], arguments[names[text]] = self._carrier(leaf), leaf
+                columns[names[text]], arguments[names[text]] = self._carrier(leaf), leaf
             copied.replace(exp.column(names[text], quoted=True))
-        function = self._catalogue.computing(held.this.sql("duckdb"), given)
+        function = self._catalogue.function_name(held.this.sql("duckdb"), columns)
         # The leaves move, so that what is inside them is rewritten in its new place.
         called = exp.Anonymous(this=function, expressions=list(arguments.values()) or [exp.Literal.number(1)])
         root.replace(called)
@@ -351,8 +351,8 @@ class _Select:
         if len(values) > LISTED:
             return exp.Anonymous(this=self._catalogue.position(values), expressions=[cast.this])
         listed = exp.Anonymous(this="array", expressions=[exp.Literal.string(value) for value in values])
-        found = exp.Anonymous(this="array_position", expressions=[listed, cast.this])
-        return exp.paren(exp.Anonymous(this="nullif", expressions=[found, exp.Literal.number(0)]) - 1)
+        position = exp.Anonymous(this="array_position", expressions=[listed, cast.this])
+        return exp.paren(exp.Anonymous(this="nullif", expressions=[position, exp.Literal.number(0)]) - 1)
 
     def _leaves(self, root: exp.Expr) -> list[exp.Expr]:
         """What is handed to DuckDB as it is: columns, aggregates, windows, scalar queries."""

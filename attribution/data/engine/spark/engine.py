@@ -16,9 +16,16 @@ import pyarrow as pa
 from attribution.arguments import check_arguments
 from attribution.data.engine.base import Events, Files, Result, quote
 from attribution.data.engine.duckdb import BATCH_ROWS, DuckDBEngine
-from attribution.data.engine.read_only import filtered
+from attribution.data.engine.read_only import add_condition
 from attribution.data.engine.spark import tasks
-from attribution.data.engine.spark.carriers import arrow_schema, described, restored, spark_name, spark_schema, stored
+from attribution.data.engine.spark.carriers import (
+    arrow_schema,
+    describe_columns,
+    restore_list,
+    spark_name,
+    spark_schema,
+    store_list,
+)
 from attribution.data.engine.spark.session import check_packages, open_session, without_notices
 from attribution.data.engine.spark.spark_files import read_files
 from attribution.errors import InputError, shorten
@@ -113,14 +120,14 @@ class SparkEngine:
             self._session.sparkContext.stop()
 
     def register_files(self, name: str, groups: Sequence[Files], *, where: str | None = None) -> None:
-        with _telling(f"table {name!r}"):
+        with _translate_errors(f"table {name!r}"):
             frame, columns = read_files(self._session, name, groups, keep=partial(self._keep, f"files of {name}"))
             self._catalogue.add_table(f"raw_{name}", columns)
             frame.createOrReplaceTempView(f"raw_{name}")
         if where is not None:
             self._check_where(name, where)
-            kept = self._select(filtered(f"select * from {quote(f'raw_{name}')}", where), name)
-            kept.createOrReplaceTempView(f"raw_{name}")
+            selected = self._select(add_condition(f"select * from {quote(f'raw_{name}')}", where), name)
+            selected.createOrReplaceTempView(f"raw_{name}")
 
     def register_arrow(self, name: str, table: pa.Table, *, where: str | None = None) -> None:
         engine = DuckDBEngine()
@@ -135,10 +142,10 @@ class SparkEngine:
     def _take_over(self, name: str, engine: DuckDBEngine) -> None:
         """Hand a raw table over from DuckDB."""
         raw = quote(f"raw_{name}")
-        columns = described(engine, f"select * from {raw}", table=name)
-        table = engine.query(f"select {stored(columns)} from {raw}", table=name)
+        columns = describe_columns(engine, f"select * from {raw}", table=name)
+        table = engine.query(f"select {store_list(columns)} from {raw}", table=name)
         self._catalogue.add_table(f"raw_{name}", columns)
-        with _telling(f"table {name!r}"):
+        with _translate_errors(f"table {name!r}"):
             frame = self._session.createDataFrame(table.cast(arrow_schema(columns)), schema=spark_schema(columns))
             frame.createOrReplaceTempView(f"raw_{name}")
 
@@ -155,7 +162,7 @@ class SparkEngine:
     def define(self, name: str, sql: str) -> None:
         frame = self._select(sql, name)
         self._catalogue.add_table(name, self._catalogue.columns(sql))
-        with _telling(f"table {name!r}"):
+        with _translate_errors(f"table {name!r}"):
             self._keep(f"table {name}", frame).count()
         frame.createOrReplaceTempView(name)
 
@@ -164,14 +171,14 @@ class SparkEngine:
         from pyspark.sql import functions as f
 
         # File by file, as they are named; what has no file keeps the order of its partitions.
-        place = Window.orderBy(f.input_file_name(), f.input_file_block_start(), f.monotonically_increasing_id())
+        order = Window.orderBy(f.input_file_name(), f.input_file_block_start(), f.monotonically_increasing_id())
         frame = self._select(f"select * from {quote(table)}", name).withColumn(
-            "delivered", f.row_number().over(place).cast("bigint")
+            "delivered", f.row_number().over(order).cast("bigint")
         )
         self._catalogue.add_table(
             name, self._catalogue.columns(f"select *, 1::bigint as delivered from {quote(table)}")
         )
-        with _telling(f"table {name!r}"):
+        with _translate_errors(f"table {name!r}"):
             self._keep(f"table {name}", frame).count()
         frame.createOrReplaceTempView(name)
 
@@ -187,9 +194,9 @@ class SparkEngine:
         translated = self._catalogue.to_spark(sql)
         if translated is None:
             return self._catalogue.empty.query(sql, table=table)
-        with _telling(_named(table)):
+        with _translate_errors(_label(table)):
             held = self._frame(translated, columns).toArrow()
-        return tasks.over_table(held, f"select {restored(columns)} from batch")
+        return tasks.over_table(held, f"select {restore_list(columns)} from batch")
 
     def rules_out(self, name: str, test: str) -> bool:
         return False  # it would take a job to find out
@@ -198,11 +205,11 @@ class SparkEngine:
         return events.rows > HELD_ROWS
 
     def map_partitions(self, events: Events, function: Callable[[Iterator[pa.RecordBatch]], Result]) -> list[Result]:
-        with _telling("the data"):
-            partitions = self._sorted(events).mapInArrow(tasks.applying(function), tasks.PIECES)
-            return tasks.unpickled(partitions.toArrow())
+        with _translate_errors("the data"):
+            partitions = self._sort(events).mapInArrow(tasks.build_applier(function), tasks.PIECES)
+            return tasks.unpickle(partitions.toArrow())
 
-    def _sorted(self, events: Events) -> DataFrame:
+    def _sort(self, events: Events) -> DataFrame:
         """Partitions of whole customers, sorted; kept in Spark if they are to be read again."""
         if self._sorted_sql == events.sql:
             return self._kept["sorted events"]
@@ -233,9 +240,9 @@ class SparkEngine:
         columns = self._catalogue.columns(sql, table=table)
         translated = self._catalogue.to_spark(sql)
         if translated is None:
-            held = self._catalogue.empty.query(f"select {stored(columns)} from ({sql})", table=table)
+            held = self._catalogue.empty.query(f"select {store_list(columns)} from ({sql})", table=table)
             return self._session.createDataFrame(held.cast(arrow_schema(columns)), schema=spark_schema(columns))
-        with _telling(_named(table)):
+        with _translate_errors(_label(table)):
             return self._frame(translated, columns)
 
     def _frame(self, sql: str, columns: Columns) -> DataFrame:
@@ -254,19 +261,19 @@ class SparkEngine:
         )
 
 
-def _named(table: str | None) -> str:
+def _label(table: str | None) -> str:
     return "the data" if table is None else f"table {table!r}"
 
 
-def _release(kept: dict[str, Any]) -> None:
-    for frame in kept.values():
+def _release(frames: dict[str, Any]) -> None:
+    for frame in frames.values():
         with contextlib.suppress(Exception):  # Spark may have been stopped
             frame.unpersist()
-    kept.clear()
+    frames.clear()
 
 
 @contextlib.contextmanager
-def _telling(what: str) -> Iterator[None]:
+def _translate_errors(what: str) -> Iterator[None]:
     """Turn Spark's errors into ours, and keep them off the terminal."""
     from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException, PythonException
@@ -279,9 +286,9 @@ def _telling(what: str) -> Iterator[None]:
         with without_notices():
             yield
     except (PySparkException, Py4JError) as error:
-        said = tasks.task_message(str(error))
-        if said is not None:
-            raise InputError(said.text if said.is_whole else f"{what} cannot be read: {said.text}") from None
+        message = tasks.task_message(str(error))
+        if message is not None:
+            raise InputError(message.text if message.is_whole else f"{what} cannot be read: {message.text}") from None
         if isinstance(error, PythonException):
             raise  # no doing of the data
         reason, *_ = re.split(r"JVM stacktrace|== SQL|SQLSTATE", str(error))

@@ -73,8 +73,8 @@ def check_java() -> None:
         raise InputError(f"{needed}, and {java} does not run: {error}", hint=hint) from None
     version = re.search(r'version "(\d+)', done.stderr + done.stdout)
     if version is None or int(version[1]) < LEAST_JAVA:
-        said = " ".join((done.stderr + done.stdout).split())
-        raise InputError(needed, given=f"{java}: {shorten(said, 200)}", hint=hint)
+        output = " ".join((done.stderr + done.stdout).split())
+        raise InputError(needed, given=f"{java}: {shorten(output, 200)}", hint=hint)
 
 
 def open_session(master: str | None, config: Mapping[str, str]) -> tuple[SparkSession, bool]:
@@ -132,9 +132,9 @@ def _start(master: str, config: Mapping[str, str]) -> SparkContext:
 @contextlib.contextmanager
 def _environment(is_local: bool) -> Iterator[None]:
     """What Spark reads from the environment while it starts: this Python, and no look-up of this machine's name."""
-    given = {"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"} if is_local else {}
-    before = {name: os.environ.get(name) for name in given}
-    os.environ.update(given)
+    variables = {"PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"} if is_local else {}
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:

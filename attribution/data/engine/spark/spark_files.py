@@ -19,10 +19,10 @@ from attribution.data.engine.spark.carriers import (
     Carrier,
     Columns,
     arrow_schema,
-    described,
+    describe_columns,
     spark_name,
     spark_schema,
-    stored,
+    store_list,
 )
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def read_files(session: SparkSession, name: str, groups: Sequence[Files], *, kee
     """
     # Tasks may run in other folders than we do.
     groups = [replace(group, paths=tuple(path.absolute() for path in group.paths)) for group in groups]
-    columns = _described(name, groups)
+    columns = _describe(name, groups)
     if groups[0].format == "parquet":
         return _read_parquet(session, name, groups, columns, keep=keep), columns
     selects = [
@@ -62,10 +62,10 @@ def read_files(session: SparkSession, name: str, groups: Sequence[Files], *, kee
     return keep(_by_duckdb(session, selects, columns)), columns
 
 
-def _described(name: str, groups: Sequence[Files]) -> Columns:
+def _describe(name: str, groups: Sequence[Files]) -> Columns:
     engine = DuckDBEngine(threads=1)
     engine.register_files(name, groups)
-    return described(engine, f"select * from {quote(f'raw_{name}')}", table=name)
+    return describe_columns(engine, f"select * from {quote(f'raw_{name}')}", table=name)
 
 
 def _select(reader: str, present: Sequence[str], columns: Columns) -> str:
@@ -75,13 +75,13 @@ def _select(reader: str, present: Sequence[str], columns: Columns) -> str:
         f"{quote(column) if column.lower() in there else 'null'}::{held.type} as {quote(column)}"
         for column, held in columns.items()
     )
-    return f"select {stored(columns)} from (select {listed} from {reader})"
+    return f"select {store_list(columns)} from (select {listed} from {reader})"
 
 
 def _by_duckdb(session: SparkSession, selects: Sequence[str], columns: Columns) -> DataFrame:
     """Rows of several selects, each by DuckDB in a task of its own."""
     numbers = session.range(0, len(selects), 1, numPartitions=len(selects))
-    return numbers.mapInArrow(tasks.reading(selects, arrow_schema(columns), _ROWS), spark_schema(columns))
+    return numbers.mapInArrow(tasks.build_reader(selects, arrow_schema(columns), _ROWS), spark_schema(columns))
 
 
 # ---------------------------------------------------------------- Parquet
@@ -93,15 +93,15 @@ def _read_parquet(
     from pyspark.sql import functions
 
     frames = []
-    others = []
+    mismatched = []
     for layout in _layouts(name, groups):
         frame = _by_spark(session, layout, columns)
         if frame is not None:
             frames.append(frame)
         else:
-            others += [_select(_parquet(path), [*layout.columns], columns) for path in layout.paths]
-    if others:
-        frames.append(keep(_by_duckdb(session, others, columns)))
+            mismatched += [_select(_parquet(path), [*layout.columns], columns) for path in layout.paths]
+    if mismatched:
+        frames.append(keep(_by_duckdb(session, mismatched, columns)))
     whole = frames[0]
     for frame in frames[1:]:
         whole = whole.unionByName(frame)
@@ -117,14 +117,14 @@ class _Layout:
 def _layouts(name: str, groups: Sequence[Files]) -> list[_Layout]:
     """Files by their columns and types, as DuckDB sees them."""
     engine = DuckDBEngine(threads=1)
-    found: dict[tuple[tuple[str, str], ...], list[Path | RemotePath]] = {}
+    by_columns: dict[tuple[tuple[str, str], ...], list[Path | RemotePath]] = {}
     columns: dict[tuple[tuple[str, str], ...], Columns] = {}
     for path in (path for group in groups for path in group.paths):
-        mine = described(engine, f"select * from {_parquet(path)}", table=name)
+        mine = describe_columns(engine, f"select * from {_parquet(path)}", table=name)
         key = tuple((column, held.type) for column, held in mine.items())
-        found.setdefault(key, []).append(path)
+        by_columns.setdefault(key, []).append(path)
         columns[key] = mine
-    return [_Layout(tuple(paths), columns[key]) for key, paths in found.items()]
+    return [_Layout(tuple(paths), columns[key]) for key, paths in by_columns.items()]
 
 
 def _parquet(path: Path | RemotePath) -> str:
@@ -137,14 +137,14 @@ def _by_spark(session: SparkSession, layout: _Layout, columns: Columns) -> DataF
     from pyspark.errors import PySparkException
     from pyspark.sql import functions
 
-    if not all(map(_is_seen, layout.paths)):
+    if not all(map(_is_read_by_spark, layout.paths)):
         return None
     try:
         frame = session.read.parquet(*map(_uri, layout.paths))
     except (PySparkException, Py4JError):  # among them, Spark lacks the reader for a store
         return None
-    seen = {field.name: field.dataType.simpleString() for field in frame.schema.fields}
-    if seen != {column: held.spark for column, held in layout.columns.items()}:
+    types = {field.name: field.dataType.simpleString() for field in frame.schema.fields}
+    if types != {column: held.spark for column, held in layout.columns.items()}:
         return None
     present = {column.lower(): column for column in layout.columns}
     selected = []
@@ -162,20 +162,20 @@ def _by_spark(session: SparkSession, layout: _Layout, columns: Columns) -> DataF
     return frame.select(selected)
 
 
-def _is_seen(path: Path | RemotePath) -> bool:
+def _is_read_by_spark(path: Path | RemotePath) -> bool:
     # Spark leaves such files out without a word, and takes what is before a colon for a protocol.
-    place = path.key if isinstance(path, RemotePath) else path.as_posix()
-    return not path.name.startswith(("_", ".")) and ":" not in place
+    address = path.key if isinstance(path, RemotePath) else path.as_posix()
+    return not path.name.startswith(("_", ".")) and ":" not in address
 
 
 def _uri(path: Path | RemotePath) -> str:
-    scheme, place = (
+    scheme, address = (
         (_HADOOP.get(path.scheme, path.scheme) + "://", path.key)
         if isinstance(path, RemotePath)
         else ("file:", path.as_posix())
     )
     # Spark takes a name for a pattern, and nothing in it for percent-encoded.
-    return scheme + re.sub(r"([\[\]{}*?,\\])", r"\\\1", place)
+    return scheme + re.sub(r"([\[\]{}*?,\\])", r"\\\1", address)
 
 
 def _widens(held: Carrier, into: Carrier) -> bool:

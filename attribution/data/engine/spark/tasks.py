@@ -50,8 +50,8 @@ def task_message(error: str) -> Said | None:
     >>> task_message(f"Job aborted. Traceback … {TaskError('file.csv: line 2 is cut off')} at org.apache…")
     Said(is_whole=False, text='file.csv: line 2 is cut off')
     """
-    found = _SAID.search(error)
-    return None if found is None else Said(*json.loads(found[1]))
+    match = _SAID.search(error)
+    return None if match is None else Said(*json.loads(match[1]))
 
 
 @functools.cache
@@ -71,7 +71,7 @@ def connection() -> duckdb.DuckDBPyConnection:
 
 
 @contextlib.contextmanager
-def _telling() -> Iterator[None]:
+def _pass_on_errors() -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
@@ -90,27 +90,27 @@ def over_table(table: pa.Table, sql: str) -> pa.Table:
         opened.unregister("batch")
 
 
-def computing(sql: str, names: Sequence[str], result: pa.DataType) -> Callable[..., pa.Array]:
+def build_compute(sql: str, names: Sequence[str], result: pa.DataType) -> Callable[..., pa.Array]:
     """A function of arrays that gives the one column of DuckDB's select ``sql`` over them, row by row."""
 
     def compute(*arrays: pa.Array) -> pa.Array:
-        with _telling():
-            found = over_table(pa.table(list(arrays), names=list(names)), sql).column(0)
-        if len(found) != len(arrays[0]):
-            raise TaskError(f"the SQL gives {len(found)} rows for {len(arrays[0])}: {sql}")
-        return found.cast(result).combine_chunks()
+        with _pass_on_errors():
+            column = over_table(pa.table(list(arrays), names=list(names)), sql).column(0)
+        if len(column) != len(arrays[0]):
+            raise TaskError(f"the SQL gives {len(column)} rows for {len(arrays[0])}: {sql}")
+        return column.cast(result).combine_chunks()
 
     return compute
 
 
 def position(values: Sequence[str]) -> Callable[[pa.Array], pa.Array]:
     """A function that gives the place of every text of an array among ``values``, null where it is not there."""
-    known = pa.array(values, pa.string())
+    value_set = pa.array(values, pa.string())
 
     def place(texts: pa.Array) -> pa.Array:
         import pyarrow.compute as pc
 
-        return pc.index_in(texts.cast(pa.string()), value_set=known, skip_nulls=True).cast(pa.int32())
+        return pc.index_in(texts.cast(pa.string()), value_set=value_set, skip_nulls=True).cast(pa.int32())
 
     return place
 
@@ -118,17 +118,17 @@ def position(values: Sequence[str]) -> Callable[[pa.Array], pa.Array]:
 Batches = Iterator[pa.RecordBatch]
 
 
-def reading(selects: Sequence[str], schema: pa.Schema, rows: int) -> Callable[[Batches], Batches]:
+def build_reader(selects: Sequence[str], schema: pa.Schema, rows: int) -> Callable[[Batches], Batches]:
     """A function that answers numbers of ``selects`` with the rows of DuckDB's answer to each."""
 
     def read(batches: Batches) -> Batches:
         for batch in batches:
             for number in batch.column(0).to_pylist():
-                with _telling():
+                with _pass_on_errors():
                     attach(connection(), schemes_in(selects[number]))
                     answer = connection().sql(selects[number]).to_arrow_reader(rows)
-                    for found in answer:
-                        yield found.cast(schema)
+                    for answered in answer:
+                        yield answered.cast(schema)
 
     return read
 
@@ -136,7 +136,7 @@ def reading(selects: Sequence[str], schema: pa.Schema, rows: int) -> Callable[[B
 PIECES = "partition int, piece int, data binary"
 
 
-def applying(function: Callable[[Batches], Result]) -> Callable[[Batches], Batches]:
+def build_applier(function: Callable[[Batches], Result]) -> Callable[[Batches], Batches]:
     """A function that gives what ``function`` makes of a partition, pickled, in pieces."""
 
     def apply(batches: Batches) -> Batches:
@@ -148,7 +148,7 @@ def applying(function: Callable[[Batches], Result]) -> Callable[[Batches], Batch
         first = next(full, None)
         if first is None:
             return
-        with _telling():
+        with _pass_on_errors():
             data = dumps(function(chain([first], full)))
         context = TaskContext.get()
         partition = context.partitionId() if context else 0
@@ -164,11 +164,11 @@ def applying(function: Callable[[Batches], Result]) -> Callable[[Batches], Batch
     return apply
 
 
-def unpickled(pieces: pa.Table) -> list[Any]:
-    """The results that `applying` cut into pieces, by partition."""
+def unpickle(cut: pa.Table) -> list[Any]:
+    """The results that `build_applier` cut into pieces, by partition."""
     from pyspark import cloudpickle
 
     texts: dict[int, list[bytes]] = {}
-    for row in pieces.sort_by([("partition", "ascending"), ("piece", "ascending")]).to_pylist():
+    for row in cut.sort_by([("partition", "ascending"), ("piece", "ascending")]).to_pylist():
         texts.setdefault(row["partition"], []).append(row["data"])
     return [cloudpickle.loads(b"".join(mine)) for mine in texts.values()]
