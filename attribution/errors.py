@@ -45,7 +45,7 @@ class InputError(AttributionError):
         if given is not None:
             parts.append(f"Given: {given}.")
         if allowed is not None:
-            parts.append(f"Allowed: {_listed(allowed)}.")
+            parts.append(f"Allowed: {_join(allowed)}.")
         if hint is not None and (text := str(hint)):
             parts.append(f"Hint: {text.rstrip('.')}" + ("" if text.endswith("?") else "."))
         # One line, whatever was quoted in it: it ends up in the logs of nightly jobs.
@@ -99,7 +99,7 @@ def shorten(text: str, most: int = 1_200) -> str:
     return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str | None:
+def did_you_mean(name: str, words: Iterable[str]) -> str | None:
     """A hint naming the known word closest to ``name``, or None.
 
     Examples
@@ -107,11 +107,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str | None:
     >>> did_you_mean("lookbak_days", ["lookback_days", "conversions"])
     "did you mean 'lookback_days'?"
     """
-    close = get_close_matches(name, list(known), n=1, cutoff=0.6)
+    close = get_close_matches(name, list(words), n=1, cutoff=0.6)
     return f"did you mean {close[0]!r}?" if close else None
 
 
-def _listed(allowed: object) -> str:
+def _join(allowed: object) -> str:
     if isinstance(allowed, str) or not isinstance(allowed, Iterable):
         return str(allowed)
     return ", ".join(str(item) for item in allowed)

@@ -20,11 +20,11 @@ _LOCK = ".lock"
 
 
 @contextlib.contextmanager
-def replaced(path: Path, refused: str) -> Iterator[Path]:
+def replace_folder(path: Path, refused: str) -> Iterator[Path]:
     """A new empty folder that takes the place of ``path`` when the block ends well, and vanishes otherwise.
 
     Two folders cannot change places in one step, so the one that was there waits beside. A process that is killed
-    between the steps leaves it there, where `standing` finds it, and the next one puts it back.
+    between the steps leaves it there, where `existing_folder` finds it, and the next one puts it back.
 
     Raises
     ------
@@ -33,24 +33,24 @@ def replaced(path: Path, refused: str) -> Iterator[Path]:
     OSError
         If it cannot be written.
     """
-    aside, old = _beside(path, "new"), _beside(path, "old")
-    with alone(_beside(path, "lock"), refused):
+    staging, old = _beside(path, "new"), _beside(path, "old")
+    with lock_or_refuse(_beside(path, "lock"), refused):
         if old.exists() and not path.exists():
             old.rename(path)
-        for left in (aside, old):
+        for left in (staging, old):
             shutil.rmtree(left, ignore_errors=True)
-        aside.mkdir()
+        staging.mkdir()
         try:
-            yield aside
-            sync_tree(aside)
+            yield staging
+            sync_tree(staging)
             if path.exists():
                 path.rename(old)
-            aside.rename(path)
+            staging.rename(path)
             sync(path.parent)
         finally:
             if old.exists() and not path.exists():
                 old.rename(path)
-            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(staging, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
 
 
@@ -67,12 +67,12 @@ def sync(path: Path) -> None:
 
 def sync_tree(folder: Path) -> None:
     """`sync` of ``folder`` and of all that is in it, folders after what they hold."""
-    for found in sorted(folder.rglob("*"), reverse=True):
-        sync(found)
+    for path in sorted(folder.rglob("*"), reverse=True):
+        sync(path)
     sync(folder)
 
 
-def standing(path: Path) -> Path:
+def existing_folder(path: Path) -> Path:
     """Where the folder ``path`` is: there, or beside, if a process was killed while it replaced it."""
     old = _beside(path, "old")
     return old if old.is_dir() and not path.exists() else path
@@ -84,7 +84,7 @@ def _beside(path: Path, what: str) -> Path:
 
 
 @contextlib.contextmanager
-def alone(path: Path, refused: str) -> Iterator[None]:
+def lock_or_refuse(path: Path, refused: str) -> Iterator[None]:
     """Hold the lock file ``path``, which is there only meanwhile; however a process ends, the system lets go of it.
 
     Raises
@@ -105,7 +105,7 @@ def alone(path: Path, refused: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def queued(path: Path) -> Iterator[None]:
+def wait_for_lock(path: Path) -> Iterator[None]:
     """Hold the lock file ``path``, once whoever holds it is done; the file stays."""
     with path.open("a") as file:
         while not take(file):
@@ -152,21 +152,21 @@ def take(file: IO[Any]) -> bool:
     return True
 
 
-def check_inside(folder: Path, place: str) -> None:
-    """Refuse a ``place`` that leads out of ``folder``: by its name, or by a link on the way.
+def check_inside(folder: Path, name: str) -> None:
+    """Refuse a ``name`` that leads out of ``folder``: by its name, or by a link on the way.
 
     Raises
     ------
     InputError
         Naming the place.
     """
-    path = PurePosixPath(place)
-    steps = (*path.parts, *PureWindowsPath(place).parts)
-    named_outside = not path.parts or path.is_absolute() or bool(PureWindowsPath(place).anchor) or ".." in steps
-    if named_outside or not (folder / place).parent.resolve().is_relative_to(folder.resolve()):
+    path = PurePosixPath(name)
+    steps = (*path.parts, *PureWindowsPath(name).parts)
+    named_outside = not path.parts or path.is_absolute() or bool(PureWindowsPath(name).anchor) or ".." in steps
+    if named_outside or not (folder / name).parent.resolve().is_relative_to(folder.resolve()):
         raise InputError(
             f"a plan of {folder} names a file outside of it",
-            given=repr(place),
+            given=repr(name),
             hint="it was not written by this package: remove the folder .scoring in it, and score again",
         )
 
@@ -174,13 +174,13 @@ def check_inside(folder: Path, place: str) -> None:
 # ------------------------------------------------------------ formats
 
 
-def check_format(what: str, given: object, newest: int, *, again: str) -> None:
+def check_format(what: str, value: object, newest: int, *, again: str) -> None:
     """Refuse what another version wrote and this one cannot read.
 
     Parameters
     ----------
     what : the file or folder
-    given : the number of its format, as it was read
+    value : the number of its format, as it was read
     newest : the highest number that this version reads; it reads all from 1
     again : how it is made again
 
@@ -193,12 +193,12 @@ def check_format(what: str, given: object, newest: int, *, again: str) -> None:
     --------
     >>> check_format("folder runs/shop", 1, 2, again="attribution run shop.toml")
     """
-    number = given if isinstance(given, int) and not isinstance(given, bool) else 0
+    number = value if isinstance(value, int) and not isinstance(value, bool) else 0
     if 1 <= number <= newest:
         return
     raise InputError(
         f"{what} has a format that this version does not read",
-        given=f"format {given}",
+        given=f"format {value}",
         allowed="format 1" if newest == 1 else f"formats 1 to {newest}",
         hint=f"update the package, or make it again: {again}" if number > newest else f"make it again: {again}",
     )

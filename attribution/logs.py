@@ -43,8 +43,8 @@ def write(message: str, *, level: Level = "info", **fields: object) -> None:
     if not is_json():
         return
     at = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
-    told = {"at": at, "level": level, "message": message, **fields}
-    line = masked(json.dumps(told, ensure_ascii=False, default=str), os.environ)
+    record = {"at": at, "level": level, "message": message, **fields}
+    line = mask_secrets(json.dumps(record, ensure_ascii=False, default=str), os.environ)
     print(line if is_shown(line, sys.stderr) else json.dumps(json.loads(line)), file=sys.stderr, flush=True)
 
 
@@ -64,12 +64,12 @@ def escape_what_is_not_shown() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def masked(text: str, environment: Mapping[str, str]) -> str:
+def mask_secrets(text: str, environment: Mapping[str, str]) -> str:
     """``text`` without credentials: in addresses, in their queries, and wherever a secret variable's value stands.
 
     Examples
     --------
-    >>> masked("postgresql://me:pass@host/db?sslpassword=abc and hunter22", {"DB_PASSWORD": "hunter22"})
+    >>> mask_secrets("postgresql://me:pass@host/db?sslpassword=abc and hunter22", {"DB_PASSWORD": "hunter22"})
     'postgresql://***@host/db?sslpassword=*** and ***'
     """
     for name, value in environment.items():
@@ -89,12 +89,12 @@ def without_credentials(text: str) -> str:
     return _IN_LINKS.sub(r"\1***", _USERS.sub("", text))
 
 
-def hoisted(arguments: Sequence[str]) -> list[str]:
+def move_log_option(arguments: Sequence[str]) -> list[str]:
     """Arguments with ``--log FORMAT`` in front of the command, wherever it was given.
 
     Examples
     --------
-    >>> hoisted(["score", "models/shop", "--log", "json"]), hoisted(["run", "--log=json", "a.toml"])
+    >>> move_log_option(["score", "models/shop", "--log", "json"]), move_log_option(["run", "--log=json", "a.toml"])
     (['--log', 'json', 'score', 'models/shop'], ['--log=json', 'run', 'a.toml'])
     """
     front: list[str] = []

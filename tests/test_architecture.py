@@ -22,6 +22,20 @@ FOLDERS_OF_THEIR_OWN = {
 }
 """Folders of tests that no folder of the package stands beside, and why."""
 
+BANNED = {
+    *("found", "given", "place", "asked", "told", "known", "kept", "said", "named", "wanted", "lacking", "seen"),
+    *("others", "drawn", "bare", "laid_out", "facts", "aside", "strangers", "ripeness", "matured", "pieces", "only"),
+    *("is_seen", "standing", "doubt", "gate", "room", "house", "floor", "settle", "lay_out", "hand_out", "handed_out"),
+    *("worlds", "course", "people", "written", "merged", "numbered", "filtered"),
+}
+"""Names that do not say what they hold or do; a row of a table is a ``row``, matches are ``matches``."""
+
+BANNED_ONLY_FOR_FUNCTIONS = {"floor", "written", "merged", "numbered", "filtered"}
+"""As variables these say what they hold: a bound from below, what has been written."""
+
+CLEANED = ("cli", "data", "journeys", "kernels", "simulation", "tracking", "errors.py", "folders.py", "logs.py")
+"""Chapters whose names are held against the list."""
+
 HEAVY = (
     "mlflow",
     "pandas",
@@ -114,6 +128,40 @@ def test_tests_lie_in_the_folder_of_what_they_test() -> None:
 def test_no_room_for_leftovers() -> None:
     forbidden = {"utils", "helpers", "common", "core", "constants"}
     assert not forbidden & {path.stem for path in SOURCES}
+
+
+def names_in(tree: ast.AST) -> list[tuple[str, int]]:
+    """Names of functions, parameters, variables and fields that a module binds, and the lines they are bound in."""
+    names = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            names.append((node.name.strip("_"), node.lineno))
+            is_error = node.name == "__init__" and any(each.arg == "problem" for each in node.args.args)
+            # The error says to callers what was given: a word of its public signature.
+            keywords = [] if is_error else node.args.kwonlyargs
+            names += [(each.arg, each.lineno) for each in (*node.args.posonlyargs, *node.args.args, *keywords)]
+        elif isinstance(node, ast.Lambda):
+            names += [(each.arg, each.lineno) for each in node.args.args]
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.append((node.id, node.lineno))
+    return names
+
+
+def functions_in(tree: ast.AST) -> list[tuple[str, int]]:
+    """Names of the functions of a module, and their lines."""
+    return [(node.name.strip("_"), node.lineno) for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+
+
+def test_banned_names() -> None:
+    banned = []
+    for path in SOURCES:
+        if path.relative_to(PACKAGE).parts[0] not in CLEANED:
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = [each for each in names_in(tree) if each[0] in BANNED - BANNED_ONLY_FOR_FUNCTIONS]
+        names += [each for each in functions_in(tree) if each[0] in BANNED_ONLY_FOR_FUNCTIONS]
+        banned += [f"{path.relative_to(ROOT)}:{line} {name}" for name, line in names]
+    assert banned == []
 
 
 def test_tables_describe_every_column_once() -> None:

@@ -60,14 +60,14 @@ def print_ranking(experiment: Experiment, tables: Mapping[str, pd.DataFrame], ra
 
     by, labels = ranking.by, list(ranking.ranks.columns)
     returns = main_basis(tables["returns"]).set_index(["channel", "model"])
-    asked = experiment.returns
+    terms = experiment.returns
     ranks = ranking.ranks.sort_values(labels[0])
     truth = tables["truth"].set_index("channel")["roi"] if "truth" in tables else None
-    roi = f"ROI (on {asked.basis}, {asked.cost_basis} cost)"
+    roi = f"ROI (on {terms.basis}, {terms.cost_basis} cost)"
     what = roi if by == "roi" else "credited conversions (no spend is known)"
-    is_alike = (asked.basis, asked.cost_basis) == ("revenue", "media")
-    known = [] if truth is None else ["truth" if is_alike else "truth (revenue)"]
-    table = Table("channel", *labels, *known, title=f"{what} and rank under each model")
+    is_alike = (terms.basis, terms.cost_basis) == ("revenue", "media")
+    truth_columns = [] if truth is None else ["truth" if is_alike else "truth (revenue)"]
+    table = Table("channel", *labels, *truth_columns, title=f"{what} and rank under each model")
     true_ranks = None if truth is None else truth.rank(ascending=False)
     for channel, row in ranks.iterrows():
         cells = [_cell(returns.loc[(channel, label), by], row[label], by) for label in labels]
@@ -77,7 +77,7 @@ def print_ranking(experiment: Experiment, tables: Mapping[str, pd.DataFrame], ra
     _console(30 + 18 * (len(labels) + 1)).print(table)
     unranked = sorted(set(returns.index.get_level_values("channel")) - set(ranks.index) - set(NO_CHANNELS))
     if unranked:
-        lack = "no spend" if asked.cost_basis == "media" else "no cost of their own"
+        lack = "no spend" if terms.cost_basis == "media" else "no cost of their own"
         print(f"Not ranked, {lack}: {', '.join(unranked)}.")
     print("Credit is allocated: it divides observed conversions and does not say what would be lost.")
     if "verdicts" in tables:
@@ -120,10 +120,10 @@ def print_verdicts(verdicts: Sequence[Verdict]) -> None:
     table = Table("verdict", "law", "what it says")
     for verdict in verdicts:
         shown = Text("holds", "green") if verdict.holds else Text("broken", "red")
-        said = Text(verdict.meaning)
+        meaning = Text(verdict.meaning)
         if verdict.reason is not None:
-            said.append(f"\n{verdict.reason}", "red")
-        table.add_row(shown, verdict.law, said)
+            meaning.append(f"\n{verdict.reason}", "red")
+        table.add_row(shown, verdict.law, meaning)
     _console(140).print(table)
     broken = sum(not verdict.holds for verdict in verdicts)
     print(f"{broken} of {len(verdicts)} laws are broken." if broken else f"All {len(verdicts)} laws hold.")
@@ -140,13 +140,13 @@ def print_budget(plan: BudgetPlan) -> None:
     table = Table("channel", "today", *labels, title=what)
     by_channel = rows.set_index(["channel", "model"])
     for channel in dict.fromkeys(rows["channel"]):
-        found = [by_channel.loc[(channel, label)] for label in labels]
-        cells = [f"{row['spend']:,.0f}  {row['change']:+.0%}" for row in found]
+        proposals = [by_channel.loc[(channel, label)] for label in labels]
+        cells = [f"{row['spend']:,.0f}  {row['change']:+.0%}" for row in proposals]
         cells = [
             f"{cell}  {row['binding']}" if isinstance(row["binding"], str) else cell
-            for cell, row in zip(cells, found, strict=True)
+            for cell, row in zip(cells, proposals, strict=True)
         ]
-        table.add_row(Text(str(channel)), f"{found[0]['spend_today']:,.0f}", *cells)
+        table.add_row(Text(str(channel)), f"{proposals[0]['spend_today']:,.0f}", *cells)
     scenarios = plan.tables["budget_scenarios"].query("scenario == 'plan'").set_index("model")
     expected = [
         f"{row['return_today']:,.0f} → {row['return']:,.0f}" for row in (scenarios.loc[label] for label in labels)

@@ -94,7 +94,7 @@ def main() -> None:
     # Importing pandas, mlflow and altair makes a million objects and hardly any garbage: at the default
     # threshold, looking for it costs a tenth of a short run.
     gc.set_threshold(200_000, 20, 20)
-    sys.argv[1:] = logs.hoisted(sys.argv[1:])
+    sys.argv[1:] = logs.move_log_option(sys.argv[1:])
     logs.escape_what_is_not_shown()
     if threading.current_thread() is threading.main_thread():
         # Whoever stops a job wants it to clear up after itself, as it does after Ctrl-C.
@@ -111,7 +111,7 @@ def main() -> None:
         if logs.is_json():
             logs.write(str(error), level="error", exit_code=code)
         else:
-            print(f"attribution: {logs.masked(str(error), os.environ)}", file=sys.stderr)
+            print(f"attribution: {logs.mask_secrets(str(error), os.environ)}", file=sys.stderr)
         sys.exit(code)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from attribution.data.engine import check_local
 from attribution.errors import InputError
-from attribution.folders import replaced
+from attribution.folders import replace_folder
 from attribution.logs import without_credentials
 from attribution.models.saved import keep_scorers
 from attribution.pipeline.outcome import Outcome
@@ -92,7 +92,7 @@ def replaced_folder(out: Path, keep: Iterable[Path] = (), *, kind: Kind) -> Iter
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.exists() and not os.access(out, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, "no permission to replace it")
-        with replaced(out, f"another process is writing the output folder {named}") as aside:
+        with replace_folder(out, f"another process is writing the output folder {named}") as aside:
             entered = True
             yield aside
             if not (aside / MANIFEST).exists():

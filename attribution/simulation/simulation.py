@@ -125,13 +125,13 @@ def _run_chunk(world: World, off: list[str], seeds: np.random.SeedSequence, firs
     size = min(CHUNK_CUSTOMERS, customers - first)
     population = draw_population(world, rng, size)
     actual = History(world, population)
-    others = [History(world.without(name), population) for name in off]
+    without_channel = [History(world.without(name), population) for name in off]
     touchpoints = []
     for day in range(world.days):
         draws = draw_day(world, rng, size)
         touched, chances = actual.step(day, draws)
         touchpoints.append(_touchpoints(day, draws[3:], touched, chances, actual.bought_at))
-        for other in others:
+        for other in without_channel:
             other.step(day, draws)
     row, at, channel = (np.concatenate(parts) for parts in zip(*touchpoints, strict=True))
     order = np.lexsort((_tie_ranks(world)[channel], at, row))
@@ -143,7 +143,7 @@ def _run_chunk(world: World, off: list[str], seeds: np.random.SeedSequence, firs
         buyer=1 + first + buyer,
         bought_at=actual.bought_at[buyer],
         cents=population.cents[buyer],
-        caused=np.array([_lost(actual, other, population.cents) for other in others], np.int64).reshape(-1, 2),
+        caused=np.array([_lost(actual, other, population.cents) for other in without_channel], np.int64).reshape(-1, 2),
     )
 
 
@@ -155,8 +155,8 @@ def _touchpoints(
     times = [instants(day, draws[c, r], chances[c][r]) for c, r in enumerate(rows)]
     row, at = np.concatenate(rows), np.concatenate(times)
     channel = np.repeat(np.arange(len(rows)), [len(r) for r in rows])
-    kept = at <= bought_at[row]
-    return row[kept], at[kept], channel[kept]
+    is_before = at <= bought_at[row]
+    return row[is_before], at[is_before], channel[is_before]
 
 
 def _tie_ranks(world: World) -> Integers:
@@ -182,8 +182,8 @@ def _tables(world: World, off: list[str], chunks: list[_Chunk]) -> Simulation:
     touchpoints = {
         "customer_id": np.concatenate([chunk.customer for chunk in chunks]),
         "touched_at": FIRST_DAY + at.astype("timedelta64[us]"),
-        "channel": _named([c.name for c in world.channels], channel),
-        "kind": _named([c.kind for c in world.channels], channel),
+        "channel": _to_index([c.name for c in world.channels], channel),
+        "kind": _to_index([c.kind for c in world.channels], channel),
     }
     conversions = {
         "customer_id": np.concatenate([chunk.buyer for chunk in chunks]),
@@ -194,14 +194,14 @@ def _tables(world: World, off: list[str], chunks: list[_Chunk]) -> Simulation:
     amounts = _amounts(world, channel, at // DAY_US)
     paid = [c.name for c in world.paid_channels]
     costs = {
-        "channel": _named(paid, np.repeat(np.arange(len(paid)), world.days)),
+        "channel": _to_index(paid, np.repeat(np.arange(len(paid)), world.days)),
         "amount": amounts.ravel(),
         "day": np.tile(FIRST_DAY + np.arange(world.days) * np.timedelta64(1, "D"), len(paid)),
     }
     lost, lost_cents = sum((chunk.caused for chunk in chunks), np.zeros((len(off), 2), np.int64)).T
     spend = amounts.sum(axis=1)[: len(off)]
     truth = {
-        "channel": _named(off, np.arange(len(off))),
+        "channel": _to_index(off, np.arange(len(off))),
         "incremental_conversions": lost,
         "incremental_value": lost_cents / 100.0,
         "roi": np.divide(lost_cents / 100.0 - spend, spend, out=np.full(len(off), np.nan), where=spend > 0),
@@ -222,7 +222,7 @@ def _amounts(world: World, channel: NDArray[np.intp], day: Integers) -> Floats:
     return np.array([np.round(cost * count, 2) for cost, count in paid]).reshape(-1, world.days)
 
 
-def _named(names: list[str], codes: Integers) -> pd.Index:
+def _to_index(names: list[str], codes: Integers) -> pd.Index:
     import pandas as pd
 
     return pd.Index(names, dtype="str").take(codes)

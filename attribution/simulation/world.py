@@ -365,10 +365,10 @@ def _world_from(keys: dict[str, Any], path: Path) -> World:
 
 
 def _check_keys(keys: Iterable[str], shape: type, where: str) -> None:
-    known = [field.name for field in fields(shape)]
+    field_names = [field.name for field in fields(shape)]
     for key in keys:
-        if key not in known:
-            raise InputError(f"{where}: unknown key {key!r}", allowed=known, hint=did_you_mean(key, known))
+        if key not in field_names:
+            raise InputError(f"{where}: unknown key {key!r}", allowed=field_names, hint=did_you_mean(key, field_names))
     missing = [field.name for field in fields(shape) if field.default is MISSING and field.name not in keys]
     if missing:
         raise InputError(f"{where}: missing {', '.join(map(repr, missing))}", given=", ".join(keys) or "no key")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attribution.errors import TrackingError
-from attribution.folders import queued
+from attribution.folders import wait_for_lock
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -52,14 +52,14 @@ def track_tables(
         client = MlflowClient(tracking_uri=uri)
         every = {"attribution.kind": kind, **tags}
         run_id: str = client.create_run(
-            experiment_id_of(client, name, uri), run_name=f"{name} {kind}", tags=every
+            find_experiment_id(client, name, uri), run_name=f"{name} {kind}", tags=every
         ).info.run_id
-        with ended(client, run_id):
+        with close_run(client, run_id):
             log_numbers(client, run_id, params={}, metrics=metrics)
             client.log_artifacts(run_id, str(folder))
         return run_id
 
-    return reached(log, folder, uri)
+    return call_store(log, folder, uri)
 
 
 def fetch_run(run_id: str, folder: Path, *, uri: str) -> Path:
@@ -76,10 +76,10 @@ def fetch_run(run_id: str, folder: Path, *, uri: str) -> Path:
 
         return str(MlflowClient(tracking_uri=uri).download_artifacts(run_id, "", str(folder)))
 
-    return Path(reached(fetch, None, uri))
+    return Path(call_store(fetch, None, uri))
 
 
-def reached(act: Callable[[], str], folder: Path | None, uri: str) -> str:
+def call_store(act: Callable[[], str], folder: Path | None, uri: str) -> str:
     """What ``act`` returns; what MLflow or its store has against it is a `TrackingError`."""
     _quiet()
     try:
@@ -90,7 +90,7 @@ def reached(act: Callable[[], str], folder: Path | None, uri: str) -> str:
     try:
         with _without_warnings():
             _prepare(uri)
-            return _retried(act, (SQLAlchemyError, OSError))
+            return _retry(act, (SQLAlchemyError, OSError))
     except (MlflowException, SQLAlchemyError, OSError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         if folder is None:
@@ -109,12 +109,12 @@ def _prepare(uri: str) -> None:
 
     database = Path(uri.removeprefix("sqlite:///")).resolve()
     if database.parent.is_dir():
-        with queued(database.with_name(f".{database.name}.lock")):
+        with wait_for_lock(database.with_name(f".{database.name}.lock")):
             MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
         _PREPARED.add(uri)
 
 
-def _retried(act: Callable[[], str], passing: tuple[type[Exception], ...]) -> str:
+def _retry(act: Callable[[], str], passing: tuple[type[Exception], ...]) -> str:
     """Once more, after a moment, where what failed may pass; requests to a server are retried by MLflow itself."""
     try:
         return act()
@@ -142,7 +142,7 @@ def _without_warnings() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def ended(client: MlflowClient, run_id: str) -> Iterator[None]:
+def close_run(client: MlflowClient, run_id: str) -> Iterator[None]:
     """A run that is finished when the block ends well, and failed otherwise: none is left running."""
     try:
         yield
@@ -152,18 +152,18 @@ def ended(client: MlflowClient, run_id: str) -> Iterator[None]:
     client.set_terminated(run_id)
 
 
-def experiment_id_of(client: MlflowClient, name: str, uri: str) -> str:
+def find_experiment_id(client: MlflowClient, name: str, uri: str) -> str:
     """Id of the MLflow experiment of this name, which is made if there is none."""
-    found = client.get_experiment_by_name(name)
-    if found is not None and found.lifecycle_stage == "deleted":
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None and experiment.lifecycle_stage == "deleted":
         from mlflow.exceptions import MlflowException
 
         raise MlflowException(
-            f"its experiment {name!r} was deleted; `mlflow experiments restore --experiment-id {found.experiment_id}` "
-            f"with MLFLOW_TRACKING_URI={uri} brings it back, or give the run another name"
+            f"its experiment {name!r} was deleted: restore it with `mlflow experiments restore --experiment-id "
+            f"{experiment.experiment_id}` and MLFLOW_TRACKING_URI={uri}, or give the run another name"
         )
-    if found is not None:
-        return str(found.experiment_id)
+    if experiment is not None:
+        return str(experiment.experiment_id)
     location = None
     if uri.startswith("sqlite:///"):
         database = Path(uri.removeprefix("sqlite:///")).resolve()
@@ -181,7 +181,9 @@ def log_numbers(client: MlflowClient, run_id: str, *, params: Mapping[str, Any],
         for key, value in zip(metric_keys(list(metrics)), metrics.values(), strict=True)
         if math.isfinite(value)
     ]
-    settings = [Param(key, shown(value)) for key, value in zip(metric_keys(list(params)), params.values(), strict=True)]
+    settings = [
+        Param(key, to_text(value)) for key, value in zip(metric_keys(list(params)), params.values(), strict=True)
+    ]
     # MLflow takes at most 1,000 metrics and 100 params in one call.
     for first in range(0, max(len(logged), 1), 900):
         client.log_batch(run_id, metrics=logged[first : first + 900], params=settings if first == 0 else [])
@@ -205,6 +207,6 @@ def metric_keys(names: Sequence[str]) -> list[str]:
     return keys
 
 
-def shown(value: object) -> str:
+def to_text(value: object) -> str:
     """A value as text that MLflow takes."""
     return str(value)[:_LONGEST_VALUE]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from attribution.errors import InputError, TrackingError
 from attribution.models.saved import Scorer
 from attribution.production.scoring.rows import example_rows, has_positions, needed_lists
-from attribution.tracking.mlflow_store import ended, experiment_id_of, reached
+from attribution.tracking.mlflow_store import call_store, close_run, find_experiment_id
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -40,11 +40,11 @@ def log_scorer(
     uri = client.tracking_uri
     if run_id is None:
         started: Any = client.create_run(
-            experiment_id_of(client, name, uri), run_name=f"{name} export", tags={"attribution.kind": "export"}
+            find_experiment_id(client, name, uri), run_name=f"{name} export", tags={"attribution.kind": "export"}
         )
-        with ended(client, started.info.run_id):
+        with close_run(client, started.info.run_id):
             return log_scorer(client, folder, scorer, name, started.info.run_id, allow_own_code=allow_own_code)
-    with pointed_at(uri), mlflow.start_run(run_id=run_id):
+    with use_store(uri), mlflow.start_run(run_id=run_id):
         logged = mlflow.pyfunc.log_model(
             name="scorer",
             python_model=str(Path(__file__).with_name("pyfunc.py")),
@@ -71,7 +71,7 @@ def _signature(scorer: Scorer) -> Any:
 
     time = DataType.long if has_positions(scorer) else DataType.string
     more = [ColSpec(Array(DataType.string), column) for column in needed_lists(scorer)]
-    given: list[Any] = [
+    columns: list[Any] = [
         ColSpec(Array(DataType.string), "channel"),
         ColSpec(Array(time), "touched_at"),
         *more,
@@ -82,20 +82,20 @@ def _signature(scorer: Scorer) -> Any:
         ColSpec(Array(time), "touched_at"),
         ColSpec(Array(DataType.double), "credit"),
     ]
-    return ModelSignature(Schema(given), Schema(result))
+    return ModelSignature(Schema(columns), Schema(result))
 
 
 @contextlib.contextmanager
-def pointed_at(uri: str) -> Iterator[None]:
+def use_store(uri: str) -> Iterator[None]:
     """MLflow's own functions know one store, that of the process: pointed elsewhere for a moment."""
     import mlflow
 
-    given: Any = os.environ.get("MLFLOW_TRACKING_URI")
+    before: Any = os.environ.get("MLFLOW_TRACKING_URI")
     mlflow.set_tracking_uri(uri)
     try:
         yield
     finally:
-        mlflow.set_tracking_uri(given)  # None is what it was where nobody had set it
+        mlflow.set_tracking_uri(before)  # None is what it was where nobody had set it
 
 
 # ---------------------------------------------------------------- the registry
@@ -157,16 +157,16 @@ def register_scorer(
     scorer = Scorer.load(folder, allow_own_code=allow_own_code)
 
     def act(client: MlflowClient) -> Registered:
-        known = _known(client, name, scorer.version)
-        number, run = known or log_scorer(client, folder, scorer, name, run_id, allow_own_code=allow_own_code)
-        before = _version_at(client, name, alias) if alias else None
+        registered = _find_registered(client, name, scorer.version)
+        number, run = registered or log_scorer(client, folder, scorer, name, run_id, allow_own_code=allow_own_code)
+        before = _alias_version(client, name, alias) if alias else None
         if alias and before != number:
             client.set_registered_model_alias(name, alias, number)
             if before is not None:
                 client.set_model_version_tag(name, number, _REPLACES_TAG, before)
         return Registered(name, number, alias, before if before != number else None, run)
 
-    return _asked(act, uri)
+    return _call_registry(act, uri)
 
 
 def fetch_scorer(reference: str, into: Path, *, uri: str) -> Path:
@@ -177,19 +177,19 @@ def fetch_scorer(reference: str, into: Path, *, uri: str) -> Path:
     InputError
         If there is no such model, version or alias, it is no scorer, or the registry does not answer.
     """
-    name, alias, number = _parsed(reference)
+    name, alias, number = _parse_reference(reference)
 
     def act(client: MlflowClient) -> Path:
-        at = number or _version_at(client, name, alias)
-        found = _model(client, name)
+        at = number or _alias_version(client, name, alias)
+        registered = _model(client, name)
         if at is None:
             hint = "give it one with `attribution export --alias`"
             raise InputError(
-                f"model {name!r} has no alias {alias!r}", allowed=sorted(found.aliases) or "none", hint=hint
+                f"model {name!r} has no alias {alias!r}", allowed=sorted(registered.aliases) or "none", hint=hint
             )
         return _download(client, name, str(at), into)
 
-    return _asked(act, uri)
+    return _call_registry(act, uri)
 
 
 def alias_points_to(name: str, alias: str, *, uri: str) -> str | None:
@@ -202,10 +202,10 @@ def alias_points_to(name: str, alias: str, *, uri: str) -> str | None:
     """
 
     def act(client: MlflowClient) -> str | None:
-        known = [model.name for model in client.search_registered_models()]
-        return _version_at(client, name, alias) if name in known else None
+        names = [model.name for model in client.search_registered_models()]
+        return _alias_version(client, name, alias) if name in names else None
 
-    return _asked(act, uri)
+    return _call_registry(act, uri)
 
 
 def earlier_version(name: str, alias: str, *, uri: str) -> str:
@@ -218,7 +218,7 @@ def earlier_version(name: str, alias: str, *, uri: str) -> str:
     """
 
     def act(client: MlflowClient) -> str:
-        at = _version_at(client, name, alias)
+        at = _alias_version(client, name, alias)
         if at is None:
             raise InputError(f"model {name!r} has no alias {alias!r}", allowed=sorted(_model(client, name).aliases))
         before = _version(client, name, at).tags.get(_REPLACES_TAG)
@@ -226,7 +226,7 @@ def earlier_version(name: str, alias: str, *, uri: str) -> str:
             raise InputError(f"version {at} of model {name!r} took no other's place", hint="name a version with --to")
         return str(before)
 
-    return _asked(act, uri)
+    return _call_registry(act, uri)
 
 
 def set_alias(reference: str, alias: str, *, uri: str) -> Registered:
@@ -237,19 +237,19 @@ def set_alias(reference: str, alias: str, *, uri: str) -> Registered:
     InputError
         If there is no such version, or the registry does not answer.
     """
-    name, other, number = _parsed(reference)
+    name, other, number = _parse_reference(reference)
     _check_names(name, alias)
 
     def act(client: MlflowClient) -> Registered:
-        at = number or _version_at(client, name, other)
+        at = number or _alias_version(client, name, other)
         if at is None:
             raise InputError(f"model {name!r} has no alias {other!r}", allowed=sorted(_model(client, name).aliases))
         run_id = str(_version(client, name, str(at)).run_id)
-        before = _version_at(client, name, alias)
+        before = _alias_version(client, name, alias)
         client.set_registered_model_alias(name, alias, str(at))
         return Registered(name, str(at), alias, before if before != str(at) else None, run_id)
 
-    return _asked(act, uri)
+    return _call_registry(act, uri)
 
 
 def away(error: TrackingError) -> InputError:
@@ -257,7 +257,7 @@ def away(error: TrackingError) -> InputError:
     return InputError(f"the registry does not answer: {error}", hint="nothing was written")
 
 
-def _parsed(reference: str) -> tuple[str, str, str | None]:
+def _parse_reference(reference: str) -> tuple[str, str, str | None]:
     parts = _REFERENCE.fullmatch(reference)
     if parts is None:
         raise InputError(
@@ -273,7 +273,7 @@ def _check_names(name: str, alias: str | None) -> None:
         raise InputError("this is no alias", given=repr(alias), allowed="letters, digits, _ and -; not 'latest'")
 
 
-def _asked(act: Callable[[MlflowClient], Answer], uri: str) -> Answer:
+def _call_registry(act: Callable[[MlflowClient], Answer], uri: str) -> Answer:
     """What ``act`` returns of a client; a registry that does not answer is an `InputError`."""
     results: list[Answer] = []
 
@@ -284,7 +284,7 @@ def _asked(act: Callable[[MlflowClient], Answer], uri: str) -> Answer:
         return ""
 
     try:
-        reached(reach, None, uri)
+        call_store(reach, None, uri)
     except TrackingError as error:
         raise away(error) from None
     return results[-1]
@@ -298,8 +298,8 @@ def _model(client: MlflowClient, name: str) -> Any:
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        known = [model.name for model in client.search_registered_models(max_results=20)]
-        raise InputError(f"the registry has no model {name!r}", allowed=known or "none") from None
+        names = [model.name for model in client.search_registered_models(max_results=20)]
+        raise InputError(f"the registry has no model {name!r}", allowed=names or "none") from None
 
 
 def _version(client: MlflowClient, name: str, number: str) -> Any:
@@ -314,18 +314,18 @@ def _version(client: MlflowClient, name: str, number: str) -> Any:
         raise InputError(f"model {name!r} has no version {number}") from None
 
 
-def _version_at(client: MlflowClient, name: str, alias: str) -> str | None:
+def _alias_version(client: MlflowClient, name: str, alias: str) -> str | None:
     """Version that an alias points to; None where there is no such alias."""
     number = _model(client, name).aliases.get(alias)
     return None if number is None else str(number)
 
 
-def _known(client: MlflowClient, name: str, scorer_version: str) -> tuple[str, str] | None:
+def _find_registered(client: MlflowClient, name: str, scorer_version: str) -> tuple[str, str] | None:
     """Version and run of the same scorer, if it is registered already."""
     escaped = name.replace("'", "''")
-    for found in client.search_model_versions(f"name = '{escaped}'"):
-        if found.tags.get(VERSION_TAG) == scorer_version:
-            return str(found.version), str(found.run_id)
+    for candidate in client.search_model_versions(f"name = '{escaped}'"):
+        if candidate.tags.get(VERSION_TAG) == scorer_version:
+            return str(candidate.version), str(candidate.run_id)
     return None
 
 
@@ -333,11 +333,11 @@ def _download(client: MlflowClient, name: str, number: str, into: Path) -> Path:
     _version(client, name, number)
     import mlflow
 
-    with pointed_at(client.tracking_uri):
+    with use_store(client.tracking_uri):
         copied = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{number}", dst_path=str(into)))
-    found = sorted(copied.glob("artifacts/*/model.json"))
-    if not found:
+    paths = sorted(copied.glob("artifacts/*/model.json"))
+    if not paths:
         raise InputError(
             f"version {number} of model {name!r} is no scorer", hint="export one with `attribution export`"
         )
-    return found[0].parent
+    return paths[0].parent

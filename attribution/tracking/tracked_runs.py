@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from attribution.arguments import check_arguments
 from attribution.pipeline.outcome import Numbers, Outcome
 from attribution.pipeline.record import Record, record_of
-from attribution.tracking.mlflow_store import ended, experiment_id_of, log_numbers, reached, shown
+from attribution.tracking.mlflow_store import call_store, close_run, find_experiment_id, log_numbers, to_text
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -78,7 +78,7 @@ def track_record(record: Record, folder: Path, *, uri: str) -> str:
         If MLflow cannot be reached or refuses; the folder is untouched.
     """
     folder = Path(folder)
-    return reached(lambda: _track(record, folder, uri), folder, uri)
+    return call_store(lambda: _track(record, folder, uri), folder, uri)
 
 
 def track_comparison(run: Numbers, records: Mapping[str, Record], folder: Path, *, uri: str) -> str:
@@ -102,25 +102,25 @@ def track_comparison(run: Numbers, records: Mapping[str, Record], folder: Path, 
         from mlflow.tracking import MlflowClient
 
         client = MlflowClient(tracking_uri=uri)
-        experiment_id = experiment_id_of(client, run.name, uri)
+        experiment_id = find_experiment_id(client, run.name, uri)
         identity = _identity(folder / "comparison" / "manifest.json")
-        known = _already(client, experiment_id, identity)
-        if known is not None:
-            return known
+        tracked = _find_run(client, experiment_id, identity)
+        if tracked is not None:
+            return tracked
         parent_id = _start(client, experiment_id, run, {"attribution.kind": "comparison", **identity})
-        with ended(client, parent_id):
+        with close_run(client, parent_id):
             log_numbers(client, parent_id, params=run.params, metrics=run.metrics)
             _log_inputs(client, parent_id, [item for record in records.values() for item in record.inputs])
             client.log_artifacts(parent_id, str(folder))
             for specification, record in records.items():
                 tags = {"attribution.specification": specification, "attribution.run_folder": specification}
                 for model in record.models:
-                    params = {**_swept(record.run.params), **model.params}
-                    named = Numbers(f"{model.name} · {specification}", params, model.metrics, {**model.tags, **tags})
-                    _log_child(client, experiment_id, parent_id, named)
+                    params = {**_swept_settings(record.run.params), **model.params}
+                    child = Numbers(f"{model.name} · {specification}", params, model.metrics, {**model.tags, **tags})
+                    _log_child(client, experiment_id, parent_id, child)
         return parent_id
 
-    return reached(log, folder, uri)
+    return call_store(log, folder, uri)
 
 
 def find_tracked(folder: Path, *, name: str, uri: str) -> str | None:
@@ -130,24 +130,24 @@ def find_tracked(folder: Path, *, name: str, uri: str) -> str | None:
         from mlflow.tracking import MlflowClient
 
         client = MlflowClient(tracking_uri=uri)
-        found = client.get_experiment_by_name(name)
+        experiment = client.get_experiment_by_name(name)
         identity = _identity(Path(folder) / "manifest.json")
-        return "" if found is None else _already(client, found.experiment_id, identity) or ""
+        return "" if experiment is None else _find_run(client, experiment.experiment_id, identity) or ""
 
-    return reached(look, None, uri) or None
+    return call_store(look, None, uri) or None
 
 
 def _track(record: Record, folder: Path, uri: str) -> str:
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(tracking_uri=uri)
-    experiment_id = experiment_id_of(client, record.run.name, uri)
+    experiment_id = find_experiment_id(client, record.run.name, uri)
     identity = _identity(folder / "manifest.json")
-    known = _already(client, experiment_id, identity)
-    if known is not None:
-        return known
+    tracked = _find_run(client, experiment_id, identity)
+    if tracked is not None:
+        return tracked
     run_id = _start(client, experiment_id, record.run, {"attribution.kind": "comparison", **identity})
-    with ended(client, run_id):
+    with close_run(client, run_id):
         log_numbers(client, run_id, params=record.run.params, metrics=record.run.metrics)
         _log_inputs(client, run_id, record.inputs)
         client.log_artifacts(run_id, str(folder))
@@ -177,12 +177,12 @@ def _identity(manifest: Path) -> dict[str, str]:
     return {key: value for key, value in tags.items() if value is not None}
 
 
-def _already(client: MlflowClient, experiment_id: str, identity: Mapping[str, str]) -> str | None:
+def _find_run(client: MlflowClient, experiment_id: str, identity: Mapping[str, str]) -> str | None:
     if _RUN_TAG not in identity:
         return None
     query = f"tags.`{_RUN_TAG}` = '{identity[_RUN_TAG]}' and attributes.status = 'FINISHED'"
-    found = client.search_runs([experiment_id], filter_string=query, max_results=1)
-    return found[0].info.run_id if found else None
+    runs = client.search_runs([experiment_id], filter_string=query, max_results=1)
+    return runs[0].info.run_id if runs else None
 
 
 def _start(client: MlflowClient, experiment_id: str, run: Numbers, tags: Mapping[str, str]) -> str:
@@ -193,11 +193,11 @@ def _start(client: MlflowClient, experiment_id: str, run: Numbers, tags: Mapping
 def _log_child(client: MlflowClient, experiment_id: str, parent_id: str, child: Numbers) -> None:
     tags = {"mlflow.parentRunId": parent_id, "attribution.kind": "model", **child.tags}
     run_id = client.create_run(experiment_id, run_name=child.name, tags=tags).info.run_id
-    with ended(client, run_id):
+    with close_run(client, run_id):
         log_numbers(client, run_id, params=child.params, metrics=child.metrics)
 
 
-def _swept(params: Mapping[str, str]) -> dict[str, str]:
+def _swept_settings(params: Mapping[str, str]) -> dict[str, str]:
     """Settings of a run that a child of a comparison shows beside those of its model."""
     return {key: value for key, value in params.items() if key not in ("models", "data")}
 
@@ -209,7 +209,7 @@ def _log_inputs(client: MlflowClient, run_id: str, inputs: Sequence[Mapping[str,
     distinct = {(item["name"], item["digest"]): item for item in inputs}
     logged = [
         DatasetInput(
-            Dataset(name=name, digest=digest, source_type="local", source=shown(item["source"])),
+            Dataset(name=name, digest=digest, source_type="local", source=to_text(item["source"])),
             [InputTag("mlflow.data.context", "input")],
         )
         for (name, digest), item in distinct.items()

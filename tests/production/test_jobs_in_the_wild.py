@@ -62,7 +62,7 @@ def test_a_secret_in_the_environment_is_in_no_log(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", [SECRET, f"https://user:{SECRET[:7]}@host", f"s3://b/k?X-Amz-Signature={SECRET[:7]}"])
 def test_credentials_are_masked(text: str) -> None:
-    hidden = logs.masked(json.dumps({"message": text}, ensure_ascii=False), {"MY_API_KEY": SECRET})
+    hidden = logs.mask_secrets(json.dumps({"message": text}, ensure_ascii=False), {"MY_API_KEY": SECRET})
     assert "hunter2" not in hidden
     assert json.loads(hidden)["message"].count("***") == 1
 

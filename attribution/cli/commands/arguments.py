@@ -35,7 +35,7 @@ Covers = Annotated[
 MaxGapDays = Annotated[int, typer.Option(min=1, help="A row further than this from all others is refused.")]
 
 
-def day_of(text: str | None, option: str) -> int | None:
+def parse_day(text: str | None, option: str) -> int | None:
     """The number of a day that an option names."""
     if text is None:
         return None
@@ -55,7 +55,7 @@ def days_covered(text: str | None) -> tuple[int, int] | None:
     allowed = "first and last day, such as 2024-03-01..2024-03-31"
     if not dots:
         raise InputError("--covers is two days", given=repr(text), allowed=allowed)
-    days = [day_of(part.strip(), "--covers") for part in (first, last)]
+    days = [parse_day(part.strip(), "--covers") for part in (first, last)]
     if days[0] is None or days[1] is None or days[0] > days[1]:
         raise InputError("--covers ends before it begins", given=repr(text), allowed=allowed)
     return days[0], days[1]

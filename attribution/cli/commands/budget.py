@@ -33,16 +33,18 @@ def budget(
     from attribution.pipeline.planning import plan_budget
     from attribution.pipeline.sections import read_experiment
 
-    asked = read_experiment(experiment, [*(overrides or ()), *([] if total is None else [f"budget.total={total!r}"])])
-    out = out or named_folder("runs", f"{asked.name}-budget")
+    settings = read_experiment(
+        experiment, [*(overrides or ()), *([] if total is None else [f"budget.total={total!r}"])]
+    )
+    out = out or named_folder("runs", f"{settings.name}-budget")
     plans: list[BudgetPlan] = []
 
     def make(say: Stage) -> Outcome:
-        outcome, plan = plan_budget(asked, on_stage=say)
+        outcome, plan = plan_budget(settings, on_stage=say)
         plans.append(plan)
         return outcome
 
-    completed = complete(asked, out, make)
+    completed = complete(settings, out, make)
     (plan,) = plans
     if as_json:
         tables = {name: records(table) for name, table in plan.tables.items()}

@@ -28,7 +28,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Show what differs between runs: settings, data, and the ROI and rank of each channel under each model."""
-    from attribution.cli.commands.saved_runs import Made, opened, written
+    from attribution.cli.commands.saved_runs import Made, open_runs, write_outputs
     from attribution.decisions.comparison import compare_runs
     from attribution.reporting.report.pages import comparison_page
     from attribution.schema.experiment import TrackingOptions
@@ -38,21 +38,21 @@ def compare(
         raise InputError("a run is named twice", given=twice[0])
     with progress() as say:
         say("reading runs")
-        with opened(references, Path(), uri=uri or TrackingOptions().uri) as runs:
+        with open_runs(references, Path(), uri=uri or TrackingOptions().uri) as runs:
             pass
         names = [run.name for run in runs]
-        named = {
+        runs_by_name = {
             name if names.count(name) == 1 else at: run for name, at, run in zip(names, references, runs, strict=True)
         }
-        compared = compare_runs(named, runs[0].name)
+        compared = compare_runs(runs_by_name, runs[0].name)
         out = out or named_folder("runs", f"{runs[0].name}-comparison")
         say("writing tables and page")
         page = comparison_page(compared)
         tags = {f"attribution.run_{number}": at for number, at in enumerate(references, start=1)}
-        asked = runs[0].experiment.tracking
+        own_options = runs[0].experiment.tracking
         made = Made(runs[0].name, "comparison", compared.tables, compared.metrics, tags, page)
-        tracking = TrackingOptions(enabled=asked.enabled and track, uri=uri or asked.uri)
-        run_id, failure = written(made, out, [Path(reference) for reference in references], tracking)
+        tracking = TrackingOptions(enabled=own_options.enabled and track, uri=uri or own_options.uri)
+        run_id, failure = write_outputs(made, out, [Path(reference) for reference in references], tracking)
     if as_json:
         head = {
             "out": str(out),

@@ -49,25 +49,25 @@ def write_select(
 
 
 @contextmanager
-def chosen_scorer(
+def open_scorer(
     reference: str, model: str | None, name: str | None, *, uri: str | None, allow_own_code: bool
 ) -> Iterator[Scorer]:
     """A scorer with its version: of a run, of an exported folder, or of the registry."""
-    from attribution.cli.commands.saved_runs import exported_scorer, opened_folder, opened_model
+    from attribution.cli.commands.saved_runs import judge_scorer, open_model, open_run_folder
     from attribution.models.saved import Scorer
     from attribution.schema.experiment import TrackingOptions
 
     if reference.startswith("models:/") or (Path(reference) / "model.json").is_file():
         if model is not None or name is not None:
             raise InputError("an exported model has its name already", given=f"--model {model}, --name {name}")
-        with opened_model(reference, uri=uri) as folder:
+        with open_model(reference, uri=uri) as folder:
             yield Scorer.load(folder, allow_own_code=allow_own_code)
         return
     with (
-        opened_folder(reference, Path(), uri=uri or TrackingOptions().uri) as run,
+        open_run_folder(reference, Path(), uri=uri or TrackingOptions().uri) as run,
         tempfile.TemporaryDirectory(prefix="attribution-export-") as copies,
     ):
-        exported = exported_scorer(run, model, name, allow_own_code=allow_own_code)
+        exported = judge_scorer(run, model, name, allow_own_code=allow_own_code)
         yield exported.save(Path(copies) / "scorer")
 
 
@@ -126,26 +126,28 @@ def export(
         if alias is not None:
             raise InputError("--sql registers nothing, so no alias can point to it", given=f"--alias {alias}")
         tables = SqlTables(touchpoints, conversions, canonical, tuple(lacks or ()))
-        with chosen_scorer(reference, model, name, uri=uri, allow_own_code=allow_own_code) as scorer:
+        with open_scorer(reference, model, name, uri=uri, allow_own_code=allow_own_code) as scorer:
             write_select(scorer, sql, tables, to, unknown_channels=unknown_channels, as_json=as_json)
         return
-    from attribution.cli.commands.saved_runs import exported_scorer, opened_folder
+    from attribution.cli.commands.saved_runs import judge_scorer, open_run_folder
     from attribution.pipeline.record import read_record
     from attribution.schema.experiment import TrackingOptions
 
-    with progress() as say, opened_folder(reference, Path(), uri=uri or TrackingOptions().uri) as run:
+    with progress() as say, open_run_folder(reference, Path(), uri=uri or TrackingOptions().uri) as run:
         say("reading the run")
         record = read_record(run)
         say("judging the model")
         called = name or (to.name if to is not None else None)
-        exported = exported_scorer(run, model, called, allow_own_code=allow_own_code)
+        exported = judge_scorer(run, model, called, allow_own_code=allow_own_code)
         folder = to or named_folder("models", exported.name, option="--to")
         say("writing and registering")
         to_registry = Registry((uri or record.uri) if register else None, alias, allow_own_code)
         scorer, registered = _write(exported, folder, run, record, to_registry)
     if as_json:
-        known = None if registered is None else {"uri": registered.uri, "version": registered.version}
-        print_json({"folder": str(folder), "name": exported.name, "version": scorer.version, "registered": known})
+        registration = None if registered is None else {"uri": registered.uri, "version": registered.version}
+        print_json(
+            {"folder": str(folder), "name": exported.name, "version": scorer.version, "registered": registration}
+        )
         return
     typer.echo(f"Model {scorer.state.label} of {reference} is in {folder}, version {scorer.version}.")
     if registered is not None:
@@ -167,10 +169,13 @@ def _write(scorer: Scorer, to: Path, run: Path, record: Record, registry: Regist
     """Write the folder and register it: both or neither."""
     from attribution.models.saved.folder import written_folder
 
-    with tempfile.TemporaryDirectory(prefix="attribution-export-") as copies, written_folder(to, scorer.name) as aside:
+    with (
+        tempfile.TemporaryDirectory(prefix="attribution-export-") as copies,
+        written_folder(to, scorer.name) as staging,
+    ):
         made = Path(copies) / "scorer"
         saved = scorer.save(made)
-        shutil.copytree(made, aside, dirs_exist_ok=True)
+        shutil.copytree(made, staging, dirs_exist_ok=True)
         if registry.uri is None:
             return saved, None
         from attribution.tracking.registry import away, register_scorer

@@ -30,16 +30,16 @@ def export_conversions(
     as_json: Json = False,
 ) -> None:
     """Write credited conversions for bidding systems: by click id, else by day and campaign."""
-    from attribution.cli.commands.saved_runs import opened_folder, replace_file
+    from attribution.cli.commands.saved_runs import open_run_folder, replace_file
     from attribution.pipeline.output import without_formulas
     from attribution.production.conversion_export import credited_conversions
     from attribution.schema.experiment import TrackingOptions
 
     if to is not None and (to.is_dir() or to.suffix.lower() != ".csv"):
         raise InputError("conversions are written as a CSV file", given=f"--to {to}", hint="--to conversions.csv")
-    with progress() as say, opened_folder(reference, Path(), uri=uri or TrackingOptions().uri) as folder:
+    with progress() as say, open_run_folder(reference, Path(), uri=uri or TrackingOptions().uri) as folder:
         say("reading credit")
-        credited = credited_conversions(folder, model, name=name, currency=currency or _currency_of(folder))
+        credited = credited_conversions(folder, model, name=name, currency=currency or _run_currency(folder))
     if to is not None:
         text = without_formulas(credited.conversions, but=("click_id", "conversion_id")).to_csv(
             index=False, lineterminator="\n"
@@ -54,7 +54,7 @@ def export_conversions(
     typer.echo(f"\n{len(credited.conversions):,} rows " + (f"are in {to}." if to else "would be written: name --to."))
 
 
-def _currency_of(folder: Path) -> str | None:
+def _run_currency(folder: Path) -> str | None:
     """The currency that a run was told; None where it was told none, or the folder is that of a scoring job."""
     if not (folder / "returns.parquet").is_file():
         return None

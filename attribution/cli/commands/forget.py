@@ -24,7 +24,7 @@ def forget(
 
     if receipt is not None and not receipt.parent.is_dir():
         raise InputError("--receipt names a file in a folder that does not exist", given=str(receipt.parent))
-    told = forget_customer(customer, folders)
+    receipt_document = forget_customer(customer, folders)
     if receipt is not None:
-        receipt.write_text(json.dumps(told, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    print_json(told)
+        receipt.write_text(json.dumps(receipt_document, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    print_json(receipt_document)

@@ -24,11 +24,11 @@ def init(
     from attribution.schema.experiment.profiles import read_profiles, write_profile
 
     if profile is None:
-        known = read_profiles()
+        profiles = read_profiles()
         if as_json:
-            print_json(known)
+            print_json(profiles)
         else:
-            for name, meaning in known.items():
+            for name, meaning in profiles.items():
                 typer.echo(f"{name:<16} {meaning}")
         return
     experiment, targets = write_profile(profile, to or Path(f"{profile}.toml"))

@@ -30,25 +30,25 @@ def kpis(
     as_json: Json = False,
 ) -> None:
     """Compare a run with targets, a baseline and earlier runs; exit 3 if a target is missed or behind schedule."""
-    from attribution.cli.commands.saved_runs import Made, opened, written
+    from attribution.cli.commands.saved_runs import Made, open_runs, write_outputs
     from attribution.decisions.kpis import read_targets, target_findings, target_metrics
     from attribution.pipeline.outcome import run_of
     from attribution.reporting.report.pages import targets_page
 
-    asked = read_targets(targets)
-    out = out or named_folder("runs", f"{asked.name}-kpis")
-    references = _references(asked)
-    with progress() as say, opened(references, asked.folder, uri=asked.tracking.uri) as runs:
+    declared = read_targets(targets)
+    out = out or named_folder("runs", f"{declared.name}-kpis")
+    references = _references(declared)
+    with progress() as say, open_runs(references, declared.folder, uri=declared.tracking.uri) as runs:
         say("reading runs")
-        known = dict(zip(references, runs, strict=True))
-        run = known[asked.run] if asked.run is not None else run_of(_run(asked, say))
-        tables = _tables(asked, run, known)
-        said = target_findings(tables["kpis"])
-        page = targets_page(asked.name, tables, said)
-        tags = {"attribution.run": asked.run or run.name, "attribution.baseline": asked.baseline or ""}
-        made = Made(asked.name, "kpis", tables, target_metrics(tables["kpis"]), tags, page)
-        kept = [asked.folder, *(asked.folder / name for name in references)]
-        run_id, failure = written(made, out, kept, asked.tracking)
+        runs_by_name = dict(zip(references, runs, strict=True))
+        run = runs_by_name[declared.run] if declared.run is not None else run_of(_run(declared, say))
+        tables = _tables(declared, run, runs_by_name)
+        sentences = target_findings(tables["kpis"])
+        page = targets_page(declared.name, tables, sentences)
+        tags = {"attribution.run": declared.run or run.name, "attribution.baseline": declared.baseline or ""}
+        made = Made(declared.name, "kpis", tables, target_metrics(tables["kpis"]), tags, page)
+        protected = [declared.folder, *(declared.folder / name for name in references)]
+        run_id, failure = write_outputs(made, out, protected, declared.tracking)
     if as_json:
         print_json({"out": str(out), "mlflow_run": run_id, **{name: records(table) for name, table in tables.items()}})
     else:
@@ -60,59 +60,68 @@ def kpis(
         raise typer.Exit(NEGATIVE_VERDICT)
 
 
-def _references(asked: Targets) -> list[str]:
+def _references(declared: Targets) -> list[str]:
     """Every run that the file names, once."""
-    named = [asked.run, asked.baseline, *(decision.run for decision in asked.decisions), *earlier_runs(asked)]
-    return list(dict.fromkeys(name for name in named if name is not None))
+    references = [
+        declared.run,
+        declared.baseline,
+        *(decision.run for decision in declared.decisions),
+        *earlier_runs(declared),
+    ]
+    return list(dict.fromkeys(name for name in references if name is not None))
 
 
-def earlier_runs(asked: Targets) -> list[str]:
+def earlier_runs(declared: Targets) -> list[str]:
     """Earlier runs, in order of name; a pattern that finds none stands for itself, and is refused when it is opened.
 
     A proposal of ``attribution budget`` holds the tables of its run too and is no run of its own: patterns pass it by.
     """
-    pinned = {(asked.folder / name).resolve() for name in (asked.run, asked.baseline) if name is not None}
-    named: list[str] = []
-    for pattern in asked.history:
-        found = sorted(glob.glob(pattern, root_dir=asked.folder))
-        runs = [name for name in found if name == pattern or _is_run(asked.folder / name)] or [pattern]
-        named += [name for name in runs if (asked.folder / name).resolve() not in pinned]
-    return list(dict.fromkeys(named))
+    pinned = {(declared.folder / name).resolve() for name in (declared.run, declared.baseline) if name is not None}
+    names: list[str] = []
+    for pattern in declared.history:
+        matches = sorted(glob.glob(pattern, root_dir=declared.folder))
+        runs = [name for name in matches if name == pattern or _is_run(declared.folder / name)] or [pattern]
+        names += [name for name in runs if (declared.folder / name).resolve() not in pinned]
+    return list(dict.fromkeys(names))
 
 
 def _is_run(folder: Path) -> bool:
     return (folder / "returns.parquet").is_file() and not (folder / "budget.parquet").is_file()
 
 
-def _run(asked: Targets, say: Stage) -> Outcome:
+def _run(declared: Targets, say: Stage) -> Outcome:
     from attribution.pipeline.pipeline import run_experiment
     from attribution.pipeline.sections import read_experiment
 
-    return run_experiment(read_experiment(asked.folder / str(asked.experiment)), on_stage=say)
+    return run_experiment(read_experiment(declared.folder / str(declared.experiment)), on_stage=say)
 
 
-def _tables(asked: Targets, run: Run, known: Mapping[str, Run]) -> dict[str, pd.DataFrame]:
+def _tables(declared: Targets, run: Run, runs_by_name: Mapping[str, Run]) -> dict[str, pd.DataFrame]:
     import pandas as pd
 
     from attribution.decisions.kpis import before_after, check_targets, kpi_history, score_decisions
 
-    baseline = None if asked.baseline is None else known[asked.baseline]
-    tables = {"kpis": check_targets(asked, run, baseline)}
-    tables["kpi_history"] = kpi_history(asked, [*(known[name] for name in earlier_runs(asked)), run], baseline)
-    if asked.decisions:
-        tables["decisions"] = score_decisions(asked, run, [known[decision.run] for decision in asked.decisions])
-    if asked.changes:
+    baseline = None if declared.baseline is None else runs_by_name[declared.baseline]
+    tables = {"kpis": check_targets(declared, run, baseline)}
+    tables["kpi_history"] = kpi_history(
+        declared, [*(runs_by_name[name] for name in earlier_runs(declared)), run], baseline
+    )
+    if declared.decisions:
+        tables["decisions"] = score_decisions(
+            declared, run, [runs_by_name[decision.run] for decision in declared.decisions]
+        )
+    if declared.changes:
         rows = [
             before_after(
-                _series(asked.folder / change.source),
+                _series(declared.folder / change.source),
                 measure=change.measure,
                 on=change.on,
                 controls=change.controls,
                 day=change.day,
                 what=change.what,
-                level=asked.level,
+                level=declared.level,
             )
-            for change in asked.changes
+            for change in declared.changes
         ]
         tables["before_after"] = pd.concat(rows, ignore_index=True)
     return tables

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from attribution.cli.commands.arguments import NEGATIVE_VERDICT, AllowOwnCode, Json
-from attribution.cli.commands.refit import Through, models_of, window_of
+from attribution.cli.commands.refit import Through, choose_window, summary_models
 from attribution.cli.console import print_json, progress, records
 from attribution.errors import InputError
 from attribution.schema.names import named_folder
@@ -66,35 +66,35 @@ def monitor(
     as_json: Json = False,
 ) -> None:
     """Compare the last days with the days a model was fitted on; exit 3 if something drifted."""
-    from attribution.cli.commands.saved_runs import opened_model
+    from attribution.cli.commands.saved_runs import open_model
     from attribution.models.saved import Scorer
     from attribution.production.monitoring import DriftOptions, drift_sentences, find_drift
     from attribution.production.refit import SummaryStore
 
     options = DriftOptions(psi=psi, change=change, level=level)
-    with progress() as say, opened_model(subject, uri=tracking_uri) as folder:
+    with progress() as say, open_model(subject, uri=tracking_uri) as folder:
         say("reading days")
         logs = {"touchpoints": touchpoints, "conversions": conversions}
         if (folder / "model.json").is_file():
             scorer = Scorer.load(folder, allow_own_code=allow_own_code)
-            found = _of_model(scorer, logs, recent, training, through)
+            compared = _model_subject(scorer, logs, recent, training, through)
         else:
             _refuse_logs(folder, logs)
             store = SummaryStore.open(folder)
-            models = models_of(store, allow_own_code=allow_own_code)
-            found = _of_summaries(store, models, recent, training or TRAINING_DAYS, through)
-        found = found._replace(windows=replace(found.windows, spend=_spend(costs, found.windows)))
+            models = summary_models(store, allow_own_code=allow_own_code)
+            compared = _summaries_subject(store, models, recent, training or TRAINING_DAYS, through)
+        compared = compared._replace(windows=replace(compared.windows, spend=_spend(costs, compared.windows)))
         say("looking for drift")
-        drift = find_drift(found.windows, found.models, options)
-    out = out or named_folder("runs", f"{found.name}-monitor")
-    said = drift_sentences(drift)
-    run_id = _written(drift, said, out, [*([] if costs is None else [costs]), folder], found, tracking_uri)
+        drift = find_drift(compared.windows, compared.models, options)
+    out = out or named_folder("runs", f"{compared.name}-monitor")
+    sentences = drift_sentences(drift)
+    run_id = _write(drift, sentences, out, [*([] if costs is None else [costs]), folder], compared, tracking_uri)
     drifted = bool(drift["drifted"].any())
     if as_json:
-        head = {"out": str(out), "mlflow_run": run_id, **_days_of(found.windows), "drifted": drifted}
+        head = {"out": str(out), "mlflow_run": run_id, **_day_names(compared.windows), "drifted": drifted}
         print_json(head | {"drift": records(drift)})
     else:
-        typer.echo("\n".join([*said, f"The table is in {out}" + (f"; MLflow run {run_id}." if run_id else ".")]))
+        typer.echo("\n".join([*sentences, f"The table is in {out}" + (f"; MLflow run {run_id}." if run_id else ".")]))
     if drifted:
         raise typer.Exit(NEGATIVE_VERDICT)
 
@@ -105,25 +105,25 @@ def _refuse_logs(folder: Path, logs: dict[str, str | None]) -> None:
         raise InputError(problem, given=f"{folder}, and a log")
 
 
-def _of_summaries(
+def _summaries_subject(
     store: SummaryStore, models: Sequence[AttributionModel], recent: int, training: int, through: dt.datetime | None
 ) -> Subject:
     from attribution.production.monitoring import read_windows
 
-    first, last = window_of(store, recent + training, through)
+    first, last = choose_window(store, recent + training, through)
     windows = read_windows(store, models, training=(first, last - recent), recent=(last - recent + 1, last))
     return Subject(store.definition.name, store.definition.digest, models, windows)
 
 
-def _of_model(
+def _model_subject(
     scorer: Scorer, logs: dict[str, str | None], recent: int, training: int | None, through: dt.datetime | None
 ) -> Subject:
     from attribution.journeys import DAY, journeys_by_day
     from attribution.production.monitoring import windows_of
     from attribution.production.refit import day_name, day_number
 
-    for name, given in logs.items():
-        if given is None:
+    for name, source in logs.items():
+        if source is None:
             raise InputError(f"a model holds no days: name its {name} with --{name}", given=scorer.name)
     trained = scorer.definition.training
     if trained is None or not trained.has_times or trained.first is None or trained.last is None:
@@ -147,7 +147,7 @@ def _of_model(
     return Subject(scorer.name, scorer.version, models, windows)
 
 
-def _days_of(windows: Windows) -> dict[str, list[str]]:
+def _day_names(windows: Windows) -> dict[str, list[str]]:
     from attribution.production.refit import day_name
 
     both = {"training": windows.training, "recent": windows.recent}
@@ -173,8 +173,8 @@ def _spend(costs: Path | None, windows: Windows) -> tuple[dict[str, float], dict
     return before, after
 
 
-def _written(
-    drift: pd.DataFrame, said: list[str], out: Path, keep: list[Path], subject: Subject, uri: str | None
+def _write(
+    drift: pd.DataFrame, sentences: list[str], out: Path, keep: list[Path], subject: Subject, uri: str | None
 ) -> str | None:
     from attribution.pipeline.output import replaced_folder, write_dictionary, write_table
     from attribution.production.monitoring import drift_metrics
@@ -183,7 +183,7 @@ def _written(
     with replaced_folder(out, keep, kind="monitor") as folder:
         write_table(folder, DRIFT, drift)
         write_dictionary(folder, {DRIFT.name: drift}, {DRIFT.name: DRIFT})
-        (folder / "drift.txt").write_text("\n".join(said) + "\n", encoding="utf-8")
+        (folder / "drift.txt").write_text("\n".join(sentences) + "\n", encoding="utf-8")
     if uri is None:
         return None
     from attribution.tracking.mlflow_store import track_tables

@@ -46,15 +46,15 @@ def promote(
         _roll_back(name, alias, to, asked_by, store, as_json=as_json)
         return
     if challenger is None or window is None:
-        lacking = "--challenger" if challenger is None else "--window"
-        raise InputError(f"{lacking} is needed", hint="or --rollback, to put back the model before")
-    from attribution.cli.commands.saved_runs import opened_folder
+        missing = "--challenger" if challenger is None else "--window"
+        raise InputError(f"{missing} is needed", hint="or --rollback, to put back the model before")
+    from attribution.cli.commands.saved_runs import open_run_folder
     from attribution.models.saved import kept_scorer
     from attribution.pipeline.sections import read_experiment
     from attribution.production.promotion import decide, read_criteria
 
     limits, data = read_criteria(criteria), read_experiment(window, overrides or ())
-    with progress() as say, opened_folder(challenger, Path(), uri=store) as run:
+    with progress() as say, open_run_folder(challenger, Path(), uri=store) as run:
         scorer = replace(kept_scorer(run, model, allow_own_code=allow_own_code), name=name)
         say("looking for the champion")
         with tempfile.TemporaryDirectory(prefix="attribution-champion-") as copies:
@@ -75,8 +75,8 @@ def promote(
                 f"{'holds ' if row.holds else 'BROKEN'}  {row.check}: {row.challenger:.4g}, at most {row.bound:.4g}"
                 f" (champion {row.champion:.4g})"
             )
-        told = f"Promoted: {uri_of_model}" if decision.passes else f"Blocked: {'; '.join(decision.reasons)}"
-        typer.echo(f"\n{told}. Asked by {asked_by}; MLflow run {run_id}.")
+        outcome = f"Promoted: {uri_of_model}" if decision.passes else f"Blocked: {'; '.join(decision.reasons)}"
+        typer.echo(f"\n{outcome}. Asked by {asked_by}; MLflow run {run_id}.")
     if not decision.passes:
         raise typer.Exit(NEGATIVE_VERDICT)
 
@@ -111,7 +111,7 @@ def _log(name: str, decision: Decision, tags: dict[str, str], uri: str) -> str:
     from attribution.tracking.mlflow_store import track_tables
     from attribution.tracking.registry import away
 
-    told = {"attribution.decision": "promoted" if decision.passes else "blocked"}
+    decision_tags = {"attribution.decision": "promoted" if decision.passes else "blocked"}
     reasons = {"attribution.reasons": "; ".join(decision.reasons)}
     metrics = {
         f"{role}/{row.check}": float(getattr(row, role))
@@ -121,7 +121,7 @@ def _log(name: str, decision: Decision, tags: dict[str, str], uri: str) -> str:
     with tempfile.TemporaryDirectory(prefix="attribution-promotion-") as folder:
         write_table(Path(folder), PROMOTION, decision.table)
         try:
-            everything = {**tags, **told, **reasons}
+            everything = {**tags, **decision_tags, **reasons}
             return track_tables(Path(folder), name=name, kind="promotion", metrics=metrics, tags=everything, uri=uri)
         except TrackingError as error:
             raise away(error) from None

@@ -49,13 +49,13 @@ def refit(
     from attribution.production.refit import refit as fit
 
     store = SummaryStore.open(summaries)
-    days = window_of(store, last, through)
+    days = choose_window(store, last, through)
     stale = [day_name(day) for day in store.known().stale if days[0] <= day <= days[1]]
     out = out or named_folder("runs", f"{store.definition.name}-refit")
     document: dict[str, object] = {"out": str(out), "first": day_name(days[0]), "last": day_name(days[1])}
     document["stale"] = stale
-    models = models_of(store, allow_own_code=allow_own_code)
-    scorer = None if refresh is None else scorer_of(refresh, store, models, allow_own_code=allow_own_code)
+    models = summary_models(store, allow_own_code=allow_own_code)
+    scorer = None if refresh is None else read_scorer(refresh, store, models, allow_own_code=allow_own_code)
     with progress() as say:
         say("reading summaries")
         window = read_window(store, models, *days)
@@ -64,16 +64,16 @@ def refit(
             return
         say(f"fitting {', '.join(model.label for model in models)}")
         credit = fit(window, models)
-        with _written(out, store, window, {"credit": credit.table, **_more(models)}):
+        with _write_folder(out, store, window, {"credit": credit.table, **_more(models)}):
             if scorer is not None and refresh is not None:
-                scorer = refitted(scorer, window, models).save(refresh)
+                scorer = refit_scorer(scorer, window, models).save(refresh)
                 document |= {"scorer": str(refresh), "version": scorer.version}
     _tell(document | {"dry_run": False, "credit": records(credit.table)}, as_json=as_json)
     if stale:
         raise typer.Exit(3)
 
 
-def models_of(store: SummaryStore, *, allow_own_code: bool) -> list[AttributionModel]:
+def summary_models(store: SummaryStore, *, allow_own_code: bool) -> list[AttributionModel]:
     """The models of daily summaries, refused where these name code of one's own that is not allowed: they are data."""
     from attribution.models.saved.own_code import refuse_own_code
     from attribution.pipeline.request import make_model
@@ -85,7 +85,7 @@ def models_of(store: SummaryStore, *, allow_own_code: bool) -> list[AttributionM
     return [make_model(spec, Path()) for spec in specs]
 
 
-def window_of(store: SummaryStore, days: int | None, through: dt.datetime | None) -> tuple[int, int]:
+def choose_window(store: SummaryStore, days: int | None, through: dt.datetime | None) -> tuple[int, int]:
     """Numbers of the first and the last day of the ``days`` that end with ``through``."""
     from attribution.production.refit import day_name, day_number
 
@@ -103,7 +103,9 @@ def window_of(store: SummaryStore, days: int | None, through: dt.datetime | None
     return first, last
 
 
-def scorer_of(folder: Path, store: SummaryStore, models: Sequence[AttributionModel], *, allow_own_code: bool) -> Scorer:
+def read_scorer(
+    folder: Path, store: SummaryStore, models: Sequence[AttributionModel], *, allow_own_code: bool
+) -> Scorer:
     """The scorer in ``folder``, refused if it is not of one of the ``models`` on journeys like those of the days."""
     from attribution.models.saved import Scorer
     from attribution.production.refit.definition import NOT_OF_DAYS, digest_of
@@ -114,9 +116,9 @@ def scorer_of(folder: Path, store: SummaryStore, models: Sequence[AttributionMod
         raise InputError(
             f"{folder} is not of a model of these summaries", given=repr(scorer.state.label), allowed=labels
         )
-    asked = scorer.definition
-    journeys = asked.journeys.model_dump(mode="json", exclude_defaults=True, exclude=set(NOT_OF_DAYS))
-    settings = {"journeys": journeys, "grain": asked.grain, "channels": digest_of(asked.channels)}
+    definition = scorer.definition
+    journeys = definition.journeys.model_dump(mode="json", exclude_defaults=True, exclude=set(NOT_OF_DAYS))
+    settings = {"journeys": journeys, "grain": definition.grain, "channels": digest_of(definition.channels)}
     held = {
         "journeys": dict(store.definition.journeys),
         "grain": store.definition.grain,
@@ -135,7 +137,7 @@ def scorer_of(folder: Path, store: SummaryStore, models: Sequence[AttributionMod
     return scorer
 
 
-def refitted(scorer: Scorer, window: Window, models: Sequence[AttributionModel]) -> Scorer:
+def refit_scorer(scorer: Scorer, window: Window, models: Sequence[AttributionModel]) -> Scorer:
     """``scorer`` with its model fitted on the days of ``window``."""
     from attribution.models.saved import Scorer
     from attribution.production.refit import day_name
@@ -167,7 +169,7 @@ def _more(models: list[AttributionModel]) -> dict[str, pd.DataFrame]:
 
 
 @contextlib.contextmanager
-def _written(out: Path, store: SummaryStore, window: Window, tables: dict[str, pd.DataFrame]) -> Iterator[None]:
+def _write_folder(out: Path, store: SummaryStore, window: Window, tables: dict[str, pd.DataFrame]) -> Iterator[None]:
     """Tables written aside, and put in place if what else is done with the fit succeeds."""
     from attribution.pipeline.output import replaced_folder, write_dictionary, write_manifest, write_table
     from attribution.production.output_tables import output_tables

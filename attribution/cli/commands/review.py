@@ -37,7 +37,7 @@ def review(
     as_json: Json = False,
 ) -> None:
     """Explain why ROI changed between two runs; exit 3 if a channel declined."""
-    from attribution.cli.commands.saved_runs import Made, opened, written
+    from attribution.cli.commands.saved_runs import Made, open_runs, write_outputs
     from attribution.decisions.kpis import Thresholds, review_runs
     from attribution.reporting.charts.bridge import roi_bridge
     from attribution.reporting.report.pages import review_page
@@ -46,22 +46,24 @@ def review(
     thresholds = Thresholds(decline=decline, drift=drift, fewest=fewest)
     with progress() as say:
         say("reading runs")
-        with opened([before, after], Path(), uri=uri or TrackingOptions().uri) as (was, now):
-            found = review_runs(was, now, model=model, model_before=model_before, thresholds=thresholds)
+        with open_runs([before, after], Path(), uri=uri or TrackingOptions().uri) as (was, now):
+            result = review_runs(was, now, model=model, model_before=model_before, thresholds=thresholds)
         out = out or named_folder("runs", f"{was.name}-{now.name}-review")
         say("writing tables and page")
-        page, tables = review_page(found), found.tables
+        page, tables = review_page(result), result.tables
         figures = (
-            [roi_bridge(tables["review"], tables["roi_changes"], model=_leading(found))] if _has_roi(found) else []
+            [roi_bridge(tables["review"], tables["roi_changes"], model=_leading_model(result))]
+            if _has_roi(result)
+            else []
         )
         tags = {"attribution.run_before": before, "attribution.run_after": after}
-        made = Made(now.experiment.name, "review", tables, found.metrics, tags, page, figures)
-        asked = now.experiment.tracking
-        tracking = TrackingOptions(enabled=asked.enabled and track, uri=uri or asked.uri)
-        run_id, failure = written(made, out, [Path(before), Path(after)], tracking)
+        made = Made(now.experiment.name, "review", tables, result.metrics, tags, page, figures)
+        own_options = now.experiment.tracking
+        tracking = TrackingOptions(enabled=own_options.enabled and track, uri=uri or own_options.uri)
+        run_id, failure = write_outputs(made, out, [Path(before), Path(after)], tracking)
     if as_json:
         every = {name: records(table) for name, table in tables.items()}
-        print_json({"out": str(out), "mlflow_run": run_id, "notes": list(found.notes), **every})
+        print_json({"out": str(out), "mlflow_run": run_id, "notes": list(result.notes), **every})
     else:
         print_page(page)
         typer.echo(f"\nTables, review.md and review.html are in {out}" + (f"; MLflow run {run_id}." if run_id else "."))
@@ -71,11 +73,11 @@ def review(
         raise typer.Exit(NEGATIVE_VERDICT)
 
 
-def _leading(found: Review) -> str:
-    return str(found.tables["review"]["model"].iloc[0])
+def _leading_model(result: Review) -> str:
+    return str(result.tables["review"]["model"].iloc[0])
 
 
-def _has_roi(found: Review) -> bool:
-    table = found.tables["review"]
-    whole = table[(table["channel"] == "(total)") & (table["model"] == _leading(found))]
+def _has_roi(result: Review) -> bool:
+    table = result.tables["review"]
+    whole = table[(table["channel"] == "(total)") & (table["model"] == _leading_model(result))]
     return bool(whole[["roi_before", "roi_after"]].notna().all(axis=None))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from attribution.cli.commands.arguments import Json, Overrides
-from attribution.cli.commands.written_runs import files_of, track_run, write_run
+from attribution.cli.commands.written_runs import input_files, track_run, write_run
 from attribution.cli.console import print_json, print_ranking, progress, records
 from attribution.errors import InputError
 from attribution.schema.names import named_folder
@@ -45,11 +45,13 @@ def run(
         return run_one(read_experiment(path, overrides or ()), out, as_json=as_json, again=again)
     from attribution.decisions.comparison import list_specifications
 
-    found = list_specifications(path, overrides or (), sweeps or (), read=read_experiment)
-    if len(found) == 1 and not sweeps:
-        return run_one(found[0].experiment, out, as_json=as_json, again=again)
-    name = path.resolve().name if path.is_dir() else found[0].experiment.name
-    return _run_several(name, found, out or named_folder("runs", f"{name}-comparison"), as_json=as_json, again=again)
+    specifications = list_specifications(path, overrides or (), sweeps or (), read=read_experiment)
+    if len(specifications) == 1 and not sweeps:
+        return run_one(specifications[0].experiment, out, as_json=as_json, again=again)
+    name = path.resolve().name if path.is_dir() else specifications[0].experiment.name
+    return _run_several(
+        name, specifications, out or named_folder("runs", f"{name}-comparison"), as_json=as_json, again=again
+    )
 
 
 def run_one(experiment: Experiment, out: Path | None, *, as_json: bool, again: bool = False) -> None:
@@ -59,7 +61,7 @@ def run_one(experiment: Experiment, out: Path | None, *, as_json: bool, again: b
 
     out = out or named_folder("runs", experiment.name)
     with progress() as say:
-        made = _made(experiment, out, say, again=again)
+        made = _make_run(experiment, out, say, again=again)
         completed = track_run(experiment, out, say)
     tables = read_run(out).tables
     if as_json:
@@ -73,7 +75,7 @@ def run_one(experiment: Experiment, out: Path | None, *, as_json: bool, again: b
         raise completed.failure
 
 
-def _made(experiment: Experiment, out: Path, say: Stage, *, again: bool) -> bool:
+def _make_run(experiment: Experiment, out: Path, say: Stage, *, again: bool) -> bool:
     """Whether the run had to be made; one that is there with the same data, settings and code is left as it is."""
     from attribution.pipeline.reuse import is_there
 
@@ -86,50 +88,50 @@ def _made(experiment: Experiment, out: Path, say: Stage, *, again: bool) -> bool
     return True
 
 
-def _run_several(name: str, found: Sequence[Specification], out: Path, *, as_json: bool, again: bool) -> None:
+def _run_several(name: str, specifications: Sequence[Specification], out: Path, *, as_json: bool, again: bool) -> None:
     from attribution.cli.commands.written_runs import track_compared, write_compared
     from attribution.decisions.comparison import compare_runs
     from attribution.decisions.kpis import read_run
 
-    if len(found) < 2:
+    if len(specifications) < 2:
         raise InputError("a comparison needs two specifications or more", hint="--sweep KEY=A,B")
-    _check_apart(found, out)
+    _check_apart(specifications, out)
     made = []
     with progress() as say:
-        for number, each in enumerate(found, start=1):
+        for number, each in enumerate(specifications, start=1):
 
-            def tell(what: str, place: str = f"{number}/{len(found)} {each.name}") -> None:
-                say(f"{place}: {what}")
+            def tell(what: str, progress_label: str = f"{number}/{len(specifications)} {each.name}") -> None:
+                say(f"{progress_label}: {what}")
 
             try:
-                if _made(each.experiment, out / each.name, tell, again=again):
+                if _make_run(each.experiment, out / each.name, tell, again=again):
                     made.append(each.name)
             except InputError as error:
                 raise InputError(f"specification {each.name!r}: {error}") from None
         say("comparing")
-        compared = compare_runs({each.name: read_run(out / each.name) for each in found}, name)
-        write_compared(compared, out, found[0].experiment.tracking)
+        compared = compare_runs({each.name: read_run(out / each.name) for each in specifications}, name)
+        write_compared(compared, out, specifications[0].experiment.tracking)
         say("logging to MLflow")
-        completed = track_compared(out, found[0].experiment.tracking)
+        completed = track_compared(out, specifications[0].experiment.tracking)
     if as_json:
         head = {"out": str(out), "made": made, "mlflow_run": completed.run_id, "notes": list(compared.notes)}
         print_json(head | {key: records(table) for key, table in compared.tables.items()})
     else:
         for sentence in compared.findings:
             typer.echo(sentence)
-        typer.echo(f"\n{len(made)} of {len(found)} runs were made, the others were there. ", nl=False)
+        typer.echo(f"\n{len(made)} of {len(specifications)} runs were made, the others were there. ", nl=False)
         typer.echo(f"They are in {out}, side by side in {out / 'comparison'}{completed.tracked_as}")
     if completed.failure is not None:
         raise completed.failure
 
 
-def _check_apart(found: Sequence[Specification], out: Path) -> None:
+def _check_apart(specifications: Sequence[Specification], out: Path) -> None:
     """Refuse before any run is made an output folder that holds what runs read."""
-    folders = [out / each.name for each in found] + [out / "comparison"]
-    for each in found:
+    folders = [out / each.name for each in specifications] + [out / "comparison"]
+    for each in specifications:
         if each.name == "comparison":
             raise InputError("a specification cannot be called 'comparison'", hint="rename the file")
-        for path in files_of(each.experiment):
+        for path in input_files(each.experiment):
             taken = [folder for folder in folders if folder.resolve() in (path.resolve(), *path.resolve().parents)]
             if taken:
                 raise InputError(f"output folder {taken[0]} holds what is needed", given=str(path))

@@ -53,26 +53,26 @@ class Written(NamedTuple):
 
 
 @contextmanager
-def opened(references: Sequence[str], folder: Path, *, uri: str) -> Iterator[list[Run]]:
+def open_runs(references: Sequence[str], folder: Path, *, uri: str) -> Iterator[list[Run]]:
     """Runs by their output folder, relative to ``folder``, or by their MLflow run id."""
     import tempfile
 
     from attribution.decisions.kpis import read_run
 
     with tempfile.TemporaryDirectory(prefix="attribution-runs-") as copies:
-        yield [read_run(_folder_of(reference, folder, Path(copies), uri)) for reference in references]
+        yield [read_run(_run_folder(reference, folder, Path(copies), uri)) for reference in references]
 
 
 @contextmanager
-def opened_folder(reference: str, folder: Path, *, uri: str) -> Iterator[Path]:
+def open_run_folder(reference: str, folder: Path, *, uri: str) -> Iterator[Path]:
     """The folder of a run, by its path relative to ``folder`` or by its MLflow run id."""
     import tempfile
 
     with tempfile.TemporaryDirectory(prefix="attribution-run-") as copies:
-        yield _folder_of(reference, folder, Path(copies), uri)
+        yield _run_folder(reference, folder, Path(copies), uri)
 
 
-def exported_scorer(run: Path, model: str | None, name: str | None, *, allow_own_code: bool = False) -> Scorer:
+def judge_scorer(run: Path, model: str | None, name: str | None, *, allow_own_code: bool = False) -> Scorer:
     """A model of a finished run as it is exported: by its name, and judged by every law, for its card.
 
     Parameters
@@ -88,13 +88,13 @@ def exported_scorer(run: Path, model: str | None, name: str | None, *, allow_own
 
     record = read_record(run)
     label = model if model is not None or len(record.models) != 1 else record.models[0].name
-    kept = kept_scorer(run, label, allow_own_code=allow_own_code)
-    verdicts = judge_model(kept.state.model())
+    saved = kept_scorer(run, label, allow_own_code=allow_own_code)
+    verdicts = judge_model(saved.state.model())
     laws = [verdict.meaning if verdict.holds else f"**broken**: {verdict.meaning}" for verdict in verdicts]
-    return replace(kept, name=name or kept.state.label, laws=(*kept.laws, *laws))
+    return replace(saved, name=name or saved.state.label, laws=(*saved.laws, *laws))
 
 
-def written(made: Made, out: Path, keep: Sequence[Path], tracking: TrackingOptions) -> Written:
+def write_outputs(made: Made, out: Path, keep: Sequence[Path], tracking: TrackingOptions) -> Written:
     """Write tables and page into ``out``, replaced whole, and track them."""
     write_made(made, out, keep)
     if not tracking.enabled:
@@ -134,7 +134,7 @@ def replace_file(to: Path, text: str, *, is_own: Callable[[str], bool]) -> None:
     InputError
         If something else is there, or it cannot be written.
     """
-    aside = to.with_name(f".{to.name}.part")
+    staging = to.with_name(f".{to.name}.part")
     try:
         if to.exists():
             with to.open(encoding="utf-8", errors="replace") as file:
@@ -143,17 +143,17 @@ def replace_file(to: Path, text: str, *, is_own: Callable[[str], bool]) -> None:
                 problem = f"file {to} would be replaced, and holds what this command did not write"
                 raise InputError(problem, given=repr(first[:80]), hint="name another with --to, or remove it first")
         to.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(text, encoding="utf-8", newline="")
-        aside.replace(to)
+        staging.write_text(text, encoding="utf-8", newline="")
+        staging.replace(to)
     except OSError as error:
-        aside.unlink(missing_ok=True)
+        staging.unlink(missing_ok=True)
         raise InputError(f"file {to} cannot be written: {error.strerror}") from None
 
 
-def _folder_of(reference: str, folder: Path, copies: Path, uri: str) -> Path:
-    named = folder / Path(reference).expanduser()
-    if named.is_dir() or re.fullmatch(r"[0-9a-f]{32}", reference) is None:
-        return named
+def _run_folder(reference: str, folder: Path, copies: Path, uri: str) -> Path:
+    path = folder / Path(reference).expanduser()
+    if path.is_dir() or re.fullmatch(r"[0-9a-f]{32}", reference) is None:
+        return path
     from attribution.tracking.mlflow_store import fetch_run
 
     into = copies / reference
@@ -168,7 +168,7 @@ def _folder_of(reference: str, folder: Path, copies: Path, uri: str) -> Path:
 
 
 @contextmanager
-def opened_model(reference: str, *, uri: str | None = None) -> Iterator[Path]:
+def open_model(reference: str, *, uri: str | None = None) -> Iterator[Path]:
     """The folder of a scorer, by its path, or a copy by ``models:/NAME@ALIAS`` that lasts as long as the block.
 
     Raises
@@ -177,9 +177,9 @@ def opened_model(reference: str, *, uri: str | None = None) -> Iterator[Path]:
         If the registry has no such model, version or alias, or does not answer.
     """
     if not reference.startswith("models:/"):
-        from attribution.folders import standing
+        from attribution.folders import existing_folder
 
-        yield standing(Path(reference))
+        yield existing_folder(Path(reference))
         return
     from attribution.schema.experiment import TrackingOptions
     from attribution.tracking.registry import fetch_scorer

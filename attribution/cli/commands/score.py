@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from attribution.cli.commands.arguments import AllowOwnCode, Covers, Json, MaxGapDays, day_of, days_covered
+from attribution.cli.commands.arguments import AllowOwnCode, Covers, Json, MaxGapDays, days_covered, parse_day
 from attribution.cli.console import print_json, progress, records
 from attribution.errors import InputError
 
@@ -48,22 +48,22 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Attribute new conversions, one file per day. Unchanged days are skipped, and corrected ones are scored again."""
-    from attribution.cli.commands.saved_runs import opened_model
+    from attribution.cli.commands.saved_runs import open_model
     from attribution.models.saved import Scorer
     from attribution.production.scoring.job import Request, score_days
 
-    with opened_model(model, uri=uri) as folder:
+    with open_model(model, uri=uri) as folder:
         scorer = Scorer.load(folder, allow_own_code=allow_own_code)
     if unknown_channels is not None:
         scorer = scorer.with_policy(unknown_channels)
-    given = {"touchpoints": touchpoints, "conversions": conversions}
+    sources = {"touchpoints": touchpoints, "conversions": conversions}
     beside = {"identities": identities, "customers": customers, "codes": codes}
-    tables = {name: _spec(scorer, name, source, canonical, time_zone) for name, source in given.items()}
+    tables = {name: _spec(scorer, name, source, canonical, time_zone) for name, source in sources.items()}
     request = Request(
         {**tables, **beside},
         out,
-        day_of(first, "--from"),
-        day_of(last, "--to"),
+        parse_day(first, "--from"),
+        parse_day(last, "--to"),
         canonical=canonical,
         dry_run=dry_run,
         covers=days_covered(covers),
@@ -85,8 +85,8 @@ def _spec(scorer: Any, table: str, source: str, canonical: bool, time_zone: str 
         return source
     from attribution.schema.experiment import TableSpec
 
-    told = {} if canonical else dict(scorer.definition.reading.get(table, {}))
-    return TableSpec(source=source, **{**told, "time_zone": time_zone})
+    reading = {} if canonical else dict(scorer.definition.reading.get(table, {}))
+    return TableSpec(source=source, **{**reading, "time_zone": time_zone})
 
 
 def _engine(name: str, memory_limit: str) -> Engine:
@@ -105,12 +105,12 @@ def _engine(name: str, memory_limit: str) -> Engine:
 
 
 def _document(name: str, version: str, out: Path, scored: Scored) -> dict[str, Any]:
-    told = {field: value for field, value in vars(scored).items() if field != "restatement"}
+    fields = {field: value for field, value in vars(scored).items() if field != "restatement"}
     return {
         "model": name,
         "model_version": version,
         "out": str(out),
-        **told,
+        **fields,
         "restatement": records(scored.restatement),
     }
 

@@ -57,17 +57,17 @@ def summarise(
     from attribution.pipeline.sections import read_experiment
     from attribution.production.refit import Definition, SummaryStore, day_name, given_log, summarise_days
 
-    asked = read_experiment(experiment, overrides or ())
-    store = SummaryStore.of(to, Definition.of(asked))
+    settings = read_experiment(experiment, overrides or ())
+    store = SummaryStore.of(to, Definition.of(settings))
     with progress() as say:
         say("reading tables")
-        models, sources = make_models(asked), open_sources(asked, latest=True)
-        options = asked.journeys.model_dump(exclude_unset=True, exclude={"account", "segment"})
+        models, sources = make_models(settings), open_sources(settings, latest=True)
+        options = settings.journeys.model_dump(exclude_unset=True, exclude={"account", "segment"})
         journeys = journeys_by_day(sources, **options)
-        check_channel_count(asked, journeys)
+        check_channel_count(settings, journeys)
         assert journeys.lookback_days is not None
-        given = given_log(sources, journeys.lookback_days, days_covered(covers), max_gap_days=max_gap_days)
-        tonight = _tonight(store, given, journeys, since, through)
+        log = given_log(sources, journeys.lookback_days, days_covered(covers), max_gap_days=max_gap_days)
+        tonight = _tonight(store, log, journeys, since, through)
         document = _document(to, tonight)
         if dry_run:
             _tell(document | {"written": [], "dry_run": dry_run}, as_json=as_json)
@@ -99,16 +99,16 @@ def _document(to: Path, tonight: Tonight) -> dict[str, object]:
 
 
 def _tonight(
-    store: SummaryStore, given: Input, journeys: Journeys, since: dt.datetime | None, through: dt.datetime | None
+    store: SummaryStore, log: Input, journeys: Journeys, since: dt.datetime | None, through: dt.datetime | None
 ) -> Tonight:
     """Days to write: those that are new or changed, or from ``since`` on."""
     from attribution.journeys import DAY as MICROSECONDS
     from attribution.production.refit import Known, Tonight, choose_tonight, day_number
 
     assert journeys.span is not None
-    known, held = store.known(), store.days
+    known_inputs, held = store.known(), store.days
     last = journeys.span[1] // MICROSECONDS - 1 if through is None else day_number(through.date())
-    chosen = choose_tonight(given, journeys, known, held, last)
+    chosen = choose_tonight(log, journeys, known_inputs, held, last)
     first = chosen.write[0] if chosen.write else last + 1
     if since is not None:
         first = day_number(since.date())
@@ -116,7 +116,7 @@ def _tonight(
         left = tuple(day for day in (*chosen.stale, *chosen.write) if day < first and day in held)
         chosen = Tonight(tuple(range(first, last + 1)), tuple(sorted(left)), Known(merged, tuple(sorted(left))), last)
     _check_asked(journeys, since, through, first, last)
-    if since is not None or not known.inputs:
+    if since is not None or not known_inputs.inputs:
         _check_history(journeys, held, journeys.span[0] // MICROSECONDS, first)
     return chosen
 
@@ -129,8 +129,8 @@ def _check_asked(
 
     assert journeys.span is not None
     begun, ended = (at // MICROSECONDS for at in journeys.span)
-    for name, asked, day in (("since", since, first), ("through", through, last)):
-        if asked is not None and not begun <= day <= ended:
+    for name, chosen, day in (("since", since, first), ("through", through, last)):
+        if chosen is not None and not begun <= day <= ended:
             raise InputError(
                 f"--{name} is not among the days of the log",
                 given=day_name(day),
@@ -164,8 +164,10 @@ def _tell(document: dict[str, object], *, as_json: bool) -> None:
         assert isinstance(written, list)
         days = document["days"]
         assert isinstance(days, int)
-        kept = f"; {days - len(written)} said the same before" if len(written) != days else ""
-        typer.echo(f"{document['first']} to {document['last']}: {len(written)} days written to {document['to']}{kept}.")
+        unchanged = f"; {days - len(written)} said the same before" if len(written) != days else ""
+        typer.echo(
+            f"{document['first']} to {document['last']}: {len(written)} days written to {document['to']}{unchanged}."
+        )
     stale = document["stale"]
     if stale and not as_json:
         assert isinstance(stale, list)

@@ -21,10 +21,10 @@ def validate(
     from attribution.pipeline.pipeline import check_quality
     from attribution.pipeline.sections import read_experiment
 
-    asked = read_experiment(experiment, overrides or ())
+    settings = read_experiment(experiment, overrides or ())
     with progress() as say:
         say("checking the data")
-        quality = check_quality(asked)
+        quality = check_quality(settings)
     worst = "fail" if (quality["status"] == "fail").any() else "warn" if (quality["status"] == "warn").any() else "pass"
     if as_json:
         print_json({"status": worst, "checks": records(quality)})

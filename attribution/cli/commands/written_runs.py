@@ -55,7 +55,7 @@ def write_run(experiment: Experiment, out: Path, make: Callable[[Stage], Outcome
     from attribution.reporting.report import render_report
 
     begun = time.perf_counter()
-    with replaced_folder(out, files_of(experiment), kind="run") as folder:
+    with replaced_folder(out, input_files(experiment), kind="run") as folder:
         outcome = make(say)
         say("writing tables and report")
         figures = draw_figures(outcome.figures, outcome.tables)
@@ -89,16 +89,16 @@ def track_run(experiment: Experiment, out: Path, say: Stage) -> Completed:
         return Completed(None, error)
 
 
-def files_of(experiment: Experiment) -> list[Path]:
+def input_files(experiment: Experiment) -> list[Path]:
     """What the run reads: the experiment's folder, and the files of its tables that are on this machine."""
     from attribution.data.engine import is_remote
 
     sources = [spec.source for spec in experiment.tables.values()]
-    named = [source for source in sources if isinstance(source, str)]
-    named += [item for source in sources if isinstance(source, list) for item in source if isinstance(item, str)]
-    named += [name for options in experiment.further.values() for name in getattr(options, "files", ())]
-    named += [str(experiment.channels["file"])] if "file" in experiment.channels else []
-    return [experiment.folder, *(experiment.folder / Path(name).expanduser() for name in named if not is_remote(name))]
+    names = [source for source in sources if isinstance(source, str)]
+    names += [item for source in sources if isinstance(source, list) for item in source if isinstance(item, str)]
+    names += [name for options in experiment.further.values() for name in getattr(options, "files", ())]
+    names += [str(experiment.channels["file"])] if "file" in experiment.channels else []
+    return [experiment.folder, *(experiment.folder / Path(name).expanduser() for name in names if not is_remote(name))]
 
 
 # ---------------------------------------------------------------- a comparison of runs in one folder

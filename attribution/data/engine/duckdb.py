@@ -370,12 +370,12 @@ def _reader(files: Files) -> str:
 
 def _refusal(table: str | None, error: Exception) -> InputError:
     what = "the data" if table is None else f"table {table!r}"
-    room = isinstance(error, duckdb.OutOfMemoryException) or "No space left" in str(error)
+    is_full = isinstance(error, duckdb.OutOfMemoryException) or "No space left" in str(error)
     long = re.search("maximum_object_size|Parallel CSV Reader|maximum line size", str(error), re.IGNORECASE)
     if long is not None:
         why = "no log has such lines: look for a quote that is never closed, or cut the line"
         return InputError(f"{what} cannot be read: a line is too long", given=_reason(error), hint=why)
-    hint = f"free some disk under {tempfile.gettempdir()}, or raise memory_limit" if room else None
+    hint = f"free some disk under {tempfile.gettempdir()}, or raise memory_limit" if is_full else None
     return InputError(f"{what} cannot be read: {_reason(error)}", hint=hint)
 
 

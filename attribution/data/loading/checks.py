@@ -113,11 +113,7 @@ def _money(sources: Sources) -> list[Finding]:
             findings.append(Finding("value_known", table, status, int(status == "warn"), None, None, message))
     has_cost = sources.has("costs") or sources.has("touchpoints", "cost")
     table = "costs" if sources.has("costs") or not has_cost else "touchpoints"
-    message = (
-        "spend of channels"
-        if has_cost
-        else "no table has costs: channels have no ROI and are ranked by conversions; add costs to see ROI"
-    )
+    message = "spend of channels" if has_cost else "no costs: channels are ranked by conversions; add costs to see ROI"
     findings.append(
         Finding("cost_known", table, "pass" if has_cost else "warn", int(not has_cost), None, None, message)
     )

@@ -32,7 +32,7 @@ class Variances(NamedTuple):
 
     ``total`` (…), all there is; ``main`` (factors, …) of what a factor does on average over all others; ``any``
     (factors, …) mean variance along a factor, all others held; ``interactions`` (…) of factors with each other;
-    ``drawn`` (…) mean variance over draws. The first, ``interactions`` and ``drawn`` add up to ``total`` with
+    ``between_draws`` (…) mean variance over draws. The first, ``interactions`` and ``between_draws`` add up to ``total`` with
     ``main``.
     """
 
@@ -40,7 +40,7 @@ class Variances(NamedTuple):
     main: Floats
     any: Floats
     interactions: Floats
-    drawn: Floats
+    between_draws: Floats
 
 
 def variances(values: Floats, factors: int) -> Variances:
@@ -52,7 +52,7 @@ def variances(values: Floats, factors: int) -> Variances:
     --------
     >>> grid = np.array([[0.0, 2.0], [4.0, 6.0]])[:, :, None]  # a row adds 4, a column 2, one draw
     >>> found = variances(grid, 2)
-    >>> float(found.total), found.main.tolist(), float(found.interactions), float(found.drawn)
+    >>> float(found.total), found.main.tolist(), float(found.interactions), float(found.between_draws)
     (5.0, [4.0, 1.0], 0.0, 0.0)
     """
     axes = tuple(range(factors))

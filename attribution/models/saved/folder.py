@@ -12,7 +12,7 @@ from typing import Any
 
 from attribution.data.engine import check_local
 from attribution.errors import InputError
-from attribution.folders import check_format, replaced, standing
+from attribution.folders import check_format, existing_folder, replace_folder
 
 SCHEMA_VERSION = 1
 """Of the files in the folder; a higher one was written by a newer version of this package."""
@@ -32,10 +32,10 @@ def written_folder(path: Path, name: str) -> Iterator[Path]:
         writing it.
     """
     check_local(path)
-    _check_place(standing(path), name)
+    _check_place(existing_folder(path), name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replaced(path, f"another process is writing the model folder {path}") as aside:
+        with replace_folder(path, f"another process is writing the model folder {path}") as aside:
             yield aside
     except OSError as error:
         raise InputError(f"model folder {path} cannot be written: {error.strerror or error}") from None

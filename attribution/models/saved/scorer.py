@@ -19,7 +19,7 @@ from attribution.data.channels import read_rules
 from attribution.data.engine import Engine, text
 from attribution.data.loading import Sources, load_sources
 from attribution.errors import InputError, did_you_mean
-from attribution.folders import standing
+from attribution.folders import existing_folder
 from attribution.journeys import Journeys, build_journeys
 from attribution.models import AttributionModel
 from attribution.models.base import Assumptions
@@ -178,7 +178,7 @@ class Scorer:
             If it is missing, copied in part, changed, written by a newer version, or names code of one's own that is
             not allowed.
         """
-        folder = standing(Path(path))
+        folder = existing_folder(Path(path))
         manifest = read_manifest(folder)
         try:
             document = json.loads((folder / "model.json").read_text(encoding="utf-8"))

@@ -215,7 +215,7 @@ def test_the_header_of_a_csv(tmp_path: Path, text: str, columns: list[str]) -> N
         ("t.csv", b"", "is empty"),
         ("t.csv", b"a,A\n", "twice"),
         ("t.csv", b"\xff\xfe\xff", "cannot be read"),
-        ("t.csv", b"a\x00,b\n", "no text file"),
+        ("t.csv", b"a\x00,b\n", "not a text file"),
         ("t.parquet", b"PAR1", "no readable Parquet"),
         ("t.jsonl", b"\xff\xfe\xff", "cannot be read"),
     ],

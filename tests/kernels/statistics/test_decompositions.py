@@ -36,7 +36,7 @@ def test_parts_are_those_of_the_functional_anova(levels: list[int], draws: int, 
     found, written = variances(values[..., None], factors), parts(values)
     drawn = sum(part for subset, part in written.items() if factors in subset)
     between = [subset for subset in written if factors not in subset]
-    assert found.drawn[0] == pytest.approx(drawn, abs=1e-12)
+    assert found.between_draws[0] == pytest.approx(drawn, abs=1e-12)
     for factor in range(factors):
         assert found.main[factor, 0] == pytest.approx(written[factor,], abs=1e-12)
         any_part = sum(part for subset, part in written.items() if factor in subset)
@@ -44,7 +44,7 @@ def test_parts_are_those_of_the_functional_anova(levels: list[int], draws: int, 
     mixed = sum(written[subset] for subset in between if len(subset) > 1)
     assert found.interactions[0] == pytest.approx(mixed, abs=1e-12)
     assert found.total[0] == pytest.approx(values.var(), abs=1e-12)
-    assert found.main.sum() + found.interactions[0] + found.drawn[0] == pytest.approx(found.total[0], abs=1e-12)
+    assert found.main.sum() + found.interactions[0] + found.between_draws[0] == pytest.approx(found.total[0], abs=1e-12)
 
 
 def test_columns_do_not_touch_each_other() -> None:

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import attribution as at
-from attribution.cli.commands.saved_runs import exported_scorer
+from attribution.cli.commands.saved_runs import judge_scorer
 from attribution.errors import InputError
 from attribution.incrementality.lift_tests import LiftTest, check_covered
 from attribution.models.saved import kept_scorer
@@ -106,7 +106,7 @@ def judged(shop: Path, model: str, run: str = "train", **criteria: Any) -> tuple
 
 def test_the_card_of_an_exported_model_says_which_laws_hold(shop: Path, tmp_path: Path) -> None:
     for model in ("linear", "scrambled"):
-        exported_scorer(shop / "train", model, None, allow_own_code=True).save(tmp_path / model)
+        judge_scorer(shop / "train", model, None, allow_own_code=True).save(tmp_path / model)
         card = (tmp_path / model / "card.md").read_text(encoding="utf-8")
         listed = set(card.split("## Laws it was judged by\n\n")[1].split("\n\n")[0].split("\n"))
         verdicts = list(judge_model(kept_scorer(shop / "train", model, allow_own_code=True).state.model()))

@@ -104,15 +104,15 @@ def build_compute(sql: str, names: Sequence[str], result: pa.DataType) -> Callab
 
 
 def position(values: Sequence[str]) -> Callable[[pa.Array], pa.Array]:
-    """A function that gives the place of every text of an array among ``values``, null where it is not there."""
+    """A function that gives the index of every text of an array among ``values``, null where it is not there."""
     value_set = pa.array(values, pa.string())
 
-    def place(texts: pa.Array) -> pa.Array:
+    def index_texts(texts: pa.Array) -> pa.Array:
         import pyarrow.compute as pc
 
         return pc.index_in(texts.cast(pa.string()), value_set=value_set, skip_nulls=True).cast(pa.int32())
 
-    return place
+    return index_texts
 
 
 Batches = Iterator[pa.RecordBatch]
