@@ -207,14 +207,14 @@ def _load(
 
 def _check_request(specs: Mapping[str, TableSpec], account: str | None) -> None:
     events = sorted({"touchpoints", "conversions"} & set(specs))
-    event_tables = sorted({"identities", "customers", "codes", "lifetimes", "stages"} & set(specs))
+    customer_tables = sorted({"identities", "customers", "codes", "lifetimes", "stages"} & set(specs))
     if "paths" not in specs and "conversions" not in specs:
         raise InputError("a conversions table is needed", given=sorted(specs), allowed="conversions, or paths")
     if "paths" in specs and events:
         raise InputError("give either paths, or touchpoints and conversions, not both")
-    if "paths" in specs and event_tables:
+    if "paths" in specs and customer_tables:
         raise InputError(
-            f"table {event_tables[0]!r} tells of customers, and aggregated paths have none", given=sorted(specs)
+            f"table {customer_tables[0]!r} tells of customers, and aggregated paths have none", given=sorted(specs)
         )
     if account is not None and ("customers" not in specs or account.casefold() == "customer_id"):
         raise InputError(
