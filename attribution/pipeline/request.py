@@ -15,7 +15,7 @@ from attribution.errors import InputError, did_you_mean
 from attribution.journeys import Journeys
 from attribution.models import AttributionModel, shipped_models
 from attribution.models.credit import check_labels
-from attribution.models.named_code import load_place
+from attribution.models.named_code import load_by_path
 from attribution.returns import Terms, known_measures, read_costs
 from attribution.schema.experiment import Experiment, ModelSpec, read_toml
 
@@ -147,7 +147,7 @@ def _model_class(name: str) -> type[AttributionModel]:
             hint=did_you_mean(name, known),
         )
     try:
-        kind = load_place(name)
+        kind = load_by_path(name)
     except Exception as error:  # whatever the user's own module raises
         raise InputError(f"model {name!r} cannot be loaded: {type(error).__name__}: {error}") from None
     if not (isinstance(kind, type) and issubclass(kind, AttributionModel)):

@@ -20,7 +20,7 @@ from attribution.kernels.statistics.intervals import (
     probabilities_above,
     rank_probabilities,
 )
-from attribution.models.machinery import machinery_of
+from attribution.models.machinery import get_machinery
 from attribution.models.resampling import Resamples, fit_and_resample
 from attribution.pipeline.pipeline import run_experiment
 from attribution.schema.experiment import ResamplingOptions
@@ -78,7 +78,7 @@ def test_a_draw_is_a_fit_on_the_customers_drawn() -> None:
     for model in models():
         model.fit(built)
         found = resamples.draws[model.label].channels
-        tolerance = 0.02 if machinery_of(model).is_linearised else 1e-9
+        tolerance = 0.02 if get_machinery(model).is_linearised else 1e-9
         np.testing.assert_allclose(found.conversions[7], model.credit_.conversions[:-1], rtol=tolerance)
         np.testing.assert_allclose(found.value[7], model.credit_.value[:-1], rtol=tolerance)
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import attribution as at
 from attribution.errors import InputError
-from attribution.models.credit import hand_out
+from attribution.models.credit import allocate
 from attribution.models.model_tables import model_findings
 from attribution.pipeline.pipeline import run_experiment
 from attribution.pipeline.request import make_models
@@ -298,7 +298,7 @@ def test_rules_equal_their_twins(customers: list[list[Touch]]) -> None:
             total = sum(weights)
             wanted += [weight / total if total else 1 / len(weights) for weight in weights]
         credit = model.fit(journeys).credit_
-        found = np.concatenate([hand_out(model, chunk)[1] for chunk in journeys])
+        found = np.concatenate([allocate(model, chunk)[1] for chunk in journeys])
         np.testing.assert_allclose(found, wanted, rtol=1e-11, err_msg=model.label)
         channels = [touch.channel for touches in exact for touch in touches]
         by_channel = [sum(w for w, c in zip(wanted, channels, strict=True) if c == name) for name in journeys.channels]

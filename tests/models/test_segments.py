@@ -10,7 +10,7 @@ import pytest
 
 import attribution as at
 from attribution.errors import InputError
-from attribution.models.machinery import machinery_of
+from attribution.models.machinery import get_machinery
 from attribution.models.segments import read_segments, segment_credit, segment_reader
 
 TOML = """
@@ -83,7 +83,7 @@ def test_a_person_is_in_the_segment_of_its_customer() -> None:
     journeys = at.build_journeys(sources)
     segments = read_segments(sources, "tier")
     models = [at.Linear()]
-    machinery_of(models[0]).prepare(journeys)
+    get_machinery(models[0]).prepare(journeys)
     table, _ = segment_credit(journeys.read(segment_reader(models, segments))[0], journeys, models, segments)
     gold = table.query("segment == 'gold' and conversions > 0")
     assert gold[["channel", "conversions"]].to_numpy().tolist() == [["mail", 1.0]]
@@ -119,7 +119,7 @@ def test_rates_of_a_segment_are_those_of_its_customers_alone() -> None:
     journeys = at.build_journeys(sources)
     segments = read_segments(sources, "tier")
     for model in models:
-        machinery_of(model).prepare(journeys)
+        get_machinery(model).prepare(journeys)
     table, findings = segment_credit(journeys.read(segment_reader(models, segments))[0], journeys, models, segments)
 
     gold = customers[customers["tier"] == "gold"]

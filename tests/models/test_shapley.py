@@ -19,7 +19,7 @@ from attribution.journeys import observe
 from attribution.journeys.buckets import Buckets, Dealing, bucket_reader, split_buckets
 from attribution.kernels.statistics.draws import multinomial_weights
 from attribution.models import games
-from attribution.models.machinery import attributable, machinery_of
+from attribution.models.machinery import attributable, get_machinery
 from attribution.models.model_tables import model_findings
 from attribution.schema.tables import CREDIT_BY_POSITION, INTERACTIONS, UNATTRIBUTED
 from attribution.testing import check_model
@@ -353,7 +353,7 @@ def test_a_baseline_of_rounding_is_none_and_shares_are_given(game: str, seed: in
 def test_negative_credit_is_not_handed_out_unless_by_a_named_rule() -> None:
     journeys = from_counts({**HARM, "A > B > A": (4, 8)})
     model = at.Shapley(game="path_incremental").fit(journeys)
-    chunk = next(iter(journeys)).handed_out
+    chunk = next(iter(journeys)).allocated
     with pytest.raises(InputError, match=r"totals are negative.*Given: A: -.*negative = 'zero'"):
         model.weigh(chunk)
     lenient = at.Shapley(game="path_incremental", negative="zero").fit(journeys)
@@ -372,7 +372,7 @@ def test_without_reconciling_a_touchpoint_weighs_its_channel_s_total() -> None:
     journeys = from_counts({"": (0, 50), "A": (5, 50), "B > A > B": (10, 20)})
     model = at.Shapley(game="rate", reconcile=False).fit(journeys)
     a, b = model.credit_.conversions[:2]
-    assert model.weigh(next(iter(journeys)).handed_out)[-3:].tolist() == [b, a, b]
+    assert model.weigh(next(iter(journeys)).allocated)[-3:].tolist() == [b, a, b]
 
 
 # ---------------------------------------------------------------- customers who were never touched
@@ -555,13 +555,13 @@ def test_draws_follow_the_solution(game: str, channels: int, monkeypatch: pytest
     monkeypatch.setattr(games, "CHEAP_CELLS", 1)
     model = at.Shapley(game=game).fit(journeys)
     own, observed = in_buckets(model, journeys)
-    assert machinery_of(model).is_linearised == (game != "set")
+    assert get_machinery(model).is_linearised == (game != "set")
     step = 1e-3
     nearby = 1 + step * np.random.default_rng(5).normal(size=(3, own.size))
     weights = np.concatenate([np.ones((1, own.size)), nearby, multinomial_weights(6, own.size, seed=1)])
     fast, slow = (
-        machinery_of(model).redraw(own, observed, weights),
-        machinery_of(model).solve_again(own, observed, weights),
+        get_machinery(model).redraw(own, observed, weights),
+        get_machinery(model).solve_again(own, observed, weights),
     )
     for what in ("conversions", "value"):
         a, b = getattr(fast, what), getattr(slow, what)
@@ -580,10 +580,10 @@ def test_small_games_are_solved_again() -> None:
         model = at.Shapley(game=game).fit(journeys)
         own, observed = in_buckets(model, journeys)
         weights = np.random.default_rng(0).poisson(1, (2, own.size)).astype(float)
-        assert not machinery_of(model).is_linearised
+        assert not get_machinery(model).is_linearised
         fast, slow = (
-            machinery_of(model).redraw(own, observed, weights),
-            machinery_of(model).solve_again(own, observed, weights),
+            get_machinery(model).redraw(own, observed, weights),
+            get_machinery(model).solve_again(own, observed, weights),
         )
         assert fast.conversions.tobytes() == slow.conversions.tobytes()
 

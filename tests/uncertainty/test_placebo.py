@@ -178,7 +178,7 @@ class Followed(at.AttributionModel):
         laid_out = chunk.touched
         assert laid_out.ended_at is not None
         assert laid_out.touched_at is not None
-        laid_out = laid_out.lay_out(np.ones(len(laid_out), bool))
+        laid_out = laid_out.flatten(np.ones(len(laid_out), bool))
         journey = np.repeat(np.arange(len(laid_out)), laid_out.lengths)
         soon = laid_out.converting[journey] & (laid_out.ended_at[journey] - laid_out.touched_at < DAY)
         keys = laid_out.channel.astype(np.int64)

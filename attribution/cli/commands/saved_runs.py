@@ -82,13 +82,13 @@ def exported_scorer(run: Path, model: str | None, name: str | None, *, allow_own
     name : of the scorer; the label unless given
     allow_own_code : see `Scorer.load`
     """
-    from attribution.models.saved import kept_scorer
+    from attribution.models.saved import load_saved_scorer
     from attribution.pipeline.record import read_record
     from attribution.testing import judge_model
 
     record = read_record(run)
     label = model if model is not None or len(record.models) != 1 else record.models[0].name
-    kept = kept_scorer(run, label, allow_own_code=allow_own_code)
+    kept = load_saved_scorer(run, label, allow_own_code=allow_own_code)
     verdicts = judge_model(kept.state.model())
     laws = [verdict.meaning if verdict.holds else f"**broken**: {verdict.meaning}" for verdict in verdicts]
     return replace(kept, name=name or kept.state.label, laws=(*kept.laws, *laws))

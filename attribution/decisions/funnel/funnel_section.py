@@ -239,7 +239,7 @@ def _bare(progress: Progress, credited: Sequence[StageCredit]) -> Finding:
     counts: dict[str, int] = {}
     total = 0
     for each in credited:
-        for handed in list(each.handed_out.values())[:1]:
+        for handed in list(each.allocated.values())[:1]:
             counts[progress.stages[each.stage]] = int((handed["channel"] == UNATTRIBUTED).sum())
             total += handed["arrival"].nunique()
     message = "arrivals without a touchpoint in their window: credited to (unattributed)"

@@ -18,7 +18,7 @@ import attribution as at
 from attribution.errors import InputError
 from attribution.models import shipped_models
 from attribution.models.named_code import CLASSIFIERS, NAMED_CODE
-from attribution.models.saved import Scorer, kept_scorer
+from attribution.models.saved import Scorer, load_saved_scorer
 from attribution.models.saved import folder as folders
 from tests.cli.test_cli import call
 
@@ -168,7 +168,7 @@ def test_every_command_that_opens_a_model_asks(
     logs = ("--touchpoints", tmp_path / "touches.csv", "--conversions", tmp_path / "orders.csv")
     shutil.copytree(folder, tmp_path / "run" / "models" / "01_evenly")
     with pytest.raises(InputError, match="is data"):
-        kept_scorer(tmp_path / "run")
+        load_saved_scorer(tmp_path / "run")
     asked: list[tuple[object, ...]] = [
         ("score", folder, *logs, "--out", "scores"),
         ("score", folder, *logs, "--out", "scores", "--dry-run"),
@@ -250,5 +250,5 @@ def test_settings_that_name_code_are_listed() -> None:
     """A shipped model whose settings may be a place in code, and that nobody listed, would be a way in."""
     for name, kind in shipped_models().items():
         module = (ROOT / Path(*kind.__module__.split("."))).with_suffix(".py").read_text(encoding="utf-8")
-        if "load_place" in module or "make_classifier" in module:
+        if "load_by_path" in module or "make_classifier" in module:
             assert set(kind().get_params()) & set(NAMED_CODE), name

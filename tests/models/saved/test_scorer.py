@@ -16,7 +16,7 @@ import pytest
 import attribution as at
 from attribution.errors import InputError
 from attribution.models import AttributionModel
-from attribution.models.saved import Definition, Scorer, Training, kept_scorer
+from attribution.models.saved import Definition, Scorer, Training, load_saved_scorer
 from attribution.models.saved import folder as folders
 from attribution.schema.experiment import JourneyOptions, TableSpec
 
@@ -438,10 +438,10 @@ enabled = false
         encoding="utf-8",
     )
     outcome = at.run_experiment(tmp_path / "shop.toml")
-    from attribution.models.saved import keep_scorers
+    from attribution.models.saved import save_scorers
 
-    keep_scorers(outcome, tmp_path / "run")
-    kept = kept_scorer(tmp_path / "run", "time / decay")
+    save_scorers(outcome, tmp_path / "run")
+    kept = load_saved_scorer(tmp_path / "run", "time / decay")
     training = kept.definition.training
     assert training is not None
     assert training.conversions == len(conversions)
@@ -453,11 +453,11 @@ enabled = false
     sources = kept.open({"touchpoints": str(tmp_path / "t.csv"), "conversions": str(tmp_path / "c.parquet")})
     assert sources.tables["touchpoints"].rows == int((touchpoints["channel"] != "direct").sum())
     with pytest.raises(InputError, match=r"more than one model.*markov, time / decay"):
-        kept_scorer(tmp_path / "run")
+        load_saved_scorer(tmp_path / "run")
     with pytest.raises(InputError, match=r"no model 'markof'.*did you mean 'markov'"):
-        kept_scorer(tmp_path / "run", "markof")
+        load_saved_scorer(tmp_path / "run", "markof")
     with pytest.raises(InputError, match="keeps no models"):
-        kept_scorer(tmp_path)
+        load_saved_scorer(tmp_path)
     shutil.rmtree(tmp_path / "run" / "models" / "01_markov")
     with pytest.raises(InputError, match="no model 'markov'"):
-        kept_scorer(tmp_path / "run", "markov")
+        load_saved_scorer(tmp_path / "run", "markov")

@@ -471,5 +471,5 @@ enabled = false
     capsys.readouterr()
     credit = pd.read_parquet(tmp_path / "runs" / "shop" / "reconciliation.parquet")
     expected = credit[credit["model"] == "markov_2"].set_index("channel")["handed_out"]
-    handed_out = table_of(tmp_path / "scores").groupby("channel")["credit"].sum()
-    np.testing.assert_allclose(handed_out[expected.index], expected, atol=1e-6)
+    allocated = table_of(tmp_path / "scores").groupby("channel")["credit"].sum()
+    np.testing.assert_allclose(allocated[expected.index], expected, atol=1e-6)
