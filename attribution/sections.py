@@ -103,7 +103,7 @@ class Section(Protocol):
     """One topic of a run's results. A class that inherits from this one overrides only what differs.
 
     The pipeline calls `is_wanted` and `check` first, then `tables` and `findings` of each section in turn, and
-    `metrics`, `figures` and `part` with the tables of a finished run: these return nothing where their tables are missing.
+    `metrics`, `figures` and `part` with the tables of a finished run: these return nothing without their tables.
 
     Attributes
     ----------

@@ -146,7 +146,7 @@ def measured(sources: Sources, name: str, options: ReturnsOptions) -> Floats:
     if lacking:
         raise InputError(
             f"table 'conversions': {lacking} conversions have no {name}",
-            hint=f"[returns] {name} = … is for those that lack it",
+            hint=f"set returns.{name} for those without it",
         )
     return filled
 

@@ -288,11 +288,11 @@ def test_a_byte_order_mark_before_the_experiment_is_read_over(
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("x", ["--set needs KEY=VALUE", "Given: 'x'"]),
-        ("=3", ["--set needs KEY=VALUE"]),
+        ("x", ["a setting needs the form KEY=VALUE", "Given: 'x'"]),
+        ("=3", ["a setting needs the form KEY=VALUE"]),
         ("a.b.c=3", ["unknown key 'a'"]),
         ("..=3", ["--set"]),
-        ("journeys..lookback_days=3", ["--set needs KEY=VALUE"]),
+        ("journeys..lookback_days=3", ["a setting needs the form KEY=VALUE"]),
         ("journeys.lookback_days=-3", ["journeys.lookback_days", "Given: -3"]),
         ("journeys.lookback_days=", ["journeys.lookback_days"]),
         ("name.x=3", ["name"]),

@@ -254,7 +254,7 @@ def _check_use(columns: Columns, rules: ChannelRules | None) -> None:
     if touched and "channel" not in touched and not has_raw and "codes" not in columns:
         raise InputError(
             "table 'touchpoints' tells codes and no channels, and there is no codes table",
-            hint="give [tables.codes] with the columns code and channel",
+            hint="give the table codes, with the columns code and channel",
         )
 
 

@@ -69,7 +69,8 @@ def check_dimensions(sources: Sources, asked: Sequence[str], *, grain: str) -> N
             raise InputError(
                 f"output.slices: touchpoints have no dimension {name!r} beside their {grain}",
                 allowed=known or "none, touchpoints tell nothing else",
-                hint=did_you_mean(name, known) or f'map it: [tables.touchpoints] columns = {{ …, {name} = "column" }}',
+                hint=did_you_mean(name, known)
+                or f'add it to the columns of touchpoints: columns = {{ …, {name} = "column" }}',
             )
 
 

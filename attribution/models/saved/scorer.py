@@ -240,7 +240,7 @@ class Scorer:
             for name, source in tables.items()
             if source is not None
         }
-        rules = read_rules(self.definition.channels, "[channels]") if self.definition.channels else None
+        rules = read_rules(self.definition.channels, "channels") if self.definition.channels else None
         sources = load_sources(
             **specs,
             channels=rules,

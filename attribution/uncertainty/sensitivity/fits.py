@@ -109,7 +109,7 @@ def _journeys(experiment: Experiment, sources: Sources, days: float | None) -> J
 
 def _dealing(journeys: Journeys, conversions: float) -> Dealing:
     if conversions == 0:
-        raise InputError("nothing converted, so no channel has an ROI", hint="leave [sensitivity] out")
+        raise InputError("nothing converted, so no channel has an ROI", hint="leave sensitivity out of the experiment")
     return Dealing() if conversions >= FEW_CONVERSIONS else single_customer_dealing(journeys)
 
 
