@@ -67,8 +67,9 @@ def read_segments(sources: Sources, column: str) -> Segments:
     torn = rows.filter(pc.not_equal(rows["low"], rows["high"]))
     if torn.num_rows:
         first = torn.slice(0, 1).to_pylist()[0]
+        who = "1 customer has" if torn.num_rows == 1 else f"{torn.num_rows:,} customers have"
         raise InputError(
-            f"{torn.num_rows:,} customers have two values in the segment column {column!r}",
+            f"{who} two values in the segment column {column!r}",
             given=f"{first['customer_id']}: {first['low']}, {first['high']}",
             hint="give each customer one value",
         )

@@ -83,7 +83,7 @@ def test_shipped_models_keep_to_the_contract(kind: type[AttributionModel]) -> No
 @pytest.mark.parametrize("name", FINAL)
 def test_what_is_final_cannot_be_overridden(name: str) -> None:
     with pytest.raises(
-        InputError, match=rf"class Own overrides {name}, and that is final\. Allowed: estimand, .*weigh"
+        InputError, match=rf"class Own overrides {name}, which subclasses cannot change\. Allowed: estimand, .*weigh"
     ):
         type("Own", (at.Linear,), {name: property(lambda self: "mine")})
 
@@ -118,7 +118,7 @@ def test_other_weights_say_nothing_of_those_of_the_class_they_come_from() -> Non
         """Weighs as its parent does."""
 
     assert Louder().weight_sql is None
-    assert "did not say" in Louder().assumptions.premise
+    assert "did not state" in Louder().assumptions.premise
     assert (Renamed().weight_sql, Renamed().assumptions) == (at.Linear().weight_sql, at.Linear().assumptions)
 
 

@@ -175,9 +175,9 @@ def test_a_channel_that_must_have_more_is_named() -> None:
     assert (finding.check, finding.table, finding.status) == ("impossible_totals", "journeys", "warn")
     assert (finding.count, finding.total, finding.example) == (pytest.approx(1), pytest.approx(16), "a")
     assert finding.message == (
-        "markov credits 3.0 conversions to a, and 4.0 came from journeys that touched no other channel: no hand-out of "
-        "whole journeys adds up to that. The credit of journeys adds up to the nearest totals that are possible, 1.0 "
-        "of 16.0 conversions away (see reconciliation)"
+        "markov credits 3.0 conversions to a, but 4.0 came from journeys that touched no other channel. Credit per "
+        "journey cannot add up to that. It adds up to the nearest possible totals, which moves 1.0 of 16.0 conversions "
+        "to other channels: compare both totals in the table reconciliation before you use credit per journey"
     )
 
 
@@ -189,7 +189,7 @@ def test_a_group_may_have_too_little_though_none_of_its_channels_has() -> None:
     assert (found.alone == 0).all()
     assert (found.published <= found.took_part).all()
     (finding,) = found.findings("x")
-    assert "5.0 conversions to b, a, and 10.0 came from journeys that touched no other" in finding.message
+    assert "5.0 conversions to b, a, but 10.0 came from journeys that touched no other" in finding.message
 
 
 def test_a_channel_that_cannot_have_as_much_is_named() -> None:
@@ -197,7 +197,7 @@ def test_a_channel_that_cannot_have_as_much_is_named() -> None:
     assert found.allocated.sum() == pytest.approx(10)
     assert found.allocated[2] == pytest.approx(1)
     (finding,) = found.findings("x")
-    assert "3.0 conversions to c, and only 1.0 came from journeys that touched any of these" in finding.message
+    assert "3.0 conversions to c, but only 1.0 came from journeys that touched any of these" in finding.message
     assert finding.count == pytest.approx(2)
 
 
@@ -276,7 +276,7 @@ def test_markov_totals_of_a_well_known_example_cannot_be_handed_out() -> None:
     assert allocated(journeys, found.log_weights) == pytest.approx(found.allocated, rel=1e-9)
     (finding,) = found.findings("markov")
     assert finding.count == pytest.approx(5744 - published[alpha] - published[mi])
-    assert "markov credits 5,346.7 conversions to alpha, mi, and 5,744.0 came from" in finding.message
+    assert "markov credits 5,346.7 conversions to alpha, mi, but 5,744.0 came from" in finding.message
 
 
 @pytest.mark.data

@@ -488,7 +488,7 @@ def test_no_model_and_one_label_twice_are_refused() -> None:
     sources = at.load_sources(**small_log())
     with pytest.raises(InputError, match="no model"):
         at.placebo_test(sources, [])
-    with pytest.raises(InputError, match="labelled 'linear'"):
+    with pytest.raises(InputError, match="have the label 'linear'"):
         at.placebo_test(sources, [at.Linear(), at.Linear()])
 
 

@@ -110,7 +110,7 @@ def test_the_card_of_an_exported_model_says_which_laws_hold(shop: Path, tmp_path
     for model in ("linear", "scrambled"):
         exported_scorer(shop / "train", model, None, allow_own_code=True).save(tmp_path / model)
         card = (tmp_path / model / "card.md").read_text(encoding="utf-8")
-        listed = set(card.split("## Laws it was judged by\n\n")[1].split("\n\n")[0].split("\n"))
+        listed = set(card.split("## Laws that were checked\n\n")[1].split("\n\n")[0].split("\n"))
         verdicts = list(judge_model(load_saved_scorer(shop / "train", model, allow_own_code=True).state.model()))
         assert listed >= {f"* {'' if verdict.holds else '**broken**: '}{verdict.meaning}" for verdict in verdicts}
         assert len(verdicts) > 10
@@ -145,7 +145,7 @@ def test_a_model_that_goes_by_order_breaks_the_laws_and_is_looked_at_no_further(
 
 @pytest.mark.parametrize("bound", ["placebo_excess", "interval_width", "transfer_share_moved", "stability_share_moved"])
 def test_every_bound_can_block(shop: Path, bound: str) -> None:
-    # A rule that is handed out as it was fitted moves nothing, and no model gives less than nothing to a placebo.
+    # A rule that is handed out as it was fitted moves nothing, and no model gives negative credit to a placebo.
     limit = -1.0 if bound in ("placebo_excess", "transfer_share_moved") else 0.0
     window = read_experiment(shop / "window.toml")
     tight = Criteria(draws=50).model_copy(update={bound: limit})
@@ -204,7 +204,7 @@ def test_what_an_experiment_found_counts(shop: Path) -> None:
         assert row["challenger"] == pytest.approx(abs(found - credit["search"]) / 2)
         assert row["holds"] == passes
     test = LiftTest(channel="tv", incremental_conversions=1, standard_error=2.0)
-    with pytest.raises(InputError, match="no channel 'tv'"):
+    with pytest.raises(InputError, match="channel 'tv', which the window does not have"):
         decide(scorer, None, window, Criteria(draws=50, lift_tests=(test,)))
 
 
@@ -226,7 +226,7 @@ def test_an_experiment_of_some_days_is_held_against_those_days(shop: Path, tmp_p
     judged = at.run_experiment(window).training
     check_covered(criteria.lift_tests, window.period, judged)
     early = LiftTest(channel="search", period_start="2024-02-20", incremental_conversions=1, standard_error=1)
-    with pytest.raises(InputError, match=r"not run within the window.*2024-02-20.*2024-03-01 to 2024-04-29"):
+    with pytest.raises(InputError, match=r"has days outside the window.*2024-02-20.*2024-03-01 to 2024-04-29"):
         check_covered([early], window.period, judged)
     # Where no period is asked for, the window is what the log spans; its last conversion was a day earlier.
     late = early.model_copy(update={"period_start": None, "period_end": dt.date(2024, 4, 29)})

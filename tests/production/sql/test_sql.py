@@ -395,14 +395,14 @@ class Saying(Own):
 @pytest.mark.parametrize(
     ("sql", "problem"),
     [
-        ("case when", "one SQL expression in DuckDB's words.*Given: case when"),
+        ("case when", "one SQL expression in DuckDB's dialect.*Given: case when"),
         ("1) from touchpoints --", "one SQL expression"),
         ("1, 2", "one SQL expression"),
         ("(select max(value) from conversions)", "no SELECT, no table"),
-        ("position = 1", "weight_sql is a number.*then 1 else 0"),
-        ("positon", "names positon.*did you mean 'position'"),
-        ("learned.rates_", "names learned.rates_.*learned.conversions"),
-        ("customer_id", "names customer_id"),
+        ("position = 1", "weight_sql must be a number.*then 1 else 0"),
+        ("positon", "names the column positon.*did you mean 'position'"),
+        ("learned.rates_", "names the column learned.rates_.*learned.conversions"),
+        ("customer_id", "names the column customer_id"),
         ("1 / count(*) over ()", "more than one journey.*partition by journey"),
         ("1 / count(*) over (partition by channel)", "more than one journey"),
     ],
@@ -423,7 +423,7 @@ def test_age_needs_times() -> None:
     scorer = Scorer.of(
         Saying(sql="age_days").fit(journeys), definition=Definition(training=Training.of(sources, journeys))
     )
-    with pytest.raises(InputError, match=r"names age_days.*only an order.*timestamps"):
+    with pytest.raises(InputError, match=r"uses age_days.*only an order.*timestamps"):
         build_select(scorer, "duckdb")
 
 
@@ -467,7 +467,7 @@ class Staged(AttributionModel):
     ("change", "problem"),
     [
         ({"journeys": JourneyOptions(account="firm")}, "journeys of accounts .* account = 'firm'"),
-        ({"channels": {"rules": []}}, "channel rules .* --canonical"),
+        ({"channels": {"rules": []}}, "channel rules .*--canonical"),
         ({"reading": {"touchpoints": {"adapter": "ga4"}}}, "reading .* touchpoints.adapter"),
         ({"reading": {"conversions": {"time_zone": "Europe/Paris"}}}, "reading .* conversions.time_zone"),
         ({"reading": {"touchpoints": {"columns": {"utm_source": "s"}}}}, "channel rules"),
@@ -493,7 +493,7 @@ def test_further_refusals() -> None:
         (linked, "duckdb", SqlTables(), "identities"),
         (scorer.with_policy("refuse"), "duckdb", SqlTables(), "unknown_channels = 'refuse'.*--unknown-channels zero"),
         (scorer, "postgresql", SqlTables(), "did you mean 'postgres'"),
-        (scorer, "duckdb", SqlTables(lacks=("customer_id",)), "cannot do without"),
+        (scorer, "duckdb", SqlTables(lacks=("customer_id",)), "conversions table must have"),
         (scorer, "duckdb", SqlTables("Touches"), "common table"),
     ):
         with pytest.raises(InputError, match=problem):
