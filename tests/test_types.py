@@ -35,7 +35,7 @@ at.Markov(ordre=2)
 at.NoSuch
 at.attribute(sources, at.LastTouch())
 at.BudgetOptions(totl=100.0)
-at.Experiment(name="shop", tables={"paths": 3}, models=[{"model": "Linear"}])
+at.Experiment(name="shop", tables={"paths": paths}, models=3)
 number: int = at.lifetime_value(10.0, retention=0.5, discount=0.1, periods=3)
 """
 
@@ -44,7 +44,7 @@ ERRORS = [
     ("at.NoSuch", 'Module has no attribute "NoSuch"'),
     ("at.attribute(sources", 'Argument 1 to "attribute" has incompatible type "Sources"; expected "Journeys"'),
     ("at.BudgetOptions(totl", 'Unexpected keyword argument "totl" for "BudgetOptions"'),
-    ('at.Experiment(name="shop", tables={"paths": 3}', 'Dict entry 0 has incompatible type "str": "int"'),
+    ("at.Experiment(name", 'Argument "models" to "Experiment" has incompatible type "int"'),
     ("number: int", 'expression has type "float", variable has type "int"'),
 ]
 

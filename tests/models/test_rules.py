@@ -330,7 +330,7 @@ def test_missing_anchors_are_counted() -> None:
     messages = [row.message for row in model_findings([at.FullPath(name="Z").fit(journeys)])]
     assert "without the stage 'lead'; Z" in messages[0]
     assert "without the stage 'opportunity'; Z" in messages[1]
-    assert "divided by place alone" in messages[2]
+    assert "divides them by position alone" in messages[2]
 
 
 def test_no_missing_anchor_passes() -> None:
