@@ -400,7 +400,7 @@ def test_times_that_mean_something_else_are_refused() -> None:
     naive, zoned = Scorer.of(linear, definition=_defined()), Scorer.of(linear, definition=_defined(zoned=True))
     with pytest.raises(InputError, match=r"without a time zone, read as UTC.*UTC without an offset"):
         naive.score(zoned_touchpoints, zoned_conversions)
-    with pytest.raises(InputError, match=r"fitted on times that tell their time zone.*--time-zone"):
+    with pytest.raises(InputError, match=r"fitted on timestamps with a time zone.*time zone of these tables"):
         zoned.score(touchpoints, conversions)
     assert len(zoned.score(zoned_touchpoints, zoned_conversions))
     assert len(naive.score(touchpoints, conversions))
