@@ -405,7 +405,7 @@ def test_times_that_mean_something_else_are_refused() -> None:
     assert len(zoned.score(zoned_touchpoints, zoned_conversions))
     assert len(naive.score(touchpoints, conversions))
     positions = touchpoints.assign(touched_at=range(len(touchpoints)))
-    with pytest.raises(InputError, match="mere positions"):
+    with pytest.raises(InputError, match="touchpoints with only an order"):
         naive.score(positions, conversions.assign(converted_at=range(len(conversions))))
 
 
