@@ -1,4 +1,4 @@
-"""Arguments of public functions, held against their annotations before anything is done with them."""
+"""Arguments of public functions, checked against their annotations before the function runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _WORDS = {
     dt.date: "a date",
 }
 
-# By name, so that nothing need be imported to say it.
+# By name, so that nothing must be imported.
 _ORIGINS = {
     "AttributionModel": "write the model itself, such as at.LastTouch() or [at.Linear(), at.Markov()]",
     "Credit": "at.attribute(journeys, models) returns it",
@@ -48,10 +48,10 @@ class _RefusedError(Exception):
 
 
 def check_arguments(function: Callable[P, R]) -> Callable[P, R]:
-    """Refuse arguments that the annotations of ``function`` do not name, in words, before it runs.
+    """Refuse arguments that do not fit the annotations of ``function``, before it runs.
 
-    One text in place of several means that one; an iterator is read once, into a tuple. Missing and unknown
-    arguments stay Python's own `TypeError`.
+    A single text in place of a list becomes a list of one; an iterator is read once, into a tuple. Missing and unknown
+    arguments raise Python's own `TypeError`.
 
     Examples
     --------
@@ -70,8 +70,10 @@ def check_arguments(function: Callable[P, R]) -> Callable[P, R]:
 
     @cache
     def hints() -> dict[str, Any]:
-        known = get_type_hints(function)
-        return {name: known[name] for name, kind in kinds.items() if name in known and kind != kind.VAR_KEYWORD}
+        type_hints = get_type_hints(function)
+        return {
+            name: type_hints[name] for name, kind in kinds.items() if name in type_hints and kind != kind.VAR_KEYWORD
+        }
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -91,7 +93,7 @@ def check_arguments(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def check_fields(record: Any) -> None:
-    """Hold the fields of a frozen dataclass against their annotations; for its ``__post_init__``."""
+    """Check the fields of a frozen dataclass against their annotations; for its ``__post_init__``."""
     kind = type(record)
     for name, hint in get_type_hints(kind).items():
         object.__setattr__(record, name, accept(kind.__name__, name, getattr(record, name), hint))
@@ -100,28 +102,28 @@ def check_fields(record: Any) -> None:
 def accept(where: str, name: str, value: object, hint: Any) -> Any:
     """``value`` as ``hint`` takes it; an `InputError` that names ``name`` of ``where`` if it does not."""
     try:
-        return _accepted(hint, value)
+        return _convert(hint, value)
     except _RefusedError as refused:
-        given = describe(value)
+        description = describe(value)
         if refused.value is not value:
-            given = f"{describe(refused.value)} in {given}"
+            description = f"{describe(refused.value)} in {description}"
         hint_text = _advice(hint, refused.value)
-        raise InputError(f"{where}: {name} must be {_words(hint)}", given=given, hint=hint_text) from None
+        raise InputError(f"{where}: {name} must be {_describe_hint(hint)}", given=description, hint=hint_text) from None
 
 
 def check_columns(where: str, name: str, table: pd.DataFrame, columns: Iterable[str]) -> None:
     """Raise `InputError` unless ``table``, the argument ``name`` of ``where``, has all ``columns``."""
-    known = [str(column) for column in table.columns]
+    existing = [str(column) for column in table.columns]
     for column in columns:
-        if column not in known:
-            hint = did_you_mean(column, known)
+        if column not in existing:
+            hint = did_you_mean(column, existing)
             raise InputError(
-                f"{where}: {name} has no column {column!r}", given=f"columns {', '.join(known)}", hint=hint
+                f"{where}: {name} has no column {column!r}", given=f"columns {', '.join(existing)}", hint=hint
             )
 
 
 def describe(value: object) -> str:
-    """What was given, in few words.
+    """A short description of ``value``.
 
     Examples
     --------
@@ -138,24 +140,24 @@ def describe(value: object) -> str:
     return f"{'an' if name[:1].lower() in 'aeio' else 'a'} {name}"
 
 
-def _accepted(hint: Any, value: Any) -> Any:
+def _convert(hint: Any, value: Any) -> Any:
     """``value`` as ``hint`` takes it; raises `_RefusedError` with the part that is wrong."""
     origin, parts = get_origin(hint), get_args(hint)
     if hint is Any or hint is object or isinstance(hint, TypeVar):
         return value
     if origin in (Union, UnionType):
-        return _one_of(parts, value)
+        return _convert_to_any(parts, value)
     if origin is Literal:
         fits = any(type(value) is type(part) and value == part for part in parts)
     elif origin is not None and issubclass(origin, tuple):
-        return _items(parts, value)
+        return _convert_items(parts, value)
     elif origin is not None and issubclass(origin, Mapping):
         fits = isinstance(value, Mapping)
         if fits and len(value) and isinstance(value, dict):
             for key, item in value.items():
-                _accepted(parts[0], key), _accepted(parts[1], item)
+                _convert(parts[0], key), _convert(parts[1], item)
     elif origin is not None and origin is not Callable and issubclass(origin, Iterable) and len(parts) == 1:
-        return _items((parts[0], ...), value)
+        return _convert_items((parts[0], ...), value)
     elif origin is Callable:
         fits = callable(value) and not isinstance(value, type)
     else:
@@ -165,18 +167,18 @@ def _accepted(hint: Any, value: Any) -> Any:
     return value
 
 
-def _one_of(parts: tuple[Any, ...], value: Any) -> Any:
+def _convert_to_any(parts: tuple[Any, ...], value: Any) -> Any:
     refused = _RefusedError(value)
     for part in parts:
         try:
-            return _accepted(part, value)
+            return _convert(part, value)
         except _RefusedError as error:
-            # Of several kinds, that is meant whose parts were looked at.
+            # Of several alternatives, report the one that came further.
             refused = refused if error.value is value else error
     raise refused
 
 
-def _items(parts: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
+def _convert_items(parts: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
     """Several values as a tuple: a list, an array, a series, or what can be read once."""
     if isinstance(value, str):
         items: tuple[Any, ...] = (value,)
@@ -188,7 +190,7 @@ def _items(parts: tuple[Any, ...], value: Any) -> tuple[Any, ...]:
     if len(hints) != len(items):
         raise _RefusedError(value)
     try:
-        return tuple(_accepted(hint, item) for hint, item in zip(hints, items, strict=True))
+        return tuple(_convert(hint, item) for hint, item in zip(hints, items, strict=True))
     except _RefusedError as refused:
         raise _RefusedError(value if isinstance(value, str) else refused.value) from None
 
@@ -200,18 +202,18 @@ def _is_a(kind: Any, value: Any) -> bool:
         is_number = isinstance(value, Integral if kind is int else Real) and not isinstance(value, bool)
         return is_number and value == value  # which NaN is not
     if getattr(kind, "_is_protocol", False):
-        # What is only there once something has been learned ends in an underscore.
+        # Names of attributes that are only there once a model is fitted end in an underscore.
         members = {name for name in vars(kind) if not name.startswith("_") and not name.endswith("_")}
         return not isinstance(value, type) and members <= set(dir(value))
     return isinstance(value, kind)
 
 
-def _words(hint: Any) -> str:
-    """What ``hint`` takes, as one would say it."""
+def _describe_hint(hint: Any) -> str:
+    """What ``hint`` accepts, in words."""
     origin, parts = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
-        said = list(dict.fromkeys(_words(part) for part in parts))
-        return said[0] if len(said) == 1 else f"{', '.join(said[:-1])} or {said[-1]}"
+        alternatives = list(dict.fromkeys(_describe_hint(part) for part in parts))
+        return alternatives[0] if len(alternatives) == 1 else f"{', '.join(alternatives[:-1])} or {alternatives[-1]}"
     if origin is Literal:
         return " or ".join(repr(part) for part in parts)
     if hint in _WORDS:
@@ -221,19 +223,23 @@ def _words(hint: Any) -> str:
             return "a dict"
         if issubclass(origin, tuple) and parts[-1] is not ...:
             return f"a tuple of {len(parts)}"
-        return f"a list, each item {_words(parts[0])}" if parts[0] in _WORDS else f"a list of {_words(parts[0])}"
+        return (
+            f"a list, each item {_describe_hint(parts[0])}"
+            if parts[0] in _WORDS
+            else f"a list of {_describe_hint(parts[0])}"
+        )
     if origin is Callable:
         return "a function"
     return str(getattr(origin or hint, "__name__", hint))
 
 
 def _advice(hint: Any, value: object) -> str | None:
-    """How to come by what is wanted."""
-    wanted = list(_classes(hint))
+    """How to get a value that fits."""
+    classes = list(_classes(hint))
     if isinstance(value, type):
-        fits = any(issubclass(value, kind) for kind in wanted if not getattr(kind, "_is_protocol", False))
+        fits = any(issubclass(value, kind) for kind in classes if not getattr(kind, "_is_protocol", False))
         return f"{value.__name__} is a class: write {value.__name__}()" if fits else None
-    return next((_ORIGINS[kind.__name__] for kind in wanted if kind.__name__ in _ORIGINS), None)
+    return next((_ORIGINS[kind.__name__] for kind in classes if kind.__name__ in _ORIGINS), None)
 
 
 def _classes(hint: Any) -> Iterator[type]:

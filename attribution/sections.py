@@ -1,4 +1,4 @@
-"""What a run reports on, as sections: what a section is, and the plain types that sections and the pipeline share."""
+"""The protocol of sections, and the plain types that sections and the pipeline share."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ if TYPE_CHECKING:
 __all__ = ["FigureSpec", "Finding", "Language", "ReportPart", "RunContext", "Section", "listed"]
 
 Language = Literal["en"]
-"""In which a report is written."""
+"""The language of a report."""
 
 
 @dataclass(frozen=True)
 class RunContext:
-    """All that a section may ask of a run.
+    """Everything of a run that a section may use.
 
     Attributes
     ----------
-    experiment, sources, models : what was asked for, the input tables, and the models; fitted where there is credit
+    experiment, sources, models : the request, the input tables, and the models; fitted where there is credit
     terms : what counts as return and as cost, see `attribution.returns.Terms`
     journeys, graph, profile : the journeys, their graph, and the table ``journey_profile``
-    segments, segment_credit : of customers, and the table of that name, where the experiment names a column of them
+    segments, segment_credit : segments of customers, and the table of that name, where the experiment has segments
     credit, returns, agreement : the tables of these names
-    credit_with_worth : ``credit`` of channels as money is spent on them, with all that conversions are worth
+    credit_with_worth : ``credit`` of the channels that spend is known for, with every measure of worth
     draws : of every measure, see `attribution.uncertainty.intervals.Sampled`; None without resampling
     findings : of the pass over the journeys
-    tables : of the sections before, and ``quality`` with all that was found so far
-    memory : what a section keeps from one question to the next, under a key of its own
+    tables : of the earlier sections, and ``quality`` with all findings so far
+    memory : results that a section stores between its calls, under a key of its own
 
-    Before any work is done (`Section.check`) there are experiment, sources and models; where only data are checked,
-    there is no credit and nothing that is made of it.
+    During `Section.check` there are only experiment, sources and models. Where only data are checked, there is no
+    credit and nothing that is made from it.
     """
 
     experiment: Experiment
@@ -70,8 +70,8 @@ class FigureSpec:
 
     Attributes
     ----------
-    draw : a function of `attribution.reporting.charts` by its name, or ``package.module:function``; it gives a `Figure`
-    arguments : what it is called with; a function that has an argument ``channels`` is told all channels of the run
+    draw : name of a function of `attribution.reporting.charts`, or ``package.module:function``; it returns a `Figure`
+    arguments : its arguments; a function with an argument ``channels`` also gets all channels of the run
     """
 
     draw: str
@@ -80,16 +80,16 @@ class FigureSpec:
 
 @dataclass(frozen=True)
 class ReportPart:
-    """What a section says in the report of a run.
+    """The part of a report that a section writes.
 
     Attributes
     ----------
-    contents : anchor and title of each heading, for the table of contents; without any there is no body
+    contents : anchor and title of each heading, for the table of contents; without headings there is no body
     headlines : sentences for the top of the report
-    template : body: a template of `attribution.reporting.report`, or ``package:file`` of a package of one's own. It
-        reads ``part.values``; the one that is taken unless given shows ``says`` (sentences) and ``tables`` (by title)
+    template : of the body: a template of `attribution.reporting.report`, or ``package:file`` of your own package. It
+        reads ``part.values``; the default template shows ``says`` (sentences) and ``tables`` (by title)
     values : what the template shows
-    is_first : whether it stands before the data that all is made of
+    is_first : whether it comes before the section on data
     """
 
     contents: tuple[tuple[str, str], ...] = ()
@@ -100,16 +100,16 @@ class ReportPart:
 
 
 class Section(Protocol):
-    """One thing that a run reports on. A class that inherits from this one says only what is not as here.
+    """One topic of a run's results. A class that inherits from this one overrides only what differs.
 
-    The pipeline asks `is_wanted` and `check` first of all, then `tables` and `findings` of each section in turn, and
-    `metrics`, `figures` and `part` of the tables of a finished run: those give nothing where their tables are not.
+    The pipeline calls `is_wanted` and `check` first, then `tables` and `findings` of each section in turn, and
+    `metrics`, `figures` and `part` with the tables of a finished run: these return nothing without their tables.
 
     Attributes
     ----------
     name : also the key of its options in the experiment file
-    options : what that key holds; None where the section has no options of its own
-    declared : the tables that it may give
+    options : class of the options under that key; None where the section has no options
+    declared : the tables that it may return
     """
 
     name: str
@@ -117,40 +117,40 @@ class Section(Protocol):
     declared: tuple[Table, ...] = ()
 
     def is_wanted(self, experiment: Experiment) -> bool:
-        """Whether a run has it: those with options where they are given, the others always."""
+        """Whether a run has this section: with options where they are given, without options always."""
         return self.options is None or experiment.options(self.name, self.options) is not None
 
     def check(self, context: RunContext) -> None:
-        """Refuse, by an `InputError` and before any work, what these data or this request cannot give."""
+        """Raise `InputError`, before any work, if the section is impossible with these data or this request."""
 
     def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:
         """The tables by name, each with the columns that are declared."""
         return {}
 
     def findings(self, context: RunContext, tables: Mapping[str, pd.DataFrame]) -> list[Finding]:
-        """What goes into the table ``quality``; ``tables`` are its own, none where only data are checked."""
+        """Rows for the table ``quality``; ``tables`` are its own, none where only data are checked."""
         return []
 
     def settings(self, experiment: Experiment) -> Mapping[str, object]:
-        """What of the request decides its results: two runs that differ in it are two, and the report shows it."""
-        asked = None if self.options is None else experiment.options(self.name, self.options)
-        return {} if asked is None else {f"{self.name}.{key}": value for key, value in asked.model_dump().items()}
+        """Settings that decide its results: runs with different settings are not the same, and reports show them."""
+        options = None if self.options is None else experiment.options(self.name, self.options)
+        return {} if options is None else {f"{self.name}.{key}": value for key, value in options.model_dump().items()}
 
     def metrics(self, tables: Mapping[str, pd.DataFrame], model: str | None = None) -> Mapping[str, float]:
-        """Numbers that are tracked: of the run, or of one of its models."""
+        """Numbers that are tracked for the run, or for one of its models."""
         return {}
 
     def figures(self, tables: Mapping[str, pd.DataFrame]) -> Sequence[FigureSpec]:
-        """What is drawn of the tables of a run; ``tables`` are those that have rows."""
+        """The figures of a run; ``tables`` are those that have rows."""
         return ()
 
     def part(self, tables: Mapping[str, pd.DataFrame], language: Language) -> ReportPart | None:
-        """What the report says."""
+        """The part of the report."""
         return None
 
 
 def listed(names: Iterable[object], most: int = 12) -> str:
-    """Names in a sentence.
+    """Names joined for a sentence.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""The laws any model must obey, as a runnable list of checks.
+"""The laws that any model must obey, as a list of checks.
 
-``check_model(MyModel())`` proves them on a small log; ``model_checks`` yields them one by one, for a test runner;
-``judge_model`` says of each whether it holds.
+``check_model(MyModel())`` checks them on a small log; ``model_checks`` yields them one by one, for a test runner;
+``judge_model`` reports for each whether it holds.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _DAY = np.timedelta64(1, "D")
 
 @check_arguments
 def check_model(model: AttributionModel) -> None:
-    """Prove every law on ``model``; it is copied, not fitted.
+    """Check every law on ``model``; it is copied, not fitted.
 
     Parameters
     ----------
-    model : yours; a class is to be called first: ``check_model(MyModel())``
+    model : an instance of your class: ``check_model(MyModel())``
 
     Raises
     ------
@@ -60,16 +60,16 @@ def model_checks(model: AttributionModel) -> Iterator[Check]:
     """(name, check) for every law; a check raises `AssertionError` or `LawError` where the law does not hold."""
     log = _Log.simulate(seed=1)
     for law in _laws():
-        yield law.__name__, partial(_hold, law, model, log)
+        yield law.__name__, partial(_run_law, law, model, log)
 
 
-def _hold(law: Callable[[AttributionModel, _Log], None], model: AttributionModel, log: _Log) -> None:
+def _run_law(law: Callable[[AttributionModel, _Log], None], model: AttributionModel, log: _Log) -> None:
     law(_copy(model), log)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether one law holds; ``reason`` says why not."""
+    """Whether one law holds; ``reason`` says why it does not."""
 
     law: str
     meaning: str
@@ -116,7 +116,7 @@ def _laws() -> tuple[Callable[[AttributionModel, _Log], None], ...]:
 
 @dataclass(frozen=True)
 class _Log:
-    """A small log with everything in it that journeys can have; some customers were never touched."""
+    """A small log with every feature of journeys; some customers were never touched."""
 
     touchpoints: pd.DataFrame
     conversions: pd.DataFrame
@@ -129,7 +129,7 @@ class _Log:
         start = np.datetime64("2024-01-01T00:00:00", "us")
 
         def moments(n: int) -> Any:
-            # Noon or midnight, so that ties happen.
+            # Noon or midnight, so that there are ties.
             return start + rng.integers(0, 2 * 60, n) * np.timedelta64(12, "h")
 
         names = np.array([f"customer {i:03d}" for i in range(customers)])
@@ -172,11 +172,13 @@ def credit_adds_up(model: AttributionModel, log: _Log) -> None:
     np.testing.assert_allclose(credit.total("conversions"), len(log.conversions), rtol=1e-9)
     np.testing.assert_allclose(credit.total("value"), log.conversions["value"].sum(), rtol=1e-9)
     is_incremental = model.estimand == "incremental"
-    assert is_incremental == (credit.baseline is not None), f"a baseline does not go with estimand {model.estimand!r}"
+    assert is_incremental == (credit.baseline is not None), (
+        f"with estimand {model.estimand!r} the baseline is {credit.baseline!r}"
+    )
 
 
 def journey_credit_sums_to_one(model: AttributionModel, log: _Log) -> None:
-    """Every conversion is handed out exactly once, or handing out is refused because totals are negative."""
+    """Every conversion is allocated exactly once, or refused because totals are negative."""
     journeys = log.journeys()
     credit = model.fit(journeys).credit_
     try:
@@ -184,7 +186,7 @@ def journey_credit_sums_to_one(model: AttributionModel, log: _Log) -> None:
     except InputError as refusal:
         if min(credit.conversions.min(), credit.value.min()) < 0:
             return
-        raise AssertionError(f"no total is negative, and still: {refusal}") from refusal
+        raise AssertionError(f"no total is negative, but there is no credit per journey: {refusal}") from refusal
     by_conversion = table.groupby("conversion_id")
     assert len(by_conversion) == len(log.conversions), "a conversion is missing or doubled"
     np.testing.assert_allclose(by_conversion["credit"].sum(), 1.0, rtol=1e-12)
@@ -211,7 +213,7 @@ def chunking_changes_nothing(model: AttributionModel, log: _Log) -> None:
 
 
 def renaming_channels_changes_nothing(model: AttributionModel, log: _Log) -> None:
-    """New names that sort as the old ones give the same credit (“direct” may mean something to a model)."""
+    """New names in the same order give the same credit (“direct” keeps its name, since models may know it)."""
     names = {channel: channel if channel == "direct" else f"{channel} 渠道" for channel in _CHANNELS}
     renamed = replace(log, touchpoints=log.touchpoints.assign(channel=log.touchpoints["channel"].map(names)))
     _same_bytes(model, log.journeys(), renamed.journeys())
@@ -235,9 +237,9 @@ def absent_channel_gets_nothing(model: AttributionModel, log: _Log) -> None:
     stray = log.touchpoints.iloc[:1].assign(customer_id=None, channel="radio")
     with_stray = replace(log, touchpoints=pd.concat([log.touchpoints, stray], ignore_index=True))
     credit = model.fit(with_stray.journeys()).credit_
-    place = credit.channels.index("radio")
-    assert credit.conversions[place] == 0, "conversions for a channel in no journey"
-    assert credit.value[place] == 0, "value for a channel in no journey"
+    index = credit.channels.index("radio")
+    assert credit.conversions[index] == 0, "conversions for a channel in no journey"
+    assert credit.value[index] == 0, "value for a channel in no journey"
 
 
 def fitting_in_parts_changes_nothing(model: AttributionModel, log: _Log) -> None:
@@ -253,11 +255,11 @@ def fitting_in_parts_changes_nothing(model: AttributionModel, log: _Log) -> None
 
 
 def saving_changes_nothing(model: AttributionModel, log: _Log) -> None:
-    """Saved as data and made again, the fitted model hands out the same; one that no file can name is passed over."""
+    """Saved and restored, the fitted model gives the same credit; a model that no file can name is skipped."""
     journeys = log.journeys()
     fitted = _fit(model, journeys)
     if min(fitted.credit_.conversions.min(), fitted.credit_.value.min()) < 0:
-        return  # it hands out nothing, says another law
+        return  # no credit per journey, which another law checks
     try:
         state = ModelState.of(fitted)
     except InputError as error:

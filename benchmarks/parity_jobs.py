@@ -13,7 +13,7 @@ import duckdb
 
 import attribution as at
 from attribution.production.scoring.job import Request, score_days
-from attribution.production.sql import SqlTables, select_of
+from attribution.production.sql import SqlTables, build_select
 from attribution.tracking.registry import register_scorer
 from benchmarks.clock import Clock, arguments
 from benchmarks.data import sensitivity_folder
@@ -55,7 +55,7 @@ def sql(touchpoints: Path, folder: Path, clock: Clock) -> dict[str, Any]:
     tables = {"touchpoints": touchpoints, "conversions": folder / "conversions.parquet"}
     for name, path in tables.items():
         duckdb.execute(f"create view {name} as from '{path}'")
-    select = select_of(at.Scorer.load(folder / "scorer"), "duckdb", SqlTables(lacks=("is_new_customer",)))
+    select = build_select(at.Scorer.load(folder / "scorer"), "duckdb", SqlTables(lacks=("is_new_customer",)))
     with clock.step("sql"):
         _write(select, folder / "sql.parquet")
     return {}

@@ -68,7 +68,7 @@ class RatedParticipation(at.AttributionModel):
 
     def summarise(self, chunk: at.JourneyChunk) -> at.Summary:
         channels = len(self.channels_)
-        laid_out = chunk.lay_out(chunk.lengths > 0)
+        laid_out = chunk.flatten(chunk.lengths > 0)
         journey = np.repeat(np.arange(len(laid_out)), laid_out.lengths)
         # A channel counts once per journey.
         pairs = np.unique(journey * channels + laid_out.channel)

@@ -42,7 +42,7 @@ ranking.ranks.assign(truth=shop.truth.set_index("channel")["roi"].rank(ascending
 ranking.agreement.query("model_b == 'last_touch'").round(2)
 
 # %% [markdown]
-# Credit per touchpoint, each conversion handed out exactly once:
+# Credit per touchpoint; each conversion is divided exactly once:
 
 # %%
 table = models[3].credit_journeys(journeys)

@@ -415,3 +415,32 @@ def test_missing_and_unknown_arguments_are_pythons_own_error() -> None:
         at.attribute(JOURNEYS)
     with pytest.raises(TypeError, match="unexpected keyword argument 'model'"):
         at.attribute(JOURNEYS, model=at.LastTouch())
+
+
+@pytest.mark.parametrize("models", [[at.Markov()], ["Markov"], "Markov", at.Markov(), [at.Markov], at.Markov])
+def test_models_of_an_experiment_are_described_by_dicts(models: Any) -> None:
+    frame = pd.DataFrame({"path": ["mail > search"], "conversions": [3]})
+    with pytest.raises(at.InputError, match=r"models: must be a list of dicts.*such as \{'model': 'Markov'\}"):
+        at.Experiment(name="shop", tables={"paths": frame}, models=models)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: at.Period.model_validate({"start": "soon"}), "Period: start: must be a date.*Given: 'soon'"),
+        (lambda: at.Experiment.model_validate({"name": "shop"}), "Experiment: tables: is required"),
+        (lambda: at.TableSpec.model_validate_json('{"sorce": 1}'), "TableSpec: unknown key 'sorce'.*'source'"),
+    ],
+)
+def test_parts_made_of_documents_refuse_as_calls_do(call: Callable[[], object], said: str) -> None:
+    with pytest.raises(at.InputError, match=said):
+        call()
+
+
+def test_overrides_that_are_none_are_refused_without_options_of_the_command_line(tmp_path: Path) -> None:
+    path = tmp_path / "shop.toml"
+    path.write_text('[tables.paths]\nsource = "paths.csv"\n[[models]]\nmodel = "Linear"\n', encoding="utf-8")
+    for override, said in (("order", "KEY=VALUE"), ("models.Markov.order=2", "no model 'Markov'")):
+        with pytest.raises(at.InputError, match=said) as refused:
+            at.read_experiment(path, [override])
+        assert "--" not in str(refused.value)

@@ -28,11 +28,14 @@ ranking: at.Ranking = at.compare_rankings(returns)
 options = at.BudgetOptions(total=100.0)
 plan: at.BudgetPlan = at.propose_budget(returns, options)
 rules = at.ChannelRules((at.Rule("Partner", source=("acme",)),))
+paths = pd.DataFrame({"path": ["mail > search"], "conversions": [2]})
+experiment = at.Experiment(name="shop", tables={"paths": paths}, models=[{"model": "Linear"}], budget={"total": 9})
 
 at.Markov(ordre=2)
 at.NoSuch
 at.attribute(sources, at.LastTouch())
 at.BudgetOptions(totl=100.0)
+at.Experiment(name="shop", tables={"paths": paths}, models=3)
 number: int = at.lifetime_value(10.0, retention=0.5, discount=0.1, periods=3)
 """
 
@@ -41,6 +44,7 @@ ERRORS = [
     ("at.NoSuch", 'Module has no attribute "NoSuch"'),
     ("at.attribute(sources", 'Argument 1 to "attribute" has incompatible type "Sources"; expected "Journeys"'),
     ("at.BudgetOptions(totl", 'Unexpected keyword argument "totl" for "BudgetOptions"'),
+    ("at.Experiment(name", 'Argument "models" to "Experiment" has incompatible type "int"'),
     ("number: int", 'expression has type "float", variable has type "int"'),
 ]
 

@@ -1,4 +1,4 @@
-"""Lift tests: what experiments found that a channel caused."""
+"""Lift tests: the conversions that a channel caused, as measured in experiments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from attribution.schema.experiment.settings import Number, Settings
 
 
 class LiftTest(Settings):
-    """What an experiment found that a channel caused, in a period, or in the whole window."""
+    """The conversions that a channel caused in a period, or in the whole window, as measured in an experiment."""
 
     channel: str
     period_start: dt.date | None = None
@@ -28,7 +28,7 @@ class LiftTest(Settings):
 
     @property
     def period(self) -> Period:
-        """The days that it is of; open where it is of the whole window."""
+        """The days of the test; open where it is of the whole window."""
         return Period(start=self.period_start, end=self.period_end)
 
     @model_validator(mode="after")
@@ -38,20 +38,22 @@ class LiftTest(Settings):
 
 
 def read_lift_tests(path: Path) -> list[dict[str, object]]:
-    """Rows of a CSV or Parquet file of lift tests, without what is null in them."""
+    """Rows of a CSV or Parquet file of lift tests, without nulls."""
     try:
         table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
     except FileNotFoundError:
-        raise InputError(f"lift_tests: file {path} does not exist") from None
-    except Exception as error:  # whatever readers raise of files that are something else
+        raise InputError(
+            f"lift_tests: file {path} does not exist", hint="paths are relative to the criteria file"
+        ) from None
+    except Exception as error:  # whatever readers raise on files of another kind
         raise InputError(f"lift_tests: file {path} cannot be read: {error}") from None
     return [{str(name): of for name, of in row.items() if pd.notna(of)} for row in table.to_dict("records")]
 
 
 def check_covered(tests: Sequence[LiftTest], period: Period, judged: Training | None) -> None:
-    """Raise `InputError` for tests of days that the window does not have: not all their conversions are there.
+    """Raise `InputError` for tests with days outside the window, since some of their conversions are missing.
 
-    The window is the ``period`` asked for, and where that is open what the data span, as ``judged`` tells.
+    The window is the ``period`` of the experiment; where that is open, it is the span of the data in ``judged``.
     """
     span = (None, None) if judged is None else (judged.first, judged.last)
     ends = [
@@ -64,8 +66,8 @@ def check_covered(tests: Sequence[LiftTest], period: Period, judged: Training | 
         days = [day for day in (test.period_start, test.period_end) if day is not None]
         if any(not first <= day <= last for day in days):
             raise InputError(
-                f"a lift test of channel {test.channel!r} was not run within the window",
+                f"a lift test of channel {test.channel!r} has days outside the window",
                 given=" to ".join(map(str, days)),
                 allowed=f"{first} to {last}",
-                hint="leave it out, or judge on a window that holds it",
+                hint="leave the test out, or choose a window that contains it",
             )

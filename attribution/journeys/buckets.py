@@ -130,7 +130,7 @@ class Dealing:
         if self.singles is not None:
             dealt = _deal_singly(words, dealt)
         is_one_each = len(dealt.row) == len(chunk) and bool((np.diff(dealt.row) == 1).all())
-        rows = chunk if is_one_each else chunk.only(dealt.row)
+        rows = chunk if is_one_each else chunk.subset(dealt.row)
         return replace(rows, conversions=dealt.conversions, nulls=dealt.nulls, value=dealt.value, bucket=dealt.part)
 
 
@@ -208,13 +208,13 @@ def _by_bucket(readers: Sequence[Reader | Bucketwise], dealing: Dealing, chunk: 
 
 
 def _parts(chunk: JourneyChunk) -> Iterator[tuple[int, JourneyChunk]]:
-    ordered = chunk.only(chunk.bucket_order)
+    ordered = chunk.subset(chunk.bucket_order)
     assert ordered.bucket is not None
     edges = np.flatnonzero(np.diff(ordered.bucket)) + 1
     counted = chunk.counted
     for low, high in zip([0, *edges.tolist()], [*edges.tolist(), len(chunk)], strict=True):
         if high > low:
-            yield int(ordered.bucket[low]), replace(ordered.only(slice(low, high)), counted=counted)
+            yield int(ordered.bucket[low]), replace(ordered.subset(slice(low, high)), counted=counted)
             # What was counted belongs to the whole; the first bucket carries it.
             counted = {}
 

@@ -41,7 +41,7 @@ def book_by_day(chunk: JourneyChunk, windows: Windows) -> JourneyChunk:
     assert chunk.ended_at is not None
     moment = chunk.ended_at.copy()
     waiting = np.flatnonzero(chunk.conversion < 0)
-    moment[waiting] = _closing_times(chunk.only(waiting), windows)
+    moment[waiting] = _closing_times(chunk.subset(waiting), windows)
     return replace(chunk, bucket=moment // DAY)
 
 
@@ -197,10 +197,10 @@ class Build:
                 yield from under_way.popleft().result()
 
     def _refine(self, group: list[pa.RecordBatch]) -> Iterator[JourneyChunk]:
-        """Journeys as the options ask for them; those that overlap are laid out a piece at a time."""
+        """Journeys as the options ask for them; those that overlap are flattened a batch at a time."""
         chunk = self._cut(group)
-        pieces = chunk.pieces() if self.refinement.changes_steps else [chunk]
-        return map(self.refinement.apply, pieces)
+        batches = chunk.batches() if self.refinement.changes_steps else [chunk]
+        return map(self.refinement.apply, batches)
 
     def _cut(self, group: list[pa.RecordBatch]) -> JourneyChunk:
         # Copies, which the kernel turns from events into touchpoints.
@@ -244,7 +244,7 @@ class Build:
             return chunk
         counts = (chunk.conversion < 0) | self.stream.is_new[chunk.conversion]
         dropped = int((~counts).sum())
-        return replace(chunk.only(counts), counted={**chunk.counted, "not_new": dropped})
+        return replace(chunk.subset(counts), counted={**chunk.counted, "not_new": dropped})
 
     def _chunk(
         self,

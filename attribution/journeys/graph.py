@@ -180,7 +180,7 @@ def _xml_name(name: str) -> str:
 def _steps(channels: int, chunk: JourneyChunk) -> Summary:
     touched = chunk.touched
     journeys = Slices(touched.start, touched.stop, touched.channel, channels)
-    converting = chunk.handed_out
+    converting = chunk.allocated
     times = converting.conversions[np.repeat(np.arange(len(converting)), converting.lengths)]
     return Summary(
         {

@@ -81,7 +81,7 @@ class Insertion:
             return chunk
         customer, _ = self._instants(chunk.customer_ids)
         touched = np.bincount(customer, minlength=len(chunk.customer_ids)) > 0
-        return chunk.only(~touched[chunk.customer])
+        return chunk.subset(~touched[chunk.customer])
 
     def _instants(self, customers: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         words = draw_words(draw_words(id_words(customers), _STREAM), self.seed)

@@ -63,10 +63,8 @@ def _count(channels: int, has_times: bool, chunk: JourneyChunk) -> Summary:
         if has_times and touched.touched_at is not None and touched.ended_at is not None:
             lag = touched.ended_at - touched.touched_at[touched.start]
             tables[f"time_lag_days/{outcome}"] = tally(lag // DAY, times)
-        laid_out = touched.lay_out(times > 0)
-        tables[f"touchpoints/{outcome}"] = tally(
-            laid_out.channel, np.repeat(getattr(laid_out, counts), laid_out.lengths)
-        )
+        flat = touched.flatten(times > 0)
+        tables[f"touchpoints/{outcome}"] = tally(flat.channel, np.repeat(getattr(flat, counts), flat.lengths))
         tables[f"participation/{outcome}"] = tally(member, times[journey])
     return Summary(tables)
 

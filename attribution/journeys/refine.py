@@ -130,7 +130,7 @@ class Refinement:
         """The journeys with the touchpoints that stay; non-converting ones without any are left out."""
         if self.options.open_journeys == "drop":
             still_open = int(chunk.is_open.sum())
-            chunk = replace(chunk.only(~chunk.is_open), counted={**chunk.counted, "dropped_open": still_open})
+            chunk = replace(chunk.subset(~chunk.is_open), counted={**chunk.counted, "dropped_open": still_open})
         if self.changes_steps:
             chunk = self._refine(chunk)
         if self.options.view_through_weight != 1:
@@ -183,7 +183,7 @@ class Refinement:
             stop=stop,
             counted={**chunk.counted, **removed},
         )
-        return refined.only((made.length > 0) | refined.converting)
+        return refined.subset((made.length > 0) | refined.converting)
 
     def describe(self, overview: Summary) -> list[Finding]:
         """What went, as rows of the quality table."""
@@ -251,7 +251,7 @@ class _RefinedChunks:
     policy: Policy
 
     def __iter__(self) -> Iterator[JourneyChunk]:
-        return (self.policy.refinement.apply(piece) for chunk in self.chunks for piece in chunk.pieces())
+        return (self.policy.refinement.apply(piece) for chunk in self.chunks for piece in chunk.batches())
 
     def map(self, step: Callable[[JourneyChunk], Readings]) -> Iterable[Readings]:
         if isinstance(self.chunks, tuple):
@@ -270,4 +270,4 @@ def _read(policy: Policy, read: Reader, chunk: JourneyChunk) -> Summary:
 
 
 def _step(policy: Policy, step: Callable[[JourneyChunk], Readings], chunk: JourneyChunk) -> Readings:
-    return reduce(add_readings, (step(policy.refinement.apply(piece)) for piece in chunk.pieces()))
+    return reduce(add_readings, (step(policy.refinement.apply(piece)) for piece in chunk.batches()))

@@ -185,15 +185,15 @@ class JourneyChunk:
         return (self.stop - self.start).astype(np.int64)
 
     @cached_property
-    def handed_out(self) -> JourneyChunk:
+    def allocated(self) -> JourneyChunk:
         """The journeys with something to hand out and someone to hand it to, end to end."""
-        return self.lay_out(self.converting & (self.lengths > 0))
+        return self.flatten(self.converting & (self.lengths > 0))
 
     @cached_property
     def touched(self) -> JourneyChunk:
         """The journeys that have touchpoints."""
         has_any = self.lengths > 0
-        return self if has_any.all() else self.only(has_any)
+        return self if has_any.all() else self.subset(has_any)
 
     @property
     def bucket_order(self) -> NDArray[np.intp]:
@@ -227,15 +227,15 @@ class JourneyChunk:
 
     @property
     def offsets(self) -> NDArray[np.int64]:
-        """(journeys + 1,) where each journey starts, once `lay_out` has put them end to end."""
+        """(journeys + 1,) where each journey starts, once `flatten` has put them end to end."""
         return np.concatenate([np.zeros(1, np.int64), np.cumsum(self.lengths)])
 
-    def lay_out(self, keep: NDArray[np.bool_]) -> JourneyChunk:
+    def flatten(self, keep: NDArray[np.bool_]) -> JourneyChunk:
         """The journeys that ``keep`` (journeys,) names, their touchpoints end to end and without overlap."""
         start, stop = self.start[keep], self.stop[keep]
-        is_laid_out = keep.all() and len(start) and start[0] == 0 and stop[-1] == len(self.channel)
-        is_laid_out = is_laid_out and bool((start[1:] == stop[:-1]).all())
-        if is_laid_out:
+        is_flat = keep.all() and len(start) and start[0] == 0 and stop[-1] == len(self.channel)
+        is_flat = is_flat and bool((start[1:] == stop[:-1]).all())
+        if is_flat:
             return self
         lengths = (stop - start).astype(np.int64)
         ends = np.cumsum(lengths)
@@ -253,7 +253,7 @@ class JourneyChunk:
             **{name: getattr(self, name)[keep] for name in _PER_JOURNEY},
         )
 
-    def pieces(self, steps: int = PIECE_STEPS) -> Iterator[JourneyChunk]:
+    def batches(self, steps: int = PIECE_STEPS) -> Iterator[JourneyChunk]:
         """Runs of journeys with about ``steps`` touchpoints each, so that laying them out needs bounded memory."""
         total = np.cumsum(self.lengths)
         if len(self) == 0 or total[-1] <= steps:
@@ -262,11 +262,11 @@ class JourneyChunk:
         group = total // steps
         edges = np.flatnonzero(np.diff(group)) + 1
         for low, high in zip([0, *edges.tolist()], [*edges.tolist(), len(self)], strict=True):
-            piece = self.only(slice(low, high))
+            batch = self.subset(slice(low, high))
             # What was counted belongs to the whole.
-            yield piece if low == 0 else replace(piece, counted={})
+            yield batch if low == 0 else replace(batch, counted={})
 
-    def only(self, rows: slice | NDArray[np.bool_] | NDArray[np.signedinteger]) -> JourneyChunk:
+    def subset(self, rows: slice | NDArray[np.bool_] | NDArray[np.signedinteger]) -> JourneyChunk:
         """Some of the journeys, on the same touchpoints; rows may be repeated and in any order."""
         return replace(
             self,
@@ -393,14 +393,14 @@ def add_readings(a: Readings, b: Readings) -> Readings:
 
 
 def _read_chunk(readers: Sequence[Reader], chunk: JourneyChunk) -> Readings:
-    def read(piece: JourneyChunk) -> Readings:
-        return tuple(_summary_of(reader, piece) for reader in readers)
+    def read(batch: JourneyChunk) -> Readings:
+        return tuple(_summary_of(reader, batch) for reader in readers)
 
-    return reduce(add_readings, map(read, chunk.pieces()))
+    return reduce(add_readings, map(read, chunk.batches()))
 
 
-def _summary_of(reader: Reader, piece: JourneyChunk) -> Summary:
-    summary = reader(piece)
+def _summary_of(reader: Reader, batch: JourneyChunk) -> Summary:
+    summary = reader(batch)
     if not isinstance(summary, Summary):
         raise InputError("read: a reader must return a Summary", given=f"{describe(summary)} of {describe(reader)}")
     return summary

@@ -38,9 +38,9 @@ __all__ = [
 
 def shipped_models() -> dict[str, type[AttributionModel]]:
     """Models of this package by the names that files give them."""
-    found = {name: globals()[name] for name in __all__}
+    exports = {name: globals()[name] for name in __all__}
     return {
         name: kind
-        for name, kind in found.items()
+        for name, kind in exports.items()
         if isinstance(kind, type) and issubclass(kind, AttributionModel) and kind is not AttributionModel
     }

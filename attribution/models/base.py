@@ -1,6 +1,6 @@
 """The contract of a model: what somebody who writes one must know, and nothing else.
 
-How models are fitted, drawn again and described lies beside it, in `attribution.models.machinery`.
+How models are fitted, redrawn and described is in `attribution.models.machinery`.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from attribution.models.machinery import Machinery
 
 
 class Assumptions(NamedTuple):
-    """What a model takes for granted, for its card and the table of models.
+    """What a model assumes, for its card and the table of models.
 
     Attributes
     ----------
     premise : one sentence: what it assumes
-    bias : one sentence: which way its credit is off where that does not hold
-    effects : what it was told of effects and did not learn from these data; empty where nothing
+    bias : one sentence: which way its credit is wrong where the premise does not hold
+    effects : what its author set about effects, not learned from these data; empty where nothing was set
 
     Examples
     --------
@@ -55,14 +55,14 @@ class AttributionModel:
     Attributes
     ----------
     needs_times : whether days between touchpoints matter to this model
-    name : the label that was given; None for one that is made of class and settings
+    name : the label that was given; None where the label is made of class and settings
     credit_ : channel totals, once fitted
     channels_ : channel names, once fitted
-    summary_, observed_ : what was summed up so far, by the model and for all models alike, once fitted
+    summary_, observed_ : sums so far, of this model and those that all models share, once fitted
 
     Examples
     --------
-    A rule of one's own: every touchpoint counts by its position, so that later ones get more.
+    A rule of your own: a touchpoint weighs as much as its position, so that later ones get more.
 
     >>> import attribution as at
     >>> class Later(at.AttributionModel):
@@ -90,17 +90,17 @@ class AttributionModel:
         taken = [name for name in FINAL if name in vars(cls)]
         if taken:
             raise InputError(
-                f"model class {cls.__name__} overrides {', '.join(taken)}, and that is final",
+                f"model class {cls.__name__} overrides {', '.join(taken)}, which subclasses cannot change",
                 allowed=list(OVERRIDABLE),
-                hint="weigh says how a journey is divided, summarise and solve what is learned; the rest follows",
+                hint="override weigh to say how a journey is divided, and summarise and solve to learn from data",
             )
         if "weigh" in vars(cls):
-            # What was said of the weights of another class does not hold for these.
-            for said in ("assumptions", "weight_sql"):
-                if said not in vars(cls):
-                    setattr(cls, said, vars(AttributionModel)[said])
+            # Statements about the weights of another class do not hold for these.
+            for member in ("assumptions", "weight_sql"):
+                if member not in vars(cls):
+                    setattr(cls, member, vars(AttributionModel)[member])
 
-    # ------------------------------------------------------------ what a model says
+    # ------------------------------------------------------------ what a model may override
 
     @property
     def estimand(self) -> str:
@@ -110,7 +110,7 @@ class AttributionModel:
     @property
     def assumptions(self) -> Assumptions:
         """What the model assumes and which way it is biased."""
-        return Assumptions("Its author did not say what it assumes.", "Nothing is known of its bias.")
+        return Assumptions("Its author did not state what it assumes.", "Its bias is not known.")
 
     def validate(self) -> None:
         """Raise `InputError` if a parameter is impossible."""
@@ -122,14 +122,14 @@ class AttributionModel:
     def solve(self, summary: Summary) -> Totals:
         """Conversions and value of each channel, (channels,) floats each, from the sum of all contributions.
 
-        What else was learned is set here, as attributes that end in an underscore. An allocated model's totals add up
-        to what was observed in journeys with a touchpoint; what an incremental model leaves of it is its baseline.
+        Set here, as attributes that end in an underscore, whatever else is learned. The totals of an allocated model
+        add up to what was observed in journeys with a touchpoint. What an incremental model leaves is its baseline.
         """
         channels = len(self.channels_)
         return summary.dense("conversions", channels), summary.dense("value", channels)
 
     def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
-        """One non-negative weight per touchpoint of ``chunk``, whose journeys lie end to end.
+        """One non-negative weight per touchpoint of ``chunk``, whose journeys follow one another without gaps.
 
         Journey j is touchpoints ``chunk.offsets[j]`` … ``chunk.offsets[j + 1] − 1``; none is empty.
         """
@@ -138,23 +138,23 @@ class AttributionModel:
     def learned(self) -> dict[str, Any]:
         """What `weigh` needs besides parameters, ``channels_`` and ``credit_``, by attribute, for a `Scorer`.
 
-        Values are (channels,) floats, or whatever JSON can hold.
+        Values are (channels,) floats, or anything that JSON can hold.
         """
         return {}
 
     def restore(self, learned: Mapping[str, Any]) -> None:
-        """Take over what `learned` gave; ``channels_`` and ``credit_`` are set already."""
+        """Set what `learned` returned; ``channels_`` and ``credit_`` are set already."""
         vars(self).update(learned)
 
     @property
     def weight_sql(self) -> str | None:
-        """What `weigh` gives a touchpoint, as an SQL expression in DuckDB's words; None where it cannot be said.
+        """The weight of a touchpoint as an SQL expression in DuckDB's dialect; None where SQL cannot express it.
 
         It may use ``position`` (from 1) and ``length`` of the journey, ``channel``, ``kind`` and whatever further
-        columns of touchpoints were read, ``age_days`` before the conversion, ``factor`` (what a view counts),
+        columns of touchpoints were read, ``age_days`` before the conversion, ``factor`` (the weight of a view),
         ``learned.NAME`` for each array over channels in `learned`, with ``learned.conversions`` and ``learned.value``
         for the channel's credit, and window functions over ``(partition by journey)``. ``touchpoint.NAME`` is a column
-        of touchpoints that is called like one of these.
+        of touchpoints whose name is one of these.
         """
         return None
 
@@ -184,7 +184,7 @@ class AttributionModel:
                 f"model {self.label!r} was fitted on other channels",
                 given=list(journeys.channels),
                 allowed=list(self.channels_),
-                hint="fit on all journeys at once",
+                hint="fit it on all journeys at once",
             )
         machinery = self._machinery
         machinery.prepare(journeys)
@@ -211,28 +211,28 @@ class AttributionModel:
     @final
     def set_params(self, **params: Any) -> Self:
         """Set constructor arguments; unknown ones are refused."""
-        known = _parameters(type(self))
+        parameters = _parameters(type(self))
         for name, value in params.items():
-            if name not in known:
+            if name not in parameters:
                 raise InputError(
                     f"{type(self).__name__} has no parameter {name!r}",
-                    allowed=list(known),
-                    hint=did_you_mean(name, known),
+                    allowed=list(parameters),
+                    hint=did_you_mean(name, parameters),
                 )
             setattr(self, name, value)
         return self
 
     @property
     def _machinery(self) -> Machinery:
-        """How it is fitted, drawn again and described. Models of this package that know more have one of their own."""
+        """How it is fitted, redrawn and described. Some models of this package have a machinery of their own."""
         return Machinery(self)
 
     def _overrides(self, member: str) -> bool:
-        """Whether the class says something else of ``member`` than the base."""
+        """Whether the class has a ``member`` of its own."""
         return getattr(type(self), member) is not getattr(AttributionModel, member)
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={_quoted(value)}" for name, value in _changed(self).items())
+        shown = ", ".join(f"{name}={_code_text(value)}" for name, value in _non_default_parameters(self).items())
         return f"{type(self).__name__}({shown})"
 
 
@@ -249,34 +249,34 @@ def _parameters(kind: type) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(kind).parameters
 
 
-def _changed(model: AttributionModel) -> dict[str, Any]:
+def _non_default_parameters(model: AttributionModel) -> dict[str, Any]:
     defaults = {name: parameter.default for name, parameter in _parameters(type(model)).items()}
     params = model.get_params()
-    # A list in a file and a tuple in code say the same.
+    # A list in a file and a tuple in code mean the same.
     plain = {name: tuple(value) if isinstance(value, list | np.ndarray) else value for name, value in params.items()}
     return {name: value for name, value in plain.items() if value != defaults[name]}
 
 
 def _label(model: AttributionModel) -> str:
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(model).__name__).lower()
-    values = [value for name, value in _changed(model).items() if name != "name"]
-    return "_".join([snake, *(_shown(value) for value in values)])
+    values = [value for name, value in _non_default_parameters(model).items() if name != "name"]
+    return "_".join([snake, *(_format_value(value) for value in values)])
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, Mapping):
-        return "-".join(f"{key}={_shown(item)}" for key, item in value.items())
+        return "-".join(f"{key}={_format_value(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
-        return "-".join(_shown(item) for item in value)
-    return _titled(value) if callable(value) else str(value)
+        return "-".join(_format_value(item) for item in value)
+    return _function_name(value) if callable(value) else str(value)
 
 
-def _quoted(value: object) -> str:
-    return _titled(value) if callable(value) else repr(value)
+def _code_text(value: object) -> str:
+    return _function_name(value) if callable(value) else repr(value)
 
 
-def _titled(function: object) -> str:
+def _function_name(function: object) -> str:
     """The name of a function: as text it is an address, another one in every run."""
     return str(getattr(function, "__name__", type(function).__name__))

@@ -1,4 +1,4 @@
-"""What a journey brings that goes on without one of its channels."""
+"""What a journey brings when it continues without one of its channels."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from attribution.kernels.markov.influence import Lost
 
 Floats = NDArray[np.float64]
 Continuation = float | Mapping[str, float] | None
-"""Probability of converting without a channel: for all, by channel, or None where it leads to null."""
+"""Probability of converting without a channel: one for all, one by channel, or None where the journey ends."""
 
 
-def check_continuation(given: Continuation) -> None:
+def check_probabilities(continuation: Continuation) -> None:
     """Raise `InputError` unless all probabilities are from 0 to 1."""
-    if given is None:
+    if continuation is None:
         return
-    for channel, probability in given.items() if isinstance(given, Mapping) else [("all", given)]:
+    for channel, probability in continuation.items() if isinstance(continuation, Mapping) else [("all", continuation)]:
         if not _is_probability(probability):
             raise InputError(
-                f"Markov: continuation is the probability of converting without a channel ({channel})",
+                f"Markov: continuation must be a probability ({channel}): that of converting without the channel",
                 given=repr(probability),
                 allowed="numbers from 0 to 1, one for all channels or one for each",
             )
 
 
-def check_known(given: Continuation, channels: tuple[str, ...]) -> None:
-    """Raise `InputError` if a channel is named that is none of ``channels``."""
-    unknown = [name for name in given if name not in channels] if isinstance(given, Mapping) else []
+def check_named_channels(continuation: Continuation, channels: tuple[str, ...]) -> None:
+    """Raise `InputError` if the continuation names a channel that is not among ``channels``."""
+    unknown = [name for name in continuation if name not in channels] if isinstance(continuation, Mapping) else []
     if unknown:
         raise InputError(
             f"Markov: continuation names the channel {unknown[0]!r}, which no journey has",
@@ -40,36 +40,36 @@ def check_known(given: Continuation, channels: tuple[str, ...]) -> None:
         )
 
 
-def brought_instead(given: Continuation, channels: tuple[str, ...], brought: Floats) -> Floats | None:
+def outcomes_without_channel(continuation: Continuation, channels: tuple[str, ...], brought: Floats) -> Floats | None:
     """(channels, 2) conversions and value of a journey without each channel; None for nothing.
 
     A conversion is worth as much as the mean of those that were ``brought`` (2,).
     """
-    if given is None:
+    if continuation is None:
         return None
-    return np.outer(_probabilities(given, channels), [1.0, _mean_value(brought)])
+    return np.outer(_probabilities(continuation, channels), [1.0, _mean_value(brought)])
 
 
-def less_continuation(given: Continuation, channels: tuple[str, ...], found: Lost) -> Floats:
-    """(draws, channels, 2) what is ``found`` to be lost, less what the same journeys bring without the channel."""
-    if given is None:
-        return found.lost[..., :2]
-    each = np.stack([np.ones(len(found.brought)), _mean_value(found.brought.T)], axis=1)
-    brought_anyway = _probabilities(given, channels)[:, None] * found.lost[..., 2:] * each[:, None, :]
-    result: Floats = found.lost[..., :2] - brought_anyway
+def subtract_continuation(continuation: Continuation, channels: tuple[str, ...], lost: Lost) -> Floats:
+    """(draws, channels, 2) what is ``lost`` to be lost, less what the same journeys bring without the channel."""
+    if continuation is None:
+        return lost.lost[..., :2]
+    each = np.stack([np.ones(len(lost.brought)), _mean_value(lost.brought.T)], axis=1)
+    brought_anyway = _probabilities(continuation, channels)[:, None] * lost.lost[..., 2:] * each[:, None, :]
+    result: Floats = lost.lost[..., :2] - brought_anyway
     return result
 
 
-def _probabilities(given: Continuation, channels: tuple[str, ...]) -> Floats:
-    if isinstance(given, Mapping):
-        return np.array([float(given.get(channel, 0.0)) for channel in channels])
-    return np.full(len(channels), given, dtype=np.float64)
+def _probabilities(continuation: Continuation, channels: tuple[str, ...]) -> Floats:
+    if isinstance(continuation, Mapping):
+        return np.array([float(continuation.get(channel, 0.0)) for channel in channels])
+    return np.full(len(channels), continuation, dtype=np.float64)
 
 
-def _is_probability(given: object) -> bool:
-    if isinstance(given, bool) or not isinstance(given, int | float | np.integer):
+def _is_probability(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer):
         return False
-    return bool(0 <= given <= 1)
+    return bool(0 <= value <= 1)
 
 
 def _mean_value(brought: Floats) -> Any:

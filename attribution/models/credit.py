@@ -1,4 +1,4 @@
-"""Where weights become credit: hand-out per journey, totals per channel, and the tables of both."""
+"""From weights to credit: shares of journeys, totals of channels, and the tables of both."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from attribution.kernels.statistics.sums import sum_by_key, sums_by_pair
 from attribution.schema.tables import BASELINE, CREDIT, JOURNEY_CREDIT, UNATTRIBUTED
 
 TOLERANCE = 1e-9
-"""Relative; how far credit may be from what was observed before it is an error."""
+"""Relative difference between credit and what was observed, above which it is an error."""
 
 Totals = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Conversions and value of each channel, (channels,) floats each."""
@@ -31,7 +31,7 @@ class ChannelTotals:
     """Credit per channel: ``conversions`` and ``value`` (channels + 1,), the last for `UNATTRIBUTED`.
 
     ``baseline``: conversions and value that would have happened without any channel; None for a model that
-    divides all of them. ``negative_is_zero``: whether shares count credit below 0 as none; else there are none.
+    divides all of them. ``negative_is_zero``: whether shares count negative credit as 0; else there are no shares.
     """
 
     channels: tuple[str, ...]
@@ -52,7 +52,7 @@ class ChannelTotals:
         )
 
     def total(self, what: Literal["conversions", "value"]) -> float:
-        """All that is accounted for, by channels or not."""
+        """The sum over channels, `UNATTRIBUTED` and `BASELINE`."""
         return float(self.to_frame()[what].sum())
 
 
@@ -73,7 +73,7 @@ class Model(Protocol):
 
 @dataclass(frozen=True)
 class Credit:
-    """Fitted models and the ``credit`` table they fill.
+    """Fitted models and their ``credit`` table.
 
     Parameters
     ----------
@@ -109,10 +109,12 @@ def check_labels(models: Sequence[Model]) -> None:
     """Raise `InputError` if there is no model, or two go by one label."""
     labels = [model.label for model in models]
     if not models:
-        raise InputError("no model is given", allowed="at least one")
+        raise InputError("no model is given", allowed="at least one model")
     for label in labels:
         if labels.count(label) > 1:
-            raise InputError(f"two models are labelled {label!r}", hint='name = "…" gives one of them another label')
+            raise InputError(
+                f"two models have the label {label!r}", hint='give one of them another name, as in name="…"'
+            )
 
 
 def _rows(model: Model) -> pd.DataFrame:
@@ -127,41 +129,41 @@ def _rows(model: Model) -> pd.DataFrame:
     return rows[list(CREDIT.column_names)]
 
 
-def hand_out(model: Model, chunk: JourneyChunk) -> tuple[JourneyChunk, NDArray[np.float64], int]:
+def allocate(model: Model, chunk: JourneyChunk) -> tuple[JourneyChunk, NDArray[np.float64], int]:
     """Share of its journey for each touchpoint of the converting journeys of ``chunk``.
 
     Returns
     -------
-    laid_out : the converting journeys that have touchpoints, end to end
+    flattened : the converting journeys that have touchpoints, end to end
     shares : (touchpoints,) sums to 1 over each journey
     without : journeys whose weights were all zero, which count as equal
     """
-    laid_out = chunk.handed_out
-    if len(laid_out) == 0:
-        return laid_out, np.zeros(0), 0
-    weights = np.ascontiguousarray(model.weigh(laid_out), dtype=np.float64)
-    if weights.shape != (int(laid_out.offsets[-1]),):
+    flattened = chunk.allocated
+    if len(flattened) == 0:
+        return flattened, np.zeros(0), 0
+    weights = np.ascontiguousarray(model.weigh(flattened), dtype=np.float64)
+    if weights.shape != (int(flattened.offsets[-1]),):
         raise LawError(f"model {model.label!r}: one weight per touchpoint is needed, got shape {weights.shape}")
     if not np.isfinite(weights).all() or (weights < 0).any():
         raise LawError(f"model {model.label!r}: weights must be finite and not negative")
-    if laid_out.factor is not None:
-        weights = weights * laid_out.factor
-    shares, without = kernel.shares(laid_out.offsets, weights)
-    return laid_out, shares, int(without)
+    if flattened.factor is not None:
+        weights = weights * flattened.factor
+    shares, without = kernel.shares(flattened.offsets, weights)
+    return flattened, shares, int(without)
 
 
 def share_sums(model: Model, chunk: JourneyChunk) -> Summary:
-    """What the journeys of a chunk hand out to each channel: ``conversions`` and ``value``.
+    """What each channel gets from the journeys of a chunk: ``conversions`` and ``value``.
 
     ``zero_weights`` counts the journeys whose weights were all zero.
     """
-    laid_out, shares, without = hand_out(model, chunk)
-    journey = np.repeat(np.arange(len(laid_out)), laid_out.lengths)
-    keys = laid_out.channel.astype(np.int64)[:, None]
+    flattened, shares, without = allocate(model, chunk)
+    journey = np.repeat(np.arange(len(flattened)), flattened.lengths)
+    keys = flattened.channel.astype(np.int64)[:, None]
     return Summary(
         {
-            "conversions": sum_by_key(keys, shares * laid_out.conversions[journey]),
-            "value": sum_by_key(keys, shares * laid_out.value[journey]),
+            "conversions": sum_by_key(keys, shares * flattened.conversions[journey]),
+            "value": sum_by_key(keys, shares * flattened.value[journey]),
             "zero_weights": number(np.array([float(without)])),
         }
     )
@@ -169,11 +171,11 @@ def share_sums(model: Model, chunk: JourneyChunk) -> Summary:
 
 def share_sums_by_bucket(model: Model, chunk: JourneyChunk) -> Summary:
     """`share_sums` for each bucket, at once; see `attribution.journeys.buckets.Bucketwise`."""
-    laid_out, shares, without = hand_out(model, chunk)
-    assert laid_out.bucket is not None
-    journey = np.repeat(np.arange(len(laid_out)), laid_out.lengths)
-    terms = {what: shares * getattr(laid_out, what)[journey] for what in ("conversions", "value")}
-    sums = sums_by_pair(laid_out.bucket[journey], laid_out.channel.astype(np.int64), terms)
+    flattened, shares, without = allocate(model, chunk)
+    assert flattened.bucket is not None
+    journey = np.repeat(np.arange(len(flattened)), flattened.lengths)
+    terms = {what: shares * getattr(flattened, what)[journey] for what in ("conversions", "value")}
+    sums = sums_by_pair(flattened.bucket[journey], flattened.channel.astype(np.int64), terms)
     return Summary({**sums, "zero_weights": of_whole(chunk, without)})
 
 
@@ -188,11 +190,11 @@ def check_totals(model: Model, conversions: float, value: float) -> None:
 
 @check_arguments
 def journey_credit(journeys: Journeys, models: Model | Iterable[Model]) -> pd.DataFrame:
-    """The ``journey_credit`` table: every conversion handed out once over its touchpoints, by every model.
+    """The ``journey_credit`` table: every model divides every conversion among its touchpoints.
 
     Parameters
     ----------
-    journeys : from touchpoints and conversions; aggregated paths have no customers to report on
+    journeys : from touchpoints and conversions; aggregated paths have no customers
     models : fitted, one or several
 
     Returns
@@ -220,7 +222,8 @@ def journey_credit(journeys: Journeys, models: Model | Iterable[Model]) -> pd.Da
     """
     if journeys.integer_times is None:
         raise InputError(
-            "aggregated paths have no customers, so no credit per journey", hint="leave journey_credit out"
+            "aggregated paths have no customers, so there is no credit per journey",
+            hint="give touchpoints and conversions instead of paths, or use the credit of channels",
         )
     models = list(models) if isinstance(models, Iterable) else [models]
     for model in models:
@@ -230,20 +233,20 @@ def journey_credit(journeys: Journeys, models: Model | Iterable[Model]) -> pd.Da
         rows
         for model in models
         for chunk in journeys
-        for piece in chunk.pieces()
-        for rows in _journey_rows(journeys, model, piece, ids)
+        for batch in chunk.batches()
+        for rows in _journey_rows(journeys, model, batch, ids)
     ]
     if not parts:
         return pd.DataFrame(columns=list(JOURNEY_CREDIT.column_names))
     table = pd.concat(parts, ignore_index=True)
-    order = {model.label: place for place, model in enumerate(models)}
+    order = {model.label: index for index, model in enumerate(models)}
     table["_model"] = table["model"].map(order)
     table = table.sort_values(["_model", "customer_id", "_ended_at", "_row", "position"], kind="stable")
     return table[list(JOURNEY_CREDIT.column_names)].reset_index(drop=True)
 
 
 def _check_fitted(model: Model, journeys: Journeys) -> None:
-    """Raise `InputError` unless ``model`` knows the channels of ``journeys``: it calls them by their positions."""
+    """Raise `InputError` unless ``model`` was fitted on the channels of ``journeys``, in the same order."""
     if not hasattr(model, "credit_"):
         raise InputError(f"model {model.label!r} is not fitted", hint="fit it on journeys first")
     if model.credit_.channels != journeys.channels:
@@ -257,9 +260,9 @@ def _check_fitted(model: Model, journeys: Journeys) -> None:
 def _journey_rows(
     journeys: Journeys, model: Model, chunk: JourneyChunk, ids: NDArray[np.object_]
 ) -> Iterator[pd.DataFrame]:
-    bare = chunk.converting & (chunk.lengths == 0)
-    laid_out, shares, _ = hand_out(model, chunk)
-    for part, credit in ((chunk.lay_out(bare), None), (laid_out, shares)):
+    untouched = chunk.converting & (chunk.lengths == 0)
+    flattened, shares, _ = allocate(model, chunk)
+    for part, credit in ((chunk.flatten(untouched), None), (flattened, shares)):
         if len(part):
             rows = _table(journeys, part, credit)
             rows.insert(0, "model", model.label)
@@ -268,28 +271,28 @@ def _journey_rows(
 
 
 def _table(journeys: Journeys, chunk: JourneyChunk, shares: NDArray[np.float64] | None) -> pd.DataFrame:
-    """Rows of one laid-out chunk; one `UNATTRIBUTED` row per conversion where ``shares`` is None."""
+    """Rows of one flattened chunk; one `UNATTRIBUTED` row per conversion where ``shares`` is None."""
     assert chunk.ended_at is not None
     assert chunk.customer_ids is not None
-    bare = shares is None
-    repeats = np.ones(len(chunk), np.int64) if bare else chunk.lengths
+    is_untouched = shares is None
+    repeats = np.ones(len(chunk), np.int64) if is_untouched else chunk.lengths
     journey = np.repeat(np.arange(len(chunk)), repeats)
     customers = np.asarray(chunk.customer_ids.to_numpy(zero_copy_only=False))
     empty = np.full(len(journey), None, dtype=object)
-    touched = None if bare else chunk.touched_at
+    touched = None if is_untouched else chunk.touched_at
     position = np.arange(len(journey)) - np.repeat(np.cumsum(repeats) - repeats, repeats) + 1
     credit = np.ones(len(chunk)) if shares is None else shares
     return pd.DataFrame(
         {
             "customer_id": customers[chunk.customer[journey]],
             "touched_at": _no_times(journeys, len(journey)) if touched is None else _times(journeys, touched),
-            "channel": UNATTRIBUTED if bare else np.array(journeys.channels, dtype=object)[chunk.channel],
-            "campaign": empty if bare else journeys.dimensions.decode(chunk.code, "campaign"),
-            "position": pd.array([pd.NA] * len(journey) if bare else position, dtype="Int64"),
+            "channel": UNATTRIBUTED if is_untouched else np.array(journeys.channels, dtype=object)[chunk.channel],
+            "campaign": empty if is_untouched else journeys.dimensions.decode(chunk.code, "campaign"),
+            "position": pd.array([pd.NA] * len(journey) if is_untouched else position, dtype="Int64"),
             "credit": credit,
             "credited_value": credit * chunk.value[journey],
             "converted_at": _times(journeys, chunk.ended_at[journey]),
-            "click_id": empty if bare else journeys.dimensions.decode(chunk.code, "click_id"),
+            "click_id": empty if is_untouched else journeys.dimensions.decode(chunk.code, "click_id"),
             "_ended_at": chunk.ended_at[journey],
             "_row": chunk.conversion[journey],
         }

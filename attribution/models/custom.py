@@ -1,4 +1,4 @@
-"""A rule of one's own: weights by place, or a function of what is known of a touchpoint."""
+"""A rule of your own: weights by position, or a function of the fields of a touchpoint."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from attribution.journeys import DAY, JourneyChunk, Journeys
 from attribution.kernels.credit import rule_weights as kernel
 from attribution.models.base import Assumptions, AttributionModel
 from attribution.models.machinery import Machinery
-from attribution.models.named_code import load_place
+from attribution.models.named_code import load_by_path
 
 
 class CustomWeights(AttributionModel):
-    """Weights by place in the journey, or by a function. Nobody's definition but yours.
+    """Your own rule: weights by position in the journey, or a function.
 
     ``weights`` are those of the first touchpoint, the second, and so on. Touchpoints beyond the end of the list
     weigh as its last entry; of a shorter journey only the first entries count. So ``[1, 0]`` is first touch,
@@ -31,8 +31,8 @@ class CustomWeights(AttributionModel):
     from 1) and ``length`` (int64) of its journey; ``age_days`` (float64, ≥ 0) before the conversion; ``kind``
     and ``stage`` (texts, None where there is no value). ``age_days`` is None for journeys without times, and
     ``kind`` and ``stage`` are None for logs without such a column. A function that does not need all of them
-    takes the rest as ``**_``. A touchpoint's weight may depend on its own entries only, because which journeys
-    come together in one call is not decided by the data.
+    takes the rest as ``**_``. A touchpoint's weight may depend on its own entries only: which journeys come together
+    in one call depends on the machine.
 
     Weights are divided by their sum over a journey; where all of them are 0 they count as equal, and
     the quality table says how often.
@@ -40,8 +40,8 @@ class CustomWeights(AttributionModel):
     Parameters
     ----------
     weights : list of numbers ≥ 0, not all 0
-    function : a function, or its place as ``package.module:function``; instead of ``weights``
-    column : column of touchpoints that is handed to ``function`` as ``stage``
+    function : a function, or its name as ``package.module:function``; instead of ``weights``
+    column : column of touchpoints that ``function`` gets as ``stage``
     name : label in tables; the class in snake case with its non-default parameters unless given
 
     Raises
@@ -83,7 +83,8 @@ class CustomWeights(AttributionModel):
     @property
     def assumptions(self) -> Assumptions:
         return Assumptions(
-            "The weights somebody chose say what a touchpoint is worth.", "Biased in whatever way its author chose."
+            "The weights that its author chose say what a touchpoint is worth.",
+            "Biased as its author's weights are.",
         )
 
     @property
@@ -92,14 +93,14 @@ class CustomWeights(AttributionModel):
 
     def validate(self) -> None:
         if (self.weights is None) == (self.function is None):
-            given = "neither" if self.weights is None else "both"
-            raise InputError("CustomWeights takes weights or a function", given=given, allowed="one of them")
+            count = "neither" if self.weights is None else "both"
+            raise InputError("CustomWeights needs either weights or a function", given=count, allowed="one of them")
         if not isinstance(self.column, str):
-            raise InputError("CustomWeights: column is the name of a column", given=repr(self.column))
+            raise InputError("CustomWeights: column must be the name of a column", given=repr(self.column))
         if self.weights is not None:
             _check_list(self.weights)
         else:
-            self._loaded()
+            self._load_function()
 
     def learned(self) -> dict[str, Any]:
         return {"has_times_": self.has_times_}
@@ -107,15 +108,15 @@ class CustomWeights(AttributionModel):
     def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
         if self.weights is not None:
             return kernel.weights_by_position(chunk.offsets, np.array(self.weights, dtype=np.float64))
-        known = self._known(chunk)
+        fields = self._touchpoint_fields(chunk)
         try:
-            returned = self._loaded()(**known)
+            returned = self._load_function()(**fields)
         except Exception as error:  # whatever the user's own function raises
             raise InputError(
                 f"CustomWeights: function {self._title} failed: {type(error).__name__}: {error}",
-                hint=f"it is called with the keywords {', '.join(known)}; **_ takes those it does not need",
+                hint=f"it is called with the keywords {', '.join(fields)}; add **_ for those it does not need",
             ) from error
-        return self._checked(returned, len(chunk.channel))
+        return self._check_weights(returned, len(chunk.channel))
 
     @property
     def weight_sql(self) -> str | None:
@@ -125,8 +126,8 @@ class CustomWeights(AttributionModel):
         whens = " ".join(f"when {position} then {weight}" for position, weight in enumerate(first, start=1))
         return f"case position {whens} else {rest} end" if whens else rest
 
-    def _known(self, chunk: JourneyChunk) -> dict[str, NDArray[Any] | None]:
-        """What the function is told of each touchpoint."""
+    def _touchpoint_fields(self, chunk: JourneyChunk) -> dict[str, NDArray[Any] | None]:
+        """The arguments of the function."""
         age_days = None
         if self.has_times_ and chunk.ended_at is not None and chunk.touched_at is not None:
             age_days = (np.repeat(chunk.ended_at, chunk.lengths) - chunk.touched_at) / DAY
@@ -142,23 +143,23 @@ class CustomWeights(AttributionModel):
             **decoded,
         }
 
-    def _checked(self, returned: object, touchpoints: int) -> NDArray[np.float64]:
+    def _check_weights(self, returned: object, touchpoints: int) -> NDArray[np.float64]:
         problem = f"CustomWeights: function {self._title} must return one weight ≥ 0 per touchpoint"
         try:
-            found = np.asarray(returned)
+            values = np.asarray(returned)
         except ValueError as error:  # lists of lists of different lengths
             raise InputError(problem, given=str(error), allowed=f"an array of shape ({touchpoints},)") from None
-        if found.shape != (touchpoints,):
+        if values.shape != (touchpoints,):
             raise InputError(
                 problem,
-                given=f"{type(returned).__name__} of shape {found.shape} for {touchpoints} touchpoints",
+                given=f"{type(returned).__name__} of shape {values.shape} for {touchpoints} touchpoints",
                 allowed=f"an array of shape ({touchpoints},)",
-                hint="all arguments are arrays: np.where instead of if; kind and stage are None where the log "
-                "has no such column, age_days where it has no times",
+                hint="all arguments are arrays, so use np.where instead of if; kind and stage are None where the log "
+                "has no such column, and age_days is None where it has no times",
             )
-        if found.dtype.kind not in "biuf":
-            raise InputError(problem, given=f"an array of {found.dtype}", allowed="numbers")
-        weights = found.astype(np.float64)
+        if values.dtype.kind not in "biuf":
+            raise InputError(problem, given=f"an array of {values.dtype}", allowed="numbers")
+        weights = values.astype(np.float64)
         wrong = ~(np.isfinite(weights) & (weights >= 0))
         if wrong.any():
             raise InputError(
@@ -168,18 +169,20 @@ class CustomWeights(AttributionModel):
             )
         return weights
 
-    def _loaded(self) -> Callable[..., Any]:
+    def _load_function(self) -> Callable[..., Any]:
         function = self.function
         if isinstance(function, str):
             if not all(function.partition(":")):
-                allowed = "a function, or its place as package.module:function"
-                raise InputError("CustomWeights: function is not found", given=repr(function), allowed=allowed)
+                allowed = "a function, or its name as package.module:function"
+                raise InputError(
+                    "CustomWeights: function does not name a function", given=repr(function), allowed=allowed
+                )
             try:
-                function = load_place(function)
+                function = load_by_path(function)
             except Exception as error:  # whatever the user's own module raises
                 raise InputError(
                     f"CustomWeights: function {self._title} cannot be loaded: {type(error).__name__}: {error}",
-                    hint="its module must be where Python imports from",
+                    hint="put its module on Python's import path, for example by setting PYTHONPATH",
                 ) from None
         if not callable(function):
             raise InputError("CustomWeights: function cannot be called", given=f"{self.function!r}: {function!r}")
@@ -193,7 +196,7 @@ class CustomWeights(AttributionModel):
 
 
 class _CustomMachinery(Machinery):
-    """Notes whether there are times, which a function is told; of channels nothing is learned."""
+    """Notes whether there are times, which functions need; learns nothing about channels."""
 
     model: CustomWeights
 
@@ -207,17 +210,17 @@ class _CustomMachinery(Machinery):
 
 
 def _check_list(weights: object) -> None:
-    """Refuse what is no list of weights."""
+    """Raise `InputError` unless ``weights`` is a list of weights."""
     if not isinstance(weights, list | tuple) or not weights:
         raise InputError(
-            "CustomWeights: weights are those of the first touchpoint, the second, …",
+            "CustomWeights: weights must be a list with one weight per position",
             given=repr(weights),
             allowed="a list of numbers ≥ 0, such as [0.5, 0.3, 0.2]",
-            hint=".tolist() makes one of an array" if isinstance(weights, np.ndarray) else None,
+            hint="convert the array with .tolist()" if isinstance(weights, np.ndarray) else None,
         )
     for weight in weights:
         is_number = isinstance(weight, int | float | np.number) and not isinstance(weight, bool)
         if not is_number or not 0 <= weight < float("inf"):
-            raise InputError("CustomWeights: a weight is a number ≥ 0", given=f"{weight!r} in {list(weights)!r}")
+            raise InputError("CustomWeights: a weight must be a number ≥ 0", given=f"{weight!r} in {list(weights)!r}")
     if not any(weights):
-        raise InputError("CustomWeights: all weights are 0", given=repr(list(weights)), allowed="one of them above 0")
+        raise InputError("CustomWeights: all weights are 0", given=repr(list(weights)), allowed="at least one above 0")

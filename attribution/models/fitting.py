@@ -8,7 +8,7 @@ from attribution.arguments import check_arguments
 from attribution.journeys import Journeys, Reader, Summary, observe
 from attribution.models.base import AttributionModel
 from attribution.models.credit import Credit, check_labels
-from attribution.models.machinery import check_parameters, machinery_of
+from attribution.models.machinery import check_parameters, get_machinery
 
 
 @check_arguments
@@ -57,9 +57,9 @@ def fit_models(models: Sequence[AttributionModel], journeys: Journeys, *readers:
         What `observe` and then further ``readers`` summed up in that pass.
     """
     for model in models:
-        machinery_of(model).prepare(journeys)
+        get_machinery(model).prepare(journeys)
     observed, *summaries = journeys.read(observe, *(model.summarise for model in models), *readers)
     for model, summary in zip(models, summaries, strict=False):
-        machinery = machinery_of(model)
+        machinery = get_machinery(model)
         machinery.finish_fit(summary + machinery.summarise_untouched(journeys), observed)
     return [observed, *summaries[len(models) :]]

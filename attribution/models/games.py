@@ -1,4 +1,4 @@
-"""Rate games over the channels of journeys: what is counted, what follows, and how it follows re-weighted counts."""
+"""Rate games over the channels of journeys: counting them, solving them, and solving them for re-weighted counts."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ TABLES = ("set_journeys", "set_conversions", "set_value")
 """What is counted of each set."""
 
 CHEAP_CELLS = 1 << 14
-"""Up to so many coalitions a game is solved again for every draw."""
+"""Up to this many coalitions a game is solved again for every draw."""
 
 
-class Counted(NamedTuple):
+class ObservedGame(NamedTuple):
     """The game's ``sets`` over the channels ``players`` (n,) that were seen; ``rows`` (k,) of the tables they are from.
 
     The outcomes are conversions and, where there is any, value.
@@ -44,7 +44,7 @@ class Counted(NamedTuple):
     rows: NDArray[np.int64]
 
 
-class Solved(NamedTuple):
+class Solution(NamedTuple):
     """Credit (m, n) for conversions and perhaps value, its standard errors (m, n), and the pairs of orders drawn."""
 
     credit: Floats
@@ -52,7 +52,7 @@ class Solved(NamedTuple):
     pairs: int = 0
 
 
-class Asked(Protocol):
+class GameSettings(Protocol):
     """The settings of a model that solves games."""
 
     method: str
@@ -61,16 +61,16 @@ class Asked(Protocol):
 
 
 class Sampling(NamedTuple):
-    """How a game is solved: ``exact`` is asked for, ``sampled`` is, or neither; and how sampling goes on."""
+    """How a game is solved: ``method`` is exact, sampling or auto; and the settings of sampling."""
 
     method: str
     tolerance: float
     seed: int
 
     @classmethod
-    def of(cls, asked: Asked) -> Sampling:
-        """What a model asks for."""
-        return cls(asked.method, float(asked.tolerance), int(asked.seed))
+    def of(cls, settings: GameSettings) -> Sampling:
+        """From the settings of a model."""
+        return cls(settings.method, float(settings.tolerance), int(settings.seed))
 
     def is_exact(self, players: int) -> bool:
         """Whether a game of so many players is solved exactly."""
@@ -95,40 +95,40 @@ def _count(chunk: JourneyChunk, keys: NDArray[np.int64]) -> Summary:
     return Summary({name: KeyedSums(distinct, exact_sums(position, of, len(distinct))) for name, of in terms.items()})
 
 
-def counted(summary: Summary, channels: int, *, game: str) -> Counted:
+def observe_game(summary: Summary, channels: int, *, game: str) -> ObservedGame:
     """The sets of channels that ``summary`` has counted, the empty one first.
 
     Raises
     ------
     InputError
-        If no journey without a touchpoint failed to convert: what happens without ads cannot be told.
+        If no journey without a touchpoint failed to convert: the rate without ads is then not known.
     """
     nothing = sum_by_key(np.zeros((0, 1), np.int64), np.zeros(0))
     tables = [summary.tables.get(name, nothing) for name in TABLES]
-    return _seen_sets(tables[0].keys, [to_float(table.sums) for table in tables], channels, game)
+    return _observed_sets(tables[0].keys, [to_float(table.sums) for table in tables], channels, game)
 
 
-def _seen_sets(keys: NDArray[np.int64], counts: Sequence[Floats], channels: int, game: str) -> Counted:
+def _observed_sets(keys: NDArray[np.int64], counts: Sequence[Floats], channels: int, game: str) -> ObservedGame:
     """The game of sets ``keys`` that have journeys, conversions and value ``counts``, if it has any of them."""
     journeys, *outcomes = counts
-    bare = len(keys) > 0 and not keys[0].any()
-    if not bare or journeys[0] <= outcomes[0][0]:
+    has_untouched = len(keys) > 0 and not keys[0].any()
+    if not has_untouched or journeys[0] <= outcomes[0][0]:
         raise InputError(
-            f"Shapley: game {game!r} needs the customers who were never touched, to know what happens without ads",
+            f"Shapley: game {game!r} needs customers who were never touched, for the conversion rate without ads",
             given="no customer without a touchpoint who did not convert",
-            hint="give the customers table, all of it; or paths with a row whose path is empty and whose nulls are "
-            "those customers; or game = 'set', which needs none",
+            hint="give the whole customers table, or a row of paths with an empty path that counts them as nulls; or "
+            "choose game = 'set', which does not need them",
         )
-    seen = (journeys > 0) | (outcomes[0] > 0) | (outcomes[1] > 0)
-    rows = np.flatnonzero(seen)
+    is_observed = (journeys > 0) | (outcomes[0] > 0) | (outcomes[1] > 0)
+    rows = np.flatnonzero(is_observed)
     offsets, member = members(keys[rows], channels)
     players, local = np.unique(member, return_inverse=True)
-    kept = [outcomes[0][rows], outcomes[1][rows]] if outcomes[1].any() else [outcomes[0][rows]]
-    sets = Sets(len(players), offsets, local.astype(np.int32), journeys[rows], np.stack(kept))
-    return Counted(sets, players.astype(np.int64), rows)
+    totals = [outcomes[0][rows], outcomes[1][rows]] if outcomes[1].any() else [outcomes[0][rows]]
+    sets = Sets(len(players), offsets, local.astype(np.int32), journeys[rows], np.stack(totals))
+    return ObservedGame(sets, players.astype(np.int64), rows)
 
 
-def solve(game: str, sets: Sets, how: Sampling) -> Solved:
+def solve(game: str, sets: Sets, how: Sampling) -> Solution:
     """The game of this name, solved."""
     return solve_rate(sets, how) if game == "rate" else solve_paths(sets, how)
 
@@ -143,24 +143,24 @@ def solve_each(own: Buckets, weights: Floats, channels: int, *, game: str, how: 
     counts = [own.tables[name].sums @ weights.T for name in TABLES]
     credit = np.zeros((2, len(weights), channels))
     for draw in range(len(weights)):
-        sets, players, _ = _seen_sets(keys, [count[:, draw] for count in counts], channels, game)
+        sets, players, _ = _observed_sets(keys, [count[:, draw] for count in counts], channels, game)
         solved = solve(game, sets, how).credit
         credit[: len(solved), draw, players] = solved
     return credit
 
 
-def solve_rate(sets: Sets, how: Sampling) -> Solved:
+def solve_rate(sets: Sets, how: Sampling) -> Solution:
     """All journeys times the Shapley value of the rate of a coalition: conversions that come on top of no ads."""
     refuse_inexact(sets.players, how, "the game 'rate' of {} channels is exact on arrays of 2^{} numbers")
     journeys = sets.journeys.sum()
     if how.is_exact(sets.players):
         values = np.stack([shapley_values(worth) for worth in rate_worth(sets)[0]])
-        return Solved(journeys * values, np.zeros_like(values))
+        return Solution(journeys * values, np.zeros_like(values))
     sampled = sampled_values(sets, seed=how.seed, tolerance=how.tolerance)
-    return Solved(journeys * sampled.values, journeys * sampled.errors, sampled.pairs)
+    return Solution(journeys * sampled.values, journeys * sampled.errors, sampled.pairs)
 
 
-def solve_paths(sets: Sets, how: Sampling) -> Solved:
+def solve_paths(sets: Sets, how: Sampling) -> Solution:
     """The journeys of every set times the Shapley value of its own game, added up."""
     refuse_inexact(int(sets.sizes.max()), how, "a journey touched {} channels: its game needs 2^{} numbers")
     most = 0 if how.method == "sampling" else EXACT_PLAYERS
@@ -173,17 +173,17 @@ def solve_paths(sets: Sets, how: Sampling) -> Solved:
         own, players = within(sets, t)
         weight = sets.journeys[t]
         goal = enough / (weight * np.sqrt(len(large)))
-        drawn = sampled_values(own, seed=how.seed, stream=t, tolerance=how.tolerance, enough=goal, exact_sets=True)
-        credit[:, players] += weight * drawn.values
-        squares[:, players] += (weight * drawn.errors) ** 2
-        pairs += drawn.pairs
-    return Solved(credit, np.sqrt(squares), pairs)
+        sampled = sampled_values(own, seed=how.seed, stream=t, tolerance=how.tolerance, enough=goal, exact_sets=True)
+        credit[:, players] += weight * sampled.values
+        squares[:, players] += (weight * sampled.errors) ** 2
+        pairs += sampled.pairs
+    return Solution(credit, np.sqrt(squares), pairs)
 
 
 def refuse_inexact(players: int, how: Sampling, reason: str) -> None:
-    """Raise `InputError` if exactness is asked for where it cannot be had."""
+    """Raise `InputError` if an exact solution is asked for and the game is too large."""
     if how.method == "exact" and players > EXACT_PLAYERS:
-        word = "; a coalition of more than 63 channels does not even fit a machine word" if players > 63 else ""
+        word = "; a coalition of more than 63 channels does not fit a machine word" if players > 63 else ""
         raise InputError(
             f"Shapley: {reason.format(players, players)}{word}",
             given="method = 'exact'",
@@ -198,7 +198,7 @@ def interaction_of_rate(sets: Sets) -> Floats:
         raise InputError(
             f"Shapley: interactions of {sets.players} channels in the game 'rate' need 2^{sets.players} numbers",
             allowed=f"up to {EXACT_PLAYERS} channels",
-            hint="game = 'set' gives interactions of any number of channels",
+            hint="choose game = 'set', which gives interactions of any number of channels",
         )
     result: Floats = interactions(rate_worth(sets)[0][0]) * sets.journeys.sum()
     return result
@@ -216,23 +216,23 @@ def interaction_of_set(table: KeyedSums, channels: int) -> Floats:
 
 
 def is_cheap(game: str, sets: Sets) -> bool:
-    """Whether a game is solved again for every draw, rather than followed by its influences."""
+    """Whether a game is solved again for every draw, rather than approximated by its influences."""
     if game == "rate":
         return 1 << sets.players <= CHEAP_CELLS
     sizes = sets.sizes
     return sizes.max() > EXACT_PLAYERS or float(np.exp2(sizes).sum()) <= CHEAP_CELLS
 
 
-def follow(counted: Counted, credit: Floats, own: Buckets, weights: Floats, *, game: str) -> Floats:
+def follow(observed: ObservedGame, credit: Floats, own: Buckets, weights: Floats, *, game: str) -> Floats:
     """(2, draws, channels) credit of re-weighted buckets by its influences, given all journeys' (2, channels)."""
-    published = credit[: len(counted.sets.outcomes), counted.players]
-    drawn = np.zeros((2, len(weights), credit.shape[1]))
+    published = credit[: len(observed.sets.outcomes), observed.players]
+    draws = np.zeros((2, len(weights), credit.shape[1]))
     redraw = redraw_rate if game == "rate" else redraw_paths
-    drawn[: len(published), :, counted.players] = redraw(counted, published, own, weights)
-    return drawn
+    draws[: len(published), :, observed.players] = redraw(observed, published, own, weights)
+    return draws
 
 
-def redraw_rate(game: Counted, credit: Floats, own: Buckets, weights: Floats) -> Floats:
+def redraw_rate(game: ObservedGame, credit: Floats, own: Buckets, weights: Floats) -> Floats:
     """(m, draws, n) credit of re-weighted buckets; linear in what was counted, except for the number of journeys.
 
     A game too large to be exact moves as its first-order approximation does, which is known exactly.
@@ -243,19 +243,19 @@ def redraw_rate(game: Counted, credit: Floats, own: Buckets, weights: Floats) ->
     values = credit / journeys
     if sets.players <= EXACT_PLAYERS:
         gains, losses = rate_gradients(sets)
-        drawn = values[:, None] + [(weights - 1) @ influence for influence in _influences(parts, gains, losses)]
+        draws = values[:, None] + [(weights - 1) @ influence for influence in _influences(parts, gains, losses)]
     else:
-        drawn = values[:, None] + _moved_centres(sets, parts, weights)
-    return np.asarray(drawn * (weights @ parts[0].sum(axis=0))[:, None])
+        draws = values[:, None] + _moved_centres(sets, parts, weights)
+    return np.asarray(draws * (weights @ parts[0].sum(axis=0))[:, None])
 
 
-def redraw_paths(game: Counted, credit: Floats, own: Buckets, weights: Floats) -> Floats:
+def redraw_paths(game: ObservedGame, credit: Floats, own: Buckets, weights: Floats) -> Floats:
     """(m, draws, n) credit of re-weighted buckets, linear in what was counted."""
     influences = _influences(_by_bucket(game, own), *path_gradients(game.sets, EXACT_PLAYERS))
     return np.asarray(credit[:, None] + [(weights - 1) @ influence for influence in influences])
 
 
-def _by_bucket(game: Counted, own: Buckets) -> list[sparse.csr_array]:
+def _by_bucket(game: ObservedGame, own: Buckets) -> list[sparse.csr_array]:
     """Journeys and outcomes (k, buckets) of each set and bucket."""
     names = TABLES[: 1 + len(game.sets.outcomes)]
     tables: Mapping[str, tuple[NDArray[np.int64], sparse.csr_array]] = own.tables
@@ -275,6 +275,6 @@ def _moved_centres(sets: Sets, parts: list[sparse.csr_array], weights: Floats) -
     cell = sets.member * np.int64(n + 1) + sizes[row]
     by_cell = sparse.csr_array((np.ones(len(cell)), (cell, row)), shape=(n * (n + 1), len(sizes)))
     by_size = sparse.csr_array((np.ones(len(sizes)), (sizes, np.arange(len(sizes)))), shape=(n + 1, len(sizes)))
-    drawn = [np.stack([weights @ (of @ part).toarray().T for part in parts], axis=1) for of in (by_size, by_cell)]
-    moved = find_centres(drawn[0], drawn[1].reshape(len(weights), len(parts), n, n + 1)).values
+    sums = [np.stack([weights @ (of @ part).toarray().T for part in parts], axis=1) for of in (by_size, by_cell)]
+    moved = find_centres(sums[0], sums[1].reshape(len(weights), len(parts), n, n + 1)).values
     return np.asarray((moved - find_centres(*tallies(sets)).values).transpose(1, 0, 2))

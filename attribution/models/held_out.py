@@ -1,4 +1,4 @@
-"""How well the classifier of a game foretells journeys of customers that it has not seen."""
+"""How well the classifier of a game predicts journeys of unseen customers."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def summarise_folds(chunk: JourneyChunk, channels: int) -> Summary:
     dealt = Dealing().deal(chunk)
     assert dealt.bucket is not None
     folds = dealt.bucket % FOLDS
-    counted = [count_rows(dealt.only(folds == fold), channels) for fold in range(FOLDS)]
+    counted = [count_rows(dealt.subset(folds == fold), channels) for fold in range(FOLDS)]
     names = ("row_conversions", "row_nulls")
     return Summary(
         {name: stack_labelled([(fold, of.tables[name]) for fold, of in enumerate(counted)]) for name in names}
     )
 
 
-def score_of_classifier(summary: Summary, channels: int, classifier: Any) -> tuple[float, float]:
-    """Held-out log-loss per journey and AUC, means over folds, each foretold by the classifier fitted on the others.
+def score_classifier(summary: Summary, channels: int, classifier: Any) -> tuple[float, float]:
+    """Held-out log-loss per journey and AUC, means over folds, each predicted by the classifier fitted on the others.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def score_of_classifier(summary: Summary, channels: int, classifier: Any) -> tup
 
     Returns
     -------
-    log_loss : in nats; NaN where nothing can be scored, such as one that was given fitted: nobody knows on whom
+    log_loss : in nats; NaN where nothing can be scored, such as a classifier that was given fitted on unknown data
     auc : how often a journey that converted has a higher probability than one that did not; ties count half
     """
     if is_fitted(classifier) or "row_nulls" not in summary.tables:
@@ -55,14 +55,14 @@ def score_of_classifier(summary: Summary, channels: int, classifier: Any) -> tup
 def _score(rows: Rows, held: NDArray[np.bool_], channels: int, classifier: Any) -> tuple[float, float]:
     from sklearn.metrics import log_loss, roc_auc_score
 
-    seen, unseen = (Rows(rows.counts[part], rows.conversions[part], rows.nulls[part]) for part in (~held, held))
-    if not seen.conversions.any() or not seen.nulls.any() or not (unseen.conversions.any() or unseen.nulls.any()):
+    training, test = (Rows(rows.counts[part], rows.conversions[part], rows.nulls[part]) for part in (~held, held))
+    if not training.conversions.any() or not training.nulls.any() or not (test.conversions.any() or test.nulls.any()):
         return float("nan"), float("nan")
-    fitted, _ = fit_classifier(classifier, seen)
-    chance = np.tile(predictor(fitted, channels)(unseen.counts), 2)
-    converted = np.repeat([1, 0], len(unseen.counts))
-    weight = np.concatenate([unseen.conversions, unseen.nulls])
+    fitted, _ = fit_classifier(classifier, training)
+    chance = np.tile(predictor(fitted, channels)(test.counts), 2)
+    converted = np.repeat([1, 0], len(test.counts))
+    weight = np.concatenate([test.conversions, test.nulls])
     loss = float(log_loss(converted, chance, sample_weight=weight, labels=[0, 1]))
-    if not unseen.conversions.any() or not unseen.nulls.any():
+    if not test.conversions.any() or not test.nulls.any():
         return loss, float("nan")
     return loss, float(roc_auc_score(converted, chance, sample_weight=weight))

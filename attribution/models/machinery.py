@@ -1,8 +1,8 @@
-"""How models are fitted, drawn again and described: what lies beside the contract.
+"""How models are fitted, redrawn and described: everything beside the contract.
 
 Everything here follows from the contract alone, so it serves any model. Models of this package that have a faster
-way, or more to say, have a subclass of `Machinery` in their own file and return it from ``_machinery``; nobody else
-overrides it.
+way, or more tables and findings, have a subclass of `Machinery` in their own file and return it from ``_machinery``;
+nobody else overrides it.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Draws(NamedTuple):
 
 
 class HeldOut(NamedTuple):
-    """How well a model predicts customers it has not seen.
+    """How well a model predicts unseen customers.
 
     ``unit`` is what is predicted, ``order`` that of a chain. Models of one unit share what ``read`` sums up; ``score``
     makes log-loss and AUC of it.
@@ -57,18 +57,18 @@ class HeldOut(NamedTuple):
     score: Callable[[Summary], tuple[float, float]]
 
 
-def machinery_of(model: AttributionModel) -> Machinery:
-    """How ``model`` is fitted, drawn again and described."""
+def get_machinery(model: AttributionModel) -> Machinery:
+    """How ``model`` is fitted, redrawn and described."""
     return model._machinery
 
 
 def attributable(model: AttributionModel, what: What) -> float:
-    """What a fitted model observed, without what no channel can have."""
+    """What a fitted model observed in journeys with a touchpoint."""
     return model.observed_.number(what) - model.observed_.number(f"unattributed_{what}")
 
 
 def check_parameters(model: AttributionModel) -> None:
-    """Raise `InputError` if a parameter of ``model`` is impossible, or a table or array where none is wanted."""
+    """Raise `InputError` if a parameter of ``model`` is impossible, or a table or array where none is allowed."""
     hints = get_type_hints(type(model).__init__)
     for name, value in model.get_params().items():
         if name == "name" or hasattr(value, "ndim"):
@@ -77,7 +77,7 @@ def check_parameters(model: AttributionModel) -> None:
 
 
 class Machinery:
-    """What the package does with a model, as far as its contract tells."""
+    """What the package does with a model, by its contract alone."""
 
     def __init__(self, model: AttributionModel) -> None:
         self.model = model
@@ -91,12 +91,12 @@ class Machinery:
 
     @property
     def negative_is_zero(self) -> bool:
-        """Whether shares count credit below 0 as none; unless asked for, such credit has no shares."""
+        """Whether shares count negative credit as 0; else a model with negative credit has no shares."""
         return False
 
     @property
     def knows_channels(self) -> bool:
-        """Whether `weigh` goes by what was learned of each channel: it then knows nothing of a new one."""
+        """Whether `weigh` depends on what was learned of each channel, so that it knows nothing of a new one."""
         return bool(self.model.learned())
 
     def prepare(self, journeys: Journeys) -> None:
@@ -104,13 +104,13 @@ class Machinery:
         check_parameters(self.model)
         if self.model.needs_times and not journeys.has_times:
             raise InputError(
-                f"model {self.model.label!r} needs times, and these journeys have only an order",
-                hint="leave the model out, or give touchpoints with timestamps",
+                f"model {self.model.label!r} needs timestamps, and these journeys have only an order",
+                hint="give touchpoints with timestamps, or leave the model out",
             )
         self.model.channels_ = journeys.channels
 
     def summarise_untouched(self, journeys: Journeys) -> Summary:
-        """What customers contribute who were never touched; nothing to a model that they do not matter to."""
+        """The contribution of customers who were never touched; nothing for a model that does not need them."""
         chunk = journeys.untouched() if self.needs_untouched else None
         return Summary({}) if chunk is None else self.model.summarise(chunk)
 
@@ -119,19 +119,20 @@ class Machinery:
         totals = {what: observed.number(what) for what in ("conversions", "value")}
         for what, total in totals.items():
             if not np.isfinite(total):
-                raise InputError(f"the sum of all {what} is larger than any float", hint="use a larger unit of money")
+                hint = "give smaller amounts, for example in thousands"
+                raise InputError(f"the sum of all {what} is larger than any float", hint=hint)
         model = self.model
         model.summary_, model.observed_ = summary, observed
         model.credit_ = self._totals(model.solve(summary))
         check_totals(model, **totals)
 
     def _totals(self, solved: object) -> ChannelTotals:
-        """Channel totals with what no channel can have, and the baseline of an incremental model.
+        """Channel totals with what is unattributed, and the baseline of an incremental model.
 
         The baseline is what its channels leave of the observed totals.
         """
         model = self.model
-        conversions, value = _checked(model, solved)
+        conversions, value = _check_solution(model, solved)
         unattributed = [model.observed_.number(f"unattributed_{what}") for what in ("conversions", "value")]
         baseline = None
         if model.estimand == "incremental":
@@ -140,24 +141,27 @@ class Machinery:
         return ChannelTotals(model.channels_, *by_channel, baseline, self.negative_is_zero)
 
     def _left(self, what: What, credited: NDArray[np.float64]) -> float:
-        """What channels leave of the total; nothing where only rounding is left, which might be below 0."""
+        """What channels leave of the total; 0 where only rounding is left, which might be negative."""
         total = attributable(self.model, what)
         left = float(total - credited.sum())
         return 0.0 if abs(left) <= _ROUNDING * total else left
 
     def findings(self) -> list[Finding]:
-        """What to know before believing the fitted model, as rows of the quality table."""
+        """Findings about the fitted model, as rows of the quality table."""
         equal = self.model.summary_.number("zero_weights")
         if not equal:
             return []
-        message = f"journeys in which {self.model.label} gives every touchpoint 0: shared equally"
+        message = (
+            f"journeys in which {self.model.label} gives every touchpoint the weight 0. Their credit is shared equally:"
+            " check the weights"
+        )
         return [count_finding("zero_weights", "journeys", equal, message)]
 
-    # ------------------------------------------------------------ drawing again
+    # ------------------------------------------------------------ redrawing
 
     @property
     def is_linearised(self) -> bool:
-        """Whether `redraw` goes by influences instead of solving again."""
+        """Whether `redraw` approximates by influences instead of solving again."""
         return False
 
     @property
@@ -168,7 +172,7 @@ class Machinery:
         return Bucketwise(partial(share_sums_by_bucket, self.model))
 
     def summarise_undrawn(self, chunk: JourneyChunk) -> Summary:
-        """Tables of `summarise` that `redraw` does without, and `buckets_reader` therefore leaves out."""
+        """Tables of `summarise` that `redraw` does not need, so that `buckets_reader` leaves them out."""
         return Summary({})
 
     def redraw(self, own: Buckets, observed: Buckets, weights: NDArray[np.float64]) -> Draws:
@@ -194,13 +198,13 @@ class Machinery:
         for row in weights:
             again = copy.copy(self.model)
             again.summary_, again.observed_ = own.weighted(row), observed.weighted(row)
-            solved.append(_checked(again, again.solve(again.summary_)))
-        return Draws(*(np.array([totals[place] for totals in solved]) for place in (0, 1)))
+            solved.append(_check_solution(again, again.solve(again.summary_)))
+        return Draws(*(np.array([totals[index] for totals in solved]) for index in (0, 1)))
 
     # ------------------------------------------------------------ describing
 
     def recoding(self, table: str) -> Recoding | None:
-        """How the keys of a table of `summarise` are rewritten for more channels; None where nobody can say."""
+        """How the keys of a table of `summarise` are rewritten for more channels; None where that is not known."""
         return None if self.model._overrides("summarise") else SHARES.get(table)
 
     def tables(self) -> Mapping[str, pd.DataFrame]:
@@ -213,21 +217,21 @@ class Machinery:
 
     @property
     def lacks_interactions(self) -> str | None:
-        """Why a model has no `interactions` of which one would expect them."""
+        """Why a model whose kind has `interactions` has none here."""
         return None
 
     def held_out(self) -> HeldOut | None:
-        """How well it predicts customers it has not seen; None where it predicts nothing."""
+        """How well it predicts unseen customers; None where it predicts nothing."""
         return None
 
 
-def _checked(model: AttributionModel, solved: object) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _check_solution(model: AttributionModel, solved: object) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """What `solve` returned, refused unless it is conversions and value of every channel."""
     problem = f"model {model.label!r}: solve returns two arrays, the conversions and the value of each channel"
     if not isinstance(solved, tuple) or len(solved) != 2:
         raise LawError(f"{problem}, got {type(solved).__name__}")
     conversions, value = (np.asarray(amounts, dtype=np.float64) for amounts in solved)
-    wanted = (len(model.channels_),)
-    if conversions.shape != wanted or value.shape != wanted:
-        raise LawError(f"{problem}, got shapes {conversions.shape} and {value.shape} for {wanted[0]} channels")
+    shape = (len(model.channels_),)
+    if conversions.shape != shape or value.shape != shape:
+        raise LawError(f"{problem}, got shapes {conversions.shape} and {value.shape} for {shape[0]} channels")
     return conversions, value

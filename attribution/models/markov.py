@@ -18,10 +18,10 @@ from attribution.kernels.markov.influence import linearise, solve_at_once
 from attribution.models.base import Assumptions
 from attribution.models.continuation import (
     Continuation,
-    brought_instead,
-    check_continuation,
-    check_known,
-    less_continuation,
+    check_named_channels,
+    check_probabilities,
+    outcomes_without_channel,
+    subtract_continuation,
 )
 from attribution.models.credit import Totals
 from attribution.models.machinery import Draws, HeldOut, attributable
@@ -30,7 +30,7 @@ from attribution.models.order import (
     THIN,
     longest_path,
     memory_findings,
-    score_of_order,
+    score_held_out_order,
     select_order,
     summarise_orders,
 )
@@ -64,28 +64,27 @@ class Markov(PublishedModel):
     Credit is the total times the channel's share in the sum of all removal effects; value has removal effects
     of its own.
 
-    What it is not: the removal effect is the model-implied *participation rate among converters*, the share of
-    conversions that pass through the channel, and not what would be lost in truth. The higher the order, the nearer
-    it comes to the share of converting journeys with the channel, which it is exactly once the order reaches the
+    What it is not: the removal effect is the *participation rate among converters* that the chain implies, the share
+    of conversions that pass through the channel. It is not what would be lost in reality. With a higher order it comes
+    nearer to the share of converting journeys with the channel, and it equals that share once the order reaches the
     longest path; journeys that did not convert then have no influence at all. Removal effects do not add up to 1, and
-    dividing by their sum is a convention: all conversions are handed out, whatever the ads caused.
+    dividing by their sum is a convention: all conversions are credited, whatever the ads caused.
 
-    With ``continuation`` a removed channel leads not to null but to a journey without the ad, which converts with the
-    probability given: from an experiment, or from similar customers who were not touched. Credit of channel c is then
-    journeys × Σ_a h(a) · (V(a) − b_c), with h(a) the probability that a is the first of its states, V the conversion
-    probability from there and b_c the continuation; for value b_c times the mean value of a conversion. It may be
-    negative, and what channels leave is the baseline: below 0 where effects, each against all other channels staying
-    as they are, add up to more than there is.
+    With ``continuation`` a removed channel does not lead to null. It leads to a journey without the ad, which converts
+    with the probability given: from an experiment, or from similar customers who were not touched. Credit of channel c
+    is then journeys × Σ_a h(a) · (V(a) − b_c), with h(a) the probability that a is the first of its states, V the
+    conversion probability from there and b_c the continuation; for value b_c times the mean value of a conversion. It
+    may be negative. What channels leave is the baseline. It is negative where the effects, each measured while all
+    other channels stay as they are, add up to more conversions than there are.
 
     Parameters
     ----------
     order : how many channels a state remembers, ≥ 1; ``"auto"`` tries 1 to 5, but none beyond the longest path, and
         takes the smallest whose held-out log-loss per step is within one standard error of the best (customers in
-        five folds). Intervals keep the order chosen. More data may choose another: every customer twice, under two
-        names, is more data
+        five folds). Intervals keep the order chosen. More data may lead to another order
     continuation : probability of converting without the channel, one number for all or by channel (null, so 0, for
         channels not named); None removes to null and divides what happened
-    reconcile : whether journeys are handed out so that they add up to the channels' totals, as nearly as they can
+    reconcile : whether the credit of journeys adds up to the channels' totals, as nearly as possible
     name : label in tables; the class in snake case with its non-default parameters unless given
 
     Attributes
@@ -150,7 +149,7 @@ class Markov(PublishedModel):
             return Assumptions("A journey moves on by its last channels alone, and without a channel it ends.", bias)
         return Assumptions(
             "Without a channel a journey converts with the probability given.",
-            f"As wrong as that probability is. {bias}",
+            f"As wrong as that probability. {bias}",
             f"continuation = {self.continuation}",
         )
 
@@ -165,12 +164,12 @@ class Markov(PublishedModel):
         is_whole = isinstance(self.order, int | np.integer) and not isinstance(self.order, bool)
         if self.order != "auto" and not (is_whole and 1 <= int(self.order) <= LONGEST_MEMORY):
             raise InputError(
-                "Markov: order is how many channels a state remembers",
+                "Markov: order must be the number of channels that a state remembers",
                 given=repr(self.order),
                 allowed=f'whole numbers from 1 to {LONGEST_MEMORY}, or "auto"',
-                hint="beyond the longest path another order changes nothing",
+                hint="an order beyond the longest path changes nothing",
             )
-        check_continuation(self.continuation)
+        check_probabilities(self.continuation)
 
     def summarise(self, chunk: JourneyChunk) -> Summary:
         return self._summarise_steps(chunk) + self._machinery.summarise_undrawn(chunk)
@@ -200,17 +199,17 @@ class Markov(PublishedModel):
         if (credit < 0).any():
             worst = int(np.argmin(credit))
             raise InputError(
-                f"model {self.label!r} cannot hand out conversions to journeys: a channel has less than nothing",
-                given=f"{self.channels_[worst]} = {credit[worst]:g}",
-                hint="use its channel totals, or Markov without a continuation",
+                f"model {self.label!r} has no credit per journey, because a channel has negative credit",
+                given=f"{self.channels_[worst]} = {credit[worst]:g} conversions",
+                hint="use the credit of channels, or Markov without a continuation",
             )
         return super().weigh(chunk)
 
     def interactions(self) -> pd.DataFrame:
-        """What removing two channels loses beyond what removing each of them loses: the ``interactions`` table.
+        """The ``interactions`` table: what removing two channels loses beyond the sum of removing each alone.
 
-        Removing to null, it is minus the share of conversions that the chain sends through both, so that no pair is
-        in synergy; with a continuation a pair may be.
+        Without a continuation it is minus the share of conversions that pass through both channels, so that no pair is
+        in synergy. With a continuation a pair may be.
         """
         channels = len(self.channels_)
         chain = self._counting.chain(self.summary_)
@@ -246,7 +245,7 @@ class Markov(PublishedModel):
         return Counting(len(self.channels_), self.order_, self.order == "auto")
 
     def _instead(self, chain: Chain) -> Floats | None:
-        return brought_instead(self.continuation, self.channels_, chain.rewards.sum(axis=0))
+        return outcomes_without_channel(self.continuation, self.channels_, chain.rewards.sum(axis=0))
 
     def _credit(self, effects: Floats, lost: Floats, totals: Floats) -> Draws:
         """Credit from ``effects`` and ``lost`` (draws, channels, 2) of all that was brought, ``totals`` (draws, 2)."""
@@ -258,17 +257,17 @@ class Markov(PublishedModel):
 
 
 class MarkovMachinery(PublishedMachinery):
-    """Chains are drawn again by influences, or all at once."""
+    """Chains are redrawn by influences, or all at once."""
 
     model: Markov
 
     def finish_fit(self, summary: Summary, observed: Summary) -> None:
         model = self.model
-        check_known(model.continuation, model.channels_)
+        check_named_channels(model.continuation, model.channels_)
         if model.continuation is not None and observed.number("nulls") == 0:
             raise InputError(
-                "Markov: with a continuation journeys that did not convert are needed, and there are none",
-                hint="without them every chain converts for certain; give nulls, or leave the continuation out",
+                "Markov: a continuation needs journeys that did not convert, and there are none",
+                hint="give journeys or nulls that did not convert, or leave the continuation out",
             )
         # Solving again, on other weights, keeps the order.
         model.order_ = model._choose(summary) if model.order == "auto" else int(model.order)
@@ -280,22 +279,27 @@ class MarkovMachinery(PublishedMachinery):
         return model._summarise_steps if model.order == "auto" else Bucketwise(model._summarise_bucket_steps)
 
     def findings(self) -> list[Finding]:
-        """An order that paths or data do not fill, and what an incremental model must be read with."""
-        model, found = self.model, super().findings()
+        """An order that paths or data do not fill, and negative credit or baselines."""
+        model, findings = self.model, super().findings()
         longest = model.order_
         if model.order != "auto":
             longest = longest_path(model.summary_.tables["steps"].keys, len(model.channels_), model.order_)
-        found += memory_findings(model.label, model.order_, longest, model.thin_steps_)
+        findings += memory_findings(model.label, model.order_, longest, model.thin_steps_)
         credit = model.credit_
         below = [name for name, total in zip(model.channels_, credit.conversions, strict=False) if total < 0]
         if below:
-            message = f"channels after which fewer convert than without them, says {model.label}: credit below 0"
-            found.append(count_finding("negative_credit", "credit", len(below), message, example=below[0]))
+            message = (
+                f"channels with negative credit from {model.label}: journeys convert less often with them than its "
+                "continuation says they do without. Check the continuation"
+            )
+            findings.append(count_finding("negative_credit", "credit", len(below), message, example=below[0]))
         if credit.baseline is not None and credit.baseline[0] < 0:
-            message = f"conversions that channels of {model.label} claim beyond all there are: each effect is against "
-            message += "all others staying as they are, so the baseline is below 0"
-            found.append(count_finding("negative_baseline", "credit", -credit.baseline[0], message))
-        return found
+            message = (
+                f"conversions that the channels of {model.label} claim beyond those observed. Its baseline is negative "
+                "because each effect assumes that all other channels stay as they are: do not add up its channels"
+            )
+            findings.append(count_finding("negative_baseline", "credit", -credit.baseline[0], message))
+        return findings
 
     @property
     def is_linearised(self) -> bool:
@@ -309,10 +313,13 @@ class MarkovMachinery(PublishedMachinery):
         joined, steps, value = model._counting.by_bucket(own)
         if self.is_linearised:
             rewards = np.arange(2 if model.continuation is None else 3)
-            found = linearise(joined, steps, value, weights, rewards=rewards, channels=channels)
+            solution = linearise(joined, steps, value, weights, rewards=rewards, channels=channels)
         else:
-            found = solve_at_once(joined, (steps @ weights.T).T, (value @ weights.T).T, channels=channels)
-        lost, brought = less_continuation(model.continuation, model.channels_, found), found.brought[:, None, :2]
+            solution = solve_at_once(joined, (steps @ weights.T).T, (value @ weights.T).T, channels=channels)
+        lost, brought = (
+            subtract_continuation(model.continuation, model.channels_, solution),
+            solution.brought[:, None, :2],
+        )
         effects = np.divide(lost, brought, out=np.zeros_like(lost), where=brought > 0)
         return model._credit(effects, lost, _attributable(observed, weights))
 
@@ -342,16 +349,16 @@ class MarkovMachinery(PublishedMachinery):
             "removal_effect": effects[:, 0],
             "removal_effect_value": effects[:, 1],
         }
-        found = {"removal_effects": pd.DataFrame(columns)[list(REMOVAL_EFFECTS.column_names)], **super().tables()}
+        tables = {"removal_effects": pd.DataFrame(columns)[list(REMOVAL_EFFECTS.column_names)], **super().tables()}
         if model.order == "auto":
-            found["order_selection"] = model.order_selection_.assign(model=model.label)
-        return found
+            tables["order_selection"] = model.order_selection_.assign(model=model.label)
+        return tables
 
     def interactions(self) -> pd.DataFrame:
         return self.model.interactions()
 
     def held_out(self) -> HeldOut | None:
-        """Of chains that are not of a higher order than is tried."""
+        """Of chains up to the highest order that is tried."""
         model = self.model
         channels, order = len(model.channels_), model.order_
         if order > HIGHEST:
@@ -360,7 +367,7 @@ class MarkovMachinery(PublishedMachinery):
             "step",
             order,
             lambda chunk: summarise_orders(chunk.touched, channels),
-            lambda summary: score_of_order(summary, channels, order),
+            lambda summary: score_held_out_order(summary, channels, order),
         )
 
 

@@ -8,34 +8,36 @@ import pandas as pd
 
 from attribution.data.loading import Finding, count_finding
 from attribution.models.base import AttributionModel
-from attribution.models.machinery import machinery_of
+from attribution.models.machinery import get_machinery
 from attribution.schema.tables import REMOVAL_EFFECTS
 
 
 def model_tables(models: Sequence[AttributionModel], *, interactions: bool) -> dict[str, pd.DataFrame]:
-    """``removal_effects``, and what else there is of ``reconciliation``, ``order_selection``,
-    ``credit_by_position`` and ``interactions``, whose pairs of channels are only worked out on request.
+    """``removal_effects``, and where models have them ``reconciliation``, ``order_selection``,
+    ``credit_by_position`` and ``interactions``; the last is only computed on request.
     """
     parts: dict[str, list[pd.DataFrame]] = {}
-    for machinery in map(machinery_of, models):
+    for machinery in map(get_machinery, models):
         for name, table in machinery.tables().items():
             parts.setdefault(name, []).append(table)
         pairs = machinery.interactions() if interactions else None
         if pairs is not None:
             parts.setdefault("interactions", []).append(pairs)
-    tables = {name: pd.concat(found, ignore_index=True) for name, found in parts.items()}
+    tables = {name: pd.concat(frames, ignore_index=True) for name, frames in parts.items()}
     return {"removal_effects": pd.DataFrame(columns=list(REMOVAL_EFFECTS.column_names)), **tables}
 
 
 def without_interactions(models: Sequence[AttributionModel]) -> list[Finding]:
-    """One finding for each model that the table ``interactions`` has no rows of, though its kind has some."""
+    """One finding for each model without rows in ``interactions`` though others of its kind have some."""
     return [
-        count_finding("no_interactions", "interactions", 1, f"{model.label} gives no interactions: {reason}")
+        count_finding(
+            "no_interactions", "interactions", 1, f"{model.label} has no rows in the table interactions: {reason}"
+        )
         for model in models
-        if (reason := machinery_of(model).lacks_interactions)
+        if (reason := get_machinery(model).lacks_interactions)
     ]
 
 
 def model_findings(models: Sequence[AttributionModel]) -> list[Finding]:
-    """What to know before believing these fitted models, as rows of the quality table."""
-    return [finding for model in models for finding in machinery_of(model).findings()]
+    """Findings about these fitted models, as rows of the quality table."""
+    return [finding for model in models for finding in get_machinery(model).findings()]

@@ -20,10 +20,10 @@ CLASSIFIERS = (
 """Classifiers of scikit-learn that data may name: numbers and texts are all that they take."""
 
 NAMED_CODE: Mapping[str, tuple[str, ...]] = {"classifier": CLASSIFIERS, "function": ()}
-"""Settings of shipped models that name a place in code, and the places that data may name."""
+"""Settings of shipped models that name code, and the code that data may name."""
 
 
-def load_place(place: str) -> Any:
-    """The class or function at ``package.module:name``; whatever its module raises is raised."""
-    module, _, name = place.partition(":")
+def load_by_path(path: str) -> Any:
+    """The class or function ``package.module:name``; an error of its module is raised as it is."""
+    module, _, name = path.partition(":")
     return getattr(importlib.import_module(module), name)

@@ -1,4 +1,4 @@
-"""Which order a Markov chain should have, by how well it foretells journeys it has not seen."""
+"""Which order a Markov chain should have, by how well it predicts journeys of unseen customers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HIGHEST = 5
 FOLDS = 5
 
 THIN = 10
-"""Steps out of a state that was left less often than this tell little of where it leads."""
+"""Below this many steps out of a state, little is known of where it leads."""
 
 
 class Shortened(NamedTuple):
@@ -45,10 +45,10 @@ def summarise_orders(chunk: JourneyChunk, channels: int) -> Summary:
     folds = dealt.bucket % FOLDS
     parts = []
     for fold in range(FOLDS):
-        part = dealt.only(folds == fold)
+        part = dealt.subset(folds == fold)
         journeys = Slices(part.start, part.stop, part.channel, channels)
         parts.append((fold, count_steps(journeys, part.conversions, part.nulls, order=HIGHEST)))
-    paid = chunk.only(chunk.value > 0)
+    paid = chunk.subset(chunk.value > 0)
     ends = last_steps(Slices(paid.start, paid.stop, paid.channel, channels), order=HIGHEST)
     return Summary({"steps": stack_labelled(parts), "value": sum_by_key(ends, paid.value)})
 
@@ -66,11 +66,11 @@ def select_order(summary: Summary, channels: int) -> tuple[int, pd.DataFrame]:
     """
     longest = longest_path(summary.tables["steps"].keys[:, 1:], channels, HIGHEST)
     scores = [_score(summary, channels, order) for order in range(1, longest + 1)]
-    place, errors = smallest_good_order(np.array([score.log_loss for score in scores]))
-    return place + 1, _table(scores, place, errors)
+    index, errors = smallest_good_order(np.array([score.log_loss for score in scores]))
+    return index + 1, _table(scores, index, errors)
 
 
-def score_of_order(summary: Summary, channels: int, order: int) -> tuple[float, float]:
+def score_held_out_order(summary: Summary, channels: int, order: int) -> tuple[float, float]:
     """Held-out log-loss per step and AUC of one order, means over folds; NaN where nothing can be scored."""
     score = _score(summary, channels, order)
     return _mean(score.log_loss), _mean(score.auc)
@@ -92,18 +92,21 @@ def longest_path(keys: NDArray[np.int64], channels: int, order: int) -> int:
 
 
 def memory_findings(label: str, order: int, longest: int, thin_steps: float) -> list[Finding]:
-    """An order beyond the ``longest`` path, or most steps, ``thin_steps`` of them, out of states hardly ever seen."""
-    found = []
+    """An order beyond the ``longest`` path, or most steps (the share ``thin_steps``) out of rare states."""
+    findings = []
     if longest < order:
-        message = f"channels that {label} remembers beyond the longest path, {longest}: they change nothing"
-        found.append(count_finding("order_beyond_paths", "journeys", order - longest, message))
+        message = (
+            f"channels that {label} remembers beyond the longest path of {longest}. They change nothing: set its order "
+            f"to {longest}"
+        )
+        findings.append(count_finding("order_beyond_paths", "journeys", order - longest, message))
     if thin_steps > 0.5:
-        message = f"% of steps of {label} leave a state seen fewer than {THIN} times: a lower order may do"
-        found.append(count_finding("thin_states", "journeys", round(100 * thin_steps), message, total=100))
-    return found
+        message = f"% of the steps of {label} leave a state that was left fewer than {THIN} times: choose a lower order"
+        findings.append(count_finding("thin_states", "journeys", round(100 * thin_steps), message, total=100))
+    return findings
 
 
-def _table(scores: list[OrderScore], place: int, errors: NDArray[np.float64]) -> pd.DataFrame:
+def _table(scores: list[OrderScore], index: int, errors: NDArray[np.float64]) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "order": np.arange(1, len(scores) + 1),
@@ -113,7 +116,7 @@ def _table(scores: list[OrderScore], place: int, errors: NDArray[np.float64]) ->
             "aic": [score.aic for score in scores],
             "bic": [score.bic for score in scores],
             "states": [score.states for score in scores],
-            "chosen": np.arange(len(scores)) == place,
+            "chosen": np.arange(len(scores)) == index,
         }
     )
 

@@ -1,4 +1,4 @@
-"""The models of this package as a table, made of what each says of itself."""
+"""The models of this package as a table, made from what each class states."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _HEAD = (
 
 def shipped_models() -> list[type[AttributionModel]]:
     """Every model class that the package exports, by name."""
-    found = [getattr(shipped, name) for name in sorted(shipped.__all__)]
+    exports = [getattr(shipped, name) for name in sorted(shipped.__all__)]
     return [
         kind
-        for kind in found
+        for kind in exports
         if isinstance(kind, type) and issubclass(kind, AttributionModel) and kind is not AttributionModel
     ]
 
@@ -33,13 +33,13 @@ def models_table() -> str:
 
 
 def _row(model: AttributionModel) -> str:
-    name, said = type(model).__name__, model.assumptions
+    name, assumptions = type(model).__name__, model.assumptions
     cells = (
         f"`{name}`",
         model.estimand,
         "yes" if model.needs_times else "no",
         "no" if model.weight_sql is None else "yes",
-        said.premise,
-        said.bias,
+        assumptions.premise,
+        assumptions.bias,
     )
     return f"| {' | '.join(cells)} |"

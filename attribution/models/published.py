@@ -1,4 +1,4 @@
-"""Models whose channel totals come from a formula, and are then handed out journey by journey."""
+"""Models whose channel totals come from a formula, and are then allocated journey by journey."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from attribution.models.reconcile import (
     Reconciliation,
     coalition_table,
     reconcile,
-    reconciliation_of,
-    state_of,
+    reconciliation_state,
+    restore_reconciliation,
     weights,
 )
 
 VANISHES = -600.0
-"""A logarithm below this is no weight beside 1: some databases fail where a number becomes too small."""
+"""A logarithm below this counts as a weight of 0: some databases fail where a number becomes too small."""
 
 
 class PublishedModel(AttributionModel):
-    """Base of models that publish totals: what journeys hand out is reconciled with them.
+    """Base of models that publish totals: the credit of journeys is reconciled with them.
 
     A subclass takes a parameter ``reconcile``, adds `PublishedMachinery.summarise_undrawn` to its summary, and leaves
     `weigh` alone.
-    Without reconciling, every touchpoint weighs what its channel was credited: each conversion is handed out once,
-    but channels do not get their totals.
+    Without reconciling, every touchpoint weighs what its channel was credited: each conversion is divided once, but
+    channels do not get their totals.
     """
 
     reconcile: bool
@@ -43,14 +43,14 @@ class PublishedModel(AttributionModel):
     def validate(self) -> None:
         if not isinstance(self.reconcile, bool):
             raise InputError(
-                f"{type(self).__name__}: reconcile is true or false",
+                f"{type(self).__name__}: reconcile must be true or false",
                 given=repr(self.reconcile),
-                hint="false gives journeys plain weights, which do not add up to the totals",
+                hint="with false, the credit of journeys does not add up to the channels' totals",
             )
 
     @cached_property
     def reconciliation_(self) -> Reconciliation | None:
-        """How totals and journeys were brought together; None where they were not."""
+        """How the credit of journeys was reconciled with the totals; None where it was not."""
         if not self.reconcile or "coalitions" not in self.summary_.tables:
             return None
         return reconcile(self.summary_.tables["coalitions"], self.credit_.conversions[:-1], self.channels_)
@@ -61,14 +61,14 @@ class PublishedModel(AttributionModel):
         return weights(chunk, self.reconciliation_.log_weights)
 
     def learned(self) -> dict[str, Any]:
-        return {} if self.reconciliation_ is None else state_of(self.reconciliation_)
+        return {} if self.reconciliation_ is None else reconciliation_state(self.reconciliation_)
 
     def restore(self, learned: Mapping[str, Any]) -> None:
-        self.__dict__["reconciliation_"] = reconciliation_of(self.channels_, learned) if learned else None
+        self.__dict__["reconciliation_"] = restore_reconciliation(self.channels_, learned) if learned else None
 
     @property
     def weight_sql(self) -> str | None:
-        """Channels share as was learned: each as a whole where totals were reconciled, or else every touchpoint."""
+        """The learned weight, divided among the touchpoints of a channel where totals were reconciled."""
         if not self.reconcile or (hasattr(self, "credit_") and self.reconciliation_ is None):
             return "case when learned.conversions > 0 then learned.conversions else 0.0 end"
         behind = "learned.log_weights - max(learned.log_weights) over (partition by journey)"
@@ -95,16 +95,16 @@ class PublishedMachinery(Machinery):
         return Summary({"coalitions": coalition_table(chunk, len(model.channels_))} if model.reconcile else {})
 
     def findings(self) -> list[Finding]:
-        found, reconciliation = super().findings(), self.model.reconciliation_
-        return found if reconciliation is None else [*found, *reconciliation.findings(self.model.label)]
+        findings, reconciliation = super().findings(), self.model.reconciliation_
+        return findings if reconciliation is None else [*findings, *reconciliation.findings(self.model.label)]
 
     def recoding(self, table: str) -> Recoding | None:
         return by_coalition if table == "coalitions" else super().recoding(table)
 
     def tables(self) -> Mapping[str, pd.DataFrame]:
-        found = self.model.reconciliation_
-        if found is None:
+        reconciliation = self.model.reconciliation_
+        if reconciliation is None:
             return {}
-        table = found.to_frame()
+        table = reconciliation.to_frame()
         table.insert(0, "model", self.model.label)
         return {"reconciliation": table}

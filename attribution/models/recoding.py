@@ -1,4 +1,4 @@
-"""Keys of summaries in terms of other channels: what was summed up on days that knew fewer of them."""
+"""Keys of summaries in terms of other channels, for sums of days that had fewer of them."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def by_step(order: int, leading: int) -> Recoding:
     """Keys that are packed steps of a chain, after ``leading`` columns that are something else."""
 
     def rewrite(keys: Keys, move: Move) -> Keys:
-        # After the channels come the states that are none.
+        # The states that are not channels come after them.
         places = np.append(move.places, [move.new, move.new + 1])
         digits = places[unpack(keys[:, leading:], channels=move.old, order=order)]
         return np.column_stack([keys[:, :leading], pack(digits, channels=move.new)])

@@ -1,7 +1,7 @@
-"""Published channel totals made into weights of touchpoints that hand out exactly those totals, or the nearest.
+"""Weights of touchpoints with which the credit of journeys adds up to published channel totals, or the nearest ones.
 
-A model may publish totals that no way of handing out conversions journey by journey can reach: a channel cannot get
-fewer conversions than it alone touched, nor more than it took part in, and the same holds for groups of channels.
+A model may publish totals that no allocation journey by journey can reach: a channel cannot get fewer conversions than
+it alone touched, nor more than it took part in, and the same holds for groups of channels.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ IMPOSSIBLE = 1e-9
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """What channels were given, what journeys can hand out to them, and how.
+    """Published credit of each channel, what journeys can allocate to it, and with which weights.
 
     Attributes
     ----------
     channels : names
     published : (channels,) conversions that the model credits
-    handed_out : (channels,) conversions that journeys hand out with these weights: what was published where that
-        is possible and the journeys' conversions are all published, else the nearest totals that are possible
+    allocated : (channels,) conversions that journeys allocate with these weights: what was published where that is
+        possible and the journeys' conversions are all published, else the nearest totals that are possible
     alone : (channels,) conversions of journeys that touched no other channel, of which it gets all
     took_part : (channels,) conversions of journeys that it is in
     log_weights : (channels,) logarithm of the channel's weight in any journey, see `weights`
-    groups : positions of the channels of each group that must have more than it was given; journeys that touched
+    groups : positions of the channels of each group that must have more than it was credited; journeys that touched
         only channels of this group and of those before it leave it no less
     """
 
     channels: tuple[str, ...]
     published: Floats
-    handed_out: Floats
+    allocated: Floats
     alone: Floats
     took_part: Floats
     log_weights: Floats
@@ -55,15 +55,15 @@ class Reconciliation:
 
     def to_frame(self) -> pd.DataFrame:
         """The ``reconciliation`` table without its first column, the model: one row per channel."""
-        number = {place: group for group, places in enumerate(self.groups, start=1) for place in places}
+        number = {index: group for group, members in enumerate(self.groups, start=1) for index in members}
         columns = {
             "channel": list(self.channels),
             "published": self.published,
-            "handed_out": self.handed_out,
+            "handed_out": self.allocated,
             "alone": self.alone,
             "took_part": self.took_part,
-            "gap": self.handed_out - self.published,
-            "group": pd.array([number.get(place, pd.NA) for place in range(len(self.channels))], dtype="Int64"),
+            "gap": self.allocated - self.published,
+            "group": pd.array([number.get(index, pd.NA) for index in range(len(self.channels))], dtype="Int64"),
         }
         return pd.DataFrame(columns)[list(RECONCILIATION.column_names[1:])]
 
@@ -71,46 +71,54 @@ class Reconciliation:
         """One finding if the totals of the model ``label`` are impossible, else none."""
         if not self.groups:
             return []
-        total = float(self.handed_out.sum())
-        given = _to_hand_out(self.published, total)
-        moved = float(np.abs(self.handed_out - given).sum() / 2)
+        total = float(self.allocated.sum())
+        targets = _target_totals(self.published, total)
+        moved = float(np.abs(self.allocated - targets).sum() / 2)
         among = np.zeros(len(self.channels), dtype=bool)
-        among[[place for places in self.groups for place in places]] = True
+        among[[index for members in self.groups for index in members]] = True
         message = (
-            f"{label} credits {self._broken(among, given)}: no hand-out of whole journeys adds up to that. The credit "
-            f"of journeys adds up to the nearest totals that are possible, {_shown(moved)} of {_shown(total)} "
-            f"conversions away (see reconciliation)"
+            f"{label} credits {self._describe_bound(among, targets)}. Credit per journey cannot add up to that. It "
+            f"adds up to the nearest possible totals, which moves {_format_conversions(moved)} of "
+            f"{_format_conversions(total)} conversions to other channels: compare both totals in the table "
+            "reconciliation before you use credit per journey"
         )
-        example = self.channels[int(np.argmax(self.handed_out - given))]
+        example = self.channels[int(np.argmax(self.allocated - targets))]
         return [count_finding("impossible_totals", "journeys", moved, message, total=total, example=example)]
 
-    def _broken(self, among: NDArray[np.bool_], given: Floats) -> str:
-        """The bound that is broken, said of the channels ``among`` or of the others, whichever are fewer."""
-        others = ~among & (given > 0)
-        too_little = 2 * among.sum() <= len(among) or not others.any()
-        chosen = among if too_little else others
-        worst = np.argsort(-np.abs(self.handed_out - given), kind="stable")
-        names = listed([self.channels[place] for place in worst if chosen[place]])
-        bound = float(self.handed_out[chosen].sum())
-        credited = f"{_shown(float(given[chosen].sum()))} conversions to {names}"
+    def _describe_bound(self, among: NDArray[np.bool_], targets: Floats) -> str:
+        """The bound that is broken, for the channels ``among`` or for the others, whichever are fewer."""
+        outside = ~among & (targets > 0)
+        too_little = 2 * among.sum() <= len(among) or not outside.any()
+        chosen = among if too_little else outside
+        worst = np.argsort(-np.abs(self.allocated - targets), kind="stable")
+        names = listed([self.channels[index] for index in worst if chosen[index]])
+        bound = float(self.allocated[chosen].sum())
+        credited = f"{_format_conversions(float(targets[chosen].sum()))} conversions to {names}"
         if too_little:
-            return f"{credited}, and {_shown(bound)} came from journeys that touched no other channel"
-        return f"{credited}, and only {_shown(bound)} came from journeys that touched any of these"
+            return f"{credited}, but {_format_conversions(bound)} came from journeys that touched no other channel"
+        return f"{credited}, but only {_format_conversions(bound)} came from journeys that touched any of these"
 
 
-def state_of(found: Reconciliation) -> dict[str, Any]:
-    """A reconciliation as what JSON and Parquet can hold; see `reconciliation_of`."""
-    arrays = {name: getattr(found, name) for name in _PER_CHANNEL}
-    return {**arrays, "groups": [list(group) for group in found.groups]}
+def reconciliation_state(reconciliation: Reconciliation) -> dict[str, Any]:
+    """A reconciliation as what JSON and Parquet can hold; see `restore_reconciliation`."""
+    arrays = {key: getattr(reconciliation, name) for key, name in _PER_CHANNEL.items()}
+    return {**arrays, "groups": [list(group) for group in reconciliation.groups]}
 
 
-def reconciliation_of(channels: tuple[str, ...], state: Mapping[str, Any]) -> Reconciliation:
-    """The reconciliation that `state_of` was given."""
-    arrays = {name: np.asarray(state[name], dtype=np.float64) for name in _PER_CHANNEL}
+def restore_reconciliation(channels: tuple[str, ...], state: Mapping[str, Any]) -> Reconciliation:
+    """The reconciliation that `reconciliation_state` was given."""
+    arrays = {name: np.asarray(state[key], dtype=np.float64) for key, name in _PER_CHANNEL.items()}
     return Reconciliation(channels, groups=tuple(tuple(group) for group in state["groups"]), **arrays)
 
 
-_PER_CHANNEL = ("published", "handed_out", "alone", "took_part", "log_weights")
+_PER_CHANNEL = {
+    "published": "published",
+    "handed_out": "allocated",
+    "alone": "alone",
+    "took_part": "took_part",
+    "log_weights": "log_weights",
+}
+"""Arrays of a saved reconciliation, and the attributes they are in."""
 
 
 def coalition_table(chunk: JourneyChunk, channels: int) -> KeyedSums:
@@ -127,16 +135,16 @@ def coalition_table(chunk: JourneyChunk, channels: int) -> KeyedSums:
         Conversions of journeys that have touchpoints, by packed coalition, see
         `attribution.kernels.shapley.coalitions`.
     """
-    handed_out = chunk.only((chunk.conversions > 0) & (chunk.lengths > 0))
-    keys = coalitions(handed_out.start, handed_out.stop, handed_out.channel, channels)
-    return sum_by_key(keys, handed_out.conversions.astype(np.float64))
+    converting = chunk.subset((chunk.conversions > 0) & (chunk.lengths > 0))
+    keys = coalitions(converting.start, converting.stop, converting.channel, channels)
+    return sum_by_key(keys, converting.conversions.astype(np.float64))
 
 
 def reconcile(table: KeyedSums, totals: Floats, channels: tuple[str, ...]) -> Reconciliation:
-    """Weights of channels with which journeys hand out ``totals``, or the nearest totals that are possible.
+    """Weights of channels with which journeys allocate ``totals``, or the nearest totals that are possible.
 
     The nearest totals are those of least Kullback-Leibler divergence. A total below zero counts as zero, and totals
-    that do not add up to the conversions of ``table`` stand for their proportions: every conversion is handed out.
+    that do not add up to the conversions of ``table`` stand for their proportions: every conversion is allocated.
 
     Parameters
     ----------
@@ -149,10 +157,10 @@ def reconcile(table: KeyedSums, totals: Floats, channels: tuple[str, ...]) -> Re
     Of 10 conversions 4 came from journeys that touched a alone.
 
     >>> table = sum_by_key(np.array([[0b01], [0b11]]), np.array([4.0, 6.0]))
-    >>> reconcile(table, np.array([7.0, 3.0]), ("a", "b")).handed_out.round(9).tolist()
+    >>> reconcile(table, np.array([7.0, 3.0]), ("a", "b")).allocated.round(9).tolist()
     [7.0, 3.0]
     >>> impossible = reconcile(table, np.array([3.0, 7.0]), ("a", "b"))
-    >>> impossible.handed_out.round(9).tolist(), impossible.groups
+    >>> impossible.allocated.round(9).tolist(), impossible.groups
     ([4.0, 6.0], ((0,),))
     """
     offsets, channel = members(table.keys, len(channels))
@@ -164,11 +172,11 @@ def reconcile(table: KeyedSums, totals: Floats, channels: tuple[str, ...]) -> Re
     return Reconciliation(
         channels=channels,
         published=totals,
-        handed_out=raked.totals,
+        allocated=raked.totals,
         alone=np.bincount(channel[is_alone], each[is_alone], len(channels)).astype(np.float64),
         took_part=np.bincount(channel, each, len(channels)).astype(np.float64),
         log_weights=raked.log_weights,
-        groups=_impossible(raked, _to_hand_out(totals, float(raked.totals.sum()))),
+        groups=_impossible_groups(raked, _target_totals(totals, float(raked.totals.sum()))),
     )
 
 
@@ -182,23 +190,23 @@ def weights(chunk: JourneyChunk, log_weights: Floats) -> Floats:
     return np.asarray(spread(chunk.offsets, chunk.channel, log_weights, factor))
 
 
-def _to_hand_out(published: Floats, total: float) -> Floats:
-    """What channels are to get if all conversions are handed out in the proportions published."""
-    wanted = np.maximum(published, 0.0)
-    whole = wanted.sum()
-    return wanted * (total / whole) if whole > 0 else wanted
+def _target_totals(published: Floats, total: float) -> Floats:
+    """What channels are to get if all conversions are allocated in the proportions published."""
+    targets = np.maximum(published, 0.0)
+    whole = targets.sum()
+    return targets * (total / whole) if whole > 0 else targets
 
 
-def _impossible(raked: Raked, wanted: Floats) -> tuple[tuple[int, ...], ...]:
-    """Blocks that get more than ``wanted``, leaving out channels that neither want nor get anything."""
+def _impossible_groups(raked: Raked, targets: Floats) -> tuple[tuple[int, ...], ...]:
+    """Blocks that get more than ``targets``, leaving out channels with a target and a total of 0."""
     groups = []
     for block in range(int(raked.block.max(initial=-1)) + 1):
-        places = np.flatnonzero((raked.block == block) & ((wanted > 0) | (raked.totals > 0)))
-        least = raked.totals[places].sum()
-        if least - wanted[places].sum() > IMPOSSIBLE * least:
-            groups.append(tuple(places.tolist()))
+        indices = np.flatnonzero((raked.block == block) & ((targets > 0) | (raked.totals > 0)))
+        least = raked.totals[indices].sum()
+        if least - targets[indices].sum() > IMPOSSIBLE * least:
+            groups.append(tuple(indices.tolist()))
     return tuple(groups)
 
 
-def _shown(conversions: float) -> str:
+def _format_conversions(conversions: float) -> str:
     return f"{conversions:,.1f}" if conversions >= 0.1 else f"{conversions:.2g}"

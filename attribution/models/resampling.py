@@ -1,7 +1,7 @@
 """Intervals for everything: re-weight buckets of customers, solve again.
 
 An interval covers sampling: what another sample of customers from the same world would have given. It never covers
-bias: touchpoints that were not seen, customers who would have bought anyway, or the choice of a model.
+bias: touchpoints that were not recorded, customers who would have bought anyway, or the choice of a model.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from attribution.journeys.buckets import (
 from attribution.kernels.statistics.draws import multinomial_weights, poisson_weights
 from attribution.kernels.statistics.intervals import bca, percentile
 from attribution.models import AttributionModel
-from attribution.models.machinery import Draws, machinery_of
+from attribution.models.machinery import Draws, get_machinery
 from attribution.schema.experiment import ResamplingOptions
 from attribution.schema.tables import BASELINE, UNATTRIBUTED
 
@@ -39,7 +39,7 @@ FEW_CONVERSIONS = 1_024
 """Below this, four per bucket, converting customers are drawn one by one."""
 
 EXACT_DRAWS = 3
-"""Draws solved exactly to check those that go by influences."""
+"""Draws solved exactly to check those that are approximated by influences."""
 
 Floats = NDArray[np.float64]
 By = Literal["buckets", "customers"]
@@ -59,8 +59,8 @@ class Sample:
     def rows(self, rows: slice) -> Sample:
         """Some of the draws."""
         conversions, value, effects = self.channels
-        kept = Draws(conversions[rows], value[rows], None if effects is None else effects[rows])
-        return Sample(kept, {name: values[rows] for name, values in self.others.items()})
+        channels = Draws(conversions[rows], value[rows], None if effects is None else effects[rows])
+        return Sample(channels, {name: values[rows] for name, values in self.others.items()})
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,8 @@ class Resamples:
     estimates, draws, jackknife : per model, credit of all data, of each draw, and with one bucket left out at a
         time; the last is empty unless BCa was asked for
     by : ``buckets``, or ``customers`` where converting customers were drawn one by one
-    linearisation : per model that goes by influences, the largest error of a share in some exact draws, in standard
-        deviations of that share
+    linearisation : per model that is approximated by influences, the largest error of a share against some exact
+        draws, in standard deviations of that share
     dealing, buckets : how customers were dealt, and the labels of the buckets
     weights, left_out : (draws, buckets) and (buckets, buckets) how often each bucket counts, in ``draws`` and in
         ``jackknife``
@@ -94,28 +94,30 @@ class Resamples:
     left_out: Floats
 
     def interval(self, draws: Floats, estimate: Floats, jackknife: Floats) -> Floats:
-        """(2, …) ends of the interval of what has ``draws`` (draws, …), ``estimate`` (1, …) and ``jackknife``."""
+        """(2, …) ends of the interval of a measure with ``draws`` (draws, …), ``estimate`` (1, …) and ``jackknife``."""
         if self.options.method == "percentile":
             return percentile(draws, self.options.level)
         return bca(draws, estimate[0], jackknife, self.options.level)
 
     def findings(self) -> list[Finding]:
-        """What to know of these intervals, as rows of the quality table."""
-        covers = "intervals cover sampling of customers, never bias"
+        """Findings about these intervals, as rows of the quality table."""
+        covers = "Intervals cover the sampling of customers, never bias"
         how = {
-            "buckets": "customers in buckets, re-weighted",
-            "customers": f"fewer than {FEW_CONVERSIONS:,} conversions: converting customers are drawn one by one",
+            "buckets": "draws of re-weighted buckets of customers",
+            "customers": f"draws of single customers, since fewer than {FEW_CONVERSIONS:,} converted",
         }[self.by]
-        drawn = Finding("resampling", "credit", "pass", self.options.draws, None, None, f"{how}; {covers}")
-        found = [drawn]
+        summary = Finding("resampling", "credit", "pass", self.options.draws, None, None, f"{how}. {covers}")
+        findings = [summary]
         for label, error in self.linearisation.items():
             message = (
-                f"largest error of a share of {label} by influences, in its standard deviations, found by solving "
-                f"{EXACT_DRAWS} draws exactly"
+                f"largest error of a share of {label} in its approximated draws, in standard deviations of that share, "
+                f"against {EXACT_DRAWS} exact draws"
             )
+            if error > 0.25:
+                message += ": do not rely on the ends of its intervals"
             status: Literal["pass", "warn"] = "warn" if error > 0.25 else "pass"
-            found.append(Finding("linearisation", "credit", status, round(error, 4), None, None, message))
-        return found
+            findings.append(Finding("linearisation", "credit", status, round(error, 4), None, None, message))
+        return findings
 
 
 def fit_and_resample(
@@ -138,22 +140,24 @@ def fit_and_resample(
     Raises
     ------
     InputError
-        If nothing converted, so that there is nothing to draw.
+        If there is no conversion.
     """
     for model in models:
-        machinery_of(model).prepare(journeys)
+        get_machinery(model).prepare(journeys)
     dealing = Dealing()
-    undrawn = [machinery_of(model).summarise_undrawn for model in models]
+    undrawn = [get_machinery(model).summarise_undrawn for model in models]
     by_bucket, *summaries = journeys.read(models_by_bucket(models, dealing), *undrawn, *readers)
     parts = split_models(by_bucket, models, journeys, dealing)
     observed = parts[0][0]
     for model, (whole, _), more in zip(models, parts[1:], summaries, strict=False):
-        machinery_of(model).finish_fit(whole + more, observed)
+        get_machinery(model).finish_fit(whole + more, observed)
     conversions = observed.number("conversions")
     if conversions == 0:
-        raise InputError("nothing converted, so there is nothing to resample", hint="leave [resampling] out")
+        raise InputError(
+            "there is no conversion, so there is nothing to resample", hint="leave resampling out of the experiment"
+        )
     if conversions < FEW_CONVERSIONS:
-        dealing = one_by_one(journeys)
+        dealing = single_customer_dealing(journeys)
         (by_bucket,) = journeys.read(models_by_bucket(models, dealing))
         parts = split_models(by_bucket, models, journeys, dealing)
     # One thread: the order of additions inside the linear algebra library must not depend on the machine's load.
@@ -165,7 +169,7 @@ def fit_and_resample(
 def models_by_bucket(models: Sequence[AttributionModel], dealing: Dealing) -> Reader:
     """What sums up, bucket by bucket, what was observed and what each of ``models`` needs, for `split_models`."""
     return bucket_reader(
-        [Bucketwise(observe_buckets), *(machinery_of(model).buckets_reader for model in models)], dealing
+        [Bucketwise(observe_buckets), *(get_machinery(model).buckets_reader for model in models)], dealing
     )
 
 
@@ -173,24 +177,24 @@ def split_models(
     by_bucket: Summary, models: Sequence[AttributionModel], journeys: Journeys, dealing: Dealing
 ) -> list[tuple[Summary, Buckets]]:
     """What was observed, and then what each model needs: of all customers, and bucket by bucket."""
-    return split_buckets(by_bucket + _untouched(models, journeys, dealing), 1 + len(models))
+    return split_buckets(by_bucket + _summarise_untouched(models, journeys, dealing), 1 + len(models))
 
 
-def _untouched(models: Sequence[AttributionModel], journeys: Journeys, dealing: Dealing) -> Summary:
-    """What customers contribute who were never touched, bucket by bucket, to the models that they matter to."""
-    chunk = journeys.untouched() if any(machinery_of(model).needs_untouched for model in models) else None
+def _summarise_untouched(models: Sequence[AttributionModel], journeys: Journeys, dealing: Dealing) -> Summary:
+    """Contributions of customers who were never touched, by bucket, to the models that need them."""
+    chunk = journeys.untouched() if any(get_machinery(model).needs_untouched for model in models) else None
     if chunk is None:
         return Summary({})
-    own = [each.buckets_reader if each.needs_untouched else _nothing for each in map(machinery_of, models)]
-    return bucket_reader([_nothing, *own], dealing)(chunk)
+    own = [each.buckets_reader if each.needs_untouched else _read_nothing for each in map(get_machinery, models)]
+    return bucket_reader([_read_nothing, *own], dealing)(chunk)
 
 
-def _nothing(_: JourneyChunk) -> Summary:
+def _read_nothing(_: JourneyChunk) -> Summary:
     return Summary({})
 
 
-def one_by_one(journeys: Journeys) -> Dealing:
-    """Every converting customer a bucket of its own, the others as before."""
+def single_customer_dealing(journeys: Journeys) -> Dealing:
+    """Every converting customer in a bucket of its own, the others as before."""
     if journeys.integer_times is None:
         return Dealing(singles=np.zeros(0, np.uint64))
     words = journeys.read(converting_customers)[0].tables
@@ -202,56 +206,64 @@ def _resamples(
     models: Sequence[AttributionModel], parts: Sequence[Buckets], options: ResamplingOptions, dealing: Dealing
 ) -> Resamples:
     observed, *own = parts
-    drawn = draw_weights(observed.labels, options.draws, options.seed)
-    left_out = _without_each(observed) if options.method == "bca" else drawn[:0]
-    weights = np.concatenate([np.ones((1, observed.size)), drawn, left_out])
-    found, errors = {}, {}
+    drawn_weights = draw_weights(observed.labels, options.draws, options.seed)
+    left_out = _without_each(observed) if options.method == "bca" else drawn_weights[:0]
+    weights = np.concatenate([np.ones((1, observed.size)), drawn_weights, left_out])
+    samples, errors = {}, {}
     for model, buckets in zip(models, own, strict=True):
-        machinery, asked = machinery_of(model), (model.label, buckets, observed)
-        # What checks the draws and what makes them are two long computations that share nothing: one for each core.
+        machinery, arguments = get_machinery(model), (model.label, buckets, observed)
+        # The draws and their check are two long computations that share nothing: one for each core.
         with ThreadPoolExecutor(max_workers=1) as beside:
             check = machinery.is_linearised and beside.submit(
-                solved, machinery.solve_again, *asked, drawn[:EXACT_DRAWS]
+                solve_draws, machinery.solve_again, *arguments, drawn_weights[:EXACT_DRAWS]
             )
-            draws = solved(machinery.redraw, *asked, weights)
-        found[model.label] = Sample(draws, _no_channels(model, draws, observed, weights))
+            draws = solve_draws(machinery.redraw, *arguments, weights)
+        samples[model.label] = Sample(draws, _no_channels(model, draws, observed, weights))
         if check:
-            errors[model.label] = _error(check.result().conversions, draws.conversions[1 : 1 + len(drawn)])
-    ends = {"estimates": (0, 1), "draws": (1, 1 + len(drawn)), "jackknife": (1 + len(drawn), len(weights))}
-    cut = {name: {label: sample.rows(slice(*at)) for label, sample in found.items()} for name, at in ends.items()}
+            errors[model.label] = _linearisation_error(
+                check.result().conversions, draws.conversions[1 : 1 + len(drawn_weights)]
+            )
+    ends = {
+        "estimates": (0, 1),
+        "draws": (1, 1 + len(drawn_weights)),
+        "jackknife": (1 + len(drawn_weights), len(weights)),
+    }
+    cut = {name: {label: sample.rows(slice(*at)) for label, sample in samples.items()} for name, at in ends.items()}
     by: By = "buckets" if dealing.singles is None else "customers"
     return Resamples(
-        tuple(found),
+        tuple(samples),
         models[0].channels_,
         options,
         by=by,
         linearisation=errors,
         dealing=dealing,
         buckets=observed.labels,
-        weights=drawn,
+        weights=drawn_weights,
         left_out=left_out,
         **cut,
     )
 
 
-def solved(solve: Callable[..., Draws], label: str, own: Buckets, observed: Buckets, weights: Floats) -> Draws:
-    """Credit of re-weighted buckets, as `Machinery.redraw` gives it; a draw that holds too little is refused."""
+def solve_draws(solve: Callable[..., Draws], label: str, own: Buckets, observed: Buckets, weights: Floats) -> Draws:
+    """Credit of re-weighted buckets, as `Machinery.redraw` gives it; a draw with too few customers is refused."""
     try:
         return solve(own, observed, weights)
     except InputError as error:
         raise InputError(
-            f"model {label!r} cannot be solved for every draw, because some draws hold too little",
+            f"model {label!r} cannot be solved for every draw, because some draws have too few customers",
             given=str(error).partition(" Hint: ")[0].rstrip("."),
-            hint="give more of the customers that are lacking there, or leave out [resampling] or this model",
+            hint="give more customers of that kind, or leave this model or resampling out of the experiment",
         ) from error
 
 
 def _no_channels(model: AttributionModel, draws: Draws, observed: Buckets, weights: Floats) -> dict[str, Floats]:
-    """(draws,) conversions in each row of the model's credit that is no channel."""
-    total, bare = ((weights @ observed.totals(name, 1).T)[:, 0] for name in ("conversions", "unattributed_conversions"))
-    rows = {UNATTRIBUTED: bare}
+    """(draws,) conversions in each row of the model's credit that is not a channel."""
+    total, untouched = (
+        (weights @ observed.totals(name, 1).T)[:, 0] for name in ("conversions", "unattributed_conversions")
+    )
+    rows = {UNATTRIBUTED: untouched}
     if model.credit_.baseline is not None:
-        rows[BASELINE] = total - bare - draws.conversions.sum(axis=1)
+        rows[BASELINE] = total - untouched - draws.conversions.sum(axis=1)
     return rows
 
 
@@ -274,7 +286,7 @@ def _without_each(observed: Buckets) -> Floats:
     return (1.0 - np.eye(size)) * (size / max(size - 1, 1))
 
 
-def _error(exact: Floats, linear: Floats) -> float:
+def _linearisation_error(exact: Floats, linear: Floats) -> float:
     """Largest difference of a share, in standard deviations of that share."""
     a, b = _shares(exact), _shares(linear)
     spread = b.std(axis=0)

@@ -1,6 +1,6 @@
-"""Rule-based models: how a conversion is divided is decided beforehand.
+"""Rule-based models: how a conversion is divided is fixed in advance.
 
-Vendors use one name for different rules; every class says whose definition it is.
+Vendors use one name for different rules; every class names the vendors whose definition it follows.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from attribution.kernels.credit import rule_weights as kernel
 from attribution.models.base import Assumptions, AttributionModel
 
 VANISHES = 800.0
-"""Half-lives after which a touchpoint weighs nothing beside a new one."""
+"""Half-lives after which the weight of a touchpoint counts as 0."""
 
 
 class FirstTouch(AttributionModel):
@@ -83,13 +83,13 @@ class LastNonDirect(AttributionModel):
 
     Parameters
     ----------
-    direct : channels that count as direct; upper and lower case are not told apart
+    direct : channels that count as direct, in upper or lower case
     name : label in tables; the class in snake case with its non-default parameters unless given
 
     Raises
     ------
     InputError
-        When it is fitted, if ``direct`` is no list of names.
+        When it is fitted, if ``direct`` is not a list of names.
 
     Examples
     --------
@@ -104,7 +104,7 @@ class LastNonDirect(AttributionModel):
 
     assumptions = Assumptions(
         "The last touchpoint that is not direct traffic brings the conversion.",
-        "Overstates channels that close journeys, and takes from direct traffic whatever it caused.",
+        "Overstates channels that close journeys, and gives direct traffic no credit for what it caused.",
     )
 
     def __init__(self, *, direct: Sequence[str] = ("direct",), name: str | None = None) -> None:
@@ -114,7 +114,7 @@ class LastNonDirect(AttributionModel):
     def validate(self) -> None:
         is_list = isinstance(self.direct, list | tuple)
         if not is_list or not all(isinstance(channel, str) for channel in self.direct):
-            raise InputError("LastNonDirect: direct is a list of channel names", given=repr(self.direct))
+            raise InputError("LastNonDirect: direct must be a list of channel names", given=repr(self.direct))
 
     def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
         direct = {channel.casefold() for channel in self.direct}
@@ -160,8 +160,8 @@ class Linear(AttributionModel):
 class LinearDistinct(AttributionModel):
     """Every distinct channel of a journey gets the same share, spread evenly over its touchpoints.
 
-    With u distinct channels a touchpoint of a channel that has m of them gets 1 ÷ (u · m). It is no vendor's
-    rule by this name, and equals `Shapley` of the set game.
+    With u distinct channels, a touchpoint of a channel with m touchpoints gets 1 ÷ (u · m). No vendor has a rule of
+    this name. It equals `Shapley` with the game ``set``.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ class LinearDistinct(AttributionModel):
 
     assumptions = Assumptions(
         "Every channel of a journey does as much as any other, however often it touches.",
-        "Favours channels that are in many journeys, whatever they do there.",
+        "Favours channels that are in many journeys, whatever their effect.",
     )
     weight_sql = "1 / count(*) over (partition by journey, channel)"
 
@@ -203,7 +203,7 @@ class PositionBased(AttributionModel):
     Raises
     ------
     InputError
-        When it is fitted, if a share is not in 0 … 1, or both are more than the whole.
+        When it is fitted, if a share is not between 0 and 1, or their sum is above 1.
 
     Examples
     --------
@@ -230,10 +230,10 @@ class PositionBased(AttributionModel):
         for name in ("first", "last"):
             share = getattr(self, name)
             if not _is_number(share) or not 0 <= share <= 1:
-                raise InputError(f"PositionBased: {name} is a share", given=repr(share), allowed="0 … 1")
+                raise InputError(f"PositionBased: {name} must be a share", given=repr(share), allowed="0 … 1")
         if self.first + self.last > 1 + 1e-12:
             raise InputError(
-                "PositionBased: first and last together exceed the conversion",
+                "PositionBased: first and last together are more than the whole conversion",
                 given=f"{self.first} + {self.last}",
                 allowed="a sum of at most 1",
             )
@@ -268,7 +268,7 @@ class TimeDecay(AttributionModel):
 
     Examples
     --------
-    A week before the conversion weighs half of what the day itself does.
+    A touchpoint a week before the conversion weighs half as much as one on the day itself.
 
     >>> import pandas as pd
     >>> import attribution as at
@@ -281,7 +281,7 @@ class TimeDecay(AttributionModel):
     """
 
     assumptions = Assumptions(
-        "A touchpoint does less the longer it lies before the conversion.",
+        "The longer a touchpoint lies before the conversion, the less it contributes.",
         "Favours channels shortly before a conversion; the half-life is a convention.",
     )
 
@@ -297,24 +297,27 @@ class TimeDecay(AttributionModel):
 
     def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
         if chunk.ended_at is None or chunk.touched_at is None:
-            raise InputError("TimeDecay needs times, and these journeys have none")
+            raise InputError(
+                "TimeDecay needs timestamps, and these journeys have only an order",
+                hint="give touchpoints with timestamps, or choose a model that needs none",
+            )
         age = np.repeat(chunk.ended_at, chunk.lengths) - chunk.touched_at
         return kernel.time_decay(chunk.offsets, age / DAY, float(self.half_life_days))
 
     @property
     def weight_sql(self) -> str:
-        # From the newest touchpoint, and 0 where some databases fail because a number becomes too small.
+        # Relative to the newest touchpoint, and 0 where the number would be too small for some databases.
         older = f"(age_days - min(age_days) over (partition by journey)) / {float(self.half_life_days)!r}"
         return f"case when {older} > {VANISHES!r} then 0.0 else power(2.0, -({older})) end"
 
 
 def named_channels(names: Sequence[str], channels: Sequence[str]) -> str:
-    """Condition, in SQL, that ``channel`` is one of ``names``, in any case of letters; ``channels`` are those known."""
+    """SQL condition that ``channel`` is one of ``names`` in any case; ``channels`` gives their spellings."""
     folded = {name.casefold() for name in names}
-    known = sorted({channel for channel in channels if channel.casefold() in folded} | folded)
+    spellings = sorted({channel for channel in channels if channel.casefold() in folded} | folded)
     if not folded:
         return "false"
-    listed, lower = (", ".join(text(name) for name in each) for each in (known, sorted(folded)))
+    listed, lower = (", ".join(text(name) for name in each) for each in (spellings, sorted(folded)))
     return f"(channel in ({listed}) or lower(channel) in ({lower}))"
 
 

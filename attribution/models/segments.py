@@ -19,14 +19,14 @@ from attribution.journeys import JourneyChunk, Journeys, Reader, Summary, observ
 from attribution.kernels.statistics.sums import KeyedSums
 from attribution.models import AttributionModel
 from attribution.models.credit import Credit
-from attribution.models.machinery import machinery_of
+from attribution.models.machinery import get_machinery
 from attribution.schema.tables import SEGMENT_CREDIT
 
 NO_SEGMENT = "(none)"
-"""Customers whom the customers table does not know, or gives no value."""
+"""Customers who are not in the customers table, or have no value there."""
 
 _MOST = 100
-"""Segments; more would be ids, not segments."""
+"""Most segments; a column with more values holds ids, not segments."""
 
 
 class Segments(NamedTuple):
@@ -39,9 +39,9 @@ class Segments(NamedTuple):
     def of(self, chunk: JourneyChunk) -> NDArray[np.int32]:
         """(journeys,) segment of each journey's customer."""
         assert chunk.customer_ids is not None
-        found = pc.fill_null(pc.index_in(chunk.customer_ids.cast(self.ids.type), value_set=self.ids), len(self.ids))
+        index = pc.fill_null(pc.index_in(chunk.customer_ids.cast(self.ids.type), value_set=self.ids), len(self.ids))
         codes = np.append(self.code, np.int32(len(self.names) - 1))
-        return np.asarray(codes[found.to_numpy()[chunk.customer]])
+        return np.asarray(codes[index.to_numpy()[chunk.customer]])
 
 
 def read_segments(sources: Sources, column: str) -> Segments:
@@ -50,11 +50,15 @@ def read_segments(sources: Sources, column: str) -> Segments:
     Raises
     ------
     InputError
-        If the customers table has no such column, too many values, or two values for one customer.
+        If the customers table has no such column, or the column has too many values, or two for one customer.
     """
     if not sources.has("customers", column):
-        known = list(sources.tables["customers"].columns) if sources.has("customers") else []
-        raise InputError(f"journeys.segment names column {column!r}, which the customers table lacks", given=known)
+        columns = list(sources.tables["customers"].columns) if sources.has("customers") else []
+        raise InputError(
+            f"the segment column {column!r} is not in the customers table",
+            given=columns or "no customers table",
+            hint="give a customers table with this column, or leave segment out of the journey options",
+        )
     name = quote(column)
     rows = sources.engine.query(
         f"select customer_id, min({name}) as low, max({name}) as high from customers "
@@ -63,49 +67,50 @@ def read_segments(sources: Sources, column: str) -> Segments:
     torn = rows.filter(pc.not_equal(rows["low"], rows["high"]))
     if torn.num_rows:
         first = torn.slice(0, 1).to_pylist()[0]
+        who = "1 customer has" if torn.num_rows == 1 else f"{torn.num_rows:,} customers have"
         raise InputError(
-            f"{torn.num_rows} customers are in two segments of {column!r}",
+            f"{who} two values in the segment column {column!r}",
             given=f"{first['customer_id']}: {first['low']}, {first['high']}",
-            hint="give every customer one value",
+            hint="give each customer one value",
         )
     names = sorted(value for value in pc.unique(rows["low"]).to_pylist() if value is not None)
     if len(names) > _MOST:
-        raise InputError(f"journeys.segment: column {column!r} has {len(names):,} values", allowed=f"up to {_MOST}")
-    place = pc.fill_null(pc.index_in(rows["low"], value_set=pa.array(names, rows["low"].type)), len(names))
+        raise InputError(f"the segment column {column!r} has {len(names):,} values", allowed=f"up to {_MOST} segments")
+    index = pc.fill_null(pc.index_in(rows["low"], value_set=pa.array(names, rows["low"].type)), len(names))
     return Segments(
         rows["customer_id"].combine_chunks(),
-        np.asarray(place.to_numpy(), dtype=np.int32),
+        np.asarray(index.to_numpy(), dtype=np.int32),
         (*names, NO_SEGMENT),
     )
 
 
 def segment_reader(models: Sequence[AttributionModel], segments: Segments) -> Reader:
-    """What sums up every model's contributions segment by segment, for `segment_credit`."""
-    return partial(_by_segment, [observe, *(model.summarise for model in models)], segments)
+    """A reader that sums the contributions of every model by segment, for `segment_credit`."""
+    return partial(_summarise_by_segment, [observe, *(model.summarise for model in models)], segments)
 
 
 def segment_credit(
     summary: Summary, journeys: Journeys, models: Sequence[AttributionModel], segments: Segments
 ) -> tuple[pd.DataFrame, list[Finding]]:
-    """The ``segment_credit`` table, and what it lacks: models that a segment alone has not enough for.
+    """The ``segment_credit`` table, and findings on models for which a segment has too little data.
 
     Segments without a journey are left out.
     """
-    summary = summary + _untouched(journeys, models, segments)
+    summary = summary + _summarise_untouched(journeys, models, segments)
     parts, findings = [], []
     for code, segment in enumerate(segments.names):
-        observed, *own = (_part(summary, code, place) for place in range(len(models) + 1))
+        observed, *own = (_part(summary, code, index) for index in range(len(models) + 1))
         if not observed.number("journeys"):
             continue
         fitted = []
         for model, contributions in zip(models, own, strict=True):
             alone = type(model)(**model.get_params())
-            machinery = machinery_of(alone)
+            machinery = get_machinery(alone)
             machinery.prepare(journeys)
             try:
                 machinery.finish_fit(contributions, observed)
             except InputError as error:
-                message = f"{model.label} is left out of the segment: {error}"
+                message = f"{model.label} is missing in segment_credit for this segment: {error}"
                 findings.append(count_finding("segment_left_out", "customers", 1, message, example=segment))
             else:
                 fitted.append(alone)
@@ -118,31 +123,31 @@ def segment_credit(
     return table, findings
 
 
-def _untouched(journeys: Journeys, models: Sequence[AttributionModel], segments: Segments) -> Summary:
-    """What customers contribute who were never touched, segment by segment, to the models that they matter to."""
-    chunk = journeys.untouched() if any(machinery_of(model).needs_untouched for model in models) else None
+def _summarise_untouched(journeys: Journeys, models: Sequence[AttributionModel], segments: Segments) -> Summary:
+    """Contributions of customers who were never touched, by segment, to the models that need them."""
+    chunk = journeys.untouched() if any(get_machinery(model).needs_untouched for model in models) else None
     if chunk is None:
         return Summary({})
-    own = [model.summarise if machinery_of(model).needs_untouched else _nothing for model in models]
-    return _by_segment([_nothing, *own], segments, chunk)
+    own = [model.summarise if get_machinery(model).needs_untouched else _read_nothing for model in models]
+    return _summarise_by_segment([_read_nothing, *own], segments, chunk)
 
 
-def _nothing(_: JourneyChunk) -> Summary:
+def _read_nothing(_: JourneyChunk) -> Summary:
     return Summary({})
 
 
-def _by_segment(readers: Sequence[Reader], segments: Segments, chunk: JourneyChunk) -> Summary:
+def _summarise_by_segment(readers: Sequence[Reader], segments: Segments, chunk: JourneyChunk) -> Summary:
     of = segments.of(chunk)
     tables: dict[str, KeyedSums] = {}
     for code in np.unique(of).tolist():
-        part = chunk.only(of == code)
-        for place, reader in enumerate(readers):
-            tables |= {f"{code}/{place}/{name}": table for name, table in reader(part).tables.items()}
+        part = chunk.subset(of == code)
+        for index, reader in enumerate(readers):
+            tables |= {f"{code}/{index}/{name}": table for name, table in reader(part).tables.items()}
     return Summary(tables)
 
 
-def _part(summary: Summary, code: int, place: int) -> Summary:
-    start = f"{code}/{place}/"
+def _part(summary: Summary, code: int, index: int) -> Summary:
+    start = f"{code}/{index}/"
     return Summary(
         {name.removeprefix(start): table for name, table in summary.tables.items() if name.startswith(start)}
     )

@@ -28,9 +28,9 @@ from attribution.models.breakdowns import (
     sampling_finding,
     truncation_finding,
 )
-from attribution.models.credit import Totals, hand_out, share_sums, share_sums_by_bucket
-from attribution.models.games import Counted, Sampling, Solved
-from attribution.models.held_out import score_of_classifier, summarise_folds
+from attribution.models.credit import Totals, allocate, share_sums, share_sums_by_bucket
+from attribution.models.games import ObservedGame, Sampling, Solution
+from attribution.models.held_out import score_classifier, summarise_folds
 from attribution.models.machinery import Draws, HeldOut, attributable
 from attribution.models.published import PublishedMachinery, PublishedModel
 from attribution.models.recoding import SHARES, Recoding, by_coalition, by_count, by_position
@@ -42,14 +42,17 @@ GAMES = {
     "classifier": "what a classifier expects of a journey without the touchpoints of other channels",
 }
 METHODS = ("auto", "exact", "sampling")
-NEGATIVE = {"refuse": "a game with negative totals hands out no credit", "zero": "negative totals count as 0 there"}
+NEGATIVE = {
+    "refuse": "a game with negative totals gives no shares and no credit per journey",
+    "zero": "negative totals count as 0 in shares and in credit per journey",
+}
 
 
 class Shapley(PublishedModel):
-    """Shapley value of a game over channels, chosen by name.
+    """Shapley value of a game over channels; the game is chosen by name.
 
-    ``set`` divides the conversions observed; the other games estimate what came on top of no ads at all, and leave the
-    rest as baseline. They compare rates, so they need customers who did not convert, the never touched among them.
+    ``set`` divides the observed conversions. The other games estimate the conversions that ads added, and leave the
+    rest as baseline. They compare rates, so they need customers who did not convert, also some who were never touched.
 
     * ``set``: a coalition gets the conversions of all journeys that touched no channel outside it. Its Shapley value
       divides every conversion equally among the *distinct* channels of its journey: **this game is linear over
@@ -67,23 +70,24 @@ class Shapley(PublishedModel):
 
     **Bias.** Journeys stop when they convert, so that converters have fewer touchpoints than they would have had. Rates
     over whole journeys, and classifiers fitted on them, take that for an effect (immortal-time bias): credit may be far
-    too low, even negative for every paid channel, with no confounding at all. All games but ``set`` say so in the
+    too low, even negative for every paid channel, even without confounding. All games but ``set`` say so in the
     quality table. Paths built from customers at risk (all those who had not converted by a day, with the touchpoints
     up to it) are free of it.
 
-    Credit can be negative and is kept so. Shares are then null.
+    Credit can be negative, and is reported as it is. Shares are then null.
 
     Parameters
     ----------
     game : ``set``, ``rate``, ``path_incremental`` or ``classifier``
-    method : ``auto`` is exact up to 22 channels in a game (for ``path_incremental`` and ``classifier`` in one journey,
-        for the latter up to 10) and samples orders of arrival above; ``exact`` refuses what it cannot do; ``sampling``
+    method : ``auto`` is exact up to 22 channels in a game (in one journey for ``path_incremental``; up to 10 in one
+        journey for ``classifier``) and samples orders of channels above; ``exact`` refuses larger games; ``sampling``
+        always samples
     tolerance : sampling ends when no standard error exceeds this share of the mean absolute credit; > 0
     seed : of the orders drawn; the same seed gives the same bytes
-    negative : ``refuse`` shares, and to hand out journey by journey, where a total is negative; or count it as
-        ``zero`` there. Totals stay as they are
-    reconcile : whether journeys are handed out so that they add up to the channels' shares, as nearly as they can;
-        in the game ``set`` they do by themselves
+    negative : where a total is negative, ``refuse`` shares and credit per journey, or count it as ``zero`` in both.
+        Totals stay as they are
+    reconcile : whether the credit of journeys adds up to the channels' totals, as nearly as possible; in the game
+        ``set`` it always does
     classifier : for the game of this name: a scikit-learn classifier, fitted or not, or ``package.module:Class``;
         logistic regression unless given
     classifier_settings : arguments of that class
@@ -149,12 +153,12 @@ class Shapley(PublishedModel):
     def assumptions(self) -> Assumptions:
         if self.game == "set":
             return Assumptions(
-                "The distinct channels of a journey brought the conversion together, each as much as any other.",
-                "Linear over distinct channels: favours those that are in many journeys, whatever they do there.",
+                "All distinct channels of a journey contributed equally to its conversion.",
+                "Linear over distinct channels: favours those that are in many journeys, whatever their effect.",
             )
         return Assumptions(
-            "Customers whom other channels touched would have converted alike without this one.",
-            "Journeys end when they convert, so short journeys are taken for an effect: credit may be far too low.",
+            "Customers touched by a channel would otherwise have converted like similar customers without it.",
+            "Journeys end when they convert, and short journeys are taken for an effect: credit may be far too low.",
         )
 
     @property
@@ -167,25 +171,35 @@ class Shapley(PublishedModel):
 
     def validate(self) -> None:
         super().validate()
-        for what, given, known in (
+        for what, value, allowed in (
             ("game", self.game, GAMES),
             ("method", self.method, METHODS),
             ("negative", self.negative, NEGATIVE),
         ):
-            if given not in list(known):
-                hint = did_you_mean(str(given), known)
-                raise InputError(f"Shapley: unknown {what}", given=repr(given), allowed=list(known), hint=hint)
+            if value not in list(allowed):
+                hint = did_you_mean(str(value), allowed)
+                raise InputError(f"Shapley: unknown {what}", given=repr(value), allowed=list(allowed), hint=hint)
         if self.game == "set" and self.method == "sampling":
-            raise InputError("Shapley: the game 'set' has a closed form, so nothing is sampled", given="'sampling'")
+            raise InputError(
+                "Shapley: the game 'set' has a closed form, so it cannot be sampled",
+                given="method = 'sampling'",
+                allowed=["auto", "exact"],
+            )
         if not _is_number(self.tolerance) or not 0 < self.tolerance < np.inf:
-            raise InputError("Shapley: tolerance is a share", given=repr(self.tolerance), allowed="numbers > 0")
+            raise InputError(
+                "Shapley: tolerance must be a number above 0", given=repr(self.tolerance), allowed="such as 0.01"
+            )
         if not _is_whole(self.seed) or not 0 <= self.seed < 2**63:
-            raise InputError("Shapley: seed", given=repr(self.seed), allowed="whole numbers from 0 to 2^63 − 1")
+            raise InputError(
+                "Shapley: seed is out of range or not a whole number",
+                given=repr(self.seed),
+                allowed="whole numbers from 0 to 2^63 − 1",
+            )
         if self.game == "classifier":
             valuation.make_classifier(self.classifier, self.classifier_settings)
         elif self.classifier is not None or self.classifier_settings is not None:
             which = "classifier" if self.classifier is not None else "classifier_settings"
-            raise InputError(f"Shapley: {which} goes with game = 'classifier'", given=f"game = {self.game!r}")
+            raise InputError(f"Shapley: {which} is only for game = 'classifier'", given=f"game = {self.game!r}")
 
     def summarise(self, chunk: JourneyChunk) -> Summary:
         return self._summarise_game(chunk) + self._machinery.summarise_undrawn(chunk)
@@ -214,17 +228,16 @@ class Shapley(PublishedModel):
         if self.negative == "refuse" and (totals < 0).any():
             worst = int(totals.argmin())
             raise InputError(
-                f"model {self.label!r}: some channels' totals are negative, and a negative share of a conversion "
-                "cannot be handed out",
+                f"model {self.label!r} has no credit per journey, because a channel has negative credit",
                 given=f"{self.channels_[worst]}: {totals[worst]:.6g} conversions",
-                hint="negative = 'zero' hands out nothing to them; or leave journey credit out for this model",
+                hint="set negative = 'zero' to give such channels nothing, or leave journey credit out for this model",
             )
         return super().weigh(chunk)
 
     # ------------------------------------------------------------ more than totals
 
     def by_position(self) -> pd.DataFrame:
-        """The ordered breakdown: each channel's credit by where in the journey it stood.
+        """The ordered breakdown: the credit of each channel by position in the journey.
 
         A channel's share of a journey is spread evenly over its touchpoints, and position is that of the touchpoint,
         so that positions add up to the channel's credit.
@@ -235,13 +248,13 @@ class Shapley(PublishedModel):
             If the game is not ``set``.
         """
         if self.game != "set":
-            raise InputError(f"Shapley: credit by position is of the game 'set', not {self.game!r}")
+            raise InputError("Shapley: only the game 'set' has credit by position", given=f"game = {self.game!r}")
         return position_table(self.label, self.channels_, self._table("positions"))
 
     def interactions(self) -> pd.DataFrame:
         """The Shapley interaction index of each pair of channels, in conversions; > 0 is synergy, < 0 substitution.
 
-        In the game ``set`` it is never negative: what two channels touched together counts for neither alone.
+        In the game ``set`` it is never negative: a journey with two channels counts for neither of them alone.
 
         Raises
         ------
@@ -252,10 +265,12 @@ class Shapley(PublishedModel):
         if self.game == "set":
             pairs = games.interaction_of_set(self._table("converted_sets"), channels)
         elif self.game == "rate":
-            game, pairs = self._counted(self.summary_), np.zeros((channels, channels))
+            game, pairs = self._observed_game(self.summary_), np.zeros((channels, channels))
             pairs[np.ix_(game.players, game.players)] = games.interaction_of_rate(game.sets)
         else:
-            raise InputError("Shapley: interactions", given=f"game = {self.game!r}", allowed=["set", "rate"])
+            raise InputError(
+                "Shapley: this game has no interactions", given=f"game = {self.game!r}", allowed=["set", "rate"]
+            )
         return interaction_table(self.label, self.channels_, pairs)
 
     # ------------------------------------------------------------ the games
@@ -264,25 +279,25 @@ class Shapley(PublishedModel):
         """A table of the summary; empty where there was not one journey."""
         return self.summary_.tables.get(name, sum_by_key(np.zeros((0, 1), np.int64), np.zeros(0)))
 
-    def _counted(self, summary: Summary) -> Counted:
-        return games.counted(summary, len(self.channels_), game=self.game)
+    def _observed_game(self, summary: Summary) -> ObservedGame:
+        return games.observe_game(summary, len(self.channels_), game=self.game)
 
-    def _solve(self, summary: Summary) -> tuple[Solved, NDArray[np.int64]]:
+    def _solve(self, summary: Summary) -> tuple[Solution, NDArray[np.int64]]:
         """Credit by channel, and of which channels."""
         if self.game != "classifier":
-            sets, players, _ = self._counted(summary)
+            sets, players, _ = self._observed_game(summary)
             return games.solve(self.game, sets, Sampling.of(self)), players
         channels = len(self.channels_)
         classifier = valuation.make_classifier(self.classifier, self.classifier_settings)
         solved, self.classifier_notes_ = valuation.solve_classifier(summary, channels, classifier, Sampling.of(self))
-        self.saw_untouched_ = valuation.saw_untouched(summary)
+        self.has_untouched_ = valuation.has_untouched(summary)
         conversions, value = attributable(self, "conversions"), attributable(self, "value")
         worth = value / conversions if conversions else 0.0
         return solved._replace(credit=np.concatenate([solved.credit, solved.credit * worth])), np.arange(channels)
 
 
 class ShapleyMachinery(PublishedMachinery):
-    """Games are drawn again by influences where they are large."""
+    """Large games are redrawn by influences."""
 
     model: Shapley
 
@@ -305,8 +320,8 @@ class ShapleyMachinery(PublishedMachinery):
     def summarise_undrawn(self, chunk: JourneyChunk) -> Summary:
         if self.model.game != "set":
             return super().summarise_undrawn(chunk)
-        laid_out, shares, _ = hand_out(self.model, chunk)
-        return break_down(laid_out, shares, len(self.model.channels_))
+        flattened, shares, _ = allocate(self.model, chunk)
+        return break_down(flattened, shares, len(self.model.channels_))
 
     @property
     def buckets_reader(self) -> Reader | Bucketwise:
@@ -320,7 +335,7 @@ class ShapleyMachinery(PublishedMachinery):
     def is_linearised(self) -> bool:
         model = self.model
         counts = model.game in ("rate", "path_incremental")
-        return counts and not games.is_cheap(model.game, model._counted(model.summary_).sets)
+        return counts and not games.is_cheap(model.game, model._observed_game(model.summary_).sets)
 
     def redraw(self, own: Buckets, observed: Buckets, weights: NDArray[np.float64]) -> Draws:
         model = self.model
@@ -332,26 +347,28 @@ class ShapleyMachinery(PublishedMachinery):
         if not self.is_linearised:
             return Draws(*games.solve_each(own, weights, channels, game=game, how=Sampling.of(model)))
         credit = np.stack([model.credit_.conversions, model.credit_.value])[:, :-1]
-        return Draws(*games.follow(model._counted(model.summary_), credit, own, weights, game=game))
+        return Draws(*games.follow(model._observed_game(model.summary_), credit, own, weights, game=game))
 
     def findings(self) -> list[Finding]:
-        model, found = self.model, super().findings()
+        model, findings = self.model, super().findings()
         if model.game == "set":
-            return found
+            return findings
         credit = model.credit_.conversions[:-1]
-        found.append(truncation_finding(model.label, attributable(model, "conversions"), from_paths=model.from_paths_))
-        found += negative_finding(model.label, model.channels_, credit)
-        found += sampling_finding(model.label, model.pairs_, model.standard_error_, credit)
+        findings.append(
+            truncation_finding(model.label, attributable(model, "conversions"), from_paths=model.from_paths_)
+        )
+        findings += negative_finding(model.label, model.channels_, credit)
+        findings += sampling_finding(model.label, model.pairs_, model.standard_error_, credit)
         if model.game == "classifier":
-            found += classifier_findings(model.label, model.classifier_notes_, model.saw_untouched_)
-        return found
+            findings += classifier_findings(model.label, model.classifier_notes_, model.has_untouched_)
+        return findings
 
     def recoding(self, table: str) -> Recoding | None:
         return _RECODINGS.get(table) or super().recoding(table)
 
     def tables(self) -> Mapping[str, pd.DataFrame]:
-        found = super().tables()
-        return {**found, "credit_by_position": self.model.by_position()} if self.model.game == "set" else found
+        tables = super().tables()
+        return {**tables, "credit_by_position": self.model.by_position()} if self.model.game == "set" else tables
 
     def interactions(self) -> pd.DataFrame | None:
         return None if self.lacks_interactions else self.model.interactions()
@@ -359,7 +376,7 @@ class ShapleyMachinery(PublishedMachinery):
     @property
     def lacks_interactions(self) -> str | None:
         if self.model.game not in ("set", "rate"):
-            return f"the game {self.model.game!r} has none"
+            return f"the game {self.model.game!r} has no interactions"
         if self.model.game == "rate" and len(self.model.channels_) > EXACT_PLAYERS:
             return f"more than {EXACT_PLAYERS} channels are too many for the game 'rate'"
         return None
@@ -374,7 +391,7 @@ class ShapleyMachinery(PublishedMachinery):
             "journey",
             None,
             lambda chunk: summarise_folds(chunk, channels),
-            lambda summary: score_of_classifier(summary, channels, classifier),
+            lambda summary: score_classifier(summary, channels, classifier),
         )
 
 
@@ -390,9 +407,9 @@ _RECODINGS: Mapping[str, Recoding] = {
 }
 
 
-def _is_whole(given: object) -> bool:
-    return isinstance(given, int | np.integer) and not isinstance(given, bool)
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
-def _is_number(given: object) -> bool:
-    return isinstance(given, int | float | np.number) and not isinstance(given, bool)
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)

@@ -19,7 +19,7 @@ from attribution.models.recoding import SHARES, Recoding, unchanged
 
 
 class _Staged(AttributionModel):
-    """``_share`` for the first, the last and every anchor; what is left is spread over the others."""
+    """``_share`` for the first, the last and every anchor; the rest is spread over the others."""
 
     _share: ClassVar[float]
     _spread: ClassVar[float] = 0.1
@@ -31,7 +31,7 @@ class _Staged(AttributionModel):
     def assumptions(self) -> Assumptions:
         return Assumptions(
             "The touchpoints at which a journey starts, reaches a stage and ends earn fixed shares.",
-            "The shares are a convention; channels that mark stages gain, those between them lose.",
+            "Favours channels that mark stages over those between them; the shares are a convention.",
         )
 
     @property
@@ -45,21 +45,21 @@ class _Staged(AttributionModel):
     def validate(self) -> None:
         kind = type(self).__name__
         for parameter in ("column", *self._parameters):
-            given = getattr(self, parameter)
-            if not isinstance(given, str) or not given.strip():
-                raise InputError(f"{kind}: {parameter} is a text", given=repr(given))
+            value = getattr(self, parameter)
+            if not isinstance(value, str) or not value.strip():
+                raise InputError(f"{kind}: {parameter} must be a text that is not empty", given=repr(value))
         if len(set(self._stages)) < len(self._stages):
-            raise InputError(f"{kind}: two stages have one name", given=", ".join(self._stages))
+            raise InputError(f"{kind}: two stages have the same name", given=", ".join(self._stages))
 
     def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
         return np.asarray(kernel.anchor_weights(chunk.offsets, self._anchors(chunk), self._share, self._spread))
 
     def summarise(self, chunk: JourneyChunk) -> Summary:
-        laid_out = chunk.handed_out
+        flattened = chunk.allocated
         # Bit s of a journey is set where the anchor of stage s is missing.
-        missing = (self._anchors(laid_out) < 0) @ (1 << np.arange(len(self._stages)))
+        missing = (self._anchors(flattened) < 0) @ (1 << np.arange(len(self._stages)))
         tables = super().summarise(chunk).tables
-        return Summary({**tables, "missing_anchors": tally(missing, laid_out.conversions)})
+        return Summary({**tables, "missing_anchors": tally(missing, flattened.conversions)})
 
     @property
     def weight_sql(self) -> str:
@@ -67,28 +67,28 @@ class _Staged(AttributionModel):
         anchors = [f"min(case when {mark} then position end) over (partition by journey)" for mark in marks]
         tests = ["position = 1", "position = length", *(f"position = {anchor}" for anchor in anchors)]
         shares = " + ".join(f"case when {test} then 1 else 0 end" for test in tests)
-        # Touchpoints that are no anchor: one less for every anchor that is not among those before it.
+        # Touchpoints that are not an anchor: one less for every anchor that is not among those before it.
         distinct = ["1", "case when length = 1 then 0 else 1 end"]
         for number, anchor in enumerate(anchors):
             before = ", ".join(["1", "length", *(f"coalesce({earlier}, 0)" for earlier in anchors[:number])])
             distinct.append(f"case when {anchor} is null or {anchor} in ({before}) then 0 else 1 end")
-        others = f"(length - {' - '.join(distinct)})"
-        return f"case when {shares} = 0 then {self._spread!r} / {others} else ({shares}) * {self._share!r} end"
+        rest = f"(length - {' - '.join(distinct)})"
+        return f"case when {shares} = 0 then {self._spread!r} / {rest} else ({shares}) * {self._share!r} end"
 
     def _anchors(self, chunk: JourneyChunk) -> NDArray[np.int64]:
         """(journeys, stages) the first touchpoint marked with each stage, −1 for none."""
         dimensions = chunk.dimensions
-        known = dimensions.values[dimensions.names.index(self.column)]
+        values = dimensions.values[dimensions.names.index(self.column)]
         # Digit 0 of a dimension that may be null is null.
         null = int(self.column != "channel")
         # Journeys that are scored may lack a stage that was there when the model was fitted.
-        wanted = np.array([known.index(stage) + null if stage in known else -1 for stage in self._stages])
+        digits = np.array([values.index(stage) + null if stage in values else -1 for stage in self._stages])
         digit = dimensions.digit(chunk.code.astype(np.int64), self.column)
-        return np.asarray(kernel.first_marked(chunk.offsets, digit, wanted))
+        return np.asarray(kernel.first_marked(chunk.offsets, digit, digits))
 
 
 class _StagedMachinery(Machinery):
-    """Stages must be marked, and journeys that lack one are counted."""
+    """Checks that stages are marked, and counts journeys without one."""
 
     model: _Staged
 
@@ -97,33 +97,38 @@ class _StagedMachinery(Machinery):
         model, dimensions = self.model, journeys.dimensions
         if model.column not in dimensions.names:
             raise InputError(
-                f"model {model.label!r} finds stages in the column {model.column!r}, and these journeys have none",
+                f"model {model.label!r} needs the column {model.column!r} of touchpoints, which marks stages",
                 given=f"columns {', '.join(dimensions.names)}" if dimensions.names else "no touchpoints",
-                hint=f"map the column of touchpoints that marks them, beside all others that are to be read: "
-                f"columns = {{ …, {model.column} = 'source' }}",
+                hint=f"add the column that marks stages to the columns of the touchpoints table, as {model.column!r}",
             )
-        known = dimensions.values[dimensions.names.index(model.column)]
+        values = dimensions.values[dimensions.names.index(model.column)]
         for stage in model._stages:
-            if stage not in known:
+            if stage not in values:
                 raise InputError(
-                    f"model {model.label!r}: no touchpoint is marked {stage!r} in the column {model.column!r}",
-                    allowed=known or "the column is empty",
-                    hint=did_you_mean(stage, known),
+                    f"model {model.label!r}: no touchpoint has the value {stage!r} in the column {model.column!r}",
+                    allowed=values or "nothing: the column is empty",
+                    hint=did_you_mean(stage, values),
                 )
 
     def findings(self) -> list[Finding]:
         model, stages = self.model, self.model._stages
         sets = model.summary_.dense("missing_anchors", 1 << len(stages))
         total = float(sets.sum())
-        found = []
+        findings = []
         for bit, stage in enumerate(stages):
-            lacking = float(sets[(np.arange(len(sets)) >> bit) & 1 == 1].sum())
-            message = f"converting journeys in which {model.label} finds no {stage!r}: the other shares grow"
-            found.append(count_finding("missing_anchor", "journeys", lacking, message, total=total))
+            missing = float(sets[(np.arange(len(sets)) >> bit) & 1 == 1].sum())
+            message = (
+                f"converting journeys without the stage {stage!r}; {model.label} raises their other shares. Check that "
+                "touchpoints mark this stage"
+            )
+            findings.append(count_finding("missing_anchor", "journeys", missing, message, total=total))
         if len(stages) > 1:
-            message = f"converting journeys in which {model.label} finds no stage at all: divided by place alone"
-            found.append(count_finding("missing_anchors", "journeys", float(sets[-1]), message, total=total))
-        return [*super().findings(), *found]
+            message = (
+                f"converting journeys without any stage; {model.label} divides them by position alone. Check that "
+                "touchpoints mark stages"
+            )
+            findings.append(count_finding("missing_anchors", "journeys", float(sets[-1]), message, total=total))
+        return [*super().findings(), *findings]
 
     def recoding(self, table: str) -> Recoding | None:
         return unchanged if table == "missing_anchors" else SHARES.get(table)
@@ -135,12 +140,12 @@ class WShaped(_Staged):
     The definition is Marketo Measure's (formerly Bizible), where the conversion is the opportunity: the last
     touchpoint is then the one that created it. The lead's anchor is the first touchpoint of the journey marked
     with its name. Shares that fall on one touchpoint add up; where there is no lead, or there are no others,
-    that share is left out and the rest grow in proportion. the quality table counts journeys without a lead.
+    that share is left out and the rest grow in proportion. The quality table counts journeys without a lead.
 
     Parameters
     ----------
     lead : value that marks the touchpoint at which the customer became a lead
-    column : column of touchpoints that holds such marks; as any further dimension it is read if it is mapped
+    column : column of touchpoints with these values; it must be among the columns that are read
     name : label in tables; the class in snake case with its non-default parameters unless given
 
     Examples
@@ -172,12 +177,12 @@ class FullPath(_Staged):
     The definition is Marketo Measure's (formerly Bizible), where the conversion is the deal that was closed;
     others call it Z-shaped. The anchor of a stage is the first touchpoint of the journey marked with its name.
     Shares that fall on one touchpoint add up; where a stage is missing, or there are no others, that share is
-    left out and the rest grow in proportion. the quality table counts journeys without lead, opportunity, or both.
+    left out and the rest grow in proportion. The quality table counts journeys without lead, opportunity, or both.
 
     Parameters
     ----------
     lead, opportunity : values that mark the touchpoints at which these stages were reached
-    column : column of touchpoints that holds such marks; as any further dimension it is read if it is mapped
+    column : column of touchpoints with these values; it must be among the columns that are read
     name : label in tables; the class in snake case with its non-default parameters unless given
 
     Examples

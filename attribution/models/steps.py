@@ -1,4 +1,4 @@
-"""The chain of a Markov model, from what it summed up."""
+"""The chain of a Markov model, from its sums."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def summarise_steps(chunk: JourneyChunk, *, channels: int, order: int) -> Summar
     """``steps`` of the journeys, and ``value`` under the step that each ended with."""
     touched = chunk.touched
     counted = touched.conversions, touched.nulls
-    paid = touched.only(touched.value > 0)
+    paid = touched.subset(touched.value > 0)
     return Summary(
         {
             "steps": count_steps(_slices(touched, channels), *counted, order=order),
@@ -33,7 +33,7 @@ def summarise_bucket_steps(chunk: JourneyChunk, *, channels: int, order: int) ->
     touched = chunk.touched_by_bucket
     journeys = Slices(touched.start, touched.stop, touched.channel, channels)
     steps = count_bucket_steps(journeys, touched.bucket, touched.conversions, touched.nulls, order=order)
-    paid = chunk.only((chunk.value > 0) & (chunk.lengths > 0))
+    paid = chunk.subset((chunk.value > 0) & (chunk.lengths > 0))
     assert paid.bucket is not None
     ends = last_steps(_slices(paid, channels), order=order)
     if ends.shape[1] == 1:
@@ -56,7 +56,7 @@ class BucketSteps(NamedTuple):
 
 
 class Counting(NamedTuple):
-    """What a model counted: steps of its ``order``, or, where ``is_dealt``, those of the highest order by fold."""
+    """How steps were counted: of the ``order``, or, where ``is_dealt``, of the highest order by fold."""
 
     channels: int
     order: int
@@ -64,27 +64,27 @@ class Counting(NamedTuple):
 
     def chain(self, summary: Summary) -> Chain:
         """The chain of all journeys."""
-        found = []
+        tables = []
         for name in ("steps", "value"):
             table = summary.tables[name]
             keys, position = self._rows(name, table.keys)
-            found.append((keys, to_float(regroup(table.sums, position, len(keys)))))
-        (steps, counts), (paid, value) = found
+            tables.append((keys, to_float(regroup(table.sums, position, len(keys)))))
+        (steps, counts), (paid, value) = tables
         return build_chain(frame(steps, paid, channels=self.channels, order=self.order), counts, value)
 
     def by_bucket(self, own: Buckets) -> BucketSteps:
         """The states of all journeys, and the counts of each bucket."""
-        found = []
+        tables = []
         for name in ("steps", "value"):
             table = own.tables[name]
             if not self.is_dealt:
-                found.append((table.keys, table.sums))
+                tables.append((table.keys, table.sums))
                 continue
             keys, position = self._rows(name, table.keys)
             rows = len(position)
             added = sparse.csr_array((np.ones(rows), (position, np.arange(rows))), shape=(len(keys), rows))
-            found.append((keys, sparse.csr_array(added @ table.sums)))
-        (steps, counts), (paid, value) = found
+            tables.append((keys, sparse.csr_array(added @ table.sums)))
+        (steps, counts), (paid, value) = tables
         return BucketSteps(frame(steps, paid, channels=self.channels, order=self.order), counts, value)
 
     def _rows(self, name: str, keys: NDArray[np.int64]) -> Shortened:

@@ -1,4 +1,4 @@
-"""The game whose worth of a coalition is what a classifier expects of a journey."""
+"""The game in which a coalition is worth what a classifier predicts for a journey."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from attribution.kernels.shapley.coalitions import channel_counts, unpack_counts
 from attribution.kernels.shapley.games import join_weights
 from attribution.kernels.statistics.draws import draw_words
 from attribution.kernels.statistics.sums import KeyedSums, distinct_rows, exact_sums, to_float
-from attribution.models.games import Sampling, Solved
-from attribution.models.named_code import load_place
+from attribution.models.games import Sampling, Solution
+from attribution.models.named_code import load_by_path
 
 Floats = NDArray[np.float64]
 Predict = Callable[[NDArray[np.int64]], Floats]
 
 EXACT_CHANNELS = 10
-"""Channels in a journey; more would need thousands of predictions for it alone."""
+"""Most channels in a journey solved exactly; more would need thousands of predictions each."""
 
 _ROWS_AT_ONCE = 1 << 16
 _BATCH = 16
@@ -49,16 +49,18 @@ def count_rows(chunk: JourneyChunk, channels: int) -> Summary:
     )
 
 
-def solve_classifier(summary: Summary, channels: int, classifier: Any, how: Sampling) -> tuple[Solved, tuple[str, ...]]:
+def solve_classifier(
+    summary: Summary, channels: int, classifier: Any, how: Sampling
+) -> tuple[Solution, tuple[str, ...]]:
     """Shapley values of all journeys, each of its own game, added up, in conversions.
 
     Returns
     -------
     solved : credit and standard errors (1, channels)
-    notes : what the classifier warned of
+    notes : warnings of the classifier
     """
     if channels == 0 or "row_nulls" not in summary.tables:
-        return Solved(np.zeros((1, channels)), np.zeros((1, channels))), ()
+        return Solution(np.zeros((1, channels)), np.zeros((1, channels))), ()
     tables = [summary.tables[name] for name in ("row_conversions", "row_nulls")]
     rows = Rows(unpack_counts(tables[0].keys, channels), *(to_float(table.sums) for table in tables))
     # One thread: the order of additions inside the linear algebra library must not depend on the machine's load.
@@ -80,29 +82,31 @@ def solve_classifier(summary: Summary, channels: int, classifier: Any, how: Samp
                 enough = how.tolerance * float(np.abs(credit).mean()) / large
                 goals = np.divide(enough, journeys, out=np.zeros_like(journeys), where=journeys > 0)
                 pairs += _add_sampled(predict, counts, member, journeys, goals, how, credit, squares)
-    return Solved(credit[None], np.sqrt(squares)[None], pairs), notes
+    return Solution(credit[None], np.sqrt(squares)[None], pairs), notes
 
 
-def saw_untouched(summary: Summary) -> bool:
+def has_untouched(summary: Summary) -> bool:
     """Whether a journey without a touchpoint did not convert."""
     if "row_nulls" not in summary.tables:
         return False
     table = summary.tables["row_nulls"]
-    bare = ~table.keys.any(axis=1)
-    return bool((to_float(table.sums)[bare] > 0).any())
+    is_untouched = ~table.keys.any(axis=1)
+    return bool((to_float(table.sums)[is_untouched] > 0).any())
 
 
 def make_classifier(classifier: Any, settings: Mapping[str, Any] | None) -> Any:
-    """The classifier that was asked for, not yet fitted unless it was given so.
+    """The classifier of these settings, not yet fitted unless a fitted one is given.
 
     Raises
     ------
     InputError
-        If it is none, cannot be loaded, or does not take the settings.
+        If it is not a classifier, cannot be loaded, or does not accept the settings.
     """
     if settings is not None and not isinstance(settings, Mapping):
-        allowed = "a table of arguments of the classifier, such as { C = 1.0 }"
-        raise InputError("Shapley: classifier_settings are arguments by name", given=repr(settings), allowed=allowed)
+        allowed = "the classifier's arguments by name, such as C = 1.0"
+        raise InputError(
+            "Shapley: classifier_settings must be arguments by name", given=repr(settings), allowed=allowed
+        )
     if classifier is None:
         # The default solver stops on the mean gradient, long before rare conversions are fitted.
         start = {"solver": "newton-cholesky", "tol": 1e-9, "C": 1e10, "max_iter": 1000}
@@ -110,24 +114,26 @@ def make_classifier(classifier: Any, settings: Mapping[str, Any] | None) -> Any:
     if isinstance(classifier, str):
         return _construct(classifier, settings or {})
     if settings is not None:
-        raise InputError("Shapley: classifier_settings go with a classifier named by text", given=repr(classifier))
-    if isinstance(classifier, type) or not callable(getattr(classifier, "predict_proba", None)):
         raise InputError(
-            "Shapley: classifier gives no probabilities (predict_proba)", given=repr(classifier), allowed=_KIND
+            "Shapley: classifier_settings are only for a classifier that is named by text",
+            given=repr(classifier),
+            hint="set them on the classifier itself",
         )
+    if isinstance(classifier, type) or not callable(getattr(classifier, "predict_proba", None)):
+        raise InputError("Shapley: the classifier has no method predict_proba", given=repr(classifier), allowed=_KIND)
     return classifier
 
 
 def _construct(name: str, settings: Mapping[str, Any]) -> Any:
     try:
-        kind = load_place(name)
+        kind = load_by_path(name)
     except Exception as error:  # whatever the user's own module raises
-        problem = f"Shapley: classifier cannot be loaded: {type(error).__name__}: {error}"
+        problem = f"Shapley: the classifier cannot be loaded: {type(error).__name__}: {error}"
         raise InputError(problem, given=repr(name), allowed=_KIND) from None
     try:
         made = kind(**settings)
     except Exception as error:
-        problem = f"Shapley: classifier does not take these settings: {type(error).__name__}: {error}"
+        problem = f"Shapley: the classifier does not accept these settings: {type(error).__name__}: {error}"
         raise InputError(problem, given=dict(settings)) from None
     return make_classifier(made, None)
 
@@ -153,19 +159,22 @@ def is_fitted(classifier: Any) -> bool:
 
 
 def fit_classifier(classifier: Any, rows: Rows) -> tuple[Any, tuple[str, ...]]:
-    """A clone of the classifier fitted on all journeys, and what that warned of."""
+    """A clone of the classifier fitted on all journeys, and its warnings."""
     from sklearn.base import clone
 
     weights = np.concatenate([rows.conversions, rows.nulls])
-    kept = np.flatnonzero(weights > 0)
-    features = np.concatenate([rows.counts, rows.counts])[kept].astype(np.float64)
-    converted = np.repeat([1, 0], len(rows.counts))[kept]
+    rows_used = np.flatnonzero(weights > 0)
+    features = np.concatenate([rows.counts, rows.counts])[rows_used].astype(np.float64)
+    converted = np.repeat([1, 0], len(rows.counts))[rows_used]
     if len(np.unique(converted)) < 2:
-        raise InputError("Shapley: game 'classifier' needs journeys that converted and journeys that did not")
+        raise InputError(
+            "Shapley: the game 'classifier' needs journeys that converted and journeys that did not",
+            hint="give nulls, or the customers table with those who did not convert",
+        )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            fitted = clone(classifier).fit(features, converted, sample_weight=weights[kept])
+            fitted = clone(classifier).fit(features, converted, sample_weight=weights[rows_used])
         except Exception as error:  # whatever the classifier raises
             problem = f"Shapley: the classifier cannot be fitted: {type(error).__name__}: {error}"
             raise InputError(problem, given=repr(classifier)) from None
@@ -173,13 +182,13 @@ def fit_classifier(classifier: Any, rows: Rows) -> tuple[Any, tuple[str, ...]]:
 
 
 def predictor(fitted: Any, channels: int) -> Predict:
-    """Gives the probability of converting (r,) for numbers of touchpoints (r, channels)."""
+    """A function from numbers of touchpoints (r, channels) to the probability of converting (r,)."""
     classes = [str(label) for label in getattr(fitted, "classes_", [])]
     column = next((classes.index(label) for label in ("1", "True", "1.0") if label in classes), None)
     expects = getattr(fitted, "n_features_in_", channels)
     if column is None or expects != channels:
         raise InputError(
-            "Shapley: the classifier was fitted on something else",
+            "Shapley: the classifier was fitted on other features or classes",
             given=f"{expects} features, classes {', '.join(classes)}",
             allowed=f"{channels} features, the touchpoints per channel, and class 1 for journeys that converted",
         )
@@ -187,12 +196,18 @@ def predictor(fitted: Any, channels: int) -> Predict:
     def predict(counts: NDArray[np.int64]) -> Floats:
         chances = np.asarray(fitted.predict_proba(counts.astype(np.float64)), dtype=np.float64)
         if chances.shape != (len(counts), len(classes)):
-            raise InputError("Shapley: the classifier gave probabilities of another shape", given=chances.shape)
-        found = chances[:, column]
-        if not ((found >= 0) & (found <= 1)).all():
-            given = repr(float(found[~((found >= 0) & (found <= 1))][0]))
-            raise InputError("Shapley: the classifier gave what is no probability", given=given, allowed="0 to 1")
-        return found
+            raise InputError(
+                "Shapley: predict_proba returned an array of the wrong shape",
+                given=chances.shape,
+                allowed=(len(counts), len(classes)),
+            )
+        probabilities = chances[:, column]
+        if not ((probabilities >= 0) & (probabilities <= 1)).all():
+            given = repr(float(probabilities[~((probabilities >= 0) & (probabilities <= 1))][0]))
+            raise InputError(
+                "Shapley: predict_proba returned a number that is no probability", given=given, allowed="0 to 1"
+            )
+        return probabilities
 
     return predict
 
@@ -200,7 +215,7 @@ def predictor(fitted: Any, channels: int) -> Predict:
 def _refuse(size: int, how: Sampling) -> None:
     if how.method == "exact":
         raise InputError(
-            f"Shapley: a journey touched {size} channels, and its game needs 2^{size} predictions",
+            f"Shapley: a journey with {size} channels needs 2^{size} predictions",
             given="method = 'exact'",
             allowed=f"up to {EXACT_CHANNELS} channels in a journey",
             hint="method = 'auto' samples larger games and gives standard errors",
@@ -248,18 +263,18 @@ def _add_sampled(
     """
     size, pairs = member.shape[1], 0
     for row in np.flatnonzero(journeys > 0):
-        drawn: list[Floats] = []
+        batches: list[Floats] = []
         mean = error = np.zeros(size)
-        while len(drawn) * _BATCH < _MOST_PAIRS:
-            added = _along_orders(predict, counts[[row]], member[[row]], how.seed, len(drawn))
-            drawn.append(added)
-            found = np.concatenate(drawn)
-            mean, error = found.mean(axis=0), found.std(axis=0, ddof=1) / np.sqrt(len(found))
+        while len(batches) * _BATCH < _MOST_PAIRS:
+            added = _along_orders(predict, counts[[row]], member[[row]], how.seed, len(batches))
+            batches.append(added)
+            samples = np.concatenate(batches)
+            mean, error = samples.mean(axis=0), samples.std(axis=0, ddof=1) / np.sqrt(len(samples))
             if error.max() <= max(how.tolerance * np.abs(mean).mean(), goals[row]):
                 break
         credit[member[row]] += journeys[row] * mean
         squares[member[row]] += (journeys[row] * error) ** 2
-        pairs += len(drawn) * _BATCH
+        pairs += len(batches) * _BATCH
     return pairs
 
 

@@ -14,7 +14,7 @@ from attribution.journeys.graph import JourneyGraph, assemble_graph, graph_reade
 from attribution.journeys.lookback import lag_reader, lookback_finding
 from attribution.journeys.profile import assemble_profile, profile_reader
 from attribution.models import AttributionModel, fit_models
-from attribution.models.machinery import machinery_of
+from attribution.models.machinery import get_machinery
 from attribution.models.resampling import Resamples, fit_and_resample
 from attribution.models.segments import Segments, segment_credit, segment_reader
 from attribution.schema.experiment import ResamplingOptions
@@ -44,7 +44,7 @@ def read_journeys(
     readers = [graph_reader(journeys), profile_reader(journeys), lag_reader(journeys)]
     if segments is not None:
         for model in models:
-            machinery_of(model).prepare(journeys)
+            get_machinery(model).prepare(journeys)
         readers.append(segment_reader(models, segments))
     resamples = None
     if resampling is None:

@@ -21,7 +21,7 @@ from attribution.data.engine import check_local
 from attribution.errors import InputError
 from attribution.folders import replace_folder
 from attribution.logs import without_credentials
-from attribution.models.saved import keep_scorers
+from attribution.models.saved import save_scorers
 from attribution.pipeline.outcome import Outcome
 from attribution.pipeline.provenance import code_version, git_commit
 from attribution.pipeline.record import record_of
@@ -124,7 +124,7 @@ def write_outcome(folder: Path, outcome: Outcome, *, report: str, seconds: float
     record_of(outcome, folder).write(folder)
     pins = "".join(f"{name}=={version(name)}\n" for name in _VERSIONS)
     (folder / "requirements.txt").write_text(pins, encoding="utf-8")
-    keep_scorers(outcome, folder)
+    save_scorers(outcome, folder)
     manifest = {
         "name": outcome.experiment.name,
         "finished_at": pd.Timestamp.now(tz="UTC").isoformat(timespec="seconds"),

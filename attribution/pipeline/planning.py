@@ -65,7 +65,7 @@ def plan_budget(experiment: Experiment, *, on_stage: Stage | None = None) -> tup
         # What channels are ranked by is what money is for, unless told otherwise.
         options = options.model_copy(update={"objective": experiment.returns.basis})
     if options.total is None:
-        raise InputError("budget has no total to divide", hint="give --total 100000 or [budget] total")
+        raise InputError("budget has no total to divide", hint="set budget.total, such as 100000")
     given = None if options.history in (None, OWN_HISTORY) else read_history(experiment.folder / str(options.history))
     earlier = None if options.previous is None else read_earlier(experiment.folder / options.previous)
     outcome = run_experiment(_asked(experiment, options), on_stage=on_stage)

@@ -15,7 +15,7 @@ from attribution.errors import InputError, did_you_mean
 from attribution.journeys import Journeys
 from attribution.models import AttributionModel, shipped_models
 from attribution.models.credit import check_labels
-from attribution.models.named_code import load_place
+from attribution.models.named_code import load_by_path
 from attribution.returns import Terms, known_measures, read_costs
 from attribution.schema.experiment import Experiment, ModelSpec, read_toml
 
@@ -49,10 +49,10 @@ def _channel_rules(experiment: Experiment) -> ChannelRules:
     """Own channel rules: written in the experiment, or in a file that several share."""
     asked = experiment.channels
     if "file" not in asked:
-        return read_rules(asked, "[channels]")
+        return read_rules(asked, "channels")
     path = experiment.folder / str(asked["file"])
     if len(asked) > 1:
-        raise InputError("[channels]: a file holds all of it", given=sorted(asked), allowed="file alone, or no file")
+        raise InputError("channels: give either a file or rules", given=sorted(asked), allowed="file alone, or no file")
     return read_rules(read_toml(path)[1], str(path))
 
 
@@ -71,7 +71,7 @@ def check_channel_count(experiment: Experiment, journeys: Journeys) -> None:
             f"these data have {len(found):,} {what}, and models compare each with every other",
             given=", ".join(found[:: max(len(found) // 5, 1)][:5]),
             allowed=f"{most:,} (most_channels)",
-            hint="was a column of campaigns, pages or ids mapped to channel? Rules under [channels] group them; "
+            hint="was a column of campaigns, pages or ids mapped to channel? Channel rules group them; "
             "most_channels allows more, where there is the memory",
         )
 
@@ -147,7 +147,7 @@ def _model_class(name: str) -> type[AttributionModel]:
             hint=did_you_mean(name, known),
         )
     try:
-        kind = load_place(name)
+        kind = load_by_path(name)
     except Exception as error:  # whatever the user's own module raises
         raise InputError(f"model {name!r} cannot be loaded: {type(error).__name__}: {error}") from None
     if not (isinstance(kind, type) and issubclass(kind, AttributionModel)):

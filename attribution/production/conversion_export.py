@@ -1,4 +1,4 @@
-"""Credited conversions for systems that bid: by click where clicks have ids, by day and campaign elsewhere."""
+"""Credited conversions for bidding systems: by click where clicks have ids, by day and campaign elsewhere."""
 
 from __future__ import annotations
 
@@ -58,19 +58,19 @@ CONVERSION_EXPORT_TABLES = (CREDITED_CONVERSIONS, CREDITED_CAMPAIGNS)
 
 
 _FILE = "journey_credit.parquet"
-_AGAIN = "run it again with --set output.journey_credit=true"
+_AGAIN = "run the experiment again with output.journey_credit = true"
 
 
 @dataclass(frozen=True)
 class Credited:
-    """Credit of one model, ready to be handed on.
+    """Credit of one model, ready for a bidding system.
 
     Attributes
     ----------
     model : its label
     conversions : `attribution.schema.tables.CREDITED_CONVERSIONS`
     campaigns : `attribution.schema.tables.CREDITED_CAMPAIGNS`
-    formulas : ids that a spreadsheet would compute and no ad system gives, by what became of them: how many there are
+    formulas : number of ids that a spreadsheet would take for a formula, by what was done with them
     """
 
     model: str
@@ -80,8 +80,10 @@ class Credited:
 
     @property
     def notes(self) -> list[str]:
-        """What is not in the file, and what is in it without a click or a campaign."""
-        inside, outside = (self.campaigns[self.campaigns["is_exported"] == kept] for kept in (True, False))
+        """Conversions that are not in the file, and those in it without a click or a campaign."""
+        inside, outside = (
+            self.campaigns[self.campaigns["is_exported"] == is_exported] for is_exported in (True, False)
+        )
         without = {
             "without a click id, summed by day": inside["conversions"].sum() - inside["with_click_id"].sum(),
             "without a campaign": inside.loc[inside["campaign"].isna(), "conversions"].sum(),
@@ -89,10 +91,10 @@ class Credited:
         exported, total = inside["conversions"].sum(), self.campaigns["conversions"].sum()
         notes = [f"{exported:,.2f} of {total:,.2f} conversions are credited to channels and exported."]
         if len(outside):
-            notes.append(f"Left out, for no channel was met before them: {outside['conversions'].sum():,.2f}.")
-        notes += [f"Exported {what}: {count:,.2f}." for what, count in without.items() if count > TOLERANCE]
+            notes.append(f"Left out, because they have no touchpoint: {outside['conversions'].sum():,.2f} conversions.")
+        notes += [f"Exported {what}: {count:,.2f} conversions." for what, count in without.items() if count > TOLERANCE]
         return notes + [
-            f"{count:,} {what}: look at where they come from." for what, count in self.formulas.items() if count
+            f"{count:,} {what}: check where they come from." for what, count in self.formulas.items() if count
         ]
 
 
@@ -100,7 +102,7 @@ class Credited:
 def credited_conversions(
     folder: str | Path, model: str | None = None, *, name: str = "conversion", currency: str | None = None
 ) -> Credited:
-    r"""What a model credits to each click, or to each day and campaign where clicks have no ids.
+    r"""The credit of one model for each click, or for each day and campaign where clicks have no ids.
 
     Parameters
     ----------
@@ -119,7 +121,7 @@ def credited_conversions(
     InputError
         If the folder has no credit per touchpoint, no such model, or no times.
     LawError
-        If the credit does not add up to what the run says.
+        If the credit does not add up to the ``credit`` table of the run.
 
     Examples
     --------
@@ -150,59 +152,65 @@ def credited_conversions(
     [['k1', 0.5, 45.0], ['k2', 0.5, 45.0]]
     """
     folder = Path(folder)
-    files = _files(folder)
-    label = _chosen(files, model)
-    rows = _read(files, label)
+    files = _credit_files(folder)
+    label = _choose_model(files, model)
+    rows = _read_credit(files, label)
     if (folder / "credit.parquet").is_file():
         _check_sums(rows, folder, label)
-    told = rows[~rows["channel"].isin(NO_CHANNELS) & (rows["credit"] > 0)]
+    credited = rows[~rows["channel"].isin(NO_CHANNELS) & (rows["credit"] > 0)]
     if name.startswith(FORMULA):
         raise InputError(
-            "the name of the conversion would be a formula in a spreadsheet", given=repr(name), hint="--name"
+            "name: a spreadsheet would take this name of the conversion for a formula",
+            given=repr(name),
+            hint="start it with a letter or a digit",
         )
-    forged = told["click_id"].fillna("").map(_is_formula).astype(bool)
-    by_click = told[(told["click_id"].fillna("") != "") & ~forged]
-    by_day = told.drop(by_click.index)
+    forged = credited["click_id"].fillna("").map(_is_formula).astype(bool)
+    by_click = credited[(credited["click_id"].fillna("") != "") & ~forged]
+    by_day = credited.drop(by_click.index)
     parts = [_clicks(by_click), _days(by_day)]
     table = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
     table = table.assign(conversion_name=name, currency=currency, model=label)
     formulas = {
-        "click ids are formulas, and their credit is summed by day": int(told.loc[forged, "click_id"].nunique()),
-        "conversion ids are formulas, and left as digests": int(
+        "click ids look like formulas, so their credit is summed by day": int(
+            credited.loc[forged, "click_id"].nunique()
+        ),
+        "conversion ids look like formulas, so digests replace them": int(
             by_click.loc[by_click["conversion_id"].map(_is_formula), "conversion_id"].nunique()
         ),
     }
     return Credited(label, table[list(CREDITED_CONVERSIONS.column_names)], _campaigns(rows, by_click), formulas)
 
 
-def _files(folder: Path) -> list[Path]:
-    """Where the credit per touchpoint lies."""
+def _credit_files(folder: Path) -> list[Path]:
+    """The files with credit per touchpoint."""
     if (folder / _FILE).is_file():
         return [folder / _FILE]
     days = sorted((folder / "journey_credit").glob(f"day=*/{_FILE}"))
     if days:
         return days
     if (folder / "credit.parquet").is_file():
-        raise InputError(f"run {folder} kept no credit per touchpoint", hint=_AGAIN)
+        raise InputError(f"run {folder} has no credit per touchpoint", hint=_AGAIN)
     raise InputError(
-        f"folder {folder} holds no credit per touchpoint",
+        f"folder {folder} has no credit per touchpoint",
         hint="give a folder that `attribution run` or `attribution score` wrote",
     )
 
 
-def _chosen(files: list[Path], model: str | None) -> str:
-    found = [pq.ParquetFile(path).read(columns=["model"])["model"].unique().to_pylist() for path in files]
-    known = list(dict.fromkeys(label for labels in found for label in labels))
-    if model is None and len(known) == 1:
-        return str(known[0])
-    if model is None or model not in known:
-        problem = "there are several models: name one with --model" if model is None else f"there is no model {model!r}"
-        raise InputError(problem, allowed=known, hint=None if model is None else did_you_mean(model, known))
+def _choose_model(files: list[Path], model: str | None) -> str:
+    labels_by_file = [pq.ParquetFile(path).read(columns=["model"])["model"].unique().to_pylist() for path in files]
+    saved_labels = list(dict.fromkeys(label for labels in labels_by_file for label in labels))
+    if model is None and len(saved_labels) == 1:
+        return str(saved_labels[0])
+    if model is None or model not in saved_labels:
+        problem = "there are several models: name one" if model is None else f"there is no model {model!r}"
+        raise InputError(
+            problem, allowed=saved_labels, hint=None if model is None else did_you_mean(model, saved_labels)
+        )
     return model
 
 
-def _read(files: list[Path], label: str) -> pd.DataFrame:
-    """Rows of one model, with ``day`` and ``conversion_time`` as text; those of a scoring job know the day alone."""
+def _read_credit(files: list[Path], label: str) -> pd.DataFrame:
+    """Rows of one model, with ``day`` and ``conversion_time`` as text; those of a scoring job have only the day."""
     parts = []
     for path in files:
         rows = pq.ParquetFile(path).read().to_pandas()
@@ -210,9 +218,12 @@ def _read(files: list[Path], label: str) -> pd.DataFrame:
         if path.parent.name.startswith("day="):
             rows = rows.assign(day=path.parent.name.removeprefix("day="), conversion_time=None, click_id=None)
         elif "converted_at" not in rows:
-            raise InputError(f"{path} was written by an earlier version, without times of conversions", hint=_AGAIN)
+            raise InputError(f"{path} was written by an earlier version, without conversion times", hint=_AGAIN)
         elif not pd.api.types.is_datetime64_any_dtype(rows["converted_at"]):
-            raise InputError("bidding systems ask when a conversion was, and these data have only an order")
+            raise InputError(
+                "bidding systems need the time of a conversion, and these data have only an order",
+                hint="run on touchpoints and conversions with timestamps",
+            )
         else:
             at = rows["converted_at"].dt
             rows = rows.assign(day=at.strftime("%Y-%m-%d"), conversion_time=at.strftime("%Y-%m-%d %H:%M:%S+00:00"))
@@ -221,55 +232,55 @@ def _read(files: list[Path], label: str) -> pd.DataFrame:
 
 
 def _check_sums(rows: pd.DataFrame, folder: Path, label: str) -> None:
-    """Raise unless the rows hand out what the ``credit`` table of the run credits, and no more."""
+    """Raise unless the rows add up to the ``credit`` table of the run."""
     credit = pd.read_parquet(folder / "credit.parquet")
     credit = credit[credit["model"] == label]
     if (credit["estimand"] == "incremental").any():
         raise InputError(
-            f"model {label!r} estimates what channels caused, and credit per touchpoint hands out its baseline too",
+            f"model {label!r} is incremental, and its credit per touchpoint would include its baseline",
             hint="export a model whose estimand is allocated",
         )
-    for given, told in (("credit", "conversions"), ("credited_value", "value")):
-        exported, total = float(rows[given].sum()), float(credit[told].sum())
+    for column, what in (("credit", "conversions"), ("credited_value", "value")):
+        exported, total = float(rows[column].sum()), float(credit[what].sum())
         if not abs(exported - total) <= TOLERANCE * max(1.0, abs(total)):
-            raise LawError(f"credit per touchpoint of model {label!r} adds up to {exported!r} {told} of {total!r}")
+            raise LawError(f"credit per touchpoint of model {label!r} adds up to {exported!r} {what} of {total!r}")
 
 
 def _clicks(rows: pd.DataFrame) -> pd.DataFrame:
     """One row for each click of each conversion: a click that was logged twice counts once."""
     ids, customers = (rows[name].astype(str) for name in ("conversion_id", "customer_id"))
-    # Who the customer is, is nobody else's business.
+    # Ids that contain the customer are replaced, so that no customer can be identified.
     shown = [
         hashlib.sha256(one.encode()).hexdigest()[:16] if one.startswith(f"{customer}@") or _is_formula(one) else one
         for one, customer in zip(ids, customers, strict=True)
     ]
     keys = ["day", "conversion_time", "conversion_id", "click_id", "channel", "campaign"]
-    return _summed(rows.assign(conversion_id=shown), keys)
+    return _sum_credit(rows.assign(conversion_id=shown), keys)
 
 
-def _is_formula(given: object) -> bool:
-    """Whether a spreadsheet would compute an id; a leading ``-`` alone does no harm, and ids of clicks may have one."""
-    text = str(given)
+def _is_formula(value: object) -> bool:
+    """Whether a spreadsheet would take an id for a formula; a single leading ``-`` is harmless."""
+    text = str(value)
     return text.startswith(FORMULA) and re.fullmatch(r"-[\w.-]*", text) is None
 
 
 def _days(rows: pd.DataFrame) -> pd.DataFrame:
     """One row for each day, channel and campaign."""
-    summed = _summed(rows, ["day", "channel", "campaign"])
+    summed = _sum_credit(rows, ["day", "channel", "campaign"])
     return summed.assign(click_id=None, conversion_id=None, conversion_time=None)
 
 
 def _campaigns(rows: pd.DataFrame, by_click: pd.DataFrame) -> pd.DataFrame:
     keys = ["channel", "campaign"]
-    clicked = _summed(by_click, keys).rename(columns={"conversions": "with_click_id"}).drop(columns="value")
-    table = _summed(rows, keys).merge(clicked, on=keys, how="left")
+    clicked = _sum_credit(by_click, keys).rename(columns={"conversions": "with_click_id"}).drop(columns="value")
+    table = _sum_credit(rows, keys).merge(clicked, on=keys, how="left")
     table["with_click_id"] = table["with_click_id"].astype(float).fillna(0.0)
     table["is_exported"] = ~table["channel"].isin(NO_CHANNELS)
     table = table.sort_values("is_exported", ascending=False, kind="stable", ignore_index=True)
     return table[list(CREDITED_CAMPAIGNS.column_names)]
 
 
-def _summed(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+def _sum_credit(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Credit by ``keys``, in their order; None is a key too."""
     summed = rows.groupby(keys, sort=True, dropna=False)[["credit", "credited_value"]].sum().reset_index()
     summed = summed.rename(columns={"credit": "conversions", "credited_value": "value"})

@@ -12,5 +12,5 @@ from attribution.schema.tables import OUTPUTS, Table
 
 def output_tables() -> dict[str, Table]:
     """Every output table by its name, those of sections of other packages among them."""
-    others = (*KPI_TABLES, *COMPARISON_TABLES, DRIFT, PROMOTION)
-    return {**OUTPUTS, **load_sections().declared, **{table.name: table for table in others}}
+    further = (*KPI_TABLES, *COMPARISON_TABLES, DRIFT, PROMOTION)
+    return {**OUTPUTS, **load_sections().declared, **{table.name: table for table in further}}

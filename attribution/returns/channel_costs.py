@@ -265,7 +265,7 @@ def _media_from(
         raise InputError(
             f"{len(both)} channels have costs both in the costs table and on their touchpoints",
             given=both[:5],
-            hint='say which counts: [returns] spend_from = "costs" (or "touchpoints")',
+            hint='set returns.spend_from to the one that counts: "costs" or "touchpoints"',
         )
     return True, True
 

@@ -143,7 +143,7 @@ def read_rates(sources: Sources, options: ReturnsOptions) -> dict[str, Course]:
         if options.currency is None:
             raise InputError(
                 "table 'rates' says what currencies are worth, and not in which one",
-                hint='[returns] currency = "EUR", the one that values are in',
+                hint='set returns.currency to the currency of values, such as "EUR"',
             )
         for name, course in _dated(sources).items():
             if name in courses:
@@ -178,14 +178,15 @@ def currency_rates(currency: pd.Series, days: Days, courses: Mapping[str, Course
         raise InputError(
             "table 'costs': amounts are in several currencies",
             given=present[:5],
-            hint='[returns] currency = "EUR" and rates = { USD = 0.92 } say what they are worth',
+            hint='set returns.currency, such as "EUR", and returns.rates, such as { USD = 0.92 }',
         )
     unknown = [name for name in present if name not in courses]
     if unknown:
         raise InputError(
             f"table 'costs': no rate is known for currency {unknown[0]!r}",
             allowed=sorted(courses),
-            hint=did_you_mean(unknown[0], courses) or f"[returns] rates = {{ {unknown[0]} = … }}, or the table rates",
+            hint=did_you_mean(unknown[0], courses)
+            or f"set returns.rates = {{ {unknown[0]} = … }}, or give the table rates",
         )
     rates = np.ones(len(names))
     for name in present:
@@ -218,7 +219,7 @@ def _on_days(name: str, course: Course, days: Days, of: NDArray[np.bool_], bound
     if not dated.all():
         raise InputError(
             f"table 'costs': {int((~dated).sum())} costs in {name} have no day, and its rate changes from day to day",
-            hint="give them a day, or one rate for all: [returns] rates",
+            hint="give them a day, or set one rate for all days in returns.rates",
         )
     first, last = (at[of] for at in days.inside(bounds))
     outside = last <= first
@@ -355,5 +356,5 @@ def _check_future(days: Days, amount: NDArray[np.float64]) -> None:
         raise InputError(
             f"table 'costs': {int(future.sum())} costs lie in the future, so nothing can have come of them",
             given=str(days.first[future].min()),
-            hint="correct their days, or end the [period] before them",
+            hint="correct their days, or end the period before them",
         )

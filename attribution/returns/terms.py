@@ -83,8 +83,8 @@ class Terms:
         options = self.options
         if options.basis not in self.bases:
             needs = {
-                "margin": "[returns] margin = 0.4, or a column 'margin' of conversions",
-                "ltv": "[returns] margin, and ltv or a column 'ltv' of conversions, lifetime, or the table lifetimes",
+                "margin": "set returns.margin = 0.4, or give a column 'margin' of conversions",
+                "ltv": "set returns.margin, and returns.ltv, a column 'ltv' of conversions, or the table lifetimes",
             }
             raise InputError(
                 f"returns.basis = {options.basis!r}, and it is not known", hint=f"give {needs[options.basis]}"

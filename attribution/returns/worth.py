@@ -21,7 +21,7 @@ from attribution.journeys import JourneyChunk, Journeys, Reader, Summary
 from attribution.journeys.buckets import Bucketwise, bucket_reader, split_buckets
 from attribution.kernels.statistics.sums import sum_by_key, sum_by_pair
 from attribution.models import AttributionModel
-from attribution.models.credit import hand_out
+from attribution.models.credit import allocate
 from attribution.models.resampling import Resamples
 from attribution.returns.lifetime import default_lifetime
 from attribution.returns.terms import Terms
@@ -146,7 +146,7 @@ def measured(sources: Sources, name: str, options: ReturnsOptions) -> Floats:
     if lacking:
         raise InputError(
             f"table 'conversions': {lacking} conversions have no {name}",
-            hint=f"[returns] {name} = … is for those that lack it",
+            hint=f"set returns.{name} for those without it",
         )
     return filled
 
@@ -154,10 +154,10 @@ def measured(sources: Sources, name: str, options: ReturnsOptions) -> Floats:
 def _handed_out(models: list[AttributionModel], measures: Mapping[str, Floats], chunk: JourneyChunk) -> Summary:
     """Tables named by the model's place and what is summed, by channel; bare conversions come after the channels."""
     tables = {}
-    bare = chunk.only((chunk.lengths == 0) & chunk.converting)
-    converting = chunk.only(chunk.converting)
+    bare = chunk.subset((chunk.lengths == 0) & chunk.converting)
+    converting = chunk.subset(chunk.converting)
     for place, model in enumerate(models):
-        laid_out, shares, _ = hand_out(model, chunk)
+        laid_out, shares, _ = allocate(model, chunk)
         journey = np.repeat(np.arange(len(laid_out)), laid_out.lengths)
         for name in ("conversions", "value", *measures):
             terms = shares * _terms(laid_out, name, measures)[journey]

@@ -157,7 +157,7 @@ class PlaceboSection(Section):
         if context.sources.integer_times is not False:
             raise InputError(
                 "placebo: a channel is put among the events of customers, and these data have no times",
-                hint="leave [placebo] out, or give touchpoints with timestamps",
+                hint="give touchpoints with timestamps, or leave placebo out of the experiment",
             )
 
     def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:

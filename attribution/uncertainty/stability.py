@@ -18,7 +18,7 @@ from attribution.errors import InputError
 from attribution.journeys import Journeys, journeys_of
 from attribution.kernels.statistics.agreement import kendall_tau
 from attribution.models import AttributionModel, fit_models
-from attribution.models.machinery import machinery_of
+from attribution.models.machinery import get_machinery
 from attribution.schema.experiment import Experiment, Period
 from attribution.schema.experiment.settings import Settings
 from attribution.schema.tables.definition import Column, Table, null
@@ -123,7 +123,7 @@ def _row(label: str, number: int, before: Part, after: Part) -> dict[str, object
 
 def _held_out(journeys: Journeys, models: Sequence[AttributionModel]) -> pd.DataFrame | None:
     """Scores of the models that predict something, chains before others."""
-    found = [(model.label, of) for model in models if (of := machinery_of(model).held_out()) is not None]
+    found = [(model.label, of) for model in models if (of := get_machinery(model).held_out()) is not None]
     if not found:
         return None
     found.sort(key=lambda pair: pair[1].order is None)

@@ -26,7 +26,7 @@ from attribution.journeys.buckets import (
 from attribution.kernels.statistics.dealing import deal
 from attribution.kernels.statistics.draws import id_words, multinomial_weights, poisson_weights, uniform
 from attribution.kernels.statistics.sums import to_float
-from attribution.models.machinery import machinery_of
+from attribution.models.machinery import get_machinery
 
 MODELS = (at.LastTouch(), at.Linear(), at.TimeDecay(), at.Markov(), at.Markov(order=3), at.Shapley())
 
@@ -64,10 +64,10 @@ def journeys(tables: tuple[pd.DataFrame, pd.DataFrame], **engine: Any) -> at.Jou
 def split(built: at.Journeys, dealing: Dealing | None = None) -> list[tuple[at.Summary, Buckets]]:
     for model in MODELS:
         if built.has_times or not model.needs_times:
-            machinery_of(model).prepare(built)
+            get_machinery(model).prepare(built)
     readers = [
         Bucketwise(observe_buckets),
-        *(machinery_of(model).buckets_reader for model in MODELS if built.has_times or not model.needs_times),
+        *(get_machinery(model).buckets_reader for model in MODELS if built.has_times or not model.needs_times),
     ]
     return split_buckets(built.read(bucket_reader(readers, dealing or Dealing()))[0], len(readers))
 
@@ -76,7 +76,7 @@ def test_buckets_add_up_to_what_all_customers_contribute() -> None:
     built = journeys(log())
     parts = split(built)
     for model, (whole, buckets) in zip(MODELS, parts[1:], strict=True):
-        alone, undrawn = built.read(model.summarise, machinery_of(model).summarise_undrawn)
+        alone, undrawn = built.read(model.summarise, get_machinery(model).summarise_undrawn)
         assert {*whole.tables, *undrawn.tables} == set(alone.tables)
         again = buckets.weighted(np.ones(buckets.size))
         for name in whole.tables:
@@ -90,9 +90,9 @@ def test_buckets_add_up_to_what_all_customers_contribute() -> None:
 def test_all_buckets_at_once_are_each_by_itself(from_paths: bool) -> None:
     built = at.build_journeys(at.load_sources(paths=PATHS)) if from_paths else journeys(log())
     rule = at.Linear()
-    machinery_of(rule).prepare(built)
+    get_machinery(rule).prepare(built)
     read = bucket_reader(
-        [Bucketwise(observe_buckets), machinery_of(rule).buckets_reader, observe, rule.summarise], Dealing()
+        [Bucketwise(observe_buckets), get_machinery(rule).buckets_reader, observe, rule.summarise], Dealing()
     )
     at_once, rule_at_once, each, rule_each = (buckets for _, buckets in split_buckets(built.read(read)[0], 4))
     for a, b in ((at_once, each), (rule_at_once, rule_each)):

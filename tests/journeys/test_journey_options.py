@@ -72,7 +72,7 @@ def paths(journeys: Journeys) -> list[str]:
 
 def costs(journeys: Journeys) -> list[float]:
     """What each touchpoint of a converting journey cost."""
-    laid_out = [chunk.lay_out(chunk.converting) for chunk in journeys]
+    laid_out = [chunk.flatten(chunk.converting) for chunk in journeys]
     return [cost for chunk in laid_out if chunk.cost is not None for cost in chunk.cost.tolist()]
 
 

@@ -193,11 +193,11 @@ def test_overlapping_journeys_are_laid_out_piece_by_piece() -> None:
     journeys = at.build_journeys(at.load_sources(touchpoints, conversions), conversions="cumulative")
     (chunk,) = journeys.chunks
     assert len(chunk.channel) == 50
-    pieces = list(chunk.pieces(steps=60))
+    pieces = list(chunk.batches(steps=60))
     assert len(pieces) > 1
     assert max(int(piece.lengths.sum()) for piece in pieces if len(piece) > 1) <= 60 + 46
-    whole = chunk.lay_out(np.ones(len(chunk), dtype=bool))
-    laid = [piece.lay_out(np.ones(len(piece), dtype=bool)).channel for piece in pieces]
+    whole = chunk.flatten(np.ones(len(chunk), dtype=bool))
+    laid = [piece.flatten(np.ones(len(piece), dtype=bool)).channel for piece in pieces]
     assert np.concatenate(laid).tolist() == whole.channel.tolist()
     assert whole.lengths.tolist() == [1, 6, 11, 16, 21, 26, 31, 36, 41, 46, 4][: len(whole)]
 

@@ -19,7 +19,7 @@ from attribution.models.base import FINAL, OVERRIDABLE, AttributionModel
 from attribution.models.overview import models_table, shipped_models
 from attribution.models.resampling import fit_and_resample
 from attribution.models.saved import Definition, Scorer, Training
-from attribution.production.sql import DIALECTS, select_of
+from attribution.production.sql import DIALECTS, build_select
 from attribution.schema.experiment import ResamplingOptions
 from attribution.testing import judge_model
 from tests.production.sql.test_sql import in_duckdb, mapped, random_log, same
@@ -83,7 +83,7 @@ def test_shipped_models_keep_to_the_contract(kind: type[AttributionModel]) -> No
 @pytest.mark.parametrize("name", FINAL)
 def test_what_is_final_cannot_be_overridden(name: str) -> None:
     with pytest.raises(
-        InputError, match=rf"class Own overrides {name}, and that is final\. Allowed: estimand, .*weigh"
+        InputError, match=rf"class Own overrides {name}, which subclasses cannot change\. Allowed: estimand, .*weigh"
     ):
         type("Own", (at.Linear,), {name: property(lambda self: "mine")})
 
@@ -118,7 +118,7 @@ def test_other_weights_say_nothing_of_those_of_the_class_they_come_from() -> Non
         """Weighs as its parent does."""
 
     assert Louder().weight_sql is None
-    assert "did not say" in Louder().assumptions.premise
+    assert "did not state" in Louder().assumptions.premise
     assert (Renamed().weight_sql, Renamed().assumptions) == (at.Linear().weight_sql, at.Linear().assumptions)
 
 
@@ -140,9 +140,9 @@ def test_a_rule_in_one_file_has_everything(middle: type[AttributionModel], tmp_p
     other = random_log(9, 150)
     for policy in ("like_known", "zero"):
         made = replace(scorer.with_policy(policy), version="0123456789abcdef")
-        same(in_duckdb(select_of(made, "duckdb"), *other), made, *other)
+        same(in_duckdb(build_select(made, "duckdb"), *other), made, *other)
         for dialect in DIALECTS:
-            tree = sqlglot.parse_one(select_of(made, dialect), read=dialect)
+            tree = sqlglot.parse_one(build_select(made, dialect), read=dialect)
             assert {"position", "credit"} <= {column.alias_or_name for column in tree.selects}
     _, resamples = fit_and_resample([middle()], journeys, ResamplingOptions(draws=50))
     draws = resamples.draws["middle_touch"].channels.conversions

@@ -12,7 +12,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 import attribution as at
 from attribution.journeys.buckets import Dealing
-from attribution.models.held_out import score_of_classifier, summarise_folds
+from attribution.models.held_out import score_classifier, summarise_folds
 from attribution.models.order import FOLDS
 from attribution.models.valuation import make_classifier
 from attribution.pipeline.outcome import Outcome
@@ -41,7 +41,7 @@ def log(customers: int = 500, *, chance: Any = lambda channels: 0.3, seed: int =
 
 def scores(journeys: at.Journeys, classifier: Any = None) -> tuple[float, float]:
     (summary,) = journeys.read(lambda chunk: summarise_folds(chunk, len(journeys.channels)))
-    return score_of_classifier(summary, len(journeys.channels), classifier or make_classifier(None, None))
+    return score_classifier(summary, len(journeys.channels), classifier or make_classifier(None, None))
 
 
 def journeys_of(**options: Any) -> at.Journeys:

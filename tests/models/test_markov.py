@@ -17,7 +17,7 @@ from attribution.journeys import observe
 from attribution.journeys.buckets import Buckets, Dealing, bucket_reader, split_buckets
 from attribution.kernels.statistics.sums import to_float
 from attribution.models import order as choice
-from attribution.models.machinery import machinery_of
+from attribution.models.machinery import get_machinery
 from attribution.models.model_tables import model_findings
 from attribution.schema.tables import INTERACTIONS, ORDER_SELECTION
 
@@ -255,7 +255,7 @@ def test_of_a_continuation_of_nothing_removal_effects_are_left() -> None:
     assert model.credit_.baseline[0] < 0
     found = {finding.check: finding for finding in model_findings([model])}
     assert found["negative_baseline"].count == pytest.approx(-model.credit_.baseline[0])
-    assert "baseline is below 0" in found["negative_baseline"].message
+    assert "baseline is negative" in found["negative_baseline"].message
 
 
 def test_credit_below_nothing_is_kept_shown_and_not_handed_out() -> None:
@@ -267,7 +267,7 @@ def test_credit_below_nothing_is_kept_shown_and_not_handed_out() -> None:
     assert (finding.count, finding.example) == (1, "c")
     assert at.attribute(journeys, [model]).table["share"].isna().all()
     (chunk,) = journeys
-    with pytest.raises(InputError, match="less than nothing"):
+    with pytest.raises(InputError, match="negative credit"):
         model.weigh(chunk)
 
 
@@ -328,7 +328,7 @@ def test_draws_of_small_chains_and_of_whole_paths_are_exact(params: dict[str, An
     own, observed = in_buckets(model, journeys)
     weights = np.random.default_rng(0).integers(0, 3, (8, own.size)).astype(float)
     drawn, solved = (
-        draw(own, observed, weights) for draw in (machinery_of(model).redraw, machinery_of(model).solve_again)
+        draw(own, observed, weights) for draw in (get_machinery(model).redraw, get_machinery(model).solve_again)
     )
     for name in ("conversions", "value", "effects"):
         np.testing.assert_allclose(getattr(drawn, name), getattr(solved, name), rtol=1e-9, atol=1e-9)
@@ -339,10 +339,10 @@ def test_linearised_draws_are_near_the_exact_ones(params: dict[str, Any]) -> Non
     """Off by a tenth of what draws differ by at most; unit weights give the model itself."""
     journeys = journeys_of(second_order(12_000, seed=1))
     model = at.Markov(**params).fit(journeys)
-    assert machinery_of(model).is_linearised
+    assert get_machinery(model).is_linearised
     assert model.order_ == 2
     own, observed = in_buckets(model, journeys)
-    itself = machinery_of(model).redraw(own, observed, np.ones((1, own.size)))
+    itself = get_machinery(model).redraw(own, observed, np.ones((1, own.size)))
     np.testing.assert_allclose(itself.conversions[0], model.credit_.conversions[:-1], rtol=1e-8)
     np.testing.assert_allclose(itself.value[0], model.credit_.value[:-1], rtol=1e-8)
     assert itself.effects is not None
@@ -350,7 +350,7 @@ def test_linearised_draws_are_near_the_exact_ones(params: dict[str, Any]) -> Non
     rng = np.random.default_rng(0)
     weights = rng.multinomial(own.size, np.full(own.size, 1 / own.size), size=30).astype(float)
     drawn, solved = (
-        draw(own, observed, weights) for draw in (machinery_of(model).redraw, machinery_of(model).solve_again)
+        draw(own, observed, weights) for draw in (get_machinery(model).redraw, get_machinery(model).solve_again)
     )
     off = np.abs(drawn.conversions - solved.conversions).max(axis=0)
     assert (off < 0.1 * solved.conversions.std(axis=0)).all()
@@ -361,7 +361,7 @@ def test_customers_in_buckets_are_redrawn_too() -> None:
     journeys = events(400)
     model = at.Markov(order=2).fit(journeys)
     own, observed = in_buckets(model, journeys)
-    itself = machinery_of(model).redraw(own, observed, np.ones((1, own.size)))
+    itself = get_machinery(model).redraw(own, observed, np.ones((1, own.size)))
     np.testing.assert_allclose(itself.value[0], model.credit_.value[:-1], rtol=1e-8)
 
 
@@ -374,7 +374,7 @@ def test_an_order_beyond_the_longest_path_is_computed_and_flagged() -> None:
     assert model.removal_effects_[:, 0].tolist() == pytest.approx([0.75, 0.875, 0.5])
     (finding,) = [finding for finding in model_findings([model]) if finding.check == "order_beyond_paths"]
     assert (finding.status, finding.count) == ("warn", 4)
-    assert "longest path, 3" in finding.message
+    assert "longest path of 3" in finding.message
     checks = {finding.check for finding in model_findings([at.Markov(order=3).fit(journeys)])}
     assert "order_beyond_paths" not in checks
 
@@ -389,7 +389,7 @@ def test_without_nulls_every_journey_converts() -> None:
     model = at.Markov(order=2).fit(journeys_of([(("a", "b"), 3, 9, 0), (("b",), 1, 1, 0)]))
     assert model.conversion_probability_ == 1.0
     assert model.removal_effects_[:, 0].tolist() == pytest.approx([0.75, 1.0])
-    with pytest.raises(InputError, match="did not convert are needed"):
+    with pytest.raises(InputError, match="needs journeys that did not convert"):
         at.Markov(continuation=0.1).fit(journeys_of([(("a",), 3, 9, 0)]))
 
 

@@ -362,8 +362,8 @@ def test_weights_that_are_all_zero_count_as_equal_and_are_counted() -> None:
         (at.Markov(order=0), "order"),
         (at.Markov(order=1.5), "order"),
         (at.Markov(order=True), "order"),
-        (at.PositionBased(first=0.7, last=0.4), "together exceed"),
-        (at.PositionBased(first=-0.1), "first is a share"),
+        (at.PositionBased(first=0.7, last=0.4), "together are more than"),
+        (at.PositionBased(first=-0.1), "first must be a share"),
         (at.LastNonDirect(direct="direct"), "list of channel names"),
     ],
 )
@@ -387,7 +387,7 @@ def test_labels() -> None:
 
 
 def test_two_models_with_one_label_are_refused() -> None:
-    with pytest.raises(InputError, match="labelled 'linear'"):
+    with pytest.raises(InputError, match="have the label 'linear'"):
         at.attribute(from_rows(PATHS), [at.Linear(), at.Linear()])
 
 

@@ -19,7 +19,7 @@ import pytest
 import attribution as at
 from attribution.errors import InputError, LawError
 from attribution.models.saved import Definition, Scorer, Training
-from attribution.production.sql import select_of
+from attribution.production.sql import build_select
 from attribution.testing import judge_model
 from tests.cli.test_cli import call
 from tests.cli.test_refusals import clear
@@ -61,8 +61,8 @@ def test_the_example_runs(shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     totals = credit.groupby("model")["conversions"].sum()
     np.testing.assert_allclose(totals, len(pd.read_parquet("runs/shop/conversions.parquet")), rtol=1e-9)
     found = credit.pivot(index="channel", columns="model", values="conversions").drop("(unattributed)")
-    handed_out = pd.read_parquet(out / "journey_credit.parquet")
-    assert_shares_of_recency(handed_out[handed_out["model"] == "recency"])
+    allocated = pd.read_parquet(out / "journey_credit.parquet")
+    assert_shares_of_recency(allocated[allocated["model"] == "recency"])
     wanted = rated_participation(shop)
     assert found["rated_participation"].to_dict() == {c: pytest.approx(float(wanted[c]), rel=1e-9) for c in wanted}
 
@@ -128,7 +128,7 @@ def test_both_are_written_as_sql(shop: Path, monkeypatch: pytest.MonkeyPatch) ->
     definition = Definition(training=Training.of(sources, journeys))
     for model in (own.RecencyByKind(view_days=2), own.RatedParticipation()):
         scorer = replace(Scorer.of(model.fit(journeys), definition=definition), version="0123456789abcdef")
-        same(in_duckdb(select_of(scorer, "duckdb"), *frames), scorer, *frames)
+        same(in_duckdb(build_select(scorer, "duckdb"), *frames), scorer, *frames)
 
 
 def test_a_model_in_a_package(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:

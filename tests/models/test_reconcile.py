@@ -16,7 +16,7 @@ import attribution as at
 from attribution.journeys import JourneyChunk
 from attribution.kernels.shapley.coalitions import BITS, members
 from attribution.kernels.statistics.sums import KeyedSums, merge_keyed, sum_by_key, to_float
-from attribution.models.credit import hand_out
+from attribution.models.credit import allocate
 from attribution.models.reconcile import Reconciliation, coalition_table, reconcile, weights
 from attribution.schema.tables import RECONCILIATION
 from tests.test_real_data import data_folder
@@ -69,11 +69,11 @@ class Weighed:
         return weights(chunk, self.log_weights)
 
 
-def handed_out(journeys: at.Journeys, log_weights: NDArray[np.float64]) -> NDArray[np.float64]:
+def allocated(journeys: at.Journeys, log_weights: NDArray[np.float64]) -> NDArray[np.float64]:
     """(channels,) conversions, journey by journey; every journey's shares add up to 1."""
     totals = np.zeros(len(journeys.channels))
     for chunk in journeys:
-        laid_out, shares, without = hand_out(Weighed(log_weights), chunk)
+        laid_out, shares, without = allocate(Weighed(log_weights), chunk)
         assert without == 0
         if len(laid_out):
             assert np.add.reduceat(shares, laid_out.offsets[:-1]) == pytest.approx(1, rel=1e-12)
@@ -117,10 +117,10 @@ def test_what_is_handed_out_is_what_the_report_says(rows: list[PathRow], data: s
     journeys = from_rows(rows)
     totals = [data.draw(st.sampled_from((-1.0, 0.0, 0.5, 1.0, 3.0, 40.0))) for _ in journeys.channels]
     found = reconciled(journeys, totals)
-    assert handed_out(journeys, found.log_weights) == pytest.approx(found.handed_out, rel=1e-9, abs=1e-12)
-    assert (found.handed_out >= found.alone * (1 - 1e-12)).all()
-    assert (found.handed_out <= found.took_part * (1 + 1e-12)).all()
-    assert found.handed_out.sum() == pytest.approx(to_float(coalitions_of(journeys).sums).sum(), rel=1e-12)
+    assert allocated(journeys, found.log_weights) == pytest.approx(found.allocated, rel=1e-9, abs=1e-12)
+    assert (found.allocated >= found.alone * (1 - 1e-12)).all()
+    assert (found.allocated <= found.took_part * (1 + 1e-12)).all()
+    assert found.allocated.sum() == pytest.approx(to_float(coalitions_of(journeys).sums).sum(), rel=1e-12)
 
 
 @given(PATHS)
@@ -131,7 +131,7 @@ def test_totals_of_a_rule_are_handed_out_as_they_are(rows: list[PathRow]) -> Non
     for model in (at.FirstTouch(), at.Linear(), at.PositionBased()):
         published = model.fit(journeys).credit_.conversions[:-1]
         found = reconciled(journeys, published)
-        assert found.handed_out == pytest.approx(published, rel=1e-9, abs=1e-9 * published.sum(initial=0.0))
+        assert found.allocated == pytest.approx(published, rel=1e-9, abs=1e-9 * published.sum(initial=0.0))
         assert found.groups == ()
         assert found.findings(model.label) == []
 
@@ -150,9 +150,9 @@ def test_a_view_weighs_less_than_a_click_and_its_channel_gets_what_it_should() -
     journeys = at.build_journeys(sources, view_through_weight=0.25)
     published = [1.25, 0.75] if journeys.channels == ("mail", "tv") else [0.75, 1.25]
     found = reconciled(journeys, published)
-    assert handed_out(journeys, found.log_weights) == pytest.approx(published, rel=1e-9)
+    assert allocated(journeys, found.log_weights) == pytest.approx(published, rel=1e-9)
     (chunk,) = journeys
-    laid_out, shares, _ = hand_out(Weighed(found.log_weights), chunk)
+    laid_out, shares, _ = allocate(Weighed(found.log_weights), chunk)
     tv = shares[laid_out.channel == journeys.channels.index("tv")]
     assert sorted(tv) == pytest.approx([0.15, 0.6])
 
@@ -175,9 +175,9 @@ def test_a_channel_that_must_have_more_is_named() -> None:
     assert (finding.check, finding.table, finding.status) == ("impossible_totals", "journeys", "warn")
     assert (finding.count, finding.total, finding.example) == (pytest.approx(1), pytest.approx(16), "a")
     assert finding.message == (
-        "markov credits 3.0 conversions to a, and 4.0 came from journeys that touched no other channel: no hand-out of "
-        "whole journeys adds up to that. The credit of journeys adds up to the nearest totals that are possible, 1.0 "
-        "of 16.0 conversions away (see reconciliation)"
+        "markov credits 3.0 conversions to a, but 4.0 came from journeys that touched no other channel. Credit per "
+        "journey cannot add up to that. It adds up to the nearest possible totals, which moves 1.0 of 16.0 conversions "
+        "to other channels: compare both totals in the table reconciliation before you use credit per journey"
     )
 
 
@@ -185,19 +185,19 @@ def test_a_group_may_have_too_little_though_none_of_its_channels_has() -> None:
     journeys = from_counts(ab=10, abc=1, cde=9)
     found = reconciled(journeys, [2, 3, 5, 5, 5])
     assert found.groups == ((0, 1),)
-    assert found.handed_out == pytest.approx([4, 6, 10 / 3, 10 / 3, 10 / 3])
+    assert found.allocated == pytest.approx([4, 6, 10 / 3, 10 / 3, 10 / 3])
     assert (found.alone == 0).all()
     assert (found.published <= found.took_part).all()
     (finding,) = found.findings("x")
-    assert "5.0 conversions to b, a, and 10.0 came from journeys that touched no other" in finding.message
+    assert "5.0 conversions to b, a, but 10.0 came from journeys that touched no other" in finding.message
 
 
 def test_a_channel_that_cannot_have_as_much_is_named() -> None:
     found = reconciled(from_counts(a=4, b=3, ab=2, ac=1), [4, 3, 3])
-    assert found.handed_out.sum() == pytest.approx(10)
-    assert found.handed_out[2] == pytest.approx(1)
+    assert found.allocated.sum() == pytest.approx(10)
+    assert found.allocated[2] == pytest.approx(1)
     (finding,) = found.findings("x")
-    assert "3.0 conversions to c, and only 1.0 came from journeys that touched any of these" in finding.message
+    assert "3.0 conversions to c, but only 1.0 came from journeys that touched any of these" in finding.message
     assert finding.count == pytest.approx(2)
 
 
@@ -205,12 +205,12 @@ def test_groups_are_numbered_from_the_one_that_misses_most() -> None:
     found = reconciled(from_counts(a=8, b=4, abc=20), [1, 2, 29])
     assert found.groups == ((0,), (1,))
     assert found.to_frame()["group"].tolist() == [1, 2, pd.NA]
-    assert found.handed_out == pytest.approx([8, 4, 20])
+    assert found.allocated == pytest.approx([8, 4, 20])
 
 
 def test_only_proportions_count_where_a_part_is_left_to_no_channel() -> None:
     found = reconciled(from_counts(a=1, ab=9), [2, 3])
-    assert found.handed_out == pytest.approx([4, 6])
+    assert found.allocated == pytest.approx([4, 6])
     assert found.groups == ()
     assert found.to_frame()["gap"].tolist() == pytest.approx([2, 3])
 
@@ -218,7 +218,7 @@ def test_only_proportions_count_where_a_part_is_left_to_no_channel() -> None:
 def test_a_total_below_zero_counts_as_zero() -> None:
     found = reconciled(from_counts(a=1, ab=9), [-2, 12])
     assert found.published.tolist() == [-2, 12]
-    assert found.handed_out == pytest.approx([1, 9])
+    assert found.allocated == pytest.approx([1, 9])
     assert found.groups == ((0,),)
     assert found.findings("x")[0].count == pytest.approx(1)
 
@@ -230,12 +230,12 @@ def test_channels_may_be_called_anything_and_be_many() -> None:
     totals = np.where(np.array(journeys.channels) == "渠道1", 1.0, 3.0)
     found = reconciled(journeys, totals)
     assert found.findings("🤖")[0].example == "渠道1"
-    assert handed_out(journeys, found.log_weights) == pytest.approx(found.handed_out, rel=1e-9)
+    assert allocated(journeys, found.log_weights) == pytest.approx(found.allocated, rel=1e-9)
 
 
 def test_no_journeys_and_no_conversions() -> None:
     found = reconciled(from_rows([PathRow(("a", "b"), nulls=2)]), [0, 0])
-    assert found.handed_out.tolist() == [0, 0]
+    assert found.allocated.tolist() == [0, 0]
     assert found.groups == ()
     nothing = reconcile(sum_by_key(np.zeros((0, 1), np.int64), np.zeros(0)), np.zeros(0), ())
     assert nothing.to_frame().empty
@@ -267,16 +267,16 @@ def test_markov_totals_of_a_well_known_example_cannot_be_handed_out() -> None:
     only_alpha = [{step.strip() for step in path.split(">")} == {"alpha"} for path in table["path"]]
     assert table.loc[only_alpha, "conversions"].sum() == found.alone[alpha] == 5742
     assert published[alpha] == pytest.approx(5344.9, abs=0.05)
-    assert found.handed_out[[alpha, mi]] == pytest.approx([5742, 2], rel=1e-12)
+    assert found.allocated[[alpha, mi]] == pytest.approx([5742, 2], rel=1e-12)
     assert found.groups == ((mi,), (alpha,))
-    assert found.handed_out.sum() == pytest.approx(19_785)
+    assert found.allocated.sum() == pytest.approx(19_785)
     others = ~np.isin(np.arange(len(published)), [alpha, mi])
     left = (19_785 - 5744) / (19_785 - published[alpha] - published[mi])
-    assert found.handed_out[others] / published[others] == pytest.approx(left)
-    assert handed_out(journeys, found.log_weights) == pytest.approx(found.handed_out, rel=1e-9)
+    assert found.allocated[others] / published[others] == pytest.approx(left)
+    assert allocated(journeys, found.log_weights) == pytest.approx(found.allocated, rel=1e-9)
     (finding,) = found.findings("markov")
     assert finding.count == pytest.approx(5744 - published[alpha] - published[mi])
-    assert "markov credits 5,346.7 conversions to alpha, mi, and 5,744.0 came from" in finding.message
+    assert "markov credits 5,346.7 conversions to alpha, mi, but 5,744.0 came from" in finding.message
 
 
 @pytest.mark.data
@@ -285,4 +285,4 @@ def test_markov_totals_of_higher_order_come_nearer_to_what_can_be(order: int, im
     _, found = reconciled_markov(order)
     assert [found.channels[place] for group in found.groups for place in group] == impossible
     if not impossible:
-        assert found.handed_out == pytest.approx(found.published, rel=1e-10)
+        assert found.allocated == pytest.approx(found.published, rel=1e-10)

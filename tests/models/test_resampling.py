@@ -20,7 +20,7 @@ from attribution.kernels.statistics.intervals import (
     probabilities_above,
     rank_probabilities,
 )
-from attribution.models.machinery import machinery_of
+from attribution.models.machinery import get_machinery
 from attribution.models.resampling import Resamples, fit_and_resample
 from attribution.pipeline.pipeline import run_experiment
 from attribution.schema.experiment import ResamplingOptions
@@ -78,7 +78,7 @@ def test_a_draw_is_a_fit_on_the_customers_drawn() -> None:
     for model in models():
         model.fit(built)
         found = resamples.draws[model.label].channels
-        tolerance = 0.02 if machinery_of(model).is_linearised else 1e-9
+        tolerance = 0.02 if get_machinery(model).is_linearised else 1e-9
         np.testing.assert_allclose(found.conversions[7], model.credit_.conversions[:-1], rtol=tolerance)
         np.testing.assert_allclose(found.value[7], model.credit_.value[:-1], rtol=tolerance)
 
@@ -105,7 +105,7 @@ def test_few_conversions_are_drawn_one_by_one() -> None:
     assert built.total("conversions") < 1_024
     resamples = fit_and_resample([at.FirstTouch()], built, ResamplingOptions(draws=4_000))[1]
     assert resamples.by == "customers"
-    assert "one by one" in resamples.findings()[0].message
+    assert "single customers" in resamples.findings()[0].message
     # Credit is a sum over customers, each drawn as often as a Poisson number says.
     first = at.journey_credit(built, [at.FirstTouch().fit(built)])
     share = first.groupby(["customer_id", "channel"])["credit"].sum().unstack(fill_value=0.0)
@@ -141,7 +141,7 @@ def test_the_order_chosen_does_not_depend_on_drawing() -> None:
 def test_nothing_to_draw_is_refused() -> None:
     paths = pd.DataFrame({"path": ["a"], "conversions": [0], "nulls": [3]})
     built = at.build_journeys(at.load_sources(paths=paths))
-    with pytest.raises(InputError, match="nothing converted"):
+    with pytest.raises(InputError, match="there is no conversion"):
         fit_and_resample([at.Linear()], built, ResamplingOptions())
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import attribution as at
 from attribution.errors import InputError
-from attribution.models.credit import hand_out
+from attribution.models.credit import allocate
 from attribution.models.model_tables import model_findings
 from attribution.pipeline.pipeline import run_experiment
 from attribution.pipeline.request import make_models
@@ -298,7 +298,7 @@ def test_rules_equal_their_twins(customers: list[list[Touch]]) -> None:
             total = sum(weights)
             wanted += [weight / total if total else 1 / len(weights) for weight in weights]
         credit = model.fit(journeys).credit_
-        found = np.concatenate([hand_out(model, chunk)[1] for chunk in journeys])
+        found = np.concatenate([allocate(model, chunk)[1] for chunk in journeys])
         np.testing.assert_allclose(found, wanted, rtol=1e-11, err_msg=model.label)
         channels = [touch.channel for touches in exact for touch in touches]
         by_channel = [sum(w for w, c in zip(wanted, channels, strict=True) if c == name) for name in journeys.channels]
@@ -328,9 +328,9 @@ def test_missing_anchors_are_counted() -> None:
         ("missing_anchors", 2, 5, "warn"),
     ]
     messages = [row.message for row in model_findings([at.FullPath(name="Z").fit(journeys)])]
-    assert "Z finds no 'lead'" in messages[0]
-    assert "Z finds no 'opportunity'" in messages[1]
-    assert "divided by place alone" in messages[2]
+    assert "without the stage 'lead'; Z" in messages[0]
+    assert "without the stage 'opportunity'; Z" in messages[1]
+    assert "divides them by position alone" in messages[2]
 
 
 def test_no_missing_anchor_passes() -> None:
@@ -351,22 +351,24 @@ def test_a_log_without_stages_is_refused(model: at.AttributionModel, with_touchp
     conversions = pd.DataFrame({"customer_id": ["c"], "converted_at": [END]})
     journeys = at.build_journeys(at.load_sources(touchpoints if with_touchpoints else None, conversions))
     with pytest.raises(
-        InputError, match=rf"column '{model.column}', and these journeys have none.*Hint: map the column"
+        InputError, match=rf"column '{model.column}' of touchpoints, which marks stages.*Hint: add the column"
     ):
         model.fit(journeys)
 
 
 @pytest.mark.parametrize("model", [at.WShaped(), at.FullPath()])
 def test_aggregated_paths_have_no_stages(model: at.AttributionModel) -> None:
-    with pytest.raises(InputError, match=r"column 'stage', and these journeys have none.*Given: columns channel\."):
+    with pytest.raises(
+        InputError, match=r"column 'stage' of touchpoints, which marks stages.*Given: columns channel\."
+    ):
         at.attribute(paths("a > b"), [at.Linear(), model])
 
 
 def test_a_stage_that_nothing_is_marked_with_is_refused() -> None:
     journeys = build([[Touch("a", 1, "lead"), Touch("b", 0)]])
-    with pytest.raises(InputError, match=r"no touchpoint is marked 'opportunity'.*Allowed: lead\."):
+    with pytest.raises(InputError, match=r"no touchpoint has the value 'opportunity'.*Allowed: lead\."):
         at.FullPath().fit(journeys)
-    with pytest.raises(InputError, match=r"marked 'leads'.*did you mean 'lead'"):
+    with pytest.raises(InputError, match=r"has the value 'leads'.*did you mean 'lead'"):
         at.WShaped(lead="leads").fit(journeys)
     with pytest.raises(InputError, match="the column is empty"):
         at.WShaped(lead="form", column="kind").fit(build([[Touch("a", 1, "lead")]]))
@@ -375,30 +377,33 @@ def test_a_stage_that_nothing_is_marked_with_is_refused() -> None:
 @pytest.mark.parametrize(
     ("model", "problem"),
     [
-        (at.WShaped(lead=3), "WShaped: lead is a text. Given: 3"),
-        (at.WShaped(lead=""), "WShaped: lead is a text. Given: ''"),
-        (at.WShaped(column=None), "WShaped: column is a text. Given: None"),
-        (at.FullPath(opportunity=["won"]), "FullPath: opportunity is a text"),
-        (at.FullPath(lead="won", opportunity="won"), "two stages have one name. Given: won, won"),
+        (at.WShaped(lead=3), "WShaped: lead must be a text that is not empty. Given: 3"),
+        (at.WShaped(lead=""), "WShaped: lead must be a text that is not empty. Given: ''"),
+        (at.WShaped(column=None), "WShaped: column must be a text that is not empty. Given: None"),
+        (at.FullPath(opportunity=["won"]), "FullPath: opportunity must be a text"),
+        (at.FullPath(lead="won", opportunity="won"), "two stages have the same name. Given: won, won"),
         (at.TimeDecay(half_life_days=0), "half_life_days must be positive"),
         (at.TimeDecay(half_life_days=-7), "half_life_days must be positive"),
-        (at.PositionBased(first=-0.1), "first is a share"),
-        (at.CustomWeights(), "takes weights or a function. Given: neither"),
-        (at.CustomWeights(weights=[1], function=max), "takes weights or a function. Given: both"),
-        (at.CustomWeights(weights=[1], column=3), "column is the name of a column. Given: 3"),
-        (at.CustomWeights(weights=[]), r"weights are those of the first.*Given: \[\]"),
-        (at.CustomWeights(weights=0.5), "weights are those of the first.*Given: 0.5"),
-        (at.CustomWeights(weights="0.5"), "weights are those of the first.*Given: '0.5'"),
-        (at.CustomWeights(weights=[0.5, -0.1]), r"a weight is a number ≥ 0. Given: -0.1 in \[0.5, -0.1\]"),
-        (at.CustomWeights(weights=[0.5, float("nan")]), "a weight is a number ≥ 0. Given: nan"),
-        (at.CustomWeights(weights=[0.5, float("inf")]), "a weight is a number ≥ 0. Given: inf"),
-        (at.CustomWeights(weights=[0.5, "0.1"]), "a weight is a number ≥ 0. Given: '0.1'"),
-        (at.CustomWeights(weights=[0.5, True]), "a weight is a number ≥ 0. Given: True"),
+        (at.PositionBased(first=-0.1), "first must be a share"),
+        (at.CustomWeights(), "needs either weights or a function. Given: neither"),
+        (at.CustomWeights(weights=[1], function=max), "needs either weights or a function. Given: both"),
+        (at.CustomWeights(weights=[1], column=3), "column must be the name of a column. Given: 3"),
+        (at.CustomWeights(weights=[]), r"weights must be a list with one weight.*Given: \[\]"),
+        (at.CustomWeights(weights=0.5), "weights must be a list with one weight.*Given: 0.5"),
+        (at.CustomWeights(weights="0.5"), "weights must be a list with one weight.*Given: '0.5'"),
+        (at.CustomWeights(weights=[0.5, -0.1]), r"a weight must be a number ≥ 0. Given: -0.1 in \[0.5, -0.1\]"),
+        (at.CustomWeights(weights=[0.5, float("nan")]), "a weight must be a number ≥ 0. Given: nan"),
+        (at.CustomWeights(weights=[0.5, float("inf")]), "a weight must be a number ≥ 0. Given: inf"),
+        (at.CustomWeights(weights=[0.5, "0.1"]), "a weight must be a number ≥ 0. Given: '0.1'"),
+        (at.CustomWeights(weights=[0.5, True]), "a weight must be a number ≥ 0. Given: True"),
         (at.CustomWeights(weights=[0, 0.0]), "all weights are 0"),
         (at.CustomWeights(function=7), "function cannot be called. Given: 7"),
-        (at.CustomWeights(function="json"), "function is not found. Given: 'json'. Allowed: a function, or its place"),
-        (at.CustomWeights(function=":dumps"), "function is not found"),
-        (at.CustomWeights(function="json:"), "function is not found"),
+        (
+            at.CustomWeights(function="json"),
+            "function does not name a function. Given: 'json'. Allowed: a function, or its name",
+        ),
+        (at.CustomWeights(function=":dumps"), "function does not name a function"),
+        (at.CustomWeights(function="json:"), "function does not name a function"),
         (at.CustomWeights(function="no_such_module:weigh"), "'no_such_module:weigh' cannot be loaded: ModuleNotFound"),
         (at.CustomWeights(function="json:no_such"), "'json:no_such' cannot be loaded: AttributeError"),
         (at.CustomWeights(function="json:__name__"), "function cannot be called. Given: 'json:__name__': 'json'"),
@@ -627,8 +632,8 @@ def test_an_experiment_file_names_every_rule(experiment: at.Experiment) -> None:
     ("setting", "problem"),
     [
         ('model = "WShaped"\nleed = "mql"', "has no setting 'leed'.*did you mean 'lead'"),
-        ('model = "CustomWeights"', "takes weights or a function"),
-        ('model = "CustomWeights"\nweights = [1, -1]', "a weight is a number ≥ 0"),
+        ('model = "CustomWeights"', "needs either weights or a function"),
+        ('model = "CustomWeights"\nweights = [1, -1]', "a weight must be a number ≥ 0"),
         ('model = "CustomWeights"\nfunction = "own_rules_of_a_test:early"', "cannot be loaded: AttributeError"),
     ],
 )

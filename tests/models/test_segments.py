@@ -10,7 +10,7 @@ import pytest
 
 import attribution as at
 from attribution.errors import InputError
-from attribution.models.machinery import machinery_of
+from attribution.models.machinery import get_machinery
 from attribution.models.segments import read_segments, segment_credit, segment_reader
 
 TOML = """
@@ -83,7 +83,7 @@ def test_a_person_is_in_the_segment_of_its_customer() -> None:
     journeys = at.build_journeys(sources)
     segments = read_segments(sources, "tier")
     models = [at.Linear()]
-    machinery_of(models[0]).prepare(journeys)
+    get_machinery(models[0]).prepare(journeys)
     table, _ = segment_credit(journeys.read(segment_reader(models, segments))[0], journeys, models, segments)
     gold = table.query("segment == 'gold' and conversions > 0")
     assert gold[["channel", "conversions"]].to_numpy().tolist() == [["mail", 1.0]]
@@ -91,12 +91,12 @@ def test_a_person_is_in_the_segment_of_its_customer() -> None:
 
 
 def test_a_missing_or_torn_segment_is_refused(shop: Path) -> None:
-    with pytest.raises(InputError, match="'region', which the customers table lacks"):
+    with pytest.raises(InputError, match="'region' is not in the customers table"):
         at.run_experiment(at.read_experiment(shop / "shop.toml", ["journeys.segment=region"]))
     customers = pd.read_csv(shop / "customers.csv")
     torn = pd.concat([customers, customers.iloc[[0]].assign(country="fr")])
     torn.to_csv(shop / "customers.csv", index=False)
-    with pytest.raises(InputError, match="1 customers are in two segments of 'country'"):
+    with pytest.raises(InputError, match="1 customer has two values in the segment column 'country'"):
         at.run_experiment(shop / "shop.toml")
     (shop / "shop.toml").write_text(TOML.replace("[tables.customers]", "[tables.codes]"), encoding="utf-8")
     with pytest.raises(InputError, match="there is none"):
@@ -119,7 +119,7 @@ def test_rates_of_a_segment_are_those_of_its_customers_alone() -> None:
     journeys = at.build_journeys(sources)
     segments = read_segments(sources, "tier")
     for model in models:
-        machinery_of(model).prepare(journeys)
+        get_machinery(model).prepare(journeys)
     table, findings = segment_credit(journeys.read(segment_reader(models, segments))[0], journeys, models, segments)
 
     gold = customers[customers["tier"] == "gold"]
@@ -130,4 +130,4 @@ def test_rates_of_a_segment_are_those_of_its_customers_alone() -> None:
     assert set(table.query("segment == 'tin'")["model"]) == {"linear"}
     (said,) = findings
     assert said.example == "tin"
-    assert "rate is left out of the segment" in said.message
+    assert "rate is missing in segment_credit" in said.message

@@ -19,7 +19,7 @@ from attribution.journeys import observe
 from attribution.journeys.buckets import Buckets, Dealing, bucket_reader, split_buckets
 from attribution.kernels.statistics.draws import multinomial_weights
 from attribution.models import games
-from attribution.models.machinery import attributable, machinery_of
+from attribution.models.machinery import attributable, get_machinery
 from attribution.models.model_tables import model_findings
 from attribution.schema.tables import CREDIT_BY_POSITION, INTERACTIONS, UNATTRIBUTED
 from attribution.testing import check_model
@@ -226,7 +226,7 @@ def test_positions_add_up_to_the_credit(rows: list[twin.PathRow]) -> None:
 
 @pytest.mark.parametrize("game", RATES)
 def test_only_the_set_game_has_positions(game: str) -> None:
-    with pytest.raises(InputError, match="by position is of the game 'set'"):
+    with pytest.raises(InputError, match="only the game 'set' has credit by position"):
         at.Shapley(game=game).fit(from_counts(ORACLE)).by_position()
 
 
@@ -304,7 +304,7 @@ def test_a_journey_of_many_channels_is_sampled_by_itself(monkeypatch: pytest.Mon
     assert (differs <= 5 * mixed.standard_error_ + 1e-9).all()
 
 
-@pytest.mark.parametrize(("channels", "reason"), [(23, "2\\^23 numbers\\. "), (64, "does not even fit a machine word")])
+@pytest.mark.parametrize(("channels", "reason"), [(23, "2\\^23 numbers\\. "), (64, "does not fit a machine word")])
 @pytest.mark.parametrize("game", ["rate", "path_incremental"])
 def test_exactness_that_cannot_be_had(game: str, channels: int, reason: str) -> None:
     path = " > ".join(f"c{channel:02d}" for channel in range(channels))
@@ -353,8 +353,8 @@ def test_a_baseline_of_rounding_is_none_and_shares_are_given(game: str, seed: in
 def test_negative_credit_is_not_handed_out_unless_by_a_named_rule() -> None:
     journeys = from_counts({**HARM, "A > B > A": (4, 8)})
     model = at.Shapley(game="path_incremental").fit(journeys)
-    chunk = next(iter(journeys)).handed_out
-    with pytest.raises(InputError, match=r"totals are negative.*Given: A: -.*negative = 'zero'"):
+    chunk = next(iter(journeys)).allocated
+    with pytest.raises(InputError, match=r"negative credit.*Given: A: -.*negative = 'zero'"):
         model.weigh(chunk)
     lenient = at.Shapley(game="path_incremental", negative="zero").fit(journeys)
     assert lenient.credit_.conversions.tobytes() == model.credit_.conversions.tobytes()
@@ -372,7 +372,7 @@ def test_without_reconciling_a_touchpoint_weighs_its_channel_s_total() -> None:
     journeys = from_counts({"": (0, 50), "A": (5, 50), "B > A > B": (10, 20)})
     model = at.Shapley(game="rate", reconcile=False).fit(journeys)
     a, b = model.credit_.conversions[:2]
-    assert model.weigh(next(iter(journeys)).handed_out)[-3:].tolist() == [b, a, b]
+    assert model.weigh(next(iter(journeys)).allocated)[-3:].tolist() == [b, a, b]
 
 
 # ---------------------------------------------------------------- customers who were never touched
@@ -409,7 +409,7 @@ def test_without_untouched_customers_there_is_no_rate(game: str) -> None:
         from_counts({"A": (1, 2)}),
         from_counts({"A": (1, 2), "": (3, 3)}),
     ):
-        with pytest.raises(InputError, match=f"game '{game}' needs the customers who were never touched"):
+        with pytest.raises(InputError, match=f"game '{game}' needs customers who were never touched"):
             at.Shapley(game=game).fit(journeys)
 
 
@@ -488,17 +488,17 @@ def test_a_classifier_that_saw_no_untouched_customer_says_so() -> None:
 @pytest.mark.parametrize(
     ("classifier", "classifier_settings", "problem"),
     [
-        (object(), None, "gives no probabilities"),
-        (LogisticRegression, None, "gives no probabilities"),
-        (3, None, "gives no probabilities"),
-        ("sklearn.linear_model:LinearRegression", None, "gives no probabilities"),
+        (object(), None, "has no method predict_proba"),
+        (LogisticRegression, None, "has no method predict_proba"),
+        (3, None, "has no method predict_proba"),
+        ("sklearn.linear_model:LinearRegression", None, "has no method predict_proba"),
         ("sklearn.linear_model:Nothing", None, "cannot be loaded: AttributeError"),
         ("no_such_module:Class", None, "cannot be loaded: ModuleNotFoundError"),
         ("", None, "cannot be loaded"),
-        (None, {"depth": 3}, "does not take these settings: TypeError"),
-        (None, "fast", "classifier_settings are arguments by name. Given: 'fast'"),
-        ("sklearn.linear_model:LogisticRegression", [1, 2], "classifier_settings are arguments by name"),
-        (LogisticRegression(), {"C": 1}, "classifier_settings go with a classifier named by text"),
+        (None, {"depth": 3}, "does not accept these settings: TypeError"),
+        (None, "fast", "classifier_settings must be arguments by name. Given: 'fast'"),
+        ("sklearn.linear_model:LogisticRegression", [1, 2], "classifier_settings must be arguments by name"),
+        (LogisticRegression(), {"C": 1}, "classifier_settings are only for a classifier"),
     ],
 )
 def test_what_is_no_classifier(classifier: Any, classifier_settings: Any, problem: str) -> None:
@@ -510,11 +510,11 @@ def test_what_is_no_classifier(classifier: Any, classifier_settings: Any, proble
 @pytest.mark.parametrize(
     ("classifier", "problem"),
     [
-        (Constant(np.nan), "what is no probability. Given: nan"),
-        (Constant(1.5), r"what is no probability. Given: 1.5"),
-        (Constant(columns=3), "probabilities of another shape"),
-        (LogisticRegression().fit(np.eye(4), [0, 1, 1, 0]), "fitted on something else. Given: 4 features"),
-        (LogisticRegression().fit(np.eye(3), ["yes", "no", "no"]), "fitted on something else.*no, yes"),
+        (Constant(np.nan), "that is no probability. Given: nan"),
+        (Constant(1.5), r"that is no probability. Given: 1.5"),
+        (Constant(columns=3), "array of the wrong shape"),
+        (LogisticRegression().fit(np.eye(4), [0, 1, 1, 0]), "fitted on other features or classes. Given: 4 features"),
+        (LogisticRegression().fit(np.eye(3), ["yes", "no", "no"]), "fitted on other features or classes.*no, yes"),
         (LogisticRegression(C=-1.0), "cannot be fitted: InvalidParameterError"),
         ("sklearn.neighbors:KNeighborsClassifier", "cannot be fitted: TypeError.*sample_weight"),
     ],
@@ -555,13 +555,13 @@ def test_draws_follow_the_solution(game: str, channels: int, monkeypatch: pytest
     monkeypatch.setattr(games, "CHEAP_CELLS", 1)
     model = at.Shapley(game=game).fit(journeys)
     own, observed = in_buckets(model, journeys)
-    assert machinery_of(model).is_linearised == (game != "set")
+    assert get_machinery(model).is_linearised == (game != "set")
     step = 1e-3
     nearby = 1 + step * np.random.default_rng(5).normal(size=(3, own.size))
     weights = np.concatenate([np.ones((1, own.size)), nearby, multinomial_weights(6, own.size, seed=1)])
     fast, slow = (
-        machinery_of(model).redraw(own, observed, weights),
-        machinery_of(model).solve_again(own, observed, weights),
+        get_machinery(model).redraw(own, observed, weights),
+        get_machinery(model).solve_again(own, observed, weights),
     )
     for what in ("conversions", "value"):
         a, b = getattr(fast, what), getattr(slow, what)
@@ -580,10 +580,10 @@ def test_small_games_are_solved_again() -> None:
         model = at.Shapley(game=game).fit(journeys)
         own, observed = in_buckets(model, journeys)
         weights = np.random.default_rng(0).poisson(1, (2, own.size)).astype(float)
-        assert not machinery_of(model).is_linearised
+        assert not get_machinery(model).is_linearised
         fast, slow = (
-            machinery_of(model).redraw(own, observed, weights),
-            machinery_of(model).solve_again(own, observed, weights),
+            get_machinery(model).redraw(own, observed, weights),
+            get_machinery(model).solve_again(own, observed, weights),
         )
         assert fast.conversions.tobytes() == slow.conversions.tobytes()
 
@@ -605,8 +605,8 @@ def test_small_games_are_solved_again() -> None:
         ({"seed": -1}, "seed"),
         ({"seed": 1.5}, "seed"),
         ({"seed": True}, "seed"),
-        ({"game": "rate", "classifier": LogisticRegression()}, "classifier goes with game = 'classifier'"),
-        ({"classifier_settings": {"C": 1}}, "classifier_settings goes with game = 'classifier'"),
+        ({"game": "rate", "classifier": LogisticRegression()}, "classifier is only for game = 'classifier'"),
+        ({"classifier_settings": {"C": 1}}, "classifier_settings is only for game = 'classifier'"),
     ],
 )
 def test_impossible_settings(asked: dict[str, Any], problem: str) -> None:

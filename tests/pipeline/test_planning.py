@@ -162,7 +162,7 @@ def test_the_objective_is_what_channels_are_ranked_by_unless_set(shop: Path) -> 
 
 @pytest.mark.parametrize("objective", ["margin", "ltv"])
 def test_what_returns_do_not_know_is_no_objective(shop: Path, objective: str) -> None:
-    with pytest.raises(InputError, match=rf"budget.objective = '{objective}', and it is not known.*\[returns\] margin"):
+    with pytest.raises(InputError, match=rf"budget.objective = '{objective}', and it is not known.*returns.margin"):
         plan_budget(read_experiment(shop, ["budget.total=2500", f"budget.objective={objective}"]))
 
 

@@ -134,7 +134,7 @@ def test_a_scoring_job_is_exported_by_day(finished: Path, tmp_path: Path) -> Non
 def test_what_cannot_be_exported_is_refused(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "c.csv"
     cases = [
-        ((finished, "--to", out), "name one with --model"),
+        ((finished, "--to", out), "there are several models: name one"),
         ((finished, "--model", "markof", "--to", out), "did you mean 'markov'?"),
         ((finished, "--model", "linear", "--to", tmp_path), "CSV file"),
         ((finished, "--model", "linear", "--to", tmp_path / "c.parquet"), "CSV file"),

@@ -367,7 +367,7 @@ def test_margins_that_cannot_be(margin: float) -> None:
 
 
 def test_a_basis_that_is_not_known_is_refused() -> None:
-    for basis, hint in (("margin", r"\[returns\] margin = 0.4"), ("ltv", "ltv or a column 'ltv'")):
+    for basis, hint in (("margin", r"returns.margin = 0.4"), ("ltv", "ltv or a column 'ltv'")):
         with pytest.raises(InputError, match=f"returns.basis = '{basis}', and it is not known.*{hint}"):
             run(shop(2, value=1.0), returns={"basis": basis})
     paths = {"paths": pd.DataFrame({"path": ["mail"], "conversions": [1]})}

@@ -65,7 +65,7 @@ def path_rows(journeys: Iterable[TwinJourney]) -> list[PathRow]:
 Weigh = Callable[[PathRow], Sequence[Fraction | float]]
 
 
-def hand_out(rows: Sequence[PathRow], weigh: Weigh) -> TwinCredit:
+def allocate(rows: Sequence[PathRow], weigh: Weigh) -> TwinCredit:
     """Credit when every journey is divided among its touchpoints by weight; all weights 0 count as equal."""
     credit = TwinCredit(_nothing(rows), _nothing(rows))
     for row in rows:
@@ -88,12 +88,12 @@ def hand_out(rows: Sequence[PathRow], weigh: Weigh) -> TwinCredit:
 
 def first(rows: Sequence[PathRow]) -> TwinCredit:
     """All credit to the first touchpoint."""
-    return hand_out(rows, lambda row: [1] + [0] * (len(row.path) - 1))
+    return allocate(rows, lambda row: [1] + [0] * (len(row.path) - 1))
 
 
 def last(rows: Sequence[PathRow]) -> TwinCredit:
     """All credit to the last touchpoint."""
-    return hand_out(rows, lambda row: [0] * (len(row.path) - 1) + [1])
+    return allocate(rows, lambda row: [0] * (len(row.path) - 1) + [1])
 
 
 def last_non_direct(rows: Sequence[PathRow], direct: set[str]) -> TwinCredit:
@@ -104,17 +104,17 @@ def last_non_direct(rows: Sequence[PathRow], direct: set[str]) -> TwinCredit:
         chosen = candidates[-1] if candidates else len(row.path) - 1
         return [int(position == chosen) for position in range(len(row.path))]
 
-    return hand_out(rows, weigh)
+    return allocate(rows, weigh)
 
 
 def linear(rows: Sequence[PathRow]) -> TwinCredit:
     """Equal credit to every touchpoint."""
-    return hand_out(rows, lambda row: [1] * len(row.path))
+    return allocate(rows, lambda row: [1] * len(row.path))
 
 
 def linear_unique(rows: Sequence[PathRow]) -> TwinCredit:
     """Equal credit to every distinct channel, divided equally among its touchpoints."""
-    return hand_out(rows, lambda row: [Fraction(1, row.path.count(channel)) for channel in row.path])
+    return allocate(rows, lambda row: [Fraction(1, row.path.count(channel)) for channel in row.path])
 
 
 def position(rows: Sequence[PathRow], first: float, last: float) -> TwinCredit:
@@ -133,7 +133,7 @@ def position(rows: Sequence[PathRow], first: float, last: float) -> TwinCredit:
             return [at_first, at_last]
         return [at_first] + [(1 - at_first - at_last) / between] * between + [at_last]
 
-    return hand_out(rows, weigh)
+    return allocate(rows, weigh)
 
 
 def time_decay(rows: Sequence[PathRow], half_life: float) -> TwinCredit:
@@ -144,7 +144,7 @@ def time_decay(rows: Sequence[PathRow], half_life: float) -> TwinCredit:
         # Only differences of age matter; without this the weights of a long half-forgotten journey are all 0.
         return [2.0 ** (-(age - min(row.ages)) / half_life) for age in row.ages]
 
-    return hand_out(rows, weigh)
+    return allocate(rows, weigh)
 
 
 # Markov: build the chain, take a channel out of it, solve again.

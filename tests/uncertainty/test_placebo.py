@@ -178,7 +178,7 @@ class Followed(at.AttributionModel):
         laid_out = chunk.touched
         assert laid_out.ended_at is not None
         assert laid_out.touched_at is not None
-        laid_out = laid_out.lay_out(np.ones(len(laid_out), bool))
+        laid_out = laid_out.flatten(np.ones(len(laid_out), bool))
         journey = np.repeat(np.arange(len(laid_out)), laid_out.lengths)
         soon = laid_out.converting[journey] & (laid_out.ended_at[journey] - laid_out.touched_at < DAY)
         keys = laid_out.channel.astype(np.int64)
@@ -488,7 +488,7 @@ def test_no_model_and_one_label_twice_are_refused() -> None:
     sources = at.load_sources(**small_log())
     with pytest.raises(InputError, match="no model"):
         at.placebo_test(sources, [])
-    with pytest.raises(InputError, match="labelled 'linear'"):
+    with pytest.raises(InputError, match="have the label 'linear'"):
         at.placebo_test(sources, [at.Linear(), at.Linear()])
 
 

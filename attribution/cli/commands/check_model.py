@@ -27,7 +27,7 @@ def check_model(
     from attribution.schema.experiment import ModelSpec, checked, read_setting
     from attribution.testing import judge_model
 
-    parameters = dict(read_setting(text, "--setting", "half_life_days=14") for text in settings or ())
+    parameters = dict(read_setting(text, "half_life_days=14") for text in settings or ())
     made = make_model(checked(ModelSpec, {"model": model, **parameters}, origin="check-model"), Path())
     with progress() as say:
         say(f"checking {model}")

@@ -31,11 +31,11 @@ def write_select(
 ) -> None:
     """Write the SELECT of ``scorer`` to a file, or to standard output."""
     from attribution.cli.commands.saved_runs import replace_file
-    from attribution.production.sql import select_of
+    from attribution.production.sql import build_select
 
     if unknown_channels is not None:
         scorer = scorer.with_policy(unknown_channels)
-    sql = f"{select_of(scorer, dialect, tables)}\n"
+    sql = f"{build_select(scorer, dialect, tables)}\n"
     if to is not None:
         if to.is_dir():
             raise InputError("--sql writes a file, and this is a folder", given=f"--to {to}")
@@ -167,11 +167,11 @@ class Registry(NamedTuple):
 
 def _write(scorer: Scorer, to: Path, run: Path, record: Record, registry: Registry) -> tuple[Scorer, Registered | None]:
     """Write the folder and register it: both or neither."""
-    from attribution.models.saved.folder import written_folder
+    from attribution.models.saved.folder import write_folder
 
     with (
         tempfile.TemporaryDirectory(prefix="attribution-export-") as copies,
-        written_folder(to, scorer.name) as staging,
+        write_folder(to, scorer.name) as staging,
     ):
         made = Path(copies) / "scorer"
         saved = scorer.save(made)

@@ -49,13 +49,13 @@ def promote(
         missing = "--challenger" if challenger is None else "--window"
         raise InputError(f"{missing} is needed", hint="or --rollback, to put back the model before")
     from attribution.cli.commands.saved_runs import open_run_folder
-    from attribution.models.saved import kept_scorer
+    from attribution.models.saved import load_saved_scorer
     from attribution.pipeline.sections import read_experiment
     from attribution.production.promotion import decide, read_criteria
 
     limits, data = read_criteria(criteria), read_experiment(window, overrides or ())
     with progress() as say, open_run_folder(challenger, Path(), uri=store) as run:
-        scorer = replace(kept_scorer(run, model, allow_own_code=allow_own_code), name=name)
+        scorer = replace(load_saved_scorer(run, model, allow_own_code=allow_own_code), name=name)
         say("looking for the champion")
         with tempfile.TemporaryDirectory(prefix="attribution-champion-") as copies:
             champion = _champion(name, alias, Path(copies), store, allow_own_code=allow_own_code)

@@ -82,13 +82,13 @@ def judge_scorer(run: Path, model: str | None, name: str | None, *, allow_own_co
     name : of the scorer; the label unless given
     allow_own_code : see `Scorer.load`
     """
-    from attribution.models.saved import kept_scorer
+    from attribution.models.saved import load_saved_scorer
     from attribution.pipeline.record import read_record
     from attribution.testing import judge_model
 
     record = read_record(run)
     label = model if model is not None or len(record.models) != 1 else record.models[0].name
-    saved = kept_scorer(run, label, allow_own_code=allow_own_code)
+    saved = load_saved_scorer(run, label, allow_own_code=allow_own_code)
     verdicts = judge_model(saved.state.model())
     laws = [verdict.meaning if verdict.holds else f"**broken**: {verdict.meaning}" for verdict in verdicts]
     return replace(saved, name=name or saved.state.label, laws=(*saved.laws, *laws))

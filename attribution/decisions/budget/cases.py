@@ -21,8 +21,8 @@ Floats = NDArray[np.float64]
 Row = dict[str, object]
 
 _HINTS = {
-    "margin": "give [returns] margin = 0.4, or a column 'margin' of conversions",
-    "ltv": "give [returns] margin, and ltv or a column 'ltv' of conversions",
+    "margin": "set returns.margin = 0.4, or give a column 'margin' of conversions",
+    "ltv": "set returns.margin, and give returns.ltv or a column 'ltv' of conversions",
 }
 
 
@@ -98,7 +98,7 @@ def find_cases(
         If nothing has spend, the objective is not known, or nothing is returned.
     """
     if options.risk_aversion and not draws:
-        raise InputError("budget.risk_aversion needs draws of the return", hint="add a [resampling] part")
+        raise InputError("budget.risk_aversion needs draws of the return", hint="set resampling in the experiment")
     rows = objective_rows(returns, options.objective, unit_economics)
     channels = _spending_channels(rows)
     cases = []
@@ -151,7 +151,7 @@ def objective_rows(
 def _arrivals(stage_credit: pd.DataFrame | None, stage: str, label: str) -> pd.Series:
     """Credited arrivals in a stage of the funnel, by channel."""
     if stage_credit is None:
-        raise InputError(f"budget.capacity_stage = {stage!r} needs a [funnel] with that stage")
+        raise InputError(f"budget.capacity_stage = {stage!r} needs a funnel with that stage")
     stages = list(dict.fromkeys(stage_credit["stage"]))
     if stage not in stages:
         raise InputError(

@@ -55,7 +55,7 @@ def read_limits(channels: Sequence[str], today: Floats, options: BudgetOptions) 
     """
     total = options.total
     if total is None:
-        raise InputError("budget has no total to divide", hint="give --total 100000 or [budget] total")
+        raise InputError("budget has no total to divide", hint="set budget.total, such as 100000")
     _check_known(channels, options)
     reserved = sum(options.reserve.values())
     if reserved >= total:

@@ -76,7 +76,7 @@ def _bend(
     if asked.curvature == "history" and history is None:
         raise InputError(
             f"budget: channel {channel!r} has no spend history to fit its curvature to",
-            hint='name a file with [budget] history = "history.csv", or assume a curvature',
+            hint='set budget.history to a file such as "history.csv", or assume a curvature',
         )
     if history is not None and (asked.curvature is None or asked.curvature == "history"):
         try:

@@ -155,8 +155,7 @@ def _wasted_says(wasted: pd.DataFrame | None) -> str:
     known = wasted[wasted["wasted"].notna()]
     if known.empty:
         return (
-            "Not enough data: without intervals no spend can be called wasted. A part [resampling] in the experiment "
-            "draws them."
+            "Not enough data: without intervals no spend can be called wasted. Resampling in the experiment draws them."
         )
     spend = known.groupby(["estimand", "channel"]).agg(
         spend=("spend", "max"), wasted=("models_wasted", "first"), models=("models", "first")

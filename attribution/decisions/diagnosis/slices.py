@@ -17,7 +17,7 @@ from attribution.journeys.structure import tally
 from attribution.kernels.markov.step_counts import Slices, distinct_members
 from attribution.kernels.statistics.sums import KeyedSums, sum_by_key
 from attribution.models import AttributionModel
-from attribution.models.credit import hand_out
+from attribution.models.credit import allocate
 from attribution.models.segments import NO_SEGMENT, Segments
 from attribution.returns import Terms, main_basis
 from attribution.returns.worth import measured
@@ -69,7 +69,8 @@ def check_dimensions(sources: Sources, asked: Sequence[str], *, grain: str) -> N
             raise InputError(
                 f"output.slices: touchpoints have no dimension {name!r} beside their {grain}",
                 allowed=known or "none, touchpoints tell nothing else",
-                hint=did_you_mean(name, known) or f'map it: [tables.touchpoints] columns = {{ …, {name} = "column" }}',
+                hint=did_you_mean(name, known)
+                or f'add it to the columns of touchpoints: columns = {{ …, {name} = "column" }}',
             )
 
 
@@ -102,7 +103,7 @@ class SliceReader:
         for name in self.dimensions:
             tables[f"{name}/journeys"] = _journeys(chunk.touched, name)
         for place, model in enumerate(self.models):
-            laid_out, shares, _ = hand_out(model, chunk)
+            laid_out, shares, _ = allocate(model, chunk)
             journey = np.repeat(np.arange(len(laid_out)), laid_out.lengths)
             terms = {what: shares * of[journey] for what, of in self._terms(laid_out).items()}
             for name in self.dimensions:

@@ -60,7 +60,7 @@ LAGS_BY = {
 CHECKS = {
     WASTED: "Stop or shrink it for a while where that can be measured, before it is cut for good: credit is allocated, "
     "not incremental.",
-    LOSING: "Find out whether this is chance: ask for intervals with [resampling], or wait for more conversions.",
+    LOSING: "Find out whether this is chance: set resampling in the experiment, or wait for more conversions.",
     CUT: "Read what would change the verdict, then shrink it step by step and measure.",
     GROW: "Raise it by one step and measure what the next unit of money brings.",
     UNCLEAR: "Gather what decides: an experiment, more conversions, or the cost that is missing.",

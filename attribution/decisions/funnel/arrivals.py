@@ -59,7 +59,7 @@ def read_arrivals(sources: Sources, options: FunnelOptions) -> Arrivals:
     if is_lost.all():
         raise InputError(
             "table 'stages': no usable arrival is left",
-            hint="each needs a customer, a stage that [funnel] names, and a time that has come",
+            hint="each needs a customer, a stage of funnel.stages, and a time in the past",
         )
     place = {name: position for position, name in enumerate(options.stages)}
     moves = rows[~is_lost].assign(stage=rows["stage"].map(place))
@@ -86,12 +86,12 @@ def _known_stages(rows: pd.DataFrame, options: FunnelOptions) -> tuple[pd.DataFr
     names = sorted(rows.loc[strange, "stage"].unique())
     if names and options.unknown == "refuse":
         raise InputError(
-            f"table 'stages': {int(strange.sum())} rows are of a stage that [funnel] does not name",
+            f"table 'stages': {int(strange.sum())} rows have a stage that is not in funnel.stages",
             given=names[:5],
             allowed=known,
             hint=did_you_mean(names[0], known) or "name it in stages or lost, or set unknown = 'drop'",
         )
-    message = "rows of stages that [funnel] does not name: left out"
+    message = "rows whose stage is not in funnel.stages are left out: add the stage, or correct the rows"
     count = int(strange.sum())
     finding = count_finding("unknown_stage", "stages", count, message, total=len(rows), example=[*names, None][0])
     return rows[~strange], finding

@@ -43,7 +43,7 @@ def bottleneck_table(progress: Progress, credited: Sequence[StageCredit]) -> pd.
     parts = [
         _of_channels(progress, stage, wins, win)
         for stage in credited
-        if stage.stage < progress.won_at and stage.handed_out
+        if stage.stage < progress.won_at and stage.allocated
     ]
     table = pd.concat([whole.astype({"model": object, "channel": object}), *parts], ignore_index=True)
     return table[list(BOTTLENECKS.column_names)]
@@ -52,7 +52,7 @@ def bottleneck_table(progress: Progress, credited: Sequence[StageCredit]) -> pd.
 def _of_channels(progress: Progress, credited: StageCredit, wins: Wins, win: float) -> pd.DataFrame:
     total = wins.total()
     parts = []
-    for label, handed in credited.handed_out.items():
+    for label, handed in credited.allocated.items():
         moved = (progress.table["outcome"] == MOVED).reindex(handed["arrival"]).to_numpy()
         through = wins.of_arrival.reindex(handed["arrival"]).to_numpy() * handed["credit"]
         sums = pd.DataFrame(

@@ -75,7 +75,7 @@ def _of_stage(progress: Progress, credited: StageCredit, terms: Terms, options: 
     keys = ["model", "channel"]
     parts = [
         _fared(progress, handed, ["channel"], options.level).assign(model=label)
-        for label, handed in credited.handed_out.items()
+        for label, handed in credited.allocated.items()
     ]
     if parts:
         table = table.merge(pd.concat(parts, ignore_index=True).drop(columns="credit"), on=keys, how="left")
@@ -120,7 +120,7 @@ def funnel_campaigns(progress: Progress, credited: Sequence[StageCredit], level:
             model=label, stage=progress.stages[stage.stage]
         )
         for stage in credited
-        for label, handed in stage.handed_out.items()
+        for label, handed in stage.allocated.items()
         if "campaign" in stage.journeys.dimensions.names
     ]
     if not parts:
@@ -137,10 +137,10 @@ def _is_touched(handed: pd.DataFrame) -> pd.Series:
 
 def funnel_touches(progress: Progress, won: StageCredit | None) -> pd.DataFrame:
     """The ``funnel_touches`` table: in which stage the touchpoints met the customers whom they won."""
-    if won is None or not won.handed_out:
+    if won is None or not won.allocated:
         return empty_table(FUNNEL_TOUCHES)
     parts = []
-    for label, handed in won.handed_out.items():
+    for label, handed in won.allocated.items():
         credit = handed.groupby(["was_in", "channel"], as_index=False)["credit"].sum()
         parts.append(won.touched.merge(credit, on=["was_in", "channel"]).assign(model=label))
     table = pd.concat(parts, ignore_index=True)

@@ -20,8 +20,8 @@ from attribution.errors import InputError
 from attribution.journeys import JourneyChunk, Journeys, Summary, build_journeys, observe
 from attribution.kernels.statistics.sums import sum_by_key, sum_by_pair, to_float
 from attribution.models import AttributionModel
-from attribution.models.credit import Credit, hand_out
-from attribution.models.machinery import machinery_of
+from attribution.models.credit import Credit, allocate
+from attribution.models.machinery import get_machinery
 from attribution.returns import whole_channels
 from attribution.schema.experiment import Experiment
 from attribution.schema.tables import BASELINE, UNATTRIBUTED
@@ -43,7 +43,7 @@ class StageCredit:
     journeys : up to the arrivals
     models : fitted on them; those that cannot be are left out
     credit : the ``credit`` table, by the channels that money is spent on; value null where no amount is known
-    handed_out : per model label, ``arrival`` (row of `Progress.table`), ``channel``, ``campaign``, ``was_in`` (the
+    allocated : per model label, ``arrival`` (row of `Progress.table`), ``channel``, ``campaign``, ``was_in`` (the
         stage that the customer was in when touched, −1 before the first) and ``credit``; adds up to 1 per arrival.
         Models that cannot hand out arrivals one by one are absent
     touched : ``was_in``, ``channel``, ``touchpoints`` before the arrivals
@@ -55,7 +55,7 @@ class StageCredit:
     journeys: Journeys
     models: tuple[AttributionModel, ...]
     credit: pd.DataFrame
-    handed_out: dict[str, pd.DataFrame]
+    allocated: dict[str, pd.DataFrame]
     touched: pd.DataFrame
     last_channel: pd.Series
     findings: tuple[Finding, ...]
@@ -141,12 +141,12 @@ def _fit(
     """Copies of the models, fitted in one pass; what cannot be learned from so few arrivals is said."""
     anew = [type(model)(**model.get_params()) for model in models]
     for model in anew:
-        machinery_of(model).prepare(journeys)
+        get_machinery(model).prepare(journeys)
     observed, *own = journeys.read(observe, *(model.summarise for model in anew))
     fitted, findings = [], []
     for model, contributions in zip(anew, own, strict=True):
         try:
-            machinery = machinery_of(model)
+            machinery = get_machinery(model)
             machinery.finish_fit(contributions + machinery.summarise_untouched(journeys), observed)
         except InputError as error:
             message = f"{model.label} is left out of the stage: {error}"
@@ -160,12 +160,12 @@ def _who_can_hand_out(
     journeys: Journeys, models: Sequence[AttributionModel], stage: str
 ) -> tuple[list[AttributionModel], list[Finding]]:
     """Models that can give each arrival to its touchpoints; some only know totals, such as those below zero."""
-    one = next((chunk.handed_out.only(slice(0, 1)) for chunk in journeys if len(chunk.handed_out)), None)
+    one = next((chunk.allocated.subset(slice(0, 1)) for chunk in journeys if len(chunk.allocated)), None)
     able, findings = [], []
     for model in models:
         try:
             if one is not None:
-                hand_out(model, one)
+                allocate(model, one)
         except InputError as error:
             message = f"{model.label} has credit and no rates: {error}"
             findings.append(count_finding("stage_without_rates", "stages", 1, message, example=stage))
@@ -202,12 +202,12 @@ class _Reader:
 
     def __call__(self, chunk: JourneyChunk) -> Summary:
         tables = {}
-        bare = chunk.only((chunk.lengths == 0) & chunk.converting)
-        laid_out = chunk.handed_out
+        bare = chunk.subset((chunk.lengths == 0) & chunk.converting)
+        laid_out = chunk.allocated
         conversion = np.repeat(laid_out.conversion, laid_out.lengths)
         codes = self._codes(laid_out, conversion)
         for place, model in enumerate(self.models):
-            _, shares, _ = hand_out(model, chunk)
+            _, shares, _ = allocate(model, chunk)
             # Without a touchpoint there is no channel: code −1 for all of them.
             rows, keys = np.append(conversion, bare.conversion), np.append(codes, np.full(len(bare), -1))
             credit = np.append(shares, np.ones(len(bare)))

@@ -8,7 +8,7 @@ from attribution.schema.tables.definition import Column, Table, null
 
 _MODEL = Column("model", "text", "label of the model")
 _ESTIMAND = Column("estimand", "text", "allocated: divides observed arrivals; incremental: what ads caused")
-_STAGE = Column("stage", "text", "stage of the funnel, in the order of [funnel]")
+_STAGE = Column("stage", "text", "stage of the funnel, in the order of funnel.stages")
 _CHANNEL = Column("channel", "text", "channel, (unattributed) or (baseline)")
 _RATES = "; it covers sampling of arrivals, with credit as it is; null where there are no arrivals"
 _PROGRESS = (

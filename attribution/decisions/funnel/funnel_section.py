@@ -43,7 +43,7 @@ class FunnelSection(Section):
         """Refuse options without stages, and stages without options."""
         experiment = context.experiment
         if (experiment.options(self.name, FunnelOptions) is None) != ("stages" not in experiment.tables):
-            raise InputError("[funnel] names the stages of [tables.stages] in order: give both, or neither")
+            raise InputError("the table stages and the funnel options go together", hint="give both, or neither")
 
     def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:
         """All tables of a funnel; the models are fitted anew on the journeys up to each stage.
@@ -239,7 +239,7 @@ def _bare(progress: Progress, credited: Sequence[StageCredit]) -> Finding:
     counts: dict[str, int] = {}
     total = 0
     for each in credited:
-        for handed in list(each.handed_out.values())[:1]:
+        for handed in list(each.allocated.values())[:1]:
             counts[progress.stages[each.stage]] = int((handed["channel"] == UNATTRIBUTED).sum())
             total += handed["arrival"].nunique()
     message = "arrivals without a touchpoint in their window: credited to (unattributed)"
@@ -250,5 +250,5 @@ def _bare(progress: Progress, credited: Sequence[StageCredit]) -> Finding:
 
 def _read(sources: Sources, options: FunnelOptions) -> Arrivals:
     if not sources.has("stages"):
-        raise InputError("a funnel needs a table 'stages'", hint="give [tables.stages]")
+        raise InputError("a funnel needs a table 'stages'", hint="give the table stages")
     return read_arrivals(sources, options)

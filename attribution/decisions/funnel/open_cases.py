@@ -57,7 +57,7 @@ def pipeline_table(progress: Progress, credited: Sequence[StageCredit], chances:
     parts = [
         handed.join(measured, on="arrival", how="inner").assign(model=label)
         for stage in credited
-        for label, handed in stage.handed_out.items()
+        for label, handed in stage.allocated.items()
     ]
     parts = [part for part in parts if len(part)]
     if not parts:

@@ -50,7 +50,7 @@ def conversion_rates(progress: Progress, credited: Sequence[StageCredit], level:
 
 def _count(codes: NDArray[np.int64], chunk: JourneyChunk) -> Summary:
     touched = chunk.touched
-    laid_out = touched.lay_out(np.ones(len(touched), bool))
+    laid_out = touched.flatten(np.ones(len(touched), bool))
     channel = codes[laid_out.channel]
     journey = np.repeat(np.arange(len(laid_out)), laid_out.lengths)
     # Sorted and compared, which is quicker than a table of what was seen.

@@ -225,7 +225,7 @@ def _covered(number: int, target: Target, run: Run) -> float | None:
             f"target {number} ({target.metric}): run {run.name!r} counts days outside the target's period",
             given=f"{first} … {last}",
             allowed=f"{start} … {end}",
-            hint="run the experiment with [period] set to it",
+            hint="run the experiment again with this period",
         )
     return ((last - first) + dt.timedelta(days=1)) / ((end - start) + dt.timedelta(days=1))
 

@@ -150,7 +150,7 @@ def measure(
     sums = _sums(rows.loc[chosen], revenue.loc[chosen], _economics(run, label, cost_basis))
     lacking = [name for name in asked.needs if name not in sums]
     if lacking:
-        needs = "[output] unit_economics = true" if "spend" not in lacking else "costs of these channels"
+        needs = "output.unit_economics = true" if "spend" not in lacking else "costs of these channels"
         return Answer(np.nan, why=f"the run does not know {lacking[0].removeprefix('paid_')}: it needs {needs}")
     value = float(asked.of(*(np.array([sums[name]]) for name in asked.needs))[0])
     if asked.needs == ("spend",) or asked.of_all or (channels is None and asked.adds_up):
@@ -189,7 +189,7 @@ def _of_stage(run: Run, metric: str, model: str, stage: str | None, channels: Se
 
 _WHY = {
     "spend": "the run does not know spend: it needs costs of these channels",
-    "full_spend": "the run does not know what working a case costs: it needs [funnel] costs",
+    "full_spend": "the run does not know what working a case costs: it needs funnel.costs",
 }
 
 

@@ -121,7 +121,7 @@ def _pairs(before: Run, after: Run, model: str | None, model_before: str | None)
         raise InputError(
             "the runs have no model in common",
             given=f"{', '.join(before.models)}; {', '.join(after.models)}",
-            hint="name one of each with --model and --model-before; one of the runs must have both",
+            hint="name a model of the later run and one of the earlier run; one of the runs must have both",
         )
     return [(label, label) for label in shared]
 

@@ -134,7 +134,7 @@ def check_terms(before: Run, after: Run) -> None:
         raise InputError(
             "the runs rank channels on different terms, so their ROI cannot be compared",
             given=f"{' on '.join(before.terms)} cost in {before.name!r}, {' on '.join(after.terms)} in {after.name!r}",
-            hint="run one of them again with --set returns.basis=… or returns.cost_basis=…",
+            hint="run one of them again with another returns.basis or returns.cost_basis",
         )
 
 

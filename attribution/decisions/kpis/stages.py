@@ -29,7 +29,10 @@ def stage_rows(run: Run, model: str, stage: str | None, metric: str) -> StageRow
         If no stage is named, or the run has no such funnel.
     """
     if "funnel_credit" not in run.tables:
-        raise InputError(f"run {run.name!r} has no funnel, and {metric} is of a stage", hint="give it a part [funnel]")
+        raise InputError(
+            f"run {run.name!r} has no funnel, and {metric} is of a stage",
+            hint="run the experiment again with funnel options",
+        )
     whole = run.tables["funnel"].set_index("stage")
     if stage is None:
         raise InputError(f"{metric} is of a stage", allowed=list(whole.index), hint='funnel_stage = "…"')

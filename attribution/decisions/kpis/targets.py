@@ -46,7 +46,7 @@ class Scoped(Settings):
             of_stage = ", ".join(name for name, each in METRICS.items() if each.of_stage)
             raise ValueError(f"funnel_stage goes with metrics of a stage, and they with it: {of_stage}")
         if metric is not None and metric.of_stage and (self.basis is not None or self.cost_basis is not None):
-            raise ValueError(f"{self.metric} has no basis, and its costs are those of [funnel]")
+            raise ValueError(f"{self.metric} has no basis, and its costs are those of funnel.costs")
         if self.channel is not None and self.role is not None:
             raise ValueError("give a channel or a role, not both")
         return self

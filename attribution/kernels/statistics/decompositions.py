@@ -32,8 +32,8 @@ class Variances(NamedTuple):
 
     ``total`` (…), all there is; ``main`` (factors, …) of what a factor does on average over all others; ``any``
     (factors, …) mean variance along a factor, all others held; ``interactions`` (…) of factors with each other;
-    ``between_draws`` (…) mean variance over draws. The first, ``interactions`` and ``between_draws`` add up to ``total`` with
-    ``main``.
+    ``between_draws`` (…) mean variance over draws. The first, ``interactions`` and ``between_draws``
+    add up to ``total`` with ``main``.
     """
 
     total: Floats

@@ -17,38 +17,38 @@ from attribution.models.saved.state import ModelState
 Policy = Literal["like_known", "zero", "refuse"]
 
 POLICIES: dict[Policy, str] = {
-    "like_known": "a new channel counts as any other: for rules that go by place and time alone",
-    "zero": "known channels share as if a new one had not been there; one of new channels alone is shared equally",
-    "refuse": "a new channel ends the job",
+    "like_known": "a new channel counts like any other; only for rules that depend on position and time alone",
+    "zero": "a new channel gets no credit; a journey with new channels only is shared equally",
+    "refuse": "a new channel stops the job",
 }
 
 
 def default_policy(state: ModelState) -> Policy:
-    """What becomes of channels that the model was not fitted on, unless something else is asked for."""
+    """The policy for channels that the model was not fitted on, unless another one is set."""
     return "zero" if state.knows_channels else "like_known"
 
 
 def check_policy(state: ModelState, policy: str) -> Policy:
-    """``policy``, refused where the model cannot follow it."""
-    known = next((name for name in POLICIES if name == policy), None)
-    if known is None:
-        raise InputError("unknown_channels: unknown policy", given=repr(policy), allowed=list(POLICIES))
-    if known == "like_known" and state.knows_channels:
+    """``policy``, or an `InputError` where the model cannot follow it."""
+    match = next((name for name in POLICIES if name == policy), None)
+    if match is None:
+        raise InputError("unknown_channels: there is no such policy", given=repr(policy), allowed=list(POLICIES))
+    if match == "like_known" and state.knows_channels:
         raise InputError(
-            f"model {state.label!r} goes by what it learned of each channel, so a new one cannot count as any other",
+            f"model {state.label!r} goes by what it learned of each channel, so a new one cannot count like any other",
             given="unknown_channels = 'like_known'",
             allowed=["zero", "refuse"],
         )
-    return known
+    return match
 
 
 @dataclass(frozen=True)
 class AppliedModel:
-    """A fitted model that weighs journeys of ``channels``, in whatever order these are.
+    """A fitted model that weighs journeys of ``channels``, in any order.
 
     Attributes
     ----------
-    model : knows all of ``channels`` by name
+    model : with all of ``channels`` among its names
     channels : names of the journeys' channels
     place : (channels,) int32 position of each among the model's
     is_known : (channels,) whether the model was fitted on it
@@ -63,12 +63,12 @@ class AppliedModel:
 
     @classmethod
     def of(cls, state: ModelState, channels: tuple[str, ...], policy: Policy) -> AppliedModel:
-        """``state`` on journeys of ``channels``.
+        """The model of ``state`` for journeys of ``channels``.
 
         Raises
         ------
         InputError
-            If a channel is not known, and ``policy`` refuses such.
+            If a channel is not known, and the policy is ``refuse``.
         """
         known = set(state.channels)
         further = [name for name in channels if name not in known]
@@ -77,7 +77,7 @@ class AppliedModel:
                 f"model {state.label!r} was not fitted on {len(further)} of the channels",
                 given=further,
                 allowed=list(state.channels),
-                hint="fit it again on data with them, or score with unknown_channels = 'zero'",
+                hint="fit it again on data with them, or set unknown_channels to 'zero'",
             )
         model = state.model(further)
         position = {name: place for place, name in enumerate(model.channels_)}
@@ -87,23 +87,23 @@ class AppliedModel:
     @property
     def unknown(self) -> tuple[str, ...]:
         """Channels that the model was not fitted on."""
-        return tuple(name for name, known in zip(self.channels, self.is_known, strict=True) if not known)
+        return tuple(name for name, is_known in zip(self.channels, self.is_known, strict=True) if not is_known)
 
     @property
     def credit_(self) -> ChannelTotals:
         """Training totals of the journeys' channels."""
-        given, unattributed = self.model.credit_, len(self.model.channels_)
+        credit, unattributed = self.model.credit_, len(self.model.channels_)
         rows = np.append(self.place, unattributed)
-        return ChannelTotals(self.channels, given.conversions[rows], given.value[rows], given.baseline)
+        return ChannelTotals(self.channels, credit.conversions[rows], credit.value[rows], credit.baseline)
 
     @property
     def estimand(self) -> str:
-        """That of the model."""
+        """The estimand of the model."""
         return self.model.estimand
 
     @property
     def label(self) -> str:
-        """That of the model."""
+        """The label of the model."""
         return self.model.label
 
     def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
@@ -119,10 +119,10 @@ class AppliedModel:
         return weights
 
     def _known(self, chunk: JourneyChunk, is_known: NDArray[np.bool_], left: NDArray[np.int64]) -> JourneyChunk:
-        """The journeys as if touchpoints of new channels had not been; ``left`` (journeys,) of each stay."""
+        """The journeys without touchpoints of new channels; ``left`` (journeys,) of each remain."""
         stop = np.cumsum(left[left > 0])
         return replace(
-            chunk.only(left > 0),
+            chunk.subset(left > 0),
             channel=self.place[chunk.channel[is_known]],
             code=chunk.code[is_known],
             touched_at=None if chunk.touched_at is None else chunk.touched_at[is_known],

@@ -1,4 +1,4 @@
-"""The model card: what a scorer assumes, where it comes from, and what it is good for."""
+"""The model card: what a scorer assumes, where it comes from, and how it may be used."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ if TYPE_CHECKING:
     from attribution.models.saved.scorer import Scorer
 
 _ESTIMAND = {
-    "allocated": "It divides conversions that were observed. It does not say what would be lost without a channel.",
-    "incremental": "Its totals estimate what came on top of no ads. Journey by journey, every conversion is handed "
-    "out whole all the same, in the proportions of these totals.",
+    "allocated": "It divides the observed conversions. It does not say what would be lost without a channel.",
+    "incremental": "Its totals estimate the conversions that ads added. Credit per journey still divides every "
+    "conversion completely, in the proportions of these totals.",
 }
 
 
 def card_text(scorer: Scorer) -> str:
-    """The card as Markdown; nothing in it changes from one export of the same model to the next."""
+    """The card as Markdown; the same model always has the same card."""
     state, definition = scorer.state, scorer.definition
     parts = [
         f"# {scorer.name}",
         f"`{state.label}`, a {state.kind} model, {state.estimand}; {len(state.channels)} channels.",
         "## What it assumes",
         _ESTIMAND[state.estimand],
-        "\n".join(f"* {said}" for said in (state.assumptions.premise, state.assumptions.effects) if said),
-        _listed({name: value for name, value in state.parameters.items() if name != "name"} or {"settings": "none"}),
+        "\n".join(f"* {sentence}" for sentence in (state.assumptions.premise, state.assumptions.effects) if sentence),
+        _bullets({name: value for name, value in state.parameters.items() if name != "name"} or {"settings": "none"}),
         f"Unknown channels: `{scorer.unknown_channels}` – {POLICIES[scorer.unknown_channels]}.",
         "## Data it was fitted on",
         _data(scorer),
         "## Journeys",
-        _listed(definition.journeys.model_dump(mode="json", exclude_defaults=True) or {"settings": "the defaults"}),
-        "## Laws it was judged by",
+        _bullets(definition.journeys.model_dump(mode="json", exclude_defaults=True) or {"settings": "the defaults"}),
+        "## Laws that were checked",
         "\n".join(f"* {law}" for law in scorer.laws),
         "## Intervals",
         _intervals(scorer),
         "## Known bias",
         f"* {state.kind}: {state.assumptions.bias}",
-        "* Touchpoints that were not recorded have no credit; whoever buys anyway makes every channel look good.",
-        "## Who may use it for what",
-        "Reporting credit per conversion, channel and campaign, on data collected and read like those above. "
-        "Not for deciding spend by itself, and not for judging people: credit is a convention over groups.",
+        "* Touchpoints that were not recorded get no credit. Customers who buy anyway make every channel look good.",
+        "## Intended use",
+        "Use it to report credit per conversion, channel and campaign, on data that are collected and read like those "
+        "above. Do not decide spend by it alone, and do not judge people by it: credit is a convention for groups.",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -49,7 +49,7 @@ def card_text(scorer: Scorer) -> str:
 def _data(scorer: Scorer) -> str:
     training = scorer.definition.training
     if training is None:
-        return "Nobody said."
+        return "Not recorded."
     window = "aggregated paths" if training.first is None else f"{training.first} to {training.last}"
     rows = {
         "window": window,
@@ -58,13 +58,13 @@ def _data(scorer: Scorer) -> str:
         "value": f"{training.value:,.2f}",
         **{f"digest of {table}": digest for table, digest in training.digests.items()},
     }
-    return _listed(rows)
+    return _bullets(rows)
 
 
 def _intervals(scorer: Scorer) -> str:
     frame = scorer.reference.get("credit")
     if frame is None or frame["conversions_low"].isna().all():
-        return "None were asked for: how far credit would move with other customers is not known."
+        return "None: the run had no resampling, so the uncertainty of its credit is not known."
     lines = ["| channel | conversions | low | high |", "|---|---|---|---|"]
     lines += [
         f"| {row.channel} | {row.conversions:,.1f} | {row.conversions_low:,.1f} | {row.conversions_high:,.1f} |"
@@ -73,5 +73,5 @@ def _intervals(scorer: Scorer) -> str:
     return "\n".join(lines)
 
 
-def _listed(rows: Mapping[str, object]) -> str:
+def _bullets(rows: Mapping[str, object]) -> str:
     return "\n".join(f"* {name}: {value}" for name, value in rows.items())

@@ -1,4 +1,4 @@
-"""What a model was fitted on, and how: its journeys, its tables, its data."""
+"""The data a model was fitted on, and how its journeys were made."""
 
 from __future__ import annotations
 
@@ -23,16 +23,15 @@ BESIDE = ("identities", "customers", "codes")
 
 @dataclass(frozen=True)
 class Training:
-    """What the data were like.
+    """The data that a model was fitted on.
 
     Attributes
     ----------
     tables : names of the tables
-    dimensions : columns that told touchpoints apart
-    has_times : whether times were moments, not positions; None for aggregated paths
-    zoned : whether times told their zone; None where there was nothing to tell
-    first, last : ends of what it was fitted on, as text: the period asked for, as far as there are events; None for
-        aggregated paths
+    dimensions : columns that distinguish touchpoints
+    has_times : whether times were timestamps, not positions; None for aggregated paths
+    zoned : whether timestamps had a time zone; None where there were no timestamps
+    first, last : ends of the data, as text: of the period as far as there are events; None for aggregated paths
     journeys, conversions, value : how many and how much
     digests : fingerprint of the content of each table
     """
@@ -57,7 +56,7 @@ class Training:
         *,
         period: Period | None = None,
     ) -> Training:
-        """Of the sources and journeys that a model is fitted on, and the ``period`` that these were confined to."""
+        """From the sources and journeys that a model is fitted on, and their ``period``."""
         first, last = _ends(journeys, period or Period())
         return cls(
             tables=tuple(sorted(sources.tables)),
@@ -73,15 +72,15 @@ class Training:
         )
 
     def days_shared(self, other: Training) -> float:
-        """Days that both were fitted on; NaN where one does not say on which.
+        """Days that both were fitted on; NaN where the days of one are not known.
 
         Examples
         --------
-        >>> told = dict(tables=(), dimensions=(), has_times=True, zoned=None, journeys=1, conversions=1, value=0)
-        >>> winter = Training(first="2024-01-01", last="2024-02-29T23:59:59.999999", **told)
-        >>> winter.days_shared(Training(first="2024-02-28T12", last="2024-03-31", **told)).__round__(6)
+        >>> common = dict(tables=(), dimensions=(), has_times=True, zoned=None, journeys=1, conversions=1, value=0)
+        >>> winter = Training(first="2024-01-01", last="2024-02-29T23:59:59.999999", **common)
+        >>> winter.days_shared(Training(first="2024-02-28T12", last="2024-03-31", **common)).__round__(6)
         1.5
-        >>> winter.days_shared(Training(first="2024-03-01", last="2024-03-31", **told))
+        >>> winter.days_shared(Training(first="2024-03-01", last="2024-03-31", **common))
         0.0
         """
         texts = (self.first, self.last, other.first, other.last)
@@ -110,11 +109,11 @@ class Definition:
 
     Attributes
     ----------
-    journeys : what was asked for
+    journeys : the journey options
     grain : ``channel`` or ``campaign``
     channels : document of channel rules, see `attribution.data.channels.read_rules`
     reading : how raw tables were read, by table: columns, filters and time formats of a `TableSpec`
-    training : the data; None if nobody said
+    training : the data; None if not known
     """
 
     journeys: JourneyOptions = field(default_factory=JourneyOptions)
@@ -124,47 +123,49 @@ class Definition:
     training: Training | None = None
 
     def refuse_other_tables(self, origin: str) -> None:
-        """Refuse a reading that would read more than the tables given to it, for it came with data.
+        """Refuse a reading that would read more than the tables given to it: model folders are data, not code.
 
         Raises
         ------
         InputError
-            Naming the table, and ``origin`` as where it was found.
+            Naming the table and its ``origin``.
         """
-        for table, told in self.reading.items():
-            where = told.get("where")
+        for table, options in self.reading.items():
+            where = options.get("where")
             if where is None:
                 continue
             check_condition(table, str(where))
             if reads_tables(str(where)):
                 raise InputError(
-                    f"{origin} is data, and filters {table} by a query of its own", given=repr(where), hint=TRUSTED
+                    f"{origin} filters {table} by a query, and queries of a folder are not run unless you allow it",
+                    given=repr(where),
+                    hint=TRUSTED,
                 )
 
     def spec(self, table: str, source: Any, *, canonical: bool) -> Any:
         """How ``source`` is read as ``table``: as in training, unless it has canonical columns or says so itself."""
-        told = self.reading.get(table)
-        if canonical or not told or isinstance(source, TableSpec):
+        options = self.reading.get(table)
+        if canonical or not options or isinstance(source, TableSpec):
             return source
         is_query = isinstance(source, str) and source.lstrip().lower().startswith(("select ", "with ", "from "))
-        return source if is_query else TableSpec(source=source, **told)
+        return source if is_query else TableSpec(source=source, **options)
 
     def needed_dimensions(self, model: AttributionModel) -> tuple[str, ...]:
-        """Columns of touchpoints without which journeys or weights would be others."""
-        seen = () if self.training is None else self.training.dimensions
-        asked = self.journeys
-        needed = set(seen) if asked.dedupe != "none" else {"channel"}
-        if asked.lookback_by_kind or asked.view_through != "equal" or asked.view_through_weight != 1:
-            needed |= {"kind"} & set(seen)
+        """Columns of touchpoints that decide journeys or weights."""
+        dimensions = () if self.training is None else self.training.dimensions
+        options = self.journeys
+        needed = set(dimensions) if options.dedupe != "none" else {"channel"}
+        if options.lookback_by_kind or options.view_through != "equal" or options.view_through_weight != 1:
+            needed |= {"kind"} & set(dimensions)
         column, function = getattr(model, "column", None), getattr(model, "function", None)
         if isinstance(column, str) and not (hasattr(model, "weights") and function is None):
-            needed |= {column} & set(seen)
+            needed |= {column} & set(dimensions)
         if function is not None:
-            needed |= {"kind"} & set(seen)
+            needed |= {"kind"} & set(dimensions)
         return tuple(sorted(needed))
 
     def check(self, sources: Sources, model: AttributionModel) -> None:
-        """Raise `InputError` if ``sources`` lack what the model needs, or their times mean something else."""
+        """Raise `InputError` if ``sources`` lack what the model needs, or their times are of another kind."""
         missing = [name for name in self.needed_dimensions(model) if name not in sources.dimensions]
         if missing and sources.has("touchpoints"):
             raise InputError(
@@ -180,24 +181,25 @@ class Definition:
             if needed and table in trained.tables and not sources.has(table):
                 raise InputError(
                     f"model {model.label!r} was fitted with a table {table!r}, and none is given",
-                    hint=f"name it with --{table}",
+                    hint=f"give the table {table!r} as well",
                 )
         _check_clock(model, trained, sources)
 
 
 def _check_clock(model: AttributionModel, trained: Training, sources: Sources) -> None:
     if trained.has_times is not None and trained.has_times == sources.integer_times:
-        kinds = {True: "moments", False: "mere positions"}
+        kinds = {True: "timestamps", False: "only an order"}
         raise InputError(
-            f"model {model.label!r} was fitted on times that are {kinds[trained.has_times]}",
-            given=kinds[not trained.has_times],
+            f"model {model.label!r} was fitted on touchpoints with {kinds[trained.has_times]}",
+            given=f"touchpoints with {kinds[not trained.has_times]}",
+            hint="give touchpoints of the same kind, or fit the model again",
         )
     if trained.zoned is not None and sources.zoned is not None and trained.zoned != sources.zoned:
-        told = {True: "tell their time zone", False: "tell no time zone and were taken as UTC"}
+        kinds_of_zone = {True: "with a time zone", False: "without a time zone, read as UTC"}
         raise InputError(
-            f"model {model.label!r} was fitted on times that {told[trained.zoned]}; these do otherwise",
-            given=told[sources.zoned].split(" and ")[0],
-            hint="say which zone is meant: --time-zone Europe/Paris"
+            f"model {model.label!r} was fitted on timestamps {kinds_of_zone[trained.zoned]}",
+            given=f"timestamps {kinds_of_zone[sources.zoned].split(',')[0]}",
+            hint="set the time zone of these tables, such as Europe/Paris"
             if trained.zoned
             else "give times in UTC without an offset, or fit the model again",
         )

@@ -1,4 +1,4 @@
-"""What a scorer takes from the outcome of a run."""
+"""The parts of a run's outcome that become a scorer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from attribution.data.loading.events import Dimensions
 from attribution.errors import InputError, did_you_mean
 from attribution.journeys import JourneyChunk
 from attribution.models import AttributionModel
-from attribution.models.machinery import machinery_of
+from attribution.models.machinery import get_machinery
 from attribution.models.saved.definition import Definition, Training
 from attribution.schema.experiment import Experiment, read_toml
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 REFERENCE = ("credit", "returns", "intervals", "placebo")
-"""Tables of a run whose rows of the model are kept beside it."""
+"""Tables of a run whose rows of the model are saved beside it."""
 
 
 class Fitted(Protocol):
-    """What is needed of the outcome of a run."""
+    """What a scorer needs of the outcome of a run."""
 
     @property
     def experiment(self) -> Experiment: ...
@@ -39,48 +39,48 @@ class Fitted(Protocol):
     def training(self) -> Training | None: ...
 
 
-def model_of(outcome: Fitted, label: str | None) -> AttributionModel:
-    """The model of an outcome that goes by ``label``; the only one if None."""
+def find_model(outcome: Fitted, label: str | None) -> AttributionModel:
+    """The model of an outcome with this ``label``; the only one if None."""
     labels = [model.label for model in outcome.models]
     if label is None and len(labels) == 1:
         return outcome.models[0]
     if label not in labels:
         raise InputError(
-            "the run has more than one model" if label is None else f"the run has no model {label!r}",
+            "the run has several models: name one" if label is None else f"the run has no model {label!r}",
             allowed=labels,
             hint=None if label is None else did_you_mean(label, labels),
         )
     return outcome.models[labels.index(label)]
 
 
-def definition_of(outcome: Fitted) -> Definition:
-    """How an outcome's journeys were made of its tables."""
+def make_definition(outcome: Fitted) -> Definition:
+    """How the journeys of an outcome were made from its tables."""
     experiment = outcome.experiment
     channels: Mapping[str, Any] = experiment.channels
     if "file" in channels:
         channels = read_toml(experiment.folder / str(channels["file"]))[1]
     reading = {}
     for name, spec in experiment.tables.items():
-        told = spec.model_dump(mode="json", exclude_defaults=True, exclude={"source", "query"})
-        if told and spec.query is None:
-            reading[name] = told
+        options = spec.model_dump(mode="json", exclude_defaults=True, exclude={"source", "query"})
+        if options and spec.query is None:
+            reading[name] = options
     return Definition(experiment.journeys, experiment.grain, dict(channels), reading, outcome.training)
 
 
-def reference_of(outcome: Fitted, label: str) -> dict[str, pd.DataFrame]:
-    """Rows of an outcome's tables that tell of one model, and how long its journeys are."""
-    kept = {}
+def reference_tables(outcome: Fitted, label: str) -> dict[str, pd.DataFrame]:
+    """Rows of an outcome's tables about one model, and how long its journeys are."""
+    tables = {}
     for name in REFERENCE:
         if name in outcome.tables:
             frame = outcome.tables[name]
-            kept[name] = frame[frame["model"] == label].reset_index(drop=True)
+            tables[name] = frame[frame["model"] == label].reset_index(drop=True)
     if "journey_profile" in outcome.tables:
-        kept["journey_profile"] = outcome.tables["journey_profile"]
-    return kept
+        tables["journey_profile"] = outcome.tables["journey_profile"]
+    return tables
 
 
 class LazyTables(Mapping[str, Any]):
-    """Parquet files by name, each read when it is asked for."""
+    """Parquet files by name, each read on first use."""
 
     def __init__(self, files: Mapping[str, Path]) -> None:
         self._files = dict(files)
@@ -97,9 +97,9 @@ class LazyTables(Mapping[str, Any]):
         return len(self._files)
 
 
-def rehearse(model: AttributionModel) -> None:
-    """Raise `InputError` if ``model`` publishes totals that it cannot hand out journey by journey."""
-    if not machinery_of(model).knows_channels or not model.channels_:
+def check_allocation(model: AttributionModel) -> None:
+    """Raise `InputError` if ``model`` publishes totals that it cannot allocate journey by journey."""
+    if not get_machinery(model).knows_channels or not model.channels_:
         return
     size = len(model.channels_)
     every = np.arange(size)

@@ -1,4 +1,4 @@
-"""The folder of a scorer: written whole or not at all, and read only if nothing in it has changed."""
+"""The folder of a scorer: written whole or not at all, and read only if unchanged."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)?"
 
 
 @contextlib.contextmanager
-def written_folder(path: Path, name: str) -> Iterator[Path]:
-    """A new empty folder that becomes the scorer ``name`` at ``path`` if the block ends well.
+def write_folder(path: Path, name: str) -> Iterator[Path]:
+    """A new empty folder that becomes the scorer ``name`` at ``path`` if the block raises no error.
 
     Raises
     ------
@@ -32,60 +32,65 @@ def written_folder(path: Path, name: str) -> Iterator[Path]:
         writing it.
     """
     check_local(path)
-    _check_place(existing_folder(path), name)
+    _check_target(existing_folder(path), name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replace_folder(path, f"another process is writing the model folder {path}") as aside:
-            yield aside
+        with replace_folder(path, f"another process is writing the model folder {path}") as staging:
+            yield staging
     except OSError as error:
         raise InputError(f"model folder {path} cannot be written: {error.strerror or error}") from None
 
 
-def seal(folder: Path, facts: Mapping[str, Any], told: Mapping[str, Any]) -> str:
-    """Write the manifest of all files in ``folder``; return the version, which their content alone decides.
+def seal(folder: Path, content: Mapping[str, Any], annotations: Mapping[str, Any]) -> str:
+    """Write the manifest of all files in ``folder``; return the version, a digest of their content.
 
     Parameters
     ----------
-    facts : further entries that the version depends on
-    told : further entries that it does not, such as times
+    content : further entries that the version depends on
+    annotations : further entries that it does not, such as times
     """
     files = {
-        found.relative_to(folder).as_posix(): hashlib.sha256(found.read_bytes()).hexdigest()
-        for found in sorted(folder.rglob("*"))
-        if found.is_file() and found.name != MANIFEST
+        file.relative_to(folder).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file.name != MANIFEST
     }
-    facts = {"schema_version": SCHEMA_VERSION, **facts, "files": files}
-    version = _version(facts)
-    document = {**facts, "version": version, **told}
+    content = {"schema_version": SCHEMA_VERSION, **content, "files": files}
+    version = _version(content)
+    document = {**content, "version": version, **annotations}
     (folder / MANIFEST).write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return version
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a scorer's folder, once every file is as it was when it was written.
+    """The manifest of a scorer's folder, after a check that no file has changed.
 
     Raises
     ------
     InputError
-        If the folder is none, is copied in part, was changed, or has another format.
+        If there is no folder, or it is incomplete, was changed, or has another format.
     """
     if not folder.is_dir():
-        raise InputError(f"model folder {folder} does not exist", hint="attribution export RUN --to models/NAME")
+        raise InputError(
+            f"model folder {folder} does not exist", hint="write it with: attribution export RUN --to models/NAME"
+        )
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         schema, files = manifest["schema_version"], dict(manifest["files"])
-        facts = {name: manifest[name] for name in ("schema_version", "name", "files")}
+        content = {name: manifest[name] for name in ("schema_version", "name", "files")}
     except FileNotFoundError:
         raise InputError(
-            f"model folder {folder} has no {MANIFEST}", hint="it is no exported model, or was copied in part"
+            f"model folder {folder} has no {MANIFEST}",
+            hint="it is not an exported model, or not all of it was copied: copy or export it again",
         ) from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"model folder {folder}: {MANIFEST} cannot be read: {error}") from None
     check_format(f"model folder {folder}", schema, SCHEMA_VERSION, again="attribution export RUN --to FOLDER")
     for name, digest in files.items():
         _check_file(folder, str(name), str(digest))
-    if manifest.get("version") != _version(facts):
-        raise InputError(f"model folder {folder}: {MANIFEST} was changed after it was written")
+    if manifest.get("version") != _version(content):
+        raise InputError(
+            f"model folder {folder}: {MANIFEST} was changed after it was written", hint="export the model again"
+        )
     return manifest
 
 
@@ -98,36 +103,34 @@ def name_in(folder: Path) -> str | None:
         return None
 
 
-def _check_place(path: Path, name: str) -> None:
+def _check_target(path: Path, name: str) -> None:
     if path.is_file():
-        raise InputError(f"model folder {path} is a file")
+        raise InputError(f"model folder {path} is a file", hint="name a folder")
     if not path.exists() or not any(path.iterdir()):
         return
-    found = name_in(path)
-    if found != name:
-        holds = "something else" if found is None else f"the model {found!r}"
+    existing = name_in(path)
+    if existing != name:
+        holds = "something else" if existing is None else f"the model {existing!r}"
         raise InputError(
             f"model folder {path} holds {holds}",
             given=f"model {name!r}",
-            hint="name another folder, or remove it first",
+            hint="name another folder, or remove this one first",
         )
 
 
 def _check_file(folder: Path, name: str, digest: str) -> None:
     if not _PATH.fullmatch(name):
-        raise InputError(f"model folder {folder}: {MANIFEST} names a file outside it", given=repr(name))
+        raise InputError(f"model folder {folder}: {MANIFEST} names a file outside the folder", given=repr(name))
     try:
-        found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        actual = hashlib.sha256((folder / name).read_bytes()).hexdigest()
     except OSError:
+        raise InputError(f"model folder {folder}: file {name} is missing", hint="copy the folder again") from None
+    if actual != digest:
         raise InputError(
-            f"model folder {folder}: file {name} is missing", hint="it was copied in part: copy it again"
-        ) from None
-    if found != digest:
-        raise InputError(
-            f"model folder {folder}: file {name} is not what was exported: its checksum is wrong",
-            hint="it was changed or cut off: export the model again",
+            f"model folder {folder}: file {name} has changed since the export, since its checksum is wrong",
+            hint="export the model again",
         )
 
 
-def _version(facts: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+def _version(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,7 +1,7 @@
-"""Models that data name: what this package ships may always be loaded, anything else only if the reader says so.
+"""Models that data name: those of this package may always be loaded, any others only if the reader allows it.
 
-An experiment file is code of its author. A model folder, a run's kept models and daily summaries are data: they may
-come from anybody, so what they name is looked up here before anything is imported or constructed.
+An experiment file is code of its author. A model folder, the saved models of a run and daily summaries are data: they
+may come from anybody, so the names in them are checked here before anything is imported or constructed.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from attribution.errors import InputError
 from attribution.models import shipped_models
 from attribution.models.named_code import NAMED_CODE
 
-TRUSTED = "where you trust whoever wrote it: --allow-own-code, or allow_own_code=True in Python"
+TRUSTED = "if you trust its author, set allow_own_code=True (on the command line --allow-own-code)"
 
 
 def refuse_own_code(kind: str, settings: Mapping[str, Any], origin: str) -> None:
-    """Refuse data that name code which this package does not ship; nothing is imported to find out.
+    """Raise `InputError` if data name code that is not part of this package; nothing is imported to find out.
 
     Parameters
     ----------
     kind : class of a model
     settings : its settings
-    origin : where they stand, for the message
+    origin : where they were read, for the message
 
     Raises
     ------
@@ -33,11 +33,11 @@ def refuse_own_code(kind: str, settings: Mapping[str, Any], origin: str) -> None
     if kind not in shipped_models():
         _refuse(f"the model class {kind!r}", origin, [*shipped_models()])
     for setting, allowed in NAMED_CODE.items():
-        place = settings.get(setting)
-        if place is not None and place not in allowed:
-            _refuse(f"the {setting} {place!r}", origin, allowed or f"no {setting} named by a file")
+        path = settings.get(setting)
+        if path is not None and path not in allowed:
+            _refuse(f"the {setting} {path!r}", origin, allowed or f"no {setting} named by a file")
 
 
 def _refuse(what: str, origin: str, allowed: object) -> None:
-    problem = f"{origin} is data, and names code that this package does not ship: {what}"
+    problem = f"{origin} names code that is not part of this package: {what}"
     raise InputError(problem, allowed=allowed, hint=TRUSTED)

@@ -1,4 +1,4 @@
-"""The exported model: a folder of JSON and Parquet that hands out new conversions, without MLflow."""
+"""The exported model: a folder of JSON and Parquet that attributes new conversions, without MLflow."""
 
 from __future__ import annotations
 
@@ -27,8 +27,15 @@ from attribution.models.credit import journey_credit
 from attribution.models.saved.applied import AppliedModel, Policy, check_policy, default_policy
 from attribution.models.saved.card import card_text
 from attribution.models.saved.definition import Definition, Training
-from attribution.models.saved.fitted import Fitted, LazyTables, definition_of, model_of, reference_of, rehearse
-from attribution.models.saved.folder import name_in, read_manifest, seal, written_folder
+from attribution.models.saved.fitted import (
+    Fitted,
+    LazyTables,
+    check_allocation,
+    find_model,
+    make_definition,
+    reference_tables,
+)
+from attribution.models.saved.folder import name_in, read_manifest, seal, write_folder
 from attribution.models.saved.state import ModelState
 from attribution.schema.experiment import JourneyOptions, checked
 from attribution.schema.names import encoded
@@ -39,7 +46,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FOLDER = "models"
-"""Of an output folder of a run, with its scorers."""
+"""The subfolder of a run with its scorers."""
 
 _REFUSED = "not_saved.json"
 _OBSERVED = "credit adds up to what was observed"
@@ -50,20 +57,20 @@ _BY_NAME = (
     ("lookback_by_kind", "touchpoints", "kind"),
     ("conversion_kinds", "conversions", "kind"),
 )
-"""Journey options that name values; those that did not occur would be refused."""
+"""Journey options that name values; values that do not occur would be refused."""
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """A fitted model with all that makes journeys of raw tables, able to hand out conversions it has never seen.
+    """A fitted model with everything that makes journeys from raw tables, so that it can attribute new conversions.
 
     Attributes
     ----------
-    name : by which it is exported
+    name : its name in exports
     state : the model
     definition : its journeys, channel rules, reading of tables, and what it was fitted on
-    unknown_channels : what becomes of channels it was not fitted on, see `attribution.models.saved.POLICIES`
-    laws : which laws it was judged by, and which are broken
+    unknown_channels : the policy for channels it was not fitted on, see `attribution.models.saved.POLICIES`
+    laws : the laws that were checked, and which of them are broken
     reference : tables of the run that fitted it, its own rows only, by name; for the card and for monitoring
     version : 16 hexadecimal digits of the content; empty before it is saved
 
@@ -107,29 +114,29 @@ class Scorer:
         fitted : a fitted model, or an `attribution.Outcome`
         model : label of the model in the outcome; may be left out where there is one
         name : of the scorer; the label unless given
-        definition : how journeys are made, for a model alone; an outcome knows
+        definition : how journeys are made, if ``fitted`` is a model; an outcome has its own
         unknown_channels : see `attribution.models.saved.POLICIES`
-        laws : what was proved of it, for its card
+        laws : the laws that were checked, for its card
 
         Raises
         ------
         InputError
-            If there is no such model, it is not fitted, or it cannot hand out conversions or be written down.
+            If there is no such model, it is not fitted, it has no credit per journey, or it cannot be saved.
         """
         reference: dict[str, pd.DataFrame] = {}
         if not isinstance(fitted, AttributionModel):
-            outcome, fitted = fitted, model_of(fitted, model)
-            definition = definition or definition_of(outcome)
-            reference = reference_of(outcome, fitted.label)
+            outcome, fitted = fitted, find_model(fitted, model)
+            definition = definition or make_definition(outcome)
+            reference = reference_tables(outcome, fitted.label)
         definition = definition or Definition()
         state = ModelState.of(fitted)
         policy = default_policy(state) if unknown_channels is None else check_policy(state, unknown_channels)
-        rehearse(fitted)
+        check_allocation(fitted)
         return cls(name or state.label, state, definition, policy, (_OBSERVED, *laws), reference)
 
     @check_arguments
     def with_policy(self, unknown_channels: str) -> Scorer:
-        """The same with another policy for channels it was not fitted on."""
+        """The same scorer with another policy for channels it was not fitted on."""
         return replace(self, unknown_channels=check_policy(self.state, unknown_channels))
 
     @check_arguments
@@ -142,7 +149,7 @@ class Scorer:
             If the folder holds anything but an earlier scorer of this name.
         """
         path = Path(path)
-        with written_folder(path, self.name) as folder:
+        with write_folder(path, self.name) as folder:
             (folder / "model.json").write_text(
                 json.dumps(self._document(), indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
             )
@@ -157,26 +164,26 @@ class Scorer:
             (folder / "card.md").write_text(card_text(self), encoding="utf-8")
             from attribution import __version__
 
-            told = {"written_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), "package": __version__}
-            version = seal(folder, {"name": self.name}, told)
+            annotations = {"written_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), "package": __version__}
+            version = seal(folder, {"name": self.name}, annotations)
         return replace(self, version=version)
 
     @classmethod
     @check_arguments
     def load(cls, path: str | Path, *, allow_own_code: bool = False) -> Scorer:
-        """Read a folder that `save` wrote; it is data, and runs nothing that this package does not ship.
+        """Read a folder that `save` wrote; no code outside this package is run.
 
         Parameters
         ----------
         path : of the folder
-        allow_own_code : let it name a model class, function or classifier of one's own, and filter rows by other
-            tables; for folders of people you trust, since whatever they name is imported and called
+        allow_own_code : whether the folder may name a model class, function or classifier of your own, and filter rows
+            by other tables; only for folders of people you trust, since all that they name is imported and called
 
         Raises
         ------
         InputError
-            If it is missing, copied in part, changed, written by a newer version, or names code of one's own that is
-            not allowed.
+            If it is missing, incomplete, changed, or written by a newer version, or names code of your own that is not
+            allowed.
         """
         folder = existing_folder(Path(path))
         manifest = read_manifest(folder)
@@ -190,13 +197,13 @@ class Scorer:
             origin = f"model folder {folder}"
             scorer.state.refuse_own_code(origin)
             scorer.definition.refuse_other_tables(origin)
-        kept = {found.stem: found for found in sorted((folder / "reference").glob("*.parquet"))}
-        return replace(scorer, version=str(manifest["version"]), reference=LazyTables(kept))
+        files = {file.stem: file for file in sorted((folder / "reference").glob("*.parquet"))}
+        return replace(scorer, version=str(manifest["version"]), reference=LazyTables(files))
 
     # ------------------------------------------------------------ scoring
 
     def score(self, touchpoints: Any, conversions: Any, **tables: Any) -> pd.DataFrame:
-        """The ``journey_credit`` table of new conversions, in memory: each handed out once over its touchpoints.
+        """The ``journey_credit`` table of new conversions, in memory: each is divided among its touchpoints.
 
         Parameters
         ----------
@@ -206,7 +213,7 @@ class Scorer:
         Raises
         ------
         InputError
-            If a table breaks its contract, lacks what the model needs, or has a channel that is refused.
+            If a table breaks its contract or lacks what the model needs, or a channel is refused.
         """
         sources = self.open({"touchpoints": touchpoints, "conversions": conversions, **tables}, canonical=True)
         journeys = build_journeys(sources, **self.journey_options(sources))
@@ -223,19 +230,19 @@ class Scorer:
         canonical: bool = False,
         latest: bool = False,
     ) -> Sources:
-        """``tables`` read as in training and checked against what the model needs; see `load_sources`."""
+        """``tables``, read as in training and checked for what the model needs; see `load_sources`."""
         for name in tables:
             if name not in INPUTS:
                 hint = did_you_mean(str(name), INPUTS)
                 raise InputError(f"there is no input table {name!r}", allowed=list(INPUTS), hint=hint)
-        given = {
+        specs = {
             name: self.definition.spec(name, source, canonical=canonical)
             for name, source in tables.items()
             if source is not None
         }
-        rules = read_rules(self.definition.channels, "[channels]") if self.definition.channels else None
+        rules = read_rules(self.definition.channels, "channels") if self.definition.channels else None
         sources = load_sources(
-            **given,
+            **specs,
             channels=rules,
             account=self.definition.journeys.account,
             grain=self.definition.grain,
@@ -252,19 +259,19 @@ class Scorer:
 
     @check_arguments
     def journey_options(self, sources: Sources) -> dict[str, Any]:
-        """What `build_journeys` is asked for: what names a channel or kind that did not occur is left out."""
+        """Arguments of `build_journeys`, without channels and kinds that do not occur in ``sources``."""
         options = self.definition.journeys.model_dump(exclude_unset=True, exclude={"account", "segment"})
         for option, table, column in _BY_NAME:
             if options.get(option) and sources.has(table, column):
-                found = sources.engine.query(
+                values = sources.engine.query(
                     f"select distinct {column} as v from {table} where {column} in "
                     f"({', '.join(text(name) for name in options[option])})"
                 )["v"].to_pylist()
-                kept = {name for name in options[option] if name in found}
+                existing = {name for name in options[option] if name in values}
                 if isinstance(options[option], dict):
-                    options[option] = {name: value for name, value in options[option].items() if name in kept}
-                elif kept:
-                    options[option] = [name for name in options[option] if name in kept]
+                    options[option] = {name: value for name, value in options[option].items() if name in existing}
+                elif existing:
+                    options[option] = [name for name in options[option] if name in existing]
         return options
 
     # ------------------------------------------------------------ as a document
@@ -289,7 +296,7 @@ class Scorer:
             "journeys": definition.journeys.model_dump(mode="json", exclude_unset=True),
             "grain": definition.grain,
             "channel_rules": dict(definition.channels),
-            "reading": {name: dict(told) for name, told in definition.reading.items()},
+            "reading": {name: dict(options) for name, options in definition.reading.items()},
             "training": None if definition.training is None else asdict(definition.training),
             "laws": list(self.laws),
         }
@@ -324,8 +331,8 @@ class Scorer:
         return cls(document["name"], state, definition, policy, tuple(document["laws"]))
 
 
-def keep_scorers(outcome: Fitted, run: Path) -> None:
-    """Save every model of ``outcome`` below the folder ``run``; why one cannot be saved is written beside them."""
+def save_scorers(outcome: Fitted, run: Path) -> None:
+    """Save every model of ``outcome`` in the folder ``run``, and the reason for each that cannot be saved."""
     refused = {}
     for number, model in enumerate(outcome.models, start=1):
         try:
@@ -338,39 +345,39 @@ def keep_scorers(outcome: Fitted, run: Path) -> None:
         (run / FOLDER / _REFUSED).write_text(text, encoding="utf-8")
 
 
-def kept_scorer(run: str | Path, label: str | None = None, *, allow_own_code: bool = False) -> Scorer:
-    """The scorer of the model ``label`` in the output folder of a run; of the only one if None.
+def load_saved_scorer(run: str | Path, label: str | None = None, *, allow_own_code: bool = False) -> Scorer:
+    """The scorer of the model ``label`` in the output folder of a run; of the only model if None.
 
     ``allow_own_code`` is that of `Scorer.load`.
 
     Raises
     ------
     InputError
-        If the folder keeps no such model, or that one could not be saved.
+        If the folder has no such model, or it could not be saved.
     """
     folder = Path(run) / FOLDER
     if not folder.is_dir():
-        raise InputError(f"run {run} keeps no models", hint="give a folder that `attribution run` wrote")
+        raise InputError(f"run {run} has no saved models", hint="give a folder that `attribution run` wrote")
     names = {name_in(path): path for path in sorted(folder.iterdir()) if path.is_dir()}
-    found = {name: path for name, path in names.items() if name is not None}
+    scorers = {name: path for name, path in names.items() if name is not None}
     refused = {}
     if (folder / _REFUSED).is_file():
         refused = json.loads((folder / _REFUSED).read_text(encoding="utf-8"))
-    if label is None and len(found) == 1:
-        (label,) = found
+    if label is None and len(scorers) == 1:
+        (label,) = scorers
     if label in refused:
         raise InputError(f"model {label!r} of run {run} could not be saved: {refused[label]}")
-    if label not in found:
+    if label not in scorers:
         raise InputError(
-            f"run {run} has more than one model" if label is None else f"run {run} has no model {label!r}",
-            allowed=list(found),
-            hint="name one with --model" if label is None else did_you_mean(label, found),
+            f"run {run} has several models: name one" if label is None else f"run {run} has no model {label!r}",
+            allowed=list(scorers),
+            hint=None if label is None else did_you_mean(label, scorers),
         )
-    return Scorer.load(found[label], allow_own_code=allow_own_code)
+    return Scorer.load(scorers[label], allow_own_code=allow_own_code)
 
 
 def _assumptions(model: Mapping[str, Any]) -> Assumptions:
-    """What a saved model takes for granted; folders of earlier versions do not say, but a shipped class does."""
+    """What a saved model assumes; folders of earlier versions do not state it, but their class does."""
     if "assumptions" in model:
         return Assumptions(*model["assumptions"])
     kind = getattr(shipped, model["class"], AttributionModel)

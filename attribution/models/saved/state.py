@@ -1,4 +1,4 @@
-"""A fitted model as data: what JSON and Parquet can hold, and a model made of it again."""
+"""A fitted model as data that JSON and Parquet can hold, and the model restored from it."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from attribution.errors import InputError
 from attribution.models import AttributionModel, shipped_models
 from attribution.models.base import Assumptions
 from attribution.models.credit import ChannelTotals
-from attribution.models.machinery import machinery_of
-from attribution.models.named_code import load_place
+from attribution.models.machinery import get_machinery
+from attribution.models.named_code import load_by_path
 from attribution.models.saved.own_code import refuse_own_code
 
 Floats = NDArray[np.float64]
 
 NO_WEIGHT = -1e300
-"""Logarithm of the weight of a channel that nothing was learned of."""
+"""Logarithm of the weight of a channel about which nothing was learned."""
 
-NAMELESS = "lies where no other process finds it"
-"""Said of a class or function that no file can name."""
+NAMELESS = "is defined where no other process can import it"
+"""Part of the message for a class or function that no file can name."""
 
-_STANDING = {"credit_", "channels_", "summary_", "observed_"}
+_OF_EVERY_MODEL = {"credit_", "channels_", "summary_", "observed_"}
 
 
 @dataclass(frozen=True)
 class ModelState:
-    """What handing out needs of a fitted model.
+    """What scoring needs of a fitted model.
 
     Attributes
     ----------
     kind : name of a shipped class, or ``package.module:Class``
     parameters : arguments of its constructor, as JSON has them
-    label : by which its rows are called
+    label : its name in tables
     estimand : ``allocated`` or ``incremental``
-    assumptions : what it takes for granted, for its card
+    assumptions : what it assumes, for its card
     channels : names, in the model's order
-    knows_channels : whether it goes by what it learned of each channel
+    knows_channels : whether its weights depend on what it learned of each channel
     unattributed, baseline : conversions and value beside those of channels; no baseline for allocated models
     arrays : (channels,) floats each; ``conversions`` and ``value`` always
     learned : what else it learned, as JSON has it
@@ -61,12 +61,12 @@ class ModelState:
 
     @classmethod
     def of(cls, model: AttributionModel) -> ModelState:
-        """Of a fitted model.
+        """The state of a fitted model.
 
         Raises
         ------
         InputError
-            If it is not fitted, or holds what cannot be written down.
+            If it is not fitted, or a parameter or learned value cannot be saved.
         """
         if not hasattr(model, "credit_"):
             raise InputError(f"model {model.label!r} is not fitted", hint="fit it on journeys first")
@@ -79,13 +79,13 @@ class ModelState:
         for name, value in rest.items():
             _check_plain(model, name, value)
         return cls(
-            kind=_kind_of(model),
-            parameters={name: _portable(model, name, value) for name, value in model.get_params().items()},
+            kind=_kind(model),
+            parameters={name: _to_json(model, name, value) for name, value in model.get_params().items()},
             label=model.label,
             estimand=model.estimand,
             assumptions=model.assumptions,
             channels=model.channels_,
-            knows_channels=machinery_of(model).knows_channels,
+            knows_channels=get_machinery(model).knows_channels,
             unattributed=(float(credit.conversions[-1]), float(credit.value[-1])),
             baseline=None if credit.baseline is None else (float(credit.baseline[0]), float(credit.baseline[1])),
             arrays={name: np.asarray(value, dtype=np.float64) for name, value in arrays.items()},
@@ -93,22 +93,22 @@ class ModelState:
         )
 
     def model(self, further: Sequence[str] = ()) -> AttributionModel:
-        """The fitted model, able to weigh; ``further`` are channels that it is to know by name, and nothing else of.
+        """The fitted model, able to weigh; it gets the names of ``further`` channels it has learned nothing about.
 
         Raises
         ------
         InputError
-            If its class cannot be loaded, or does not take these parameters.
+            If its class cannot be loaded, or does not accept these parameters.
         """
-        kind = _class_of(self.kind)
+        kind = _load_class(self.kind)
         try:
             model = kind(**self.parameters)
         except TypeError as error:
-            raise InputError(f"model {self.kind!r} does not take these settings: {error}") from None
+            raise InputError(f"model {self.kind!r} does not accept these settings: {error}") from None
         model.set_params(name=self.label)
         model.validate()
         self._check_restored(model)
-        arrays = {name: _padded(name, values, len(further)) for name, values in self.arrays.items()}
+        arrays = {name: _pad(name, values, len(further)) for name, values in self.arrays.items()}
         model.channels_ = (*self.channels, *further)
         conversions = np.append(arrays.pop("conversions"), self.unattributed[0])
         value = np.append(arrays.pop("value"), self.unattributed[1])
@@ -117,23 +117,23 @@ class ModelState:
         return model
 
     def refuse_own_code(self, origin: str) -> None:
-        """Refuse a state that names code which this package does not ship, before any of it is imported.
+        """Raise `InputError` if the state names code that is not part of this package, before importing any.
 
         Raises
         ------
         InputError
-            Naming the class or function, and ``origin`` as where it was found.
+            Naming the class or function and its ``origin``.
         """
         refuse_own_code(self.kind, self.parameters, origin)
 
     def _check_restored(self, model: AttributionModel) -> None:
-        """Refuse what would take the place of a setting or a method: settings are checked under their own name."""
-        standing = {*model.get_params(), *(name for name in dir(type(model)) if _is_behaviour(type(model), name))}
-        wrong = sorted({*self.learned, *self.arrays} & standing)
+        """Raise `InputError` if a learned value would replace a setting or a method."""
+        members = {*model.get_params(), *(name for name in dir(type(model)) if _is_behaviour(type(model), name))}
+        wrong = sorted({*self.learned, *self.arrays} & members)
         if wrong:
             raise InputError(
-                f"model {self.label!r}: {wrong[0]} is a setting or method of {self.kind}, and cannot have been learned",
-                hint="the file was changed, or is no saved model: export it again",
+                f"model {self.label!r}: {wrong[0]} is a setting or method of {self.kind}, and cannot be learned",
+                hint="the file was changed after the export, or is not a saved model: export it again",
             )
 
 
@@ -142,7 +142,7 @@ def _is_behaviour(kind: type, name: str) -> bool:
     return callable(value) or isinstance(value, property)
 
 
-def _padded(name: str, values: Floats, further: int) -> Floats:
+def _pad(name: str, values: Floats, further: int) -> Floats:
     return np.append(values, np.full(further, NO_WEIGHT if name == "log_weights" else 0.0))
 
 
@@ -151,60 +151,62 @@ def _is_array(value: object) -> bool:
 
 
 def _check_learned(model: AttributionModel) -> None:
-    """Refuse a model of one's own that learned something and does not say whether scoring needs it."""
+    """Raise `InputError` if a model of your own learned something but has no `learned`."""
     if model._overrides("learned"):
         return
-    further = sorted(name for name in vars(model) if name.endswith("_") and name not in _STANDING)
+    further = sorted(name for name in vars(model) if name.endswith("_") and name not in _OF_EVERY_MODEL)
     if further:
         raise InputError(
-            f"model {model.label!r} learned {', '.join(further)}, and does not say what scoring needs of it",
-            hint="let its method learned() return it by attribute, or an empty mapping if weigh does without",
+            f"model {model.label!r} learned {', '.join(further)}, but its class does not define learned()",
+            hint="let learned() return the attributes that weigh needs, by name, or an empty dict if it needs none",
         )
 
 
-def _kind_of(model: AttributionModel) -> str:
+def _kind(model: AttributionModel) -> str:
     kind = type(model)
     if shipped_models().get(kind.__name__) is kind:
         return kind.__name__
-    # What is typed in or executed as text is in no module that another process could import.
+    # A class that is typed in or executed as text is in no module that another process could import.
     if kind.__module__ in ("__main__", "builtins") or "<locals>" in kind.__qualname__:
         raise InputError(
             f"model {model.label!r} cannot be saved: its class {NAMELESS}",
             given=f"{kind.__module__}.{kind.__qualname__}",
-            hint="put the class into a module of its own",
+            hint="move the class into a module of its own",
         )
     return f"{kind.__module__}:{kind.__qualname__}"
 
 
-def _class_of(kind: str) -> type[AttributionModel]:
+def _load_class(kind: str) -> type[AttributionModel]:
     if ":" not in kind:
-        found: Any = shipped_models().get(kind)
+        loaded: Any = shipped_models().get(kind)
     else:
         try:
-            found = load_place(kind)
+            loaded = load_by_path(kind)
         except Exception as error:  # whatever the user's own module raises
             raise InputError(
                 f"model {kind!r} cannot be loaded: {type(error).__name__}: {error}",
-                hint="its module must be where Python imports from",
+                hint="put its module on Python's import path, for example by setting PYTHONPATH",
             ) from None
-    if not (isinstance(found, type) and issubclass(found, AttributionModel)):
-        raise InputError(f"model {kind!r} is not known here", hint="it was saved by another version, or is no model")
-    return found
+    if not (isinstance(loaded, type) and issubclass(loaded, AttributionModel)):
+        raise InputError(
+            f"model {kind!r} is not a model of this version", hint="fit and export it again with this version"
+        )
+    return loaded
 
 
-def _portable(model: AttributionModel, name: str, value: object) -> Any:
-    """A parameter as JSON has it; a function or class as its place."""
+def _to_json(model: AttributionModel, name: str, value: object) -> Any:
+    """A parameter as JSON has it; a function or class as its import path."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if callable(value):
-        place = f"{getattr(value, '__module__', None)}:{getattr(value, '__qualname__', None)}"
-        if "<" in place or place.startswith(("None:", "__main__:")) or place.endswith(":None"):
+        path = f"{getattr(value, '__module__', None)}:{getattr(value, '__qualname__', None)}"
+        if "<" in path or path.startswith(("None:", "__main__:")) or path.endswith(":None"):
             raise InputError(
                 f"model {model.label!r} cannot be saved: {name} {NAMELESS}",
                 given=repr(value),
-                hint=f'name it in a module of its own: {name} = "package.module:name"',
+                hint=f'move it into a module, and name it there: {name} = "package.module:name"',
             )
-        return place
+        return path
     _check_plain(model, name, value)
     return json.loads(json.dumps(value))
 
@@ -214,5 +216,7 @@ def _check_plain(model: AttributionModel, name: str, value: object) -> None:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError):
         raise InputError(
-            f"model {model.label!r} cannot be saved: {name} is nothing that JSON can hold", given=repr(value)
+            f"model {model.label!r} cannot be saved: JSON cannot hold {name}",
+            given=repr(value),
+            allowed="numbers, texts, lists and dicts",
         ) from None

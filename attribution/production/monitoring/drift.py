@@ -16,8 +16,8 @@ from attribution.errors import InputError
 from attribution.journeys import Buckets
 from attribution.kernels.statistics.distribution_shift import psi_terms, stretch_weights, to_shares
 from attribution.models import AttributionModel
-from attribution.models.machinery import machinery_of
-from attribution.models.resampling import solved
+from attribution.models.machinery import get_machinery
+from attribution.models.resampling import solve_draws
 from attribution.production.monitoring.windows import Windows
 from attribution.production.refit import Window, refit
 from attribution.production.refit.window import Part
@@ -263,10 +263,10 @@ class _Comparison:
         """How a model divides conversions, and what a channel returns under it."""
         fitted = [self._fitted(place, model, window) for window in (self.training, self.recent)]
         before, after = (each.credit_ for each in fitted)
-        machinery = machinery_of(fitted[0])
+        machinery = get_machinery(fitted[0])
         solve: Callable[..., Any] = machinery.solve_again if machinery.is_linearised else machinery.redraw
         own, observed = self.training.models[place][1], self.training.observed[1]
-        drawn = solved(solve, model.label, own, observed, self.weights)
+        drawn = solve_draws(solve, model.label, own, observed, self.weights)
         channels = self.training.channels
         amounts = before.conversions[:-1], after.conversions[:-1]
         rows: list[Row] = []

@@ -1,4 +1,4 @@
-"""What a model must meet before it takes the place of another."""
+"""The criteria that a model must meet before it replaces another."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ Share = Annotated[Number, Field(ge=0, le=1)]
 
 
 class Criteria(Settings):
-    """What a model must meet.
+    """The criteria that a model must meet.
 
     Parameters
     ----------
     laws_broken : int
         Laws of `attribution.check_model` that do not hold.
     outcome_leak : float
-        Share of credit that moves where only the values of conversions are changed.
+        Share of credit that moves if only the values of conversions change.
     stability_share_moved : float
-        Share of credit that is with other channels in the other half of the window, the model fitted on each.
+        Share of credit that moves between two fits, one on each half of the window.
     transfer_share_moved : float
-        Share of credit that moves where the model as it was fitted is fitted on the window anew.
+        Share of credit that moves when the model is fitted again on the window.
     placebo_excess : float
         Share of credit of a channel that does nothing, beyond its share of touchpoints.
     interval_width : float
         Mean width of the intervals of channels' credit, as a share of all credit.
     lift_tests_z : float
-        Largest distance of credit from what a lift test found, in standard errors.
+        Largest distance of credit from the result of a lift test, in standard errors.
     lift_tests : list, or path of a CSV or Parquet file with such rows, relative to the file of criteria
-        ``channel``, ``incremental_conversions`` and ``standard_error`` each; ``period_start`` and ``period_end``, both
-        inclusive, where it is of some days of the window only.
+        Each has ``channel``, ``incremental_conversions`` and ``standard_error``; and ``period_start`` and
+        ``period_end``, both inclusive, where it covers only some days of the window.
     draws, seed
-        Of the intervals, and of the place of the placebo.
+        Of the intervals, and of the positions of the placebo.
     """
 
     laws_broken: Annotated[int, Field(ge=0)] = 0
@@ -58,7 +58,7 @@ def read_criteria(path: Path | None) -> Criteria:
     Raises
     ------
     InputError
-        If the file is missing, not TOML, or names a criterion that there is not.
+        If the file is missing, not TOML, or names an unknown criterion.
     """
     if path is None:
         return Criteria()

@@ -1,4 +1,4 @@
-"""Whether a model may take the place of another: evidence on data that neither was fitted on, against criteria."""
+"""Whether a model may replace another: evidence on data that neither was fitted on, against criteria."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from attribution.incrementality.lift_tests import LiftTest, check_covered
 from attribution.journeys import JourneyChunk, Summary, journeys_of
 from attribution.journeys.structure import number
 from attribution.kernels.statistics.sums import sum_by_key
-from attribution.models.credit import hand_out
+from attribution.models.credit import allocate
 from attribution.models.saved import Scorer
 from attribution.models.saved.applied import AppliedModel
 from attribution.pipeline.outcome import Outcome
@@ -30,18 +30,18 @@ from attribution.uncertainty.stability import StabilityOptions, share_moved
 
 PROMOTION = Table(
     "promotion",
-    "check of a model that is to take the place of another",
+    "check of a model that is to replace another",
     (
-        Column("check", "text", "what was looked at, on the held-out window"),
-        Column("bound", "number", "the most that is allowed", unit="that of the check"),
-        null("champion", "number", "what was found of the model in place; null without one", unit="that of the check"),
+        Column("check", "text", "the check, on the held-out window"),
+        Column("bound", "number", "largest value that is allowed", unit="that of the check"),
+        null("champion", "number", "value of the model in place; null without one", unit="that of the check"),
         null(
             "challenger",
             "number",
-            "what was found of the other; null where its laws are broken",
+            "value of the new model; null where it breaks a law",
             unit="that of the check",
         ),
-        Column("holds", "flag", "whether the challenger keeps to the bound"),
+        Column("holds", "flag", "whether the challenger meets the bound"),
     ),
 )
 
@@ -60,13 +60,13 @@ CHECKS = (
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether the challenger may take the place of the champion.
+    """Whether the challenger may replace the champion.
 
     Attributes
     ----------
-    passes : whether it keeps to every criterion
-    table : the ``promotion`` table: every check, its bound, and what was found of both
-    reasons : what it does not keep to, in sentences
+    passes : whether it meets every criterion
+    table : the ``promotion`` table: every check, its bound, and the values of both
+    reasons : the criteria that it does not meet, in sentences
     """
 
     passes: bool
@@ -86,52 +86,53 @@ def decide(
 
     Parameters
     ----------
-    challenger, champion : as they were fitted; no champion is none to be compared with
+    challenger, champion : the fitted models; without a champion the challenger is judged alone
     window : tables and period of the data; its models and journeys are those of the scorers
     criteria : what the challenger must meet
-    on_stage : told what is being done
+    on_stage : called with a text at every step
 
     Raises
     ------
     InputError
-        If the window has no times, or lacks what a model needs.
+        If the window has no timestamps, or lacks what a model needs.
     """
-    found: dict[str, Mapping[str, float]] = {}
+    evidence_by_role: dict[str, Mapping[str, float]] = {}
     for role, scorer in (("challenger", challenger), ("champion", champion)):
         if scorer is not None:
             on_stage(f"judging the {role}")
-            found[role] = evidence(scorer, window, criteria)
+            evidence_by_role[role] = evidence(scorer, window, criteria)
     limits = {**criteria.model_dump(include=set(CHECKS)), "days_of_window_seen": 0.0}
     unknown = dict.fromkeys(CHECKS, np.nan)
     rows, reasons = [], []
     for name in CHECKS:
-        of, limit = found["challenger"][name], float(limits[name])
-        # What could not be found out is not kept to, except where there was nothing to be held against.
+        of, limit = evidence_by_role["challenger"][name], float(limits[name])
+        # A check without a value fails, except for lift tests where there are none.
         holds = of <= limit if of == of else name == "lift_tests_z" and not criteria.lift_tests
-        rows.append((name, limit, found.get("champion", unknown)[name], of, holds))
+        rows.append((name, limit, evidence_by_role.get("champion", unknown)[name], of, holds))
         if not holds:
-            reasons.append(f"{name} is {of:.4g}, and at most {limit:.4g} is allowed")
+            value = "not known" if np.isnan(of) else f"{of:.4g}"
+            reasons.append(f"{name} is {value}, and at most {limit:.4g} is allowed")
     table = pd.DataFrame(rows, columns=list(PROMOTION.column_names))
     return Decision(not reasons, table, tuple(reasons))
 
 
 def evidence(scorer: Scorer, window: Experiment, criteria: Criteria) -> dict[str, float]:
-    """What `CHECKS` find of one model."""
+    """The values of all `CHECKS` for one model."""
     broken = float(sum(not verdict.holds for verdict in judge_model(scorer.state.model())))
     if broken:
-        # Numbers of a model that breaks the laws mean nothing, and may not even be had.
+        # The numbers of a model that breaks a law mean nothing, and it may even fail.
         return dict.fromkeys(CHECKS, np.nan) | {"laws_broken": broken}
-    asked = _window(scorer, window, criteria)
-    sources = open_sources(asked)
-    journeys = journeys_of(asked, sources)
+    experiment = _window(scorer, window, criteria)
+    sources = open_sources(experiment)
+    journeys = journeys_of(experiment, sources)
     applied = scorer.apply(journeys)
     tests = criteria.lift_tests
     leak, of, *of_tests = journeys.read(
         _Leak(applied), _Credit(applied), *(_Credit(applied, *test.period.bounds()) for test in tests)
     )
-    frozen, *in_tests = (found.dense("credit", len(journeys.channels)) for found in (of, *of_tests))
+    frozen, *in_tests = (credit.dense("credit", len(journeys.channels)) for credit in (of, *of_tests))
     try:
-        outcome = run_experiment(asked)
+        outcome = run_experiment(experiment)
     except AttributionError as error:
         if isinstance(error, InputError):
             raise
@@ -152,13 +153,13 @@ def evidence(scorer: Scorer, window: Experiment, criteria: Criteria) -> dict[str
 
 
 def _window(scorer: Scorer, window: Experiment, criteria: Criteria) -> Experiment:
-    """The window as an experiment on one model, as it makes its journeys."""
-    told, state = scorer.definition, scorer.state
+    """The window as an experiment on one model, with the journey options of that model."""
+    definition, state = scorer.definition, scorer.state
     parameters = {key: value for key, value in state.parameters.items() if key != "name" and value is not None}
     changed = {
         "models": (ModelSpec(model=state.kind, name=state.label, **parameters),),
-        "journeys": told.journeys,
-        "grain": told.grain,
+        "journeys": definition.journeys,
+        "grain": definition.grain,
         "resampling": ResamplingOptions(draws=criteria.draws, seed=criteria.seed),
         "placebo": PlaceboOptions(seed=criteria.seed),
         "stability": StabilityOptions(parts=2),
@@ -171,38 +172,38 @@ def _window(scorer: Scorer, window: Experiment, criteria: Criteria) -> Experimen
 
 @dataclass(frozen=True)
 class _Leak:
-    """Sums up how much credit moves where conversions have other values, and customers other numbers."""
+    """Sums up how much credit moves if conversions have other values."""
 
     model: AppliedModel
 
     def __call__(self, chunk: JourneyChunk) -> Summary:
-        # Those that bring nothing still bring nothing: they are not handed out.
+        # Journeys that do not convert keep the value 0: they are not allocated.
         other = replace(chunk, value=np.where(chunk.converting, chunk.value[::-1] * 3.0 + 1.0, chunk.value))
-        _, shares, _ = hand_out(self.model, chunk)
-        _, changed, _ = hand_out(self.model, other)
+        _, shares, _ = allocate(self.model, chunk)
+        _, changed, _ = allocate(self.model, other)
         return Summary({"moved": number(np.array([float(np.abs(shares - changed).sum() / 2)]))})
 
 
 @dataclass(frozen=True)
 class _Credit:
-    """Sums up what each channel is handed out, of conversions between two instants if there are any."""
+    """Sums up the credit of each channel, of conversions between two instants where these are given."""
 
     model: AppliedModel
     start: int | None = None
     end: int | None = None
 
     def __call__(self, chunk: JourneyChunk) -> Summary:
-        for bound, kept in ((self.start, np.greater_equal), (self.end, np.less_equal)):
+        for bound, compare in ((self.start, np.greater_equal), (self.end, np.less_equal)):
             if bound is not None:
-                chunk = chunk.only(kept(np.asarray(chunk.ended_at), bound))
-        laid_out, shares, _ = hand_out(self.model, chunk)
-        journey = np.repeat(np.arange(len(laid_out)), laid_out.lengths)
-        keys = laid_out.channel.astype(np.int64)[:, None]
-        return Summary({"credit": sum_by_key(keys, shares * laid_out.conversions[journey])})
+                chunk = chunk.subset(compare(np.asarray(chunk.ended_at), bound))
+        flattened, shares, _ = allocate(self.model, chunk)
+        journey = np.repeat(np.arange(len(flattened)), flattened.lengths)
+        keys = flattened.channel.astype(np.int64)[:, None]
+        return Summary({"credit": sum_by_key(keys, shares * flattened.conversions[journey])})
 
 
 def _days_seen(scorer: Scorer, outcome: Outcome) -> float:
-    """Days of the window that the model was fitted on; NaN where nobody knows."""
+    """Days of the window that the model was fitted on; NaN where they are not known."""
     trained, judged = scorer.definition.training, outcome.training
     return float("nan") if trained is None or judged is None else trained.days_shared(judged)
 
@@ -220,14 +221,16 @@ def _width(outcome: Outcome) -> float:
 
 
 def _distance(channels: Sequence[str], credit: Sequence[NDArray[np.float64]], tests: Sequence[LiftTest]) -> float:
-    """Largest distance of ``credit`` (channels,), one for each test, from what it found, in standard errors."""
+    """Largest distance of ``credit`` (channels,), one for each test, from the test, in standard errors."""
     if not tests:
         return float("nan")
-    lacking = sorted({test.channel for test in tests} - set(channels))
-    if lacking:
-        raise InputError(f"the window has no channel {lacking[0]!r} of a lift test", allowed=sorted(channels))
-    found = [of[channels.index(test.channel)] for of, test in zip(credit, tests, strict=True)]
+    missing = sorted({test.channel for test in tests} - set(channels))
+    if missing:
+        raise InputError(
+            f"a lift test names channel {missing[0]!r}, which the window does not have", allowed=sorted(channels)
+        )
+    credited = [of[channels.index(test.channel)] for of, test in zip(credit, tests, strict=True)]
     return max(
         abs(float(of) - test.incremental_conversions) / test.standard_error
-        for of, test in zip(found, tests, strict=True)
+        for of, test in zip(credited, tests, strict=True)
     )

@@ -14,7 +14,7 @@ from attribution.journeys import JourneyChunk, Journeys, Reader, Summary, observ
 from attribution.journeys.profile import profile_reader
 from attribution.kernels.statistics.sums import KeyedSums, stack_labelled
 from attribution.models import AttributionModel
-from attribution.models.machinery import machinery_of
+from attribution.models.machinery import get_machinery
 
 _EPOCH = dt.date(1970, 1, 1)
 
@@ -64,7 +64,7 @@ def summarise_days(
         If a model counts customers who were never touched, who belong to no day.
     """
     for model in models:
-        machinery = machinery_of(model)
+        machinery = get_machinery(model)
         if machinery.needs_untouched:
             raise InputError(
                 f"model {model.label!r} counts customers who were never touched, and they belong to no day",
@@ -104,13 +104,13 @@ class DayReader:
     def _parts(self, chunk: JourneyChunk) -> Iterator[tuple[int, JourneyChunk]]:
         assert chunk.bucket is not None
         wanted = np.flatnonzero((chunk.bucket >= self.first) & (chunk.bucket <= self.last))
-        ordered = chunk.only(wanted[np.argsort(chunk.bucket[wanted], kind="stable")])
+        ordered = chunk.subset(wanted[np.argsort(chunk.bucket[wanted], kind="stable")])
         assert ordered.bucket is not None
         days = ordered.bucket
         # A day that is over has no open journeys, and what was counted while building belongs to no day.
         ordered = replace(ordered, bucket=None, counted={}, is_open=np.zeros(len(ordered), bool))
         for low, high in _runs(days):
-            yield int(days[low]), ordered.only(slice(low, high))
+            yield int(days[low]), ordered.subset(slice(low, high))
 
 
 def _split(table: KeyedSums) -> Iterator[tuple[int, KeyedSums]]:

@@ -9,7 +9,7 @@ import numpy as np
 from attribution.errors import InputError
 from attribution.kernels.statistics.sums import KeyedSums
 from attribution.models import AttributionModel
-from attribution.models.machinery import machinery_of
+from attribution.models.machinery import get_machinery
 from attribution.models.recoding import Move, Recoding, by_channel, unchanged
 from attribution.production.refit.days import MODELS, OBSERVED, PROFILE, DayTables
 
@@ -42,7 +42,7 @@ def _rewriting(number: int, name: str, models: Sequence[AttributionModel]) -> Re
     if number == PROFILE:
         return by_channel if name.startswith(("touchpoints/", "participation/")) else unchanged
     model = models[number - MODELS]
-    known = machinery_of(model).recoding(name)
+    known = get_machinery(model).recoding(name)
     if known is None:
         raise InputError(
             f"model {model.label!r} keeps sums of its own ({name!r}), and the days do not know the same channels",

@@ -11,7 +11,7 @@ from attribution.journeys.buckets import split_buckets
 from attribution.kernels.statistics.sums import KeyedSums, stack_labelled
 from attribution.models import AttributionModel
 from attribution.models.credit import Credit, check_labels
-from attribution.models.machinery import machinery_of
+from attribution.models.machinery import get_machinery
 from attribution.production.refit.days import MODELS, DayTables, day_name
 from attribution.production.refit.recode import recoded
 from attribution.production.refit.store import SummaryStore
@@ -103,7 +103,7 @@ def refit(window: Window, models: Sequence[AttributionModel]) -> Credit:
     for model, (summary, _) in zip(models, window.models, strict=True):
         model.validate()
         model.channels_ = window.channels
-        machinery_of(model).finish_fit(summary, window.observed[0])
+        get_machinery(model).finish_fit(summary, window.observed[0])
     return Credit.of(models)
 
 

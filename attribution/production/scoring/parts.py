@@ -18,7 +18,7 @@ from attribution.errors import LawError
 from attribution.journeys import DAY, JourneyChunk, Summary
 from attribution.journeys.structure import number
 from attribution.kernels.statistics.sums import sum_by_key
-from attribution.models.credit import hand_out
+from attribution.models.credit import allocate
 from attribution.models.saved.applied import AppliedModel
 from attribution.schema.tables import UNATTRIBUTED
 
@@ -45,9 +45,9 @@ class PartWriter:
 
     def __call__(self, chunk: JourneyChunk) -> Summary:
         assert chunk.ended_at is not None
-        wanted = chunk.only((chunk.conversion >= 0) & np.isin(chunk.ended_at // DAY, self.days))
-        laid_out, shares, without = hand_out(self.model, wanted)
-        bare = wanted.lay_out(wanted.conversions & (wanted.lengths == 0))
+        wanted = chunk.subset((chunk.conversion >= 0) & np.isin(chunk.ended_at // DAY, self.days))
+        laid_out, shares, without = allocate(self.model, wanted)
+        bare = wanted.flatten(wanted.conversions & (wanted.lengths == 0))
         # A conversion that is worth nothing is one all the same.
         summary = {"zero_weights": number(np.array([float(without)]))}
         if len(laid_out) or len(bare):

@@ -1,4 +1,4 @@
-"""One SELECT, written in DuckDB's SQL, in the words of other databases."""
+"""One SELECT in DuckDB's SQL, translated for other databases."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _PLAIN = re.compile("[a-z_][a-z0-9_]*")
 
 
 def _nulls_first(dialect: str, descending: bool) -> bool:
-    """Where nulls stand unless something is said."""
+    """Whether nulls come first by default."""
     return {"duckdb": False, "spark": not descending, "bigquery": not descending}.get(dialect, descending)
 
 
@@ -44,18 +44,21 @@ def check_dialect(dialect: str) -> None:
     """Raise `InputError` unless there is such a dialect."""
     if dialect not in DIALECTS:
         raise InputError(
-            "--sql: unknown dialect", given=repr(dialect), allowed=list(DIALECTS), hint=did_you_mean(dialect, DIALECTS)
+            "there is no such SQL dialect",
+            given=repr(dialect),
+            allowed=list(DIALECTS),
+            hint=did_you_mean(dialect, DIALECTS),
         )
 
 
-def written(sql: str, dialect: str, tables: Mapping[str, str] | None = None) -> str:
-    """``sql`` in ``dialect``, laid out over several lines.
+def translate(sql: str, dialect: str, tables: Mapping[str, str] | None = None) -> str:
+    """``sql`` in ``dialect``, formatted over several lines.
 
     Parameters
     ----------
     sql : one SELECT of DuckDB, with the two functions named above
     dialect : one of `DIALECTS`
-    tables : names of tables in ``sql``, and what they are called in the database
+    tables : names of tables in ``sql``, and their names in the database
 
     Raises
     ------
@@ -64,7 +67,7 @@ def written(sql: str, dialect: str, tables: Mapping[str, str] | None = None) -> 
 
     Examples
     --------
-    >>> print(written("select by_code_point(a) as c, instant_us(b) as t from x", "postgres", {"x": "log.clicks"}))
+    >>> print(translate("select by_code_point(a) as c, instant_us(b) as t from x", "postgres", {"x": "log.clicks"}))
     SELECT
       a COLLATE "C" AS c,
       CAST(EXTRACT(EPOCH FROM b) * 1000000 AS BIGINT) AS t
@@ -76,7 +79,7 @@ def written(sql: str, dialect: str, tables: Mapping[str, str] | None = None) -> 
 
     def in_dialect(node: Any) -> Any:
         if isinstance(node, exp.Ordered):
-            # No key is null, so that nothing need be said of nulls.
+            # No key is null, so that the order of nulls does not matter.
             node.set("nulls_first", _nulls_first(dialect, bool(node.args.get("desc"))))
         if isinstance(node, exp.Identifier) and dialect == "snowflake" and _PLAIN.fullmatch(node.name):
             # Names are in upper case there, unless they are quoted.
@@ -91,7 +94,7 @@ def written(sql: str, dialect: str, tables: Mapping[str, str] | None = None) -> 
             return sqlglot.parse_one(_MICROS[dialect].format(inner.sql(dialect=dialect)), read=dialect)
         if dialect != "postgres":
             return inner
-        # Elsewhere texts are compared so anyway; here as the language of the database has it.
+        # Other databases compare code points anyway; this one follows its locale.
         return exp.Collate(this=inner, expression=exp.to_identifier("C", quoted=True))
 
     try:
@@ -101,34 +104,34 @@ def written(sql: str, dialect: str, tables: Mapping[str, str] | None = None) -> 
     return str(tree.sql(dialect=dialect, pretty=True))
 
 
-class Bound(NamedTuple):
-    """An expression in terms of the columns of a SELECT, and the names in it that stood for them."""
+class BoundExpression(NamedTuple):
+    """An expression in terms of the columns of a SELECT, and the names it used for them."""
 
     sql: str
     names: frozenset[str]
 
 
 JOURNEY = "journey"
-"""What a window of a model's expression is partitioned by."""
+"""The key by which a window of a model's expression is partitioned."""
 
 
-def bound(expression: str, columns: Mapping[str, str], journey: tuple[str, ...]) -> Bound:
+def bind_columns(expression: str, columns: Mapping[str, str], journey: tuple[str, ...]) -> BoundExpression:
     """A model's ``weight_sql`` in terms of the columns of a SELECT.
 
     Parameters
     ----------
     expression : see `attribution.AttributionModel.weight_sql`
-    columns : what each name in it is called in the SELECT; ``table.name`` for a name of a table
-    journey : columns of the SELECT that name a journey
+    columns : the column of the SELECT for each name in it; ``table.name`` for a name of a table
+    journey : columns of the SELECT that identify a journey
 
     Raises
     ------
     InputError
-        If it is no expression, or names what is not there.
+        If it is not an expression, or names a column that does not exist.
 
     Examples
     --------
-    >>> bound("0.5 / count(*) over (partition by journey)", {}, ("customer_id", "nth")).sql
+    >>> bind_columns("0.5 / count(*) over (partition by journey)", {}, ("customer_id", "nth")).sql
     "CAST('0.5' AS DOUBLE) / COUNT(*) OVER (PARTITION BY customer_id, nth)"
     """
     sqlglot = _sqlglot()
@@ -142,7 +145,7 @@ def bound(expression: str, columns: Mapping[str, str], journey: tuple[str, ...])
             name = f"{table}{node.name.lower()}"
         if name not in columns:
             raise InputError(
-                f"weight_sql names {node.sql(dialect='duckdb')}, and there is no such column",
+                f"weight_sql names the column {node.sql(dialect='duckdb')}, which does not exist",
                 given=expression,
                 allowed=[JOURNEY, *columns],
                 hint=did_you_mean(name, columns),
@@ -160,8 +163,8 @@ def bound(expression: str, columns: Mapping[str, str], journey: tuple[str, ...])
                     given=node.sql(dialect="duckdb"),
                     allowed="over (partition by journey …)",
                 )
-            others = [key for key in keys if key not in by_journey]
-            node.set("partition_by", [*(exp.column(name, table=_OURS) for name in journey), *others])
+            further = [key for key in keys if key not in by_journey]
+            node.set("partition_by", [*(exp.column(name, table=_OURS) for name in journey), *further])
         if isinstance(node, exp.Column):
             return exp.column(node.name) if node.table == _OURS else column(node)
         if isinstance(node, exp.Literal) and not node.is_string and not node.name.isdigit():
@@ -169,7 +172,7 @@ def bound(expression: str, columns: Mapping[str, str], journey: tuple[str, ...])
             return sqlglot.parse_one(f"cast('{float(node.name)!r}' as double)", read="duckdb")
         return node
 
-    problem = "weight_sql is one SQL expression in DuckDB's words"
+    problem = "weight_sql must be one SQL expression in DuckDB's dialect"
     try:
         tree = sqlglot.parse_one(f"select ({expression})", read="duckdb")
     except sqlglot.errors.SqlglotError as error:
@@ -179,8 +182,12 @@ def bound(expression: str, columns: Mapping[str, str], journey: tuple[str, ...])
         raise InputError(problem, given=expression, allowed="no SELECT, no table")
     inner = tree.expressions[0].this
     if isinstance(inner, exp.Predicate | exp.Connector | exp.Not):
-        raise InputError("weight_sql is a number", given=expression, hint="case when … then 1 else 0 end")
-    return Bound(str(inner.transform(in_columns).sql(dialect="duckdb")), frozenset(names))
+        raise InputError(
+            "weight_sql must be a number, not a condition",
+            given=expression,
+            hint="write: case when … then 1 else 0 end",
+        )
+    return BoundExpression(str(inner.transform(in_columns).sql(dialect="duckdb")), frozenset(names))
 
 
 _OURS = "journey_of_select"
@@ -192,6 +199,7 @@ def _sqlglot() -> ModuleType:
         import sqlglot
     except ImportError:
         raise InputError(
-            "--sql needs the package sqlglot, and it is not installed", hint="pip install 'journey-attribution[sql]'"
+            "the SQL export needs the package sqlglot, and it is not installed",
+            hint="pip install 'journey-attribution[sql]'",
         ) from None
     return sqlglot

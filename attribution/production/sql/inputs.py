@@ -11,20 +11,20 @@ from attribution.production.sql.dialects import MICROS, ORDERED
 from attribution.schema.experiment import JourneyOptions
 
 BY_NAME = ("kind", "channel", "campaign", "stage")
-"""Columns of touchpoints that keep their names; a further one might be called like one of ours."""
+"""Columns of touchpoints that keep their names; a further one might have the name of a column of the SELECT."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What is read, and what tells touchpoints apart.
+    """The tables that are read, and the columns that distinguish touchpoints.
 
     Attributes
     ----------
     touchpoints, conversions : names of the tables, or selects in parentheses
     dimensions : columns of touchpoints, in the order in which they break ties
-    has_times : whether times are moments; positions otherwise
+    has_times : whether times are timestamps; positions otherwise
     options : how journeys are made
-    by_campaign : whether a channel is one with its campaign
+    by_campaign : whether channel and campaign together are the channel
     """
 
     touchpoints: str
@@ -63,52 +63,52 @@ class Inputs:
             keys.append(f"{ORDERED}({key})")
         return keys + (["cost"] if self.has_cost else [])
 
-    def touches(self) -> str:
+    def select_touchpoints(self) -> str:
         """SELECT of the usable touchpoints."""
         columns = [f"{self._dimension(name)} as {self.column(name)}" for name in self.dimensions]
         cost = ["coalesce(cost, 0) as cost"] if self.has_cost else []
         chosen = ["customer_id", "touched_at", f"{self.instant('touched_at')} as touched_us", *columns, *cost]
         return (
             f"select {', '.join(chosen)} from {self.touchpoints} "
-            f"where {_named('customer_id')} and touched_at is not null and {_named('channel')}"
+            f"where {_is_filled('customer_id')} and touched_at is not null and {_is_filled('channel')}"
         )
 
     def _dimension(self, name: str) -> str:
         """SQL for a dimension; every campaign is a channel of its own where that is the grain."""
-        own = _text(quote(name))
+        own = _text_or_null(quote(name))
         if name != "channel" or not self.by_campaign:
             return own
         joined = f"cast(channel as varchar) || {text(SEPARATOR)} || cast(campaign as varchar)"
-        return f"case when {_named('campaign')} then {joined} else {own} end"
+        return f"case when {_is_filled('campaign')} then {joined} else {own} end"
 
-    def usable(self) -> str:
+    def select_usable(self) -> str:
         """SELECT of the usable conversions; ``copy`` numbers those of one id."""
         options = self.options
         is_new = ["is_new_customer"] if options.customers == "new" else []
-        kinds = "" if options.conversion_kinds is None else f" and kind in ({listed(options.conversion_kinds)})"
+        kinds = "" if options.conversion_kinds is None else f" and kind in ({quoted_list(options.conversion_kinds)})"
         inner = (
             f"select customer_id, converted_at, {self.instant('converted_at')} as converted_us, "
-            f"cast(value as double) as given_value, {_text('conversion_id')} as conversion_id"
+            f"cast(value as double) as given_value, {_text_or_null('conversion_id')} as conversion_id"
             f"{''.join(f', {name}' for name in is_new)} from {self.conversions} "
-            f"where {_named('customer_id')} and converted_at is not null{kinds}"
+            f"where {_is_filled('customer_id')} and converted_at is not null{kinds}"
         )
         no_value = "case when given_value is null then 1 else 0 end"
         customer = f"{ORDERED}(cast(customer_id as varchar))"
-        order = ["converted_us", customer, no_value, "coalesce(given_value, 0)", *_flag(is_new)]
+        order = ["converted_us", customer, no_value, "coalesce(given_value, 0)", *_flag_keys(is_new)]
         return (
             "select *, coalesce(given_value, 0) as value, row_number() over (partition by conversion_id, "
             "case when conversion_id is null then customer_id end "
             f"order by {', '.join(order)}) as copy from ({inner}) as read"
         )
 
-    def converted(self) -> str:
-        """SELECT of the conversions that are left, ``nth`` of their customer, and whether they count."""
+    def select_converted(self) -> str:
+        """SELECT of the distinct conversions, ``nth`` of their customer, and whether they count."""
         is_new = ["is_new_customer"] if self.options.customers == "new" else []
         ties = [
             "case when conversion_id is null then 1 else 0 end",
             f"{ORDERED}(coalesce(conversion_id, ''))",
             "value",
-            *_flag(is_new),
+            *_flag_keys(is_new),
         ]
         at_once = f"row_number() over (partition by customer_id, converted_us order by {', '.join(ties)})"
         made = (
@@ -121,27 +121,27 @@ class Inputs:
             "from usable where conversion_id is null or copy = 1"
         )
 
-    def counted(self) -> str:
-        """Condition on a conversion ``c`` that counts; the others close journeys all the same."""
+    def condition_to_count(self) -> str:
+        """Condition that a conversion ``c`` counts; the others still close journeys."""
         conditions = ["c.nth = 1"] if self.options.conversions == "first_only" else []
         if self.options.customers == "new":
             conditions.append("coalesce(c.is_new_customer, c.nth = 1)")
         return " and ".join(conditions) or "true"
 
 
-def listed(values: Sequence[str]) -> str:
+def quoted_list(values: Sequence[str]) -> str:
     """Texts for ``in (…)``."""
     return ", ".join(text(value) for value in values)
 
 
-def _text(column: str) -> str:
-    """A text; a blank one is none."""
-    return f"case when {_named(column)} then cast({column} as varchar) end"
+def _text_or_null(column: str) -> str:
+    """A text; a blank one is null."""
+    return f"case when {_is_filled(column)} then cast({column} as varchar) end"
 
 
-def _named(column: str) -> str:
+def _is_filled(column: str) -> str:
     return f"replace(cast({column} as varchar), ' ', '') <> ''"
 
 
-def _flag(columns: list[str]) -> list[str]:
+def _flag_keys(columns: list[str]) -> list[str]:
     return [f"case when {name} then 1 when not {name} then 0 else 2 end" for name in columns]

@@ -1,4 +1,4 @@
-"""Journeys in SQL: which touchpoints belong to which conversion, and which of them stay."""
+"""Journeys in SQL: which touchpoints belong to which conversion, and which of them remain."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from attribution.production.sql.inputs import Inputs
 from attribution.schema.experiment import DEFAULT_LOOKBACK_DAYS
 
 JOURNEY = "customer_id, nth"
-"""What names a journey."""
+"""The columns that identify a journey."""
 
 _NONE = 1 << 62
-_KEPT = ("customer_id", "nth", "touched_at", "touched_us", "converted_us", "place")
+_CARRIED = ("customer_id", "nth", "touched_at", "touched_us", "converted_us", "place")
 
 
 @dataclass(frozen=True)
@@ -27,16 +27,16 @@ class Step:
     sql: str
 
 
-def pairing(inputs: Inputs) -> Iterator[Step]:
-    """Touchpoints with the conversion that they led to, ``place`` by ``place``."""
+def pair_steps(inputs: Inputs) -> Iterator[Step]:
+    """Touchpoints with the conversion that they led to, ``place_sql`` by ``place_sql``."""
     columns = [*inputs.columns, *(["cost"] if inputs.has_cost else [])]
     within = _within(inputs, "c.converted_us - t.touched_us")
-    kept = ", ".join(f"t.{name}" for name in ("touched_at", "touched_us", *columns))
-    kept += ", c.converted_us"
+    columns_sql = ", ".join(f"t.{name}" for name in ("touched_at", "touched_us", *columns))
+    columns_sql += ", c.converted_us"
     if inputs.options.conversions == "cumulative":
         source = "touches t join converted c on t.customer_id = c.customer_id and t.touched_us <= c.converted_us"
     else:
-        # A conversion takes what came since the one before: it is the next after so many.
+        # A conversion takes the touchpoints since the one before it.
         blank = ", ".join(f"null as {name}" for name in ("touched_at", *columns))
         yield Step(
             "events",
@@ -50,21 +50,27 @@ def pairing(inputs: Inputs) -> Iterator[Step]:
         yield Step("assigned", f"select *, {before} + 1 as nth from events")
         source = "assigned t join converted c on t.customer_id = c.customer_id and t.nth = c.nth"
         within = f"t.is_conversion = 0 and {within}"
-    place = f"row_number() over (partition by {JOURNEY} order by touched_us, {', '.join(inputs.tie_break)}) as place"
-    yield Step("paired", f"select c.customer_id, c.nth, {kept} from {source} where {inputs.counted()} and {within}")
-    yield Step("placed", f"select *, {place} from paired")
+    place_sql = (
+        f"row_number() over (partition by {JOURNEY} order by touched_us, {', '.join(inputs.tie_break)}) as place"
+    )
+    yield Step(
+        "paired",
+        f"select c.customer_id, c.nth, {columns_sql} from {source} where {inputs.condition_to_count()} and {within}",
+    )
+    yield Step("placed", f"select *, {place_sql} from paired")
 
 
 def _within(inputs: Inputs, age: str) -> str:
-    """Condition that a touchpoint lies in its window; of two windows the shorter."""
+    """Condition that a touchpoint lies in its window, the shorter one of two."""
     options = inputs.options
     days = DEFAULT_LOOKBACK_DAYS if options.lookback_days is None else options.lookback_days
     default = microseconds(days) if inputs.has_times else NO_LOOKBACK
     own = [
-        f"case t.{name} {' '.join(f'when {text(value)} then {microseconds(days)}' for value, days in given.items())} "
+        f"case t.{name} "
+        f"{' '.join(f'when {text(value)} then {microseconds(days)}' for value, days in lookback.items())} "
         f"else {_NONE} end"
-        for name, given in (("channel", options.lookback_by_channel), ("kind", options.lookback_by_kind))
-        if given and name in inputs.dimensions
+        for name, lookback in (("channel", options.lookback_by_channel), ("kind", options.lookback_by_kind))
+        if lookback and name in inputs.dimensions
     ]
     if not own:
         return "true" if default == NO_LOOKBACK else f"{age} <= {default}"
@@ -72,22 +78,22 @@ def _within(inputs: Inputs, age: str) -> str:
     return f"{age} <= case when {window} = {_NONE} then {default} else {window} end"
 
 
-def refining(inputs: Inputs, trained: Sequence[str], source: str) -> Iterator[Step]:
-    """What journey options leave of journeys, one step after another; ``trained`` are the channels known."""
+def refine_steps(inputs: Inputs, trained: Sequence[str], source: str) -> Iterator[Step]:
+    """The journey options, one step after another; ``trained`` are the channels of the model."""
     options, has_kind = inputs.options, "kind" in inputs.dimensions
     if options.view_through != "equal" and has_kind:
         is_view = f"coalesce(kind, '') = {text(IMPRESSION)}"
-        yield from _dropping("clicks", source, is_view, only_if_other=options.view_through == "clicks_dominate")
+        yield from _drop_steps("clicks", source, is_view, only_if_other=options.view_through == "clicks_dominate")
         source = "clicks"
     if options.dedupe != "none":
-        yield from _merging(inputs, source)
+        yield from _merge_steps(inputs, source)
         source = "merged"
     if options.direct != "keep":
         is_direct = named_channels(options.direct_channels or DIRECT, trained)
-        yield from _dropping("told", source, is_direct, only_if_other=options.direct == "drop_if_other")
+        yield from _drop_steps("told", source, is_direct, only_if_other=options.direct == "drop_if_other")
         source = "told"
     if options.transform != "unique":
-        yield from _transforming(inputs, source)
+        yield from _transform_steps(inputs, source)
         source = "transformed"
     if options.max_touchpoints is not None:
         back = f"row_number() over (partition by {JOURNEY} order by place desc)"
@@ -95,16 +101,16 @@ def refining(inputs: Inputs, trained: Sequence[str], source: str) -> Iterator[St
         yield Step("latest", f"select * from counted_back where places_left <= {options.max_touchpoints}")
 
 
-def _dropping(name: str, source: str, test: str, *, only_if_other: bool) -> Iterator[Step]:
+def _drop_steps(name: str, source: str, test: str, *, only_if_other: bool) -> Iterator[Step]:
     if not only_if_other:
         yield Step(name, f"select * from {source} where not {test}")
         return
-    others = f"sum(case when {test} then 0 else 1 end) over (partition by {JOURNEY})"
-    yield Step(f"{name}_counted", f"select *, {others} as others_of_{name} from {source}")
+    others_sql = f"sum(case when {test} then 0 else 1 end) over (partition by {JOURNEY})"
+    yield Step(f"{name}_counted", f"select *, {others_sql} as others_of_{name} from {source}")
     yield Step(name, f"select * from {name}_counted where others_of_{name} = 0 or not {test}")
 
 
-def _merging(inputs: Inputs, source: str) -> Iterator[Step]:
+def _merge_steps(inputs: Inputs, source: str) -> Iterator[Step]:
     """Without touchpoints that repeat the one before."""
     over = f"over (partition by {JOURNEY} order by place)"
     compared = [*inputs.columns, "touched_us", *(["cost"] if inputs.has_cost else [])]
@@ -116,16 +122,18 @@ def _merging(inputs: Inputs, source: str) -> Iterator[Step]:
     if inputs.options.dedupe == "unique":
         same += ["touched_us = touched_us_before", "cost = cost_before"]
     yield Step("beside", f"select *, {before} from {source}")
-    kept = ", ".join([*_KEPT, *inputs.columns])
-    yield Step("merged", f"select {kept} from beside where touched_us_before is null or not ({' and '.join(same)})")
+    columns_sql = ", ".join([*_CARRIED, *inputs.columns])
+    yield Step(
+        "merged", f"select {columns_sql} from beside where touched_us_before is null or not ({' and '.join(same)})"
+    )
 
 
-def _transforming(inputs: Inputs, source: str) -> Iterator[Step]:
+def _transform_steps(inputs: Inputs, source: str) -> Iterator[Step]:
     further = [name for name in inputs.columns if name != "channel"]
     if inputs.options.transform == "exposure":
         before = f"lag(channel) over (partition by {JOURNEY} order by place)"
         yield Step("runs", f"select *, {before} as channel_before from {source}")
-        names = ", ".join([*_KEPT, *further, "channel"])
+        names = ", ".join([*_CARRIED, *further, "channel"])
         yield Step("transformed", f"select {names} from runs where channel_before is null or channel <> channel_before")
         return
     of_channel = f"over (partition by {JOURNEY}, channel"
@@ -135,5 +143,5 @@ def _transforming(inputs: Inputs, source: str) -> Iterator[Step]:
     if inputs.options.transform == "frequency":
         times = f"case when times < {MOST_COUNTED} then cast(times as varchar) else '{MOST_COUNTED}+' end"
         channel = f"channel || ' (' || {times} || ')' as channel"
-    names = ", ".join([*_KEPT, *further, channel])
+    names = ", ".join([*_CARRIED, *further, channel])
     yield Step("transformed", f"select {names} from occurring where occurrence = 1")

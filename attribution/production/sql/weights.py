@@ -1,4 +1,4 @@
-"""What a model weighs, in the columns of the SELECT that hands out."""
+"""The weights of a model, in the columns of the SELECT."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from attribution.data.engine import text
 from attribution.errors import InputError
 from attribution.models import AttributionModel
 from attribution.models.saved.state import Floats, ModelState
-from attribution.production.sql.dialects import bound
+from attribution.production.sql.dialects import bind_columns
 
 AGE = "age_days"
 """Column with the days between a touchpoint and the conversion."""
@@ -19,13 +19,13 @@ _LEARNED = "learned."
 
 @dataclass(frozen=True)
 class Weighing:
-    """How touchpoints are weighed, by their ``place_known`` among the ``length_known`` that share the conversion.
+    """How touchpoints are weighed, with ``place_known`` of ``length_known`` as position and length.
 
     Attributes
     ----------
     weight : SQL of the weight
-    learned : columns of what was learned of each channel that it names
-    needs_age : whether it names `AGE`
+    learned : the learned values of each channel that it uses, by column
+    needs_age : whether it uses `AGE`
     """
 
     weight: str
@@ -38,21 +38,23 @@ def number(value: float) -> str:
     return f"cast('{float(value)!r}' as double)"
 
 
-def weighing(state: ModelState, model: AttributionModel, columns: Mapping[str, str], share: Sequence[str]) -> Weighing:
-    """How ``model`` weighs.
+def translate_weights(
+    state: ModelState, model: AttributionModel, columns: Mapping[str, str], share: Sequence[str]
+) -> Weighing:
+    """The weights of ``model`` in SQL.
 
     Parameters
     ----------
     state, model : the fitted model
-    columns : what the SELECT calls each dimension
-    share : columns by which touchpoints are grouped that share a conversion
+    columns : the column of the SELECT for each dimension
+    share : columns that identify the touchpoints which share a conversion
 
     Raises
     ------
     InputError
-        If its expression names what is not there.
+        If its expression names a column that does not exist.
     """
-    learned = {f"{_LEARNED}{name}": f"learned_{place}" for place, name in enumerate(state.arrays, start=1)}
+    learned = {f"{_LEARNED}{name}": f"learned_{index}" for index, name in enumerate(state.arrays, start=1)}
     names = {
         "position": "place_known",
         "length": "length_known",
@@ -62,28 +64,28 @@ def weighing(state: ModelState, model: AttributionModel, columns: Mapping[str, s
         **learned,
         **{f"touchpoint.{name}": column for name, column in columns.items()},
     }
-    made = bound(_expression(state, model), {**columns, **names}, tuple(share))
+    made = bind_columns(_expression(state, model), {**columns, **names}, tuple(share))
     arrays = {learned[name]: state.arrays[name.removeprefix(_LEARNED)] for name in learned if name in made.names}
     return Weighing(f"cast({made.sql} as double)", arrays, AGE in made.names)
 
 
-def learned_rows(learned: Mapping[str, Floats], channels: Sequence[str]) -> Iterator[str]:
+def learned_selects(learned: Mapping[str, Floats], channels: Sequence[str]) -> Iterator[str]:
     """A SELECT for each channel."""
-    for place, channel in enumerate(channels):
-        values = [f"{number(values[place])} as {name}" for name, values in learned.items()]
+    for index, channel in enumerate(channels):
+        values = [f"{number(values[index])} as {name}" for name, values in learned.items()]
         yield f"select {', '.join([f'{text(channel)} as channel', *values])}"
 
 
 def _expression(state: ModelState, model: AttributionModel) -> str:
     if model.weight_sql is None:
         raise InputError(
-            f"model {state.label!r} cannot be exported to SQL: it has no SQL expression of its weights",
+            f"model {state.label!r} cannot be exported to SQL: its weights have no SQL expression",
             given=f"{model!r}, whose weight_sql is None",
-            hint="score it with attribution score, or with mlflow.pyfunc.spark_udf",
+            hint="score it with `attribution score`, or with mlflow.pyfunc.spark_udf",
         )
     return model.weight_sql
 
 
-def refuse_model(state: ModelState, model: AttributionModel) -> None:
-    """Raise `InputError` if what ``model`` weighs cannot be exported to SQL."""
+def check_expression(state: ModelState, model: AttributionModel) -> None:
+    """Raise `InputError` if the weights of ``model`` cannot be exported to SQL."""
     _expression(state, model)

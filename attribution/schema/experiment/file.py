@@ -10,9 +10,9 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from attribution.errors import InputError, did_you_mean
 from attribution.schema.experiment.refusal import keys_of, refusal
@@ -30,6 +30,12 @@ from attribution.schema.experiment.settings import (
 from attribution.schema.names import problem_of
 from attribution.schema.renames import new_name
 from attribution.schema.tables import INPUTS
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    TableSource: TypeAlias = TableSpec | Mapping[str, Any] | pd.DataFrame | pa.Table | Path | Sequence[str | Path]
 
 Part = TypeVar("Part", bound=BaseModel)
 
@@ -94,6 +100,30 @@ class Experiment(Settings):
     folder: Path = Field(default=Path("."), exclude=True)
     text: str = Field(default="", exclude=True)
 
+    if TYPE_CHECKING:
+        # What the fields are made from, which is more than what they hold; pydantic makes the constructor itself.
+        def __init__(
+            self,
+            *,
+            name: str,
+            tables: Mapping[str, TableSource],
+            models: Sequence[ModelSpec | Mapping[str, Any]],
+            engine: Literal["duckdb", "spark"] = "duckdb",
+            memory_limit: int | str | None = None,
+            most_channels: int = 5_000,
+            period: Period | Mapping[str, Any] = ...,
+            channels: Mapping[str, Any] = ...,
+            journeys: JourneyOptions | Mapping[str, Any] = ...,
+            grain: Literal["channel", "campaign"] = "channel",
+            resampling: ResamplingOptions | Mapping[str, Any] | None = None,
+            returns: ReturnsOptions | Mapping[str, Any] = ...,
+            output: OutputOptions | Mapping[str, Any] = ...,
+            tracking: TrackingOptions | Mapping[str, Any] = ...,
+            folder: Path = ...,
+            text: str = "",
+            **sections: Any,
+        ) -> None: ...
+
     @field_validator("memory_limit", mode="before")
     @classmethod
     def _bytes(cls, value: object) -> object:
@@ -115,11 +145,22 @@ class Experiment(Settings):
             for name, given in value.items()
         }
 
+    @field_validator("models", mode="before")
+    @classmethod
+    def _described_models(cls, value: object) -> object:
+        """Refuse a model, its class or its name with an example of what to write instead."""
+        for model in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(model, str | type) or hasattr(model, "get_params"):
+                kind = model if isinstance(model, str | type) else type(model)
+                name = kind if isinstance(kind, str) else kind.__name__
+                raise ValueError(f"must be a list of dicts, one for each model, such as {{'model': {name!r}}}")
+        return value
+
     @field_validator("models")
     @classmethod
     def _some_model(cls, value: tuple[ModelSpec, ...]) -> tuple[ModelSpec, ...]:
         if not value:
-            raise ValueError("name at least one model")
+            raise ValueError("must have at least one model")
         return value
 
     @field_validator("name")
@@ -194,7 +235,7 @@ def checked(part: type[Part], document: Any, *, origin: str, within: str | None 
     within : the key that it stands under
     """
     try:
-        return part.model_validate(document)
+        return TypeAdapter(part).validate_python(document)
     except ValidationError as error:
         raise refusal(error, part, origin, () if within is None else (within,)) from None
 
@@ -214,17 +255,17 @@ def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
         raise InputError(f"file {path} cannot be read: {error.strerror}") from None
 
 
-def read_setting(text: str, option: str, example: str) -> tuple[str, Any]:
+def read_setting(text: str, example: str) -> tuple[str, Any]:
     """Key and value of KEY=VALUE, the value as TOML or else as a string.
 
     Examples
     --------
-    >>> read_setting("order=2", "--set", ""), read_setting("name=two", "--set", "")
+    >>> read_setting("order=2", ""), read_setting("name=two", "")
     (('order', 2), ('name', 'two'))
     """
     key, equals, written = text.partition("=")
     if not equals or not all(part.strip() for part in key.split(".")):
-        raise InputError(f"{option} needs KEY=VALUE", given=repr(text), hint=example)
+        raise InputError("a setting needs the form KEY=VALUE", given=repr(text), hint=f"write, for example, {example}")
     try:
         return key.strip(), tomllib.loads(f"value = {written}")["value"]
     except (tomllib.TOMLDecodeError, RecursionError):
@@ -232,7 +273,7 @@ def read_setting(text: str, option: str, example: str) -> tuple[str, Any]:
 
 
 def _set(document: dict[str, Any], override: str) -> None:
-    key, value = read_setting(override, "--set", "journeys.lookback_days=14")
+    key, value = read_setting(override, "journeys.lookback_days=14")
     *parents, last = (part.strip() for part in key.split("."))
     place = document
     if len(parents) == 2 and parents[0] == "models" and isinstance(place.get("models"), list):
@@ -242,7 +283,7 @@ def _set(document: dict[str, Any], override: str) -> None:
     for parent in parents:
         place = place.setdefault(parent, {})
         if not isinstance(place, dict):
-            raise InputError(f"--set {key}: {parent!r} is not a table", given=repr(override))
+            raise InputError(f"setting {key}: {parent!r} is a single value and has no keys", given=repr(override))
     place[last] = value
 
 
@@ -254,7 +295,7 @@ def _models_named(models: list[Any], wanted: str, key: str) -> list[dict[str, An
     if not found:
         known = list(dict.fromkeys(str(model.get("name") or model.get("model")) for model in written))
         hint = did_you_mean(wanted, known)
-        raise InputError(f"--set {key}: the file names no model {wanted!r}", allowed=known, hint=hint)
+        raise InputError(f"setting {key}: the experiment has no model {wanted!r}", allowed=known, hint=hint)
     return found
 
 

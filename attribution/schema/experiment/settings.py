@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Iterator
 from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, Union, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -74,6 +74,22 @@ class Settings(BaseModel, metaclass=_Refusing):
         kinds = list(_alternatives(cls.model_fields[info.field_name].annotation))
         takes_text = any(kind is str or kind is Any or get_origin(kind) is Literal for kind in kinds)
         return [value] if not takes_text and {get_origin(kind) for kind in kinds} & {list, tuple} else value
+
+    @classmethod
+    def model_validate(cls, obj: Any, **options: Any) -> Self:
+        """The part that a mapping of its keys describes; wrong values are an `InputError`."""
+        try:
+            return super().model_validate(obj, **options)
+        except ValidationError as error:
+            raise refusal(error, cls, cls.__name__) from None
+
+    @classmethod
+    def model_validate_json(cls, json_data: str | bytes | bytearray, **options: Any) -> Self:
+        """The part that JSON describes; wrong values are an `InputError`."""
+        try:
+            return super().model_validate_json(json_data, **options)
+        except ValidationError as error:
+            raise refusal(error, cls, cls.__name__) from None
 
     def __setattr__(self, name: str, value: object) -> None:
         kind = type(self).__name__
@@ -289,10 +305,10 @@ class JourneyOptions(Settings):
         return self
 
 
-class ModelSpec(BaseModel):
+class ModelSpec(Settings):
     """One model: its class, an optional label, and its settings as further keys."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    model_config = ConfigDict(extra="allow")
 
     model: str
     name: str | None = Field(default=None, min_length=1)

@@ -51,7 +51,7 @@ STAGES = Table(
     "one arrival of a customer, or of a deal, in a stage of the funnel",
     (
         Column("customer_id", "id", "who arrived", nullable=True),
-        Column("stage", "text", "lead, MQL, SQL, opportunity, won, …, as [funnel] names them", nullable=True),
+        Column("stage", "text", "lead, MQL, SQL, opportunity, won, …, as the funnel options name them", nullable=True),
         Column("stage_time", "time", "when (UTC)", nullable=True),
         optional("deal_id", "id", "the deal, where a customer may have several; null: of the customer as a whole"),
         optional("amount", "money", "what the deal is worth, as it was known then"),

@@ -21,15 +21,15 @@ from attribution.journeys import Journeys, Reader, Summary, journeys_of
 from attribution.journeys.buckets import Buckets, Dealing
 from attribution.journeys.refine import Policy, before_policies
 from attribution.models import AttributionModel
-from attribution.models.machinery import Draws, machinery_of
+from attribution.models.machinery import Draws, get_machinery
 from attribution.models.resampling import (
     FEW_CONVERSIONS,
     Resamples,
     Sample,
     draw_weights,
     models_by_bucket,
-    one_by_one,
-    solved,
+    single_customer_dealing,
+    solve_draws,
     split_models,
 )
 from attribution.returns import Terms, read_worth
@@ -109,8 +109,8 @@ def _journeys(experiment: Experiment, sources: Sources, days: float | None) -> J
 
 def _dealing(journeys: Journeys, conversions: float) -> Dealing:
     if conversions == 0:
-        raise InputError("nothing converted, so no channel has an ROI", hint="leave [sensitivity] out")
-    return Dealing() if conversions >= FEW_CONVERSIONS else one_by_one(journeys)
+        raise InputError("nothing converted, so no channel has an ROI", hint="leave sensitivity out of the experiment")
+    return Dealing() if conversions >= FEW_CONVERSIONS else single_customer_dealing(journeys)
 
 
 def _needed(terms: Terms) -> frozenset[str]:
@@ -140,11 +140,11 @@ def _fit(
         policy = None if is_paths else Policy.of(journeys, options, direct, choices.direct_channels)
         under = journeys if policy is None else policy.journeys(journeys)
         for model in models:
-            machinery_of(model).prepare(under)
+            get_machinery(model).prepare(under)
         # What journeys are handed out by is no part of a draw.
         own = [
             models_by_bucket(models, dealing),
-            *(machinery_of(model).summarise_undrawn for model in models if needed),
+            *(get_machinery(model).summarise_undrawn for model in models if needed),
         ]
         variants.append((under, models))
         readers += own if policy is None else [policy.reader(read) for read in own]
@@ -154,7 +154,7 @@ def _fit(
     for under, models in variants:
         parts = split_models(next(summaries), models, under, dealing)
         for model, (whole, _) in zip(models, parts[1:], strict=True):
-            machinery_of(model).finish_fit(whole + next(summaries) if needed else whole, parts[0][0])
+            get_machinery(model).finish_fit(whole + next(summaries) if needed else whole, parts[0][0])
         fitted.append(Fitted(under, models, [buckets for _, buckets in parts]))
     return fitted, besides
 
@@ -168,7 +168,7 @@ def _amounts(
     mine = weights[:, np.searchsorted(labels, observed.labels)]
     every = np.concatenate([np.ones((1, observed.size)), mine])
     draws = [
-        solved(machinery_of(model).redraw, model.label, buckets, observed, every)
+        solve_draws(get_machinery(model).redraw, model.label, buckets, observed, every)
         for model, buckets in zip(fitted.models, own, strict=True)
     ]
     amounts = [{"conversions": of.conversions, "value": of.value} for of in draws]

@@ -152,7 +152,7 @@ def _average(returned: Floats, conversions: Floats) -> float:
     if not returned.any():
         raise InputError(
             "sensitivity: conversions are worth nothing, so every ROI is −100 % whatever is chosen",
-            hint="give the conversions table a value, or leave [sensitivity] out",
+            hint="give the conversions table a value, or leave sensitivity out of the experiment",
         )
     # Credit below zero, as incremental models may give, is no conversion.
     gained = (returned > 0) & (conversions > 0)

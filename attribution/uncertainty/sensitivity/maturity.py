@@ -46,7 +46,7 @@ def _nothing(_: JourneyChunk) -> Summary:
 
 def _count(end: int, window: int, chunk: JourneyChunk) -> Summary:
     """Touchpoints by days to the conversion, or to when they were last seen without one; and by channel and age."""
-    touched = chunk.lay_out(chunk.lengths > 0)
+    touched = chunk.flatten(chunk.lengths > 0)
     assert touched.touched_at is not None
     assert touched.ended_at is not None
     journey = np.repeat(np.arange(len(touched)), touched.lengths)

@@ -105,11 +105,11 @@ def roi_variance(grid: Grid) -> pd.DataFrame:
     scaled, scale = _within_reach(grid.roi[..., 1:, :][..., ranked])
     found = variances(scaled, len(AXES))
     sources = [*AXES, INTERACTIONS, SAMPLING]
-    parts = np.vstack([found.main, found.interactions, found.drawn])
+    parts = np.vstack([found.main, found.interactions, found.between_draws])
     # By the sum of the parts, so that rounding leaves shares that add up.
     total = parts.sum(axis=0)
     share = np.divide(parts, total, out=np.full_like(parts, np.nan), where=total > 0)
-    with_others = np.vstack([found.any, np.full_like(found.drawn, np.nan), found.drawn])
+    with_others = np.vstack([found.any, np.full_like(found.between_draws, np.nan), found.between_draws])
     share_any = np.divide(with_others, total, out=np.full_like(parts, np.nan), where=total > 0)
     with np.errstate(over="ignore"):
         variance = np.ldexp(parts, 2 * scale)

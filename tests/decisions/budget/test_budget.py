@@ -153,7 +153,7 @@ def test_objectives(asked: dict[str, object], today: list[float]) -> None:
 
 def test_an_objective_that_returns_do_not_know_is_refused() -> None:
     for objective, hint in (
-        ("margin", r"\[returns\] margin"),
+        ("margin", r"returns.margin"),
         ("ltv", "column 'ltv'"),
         ("new_customers", "unit_economics"),
     ):

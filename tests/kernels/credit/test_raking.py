@@ -91,11 +91,11 @@ def test_totals_are_those_of_exact_fractions(table: tuple[Amounts, list[int]]) -
     amounts, targets = table
     found = raked(amounts, targets)
     assert found.totals == close([float(total) for total in nearest(amounts, targets)])
-    handed_out = np.zeros(len(targets))
+    allocated = np.zeros(len(targets))
     for touched, amount in amounts.items():
         for c, share in shares(touched, found.log_weights).items():
-            handed_out[c] += amount * share
-    assert handed_out == close(found.totals)
+            allocated[c] += amount * share
+    assert allocated == close(found.totals)
 
 
 @given(tables())

@@ -16,7 +16,7 @@ import pytest
 import attribution as at
 from attribution.errors import InputError
 from attribution.models import AttributionModel
-from attribution.models.saved import Definition, Scorer, Training, kept_scorer
+from attribution.models.saved import Definition, Scorer, Training, load_saved_scorer
 from attribution.models.saved import folder as folders
 from attribution.schema.experiment import JourneyOptions, TableSpec
 
@@ -149,7 +149,7 @@ def test_a_new_channel_gets_nothing_beside_known_ones_of_a_model_that_learned_we
     assert credit == {("a", "email"): 1.0, ("a", "aaa new"): 0.0, ("b", "aaa new"): 0.5, ("b", "zzz new"): 0.5}
     with pytest.raises(InputError, match=r"not fitted on 2 of the channels.*aaa new"):
         scorer.with_policy("refuse").score(new, converted)
-    with pytest.raises(InputError, match="cannot count as any other"):
+    with pytest.raises(InputError, match="cannot count like any other"):
         scorer.with_policy("like_known")
     with pytest.raises(InputError, match=r"unknown policy.*like_known, zero, refuse"):
         scorer.with_policy("nothing")
@@ -206,7 +206,7 @@ def test_the_folder_holds_json_parquet_and_a_card_and_no_pickle(scorer: Scorer, 
     assert manifest["schema_version"] == folders.SCHEMA_VERSION
     assert set(manifest["files"]) == names - {"manifest.json"}
     card = (folder / "card.md").read_text(encoding="utf-8")
-    for title in ("What it assumes", "Data it was fitted on", "Laws", "Intervals", "Known bias", "Who may use it"):
+    for title in ("What it assumes", "Data it was fitted on", "Laws", "Intervals", "Known bias", "Intended use"):
         assert title in card
     assert not [path for path in folder.parent.iterdir() if path.name.startswith(".")]
 
@@ -238,7 +238,7 @@ def test_a_changed_file_is_refused(scorer: Scorer, tmp_path: Path, name: str) ->
     with pytest.raises(InputError, match="checksum"):
         Scorer.load(path.parent)
     path.unlink()
-    with pytest.raises(InputError, match=r"is missing.*copied in part"):
+    with pytest.raises(InputError, match=r"is missing.*copy the folder again"):
         Scorer.load(path.parent)
 
 
@@ -256,7 +256,7 @@ def test_a_changed_manifest_is_refused(scorer: Scorer, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="was changed"):
         Scorer.load(path.parent)
     write(files={**whole["files"], "../../secret": "0"})
-    with pytest.raises(InputError, match="names a file outside it"):
+    with pytest.raises(InputError, match="names a file outside the folder"):
         Scorer.load(path.parent)
     path.write_text(json.dumps(whole)[:40], encoding="utf-8")
     with pytest.raises(InputError, match="cannot be read"):
@@ -315,14 +315,14 @@ def test_what_no_other_process_could_find_is_refused() -> None:
 
     with pytest.raises(InputError, match="module of its own"):
         Scorer.of(Local().fit(journeys))
-    with pytest.raises(InputError, match=r"function lies where no other process finds it"):
+    with pytest.raises(InputError, match=r"function is defined where no other process can import it"):
         Scorer.of(at.CustomWeights(function=lambda *, position, **_: position).fit(journeys))
 
 
 def test_a_model_that_cannot_hand_out_is_refused() -> None:
     model = at.Markov().fit(journeys_of(*log()))
     model.credit_.conversions[0] = -1.0
-    with pytest.raises(InputError, match="less than nothing"):
+    with pytest.raises(InputError, match="negative credit"):
         Scorer.of(model)
 
 
@@ -386,7 +386,7 @@ def test_tables_without_what_the_model_needs_are_refused() -> None:
     assert len(staged.score(mapped(unmarked), conversions))
     linear = at.Linear().fit(journeys_of(touchpoints, conversions))
     stitched = Scorer.of(linear, definition=_defined(tables=("conversions", "identities", "touchpoints")))
-    with pytest.raises(InputError, match=r"fitted with a table 'identities'.*--identities"):
+    with pytest.raises(InputError, match=r"fitted with a table 'identities'.*give the table 'identities'"):
         stitched.score(plain, conversions)
     with pytest.raises(InputError, match=r"column 'channel' is missing"):
         stitched.score(plain.drop(columns="channel"), conversions)
@@ -398,14 +398,14 @@ def test_times_that_mean_something_else_are_refused() -> None:
     zoned_touchpoints = touchpoints.assign(touched_at=touchpoints["touched_at"].astype(str) + "+01:00")
     zoned_conversions = conversions.assign(converted_at=conversions["converted_at"].astype(str) + "+01:00")
     naive, zoned = Scorer.of(linear, definition=_defined()), Scorer.of(linear, definition=_defined(zoned=True))
-    with pytest.raises(InputError, match=r"tell no time zone and were taken as UTC.*UTC without an offset"):
+    with pytest.raises(InputError, match=r"without a time zone, read as UTC.*UTC without an offset"):
         naive.score(zoned_touchpoints, zoned_conversions)
-    with pytest.raises(InputError, match=r"fitted on times that tell their time zone.*--time-zone"):
+    with pytest.raises(InputError, match=r"fitted on timestamps with a time zone.*time zone of these tables"):
         zoned.score(touchpoints, conversions)
     assert len(zoned.score(zoned_touchpoints, zoned_conversions))
     assert len(naive.score(touchpoints, conversions))
     positions = touchpoints.assign(touched_at=range(len(touchpoints)))
-    with pytest.raises(InputError, match="mere positions"):
+    with pytest.raises(InputError, match="touchpoints with only an order"):
         naive.score(positions, conversions.assign(converted_at=range(len(conversions))))
 
 
@@ -438,10 +438,10 @@ enabled = false
         encoding="utf-8",
     )
     outcome = at.run_experiment(tmp_path / "shop.toml")
-    from attribution.models.saved import keep_scorers
+    from attribution.models.saved import save_scorers
 
-    keep_scorers(outcome, tmp_path / "run")
-    kept = kept_scorer(tmp_path / "run", "time / decay")
+    save_scorers(outcome, tmp_path / "run")
+    kept = load_saved_scorer(tmp_path / "run", "time / decay")
     training = kept.definition.training
     assert training is not None
     assert training.conversions == len(conversions)
@@ -452,12 +452,12 @@ enabled = false
     # Raw tables are read as they were in training.
     sources = kept.open({"touchpoints": str(tmp_path / "t.csv"), "conversions": str(tmp_path / "c.parquet")})
     assert sources.tables["touchpoints"].rows == int((touchpoints["channel"] != "direct").sum())
-    with pytest.raises(InputError, match=r"more than one model.*markov, time / decay"):
-        kept_scorer(tmp_path / "run")
+    with pytest.raises(InputError, match=r"several models.*markov, time / decay"):
+        load_saved_scorer(tmp_path / "run")
     with pytest.raises(InputError, match=r"no model 'markof'.*did you mean 'markov'"):
-        kept_scorer(tmp_path / "run", "markof")
+        load_saved_scorer(tmp_path / "run", "markof")
     with pytest.raises(InputError, match="keeps no models"):
-        kept_scorer(tmp_path)
+        load_saved_scorer(tmp_path)
     shutil.rmtree(tmp_path / "run" / "models" / "01_markov")
     with pytest.raises(InputError, match="no model 'markov'"):
-        kept_scorer(tmp_path / "run", "markov")
+        load_saved_scorer(tmp_path / "run", "markov")

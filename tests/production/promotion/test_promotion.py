@@ -16,7 +16,7 @@ import attribution as at
 from attribution.cli.commands.saved_runs import judge_scorer
 from attribution.errors import InputError
 from attribution.incrementality.lift_tests import LiftTest, check_covered
-from attribution.models.saved import kept_scorer
+from attribution.models.saved import load_saved_scorer
 from attribution.pipeline.sections import read_experiment
 from attribution.production.promotion import CHECKS, Criteria, decide, evidence, read_criteria
 from attribution.schema.experiment import Period
@@ -98,7 +98,9 @@ def _laws_are_judged_once() -> Iterator[None]:
 
 def judged(shop: Path, model: str, run: str = "train", **criteria: Any) -> tuple[bool, dict[str, bool]]:
     window = read_experiment(shop / "window.toml")
-    decision = decide(kept_scorer(shop / run, model, allow_own_code=True), None, window, Criteria(draws=50, **criteria))
+    decision = decide(
+        load_saved_scorer(shop / run, model, allow_own_code=True), None, window, Criteria(draws=50, **criteria)
+    )
     assert decision.table["check"].tolist() == list(CHECKS)
     assert decision.passes == decision.table["holds"].all()
     return decision.passes, dict(zip(decision.table["check"], decision.table["holds"], strict=True))
@@ -108,8 +110,8 @@ def test_the_card_of_an_exported_model_says_which_laws_hold(shop: Path, tmp_path
     for model in ("linear", "scrambled"):
         judge_scorer(shop / "train", model, None, allow_own_code=True).save(tmp_path / model)
         card = (tmp_path / model / "card.md").read_text(encoding="utf-8")
-        listed = set(card.split("## Laws it was judged by\n\n")[1].split("\n\n")[0].split("\n"))
-        verdicts = list(judge_model(kept_scorer(shop / "train", model, allow_own_code=True).state.model()))
+        listed = set(card.split("## Laws that were checked\n\n")[1].split("\n\n")[0].split("\n"))
+        verdicts = list(judge_model(load_saved_scorer(shop / "train", model, allow_own_code=True).state.model()))
         assert listed >= {f"* {'' if verdict.holds else '**broken**: '}{verdict.meaning}" for verdict in verdicts}
         assert len(verdicts) > 10
         assert all(verdict.holds for verdict in verdicts) == (model == "linear")
@@ -143,11 +145,11 @@ def test_a_model_that_goes_by_order_breaks_the_laws_and_is_looked_at_no_further(
 
 @pytest.mark.parametrize("bound", ["placebo_excess", "interval_width", "transfer_share_moved", "stability_share_moved"])
 def test_every_bound_can_block(shop: Path, bound: str) -> None:
-    # A rule that is handed out as it was fitted moves nothing, and no model gives less than nothing to a placebo.
+    # A rule that is handed out as it was fitted moves nothing, and no model gives negative credit to a placebo.
     limit = -1.0 if bound in ("placebo_excess", "transfer_share_moved") else 0.0
     window = read_experiment(shop / "window.toml")
     tight = Criteria(draws=50).model_copy(update={bound: limit})
-    decision = decide(kept_scorer(shop / "train", "linear"), None, window, tight)
+    decision = decide(load_saved_scorer(shop / "train", "linear"), None, window, tight)
     assert not decision.passes
     assert [reason.split()[0] for reason in decision.reasons] == [bound]
 
@@ -155,7 +157,9 @@ def test_every_bound_can_block(shop: Path, bound: str) -> None:
 def test_numbers_of_the_evidence_are_those_of_runs_on_the_window(shop: Path, tmp_path: Path) -> None:
     """Against a fit on the window and on its halves, and scores of the model as it was fitted."""
     window = read_experiment(shop / "window.toml")
-    table = decide(kept_scorer(shop / "train", "linear"), None, window, Criteria(draws=50)).table.set_index("check")
+    table = decide(load_saved_scorer(shop / "train", "linear"), None, window, Criteria(draws=50)).table.set_index(
+        "check"
+    )
     halves = []
     for start, end in (("2024-03-01", "2024-03-30"), ("2024-03-31", "2024-04-29")):
         half = read_experiment(
@@ -192,7 +196,7 @@ def test_days_of_the_window_count_only_where_the_model_was_fitted_on_them(
 def test_what_an_experiment_found_counts(shop: Path) -> None:
     window = read_experiment(shop / "window.toml")
     credit = at.run_experiment(window.model_copy()).tables["credit"].set_index("channel")["conversions"]
-    scorer = kept_scorer(shop / "train", "last_touch")
+    scorer = load_saved_scorer(shop / "train", "last_touch")
     for found, passes in ((credit["search"] + 4, True), (credit["search"] - 4, True), (credit["search"] + 7, False)):
         test = LiftTest(channel="search", incremental_conversions=found, standard_error=2.0)
         decision = decide(scorer, None, window, Criteria(draws=50, lift_tests=(test,), stability_share_moved=1.0))
@@ -200,7 +204,7 @@ def test_what_an_experiment_found_counts(shop: Path) -> None:
         assert row["challenger"] == pytest.approx(abs(found - credit["search"]) / 2)
         assert row["holds"] == passes
     test = LiftTest(channel="tv", incremental_conversions=1, standard_error=2.0)
-    with pytest.raises(InputError, match="no channel 'tv'"):
+    with pytest.raises(InputError, match="channel 'tv', which the window does not have"):
         decide(scorer, None, window, Criteria(draws=50, lift_tests=(test,)))
 
 
@@ -217,12 +221,12 @@ def test_an_experiment_of_some_days_is_held_against_those_days(shop: Path, tmp_p
     criteria = read_criteria(tmp_path / "criteria.toml")
     assert [test.period_end for test in criteria.lift_tests] == [dt.date(2024, 3, 20)] * 2
     window = read_experiment(shop / "window.toml")
-    found = evidence(kept_scorer(shop / "train", "last_touch"), window, criteria)
+    found = evidence(load_saved_scorer(shop / "train", "last_touch"), window, criteria)
     assert found["lift_tests_z"] == pytest.approx(2.5)
     judged = at.run_experiment(window).training
     check_covered(criteria.lift_tests, window.period, judged)
     early = LiftTest(channel="search", period_start="2024-02-20", incremental_conversions=1, standard_error=1)
-    with pytest.raises(InputError, match=r"not run within the window.*2024-02-20.*2024-03-01 to 2024-04-29"):
+    with pytest.raises(InputError, match=r"has days outside the window.*2024-02-20.*2024-03-01 to 2024-04-29"):
         check_covered([early], window.period, judged)
     # Where no period is asked for, the window is what the log spans; its last conversion was a day earlier.
     late = early.model_copy(update={"period_start": None, "period_end": dt.date(2024, 4, 29)})

@@ -431,7 +431,7 @@ def test_the_command_scores_and_says_what_it_did(
         (("--from", "5.1.2024"), "--from is a day"),
         (("--engine", "oracle"), "unknown engine"),
         (("--memory-limit", "much"), "--memory-limit is a size"),
-        (("--unknown-channels", "like_known"), "cannot count as any other"),
+        (("--unknown-channels", "like_known"), "cannot count like any other"),
         (("--time-zone", "Paris"), "unknown time_zone"),
     ):
         assert call(monkeypatch, "score", model, *files, "--out", tmp_path / "out", *wrong) == 2
@@ -471,5 +471,5 @@ enabled = false
     capsys.readouterr()
     credit = pd.read_parquet(tmp_path / "runs" / "shop" / "reconciliation.parquet")
     expected = credit[credit["model"] == "markov_2"].set_index("channel")["handed_out"]
-    handed_out = table_of(tmp_path / "scores").groupby("channel")["credit"].sum()
-    np.testing.assert_allclose(handed_out[expected.index], expected, atol=1e-6)
+    allocated = table_of(tmp_path / "scores").groupby("channel")["credit"].sum()
+    np.testing.assert_allclose(allocated[expected.index], expected, atol=1e-6)

@@ -20,7 +20,7 @@ import attribution as at
 from attribution.errors import InputError
 from attribution.models import AttributionModel
 from attribution.models.saved import Definition, Scorer, Training
-from attribution.production.sql import DIALECTS, SqlTables, select_of
+from attribution.production.sql import DIALECTS, SqlTables, build_select
 from attribution.schema.experiment import JourneyOptions, TableSpec
 from tests import postgres
 from tests.cli.test_cli import call
@@ -199,7 +199,7 @@ def test_duckdb_hands_out_as_the_scorer_does(
     model: int, options: int, policy: str | None, log: tuple[pd.DataFrame, pd.DataFrame]
 ) -> None:
     scorer = asked(model, options, policy)
-    same(in_duckdb(select_of(scorer, "duckdb"), *log), scorer, *log)
+    same(in_duckdb(build_select(scorer, "duckdb"), *log), scorer, *log)
 
 
 @pytest.mark.parametrize("options", range(len(OPTIONS)))
@@ -207,7 +207,7 @@ def test_every_option_is_said(options: int) -> None:
     log = random_log(3, 240)
     for model in (0, 8, 12):
         scorer = scorer_of((model + options) % len(MODELS), options)
-        same(in_duckdb(select_of(scorer, "duckdb"), *log), scorer, *log)
+        same(in_duckdb(build_select(scorer, "duckdb"), *log), scorer, *log)
 
 
 # ------------------------------------------------------------------------------ other databases
@@ -230,7 +230,7 @@ def test_postgres_hands_out_as_the_scorer_does(
     # A blank name is none, and CSV knows no difference.
     log = tuple(frame.replace({"": None}) for frame in log)  # type: ignore[assignment]
     scorer = asked(model, options, policy)
-    found = server.select(select_of(scorer, "postgres"), dict(zip(("touchpoints", "conversions"), log, strict=True)))
+    found = server.select(build_select(scorer, "postgres"), dict(zip(("touchpoints", "conversions"), log, strict=True)))
     same(found, scorer, *log)
 
 
@@ -238,7 +238,7 @@ def test_postgres_hands_out_as_the_scorer_does(
 def test_postgres_knows_every_model(server: postgres.Server, model: int) -> None:
     log = random_log(4, 150)
     scorer = scorer_of(model, model * 4 % len(OPTIONS))
-    found = server.select(select_of(scorer, "postgres"), dict(zip(("touchpoints", "conversions"), log, strict=True)))
+    found = server.select(build_select(scorer, "postgres"), dict(zip(("touchpoints", "conversions"), log, strict=True)))
     same(found, scorer, *log)
 
 
@@ -282,7 +282,7 @@ def test_spark_hands_out_as_the_scorer_does(spark: Any, options: int, tmp_path: 
         spark.read.parquet(str(tmp_path / f"{name}.parquet")).createOrReplaceTempView(name)
     model = [13, 17, 6, 8, 2, 16, 14, 10, 5, 4, 15][options]
     scorer = scorer_of(model, options)
-    rows = spark.sql(select_of(scorer, "spark")).toArrow()
+    rows = spark.sql(build_select(scorer, "spark")).toArrow()
     same(rows.to_pandas(), scorer, *log)
 
 
@@ -290,7 +290,7 @@ def test_spark_hands_out_as_the_scorer_does(spark: Any, options: int, tmp_path: 
 def test_every_dialect_reads_its_own_select(dialect: str) -> None:
     sqlglot = pytest.importorskip("sqlglot")
     for model, options in ((13, 3), (8, 10), (6, 6), (17, 8)):
-        sql = select_of(scorer_of(model, options), dialect)
+        sql = build_select(scorer_of(model, options), dialect)
         (tree,) = sqlglot.parse(sql, read=dialect)
         assert isinstance(tree, sqlglot.exp.Select)
         assert not re.search("instant_us|by_code_point|given_touchpoints|NULLS (LAST|FIRST)", sql, re.IGNORECASE)
@@ -317,7 +317,7 @@ def test_tables_are_read_as_in_training_or_have_canonical_columns() -> None:
     journeys = at.build_journeys(sources)
     definition = Definition(reading=reading, training=Training.of(sources, journeys))
     scorer = Scorer.of(at.Linear().fit(journeys), definition=definition)
-    found = in_duckdb(select_of(scorer, "duckdb"), raw, plain)
+    found = in_duckdb(build_select(scorer, "duckdb"), raw, plain)
     expected = scorer.score(*specs)
     assert len(found) == len(expected) > 20
     keys = ["conversion_id", "position"]
@@ -325,7 +325,7 @@ def test_tables_are_read_as_in_training_or_have_canonical_columns() -> None:
         pairs = (frame.sort_values(keys)[name].tolist() for frame in (found, expected))
         assert next(pairs) == next(pairs)
     canonical = SqlTables("log.touches", "log.sales", canonical=True, lacks=("value", "conversion_id"))
-    sql = select_of(scorer, "duckdb", canonical)
+    sql = build_select(scorer, "duckdb", canonical)
     assert "FROM log.touches" in sql
     assert "log.sales" in sql
     assert "Kunde" not in sql
@@ -346,7 +346,7 @@ def test_positions_and_campaigns_as_channels() -> None:
     journeys = at.build_journeys(sources)
     definition = Definition(grain="campaign", training=Training.of(sources, journeys))
     scorer = Scorer.of(at.Markov().fit(journeys), definition=definition)
-    found = in_duckdb(select_of(scorer, "duckdb"), touchpoints, conversions)
+    found = in_duckdb(build_select(scorer, "duckdb"), touchpoints, conversions)
     assert found["channel"].str.contains(" / Zz").any()
     expected = scorer.score(mapped(touchpoints), conversions)
     pair = [frame.sort_values(["conversion_id", "position"]).reset_index(drop=True) for frame in (found, expected)]
@@ -377,7 +377,7 @@ def test_models_without_an_expression_are_refused_by_name(model: AttributionMode
     touchpoints, conversions = random_log(0, 60)
     fitted = model.fit(at.build_journeys(at.load_sources(touchpoints, conversions)))
     with pytest.raises(InputError, match=f"{model.label}.* cannot be exported to SQL.*{given}.*attribution score"):
-        select_of(Scorer.of(fitted), "duckdb")
+        build_select(Scorer.of(fitted), "duckdb")
 
 
 class Saying(Own):
@@ -395,14 +395,14 @@ class Saying(Own):
 @pytest.mark.parametrize(
     ("sql", "problem"),
     [
-        ("case when", "one SQL expression in DuckDB's words.*Given: case when"),
+        ("case when", "one SQL expression in DuckDB's dialect.*Given: case when"),
         ("1) from touchpoints --", "one SQL expression"),
         ("1, 2", "one SQL expression"),
         ("(select max(value) from conversions)", "no SELECT, no table"),
-        ("position = 1", "weight_sql is a number.*then 1 else 0"),
-        ("positon", "names positon.*did you mean 'position'"),
-        ("learned.rates_", "names learned.rates_.*learned.conversions"),
-        ("customer_id", "names customer_id"),
+        ("position = 1", "weight_sql must be a number.*then 1 else 0"),
+        ("positon", "names the column positon.*did you mean 'position'"),
+        ("learned.rates_", "names the column learned.rates_.*learned.conversions"),
+        ("customer_id", "names the column customer_id"),
         ("1 / count(*) over ()", "more than one journey.*partition by journey"),
         ("1 / count(*) over (partition by channel)", "more than one journey"),
     ],
@@ -411,7 +411,7 @@ def test_an_expression_that_is_none_is_refused(sql: str, problem: str) -> None:
     touchpoints, conversions = random_log(0, 60)
     fitted = Saying(sql=sql).fit(at.build_journeys(at.load_sources(touchpoints, conversions)))
     with pytest.raises(InputError, match=problem):
-        select_of(Scorer.of(fitted), "duckdb")
+        build_select(Scorer.of(fitted), "duckdb")
 
 
 def test_age_needs_times() -> None:
@@ -423,8 +423,8 @@ def test_age_needs_times() -> None:
     scorer = Scorer.of(
         Saying(sql="age_days").fit(journeys), definition=Definition(training=Training.of(sources, journeys))
     )
-    with pytest.raises(InputError, match=r"names age_days.*only an order.*timestamps"):
-        select_of(scorer, "duckdb")
+    with pytest.raises(InputError, match=r"uses age_days.*only an order.*timestamps"):
+        build_select(scorer, "duckdb")
 
 
 @pytest.mark.parametrize("policy", ["like_known", "zero"])
@@ -438,7 +438,7 @@ def test_columns_that_an_expression_may_name(policy: str, options: int) -> None:
     scorer = Scorer.of(Staged().fit(journeys), definition=definition, unknown_channels=policy)
     made = replace(scorer, version="0123456789abcdef")
     other = random_log(8, 240)
-    same(in_duckdb(select_of(made, "duckdb"), *other), made, *other)
+    same(in_duckdb(build_select(made, "duckdb"), *other), made, *other)
 
 
 class Staged(AttributionModel):
@@ -467,7 +467,7 @@ class Staged(AttributionModel):
     ("change", "problem"),
     [
         ({"journeys": JourneyOptions(account="firm")}, "journeys of accounts .* account = 'firm'"),
-        ({"channels": {"rules": []}}, "channel rules .* --canonical"),
+        ({"channels": {"rules": []}}, "channel rules .*--canonical"),
         ({"reading": {"touchpoints": {"adapter": "ga4"}}}, "reading .* touchpoints.adapter"),
         ({"reading": {"conversions": {"time_zone": "Europe/Paris"}}}, "reading .* conversions.time_zone"),
         ({"reading": {"touchpoints": {"columns": {"utm_source": "s"}}}}, "channel rules"),
@@ -478,9 +478,9 @@ def test_what_needs_a_pass_of_its_own_is_refused_by_name(change: dict[str, Any],
     scorer = scorer_of(3, 0)
     changed = replace(scorer, definition=replace(scorer.definition, **change))
     with pytest.raises(InputError, match=problem):
-        select_of(changed, "duckdb")
+        build_select(changed, "duckdb")
     if "journeys" not in change:
-        assert select_of(changed, "duckdb", SqlTables(canonical=True)).startswith("WITH")
+        assert build_select(changed, "duckdb", SqlTables(canonical=True)).startswith("WITH")
 
 
 def test_further_refusals() -> None:
@@ -493,17 +493,17 @@ def test_further_refusals() -> None:
         (linked, "duckdb", SqlTables(), "identities"),
         (scorer.with_policy("refuse"), "duckdb", SqlTables(), "unknown_channels = 'refuse'.*--unknown-channels zero"),
         (scorer, "postgresql", SqlTables(), "did you mean 'postgres'"),
-        (scorer, "duckdb", SqlTables(lacks=("customer_id",)), "cannot do without"),
+        (scorer, "duckdb", SqlTables(lacks=("customer_id",)), "conversions table must have"),
         (scorer, "duckdb", SqlTables("Touches"), "common table"),
     ):
         with pytest.raises(InputError, match=problem):
-            select_of(made, dialect, named)
+            build_select(made, dialect, named)
 
 
 def test_without_sqlglot_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sqlglot", None)
     with pytest.raises(InputError, match=r"sqlglot.*journey-attribution\[sql\]"):
-        select_of(scorer_of(3, 0), "duckdb")
+        build_select(scorer_of(3, 0), "duckdb")
 
 
 # ------------------------------------------------------------------------------ the command
