@@ -165,7 +165,7 @@ def check_inside(folder: Path, name: str) -> None:
     named_outside = not path.parts or path.is_absolute() or bool(PureWindowsPath(name).anchor) or ".." in steps
     if named_outside or not (folder / name).parent.resolve().is_relative_to(folder.resolve()):
         raise InputError(
-            f"a plan of {folder} names a file outside of it",
+            f"the plan of a job in {folder} names a file outside of that folder",
             given=repr(name),
             hint="it was not written by this package: remove the folder .scoring in it, and score again",
         )

@@ -64,7 +64,7 @@ def print_ranking(experiment: Experiment, tables: Mapping[str, pd.DataFrame], ra
     ranks = ranking.ranks.sort_values(labels[0])
     truth = tables["truth"].set_index("channel")["roi"] if "truth" in tables else None
     roi = f"ROI (on {terms.basis}, {terms.cost_basis} cost)"
-    what = roi if by == "roi" else "credited conversions (no spend is known)"
+    what = roi if by == "roi" else "credited conversions (no spend given)"
     is_alike = (terms.basis, terms.cost_basis) == ("revenue", "media")
     truth_columns = [] if truth is None else ["truth" if is_alike else "truth (revenue)"]
     table = Table("channel", *labels, *truth_columns, title=f"{what} and rank under each model")
@@ -153,11 +153,13 @@ def print_budget(plan: BudgetPlan) -> None:
     ]
     table.add_section()
     table.add_row("return", "", *expected)
-    table.add_row("one unit of total more", "", *(f"{scenarios.loc[label, 'shadow_price']:,.3g}" for label in labels))
+    table.add_row(
+        "return of one more unit of total", "", *(f"{scenarios.loc[label, 'shadow_price']:,.3g}" for label in labels)
+    )
     _console(40 + 26 * len(labels)).print(table)
     binding = plan.tables["budget_limits"].query("scenario == 'plan' and binds and limit != 'total'")
     for name, models in binding.groupby("limit", sort=False)["model"]:
-        print(f"Binds: {name} ({', '.join(models)}).")
+        print(f"Binding limit: {name} ({', '.join(models)}).")
     for note in plan.notes:
         print(note)
 

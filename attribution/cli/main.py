@@ -105,7 +105,7 @@ def main() -> None:
         try:
             app()
         except RecursionError:
-            raise InputError("the input is nested too deep to be read", hint="flatten its lists and tables") from None
+            raise InputError("the input is nested too deeply to be read", hint="flatten its lists and tables") from None
     except AttributionError as error:
         code = error.exit_code
         if logs.is_json():

@@ -99,7 +99,7 @@ def simulate(world: World | str, *, customers: int, seed: int = 0, truth: bool =
 
 def _whole(name: str, value: object, *, least: int) -> int:
     if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
-        raise InputError(f"{name!r} is impossible", given=repr(value), allowed=f"a whole number from {least}")
+        raise InputError(f"{name!r} is out of range", given=repr(value), allowed=f"a whole number from {least}")
     return int(value)
 
 

@@ -112,11 +112,11 @@ class Channel:
         where = f"channel {self.name!r}"
         _check_ranges(self, _CHANNEL_RANGES, where)
         if not isinstance(self.paid, bool):
-            raise InputError(f"{where}: 'paid' is a yes or no", given=repr(self.paid), allowed="true, false")
+            raise InputError(f"{where}: 'paid' must be true or false", given=repr(self.paid), allowed="true, false")
         if self.kind not in KINDS:
             raise InputError(f"{where}: unknown kind", given=repr(self.kind), allowed=KINDS)
         if not self.paid and self.cost > 0:
-            raise InputError(f"{where}: an unpaid channel costs nothing", given=self.cost, allowed=0)
+            raise InputError(f"{where}: an unpaid channel cannot have a cost", given=self.cost, allowed=0)
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ class World:
         if not isinstance(self.channels, tuple) or not all(isinstance(c, Channel) for c in self.channels):
             raise InputError(f"{where}: 'channels' is not a tuple of channels", given=repr(self.channels))
         if not self.channels:
-            raise InputError(f"{where}: there is no channel", hint="describe at least one")
+            raise InputError(f"{where}: there are no channels", hint="describe at least one")
         names = [channel.name for channel in self.channels]
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
@@ -240,7 +240,7 @@ def _check_name(what: str, name: object) -> None:
     # Names in parentheses are rows and states the toolkit adds itself, such as (unattributed).
     if not isinstance(name, str) or not name.strip() or name.startswith("("):
         raise InputError(
-            f"the name of a {what} is impossible",
+            f"a {what} cannot have this name",
             given=repr(name),
             allowed="a text that is not blank and does not start with a parenthesis",
         )
@@ -255,7 +255,7 @@ def _check_ranges(owner: Any, ranges: dict[str, tuple[float, float]], where: str
         fits = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
         if not fits or not math.isfinite(value) or not low <= value <= high:
             allowed = f"a {'whole ' if whole else ''}number from {low:g} to {high:g}"
-            raise InputError(f"{where}: {name!r} is impossible", given=repr(value), allowed=allowed)
+            raise InputError(f"{where}: {name!r} is out of range", given=repr(value), allowed=allowed)
 
 
 # ---------------------------------------------------------------- worlds by name or from a file
@@ -335,7 +335,7 @@ def load_world(name_or_path: str | Path) -> World:
     path = Path(name_or_path)
     if path.suffix.lower() != ".toml":
         raise InputError(
-            "there is no such world",
+            "unknown world",
             given=repr(str(name_or_path)),
             allowed=[*WORLDS, "the path of a .toml file"],
             hint=did_you_mean(str(name_or_path), WORLDS),
@@ -351,7 +351,7 @@ def _read(path: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"the world file is not TOML: {error}", given=str(path)) from error
     except RecursionError:
-        raise InputError("the world file is nested too deep to be read", given=str(path)) from None
+        raise InputError("the world file is nested too deeply to be read", given=str(path)) from None
 
 
 def _world_from(keys: dict[str, Any], path: Path) -> World:

@@ -94,7 +94,7 @@ def call_store(act: Callable[[], str], folder: Path | None, uri: str) -> str:
     except (MlflowException, SQLAlchemyError, OSError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         if folder is None:
-            raise TrackingError(f"MLflow at {uri} does not give the run: {reason}") from None
+            raise TrackingError(f"MLflow at {uri} did not return the run: {reason}") from None
         raise TrackingError(
             f"the run is complete in {folder}, but MLflow at {uri} could not log it: {reason}. "
             f"Hint: `attribution track {folder}` logs it when the server is back, or elsewhere with --tracking-uri"

@@ -223,7 +223,9 @@ def earlier_version(name: str, alias: str, *, uri: str) -> str:
             raise InputError(f"model {name!r} has no alias {alias!r}", allowed=sorted(_model(client, name).aliases))
         before = _version(client, name, at).tags.get(_REPLACES_TAG)
         if before is None:
-            raise InputError(f"version {at} of model {name!r} took no other's place", hint="name a version with --to")
+            raise InputError(
+                f"version {at} of model {name!r} did not replace another version", hint="choose a version with --to"
+            )
         return str(before)
 
     return _call_registry(act, uri)
@@ -261,16 +263,18 @@ def _parse_reference(reference: str) -> tuple[str, str, str | None]:
     parts = _REFERENCE.fullmatch(reference)
     if parts is None:
         raise InputError(
-            "this names no registered model", given=reference, allowed="models:/NAME@ALIAS, models:/NAME/3"
+            "this is not the name of a registered model", given=reference, allowed="models:/NAME@ALIAS, models:/NAME/3"
         )
     return parts["name"], parts["alias"] or "", parts["version"]
 
 
 def _check_names(name: str, alias: str | None) -> None:
     if not re.fullmatch(r"[^/:@.%\"'\s][^/:@%\"']{0,199}", name):
-        raise InputError("this is no name for a registered model", given=repr(name), allowed="text without / : @")
+        raise InputError("a registered model cannot have this name", given=repr(name), allowed="text without / : @")
     if alias is not None and (not re.fullmatch(r"[A-Za-z][\w-]{0,99}", alias) or alias == "latest"):
-        raise InputError("this is no alias", given=repr(alias), allowed="letters, digits, _ and -; not 'latest'")
+        raise InputError(
+            "an alias cannot have this name", given=repr(alias), allowed="letters, digits, _ and -; not 'latest'"
+        )
 
 
 def _call_registry(act: Callable[[MlflowClient], Answer], uri: str) -> Answer:
@@ -338,6 +342,7 @@ def _download(client: MlflowClient, name: str, number: str, into: Path) -> Path:
     paths = sorted(copied.glob("artifacts/*/model.json"))
     if not paths:
         raise InputError(
-            f"version {number} of model {name!r} is no scorer", hint="export one with `attribution export`"
+            f"version {number} of model {name!r} is not a model exported by this package",
+            hint="export one with `attribution export`",
         )
     return paths[0].parent

@@ -485,7 +485,7 @@ CHANNEL = "[[channels]]\nname = 'tv'\nprobability = 0.1\n"
         ("name = 'x'\n" + CHANNEL + "effect = inf\n", ["channel 'tv'", "'effect'", "Given: inf"]),
         ("name = 'x'\n" + CHANNEL + "cost = -1\n", ["channel 'tv'", "'cost'", "Given: -1"]),
         ("name = 'x'\n" + CHANNEL + "paid = 'no'\n", ["'paid'", "true, false"]),
-        ("name = 'x'\n" + CHANNEL + "paid = false\ncost = 1\n", ["unpaid channel costs nothing"]),
+        ("name = 'x'\n" + CHANNEL + "paid = false\ncost = 1\n", ["unpaid channel cannot have a cost"]),
         ("name = 'x'\n" + CHANNEL + "kind = 'klick'\n", ["'klick'", "click, impression"]),
         ("name = 'x'\n" + CHANNEL + "visited_within_days = 0\n", ["'visited_within_days'", "Given: 0"]),
         (

@@ -205,7 +205,7 @@ def test_a_registered_model_scores_new_conversions(
         ("models:/shop@challenger", "no alias 'challenger'. Allowed: champion"),
         ("models:/shop/99", "no version 99"),
         ("models:/shup@champion", "no model 'shup'"),
-        ("models:/shop", "names no registered model"),
+        ("models:/shop", "not the name of a registered model"),
     ],
 )
 def test_what_the_registry_does_not_have_is_named(
@@ -248,7 +248,7 @@ def test_nothing_is_written_when_an_export_is_refused(
     assert "more than one model" in refused(finished / "run", *to)
     away = ("--tracking-uri", "http://127.0.0.1:9")
     assert "registry does not answer" in refused(finished / "run", "--model", "last_touch", *to, *away)
-    assert "does not give the run" in refused("0" * 32, "--model", "last_touch", *to, "--tracking-uri", store)
+    assert "did not return the run" in refused("0" * 32, "--model", "last_touch", *to, "--tracking-uri", store)
     assert "no alias" in refused(finished / "run", "--model", "last_touch", *to, "--alias", "a b")
     assert not (tmp_path / "m").exists()
     # A folder of another model, with the server there and away, stays what it was.

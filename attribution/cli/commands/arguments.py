@@ -16,12 +16,12 @@ Overrides = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the file, e.g. journeys.lookback_days=14."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable results.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and write nothing.")]
 AllowOwnCode = Annotated[
     bool,
     typer.Option(
         "--allow-own-code",
-        help="Let a model name classes and functions that this package does not ship; they are run.",
+        help="Allow a model to run classes and functions that this package does not ship.",
     ),
 ]
 DAY = ["%Y-%m-%d"]
@@ -30,9 +30,13 @@ NEGATIVE_VERDICT = 3
 """Exit code: it ran, and what it says is no."""
 Covers = Annotated[
     str | None,
-    typer.Option(metavar="FROM..TO", help="Days that the tables tell all of; first to last conversion unless given."),
+    typer.Option(
+        metavar="FROM..TO", help="Days that the tables cover completely, by default from first to last conversion."
+    ),
 ]
-MaxGapDays = Annotated[int, typer.Option(min=1, help="A row further than this from all others is refused.")]
+MaxGapDays = Annotated[
+    int, typer.Option(min=1, help="Largest gap in days between rows; a row further from all others is refused.")
+]
 
 
 def parse_day(text: str | None, option: str) -> int | None:
@@ -44,7 +48,7 @@ def parse_day(text: str | None, option: str) -> int | None:
     try:
         return day_number(dt.date.fromisoformat(text).isoformat())
     except ValueError:
-        raise InputError(f"{option} is a day", given=repr(text), allowed="days such as 2024-04-03") from None
+        raise InputError(f"{option} must be a day", given=repr(text), allowed="days such as 2024-04-03") from None
 
 
 def days_covered(text: str | None) -> tuple[int, int] | None:
@@ -54,7 +58,7 @@ def days_covered(text: str | None) -> tuple[int, int] | None:
     first, dots, last = text.partition("..")
     allowed = "first and last day, such as 2024-03-01..2024-03-31"
     if not dots:
-        raise InputError("--covers is two days", given=repr(text), allowed=allowed)
+        raise InputError("--covers must be two days", given=repr(text), allowed=allowed)
     days = [parse_day(part.strip(), "--covers") for part in (first, last)]
     if days[0] is None or days[1] is None or days[0] > days[1]:
         raise InputError("--covers ends before it begins", given=repr(text), allowed=allowed)

@@ -19,12 +19,10 @@ if TYPE_CHECKING:
 
 def budget(
     experiment: ExperimentFile,
-    total: Annotated[
-        float | None, typer.Option(help="How much money there is, for a period as long as that of the data.")
-    ] = None,
+    total: Annotated[float | None, typer.Option(help="Total budget for a period as long as that of the data.")] = None,
     overrides: Overrides = None,
     out: Annotated[
-        Path | None, typer.Option(help="Output folder; runs/NAME-budget unless given. Replaced whole.")
+        Path | None, typer.Option(help="Output folder, by default runs/NAME-budget. Replaced as a whole.")
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -19,10 +19,10 @@ def compare(
         list[str], typer.Argument(metavar="RUN RUN…", help="Output folders or MLflow run ids; the first is the base.")
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Output folder; runs/FIRST-comparison unless given. Replaced whole.")
+        Path | None, typer.Option(help="Output folder, by default runs/FIRST-comparison. Replaced as a whole.")
     ] = None,
     uri: Annotated[
-        str | None, typer.Option("--tracking-uri", help="MLflow tracking URI; that of the first run unless given.")
+        str | None, typer.Option("--tracking-uri", help="MLflow tracking URI, by default that of the first run.")
     ] = None,
     track: Annotated[bool, typer.Option("--track/--no-track", help="Log to MLflow, if the first run was.")] = True,
     as_json: Json = False,

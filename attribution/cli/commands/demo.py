@@ -66,7 +66,7 @@ model = "Shapley"
 
 def demo(
     customers: Annotated[int, typer.Option(min=100, help="How many customers the simulated shop has.")] = 20_000,
-    out: Annotated[Path, typer.Option(help="Output folder. Replaced whole.")] = Path("runs/demo"),
+    out: Annotated[Path, typer.Option(help="Output folder. Replaced as a whole.")] = Path("runs/demo"),
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:

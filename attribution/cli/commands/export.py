@@ -38,7 +38,7 @@ def write_select(
     sql = f"{build_select(scorer, dialect, tables)}\n"
     if to is not None:
         if to.is_dir():
-            raise InputError("--sql writes a file, and this is a folder", given=f"--to {to}")
+            raise InputError("--sql writes a file, but --to is a folder", given=f"--to {to}")
         replace_file(to, sql, is_own=lambda first: re.match(r"with\W+touches\b", first, re.IGNORECASE) is not None)
     if as_json:
         print_json({"sql": sql, "dialect": dialect, "file": None if to is None else str(to), "version": scorer.version})
@@ -77,35 +77,36 @@ Dialect = Annotated[
     str | None,
     typer.Option(
         metavar="DIALECT",
-        help="Write one SELECT that hands out as the model does, and nothing else: duckdb, spark, bigquery, snowflake "
+        help="Write one SELECT that allocates credit as the model does, and nothing else: duckdb, spark, bigquery, snowflake "
         "or postgres; to the file --to, or to standard output. RUN may be an exported model then.",
     ),
 ]
-TableName = Annotated[str, typer.Option(help="With --sql: what the table is called there.")]
+TableName = Annotated[str, typer.Option(help="With --sql: name of the table in the warehouse.")]
 Canonical = Annotated[
     bool, typer.Option("--canonical", help="With --sql: tables have canonical columns, however they were read.")
 ]
 Lacks = Annotated[
     list[str] | None,
-    typer.Option(help="With --sql: value, conversion_id or is_new_customer, where conversions have no such column."),
+    typer.Option(help="With --sql: value, conversion_id or is_new_customer, if conversions have no such column."),
 ]
 UnknownChannels = Annotated[
-    str | None, typer.Option(help="With --sql: like_known or zero; what the model says unless given.")
+    str | None, typer.Option(help="With --sql: like_known or zero, by default as the model was exported.")
 ]
 
 
 def export(
     reference: Annotated[str, typer.Argument(metavar="RUN", help="Output folder of a run, or its MLflow run id.")],
     model: Annotated[
-        str | None, typer.Option(help="Label of the model in the run, such as markov_2; may be left out where one is.")
+        str | None,
+        typer.Option(help="Label of the model in the run, such as markov_2; may be left out if there is only one."),
     ] = None,
-    to: Annotated[Path | None, typer.Option(help="Model folder; models/NAME unless given. Replaced whole.")] = None,
+    to: Annotated[Path | None, typer.Option(help="Model folder, by default models/NAME. Replaced as a whole.")] = None,
     name: Annotated[
-        str | None, typer.Option(help="What it is registered as; the last part of --to, or the label.")
+        str | None, typer.Option(help="Name to register it under, by default the last part of --to, or the label.")
     ] = None,
-    alias: Annotated[str | None, typer.Option(help="Alias that is to point to it, such as champion.")] = None,
+    alias: Annotated[str | None, typer.Option(help="Alias to point to it, such as champion.")] = None,
     uri: Annotated[
-        str | None, typer.Option("--tracking-uri", help="MLflow tracking URI; that of the run unless given.")
+        str | None, typer.Option("--tracking-uri", help="MLflow tracking URI, by default that of the run.")
     ] = None,
     register: Annotated[
         bool, typer.Option("--register/--no-register", help="Register it, if the run was tracked.")

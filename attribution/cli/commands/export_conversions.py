@@ -16,13 +16,13 @@ def export_conversions(
     reference: Annotated[
         str, typer.Argument(metavar="RUN", help="Output folder of a run or of a scoring job, or an MLflow run id.")
     ],
-    model: Annotated[str | None, typer.Option(help="Label of the model; may be left out where there is one.")] = None,
+    model: Annotated[str | None, typer.Option(help="Label of the model; may be left out if there is only one.")] = None,
     to: Annotated[
-        Path | None, typer.Option(help="CSV file to write. Replaced. Without it only the sums are shown.")
+        Path | None, typer.Option(help="CSV file to write or replace. Without it only the sums are shown.")
     ] = None,
     name: Annotated[str, typer.Option(help="What the bidding system calls this conversion.")] = "conversion",
     currency: Annotated[
-        str | None, typer.Option(help="Currency of the values, such as EUR; that of the run unless given.")
+        str | None, typer.Option(help="Currency of the values, such as EUR, by default that of the run.")
     ] = None,
     uri: Annotated[
         str | None, typer.Option("--tracking-uri", help="MLflow tracking URI, where RUN is an MLflow run id.")
@@ -51,7 +51,10 @@ def export_conversions(
         print_json({**head, "notes": credited.notes, "campaigns": records(credited.campaigns)})
         return
     print_credited(credited)
-    typer.echo(f"\n{len(credited.conversions):,} rows " + (f"are in {to}." if to else "would be written: name --to."))
+    typer.echo(
+        f"\n{len(credited.conversions):,} rows "
+        + (f"are in {to}." if to else "would be written: choose a file with --to.")
+    )
 
 
 def _run_currency(folder: Path) -> str | None:

@@ -13,7 +13,7 @@ from attribution.errors import InputError
 
 
 def forget(
-    customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="Id of the customer, as the scores hold it.")],
+    customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="Id of the customer, as in the scores.")],
     folders: Annotated[
         list[Path], typer.Option("--in", metavar="DIR", help="Folder of scores or summaries; may be given repeatedly.")
     ],

@@ -13,10 +13,10 @@ from attribution.cli.console import print_json
 
 def init(
     profile: Annotated[
-        str | None, typer.Argument(metavar="PROFILE", help="shop, subscription, b2b, …; all are listed without it.")
+        str | None, typer.Argument(metavar="PROFILE", help="shop, subscription, b2b, …; leave it out to list all.")
     ] = None,
     to: Annotated[
-        Path | None, typer.Option(help="Experiment file to write; PROFILE.toml unless given. Never overwritten.")
+        Path | None, typer.Option(help="Experiment file to write, by default PROFILE.toml. Never overwritten.")
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -25,7 +25,7 @@ _SHORT_OF = ("missed", "behind_pace")
 def kpis(
     targets: Annotated[Path, typer.Argument(metavar="TARGETS.toml", help="The file of targets.")],
     out: Annotated[
-        Path | None, typer.Option(help="Output folder; runs/NAME-kpis unless given. Replaced whole.")
+        Path | None, typer.Option(help="Output folder, by default runs/NAME-kpis. Replaced as a whole.")
     ] = None,
     as_json: Json = False,
 ) -> None:

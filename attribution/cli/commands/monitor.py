@@ -43,23 +43,27 @@ def monitor(
             metavar="MODEL|SUMMARIES", help="models/NAME, models:/NAME@ALIAS, or what `attribution summarise` writes."
         ),
     ],
-    touchpoints: Annotated[str | None, typer.Option(help="For a model: a log from its training window on.")] = None,
+    touchpoints: Annotated[
+        str | None, typer.Option(help="For a model: touchpoints since the start of its training window.")
+    ] = None,
     conversions: Annotated[str | None, typer.Option(help="For a model: its conversions.")] = None,
-    recent: Annotated[int, typer.Option(min=1, help="How many of the last days are looked at.")] = 7,
+    recent: Annotated[int, typer.Option(min=1, help="How many of the last days to examine.")] = 7,
     training: Annotated[
         int | None,
-        typer.Option(min=14, help="How many days they are held against; those a model was fitted on, or 90 before."),
+        typer.Option(
+            min=14, help="How many earlier days to compare with, by default those the model was fitted on, or 90."
+        ),
     ] = None,
     through: Through = None,
     costs: Annotated[
         Path | None,
         typer.Option(help="Costs for drift of ROI: a file of channel, amount and day, or an EXPERIMENT.toml."),
     ] = None,
-    psi: Annotated[float, typer.Option(help="How far a distribution must move.")] = 0.1,
-    change: Annotated[float, typer.Option(help="How far a rate or a return must move, as a share.")] = 0.1,
-    level: Annotated[float, typer.Option(help="How unlikely that must be by chance.")] = 0.01,
+    psi: Annotated[float, typer.Option(help="Population stability index from which a distribution has drifted.")] = 0.1,
+    change: Annotated[float, typer.Option(help="Relative change from which a rate or a return has drifted.")] = 0.1,
+    level: Annotated[float, typer.Option(help="Significance level: how unlikely the change must be by chance.")] = 0.01,
     out: Annotated[
-        Path | None, typer.Option(help="Output folder; runs/NAME-monitor unless given. Replaced whole.")
+        Path | None, typer.Option(help="Output folder, by default runs/NAME-monitor. Replaced as a whole.")
     ] = None,
     tracking_uri: Annotated[str | None, typer.Option(help="Log the numbers to this MLflow store.")] = None,
     allow_own_code: AllowOwnCode = False,
@@ -101,7 +105,7 @@ def monitor(
 
 def _refuse_logs(folder: Path, logs: dict[str, str | None]) -> None:
     if any(logs.values()):
-        problem = "daily summaries know their journeys: a log is for a model folder"
+        problem = "daily summaries hold their journeys: a log is only for a model folder"
         raise InputError(problem, given=f"{folder}, and a log")
 
 
@@ -124,7 +128,7 @@ def _model_subject(
 
     for name, source in logs.items():
         if source is None:
-            raise InputError(f"a model holds no days: name its {name} with --{name}", given=scorer.name)
+            raise InputError(f"a model folder holds no data: give its {name} with --{name}", given=scorer.name)
     trained = scorer.definition.training
     if trained is None or not trained.has_times or trained.first is None or trained.last is None:
         raise InputError(f"model {scorer.name!r} does not say on which days it was fitted", hint="monitor summaries")
@@ -137,10 +141,10 @@ def _model_subject(
     first = max(fitted[0], begun) if training is None else fitted[1] - training + 1
     if first < begun or last - recent < fitted[1] or last > ended:
         raise InputError(
-            "the log must cover days that the model was fitted on, and whole days after them",
+            "the log must cover the days that the model was fitted on, and whole days after them",
             given=f"a log from {day_name(begun)} to {day_name(ended)}, of which {day_name(last)} is the last whole day",
             allowed=f"fitted on {day_name(fitted[0])} to {day_name(fitted[1])}, and {recent} days after that",
-            hint="--recent and --training say how many of each; --through, which day is whole",
+            hint="--recent and --training set how many days of each; --through sets the last whole day",
         )
     models = [scorer.state.model()]
     windows = windows_of(journeys, models, training=(first, fitted[1]), recent=(last - recent + 1, last))

@@ -26,14 +26,16 @@ def promote(
     ] = None,
     model: Annotated[str | None, typer.Option(help="Label of the model in the run.")] = None,
     window: Annotated[
-        Path | None, typer.Option(help="Experiment file with the tables and period that neither was fitted on.")
+        Path | None, typer.Option(help="Experiment file with tables and a period that neither model was fitted on.")
     ] = None,
     overrides: Overrides = None,
-    criteria: Annotated[Path | None, typer.Option(help="TOML file of criteria; the defaults unless given.")] = None,
-    alias: Annotated[str, typer.Option(help="Alias of the model in place.")] = "champion",
-    rollback: Annotated[bool, typer.Option("--rollback", help="Put back what the model in place replaced.")] = False,
-    to: Annotated[str | None, typer.Option(help="Version to put back; the one before unless given.")] = None,
-    by: Annotated[str | None, typer.Option(help="Who asks; the user of this computer unless given.")] = None,
+    criteria: Annotated[Path | None, typer.Option(help="TOML file of criteria, by default the built-in ones.")] = None,
+    alias: Annotated[str, typer.Option(help="Alias of the current model.")] = "champion",
+    rollback: Annotated[
+        bool, typer.Option("--rollback", help="Restore the model that the current one replaced.")
+    ] = False,
+    to: Annotated[str | None, typer.Option(help="Version to restore, by default the previous one.")] = None,
+    by: Annotated[str | None, typer.Option(help="Who asks for it, by default the user of this computer.")] = None,
     uri: Annotated[str | None, typer.Option("--tracking-uri", help="MLflow tracking URI.")] = None,
     allow_own_code: AllowOwnCode = False,
     as_json: Json = False,
@@ -47,7 +49,7 @@ def promote(
         return
     if challenger is None or window is None:
         missing = "--challenger" if challenger is None else "--window"
-        raise InputError(f"{missing} is needed", hint="or --rollback, to put back the model before")
+        raise InputError(f"{missing} is needed", hint="add it, or use --rollback to restore the previous model")
     from attribution.cli.commands.saved_runs import open_run_folder
     from attribution.models.saved import load_saved_scorer
     from attribution.pipeline.sections import read_experiment

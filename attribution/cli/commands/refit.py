@@ -25,20 +25,19 @@ if TYPE_CHECKING:
     from attribution.production.refit import SummaryStore, Window
 
 Summaries = Annotated[Path, typer.Argument(metavar="SUMMARIES", help="Folder that `attribution summarise` writes.")]
-Through = Annotated[
-    dt.datetime | None, typer.Option(formats=DAY, help="Last day; the last that is there, unless given.")
-]
+Through = Annotated[dt.datetime | None, typer.Option(formats=DAY, help="Last day, by default the last in the folder.")]
 
 
 def refit(
     summaries: Summaries,
-    last: Annotated[int | None, typer.Option(min=1, help="How many days; all, unless given.")] = None,
+    last: Annotated[int | None, typer.Option(min=1, help="How many days, by default all.")] = None,
     through: Through = None,
     out: Annotated[
-        Path | None, typer.Option(help="Output folder; runs/NAME-refit unless given. Replaced whole.")
+        Path | None, typer.Option(help="Output folder, by default runs/NAME-refit. Replaced as a whole.")
     ] = None,
     refresh: Annotated[
-        Path | None, typer.Option(metavar="models/NAME", help="A scorer of one of the models: fitted anew, in place.")
+        Path | None,
+        typer.Option(metavar="models/NAME", help="An exported model of these summaries, to be refitted in place."),
     ] = None,
     allow_own_code: AllowOwnCode = False,
     dry_run: DryRun = False,
@@ -91,7 +90,7 @@ def choose_window(store: SummaryStore, days: int | None, through: dt.datetime | 
 
     held = store.days
     if not held:
-        raise InputError(f"{store.folder} holds no day yet", hint="attribution summarise writes them")
+        raise InputError(f"{store.folder} has no days yet", hint="write days with `attribution summarise`")
     last = held[-1] if through is None else day_number(through.date())
     first = held[0] if days is None else last - days + 1
     if first < held[0] or last > held[-1]:
@@ -114,7 +113,7 @@ def read_scorer(
     labels = [model.label for model in models]
     if scorer.state.label not in labels:
         raise InputError(
-            f"{folder} is not of a model of these summaries", given=repr(scorer.state.label), allowed=labels
+            f"the model in {folder} is not one of these summaries", given=repr(scorer.state.label), allowed=labels
         )
     definition = scorer.definition
     journeys = definition.journeys.model_dump(mode="json", exclude_defaults=True, exclude=set(NOT_OF_DAYS))
@@ -130,7 +129,7 @@ def read_scorer(
     if differing:
         name = differing[0]
         raise InputError(
-            f"{folder} and the summaries are of other settings: {', '.join(differing)}",
+            f"{folder} and the summaries have different settings: {', '.join(differing)}",
             given=f"{name} = {settings[name]}",
             allowed=f"{name} = {held[name]}",
         )

@@ -16,21 +16,25 @@ if TYPE_CHECKING:
 
 
 _RUN = "Output folder of a run, or its MLflow run id."
-_URI = "MLflow tracking URI; that of the later run unless given."
+_URI = "MLflow tracking URI, by default that of the later run."
 
 
 def review(
     before: Annotated[str, typer.Argument(metavar="RUN_A", help=f"The earlier run. {_RUN}")],
     after: Annotated[str, typer.Argument(metavar="RUN_B", help=f"The later run. {_RUN}")],
     model: Annotated[
-        str | None, typer.Option(help="Model of the later run; every model that both have unless given.")
+        str | None, typer.Option(help="Model of the later run, by default every model that both runs have.")
     ] = None,
-    model_before: Annotated[str | None, typer.Option(help="Model of the earlier run, where it was another.")] = None,
-    decline: Annotated[float, typer.Option(help="Share a channel must lose for an alert.")] = 0.2,
+    model_before: Annotated[
+        str | None, typer.Option(help="Model of the earlier run, if it was a different one.")
+    ] = None,
+    decline: Annotated[float, typer.Option(help="Share of its credit that a channel must lose for an alert.")] = 0.2,
     drift: Annotated[float, typer.Option(help="Share of credit that must move for an alert.")] = 0.1,
-    fewest: Annotated[float, typer.Option(help="Channels with fewer conversions before are passed over.")] = 10.0,
+    fewest: Annotated[
+        float, typer.Option(help="Channels with fewer conversions in the earlier run are skipped.")
+    ] = 10.0,
     out: Annotated[
-        Path | None, typer.Option(help="Output folder; runs/A-B-review unless given. Replaced whole.")
+        Path | None, typer.Option(help="Output folder, by default runs/A-B-review. Replaced as a whole.")
     ] = None,
     uri: Annotated[str | None, typer.Option("--tracking-uri", help=_URI)] = None,
     track: Annotated[bool, typer.Option("--track/--no-track", help="Log to MLflow, if the later run was.")] = True,

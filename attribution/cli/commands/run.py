@@ -29,9 +29,12 @@ def run(
         list[str] | None,
         typer.Option("--sweep", metavar="KEY=A,B,…", help="Run every combination of the values, and compare them."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Output folder; runs/NAME unless given. Replaced whole.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Output folder, by default runs/NAME. Replaced as a whole.")] = None,
     again: Annotated[
-        bool, typer.Option("--again", help="Also if the folder already holds this run: same data, settings and code.")
+        bool,
+        typer.Option(
+            "--again", help="Run again even if the folder holds this run already: same data, settings and code."
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -119,7 +122,9 @@ def _run_several(name: str, specifications: Sequence[Specification], out: Path, 
     else:
         for sentence in compared.findings:
             typer.echo(sentence)
-        typer.echo(f"\n{len(made)} of {len(specifications)} runs were made, the others were there. ", nl=False)
+        typer.echo(
+            f"\n{len(made)} of {len(specifications)} runs were made, the others were finished before. ", nl=False
+        )
         typer.echo(f"They are in {out}, side by side in {out / 'comparison'}{completed.tracked_as}")
     if completed.failure is not None:
         raise completed.failure
@@ -134,4 +139,7 @@ def _check_apart(specifications: Sequence[Specification], out: Path) -> None:
         for path in input_files(each.experiment):
             taken = [folder for folder in folders if folder.resolve() in (path.resolve(), *path.resolve().parents)]
             if taken:
-                raise InputError(f"output folder {taken[0]} holds what is needed", given=str(path))
+                raise InputError(
+                    f"output folder {taken[0]} holds what is needed",
+                    given=str(path),
+                )

@@ -140,8 +140,10 @@ def replace_file(to: Path, text: str, *, is_own: Callable[[str], bool]) -> None:
             with to.open(encoding="utf-8", errors="replace") as file:
                 first = file.readline(10_000).rstrip("\n")
             if first and not is_own(first):
-                problem = f"file {to} would be replaced, and holds what this command did not write"
-                raise InputError(problem, given=repr(first[:80]), hint="name another with --to, or remove it first")
+                problem = f"file {to} was not written by this command, so it is not replaced"
+                raise InputError(
+                    problem, given=repr(first[:80]), hint="choose another file with --to, or remove it first"
+                )
         to.parent.mkdir(parents=True, exist_ok=True)
         staging.write_text(text, encoding="utf-8", newline="")
         staging.replace(to)
@@ -161,7 +163,7 @@ def _run_folder(reference: str, folder: Path, copies: Path, uri: str) -> Path:
     try:
         return fetch_run(reference, into, uri=uri)
     except TrackingError as error:
-        raise InputError(str(error), hint="name its output folder, or another store with --tracking-uri") from None
+        raise InputError(str(error), hint="give its output folder, or another store with --tracking-uri") from None
 
 
 # ---------------------------------------------------------------- exported models

@@ -23,25 +23,29 @@ Source = Annotated[str | None, typer.Option(help="Path, glob or SELECT, where th
 
 def score(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Folder of an exported model, or models:/NAME@ALIAS.")],
-    touchpoints: Annotated[str, typer.Option(help="Path, glob or SELECT; with the history of the days to score.")],
+    touchpoints: Annotated[
+        str, typer.Option(help="Path, glob or SELECT, including the history before the days to score.")
+    ],
     conversions: Annotated[str, typer.Option(help="Path, glob or SELECT.")],
     out: Annotated[Path, typer.Option(help="Output folder: journey_credit/day=…, restatement/, manifest.json.")],
     identities: Source = None,
     customers: Source = None,
     codes: Source = None,
-    first: Annotated[str | None, typer.Option("--from", help="First day to score, whatever was there.")] = None,
-    last: Annotated[str | None, typer.Option("--to", help="Last day to score, whatever was there.")] = None,
+    first: Annotated[
+        str | None, typer.Option("--from", help="First day to score, also if it was scored before.")
+    ] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last day to score, also if it was scored before.")] = None,
     covers: Covers = None,
     max_gap_days: MaxGapDays = 400,
     unknown_channels: Annotated[
-        str | None, typer.Option(help="like_known, zero or refuse; what the model says unless given.")
+        str | None, typer.Option(help="like_known, zero or refuse, by default as the model was exported.")
     ] = None,
     canonical: Annotated[
         bool, typer.Option("--canonical", help="Tables have canonical columns, however they were read in training.")
     ] = False,
     time_zone: Annotated[str | None, typer.Option(help="Zone of times without an offset, e.g. Europe/Paris.")] = None,
     engine: Annotated[str, typer.Option(help="duckdb or spark.")] = "duckdb",
-    memory_limit: Annotated[str, typer.Option(help="What DuckDB's process keeps to.")] = "1.5GB",
+    memory_limit: Annotated[str, typer.Option(help="Memory limit of DuckDB.")] = "1.5GB",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say which days would be scored; write nothing.")] = False,
     uri: Annotated[str | None, typer.Option("--tracking-uri", help="Where models:/NAME@ALIAS is looked up.")] = None,
     allow_own_code: AllowOwnCode = False,
@@ -95,7 +99,7 @@ def _engine(name: str, memory_limit: str) -> Engine:
     if name == "duckdb":
         size = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(MB|GB)\s*", memory_limit, re.IGNORECASE)
         if size is None:
-            raise InputError("--memory-limit is a size", given=repr(memory_limit), allowed="sizes such as 1.5GB")
+            raise InputError("--memory-limit must be a size", given=repr(memory_limit), allowed="sizes such as 1.5GB")
         return DuckDBEngine(memory_limit=round(float(size[1]) * {"MB": 1e6, "GB": 1e9}[size[2].upper()]))
     if name != "spark":
         raise InputError("unknown engine", given=repr(name), allowed=["duckdb", "spark"])
@@ -127,7 +131,7 @@ def _print(out: Path, scored: Scored, *, dry_run: bool) -> None:
     if scored.removed:
         print(f"Without conversions now, removed: {', '.join(scored.removed)}.")
     if scored.kept:
-        print(f"Left as they were, because the input lacks what led to them: {', '.join(scored.kept)}.")
+        print(f"Unchanged, because the input lacks the history before them: {', '.join(scored.kept)}.")
     _print_left(scored)
     for channel, count in scored.unknown_channels.items():
         print(f"Channel {channel!r} is not known to the model: {count:,} touchpoints.")
@@ -143,21 +147,21 @@ def _print_left(scored: Scored) -> None:
     """What a job could not do."""
     if scored.cut:
         print(
-            f"Left as they were, because the input begins or ends in the middle of them: {', '.join(scored.cut)}. "
-            "If it tells all of them, say so with --covers FROM..TO."
+            f"Unchanged, because the input begins or ends in the middle of them: {', '.join(scored.cut)}. "
+            "If the input covers them completely, say so with --covers FROM..TO."
         )
     if scored.damaged:
         print(
-            f"Damaged, and not to be made again from this input: {', '.join(scored.damaged)}. Give their conversions "
-            "and all that led to them."
+            f"Damaged, and this input cannot restore them: {', '.join(scored.damaged)}. Score again with an input "
+            "that has their conversions and one lookback window before them."
         )
     if scored.deferred:
-        print(f"Changed, and not asked for by --from and --to: {', '.join(scored.deferred)}.")
+        print(f"Changed, but outside --from and --to: {', '.join(scored.deferred)}.")
     if scored.unmended:
         ids = [name for names in scored.unmended.values() for name in names]
         shown = ", ".join(ids[:_SHOWN]) + (" …" if len(ids) > _SHOWN else "")
         days = f"{min(scored.unmended)} to {max(scored.unmended)}" if len(scored.unmended) > 1 else min(scored.unmended)
         print(
             f"{len(ids):,} conversions may be wrong and cannot be corrected from this input ({days}): {shown}. "
-            "They are named in restatement/ and in manifest.json. Give these days and all that led to them once more."
+            "They are listed in restatement/ and in manifest.json. Score these days again with the history before them."
         )

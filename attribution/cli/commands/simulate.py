@@ -13,7 +13,7 @@ from attribution.cli.console import progress
 def simulate(
     world: Annotated[str, typer.Argument(help="default, confounded, or the path of a TOML file.")],
     customers: Annotated[int, typer.Option(min=1, help="How many customers.")],
-    out: Annotated[Path, typer.Option(help="Output folder. Replaced whole.")],
+    out: Annotated[Path, typer.Option(help="Output folder. Replaced as a whole.")],
     seed: Annotated[int, typer.Option(min=0, help="Another seed gives another sample of the same world.")] = 0,
 ) -> None:
     """Write a simulated world as Parquet: touchpoints, conversions, costs and the true channel effects."""

@@ -35,13 +35,13 @@ def summarise(
     overrides: Overrides = None,
     since: Annotated[
         dt.datetime | None,
-        typer.Option(formats=DAY, help="First day to write; one lookback window before the first that is not there."),
+        typer.Option(
+            formats=DAY, help="First day to write, by default one lookback window before the first missing day."
+        ),
     ] = None,
     through: Annotated[
         dt.datetime | None,
-        typer.Option(
-            formats=DAY, help="Last day that is complete; the day before that of the last event, unless given."
-        ),
+        typer.Option(formats=DAY, help="Last complete day, by default the day before the last event."),
     ] = None,
     covers: Covers = None,
     max_gap_days: MaxGapDays = 400,
@@ -135,7 +135,7 @@ def _check_asked(
                 f"--{name} is not among the days of the log",
                 given=day_name(day),
                 allowed=f"{day_name(begun)} to {day_name(ended)}",
-                hint="days that are to be written need their journeys, and the history before them",
+                hint="the log must hold the days to write, and the history before them",
             )
 
 
@@ -164,7 +164,7 @@ def _tell(document: dict[str, object], *, as_json: bool) -> None:
         assert isinstance(written, list)
         days = document["days"]
         assert isinstance(days, int)
-        unchanged = f"; {days - len(written)} said the same before" if len(written) != days else ""
+        unchanged = f"; {days - len(written)} unchanged" if len(written) != days else ""
         typer.echo(
             f"{document['first']} to {document['last']}: {len(written)} days written to {document['to']}{unchanged}."
         )
@@ -173,6 +173,6 @@ def _tell(document: dict[str, object], *, as_json: bool) -> None:
         assert isinstance(stale, list)
         shown = ", ".join(stale[:5]) + (" …" if len(stale) > 5 else "")
         typer.echo(
-            f"{len(stale)} days may be wrong and cannot be corrected from this log, which lacks what led to them: "
-            f"{shown}. Give these days and one lookback window before them once more."
+            f"{len(stale)} days may be wrong, and this log lacks the history to correct them: {shown}. "
+            "Summarise again with a log of these days and one lookback window before them."
         )

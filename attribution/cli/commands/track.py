@@ -14,7 +14,7 @@ from attribution.cli.console import print_json, progress
 def track(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Output folder of a run, or of several compared.")],
     uri: Annotated[
-        str | None, typer.Option("--tracking-uri", help="MLflow tracking URI; that of the experiment unless given.")
+        str | None, typer.Option("--tracking-uri", help="MLflow tracking URI, by default that of the experiment.")
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -537,12 +537,12 @@ def test_a_baseline_that_mlflow_does_not_have_is_an_error(
     text = TARGETS.replace('baseline = "runs/before"', f'baseline = "{"0" * 32}"')
     text = text.replace("enabled = false", f'uri = "{new_store(tmp_path)}"')
     assert call(monkeypatch, "kpis", asked(shop, text), "--out", tmp_path / "kpis") == 2
-    assert "does not give the run" in capsys.readouterr().err
+    assert "did not return the run" in capsys.readouterr().err
     uri = ("--tracking-uri", f"sqlite:///{tmp_path}/mlflow.db")
     for runs in ((shop / "runs" / "after", "0" * 32), ("0" * 32, shop / "runs" / "after")):
         assert call(monkeypatch, "review", *runs, *uri, "--out", tmp_path / "review") == 2
         said = capsys.readouterr().err
-        assert "does not give the run" in said
+        assert "did not return the run" in said
         assert "name its output folder, or another store with --tracking-uri" in said
     assert not (tmp_path / "kpis").exists()
     assert not (tmp_path / "review").exists()

@@ -296,7 +296,7 @@ def test_whatever_kills_a_refresh_the_model_is_the_old_or_the_new_one(
     ("setting", "message"),
     [
         ("journeys.lookback_days=6", "of other settings: journeys"),
-        ('models=[{model="Linear"}]', "is not of a model of these summaries"),
+        ('models=[{model="Linear"}]', "is not one of these summaries"),
         ('models=[{model="Markov", order=2, name="markov"}]', "of other settings: model"),
     ],
 )
@@ -372,6 +372,6 @@ def test_a_log_that_does_not_reach_the_training_window_is_refused(job: Run, sums
     logs = ("--touchpoints", "touchpoints.parquet", "--conversions", "conversions.parquet")
     assert "name its conversions with --conversions" in job("monitor", scorer, *logs[:2])[2]
     code, _, err = job("monitor", scorer, *logs, "--training", "99")
-    assert (code, "must cover days that the model was fitted on" in err) == (2, True)
+    assert (code, "must cover the days that the model was fitted on" in err) == (2, True)
     code, _, err = job("monitor", "sums", *logs)
     assert (code, "a log is for a model folder" in err) == (2, True)

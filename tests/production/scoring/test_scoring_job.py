@@ -428,9 +428,9 @@ def test_the_command_scores_and_says_what_it_did(
     assert call(monkeypatch, "score", model, *files, "--out", tmp_path / "out", "--from", "2024-01-05") == 0
     assert "scored again and unchanged" in capsys.readouterr().out
     for wrong, said in (
-        (("--from", "5.1.2024"), "--from is a day"),
+        (("--from", "5.1.2024"), "--from must be a day"),
         (("--engine", "oracle"), "unknown engine"),
-        (("--memory-limit", "much"), "--memory-limit is a size"),
+        (("--memory-limit", "much"), "--memory-limit must be a size"),
         (("--unknown-channels", "like_known"), "cannot count like any other"),
         (("--time-zone", "Paris"), "unknown time_zone"),
     ):
