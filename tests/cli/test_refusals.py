@@ -233,10 +233,10 @@ def test_what_the_experiment_cannot_ask_for(refused: Refused, toml: str, said: l
             (f'[[models]]\nmodel = "LastNonDirect"\ndirect = {direct}\n', ["direct", "list of channel names"])
             for direct in ('"direct"', "[1]", "1")
         ],
-        (LAST_TOUCH * 2, ["two models are labelled 'last_touch'", "name ="]),
+        (LAST_TOUCH * 2, ["two models have the label 'last_touch'", "another name"]),
         (
             '[[models]]\nmodel = "Linear"\nname = "m"\n[[models]]\nmodel = "LastTouch"\nname = "m"\n',
-            ["two models are labelled 'm'"],
+            ["two models have the label 'm'"],
         ),
         ('[[models]]\nmodel = "Linear"\nname = ""\n', ["models.0.name", "Given: ''"]),
         ('[[models]]\nmodel = "no_such_module:X"\n', ["no_such_module:X", "cannot be loaded"]),
@@ -268,7 +268,7 @@ def test_models_that_cannot_be_made(refused: Refused, data: Path, models: str, s
         ("tables = 5\n" + LAST_TOUCH, "tables"),
         ('[tables]\nconversions = "c.csv"\n' + LAST_TOUCH, "tables.conversions"),
         ('[tables.touchpoints]\nsource = "t.csv"\n' + LAST_TOUCH, "a conversions table is needed"),
-        ("models = []\n" + EVENTS, "name at least one model"),
+        ("models = []\n" + EVENTS, "must have at least one model"),
         ('models = "x"\n' + EVENTS, "models"),
         ('name = "a"\nname = "b"\n' + EVENTS + LAST_TOUCH, "is not TOML"),
         (EVENTS + LAST_TOUCH + "[broken", "is not TOML"),
@@ -984,7 +984,7 @@ def test_two_sources_of_cost_for_one_channel(refused: Refused, data: Path) -> No
         message = refused(EVENTS + costs + LAST_TOUCH, command=command)
         assert "1 channels have costs both" in message
         assert "['mail']" in message
-        assert 'spend_from = "costs"' in message
+        assert 'set returns.spend_from to the one that counts: "costs" or "touchpoints"' in message
     (data / "e.toml").write_text('[returns]\nspend_from = "touchpoints"\n' + EVENTS + costs + LAST_TOUCH)
     returns = at.run_experiment(data / "e.toml").tables["returns"].set_index("channel")
     assert returns.loc["mail", "spend"] == 3.0

@@ -493,8 +493,11 @@ CHANNEL = "[[channels]]\nname = 'tv'\nprobability = 0.1\n"
             ["'tv' is boosted by", "'radio'", "Allowed: tv"],
         ),
         ("name = 'x'\n" + CHANNEL + CHANNEL, ["not unique", "Given: tv"]),
-        ("name = 'x'\n[[channels]]\nname = '(null)'\nprobability = 0.1\n", ["name of a channel", "'(null)'"]),
-        ("name = ' '\n" + CHANNEL, ["name of a world"]),
+        (
+            "name = 'x'\n[[channels]]\nname = '(null)'\nprobability = 0.1\n",
+            ["a channel cannot have this name", "'(null)'"],
+        ),
+        ("name = ' '\n" + CHANNEL, ["a world cannot have this name"]),
         (
             "name = 'x'\n[[channels]]\nname = 'tv'\nprobability = 1.5\n",
             ["'probability'", "Given: 1.5", "0 to 1"],
@@ -522,5 +525,5 @@ def test_unknown_worlds_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wrong", [{"customers": 0}, {"customers": 2.0}, {"customers": 5, "seed": -1}])
 def test_impossible_requests_are_refused(wrong: dict[str, int]) -> None:
-    with pytest.raises(InputError, match=r"impossible.*a whole number from|customers must be a whole number"):
+    with pytest.raises(InputError, match=r"out of range.*a whole number from|customers must be a whole number"):
         simulate("default", **wrong)

@@ -245,7 +245,7 @@ def test_nothing_is_written_when_an_export_is_refused(
     to = ("--to", tmp_path / "m")
     assert "not that of a finished run" in refused(tmp_path / "none", *to)
     assert "no model 'lost_touch'" in refused(finished / "run", "--model", "lost_touch", *to)
-    assert "more than one model" in refused(finished / "run", *to)
+    assert "several models" in refused(finished / "run", *to)
     away = ("--tracking-uri", "http://127.0.0.1:9")
     assert "registry does not answer" in refused(finished / "run", "--model", "last_touch", *to, *away)
     assert "did not return the run" in refused("0" * 32, "--model", "last_touch", *to, "--tracking-uri", store)

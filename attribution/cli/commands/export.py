@@ -77,8 +77,8 @@ Dialect = Annotated[
     str | None,
     typer.Option(
         metavar="DIALECT",
-        help="Write one SELECT that allocates credit as the model does, and nothing else: duckdb, spark, bigquery, snowflake "
-        "or postgres; to the file --to, or to standard output. RUN may be an exported model then.",
+        help="Write one SELECT that allocates credit as the model does, and nothing else: duckdb, spark, bigquery, "
+        "snowflake or postgres; to the file --to, or to standard output. RUN may be an exported model then.",
     ),
 ]
 TableName = Annotated[str, typer.Option(help="With --sql: name of the table in the warehouse.")]

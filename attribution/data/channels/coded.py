@@ -24,7 +24,7 @@ class Coded:
     Examples
     --------
     >>> words = encode(pa.array(["B", None, "b"]))
-    >>> words.translated(str.lower).values, words.translated(str.lower).codes.tolist()
+    >>> words.translate(str.lower).values, words.translate(str.lower).codes.tolist()
     (('b',), [0, -1, 0])
     """
 

@@ -89,8 +89,8 @@ def share_above_today(curves: Curves, draws: Floats, low: Floats, high: Floats, 
 
     Examples
     --------
-    >>> from attribution.kernels.budget.curves import curves_of
-    >>> curves = curves_of(["power"] * 2, [0.5] * 2, [50.0] * 2)
+    >>> from attribution.kernels.budget.curves import build_curves
+    >>> curves = build_curves(["power"] * 2, [0.5] * 2, [50.0] * 2)
     >>> share_above_today(curves, np.array([[1.0, 2.0], [2.0, 3.0]]), np.zeros(2), np.full(2, 100.0), 100.0).tolist()
     [0.0, 1.0]
     """
@@ -145,9 +145,9 @@ def allocate(problem: Problem) -> Allocation:
 
     Examples
     --------
-    >>> from attribution.kernels.budget.curves import curves_of
+    >>> from attribution.kernels.budget.curves import build_curves
     >>> from attribution.kernels.budget.problem import simple_problem
-    >>> curves = curves_of(["power"] * 2, [0.5] * 2, [50.0] * 2)
+    >>> curves = build_curves(["power"] * 2, [0.5] * 2, [50.0] * 2)
     >>> result = allocate(simple_problem(curves, np.array([100.0, 200.0]), total=100.0))
     >>> result.spend.round(6).tolist(), round(float(result.row_high_prices[0]), 6)
     ([20.0, 80.0], 1.581139)
