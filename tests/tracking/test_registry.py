@@ -249,7 +249,7 @@ def test_nothing_is_written_when_an_export_is_refused(
     away = ("--tracking-uri", "http://127.0.0.1:9")
     assert "registry does not answer" in refused(finished / "run", "--model", "last_touch", *to, *away)
     assert "did not return the run" in refused("0" * 32, "--model", "last_touch", *to, "--tracking-uri", store)
-    assert "no alias" in refused(finished / "run", "--model", "last_touch", *to, "--alias", "a b")
+    assert "an alias cannot have this name" in refused(finished / "run", "--model", "last_touch", *to, "--alias", "a b")
     assert not (tmp_path / "m").exists()
     # A folder of another model, with the server there and away, stays what it was.
     kept = (finished / "models" / "shop" / "manifest.json").read_bytes()

@@ -97,8 +97,7 @@ UnknownChannels = Annotated[
 def export(
     reference: Annotated[str, typer.Argument(metavar="RUN", help="Output folder of a run, or its MLflow run id.")],
     model: Annotated[
-        str | None,
-        typer.Option(help="Label of the model in the run, such as markov_2; may be left out if there is only one."),
+        str | None, typer.Option(help="Label of the model in the run, such as markov_2; optional if there is one.")
     ] = None,
     to: Annotated[Path | None, typer.Option(help="Model folder, by default models/NAME. Replaced as a whole.")] = None,
     name: Annotated[
@@ -145,10 +144,8 @@ def export(
         to_registry = Registry((uri or record.uri) if register else None, alias, allow_own_code)
         scorer, registered = _write(exported, folder, run, record, to_registry)
     if as_json:
-        registration = None if registered is None else {"uri": registered.uri, "version": registered.version}
-        print_json(
-            {"folder": str(folder), "name": exported.name, "version": scorer.version, "registered": registration}
-        )
+        entry = None if registered is None else {"uri": registered.uri, "version": registered.version}
+        print_json({"folder": str(folder), "name": exported.name, "version": scorer.version, "registered": entry})
         return
     typer.echo(f"Model {scorer.state.label} of {reference} is in {folder}, version {scorer.version}.")
     if registered is not None:

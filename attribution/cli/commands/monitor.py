@@ -43,25 +43,21 @@ def monitor(
             metavar="MODEL|SUMMARIES", help="models/NAME, models:/NAME@ALIAS, or what `attribution summarise` writes."
         ),
     ],
-    touchpoints: Annotated[
-        str | None, typer.Option(help="For a model: touchpoints since the start of its training window.")
-    ] = None,
+    touchpoints: Annotated[str | None, typer.Option(help="For a model: a log since its training window.")] = None,
     conversions: Annotated[str | None, typer.Option(help="For a model: its conversions.")] = None,
     recent: Annotated[int, typer.Option(min=1, help="How many of the last days to examine.")] = 7,
     training: Annotated[
         int | None,
-        typer.Option(
-            min=14, help="How many earlier days to compare with, by default those the model was fitted on, or 90."
-        ),
+        typer.Option(min=14, help="How many earlier days to compare with, by default the days of the fit, or 90."),
     ] = None,
     through: Through = None,
     costs: Annotated[
         Path | None,
         typer.Option(help="Costs for drift of ROI: a file of channel, amount and day, or an EXPERIMENT.toml."),
     ] = None,
-    psi: Annotated[float, typer.Option(help="Population stability index from which a distribution has drifted.")] = 0.1,
-    change: Annotated[float, typer.Option(help="Relative change from which a rate or a return has drifted.")] = 0.1,
-    level: Annotated[float, typer.Option(help="Significance level: how unlikely the change must be by chance.")] = 0.01,
+    psi: Annotated[float, typer.Option(help="PSI from which a distribution has drifted.")] = 0.1,
+    change: Annotated[float, typer.Option(help="Relative change that counts as drift.")] = 0.1,
+    level: Annotated[float, typer.Option(help="Significance level of a change.")] = 0.01,
     out: Annotated[
         Path | None, typer.Option(help="Output folder, by default runs/NAME-monitor. Replaced as a whole.")
     ] = None,

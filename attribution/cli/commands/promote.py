@@ -29,13 +29,11 @@ def promote(
         Path | None, typer.Option(help="Experiment file with tables and a period that neither model was fitted on.")
     ] = None,
     overrides: Overrides = None,
-    criteria: Annotated[Path | None, typer.Option(help="TOML file of criteria, by default the built-in ones.")] = None,
+    criteria: Annotated[Path | None, typer.Option(help="TOML file of criteria, if not the defaults.")] = None,
     alias: Annotated[str, typer.Option(help="Alias of the current model.")] = "champion",
-    rollback: Annotated[
-        bool, typer.Option("--rollback", help="Restore the model that the current one replaced.")
-    ] = False,
-    to: Annotated[str | None, typer.Option(help="Version to restore, by default the previous one.")] = None,
-    by: Annotated[str | None, typer.Option(help="Who asks for it, by default the user of this computer.")] = None,
+    rollback: Annotated[bool, typer.Option("--rollback", help="Restore the previous model.")] = False,
+    to: Annotated[str | None, typer.Option(help="Version to restore, if not the previous one.")] = None,
+    by: Annotated[str | None, typer.Option(help="Who asks, if not the user of this computer.")] = None,
     uri: Annotated[str | None, typer.Option("--tracking-uri", help="MLflow tracking URI.")] = None,
     allow_own_code: AllowOwnCode = False,
     as_json: Json = False,

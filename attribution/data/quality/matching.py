@@ -113,7 +113,7 @@ def _check_spelling(sources: Sources, customers: int, matched: int) -> Finding:
         return Finding(check, table, "pass", 0, customers, None, message)
     one, other = next(pair for pair in pairs if difference(*pair) == likely[0])
     message = (
-        f"{ways[likely[0]]} of {searched} untouched customers appear in touchpoints with other {likely[0]}: "
+        f"{ways[likely[0]]} of {searched} untouched customers match an id in touchpoints except for {likely[0]}: "
         "write ids the same way in both tables"
     )
     return Finding(check, table, "warn", ways[likely[0]], searched, f"{one!r} and {other!r}", message)

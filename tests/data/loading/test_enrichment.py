@@ -781,7 +781,7 @@ def test_where_and_the_adapters_filter_must_both_hold() -> None:
     assert len(table(sources)) == 2
     sources = at.load_sources(snowplow(where="mkt_medium = 'email'"), snowplow())
     assert table(sources, "customer_id") == [("ü2",)]
-    assert "holds no rows" in refusal(snowplow(where="false"), snowplow())
+    assert "has no rows" in refusal(snowplow(where="false"), snowplow())
 
 
 def test_own_columns_override_those_of_the_adapter() -> None:
@@ -1041,7 +1041,7 @@ def test_without_rules_there_is_no_lint(tmp_path: Path, monkeypatch: pytest.Monk
     [
         ('channels.file="nowhere.toml"', "nowhere.toml"),
         ("channels.file=3", "file"),
-        ("channels.own_sites=[]", "a file holds all of it"),
+        ("channels.own_sites=[]", "give either a file or rules"),
         ('channels={ fil = "x" }', "unknown field 'fil'"),
         ("channels={ rules = 3 }", "'rules' is a list of tables"),
         ("channels=3", "channels"),

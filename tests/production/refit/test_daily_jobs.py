@@ -295,9 +295,9 @@ def test_whatever_kills_a_refresh_the_model_is_the_old_or_the_new_one(
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("journeys.lookback_days=6", "of other settings: journeys"),
+        ("journeys.lookback_days=6", "have different settings: journeys"),
         ('models=[{model="Linear"}]', "is not one of these summaries"),
-        ('models=[{model="Markov", order=2, name="markov"}]', "of other settings: model"),
+        ('models=[{model="Markov", order=2, name="markov"}]', "have different settings: model"),
     ],
 )
 def test_a_scorer_of_something_else_is_not_refreshed(job: Run, scorer: str, setting: str, message: str) -> None:
@@ -326,7 +326,7 @@ def test_a_refresh_that_fails_leaves_model_and_tables(
     (Path(scorer) / "channels.parquet").unlink()
     del before[tmp_path / scorer / "channels.parquet"]
     code, _, err = job("refit", sums, "--last", "20", "--refresh", scorer)
-    assert (code, "copied in part" in err) == (2, True)
+    assert (code, "copy the folder again" in err) == (2, True)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
@@ -370,8 +370,8 @@ def test_a_model_is_monitored_on_a_log(job: Run, scorer: str) -> None:
 
 def test_a_log_that_does_not_reach_the_training_window_is_refused(job: Run, sums: str, scorer: str) -> None:
     logs = ("--touchpoints", "touchpoints.parquet", "--conversions", "conversions.parquet")
-    assert "name its conversions with --conversions" in job("monitor", scorer, *logs[:2])[2]
+    assert "give its conversions with --conversions" in job("monitor", scorer, *logs[:2])[2]
     code, _, err = job("monitor", scorer, *logs, "--training", "99")
     assert (code, "must cover the days that the model was fitted on" in err) == (2, True)
     code, _, err = job("monitor", "sums", *logs)
-    assert (code, "a log is for a model folder" in err) == (2, True)
+    assert (code, "a log is only for a model folder" in err) == (2, True)
