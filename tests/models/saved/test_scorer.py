@@ -151,7 +151,7 @@ def test_a_new_channel_gets_nothing_beside_known_ones_of_a_model_that_learned_we
         scorer.with_policy("refuse").score(new, converted)
     with pytest.raises(InputError, match="cannot count like any other"):
         scorer.with_policy("like_known")
-    with pytest.raises(InputError, match=r"unknown policy.*like_known, zero, refuse"):
+    with pytest.raises(InputError, match=r"no such policy.*like_known, zero, refuse"):
         scorer.with_policy("nothing")
 
 
@@ -456,7 +456,7 @@ enabled = false
         load_saved_scorer(tmp_path / "run")
     with pytest.raises(InputError, match=r"no model 'markof'.*did you mean 'markov'"):
         load_saved_scorer(tmp_path / "run", "markof")
-    with pytest.raises(InputError, match="keeps no models"):
+    with pytest.raises(InputError, match="has no saved models"):
         load_saved_scorer(tmp_path)
     shutil.rmtree(tmp_path / "run" / "models" / "01_markov")
     with pytest.raises(InputError, match="no model 'markov'"):

@@ -92,7 +92,7 @@ CASES: dict[str, tuple[Callable[[Path], dict[str, str]], str]] = {
     "checksum": (damaged(lambda model: (model / "card.md").write_text("better")), "its checksum is wrong"),
     "schema newer": (damaged(newer), "update the package"),
     "no channel": (with_touchpoints(lambda frame: frame.drop(columns="channel")), "column 'channel' is missing"),
-    "time zone": (in_paris, "tell no time zone and were taken as UTC"),
+    "time zone": (in_paris, "timestamps without a time zone, read as UTC"),
     "no log": (lambda _: {"touchpoints": "nowhere/*.parquet"}, "nowhere/*.parquet"),
     "another model's output": (other_model, "holds the output of another model"),
 }
