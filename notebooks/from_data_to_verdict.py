@@ -194,10 +194,11 @@ variance.round(2)
 # often as that, and video last in 93 %.
 
 # %%
-swaps = outcome.tables["rank_swaps"]
+swaps = outcome.tables["differences"].query("measure == 'order'")
 first_last = swaps[(swaps["model_a"] == "first_touch") & (swaps["model_b"] == "last_touch")]
 traded = first_last.set_index(["channel_a", "channel_b"])["probability"]
-joint = outcome.tables["joint_rank_probability"].pivot(index="channel", columns="rank", values="probability")
+ranks = outcome.tables["rank_probability"].query("model == '(all)'")
+joint = ranks.pivot(index="channel", columns="rank", values="probability")
 assert min(traded["brand_search", "email"], traded["affiliate", "social"], joint.loc["email", [1, 2]].sum()) > 0.99
 assert f"{joint.loc['video', 8]:.0%}" == "93%"
 joint.round(2)

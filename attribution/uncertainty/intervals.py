@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
@@ -15,7 +15,6 @@ from attribution.errors import InputError
 from attribution.kernels.statistics.intervals import (
     descending_ranks,
     percentile,
-    probabilities_above,
     rank_probabilities,
 )
 from attribution.models.machinery import Draws
@@ -25,10 +24,9 @@ from attribution.schema.experiment import Experiment, ReturnsOptions
 from attribution.schema.tables import NO_CHANNELS
 from attribution.sections import Finding, RunContext, Section
 from attribution.uncertainty.intervals_declared import (
+    DIFFERENCES,
     DRAWS,
     INTERVALS,
-    MODEL_DIFFERENCES,
-    PAIRWISE_PROBABILITY,
     RANK_PROBABILITY,
 )
 
@@ -41,13 +39,15 @@ class Sampled:
     """What draws say of channels as money is spent on them.
 
     ``measures[label]`` holds conversions, value, share and ROI (draws, channels), ``estimates`` and ``jackknife``
-    alike; ``by`` is what ranks go by. ``amounts[label]`` holds what ROI is made of, on whatever ``terms``: draws,
-    estimates and jackknife of conversions, value and what conversions are worth beside it.
+    alike; ``by`` is what ranks go by, ``estimands[label]`` what a model estimates. ``amounts[label]`` holds what ROI is
+    made of, on whatever ``terms``: draws, estimates and jackknife of conversions, value and what conversions are worth
+    beside it.
     """
 
     resamples: Resamples
     channels: tuple[str, ...]
     by: str
+    estimands: Mapping[str, str]
     estimates: Mapping[str, Measures]
     measures: Mapping[str, Measures]
     jackknife: Mapping[str, Measures]
@@ -81,7 +81,7 @@ class ResamplingSection(Section):
     """How sure credit, ROI and ranks are, as far as sampling goes."""
 
     name = "resampling"
-    declared = (INTERVALS, RANK_PROBABILITY, PAIRWISE_PROBABILITY, MODEL_DIFFERENCES, DRAWS)
+    declared = (INTERVALS, RANK_PROBABILITY, DIFFERENCES, DRAWS)
 
     def is_wanted(self, experiment: Experiment) -> bool:
         """Where draws are asked for, or to be kept."""
@@ -142,6 +142,7 @@ def sample_measures(
     worth : draws of what conversions are worth beside their value, where the terms need them
     """
     rows = main_basis(returns)
+    estimands = dict(zip(rows["model"], rows["estimand"], strict=True))
     rows = rows[~rows["channel"].isin(NO_CHANNELS)].drop_duplicates("channel")
     channels = tuple(rows["channel"])
     spend = rows["spend"].to_numpy(float)
@@ -170,7 +171,7 @@ def sample_measures(
         label: (amounts["draws"][label], amounts["estimates"][label], amounts["jackknife"][label])
         for label in resamples.labels
     }
-    return Sampled(resamples, channels, by, estimates, drawn, jackknife, terms, by_model)
+    return Sampled(resamples, channels, by, estimands, estimates, drawn, jackknife, terms, by_model)
 
 
 def _amounts(draws: Draws, into: Floats, further: Mapping[str, Floats]) -> Measures:
@@ -239,12 +240,11 @@ def _rank_interval(sampled: Sampled, label: str) -> Floats:
 
 
 def sampling_tables(sampled: Sampled) -> dict[str, pd.DataFrame]:
-    """The tables ``intervals``, ``rank_probability``, ``pairwise_probability`` and ``model_differences``."""
+    """The tables ``intervals``, ``rank_probability`` and ``differences``."""
     return {
         "intervals": _intervals(sampled),
         "rank_probability": _rank_probability(sampled),
-        "pairwise_probability": _pairwise_probability(sampled),
-        "model_differences": _model_differences(sampled),
+        "differences": _differences(sampled),
     }
 
 
@@ -318,9 +318,12 @@ def _rank_probability(sampled: Sampled) -> pd.DataFrame:
         pd.DataFrame(
             {
                 "model": label,
+                "estimand": sampled.estimands[label],
                 "channel": np.repeat(names, len(names)),
                 "rank": np.tile(np.arange(1, len(names) + 1), len(names)),
                 "probability": rank_probabilities(sampled.scores(label)).ravel(),
+                "least": np.nan,
+                "most": np.nan,
             }
         )
         for label in sampled.resamples.labels
@@ -328,48 +331,49 @@ def _rank_probability(sampled: Sampled) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[list(RANK_PROBABILITY.column_names)]
 
 
-def _pairwise_probability(sampled: Sampled) -> pd.DataFrame:
-    names = np.array([sampled.channels[place] for place in sampled.ranked], dtype=object)
-    a, b = np.nonzero(~np.eye(len(names), dtype=bool))
-    parts = [
-        pd.DataFrame(
-            {
-                "model": label,
-                "channel_a": names[a],
-                "channel_b": names[b],
-                "by": sampled.by,
-                "probability": probabilities_above(sampled.scores(label))[a, b],
-            }
-        )
-        for label in sampled.resamples.labels
-    ]
-    return pd.concat(parts, ignore_index=True)[list(PAIRWISE_PROBABILITY.column_names)]
-
-
-def _model_differences(sampled: Sampled) -> pd.DataFrame:
-    """Paired: both models saw the same draws."""
-    parts = []
-    for a, b in combinations(sampled.resamples.labels, 2):
-        for measure in ("share", "roi"):
-            draws, estimate, jackknife = (
-                of[a][measure] - of[b][measure] for of in (sampled.measures, sampled.estimates, sampled.jackknife)
-            )
-            low, high = sampled.resamples.interval(draws, estimate, jackknife)
-            parts.append(
-                pd.DataFrame(
-                    {
-                        "model_a": a,
-                        "model_b": b,
-                        "channel": sampled.channels,
-                        "measure": measure,
-                        "difference": estimate[0],
-                        "low": low,
-                        "high": high,
-                    }
-                )
-            )
-    columns = list(MODEL_DIFFERENCES.column_names)
+def _differences(sampled: Sampled) -> pd.DataFrame:
+    """Each pair once, the earlier first: of channels by what ranks go by, and of models by share and ROI."""
+    columns = list(DIFFERENCES.column_names)
+    parts = [*_between_channels(sampled), *_between_models(sampled)]
     if not parts:
         return pd.DataFrame(columns=columns)
     table = pd.concat(parts, ignore_index=True)
     return table[table["difference"].notna()].reset_index(drop=True)[columns]
+
+
+def _between_channels(sampled: Sampled) -> Iterator[pd.DataFrame]:
+    """One channel against all later ones at a time, so that memory grows with channels and not with pairs."""
+    names = [sampled.channels[position] for position in sampled.ranked]
+    for label in sampled.resamples.labels:
+        of = (sampled.measures, sampled.estimates, sampled.jackknife)
+        every = [kind[label][sampled.by][:, sampled.ranked] for kind in of]
+        for index, name in enumerate(names[:-1]):
+            apart = [scores[:, [index]] - scores[:, index + 1 :] for scores in every]
+            keys = {"model_a": label, "channel_a": name, "model_b": label, "channel_b": names[index + 1 :]}
+            yield _pairs(keys, sampled.by, sampled.resamples, apart)
+
+
+def _between_models(sampled: Sampled) -> Iterator[pd.DataFrame]:
+    """Paired: both models saw the same draws."""
+    of = (sampled.measures, sampled.estimates, sampled.jackknife)
+    for a, b in combinations(sampled.resamples.labels, 2):
+        for measure in ("share", "roi"):
+            apart = [kind[a][measure] - kind[b][measure] for kind in of]
+            keys = {"model_a": a, "channel_a": sampled.channels, "model_b": b, "channel_b": sampled.channels}
+            yield _pairs(keys, measure, sampled.resamples, apart)
+
+
+def _pairs(keys: Mapping[str, object], measure: str, resamples: Resamples, apart: Sequence[Floats]) -> pd.DataFrame:
+    """Rows of ``differences``; ``apart`` is draws, estimate and jackknife (…, pairs) of the difference."""
+    draws, estimate, jackknife = apart
+    low, high = resamples.interval(draws, estimate, jackknife)
+    return pd.DataFrame(
+        {
+            **keys,
+            "measure": measure,
+            "difference": estimate[0],
+            "low": low,
+            "high": high,
+            "probability": (np.sign(draws).mean(axis=0) + 1) / 2,
+        }
+    )

@@ -28,41 +28,54 @@ INTERVALS = Table(
     ),
 )
 
+ALL_MODELS = "(all)"
+"""Stands for all models of an estimand under every specification, where a run tries them."""
+
 RANK_PROBABILITY = Table(
     "rank_probability",
-    "model × channel × rank",
+    "model × channel × rank; with [sensitivity] (all) × estimand × channel × rank too",
     (
-        _MODEL,
+        Column("model", "text", "label of the model; (all): over all models of the estimand and all specifications"),
+        Column("estimand", "text", "allocated: divides observed conversions; incremental: what ads caused"),
         _CHANNEL,
         Column("rank", "integer", "1 = highest ROI (most conversions where there is no spend)"),
         Column("probability", "number", "share of draws in which the channel has this rank; ties share their ranks"),
+        null("least", "number", "of (all): the same under the specification in which it is smallest"),
+        null("most", "number", "of (all): the same under the specification in which it is largest"),
     ),
+    question="How sure is the rank of a channel?",
 )
 
-PAIRWISE_PROBABILITY = Table(
-    "pairwise_probability",
-    "model × channel × other channel",
-    (
-        _MODEL,
-        Column("channel_a", "text", "a channel"),
-        Column("channel_b", "text", "another channel"),
-        Column("by", "text", "what is compared: roi, or conversions where there is no spend"),
-        Column("probability", "number", "share of draws in which channel_a lies above channel_b; ties count half"),
-    ),
-)
-
-MODEL_DIFFERENCES = Table(
-    "model_differences",
-    "model × later model × channel × measure",
+DIFFERENCES = Table(
+    "differences",
+    "measure × pair: two channels under one model, one channel under two models, or two channels that trade places "
+    "between two models",
     (
         Column("model_a", "text", "label of a model"),
-        Column("model_b", "text", "label of another model"),
-        _CHANNEL,
-        Column("measure", "text", "share or roi"),
-        Column("difference", "number", "what model_a gives less what model_b gives", unit=_BY_MEASURE),
+        Column("channel_a", "text", "a channel"),
+        Column("model_b", "text", "label of a model: the same, or another of which both saw the same draws"),
+        Column("channel_b", "text", "the same channel, or another"),
+        Column(
+            "measure",
+            "text",
+            "share, roi or conversions; order: whether channel_a lies above channel_b by ROI, over all specifications",
+        ),
+        Column(
+            "difference",
+            "number",
+            "what a gives less what b gives; of order: how often channel_a is above under model_a less under model_b",
+            unit=_BY_MEASURE,
+        ),
         _LOW,
         _HIGH,
+        Column(
+            "probability",
+            "number",
+            "share of draws in which a lies above b; of order: in which the models put the two in opposite order; "
+            "ties count half",
+        ),
     ),
+    question="Is the difference between two channels, or between two models, more than chance?",
 )
 
 DRAWS = Table(

@@ -17,7 +17,6 @@ from attribution.kernels.statistics.intervals import (
     bca,
     descending_ranks,
     percentile,
-    probabilities_above,
     rank_probabilities,
 )
 from attribution.models.machinery import get_machinery
@@ -210,9 +209,6 @@ def test_rank_probabilities_are_a_doubly_stochastic_matrix() -> None:
     np.testing.assert_allclose(probabilities.sum(axis=1), 1.0)
     mean_rank = probabilities @ np.arange(1, 6)
     np.testing.assert_allclose(mean_rank, descending_ranks(scores).mean(axis=0))
-    above = probabilities_above(scores)
-    np.testing.assert_allclose(above + above.T, 1.0)
-    np.testing.assert_allclose(1 + above.T.sum(axis=1) - 0.5, mean_rank)
 
 
 # ------------------------------------------------------------ a whole run
@@ -280,10 +276,21 @@ def test_a_run_says_how_sure_ranks_are(outcome: Any) -> None:
     by_rank = tables["rank_probability"].pivot_table(index=["model", "channel"], columns="rank", values="probability")
     np.testing.assert_allclose(by_rank.sum(axis=1), 1.0)
     assert by_rank.shape == (12, 4)
-    pairs = tables["pairwise_probability"].set_index(["model", "channel_a", "channel_b"])["probability"]
-    assert len(pairs) == 3 * 12
-    assert pairs["linear", "video", "search"] + pairs["linear", "search", "video"] == pytest.approx(1.0)
-    assert (tables["pairwise_probability"]["by"] == "roi").all()
+    pairs = tables["differences"].query("model_a == model_b")
+    assert len(pairs) == 3 * 6
+    assert set(pairs["measure"]) == {"roi"}
+    returns = tables["returns"].set_index(["model", "channel"])["roi"]
+    for row in pairs.itertuples(index=False):
+        apart = returns[row.model_a, row.channel_a] - returns[row.model_b, row.channel_b]
+        assert row.difference == pytest.approx(apart)
+        assert row.low <= row.difference <= row.high
+    # The mean rank of a channel is 1 and the probabilities that each other lies above it.
+    mean_rank = (by_rank * by_rank.columns).sum(axis=1)
+    for model, channel in mean_rank.index:
+        rows = pairs[pairs["model_a"] == model]
+        above = rows.loc[rows["channel_b"] == channel, "probability"].sum()
+        above += (1 - rows.loc[rows["channel_a"] == channel, "probability"]).sum()
+        assert mean_rank[model, channel] == pytest.approx(1 + above)
     measures = tables["intervals"].groupby("measure")["model"].nunique()
     assert measures.to_dict() == {
         "conversions": 3, "rank": 3, "removal_effect": 1, "removal_effect_value": 1, "roi": 3, "share": 3, "value": 3,
@@ -291,7 +298,8 @@ def test_a_run_says_how_sure_ranks_are(outcome: Any) -> None:
 
 
 def test_differences_between_models_have_intervals_of_their_own(outcome: Any) -> None:
-    table = outcome.tables["model_differences"].set_index(["model_a", "model_b", "channel", "measure"])
+    table = outcome.tables["differences"].query("channel_a == channel_b")
+    table = table.set_index(["model_a", "model_b", "channel_a", "measure"])
     credit = outcome.tables["credit"].set_index(["model", "channel"])["share"]
     bare = credit["linear", "(unattributed)"]
     row = table.loc[("last_touch", "linear", "search", "share")]

@@ -229,7 +229,7 @@ def test_a_constant_margin_is_the_same_as_a_column_of_it() -> None:
     models = ("Linear", "Markov")
     constant = run(tables, models, returns={"basis": "margin", "margin": 0.25}, resampling=resampling).tables
     by_column = run(column, models, returns={"basis": "margin"}, resampling=resampling).tables
-    for name in ("returns", "intervals", "rank_probability", "pairwise_probability"):
+    for name in ("returns", "intervals", "rank_probability", "differences"):
         pd.testing.assert_frame_equal(constant[name], by_column[name], rtol=1e-9)
 
 

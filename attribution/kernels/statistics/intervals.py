@@ -92,18 +92,6 @@ def rank_probabilities(scores: Floats) -> Floats:
     return np.array(shares).reshape(channels, channels).T
 
 
-def probabilities_above(scores: Floats) -> Floats:
-    """(channels, channels) share of rows in which channel c scores higher than d, ties counting half.
-
-    Examples
-    --------
-    >>> probabilities_above(np.array([[1.0, 2.0], [2.0, 2.0]])).tolist()
-    [[0.5, 0.25], [0.75, 0.5]]
-    """
-    shares = [((a > scores) + 0.5 * (a == scores)).mean(axis=0) for a in scores.T[:, :, None]]
-    return np.array(shares).reshape(scores.shape[1], scores.shape[1])
-
-
 # ---------------------------------------------------------------- shares of counted cases, also few
 
 

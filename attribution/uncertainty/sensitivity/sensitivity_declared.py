@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from attribution.schema.tables.definition import Column, Table, null
+from attribution.uncertainty.intervals_declared import DIFFERENCES, RANK_PROBABILITY
 
 AVERAGE, NO_CHANGE = "(average)", "(no change)"
 """What may be acted on besides a model."""
@@ -31,33 +32,7 @@ SPECIFICATIONS = Table(
         null("roi_high", "number", "upper end of the interval"),
         null("rank", "number", "by ROI within the specification, 1 is the highest; ties share their average"),
     ),
-)
-
-JOINT_RANK_PROBABILITY = Table(
-    "joint_rank_probability",
-    "estimand × channel × rank; channels with an ROI under every specification",
-    (
-        _ESTIMAND,
-        _CHANNEL,
-        Column("rank", "integer", "1 = highest ROI"),
-        Column("probability", "number", f"share with this rank {_TRIED}; ties share their ranks"),
-        Column("least", "number", "the same under the specification in which it is smallest"),
-        Column("most", "number", "the same under the specification in which it is largest"),
-    ),
-)
-
-RANK_SWAPS = Table(
-    "rank_swaps",
-    "model × later model × pair of channels that trade places in some draw",
-    (
-        Column("model_a", "text", "label of a model"),
-        Column("model_b", "text", "label of another model of the same estimand"),
-        Column("channel_a", "text", "a channel"),
-        Column("channel_b", "text", "another channel"),
-        Column("above_a", "number", "how often channel_a has the higher ROI under model_a; ties count half"),
-        Column("above_b", "number", "the same under model_b"),
-        Column("probability", "number", "how often they stand in opposite order; a tie under one model counts half"),
-    ),
+    question="What is the ROI of a channel under every choice that could have been made?",
 )
 
 ROI_VARIANCE = Table(
@@ -75,6 +50,7 @@ ROI_VARIANCE = Table(
         null("share", "number", "of all its variance; the shares of a channel sum to 1; null where it never varies"),
         null("share_any", "number", "what the source has any part in, its interactions included; null for these"),
     ),
+    question="Which choice does the ROI of a channel depend on most?",
 )
 
 VERDICTS = Table(
@@ -104,10 +80,11 @@ VERDICTS = Table(
         null("lost_touchpoints_to_flip", "number", "share of its own touchpoints that, if unseen, would change it"),
         null("others_lost_to_flip", "number", "share of all other touchpoints that, if unseen, would change it"),
         null("share_to_break_even", "number", "share of its credit that it must have caused for its spend to pay"),
-        null("matured", "number", "share of the conversions after its touchpoints that have come by the end of data"),
-        null("rests_on", "text", "what its models were told of effects and did not learn; null where nothing"),
+        null("maturity", "number", "share of the conversions after its touchpoints that have come by the end of data"),
+        null("assumptions", "text", "what its models assume of effects and did not learn; null where nothing"),
         Column("says", "text", "the verdict as a sentence"),
     ),
+    question="What should be done with a channel, and what would change that?",
 )
 
 REGRET = Table(
@@ -124,6 +101,7 @@ REGRET = Table(
         Column("worst", "number", "largest regret of acting on it, whichever model is right"),
         Column("is_minimax", "flag", "whether its worst regret is the smallest of all"),
     ),
+    question="What is lost by acting on one model if another is right?",
 )
 
-SENSITIVITY_TABLES = (SPECIFICATIONS, JOINT_RANK_PROBABILITY, RANK_SWAPS, ROI_VARIANCE, VERDICTS, REGRET)
+SENSITIVITY_TABLES = (SPECIFICATIONS, RANK_PROBABILITY, DIFFERENCES, ROI_VARIANCE, VERDICTS, REGRET)

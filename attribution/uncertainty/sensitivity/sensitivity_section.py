@@ -12,12 +12,13 @@ from attribution.models import AttributionModel
 from attribution.returns import Terms
 from attribution.schema.experiment import Experiment
 from attribution.sections import FigureSpec, Language, ReportPart, RunContext, Section
+from attribution.uncertainty.intervals_declared import ALL_MODELS
 from attribution.uncertainty.sensitivity.fits import draw_grid
 from attribution.uncertainty.sensitivity.regret import regret_table
 from attribution.uncertainty.sensitivity.rules import CUT, GROW, KEEP, UNCLEAR
 from attribution.uncertainty.sensitivity.sensitivity_declared import SENSITIVITY_TABLES
 from attribution.uncertainty.sensitivity.sensitivity_options import SensitivityOptions, sensitivity_options
-from attribution.uncertainty.sensitivity.spread import joint_ranks, rank_swaps, roi_variance, specification_table
+from attribution.uncertainty.sensitivity.spread import ORDER, joint_ranks, rank_swaps, roi_variance, specification_table
 from attribution.uncertainty.sensitivity.verdicts import verdict_table
 
 MOST_CURVES = 3
@@ -26,6 +27,7 @@ MOST_CURVES = 3
 _COUNTED = {GROW: "verdicts_grow", KEEP: "verdicts_keep", CUT: "verdicts_cut", UNCLEAR: "verdicts_unclear"}
 _BY_CHANNEL = ("probability_grow", "probability_keep", "probability_cut", "money_at_stake", "roi_low", "roi_high")
 _VERDICTS = ["channel", "verdict", "probability", "probability_least", "money_at_stake", "spend", "roi"]
+_SWAPS = ["model_a", "model_b", "channel_a", "channel_b", "difference", "probability"]
 _FLIPS = {
     "days_to_flip": "days of lookback",
     "margin_points_to_flip": "points of margin",
@@ -44,8 +46,12 @@ class SensitivitySection(Section):
     declared = SENSITIVITY_TABLES
 
     def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:
-        """All of them, see `sensitivity_tables`."""
-        return sensitivity_tables(context.experiment, context.sources, context.journeys, context.models, context.terms)
+        """All of them, see `sensitivity_tables`; rows that are of a table of resampling are added to it."""
+        tables = sensitivity_tables(
+            context.experiment, context.sources, context.journeys, context.models, context.terms
+        )
+        shared = {name: table for name, table in context.tables.items() if name in tables}
+        return tables | {name: _joined([table, tables[name]]) for name, table in shared.items()}
 
     def metrics(self, tables: Mapping[str, pd.DataFrame], model: str | None = None) -> Mapping[str, float]:
         """Of the run: how many verdicts of each kind, what each rests on, and regret."""
@@ -103,8 +109,8 @@ def sensitivity_tables(
     each = [grid.of(estimand) for estimand in dict.fromkeys(grid.estimands)]
     return {
         "specifications": specification_table(grid, asked.level),
-        "joint_rank_probability": _joined([joint_ranks(part) for part in each]),
-        "rank_swaps": _joined([rank_swaps(part) for part in each]),
+        "rank_probability": _joined([joint_ranks(part) for part in each]),
+        "differences": _joined([rank_swaps(part) for part in each]),
         "roi_variance": _joined([roi_variance(part) for part in each]),
         "verdicts": _joined([verdict_table(part, asked, matured) for part in each]),
         "regret": _joined([regret_table(part, asked) for part in each]),
@@ -156,7 +162,9 @@ def curve_channels(specifications: pd.DataFrame) -> list[str]:
 
 def _shown(tables: Mapping[str, pd.DataFrame]) -> dict[str, object]:
     """What the template shows. Wide tables, unlike those of a run: they are read and never computed with."""
-    verdicts, regret, swaps = tables["verdicts"], tables["regret"], tables["rank_swaps"]
+    verdicts, regret = tables["verdicts"], tables["regret"]
+    ranks, pairs = tables["rank_probability"], tables["differences"]
+    ranks, swaps = ranks[ranks["model"] == ALL_MODELS], pairs[pairs["measure"] == ORDER]
     key = ["estimand"] if verdicts["estimand"].nunique() > 1 else []
     flips = verdicts[[*key, "channel", "verdict", *_FLIPS]].rename(columns=_FLIPS)
     often = swaps[swaps["probability"] > 0.5].sort_values("probability", ascending=False, kind="stable")
@@ -165,8 +173,8 @@ def _shown(tables: Mapping[str, pd.DataFrame]) -> dict[str, object]:
         "verdicts": verdicts[[*key, *_VERDICTS, "roi_low", "roi_high"]],
         "flips": flips,
         "variance": _variance_grid(tables["roi_variance"], key),
-        "ranks": tables["joint_rank_probability"],
-        "swaps": often if len(often) else None,
+        "ranks": ranks.drop(columns="model"),
+        "swaps": often[_SWAPS] if len(often) else None,
         "regret": regret.drop(columns=[] if key else ["estimand"]) if len(regret) else None,
         "specifications": tables["specifications"],
     }
@@ -185,7 +193,7 @@ def _notes(verdicts: pd.DataFrame, regret: pd.DataFrame) -> list[str]:
             "Allocated is not incremental: where ads reach people who would have bought anyway, credit overstates what "
             "they caused by more than any of these choices. No verdict on credit alone can tell; experiments can."
         )
-    told = verdicts["rests_on"].dropna().unique()
+    told = verdicts["assumptions"].dropna().unique()
     if len(told):
         notes.append(
             f"Incremental verdicts rest on what models were told and did not learn ({'; '.join(told)}): they are as "

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from attribution.kernels.statistics.decompositions import variances
 from attribution.kernels.statistics.intervals import descending_ranks, percentile, rank_probabilities
+from attribution.uncertainty.intervals_declared import ALL_MODELS, DIFFERENCES, RANK_PROBABILITY
 from attribution.uncertainty.sensitivity.grid import AXES, Grid
 from attribution.uncertainty.sensitivity.sensitivity_declared import (
-    JOINT_RANK_PROBABILITY,
-    RANK_SWAPS,
     ROI_VARIANCE,
     SPECIFICATIONS,
 )
@@ -22,6 +21,8 @@ Floats = NDArray[np.float64]
 
 SAMPLING = "sampling"
 INTERACTIONS = "interactions"
+ORDER = "order"
+"""What ``differences`` says of two channels between two models."""
 
 _LARGE = 400
 """Numbers beyond 2 to this power are made smaller before they are squared, and squares added up."""
@@ -53,13 +54,14 @@ def specification_table(grid: Grid, level: float) -> pd.DataFrame:
 
 
 def joint_ranks(grid: Grid) -> pd.DataFrame:
-    """The ``joint_rank_probability`` table, over all specifications and draws of ``grid``."""
+    """Rows of ``rank_probability`` over all specifications and draws of ``grid``."""
     ranked = grid.ranked
     scores = grid.roi[..., 1:, :][..., ranked]
     each = np.stack([rank_probabilities(of) for of in scores.reshape(-1, *scores.shape[-2:])])
     names = np.array(grid.channels, dtype=object)[ranked]
     size = len(names)
     columns = {
+        "model": ALL_MODELS,
         "estimand": grid.estimands[0],
         "channel": np.repeat(names, size),
         "rank": np.tile(np.arange(1, size + 1), size),
@@ -68,11 +70,11 @@ def joint_ranks(grid: Grid) -> pd.DataFrame:
         "least": each.min(axis=0).ravel(),
         "most": each.max(axis=0).ravel(),
     }
-    return pd.DataFrame(columns)[list(JOINT_RANK_PROBABILITY.column_names)]
+    return pd.DataFrame(columns)[list(RANK_PROBABILITY.column_names)]
 
 
 def rank_swaps(grid: Grid) -> pd.DataFrame:
-    """The ``rank_swaps`` table: both models in the same window, policy, cost basis and draw."""
+    """Rows of ``differences``: both models in the same window, policy, cost basis and draw."""
     ranked = grid.ranked
     scores = grid.roi[..., 1:, :][..., ranked]
     first, second = np.triu_indices(len(ranked), 1)
@@ -89,12 +91,14 @@ def rank_swaps(grid: Grid) -> pd.DataFrame:
             "model_b": grid.models[b],
             "channel_a": names[first[trade]],
             "channel_b": names[second[trade]],
-            "above_a": above_a,
-            "above_b": above_b,
+            "measure": ORDER,
+            "difference": above_a - above_b,
+            "low": np.nan,
+            "high": np.nan,
             "probability": apart[trade],
         }
         parts.append(pd.DataFrame(columns))
-    columns_of = list(RANK_SWAPS.column_names)
+    columns_of = list(DIFFERENCES.column_names)
     return pd.concat(parts, ignore_index=True)[columns_of] if parts else pd.DataFrame(columns=columns_of)
 
 

@@ -52,11 +52,11 @@ def verdict_table(grid: Grid, asked: SensitivityOptions, matured: Mapping[str, f
     converted know nothing but 0, so that a channel is taken to bring at least as much as −ln((1 − level) / 2)
     conversions are worth, of which none may be seen with that chance.
     """
-    rule, rests_on = Rule.of(asked, grid.estimands[0]), "; ".join(filter(None, grid.told)) or None
+    rule, assumptions = Rule.of(asked, grid.estimands[0]), "; ".join(filter(None, grid.told)) or None
     rows = []
     for place in range(len(grid.channels)):
         evidence = Evidence.of(grid, place, asked.level, matured)
-        row = _row(evidence, asked, rule) | {"estimand": grid.estimands[0], "rests_on": rests_on}
+        row = _row(evidence, asked, rule) | {"estimand": grid.estimands[0], "assumptions": assumptions}
         rows.append(row | {"says": f"{_says(row, evidence, asked, rule)} {_CAVEATS[grid.estimands[0]]}"})
     return pd.DataFrame(rows, columns=list(VERDICTS.column_names))
 
@@ -153,7 +153,7 @@ def _row(evidence: Evidence, asked: SensitivityOptions, rule: Rule) -> dict[str,
         "money_at_stake": _stake(evidence, verdict, asked, rule),
         **_flips(evidence, rule),
         "share_to_break_even": break_even,
-        "matured": evidence.matured,
+        "maturity": evidence.matured,
     }
 
 
@@ -244,7 +244,7 @@ def _sentence(row: Mapping[str, Any], asked: SensitivityOptions) -> str:
         f"even if it caused {most:.0%} of its credit",
     )
     if not allocated:
-        told = "" if row["rests_on"] is None else f", which rests on what it was told ({row['rests_on']})"
+        told = "" if row["assumptions"] is None else f", which rests on what it was told ({row['assumptions']})"
         of_least = of_most = f"if the model is right about what it caused{told}"
     claims = {
         GROW: f"one unit of money more pays, {of_least}",

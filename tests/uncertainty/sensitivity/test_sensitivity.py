@@ -222,7 +222,7 @@ def test_ties_trade_places_by_half() -> None:
     roi = np.array([[[1.0, 2.0]], [[2.0, 2.0]], [[2.0, 1.0]]])  # model, draw, channel
     table = rank_swaps(of_roi(np.concatenate([roi, roi], axis=1)))
     assert table["probability"].tolist() == [0.5, 1.0, 0.5]
-    assert table["above_a"].tolist() == [0.0, 0.0, 0.5]
+    assert table["difference"].tolist() == [-0.5, -1.0, -0.5]
 
 
 def of_roi(roi: np.ndarray, **more: Any) -> Grid:
@@ -265,7 +265,7 @@ def test_shares_of_variance_are_the_same_at_any_size(power: int) -> None:
 def test_one_channel_trades_places_with_none() -> None:
     table = rank_swaps(of_roi(np.array([[[1.0], [2.0]], [[0.5], [1.5]]])))
     assert table.empty
-    assert list(table.columns) == list(output_tables()["rank_swaps"].column_names)
+    assert list(table.columns) == list(output_tables()["differences"].column_names)
     tables = run_experiment(asked(log(200), COSTS[COSTS["channel"] == "search"])).tables
     assert set(tables["verdicts"]["channel"]) == {"search"}
 
@@ -286,12 +286,13 @@ def test_incremental_credit_is_varied_apart() -> None:
     models = [*MODELS[:2], {"model": "Markov", "continuation": 0.05, "name": "incremental"}]
     tables = run_experiment(asked(log(200), models=models)).tables
     assert set(tables["verdicts"]["estimand"]) == {"allocated", "incremental"}
-    assert not set(tables["rank_swaps"][["model_a", "model_b"]].to_numpy().ravel()) & {"incremental"}
+    swaps = tables["differences"].query("measure == 'order'")
+    assert not set(swaps[["model_a", "model_b"]].to_numpy().ravel()) & {"incremental"}
     says = tables["verdicts"].groupby("estimand")["says"]
     assert all("allocated, not incremental" in text for text in says.get_group("allocated"))
     assert not any("allocated" in text for text in says.get_group("incremental"))
     # An effect that was told is not one that was found.
-    rows = tables["verdicts"].groupby("estimand")["rests_on"]
+    rows = tables["verdicts"].groupby("estimand")["assumptions"]
     assert rows.get_group("allocated").isna().all()
     assert set(rows.get_group("incremental")) == {"incremental: continuation = 0.05"}
     judged = [text for text in says.get_group("incremental") if "if the model is right about" in text]
@@ -344,7 +345,7 @@ def test_a_channel_with_costs_and_no_touchpoint_is_not_cut() -> None:
     assert row["verdict"] == "not enough evidence"
     assert "no touchpoint" in row["says"]
     # It has no media cost, so that it is in no ranking over all specifications.
-    assert "展会 🎪" not in set(tables["joint_rank_probability"]["channel"])
+    assert "展会 🎪" not in set(tables["rank_probability"]["channel"])
     assert tables["specifications"].query("channel == '展会 🎪'")["roi"].isna().sum() == 4 * 2 * 2
 
 
@@ -379,7 +380,7 @@ def test_paths_are_varied_without_windows_or_policies() -> None:
     tables = run_experiment(experiment).tables
     assert len(tables["specifications"]) == 4
     assert tables["specifications"]["is_own"].all()
-    assert tables["verdicts"][["days_to_flip", "matured"]].isna().all(axis=None)
+    assert tables["verdicts"][["days_to_flip", "maturity"]].isna().all(axis=None)
     for place, why in (("lookback_days", "no times"), ("direct", "journeys already")):
         options = sensitivity_options(experiment).model_copy(update={place: [7.0]})
         wrong = experiment.model_copy(update={"sensitivity": options})
@@ -461,3 +462,13 @@ def test_nothing_is_varied_unless_asked() -> None:
     experiment = asked(log())
     assert SensitivitySection().is_wanted(experiment)
     assert not SensitivitySection().is_wanted(experiment.model_copy(update={"sensitivity": None}))
+
+
+def test_ranks_and_differences_of_resampling_are_kept_beside_those_of_all_specifications() -> None:
+    alone = run_experiment(asked(log(200))).tables
+    both = run_experiment(asked(log(200), resampling={"draws": 50})).tables
+    for name, column, ours in (("rank_probability", "model", "(all)"), ("differences", "measure", "order")):
+        assert (alone[name][column] == ours).all()
+        is_ours = both[name][column] == ours
+        assert (~is_ours).any()
+        pd.testing.assert_frame_equal(both[name][is_ours].reset_index(drop=True), alone[name], check_dtype=False)

@@ -157,7 +157,7 @@ def test_a_young_channel_is_not_cut() -> None:
     assert verdict_of(grid, {"邮件": 0.9})["verdict"] == CUT
     young = verdict_of(grid, {"邮件": 0.5})
     assert young["verdict"] == UNCLEAR
-    assert young["matured"] == 0.5
+    assert young["maturity"] == 0.5
 
 
 def test_what_nobody_recorded_is_not_condemned() -> None:
