@@ -5,12 +5,11 @@ from __future__ import annotations
 from attribution.decisions.comparison.comparison_declared import COMPARISON_TABLES
 from attribution.decisions.kpis.kpis_declared import KPI_TABLES
 from attribution.pipeline.sections import load_sections
-from attribution.production.monitoring.drift import DRIFT
 from attribution.production.promotion.decision import PROMOTION
 from attribution.schema.tables import OUTPUTS, Table
 
 
 def output_tables() -> dict[str, Table]:
     """Every output table by its name, those of sections of other packages among them."""
-    further = (*KPI_TABLES, *COMPARISON_TABLES, DRIFT, PROMOTION)
+    further = (*KPI_TABLES, *COMPARISON_TABLES, PROMOTION)
     return {**OUTPUTS, **load_sections().declared, **{table.name: table for table in further}}

@@ -149,14 +149,14 @@ def test_objectives_are_the_rows_of_the_same_run(shop: Path) -> None:
         assert (rows["return_low"] <= rows["return_high"]).all()
         # Draws are in the unit of the objective too.
         np.testing.assert_allclose(rows["return_sd"] * 3 > (rows["return"] - rows["return_low"]).abs(), True)
-        assert plan.tables["budget_evidence"]["run"].nunique() == 1
+        assert plan.tables["budget_scenarios"]["run"].nunique() == 1
     assert "unit_economics" in outcome.tables
     assert (wanted["new_customers"] <= wanted["conversions"][wanted["new_customers"].index] + 1e-9).all()
 
 
 def test_the_objective_is_what_channels_are_ranked_by_unless_set(shop: Path) -> None:
     settings = ["budget.total=2500", "returns.margin=0.3", "returns.basis=margin"]
-    (objective,) = plan_budget(read_experiment(shop, settings))[1].tables["budget_evidence"]["objective"].unique()
+    (objective,) = plan_budget(read_experiment(shop, settings))[1].tables["budget_scenarios"]["objective"].unique()
     assert objective == "margin"
 
 
@@ -179,7 +179,7 @@ def test_the_folder_holds_the_run_and_a_report_with_the_budget(
     for part in ('id="budget"', 'id="budget_by_channel"', 'id="budget_gain"', "一半", "Valid until 2024-05-2"):
         assert part in report
     assert 'id="response_curves"' not in report
-    evidence = pd.read_parquet(out / "budget_evidence.parquet")
+    evidence = pd.read_parquet(out / "budget_scenarios.parquet")
     assert evidence["run"].str.fullmatch("[0-9a-f]{16}").all()
     assert evidence["data_end"].notna().all()
     assert set(evidence["draws"]) == {60}
@@ -205,9 +205,9 @@ def test_an_earlier_proposal_is_held_against_what_is_known_now(
     assert call(monkeypatch, "budget", shop, *settings, "--out", shop.parent / "earlier") == 0
     again = (*settings, "--set", "budget.previous=earlier")
     assert call(monkeypatch, "budget", shop, *again, "--out", shop.parent / "now") == 0
-    drift = pd.read_parquet(shop.parent / "now" / "budget_drift.parquet")
+    drift = pd.read_parquet(shop.parent / "now" / "drift.parquet")
     assert set(drift["status"]) == {"as expected"}
-    np.testing.assert_allclose(drift["return"], drift["expected"])
+    np.testing.assert_allclose(drift["recent"], drift["training"])
     assert "ground has moved" not in capsys.readouterr().out
     conversions = pd.read_parquet(shop.parent / "conversions.parquet")
     conversions.assign(value=conversions["value"] * 3).to_parquet(shop.parent / "conversions.parquet", index=False)
@@ -237,7 +237,7 @@ def test_a_budget_is_tracked_below_the_run_it_comes_from(shop: Path, new_store: 
     (run,) = runs
     assert run.data.tags["mlflow.parentRunId"] == parent_id
     prints = {run.data.tags["attribution.fingerprint"], parent.data.tags["attribution.fingerprint"]}
-    assert prints == set(plan.tables["budget_evidence"]["run"])
+    assert prints == set(plan.tables["budget_scenarios"]["run"])
     row = plan.tables["budget_scenarios"].query("scenario == 'plan' and model == 'linear'").iloc[0]
     assert run.data.metrics["gain/linear"] == pytest.approx(row["gain"])
     assert run.data.metrics["gain_low/linear"] == pytest.approx(row["gain_low"])
@@ -329,7 +329,7 @@ def test_a_budget_makes_no_grid_of_specifications(shop: Path, monkeypatch: pytes
     assert (
         "sensitivity" not in varied.experiment.further
     )  # so that a run with sensitivity is not taken to be there already
-    assert varied.fingerprint == plain.fingerprint == varied.tables["budget_evidence"]["run"].iloc[0]
+    assert varied.fingerprint == plain.fingerprint == varied.tables["budget_scenarios"]["run"].iloc[0]
     for name, table in plain.tables.items():
         pd.testing.assert_frame_equal(table, varied.tables[name], check_exact=True)
 
@@ -415,7 +415,7 @@ def test_a_budget_of_aggregated_paths_has_no_days(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     _, plan = plan_budget(read_experiment(tmp_path / "paths.toml"))
-    assert plan.tables["budget_evidence"][["data_start", "data_end", "valid_until"]].isna().all(axis=None)
+    assert plan.tables["budget_scenarios"][["data_start", "data_end", "valid_until"]].isna().all(axis=None)
     assert plan.notes[-1].startswith("Data have no dates, so the plan has no expiry date")
     spend = plan.tables["budget"].query("scenario == 'plan'").set_index("channel")["spend"]
     # With exponents of one half spend is in proportion to R² ÷ x0: of 35 and 95.

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 import attribution as at
+from attribution.production.output_tables import output_tables
 from tests.cli.test_cli import call
 
 HERE = Path(__file__).parent
@@ -99,6 +100,20 @@ def test_daily_summaries_are_continued(before: Path, monkeypatch: pytest.MonkeyP
 def test_a_budget_follows_an_earlier_one(before: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(before)
     assert call(monkeypatch, "budget", "shop.toml", "--total", 800, "--set", "budget.previous=budget") in (0, 3)
+
+
+def test_tables_that_were_merged_are_read_where_they_are_now(before: Path) -> None:
+    then = {path.stem: pd.read_parquet(path) for path in (before / "budget").glob("*.parquet")}
+    now = at.read_run(before / "budget").tables
+    gone = [name for name in now if name not in output_tables()]
+    assert gone == []
+    scenarios = now["budget_scenarios"]
+    assert scenarios["kind"].tolist().count("plan") == then["budget_scenarios"]["scenario"].tolist().count("plan")
+    what_if, today = then["budget_what_if"], scenarios.query("kind == 'today'")
+    np.testing.assert_array_equal(today["return"], what_if.query("what_if == 'today'")["return"])
+    np.testing.assert_array_equal(today["short_of_plan"], what_if.query("what_if == 'today'")["short_of_plan"])
+    for name in ("run", "data_start", "data_end", "valid_until", "curves_assumed"):
+        assert today[name].tolist() == then["budget_evidence"][name].tolist()
 
 
 READS = {

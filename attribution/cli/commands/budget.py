@@ -53,5 +53,5 @@ def budget(
         typer.echo(f"\nTables and report.html are in {out}{completed.tracked_as}")
     if completed.failure is not None:
         raise completed.failure
-    if ground_has_moved(plan.tables.get("budget_drift")):
+    if ground_has_moved(plan.tables.get("drift")):
         raise typer.Exit(NEGATIVE_VERDICT)

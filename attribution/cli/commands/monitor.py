@@ -178,7 +178,7 @@ def _write(
 ) -> str | None:
     from attribution.pipeline.output import replaced_folder, write_dictionary, write_table
     from attribution.production.monitoring import drift_metrics
-    from attribution.production.monitoring.drift import DRIFT
+    from attribution.schema.tables.drift import DRIFT
 
     with replaced_folder(out, keep, kind="monitor") as folder:
         write_table(folder, DRIFT, drift)

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from attribution.schema.tables.definition import Column, Table, null
+from attribution.schema.tables.drift import DRIFT
+
+TODAY, PLAN, MORE_BEND, LESS_BEND = "today", "plan", "more bend", "less bend"
+SCENARIOS = (TODAY, PLAN, MORE_BEND, LESS_BEND)
+"""What every model has; divisions of one's own have other names."""
 
 _MODEL = Column("model", "text", "label of the model whose credit is today's return")
 _ESTIMAND = Column("estimand", "text", "allocated: credit that divides observed conversions, not what ads caused")
-_SCENARIO = Column("scenario", "text", "plan, or how curves bend instead: more bend, less bend")
+_BENDS = "plan, or how curves bend instead: more bend, less bend"
+_SCENARIO = Column("scenario", "text", _BENDS)
 
 BUDGET = Table(
     "budget",
@@ -14,7 +20,7 @@ BUDGET = Table(
     (
         _MODEL,
         _ESTIMAND,
-        _SCENARIO,
+        Column("scenario", "text", f"{_BENDS}; long run and its weight: the best spend at that weight"),
         Column("objective", "text", "what the return is: conversions, new_customers, revenue, margin or ltv"),
         Column("channel", "text", "channel"),
         Column("spend_today", "number", "spend in the period of the data"),
@@ -28,13 +34,22 @@ BUDGET = Table(
         Column("marginal_today", "number", "return of one unit of money more, at today's spend"),
         Column("marginal", "number", "the same at the proposed spend"),
         null("binding", "text", "the channel's own limit that binds: floor, ceiling, step limit, nothing left"),
-        null("probability_more", "number", "share of draws in which its best spend is above today's, groups aside"),
+        null(
+            "probability_more",
+            "number",
+            "share of draws in which its best spend is above today's, groups aside; null for the long run",
+        ),
         Column("curve", "text", "power, log or hill"),
         Column("curvature", "number", "exponent of power; log and hill: multiples of today's spend"),
         Column("steepness", "number", "exponent of a Hill curve; 1 of others"),
         Column("curvature_from", "text", "assumed, or fitted to a history, with its interval or why it was refused"),
         null("valid_until", "text", "last day of the proposal; null where data have no dates"),
+        null("weight", "number", "of the long run, 0 … 1, returns as shares of today's total; null of other scenarios"),
+        null("long_objective", "text", "what the return of the long run is"),
+        null("long_return", "number", "return expected in the long run at the proposed spend"),
+        null("long_factor", "number", "multiple of what the data show that the long run is assumed to return; 1: none"),
     ),
+    question="How much money should each channel get, and what does each channel then return?",
 )
 
 BUDGET_LIMITS = Table(
@@ -43,7 +58,7 @@ BUDGET_LIMITS = Table(
     (
         _MODEL,
         _SCENARIO,
-        Column("limit", "text", "total, reserve, floor or ceiling of a group, capacity"),
+        Column("limit", "text", "total, reserve, floor or ceiling of a group, capacity (of a stage)"),
         Column(
             "allowed", "number", "the limit itself, money or conversions", unit="money, or what the capacity counts"
         ),
@@ -55,6 +70,7 @@ BUDGET_LIMITS = Table(
             "return gained by one unit more; of the total, limits that are shares of it move along",
         ),
     ),
+    question="Which limits over several channels hold the plan back, and what would one unit more of each bring?",
 )
 
 BUDGET_SCENARIOS = Table(
@@ -63,15 +79,16 @@ BUDGET_SCENARIOS = Table(
     (
         _MODEL,
         _ESTIMAND,
-        _SCENARIO,
+        Column("scenario", "text", f"{_BENDS}; today for spend as it is, or the name of a division of one's own"),
+        Column("kind", "text", "plan, bend, today or what_if"),
         Column("objective", "text", "what the return is"),
-        Column("risk_aversion", "number", "standard deviations taken off the return"),
+        null("risk_aversion", "number", "standard deviations taken off the return; null where nothing is optimised"),
         Column("spend_today", "number", "spend in the period of the data"),
-        Column("spend", "number", "what the best spend of the scenario adds up to"),
-        Column("unspent", "number", "what limits leave over"),
+        Column("spend", "number", "what the spend of the scenario adds up to; of plan and bend it is the best one"),
+        null("unspent", "number", "what limits leave over; null where nothing is optimised"),
         Column("return_today", "number", "return at today's spend"),
-        Column("return_same_mix", "number", "return if all spends grew alike to the total, limits aside"),
-        Column("return", "number", "return at the best spend of the scenario"),
+        null("return_same_mix", "number", "return if all spends grew alike to the total, limits aside"),
+        Column("return", "number", "return at the spend of the scenario"),
         null("return_sd", "number", "its standard deviation, of sampling only"),
         null("return_low", "number", "lower end of its interval, of sampling only; null without resampling"),
         null("return_high", "number", "upper end of its interval"),
@@ -79,106 +96,26 @@ BUDGET_SCENARIOS = Table(
         null("gain_low", "number", "lower end of its interval, of sampling only; null without resampling"),
         null("gain_high", "number", "upper end of its interval"),
         Column("return_of_plan", "number", "return that the plan brings if curves bend as in the scenario"),
+        Column("short_of_plan", "number", "return of the plan less that of the scenario, at its curves"),
         null(
             "regret",
             "number",
             "worth of the best spend of the scenario less the plan's; null where that breaks capacity",
         ),
-        Column("shadow_price", "number", "return of one unit of total more"),
-        Column("optimality_gap", "number", "share of marginal return that prices leave unexplained; 0 is the optimum"),
-    ),
-)
-
-BUDGET_WHAT_IF = Table(
-    "budget_what_if",
-    "model × division of one's own",
-    (
-        _MODEL,
-        _ESTIMAND,
-        Column("what_if", "text", "its name; today for spend as it is, plan for the proposal"),
-        Column("objective", "text", "what the return is"),
-        Column("spend", "number", "spend of all channels"),
-        Column("return", "number", "return expected of it"),
-        null("return_low", "number", "lower end of its interval, of sampling only; null without resampling"),
-        null("return_high", "number", "upper end of its interval"),
-        Column("short_of_plan", "number", "return of the plan less this one"),
-        null("breaks", "text", "the limits that it does not keep"),
-    ),
-)
-
-BUDGET_HORIZONS = Table(
-    "budget_horizons",
-    "model × weight of the long run × channel with spend",
-    (
-        _MODEL,
-        _ESTIMAND,
-        Column("weight", "number", "of the long run, 0 … 1; each return as a share of what it is in all today"),
-        Column("objective", "text", "what the return of the short run is"),
-        Column("long_objective", "text", "what the return of the long run is"),
-        Column("channel", "text", "channel"),
-        Column("spend", "number", "spend that is best at this weight"),
-        Column("return", "number", "return expected in the short run"),
-        Column("long_return", "number", "return expected in the long run"),
-    ),
-)
-
-BUDGET_EVIDENCE = Table(
-    "budget_evidence",
-    "model",
-    (
-        _MODEL,
-        _ESTIMAND,
+        null("shadow_price", "number", "return of one unit of total more; null where nothing is optimised"),
+        null("optimality_gap", "number", "share of marginal return that prices leave unexplained; 0 is the optimum"),
+        null("breaks", "text", "the limits that a division of one's own does not keep"),
         Column("run", "text", "fingerprint of what was asked and of the data; a run of both anew has the same"),
-        Column("objective", "text", "what the return is"),
         Column("cost_basis", "text", "what the spend is: media, or loaded with a part of shared costs"),
         null("data_start", "text", "first day of the data; null where they have no dates"),
         null("data_end", "text", "last day of the data"),
         null("valid_until", "text", "last day of the proposal"),
-        Column("return_today", "number", "return at today's spend"),
-        null("return_low", "number", "lower end of its interval, of sampling only; null without resampling"),
-        null("return_high", "number", "upper end of its interval"),
         null("level", "number", "coverage of the intervals"),
         Column("draws", "integer", "how many draws they come from; 0 without resampling"),
         Column("curves_fitted", "integer", "channels whose curvature comes from a history of spend"),
         Column("curves_assumed", "integer", "channels whose curvature is assumed"),
     ),
+    question="What do the plan, today's spend and other divisions bring as a whole, and on what data does that rest?",
 )
 
-BUDGET_DRIFT = Table(
-    "budget_drift",
-    "model × channel with spend now or in the earlier proposal",
-    (
-        _MODEL,
-        Column("channel", "text", "channel"),
-        null("spend", "number", "spend now, in a period as long as that of the earlier data"),
-        null("return", "number", "return now, in a period as long"),
-        null(
-            "expected",
-            "number",
-            "what the earlier curve says of the spend now",
-            unit="money (in a budget: what its objective counts)",
-        ),
-        null(
-            "standard_error",
-            "number",
-            "of return less expected, of sampling both times; null without resampling",
-            unit="money (in a budget: what its objective counts)",
-        ),
-        Column("status", "text", "as expected, below, above, new, gone; unknown without a standard error"),
-        null("valid_until", "text", "last day of the earlier proposal"),
-        null("expired", "flag", "whether that day lies before the end of the data"),
-    ),
-)
-
-BUDGET_NOTES = Table("budget_notes", "note", (Column("note", "text", "what to know before acting on the proposal"),))
-
-BUDGET_TABLES = (
-    BUDGET,
-    BUDGET_LIMITS,
-    BUDGET_SCENARIOS,
-    BUDGET_WHAT_IF,
-    BUDGET_HORIZONS,
-    BUDGET_EVIDENCE,
-    BUDGET_DRIFT,
-    BUDGET_NOTES,
-)
+BUDGET_TABLES = (BUDGET, BUDGET_LIMITS, BUDGET_SCENARIOS, DRIFT)

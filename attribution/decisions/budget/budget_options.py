@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from attribution.decisions.budget.budget_declared import SCENARIOS
 from attribution.schema.experiment import Experiment
 from attribution.schema.experiment.settings import Number, Settings
 
@@ -92,6 +93,8 @@ class WhatIf(Settings):
     def _one_of_both(self) -> WhatIf:
         if bool(self.spend) == bool(self.shares):
             raise ValueError(f"what_if {self.name!r}: give spend or shares")
+        if self.name in SCENARIOS:
+            raise ValueError(f"what_if {self.name!r}: every budget has a scenario of that name, choose another")
         if sum(self.shares.values()) > 1 + 1e-9:
             raise ValueError(f"what_if {self.name!r}: shares are more than the whole")
         return self

@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from attribution.decisions.budget.budget_declared import BUDGET_TABLES
+from attribution.decisions.budget.budget_declared import BUDGET_TABLES, PLAN, TODAY
 from attribution.decisions.budget.budget_options import BudgetOptions
+from attribution.decisions.budget.cases import without_spend
 from attribution.decisions.budget.evidence import MOVED
+from attribution.decisions.budget.notes import plan_notes
 from attribution.schema.experiment import Experiment
 from attribution.sections import FigureSpec, Language, ReportPart, Section
-
-PLAN = "plan"
 
 
 class BudgetSection(Section):
@@ -42,8 +42,8 @@ class BudgetSection(Section):
             FigureSpec("budget_by_channel", {"budget": budget}),
             FigureSpec("budget_gain", {"scenarios": tables["budget_scenarios"]}),
         ]
-        if "budget_horizons" in tables:
-            figures.append(FigureSpec("budget_horizons", {"horizons": tables["budget_horizons"]}))
+        if budget["weight"].notna().any():
+            figures.append(FigureSpec("budget_horizons", {"budget": budget}))
         if budget["curvature_from"].str.startswith("fitted").any():
             figures.append(FigureSpec("response_curves", {"budget": budget}))
         return figures
@@ -66,7 +66,7 @@ def budget_metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
     metrics |= {f"regret/{model}": float(most) for model, most in regret.items()}
     for what in ("spend", "change", "marginal", "probability_more"):
         metrics |= {f"{what}/{row['model']}_{row['channel']}": float(row[what]) for _, row in budget.iterrows()}
-    drift = tables.get("budget_drift")
+    drift = tables.get("drift")
     if drift is not None:
         moved = drift.loc[drift["status"].isin(MOVED), "channel"].nunique()
         metrics |= {"drift_channels": float(moved), "drift_expired": float(drift["expired"].eq(True).any())}
@@ -80,20 +80,28 @@ def budget_grids(tables: Mapping[str, pd.DataFrame]) -> dict[str, object] | None
     """
     if "budget" not in tables:
         return None
-    limits = tables["budget_limits"]
-    shown = {"model", "scenario", "limit", "allowed", "used", "binds", "shadow_price"}
-    horizons = tables.get("budget_horizons")
+    budget, scenarios, limits = (tables[name] for name in ("budget", "budget_scenarios", "budget_limits"))
+    drift = tables.get("drift")
+    left_out = without_spend(tables["returns"], list(dict.fromkeys(budget["channel"]))) if "returns" in tables else ()
+    columns = ["model", "limit", "allowed", "used", "binds", "shadow_price"]
     return {
-        "objective": str(tables["budget"]["objective"].iloc[0]).replace("_", " "),
-        "notes": list(tables["budget_notes"]["note"]),
-        "plan": _plan_grid(tables["budget"]),
-        "expected": _expected_grid(tables["budget_scenarios"]),
-        "limits": limits.loc[limits["scenario"] == PLAN, [name for name in limits if name in shown - {"scenario"}]],
-        "what_if": tables["budget_what_if"].drop(columns=["estimand", "objective"]),
-        "horizons": None if horizons is None else _horizon_grid(horizons),
-        "drift": tables.get("budget_drift"),
-        "evidence": tables["budget_evidence"],
+        "objective": str(budget["objective"].iloc[0]).replace("_", " "),
+        "notes": list(plan_notes(tables, left_out)),
+        "plan": _plan_grid(budget),
+        "expected": _expected_grid(scenarios),
+        "limits": limits.loc[limits["scenario"] == PLAN, columns],
+        "what_if": _what_if_grid(scenarios),
+        "horizons": _horizon_grid(budget) if budget["weight"].notna().any() else None,
+        "drift": None if drift is None else drift[_DRIFT_COLUMNS],
+        "evidence": scenarios.loc[scenarios["scenario"] == TODAY, _EVIDENCE_COLUMNS],
     }
+
+
+_DRIFT_COLUMNS = ["model", "channel", "spend", "training", "recent", "standard_error", "status", "expired"]
+_EVIDENCE_COLUMNS = [
+    *("model", "estimand", "run", "objective", "cost_basis", "data_start", "data_end", "valid_until", "return_today"),
+    *("return_low", "return_high", "level", "draws", "curves_fitted", "curves_assumed"),
+]
 
 
 def _plan_grid(budget: pd.DataFrame) -> pd.DataFrame:
@@ -116,10 +124,20 @@ def _plan_grid(budget: pd.DataFrame) -> pd.DataFrame:
 
 def _expected_grid(scenarios: pd.DataFrame) -> pd.DataFrame:
     columns = ["model", "scenario", "spend", "return_today", "return", "gain", "gain_low", "gain_high"]
-    return scenarios[[*columns, "return_of_plan", "regret", "shadow_price"]]
+    best = scenarios[scenarios["kind"].isin(["plan", "bend"])]
+    return best[[*columns, "return_of_plan", "regret", "shadow_price"]]
 
 
-def _horizon_grid(horizons: pd.DataFrame) -> pd.DataFrame:
+def _what_if_grid(scenarios: pd.DataFrame) -> pd.DataFrame:
+    """Today, the plan, and divisions of one's own, in this order."""
+    columns = ["model", "scenario", "spend", "return", "return_low", "return_high", "short_of_plan", "breaks"]
+    kinds = ["today", "plan", "what_if"]
+    models = scenarios.groupby("model", sort=False)
+    rows = pd.concat([rows[rows["kind"] == kind] for _, rows in models for kind in kinds], ignore_index=True)
+    return rows[columns]
+
+
+def _horizon_grid(budget: pd.DataFrame) -> pd.DataFrame:
     """What each weight of the long run brings in both runs, all channels together."""
     keys = ["model", "weight", "objective", "long_objective"]
-    return horizons.groupby(keys, sort=False)[["spend", "return", "long_return"]].sum().reset_index()
+    return budget.groupby(keys, sort=False)[["spend", "return", "long_return"]].sum().reset_index()

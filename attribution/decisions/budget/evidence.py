@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from attribution.decisions.budget.budget_declared import BUDGET, BUDGET_EVIDENCE
+from attribution.decisions.budget.budget_declared import BUDGET, BUDGET_SCENARIOS, PLAN
 from attribution.decisions.budget.budget_options import BudgetOptions
 from attribution.decisions.budget.cases import Case, Row
 from attribution.decisions.budget.response import Response
+from attribution.decisions.migration import migrate_tables
 from attribution.errors import InputError
 from attribution.kernels.budget.curves import build_curves
 
@@ -47,28 +48,26 @@ class Ground:
 
 @dataclass(frozen=True)
 class Earlier:
-    """An earlier proposal: its tables ``budget`` (of the plan) and ``budget_evidence``."""
+    """An earlier proposal: the rows of its plan in ``budget`` and in ``budget_scenarios``."""
 
     plan: pd.DataFrame
     evidence: pd.DataFrame
 
+    @classmethod
+    def of(cls, tables: Mapping[str, pd.DataFrame]) -> Earlier:
+        """That of the tables of a proposal."""
+        budget, scenarios = tables["budget"], tables["budget_scenarios"]
+        return cls(budget[budget["scenario"] == PLAN], scenarios[scenarios["kind"] == PLAN])
 
-def evidence_row(case: Case, response: Response, ground: Ground, options: BudgetOptions, cost_basis: str) -> Row:
-    """The row of ``budget_evidence`` of one model."""
-    low, high = case.ends(np.ones(len(case.returns)))
+
+def evidence_columns(case: Case, response: Response, ground: Ground, options: BudgetOptions) -> Row:
+    """Columns of ``budget_scenarios`` that say what the scenarios of one model rest on, the same in each of them."""
     fitted = sum(origin.startswith("fitted") for origin in response.origins)
     return {
-        "model": case.label,
-        "estimand": case.estimand,
         "run": ground.run,
-        "objective": options.objective,
-        "cost_basis": cost_basis,
         "data_start": None if ground.start is None else str(ground.start),
         "data_end": None if ground.end is None else str(ground.end),
         "valid_until": ground.valid_until(options),
-        "return_today": float(case.returns.sum()),
-        "return_low": low,
-        "return_high": high,
         "level": np.nan if case.draws is None else case.level,
         "draws": 0 if case.draws is None else len(case.draws),
         "curves_fitted": fitted,
@@ -84,29 +83,36 @@ def read_earlier(folder: Path) -> Earlier:
     InputError
         If the folder holds none.
     """
-    found = []
-    for table in (BUDGET, BUDGET_EVIDENCE):
+    tables = {}
+    for table in (BUDGET, BUDGET_SCENARIOS):
         path = folder / f"{table.name}.parquet"
-        try:
-            found.append(pd.read_parquet(path))
-        except FileNotFoundError:
+        if not path.exists():
             raise InputError(
                 f"budget.previous: {folder} is no folder of a proposal: it has no {path.name}",
                 hint="name the output folder of attribution budget",
-            ) from None
-        except Exception as error:  # whatever readers raise of files that are something else
-            raise InputError(f"budget.previous: file {path} cannot be read: {error}") from None
-        missing = [name for name in table.column_names if name not in found[-1]]
+            )
+        tables[table.name] = _read(path)
+    if (folder / "budget_evidence.parquet").exists():
+        tables = migrate_tables(tables | {"budget_evidence": _read(folder / "budget_evidence.parquet")})
+    for table in (BUDGET, BUDGET_SCENARIOS):
+        missing = [name for name in table.column_names if name not in tables[table.name]]
         if missing:
+            path = folder / f"{table.name}.parquet"
             raise InputError(f"budget.previous: file {path} has no column {missing[0]!r}")
-    plan, evidence = found
-    return Earlier(plan[plan["scenario"] == "plan"], evidence)
+    return Earlier.of(tables)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path)
+    except Exception as error:  # whatever readers raise of files that are something else
+        raise InputError(f"budget.previous: file {path} cannot be read: {error}") from None
 
 
 _FOR = {"objective": "for another objective", "cost_basis": "of other costs"}
 
 MOVED = ("above", "below", "new", "gone")
-"""Statuses of ``budget_drift`` that an earlier proposal does not account for."""
+"""Statuses in ``drift`` that an earlier proposal does not account for."""
 
 
 def ground_has_moved(drift: pd.DataFrame | None) -> bool:
@@ -117,7 +123,7 @@ def ground_has_moved(drift: pd.DataFrame | None) -> bool:
 def drift_rows(
     cases: Sequence[Case], earlier: Earlier, ground: Ground, options: BudgetOptions, cost_basis: str
 ) -> list[Row]:
-    """Rows of ``budget_drift``: what channels return now against what the earlier curves say of the spend now.
+    """Rows of ``drift``: what channels return now against what the earlier curves say of the spend now.
 
     Models that the earlier proposal lacks have none.
 
@@ -138,7 +144,7 @@ def drift_rows(
         evidence = earlier.evidence[earlier.evidence["model"] == case.label]
         if len(evidence):
             plan = earlier.plan[earlier.plan["model"] == case.label].set_index("channel")
-            rows += _drift_of(case, plan, evidence.iloc[0], ground)
+            rows += _model_drift(case, plan, evidence.iloc[0], ground)
     if not rows:
         raise InputError(
             "budget.previous is a proposal under other models",
@@ -148,25 +154,25 @@ def drift_rows(
     return rows
 
 
-def _drift_of(case: Case, plan: pd.DataFrame, evidence: pd.Series, ground: Ground) -> list[Row]:
+def _model_drift(case: Case, plan: pd.DataFrame, evidence: pd.Series, ground: Ground) -> list[Row]:
     scale, end = _days(evidence) / (ground.days or _days(evidence)), evidence["valid_until"]
     expired = None if end is None or ground.end is None else ground.end > dt.date.fromisoformat(end)
-    head: Row = {"model": case.label, "valid_until": end, "expired": expired}
+    head: Row = {"measure": "plan_return", "model": case.label, "valid_until": end, "expired": expired}
     unknown = np.full(len(case.channels), np.nan)
     deviation = unknown if case.draws is None else case.draws.std(axis=0, ddof=1) * scale
     rows: list[Row] = []
-    for place, channel in enumerate(case.channels):
-        money, returned = case.spend[place] * scale, case.returns[place] * scale
+    for index, channel in enumerate(case.channels):
+        spend, returned = case.spend[index] * scale, case.returns[index] * scale
         expected, error, status = np.nan, np.nan, "new"
         if channel in plan.index:
-            expected, its_error = _expected(plan.loc[channel], money)
-            error = float(np.hypot(deviation[place], its_error))
+            expected, its_error = _expected(plan.loc[channel], spend)
+            error = float(np.hypot(deviation[index], its_error))
             status = _status(returned - expected, error, case.level)
-        found = {"spend": money, "return": returned, "expected": expected, "standard_error": error, "status": status}
-        rows.append(head | {"channel": channel} | found)
+        change = returned / expected - 1 if expected > 0 else np.nan
+        amounts = {"training": expected, "recent": returned, "change": change, "spend": spend, "standard_error": error}
+        rows.append(head | {"channel": channel, "status": status, "drifted": status in MOVED} | amounts)
     gone = [channel for channel in plan.index if channel not in case.channels]
-    none = dict.fromkeys(("spend", "return", "expected", "standard_error"), np.nan)
-    return rows + [head | none | {"channel": channel, "status": "gone"} for channel in gone]
+    return rows + [head | {"channel": channel, "status": "gone", "drifted": True} for channel in gone]
 
 
 def _days(evidence: pd.Series) -> int:

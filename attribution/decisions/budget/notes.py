@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from attribution.decisions.budget.budget_options import BudgetOptions
 from attribution.decisions.budget.evidence import MOVED
+from attribution.decisions.budget.rows import CAPACITY
 from attribution.kernels.budget.problem import TOLERANCE
 
 NOT_INCREMENTAL = (
@@ -18,32 +18,43 @@ NOT_INCREMENTAL = (
 Tables = Mapping[str, pd.DataFrame]
 
 
-def plan_notes(tables: Tables, options: BudgetOptions, left_out: Sequence[str]) -> tuple[str, ...]:
-    """The notes of a proposal, most important first."""
+def plan_notes(tables: Tables, left_out: Sequence[str]) -> tuple[str, ...]:
+    """The notes of a proposal, most important first.
+
+    Parameters
+    ----------
+    tables : of the proposal
+    left_out : channels with credit and no spend, of which nothing is planned
+    """
     scenarios, plan = tables["budget_scenarios"], tables["budget"].query("scenario == 'plan'")
+    scenarios = scenarios[scenarios["kind"].isin(["plan", "bend"])]
     notes = [NOT_INCREMENTAL] if (plan["estimand"] == "allocated").any() else []
-    notes += _of_drift(tables.get("budget_drift"))
+    objective = str(scenarios["objective"].iloc[0])
+    notes += _drift_notes(tables.get("drift"))
     assumed = plan.loc[plan["curvature_from"].str.startswith("assumed"), "channel"].nunique()
     if assumed:
         notes.append(
             f"Curvature of {assumed} of {plan['channel'].nunique()} channels is assumed: if curves bend otherwise, the "
-            f"plan is up to {scenarios['regret'].max():,.2f} of {options.objective} short of the best."
+            f"plan is up to {scenarios['regret'].max():,.2f} of {objective} short of the best."
         )
     if plan["return_sd"].isna().all():
         notes.append("There are no intervals, because resampling was not asked for: small gains may be chance.")
     else:
         notes.append("Intervals cover sampling only: neither the choice of a model nor that of a curve.")
-    notes += _of_profit(tables, options)
-    unspent = scenarios.query("scenario == 'plan'")["unspent"].max()
-    if unspent > TOLERANCE * float(options.total or 0):
+    notes += _profit_notes(tables, objective)
+    planned = scenarios[scenarios["kind"] == "plan"]
+    unspent = planned["unspent"].max()
+    if unspent > TOLERANCE * (planned["spend"] + planned["unspent"]).max():
         notes.append(f"Limits leave up to {unspent:,.2f} unspent.")
     if left_out:
         notes.append(f"Not planned, no spend today: {', '.join(left_out)}.")
-    if options.capacity is not None:
+    capacities = tables["budget_limits"]["limit"].loc[lambda names: names.str.startswith(CAPACITY)]
+    if len(capacities):
+        stage = capacities.iloc[0].removeprefix(CAPACITY).removeprefix(" of ")
         exceeds = " If curves bend otherwise, the plan exceeds it." if scenarios["regret"].isna().any() else ""
-        counted = "conversions" if options.capacity_stage is None else f"arrivals in {options.capacity_stage}"
+        counted = f"arrivals in {stage}" if stage else "conversions"
         notes.append(f"Capacity counts {counted} as credited to channels that have spend.{exceeds}")
-    if options.long_run is not None and options.long_run.factors:
+    if tables["budget"]["long_factor"].fillna(1.0).ne(1).any():
         notes.append("What channels return in the long run is an assumption, as given in long_run.factors.")
     valid_until = plan["valid_until"].iloc[0]
     until = f"Valid until {valid_until}" if valid_until else "Data have no dates, so the plan has no expiry date"
@@ -51,9 +62,9 @@ def plan_notes(tables: Tables, options: BudgetOptions, left_out: Sequence[str]) 
     return tuple(notes)
 
 
-def _of_profit(tables: Tables, options: BudgetOptions) -> list[str]:
+def _profit_notes(tables: Tables, objective: str) -> list[str]:
     """Where the last money brings less than it costs; conversions and revenue have no price to tell."""
-    if options.objective not in ("margin", "ltv"):
+    if objective not in ("margin", "ltv"):
         return []
     plan, scenarios = (tables[name].query("scenario == 'plan'") for name in ("budget", "budget_scenarios"))
     notes = []
@@ -72,7 +83,7 @@ def _of_profit(tables: Tables, options: BudgetOptions) -> list[str]:
     return notes
 
 
-def _of_drift(drift: pd.DataFrame | None) -> list[str]:
+def _drift_notes(drift: pd.DataFrame | None) -> list[str]:
     if drift is None:
         return []
     notes = []

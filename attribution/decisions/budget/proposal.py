@@ -13,19 +13,10 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from attribution.arguments import check_arguments, check_columns
-from attribution.decisions.budget.budget_declared import (
-    BUDGET,
-    BUDGET_DRIFT,
-    BUDGET_EVIDENCE,
-    BUDGET_HORIZONS,
-    BUDGET_LIMITS,
-    BUDGET_NOTES,
-    BUDGET_SCENARIOS,
-    BUDGET_WHAT_IF,
-)
+from attribution.decisions.budget.budget_declared import BUDGET_TABLES
 from attribution.decisions.budget.budget_options import BudgetOptions
 from attribution.decisions.budget.cases import Case, Row, find_cases, without_spend
-from attribution.decisions.budget.evidence import Earlier, Ground, drift_rows, evidence_row
+from attribution.decisions.budget.evidence import Earlier, Ground, drift_rows, evidence_columns
 from attribution.decisions.budget.horizons import horizon_rows, long_returns
 from attribution.decisions.budget.limits import Limits, check_possible, read_limits
 from attribution.decisions.budget.notes import plan_notes
@@ -42,8 +33,7 @@ class BudgetPlan:
     Attributes
     ----------
     options : what was asked for
-    tables : ``budget``, ``budget_limits``, ``budget_scenarios``, ``budget_what_if``, ``budget_evidence`` and
-        ``budget_notes``; ``budget_horizons`` and ``budget_drift`` where they were asked for
+    tables : ``budget``, ``budget_limits`` and ``budget_scenarios``; ``drift`` where an earlier proposal is given
     left_out : channels with credit and no spend today, for which there is no curve
     notes : what to know before acting on it
 
@@ -56,8 +46,8 @@ class BudgetPlan:
     >>> plan = at.propose_budget(returns, at.BudgetOptions(total=100, step_limit="none"))
     >>> plan.options.total, plan.left_out
     (100.0, ())
-    >>> sorted(plan.tables)[:3]
-    ['budget', 'budget_evidence', 'budget_limits']
+    >>> sorted(plan.tables)
+    ['budget', 'budget_limits', 'budget_scenarios']
     """
 
     options: BudgetOptions
@@ -115,31 +105,27 @@ def propose_budget(
     )
     tasks = [_task(case, options, history) for case in cases]
     cost_basis = str(returns["cost_basis"].iloc[0])
-    rows: dict[str, list[Row]] = {table.name: [] for table in _TABLES}
+    rows: dict[str, list[Row]] = {table.name: [] for table in BUDGET_TABLES}
     # One thread: the order of additions inside the linear algebra library must not depend on the machine's load.
     with threadpool_limits(1):
         for case, limits, response in tasks:
             solved = solve_case(case, response, limits, options)
-            for name, found in solved.rows.items():
-                rows[name] += found
-            rows["budget_what_if"] += what_if_rows(case, solved.problem, solved.best.spend, limits, options)
-            rows["budget_evidence"].append(evidence_row(case, response, ground, options, cost_basis))
-            if options.long_run is not None:
-                in_long_run = long_returns(case, returns, options, unit_economics)
-                rows["budget_horizons"] += horizon_rows(case, solved.problem, in_long_run, options)
-    for row in rows["budget"]:
-        row["valid_until"] = ground.valid_until(options)
+            in_long_run = None if options.long_run is None else long_returns(case, returns, options, unit_economics)
+            own = dict(solved.rows)
+            own["budget"] = own["budget"] + horizon_rows(case, solved, in_long_run, options)
+            own["budget_scenarios"] = own["budget_scenarios"] + what_if_rows(case, solved, options)
+            head: Row = {"model": case.label, "estimand": case.estimand, "objective": options.objective}
+            head |= {"cost_basis": cost_basis} | evidence_columns(case, response, ground, options)
+            for name, of_model in own.items():
+                rows[name] += [head | row for row in of_model]
     if earlier is not None:
-        rows["budget_drift"] = drift_rows(cases, earlier, ground, options, cost_basis)
-    tables = {table.name: _frame(table, rows[table.name]) for table in _TABLES if rows[table.name]}
+        rows["drift"] = drift_rows(cases, earlier, ground, options, cost_basis)
+    tables = {table.name: _frame(table, rows[table.name]) for table in BUDGET_TABLES if rows[table.name]}
     left_out = without_spend(returns, cases[0].channels)
-    notes = plan_notes(tables, options, left_out)
-    tables["budget_notes"] = pd.DataFrame({"note": notes}, columns=list(BUDGET_NOTES.column_names))
-    return BudgetPlan(options, tables, left_out, notes)
+    return BudgetPlan(options, tables, left_out, plan_notes(tables, left_out))
 
 
 _NEEDED = ("model", "estimand", "basis", "cost_basis", "channel", "spend", "conversions", "value")
-_TABLES = (BUDGET, BUDGET_LIMITS, BUDGET_SCENARIOS, BUDGET_WHAT_IF, BUDGET_HORIZONS, BUDGET_EVIDENCE, BUDGET_DRIFT)
 
 
 def _task(case: Case, options: BudgetOptions, history: pd.DataFrame | None) -> tuple[Case, Limits, Response]:

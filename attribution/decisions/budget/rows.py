@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.decisions.budget.budget_declared import LESS_BEND, MORE_BEND, PLAN
 from attribution.decisions.budget.budget_options import BudgetOptions
 from attribution.decisions.budget.cases import Case, Row
 from attribution.decisions.budget.limits import Limits
@@ -18,7 +19,7 @@ from attribution.kernels.budget.problem import TOLERANCE, Problem, keeps
 
 Floats = NDArray[np.float64]
 
-PLAN, MORE_BEND, LESS_BEND = "plan", "more bend", "less bend"
+CAPACITY = "capacity"
 
 DRAWS_SOLVED = 100
 """Draws for which the best spend is found again, to tell how surely a channel should get more."""
@@ -26,9 +27,11 @@ DRAWS_SOLVED = 100
 
 @dataclass(frozen=True)
 class Solved:
-    """One model's problem as planned, its optimum, and its rows per table."""
+    """One model's problem as planned with its limits and curves, its optimum, and its rows per table."""
 
     problem: Problem
+    limits: Limits
+    response: Response
     best: Allocation
     rows: Mapping[str, list[Row]]
 
@@ -39,27 +42,33 @@ def solve_case(case: Case, response: Response, limits: Limits, options: BudgetOp
     bends = {PLAN: response.curves.bend, MORE_BEND: response.more, LESS_BEND: response.less}
     problems = {name: replace(plan, curves=plan.curves.bent(bend)) for name, bend in bends.items()}
     best = {name: allocate(problem) for name, problem in problems.items()}
-    rows: dict[str, list[Row]] = {"budget": [], "budget_limits": [], "budget_scenarios": []}
+    solved = Solved(plan, limits, response, best[PLAN], {"budget": [], "budget_limits": [], "budget_scenarios": []})
     for name, problem in problems.items():
-        head: Row = {"model": case.label, "estimand": case.estimand, "scenario": name, "objective": options.objective}
-        columns = _channel_columns(case, problem, best[name], limits)
-        columns |= {"channel": case.channels, "curve": problem.curves.kind.tolist(), "curvature": problem.curves.bend}
-        columns |= {"steepness": problem.curves.steepness, "curvature_from": response.origins}
-        rows["budget"] += [head | each for each in pd.DataFrame(columns).to_dict("records")]
-        rows["budget_limits"] += [head | each for each in _limit_rows(problem, best[name], limits, options)]
-        price = _price_of_total(best[name], limits)
-        rows["budget_scenarios"].append(head | _scenario_row(case, problem, best[name], best[PLAN]) | price)
-    return Solved(plan, best[PLAN], rows)
+        columns = channel_columns(case, solved, problem, best[name])
+        if case.draws is not None:
+            draws = case.draws[:DRAWS_SOLVED]
+            columns["probability_more"] = share_above_today(
+                problem.curves, draws, problem.low, problem.high, problem.total
+            )
+        scenario: Row = {"kind": "plan" if name == PLAN else "bend"}
+        scenario |= _scenario_row(case, problem, best[name], best[PLAN]) | _price_of_total(best[name], limits)
+        rows = {
+            "budget": pd.DataFrame(columns).to_dict("records"),
+            "budget_limits": _limit_rows(problem, best[name], limits, options),
+            "budget_scenarios": [scenario],
+        }
+        for table, own in rows.items():
+            solved.rows[table].extend({"scenario": name} | row for row in own)
+    return solved
 
 
-def _channel_columns(case: Case, problem: Problem, found: Allocation, limits: Limits) -> dict[str, object]:
-    today, spend, curves = problem.curves.today, found.spend, problem.curves
+def channel_columns(case: Case, solved: Solved, problem: Problem, best: Allocation) -> dict[str, object]:
+    """Columns of ``budget`` of one scenario, whose spend is ``best`` under the curves of ``problem``."""
+    today, spend, curves = problem.curves.today, best.spend, problem.curves
     growth = curves.growth(spend)
-    more: Floats | float = np.nan
-    if case.draws is not None:
-        more = share_above_today(curves, case.draws[:DRAWS_SOLVED], problem.low, problem.high, problem.total)
     low, high = case.ends_of_channels(growth)
     return {
+        "channel": case.channels,
         "spend_today": today,
         "spend": spend,
         "change": spend / today - 1,
@@ -70,41 +79,45 @@ def _channel_columns(case: Case, problem: Problem, found: Allocation, limits: Li
         "return_high": high,
         "marginal_today": problem.returns * curves.slope(today),
         "marginal": problem.returns * curves.slope(spend),
-        "binding": _binding(found, limits),
-        "probability_more": more,
+        "binding": _binding(best, solved.limits),
+        "curve": curves.kind.tolist(),
+        "curvature": curves.bend,
+        "steepness": curves.steepness,
+        "curvature_from": solved.response.origins,
     }
 
 
-def _binding(found: Allocation, limits: Limits) -> list[str | None]:
+def _binding(best: Allocation, limits: Limits) -> list[str | None]:
     near = TOLERANCE * limits.available
     names: list[str | None] = []
-    for place, spend in enumerate(found.spend):
-        at_high = limits.high_names[place] is not None and spend >= limits.high[place] - near
-        at_low = spend <= limits.low[place] + near
-        names.append(limits.high_names[place] if at_high else limits.low_names[place] if at_low else None)
+    for index, spend in enumerate(best.spend):
+        at_high = limits.high_names[index] is not None and spend >= limits.high[index] - near
+        at_low = spend <= limits.low[index] + near
+        names.append(limits.high_names[index] if at_high else limits.low_names[index] if at_low else None)
     return names
 
 
-def _limit_rows(problem: Problem, found: Allocation, limits: Limits, options: BudgetOptions) -> list[Row]:
-    sums = problem.rows @ found.spend
+def _limit_rows(problem: Problem, best: Allocation, limits: Limits, options: BudgetOptions) -> list[Row]:
+    sums = problem.rows @ best.spend
     # A unit less reserved is a unit more to divide.
     used = {"total": (float(options.total or 0), float(sums[0]) + sum(options.reserve.values()))}
     used |= {f"reserve {name!r}": (amount, amount) for name, amount in options.reserve.items()}
-    own = float(found.row_high_prices[0])
-    rows = [_limit(name, *of, own) | _price_of_total(found, limits) for name, of in used.items()]
+    own = float(best.row_high_prices[0])
+    rows = [_limit(name, *of, own) | _price_of_total(best, limits) for name, of in used.items()]
     for row, group in enumerate(limits.groups, start=1):
-        ends = {"floor": (problem.row_low, found.row_low_prices), "ceiling": (problem.row_high, found.row_high_prices)}
+        ends = {"floor": (problem.row_low, best.row_low_prices), "ceiling": (problem.row_high, best.row_high_prices)}
         for end, (allowed, prices) in ends.items():
             if np.isfinite(allowed[row]):
                 rows.append(_limit(f"{end} of group {group!r}", float(allowed[row]), float(sums[row]), prices[row]))
     if np.isfinite(problem.capacity):
-        rows.append(_limit("capacity", problem.capacity, problem.use(found.spend), found.capacity_price))
+        counted = "" if options.capacity_stage is None else f" of {options.capacity_stage}"
+        rows.append(_limit(f"{CAPACITY}{counted}", problem.capacity, problem.use(best.spend), best.capacity_price))
     return rows
 
 
-def _price_of_total(found: Allocation, limits: Limits) -> dict[str, float]:
+def _price_of_total(best: Allocation, limits: Limits) -> dict[str, float]:
     """Return of one unit of total more: limits that are shares of it move along."""
-    gained = found.row_high_prices @ limits.share_high - found.row_low_prices @ limits.share_low
+    gained = best.row_high_prices @ limits.share_high - best.row_low_prices @ limits.share_low
     return {"shadow_price": float(gained)}
 
 
@@ -112,8 +125,8 @@ def _limit(name: str, allowed: float, used: float, price: float) -> Row:
     return {"limit": name, "allowed": allowed, "used": used, "binds": bool(price > 0), "shadow_price": float(price)}
 
 
-def _scenario_row(case: Case, problem: Problem, found: Allocation, plan: Allocation) -> Row:
-    today, spend = problem.curves.today, found.spend
+def _scenario_row(case: Case, problem: Problem, best: Allocation, plan: Allocation) -> Row:
+    today, spend = problem.curves.today, best.spend
     growth = problem.curves.growth(spend)
 
     def returned(at: Floats) -> float:
@@ -137,6 +150,7 @@ def _scenario_row(case: Case, problem: Problem, found: Allocation, plan: Allocat
         "gain_low": gain_low,
         "gain_high": gain_high,
         "return_of_plan": returned(plan.spend),
+        "short_of_plan": returned(plan.spend) - returned(spend),
         "regret": regret,
-        "optimality_gap": found.gap,
+        "optimality_gap": best.gap,
     }

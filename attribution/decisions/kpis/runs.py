@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from attribution.arguments import check_arguments
+from attribution.decisions.migration import migrate_tables
 from attribution.errors import InputError, did_you_mean
 from attribution.returns import main_basis
 from attribution.schema.experiment import Experiment, parse_experiment
@@ -168,7 +169,7 @@ def read_run(folder: str | Path) -> Run:
     manifest = _manifest(folder / "manifest.json")
     span = manifest.get("span")
     ends = None if span is None else (str(span[0]), str(span[1]))
-    return Run(folder.resolve().name, experiment, tables, ends, dict(manifest.get("inputs", {})))
+    return Run(folder.resolve().name, experiment, migrate_tables(tables), ends, dict(manifest.get("inputs", {})))
 
 
 def settings_that_differ(before: Run, after: Run) -> list[str]:

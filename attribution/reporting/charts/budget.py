@@ -88,7 +88,7 @@ def budget_gain(scenarios: pd.DataFrame) -> Figure:
     Parameters
     ----------
     scenarios : DataFrame
-        Table ``budget_scenarios``.
+        Table ``budget_scenarios``; the plan and other bends are drawn.
 
     Returns
     -------
@@ -103,12 +103,13 @@ def budget_gain(scenarios: pd.DataFrame) -> Figure:
 
     Examples
     --------
-    >>> scenarios = pd.DataFrame({"model": ["linear"], "scenario": ["plan"], "objective": ["revenue"],
+    >>> scenarios = pd.DataFrame({"model": ["linear"], "scenario": ["plan"], "kind": ["plan"], "objective": ["revenue"],
     ...     "spend_today": [100.0], "spend": [100.0], "return_today": [300.0], "return": [316.0], "gain": [16.0],
     ...     "gain_low": [4.0], "gain_high": [30.0]})
     >>> budget_gain(scenarios).table["gain"].tolist()
     [16.0]
     """
+    scenarios = scenarios[scenarios["kind"].isin(["plan", "bend"])]
     if scenarios.empty:
         raise InputError("there is no plan to draw")
     columns = ["model", "scenario", "spend_today", "spend", "return_today", "return", "gain", "gain_low", "gain_high"]

@@ -11,13 +11,13 @@ from attribution.reporting.charts.figure import Figure, data_of
 from attribution.reporting.charts.style import model_colours, model_legend, short_labels
 
 
-def budget_horizons(horizons: pd.DataFrame) -> Figure:
+def budget_horizons(budget: pd.DataFrame) -> Figure:
     """Return of the short and of the long run for each weight between them, a line per model.
 
     Parameters
     ----------
-    horizons : DataFrame
-        Table ``budget_horizons``.
+    budget : DataFrame
+        Table ``budget``; its scenarios of the long run are drawn.
 
     Returns
     -------
@@ -27,15 +27,16 @@ def budget_horizons(horizons: pd.DataFrame) -> Figure:
     Raises
     ------
     InputError
-        The table has no rows.
+        The table has no long run.
 
     Examples
     --------
-    >>> horizons = pd.DataFrame({"model": "linear", "weight": [0.0, 0.0, 1.0, 1.0], "objective": "revenue",
+    >>> budget = pd.DataFrame({"model": "linear", "weight": [0.0, 0.0, 1.0, 1.0], "objective": "revenue",
     ...     "long_objective": "ltv", "return": [8.0, 2.0, 6.0, 3.0], "long_return": [8.0, 4.0, 6.0, 8.0]})
-    >>> budget_horizons(horizons).table["long_return"].tolist()
+    >>> budget_horizons(budget).table["long_return"].tolist()
     [12.0, 14.0]
     """
+    horizons = budget[budget["weight"].notna()]
     if horizons.empty:
         raise InputError("there is no long run to draw")
     table = horizons.groupby(["model", "weight"], sort=False)[["return", "long_return"]].sum().reset_index()

@@ -46,7 +46,7 @@ _WORDS: Mapping[str, str] = {
     "difference of shares": "excess",
     "correlation (−1 … 1)": "kendall_tau spearman similarity",
     "ratio (1 = 100 %)": "roas roi full_roi claimed_ratio roi_rest roi_without roi_gap total_gap roi_if_expected "
-    "ltv_to_cac break_even_roas moved_by_model moved_by_settings "
+    "ltv_to_cac break_even_roas moved_by_model moved_by_settings long_factor "
     "total_change attainment achieved widened_by",
     "ratio, squared": "variance",
     "return per unit of money": "marginal shadow_price",

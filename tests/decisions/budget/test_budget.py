@@ -180,7 +180,7 @@ def test_capacity_may_count_arrivals_in_a_stage() -> None:
     asked = options(total=600, capacity=11, capacity_stage="SQL")
     tables = propose_budget(RETURNS, asked, stage_credit=stages[["model", "stage", "channel", "credit"]]).tables
     limits = plan_of(tables["budget_limits"])
-    assert limits.loc["capacity", "binds"]
+    assert limits.loc["capacity of SQL", "binds"]
     grown = np.sqrt(plan_of(tables["budget"])["spend"] / plan_of(tables["budget"])["spend_today"])
     assert (grown * [9, 1, 0]).sum() == pytest.approx(11, rel=1e-6)
     with pytest.raises(InputError, match=r"'SLQ' is no stage of the funnel.*did you mean 'SQL'"):
@@ -210,7 +210,8 @@ def test_aversion_to_risk_lowers_it_and_needs_draws() -> None:
 def test_sensitivity_says_what_a_wrong_bend_costs() -> None:
     plan = propose_budget(RETURNS, options(curvature=0.5, curvature_range=[0.2, 0.9]))
     scenarios = plan.tables["budget_scenarios"].query("model == 'linear'").set_index("scenario")
-    assert list(scenarios.index) == ["plan", "more bend", "less bend"]
+    assert list(scenarios.index) == ["plan", "more bend", "less bend", "today"]
+    scenarios = scenarios.drop(index="today")
     assert scenarios.loc["plan", "regret"] == 0
     assert (scenarios.loc[["more bend", "less bend"], "regret"] > 0).all()
     gap = scenarios["return"] - scenarios["return_of_plan"]
@@ -251,6 +252,7 @@ def test_curvature_comes_from_a_history_where_spend_has_varied() -> None:
         ({"what_if": [{"name": "a", "shares": {"x": 0.7, "y": 0.4}}]}, "more than the whole"),
         ({"what_if": [{"name": "a", "spend": {"x": float("nan")}}]}, "must be a number"),
         ({"what_if": [{"name": "a", "spend": {"x": 1}}] * 2}, "two what_if have one name"),
+        ({"what_if": [{"name": "plan", "spend": {"x": 1}}]}, "every budget has a scenario of that name"),
         ({"long_run": {}}, "long_run needs an objective of its own, or factors"),
         ({"long_run": {"factors": {"x": -1}}}, "greater than 0"),
         ({"objective": "clicks"}, "objective"),

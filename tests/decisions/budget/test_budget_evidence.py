@@ -58,7 +58,8 @@ def drawn(size: int = 400, *, share: float = 0.1) -> dict[str, pd.DataFrame]:
 
 
 def what_if(plan: BudgetPlan) -> pd.DataFrame:
-    return plan.tables["budget_what_if"].query("model == 'linear'").set_index("what_if")
+    own = plan.tables["budget_scenarios"].query("model == 'linear' and kind != 'bend'")
+    return own.set_index("scenario")
 
 
 def test_divisions_of_ones_own_are_held_against_the_plan() -> None:
@@ -70,7 +71,7 @@ def test_divisions_of_ones_own_are_held_against_the_plan() -> None:
     ]
     plan = propose_budget(RETURNS, options(groups=groups, what_if=asked, floors={"微信": 10}))
     table = what_if(plan)
-    assert list(table.index) == ["today", "plan", "half of mail", "by group", "one channel"]
+    assert list(table.index) == ["plan", "today", "half of mail", "by group", "one channel"]
     # Exponents are one half: R √(x ÷ x0).
     assert table.loc["today", "return"] == pytest.approx(700)
     assert table.loc["half of mail", "return"] == pytest.approx(100 * np.sqrt(0.5) + 600)
@@ -79,7 +80,7 @@ def test_divisions_of_ones_own_are_held_against_the_plan() -> None:
     assert table.loc["by group", "return"] == pytest.approx(500 * grown[0] + 200 * grown[1])
     best = plan.tables["budget_scenarios"].query("model == 'linear' and scenario == 'plan'")["return"].iloc[0]
     np.testing.assert_allclose(table["short_of_plan"], best - table["return"])
-    assert (table.query("what_if != 'one channel'")["short_of_plan"] >= 0).all()
+    assert (table.query("scenario != 'one channel'")["short_of_plan"] >= 0).all()
     breaks = table["breaks"]
     assert breaks[["today", "plan", "by group"]].isna().all()
     assert breaks["one channel"] == ("floor of '微信': at least 10.00; ceiling of group 'brand new': at most 297.00")
@@ -102,9 +103,12 @@ def test_a_division_of_what_is_not_there_is_refused(asked: dict[str, object], re
 
 def test_no_spend_returns_more_in_both_horizons() -> None:
     plan = propose_budget(ON_BOTH, options(long_run={"objective": "ltv", "points": 5}))
-    table = plan.tables["budget_horizons"]
-    assert tuple(table.columns) == output_tables()["budget_horizons"].column_names
-    one = table.query("model == 'linear'")
+    table = plan.tables["budget"]
+    assert tuple(table.columns) == output_tables()["budget"].column_names
+    one = table.query("model == 'linear' and weight == weight")
+    assert one["scenario"].unique().tolist() == [f"long run {weight}" for weight in ("0", "0.25", "0.5", "0.75", "1")]
+    assert set(one["long_objective"]) == {"ltv"}
+    assert table.query("scenario == 'plan'")[["weight", "long_objective", "long_return"]].isna().all(axis=None)
     ends = one.groupby("weight")[["spend", "return", "long_return"]].sum()
     np.testing.assert_allclose(ends["spend"], 330)
     assert ends["return"].is_monotonic_decreasing
@@ -123,7 +127,8 @@ def test_no_spend_returns_more_in_both_horizons() -> None:
 
 def test_factors_of_the_long_run_are_told_to_be_assumed() -> None:
     plan = propose_budget(RETURNS, options(long_run={"factors": {"微信": 3}, "points": 2}))
-    rows = plan.tables["budget_horizons"].query("model == 'linear'")
+    rows = plan.tables["budget"].query("model == 'linear' and weight == weight")
+    assert rows["long_factor"].tolist() == [1, 1, 3, 1, 1, 3]
     np.testing.assert_allclose(rows["long_return"] / rows["return"], [1, 1, 3, 1, 1, 3])
     assert any("long_run.factors" in note for note in plan.notes)
     assert rows.query("weight == 1")["spend"].iloc[2] > rows.query("weight == 0")["spend"].iloc[2]
@@ -146,7 +151,7 @@ def test_intervals_are_percentiles_of_what_draws_return() -> None:
         spend[["return_low", "return_high"]].to_numpy().T, np.quantile(earned, [0.1, 0.9], axis=0)
     )
     assert row["gain"] == pytest.approx(row["return"] - 700)
-    evidence = plan.tables["budget_evidence"].set_index("model").loc["linear"]
+    evidence = plan.tables["budget_scenarios"].query("model == 'linear' and scenario == 'today'").iloc[0]
     assert evidence["level"] == 0.8
     assert evidence["draws"] == 400
     today = np.quantile(draws["linear"].sum(axis=1), [0.1, 0.9])
@@ -156,20 +161,19 @@ def test_intervals_are_percentiles_of_what_draws_return() -> None:
 def test_evidence_says_what_a_plan_rests_on() -> None:
     ground = Ground("abc", dt.date(2024, 1, 1), dt.date(2024, 3, 31))
     plan = propose_budget(RETURNS, options(valid_days=10, objective="conversions"), ground=ground)
-    table = plan.tables["budget_evidence"]
-    assert tuple(table.columns) == output_tables()["budget_evidence"].column_names
+    table = plan.tables["budget_scenarios"]
+    assert tuple(table.columns) == output_tables()["budget_scenarios"].column_names
     row = table.iloc[0]
     assert row[["run", "objective", "cost_basis"]].tolist() == ["abc", "conversions", "media"]
     assert row[["data_start", "data_end", "valid_until"]].tolist() == ["2024-01-01", "2024-03-31", "2024-04-10"]
     assert row[["return_today", "draws", "curves_fitted", "curves_assumed"]].tolist() == [35.0, 0, 0, 3]
     assert any("no intervals" in note for note in plan.notes)
-    assert plan.notes == tuple(plan.tables["budget_notes"]["note"])
 
 
 def earlier_plan(**asked: object) -> Earlier:
     ground = Ground("abc", dt.date(2024, 1, 1), dt.date(2024, 3, 31))
     tables = propose_budget(RETURNS, options(**asked), draws=drawn(), ground=ground).tables
-    return Earlier(tables["budget"].query("scenario == 'plan'"), tables["budget_evidence"])
+    return Earlier.of(tables)
 
 
 def test_drift_is_what_curves_do_not_explain() -> None:
@@ -177,18 +181,18 @@ def test_drift_is_what_curves_do_not_explain() -> None:
     now = RETURNS.assign(spend=RETURNS["spend"] * ([8.0, 2, 2] * 2), value=RETURNS["value"] * ([4.0, 3, 0.2] * 2))
     ground = Ground("def", dt.date(2024, 4, 1), dt.date(2024, 9, 29))
     plan = propose_budget(now, options(), draws=drawn(), ground=ground, earlier=earlier_plan())
-    table = plan.tables["budget_drift"].query("model == 'linear'").set_index("channel")
-    assert tuple(plan.tables["budget_drift"].columns) == output_tables()["budget_drift"].column_names
+    table = plan.tables["drift"].query("model == 'linear'").set_index("channel")
+    assert tuple(plan.tables["drift"].columns) == output_tables()["drift"].column_names
     assert table["status"].tolist() == ["as expected", "above", "below"]
-    np.testing.assert_allclose(table["expected"], [200, 400, 200])
-    np.testing.assert_allclose(table["return"], [200, 600, 20])
+    np.testing.assert_allclose(table["training"], [200, 400, 200])
+    np.testing.assert_allclose(table["recent"], [200, 600, 20])
     assert set(table["valid_until"]) == {"2024-06-29"}
     assert table["expired"].all()
     assert plan.notes[1] == "The earlier proposal expired on 2024-06-29."
     assert plan.notes[2] == "The ground has moved under the earlier proposal: search, 微信."
     found = budget_metrics(plan.tables)
     assert (found["drift_channels"], found["drift_expired"]) == (2.0, 1.0)
-    assert ground_has_moved(plan.tables["budget_drift"])
+    assert ground_has_moved(plan.tables["drift"])
     assert not ground_has_moved(None)
 
 
@@ -196,7 +200,7 @@ def test_drift_names_new_and_lost_channels_and_what_it_cannot_know() -> None:
     now = RETURNS.assign(channel=RETURNS["channel"].replace("mail", "tv"))
     ground = Ground("def", dt.date(2024, 1, 1), dt.date(2024, 3, 31))
     plan = propose_budget(now, options(), ground=ground, earlier=earlier_plan())
-    table = plan.tables["budget_drift"].query("model == 'linear'").set_index("channel")
+    table = plan.tables["drift"].query("model == 'linear'").set_index("channel")
     assert table["status"].to_dict() == {"tv": "new", "search": "unknown", "微信": "unknown", "mail": "gone"}
     assert not table["expired"].any()
     assert any("unknown for 2 channels: there are no intervals" in note for note in plan.notes)
@@ -212,7 +216,8 @@ def test_an_earlier_proposal_must_be_one_of_the_same(tmp_path: Path) -> None:
     (tmp_path / "budget.parquet").write_bytes(b"nothing")
     with pytest.raises(InputError, match=r"budget\.parquet cannot be read"):
         read_earlier(tmp_path)
-    pd.DataFrame({"model": ["linear"]}).to_parquet(tmp_path / "budget.parquet")
+    for name in ("budget", "budget_scenarios"):
+        pd.DataFrame({"model": ["linear"]}).to_parquet(tmp_path / f"{name}.parquet")
     with pytest.raises(InputError, match=r"budget\.parquet has no column 'estimand'"):
         read_earlier(tmp_path)
 
@@ -250,11 +255,11 @@ def test_pictures_hold_the_numbers_of_the_tables() -> None:
     wanted = budget.query("scenario == 'plan'").set_index(["channel", "model"])["spend"]
     assert bars.set_index(["channel", "model"])["spend"].to_dict() == wanted.to_dict()
     gain = budget_gain(scenarios)
-    np.testing.assert_allclose(gain.table["gain"], scenarios["gain"])
+    np.testing.assert_allclose(gain.table["gain"], scenarios.loc[scenarios["kind"].isin(["plan", "bend"]), "gain"])
     assert "intervals of sampling only" in gain.caption
     bare = propose_budget(RETURNS, options()).tables
     assert "no intervals" in budget_gain(bare["budget_scenarios"]).caption
-    runs = budget_horizons(plan.tables["budget_horizons"]).table
+    runs = budget_horizons(budget).table
     assert len(runs) == 6
     curves = response_curves(budget)
     assert set(curves.table["channel"]) == {"微信"}
