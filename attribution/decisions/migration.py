@@ -26,6 +26,8 @@ def migrate_tables(tables: Mapping[str, pd.DataFrame]) -> Tables:
     current = dict(tables)
     _migrate_budget(current)
     _migrate_funnel(current)
+    _migrate_differences(current)
+    _migrate_ranks(current)
     return current
 
 
@@ -84,6 +86,38 @@ def _migrate_funnel(tables: Tables) -> None:
         estimand = credit.drop_duplicates("model").set_index("model")["estimand"]
         parts.append(campaigns.assign(grain="campaign", estimand=campaigns["model"].map(estimand)))
     tables["funnel_credit"] = _stacked(parts)
+
+
+def _migrate_differences(tables: Tables) -> None:
+    pairs, models, swaps = (
+        tables.pop(name, None) for name in ("pairwise_probability", "model_differences", "rank_swaps")
+    )
+    if pairs is None and models is None and swaps is None:
+        return
+    parts = []
+    if pairs is not None:
+        # Each pair stood there in both orders, whose probabilities add up to 1.
+        order = {channel: position for position, channel in enumerate(dict.fromkeys(pairs["channel_a"]))}
+        once = pairs[pairs["channel_a"].map(order) < pairs["channel_b"].map(order)]
+        parts.append(once.assign(model_a=once["model"], model_b=once["model"], measure=once["by"]))
+    if models is not None:
+        parts.append(models.assign(channel_a=models["channel"], channel_b=models["channel"]))
+    if swaps is not None:
+        parts.append(swaps.assign(measure="order", difference=swaps["above_a"] - swaps["above_b"]))
+    columns = ["model_a", "channel_a", "model_b", "channel_b", "measure", "difference", "low", "high", "probability"]
+    tables["differences"] = _stacked(parts).reindex(columns=columns)
+
+
+def _migrate_ranks(tables: Tables) -> None:
+    joint, ranks = tables.pop("joint_rank_probability", None), tables.get("rank_probability")
+    if ranks is None or "estimand" in ranks:
+        return
+    estimands = tables["credit"].drop_duplicates("model").set_index("model")["estimand"]
+    parts = [ranks.assign(estimand=ranks["model"].map(estimands), least=np.nan, most=np.nan)]
+    if joint is not None:
+        parts.append(joint.assign(model="(all)"))
+    columns = ["model", "estimand", "channel", "rank", "probability", "least", "most"]
+    tables["rank_probability"] = _stacked(parts)[columns]
 
 
 def _stacked(parts: list[pd.DataFrame]) -> pd.DataFrame:

@@ -169,6 +169,30 @@ def test_a_funnel_is_compared_tracked_and_held_against_targets(
     assert pd.read_parquet("kpis/kpis.parquet")["value"].tolist() == pytest.approx([60.0])
 
 
+def test_probabilities_and_differences_are_read_where_they_are_now(before: Path) -> None:
+    then = {path.stem: pd.read_parquet(path) for path in (before / "rich").glob("*.parquet")}
+    now = at.read_run(before / "rich").tables
+    differences, ranks = now["differences"], now["rank_probability"]
+    pairs = then["pairwise_probability"]
+    keys = ["model_a", "channel_a", "channel_b"]
+    found = differences[differences["model_a"] == differences["model_b"]].set_index(keys)["probability"]
+    expected = pairs.set_index(["model", "channel_a", "channel_b"])["probability"]
+    assert 2 * len(found) == len(expected)
+    np.testing.assert_array_equal(found, expected.loc[list(found.index)])
+    np.testing.assert_allclose(1 - found, expected.loc[[(m, b, a) for m, a, b in found.index]], atol=1e-12)
+    between = differences[differences["channel_a"] == differences["channel_b"]]
+    for column in ("difference", "low", "high"):
+        np.testing.assert_array_equal(between[column], then["model_differences"][column])
+    order = differences[differences["measure"] == "order"]
+    np.testing.assert_array_equal(order["probability"], then["rank_swaps"]["probability"])
+    joint = ranks[ranks["model"] == "(all)"]
+    for column in ("probability", "least", "most"):
+        np.testing.assert_array_equal(joint[column], then["joint_rank_probability"][column])
+    own = ranks[ranks["model"] != "(all)"]
+    np.testing.assert_array_equal(own["probability"], then["rank_probability"]["probability"])
+    assert set(own["estimand"]) == {"allocated"}
+
+
 READS = {
     "scorer/manifest.json": ("score", "scorer", "--touchpoints", "touchpoints.csv", "--conversions", "orders.csv"),
     "scores/manifest.json": ("score", "scorer", "--touchpoints", "touchpoints.csv", "--conversions", "orders.csv"),
