@@ -7,7 +7,12 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from attribution.returns import ALL_TYPES
+from attribution.returns.returns_declared import COST_SENSITIVITY
+
 Tables = dict[str, pd.DataFrame]
+
+_COSTS = list(COST_SENSITIVITY.column_names)
 
 
 def migrate_tables(tables: Mapping[str, pd.DataFrame]) -> Tables:
@@ -25,6 +30,7 @@ def migrate_tables(tables: Mapping[str, pd.DataFrame]) -> Tables:
     """
     current = dict(tables)
     _migrate_budget(current)
+    _migrate_costs(current)
     return current
 
 
@@ -58,6 +64,27 @@ def _migrate_budget(tables: Tables) -> None:
         moved = now["status"].isin(["above", "below", "new", "gone"])
         change = now["recent"] / now["training"].where(now["training"] > 0) - 1
         tables["drift"] = now.assign(measure="plan_return", change=change, drifted=moved)
+
+
+def _migrate_costs(tables: Tables) -> None:
+    coverage, bounds = (tables.pop(f"cost_{name}", None) for name in ("coverage", "bounds"))
+    if coverage is None and bounds is None:
+        return
+    parts, borne = [], tables.pop("cost_sensitivity", None)
+    if coverage is not None:
+        returns = tables["returns"]
+        ranked = returns[["model", "estimand", "basis"]].drop_duplicates("model").assign(cost_basis="loaded")
+        own = ranked.merge(coverage.rename(columns={"amount": "own", "share": "own_share"}), how="cross")
+        if borne is not None:
+            # Its intervals were those of returns, where they still are.
+            borne = borne.drop(columns=["roi_low", "roi_high"])
+            own = own.merge(borne, on=["model", "channel", "cost_type"], how="left")
+        parts.append(own)
+    if bounds is not None:
+        spend = {f"spend{end}": f"amount{end}" for end in ("", "_low", "_high")}
+        share = (bounds["spend"] / bounds["spend"]).where(bounds["spend"] > 0)
+        parts.append(bounds.rename(columns=spend).assign(cost_type=ALL_TYPES, is_known=True, share=share))
+    tables["cost_sensitivity"] = _stacked([part.reindex(columns=_COSTS) for part in parts])
 
 
 def _stacked(parts: list[pd.DataFrame]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The tables of diagnosis: which slice explains the gap, spend that does not pay, what costs do to ROI, and tasks."""
+"""The tables of diagnosis: which slice explains the gap, spend that does not pay, and tasks."""
 
 from __future__ import annotations
 
@@ -77,23 +77,6 @@ WASTED_SPEND = Table(
     ),
 )
 
-COST_SENSITIVITY = Table(
-    "cost_sensitivity",
-    "model × channel with an ROI on loaded cost × cost type it bears",
-    (
-        _MODEL,
-        Column("channel", "text", "channel"),
-        Column("cost_type", "text", "media, fees, labour, … or your own"),
-        Column("amount", "number", "what it bears of this type: its own and its part of what is shared"),
-        Column("share", "number", "of all its costs; types add up to 1"),
-        Column("roi", "number", "ROI on the basis that channels are ranked by, loaded cost"),
-        Column("roi_change", "number", "change of ROI if this type were 10 % dearer everywhere, all else alike"),
-        null("roi_without", "number", "ROI without this type; null where no cost is left"),
-        null("roi_low", "number", "lower end of the interval of roi"),
-        null("roi_high", "number", "upper end of the interval of roi"),
-    ),
-)
-
 TASKS = Table(
     "tasks",
     "one thing to look at; losses first, then shortfalls, gains and open questions, each the largest first",
@@ -120,4 +103,4 @@ TASKS = Table(
     ),
 )
 
-DIAGNOSIS_TABLES = (ROI_SLICES, ROI_GAPS, WASTED_SPEND, COST_SENSITIVITY, TASKS)
+DIAGNOSIS_TABLES = (ROI_SLICES, ROI_GAPS, WASTED_SPEND, TASKS)

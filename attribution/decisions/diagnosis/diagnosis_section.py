@@ -11,9 +11,9 @@ from attribution.decisions.diagnosis.diagnosis_declared import DIAGNOSIS_TABLES
 from attribution.decisions.diagnosis.gaps import diagnose_roi
 from attribution.decisions.diagnosis.slices import channel_slices, check_dimensions, further_slices
 from attribution.decisions.diagnosis.tasks import tasks_table
-from attribution.decisions.diagnosis.waste import cost_sensitivity, wasted_spend
+from attribution.decisions.diagnosis.waste import wasted_spend
 from attribution.decisions.diagnosis.wording import ORDER
-from attribution.returns import whole_channels
+from attribution.returns import borne_costs, whole_channels
 from attribution.sections import FigureSpec, Language, ReportPart, RunContext, Section
 
 _FIRST = 8
@@ -24,6 +24,7 @@ _MOST = 100
 
 _TASK = ["rank", "about", "kind", "slice", "size", "size_low", "size_high", "models", "evidence", "check"]
 _WASTED = ["channel", "model", "basis", "spend", "roi", "roi_low", "roi_high", "loss", "models_wasted", "models"]
+_BORNE = ["model", "channel", "cost_type", "amount", "share", "roi", "roi_change", "roi_without"]
 
 
 class DiagnosisSection(Section):
@@ -56,9 +57,6 @@ class DiagnosisSection(Section):
             found |= diagnose_roi(pd.concat(slices[start:], ignore_index=True))
         if returns["roi"].notna().any():
             found["wasted_spend"] = wasted_spend(returns)
-        sensitivity = cost_sensitivity(returns, terms)
-        if sensitivity is not None:
-            found["cost_sensitivity"] = sensitivity
         repeated = repeated_costs(sources)[1] if sources.has("costs") else None
         found["tasks"] = tasks_table({**tables, **found}, repeated_costs=repeated)
         return found
@@ -70,7 +68,7 @@ class DiagnosisSection(Section):
     def figures(self, tables: Mapping[str, pd.DataFrame]) -> Sequence[FigureSpec]:
         """How ROI falls with every type of cost."""
         table = tables.get("cost_sensitivity")
-        if table is None or table["cost_type"].nunique() < 2:
+        if table is None or borne_costs(table)["cost_type"].nunique() < 2:
             return ()
         return (FigureSpec("cost_waterfall", {"sensitivity": table}),)
 
@@ -136,7 +134,7 @@ def diagnosis_grids(tables: Mapping[str, pd.DataFrame]) -> dict[str, object] | N
     wasted = tables.get("wasted_spend")
     slices = tables.get("roi_slices")
     gaps = None if slices is None else _gap_grid(tables["roi_gaps"])
-    sensitivity = tables.get("cost_sensitivity")
+    borne = borne_costs(tables["cost_sensitivity"])[_BORNE] if "cost_sensitivity" in tables else pd.DataFrame()
     return {
         "first": shown.head(_FIRST),
         "others": shown.iloc[_FIRST:_MOST] if len(shown) > _FIRST else None,
@@ -144,7 +142,7 @@ def diagnosis_grids(tables: Mapping[str, pd.DataFrame]) -> dict[str, object] | N
         "wasted_says": _wasted_says(wasted),
         "slices": None if slices is None else _largest(slices[slices["money"].notna()], "money"),
         "gaps": None if gaps is None else _largest(gaps, "money"),
-        "sensitivity": None if sensitivity is None else _largest(sensitivity, "amount"),
+        "sensitivity": None if borne.empty else _largest(borne, "amount"),
     }
 
 

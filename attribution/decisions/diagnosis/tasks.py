@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from attribution.decisions.diagnosis import wording
 from attribution.decisions.diagnosis.diagnosis_declared import TASKS
 from attribution.decisions.diagnosis.waste import UNKNOWN, WASTED
-from attribution.returns import MEDIA, main_basis
+from attribution.returns import MEDIA, main_basis, own_costs
 from attribution.schema.tables import NO_CHANNELS, UNATTRIBUTED
 from attribution.uncertainty.sensitivity.rules import CUT, GROW, UNCLEAR
 
@@ -28,7 +28,7 @@ def tasks_table(tables: Tables, *, repeated_costs: float | None = None) -> pd.Da
 
     Parameters
     ----------
-    tables : ``roi_slices``, ``wasted_spend``, ``returns``, ``cost_coverage``, ``verdicts``, ``quality``,
+    tables : ``roi_slices``, ``wasted_spend``, ``returns``, ``cost_sensitivity``, ``verdicts``, ``quality``,
         ``channel_lint`` and ``bottlenecks`` by name
     repeated_costs : how much costs that repeat others come to, where that is known
     """
@@ -165,10 +165,10 @@ def _without_cost(tables: Tables) -> Iterator[Task]:
         first = bare.iloc[0]
         said = f"{first['conversions']:,.0f} conversions have no touchpoint in the lookback window"
         yield _task(wording.UNATTRIBUTED, said, {"size": float(first["value"])})
-    coverage = tables.get("cost_coverage")
-    if coverage is None:
+    if "cost_sensitivity" not in tables:
         return
-    known = coverage[coverage["channel"].notna() & coverage["is_known"].astype(bool)]
+    own = own_costs(tables["cost_sensitivity"])
+    known = own[own["channel"].notna() & own["is_known"]]
     alone = known[(known.groupby("channel")["cost_type"].transform("size") == 1) & (known["cost_type"] == MEDIA)]
     for row in alone.to_dict("records"):
         columns: Task = {"dimension": "channel", "slice": row["channel"], "size": row["amount"]}

@@ -1,10 +1,8 @@
-"""Which slice explains the gap, spend that does not pay, what costs do to ROI, and the tasks that come of it."""
+"""Which slice explains the gap, spend that does not pay, and the tasks that come of it."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from functools import cache
 from itertools import permutations
 from typing import Any
 
@@ -17,7 +15,6 @@ from hypothesis import strategies as st
 import attribution as at
 from attribution.decisions.diagnosis import (
     channel_slices,
-    cost_sensitivity,
     diagnose_roi,
     diagnosis_metrics,
     tasks_table,
@@ -27,9 +24,7 @@ from attribution.decisions.diagnosis.gaps import PARTS
 from attribution.errors import InputError
 from attribution.pipeline.pipeline import check_quality
 from attribution.pipeline.record import record_of
-from attribution.reporting import charts
-from attribution.returns import Terms, read_costs, returns_table
-from attribution.schema.experiment import Experiment, ReturnsOptions
+from attribution.schema.experiment import Experiment
 from tests.reporting.drawn import all_figures, page_of
 
 FAIR = "展会 <b>"
@@ -244,80 +239,6 @@ def test_without_intervals_nothing_is_called_wasted() -> None:
     assert (row["status"], row["loss"]) == ("not enough data", 99.0)
     assert np.isnan(row["wasted"])
     assert tasks_table({"wasted_spend": wasted_spend(returns)})["kind"].tolist() == ["spend_below_break_even"]
-
-
-# ---------------------------------------------------------------- what costs do to ROI
-
-
-PATHS = pd.DataFrame({"path": ["mail > tv", "tv", "mail", "fair"], "conversions": [5, 3, 4, 2], "value": [50.0] * 4})
-
-
-@cache
-def credit_of_paths() -> pd.DataFrame:
-    journeys = at.build_journeys(at.load_sources(paths=PATHS))
-    return at.attribute(journeys, [at.Linear(), at.FirstTouch()]).table
-
-
-def loaded_returns(costs: pd.DataFrame, shared_by: Any) -> tuple[pd.DataFrame, Terms]:
-    sources = at.load_sources(paths=PATHS, costs=costs)
-    options = ReturnsOptions.model_validate({"shared_by": shared_by, "cost_basis": "loaded"})
-    terms = Terms(options, read_costs(sources, options))
-    return returns_table(credit_of_paths(), terms), terms
-
-
-COSTS = pd.DataFrame(
-    {
-        "channel": ["mail", "mail", "tv", "fair", None, None],
-        "cost_type": ["media", "labour", "media", "venue", "tools", "labour"],
-        "amount": [10.0, 30.0, 20.0, 40.0, 12.0, 3.0],
-    }
-)
-
-
-@pytest.mark.parametrize("shared_by", ["spend", "credit", {"mail": 1.0, "fair": 3.0}])
-def test_sensitivity_is_that_of_returns_computed_again(shared_by: Any) -> None:
-    returns, terms = loaded_returns(COSTS, shared_by)
-    table = cost_sensitivity(returns, terms)
-    assert table is not None
-    key = ["model", "channel"]
-    spend = returns[returns["cost_basis"] == "loaded"].set_index(key)["spend"]
-    borne = table.groupby(key)[["amount", "share"]].sum()
-    assert borne["amount"].to_numpy() == pytest.approx(spend[borne.index].to_numpy(), rel=1e-12)
-    assert borne["share"].to_numpy() == pytest.approx(1.0)
-    for kind in table["cost_type"].unique():
-        dearer = COSTS.assign(amount=COSTS["amount"].where(COSTS["cost_type"] != kind, COSTS["amount"] * 1.1))
-        again = loaded_returns(dearer, shared_by)[0]
-        again = again[again["cost_basis"] == "loaded"].set_index(key)["roi"]
-        rows = table[table["cost_type"] == kind].set_index(key)
-        assert len(rows)
-        change = again[rows.index] - rows["roi"]
-        assert rows["roi_change"].to_numpy() == pytest.approx(change.to_numpy(), rel=1e-9)
-
-
-def test_sensitivity_by_hand_and_drawn() -> None:
-    """Tools and labour that are shared by spend: mail bears a third, 4 and 1, and costs 45 in all."""
-    returns, terms = loaded_returns(COSTS, "spend")
-    table = cost_sensitivity(returns, terms)
-    assert table is not None
-    mail = table.query("model == 'linear' and channel == 'mail'").set_index("cost_type")
-    assert mail["amount"].to_dict() == pytest.approx({"media": 10.0, "labour": 31.0, "tools": 4.0})
-    # Linear gives mail 25 + 50 of value.
-    assert mail["roi"].iloc[0] == pytest.approx(75 / 45 - 1)
-    assert mail.loc["labour", "roi_without"] == pytest.approx(75 / 14 - 1)
-    figure = charts.cost_waterfall(table)
-    drawn = figure.table[figure.table["channel"] == "mail"]
-    assert drawn[["start", "end"]].to_numpy().ravel().tolist() == pytest.approx([0, 10, 10, 41, 41, 45])
-    fair = table.query("model == 'linear' and channel == 'fair'")
-    assert fair["roi_without"].isna().tolist() == [True]
-    assert charts.to_svg(figure).startswith("<svg")
-    with pytest.raises(InputError, match="nothing to draw"):
-        charts.cost_waterfall(table.iloc[:0])
-
-
-def test_no_cost_type_no_sensitivity() -> None:
-    returns, terms = loaded_returns(COSTS, "spend")
-    plain = dataclasses.replace(terms, costs=dataclasses.replace(terms.costs, is_ledger=False))
-    assert cost_sensitivity(returns, plain) is None
 
 
 # ---------------------------------------------------------------- tasks
