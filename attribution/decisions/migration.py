@@ -7,12 +7,14 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from attribution.decisions.diagnosis.diagnosis_declared import TASKS
 from attribution.returns import ALL_TYPES
 from attribution.returns.returns_declared import COST_SENSITIVITY
 
 Tables = dict[str, pd.DataFrame]
 
 _COSTS = list(COST_SENSITIVITY.column_names)
+_JUDGED = ["spend", "roi", "roi_low", "roi_high", "break_even_roas", "basis", "cost_basis", "estimand"]
 
 
 def migrate_tables(tables: Mapping[str, pd.DataFrame]) -> Tables:
@@ -31,6 +33,7 @@ def migrate_tables(tables: Mapping[str, pd.DataFrame]) -> Tables:
     current = dict(tables)
     _migrate_budget(current)
     _migrate_costs(current)
+    _migrate_waste(current)
     return current
 
 
@@ -85,6 +88,22 @@ def _migrate_costs(tables: Tables) -> None:
         share = (bounds["spend"] / bounds["spend"]).where(bounds["spend"] > 0)
         parts.append(bounds.rename(columns=spend).assign(cost_type=ALL_TYPES, is_known=True, share=share))
     tables["cost_sensitivity"] = _stacked([part.reindex(columns=_COSTS) for part in parts])
+
+
+def _migrate_waste(tables: Tables) -> None:
+    wasted = tables.pop("wasted_spend", None)
+    if "tasks" not in tables or "roi_low" in tables["tasks"]:
+        return
+    tasks = tables["tasks"]
+    parts = [pd.DataFrame(columns=["kind", "dimension", "slice", "model", *_JUDGED])]
+    if wasted is not None:
+        judged = wasted.rename(columns={"channel": "slice"})[["slice", "model", *_JUDGED]].assign(dimension="channel")
+        parts += [judged.assign(kind=kind) for kind in ("wasted_spend", "spend_below_break_even")]
+    if "roi_slices" in tables:
+        names = ["dimension", "slice", "model", "spend", "roi"]
+        parts.append(tables["roi_slices"][names].assign(kind="lagging_slice"))
+    numbers = tasks.merge(_stacked(parts), on=["kind", "dimension", "slice", "model"], how="left")
+    tables["tasks"] = numbers.reindex(columns=list(TASKS.column_names))
 
 
 def _stacked(parts: list[pd.DataFrame]) -> pd.DataFrame:

@@ -106,7 +106,7 @@ def _typed_rows(rows: pd.DataFrame, terms: Terms) -> pd.DataFrame:
     table["roi_change"] = value / (with_roi + DEARER * table["amount"]) - value / with_roi
     if costs.shared:
         shared = table.loc[: len(types) - 1, ["model", "estimand", "basis", "cost_basis", "cost_type"]]
-        shared = shared.assign(channel=None, own=[costs.shared.get(kind, np.nan) for kind in types])
+        shared = shared.assign(own=[costs.shared.get(kind, np.nan) for kind in types])
         table = pd.concat([table, shared])
     table["is_known"] = table["own"].notna()
     whole = table.groupby("channel", dropna=False)["own"].transform("sum")

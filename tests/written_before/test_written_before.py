@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 import attribution as at
+from attribution.decisions.diagnosis import judge_spend
 from attribution.decisions.migration import migrate_tables
 from attribution.production.output_tables import output_tables
 from attribution.returns import borne_costs, bounded_costs, own_costs
@@ -116,6 +117,22 @@ def test_tables_that_were_merged_are_read_where_they_are_now(before: Path) -> No
     np.testing.assert_array_equal(today["short_of_plan"], what_if.query("what_if == 'today'")["short_of_plan"])
     for name in ("run", "data_start", "data_end", "valid_until", "curves_assumed"):
         assert today[name].tolist() == then["budget_evidence"][name].tolist()
+
+
+@pytest.mark.parametrize("run", ["run", "rich", "budget"])
+def test_wasted_spend_is_found_among_tasks(before: Path, run: str) -> None:
+    then = {path.stem: pd.read_parquet(path) for path in (before / run).glob("*.parquet")}
+    now = at.read_run(before / run).tables
+    assert "wasted_spend" not in now
+    tasks, wasted = now["tasks"], then["wasted_spend"].set_index(["model", "channel"])
+    pd.testing.assert_frame_equal(tasks[list(then["tasks"])], then["tasks"], check_dtype=False)
+    found = tasks[tasks["kind"].isin(["wasted_spend", "spend_below_break_even"])]
+    numbers = ["spend", "roi", "roi_low", "roi_high", "break_even_roas", "basis", "cost_basis", "estimand"]
+    rows = wasted.loc[zip(found["model"], found["slice"], strict=True), numbers]
+    pd.testing.assert_frame_equal(found[numbers].reset_index(drop=True), rows.reset_index(drop=True), check_dtype=False)
+    # Of spend that pays, or of the other models, the returns tell all that the table told.
+    judged = judge_spend(now["returns"]).set_index(["model", "channel"])
+    pd.testing.assert_frame_equal(judged[list(wasted)], wasted, check_dtype=False, rtol=1e-12)
 
 
 def test_costs_of_old_tables_are_found_in_the_one_of_today() -> None:

@@ -4,7 +4,7 @@ from attribution.decisions.diagnosis.diagnosis_section import DiagnosisSection, 
 from attribution.decisions.diagnosis.gaps import diagnose_roi
 from attribution.decisions.diagnosis.slices import channel_slices, check_dimensions, further_slices
 from attribution.decisions.diagnosis.tasks import tasks_table
-from attribution.decisions.diagnosis.waste import wasted_spend
+from attribution.decisions.diagnosis.waste import judge_spend
 
 __all__ = [
     "DiagnosisSection",
@@ -13,6 +13,6 @@ __all__ = [
     "diagnose_roi",
     "diagnosis_metrics",
     "further_slices",
+    "judge_spend",
     "tasks_table",
-    "wasted_spend",
 ]

@@ -5,15 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from attribution.decisions.diagnosis.diagnosis_declared import WASTED_SPEND
 from attribution.returns import main_basis
 from attribution.schema.tables import NO_CHANNELS
 
 WASTED, NOT_WASTED, UNKNOWN = "wasted", "not wasted", "not enough data"
 
 
-def wasted_spend(returns: pd.DataFrame) -> pd.DataFrame:
-    """The ``wasted_spend`` table: spend on channels whose ROI interval lies wholly below break-even.
+def judge_spend(returns: pd.DataFrame) -> pd.DataFrame:
+    """Every channel with an ROI under every model, and whether its ROI interval lies wholly below break-even.
 
     Spend pays where its margin is at least what was spent: an ROI of 0 on margin, a ROAS of 1 ÷ margin on revenue. So
     channels are judged by margin where it is known and they are ranked by revenue, else by what they are ranked by.
@@ -23,12 +22,18 @@ def wasted_spend(returns: pd.DataFrame) -> pd.DataFrame:
     ----------
     returns : the ``returns`` table; without intervals there is not enough data to call anything wasted
 
+    Returns
+    -------
+    The columns of ``returns`` from ``model`` to ``roi_high``, and ``break_even_roas``; ``status``; ``wasted``: spend
+    that is, null without an interval; ``loss``: what spend did not earn back, at the estimate; ``models_wasted`` of
+    ``models``: those of the estimand under which the spend counts as wasted.
+
     Examples
     --------
     >>> returns = pd.DataFrame({"model": "linear", "estimand": "allocated", "basis": "revenue", "cost_basis": "media",
     ...     "channel": ["mail", "tv"], "spend": [10.0, 100.0], "value": [30.0, 60.0], "roi": [2.0, -0.4],
     ...     "roi_low": [1.0, -0.7], "roi_high": [3.0, -0.1]})
-    >>> wasted_spend(returns)[["channel", "status", "wasted", "loss"]].values.tolist()
+    >>> judge_spend(returns)[["channel", "status", "wasted", "loss"]].values.tolist()
     [['mail', 'not wasted', 0.0, -20.0], ['tv', 'wasted', 100.0, 40.0]]
     """
     returns = returns.reset_index(drop=True)
@@ -49,7 +54,7 @@ def wasted_spend(returns: pd.DataFrame) -> pd.DataFrame:
     by_channel = below.groupby([rows["estimand"], rows["channel"]])
     table["models_wasted"] = by_channel.transform("sum").astype("int64")
     table["models"] = by_channel.transform("size").astype("int64")
-    return table[list(WASTED_SPEND.column_names)].reset_index(drop=True)
+    return table.reset_index(drop=True)
 
 
 def _break_even(returns: pd.DataFrame, rows: pd.DataFrame) -> pd.Series:

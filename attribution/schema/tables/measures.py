@@ -12,7 +12,7 @@ from attribution.schema.tables.definition import Column
 
 _WORDS: Mapping[str, str] = {
     "money": "value spend amount credited_value incremental_value won_value expected_value money_at_stake cost_to_flip "
-    "moved worst unspent money profit_gap wasted loss size handling worth own",
+    "moved worst unspent money profit_gap size handling worth own",
     "money (in a budget: what its objective counts)": "return long_return gain short_of_plan regret",
     "money per conversion": "cpa break_even_cpa average_value",
     "money per new customer": "cac lifetime_margin",
@@ -31,7 +31,7 @@ _WORDS: Mapping[str, str] = {
     "channels remembered": "order",
     "states": "states",
     "specifications": "tried",
-    "models": "models models_wasted models_agreeing",
+    "models": "models models_agreeing",
     "draws": "draws",
     "days": "median_days_to_next median_days_to_win days_to_flip lookback_days",
     "points of the series": "days_before days_after placebos",

@@ -17,8 +17,8 @@ from attribution.decisions.diagnosis import (
     channel_slices,
     diagnose_roi,
     diagnosis_metrics,
+    judge_spend,
     tasks_table,
-    wasted_spend,
 )
 from attribution.decisions.diagnosis.gaps import PARTS
 from attribution.errors import InputError
@@ -214,7 +214,7 @@ def test_wasted_is_what_lies_wholly_below_break_even() -> None:
         roi_low=[1.0, -0.7, -0.9, -0.5],
         roi_high=[3.0, -0.1, 0.2, -1e-9],
     )
-    table = wasted_spend(returns).set_index(["model", "channel"])
+    table = judge_spend(returns).set_index(["model", "channel"])
     assert table["wasted"].tolist() == [0.0, 100.0, 0.0, 100.0]
     assert table["loss"].tolist() == [-20.0, 40.0, 2.0, 20.0]
     assert table.loc[("a", "tv"), ["models_wasted", "models"]].tolist() == [2, 2]
@@ -227,18 +227,40 @@ def test_break_even_is_that_of_margin_where_it_is_known() -> None:
     margin = returns_by_hand(
         channel=["mail"], spend=[100.0], value=[60.0], basis="margin", roi_low=[-0.55], roi_high=[-0.25]
     )
-    assert wasted_spend(revenue).iloc[0]["status"] == "not wasted"
-    row = wasted_spend(pd.concat([revenue, margin])).iloc[0]
+    assert judge_spend(revenue).iloc[0]["status"] == "not wasted"
+    row = judge_spend(pd.concat([revenue, margin])).iloc[0]
     assert (row["basis"], row["status"], row["wasted"], row["loss"]) == ("margin", "wasted", 100.0, 40.0)
     assert row["break_even_roas"] == pytest.approx(1 / 0.3)
 
 
 def test_without_intervals_nothing_is_called_wasted() -> None:
     returns = returns_by_hand(channel=["tv"], spend=[100.0], value=[1.0], roi_low=[np.nan], roi_high=[np.nan])
-    row = wasted_spend(returns).iloc[0]
+    row = judge_spend(returns).iloc[0]
     assert (row["status"], row["loss"]) == ("not enough data", 99.0)
     assert np.isnan(row["wasted"])
-    assert tasks_table({"wasted_spend": wasted_spend(returns)})["kind"].tolist() == ["spend_below_break_even"]
+    assert tasks_table({"returns": returns})["kind"].tolist() == ["spend_below_break_even"]
+
+
+def test_wasted_spend_is_listed_with_what_it_rests_on() -> None:
+    """Every channel that is wasted under any model is one task; one that pays, or may, is none."""
+    returns = returns_by_hand(
+        model=["a", "a", "a", "b", "b", "b"],
+        channel=["mail", "tv", "fair"] * 2,
+        spend=[10.0, 100.0, 50.0] * 2,
+        value=[30.0, 60.0, 20.0, 8.0, 80.0, 60.0],
+        roi_low=[1.0, -0.7, -0.9, -0.9, -0.5, -0.1],
+        roi_high=[3.0, -0.1, -0.2, 0.2, -1e-9, 0.5],
+    )
+    tasks = tasks_table({"returns": returns})
+    assert tasks["kind"].tolist() == ["wasted_spend"] * 2
+    assert tasks["slice"].tolist() == ["fair", "tv"]
+    assert tasks["spend"].tolist() == [50.0, 100.0]
+    assert tasks["model"].tolist() == ["a", "b"]
+    assert tasks[["size", "size_low", "size_high"]].values.tolist() == [[30.0, 30.0, 30.0], [20.0, 20.0, 40.0]]
+    assert tasks[["models_agreeing", "models"]].values.tolist() == [[1, 2], [2, 2]]
+    assert tasks[["roi", "roi_low", "roi_high"]].values.tolist() == [[-0.6, -0.9, -0.2], [-0.2, -0.5, -1e-9]]
+    assert tasks["break_even_roas"].tolist() == [1.0, 1.0]
+    assert set(tasks["basis"] + tasks["cost_basis"] + tasks["estimand"]) == {"revenuemediaallocated"}
 
 
 # ---------------------------------------------------------------- tasks
@@ -401,9 +423,15 @@ def test_a_run_finds_what_is_wrong_with_it(outcome: at.Outcome) -> None:
     tasks = outcome.tables["tasks"]
     worst = tasks.iloc[0]
     assert (worst["about"], worst["kind"], worst["slice"]) == ("loss", "wasted_spend", FAIR)
-    wasted = outcome.tables["wasted_spend"].query("channel == @FAIR")
+    wasted = judge_spend(outcome.tables["returns"]).query("channel == @FAIR")
     assert wasted["wasted"].tolist() == [600.0] * 3
     assert worst["size"] == pytest.approx(wasted["loss"].median())
+    assert worst[["size_low", "size_high"]].tolist() == [wasted["loss"].min(), wasted["loss"].max()]
+    assert worst[["models_agreeing", "models"]].tolist() == [3, 3]
+    columns = ["basis", "cost_basis", "estimand", "spend", "roi", "roi_low", "roi_high", "break_even_roas"]
+    (row,) = wasted.loc[wasted["model"] == worst["model"], columns].values.tolist()
+    assert worst[columns].tolist() == row
+    assert worst["roi_high"] < 0
     assert set(tasks.loc[tasks["kind"] == "credit_without_cost", "slice"]) == {"direct"}
     tracked = tasks[tasks["kind"] == "tracking"]["evidence"]
     assert tracked.str.contains("'Video': did you mean 'video'?", regex=False).sum() == 1
@@ -412,6 +440,8 @@ def test_a_run_finds_what_is_wrong_with_it(outcome: at.Outcome) -> None:
     unseen = tasks[(tasks["kind"] == "lagging_slice") & (tasks["slice"] == "Video")].iloc[0]
     assert "no journey touched it" in unseen["evidence"]
     assert "another name" in unseen["check"]
+    slices = outcome.tables["roi_slices"].query("slice == 'Video' and model == @unseen.model")
+    assert unseen[["spend", "roi"]].tolist() == slices.iloc[0][["spend", "roi"]].tolist() == [30.0, -1.0]
     idle = tasks[tasks["evidence"].str.startswith("spend_without_conversion")].iloc[0]
     assert idle["size"] == 30.0
     assert (tasks["rank"] == np.arange(1, len(tasks) + 1)).all()
@@ -440,7 +470,7 @@ def test_without_costs_there_are_tasks_and_no_slices() -> None:
     asked = experiment(LEDGER)
     tables = {name: spec for name, spec in asked.tables.items() if name != "costs"}
     bare = at.run_experiment(asked.model_copy(update={"tables": tables})).tables
-    assert {"roi_slices", "wasted_spend", "cost_sensitivity"}.isdisjoint(bare)
+    assert {"roi_slices", "cost_sensitivity"}.isdisjoint(bare)
     assert "tasks" in bare
     assert diagnosis_metrics(bare, "linear") == {}
     assert "No channel has an ROI" in page_of("bare", bare, [], {})
