@@ -17,7 +17,10 @@ import pandas as pd
 import pytest
 
 import attribution as at
+from attribution.decisions.diagnosis import judge_spend
+from attribution.decisions.migration import migrate_tables
 from attribution.production.output_tables import output_tables
+from attribution.returns import borne_costs, bounded_costs, own_costs
 from tests.cli.test_cli import call
 
 HERE = Path(__file__).parent
@@ -116,6 +119,60 @@ def test_tables_that_were_merged_are_read_where_they_are_now(before: Path) -> No
     np.testing.assert_array_equal(today["short_of_plan"], what_if.query("what_if == 'today'")["short_of_plan"])
     for name in ("run", "data_start", "data_end", "valid_until", "curves_assumed"):
         assert today[name].tolist() == then["budget_evidence"][name].tolist()
+
+
+@pytest.mark.parametrize("run", ["run", "rich", "budget"])
+def test_wasted_spend_is_found_among_tasks(before: Path, run: str) -> None:
+    then = {path.stem: pd.read_parquet(path) for path in (before / run).glob("*.parquet")}
+    now = at.read_run(before / run).tables
+    assert "wasted_spend" not in now
+    tasks, wasted = now["tasks"], then["wasted_spend"].set_index(["model", "channel"])
+    pd.testing.assert_frame_equal(tasks[list(then["tasks"])], then["tasks"], check_dtype=False)
+    found = tasks[tasks["kind"].isin(["wasted_spend", "spend_below_break_even"])]
+    numbers = ["spend", "roi", "roi_low", "roi_high", "break_even_roas", "basis", "cost_basis", "estimand"]
+    rows = wasted.loc[zip(found["model"], found["slice"], strict=True), numbers]
+    pd.testing.assert_frame_equal(found[numbers].reset_index(drop=True), rows.reset_index(drop=True), check_dtype=False)
+    # Of spend that pays, or of the other models, the returns tell all that the table told.
+    judged = judge_spend(now["returns"]).set_index(["model", "channel"])
+    pd.testing.assert_frame_equal(judged[list(wasted)], wasted, check_dtype=False, rtol=1e-12)
+
+
+def test_costs_of_old_tables_are_found_in_the_one_of_today() -> None:
+    """As 0.1.0 wrote them: what is known by type, what types do to ROI, and what bounds allow."""
+    coverage = pd.DataFrame(
+        {
+            "channel": ["mail", "mail", "tv", "tv", None, None],
+            "cost_type": ["media", "tools"] * 3,
+            "amount": [10.0, None, None, 7.0, None, 4.0],
+            "share": [1.0, None, None, 1.0, None, 1.0],
+            "is_known": [True, False, False, True, False, True],
+        }
+    )
+    ends = {"roi_low": [0.1, 0.1, 0.2], "roi_high": [0.7, 0.7, 0.8]}
+    types = {"channel": ["mail", "mail", "tv"], "cost_type": ["media", "tools", "tools"]}
+    numbers = {"amount": [10.0, 2.0, 9.0], "share": [0.8, 0.2, 1.0], "roi": [0.5, 0.5, 0.6]}
+    effects = {"roi_change": [-0.12, -0.02, -0.14], "roi_without": [8.0, 0.8, None]}
+    borne = pd.DataFrame({"model": "linear", **types, **numbers, **effects, **ends})
+    bounds = pd.DataFrame({"model": "linear", "estimand": "allocated", "channel": ["mail", "tv"], "basis": "margin"})
+    bounds = bounds.assign(cost_basis="media", spend_low=[1.0, 2.0], spend=[2.0, 3.0], spend_high=[3.0, 4.0])
+    bounds = bounds.assign(roi_low=[0.1, 0.2], roi=[0.3, 0.4], roi_high=[0.5, None])
+    bounds = bounds.assign(rank_low=1.0, rank_high=2.0, overlaps=["tv", "mail"])
+    returns = pd.DataFrame({"model": ["linear"], "estimand": "allocated", "basis": "margin", "cost_basis": "media"})
+    old = {"returns": returns, "cost_coverage": coverage, "cost_sensitivity": borne, "cost_bounds": bounds}
+    now = migrate_tables(old)
+    assert set(now) == {"returns", "cost_sensitivity"}
+    costs = now["cost_sensitivity"]
+    pd.testing.assert_frame_equal(own_costs(costs), coverage, check_dtype=False)
+    again = borne_costs(costs).reset_index(drop=True)
+    kept = [*types, *numbers, *effects]
+    pd.testing.assert_frame_equal(again[["model", *kept]], borne[["model", *kept]], check_dtype=False)
+    assert again[["roi_low", "roi_high"]].isna().all(axis=None)
+    ranges = bounded_costs(costs).rename(columns=lambda name: name.replace("amount", "spend")).reset_index(drop=True)
+    pd.testing.assert_frame_equal(ranges[list(bounds)], bounds, check_dtype=False)
+    assert migrate_tables(now)["cost_sensitivity"] is costs
+    alone = migrate_tables({"returns": returns, "cost_bounds": bounds})["cost_sensitivity"]
+    assert own_costs(alone).empty
+    assert bounded_costs(alone)["amount_high"].tolist() == [3.0, 4.0]
 
 
 @pytest.fixture

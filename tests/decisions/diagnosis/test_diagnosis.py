@@ -1,10 +1,8 @@
-"""Which slice explains the gap, spend that does not pay, what costs do to ROI, and the tasks that come of it."""
+"""Which slice explains the gap, spend that does not pay, and the tasks that come of it."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from functools import cache
 from itertools import permutations
 from typing import Any
 
@@ -17,19 +15,16 @@ from hypothesis import strategies as st
 import attribution as at
 from attribution.decisions.diagnosis import (
     channel_slices,
-    cost_sensitivity,
     diagnose_roi,
     diagnosis_metrics,
+    judge_spend,
     tasks_table,
-    wasted_spend,
 )
 from attribution.decisions.diagnosis.gaps import PARTS
 from attribution.errors import InputError
 from attribution.pipeline.pipeline import check_quality
 from attribution.pipeline.record import record_of
-from attribution.reporting import charts
-from attribution.returns import Terms, read_costs, returns_table
-from attribution.schema.experiment import Experiment, ReturnsOptions
+from attribution.schema.experiment import Experiment
 from tests.reporting.drawn import all_figures, page_of
 
 FAIR = "展会 <b>"
@@ -219,7 +214,7 @@ def test_wasted_is_what_lies_wholly_below_break_even() -> None:
         roi_low=[1.0, -0.7, -0.9, -0.5],
         roi_high=[3.0, -0.1, 0.2, -1e-9],
     )
-    table = wasted_spend(returns).set_index(["model", "channel"])
+    table = judge_spend(returns).set_index(["model", "channel"])
     assert table["wasted"].tolist() == [0.0, 100.0, 0.0, 100.0]
     assert table["loss"].tolist() == [-20.0, 40.0, 2.0, 20.0]
     assert table.loc[("a", "tv"), ["models_wasted", "models"]].tolist() == [2, 2]
@@ -232,92 +227,40 @@ def test_break_even_is_that_of_margin_where_it_is_known() -> None:
     margin = returns_by_hand(
         channel=["mail"], spend=[100.0], value=[60.0], basis="margin", roi_low=[-0.55], roi_high=[-0.25]
     )
-    assert wasted_spend(revenue).iloc[0]["status"] == "not wasted"
-    row = wasted_spend(pd.concat([revenue, margin])).iloc[0]
+    assert judge_spend(revenue).iloc[0]["status"] == "not wasted"
+    row = judge_spend(pd.concat([revenue, margin])).iloc[0]
     assert (row["basis"], row["status"], row["wasted"], row["loss"]) == ("margin", "wasted", 100.0, 40.0)
     assert row["break_even_roas"] == pytest.approx(1 / 0.3)
 
 
 def test_without_intervals_nothing_is_called_wasted() -> None:
     returns = returns_by_hand(channel=["tv"], spend=[100.0], value=[1.0], roi_low=[np.nan], roi_high=[np.nan])
-    row = wasted_spend(returns).iloc[0]
+    row = judge_spend(returns).iloc[0]
     assert (row["status"], row["loss"]) == ("not enough data", 99.0)
     assert np.isnan(row["wasted"])
-    assert tasks_table({"wasted_spend": wasted_spend(returns)})["kind"].tolist() == ["spend_below_break_even"]
+    assert tasks_table({"returns": returns})["kind"].tolist() == ["spend_below_break_even"]
 
 
-# ---------------------------------------------------------------- what costs do to ROI
-
-
-PATHS = pd.DataFrame({"path": ["mail > tv", "tv", "mail", "fair"], "conversions": [5, 3, 4, 2], "value": [50.0] * 4})
-
-
-@cache
-def credit_of_paths() -> pd.DataFrame:
-    journeys = at.build_journeys(at.load_sources(paths=PATHS))
-    return at.attribute(journeys, [at.Linear(), at.FirstTouch()]).table
-
-
-def loaded_returns(costs: pd.DataFrame, shared_by: Any) -> tuple[pd.DataFrame, Terms]:
-    sources = at.load_sources(paths=PATHS, costs=costs)
-    options = ReturnsOptions.model_validate({"shared_by": shared_by, "cost_basis": "loaded"})
-    terms = Terms(options, read_costs(sources, options))
-    return returns_table(credit_of_paths(), terms), terms
-
-
-COSTS = pd.DataFrame(
-    {
-        "channel": ["mail", "mail", "tv", "fair", None, None],
-        "cost_type": ["media", "labour", "media", "venue", "tools", "labour"],
-        "amount": [10.0, 30.0, 20.0, 40.0, 12.0, 3.0],
-    }
-)
-
-
-@pytest.mark.parametrize("shared_by", ["spend", "credit", {"mail": 1.0, "fair": 3.0}])
-def test_sensitivity_is_that_of_returns_computed_again(shared_by: Any) -> None:
-    returns, terms = loaded_returns(COSTS, shared_by)
-    table = cost_sensitivity(returns, terms)
-    assert table is not None
-    key = ["model", "channel"]
-    spend = returns[returns["cost_basis"] == "loaded"].set_index(key)["spend"]
-    borne = table.groupby(key)[["amount", "share"]].sum()
-    assert borne["amount"].to_numpy() == pytest.approx(spend[borne.index].to_numpy(), rel=1e-12)
-    assert borne["share"].to_numpy() == pytest.approx(1.0)
-    for kind in table["cost_type"].unique():
-        dearer = COSTS.assign(amount=COSTS["amount"].where(COSTS["cost_type"] != kind, COSTS["amount"] * 1.1))
-        again = loaded_returns(dearer, shared_by)[0]
-        again = again[again["cost_basis"] == "loaded"].set_index(key)["roi"]
-        rows = table[table["cost_type"] == kind].set_index(key)
-        assert len(rows)
-        change = again[rows.index] - rows["roi"]
-        assert rows["roi_change"].to_numpy() == pytest.approx(change.to_numpy(), rel=1e-9)
-
-
-def test_sensitivity_by_hand_and_drawn() -> None:
-    """Tools and labour that are shared by spend: mail bears a third, 4 and 1, and costs 45 in all."""
-    returns, terms = loaded_returns(COSTS, "spend")
-    table = cost_sensitivity(returns, terms)
-    assert table is not None
-    mail = table.query("model == 'linear' and channel == 'mail'").set_index("cost_type")
-    assert mail["amount"].to_dict() == pytest.approx({"media": 10.0, "labour": 31.0, "tools": 4.0})
-    # Linear gives mail 25 + 50 of value.
-    assert mail["roi"].iloc[0] == pytest.approx(75 / 45 - 1)
-    assert mail.loc["labour", "roi_without"] == pytest.approx(75 / 14 - 1)
-    figure = charts.cost_waterfall(table)
-    drawn = figure.table[figure.table["channel"] == "mail"]
-    assert drawn[["start", "end"]].to_numpy().ravel().tolist() == pytest.approx([0, 10, 10, 41, 41, 45])
-    fair = table.query("model == 'linear' and channel == 'fair'")
-    assert fair["roi_without"].isna().tolist() == [True]
-    assert charts.to_svg(figure).startswith("<svg")
-    with pytest.raises(InputError, match="nothing to draw"):
-        charts.cost_waterfall(table.iloc[:0])
-
-
-def test_no_cost_type_no_sensitivity() -> None:
-    returns, terms = loaded_returns(COSTS, "spend")
-    plain = dataclasses.replace(terms, costs=dataclasses.replace(terms.costs, is_ledger=False))
-    assert cost_sensitivity(returns, plain) is None
+def test_wasted_spend_is_listed_with_what_it_rests_on() -> None:
+    """Every channel that is wasted under any model is one task; one that pays, or may, is none."""
+    returns = returns_by_hand(
+        model=["a", "a", "a", "b", "b", "b"],
+        channel=["mail", "tv", "fair"] * 2,
+        spend=[10.0, 100.0, 50.0] * 2,
+        value=[30.0, 60.0, 20.0, 8.0, 80.0, 60.0],
+        roi_low=[1.0, -0.7, -0.9, -0.9, -0.5, -0.1],
+        roi_high=[3.0, -0.1, -0.2, 0.2, -1e-9, 0.5],
+    )
+    tasks = tasks_table({"returns": returns})
+    assert tasks["kind"].tolist() == ["wasted_spend"] * 2
+    assert tasks["slice"].tolist() == ["fair", "tv"]
+    assert tasks["spend"].tolist() == [50.0, 100.0]
+    assert tasks["model"].tolist() == ["a", "b"]
+    assert tasks[["size", "size_low", "size_high"]].values.tolist() == [[30.0, 30.0, 30.0], [20.0, 20.0, 40.0]]
+    assert tasks[["models_agreeing", "models"]].values.tolist() == [[1, 2], [2, 2]]
+    assert tasks[["roi", "roi_low", "roi_high"]].values.tolist() == [[-0.6, -0.9, -0.2], [-0.2, -0.5, -1e-9]]
+    assert tasks["break_even_roas"].tolist() == [1.0, 1.0]
+    assert set(tasks["basis"] + tasks["cost_basis"] + tasks["estimand"]) == {"revenuemediaallocated"}
 
 
 # ---------------------------------------------------------------- tasks
@@ -478,9 +421,15 @@ def test_a_run_finds_what_is_wrong_with_it(outcome: at.Outcome) -> None:
     tasks = outcome.tables["tasks"]
     worst = tasks.iloc[0]
     assert (worst["about"], worst["kind"], worst["slice"]) == ("loss", "wasted_spend", FAIR)
-    wasted = outcome.tables["wasted_spend"].query("channel == @FAIR")
+    wasted = judge_spend(outcome.tables["returns"]).query("channel == @FAIR")
     assert wasted["wasted"].tolist() == [600.0] * 3
     assert worst["size"] == pytest.approx(wasted["loss"].median())
+    assert worst[["size_low", "size_high"]].tolist() == [wasted["loss"].min(), wasted["loss"].max()]
+    assert worst[["models_agreeing", "models"]].tolist() == [3, 3]
+    columns = ["basis", "cost_basis", "estimand", "spend", "roi", "roi_low", "roi_high", "break_even_roas"]
+    (row,) = wasted.loc[wasted["model"] == worst["model"], columns].values.tolist()
+    assert worst[columns].tolist() == row
+    assert worst["roi_high"] < 0
     assert set(tasks.loc[tasks["kind"] == "credit_without_cost", "slice"]) == {"direct"}
     tracked = tasks[tasks["kind"] == "tracking"]["evidence"]
     assert tracked.str.contains("'Video': did you mean 'video'?", regex=False).sum() == 1
@@ -489,6 +438,8 @@ def test_a_run_finds_what_is_wrong_with_it(outcome: at.Outcome) -> None:
     unseen = tasks[(tasks["kind"] == "lagging_slice") & (tasks["slice"] == "Video")].iloc[0]
     assert "no journey touched it" in unseen["evidence"]
     assert "another name" in unseen["check"]
+    slices = outcome.tables["roi_slices"].query("slice == 'Video' and model == @unseen.model")
+    assert unseen[["spend", "roi"]].tolist() == slices.iloc[0][["spend", "roi"]].tolist() == [30.0, -1.0]
     idle = tasks[tasks["evidence"].str.startswith("spend_without_conversion")].iloc[0]
     assert idle["size"] == 30.0
     assert (tasks["rank"] == np.arange(1, len(tasks) + 1)).all()
@@ -517,7 +468,7 @@ def test_without_costs_there_are_tasks_and_no_slices() -> None:
     asked = experiment(LEDGER)
     tables = {name: spec for name, spec in asked.tables.items() if name != "costs"}
     bare = at.run_experiment(asked.model_copy(update={"tables": tables})).tables
-    assert {"roi_slices", "wasted_spend", "cost_sensitivity"}.isdisjoint(bare)
+    assert {"roi_slices", "cost_sensitivity"}.isdisjoint(bare)
     assert "tasks" in bare
     assert diagnosis_metrics(bare, "linear") == {}
     assert "No channel has an ROI" in page_of("bare", bare, [], {})
