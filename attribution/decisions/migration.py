@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from attribution.models.saved.earlier import INTERVALS, add_ends, merge_intervals
+
 Tables = dict[str, pd.DataFrame]
 
 
@@ -23,7 +25,10 @@ def migrate_tables(tables: Mapping[str, pd.DataFrame]) -> Tables:
     >>> list(migrate_tables({"credit": pd.DataFrame(), "budget_notes": notes}))
     ['credit']
     """
-    current = dict(tables)
+    current = merge_intervals(tables)
+    if "removal_effects" in current:
+        measures = ("removal_effect", "removal_effect_value")
+        current["removal_effects"] = add_ends(current["removal_effects"], tables.get(INTERVALS), measures)
     _migrate_budget(current)
     return current
 

@@ -349,7 +349,8 @@ class MarkovMachinery(PublishedMachinery):
             "removal_effect": effects[:, 0],
             "removal_effect_value": effects[:, 1],
         }
-        tables = {"removal_effects": pd.DataFrame(columns)[list(REMOVAL_EFFECTS.column_names)], **super().tables()}
+        table = pd.DataFrame(columns).reindex(columns=list(REMOVAL_EFFECTS.column_names))
+        tables = {"removal_effects": table, **super().tables()}
         if model.order == "auto":
             tables["order_selection"] = model.order_selection_.assign(model=model.label)
         return tables

@@ -30,6 +30,7 @@ from attribution.schema.tables import (
     UNATTRIBUTED,
 )
 from attribution.sections import FigureSpec, Language, ReportPart, RunContext, Section
+from attribution.uncertainty.intervals import fill_removal_effects
 
 
 class DataSection(Section):
@@ -124,6 +125,8 @@ class ModelsSection(Section):
         """Those that the models have, and those that were asked for."""
         output = context.experiment.output
         tables = model_tables(context.models, interactions=output.interactions)
+        if context.draws is not None:
+            tables["removal_effects"] = fill_removal_effects(tables["removal_effects"], context.draws)
         if output.journey_credit:
             tables["journey_credit"] = journey_credit(context.journeys, context.models)
         if context.segment_credit is not None:

@@ -26,8 +26,12 @@ RETURNS = Table(
         null("rank", "number", "1 = highest ROI among channels with spend; ties share their average"),
         null("roi_low", "number", "lower end of the interval; null without resampling"),
         null("roi_high", "number", "upper end of the interval; null without resampling"),
-        null("rank_low", "number", "lower end of the interval; null without resampling"),
-        null("rank_high", "number", "upper end of the interval; null without resampling"),
+        null("rank_low", "number", "lower end of its interval; by credited conversions where no channel has an ROI"),
+        null("rank_high", "number", "upper end of its interval; by credited conversions where no channel has an ROI"),
+        null("conversions_low", "number", "lower end of the interval; null without resampling"),
+        null("conversions_high", "number", "upper end of the interval; null without resampling"),
+        null("value_low", "number", "lower end of the interval; null without resampling"),
+        null("value_high", "number", "upper end of the interval; null without resampling"),
     ),
 )
 

@@ -116,6 +116,39 @@ def test_tables_that_were_merged_are_read_where_they_are_now(before: Path) -> No
         assert today[name].tolist() == then["budget_evidence"][name].tolist()
 
 
+def test_intervals_stand_beside_their_estimates(before: Path) -> None:
+    then = pd.read_parquet(before / "budget" / "intervals.parquet")
+    now = at.read_run(before / "budget").tables
+    assert "intervals" not in now
+    tables = {
+        "credit": ("conversions", "value", "share"),
+        "returns": ("roi", "rank", "conversions", "value"),
+        "removal_effects": ("removal_effect", "removal_effect_value"),
+    }
+    assert {name for names in tables.values() for name in names} == set(then["measure"])
+    for name, measures in tables.items():
+        rows = now[name].set_index(["model", "channel"])
+        for measure in measures:
+            of = then[then["measure"] == measure].set_index(["model", "channel"])
+            own = rows.loc[of.index]
+            for old, column in {"estimate": measure, "low": f"{measure}_low", "high": f"{measure}_high"}.items():
+                np.testing.assert_allclose(own[column], of[old], rtol=1e-12, err_msg=f"{name}.{column}")
+    assert at.read_run(before / "run").tables["credit"]["value_low"].isna().all()
+
+
+def test_a_scorer_holds_the_intervals_of_its_credit(before: Path, tmp_path: Path) -> None:
+    folder = before / "budget" / "models" / "03_markov_2"
+    then = pd.read_parquet(folder / "reference" / "intervals.parquet")
+    then = then[then["measure"] == "value"].set_index("channel")
+    saved = at.Scorer.load(folder).save(tmp_path / "again")
+    assert sorted(path.stem for path in (tmp_path / "again" / "reference").iterdir()) == [
+        "credit", "journey_profile", "placebo", "returns"
+    ]  # fmt: skip
+    assert saved.version == at.Scorer.load(tmp_path / "again").version
+    now = at.Scorer.load(tmp_path / "again").reference["credit"].set_index("channel").loc[then.index]
+    np.testing.assert_array_equal(now[["value_low", "value_high"]], then[["low", "high"]])
+
+
 READS = {
     "scorer/manifest.json": ("score", "scorer", "--touchpoints", "touchpoints.csv", "--conversions", "orders.csv"),
     "scores/manifest.json": ("score", "scorer", "--touchpoints", "touchpoints.csv", "--conversions", "orders.csv"),

@@ -20,9 +20,18 @@ CREDIT = Table(
         null(
             "share", "number", "share of credited conversions; null where one is negative, unless that counts as zero"
         ),
-        null("conversions_low", "number", "lower end of the interval; null without resampling"),
+        null(
+            "conversions_low",
+            "number",
+            "lower end of the interval; null without resampling; it covers no bias",
+        ),
         null("conversions_high", "number", "upper end of the interval; null without resampling"),
+        null("value_low", "number", "lower end of the interval; null without resampling and for what is no channel"),
+        null("value_high", "number", "upper end of the interval; null without resampling and for what is no channel"),
+        null("share_low", "number", "lower end of the interval; null without resampling"),
+        null("share_high", "number", "upper end of the interval; null without resampling"),
     ),
+    question="How many conversions, and how much value, does each model credit to each channel?",
 )
 
 CREDIT_BY_POSITION = Table(
@@ -76,6 +85,10 @@ REMOVAL_EFFECTS = Table(
         _CHANNEL,
         Column("removal_effect", "number", "share of conversions lost without the channel"),
         null("removal_effect_value", "number", "share of value lost then"),
+        null("removal_effect_low", "number", "lower end of the interval; null without resampling"),
+        null("removal_effect_high", "number", "upper end of the interval; null without resampling"),
+        null("removal_effect_value_low", "number", "lower end of the interval; null without resampling"),
+        null("removal_effect_value_high", "number", "upper end of the interval; null without resampling"),
     ),
 )
 

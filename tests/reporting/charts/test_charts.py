@@ -19,7 +19,7 @@ from attribution.reporting import charts
 from attribution.reporting.charts import figure as figure_module
 from attribution.reporting.charts.graph import MOST_STEPS, MOST_TO_CONVERSION
 from attribution.reporting.charts.style import GREY, MOST_CHANNELS, PALETTE, ink_on, model_colours, short_labels
-from attribution.schema.tables import CREDIT, UNATTRIBUTED
+from attribution.schema.tables import UNATTRIBUTED
 from tests.reporting.drawn import all_figures
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -80,10 +80,8 @@ def run_tables(
             credit.append((model, "allocated", channel, conversions, 5 * conversions, 0.1, low, high))
             roi = (5 * conversions - spend) / spend
             returns.append((model, "allocated", "revenue", "media", channel, spend, roi, roi - low, roi + high))
-    credit_frame = pd.DataFrame(
-        credit,
-        columns=list(CREDIT.column_names),
-    )
+    columns = ["model", "estimand", "channel", "conversions", "value", "share", "conversions_low", "conversions_high"]
+    credit_frame = pd.DataFrame(credit, columns=columns)
     returns_frame = pd.DataFrame(returns, columns=RETURN_COLUMNS)
     returns_frame["rank"] = returns_frame.groupby("model")["roi"].rank(ascending=False)
     return {
