@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from attribution.models.order import held_out_table
 from attribution.models.saved.earlier import INTERVALS, add_ends, merge_intervals
 
 Tables = dict[str, pd.DataFrame]
@@ -29,8 +30,19 @@ def migrate_tables(tables: Mapping[str, pd.DataFrame]) -> Tables:
     if "removal_effects" in current:
         measures = ("removal_effect", "removal_effect_value")
         current["removal_effects"] = add_ends(current["removal_effects"], tables.get(INTERVALS), measures)
+    _migrate_orders(current)
     _migrate_budget(current)
     return current
+
+
+def _migrate_orders(tables: Tables) -> None:
+    """Orders that were tried come before what else was scored; a chain that chose its order stood in both tables."""
+    tried, scored = tables.pop("order_selection", None), tables.get("held_out")
+    parts = [] if tried is None else [tried.assign(per="step")]
+    if scored is not None:
+        parts.append(scored if tried is None else scored[~scored["model"].isin(tried["model"])])
+    if parts:
+        tables["held_out"] = held_out_table(parts)
 
 
 def _migrate_budget(tables: Tables) -> None:

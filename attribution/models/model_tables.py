@@ -13,7 +13,7 @@ from attribution.schema.tables import REMOVAL_EFFECTS
 
 
 def model_tables(models: Sequence[AttributionModel], *, interactions: bool) -> dict[str, pd.DataFrame]:
-    """``removal_effects``, and where models have them ``reconciliation``, ``order_selection``,
+    """``removal_effects``, and where models have them ``reconciliation``, ``held_out``,
     ``credit_by_position`` and ``interactions``; the last is only computed on request.
     """
     parts: dict[str, list[pd.DataFrame]] = {}

@@ -15,12 +15,12 @@ from attribution.schema.tables import (
     CHANNEL_LINT,
     CONVERSION,
     CREDIT_BY_POSITION,
+    HELD_OUT,
     INTERACTIONS,
     JOURNEY_CREDIT,
     JOURNEY_PROFILE,
     NO_CHANNELS,
     NULL,
-    ORDER_SELECTION,
     QUALITY,
     RECONCILIATION,
     REMOVAL_EFFECTS,
@@ -102,7 +102,7 @@ class ModelsSection(Section):
     declared = (
         REMOVAL_EFFECTS,
         RECONCILIATION,
-        ORDER_SELECTION,
+        HELD_OUT,
         CREDIT_BY_POSITION,
         INTERACTIONS,
         JOURNEY_CREDIT,
@@ -141,11 +141,11 @@ class ModelsSection(Section):
         return found + (without_interactions(context.models) if context.experiment.output.interactions else [])
 
     def metrics(self, tables: Mapping[str, pd.DataFrame], model: str | None = None) -> Mapping[str, float]:
-        """How well an order that was selected foretells held-out customers."""
-        if model is None or "order_selection" not in tables:
+        """How well a model predicts held-out customers, at the order that it has."""
+        if model is None or "held_out" not in tables:
             return {}
-        table = tables["order_selection"]
-        rows = table[(table["model"] == model) & table["chosen"]]
+        table = tables["held_out"]
+        rows = table[(table["model"] == model) & table["chosen"].fillna(True)]
         return {f"held_out_{what}": float(rows[what].iloc[0]) for what in ("log_loss", "auc") if len(rows)}
 
 

@@ -54,7 +54,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def test_every_table_has_the_columns_that_were_declared(tables: Any) -> None:
-    for name in ("reconciliation", "order_selection", "credit_by_position", "interactions", "placebo"):
+    for name in ("reconciliation", "held_out", "credit_by_position", "interactions", "placebo"):
         assert tuple(tables[name].columns) == output_tables()[name].column_names, name
         assert len(tables[name])
 
@@ -69,7 +69,7 @@ def test_reconciliation_holds_published_totals(tables: Any) -> None:
 
 
 def test_one_order_is_chosen(tables: Any) -> None:
-    table = tables["order_selection"]
+    table = tables["held_out"]
     assert set(table["model"]) == {"chosen"}
     assert table["chosen"].sum() == 1
     assert table["order"].tolist() == [1, 2, 3, 4, 5]

@@ -39,9 +39,9 @@ _WORDS: Mapping[str, str] = {
     "percentage points": "margin_points_to_flip",
     "% of all wins": "elasticity",
     "share (0 … 1)": "share share_any touchpoint_share probability probability_more probability_grow probability_keep "
-    "probability_cut probability_least least most above_a above_b rate rate_to_next rate_matured win_rate "
+    "probability_cut probability_least least most rate rate_to_next rate_matured win_rate "
     "win_rate_matured open_share drop reference_drop removal_effect removal_effect_value rank_biased_overlap "
-    "top3_overlap share_moved lost_touchpoints_to_flip others_lost_to_flip share_to_break_even matured covered "
+    "top3_overlap share_moved lost_touchpoints_to_flip others_lost_to_flip share_to_break_even maturity covered "
     "placebo_p p_value p_adjusted level pays weight auc optimality_gap margin",
     "difference of shares": "excess",
     "correlation (−1 … 1)": "kendall_tau spearman similarity",
@@ -53,7 +53,7 @@ _WORDS: Mapping[str, str] = {
     "place (1 = first)": "rank place position",
     "places": "largest_move rank_change rank_change_from_baseline",
     "number in a sequence": "draw part revision seed target group",
-    "nats per step": "log_loss log_loss_se",
+    "nats per step or journey, by per": "log_loss log_loss_se",
     "information criterion": "aic bic",
     "stability index": "psi",
     "standard deviations": "risk_aversion",

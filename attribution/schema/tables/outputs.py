@@ -182,22 +182,43 @@ RECONCILIATION = Table(
     ),
 )
 
-ORDER_SELECTION = Table(
-    "order_selection",
-    "Markov model × order tried; customers in five folds, each foretold from the others",
+HELD_OUT = Table(
+    "held_out",
+    "Markov model × order tried, or × the order it has, and classifier of a game; customers in five folds, each "
+    "predicted from the others",
     (
         _MODEL,
-        Column("order", "integer", "how many channels a state remembers"),
-        null("log_loss", "number", "mean over folds of the held-out log-loss per step"),
+        null("order", "integer", "how many channels a state of the chain remembers; null for a classifier"),
+        Column("per", "text", "what is predicted: each step of a journey by a chain, each journey by a classifier"),
         null(
-            "log_loss_se", "number", "standard error over folds of the difference to the order with the least log-loss"
+            "log_loss",
+            "number",
+            "mean over folds of the held-out log-loss per step or journey, which are not comparable; null where "
+            "nothing was held out, such as of a classifier that was given fitted",
         ),
-        null("auc", "number", "mean over folds of how often a conversion ranks above a null by its last state"),
-        Column("aic", "number", "Akaike's criterion, fitted on everything"),
-        Column("bic", "number", "Schwarz's criterion, fitted on everything"),
-        Column("states", "integer", "states of the chain"),
-        Column("chosen", "flag", "the smallest order within one standard error of the least log-loss"),
+        null(
+            "log_loss_se",
+            "number",
+            "standard error over folds of the difference to the order with the least log-loss; null where no order "
+            "was chosen",
+        ),
+        null(
+            "auc",
+            "number",
+            "mean over folds of how often a conversion ranks above a null: by its last state, or by the classifier's "
+            "probability",
+        ),
+        null("aic", "number", "Akaike's criterion, fitted on everything; null where no order was chosen"),
+        null("bic", "number", "Schwarz's criterion, fitted on everything; null where no order was chosen"),
+        null("states", "integer", "states of the chain; null where no order was chosen"),
+        null(
+            "chosen",
+            "flag",
+            "whether the model has this order, the smallest within one standard error of the least log-loss; null "
+            "where its order was given",
+        ),
     ),
+    question="How well does each model predict customers it has not seen, and at which order best?",
 )
 
 INTERACTIONS = Table(
@@ -232,7 +253,7 @@ OUTPUTS = {
         SEGMENT_CREDIT,
         CHANNEL_LINT,
         RECONCILIATION,
-        ORDER_SELECTION,
+        HELD_OUT,
         INTERACTIONS,
     )
 }
