@@ -9,6 +9,7 @@ import pandas as pd
 
 from attribution.models.order import held_out_table
 from attribution.models.saved.earlier import INTERVALS, add_ends, merge_intervals
+from attribution.schema.tables import PUBLISHED_CREDIT
 
 Tables = dict[str, pd.DataFrame]
 
@@ -27,12 +28,27 @@ def migrate_tables(tables: Mapping[str, pd.DataFrame]) -> Tables:
     ['credit']
     """
     current = merge_intervals(tables)
-    if "removal_effects" in current:
-        measures = ("removal_effect", "removal_effect_value")
-        current["removal_effects"] = add_ends(current["removal_effects"], tables.get(INTERVALS), measures)
+    _migrate_published(current, tables.get(INTERVALS))
     _migrate_orders(current)
     _migrate_budget(current)
     return current
+
+
+def _migrate_published(tables: Tables, intervals: pd.DataFrame | None) -> None:
+    reconciled, effects = (tables.pop(name, None) for name in ("reconciliation", "removal_effects"))
+    parts = [part for part in (reconciled, effects) if part is not None and not part.empty]
+    if not parts:
+        return
+    table = tables["credit"][["model", "channel", "conversions"]]
+    for part in parts:
+        table = table.merge(part.rename(columns={"handed_out": "allocated"}), on=["model", "channel"], how="left")
+    table = table.reindex(columns=["conversions", *PUBLISHED_CREDIT.column_names])
+    table = table[table[["published", "removal_effect"]].notna().any(axis=1)].reset_index(drop=True)
+    table = table.assign(
+        published=table["published"].fillna(table["conversions"]), group=table["group"].astype("Int64")
+    )
+    table = add_ends(table, intervals, ("removal_effect", "removal_effect_value"))
+    tables["published_credit"] = table[list(PUBLISHED_CREDIT.column_names)]
 
 
 def _migrate_orders(tables: Tables) -> None:

@@ -38,7 +38,7 @@ from attribution.models.order import (
 from attribution.models.published import PublishedMachinery, PublishedModel
 from attribution.models.recoding import Recoding, by_step
 from attribution.models.steps import Counting, summarise_bucket_steps, summarise_steps
-from attribution.schema.tables import HELD_OUT, INTERACTIONS, REMOVAL_EFFECTS
+from attribution.schema.tables import HELD_OUT, INTERACTIONS
 
 Floats = NDArray[np.float64]
 
@@ -341,17 +341,12 @@ class MarkovMachinery(PublishedMachinery):
         steps = {"value": by_step(order, 0), "steps": by_step(order, int(is_dealt))}
         return steps.get(table) or super().recoding(table)
 
+    @property
+    def removal_effects(self) -> Floats:
+        return self.model.removal_effects_
+
     def tables(self) -> Mapping[str, pd.DataFrame]:
-        model = self.model
-        effects = model.removal_effects_
-        columns = {
-            "model": model.label,
-            "channel": model.channels_,
-            "removal_effect": effects[:, 0],
-            "removal_effect_value": effects[:, 1],
-        }
-        table = pd.DataFrame(columns).reindex(columns=list(REMOVAL_EFFECTS.column_names))
-        tables = {"removal_effects": table, **super().tables()}
+        model, tables = self.model, dict(super().tables())
         if model.order == "auto":
             tables["held_out"] = held_out_table([model.order_selection_.assign(model=model.label)])
         return tables

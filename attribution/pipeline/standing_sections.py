@@ -21,9 +21,8 @@ from attribution.schema.tables import (
     JOURNEY_PROFILE,
     NO_CHANNELS,
     NULL,
+    PUBLISHED_CREDIT,
     QUALITY,
-    RECONCILIATION,
-    REMOVAL_EFFECTS,
     SEGMENT_CREDIT,
     TRANSITIONS,
     TRUTH,
@@ -86,8 +85,8 @@ class JourneysSection(Section):
         if transitions is not None and not transitions["to_state"].isin([CONVERSION, NULL]).all():
             figures.append(FigureSpec("transition_heatmap", {"transitions": transitions}))
             if profile is not None:
-                effects = tables.get("removal_effects", pd.DataFrame(columns=list(REMOVAL_EFFECTS.column_names)))
-                drawn = {"transitions": transitions, "removal_effects": effects, "journey_profile": profile}
+                published = tables.get("published_credit", pd.DataFrame(columns=list(PUBLISHED_CREDIT.column_names)))
+                drawn = {"transitions": transitions, "published_credit": published, "journey_profile": profile}
                 figures.append(FigureSpec("journey_graph", drawn))
         for measure, draw in (("path_length", "path_length"), ("time_lag_days", "time_lag")):
             if profile is not None and (profile["measure"] == measure).any():
@@ -96,12 +95,11 @@ class JourneysSection(Section):
 
 
 class ModelsSection(Section):
-    """What only some models have: removal effects, pairs of channels, credit by position, touchpoint or segment."""
+    """What only some models have: published totals, pairs of channels, credit by position, touchpoint or segment."""
 
     name = "model_tables"
     declared = (
-        REMOVAL_EFFECTS,
-        RECONCILIATION,
+        PUBLISHED_CREDIT,
         HELD_OUT,
         CREDIT_BY_POSITION,
         INTERACTIONS,
@@ -125,8 +123,8 @@ class ModelsSection(Section):
         """Those that the models have, and those that were asked for."""
         output = context.experiment.output
         tables = model_tables(context.models, interactions=output.interactions)
-        if context.draws is not None:
-            tables["removal_effects"] = fill_removal_effects(tables["removal_effects"], context.draws)
+        if context.draws is not None and "published_credit" in tables:
+            tables["published_credit"] = fill_removal_effects(tables["published_credit"], context.draws)
         if output.journey_credit:
             tables["journey_credit"] = journey_credit(context.journeys, context.models)
         if context.segment_credit is not None:

@@ -226,7 +226,7 @@ def _set_ends(table: pd.DataFrame, rows: pd.Series, measure: str, ends: tuple[Se
 
 
 def fill_removal_effects(table: pd.DataFrame, sampled: Sampled) -> pd.DataFrame:
-    """The ``removal_effects`` table with its intervals."""
+    """The ``published_credit`` table with the intervals of removal effects."""
     filled, resamples = table.copy(), sampled.resamples
     for label in resamples.labels:
         every = [of.channels.effects for of in _kinds(resamples, label)]

@@ -296,7 +296,7 @@ def test_a_run_says_how_sure_ranks_are(outcome: Any) -> None:
 
 
 def test_every_estimate_has_its_interval_beside_it(outcome: Any) -> None:
-    credit, returns, effects = (outcome.tables[name] for name in ("credit", "returns", "removal_effects"))
+    credit, returns, effects = (outcome.tables[name] for name in ("credit", "returns", "published_credit"))
     for table, measures in (
         (credit[~credit["channel"].isin(NO_CHANNELS)], ("conversions", "value", "share")),
         (returns[~returns["channel"].isin(NO_CHANNELS)], ("conversions", "value", "roi", "rank")),

@@ -123,7 +123,7 @@ def test_intervals_stand_beside_their_estimates(before: Path) -> None:
     tables = {
         "credit": ("conversions", "value", "share"),
         "returns": ("roi", "rank", "conversions", "value"),
-        "removal_effects": ("removal_effect", "removal_effect_value"),
+        "published_credit": ("removal_effect", "removal_effect_value"),
     }
     assert {name for names in tables.values() for name in names} == set(then["measure"])
     for name, measures in tables.items():
@@ -134,6 +134,17 @@ def test_intervals_stand_beside_their_estimates(before: Path) -> None:
             for old, column in {"estimate": measure, "low": f"{measure}_low", "high": f"{measure}_high"}.items():
                 np.testing.assert_allclose(own[column], of[old], rtol=1e-12, err_msg=f"{name}.{column}")
     assert at.read_run(before / "run").tables["credit"]["value_low"].isna().all()
+
+
+@pytest.mark.parametrize("run", ["run", "budget"])
+def test_published_and_allocated_credit_stand_in_one_table(before: Path, run: str) -> None:
+    now = at.read_run(before / run).tables
+    assert not {"reconciliation", "removal_effects"} & set(now)
+    table = now["published_credit"]
+    assert tuple(table.columns) == output_tables()["published_credit"].column_names
+    for name, renamed in {"reconciliation": {"handed_out": "allocated"}, "removal_effects": {}}.items():
+        then = pd.read_parquet(before / run / f"{name}.parquet").rename(columns=renamed)
+        pd.testing.assert_frame_equal(table[then.columns], then, check_dtype=False)
 
 
 def test_a_scorer_holds_the_intervals_of_its_credit(before: Path, tmp_path: Path) -> None:

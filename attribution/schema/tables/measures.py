@@ -18,7 +18,7 @@ _WORDS: Mapping[str, str] = {
     "money per new customer": "cac lifetime_margin",
     "money per arrival": "cost_per_arrival full_cost_per_arrival value_per_arrival",
     "money per percentage point": "value_per_point",
-    "conversions": "claimed conversions new_customers incremental_conversions published handed_out alone took_part gap "
+    "conversions": "claimed conversions new_customers incremental_conversions published allocated alone took_part gap "
     "conversions_changed",
     "wins": "wins wins_through expected_wins",
     "wins per percentage point": "wins_per_point",
@@ -86,7 +86,7 @@ FORMULAS: Mapping[str, str] = {
     "roi_if_expected": "(won_value + expected_value − spend) ÷ spend",
     "attainment": "value ÷ wanted; wanted ÷ value where the target is a most",
     "achieved": "(now − before) ÷ (expected − before)",
-    "gap": "handed_out − published",
+    "gap": "allocated − published",
     "regret": "return of the best choice − return of this one",
     "incremental_conversions": "conversions with the channel − conversions without it",
     "incremental_value": "value with the channel − value without it",

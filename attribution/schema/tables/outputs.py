@@ -77,19 +77,26 @@ JOURNEY_CREDIT = Table(
     ),
 )
 
-REMOVAL_EFFECTS = Table(
-    "removal_effects",
-    "Markov model × channel",
+PUBLISHED_CREDIT = Table(
+    "published_credit",
+    "model × channel, for models whose totals are published first and then allocated journey by journey",
     (
         _MODEL,
-        _CHANNEL,
-        Column("removal_effect", "number", "share of conversions lost without the channel"),
+        Column("channel", "text", "channel"),
+        Column("published", "number", "conversions credited to the channel"),
+        null("allocated", "number", "conversions that the credit of journeys adds up to; null with reconcile = false"),
+        null("alone", "number", "conversions of journeys that touched no other channel: the least it can get"),
+        null("took_part", "number", "conversions of journeys that touched the channel: the most it can get"),
+        null("gap", "number", "allocated − published; not 0 where what is published cannot be allocated"),
+        null("group", "integer", "number of the group of channels that together must get more than was published"),
+        null("removal_effect", "number", "share of conversions lost without the channel; null where a game published"),
         null("removal_effect_value", "number", "share of value lost then"),
         null("removal_effect_low", "number", "lower end of the interval; null without resampling"),
         null("removal_effect_high", "number", "upper end of the interval; null without resampling"),
         null("removal_effect_value_low", "number", "lower end of the interval; null without resampling"),
         null("removal_effect_value_high", "number", "upper end of the interval; null without resampling"),
     ),
+    question="What do published totals come from, and does credit per journey add up to them?",
 )
 
 TRANSITIONS = Table(
@@ -167,21 +174,6 @@ CHANNEL_LINT = Table(
     ),
 )
 
-RECONCILIATION = Table(
-    "reconciliation",
-    "model × channel, for models whose totals are published first and then handed out journey by journey",
-    (
-        _MODEL,
-        Column("channel", "text", "channel"),
-        Column("published", "number", "conversions credited to the channel"),
-        Column("handed_out", "number", "conversions that the credit of journeys adds up to"),
-        Column("alone", "number", "conversions of journeys that touched no other channel: the least it can get"),
-        Column("took_part", "number", "conversions of journeys that touched the channel: the most it can get"),
-        Column("gap", "number", "handed_out − published; not 0 where what is published cannot be handed out"),
-        null("group", "integer", "number of the group of channels that together must get more than was published"),
-    ),
-)
-
 HELD_OUT = Table(
     "held_out",
     "Markov model × order tried, or × the order it has, and classifier of a game; customers in five folds, each "
@@ -246,13 +238,12 @@ OUTPUTS = {
         CREDIT_BY_POSITION,
         AGREEMENT,
         JOURNEY_CREDIT,
-        REMOVAL_EFFECTS,
+        PUBLISHED_CREDIT,
         TRANSITIONS,
         JOURNEY_PROFILE,
         QUALITY,
         SEGMENT_CREDIT,
         CHANNEL_LINT,
-        RECONCILIATION,
         HELD_OUT,
         INTERACTIONS,
     )

@@ -88,7 +88,7 @@ def run_tables(
         "credit": credit_frame,
         "returns": returns_frame,
         "transitions": step_table(channels),
-        "removal_effects": pd.DataFrame(
+        "published_credit": pd.DataFrame(
             {"model": "markov", "channel": channels, "removal_effect": np.linspace(0.1, 0.5, len(channels))}
         ),
         "journey_profile": profile_table(channels),
@@ -243,7 +243,7 @@ def test_heatmap_begins_with_start_and_ends_with_conversion_and_null() -> None:
 
 
 def test_journey_graph_shows_channels_and_steps_between_different_states() -> None:
-    figure = charts.journey_graph(SMALL["transitions"], SMALL["removal_effects"], SMALL["journey_profile"])
+    figure = charts.journey_graph(SMALL["transitions"], SMALL["published_credit"], SMALL["journey_profile"])
     nodes = figure.table[figure.table["part"] == "channel"].set_index("from_state")
     assert nodes["touchpoints"].to_dict() == {"a": 20, "b": 22, "c": 24}  # both outcomes
     assert nodes["removal_effect"].to_dict() == pytest.approx({"a": 0.1, "b": 0.3, "c": 0.5})
@@ -257,7 +257,7 @@ def test_journey_graph_keeps_the_strongest_steps_and_those_that_convert() -> Non
     channels = [f"c{i:02}" for i in range(12)]
     steps = step_table(channels)
     steps["count"] = steps["count"].where(steps["to_state"] != "(conversion)", 0)
-    figure = charts.journey_graph(steps, SMALL["removal_effects"].iloc[:0], profile_table(channels))
+    figure = charts.journey_graph(steps, SMALL["published_credit"].iloc[:0], profile_table(channels))
     drawn = figure.table[figure.table["part"] == "step"]
     converting = drawn["to_state"] == "(conversion)"
     assert converting.sum() == MOST_TO_CONVERSION
@@ -269,7 +269,7 @@ def test_journey_graph_keeps_the_strongest_steps_and_those_that_convert() -> Non
 
 
 def test_journey_graph_draws_channels_that_have_no_removal_effect() -> None:
-    effects = SMALL["removal_effects"].query("channel != 'b'")
+    effects = SMALL["published_credit"].query("channel != 'b'")
     figure = charts.journey_graph(SMALL["transitions"], effects, SMALL["journey_profile"])
     assert_drawn(figure)
     assert charts.to_svg(figure).count('fill="#ccc"') == 1
@@ -306,7 +306,7 @@ def test_time_lags_are_binned_evenly_and_empty_bins_keep_their_place() -> None:
         (charts.roi_by_channel, ["returns"]),
         (charts.rank_bump, ["returns"]),
         (charts.transition_heatmap, ["transitions"]),
-        (charts.journey_graph, ["transitions", "removal_effects", "journey_profile"]),
+        (charts.journey_graph, ["transitions", "published_credit", "journey_profile"]),
         (charts.path_length, ["journey_profile"]),
         (charts.time_lag, ["journey_profile"]),
     ],
@@ -340,7 +340,7 @@ def test_zero_conversions_can_be_drawn() -> None:
     tables = run_tables(["a", "b"])
     tables["credit"] = tables["credit"].assign(conversions=0.0, value=0.0, share=np.nan)
     tables["returns"] = tables["returns"].assign(roi=-1.0, rank=1.5)
-    tables["removal_effects"] = tables["removal_effects"].assign(removal_effect=0.0)
+    tables["published_credit"] = tables["published_credit"].assign(removal_effect=0.0)
     for figure in all_figures(tables):
         assert "NaN" not in charts.to_svg(figure)
 
@@ -442,7 +442,7 @@ def test_labels_are_unique_short_and_drawable() -> None:
 def hostile_figures() -> list[charts.Figure]:
     tables = run_tables(THIRTY, tuple(HOSTILE[:5]), without_spend=tuple(HOSTILE[4:6]))
     tables["truth"] = pd.DataFrame({"channel": THIRTY, "roi": np.arange(len(THIRTY), dtype=float)})
-    tables["removal_effects"]["model"] = HOSTILE[5]
+    tables["published_credit"]["model"] = HOSTILE[5]
     return all_figures(tables)
 
 
