@@ -9,7 +9,10 @@ import pandas as pd
 
 from attribution.models.order import held_out_table
 from attribution.models.saved.earlier import INTERVALS, add_ends, merge_intervals
+from attribution.returns import main_basis
 from attribution.schema.tables import PUBLISHED_CREDIT
+from attribution.uncertainty.intervals_declared import ALL_MODELS, DIFFERENCES, RANK_PROBABILITY
+from attribution.uncertainty.sensitivity.spread import ORDER
 
 Tables = dict[str, pd.DataFrame]
 
@@ -30,6 +33,8 @@ def migrate_tables(tables: Mapping[str, pd.DataFrame]) -> Tables:
     current = merge_intervals(tables)
     _migrate_published(current, tables.get(INTERVALS))
     _migrate_orders(current)
+    _migrate_pairs(current)
+    _migrate_ranks(current)
     _migrate_budget(current)
     _migrate_funnel(current)
     return current
@@ -60,6 +65,41 @@ def _migrate_orders(tables: Tables) -> None:
         parts.append(scored if tried is None else scored[~scored["model"].isin(tried["model"])])
     if parts:
         tables["held_out"] = held_out_table(parts)
+
+
+def _migrate_pairs(tables: Tables) -> None:
+    """Each pair of channels once, with the difference of what the run ranked them by; models and swaps below them."""
+    pairs, models, swaps = (
+        tables.pop(name, None) for name in ("pairwise_probability", "model_differences", "rank_swaps")
+    )
+    parts = []
+    if pairs is not None:
+        once = pairs[pairs["channel_a"] < pairs["channel_b"]].rename(columns={"model": "model_a", "by": "measure"})
+        rows = main_basis(tables["returns"]).set_index(["model", "channel"])
+        ends = [once[["model_a", f"channel_{side}"]].apply(tuple, axis=1) for side in "ab"]
+        measures = once["measure"].to_numpy()
+        a, b = ([rows.at[key, name] for key, name in zip(keys, measures, strict=True)] for keys in ends)
+        parts.append(once.assign(model_b=once["model_a"], difference=np.subtract(a, b)))
+    if models is not None:
+        parts.append(models.assign(channel_a=models["channel"], channel_b=models["channel"]))
+    if swaps is not None:
+        parts.append(swaps.assign(measure=ORDER, difference=swaps["above_a"] - swaps["above_b"]))
+    if parts:
+        tables["differences"] = _stacked(parts).reindex(columns=list(DIFFERENCES.column_names))
+
+
+def _migrate_ranks(tables: Tables) -> None:
+    """Ranks over all models and specifications stand below those of a model; verdicts have columns of other names."""
+    ranks, joint = tables.get("rank_probability"), tables.pop("joint_rank_probability", None)
+    if ranks is not None and "estimand" not in ranks:
+        estimands = tables["credit"].drop_duplicates("model").set_index("model")["estimand"]
+        parts = [ranks.assign(estimand=ranks["model"].map(estimands), least=np.nan, most=np.nan)]
+        if joint is not None:
+            parts.append(joint.assign(model=ALL_MODELS))
+        tables["rank_probability"] = _stacked(parts)[list(RANK_PROBABILITY.column_names)]
+    if "verdicts" in tables:
+        renamed = {"matured": "maturity", "rests_on": "assumptions"}
+        tables["verdicts"] = tables["verdicts"].rename(columns=renamed)
 
 
 def _migrate_budget(tables: Tables) -> None:

@@ -118,6 +118,39 @@ def test_tables_that_were_merged_are_read_where_they_are_now(before: Path) -> No
         assert today[name].tolist() == then["budget_evidence"][name].tolist()
 
 
+@pytest.mark.parametrize("run", ["run", "rich", "budget"])
+def test_every_table_of_a_run_is_one_of_today(before: Path, run: str) -> None:
+    now = at.read_run(before / run).tables
+    assert {name: set(table.columns) for name, table in now.items()} == {
+        name: set(output_tables()[name].column_names) for name in now
+    }
+
+
+def test_pairs_and_ranks_are_found_where_they_are_now(before: Path) -> None:
+    names = ("pairwise_probability", "model_differences", "rank_swaps", "joint_rank_probability", "rank_probability")
+    then = {name: pd.read_parquet(before / "rich" / f"{name}.parquet") for name in names}
+    now = at.read_run(before / "rich").tables
+    differences = now["differences"]
+    channels = differences[differences["model_a"] == differences["model_b"]]
+    assert 2 * len(channels) == len(then["pairwise_probability"])
+    roi = now["returns"].set_index(["model", "channel"])["roi"]
+    stood = then["pairwise_probability"].set_index(["model", "channel_a", "channel_b"])["probability"]
+    for row in channels.itertuples():
+        assert row.probability == stood[row.model_a, row.channel_a, row.channel_b]
+        assert row.probability == pytest.approx(1 - stood[row.model_a, row.channel_b, row.channel_a])
+        assert row.difference == roi[row.model_a, row.channel_a] - roi[row.model_a, row.channel_b]
+    models = differences[(differences["channel_a"] == differences["channel_b"])]
+    numbers = ["difference", "low", "high"]
+    np.testing.assert_array_equal(models[numbers].astype(float), then["model_differences"][numbers])
+    swaps = differences[differences["measure"] == "order"]
+    np.testing.assert_array_equal(swaps["probability"].astype(float), then["rank_swaps"]["probability"])
+    ranks = now["rank_probability"]
+    assert set(ranks["estimand"]) == {"allocated"}
+    for is_joint, name in ((False, "rank_probability"), (True, "joint_rank_probability")):
+        rows = ranks[(ranks["model"] == "(all)") == is_joint]
+        np.testing.assert_array_equal(rows["probability"].astype(float), then[name]["probability"])
+
+
 def test_intervals_stand_beside_their_estimates(before: Path) -> None:
     then = pd.read_parquet(before / "budget" / "intervals.parquet")
     now = at.read_run(before / "budget").tables
