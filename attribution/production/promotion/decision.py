@@ -44,6 +44,7 @@ PROMOTION = Table(
         ),
         Column("holds", "flag", "whether the challenger meets the bound"),
     ),
+    question="Does a new model meet every criterion for replacing the one in place?",
 )
 
 

@@ -43,6 +43,7 @@ CREDIT_BY_POSITION = Table(
         Column("position", "integer", "1 = first touchpoint of the journey"),
         Column("conversions", "number", "conversions credited to the channel there; positions add up to its credit"),
     ),
+    question="At which position in a journey does each channel earn its credit?",
 )
 
 AGREEMENT = Table(
@@ -57,6 +58,7 @@ AGREEMENT = Table(
         null("top3_overlap", "number", "share of the top three channels that both models name"),
         null("largest_move", "number", "places moved by the channel that moves most"),
     ),
+    question="How far do two models, or two runs, rank channels alike?",
 )
 
 JOURNEY_CREDIT = Table(
@@ -75,6 +77,7 @@ JOURNEY_CREDIT = Table(
         Column("converted_at", "time", "time of the conversion"),
         null("click_id", "text", "id of the click, where touchpoints map a column to click_id"),
     ),
+    question="Which part of each conversion does each touchpoint get?",
 )
 
 PUBLISHED_CREDIT = Table(
@@ -108,6 +111,7 @@ TRANSITIONS = Table(
         Column("count", "number", "how often the step was taken", unit="steps"),
         Column("probability", "number", "count ÷ all steps out of from_state"),
     ),
+    question="Which channel follows which, and how often?",
 )
 
 JOURNEY_PROFILE = Table(
@@ -131,6 +135,7 @@ JOURNEY_PROFILE = Table(
         ),
         Column("share", "number", "count ÷ all journeys (touchpoints) with this outcome"),
     ),
+    question="How long are journeys, and which channels are in those that convert and those that do not?",
 )
 
 QUALITY = Table(
@@ -145,6 +150,7 @@ QUALITY = Table(
         null("example", "text", "one offending value"),
         Column("message", "text", "what was found and what was done about it"),
     ),
+    question="What was checked of the data and of this run, and what should be looked at?",
 )
 
 SEGMENT_CREDIT = Table(
@@ -159,6 +165,7 @@ SEGMENT_CREDIT = Table(
         Column("value", "number", "value of the segment credited to the channel"),
         null("share", "number", "share of the segment's conversions; null where a total is negative or zero"),
     ),
+    question="How does the credit of channels differ between segments of customers?",
 )
 
 CHANNEL_LINT = Table(
@@ -172,6 +179,7 @@ CHANNEL_LINT = Table(
         Column("touchpoints", "integer", "touchpoints concerned"),
         Column("message", "text", "what is wrong"),
     ),
+    question="Which raw sources, media and campaigns should be tagged better or get a channel rule?",
 )
 
 HELD_OUT = Table(
@@ -229,6 +237,7 @@ INTERACTIONS = Table(
         ),
         Column("kind", "text", "synergy (above 0), substitution (below 0) or none"),
     ),
+    question="Which pairs of channels gain by each other, and which stand in for each other?",
 )
 
 OUTPUTS = {
