@@ -8,8 +8,13 @@ import numpy as np
 import pandas as pd
 
 from attribution.decisions.diagnosis.diagnosis_declared import TASKS
-from attribution.returns import ALL_TYPES
+from attribution.models.order import held_out_table
+from attribution.models.saved.earlier import INTERVALS, add_ends, merge_intervals
+from attribution.returns import ALL_TYPES, main_basis
 from attribution.returns.returns_declared import COST_SENSITIVITY
+from attribution.schema.tables import PUBLISHED_CREDIT
+from attribution.uncertainty.intervals_declared import ALL_MODELS, DIFFERENCES, RANK_PROBABILITY
+from attribution.uncertainty.sensitivity.spread import ORDER
 
 Tables = dict[str, pd.DataFrame]
 
@@ -30,14 +35,78 @@ def migrate_tables(tables: Mapping[str, pd.DataFrame]) -> Tables:
     >>> list(migrate_tables({"credit": pd.DataFrame(), "budget_notes": notes}))
     ['credit']
     """
-    current = dict(tables)
+    current = merge_intervals(tables)
+    _migrate_published(current, tables.get(INTERVALS))
+    _migrate_orders(current)
+    _migrate_pairs(current)
+    _migrate_ranks(current)
     _migrate_budget(current)
     _migrate_costs(current)
     _migrate_waste(current)
     _migrate_funnel(current)
-    _migrate_differences(current)
-    _migrate_ranks(current)
     return current
+
+
+def _migrate_published(tables: Tables, intervals: pd.DataFrame | None) -> None:
+    reconciled, effects = (tables.pop(name, None) for name in ("reconciliation", "removal_effects"))
+    parts = [part for part in (reconciled, effects) if part is not None and not part.empty]
+    if not parts:
+        return
+    table = tables["credit"][["model", "channel", "conversions"]]
+    for part in parts:
+        table = table.merge(part.rename(columns={"handed_out": "allocated"}), on=["model", "channel"], how="left")
+    table = table.reindex(columns=["conversions", *PUBLISHED_CREDIT.column_names])
+    table = table[table[["published", "removal_effect"]].notna().any(axis=1)].reset_index(drop=True)
+    table = table.assign(
+        published=table["published"].fillna(table["conversions"]), group=table["group"].astype("Int64")
+    )
+    table = add_ends(table, intervals, ("removal_effect", "removal_effect_value"))
+    tables["published_credit"] = table[list(PUBLISHED_CREDIT.column_names)]
+
+
+def _migrate_orders(tables: Tables) -> None:
+    """Orders that were tried come before what else was scored; a chain that chose its order stood in both tables."""
+    tried, scored = tables.pop("order_selection", None), tables.get("held_out")
+    parts = [] if tried is None else [tried.assign(per="step")]
+    if scored is not None:
+        parts.append(scored if tried is None else scored[~scored["model"].isin(tried["model"])])
+    if parts:
+        tables["held_out"] = held_out_table(parts)
+
+
+def _migrate_pairs(tables: Tables) -> None:
+    """Each pair of channels once, with the difference of what the run ranked them by; models and swaps below them."""
+    pairs, models, swaps = (
+        tables.pop(name, None) for name in ("pairwise_probability", "model_differences", "rank_swaps")
+    )
+    parts = []
+    if pairs is not None:
+        once = pairs[pairs["channel_a"] < pairs["channel_b"]].rename(columns={"model": "model_a", "by": "measure"})
+        rows = main_basis(tables["returns"]).set_index(["model", "channel"])
+        ends = [once[["model_a", f"channel_{side}"]].apply(tuple, axis=1) for side in "ab"]
+        measures = once["measure"].to_numpy()
+        a, b = ([rows.at[key, name] for key, name in zip(keys, measures, strict=True)] for keys in ends)
+        parts.append(once.assign(model_b=once["model_a"], difference=np.subtract(a, b)))
+    if models is not None:
+        parts.append(models.assign(channel_a=models["channel"], channel_b=models["channel"]))
+    if swaps is not None:
+        parts.append(swaps.assign(measure=ORDER, difference=swaps["above_a"] - swaps["above_b"]))
+    if parts:
+        tables["differences"] = _stacked(parts).reindex(columns=list(DIFFERENCES.column_names))
+
+
+def _migrate_ranks(tables: Tables) -> None:
+    """Ranks over all models and specifications stand below those of a model; verdicts have columns of other names."""
+    ranks, joint = tables.get("rank_probability"), tables.pop("joint_rank_probability", None)
+    if ranks is not None and "estimand" not in ranks:
+        estimands = tables["credit"].drop_duplicates("model").set_index("model")["estimand"]
+        parts = [ranks.assign(estimand=ranks["model"].map(estimands), least=np.nan, most=np.nan)]
+        if joint is not None:
+            parts.append(joint.assign(model=ALL_MODELS))
+        tables["rank_probability"] = _stacked(parts)[list(RANK_PROBABILITY.column_names)]
+    if "verdicts" in tables:
+        renamed = {"matured": "maturity", "rests_on": "assumptions"}
+        tables["verdicts"] = tables["verdicts"].rename(columns=renamed)
 
 
 def _migrate_budget(tables: Tables) -> None:
@@ -132,38 +201,6 @@ def _migrate_funnel(tables: Tables) -> None:
         estimand = credit.drop_duplicates("model").set_index("model")["estimand"]
         parts.append(campaigns.assign(grain="campaign", estimand=campaigns["model"].map(estimand)))
     tables["funnel_credit"] = _stacked(parts)
-
-
-def _migrate_differences(tables: Tables) -> None:
-    pairs, models, swaps = (
-        tables.pop(name, None) for name in ("pairwise_probability", "model_differences", "rank_swaps")
-    )
-    if pairs is None and models is None and swaps is None:
-        return
-    parts = []
-    if pairs is not None:
-        # Each pair stood there in both orders, whose probabilities add up to 1.
-        order = {channel: position for position, channel in enumerate(dict.fromkeys(pairs["channel_a"]))}
-        once = pairs[pairs["channel_a"].map(order) < pairs["channel_b"].map(order)]
-        parts.append(once.assign(model_a=once["model"], model_b=once["model"], measure=once["by"]))
-    if models is not None:
-        parts.append(models.assign(channel_a=models["channel"], channel_b=models["channel"]))
-    if swaps is not None:
-        parts.append(swaps.assign(measure="order", difference=swaps["above_a"] - swaps["above_b"]))
-    columns = ["model_a", "channel_a", "model_b", "channel_b", "measure", "difference", "low", "high", "probability"]
-    tables["differences"] = _stacked(parts).reindex(columns=columns)
-
-
-def _migrate_ranks(tables: Tables) -> None:
-    joint, ranks = tables.pop("joint_rank_probability", None), tables.get("rank_probability")
-    if ranks is None or "estimand" in ranks:
-        return
-    estimands = tables["credit"].drop_duplicates("model").set_index("model")["estimand"]
-    parts = [ranks.assign(estimand=ranks["model"].map(estimands), least=np.nan, most=np.nan)]
-    if joint is not None:
-        parts.append(joint.assign(model="(all)"))
-    columns = ["model", "estimand", "channel", "rank", "probability", "least", "most"]
-    tables["rank_probability"] = _stacked(parts)[columns]
 
 
 def _stacked(parts: list[pd.DataFrame]) -> pd.DataFrame:

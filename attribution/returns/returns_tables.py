@@ -142,7 +142,7 @@ def _rows(credit: pd.DataFrame, terms: Terms, basis: Basis, cost_basis: CostBasi
     table["roi"] = ratio(table["value"] - table["spend"], paid)
     table["cpa"] = ratio(paid, table["conversions"])
     table["rank"] = table.groupby("model", sort=False)["roi"].rank(ascending=False, method="average")
-    table[["roi_low", "roi_high", "rank_low", "rank_high"]] = np.nan
+    table[[f"{name}_{end}" for name in ("roi", "rank", "conversions", "value") for end in ("low", "high")]] = np.nan
     return table
 
 

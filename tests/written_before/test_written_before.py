@@ -175,6 +175,83 @@ def test_costs_of_old_tables_are_found_in_the_one_of_today() -> None:
     assert bounded_costs(alone)["amount_high"].tolist() == [3.0, 4.0]
 
 
+@pytest.mark.parametrize("run", ["run", "rich", "budget"])
+def test_every_table_of_a_run_is_one_of_today(before: Path, run: str) -> None:
+    now = at.read_run(before / run).tables
+    assert {name: set(table.columns) for name, table in now.items()} == {
+        name: set(output_tables()[name].column_names) for name in now
+    }
+
+
+def test_pairs_and_ranks_are_found_where_they_are_now(before: Path) -> None:
+    names = ("pairwise_probability", "model_differences", "rank_swaps", "joint_rank_probability", "rank_probability")
+    then = {name: pd.read_parquet(before / "rich" / f"{name}.parquet") for name in names}
+    now = at.read_run(before / "rich").tables
+    differences = now["differences"]
+    channels = differences[differences["model_a"] == differences["model_b"]]
+    assert 2 * len(channels) == len(then["pairwise_probability"])
+    roi = now["returns"].set_index(["model", "channel"])["roi"]
+    stood = then["pairwise_probability"].set_index(["model", "channel_a", "channel_b"])["probability"]
+    for row in channels.itertuples():
+        assert row.probability == stood[row.model_a, row.channel_a, row.channel_b]
+        assert row.probability == pytest.approx(1 - stood[row.model_a, row.channel_b, row.channel_a])
+        assert row.difference == roi[row.model_a, row.channel_a] - roi[row.model_a, row.channel_b]
+    models = differences[(differences["channel_a"] == differences["channel_b"])]
+    numbers = ["difference", "low", "high"]
+    np.testing.assert_array_equal(models[numbers].astype(float), then["model_differences"][numbers])
+    swaps = differences[differences["measure"] == "order"]
+    np.testing.assert_array_equal(swaps["probability"].astype(float), then["rank_swaps"]["probability"])
+    ranks = now["rank_probability"]
+    assert set(ranks["estimand"]) == {"allocated"}
+    for is_joint, name in ((False, "rank_probability"), (True, "joint_rank_probability")):
+        rows = ranks[(ranks["model"] == "(all)") == is_joint]
+        np.testing.assert_array_equal(rows["probability"].astype(float), then[name]["probability"])
+
+
+def test_intervals_stand_beside_their_estimates(before: Path) -> None:
+    then = pd.read_parquet(before / "budget" / "intervals.parquet")
+    now = at.read_run(before / "budget").tables
+    assert "intervals" not in now
+    tables = {
+        "credit": ("conversions", "value", "share"),
+        "returns": ("roi", "rank", "conversions", "value"),
+        "published_credit": ("removal_effect", "removal_effect_value"),
+    }
+    assert {name for names in tables.values() for name in names} == set(then["measure"])
+    for name, measures in tables.items():
+        rows = now[name].set_index(["model", "channel"])
+        for measure in measures:
+            of = then[then["measure"] == measure].set_index(["model", "channel"])
+            own = rows.loc[of.index]
+            for old, column in {"estimate": measure, "low": f"{measure}_low", "high": f"{measure}_high"}.items():
+                np.testing.assert_allclose(own[column], of[old], rtol=1e-12, err_msg=f"{name}.{column}")
+    assert at.read_run(before / "run").tables["credit"]["value_low"].isna().all()
+
+
+@pytest.mark.parametrize("run", ["run", "budget"])
+def test_published_and_allocated_credit_stand_in_one_table(before: Path, run: str) -> None:
+    now = at.read_run(before / run).tables
+    assert not {"reconciliation", "removal_effects"} & set(now)
+    table = now["published_credit"]
+    assert tuple(table.columns) == output_tables()["published_credit"].column_names
+    for name, renamed in {"reconciliation": {"handed_out": "allocated"}, "removal_effects": {}}.items():
+        then = pd.read_parquet(before / run / f"{name}.parquet").rename(columns=renamed)
+        pd.testing.assert_frame_equal(table[then.columns], then, check_dtype=False)
+
+
+def test_a_scorer_holds_the_intervals_of_its_credit(before: Path, tmp_path: Path) -> None:
+    folder = before / "budget" / "models" / "03_markov_2"
+    then = pd.read_parquet(folder / "reference" / "intervals.parquet")
+    then = then[then["measure"] == "value"].set_index("channel")
+    saved = at.Scorer.load(folder).save(tmp_path / "again")
+    assert sorted(path.stem for path in (tmp_path / "again" / "reference").iterdir()) == [
+        "credit", "journey_profile", "placebo", "returns"
+    ]  # fmt: skip
+    assert saved.version == at.Scorer.load(tmp_path / "again").version
+    now = at.Scorer.load(tmp_path / "again").reference["credit"].set_index("channel").loc[then.index]
+    np.testing.assert_array_equal(now[["value_low", "value_high"]], then[["low", "high"]])
+
+
 @pytest.fixture
 def with_funnel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What the archive with a funnel holds, unpacked; commands run there."""
@@ -224,30 +301,6 @@ def test_a_funnel_is_compared_tracked_and_held_against_targets(
     assert call(monkeypatch, "kpis", "t.toml", "--out", "kpis") in (0, 3)
     # Campaigns are parts of channels, and no further arrivals.
     assert pd.read_parquet("kpis/kpis.parquet")["value"].tolist() == pytest.approx([60.0])
-
-
-def test_probabilities_and_differences_are_read_where_they_are_now(before: Path) -> None:
-    then = {path.stem: pd.read_parquet(path) for path in (before / "rich").glob("*.parquet")}
-    now = at.read_run(before / "rich").tables
-    differences, ranks = now["differences"], now["rank_probability"]
-    pairs = then["pairwise_probability"]
-    keys = ["model_a", "channel_a", "channel_b"]
-    found = differences[differences["model_a"] == differences["model_b"]].set_index(keys)["probability"]
-    expected = pairs.set_index(["model", "channel_a", "channel_b"])["probability"]
-    assert 2 * len(found) == len(expected)
-    np.testing.assert_array_equal(found, expected.loc[list(found.index)])
-    np.testing.assert_allclose(1 - found, expected.loc[[(m, b, a) for m, a, b in found.index]], atol=1e-12)
-    between = differences[differences["channel_a"] == differences["channel_b"]]
-    for column in ("difference", "low", "high"):
-        np.testing.assert_array_equal(between[column], then["model_differences"][column])
-    order = differences[differences["measure"] == "order"]
-    np.testing.assert_array_equal(order["probability"], then["rank_swaps"]["probability"])
-    joint = ranks[ranks["model"] == "(all)"]
-    for column in ("probability", "least", "most"):
-        np.testing.assert_array_equal(joint[column], then["joint_rank_probability"][column])
-    own = ranks[ranks["model"] != "(all)"]
-    np.testing.assert_array_equal(own["probability"], then["rank_probability"]["probability"])
-    assert set(own["estimand"]) == {"allocated"}
 
 
 READS = {

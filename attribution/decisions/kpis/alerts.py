@@ -113,12 +113,11 @@ class _Half:
         return rows[~rows.index.isin(NO_CHANNELS)]
 
     def interval(self, channel: str, measure: str) -> tuple[float, float] | None:
-        table = self.run.tables.get("intervals")
-        if table is None:
+        rows = self.channels
+        if channel not in rows.index:
             return None
-        asked = (table["model"] == self.model) & (table["channel"] == channel) & (table["measure"] == measure)
-        rows = table[asked]
-        return None if rows.empty else (float(rows["low"].iloc[0]), float(rows["high"].iloc[0]))
+        low, high = (float(rows[f"{measure}_{end}"][channel]) for end in ("low", "high"))
+        return None if np.isnan([low, high]).any() else (low, high)
 
 
 def _declines(start: _Half, end: _Half, asked: Thresholds) -> Iterable[tuple[Any, ...]]:

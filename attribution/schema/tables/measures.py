@@ -18,7 +18,7 @@ _WORDS: Mapping[str, str] = {
     "money per new customer": "cac lifetime_margin",
     "money per arrival": "cost_per_arrival full_cost_per_arrival value_per_arrival",
     "money per percentage point": "value_per_point",
-    "conversions": "claimed conversions new_customers incremental_conversions published handed_out alone took_part gap "
+    "conversions": "claimed conversions new_customers incremental_conversions published allocated alone took_part gap "
     "conversions_changed",
     "wins": "wins_through expected_wins",
     "wins per percentage point": "wins_per_point",
@@ -53,7 +53,7 @@ _WORDS: Mapping[str, str] = {
     "place (1 = first)": "rank place position",
     "places": "largest_move rank_change rank_change_from_baseline",
     "number in a sequence": "draw part revision seed target group",
-    "nats per step": "log_loss log_loss_se",
+    "nats per step or journey, by per": "log_loss log_loss_se",
     "information criterion": "aic bic",
     "stability index": "psi",
     "standard deviations": "risk_aversion",
@@ -86,7 +86,7 @@ FORMULAS: Mapping[str, str] = {
     "roi_if_expected": "(value + expected_value − spend) ÷ spend",
     "attainment": "value ÷ wanted; wanted ÷ value where the target is a most",
     "achieved": "(now − before) ÷ (expected − before)",
-    "gap": "handed_out − published",
+    "gap": "allocated − published",
     "regret": "return of the best choice − return of this one",
     "incremental_conversions": "conversions with the channel − conversions without it",
     "incremental_value": "value with the channel − value without it",

@@ -47,7 +47,7 @@ def make_run(
             roi = (np.array(value) - costs) / np.where(costs > 0, costs, np.nan)
             columns = {"channel": CHANNELS, "spend": np.where(paid > 0, costs, np.nan), "value": value, "roi": roi}
             rows = pd.DataFrame({"model": model, "basis": "revenue", "cost_basis": cost_basis, **columns})
-            ends = dict.fromkeys(("roi_low", "roi_high"), np.nan)
+            ends = dict.fromkeys(("roi_low", "roi_high", "conversions_low", "conversions_high"), np.nan)
             parts.append(rows.assign(conversions=conversions, rank=rows["roi"].rank(ascending=False), **ends))
     profile = pd.DataFrame({"measure": "participation", "channel": CHANNELS, "outcome": "converted", "count": journeys})
     return Run(name, experiment, {"returns": pd.concat(parts), "journey_profile": profile, **tables})

@@ -11,7 +11,7 @@ from attribution.pipeline.reuse import is_there
 from attribution.pipeline.sections import read_experiment
 from attribution.production.conversion_export import CONVERSION_EXPORT_TABLES
 from attribution.production.output_tables import output_tables
-from attribution.schema.tables import DICTIONARY, FORMULAS, INPUTS, dictionary_rows
+from attribution.schema.tables import DICTIONARY, FORMULAS, INPUTS, OUTPUTS, dictionary_rows
 from attribution.schema.tables.measures import _WORDS as WORDS
 from attribution.schema.tables.measures import formula_of, unit_of
 from attribution.schema.tables.scoring import SCORING_TABLES
@@ -116,6 +116,14 @@ def test_every_column_of_numbers_has_a_unit() -> None:
         if column.type in NUMBERS and unit_of(column) is None
     ]
     assert without == []
+
+
+def test_no_two_tables_answer_one_question() -> None:
+    tables = output_tables()
+    questions = [table.question for table in tables.values() if table.question]
+    assert len(set(questions)) == len(questions)
+    assert [question for question in questions if not question.endswith("?")] == []
+    assert [name for name in OUTPUTS if not tables[name].question] == []
 
 
 def test_no_word_is_left_over_or_told_twice() -> None:
