@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from attribution.returns.ranking import compare_rankings
+
 Tables = dict[str, pd.DataFrame]
 
 
@@ -25,6 +27,7 @@ def migrate_tables(tables: Mapping[str, pd.DataFrame]) -> Tables:
     """
     current = dict(tables)
     _migrate_budget(current)
+    _migrate_agreement(current)
     return current
 
 
@@ -58,6 +61,14 @@ def _migrate_budget(tables: Tables) -> None:
         moved = now["status"].isin(["above", "below", "new", "gone"])
         change = now["recent"] / now["training"].where(now["training"] > 0) - 1
         tables["drift"] = now.assign(measure="plan_return", change=change, drifted=moved)
+
+
+def _migrate_agreement(tables: Tables) -> None:
+    before = tables.get("agreement")
+    if before is not None and "channels" not in before:
+        now = compare_rankings(tables["returns"]).agreement
+        keys = ["specification_a", "model_a", "specification_b", "model_b", "channels"]
+        tables["agreement"] = before.merge(now[keys], on=["model_a", "model_b"], how="left")[list(now)]
 
 
 def _stacked(parts: list[pd.DataFrame]) -> pd.DataFrame:

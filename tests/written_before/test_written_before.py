@@ -116,6 +116,16 @@ def test_tables_that_were_merged_are_read_where_they_are_now(before: Path) -> No
         assert today[name].tolist() == then["budget_evidence"][name].tolist()
 
 
+@pytest.mark.parametrize("run", ["run", "rich"])
+def test_agreement_of_a_run_is_what_it_was(before: Path, run: str) -> None:
+    then = pd.read_parquet(before / run / "agreement.parquet")
+    now = at.read_run(before / run).tables["agreement"]
+    assert tuple(now) == output_tables()["agreement"].column_names
+    pd.testing.assert_frame_equal(now[list(then)], then)
+    assert now["specification_a"].isna().all()
+    assert (now["channels"] > 1).all()
+
+
 READS = {
     "scorer/manifest.json": ("score", "scorer", "--touchpoints", "touchpoints.csv", "--conversions", "orders.csv"),
     "scores/manifest.json": ("score", "scorer", "--touchpoints", "touchpoints.csv", "--conversions", "orders.csv"),

@@ -30,23 +30,6 @@ COMPARISON = Table(
     ),
 )
 
-COMPARISON_AGREEMENT = Table(
-    "comparison_agreement",
-    "pair of model and specification, on the channels that both rank",
-    (
-        Column("specification_a", "text", "one specification"),
-        Column("model_a", "text", "a model in it"),
-        Column("specification_b", "text", "the same specification or a later one"),
-        Column("model_b", "text", "a model in that"),
-        Column("channels", "integer", "channels that both rank"),
-        null("kendall_tau", "number", "Kendall tau-b, −1 … 1; null where a ranking is all ties"),
-        null("spearman", "number", "Spearman rank correlation, −1 … 1; null where a ranking is all ties"),
-        null("rank_biased_overlap", "number", "rank-biased overlap, p = 0.7, 0 … 1"),
-        null("top3_overlap", "number", "share of the top three channels that both name"),
-        null("largest_move", "number", "places moved by the channel that moves most"),
-    ),
-)
-
 COMPARISON_VERDICTS = Table(
     "comparison_verdicts",
     "estimand × channel with spend",
@@ -65,4 +48,4 @@ COMPARISON_VERDICTS = Table(
     ),
 )
 
-COMPARISON_TABLES = (COMPARISON, COMPARISON_AGREEMENT, COMPARISON_VERDICTS)
+COMPARISON_TABLES = (COMPARISON, COMPARISON_VERDICTS)

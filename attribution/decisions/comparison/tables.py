@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
 import pandas as pd
 
-from attribution.decisions.comparison.comparison_declared import COMPARISON, COMPARISON_AGREEMENT, COMPARISON_VERDICTS
+from attribution.decisions.comparison.comparison_declared import COMPARISON, COMPARISON_VERDICTS
 from attribution.decisions.kpis import Run
 from attribution.decisions.kpis.runs import settings_that_differ
 from attribution.errors import InputError
-from attribution.kernels.statistics import agreement as kernel
-from attribution.returns.ranking import compare_rankings
+from attribution.returns.ranking import compare_rankings, measure_agreement
 from attribution.schema.tables import NO_CHANNELS
 
 ALWAYS, NEVER, DEPENDS = "pays under every", "pays under none", "depends"
@@ -34,7 +33,7 @@ class Comparison:
     ----------
     name : of what is compared
     specifications : names of the runs, the first being what others are held against
-    tables : ``comparison``, ``comparison_agreement`` and, where there is ROI, ``comparison_verdicts``
+    tables : ``comparison``, ``agreement`` and, where there is ROI, ``comparison_verdicts``
     findings : the headline, in sentences
     notes : what the runs count differently
     metrics : the numbers of the whole
@@ -80,7 +79,7 @@ def compare_runs(runs: Mapping[str, Run], name: str = "comparison") -> Compariso
     by = "roi" if has_roi else "conversions"
     sides = pd.concat([_side(specification, run) for specification, run in runs.items()], ignore_index=True)
     table = _against_first(sides, runs)
-    tables = {"comparison": table[list(COMPARISON.column_names)], "comparison_agreement": agreement_of(table, by)}
+    tables = {"comparison": table[list(COMPARISON.column_names)], "agreement": agreement_of(table, by)}
     if by == "roi":
         tables["comparison_verdicts"] = verdicts_of(table)
     notes = _notes(runs)
@@ -88,23 +87,10 @@ def compare_runs(runs: Mapping[str, Run], name: str = "comparison") -> Compariso
 
 
 def agreement_of(table: pd.DataFrame, by: str) -> pd.DataFrame:
-    """The ``comparison_agreement`` table of a ``comparison``, on ``roi`` or ``conversions``."""
+    """The ``agreement`` table of a ``comparison``, each pair once, on ``roi`` or ``conversions``."""
     scores = table.pivot(index="channel", columns=_KEYS, values=by)
-    scores = scores[list(table[_KEYS].drop_duplicates().itertuples(index=False, name=None))]
-    rows = []
-    for place, a in enumerate(scores.columns):
-        for b in scores.columns[place + 1 :]:
-            both = scores[[a, b]].dropna()
-            x, y = (np.ascontiguousarray(both[side], dtype=float) for side in (a, b))
-            measures = (
-                kernel.kendall_tau(x, y),
-                kernel.spearman(x, y),
-                kernel.rank_biased_overlap(x, y),
-                kernel.top_overlap(x, y),
-                kernel.largest_move(x, y),
-            )
-            rows.append((*a, *b, len(both), *measures))
-    return pd.DataFrame(rows, columns=list(COMPARISON_AGREEMENT.column_names))
+    keys = list(table[_KEYS].drop_duplicates().itertuples(index=False, name=None))
+    return measure_agreement(scores[keys], keys, itertools.combinations(range(len(keys)), 2))
 
 
 def verdicts_of(table: pd.DataFrame) -> pd.DataFrame:
@@ -229,7 +215,7 @@ def _findings(tables: Mapping[str, pd.DataFrame], by: str) -> list[str]:
         )
     else:
         said.append("No channel changes its rank between specifications.")
-    pairs = tables["comparison_agreement"].dropna(subset=["kendall_tau"])
+    pairs = tables["agreement"].dropna(subset=["kendall_tau"])
     if len(pairs):
         row = pairs.loc[pairs["kendall_tau"].idxmin()]
         said.append(
@@ -240,7 +226,7 @@ def _findings(tables: Mapping[str, pd.DataFrame], by: str) -> list[str]:
 
 
 def _metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
-    table, pairs = tables["comparison"], tables["comparison_agreement"]
+    table, pairs = tables["comparison"], tables["agreement"]
     metrics = {
         "specifications": float(table["specification"].nunique()),
         "lowest_kendall_tau": float(pairs["kendall_tau"].min()),

@@ -121,7 +121,7 @@ def comparison_page(comparison: Comparison) -> Page:
     known = {
         "comparison_verdicts": ("Verdicts", "Whether spend of a channel comes back, whatever the model and settings."),
         "comparison": ("Channels", "Every channel under every model and specification."),
-        "comparison_agreement": ("Agreement", "How far each pair of models and specifications ranks channels alike."),
+        "agreement": ("Agreement", "How far each pair of models and specifications ranks channels alike."),
     }
     sections = [Section(key, *known[key], comparison.tables[key]) for key in known if key in comparison.tables]
     notes = [f"Held against the first: {note}" for note in comparison.notes]

@@ -256,7 +256,7 @@ def test_changes_are_held_against_the_first_run_and_the_baseline_model() -> None
 
 def test_agreement_is_that_of_scipy_on_channels_that_both_rank() -> None:
     compared = compare_runs({"winter": first(), "spring": second()})
-    table, pairs = compared.tables["comparison"], compared.tables["comparison_agreement"]
+    table, pairs = compared.tables["comparison"], compared.tables["agreement"]
     assert len(pairs) == 6
     scores = table.pivot(index="channel", columns=["specification", "model"], values="roi")
     for row in pairs.itertuples():
