@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 import attribution as at
+from attribution.decisions.comparison import compare_runs
 from attribution.production.output_tables import output_tables
 from tests.cli.test_cli import call
 
@@ -124,6 +125,22 @@ def test_agreement_of_a_run_is_what_it_was(before: Path, run: str) -> None:
     pd.testing.assert_frame_equal(now[list(then)], then)
     assert now["specification_a"].isna().all()
     assert (now["channels"] > 1).all()
+
+
+def test_a_comparison_of_runs_says_what_it_said(before: Path) -> None:
+    then = {path.stem: pd.read_parquet(path) for path in (before / "sweep" / "comparison").glob("*.parquet")}
+    runs = {name: at.read_run(before / "sweep" / name) for name in then["comparison"]["specification"].unique()}
+    compared = compare_runs(runs)
+    table = compared.tables["comparison"].query("channel != '(total)'")
+    keys = ["specification", "model", "channel"]
+    columns = list(then["comparison"])
+    pd.testing.assert_frame_equal(
+        table[columns].sort_values(keys, ignore_index=True), then["comparison"].sort_values(keys, ignore_index=True)
+    )
+    agreement = then["comparison_agreement"]
+    pd.testing.assert_frame_equal(compared.tables["agreement"][list(agreement)], agreement)
+    assert compared.verdicts is not None
+    pd.testing.assert_frame_equal(compared.verdicts, then["comparison_verdicts"])
 
 
 READS = {

@@ -1,10 +1,9 @@
-"""The tables of reviews and targets: why ROI moved, what declined, and which targets are met."""
+"""The tables of targets: which are met, what changes did, and what came of decisions."""
 
 from __future__ import annotations
 
 from attribution.schema.tables.definition import Column, Table, null
 
-_MODEL = Column("model", "text", "label of the model in the later run")
 _BASIS = Column("basis", "text", "what counts as return: revenue, margin or ltv")
 _COST_BASIS = Column("cost_basis", "text", "which costs count: media or loaded")
 _SCOPE = Column("scope", "text", "a channel, a role of channels, or (all)")
@@ -17,98 +16,6 @@ _LOW = null(
     _OF_METRIC,
 )
 _HIGH = null("high", "number", "upper end of the interval", _OF_METRIC)
-
-REVIEW = Table(
-    "review",
-    "model × channel, and (total) of the channels with spend",
-    (
-        _MODEL,
-        Column("model_before", "text", "label of the model in the earlier run"),
-        _BASIS,
-        _COST_BASIS,
-        Column("channel", "text", "channel or (total)"),
-        null("spend_before", "number", "spend in the earlier run"),
-        null("spend_after", "number", "spend in the later run"),
-        Column("conversions_before", "number", "credited conversions in the earlier run"),
-        Column("conversions_after", "number", "credited conversions in the later run"),
-        Column("return_before", "number", "return on the basis in the earlier run"),
-        Column("return_after", "number", "return on the basis in the later run"),
-        null("roi_before", "number", "ROI in the earlier run; null where there is no spend"),
-        null("roi_after", "number", "ROI in the later run"),
-        null("roi_change", "number", "roi_after − roi_before"),
-        null("rank_before", "number", "rank by ROI in the earlier run"),
-        null("rank_after", "number", "rank by ROI in the later run"),
-        null("beyond_sampling", "flag", "whether the intervals of both runs lie apart; null without intervals"),
-    ),
-)
-
-ROI_CHANGES = Table(
-    "roi_changes",
-    "model × channel or (total) × part",
-    (
-        _MODEL,
-        Column("model_before", "text", "label of the model in the earlier run"),
-        Column("channel", "text", "channel or (total)"),
-        Column("part", "text", "spend, volume, rate, value, cost or model"),
-        null(
-            "before",
-            "number",
-            "the factor itself in the earlier run; null for (total) and model",
-            unit="that of the part",
-        ),
-        null("after", "number", "the factor itself in the later run", unit="that of the part"),
-        null("roi_change", "number", "part of the change of the channel's own ROI; parts add up to it exactly"),
-        null("total_change", "number", "part of the change of total ROI; channels × parts add up to it exactly"),
-    ),
-)
-
-ALERTS = Table(
-    "alerts",
-    "what moved by more than its threshold between two runs",
-    (
-        Column("kind", "text", "decline, roi_decline, credit_drift or quality"),
-        null("model", "text", "label of the model, the same in both runs; null for quality"),
-        Column("subject", "text", "a channel, (all), or the check of a table"),
-        Column("measure", "text", "what was compared"),
-        null("before", "number", "in the earlier run", unit="that of the measure"),
-        null("after", "number", "in the later run", unit="that of the measure"),
-        null(
-            "change",
-            "number",
-            "after ÷ before − 1; for credit_drift the share of credit that moved",
-            unit="ratio (1 = 100 %)",
-        ),
-        null("threshold", "number", "what the change must exceed", unit="ratio (1 = 100 %)"),
-        null("beyond_sampling", "flag", "whether the intervals of both runs lie apart; null without intervals"),
-        Column("message", "text", "in a sentence"),
-    ),
-)
-
-SUBSTITUTES = Table(
-    "substitutes",
-    "declining channel × other channel, the likeliest first",
-    (
-        Column("channel", "text", "a channel with an alert"),
-        Column("other", "text", "a channel that may take its place, or needs it"),
-        Column("place", "integer", "1 = likeliest substitute"),
-        Column("role", "text", "substitute, complement, or similar where no interaction is known"),
-        Column("similarity", "number", "cosine of their steps in and out in the journey graph beyond chance, −1 … 1"),
-        null(
-            "interaction",
-            "number",
-            "worth of the pair beyond the sum of both; below 0 one stands in for the other",
-            unit="share of conversions, or conversions, by measure",
-        ),
-        null("interaction_from", "text", "model and measure of the interaction"),
-        null(
-            "conversions_change",
-            "number",
-            "change of the other's credited conversions, as a share",
-            unit="ratio (1 = 100 %)",
-        ),
-        null("roi_after", "number", "ROI of the other in the later run"),
-    ),
-)
 
 KPIS = Table(
     "kpis",
@@ -205,13 +112,4 @@ DECISIONS = Table(
     ),
 )
 
-KPI_TABLES = (
-    REVIEW,
-    ROI_CHANGES,
-    ALERTS,
-    SUBSTITUTES,
-    KPIS,
-    KPI_HISTORY,
-    BEFORE_AFTER,
-    DECISIONS,
-)
+KPI_TABLES = (KPIS, KPI_HISTORY, BEFORE_AFTER, DECISIONS)

@@ -9,8 +9,7 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from attribution.decisions.comparison import Comparison
-from attribution.decisions.kpis import Review
+from attribution.decisions.comparison import Comparison, Review
 from attribution.reporting.charts import Figure, drawable, to_svg
 from attribution.reporting.report import shown
 
@@ -83,7 +82,7 @@ def review_page(review: Review) -> Page:
     tables = review.tables
     changes = tables["roi_changes"]
     sections = [
-        Section("channels", "Channels", "Both runs side by side; (total) is of channels with spend.", tables["review"]),
+        Section("channels", "Channels", "Both runs side by side; (total) is of channels with spend.", _sides(review)),
         Section(
             "parts",
             "Why ROI moved",
@@ -119,14 +118,31 @@ def targets_page(name: str, tables: Mapping[str, pd.DataFrame], findings: Sequen
 def comparison_page(comparison: Comparison) -> Page:
     """Runs side by side as a page."""
     known = {
-        "comparison_verdicts": ("Verdicts", "Whether spend of a channel comes back, whatever the model and settings."),
         "comparison": ("Channels", "Every channel under every model and specification."),
         "agreement": ("Agreement", "How far each pair of models and specifications ranks channels alike."),
     }
-    sections = [Section(key, *known[key], comparison.tables[key]) for key in known if key in comparison.tables]
+    sections = [Section(key, *known[key], comparison.tables[key]) for key in known]
+    if comparison.verdicts is not None:
+        says = "Whether spend of a channel comes back, whatever the model and settings."
+        sections.insert(0, Section("verdicts", "Verdicts", says, comparison.verdicts))
     notes = [f"Held against the first: {note}" for note in comparison.notes]
     notes.append("Allocated is not incremental: credit divides observed conversions.")
     return Page(comparison.name, "Comparison", comparison.findings, sections, notes)
+
+
+def _sides(review: Review) -> pd.DataFrame:
+    """A row per model and channel, a column per run: read, and never computed with."""
+    table = review.tables["comparison"]
+    shown = ["spend", "conversions", "value", "roi", "rank"]
+    before = table[table["specification"] == review.before].drop(columns="counterpart")
+    before = before.rename(columns={"model": "counterpart"})[["counterpart", "channel", *shown]]
+    after = table[table["specification"] == review.after]
+    both = before.merge(after, on=["counterpart", "channel"], suffixes=(" before", " after"))
+    keys = ["model", "counterpart"] if (both["model"] != both["counterpart"]).any() else ["model"]
+    pairs = [f"{column} {when}" for column in shown for when in ("before", "after")]
+    return both[[*keys, "channel", *pairs, "roi_change", "beyond_sampling"]].rename(
+        columns={"counterpart": "model before", "roi_change": "roi change", "beyond_sampling": "beyond sampling"}
+    )
 
 
 def _grid(changes: pd.DataFrame) -> pd.DataFrame:

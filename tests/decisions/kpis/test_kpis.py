@@ -461,7 +461,8 @@ def test_review_writes_markdown_and_html_and_adds_up(
     assert code == (3 if len(alerts) else 0)
     assert "Under last_touch, total ROI went from" in capsys.readouterr().out
     changes = pd.read_parquet(shop / "review" / "roi_changes.parquet")
-    review = pd.read_parquet(shop / "review" / "review.parquet")
+    table = pd.read_parquet(shop / "review" / "comparison.parquet")
+    review = table[table["specification"] == "after"]
     for model in ("last_touch", "linear"):
         whole = review[(review["model"] == model) & (review["channel"] == "(total)")].iloc[0]
         parts = changes[(changes["model"] == model) & (changes["channel"] != "(total)")]

@@ -22,17 +22,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attribution.arguments import check_arguments
-from attribution.decisions.kpis.kpis_declared import ROI_CHANGES
-from attribution.decisions.kpis.runs import Run
+from attribution.decisions.comparison.comparison_declared import ROI_CHANGES
+from attribution.decisions.kpis import Run
 from attribution.errors import InputError
 from attribution.kernels.statistics.decompositions import prices_of_change, ratio_known, split_product
-from attribution.schema.tables import NO_CHANNELS
+from attribution.schema.tables import NO_CHANNELS, TOTAL
 
 Floats = NDArray[np.float64]
 
 MARKET_PARTS = ("spend", "volume", "rate", "value", "cost")
 PARTS = (*MARKET_PARTS, "model")
-TOTAL = "(total)"
 
 _RETURN_PARTS = ("volume", "rate", "value")
 _COST_PARTS = ("spend", "cost")

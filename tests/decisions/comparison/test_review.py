@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from attribution.decisions.comparison import Thresholds, compare_runs, review_runs, split_roi_change
+from attribution.decisions.comparison.roi_change import MARKET_PARTS, PARTS, Side, split_market
 from attribution.decisions.kpis import Run
-from attribution.decisions.kpis.alerts import Thresholds
-from attribution.decisions.kpis.review import review_runs
-from attribution.decisions.kpis.roi_change import MARKET_PARTS, PARTS, TOTAL, Side, split_market, split_roi_change
 from attribution.errors import InputError
 from attribution.kernels.statistics.decompositions import split_product
 from attribution.schema.experiment import Experiment
+from attribution.schema.tables import TOTAL
 
 CHANNELS = ["mail", "search", "微信"]
 
@@ -46,7 +46,9 @@ def make_run(
         for model, (conversions, value) in models.items():
             roi = (np.array(value) - costs) / np.where(costs > 0, costs, np.nan)
             columns = {"channel": CHANNELS, "spend": np.where(paid > 0, costs, np.nan), "value": value, "roi": roi}
-            rows = pd.DataFrame({"model": model, "basis": "revenue", "cost_basis": cost_basis, **columns})
+            rows = pd.DataFrame(
+                {"model": model, "estimand": "allocated", "basis": "revenue", "cost_basis": cost_basis, **columns}
+            )
             ends = dict.fromkeys(("roi_low", "roi_high"), np.nan)
             parts.append(rows.assign(conversions=conversions, rank=rows["roi"].rank(ascending=False), **ends))
     profile = pd.DataFrame({"measure": "participation", "channel": CHANNELS, "outcome": "converted", "count": journeys})
@@ -250,13 +252,56 @@ def test_runs_on_different_terms_are_refused() -> None:
 
 def test_the_review_says_what_moved() -> None:
     review = review_runs(first(), second())
-    table = review.tables["review"]
-    whole = table[(table["channel"] == TOTAL) & (table["model"] == "last")].iloc[0]
-    assert whole["roi_before"] == pytest.approx(1400 / 550 - 1)
-    assert whole["roi_after"] == pytest.approx(790 / 270 - 1)
+    table = review.tables["comparison"].set_index(["specification", "model", "channel"])
+    was, now = (table.loc[(name, "last", TOTAL)] for name in ("winter", "spring"))
+    assert was["roi"] == pytest.approx(1400 / 550 - 1)
+    assert now["roi"] == pytest.approx(790 / 270 - 1)
+    assert now["roi_change"] == now["roi"] - was["roi"]
+    assert (was["spend"], now["spend"], now["conversions"], now["value"]) == (550, 270, 38, 790)
     assert "Under last, total ROI went from 1.55 to 1.93 (+0.38)" in review.findings[0]
     assert review.metrics["roi_change/last (total)"] == pytest.approx(790 / 270 - 1400 / 550)
+    # 微信 had no spend in the later run, so its change is not known, and said to be so.
+    assert np.isnan(review.metrics["roi_change/last 微信"])
     assert any("no intervals" in note for note in review.notes)
+
+
+def test_a_review_is_the_comparison_of_its_two_runs() -> None:
+    reviewed, compared = review_runs(first(), second()), compare_runs({"winter": first(), "spring": second()})
+    pd.testing.assert_frame_equal(reviewed.tables["comparison"], compared.tables["comparison"])
+
+
+def test_a_review_of_another_model_holds_it_against_that_of_the_earlier_run() -> None:
+    table = review_runs(first(), second(), model="linear", model_before="last").tables["comparison"]
+    assert table.groupby("specification")["model"].unique().str[0].to_dict() == {"winter": "last", "spring": "linear"}
+    row = table[(table["specification"] == "spring") & (table["channel"] == "mail")].iloc[0]
+    assert row["counterpart"] == "last"
+    assert row["roi_change"] == pytest.approx(120 / 60 - 100 / 50)
+
+
+def test_a_channel_that_a_run_does_not_have_is_credited_with_nothing() -> None:
+    returns = second().tables["returns"].query("channel != 'mail'")
+    later = dataclasses.replace(second(), tables={**second().tables, "returns": returns})
+    review = review_runs(first(), later)
+    gone = review.tables["comparison"].query("specification == 'spring' and channel == 'mail'")
+    assert gone["conversions"].tolist() == [0, 0]
+    assert gone[["roi", "rank", "roi_change"]].isna().all(axis=None)
+
+
+def test_intervals_that_lie_apart_are_beyond_sampling() -> None:
+    before, after = first(), second()
+    for run, half in ((before, 0.2), (after, 0.1)):
+        returns = run.tables["returns"]
+        returns["roi_low"], returns["roi_high"] = returns["roi"] - half, returns["roi"] + half
+    table = review_runs(before, after).tables["comparison"].query("specification == 'spring' and model == 'last'")
+    # mail: 1.00 ± 0.2 and 0.50 ± 0.1; search: 1.00 ± 0.2 and 2.33 ± 0.1; 微信 and (total) have no intervals.
+    apart = table.set_index("channel")["beyond_sampling"]
+    assert apart.dropna().to_dict() == {"mail": True, "search": True}
+
+
+def test_runs_of_one_name_stay_apart() -> None:
+    table = review_runs(first(), first()).tables["comparison"]
+    assert table["specification"].unique().tolist() == ["winter (before)", "winter (after)"]
+    assert table["roi_change"].dropna().eq(0).all()
 
 
 def test_a_decline_is_named_with_its_likely_substitutes() -> None:
@@ -360,7 +405,7 @@ def test_runs_without_costs_or_dates_are_reviewed_by_credit_alone() -> None:
 
     review = review_runs(path_run("a", 40), path_run("b", 5))
     assert "no channel with spend" in review.findings[0]
-    assert review.tables["review"]["roi_before"].isna().all()
+    assert review.tables["comparison"]["roi"].isna().all()
     declines = review.tables["alerts"].query("kind == 'decline'")
     assert declines["subject"].tolist() == ["微信"]
     assert declines["change"].tolist() == pytest.approx([25 / 60 - 1])

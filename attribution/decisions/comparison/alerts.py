@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from attribution.decisions.kpis.kpis_declared import ALERTS, SUBSTITUTES
-from attribution.decisions.kpis.runs import Run
+from attribution.decisions.comparison.comparison_declared import ALERTS, SUBSTITUTES
+from attribution.decisions.kpis import Run
 from attribution.errors import InputError
 from attribution.schema.tables import NO_CHANNELS, RESERVED
 
