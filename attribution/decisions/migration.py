@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from attribution.returns.ranking import compare_rankings
+from attribution.schema.tables.roi_parts import REST, ROI_PARTS
 
 Tables = dict[str, pd.DataFrame]
 
@@ -28,6 +29,7 @@ def migrate_tables(tables: Mapping[str, pd.DataFrame]) -> Tables:
     current = dict(tables)
     _migrate_budget(current)
     _migrate_agreement(current)
+    _migrate_roi_parts(current)
     return current
 
 
@@ -69,6 +71,13 @@ def _migrate_agreement(tables: Tables) -> None:
         now = compare_rankings(tables["returns"]).agreement
         keys = ["specification_a", "model_a", "specification_b", "model_b", "channels"]
         tables["agreement"] = before.merge(now[keys], on=["model_a", "model_b"], how="left")[list(now)]
+
+
+def _migrate_roi_parts(tables: Tables) -> None:
+    gaps = tables.pop("roi_gaps", None)
+    if gaps is not None:
+        gaps = gaps.rename(columns={"rest": "reference"}).assign(compared_with=REST, model_before=None)
+        tables["roi_parts"] = gaps.assign(total_change=np.nan)[list(ROI_PARTS.column_names)]
 
 
 def _stacked(parts: list[pd.DataFrame]) -> pd.DataFrame:

@@ -143,6 +143,15 @@ def test_a_comparison_of_runs_says_what_it_said(before: Path) -> None:
     pd.testing.assert_frame_equal(compared.verdicts, then["comparison_verdicts"])
 
 
+@pytest.mark.parametrize("run", ["run", "rich", "budget"])
+def test_parts_of_a_gap_in_roi_are_what_they_were(before: Path, run: str) -> None:
+    then = pd.read_parquet(before / run / "roi_gaps.parquet").rename(columns={"rest": "reference"})
+    now = at.read_run(before / run).tables["roi_parts"]
+    assert tuple(now) == output_tables()["roi_parts"].column_names
+    pd.testing.assert_frame_equal(now[list(then)], then)
+    assert (now["compared_with"] == "rest").all()
+
+
 READS = {
     "scorer/manifest.json": ("score", "scorer", "--touchpoints", "touchpoints.csv", "--conversions", "orders.csv"),
     "scores/manifest.json": ("score", "scorer", "--touchpoints", "touchpoints.csv", "--conversions", "orders.csv"),

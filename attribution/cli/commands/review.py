@@ -55,7 +55,7 @@ def review(
         leading = result.models[0]
         ends = result.total_roi(leading)
         has_roi = not any(math.isnan(end) for end in ends)
-        figures = [roi_bridge(ends, tables["roi_changes"], model=leading)] if has_roi else []
+        figures = [roi_bridge(ends, tables["roi_parts"], model=leading)] if has_roi else []
         tags = {"attribution.run_before": before, "attribution.run_after": after}
         made = Made(now.experiment.name, "review", tables, result.metrics, tags, page, figures)
         own_options = now.experiment.tracking

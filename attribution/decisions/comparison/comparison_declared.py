@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from attribution.schema.tables.definition import Column, Table, null
+from attribution.schema.tables.roi_parts import ROI_PARTS
 
 COMPARISON = Table(
     "comparison",
@@ -32,26 +33,6 @@ COMPARISON = Table(
         null("beyond_sampling", "flag", "whether both intervals of ROI lie apart; null without intervals"),
     ),
     question="What differs between runs for each channel under each model?",
-)
-
-ROI_CHANGES = Table(
-    "roi_changes",
-    "model × channel or (total) × part",
-    (
-        Column("model", "text", "label of the model in the later run"),
-        Column("model_before", "text", "label of the model in the earlier run"),
-        Column("channel", "text", "channel or (total)"),
-        Column("part", "text", "spend, volume, rate, value, cost or model"),
-        null(
-            "before",
-            "number",
-            "the factor itself in the earlier run; null for (total) and model",
-            unit="that of the part",
-        ),
-        null("after", "number", "the factor itself in the later run", unit="that of the part"),
-        null("roi_change", "number", "part of the change of the channel's own ROI; parts add up to it exactly"),
-        null("total_change", "number", "part of the change of total ROI; channels × parts add up to it exactly"),
-    ),
 )
 
 ALERTS = Table(
@@ -102,4 +83,4 @@ SUBSTITUTES = Table(
     ),
 )
 
-COMPARISON_TABLES = (COMPARISON, ROI_CHANGES, ALERTS, SUBSTITUTES)
+COMPARISON_TABLES = (COMPARISON, ROI_PARTS, ALERTS, SUBSTITUTES)

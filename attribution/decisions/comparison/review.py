@@ -25,7 +25,7 @@ class Review:
     Attributes
     ----------
     before, after : names of the runs, which are their specifications in ``comparison``
-    tables : ``comparison``, ``roi_changes``, ``alerts`` and ``substitutes``
+    tables : ``comparison``, ``roi_parts``, ``alerts`` and ``substitutes``
     notes : what to know before the numbers are read, in sentences
     """
 
@@ -37,7 +37,7 @@ class Review:
     @property
     def findings(self) -> list[str]:
         """How total ROI moved under each model, by which part and which channel most, and every alert."""
-        said = [_sentence(*self.total_roi(model), self.tables["roi_changes"], model) for model in self.models]
+        said = [_sentence(*self.total_roi(model), self.tables["roi_parts"], model) for model in self.models]
         alerts = self.tables["alerts"]
         return said + ([f"Alert: {message}" for message in alerts["message"]] or ["No alerts."])
 
@@ -61,10 +61,10 @@ class Review:
     @property
     def metrics(self) -> dict[str, float]:
         """Its numbers by name, as they are tracked."""
-        changes = self.tables["roi_changes"]
+        changes = self.tables["roi_parts"]
         named = {f"roi_change/{row.model} {row.channel}": row.roi_change for row in self._later.itertuples()}
-        whole = changes[changes["channel"] == TOTAL]
-        named |= {f"roi_change_{row.part}/{row.model}": row.roi_change for row in whole.itertuples()}
+        whole = changes[changes["slice"] == TOTAL]
+        named |= {f"roi_change_{row.part}/{row.model}": row.roi_gap for row in whole.itertuples()}
         return {name: float(value) for name, value in named.items()} | {"alerts": float(len(self.tables["alerts"]))}
 
 
@@ -123,7 +123,7 @@ def review_runs(
     alerts = find_alerts(was, now, model=watched, thresholds=thresholds or Thresholds())
     tables = {
         "comparison": lay_side_by_side(dict(zip(names, (was, now), strict=True)), dict(zip(names, sides, strict=True))),
-        "roi_changes": pd.concat(changes, ignore_index=True),
+        "roi_parts": pd.concat(changes, ignore_index=True),
         "alerts": alerts,
         "substitutes": find_substitutes(was, now, alerts, model=watched),
     }
@@ -178,9 +178,9 @@ def _sentence(was: float, now: float, changes: pd.DataFrame, model: str) -> str:
     if np.isnan(was) or np.isnan(now):
         return f"Under {model}, one of the runs has no channel with spend, so ROI cannot be compared."
     changes = changes[changes["model"] == model]
-    total = changes[changes["channel"] == TOTAL].set_index("part")["total_change"].reindex(list(PARTS))
+    total = changes[changes["slice"] == TOTAL].set_index("part")["total_change"].reindex(list(PARTS))
     shown = ", ".join(f"{part} {change:+.2f}" for part, change in total.items() if abs(change) >= 0.005)
-    by_channel = changes[changes["channel"] != TOTAL].groupby("channel")["total_change"].sum()
+    by_channel = changes[changes["slice"] != TOTAL].groupby("slice")["total_change"].sum()
     text = f"Under {model}, total ROI went from {was:.2f} to {now:.2f} ({now - was:+.2f})"
     if not shown:
         return f"{text}; no part of it moved by 0.01."

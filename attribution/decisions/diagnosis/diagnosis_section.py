@@ -135,7 +135,7 @@ def diagnosis_grids(tables: Mapping[str, pd.DataFrame]) -> dict[str, object] | N
     )[_TASK]
     wasted = tables.get("wasted_spend")
     slices = tables.get("roi_slices")
-    gaps = None if slices is None else _gap_grid(tables["roi_gaps"])
+    gaps = None if slices is None else _gap_grid(tables["roi_parts"])
     sensitivity = tables.get("cost_sensitivity")
     return {
         "first": shown.head(_FIRST),

@@ -22,7 +22,7 @@ def roi_bridge(ends: tuple[float, float], changes: pd.DataFrame, *, model: str) 
     ends : tuple of float
         ROI of all channels with spend in the earlier and in the later run.
     changes : DataFrame
-        Table ``roi_changes``.
+        Table ``roi_parts`` of a review.
     model : str
         Label of the model of the later run.
 
@@ -38,7 +38,7 @@ def roi_bridge(ends: tuple[float, float], changes: pd.DataFrame, *, model: str) 
 
     Examples
     --------
-    >>> changes = pd.DataFrame({"model": ["m"] * 2, "channel": ["(total)"] * 2, "part": ["spend", "rate"],
+    >>> changes = pd.DataFrame({"model": ["m"] * 2, "slice": ["(total)"] * 2, "part": ["spend", "rate"],
     ...     "total_change": [-0.5, 1.0]})
     >>> roi_bridge((1.0, 1.5), changes, model="m").table["end"].tolist()
     [1.0, 0.5, 1.5, 1.5]
@@ -46,7 +46,7 @@ def roi_bridge(ends: tuple[float, float], changes: pd.DataFrame, *, model: str) 
     if np.isnan(ends).any():
         raise InputError("one of the runs has no channel with spend, so there is no change of ROI to draw")
     before, after = ends
-    parts = changes[(changes["model"] == model) & (changes["channel"] == TOTAL)]
+    parts = changes[(changes["model"] == model) & (changes["slice"] == TOTAL)]
     moved = parts["total_change"].to_numpy(float)
     reached = before + np.cumsum(moved)
     table = pd.DataFrame(

@@ -80,7 +80,7 @@ class Page:
 def review_page(review: Review) -> Page:
     """The review of two runs as a page (R4)."""
     tables = review.tables
-    changes = tables["roi_changes"]
+    changes = tables["roi_parts"]
     sections = [
         Section("channels", "Channels", "Both runs side by side; (total) is of channels with spend.", _sides(review)),
         Section(
@@ -148,10 +148,15 @@ def _sides(review: Review) -> pd.DataFrame:
 def _grid(changes: pd.DataFrame) -> pd.DataFrame:
     """A row per model and channel, a column per part: read, and never computed with."""
     parts = list(dict.fromkeys(changes["part"]))
-    keys = changes[["model", "channel"]].drop_duplicates()
-    wide = changes.pivot(index=["model", "channel"], columns="part", values="total_change")[parts]
+    keys = changes[["model", "slice"]].drop_duplicates()
+    wide = changes.pivot(index=["model", "slice"], columns="part", values="total_change")[parts]
     wide = wide.reindex(pd.MultiIndex.from_frame(keys)).rename(columns={"model": "model change"})
-    return wide.assign(sum=wide.sum(axis=1, min_count=1)).reset_index().rename_axis(columns=None)
+    return (
+        wide.assign(sum=wide.sum(axis=1, min_count=1))
+        .rename_axis(["model", "channel"])
+        .reset_index()
+        .rename_axis(columns=None)
+    )
 
 
 def _table(table: pd.DataFrame) -> list[str]:

@@ -183,16 +183,16 @@ def test_a_product_of_three_is_split_as_over_all_orders() -> None:
 def test_the_table_adds_up_by_channel_and_in_total() -> None:
     before, after = first(), second()
     changes = split_roi_change(before, after, model="last")
-    by_channel = changes[changes["channel"] != TOTAL]
+    by_channel = changes[changes["slice"] != TOTAL]
     moved = total_roi(after, "last") - total_roi(before, "last")
     assert by_channel["total_change"].sum() == pytest.approx(moved, abs=1e-12)
-    assert changes.loc[changes["channel"] == TOTAL, "roi_change"].sum() == pytest.approx(moved, abs=1e-12)
+    assert changes.loc[changes["slice"] == TOTAL, "roi_gap"].sum() == pytest.approx(moved, abs=1e-12)
     for channel in ("mail", "search"):
         own = after.returns("last")["roi"][channel] - before.returns("last")["roi"][channel]
-        assert by_channel.loc[by_channel["channel"] == channel, "roi_change"].sum() == pytest.approx(own, abs=1e-12)
+        assert by_channel.loc[by_channel["slice"] == channel, "roi_gap"].sum() == pytest.approx(own, abs=1e-12)
     # 微信 had no spend in the later run: no ROI of its own to change, and yet its leaving moves the total.
-    wechat = by_channel[by_channel["channel"] == "微信"]
-    assert wechat["roi_change"].isna().all()
+    wechat = by_channel[by_channel["slice"] == "微信"]
+    assert wechat["roi_gap"].isna().all()
     assert abs(wechat["total_change"].sum()) > 0.01
     assert set(changes["part"]) == set(PARTS)
 
@@ -205,7 +205,7 @@ def test_a_run_against_itself_has_no_parts() -> None:
 def test_another_model_is_a_part_of_its_own() -> None:
     """Same data twice: all of the change is the model's, whichever runs have both."""
     same = split_roi_change(first(), first(), model="linear", model_before="last")
-    whole = same[same["channel"] == TOTAL].set_index("part")["total_change"]
+    whole = same[same["slice"] == TOTAL].set_index("part")["total_change"]
     moved = total_roi(first(), "linear") - total_roi(first(), "last")
     assert whole["model"] == pytest.approx(moved)
     assert whole.drop("model").abs().max() < 1e-12
@@ -214,7 +214,7 @@ def test_another_model_is_a_part_of_its_own() -> None:
 def test_the_model_part_is_the_mean_of_model_first_and_model_last() -> None:
     before, after = first(), second()
     changes = split_roi_change(before, after, model="linear", model_before="last")
-    whole = changes[changes["channel"] == TOTAL].set_index("part")["total_change"]
+    whole = changes[changes["slice"] == TOTAL].set_index("part")["total_change"]
     steps = [total_roi(run, "linear") - total_roi(run, "last") for run in (before, after)]
     # Channels with spend are those of either run, the same under both models.
     assert whole["model"] == pytest.approx(np.mean(steps))
@@ -237,7 +237,7 @@ def test_dearer_labour_is_the_part_cost() -> None:
     cheap, dear = (
         make_run("r", models=models, spend=[50, 200, 300], journeys=[9, 9, 9], load=load) for load in (1.2, 1.5)
     )
-    whole = split_roi_change(cheap, dear, model="last").query("channel == '(total)'").set_index("part")["total_change"]
+    whole = split_roi_change(cheap, dear, model="last").query("slice == '(total)'").set_index("part")["total_change"]
     assert whole["cost"] == pytest.approx(1400 / (550 * 1.5) - 1400 / (550 * 1.2))
     assert whole.drop("cost").abs().max() == 0
 

@@ -460,12 +460,12 @@ def test_review_writes_markdown_and_html_and_adds_up(
     alerts = pd.read_parquet(shop / "review" / "alerts.parquet")
     assert code == (3 if len(alerts) else 0)
     assert "Under last_touch, total ROI went from" in capsys.readouterr().out
-    changes = pd.read_parquet(shop / "review" / "roi_changes.parquet")
+    changes = pd.read_parquet(shop / "review" / "roi_parts.parquet")
     table = pd.read_parquet(shop / "review" / "comparison.parquet")
     review = table[table["specification"] == "after"]
     for model in ("last_touch", "linear"):
         whole = review[(review["model"] == model) & (review["channel"] == "(total)")].iloc[0]
-        parts = changes[(changes["model"] == model) & (changes["channel"] != "(total)")]
+        parts = changes[(changes["model"] == model) & (changes["slice"] != "(total)")]
         assert parts["total_change"].sum() == pytest.approx(whole["roi_change"], abs=1e-12)
     assert review["beyond_sampling"].notna().any()
     page = (shop / "review" / "review.html").read_text(encoding="utf-8")
@@ -522,9 +522,9 @@ def test_runs_come_from_mlflow_and_reviews_and_targets_go_there(
     call(monkeypatch, "review", pinned, tmp_path / "after", "--out", tmp_path / "review", "--tracking-uri", uri)
     runs = client.search_runs([client.get_experiment_by_name("after").experiment_id])
     (logged,) = [run for run in runs if run.data.tags["attribution.kind"] == "review"]
-    changes = pd.read_parquet(tmp_path / "review" / "roi_changes.parquet")
-    whole = changes[(changes["channel"] == "(total)") & (changes["model"] == "linear")].set_index("part")
-    assert logged.data.metrics["roi_change_rate/linear"] == pytest.approx(whole["roi_change"]["rate"])
+    changes = pd.read_parquet(tmp_path / "review" / "roi_parts.parquet")
+    whole = changes[(changes["slice"] == "(total)") & (changes["model"] == "linear")].set_index("part")
+    assert logged.data.metrics["roi_change_rate/linear"] == pytest.approx(whole["roi_gap"]["rate"])
 
 
 @pytest.mark.filterwarnings("ignore")

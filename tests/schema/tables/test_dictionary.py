@@ -93,7 +93,7 @@ def test_other_commands_write_theirs(shop: Path) -> None:
     assert call("compare", shop / "a", shop / "b", "--out", shop / "compared", *told) == 0
     assert call("kpis", shop / "t.toml", "--out", shop / "kpis") in (0, 3)
     assert call("budget", shop / "e.toml", "--total", 1000, "--out", shop / "budget") == 0
-    for name, table in {"review": "roi_changes", "compared": "comparison", "kpis": "kpis", "budget": "budget"}.items():
+    for name, table in {"review": "roi_parts", "compared": "comparison", "kpis": "kpis", "budget": "budget"}.items():
         assert table in set(assert_whole(shop / name)["table"])
 
 
