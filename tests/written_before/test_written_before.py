@@ -152,6 +152,19 @@ def test_parts_of_a_gap_in_roi_are_what_they_were(before: Path, run: str) -> Non
     assert (now["compared_with"] == "rest").all()
 
 
+def test_targets_are_held_against_runs(before: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = '[[targets]]\nmetric = "conversions"\nunit = "orders"\ntarget = 1\nperiod = 2026\nowner = "Ann"\n'
+    runs = 'run = "run"\nbaseline = "rich"\nhistory = ["budget"]\n[tracking]\nenabled = false\n'
+    (before / "targets.toml").write_text(runs + target, encoding="utf-8")
+    monkeypatch.chdir(before)
+    assert call(monkeypatch, "kpis", "targets.toml", "--out", "kpis") in (0, 3)
+    table = pd.read_parquet("kpis/kpis.parquet").set_index("run")
+    assert table["when"].to_dict() == {"run": "now", "rich": "baseline", "budget": "earlier"}
+    for run, value in table["value"].items():
+        credit = pd.read_parquet(before / str(run) / "credit.parquet").query("model == 'last_touch'")
+        assert value == pytest.approx(credit["conversions"].sum())
+
+
 READS = {
     "scorer/manifest.json": ("score", "scorer", "--touchpoints", "touchpoints.csv", "--conversions", "orders.csv"),
     "scores/manifest.json": ("score", "scorer", "--touchpoints", "touchpoints.csv", "--conversions", "orders.csv"),

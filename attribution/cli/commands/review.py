@@ -39,7 +39,7 @@ def review(
 ) -> None:
     """Explain why ROI changed between two runs; exit 3 if a channel declined."""
     from attribution.cli.commands.saved_runs import Made, open_runs, write_outputs
-    from attribution.decisions.comparison import Thresholds, review_runs
+    from attribution.decisions.comparison import Thresholds, raised, review_runs
     from attribution.reporting.charts.bridge import roi_bridge
     from attribution.reporting.report.pages import review_page
     from attribution.schema.experiment import TrackingOptions
@@ -69,5 +69,5 @@ def review(
         typer.echo(f"\nTables, review.md and review.html are in {out}" + (f"; MLflow run {run_id}." if run_id else "."))
     if failure is not None:
         raise failure
-    if len(tables["alerts"]):
+    if len(raised(tables["alerts"])):
         raise typer.Exit(NEGATIVE_VERDICT)

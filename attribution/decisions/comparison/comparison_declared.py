@@ -37,12 +37,14 @@ COMPARISON = Table(
 
 ALERTS = Table(
     "alerts",
-    "what moved by more than its threshold between two runs",
+    "what moved by more than its threshold between two runs; then, by kind, channels at the place of one that declined",
     (
-        Column("kind", "text", "decline, roi_decline, credit_drift or quality"),
+        Column(
+            "kind", "text", "decline, roi_decline, credit_drift or quality; substitute: no alert, what may follow one"
+        ),
         null("model", "text", "label of the model, the same in both runs; null for quality"),
         Column("subject", "text", "a channel, (all), or the check of a table"),
-        Column("measure", "text", "what was compared"),
+        Column("measure", "text", "what was compared; of a substitute, its own credited conversions"),
         null("before", "number", "in the earlier run", unit="that of the measure"),
         null("after", "number", "in the later run", unit="that of the measure"),
         null(
@@ -51,21 +53,13 @@ ALERTS = Table(
             "after ÷ before − 1; for credit_drift the share of credit that moved",
             unit="ratio (1 = 100 %)",
         ),
-        null("threshold", "number", "what the change must exceed", unit="ratio (1 = 100 %)"),
+        null("threshold", "number", "what the change must exceed; null where there is none", unit="ratio (1 = 100 %)"),
         null("beyond_sampling", "flag", "whether the intervals of both runs lie apart; null without intervals"),
         Column("message", "text", "in a sentence"),
-    ),
-)
-
-SUBSTITUTES = Table(
-    "substitutes",
-    "declining channel × other channel, the likeliest first",
-    (
-        Column("channel", "text", "a channel with an alert"),
-        Column("other", "text", "a channel that may take its place, or needs it"),
-        Column("place", "integer", "1 = likeliest substitute"),
-        Column("role", "text", "substitute, complement, or similar where no interaction is known"),
-        Column("similarity", "number", "cosine of their steps in and out in the journey graph beyond chance, −1 … 1"),
+        null("other", "text", "the channel that may take the subject's place, or needs it; null for alerts"),
+        null("place", "integer", "1 = likeliest substitute; null for alerts"),
+        null("role", "text", "substitute, complement, or similar where no interaction is known; null for alerts"),
+        null("similarity", "number", "cosine of their steps in and out in the journey graph beyond chance, −1 … 1"),
         null(
             "interaction",
             "number",
@@ -73,14 +67,9 @@ SUBSTITUTES = Table(
             unit="share of conversions, or conversions, by measure",
         ),
         null("interaction_from", "text", "model and measure of the interaction"),
-        null(
-            "conversions_change",
-            "number",
-            "change of the other's credited conversions, as a share",
-            unit="ratio (1 = 100 %)",
-        ),
         null("roi_after", "number", "ROI of the other in the later run"),
     ),
+    question="What got worse from one run to the next, and which channels could take the place of one that declined?",
 )
 
-COMPARISON_TABLES = (COMPARISON, ROI_PARTS, ALERTS, SUBSTITUTES)
+COMPARISON_TABLES = (COMPARISON, ROI_PARTS, ALERTS)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from attribution.arguments import check_arguments
-from attribution.decisions.comparison.alerts import Thresholds, find_alerts, find_substitutes
+from attribution.decisions.comparison.alerts import Thresholds, find_alerts, raised
 from attribution.decisions.comparison.roi_change import PARTS, check_terms, split_roi_change
 from attribution.decisions.comparison.side_by_side import lay_side_by_side
 from attribution.decisions.kpis import Run, read_run, settings_that_differ
@@ -25,7 +25,7 @@ class Review:
     Attributes
     ----------
     before, after : names of the runs, which are their specifications in ``comparison``
-    tables : ``comparison``, ``roi_parts``, ``alerts`` and ``substitutes``
+    tables : ``comparison``, ``roi_parts`` and ``alerts``
     notes : what to know before the numbers are read, in sentences
     """
 
@@ -38,7 +38,7 @@ class Review:
     def findings(self) -> list[str]:
         """How total ROI moved under each model, by which part and which channel most, and every alert."""
         said = [_sentence(*self.total_roi(model), self.tables["roi_parts"], model) for model in self.models]
-        alerts = self.tables["alerts"]
+        alerts = raised(self.tables["alerts"])
         return said + ([f"Alert: {message}" for message in alerts["message"]] or ["No alerts."])
 
     @property
@@ -65,7 +65,8 @@ class Review:
         named = {f"roi_change/{row.model} {row.channel}": row.roi_change for row in self._later.itertuples()}
         whole = changes[changes["slice"] == TOTAL]
         named |= {f"roi_change_{row.part}/{row.model}": row.roi_gap for row in whole.itertuples()}
-        return {name: float(value) for name, value in named.items()} | {"alerts": float(len(self.tables["alerts"]))}
+        named["alerts"] = len(raised(self.tables["alerts"]))
+        return {name: float(value) for name, value in named.items()}
 
 
 @check_arguments
@@ -120,12 +121,10 @@ def review_runs(
     leading = pairs[0]
     # Another model would look like a decline: alerts are of one model in both runs.
     watched = leading[1] if leading[1] in was.models else leading[0]
-    alerts = find_alerts(was, now, model=watched, thresholds=thresholds or Thresholds())
     tables = {
         "comparison": lay_side_by_side(dict(zip(names, (was, now), strict=True)), dict(zip(names, sides, strict=True))),
         "roi_parts": pd.concat(changes, ignore_index=True),
-        "alerts": alerts,
-        "substitutes": find_substitutes(was, now, alerts, model=watched),
+        "alerts": find_alerts(was, now, model=watched, thresholds=thresholds or Thresholds()),
     }
     return Review(*names, tables, tuple(_notes(was, now, leading)))
 

@@ -2,10 +2,11 @@
 
 from attribution.decisions.kpis.attainment import (
     check_targets,
-    kpi_history,
+    history,
     score_decisions,
     target_findings,
     target_metrics,
+    today,
 )
 from attribution.decisions.kpis.before_after import before_after
 from attribution.decisions.kpis.metrics import METRICS, measure
@@ -19,7 +20,7 @@ __all__ = [
     "Targets",
     "before_after",
     "check_targets",
-    "kpi_history",
+    "history",
     "measure",
     "read_run",
     "read_targets",
@@ -27,4 +28,5 @@ __all__ = [
     "settings_that_differ",
     "target_findings",
     "target_metrics",
+    "today",
 ]

@@ -19,9 +19,13 @@ _HIGH = null("high", "number", "upper end of the interval", _OF_METRIC)
 
 KPIS = Table(
     "kpis",
-    "target",
+    "target × run: first every target in the run of today, then its metric in other runs, the oldest first",
     (
         Column("target", "integer", "number of the target in the file, from 1"),
+        Column("when", "text", "now: the run that is held against the targets; baseline: the pinned run; or earlier"),
+        Column("run", "text", "the run that the value is of"),
+        null("run_start", "text", "first day of the run; null where its data have no dates"),
+        null("run_end", "text", "last day of the run"),
         _METRIC,
         _SCOPE,
         null("role", "text", "role of the channels, such as brand"),
@@ -31,7 +35,11 @@ KPIS = Table(
         Column("owner", "text", "who answers for it"),
         Column("period_start", "text", "first day of the target's period"),
         Column("period_end", "text", "last day of the target's period"),
-        null("covered", "number", "share of these days that the run covers; null where its data have no dates"),
+        null(
+            "covered",
+            "number",
+            "share of these days that the run covers; null where its data have no dates, and unless now",
+        ),
         Column("direction", "text", "at_least or at_most"),
         Column("wanted", "number", "the target itself", unit=_OF_METRIC),
         null("value", "number", "the metric in the run; null where it is not known", unit=_OF_METRIC),
@@ -41,33 +49,15 @@ KPIS = Table(
         null("probability", "number", "share of draws that meet the target; null without draws"),
         null("attainment", "number", "value ÷ target (target ÷ value where the target is a most)"),
         null("due_by_now", "number", "target × covered, for what adds up over days", unit=_OF_METRIC),
-        Column("verdict", "text", "attained, missed, undecided, on_pace, behind_pace or unknown"),
-        null("baseline", "number", "the metric in the baseline run", unit=_OF_METRIC),
+        null("verdict", "text", "attained, missed, undecided, on_pace, behind_pace or unknown; null unless now"),
+        null("baseline", "number", "the metric in the baseline run; null unless now", unit=_OF_METRIC),
         null("change", "number", "value − baseline", unit=_OF_METRIC),
         null("model", "text", "label of the model that gives credit"),
         _BASIS,
         _COST_BASIS,
         Column("note", "text", "what to know of the number"),
     ),
-)
-
-KPI_HISTORY = Table(
-    "kpi_history",
-    "target × run, oldest first",
-    (
-        Column("target", "integer", "number of the target in the file, from 1"),
-        _METRIC,
-        _SCOPE,
-        Column("unit", "text", "unit of the value"),
-        Column("run", "text", "the run"),
-        Column("is_baseline", "flag", "whether it is the pinned baseline"),
-        null("period_start", "text", "first day of the run"),
-        null("period_end", "text", "last day of the run"),
-        null("value", "number", "the metric in the run", unit=_OF_METRIC),
-        _LOW,
-        _HIGH,
-        Column("wanted", "number", "today's target", unit=_OF_METRIC),
-    ),
+    question="Which targets are met, how surely, and how has each metric moved from run to run?",
 )
 
 BEFORE_AFTER = Table(
@@ -91,6 +81,7 @@ BEFORE_AFTER = Table(
         Column("placebos", "integer", "pretended changes"),
         Column("warning", "text", "what speaks against reading the effect as caused by the change; empty if nothing"),
     ),
+    question="What did a change, such as a new landing page, do to a series of days?",
 )
 
 DECISIONS = Table(
@@ -110,6 +101,7 @@ DECISIONS = Table(
         null("achieved", "number", "(now − before) ÷ (expected − before)"),
         Column("status", "text", "open, reached, not_reached or unknown"),
     ),
+    question="What came of each decision, against what was expected of it?",
 )
 
-KPI_TABLES = (KPIS, KPI_HISTORY, BEFORE_AFTER, DECISIONS)
+KPI_TABLES = (KPIS, BEFORE_AFTER, DECISIONS)

@@ -9,7 +9,8 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from attribution.decisions.comparison import Comparison, Review
+from attribution.decisions.comparison import Comparison, Review, raised
+from attribution.decisions.kpis import history, today
 from attribution.reporting.charts import Figure, drawable, to_svg
 from attribution.reporting.report import shown
 
@@ -90,14 +91,17 @@ def review_page(review: Review) -> Page:
             _grid(changes),
         ),
     ]
-    if len(tables["alerts"]):
+    alerts = raised(tables["alerts"])
+    substitutes = tables["alerts"].drop(index=alerts.index)
+    if len(alerts):
         says = "What moved by more than its threshold, under the first model."
-        sections.append(Section("alerts", "Alerts", says, tables["alerts"]))
-    if len(tables["substitutes"]):
+        sections.append(Section("alerts", "Alerts", says, alerts.loc[:, :"message"]))
+    if len(substitutes):
         says = (
             "Who stands at the place of a channel that declined: where its customers could be met, not that they come."
         )
-        sections.append(Section("substitutes", "Likely substitutes", says, tables["substitutes"]))
+        shown = substitutes.drop(columns=["kind", "threshold", "beyond_sampling"])
+        sections.append(Section("substitutes", "Likely substitutes", says, shown))
     name = f"{review.before} → {review.after}"
     return Page(name, "Attribution review", review.findings, sections, review.notes)
 
@@ -106,11 +110,12 @@ def targets_page(name: str, tables: Mapping[str, pd.DataFrame], findings: Sequen
     """Targets, their history, changes and decisions as a page."""
     known = {
         "kpis": ("Targets", "An interval on both sides of a target leaves it undecided."),
-        "kpi_history": ("History", "The same metrics over runs, oldest first."),
+        "history": ("History", "The same metrics over runs, oldest first."),
         "before_after": ("Before and after", "What a change did to a series, as far as the series tells."),
         "decisions": ("Decisions", "What was expected, and what came of it so far."),
     }
-    sections = [Section(key, *known[key], tables[key]) for key in known if key in tables and len(tables[key])]
+    shown = {**tables, "kpis": _result(tables["kpis"]), "history": history(tables["kpis"])}
+    sections = [Section(key, *known[key], shown[key]) for key in known if key in shown and len(shown[key])]
     notes = ["Intervals cover sampling, never bias. Allocated is not incremental: credit divides observed conversions."]
     return Page(name, "Targets", findings, sections, notes)
 
@@ -143,6 +148,11 @@ def _sides(review: Review) -> pd.DataFrame:
     return both[[*keys, "channel", *pairs, "roi_change", "beyond_sampling"]].rename(
         columns={"counterpart": "model before", "roi_change": "roi change", "beyond_sampling": "beyond sampling"}
     )
+
+
+def _result(kpis: pd.DataFrame) -> pd.DataFrame:
+    """Targets against the run of today."""
+    return today(kpis).drop(columns=["when", "run", "run_start", "run_end"])
 
 
 def _grid(changes: pd.DataFrame) -> pd.DataFrame:

@@ -318,11 +318,12 @@ def test_a_decline_is_named_with_its_likely_substitutes() -> None:
         ],
         columns=["from_state", "to_state", "count"],
     )
-    alerts = review_runs(first(transitions=steps), second()).tables
-    declines = alerts["alerts"].query("kind == 'decline'").set_index("subject")
+    review = review_runs(first(transitions=steps), second())
+    alerts = review.tables["alerts"]
+    declines = alerts.query("kind == 'decline'").set_index("subject")
     assert list(declines.index) == ["微信"]  # mail falls by a fifth, which is not more than a fifth
     assert declines["change"]["微信"] == pytest.approx(10 / 30 - 1)
-    likely = alerts["substitutes"].query("channel == '微信'")
+    likely = alerts.query("kind == 'substitute' and subject == '微信'")
     assert likely["other"].tolist() == ["search", "mail"]
     # By hand, with 180 steps, 90 of them first ones and 10 into mail: observed − by chance, ÷ √ by chance.
     total = 180
@@ -338,7 +339,13 @@ def test_a_decline_is_named_with_its_likely_substitutes() -> None:
     a, b = profile(22, 18), profile(20, 20)
     assert likely["similarity"].iloc[0] == pytest.approx(a @ b / np.sqrt(a @ a * (b @ b)))
     assert likely["role"].tolist() == ["similar", "similar"]
-    assert likely["conversions_change"].tolist() == pytest.approx([0.5, -0.2])
+    assert likely["change"].tolist() == pytest.approx([0.5, -0.2])
+    assert likely[["before", "after"]].to_numpy().tolist() == [[20, 30], [10, 8]]
+    assert likely["message"].iloc[0] == "search stands where 微信 stood in journeys; its credited conversions: 20 → 30"
+    # Those that may follow are no alerts: nobody counts them as such.
+    assert alerts["kind"].value_counts()["substitute"] == 4
+    assert review.metrics["alerts"] == len(alerts) - 4 == 3
+    assert sum(sentence.startswith("Alert: ") for sentence in review.findings) == 3
 
 
 def test_interactions_tell_substitutes_from_complements() -> None:
@@ -356,8 +363,8 @@ def test_interactions_tell_substitutes_from_complements() -> None:
             "kind": ["substitution", "synergy"],
         }
     )
-    found = review_runs(first(transitions=steps, interactions=pairs), second()).tables["substitutes"]
-    wechat = found[found["channel"] == "微信"]
+    found = review_runs(first(transitions=steps, interactions=pairs), second()).tables["alerts"]
+    wechat = found[(found["kind"] == "substitute") & (found["subject"] == "微信")]
     assert wechat[["other", "role"]].to_numpy().tolist() == [["search", "substitute"], ["mail", "complement"]]
 
 
@@ -372,7 +379,6 @@ def test_drift_and_worse_checks_raise_alerts() -> None:
     assert alerts["subject"]["quality"] == "gaps of costs"
     calm = review_runs(first(), first()).tables
     assert calm["alerts"].empty
-    assert calm["substitutes"].empty
 
 
 def test_another_model_is_no_decline() -> None:
