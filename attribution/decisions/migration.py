@@ -11,8 +11,10 @@ from attribution.decisions.diagnosis.diagnosis_declared import TASKS
 from attribution.models.order import held_out_table
 from attribution.models.saved.earlier import INTERVALS, add_ends, merge_intervals
 from attribution.returns import ALL_TYPES, main_basis
+from attribution.returns.ranking import compare_rankings
 from attribution.returns.returns_declared import COST_SENSITIVITY
 from attribution.schema.tables import PUBLISHED_CREDIT
+from attribution.schema.tables.roi_parts import REST, ROI_PARTS
 from attribution.uncertainty.intervals_declared import ALL_MODELS, DIFFERENCES, RANK_PROBABILITY
 from attribution.uncertainty.sensitivity.spread import ORDER
 
@@ -43,6 +45,8 @@ def migrate_tables(tables: Mapping[str, pd.DataFrame]) -> Tables:
     _migrate_budget(current)
     _migrate_costs(current)
     _migrate_waste(current)
+    _migrate_agreement(current)
+    _migrate_roi_parts(current)
     _migrate_funnel(current)
     return current
 
@@ -176,6 +180,21 @@ def _migrate_waste(tables: Tables) -> None:
         parts.append(tables["roi_slices"][names].assign(kind="lagging_slice"))
     numbers = tasks.merge(_stacked(parts), on=["kind", "dimension", "slice", "model"], how="left")
     tables["tasks"] = numbers.reindex(columns=list(TASKS.column_names))
+
+
+def _migrate_agreement(tables: Tables) -> None:
+    before = tables.get("agreement")
+    if before is not None and "channels" not in before:
+        now = compare_rankings(tables["returns"]).agreement
+        keys = ["specification_a", "model_a", "specification_b", "model_b", "channels"]
+        tables["agreement"] = before.merge(now[keys], on=["model_a", "model_b"], how="left")[list(now)]
+
+
+def _migrate_roi_parts(tables: Tables) -> None:
+    gaps = tables.pop("roi_gaps", None)
+    if gaps is not None:
+        gaps = gaps.rename(columns={"rest": "reference"}).assign(compared_with=REST, model_before=None)
+        tables["roi_parts"] = gaps.assign(total_change=np.nan)[list(ROI_PARTS.column_names)]
 
 
 def _migrate_funnel(tables: Tables) -> None:

@@ -87,7 +87,7 @@ class ReturnsSection(Section):
             contents=tuple((anchor, title) for anchor, title, shown in every if shown is not None),
             headlines=tuple(headlines(tables)),
             template="returns.html.j2",
-            values={"ranking": ranking, "taus": taus, "agreement": tables.get("agreement"), "money": money},
+            values={"ranking": ranking, "taus": taus, "agreement": _pairs_of_models(tables), "money": money},
         )
 
 
@@ -155,6 +155,12 @@ def agreement_grid(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame | None:
     grid = agreement.pivot(index="model_a", columns="model_b", values="kendall_tau")
     grid = grid.reindex(index=agreement["model_a"].unique(), columns=agreement["model_b"].unique())
     return grid.reset_index(names="Kendall tau", allow_duplicates=True)
+
+
+def _pairs_of_models(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame | None:
+    """Table ``agreement`` without the specifications, which are those of this run."""
+    agreement = tables.get("agreement")
+    return None if agreement is None else agreement.drop(columns=["specification_a", "specification_b"])
 
 
 def money_grids(tables: Mapping[str, pd.DataFrame]) -> dict[str, object] | None:

@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 
 import attribution as at
+from attribution.decisions.comparison import compare_runs
 from attribution.decisions.diagnosis import judge_spend
 from attribution.decisions.migration import migrate_tables
 from attribution.production.output_tables import output_tables
@@ -250,6 +251,54 @@ def test_a_scorer_holds_the_intervals_of_its_credit(before: Path, tmp_path: Path
     assert saved.version == at.Scorer.load(tmp_path / "again").version
     now = at.Scorer.load(tmp_path / "again").reference["credit"].set_index("channel").loc[then.index]
     np.testing.assert_array_equal(now[["value_low", "value_high"]], then[["low", "high"]])
+
+
+@pytest.mark.parametrize("run", ["run", "rich"])
+def test_agreement_of_a_run_is_what_it_was(before: Path, run: str) -> None:
+    then = pd.read_parquet(before / run / "agreement.parquet")
+    now = at.read_run(before / run).tables["agreement"]
+    assert tuple(now) == output_tables()["agreement"].column_names
+    pd.testing.assert_frame_equal(now[list(then)], then)
+    assert now["specification_a"].isna().all()
+    assert (now["channels"] > 1).all()
+
+
+def test_a_comparison_of_runs_says_what_it_said(before: Path) -> None:
+    then = {path.stem: pd.read_parquet(path) for path in (before / "sweep" / "comparison").glob("*.parquet")}
+    runs = {name: at.read_run(before / "sweep" / name) for name in then["comparison"]["specification"].unique()}
+    compared = compare_runs(runs)
+    table = compared.tables["comparison"].query("channel != '(total)'")
+    keys = ["specification", "model", "channel"]
+    columns = list(then["comparison"])
+    pd.testing.assert_frame_equal(
+        table[columns].sort_values(keys, ignore_index=True), then["comparison"].sort_values(keys, ignore_index=True)
+    )
+    agreement = then["comparison_agreement"]
+    pd.testing.assert_frame_equal(compared.tables["agreement"][list(agreement)], agreement)
+    assert compared.verdicts is not None
+    pd.testing.assert_frame_equal(compared.verdicts, then["comparison_verdicts"])
+
+
+@pytest.mark.parametrize("run", ["run", "rich", "budget"])
+def test_parts_of_a_gap_in_roi_are_what_they_were(before: Path, run: str) -> None:
+    then = pd.read_parquet(before / run / "roi_gaps.parquet").rename(columns={"rest": "reference"})
+    now = at.read_run(before / run).tables["roi_parts"]
+    assert tuple(now) == output_tables()["roi_parts"].column_names
+    pd.testing.assert_frame_equal(now[list(then)], then)
+    assert (now["compared_with"] == "rest").all()
+
+
+def test_targets_are_held_against_runs(before: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = '[[targets]]\nmetric = "conversions"\nunit = "orders"\ntarget = 1\nperiod = 2026\nowner = "Ann"\n'
+    runs = 'run = "run"\nbaseline = "rich"\nhistory = ["budget"]\n[tracking]\nenabled = false\n'
+    (before / "targets.toml").write_text(runs + target, encoding="utf-8")
+    monkeypatch.chdir(before)
+    assert call(monkeypatch, "kpis", "targets.toml", "--out", "kpis") in (0, 3)
+    table = pd.read_parquet("kpis/kpis.parquet").set_index("run")
+    assert table["when"].to_dict() == {"run": "now", "rich": "baseline", "budget": "earlier"}
+    for run, value in table["value"].items():
+        credit = pd.read_parquet(before / str(run) / "credit.parquet").query("model == 'last_touch'")
+        assert value == pytest.approx(credit["conversions"].sum())
 
 
 @pytest.fixture

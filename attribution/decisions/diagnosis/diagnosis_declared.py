@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from attribution.schema.tables.definition import Column, Table, null
+from attribution.schema.tables.roi_parts import ROI_PARTS
 
 _MODEL = Column("model", "text", "label of the model")
 _SLICED_BY = null("model", "text", "label of the model; null where every allocated model says the same")
@@ -10,8 +11,6 @@ _DIMENSION = Column(
     "dimension", "text", "what the business is cut by: channel, campaign, segment or one of touchpoints"
 )
 _SLICE = Column("slice", "text", "one value of the dimension")
-
-_OF_THE_PART = "reach: journeys; rate: conversions per journey; value: money per conversion; cost: money per journey"
 
 ROI_SLICES = Table(
     "roi_slices",
@@ -34,22 +33,6 @@ ROI_SLICES = Table(
         null("profit_gap", "number", "value − spend, less that of the average other slice"),
     ),
     question="Which part of the business does better or worse than the rest, and what is that in money?",
-)
-
-ROI_GAPS = Table(
-    "roi_gaps",
-    "dimension × model × slice × part; parts add up exactly",
-    (
-        _DIMENSION,
-        _SLICED_BY,
-        _SLICE,
-        Column("part", "text", "reach: journeys; rate: conversions a journey; value: a conversion; cost: a journey"),
-        null("here", "number", "the factor itself; null where it is not known", unit=_OF_THE_PART),
-        null("rest", "number", "the same of the rest; for reach of the average other slice", unit=_OF_THE_PART),
-        null("roi_gap", "number", "part of roi_gap; 0 for reach, on which no ROI depends; null without spend"),
-        null("money", "number", "part of money; null for the cost of a dimension without costs"),
-        null("profit_gap", "number", "part of profit_gap, to which reach adds as well"),
-    ),
 )
 
 TASKS = Table(
@@ -96,4 +79,4 @@ TASKS = Table(
     question="What should be looked at first, how much money is in it, and which spend is wasted?",
 )
 
-DIAGNOSIS_TABLES = (ROI_SLICES, ROI_GAPS, TASKS)
+DIAGNOSIS_TABLES = (ROI_SLICES, ROI_PARTS, TASKS)

@@ -131,7 +131,7 @@ def diagnosis_grids(tables: Mapping[str, pd.DataFrame]) -> dict[str, object] | N
     )[_TASK]
     judged = _judged(tables)
     slices = tables.get("roi_slices")
-    gaps = None if slices is None else _gap_grid(tables["roi_gaps"])
+    gaps = None if slices is None else _gap_grid(tables["roi_parts"])
     borne = borne_costs(tables["cost_sensitivity"])[_BORNE] if "cost_sensitivity" in tables else pd.DataFrame()
     return {
         "first": shown.head(_FIRST),

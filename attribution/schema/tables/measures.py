@@ -30,7 +30,6 @@ _WORDS: Mapping[str, str] = {
     "channels": "channels curves_assumed curves_fitted",
     "channels remembered": "order",
     "states": "states",
-    "specifications": "tried",
     "models": "models models_agreeing",
     "draws": "draws",
     "days": "median_days_to_next median_days_to_win days_to_flip lookback_days",
@@ -42,11 +41,11 @@ _WORDS: Mapping[str, str] = {
     "own_share probability_cut probability_least least most rate rate_to_next rate_matured win_rate "
     "win_rate_matured open_share drop reference_drop removal_effect removal_effect_value rank_biased_overlap "
     "top3_overlap share_moved lost_touchpoints_to_flip others_lost_to_flip share_to_break_even maturity covered "
-    "placebo_p p_value p_adjusted level pays weight auc optimality_gap margin",
+    "placebo_p p_value p_adjusted level weight auc optimality_gap margin",
     "difference of shares": "excess",
     "correlation (−1 … 1)": "kendall_tau spearman similarity",
     "ratio (1 = 100 %)": "roas roi full_roi claimed_ratio roi_rest roi_without roi_gap total_gap roi_if_expected "
-    "ltv_to_cac break_even_roas moved_by_model moved_by_settings long_factor "
+    "ltv_to_cac break_even_roas long_factor "
     "total_change attainment achieved widened_by",
     "ratio, squared": "variance",
     "return per unit of money": "marginal shadow_price",

@@ -47,8 +47,8 @@ def test_parts_worked_by_hand() -> None:
     assert row["total_gap"] == pytest.approx(1400 / 1000 - 1 - 0.0)
     assert row["share"] == 0.0
     assert row["profit_gap"] == pytest.approx(400.0)
-    parts = found["roi_gaps"].iloc[:4].set_index("part")
-    assert parts.loc["rate", ["here", "rest"]].tolist() == [0.2, 0.1]
+    parts = found["roi_parts"].iloc[:4].set_index("part")
+    assert parts.loc["rate", ["here", "reference"]].tolist() == [0.2, 0.1]
     # Return a journey goes from 4 to 6: rate adds 0.1 · 35, value −10 · 0.15; a unit of return is worth ½(¼ + ½).
     assert parts.loc["rate", "roi_gap"] == pytest.approx(3.5 * 0.375)
     assert parts.loc["value", "roi_gap"] == pytest.approx(-1.5 * 0.375)
@@ -77,7 +77,7 @@ def test_parts_add_up_exactly(rows: list[tuple[float, float, float, float]]) -> 
     journeys, conversions, value, spend = (list(column) for column in zip(*rows, strict=True))
     table = slices_of(journeys=journeys, conversions=conversions, value=value, spend=spend)
     found = diagnose_roi(table)
-    whole, parts = found["roi_slices"].set_index("slice"), found["roi_gaps"]
+    whole, parts = found["roi_slices"].set_index("slice"), found["roi_parts"]
     sums = parts.groupby("slice")[["roi_gap", "money", "profit_gap"]].sum(min_count=1)
     paid = table[table["spend"] > 0]
     compared = paid if len(paid) else table
@@ -116,17 +116,17 @@ def owen(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
 
 def test_parts_are_those_of_all_orders_of_change() -> None:
     table = slices_of(journeys=[50, 70, 90], conversions=[5, 3, 4], value=[70.0, 90.0, 20.0], spend=[11.0, 13.0, 17.0])
-    gaps = diagnose_roi(table)["roi_gaps"].set_index(["slice", "part"])
+    gaps = diagnose_roi(table)["roi_parts"].set_index(["slice", "part"])
     for name in table["slice"]:
-        ends = {side: gaps.loc[name].loc[["rate", "value", "cost"], side].to_dict() for side in ("rest", "here")}
-        for part, expected in owen(ends["rest"], ends["here"]).items():
+        ends = {side: gaps.loc[name].loc[["rate", "value", "cost"], side].to_dict() for side in ("reference", "here")}
+        for part, expected in owen(ends["reference"], ends["here"]).items():
             assert gaps.loc[(name, part), "roi_gap"] == pytest.approx(expected, rel=1e-12)
 
 
 def test_reach_has_no_part_in_roi_and_one_in_profit() -> None:
     small = slices_of(journeys=[10, 70], conversions=[1, 3], value=[14.0, 90.0], spend=[2.0, 13.0])
     large = slices_of(journeys=[10_000, 70], conversions=[1_000, 3], value=[14_000.0, 90.0], spend=[2_000.0, 13.0])
-    one, other = (diagnose_roi(table)["roi_gaps"].query("slice == 's0'").set_index("part") for table in (small, large))
+    one, other = (diagnose_roi(table)["roi_parts"].query("slice == 's0'").set_index("part") for table in (small, large))
     pd.testing.assert_series_equal(one["roi_gap"], other["roi_gap"])
     assert one.loc["reach", "profit_gap"] < 0 < other.loc["reach", "profit_gap"]
 
@@ -138,13 +138,13 @@ def test_a_dimension_without_costs_has_no_roi_and_no_cost_part() -> None:
     assert row[["roi", "roi_rest", "roi_gap", "total_gap"]].isna().all()
     assert row["money"] == pytest.approx(100 - 100 * 3)
     assert (row["share"], row["mostly"]) == (1.0, "rate")
-    cost = found["roi_gaps"].query("part == 'cost'")
-    assert cost[["here", "rest", "roi_gap", "money", "profit_gap"]].isna().all(axis=None)
+    cost = found["roi_parts"].query("part == 'cost'")
+    assert cost[["here", "reference", "roi_gap", "money", "profit_gap"]].isna().all(axis=None)
 
 
 def test_spend_without_a_journey_is_a_gap_of_rate() -> None:
     table = slices_of(journeys=[0, 100], conversions=[0, 10], value=[0.0, 300.0], spend=[50.0, 100.0])
-    parts = diagnose_roi(table)["roi_gaps"].query("slice == 's0'").set_index("part")
+    parts = diagnose_roi(table)["roi_parts"].query("slice == 's0'").set_index("part")
     assert parts["roi_gap"].tolist() == pytest.approx([0.0, -3.0, 0.0, 0.0])
     assert np.isnan(parts.loc["rate", "here"])
 
@@ -173,7 +173,7 @@ def test_the_order_of_slices_does_not_matter() -> None:
         spend=spend.tolist(),
     )
     one, other = (
-        diagnose_roi(rows)["roi_gaps"].sort_values(["slice", "part"], ignore_index=True)
+        diagnose_roi(rows)["roi_parts"].sort_values(["slice", "part"], ignore_index=True)
         for rows in (table, table.iloc[::-1])
     )
     pd.testing.assert_frame_equal(one, other, check_exact=True)
@@ -524,4 +524,4 @@ def test_channels_of_costs_in_another_case_are_hinted_at() -> None:
 
 def test_parts_keep_their_order() -> None:
     table = slices_of(journeys=[1, 2], conversions=[1, 1], value=[1.0, 1.0], spend=[1.0, 1.0])
-    assert diagnose_roi(table)["roi_gaps"]["part"].tolist() == [*PARTS, *PARTS]
+    assert diagnose_roi(table)["roi_parts"]["part"].tolist() == [*PARTS, *PARTS]
