@@ -429,7 +429,7 @@ def test_an_amount_that_is_not_a_number_in_a_real_process(data: Path, amounts: l
     done = subprocess.run(command, cwd=data, capture_output=True, text=True)
     assert done.returncode == 2, done.stderr
     message = clear(done.stderr)
-    assert "table 'costs', column 'amount': 1 of 2 rows are null" in message
+    assert "table 'costs', column 'amount': values are null in 1 of 2 rows" in message
 
 
 # ------------------------------------------------------------------- Spark, and disk
@@ -468,7 +468,7 @@ def test_java_that_is_not_there(data: Path) -> None:
     pytest.importorskip("sqlglot")
     (data / "e.toml").write_text('engine = "spark"\n' + EVENTS + LAST_TOUCH)
     message = as_if("", data, JAVA_HOME=str(data))
-    assert "engine 'spark' needs Java 17 or later, and none is there" in message
+    assert "engine 'spark' needs Java 17 or later, but it was not found" in message
     assert "set JAVA_HOME" in message
 
 
@@ -497,7 +497,7 @@ def test_no_room_for_what_is_spilled(data: Path, tmp_path: Path) -> None:
     message = as_if(change, data, *on_small_disk, TMPDIR=str(small))
     assert "the data cannot be read" in message
     assert "No space left on device" in message
-    assert f"Hint: free some disk under {small}, or raise memory_limit" in message
+    assert f"Hint: free disk space under {small}, or raise memory_limit" in message
 
 
 def test_no_room_for_what_is_sorted(refused: Refused, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -517,7 +517,7 @@ def test_no_room_for_what_is_sorted(refused: Refused, data: Path, monkeypatch: p
     monkeypatch.setattr("attribution.pipeline.request.DuckDBEngine", cramped)
     message = refused((EVENTS + LAST_TOUCH).replace(".csv", ".parquet"))
     assert "cannot be read" in message
-    assert "Hint: free some disk under" in message
+    assert "Hint: free disk space under" in message
 
 
 # ------------------------------------------------------------------- files
@@ -756,7 +756,7 @@ def test_nested_values_are_no_text(column: str, values: list[Any]) -> None:
 @pytest.mark.parametrize("values", [[1.5, 2.0], [np.inf, 1.0], [2.0**60, 1.0]])
 def test_floats_that_are_no_ids(values: list[float]) -> None:
     message = refuse("'touchpoints', column 'customer_id': 1 of 2 rows", touches(customer_id=values), orders())
-    assert "texts or whole numbers" in message
+    assert "text or whole numbers" in message
 
 
 @pytest.mark.parametrize("name", RESERVED)
@@ -906,7 +906,7 @@ def test_flags_that_are_none(values: list[Any], shown: str) -> None:
     """A number of an order is no flag, although any number but 0 could be taken for true."""
     converted = pd.DataFrame({"customer_id": ["a", "a"], "converted_at": ["2024-01-03", "2024-01-04"]})
     message = refuse(
-        "column 'is_new_customer': 1 of 2 rows are not true or false",
+        "column 'is_new_customer': values are not true or false in 1 of 2 rows",
         touches(),
         converted.assign(is_new_customer=values),
     )
@@ -918,13 +918,13 @@ def test_flags_that_are_none(values: list[Any], shown: str) -> None:
 def test_counts_of_paths_that_are_none(column: str, bad: float, problem: str) -> None:
     paths = pd.DataFrame({"path": ["a", "b"], "conversions": [1.0, 1.0], "nulls": [0.0, 0.0]})
     paths[column] = [1.0, bad]
-    refuse(f"table 'paths', column '{column}': 1 of 2 rows are {problem}", paths=paths)
+    refuse(f"table 'paths', column '{column}': values are {problem} in 1 of 2 rows", paths=paths)
 
 
 @pytest.mark.parametrize("missing", [None, float("nan")])
 def test_paths_without_a_number_of_conversions(missing: float | None) -> None:
     table = pa.table({"path": ["a", "b"], "conversions": pa.array([1.0, missing], pa.float64(), from_pandas=False)})
-    refuse("table 'paths', column 'conversions': 1 of 2 rows are null", paths=table)
+    refuse("table 'paths', column 'conversions': values are null in 1 of 2 rows", paths=table)
 
 
 def test_sums_beyond_every_float() -> None:
@@ -944,22 +944,22 @@ def test_sums_beyond_every_float() -> None:
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ({"channel": [None, "mail"]}, "column 'channel': 1 of 2 rows are null"),
-        ({"channel": ["", "mail"]}, "column 'channel': 1 of 2 rows are null"),
-        ({"channel": [" ", "mail"]}, "column 'channel': 1 of 2 rows are null"),
-        ({"amount": [None, 1.0]}, "column 'amount': 1 of 2 rows are null"),
-        ({"amount": ["", "1"]}, "column 'amount': 1 of 2 rows are null"),
-        ({"day": ["31.12.2023", "2024-01-01"]}, "column 'day': 1 of 2 rows are no days"),
-        ({"day": ["03/04/2024", "2024-01-01"]}, "column 'day': 1 of 2 rows are no days"),
-        ({"day": ["2024-02-30", "2024-01-01"]}, "column 'day': 1 of 2 rows are no days"),
-        ({"day": [20240101, 20240102]}, "column 'day': 2 of 2 rows are no days"),
-        ({"day": [True, False]}, "column 'day': 2 of 2 rows are no days"),
-        ({"day": [1.5, 2.5]}, "column 'day': 2 of 2 rows are no days"),
+        ({"channel": [None, "mail"]}, "column 'channel': values are null in 1 of 2 rows"),
+        ({"channel": ["", "mail"]}, "column 'channel': values are null in 1 of 2 rows"),
+        ({"channel": [" ", "mail"]}, "column 'channel': values are null in 1 of 2 rows"),
+        ({"amount": [None, 1.0]}, "column 'amount': values are null in 1 of 2 rows"),
+        ({"amount": ["", "1"]}, "column 'amount': values are null in 1 of 2 rows"),
+        ({"day": ["31.12.2023", "2024-01-01"]}, "column 'day': values are not days in 1 of 2 rows"),
+        ({"day": ["03/04/2024", "2024-01-01"]}, "column 'day': values are not days in 1 of 2 rows"),
+        ({"day": ["2024-02-30", "2024-01-01"]}, "column 'day': values are not days in 1 of 2 rows"),
+        ({"day": [20240101, 20240102]}, "column 'day': values are not days in 2 of 2 rows"),
+        ({"day": [True, False]}, "column 'day': values are not days in 2 of 2 rows"),
+        ({"day": [1.5, 2.5]}, "column 'day': values are not days in 2 of 2 rows"),
         ({"period_start": ["2024-01-01"] * 2}, "period_start and period_end"),
         ({"period_end": ["2024-01-01"] * 2}, "period_start and period_end"),
         (
             {"day": ["2024-01-01"] * 2, "period_start": ["2024-01-01"] * 2, "period_end": ["2024-01-01"] * 2},
-            "a cost lies on a day, in a period, or is a lump sum",
+            "a cost belongs to a day, to a period, or to the whole run",
         ),
         (
             {"period_start": ["2024-02-01", "2024-01-01"], "period_end": ["2024-01-31"] * 2},
@@ -1007,7 +1007,7 @@ def test_options_from_python_are_refused_like_those_from_a_file(options: dict[st
 
 
 def test_nothing_usable_at_all() -> None:
-    refuse("no usable row", touches(customer_id=None), orders(customer_id=None))
+    refuse("no usable touchpoint", touches(customer_id=None), orders(customer_id=None))
 
 
 def test_a_type_the_engine_does_not_know() -> None:

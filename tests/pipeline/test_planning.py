@@ -121,7 +121,7 @@ def test_two_plans_are_the_same_bytes_and_json_is_json(
         (["--total", "100"], "below the sum of floors"),
         (["--total", "2500", "--set", "budget.ceilings.tv=5"], "'tv' is no channel with spend"),
         (["--total", "2500", "--set", "budget.history=nowhere.csv"], "nowhere.csv does not exist"),
-        (["--total", "2500", "--set", "budget.history=own"], "costs have no days"),
+        (["--total", "2500", "--set", "budget.history=own"], "costs are not dated by day"),
         (["--total", "2500", "--set", "budget.risk_aversion=1"], "needs draws"),
     ],
 )

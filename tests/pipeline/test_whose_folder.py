@@ -69,7 +69,7 @@ COMMANDS = [
     ("review", "first", "second"),
     ("kpis", "targets.toml"),
     ("refit", "days"),
-    ("monitor", "days", "--recent", 7, "--training", 14),
+    ("monitor", "days", "--recent-days", 7, "--training-days", 14),
 ]
 
 

@@ -312,13 +312,16 @@ def test_refunds_and_cancellations_are_netted_before_credit() -> None:
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ({"value": [10.0, 20.0], "refund": [1.0, 20.5]}, "column 'refund': 1 rows refund more than was paid.*20.5"),
-        ({"refund": 1.0}, "refunds and no column 'value'"),
+        (
+            {"value": [10.0, 20.0], "refund": [1.0, 20.5]},
+            "column 'refund': the refund is more than was paid, in 1 row.*20.5",
+        ),
+        ({"refund": 1.0}, "refunds, but no column 'value'"),
         (
             {"value": 10.0, "refund": [5.0, 0.0], "margin": 6.0},
-            "column 'margin': 1 rows have a margin above their value",
+            "column 'margin': the margin is above the value, in 1 row",
         ),
-        ({"value": 10.0, "refund": -1.0}, "column 'refund': 2 of 2 rows are negative"),
+        ({"value": 10.0, "refund": -1.0}, "column 'refund': values are negative in 2 of 2 rows"),
     ],
 )
 def test_refunds_that_cannot_be(columns: dict[str, Any], said: str) -> None:
@@ -346,15 +349,15 @@ def test_refunds_and_cancellations_of_paths() -> None:
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ({"refund": [100.5, 0.0]}, "table 'paths', column 'refund': 1 rows refund more than was paid.*100.5"),
-        ({"cancelled": [0.0, 5.0]}, "column 'cancelled': 1 rows cancel more conversions than there were"),
-        ({"refund": [-1.0, 0.0]}, "column 'refund': 1 of 2 rows are negative"),
+        ({"refund": [100.5, 0.0]}, "table 'paths', column 'refund': the refund is more than was paid, in 1 row.*100.5"),
+        ({"cancelled": [0.0, 5.0]}, "column 'cancelled': more conversions are cancelled than there were, in 1 row"),
+        ({"refund": [-1.0, 0.0]}, "column 'refund': values are negative in 1 of 2 rows"),
     ],
 )
 def test_refunds_of_paths_that_cannot_be(columns: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         at.load_sources(**paths(**columns))
-    with pytest.raises(InputError, match="a column 'refund' and no column 'value'"):
+    with pytest.raises(InputError, match="a column 'refund', but no column 'value'"):
         at.load_sources(paths=pd.DataFrame({"path": ["a"], "conversions": [1], "refund": [1.0]}))
 
 

@@ -109,14 +109,14 @@ def test_a_rate_without_a_day_holds_from_the_beginning() -> None:
             "rate of USD is told by returns.rates and by the table 'rates'",
         ),
         ({}, frame(currency=["CNY"], rate=[0.13]), EURO, "no rate is known for currency 'USD'.*Allowed: CNY, EUR"),
-        ({}, frame(currency=["USD"], rate=[0.0]), EURO, "table 'rates': 1 rows have a rate of 0"),
+        ({}, frame(currency=["USD"], rate=[0.0]), EURO, "table 'rates': a rate is 0, in 1 row"),
         (
             {},
             frame(currency=["USD", "usd"], rate=[0.5, 0.6]),
             EURO,
-            "pairs of currency and day have several rates.*USD",
+            "a currency has several rates for one day.*USD",
         ),
-        ({}, frame(currency=["USD"], rate=[-1.0]), EURO, "column 'rate': 1 of 1 rows are negative"),
+        ({}, frame(currency=["USD"], rate=[-1.0]), EURO, "column 'rate': values are negative in 1 of 1 rows"),
     ],
 )
 def test_rates_that_cannot_be(costs: dict[str, Any], rates: pd.DataFrame, options: dict[str, Any], said: str) -> None:
@@ -183,10 +183,10 @@ def test_a_lump_sum_is_converted_on_the_day_it_was_paid() -> None:
 @pytest.mark.parametrize(
     ("columns", "options", "said"),
     [
-        ({"amortise_days": [0]}, {}, "in 1 rows amortise_days is no whole number"),
-        ({"amortise_days": [1.5]}, {}, "in 1 rows amortise_days is no whole number"),
-        ({"amortise_days": [-3]}, {}, "column 'amortise_days': 1 of 1 rows are negative"),
-        ({"day": [None], "amortise_days": [3]}, {}, "in 1 rows amortise_days is given and no day to begin on"),
+        ({"amortise_days": [0]}, {}, "amortise_days is not a whole number"),
+        ({"amortise_days": [1.5]}, {}, "amortise_days is not a whole number"),
+        ({"amortise_days": [-3]}, {}, "column 'amortise_days': values are negative in 1 of 1 rows"),
+        ({"day": [None], "amortise_days": [3]}, {}, "amortise_days is given without a day to start from, in 1 row"),
         ({"day": [None]}, {"amortise_days": {"venue": 3}}, r"1 costs are to be spread.*no day to begin on.*venue"),
         ({}, {"amortise_days": {"venu": 3}}, "amortise_days: no cost is of type 'venu'.*Allowed: venue"),
     ],

@@ -46,6 +46,6 @@ def _rewriting(number: int, name: str, models: Sequence[AttributionModel]) -> Re
     if known is None:
         raise InputError(
             f"model {model.label!r} keeps sums of its own ({name!r}), and the days do not know the same channels",
-            hint="write all days anew, in one go: attribution summarise … --since",
+            hint="write all days anew, in one go: attribution summarise … --from",
         )
     return known

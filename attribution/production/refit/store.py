@@ -153,7 +153,7 @@ class SummaryStore:
                 f"{self._path(day)} does not belong there",
                 given=f"{day_name(found.day)} of settings {found.definition}",
                 allowed=f"{day_name(day)} of settings {self.definition.digest}",
-                hint="write the day anew: attribution summarise … --since",
+                hint="write the day anew: attribution summarise … --from",
             )
         return found
 
@@ -177,7 +177,7 @@ class SummaryStore:
             pass
         raise InputError(
             f"{path} is not as a job wrote it: it was changed, or cut off",
-            hint="remove it and write all days anew from the whole log: attribution summarise … --since FIRST-DAY",
+            hint="remove it and write all days anew from the whole log: attribution summarise … --from FIRST-DAY",
         )
 
     def keep_known(self, known: Known) -> None:
@@ -305,13 +305,13 @@ def read_day(path: Path) -> DayFile:
     InputError
         If it is no such file, is damaged, or was written by a later version.
     """
-    again = "write the day anew: attribution summarise … --since"
+    again = "write the day anew: attribution summarise … --from"
     try:
         arrow = pq.read_table(path, partitioning=None)
         head = json.loads((arrow.schema.metadata or {})[_HEAD])
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         raise InputError(f"{path} is no daily summary: {type(error).__name__}: {error}", hint=again) from None
-    check_format(str(path), head.get("schema_version"), SCHEMA_VERSION, again="attribution summarise … --since DAY")
+    check_format(str(path), head.get("schema_version"), SCHEMA_VERSION, again="attribution summarise … --from DAY")
     keys, limbs = (_flat(arrow[name]) for name in ("key", "limbs"))
     if head.pop("sha256", None) != _checksum(head, keys, limbs):
         raise InputError(f"{path} was changed after it was written: its checksum differs", hint=again)

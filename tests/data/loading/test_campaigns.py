@@ -114,7 +114,7 @@ def test_the_order_of_rows_does_not_matter() -> None:
 
 
 def test_campaigns_that_cannot_be() -> None:
-    with pytest.raises(InputError, match=r"grain = 'campaign', and touchpoints have no column 'campaign'"):
+    with pytest.raises(InputError, match=r"grain is 'campaign', but touchpoints have no column 'campaign'"):
         run(TOUCHPOINTS.drop(columns="campaign"), grain="campaign")
     clash = TOUCHPOINTS.assign(
         channel=["search / brand", *TOUCHPOINTS["channel"][1:]], campaign=[None, "x", "brand", None, None, "y"]

@@ -323,7 +323,7 @@ def test_a_customer_with_two_accounts_is_refused() -> None:
         ("bob", "acme"),
     ]
     message = (
-        r"2 customers have more than one account, in 6 rows. Given: customer bob: acme, bolt. "
+        r"2 customers with more than one account, in 6 rows. Given: customer bob: acme, bolt. "
         r"Allowed: one account per customer"
     )
     for turned in (rows, rows[::-1]):

@@ -221,11 +221,11 @@ def test_a_sweep_goes_on_where_it_stopped(
     toml, out = small_log(tmp_path), tmp_path / "out"
     arguments = ("run", toml, "--out", out, "--json", "--sweep", "journeys.lookback_days=3,9")
     assert call(monkeypatch, *arguments) == 0
-    assert json.loads(capsys.readouterr().out)["made"] == ["lookback_days=3", "lookback_days=9"]
+    assert json.loads(capsys.readouterr().out)["reused"] == []
     assert {path.name for path in out.iterdir()} == {"lookback_days=3", "lookback_days=9", "comparison"}
     assert call(monkeypatch, *arguments[:-1], "journeys.lookback_days=3,9,20") == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["made"] == ["lookback_days=20"]
+    assert document["reused"] == ["lookback_days=3", "lookback_days=9"]
     assert {row["specification"] for row in document["comparison"]} == {f"lookback_days={d}" for d in (3, 9, 20)}
     assert call(monkeypatch, "run", toml, "--out", tmp_path / "one", "--set", "journeys.lookback_days=3") == 0
     alone, swept = (

@@ -543,7 +543,7 @@ def test_a_baseline_that_mlflow_does_not_have_is_an_error(
         assert call(monkeypatch, "review", *runs, *uri, "--out", tmp_path / "review") == 2
         said = capsys.readouterr().err
         assert "did not return the run" in said
-        assert "name its output folder, or another store with --tracking-uri" in said
+        assert "name its output folder, or another tracking server with --tracking-uri" in said
     assert not (tmp_path / "kpis").exists()
     assert not (tmp_path / "review").exists()
 

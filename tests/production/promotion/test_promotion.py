@@ -281,10 +281,10 @@ def test_promoted_blocked_and_rolled_back(
     store = new_store(tmp_path)
     client = MlflowClient(tracking_uri=store)
     (tmp_path / "criteria.toml").write_text("draws = 50\nstability_share_moved = 0.5\n")
-    asked = ("--window", shop / "window.toml", "--criteria", tmp_path / "criteria.toml", "--tracking-uri", store)
+    asked = ("--holdout", shop / "window.toml", "--criteria", tmp_path / "criteria.toml", "--tracking-uri", store)
 
     def promote(code: int, *arguments: object) -> dict[str, Any]:
-        assert call(monkeypatch, "promote", "shop", *arguments, "--json", "--by", "Zoë") == code
+        assert call(monkeypatch, "promote", "shop", *arguments, "--json", "--requested-by", "Zoë") == code
         printed = capsys.readouterr().out
         return json.loads(printed) if printed else {}
 
@@ -300,7 +300,7 @@ def test_promoted_blocked_and_rolled_back(
     assert (blocked["promoted"], version()) == (False, "2")
     assert all(row["champion"] is not None for row in blocked["promotion"] if row["check"] != "lift_tests_z")
     logged = client.get_run(blocked["mlflow_run"])
-    assert logged.data.tags["attribution.asked_by"] == "Zoë"
+    assert logged.data.tags["attribution.requested_by"] == "Zoë"
     assert logged.data.tags["attribution.decision"] == "blocked"
     assert "outcome_leak" in logged.data.tags["attribution.reasons"]
     assert logged.data.metrics["challenger/outcome_leak"] > 0.01
@@ -309,12 +309,12 @@ def test_promoted_blocked_and_rolled_back(
         "promotion.parquet",
     ]
     back = promote(0, "--rollback", "--tracking-uri", store)
-    assert (back["version"], back["before"], version()) == ("1", "2", "1")
-    assert client.get_run(back["mlflow_run"]).data.tags["attribution.asked_by"] == "Zoë"
+    assert (back["version"], back["previous_version"], version()) == ("1", "2", "1")
+    assert client.get_run(back["mlflow_run"]).data.tags["attribution.requested_by"] == "Zoë"
     promote(2, "--rollback", "--tracking-uri", store)  # the first one took no other's place
-    promote(0, "--rollback", "--to", "2", "--tracking-uri", store)
+    promote(0, "--rollback", "--version", "2", "--tracking-uri", store)
     assert version() == "2"
-    promote(2, "--rollback", "--to", "9", "--tracking-uri", store)
+    promote(2, "--rollback", "--version", "9", "--tracking-uri", store)
     for missing in (shop / "none", "0" * 32):
         promote(2, "--challenger", missing, "--model", "linear", *asked)
     promote(2, "--challenger", shop / "train", "--tracking-uri", store)

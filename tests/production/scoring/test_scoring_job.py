@@ -426,7 +426,7 @@ def test_the_command_scores_and_says_what_it_did(
     assert document["model"] == "shop"
     assert document["conversions"] == 100
     assert call(monkeypatch, "score", model, *files, "--out", tmp_path / "out", "--from", "2024-01-05") == 0
-    assert "scored again and unchanged" in capsys.readouterr().out
+    assert "scored again without a change" in capsys.readouterr().out
     for wrong, said in (
         (("--from", "5.1.2024"), "--from must be a day"),
         (("--engine", "oracle"), "unknown engine"),
