@@ -99,22 +99,6 @@ def shorten(text: str, most: int = 1_200) -> str:
     return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
 
 
-def counted(number: int, noun: str) -> str:
-    """A number of things in words.
-
-    Parameters
-    ----------
-    number : how many there are
-    noun : of one thing; its plural ends in ``s``
-
-    Examples
-    --------
-    >>> counted(1, "row"), counted(1_200, "row"), counted(0, "row")
-    ('1 row', '1,200 rows', '0 rows')
-    """
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def did_you_mean(name: str, words: Iterable[str]) -> str | None:
     """A hint naming the known word closest to ``name``, or None.
 

@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from attribution.amounts import percent
 from attribution.data.engine import Engine
 from attribution.data.loading import Finding, Sources, count_finding
 from attribution.data.loading.events import EventStream, conversion_ids, open_events
-from attribution.data.loading.findings import percent
 from attribution.data.loading.identity import fresh_id_finding
 from attribution.errors import InputError
 from attribution.journeys.placebo_channel import Insertion, Placebo, open_placebo

@@ -285,7 +285,7 @@ def test_what_a_run_reads_is_not_replaced_by_what_it_writes(
     text = EXPERIMENT.replace('source = "', 'source = "~/data/')
     toml.write_text(text, encoding="utf-8")
     assert call(monkeypatch, "run", toml, "--out", tmp_path / "home" / "data") == 2
-    assert "holds what is needed" in capsys.readouterr().err
+    assert "has files that this command reads" in capsys.readouterr().err
     assert (tmp_path / "home" / "data" / "costs.csv").exists()
     world = tmp_path / "worlds" / "mine.toml"
     world.parent.mkdir()

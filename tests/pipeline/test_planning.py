@@ -216,7 +216,7 @@ def test_an_earlier_proposal_is_held_against_what_is_known_now(
     assert (
         call(monkeypatch, "budget", shop, *settings, "--set", "budget.previous=now", "--out", shop.parent / "now") == 2
     )
-    assert "would be replaced whole, and holds what is needed" in capsys.readouterr().err
+    assert "would be replaced, but it has files that this command reads" in capsys.readouterr().err
     assert call(monkeypatch, "budget", shop, *settings, "--set", "budget.previous=.") == 2
     assert "is no folder of a proposal: it has no budget.parquet" in capsys.readouterr().err
 

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from attribution.amounts import pluralise
 from attribution.cli.commands.arguments import Json
 from attribution.cli.console import print_credited, print_json, progress, records
-from attribution.errors import InputError, counted
+from attribution.errors import InputError
 
 
 def export_conversions(
@@ -52,7 +53,7 @@ def export_conversions(
         return
     print_credited(credited)
     typer.echo(
-        f"\n{counted(len(credited.conversions), 'row')} "
+        f"\n{pluralise(len(credited.conversions), 'row')} "
         + (f"written to {to}." if to else "can be exported: choose a file with --to.")
     )
 

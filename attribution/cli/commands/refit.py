@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from attribution.amounts import pluralise
 from attribution.cli.commands.arguments import DAY, AllowOwnCode, DryRun, Json
 from attribution.cli.console import print_json, progress, records
-from attribution.errors import InputError, counted
+from attribution.errors import InputError
 from attribution.schema.names import named_folder
 
 if TYPE_CHECKING:
@@ -212,7 +213,7 @@ def _tell(document: dict[str, object], *, as_json: bool) -> None:
         assert isinstance(stale, list)
         shown = ", ".join(stale[:5]) + (" …" if len(stale) > 5 else "")
         typer.echo(
-            f"{counted(len(stale), 'day')} may be out of date ({shown}). Run `attribution summarise` on tables "
+            f"{pluralise(len(stale), 'day')} may be out of date ({shown}). Run `attribution summarise` on tables "
             "with these days "
             "and one lookback window before them."
         )

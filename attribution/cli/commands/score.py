@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from attribution.amounts import pluralise
 from attribution.cli.commands.arguments import AllowOwnCode, Covers, Json, MaxGapDays, days_covered, parse_day
 from attribution.cli.console import print_json, progress, records
-from attribution.errors import InputError, counted
+from attribution.errors import InputError
 
 if TYPE_CHECKING:
     from attribution.data.engine import Engine
@@ -149,28 +150,28 @@ def _document(name: str, version: str, out: Path, scored: Scored) -> dict[str, A
 def _print(out: Path, scored: Scored, *, dry_run: bool) -> None:
     days = f"{scored.written[0]} to {scored.written[-1]}" if scored.written else "none"
     if dry_run:
-        print(f"{counted(len(scored.written), 'day')} would be scored ({days}). Nothing was written.")
+        print(f"{pluralise(len(scored.written), 'day')} would be scored ({days}). Nothing was written.")
         _print_left(scored)
         return
     print(
-        f"{counted(len(scored.written), 'day')} written ({days}), {len(scored.unchanged)} scored again without a "
+        f"{pluralise(len(scored.written), 'day')} written ({days}), {len(scored.unchanged)} scored again without a "
         "change."
     )
     if scored.written:
-        print(f"{counted(scored.conversions, 'conversion')} in {counted(scored.rows, 'row')}.")
+        print(f"{pluralise(scored.conversions, 'conversion')} in {pluralise(scored.rows, 'row')}.")
     if scored.removed:
         print(f"Removed, because they no longer have conversions: {', '.join(scored.removed)}.")
     if scored.kept:
         print(f"Not scored, because the input lacks the touchpoints before them: {', '.join(scored.kept)}.")
     _print_left(scored)
     for channel, count in scored.unknown_channels.items():
-        print(f"The model does not know channel {channel!r}, which has {counted(count, 'touchpoint')}: refit it.")
+        print(f"The model does not know channel {channel!r}, which has {pluralise(count, 'touchpoint')}: refit it.")
     changed = (
         scored.restatement["day"][scored.restatement["channel"].notna()].nunique() if len(scored.restatement) else 0
     )
     if changed:
         print(
-            f"Credit changed on {counted(changed, 'day')} that had been scored before: see "
+            f"Credit changed on {pluralise(changed, 'day')} that had been scored before: see "
             f"restatement/revision={scored.revision:06d}."
         )
     print(f"Output is in {out}.")
@@ -196,7 +197,7 @@ def _print_left(scored: Scored) -> None:
         shown = ", ".join(ids[:_SHOWN]) + (" …" if len(ids) > _SHOWN else "")
         days = f"{min(scored.unmended)} to {max(scored.unmended)}" if len(scored.unmended) > 1 else min(scored.unmended)
         print(
-            f"The credit of {counted(len(ids), 'conversion')} may be out of date, and this input cannot correct it "
+            f"The credit of {pluralise(len(ids), 'conversion')} may be out of date, and this input cannot correct it "
             f"({days}): {shown}. "
             "All are listed in restatement/ and manifest.json. Score these days again with the touchpoints before them."
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from attribution.amounts import pluralise
 from attribution.cli.commands.arguments import (
     DAY,
     Covers,
@@ -21,7 +22,7 @@ from attribution.cli.commands.arguments import (
     days_covered,
 )
 from attribution.cli.console import print_json, progress
-from attribution.errors import InputError, counted
+from attribution.errors import InputError
 
 if TYPE_CHECKING:
     from attribution.journeys import Journeys
@@ -169,7 +170,7 @@ def _tell(document: dict[str, object], *, as_json: bool) -> None:
         assert isinstance(days, int)
         unchanged = f"; {days - len(written)} unchanged" if len(written) != days else ""
         typer.echo(
-            f"{document['first']} to {document['last']}: {counted(len(written), 'day')} written to "
+            f"{document['first']} to {document['last']}: {pluralise(len(written), 'day')} written to "
             f"{document['to']}{unchanged}."
         )
     stale = document["stale"]
@@ -177,7 +178,7 @@ def _tell(document: dict[str, object], *, as_json: bool) -> None:
         assert isinstance(stale, list)
         shown = ", ".join(stale[:5]) + (" …" if len(stale) > 5 else "")
         typer.echo(
-            f"{counted(len(stale), 'day')} may be out of date, and these tables lack the touchpoints to correct "
+            f"{pluralise(len(stale), 'day')} may be out of date, and these tables lack the touchpoints to correct "
             f"that: {shown}. "
             "Summarise again with tables that have these days and one lookback window before them."
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from attribution.amounts import pluralise
 from attribution.data.channels import ChannelRules, derive_channels, lint_channels
 from attribution.data.engine import Engine, quote
 from attribution.data.loading.contract import check_channels
@@ -19,7 +20,7 @@ from attribution.data.loading.identity import (
     map_accounts,
     stitch_identities,
 )
-from attribution.errors import InputError, counted
+from attribution.errors import InputError
 from attribution.schema.tables import RAW_MARKETING
 
 # ---------------------------------------------------------------- QR and coupon codes
@@ -62,7 +63,7 @@ def read_codes(engine: Engine) -> None:
     ).to_pylist()[0]
     if repeated["n"]:
         raise InputError(
-            f"table 'codes': {counted(repeated['n'], 'code')} in more than one row",
+            f"table 'codes': {pluralise(repeated['n'], 'code')} in more than one row",
             given=repr(repeated["example"]),
             allowed="one channel per code",
         )

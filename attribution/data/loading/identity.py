@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from attribution.amounts import pluralise
 from attribution.data.loading.findings import Finding, Status, count_finding
-from attribution.errors import InputError, counted, did_you_mean
+from attribution.errors import InputError, did_you_mean
 from attribution.kernels.journeys.ids import smallest_of_component, sorted_codes
 
 # ---------------------------------------------------------------- several ids, one person
@@ -399,8 +400,8 @@ def _assign_accounts(
     if len(torn):
         of_first = sorted({str(names[code]) for code in account[customer == torn[0]].tolist()})
         raise InputError(
-            f"table 'customers': {counted(len(torn), 'customer')} with more than one account, "
-            f"in {counted(np.isin(customer, torn).sum(), 'row')}",
+            f"table 'customers': {pluralise(len(torn), 'customer')} with more than one account, "
+            f"in {pluralise(np.isin(customer, torn).sum(), 'row')}",
             given=f"customer {ids[torn[0]]}: {', '.join(of_first[:5])}",
             allowed="one account per customer",
         )

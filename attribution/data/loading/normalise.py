@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, NamedTuple, get_args
 
+from attribution.amounts import pluralise
 from attribution.data.engine import Engine, quote
 from attribution.data.loading.contract import check_channels
 from attribution.data.loading.findings import Finding, count_finding
-from attribution.errors import InputError, counted
+from attribution.errors import InputError
 
 # ---------------------------------------------------------------- costs and rates of exchange
 
@@ -105,7 +106,7 @@ def _fill_bounds(engine: Engine, columns: Collection[str]) -> None:
 def _refuse_costs(engine: Engine, table: str, test: str, problem: str, shown: str) -> None:
     row = engine.query(f"select count(*) as n, min({shown}) as example from {table} where {test}").to_pylist()[0]
     if row["n"]:
-        text = f"{problem}, in {counted(row['n'], 'row')}"
+        text = f"{problem}, in {pluralise(row['n'], 'row')}"
         raise InputError(f"table {table!r}: {text}", given=row["example"])
 
 
@@ -225,7 +226,7 @@ def _refuse_refunds(
     row = engine.query(f"select count(*) as n, {shown} from {table} where {test}").to_pylist()[0]
     if row["n"]:
         where = f"table {table!r}, column {column!r}"
-        raise InputError(f"{where}: {problem}, in {counted(row['n'], 'row')}", given=row["example"], allowed=allowed)
+        raise InputError(f"{where}: {problem}, in {pluralise(row['n'], 'row')}", given=row["example"], allowed=allowed)
 
 
 # ---------------------------------------------------------------- campaigns in place of channels
@@ -353,7 +354,7 @@ def check_lifetimes(engine: Engine) -> None:
     ).to_pylist()[0]
     if row["n"]:
         raise InputError(
-            f"table 'lifetimes': {counted(row['n'], 'customer')} with more than one row", given=row["example"]
+            f"table 'lifetimes': {pluralise(row['n'], 'customer')} with more than one row", given=row["example"]
         )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from attribution.amounts import percent
 from attribution.data.engine import quote
-from attribution.data.loading.findings import Finding, Status, listed, on_day, percent
+from attribution.data.loading.findings import Finding, Status, listed, on_day
 from attribution.data.loading.load import Sources
 from attribution.data.quality.timeline import DAY
 

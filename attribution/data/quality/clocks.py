@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.data.loading.findings import Finding, hours, percent
+from attribution.amounts import percent
+from attribution.data.loading.findings import Finding, hours
 from attribution.data.loading.load import Sources
 from attribution.data.quality.timeline import DAY, HOUR, Counts, Timeline
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.data.loading.findings import Finding, listed, on_day, percent
+from attribution.amounts import percent
+from attribution.data.loading.findings import Finding, listed, on_day
 from attribution.data.loading.load import Sources
 from attribution.data.quality.timeline import DAY, Timeline
 from attribution.schema.experiment import Period

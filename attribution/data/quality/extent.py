@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from attribution.data.loading.findings import Finding, on_day, percent
+from attribution.amounts import percent
+from attribution.data.loading.findings import Finding, on_day
 from attribution.data.loading.load import Sources
 from attribution.data.quality.timeline import DAY, Timeline
 from attribution.schema.experiment import Period

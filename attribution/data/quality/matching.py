@@ -6,8 +6,9 @@ from collections import Counter
 
 import pyarrow as pa
 
+from attribution.amounts import percent
 from attribution.data.engine import text
-from attribution.data.loading.findings import Finding, Status, percent
+from attribution.data.loading.findings import Finding, Status
 from attribution.data.loading.load import Sources
 
 _MOSTLY_UNMATCHED = 0.5

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution.amounts import percent
 from attribution.data.engine import quote
-from attribution.data.loading.findings import Finding, Status, listed, percent
+from attribution.data.loading.findings import Finding, Status, listed
 from attribution.data.loading.load import Sources
 from attribution.data.quality.timeline import Counts, Timeline
 

@@ -47,7 +47,7 @@ def roi_bridge(review: pd.DataFrame, changes: pd.DataFrame, *, model: str) -> Fi
     whole = review[(review["model"] == model) & (review["channel"] == _TOTAL)]
     ends = whole[["roi_before", "roi_after"]].to_numpy(float).ravel()
     if len(ends) != 2 or np.isnan(ends).any():
-        raise InputError("one of the runs has no channel with spend, so there is no change of ROI to draw")
+        raise InputError("one of the runs has no channel with spend, so there is no change in ROI to draw")
     before, after = (float(end) for end in ends)
     parts = changes[(changes["model"] == model) & (changes["channel"] == _TOTAL)]
     moved = parts["total_change"].to_numpy(float)
@@ -63,7 +63,7 @@ def roi_bridge(review: pd.DataFrame, changes: pd.DataFrame, *, model: str) -> Fi
     largest = parts.iloc[int(np.abs(moved).argmax())]
     return Figure(
         name="roi_bridge",
-        title=f"From one ROI to the next, under {model}",
+        title=f"Why total ROI changed, under {model}",
         caption=(
             "Total ROI of channels with spend in the earlier and in the later run, and between them the part of each "
             "factor. Parts are Shapley values: they add up exactly, whatever the order."

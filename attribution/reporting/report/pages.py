@@ -83,20 +83,23 @@ def review_page(review: Review) -> Page:
     tables = review.tables
     changes = tables["roi_changes"]
     sections = [
-        Section("channels", "Channels", "Both runs side by side; (total) is of channels with spend.", tables["review"]),
+        Section(
+            "channels", "Channels", "Both runs side by side. (total) covers the channels with spend.", tables["review"]
+        ),
         Section(
             "parts",
-            "Why ROI moved",
-            "What each channel, by each part, adds to the change of total ROI. Rows and columns add up.",
+            "Why ROI changed",
+            "How much each channel and each part adds to the change in total ROI. Rows and columns add up.",
             _grid(changes),
         ),
     ]
     if len(tables["alerts"]):
-        says = "What moved by more than its threshold, under the first model."
+        says = "What changed by more than its threshold, under the first model."
         sections.append(Section("alerts", "Alerts", says, tables["alerts"]))
     if len(tables["substitutes"]):
         says = (
-            "Who stands at the place of a channel that declined: where its customers could be met, not that they come."
+            "Channels that play a similar part in journeys to a channel that declined. Its customers may be "
+            "reached there."
         )
         sections.append(Section("substitutes", "Likely substitutes", says, tables["substitutes"]))
     name = f"{review.before} → {review.after}"
@@ -106,26 +109,29 @@ def review_page(review: Review) -> Page:
 def targets_page(name: str, tables: Mapping[str, pd.DataFrame], findings: Sequence[str]) -> Page:
     """Targets, their history, changes and decisions as a page."""
     known = {
-        "kpis": ("Targets", "An interval on both sides of a target leaves it undecided."),
-        "kpi_history": ("History", "The same metrics over runs, oldest first."),
-        "before_after": ("Before and after", "What a change did to a series, as far as the series tells."),
-        "decisions": ("Decisions", "What was expected, and what came of it so far."),
+        "kpis": ("Targets", "A target is undecided if the interval contains it."),
+        "kpi_history": ("History", "The same metrics in earlier runs, oldest first."),
+        "before_after": ("Before and after", "The effect of a change on a series, estimated from the series itself."),
+        "decisions": ("Decisions", "What was expected of each decision, and the result so far."),
     }
     sections = [Section(key, *known[key], tables[key]) for key in known if key in tables and len(tables[key])]
-    notes = ["Intervals cover sampling, never bias. Allocated is not incremental: credit divides observed conversions."]
+    notes = ["Intervals cover sampling only, not bias. Credit divides the observed conversions; it is not incremental."]
     return Page(name, "Targets", findings, sections, notes)
 
 
 def comparison_page(comparison: Comparison) -> Page:
     """Runs side by side as a page."""
     known = {
-        "comparison_verdicts": ("Verdicts", "Whether spend of a channel comes back, whatever the model and settings."),
+        "comparison_verdicts": ("Verdicts", "Whether the spend of a channel pays back under all models and settings."),
         "comparison": ("Channels", "Every channel under every model and specification."),
-        "comparison_agreement": ("Agreement", "How far each pair of models and specifications ranks channels alike."),
+        "comparison_agreement": (
+            "Agreement",
+            "How similarly each pair of models and specifications ranks the channels.",
+        ),
     }
     sections = [Section(key, *known[key], comparison.tables[key]) for key in known if key in comparison.tables]
-    notes = [f"Held against the first: {note}" for note in comparison.notes]
-    notes.append("Allocated is not incremental: credit divides observed conversions.")
+    notes = [f"Difference from the first run: {note}" for note in comparison.notes]
+    notes.append("Credit divides the observed conversions; it is not incremental.")
     return Page(comparison.name, "Comparison", comparison.findings, sections, notes)
 
 

@@ -1041,7 +1041,7 @@ def test_without_rules_there_is_no_lint(tmp_path: Path, monkeypatch: pytest.Monk
     [
         ('channels.file="nowhere.toml"', "nowhere.toml"),
         ("channels.file=3", "file"),
-        ("channels.own_sites=[]", "give either a file or rules"),
+        ("channels.own_sites=[]", "give either a file or rules, not both"),
         ('channels={ fil = "x" }', "unknown field 'fil'"),
         ("channels={ rules = 3 }", "'rules' must be a list of tables"),
         ("channels=3", "channels"),

@@ -256,7 +256,7 @@ def test_pictures_hold_the_numbers_of_the_tables() -> None:
     assert bars.set_index(["channel", "model"])["spend"].to_dict() == wanted.to_dict()
     gain = budget_gain(scenarios)
     np.testing.assert_allclose(gain.table["gain"], scenarios.loc[scenarios["kind"].isin(["plan", "bend"]), "gain"])
-    assert "intervals of sampling only" in gain.caption
+    assert "cover sampling only" in gain.caption
     bare = propose_budget(RETURNS, options()).tables
     assert "no intervals" in budget_gain(bare["budget_scenarios"]).caption
     runs = budget_horizons(budget).table
@@ -267,7 +267,7 @@ def test_pictures_hold_the_numbers_of_the_tables() -> None:
     at_today = curves.table.query("spend_multiple == 1").iloc[0]
     assert at_today[["spend", "return", "return_low", "return_high"]].tolist() == pytest.approx([150, 200, 200, 200])
     assert (curves.table["return_low"] <= curves.table["return"] + 1e-9).all()
-    with pytest.raises(InputError, match="no response curve comes from data"):
+    with pytest.raises(InputError, match="every response curve is assumed"):
         response_curves(bare["budget"])
     names = ["budget_by_channel", "budget_gain", "budget_horizons", "response_curves"]
     figures = all_figures(plan.tables)

@@ -486,7 +486,7 @@ def test_review_refuses_to_replace_a_run_it_reads(
 ) -> None:
     runs = shop / "runs" / "before", shop / "runs" / "after"
     assert call(monkeypatch, "review", *runs, "--out", shop / "runs" / "after") == 2
-    assert "holds what is needed" in capsys.readouterr().err
+    assert "has files that this command reads" in capsys.readouterr().err
     assert call(monkeypatch, "review", shop / "nowhere", runs[1]) == 2
 
 

@@ -110,7 +110,7 @@ def test_the_card_of_an_exported_model_says_which_laws_hold(shop: Path, tmp_path
     for model in ("linear", "scrambled"):
         judge_scorer(shop / "train", model, None, allow_own_code=True).save(tmp_path / model)
         card = (tmp_path / model / "card.md").read_text(encoding="utf-8")
-        listed = set(card.split("## Laws that were checked\n\n")[1].split("\n\n")[0].split("\n"))
+        listed = set(card.split("## Checked laws\n\n")[1].split("\n\n")[0].split("\n"))
         verdicts = list(judge_model(load_saved_scorer(shop / "train", model, allow_own_code=True).state.model()))
         assert listed >= {f"* {'' if verdict.holds else '**broken**: '}{verdict.meaning}" for verdict in verdicts}
         assert len(verdicts) > 10
@@ -204,7 +204,7 @@ def test_what_an_experiment_found_counts(shop: Path) -> None:
         assert row["challenger"] == pytest.approx(abs(found - credit["search"]) / 2)
         assert row["holds"] == passes
     test = LiftTest(channel="tv", incremental_conversions=1, standard_error=2.0)
-    with pytest.raises(InputError, match="channel 'tv', which the window does not have"):
+    with pytest.raises(InputError, match="channel 'tv', which the held-out data do not have"):
         decide(scorer, None, window, Criteria(draws=50, lift_tests=(test,)))
 
 

@@ -167,18 +167,18 @@ def test_whatever_kills_a_summary_the_next_one_loses_nothing_and_doubles_nothing
 
 
 REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
-    "no folder": (("refit", "nothing"), "nothing holds no daily summaries"),
+    "no folder": (("refit", "nothing"), "nothing has no daily summaries"),
     "not an experiment": (("summarise", "nothing.toml", "--to", "sums"), "nothing.toml"),
     "other settings": (
         ("summarise", "nightly.toml", "--to", "sums", "--set", "journeys.lookback_days=6"),
-        "the summaries in sums are of other settings: journeys",
+        "the summaries in sums have other settings: journeys",
     ),
     "beyond the log": (("summarise", "nightly.toml", "--to", "sums", "--through", "2024-05-01"), "--through is not"),
     "before the log": (("summarise", "nightly.toml", "--to", "sums", "--from", "2024-02-01"), "--from is not"),
     "days that are not there": (("refit", "sums", "--days", "99"), "does not have all of these days"),
-    "output over input": (("refit", "sums", "--out", "sums"), "holds what is needed"),
+    "output over input": (("refit", "sums", "--out", "sums"), "has files that this command reads"),
     "monitor too long": (("monitor", "sums", "--training-days", "90"), "does not have all of these days"),
-    "level": (("monitor", "sums", "--training-days", "30", "--significance", "0.0001"), "so unlikely in so few draws"),
+    "level": (("monitor", "sums", "--training-days", "30", "--significance", "0.0001"), "too small for this number of draws"),
     "no costs": (("monitor", "sums", "--training-days", "30", "--costs", "nothing.csv"), "nothing.csv"),
 }
 

@@ -314,7 +314,7 @@ def test_folders_of_another_model_or_of_anything_else_are_refused(model: Path, t
     other = fitted(log(), at.Linear(), lookback_days=10.0)
     Scorer.of(at.Linear().fit(at.build_journeys(at.load_sources(*log()))), name="other").save(tmp_path / "other")
     assert other.name == "shop"
-    with pytest.raises(InputError, match=r"holds the output of another model.*other.*shop"):
+    with pytest.raises(InputError, match=r"has the output of another model.*other.*shop"):
         score(tmp_path / "other", tables, tmp_path / "out")
     assert day_files(tmp_path / "out") == before
     with pytest.raises(InputError, match="that no scoring job wrote"):
