@@ -81,7 +81,9 @@ def print_ranking(experiment: Experiment, tables: Mapping[str, pd.DataFrame], ra
         print(f"Not ranked, {lack}: {', '.join(unranked)}.")
     print("Credit divides the observed conversions. It is not the number that would be lost without the channel.")
     if "verdicts" in tables:
-        print("\nVerdicts:", *tables["verdicts"]["says"], sep="\n- ")
+        from attribution.uncertainty.sensitivity.verdicts import NOT_INCREMENTAL
+
+        print("\nVerdicts:", *tables["verdicts"]["says"].str.removesuffix(NOT_INCREMENTAL), sep="\n- ")
 
 
 def _cell(value: float | None, rank: float | None, by: str) -> str:

@@ -982,9 +982,9 @@ def test_two_sources_of_cost_for_one_channel(refused: Refused, data: Path) -> No
     costs = '[tables.costs]\nsource = "s.csv"\n'
     for command in ("run", "validate"):
         message = refused(EVENTS + costs + LAST_TOUCH, command=command)
-        assert "1 channels have costs both" in message
+        assert "1 channel with costs both" in message
         assert "['mail']" in message
-        assert 'set returns.spend_from to the one that counts: "costs" or "touchpoints"' in message
+        assert 'set returns.spend_from to the one to use: "costs" or "touchpoints"' in message
     (data / "e.toml").write_text('[returns]\nspend_from = "touchpoints"\n' + EVENTS + costs + LAST_TOUCH)
     returns = at.run_experiment(data / "e.toml").tables["returns"].set_index("channel")
     assert returns.loc["mail", "spend"] == 3.0

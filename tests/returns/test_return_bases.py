@@ -152,9 +152,9 @@ def test_margins_and_lifetimes_that_are_missing_come_from_the_options() -> None:
     returns = run(tables, returns={"margin": 0.5, "ltv": 100.0}).tables["returns"]
     assert row(returns, channel="mail", basis="margin")["value"] == 1.0 + 5.0 + 3.0 + 5.0
     assert row(returns, channel="mail", basis="ltv")["value"] == 0.5 * (50.0 + 100.0 + 70.0)
-    with pytest.raises(InputError, match="1 conversions have no ltv"):
+    with pytest.raises(InputError, match="1 conversion without ltv"):
         run(tables, returns={"margin": 0.5})
-    with pytest.raises(InputError, match="2 conversions have no margin"):
+    with pytest.raises(InputError, match="2 conversions without margin"):
         run(tables)
 
 
@@ -370,13 +370,13 @@ def test_margins_that_cannot_be(margin: float) -> None:
 
 
 def test_a_basis_that_is_not_known_is_refused() -> None:
-    for basis, hint in (("margin", r"returns.margin = 0.4"), ("ltv", "ltv or a column 'ltv'")):
-        with pytest.raises(InputError, match=f"returns.basis = '{basis}', and it is not known.*{hint}"):
+    for basis, hint in (("margin", r"returns.margin, such as 0.4"), ("ltv", "add a column 'ltv'")):
+        with pytest.raises(InputError, match=f"returns.basis = '{basis}', which is unknown.*{hint}"):
             run(shop(2, value=1.0), returns={"basis": basis})
     paths = {"paths": pd.DataFrame({"path": ["mail"], "conversions": [1]})}
-    with pytest.raises(InputError, match="aggregated paths do not tell new customers"):
+    with pytest.raises(InputError, match="aggregated paths have no new customers"):
         run(paths, returns={"margin": 0.5, "ltv": 10.0})
-    with pytest.raises(InputError, match="aggregated paths do not tell new customers"):
+    with pytest.raises(InputError, match="aggregated paths have no new customers"):
         run(paths, output={"unit_economics": True})
 
 

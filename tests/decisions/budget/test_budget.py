@@ -183,7 +183,7 @@ def test_capacity_may_count_arrivals_in_a_stage() -> None:
     assert limits.loc["capacity of SQL", "binds"]
     grown = np.sqrt(plan_of(tables["budget"])["spend"] / plan_of(tables["budget"])["spend_today"])
     assert (grown * [9, 1, 0]).sum() == pytest.approx(11, rel=1e-6)
-    with pytest.raises(InputError, match=r"'SLQ' is no stage of the funnel.*did you mean 'SQL'"):
+    with pytest.raises(InputError, match=r"'SLQ' is not a stage of the funnel.*did you mean 'SQL'"):
         propose_budget(RETURNS, options(capacity=11, capacity_stage="SLQ"), stage_credit=stages)
     with pytest.raises(InputError, match=r"needs a \[funnel\]"):
         propose_budget(RETURNS, asked)
@@ -248,23 +248,23 @@ def test_curvature_comes_from_a_history_where_spend_has_varied() -> None:
         ({"total": -5}, "total: must be greater than 0. Given: -5"),
         ({"total": float("nan")}, "total: must be a number"),
         ({"margin": 0.4}, "unknown key 'margin'"),
-        ({"what_if": [{"name": "a"}]}, "give spend or shares"),
+        ({"what_if": [{"name": "a"}]}, "needs either spend or shares"),
         ({"what_if": [{"name": "a", "shares": {"x": 0.7, "y": 0.4}}]}, "more than the whole"),
         ({"what_if": [{"name": "a", "spend": {"x": float("nan")}}]}, "must be a number"),
         ({"what_if": [{"name": "a", "spend": {"x": 1}}] * 2}, "two what_if have one name"),
-        ({"what_if": [{"name": "plan", "spend": {"x": 1}}]}, "every budget has a scenario of that name"),
-        ({"long_run": {}}, "long_run needs an objective of its own, or factors"),
+        ({"what_if": [{"name": "plan", "spend": {"x": 1}}]}, "this name is reserved"),
+        ({"long_run": {}}, "long_run needs its own objective, or factors"),
         ({"long_run": {"factors": {"x": -1}}}, "greater than 0"),
         ({"objective": "clicks"}, "objective"),
         ({"floors": {"mail": -1}}, "greater than or equal to 0"),
         ({"ceilings": {"mail": float("nan")}}, "must be a number"),
         ({"capacity": float("inf")}, "finite"),
-        ({"capacity_stage": "SQL"}, "there is no capacity"),
+        ({"capacity_stage": "SQL"}, "no effect without capacity"),
         ({"brand_floor": 0.3}, "brand_floor and brand_channels go together"),
         ({"groups": [{"name": "a", "channels": ["x"]}] * 2}, "two groups have one name"),
         ({"groups": [{"name": "a", "channels": ["x"], "floor": 1, "floor_share": 0.1}]}, "floor or floor_share"),
         ({"curvature": 1.5}, "at most 1"),
-        ({"curvature": 0.5, "curvature_range": [0.6, 0.7]}, "around the curvature"),
+        ({"curvature": 0.5, "curvature_range": [0.6, 0.7]}, "above the curvature"),
         ({"flors": {}}, "unknown key 'flors'.*did you mean 'floors'"),
     ],
 )
@@ -277,12 +277,12 @@ def test_impossible_options_are_refused(asked: dict[str, object], reason: str) -
     ("asked", "reason"),
     [
         ({"total": None}, "no total"),
-        ({"floors": {"mial": 3}}, "'mial' is no channel with spend.*did you mean 'mail'"),
-        ({"floors": {"direct": 3}}, "'direct' is no channel with spend"),
+        ({"floors": {"mial": 3}}, "'mial' is not a channel with spend.*did you mean 'mail'"),
+        ({"floors": {"direct": 3}}, "'direct' is not a channel with spend"),
         ({"groups": [{"name": "g", "channels": ["tv"], "floor": 1}]}, "groups 'g': 'tv' is no channel"),
         ({"reserve": {"tools": 400}}, "reserve of 400.00 leaves nothing"),
-        ({"floors": {"mail": 200, "search": 150}}, "330.00 to divide is below the sum of floors, 350.00.*'mail'"),
-        ({"step_limit": 0.3, "total": 100}, "below the sum of floors, 210.00.*step limit of '微信'"),
+        ({"floors": {"mail": 200, "search": 150}}, "330.00 to divide are less than the sum of floors, 350.00.*'mail'"),
+        ({"step_limit": 0.3, "total": 100}, "less than the sum of floors, 210.00.*step limit of '微信'"),
         ({"floors": {"mail": 60}, "ceilings": {"mail": 50}}, "contradict.*floor of 'mail'.*ceiling of 'mail'"),
         ({"floors": {"mail": 80}, "step_limit": 0.3}, "contradict.*floor of 'mail'.*step limit of 'mail'"),
         (
@@ -312,7 +312,7 @@ def test_without_spend_there_is_nothing_to_start_from() -> None:
     [
         ({"spend": -1.0}, r"impossible spend\. Given: -1\.0"),
         ({"return": "many"}, "impossible return"),
-        ({"period": 1}, "periods come twice"),
+        ({"period": 1}, "the same period appears twice"),
     ],
 )
 def test_a_history_of_another_shape_is_refused(changed: dict[str, object], reason: str) -> None:

@@ -103,7 +103,7 @@ def test_a_folder_is_all_of_its_experiments(tmp_path: Path) -> None:
     (tmp_path / "other.toml").write_text(SMALL, encoding="utf-8")
     assert [each.name for each in list_specifications(tmp_path, read=read_experiment)] == ["other", "shop"]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="holds no experiment"):
+    with pytest.raises(InputError, match="has no experiment"):
         list_specifications(tmp_path / "empty", read=read_experiment)
 
 
@@ -293,7 +293,7 @@ def test_runs_on_other_terms_or_alone_are_refused() -> None:
         compare_runs({"a": first()})
     other = second()
     other.tables["returns"]["basis"] = "margin"
-    with pytest.raises(InputError, match="on other terms"):
+    with pytest.raises(InputError, match="by another return or cost"):
         compare_runs({"a": first(), "b": other})
 
 

@@ -489,7 +489,7 @@ def test_a_run_finds_what_is_wrong_with_it(outcome: at.Outcome) -> None:
     assert tracked.str.startswith("duplicate_costs in costs, 1 times").sum() == 1
     assert tasks[tasks["evidence"].str.startswith("duplicate_costs")]["size"].tolist() == [300.0]
     unseen = tasks[(tasks["kind"] == "lagging_slice") & (tasks["slice"] == "Video")].iloc[0]
-    assert "no journey touched it" in unseen["evidence"]
+    assert "it is in no journey" in unseen["evidence"]
     assert "another name" in unseen["check"]
     idle = tasks[tasks["evidence"].str.startswith("spend_without_conversion")].iloc[0]
     assert idle["size"] == 30.0

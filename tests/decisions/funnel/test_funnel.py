@@ -234,7 +234,7 @@ def test_a_funnel_and_its_table_go_together() -> None:
         {**document, "tables": {**tables, "stages": {"source": BY_HAND}}},
     ):
         for ask in (at.run_experiment, at.check_quality):
-            with pytest.raises(InputError, match="give both, or neither"):
+            with pytest.raises(InputError, match="use both or neither"):
                 ask(at.Experiment.model_validate(wrong))
     with pytest.raises(InputError, match="needs a table 'stages'"):
         follow_stages(at.load_sources(TOUCHED, ORDERS), FunnelOptions(stages=STAGES))
@@ -257,7 +257,7 @@ def test_paths_have_no_customers_in_stages() -> None:
 
 
 def test_no_usable_row_is_refused() -> None:
-    with pytest.raises(InputError, match="no usable arrival"):
+    with pytest.raises(InputError, match="has no usable row"):
         funnel_of(stage_rows(("a", "lead", None)))
 
 
@@ -744,7 +744,7 @@ def test_models_that_only_know_totals_have_credit_and_no_rates() -> None:
     assert lead["credit"].sum() == pytest.approx(30)
     assert lead["rate_to_next"].isna().all()
     assert tables["pipeline"].empty
-    assert "has credit and no rates" in quality(tables, "stage_without_rates")["message"]
+    assert "has credit but no rates" in quality(tables, "stage_without_rates")["message"]
 
 
 def test_a_run_without_a_funnel_has_none_of_it() -> None:
@@ -764,7 +764,7 @@ def test_the_report_has_the_funnel_and_tracking_its_numbers() -> None:
     figures = all_figures(tables)
     assert {"funnel_by_stage", "funnel_rates"} <= {figure.name for figure in figures}
     page = page_of("run", tables, figures, {})
-    assert "One point more" in page
+    assert "Raising the rate from" in page
     assert "cases are open" in page
     metrics = funnel_metrics(tables)
     assert metrics["funnel_arrivals/lead"] == 2
@@ -804,7 +804,7 @@ def test_a_date_on_which_a_win_is_expected_is_no_win() -> None:
 
 
 def test_rows_that_only_end_cases_are_no_funnel() -> None:
-    with pytest.raises(InputError, match="no usable arrival"):
+    with pytest.raises(InputError, match="has no usable row"):
         funnel_of(stage_rows(("a", "lost", 1), ("b", "lost", 2)), lost=("lost",))
 
 

@@ -105,9 +105,9 @@ def test_a_short_time_before_leaves_few_placebos_and_says_so() -> None:
         ({"measure": "sales"}, "no column 'sales'"),
         ({"on": dt.date(2024, 1, 5)}, "4 points before"),
         ({"on": dt.date(2025, 1, 5)}, "0 from then on"),
-        ({"level": 95}, "level is a coverage"),
-        ({"controls": ["value"]}, "a control is another series"),
-        ({"controls": ["别处", "别处"]}, "each is named once"),
+        ({"level": 95}, "level must be a coverage"),
+        ({"controls": ["value"]}, "controls must be other series"),
+        ({"controls": ["别处", "别处"]}, "each of them once"),
     ],
 )
 def test_what_cannot_be_read_is_refused(change: dict[str, Any], message: str) -> None:

@@ -178,7 +178,10 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
     "days that are not there": (("refit", "sums", "--days", "99"), "does not have all of these days"),
     "output over input": (("refit", "sums", "--out", "sums"), "has files that this command reads"),
     "monitor too long": (("monitor", "sums", "--training-days", "90"), "does not have all of these days"),
-    "level": (("monitor", "sums", "--training-days", "30", "--significance", "0.0001"), "too small for this number of draws"),
+    "level": (
+        ("monitor", "sums", "--training-days", "30", "--significance", "0.0001"),
+        "too small for this number of draws",
+    ),
     "no costs": (("monitor", "sums", "--training-days", "30", "--costs", "nothing.csv"), "nothing.csv"),
 }
 
