@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from attribution.amounts import format_roi
+from attribution.amounts import format_amount, format_roi
 from attribution.data.loading import Finding, count_finding
 from attribution.returns.channel_costs import cost_coverage, coverage_findings, overlap_findings
 from attribution.returns.returns_declared import COST_BOUNDS, COST_COVERAGE, PLATFORM_CLAIMS, RETURNS
@@ -337,3 +337,7 @@ def _agreement(agreement: pd.DataFrame | None, models: Iterable[str]) -> list[st
     ordered = sorted(taus, key=lambda model: (-taus[model], model))
     values = ", ".join(f"{model} {taus[model]:.2f}" for model in ordered)
     return [f"Similarity to the ranking of {base} (Kendall tau, 1 = same order): {values}."] if taus else []
+
+
+def _ends(rows: pd.DataFrame, column: str) -> tuple[pd.Series, pd.Series]:
+    return rows.loc[rows[column].idxmin()], rows.loc[rows[column].idxmax()]

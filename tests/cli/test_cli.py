@@ -101,7 +101,7 @@ def test_run_writes_every_table_and_prints_the_ranking(
     printed = capsys.readouterr().out
     assert "rank under each model" in printed
     assert "微信" in printed
-    assert "Not ranked, no spend: 微信." in printed
+    assert "Not ranked, because they have no spend: 微信." in printed
     names = {path.name for path in (tmp_path / "out").iterdir()}
     expected = {"credit", "returns", "agreement", "transitions", "journey_profile", "quality", "removal_effects"}
     assert {f"{name}.{ending}" for name in expected for ending in ("csv", "parquet")} <= names

@@ -755,7 +755,9 @@ def test_nested_values_are_no_text(column: str, values: list[Any]) -> None:
 
 @pytest.mark.parametrize("values", [[1.5, 2.0], [np.inf, 1.0], [2.0**60, 1.0]])
 def test_floats_that_are_no_ids(values: list[float]) -> None:
-    message = refuse("'touchpoints', column 'customer_id': 1 of 2 rows", touches(customer_id=values), orders())
+    message = refuse(
+        "'touchpoints', column 'customer_id': values are not ids in 1 of 2 rows", touches(customer_id=values), orders()
+    )
     assert "text or whole numbers" in message
 
 
@@ -863,14 +865,14 @@ def test_time_zones_that_do_not_exist(zone: str) -> None:
         (np.inf, "infinite", "'inf'"),
         (-np.inf, "infinite", "'-inf'"),
         ("1e400", "infinite", "'1e400'"),
-        ("ten", "no numbers", "'ten'"),
-        ("5%", "no numbers", "'5%'"),
-        ("1,5", "no numbers", "'1,5'"),
-        ("€5", "no numbers", "'€5'"),
-        ("0x10", "no numbers", "'0x10'"),
-        ("NULL", "no numbers", "'NULL'"),
-        (pd.Timestamp("2024-01-01"), "no numbers", "2024-01-01"),
-        ([1], "no numbers", "[1]"),
+        ("ten", "not numbers", "'ten'"),
+        ("5%", "not numbers", "'5%'"),
+        ("1,5", "not numbers", "'1,5'"),
+        ("€5", "not numbers", "'€5'"),
+        ("0x10", "not numbers", "'0x10'"),
+        ("NULL", "not numbers", "'NULL'"),
+        (pd.Timestamp("2024-01-01"), "not numbers", "2024-01-01"),
+        ([1], "not numbers", "[1]"),
     ],
 )
 @pytest.mark.parametrize("table", ["conversions", "touchpoints", "costs", "paths"])
@@ -888,7 +890,7 @@ def test_money_that_is_none(table: str, value: Any, problem: str, shown: str) ->
     }[table]
     tables: dict[str, Any] = {"touchpoints": touches(), "conversions": orders()}
     tables = {"paths": frame} if table == "paths" else {**tables, table: frame}
-    message = refuse(f"table '{table}', column '{column}': 1 of {n} rows are {problem}", **tables)
+    message = refuse(f"table '{table}', column '{column}': values are {problem} in 1 of {n} rows", **tables)
     assert shown in message
     assert "Allowed: " in message
 
@@ -963,11 +965,11 @@ def test_sums_beyond_every_float() -> None:
         ),
         (
             {"period_start": ["2024-02-01", "2024-01-01"], "period_end": ["2024-01-31"] * 2},
-            "1 rows .*period_end .*before period_start",
+            "period_end .*before period_start, in 1 row",
         ),
         (
             {"period_start": ["2024-01-01"] * 2, "period_end": ["2024-01-31", None]},
-            "1 rows .*period",
+            "period.*, in 1 row",
         ),
     ],
 )

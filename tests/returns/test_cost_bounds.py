@@ -140,7 +140,7 @@ def test_rows_in_another_order_and_in_another_currency() -> None:
         ({"amount": [None], "cost_low": [None], "cost_high": [None]}, "neither the amount nor cost_low"),
         ({"cost_low": [3.0], "cost_high": [1.0]}, "cost_low is above cost_high, in 1 row"),
         ({"cost_low": [3.0], "cost_high": [5.0]}, "the amount is not between cost_low and cost_high, in 1 row"),
-        ({"cost_low": [1.0]}, "need both cost_low and cost_high, but cost_high is missing"),
+        ({"cost_low": [1.0]}, "needs both cost_low and cost_high, but cost_high is missing"),
         ({"cost_low": [-1.0], "cost_high": [5.0]}, "column 'cost_low': values are negative in 1 of 1 rows"),
         ({"amount": [None]}, "column 'amount': values are null in 1 of 1 rows"),
     ],

@@ -270,7 +270,7 @@ def test_links_to_ids_that_nobody_has() -> None:
 def test_many_new_ids_before_conversions_warn(fresh: int, looked_at: int, status: str) -> None:
     finding = fresh_id_finding(fresh, looked_at, minutes=30)
     assert (finding.status, finding.count, finding.total) == (status, fresh, looked_at)
-    assert "at most 30 minutes before" in finding.message
+    assert "at most 30 minutes earlier" in finding.message
 
 
 # ---------------------------------------------------------------- accounts

@@ -116,14 +116,14 @@ def test_a_nightly_job_writes_what_is_new_and_then_nothing(job: Run) -> None:
     after = files_of("sums")
     assert len(after) == 44
     assert {name: after[name] for name in before} == before
-    assert "in sums already" in job("summarise", "nightly.toml", "--to", "sums")[1]
+    assert "sums already has all days" in job("summarise", "nightly.toml", "--to", "sums")[1]
     assert files_of("sums") == after
 
 
 def test_a_dry_run_writes_nothing(job: Run, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     code, out, _ = job("summarise", "nightly.toml", "--to", "sums", "--dry-run")
-    assert (code, out) == (0, "Would write 2024-03-01 to 2024-04-13 to sums.\n")
+    assert (code, out) == (0, "The days 2024-03-01 to 2024-04-13 would be written to sums. Nothing was written.\n")
     assert sorted(tmp_path.rglob("*")) == before
     job("summarise", "nightly.toml", "--to", "sums")
     before = sorted(tmp_path.rglob("*"))
@@ -201,7 +201,7 @@ def test_days_whose_history_a_log_lacks_are_named_and_left(job: Run, tmp_path: P
     job("summarise", "nightly.toml", "--to", "sums", "--through", "2024-03-25")
     write_log(tmp_path, since="2024-03-22")
     code, out, _ = job("summarise", "nightly.toml", "--to", "sums")
-    assert (code, "1 days may be wrong" in out, "2024-03-26" in out) == (3, True, True)
+    assert (code, "1 day may be out of date" in out, "2024-03-26" in out) == (3, True, True)
     assert not (tmp_path / "sums" / "day=2024-03-26").exists()
     assert job("refit", "sums", "--days", "5")[0] == 0
     write_log(tmp_path, since="2024-03-15")
@@ -217,9 +217,9 @@ def test_a_refit_on_days_that_may_be_wrong_says_so(job: Run, sums: str, tmp_path
     late = late.assign(channel=late["channel"].where(late["touched_at"] >= "2024-03-12", "direct"))
     late.to_parquet("touchpoints.parquet", index=False)
     code, out, _ = job("summarise", "nightly.toml", "--to", sums)
-    assert (code, "may be wrong" in out) == (3, True)
+    assert (code, "may be out of date" in out) == (3, True)
     code, out, _ = job("refit", sums)
-    assert (code, "may be wrong" in out) == (3, True)
+    assert (code, "may be out of date" in out) == (3, True)
     assert job("refit", sums, "--days", "7")[0] == 0
 
 
@@ -238,7 +238,7 @@ def test_a_monitor_ends_with_3_if_something_drifted(job: Run, sums: str) -> None
     told = json.loads(out)
     assert (code, told["drifted"]) == (3, True)
     assert "channel_mix" in {row["measure"] for row in told["drift"] if row["drifted"]}
-    assert Path("watch/drift.txt").read_text().startswith("Drift: channel mix")
+    assert Path("watch/drift.txt").read_text().startswith("Channel mix has drifted")
 
 
 def test_a_monitor_logs_its_numbers(job: Run, sums: str, tmp_path: Path, new_store: Callable[[Path], str]) -> None:
@@ -373,7 +373,7 @@ def test_a_model_is_monitored_on_a_log(job: Run, scorer: str) -> None:
 
 def test_a_log_that_does_not_reach_the_training_window_is_refused(job: Run, sums: str, scorer: str) -> None:
     logs = ("--touchpoints", "touchpoints.parquet", "--conversions", "conversions.parquet")
-    assert "give its conversions with --conversions" in job("monitor", scorer, *logs[:2])[2]
+    assert "add its conversions with --conversions" in job("monitor", scorer, *logs[:2])[2]
     code, _, err = job("monitor", scorer, *logs, "--training-days", "99")
     assert (code, "must cover the days that the model was fitted on" in err) == (2, True)
     code, _, err = job("monitor", "sums", *logs)
