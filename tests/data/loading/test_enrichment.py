@@ -206,7 +206,7 @@ def test_rules_that_nothing_can_use_are_refused() -> None:
     rules = ChannelRules(own_sites=("example.com",))
     told = refusal(touches(("a", 0), channel=["mail"]), orders(("a", 1)), channels=rules)
     assert "there are channel rules" in told
-    assert "columns = { utm_source" in told
+    assert "'utm_source' in columns" in told
     assert "channel rules" in refusal(paths=pd.DataFrame({"path": ["a"], "conversions": [1]}), channels=rules)
     # The default grouping alone asks for nothing.
     at.load_sources(touches(("a", 0), channel=["mail"]), orders(("a", 1)), channels=ChannelRules())
@@ -378,9 +378,9 @@ def test_accounts_that_cannot_be_are_refused() -> None:
     assert "company" in told
     assert "no customers table" in refusal(log, sold, account="company")
     for name in ("customer_id", "Customer_ID", ""):
-        assert "journeys.account names" in refusal(log, sold, customers=COMPANIES, account=name)
+        assert "account must name the column" in refusal(log, sold, customers=COMPANIES, account=name)
     spec = TableSpec(source=COMPANIES, columns={"customer_id": "customer_id"})
-    assert 'columns = { company = "source" }' in refusal(log, sold, customers=spec, account="company")
+    assert "map 'company' to its source column in columns" in refusal(log, sold, customers=spec, account="company")
     torn = pd.DataFrame({"customer_id": ["ann", "ann"], "company": ["x", "y"]})
     assert "customer ann: x, y" in refusal(log, sold, customers=torn, account="company")
 

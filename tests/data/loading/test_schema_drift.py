@@ -126,7 +126,7 @@ def test_a_renamed_column_is_named_with_its_files(tmp_path: Path, kind: str) -> 
     assert (finding.status, finding.count, finding.total, finding.example) == ("warn", 2, 4, "channel")
     assert finding.message == (
         f"'channel' is in 2024-01.{kind}, 2024-02.{kind} and not in 2024-03.{kind}; "
-        f"'渠道' is in 2024-03.{kind}: renamed?"
+        f"'渠道' is in 2024-03.{kind}: probably renamed"
     )
 
 
@@ -239,7 +239,7 @@ def refusal(needed: dict[str, tuple[str, ...]], *columns: str) -> str:
 def test_a_needed_column_that_was_renamed() -> None:
     message = refusal({"channel": ("channel",)}, "id channel", "id channel", "id chan")
     assert "differ in columns ['channel', 'chan']: 'channel' is missing in 1 of 3" in message
-    assert "'channel' is in 1.csv, 2.csv and not in 3.csv; 'chan' is in 3.csv: renamed?" in message
+    assert "'channel' is in 1.csv, 2.csv and not in 3.csv; 'chan' is in 3.csv: probably renamed" in message
     assert 'columns = { channel = ["channel", "chan"] } reads the first of these columns that is not null' in message
 
 
