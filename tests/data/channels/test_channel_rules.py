@@ -927,7 +927,10 @@ def test_lint_finds_names_spelled_twice() -> None:
         ("near_duplicate_source", "facebok", None, None, 5),
     ]
     raw = table(*rows).append_column("touchpoints", pa.array([row["touchpoints"] for row in rows]))
-    assert lint_channels(raw, NO_RULES)["message"][1].as_py() == "probably means 'facebook', which has 52 touchpoints: use one spelling"
+    assert (
+        lint_channels(raw, NO_RULES)["message"][1].as_py()
+        == "probably means 'facebook', which has 52 touchpoints: use one spelling"
+    )
 
 
 @pytest.mark.parametrize(

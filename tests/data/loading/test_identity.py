@@ -138,7 +138,9 @@ def test_ids_that_are_no_ids_are_refused() -> None:
         InputError, match=r"column 'customer_id' is missing.*Given: .*'customer'.*did you mean 'customer'"
     ):
         stitch_identities(pa.table({"visitor_id": ["a"], "customer": ["b"]}))
-    with pytest.raises(InputError, match=r"'identities', column 'visitor_id': these values cannot be ids. Given: double"):
+    with pytest.raises(
+        InputError, match=r"'identities', column 'visitor_id': these values cannot be ids. Given: double"
+    ):
         stitch_identities(pa.table({"visitor_id": [1.5], "customer_id": [1]}))
     with pytest.raises(InputError, match="some ids are integers and some are texts"):
         stitch_identities(pa.table({"visitor_id": ["1"], "customer_id": [1]}))
