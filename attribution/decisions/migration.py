@@ -25,6 +25,7 @@ def migrate_tables(tables: Mapping[str, pd.DataFrame]) -> Tables:
     """
     current = dict(tables)
     _migrate_budget(current)
+    _migrate_funnel(current)
     return current
 
 
@@ -58,6 +59,31 @@ def _migrate_budget(tables: Tables) -> None:
         moved = now["status"].isin(["above", "below", "new", "gone"])
         change = now["recent"] / now["training"].where(now["training"] > 0) - 1
         tables["drift"] = now.assign(measure="plan_return", change=change, drifted=moved)
+
+
+def _migrate_funnel(tables: Tables) -> None:
+    gains, returns, campaigns = (
+        tables.pop(name, None) for name in ("bottlenecks", "funnel_returns", "funnel_campaigns")
+    )
+    if gains is None or returns is None:
+        return
+    funnel, credit = tables["funnel"], tables["funnel_credit"].assign(grain="channel", campaign=None)
+    columns = ["wins_through", "elasticity", "wins_per_point", "value_per_point"]
+    is_whole = gains["model"].isna()
+    funnel = funnel.merge(gains.loc[is_whole, ["stage", *columns, "is_bottleneck"]], on="stage", how="left")
+    tables["funnel"] = funnel.assign(is_bottleneck=funnel["is_bottleneck"].eq(True))
+    credit = credit.merge(
+        gains.loc[~is_whole, ["model", "stage", "channel", *columns]], on=["model", "stage", "channel"], how="left"
+    )
+    # The first stage that is not before the win is the win.
+    won = returns.assign(stage=funnel["stage"].iloc[int(is_whole.sum())])
+    ratios = ["roi", "full_roi", "expected_wins", "expected_value", "roi_if_expected"]
+    keys = ["model", "stage", "channel"]
+    parts = [credit.merge(won[[*keys, *ratios]], on=keys, how="left")]
+    if campaigns is not None:
+        estimand = credit.drop_duplicates("model").set_index("model")["estimand"]
+        parts.append(campaigns.assign(grain="campaign", estimand=campaigns["model"].map(estimand)))
+    tables["funnel_credit"] = _stacked(parts)
 
 
 def _stacked(parts: list[pd.DataFrame]) -> pd.DataFrame:

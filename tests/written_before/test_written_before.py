@@ -1,11 +1,13 @@
 """Folders that earlier versions wrote are read by this one; each archive is named after the version that made it.
 
 An archive holds the inputs, a plain run, one with every section, a budget, a sweep, an exported scorer, its scores,
-daily summaries and a refit of them. Archives are never made again: what they prove is that they were made before.
+daily summaries and a refit of them; one in the folder ``funnel`` holds a run with stages and its inputs. Archives are
+never made again: what they prove is that they were made before.
 """
 
 from __future__ import annotations
 
+import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -114,6 +116,57 @@ def test_tables_that_were_merged_are_read_where_they_are_now(before: Path) -> No
     np.testing.assert_array_equal(today["short_of_plan"], what_if.query("what_if == 'today'")["short_of_plan"])
     for name in ("run", "data_start", "data_end", "valid_until", "curves_assumed"):
         assert today[name].tolist() == then["budget_evidence"][name].tolist()
+
+
+@pytest.fixture
+def with_funnel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the archive with a funnel holds, unpacked; commands run there."""
+    with tarfile.open(HERE / "funnel" / "0.1.0.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.usefixtures("with_funnel")
+def test_a_funnel_is_found_in_the_tables_that_are_now() -> None:
+    then = {path.stem: pd.read_parquet(path) for path in Path("sales").glob("*.parquet")}
+    now = at.read_run("sales").tables
+    assert [name for name in now if name not in output_tables()] == []
+    keys = ["model", "stage", "channel"]
+    parts, old_parts = now["funnel_credit"], then["funnel_campaigns"]
+    channels, campaigns = (parts[parts["grain"] == grain] for grain in ("channel", "campaign"))
+    _assert_has(channels.set_index(keys), then["funnel_credit"].set_index(keys))
+    _assert_has(campaigns.set_index([*keys, "campaign"]), old_parts.set_index([*keys, "campaign"]))
+    gains = then["bottlenecks"]
+    is_whole = gains["model"].isna()
+    whole = gains[is_whole].set_index("stage").drop(columns=["model", "channel"])
+    _assert_has(now["funnel"].set_index("stage"), whole.astype({"is_bottleneck": bool}))
+    assert now["funnel"]["is_bottleneck"].sum() == 1
+    _assert_has(channels.set_index(keys), gains[~is_whole].drop(columns="is_bottleneck").set_index(keys))
+    won = then["funnel_returns"].rename(columns={"wins": "credit", "won_value": "value"}).assign(stage="won")
+    _assert_has(channels.set_index(keys), won.set_index(keys))
+    assert now["funnel_credit"].query("stage != 'won' or grain == 'campaign'")["roi"].isna().all()
+
+
+def _assert_has(now: pd.DataFrame, then: pd.DataFrame) -> None:
+    """The rows and columns of ``then`` are among those of ``now``, each once."""
+    assert len(then) > 1
+    assert now.index.is_unique
+    pd.testing.assert_frame_equal(now.loc[then.index, then.columns], then, check_dtype=False, rtol=1e-9, atol=1e-12)
+
+
+def test_a_funnel_is_compared_tracked_and_held_against_targets(
+    with_funnel: Path, monkeypatch: pytest.MonkeyPatch, new_store: Callable[[Path], str]
+) -> None:
+    shutil.copytree("sales", "again")
+    assert call(monkeypatch, "compare", "sales", "again", "--no-track") == 0
+    assert call(monkeypatch, "review", "sales", "again", "--no-track") in (0, 3)
+    assert call(monkeypatch, "track", "sales", "--tracking-uri", new_store(with_funnel)) == 0
+    target = 'metric = "arrivals"\nfunnel_stage = "lead"\nunit = "x"\ntarget = 1\nperiod = "2024"\nowner = "sales"\n'
+    Path("t.toml").write_text(f'run = "sales"\n[[targets]]\n{target}[tracking]\nenabled = false\n', encoding="utf-8")
+    assert call(monkeypatch, "kpis", "t.toml", "--out", "kpis") in (0, 3)
+    # Campaigns are parts of channels, and no further arrivals.
+    assert pd.read_parquet("kpis/kpis.parquet")["value"].tolist() == pytest.approx([60.0])
 
 
 READS = {

@@ -159,7 +159,8 @@ def _arrivals(stage_credit: pd.DataFrame | None, stage: str, label: str) -> pd.S
             allowed=stages,
             hint=did_you_mean(stage, stages),
         )
-    rows = stage_credit[(stage_credit["stage"] == stage) & (stage_credit["model"] == label)]
+    of_stage = (stage_credit["stage"] == stage) & (stage_credit["model"] == label)
+    rows = stage_credit[of_stage & (stage_credit["grain"] == "channel")]
     return rows.set_index("channel")["credit"]
 
 

@@ -30,7 +30,7 @@ def tasks_table(tables: Tables, *, repeated_costs: float | None = None) -> pd.Da
     Parameters
     ----------
     tables : ``roi_slices``, ``wasted_spend``, ``returns``, ``cost_coverage``, ``verdicts``, ``quality``,
-        ``channel_lint`` and ``bottlenecks`` by name
+        ``channel_lint`` and ``funnel`` by name
     repeated_costs : how much costs that repeat others come to, where that is known
     """
     found = [
@@ -210,11 +210,10 @@ def _lint(tables: Tables) -> Iterator[Task]:
 
 
 def _bottlenecks(tables: Tables) -> Iterator[Task]:
-    table = tables.get("bottlenecks")
-    if table is None or table.empty:
+    funnel = tables.get("funnel")
+    if funnel is None or funnel.empty:
         return
-    whole = table[table["model"].isna() & table["channel"].isna() & table["is_bottleneck"].astype(bool)]
-    for row in whole.to_dict("records"):
+    for row in funnel[funnel["is_bottleneck"].astype(bool)].to_dict("records"):
         said = (
             f"{percent(row['rate_to_next'])} move on from {row['stage']}; one percentage point more is worth most here"
         )

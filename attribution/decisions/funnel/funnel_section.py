@@ -11,13 +11,12 @@ from attribution.amounts import format_amount, percent
 from attribution.arguments import check_arguments
 from attribution.data.loading import Finding, Sources, count_finding
 from attribution.decisions.funnel.arrivals import Arrivals, read_arrivals
-from attribution.decisions.funnel.bottlenecks import bottleneck_table
 from attribution.decisions.funnel.breaks import break_table
-from attribution.decisions.funnel.channels import funnel_campaigns, funnel_credit, funnel_touches
+from attribution.decisions.funnel.channels import funnel_credit, funnel_touches
 from attribution.decisions.funnel.credit import StageCredit, credit_stage
 from attribution.decisions.funnel.funnel_declared import FUNNEL_TABLES
 from attribution.decisions.funnel.funnel_options import FunnelOptions
-from attribution.decisions.funnel.open_cases import funnel_returns, pipeline_table, won_of
+from attribution.decisions.funnel.open_cases import pipeline_table, won_of
 from attribution.decisions.funnel.presence import conversion_rates
 from attribution.decisions.funnel.progress import Progress, follow
 from attribution.decisions.funnel.stages import funnel_table, learn_chances
@@ -68,17 +67,13 @@ class FunnelSection(Section):
         context.memory["funnel credited"] = credited
         pipeline = pipeline_table(progress, credited, chances)
         last_channel = {stage.stage: stage.last_channel for stage in credited}
-        campaigns = funnel_campaigns(progress, credited, options.level)
         funnel = funnel_table(progress, chances, options)
         return {
             "funnel": funnel,
-            "funnel_credit": funnel_credit(progress, credited, terms, options, funnel=funnel),
-            **({} if campaigns is None else {"funnel_campaigns": campaigns}),
+            "funnel_credit": funnel_credit(progress, credited, terms, options, funnel=funnel, pipeline=pipeline),
             "funnel_touches": funnel_touches(progress, won_of(credited, options)),
             "conversion_rates": conversion_rates(progress, credited, options.level),
             "pipeline": pipeline,
-            "funnel_returns": funnel_returns(progress, credited, pipeline, terms, options),
-            "bottlenecks": bottleneck_table(progress, credited),
             "funnel_breaks": break_table(progress, last_channel, arrivals.end, options),
         }
 
@@ -110,7 +105,7 @@ class FunnelSection(Section):
         if "funnel_credit" not in tables:
             return ()
         funnel, credit = tables["funnel"], tables["funnel_credit"]
-        allocated = credit[credit["estimand"] == "allocated"]
+        allocated = credit[(credit["grain"] == "channel") & (credit["estimand"] == "allocated")]
         figures = []
         if (allocated["credit"] > 0).any():
             figures.append(FigureSpec("funnel_by_stage", {"funnel": funnel, "funnel_credit": credit}))
@@ -139,7 +134,7 @@ class FunnelSection(Section):
 
 @check_arguments
 def follow_stages(sources: Sources, options: FunnelOptions) -> pd.DataFrame:
-    """The ``funnel`` table alone: how many arrive in each stage, move on, are won, and how long it takes.
+    """The ``funnel`` table alone: how many arrive in each stage, move on, are won, and where they are held back.
 
     Parameters
     ----------
@@ -183,10 +178,10 @@ def funnel_metrics(tables: Mapping[str, pd.DataFrame], model: str | None = None)
         first = pipeline[pipeline["model"] == pipeline["model"].iloc[0]] if len(pipeline) else pipeline
         metrics["pipeline_open"] = float(first["open"].sum())
         metrics["pipeline_expected_value"] = float(first["expected_value"].sum(min_count=1)) if len(first) else np.nan
-        whole = tables["bottlenecks"][tables["bottlenecks"]["model"].isna()].set_index("stage")
-        return metrics | {f"wins_per_point/{stage}": float(gain) for stage, gain in whole["wins_per_point"].items()}
+        gains = funnel["wins_per_point"].dropna()
+        return metrics | {f"wins_per_point/{stage}": float(gain) for stage, gain in gains.items()}
     rows = tables["funnel_credit"]
-    rows = rows[(rows["model"] == model) & ~rows["channel"].isin(NO_CHANNELS)]
+    rows = rows[(rows["model"] == model) & (rows["grain"] == "channel") & ~rows["channel"].isin(NO_CHANNELS)]
     return {
         f"{what}_{row['stage']}/{row['channel']}": float(row[column])
         for what, column in _OF_CHANNELS
@@ -199,19 +194,21 @@ def funnel_sentences(tables: Mapping[str, pd.DataFrame]) -> list[str]:
 
     Examples
     --------
-    >>> bottlenecks = pd.DataFrame({"stage": ["lead", "offer"], "model": None, "wins_per_point": [2.0, 6.28],
-    ...     "value_per_point": [20.0, 62.8], "rate_to_next": [0.6, 0.5], "is_bottleneck": [False, True]})
-    >>> funnel_sentences({"bottlenecks": bottlenecks})
-    ['Raising the rate from offer to the next stage from 50.0 % to 51.0 % would add about 6.28 wins (≈ 62.8 in value).']
+    >>> funnel = pd.DataFrame({"stage": ["lead", "offer", "won"], "wins_per_point": [2.0, 6.28, None],
+    ...     "value_per_point": [20.0, 62.8, None], "rate_to_next": [0.6, 0.5, None],
+    ...     "is_bottleneck": [False, True, False]})
+    >>> funnel_sentences({"funnel": funnel})
+    ['Raising the offer → won rate from 50.0 % to 51.0 % would add about 6.28 wins (≈ 62.8 in value).']
     """
     sentences = []
-    if "bottlenecks" in tables:
-        whole = tables["bottlenecks"][tables["bottlenecks"]["model"].isna()]
-        for row in whole[whole["is_bottleneck"].astype(bool)].to_dict("records")[:1]:
+    funnel = tables.get("funnel")
+    if funnel is not None:
+        following = funnel.assign(next_stage=funnel["stage"].shift(-1))
+        for row in following[following["is_bottleneck"].astype(bool)].to_dict("records")[:1]:
             value = row["value_per_point"]
             money = "" if value != value else f" (≈ {format_amount(value)} in value)"
             sentences.append(
-                f"Raising the rate from {row['stage']} to the next stage from {percent(row['rate_to_next'])} to "
+                f"Raising the {row['stage']} → {row['next_stage']} rate from {percent(row['rate_to_next'])} to "
                 f"{percent(row['rate_to_next'] + 0.01)} would add about {format_amount(row['wins_per_point'])} "
                 f"wins{money}."
             )

@@ -40,7 +40,7 @@ def funnel_by_stage(
     InputError
         There is no allocated credit of any stage.
     """
-    allocated = funnel_credit[funnel_credit["estimand"] == "allocated"]
+    allocated = _allocated(funnel_credit)
     if allocated.empty:
         raise InputError("no stage has allocated credit to draw")
     of_stage = ["stage", "arrivals", "rate_to_next", "rate_low", "rate_high", "median_days_to_next"]
@@ -69,6 +69,12 @@ def funnel_by_stage(
         chart=_bars(table, style, models),
         table=table,
     )
+
+
+def _allocated(funnel_credit: pd.DataFrame) -> pd.DataFrame:
+    """Credit of whole channels; campaigns are in them."""
+    rows = (funnel_credit["grain"] == "channel") & (funnel_credit["estimand"] == "allocated")
+    return funnel_credit[rows]
 
 
 def _bars(table: pd.DataFrame, style: ChannelStyle, models: list[str]) -> alt.LayerChart:
@@ -126,7 +132,8 @@ def funnel_rates(funnel_credit: pd.DataFrame, *, channels: Iterable[str] | None 
     InputError
         No stage has a rate.
     """
-    known = funnel_credit[(funnel_credit["estimand"] == "allocated") & funnel_credit["rate_to_next"].notna()]
+    allocated = _allocated(funnel_credit)
+    known = allocated[allocated["rate_to_next"].notna()]
     if known.empty:
         raise InputError("no stage has a rate by channel to draw")
     model = known["model"].iloc[0]

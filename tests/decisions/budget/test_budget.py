@@ -176,16 +176,20 @@ def test_spend_is_that_of_the_costs_that_channels_are_ranked_by() -> None:
 def test_capacity_may_count_arrivals_in_a_stage() -> None:
     stages = pd.concat(
         [RETURNS.assign(stage="lead", credit=100.0), RETURNS.assign(stage="SQL", credit=[9.0, 1, 0, 2] * 2)]
-    )
+    ).assign(grain="channel")
+    # Campaigns are in their channels.
+    stages = pd.concat([stages, stages.assign(grain="campaign")])
     asked = options(total=600, capacity=11, capacity_stage="SQL")
-    tables = propose_budget(RETURNS, asked, stage_credit=stages[["model", "stage", "channel", "credit"]]).tables
+    tables = propose_budget(
+        RETURNS, asked, stage_credit=stages[["model", "stage", "grain", "channel", "credit"]]
+    ).tables
     limits = plan_of(tables["budget_limits"])
     assert limits.loc["capacity of SQL", "binds"]
     grown = np.sqrt(plan_of(tables["budget"])["spend"] / plan_of(tables["budget"])["spend_today"])
     assert (grown * [9, 1, 0]).sum() == pytest.approx(11, rel=1e-6)
     with pytest.raises(InputError, match=r"'SLQ' is not a stage of the funnel.*did you mean 'SQL'"):
         propose_budget(RETURNS, options(capacity=11, capacity_stage="SLQ"), stage_credit=stages)
-    with pytest.raises(InputError, match=r"needs a \[funnel\]"):
+    with pytest.raises(InputError, match="needs a funnel with that stage"):
         propose_budget(RETURNS, asked)
 
 

@@ -349,17 +349,15 @@ def test_tasks_of_verdicts_and_bottlenecks_carry_what_is_known() -> None:
             "says": ["k", "c", "g", "n"],
         }
     )
-    bottlenecks = pd.DataFrame(
+    funnel = pd.DataFrame(
         {
             "stage": ["lead", "mql"],
-            "model": None,
-            "channel": None,
             "rate_to_next": [0.5, 0.1],
             "value_per_point": [1.0, 70.0],
             "is_bottleneck": [False, True],
         }
     )
-    tasks = tasks_table({"verdicts": verdicts, "bottlenecks": bottlenecks})
+    tasks = tasks_table({"verdicts": verdicts, "funnel": funnel})
     assert tasks["kind"].tolist() == ["verdict_cut", "bottleneck", "verdict_grow", "verdict_unclear"]
     assert tasks["about"].tolist() == ["loss", "gain", "gain", "unknown"]
     assert tasks["size"].tolist() == [6.0, 70.0, 7.0, 8.0]

@@ -556,6 +556,7 @@ def crm() -> Run:
     day = pd.Timestamp("2024-01-01")
     brought = ["mail"] * 6 + ["展会"] * 3
     touchpoints = pd.DataFrame({"customer_id": [f"c{i}" for i in range(9)], "touched_at": day, "channel": brought})
+    touchpoints["campaign"] = ["春", "秋", None] * 3
     rows = [(f"c{i}", "lead", 1) for i in range(10)] + [(f"c{i}", "SQL", 2) for i in (0, 1, 2, 6)] + [("c0", "won", 3)]
     stages = pd.DataFrame(rows, columns=["customer_id", "stage", "stage_time"])
     stages["stage_time"] = day + pd.to_timedelta(stages["stage_time"], unit="D")
