@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from attribution.amounts import format_roi
+from attribution.amounts import format_amount, format_roi
 from attribution.data.loading import Finding, count_finding
 from attribution.returns.channel_costs import cost_coverage, coverage_findings, overlap_findings
 from attribution.returns.returns_declared import COST_BOUNDS, COST_COVERAGE, PLATFORM_CLAIMS, RETURNS
