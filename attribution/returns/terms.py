@@ -89,9 +89,7 @@ class Terms:
                     "lifetimes"
                 ),
             }
-            raise InputError(
-                f"returns.basis = {options.basis!r}, which is unknown", hint=f"give {needs[options.basis]}"
-            )
+            raise InputError(f"returns.basis = {options.basis!r}, which is unknown", hint=needs[options.basis])
         if options.cost_basis == "loaded" and not self.costs.is_ledger:
             raise InputError(
                 "returns.cost_basis is 'loaded', but no cost has a type",

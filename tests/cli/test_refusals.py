@@ -184,13 +184,13 @@ def refuse(match: str, *tables: Any, **options: Any) -> str:
         ('[tables.costs]\nsource = "nope.csv"', ["table 'costs'", "nope.csv", "does not exist"]),
         ('[tables.costs]\nsource = "nope*.csv"', ["table 'costs'", "no file matches", "nope*.csv"]),
         ('[returns]\nbasis = "profit"', ["returns.basis", "'revenue', 'margin' or 'ltv'", "Given: 'profit'"]),
-        ('[returns]\nbasis = "margin"', ["returns.basis = 'margin'", "not known", "returns.margin"]),
+        ('[returns]\nbasis = "margin"', ["returns.basis = 'margin'", "unknown", "returns.margin"]),
         ("[returns]\nmargin = 0", ["returns.margin", "greater than 0", "Given: 0"]),
         ("[returns]\nmargin = 30", ["returns.margin", "less than or equal to 1", "Given: 30"]),
         ("[returns]\nltv = 300", ["returns", "ltv is lifetime revenue, so it needs margin"]),
         ("[returns]\nrates = { USD = 0.9 }", ["returns", "rates need currency"]),
         ("[returns.rates]\nUSD = 0", ["returns.rates.USD", "greater than 0", "Given: 0"]),
-        ('[returns]\ncost_basis = "loaded"', ["returns.cost_basis = 'loaded'", "cost_type"]),
+        ('[returns]\ncost_basis = "loaded"', ["returns.cost_basis is 'loaded'", "cost_type"]),
         ('[returns]\nspend_from = "x"', ["returns.spend_from", "'costs' or 'touchpoints'", "Given: 'x'"]),
         ('[returns]\nspend_from = "costs"', ["spend_from", "'costs'", "no cost"]),
         ("[tracking]\nuri = 5", ["tracking.uri", "Given: 5"]),
@@ -240,7 +240,7 @@ def test_what_the_experiment_cannot_ask_for(refused: Refused, toml: str, said: l
         ),
         ('[[models]]\nmodel = "Linear"\nname = ""\n', ["models.0.name", "Given: ''"]),
         ('[[models]]\nmodel = "no_such_module:X"\n', ["no_such_module:X", "cannot be loaded"]),
-        ('[[models]]\nmodel = "os:getcwd"\n', ["os:getcwd", "no AttributionModel"]),
+        ('[[models]]\nmodel = "os:getcwd"\n', ["os:getcwd", "not an AttributionModel"]),
         ('[[models]]\nmodel = "os:"\n', ["'os:'"]),
         ('[[models]]\nmodel = ":X"\n', ["':X'"]),
         ('[[models]]\nmodel = "broken_module:X"\n', ["broken_module:X", "cannot be loaded"]),
@@ -315,9 +315,9 @@ def test_what_set_cannot_set(refused: Refused, override: str, said: list[str]) -
     [
         ("[journeys]\nlookback_days = 3\n" + PATHS + LAST_TOUCH, "lookback_days needs timestamps"),
         ("[period]\nstart = 2024-01-01\n" + PATHS + LAST_TOUCH, "period needs timestamps"),
-        (PATHS + '[[models]]\nmodel = "TimeDecay"\n', "'time_decay' is time-based"),
-        ('[journeys]\nconversions = "cumulative"\n' + PATHS + LAST_TOUCH, "journeys already"),
-        ("[output]\njourney_credit = true\n" + PATHS + LAST_TOUCH, "no customers"),
+        (PATHS + '[[models]]\nmodel = "TimeDecay"\n', "'time_decay' needs timestamps"),
+        ('[journeys]\nconversions = "cumulative"\n' + PATHS + LAST_TOUCH, "complete journeys"),
+        ("[output]\njourney_credit = true\n" + PATHS + LAST_TOUCH, "needs customers"),
     ],
 )
 def test_time_based_options_on_paths(refused: Refused, toml: str, said: str, command: str) -> None:
@@ -332,7 +332,7 @@ def test_time_based_options_on_paths(refused: Refused, toml: str, said: str, com
         ("[journeys]\nlookback_days = 3\n", "lookback_days = 3"),
         ("[period]\nstart = 2024-01-01\n", "period"),
         ("[period]\nend = 1970-01-01\n", "period"),
-        ('[[models]]\nmodel = "TimeDecay"\n', "'time_decay' is time-based"),
+        ('[[models]]\nmodel = "TimeDecay"\n', "'time_decay' needs timestamps"),
     ],
 )
 def test_time_based_options_on_integer_times(

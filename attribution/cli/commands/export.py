@@ -106,14 +106,18 @@ UnknownChannels = Annotated[
 ]
 
 
+Model = Annotated[
+    str | None, typer.Option(help="Label of the model, such as markov_2. Not needed if the run has only one.")
+]
+To = Annotated[
+    Path | None, typer.Option(help="Model folder. Default: models/NAME. An earlier result in it is replaced.")
+]
+
+
 def export(
     reference: Annotated[str, typer.Argument(metavar="RUN", help="Output folder of a run, or its MLflow run id.")],
-    model: Annotated[
-        str | None, typer.Option(help="Label of the model, such as markov_2. Not needed if the run has only one.")
-    ] = None,
-    to: Annotated[
-        Path | None, typer.Option(help="Model folder. Default: models/NAME. An earlier result in it is replaced.")
-    ] = None,
+    model: Model = None,
+    to: To = None,
     name: Annotated[
         str | None, typer.Option(help="Name in the registry. Default: the last part of --to, or the label.")
     ] = None,

@@ -36,14 +36,29 @@ class Subject(NamedTuple):
     windows: Windows
 
 
+Monitored = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL|SUMMARIES",
+        help="models/NAME, models:/NAME@ALIAS, or a folder that `attribution summarise` wrote.",
+    ),
+]
+Training = Annotated[
+    int | None,
+    typer.Option(
+        "--training-days",
+        min=14,
+        help="Number of earlier days to compare them with. Default: the days the model was fitted on, or 90.",
+    ),
+]
+Costs = Annotated[
+    Path | None,
+    typer.Option(help="Costs, to check ROI as well: a file with channel, amount and day, or an EXPERIMENT.toml."),
+]
+
+
 def monitor(
-    subject: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL|SUMMARIES",
-            help="models/NAME, models:/NAME@ALIAS, or a folder that `attribution summarise` wrote.",
-        ),
-    ],
+    subject: Monitored,
     touchpoints: Annotated[
         str | None, typer.Option(help="For a model: touchpoints since the first day of its training.")
     ] = None,
@@ -51,19 +66,9 @@ def monitor(
         str | None, typer.Option(help="For a model: conversions since the first day of its training.")
     ] = None,
     recent: Annotated[int, typer.Option("--recent-days", min=1, help="Number of recent days to check.")] = 7,
-    training: Annotated[
-        int | None,
-        typer.Option(
-            "--training-days",
-            min=14,
-            help="Number of earlier days to compare them with. Default: the days the model was fitted on, or 90.",
-        ),
-    ] = None,
+    training: Training = None,
     through: Through = None,
-    costs: Annotated[
-        Path | None,
-        typer.Option(help="Costs, to check ROI as well: a file with channel, amount and day, or an EXPERIMENT.toml."),
-    ] = None,
+    costs: Costs = None,
     psi: Annotated[float, typer.Option(help="Population stability index (PSI) that counts as drift.")] = 0.1,
     change: Annotated[float, typer.Option(help="Relative change that counts as drift.")] = 0.1,
     level: Annotated[

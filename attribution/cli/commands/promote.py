@@ -19,26 +19,28 @@ if TYPE_CHECKING:
     from attribution.production.promotion import Decision
 
 
+Challenger = Annotated[
+    str | None, typer.Option(metavar="RUN", help="Run with the new model: its output folder or MLflow run id.")
+]
+Window = Annotated[
+    Path | None,
+    typer.Option("--holdout", help="Experiment file with tables and a period that neither model was fitted on."),
+]
+Criteria = Annotated[Path | None, typer.Option(help="TOML file of criteria. Default: those of this package.")]
+By = Annotated[str | None, typer.Option("--requested-by", help="Name to log. Default: the user of this computer.")]
+
+
 def promote(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The registered model.")],
-    challenger: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Run with the new model: its output folder or MLflow run id.")
-    ] = None,
+    challenger: Challenger = None,
     model: Annotated[str | None, typer.Option(help="Label of the model. Not needed if the run has only one.")] = None,
-    window: Annotated[
-        Path | None,
-        typer.Option("--holdout", help="Experiment file with tables and a period that neither model was fitted on."),
-    ] = None,
+    window: Window = None,
     overrides: Overrides = None,
-    criteria: Annotated[
-        Path | None, typer.Option(help="TOML file of criteria. Default: those of this package.")
-    ] = None,
+    criteria: Criteria = None,
     alias: Annotated[str, typer.Option(help="Alias of the model in use.")] = "champion",
     rollback: Annotated[bool, typer.Option("--rollback", help="Restore the previous version instead.")] = False,
     to: Annotated[str | None, typer.Option("--version", help="With --rollback: version to restore.")] = None,
-    by: Annotated[
-        str | None, typer.Option("--requested-by", help="Name to log. Default: the user of this computer.")
-    ] = None,
+    by: By = None,
     uri: Annotated[str | None, typer.Option("--tracking-uri", help="MLflow tracking URI.")] = None,
     allow_own_code: AllowOwnCode = False,
     as_json: Json = False,

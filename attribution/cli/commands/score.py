@@ -24,37 +24,39 @@ Source = Annotated[
 ]
 
 
+Touchpoints = Annotated[
+    str, typer.Option(help="Path, glob or SELECT. Include one lookback window before the first day to score.")
+]
+First = Annotated[str | None, typer.Option("--from", help="First day to score, even if it was scored before.")]
+Last = Annotated[str | None, typer.Option("--through", help="Last day to score, even if it was scored before.")]
+UnknownChannels = Annotated[
+    str | None,
+    typer.Option(
+        help=(
+            "Weight of channels that the model does not know: like_known, zero or refuse. Default: the model's setting."
+        )
+    ),
+]
+Canonical = Annotated[
+    bool,
+    typer.Option("--canonical", help="The tables use this package's column names, not those of the experiment."),
+]
+
+
 def score(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Folder of an exported model, or models:/NAME@ALIAS.")],
-    touchpoints: Annotated[
-        str, typer.Option(help="Path, glob or SELECT. Include one lookback window before the first day to score.")
-    ],
+    touchpoints: Touchpoints,
     conversions: Annotated[str, typer.Option(help="Path, glob or SELECT.")],
     out: Annotated[Path, typer.Option(help="Output folder for journey_credit/day=…, restatement/ and manifest.json.")],
     identities: Source = None,
     customers: Source = None,
     codes: Source = None,
-    first: Annotated[
-        str | None, typer.Option("--from", help="First day to score, even if it was scored before.")
-    ] = None,
-    last: Annotated[
-        str | None, typer.Option("--through", help="Last day to score, even if it was scored before.")
-    ] = None,
+    first: First = None,
+    last: Last = None,
     covers: Covers = None,
     max_gap_days: MaxGapDays = 400,
-    unknown_channels: Annotated[
-        str | None,
-        typer.Option(
-            help=(
-                "Weight of channels that the model does not know: like_known, zero or refuse. Default: the "
-                "model's setting."
-            )
-        ),
-    ] = None,
-    canonical: Annotated[
-        bool,
-        typer.Option("--canonical", help="The tables use this package's column names, not those of the experiment."),
-    ] = False,
+    unknown_channels: UnknownChannels = None,
+    canonical: Canonical = False,
     time_zone: Annotated[
         str | None, typer.Option(help="Time zone of times without an offset, e.g. Europe/Paris.")
     ] = None,

@@ -209,9 +209,9 @@ def test_drift_names_new_and_lost_channels_and_what_it_cannot_know() -> None:
 def test_an_earlier_proposal_must_be_one_of_the_same(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"another objective.*Given: conversions"):
         propose_budget(RETURNS, options(), earlier=replace(earlier_plan(), evidence=_of("conversions")))
-    with pytest.raises(InputError, match=r"proposal has another cost basis\. Given: media\. Allowed: loaded"):
+    with pytest.raises(InputError, match=r"previous has another cost basis\. Given: media\. Allowed: loaded"):
         propose_budget(RETURNS.assign(cost_basis="loaded"), options(), earlier=earlier_plan())
-    with pytest.raises(InputError, match="under other models"):
+    with pytest.raises(InputError, match="has other models"):
         propose_budget(RETURNS[:3].assign(model="other"), options(), earlier=earlier_plan())
     (tmp_path / "budget.parquet").write_bytes(b"nothing")
     with pytest.raises(InputError, match=r"budget\.parquet cannot be read"):

@@ -195,7 +195,7 @@ def test_a_skipped_stage_is_counted() -> None:
 
 def test_unknown_stages_are_refused_or_counted() -> None:
     rows = stage_rows(("a", "leed", 1), ("b", "lead", 1))
-    with pytest.raises(InputError, match=r"1 rows have a stage that is not in.*'leed'.*did you mean 'lead'"):
+    with pytest.raises(InputError, match=r"a stage is not in funnel.stages, in 1 row.*'leed'.*did you mean 'lead'"):
         funnel_of(rows)
     tables = tables_of(TOUCHED, rows, {"stages": STAGES, "unknown": "drop"})
     assert tables["funnel"]["arrivals"].tolist() == [1, 0, 0]
@@ -208,8 +208,8 @@ def test_unknown_stages_are_refused_or_counted() -> None:
         ({"stages": ["lead"]}, "at least 2"),
         ({"stages": ["lead", "lead"]}, "'lead' is named twice"),
         ({"stages": STAGES, "lost": ["won"]}, "'won' is named twice"),
-        ({"stages": STAGES, "won": "lead"}, "won names 'lead'"),
-        ({"stages": STAGES, "probabilities": {"won": 0.5}}, "probabilities names 'won'"),
+        ({"stages": STAGES, "won": "lead"}, "won is 'lead'"),
+        ({"stages": STAGES, "probabilities": {"won": 0.5}}, "probabilities has 'won'"),
         ({"stages": STAGES, "probabilities": {"lead": 1.5}}, "less than or equal to 1"),
         ({"stages": STAGES, "window_days": 0}, "greater than 0"),
         ({"stages": STAGES, "stage": "lead"}, "unknown key 'funnel.stage'.*did you mean 'stages'"),
@@ -262,7 +262,7 @@ def test_no_usable_row_is_refused() -> None:
 
 
 def test_loaded_costs_need_cost_types() -> None:
-    with pytest.raises(InputError, match=r"funnel\.cost_basis = 'loaded'"):
+    with pytest.raises(InputError, match=r"funnel\.cost_basis is 'loaded'"):
         tables_of(TOUCHED, BY_HAND, {"stages": STAGES, "lost": ["lost"], "cost_basis": "loaded"})
 
 

@@ -131,7 +131,7 @@ def test_gaps_and_repeated_days_are_refused() -> None:
         before_after(pd.concat([table, table.iloc[:1]]), measure="value", on=CHANGED)
     with pytest.raises(InputError, match="'value' has days without a number"):
         before_after(table.assign(value=[np.nan, *table["value"][1:]]), measure="value", on=CHANGED)
-    with pytest.raises(InputError, match="never moved"):
+    with pytest.raises(InputError, match="constant before the change"):
         before_after(table.assign(value=1.0), measure="value", on=CHANGED)
 
 
