@@ -48,9 +48,10 @@ def percent(share: float) -> str:
 
     Examples
     --------
-    >>> percent(0.125), percent(0.0004), percent(0.0), percent(0.00001)
-    ('12.5 %', '0.04 %', '0 %', 'less than 0.01 %')
+    >>> percent(0.125), percent(0.2), percent(0.0004), percent(0.0), percent(0.00001)
+    ('12.5 %', '20 %', '0.04 %', '0 %', 'less than 0.01 %')
     """
     if 0 < share < 1e-4:
         return "less than 0.01 %"
-    return f"{100 * share:.1f} %" if share >= 0.01 else f"{100 * share:.2g} %"
+    text = f"{100 * share:.1f}".removesuffix(".0") if share >= 0.01 else f"{100 * share:.2g}"
+    return f"{text} %"

@@ -232,15 +232,16 @@ def _says(row: Mapping[str, Any], evidence: Evidence, asked: SensitivityOptions,
             f"{head}its spend is small compared with the value of one conversion, so a single unobserved conversion "
             "could pay for it."
         )
+    if row["verdict"] == UNCLEAR:
+        head = head.removesuffix(" – ") + ". "
     return head + _sentence(row, asked)
 
 
 def _sentence(row: Mapping[str, Any], asked: SensitivityOptions) -> str:
     if row["estimand"] == "allocated":
-        least, most = (percent(share) for share in asked.incremental_share)
+        least, most = (percent(share) if share != 1 else "all" for share in asked.incremental_share)
         of_least, of_most = (f"even if it caused only {least} of its credit", f"even if it caused {most} of its credit")
-        unclear = f"If it caused only {least} of its credit, its spend pays back in"
-        unclear_most = f"; if it caused {most}, in"
+        unclear, unclear_most = f"If it caused only {least} of its credit, its spend pays back in", f"; if {most} of it, in"
     else:
         told = "" if row["assumptions"] is None else f", which assumes {row['assumptions']}"
         of_least = of_most = f"if the model is right about what it caused{told}"
@@ -252,7 +253,6 @@ def _sentence(row: Mapping[str, Any], asked: SensitivityOptions) -> str:
     if row["verdict"] == UNCLEAR:
         most_share = 1 - row["probability_cut"] if row["estimand"] == "allocated" else row["probability_cut"]
         return (
-            "the data leave open whether its spend pays back. "
             f"{unclear} {percent(row['probability_keep'])} of resamples{unclear_most} {percent(most_share)}."
         )
     claims = {
