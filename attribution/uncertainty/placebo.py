@@ -40,6 +40,7 @@ PLACEBO = Table(
         null("touchpoint_share", "number", "share of all touchpoints: what a model that only counts would give"),
         Column("seed", "integer", "another seed puts the placebo elsewhere"),
     ),
+    question="How much credit does each model give to a channel that does nothing?",
 )
 
 

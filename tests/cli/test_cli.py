@@ -103,7 +103,7 @@ def test_run_writes_every_table_and_prints_the_ranking(
     assert "微信" in printed
     assert "Not ranked, because they have no spend: 微信." in printed
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    expected = {"credit", "returns", "agreement", "transitions", "journey_profile", "quality", "removal_effects"}
+    expected = {"credit", "returns", "agreement", "transitions", "journey_profile", "quality"}
     assert {f"{name}.{ending}" for name in expected for ending in ("csv", "parquet")} <= names
     assert {"report.html", "experiment.toml", "manifest.json", "journey_graph.graphml"} <= names
     for name in expected:

@@ -96,7 +96,7 @@ def test_the_oracle_with_fees_as_a_share_of_media() -> None:
     asked = {"margin": 0.4, "ltv": 300.0, "basis": "margin", "cost_basis": "loaded"}
     one = run(ORACLE, returns=asked, output={"unit_economics": True}).tables
     other = run(by_rate, returns=asked | {"fee_rate": 0.1}, output={"unit_economics": True}).tables
-    for name in ("returns", "unit_economics", "cost_coverage"):
+    for name in ("returns", "unit_economics", "cost_sensitivity"):
         pd.testing.assert_frame_equal(one[name], other[name], check_exact=True)
 
 
@@ -229,7 +229,7 @@ def test_a_constant_margin_is_the_same_as_a_column_of_it() -> None:
     models = ("Linear", "Markov")
     constant = run(tables, models, returns={"basis": "margin", "margin": 0.25}, resampling=resampling).tables
     by_column = run(column, models, returns={"basis": "margin"}, resampling=resampling).tables
-    for name in ("returns", "intervals", "rank_probability", "differences"):
+    for name in ("returns", "credit", "rank_probability", "differences"):
         pd.testing.assert_frame_equal(constant[name], by_column[name], rtol=1e-9)
 
 
@@ -262,13 +262,14 @@ def test_intervals_of_lifetime_value_see_who_is_new() -> None:
     tables = shop(400, value=1.0, is_new_customer=np.arange(400) % 2 == 0)
     tables["costs"] = pd.DataFrame({"channel": ["mail"], "amount": [100.0]})
     asked = {"basis": "ltv", "margin": 1, "ltv": 10.0}
-    outcome = run(tables, returns=asked, resampling={"draws": 400, "level": 0.9})
-    found = row(outcome.tables["intervals"], measure="roi", channel="mail")
-    assert found["estimate"] == 19.0
-    # Poisson numbers of 200 new customers: standard deviation √200 of them, at 10 ÷ 100 each.
-    assert found["standard_deviation"] == pytest.approx(np.sqrt(200) * 0.1, rel=0.12)
+    outcome = run(tables, returns=asked, resampling={"draws": 400, "level": 0.9}, output={"draws": True})
     returned = row(outcome.tables["returns"], channel="mail", basis="ltv")
-    assert (returned["roi_low"], returned["roi_high"]) == (found["low"], found["high"])
+    assert returned["roi"] == 19.0
+    draws = outcome.tables["draws"]
+    roi = draws["return"] / draws["spend"] - 1
+    # Poisson numbers of 200 new customers: standard deviation √200 of them, at 10 ÷ 100 each.
+    assert roi.std() == pytest.approx(np.sqrt(200) * 0.1, rel=0.12)
+    assert [returned["roi_low"], returned["roi_high"]] == pytest.approx(np.quantile(roi, [0.05, 0.95]))
 
 
 def test_intervals_of_loaded_costs_that_go_by_credit() -> None:
@@ -279,11 +280,12 @@ def test_intervals_of_loaded_costs_that_go_by_credit() -> None:
     )
     asked = {"cost_basis": "loaded", "shared_by": "credit"}
     outcome = run(tables, returns=asked, resampling={"draws": 50})
-    found = row(outcome.tables["intervals"], measure="roi")
-    value = row(outcome.tables["intervals"], measure="value")
-    for end in ("estimate", "low", "high"):
-        assert found[end] == pytest.approx((value[end] - 150) / 150)
-    assert set(outcome.tables["cost_coverage"]["cost_type"]) == {"media", "labour"}
+    found = row(main_basis(outcome.tables["returns"]), channel="mail")
+    assert found["spend"] == 150
+    for end in ("", "_low", "_high"):
+        assert found[f"roi{end}"] == pytest.approx((found[f"value{end}"] - 150) / 150)
+    assert found["value_low"] < found["value"] < found["value_high"]
+    assert set(outcome.tables["cost_sensitivity"]["cost_type"]) == {"media", "labour"}
     assert "media_cost_only" in set(outcome.tables["quality"]["check"])
 
 

@@ -131,8 +131,9 @@ def _run_several(name: str, specifications: Sequence[Specification], out: Path, 
         completed = track_compared(out, specifications[0].experiment.tracking)
     if as_json:
         reused = [each.name for each in specifications if each.name not in made]
-        head = {"out": str(out), "reused": reused, "mlflow_run": completed.run_id, "notes": list(compared.notes)}
-        print_json(head | {key: records(table) for key, table in compared.tables.items()})
+        head = {"out": str(out), "reused": reused, "mlflow_run": completed.run_id}
+        sentences = {"findings": list(compared.findings), "notes": list(compared.notes)}
+        print_json(head | sentences | {key: records(table) for key, table in compared.tables.items()})
     else:
         for sentence in compared.findings:
             typer.echo(sentence)

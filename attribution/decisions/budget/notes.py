@@ -36,8 +36,9 @@ def plan_notes(tables: Tables, left_out: Sequence[str]) -> tuple[str, ...]:
     if assumed:
         notes.append(
             f"The response curves of {assumed} of {plan['channel'].nunique()} channels are assumed. If they bend "
-            "more or less, "
-            f"the plan returns up to {format_amount(scenarios['regret'].max())} less {objective} than the best plan."
+            "more or "
+            f"less, the plan returns up to {format_amount(scenarios['regret'].max())} less {objective} than the "
+            "best plan."
         )
     if plan["return_sd"].isna().all():
         notes.append(

@@ -165,7 +165,7 @@ def measure(
     if not isinstance(drawn, str):
         low, high = percentile(drawn[:, None], run.level)[:, 0]
         return Answer(value, float(low), float(high), drawn)
-    ends = _published(run, metric, label, rows.loc[chosen]) if len(chosen) == 1 else None
+    ends = _published(metric, rows.loc[chosen], revenue.loc[chosen]) if len(chosen) == 1 else None
     return Answer(value, why=f"no interval: {drawn}") if ends is None else Answer(value, *ends)
 
 
@@ -246,18 +246,16 @@ def _drawn(run: Run, asked: Metric, model: str, rows: pd.DataFrame, channels: Se
     return found if np.isfinite(found).all() else "it cannot be computed in some draws"
 
 
-def _published(run: Run, metric: str, model: str, row: pd.DataFrame) -> tuple[float, float] | None:
-    """Ends of the interval of one channel, as the tables of the run have them."""
-    if metric == "roi":
-        ends = row["roi_low"].iloc[0], row["roi_high"].iloc[0]
-        return None if np.isnan(ends).any() else (float(ends[0]), float(ends[1]))
-    table, of = run.tables.get("intervals"), {"roas": "value", "cpa": "conversions"}.get(metric, metric)
-    if table is None:
+def _published(metric: str, row: pd.DataFrame, revenue: pd.DataFrame) -> tuple[float, float] | None:
+    """Ends of the interval of one channel, as the table ``returns`` has them; ``revenue`` is its row on revenue."""
+    of = {"roas": "value", "cpa": "conversions"}.get(metric, metric)
+    if f"{of}_low" not in row:
         return None
-    rows = table[(table["model"] == model) & (table["channel"] == row.index[0]) & (table["measure"] == of)]
-    if rows.empty:
+    rows = revenue if of == "value" else row
+    low, high = float(rows[f"{of}_low"].iloc[0]), float(rows[f"{of}_high"].iloc[0])
+    if np.isnan([low, high]).any():
         return None
-    low, high, spend = float(rows["low"].iloc[0]), float(rows["high"].iloc[0]), float(row["spend"].iloc[0])
+    spend = float(row["spend"].iloc[0])
     if metric == "cpa":
         return (spend / high, spend / low) if low > 0 else None
     return (low / spend, high / spend) if metric == "roas" else (low, high)

@@ -21,6 +21,7 @@ from attribution.pipeline.outcome import Outcome
 from attribution.pipeline.pipeline import run_experiment
 from attribution.pipeline.request import open_sources
 from attribution.production.promotion.criteria import Criteria
+from attribution.returns import main_basis
 from attribution.schema.experiment import Experiment, ModelSpec, ResamplingOptions, TrackingOptions
 from attribution.schema.tables import NO_CHANNELS
 from attribution.schema.tables.definition import Column, Table, null
@@ -43,6 +44,7 @@ PROMOTION = Table(
         ),
         Column("holds", "flag", "whether the challenger meets the bound"),
     ),
+    question="Does a new model meet every criterion for replacing the one in place?",
 )
 
 
@@ -214,10 +216,10 @@ def _placebo_excess(outcome: Outcome) -> float:
 
 
 def _width(outcome: Outcome) -> float:
-    table = outcome.tables["intervals"]
-    rows = table[(table["measure"] == "conversions") & ~table["channel"].isin(NO_CHANNELS)]
+    rows = main_basis(outcome.tables["returns"])
+    rows = rows[~rows["channel"].isin(NO_CHANNELS)]
     total = float(outcome.models[0].credit_.conversions[:-1].sum())
-    return float((rows["high"] - rows["low"]).mean() / total) if total > 0 else float("nan")
+    return float((rows["conversions_high"] - rows["conversions_low"]).mean() / total) if total > 0 else float("nan")
 
 
 def _distance(channels: Sequence[str], credit: Sequence[NDArray[np.float64]], tests: Sequence[LiftTest]) -> float:

@@ -28,7 +28,7 @@ _MOST_LEVEL = 12
 
 def journey_graph(
     transitions: pd.DataFrame,
-    removal_effects: pd.DataFrame,
+    published_credit: pd.DataFrame,
     journey_profile: pd.DataFrame,
     *,
     channels: Iterable[str] | None = None,
@@ -40,8 +40,9 @@ def journey_graph(
 
     Parameters
     ----------
-    transitions, removal_effects, journey_profile : DataFrame
-        The tables of these names; ``removal_effects`` may have no rows, of several models the first is used.
+    transitions, published_credit, journey_profile : DataFrame
+        The tables of these names; ``published_credit`` may have no rows, of models with removal effects the first is
+        used.
     channels : iterable of str, optional
         All channels of the run, so that labels agree between figures; else those of the table.
 
@@ -67,8 +68,9 @@ def journey_graph(
     """
     check_steps(transitions)
     order = most_reached(transitions)
-    model = None if removal_effects.empty else str(removal_effects["model"].iloc[0])
-    nodes = _nodes(order, removal_effects[removal_effects["model"] == model], journey_profile)
+    known = published_credit[published_credit["removal_effect"].notna()]
+    model = None if known.empty else str(known["model"].iloc[0])
+    nodes = _nodes(order, known[known["model"] == model], journey_profile)
     between = in_order(transitions, [START, *order], [*order, CONVERSION, NULL])
     between = between[between["from_state"] != between["to_state"]]
     strongest = _strongest(between)

@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from attribution.amounts import format_amount
+from attribution.amounts import format_amount, format_roi
 from attribution.errors import InputError
 from attribution.reporting.charts.figure import Figure, data_of
 from attribution.reporting.charts.style import ChannelStyle, short_labels
@@ -67,11 +67,12 @@ def specification_curve(
         caption=(
             f"Each dot is one combination of the choices marked below it; {above} of {len(table)} are above 0. "
             f"Lines are intervals from resampling, which cover sampling only. Dark: the run's own window, policy and "
-            f"cost basis ({_two(own.min())} to {_two(own.max())})."
+            f"cost basis ({format_roi(own.min())} to {format_roi(own.max())})."
         ),
         alt_text=(
-            f"Sorted dots of the ROI of {label} under {len(table)} specifications, from {_two(least['roi'])} under "
-            f"{_said(least)} to {_two(most['roi'])} under {_said(most)}."
+            f"Sorted dots of the ROI of {label} under {len(table)} specifications, from {format_roi(least['roi'])} "
+            "under "
+            f"{_said(least)} to {format_roi(most['roi'])} under {_said(most)}."
         ),
         chart=_curve(table),
         table=table,
@@ -207,7 +208,3 @@ def _regret_grid(table: pd.DataFrame) -> alt.LayerChart:
 def _said(row: pd.Series) -> str:
     days = "" if pd.isna(row["lookback_days"]) else f", {row['lookback_days']:g} days"
     return f"{row['model']}{days}, direct {row['direct']}, {row['cost_basis']} cost"
-
-
-def _two(number: float) -> str:
-    return f"{round(number, 2) + 0.0:,.2f}"

@@ -241,7 +241,8 @@ def _sentence(row: Mapping[str, Any], asked: SensitivityOptions) -> str:
     if row["estimand"] == "allocated":
         least, most = (percent(share) if share != 1 else "all" for share in asked.incremental_share)
         of_least, of_most = (f"even if it caused only {least} of its credit", f"even if it caused {most} of its credit")
-        unclear, unclear_most = f"If it caused only {least} of its credit, its spend pays back in", f"; if {most} of it, in"
+        unclear = f"If it caused only {least} of its credit, its spend pays back in"
+        unclear_most = f"; if it caused {most} of it, in"
     else:
         told = "" if row["assumptions"] is None else f", which assumes {row['assumptions']}"
         of_least = of_most = f"if the model is right about what it caused{told}"
@@ -252,9 +253,7 @@ def _sentence(row: Mapping[str, Any], asked: SensitivityOptions) -> str:
     )
     if row["verdict"] == UNCLEAR:
         most_share = 1 - row["probability_cut"] if row["estimand"] == "allocated" else row["probability_cut"]
-        return (
-            f"{unclear} {percent(row['probability_keep'])} of resamples{unclear_most} {percent(most_share)}."
-        )
+        return f"{unclear} {percent(row['probability_keep'])} of resamples{unclear_most} {percent(most_share)}."
     claims = {
         GROW: f"spending more pays back, {of_least}",
         KEEP: f"its spend pays back, {of_least}, but it is not shown that spending more does",

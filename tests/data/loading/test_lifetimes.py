@@ -202,9 +202,9 @@ def test_intervals_of_what_a_customer_costs(method: str) -> None:
     tables = shop(400, is_new_customer=np.arange(400) % 2 == 0)
     outcome = run(tables, returns={"margin": 0.5, "ltv": 100.0}, resampling={"draws": 200, "method": method})
     found = unit(outcome)
-    conversions = outcome.tables["intervals"].set_index("measure").loc["conversions"]
-    assert found["cpa_high"] == pytest.approx(10_000 / conversions["low"], rel=2e-3)
-    assert found["cpa_low"] == pytest.approx(10_000 / conversions["high"], rel=2e-3)
+    credited = outcome.tables["credit"].iloc[0]
+    assert found["cpa_high"] == pytest.approx(10_000 / credited["conversions_low"], rel=2e-3)
+    assert found["cpa_low"] == pytest.approx(10_000 / credited["conversions_high"], rel=2e-3)
     assert found["cac_low"] < found["cac"] == 50.0 < found["cac_high"]
     # All LTV are alike: the ratio is 0.5 × 100 ÷ CAC in every draw.
     assert found["ltv_to_cac_low"] == pytest.approx(50 / found["cac_high"], rel=2e-3)

@@ -469,7 +469,7 @@ enabled = false
     files = ("--touchpoints", "shop/touchpoints.parquet", "--conversions", "shop/conversions.parquet")
     assert call(monkeypatch, "score", "models/shop", *files, "--out", "scores") == 0
     capsys.readouterr()
-    credit = pd.read_parquet(tmp_path / "runs" / "shop" / "reconciliation.parquet")
-    expected = credit[credit["model"] == "markov_2"].set_index("channel")["handed_out"]
+    credit = pd.read_parquet(tmp_path / "runs" / "shop" / "published_credit.parquet")
+    expected = credit[credit["model"] == "markov_2"].set_index("channel")["allocated"]
     allocated = table_of(tmp_path / "scores").groupby("channel")["credit"].sum()
     np.testing.assert_allclose(allocated[expected.index], expected, atol=1e-6)

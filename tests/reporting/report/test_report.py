@@ -60,7 +60,7 @@ def run_tables(channels: tuple[str, str, str] = ("email", "search", "social")) -
                 ("first_touch", "markov", -1.0),
             ],
             columns=["model_a", "model_b", "kendall_tau"],
-        ),
+        ).assign(specification_a=None, specification_b=None),
         "transitions": pd.DataFrame(
             [
                 ("(start)", a, 30, 0.6),
@@ -72,7 +72,7 @@ def run_tables(channels: tuple[str, str, str] = ("email", "search", "social")) -
             ],
             columns=["from_state", "to_state", "count", "probability"],
         ),
-        "removal_effects": pd.DataFrame(
+        "published_credit": pd.DataFrame(
             {"model": "markov", "channel": [a, b, c], "removal_effect": [0.25, 0.5, 0.125]}
         ),
         "journey_profile": pd.DataFrame(
