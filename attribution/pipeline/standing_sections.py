@@ -111,12 +111,12 @@ class ModelsSection(Section):
         """Refuse credit per journey where there are no customers, and models that need times where there are none."""
         sources = context.sources
         if context.experiment.output.journey_credit and sources.has("paths"):
-            raise InputError("output.journey_credit: aggregated paths have no customers, so no credit per journey")
+            raise InputError("output.journey_credit needs customers, but aggregated paths have none")
         for model in context.models:
             if model.needs_times and sources.integer_times is not False:
                 raise InputError(
-                    f"model {model.label!r} is time-based, and these data have only an order",
-                    hint="leave the model out, or give touchpoints with timestamps",
+                    f"model {model.label!r} needs timestamps, but these data have only an order",
+                    hint="leave the model out, or use touchpoints with timestamps",
                 )
 
     def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:

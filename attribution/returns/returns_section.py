@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
+from attribution.amounts import format_amount, format_roi
 from attribution.data.loading import Finding, count_finding
 from attribution.returns.channel_costs import coverage_findings, overlap_findings
 from attribution.returns.returns_declared import COST_SENSITIVITY, PLATFORM_CLAIMS, RETURNS
@@ -136,7 +137,7 @@ def ranking_grid(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame | None:
     if scores.empty or not scores["by_roi"].iloc[0]:
         return None
     cells = scores.assign(
-        cell=[f"{_two(roi)} ({rank:g})" for roi, rank in zip(scores["score"], scores["rank"], strict=True)]
+        cell=[f"{format_roi(roi)} ({rank:g})" for roi, rank in zip(scores["score"], scores["rank"], strict=True)]
     )
     order = cells.groupby("channel")["rank"].mean().sort_values(kind="stable").index
     grid = cells.pivot(index="channel", columns="model", values="cell").reindex(order)
@@ -193,14 +194,17 @@ def money_sentences(tables: Mapping[str, pd.DataFrame]) -> list[str]:
         under = lost.groupby("channel")["model"].nunique()
         names = [f"{name} (under {count} of {models} models)" for name, count in under.items()]
         if names:
-            sentences.append(f"On {basis}, gains on media cost alone and loses with all its costs: {listed(names)}.")
+            sentences.append(
+                f"On {basis}, these channels pay back their media cost but not all their costs: {listed(names)}."
+            )
     bounds = _bounds(tables)
     if bounds is not None:
         unsure = sorted(set(bounds.dropna(subset="overlaps")["channel"]))
         if unsure:
             sentences.append(
-                f"Within the bounds of their costs, the ROI of {listed(unsure)} may be the same as another channel's: "
-                "their order is not sure."
+                f"Because costs are uncertain, {listed(unsure)} may have the same ROI as another channel: their "
+                "rank is "
+                "not certain."
             )
     return sentences
 
@@ -266,7 +270,7 @@ def _idle_spend(context: RunContext) -> Finding:
     converting = {name for name, n in zip(graph.states[1:-2], graph.converting_touchpoints, strict=True) if n > 0}
     paid = {channel: amount for channel, amount in spend.items() if amount > 0}
     idle = {channel: amount for channel, amount in sorted(paid.items()) if channel not in converting}
-    message = f"channels with spend in no converting journey, {sum(idle.values()):,.2f} in all"
+    message = f"channels with spend that are in no converting journey ({sum(idle.values()):,.2f} in total)"
     return count_finding(
         "spend_without_conversion", "costs", len(idle), message, total=len(paid), example=", ".join([*idle][:5])
     )
@@ -311,9 +315,10 @@ def _widest(scores: pd.DataFrame, measure: str) -> str:
     if not spread[channel] > 0:
         return f"The {measure} of every channel is the same under every model."
     low, high = _ends(scores[scores["channel"] == channel], "score")
+    shown = format_roi if scores["by_roi"].all() else format_amount
     return (
-        f"The {measure} of {channel} depends most on the model: from {_two(low['score'])} under "
-        f"{low['model']} to {_two(high['score'])} under {high['model']}."
+        f"The {measure} of {channel} depends most on the model: from {shown(low['score'])} under "
+        f"{low['model']} to {shown(high['score'])} under {high['model']}."
     )
 
 
@@ -325,7 +330,8 @@ def _largest_move(scores: pd.DataFrame) -> str:
         return "No channel changes its rank between models."
     low, high = _ends(scores[scores["channel"] == channel], "rank")
     return (
-        f"{channel} moves furthest: rank {low['rank']:g} under {low['model']}, rank {high['rank']:g} under "
+        f"The rank of {channel} depends most on the model: {low['rank']:g} under {low['model']}, {high['rank']:g} "
+        "under "
         f"{high['model']}."
     )
 
@@ -343,12 +349,7 @@ def _agreement(agreement: pd.DataFrame | None, models: Iterable[str]) -> list[st
             taus[(pair - {base}).pop()] = float(row.kendall_tau)
     ordered = sorted(taus, key=lambda model: (-taus[model], model))
     values = ", ".join(f"{model} {taus[model]:.2f}" for model in ordered)
-    return [f"Agreement with the ranking of {base} (Kendall tau, 1 = same order): {values}."] if taus else []
-
-
-def _two(number: float) -> str:
-    """Two decimals, and no minus before a zero."""
-    return f"{round(number, 2) + 0.0:,.2f}"
+    return [f"Similarity to the ranking of {base} (Kendall tau, 1 = same order): {values}."] if taus else []
 
 
 def _ends(rows: pd.DataFrame, column: str) -> tuple[pd.Series, pd.Series]:

@@ -85,9 +85,7 @@ class ResamplingSection(Section):
     def check(self, context: RunContext) -> None:
         """Refuse to keep draws that are not made."""
         if context.experiment.resampling is None:
-            raise InputError(
-                "output.draws: there are no draws without resampling", hint="set resampling in the experiment"
-            )
+            raise InputError("output.draws needs resampling", hint="set resampling in the experiment")
 
     def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:
         """Ranks and differences between channels and models; on request the draws themselves."""

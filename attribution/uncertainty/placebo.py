@@ -157,8 +157,8 @@ class PlaceboSection(Section):
         """Refuse data without times."""
         if context.sources.integer_times is not False:
             raise InputError(
-                "placebo: a channel is put among the events of customers, and these data have no times",
-                hint="give touchpoints with timestamps, or leave placebo out of the experiment",
+                "a placebo needs timestamps, but these data have only an order",
+                hint="use touchpoints with timestamps, or leave placebo out of the experiment",
             )
 
     def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:

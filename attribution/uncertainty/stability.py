@@ -134,7 +134,7 @@ class StabilitySection(Section):
         experiment, journeys, models = context.experiment, context.journeys, context.models
         asked = experiment.options(self.name, StabilityOptions) or StabilityOptions()
         if journeys.span is None or not journeys.has_times:
-            raise InputError("stability: time is cut into parts, and these data have no times", hint="leave it out")
+            raise InputError("stability needs timestamps, but these data have only an order", hint="leave it out")
         first, last = (
             at if bound is None else bound for bound, at in zip(experiment.period.bounds(), journeys.span, strict=True)
         )

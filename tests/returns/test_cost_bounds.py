@@ -172,13 +172,13 @@ def test_rows_in_another_order_and_in_another_currency() -> None:
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ({"cost_low": [1.0], "cost_high": [None]}, "in 1 rows only one of cost_low and cost_high is given"),
-        ({"amount": [None], "cost_low": [None], "cost_high": [None]}, "in 1 rows neither the amount nor bounds"),
-        ({"cost_low": [3.0], "cost_high": [1.0]}, "in 1 rows cost_low is above cost_high"),
-        ({"cost_low": [3.0], "cost_high": [5.0]}, "in 1 rows the amount lies outside of its bounds"),
-        ({"cost_low": [1.0]}, "need both cost_low and cost_high, and cost_high is missing"),
-        ({"cost_low": [-1.0], "cost_high": [5.0]}, "column 'cost_low': 1 of 1 rows are negative"),
-        ({"amount": [None]}, "column 'amount': 1 of 1 rows are null"),
+        ({"cost_low": [1.0], "cost_high": [None]}, "only one of cost_low and cost_high is given, in 1 row"),
+        ({"amount": [None], "cost_low": [None], "cost_high": [None]}, "neither the amount nor cost_low"),
+        ({"cost_low": [3.0], "cost_high": [1.0]}, "cost_low is above cost_high, in 1 row"),
+        ({"cost_low": [3.0], "cost_high": [5.0]}, "the amount is not between cost_low and cost_high, in 1 row"),
+        ({"cost_low": [1.0]}, "needs both cost_low and cost_high, but cost_high is missing"),
+        ({"cost_low": [-1.0], "cost_high": [5.0]}, "column 'cost_low': values are negative in 1 of 1 rows"),
+        ({"amount": [None]}, "column 'amount': values are null in 1 of 1 rows"),
     ],
 )
 def test_bounds_that_cannot_be(columns: dict[str, list[float | None]], said: str) -> None:

@@ -152,9 +152,9 @@ def test_margins_and_lifetimes_that_are_missing_come_from_the_options() -> None:
     returns = run(tables, returns={"margin": 0.5, "ltv": 100.0}).tables["returns"]
     assert row(returns, channel="mail", basis="margin")["value"] == 1.0 + 5.0 + 3.0 + 5.0
     assert row(returns, channel="mail", basis="ltv")["value"] == 0.5 * (50.0 + 100.0 + 70.0)
-    with pytest.raises(InputError, match="1 conversions have no ltv"):
+    with pytest.raises(InputError, match="1 conversion without ltv"):
         run(tables, returns={"margin": 0.5})
-    with pytest.raises(InputError, match="2 conversions have no margin"):
+    with pytest.raises(InputError, match="2 conversions without margin"):
         run(tables)
 
 
@@ -314,13 +314,16 @@ def test_refunds_and_cancellations_are_netted_before_credit() -> None:
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ({"value": [10.0, 20.0], "refund": [1.0, 20.5]}, "column 'refund': 1 rows refund more than was paid.*20.5"),
-        ({"refund": 1.0}, "refunds and no column 'value'"),
+        (
+            {"value": [10.0, 20.0], "refund": [1.0, 20.5]},
+            "column 'refund': the refund is more than was paid, in 1 row.*20.5",
+        ),
+        ({"refund": 1.0}, "refunds, but no column 'value'"),
         (
             {"value": 10.0, "refund": [5.0, 0.0], "margin": 6.0},
-            "column 'margin': 1 rows have a margin above their value",
+            "column 'margin': the margin is above the value, in 1 row",
         ),
-        ({"value": 10.0, "refund": -1.0}, "column 'refund': 2 of 2 rows are negative"),
+        ({"value": 10.0, "refund": -1.0}, "column 'refund': values are negative in 2 of 2 rows"),
     ],
 )
 def test_refunds_that_cannot_be(columns: dict[str, Any], said: str) -> None:
@@ -348,15 +351,15 @@ def test_refunds_and_cancellations_of_paths() -> None:
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ({"refund": [100.5, 0.0]}, "table 'paths', column 'refund': 1 rows refund more than was paid.*100.5"),
-        ({"cancelled": [0.0, 5.0]}, "column 'cancelled': 1 rows cancel more conversions than there were"),
-        ({"refund": [-1.0, 0.0]}, "column 'refund': 1 of 2 rows are negative"),
+        ({"refund": [100.5, 0.0]}, "table 'paths', column 'refund': the refund is more than was paid, in 1 row.*100.5"),
+        ({"cancelled": [0.0, 5.0]}, "column 'cancelled': more conversions are cancelled than there were, in 1 row"),
+        ({"refund": [-1.0, 0.0]}, "column 'refund': values are negative in 1 of 2 rows"),
     ],
 )
 def test_refunds_of_paths_that_cannot_be(columns: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         at.load_sources(**paths(**columns))
-    with pytest.raises(InputError, match="a column 'refund' and no column 'value'"):
+    with pytest.raises(InputError, match="a column 'refund', but no column 'value'"):
         at.load_sources(paths=pd.DataFrame({"path": ["a"], "conversions": [1], "refund": [1.0]}))
 
 
@@ -369,13 +372,13 @@ def test_margins_that_cannot_be(margin: float) -> None:
 
 
 def test_a_basis_that_is_not_known_is_refused() -> None:
-    for basis, hint in (("margin", r"returns.margin = 0.4"), ("ltv", "ltv or a column 'ltv'")):
-        with pytest.raises(InputError, match=f"returns.basis = '{basis}', and it is not known.*{hint}"):
+    for basis, hint in (("margin", r"returns.margin, such as 0.4"), ("ltv", "add a column 'ltv'")):
+        with pytest.raises(InputError, match=f"returns.basis = '{basis}', which is unknown.*{hint}"):
             run(shop(2, value=1.0), returns={"basis": basis})
     paths = {"paths": pd.DataFrame({"path": ["mail"], "conversions": [1]})}
-    with pytest.raises(InputError, match="aggregated paths do not tell new customers"):
+    with pytest.raises(InputError, match="aggregated paths have no new customers"):
         run(paths, returns={"margin": 0.5, "ltv": 10.0})
-    with pytest.raises(InputError, match="aggregated paths do not tell new customers"):
+    with pytest.raises(InputError, match="aggregated paths have no new customers"):
         run(paths, output={"unit_economics": True})
 
 

@@ -25,11 +25,11 @@ _SHORT_OF = ("missed", "behind_pace")
 def kpis(
     targets: Annotated[Path, typer.Argument(metavar="TARGETS.toml", help="The file of targets.")],
     out: Annotated[
-        Path | None, typer.Option(help="Output folder, by default runs/NAME-kpis. Replaced as a whole.")
+        Path | None, typer.Option(help="Output folder. Default: runs/NAME-kpis. An earlier result in it is replaced.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare a run with targets, a baseline and earlier runs; exit 3 if a target is missed or behind schedule."""
+    """Compare a run with targets, a baseline and earlier runs. Exit code 3: a target is missed or behind schedule."""
     from attribution.cli.commands.saved_runs import Made, open_runs, write_outputs
     from attribution.decisions.kpis import read_targets, target_findings, target_metrics
     from attribution.pipeline.outcome import run_of

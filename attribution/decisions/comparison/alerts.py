@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from attribution.amounts import format_amount, format_roi, percent
 from attribution.decisions.comparison.comparison_declared import ALERTS
 from attribution.decisions.kpis import Run
 from attribution.errors import InputError
@@ -53,7 +54,7 @@ class Thresholds:
         for name in ("decline", "drift"):
             if not 0 < getattr(self, name) < 1:
                 raise InputError(
-                    f"threshold {name} is a share", given=getattr(self, name), allowed="numbers between 0 and 1"
+                    f"threshold {name} must be a share", given=getattr(self, name), allowed="numbers between 0 and 1"
                 )
         if not 0 <= self.fewest < np.inf:
             raise InputError("threshold fewest", given=self.fewest, allowed="numbers ≥ 0")
@@ -154,7 +155,10 @@ def _declines(start: _Half, end: _Half, asked: Thresholds) -> Iterable[tuple[Any
         change = pair[1] / pair[0] - 1
         if change < -asked.decline:
             apart = _apart(start, end, channel, "conversions", scale)
-            said = f"{channel} is credited with {-change:.0%} fewer {measure}: {pair[0]:.4g} → {pair[1]:.4g}"
+            said = (
+                f"{channel} has {percent(-change)} fewer credited {measure}: {format_amount(pair[0])} → "
+                f"{format_amount(pair[1])}"
+            )
             yield "decline", channel, measure, *pair, change, -asked.decline, apart, said
         roi = float(was["roi"][channel]), float(now["roi"].get(channel, np.nan))
         if np.isnan(roi).any() or roi[0] <= -1:
@@ -162,7 +166,10 @@ def _declines(start: _Half, end: _Half, asked: Thresholds) -> Iterable[tuple[Any
         change = (1 + roi[1]) / (1 + roi[0]) - 1
         if change < -asked.decline:
             apart = _apart(start, end, channel, "roi", (1.0, 1.0))
-            said = f"each unit of cost of {channel} returns {-change:.0%} less: ROI {roi[0]:.2f} → {roi[1]:.2f}"
+            said = (
+                f"{channel} returns {percent(-change)} less per unit of cost: ROI {format_roi(roi[0])} → "
+                f"{format_roi(roi[1])}"
+            )
             yield "roi_decline", channel, "roi + 1", 1 + roi[0], 1 + roi[1], change, -asked.decline, apart, said
 
 
@@ -183,7 +190,7 @@ def _drift(start: pd.DataFrame, end: pd.DataFrame, asked: Thresholds) -> Iterabl
     moves = now / now.sum() - was / was.sum()
     moved = 0.5 * float(moves.abs().sum())
     if moved > asked.drift:
-        said = f"{moved:.0%} of credit moved between channels, most of it from {moves.idxmin()} to {moves.idxmax()}"
+        said = f"{percent(moved)} of credit moved between channels, mostly from {moves.idxmin()} to {moves.idxmax()}"
         yield "credit_drift", "(all)", "share of conversions", np.nan, np.nan, moved, asked.drift, None, said
 
 

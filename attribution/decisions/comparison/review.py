@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from attribution.amounts import format_roi
 from attribution.arguments import check_arguments
 from attribution.decisions.comparison.alerts import Thresholds, find_alerts, raised
 from attribution.decisions.comparison.roi_change import PARTS, check_terms, split_roi_change
@@ -138,39 +139,46 @@ def _pairs(before: Run, after: Run, model: str | None, model_before: str | None)
         raise InputError(
             "the runs have no model in common",
             given=f"{', '.join(before.models)}; {', '.join(after.models)}",
-            hint="name a model of the later run and one of the earlier run; one of the runs must have both",
+            hint="choose a model of the later run and one of the earlier run; one of the runs must have both",
         )
     return [(label, label) for label in shared]
 
 
 def _notes(before: Run, after: Run, pair: tuple[str, str]) -> list[str]:
     notes = [
-        "Parts are Shapley values of the factors of (volume · rate · value) ÷ (spend · cost); they add up exactly. "
-        "They describe: a part named rate says that credited conversions per journey rose, not what raised them.",
-        "Allocated is not incremental: credit divides observed conversions.",
+        "Parts are Shapley values of the factors of (volume · rate · value) ÷ (spend · cost) and add up exactly. They "
+        "describe the change, not its cause: the part rate shows that credited conversions per journey changed.",
+        "Credit divides the observed conversions; it is not incremental.",
     ]
     if before.days is not None and after.days is not None and before.days != after.days:
         notes.append(
-            f"The runs cover {before.days} and {after.days} days: spend and volume move with the length of the period."
+            f"The runs cover {before.days} and {after.days} days: spend and volume also change with the length of "
+            "the period."
         )
     if (before.days is None) != (after.days is None):
         short = before if before.days is None else after
-        notes.append(f"How many days run {short.name!r} covers is not known: the runs are taken to be equally long.")
+        notes.append(f"The number of days of run {short.name!r} is unknown, so both runs are treated as equally long.")
     lacking = [run.name for run in (before, after) if "journey_profile" not in run.tables]
     if lacking:
-        notes.append(f"Run {lacking[0]!r} has no journey_profile: part rate is that of conversions, volume and all.")
+        notes.append(f"Run {lacking[0]!r} has no journey_profile, so the part rate includes volume.")
     if pair[0] != pair[1]:
-        notes.append(f"The model changed from {pair[0]} to {pair[1]}; part model is what that alone does to ROI.")
+        notes.append(
+            f"The model changed from {pair[0]} to {pair[1]}. The part model is the effect of that change alone on ROI."
+        )
     differing = settings_that_differ(before, after)
     if differing:
         notes.append(
-            "The runs count differently, and what that does to ROI is within the other parts: "
+            "The settings of the runs differ, and the effect on ROI is included in the other parts: "
             + "; ".join(differing)
-            + ". Run one of them again to tell it apart."
+            + ". Run one of them again with the same settings to separate it."
         )
     if "roi_low" not in after.returns(pair[1]) or after.returns(pair[1])["roi_low"].isna().all():
-        notes.append("The later run has no intervals: small changes may be chance.")
+        notes.append("The later run has no intervals, so small changes may be chance. Set resampling.")
     return notes
+
+
+def _points(change: float) -> str:
+    return f"{100 * change:+z,.0f}"
 
 
 def _sentence(was: float, now: float, changes: pd.DataFrame, model: str) -> str:
@@ -178,10 +186,10 @@ def _sentence(was: float, now: float, changes: pd.DataFrame, model: str) -> str:
         return f"Under {model}, one of the runs has no channel with spend, so ROI cannot be compared."
     changes = changes[changes["model"] == model]
     total = changes[changes["slice"] == TOTAL].set_index("part")["total_change"].reindex(list(PARTS))
-    shown = ", ".join(f"{part} {change:+.2f}" for part, change in total.items() if abs(change) >= 0.005)
+    shown = ", ".join(f"{part} {_points(change)}" for part, change in total.items() if abs(change) >= 0.005)
     by_channel = changes[changes["slice"] != TOTAL].groupby("slice")["total_change"].sum()
-    text = f"Under {model}, total ROI went from {was:.2f} to {now:.2f} ({now - was:+.2f})"
+    text = f"Under {model}, total ROI went from {format_roi(was)} to {format_roi(now)} ({_points(now - was)} points)"
     if not shown:
-        return f"{text}; no part of it moved by 0.01."
+        return f"{text}. No part changed by a whole point."
     widest = by_channel.abs().idxmax()
-    return f"{text}: {shown}; {widest} adds most to it ({by_channel[widest]:+.2f})."
+    return f"{text}: {shown}. The largest part comes from {widest} ({_points(by_channel[widest])})."

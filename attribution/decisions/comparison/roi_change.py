@@ -133,7 +133,7 @@ def check_terms(before: Run, after: Run) -> None:
     """Raise `InputError` if two runs do not rank channels on the same terms."""
     if before.terms != after.terms:
         raise InputError(
-            "the runs rank channels on different terms, so their ROI cannot be compared",
+            "the runs rank channels by different returns or costs, so their ROI cannot be compared",
             given=f"{' on '.join(before.terms)} cost in {before.name!r}, {' on '.join(after.terms)} in {after.name!r}",
             hint="run one of them again with another returns.basis or returns.cost_basis",
         )
@@ -185,7 +185,7 @@ def _paths(before: Run, was: str, after: Run, model: str, channels: list[str]) -
         paths.append([("market", start, between), ("model", between, end)])
     if not paths:
         raise InputError(
-            "no run has both models, so a change of model cannot be told from one of the market",
+            "no run has both models, so the effect of the model cannot be separated from other changes",
             given=f"{was} in {before.name!r}, {model} in {after.name!r}",
             hint="run one of them again with both models",
         )

@@ -15,9 +15,9 @@ from attribution.schema.tables import TOTAL
 ALWAYS, NEVER, DEPENDS = "pays under every", "pays under none", "depends"
 
 _CLAIMS = {
-    ALWAYS: "Spend comes back under all {tried} models and specifications",
-    NEVER: "Spend comes back under none of {tried} models and specifications",
-    DEPENDS: "Whether spend comes back depends on model or settings",
+    ALWAYS: "Spend pays back under all {tried} combinations of model and specification",
+    NEVER: "Spend pays back under none of {tried} combinations of model and specification",
+    DEPENDS: "Whether spend pays back depends on the model or the settings",
 }
 
 
@@ -64,12 +64,12 @@ def compare_runs(runs: Mapping[str, Run], name: str = "comparison") -> Compariso
     counts if it is of the same class, such as a half-life that was swept.
     """
     if len(runs) < 2:
-        raise InputError("a comparison needs two runs or more", given=len(runs))
+        raise InputError("a comparison needs at least two runs", given=len(runs))
     first = next(iter(runs.values()))
     for specification, run in runs.items():
         if run.terms != first.terms:
             raise InputError(
-                f"run {specification!r} ranks channels on other terms than the first",
+                f"run {specification!r} ranks channels by another return or cost than the first",
                 given=" on ".join(run.terms),
                 allowed=" on ".join(first.terms),
             )
@@ -151,8 +151,8 @@ def _notes(runs: Mapping[str, Run]) -> tuple[str, ...]:
             differ.append(f"other data in {', '.join(changed)}")
         same = counterparts(run, first)
         gone = [model for model in first.models if model not in same.values()]
-        differ += [f"model {model} only in {name}" for model in gone]
-        differ += [f"model {model} only in {specification}" for model in run.models if model not in same]
+        differ += [f"only {name} has model {model}" for model in gone]
+        differ += [f"only {specification} has model {model}" for model in run.models if model not in same]
         notes.append(f"{specification}: {'; '.join(differ) or 'the same settings and data'}")
     return tuple(notes)
 
@@ -170,7 +170,7 @@ def _findings(tables: Mapping[str, pd.DataFrame], verdicts: pd.DataFrame | None)
     if len(moves):
         row = moves.loc[moves["rank_change"].abs().idxmax()]
         said.append(
-            f"Largest move from the first specification: {row['channel']} from rank "
+            f"Largest change from the first specification: {row['channel']} moves from rank "
             f"{row['rank'] - row['rank_change']:g} to {row['rank']:g} under {row['model']} in {row['specification']}."
         )
     else:
@@ -179,8 +179,8 @@ def _findings(tables: Mapping[str, pd.DataFrame], verdicts: pd.DataFrame | None)
     if len(pairs):
         row = pairs.loc[pairs["kendall_tau"].idxmin()]
         said.append(
-            f"Least agreement: {row['model_a']} in {row['specification_a']} and {row['model_b']} in "
-            f"{row['specification_b']}, Kendall tau {row['kendall_tau']:.2f}."
+            f"The rankings that differ most are {row['model_a']} in {row['specification_a']} and {row['model_b']} in "
+            f"{row['specification_b']} (Kendall tau {row['kendall_tau']:.2f})."
         )
     return said
 

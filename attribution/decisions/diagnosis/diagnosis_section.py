@@ -156,15 +156,13 @@ def _wasted_says(judged: pd.DataFrame | None) -> str:
         return "No channel has an ROI, so no spend can be called wasted."
     known = judged[judged["wasted"].notna()]
     if known.empty:
-        return (
-            "Not enough data: without intervals no spend can be called wasted. Resampling in the experiment draws them."
-        )
+        return "Without intervals, no spend can be called wasted. Set resampling in the experiment to get them."
     spend = known.groupby(["estimand", "channel"]).agg(
         spend=("spend", "max"), wasted=("models_wasted", "first"), models=("models", "first")
     )
     every, some = (spend.loc[of, "spend"].sum() for of in (spend["wasted"] == spend["models"], spend["wasted"] > 0))
     return (
-        f"Spend on channels whose ROI interval lies wholly below break-even: {every:,.0f} under every model, "
+        f"Spend on channels whose whole ROI interval is below break-even: {every:,.0f} under every model, "
         f"{some:,.0f} under at least one."
     )
 

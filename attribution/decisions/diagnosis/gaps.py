@@ -276,12 +276,13 @@ def _check(slices: pd.DataFrame) -> None:
     twice = slices.duplicated([*_KEY, "slice"])
     if twice.any():
         first = slices.loc[twice.idxmax(), [*_KEY, "slice"]].tolist()
-        raise InputError("diagnose_roi: a slice is there twice", given=" / ".join(map(str, first)))
+        raise InputError("diagnose_roi: a slice appears twice", given=" / ".join(map(str, first)))
     for name in ("journeys", "spend"):
         if (slices[name] < 0).any():
-            raise InputError(f"diagnose_roi: {name} below 0", given=float(slices[name].min()))
+            raise InputError(f"diagnose_roi: {name} must not be below 0", given=float(slices[name].min()))
     counted = slices[["journeys", "conversions", "value"]].to_numpy(float)
     if not np.isfinite(counted).all() or np.isinf(slices["spend"].to_numpy(float)).any():
         raise InputError(
-            "diagnose_roi: journeys, conversions and value must be finite numbers", allowed="null in spend alone"
+            "diagnose_roi: journeys, conversions and value must be finite numbers",
+            allowed="finite numbers; spend may also be null",
         )

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from attribution.amounts import format_amount
 from attribution.arguments import check_arguments
 from attribution.decisions.kpis.kpis_declared import DECISIONS, KPIS
 from attribution.decisions.kpis.metrics import ALL, METRICS, Answer, measure
@@ -156,16 +157,34 @@ def history(table: pd.DataFrame) -> pd.DataFrame:
 
 def target_findings(table: pd.DataFrame) -> list[str]:
     """A sentence for each target of the ``kpis`` table."""
-    said = []
+    sentences = []
     for row in today(table).itertuples():
-        ends = "" if row.low != row.low else f" ({row.low:,.4g} … {row.high:,.4g})"
-        value = "unknown" if row.value != row.value else f"{row.value:,.4g}{ends}"
-        wanted = f"{row.direction.replace('_', ' ')} {row.wanted:,.4g} {row.unit} until {row.period_end}"
-        verdict = row.verdict.replace("_", " ")
-        said.append(
-            f"{row.metric} of {row.scope}: {verdict}. It is {value}; wanted: {wanted}; {row.owner} answers for it."
+        subject = row.metric.replace("_", " ") + ("" if row.scope == ALL else f" of {row.scope}")
+        target = f"{row.direction.replace('_', ' ')} {_with_unit(row.wanted, row.unit)} until {row.period_end}"
+        if row.value != row.value:
+            value = f"unknown: {row.note.rstrip('.') or 'the run does not have it'}"
+        else:
+            value = _with_unit(row.value, row.unit)
+            value += "" if row.low != row.low else f" ({format_amount(row.low)} to {format_amount(row.high)})"
+        sentences.append(
+            f"{subject[:1].upper()}{subject[1:]} is {value}. The target, {target}, {_VERDICTS[row.verdict]}. "
+            f"Owner: {row.owner}."
         )
-    return said
+    return sentences
+
+
+_VERDICTS = {
+    "attained": "is met",
+    "missed": "is missed",
+    "undecided": "is undecided, because the interval contains it",
+    "on_pace": "is on schedule",
+    "behind_pace": "is behind schedule",
+    "unknown": "cannot be judged",
+}
+
+
+def _with_unit(number: float, unit: str) -> str:
+    return format_amount(number) if unit in ("1", "ratio") else f"{format_amount(number)} {unit}"
 
 
 def target_metrics(table: pd.DataFrame) -> dict[str, float]:
@@ -253,7 +272,7 @@ def _covered(number: int, target: Target, run: Run) -> float | None:
     (start, end), (first, last) = target.period, run.period
     if first < start or last > end:
         raise InputError(
-            f"target {number} ({target.metric}): run {run.name!r} counts days outside the target's period",
+            f"target {number} ({target.metric}): run {run.name!r} has days outside the target's period",
             given=f"{first} … {last}",
             allowed=f"{start} … {end}",
             hint="run the experiment again with this period",

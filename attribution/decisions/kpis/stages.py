@@ -30,12 +30,14 @@ def stage_rows(run: Run, model: str, stage: str | None, metric: str) -> StageRow
     """
     if "funnel_credit" not in run.tables:
         raise InputError(
-            f"run {run.name!r} has no funnel, and {metric} is of a stage",
+            f"run {run.name!r} has no funnel, but {metric} is defined per stage",
             hint="run the experiment again with funnel options",
         )
     whole = run.tables["funnel"].set_index("stage")
     if stage is None:
-        raise InputError(f"{metric} is of a stage", allowed=list(whole.index), hint='funnel_stage = "…"')
+        raise InputError(
+            f"{metric} is defined per stage, so it needs one", allowed=list(whole.index), hint='funnel_stage = "…"'
+        )
     if stage not in whole.index:
         hint = did_you_mean(stage, list(whole.index))
         raise InputError(f"run {run.name!r} has no stage {stage!r}", allowed=list(whole.index), hint=hint)

@@ -101,7 +101,7 @@ def decide(
     evidence_by_role: dict[str, Mapping[str, float]] = {}
     for role, scorer in (("challenger", challenger), ("champion", champion)):
         if scorer is not None:
-            on_stage(f"judging the {role}")
+            on_stage(f"evaluating the {role}")
             evidence_by_role[role] = evidence(scorer, window, criteria)
     limits = {**criteria.model_dump(include=set(CHECKS)), "days_of_window_seen": 0.0}
     unknown = dict.fromkeys(CHECKS, np.nan)
@@ -112,8 +112,8 @@ def decide(
         holds = of <= limit if of == of else name == "lift_tests_z" and not criteria.lift_tests
         rows.append((name, limit, evidence_by_role.get("champion", unknown)[name], of, holds))
         if not holds:
-            value = "not known" if np.isnan(of) else f"{of:.4g}"
-            reasons.append(f"{name} is {value}, and at most {limit:.4g} is allowed")
+            value = "unknown" if np.isnan(of) else f"{of:.4g}"
+            reasons.append(f"{name} is {value}, but at most {limit:.4g} is allowed")
     table = pd.DataFrame(rows, columns=list(PROMOTION.column_names))
     return Decision(not reasons, table, tuple(reasons))
 
@@ -229,7 +229,7 @@ def _distance(channels: Sequence[str], credit: Sequence[NDArray[np.float64]], te
     missing = sorted({test.channel for test in tests} - set(channels))
     if missing:
         raise InputError(
-            f"a lift test names channel {missing[0]!r}, which the window does not have", allowed=sorted(channels)
+            f"a lift test names channel {missing[0]!r}, which the held-out data do not have", allowed=sorted(channels)
         )
     credited = [of[channels.index(test.channel)] for of, test in zip(credit, tests, strict=True)]
     return max(

@@ -44,7 +44,7 @@ def roi_bridge(ends: tuple[float, float], changes: pd.DataFrame, *, model: str) 
     [1.0, 0.5, 1.5, 1.5]
     """
     if np.isnan(ends).any():
-        raise InputError("one of the runs has no channel with spend, so there is no change of ROI to draw")
+        raise InputError("one of the runs has no channel with spend, so there is no change in ROI to draw")
     before, after = ends
     parts = changes[(changes["model"] == model) & (changes["slice"] == TOTAL)]
     moved = parts["total_change"].to_numpy(float)
@@ -60,7 +60,7 @@ def roi_bridge(ends: tuple[float, float], changes: pd.DataFrame, *, model: str) 
     largest = parts.iloc[int(np.abs(moved).argmax())]
     return Figure(
         name="roi_bridge",
-        title=f"From one ROI to the next, under {model}",
+        title=f"Why total ROI changed, under {model}",
         caption=(
             "Total ROI of channels with spend in the earlier and in the later run, and between them the part of each "
             "factor. Parts are Shapley values: they add up exactly, whatever the order."

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import altair as alt
 import pandas as pd
 
+from attribution.amounts import format_amount
 from attribution.errors import InputError
 from attribution.reporting.charts.bars import ChannelRows, in_rows
 from attribution.reporting.charts.figure import Figure, data_of
@@ -70,12 +71,12 @@ def costs_by_type(sensitivity: pd.DataFrame, *, channels: Iterable[str] | None =
     table = table.reset_index(drop=True)
     unknown = sorted(set(own["channel"].dropna()) - set(known["channel"]))
     captions = [
-        "What channels share is drawn by itself: loaded cost adds a part of it to each channel."
+        "Shared costs have a bar of their own. Loaded cost adds a part of them to each channel."
         if _SHARED in order
         else "",
-        f"Without any known cost: {listed(unknown)}." if unknown else "",
+        f"No cost is known for {listed(unknown)}." if unknown else "",
         f"The {left_out} channels with the least cost are not drawn." if left_out > 0 else "",
-        "A type that is not known of a channel counts as nothing, which makes its ROI too high.",
+        "A type of cost that is missing for a channel counts as 0, which makes its ROI too high.",
     ]
     return Figure(
         name="costs_by_type",
@@ -83,7 +84,7 @@ def costs_by_type(sensitivity: pd.DataFrame, *, channels: Iterable[str] | None =
         caption=" ".join(filter(None, captions)),
         alt_text=(
             f"Stacked bars of cost, channels: {len(order)}, types: {len(kinds)}. Most: {order[0]} with "
-            f"{whole[order[0]]:,.4g}."
+            f"{format_amount(whole[order[0]])}."
         ),
         chart=_stacked(table, kinds, order, channels),
         table=table,
@@ -156,18 +157,19 @@ def roi_within_bounds(sensitivity: pd.DataFrame, *, channels: Iterable[str] | No
     rows = ChannelRows(table, "roi", style, title=f"ROI on {basis}, {cost_basis} cost")
     unsure = sorted(set(every.loc[every["overlaps"].notna(), "channel"]) - {UNATTRIBUTED})
     captions = [
-        "Lines go from the highest to the lowest cost that may be; dots are half-way. They are no sampling intervals.",
-        f"Their ROI may be the same as another's: {listed(unsure)}."
+        "Lines run from ROI at the highest possible cost to ROI at the lowest; dots are half-way. They do not "
+        "cover sampling.",
+        f"These channels may have the same ROI as another one: {listed(unsure)}."
         if unsure
-        else "No two channels may change places.",
+        else "The order of the channels is the same at every possible cost.",
         f"The {left_out} channels with the lowest ROI are not drawn." if left_out else "",
     ]
     return Figure(
         name="roi_within_bounds",
-        title=f"ROI on {basis} where costs are known in bounds only",
+        title=f"ROI on {basis} where costs are uncertain",
         caption=" ".join(filter(None, captions)),
         alt_text=(
-            f"Dot chart of ROI with the range that costs allow, channels: {table['channel'].nunique()}, "
+            f"Dot chart of ROI with the range of possible costs, channels: {table['channel'].nunique()}, "
             f"overlapping: {len(unsure)}."
         ),
         chart=rows.chart(rows.dots()),

@@ -79,11 +79,11 @@ def journey_graph(
     ]
     places = _circle(_openers_first(order, transitions))
     captions = [
-        "Circles: area is the number of touchpoints.",
-        f"Their colour is the removal effect under {model}." if model else "There are no removal effects.",
-        "Arrows: width is the probability of the step; green leads to (conversion), grey to (null).",
+        "The area of a circle is its number of touchpoints.",
+        f"Its colour is the removal effect under {model}." if model else "There are no removal effects.",
+        "The width of an arrow is the probability of the step; green leads to (conversion), grey to (null).",
         _weaker(len(between) - len(strongest)),
-        "Steps from a channel to itself are left out.",
+        "Steps from a channel to itself are not drawn.",
         not_drawn(transitions, order),
     ]
     return Figure(
@@ -118,7 +118,7 @@ def _weaker(dropped: int) -> str:
     if not dropped:
         return ""
     kept = f"the {MOST_STEPS} steps taken most often and the {MOST_TO_CONVERSION} that convert most often"
-    return f"Only {kept} are drawn, {dropped} others are not."
+    return f"Drawn are only {kept}; {dropped} others are not."
 
 
 def _openers_first(order: list[str], transitions: pd.DataFrame) -> list[str]:

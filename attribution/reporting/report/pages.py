@@ -83,22 +83,25 @@ def review_page(review: Review) -> Page:
     tables = review.tables
     changes = tables["roi_parts"]
     sections = [
-        Section("channels", "Channels", "Both runs side by side; (total) is of channels with spend.", _sides(review)),
+        Section(
+            "channels", "Channels", "Both runs side by side. (total) covers the channels with spend.", _sides(review)
+        ),
         Section(
             "parts",
-            "Why ROI moved",
-            "What each channel, by each part, adds to the change of total ROI. Rows and columns add up.",
+            "Why ROI changed",
+            "How much each channel and each part adds to the change in total ROI. Rows and columns add up.",
             _grid(changes),
         ),
     ]
     alerts = raised(tables["alerts"])
     substitutes = tables["alerts"].drop(index=alerts.index)
     if len(alerts):
-        says = "What moved by more than its threshold, under the first model."
+        says = "What changed by more than its threshold, under the first model."
         sections.append(Section("alerts", "Alerts", says, alerts.loc[:, :"message"]))
     if len(substitutes):
         says = (
-            "Who stands at the place of a channel that declined: where its customers could be met, not that they come."
+            "Channels that play a similar part in journeys to a channel that declined. Its customers may be "
+            "reached there."
         )
         shown = substitutes.drop(columns=["kind", "threshold", "beyond_sampling"])
         sections.append(Section("substitutes", "Likely substitutes", says, shown))
@@ -109,14 +112,14 @@ def review_page(review: Review) -> Page:
 def targets_page(name: str, tables: Mapping[str, pd.DataFrame], findings: Sequence[str]) -> Page:
     """Targets, their history, changes and decisions as a page."""
     known = {
-        "kpis": ("Targets", "An interval on both sides of a target leaves it undecided."),
-        "history": ("History", "The same metrics over runs, oldest first."),
-        "before_after": ("Before and after", "What a change did to a series, as far as the series tells."),
-        "decisions": ("Decisions", "What was expected, and what came of it so far."),
+        "kpis": ("Targets", "A target is undecided if the interval contains it."),
+        "history": ("History", "The same metrics in earlier runs, oldest first."),
+        "before_after": ("Before and after", "The effect of a change on a series, estimated from the series itself."),
+        "decisions": ("Decisions", "What was expected of each decision, and the result so far."),
     }
     shown = {**tables, "kpis": _result(tables["kpis"]), "history": history(tables["kpis"])}
     sections = [Section(key, *known[key], shown[key]) for key in known if key in shown and len(shown[key])]
-    notes = ["Intervals cover sampling, never bias. Allocated is not incremental: credit divides observed conversions."]
+    notes = ["Intervals cover sampling only, not bias. Credit divides the observed conversions; it is not incremental."]
     return Page(name, "Targets", findings, sections, notes)
 
 
@@ -124,14 +127,14 @@ def comparison_page(comparison: Comparison) -> Page:
     """Runs side by side as a page."""
     known = {
         "comparison": ("Channels", "Every channel under every model and specification."),
-        "agreement": ("Agreement", "How far each pair of models and specifications ranks channels alike."),
+        "agreement": ("Agreement", "How similarly each pair of models and specifications ranks the channels."),
     }
     sections = [Section(key, *known[key], comparison.tables[key]) for key in known]
     if comparison.verdicts is not None:
-        says = "Whether spend of a channel comes back, whatever the model and settings."
+        says = "Whether the spend of a channel pays back under all models and settings."
         sections.insert(0, Section("verdicts", "Verdicts", says, comparison.verdicts))
-    notes = [f"Held against the first: {note}" for note in comparison.notes]
-    notes.append("Allocated is not incremental: credit divides observed conversions.")
+    notes = [f"Difference from the first run: {note}" for note in comparison.notes]
+    notes.append("Credit divides the observed conversions; it is not incremental.")
     return Page(comparison.name, "Comparison", comparison.findings, sections, notes)
 
 

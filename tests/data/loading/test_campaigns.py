@@ -118,15 +118,15 @@ def test_the_order_of_rows_does_not_matter() -> None:
 
 
 def test_campaigns_that_cannot_be() -> None:
-    with pytest.raises(InputError, match=r"grain = 'campaign', and touchpoints have no column 'campaign'"):
+    with pytest.raises(InputError, match=r"grain is 'campaign', but touchpoints have no column 'campaign'"):
         run(TOUCHPOINTS.drop(columns="campaign"), grain="campaign")
     clash = TOUCHPOINTS.assign(
         channel=["search / brand", *TOUCHPOINTS["channel"][1:]], campaign=[None, "x", "brand", None, None, "y"]
     )
-    with pytest.raises(InputError, match="campaign 'search / brand' would have the name of another channel"):
+    with pytest.raises(InputError, match="would share the name 'search / brand'"):
         run(clash, grain="campaign")
     with pytest.raises(InputError, match=r"grain must be 'channel' or 'campaign'.*'keyword'"):
         at.load_sources(TOUCHPOINTS, CONVERSIONS, grain="keyword")  # type: ignore[arg-type]
     paths = {"name": "p", "tables": {"paths": {"source": pd.DataFrame({"path": ["a"], "conversions": [1]})}}}
-    with pytest.raises(InputError, match="grain = 'campaign'"):
+    with pytest.raises(InputError, match="grain"):
         at.run_experiment(Experiment.model_validate({**paths, "models": [{"model": "Linear"}], "grain": "campaign"}))

@@ -88,7 +88,7 @@ def test_a_folder_is_all_of_its_experiments(tmp_path: Path) -> None:
     (tmp_path / "other.toml").write_text(SMALL, encoding="utf-8")
     assert [each.name for each in list_specifications(tmp_path, read=read_experiment)] == ["other", "shop"]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="holds no experiment"):
+    with pytest.raises(InputError, match="has no experiment"):
         list_specifications(tmp_path / "empty", read=read_experiment)
 
 
@@ -134,7 +134,7 @@ def test_a_run_is_not_made_again_unless_data_settings_code_or_files_changed(
     printed = capsys.readouterr().out
     assert not made()
     again = capsys.readouterr().out
-    assert "Nothing changed" in again
+    assert "nothing was run again" in again
     assert again.splitlines()[:8] == printed.splitlines()[:8]
     assert made("--again")
     # Neither the order of rows, nor comments, nor where it is logged.
@@ -206,11 +206,11 @@ def test_a_sweep_goes_on_where_it_stopped(
     toml, out = small_log(tmp_path), tmp_path / "out"
     arguments = ("run", toml, "--out", out, "--json", "--sweep", "journeys.lookback_days=3,9")
     assert call(monkeypatch, *arguments) == 0
-    assert json.loads(capsys.readouterr().out)["made"] == ["lookback_days=3", "lookback_days=9"]
+    assert json.loads(capsys.readouterr().out)["reused"] == []
     assert {path.name for path in out.iterdir()} == {"lookback_days=3", "lookback_days=9", "comparison"}
     assert call(monkeypatch, *arguments[:-1], "journeys.lookback_days=3,9,20") == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["made"] == ["lookback_days=20"]
+    assert document["reused"] == ["lookback_days=3", "lookback_days=9"]
     assert {row["specification"] for row in document["comparison"]} == {f"lookback_days={d}" for d in (3, 9, 20)}
     assert call(monkeypatch, "run", toml, "--out", tmp_path / "one", "--set", "journeys.lookback_days=3") == 0
     alone, swept = (
@@ -296,7 +296,7 @@ def test_runs_on_other_terms_or_alone_are_refused() -> None:
         compare_runs({"a": first()})
     other = second()
     other.tables["returns"]["basis"] = "margin"
-    with pytest.raises(InputError, match="on other terms"):
+    with pytest.raises(InputError, match="by another return or cost"):
         compare_runs({"a": first(), "b": other})
 
 

@@ -424,5 +424,5 @@ def test_what_a_run_does_not_know_is_said() -> None:
     del bare.tables["journey_profile"]  # type: ignore[attr-defined]
     notes = " ".join(review_runs(bare, dataclasses.replace(second(), span=("2024-01-01", "2024-01-31"))).notes)
     assert "Run 'winter' has no journey_profile" in notes
-    assert "How many days run 'winter' covers is not known" in notes
+    assert "The number of days of run 'winter' is unknown" in notes
     assert "journey_profile" not in " ".join(review_runs(first(), second()).notes)

@@ -183,8 +183,8 @@ def test_the_order_of_slices_does_not_matter() -> None:
     ("change", "said"),
     [
         ({"spend": None}, "'spend' is missing"),
-        ({"slice": "same"}, "there twice"),
-        ({"journeys": -1.0}, "journeys below 0"),
+        ({"slice": "same"}, "appears twice"),
+        ({"journeys": -1.0}, "journeys must not be below 0"),
         ({"value": np.nan}, "finite numbers"),
     ],
 )
@@ -278,7 +278,7 @@ def test_tasks_take_the_middle_size_of_models_that_agree() -> None:
     row = tasks.iloc[0]
     assert (row["slice"], row["model"], row["size"], row["size_low"], row["size_high"]) == ("s0", "c", 30.0, 10.0, 70.0)
     assert (row["models_agreeing"], row["models"]) == (3, 4)
-    assert "mostly by value" in row["evidence"]
+    assert "mostly because of value" in row["evidence"]
     assert "worth less" in row["check"]
 
 
@@ -433,10 +433,10 @@ def test_a_run_finds_what_is_wrong_with_it(outcome: at.Outcome) -> None:
     assert set(tasks.loc[tasks["kind"] == "credit_without_cost", "slice"]) == {"direct"}
     tracked = tasks[tasks["kind"] == "tracking"]["evidence"]
     assert tracked.str.contains("'Video': did you mean 'video'?", regex=False).sum() == 1
-    assert tracked.str.startswith("duplicate_costs in costs, 1 times").sum() == 1
+    assert tracked.str.startswith("duplicate_costs in costs, 1 time:").sum() == 1
     assert tasks[tasks["evidence"].str.startswith("duplicate_costs")]["size"].tolist() == [300.0]
     unseen = tasks[(tasks["kind"] == "lagging_slice") & (tasks["slice"] == "Video")].iloc[0]
-    assert "no journey touched it" in unseen["evidence"]
+    assert "it is in no journey" in unseen["evidence"]
     assert "another name" in unseen["check"]
     slices = outcome.tables["roi_slices"].query("slice == 'Video' and model == @unseen.model")
     assert unseen[["spend", "roi"]].tolist() == slices.iloc[0][["spend", "roi"]].tolist() == [30.0, -1.0]

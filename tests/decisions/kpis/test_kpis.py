@@ -368,22 +368,22 @@ def test_a_target_without_one_of_its_parts_is_refused(shop: Path, lacking: str) 
         ({"metric": "caq"}, r"target 1: unknown metric 'caq'.*Allowed: conversions.*did you mean 'c"),
         ({"metric": "market_share"}, "unknown metric 'market_share'"),
         ({"metric": "cac", "unit": "%"}, "% is a unit of ratios"),
-        ({"metric": "roi", "unit": "CNY"}, "roi is a ratio, whose unit is one of %, x"),
+        ({"metric": "roi", "unit": "CNY"}, "roi is a ratio, so its unit must be one of %, x"),
         ({"metric": "roas", "unit": "per cent"}, "roas is a ratio"),
         ({"metric": "roi", "role": "brnd"}, "unknown role 'brnd'.*did you mean 'brand'"),
         ({"metric": "roi", "role": "brand", "channel": "email"}, "a channel or a role, not both"),
         ({"metric": "roi", "channel": "e-mail"}, "no channel 'e-mail'.*did you mean 'email'"),
         ({"metric": "roi", "model": "markov"}, "has no model 'markov'"),
-        ({"metric": "roi", "basis": "ltv"}, "does not know returns on these terms"),
+        ({"metric": "roi", "basis": "ltv"}, "has no returns for this basis and cost basis"),
         ({"metric": "roi", "period": "2024-Q5"}, "a period is a year"),
-        ({"metric": "roi", "period": "2024-Q1"}, "counts days outside the target's period"),
+        ({"metric": "roi", "period": "2024-Q1"}, "has days outside the target's period"),
         ({"metric": "roi", "targt": 3}, "unknown key 'targt'"),
         ({"metric": "roi", "owner": ""}, "has no owner"),
         ({"metric": "mer", "channel": "email"}, "mer is of the whole business"),
-        ({"metric": "win_rate"}, "funnel_stage goes with metrics of a stage.*arrivals, arrival_share"),
-        ({"metric": "roi", "funnel_stage": "SQL"}, "funnel_stage goes with metrics of a stage"),
+        ({"metric": "win_rate"}, "funnel_stage must be set for these metrics.*arrivals, arrival_share"),
+        ({"metric": "roi", "funnel_stage": "SQL"}, "funnel_stage must be set for these metrics"),
         ({"metric": "arrivals", "funnel_stage": "SQL", "basis": "revenue"}, "arrivals has no basis"),
-        ({"metric": "arrivals", "funnel_stage": "SQL"}, "has no funnel, and arrivals is of a stage"),
+        ({"metric": "arrivals", "funnel_stage": "SQL"}, "has no funnel, but arrivals is defined per stage"),
     ],
 )
 def test_targets_that_cannot_be_meant_are_refused(shop: Path, target: dict[str, object], message: str) -> None:
@@ -405,7 +405,7 @@ def test_a_decision_cannot_be_due_before_it_is_made(shop: Path) -> None:
         'run = "runs/after"\n[[decisions]]\nwhat = "more search"\ndecided_on = 2024-04-02\ndue = 2024-04-01\n'
         'run = "runs/before"\nowner = "me"\nmetric = "roi"\nexpected = 2\n'
     )
-    with pytest.raises(InputError, match="decision 1: due on 2024-04-01, before it was decided on 2024-04-02"):
+    with pytest.raises(InputError, match="decision 1: the due date 2024-04-01 is before the decision on 2024-04-02"):
         read_targets(asked(shop, text))
 
 
@@ -415,7 +415,7 @@ def test_a_file_without_a_run_or_targets_is_refused(shop: Path) -> None:
         read_targets(asked(shop, one))
     with pytest.raises(InputError, match="there are no targets"):
         read_targets(asked(shop, 'run = "runs/after"'))
-    with pytest.raises(InputError, match="targets are a list"):
+    with pytest.raises(InputError, match="targets must be a list"):
         read_targets(asked(shop, 'run = "runs/after"\ntargets = 3'))
 
 
@@ -423,7 +423,7 @@ def test_draws_are_refused_without_resampling(shop: Path, monkeypatch: pytest.Mo
     text = (shop / "after.toml").read_text(encoding="utf-8").replace("[resampling]\ndraws = 100\n", "")
     (shop / "undrawn.toml").write_text(text, encoding="utf-8")
     assert call(monkeypatch, "run", shop / "undrawn.toml", "--out", shop / "none") == 2
-    assert "no draws without resampling" in capsys.readouterr().err
+    assert "output.draws needs resampling" in capsys.readouterr().err
 
 
 def test_periods_are_read() -> None:
@@ -512,7 +512,7 @@ def test_review_refuses_to_replace_a_run_it_reads(
 ) -> None:
     runs = shop / "runs" / "before", shop / "runs" / "after"
     assert call(monkeypatch, "review", *runs, "--out", shop / "runs" / "after") == 2
-    assert "holds what is needed" in capsys.readouterr().err
+    assert "has files that this command reads" in capsys.readouterr().err
     assert call(monkeypatch, "review", shop / "nowhere", runs[1]) == 2
 
 
@@ -569,7 +569,7 @@ def test_a_baseline_that_mlflow_does_not_have_is_an_error(
         assert call(monkeypatch, "review", *runs, *uri, "--out", tmp_path / "review") == 2
         said = capsys.readouterr().err
         assert "did not return the run" in said
-        assert "name its output folder, or another store with --tracking-uri" in said
+        assert "name its output folder, or another tracking server with --tracking-uri" in said
     assert not (tmp_path / "kpis").exists()
     assert not (tmp_path / "review").exists()
 

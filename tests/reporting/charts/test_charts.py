@@ -167,7 +167,7 @@ def test_credit_shows_most_credit_first_and_unattributed_last() -> None:
 def test_intervals_are_drawn_or_their_absence_is_said() -> None:
     plain = all_figures(SMALL)[:2]
     for figure, measure in zip(plain, ("conversions", "roi"), strict=True):
-        assert "There are no intervals: resampling was not asked for." in figure.caption
+        assert "There are no intervals, because the run had no resampling." in figure.caption
         assert f'"{measure}_low"' not in json.dumps(figure.spec()["layer"])
     resampled = all_figures(run_tables(["a", "b"], intervals=True))[:2]
     for figure, measure in zip(resampled, ("conversions", "roi"), strict=True):
@@ -179,8 +179,8 @@ def test_intervals_are_drawn_or_their_absence_is_said() -> None:
 def test_roi_leaves_out_and_names_channels_without_spend() -> None:
     figure = charts.roi_by_channel(SMALL["returns"])
     assert set(figure.table["channel"]) == {"a", "b"}
-    assert "for want of spend: c." in figure.caption
-    assert "divides the conversions that were observed" in figure.caption
+    assert "because they have no spend: c." in figure.caption
+    assert "divides the observed conversions" in figure.caption
     assert "not what would be lost" in figure.caption
     roi = figure.table.set_index(["channel", "model"])["roi"]
     assert roi["a", "linear"] == pytest.approx((50 - 40) / 40)
@@ -227,7 +227,7 @@ def test_rank_bump_ranks_the_truth_among_the_same_channels() -> None:
     figure = charts.rank_bump(ranks(first={"a": 1, "b": 2, "c": 3}), truth)
     true = figure.table[figure.table["model"] == charts.TRUTH_COLUMN].set_index("channel")["rank"]
     assert true.to_dict() == {"a": 1, "b": 2.5, "c": 2.5}
-    assert "(truth) ranks by the true ROI" in figure.caption
+    assert "(truth) is the rank by the true ROI" in figure.caption
 
 
 def test_heatmap_begins_with_start_and_ends_with_conversion_and_null() -> None:

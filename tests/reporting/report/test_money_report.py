@@ -74,8 +74,10 @@ def test_media_and_loaded_roi_stand_side_by_side(outcome: at.Outcome) -> None:
 
 def test_what_full_costs_and_unknown_costs_do_is_said(outcome: at.Outcome) -> None:
     lost, unsure = money_sentences(outcome.tables)
-    assert lost == ("On revenue, gains on media cost alone and loses with all its costs: mail (under 2 of 2 models).")
-    assert unsure.startswith("Within the bounds of their costs, the ROI of mail and search may be the same")
+    assert lost == (
+        "On revenue, these channels pay back their media cost but not all their costs: mail (under 2 of 2 models)."
+    )
+    assert unsure.startswith("Because costs are uncertain, mail and search may have the same ROI")
     plain = run(COSTS[["channel", "cost_type"]].assign(amount=1.0))
     assert money_sentences(plain.tables) == []
 
