@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tests.mutants.changes import Change, drawn, files_of
@@ -15,6 +15,7 @@ from tests.mutants.covering import CHAPTERS, COMPILED, PLAIN, Covering, recorded
 from tests.mutants.judging import Copies, Verdict, judged
 
 ROOT = Path(__file__).resolve().parents[2]
+WORK = ROOT / "build" / "mutants"
 RATCHET = Path(__file__).with_name("ratchet.toml")
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 
@@ -29,11 +30,11 @@ def share_killed(verdicts: Sequence[Verdict]) -> float:
     return sum(verdict.outcome == "killed" for verdict in verdicts) / len(verdicts) if verdicts else 0.0
 
 
-def covering(copies: Copies, kept: Path) -> Covering:
+def covering(copies: Copies) -> Covering:
     """Return which tests run which lines; what is kept of earlier runs is used where nothing has changed."""
     jobs = [(way, tests) for way in (PLAIN, COMPILED) for tests in test_files(copies.first, way)]
     records: dict[str, list[Mapping[str, object]]] = {PLAIN: [], COMPILED: []}
-    found = copies.each(lambda job, copy: recorded(copy, job[1], job[0], kept), jobs)
+    found = copies.each(lambda job, copy: recorded(copy, job[1], job[0], WORK / "covering"), jobs)
     for number, ((way, tests), record) in enumerate(zip(jobs, found, strict=True), 1):
         records[way].append(record)
         _progress(f"lines run by tests: {number} of {len(jobs)} ({tests}, {way})")
@@ -42,25 +43,30 @@ def covering(copies: Copies, kept: Path) -> Covering:
     return Covering(records)
 
 
+def judge(changes: Sequence[Change], lines: Covering, copies: Copies) -> Iterator[Verdict]:
+    """Yield what becomes of each change."""
+    killed = 0
+    judgements = copies.each(lambda change, copy: judged(change, lines.tests_for(change), copy), changes)
+    for number, verdict in enumerate(judgements, 1):
+        killed += verdict.outcome == "killed"
+        if verdict.outcome != "killed":
+            _progress(f"{verdict.outcome}: {verdict.change}\n")
+        _progress(f"{number} of {len(changes)}, {killed / number:.1%} killed")
+        yield verdict
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Draw, judge and report; 1 where the share is below the accepted one, else 0."""
     accepted = tomllib.loads(RATCHET.read_text(encoding="utf-8"))
     options = _parser(accepted).parse_args(arguments)
     started = time.perf_counter()
-    work = ROOT / "build" / "mutants"
-    copies = Copies(ROOT, work, options.workers)
+    copies = Copies(ROOT, WORK, options.workers)
     sample = drawn(files_of(copies.first, options.only or list(CHAPTERS)), options.count, options.seed)
-    alike = equivalent_changes()
-    tried = [change for change in sample if (change.file, change.before, change.after) not in alike]
-    lines = covering(copies, work / "covering")
-    verdicts: list[Verdict] = []
-    for verdict in copies.each(lambda change, copy: judged(change, lines.tests_for(change), copy), tried):
-        verdicts.append(verdict)
-        if verdict.outcome != "killed":
-            _progress(f"{verdict.outcome}: {verdict.change}\n")
-        _progress(f"{len(verdicts)} of {len(tried)}, {share_killed(verdicts):.1%} killed")
-    report = _report(verdicts, [change for change in sample if change not in tried], alike, options.seed)
-    target = work / f"seed-{options.seed}.txt"
+    reasons = equivalent_changes()
+    alike = [change for change in sample if (change.file, change.before, change.after) in reasons]
+    verdicts = list(judge([change for change in sample if change not in alike], covering(copies), copies))
+    report = _report(verdicts, alike, reasons, options.seed)
+    target = WORK / f"seed-{options.seed}.txt"
     target.write_text(report, encoding="utf-8")
     _progress(f"{report.splitlines()[0]} {(time.perf_counter() - started) / 60:.0f} minutes. All: {target}\n")
     return _held_against(accepted, verdicts, options)
@@ -76,7 +82,9 @@ def _parser(accepted: Mapping[str, float]) -> argparse.ArgumentParser:
     return parser
 
 
-def _report(verdicts: Sequence[Verdict], alike: Sequence[Change], reasons: Mapping, seed: int) -> str:
+def _report(
+    verdicts: Sequence[Verdict], alike: Sequence[Change], reasons: Mapping[tuple[str, str, str], str], seed: int
+) -> str:
     killed = sum(verdict.outcome == "killed" for verdict in verdicts)
     lines = [f"Seed {seed}: {killed} of {len(verdicts)} changes were killed ({share_killed(verdicts):.1%})."]
     lines += [f"{len(alike)} more change nothing (tests/mutants/equivalent.toml)."] if alike else []

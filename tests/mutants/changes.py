@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import random
 import re
 from collections.abc import Iterator, Sequence
@@ -119,7 +120,9 @@ def drawn(per_file: dict[str, list[Change]], count: int, seed: int) -> list[Chan
 def files_of(root: Path, folders: Sequence[str]) -> dict[str, list[Change]]:
     """Return the changes of every file in the folders, by its path from the root."""
     paths = sorted(path for folder in folders for path in (root / folder).rglob("*.py"))
-    found = {name: changes_of(name, path.read_bytes()) for path in paths for name in [path.relative_to(root).as_posix()]}
+    found = {
+        name: changes_of(name, path.read_bytes()) for path in paths for name in [path.relative_to(root).as_posix()]
+    }
     return {name: changes for name, changes in found.items() if changes}
 
 
@@ -197,7 +200,7 @@ def _of_itself(source: Source, node: ast.expr, runs: tuple[int, int]) -> Iterato
             for operator, pair in zip(operators, zip([left, *others], others, strict=False), strict=True):
                 yield from _of_operator(source, operator, pair, runs)
         case ast.BoolOp(op=operator, values=values):
-            for pair in zip(values, values[1:], strict=False):
+            for pair in itertools.pairwise(values):
                 yield from _of_operator(source, operator, pair, runs)
         case ast.BinOp(left=left, op=operator, right=right):
             if not any(isinstance(side, PUT_TOGETHER) or _is_text(side) for side in (left, right)):

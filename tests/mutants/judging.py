@@ -92,5 +92,8 @@ class Copies:
             finally:
                 self.free.put(copy)
 
-        with ThreadPoolExecutor(self.workers) as pool:
+        pool = ThreadPoolExecutor(self.workers)
+        try:
             yield from pool.map(one, items)
+        finally:  # after an error or Ctrl-C nothing more is begun
+            pool.shutdown(cancel_futures=True)
