@@ -65,17 +65,17 @@ def run_one(experiment: Experiment, out: Path | None, *, as_json: bool, again: b
     out = out or named_folder("runs", experiment.name)
     with progress() as say:
         made = _make_run(experiment, out, say, again=again)
-        completed = track_run(experiment, out, say)
+        tracked = track_run(experiment, out, say)
     tables = read_run(out).tables
     if as_json:
-        head = {"out": str(out), "made": made, "mlflow_run": completed.run_id}
+        head = {"out": str(out), "made": made} | tracked.document
         print_json(head | {name: records(tables[name]) for name in ("returns", "agreement")})
     else:
         print_ranking(experiment, tables, compare_rankings(tables["returns"]))
         where = "Tables and report.html are" if made else "Nothing changed since the run that is"
-        typer.echo(f"\n{where} in {out}{completed.tracked_as}")
-    if completed.failure is not None:
-        raise completed.failure
+        typer.echo(f"\n{where} in {out}{tracked.sentence_end}")
+    if tracked.failure is not None:
+        raise tracked.failure
 
 
 def _make_run(experiment: Experiment, out: Path, say: Stage, *, again: bool) -> bool:
@@ -92,7 +92,8 @@ def _make_run(experiment: Experiment, out: Path, say: Stage, *, again: bool) -> 
 
 
 def _run_several(name: str, specifications: Sequence[Specification], out: Path, *, as_json: bool, again: bool) -> None:
-    from attribution.cli.commands.written_runs import track_compared, write_compared
+    from attribution.cli.commands.saved_runs import track
+    from attribution.cli.commands.written_runs import log_folder, tracking_store, write_compared
     from attribution.decisions.comparison import compare_runs
     from attribution.decisions.kpis import read_run
 
@@ -113,11 +114,12 @@ def _run_several(name: str, specifications: Sequence[Specification], out: Path, 
                 raise InputError(f"specification {each.name!r}: {error}") from None
         say("comparing")
         compared = compare_runs({each.name: read_run(out / each.name) for each in specifications}, name)
-        write_compared(compared, out, specifications[0].experiment.tracking)
-        say("logging to MLflow")
-        completed = track_compared(out, specifications[0].experiment.tracking)
+        store = tracking_store(specifications[0].experiment.tracking)
+        write_compared(compared, out, store)
+        say("logging to MLflow" if store is None else f"logging to MLflow, {store}")
+        tracked = track(lambda store: log_folder(out, store), store)
     if as_json:
-        head = {"out": str(out), "made": made, "mlflow_run": completed.run_id, "notes": list(compared.notes)}
+        head = {"out": str(out), "made": made, **tracked.document, "notes": list(compared.notes)}
         print_json(head | {key: records(table) for key, table in compared.tables.items()})
     else:
         for sentence in compared.findings:
@@ -125,9 +127,9 @@ def _run_several(name: str, specifications: Sequence[Specification], out: Path, 
         typer.echo(
             f"\n{len(made)} of {len(specifications)} runs were made, the others were finished before. ", nl=False
         )
-        typer.echo(f"They are in {out}, side by side in {out / 'comparison'}{completed.tracked_as}")
-    if completed.failure is not None:
-        raise completed.failure
+        typer.echo(f"They are in {out}, side by side in {out / 'comparison'}{tracked.sentence_end}")
+    if tracked.failure is not None:
+        raise tracked.failure
 
 
 def _check_apart(specifications: Sequence[Specification], out: Path) -> None:
