@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import math
 import os
@@ -117,12 +118,29 @@ def call_store(act: Callable[[], Answer], folder: Path | None, store: Store) -> 
     except (MlflowException, SQLAlchemyError, OSError) as error:
         where = without_credentials(store.tracking)
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        is_passing = _is_passing(error)
         if folder is None:
-            raise TrackingError(f"MLflow at {where} did not return the run: {reason}") from None
+            problem = f"MLflow at {where} did not return the run: {reason}"
+            raise TrackingError(problem, is_passing=is_passing) from None
         raise TrackingError(
             f"the run is complete in {folder}, but MLflow at {where} could not log it: {reason}. "
-            f"Hint: `attribution track {folder}` logs it when the server is back, or elsewhere with --tracking-uri"
+            f"Hint: `attribution track {folder}` logs it when the server is back, or elsewhere with --tracking-uri",
+            is_passing=is_passing,
         ) from None
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whether the same call may succeed later: a server that is away, a database that is busy, a full disk."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+    if isinstance(error, MlflowException):
+        text = str(error).lower()
+        is_away = "failed with exception" in text or "connection" in text or "is locked" in text
+        return is_away or error.error_code in ("TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
+    if isinstance(error, SQLAlchemyError):
+        return isinstance(error, OperationalError) and "unable to open" not in str(error)
+    return getattr(error, "errno", None) not in (errno.EACCES, errno.ENOENT, errno.ENOTDIR, errno.EROFS)
 
 
 def _prepare(uri: str) -> None:

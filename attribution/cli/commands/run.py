@@ -111,7 +111,7 @@ def _run_several(name: str, specifications: Sequence[Specification], out: Path, 
                 if _make_run(each.experiment, out / each.name, tell, again=again):
                     made.append(each.name)
             except InputError as error:
-                raise InputError(f"specification {each.name!r}: {error}") from None
+                raise type(error)(f"specification {each.name!r}: {error}") from None
         say("comparing")
         compared = compare_runs({each.name: read_run(out / each.name) for each in specifications}, name)
         store = tracking_store(specifications[0].experiment.tracking)

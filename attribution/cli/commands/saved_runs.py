@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from attribution.errors import InputError, TrackingError
+from attribution.errors import InputError, TrackingError, UnavailableError
+from attribution.folders import write_error
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -165,7 +166,7 @@ def replace_file(to: Path, text: str, *, is_own: Callable[[str], bool]) -> None:
         staging.replace(to)
     except OSError as error:
         staging.unlink(missing_ok=True)
-        raise InputError(f"file {to} cannot be written: {error.strerror}") from None
+        raise write_error(f"file {to} cannot be written", error) from None
 
 
 def _run_folder(reference: str, folder: Path, copies: Path, store: Store) -> Path:
@@ -179,7 +180,8 @@ def _run_folder(reference: str, folder: Path, copies: Path, store: Store) -> Pat
     try:
         return fetch_run(reference, into, store=store)
     except TrackingError as error:
-        raise InputError(str(error), hint="give its output folder, or another store with --tracking-uri") from None
+        kind = UnavailableError if error.exit_code == UnavailableError.exit_code else InputError
+        raise kind(str(error), hint="give its output folder, or another store with --tracking-uri") from None
 
 
 # ---------------------------------------------------------------- exported models
