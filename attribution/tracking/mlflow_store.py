@@ -124,7 +124,8 @@ def call_store(act: Callable[[], Answer], folder: Path | None, store: Store) -> 
             raise TrackingError(problem, is_passing=is_passing) from None
         raise TrackingError(
             f"the run is complete in {folder}, but MLflow at {where} could not log it: {reason}. "
-            f"Hint: `attribution track {folder}` logs it when the server is back, or elsewhere with --tracking-uri",
+            f"Hint: `attribution track {folder}` logs it once the server is available again; --tracking-uri logs "
+            "it to another server",
             is_passing=is_passing,
         ) from None
 

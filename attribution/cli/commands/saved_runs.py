@@ -181,7 +181,7 @@ def _run_folder(reference: str, folder: Path, copies: Path, store: Store) -> Pat
         return fetch_run(reference, into, store=store)
     except TrackingError as error:
         kind = UnavailableError if error.exit_code == UnavailableError.exit_code else InputError
-        raise kind(str(error), hint="give its output folder, or another store with --tracking-uri") from None
+        raise kind(str(error), hint="give its output folder, or another tracking server with --tracking-uri") from None
 
 
 # ---------------------------------------------------------------- exported models

@@ -151,8 +151,8 @@ def _average(returned: Floats, conversions: Floats) -> float:
     """
     if not returned.any():
         raise InputError(
-            "sensitivity: conversions are worth nothing, so every ROI is −100 % whatever is chosen",
-            hint="give the conversions table a value, or leave sensitivity out of the experiment",
+            "sensitivity: every conversion has the value 0, so every ROI is −100 %",
+            hint="add a column value to the conversions table, or leave sensitivity out of the experiment",
         )
     # Credit below zero, as incremental models may give, is no conversion.
     gained = (returned > 0) & (conversions > 0)
