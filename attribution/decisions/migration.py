@@ -7,14 +7,21 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from attribution.decisions.diagnosis.diagnosis_declared import TASKS
 from attribution.models.order import held_out_table
 from attribution.models.saved.earlier import INTERVALS, add_ends, merge_intervals
-from attribution.returns import main_basis
+from attribution.returns import ALL_TYPES, main_basis
+from attribution.returns.ranking import compare_rankings
+from attribution.returns.returns_declared import COST_SENSITIVITY
 from attribution.schema.tables import PUBLISHED_CREDIT
+from attribution.schema.tables.roi_parts import REST, ROI_PARTS
 from attribution.uncertainty.intervals_declared import ALL_MODELS, DIFFERENCES, RANK_PROBABILITY
 from attribution.uncertainty.sensitivity.spread import ORDER
 
 Tables = dict[str, pd.DataFrame]
+
+_COSTS = list(COST_SENSITIVITY.column_names)
+_JUDGED = ["spend", "roi", "roi_low", "roi_high", "break_even_roas", "basis", "cost_basis", "estimand"]
 
 
 def migrate_tables(tables: Mapping[str, pd.DataFrame]) -> Tables:
@@ -36,6 +43,10 @@ def migrate_tables(tables: Mapping[str, pd.DataFrame]) -> Tables:
     _migrate_pairs(current)
     _migrate_ranks(current)
     _migrate_budget(current)
+    _migrate_costs(current)
+    _migrate_waste(current)
+    _migrate_agreement(current)
+    _migrate_roi_parts(current)
     _migrate_funnel(current)
     return current
 
@@ -132,6 +143,58 @@ def _migrate_budget(tables: Tables) -> None:
         moved = now["status"].isin(["above", "below", "new", "gone"])
         change = now["recent"] / now["training"].where(now["training"] > 0) - 1
         tables["drift"] = now.assign(measure="plan_return", change=change, drifted=moved)
+
+
+def _migrate_costs(tables: Tables) -> None:
+    coverage, bounds = (tables.pop(f"cost_{name}", None) for name in ("coverage", "bounds"))
+    if coverage is None and bounds is None:
+        return
+    parts, borne = [], tables.pop("cost_sensitivity", None)
+    if coverage is not None:
+        returns = tables["returns"]
+        ranked = returns[["model", "estimand", "basis"]].drop_duplicates("model").assign(cost_basis="loaded")
+        own = ranked.merge(coverage.rename(columns={"amount": "own", "share": "own_share"}), how="cross")
+        if borne is not None:
+            # Its intervals were those of returns, where they still are.
+            borne = borne.drop(columns=["roi_low", "roi_high"])
+            own = own.merge(borne, on=["model", "channel", "cost_type"], how="left")
+        parts.append(own)
+    if bounds is not None:
+        spend = {f"spend{end}": f"amount{end}" for end in ("", "_low", "_high")}
+        share = (bounds["spend"] / bounds["spend"]).where(bounds["spend"] > 0)
+        parts.append(bounds.rename(columns=spend).assign(cost_type=ALL_TYPES, is_known=True, share=share))
+    tables["cost_sensitivity"] = _stacked([part.reindex(columns=_COSTS) for part in parts])
+
+
+def _migrate_waste(tables: Tables) -> None:
+    wasted = tables.pop("wasted_spend", None)
+    if "tasks" not in tables or "roi_low" in tables["tasks"]:
+        return
+    tasks = tables["tasks"]
+    parts = [pd.DataFrame(columns=["kind", "dimension", "slice", "model", *_JUDGED])]
+    if wasted is not None:
+        judged = wasted.rename(columns={"channel": "slice"})[["slice", "model", *_JUDGED]].assign(dimension="channel")
+        parts += [judged.assign(kind=kind) for kind in ("wasted_spend", "spend_below_break_even")]
+    if "roi_slices" in tables:
+        names = ["dimension", "slice", "model", "spend", "roi"]
+        parts.append(tables["roi_slices"][names].assign(kind="lagging_slice"))
+    numbers = tasks.merge(_stacked(parts), on=["kind", "dimension", "slice", "model"], how="left")
+    tables["tasks"] = numbers.reindex(columns=list(TASKS.column_names))
+
+
+def _migrate_agreement(tables: Tables) -> None:
+    before = tables.get("agreement")
+    if before is not None and "channels" not in before:
+        now = compare_rankings(tables["returns"]).agreement
+        keys = ["specification_a", "model_a", "specification_b", "model_b", "channels"]
+        tables["agreement"] = before.merge(now[keys], on=["model_a", "model_b"], how="left")[list(now)]
+
+
+def _migrate_roi_parts(tables: Tables) -> None:
+    gaps = tables.pop("roi_gaps", None)
+    if gaps is not None:
+        gaps = gaps.rename(columns={"rest": "reference"}).assign(compared_with=REST, model_before=None)
+        tables["roi_parts"] = gaps.assign(total_change=np.nan)[list(ROI_PARTS.column_names)]
 
 
 def _migrate_funnel(tables: Tables) -> None:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from attribution.data.loading import Finding, Sources, count_finding
 from attribution.errors import InputError
 from attribution.returns.cost_ledger import FEES, MEDIA, Bounds, overlapping, read_ledger, totals_of
-from attribution.returns.returns_declared import COST_COVERAGE
 from attribution.schema.experiment import Period, ReturnsOptions
 
 Floats = NDArray[np.float64]
@@ -319,28 +318,6 @@ def _inside(bounds: Bounds) -> list[str]:
 
 
 # ---------------------------------------------------------------- which types of cost are known
-
-
-def cost_coverage(costs: Costs, channels: Sequence[str]) -> pd.DataFrame:
-    """The ``cost_coverage`` table: every channel with every type of cost that is told of any.
-
-    Parameters
-    ----------
-    costs : all costs
-    channels : those that have credit; channels with costs are added
-    """
-    kinds = [MEDIA, *sorted(({kind for _, kind in costs.amounts} | set(costs.shared)) - {MEDIA})]
-    rows: list[tuple[str | None, str, float]] = [
-        (channel, kind, costs.amounts.get((channel, kind), np.nan))
-        for channel in sorted(costs.channels | set(channels))
-        for kind in kinds
-    ]
-    rows += [(None, kind, costs.shared.get(kind, np.nan)) for kind in kinds if costs.shared]
-    table = pd.DataFrame(rows, columns=["channel", "cost_type", "amount"])
-    whole = table.groupby("channel", dropna=False)["amount"].transform("sum")
-    table["share"] = table["amount"] / whole.where(whole > 0)
-    table["is_known"] = table["amount"].notna()
-    return table[list(COST_COVERAGE.column_names)]
 
 
 def overlap_findings(sources: Sources) -> list[Finding]:

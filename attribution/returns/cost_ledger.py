@@ -246,6 +246,9 @@ FEES = "fees"
 COST_TYPES = (MEDIA, FEES, "labour", "content", "tools", "venue", "materials", "travel")
 """The usual ones; any other word is a cost type of one's own."""
 
+ALL_TYPES = "(all)"
+"""What stands for all types together, and is therefore none of them."""
+
 AMOUNTS = ("amount", "cost_low", "cost_high")
 """What is known of a cost, and the least and the most that it may have been."""
 
@@ -308,7 +311,7 @@ def cost_types(table: pd.DataFrame) -> pd.Series:
     Raises
     ------
     InputError
-        If a cost that channels share does not say what it is for.
+        If a cost that channels share does not say what it is for, or a type is called as all of them together are.
     """
     if "cost_type" not in table:
         return pd.Series(MEDIA, index=table.index)
@@ -318,6 +321,12 @@ def cost_types(table: pd.DataFrame) -> pd.Series:
         raise InputError(
             f"table 'costs': {unknown} rows have neither a channel nor a cost type",
             hint="a cost that channels share says what it is for: labour, tools, …",
+        )
+    totals = int((written == ALL_TYPES).sum())
+    if totals:
+        raise InputError(
+            f"table 'costs': {totals} rows are of the cost type {ALL_TYPES!r}, which stands for all types together",
+            hint="leave rows out that add up others, or give the type another name",
         )
     return written.fillna(MEDIA).astype(object)
 

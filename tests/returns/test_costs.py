@@ -11,7 +11,7 @@ import pytest
 
 import attribution as at
 from attribution.errors import InputError
-from attribution.returns import cost_coverage, coverage_findings, overlap_findings, read_costs
+from attribution.returns import coverage_findings, overlap_findings, read_costs
 from attribution.schema.experiment import Period, ReturnsOptions
 
 TOUCHPOINTS = pd.DataFrame(
@@ -266,6 +266,12 @@ def test_a_cost_of_no_channel_and_no_type_is_refused() -> None:
         read_costs(at.load_sources(TOUCHPOINTS, CONVERSIONS, untyped))
 
 
+def test_a_type_that_is_called_as_all_of_them_is_refused() -> None:
+    costs = costs_of(channel=["mail", "mail"], amount=[1.0, 1.0], cost_type=["media", " (All)"])
+    with pytest.raises(InputError, match=r"1 rows are of the cost type '\(all\)'.*leave rows out that add up others"):
+        read_costs(at.load_sources(TOUCHPOINTS, CONVERSIONS, costs))
+
+
 def test_shared_costs_that_nothing_can_share_are_refused() -> None:
     costs = costs_of(channel=["mail", None], amount=[1.0, 2.0], cost_type=["labour", "tools"])
     with pytest.raises(InputError, match=r"no channel has any of what they are shared by.*'spend'"):
@@ -285,22 +291,6 @@ def test_loaded_needs_types() -> None:
 
 
 # ------------------------------------------------------------ coverage
-
-
-def test_coverage_says_what_is_known_of_whom() -> None:
-    costs = read_costs(at.load_sources(TOUCHPOINTS, CONVERSIONS, LEDGER))
-    table = cost_coverage(costs, ["mail", "search", "展会 🎪", "direct"])
-    known = table[table["is_known"]]
-    assert list(zip(known["channel"].fillna("(shared)"), known["cost_type"], known["amount"], strict=True)) == [
-        ("mail", "media", 10.0),
-        ("mail", "labour", 5.0),
-        ("search", "media", 30.0),
-        ("search", "fees", 3.0),
-        ("展会 🎪", "venue", 40.0),
-        ("(shared)", "tools", 12.0),
-    ]
-    assert len(table) == 5 * 5  # four channels and what they share × five types
-    assert table.set_index(["channel", "cost_type"]).loc[("mail", "labour"), "share"] == pytest.approx(1 / 3)
 
 
 def test_incomplete_costs_are_flagged() -> None:

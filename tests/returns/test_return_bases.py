@@ -96,7 +96,7 @@ def test_the_oracle_with_fees_as_a_share_of_media() -> None:
     asked = {"margin": 0.4, "ltv": 300.0, "basis": "margin", "cost_basis": "loaded"}
     one = run(ORACLE, returns=asked, output={"unit_economics": True}).tables
     other = run(by_rate, returns=asked | {"fee_rate": 0.1}, output={"unit_economics": True}).tables
-    for name in ("returns", "unit_economics", "cost_coverage"):
+    for name in ("returns", "unit_economics", "cost_sensitivity"):
         pd.testing.assert_frame_equal(one[name], other[name], check_exact=True)
 
 
@@ -285,7 +285,7 @@ def test_intervals_of_loaded_costs_that_go_by_credit() -> None:
     for end in ("", "_low", "_high"):
         assert found[f"roi{end}"] == pytest.approx((found[f"value{end}"] - 150) / 150)
     assert found["value_low"] < found["value"] < found["value_high"]
-    assert set(outcome.tables["cost_coverage"]["cost_type"]) == {"media", "labour"}
+    assert set(outcome.tables["cost_sensitivity"]["cost_type"]) == {"media", "labour"}
     assert "media_cost_only" in set(outcome.tables["quality"]["check"])
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import attribution as at
 from attribution.errors import InputError
-from attribution.returns import Costs, cost_coverage, read_costs
+from attribution.returns import Costs, coverage_findings, read_costs
 from attribution.returns.cost_ledger import Course, Days
 from attribution.schema.experiment import Experiment, Period, ReturnsOptions, checked
 
@@ -219,8 +219,8 @@ def test_fees_are_a_share_of_media() -> None:
     assert every.media == {"mail": 1000.0, "展会 🎪": 200.0}
     one = read(costs, fee_rate={"展会 🎪": 0.5})
     assert one.direct == {"mail": 1000.0, "展会 🎪": 300.0}
-    table = cost_coverage(one, ["mail"]).set_index(["channel", "cost_type"])
-    assert table["is_known"].to_dict()[("mail", "fees")] is False or not table.loc[("mail", "fees"), "is_known"]
+    flawed = {finding.check: finding.example for finding in coverage_findings(one, ["mail"])}
+    assert flawed["media_cost_only"] == "mail"
     # Fees that are booked stand beside a rate for other channels.
     typed = frame(
         channel=["mail", "mail", "展会 🎪"], amount=[1000.0, 7.0, 200.0], cost_type=["media", "fees", "media"]

@@ -17,7 +17,11 @@ import pandas as pd
 import pytest
 
 import attribution as at
+from attribution.decisions.comparison import compare_runs
+from attribution.decisions.diagnosis import judge_spend
+from attribution.decisions.migration import migrate_tables
 from attribution.production.output_tables import output_tables
+from attribution.returns import borne_costs, bounded_costs, own_costs
 from tests.cli.test_cli import call
 
 HERE = Path(__file__).parent
@@ -119,6 +123,60 @@ def test_tables_that_were_merged_are_read_where_they_are_now(before: Path) -> No
 
 
 @pytest.mark.parametrize("run", ["run", "rich", "budget"])
+def test_wasted_spend_is_found_among_tasks(before: Path, run: str) -> None:
+    then = {path.stem: pd.read_parquet(path) for path in (before / run).glob("*.parquet")}
+    now = at.read_run(before / run).tables
+    assert "wasted_spend" not in now
+    tasks, wasted = now["tasks"], then["wasted_spend"].set_index(["model", "channel"])
+    pd.testing.assert_frame_equal(tasks[list(then["tasks"])], then["tasks"], check_dtype=False)
+    found = tasks[tasks["kind"].isin(["wasted_spend", "spend_below_break_even"])]
+    numbers = ["spend", "roi", "roi_low", "roi_high", "break_even_roas", "basis", "cost_basis", "estimand"]
+    rows = wasted.loc[zip(found["model"], found["slice"], strict=True), numbers]
+    pd.testing.assert_frame_equal(found[numbers].reset_index(drop=True), rows.reset_index(drop=True), check_dtype=False)
+    # Of spend that pays, or of the other models, the returns tell all that the table told.
+    judged = judge_spend(now["returns"]).set_index(["model", "channel"])
+    pd.testing.assert_frame_equal(judged[list(wasted)], wasted, check_dtype=False, rtol=1e-12)
+
+
+def test_costs_of_old_tables_are_found_in_the_one_of_today() -> None:
+    """As 0.1.0 wrote them: what is known by type, what types do to ROI, and what bounds allow."""
+    coverage = pd.DataFrame(
+        {
+            "channel": ["mail", "mail", "tv", "tv", None, None],
+            "cost_type": ["media", "tools"] * 3,
+            "amount": [10.0, None, None, 7.0, None, 4.0],
+            "share": [1.0, None, None, 1.0, None, 1.0],
+            "is_known": [True, False, False, True, False, True],
+        }
+    )
+    ends = {"roi_low": [0.1, 0.1, 0.2], "roi_high": [0.7, 0.7, 0.8]}
+    types = {"channel": ["mail", "mail", "tv"], "cost_type": ["media", "tools", "tools"]}
+    numbers = {"amount": [10.0, 2.0, 9.0], "share": [0.8, 0.2, 1.0], "roi": [0.5, 0.5, 0.6]}
+    effects = {"roi_change": [-0.12, -0.02, -0.14], "roi_without": [8.0, 0.8, None]}
+    borne = pd.DataFrame({"model": "linear", **types, **numbers, **effects, **ends})
+    bounds = pd.DataFrame({"model": "linear", "estimand": "allocated", "channel": ["mail", "tv"], "basis": "margin"})
+    bounds = bounds.assign(cost_basis="media", spend_low=[1.0, 2.0], spend=[2.0, 3.0], spend_high=[3.0, 4.0])
+    bounds = bounds.assign(roi_low=[0.1, 0.2], roi=[0.3, 0.4], roi_high=[0.5, None])
+    bounds = bounds.assign(rank_low=1.0, rank_high=2.0, overlaps=["tv", "mail"])
+    returns = pd.DataFrame({"model": ["linear"], "estimand": "allocated", "basis": "margin", "cost_basis": "media"})
+    old = {"returns": returns, "cost_coverage": coverage, "cost_sensitivity": borne, "cost_bounds": bounds}
+    now = migrate_tables(old)
+    assert set(now) == {"returns", "cost_sensitivity"}
+    costs = now["cost_sensitivity"]
+    pd.testing.assert_frame_equal(own_costs(costs), coverage, check_dtype=False)
+    again = borne_costs(costs).reset_index(drop=True)
+    kept = [*types, *numbers, *effects]
+    pd.testing.assert_frame_equal(again[["model", *kept]], borne[["model", *kept]], check_dtype=False)
+    assert again[["roi_low", "roi_high"]].isna().all(axis=None)
+    ranges = bounded_costs(costs).rename(columns=lambda name: name.replace("amount", "spend")).reset_index(drop=True)
+    pd.testing.assert_frame_equal(ranges[list(bounds)], bounds, check_dtype=False)
+    assert migrate_tables(now)["cost_sensitivity"] is costs
+    alone = migrate_tables({"returns": returns, "cost_bounds": bounds})["cost_sensitivity"]
+    assert own_costs(alone).empty
+    assert bounded_costs(alone)["amount_high"].tolist() == [3.0, 4.0]
+
+
+@pytest.mark.parametrize("run", ["run", "rich", "budget"])
 def test_every_table_of_a_run_is_one_of_today(before: Path, run: str) -> None:
     now = at.read_run(before / run).tables
     assert {name: set(table.columns) for name, table in now.items()} == {
@@ -193,6 +251,54 @@ def test_a_scorer_holds_the_intervals_of_its_credit(before: Path, tmp_path: Path
     assert saved.version == at.Scorer.load(tmp_path / "again").version
     now = at.Scorer.load(tmp_path / "again").reference["credit"].set_index("channel").loc[then.index]
     np.testing.assert_array_equal(now[["value_low", "value_high"]], then[["low", "high"]])
+
+
+@pytest.mark.parametrize("run", ["run", "rich"])
+def test_agreement_of_a_run_is_what_it_was(before: Path, run: str) -> None:
+    then = pd.read_parquet(before / run / "agreement.parquet")
+    now = at.read_run(before / run).tables["agreement"]
+    assert tuple(now) == output_tables()["agreement"].column_names
+    pd.testing.assert_frame_equal(now[list(then)], then)
+    assert now["specification_a"].isna().all()
+    assert (now["channels"] > 1).all()
+
+
+def test_a_comparison_of_runs_says_what_it_said(before: Path) -> None:
+    then = {path.stem: pd.read_parquet(path) for path in (before / "sweep" / "comparison").glob("*.parquet")}
+    runs = {name: at.read_run(before / "sweep" / name) for name in then["comparison"]["specification"].unique()}
+    compared = compare_runs(runs)
+    table = compared.tables["comparison"].query("channel != '(total)'")
+    keys = ["specification", "model", "channel"]
+    columns = list(then["comparison"])
+    pd.testing.assert_frame_equal(
+        table[columns].sort_values(keys, ignore_index=True), then["comparison"].sort_values(keys, ignore_index=True)
+    )
+    agreement = then["comparison_agreement"]
+    pd.testing.assert_frame_equal(compared.tables["agreement"][list(agreement)], agreement)
+    assert compared.verdicts is not None
+    pd.testing.assert_frame_equal(compared.verdicts, then["comparison_verdicts"])
+
+
+@pytest.mark.parametrize("run", ["run", "rich", "budget"])
+def test_parts_of_a_gap_in_roi_are_what_they_were(before: Path, run: str) -> None:
+    then = pd.read_parquet(before / run / "roi_gaps.parquet").rename(columns={"rest": "reference"})
+    now = at.read_run(before / run).tables["roi_parts"]
+    assert tuple(now) == output_tables()["roi_parts"].column_names
+    pd.testing.assert_frame_equal(now[list(then)], then)
+    assert (now["compared_with"] == "rest").all()
+
+
+def test_targets_are_held_against_runs(before: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = '[[targets]]\nmetric = "conversions"\nunit = "orders"\ntarget = 1\nperiod = 2026\nowner = "Ann"\n'
+    runs = 'run = "run"\nbaseline = "rich"\nhistory = ["budget"]\n[tracking]\nenabled = false\n'
+    (before / "targets.toml").write_text(runs + target, encoding="utf-8")
+    monkeypatch.chdir(before)
+    assert call(monkeypatch, "kpis", "targets.toml", "--out", "kpis") in (0, 3)
+    table = pd.read_parquet("kpis/kpis.parquet").set_index("run")
+    assert table["when"].to_dict() == {"run": "now", "rich": "baseline", "budget": "earlier"}
+    for run, value in table["value"].items():
+        credit = pd.read_parquet(before / str(run) / "credit.parquet").query("model == 'last_touch'")
+        assert value == pytest.approx(credit["conversions"].sum())
 
 
 @pytest.fixture

@@ -99,13 +99,11 @@ def _run(declared: Targets, say: Stage) -> Outcome:
 def _tables(declared: Targets, run: Run, runs_by_name: Mapping[str, Run]) -> dict[str, pd.DataFrame]:
     import pandas as pd
 
-    from attribution.decisions.kpis import before_after, check_targets, kpi_history, score_decisions
+    from attribution.decisions.kpis import before_after, check_targets, score_decisions
 
     baseline = None if declared.baseline is None else runs_by_name[declared.baseline]
-    tables = {"kpis": check_targets(declared, run, baseline)}
-    tables["kpi_history"] = kpi_history(
-        declared, [*(runs_by_name[name] for name in earlier_runs(declared)), run], baseline
-    )
+    earlier = [runs_by_name[name] for name in earlier_runs(declared)]
+    tables = {"kpis": check_targets(declared, run, baseline, earlier=earlier)}
     if declared.decisions:
         tables["decisions"] = score_decisions(
             declared, run, [runs_by_name[decision.run] for decision in declared.decisions]

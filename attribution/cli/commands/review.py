@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from attribution.cli.commands.arguments import NEGATIVE_VERDICT, Json
 from attribution.cli.console import print_json, print_page, progress, records
 from attribution.schema.names import named_folder
-
-if TYPE_CHECKING:
-    from attribution.decisions.kpis import Review
-
 
 _RUN = "Output folder of a run, or its MLflow run id."
 _URI = "MLflow tracking URI, by default that of the later run."
@@ -42,7 +39,7 @@ def review(
 ) -> None:
     """Explain why ROI changed between two runs; exit 3 if a channel declined."""
     from attribution.cli.commands.saved_runs import Made, open_runs, write_outputs
-    from attribution.decisions.kpis import Thresholds, review_runs
+    from attribution.decisions.comparison import Thresholds, raised, review_runs
     from attribution.reporting.charts.bridge import roi_bridge
     from attribution.reporting.report.pages import review_page
     from attribution.schema.experiment import TrackingOptions
@@ -55,11 +52,10 @@ def review(
         out = out or named_folder("runs", f"{was.name}-{now.name}-review")
         say("writing tables and page")
         page, tables = review_page(result), result.tables
-        figures = (
-            [roi_bridge(tables["review"], tables["roi_changes"], model=_leading_model(result))]
-            if _has_roi(result)
-            else []
-        )
+        leading = result.models[0]
+        ends = result.total_roi(leading)
+        has_roi = not any(math.isnan(end) for end in ends)
+        figures = [roi_bridge(ends, tables["roi_parts"], model=leading)] if has_roi else []
         tags = {"attribution.run_before": before, "attribution.run_after": after}
         made = Made(now.experiment.name, "review", tables, result.metrics, tags, page, figures)
         own_options = now.experiment.tracking
@@ -73,15 +69,5 @@ def review(
         typer.echo(f"\nTables, review.md and review.html are in {out}" + (f"; MLflow run {run_id}." if run_id else "."))
     if failure is not None:
         raise failure
-    if len(tables["alerts"]):
+    if len(raised(tables["alerts"])):
         raise typer.Exit(NEGATIVE_VERDICT)
-
-
-def _leading_model(result: Review) -> str:
-    return str(result.tables["review"]["model"].iloc[0])
-
-
-def _has_roi(result: Review) -> bool:
-    table = result.tables["review"]
-    whole = table[(table["channel"] == "(total)") & (table["model"] == _leading_model(result))]
-    return bool(whole[["roi_before", "roi_after"]].notna().all(axis=None))

@@ -117,8 +117,9 @@ def _run_several(name: str, specifications: Sequence[Specification], out: Path, 
         say("logging to MLflow")
         completed = track_compared(out, specifications[0].experiment.tracking)
     if as_json:
-        head = {"out": str(out), "made": made, "mlflow_run": completed.run_id, "notes": list(compared.notes)}
-        print_json(head | {key: records(table) for key, table in compared.tables.items()})
+        head = {"out": str(out), "made": made, "mlflow_run": completed.run_id}
+        sentences = {"findings": list(compared.findings), "notes": list(compared.notes)}
+        print_json(head | sentences | {key: records(table) for key, table in compared.tables.items()})
     else:
         for sentence in compared.findings:
             typer.echo(sentence)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from attribution.decisions.diagnosis import wording
 from attribution.decisions.diagnosis.diagnosis_declared import TASKS
-from attribution.decisions.diagnosis.waste import UNKNOWN, WASTED
-from attribution.returns import MEDIA, main_basis
+from attribution.decisions.diagnosis.waste import UNKNOWN, WASTED, judge_spend
+from attribution.returns import MEDIA, main_basis, own_costs
 from attribution.schema.tables import NO_CHANNELS, UNATTRIBUTED
 from attribution.uncertainty.sensitivity.rules import CUT, GROW, UNCLEAR
 
@@ -28,7 +28,7 @@ def tasks_table(tables: Tables, *, repeated_costs: float | None = None) -> pd.Da
 
     Parameters
     ----------
-    tables : ``roi_slices``, ``wasted_spend``, ``returns``, ``cost_coverage``, ``verdicts``, ``quality``,
+    tables : ``roi_slices``, ``returns``, ``cost_sensitivity``, ``verdicts``, ``quality``,
         ``channel_lint`` and ``funnel`` by name
     repeated_costs : how much costs that repeat others come to, where that is known
     """
@@ -42,7 +42,8 @@ def tasks_table(tables: Tables, *, repeated_costs: float | None = None) -> pd.Da
         *_bottlenecks(tables),
     ]
     table = pd.DataFrame(found, columns=list(TASKS.column_names))
-    for name in ("size", "size_low", "size_high", "probability", "models_agreeing", "models"):
+    numbers = [column.name for column in TASKS.columns if column.type == "number"]
+    for name in (*numbers, "models_agreeing", "models"):
         table[name] = table[name].astype(float)
     table["about"] = table["kind"].map(wording.ABOUT)
     table["size_of"] = table["kind"].map(wording.SIZE_OF).where(table["size"].notna())
@@ -82,6 +83,8 @@ def _middle(rows: pd.DataFrame, key: list[str], size: pd.Series) -> pd.DataFrame
 
 _SIZED = ("model", "size", "size_low", "size_high", "models_agreeing", "models")
 
+_JUDGED = ("spend", "roi", "roi_low", "roi_high", "break_even_roas", "basis", "cost_basis", "estimand")
+
 
 def _sized(row: Task) -> Task:
     return {name: row[name] for name in _SIZED}
@@ -109,28 +112,30 @@ def _lagging(tables: Tables) -> Iterator[Task]:
             said, check = f"{said}; no journey touched it", wording.NEVER_TOUCHED
         elif part is not None:
             said += f", mostly by {part}"
-        yield _task(wording.LAGGING, said, {"dimension": row["dimension"], "slice": row["slice"], **_sized(row)}, check)
+        columns = {name: row[name] for name in ("dimension", "slice", "spend", "roi")}
+        yield _task(wording.LAGGING, said, {**columns, **_sized(row)}, check)
 
 
 def _wasted(tables: Tables) -> Iterator[Task]:
     """Spend below break-even: surely under some model, or at the estimate where there are no intervals."""
-    wasted = tables.get("wasted_spend")
-    if wasted is None:
+    if "returns" not in tables:
         return
+    judged = judge_spend(tables["returns"])
     key = ["estimand", "channel"]
-    surely = wasted[wasted["status"] == WASTED]
-    losing = (wasted["status"] == UNKNOWN) & (wasted["loss"] > 0)
-    most = 2 * losing.groupby([wasted[name] for name in key]).transform("sum") > wasted["models"]
+    surely = judged[judged["status"] == WASTED]
+    losing = (judged["status"] == UNKNOWN) & (judged["loss"] > 0)
+    most = 2 * losing.groupby([judged[name] for name in key]).transform("sum") > judged["models"]
     for kind, part in (
         (wording.WASTED, surely),
-        (wording.LOSING, wasted[losing & most & (wasted["models_wasted"] == 0)]),
+        (wording.LOSING, judged[losing & most & (judged["models_wasted"] == 0)]),
     ):
         for row in _middle(part, key, part["loss"]).to_dict("records"):
             said = f"spend of {row['spend']:,.0f} at an ROI on {row['basis']} of {_two(row['roi'])}"
             if kind == wording.WASTED:
                 said += f", at most {_two(row['roi_high'])} by its interval"
             said += f"; {row['estimand']} credit"
-            yield _task(kind, said, {"dimension": "channel", "slice": row["channel"], **_sized(row)})
+            columns = {name: row[name] for name in _JUDGED}
+            yield _task(kind, said, {"dimension": "channel", "slice": row["channel"], **columns, **_sized(row)})
 
 
 def _verdicts(tables: Tables) -> Iterator[Task]:
@@ -165,10 +170,10 @@ def _without_cost(tables: Tables) -> Iterator[Task]:
         first = bare.iloc[0]
         said = f"{first['conversions']:,.0f} conversions have no touchpoint in the lookback window"
         yield _task(wording.UNATTRIBUTED, said, {"size": float(first["value"])})
-    coverage = tables.get("cost_coverage")
-    if coverage is None:
+    if "cost_sensitivity" not in tables:
         return
-    known = coverage[coverage["channel"].notna() & coverage["is_known"].astype(bool)]
+    own = own_costs(tables["cost_sensitivity"])
+    known = own[own["channel"].notna() & own["is_known"]]
     alone = known[(known.groupby("channel")["cost_type"].transform("size") == 1) & (known["cost_type"] == MEDIA)]
     for row in alone.to_dict("records"):
         columns: Task = {"dimension": "channel", "slice": row["channel"], "size": row["amount"]}

@@ -17,7 +17,7 @@ from attribution.reporting.charts.style import (
     model_legend,
     short_labels,
 )
-from attribution.returns import MEDIA, main_basis
+from attribution.returns import MEDIA, bounded_costs, own_costs
 from attribution.schema.tables import UNATTRIBUTED
 from attribution.sections import listed
 
@@ -25,13 +25,13 @@ _WIDTH = 620
 _SHARED = "(shared)"
 
 
-def costs_by_type(coverage: pd.DataFrame, *, channels: Iterable[str] | None = None) -> Figure:
+def costs_by_type(sensitivity: pd.DataFrame, *, channels: Iterable[str] | None = None) -> Figure:
     """Costs of every channel's own, stacked by type; what channels share stands last.
 
     Parameters
     ----------
-    coverage : DataFrame
-        Table ``cost_coverage``.
+    sensitivity : DataFrame
+        Table ``cost_sensitivity``; of several models the first is drawn, which all say the same.
     channels : iterable of str, optional
         All channels of the run, so that labels and colours agree between figures; else those of the table.
 
@@ -47,12 +47,14 @@ def costs_by_type(coverage: pd.DataFrame, *, channels: Iterable[str] | None = No
 
     Examples
     --------
-    >>> coverage = pd.DataFrame({"channel": ["mail", "mail", "fair", "fair"], "cost_type": ["media", "venue"] * 2,
-    ...     "amount": [10.0, None, None, 40.0], "share": [1.0, None, None, 1.0]})
-    >>> costs_by_type(coverage).table[["channel", "cost_type"]].values.tolist()
+    >>> sensitivity = pd.DataFrame({"model": "linear", "channel": ["mail", "mail", "fair", "fair"],
+    ...     "cost_type": ["media", "venue"] * 2, "is_known": [True, False, False, True],
+    ...     "own": [10.0, None, None, 40.0], "own_share": [1.0, None, None, 1.0]})
+    >>> costs_by_type(sensitivity).table[["channel", "cost_type"]].values.tolist()
     [['fair', 'venue'], ['mail', 'media']]
     """
-    known = coverage[coverage["amount"] > 0]
+    own = own_costs(sensitivity)
+    known = own[own["amount"] > 0]
     if known.empty:
         raise InputError("no channel has a cost to draw")
     known = known.assign(channel=known["channel"].fillna(_SHARED))
@@ -66,12 +68,12 @@ def costs_by_type(coverage: pd.DataFrame, *, channels: Iterable[str] | None = No
     rank = table["cost_type"].map({kind: place for place, kind in enumerate(kinds)})
     table = table.assign(_row=places, _kind=rank).sort_values(["_row", "_kind"]).drop(columns=["_row", "_kind"])
     table = table.reset_index(drop=True)
-    own = sorted(set(coverage["channel"].dropna()) - set(known["channel"]))
+    unknown = sorted(set(own["channel"].dropna()) - set(known["channel"]))
     captions = [
         "What channels share is drawn by itself: loaded cost adds a part of it to each channel."
         if _SHARED in order
         else "",
-        f"Without any known cost: {listed(own)}." if own else "",
+        f"Without any known cost: {listed(unknown)}." if unknown else "",
         f"The {left_out} channels with the least cost are not drawn." if left_out > 0 else "",
         "A type that is not known of a channel counts as nothing, which makes its ROI too high.",
     ]
@@ -115,13 +117,13 @@ def _stacked(table: pd.DataFrame, kinds: list[str], order: list[str], channels: 
     return result
 
 
-def roi_within_bounds(bounds: pd.DataFrame, *, channels: Iterable[str] | None = None) -> Figure:
+def roi_within_bounds(sensitivity: pd.DataFrame, *, channels: Iterable[str] | None = None) -> Figure:
     """ROI of every channel from the worst to the best that the bounds of its costs allow.
 
     Parameters
     ----------
-    bounds : DataFrame
-        Table ``cost_bounds``; of several bases the first is drawn.
+    sensitivity : DataFrame
+        Table ``cost_sensitivity``; of several bases the first is drawn.
     channels : iterable of str, optional
         All channels of the run, so that labels and colours agree between figures; else those of the table.
 
@@ -137,12 +139,13 @@ def roi_within_bounds(bounds: pd.DataFrame, *, channels: Iterable[str] | None = 
 
     Examples
     --------
-    >>> bounds = pd.DataFrame({"model": "linear", "basis": "revenue", "cost_basis": "media", "channel": ["mail", "tv"],
-    ...     "roi_low": [1.0, 0.5], "roi": [1.0, 0.8], "roi_high": [1.0, 1.4], "overlaps": ["tv", "mail"]})
-    >>> roi_within_bounds(bounds).caption.splitlines()[0][:57]
+    >>> sensitivity = pd.DataFrame({"model": "linear", "basis": "revenue", "cost_basis": "media",
+    ...     "channel": ["mail", "tv"], "cost_type": "(all)", "roi_low": [1.0, 0.5], "roi": [1.0, 0.8],
+    ...     "roi_high": [1.0, 1.4], "overlaps": ["tv", "mail"]})
+    >>> roi_within_bounds(sensitivity).caption.splitlines()[0][:57]
     'Lines go from the highest to the lowest cost that may be;'
     """
-    every = main_basis(bounds)
+    every = bounded_costs(sensitivity)
     drawn = every[every["roi"].notna()]
     if drawn.empty:
         raise InputError("no channel has an ROI to draw")

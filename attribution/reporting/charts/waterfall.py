@@ -10,7 +10,7 @@ import pandas as pd
 from attribution.errors import InputError
 from attribution.reporting.charts.figure import Figure, data_of
 from attribution.reporting.charts.style import MOST_CHANNELS, ChannelStyle, model_colours, model_legend, short_labels
-from attribution.returns import MEDIA
+from attribution.returns import MEDIA, borne_costs
 
 _WIDTH = 620
 
@@ -45,9 +45,10 @@ def cost_waterfall(sensitivity: pd.DataFrame, *, channels: Iterable[str] | None 
     >>> cost_waterfall(sensitivity).table[["cost_type", "start", "end"]].values.tolist()
     [['media', 0.0, 10.0], ['labour', 10.0, 40.0]]
     """
-    rows = sensitivity[sensitivity["model"] == sensitivity["model"].iloc[0]] if len(sensitivity) else sensitivity
+    rows = borne_costs(sensitivity)
     if rows.empty:
         raise InputError("no channel has an ROI on all its costs, so there is nothing to draw")
+    rows = rows[rows["model"] == rows["model"].iloc[0]]
     whole = rows.groupby("channel")["amount"].sum()
     order = sorted(whole.index, key=lambda name: (-whole[name], name))
     left_out = len(order) - MOST_CHANNELS

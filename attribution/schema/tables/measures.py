@@ -12,7 +12,7 @@ from attribution.schema.tables.definition import Column
 
 _WORDS: Mapping[str, str] = {
     "money": "value spend amount credited_value incremental_value expected_value money_at_stake cost_to_flip "
-    "moved worst unspent money profit_gap wasted loss size handling worth",
+    "moved worst unspent money profit_gap size handling worth own",
     "money (in a budget: what its objective counts)": "return long_return gain short_of_plan regret",
     "money per conversion": "cpa break_even_cpa average_value",
     "money per new customer": "cac lifetime_margin",
@@ -30,8 +30,7 @@ _WORDS: Mapping[str, str] = {
     "channels": "channels curves_assumed curves_fitted",
     "channels remembered": "order",
     "states": "states",
-    "specifications": "tried",
-    "models": "models models_wasted models_agreeing",
+    "models": "models models_agreeing",
     "draws": "draws",
     "days": "median_days_to_next median_days_to_win days_to_flip lookback_days",
     "points of the series": "days_before days_after placebos",
@@ -39,14 +38,14 @@ _WORDS: Mapping[str, str] = {
     "percentage points": "margin_points_to_flip",
     "% of all wins": "elasticity",
     "share (0 … 1)": "share share_any touchpoint_share probability probability_more probability_grow probability_keep "
-    "probability_cut probability_least least most rate rate_to_next rate_matured win_rate "
+    "own_share probability_cut probability_least least most rate rate_to_next rate_matured win_rate "
     "win_rate_matured open_share drop reference_drop removal_effect removal_effect_value rank_biased_overlap "
     "top3_overlap share_moved lost_touchpoints_to_flip others_lost_to_flip share_to_break_even maturity covered "
-    "placebo_p p_value p_adjusted level pays weight auc optimality_gap margin",
+    "placebo_p p_value p_adjusted level weight auc optimality_gap margin",
     "difference of shares": "excess",
     "correlation (−1 … 1)": "kendall_tau spearman similarity",
     "ratio (1 = 100 %)": "roas roi full_roi claimed_ratio roi_rest roi_without roi_gap total_gap roi_if_expected "
-    "ltv_to_cac break_even_roas moved_by_model moved_by_settings long_factor "
+    "ltv_to_cac break_even_roas long_factor "
     "total_change attainment achieved widened_by",
     "ratio, squared": "variance",
     "return per unit of money": "marginal shadow_price",

@@ -48,10 +48,13 @@ CREDIT_BY_POSITION = Table(
 
 AGREEMENT = Table(
     "agreement",
-    "model × model, on the ROI ranking of channels with spend (on credited conversions where there is no spend)",
+    "model × model within a run, both ways; across runs each pair once. By ROI, or by conversions without spend",
     (
+        null("specification_a", "text", "the run of model_a, by the settings that it differs in; null within one run"),
         Column("model_a", "text", "label of the first model"),
+        null("specification_b", "text", "the run of model_b, the same or a later one; null within one run"),
         Column("model_b", "text", "label of the second model"),
+        Column("channels", "integer", "channels that both rank: the measures are of these"),
         null("kendall_tau", "number", "Kendall tau-b, −1 … 1; null where a ranking is all ties"),
         null("spearman", "number", "Spearman rank correlation, −1 … 1; null where a ranking is all ties"),
         null("rank_biased_overlap", "number", "rank-biased overlap, p = 0.7, 0 … 1"),

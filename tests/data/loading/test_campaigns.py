@@ -9,7 +9,7 @@ import pytest
 
 import attribution as at
 from attribution.errors import InputError
-from attribution.returns import read_costs
+from attribution.returns import own_costs, read_costs
 from attribution.schema.experiment import Experiment
 
 TOUCHPOINTS = pd.DataFrame(
@@ -71,8 +71,12 @@ def test_every_campaign_has_its_credit_its_cost_and_its_rank() -> None:
         "mail": 3.0,
     }
     assert media.loc["search / brand", "roi"] == 6.0
-    coverage = outcome.tables["cost_coverage"].query("cost_type == 'labour' and is_known").set_index("channel")
-    assert coverage["amount"].to_dict() == {"search / brand": 4.0, "search / generic": 2.0, "search": 2.0}
+    labour = own_costs(outcome.tables["cost_sensitivity"]).query("cost_type == 'labour' and is_known")
+    assert labour.set_index("channel")["amount"].to_dict() == {
+        "search / brand": 4.0,
+        "search / generic": 2.0,
+        "search": 2.0,
+    }
     finding = outcome.tables["quality"].set_index("check").loc["cost_without_campaign"]
     assert (finding["status"], finding["count"], finding["example"]) == ("warn", 1.0, "search")
     assert outcome.settings["grain"] == "campaign"
@@ -108,7 +112,7 @@ def test_what_touchpoints_cost_is_that_of_their_campaign() -> None:
 def test_the_order_of_rows_does_not_matter() -> None:
     shuffled = run(TOUCHPOINTS.sample(frac=1, random_state=2), COSTS.sample(frac=1, random_state=3), grain="campaign")
     plain = run(grain="campaign")
-    for name in ("credit", "returns", "quality", "cost_coverage"):
+    for name in ("credit", "returns", "quality", "cost_sensitivity"):
         pd.testing.assert_frame_equal(shuffled.tables[name], plain.tables[name], check_exact=True)
     assert shuffled.digests == plain.digests
 

@@ -13,14 +13,12 @@ import pytest
 from scipy.stats import kendalltau
 
 from attribution.decisions.comparison import compare_runs, list_specifications, read_sweep
-from attribution.decisions.kpis import Run
 from attribution.errors import InputError, TrackingError
 from attribution.pipeline.sections import read_experiment
+from attribution.schema.tables import TOTAL
 from attribution.tracking import mlflow_store
 from tests.cli.test_cli import EXPERIMENT, call, write_log
-from tests.decisions.kpis.test_review import first as winter_run
-from tests.decisions.kpis.test_review import make_run
-from tests.decisions.kpis.test_review import second as spring_run
+from tests.decisions.comparison.test_review import first, make_run, second
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -33,19 +31,6 @@ def small_log(folder: Path, **options: Any) -> Path:
     toml = write_log(folder, customers=120, **options)
     toml.write_text(SMALL, encoding="utf-8")
     return toml
-
-
-def estimated(run: Run) -> Run:
-    run.tables["returns"].insert(0, "estimand", "allocated")
-    return run
-
-
-def first() -> Run:
-    return estimated(winter_run())
-
-
-def second() -> Run:
-    return estimated(spring_run())
 
 
 # ------------------------------------------------------------------------------------------ sweeps
@@ -246,8 +231,9 @@ def test_changes_are_held_against_the_first_run_and_the_baseline_model() -> None
             row = table.loc[("spring", model, channel)]
             assert row["roi_change"] == pytest.approx(after["roi"] - before["roi"])
             assert table.loc[("winter", model, channel), "roi_change"] == 0
-    ranks = table["rank"].unstack("channel")
-    moved = table["rank_change_from_baseline"].unstack("channel")
+    ranked = table[table.index.get_level_values("channel") != TOTAL]
+    ranks = ranked["rank"].unstack("channel")
+    moved = ranked["rank_change_from_baseline"].unstack("channel")
     # The base is last touch where it was asked for, and all models of these runs are.
     expected = ranks.loc[("winter", "linear")] - ranks.loc[("winter", "last")]
     assert moved.loc[("winter", "linear")].tolist() == pytest.approx(expected.tolist())
@@ -256,9 +242,10 @@ def test_changes_are_held_against_the_first_run_and_the_baseline_model() -> None
 
 def test_agreement_is_that_of_scipy_on_channels_that_both_rank() -> None:
     compared = compare_runs({"winter": first(), "spring": second()})
-    table, pairs = compared.tables["comparison"], compared.tables["comparison_agreement"]
+    table, pairs = compared.tables["comparison"], compared.tables["agreement"]
     assert len(pairs) == 6
-    scores = table.pivot(index="channel", columns=["specification", "model"], values="roi")
+    channels = table[table["channel"] != TOTAL]
+    scores = channels.pivot(index="channel", columns=["specification", "model"], values="roi")
     for row in pairs.itertuples():
         both = scores[[(row.specification_a, row.model_a), (row.specification_b, row.model_b)]].dropna()
         assert row.channels == len(both)
@@ -268,14 +255,30 @@ def test_agreement_is_that_of_scipy_on_channels_that_both_rank() -> None:
 def test_verdicts_count_every_model_and_specification() -> None:
     def run(name: str, values: list[float]) -> Any:
         models = {"m": ([1, 1, 1], values)}
-        return estimated(make_run(name, models=models, spend=[10, 10, 10], journeys=[5, 5, 5]))
+        return make_run(name, models=models, spend=[10, 10, 10], journeys=[5, 5, 5])
 
-    verdicts = compare_runs({"a": run("a", [30, 5, 30]), "b": run("b", [15, 5, 5])}).tables["comparison_verdicts"]
-    rows = verdicts.set_index("channel")
+    compared = compare_runs({"a": run("a", [30, 5, 30]), "b": run("b", [15, 5, 5])})
+    assert compared.findings[0] == "Spend comes back under all 2 models and specifications: mail."
+    assert compared.metrics["channels_that_depend"] == 1
+    assert compared.verdicts is not None
+    rows = compared.verdicts.set_index("channel")
     assert rows["verdict"].to_dict() == {"mail": "pays under every", "search": "pays under none", "微信": "depends"}
     assert rows["pays"].tolist() == [1, 0, 0.5]
     assert rows["moved_by_settings"].tolist() == pytest.approx([1.5, 0, 2.5])
     assert rows["moved_by_model"].tolist() == [0, 0, 0]
+
+
+def test_verdicts_are_counted_from_the_table_and_never_from_its_totals() -> None:
+    compared = compare_runs({"winter": first(), "spring": second()})
+    table = compared.tables["comparison"]
+    assert (table["channel"] == TOTAL).sum() == 4
+    rows = table[table["roi"].notna() & (table["channel"] != TOTAL)]
+    expected = rows.groupby("channel")["roi"].agg(tried="size", roi_least="min", roi_most="max")
+    assert compared.verdicts is not None
+    found = compared.verdicts.set_index("channel")[list(expected)]
+    pd.testing.assert_frame_equal(found, expected, check_names=False)
+    assert set(compared.tables["agreement"]["channels"]) <= {2, 3}
+    assert table.loc[table["channel"] == TOTAL, ["rank", "rank_change"]].isna().all(axis=None)
 
 
 def test_a_model_whose_setting_was_swept_is_the_same_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

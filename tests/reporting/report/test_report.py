@@ -60,7 +60,7 @@ def run_tables(channels: tuple[str, str, str] = ("email", "search", "social")) -
                 ("first_touch", "markov", -1.0),
             ],
             columns=["model_a", "model_b", "kendall_tau"],
-        ),
+        ).assign(specification_a=None, specification_b=None),
         "transitions": pd.DataFrame(
             [
                 ("(start)", a, 30, 0.6),

@@ -93,7 +93,7 @@ def test_other_commands_write_theirs(shop: Path) -> None:
     assert call("compare", shop / "a", shop / "b", "--out", shop / "compared", *told) == 0
     assert call("kpis", shop / "t.toml", "--out", shop / "kpis") in (0, 3)
     assert call("budget", shop / "e.toml", "--total", 1000, "--out", shop / "budget") == 0
-    for name, table in {"review": "roi_changes", "compared": "comparison", "kpis": "kpis", "budget": "budget"}.items():
+    for name, table in {"review": "roi_parts", "compared": "comparison", "kpis": "kpis", "budget": "budget"}.items():
         assert table in set(assert_whole(shop / name)["table"])
 
 
@@ -135,5 +135,5 @@ def test_no_word_is_left_over_or_told_twice() -> None:
 
 def test_formulas_are_of_metrics_and_not_of_their_intervals() -> None:
     told = {column.name: formula_of(column) for table in WRITTEN for column in table.columns}
-    assert told["roi"] == told["roi_before"] == told["roi_after"] == FORMULAS["roi"]
+    assert told["roi"] == told["roi_after"] == FORMULAS["roi"]
     assert {told[name] for name in ("roi_low", "roi_high", "roi_change", "cpa_low", "channel")} == {None}

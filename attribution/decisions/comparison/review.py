@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from attribution.arguments import check_arguments
-from attribution.decisions.kpis.alerts import Thresholds, find_alerts, find_substitutes
-from attribution.decisions.kpis.kpis_declared import REVIEW
-from attribution.decisions.kpis.roi_change import PARTS, TOTAL, check_terms, side_of, split_roi_change
-from attribution.decisions.kpis.runs import Run, read_run, settings_that_differ
+from attribution.decisions.comparison.alerts import Thresholds, find_alerts, raised
+from attribution.decisions.comparison.roi_change import PARTS, check_terms, split_roi_change
+from attribution.decisions.comparison.side_by_side import lay_side_by_side
+from attribution.decisions.kpis import Run, read_run, settings_that_differ
 from attribution.errors import InputError
-from attribution.schema.tables import NO_CHANNELS
+from attribution.schema.tables import TOTAL
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Review:
 
     Attributes
     ----------
-    before, after : names of the runs
-    tables : ``review``, ``roi_changes``, ``alerts`` and ``substitutes``
+    before, after : names of the runs, which are their specifications in ``comparison``
+    tables : ``comparison``, ``roi_parts`` and ``alerts``
     notes : what to know before the numbers are read, in sentences
     """
 
@@ -37,18 +37,36 @@ class Review:
     @property
     def findings(self) -> list[str]:
         """How total ROI moved under each model, by which part and which channel most, and every alert."""
-        said = [_sentence(self.tables, model) for model in dict.fromkeys(self.tables["review"]["model"])]
-        alerts = self.tables["alerts"]
+        said = [_sentence(*self.total_roi(model), self.tables["roi_parts"], model) for model in self.models]
+        alerts = raised(self.tables["alerts"])
         return said + ([f"Alert: {message}" for message in alerts["message"]] or ["No alerts."])
+
+    @property
+    def models(self) -> list[str]:
+        """Labels of the models of the later run."""
+        return list(dict.fromkeys(self._later["model"]))
+
+    @property
+    def _later(self) -> pd.DataFrame:
+        table = self.tables["comparison"]
+        return table[table["specification"] == self.after]
+
+    def total_roi(self, model: str) -> tuple[float, float]:
+        """ROI of all channels with spend in the earlier and in the later run, under a model of the later one."""
+        whole = self.tables["comparison"].query("channel == @TOTAL", local_dict={"TOTAL": TOTAL})
+        whole = whole.set_index(["specification", "model"])
+        after = whole.loc[(self.after, model)]
+        return float(whole.loc[(self.before, after["counterpart"]), "roi"]), float(after["roi"])
 
     @property
     def metrics(self) -> dict[str, float]:
         """Its numbers by name, as they are tracked."""
-        review, changes = self.tables["review"], self.tables["roi_changes"]
-        named = {f"roi_change/{row.model} {row.channel}": row.roi_change for row in review.itertuples()}
-        whole = changes[changes["channel"] == TOTAL]
-        named |= {f"roi_change_{row.part}/{row.model}": row.roi_change for row in whole.itertuples()}
-        return {name: float(value) for name, value in named.items()} | {"alerts": float(len(self.tables["alerts"]))}
+        changes = self.tables["roi_parts"]
+        named = {f"roi_change/{row.model} {row.channel}": row.roi_change for row in self._later.itertuples()}
+        whole = changes[changes["slice"] == TOTAL]
+        named |= {f"roi_change_{row.part}/{row.model}": row.roi_gap for row in whole.itertuples()}
+        named["alerts"] = len(raised(self.tables["alerts"]))
+        return {name: float(value) for name, value in named.items()}
 
 
 @check_arguments
@@ -98,18 +116,17 @@ def review_runs(
     check_terms(was, now)
     pairs = _pairs(was, now, model, model_before)
     changes = [split_roi_change(was, now, model=label, model_before=earlier) for earlier, label in pairs]
-    reviews = [_review(was, now, earlier, label) for earlier, label in pairs]
+    names = (was.name, now.name) if was.name != now.name else (f"{was.name} (before)", f"{now.name} (after)")
+    sides = ({earlier: earlier for earlier, _ in pairs}, {label: earlier for earlier, label in pairs})
     leading = pairs[0]
     # Another model would look like a decline: alerts are of one model in both runs.
     watched = leading[1] if leading[1] in was.models else leading[0]
-    alerts = find_alerts(was, now, model=watched, thresholds=thresholds or Thresholds())
     tables = {
-        "review": pd.concat(reviews, ignore_index=True),
-        "roi_changes": pd.concat(changes, ignore_index=True),
-        "alerts": alerts,
-        "substitutes": find_substitutes(was, now, alerts, model=watched),
+        "comparison": lay_side_by_side(dict(zip(names, (was, now), strict=True)), dict(zip(names, sides, strict=True))),
+        "roi_parts": pd.concat(changes, ignore_index=True),
+        "alerts": find_alerts(was, now, model=watched, thresholds=thresholds or Thresholds()),
     }
-    return Review(was.name, now.name, tables, tuple(_notes(was, now, leading)))
+    return Review(*names, tables, tuple(_notes(was, now, leading)))
 
 
 def _pairs(before: Run, after: Run, model: str | None, model_before: str | None) -> list[tuple[str, str]]:
@@ -124,35 +141,6 @@ def _pairs(before: Run, after: Run, model: str | None, model_before: str | None)
             hint="name a model of the later run and one of the earlier run; one of the runs must have both",
         )
     return [(label, label) for label in shared]
-
-
-def _review(before: Run, after: Run, was: str, model: str) -> pd.DataFrame:
-    start, end = before.returns(was), after.returns(model)
-    channels = sorted((set(start.index) | set(end.index)) - set(NO_CHANNELS))
-    parts = {"channel": [*channels, TOTAL]}
-    for when, run, label, rows in (("before", before, was, start), ("after", after, model, end)):
-        rows = rows.reindex(channels)
-        paid = side_of(run, label, channels)
-        cost, earned = paid.costs.sum(), paid.returns.sum()
-        parts[f"spend_{when}"] = [*rows["spend"], cost]
-        parts[f"conversions_{when}"] = [*rows["conversions"].fillna(0.0), paid.conversions.sum()]
-        parts[f"return_{when}"] = [*rows["value"].fillna(0.0), earned]
-        parts[f"roi_{when}"] = [*rows["roi"], (earned - cost) / cost if cost > 0 else np.nan]
-        parts[f"rank_{when}"] = [*rows["rank"], np.nan]
-    table = pd.DataFrame(parts)
-    table["roi_change"] = table["roi_after"] - table["roi_before"]
-    apart = intervals_apart(start.reindex(channels), end.reindex(channels), "roi")
-    table["beyond_sampling"] = pd.Series([*apart, None], dtype="boolean")
-    basis, cost_basis = after.terms
-    table = table.assign(model=model, model_before=was, basis=basis, cost_basis=cost_basis)
-    return table[list(REVIEW.column_names)]
-
-
-def intervals_apart(before: pd.DataFrame, after: pd.DataFrame, measure: str) -> list[bool | None]:
-    """Whether the intervals of a measure in both runs lie apart, row by row; None where one is not known."""
-    low, high = f"{measure}_low", f"{measure}_high"
-    ends = zip(before[low], before[high], after[low], after[high], strict=True)
-    return [None if np.isnan([a, b, c, d]).any() else bool(b < c or d < a) for a, b, c, d in ends]
 
 
 def _notes(before: Run, after: Run, pair: tuple[str, str]) -> list[str]:
@@ -185,16 +173,13 @@ def _notes(before: Run, after: Run, pair: tuple[str, str]) -> list[str]:
     return notes
 
 
-def _sentence(tables: Mapping[str, pd.DataFrame], model: str) -> str:
-    whole = tables["review"].query("model == @model and channel == @TOTAL", local_dict={"model": model, "TOTAL": TOTAL})
-    was, now = float(whole["roi_before"].iloc[0]), float(whole["roi_after"].iloc[0])
+def _sentence(was: float, now: float, changes: pd.DataFrame, model: str) -> str:
     if np.isnan(was) or np.isnan(now):
         return f"Under {model}, one of the runs has no channel with spend, so ROI cannot be compared."
-    changes = tables["roi_changes"]
     changes = changes[changes["model"] == model]
-    total = changes[changes["channel"] == TOTAL].set_index("part")["total_change"].reindex(list(PARTS))
+    total = changes[changes["slice"] == TOTAL].set_index("part")["total_change"].reindex(list(PARTS))
     shown = ", ".join(f"{part} {change:+.2f}" for part, change in total.items() if abs(change) >= 0.005)
-    by_channel = changes[changes["channel"] != TOTAL].groupby("channel")["total_change"].sum()
+    by_channel = changes[changes["slice"] != TOTAL].groupby("slice")["total_change"].sum()
     text = f"Under {model}, total ROI went from {was:.2f} to {now:.2f} ({now - was:+.2f})"
     if not shown:
         return f"{text}; no part of it moved by 0.01."
