@@ -10,7 +10,7 @@ import pandas as pd
 
 from attribution.decisions.comparison.comparison_declared import COMPARISON, COMPARISON_AGREEMENT, COMPARISON_VERDICTS
 from attribution.decisions.kpis import Run
-from attribution.decisions.kpis.runs import settings_that_differ
+from attribution.decisions.kpis.setting_differences import counterparts, settings_that_differ
 from attribution.errors import InputError
 from attribution.kernels.statistics import agreement as kernel
 from attribution.returns.ranking import compare_rankings
@@ -24,6 +24,7 @@ _CLAIMS = {
     DEPENDS: "Whether spend comes back depends on model or settings",
 }
 _KEYS = ["specification", "model"]
+_BY = {"roi": "ROI", "conversions": "credited conversions"}
 
 
 @dataclass(frozen=True)
@@ -75,16 +76,18 @@ def compare_runs(runs: Mapping[str, Run], name: str = "comparison") -> Compariso
                 f"run {specification!r} ranks channels on other terms than the first",
                 given=" on ".join(run.terms),
                 allowed=" on ".join(first.terms),
+                hint="run one of them again with the returns.basis and returns.cost_basis of the other",
             )
-    has_roi = all(run.tables["returns"]["roi"].notna().any() for run in runs.values())
-    by = "roi" if has_roi else "conversions"
+    ranked_by = {specification: compare_rankings(run.tables["returns"]).by for specification, run in runs.items()}
+    by = "roi" if set(ranked_by.values()) == {"roi"} else "conversions"
     sides = pd.concat([_side(specification, run) for specification, run in runs.items()], ignore_index=True)
-    table = _against_first(sides, runs)
+    table = _against_first(sides, runs, ranked_by)
     tables = {"comparison": table[list(COMPARISON.column_names)], "comparison_agreement": agreement_of(table, by)}
     if by == "roi":
         tables["comparison_verdicts"] = verdicts_of(table)
     notes = _notes(runs)
-    return Comparison(name, tuple(runs), tables, tuple(_findings(tables, by)), notes, _metrics(tables))
+    findings = [*_ranked_apart(runs, ranked_by), *_findings(tables, by)]
+    return Comparison(name, tuple(runs), tables, tuple(findings), notes, _metrics(tables))
 
 
 def agreement_of(table: pd.DataFrame, by: str) -> pd.DataFrame:
@@ -164,31 +167,44 @@ def baseline_of(run: Run) -> str:
     return run.models[asked.index("LastTouch")] if "LastTouch" in asked else run.models[0]
 
 
-def _against_first(sides: pd.DataFrame, runs: Mapping[str, Run]) -> pd.DataFrame:
+def _against_first(sides: pd.DataFrame, runs: Mapping[str, Run], ranked_by: Mapping[str, str]) -> pd.DataFrame:
     specification, first = next(iter(runs.items()))
     named = {name: counterparts(run, first) for name, run in runs.items()}
     pairs = zip(sides["specification"], sides["model"], strict=True)
     counterpart = [named[name].get(model, model) for name, model in pairs]
     start = sides[sides["specification"] == specification].set_index(["model", "channel"])[["roi", "rank"]]
     before = start.reindex(pd.MultiIndex.from_arrays([counterpart, sides["channel"]]))
+    rank_change = sides["rank"].to_numpy(float) - before["rank"].to_numpy(float)
+    is_comparable = sides["specification"].map(ranked_by).eq(ranked_by[specification])
     return sides.assign(
         counterpart=counterpart,
         roi_change=sides["roi"].to_numpy(float) - before["roi"].to_numpy(float),
-        rank_change=sides["rank"].to_numpy(float) - before["rank"].to_numpy(float),
+        # A rank by ROI and a rank by conversions are places in different races.
+        rank_change=np.where(is_comparable, rank_change, np.nan),
     )
 
 
-def counterparts(run: Run, first: Run) -> dict[str, str]:
-    """Label of the same model in ``first``, for each model of ``run`` that has one there."""
-    kinds, theirs = ([spec.model for spec in each.experiment.models] for each in (run, first))
-    found = {}
-    for place, label in enumerate(run.models):
-        alike = kinds == theirs and len(kinds) == len(run.models) == len(first.models)
-        if label in first.models:
-            found[label] = label
-        elif alike and first.models[place] not in run.models:
-            found[label] = first.models[place]
-    return found
+def _ranked_apart(runs: Mapping[str, Run], ranked_by: Mapping[str, str]) -> list[str]:
+    """What keeps the ranks of a run from being held against those of the first."""
+    name, first = next(iter(runs.items()))
+    shown = {
+        "roi": f"ROI on {' and '.join(first.terms)} costs",
+        "conversions": "credited conversions (no spend is known)",
+    }
+    said = []
+    if len(set(ranked_by.values())) > 1:
+        by = "; ".join(f"{specification} by {shown[how]}" for specification, how in ranked_by.items())
+        said.append(
+            f"The runs are ranked by different things ({by}), so ranks by one are not held against ranks by the other. "
+            "Give every run a costs table to compare ROI."
+        )
+    for specification, run in list(runs.items())[1:]:
+        if not counterparts(run, first):
+            said.append(
+                f"{specification} is ranked by other models than {name} ({', '.join(run.models)}; "
+                f"{', '.join(first.models)}), so no rank is held against another. Run both with one model in common."
+            )
+    return said
 
 
 def _notes(runs: Mapping[str, Run]) -> tuple[str, ...]:
@@ -196,12 +212,14 @@ def _notes(runs: Mapping[str, Run]) -> tuple[str, ...]:
     notes = []
     name, first = next(iter(runs.items()))
     for specification, run in list(runs.items())[1:]:
-        differ = settings_that_differ(first, run)
+        differ = [str(each) for each in settings_that_differ(first, run)]
         if first.digests and run.digests and dict(first.digests) != dict(run.digests):
             changed = sorted(
                 table for table in {*first.digests, *run.digests} if first.digests.get(table) != run.digests.get(table)
             )
             differ.append(f"other data in {', '.join(changed)}")
+        elif not (first.digests and run.digests):
+            differ.append("whether the data are the same is not known")
         same = counterparts(run, first)
         gone = [model for model in first.models if model not in same.values()]
         differ += [f"model {model} only in {name}" for model in gone]
@@ -227,16 +245,22 @@ def _findings(tables: Mapping[str, pd.DataFrame], by: str) -> list[str]:
             f"Largest move from the first specification: {row['channel']} from rank "
             f"{row['rank'] - row['rank_change']:g} to {row['rank']:g} under {row['model']} in {row['specification']}."
         )
-    else:
+    elif _held_against(table):
         said.append("No channel changes its rank between specifications.")
     pairs = tables["comparison_agreement"].dropna(subset=["kendall_tau"])
     if len(pairs):
         row = pairs.loc[pairs["kendall_tau"].idxmin()]
         said.append(
             f"Least agreement: {row['model_a']} in {row['specification_a']} and {row['model_b']} in "
-            f"{row['specification_b']}, Kendall tau {row['kendall_tau']:.2f}."
+            f"{row['specification_b']}, Kendall tau {row['kendall_tau']:.2f} on {_BY[by]}."
         )
     return said
+
+
+def _held_against(table: pd.DataFrame) -> bool:
+    """Whether any rank of a later specification is held against one of the first."""
+    later = table["specification"] != table["specification"].iloc[0]
+    return bool(table.loc[later, "rank_change"].notna().any())
 
 
 def _metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:

@@ -13,7 +13,8 @@ from attribution.arguments import check_arguments
 from attribution.decisions.kpis.alerts import Thresholds, find_alerts, find_substitutes
 from attribution.decisions.kpis.kpis_declared import REVIEW
 from attribution.decisions.kpis.roi_change import PARTS, TOTAL, check_terms, side_of, split_roi_change
-from attribution.decisions.kpis.runs import Run, read_run, settings_that_differ
+from attribution.decisions.kpis.runs import Run, read_run
+from attribution.decisions.kpis.setting_differences import settings_that_differ
 from attribution.errors import InputError
 from attribution.schema.tables import NO_CHANNELS
 
@@ -173,16 +174,26 @@ def _notes(before: Run, after: Run, pair: tuple[str, str]) -> list[str]:
         notes.append(f"Run {lacking[0]!r} has no journey_profile: part rate is that of conversions, volume and all.")
     if pair[0] != pair[1]:
         notes.append(f"The model changed from {pair[0]} to {pair[1]}; part model is what that alone does to ROI.")
-    differing = settings_that_differ(before, after)
-    if differing:
-        notes.append(
-            "The runs count differently, and what that does to ROI is within the other parts: "
-            + "; ".join(differing)
-            + ". Run one of them again to tell it apart."
-        )
+    notes += _notes_on_settings(before, after)
     if "roi_low" not in after.returns(pair[1]) or after.returns(pair[1])["roi_low"].isna().all():
         notes.append("The later run has no intervals: small changes may be chance.")
     return notes
+
+
+def _notes_on_settings(before: Run, after: Run) -> list[str]:
+    """Other days are what a review is about; whatever else decides credit is within the parts."""
+    differing = settings_that_differ(before, after)
+    said = {
+        "The runs count other days: {}.": [each for each in differing if each.part == "period"],
+        "The runs count differently, and what that does to ROI is within the other parts: {}. "
+        "Run one of them again to tell it apart.": [
+            each for each in differing if each.decides_credit and each.part != "period"
+        ],
+        "The runs differ in settings that move no ROI, but intervals, verdicts or plans: {}.": [
+            each for each in differing if not each.decides_credit
+        ],
+    }
+    return [sentence.format("; ".join(map(str, of))) for sentence, of in said.items() if of]
 
 
 def _sentence(tables: Mapping[str, pd.DataFrame], model: str) -> str:
