@@ -24,7 +24,7 @@ from attribution.returns.returns_tables import (
     with_worth,
 )
 from attribution.returns.terms import Basis, Terms, known_measures
-from attribution.returns.worth import Worth, read_worth
+from attribution.returns.worth import Worth, check_worth, read_worth
 
 __all__ = [
     "MEDIA",
@@ -34,6 +34,7 @@ __all__ = [
     "Terms",
     "Worth",
     "bounds_findings",
+    "check_worth",
     "compute_returns",
     "cost_bounds",
     "cost_coverage",
