@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from attribution.cli.commands.arguments import NEGATIVE_VERDICT, AllowOwnCode, Json
+from attribution.cli.commands.input_tables import READ, InputTables, Source, TablesFile, input_tables
 from attribution.cli.commands.refit import Through, choose_window, summary_models
 from attribution.cli.console import print_json, progress, records
 from attribution.errors import InputError
@@ -36,6 +37,14 @@ class Subject(NamedTuple):
     windows: Windows
 
 
+class Days(NamedTuple):
+    """How many days are looked at, how many they are held against, and the last of them."""
+
+    recent: int
+    training: int | None
+    through: dt.datetime | None
+
+
 def monitor(
     subject: Annotated[
         str,
@@ -45,6 +54,10 @@ def monitor(
     ],
     touchpoints: Annotated[str | None, typer.Option(help="For a model: a log since its training window.")] = None,
     conversions: Annotated[str | None, typer.Option(help="For a model: its conversions.")] = None,
+    tables: TablesFile = None,
+    identities: Source = None,
+    customers: Source = None,
+    codes: Source = None,
     recent: Annotated[int, typer.Option(min=1, help="How many of the last days to examine.")] = 7,
     training: Annotated[
         int | None,
@@ -67,22 +80,14 @@ def monitor(
 ) -> None:
     """Compare the last days with the days a model was fitted on; exit 3 if something drifted."""
     from attribution.cli.commands.saved_runs import open_model
-    from attribution.models.saved import Scorer
     from attribution.production.monitoring import DriftOptions, drift_sentences, find_drift
-    from attribution.production.refit import SummaryStore
 
     options = DriftOptions(psi=psi, change=change, level=level)
     with progress() as say, open_model(subject, uri=tracking_uri) as folder:
         say("reading days")
-        logs = {"touchpoints": touchpoints, "conversions": conversions}
-        if (folder / "model.json").is_file():
-            scorer = Scorer.load(folder, allow_own_code=allow_own_code)
-            compared = _model_subject(scorer, logs, recent, training, through)
-        else:
-            _refuse_logs(folder, logs)
-            store = SummaryStore.open(folder)
-            models = summary_models(store, allow_own_code=allow_own_code)
-            compared = _summaries_subject(store, models, recent, training or TRAINING_DAYS, through)
+        logs = dict(zip(READ, (touchpoints, conversions, identities, customers, codes), strict=True))
+        days = Days(recent, training, through)
+        compared = _subject(folder, tables, logs, days, allow_own_code=allow_own_code)
         compared = compared._replace(windows=replace(compared.windows, spend=_spend(costs, compared.windows)))
         say("looking for drift")
         drift = find_drift(compared.windows, compared.models, options)
@@ -94,15 +99,35 @@ def monitor(
         head = {"out": str(out), "mlflow_run": run_id, **_day_names(compared.windows), "drifted": drifted}
         print_json(head | {"drift": records(drift)})
     else:
-        typer.echo("\n".join([*sentences, f"The table is in {out}" + (f"; MLflow run {run_id}." if run_id else ".")]))
+        _print(sentences, out, run_id)
     if drifted:
         raise typer.Exit(NEGATIVE_VERDICT)
 
 
-def _refuse_logs(folder: Path, logs: dict[str, str | None]) -> None:
-    if any(logs.values()):
+def _subject(
+    folder: Path, tables: Path | None, logs: Mapping[str, str | None], days: Days, *, allow_own_code: bool
+) -> Subject:
+    from attribution.models.saved import Scorer
+    from attribution.production.refit import SummaryStore
+
+    if (folder / "model.json").is_file():
+        scorer = Scorer.load(folder, allow_own_code=allow_own_code)
+        return _model_subject(scorer, input_tables(tables, logs, {}), *days)
+    _refuse_logs(folder, {**logs, "tables": tables})
+    store = SummaryStore.open(folder)
+    models = summary_models(store, allow_own_code=allow_own_code)
+    return _summaries_subject(store, models, days.recent, days.training or TRAINING_DAYS, days.through)
+
+
+def _print(sentences: Sequence[str], out: Path, run_id: str | None) -> None:
+    typer.echo("\n".join([*sentences, f"The table is in {out}" + (f"; MLflow run {run_id}." if run_id else ".")]))
+
+
+def _refuse_logs(folder: Path, logs: Mapping[str, object]) -> None:
+    named = [f"--{name}" for name, source in logs.items() if source is not None]
+    if named:
         problem = "daily summaries hold their journeys: a log is only for a model folder"
-        raise InputError(problem, given=f"{folder}, and a log")
+        raise InputError(problem, given=f"{folder}, and {', '.join(named)}", hint=f"leave out {', '.join(named)}")
 
 
 def _summaries_subject(
@@ -116,19 +141,16 @@ def _summaries_subject(
 
 
 def _model_subject(
-    scorer: Scorer, logs: dict[str, str | None], recent: int, training: int | None, through: dt.datetime | None
+    scorer: Scorer, log: InputTables, recent: int, training: int | None, through: dt.datetime | None
 ) -> Subject:
     from attribution.journeys import DAY, journeys_by_day
     from attribution.production.monitoring import windows_of
     from attribution.production.refit import day_name, day_number
 
-    for name, source in logs.items():
-        if source is None:
-            raise InputError(f"a model folder holds no data: give its {name} with --{name}", given=scorer.name)
     trained = scorer.definition.training
     if trained is None or not trained.has_times or trained.first is None or trained.last is None:
         raise InputError(f"model {scorer.name!r} does not say on which days it was fitted", hint="monitor summaries")
-    sources = scorer.open(logs)
+    sources = scorer.open(log.sources, folder=log.folder)
     journeys = journeys_by_day(sources, **scorer.journey_options(sources))
     assert journeys.span is not None
     begun, ended = (at // DAY for at in journeys.span)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from attribution.cli.commands.arguments import AllowOwnCode, Covers, Json, MaxGapDays, days_covered, parse_day
+from attribution.cli.commands.input_tables import LOG, READ, Source, TablesFile, input_tables
 from attribution.cli.console import print_json, progress, records
 from attribution.errors import InputError
 
@@ -18,16 +19,15 @@ if TYPE_CHECKING:
 
 _SHOWN = 5
 
-Source = Annotated[str | None, typer.Option(help="Path, glob or SELECT, where the model was fitted with such a table.")]
-
 
 def score(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Folder of an exported model, or models:/NAME@ALIAS.")],
-    touchpoints: Annotated[
-        str, typer.Option(help="Path, glob or SELECT, including the history before the days to score.")
-    ],
-    conversions: Annotated[str, typer.Option(help="Path, glob or SELECT.")],
     out: Annotated[Path, typer.Option(help="Output folder: journey_credit/day=…, restatement/, manifest.json.")],
+    touchpoints: Annotated[
+        str | None, typer.Option(help="Path, glob or SELECT, including the history before the days to score.")
+    ] = None,
+    conversions: Annotated[str | None, typer.Option(help="Path, glob or SELECT.")] = None,
+    tables: TablesFile = None,
     identities: Source = None,
     customers: Source = None,
     codes: Source = None,
@@ -60,11 +60,10 @@ def score(
         scorer = Scorer.load(folder, allow_own_code=allow_own_code)
     if unknown_channels is not None:
         scorer = scorer.with_policy(unknown_channels)
-    sources = {"touchpoints": touchpoints, "conversions": conversions}
-    beside = {"identities": identities, "customers": customers, "codes": codes}
-    tables = {name: _spec(scorer, name, source, canonical, time_zone) for name, source in sources.items()}
+    sources = dict(zip(READ, (touchpoints, conversions, identities, customers, codes), strict=True))
+    read = input_tables(tables, sources, {"--canonical": canonical, "--time-zone": time_zone})
     request = Request(
-        {**tables, **beside},
+        {name: _spec(scorer, name, source, canonical, time_zone) for name, source in read.sources.items()},
         out,
         parse_day(first, "--from"),
         parse_day(last, "--to"),
@@ -72,6 +71,7 @@ def score(
         dry_run=dry_run,
         covers=days_covered(covers),
         max_gap_days=max_gap_days,
+        folder=read.folder,
     )
     with progress() as say:
         scored = score_days(scorer, request, _engine(engine, memory_limit), on_stage=say)
@@ -83,9 +83,9 @@ def score(
         raise typer.Exit(3)
 
 
-def _spec(scorer: Any, table: str, source: str, canonical: bool, time_zone: str | None) -> Any:
-    """The source, with a time zone if one is named."""
-    if time_zone is None:
+def _spec(scorer: Any, table: str, source: Any, canonical: bool, time_zone: str | None) -> Any:
+    """The source, with a time zone if one is named and the table has times."""
+    if time_zone is None or table not in LOG:
         return source
     from attribution.schema.experiment import TableSpec
 
