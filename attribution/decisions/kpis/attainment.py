@@ -11,7 +11,7 @@ import pandas as pd
 
 from attribution.arguments import check_arguments
 from attribution.decisions.kpis.kpis_declared import DECISIONS, KPI_HISTORY, KPIS
-from attribution.decisions.kpis.metrics import ALL, METRICS, Answer, measure
+from attribution.decisions.kpis.metrics import ALL, COUNTED, METRICS, Answer, measure
 from attribution.decisions.kpis.runs import Run
 from attribution.decisions.kpis.targets import Scoped, Target, Targets
 from attribution.errors import InputError
@@ -143,13 +143,27 @@ def target_findings(table: pd.DataFrame) -> list[str]:
     said = []
     for row in table.itertuples():
         ends = "" if row.low != row.low else f" ({row.low:,.4g} … {row.high:,.4g})"
-        value = "unknown" if row.value != row.value else f"{row.value:,.4g}{ends}"
+        is_unknown = row.value != row.value
+        value = (row.note or "It is unknown") if is_unknown else f"It is {row.value:,.4g}{ends}"
+        # What is counted is the same under every model.
+        under = "" if str(row.note).startswith(COUNTED) else f" under {row.model}"
         wanted = f"{row.direction.replace('_', ' ')} {row.wanted:,.4g} {row.unit} until {row.period_end}"
         verdict = row.verdict.replace("_", " ")
         said.append(
-            f"{row.metric} of {row.scope}: {verdict}. It is {value}; wanted: {wanted}; {row.owner} answers for it."
+            f"{row.metric} of {row.scope}{under}: {verdict}. {value}; wanted: {wanted}; {row.owner} answers for it."
         )
     return said
+
+
+def model_note(targets: Targets, run: Run) -> str | None:
+    """Which model judges where nobody has named one and there are several; None otherwise."""
+    if targets.model is not None or len(run.models) == 1 or all(target.model for target in targets.targets):
+        return None
+    first, *others = run.models
+    return (
+        f"Targets that name no model are judged by {first}, the first of the run. The run has {', '.join(others)} too: "
+        'name one with model = "…" in the file of targets.'
+    )
 
 
 def target_metrics(table: pd.DataFrame) -> dict[str, float]:

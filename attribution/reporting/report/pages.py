@@ -103,7 +103,9 @@ def review_page(review: Review) -> Page:
     return Page(name, "Attribution review", review.findings, sections, review.notes)
 
 
-def targets_page(name: str, tables: Mapping[str, pd.DataFrame], findings: Sequence[str]) -> Page:
+def targets_page(
+    name: str, tables: Mapping[str, pd.DataFrame], findings: Sequence[str], notes: Sequence[str] = ()
+) -> Page:
     """Targets, their history, changes and decisions as a page."""
     known = {
         "kpis": ("Targets", "An interval on both sides of a target leaves it undecided."),
@@ -112,8 +114,8 @@ def targets_page(name: str, tables: Mapping[str, pd.DataFrame], findings: Sequen
         "decisions": ("Decisions", "What was expected, and what came of it so far."),
     }
     sections = [Section(key, *known[key], tables[key]) for key in known if key in tables and len(tables[key])]
-    notes = ["Intervals cover sampling, never bias. Allocated is not incremental: credit divides observed conversions."]
-    return Page(name, "Targets", findings, sections, notes)
+    always = "Intervals cover sampling, never bias. Allocated is not incremental: credit divides observed conversions."
+    return Page(name, "Targets", findings, sections, [*notes, always])
 
 
 def comparison_page(comparison: Comparison) -> Page:

@@ -543,7 +543,7 @@ def test_a_baseline_that_mlflow_does_not_have_is_an_error(
         assert call(monkeypatch, "review", *runs, *uri, "--out", tmp_path / "review") == 2
         said = capsys.readouterr().err
         assert "did not return the run" in said
-        assert "name its output folder, or another store with --tracking-uri" in said
+        assert "give its output folder, or another store with --tracking-uri" in said
     assert not (tmp_path / "kpis").exists()
     assert not (tmp_path / "review").exists()
 
@@ -650,7 +650,7 @@ def test_a_run_without_dates_or_costs_answers_what_it_can(tmp_path: Path) -> Non
     assert measure(run, "value").value == 130.0
     lacking = measure(run, "cac")
     assert np.isnan(lacking.value)
-    assert "spend" in lacking.why
+    assert "`[tables.costs]`" in lacking.why
     text = 'run = "x"\n' + "\n".join(
         f'[[targets]]\nmetric = "{metric}"\nunit = "x"\ntarget = 100\nperiod = "2024"\nowner = "me"'
         for metric in ("value", "cac")
