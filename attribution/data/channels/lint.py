@@ -213,7 +213,7 @@ def _near(field: str, names: Coded, weights: NDArray[np.int64]) -> list[Flaw]:
 def _self_referrals(evidence: Evidence, own_sites: tuple[str, ...], weights: NDArray[np.int64]) -> list[Flaw]:
     is_untagged = ~evidence.is_tagged & ~evidence.is_clicked
     own = evidence.referrer.where(lambda host: is_own(host, own_sites))
-    message = "entries from an own site: the visit before them was cut in two"
+    message = "entries from an own site are no channel of their own, because own_sites names it"
     flaws = _referrals(evidence, is_untagged & own, weights, message)
     landings = _traffic(evidence.landing_host, evidence.landing_host.is_there(), weights)
     if landings:

@@ -288,12 +288,12 @@ def apply_rules(engine: Engine, stage: Stage, rules: ChannelRules) -> tuple[Stag
 
 
 _LINT = {
-    "unmapped": "pairs of source and medium that match no channel rule",
-    "near_duplicate_source": "sources spelled nearly alike",
-    "near_duplicate_medium": "mediums spelled nearly alike",
-    "near_duplicate_campaign": "campaigns spelled nearly alike",
-    "paid_without_campaign": "sources and mediums of paid touchpoints without a campaign",
-    "self_referral": "own sites that appear as referrers",
+    "unmapped": "pairs of source and medium that match no channel rule: add a rule for them",
+    "near_duplicate_source": "sources spelled nearly alike: choose one spelling, or add a rule that takes both",
+    "near_duplicate_medium": "mediums spelled nearly alike: choose one spelling, or add a rule that takes both",
+    "near_duplicate_campaign": "campaigns spelled nearly alike: choose one spelling in utm_campaign",
+    "paid_without_campaign": "paid sources and mediums without a campaign: set utm_campaign in their links",
+    "self_referral": "own sites that appear as referrers: add them to own_sites",
 }
 
 
@@ -301,8 +301,11 @@ def _lint_findings(lint: pa.Table, touchpoints: int) -> list[Finding]:
     findings = []
     for check, message in _LINT.items():
         rows = lint.filter(pc.equal(lint["check"], check))
+        if check == "self_referral":
+            # Those of own_sites are dealt with.
+            rows = rows.filter(pc.match_substring(rows["message"], "add it to own_sites"))
         concerned = pc.sum(rows["touchpoints"]).as_py() or 0
-        text = f"{message}, {concerned:,} of {touchpoints:,} touchpoints (see channel_lint)"
+        text = f"{message} ({concerned:,} of {touchpoints:,} touchpoints, see channel_lint)"
         names = rows.select(["source", "medium", "campaign"]).slice(0, 1).to_pylist()
         example = " / ".join(name or "–" for name in names[0].values()).removesuffix(" / –") if names else None
         findings.append(count_finding(check, "touchpoints", rows.num_rows, text, example=example))

@@ -212,6 +212,11 @@ def identity_findings(stitching: Stitching, rows: LinkedRows) -> list[Finding]:
         ("unknown_customers", rows.unknown_customers, usable, rows.unknown_customer, _UNKNOWN_CUSTOMERS),
         ("unusable_links", stitching.unusable, stitching.links, None, _UNUSABLE),
     ]
+    # An e-mail address or a login that only joins visitors is in no other table, and need not be.
+    is_label = 0 < usable == rows.unknown_customers and rows.unknown_visitors < usable
+    if is_label:
+        labels = Finding("unknown_customers", "identities", "pass", usable, usable, None, _LABELS)
+        suspicions = [each for each in suspicions if each[0] != labels.check]
     return [
         _share("stitched_touchpoints", rows.stitched_touchpoints, rows.touchpoints, _TOUCHPOINTS),
         _share("stitched_customers", rows.stitched_customers, rows.customers, _CUSTOMERS),
@@ -221,6 +226,7 @@ def identity_findings(stitching: Stitching, rows: LinkedRows) -> list[Finding]:
             count_finding(check, "identities", count, message, total=total, example=example)
             for check, count, total, example, message in suspicions
         ),
+        *([labels] if is_label else []),
     ]
 
 
@@ -258,9 +264,16 @@ _LARGEST = "ids of the person with most of them, of all that are linked"
 _MERGED = "persons with several customer ids: taken as one, named by the smallest"
 _SHARED = f"visitors linked with {SHARED_CUSTOMERS} customers or more, like a shared device: taken as one person"
 _LARGE = f"persons with more than {LARGE_CLUSTER} ids, which is hardly one person: taken as one"
-_UNKNOWN_VISITORS = "links whose visitor_id is in no touchpoint and no conversion"
-_UNKNOWN_CUSTOMERS = "links whose customer_id is in no touchpoint and no conversion; they may still join visitors"
-_UNUSABLE = "links without visitor_id or customer_id: ignored"
+_UNKNOWN_VISITORS = (
+    "links whose visitor_id is in no touchpoint and no conversion: check that it is the id that touchpoints carry, "
+    "written alike"
+)
+_UNKNOWN_CUSTOMERS = (
+    "links whose customer_id is in no touchpoint and no conversion; they may still join visitors: check that "
+    "conversions carry this id, written alike"
+)
+_LABELS = "links whose customer_id is in no other table: an address or a login that joins visitors, which is enough"
+_UNUSABLE = "links without visitor_id or customer_id are ignored: filter them with where, or complete them"
 _FRESH = (
     "first conversions by an id first touched at most {:g} minutes before, among the touched with enough data before: "
     "where these are many, people get new ids (a login, a cleared cookie) and the journeys before are lost"
