@@ -43,7 +43,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Multi-touch attribution: from touchpoints to credit, ROI, and how far the ranking depends on the model.",
+    help="Multi-touch attribution: credit and ROI of channels, and how much their ranking depends on the model.",
 )
 
 
@@ -51,12 +51,15 @@ app = typer.Typer(
 def settings(
     context: typer.Context,
     log: Annotated[
-        str, typer.Option(envvar="ATTRIBUTION_LOG", help="text; or json: one object per line on stderr, for jobs.")
+        str,
+        typer.Option(
+            envvar="ATTRIBUTION_LOG", help="Format of log messages: text, or json with one object per line on stderr."
+        ),
     ] = "text",
 ) -> None:
     """Settings of every command."""
     if log not in logs.FORMATS:
-        raise InputError("--log: unknown format", given=log, allowed="text or json")
+        raise InputError("--log has an unknown format", given=log, allowed="text or json")
     logs.use(logs.FORMATS[log])
     logs.write("begun", command=context.invoked_subcommand)
 
@@ -105,7 +108,9 @@ def main() -> None:
         try:
             app()
         except RecursionError:
-            raise InputError("the input is nested too deeply to be read", hint="flatten its lists and tables") from None
+            raise InputError(
+                "the input is nested too deeply to be read", hint="use less nested lists and tables"
+            ) from None
     except AttributionError as error:
         code = error.exit_code
         if logs.is_json():

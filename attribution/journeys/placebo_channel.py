@@ -105,7 +105,7 @@ def open_placebo(sources: Sources, stream: EventStream, placebo: Placebo) -> tup
     if sources.integer_times:
         raise InputError(
             "a placebo needs timestamps; the times of this log are integers",
-            hint="declare what the integers are: time_format = 'epoch_s'",
+            hint="set what the integers mean, e.g. time_format = 'epoch_s'",
         )
     dimensions = with_placebo(stream.dimensions)
     stream = _add_untouched(sources, stream)

@@ -234,7 +234,7 @@ class Machinery:
         return None
 
     def held_out(self) -> HeldOut | None:
-        """How well it predicts unseen customers; None where it predicts nothing."""
+        """How well it predicts unseen customers; None where it predicts nothing, or `tables` says it already."""
         return None
 
 

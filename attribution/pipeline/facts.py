@@ -83,7 +83,7 @@ def _facts(journeys: Journeys, summaries: Sequence[Summary]) -> Facts:
 
 def _few_conversions(conversions: float) -> Finding:
     """Too few to tell channels apart, whatever the model."""
-    few = f"fewer than {FEW_CONVERSIONS} conversions: what models say of them is mostly chance"
+    few = f"fewer than {FEW_CONVERSIONS} conversions: results are mostly chance; use a longer period"
     enough = f"at least {FEW_CONVERSIONS} conversions"
     status: Literal["pass", "warn"] = "warn" if conversions < FEW_CONVERSIONS else "pass"
     message = few if status == "warn" else enough

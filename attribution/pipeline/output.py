@@ -72,26 +72,26 @@ def replaced_folder(out: Path, keep: Iterable[Path] = (), *, kind: Kind) -> Iter
     check_local(Path(out))
     named, out = out, Path(out).resolve()
     if out.exists() and not out.is_dir():
-        raise InputError(f"output folder {named} is a file", hint="name another with --out")
+        raise InputError(f"output folder {named} is a file", hint="choose another folder with --out")
     for path in (Path.cwd(), *keep):
         if out in (path.resolve(), *path.resolve().parents):
             raise InputError(
-                f"output folder {named} would be replaced whole, and holds what is needed",
+                f"output folder {named} would be replaced, but it has files that this command reads",
                 given=str(path),
-                hint="name another with --out",
+                hint="choose another folder with --out",
             )
     if not is_replaceable(out):
         raise InputError(
-            f"output folder {named} would be replaced whole, and holds what this command did not write",
+            f"output folder {named} would be replaced, but it has files that this command did not write",
             given=sorted(found.name for found in out.iterdir())[:5],
-            allowed="an empty or new folder, or one that such a command wrote",
-            hint="name another with --out, or move what is in it",
+            allowed="a new or empty folder, or one that this command wrote",
+            hint="choose another folder with --out, or move its files",
         )
     made, entered = _missing_parents(out), False
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.exists() and not os.access(out, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, "no permission to replace it")
+            raise PermissionError(errno.EACCES, "there is no permission to replace it")
         with replace_folder(out, f"another process is writing the output folder {named}") as aside:
             entered = True
             yield aside
@@ -100,7 +100,7 @@ def replaced_folder(out: Path, keep: Iterable[Path] = (), *, kind: Kind) -> Iter
     except OSError as error:
         if entered and error.errno not in _FULL:
             raise
-        hint = "what was there is unchanged" if entered else "name another with --out"
+        hint = "the earlier files are unchanged" if entered else "name another with --out"
         raise InputError(f"output folder {named} cannot be written: {error.strerror}", hint=hint) from None
     finally:
         _remove_empty(made)

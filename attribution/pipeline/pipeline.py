@@ -146,7 +146,7 @@ def _with_returns(context: RunContext, facts: Facts) -> tuple[RunContext, Rankin
     draws = None
     if facts.resamples is not None:
         draws = sample_measures(facts.resamples, returns, whole_channels(journeys), terms=terms, worth=worth)
-        credit, returns = fill_credit(credit, draws), fill_returns(returns, draws)
+        credit, returns = fill_credit(credit, draws, models), fill_returns(returns, draws)
     made = replace(
         context,
         credit=credit,

@@ -65,7 +65,7 @@ def plan_budget(experiment: Experiment, *, on_stage: Stage | None = None) -> tup
         # What channels are ranked by is what money is for, unless told otherwise.
         options = options.model_copy(update={"objective": experiment.returns.basis})
     if options.total is None:
-        raise InputError("budget has no total to divide", hint="set budget.total, such as 100000")
+        raise InputError("the budget has no total to divide", hint="set budget.total, such as 100000")
     given = None if options.history in (None, OWN_HISTORY) else read_history(experiment.folder / str(options.history))
     earlier = None if options.previous is None else read_earlier(experiment.folder / options.previous)
     outcome = run_experiment(_asked(experiment, options), on_stage=on_stage)
@@ -103,9 +103,11 @@ def _asked(experiment: Experiment, options: BudgetOptions) -> Experiment:
         output = output.model_copy(update={"unit_economics": True})
     if options.history == OWN_HISTORY:
         if "paths" in experiment.tables:
-            raise InputError("budget.history: 'own' needs touchpoints with days, and aggregated paths have none")
+            raise InputError("budget.history: 'own' needs touchpoints with days, but aggregated paths have none")
         if experiment.journeys.transform == "frequency":
-            raise InputError("budget.history: 'own' needs channels as they are", given="transform = 'frequency'")
+            raise InputError(
+                "budget.history: 'own' cannot be used with a transform of the channels", given="transform = 'frequency'"
+            )
         output = output.model_copy(update={"journey_credit": True})
     return experiment.model_copy(update={"output": output})
 

@@ -62,7 +62,7 @@ def read_record(folder: str | Path) -> Record:
         models = tuple(Numbers(**one) for one in content.pop("models"))
         return Record(**{**content, **numbers, "models": models, "inputs": tuple(content["inputs"])})
     except FileNotFoundError:
-        raise InputError(f"folder {folder} is not that of a finished run: it has no {FILE}", hint=hint) from None
+        raise InputError(f"folder {folder} is not the folder of a finished run: it has no {FILE}", hint=hint) from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} is damaged: {type(error).__name__}: {error}", hint="run it again") from None
 

@@ -38,7 +38,7 @@ def make_engine(experiment: Experiment) -> Engine:
     """The engine that an experiment asks for."""
     if experiment.engine == "spark":
         if experiment.memory_limit is not None:
-            raise InputError("memory_limit is for DuckDB", hint="Spark takes its limits from the session")
+            raise InputError("memory_limit is for DuckDB", hint="set the limits in the Spark session")
         from attribution.data.engine.spark import SparkEngine
 
         return SparkEngine()
@@ -52,7 +52,9 @@ def _channel_rules(experiment: Experiment) -> ChannelRules:
         return read_rules(asked, "channels")
     path = experiment.folder / str(asked["file"])
     if len(asked) > 1:
-        raise InputError("channels: give either a file or rules", given=sorted(asked), allowed="file alone, or no file")
+        raise InputError(
+            "channels: give either a file or rules, not both", given=sorted(asked), allowed="file alone, or no file"
+        )
     return read_rules(read_toml(path)[1], str(path))
 
 
@@ -68,11 +70,11 @@ def check_channel_count(experiment: Experiment, journeys: Journeys) -> None:
     if len(found) > most:
         what = "channels" if experiment.grain == "channel" else "campaigns"
         raise InputError(
-            f"these data have {len(found):,} {what}, and models compare each with every other",
+            f"the data have {len(found):,} {what}, which is too many for models that compare each pair",
             given=", ".join(found[:: max(len(found) // 5, 1)][:5]),
             allowed=f"{most:,} (most_channels)",
-            hint="was a column of campaigns, pages or ids mapped to channel? Channel rules group them; "
-            "most_channels allows more, where there is the memory",
+            hint="check whether a column of campaigns, pages or ids is mapped to channel; group them with channel "
+            "rules, or raise most_channels if there is enough memory",
         )
 
 
@@ -151,5 +153,5 @@ def _model_class(name: str) -> type[AttributionModel]:
     except Exception as error:  # whatever the user's own module raises
         raise InputError(f"model {name!r} cannot be loaded: {type(error).__name__}: {error}") from None
     if not (isinstance(kind, type) and issubclass(kind, AttributionModel)):
-        raise InputError(f"model {name!r} is no AttributionModel", given=repr(kind))
+        raise InputError(f"model {name!r} is not an AttributionModel", given=repr(kind))
     return kind

@@ -185,12 +185,12 @@ class Sections:
         declared = {table.name: table for table in section.declared}
         for name, table in given.items():
             if not isinstance(table, pd.DataFrame):
-                raise self._broken(section, f"gives {name!r} as {describe(table)}, and not as a DataFrame")
+                raise self._broken(section, f"returns {name!r} as {describe(table)} instead of a DataFrame")
             if name not in declared:
-                raise self._broken(section, f"gives the table {name!r}, and declares {', '.join(declared) or 'none'}")
+                raise self._broken(section, f"returns the table {name!r}, but declares {', '.join(declared) or 'none'}")
             lacking = [column for column in declared[name].required if column not in table]
             if lacking:
-                raise self._broken(section, f"gives the table {name!r} without its column {lacking[0]!r}")
+                raise self._broken(section, f"returns the table {name!r} without its column {lacking[0]!r}")
         return given
 
     def _ask(self, section: Section, method: str, *arguments: Any) -> Any:
@@ -203,7 +203,7 @@ class Sections:
             raise self._broken(section, f"failed in {method}: {type(error).__name__}: {error}") from error
         kind = _GIVES.get(method)
         if kind is not None and not isinstance(given, kind):
-            raise self._broken(section, f"gives {describe(given)} in {method}, and not a {kind.__name__.lower()}")
+            raise self._broken(section, f"returns {describe(given)} from {method} instead of a {kind.__name__.lower()}")
         return given
 
     def _broken(self, section: Section, how: str) -> InputError:
@@ -295,7 +295,7 @@ def _loaded(point: EntryPoint, package: str) -> Section:
     if problem is not None:
         raise InputError(
             f"section {point.name!r} of package {package!r} {problem}",
-            hint="inherit from attribution.sections.Section, which has whatever is not said",
+            hint="inherit from attribution.sections.Section, which has defaults for the rest",
         )
     return section
 
@@ -306,7 +306,7 @@ def _problem(section: object) -> str | None:
     if not (isinstance(name, str) and _NAME.fullmatch(name)):
         return f"has the name {name!r}; a name is made of a-z, 0-9 and _"
     if options is not None and not (isinstance(options, type) and issubclass(options, BaseModel)):
-        return f"has options that are no pydantic model: {options!r}"
+        return f"has options that are not a pydantic model: {options!r}"
     declared = getattr(section, "declared", None)
     if not isinstance(declared, Iterable) or not all(isinstance(table, Table) for table in declared):
         return "does not declare its tables as a tuple of Table"
@@ -324,10 +324,10 @@ def _problem(section: object) -> str | None:
 def _taken(section: Section, before: Iterable[Section]) -> str | None:
     """Which of its names is another's; None where none is."""
     if section.name in {*core_keys(), *(other.name for other in before)}:
-        return "has a name that is taken"
+        return "has a name that is already in use"
     tables = {*OUTPUTS, TRUTH.name, DICTIONARY.name, *(table.name for other in before for table in other.declared)}
     for table in section.declared:
         if table.name in tables or not _NAME.fullmatch(table.name):
-            return f"declares the table {table.name!r}, a name that is taken or not made of a-z, 0-9 and _"
+            return f"declares the table {table.name!r}, a name that is already in use or not made of a-z, 0-9 and _"
         tables.add(table.name)
     return None

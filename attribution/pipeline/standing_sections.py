@@ -16,21 +16,21 @@ from attribution.schema.tables import (
     CHANNEL_LINT,
     CONVERSION,
     CREDIT_BY_POSITION,
+    HELD_OUT,
     INTERACTIONS,
     JOURNEY_CREDIT,
     JOURNEY_PROFILE,
     NO_CHANNELS,
     NULL,
-    ORDER_SELECTION,
+    PUBLISHED_CREDIT,
     QUALITY,
-    RECONCILIATION,
-    REMOVAL_EFFECTS,
     SEGMENT_CREDIT,
     TRANSITIONS,
     TRUTH,
     UNATTRIBUTED,
 )
 from attribution.sections import FigureSpec, Language, ReportPart, RunContext, Section
+from attribution.uncertainty.intervals import fill_removal_effects
 
 
 class DataSection(Section):
@@ -87,8 +87,8 @@ class JourneysSection(Section):
         if transitions is not None and not transitions["to_state"].isin([CONVERSION, NULL]).all():
             figures.append(FigureSpec("transition_heatmap", {"transitions": transitions}))
             if profile is not None:
-                effects = tables.get("removal_effects", pd.DataFrame(columns=list(REMOVAL_EFFECTS.column_names)))
-                drawn = {"transitions": transitions, "removal_effects": effects, "journey_profile": profile}
+                published = tables.get("published_credit", pd.DataFrame(columns=list(PUBLISHED_CREDIT.column_names)))
+                drawn = {"transitions": transitions, "published_credit": published, "journey_profile": profile}
                 figures.append(FigureSpec("journey_graph", drawn))
         for measure, draw in (("path_length", "path_length"), ("time_lag_days", "time_lag")):
             if profile is not None and (profile["measure"] == measure).any():
@@ -97,13 +97,12 @@ class JourneysSection(Section):
 
 
 class ModelsSection(Section):
-    """What only some models have: removal effects, pairs of channels, credit by position, touchpoint or segment."""
+    """What only some models have: published totals, pairs of channels, credit by position, touchpoint or segment."""
 
     name = "model_tables"
     declared = (
-        REMOVAL_EFFECTS,
-        RECONCILIATION,
-        ORDER_SELECTION,
+        PUBLISHED_CREDIT,
+        HELD_OUT,
         CREDIT_BY_POSITION,
         INTERACTIONS,
         JOURNEY_CREDIT,
@@ -114,18 +113,20 @@ class ModelsSection(Section):
         """Refuse credit per journey where there are no customers, and models that need times where there are none."""
         sources = context.sources
         if context.experiment.output.journey_credit and sources.has("paths"):
-            raise InputError("output.journey_credit: aggregated paths have no customers, so no credit per journey")
+            raise InputError("output.journey_credit needs customers, but aggregated paths have none")
         for model in context.models:
             if model.needs_times and sources.integer_times is not False:
                 raise InputError(
-                    f"model {model.label!r} is time-based, and these data have only an order",
-                    hint="leave the model out, or give touchpoints with timestamps",
+                    f"model {model.label!r} needs timestamps, but these data have only an order",
+                    hint="leave the model out, or use touchpoints with timestamps",
                 )
 
     def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:
         """Those that the models have, and those that were asked for."""
         output = context.experiment.output
         tables = model_tables(context.models, interactions=output.interactions)
+        if context.draws is not None and "published_credit" in tables:
+            tables["published_credit"] = fill_removal_effects(tables["published_credit"], context.draws)
         if output.journey_credit:
             tables["journey_credit"] = journey_credit(context.journeys, context.models)
         if context.segment_credit is not None:
@@ -140,11 +141,11 @@ class ModelsSection(Section):
         return found + (without_interactions(context.models) if context.experiment.output.interactions else [])
 
     def metrics(self, tables: Mapping[str, pd.DataFrame], model: str | None = None) -> Mapping[str, float]:
-        """How well an order that was selected foretells held-out customers."""
-        if model is None or "order_selection" not in tables:
+        """How well a model predicts held-out customers, at the order that it has."""
+        if model is None or "held_out" not in tables:
             return {}
-        table = tables["order_selection"]
-        rows = table[(table["model"] == model) & table["chosen"]]
+        table = tables["held_out"]
+        rows = table[(table["model"] == model) & table["chosen"].fillna(True)]
         return {f"held_out_{what}": float(rows[what].iloc[0]) for what in ("log_loss", "auc") if len(rows)}
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.amounts import pluralise
 from attribution.data.loading import Sources
 from attribution.errors import InputError, did_you_mean
 from attribution.journeys import DAY
@@ -64,9 +65,9 @@ class Days:
         if undated.any():
             kinds = sorted(set(table.loc[undated, "cost_type"]))
             raise InputError(
-                f"table 'costs': {int(undated.sum())} costs are to be spread over days and have no day to begin on",
+                f"table 'costs': amortise_days without a day to start from, in {pluralise(int(undated.sum()), 'row')}",
                 given=kinds[:5],
-                hint="give them a day, or period_start and period_end",
+                hint="add a day, or period_start and period_end",
             )
         last = self.last.copy()
         last[spread] = self.first[spread] + (serves[spread].to_numpy().astype(np.int64) - 1)
@@ -142,12 +143,12 @@ def read_rates(sources: Sources, options: ReturnsOptions) -> dict[str, Course]:
     if sources.has("rates"):
         if options.currency is None:
             raise InputError(
-                "table 'rates' says what currencies are worth, and not in which one",
+                "table 'rates' has rates, but returns.currency is not set",
                 hint='set returns.currency to the currency of values, such as "EUR"',
             )
         for name, course in _dated(sources).items():
             if name in courses:
-                raise InputError(f"the rate of {name} is told by returns.rates and by the table 'rates'")
+                raise InputError(f"the rate of {name} is in both returns.rates and the table 'rates'")
             courses[name] = course
     if options.currency is not None:
         courses[options.currency.strip().upper()] = Course(np.array([_ALWAYS]), np.array([1.0]))
@@ -186,7 +187,7 @@ def currency_rates(currency: pd.Series, days: Days, courses: Mapping[str, Course
             f"table 'costs': no rate is known for currency {unknown[0]!r}",
             allowed=sorted(courses),
             hint=did_you_mean(unknown[0], courses)
-            or f"set returns.rates = {{ {unknown[0]} = … }}, or give the table rates",
+            or f"set returns.rates = {{ {unknown[0]} = … }}, or add the table rates",
         )
     rates = np.ones(len(names))
     for name in present:
@@ -218,8 +219,9 @@ def _on_days(name: str, course: Course, days: Days, of: NDArray[np.bool_], bound
     dated = ~np.isnat(days.first[of])
     if not dated.all():
         raise InputError(
-            f"table 'costs': {int((~dated).sum())} costs in {name} have no day, and its rate changes from day to day",
-            hint="give them a day, or set one rate for all days in returns.rates",
+            f"table 'costs': {pluralise(int((~dated).sum()), 'cost')} in {name} without a day, but its rate "
+            "changes from day to day",
+            hint="add a day, or set one rate for all days in returns.rates",
         )
     first, last = (at[of] for at in days.inside(bounds))
     outside = last <= first
@@ -228,7 +230,8 @@ def _on_days(name: str, course: Course, days: Days, of: NDArray[np.bool_], bound
     if np.isnan(rates).any():
         earliest = first[np.isnan(rates)].min()
         raise InputError(
-            f"table 'costs': the rate of {name} is not known on the first days of {int(np.isnan(rates).sum())} costs",
+            f"table 'costs': the rate of {name} is not known on the first days of "
+            f"{pluralise(int(np.isnan(rates).sum()), 'cost')}",
             given=str(np.datetime64(int(earliest), "us").astype("datetime64[D]")),
             allowed=f"days from {np.datetime64(int(course.since[0]), 'us').astype('datetime64[D]')} on",
         )
@@ -245,6 +248,9 @@ FEES = "fees"
 
 COST_TYPES = (MEDIA, FEES, "labour", "content", "tools", "venue", "materials", "travel")
 """The usual ones; any other word is a cost type of one's own."""
+
+ALL_TYPES = "(all)"
+"""What stands for all types together, and is therefore none of them."""
 
 AMOUNTS = ("amount", "cost_low", "cost_high")
 """What is known of a cost, and the least and the most that it may have been."""
@@ -308,7 +314,7 @@ def cost_types(table: pd.DataFrame) -> pd.Series:
     Raises
     ------
     InputError
-        If a cost that channels share does not say what it is for.
+        If a cost that channels share does not say what it is for, or a type is called as all of them together are.
     """
     if "cost_type" not in table:
         return pd.Series(MEDIA, index=table.index)
@@ -316,8 +322,14 @@ def cost_types(table: pd.DataFrame) -> pd.Series:
     unknown = int((written.isna() & table["channel"].isna()).sum())
     if unknown:
         raise InputError(
-            f"table 'costs': {unknown} rows have neither a channel nor a cost type",
-            hint="a cost that channels share says what it is for: labour, tools, …",
+            f"table 'costs': neither a channel nor a cost type, in {pluralise(unknown, 'row')}",
+            hint="a shared cost needs a cost type: labour, tools, …",
+        )
+    totals = int((written == ALL_TYPES).sum())
+    if totals:
+        raise InputError(
+            f"table 'costs': {totals} rows are of the cost type {ALL_TYPES!r}, which stands for all types together",
+            hint="leave rows out that add up others, or give the type another name",
         )
     return written.fillna(MEDIA).astype(object)
 
@@ -341,10 +353,11 @@ def _check_overlaps(table: pd.DataFrame) -> None:
     if len(clash):
         first = clash.iloc[0]
         raise InputError(
-            f"table 'costs': {len(clash)} periods overlap an earlier one of the same channel, type and campaign",
+            f"table 'costs': {pluralise(len(clash), 'period')} overlapping an earlier one of the same channel, "
+            "type and campaign",
             given=f"{first['channel']}, {first['period_start']:%Y-%m-%d} … {first['period_end']:%Y-%m-%d}",
-            allowed="periods that are apart, or the same",
-            hint="different costs are told apart by their cost type or campaign",
+            allowed="periods that do not overlap, or are equal",
+            hint="give different costs another cost type or campaign",
         )
 
 
@@ -354,7 +367,7 @@ def _check_future(days: Days, amount: NDArray[np.float64]) -> None:
     future = (days.first > tomorrow) & (amount > 0)
     if future.any():
         raise InputError(
-            f"table 'costs': {int(future.sum())} costs lie in the future, so nothing can have come of them",
+            f"table 'costs': {pluralise(int(future.sum()), 'cost')} dated in the future cannot have had an effect yet",
             given=str(days.first[future].min()),
             hint="correct their days, or end the period before them",
         )

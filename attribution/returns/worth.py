@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.amounts import pluralise
 from attribution.data.loading import Sources
 from attribution.data.loading.events import is_new_customer
 from attribution.errors import InputError
@@ -151,7 +152,7 @@ def measured(sources: Sources, name: str, options: ReturnsOptions) -> Floats:
     lacking = int(np.isnan(filled).sum())
     if lacking:
         raise InputError(
-            f"table 'conversions': {lacking} conversions have no {name}",
+            f"table 'conversions': {pluralise(lacking, 'conversion')} without {name}",
             hint=f"set returns.{name} for those without it",
         )
     return filled

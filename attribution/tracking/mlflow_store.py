@@ -97,7 +97,8 @@ def call_store(act: Callable[[], str], folder: Path | None, uri: str) -> str:
             raise TrackingError(f"MLflow at {uri} did not return the run: {reason}") from None
         raise TrackingError(
             f"the run is complete in {folder}, but MLflow at {uri} could not log it: {reason}. "
-            f"Hint: `attribution track {folder}` logs it when the server is back, or elsewhere with --tracking-uri"
+            f"Hint: `attribution track {folder}` logs it once the server is available again; --tracking-uri logs "
+            "it to another server"
         ) from None
 
 

@@ -183,7 +183,7 @@ def fetch_scorer(reference: str, into: Path, *, uri: str) -> Path:
         at = number or _alias_version(client, name, alias)
         registered = _model(client, name)
         if at is None:
-            hint = "give it one with `attribution export --alias`"
+            hint = "set one with `attribution export --alias`"
             raise InputError(
                 f"model {name!r} has no alias {alias!r}", allowed=sorted(registered.aliases) or "none", hint=hint
             )
@@ -224,7 +224,8 @@ def earlier_version(name: str, alias: str, *, uri: str) -> str:
         before = _version(client, name, at).tags.get(_REPLACES_TAG)
         if before is None:
             raise InputError(
-                f"version {at} of model {name!r} did not replace another version", hint="choose a version with --to"
+                f"version {at} of model {name!r} did not replace another version",
+                hint="choose a version with --version",
             )
         return str(before)
 

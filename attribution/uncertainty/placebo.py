@@ -41,6 +41,7 @@ PLACEBO = Table(
         null("touchpoint_share", "number", "share of all touchpoints: what a model that only counts would give"),
         Column("seed", "integer", "another seed puts the placebo elsewhere"),
     ),
+    question="How much credit does each model give to a channel that does nothing?",
 )
 
 
@@ -157,8 +158,8 @@ class PlaceboSection(Section):
         """Refuse data without times."""
         if context.sources.integer_times is not False:
             raise InputError(
-                "placebo: a channel is put among the events of customers, and these data have no times",
-                hint="give touchpoints with timestamps, or leave placebo out of the experiment",
+                "a placebo needs timestamps, but these data have only an order",
+                hint="use touchpoints with timestamps, or leave placebo out of the experiment",
             )
         asked = context.experiment.options(self.name, PlaceboOptions) or PlaceboOptions()
         Placebo(asked.seed, asked.rate)

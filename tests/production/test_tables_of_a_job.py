@@ -67,7 +67,7 @@ def test_a_model_that_was_fitted_with_identities_is_monitored(
     shop: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     capsys.readouterr()
-    arguments = ("monitor", "model", "--recent", "7", "--training", "28", "--json")
+    arguments = ("monitor", "model", "--recent-days", "7", "--training-days", "28", "--json")
     assert call(monkeypatch, *arguments, "--tables", "log/tables.toml") in (0, 3)
     document = json.loads(capsys.readouterr().out)
     assert {row["channel"] for row in document["drift"]} & {"mail", "search", "social"}

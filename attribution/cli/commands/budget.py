@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 def budget(
     experiment: ExperimentFile,
-    total: Annotated[float | None, typer.Option(help="Total budget for a period as long as that of the data.")] = None,
+    total: Annotated[float | None, typer.Option(help="Total budget, for a period as long as the data cover.")] = None,
     overrides: Overrides = None,
     out: Annotated[
-        Path | None, typer.Option(help="Output folder, by default runs/NAME-budget. Replaced as a whole.")
+        Path | None, typer.Option(help="Output folder. Default: runs/NAME-budget. An earlier result in it is replaced.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Run an experiment and divide a budget by marginal return; exit 3 if an earlier plan no longer holds."""
+    """Run an experiment and divide a budget by marginal return. Exit code 3: an earlier plan no longer holds."""
     from attribution.decisions.budget import ground_has_moved
     from attribution.pipeline.planning import plan_budget
     from attribution.pipeline.sections import read_experiment

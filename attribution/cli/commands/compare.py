@@ -16,15 +16,21 @@ from attribution.schema.names import named_folder
 
 def compare(
     references: Annotated[
-        list[str], typer.Argument(metavar="RUN RUN…", help="Output folders or MLflow run ids; the first is the base.")
+        list[str],
+        typer.Argument(
+            metavar="RUN RUN…", help="Output folders or MLflow run ids. The others are compared with the first."
+        ),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Output folder, by default runs/FIRST-comparison. Replaced as a whole.")
+        Path | None,
+        typer.Option(help="Output folder. Default: runs/FIRST-comparison. An earlier result in it is replaced."),
     ] = None,
     uri: Annotated[
-        str | None, typer.Option("--tracking-uri", help="MLflow tracking URI, by default that of the first run.")
+        str | None, typer.Option("--tracking-uri", help="MLflow tracking URI. Default: that of the first run.")
     ] = None,
-    track: Annotated[bool, typer.Option("--track/--no-track", help="Log to MLflow, if the first run was.")] = True,
+    track: Annotated[
+        bool, typer.Option("--track/--no-track", help="Log to MLflow if the first run was logged.")
+    ] = True,
     as_json: Json = False,
 ) -> None:
     """Show what differs between runs: settings, data, and the ROI and rank of each channel under each model."""
@@ -35,7 +41,7 @@ def compare(
 
     twice = [reference for reference, times in Counter(references).items() if times > 1]
     if twice:
-        raise InputError("a run is named twice", given=twice[0])
+        raise InputError("a run appears twice", given=twice[0])
     with progress() as say:
         say("reading runs")
         with open_runs(references, Path(), uri=uri or TrackingOptions().uri) as runs:

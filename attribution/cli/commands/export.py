@@ -38,14 +38,14 @@ def write_select(
     sql = f"{build_select(scorer, dialect, tables)}\n"
     if to is not None:
         if to.is_dir():
-            raise InputError("--sql writes a file, but --to is a folder", given=f"--to {to}")
+            raise InputError("with --sql, --to must be a file, but it is a folder", given=f"--to {to}")
         replace_file(to, sql, is_own=lambda first: re.match(r"with\W+touches\b", first, re.IGNORECASE) is not None)
     if as_json:
         print_json({"sql": sql, "dialect": dialect, "file": None if to is None else str(to), "version": scorer.version})
     elif to is None:
         typer.echo(sql, nl=False)
     else:
-        typer.echo(f"Model {scorer.state.label}, version {scorer.version}, is in {to} as SQL of {dialect}.")
+        typer.echo(f"Model {scorer.state.label}, version {scorer.version}, is in {to} as {dialect} SQL.")
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def open_scorer(
 
     if reference.startswith("models:/") or (Path(reference) / "model.json").is_file():
         if model is not None or name is not None:
-            raise InputError("an exported model has its name already", given=f"--model {model}, --name {name}")
+            raise InputError("an exported model already has a name", given=f"--model {model}, --name {name}")
         with open_model(reference, uri=uri) as folder:
             yield Scorer.load(folder, allow_own_code=allow_own_code)
         return
@@ -77,38 +77,56 @@ Dialect = Annotated[
     str | None,
     typer.Option(
         metavar="DIALECT",
-        help="Write one SELECT that allocates credit as the model does, and nothing else: duckdb, spark, bigquery, "
-        "snowflake or postgres; to the file --to, or to standard output. RUN may be an exported model then.",
+        help="Write the model as one SQL SELECT instead, for duckdb, spark, bigquery, snowflake or postgres. It goes "
+        "to the file --to or to standard output. RUN may also be an exported model.",
     ),
 ]
-TableName = Annotated[str, typer.Option(help="With --sql: name of the table in the warehouse.")]
+TableName = Annotated[str, typer.Option(help="With --sql: name of this table in the warehouse.")]
 Canonical = Annotated[
-    bool, typer.Option("--canonical", help="With --sql: tables have canonical columns, however they were read.")
+    bool,
+    typer.Option(
+        "--canonical", help="With --sql: the tables use this package's column names, not those of the experiment."
+    ),
 ]
 Lacks = Annotated[
     list[str] | None,
-    typer.Option(help="With --sql: value, conversion_id or is_new_customer, if conversions have no such column."),
+    typer.Option(
+        "--missing-column",
+        help="With --sql: column that conversions lack (value, conversion_id or is_new_customer). Can be repeated.",
+    ),
 ]
 UnknownChannels = Annotated[
-    str | None, typer.Option(help="With --sql: like_known or zero, by default as the model was exported.")
+    str | None,
+    typer.Option(
+        help=(
+            "With --sql: weight of channels that the model does not know: like_known or zero. Default: the "
+            "setting of the model."
+        )
+    ),
+]
+
+
+Model = Annotated[
+    str | None, typer.Option(help="Label of the model, such as markov_2. Not needed if the run has only one.")
+]
+To = Annotated[
+    Path | None, typer.Option(help="Model folder. Default: models/NAME. An earlier result in it is replaced.")
 ]
 
 
 def export(
     reference: Annotated[str, typer.Argument(metavar="RUN", help="Output folder of a run, or its MLflow run id.")],
-    model: Annotated[
-        str | None, typer.Option(help="Label of the model in the run, such as markov_2; optional if there is one.")
-    ] = None,
-    to: Annotated[Path | None, typer.Option(help="Model folder, by default models/NAME. Replaced as a whole.")] = None,
+    model: Model = None,
+    to: To = None,
     name: Annotated[
-        str | None, typer.Option(help="Name to register it under, by default the last part of --to, or the label.")
+        str | None, typer.Option(help="Name in the registry. Default: the last part of --to, or the label.")
     ] = None,
-    alias: Annotated[str | None, typer.Option(help="Alias to point to it, such as champion.")] = None,
+    alias: Annotated[str | None, typer.Option(help="Alias to give this version, such as champion.")] = None,
     uri: Annotated[
-        str | None, typer.Option("--tracking-uri", help="MLflow tracking URI, by default that of the run.")
+        str | None, typer.Option("--tracking-uri", help="MLflow tracking URI. Default: that of the run.")
     ] = None,
     register: Annotated[
-        bool, typer.Option("--register/--no-register", help="Register it, if the run was tracked.")
+        bool, typer.Option("--register/--no-register", help="Register the model in MLflow if the run was logged.")
     ] = True,
     sql: Dialect = None,
     touchpoints: TableName = "touchpoints",
@@ -124,7 +142,9 @@ def export(
         from attribution.production.sql import SqlTables
 
         if alias is not None:
-            raise InputError("--sql registers nothing, so no alias can point to it", given=f"--alias {alias}")
+            raise InputError(
+                "--alias cannot be used with --sql, which does not register the model", given=f"--alias {alias}"
+            )
         tables = SqlTables(touchpoints, conversions, canonical, tuple(lacks or ()))
         with open_scorer(reference, model, name, uri=uri, allow_own_code=allow_own_code) as scorer:
             write_select(scorer, sql, tables, to, unknown_channels=unknown_channels, as_json=as_json)
@@ -136,7 +156,7 @@ def export(
     with progress() as say, open_run_folder(reference, Path(), uri=uri or TrackingOptions().uri) as run:
         say("reading the run")
         record = read_record(run)
-        say("judging the model")
+        say("evaluating the model")
         called = name or (to.name if to is not None else None)
         exported = judge_scorer(run, model, called, allow_own_code=allow_own_code)
         folder = to or named_folder("models", exported.name, option="--to")
@@ -149,10 +169,10 @@ def export(
         return
     typer.echo(f"Model {scorer.state.label} of {reference} is in {folder}, version {scorer.version}.")
     if registered is not None:
-        before = f"; the alias pointed to version {registered.before} before" if registered.before else ""
+        before = f"; the alias was at version {registered.before}" if registered.before else ""
         typer.echo(f"Registered as {registered.uri}, version {registered.version}{before}.")
     elif alias is not None:
-        typer.echo("It was not registered, so no alias points to it.")
+        typer.echo("The model was not registered, so the alias was not set.")
 
 
 class Registry(NamedTuple):

@@ -14,7 +14,9 @@ LOG = ("touchpoints", "conversions")
 READ = (*LOG, "identities", "customers", "codes")
 """Tables that journeys of new conversions are made of."""
 
-Source = Annotated[str | None, typer.Option(help="Path, glob or SELECT, where the model was fitted with such a table.")]
+Source = Annotated[
+    str | None, typer.Option(help="Path, glob or SELECT. Needed if the model was fitted with this table.")
+]
 TablesFile = Annotated[
     Path | None,
     typer.Option(

@@ -25,11 +25,11 @@ _SHORT_OF = ("missed", "behind_pace")
 def kpis(
     targets: Annotated[Path, typer.Argument(metavar="TARGETS.toml", help="The file of targets.")],
     out: Annotated[
-        Path | None, typer.Option(help="Output folder, by default runs/NAME-kpis. Replaced as a whole.")
+        Path | None, typer.Option(help="Output folder. Default: runs/NAME-kpis. An earlier result in it is replaced.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare a run with targets, a baseline and earlier runs; exit 3 if a target is missed or behind schedule."""
+    """Compare a run with targets, a baseline and earlier runs. Exit code 3: a target is missed or behind schedule."""
     from attribution.cli.commands.saved_runs import Made, open_runs, write_outputs
     from attribution.decisions.kpis import read_targets, target_findings, target_metrics
     from attribution.decisions.kpis.attainment import model_note
@@ -101,13 +101,11 @@ def _run(declared: Targets, say: Stage) -> Outcome:
 def _tables(declared: Targets, run: Run, runs_by_name: Mapping[str, Run]) -> dict[str, pd.DataFrame]:
     import pandas as pd
 
-    from attribution.decisions.kpis import before_after, check_targets, kpi_history, score_decisions
+    from attribution.decisions.kpis import before_after, check_targets, score_decisions
 
     baseline = None if declared.baseline is None else runs_by_name[declared.baseline]
-    tables = {"kpis": check_targets(declared, run, baseline)}
-    tables["kpi_history"] = kpi_history(
-        declared, [*(runs_by_name[name] for name in earlier_runs(declared)), run], baseline
-    )
+    earlier = [runs_by_name[name] for name in earlier_runs(declared)]
+    tables = {"kpis": check_targets(declared, run, baseline, earlier=earlier)}
     if declared.decisions:
         tables["decisions"] = score_decisions(
             declared, run, [runs_by_name[decision.run] for decision in declared.decisions]

@@ -45,40 +45,57 @@ class Days(NamedTuple):
     through: dt.datetime | None
 
 
+Monitored = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL|SUMMARIES",
+        help="models/NAME, models:/NAME@ALIAS, or a folder that `attribution summarise` wrote.",
+    ),
+]
+Training = Annotated[
+    int | None,
+    typer.Option(
+        "--training-days",
+        min=14,
+        help="Number of earlier days to compare them with. Default: the days the model was fitted on, or 90.",
+    ),
+]
+Costs = Annotated[
+    Path | None,
+    typer.Option(help="Costs, to check ROI as well: a file with channel, amount and day, or an EXPERIMENT.toml."),
+]
+
+
 def monitor(
-    subject: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL|SUMMARIES", help="models/NAME, models:/NAME@ALIAS, or what `attribution summarise` writes."
-        ),
-    ],
-    touchpoints: Annotated[str | None, typer.Option(help="For a model: a log since its training window.")] = None,
-    conversions: Annotated[str | None, typer.Option(help="For a model: its conversions.")] = None,
+    subject: Monitored,
+    touchpoints: Annotated[
+        str | None, typer.Option(help="For a model: touchpoints since the first day of its training.")
+    ] = None,
+    conversions: Annotated[
+        str | None, typer.Option(help="For a model: conversions since the first day of its training.")
+    ] = None,
     tables: TablesFile = None,
     identities: Source = None,
     customers: Source = None,
     codes: Source = None,
-    recent: Annotated[int, typer.Option(min=1, help="How many of the last days to examine.")] = 7,
-    training: Annotated[
-        int | None,
-        typer.Option(min=14, help="How many earlier days to compare with, by default the days of the fit, or 90."),
-    ] = None,
+    recent: Annotated[int, typer.Option("--recent-days", min=1, help="Number of recent days to check.")] = 7,
+    training: Training = None,
     through: Through = None,
-    costs: Annotated[
-        Path | None,
-        typer.Option(help="Costs for drift of ROI: a file of channel, amount and day, or an EXPERIMENT.toml."),
-    ] = None,
-    psi: Annotated[float, typer.Option(help="PSI from which a distribution has drifted.")] = 0.1,
+    costs: Costs = None,
+    psi: Annotated[float, typer.Option(help="Population stability index (PSI) that counts as drift.")] = 0.1,
     change: Annotated[float, typer.Option(help="Relative change that counts as drift.")] = 0.1,
-    level: Annotated[float, typer.Option(help="Significance level of a change.")] = 0.01,
+    level: Annotated[
+        float, typer.Option("--significance", help="Significance level: a change less likely by chance counts.")
+    ] = 0.01,
     out: Annotated[
-        Path | None, typer.Option(help="Output folder, by default runs/NAME-monitor. Replaced as a whole.")
+        Path | None,
+        typer.Option(help="Output folder. Default: runs/NAME-monitor. An earlier result in it is replaced."),
     ] = None,
-    tracking_uri: Annotated[str | None, typer.Option(help="Log the numbers to this MLflow store.")] = None,
+    tracking_uri: Annotated[str | None, typer.Option(help="Log the results to this MLflow tracking URI.")] = None,
     allow_own_code: AllowOwnCode = False,
     as_json: Json = False,
 ) -> None:
-    """Compare the last days with the days a model was fitted on; exit 3 if something drifted."""
+    """Compare recent days with the days a model was fitted on. Exit code 3: something has drifted."""
     from attribution.cli.commands.saved_runs import open_model
     from attribution.production.monitoring import DriftOptions, drift_sentences, find_drift
 
@@ -113,7 +130,7 @@ def _subject(
     if (folder / "model.json").is_file():
         scorer = Scorer.load(folder, allow_own_code=allow_own_code)
         return _model_subject(scorer, input_tables(tables, logs, {}), *days)
-    _refuse_logs(folder, {**logs, "tables": tables})
+    _refuse_logs({**logs, "tables": tables})
     store = SummaryStore.open(folder)
     models = summary_models(store, allow_own_code=allow_own_code)
     return _summaries_subject(store, models, days.recent, days.training or TRAINING_DAYS, days.through)
@@ -123,11 +140,11 @@ def _print(sentences: Sequence[str], out: Path, run_id: str | None) -> None:
     typer.echo("\n".join([*sentences, f"The table is in {out}" + (f"; MLflow run {run_id}." if run_id else ".")]))
 
 
-def _refuse_logs(folder: Path, logs: Mapping[str, object]) -> None:
-    named = [f"--{name}" for name, source in logs.items() if source is not None]
+def _refuse_logs(logs: Mapping[str, object]) -> None:
+    named = ", ".join(f"--{name}" for name, source in logs.items() if source is not None)
     if named:
-        problem = "daily summaries hold their journeys: a log is only for a model folder"
-        raise InputError(problem, given=f"{folder}, and {', '.join(named)}", hint=f"leave out {', '.join(named)}")
+        problem = "daily summaries need no touchpoints or conversions: only a model folder does"
+        raise InputError(problem, given=named, hint=f"leave out {named}")
 
 
 def _summaries_subject(
@@ -149,7 +166,10 @@ def _model_subject(
 
     trained = scorer.definition.training
     if trained is None or not trained.has_times or trained.first is None or trained.last is None:
-        raise InputError(f"model {scorer.name!r} does not say on which days it was fitted", hint="monitor summaries")
+        raise InputError(
+            f"model {scorer.name!r} does not say on which days it was fitted",
+            hint="monitor a folder of daily summaries",
+        )
     sources = scorer.open(log.sources, folder=log.folder)
     journeys = journeys_by_day(sources, **scorer.journey_options(sources))
     assert journeys.span is not None
@@ -159,10 +179,12 @@ def _model_subject(
     first = max(fitted[0], begun) if training is None else fitted[1] - training + 1
     if first < begun or last - recent < fitted[1] or last > ended:
         raise InputError(
-            "the log must cover the days that the model was fitted on, and whole days after them",
-            given=f"a log from {day_name(begun)} to {day_name(ended)}, of which {day_name(last)} is the last whole day",
-            allowed=f"fitted on {day_name(fitted[0])} to {day_name(fitted[1])}, and {recent} days after that",
-            hint="--recent and --training set how many days of each; --through sets the last whole day",
+            "the tables must cover the days that the model was fitted on, and complete days after them",
+            given=(
+                f"data from {day_name(begun)} to {day_name(ended)}, of which {day_name(last)} is the last complete day"
+            ),
+            allowed=f"data from {day_name(fitted[0])} to {day_name(fitted[1] + recent)}",
+            hint="--recent-days and --training-days set the number of days, --through sets the last complete day",
         )
     models = [scorer.state.model()]
     windows = windows_of(journeys, models, training=(first, fitted[1]), recent=(last - recent + 1, last))
@@ -189,7 +211,7 @@ def _spend(costs: Path | None, windows: Windows) -> tuple[dict[str, float], dict
         return before, after
     experiment = read_experiment(costs)
     if "costs" not in experiment.tables:
-        raise InputError(f"experiment {costs} has no table of costs", hint="[tables.costs]")
+        raise InputError(f"experiment {costs} has no costs table", hint="[tables.costs]")
     costs_table, folder = experiment.tables["costs"], experiment.folder
     before, after = read_spend(costs_table, *spans, options=experiment.returns, folder=folder)
     return before, after

@@ -19,26 +19,33 @@ if TYPE_CHECKING:
     from attribution.production.promotion import Decision
 
 
+Challenger = Annotated[
+    str | None, typer.Option(metavar="RUN", help="Run with the new model: its output folder or MLflow run id.")
+]
+Window = Annotated[
+    Path | None,
+    typer.Option("--holdout", help="Experiment file with tables and a period that neither model was fitted on."),
+]
+Criteria = Annotated[Path | None, typer.Option(help="TOML file of criteria. Default: those of this package.")]
+By = Annotated[str | None, typer.Option("--requested-by", help="Name to log. Default: the user of this computer.")]
+
+
 def promote(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The registered model.")],
-    challenger: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Output folder of a run, or its MLflow run id.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="Label of the model in the run.")] = None,
-    window: Annotated[
-        Path | None, typer.Option(help="Experiment file with tables and a period that neither model was fitted on.")
-    ] = None,
+    challenger: Challenger = None,
+    model: Annotated[str | None, typer.Option(help="Label of the model. Not needed if the run has only one.")] = None,
+    window: Window = None,
     overrides: Overrides = None,
-    criteria: Annotated[Path | None, typer.Option(help="TOML file of criteria, if not the defaults.")] = None,
-    alias: Annotated[str, typer.Option(help="Alias of the current model.")] = "champion",
-    rollback: Annotated[bool, typer.Option("--rollback", help="Restore the previous model.")] = False,
-    to: Annotated[str | None, typer.Option(help="Version to restore, if not the previous one.")] = None,
-    by: Annotated[str | None, typer.Option(help="Who asks, if not the user of this computer.")] = None,
+    criteria: Criteria = None,
+    alias: Annotated[str, typer.Option(help="Alias of the model in use.")] = "champion",
+    rollback: Annotated[bool, typer.Option("--rollback", help="Restore the previous version instead.")] = False,
+    to: Annotated[str | None, typer.Option("--version", help="With --rollback: version to restore.")] = None,
+    by: By = None,
     uri: Annotated[str | None, typer.Option("--tracking-uri", help="MLflow tracking URI.")] = None,
     allow_own_code: AllowOwnCode = False,
     as_json: Json = False,
 ) -> None:
-    """Judge a challenger against the champion on held-out data; promote it, or exit 3 and say why not."""
+    """Compare a new model with the champion on held-out data, and promote it. Exit code 3: it misses a criterion."""
     from attribution.schema.experiment import TrackingOptions
 
     store, asked_by = uri or TrackingOptions().uri, by or getpass.getuser()
@@ -46,8 +53,8 @@ def promote(
         _roll_back(name, alias, to, asked_by, store, as_json=as_json)
         return
     if challenger is None or window is None:
-        missing = "--challenger" if challenger is None else "--window"
-        raise InputError(f"{missing} is needed", hint="add it, or use --rollback to restore the previous model")
+        missing = "--challenger" if challenger is None else "--holdout"
+        raise InputError(f"{missing} is needed", hint="add it, or use --rollback to restore the previous version")
     from attribution.cli.commands.saved_runs import open_run_folder
     from attribution.models.saved import load_saved_scorer
     from attribution.pipeline.sections import read_experiment
@@ -61,22 +68,26 @@ def promote(
             champion = _champion(name, alias, Path(copies), store, allow_own_code=allow_own_code)
             decision = decide(scorer, champion, data, limits, on_stage=say)
             say("logging the decision")
-            tags = {"attribution.asked_by": asked_by, "attribution.challenger": challenger, "attribution.alias": alias}
+            tags = {
+                "attribution.requested_by": asked_by,
+                "attribution.challenger": challenger,
+                "attribution.alias": alias,
+            }
             run_id = _log(name, decision, tags, store)
             uri_of_model = None
             if decision.passes:
                 uri_of_model = _register(scorer, alias, run_id, store, allow_own_code=allow_own_code)
     if as_json:
-        head = {"promoted": decision.passes, "model": uri_of_model, "asked_by": asked_by, "mlflow_run": run_id}
+        head = {"promoted": decision.passes, "model": uri_of_model, "requested_by": asked_by, "mlflow_run": run_id}
         print_json(head | {"reasons": list(decision.reasons), "promotion": records(decision.table)})
     else:
         for row in decision.table.itertuples():
             typer.echo(
-                f"{'holds ' if row.holds else 'BROKEN'}  {row.check}: {row.challenger:.4g}, at most {row.bound:.4g}"
+                f"{'met   ' if row.holds else 'MISSED'}  {row.check}: {row.challenger:.4g}, at most {row.bound:.4g}"
                 f" (champion {row.champion:.4g})"
             )
-        outcome = f"Promoted: {uri_of_model}" if decision.passes else f"Blocked: {'; '.join(decision.reasons)}"
-        typer.echo(f"\n{outcome}. Asked by {asked_by}; MLflow run {run_id}.")
+        outcome = f"Promoted: {uri_of_model}" if decision.passes else f"Not promoted: {'; '.join(decision.reasons)}"
+        typer.echo(f"\n{outcome}. Requested by {asked_by}; MLflow run {run_id}.")
     if not decision.passes:
         raise typer.Exit(NEGATIVE_VERDICT)
 
@@ -133,7 +144,7 @@ def _roll_back(name: str, alias: str, to: str | None, by: str, uri: str, *, as_j
 
     version = to or earlier_version(name, alias, uri=uri)
     moved = set_alias(f"models:/{name}/{version}", alias, uri=uri)
-    tags = {"attribution.asked_by": by, "attribution.decision": "rolled back", "attribution.alias": alias}
+    tags = {"attribution.requested_by": by, "attribution.decision": "rolled back", "attribution.alias": alias}
     tags |= {"attribution.from_version": moved.before or "", "attribution.to_version": version}
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -141,6 +152,6 @@ def _roll_back(name: str, alias: str, to: str | None, by: str, uri: str, *, as_j
         except TrackingError as error:
             raise away(error) from None
     if as_json:
-        print_json({"model": moved.uri, "version": version, "before": moved.before, "mlflow_run": run_id})
+        print_json({"model": moved.uri, "version": version, "previous_version": moved.before, "mlflow_run": run_id})
     else:
-        typer.echo(f"{moved.uri} is version {version} again. Asked by {by}; MLflow run {run_id}.")
+        typer.echo(f"{moved.uri} is version {version} again. Requested by {by}; MLflow run {run_id}.")

@@ -163,7 +163,9 @@ def _run_folder(reference: str, folder: Path, copies: Path, uri: str) -> Path:
     try:
         return fetch_run(reference, into, uri=uri)
     except TrackingError as error:
-        raise InputError(str(error), hint="give its output folder, or another store with --tracking-uri") from None
+        raise InputError(
+            str(error), hint="give its output folder, or another tracking server with --tracking-uri"
+        ) from None
 
 
 # ---------------------------------------------------------------- exported models

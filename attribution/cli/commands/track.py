@@ -12,13 +12,13 @@ from attribution.cli.console import print_json, progress
 
 
 def track(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Output folder of a run, or of several compared.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Output folder of a run or of a comparison.")],
     uri: Annotated[
-        str | None, typer.Option("--tracking-uri", help="MLflow tracking URI, by default that of the experiment.")
+        str | None, typer.Option("--tracking-uri", help="MLflow tracking URI. Default: that of the experiment.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Log a finished run to MLflow, for example one made while the server was away."""
+    """Log a finished run to MLflow, for example if the server was not available during the run."""
     from attribution.cli.commands.written_runs import track_folder
 
     with progress() as say:

@@ -170,7 +170,9 @@ def _read(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
         return {key: content[key] for key in ("run", "uri", "runs")}
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"{path} is damaged: {type(error).__name__}: {error}", hint="compare the runs again") from None
+        raise InputError(
+            f"{path} is damaged: {type(error).__name__}: {error}", hint="run the comparison again"
+        ) from None
 
 
 def _digest(path: Path) -> str:

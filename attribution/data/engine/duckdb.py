@@ -150,7 +150,9 @@ class DuckDBEngine:
 
     def claim(self) -> None:
         if self._claimed:
-            raise InputError("this engine holds the tables of another run", hint="give every run an engine of its own")
+            raise InputError(
+                "this engine already holds the tables of another run", hint="create a new engine for each run"
+            )
         self._claimed = True
 
     def register_files(self, name: str, groups: Sequence[Files], *, where: str | None = None) -> None:
@@ -373,9 +375,9 @@ def _refusal(table: str | None, error: Exception) -> InputError:
     is_full = isinstance(error, duckdb.OutOfMemoryException) or "No space left" in str(error)
     long = re.search("maximum_object_size|Parallel CSV Reader|maximum line size", str(error), re.IGNORECASE)
     if long is not None:
-        why = "no log has such lines: look for a quote that is never closed, or cut the line"
-        return InputError(f"{what} cannot be read: a line is too long", given=_reason(error), hint=why)
-    hint = f"free some disk under {tempfile.gettempdir()}, or raise memory_limit" if is_full else None
+        why = "look for a quotation mark that is never closed, or shorten the line"
+        return InputError(f"{what} cannot be read:a line is too long", given=_reason(error), hint=why)
+    hint = f"free disk space under {tempfile.gettempdir()}, or raise memory_limit" if is_full else None
     return InputError(f"{what} cannot be read: {_reason(error)}", hint=hint)
 
 

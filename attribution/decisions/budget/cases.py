@@ -21,8 +21,8 @@ Floats = NDArray[np.float64]
 Row = dict[str, object]
 
 _HINTS = {
-    "margin": "set returns.margin = 0.4, or give a column 'margin' of conversions",
-    "ltv": "set returns.margin, and give returns.ltv or a column 'ltv' of conversions",
+    "margin": "set returns.margin, such as 0.4, or add a column 'margin' to conversions",
+    "ltv": "set returns.margin, and set returns.ltv or add a column 'ltv' to conversions",
 }
 
 
@@ -98,7 +98,7 @@ def find_cases(
         If nothing has spend, the objective is not known, or nothing is returned.
     """
     if options.risk_aversion and not draws:
-        raise InputError("budget.risk_aversion needs draws of the return", hint="set resampling in the experiment")
+        raise InputError("budget.risk_aversion needs resampling", hint="set resampling in the experiment")
     rows = objective_rows(returns, options.objective, unit_economics)
     channels = _spending_channels(rows)
     cases = []
@@ -116,7 +116,7 @@ def find_cases(
     if not any(case.returns.any() for case in cases):
         raise InputError(
             f"budget: no channel with spend returns any {options.objective.replace('_', ' ')} under any model",
-            hint="give the conversions table a value, or divide by what is known: objective = 'conversions'",
+            hint="add a column value to the conversions table, or set objective = 'conversions'",
         )
     return cases
 
@@ -138,7 +138,7 @@ def objective_rows(
     basis = objective if by_value else first["basis"]
     rows = returns[(returns["basis"] == basis) & (returns["cost_basis"] == first["cost_basis"])]
     if rows.empty:
-        raise InputError(f"budget.objective = {objective!r}, and it is not known", hint=_HINTS[objective])
+        raise InputError(f"budget.objective = {objective!r}, which is unknown", hint=_HINTS[objective])
     if objective != "new_customers":
         return rows.assign(amount=rows["value" if by_value else "conversions"])
     if unit_economics is None:
@@ -155,11 +155,12 @@ def _arrivals(stage_credit: pd.DataFrame | None, stage: str, label: str) -> pd.S
     stages = list(dict.fromkeys(stage_credit["stage"]))
     if stage not in stages:
         raise InputError(
-            f"budget.capacity_stage: {stage!r} is no stage of the funnel",
+            f"budget.capacity_stage: {stage!r} is not a stage of the funnel",
             allowed=stages,
             hint=did_you_mean(stage, stages),
         )
-    rows = stage_credit[(stage_credit["stage"] == stage) & (stage_credit["model"] == label)]
+    of_stage = (stage_credit["stage"] == stage) & (stage_credit["model"] == label)
+    rows = stage_credit[of_stage & (stage_credit["grain"] == "channel")]
     return rows.set_index("channel")["credit"]
 
 

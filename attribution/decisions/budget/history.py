@@ -51,9 +51,9 @@ def weekly_history(
     spend = _daily_spend(sources, returns or ReturnsOptions())
     earned = journey_credit[~journey_credit["channel"].isin(NO_CHANNELS)]
     if spend.empty or earned.empty:
-        raise InputError("budget.history: costs have no days, so spend has no history", hint="give costs by day")
+        raise InputError("budget.history needs costs with days", hint="add a column day to the costs table")
     if not pd.api.types.is_datetime64_any_dtype(earned["touched_at"]):
-        raise InputError("budget.history: data have only an order, so spend has no history")
+        raise InputError("budget.history needs timestamps, but these data have only an order")
     touched = earned["touched_at"].dt.floor("D")
     touched = touched if touched.dt.tz is None else touched.dt.tz_localize(None)
     first, last = _span(spend["day"], touched, period)

@@ -55,11 +55,11 @@ def read_limits(channels: Sequence[str], today: Floats, options: BudgetOptions) 
     """
     total = options.total
     if total is None:
-        raise InputError("budget has no total to divide", hint="set budget.total, such as 100000")
+        raise InputError("the budget has no total to divide", hint="set budget.total, such as 100000")
     _check_known(channels, options)
     reserved = sum(options.reserve.values())
     if reserved >= total:
-        raise InputError(f"budget: the reserve of {reserved:,.2f} leaves nothing of the total", given=f"{total:,.2f}")
+        raise InputError(f"budget: the reserve of {reserved:,.2f} uses up the whole total", given=f"{total:,.2f}")
     available = total - reserved
     low, low_names = _lows(channels, today, options)
     high, high_names = _highs(channels, today, options, available)
@@ -94,7 +94,7 @@ def _check_known(channels: Sequence[str], options: BudgetOptions) -> None:
         for name in names:
             if name not in channels:
                 raise InputError(
-                    f"budget.{key}: {name!r} is no channel with spend",
+                    f"budget.{key}: {name!r} is not a channel with spend",
                     allowed=list(channels),
                     hint=did_you_mean(name, channels),
                 )
@@ -150,11 +150,11 @@ def check_possible(channels: Sequence[str], limits: Limits, problem: Problem) ->
     if is_total:
         largest = np.argsort(-limits.low, kind="stable")[:5]
         raise InputError(
-            f"budget: {limits.available:,.2f} to divide is below the sum of floors, {floors:,.2f}",
+            f"budget: the {limits.available:,.2f} to divide are less than the sum of floors, {floors:,.2f}",
             given="; ".join(names["low", int(place)] for place in largest if limits.low[place] > 0),
             hint='raise the total, lower floors, or allow larger steps (step_limit = "none")',
         )
-    raise InputError("budget: limits contradict each other", given="; ".join(blamed), hint="give up one of them")
+    raise InputError("budget: limits contradict each other", given="; ".join(blamed), hint="remove one of them")
 
 
 def broken(channels: Sequence[str], limits: Limits, problem: Problem, spend: Floats) -> list[str]:

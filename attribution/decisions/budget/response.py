@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.amounts import pluralise
 from attribution.decisions.budget.budget_options import DEFAULT_CURVATURE, BudgetOptions, CurveOptions
 from attribution.errors import InputError, did_you_mean
 from attribution.kernels.budget.curves import Bend, Curves, build_curves, fit_bend
@@ -75,8 +76,8 @@ def _bend(
     why = "assumed"
     if asked.curvature == "history" and history is None:
         raise InputError(
-            f"budget: channel {channel!r} has no spend history to fit its curvature to",
-            hint='set budget.history to a file such as "history.csv", or assume a curvature',
+            f"budget: channel {channel!r} has no spend history to fit its response curve to",
+            hint='set budget.history to a file such as "history.csv", or set a curvature',
         )
     if history is not None and (asked.curvature is None or asked.curvature == "history"):
         try:
@@ -89,7 +90,7 @@ def _bend(
             said = f"fitted to {fit.periods} periods ({fit.low:.3g} … {fit.high:.3g})"
             return fit.bend, fit.low, fit.high, said
     elif has_history and asked.curvature is None:
-        why = "assumed; the spend history lacks this channel, or has no whole period of it"
+        why = "assumed; the spend history has no complete period of this channel"
     kind = str(asked.curve)
     bend = float(asked.curvature or DEFAULT_CURVATURE[kind])
     more, less = asked.curvature_range or _range(kind, bend)
@@ -145,7 +146,7 @@ def check_history(table: pd.DataFrame, origin: str = "spend history") -> pd.Data
         if wrong.any():
             allowed = "finite numbers" + (" of 0 or more" if column == "spend" else "")
             raise InputError(
-                f"{origin}: {int(wrong.sum())} rows have an impossible {column}",
+                f"{origin}: {column} is impossible in {pluralise(int(wrong.sum()), 'row')}",
                 given=table.loc[wrong, column].iloc[0],
                 allowed=allowed,
             )
@@ -154,6 +155,7 @@ def check_history(table: pd.DataFrame, origin: str = "spend history") -> pd.Data
     if twice.any():
         first = table.loc[twice].iloc[0]
         raise InputError(
-            f"{origin}: {int(twice.sum())} periods come twice", given=f"{first['channel']} in {first['period']}"
+            f"{origin}: the same period appears twice, in {pluralise(int(twice.sum()), 'row')}",
+            given=f"{first['channel']} in {first['period']}",
         )
     return table.sort_values(["channel", "period"], kind="stable", ignore_index=True)

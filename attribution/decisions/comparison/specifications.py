@@ -55,14 +55,16 @@ def list_specifications(
     """
     files = sorted(path.glob("*.toml")) if path.is_dir() else [path]
     if not files:
-        raise InputError(f"folder {path} holds no experiment", allowed="files that end in .toml")
+        raise InputError(f"folder {path} has no experiment", allowed="files that end in .toml")
     axes = [read_sweep(text) for text in sweeps]
     keys = [key for key, _ in axes]
     if len(set(keys)) < len(keys):
-        raise InputError("--sweep names a key twice", given=", ".join(keys), hint="give all its values at once")
+        raise InputError(
+            "--sweep has the same key twice", given=", ".join(keys), hint="give all its values in one --sweep"
+        )
     combinations = list(itertools.product(*(values for _, values in axes)))
     if len(files) * len(combinations) > MOST:
-        raise InputError("these are too many specifications", given=len(files) * len(combinations), allowed=MOST)
+        raise InputError("there are too many specifications", given=len(files) * len(combinations), allowed=MOST)
     found = []
     for file in files:
         for chosen in combinations:
@@ -111,7 +113,7 @@ def read_sweep(text: str) -> tuple[str, list[str]]:
         values = [value.strip() for value in written.split(",")]
     shown = [_toml(value) for value in values]
     if len(set(shown)) < len(shown) or "" in values:
-        raise InputError(f"--sweep {key}: a value is empty or there twice", given=written)
+        raise InputError(f"--sweep {key}: a value is empty or appears twice", given=written)
     return key, shown
 
 

@@ -21,9 +21,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attribution.arguments import check_arguments
-from attribution.decisions.diagnosis.diagnosis_declared import ROI_GAPS, ROI_SLICES
+from attribution.decisions.diagnosis.diagnosis_declared import ROI_SLICES
 from attribution.errors import InputError
 from attribution.kernels.statistics.decompositions import prices_of_change, ratio_known, split_product
+from attribution.schema.tables.roi_parts import REST, ROI_PARTS
 
 Floats = NDArray[np.float64]
 
@@ -51,7 +52,7 @@ def diagnose_roi(slices: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
     Returns
     -------
-    ``roi_slices`` and ``roi_gaps`` by name. Parts add up exactly: to ``roi_gap``, to ``money`` (spend × roi_gap) and
+    ``roi_slices`` and ``roi_parts`` by name. Parts add up exactly: to ``roi_gap``, to ``money`` (spend × roi_gap) and
     to ``profit_gap``. A dimension without costs has no ROI and no cost part: these are null, and money is what the
     slice's journeys bring beyond what journeys of the rest do.
 
@@ -73,7 +74,7 @@ def diagnose_roi(slices: pd.DataFrame) -> dict[str, pd.DataFrame]:
     ...     "conversions": [10, 10], "value": [500.0, 500.0], "spend": [200.0, 400.0]}))
     >>> found["roi_slices"][["slice", "roi", "roi_rest", "money", "mostly"]].values.tolist()
     [['mail', 1.5, 0.25, 250.0, 'cost'], ['search', 0.25, 1.5, -500.0, 'cost']]
-    >>> found["roi_gaps"].query("slice == 'search'")[["part", "roi_gap"]].values.tolist()
+    >>> found["roi_parts"].query("slice == 'search'")[["part", "roi_gap"]].values.tolist()
     [['reach', 0.0], ['rate', 0.0], ['value', 0.0], ['cost', -1.25]]
     """
     _check(slices)
@@ -83,10 +84,12 @@ def diagnose_roi(slices: pd.DataFrame) -> dict[str, pd.DataFrame]:
         whole.append(rows)
         parts.append(of_parts)
     empty: list[pd.DataFrame] = [pd.DataFrame(columns=list(ROI_SLICES.column_names))]
-    nothing: list[pd.DataFrame] = [pd.DataFrame(columns=list(ROI_GAPS.column_names))]
+    nothing: list[pd.DataFrame] = [pd.DataFrame(columns=list(ROI_PARTS.column_names))]
+    explained = pd.concat(parts or nothing, ignore_index=True)
+    explained = explained.assign(compared_with=REST, model_before=None, total_change=np.nan)
     return {
         "roi_slices": pd.concat(whole or empty, ignore_index=True)[list(ROI_SLICES.column_names)],
-        "roi_gaps": pd.concat(parts or nothing, ignore_index=True)[list(ROI_GAPS.column_names)],
+        "roi_parts": explained[list(ROI_PARTS.column_names)],
     }
 
 
@@ -195,7 +198,9 @@ def _of_dimension(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     paid = (spent > max(_NEXT_TO_NOTHING * math.fsum(spent), _LEAST)).to_numpy()
     has_costs = bool(paid.any())
     compared = table[paid] if has_costs else table
-    parts = {part: dict.fromkeys(("here", "rest", "roi_gap", "money", "profit_gap"), _nulls(table)) for part in PARTS}
+    parts = {
+        part: dict.fromkeys(("reference", "here", "roi_gap", "money", "profit_gap"), _nulls(table)) for part in PARTS
+    }
     rows = table.assign(**dict.fromkeys(("roi_rest", "roi_gap", "total_gap", "money", "share", "profit_gap"), np.nan))
     spend = table["spend"].where(paid)
     rows["roi"] = (table["value"] - spend) / spend
@@ -236,8 +241,8 @@ def _gaps(gap: Gap, shown: dict[str, Floats]) -> dict[str, dict[str, Floats]]:
         money = {part: gap.costs[1] * roi[part] for part in PARTS}
     return {
         part: {
+            "reference": shown[part][0],
             "here": shown[part][1],
-            "rest": shown[part][0],
             "roi_gap": roi[part],
             "money": money[part],
             "profit_gap": profit[part],
@@ -271,12 +276,13 @@ def _check(slices: pd.DataFrame) -> None:
     twice = slices.duplicated([*_KEY, "slice"])
     if twice.any():
         first = slices.loc[twice.idxmax(), [*_KEY, "slice"]].tolist()
-        raise InputError("diagnose_roi: a slice is there twice", given=" / ".join(map(str, first)))
+        raise InputError("diagnose_roi: a slice appears twice", given=" / ".join(map(str, first)))
     for name in ("journeys", "spend"):
         if (slices[name] < 0).any():
-            raise InputError(f"diagnose_roi: {name} below 0", given=float(slices[name].min()))
+            raise InputError(f"diagnose_roi: {name} must not be below 0", given=float(slices[name].min()))
     counted = slices[["journeys", "conversions", "value"]].to_numpy(float)
     if not np.isfinite(counted).all() or np.isinf(slices["spend"].to_numpy(float)).any():
         raise InputError(
-            "diagnose_roi: journeys, conversions and value must be finite numbers", allowed="null in spend alone"
+            "diagnose_roi: journeys, conversions and value must be finite numbers",
+            allowed="finite numbers; spend may also be null",
         )

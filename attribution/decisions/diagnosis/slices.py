@@ -68,8 +68,8 @@ def check_dimensions(sources: Sources, asked: Sequence[str], *, grain: str) -> N
     for name in asked:
         if name not in known:
             raise InputError(
-                f"output.slices: touchpoints have no dimension {name!r} beside their {grain}",
-                allowed=known or "none, touchpoints tell nothing else",
+                f"output.slices: touchpoints have no dimension {name!r} besides their {grain}",
+                allowed=known or "none, because touchpoints have no other dimension",
                 hint=did_you_mean(name, known)
                 or f'add it to the columns of touchpoints: columns = {{ …, {name} = "column" }}',
             )

@@ -112,14 +112,12 @@ def _findings(table: pd.DataFrame, later: pd.DataFrame, options: FunnelOptions) 
         first = backwards.iloc[0]
         names = options.stages[int(first["stage"])], options.stages[int(first["stage_of"])]
         example = f"{table.at[first['row_of'], 'customer_id']}: {names[0]} before {names[1]}"
-    message = (
-        "arrivals dated after one of a later stage: they count as moved on, and the days between count for nothing"
-    )
+    message = "arrivals dated after an arrival in a later stage (counted as moved on; the days between are not counted)"
     broken = count_finding(
         "stage_order", "stages", backwards["row_of"].nunique(), message, total=len(table), example=example
     )
     skipped = int((table["stage"] - table["from_stage"] > 1).sum())
-    text = "arrivals without one in the stage right before: a skipped stage, or one that was not recorded"
+    text = "arrivals without an arrival in the stage before (it was skipped or not recorded)"
     return [broken, Finding("stage_skipped", "stages", "pass", skipped, len(table), None, text)]
 
 

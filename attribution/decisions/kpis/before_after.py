@@ -23,7 +23,7 @@ FEWEST_BEFORE = 30
 """With fewer points before the change, nothing is known of how the series moves by itself."""
 
 _MOST_PLACEBOS = 20
-_NO_CONTROL = "no control series: whatever else changed on that day is in the effect"
+_NO_CONTROL = "there is no control series, so the effect includes every other change on that day"
 
 
 class Effect(NamedTuple):
@@ -92,7 +92,7 @@ def before_after(
     [[20.2, 19.5, 20.8]]
     """
     if not 0 < level < 1:
-        raise InputError("before_after: level is a coverage", given=level, allowed="numbers between 0 and 1")
+        raise InputError("before_after: level must be a coverage", given=level, allowed="numbers between 0 and 1")
     observed, given, split, on = _arrays(series, measure, on, controls, day)
     after = len(observed) - split
     # One thread: matrices of three rows gain nothing by more, and bytes stay the same.
@@ -129,7 +129,10 @@ def before_after(
 def _warnings(controls: Sequence[str], placebos: int, before: int, after: int) -> list[str]:
     found = [] if controls else [_NO_CONTROL]
     if placebos < 10:
-        found.append(f"{before} points before and {after} after leave {placebos} placebos: the interval is a guess")
+        found.append(
+            f"the interval is unreliable: {before} points before and {after} after the change allow only "
+            f"{placebos} placebos"
+        )
     return found
 
 
@@ -142,7 +145,7 @@ def _arrays(
         raise InputError(f"before_after: the series has no column {lacking[0]!r}", allowed=list(series.columns))
     if measure in controls or len(set(controls)) < len(controls):
         raise InputError(
-            "before_after: a control is another series than what the change may have moved, and each is named once",
+            "before_after: controls must be other series than the measure, each of them once",
             given=f"measure {measure!r}, controls {', '.join(map(repr, controls))}",
         )
     try:
@@ -150,7 +153,7 @@ def _arrays(
     except (ValueError, TypeError) as error:
         said = str(error).partition(". ")[0]
         raise InputError(
-            f"before_after: column {day!r} holds no days: {said}", allowed="days such as 2024-04-03"
+            f"before_after: column {day!r} does not hold days: {said}", allowed="days such as 2024-04-03"
         ) from None
     days = days if days.dt.tz is None else days.dt.tz_localize(None)
     table = series.assign(**{day: days}).sort_values(day)
@@ -163,7 +166,7 @@ def _arrays(
         raise InputError(
             "before_after: days are not equally spaced",
             given=f"steps of {sorted({str(pd.Timedelta(step)) for step in steps})[:3]}",
-            hint="one row a day, or one a week; a day without sales is a row with 0",
+            hint="one row per day or one per week; a day without sales needs a row with 0",
         )
     split = int((table[day] < pd.Timestamp(on)).sum())
     if split < FEWEST_BEFORE or split == len(table):
@@ -180,7 +183,7 @@ def _effect(observed: Floats, given: Floats, split: int, start: Floats | None = 
 
     size = float(observed[:split].std())
     if size == 0:
-        raise InputError("before_after: the series never moved before the change", given=f"always {observed[0]:g}")
+        raise InputError("before_after: the series is constant before the change", given=f"always {observed[0]:g}")
     # In units of the time before: the first guess of the filter is of a fixed size.
     series, controls = (_standard(of, split) for of in (observed[:, None], given))
     settings: dict[str, Any] = {"level": "llevel", "autoregressive": 1, "mle_regression": False}
@@ -221,7 +224,7 @@ def spread_of_mean(known: Any, split: int) -> float:
 def _standard(columns: Floats, split: int) -> Floats:
     before = columns[:split]
     if columns.shape[1] and (before.std(axis=0) == 0).any():
-        raise InputError("before_after: a control series never moved before the change, so it tells nothing")
+        raise InputError("before_after: a control series is constant before the change, so it cannot be used")
     return np.asarray((columns - before.mean(axis=0)) / before.std(axis=0))
 
 

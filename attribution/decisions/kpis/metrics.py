@@ -140,7 +140,9 @@ def measure(
     label, asked = model or run.models[0], METRICS[metric]
     if asked.of_all and channels is not None:
         raise InputError(
-            f"{metric} is of the whole business", given=", ".join(channels), hint="name no channel or role"
+            f"{metric} is defined only for the whole business",
+            given=", ".join(channels),
+            hint="leave out channel and role",
         )
     if asked.of_stage:
         return _of_stage(run, metric, label, stage, channels)
@@ -152,21 +154,21 @@ def measure(
     sums = _sums(rows.loc[chosen], revenue.loc[chosen], _economics(run, label, cost_basis))
     lacking = [name for name in asked.needs if name not in sums]
     if lacking:
-        return Answer(np.nan, why=_unknown(run, metric, lacking))
+        return Answer(np.nan, why=_unknown(run, lacking))
     value = float(asked.of(*(np.array([sums[name]]) for name in asked.needs))[0])
     if np.isnan(value):
-        return Answer(value, why=f"{spelled(metric)} is unknown: what it is divided by is 0 in this run")
+        return Answer(value, why="what it is divided by is 0 in this run")
     if asked.needs == ("spend",) or asked.of_all or (channels is None and asked.adds_up):
-        return Answer(value, why=f"{COUNTED}, not estimated: no interval")
+        return Answer(value, why=f"{COUNTED}, not estimated, so there is no interval")
     on_main = (basis or run.terms[0], cost_basis or run.terms[1]) == run.terms
     if on_main or not {"spend", "paid_return"} & set(asked.needs):
         drawn = _drawn(run, asked, label, rows, chosen)
     else:
-        drawn = "draws are kept of the terms that channels are ranked by"
+        drawn = "draws exist only for the return and cost that channels are ranked by"
     if not isinstance(drawn, str):
         low, high = percentile(drawn[:, None], run.level)[:, 0]
         return Answer(value, float(low), float(high), drawn)
-    ends = _published(run, metric, label, rows.loc[chosen]) if len(chosen) == 1 else None
+    ends = _published(metric, rows.loc[chosen], revenue.loc[chosen]) if len(chosen) == 1 else None
     return Answer(value, why=f"no interval: {drawn}") if ends is None else Answer(value, *ends)
 
 
@@ -181,8 +183,8 @@ def spelled(metric: str) -> str:
     return " ".join(word.upper() if word in _SHORT else word for word in metric.split("_"))
 
 
-def _unknown(run: Run, metric: str, lacking: Sequence[str]) -> str:
-    """Why a metric is not known, and the settings that it needs."""
+def _unknown(run: Run, lacking: Sequence[str]) -> str:
+    """The settings that a metric needs to be known."""
     needs = []
     if {"spend", "paid_value", "paid_return", "paid_conversions"} & set(lacking):
         needs.append("costs of these channels (`[tables.costs]`)")
@@ -191,7 +193,7 @@ def _unknown(run: Run, metric: str, lacking: Sequence[str]) -> str:
         needs.append("`[output] unit_economics = true`")
     if any("lifetime" in name for name in of_customers):
         needs.append("`[returns] margin` with `ltv` or `lifetime`")
-    return f"{spelled(metric)} is unknown: it needs {' and '.join(needs)}"
+    return f"it needs {' and '.join(needs)}"
 
 
 def _check_channels(run: Run, channels: Sequence[str] | None, named: Sequence[str]) -> None:
@@ -208,15 +210,15 @@ def _of_stage(run: Run, metric: str, model: str, stage: str | None, channels: Se
     sums = stage_sums(found.credit, channels)
     lacking = [name for name in asked.needs if name not in sums]
     if lacking:
-        return Answer(np.nan, why=_WHY.get(lacking[0], f"nothing is known of arrivals in {stage} there"))
+        return Answer(np.nan, why=_WHY.get(lacking[0], f"the run has no arrivals in {stage} for this channel"))
     value = float(asked.of(*(np.array([sums[name]]) for name in asked.needs))[0])
     low, high = stage_ends(found, metric, channels)
-    return Answer(value, low, high, why="" if low == low else "no interval: it is known of rates of one channel alone")
+    return Answer(value, low, high, why="" if low == low else "no interval: only rates of a single channel have one")
 
 
 _WHY = {
-    "spend": "the run does not know spend: it needs costs of these channels",
-    "full_spend": "the run does not know what working a case costs: it needs funnel.costs",
+    "spend": "the run has no spend: it needs costs of these channels",
+    "full_spend": "the run has no cost per case: it needs funnel.costs",
 }
 
 
@@ -263,26 +265,24 @@ def _drawn(run: Run, asked: Metric, model: str, rows: pd.DataFrame, channels: Se
     """(draws,) of a metric, or why there are none."""
     draws = run.draws(model)
     if not draws:
-        return "the run kept no draws ([output] draws = true)"
+        return "the run kept no draws; set output.draws = true"
     sums = _drawn_sums(draws, rows, [name for name in channels if name not in NO_CHANNELS])
     if any(name not in sums for name in asked.needs):
-        return "there are no draws of what new customers are worth"
+        return "there are no draws of the value of new customers"
     found = asked.of(*(sums[name] for name in asked.needs))
-    return found if np.isfinite(found).all() else "it has no value in some draws"
+    return found if np.isfinite(found).all() else "it cannot be computed in some draws"
 
 
-def _published(run: Run, metric: str, model: str, row: pd.DataFrame) -> tuple[float, float] | None:
-    """Ends of the interval of one channel, as the tables of the run have them."""
-    if metric == "roi":
-        ends = row["roi_low"].iloc[0], row["roi_high"].iloc[0]
-        return None if np.isnan(ends).any() else (float(ends[0]), float(ends[1]))
-    table, of = run.tables.get("intervals"), {"roas": "value", "cpa": "conversions"}.get(metric, metric)
-    if table is None:
+def _published(metric: str, row: pd.DataFrame, revenue: pd.DataFrame) -> tuple[float, float] | None:
+    """Ends of the interval of one channel, as the table ``returns`` has them; ``revenue`` is its row on revenue."""
+    of = {"roas": "value", "cpa": "conversions"}.get(metric, metric)
+    if f"{of}_low" not in row:
         return None
-    rows = table[(table["model"] == model) & (table["channel"] == row.index[0]) & (table["measure"] == of)]
-    if rows.empty:
+    rows = revenue if of == "value" else row
+    low, high = float(rows[f"{of}_low"].iloc[0]), float(rows[f"{of}_high"].iloc[0])
+    if np.isnan([low, high]).any():
         return None
-    low, high, spend = float(rows["low"].iloc[0]), float(rows["high"].iloc[0]), float(row["spend"].iloc[0])
+    spend = float(row["spend"].iloc[0])
     if metric == "cpa":
         return (spend / high, spend / low) if low > 0 else None
     return (low / spend, high / spend) if metric == "roas" else (low, high)

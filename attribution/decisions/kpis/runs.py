@@ -90,7 +90,7 @@ class Run:
         wanted = (basis or self.terms[0], cost_basis or self.terms[1])
         if wanted not in known:
             raise InputError(
-                f"run {self.name!r} does not know returns on these terms",
+                f"run {self.name!r} has no returns for this basis and cost basis",
                 given=" on ".join(wanted),
                 allowed=[" on ".join(pair) for pair in known],
             )
@@ -156,7 +156,7 @@ def read_run(folder: str | Path) -> Run:
     lacking = [name for name in _NEEDED if not (folder / f"{name}.parquet").is_file()]
     if lacking or not (folder / "experiment.toml").is_file():
         raise InputError(
-            f"folder {folder} is not that of a run: it has no {lacking[0] if lacking else 'experiment.toml'}",
+            f"folder {folder} is not the folder of a run: it has no {lacking[0] if lacking else 'experiment.toml'}",
             hint="give a folder that `attribution run` wrote",
         )
     tables = {}

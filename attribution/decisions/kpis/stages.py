@@ -14,7 +14,7 @@ from attribution.schema.tables import NO_CHANNELS
 
 
 class StageRows(NamedTuple):
-    """Rows of ``funnel_credit`` of one model and stage, by channel, and the row of ``funnel`` of the stage."""
+    """Rows of ``funnel_credit`` of one model and stage, by whole channel, and the row of ``funnel`` of the stage."""
 
     credit: pd.DataFrame
     whole: pd.Series
@@ -30,17 +30,20 @@ def stage_rows(run: Run, model: str, stage: str | None, metric: str) -> StageRow
     """
     if "funnel_credit" not in run.tables:
         raise InputError(
-            f"run {run.name!r} has no funnel, and {metric} is of a stage",
+            f"run {run.name!r} has no funnel, but {metric} is defined per stage",
             hint="run the experiment again with funnel options",
         )
     whole = run.tables["funnel"].set_index("stage")
     if stage is None:
-        raise InputError(f"{metric} is of a stage", allowed=list(whole.index), hint='funnel_stage = "…"')
+        raise InputError(
+            f"{metric} is defined per stage, so it needs one", allowed=list(whole.index), hint='funnel_stage = "…"'
+        )
     if stage not in whole.index:
         hint = did_you_mean(stage, list(whole.index))
         raise InputError(f"run {run.name!r} has no stage {stage!r}", allowed=list(whole.index), hint=hint)
     table = run.tables["funnel_credit"]
-    rows = table[(table["model"] == model) & (table["stage"] == stage)].set_index("channel")
+    of_stage = (table["model"] == model) & (table["stage"] == stage) & (table["grain"] == "channel")
+    rows = table[of_stage].set_index("channel")
     return StageRows(rows, whole.loc[stage])
 
 

@@ -198,7 +198,12 @@ class Scorer:
             scorer.state.refuse_own_code(origin)
             scorer.definition.refuse_other_tables(origin)
         files = {file.stem: file for file in sorted((folder / "reference").glob("*.parquet"))}
-        return replace(scorer, version=str(manifest["version"]), reference=LazyTables(files))
+        reference: Mapping[str, pd.DataFrame] = LazyTables(files)
+        if "intervals" in files:
+            from attribution.models.saved.earlier import merge_intervals
+
+            reference = merge_intervals(reference)
+        return replace(scorer, version=str(manifest["version"]), reference=reference)
 
     # ------------------------------------------------------------ scoring
 

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from attribution.amounts import pluralise
 from attribution.errors import InputError
 from attribution.journeys import Buckets
 from attribution.kernels.statistics.distribution_shift import psi_terms, stretch_weights, to_shares
@@ -63,7 +64,11 @@ class DriftOptions:
                 raise InputError(f"monitor: {name} must be above 0", given=getattr(self, name))
         if self.level * (self.draws + 1) < 1:
             fewest = f"at least {1 / (self.draws + 1):.3g}"
-            raise InputError("monitor: nothing can be so unlikely in so few draws", given=self.level, allowed=fewest)
+            raise InputError(
+                "monitor: the significance level is too small for this number of draws",
+                given=self.level,
+                allowed=fewest,
+            )
 
 
 def find_drift(
@@ -131,11 +136,14 @@ def drift_sentences(drift: pd.DataFrame) -> list[str]:
     for row in drift[drift["drifted"]].to_dict("records"):
         of = [f"of {row['model']}"] if isinstance(row["model"], str) else []
         of += [f"for {row['channel']}"] if isinstance(row["channel"], str) else []
-        moved = f"psi {row['psi']:.3f}" if pd.notna(row["psi"]) else f"{row['change']:+.1%}"
+        moved = f"PSI {row['psi']:.3f}" if pd.notna(row["psi"]) else f"change {row['change']:+z.1%}"
         subject = " ".join([row["measure"].replace("_", " "), *of])
-        said.append(f"Drift: {subject} moved by {moved} (limit {row['limit']:g}, p = {row['p_adjusted']:.3g}).")
+        said.append(
+            f"{subject[:1].upper()}{subject[1:]} has drifted: {moved} (limit {row['limit']:g}, p = "
+            f"{row['p_adjusted']:.3g})."
+        )
     tested = int(drift["p_value"].notna().sum())
-    return said or [f"No drift in {tested} measures."]
+    return said or [f"No drift in {pluralise(tested, 'measure')}."]
 
 
 class _Comparison:
@@ -147,8 +155,8 @@ class _Comparison:
         days, length = self.training.days, self.recent.days
         if days < max(FEWEST_DAYS, 2 * length):
             raise InputError(
-                "the training window is too short to tell what is usual",
-                given=f"{days} days, against {length} recent ones",
+                "the training window is too short to show what is usual",
+                given=f"{days} training days for {length} recent days",
                 allowed=f"at least {max(FEWEST_DAYS, 2 * length)} days",
             )
         weights = stretch_weights(options.draws, days, length, block=options.block, seed=options.seed)

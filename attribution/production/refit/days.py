@@ -67,8 +67,8 @@ def summarise_days(
         machinery = get_machinery(model)
         if machinery.needs_untouched:
             raise InputError(
-                f"model {model.label!r} counts customers who were never touched, and they belong to no day",
-                hint="leave it out of daily summaries, and fit it on the log",
+                f"model {model.label!r} counts customers without touchpoints, who belong to no day",
+                hint="leave it out of daily summaries, and fit it with `attribution run`",
             )
         machinery.prepare(journeys)
     readers = (observe, profile_reader(journeys), *(model.summarise for model in models))

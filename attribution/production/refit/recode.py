@@ -45,7 +45,7 @@ def _rewriting(number: int, name: str, models: Sequence[AttributionModel]) -> Re
     known = get_machinery(model).recoding(name)
     if known is None:
         raise InputError(
-            f"model {model.label!r} keeps sums of its own ({name!r}), and the days do not know the same channels",
-            hint="write all days anew, in one go: attribution summarise … --since",
+            f"model {model.label!r} keeps its own sums ({name!r}), but the days do not have the same channels",
+            hint="write all days again in one run: attribution summarise … --from",
         )
     return known

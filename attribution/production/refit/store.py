@@ -78,7 +78,7 @@ class SummaryStore:
             return cls(folder, Definition(name=head["name"], **head["definition"]))
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(
-                f"{folder} holds no daily summaries: {path.name} is missing or damaged",
+                f"{folder} has no daily summaries: {path.name} is missing or damaged",
                 given=f"{type(error).__name__}: {error}",
                 hint="attribution summarise EXPERIMENT.toml --to FOLDER writes them",
             ) from None
@@ -94,7 +94,7 @@ class SummaryStore:
         """
         check_local(folder)
         if folder.exists() and not folder.is_dir():
-            raise InputError(f"{folder} is a file", hint="name a folder with --to")
+            raise InputError(f"{folder} is a file", hint="choose a folder with --to")
         if not folder.exists() or not any(folder.iterdir()):
             return cls(folder, definition)
         held = cls.open(folder)
@@ -126,7 +126,9 @@ class SummaryStore:
             raise InputError(f"{self.folder} cannot be written: {error.strerror}") from None
         with lock:
             if not take(lock):
-                raise InputError(f"another job is writing summaries to {self.folder}", hint="wait until it has ended")
+                raise InputError(
+                    f"another job is writing summaries to {self.folder}", hint="wait until it has finished"
+                )
             yield
 
     def write(self, day: int, tables: DayTables, channels: tuple[str, ...]) -> bool:
@@ -153,7 +155,7 @@ class SummaryStore:
                 f"{self._path(day)} does not belong there",
                 given=f"{day_name(found.day)} of settings {found.definition}",
                 allowed=f"{day_name(day)} of settings {self.definition.digest}",
-                hint="write the day anew: attribution summarise … --since",
+                hint="write the day again: attribution summarise … --from",
             )
         return found
 
@@ -176,8 +178,8 @@ class SummaryStore:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             pass
         raise InputError(
-            f"{path} is not as a job wrote it: it was changed, or cut off",
-            hint="remove it and write all days anew from the whole log: attribution summarise … --since FIRST-DAY",
+            f"{path} was changed or cut off after it was written",
+            hint="remove it, and write all days again from the whole log: attribution summarise … --from FIRST-DAY",
         )
 
     def keep_known(self, known: Known) -> None:
@@ -294,7 +296,9 @@ def write_day(path: Path, day: DayFile) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             aside.unlink()
-        raise InputError(f"{path} cannot be written: {error.strerror or error}", hint="what was there stays") from None
+        raise InputError(
+            f"{path} cannot be written: {error.strerror or error}", hint="the earlier files are unchanged"
+        ) from None
 
 
 def read_day(path: Path) -> DayFile:
@@ -305,13 +309,13 @@ def read_day(path: Path) -> DayFile:
     InputError
         If it is no such file, is damaged, or was written by a later version.
     """
-    again = "write the day anew: attribution summarise … --since"
+    again = "write the day again: attribution summarise … --from"
     try:
         arrow = pq.read_table(path, partitioning=None)
         head = json.loads((arrow.schema.metadata or {})[_HEAD])
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
-        raise InputError(f"{path} is no daily summary: {type(error).__name__}: {error}", hint=again) from None
-    check_format(str(path), head.get("schema_version"), SCHEMA_VERSION, again="attribution summarise … --since DAY")
+        raise InputError(f"{path} is not a daily summary: {type(error).__name__}: {error}", hint=again) from None
+    check_format(str(path), head.get("schema_version"), SCHEMA_VERSION, again="attribution summarise … --from DAY")
     keys, limbs = (_flat(arrow[name]) for name in ("key", "limbs"))
     if head.pop("sha256", None) != _checksum(head, keys, limbs):
         raise InputError(f"{path} was changed after it was written: its checksum differs", hint=again)

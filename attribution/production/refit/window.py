@@ -69,10 +69,10 @@ def read_window(
     if missing or last < first:
         held = store.days
         raise InputError(
-            f"{store.folder}: days are missing" if missing else "a window needs a day",
+            f"{store.folder}: days are missing" if missing else "a window needs at least one day",
             given=f"{day_name(first)} to {day_name(last)}",
-            allowed=f"{day_name(held[0])} to {day_name(held[-1])}" if held else "no day is there yet",
-            hint=f"not there: {', '.join(map(day_name, missing[:5]))}{' …' if len(missing) > 5 else ''}",
+            allowed=f"{day_name(held[0])} to {day_name(held[-1])}" if held else "there are no days yet",
+            hint=f"missing: {', '.join(map(day_name, missing[:5]))}{' …' if len(missing) > 5 else ''}",
         )
     files = [store.read(day) for day in range(first, last + 1)]
     known = _together(store, [channels, *(file.channels for file in files)])

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 
+from attribution.amounts import pluralise
 from attribution.data.engine import Engine, Events
 from attribution.data.loading import Sources
 from attribution.errors import InputError
@@ -82,7 +83,7 @@ def score_days(
         on_stage("reading tables")
         sources = scorer.open(asked.tables, engine=engine, canonical=asked.canonical, latest=True, folder=asked.folder)
         if sources.has("paths") or sources.integer_times or not sources.has("conversions"):
-            raise InputError("a scoring job writes a file for each day, and these times are no moments")
+            raise InputError("scoring needs timestamps, but these tables have only an order")
         on_stage("finding the days that changed")
         manifest = ledger.read() or {}
         given = replace(input_of(scorer, sources), covers=asked.covers)
@@ -95,7 +96,7 @@ def score_days(
         choice = choose_days(taken.news, manifest, made_by, damaged=damaged, asked=(asked.first, asked.last))
         if asked.dry_run:
             return Scored.planned(manifest, choice, taken)
-        on_stage(f"scoring {len(choice.score)} days")
+        on_stage(f"scoring {pluralise(len(choice.score), 'day')}")
         publication = Publication(scorer, ledger, taken, manifest, made_by=made_by, damaged=damaged)
         if choice.score:
             _score(scorer, sources, given, choice, publication)

@@ -37,7 +37,7 @@ def opened_ledger(out: Path, model: str) -> Iterator[Ledger]:
     Raises
     ------
     InputError
-        If another job is at work there, or it holds the output of another model or anything else.
+        If another job is at work there, or it has the output of another model or anything else.
     """
     check_local(out)
     made = _missing(out)
@@ -48,7 +48,7 @@ def opened_ledger(out: Path, model: str) -> Iterator[Ledger]:
         raise InputError(f"output folder {out} cannot be written: {error.strerror}") from None
     with lock:
         if not take(lock):
-            raise InputError(f"another scoring job is at work in {out}", hint="wait for it to end")
+            raise InputError(f"another scoring job is using {out}", hint="wait until it has finished")
         try:
             ledger = Ledger(out)
             ledger.finish()
@@ -56,7 +56,9 @@ def opened_ledger(out: Path, model: str) -> Iterator[Ledger]:
             yield ledger
         except OSError as error:
             full = "no space is left on the disk" if error.errno == 28 else error.strerror or str(error)
-            raise InputError(f"scores cannot be written to {out}: {full}", hint="what was there is unchanged") from None
+            raise InputError(
+                f"scores cannot be written to {out}: {full}", hint="the earlier files are unchanged"
+            ) from None
         finally:
             with contextlib.suppress(OSError):
                 if not (out / _ASIDE / _PLAN).exists():
@@ -89,7 +91,9 @@ class Ledger:
             If it is not what a job wrote.
         """
         path = self.out / MANIFEST
-        hint = f"put {MANIFEST} back from a copy; without one, move the folder away and score all days into a new one"
+        hint = (
+            f"restore {MANIFEST} from a copy; if there is none, move the folder away and score all days into a new one"
+        )
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -100,7 +104,7 @@ class Ledger:
         if is_written and 2 <= manifest["schema_version"] <= SCHEMA_VERSION:
             is_written = manifest.pop("digest", None) == _digest(manifest)
         if not is_written:
-            raise InputError(f"{path} is not as a scoring job wrote it: it was changed, or cut off", hint=hint)
+            raise InputError(f"{path} was changed or cut off after a scoring job wrote it", hint=hint)
         return dict(manifest)
 
     def check(self, model: str) -> None:
@@ -110,17 +114,17 @@ class Ledger:
             others = sorted(found.name for found in self.out.iterdir() if found.name not in (_LOCK, _ASIDE))
             if others:
                 raise InputError(
-                    f"output folder {self.out} holds something that no scoring job wrote",
+                    f"output folder {self.out} has files that no scoring job wrote",
                     given=others[:5],
-                    hint="name another with --out",
+                    hint="choose another folder with --out",
                 )
             return
         if manifest.get("model") != model or "days" not in manifest:
             raise InputError(
-                f"output folder {self.out} holds the output of another model",
+                f"output folder {self.out} has the output of another model",
                 given=model,
                 allowed=str(manifest.get("model", manifest.get("name"))),
-                hint="name another with --out",
+                hint="choose another folder with --out",
             )
         again = "attribution score MODEL … --out ANOTHER_FOLDER"
         check_format(f"output folder {self.out}", manifest["schema_version"], SCHEMA_VERSION, again=again)

@@ -72,7 +72,7 @@ def score_rows(scorer: Scorer, rows: pd.DataFrame) -> pd.DataFrame:
     for name in lists[1:]:
         wrong = np.flatnonzero(lengths[name] != lengths["channel"])
         if len(wrong):
-            raise InputError(f"row {wrong[0]}: lists of {name} and channel differ in length")
+            raise InputError(f"row {wrong[0]}: the lists {name} and channel have different lengths")
     touched = lengths["channel"] > 0
     result = pd.DataFrame({"channel": [[UNATTRIBUTED]] * len(rows), "touched_at": [[None]] * len(rows)})
     result["credit"] = [[1.0]] * len(rows)
@@ -144,7 +144,7 @@ def _listed(value: Any) -> list[Any]:
     if value is None or isinstance(value, float):  # a null
         return []
     if isinstance(value, str) or not hasattr(value, "__len__"):
-        raise InputError("lists are needed, one for each conversion", given=repr(value))
+        raise InputError("each row needs a list, with one row per conversion", given=repr(value))
     return list(value)
 
 

@@ -43,7 +43,7 @@ def check_gaps(sources: Sources, touchpoints: Digests, conversions: Digests, max
     rows = _rows_of(sources, "conversions", [day for day in far if day in conversions])
     rows += _rows_of(sources, "touchpoints", [day for day in far if day in touchpoints])
     raise InputError(
-        f"rows lie more than {max_gap_days} days from all others, so that their times are probably wrong",
+        f"rows are more than {max_gap_days} days from all others, so their times are probably wrong",
         given="; ".join(rows[:_SHOWN]) + (" …" if len(rows) > _SHOWN else ""),
         allowed=f"a gap of at most {max_gap_days} days before or after a row",
         hint="correct or leave out these rows; if they are right, raise --max-gap-days (max_gap_days in Python)",

@@ -28,7 +28,7 @@ _MOST_LEVEL = 12
 
 def journey_graph(
     transitions: pd.DataFrame,
-    removal_effects: pd.DataFrame,
+    published_credit: pd.DataFrame,
     journey_profile: pd.DataFrame,
     *,
     channels: Iterable[str] | None = None,
@@ -40,8 +40,9 @@ def journey_graph(
 
     Parameters
     ----------
-    transitions, removal_effects, journey_profile : DataFrame
-        The tables of these names; ``removal_effects`` may have no rows, of several models the first is used.
+    transitions, published_credit, journey_profile : DataFrame
+        The tables of these names; ``published_credit`` may have no rows, of models with removal effects the first is
+        used.
     channels : iterable of str, optional
         All channels of the run, so that labels agree between figures; else those of the table.
 
@@ -67,8 +68,9 @@ def journey_graph(
     """
     check_steps(transitions)
     order = most_reached(transitions)
-    model = None if removal_effects.empty else str(removal_effects["model"].iloc[0])
-    nodes = _nodes(order, removal_effects[removal_effects["model"] == model], journey_profile)
+    known = published_credit[published_credit["removal_effect"].notna()]
+    model = None if known.empty else str(known["model"].iloc[0])
+    nodes = _nodes(order, known[known["model"] == model], journey_profile)
     between = in_order(transitions, [START, *order], [*order, CONVERSION, NULL])
     between = between[between["from_state"] != between["to_state"]]
     strongest = _strongest(between)
@@ -77,11 +79,11 @@ def journey_graph(
     ]
     places = _circle(_openers_first(order, transitions))
     captions = [
-        "Circles: area is the number of touchpoints.",
-        f"Their colour is the removal effect under {model}." if model else "There are no removal effects.",
-        "Arrows: width is the probability of the step; green leads to (conversion), grey to (null).",
+        "The area of a circle is its number of touchpoints.",
+        f"Its colour is the removal effect under {model}." if model else "There are no removal effects.",
+        "The width of an arrow is the probability of the step; green leads to (conversion), grey to (null).",
         _weaker(len(between) - len(strongest)),
-        "Steps from a channel to itself are left out.",
+        "Steps from a channel to itself are not drawn.",
         not_drawn(transitions, order),
     ]
     return Figure(
@@ -116,7 +118,7 @@ def _weaker(dropped: int) -> str:
     if not dropped:
         return ""
     kept = f"the {MOST_STEPS} steps taken most often and the {MOST_TO_CONVERSION} that convert most often"
-    return f"Only {kept} are drawn, {dropped} others are not."
+    return f"Drawn are only {kept}; {dropped} others are not."
 
 
 def _openers_first(order: list[str], transitions: pd.DataFrame) -> list[str]:

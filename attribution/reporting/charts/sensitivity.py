@@ -8,6 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from attribution.amounts import format_amount, format_roi
 from attribution.errors import InputError
 from attribution.reporting.charts.figure import Figure, data_of
 from attribution.reporting.charts.style import ChannelStyle, short_labels
@@ -64,13 +65,14 @@ def specification_curve(
         name="specification_curve" if number == 1 else f"specification_curve_{number}",
         title=f"ROI of {label} under every specification",
         caption=(
-            f"A dot is one combination of the choices that are ticked below it; {above} of {len(table)} lie above 0. "
+            f"Each dot is one combination of the choices marked below it; {above} of {len(table)} are above 0. "
             f"Lines are intervals from resampling, which cover sampling only. Dark: the run's own window, policy and "
-            f"cost basis ({_two(own.min())} to {_two(own.max())}). Allocated credit is not incremental."
+            f"cost basis ({format_roi(own.min())} to {format_roi(own.max())})."
         ),
         alt_text=(
-            f"Sorted dots of the ROI of {label} under {len(table)} specifications, from {_two(least['roi'])} under "
-            f"{_said(least)} to {_two(most['roi'])} under {_said(most)}."
+            f"Sorted dots of the ROI of {label} under {len(table)} specifications, from {format_roi(least['roi'])} "
+            "under "
+            f"{_said(least)} to {format_roi(most['roi'])} under {_said(most)}."
         ),
         chart=_curve(table),
         table=table,
@@ -107,13 +109,16 @@ def regret_chart(regret: pd.DataFrame) -> Figure:
         name="regret",
         title="Regret of acting on a model if another is right",
         caption=(
-            "Return lost, mean over draws of customers, when spend is moved by the row's model and the column's is "
-            f"right. Framed: {safest['acting_on']}, whose worst case, {safest['worst']:,.4g}, is the smallest. Right "
-            f"means: its {estimand} credit is."
+            "Average return that is lost if spend follows the model of the row, but the credit of the model of "
+            "the column "
+            f"is right. Framed: {safest['acting_on']}, whose largest loss, {format_amount(safest['worst'])}, is "
+            "the smallest. "
+            f"Credit is {estimand}."
         ),
         alt_text=(
-            f"Grid of regret, models: {table['if_right'].nunique()}. Largest: {worst['regret']:,.4g} when acting on "
-            f"{worst['acting_on']} and {worst['if_right']} is right."
+            f"Grid of regret, models: {table['if_right'].nunique()}. Largest: {format_amount(worst['regret'])} "
+            "when acting on "
+            f"{worst['acting_on']} while {worst['if_right']} is right."
         ),
         chart=_regret_grid(table),
         table=table,
@@ -203,7 +208,3 @@ def _regret_grid(table: pd.DataFrame) -> alt.LayerChart:
 def _said(row: pd.Series) -> str:
     days = "" if pd.isna(row["lookback_days"]) else f", {row['lookback_days']:g} days"
     return f"{row['model']}{days}, direct {row['direct']}, {row['cost_basis']} cost"
-
-
-def _two(number: float) -> str:
-    return f"{round(number, 2) + 0.0:,.2f}"

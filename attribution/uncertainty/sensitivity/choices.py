@@ -46,16 +46,16 @@ def choices_of(experiment: Experiment, sources: Sources, journeys: Journeys, ter
     """
     asked, options = sensitivity_options(experiment), experiment.journeys
     if not any(amount > 0 for amount in terms.costs.amounts.values()):
-        raise InputError("sensitivity: no channel has a cost, so there is no ROI", hint="give a costs table")
+        raise InputError("sensitivity needs the ROI of channels, but no channel has a cost", hint="add a costs table")
     has_windows = sources.integer_times is False and not sources.has("paths")
     own_days = None
     if has_windows:
         own_days = float(DEFAULT_LOOKBACK_DAYS if options.lookback_days is None else options.lookback_days)
     elif asked.lookback_days is not None:
         raise InputError(
-            "sensitivity.lookback_days: these data have no times, so there are no windows to try",
+            "sensitivity.lookback_days needs timestamps, but these data have only an order",
             given=asked.lookback_days,
-            hint="leave it out, or give touchpoints with timestamps",
+            hint="leave it out, or use touchpoints with timestamps",
         )
     given = options.direct_channels if asked.direct_channels is None else asked.direct_channels
     names = None if given is None else tuple(given)
@@ -82,12 +82,16 @@ def _windows(asked: Sequence[float] | None, own: float | None, journeys: Journey
 
 def _policies(asked: Sequence[str] | None, own: str, has_direct: bool, is_paths: bool) -> tuple[str, ...]:
     if asked is not None and is_paths:
-        raise InputError("sensitivity.direct: aggregated paths are journeys already", given=asked, hint="leave it out")
+        raise InputError(
+            "sensitivity.direct cannot be used with aggregated paths, which are complete journeys",
+            given=asked,
+            hint="leave it out",
+        )
     if asked is not None and set(asked) != {own} and not has_direct:
         raise InputError(
-            "sensitivity.direct: no channel is direct traffic, so every policy is the same",
+            "sensitivity.direct has no effect, because no channel is direct traffic",
             given=asked,
-            hint='sensitivity.direct_channels = ["…"] names channels that are, or leave it out',
+            hint='set sensitivity.direct_channels = ["…"], or leave it out',
         )
     if is_paths or not has_direct:
         return (own,)
@@ -98,7 +102,7 @@ def _cost_bases(asked: Sequence[CostBasis] | None, terms: Terms) -> tuple[CostBa
     known: tuple[CostBasis, ...] = COST_BASES if terms.costs.is_ledger else COST_BASES[:1]
     if asked is not None and not set(asked) <= set(known):
         raise InputError(
-            "sensitivity.cost_bases: 'loaded' is asked for, and no cost says of what type it is",
-            hint="give the costs table a column cost_type: media, labour, tools, …",
+            "sensitivity.cost_bases has 'loaded', but no cost has a type",
+            hint="add a column cost_type to the costs table: media, labour, tools, …",
         )
     return tuple(dict.fromkeys([terms.options.cost_basis, *(known if asked is None else asked)]))

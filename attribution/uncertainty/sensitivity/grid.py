@@ -145,8 +145,8 @@ def check_returned(returned: float) -> None:
     """Raise `InputError` if nothing has come back: every ROI is then −100 %."""
     if returned == 0:
         raise InputError(
-            "sensitivity: conversions are worth nothing, so every ROI is −100 % whatever is chosen",
-            hint="give the conversions table a value, or leave sensitivity out of the experiment",
+            "sensitivity: every conversion has the value 0, so every ROI is −100 %",
+            hint="add a column value to the conversions table, or leave sensitivity out of the experiment",
         )
 
 

@@ -19,7 +19,7 @@ from attribution.uncertainty.sensitivity.rules import CUT, GROW, KEEP, UNCLEAR
 from attribution.uncertainty.sensitivity.sensitivity_declared import SENSITIVITY_TABLES
 from attribution.uncertainty.sensitivity.sensitivity_options import SensitivityOptions, sensitivity_options
 from attribution.uncertainty.sensitivity.spread import ORDER, joint_ranks, rank_swaps, roi_variance, specification_table
-from attribution.uncertainty.sensitivity.verdicts import verdict_table
+from attribution.uncertainty.sensitivity.verdicts import NOT_INCREMENTAL, verdict_table
 
 MOST_CURVES = 3
 """So many channels have a specification curve in a report: those with most money between best and worst case."""
@@ -29,12 +29,12 @@ _BY_CHANNEL = ("probability_grow", "probability_keep", "probability_cut", "money
 _VERDICTS = ["channel", "verdict", "probability", "probability_least", "money_at_stake", "spend", "roi"]
 _SWAPS = ["model_a", "model_b", "channel_a", "channel_b", "difference", "probability"]
 _FLIPS = {
-    "days_to_flip": "days of lookback",
-    "margin_points_to_flip": "points of margin",
+    "days_to_flip": "change in lookback (days)",
+    "margin_points_to_flip": "change in margin (points)",
     "cost_to_flip": "missing cost",
-    "lost_touchpoints_to_flip": "share of its touchpoints lost",
-    "others_lost_to_flip": "share of other touchpoints lost",
-    "share_to_break_even": "share of credit caused to break even",
+    "lost_touchpoints_to_flip": "own touchpoints lost (share)",
+    "others_lost_to_flip": "other touchpoints lost (share)",
+    "share_to_break_even": "share of credit to break even",
 }
 
 
@@ -185,23 +185,25 @@ def _shown(tables: Mapping[str, pd.DataFrame]) -> dict[str, object]:
 
 
 def _notes(verdicts: pd.DataFrame, regret: pd.DataFrame) -> list[str]:
-    notes = list(verdicts["says"])
+    notes = list(verdicts["says"].str.removesuffix(NOT_INCREMENTAL))
     for _, part in regret.groupby("estimand", sort=False):
         safest = part[part["is_minimax"]].iloc[0]
         notes.append(
-            f"Acting on {safest['acting_on']} is safest: whichever of the models is right, no more than "
-            f"{safest['worst']:,.0f} is lost on average."
+            f"Acting on {safest['acting_on']} is the safest choice: whichever model is right, it loses at most "
+            f"{safest['worst']:,.0f} on average."
         )
     if (verdicts["estimand"] == "allocated").any():
         notes.append(
-            "Allocated is not incremental: where ads reach people who would have bought anyway, credit overstates what "
-            "they caused by more than any of these choices. No verdict on credit alone can tell; experiments can."
+            "Allocated credit is not incremental. If ads reach people who would buy anyway, credit overstates "
+            "their effect by "
+            "more than any of these choices. Only experiments can show by how much."
         )
     told = verdicts["assumptions"].dropna().unique()
     if len(told):
         notes.append(
-            f"Incremental verdicts rest on what models were told and did not learn ({'; '.join(told)}): they are as "
-            "good as the experiment that it comes from."
+            "Incremental verdicts depend on assumptions that models did not learn from the data "
+            f"({'; '.join(told)}). They "
+            "are as good as the source of these assumptions."
         )
     return notes
 

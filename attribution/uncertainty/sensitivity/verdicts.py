@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.amounts import percent
 from attribution.kernels.statistics.intervals import percentile
 from attribution.uncertainty.sensitivity.grid import Grid
 from attribution.uncertainty.sensitivity.rules import CUT, GROW, KEEP, UNCLEAR, Range, Rule
@@ -25,11 +26,8 @@ _FLIPS = (
     "lost_touchpoints_to_flip",
     "others_lost_to_flip",
 )
-_CAVEATS = {
-    "allocated": "Credit is allocated, not incremental.",
-    "incremental": "Incremental if the model is right.",
-}
-"""Short, since every verdict has one; what it means is said once, below all of them."""
+NOT_INCREMENTAL = " Credit is allocated, not incremental."
+"""What every verdict on allocated credit ends with, so that it can be read alone; a page says it once for all."""
 
 _WINDOWS = 1
 """Axis of a `Grid` along which windows lie."""
@@ -53,11 +51,12 @@ def verdict_table(grid: Grid, asked: SensitivityOptions, matured: Mapping[str, f
     conversions are worth, of which none may be seen with that chance.
     """
     rule, assumptions = Rule.of(asked, grid.estimands[0]), "; ".join(filter(None, grid.told)) or None
+    caveat = NOT_INCREMENTAL if grid.estimands[0] == "allocated" else ""
     rows = []
     for place in range(len(grid.channels)):
         evidence = Evidence.of(grid, place, asked.level, matured)
         row = _row(evidence, asked, rule) | {"estimand": grid.estimands[0], "assumptions": assumptions}
-        rows.append(row | {"says": f"{_says(row, evidence, asked, rule)} {_CAVEATS[grid.estimands[0]]}"})
+        rows.append(row | {"says": _says(row, evidence, asked, rule) + caveat})
     return pd.DataFrame(rows, columns=list(VERDICTS.column_names))
 
 
@@ -227,32 +226,37 @@ def _days(evidence: Evidence, rule: Rule) -> float:
 def _says(row: Mapping[str, Any], evidence: Evidence, asked: SensitivityOptions, rule: Rule) -> str:
     head = f"{row['channel']}: {row['verdict']} – "
     if not evidence.is_seen:
-        return f"{head}there is no touchpoint of it in the data, so that nothing can be said of its spend."
+        return f"{head}it has no touchpoint in the data, so whether its spend pays back is unknown."
     if row["verdict"] == UNCLEAR and float(np.nanmax(evidence.high)) / evidence.ripeness < rule.fails:
         return (
-            f"{head}its spend is so small beside what a conversion is worth that it might pay and yet none be seen: "
-            "customers drawn again cannot tell."
+            f"{head}its spend is small compared with the value of one conversion, so a single unobserved conversion "
+            "could pay for it."
         )
+    if row["verdict"] == UNCLEAR:
+        head = head.removesuffix(" – ") + ". "
     return head + _sentence(row, asked)
 
 
 def _sentence(row: Mapping[str, Any], asked: SensitivityOptions) -> str:
-    allocated = row["estimand"] == "allocated"
-    least, most = asked.incremental_share if allocated else (1.0, 1.0)
-    of_least, of_most = (
-        f"even if it caused only {least:.0%} of its credit",
-        f"even if it caused {most:.0%} of its credit",
-    )
-    if not allocated:
-        told = "" if row["assumptions"] is None else f", which rests on what it was told ({row['assumptions']})"
+    if row["estimand"] == "allocated":
+        least, most = (percent(share) if share != 1 else "all" for share in asked.incremental_share)
+        of_least, of_most = (f"even if it caused only {least} of its credit", f"even if it caused {most} of its credit")
+        unclear = f"If it caused only {least} of its credit, its spend pays back in"
+        unclear_most = f"; if it caused {most} of it, in"
+    else:
+        told = "" if row["assumptions"] is None else f", which assumes {row['assumptions']}"
         of_least = of_most = f"if the model is right about what it caused{told}"
+        unclear, unclear_most = "Its spend pays back in", " and does not in"
+    sure = (
+        f"in {percent(row['probability'])} of resamples, at least {percent(row['probability_least'])} in each "
+        "specification"
+    )
+    if row["verdict"] == UNCLEAR:
+        most_share = 1 - row["probability_cut"] if row["estimand"] == "allocated" else row["probability_cut"]
+        return f"{unclear} {percent(row['probability_keep'])} of resamples{unclear_most} {percent(most_share)}."
     claims = {
-        GROW: f"one unit of money more pays, {of_least}",
-        KEEP: f"its spend pays, {of_least}; whether more would is not shown",
-        CUT: f"its spend does not pay, {of_most}",
-        UNCLEAR: "samples, models and choices leave open whether its spend pays",
+        GROW: f"spending more pays back, {of_least}",
+        KEEP: f"its spend pays back, {of_least}, but it is not shown that spending more does",
+        CUT: f"its spend does not pay back, {of_most}",
     }
-    sure = f"probability {row['probability']:.2f}, at least {row['probability_least']:.2f} under every specification"
-    unlikely = f"it does at {least:.0%} of its credit with probability {row['probability_keep']:.2f}, "
-    unlikely += f"it does not at {most:.0%} with {row['probability_cut']:.2f}"
-    return f"{claims[row['verdict']]} ({unlikely if row['verdict'] == UNCLEAR else sure})."
+    return f"{claims[row['verdict']]} ({sure})."

@@ -138,7 +138,9 @@ def test_ids_that_are_no_ids_are_refused() -> None:
         InputError, match=r"column 'customer_id' is missing.*Given: .*'customer'.*did you mean 'customer'"
     ):
         stitch_identities(pa.table({"visitor_id": ["a"], "customer": ["b"]}))
-    with pytest.raises(InputError, match=r"'identities', column 'visitor_id': cannot be ids. Given: double"):
+    with pytest.raises(
+        InputError, match=r"'identities', column 'visitor_id': these values cannot be ids. Given: double"
+    ):
         stitch_identities(pa.table({"visitor_id": [1.5], "customer_id": [1]}))
     with pytest.raises(InputError, match="some ids are integers and some are texts"):
         stitch_identities(pa.table({"visitor_id": ["1"], "customer_id": [1]}))
@@ -270,7 +272,7 @@ def test_links_to_ids_that_nobody_has() -> None:
 def test_many_new_ids_before_conversions_warn(fresh: int, looked_at: int, status: str) -> None:
     finding = fresh_id_finding(fresh, looked_at, minutes=30)
     assert (finding.status, finding.count, finding.total) == (status, fresh, looked_at)
-    assert "at most 30 minutes before" in finding.message
+    assert "at most 30 minutes earlier" in finding.message
 
 
 # ---------------------------------------------------------------- accounts
@@ -323,7 +325,7 @@ def test_a_customer_with_two_accounts_is_refused() -> None:
         ("bob", "acme"),
     ]
     message = (
-        r"2 customers have more than one account, in 6 rows. Given: customer bob: acme, bolt. "
+        r"2 customers with more than one account, in 6 rows. Given: customer bob: acme, bolt. "
         r"Allowed: one account per customer"
     )
     for turned in (rows, rows[::-1]):
@@ -334,7 +336,7 @@ def test_a_customer_with_two_accounts_is_refused() -> None:
 def test_a_missing_or_senseless_account_column_is_refused() -> None:
     with pytest.raises(InputError, match=r"'customers': column 'compny' is missing.*did you mean 'company'"):
         map_accounts(contacts(("a", "b")), "compny")
-    with pytest.raises(InputError, match=r"column 'company': cannot be ids. Given: double"):
+    with pytest.raises(InputError, match=r"column 'company': these values cannot be ids. Given: double"):
         map_accounts(contacts(("a", 1.5)), "company")
     with pytest.raises(InputError, match="some ids are integers and some are texts"):
         map_accounts(contacts((1, "acme")), "company", persons=stitch_identities(table(FAMILY)).mapping)

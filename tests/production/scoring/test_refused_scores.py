@@ -94,7 +94,7 @@ CASES: dict[str, tuple[Callable[[Path], dict[str, str]], str]] = {
     "no channel": (with_touchpoints(lambda frame: frame.drop(columns="channel")), "column 'channel' is missing"),
     "time zone": (in_paris, "timestamps without a time zone, read as UTC"),
     "no log": (lambda _: {"touchpoints": "nowhere/*.parquet"}, "nowhere/*.parquet"),
-    "another model's output": (other_model, "holds the output of another model"),
+    "another model's output": (other_model, "has the output of another model"),
 }
 
 
@@ -155,7 +155,7 @@ def test_a_disk_that_fills_up_at_any_stage(
         context.setattr(*places[target], full)
         said = refused(folder, context, capsys)
     assert "no space is left on the disk" in said
-    assert "what was there is unchanged" in said
+    assert "the earlier files are unchanged" in said
 
 
 def test_the_same_job_succeeds_where_nothing_is_wrong(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -314,7 +314,7 @@ def test_folders_of_another_model_or_of_anything_else_are_refused(model: Path, t
     other = fitted(log(), at.Linear(), lookback_days=10.0)
     Scorer.of(at.Linear().fit(at.build_journeys(at.load_sources(*log()))), name="other").save(tmp_path / "other")
     assert other.name == "shop"
-    with pytest.raises(InputError, match=r"holds the output of another model.*other.*shop"):
+    with pytest.raises(InputError, match=r"has the output of another model.*other.*shop"):
         score(tmp_path / "other", tables, tmp_path / "out")
     assert day_files(tmp_path / "out") == before
     with pytest.raises(InputError, match="that no scoring job wrote"):
@@ -426,7 +426,7 @@ def test_the_command_scores_and_says_what_it_did(
     assert document["model"] == "shop"
     assert document["conversions"] == 100
     assert call(monkeypatch, "score", model, *files, "--out", tmp_path / "out", "--from", "2024-01-05") == 0
-    assert "scored again and unchanged" in capsys.readouterr().out
+    assert "scored again without a change" in capsys.readouterr().out
     for wrong, said in (
         (("--from", "5.1.2024"), "--from must be a day"),
         (("--engine", "oracle"), "unknown engine"),
@@ -469,7 +469,7 @@ enabled = false
     files = ("--touchpoints", "shop/touchpoints.parquet", "--conversions", "shop/conversions.parquet")
     assert call(monkeypatch, "score", "models/shop", *files, "--out", "scores") == 0
     capsys.readouterr()
-    credit = pd.read_parquet(tmp_path / "runs" / "shop" / "reconciliation.parquet")
-    expected = credit[credit["model"] == "markov_2"].set_index("channel")["handed_out"]
+    credit = pd.read_parquet(tmp_path / "runs" / "shop" / "published_credit.parquet")
+    expected = credit[credit["model"] == "markov_2"].set_index("channel")["allocated"]
     allocated = table_of(tmp_path / "scores").groupby("channel")["credit"].sum()
     np.testing.assert_allclose(allocated[expected.index], expected, atol=1e-6)

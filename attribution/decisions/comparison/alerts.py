@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from attribution.decisions.kpis.kpis_declared import ALERTS, SUBSTITUTES
-from attribution.decisions.kpis.runs import Run
+from attribution.amounts import format_amount, format_roi, percent
+from attribution.decisions.comparison.comparison_declared import ALERTS
+from attribution.decisions.kpis import Run
 from attribution.errors import InputError
 from attribution.schema.tables import NO_CHANNELS, RESERVED
 
 _WORSE = {"pass": 0, "warn": 1, "fail": 2}
 _MOST_SUBSTITUTES = 3
+
+SUBSTITUTE = "substitute"
+"""The kind of rows that are no alerts."""
+
+_ROLES = {
+    "substitute": "{other} stands in for {channel}",
+    "similar": "{other} stands where {channel} stood in journeys",
+    "complement": "{other} works together with {channel}",
+}
+"""What another channel is to one that declined, the best substitute first."""
+
 _TELLING = {"shapley_interaction": "substitution", "second_order_removal": "synergy"}
 """What a model must find of some pair for its interactions to tell anything.
 
@@ -42,62 +54,36 @@ class Thresholds:
         for name in ("decline", "drift"):
             if not 0 < getattr(self, name) < 1:
                 raise InputError(
-                    f"threshold {name} is a share", given=getattr(self, name), allowed="numbers between 0 and 1"
+                    f"threshold {name} must be a share", given=getattr(self, name), allowed="numbers between 0 and 1"
                 )
         if not 0 <= self.fewest < np.inf:
             raise InputError("threshold fewest", given=self.fewest, allowed="numbers ≥ 0")
 
 
 def find_alerts(before: Run, after: Run, *, model: str, thresholds: Thresholds | None = None) -> pd.DataFrame:
-    """The ``alerts`` table: declines of channels, drift of credit, and checks of the data that got worse.
+    """The ``alerts`` table: declines of channels, drift of credit, checks of the data that got worse; and substitutes.
 
     A change whose intervals overlap is named all the same: the column ``beyond_sampling`` says so.
     """
-    asked = thresholds or Thresholds()
+    limits = thresholds or Thresholds()
     start, end = _Half(before, model), _Half(after, model)
-    rows = [
-        *_declines(start, end, asked),
-        *_drift(start.channels, end.channels, asked),
+    alerts = [
+        *_declines(start, end, limits),
+        *_drift(start.channels, end.channels, limits),
         *_worse_checks(before, after),
     ]
-    columns = list(ALERTS.column_names)
-    table = pd.DataFrame(rows, columns=[name for name in columns if name != "model"])
+    names = ("kind", "subject", "measure", "before", "after", "change", "threshold", "beyond_sampling", "message")
+    declined = dict.fromkeys(subject for kind, subject, *_ in alerts if kind in ("decline", "roi_decline"))
+    rows = [dict(zip(names, alert, strict=True)) for alert in alerts]
+    rows += [row for channel in declined for row in _substitutes(start, end, channel, fell=set(declined))]
+    table = pd.DataFrame(rows, columns=list(ALERTS.column_names))
     of_model = [None if kind == "quality" else model for kind in table["kind"]]
-    return table.assign(beyond_sampling=table["beyond_sampling"].astype("boolean"), model=of_model)[columns]
+    return table.assign(beyond_sampling=table["beyond_sampling"].astype("boolean"), model=of_model)
 
 
-def find_substitutes(before: Run, after: Run, alerts: pd.DataFrame, *, model: str) -> pd.DataFrame:
-    """The ``substitutes`` table: for each channel that declined, who stands at its place in journeys.
-
-    Likeness is that of their steps in and out in the journey graph of the earlier run, beyond chance. Where that run
-    has a table of interactions, channels that stand in for each other (interaction below 0) come first and complements
-    last. Both say where customers could be met instead, not that they will come.
-    """
-    declined = alerts.loc[alerts["kind"].isin(["decline", "roi_decline"]), "subject"]
-    fell = set(declined)
-    start, end = _Half(before, model).channels, _Half(after, model).channels
-    steps = before.tables.get("transitions")
-    columns = list(SUBSTITUTES.column_names)
-    if steps is None or steps.empty:
-        return pd.DataFrame(columns=columns)
-    rows: list[dict[str, Any]] = []
-    for channel in dict.fromkeys(declined):
-        likeness = _likeness(steps, channel)
-        found = [
-            {"channel": channel, "other": other, "similarity": alike, **_interaction(before, channel, other)}
-            for other, alike in likeness.items()
-            if other in end.index
-        ]
-        order = {"substitute": 0, "similar": 1, "complement": 2}
-        # One that declined too takes nobody's place.
-        found.sort(key=lambda row: (row["other"] in fell, order[row["role"]], -row["similarity"], row["other"]))
-        for place, row in enumerate(found[:_MOST_SUBSTITUTES], start=1):
-            other = row["other"]
-            had = float(start["conversions"].get(other, 0.0))
-            has = float(end["conversions"].get(other, 0.0))
-            row |= {"place": place, "conversions_change": has / had - 1 if had > 0 else np.nan}
-            rows.append(row | {"roi_after": float(end["roi"].get(other, np.nan))})
-    return pd.DataFrame(rows, columns=columns)
+def raised(alerts: pd.DataFrame) -> pd.DataFrame:
+    """The alerts of a table ``alerts``, without the substitutes below them."""
+    return alerts[alerts["kind"] != SUBSTITUTE]
 
 
 @dataclass(frozen=True)
@@ -113,12 +99,47 @@ class _Half:
         return rows[~rows.index.isin(NO_CHANNELS)]
 
     def interval(self, channel: str, measure: str) -> tuple[float, float] | None:
-        table = self.run.tables.get("intervals")
-        if table is None:
+        rows = self.channels
+        if channel not in rows.index:
             return None
-        asked = (table["model"] == self.model) & (table["channel"] == channel) & (table["measure"] == measure)
-        rows = table[asked]
-        return None if rows.empty else (float(rows["low"].iloc[0]), float(rows["high"].iloc[0]))
+        low, high = (float(rows[f"{measure}_{end}"][channel]) for end in ("low", "high"))
+        return None if np.isnan([low, high]).any() else (low, high)
+
+
+def _substitutes(start: _Half, end: _Half, channel: str, *, fell: Collection[str]) -> Iterable[dict[str, Any]]:
+    """Who stands at the place of a channel that declined, the likeliest first.
+
+    Likeness is that of their steps in and out in the journey graph of the earlier run, beyond chance. Where that run
+    has a table of interactions, channels that stand in for each other (interaction below 0) come first and complements
+    last. Both say where customers could be met instead, not that they will come.
+    """
+    steps = start.run.tables.get("transitions")
+    if steps is None or steps.empty:
+        return
+    was, now = start.channels, end.channels
+    candidates = [
+        {"other": other, "similarity": alike, **_interaction(start.run, channel, other)}
+        for other, alike in _likeness(steps, channel).items()
+        if other in now.index
+    ]
+    order = list(_ROLES)
+    # One that declined too takes nobody's place.
+    candidates.sort(key=lambda row: (row["other"] in fell, order.index(row["role"]), -row["similarity"], row["other"]))
+    for place, row in enumerate(candidates[:_MOST_SUBSTITUTES], start=1):
+        other = row["other"]
+        had, has = (float(side["conversions"].get(other, 0.0)) for side in (was, now))
+        says = _ROLES[row["role"]].format(other=other, channel=channel)
+        yield row | {
+            "kind": SUBSTITUTE,
+            "subject": channel,
+            "measure": "conversions",
+            "before": had,
+            "after": has,
+            "change": has / had - 1 if had > 0 else np.nan,
+            "message": f"{says}; its credited conversions: {had:.4g} → {has:.4g}",
+            "place": place,
+            "roi_after": float(now["roi"].get(other, np.nan)),
+        }
 
 
 def _declines(start: _Half, end: _Half, asked: Thresholds) -> Iterable[tuple[Any, ...]]:
@@ -134,7 +155,10 @@ def _declines(start: _Half, end: _Half, asked: Thresholds) -> Iterable[tuple[Any
         change = pair[1] / pair[0] - 1
         if change < -asked.decline:
             apart = _apart(start, end, channel, "conversions", scale)
-            said = f"{channel} is credited with {-change:.0%} fewer {measure}: {pair[0]:.4g} → {pair[1]:.4g}"
+            said = (
+                f"{channel} has {percent(-change)} fewer credited {measure}: {format_amount(pair[0])} → "
+                f"{format_amount(pair[1])}"
+            )
             yield "decline", channel, measure, *pair, change, -asked.decline, apart, said
         roi = float(was["roi"][channel]), float(now["roi"].get(channel, np.nan))
         if np.isnan(roi).any() or roi[0] <= -1:
@@ -142,7 +166,10 @@ def _declines(start: _Half, end: _Half, asked: Thresholds) -> Iterable[tuple[Any
         change = (1 + roi[1]) / (1 + roi[0]) - 1
         if change < -asked.decline:
             apart = _apart(start, end, channel, "roi", (1.0, 1.0))
-            said = f"each unit of cost of {channel} returns {-change:.0%} less: ROI {roi[0]:.2f} → {roi[1]:.2f}"
+            said = (
+                f"{channel} returns {percent(-change)} less per unit of cost: ROI {format_roi(roi[0])} → "
+                f"{format_roi(roi[1])}"
+            )
             yield "roi_decline", channel, "roi + 1", 1 + roi[0], 1 + roi[1], change, -asked.decline, apart, said
 
 
@@ -163,7 +190,7 @@ def _drift(start: pd.DataFrame, end: pd.DataFrame, asked: Thresholds) -> Iterabl
     moves = now / now.sum() - was / was.sum()
     moved = 0.5 * float(moves.abs().sum())
     if moved > asked.drift:
-        said = f"{moved:.0%} of credit moved between channels, most of it from {moves.idxmin()} to {moves.idxmax()}"
+        said = f"{percent(moved)} of credit moved between channels, mostly from {moves.idxmin()} to {moves.idxmax()}"
         yield "credit_drift", "(all)", "share of conversions", np.nan, np.nan, moved, asked.drift, None, said
 
 
