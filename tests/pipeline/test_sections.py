@@ -298,7 +298,7 @@ def test_every_name_is_taken_once() -> None:
         for table in section.declared:
             assert declared.setdefault(table.name, table) is table, (section.name, table.name)
     shared = [table.name for section in each for table in section.declared]
-    assert {name for name in shared if shared.count(name) > 1} == {"rank_probability", "differences"}
+    assert {name for name in shared if shared.count(name) > 1} == {"rank_probability", "differences", "held_out"}
     assert not {section.name for section in each if section.options is not None} & set(core_keys())
 
 

@@ -20,12 +20,22 @@ from attribution.schema.names import named_folder
 if TYPE_CHECKING:
     import pandas as pd
 
+    from attribution.cli.commands.saved_runs import Tracked
     from attribution.models import AttributionModel
     from attribution.models.saved import Scorer
+    from attribution.pipeline.stores import Store
     from attribution.production.monitoring import Windows
     from attribution.production.refit import SummaryStore
 
 TRAINING_DAYS = 90
+
+
+class Days(NamedTuple):
+    """How many days are recent and how many are of training, and the last of them."""
+
+    recent: int
+    training: int | None
+    through: dt.datetime | None
 
 
 class Subject(NamedTuple):
@@ -35,14 +45,6 @@ class Subject(NamedTuple):
     version: str
     models: Sequence[AttributionModel]
     windows: Windows
-
-
-class Days(NamedTuple):
-    """How many days are looked at, how many they are held against, and the last of them."""
-
-    recent: int
-    training: int | None
-    through: dt.datetime | None
 
 
 Monitored = Annotated[
@@ -91,32 +93,40 @@ def monitor(
         Path | None,
         typer.Option(help="Output folder. Default: runs/NAME-monitor. An earlier result in it is replaced."),
     ] = None,
-    tracking_uri: Annotated[str | None, typer.Option(help="Log the results to this MLflow tracking URI.")] = None,
+    uri: Annotated[
+        str | None, typer.Option("--tracking-uri", help="MLflow store of the model, and of the numbers with --track.")
+    ] = None,
+    track: Annotated[bool, typer.Option("--track", help="Log the numbers to MLflow.")] = False,
     allow_own_code: AllowOwnCode = False,
     as_json: Json = False,
 ) -> None:
     """Compare recent days with the days a model was fitted on. Exit code 3: something has drifted."""
     from attribution.cli.commands.saved_runs import open_model
+    from attribution.pipeline.stores import choose_store
     from attribution.production.monitoring import DriftOptions, drift_sentences, find_drift
 
+    store = choose_store(uri)
+    days = Days(recent, training, through)
     options = DriftOptions(psi=psi, change=change, level=level)
-    with progress() as say, open_model(subject, uri=tracking_uri) as folder:
+    with progress() as say, open_model(subject, store=store) as folder:
         say("reading days")
         logs = dict(zip(READ, (touchpoints, conversions, identities, customers, codes), strict=True))
-        days = Days(recent, training, through)
         compared = _subject(folder, tables, logs, days, allow_own_code=allow_own_code)
         compared = compared._replace(windows=replace(compared.windows, spend=_spend(costs, compared.windows)))
         say("looking for drift")
         drift = find_drift(compared.windows, compared.models, options)
     out = out or named_folder("runs", f"{compared.name}-monitor")
     sentences = drift_sentences(drift)
-    run_id = _write(drift, sentences, out, [*([] if costs is None else [costs]), folder], compared, tracking_uri)
+    protected = [*([] if costs is None else [costs]), folder]
+    tracked = _write(drift, sentences, out, protected, compared, store if track else None)
     drifted = bool(drift["drifted"].any())
     if as_json:
-        head = {"out": str(out), "mlflow_run": run_id, **_day_names(compared.windows), "drifted": drifted}
+        head = {"out": str(out), **tracked.document, **_day_names(compared.windows), "drifted": drifted}
         print_json(head | {"drift": records(drift)})
     else:
-        _print(sentences, out, run_id)
+        typer.echo("\n".join([*sentences, f"The table is in {out}{tracked.sentence_end}"]))
+    if tracked.failure is not None:
+        raise tracked.failure
     if drifted:
         raise typer.Exit(NEGATIVE_VERDICT)
 
@@ -124,6 +134,7 @@ def monitor(
 def _subject(
     folder: Path, tables: Path | None, logs: Mapping[str, str | None], days: Days, *, allow_own_code: bool
 ) -> Subject:
+    """What ``folder`` holds: a model, to be held against a log, or daily summaries."""
     from attribution.models.saved import Scorer
     from attribution.production.refit import SummaryStore
 
@@ -131,13 +142,9 @@ def _subject(
         scorer = Scorer.load(folder, allow_own_code=allow_own_code)
         return _model_subject(scorer, input_tables(tables, logs, {}), *days)
     _refuse_logs({**logs, "tables": tables})
-    store = SummaryStore.open(folder)
-    models = summary_models(store, allow_own_code=allow_own_code)
-    return _summaries_subject(store, models, days.recent, days.training or TRAINING_DAYS, days.through)
-
-
-def _print(sentences: Sequence[str], out: Path, run_id: str | None) -> None:
-    typer.echo("\n".join([*sentences, f"The table is in {out}" + (f"; MLflow run {run_id}." if run_id else ".")]))
+    summaries = SummaryStore.open(folder)
+    models = summary_models(summaries, allow_own_code=allow_own_code)
+    return _summaries_subject(summaries, models, days.recent, days.training or TRAINING_DAYS, days.through)
 
 
 def _refuse_logs(logs: Mapping[str, object]) -> None:
@@ -218,8 +225,8 @@ def _spend(costs: Path | None, windows: Windows) -> tuple[dict[str, float], dict
 
 
 def _write(
-    drift: pd.DataFrame, sentences: list[str], out: Path, keep: list[Path], subject: Subject, uri: str | None
-) -> str | None:
+    drift: pd.DataFrame, sentences: list[str], out: Path, keep: list[Path], subject: Subject, store: Store | None
+) -> Tracked:
     from attribution.pipeline.output import replaced_folder, write_dictionary, write_table
     from attribution.production.monitoring import drift_metrics
     from attribution.schema.tables.drift import DRIFT
@@ -228,9 +235,14 @@ def _write(
         write_table(folder, DRIFT, drift)
         write_dictionary(folder, {DRIFT.name: drift}, {DRIFT.name: DRIFT})
         (folder / "drift.txt").write_text("\n".join(sentences) + "\n", encoding="utf-8")
-    if uri is None:
-        return None
+    from attribution.cli.commands.saved_runs import track
     from attribution.tracking.mlflow_store import track_tables
 
     tags = {"attribution.version": subject.version}
-    return track_tables(out, name=subject.name, kind="monitor", metrics=drift_metrics(drift), tags=tags, uri=uri)
+
+    def log(store: Store) -> str:
+        return track_tables(
+            out, name=subject.name, kind="monitor", metrics=drift_metrics(drift), tags=tags, store=store
+        )
+
+    return track(log, store)
