@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
-.PHONY: setup demo test lint benchmark peers lock clean
+.PHONY: setup demo test mutants lint benchmark peers lock clean
 
 setup: $(VENV)/.installed
 
@@ -23,6 +23,10 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# Takes most of an hour; ARGS="--seed 5 --count 40" draws other changes, or fewer.
+mutants: setup
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .
@@ -46,4 +50,4 @@ lock:
 	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 --group dev --extra spark --extra cloud pyproject.toml --output-file requirements.lock
 
 clean:
-	rm -rf $(VENV) .venv-peers runs mlruns mlflow.db
+	rm -rf $(VENV) .venv-peers build runs mlruns mlflow.db

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from attribution.errors import InputError as InputError
     from attribution.errors import LawError as LawError
     from attribution.errors import TrackingError as TrackingError
+    from attribution.errors import UnavailableError as UnavailableError
     from attribution.journeys import JourneyChunk as JourneyChunk
     from attribution.journeys import Journeys as Journeys
     from attribution.journeys import Summary as Summary
@@ -93,7 +94,7 @@ _HOMES = {
     "attribution.data.channels": ("ChannelRules", "Rule"),
     "attribution.data.engine": ("DuckDBEngine",),
     "attribution.data.engine.spark": ("SparkEngine",),
-    "attribution.errors": ("AttributionError", "InputError", "LawError", "TrackingError"),
+    "attribution.errors": ("AttributionError", "InputError", "LawError", "TrackingError", "UnavailableError"),
     "attribution.schema.experiment": ("Experiment", "Period", "TableSpec"),
     "attribution.decisions.funnel": ("FunnelOptions", "follow_stages"),
     "attribution.journeys.graph": ("JourneyGraph", "build_graph"),

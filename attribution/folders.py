@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import sys
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any
 
-from attribution.errors import InputError
+from attribution.errors import InputError, UnavailableError
 
 _PAUSE_SECONDS = 0.05
 _SPILL = "attribution-spill-"
@@ -28,7 +29,7 @@ def replace_folder(path: Path, refused: str) -> Iterator[Path]:
 
     Raises
     ------
-    InputError
+    UnavailableError
         ``refused``, if another process is replacing it.
     OSError
         If it cannot be written.
@@ -89,7 +90,7 @@ def lock_or_refuse(path: Path, refused: str) -> Iterator[None]:
 
     Raises
     ------
-    InputError
+    UnavailableError
         ``refused``, if another process holds it.
     OSError
         If the file cannot be made.
@@ -97,7 +98,7 @@ def lock_or_refuse(path: Path, refused: str) -> Iterator[None]:
     with path.open("a") as file:
         # Whoever held it until now may have removed the file between its opening and its locking.
         if not take(file) or not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
-            raise InputError(refused, hint="wait for it to end")
+            raise UnavailableError(refused, hint="wait for it to end")
         try:
             yield
         finally:
@@ -202,3 +203,23 @@ def check_format(what: str, value: object, newest: int, *, again: str) -> None:
         allowed="format 1" if newest == 1 else f"formats 1 to {newest}",
         hint=f"update the package, or make it again: {again}" if number > newest else f"make it again: {again}",
     )
+
+
+# ------------------------------------------------------------ what cannot be written
+
+_PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN)
+"""A disk that is full, or away: the same job may succeed later."""
+
+
+def write_error(problem: str, error: OSError, *, hint: str | None = None) -> InputError:
+    """The error for what could not be written: one to try again where the disk is full or away.
+
+    Examples
+    --------
+    >>> write_error("folder out cannot be written", OSError(errno.ENOSPC, "No space left on device")).exit_code
+    4
+    >>> print(write_error("folder out cannot be written", PermissionError(errno.EACCES, "Permission denied")))
+    folder out cannot be written: Permission denied.
+    """
+    kind = UnavailableError if error.errno in _PASSING else InputError
+    return kind(f"{problem}: {error.strerror or error}", hint=hint)

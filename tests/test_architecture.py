@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "attribution"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 FOLDERS_OF_THEIR_OWN = {
+    "mutants": "changes the package in small ways and looks whether its tests notice",
     "twins": "slow second implementations that several chapters are compared with",
     "written_before": "folders that earlier versions wrote, read through the commands",
 }

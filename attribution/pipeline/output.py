@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from attribution.data.engine import check_local
 from attribution.errors import InputError
-from attribution.folders import replace_folder
+from attribution.folders import replace_folder, write_error
 from attribution.logs import without_credentials
 from attribution.models.saved import save_scorers
 from attribution.pipeline.outcome import Outcome
@@ -101,7 +101,7 @@ def replaced_folder(out: Path, keep: Iterable[Path] = (), *, kind: Kind) -> Iter
         if entered and error.errno not in _FULL:
             raise
         hint = "the earlier files are unchanged" if entered else "name another with --out"
-        raise InputError(f"output folder {named} cannot be written: {error.strerror}", hint=hint) from None
+        raise write_error(f"output folder {named} cannot be written", error, hint=hint) from None
     finally:
         _remove_empty(made)
 

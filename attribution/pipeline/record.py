@@ -15,6 +15,7 @@ from attribution.folders import check_format
 from attribution.logs import without_credentials
 from attribution.models import AttributionModel
 from attribution.pipeline.outcome import Numbers, Outcome
+from attribution.pipeline.stores import choose_store
 
 FILE = "record.json"
 _SCHEMA = 1
@@ -29,7 +30,7 @@ class Record:
     run : the run itself, a comparison of its models
     models : one for each of them
     inputs : its tables: name, digest, and where they came from
-    uri : tracking URI that the experiment asked for; None where it asked for none
+    uri : where it is logged; None where it is not to be
     budget : what was proposed, where a budget was divided
     """
 
@@ -84,7 +85,7 @@ def record_of(outcome: Outcome, folder: Path) -> Record:
             {"name": name, "digest": digest, "source": without_credentials(json.dumps(source, ensure_ascii=False))}
         )
     models = tuple(_of_model(outcome, model) for model in outcome.models)
-    uri = without_credentials(asked.tracking.uri) if asked.tracking.enabled else None
+    uri = without_credentials(choose_store(own=asked.tracking.uri).tracking) if asked.tracking.enabled else None
     return Record(run, models, tuple(inputs), uri, outcome.plan)
 
 

@@ -42,16 +42,16 @@ def budget(
         plans.append(plan)
         return outcome
 
-    completed = complete(settings, out, make)
+    tracked = complete(settings, out, make)
     (plan,) = plans
     if as_json:
         tables = {name: records(table) for name, table in plan.tables.items()}
-        head = {"out": str(out), "mlflow_run": completed.run_id, "notes": list(plan.notes)}
+        head = {"out": str(out), **tracked.document, "notes": list(plan.notes)}
         print_json(head | {"left_out": list(plan.left_out), **tables})
     else:
         print_budget(plan)
-        typer.echo(f"\nTables and report.html are in {out}{completed.tracked_as}")
-    if completed.failure is not None:
-        raise completed.failure
+        typer.echo(f"\nTables and report.html are in {out}{tracked.sentence_end}")
+    if tracked.failure is not None:
+        raise tracked.failure
     if ground_has_moved(plan.tables.get("drift")):
         raise typer.Exit(NEGATIVE_VERDICT)

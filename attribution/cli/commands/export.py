@@ -20,6 +20,7 @@ from attribution.schema.names import named_folder
 if TYPE_CHECKING:
     from attribution.models.saved import Scorer
     from attribution.pipeline.record import Record
+    from attribution.pipeline.stores import Store
     from attribution.production.sql import SqlTables
     from attribution.tracking.registry import Registered
 
@@ -55,16 +56,16 @@ def open_scorer(
     """A scorer with its version: of a run, of an exported folder, or of the registry."""
     from attribution.cli.commands.saved_runs import judge_scorer, open_model, open_run_folder
     from attribution.models.saved import Scorer
-    from attribution.schema.experiment import TrackingOptions
+    from attribution.pipeline.stores import choose_store
 
     if reference.startswith("models:/") or (Path(reference) / "model.json").is_file():
         if model is not None or name is not None:
             raise InputError("an exported model already has a name", given=f"--model {model}, --name {name}")
-        with open_model(reference, uri=uri) as folder:
+        with open_model(reference, store=choose_store(uri)) as folder:
             yield Scorer.load(folder, allow_own_code=allow_own_code)
         return
     with (
-        open_run_folder(reference, Path(), uri=uri or TrackingOptions().uri) as run,
+        open_run_folder(reference, Path(), store=choose_store(uri)) as run,
         tempfile.TemporaryDirectory(prefix="attribution-export-") as copies,
     ):
         exported = judge_scorer(run, model, name, allow_own_code=allow_own_code)
@@ -151,9 +152,9 @@ def export(
         return
     from attribution.cli.commands.saved_runs import judge_scorer, open_run_folder
     from attribution.pipeline.record import read_record
-    from attribution.schema.experiment import TrackingOptions
+    from attribution.pipeline.stores import choose_store
 
-    with progress() as say, open_run_folder(reference, Path(), uri=uri or TrackingOptions().uri) as run:
+    with progress() as say, open_run_folder(reference, Path(), store=choose_store(uri)) as run:
         say("reading the run")
         record = read_record(run)
         say("evaluating the model")
@@ -161,24 +162,35 @@ def export(
         exported = judge_scorer(run, model, called, allow_own_code=allow_own_code)
         folder = to or named_folder("models", exported.name, option="--to")
         say("writing and registering")
-        to_registry = Registry((uri or record.uri) if register else None, alias, allow_own_code)
+        store = choose_store(uri, record.uri) if register and (uri or record.uri) else None
+        to_registry = Registry(store, alias, allow_own_code)
         scorer, registered = _write(exported, folder, run, record, to_registry)
+    _print(exported.name, folder, scorer, registered, to_registry, as_json=as_json)
+
+
+def _print(
+    name: str, folder: Path, scorer: Scorer, registered: Registered | None, registry: Registry, *, as_json: bool
+) -> None:
     if as_json:
-        entry = None if registered is None else {"uri": registered.uri, "version": registered.version}
-        print_json({"folder": str(folder), "name": exported.name, "version": scorer.version, "registered": entry})
+        entry = registered and {
+            "uri": registered.uri,
+            "version": registered.version,
+            "store": str(registry.store),
+        }
+        print_json({"folder": str(folder), "name": name, "version": scorer.version, "registered": entry})
         return
-    typer.echo(f"Model {scorer.state.label} of {reference} is in {folder}, version {scorer.version}.")
+    typer.echo(f"Model {scorer.state.label} is in {folder}, version {scorer.version}.")
     if registered is not None:
         before = f"; the alias was at version {registered.before}" if registered.before else ""
-        typer.echo(f"Registered as {registered.uri}, version {registered.version}{before}.")
-    elif alias is not None:
+        typer.echo(f"Registered as {registered.uri}, version {registered.version}, in {registry.store}{before}.")
+    elif registry.alias is not None:
         typer.echo("The model was not registered, so the alias was not set.")
 
 
 class Registry(NamedTuple):
-    """Where a scorer is registered; nowhere if ``uri`` is None."""
+    """Where a scorer is registered; nowhere if ``store`` is None."""
 
-    uri: str | None
+    store: Store | None
     alias: str | None
     allow_own_code: bool
 
@@ -194,13 +206,13 @@ def _write(scorer: Scorer, to: Path, run: Path, record: Record, registry: Regist
         made = Path(copies) / "scorer"
         saved = scorer.save(made)
         shutil.copytree(made, staging, dirs_exist_ok=True)
-        if registry.uri is None:
+        if registry.store is None:
             return saved, None
         from attribution.tracking.registry import away, register_scorer
         from attribution.tracking.tracked_runs import find_tracked
 
         try:
-            run_id = find_tracked(run, name=record.run.name, uri=registry.uri)
+            run_id = find_tracked(run, name=record.run.name, store=registry.store)
         except TrackingError as error:
             raise away(error) from None
         registered = register_scorer(made, name=scorer.name, run_id=run_id, **registry._asdict())

@@ -33,12 +33,12 @@ def export_conversions(
     """Write credited conversions for bidding systems: by click id, else by day and campaign."""
     from attribution.cli.commands.saved_runs import open_run_folder, replace_file
     from attribution.pipeline.output import without_formulas
+    from attribution.pipeline.stores import choose_store
     from attribution.production.conversion_export import credited_conversions
-    from attribution.schema.experiment import TrackingOptions
 
     if to is not None and (to.is_dir() or to.suffix.lower() != ".csv"):
         raise InputError("--to must be a CSV file", given=f"--to {to}", hint="--to conversions.csv")
-    with progress() as say, open_run_folder(reference, Path(), uri=uri or TrackingOptions().uri) as folder:
+    with progress() as say, open_run_folder(reference, Path(), store=choose_store(uri)) as folder:
         say("reading credit")
         credited = credited_conversions(folder, model, name=name, currency=currency or _run_currency(folder))
     if to is not None:

@@ -31,14 +31,19 @@ def kpis(
 ) -> None:
     """Compare a run with targets, a baseline and earlier runs. Exit code 3: a target is missed or behind schedule."""
     from attribution.cli.commands.saved_runs import Made, open_runs, write_outputs
+    from attribution.cli.commands.written_runs import tracking_store
     from attribution.decisions.kpis import read_targets, target_findings, target_metrics
     from attribution.pipeline.outcome import run_of
+    from attribution.pipeline.stores import choose_store
     from attribution.reporting.report.pages import targets_page
 
     declared = read_targets(targets)
     out = out or named_folder("runs", f"{declared.name}-kpis")
     references = _references(declared)
-    with progress() as say, open_runs(references, declared.folder, uri=declared.tracking.uri) as runs:
+    with (
+        progress() as say,
+        open_runs(references, declared.folder, store=choose_store(own=declared.tracking.uri)) as runs,
+    ):
         say("reading runs")
         runs_by_name = dict(zip(references, runs, strict=True))
         run = runs_by_name[declared.run] if declared.run is not None else run_of(_run(declared, say))
@@ -48,14 +53,14 @@ def kpis(
         tags = {"attribution.run": declared.run or run.name, "attribution.baseline": declared.baseline or ""}
         made = Made(declared.name, "kpis", tables, target_metrics(tables["kpis"]), tags, page)
         protected = [declared.folder, *(declared.folder / name for name in references)]
-        run_id, failure = write_outputs(made, out, protected, declared.tracking)
+        tracked = write_outputs(made, out, protected, tracking_store(declared.tracking))
     if as_json:
-        print_json({"out": str(out), "mlflow_run": run_id, **{name: records(table) for name, table in tables.items()}})
+        print_json({"out": str(out), **tracked.document, **{name: records(table) for name, table in tables.items()}})
     else:
         print_page(page)
-        typer.echo(f"\nTables, kpis.md and kpis.html are in {out}" + (f"; MLflow run {run_id}." if run_id else "."))
-    if failure is not None:
-        raise failure
+        typer.echo(f"\nTables, kpis.md and kpis.html are in {out}{tracked.sentence_end}")
+    if tracked.failure is not None:
+        raise tracked.failure
     if tables["kpis"]["verdict"].isin(_SHORT_OF).any():
         raise typer.Exit(NEGATIVE_VERDICT)
 

@@ -19,12 +19,22 @@ from attribution.schema.names import named_folder
 if TYPE_CHECKING:
     import pandas as pd
 
+    from attribution.cli.commands.saved_runs import Tracked
     from attribution.models import AttributionModel
     from attribution.models.saved import Scorer
+    from attribution.pipeline.stores import Store
     from attribution.production.monitoring import Windows
     from attribution.production.refit import SummaryStore
 
 TRAINING_DAYS = 90
+
+
+class Days(NamedTuple):
+    """How many days are recent and how many are of training, and the last of them."""
+
+    recent: int
+    training: int | None
+    through: dt.datetime | None
 
 
 class Subject(NamedTuple):
@@ -78,42 +88,55 @@ def monitor(
         Path | None,
         typer.Option(help="Output folder. Default: runs/NAME-monitor. An earlier result in it is replaced."),
     ] = None,
-    tracking_uri: Annotated[str | None, typer.Option(help="Log the results to this MLflow tracking URI.")] = None,
+    uri: Annotated[
+        str | None, typer.Option("--tracking-uri", help="MLflow store of the model, and of the numbers with --track.")
+    ] = None,
+    track: Annotated[bool, typer.Option("--track", help="Log the numbers to MLflow.")] = False,
     allow_own_code: AllowOwnCode = False,
     as_json: Json = False,
 ) -> None:
     """Compare recent days with the days a model was fitted on. Exit code 3: something has drifted."""
     from attribution.cli.commands.saved_runs import open_model
-    from attribution.models.saved import Scorer
+    from attribution.pipeline.stores import choose_store
     from attribution.production.monitoring import DriftOptions, drift_sentences, find_drift
-    from attribution.production.refit import SummaryStore
 
+    store = choose_store(uri)
+    days = Days(recent, training, through)
     options = DriftOptions(psi=psi, change=change, level=level)
-    with progress() as say, open_model(subject, uri=tracking_uri) as folder:
+    with progress() as say, open_model(subject, store=store) as folder:
         say("reading days")
         logs = {"touchpoints": touchpoints, "conversions": conversions}
-        if (folder / "model.json").is_file():
-            scorer = Scorer.load(folder, allow_own_code=allow_own_code)
-            compared = _model_subject(scorer, logs, recent, training, through)
-        else:
-            _refuse_logs(folder, logs)
-            store = SummaryStore.open(folder)
-            models = summary_models(store, allow_own_code=allow_own_code)
-            compared = _summaries_subject(store, models, recent, training or TRAINING_DAYS, through)
+        compared = _subject(folder, logs, days, allow_own_code=allow_own_code)
         compared = compared._replace(windows=replace(compared.windows, spend=_spend(costs, compared.windows)))
         say("looking for drift")
         drift = find_drift(compared.windows, compared.models, options)
     out = out or named_folder("runs", f"{compared.name}-monitor")
     sentences = drift_sentences(drift)
-    run_id = _write(drift, sentences, out, [*([] if costs is None else [costs]), folder], compared, tracking_uri)
+    protected = [*([] if costs is None else [costs]), folder]
+    tracked = _write(drift, sentences, out, protected, compared, store if track else None)
     drifted = bool(drift["drifted"].any())
     if as_json:
-        head = {"out": str(out), "mlflow_run": run_id, **_day_names(compared.windows), "drifted": drifted}
+        head = {"out": str(out), **tracked.document, **_day_names(compared.windows), "drifted": drifted}
         print_json(head | {"drift": records(drift)})
     else:
-        typer.echo("\n".join([*sentences, f"The table is in {out}" + (f"; MLflow run {run_id}." if run_id else ".")]))
+        typer.echo("\n".join([*sentences, f"The table is in {out}{tracked.sentence_end}"]))
+    if tracked.failure is not None:
+        raise tracked.failure
     if drifted:
         raise typer.Exit(NEGATIVE_VERDICT)
+
+
+def _subject(folder: Path, logs: dict[str, str | None], days: Days, *, allow_own_code: bool) -> Subject:
+    """What ``folder`` holds: a model, to be held against a log, or daily summaries."""
+    from attribution.models.saved import Scorer
+    from attribution.production.refit import SummaryStore
+
+    if (folder / "model.json").is_file():
+        return _model_subject(Scorer.load(folder, allow_own_code=allow_own_code), logs, *days)
+    _refuse_logs(folder, logs)
+    summaries = SummaryStore.open(folder)
+    models = summary_models(summaries, allow_own_code=allow_own_code)
+    return _summaries_subject(summaries, models, days.recent, days.training or TRAINING_DAYS, days.through)
 
 
 def _refuse_logs(folder: Path, logs: dict[str, str | None]) -> None:
@@ -196,8 +219,8 @@ def _spend(costs: Path | None, windows: Windows) -> tuple[dict[str, float], dict
 
 
 def _write(
-    drift: pd.DataFrame, sentences: list[str], out: Path, keep: list[Path], subject: Subject, uri: str | None
-) -> str | None:
+    drift: pd.DataFrame, sentences: list[str], out: Path, keep: list[Path], subject: Subject, store: Store | None
+) -> Tracked:
     from attribution.pipeline.output import replaced_folder, write_dictionary, write_table
     from attribution.production.monitoring import drift_metrics
     from attribution.schema.tables.drift import DRIFT
@@ -206,9 +229,14 @@ def _write(
         write_table(folder, DRIFT, drift)
         write_dictionary(folder, {DRIFT.name: drift}, {DRIFT.name: DRIFT})
         (folder / "drift.txt").write_text("\n".join(sentences) + "\n", encoding="utf-8")
-    if uri is None:
-        return None
+    from attribution.cli.commands.saved_runs import track
     from attribution.tracking.mlflow_store import track_tables
 
     tags = {"attribution.version": subject.version}
-    return track_tables(out, name=subject.name, kind="monitor", metrics=drift_metrics(drift), tags=tags, uri=uri)
+
+    def log(store: Store) -> str:
+        return track_tables(
+            out, name=subject.name, kind="monitor", metrics=drift_metrics(drift), tags=tags, store=store
+        )
+
+    return track(log, store)

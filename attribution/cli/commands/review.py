@@ -41,15 +41,16 @@ def review(
 ) -> None:
     """Explain why ROI changed between two runs. Exit code 3: there is an alert."""
     from attribution.cli.commands.saved_runs import Made, open_runs, write_outputs
+    from attribution.cli.commands.written_runs import tracking_store
     from attribution.decisions.comparison import Thresholds, raised, review_runs
+    from attribution.pipeline.stores import choose_store
     from attribution.reporting.charts.bridge import roi_bridge
     from attribution.reporting.report.pages import review_page
-    from attribution.schema.experiment import TrackingOptions
 
     thresholds = Thresholds(decline=decline, drift=drift, fewest=fewest)
     with progress() as say:
         say("reading runs")
-        with open_runs([before, after], Path(), uri=uri or TrackingOptions().uri) as (was, now):
+        with open_runs([before, after], Path(), store=choose_store(uri)) as (was, now):
             result = review_runs(was, now, model=model, model_before=model_before, thresholds=thresholds)
         out = out or named_folder("runs", f"{was.name}-{now.name}-review")
         say("writing tables and page")
@@ -60,16 +61,15 @@ def review(
         figures = [roi_bridge(ends, tables["roi_parts"], model=leading)] if has_roi else []
         tags = {"attribution.run_before": before, "attribution.run_after": after}
         made = Made(now.experiment.name, "review", tables, result.metrics, tags, page, figures)
-        own_options = now.experiment.tracking
-        tracking = TrackingOptions(enabled=own_options.enabled and track, uri=uri or own_options.uri)
-        run_id, failure = write_outputs(made, out, [Path(before), Path(after)], tracking)
+        store = tracking_store(now.experiment.tracking, uri) if track else None
+        tracked = write_outputs(made, out, [Path(before), Path(after)], store)
     if as_json:
         every = {name: records(table) for name, table in tables.items()}
-        print_json({"out": str(out), "mlflow_run": run_id, "notes": list(result.notes), **every})
+        print_json({"out": str(out), **tracked.document, "notes": list(result.notes), **every})
     else:
         print_page(page)
-        typer.echo(f"\nTables, review.md and review.html are in {out}" + (f"; MLflow run {run_id}." if run_id else "."))
-    if failure is not None:
-        raise failure
+        typer.echo(f"\nTables, review.md and review.html are in {out}{tracked.sentence_end}")
+    if tracked.failure is not None:
+        raise tracked.failure
     if len(raised(tables["alerts"])):
         raise typer.Exit(NEGATIVE_VERDICT)

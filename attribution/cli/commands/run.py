@@ -72,10 +72,10 @@ def run_one(experiment: Experiment, out: Path | None, *, as_json: bool, again: b
     out = out or named_folder("runs", experiment.name)
     with progress() as say:
         made = _make_run(experiment, out, say, again=again)
-        completed = track_run(experiment, out, say)
+        tracked = track_run(experiment, out, say)
     tables = read_run(out).tables
     if as_json:
-        head = {"out": str(out), "reused": not made, "mlflow_run": completed.run_id}
+        head = {"out": str(out), "reused": not made, **tracked.document}
         print_json(head | {name: records(tables[name]) for name in ("returns", "agreement")})
     else:
         print_ranking(experiment, tables, compare_rankings(tables["returns"]))
@@ -84,9 +84,9 @@ def run_one(experiment: Experiment, out: Path | None, *, as_json: bool, again: b
             if made
             else "Data, settings and code are unchanged, so nothing was run again. The results are"
         )
-        typer.echo(f"\n{where} in {out}{completed.tracked_as}")
-    if completed.failure is not None:
-        raise completed.failure
+        typer.echo(f"\n{where} in {out}{tracked.sentence_end}")
+    if tracked.failure is not None:
+        raise tracked.failure
 
 
 def _make_run(experiment: Experiment, out: Path, say: Stage, *, again: bool) -> bool:
@@ -103,7 +103,8 @@ def _make_run(experiment: Experiment, out: Path, say: Stage, *, again: bool) -> 
 
 
 def _run_several(name: str, specifications: Sequence[Specification], out: Path, *, as_json: bool, again: bool) -> None:
-    from attribution.cli.commands.written_runs import track_compared, write_compared
+    from attribution.cli.commands.saved_runs import track
+    from attribution.cli.commands.written_runs import log_folder, tracking_store, write_compared
     from attribution.decisions.comparison import compare_runs
     from attribution.decisions.kpis import read_run
 
@@ -123,24 +124,25 @@ def _run_several(name: str, specifications: Sequence[Specification], out: Path, 
                 if _make_run(each.experiment, out / each.name, tell, again=again):
                     made.append(each.name)
             except InputError as error:
-                raise InputError(f"specification {each.name!r}: {error}") from None
+                raise type(error)(f"specification {each.name!r}: {error}") from None
         say("comparing")
         compared = compare_runs({each.name: read_run(out / each.name) for each in specifications}, name)
-        write_compared(compared, out, specifications[0].experiment.tracking)
-        say("logging to MLflow")
-        completed = track_compared(out, specifications[0].experiment.tracking)
+        store = tracking_store(specifications[0].experiment.tracking)
+        write_compared(compared, out, store)
+        say("logging to MLflow" if store is None else f"logging to MLflow, {store}")
+        tracked = track(lambda store: log_folder(out, store), store)
     if as_json:
         reused = [each.name for each in specifications if each.name not in made]
-        head = {"out": str(out), "reused": reused, "mlflow_run": completed.run_id}
+        head = {"out": str(out), "reused": reused, **tracked.document}
         sentences = {"findings": list(compared.findings), "notes": list(compared.notes)}
         print_json(head | sentences | {key: records(table) for key, table in compared.tables.items()})
     else:
         for sentence in compared.findings:
             typer.echo(sentence)
         typer.echo(f"\n{len(made)} of {len(specifications)} runs are new, the others are unchanged. ", nl=False)
-        typer.echo(f"The runs are in {out}, their comparison in {out / 'comparison'}{completed.tracked_as}")
-    if completed.failure is not None:
-        raise completed.failure
+        typer.echo(f"The runs are in {out}, their comparison in {out / 'comparison'}{tracked.sentence_end}")
+    if tracked.failure is not None:
+        raise tracked.failure
 
 
 def _check_apart(specifications: Sequence[Specification], out: Path) -> None:

@@ -74,9 +74,10 @@ def score(
     """Attribute new conversions, one file per day. Unchanged days are skipped, and corrected ones are scored again."""
     from attribution.cli.commands.saved_runs import open_model
     from attribution.models.saved import Scorer
+    from attribution.pipeline.stores import choose_store
     from attribution.production.scoring.job import Request, score_days
 
-    with open_model(model, uri=uri) as folder:
+    with open_model(model, store=choose_store(uri)) as folder:
         scorer = Scorer.load(folder, allow_own_code=allow_own_code)
     if unknown_channels is not None:
         scorer = scorer.with_policy(unknown_channels)

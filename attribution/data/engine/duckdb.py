@@ -20,7 +20,7 @@ from attribution.arguments import check_arguments
 from attribution.data.engine.base import Events, Files, Result, quote, text
 from attribution.data.engine.read_only import SETTINGS, add_condition, check_condition, check_query
 from attribution.data.engine.remote import attach, schemes_in, schemes_of
-from attribution.errors import InputError, shorten
+from attribution.errors import InputError, UnavailableError, shorten
 from attribution.folders import spill_folder
 from attribution.kernels.journeys.batches import id_changes
 from attribution.kernels.journeys.ids import uuid_words
@@ -376,9 +376,10 @@ def _refusal(table: str | None, error: Exception) -> InputError:
     long = re.search("maximum_object_size|Parallel CSV Reader|maximum line size", str(error), re.IGNORECASE)
     if long is not None:
         why = "look for a quotation mark that is never closed, or shorten the line"
-        return InputError(f"{what} cannot be read:a line is too long", given=_reason(error), hint=why)
+        return InputError(f"{what} cannot be read: a line is too long", given=_reason(error), hint=why)
     hint = f"free disk space under {tempfile.gettempdir()}, or raise memory_limit" if is_full else None
-    return InputError(f"{what} cannot be read: {_reason(error)}", hint=hint)
+    kind = UnavailableError if is_full else InputError
+    return kind(f"{what} cannot be read: {_reason(error)}", hint=hint)
 
 
 def _reason(error: Exception) -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from attribution.errors import InputError, shorten
+from attribution.errors import InputError, UnavailableError, shorten
 from attribution.logs import mask_secrets
 
 if TYPE_CHECKING:
@@ -255,4 +255,4 @@ def _fsspec_view(scheme: str) -> Any:
 
 def _away(table: str, scheme: str, error: OSError) -> InputError:
     reason = shorten(" ".join(mask_secrets(str(error), os.environ).split()), 300)
-    return InputError(f"table {table!r}: {scheme}:// does not answer: {reason}", hint=STORES[scheme])
+    return UnavailableError(f"table {table!r}: {scheme}:// does not answer: {reason}", hint=STORES[scheme])

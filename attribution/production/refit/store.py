@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from attribution.data.engine import check_local
-from attribution.errors import InputError
-from attribution.folders import check_format, sync, take
+from attribution.errors import InputError, UnavailableError
+from attribution.folders import check_format, sync, take, write_error
 from attribution.kernels.statistics.sums import ExactSums, KeyedSums
 from attribution.production.refit.days import DayTables, day_name, day_number
 from attribution.production.refit.definition import Definition, digest_of
@@ -123,10 +123,10 @@ class SummaryStore:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = (self.folder / ".lock").open("a")
         except OSError as error:
-            raise InputError(f"{self.folder} cannot be written: {error.strerror}") from None
+            raise write_error(f"{self.folder} cannot be written", error) from None
         with lock:
             if not take(lock):
-                raise InputError(
+                raise UnavailableError(
                     f"another job is writing summaries to {self.folder}", hint="wait until it has finished"
                 )
             yield
@@ -209,7 +209,7 @@ class SummaryStore:
             aside.replace(path)
             sync(path.parent)
         except OSError as error:
-            raise InputError(f"{path} cannot be written: {error.strerror}") from None
+            raise write_error(f"{path} cannot be written", error) from None
 
 
 def _number(name: str) -> int:
@@ -296,9 +296,7 @@ def write_day(path: Path, day: DayFile) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             aside.unlink()
-        raise InputError(
-            f"{path} cannot be written: {error.strerror or error}", hint="the earlier files are unchanged"
-        ) from None
+        raise write_error(f"{path} cannot be written", error, hint="the earlier files are unchanged") from None
 
 
 def read_day(path: Path) -> DayFile:

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from attribution.data.engine import check_local
-from attribution.errors import InputError
-from attribution.folders import check_format, check_inside, sync, sync_tree, take
+from attribution.errors import InputError, UnavailableError
+from attribution.folders import check_format, check_inside, sync, sync_tree, take, write_error
 
 MANIFEST = "manifest.json"
 CREDIT = "journey_credit"
@@ -45,20 +45,18 @@ def opened_ledger(out: Path, model: str) -> Iterator[Ledger]:
         out.mkdir(parents=True, exist_ok=True)
         lock = (out / _LOCK).open("a")
     except OSError as error:
-        raise InputError(f"output folder {out} cannot be written: {error.strerror}") from None
+        raise write_error(f"output folder {out} cannot be written", error) from None
     with lock:
         if not take(lock):
-            raise InputError(f"another scoring job is using {out}", hint="wait until it has finished")
+            raise UnavailableError(f"another scoring job is using {out}", hint="wait until it has finished")
         try:
             ledger = Ledger(out)
             ledger.finish()
             ledger.check(model)
             yield ledger
         except OSError as error:
-            full = "no space is left on the disk" if error.errno == 28 else error.strerror or str(error)
-            raise InputError(
-                f"scores cannot be written to {out}: {full}", hint="the earlier files are unchanged"
-            ) from None
+            problem = f"scores cannot be written to {out}"
+            raise write_error(problem, error, hint="the earlier files are unchanged") from None
         finally:
             with contextlib.suppress(OSError):
                 if not (out / _ASIDE / _PLAN).exists():

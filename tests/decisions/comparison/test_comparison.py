@@ -414,13 +414,13 @@ def test_logging_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             raise OSError("gone for a moment")
         return "run"
 
-    assert mlflow_store.call_store(act, tmp_path, "sqlite:///x.db") == "run"
+    assert mlflow_store.call_store(act, tmp_path, f"sqlite:///{tmp_path}/x.db") == "run"
 
     def never() -> str:
         raise OSError("gone")
 
     with pytest.raises(TrackingError, match="attribution track"):
-        mlflow_store.call_store(never, tmp_path, "sqlite:///x.db")
+        mlflow_store.call_store(never, tmp_path, f"sqlite:///{tmp_path}/x.db")
 
 
 @pytest.mark.parametrize(

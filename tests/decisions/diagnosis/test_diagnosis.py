@@ -492,7 +492,7 @@ def test_dimensions_that_are_not_there_are_refused(slices: list[str], said: str)
 
 
 def test_a_dimension_named_twice_is_refused() -> None:
-    with pytest.raises(ValueError, match="named twice"):
+    with pytest.raises(InputError, match="named twice"):
         experiment(LEDGER, output={"slices": ["creative", "creative"]})
 
 
