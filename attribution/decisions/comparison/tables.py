@@ -73,8 +73,8 @@ def compare_runs(runs: Mapping[str, Run], name: str = "comparison") -> Compariso
                 given=" on ".join(run.terms),
                 allowed=" on ".join(first.terms),
             )
-    named = {specification: counterparts(run, first) for specification, run in runs.items()}
-    sides = {name: {model: named[name].get(model) for model in run.models} for name, run in runs.items()}
+    same_models = {specification: counterparts(run, first) for specification, run in runs.items()}
+    sides = {name: {model: same_models[name].get(model) for model in run.models} for name, run in runs.items()}
     by, table = ranked_by(runs), lay_side_by_side(runs, sides)
     tables = {"comparison": table, "agreement": agreement_of(table, by)}
     verdicts = verdicts_of(table) if by == "roi" else None
@@ -128,14 +128,14 @@ def _mean_range(rows: pd.DataFrame, within: str) -> float:
 def counterparts(run: Run, first: Run) -> dict[str, str]:
     """Label of the same model in ``first``, for each model of ``run`` that has one there."""
     kinds, theirs = ([spec.model for spec in each.experiment.models] for each in (run, first))
-    found = {}
-    for place, label in enumerate(run.models):
+    matches = {}
+    for position, label in enumerate(run.models):
         alike = kinds == theirs and len(kinds) == len(run.models) == len(first.models)
         if label in first.models:
-            found[label] = label
-        elif alike and first.models[place] not in run.models:
-            found[label] = first.models[place]
-    return found
+            matches[label] = label
+        elif alike and first.models[position] not in run.models:
+            matches[label] = first.models[position]
+    return matches
 
 
 def _notes(runs: Mapping[str, Run]) -> tuple[str, ...]:
@@ -160,29 +160,29 @@ def _notes(runs: Mapping[str, Run]) -> tuple[str, ...]:
 def _findings(tables: Mapping[str, pd.DataFrame], verdicts: pd.DataFrame | None) -> list[str]:
     table = tables["comparison"]
     tried = len(table[["specification", "model"]].drop_duplicates())
-    said = []
+    sentences = []
     if verdicts is not None:
         for verdict in (ALWAYS, NEVER, DEPENDS):
             channels = verdicts.loc[verdicts["verdict"] == verdict, "channel"].tolist()
             if channels:
-                said.append(f"{_CLAIMS[verdict].format(tried=tried)}: {', '.join(channels)}.")
+                sentences.append(f"{_CLAIMS[verdict].format(tried=tried)}: {', '.join(channels)}.")
     moves = table[table["rank_change"].abs() > 0]
     if len(moves):
         row = moves.loc[moves["rank_change"].abs().idxmax()]
-        said.append(
+        sentences.append(
             f"Largest change from the first specification: {row['channel']} moves from rank "
             f"{row['rank'] - row['rank_change']:g} to {row['rank']:g} under {row['model']} in {row['specification']}."
         )
     else:
-        said.append("No channel changes its rank between specifications.")
+        sentences.append("No channel changes its rank between specifications.")
     pairs = tables["agreement"].dropna(subset=["kendall_tau"])
     if len(pairs):
         row = pairs.loc[pairs["kendall_tau"].idxmin()]
-        said.append(
+        sentences.append(
             f"The rankings that differ most are {row['model_a']} in {row['specification_a']} and {row['model_b']} in "
             f"{row['specification_b']} (Kendall tau {row['kendall_tau']:.2f})."
         )
-    return said
+    return sentences
 
 
 def _metrics(tables: Mapping[str, pd.DataFrame], verdicts: pd.DataFrame | None) -> dict[str, float]:
