@@ -65,18 +65,18 @@ def list_specifications(
     combinations = list(itertools.product(*(values for _, values in axes)))
     if len(files) * len(combinations) > MOST:
         raise InputError("there are too many specifications", given=len(files) * len(combinations), allowed=MOST)
-    found = []
+    specifications = []
     for file in files:
         for chosen in combinations:
             settings = [f"{key}={value}" for key, value in zip(keys, chosen, strict=True)]
             parts = ([file.stem] if path.is_dir() else []) + _short(keys, chosen)
             name = ",".join(parts) or file.stem
-            found.append(Specification(name, read(file, [*overrides, *settings])))
-    names = [each.name for each in found]
+            specifications.append(Specification(name, read(file, [*overrides, *settings])))
+    names = [each.name for each in specifications]
     if len(set(names)) < len(names):
         raise InputError("two specifications have the same name", given=next(n for n in names if names.count(n) > 1))
-    _check_terms(found)
-    return found
+    _check_terms(specifications)
+    return specifications
 
 
 def _check_terms(found: Sequence[Specification]) -> None:
