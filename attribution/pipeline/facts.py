@@ -24,7 +24,7 @@ FEW_CONVERSIONS = 30
 
 
 @dataclass(frozen=True)
-class Facts:
+class Overview:
     """What one pass over the journeys tells besides what models need."""
 
     findings: list[Finding]
@@ -39,7 +39,7 @@ def read_journeys(
     models: Sequence[AttributionModel] = (),
     segments: Segments | None = None,
     resampling: ResamplingOptions | None = None,
-) -> Facts:
+) -> Overview:
     """Fit all models and learn everything else in one pass."""
     readers = [graph_reader(journeys), profile_reader(journeys), lag_reader(journeys)]
     if segments is not None:
@@ -56,9 +56,9 @@ def read_journeys(
     findings = [*journeys.describe(overview), *lookback_finding(lags, journeys), few]
     credit = None
     if segments is not None:
-        credit, lacking = segment_credit(by_segment[0], journeys, models, segments)
-        findings += lacking
-    return Facts(findings, assemble_graph(steps, journeys), assemble_profile(profile, journeys), credit, resamples)
+        credit, segment_findings = segment_credit(by_segment[0], journeys, models, segments)
+        findings += segment_findings
+    return Overview(findings, assemble_graph(steps, journeys), assemble_profile(profile, journeys), credit, resamples)
 
 
 def _few_conversions(conversions: float) -> Finding:

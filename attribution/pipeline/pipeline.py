@@ -14,7 +14,7 @@ from attribution.journeys import journeys_of
 from attribution.models.credit import Credit
 from attribution.models.saved import Training
 from attribution.models.segments import Segments, read_segments
-from attribution.pipeline.facts import Facts, read_journeys
+from attribution.pipeline.facts import Overview, read_journeys
 from attribution.pipeline.outcome import Outcome, Stage, span_of
 from attribution.pipeline.request import check_channel_count, make_models, open_sources, terms_of
 from attribution.pipeline.sections import Sections, load_sections, read_experiment
@@ -62,7 +62,7 @@ def run_experiment(
     if not isinstance(experiment, Experiment):
         experiment = read_experiment(experiment)
     sections = load_sections()
-    experiment = sections.known(experiment)
+    experiment = sections.check_options(experiment)
     models = make_models(experiment)
     say("reading tables")
     context = _checked(sections, RunContext(experiment, open_sources(experiment, engine), tuple(models)))
@@ -73,9 +73,9 @@ def run_experiment(
     say(f"fitting {', '.join(model.label for model in models)}")
     column = experiment.journeys.segment
     segments = None if column is None else read_segments(context.sources, column)
-    facts = read_journeys(context.journeys, models, segments, experiment.resampling)
+    overview = read_journeys(context.journeys, models, segments, experiment.resampling)
     say("comparing models")
-    context, ranking = _with_returns(_with_facts(context, facts, segments), facts)
+    context, ranking = _with_returns(_with_overview(context, overview, segments), overview)
     return _outcome(sections, context, ranking)
 
 
@@ -109,13 +109,13 @@ def check_quality(experiment: Experiment, *, engine: Engine | None = None) -> pd
     1
     """
     sections = load_sections()
-    experiment = sections.known(experiment)
+    experiment = sections.check_options(experiment)
     models = make_models(experiment)
     context = _checked(sections, RunContext(experiment, open_sources(experiment, engine), tuple(models)))
     journeys = journeys_of(experiment, context.sources)
     check_channel_count(experiment, journeys)
     context = replace(context, journeys=journeys)
-    context = _with_facts(context, read_journeys(context.journeys))
+    context = _with_overview(context, read_journeys(context.journeys))
     return quality_table(sections.findings(context))
 
 
@@ -125,28 +125,28 @@ def _checked(sections: Sections, context: RunContext) -> RunContext:
     return replace(context, terms=terms_of(context.experiment, context.sources))
 
 
-def _with_facts(context: RunContext, facts: Facts, segments: Segments | None = None) -> RunContext:
+def _with_overview(context: RunContext, overview: Overview, segments: Segments | None = None) -> RunContext:
     return replace(
         context,
-        findings=tuple(facts.findings),
-        graph=facts.graph,
-        profile=facts.profile,
+        findings=tuple(overview.findings),
+        graph=overview.graph,
+        profile=overview.profile,
         segments=segments,
-        segment_credit=facts.segments,
+        segment_credit=overview.segments,
     )
 
 
-def _with_returns(context: RunContext, facts: Facts) -> tuple[RunContext, Ranking]:
+def _with_returns(context: RunContext, overview: Overview) -> tuple[RunContext, Ranking]:
     """With credit and returns, and their intervals where there are draws."""
     journeys, models, terms = context.journeys, context.models, context.terms
     credit = Credit.of(models).table
-    worth = read_worth(journeys, models, context.sources, terms, resamples=facts.resamples)
+    worth = read_worth(journeys, models, context.sources, terms, resamples=overview.resamples)
     with_all_worth = credit_of_channels(with_worth(credit, worth), journeys, terms)
     returns = returns_table(with_all_worth, terms)
     ranking = compare_rankings(returns)
     draws = None
-    if facts.resamples is not None:
-        draws = sample_measures(facts.resamples, returns, whole_channels(journeys), terms=terms, worth=worth)
+    if overview.resamples is not None:
+        draws = sample_measures(overview.resamples, returns, whole_channels(journeys), terms=terms, worth=worth)
         credit, returns = fill_credit(credit, draws, models), fill_returns(returns, draws)
     made = replace(
         context,
