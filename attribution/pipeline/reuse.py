@@ -52,7 +52,7 @@ def is_there(experiment: Experiment, folder: Path, *, engine: Engine | None = No
     manifest = _whole(folder)
     if manifest is None:
         return False
-    experiment = load_sections().known(experiment)
+    experiment = load_sections().check_options(experiment)
     make_models(experiment)
     sources = open_sources(experiment, engine)
     digests = {name: content_digest(sources, name) for name in sources.tables}

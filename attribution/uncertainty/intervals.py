@@ -188,8 +188,8 @@ def fill_credit(credit: pd.DataFrame, sampled: Sampled, models: Sequence[Attribu
     for model in models:
         every = _kinds(resamples, model.label)
         channels = resamples.channels
-        names = (*channels, *every[0].others)
-        conversions = [np.column_stack([of.channels.conversions, *of.others.values()]) for of in every]
+        names = (*channels, *every[0].other_rows)
+        conversions = [np.column_stack([of.channels.conversions, *of.other_rows.values()]) for of in every]
         shares = [_shares(of, negative_is_zero=model.credit_.negative_is_zero) for of in conversions]
         value = [of.channels.value for of in every]
         for measure, of, named in (
