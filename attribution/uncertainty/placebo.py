@@ -164,10 +164,10 @@ class PlaceboSection(Section):
     def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:
         """The table ``placebo``."""
         experiment = context.experiment
-        asked = experiment.options(self.name, PlaceboOptions) or PlaceboOptions()
+        placebo = experiment.options(self.name, PlaceboOptions) or PlaceboOptions()
         options = journey_options(experiment)
         table = placebo_test(
-            context.sources, context.models, seed=asked.seed, rate=asked.rate, period=experiment.period, **options
+            context.sources, context.models, seed=placebo.seed, rate=placebo.rate, period=experiment.period, **options
         )
         return {"placebo": table}
 
