@@ -56,6 +56,7 @@ def print_ranking(experiment: Experiment, tables: Mapping[str, pd.DataFrame], ra
     from rich.table import Table
     from rich.text import Text
 
+    from attribution.pipeline.standing_sections import loud_findings
     from attribution.returns import main_basis
 
     by, labels = ranking.by, list(ranking.ranks.columns)
@@ -79,6 +80,8 @@ def print_ranking(experiment: Experiment, tables: Mapping[str, pd.DataFrame], ra
     if unranked:
         lack = "because they have no spend" if terms.cost_basis == "media" else "because they have no costs"
         print(f"Not ranked, {lack}: {', '.join(unranked)}.")
+    for sentence in loud_findings(tables):
+        print(f"Warning: {sentence}")
     print("Credit divides the observed conversions. It is not the number that would be lost without the channel.")
     if "verdicts" in tables:
         from attribution.uncertainty.sensitivity.verdicts import NOT_INCREMENTAL

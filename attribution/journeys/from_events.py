@@ -300,11 +300,25 @@ class Build:
             count_finding(check, table, overview.number(name), text, total=total)
             for check, table, name, total, text in counted
         ]
-        findings.append(self._open_finding(overview))
+        findings += [*self._only_converters(overview), self._open_finding(overview)]
         if self.has_times:
             fresh, looked_at = (int(overview.number(name)) for name in ("fresh_ids", "ids_looked_at"))
             findings.append(fresh_id_finding(fresh, looked_at, minutes=NEW_ID_MINUTES))
         return [*self.stream.findings, *findings, *self.refinement.describe(overview)]
+
+    def _only_converters(self, overview: Summary) -> list[Finding]:
+        """Said where the period leaves no journey that did not convert, for these close a window after their end."""
+        outside = overview.number("nulls_outside")
+        if overview.number("nulls") > 0 or outside == 0 or overview.number("conversions") == 0:
+            return []
+        window = int(self.windows.length.max()) / DAY
+        message = (
+            f"[period] leaves out all {outside:,.0f} journeys that did not convert, so Markov and Shapley's rate learn "
+            "from converters only, and channels look alike. "
+            f"Such a journey closes {window:g} days after its last touchpoint: shorten lookback_days, let the period "
+            "end so much later, or leave period.end out where the data end there anyway"
+        )
+        return [Finding(ONLY_CONVERTERS, "journeys", "warn", outside, outside, None, message)]
 
     def _open_finding(self, overview: Summary) -> Finding:
         """How many journeys the end of the data cuts off: some always are, and many bias what follows."""
@@ -323,6 +337,9 @@ class Build:
         )
         return Finding(check, table, "warn", still_open, total, None, message)
 
+
+ONLY_CONVERTERS = "period_leaves_converters"
+"""The check that no journey is left that did not convert."""
 
 _COUNTED = (
     "touchpoints",

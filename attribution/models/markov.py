@@ -262,7 +262,8 @@ class MarkovMachinery(PublishedMachinery):
 
     model: Markov
 
-    def finish_fit(self, summary: Summary, observed: Summary) -> None:
+    def check(self, summary: Summary, observed: Summary) -> None:
+        super().check(summary, observed)
         model = self.model
         check_named_channels(model.continuation, model.channels_)
         if model.continuation is not None and observed.number("nulls") == 0:
@@ -270,6 +271,10 @@ class MarkovMachinery(PublishedMachinery):
                 "Markov: a continuation needs journeys that did not convert, and there are none",
                 hint="give journeys or nulls that did not convert, or leave the continuation out",
             )
+
+    def finish_fit(self, summary: Summary, observed: Summary) -> None:
+        self.check(summary, observed)
+        model = self.model
         # Solving again, on other weights, keeps the order.
         model.order_ = model._choose(summary) if model.order == "auto" else int(model.order)
         super().finish_fit(summary, observed)

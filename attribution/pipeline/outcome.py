@@ -12,6 +12,7 @@ import pandas as pd
 
 from attribution.arguments import check_arguments
 from attribution.decisions.kpis import Run
+from attribution.decisions.kpis.runs import with_channel_rules
 from attribution.journeys import Journeys
 from attribution.journeys.graph import JourneyGraph
 from attribution.models import AttributionModel
@@ -138,7 +139,9 @@ def run_of(outcome: Outcome) -> Run:
     tables = dict(outcome.tables)
     if outcome.draws is not None:
         tables["draws"] = draws_table(outcome.draws)
-    return Run(outcome.experiment.name, outcome.experiment, tables, outcome.span, outcome.digests)
+    asked = outcome.experiment
+    asked = with_channel_rules(asked, asked.folder / str(asked.channels.get("file")))
+    return Run(asked.name, asked, tables, outcome.span, outcome.digests)
 
 
 def span_of(journeys: Journeys) -> tuple[str, str] | None:

@@ -57,6 +57,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _ASKED = {
     "is_wanted": ("experiment",),
     "check": ("context",),
+    "check_journeys": ("context",),
     "tables": ("context",),
     "findings": ("context", "tables"),
     "settings": ("experiment",),
@@ -133,6 +134,11 @@ class Sections:
         """Refuse, before any work, what these data or this request cannot give."""
         for section in self.wanted(context.experiment):
             self._ask(section, "check", context)
+
+    def check_journeys(self, context: RunContext) -> None:
+        """Refuse, before any model is fitted, what these journeys cannot give."""
+        for section in self.wanted(context.experiment):
+            self._ask(section, "check_journeys", context)
 
     def findings(self, context: RunContext) -> list[Finding]:
         """What is found in data alone."""

@@ -8,6 +8,7 @@ import pandas as pd
 
 from attribution.data.loading import Finding, check_channels_known, check_sources, quality_findings
 from attribution.errors import InputError
+from attribution.journeys.from_events import ONLY_CONVERTERS
 from attribution.models.credit import journey_credit
 from attribution.models.model_tables import model_findings, model_tables, without_interactions
 from attribution.returns import main_basis
@@ -65,7 +66,8 @@ class DataSection(Section):
     def part(self, tables: Mapping[str, pd.DataFrame], language: Language) -> ReportPart | None:
         """Counts, and the checks."""
         values = {"facts": data_facts(tables), "quality": tables.get("quality")}
-        return ReportPart((("data", "Data"),), template="data.html.j2", values=values)
+        headlines = tuple(loud_findings(tables))
+        return ReportPart((("data", "Data"),), headlines=headlines, template="data.html.j2", values=values)
 
 
 class JourneysSection(Section):
@@ -145,6 +147,15 @@ class ModelsSection(Section):
         table = tables["held_out"]
         rows = table[(table["model"] == model) & table["chosen"].fillna(True)]
         return {f"held_out_{what}": float(rows[what].iloc[0]) for what in ("log_loss", "auc") if len(rows)}
+
+
+def loud_findings(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Sentences on what bends every number of a run, for the terminal and the top of the report."""
+    quality = tables.get("quality")
+    if quality is None:
+        return []
+    said = quality.loc[quality["check"] == ONLY_CONVERTERS, "message"]
+    return [f"{sentence}." for sentence in said]
 
 
 def data_facts(tables: Mapping[str, pd.DataFrame]) -> dict[str, object]:

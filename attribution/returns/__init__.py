@@ -28,7 +28,7 @@ from attribution.returns.sensitivity_to_costs import (
     own_costs,
 )
 from attribution.returns.terms import Basis, Terms, known_measures
-from attribution.returns.worth import Worth, read_worth
+from attribution.returns.worth import Worth, check_worth, read_worth
 
 __all__ = [
     "ALL_TYPES",
@@ -41,6 +41,7 @@ __all__ = [
     "borne_costs",
     "bounded_costs",
     "bounds_findings",
+    "check_worth",
     "compute_returns",
     "cost_sensitivity",
     "coverage_findings",

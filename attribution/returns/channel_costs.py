@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -117,6 +117,16 @@ class Costs:
     def shares(self, cost_type: str, channels: Sequence[str], conversions: Floats) -> Floats:
         """(…, channels) share of each channel in shared costs of one type; rows sum to 1, or see `spend`."""
         return self._shares(driver_of(self.shared_by, cost_type), channels, conversions)
+
+    def check_drivers(self, channels: Iterable[str]) -> None:
+        """Raise `InputError` if costs are shared by what no channel has, or weights name what is no channel.
+
+        Credit, which some costs may be shared by, is not known before models are fitted.
+        """
+        every = sorted({*channels, *self.channels})
+        for driver, _ in self._pots if self.is_ledger else []:
+            if driver != "credit":
+                self._shares(driver, every, np.zeros(len(every)))
 
     @property
     def _pots(self) -> list[tuple[Driver, float]]:

@@ -109,6 +109,12 @@ def read_worth(
     return Worth(pd.concat(rows, ignore_index=True), estimates, drawn, left_out)
 
 
+def check_worth(sources: Sources, terms: Terms) -> None:
+    """Raise `InputError`, before any model is fitted, if a conversion does not say what it is worth."""
+    for name in sorted(terms.measures):
+        measured(sources, name, terms.options)
+
+
 def _apart(measures: Mapping[str, Floats], lost: frozenset[str]) -> dict[str, Floats]:
     """Gains and losses of those in ``lost``: exact sums are of numbers ≥ 0."""
     gains = {name: np.maximum(of, 0.0) for name, of in measures.items()}

@@ -15,6 +15,7 @@ from attribution.arguments import check_arguments
 from attribution.data.loading import Sources
 from attribution.errors import InputError
 from attribution.journeys import JourneyChunk, Journeys, Placebo, Summary, build_journeys, journey_options
+from attribution.journeys.placebo_channel import with_placebo
 from attribution.journeys.structure import tally
 from attribution.kernels.journeys.batches import gather_slices
 from attribution.models import AttributionModel, fit_models
@@ -160,6 +161,12 @@ class PlaceboSection(Section):
                 "a placebo needs timestamps, but these data have only an order",
                 hint="use touchpoints with timestamps, or leave placebo out of the experiment",
             )
+        asked = context.experiment.options(self.name, PlaceboOptions) or PlaceboOptions()
+        Placebo(asked.seed, asked.rate)
+
+    def check_journeys(self, context: RunContext) -> None:
+        """Refuse a log without a channel to compare with."""
+        with_placebo(context.journeys.dimensions)
 
     def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:
         """The table ``placebo``."""

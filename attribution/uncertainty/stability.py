@@ -121,6 +121,11 @@ class StabilitySection(Section):
     options = StabilityOptions
     declared = (STABILITY, HELD_OUT)
 
+    def check_journeys(self, context: RunContext) -> None:
+        """Refuse journeys without times."""
+        if context.journeys.span is None or not context.journeys.has_times:
+            raise InputError("stability needs timestamps, but these data have only an order", hint="leave it out")
+
     def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:
         """``stability`` and, where a model predicts something, ``held_out``, after chains that chose their order.
 
@@ -129,12 +134,11 @@ class StabilitySection(Section):
         Raises
         ------
         InputError
-            If the data have no times.
+            If the data have no times, see `check_journeys`.
         """
         experiment, journeys, models = context.experiment, context.journeys, context.models
         options = experiment.options(self.name, StabilityOptions) or StabilityOptions()
-        if journeys.span is None or not journeys.has_times:
-            raise InputError("stability needs timestamps, but these data have only an order", hint="leave it out")
+        self.check_journeys(context)
         first, last = (
             at if bound is None else bound for bound, at in zip(experiment.period.bounds(), journeys.span, strict=True)
         )

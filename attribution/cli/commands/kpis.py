@@ -33,6 +33,7 @@ def kpis(
     from attribution.cli.commands.saved_runs import Made, open_runs, write_outputs
     from attribution.cli.commands.written_runs import tracking_store
     from attribution.decisions.kpis import read_targets, target_findings, target_metrics
+    from attribution.decisions.kpis.attainment import model_note
     from attribution.pipeline.outcome import run_of
     from attribution.pipeline.stores import choose_store
     from attribution.reporting.report.pages import targets_page
@@ -49,7 +50,8 @@ def kpis(
         run = runs_by_name[declared.run] if declared.run is not None else run_of(_run(declared, say))
         tables = _tables(declared, run, runs_by_name)
         sentences = target_findings(tables["kpis"])
-        page = targets_page(declared.name, tables, sentences)
+        note = model_note(declared, run)
+        page = targets_page(declared.name, tables, sentences, [] if note is None else [note])
         tags = {"attribution.run": declared.run or run.name, "attribution.baseline": declared.baseline or ""}
         made = Made(declared.name, "kpis", tables, target_metrics(tables["kpis"]), tags, page)
         protected = [declared.folder, *(declared.folder / name for name in references)]

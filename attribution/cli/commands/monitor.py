@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from attribution.cli.commands.arguments import NEGATIVE_VERDICT, AllowOwnCode, Json
+from attribution.cli.commands.input_tables import READ, InputTables, Source, TablesFile, input_tables
 from attribution.cli.commands.refit import Through, choose_window, summary_models
 from attribution.cli.console import print_json, progress, records
 from attribution.errors import InputError
@@ -75,6 +76,10 @@ def monitor(
     conversions: Annotated[
         str | None, typer.Option(help="For a model: conversions since the first day of its training.")
     ] = None,
+    tables: TablesFile = None,
+    identities: Source = None,
+    customers: Source = None,
+    codes: Source = None,
     recent: Annotated[int, typer.Option("--recent-days", min=1, help="Number of recent days to check.")] = 7,
     training: Training = None,
     through: Through = None,
@@ -105,8 +110,8 @@ def monitor(
     options = DriftOptions(psi=psi, change=change, level=level)
     with progress() as say, open_model(subject, store=store) as folder:
         say("reading days")
-        logs = {"touchpoints": touchpoints, "conversions": conversions}
-        compared = _subject(folder, logs, days, allow_own_code=allow_own_code)
+        logs = dict(zip(READ, (touchpoints, conversions, identities, customers, codes), strict=True))
+        compared = _subject(folder, tables, logs, days, allow_own_code=allow_own_code)
         compared = compared._replace(windows=replace(compared.windows, spend=_spend(costs, compared.windows)))
         say("looking for drift")
         drift = find_drift(compared.windows, compared.models, options)
@@ -126,23 +131,27 @@ def monitor(
         raise typer.Exit(NEGATIVE_VERDICT)
 
 
-def _subject(folder: Path, logs: dict[str, str | None], days: Days, *, allow_own_code: bool) -> Subject:
+def _subject(
+    folder: Path, tables: Path | None, logs: Mapping[str, str | None], days: Days, *, allow_own_code: bool
+) -> Subject:
     """What ``folder`` holds: a model, to be held against a log, or daily summaries."""
     from attribution.models.saved import Scorer
     from attribution.production.refit import SummaryStore
 
     if (folder / "model.json").is_file():
-        return _model_subject(Scorer.load(folder, allow_own_code=allow_own_code), logs, *days)
-    _refuse_logs(folder, logs)
+        scorer = Scorer.load(folder, allow_own_code=allow_own_code)
+        return _model_subject(scorer, input_tables(tables, logs, {}), *days)
+    _refuse_logs({**logs, "tables": tables})
     summaries = SummaryStore.open(folder)
     models = summary_models(summaries, allow_own_code=allow_own_code)
     return _summaries_subject(summaries, models, days.recent, days.training or TRAINING_DAYS, days.through)
 
 
-def _refuse_logs(folder: Path, logs: dict[str, str | None]) -> None:
-    if any(logs.values()):
+def _refuse_logs(logs: Mapping[str, object]) -> None:
+    named = ", ".join(f"--{name}" for name, source in logs.items() if source is not None)
+    if named:
         problem = "daily summaries need no touchpoints or conversions: only a model folder does"
-        raise InputError(problem, given=", ".join(f"--{name}" for name, source in logs.items() if source))
+        raise InputError(problem, given=named, hint=f"leave out {named}")
 
 
 def _summaries_subject(
@@ -156,22 +165,19 @@ def _summaries_subject(
 
 
 def _model_subject(
-    scorer: Scorer, logs: dict[str, str | None], recent: int, training: int | None, through: dt.datetime | None
+    scorer: Scorer, log: InputTables, recent: int, training: int | None, through: dt.datetime | None
 ) -> Subject:
     from attribution.journeys import DAY, journeys_by_day
     from attribution.production.monitoring import windows_of
     from attribution.production.refit import day_name, day_number
 
-    for name, source in logs.items():
-        if source is None:
-            raise InputError(f"a model folder holds no data: add its {name} with --{name}", given=scorer.name)
     trained = scorer.definition.training
     if trained is None or not trained.has_times or trained.first is None or trained.last is None:
         raise InputError(
             f"model {scorer.name!r} does not say on which days it was fitted",
             hint="monitor a folder of daily summaries",
         )
-    sources = scorer.open(logs)
+    sources = scorer.open(log.sources, folder=log.folder)
     journeys = journeys_by_day(sources, **scorer.journey_options(sources))
     assert journeys.span is not None
     begun, ended = (at // DAY for at in journeys.span)

@@ -10,6 +10,7 @@ import typer
 
 from attribution.amounts import pluralise
 from attribution.cli.commands.arguments import AllowOwnCode, Covers, Json, MaxGapDays, days_covered, parse_day
+from attribution.cli.commands.input_tables import LOG, READ, Source, TablesFile, input_tables
 from attribution.cli.console import print_json, progress, records
 from attribution.errors import InputError
 
@@ -19,13 +20,9 @@ if TYPE_CHECKING:
 
 _SHOWN = 5
 
-Source = Annotated[
-    str | None, typer.Option(help="Path, glob or SELECT. Needed if the model was fitted with this table.")
-]
-
 
 Touchpoints = Annotated[
-    str, typer.Option(help="Path, glob or SELECT. Include one lookback window before the first day to score.")
+    str | None, typer.Option(help="Path, glob or SELECT. Include one lookback window before the first day to score.")
 ]
 First = Annotated[str | None, typer.Option("--from", help="First day to score, even if it was scored before.")]
 Last = Annotated[str | None, typer.Option("--through", help="Last day to score, even if it was scored before.")]
@@ -45,9 +42,10 @@ Canonical = Annotated[
 
 def score(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Folder of an exported model, or models:/NAME@ALIAS.")],
-    touchpoints: Touchpoints,
-    conversions: Annotated[str, typer.Option(help="Path, glob or SELECT.")],
     out: Annotated[Path, typer.Option(help="Output folder for journey_credit/day=…, restatement/ and manifest.json.")],
+    touchpoints: Touchpoints = None,
+    conversions: Annotated[str | None, typer.Option(help="Path, glob or SELECT.")] = None,
+    tables: TablesFile = None,
     identities: Source = None,
     customers: Source = None,
     codes: Source = None,
@@ -81,11 +79,10 @@ def score(
         scorer = Scorer.load(folder, allow_own_code=allow_own_code)
     if unknown_channels is not None:
         scorer = scorer.with_policy(unknown_channels)
-    sources = {"touchpoints": touchpoints, "conversions": conversions}
-    beside = {"identities": identities, "customers": customers, "codes": codes}
-    tables = {name: _spec(scorer, name, source, canonical, time_zone) for name, source in sources.items()}
+    sources = dict(zip(READ, (touchpoints, conversions, identities, customers, codes), strict=True))
+    read = input_tables(tables, sources, {"--canonical": canonical, "--time-zone": time_zone})
     request = Request(
-        {**tables, **beside},
+        {name: _spec(scorer, name, source, canonical, time_zone) for name, source in read.sources.items()},
         out,
         parse_day(first, "--from"),
         parse_day(last, "--through"),
@@ -93,6 +90,7 @@ def score(
         dry_run=dry_run,
         covers=days_covered(covers),
         max_gap_days=max_gap_days,
+        folder=read.folder,
     )
     with progress() as say:
         scored = score_days(scorer, request, _engine(engine, memory_limit), on_stage=say)
@@ -104,9 +102,9 @@ def score(
         raise typer.Exit(3)
 
 
-def _spec(scorer: Any, table: str, source: str, canonical: bool, time_zone: str | None) -> Any:
-    """The source, with a time zone if one is named."""
-    if time_zone is None:
+def _spec(scorer: Any, table: str, source: Any, canonical: bool, time_zone: str | None) -> Any:
+    """The source, with a time zone if one is named and the table has times."""
+    if time_zone is None or table not in LOG:
         return source
     from attribution.schema.experiment import TableSpec
 

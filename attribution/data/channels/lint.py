@@ -215,7 +215,7 @@ def _near(field: str, names: Coded, weights: NDArray[np.int64]) -> list[Flaw]:
 def _self_referrals(evidence: Evidence, own_sites: tuple[str, ...], weights: NDArray[np.int64]) -> list[Flaw]:
     is_untagged = ~evidence.is_tagged & ~evidence.is_clicked
     own = evidence.referrer.where(lambda host: is_own(host, own_sites))
-    message = "visits that arrive from your own site: tracking has cut one visit in two"
+    message = "visits that arrive from your own site; own_sites names it, so it is no channel of its own"
     flaws = _referrals(evidence, is_untagged & own, weights, message)
     landings = _traffic(evidence.landing_host, evidence.landing_host.is_there(), weights)
     if landings:

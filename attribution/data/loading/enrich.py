@@ -302,6 +302,9 @@ def _lint_findings(lint: pa.Table, touchpoints: int) -> list[Finding]:
     findings = []
     for check, message in _LINT.items():
         rows = lint.filter(pc.equal(lint["check"], check))
+        if check == "self_referral":
+            # Those of own_sites are dealt with.
+            rows = rows.filter(pc.match_substring(rows["message"], "add it to own_sites"))
         concerned = pc.sum(rows["touchpoints"]).as_py() or 0
         text = f"{message}: {concerned:,} of {touchpoints:,} touchpoints; what to do is in table channel_lint"
         names = rows.select(["source", "medium", "campaign"]).slice(0, 1).to_pylist()

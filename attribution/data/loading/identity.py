@@ -215,6 +215,11 @@ def identity_findings(stitching: Stitching, rows: LinkedRows) -> list[Finding]:
         ("unknown_customers", rows.unknown_customers, usable, rows.unknown_customer, _UNKNOWN_CUSTOMERS),
         ("unusable_links", stitching.unusable, stitching.links, None, _UNUSABLE),
     ]
+    # An e-mail address or a login that only joins visitors is in no other table, and need not be.
+    is_label = 0 < usable == rows.unknown_customers and rows.unknown_visitors < usable
+    if is_label:
+        labels = Finding("unknown_customers", "identities", "pass", usable, usable, None, _LABELS)
+        suspicions = [each for each in suspicions if each[0] != labels.check]
     return [
         _share("stitched_touchpoints", rows.stitched_touchpoints, rows.touchpoints, _TOUCHPOINTS),
         _share("stitched_customers", rows.stitched_customers, rows.customers, _CUSTOMERS),
@@ -224,6 +229,7 @@ def identity_findings(stitching: Stitching, rows: LinkedRows) -> list[Finding]:
             count_finding(check, "identities", count, message, total=total, example=example)
             for check, count, total, example, message in suspicions
         ),
+        *([labels] if is_label else []),
     ]
 
 
@@ -264,9 +270,15 @@ _SHARED = (
     "person: remove these links if they are wrong"
 )
 _LARGE = f"persons with more than {LARGE_CLUSTER} ids, so probably not one person: remove the links that join them"
-_UNKNOWN_VISITORS = "links whose visitor_id is in no touchpoint and no conversion"
-_UNKNOWN_CUSTOMERS = "links whose customer_id is in no touchpoint and no conversion (they may still join visitors)"
-_UNUSABLE = "links without visitor_id or customer_id (ignored)"
+_UNKNOWN_VISITORS = (
+    "links whose visitor_id is in no touchpoint and no conversion: check that touchpoints have this id, written alike"
+)
+_UNKNOWN_CUSTOMERS = (
+    "links whose customer_id is in no touchpoint and no conversion (they may still join visitors): check that "
+    "conversions have this id, written alike"
+)
+_LABELS = "links whose customer_id is in no other table: an address or a login that joins visitors, which is enough"
+_UNUSABLE = "links without visitor_id or customer_id (ignored): complete them, or filter them with where"
 _FRESH = (
     "first conversions whose id was first seen at most {:g} minutes earlier: "
     "if these are many, people get new ids (login, cleared cookies) and earlier touchpoints are lost; link ids "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from attribution.arguments import check_arguments
 from attribution.decisions.comparison.alerts import Thresholds, find_alerts, raised
 from attribution.decisions.comparison.roi_change import PARTS, check_terms, split_roi_change
 from attribution.decisions.comparison.side_by_side import lay_side_by_side
-from attribution.decisions.kpis import Run, read_run, settings_that_differ
+from attribution.decisions.kpis import Run, SettingDifference, read_run, settings_that_differ
 from attribution.errors import InputError
 from attribution.schema.tables import TOTAL
 
@@ -165,16 +165,25 @@ def _notes(before: Run, after: Run, pair: tuple[str, str]) -> list[str]:
         notes.append(
             f"The model changed from {pair[0]} to {pair[1]}. The part model is the effect of that change alone on ROI."
         )
-    differing = settings_that_differ(before, after)
-    if differing:
-        notes.append(
-            "The settings of the runs differ, and the effect on ROI is included in the other parts: "
-            + "; ".join(differing)
-            + ". Run one of them again with the same settings to separate it."
-        )
+    notes += _notes_on_settings(settings_that_differ(before, after))
     if "roi_low" not in after.returns(pair[1]) or after.returns(pair[1])["roi_low"].isna().all():
         notes.append("The later run has no intervals, so small changes may be chance. Set resampling.")
     return notes
+
+
+def _notes_on_settings(differing: Sequence[SettingDifference]) -> list[str]:
+    """Other days are what a review is about; whatever else decides credit is within the parts."""
+    said = {
+        "The periods of the runs differ: {}.": [each for each in differing if each.part == "period"],
+        "The settings of the runs differ, and the effect on ROI is included in the other parts: {}. "
+        "Run one of them again with the same settings to separate it.": [
+            each for each in differing if each.decides_credit and each.part != "period"
+        ],
+        "The runs also differ in settings that change no ROI, only intervals, verdicts or plans: {}.": [
+            each for each in differing if not each.decides_credit
+        ],
+    }
+    return [sentence.format("; ".join(map(str, of))) for sentence, of in said.items() if of]
 
 
 def _points(change: float) -> str:

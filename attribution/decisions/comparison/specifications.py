@@ -75,7 +75,22 @@ def list_specifications(
     names = [each.name for each in found]
     if len(set(names)) < len(names):
         raise InputError("two specifications have the same name", given=next(n for n in names if names.count(n) > 1))
+    _check_terms(found)
     return found
+
+
+def _check_terms(found: Sequence[Specification]) -> None:
+    """Refuse before any run is made what could not be compared after all of them."""
+    first = found[0].experiment.returns
+    for each in found[1:]:
+        returns = each.experiment.returns
+        if (returns.basis, returns.cost_basis) != (first.basis, first.cost_basis):
+            raise InputError(
+                f"specification {each.name!r} would rank channels on other terms than {found[0].name!r}",
+                given=f"{returns.basis} on {returns.cost_basis}",
+                allowed=f"{first.basis} on {first.cost_basis}",
+                hint="rows of every basis that is known are in the table returns of one run: sweep another key",
+            )
 
 
 def read_sweep(text: str) -> tuple[str, list[str]]:

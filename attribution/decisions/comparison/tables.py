@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from attribution.decisions.comparison.side_by_side import agreement_of, lay_side_by_side, ranked_by
-from attribution.decisions.kpis import Run, settings_that_differ
+from attribution.decisions.kpis import Run, counterparts, settings_that_differ
 from attribution.errors import InputError
 from attribution.schema.tables import TOTAL
 
@@ -19,6 +19,8 @@ _CLAIMS = {
     NEVER: "Spend pays back under none of {tried} combinations of model and specification",
     DEPENDS: "Whether spend pays back depends on the model or the settings",
 }
+
+_BY = {"roi": "ROI", "conversions": "credited conversions"}
 
 
 @dataclass(frozen=True)
@@ -72,13 +74,14 @@ def compare_runs(runs: Mapping[str, Run], name: str = "comparison") -> Compariso
                 f"run {specification!r} ranks channels by another return or cost than the first",
                 given=" on ".join(run.terms),
                 allowed=" on ".join(first.terms),
+                hint="run one of them again with the returns.basis and returns.cost_basis of the other",
             )
     named = {specification: counterparts(run, first) for specification, run in runs.items()}
     sides = {name: {model: named[name].get(model) for model in run.models} for name, run in runs.items()}
     by, table = ranked_by(runs), lay_side_by_side(runs, sides)
     tables = {"comparison": table, "agreement": agreement_of(table, by)}
     verdicts = verdicts_of(table) if by == "roi" else None
-    findings = tuple(_findings(tables, verdicts))
+    findings = (*_ranked_apart(runs), *_findings(tables, verdicts, by))
     return Comparison(name, tuple(runs), tables, findings, _notes(runs), _metrics(tables, verdicts), verdicts)
 
 
@@ -125,30 +128,19 @@ def _mean_range(rows: pd.DataFrame, within: str) -> float:
     return float(rows.groupby(within)["roi"].agg(lambda roi: roi.max() - roi.min()).mean())
 
 
-def counterparts(run: Run, first: Run) -> dict[str, str]:
-    """Label of the same model in ``first``, for each model of ``run`` that has one there."""
-    kinds, theirs = ([spec.model for spec in each.experiment.models] for each in (run, first))
-    found = {}
-    for place, label in enumerate(run.models):
-        alike = kinds == theirs and len(kinds) == len(run.models) == len(first.models)
-        if label in first.models:
-            found[label] = label
-        elif alike and first.models[place] not in run.models:
-            found[label] = first.models[place]
-    return found
-
-
 def _notes(runs: Mapping[str, Run]) -> tuple[str, ...]:
     """What each run counts differently from the first: settings, data, models."""
     notes = []
     name, first = next(iter(runs.items()))
     for specification, run in list(runs.items())[1:]:
-        differ = settings_that_differ(first, run)
+        differ = [str(each) for each in settings_that_differ(first, run)]
         if first.digests and run.digests and dict(first.digests) != dict(run.digests):
             changed = sorted(
                 table for table in {*first.digests, *run.digests} if first.digests.get(table) != run.digests.get(table)
             )
             differ.append(f"other data in {', '.join(changed)}")
+        elif not (first.digests and run.digests):
+            differ.append("whether the data are the same is not known")
         same = counterparts(run, first)
         gone = [model for model in first.models if model not in same.values()]
         differ += [f"only {name} has model {model}" for model in gone]
@@ -157,7 +149,28 @@ def _notes(runs: Mapping[str, Run]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _findings(tables: Mapping[str, pd.DataFrame], verdicts: pd.DataFrame | None) -> list[str]:
+def _ranked_apart(runs: Mapping[str, Run]) -> list[str]:
+    """What the ranks of the runs have not in common."""
+    name, first = next(iter(runs.items()))
+    by = {specification: ranked_by({specification: run}) for specification, run in runs.items()}
+    said = []
+    if len(set(by.values())) > 1:
+        shown = {"roi": f"ROI on {' and '.join(first.terms)} cost", "conversions": "credited conversions"}
+        each = "; ".join(f"{specification} by {shown[how]}" for specification, how in by.items())
+        said.append(
+            f"The runs are ranked by different things ({each}), so all are compared by credited conversions here. "
+            "Add a costs table to every run to compare ROI."
+        )
+    for specification, run in list(runs.items())[1:]:
+        if not counterparts(run, first):
+            said.append(
+                f"{specification} is ranked by other models than {name} ({', '.join(run.models)}; "
+                f"{', '.join(first.models)}), so no rank is held against another. Run both with one model in common."
+            )
+    return said
+
+
+def _findings(tables: Mapping[str, pd.DataFrame], verdicts: pd.DataFrame | None, by: str) -> list[str]:
     table = tables["comparison"]
     tried = len(table[["specification", "model"]].drop_duplicates())
     said = []
@@ -173,14 +186,14 @@ def _findings(tables: Mapping[str, pd.DataFrame], verdicts: pd.DataFrame | None)
             f"Largest change from the first specification: {row['channel']} moves from rank "
             f"{row['rank'] - row['rank_change']:g} to {row['rank']:g} under {row['model']} in {row['specification']}."
         )
-    else:
+    elif table.loc[table["specification"] != table["specification"].iloc[0], "rank_change"].notna().any():
         said.append("No channel changes its rank between specifications.")
     pairs = tables["agreement"].dropna(subset=["kendall_tau"])
     if len(pairs):
         row = pairs.loc[pairs["kendall_tau"].idxmin()]
         said.append(
             f"The rankings that differ most are {row['model_a']} in {row['specification_a']} and {row['model_b']} in "
-            f"{row['specification_b']} (Kendall tau {row['kendall_tau']:.2f})."
+            f"{row['specification_b']} (Kendall tau {row['kendall_tau']:.2f}, on {_BY[by]})."
         )
     return said
 

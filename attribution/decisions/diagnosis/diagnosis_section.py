@@ -9,7 +9,7 @@ import pandas as pd
 from attribution.data.loading import repeated_costs
 from attribution.decisions.diagnosis.diagnosis_declared import DIAGNOSIS_TABLES
 from attribution.decisions.diagnosis.gaps import diagnose_roi
-from attribution.decisions.diagnosis.slices import channel_slices, check_dimensions, further_slices
+from attribution.decisions.diagnosis.slices import channel_slices, check_dimensions, check_slices, further_slices
 from attribution.decisions.diagnosis.tasks import tasks_table
 from attribution.decisions.diagnosis.waste import WASTED, judge_spend
 from attribution.decisions.diagnosis.wording import ORDER
@@ -38,6 +38,11 @@ class DiagnosisSection(Section):
         experiment = context.experiment
         if experiment.output.slices:
             check_dimensions(context.sources, experiment.output.slices, grain=experiment.grain)
+
+    def check_journeys(self, context: RunContext) -> None:
+        """Refuse dimensions of too many values."""
+        for name in context.experiment.output.slices:
+            check_slices(context.journeys.dimensions, name)
 
     def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:
         """As far as there is something to fill them; ``tasks`` always."""

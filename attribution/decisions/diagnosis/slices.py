@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attribution.data.loading import Sources
+from attribution.data.loading.events import Dimensions
 from attribution.decisions.diagnosis.gaps import NEEDED
 from attribution.errors import InputError, did_you_mean
 from attribution.journeys import JourneyChunk, Journeys, Summary
@@ -72,6 +73,19 @@ def check_dimensions(sources: Sources, asked: Sequence[str], *, grain: str) -> N
                 hint=did_you_mean(name, known)
                 or f'add it to the columns of touchpoints: columns = {{ …, {name} = "column" }}',
             )
+
+
+def check_slices(dimensions: Dimensions, name: str) -> Sequence[str]:
+    """The values of a dimension; `InputError` if there are too many to be slices."""
+    values = dimensions.values[dimensions.names.index(name)]
+    if len(values) > MOST_SLICES:
+        raise InputError(
+            f"output.slices: dimension {name!r} has too many values",
+            given=f"{len(values):,} values",
+            allowed=f"up to {MOST_SLICES:,}",
+            hint="group them into a column of their own, or leave the dimension out of output.slices",
+        )
+    return values
 
 
 @dataclass(frozen=True)
@@ -148,10 +162,7 @@ def further_slices(
         names = np.array(segments[1].names, dtype=object)
         parts.append(_rows(summary, ("segment", ""), f"customers.{segments[0]}", None, names))
     for name in dimensions:
-        values = journeys.dimensions.values[journeys.dimensions.names.index(name)]
-        if len(values) > MOST_SLICES:
-            given = f"{len(values):,} values"
-            raise InputError(f"output.slices: dimension {name!r}", given=given, allowed=f"up to {MOST_SLICES:,}")
+        values = check_slices(journeys.dimensions, name)
         names = np.array([NO_SEGMENT, *values], dtype=object)
         parts += [_rows(summary, (name, f"{place}"), name, model.label, names) for place, model in enumerate(allocated)]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(NEEDED))

@@ -45,6 +45,16 @@ class FunnelSection(Section):
         if (experiment.options(self.name, FunnelOptions) is None) != ("stages" not in experiment.tables):
             raise InputError("the table stages and the funnel options need each other", hint="use both or neither")
 
+    def check_journeys(self, context: RunContext) -> None:
+        """Refuse costs that are not known, and stages that cannot be used."""
+        terms = context.terms
+        if (self._asked(context).cost_basis or terms.options.cost_basis) == "loaded" and not terms.costs.is_ledger:
+            raise InputError(
+                "funnel.cost_basis is 'loaded', but no cost has a type",
+                hint="add a column cost_type to the costs table: media, labour, tools, …",
+            )
+        self._followed(context)
+
     def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:
         """All tables of a funnel; the models are fitted anew on the journeys up to each stage.
 
@@ -54,9 +64,6 @@ class FunnelSection(Section):
             If the stages cannot be used, or costs are asked for that are not known.
         """
         options, terms = self._asked(context), context.terms
-        cost_basis = options.cost_basis or terms.options.cost_basis
-        if cost_basis == "loaded" and not terms.costs.is_ledger:
-            raise InputError("funnel.cost_basis is 'loaded', but no cost has a type")
         arrivals, progress = self._followed(context)
         chances, experiment = learn_chances(progress, options), context.experiment
         every = (

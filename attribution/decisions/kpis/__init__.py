@@ -10,16 +10,19 @@ from attribution.decisions.kpis.attainment import (
 )
 from attribution.decisions.kpis.before_after import before_after
 from attribution.decisions.kpis.metrics import METRICS, measure
-from attribution.decisions.kpis.runs import Run, read_run, settings_that_differ
+from attribution.decisions.kpis.runs import Run, read_run
+from attribution.decisions.kpis.setting_differences import SettingDifference, counterparts, settings_that_differ
 from attribution.decisions.kpis.targets import Target, Targets, read_targets
 
 __all__ = [
     "METRICS",
     "Run",
+    "SettingDifference",
     "Target",
     "Targets",
     "before_after",
     "check_targets",
+    "counterparts",
     "history",
     "measure",
     "read_run",

@@ -12,7 +12,7 @@ import pandas as pd
 from attribution.amounts import format_amount
 from attribution.arguments import check_arguments
 from attribution.decisions.kpis.kpis_declared import DECISIONS, KPIS
-from attribution.decisions.kpis.metrics import ALL, METRICS, Answer, measure
+from attribution.decisions.kpis.metrics import ALL, COUNTED, METRICS, Answer, measure, spelled
 from attribution.decisions.kpis.runs import Run
 from attribution.decisions.kpis.targets import Scoped, Target, Targets
 from attribution.errors import InputError
@@ -159,7 +159,9 @@ def target_findings(table: pd.DataFrame) -> list[str]:
     """A sentence for each target of the ``kpis`` table."""
     sentences = []
     for row in today(table).itertuples():
-        subject = row.metric.replace("_", " ") + ("" if row.scope == ALL else f" of {row.scope}")
+        subject = spelled(row.metric) + ("" if row.scope == ALL else f" of {row.scope}")
+        # What is counted is the same under every model.
+        subject += "" if str(row.note).startswith(COUNTED) else f" under {row.model}"
         target = f"{row.direction.replace('_', ' ')} {_with_unit(row.wanted, row.unit)} until {row.period_end}"
         if row.value != row.value:
             value = f"unknown: {row.note.rstrip('.') or 'the run does not have it'}"
@@ -185,6 +187,17 @@ _VERDICTS = {
 
 def _with_unit(number: float, unit: str) -> str:
     return format_amount(number) if unit in ("1", "ratio") else f"{format_amount(number)} {unit}"
+
+
+def model_note(targets: Targets, run: Run) -> str | None:
+    """Which model judges where nobody has named one and there are several; None otherwise."""
+    if targets.model is not None or len(run.models) == 1 or all(target.model for target in targets.targets):
+        return None
+    first, *others = run.models
+    return (
+        f"Targets that name no model are judged by {first}, the first of the run. The run has {', '.join(others)} too: "
+        'name one with model = "…" in the file of targets.'
+    )
 
 
 def target_metrics(table: pd.DataFrame) -> dict[str, float]:

@@ -25,6 +25,8 @@ Amounts = Mapping[str, Floats]
 Direction = Literal["at_least", "at_most"]
 
 ALL = "(all)"
+COUNTED = "counted"
+_SHORT = ("cac", "cpa", "ltv", "mer", "roas", "roi")
 _OF_ALL = ("conversions", "value", "new_customers")
 
 
@@ -152,11 +154,12 @@ def measure(
     sums = _sums(rows.loc[chosen], revenue.loc[chosen], _economics(run, label, cost_basis))
     lacking = [name for name in asked.needs if name not in sums]
     if lacking:
-        needs = "output.unit_economics = true" if "spend" not in lacking else "costs of these channels"
-        return Answer(np.nan, why=f"the run has no {lacking[0].removeprefix('paid_')}: it needs {needs}")
+        return Answer(np.nan, why=_unknown(run, lacking))
     value = float(asked.of(*(np.array([sums[name]]) for name in asked.needs))[0])
+    if np.isnan(value):
+        return Answer(value, why="what it is divided by is 0 in this run")
     if asked.needs == ("spend",) or asked.of_all or (channels is None and asked.adds_up):
-        return Answer(value, why="counted, not estimated, so there is no interval")
+        return Answer(value, why=f"{COUNTED}, not estimated, so there is no interval")
     on_main = (basis or run.terms[0], cost_basis or run.terms[1]) == run.terms
     if on_main or not {"spend", "paid_return"} & set(asked.needs):
         drawn = _drawn(run, asked, label, rows, chosen)
@@ -167,6 +170,30 @@ def measure(
         return Answer(value, float(low), float(high), drawn)
     ends = _published(metric, rows.loc[chosen], revenue.loc[chosen]) if len(chosen) == 1 else None
     return Answer(value, why=f"no interval: {drawn}") if ends is None else Answer(value, *ends)
+
+
+def spelled(metric: str) -> str:
+    """A metric as it is written in a sentence.
+
+    Examples
+    --------
+    >>> spelled("ltv_to_cac"), spelled("average_value")
+    ('LTV to CAC', 'average value')
+    """
+    return " ".join(word.upper() if word in _SHORT else word for word in metric.split("_"))
+
+
+def _unknown(run: Run, lacking: Sequence[str]) -> str:
+    """The settings that a metric needs to be known."""
+    needs = []
+    if {"spend", "paid_value", "paid_return", "paid_conversions"} & set(lacking):
+        needs.append("costs of these channels (`[tables.costs]`)")
+    of_customers = {name for name in lacking if "new_customers" in name or "lifetime" in name}
+    if of_customers and "unit_economics" not in run.tables:
+        needs.append("`[output] unit_economics = true`")
+    if any("lifetime" in name for name in of_customers):
+        needs.append("`[returns] margin` with `ltv` or `lifetime`")
+    return f"it needs {' and '.join(needs)}"
 
 
 def _check_channels(run: Run, channels: Sequence[str] | None, named: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ from attribution.arguments import check_arguments
 from attribution.decisions.migration import migrate_tables
 from attribution.errors import InputError, did_you_mean
 from attribution.returns import main_basis
-from attribution.schema.experiment import Experiment, parse_experiment
+from attribution.schema.experiment import Experiment, parse_experiment, read_toml
 from attribution.schema.tables import DICTIONARY, JOURNEY_CREDIT
 
 _NEEDED = ("credit", "returns")
@@ -166,37 +166,29 @@ def read_run(folder: str | Path) -> Run:
     text = (folder / "experiment.toml").read_text(encoding="utf-8")
     overrides = re.findall(r"^# --set (.+)$", text, re.MULTILINE)
     experiment = parse_experiment(folder / "experiment.toml", overrides, is_migrated=True)
+    experiment = with_channel_rules(experiment, folder / "channels.toml")
     manifest = _manifest(folder / "manifest.json")
     span = manifest.get("span")
     ends = None if span is None else (str(span[0]), str(span[1]))
     return Run(folder.resolve().name, experiment, migrate_tables(tables), ends, dict(manifest.get("inputs", {})))
 
 
-def settings_that_differ(before: Run, after: Run) -> list[str]:
-    """Sentences on what both runs count differently, beside the period."""
-    notes = []
-    for part in ("journeys", "returns"):
-        was, now = (getattr(run.experiment, part).model_dump() for run in (before, after))
-        notes += [f"{part}.{key}: {was[key]} → {now[key]}" for key in was if was[key] != now[key]]
-    was_models, now_models = (_models_of(run) for run in (before, after))
-    for label in was_models:
-        if label in now_models and was_models[label] != now_models[label]:
-            notes.append(f"model {label}: {was_models[label]} → {now_models[label]}")
-    return notes
+def with_channel_rules(experiment: Experiment, path: Path) -> Experiment:
+    """The experiment with the channel rules of the file that it names: files change, and are elsewhere later.
+
+    Parameters
+    ----------
+    experiment : what was asked for
+    path : where the file, or the copy of it, lies
+    """
+    if "file" not in experiment.channels or not path.is_file():
+        return experiment
+    return experiment.model_copy(update={"channels": read_toml(path)[1]})
 
 
 def main_terms(run: Run) -> pd.DataFrame:
     """Rows of ``returns`` that channels are ranked by."""
     return main_basis(run.tables["returns"])
-
-
-def _models_of(run: Run) -> dict[str, str]:
-    """What each model of a run was asked to be, by label."""
-    specs = run.experiment.models
-    if len(specs) != len(run.models):
-        return {}
-    shown = (f"{spec.model} {spec.settings}" if spec.settings else spec.model for spec in specs)
-    return dict(zip(run.models, shown, strict=True))
 
 
 def _read_table(path: Path) -> pd.DataFrame:

@@ -45,6 +45,7 @@ class Request:
     dry_run : find out which days would be scored, and write nothing
     covers : first and last day that the tables tell all of; from the first to the last conversion if None
     max_gap_days : a row that lies further from all others is refused
+    folder : where relative paths of the tables start
     """
 
     tables: Mapping[str, Any]
@@ -55,6 +56,7 @@ class Request:
     dry_run: bool = False
     covers: tuple[int, int] | None = None
     max_gap_days: int = MAX_GAP_DAYS
+    folder: Path = Path()
 
 
 def score_days(
@@ -79,7 +81,7 @@ def score_days(
     """
     with opened_ledger(asked.out, scorer.name) as ledger:
         on_stage("reading tables")
-        sources = scorer.open(asked.tables, engine=engine, canonical=asked.canonical, latest=True)
+        sources = scorer.open(asked.tables, engine=engine, canonical=asked.canonical, latest=True, folder=asked.folder)
         if sources.has("paths") or sources.integer_times or not sources.has("conversions"):
             raise InputError("scoring needs timestamps, but these tables have only an order")
         on_stage("finding the days that changed")

@@ -109,7 +109,9 @@ def review_page(review: Review) -> Page:
     return Page(name, "Attribution review", review.findings, sections, review.notes)
 
 
-def targets_page(name: str, tables: Mapping[str, pd.DataFrame], findings: Sequence[str]) -> Page:
+def targets_page(
+    name: str, tables: Mapping[str, pd.DataFrame], findings: Sequence[str], notes: Sequence[str] = ()
+) -> Page:
     """Targets, their history, changes and decisions as a page."""
     texts = {
         "kpis": ("Targets", "A target is undecided if the interval contains it."),
@@ -119,8 +121,8 @@ def targets_page(name: str, tables: Mapping[str, pd.DataFrame], findings: Sequen
     }
     shown = {**tables, "kpis": _result(tables["kpis"]), "history": history(tables["kpis"])}
     sections = [Section(key, *texts[key], shown[key]) for key in texts if key in shown and len(shown[key])]
-    notes = ["Intervals cover sampling only, not bias. Credit divides the observed conversions; it is not incremental."]
-    return Page(name, "Targets", findings, sections, notes)
+    always = "Intervals cover sampling only, not bias. Credit divides the observed conversions; it is not incremental."
+    return Page(name, "Targets", findings, sections, [*notes, always])
 
 
 def comparison_page(comparison: Comparison) -> Page:

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from attribution.data.loading import Sources
 from attribution.errors import InputError
-from attribution.journeys import Journeys, Reader, Summary, journeys_of
+from attribution.journeys import Journeys, Reader, Summary, journeys_of, observe
 from attribution.journeys.buckets import Buckets, Dealing
 from attribution.journeys.refine import Policy, before_policies
 from attribution.models import AttributionModel
@@ -35,7 +35,7 @@ from attribution.models.resampling import (
 from attribution.returns import Terms, read_worth
 from attribution.schema.experiment import Experiment, JourneyOptions, ResamplingOptions
 from attribution.uncertainty.sensitivity.choices import Choices, choices_of
-from attribution.uncertainty.sensitivity.grid import Grid, grid_of
+from attribution.uncertainty.sensitivity.grid import Grid, check_returned, grid_of
 from attribution.uncertainty.sensitivity.maturity import estimate_maturity, maturity_reader
 from attribution.uncertainty.sensitivity.sensitivity_options import sensitivity_options
 
@@ -97,6 +97,20 @@ def draw_grid(
     return grid_of(models, choices, amounts, fitted[0][0].journeys, terms), maturity
 
 
+def check_sensitivity(experiment: Experiment, sources: Sources, journeys: Journeys, terms: Terms) -> None:
+    """Raise `InputError`, before any model is fitted, if there is nothing to try or to depend on it."""
+    choices_of(experiment, sources, journeys, terms)
+    observed = journeys.read(observe)[0]
+    _check_converted(observed.number("conversions"))
+    if terms.options.basis == "revenue":
+        check_returned(observed.number("value") - observed.number("unattributed_value"))
+
+
+def _check_converted(conversions: float) -> None:
+    if conversions == 0:
+        raise InputError("nothing converted, so no channel has an ROI", hint="leave sensitivity out of the experiment")
+
+
 def _journeys(experiment: Experiment, sources: Sources, days: float | None) -> Journeys:
     """Journeys with another window, on which any policy can be put; those of paths as they are."""
     if sources.has("paths"):
@@ -108,8 +122,7 @@ def _journeys(experiment: Experiment, sources: Sources, days: float | None) -> J
 
 
 def _dealing(journeys: Journeys, conversions: float) -> Dealing:
-    if conversions == 0:
-        raise InputError("nothing converted, so no channel has an ROI", hint="leave sensitivity out of the experiment")
+    _check_converted(conversions)
     return Dealing() if conversions >= FEW_CONVERSIONS else single_customer_dealing(journeys)
 
 

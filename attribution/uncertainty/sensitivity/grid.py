@@ -141,6 +141,15 @@ def _margin(terms: Terms, revenue: Floats, returned: Floats) -> Floats:
     return result
 
 
+def check_returned(returned: float) -> None:
+    """Raise `InputError` if nothing has come back: every ROI is then −100 %."""
+    if returned == 0:
+        raise InputError(
+            "sensitivity: every conversion has the value 0, so every ROI is −100 %",
+            hint="add a column value to the conversions table, or leave sensitivity out of the experiment",
+        )
+
+
 def _average(returned: Floats, conversions: Floats) -> float:
     """Return of a conversion, given those (specifications, channels) that channels are credited with.
 
@@ -149,11 +158,7 @@ def _average(returned: Floats, conversions: Floats) -> float:
     InputError
         If nothing has come back: every ROI is then −100 %.
     """
-    if not returned.any():
-        raise InputError(
-            "sensitivity: every conversion has the value 0, so every ROI is −100 %",
-            hint="add a column value to the conversions table, or leave sensitivity out of the experiment",
-        )
+    check_returned(float(np.abs(returned).max(initial=0.0)))
     # Credit below zero, as incremental models may give, is no conversion.
     gained = (returned > 0) & (conversions > 0)
     return float(returned[gained].sum() / conversions[gained].sum()) if gained.any() else 0.0

@@ -13,7 +13,7 @@ from attribution.returns import Terms
 from attribution.schema.experiment import Experiment
 from attribution.sections import FigureSpec, Language, ReportPart, RunContext, Section
 from attribution.uncertainty.intervals_declared import ALL_MODELS
-from attribution.uncertainty.sensitivity.fits import draw_grid
+from attribution.uncertainty.sensitivity.fits import check_sensitivity, draw_grid
 from attribution.uncertainty.sensitivity.regret import regret_table
 from attribution.uncertainty.sensitivity.rules import CUT, GROW, KEEP, UNCLEAR
 from attribution.uncertainty.sensitivity.sensitivity_declared import SENSITIVITY_TABLES
@@ -44,6 +44,10 @@ class SensitivitySection(Section):
     name = "sensitivity"
     options = SensitivityOptions
     declared = SENSITIVITY_TABLES
+
+    def check_journeys(self, context: RunContext) -> None:
+        """Refuse choices that these data do not allow, and journeys that brought nothing."""
+        check_sensitivity(context.experiment, context.sources, context.journeys, context.terms)
 
     def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:
         """All of them, see `sensitivity_tables`; rows that are of a table of resampling are added to it."""

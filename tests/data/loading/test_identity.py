@@ -394,3 +394,16 @@ def test_accounts_of_persons_as_the_twin_finds_them(links: list[Any], given_acco
     members = {customer for customer, account in given_accounts.items() if account is not None}
     for person in accounts.accounts["person"].to_pylist():
         assert members & {member for member, other in expected.items() if other == person}
+
+
+@pytest.mark.parametrize(
+    ("unknown_visitors", "unknown_customers", "status"),
+    [(0, 3, "pass"), (1, 3, "pass"), (3, 3, "warn"), (0, 2, "warn"), (0, 0, "pass")],
+)
+def test_addresses_that_only_join_visitors_are_no_warning(
+    unknown_visitors: int, unknown_customers: int, status: str
+) -> None:
+    links = pa.table({"visitor_id": ["phone", "laptop", "desk"], "customer_id": ["a@x", "a@x", "b@x"]})
+    rows = LinkedRows(9, 3, 4, 2, unknown_visitors=unknown_visitors, unknown_customers=unknown_customers)
+    found = [each for each in identity_findings(stitch_identities(links), rows) if each.check == "unknown_customers"]
+    assert [(each.status, each.count) for each in found] == [(status, unknown_customers)]

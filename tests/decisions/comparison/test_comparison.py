@@ -310,7 +310,7 @@ def test_compare_says_what_changed(
     capsys.readouterr()
     assert call(monkeypatch, "compare", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "c", "--json") == 0
     document = json.loads(capsys.readouterr().out)
-    assert "journeys.lookback_days: None → 5.0" in document["notes"][0]
+    assert "journeys.lookback_days: not set → 5.0" in document["notes"][0]
     assert "other data in conversions, touchpoints" in document["notes"][0]
     assert (tmp_path / "c" / "comparison.html").exists()
     for wrong in ([tmp_path / "a"], [tmp_path / "a", tmp_path / "a"], [tmp_path / "a", tmp_path / "none"]):

@@ -677,7 +677,7 @@ def test_a_run_without_dates_or_costs_answers_what_it_can(tmp_path: Path) -> Non
     assert measure(run, "value").value == 130.0
     lacking = measure(run, "cac")
     assert np.isnan(lacking.value)
-    assert "spend" in lacking.why
+    assert "`[tables.costs]`" in lacking.why
     text = 'run = "x"\n' + "\n".join(
         f'[[targets]]\nmetric = "{metric}"\nunit = "x"\ntarget = 100\nperiod = "2024"\nowner = "me"'
         for metric in ("value", "cac")
