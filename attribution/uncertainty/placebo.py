@@ -161,8 +161,8 @@ class PlaceboSection(Section):
                 "a placebo needs timestamps, but these data have only an order",
                 hint="use touchpoints with timestamps, or leave placebo out of the experiment",
             )
-        asked = context.experiment.options(self.name, PlaceboOptions) or PlaceboOptions()
-        Placebo(asked.seed, asked.rate)
+        placebo = context.experiment.options(self.name, PlaceboOptions) or PlaceboOptions()
+        Placebo(placebo.seed, placebo.rate)
 
     def check_journeys(self, context: RunContext) -> None:
         """Refuse a log without a channel to compare with."""
