@@ -79,14 +79,14 @@ def list_specifications(
     return specifications
 
 
-def _check_terms(found: Sequence[Specification]) -> None:
+def _check_terms(specifications: Sequence[Specification]) -> None:
     """Refuse before any run is made what could not be compared after all of them."""
-    first = found[0].experiment.returns
-    for each in found[1:]:
+    first = specifications[0].experiment.returns
+    for each in specifications[1:]:
         returns = each.experiment.returns
         if (returns.basis, returns.cost_basis) != (first.basis, first.cost_basis):
             raise InputError(
-                f"specification {each.name!r} would rank channels on other terms than {found[0].name!r}",
+                f"specification {each.name!r} would rank channels on other terms than {specifications[0].name!r}",
                 given=f"{returns.basis} on {returns.cost_basis}",
                 allowed=f"{first.basis} on {first.cost_basis}",
                 hint="rows of every basis that is known are in the table returns of one run: sweep another key",

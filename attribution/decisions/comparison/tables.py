@@ -153,21 +153,21 @@ def _ranked_apart(runs: Mapping[str, Run]) -> list[str]:
     """What the ranks of the runs have not in common."""
     name, first = next(iter(runs.items()))
     by = {specification: ranked_by({specification: run}) for specification, run in runs.items()}
-    said = []
+    sentences = []
     if len(set(by.values())) > 1:
         shown = {"roi": f"ROI on {' and '.join(first.terms)} cost", "conversions": "credited conversions"}
         each = "; ".join(f"{specification} by {shown[how]}" for specification, how in by.items())
-        said.append(
+        sentences.append(
             f"The runs are ranked by different things ({each}), so all are compared by credited conversions here. "
             "Add a costs table to every run to compare ROI."
         )
     for specification, run in list(runs.items())[1:]:
         if not counterparts(run, first):
-            said.append(
+            sentences.append(
                 f"{specification} is ranked by other models than {name} ({', '.join(run.models)}; "
                 f"{', '.join(first.models)}), so no rank is held against another. Run both with one model in common."
             )
-    return said
+    return sentences
 
 
 def _findings(tables: Mapping[str, pd.DataFrame], verdicts: pd.DataFrame | None, by: str) -> list[str]:
