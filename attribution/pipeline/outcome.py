@@ -139,9 +139,9 @@ def run_of(outcome: Outcome) -> Run:
     tables = dict(outcome.tables)
     if outcome.draws is not None:
         tables["draws"] = draws_table(outcome.draws)
-    asked = outcome.experiment
-    asked = with_channel_rules(asked, asked.folder / str(asked.channels.get("file")))
-    return Run(asked.name, asked, tables, outcome.span, outcome.digests)
+    experiment = outcome.experiment
+    experiment = with_channel_rules(experiment, experiment.folder / str(experiment.channels.get("file")))
+    return Run(experiment.name, experiment, tables, outcome.span, outcome.digests)
 
 
 def span_of(journeys: Journeys) -> tuple[str, str] | None:

@@ -24,8 +24,8 @@ from attribution.logs import without_credentials
 from attribution.models.saved import save_scorers
 from attribution.pipeline.outcome import Outcome
 from attribution.pipeline.provenance import code_version, git_commit
-from attribution.pipeline.record import record_of
 from attribution.pipeline.reuse import content_key, data_digest
+from attribution.pipeline.tracking_record import record_of
 from attribution.schema.tables import DICTIONARY, Table, dictionary_rows
 
 _VERSIONS = (

@@ -14,9 +14,9 @@ from attribution.journeys import journeys_of
 from attribution.models.credit import Credit
 from attribution.models.saved import Training
 from attribution.models.segments import read_segments
-from attribution.pipeline.facts import Overview, check_journeys, read_journeys
+from attribution.pipeline.builders import check_channel_count, make_models, open_sources, terms_of
 from attribution.pipeline.outcome import Outcome, Stage, span_of
-from attribution.pipeline.request import check_channel_count, make_models, open_sources, terms_of
+from attribution.pipeline.run_checks import Overview, check_journeys, read_journeys
 from attribution.pipeline.sections import Sections, load_sections, read_experiment
 from attribution.returns import check_worth, credit_of_channels, read_worth, returns_table, whole_channels, with_worth
 from attribution.returns.ranking import Ranking, compare_rankings

@@ -16,11 +16,11 @@ from attribution.decisions.budget.history import weekly_history
 from attribution.decisions.budget.response import read_history
 from attribution.errors import InputError
 from attribution.journeys import journeys_of
+from attribution.pipeline.builders import open_sources
 from attribution.pipeline.outcome import Numbers, Outcome, Stage
 from attribution.pipeline.pipeline import run_experiment
-from attribution.pipeline.record import as_texts, finite
-from attribution.pipeline.request import open_sources
 from attribution.pipeline.sections import beside_a_budget, load_sections
+from attribution.pipeline.tracking_record import as_texts, finite
 from attribution.schema.experiment import DEFAULT_LOOKBACK_DAYS, Experiment
 
 OWN_HISTORY = "own"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from attribution.data.engine import Engine
 from attribution.data.loading import content_digest
+from attribution.pipeline.builders import make_models, open_sources
 from attribution.pipeline.provenance import code_version
-from attribution.pipeline.request import make_models, open_sources
 from attribution.pipeline.sections import load_sections
 from attribution.schema.experiment import Experiment
 

@@ -154,8 +154,8 @@ def loud_findings(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     quality = tables.get("quality")
     if quality is None:
         return []
-    said = quality.loc[quality["check"] == ONLY_CONVERTERS, "message"]
-    return [f"{sentence}." for sentence in said]
+    messages = quality.loc[quality["check"] == ONLY_CONVERTERS, "message"]
+    return [f"{sentence}." for sentence in messages]
 
 
 def data_facts(tables: Mapping[str, pd.DataFrame]) -> dict[str, object]:

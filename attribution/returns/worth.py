@@ -32,7 +32,7 @@ from attribution.schema.tables import BASELINE, UNATTRIBUTED
 Floats = NDArray[np.float64]
 
 _BASES = {"margin": "value", "ltv": "conversions", "new_customers": "conversions"}
-"""What a measure goes along with, where what is published cannot be handed out journey by journey."""
+"""What a measure goes along with, where what is published cannot be allocated journey by journey."""
 
 
 _LOST = "lost_"
@@ -63,7 +63,7 @@ def read_worth(
     *,
     resamples: Resamples | None = None,
 ) -> Worth | None:
-    """Read journeys once more, now that models are fitted, and add up what they hand out.
+    """Read journeys once more, now that models are fitted, and add up what they allocate.
 
     Parameters
     ----------
@@ -194,7 +194,7 @@ def _terms(chunk: JourneyChunk, name: str, measures: Mapping[str, Floats]) -> Fl
 def _in_proportion(
     totals: Mapping[str, Floats], credit: Mapping[str, Floats], name: str, *, is_allocated: bool
 ) -> Floats:
-    """(draws, channels) what was handed out of a measure, scaled as what was published is to what was handed out.
+    """(draws, channels) what was allocated of a measure, scaled as what was published is to what was allocated.
 
     What an allocated model gives its channels adds up to what there is.
     """

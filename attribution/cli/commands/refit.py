@@ -83,7 +83,7 @@ def refit(
 def summary_models(store: SummaryStore, *, allow_own_code: bool) -> list[AttributionModel]:
     """The models of daily summaries, refused where these name code of one's own that is not allowed: they are data."""
     from attribution.models.saved.own_code import refuse_own_code
-    from attribution.pipeline.request import make_model
+    from attribution.pipeline.builders import make_model
 
     specs = store.definition.specs
     if not allow_own_code:

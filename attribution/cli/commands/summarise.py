@@ -54,7 +54,7 @@ def summarise(
     The period of the experiment is ignored: `attribution refit` chooses the days.
     """
     from attribution.journeys import journeys_by_day
-    from attribution.pipeline.request import check_channel_count, make_models, open_sources
+    from attribution.pipeline.builders import check_channel_count, make_models, open_sources
     from attribution.pipeline.sections import read_experiment
     from attribution.production.refit import Definition, SummaryStore, day_name, given_log, summarise_days
 

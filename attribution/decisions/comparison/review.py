@@ -173,7 +173,7 @@ def _notes(before: Run, after: Run, pair: tuple[str, str]) -> list[str]:
 
 def _notes_on_settings(differing: Sequence[SettingDifference]) -> list[str]:
     """Other days are what a review is about; whatever else decides credit is within the parts."""
-    differences_by_sentence = {
+    sentences = {
         "The periods of the runs differ: {}.": [each for each in differing if each.part == "period"],
         "The settings of the runs differ, and the effect on ROI is included in the other parts: {}. "
         "Run one of them again with the same settings to separate it.": [
@@ -183,7 +183,7 @@ def _notes_on_settings(differing: Sequence[SettingDifference]) -> list[str]:
             each for each in differing if not each.decides_credit
         ],
     }
-    return [sentence.format("; ".join(map(str, of))) for sentence, of in differences_by_sentence.items() if of]
+    return [sentence.format("; ".join(map(str, of))) for sentence, of in sentences.items() if of]
 
 
 def _points(change: float) -> str:

@@ -90,7 +90,7 @@ def check_slices(dimensions: Dimensions, name: str) -> Sequence[str]:
 
 @dataclass(frozen=True)
 class SliceReader:
-    """Adds up journeys and what every model hands out, by the values of dimensions and by segment.
+    """Adds up journeys and what every model allocates, by the values of dimensions and by segment.
 
     Attributes
     ----------

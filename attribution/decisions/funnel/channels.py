@@ -145,7 +145,7 @@ _FARED = [*PROGRESS, *ENDS, *GAINS, "quality", "known_quality"]
 
 
 def _fared(progress: Progress, wins: Wins, handed: pd.DataFrame, keys: list[str], level: float) -> pd.DataFrame:
-    """How arrivals fare that were handed out, by ``keys``, each counted as far as it was."""
+    """How arrivals fare that were allocated, by ``keys``, each counted as far as it was."""
     rows = []
     for names, part in handed.groupby(keys, dropna=False, sort=True):
         own = part.groupby("arrival", sort=True)["credit"].sum()

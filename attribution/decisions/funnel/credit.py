@@ -45,7 +45,7 @@ class StageCredit:
     credit : the ``credit`` table, by the channels that money is spent on; value null where no amount is known
     allocated : per model label, ``arrival`` (row of `Progress.table`), ``channel``, ``campaign``, ``was_in`` (the
         stage that the customer was in when touched, −1 before the first) and ``credit``; adds up to 1 per arrival.
-        Models that cannot hand out arrivals one by one are absent
+        Models that cannot allocate arrivals one by one are absent
     touched : ``was_in``, ``channel``, ``touchpoints`` before the arrivals
     last_channel : channel of the last touchpoint before each arrival, by row of `Progress.table`
     findings : models that were left out
@@ -194,7 +194,7 @@ def _campaigns(journeys: Journeys) -> tuple[str | None, ...]:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Adds up what models hand out, by conversion and by channel, campaign and stage at the touchpoint."""
+    """Adds up what models allocate, by conversion and by channel, campaign and stage at the touchpoint."""
 
     models: tuple[AttributionModel, ...]
     reached: Longs
@@ -257,7 +257,7 @@ def _rows(summary: Summary, name: str, journeys: Journeys, reader: _Reader, rows
 
 
 def _scaled(handed: pd.DataFrame, model: AttributionModel, journeys: Journeys) -> pd.DataFrame:
-    """Incremental models hand out less than there is: as much as they publish, the rest to the baseline."""
+    """Incremental models allocate less than there is: as much as they publish, the rest to the baseline."""
     if model.estimand == "allocated" or handed.empty:
         return handed
     whole = whole_channels(journeys)

@@ -193,10 +193,10 @@ def model_note(targets: Targets, run: Run) -> str | None:
     """Which model judges where nobody has named one and there are several; None otherwise."""
     if targets.model is not None or len(run.models) == 1 or all(target.model for target in targets.targets):
         return None
-    first, *rest = run.models
+    first, *further = run.models
     return (
-        f"Targets that name no model are judged by {first}, the first of the run. The run has {', '.join(rest)} too: "
-        'name one with model = "…" in the file of targets.'
+        f"Targets that name no model are judged by {first}, the first of the run. The run has {', '.join(further)} "
+        'too: name one with model = "…" in the file of targets.'
     )
 
 

@@ -134,8 +134,8 @@ def _models_that_differ(before: Run, after: Run) -> list[SettingDifference]:
     was, now, same = _specified(before), _specified(after), counterparts(after, before)
     differences = []
     for label, earlier in same.items():
-        is_specified = earlier in was and label in now
-        if is_specified and (was[earlier] != now[label] or earlier != label):
+        is_in_both = earlier in was and label in now
+        if is_in_both and (was[earlier] != now[label] or earlier != label):
             names = earlier if earlier == label else f"{earlier} ({label} in the other run)"
             differences.append(SettingDifference(f"models {names}", was[earlier], now[label]))
     shared = [label for label in before.models if label in after.models]

@@ -35,7 +35,7 @@ class PartWriter:
     Attributes
     ----------
     folder : where parts go
-    model : hands out
+    model : allocates credit
     days : (days,) sorted numbers of the days that are wanted, counted from 1970-01-01
     """
 

@@ -95,7 +95,7 @@ class Publication:
 
     Parameters
     ----------
-    scorer : what hands out
+    scorer : allocates credit
     ledger : the output folder
     taken : what the input takes back
     manifest : of what is there

@@ -22,14 +22,14 @@ RESULT = ("channel", "touched_at", "credit")
 
 
 def score_rows(scorer: Scorer, rows: pd.DataFrame) -> pd.DataFrame:
-    """Hand out one conversion per row over the touchpoints of that row.
+    """Allocate one conversion per row to the touchpoints of that row.
 
     Each row stands for itself: it holds the touchpoints that may count for its conversion, in any order, under
     ``reset`` those since the conversion before. Persons, accounts and channels are already known.
 
     Parameters
     ----------
-    scorer : hands out
+    scorer : allocates credit
     rows : ``channel`` and ``touched_at``, lists of the same length, ``converted_at``, and lists of what else the
         model needs of touchpoints (see `needed_lists`). Times are texts, those without an offset in UTC; positions
         where the model was fitted on these.
@@ -134,7 +134,7 @@ def _alone(scorer: Scorer) -> Scorer:
 
 
 def _kinds(definition: Definition) -> dict[str, Any]:
-    """What a conversion must be to be handed out: whoever asks for it wants it."""
+    """What a conversion must be to be allocated."""
     options = definition.journeys
     kinds = {} if options.conversion_kinds is None else {"kind": options.conversion_kinds[0]}
     return kinds if options.customers == "all" else {**kinds, "is_new_customer": True}

@@ -142,7 +142,7 @@ def _fit(
 ) -> tuple[list[Fitted], Summary]:
     """Copies of the models, fitted under every policy in one pass over the journeys of a window.
 
-    ``also`` is read in the same pass; ``needed`` is what has to be handed out besides conversions and value.
+    ``also`` is read in the same pass; ``needed`` is what has to be allocated besides conversions and value.
     """
     originals, dealing = how
     variants: list[tuple[Journeys, list[AttributionModel]]] = []
@@ -154,7 +154,7 @@ def _fit(
         under = journeys if policy is None else policy.journeys(journeys)
         for model in models:
             get_machinery(model).prepare(under)
-        # What journeys are handed out by is no part of a draw.
+        # What journeys are allocated by is no part of a draw.
         own = [
             models_by_bucket(models, dealing),
             *(get_machinery(model).summarise_undrawn for model in models if needed),

@@ -11,7 +11,7 @@ import typer
 
 from attribution.cli.commands.summarise import summarise
 from attribution.kernels.statistics.sums import to_float
-from attribution.pipeline.request import make_model
+from attribution.pipeline.builders import make_model
 from attribution.production.refit import SummaryStore, read_window
 from tests.production.scoring.test_nights_that_take_back import CHANNELS, DAY, LOOKBACK, Night, Nights, tables_of
 

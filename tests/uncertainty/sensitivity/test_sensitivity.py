@@ -16,8 +16,8 @@ from attribution.errors import InputError
 from attribution.journeys import journeys_of
 from attribution.journeys.refine import Policy, before_policies
 from attribution.models.resampling import fit_and_resample
+from attribution.pipeline.builders import make_models, open_sources, terms_of
 from attribution.pipeline.pipeline import run_experiment
-from attribution.pipeline.request import make_models, open_sources, terms_of
 from attribution.production.output_tables import output_tables
 from attribution.schema.experiment import Experiment, JourneyOptions, ResamplingOptions
 from attribution.uncertainty.sensitivity import Grid, SensitivitySection, draw_grid

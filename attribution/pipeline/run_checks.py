@@ -55,8 +55,8 @@ def read_journeys(
     overview = _overview(journeys, summaries[:4])
     if segments is None:
         return replace(overview, resamples=resamples)
-    credit, lacking = segment_credit(summaries[4], journeys, models, segments)
-    return replace(overview, findings=[*overview.findings, *lacking], segments=credit, resamples=resamples)
+    credit, notes = segment_credit(summaries[4], journeys, models, segments)
+    return replace(overview, findings=[*overview.findings, *notes], segments=credit, resamples=resamples)
 
 
 def check_journeys(
