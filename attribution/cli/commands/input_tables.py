@@ -34,14 +34,14 @@ class InputTables(NamedTuple):
     folder: Path = Path()
 
 
-def input_tables(tables: Path | None, sources: Mapping[str, Any], others: Mapping[str, object]) -> InputTables:
+def input_tables(tables: Path | None, sources: Mapping[str, Any], further: Mapping[str, object]) -> InputTables:
     """What a job reads.
 
     Parameters
     ----------
     tables : an experiment file, whose tables are read as it says; its models and settings do not matter
     sources : what each option of a table names, None where it is not given
-    others : further options on how tables are read, by their names; falsy where they are not given
+    further : further options on how tables are read, by their names; falsy where they are not given
 
     Raises
     ------
@@ -49,15 +49,15 @@ def input_tables(tables: Path | None, sources: Mapping[str, Any], others: Mappin
         If the log is not given, or an option stands beside an experiment that says the same.
     """
     if tables is None:
-        lacking = [name for name in LOG if sources.get(name) is None]
-        if lacking:
+        missing = [name for name in LOG if sources.get(name) is None]
+        if missing:
             raise InputError(
-                f"a model folder holds no data: {' and '.join(lacking)} are needed",
+                f"a model folder holds no data: {' and '.join(missing)} are needed",
                 hint="give --touchpoints and --conversions, or --tables EXPERIMENT.toml, which says how to read them",
             )
         return InputTables({name: source for name, source in sources.items() if source is not None})
-    options = {f"--{name}": source for name, source in sources.items()} | dict(others)
-    twice = [option for option, given in options.items() if given]
+    options = {f"--{name}": source for name, source in sources.items()} | dict(further)
+    twice = [option for option, value in options.items() if value]
     if twice:
         raise InputError(
             f"--tables says how all tables are read, and {twice[0]} says it again",
@@ -67,12 +67,12 @@ def input_tables(tables: Path | None, sources: Mapping[str, Any], others: Mappin
     from attribution.pipeline.sections import read_experiment
 
     experiment = read_experiment(tables)
-    lacking = [name for name in LOG if name not in experiment.tables]
-    if lacking:
+    missing = [name for name in LOG if name not in experiment.tables]
+    if missing:
         raise InputError(
-            f"experiment {tables} has no table {lacking[0]!r}, which new conversions are attributed from",
+            f"experiment {tables} has no table {missing[0]!r}, which new conversions are attributed from",
             given=", ".join(experiment.tables),
-            hint=f"add [tables.{lacking[0]}] to it",
+            hint=f"add [tables.{missing[0]}] to it",
         )
     read = {name: spec for name, spec in experiment.tables.items() if name in READ}
     return InputTables(read, experiment.folder)

@@ -148,10 +148,10 @@ def _subject(
 
 
 def _refuse_logs(logs: Mapping[str, object]) -> None:
-    named = ", ".join(f"--{name}" for name, source in logs.items() if source is not None)
-    if named:
+    options = ", ".join(f"--{name}" for name, source in logs.items() if source is not None)
+    if options:
         problem = "daily summaries need no touchpoints or conversions: only a model folder does"
-        raise InputError(problem, given=named, hint=f"leave out {named}")
+        raise InputError(problem, given=options, hint=f"leave out {options}")
 
 
 def _summaries_subject(
