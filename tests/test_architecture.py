@@ -34,9 +34,6 @@ BANNED = {
 BANNED_ONLY_FOR_FUNCTIONS = {"floor", "written", "merged", "numbered", "filtered"}
 """As variables these say what they hold: a bound from below, what has been written."""
 
-CLEANED = ("cli", "data", "journeys", "kernels", "simulation", "tracking", "errors.py", "folders.py", "logs.py")
-"""Chapters whose names are held against the list."""
-
 HEAVY = (
     "mlflow",
     "pandas",
@@ -156,8 +153,6 @@ def functions_in(tree: ast.AST) -> list[tuple[str, int]]:
 def test_banned_names() -> None:
     banned = []
     for path in SOURCES:
-        if path.relative_to(PACKAGE).parts[0] not in CLEANED:
-            continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
         names = [each for each in names_in(tree) if each[0] in BANNED - BANNED_ONLY_FOR_FUNCTIONS]
         names += [each for each in functions_in(tree) if each[0] in BANNED_ONLY_FOR_FUNCTIONS]

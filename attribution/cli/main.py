@@ -94,7 +94,7 @@ for _name, (_panel, _command) in COMMANDS.items():
 
 def main() -> None:
     """Run the command; an error becomes one message and an exit code, raised as ``SystemExit``."""
-    # Importing pandas, mlflow and altair makes a million objects and hardly any garbage: at the default
+    # Importing pandas, mlflow and altair makes a million objects and little garbage: at the default
     # threshold, looking for it costs a tenth of a short run.
     gc.set_threshold(200_000, 20, 20)
     sys.argv[1:] = logs.move_log_option(sys.argv[1:])

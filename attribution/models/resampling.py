@@ -49,18 +49,18 @@ By = Literal["buckets", "customers"]
 class Sample:
     """Credit of one model under some weights.
 
-    ``channels`` as `Machinery.redraw` gives it; ``others`` the conversions (draws,) of rows of its credit that
+    ``channels`` as `Machinery.redraw` gives it; ``other_rows`` the conversions (draws,) of rows of its credit that
     are no channels.
     """
 
     channels: Draws
-    others: Mapping[str, Floats]
+    other_rows: Mapping[str, Floats]
 
     def rows(self, rows: slice) -> Sample:
         """Some of the draws."""
         conversions, value, effects = self.channels
         channels = Draws(conversions[rows], value[rows], None if effects is None else effects[rows])
-        return Sample(channels, {name: values[rows] for name, values in self.others.items()})
+        return Sample(channels, {name: values[rows] for name, values in self.other_rows.items()})
 
 
 @dataclass(frozen=True)

@@ -226,9 +226,9 @@ def predictor(fitted: Any, channels: int) -> Predict:
             )
         probabilities = chances[:, column]
         if not ((probabilities >= 0) & (probabilities <= 1)).all():
-            given = repr(float(probabilities[~((probabilities >= 0) & (probabilities <= 1))][0]))
+            example = repr(float(probabilities[~((probabilities >= 0) & (probabilities <= 1))][0]))
             raise InputError(
-                "Shapley: predict_proba returned a number that is no probability", given=given, allowed="0 to 1"
+                "Shapley: predict_proba returned a number that is no probability", given=example, allowed="0 to 1"
             )
         return probabilities
 

@@ -14,9 +14,9 @@ from attribution.journeys import journeys_of
 from attribution.models.credit import Credit
 from attribution.models.saved import Training
 from attribution.models.segments import read_segments
-from attribution.pipeline.facts import Facts, check_journeys, read_journeys
+from attribution.pipeline.builders import check_channel_count, make_models, open_sources, terms_of
 from attribution.pipeline.outcome import Outcome, Stage, span_of
-from attribution.pipeline.request import check_channel_count, make_models, open_sources, terms_of
+from attribution.pipeline.run_checks import Overview, check_journeys, read_journeys
 from attribution.pipeline.sections import Sections, load_sections, read_experiment
 from attribution.returns import check_worth, credit_of_channels, read_worth, returns_table, whole_channels, with_worth
 from attribution.returns.ranking import Ranking, compare_rankings
@@ -64,9 +64,9 @@ def run_experiment(
     sections = load_sections()
     context = _prepared(sections, experiment, engine, say)
     say(f"fitting {', '.join(model.label for model in context.models)}")
-    facts = read_journeys(context.journeys, context.models, context.segments, context.experiment.resampling)
+    overview = read_journeys(context.journeys, context.models, context.segments, context.experiment.resampling)
     say("comparing models")
-    context, ranking = _with_returns(_with_facts(context, facts), facts)
+    context, ranking = _with_returns(_with_overview(context, overview), overview)
     return _outcome(sections, context, ranking)
 
 
@@ -101,13 +101,13 @@ def check_quality(experiment: Experiment, *, engine: Engine | None = None) -> pd
     """
     sections = load_sections()
     context = _prepared(sections, experiment, engine, lambda _: None)
-    facts = check_journeys(context.journeys, context.models, context.experiment.resampling)
-    return quality_table(sections.findings(_with_facts(context, facts)))
+    overview = check_journeys(context.journeys, context.models, context.experiment.resampling)
+    return quality_table(sections.findings(_with_overview(context, overview)))
 
 
 def _prepared(sections: Sections, experiment: Experiment, engine: Engine | None, say: Stage) -> RunContext:
     """All that there is before a model is fitted: a run and a check of its data refuse the same, and here."""
-    experiment = sections.known(experiment)
+    experiment = sections.check_options(experiment)
     models = make_models(experiment)
     say("reading tables")
     context = RunContext(experiment, open_sources(experiment, engine), tuple(models))
@@ -125,27 +125,27 @@ def _prepared(sections: Sections, experiment: Experiment, engine: Engine | None,
     return context
 
 
-def _with_facts(context: RunContext, facts: Facts) -> RunContext:
+def _with_overview(context: RunContext, overview: Overview) -> RunContext:
     return replace(
         context,
-        findings=tuple(facts.findings),
-        graph=facts.graph,
-        profile=facts.profile,
-        segment_credit=facts.segments,
+        findings=tuple(overview.findings),
+        graph=overview.graph,
+        profile=overview.profile,
+        segment_credit=overview.segments,
     )
 
 
-def _with_returns(context: RunContext, facts: Facts) -> tuple[RunContext, Ranking]:
+def _with_returns(context: RunContext, overview: Overview) -> tuple[RunContext, Ranking]:
     """With credit and returns, and their intervals where there are draws."""
     journeys, models, terms = context.journeys, context.models, context.terms
     credit = Credit.of(models).table
-    worth = read_worth(journeys, models, context.sources, terms, resamples=facts.resamples)
+    worth = read_worth(journeys, models, context.sources, terms, resamples=overview.resamples)
     with_all_worth = credit_of_channels(with_worth(credit, worth), journeys, terms)
     returns = returns_table(with_all_worth, terms)
     ranking = compare_rankings(returns)
     draws = None
-    if facts.resamples is not None:
-        draws = sample_measures(facts.resamples, returns, whole_channels(journeys), terms=terms, worth=worth)
+    if overview.resamples is not None:
+        draws = sample_measures(overview.resamples, returns, whole_channels(journeys), terms=terms, worth=worth)
         credit, returns = fill_credit(credit, draws, models), fill_returns(returns, draws)
     made = replace(
         context,

@@ -88,8 +88,8 @@ class JourneysSection(Section):
             figures.append(FigureSpec("transition_heatmap", {"transitions": transitions}))
             if profile is not None:
                 published = tables.get("published_credit", pd.DataFrame(columns=list(PUBLISHED_CREDIT.column_names)))
-                drawn = {"transitions": transitions, "published_credit": published, "journey_profile": profile}
-                figures.append(FigureSpec("journey_graph", drawn))
+                graph_tables = {"transitions": transitions, "published_credit": published, "journey_profile": profile}
+                figures.append(FigureSpec("journey_graph", graph_tables))
         for measure, draw in (("path_length", "path_length"), ("time_lag_days", "time_lag")):
             if profile is not None and (profile["measure"] == measure).any():
                 figures.append(FigureSpec(draw, {"journey_profile": profile}))
@@ -137,8 +137,8 @@ class ModelsSection(Section):
         """What fitted models say of themselves."""
         if not tables:
             return []
-        found = model_findings(context.models)
-        return found + (without_interactions(context.models) if context.experiment.output.interactions else [])
+        findings = model_findings(context.models)
+        return findings + (without_interactions(context.models) if context.experiment.output.interactions else [])
 
     def metrics(self, tables: Mapping[str, pd.DataFrame], model: str | None = None) -> Mapping[str, float]:
         """How well a model predicts held-out customers, at the order that it has."""
@@ -154,13 +154,13 @@ def loud_findings(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     quality = tables.get("quality")
     if quality is None:
         return []
-    said = quality.loc[quality["check"] == ONLY_CONVERTERS, "message"]
-    return [f"{sentence}." for sentence in said]
+    messages = quality.loc[quality["check"] == ONLY_CONVERTERS, "message"]
+    return [f"{sentence}." for sentence in messages]
 
 
 def data_facts(tables: Mapping[str, pd.DataFrame]) -> dict[str, object]:
     """What the run was computed from, counted from its own tables."""
-    facts: dict[str, object] = {}
+    totals: dict[str, object] = {}
     credit = tables.get("credit")
     if credit is not None and not credit.empty:
         # Every allocated model divides the same conversions, so that one of them tells the totals.
@@ -168,16 +168,16 @@ def data_facts(tables: Mapping[str, pd.DataFrame]) -> dict[str, object]:
         one = allocated[allocated["model"] == allocated["model"].iloc[:1].squeeze()]
         if not one.empty:
             unattributed = one.loc[one["channel"] == UNATTRIBUTED, "conversions"].sum()
-            facts |= {"conversions": one["conversions"].sum(), "value": one["value"].sum()}
-            facts |= {"conversions without a touchpoint": unattributed}
-        facts |= {"channels": credit.loc[~credit["channel"].isin(NO_CHANNELS), "channel"].nunique()}
-        facts |= {"models": credit["model"].nunique()}
+            totals |= {"conversions": one["conversions"].sum(), "value": one["value"].sum()}
+            totals |= {"conversions without a touchpoint": unattributed}
+        totals |= {"channels": credit.loc[~credit["channel"].isin(NO_CHANNELS), "channel"].nunique()}
+        totals |= {"models": credit["model"].nunique()}
     profile = tables.get("journey_profile")
     if profile is not None:
         lengths = profile[profile["measure"] == "path_length"].groupby("outcome")["count"].sum()
-        facts |= {f"journeys, {outcome}": count for outcome, count in lengths.items()}
+        totals |= {f"journeys, {outcome}": count for outcome, count in lengths.items()}
     returns = tables.get("returns")
     if returns is not None and not returns.empty:
         spend = main_basis(returns).drop_duplicates("channel")["spend"]
-        facts |= {"spend": spend.sum(), "channels with spend": spend.notna().sum()}
-    return facts
+        totals |= {"spend": spend.sum(), "channels with spend": spend.notna().sum()}
+    return totals

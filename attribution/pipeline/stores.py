@@ -61,9 +61,9 @@ def choose_store(option: str | None = None, own: str | None = None) -> Store:
             return Store(_absolute(address), _absolute(address), chosen_by)
     # MLflow itself takes an empty variable for one that is not set.
     tracking, registry = os.environ.get("MLFLOW_TRACKING_URI"), os.environ.get("MLFLOW_REGISTRY_URI")
-    named = [name for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI") if os.environ.get(name)]
+    variables = [name for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI") if os.environ.get(name)]
     where = _absolute(tracking or DEFAULT)
-    return Store(where, _absolute(registry) if registry else where, " and ".join(named) or "the default")
+    return Store(where, _absolute(registry) if registry else where, " and ".join(variables) or "the default")
 
 
 def _absolute(address: str) -> str:

@@ -71,8 +71,8 @@ class Costs:
         channels : all channels of a model
         conversions : (…, channels) credited to them, which costs may be shared by
         """
-        known = self.media if cost_basis == "media" else self.direct
-        own = np.array([known.get(channel, np.nan) for channel in channels], dtype=np.float64)
+        booked = self.media if cost_basis == "media" else self.direct
+        own = np.array([booked.get(channel, np.nan) for channel in channels], dtype=np.float64)
         pots = [(driver, amount) for driver, amount in self._pots if amount != 0]
         if cost_basis == "media" or not pots:
             return np.broadcast_to(own, conversions.shape)
@@ -91,8 +91,8 @@ class Costs:
             return exact, exact
         ends = []
         for this, other in (self.bounds, self.bounds[::-1]):
-            known = this.media if cost_basis == "media" else this.direct
-            own = np.array([known.get(channel, np.nan) for channel in channels], dtype=np.float64)
+            booked = this.media if cost_basis == "media" else this.direct
+            own = np.array([booked.get(channel, np.nan) for channel in channels], dtype=np.float64)
             if cost_basis == "loaded" and self.shared:
                 part = np.zeros(1)
                 for driver, amount in this._pots:
@@ -250,10 +250,10 @@ def _booked(ledger: pd.DataFrame, column: str) -> Amounts:
 
 def _check_types(shared_by: Driver | Mapping[str, Driver], shared_types: set[str]) -> None:
     """Refuse drivers of types of cost that channels do not share."""
-    named = (
+    types = (
         [] if isinstance(shared_by, str) else [key for key, by in shared_by.items() if isinstance(by, (str, Mapping))]
     )
-    unknown = sorted(set(named) - shared_types)
+    unknown = sorted(set(types) - shared_types)
     if unknown:
         raise InputError(
             f"returns.shared_by names {unknown[0]!r}, and no cost of that type is without a channel",
@@ -265,11 +265,11 @@ def _media_from(
     sources: Sources, booked: Amounts, touched: Mapping[str, float], options: ReturnsOptions
 ) -> tuple[bool, bool]:
     """Whether media of the costs table, and cost of touchpoints, count."""
-    asked = options.spend_from
-    if asked is not None:
-        if not (sources.has("costs") if asked == "costs" else sources.has("touchpoints", "cost")):
-            raise InputError(f"returns.spend_from names {asked!r}, which have no costs")
-        return asked == "costs", asked == "touchpoints"
+    source = options.spend_from
+    if source is not None:
+        if not (sources.has("costs") if source == "costs" else sources.has("touchpoints", "cost")):
+            raise InputError(f"returns.spend_from names {source!r}, which have no costs")
+        return source == "costs", source == "touchpoints"
     both = sorted({channel for channel, kind in booked if kind == MEDIA and channel is not None} & set(touched))
     if both:
         raise InputError(

@@ -33,8 +33,8 @@ class ReturnsSection(Section):
             "cost_sensitivity": cost_sensitivity(context.credit_with_worth, context.returns, terms),
             "platform_claims": platform_claims(context.sources, context.credit, context.experiment.period),
         }
-        standing = {"credit": context.credit, "returns": context.returns, "agreement": context.agreement}
-        return standing | {name: table for name, table in where_known.items() if table is not None}
+        always = {"credit": context.credit, "returns": context.returns, "agreement": context.agreement}
+        return always | {name: table for name, table in where_known.items() if table is not None}
 
     def findings(self, context: RunContext, tables: Mapping[str, pd.DataFrame]) -> list[Finding]:
         """Spend that nothing came of, costs that overlap, are known in part, or in bounds that leave the order open."""
@@ -287,9 +287,9 @@ def _scores(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     credit = tables.get("credit")
     if credit is None or credit.empty:
         return pd.DataFrame()
-    known = credit[~credit["channel"].isin(NO_CHANNELS) & (credit["estimand"] == "allocated")]
-    rank = known.groupby("model")["conversions"].rank(ascending=False)
-    return known[["model", "channel"]].assign(score=known["conversions"], rank=rank, spend=None, by_roi=False)
+    allocated = credit[~credit["channel"].isin(NO_CHANNELS) & (credit["estimand"] == "allocated")]
+    rank = allocated.groupby("model")["conversions"].rank(ascending=False)
+    return allocated[["model", "channel"]].assign(score=allocated["conversions"], rank=rank, spend=None, by_roi=False)
 
 
 def _leaders(scores: pd.DataFrame, measure: str) -> str:
@@ -300,11 +300,11 @@ def _leaders(scores: pd.DataFrame, measure: str) -> str:
         text = listed(names) + (" tie" if len(names) > 1 else "")
         leaders.setdefault(text, []).append(str(model))
     verb = {True: " for first place", False: " ranks first"}
-    (first, models), *others = leaders.items()
-    if not others:
+    (first, models), *further = leaders.items()
+    if not further:
         under = "under every model" if len(models) > 1 else f"under {models[0]}"
         return f"By {measure}, {first}{verb[first.endswith(' tie')]} {under}."
-    rest = "; ".join(f"{text} under {listed(names)}" for text, names in others)
+    rest = "; ".join(f"{text} under {listed(names)}" for text, names in further)
     return f"By {measure}, {first}{verb[first.endswith(' tie')]} under {listed(models)}; {rest}."
 
 
@@ -340,8 +340,8 @@ def _agreement(agreement: pd.DataFrame | None, models: Iterable[str]) -> list[st
     """Kendall tau with last touch, most alike first; with the first model where last touch was not run."""
     if agreement is None or agreement.empty:
         return []
-    known = list(dict.fromkeys(models))
-    base = _LAST_TOUCH if _LAST_TOUCH in known else known[0]
+    names = list(dict.fromkeys(models))
+    base = _LAST_TOUCH if _LAST_TOUCH in names else names[0]
     taus: dict[str, float] = {}
     for row in agreement.itertuples(index=False):
         pair = {row.model_a, row.model_b}

@@ -70,10 +70,10 @@ def compute_returns(
     >>> returns.query("channel == 'mail'")[["basis", "roas", "roi"]].values.tolist()
     [['revenue', 5.0, 4.0], ['margin', nan, 0.5]]
     """
-    asked = checked(ReturnsOptions, options, origin="compute_returns")
-    costs = read_costs(sources, asked, period=period, copies=copies)
-    measures = known_measures(sources, asked) if journeys is not None else frozenset[str]()
-    terms = Terms(asked, costs, measures)
+    settings = checked(ReturnsOptions, options, origin="compute_returns")
+    costs = read_costs(sources, settings, period=period, copies=copies)
+    measures = known_measures(sources, settings) if journeys is not None else frozenset[str]()
+    terms = Terms(settings, costs, measures)
     terms.check()
     # Models that gave credit are fitted, which is all that is asked of them here.
     models = cast(tuple[AttributionModel, ...], credit.models)
@@ -107,9 +107,9 @@ def with_idle_channels(credit: pd.DataFrame, terms: Terms) -> pd.DataFrame:
     idle = pd.DataFrame({"channel": sorted(terms.costs.channels - set(credit["channel"]))})
     idle[["conversions", "value", *sorted(terms.measures)]] = 0.0
     table = pd.concat([credit, models.merge(idle, how="cross")], ignore_index=True) if len(idle) else credit.copy()
-    place = table["model"].map({model: place for place, model in enumerate(models["model"])})
+    position = table["model"].map({model: index for index, model in enumerate(models["model"])})
     last = table["channel"].isin(NO_CHANNELS)
-    order = np.lexsort([table["channel"].to_numpy(str), last.to_numpy(), place.to_numpy()])
+    order = np.lexsort([table["channel"].to_numpy(str), last.to_numpy(), position.to_numpy()])
     return table.iloc[order].reset_index(drop=True)
 
 
@@ -176,10 +176,10 @@ def _economics_rows(credit: pd.DataFrame, terms: Terms, cost_basis: CostBasis) -
     table["cpa"] = ratio(paid, table["conversions"])
     table["cac"] = ratio(paid, table["new_customers"])
     table["ltv_to_cac"] = ratio(table["lifetime_margin"], table["cac"])
-    course = terms.options.lifetime
+    lifetime_options = terms.options.lifetime
     paid_back = table["cac"] * np.nan
-    if course is not None:
-        paid_back[:] = payback(table["lifetime_margin"].to_numpy(float), table["cac"].to_numpy(float), course)
+    if lifetime_options is not None:
+        paid_back[:] = payback(table["lifetime_margin"].to_numpy(float), table["cac"].to_numpy(float), lifetime_options)
     table["payback"] = paid_back
     table["break_even_roas"] = ratio(table["margin"] * 0 + 1, table["margin"])
     table["break_even_cpa"] = table["margin"] * table["average_value"]
@@ -209,9 +209,9 @@ def platform_claims(sources: Sources, credit: pd.DataFrame, period: Period) -> p
     days, claimed = Days.of(table), table["claimed_conversions"].to_numpy(np.float64)
     if days.are_known:
         claimed = claimed * days.share_inside(period.bounds())
-    told = table["channel"].notna().to_numpy() & ~np.isnan(claimed)
-    names, place = np.unique(table["channel"].to_numpy(object)[told].astype(str), return_inverse=True)
-    claims = pd.Series(totals_of(place, claimed[told], len(names)), index=names)
+    has_claim = table["channel"].notna().to_numpy() & ~np.isnan(claimed)
+    names, group = np.unique(table["channel"].to_numpy(object)[has_claim].astype(str), return_inverse=True)
+    claims = pd.Series(totals_of(group, claimed[has_claim], len(names)), index=names)
     whole = credit.groupby(["model", "estimand"], sort=False)["conversions"].sum().reset_index()
     rows = credit[["model", "estimand", "channel", "conversions"]].copy()
     rows["claimed"] = rows["channel"].map(claims)
@@ -221,14 +221,14 @@ def platform_claims(sources: Sources, credit: pd.DataFrame, period: Period) -> p
         for name in names
         if name not in set(rows.loc[rows["model"] == pair["model"].iloc[0], "channel"])
     ]
-    found = pd.concat([rows.dropna(subset="claimed"), *missing, whole.assign(channel=ALL, claimed=claims.sum())])
-    order = {model: place for place, model in enumerate(dict.fromkeys(credit["model"]))}
-    found = found.sort_values("model", key=lambda of: of.map(order), kind="stable").reset_index(drop=True)
-    credited = found["conversions"].to_numpy(float)
-    found["claimed_ratio"] = np.divide(
-        found["claimed"].to_numpy(float), credited, out=np.full(len(found), np.nan), where=credited > 0
+    result = pd.concat([rows.dropna(subset="claimed"), *missing, whole.assign(channel=ALL, claimed=claims.sum())])
+    order = {model: index for index, model in enumerate(dict.fromkeys(credit["model"]))}
+    result = result.sort_values("model", key=lambda of: of.map(order), kind="stable").reset_index(drop=True)
+    credited = result["conversions"].to_numpy(float)
+    result["claimed_ratio"] = np.divide(
+        result["claimed"].to_numpy(float), credited, out=np.full(len(result), np.nan), where=credited > 0
     )
-    return found[list(PLATFORM_CLAIMS.column_names)]
+    return result[list(PLATFORM_CLAIMS.column_names)]
 
 
 # ---------------------------------------------------------------- channels that a path transform has split
@@ -250,4 +250,4 @@ def whole_channels(journeys: Journeys) -> dict[str, str]:
     if journeys.channels == names:
         return {}
     split = len(journeys.channels) // len(names)
-    return {part: names[place // split] for place, part in enumerate(journeys.channels)}
+    return {part: names[index // split] for index, part in enumerate(journeys.channels)}

@@ -153,17 +153,21 @@ def _bounded_rows(part: pd.DataFrame, terms: Terms, basis: Basis, cost_basis: Co
             np.stack([np.where(of > 0, earned / of, np.inf * np.sign(earned)) - 1 for of in (low, high)]), axis=0
         )
         roi = np.where(spend > 0, earned / spend - 1, np.nan)
-    known = terms.costs.has_own(cost_basis, channels) & np.isfinite(high) & (high > 0) & ~np.isnan(ends).any(axis=0)
-    worst, best = ends[:, known]
-    names = np.array(channels, dtype=object)[known]
-    rows = part[["model", "estimand", "channel"]][known].assign(basis=basis, cost_basis=cost_basis, is_known=True)
-    rows = rows.assign(cost_type=ALL_TYPES, amount=spend[known], amount_low=low[known], amount_high=high[known])
+    is_bounded = (
+        terms.costs.has_own(cost_basis, channels) & np.isfinite(high) & (high > 0) & ~np.isnan(ends).any(axis=0)
+    )
+    worst, best = ends[:, is_bounded]
+    names = np.array(channels, dtype=object)[is_bounded]
+    rows = part[["model", "estimand", "channel"]][is_bounded].assign(basis=basis, cost_basis=cost_basis, is_known=True)
+    rows = rows.assign(
+        cost_type=ALL_TYPES, amount=spend[is_bounded], amount_low=low[is_bounded], amount_high=high[is_bounded]
+    )
     rows = rows.assign(share=rows["amount"] / rows["amount"].where(rows["amount"] > 0))
-    rows = rows.assign(roi_low=_finite(worst), roi=roi[known], roi_high=_finite(best))
+    rows = rows.assign(roi_low=_finite(worst), roi=roi[is_bounded], roi_high=_finite(best))
     rows["rank_low"] = 1.0 + (worst[None, :] > best[:, None]).sum(axis=1)
     rows["rank_high"] = float(len(names)) - (best[None, :] < worst[:, None]).sum(axis=1)
     meet = (worst[None, :] <= best[:, None]) & (best[None, :] >= worst[:, None]) & ~np.eye(len(names), dtype=bool)
-    rows["overlaps"] = [", ".join(names[others]) or None for others in meet]
+    rows["overlaps"] = [", ".join(names[overlap]) or None for overlap in meet]
     return rows
 
 

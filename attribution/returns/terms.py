@@ -42,16 +42,16 @@ class Terms:
         """The returns that are known."""
         has_margin = self.options.margin is not None or "margin" in self.measures
         has_ltv = self.options.margin is not None and "ltv" in self.measures
-        known = {"revenue": True, "margin": has_margin, "ltv": has_ltv}
-        return [basis for basis in BASES if known[basis]]
+        available = {"revenue": True, "margin": has_margin, "ltv": has_ltv}
+        return [basis for basis in BASES if available[basis]]
 
     @property
     def combinations(self) -> list[tuple[Basis, CostBasis]]:
         """Basis and cost basis of the rows of ``returns``; channels are ranked by the first."""
         cost_bases = COST_BASES if self.costs.is_ledger else COST_BASES[:1]
         ranked = self.options.basis, self.options.cost_basis
-        others = [(basis, cost_basis) for basis in self.bases for cost_basis in cost_bases]
-        return [ranked, *(pair for pair in others if pair != ranked)]
+        pairs = [(basis, cost_basis) for basis in self.bases for cost_basis in cost_bases]
+        return [ranked, *(pair for pair in pairs if pair != ranked)]
 
     def earned(self, basis: Basis, amounts: Mapping[str, Floats]) -> Floats:
         """Return on ``basis``, given the credited ``value`` and measures, all of one shape."""

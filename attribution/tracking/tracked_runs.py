@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from attribution.arguments import check_arguments
 from attribution.pipeline.outcome import Numbers, Outcome
-from attribution.pipeline.record import Record, record_of
 from attribution.pipeline.stores import Store, choose_store
+from attribution.pipeline.tracking_record import Record, record_of
 from attribution.tracking.mlflow_store import (
     call_store,
     close_run,
@@ -79,7 +79,7 @@ def track_record(record: Record, folder: Path, *, store: Store) -> str:
 
     Parameters
     ----------
-    record : what is to be logged, see `attribution.pipeline.record.read_record`
+    record : what is to be logged, see `attribution.pipeline.tracking_record.read_record`
     folder : its output folder, logged as artifacts
     store : that it is logged to
 

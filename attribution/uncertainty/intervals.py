@@ -64,8 +64,8 @@ class Sampled:
     @property
     def ranked(self) -> NDArray[np.int64]:
         """Positions of the channels that have a rank under every model."""
-        known = [np.isfinite(self.estimates[label][self.by][0]) for label in self.resamples.labels]
-        return np.flatnonzero(np.all(known, axis=0))
+        has_score = [np.isfinite(self.estimates[label][self.by][0]) for label in self.resamples.labels]
+        return np.flatnonzero(np.all(has_score, axis=0))
 
     def scores(self, label: str) -> Floats:
         """(draws, ranked channels) what the ranks of a model go by."""
@@ -98,8 +98,8 @@ class ResamplingSection(Section):
 
     def settings(self, experiment: Experiment) -> Mapping[str, object]:
         """All of them: they are only there where draws are asked for."""
-        asked = experiment.resampling
-        return {} if asked is None else {f"{self.name}.{key}": value for key, value in asked.model_dump().items()}
+        options = experiment.resampling
+        return {} if options is None else {f"{self.name}.{key}": value for key, value in options.model_dump().items()}
 
     def metrics(self, tables: Mapping[str, pd.DataFrame], model: str | None = None) -> Mapping[str, float]:
         """Ends and widths of the intervals of a model, on the terms that channels are ranked by."""
@@ -108,12 +108,12 @@ class ResamplingSection(Section):
         rows, metrics = main_basis(tables["returns"]), dict[str, float]()
         rows = rows[(rows["model"] == model) & ~rows["channel"].isin(NO_CHANNELS)]
         for measure in ("conversions", "roi", "rank"):
-            known = rows[rows[f"{measure}_low"].notna()]
-            low, high = (known[f"{measure}_{end}"].to_numpy(float) for end in ("low", "high"))
+            with_interval = rows[rows[f"{measure}_low"].notna()]
+            low, high = (with_interval[f"{measure}_{end}"].to_numpy(float) for end in ("low", "high"))
             for name, values in (("low", low), ("high", high), ("width", high - low)):
-                keys = f"{measure}_{name}/" + known["channel"]
+                keys = f"{measure}_{name}/" + with_interval["channel"]
                 metrics |= dict(zip(keys, values.tolist(), strict=True))
-            if len(known):
+            if len(with_interval):
                 metrics[f"mean_{measure}_width"] = float((high - low).mean())
         return metrics
 
@@ -141,10 +141,10 @@ def sample_measures(
     rows = rows[~rows["channel"].isin(NO_CHANNELS)].drop_duplicates("channel")
     channels = tuple(rows["channel"])
     spend = rows["spend"].to_numpy(float)
-    place = {channel: position for position, channel in enumerate(channels)}
+    columns = {channel: position for position, channel in enumerate(channels)}
     into = np.zeros((len(resamples.channels), len(channels)))
     for position, channel in enumerate(resamples.channels):
-        into[position, place[(whole or {}).get(channel, channel)]] = 1.0
+        into[position, columns[(whole or {}).get(channel, channel)]] = 1.0
 
     by = "roi" if rows["roi"].notna().any() else "conversions"
     if terms is None:
@@ -159,14 +159,14 @@ def sample_measures(
             label: _amounts(sample.channels, into, further.get(label, {}))
             for label, sample in getattr(resamples, kind).items()
         }
-    estimates, drawn, jackknife = (
+    estimates, draws, jackknife = (
         {label: _measures(of, partial(terms.roi, channels)) for label, of in amounts[kind].items()} for kind in kinds
     )
     by_model = {
         label: (amounts["draws"][label], amounts["estimates"][label], amounts["jackknife"][label])
         for label in resamples.labels
     }
-    return Sampled(resamples, channels, by, estimands, estimates, drawn, jackknife, terms, by_model)
+    return Sampled(resamples, channels, by, estimands, estimates, draws, jackknife, terms, by_model)
 
 
 def _amounts(draws: Draws, into: Floats, further: Mapping[str, Floats]) -> Measures:
@@ -188,17 +188,17 @@ def fill_credit(credit: pd.DataFrame, sampled: Sampled, models: Sequence[Attribu
     for model in models:
         every = _kinds(resamples, model.label)
         channels = resamples.channels
-        names = (*channels, *every[0].others)
-        conversions = [np.column_stack([of.channels.conversions, *of.others.values()]) for of in every]
+        names = (*channels, *every[0].other_rows)
+        conversions = [np.column_stack([of.channels.conversions, *of.other_rows.values()]) for of in every]
         shares = [_shares(of, negative_is_zero=model.credit_.negative_is_zero) for of in conversions]
         value = [of.channels.value for of in every]
-        for measure, of, named in (
+        for measure, of, channel_names in (
             ("conversions", conversions, names),
             ("value", value, channels),
             ("share", shares, names),
         ):
-            known = (filled["model"] == model.label) & filled[measure].notna()
-            _set_ends(filled, known, measure, (named, resamples.interval(*of)))
+            rows = (filled["model"] == model.label) & filled[measure].notna()
+            _set_ends(filled, rows, measure, (channel_names, resamples.interval(*of)))
     return filled
 
 
@@ -296,7 +296,7 @@ def draws_table(sampled: Sampled) -> pd.DataFrame:
 
 
 def _rank_probability(sampled: Sampled) -> pd.DataFrame:
-    names = [sampled.channels[place] for place in sampled.ranked]
+    names = [sampled.channels[position] for position in sampled.ranked]
     parts = [
         pd.DataFrame(
             {

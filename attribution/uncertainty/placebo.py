@@ -161,8 +161,8 @@ class PlaceboSection(Section):
                 "a placebo needs timestamps, but these data have only an order",
                 hint="use touchpoints with timestamps, or leave placebo out of the experiment",
             )
-        asked = context.experiment.options(self.name, PlaceboOptions) or PlaceboOptions()
-        Placebo(asked.seed, asked.rate)
+        placebo = context.experiment.options(self.name, PlaceboOptions) or PlaceboOptions()
+        Placebo(placebo.seed, placebo.rate)
 
     def check_journeys(self, context: RunContext) -> None:
         """Refuse a log without a channel to compare with."""
@@ -171,10 +171,10 @@ class PlaceboSection(Section):
     def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:
         """The table ``placebo``."""
         experiment = context.experiment
-        asked = experiment.options(self.name, PlaceboOptions) or PlaceboOptions()
+        placebo = experiment.options(self.name, PlaceboOptions) or PlaceboOptions()
         options = journey_options(experiment)
         table = placebo_test(
-            context.sources, context.models, seed=asked.seed, rate=asked.rate, period=experiment.period, **options
+            context.sources, context.models, seed=placebo.seed, rate=placebo.rate, period=experiment.period, **options
         )
         return {"placebo": table}
 

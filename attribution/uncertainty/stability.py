@@ -137,12 +137,12 @@ class StabilitySection(Section):
             If the data have no times, see `check_journeys`.
         """
         experiment, journeys, models = context.experiment, context.journeys, context.models
-        asked = experiment.options(self.name, StabilityOptions) or StabilityOptions()
+        options = experiment.options(self.name, StabilityOptions) or StabilityOptions()
         self.check_journeys(context)
         first, last = (
             at if bound is None else bound for bound, at in zip(experiment.period.bounds(), journeys.span, strict=True)
         )
-        cuts = np.linspace(first, last + 1, asked.parts + 1).astype(np.int64)
+        cuts = np.linspace(first, last + 1, options.parts + 1).astype(np.int64)
         parts = [_part(experiment, context.sources, models, int(a), int(b) - 1) for a, b in pairwise(cuts)]
         rows = [
             _row(model.label, number, *pair) for model in models for number, pair in enumerate(pairwise(parts), start=1)

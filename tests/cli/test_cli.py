@@ -157,7 +157,7 @@ def test_json_is_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
 def test_two_runs_shuffled_rows_and_other_engines_write_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import attribution.pipeline.request as request
+    import attribution.pipeline.builders as request
     from attribution.data.engine import DuckDBEngine
 
     (tmp_path / "one").mkdir()

@@ -514,7 +514,7 @@ def test_no_room_for_what_is_sorted(refused: Refused, data: Path, monkeypatch: p
     frame = pd.DataFrame({"customer_id": np.arange(n) * 7 % n, "touched_at": np.arange(n), "channel": "mail"})
     frame.astype({"customer_id": str}).to_parquet(data / "t.parquet")
     orders(customer_id=["1"], converted_at=[n]).to_parquet(data / "c.parquet")
-    monkeypatch.setattr("attribution.pipeline.request.DuckDBEngine", cramped)
+    monkeypatch.setattr("attribution.pipeline.builders.DuckDBEngine", cramped)
     message = refused((EVENTS + LAST_TOUCH).replace(".csv", ".parquet"))
     assert "cannot be read" in message
     assert "Hint: free disk space under" in message

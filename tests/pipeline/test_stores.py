@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import attribution as at
-from attribution.pipeline.record import read_record
 from attribution.pipeline.stores import Store, choose_store
+from attribution.pipeline.tracking_record import read_record
 from tests.cli.test_cli import call
 from tests.decisions.comparison.test_comparison import small_log
 

@@ -24,7 +24,7 @@ import attribution as at
 from attribution.cli import main as cli
 from attribution.data.engine import Events
 from attribution.errors import InputError
-from attribution.pipeline.request import make_engine
+from attribution.pipeline.builders import make_engine
 from attribution.schema.experiment import Experiment, Period
 
 EVERY_MODEL = [

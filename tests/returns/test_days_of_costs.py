@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from attribution.journeys import DAY
-from attribution.returns.cost_ledger import Bounds, Course, Days
+from attribution.returns.cost_ledger import Bounds, Days, RateHistory
 from attribution.returns.lifetime import first_reaching, lifetime_value, payback, payback_period
 from attribution.schema.experiment import LifetimeOptions, ReturnsOptions
 
@@ -77,7 +77,7 @@ def test_a_cost_serves_for_as_many_days_as_are_said_its_first_among_them() -> No
     )
 
 
-STEPS = Course(np.array([day(1), day(3), day(4)]), np.array([2.0, 1.0, 5.0]))
+STEPS = RateHistory(np.array([day(1), day(3), day(4)]), np.array([2.0, 1.0, 5.0]))
 """2 on the first two days, 1 on the third, 5 from the fourth on."""
 
 
@@ -104,7 +104,7 @@ def test_the_mean_rate_between_two_instants(first: int, last: int, mean: float) 
 
 
 def test_a_constant_rate_holds_at_any_time() -> None:
-    always = Course(np.array([np.iinfo(np.int64).min]), np.array([0.5]))
+    always = RateHistory(np.array([np.iinfo(np.int64).min]), np.array([0.5]))
     assert always.is_constant
     assert always.means(np.array([day(-5000), day(1)]), np.array([day(9), day(1)])).tolist() == [0.5, 0.5]
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import attribution as at
 from attribution.errors import InputError
 from attribution.returns import Costs, coverage_findings, read_costs
-from attribution.returns.cost_ledger import Course, Days
+from attribution.returns.cost_ledger import Days, RateHistory
 from attribution.schema.experiment import Experiment, Period, ReturnsOptions, checked
 
 TOUCHPOINTS = pd.DataFrame(
@@ -76,7 +76,7 @@ def test_mean_rates_are_those_of_a_sum_over_days(
     since = np.array([at * day for at, _ in steps])
     if is_open:
         since[0] = np.iinfo(np.int64).min
-    course = Course(since, np.array([rate for _, rate in steps]))
+    course = RateHistory(since, np.array([rate for _, rate in steps]))
     found = course.means(np.array([first * day]), np.array([(first + length) * day]))[0]
     known = [
         [rate for at, (_, rate) in zip(since, steps, strict=True) if at <= on * day]

@@ -27,7 +27,7 @@ def check_model(
     as_json: Json = False,
 ) -> None:
     """Check the laws that every model must obey. Exit code 3: the model breaks one."""
-    from attribution.pipeline.request import make_model
+    from attribution.pipeline.builders import make_model
     from attribution.schema.experiment import ModelSpec, checked, read_setting
     from attribution.testing import judge_model
 

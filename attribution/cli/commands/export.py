@@ -19,8 +19,8 @@ from attribution.schema.names import named_folder
 
 if TYPE_CHECKING:
     from attribution.models.saved import Scorer
-    from attribution.pipeline.record import Record
     from attribution.pipeline.stores import Store
+    from attribution.pipeline.tracking_record import Record
     from attribution.production.sql import SqlTables
     from attribution.tracking.registry import Registered
 
@@ -151,8 +151,8 @@ def export(
             write_select(scorer, sql, tables, to, unknown_channels=unknown_channels, as_json=as_json)
         return
     from attribution.cli.commands.saved_runs import judge_scorer, open_run_folder
-    from attribution.pipeline.record import read_record
     from attribution.pipeline.stores import choose_store
+    from attribution.pipeline.tracking_record import read_record
 
     with progress() as say, open_run_folder(reference, Path(), store=choose_store(uri)) as run:
         say("reading the run")

@@ -41,7 +41,7 @@ def input_tables(tables: Path | None, sources: Mapping[str, Any], further: Mappi
     ----------
     tables : an experiment file, whose tables are read as it says; its models and settings do not matter
     sources : what each option of a table names, None where it is not given
-    further : further options on how tables are read, by their names; falsy where they are not given
+    further : other options on how tables are read, by their names; falsy where they are not given
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""``attribution monitor``: whether the days of late still look like those a model was fitted on."""
+"""``attribution monitor``: whether recent days still look like those a model was fitted on."""
 
 from __future__ import annotations
 

@@ -58,8 +58,8 @@ def promote(
         raise InputError(f"{missing} is needed", hint="add it, or use --rollback to restore the previous version")
     from attribution.cli.commands.saved_runs import Tracked, open_run_folder
     from attribution.models.saved import load_saved_scorer
-    from attribution.pipeline.record import read_record
     from attribution.pipeline.sections import read_experiment
+    from attribution.pipeline.tracking_record import read_record
     from attribution.production.promotion import decide, read_criteria
 
     limits, data = read_criteria(criteria), read_experiment(window, overrides or ())

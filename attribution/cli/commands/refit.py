@@ -57,7 +57,7 @@ def refit(
 
     store = SummaryStore.open(summaries)
     days = choose_window(store, last, through)
-    stale = [day_name(day) for day in store.known().stale if days[0] <= day <= days[1]]
+    stale = [day_name(day) for day in store.read_log_state().stale if days[0] <= day <= days[1]]
     out = out or named_folder("runs", f"{store.definition.name}-refit")
     document: dict[str, object] = {"out": str(out), "first": day_name(days[0]), "last": day_name(days[1])}
     document["stale"] = stale
@@ -83,7 +83,7 @@ def refit(
 def summary_models(store: SummaryStore, *, allow_own_code: bool) -> list[AttributionModel]:
     """The models of daily summaries, refused where these name code of one's own that is not allowed: they are data."""
     from attribution.models.saved.own_code import refuse_own_code
-    from attribution.pipeline.request import make_model
+    from attribution.pipeline.builders import make_model
 
     specs = store.definition.specs
     if not allow_own_code:

@@ -105,7 +105,7 @@ def judge_scorer(run: Path, model: str | None, name: str | None, *, allow_own_co
     allow_own_code : see `Scorer.load`
     """
     from attribution.models.saved import load_saved_scorer
-    from attribution.pipeline.record import read_record
+    from attribution.pipeline.tracking_record import read_record
     from attribution.testing import judge_model
 
     record = read_record(run)

@@ -135,7 +135,7 @@ def _document(name: str, version: str, out: Path, scored: Scored) -> dict[str, A
         "revision": scored.revision,
         "days_written": scored.written,
         "days_unchanged": scored.unchanged,
-        "days_without_history": scored.kept,
+        "days_without_history": scored.without_history,
         "days_removed": scored.removed,
         "days_incomplete": scored.cut,
         "days_deferred": scored.deferred,
@@ -162,8 +162,8 @@ def _print(out: Path, scored: Scored, *, dry_run: bool) -> None:
         print(f"{pluralise(scored.conversions, 'conversion')} in {pluralise(scored.rows, 'row')}.")
     if scored.removed:
         print(f"Removed, because they no longer have conversions: {', '.join(scored.removed)}.")
-    if scored.kept:
-        print(f"Not scored, because the input lacks the touchpoints before them: {', '.join(scored.kept)}.")
+    if scored.without_history:
+        print(f"Not scored, because the input lacks the touchpoints before them: {', '.join(scored.without_history)}.")
     _print_left(scored)
     for channel, count in scored.unknown_channels.items():
         print(f"The model does not know channel {channel!r}, which has {pluralise(count, 'touchpoint')}: refit it.")

@@ -54,7 +54,7 @@ def summarise(
     The period of the experiment is ignored: `attribution refit` chooses the days.
     """
     from attribution.journeys import journeys_by_day
-    from attribution.pipeline.request import check_channel_count, make_models, open_sources
+    from attribution.pipeline.builders import check_channel_count, make_models, open_sources
     from attribution.pipeline.sections import read_experiment
     from attribution.production.refit import Definition, SummaryStore, day_name, given_log, summarise_days
 
@@ -80,7 +80,7 @@ def summarise(
                 days = summarise_days(journeys, models, tonight.write[0], tonight.write[-1])
                 written = [day for day in tonight.write if store.write(day, days[day], journeys.channels)]
             if store.days:
-                store.keep_known(tonight.known)
+                store.write_log_state(tonight.log_state)
     _tell(document | {"written": [day_name(day) for day in written], "dry_run": False}, as_json=as_json)
     if tonight.stale:
         raise typer.Exit(3)
@@ -104,18 +104,20 @@ def _tonight(
 ) -> Tonight:
     """Days to write: those that are new or changed, or from ``since`` on."""
     from attribution.journeys import DAY as MICROSECONDS
-    from attribution.production.refit import Known, Tonight, choose_tonight, day_number
+    from attribution.production.refit import LogState, Tonight, choose_tonight, day_number
 
     assert journeys.span is not None
-    known_inputs, held = store.known(), store.days
+    known_inputs, held = store.read_log_state(), store.days
     last = journeys.span[1] // MICROSECONDS - 1 if through is None else day_number(through.date())
     chosen = choose_tonight(log, journeys, known_inputs, held, last)
     first = chosen.write[0] if chosen.write else last + 1
     if since is not None:
         first = day_number(since.date())
-        merged = chosen.known.inputs
+        merged = chosen.log_state.inputs
         left = tuple(day for day in (*chosen.stale, *chosen.write) if day < first and day in held)
-        chosen = Tonight(tuple(range(first, last + 1)), tuple(sorted(left)), Known(merged, tuple(sorted(left))), last)
+        chosen = Tonight(
+            tuple(range(first, last + 1)), tuple(sorted(left)), LogState(merged, tuple(sorted(left))), last
+        )
     _check_asked(journeys, since, through, first, last)
     if since is not None or not known_inputs.inputs:
         _check_history(journeys, held, journeys.span[0] // MICROSECONDS, first)

@@ -122,7 +122,7 @@ def own_address(folder: Path) -> str | None:
     InputError
         If the folder is not that of a finished run.
     """
-    from attribution.pipeline.record import read_record
+    from attribution.pipeline.tracking_record import read_record
 
     uri: str | None = (
         _read(folder / FOLDER / "manifest.json")["uri"] if is_compared(folder) else read_record(folder).uri
@@ -141,7 +141,7 @@ def log_folder(folder: Path, store: Store) -> str:
         If MLflow cannot be reached or refuses; the folder is untouched.
     """
     from attribution.pipeline.outcome import Numbers
-    from attribution.pipeline.record import read_record
+    from attribution.pipeline.tracking_record import read_record
     from attribution.tracking.tracked_runs import track_comparison, track_record
 
     if not is_compared(folder):

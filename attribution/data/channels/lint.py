@@ -89,7 +89,7 @@ def _is_one_slip(word: str, other: str) -> bool:
     left, right = word[start:], other[start:]
     end = _shared_length(left[::-1], right[::-1])
     left, right = left[: len(left) - end], right[: len(right) - end]
-    # A first letter is hardly ever mistyped: gmail is not email.
+    # A first letter is almost never mistyped: gmail is not email.
     return start > 0 and (max(len(left), len(right)) == 1 or (len(left) == 2 and left == right[::-1]))
 
 

@@ -279,7 +279,7 @@ class DuckDBEngine:
             self._connection.remove_function("pack")
 
     def _copy(self, sql: str, partitions: int, folder: Path) -> None:
-        # Dictionaries of what hardly repeats are not worth their time.
+        # Dictionaries of what rarely repeats are not worth their time.
         self._run(
             None,
             f"copy (select *, hash(customer_id) % {partitions} as part from ({sql})) to {text(str(folder))} "

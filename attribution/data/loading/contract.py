@@ -227,7 +227,7 @@ def _id(raw: str, kind: pa.DataType, as_text: bool) -> str:
     number = whole if pa.types.is_floating(kind) else f"{raw}::bigint" if is_integer_like(kind) else raw
     if not as_text:
         return number
-    # A blank id is no id; hardly any begins with a blank, so hardly any is looked at twice.
+    # A blank id is no id; few begin with a blank, so few are looked at twice.
     name = f"{number}::varchar"
     return f"case when {name} >= {_FIRST_TEXT} then {name} when trim({name}) <> '' then {name} end"
 

@@ -20,7 +20,7 @@ SHARED_CUSTOMERS = 3
 """A visitor linked with this many customers looks like a shared device: a till, a library, a default id."""
 
 LARGE_CLUSTER = 100
-"""More ids than this are hardly one person: a new cookie every week makes 52 a year and browser."""
+"""More ids than this are probably not one person: a new cookie every week makes 52 a year and browser."""
 
 FRESH_SHARE = 0.1
 """Where ids last, at most one in a hundred converts within half an hour of its first event."""

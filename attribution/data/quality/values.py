@@ -16,7 +16,7 @@ from attribution.data.quality.timeline import Counts, Timeline
 # ---------------------------------------------------------------- jumps of the share of nulls
 
 _LEAST_JUMP = 0.05
-"""A smaller change of the share hardly moves a result, however significant it is in a large log."""
+"""A smaller change of the share does not move a result, however significant it is in a large log."""
 
 _OVER_SPREAD = 2.0
 """The change must be so many times the width that holds the middle 80 % of the other days: no weekly rhythm,

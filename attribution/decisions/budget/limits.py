@@ -83,14 +83,14 @@ def read_limits(channels: Sequence[str], today: Floats, options: BudgetOptions) 
 
 
 def _check_known(channels: Sequence[str], options: BudgetOptions) -> None:
-    named = {
+    names_by_key = {
         "floors": list(options.floors),
         "ceilings": list(options.ceilings),
         "curves": list(options.curves),
         "brand_channels": list(options.brand_channels),
         **{f"groups {group.name!r}": list(group.channels) for group in options.groups},
     }
-    for key, names in named.items():
+    for key, names in names_by_key.items():
         for name in names:
             if name not in channels:
                 raise InputError(
@@ -151,7 +151,7 @@ def check_possible(channels: Sequence[str], limits: Limits, problem: Problem) ->
         largest = np.argsort(-limits.low, kind="stable")[:5]
         raise InputError(
             f"budget: the {limits.available:,.2f} to divide are less than the sum of floors, {floors:,.2f}",
-            given="; ".join(names["low", int(place)] for place in largest if limits.low[place] > 0),
+            given="; ".join(names["low", int(position)] for position in largest if limits.low[position] > 0),
             hint='raise the total, lower floors, or allow larger steps (step_limit = "none")',
         )
     raise InputError("budget: limits contradict each other", given="; ".join(blamed), hint="remove one of them")
@@ -166,21 +166,21 @@ def broken(channels: Sequence[str], limits: Limits, problem: Problem, spend: Flo
         "row_low": sums < limits.row_low - slack,
         "row_high": sums > limits.row_high + slack,
     }
-    found = [name for (which, place), name in names.items() if exceeds[which][place]]
+    violations = [name for (which, position), name in names.items() if exceeds[which][position]]
     if problem.use(spend) > problem.capacity * (1 + TOLERANCE):
-        found.append(f"capacity: at most {problem.capacity:,.2f}")
-    return found
+        violations.append(f"capacity: at most {problem.capacity:,.2f}")
+    return violations
 
 
 def _names(channels: Sequence[str], limits: Limits) -> dict[tuple[str, int], str]:
     """What each limit is called in messages."""
     names = {}
-    for place, channel in enumerate(channels):
-        least, most = limits.low_names[place], limits.high_names[place]
+    for position, channel in enumerate(channels):
+        least, most = limits.low_names[position], limits.high_names[position]
         if least != NOTHING:
-            names["low", place] = f"{least} of {channel!r}: at least {limits.low[place]:,.2f}"
+            names["low", position] = f"{least} of {channel!r}: at least {limits.low[position]:,.2f}"
         if most is not None:
-            names["high", place] = f"{most} of {channel!r}: at most {limits.high[place]:,.2f}"
+            names["high", position] = f"{most} of {channel!r}: at most {limits.high[position]:,.2f}"
     for row, group in enumerate(limits.groups, start=1):
         names["row_low", row] = f"floor of group {group!r}: at least {limits.row_low[row]:,.2f}"
         names["row_high", row] = f"ceiling of group {group!r}: at most {limits.row_high[row]:,.2f}"

@@ -125,7 +125,7 @@ def _substitutes(start: _Half, end: _Half, channel: str, *, fell: Collection[str
     order = list(_ROLES)
     # One that declined too takes nobody's place.
     candidates.sort(key=lambda row: (row["other"] in fell, order.index(row["role"]), -row["similarity"], row["other"]))
-    for place, row in enumerate(candidates[:_MOST_SUBSTITUTES], start=1):
+    for position, row in enumerate(candidates[:_MOST_SUBSTITUTES], start=1):
         other = row["other"]
         had, has = (float(side["conversions"].get(other, 0.0)) for side in (was, now))
         says = _ROLES[row["role"]].format(other=other, channel=channel)
@@ -137,40 +137,40 @@ def _substitutes(start: _Half, end: _Half, channel: str, *, fell: Collection[str
             "after": has,
             "change": has / had - 1 if had > 0 else np.nan,
             "message": f"{says}; its credited conversions: {had:.4g} → {has:.4g}",
-            "place": place,
+            "place": position,
             "roi_after": float(now["roi"].get(other, np.nan)),
         }
 
 
-def _declines(start: _Half, end: _Half, asked: Thresholds) -> Iterable[tuple[Any, ...]]:
+def _declines(start: _Half, end: _Half, thresholds: Thresholds) -> Iterable[tuple[Any, ...]]:
     was, now, days = start.channels, end.channels, (start.run.days, end.run.days)
     per_day = None not in days and days[0] != days[1]
     scale = (float(days[0] or 1), float(days[1] or 1)) if per_day else (1.0, 1.0)
     measure = "conversions per day" if per_day else "conversions"
     for channel in was.index:
         had, has = float(was["conversions"][channel]), float(now["conversions"].get(channel, 0.0))
-        if had < asked.fewest:
+        if had < thresholds.fewest:
             continue
         pair = had / scale[0], has / scale[1]
         change = pair[1] / pair[0] - 1
-        if change < -asked.decline:
+        if change < -thresholds.decline:
             apart = _apart(start, end, channel, "conversions", scale)
-            said = (
+            message = (
                 f"{channel} has {percent(-change)} fewer credited {measure}: {format_amount(pair[0])} → "
                 f"{format_amount(pair[1])}"
             )
-            yield "decline", channel, measure, *pair, change, -asked.decline, apart, said
+            yield "decline", channel, measure, *pair, change, -thresholds.decline, apart, message
         roi = float(was["roi"][channel]), float(now["roi"].get(channel, np.nan))
         if np.isnan(roi).any() or roi[0] <= -1:
             continue
         change = (1 + roi[1]) / (1 + roi[0]) - 1
-        if change < -asked.decline:
+        if change < -thresholds.decline:
             apart = _apart(start, end, channel, "roi", (1.0, 1.0))
-            said = (
+            message = (
                 f"{channel} returns {percent(-change)} less per unit of cost: ROI {format_roi(roi[0])} → "
                 f"{format_roi(roi[1])}"
             )
-            yield "roi_decline", channel, "roi + 1", 1 + roi[0], 1 + roi[1], change, -asked.decline, apart, said
+            yield "roi_decline", channel, "roi + 1", 1 + roi[0], 1 + roi[1], change, -thresholds.decline, apart, message
 
 
 def _apart(start: _Half, end: _Half, channel: str, measure: str, scale: tuple[float, float]) -> bool | None:
@@ -181,7 +181,7 @@ def _apart(start: _Half, end: _Half, channel: str, measure: str, scale: tuple[fl
     return was[1] / scale[0] < now[0] / scale[1] or now[1] / scale[1] < was[0] / scale[0]
 
 
-def _drift(start: pd.DataFrame, end: pd.DataFrame, asked: Thresholds) -> Iterable[tuple[Any, ...]]:
+def _drift(start: pd.DataFrame, end: pd.DataFrame, thresholds: Thresholds) -> Iterable[tuple[Any, ...]]:
     """Total variation distance of credit: the share of it that has moved between channels."""
     names = start.index.union(end.index)
     was, now = (rows["conversions"].reindex(names).fillna(0.0).clip(lower=0.0) for rows in (start, end))
@@ -189,9 +189,9 @@ def _drift(start: pd.DataFrame, end: pd.DataFrame, asked: Thresholds) -> Iterabl
         return
     moves = now / now.sum() - was / was.sum()
     moved = 0.5 * float(moves.abs().sum())
-    if moved > asked.drift:
-        said = f"{percent(moved)} of credit moved between channels, mostly from {moves.idxmin()} to {moves.idxmax()}"
-        yield "credit_drift", "(all)", "share of conversions", np.nan, np.nan, moved, asked.drift, None, said
+    if moved > thresholds.drift:
+        message = f"{percent(moved)} of credit moved between channels, mostly from {moves.idxmin()} to {moves.idxmax()}"
+        yield "credit_drift", "(all)", "share of conversions", np.nan, np.nan, moved, thresholds.drift, None, message
 
 
 def _worse_checks(before: Run, after: Run) -> Iterable[tuple[Any, ...]]:
@@ -205,9 +205,9 @@ def _worse_checks(before: Run, after: Run) -> Iterable[tuple[Any, ...]]:
         if level > earlier:
             table, check = key
             rows = rated[(rated["table"] == table) & (rated["check"] == check)]
-            said = rows.loc[rows["level"].idxmax(), "message"]
+            message = rows.loc[rows["level"].idxmax(), "message"]
             ends = float(earlier), float(level)
-            yield "quality", f"{check} of {table}", "0 pass, 1 warn, 2 fail", *ends, np.nan, np.nan, None, said
+            yield "quality", f"{check} of {table}", "0 pass, 1 warn, 2 fail", *ends, np.nan, np.nan, None, message
 
 
 def _levels(quality: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
@@ -231,11 +231,11 @@ def _likeness(steps: pd.DataFrame, channel: str) -> dict[str, float]:
     beyond = np.divide(counts - expected, np.sqrt(expected), out=np.zeros_like(counts), where=expected > 0)
     alike = {}
     own = states.index(channel)
-    for place, other in enumerate(states):
-        if place == own or other in RESERVED:
+    for position, other in enumerate(states):
+        if position == own or other in RESERVED:
             continue
-        rest = [state for state in range(len(states)) if state not in (own, place)]
-        a, b = (np.concatenate([beyond[state, rest], beyond[rest, state]]) for state in (own, place))
+        rest = [state for state in range(len(states)) if state not in (own, position)]
+        a, b = (np.concatenate([beyond[state, rest], beyond[rest, state]]) for state in (own, position))
         norms = float(np.linalg.norm(a) * np.linalg.norm(b))
         alike[other] = float(a @ b) / norms if norms > 0 else 0.0
     return alike
@@ -251,10 +251,10 @@ def _interaction(run: Run, channel: str, other: str) -> dict[str, Any]:
     rows = table[[{a, b} == pair for a, b in zip(table["channel_a"], table["channel_b"], strict=True)]]
     for measure, can_be in _TELLING.items():
         models = table[(table["measure"] == measure) & (table["kind"] == can_be)]["model"].unique()
-        known = rows[(rows["measure"] == measure) & rows["model"].isin(models)]
-        if len(known):
-            row = known.iloc[0]
+        matches = rows[(rows["measure"] == measure) & rows["model"].isin(models)]
+        if len(matches):
+            row = matches.iloc[0]
             role = {"substitution": "substitute", "synergy": "complement"}.get(row["kind"], "similar")
-            named = f"{row['model']}: {measure}"
-            return {"role": role, "interaction": float(row["interaction"]), "interaction_from": named}
+            source = f"{row['model']}: {measure}"
+            return {"role": role, "interaction": float(row["interaction"]), "interaction_from": source}
     return unknown

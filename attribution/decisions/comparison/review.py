@@ -38,9 +38,9 @@ class Review:
     @property
     def findings(self) -> list[str]:
         """How total ROI moved under each model, by which part and which channel most, and every alert."""
-        said = [_sentence(*self.total_roi(model), self.tables["roi_parts"], model) for model in self.models]
+        sentences = [_sentence(*self.total_roi(model), self.tables["roi_parts"], model) for model in self.models]
         alerts = raised(self.tables["alerts"])
-        return said + ([f"Alert: {message}" for message in alerts["message"]] or ["No alerts."])
+        return sentences + ([f"Alert: {message}" for message in alerts["message"]] or ["No alerts."])
 
     @property
     def models(self) -> list[str]:
@@ -63,11 +63,11 @@ class Review:
     def metrics(self) -> dict[str, float]:
         """Its numbers by name, as they are tracked."""
         changes = self.tables["roi_parts"]
-        named = {f"roi_change/{row.model} {row.channel}": row.roi_change for row in self._later.itertuples()}
+        metrics = {f"roi_change/{row.model} {row.channel}": row.roi_change for row in self._later.itertuples()}
         whole = changes[changes["slice"] == TOTAL]
-        named |= {f"roi_change_{row.part}/{row.model}": row.roi_gap for row in whole.itertuples()}
-        named["alerts"] = len(raised(self.tables["alerts"]))
-        return {name: float(value) for name, value in named.items()}
+        metrics |= {f"roi_change_{row.part}/{row.model}": row.roi_gap for row in whole.itertuples()}
+        metrics["alerts"] = len(raised(self.tables["alerts"]))
+        return {name: float(value) for name, value in metrics.items()}
 
 
 @check_arguments
@@ -158,9 +158,9 @@ def _notes(before: Run, after: Run, pair: tuple[str, str]) -> list[str]:
     if (before.days is None) != (after.days is None):
         short = before if before.days is None else after
         notes.append(f"The number of days of run {short.name!r} is unknown, so both runs are treated as equally long.")
-    lacking = [run.name for run in (before, after) if "journey_profile" not in run.tables]
-    if lacking:
-        notes.append(f"Run {lacking[0]!r} has no journey_profile, so the part rate includes volume.")
+    without_profile = [run.name for run in (before, after) if "journey_profile" not in run.tables]
+    if without_profile:
+        notes.append(f"Run {without_profile[0]!r} has no journey_profile, so the part rate includes volume.")
     if pair[0] != pair[1]:
         notes.append(
             f"The model changed from {pair[0]} to {pair[1]}. The part model is the effect of that change alone on ROI."
@@ -173,7 +173,7 @@ def _notes(before: Run, after: Run, pair: tuple[str, str]) -> list[str]:
 
 def _notes_on_settings(differing: Sequence[SettingDifference]) -> list[str]:
     """Other days are what a review is about; whatever else decides credit is within the parts."""
-    said = {
+    sentences = {
         "The periods of the runs differ: {}.": [each for each in differing if each.part == "period"],
         "The settings of the runs differ, and the effect on ROI is included in the other parts: {}. "
         "Run one of them again with the same settings to separate it.": [
@@ -183,7 +183,7 @@ def _notes_on_settings(differing: Sequence[SettingDifference]) -> list[str]:
             each for each in differing if not each.decides_credit
         ],
     }
-    return [sentence.format("; ".join(map(str, of))) for sentence, of in said.items() if of]
+    return [sentence.format("; ".join(map(str, of))) for sentence, of in sentences.items() if of]
 
 
 def _points(change: float) -> str:

@@ -106,12 +106,12 @@ def split_roi_change(before: Run, after: Run, *, model: str, model_before: str |
     channels = channels_with_spend(before, was, after, model)
     start, end = side_of(before, was, channels), side_of(after, model, channels)
     split = _mean(_paths(before, was, after, model, channels))
-    known = {part: _factor(part, start, end) for part in MARKET_PARTS}
+    factors = {part: _factor(part, start, end) for part in MARKET_PARTS}
     tables = []
     for position, channel in enumerate(channels):
         parts = {
-            "reference": [*(known[part][0][position] for part in MARKET_PARTS), np.nan],
-            "here": [*(known[part][1][position] for part in MARKET_PARTS), np.nan],
+            "reference": [*(factors[part][0][position] for part in MARKET_PARTS), np.nan],
+            "here": [*(factors[part][1][position] for part in MARKET_PARTS), np.nan],
             "roi_gap": [split.own[part][position] for part in PARTS],
             "total_change": [split.total[part][position] for part in PARTS],
         }
@@ -232,9 +232,9 @@ def _factor(part: str, start: Side, end: Side) -> tuple[Floats, Floats]:
     """One factor in both runs, so that the factors of return, and those of cost, multiply to what they are of."""
     media, costs = (np.stack([getattr(side, name) for side in (start, end)]) for name in ("media", "costs"))
     if part == "spend":
-        found = media
+        factor = media
     elif part == "cost":
-        found = ratio_known(costs, media)
+        factor = ratio_known(costs, media)
     else:
         returns, conversions, journeys = (
             np.stack([getattr(side, name) for side in (start, end)]) for name in ("returns", "conversions", "journeys")
@@ -242,12 +242,12 @@ def _factor(part: str, start: Side, end: Side) -> tuple[Floats, Floats]:
         # Where a later factor is not 0, an earlier one must not be: 1 in both runs leaves it out.
         conversions = _left_out(conversions, returns)
         journeys = _left_out(journeys, conversions)
-        found = {
+        factor = {
             "volume": journeys,
             "rate": ratio_known(conversions, journeys),
             "value": ratio_known(returns, conversions),
         }[part]
-    return found[0], found[1]
+    return factor[0], factor[1]
 
 
 def _left_out(count: Floats, of: Floats) -> Floats:

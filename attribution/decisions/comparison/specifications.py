@@ -65,28 +65,28 @@ def list_specifications(
     combinations = list(itertools.product(*(values for _, values in axes)))
     if len(files) * len(combinations) > MOST:
         raise InputError("there are too many specifications", given=len(files) * len(combinations), allowed=MOST)
-    found = []
+    specifications = []
     for file in files:
         for chosen in combinations:
             settings = [f"{key}={value}" for key, value in zip(keys, chosen, strict=True)]
             parts = ([file.stem] if path.is_dir() else []) + _short(keys, chosen)
             name = ",".join(parts) or file.stem
-            found.append(Specification(name, read(file, [*overrides, *settings])))
-    names = [each.name for each in found]
+            specifications.append(Specification(name, read(file, [*overrides, *settings])))
+    names = [each.name for each in specifications]
     if len(set(names)) < len(names):
         raise InputError("two specifications have the same name", given=next(n for n in names if names.count(n) > 1))
-    _check_terms(found)
-    return found
+    _check_terms(specifications)
+    return specifications
 
 
-def _check_terms(found: Sequence[Specification]) -> None:
+def _check_terms(specifications: Sequence[Specification]) -> None:
     """Refuse before any run is made what could not be compared after all of them."""
-    first = found[0].experiment.returns
-    for each in found[1:]:
+    first = specifications[0].experiment.returns
+    for each in specifications[1:]:
         returns = each.experiment.returns
         if (returns.basis, returns.cost_basis) != (first.basis, first.cost_basis):
             raise InputError(
-                f"specification {each.name!r} would rank channels on other terms than {found[0].name!r}",
+                f"specification {each.name!r} would rank channels on other terms than {specifications[0].name!r}",
                 given=f"{returns.basis} on {returns.cost_basis}",
                 allowed=f"{first.basis} on {first.cost_basis}",
                 hint="rows of every basis that is known are in the table returns of one run: sweep another key",

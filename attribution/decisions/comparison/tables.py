@@ -76,8 +76,8 @@ def compare_runs(runs: Mapping[str, Run], name: str = "comparison") -> Compariso
                 allowed=" on ".join(first.terms),
                 hint="run one of them again with the returns.basis and returns.cost_basis of the other",
             )
-    named = {specification: counterparts(run, first) for specification, run in runs.items()}
-    sides = {name: {model: named[name].get(model) for model in run.models} for name, run in runs.items()}
+    same_models = {specification: counterparts(run, first) for specification, run in runs.items()}
+    sides = {name: {model: same_models[name].get(model) for model in run.models} for name, run in runs.items()}
     by, table = ranked_by(runs), lay_side_by_side(runs, sides)
     tables = {"comparison": table, "agreement": agreement_of(table, by)}
     verdicts = verdicts_of(table) if by == "roi" else None
@@ -153,49 +153,49 @@ def _ranked_apart(runs: Mapping[str, Run]) -> list[str]:
     """What the ranks of the runs have not in common."""
     name, first = next(iter(runs.items()))
     by = {specification: ranked_by({specification: run}) for specification, run in runs.items()}
-    said = []
+    sentences = []
     if len(set(by.values())) > 1:
         shown = {"roi": f"ROI on {' and '.join(first.terms)} cost", "conversions": "credited conversions"}
         each = "; ".join(f"{specification} by {shown[how]}" for specification, how in by.items())
-        said.append(
+        sentences.append(
             f"The runs are ranked by different things ({each}), so all are compared by credited conversions here. "
             "Add a costs table to every run to compare ROI."
         )
     for specification, run in list(runs.items())[1:]:
         if not counterparts(run, first):
-            said.append(
+            sentences.append(
                 f"{specification} is ranked by other models than {name} ({', '.join(run.models)}; "
                 f"{', '.join(first.models)}), so no rank is held against another. Run both with one model in common."
             )
-    return said
+    return sentences
 
 
 def _findings(tables: Mapping[str, pd.DataFrame], verdicts: pd.DataFrame | None, by: str) -> list[str]:
     table = tables["comparison"]
     tried = len(table[["specification", "model"]].drop_duplicates())
-    said = []
+    sentences = []
     if verdicts is not None:
         for verdict in (ALWAYS, NEVER, DEPENDS):
             channels = verdicts.loc[verdicts["verdict"] == verdict, "channel"].tolist()
             if channels:
-                said.append(f"{_CLAIMS[verdict].format(tried=tried)}: {', '.join(channels)}.")
+                sentences.append(f"{_CLAIMS[verdict].format(tried=tried)}: {', '.join(channels)}.")
     moves = table[table["rank_change"].abs() > 0]
     if len(moves):
         row = moves.loc[moves["rank_change"].abs().idxmax()]
-        said.append(
+        sentences.append(
             f"Largest change from the first specification: {row['channel']} moves from rank "
             f"{row['rank'] - row['rank_change']:g} to {row['rank']:g} under {row['model']} in {row['specification']}."
         )
     elif table.loc[table["specification"] != table["specification"].iloc[0], "rank_change"].notna().any():
-        said.append("No channel changes its rank between specifications.")
+        sentences.append("No channel changes its rank between specifications.")
     pairs = tables["agreement"].dropna(subset=["kendall_tau"])
     if len(pairs):
         row = pairs.loc[pairs["kendall_tau"].idxmin()]
-        said.append(
+        sentences.append(
             f"The rankings that differ most are {row['model_a']} in {row['specification_a']} and {row['model_b']} in "
             f"{row['specification_b']} (Kendall tau {row['kendall_tau']:.2f}, on {_BY[by]})."
         )
-    return said
+    return sentences
 
 
 def _metrics(tables: Mapping[str, pd.DataFrame], verdicts: pd.DataFrame | None) -> dict[str, float]:

@@ -49,20 +49,22 @@ class DiagnosisSection(Section):
         experiment, sources, journeys, terms = context.experiment, context.sources, context.journeys, context.terms
         tables, segments = context.tables, context.segments
         returns = tables["returns"]
-        found: dict[str, pd.DataFrame] = {}
+        result: dict[str, pd.DataFrame] = {}
         whole = whole_channels(journeys)
         slices = [channel_slices(returns, tables["journey_profile"], whole=whole, dimension=experiment.grain)]
-        asked, column = experiment.output.slices, experiment.journeys.segment
-        if asked or segments is not None:
-            named = None if segments is None or column is None else (column, segments)
-            slices.append(further_slices(sources, journeys, context.models, terms, dimensions=asked, segments=named))
+        dimensions, column = experiment.output.slices, experiment.journeys.segment
+        if dimensions or segments is not None:
+            segmentation = None if segments is None or column is None else (column, segments)
+            slices.append(
+                further_slices(sources, journeys, context.models, terms, dimensions=dimensions, segments=segmentation)
+            )
         if returns["roi"].notna().any() or len(slices) > 1:
             # Without a cost a channel's gap is one of credit, which other tables tell.
             start = 0 if returns["roi"].notna().any() else 1
-            found |= diagnose_roi(pd.concat(slices[start:], ignore_index=True))
+            result |= diagnose_roi(pd.concat(slices[start:], ignore_index=True))
         repeated = repeated_costs(sources)[1] if sources.has("costs") else None
-        found["tasks"] = tasks_table({**tables, **found}, repeated_costs=repeated)
-        return found
+        result["tasks"] = tasks_table({**tables, **result}, repeated_costs=repeated)
+        return result
 
     def metrics(self, tables: Mapping[str, pd.DataFrame], model: str | None = None) -> Mapping[str, float]:
         """See `diagnosis_metrics`."""
@@ -127,8 +129,8 @@ def diagnosis_grids(tables: Mapping[str, pd.DataFrame]) -> dict[str, object] | N
         return None
     tasks = tables["tasks"]
     agreed = [
-        f"{agreeing} of {asked}" if pd.notna(asked) else None
-        for agreeing, asked in zip(tasks["models_agreeing"], tasks["models"], strict=True)
+        f"{agreeing} of {total}" if pd.notna(total) else None
+        for agreeing, total in zip(tasks["models_agreeing"], tasks["models"], strict=True)
     ]
     shown = tasks.assign(
         models=pd.Series(agreed, index=tasks.index, dtype=object),
@@ -159,10 +161,10 @@ def _wasted_says(judged: pd.DataFrame | None) -> str:
     """How much spend is wasted under every model, and under any; or why nobody can tell."""
     if judged is None:
         return "No channel has an ROI, so no spend can be called wasted."
-    known = judged[judged["wasted"].notna()]
-    if known.empty:
+    with_interval = judged[judged["wasted"].notna()]
+    if with_interval.empty:
         return "Without intervals, no spend can be called wasted. Set resampling in the experiment to get them."
-    spend = known.groupby(["estimand", "channel"]).agg(
+    spend = with_interval.groupby(["estimand", "channel"]).agg(
         spend=("spend", "max"), wasted=("models_wasted", "first"), models=("models", "first")
     )
     every, some = (spend.loc[of, "spend"].sum() for of in (spend["wasted"] == spend["models"], spend["wasted"] > 0))
@@ -181,10 +183,10 @@ def _largest(table: pd.DataFrame, by: str) -> pd.DataFrame:
 
 def _gap_grid(gaps: pd.DataFrame) -> pd.DataFrame:
     """Money by part, a column each."""
-    known = gaps[gaps["money"].notna() & (gaps["part"] != "reach")]
-    known = known.assign(model=known["model"].fillna("(all)"))
+    rows = gaps[gaps["money"].notna() & (gaps["part"] != "reach")]
+    rows = rows.assign(model=rows["model"].fillna("(all)"))
     key = ["dimension", "model", "slice"]
-    order = pd.MultiIndex.from_frame(known[key].drop_duplicates())
-    grid = known.pivot(index=key, columns="part", values="money").reindex(order)
+    order = pd.MultiIndex.from_frame(rows[key].drop_duplicates())
+    grid = rows.pivot(index=key, columns="part", values="money").reindex(order)
     grid = grid.reindex(columns=["rate", "value", "cost"])
     return grid.assign(money=grid.sum(axis=1)).reset_index().rename_axis(columns=None)

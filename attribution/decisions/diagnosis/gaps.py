@@ -101,7 +101,7 @@ class Gap:
     conversions: Floats
     returns: Floats
     costs: Floats | None
-    others: int
+    rest_size: int
 
     @classmethod
     def of(cls, table: pd.DataFrame, *, has_costs: bool) -> Gap:
@@ -131,7 +131,7 @@ class Gap:
             # Spend without a journey: what a journey cost cannot be told, what a unit of spend brought can.
             journeys = _stand_in(journeys, self.costs, self.costs)
         conversions = _stand_in(conversions, self.returns, journeys)
-        scale = np.array([[max(self.others, 1)], [1]])
+        scale = np.array([[max(self.rest_size, 1)], [1]])
         factors = {
             "reach": journeys / scale,
             "rate": ratio_known(conversions, journeys),
@@ -149,7 +149,7 @@ class Gap:
                 if self.costs is None
                 else np.where(self.journeys != 0, self.costs / self.journeys, np.nan),
             }
-        return {"reach": self.journeys / np.array([[max(self.others, 1)], [1]]), **rates}
+        return {"reach": self.journeys / np.array([[max(self.rest_size, 1)], [1]]), **rates}
 
 
 def _stand_in(count: Floats, needed: Floats, other: Floats) -> Floats:
@@ -207,13 +207,13 @@ def _of_dimension(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     rows["mostly"] = None
     if len(compared) > 1:
         gap = Gap.of(compared, has_costs=has_costs)
-        found = _gaps(gap, gap.shown())
+        gaps = _gaps(gap, gap.shown())
         at = compared.index
-        for part, columns in found.items():
+        for part, columns in gaps.items():
             parts[part] = {name: _placed(table, at, of) for name, of in columns.items()}
-        money = np.nansum([found[part]["money"] for part in PARTS], axis=0)
+        money = np.nansum([gaps[part]["money"] for part in PARTS], axis=0)
         rows.loc[at, "money"] = money
-        rows.loc[at, "profit_gap"] = np.nansum([found[part]["profit_gap"] for part in PARTS], axis=0)
+        rows.loc[at, "profit_gap"] = np.nansum([gaps[part]["profit_gap"] for part in PARTS], axis=0)
         if has_costs:
             assert gap.costs is not None
             rest = gap.returns[0] / gap.costs[0] - 1
@@ -222,7 +222,7 @@ def _of_dimension(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
             rows.loc[at, "total_gap"] = (gap.costs[1] / gap.costs.sum(axis=0)) * rows.loc[at, "roi_gap"]
         short = np.maximum(-money, 0.0)
         rows.loc[at, "share"] = short / short.sum() if short.sum() > 0 else 0.0
-        rows.loc[at, "mostly"] = _mostly(found, money)
+        rows.loc[at, "mostly"] = _mostly(gaps, money)
     long = [
         table[[*_KEY, "slice"]].assign(part=part, place=np.arange(len(table)), **parts[part]).assign(order=order)
         for order, part in enumerate(PARTS)
@@ -251,12 +251,12 @@ def _gaps(gap: Gap, shown: dict[str, Floats]) -> dict[str, dict[str, Floats]]:
     }
 
 
-def _mostly(found: dict[str, dict[str, Floats]], money: Floats) -> list[str | None]:
+def _mostly(gaps: dict[str, dict[str, Floats]], money: Floats) -> list[str | None]:
     """The part that pulls most in the direction of all of them; None where there is no gap."""
     names = PARTS[1:]
-    pull = np.nan_to_num(np.stack([found[part]["money"] for part in names])) * np.sign(money)
+    pull = np.nan_to_num(np.stack([gaps[part]["money"] for part in names])) * np.sign(money)
     widest = pull.argmax(axis=0)
-    return [names[place] if pull[place, at] > 0 else None for at, place in enumerate(widest)]
+    return [names[position] if pull[position, at] > 0 else None for at, position in enumerate(widest)]
 
 
 def _nulls(table: pd.DataFrame) -> Floats:
@@ -270,9 +270,9 @@ def _placed(table: pd.DataFrame, at: pd.Index, of: Floats) -> Floats:
 
 
 def _check(slices: pd.DataFrame) -> None:
-    lacking = [name for name in NEEDED if name not in slices]
-    if lacking:
-        raise InputError(f"diagnose_roi: column {lacking[0]!r} is missing", given=list(slices.columns), allowed=NEEDED)
+    missing = [name for name in NEEDED if name not in slices]
+    if missing:
+        raise InputError(f"diagnose_roi: column {missing[0]!r} is missing", given=list(slices.columns), allowed=NEEDED)
     twice = slices.duplicated([*_KEY, "slice"])
     if twice.any():
         first = slices.loc[twice.idxmax(), [*_KEY, "slice"]].tolist()

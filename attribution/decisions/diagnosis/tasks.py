@@ -33,7 +33,7 @@ def tasks_table(tables: Tables, *, repeated_costs: float | None = None) -> pd.Da
         ``channel_lint`` and ``funnel`` by name
     repeated_costs : how much costs that repeat others come to, where that is known
     """
-    found = [
+    rows = [
         *_lagging(tables),
         *_wasted(tables),
         *_verdicts(tables),
@@ -42,7 +42,7 @@ def tasks_table(tables: Tables, *, repeated_costs: float | None = None) -> pd.Da
         *_lint(tables),
         *_bottlenecks(tables),
     ]
-    table = pd.DataFrame(found, columns=list(TASKS.column_names))
+    table = pd.DataFrame(rows, columns=list(TASKS.column_names))
     numbers = [column.name for column in TASKS.columns if column.type == "number"]
     for name in (*numbers, "models_agreeing", "models"):
         table[name] = table[name].astype(float)
@@ -74,12 +74,12 @@ def _middle(rows: pd.DataFrame, key: list[str], size: pd.Series) -> pd.DataFrame
     sized["models_agreeing"] = groups["size"].transform("size")
     for end, of in (("size_low", "min"), ("size_high", "max")):
         sized[end] = groups["size"].transform(of)
-    found = sized[groups.cumcount() == (sized["models_agreeing"] - 1) // 2]
+    middle = sized[groups.cumcount() == (sized["models_agreeing"] - 1) // 2]
     # Where no model has a say, none can differ.
     lone = ["size_low", "size_high", "models_agreeing", "models"]
-    found = found.astype(dict.fromkeys(lone, float))
-    found.loc[found["model"].isna(), lone] = np.nan
-    return found
+    middle = middle.astype(dict.fromkeys(lone, float))
+    middle.loc[middle["model"].isna(), lone] = np.nan
+    return middle
 
 
 _SIZED = ("model", "size", "size_low", "size_high", "models_agreeing", "models")
@@ -97,24 +97,24 @@ def _lagging(tables: Tables) -> Iterator[Task]:
     if slices is None:
         return
     key = ["dimension", "slice"]
-    known = slices[slices["money"].notna()]
-    known = known.assign(
-        models=known.groupby(key)["money"].transform("size"),
-        behind=(known["money"] < 0).groupby([known[name] for name in key]).transform("sum"),
+    with_money = slices[slices["money"].notna()]
+    with_money = with_money.assign(
+        models=with_money.groupby(key)["money"].transform("size"),
+        behind=(with_money["money"] < 0).groupby([with_money[name] for name in key]).transform("sum"),
     )
-    behind = known[(known["money"] < 0) & (2 * known["behind"] > known["models"])]
+    behind = with_money[(with_money["money"] < 0) & (2 * with_money["behind"] > with_money["models"])]
     for row in _middle(behind, key, -behind["money"]).to_dict("records"):
         part = None if pd.isna(row["mostly"]) else str(row["mostly"])
-        said = f"{row['journeys']:,.0f} journeys return less than the same number of other journeys"
+        evidence = f"{row['journeys']:,.0f} journeys return less than the same number of other journeys"
         if not np.isnan(row["roi_rest"]):
-            said = f"ROI is {format_roi(row['roi'])}, against {format_roi(row['roi_rest'])} for the rest"
+            evidence = f"ROI is {format_roi(row['roi'])}, against {format_roi(row['roi_rest'])} for the rest"
         check = wording.LAGS_BY[part]
         if row["journeys"] == 0:
-            said, check = f"{said}; it is in no journey", wording.NEVER_TOUCHED
+            evidence, check = f"{evidence}; it is in no journey", wording.NEVER_TOUCHED
         elif part is not None:
-            said += f", mostly because of {part}"
+            evidence += f", mostly because of {part}"
         columns = {name: row[name] for name in ("dimension", "slice", "spend", "roi")}
-        yield _task(wording.LAGGING, said, {**columns, **_sized(row)}, check)
+        yield _task(wording.LAGGING, evidence, {**columns, **_sized(row)}, check)
 
 
 def _wasted(tables: Tables) -> Iterator[Task]:
@@ -131,12 +131,12 @@ def _wasted(tables: Tables) -> Iterator[Task]:
         (wording.LOSING, judged[losing & most & (judged["models_wasted"] == 0)]),
     ):
         for row in _middle(part, key, part["loss"]).to_dict("records"):
-            said = f"{row['spend']:,.0f} was spent at an ROI on {row['basis']} of {format_roi(row['roi'])}"
+            evidence = f"{row['spend']:,.0f} was spent at an ROI on {row['basis']} of {format_roi(row['roi'])}"
             if kind == wording.WASTED:
-                said += f" (at most {format_roi(row['roi_high'])} within its interval)"
-            said += f", with {row['estimand']} credit"
+                evidence += f" (at most {format_roi(row['roi_high'])} within its interval)"
+            evidence += f", with {row['estimand']} credit"
             columns = {name: row[name] for name in _JUDGED}
-            yield _task(kind, said, {"dimension": "channel", "slice": row["channel"], **columns, **_sized(row)})
+            yield _task(kind, evidence, {"dimension": "channel", "slice": row["channel"], **columns, **_sized(row)})
 
 
 def _verdicts(tables: Tables) -> Iterator[Task]:
@@ -158,24 +158,26 @@ def _without_cost(tables: Tables) -> Iterator[Task]:
     rows = main_basis(returns)
     rows = rows[rows["estimand"] == "allocated"]
     channels = rows[~rows["channel"].isin(NO_CHANNELS)]
-    asked = channels["model"].nunique()
+    models = channels["model"].nunique()
     if channels["roi"].notna().any():
         # A part of what is shared is no cost of its own; a cost that is known to be 0 is one.
         free = channels[channels["roi"].isna() & (channels["spend"] != 0) & (channels["value"] > 0)]
-        free = free.assign(models=asked)
+        free = free.assign(models=models)
         for row in _middle(free, ["channel"], free["value"]).to_dict("records"):
-            said = "it has credit, but no cost of its own"
-            yield _task(wording.NO_COST, said, {"dimension": "channel", "slice": row["channel"], **_sized(row)})
-    bare = rows[(rows["channel"] == UNATTRIBUTED) & (rows["value"] > 0)]
-    if len(bare):
-        first = bare.iloc[0]
-        said = f"{first['conversions']:,.0f} conversions have no touchpoint in the lookback window"
-        yield _task(wording.UNATTRIBUTED, said, {"size": float(first["value"])})
+            evidence = "it has credit, but no cost of its own"
+            yield _task(wording.NO_COST, evidence, {"dimension": "channel", "slice": row["channel"], **_sized(row)})
+    untouched = rows[(rows["channel"] == UNATTRIBUTED) & (rows["value"] > 0)]
+    if len(untouched):
+        first = untouched.iloc[0]
+        evidence = f"{first['conversions']:,.0f} conversions have no touchpoint in the lookback window"
+        yield _task(wording.UNATTRIBUTED, evidence, {"size": float(first["value"])})
     if "cost_sensitivity" not in tables:
         return
     own = own_costs(tables["cost_sensitivity"])
-    known = own[own["channel"].notna() & own["is_known"]]
-    alone = known[(known.groupby("channel")["cost_type"].transform("size") == 1) & (known["cost_type"] == MEDIA)]
+    known_costs = own[own["channel"].notna() & own["is_known"]]
+    alone = known_costs[
+        (known_costs.groupby("channel")["cost_type"].transform("size") == 1) & (known_costs["cost_type"] == MEDIA)
+    ]
     for row in alone.to_dict("records"):
         columns: Task = {"dimension": "channel", "slice": row["channel"], "size": row["amount"]}
         yield _task(wording.MEDIA_ONLY, "its only known cost is media", columns)
@@ -197,8 +199,8 @@ def _tracking(tables: Tables, repeated: float | None) -> Iterator[Task]:
             size = money[of]
         elif of is not None and row["total"] and not np.isnan(row["total"]):
             size = row["count"] / row["total"] * money[of]
-        said = f"{row['check']} in {row['table']}, {pluralise(round(row['count']), 'time')}: {row['message']}"
-        yield _task(wording.TRACKING, said, {"size": size if size > 0 else np.nan})
+        evidence = f"{row['check']} in {row['table']}, {pluralise(round(row['count']), 'time')}: {row['message']}"
+        yield _task(wording.TRACKING, evidence, {"size": size if size > 0 else np.nan})
 
 
 def _lint(tables: Tables) -> Iterator[Task]:
@@ -210,8 +212,8 @@ def _lint(tables: Tables) -> Iterator[Task]:
     for check, rows in lint.groupby("check", sort=True):
         count = float(rows["touchpoints"].sum())
         size = min(count / total, 1.0) * _money(tables)["value"] if total > 0 else np.nan
-        said = f"{check}, {pluralise(round(count), 'touchpoint')}; for example: {rows['message'].iloc[0]}"
-        yield _task(wording.LINT, said, {"size": size if size > 0 else np.nan})
+        evidence = f"{check}, {pluralise(round(count), 'touchpoint')}; for example: {rows['message'].iloc[0]}"
+        yield _task(wording.LINT, evidence, {"size": size if size > 0 else np.nan})
 
 
 def _bottlenecks(tables: Tables) -> Iterator[Task]:
@@ -219,11 +221,11 @@ def _bottlenecks(tables: Tables) -> Iterator[Task]:
     if funnel is None or funnel.empty:
         return
     for row in funnel[funnel["is_bottleneck"].astype(bool)].to_dict("records"):
-        said = (
+        evidence = (
             f"{percent(row['rate_to_next'])} move on from {row['stage']}; one percentage point more is worth most here"
         )
         columns: Task = {"dimension": "stage", "slice": row["stage"], "size": row["value_per_point"]}
-        yield _task(wording.BOTTLENECK, said, columns)
+        yield _task(wording.BOTTLENECK, evidence, columns)
 
 
 def _money(tables: Tables) -> dict[str, float]:

@@ -45,11 +45,11 @@ def judge_spend(returns: pd.DataFrame) -> pd.DataFrame:
         rows = on_margin if len(on_margin) else ranked
     rows = rows[rows["roi"].notna() & ~rows["channel"].isin(NO_CHANNELS)]
     table = rows[["model", "estimand", "channel", "basis", "cost_basis", "spend", "roi", "roi_low", "roi_high"]].copy()
-    known = rows["roi_high"].notna()
-    below = known & (rows["roi_high"] < 0)
+    has_interval = rows["roi_high"].notna()
+    below = has_interval & (rows["roi_high"] < 0)
     table["break_even_roas"] = _break_even(returns, rows)
-    table["status"] = np.select([~known, below], [UNKNOWN, WASTED], NOT_WASTED)
-    table["wasted"] = rows["spend"].where(below, 0.0).where(known)
+    table["status"] = np.select([~has_interval, below], [UNKNOWN, WASTED], NOT_WASTED)
+    table["wasted"] = rows["spend"].where(below, 0.0).where(has_interval)
     table["loss"] = rows["spend"] - rows["value"]
     by_channel = below.groupby([rows["estimand"], rows["channel"]])
     table["models_wasted"] = by_channel.transform("sum").astype("int64")

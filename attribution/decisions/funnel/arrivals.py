@@ -48,11 +48,11 @@ def read_arrivals(sources: Sources, options: FunnelOptions) -> Arrivals:
             hint="set what the integers mean, e.g. time_format = 'epoch_s'",
         )
     columns = ("customer_id", "stage", "stage_time", "deal_id", "amount", "quality")
-    known = sources.tables["stages"].columns
-    listed = ", ".join(name if name in known else f"null as {name}" for name in columns)
+    available = sources.tables["stages"].columns
+    listed = ", ".join(name if name in available else f"null as {name}" for name in columns)
     raw = sources.engine.query(f"select {listed} from stages", table="stages").to_pandas()
     raw["stage"] = raw["stage"].astype("string").str.strip().astype(object)
-    findings = [_lacking(raw, name) for name in ("customer_id", "stage", "stage_time")]
+    findings = [_null_finding(raw, name) for name in ("customer_id", "stage", "stage_time")]
     usable = raw.dropna(subset=["customer_id", "stage", "stage_time"])
     usable, unknown = _known_stages(usable, options)
     rows, future = _that_have_come(_typed(usable))
@@ -62,8 +62,8 @@ def read_arrivals(sources: Sources, options: FunnelOptions) -> Arrivals:
             "table 'stages' has no usable row",
             hint="each row needs a customer, a stage of funnel.stages, and a time in the past",
         )
-    place = {name: position for position, name in enumerate(options.stages)}
-    moves = rows[~is_lost].assign(stage=rows["stage"].map(place))
+    positions = {name: position for position, name in enumerate(options.stages)}
+    moves = rows[~is_lost].assign(stage=rows["stage"].map(positions))
     table, repeated = _first(moves)
     again = "rows that repeat a stage of the same customer or deal (only the first counts)"
     findings += [unknown, future, Finding("stage_repeated", "stages", "pass", repeated, len(raw), None, again)]
@@ -71,26 +71,26 @@ def read_arrivals(sources: Sources, options: FunnelOptions) -> Arrivals:
     return Arrivals(table, lost.reset_index(drop=True), _end(sources, rows), tuple(findings))
 
 
-def _lacking(raw: pd.DataFrame, name: str) -> Finding:
-    lacking = raw[name].isna()
+def _null_finding(raw: pd.DataFrame, name: str) -> Finding:
+    is_null = raw[name].isna()
     what = {"customer_id": "customer", "stage_time": "date"}.get(name, name)
-    example = raw.loc[lacking, "stage"].dropna().sort_values().iloc[:1].tolist() if name == "stage_time" else []
+    example = raw.loc[is_null, "stage"].dropna().sort_values().iloc[:1].tolist() if name == "stage_time" else []
     message = f"stages without {what} (left out)"
     return count_finding(
-        f"null_{what}", "stages", int(lacking.sum()), message, total=len(raw), example=[*example, None][0]
+        f"null_{what}", "stages", int(is_null.sum()), message, total=len(raw), example=[*example, None][0]
     )
 
 
 def _known_stages(rows: pd.DataFrame, options: FunnelOptions) -> tuple[pd.DataFrame, Finding]:
-    known = [*options.stages, *options.lost]
-    strange = ~rows["stage"].isin(known)
+    stages = [*options.stages, *options.lost]
+    strange = ~rows["stage"].isin(stages)
     names = sorted(rows.loc[strange, "stage"].unique())
     if names and options.unknown == "refuse":
         raise InputError(
             f"table 'stages': a stage is not in funnel.stages, in {pluralise(int(strange.sum()), 'row')}",
             given=names[:5],
-            allowed=known,
-            hint=did_you_mean(names[0], known) or "add it to stages or lost, or set unknown = 'drop'",
+            allowed=stages,
+            hint=did_you_mean(names[0], stages) or "add it to stages or lost, or set unknown = 'drop'",
         )
     message = "rows with a stage that is not in funnel.stages (left out): add the stage, or correct the rows"
     count = int(strange.sum())

@@ -68,8 +68,8 @@ def handling_of(
     """
     if not options.costs:
         return pd.Series(np.nan, index=table.index)
-    place = {name: position for position, name in enumerate(progress.stages)}
-    own, keys = table["stage"].map(place), pd.MultiIndex.from_frame(table[["model", "channel"]])
+    positions = {name: position for position, name in enumerate(progress.stages)}
+    own, keys = table["stage"].map(positions), pd.MultiIndex.from_frame(table[["model", "channel"]])
     cost = pd.Series(0.0, index=table.index)
     for stage in credited:
         each = float(options.costs.get(progress.stages[stage.stage], 0.0))
@@ -145,15 +145,15 @@ _FARED = [*PROGRESS, *ENDS, *GAINS, "quality", "known_quality"]
 
 
 def _fared(progress: Progress, wins: Wins, handed: pd.DataFrame, keys: list[str], level: float) -> pd.DataFrame:
-    """How arrivals fare that were handed out, by ``keys``, each counted as far as it was."""
+    """How arrivals fare that were allocated, by ``keys``, each counted as far as it was."""
     rows = []
     for names, part in handed.groupby(keys, dropna=False, sort=True):
         own = part.groupby("arrival", sort=True)["credit"].sum()
         arrivals, weight = progress.table.loc[own.index], own.to_numpy()
         quality = arrivals["quality"].to_numpy()
-        known = ~np.isnan(quality)
+        has_quality = ~np.isnan(quality)
         total = weight.sum()
-        of_known = weight[known].sum()
+        of_known = weight[has_quality].sum()
         rates = rates_of(progress, arrivals, weight)
         through = float((weight * wins.of_arrival.loc[own.index].to_numpy()).sum())
         stage = int(arrivals["stage"].iloc[0])
@@ -164,7 +164,7 @@ def _fared(progress: Progress, wins: Wins, handed: pd.DataFrame, keys: list[str]
                 **rates,
                 **ends_of(progress, arrivals, weight, level),
                 **wins.gains_of(stage, total, rates["rate_to_next"], through),
-                "quality": float((weight * quality)[known].sum() / of_known) if of_known > 0 else np.nan,
+                "quality": float((weight * quality)[has_quality].sum() / of_known) if of_known > 0 else np.nan,
                 "known_quality": float(of_known / total) if total > 0 else np.nan,
             }
         )

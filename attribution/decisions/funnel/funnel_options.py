@@ -72,8 +72,8 @@ class FunnelOptions(Settings):
 
     @model_validator(mode="after")
     def _one_order(self) -> FunnelOptions:
-        named = [*self.stages, *self.lost]
-        twice = sorted({name for name in named if named.count(name) > 1})
+        all_stages = [*self.stages, *self.lost]
+        twice = sorted({name for name in all_stages if all_stages.count(name) > 1})
         if twice:
             raise ValueError(f"stage {twice[0]!r} is named twice")
         if self.won is not None and self.won not in self.stages[1:]:

@@ -48,7 +48,7 @@ class FunnelSection(Section):
     def check_journeys(self, context: RunContext) -> None:
         """Refuse costs that are not known, and stages that cannot be used."""
         terms = context.terms
-        if (self._asked(context).cost_basis or terms.options.cost_basis) == "loaded" and not terms.costs.is_ledger:
+        if (self._options(context).cost_basis or terms.options.cost_basis) == "loaded" and not terms.costs.is_ledger:
             raise InputError(
                 "funnel.cost_basis is 'loaded', but no cost has a type",
                 hint="add a column cost_type to the costs table: media, labour, tools, …",
@@ -63,7 +63,7 @@ class FunnelSection(Section):
         InputError
             If the stages cannot be used, or costs are asked for that are not known.
         """
-        options, terms = self._asked(context), context.terms
+        options, terms = self._options(context), context.terms
         arrivals, progress = self._followed(context)
         chances, experiment = learn_chances(progress, options), context.experiment
         every = (
@@ -87,20 +87,23 @@ class FunnelSection(Section):
     def findings(self, context: RunContext, tables: Mapping[str, pd.DataFrame]) -> list[Finding]:
         """What was found in the stages, and the models that one of them has too few arrivals for."""
         arrivals, progress = self._followed(context)
-        before = progress.table[progress.table["stage"] < self._asked(context).won_at]
+        before = progress.table[progress.table["stage"] < self._options(context).won_at]
         undecided = int(((before["next_stage"] < 0) & (before["outcome"] == 0)).sum())
         message = "arrivals before the win that are open when the data end (not lost, so rates can still rise)"
         is_open = Finding("open_cases", "stages", "pass", undecided, len(before), None, message)
-        found = [*arrivals.findings, *progress.findings, is_open]
+        findings = [*arrivals.findings, *progress.findings, is_open]
         if tables:
             credited = context.memory["funnel credited"]
-            found += [*(finding for stage in credited for finding in stage.findings), _bare(progress, credited)]
-        return found
+            findings += [
+                *(finding for stage in credited for finding in stage.findings),
+                _untouched_finding(progress, credited),
+            ]
+        return findings
 
     def settings(self, experiment: Experiment) -> Mapping[str, object]:
         """What is not as it is without a word."""
-        asked = experiment.options(self.name, FunnelOptions)
-        changed = {} if asked is None else asked.model_dump(exclude_defaults=True)
+        options = experiment.options(self.name, FunnelOptions)
+        changed = {} if options is None else options.model_dump(exclude_defaults=True)
         return {f"{self.name}.{key}": value for key, value in changed.items()}
 
     def metrics(self, tables: Mapping[str, pd.DataFrame], model: str | None = None) -> Mapping[str, float]:
@@ -124,15 +127,15 @@ class FunnelSection(Section):
         """Sentences at the top."""
         return ReportPart(headlines=tuple(funnel_sentences(tables)))
 
-    def _asked(self, context: RunContext) -> FunnelOptions:
-        asked = context.experiment.options(self.name, FunnelOptions)
-        assert asked is not None
-        return asked
+    def _options(self, context: RunContext) -> FunnelOptions:
+        options = context.experiment.options(self.name, FunnelOptions)
+        assert options is not None
+        return options
 
     def _followed(self, context: RunContext) -> tuple[Arrivals, Progress]:
         """Read once, for tables and findings."""
         if "funnel followed" not in context.memory:
-            options = self._asked(context)
+            options = self._options(context)
             arrivals = _read(context.sources, options)
             context.memory["funnel followed"] = arrivals, follow(arrivals, options)
         arrivals, progress = context.memory["funnel followed"]
@@ -241,7 +244,7 @@ def funnel_sentences(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     return sentences
 
 
-def _bare(progress: Progress, credited: Sequence[StageCredit]) -> Finding:
+def _untouched_finding(progress: Progress, credited: Sequence[StageCredit]) -> Finding:
     """Arrivals of customers who have no touchpoint: ids that do not match look like this."""
     counts: dict[str, int] = {}
     total = 0

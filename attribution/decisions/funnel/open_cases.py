@@ -27,9 +27,9 @@ def open_cases(progress: Progress, chances: Chances) -> pd.DataFrame:
     rows["probability"] = np.nan
     for stage, part in rows.groupby("stage"):
         rows.loc[part.index, "probability"] = chances.of_open(int(stage), part["age"].to_numpy())
-    known = _last_known_amount(progress).reindex(rows.index)
-    rows["is_assumed"] = known.isna()
-    rows["amount"] = known.fillna(average_win(progress))
+    amounts = _last_known_amount(progress).reindex(rows.index)
+    rows["is_assumed"] = amounts.isna()
+    rows["amount"] = amounts.fillna(average_win(progress))
     rows["expected_value"] = rows["probability"] * rows["amount"]
     return rows
 
@@ -37,11 +37,13 @@ def open_cases(progress: Progress, chances: Chances) -> pd.DataFrame:
 def _last_known_amount(progress: Progress) -> pd.Series:
     """The latest amount of each arrival's case, in its stage or one before it."""
     table = progress.table
-    known = table[table["latest_amount"].notna()]
+    with_amount = table[table["latest_amount"].notna()]
     pairs = (
         table.rename_axis("row_of")
         .reset_index()
-        .merge(known[["customer", "deal_id", "stage", "at", "latest_amount"]], on="customer", suffixes=("_of", ""))
+        .merge(
+            with_amount[["customer", "deal_id", "stage", "at", "latest_amount"]], on="customer", suffixes=("_of", "")
+        )
     )
     same = (pairs["deal_id_of"] == pairs["deal_id"]) | (pairs["deal_id"] == "")
     pairs = pairs[same & (pairs["stage"] <= pairs["stage_of"])].sort_values(["row_of", "stage", "at"], kind="stable")
@@ -69,7 +71,7 @@ def pipeline_table(progress: Progress, credited: Sequence[StageCredit], chances:
         expected_value=credit * table["expected_value"],
         without_amount=credit * table["is_assumed"],
     )
-    order = {model: place for place, model in enumerate(dict.fromkeys(table["model"]))}
+    order = {model: position for position, model in enumerate(dict.fromkeys(table["model"]))}
     table["_model"], table["_last"] = table["model"].map(order), table["channel"].isin(NO_CHANNELS)
     keys = ["_model", "stage", "_last", "channel", "model"]
     sums = table.groupby(keys, sort=True)[["open", "expected_wins", "amount", "expected_value", "without_amount"]]

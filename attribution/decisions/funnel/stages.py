@@ -104,9 +104,9 @@ def wins_of(progress: Progress) -> Wins:
     is_win = (table["stage"] == before) | ((table["stage"] > before) & (table["from_stage"] < before))
     earlier = table[table["stage"] < before]
     pairs = belonging(earlier, table[is_win])
-    place = pd.Series(np.arange(int(is_win.sum())), index=table.index[is_win])
-    passed = np.zeros((len(place), before), bool)
-    passed[place[pairs["row"]].to_numpy(), pairs["stage_of"].to_numpy()] = True
+    positions = pd.Series(np.arange(int(is_win.sum())), index=table.index[is_win])
+    passed = np.zeros((len(positions), before), bool)
+    passed[positions[pairs["row"]].to_numpy(), pairs["stage_of"].to_numpy()] = True
     ways, count = np.unique(passed, axis=0, return_counts=True)
     shared = 1.0 / pairs.groupby(["row", "stage_of"])["row_of"].transform("size")
     own = shared.groupby(pairs["row_of"]).sum().reindex(table.index).fillna(0.0)
@@ -131,26 +131,26 @@ class Chances:
     arrival : (stages,) of an arrival in each stage; 1 from the win on, NaN where nothing is known
     after : (stages,) of an arrival that moves on
     incidences : how cases of each stage but the last move on with age
-    given : probabilities that were said and not learned
+    assumed : probabilities that were said and not learned
     """
 
     arrival: Floats
     after: Floats
     incidences: list[Incidence]
-    given: dict[int, float]
+    assumed: dict[int, float]
 
     def of_open(self, stage: int, ages: Floats) -> Floats:
         """(n,) probability of open cases of ``ages`` (n,) days: what has waited long is less likely to move on."""
-        if stage in self.given:
-            return np.full(len(ages), self.given[stage])
+        if stage in self.assumed:
+            return np.full(len(ages), self.assumed[stage])
         result: Floats = self.incidences[stage].still_to_move(ages) * self.after[stage]
         return result
 
 
 def learn_chances(progress: Progress, options: FunnelOptions) -> Chances:
     """Matured rates, stage after stage, to where those who moved on went."""
-    size, found = len(progress.stages), incidences(progress)
-    given = {progress.stages.index(name): float(share) for name, share in options.probabilities.items()}
+    size, curves = len(progress.stages), incidences(progress)
+    assumed = {progress.stages.index(name): float(share) for name, share in options.probabilities.items()}
     arrival, after = np.full(size, np.nan), np.full(size, np.nan)
     arrival[progress.won_at :] = 1.0
     for stage in range(progress.won_at - 1, -1, -1):
@@ -160,9 +160,9 @@ def learn_chances(progress: Progress, options: FunnelOptions) -> Chances:
         # Nobody has moved on: nothing is known of what comes after, and nothing of it counts.
         reached = ahead > 0
         after[stage] = float((ahead[reached] * arrival[reached]).sum() / ahead.sum()) if reached.any() else 0.0
-        known = len(progress.of(stage)) > 0
-        arrival[stage] = given.get(stage, found[stage].final * after[stage] if known else np.nan)
-    return Chances(arrival, after, found, given)
+        has_arrivals = len(progress.of(stage)) > 0
+        arrival[stage] = assumed.get(stage, curves[stage].final * after[stage] if has_arrivals else np.nan)
+    return Chances(arrival, after, curves, assumed)
 
 
 def funnel_table(progress: Progress, chances: Chances, options: FunnelOptions) -> pd.DataFrame:

@@ -73,14 +73,14 @@ def check_targets(
     >>> kpis[["metric", "wanted", "value"]].values.tolist()
     [['conversions', 3.0, 2.0]]
     """
-    others = [*([] if baseline is None else [(baseline, BASELINE)]), *((other, EARLIER) for other in earlier)]
-    others.sort(key=lambda pair: (_dates(pair[0]), pair[0].name, pair[1] != BASELINE))
+    other_runs = [*([] if baseline is None else [(baseline, BASELINE)]), *((other, EARLIER) for other in earlier)]
+    other_runs.sort(key=lambda pair: (_dates(pair[0]), pair[0].name, pair[1] != BASELINE))
     numbered = list(enumerate(targets.targets, start=1))
     rows = [_row(number, target, targets, run, baseline) for number, target in numbered]
     rows += [
         _value(number, target, targets, other, answer(target, targets, other, strict=False)) | {"when": when}
         for number, target in numbered
-        for other, when in others
+        for other, when in other_runs
     ]
     table = pd.DataFrame(rows, columns=list(KPIS.column_names))
     return table.assign(wanted_inside=table["wanted_inside"].astype("boolean"))
@@ -98,8 +98,8 @@ def score_decisions(targets: Targets, run: Run, evidence: Sequence[Run]) -> pd.D
     rows = []
     for decision, basis in zip(targets.decisions, evidence, strict=True):
         was, now = (answer(decision, targets, each, strict=False).value for each in (basis, run))
-        wanted = float(decision.expected)
-        achieved = (now - was) / (wanted - was) if wanted != was else np.nan
+        expected = float(decision.expected)
+        achieved = (now - was) / (expected - was) if expected != was else np.nan
         last = run.period
         if np.isnan(achieved):
             status = "unknown"
@@ -109,20 +109,20 @@ def score_decisions(targets: Targets, run: Run, evidence: Sequence[Run]) -> pd.D
             status = "not_reached" if last is not None and last[1] >= decision.due else "open"
         days = decision.decided_on.isoformat(), decision.due.isoformat()
         who = (days[0], decision.what, decision.owner, days[1], basis.name, decision.metric, scope_of(decision))
-        rows.append((*who, was, wanted, now, achieved, status))
+        rows.append((*who, was, expected, now, achieved, status))
     return pd.DataFrame(rows, columns=list(DECISIONS.column_names))
 
 
-def answer(asked: Scoped, targets: Targets, run: Run, *, strict: bool = True) -> Answer:
+def answer(scoped: Scoped, targets: Targets, run: Run, *, strict: bool = True) -> Answer:
     """What a run says of a target; with ``strict``, what it cannot know of it is an error."""
     terms = {
-        "model": asked.model or targets.model,
-        "basis": asked.basis,
-        "cost_basis": asked.cost_basis,
-        "stage": asked.funnel_stage,
+        "model": scoped.model or targets.model,
+        "basis": scoped.basis,
+        "cost_basis": scoped.cost_basis,
+        "stage": scoped.funnel_stage,
     }
     try:
-        return measure(run, asked.metric, targets.channels_of(asked), **terms)
+        return measure(run, scoped.metric, targets.channels_of(scoped), **terms)
     except InputError as error:
         if strict:
             raise
@@ -193,10 +193,10 @@ def model_note(targets: Targets, run: Run) -> str | None:
     """Which model judges where nobody has named one and there are several; None otherwise."""
     if targets.model is not None or len(run.models) == 1 or all(target.model for target in targets.targets):
         return None
-    first, *others = run.models
+    first, *further = run.models
     return (
-        f"Targets that name no model are judged by {first}, the first of the run. The run has {', '.join(others)} too: "
-        'name one with model = "…" in the file of targets.'
+        f"Targets that name no model are judged by {first}, the first of the run. The run has {', '.join(further)} "
+        'too: name one with model = "…" in the file of targets.'
     )
 
 
@@ -210,9 +210,9 @@ def target_metrics(table: pd.DataFrame) -> dict[str, float]:
     return metrics | {f"targets_{verdict}": float(n) for verdict, n in current["verdict"].value_counts().items()}
 
 
-def scope_of(asked: Scoped) -> str:
+def scope_of(scoped: Scoped) -> str:
     """Of whom something is asked, in a word."""
-    return asked.channel or asked.role or ALL
+    return scoped.channel or scoped.role or ALL
 
 
 def _dates(run: Run) -> tuple[str, str]:
@@ -256,23 +256,23 @@ def _row(number: int, target: Target, targets: Targets, run: Run, baseline: Run 
     covered = _covered(number, target, run)
     result = answer(target, targets, run)
     row = _value(number, target, targets, run, result)
-    value, low, high, wanted = (float(row[name]) for name in ("value", "low", "high", "wanted"))
+    value, low, high, goal = (float(row[name]) for name in ("value", "low", "high", "wanted"))
     least = row["direction"] == "at_least"
     pinned = np.nan if baseline is None else target.scale * answer(target, targets, baseline, strict=False).value
-    due = wanted * covered if METRICS[target.metric].adds_up and covered is not None else np.nan
-    inside = None if np.isnan([low, high]).any() else bool(low <= wanted <= high)
+    due = goal * covered if METRICS[target.metric].adds_up and covered is not None else np.nan
+    inside = None if np.isnan([low, high]).any() else bool(low <= goal <= high)
     met = np.nan
     if result.draws is not None:
         scaled = target.scale * result.draws
-        met = float((scaled >= wanted).mean() if least else (scaled <= wanted).mean())
+        met = float((scaled >= goal).mean() if least else (scaled <= goal).mean())
     return row | {
         "when": NOW,
         "covered": covered,
         "wanted_inside": inside,
         "probability": met,
-        "attainment": _attainment(value, wanted, least=least),
+        "attainment": _attainment(value, goal, least=least),
         "due_by_now": due,
-        "verdict": _verdict(value, wanted, least=least, inside=inside, due=due, covered=covered),
+        "verdict": _verdict(value, goal, least=least, inside=inside, due=due, covered=covered),
         "baseline": pinned,
         "change": value - pinned,
     }
@@ -293,20 +293,18 @@ def _covered(number: int, target: Target, run: Run) -> float | None:
     return ((last - first) + dt.timedelta(days=1)) / ((end - start) + dt.timedelta(days=1))
 
 
-def _attainment(value: float, wanted: float, *, least: bool) -> float:
-    top, bottom = (value, wanted) if least else (wanted, value)
+def _attainment(value: float, goal: float, *, least: bool) -> float:
+    top, bottom = (value, goal) if least else (goal, value)
     return top / bottom if bottom > 0 else np.nan
 
 
-def _verdict(
-    value: float, wanted: float, *, least: bool, inside: bool | None, due: float, covered: float | None
-) -> str:
+def _verdict(value: float, goal: float, *, least: bool, inside: bool | None, due: float, covered: float | None) -> str:
     if np.isnan(value):
         return "unknown"
     if not np.isnan(due) and covered is not None and covered < 1:
         if least:
-            return "attained" if value >= wanted else "on_pace" if value >= due else "behind_pace"
-        return "missed" if value > wanted else "on_pace" if value <= due else "behind_pace"
+            return "attained" if value >= goal else "on_pace" if value >= due else "behind_pace"
+        return "missed" if value > goal else "on_pace" if value <= due else "behind_pace"
     if inside:
         return "undecided"
-    return "attained" if (value >= wanted) == least or value == wanted else "missed"
+    return "attained" if (value >= goal) == least or value == goal else "missed"

@@ -54,8 +54,8 @@ class Run:
     def period(self) -> tuple[dt.date, dt.date] | None:
         """First and last day that it counts conversions on; None where its data have no dates."""
         bounds = self.experiment.period.bounds()
-        known = [_day_of(text) for text in self.span] if self.span is not None else [None, None]
-        first, last = (_day_at(bound) or day for bound, day in zip(bounds, known, strict=True))
+        days = [_day_of(text) for text in self.span] if self.span is not None else [None, None]
+        first, last = (_day_at(bound) or day for bound, day in zip(bounds, days, strict=True))
         return None if first is None or last is None else (first, last)
 
     @property
@@ -73,8 +73,8 @@ class Run:
     @property
     def level(self) -> float:
         """Nominal coverage of its intervals."""
-        asked = self.experiment.resampling
-        return 0.9 if asked is None else asked.level
+        resampling = self.experiment.resampling
+        return 0.9 if resampling is None else resampling.level
 
     def returns(self, model: str, basis: str | None = None, cost_basis: str | None = None) -> pd.DataFrame:
         """Rows of ``returns`` of one model by channel, on the terms that channels are ranked by unless given.
@@ -86,15 +86,15 @@ class Run:
         """
         self.check_model(model)
         table = self.tables["returns"]
-        known = table[["basis", "cost_basis"]].drop_duplicates().apply(tuple, axis=1).tolist()
-        wanted = (basis or self.terms[0], cost_basis or self.terms[1])
-        if wanted not in known:
+        available = table[["basis", "cost_basis"]].drop_duplicates().apply(tuple, axis=1).tolist()
+        terms = (basis or self.terms[0], cost_basis or self.terms[1])
+        if terms not in available:
             raise InputError(
                 f"run {self.name!r} has no returns for this basis and cost basis",
-                given=" on ".join(wanted),
-                allowed=[" on ".join(pair) for pair in known],
+                given=" on ".join(terms),
+                allowed=[" on ".join(pair) for pair in available],
             )
-        rows = table[(table["model"] == model) & (table["basis"] == wanted[0]) & (table["cost_basis"] == wanted[1])]
+        rows = table[(table["model"] == model) & (table["basis"] == terms[0]) & (table["cost_basis"] == terms[1])]
         return rows.set_index("channel")
 
     def check_model(self, model: str) -> None:
@@ -153,10 +153,10 @@ def read_run(folder: str | Path) -> Run:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"run folder {folder} does not exist", hint="give a folder that `attribution run` wrote")
-    lacking = [name for name in _NEEDED if not (folder / f"{name}.parquet").is_file()]
-    if lacking or not (folder / "experiment.toml").is_file():
+    missing = [name for name in _NEEDED if not (folder / f"{name}.parquet").is_file()]
+    if missing or not (folder / "experiment.toml").is_file():
         raise InputError(
-            f"folder {folder} is not the folder of a run: it has no {lacking[0] if lacking else 'experiment.toml'}",
+            f"folder {folder} is not the folder of a run: it has no {missing[0] if missing else 'experiment.toml'}",
             hint="give a folder that `attribution run` wrote",
         )
     tables = {}

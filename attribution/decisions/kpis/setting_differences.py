@@ -77,21 +77,21 @@ def settings_that_differ(before: Run, after: Run) -> list[SettingDifference]:
     """
     was, now = (dict(_settings(run.experiment, other.experiment)) for run, other in ((before, after), (after, before)))
     keys = [*was, *(key for key in now if key not in was)]
-    found = [SettingDifference(key, _shown(was.get(key)), _shown(now.get(key))) for key in keys]
-    return [each for each in found if each.before != each.after] + _models_that_differ(before, after)
+    differences = [SettingDifference(key, _shown(was.get(key)), _shown(now.get(key))) for key in keys]
+    return [each for each in differences if each.before != each.after] + _models_that_differ(before, after)
 
 
 def counterparts(run: Run, first: Run) -> dict[str, str]:
     """Label of the same model in ``first``, for each model of ``run`` that has one there."""
     kinds, theirs = ([spec.model for spec in each.experiment.models] for each in (run, first))
-    found = {}
-    for place, label in enumerate(run.models):
+    matches = {}
+    for position, label in enumerate(run.models):
         alike = kinds == theirs and len(kinds) == len(run.models) == len(first.models)
         if label in first.models:
-            found[label] = label
-        elif alike and first.models[place] not in run.models:
-            found[label] = first.models[place]
-    return found
+            matches[label] = label
+        elif alike and first.models[position] not in run.models:
+            matches[label] = first.models[position]
+    return matches
 
 
 def _settings(experiment: Experiment, other: Experiment) -> Iterator[tuple[str, Any]]:
@@ -132,17 +132,17 @@ def _shown(value: Any) -> str:
 def _models_that_differ(before: Run, after: Run) -> list[SettingDifference]:
     """Models that both runs have and that were asked to be different, and another order: the first one is the base."""
     was, now, same = _specified(before), _specified(after), counterparts(after, before)
-    found = []
+    differences = []
     for label, earlier in same.items():
-        known = earlier in was and label in now
-        if known and (was[earlier] != now[label] or earlier != label):
+        is_in_both = earlier in was and label in now
+        if is_in_both and (was[earlier] != now[label] or earlier != label):
             names = earlier if earlier == label else f"{earlier} ({label} in the other run)"
-            found.append(SettingDifference(f"models {names}", was[earlier], now[label]))
+            differences.append(SettingDifference(f"models {names}", was[earlier], now[label]))
     shared = [label for label in before.models if label in after.models]
     order = [label for label in after.models if label in before.models]
     if shared != order:
-        found.append(SettingDifference("order of models", ", ".join(shared), ", ".join(order)))
-    return found
+        differences.append(SettingDifference("order of models", ", ".join(shared), ", ".join(order)))
+    return differences
 
 
 def _specified(run: Run) -> dict[str, str]:

@@ -75,10 +75,10 @@ def stage_sums(rows: pd.DataFrame, channels: Sequence[str] | None) -> dict[str, 
     return sums
 
 
-def stage_ends(found: StageRows, metric: str, channels: Sequence[str] | None) -> tuple[float, float]:
+def stage_ends(rows: StageRows, metric: str, channels: Sequence[str] | None) -> tuple[float, float]:
     """Interval of a rate, where a table of the run has it: of one channel, or of the whole stage; else NaN."""
     ends = {"rate_to_next": ("rate_low", "rate_high"), "win_rate": ("win_rate_low", "win_rate_high")}.get(metric)
-    row = found.whole if channels is None else found.credit.loc[channels[0]] if len(channels) == 1 else None
+    row = rows.whole if channels is None else rows.credit.loc[channels[0]] if len(channels) == 1 else None
     if ends is None or row is None or not set(ends) <= set(row.index):
         return np.nan, np.nan
     low, high = (float(row[name]) for name in ends)

@@ -58,6 +58,6 @@ def add_ends(table: pd.DataFrame, intervals: pd.DataFrame | None, measures: Sequ
         if measure == "rank":
             belongs |= bool(np.isnan(estimate).all())
         for name, end in zip(columns, ("low", "high"), strict=True):
-            given = filled[name].to_numpy(float)
-            filled[name] = np.where(belongs & np.isnan(given), own[end].to_numpy(float), given)
+            values = filled[name].to_numpy(float)
+            filled[name] = np.where(belongs & np.isnan(values), own[end].to_numpy(float), values)
     return filled

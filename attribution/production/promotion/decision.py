@@ -17,9 +17,9 @@ from attribution.kernels.statistics.sums import sum_by_key
 from attribution.models.credit import allocate
 from attribution.models.saved import Scorer
 from attribution.models.saved.applied import AppliedModel
+from attribution.pipeline.builders import open_sources
 from attribution.pipeline.outcome import Outcome
 from attribution.pipeline.pipeline import run_experiment
-from attribution.pipeline.request import open_sources
 from attribution.production.promotion.criteria import Criteria
 from attribution.returns import main_basis
 from attribution.schema.experiment import Experiment, ModelSpec, ResamplingOptions, TrackingOptions

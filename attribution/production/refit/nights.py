@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from attribution.data.loading import Sources
 from attribution.journeys import DAY, Journeys
-from attribution.production.refit.store import Known
+from attribution.production.refit.store import LogState
 from attribution.production.scoring.days import Input, Reach, daily_digests
 from attribution.production.scoring.takeback import check_gaps
 
@@ -21,13 +21,13 @@ class Tonight:
     ----------
     write : days to write, ascending
     stale : days that may be wrong and cannot be made right from this log
-    known : what is known of the log once they are written
+    log_state : what is known of the log once they are written
     last : the last day that is complete
     """
 
     write: tuple[int, ...]
     stale: tuple[int, ...]
-    known: Known
+    log_state: LogState
     last: int
 
 
@@ -47,7 +47,7 @@ def given_log(
     return Input(touched, converted, Reach(math.ceil(lookback_days), True), covers)
 
 
-def choose_tonight(given: Input, journeys: Journeys, known: Known, held: Sequence[int], last: int) -> Tonight:
+def choose_tonight(log: Input, journeys: Journeys, log_state: LogState, held: Sequence[int], last: int) -> Tonight:
     """Which days to write, up to ``last``; those that are there are ``held``.
 
     A change reaches the days from one window before it on: a conversion takes touchpoints back, and journeys that
@@ -55,18 +55,18 @@ def choose_tonight(given: Input, journeys: Journeys, known: Known, held: Sequenc
     """
     assert journeys.span is not None
     begun = journeys.span[0] // DAY
-    news, reach = given.against(known.inputs), given.reach.days
+    news, reach = log.against(log_state.inputs), log.reach.days
     changed = sorted({*news.changed("touchpoints"), *news.changed("conversions")})
-    if not known.inputs:  # a new folder, or one of an earlier version
+    if not log_state.inputs:  # a new folder, or one of an earlier version
         first = begun if not held else max(held[-1] + 1 - reach, held[0], begun)
         if held and held[-1] >= last:
             first = last + 1
-        return Tonight(tuple(range(first, last + 1)), (), Known(news.merged()), last)
+        return Tonight(tuple(range(first, last + 1)), (), LogState(news.merge_inputs()), last)
     missing = sorted({*news.missing("touchpoints"), *news.missing("conversions")})
     end = max(last, held[-1]) if held else last
     wrong = set(range(min(changed) - reach, end + 1)) if changed else set()
-    wrong |= {*range(held[-1] + 1 if held else begun, last + 1), *known.stale}
+    wrong |= {*range(held[-1] + 1 if held else begun, last + 1), *log_state.stale}
     wrong &= {*held, *range(max(begun, held[0]) if held else begun, last + 1)}
-    told = {day for day in wrong if begun <= day <= last and not given.reach.meets(day, missing)}
-    stale = tuple(sorted(wrong - told))
-    return Tonight(tuple(sorted(told)), stale, Known(news.merged(), stale), last)
+    writable = {day for day in wrong if begun <= day <= last and not log.reach.meets(day, missing)}
+    stale = tuple(sorted(wrong - writable))
+    return Tonight(tuple(sorted(writable)), stale, LogState(news.merge_inputs(), stale), last)

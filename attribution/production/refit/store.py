@@ -35,7 +35,7 @@ _INPUTS = "inputs.json"
 
 
 @dataclass(frozen=True)
-class Known:
+class LogState:
     """What is known of the log that days were made of.
 
     Attributes
@@ -104,11 +104,11 @@ class SummaryStore:
     @property
     def days(self) -> list[int]:
         """Numbers of the days that are there, ascending."""
-        found = []
+        days = []
         for path in self.folder.glob("day=*/summary.parquet"):
             with contextlib.suppress(ValueError):
-                found.append(day_number(dt.date.fromisoformat(path.parent.name.removeprefix("day="))))
-        return sorted(found)
+                days.append(day_number(dt.date.fromisoformat(path.parent.name.removeprefix("day="))))
+        return sorted(days)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -149,17 +149,17 @@ class SummaryStore:
         InputError
             If its file is missing, damaged, or of other settings.
         """
-        found = read_day(self._path(day))
-        if found.definition != self.definition.digest or found.day != day:
+        file = read_day(self._path(day))
+        if file.definition != self.definition.digest or file.day != day:
             raise InputError(
                 f"{self._path(day)} does not belong there",
-                given=f"{day_name(found.day)} of settings {found.definition}",
+                given=f"{day_name(file.day)} of settings {file.definition}",
                 allowed=f"{day_name(day)} of settings {self.definition.digest}",
                 hint="write the day again: attribution summarise … --from",
             )
-        return found
+        return file
 
-    def known(self) -> Known:
+    def read_log_state(self) -> LogState:
         """What is known of the log; nothing in a folder that an earlier version wrote.
 
         Raises
@@ -169,12 +169,12 @@ class SummaryStore:
         """
         path = self.folder / _INPUTS
         try:
-            told = json.loads(path.read_text(encoding="utf-8"))
-            digest = told.pop("digest")
-            if digest == digest_of(told):
-                return Known(told["inputs"], tuple(map(_number, told["stale"])))
+            content = json.loads(path.read_text(encoding="utf-8"))
+            digest = content.pop("digest")
+            if digest == digest_of(content):
+                return LogState(content["inputs"], tuple(map(_number, content["stale"])))
         except FileNotFoundError:
-            return Known()
+            return LogState()
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             pass
         raise InputError(
@@ -182,10 +182,10 @@ class SummaryStore:
             hint="remove it, and write all days again from the whole log: attribution summarise … --from FIRST-DAY",
         )
 
-    def keep_known(self, known: Known) -> None:
+    def write_log_state(self, log_state: LogState) -> None:
         """Keep what is known of the log, after the days that follow from it."""
-        told = {"inputs": known.inputs, "stale": [day_name(day) for day in known.stale]}
-        self._put(self.folder / _INPUTS, {**told, "digest": digest_of(told)})
+        content = {"inputs": log_state.inputs, "stale": [day_name(day) for day in log_state.stale]}
+        self._put(self.folder / _INPUTS, {**content, "digest": digest_of(content)})
 
     def _path(self, day: int) -> Path:
         return self.folder / f"day={day_name(day)}" / "summary.parquet"
@@ -202,11 +202,11 @@ class SummaryStore:
         self._put(path, head)
 
     def _put(self, path: Path, content: Mapping[str, Any]) -> None:
-        aside = path.with_name(f".{path.name}")
+        draft = path.with_name(f".{path.name}")
         try:
-            aside.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-            sync(aside)
-            aside.replace(path)
+            draft.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            sync(draft)
+            draft.replace(path)
             sync(path.parent)
         except OSError as error:
             raise write_error(f"{path} cannot be written", error) from None
@@ -283,19 +283,19 @@ def write_day(path: Path, day: DayFile) -> None:
         }
     ).replace_schema_metadata({_HEAD: json.dumps(head, ensure_ascii=False, sort_keys=True).encode()})
     # Nobody else writes meanwhile: what lies there was left by a job that was killed.
-    aside = path.with_name(f".{path.name}")
+    draft = path.with_name(f".{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as file:
+        with draft.open("wb") as file:
             pq.write_table(arrow, file, compression="zstd")
             file.flush()
             os.fsync(file.fileno())
-        aside.replace(path)
+        draft.replace(path)
         for folder in (path.parent, path.parent.parent):
             sync(folder)
     except OSError as error:
         with contextlib.suppress(OSError):
-            aside.unlink()
+            draft.unlink()
         raise write_error(f"{path} cannot be written", error, hint="the earlier files are unchanged") from None
 
 

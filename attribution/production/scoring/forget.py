@@ -92,7 +92,7 @@ def _forget_scores(folder: Path, customer: str) -> Forgotten:
     with opened_ledger(folder, model) as ledger:
         manifest = ledger.read() or {}
         days, ids, rows, places, removed = dict(manifest["days"]), set[str](), 0, list[str](), list[str]()
-        for day, told in manifest["days"].items():
+        for day, entry in manifest["days"].items():
             table = _read(ledger, day)
             is_theirs = pc.equal(table["customer_id"].cast(pa.string()), customer)
             count = pc.sum(is_theirs).as_py() or 0
@@ -104,17 +104,17 @@ def _forget_scores(folder: Path, customer: str) -> Forgotten:
             if left.num_rows:
                 path = ledger.stage(day_place(day))
                 pq.write_table(left, path, compression="zstd")
-                days[day] = day_entry(path, left, told["made_by"])
+                days[day] = day_entry(path, left, entry["made_by"])
                 places.append(day_place(day))
             else:
                 del days[day]
                 removed.append(day_place(day))
-        named = manifest.get("unmended", {})
+        unmended_before = manifest.get("unmended", {})
         # Ids that were made where the table had none begin with the customer's.
-        ids |= {name for names in named.values() for name in names if name.startswith(f"{customer}@")}
-        unmended = {day: [name for name in names if name not in ids] for day, names in named.items()}
+        ids |= {name for names in unmended_before.values() for name in names if name.startswith(f"{customer}@")}
+        unmended = {day: [name for name in names if name not in ids] for day, names in unmended_before.items()}
         places += _restatements(ledger, ids)
-        if places or removed or unmended != named:
+        if places or removed or unmended != unmended_before:
             manifest |= {"days": days, "revision": int(manifest["revision"]) + 1}
             manifest |= {"unmended": {day: names for day, names in unmended.items() if names}}
             ledger.commit(manifest, places=places, removed=removed)

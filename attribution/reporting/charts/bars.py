@@ -260,10 +260,10 @@ def in_rows(table: pd.DataFrame, measure: str) -> tuple[pd.DataFrame, int]:
     order = sorted(means.index, key=lambda channel: (channel in NO_CHANNELS, -means[channel], channel))
     rest = [channel for channel in order if channel not in NO_CHANNELS][MOST_CHANNELS:]
     order = [channel for channel in order if channel not in rest]
-    place = {channel: i for i, channel in enumerate(order)}
-    kept = table[table["channel"].isin(order)]
-    kept = kept.sort_values("channel", key=lambda names: names.map(place), kind="stable")
-    return kept.reset_index(drop=True), len(rest)
+    positions = {channel: i for i, channel in enumerate(order)}
+    rows = table[table["channel"].isin(order)]
+    rows = rows.sort_values("channel", key=lambda names: names.map(positions), kind="stable")
+    return rows.reset_index(drop=True), len(rest)
 
 
 def _is_skewed(roi: pd.Series) -> bool:

@@ -77,8 +77,10 @@ def roi_bridge(ends: tuple[float, float], changes: pd.DataFrame, *, model: str) 
 def _chart(table: pd.DataFrame) -> alt.LayerChart:
     is_end = table["step"].isin(["before", "after"])
     colours = np.where(is_end, _ENDS, np.where(table["change"] >= 0, _UP, _DOWN))
-    said = np.where(is_end, "", "+.2f")
-    shown = [format(round(change, 2) + 0.0, form or ".2f") for change, form in zip(table["change"], said, strict=True)]
+    formats = np.where(is_end, "", "+.2f")
+    shown = [
+        format(round(change, 2) + 0.0, form or ".2f") for change, form in zip(table["change"], formats, strict=True)
+    ]
     data = table.assign(colour=colours, shown=shown, above=table[["start", "end"]].max(axis=1))
     x = alt.X("step:N", title=None, scale=alt.Scale(domain=list(table["step"])))
     x = x.axis(labelAngle=0, ticks=False, domain=False)

@@ -195,12 +195,12 @@ def response_curves(budget: pd.DataFrame, *, channels: Iterable[str] | None = No
     band = base.mark_area(opacity=0.15).encode(y=alt.Y("low_multiple:Q"), y2=alt.Y2("high_multiple"))
     line = base.mark_line(strokeWidth=2).encode(y=y)
     today = alt.Chart().mark_rule(color="#333", strokeDash=[3, 3]).encode(x=alt.XDatum(1, type="quantitative"))
-    others = [name for name in dict.fromkeys(own["channel"]) if name not in set(fitted["channel"])]
+    assumed = [name for name in dict.fromkeys(own["channel"]) if name not in set(fitted["channel"])]
     captions = [
         f"Under {own['model'].iloc[0]}. Every curve passes through today's spend and return. Bands show the curves "
         "that "
         "also fit the history of spend.",
-        f"Not drawn, because their curvature is assumed: {listed(others)}." if others else "",
+        f"Not drawn, because their curvature is assumed: {listed(assumed)}." if assumed else "",
     ]
     return Figure(
         name="response_curves",

@@ -55,21 +55,21 @@ def costs_by_type(sensitivity: pd.DataFrame, *, channels: Iterable[str] | None =
     [['fair', 'venue'], ['mail', 'media']]
     """
     own = own_costs(sensitivity)
-    known = own[own["amount"] > 0]
-    if known.empty:
+    costs = own[own["amount"] > 0]
+    if costs.empty:
         raise InputError("no channel has a cost to draw")
-    known = known.assign(channel=known["channel"].fillna(_SHARED))
-    whole = known.groupby("channel")["amount"].sum()
+    costs = costs.assign(channel=costs["channel"].fillna(_SHARED))
+    whole = costs.groupby("channel")["amount"].sum()
     order = sorted(whole.index, key=lambda name: (name == _SHARED, -whole[name], name))
     left_out = len(order) - MOST_CHANNELS
     order = order[:MOST_CHANNELS]
-    kinds = sorted(set(known["cost_type"]), key=lambda kind: (kind != MEDIA, kind))
-    table = known[known["channel"].isin(order)][["channel", "cost_type", "amount", "share"]]
-    places = table["channel"].map({name: place for place, name in enumerate(order)})
-    rank = table["cost_type"].map({kind: place for place, kind in enumerate(kinds)})
-    table = table.assign(_row=places, _kind=rank).sort_values(["_row", "_kind"]).drop(columns=["_row", "_kind"])
+    kinds = sorted(set(costs["cost_type"]), key=lambda kind: (kind != MEDIA, kind))
+    table = costs[costs["channel"].isin(order)][["channel", "cost_type", "amount", "share"]]
+    rows = table["channel"].map({name: position for position, name in enumerate(order)})
+    rank = table["cost_type"].map({kind: position for position, kind in enumerate(kinds)})
+    table = table.assign(_row=rows, _kind=rank).sort_values(["_row", "_kind"]).drop(columns=["_row", "_kind"])
     table = table.reset_index(drop=True)
-    unknown = sorted(set(own["channel"].dropna()) - set(known["channel"]))
+    unknown = sorted(set(own["channel"].dropna()) - set(costs["channel"]))
     captions = [
         "Shared costs have a bar of their own. Loaded cost adds a part of them to each channel."
         if _SHARED in order
@@ -97,7 +97,7 @@ def _stacked(table: pd.DataFrame, kinds: list[str], order: list[str], channels: 
     data = table.assign(
         label=table["channel"].map(labels),
         type_label=table["cost_type"].map(types),
-        place=table["cost_type"].map({kind: place for place, kind in enumerate(kinds)}),
+        place=table["cost_type"].map({kind: position for position, kind in enumerate(kinds)}),
     )
     colours = model_colours(list(types.values()))
     result: alt.Chart = (
@@ -147,10 +147,10 @@ def roi_within_bounds(sensitivity: pd.DataFrame, *, channels: Iterable[str] | No
     'Lines go from the highest to the lowest cost that may be;'
     """
     every = bounded_costs(sensitivity)
-    drawn = every[every["roi"].notna()]
-    if drawn.empty:
+    with_roi = every[every["roi"].notna()]
+    if with_roi.empty:
         raise InputError("no channel has an ROI to draw")
-    table, left_out = in_rows(drawn, "roi")
+    table, left_out = in_rows(with_roi, "roi")
     basis, cost_basis = table.iloc[0][["basis", "cost_basis"]]
     table = table[["channel", "model", "roi", "roi_low", "roi_high", "overlaps"]]
     style = ChannelStyle.of(every["channel"], channels)

@@ -50,14 +50,14 @@ def funnel_by_stage(
     first = funnel.iloc[0]
     models = list(dict.fromkeys(table["model"]))
     leaks = funnel[funnel["rate_to_next"].notna()]
-    said = (
+    lowest = (
         f"The lowest share moves on from {leaks.loc[leaks['rate_to_next'].idxmin(), 'stage']}. " if len(leaks) else ""
     )
     return Figure(
         name="funnel_by_stage",
         title="Funnel by stage, split by credited channels",
         caption=(
-            f"{said}{_OPEN} Beside the bars: arrivals, the share that moved on with its interval, and the median "
+            f"{lowest}{_OPEN} Beside the bars: arrivals, the share that moved on with its interval, and the median "
             f"number of days until then. The bars of a stage are {listed(models)}. Arrivals without a touchpoint are "
             "(unattributed)."
         ),
@@ -79,8 +79,8 @@ def _allocated(funnel_credit: pd.DataFrame) -> pd.DataFrame:
 
 def _bars(table: pd.DataFrame, style: ChannelStyle, models: list[str]) -> alt.LayerChart:
     stages = short_labels(list(dict.fromkeys(table["stage"])))
-    named = short_labels(models)
-    data = style.on(table).assign(stage_label=table["stage"].map(stages), model_label=table["model"].map(named))
+    model_labels = short_labels(models)
+    data = style.on(table).assign(stage_label=table["stage"].map(stages), model_label=table["model"].map(model_labels))
     summed = data.groupby(["stage", "model"])["credit"]
     data["credit_end"] = summed.cumsum()
     data["credit_start"] = data["credit_end"] - data["credit"]
@@ -89,7 +89,7 @@ def _bars(table: pd.DataFrame, style: ChannelStyle, models: list[str]) -> alt.La
     shown = [label for label in style.labels.values() if label in set(data["label"])]
     colours = data.drop_duplicates("label").set_index("label")["colour"]
     y = alt.Y("stage_label:N", title=None, scale=alt.Scale(domain=list(stages.values()), paddingInner=0.35))
-    offset = alt.YOffset("model_label:N", scale=alt.Scale(domain=list(named.values())))
+    offset = alt.YOffset("model_label:N", scale=alt.Scale(domain=list(model_labels.values())))
     x = alt.X("credit_start:Q", title="credited arrivals", axis=alt.Axis(tickCount=6))
     legend = alt.Legend(orient="top", columns=4, columnPadding=20, symbolOpacity=1)
     scale = alt.Scale(domain=shown, range=[colours[label] for label in shown])
@@ -133,12 +133,12 @@ def funnel_rates(funnel_credit: pd.DataFrame, *, channels: Iterable[str] | None 
         No stage has a rate.
     """
     allocated = _allocated(funnel_credit)
-    known = allocated[allocated["rate_to_next"].notna()]
-    if known.empty:
+    with_rate = allocated[allocated["rate_to_next"].notna()]
+    if with_rate.empty:
         raise InputError("no stage has a rate by channel to draw")
-    model = known["model"].iloc[0]
+    model = with_rate["model"].iloc[0]
     columns = ["stage", "channel", "model", "credit", "rate_to_next", "rate_matured", "median_days_to_next"]
-    table = known.loc[known["model"] == model, [*columns, "open_share"]]
+    table = with_rate.loc[with_rate["model"] == model, [*columns, "open_share"]]
     sizes = table.groupby("channel")["credit"].sum()
     order = sorted(sizes.index, key=lambda name: (name in NO_CHANNELS, -sizes[name], name))
     left_out = max(0, len(order) - MOST_CHANNELS)

@@ -68,9 +68,9 @@ def journey_graph(
     """
     check_steps(transitions)
     order = most_reached(transitions)
-    known = published_credit[published_credit["removal_effect"].notna()]
-    model = None if known.empty else str(known["model"].iloc[0])
-    nodes = _nodes(order, known[known["model"] == model], journey_profile)
+    effects = published_credit[published_credit["removal_effect"].notna()]
+    model = None if effects.empty else str(effects["model"].iloc[0])
+    nodes = _nodes(order, effects[effects["model"] == model], journey_profile)
     between = in_order(transitions, [START, *order], [*order, CONVERSION, NULL])
     between = between[between["from_state"] != between["to_state"]]
     strongest = _strongest(between)
@@ -91,7 +91,7 @@ def journey_graph(
         title="Journey graph",
         caption=" ".join(filter(None, captions)),
         alt_text=f"Graph of (start), channels, (conversion) and (null). Steps drawn: {len(strongest)}.",
-        chart=_drawn(nodes, strongest, places, style_of(transitions, channels)),
+        chart=_draw(nodes, strongest, places, style_of(transitions, channels)),
         table=table,
     )
 
@@ -117,8 +117,8 @@ def _strongest(steps: pd.DataFrame) -> pd.DataFrame:
 def _weaker(dropped: int) -> str:
     if not dropped:
         return ""
-    kept = f"the {MOST_STEPS} steps taken most often and the {MOST_TO_CONVERSION} that convert most often"
-    return f"Drawn are only {kept}; {dropped} others are not."
+    strongest = f"the {MOST_STEPS} steps taken most often and the {MOST_TO_CONVERSION} that convert most often"
+    return f"Drawn are only {strongest}; {dropped} others are not."
 
 
 def _openers_first(order: list[str], transitions: pd.DataFrame) -> list[str]:
@@ -137,7 +137,7 @@ def _circle(openers_first: list[str]) -> dict[str, tuple[float, float]]:
     return {state: (-float(x), float(y)) for state, (x, y) in nx.circular_layout(ring).items()}
 
 
-def _drawn(
+def _draw(
     nodes: pd.DataFrame, steps: pd.DataFrame, places: dict[str, tuple[float, float]], style: ChannelStyle
 ) -> alt.LayerChart:
     dots = pd.concat([nodes, pd.DataFrame({"from_state": _ADDED})], ignore_index=True)
@@ -166,11 +166,11 @@ def _circles(dots: pd.DataFrame, x: alt.X, y: alt.Y) -> list[alt.Chart]:
     size = alt.Size("size:Q", scale=None, legend=None)
     scale = alt.Scale(scheme="oranges", domain=[0, max(float(dots["removal_effect"].max()), 1e-9)])
     shade = alt.Fill("removal_effect:Q", scale=scale, title="removal effect", legend=alt.Legend(format=".0%"))
-    known = dots["removal_effect"].notna()
-    grey = alt.Chart(data_of(dots[~known])).mark_circle(opacity=1, fill="#ccc", stroke="#555", strokeWidth=0.8)
+    has_effect = dots["removal_effect"].notna()
+    grey = alt.Chart(data_of(dots[~has_effect])).mark_circle(opacity=1, fill="#ccc", stroke="#555", strokeWidth=0.8)
     layers = [grey.encode(x=x, y=y, size=size)]
-    if known.any():
-        coloured = alt.Chart(data_of(dots[known])).mark_circle(opacity=1, stroke="#555", strokeWidth=0.8)
+    if has_effect.any():
+        coloured = alt.Chart(data_of(dots[has_effect])).mark_circle(opacity=1, stroke="#555", strokeWidth=0.8)
         layers.append(coloured.encode(x=x, y=y, size=size, fill=shade))
     return layers
 

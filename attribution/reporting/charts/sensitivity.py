@@ -50,10 +50,10 @@ def specification_curve(
     InputError
         The channel has no ROI.
     """
-    known = specifications[(specifications["channel"] == channel) & specifications["roi"].notna()]
-    if known.empty:
+    with_roi = specifications[(specifications["channel"] == channel) & specifications["roi"].notna()]
+    if with_roi.empty:
         raise InputError("the channel has no ROI under any specification", given=channel)
-    order = known.sort_values(["roi", *_PARTS], kind="stable")
+    order = with_roi.sort_values(["roi", *_PARTS], kind="stable")
     columns = [*_PARTS, "roi", "roi_low", "roi_high", "is_own"]
     table = order[columns].reset_index(drop=True)
     table.insert(0, "place", np.arange(1, len(table) + 1))
@@ -72,7 +72,7 @@ def specification_curve(
         alt_text=(
             f"Sorted dots of the ROI of {label} under {len(table)} specifications, from {format_roi(least['roi'])} "
             "under "
-            f"{_said(least)} to {format_roi(most['roi'])} under {_said(most)}."
+            f"{_specification(least)} to {format_roi(most['roi'])} under {_specification(most)}."
         ),
         chart=_curve(table),
         table=table,
@@ -154,7 +154,7 @@ def _curve(table: pd.DataFrame) -> alt.LayerChart:
 def _ticks(table: pd.DataFrame) -> pd.DataFrame:
     """A row for each specification and each of its choices, where there was anything to choose."""
     parts = []
-    for place, name in enumerate(_PARTS):
+    for part, name in enumerate(_PARTS):
         levels = list(dict.fromkeys(table[name].dropna()))
         levels = sorted(levels) if name == "lookback_days" else levels
         if len(levels) < 2:
@@ -168,7 +168,7 @@ def _ticks(table: pd.DataFrame) -> pd.DataFrame:
             pd.DataFrame(
                 {
                     "place": table["place"],
-                    "part": place,
+                    "part": part,
                     "level": table[name].map(rank),
                     "choice_label": table[name].map(labels),
                     "colour": np.where(table["is_own"], "#1b3a5c", "#9db4c8"),
@@ -205,6 +205,6 @@ def _regret_grid(table: pd.DataFrame) -> alt.LayerChart:
     return alt.LayerChart(layer=[cells, amounts, frame], data=data_of(data), width=width, height=height)
 
 
-def _said(row: pd.Series) -> str:
+def _specification(row: pd.Series) -> str:
     days = "" if pd.isna(row["lookback_days"]) else f", {row['lookback_days']:g} days"
     return f"{row['model']}{days}, direct {row['direct']}, {row['cost_basis']} cost"

@@ -57,7 +57,7 @@ def cost_waterfall(sensitivity: pd.DataFrame, *, channels: Iterable[str] | None 
     kinds = sorted(set(rows["cost_type"]), key=lambda kind: (kind != MEDIA, kind))
     table = rows[rows["channel"].isin(order)]
     row, kind = (
-        table[column].map({name: place for place, name in enumerate(names)})
+        table[column].map({name: position for position, name in enumerate(names)})
         for column, names in (("channel", order), ("cost_type", kinds))
     )
     table = table.assign(_row=row, _kind=kind).sort_values(["_row", "_kind"]).reset_index(drop=True)
@@ -90,7 +90,7 @@ def _chart(table: pd.DataFrame, kinds: list[str], order: list[str], channels: It
     data = table.assign(
         label=table["channel"].map(labels),
         type_label=table["cost_type"].map(types),
-        place=table["cost_type"].map({kind: place for place, kind in enumerate(kinds)}),
+        place=table["cost_type"].map({kind: position for position, kind in enumerate(kinds)}),
     )
     colours = model_colours(list(types.values()))
     result: alt.Chart = (

@@ -113,25 +113,25 @@ def targets_page(
     name: str, tables: Mapping[str, pd.DataFrame], findings: Sequence[str], notes: Sequence[str] = ()
 ) -> Page:
     """Targets, their history, changes and decisions as a page."""
-    known = {
+    texts = {
         "kpis": ("Targets", "A target is undecided if the interval contains it."),
         "history": ("History", "The same metrics in earlier runs, oldest first."),
         "before_after": ("Before and after", "The effect of a change on a series, estimated from the series itself."),
         "decisions": ("Decisions", "What was expected of each decision, and the result so far."),
     }
     shown = {**tables, "kpis": _result(tables["kpis"]), "history": history(tables["kpis"])}
-    sections = [Section(key, *known[key], shown[key]) for key in known if key in shown and len(shown[key])]
+    sections = [Section(key, *texts[key], shown[key]) for key in texts if key in shown and len(shown[key])]
     always = "Intervals cover sampling only, not bias. Credit divides the observed conversions; it is not incremental."
     return Page(name, "Targets", findings, sections, [*notes, always])
 
 
 def comparison_page(comparison: Comparison) -> Page:
     """Runs side by side as a page."""
-    known = {
+    texts = {
         "comparison": ("Channels", "Every channel under every model and specification."),
         "agreement": ("Agreement", "How similarly each pair of models and specifications ranks the channels."),
     }
-    sections = [Section(key, *known[key], comparison.tables[key]) for key in known]
+    sections = [Section(key, *texts[key], comparison.tables[key]) for key in texts]
     if comparison.verdicts is not None:
         says = "Whether the spend of a channel pays back under all models and settings."
         sections.insert(0, Section("verdicts", "Verdicts", says, comparison.verdicts))

@@ -66,8 +66,8 @@ class SensitivityOptions(Settings):
     @model_validator(mode="after")
     def _each_once(self) -> SensitivityOptions:
         for name in ("lookback_days", "direct", "cost_bases"):
-            given = getattr(self, name)
-            if given is not None and len(set(given)) < len(given):
+            choices = getattr(self, name)
+            if choices is not None and len(set(choices)) < len(choices):
                 raise ValueError(f"{name} has the same choice twice")
         return self
 

@@ -107,17 +107,17 @@ def sensitivity_tables(
     InputError
         If no channel has an ROI, nothing converted, or a choice is named that these data do not allow.
     """
-    asked = sensitivity_options(experiment)
-    grid, matured = draw_grid(experiment, sources, journeys, models, terms)
+    options = sensitivity_options(experiment)
+    grid, maturity = draw_grid(experiment, sources, journeys, models, terms)
     # Allocated and incremental credit are never put together.
     each = [grid.of(estimand) for estimand in dict.fromkeys(grid.estimands)]
     return {
-        "specifications": specification_table(grid, asked.level),
+        "specifications": specification_table(grid, options.level),
         "rank_probability": _joined([joint_ranks(part) for part in each]),
         "differences": _joined([rank_swaps(part) for part in each]),
         "roi_variance": _joined([roi_variance(part) for part in each]),
-        "verdicts": _joined([verdict_table(part, asked, matured) for part in each]),
-        "regret": _joined([regret_table(part, asked) for part in each]),
+        "verdicts": _joined([verdict_table(part, options, maturity) for part in each]),
+        "regret": _joined([regret_table(part, options) for part in each]),
     }
 
 
@@ -158,8 +158,8 @@ def sensitivity_metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
 
 def curve_channels(specifications: pd.DataFrame) -> list[str]:
     """Channels worth a curve: those with most spend × (highest − lowest ROI), at most `MOST_CURVES`."""
-    known = specifications[specifications["roi"].notna()]
-    by_channel = known.groupby("channel")
+    with_roi = specifications[specifications["roi"].notna()]
+    by_channel = with_roi.groupby("channel")
     at_stake = (by_channel["roi"].max() - by_channel["roi"].min()) * by_channel["spend"].mean()
     return sorted(at_stake.index, key=lambda name: (-at_stake[name], name))[:MOST_CURVES]
 
@@ -198,11 +198,11 @@ def _notes(verdicts: pd.DataFrame, regret: pd.DataFrame) -> list[str]:
             "their effect by "
             "more than any of these choices. Only experiments can show by how much."
         )
-    told = verdicts["assumptions"].dropna().unique()
-    if len(told):
+    assumptions = verdicts["assumptions"].dropna().unique()
+    if len(assumptions):
         notes.append(
             "Incremental verdicts depend on assumptions that models did not learn from the data "
-            f"({'; '.join(told)}). They "
+            f"({'; '.join(assumptions)}). They "
             "are as good as the source of these assumptions."
         )
     return notes

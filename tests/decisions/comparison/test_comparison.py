@@ -258,7 +258,7 @@ def test_verdicts_count_every_model_and_specification() -> None:
         return make_run(name, models=models, spend=[10, 10, 10], journeys=[5, 5, 5])
 
     compared = compare_runs({"a": run("a", [30, 5, 30]), "b": run("b", [15, 5, 5])})
-    assert compared.findings[0] == "Spend comes back under all 2 models and specifications: mail."
+    assert compared.findings[0] == "Spend pays back under all 2 combinations of model and specification: mail."
     assert compared.metrics["channels_that_depend"] == 1
     assert compared.verdicts is not None
     rows = compared.verdicts.set_index("channel")

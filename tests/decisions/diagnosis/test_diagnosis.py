@@ -23,7 +23,7 @@ from attribution.decisions.diagnosis import (
 from attribution.decisions.diagnosis.gaps import PARTS
 from attribution.errors import InputError
 from attribution.pipeline.pipeline import check_quality
-from attribution.pipeline.record import record_of
+from attribution.pipeline.tracking_record import record_of
 from attribution.schema.experiment import Experiment
 from tests.reporting.drawn import all_figures, page_of
 

@@ -223,7 +223,7 @@ def test_impossible_funnels_are_refused(funnel: dict[str, Any], message: str, tm
         "funnel": funnel,
     }
     with pytest.raises(InputError, match=message):
-        load_sections().known(at.Experiment.model_validate(document))
+        load_sections().check_options(at.Experiment.model_validate(document))
 
 
 def test_a_funnel_and_its_table_go_together() -> None:

@@ -11,7 +11,7 @@ import typer
 
 from attribution.cli.commands.summarise import summarise
 from attribution.kernels.statistics.sums import to_float
-from attribution.pipeline.request import make_model
+from attribution.pipeline.builders import make_model
 from attribution.production.refit import SummaryStore, read_window
 from tests.production.scoring.test_nights_that_take_back import CHANNELS, DAY, LOOKBACK, Night, Nights, tables_of
 
@@ -68,7 +68,7 @@ class SummaryNights(Nights):
         self.known.learn(night)
         scratch = Path(tempfile.mkdtemp(dir=folder)) / "sums"
         job(folder, Night(tuple(self.known.touches), tuple(self.known.orders.values()), {}), scratch)
-        stale = set(SummaryStore.open(self.out).known().stale)
+        stale = set(SummaryStore.open(self.out).read_log_state().stale)
         found, expected = days_of(self.out), days_of(scratch)
         wrong = [day for day in found if day not in stale and day in expected and found[day] != expected[day]]
         assert not wrong, wrong

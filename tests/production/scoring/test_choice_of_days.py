@@ -164,7 +164,7 @@ def moved_news() -> News:
 def test_what_moved_away_is_no_longer_known_and_nothing_of_it_is_missing() -> None:
     news = moved_news()
     assert news.missing("conversions") == [1, 3, 4]
-    conversions = {day_number(name): rows for name, rows in news.merged()["conversions"].items()}
+    conversions = {day_number(name): rows for name, rows in news.merge_inputs()["conversions"].items()}
     assert conversions == {day: rows for day, rows in full(range(1, 9)).items() if day not in {2, 3}} | {3: "2-moved"}
     assert news.changed("conversions") == []
     assert news.changed("touchpoints") == []
@@ -175,7 +175,7 @@ def test_history_that_is_new_counts_outside_the_days_spoken_for() -> None:
     news = Input(full(range(1, 6)), full(range(5, 7)), RESET, delivered=(5 * DAY, 6 * DAY)).against(before)
     assert news.changed("touchpoints") == [1, 2]
     assert news.changed("conversions") == [6]
-    assert sorted(day_number(day) for day in news.merged()["touchpoints"]) == [1, 2, 3, 4, 5]
+    assert sorted(day_number(day) for day in news.merge_inputs()["touchpoints"]) == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize(("reach", "expected"), [(RESET, {5, 6}), (CUMULATIVE, set())])
@@ -202,16 +202,18 @@ def test_days_that_lost_or_gained_orders_are_mended_or_named(
     reach: Reach, asked: tuple[int | None, int | None], expected: Choice
 ) -> None:
     news = moved_news()
-    news = replace(news, given=replace(news.given, reach=reach))
-    assert choose_days(news, manifest(range(1, 9)), "m", asked=asked) == expected
+    news = replace(news, current=replace(news.current, reach=reach))
+    assert choose_days(news, manifest(range(1, 9)), "m", between=asked) == expected
 
 
 def test_an_outdated_day_is_scored_where_its_history_is_there_and_kept_where_not() -> None:
     news = Input(full(range(1, 9)), full(range(5, 9)), RESET).against(known(full(range(1, 9)), full(range(1, 9))))
-    assert choose_days(news, manifest(range(1, 9)), "other") == Choice([7, 8], kept=[5, 6])
-    assert choose_days(news, manifest(range(1, 9), schema_version=1), "m") == Choice([7, 8], kept=[5, 6])
+    assert choose_days(news, manifest(range(1, 9)), "other") == Choice([7, 8], without_history=[5, 6])
+    assert choose_days(news, manifest(range(1, 9), schema_version=1), "m") == Choice([7, 8], without_history=[5, 6])
     assert choose_days(news, manifest(range(1, 9)), "m") == Choice([])
-    assert choose_days(news, manifest(range(1, 9)), "other", asked=(6, 7)) == Choice([7], kept=[6], deferred=[5, 8])
+    assert choose_days(news, manifest(range(1, 9)), "other", between=(6, 7)) == Choice(
+        [7], without_history=[6], deferred=[5, 8]
+    )
 
 
 def test_days_left_over_from_before_are_taken_up_again() -> None:
@@ -219,7 +221,7 @@ def test_days_left_over_from_before_are_taken_up_again() -> None:
     told = manifest(range(1, 9), unmended={day_name(3): ["a"]}, deferred=[day_name(5)])
     assert choose_days(news, told, "m") == Choice([3, 5])
     assert choose_days(news, told, "m", damaged=[7]) == Choice([3, 5, 7])
-    assert choose_days(news, told, "m", asked=(4, 6)) == Choice([4, 5, 6], deferred=[3])
+    assert choose_days(news, told, "m", between=(4, 6)) == Choice([4, 5, 6], deferred=[3])
 
 
 def test_a_damaged_day_that_an_input_does_not_tell_is_named() -> None:
@@ -231,4 +233,4 @@ def test_a_day_without_conversions_is_emptied_inside_and_left_alone_outside() ->
     conversions = {day: rows for day, rows in full(range(3, 9)).items() if day != 5}
     news = Input(full(range(1, 9)), conversions, CUMULATIVE).against(known(full(range(1, 9)), full(range(1, 9))))
     assert choose_days(news, manifest(range(1, 9)), "m") == Choice([], emptied=[5])
-    assert choose_days(news, manifest(range(1, 9)), "m", asked=(6, 8)) == Choice([6, 7, 8], deferred=[5])
+    assert choose_days(news, manifest(range(1, 9)), "m", between=(6, 8)) == Choice([6, 7, 8], deferred=[5])

@@ -16,12 +16,12 @@ from attribution.errors import InputError
 from attribution.journeys import journeys_of
 from attribution.journeys.refine import Policy, before_policies
 from attribution.models.resampling import fit_and_resample
+from attribution.pipeline.builders import make_models, open_sources, terms_of
 from attribution.pipeline.pipeline import run_experiment
-from attribution.pipeline.request import make_models, open_sources, terms_of
 from attribution.production.output_tables import output_tables
 from attribution.schema.experiment import Experiment, JourneyOptions, ResamplingOptions
 from attribution.uncertainty.sensitivity import Grid, SensitivitySection, draw_grid
-from attribution.uncertainty.sensitivity.maturity import maturity, maturity_reader
+from attribution.uncertainty.sensitivity.maturity import estimate_maturity, maturity_reader
 from attribution.uncertainty.sensitivity.sensitivity_declared import SENSITIVITY_TABLES
 from attribution.uncertainty.sensitivity.sensitivity_options import sensitivity_options
 from attribution.uncertainty.sensitivity.spread import joint_ranks, rank_swaps, roi_variance, specification_table
@@ -316,7 +316,7 @@ def test_what_is_young_has_not_matured() -> None:
         {"customer_id": people[:4], "converted_at": [old + k * day for k in (0, 0, 2, 2)], "value": 1.0}
     )
     built = at.build_journeys(at.load_sources(pd.concat([touchpoints, young]), conversions), lookback_days=10)
-    found = maturity(built.read(maturity_reader(built))[0], built)
+    found = estimate_maturity(built.read(maturity_reader(built))[0], built)
     # Of nine at risk on day 0 two convert; the young one is seen no longer; two of six convert on day 2.
     first, second = 2 / 9, 1 - (7 / 9) * (4 / 6)
     assert found == {"old": 1.0, "young": pytest.approx(first / second)}

@@ -14,7 +14,7 @@ from scipy.optimize import minimize
 
 import attribution as at
 from attribution.journeys import journeys_of
-from attribution.pipeline.request import make_models, open_sources, terms_of
+from attribution.pipeline.builders import make_models, open_sources, terms_of
 from attribution.schema.experiment import Experiment
 from attribution.simulation import WORLDS, World, simulate
 from attribution.uncertainty.sensitivity import Grid, sensitivity_tables

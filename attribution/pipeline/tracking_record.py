@@ -70,22 +70,23 @@ def read_record(folder: str | Path) -> Record:
 
 def record_of(outcome: Outcome, folder: Path) -> Record:
     """What is to be logged of a run whose ``folder`` holds the copy of its channel rules."""
-    asked = outcome.experiment
+    experiment = outcome.experiment
     run = Numbers(
-        asked.name,
+        experiment.name,
         as_texts({**outcome.settings, **_channel_rules(outcome, folder)}),
         finite(_run_metrics(outcome)),
         {"attribution.fingerprint": outcome.fingerprint},
     )
     inputs = []
     for name, digest in outcome.digests.items():
-        spec = asked.tables[name]
+        spec = experiment.tables[name]
         source = {"query": spec.query} if spec.query else {"source": str(spec.source)[:5_000]}
         inputs.append(
             {"name": name, "digest": digest, "source": without_credentials(json.dumps(source, ensure_ascii=False))}
         )
     models = tuple(_of_model(outcome, model) for model in outcome.models)
-    uri = without_credentials(choose_store(own=asked.tracking.uri).tracking) if asked.tracking.enabled else None
+    tracking = experiment.tracking
+    uri = without_credentials(choose_store(own=tracking.uri).tracking) if tracking.enabled else None
     return Record(run, models, tuple(inputs), uri, outcome.plan)
 
 
@@ -101,10 +102,10 @@ def finite(metrics: Mapping[str, float]) -> dict[str, float]:
 
 def _channel_rules(outcome: Outcome, folder: Path) -> dict[str, str]:
     """Which file of channel rules was used, and a digest of the copy that is logged with the folder."""
-    kept = folder / "channels.toml"
-    if "file" not in outcome.experiment.channels or not kept.exists():
+    rules_file = folder / "channels.toml"
+    if "file" not in outcome.experiment.channels or not rules_file.exists():
         return {}
-    digest = hashlib.sha256(kept.read_bytes()).hexdigest()[:16]
+    digest = hashlib.sha256(rules_file.read_bytes()).hexdigest()[:16]
     return {"channels.file": str(outcome.experiment.channels["file"]), "channels.digest": digest}
 
 

@@ -25,7 +25,7 @@ FEW_CONVERSIONS = 30
 
 
 @dataclass(frozen=True)
-class Facts:
+class Overview:
     """What one pass over the journeys tells besides what models need."""
 
     findings: list[Finding]
@@ -40,7 +40,7 @@ def read_journeys(
     models: Sequence[AttributionModel] = (),
     segments: Segments | None = None,
     resampling: ResamplingOptions | None = None,
-) -> Facts:
+) -> Overview:
     """Fit all models and learn everything else in one pass."""
     readers = _readers(journeys)
     if segments is not None:
@@ -52,33 +52,33 @@ def read_journeys(
         summaries = fit_models(models, journeys, *readers)
     else:
         summaries, resamples = fit_and_resample(models, journeys, resampling, *readers)
-    facts = _facts(journeys, summaries[:4])
+    overview = _overview(journeys, summaries[:4])
     if segments is None:
-        return replace(facts, resamples=resamples)
-    credit, lacking = segment_credit(summaries[4], journeys, models, segments)
-    return replace(facts, findings=[*facts.findings, *lacking], segments=credit, resamples=resamples)
+        return replace(overview, resamples=resamples)
+    credit, notes = segment_credit(summaries[4], journeys, models, segments)
+    return replace(overview, findings=[*overview.findings, *notes], segments=credit, resamples=resamples)
 
 
 def check_journeys(
     journeys: Journeys, models: Sequence[AttributionModel], resampling: ResamplingOptions | None = None
-) -> Facts:
+) -> Overview:
     """What `read_journeys` would refuse, and what it would tell that needs no fitted model, in one pass."""
     summaries = check_models(models, journeys, *_readers(journeys))
     if resampling is not None:
         check_drawable(summaries[0].number("conversions"))
-    return _facts(journeys, summaries)
+    return _overview(journeys, summaries)
 
 
 def _readers(journeys: Journeys) -> list[Reader]:
     return [graph_reader(journeys), profile_reader(journeys), lag_reader(journeys)]
 
 
-def _facts(journeys: Journeys, summaries: Sequence[Summary]) -> Facts:
+def _overview(journeys: Journeys, summaries: Sequence[Summary]) -> Overview:
     """Of what was observed and what `_readers` sum up."""
     overview, steps, profile, lags = summaries
     few = _few_conversions(overview.number("conversions"))
     findings = [*journeys.describe(overview), *lookback_finding(lags, journeys), few]
-    return Facts(findings, assemble_graph(steps, journeys), assemble_profile(profile, journeys))
+    return Overview(findings, assemble_graph(steps, journeys), assemble_profile(profile, journeys))
 
 
 def _few_conversions(conversions: float) -> Finding:
