@@ -222,4 +222,5 @@ def write_error(problem: str, error: OSError, *, hint: str | None = None) -> Inp
     folder out cannot be written: Permission denied.
     """
     kind = UnavailableError if error.errno in _PASSING else InputError
-    return kind(f"{problem}: {error.strerror or error}", hint=hint)
+    reason = "no space is left on the disk" if error.errno == errno.ENOSPC else error.strerror or str(error)
+    return kind(f"{problem}: {reason}", hint=hint)

@@ -443,12 +443,12 @@ main()
 """
 
 
-def as_if(change: str, folder: Path, *under: str, **environment: str) -> str:
+def as_if(change: str, folder: Path, *under: str, code: int = 2, **environment: str) -> str:
     """The message of a process of its own that must refuse to run; ``change`` makes its world another one."""
     before = snapshot(folder)
     command = [*under, sys.executable, "-c", AS_IF.format(change=change)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=os.environ | environment)
-    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert (done.returncode, done.stdout) == (code, ""), done.stderr
     assert snapshot(folder) == before, "something was left behind"
     return clear(done.stderr)
 
@@ -494,7 +494,7 @@ def test_no_room_for_what_is_spilled(data: Path, tmp_path: Path) -> None:
         "duckdb.HELD_ROWS = 10_000\n"
         f"atexit.register(lambda: os.listdir({str(small)!r}) and print('left on the small disk', file=sys.stderr))\n"
     )
-    message = as_if(change, data, *on_small_disk, TMPDIR=str(small))
+    message = as_if(change, data, *on_small_disk, code=4, TMPDIR=str(small))
     assert "the data cannot be read" in message
     assert "No space left on device" in message
     assert f"Hint: free disk space under {small}, or raise memory_limit" in message

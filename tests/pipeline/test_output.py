@@ -89,7 +89,7 @@ def test_two_at_once_are_refused(tmp_path: Path) -> None:
 
 def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
     out = folder_with(tmp_path / "out", "old")
-    with pytest.raises(InputError, match=r"No space left on device.*unchanged"), replaced_folder(out, kind="run"):
+    with pytest.raises(InputError, match=r"no space is left on the disk.*unchanged"), replaced_folder(out, kind="run"):
         raise OSError(28, "No space left on device")
     with pytest.raises(FileNotFoundError), replaced_folder(out, kind="run"):
         (tmp_path / "input that is not there").read_text()

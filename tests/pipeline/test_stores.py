@@ -111,7 +111,7 @@ def test_every_command_finds_the_store_of_the_environment(
     code, tracked, _ = shop("track", tmp_path / "run", "--json")
     assert (code, tracked["mlflow_run"]) == (0, run["mlflow_run"])
     code, compared, _ = shop(
-        "promote", "shop", "--challenger", tmp_path / "run", "--model", "last_touch", "--window", toml, "--json"
+        "promote", "shop", "--challenger", tmp_path / "run", "--model", "last_touch", "--holdout", toml, "--json"
     )
     assert code in (0, 3)
     assert compared["mlflow_store"] == f"{address} (the run's own)"
@@ -147,7 +147,7 @@ def test_a_look_up_never_makes_a_store(
 def test_a_promotion_looks_for_the_champion_before_it_makes_a_store(shop: Call, tmp_path: Path) -> None:
     toml = next(tmp_path.glob("*.toml"))
     assert shop("run", toml, "--out", "run", "--json")[0] == 0
-    asked = ("promote", "shop", "--challenger", "run", "--model", "last_touch", "--window", toml)
+    asked = ("promote", "shop", "--challenger", "run", "--model", "last_touch", "--holdout", toml)
     code, _, said = shop(*asked)
     assert code == 2
     assert "there is no MLflow store" in said

@@ -194,7 +194,7 @@ def test_capacity_may_count_arrivals_in_a_stage() -> None:
 
 
 def test_aversion_to_risk_lowers_it_and_needs_draws() -> None:
-    with pytest.raises(InputError, match=r"risk_aversion needs resampling.*\[resampling\]"):
+    with pytest.raises(InputError, match=r"risk_aversion needs resampling.*set resampling"):
         propose_budget(RETURNS, options(risk_aversion=1))
     rng = np.random.default_rng(0)
     names = ["mail", "search", "微信"]
@@ -314,7 +314,7 @@ def test_without_spend_there_is_nothing_to_start_from() -> None:
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
-        ({"spend": -1.0}, r"spend is impossible in 1 row\. Given: -1\.0"),
+        ({"spend": -1.0}, r"spend is impossible in 20 rows\. Given: -1\.0"),
         ({"return": "many"}, "return is impossible"),
         ({"period": 1}, "the same period appears twice"),
     ],

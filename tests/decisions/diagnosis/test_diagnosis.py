@@ -510,7 +510,7 @@ def test_costs_that_repeat_are_counted(rows: list[tuple[str, float]]) -> None:
     paid = costs[costs["amount"] > 0]
     repeated = paid[paid.duplicated()]
     assert (found.count, found.status) == (len(repeated), "warn" if len(repeated) else "pass")
-    assert f"{repeated['amount'].sum():,.2f} in all" in found.message or not len(repeated)
+    assert f"{repeated['amount'].sum():,.2f} in total" in found.message or not len(repeated)
 
 
 def test_channels_of_costs_in_another_case_are_hinted_at() -> None:

@@ -367,7 +367,7 @@ def test_a_target_without_one_of_its_parts_is_refused(shop: Path, lacking: str) 
     [
         ({"metric": "caq"}, r"target 1: unknown metric 'caq'.*Allowed: conversions.*did you mean 'c"),
         ({"metric": "market_share"}, "unknown metric 'market_share'"),
-        ({"metric": "cac", "unit": "%"}, "% is a unit of ratios"),
+        ({"metric": "cac", "unit": "%"}, "% is a unit for ratios only"),
         ({"metric": "roi", "unit": "CNY"}, "roi is a ratio, so its unit must be one of %, x"),
         ({"metric": "roas", "unit": "per cent"}, "roas is a ratio"),
         ({"metric": "roi", "role": "brnd"}, "unknown role 'brnd'.*did you mean 'brand'"),
@@ -379,10 +379,10 @@ def test_a_target_without_one_of_its_parts_is_refused(shop: Path, lacking: str) 
         ({"metric": "roi", "period": "2024-Q1"}, "has days outside the target's period"),
         ({"metric": "roi", "targt": 3}, "unknown key 'targt'"),
         ({"metric": "roi", "owner": ""}, "has no owner"),
-        ({"metric": "mer", "channel": "email"}, "mer is of the whole business"),
+        ({"metric": "mer", "channel": "email"}, "mer is defined only for the whole business"),
         ({"metric": "win_rate"}, "funnel_stage must be set for these metrics.*arrivals, arrival_share"),
         ({"metric": "roi", "funnel_stage": "SQL"}, "funnel_stage must be set for these metrics"),
-        ({"metric": "arrivals", "funnel_stage": "SQL", "basis": "revenue"}, "arrivals has no basis"),
+        ({"metric": "arrivals", "funnel_stage": "SQL", "basis": "revenue"}, "arrivals takes no basis"),
         ({"metric": "arrivals", "funnel_stage": "SQL"}, "has no funnel, but arrivals is defined per stage"),
     ],
 )
@@ -443,7 +443,7 @@ def test_kpis_writes_tables_and_pages_and_says_what_is_missed(
 ) -> None:
     assert call(monkeypatch, "kpis", shop / "ziele.toml", "--out", shop / "out") == 3  # sales are missed
     printed = capsys.readouterr().out
-    assert "value of (all): missed" in printed
+    assert "is missed. Owner:" in printed
     assert "增长团队" in printed
     written = pd.read_parquet(shop / "out" / "kpis.parquet")
     assert tuple(written.columns) == output_tables()["kpis"].column_names
@@ -660,7 +660,7 @@ owner = "销售"
     assert table["verdict"].tolist() == ["attained", "missed", "unknown"]
     assert table["value"].tolist()[:2] == pytest.approx([37.5, 100 / 3])
     assert table["funnel_stage"].tolist() == ["SQL", "SQL", "won"]
-    for wrong, message in (({"stage": "MQL"}, r"no stage 'MQL'.*Allowed: lead, SQL, won"), ({}, "is of a stage")):
+    for wrong, message in (({"stage": "MQL"}, r"no stage 'MQL'.*Allowed: lead, SQL, won"), ({}, "is defined per stage")):
         with pytest.raises(InputError, match=message):
             measure(crm, "win_rate", **wrong)
     with pytest.raises(InputError, match=r"no channel 'maill'.*did you mean 'mail'"):

@@ -275,7 +275,7 @@ def test_a_failed_save_leaves_what_was_there(scorer: Scorer, tmp_path: Path, mon
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("attribution.models.saved.scorer.pq.write_table", full)
-    with pytest.raises(InputError, match="No space left"):
+    with pytest.raises(InputError, match="no space is left"):
         scorer.save(folder)
     monkeypatch.undo()
     assert Scorer.load(folder).version == scorer.version

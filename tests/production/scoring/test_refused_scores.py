@@ -105,13 +105,15 @@ def another_job(folder: Path) -> Iterator[None]:
         yield
 
 
-def refused(folder: Path, patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], **asked: str) -> str:
+def refused(
+    folder: Path, patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], code: int = 2, **asked: str
+) -> str:
     patch.chdir(folder)
     usual = {"touchpoints": "late/touchpoints.parquet", "conversions": "late/conversions.parquet"}
     given = {"model": "models/shop", **usual, **asked}
     before = content(folder)
     files = ("--touchpoints", given["touchpoints"], "--conversions", given["conversions"])
-    assert call(patch, "score", given["model"], *files, "--out", "out") == 2
+    assert call(patch, "score", given["model"], *files, "--out", "out") == code
     said = capsys.readouterr()
     assert (said.out, said.err.count("\n")) == ("", 1)
     assert content(folder) == before
@@ -136,7 +138,7 @@ def test_two_jobs_on_the_same_day_at_once(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with another_job(folder):
-        assert "another scoring job is at work" in refused(folder, monkeypatch, capsys)
+        assert "another scoring job is using" in refused(folder, monkeypatch, capsys, code=4)
 
 
 @pytest.mark.parametrize("target", ["parts", "days", "manifest"])
@@ -153,7 +155,7 @@ def test_a_disk_that_fills_up_at_any_stage(
     }
     with monkeypatch.context() as context:
         context.setattr(*places[target], full)
-        said = refused(folder, context, capsys)
+        said = refused(folder, context, capsys, code=4)
     assert "no space is left on the disk" in said
     assert "the earlier files are unchanged" in said
 

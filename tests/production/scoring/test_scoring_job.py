@@ -302,7 +302,7 @@ def test_a_second_job_in_the_same_folder_is_refused(model: Path, tmp_path: Path)
     before = day_files(tmp_path / "out")
     with (tmp_path / "out" / ".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(InputError, match="another scoring job is at work"):
+        with pytest.raises(InputError, match="another scoring job is using"):
             score(model, write(tmp_path / "other", log(seed=9)), tmp_path / "out")
     assert day_files(tmp_path / "out") == before
 
