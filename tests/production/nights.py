@@ -152,6 +152,10 @@ class Nights(RuleBasedStateMachine):
         """Whether the last job left nothing to the next that is given the same."""
         raise NotImplementedError
 
+    def learns(self) -> Known:
+        """What is known before the first night."""
+        return Known()
+
     @initialize(seed=st.integers(0, 2**32 - 1))
     def open(self, seed: int) -> None:
         self.random = np.random.default_rng(seed)
@@ -159,7 +163,7 @@ class Nights(RuleBasedStateMachine):
         self.touches: set[Touch] = set()
         self.orders: dict[str, Order] = {}
         self.links: dict[str, str] = {}
-        self.known, self.now, self.serial = Known(), START + 12 * DAY, 0
+        self.known, self.now, self.serial = self.learns(), START + 12 * DAY, 0
         self.live(30)
         self.everything()
 

@@ -26,12 +26,14 @@ from attribution.folders import check_format, sync, take
 from attribution.kernels.statistics.sums import ExactSums, KeyedSums
 from attribution.production.refit.days import DayTables, day_name, day_number
 from attribution.production.refit.definition import Definition, digest_of
+from attribution.production.refit.ids import Ids
 
 SCHEMA_VERSION = 1
 
 _HEAD = b"attribution"
 _DEFINITION = "summaries.json"
 _INPUTS = "inputs.json"
+_IDS = "ids"
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,14 @@ class Known:
     ----------
     inputs : fingerprints by table and day, see `attribution.production.scoring.days`
     stale : days that may be wrong, because the log that said so lacked what led to them
+    partly : days that lost conversions to others or gained them, and that no log has told all of since
+    ids : of the conversions
     """
 
     inputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     stale: tuple[int, ...] = ()
+    partly: tuple[int, ...] = ()
+    ids: Ids = field(default_factory=Ids.none)
 
 
 @dataclass(frozen=True)
@@ -170,10 +176,11 @@ class SummaryStore:
             told = json.loads(path.read_text(encoding="utf-8"))
             digest = told.pop("digest")
             if digest == digest_of(told):
-                return Known(told["inputs"], tuple(map(_number, told["stale"])))
+                stale, partly = (tuple(map(_number, told.get(name, ()))) for name in ("stale", "partly"))
+                return Known(told["inputs"], stale, partly, self._read_ids(told.get("ids")))
         except FileNotFoundError:
             return Known()
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException):
             pass
         raise InputError(
             f"{path} is not as a job wrote it: it was changed, or cut off",
@@ -182,8 +189,29 @@ class SummaryStore:
 
     def keep_known(self, known: Known) -> None:
         """Keep what is known of the log, after the days that follow from it."""
-        told = {"inputs": known.inputs, "stale": [day_name(day) for day in known.stale]}
+        ids = self._write_ids(known.ids) if len(known.ids.day) else None
+        told: dict[str, Any] = {"inputs": known.inputs, "ids": ids}
+        told |= {name: list(map(day_name, getattr(known, name))) for name in ("stale", "partly")}
         self._put(self.folder / _INPUTS, {**told, "digest": digest_of(told)})
+        # Until then the file before names the ids before.
+        for path in self.folder.glob(f"{_IDS}-*.parquet"):
+            if path.name != ids:
+                path.unlink()
+
+    def _write_ids(self, ids: Ids) -> str:
+        """Write ``ids`` to a file that is named for them; its name."""
+        path = self.folder / f"{_IDS}-{_digest_of_ids(ids)}.parquet"
+        if not path.exists():
+            _put_table(path, ids.table())
+        return path.name
+
+    def _read_ids(self, name: str | None) -> Ids:
+        if name is None:
+            return Ids.none()
+        ids = Ids.of_table(pq.ParquetFile(self.folder / Path(name).name).read())
+        if name != f"{_IDS}-{_digest_of_ids(ids)}.parquet":
+            raise ValueError("the ids of conversions were changed")
+        return ids
 
     def _path(self, day: int) -> Path:
         return self.folder / f"day={day_name(day)}" / "summary.parquet"
@@ -208,6 +236,13 @@ class SummaryStore:
             sync(path.parent)
         except OSError as error:
             raise InputError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _digest_of_ids(ids: Ids) -> str:
+    digest = hashlib.sha256()
+    for array in ids:
+        digest.update(np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _number(name: str) -> int:
@@ -280,12 +315,16 @@ def write_day(path: Path, day: DayFile) -> None:
             "limbs": _lists(limbs, [table.sums.limbs.shape for _, table in parts]),
         }
     ).replace_schema_metadata({_HEAD: json.dumps(head, ensure_ascii=False, sort_keys=True).encode()})
+    _put_table(path, arrow)
+
+
+def _put_table(path: Path, table: pa.Table) -> None:
     # Nobody else writes meanwhile: what lies there was left by a job that was killed.
     aside = path.with_name(f".{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with aside.open("wb") as file:
-            pq.write_table(arrow, file, compression="zstd")
+            pq.write_table(table, file, compression="zstd")
             file.flush()
             os.fsync(file.fileno())
         aside.replace(path)
