@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock
+
 from attribution.errors import TrackingError
-from attribution.folders import wait_for_lock
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -109,7 +110,7 @@ def _prepare(uri: str) -> None:
 
     database = Path(uri.removeprefix("sqlite:///")).resolve()
     if database.parent.is_dir():
-        with wait_for_lock(database.with_name(f".{database.name}.lock")):
+        with FileLock(database.with_name(f".{database.name}.lock")):
             MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
         _PREPARED.add(uri)
 

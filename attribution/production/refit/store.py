@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from attribution.data.engine import check_local
 from attribution.errors import InputError
-from attribution.folders import check_format, sync, take
+from attribution.folders import check_format, lock_or_refuse, sync
 from attribution.kernels.statistics.sums import ExactSums, KeyedSums
 from attribution.production.refit.days import DayTables, day_name, day_number
 from attribution.production.refit.definition import Definition, digest_of
@@ -125,14 +125,13 @@ class SummaryStore:
         InputError
             If somebody else does.
         """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = (self.folder / ".lock").open("a")
-        except OSError as error:
-            raise InputError(f"{self.folder} cannot be written: {error.strerror}") from None
-        with lock:
-            if not take(lock):
-                raise InputError(f"another job is writing summaries to {self.folder}", hint="wait until it has ended")
+        with contextlib.ExitStack() as held:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                refused = f"another job is writing summaries to {self.folder}"
+                held.enter_context(lock_or_refuse(self.folder / ".lock", refused))
+            except OSError as error:
+                raise InputError(f"{self.folder} cannot be written: {error.strerror}") from None
             yield
 
     def write(self, day: int, tables: DayTables, channels: tuple[str, ...]) -> bool:

@@ -18,7 +18,7 @@ from typing import Any
 
 from attribution.data.engine import check_local
 from attribution.errors import InputError
-from attribution.folders import check_format, check_inside, sync, sync_tree, take
+from attribution.folders import check_format, check_inside, lock_or_refuse, sync, sync_tree
 
 MANIFEST = "manifest.json"
 CREDIT = "journey_credit"
@@ -41,14 +41,12 @@ def opened_ledger(out: Path, model: str) -> Iterator[Ledger]:
     """
     check_local(out)
     made = _missing(out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = (out / _LOCK).open("a")
-    except OSError as error:
-        raise InputError(f"output folder {out} cannot be written: {error.strerror}") from None
-    with lock:
-        if not take(lock):
-            raise InputError(f"another scoring job is at work in {out}", hint="wait for it to end")
+    with contextlib.ExitStack() as held:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            held.enter_context(lock_or_refuse(out / _LOCK, f"another scoring job is at work in {out}"))
+        except OSError as error:
+            raise InputError(f"output folder {out} cannot be written: {error.strerror}") from None
         try:
             ledger = Ledger(out)
             ledger.finish()
