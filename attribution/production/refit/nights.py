@@ -95,7 +95,9 @@ def choose_tonight(
     changed = {*news.changed("touchpoints"), *news.changed("conversions"), *taken.days}
     changed |= {day for day in known.partly if day in news.conversions}
     partly = {day for day in (*known.partly, *taken.days) if day not in news.conversions}
-    missing = sorted({*news.missing("touchpoints"), *news.missing("conversions"), *partly})
+    closing = {*news.missing("conversions"), *partly}
+    # A conversion parts journeys that were to close up to one window before it.
+    missing = sorted({*news.missing("touchpoints"), *(day - back for day in closing for back in (0, reach.days))})
     end = max(last, held[-1]) if held else last
     wrong = set(range(min(changed) - reach.days, end + 1)) if changed else set()
     wrong |= {*range(held[-1] + 1 if held else begun, last + 1), *known.stale}
