@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
-.PHONY: setup demo test lint benchmark peers lock clean
+.PHONY: setup demo test nights lint benchmark peers lock clean
 
 setup: $(VENV)/.installed
 
@@ -23,6 +23,10 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# Ten times the nights of scoring and summaries that the tests play: thousands on DuckDB, hundreds on Spark.
+nights: setup
+	ATTRIBUTION_NIGHTS=10 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/production -k nights
 
 lint: setup
 	$(BIN)/ruff check .

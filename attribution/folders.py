@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from filelock import FileLock, Timeout
+from filelock import FileLock, Timeout, lock_descriptor
 
 from attribution.errors import InputError
 
@@ -121,18 +121,18 @@ def spill_folder() -> tuple[Path, Callable[[], None]]:
     A lock says that it is in use. Process numbers would not do: containers that share a folder have the same ones.
     """
     for left in Path(tempfile.gettempdir()).glob(f"{_SPILL}*/{_LOCK}"):
-        with contextlib.suppress(OSError), FileLock(left, timeout=0):
-            shutil.rmtree(left.parent, ignore_errors=True)
+        with contextlib.suppress(OSError), left.open("r+") as file:
+            if lock_descriptor(file.fileno(), blocking=False):
+                shutil.rmtree(left.parent, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=_SPILL))
     draft = folder / f"{_LOCK}.draft"
-    # The engine may be let go of by another thread than made it.
-    lock = FileLock(draft, thread_local=False)
-    lock.acquire()
+    lock = draft.open("w")
+    lock_descriptor(lock.fileno(), blocking=False)
     # Nobody sees a lock that is not held.
     draft.rename(folder / _LOCK)
 
     def remove() -> None:
-        lock.release()
+        lock.close()
         shutil.rmtree(folder, ignore_errors=True)
 
     return folder, remove

@@ -249,6 +249,10 @@ class Nights(RuleBasedStateMachine):
             self.job(tuple(self.touches), tuple(orders))
 
 
+TIMES = int(os.environ.get("ATTRIBUTION_NIGHTS", "1"))
+"""By how much there are more shops than in every run of the tests."""
+
+
 def run_nights(machine: type[Nights], examples: int) -> int:
     """So many shops, and how many nights they had; the host of these does not crash, so that no disk is waited for."""
     machine.nights = 0
@@ -257,7 +261,7 @@ def run_nights(machine: type[Nights], examples: int) -> int:
         run_state_machine_as_test(
             machine,
             settings=settings(
-                max_examples=examples,
+                max_examples=examples * TIMES,
                 stateful_step_count=12,
                 deadline=None,
                 database=None,

@@ -115,7 +115,7 @@ class SummaryNights(Nights):
         expected = self.from_scratch(min(found), max(found))
         wrong = {day_name(day) for day in found if day not in stale and found[day] != expected[day]}
         assert not wrong, (wrong, sorted(map(day_name, stale)))
-        if not stale:
+        if not stale and type(self).nights % 3 == 0:
             self.check_refit(min(found), max(found))
 
     def scratch(self) -> at.Sources:
@@ -148,5 +148,5 @@ def moment(at: int) -> dt.datetime:
 
 @pytest.mark.slow
 def test_summaries_are_those_of_all_that_is_known() -> None:
-    assert run_nights(SummaryNights, 24) >= 250
-    assert SummaryNights.refits >= 50
+    assert run_nights(SummaryNights, 20) >= 250
+    assert SummaryNights.refits >= 20
