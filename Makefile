@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
-.PHONY: setup demo test nights lint benchmark peers lock clean
+.PHONY: setup demo test nights mutants lint benchmark peers lock clean
 
 setup: $(VENV)/.installed
 
@@ -27,6 +27,10 @@ test: setup
 # Ten times the nights of scoring and summaries that the tests play: thousands on DuckDB, hundreds on Spark.
 nights: setup
 	ATTRIBUTION_NIGHTS=10 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/production -k nights
+
+# Takes most of an hour; ARGS="--seed 5 --count 40" draws other changes, or fewer.
+mutants: setup
+	$(BIN)/python -m tests.mutants $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check .
@@ -50,4 +54,4 @@ lock:
 	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 --group dev --extra spark --extra cloud pyproject.toml --output-file requirements.lock
 
 clean:
-	rm -rf $(VENV) .venv-peers runs mlruns mlflow.db
+	rm -rf $(VENV) .venv-peers build runs mlruns mlflow.db

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from attribution.decisions.budget import BudgetOptions as BudgetOptions
     from attribution.decisions.budget import BudgetPlan as BudgetPlan
     from attribution.decisions.budget import propose_budget as propose_budget
+    from attribution.decisions.comparison import review_runs as review_runs
+    from attribution.decisions.comparison import split_roi_change as split_roi_change
     from attribution.decisions.diagnosis import diagnose_roi as diagnose_roi
     from attribution.decisions.funnel import FunnelOptions as FunnelOptions
     from attribution.decisions.funnel import follow_stages as follow_stages
@@ -27,12 +29,11 @@ if TYPE_CHECKING:
     from attribution.decisions.kpis import check_targets as check_targets
     from attribution.decisions.kpis import read_run as read_run
     from attribution.decisions.kpis import read_targets as read_targets
-    from attribution.decisions.kpis import review_runs as review_runs
-    from attribution.decisions.kpis import split_roi_change as split_roi_change
     from attribution.errors import AttributionError as AttributionError
     from attribution.errors import InputError as InputError
     from attribution.errors import LawError as LawError
     from attribution.errors import TrackingError as TrackingError
+    from attribution.errors import UnavailableError as UnavailableError
     from attribution.journeys import JourneyChunk as JourneyChunk
     from attribution.journeys import Journeys as Journeys
     from attribution.journeys import Summary as Summary
@@ -88,11 +89,12 @@ _HOMES = {
     "attribution.production.conversion_export": ("credited_conversions",),
     "attribution.decisions.budget": ("BudgetOptions", "BudgetPlan", "propose_budget"),
     "attribution.models.credit": ("Credit", "journey_credit"),
+    "attribution.decisions.comparison": ("review_runs", "split_roi_change"),
     "attribution.decisions.diagnosis": ("diagnose_roi",),
     "attribution.data.channels": ("ChannelRules", "Rule"),
     "attribution.data.engine": ("DuckDBEngine",),
     "attribution.data.engine.spark": ("SparkEngine",),
-    "attribution.errors": ("AttributionError", "InputError", "LawError", "TrackingError"),
+    "attribution.errors": ("AttributionError", "InputError", "LawError", "TrackingError", "UnavailableError"),
     "attribution.schema.experiment": ("Experiment", "Period", "TableSpec"),
     "attribution.decisions.funnel": ("FunnelOptions", "follow_stages"),
     "attribution.journeys.graph": ("JourneyGraph", "build_graph"),
@@ -102,8 +104,6 @@ _HOMES = {
         "check_targets",
         "read_run",
         "read_targets",
-        "review_runs",
-        "split_roi_change",
     ),
     "attribution.models.base": ("Assumptions",),
     "attribution.models": (

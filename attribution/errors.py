@@ -52,6 +52,26 @@ class InputError(AttributionError):
         super().__init__(shorten(" ".join(" ".join(parts).split())))
 
 
+class UnavailableError(InputError):
+    """Something outside is in the way: a server that is away, a lock that is held, a full disk. Nothing was written.
+
+    The request is right: the same call may succeed later, so a scheduler tries it again.
+
+    Parameters
+    ----------
+    problem, given, allowed, hint : as for `InputError`
+
+    Examples
+    --------
+    >>> print(UnavailableError("another job is at work in scores", hint="wait for it to end"))
+    another job is at work in scores. Hint: wait for it to end.
+    >>> UnavailableError.exit_code
+    4
+    """
+
+    exit_code = 4
+
+
 class LawError(AttributionError):
     """A model broke a law it must obey, such as credit adding up to the conversions.
 
@@ -75,6 +95,11 @@ class LawError(AttributionError):
 class TrackingError(AttributionError):
     """The run is complete and on disk, but could not be logged.
 
+    Parameters
+    ----------
+    message : what is wrong
+    is_passing : whether the same call may succeed later; if not, something must be mended first
+
     Examples
     --------
     The tables of the run are kept, so a job can go on and log them later.
@@ -83,8 +108,12 @@ class TrackingError(AttributionError):
     ...     raise TrackingError("the tracking server does not answer")
     ... except TrackingError as error:
     ...     print(error, error.exit_code)
-    the tracking server does not answer 1
+    the tracking server does not answer 4
     """
+
+    def __init__(self, message: str, *, is_passing: bool = True) -> None:
+        super().__init__(message)
+        self.exit_code = UnavailableError.exit_code if is_passing else InputError.exit_code
 
 
 def shorten(text: str, most: int = 1_200) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from filelock import FileLock, Timeout, lock_descriptor
 
-from attribution.errors import InputError
+from attribution.errors import InputError, UnavailableError
 
 _SPILL = "attribution-spill-"
 _LOCK = ".lock"
@@ -27,7 +28,7 @@ def replace_folder(path: Path, refused: str) -> Iterator[Path]:
 
     Raises
     ------
-    InputError
+    UnavailableError
         ``refused``, if another process is replacing it.
     OSError
         If it cannot be written.
@@ -88,7 +89,7 @@ def lock_or_refuse(path: Path, refused: str) -> Iterator[None]:
 
     Raises
     ------
-    InputError
+    UnavailableError
         ``refused``, if another process holds it.
     OSError
         If the file cannot be made.
@@ -97,7 +98,7 @@ def lock_or_refuse(path: Path, refused: str) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise InputError(refused, hint="wait for it to end") from None
+        raise UnavailableError(refused, hint="wait for it to end") from None
     try:
         yield
     finally:
@@ -188,3 +189,23 @@ def check_format(what: str, value: object, newest: int, *, again: str) -> None:
         allowed="format 1" if newest == 1 else f"formats 1 to {newest}",
         hint=f"update the package, or make it again: {again}" if number > newest else f"make it again: {again}",
     )
+
+
+# ------------------------------------------------------------ what cannot be written
+
+_PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN)
+"""A disk that is full, or away: the same job may succeed later."""
+
+
+def write_error(problem: str, error: OSError, *, hint: str | None = None) -> InputError:
+    """The error for what could not be written: one to try again where the disk is full or away.
+
+    Examples
+    --------
+    >>> write_error("folder out cannot be written", OSError(errno.ENOSPC, "No space left on device")).exit_code
+    4
+    >>> print(write_error("folder out cannot be written", PermissionError(errno.EACCES, "Permission denied")))
+    folder out cannot be written: Permission denied.
+    """
+    kind = UnavailableError if error.errno in _PASSING else InputError
+    return kind(f"{problem}: {error.strerror or error}", hint=hint)

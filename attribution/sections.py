@@ -41,8 +41,9 @@ class RunContext:
     tables : of the earlier sections, and ``quality`` with all findings so far
     memory : results that a section stores between its calls, under a key of its own
 
-    During `Section.check` there are only experiment, sources and models. Where only data are checked, there is no
-    credit and nothing that is made from it.
+    During `Section.check` there are only experiment, sources and models; during `Section.check_journeys` there are
+    terms, journeys and segments too, and no model is fitted. Where only data are checked, there is no credit and
+    nothing that is made from it.
     """
 
     experiment: Experiment
@@ -102,8 +103,9 @@ class ReportPart:
 class Section(Protocol):
     """One topic of a run's results. A class that inherits from this one overrides only what differs.
 
-    The pipeline calls `is_wanted` and `check` first, then `tables` and `findings` of each section in turn, and
-    `metrics`, `figures` and `part` with the tables of a finished run: these return nothing without their tables.
+    The pipeline calls `is_wanted`, `check` and `check_journeys` first, of a run and where only data are checked; then
+    `tables` and `findings` of each section in turn, and `metrics`, `figures` and `part` with the tables of a finished
+    run: these return nothing without their tables.
 
     Attributes
     ----------
@@ -122,6 +124,9 @@ class Section(Protocol):
 
     def check(self, context: RunContext) -> None:
         """Raise `InputError`, before any work, if the section is impossible with these data or this request."""
+
+    def check_journeys(self, context: RunContext) -> None:
+        """Raise `InputError`, before a model is fitted, if the section is impossible with the journeys there are."""
 
     def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:
         """The tables by name, each with the columns that are declared."""

@@ -10,7 +10,7 @@ import pandas as pd
 import attribution as at
 from attribution.models import resampling
 from attribution.schema.experiment import ResamplingOptions
-from attribution.uncertainty.intervals import sample_measures, sampling_tables
+from attribution.uncertainty.intervals import fill_credit, fill_returns, sample_measures, sampling_tables
 from benchmarks.clock import Clock, arguments, peak_mb
 from benchmarks.data import TINY, paths_folder
 from benchmarks.path_jobs import build, read, ten_models
@@ -30,20 +30,24 @@ def intervals(frame: pd.DataFrame, draws: int, clock: Clock) -> dict[str, Any]:
     with clock.step("fit and draw"):
         _, resamples = resampling.fit_and_resample(models, journeys, ResamplingOptions(draws=draws))
     with clock.step("tables"):
-        returns = at.compute_returns(at.Credit.of(models), sources)
-        sampling_tables(sample_measures(resamples, returns))
+        credit = at.Credit.of(models)
+        returns = at.compute_returns(credit, sources)
+        sampled = sample_measures(resamples, returns)
+        fill_credit(credit.table, sampled, models)
+        fill_returns(returns, sampled)
+        sampling_tables(sampled)
     return notes | {"by": resamples.by, "linearised": dict(resamples.linearisation)}
 
 
 def time_draws(clock: Clock) -> None:
     """Time every model's draws, and the exact draws that check them, as steps of their own."""
-    solved, names = resampling.solved, {"redraw": "draw", "solve_again": "check"}
+    solve_draws, names = resampling.solve_draws, {"redraw": "draw", "solve_again": "check"}
 
     def timed(solve: Callable[..., Any], label: str, *given: Any) -> Any:
         with clock.step(f"{names[solve.__name__]} {label}"):
-            return solved(solve, label, *given)
+            return solve_draws(solve, label, *given)
 
-    resampling.solved = timed
+    resampling.solve_draws = timed
 
 
 if __name__ == "__main__":

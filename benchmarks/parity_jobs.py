@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 
 import attribution as at
+from attribution.pipeline.stores import choose_store
 from attribution.production.scoring.job import Request, score_days
 from attribution.production.sql import SqlTables, build_select
 from attribution.tracking.registry import register_scorer
@@ -33,7 +34,7 @@ def prepare(touchpoints: Path, folder: Path, clock: Clock) -> dict[str, Any]:
     with clock.step("prepare"):
         journeys = at.build_journeys(at.load_sources(touchpoints, conversions))
         at.Scorer.of(at.Markov().fit(journeys), name="parity").save(folder / "scorer")
-    register_scorer(folder / "scorer", name="parity", uri=_store(folder), alias="champion")
+    register_scorer(folder / "scorer", name="parity", store=choose_store(_store(folder)), alias="champion")
     return {"conversions": int(journeys.total("conversions"))}
 
 

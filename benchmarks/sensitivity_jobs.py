@@ -7,7 +7,7 @@ from typing import Any
 
 from attribution.journeys import journeys_of
 from attribution.models import fit_models
-from attribution.pipeline.request import make_models, open_sources, terms_of
+from attribution.pipeline.builders import make_models, open_sources, terms_of
 from attribution.schema.experiment import Experiment
 from attribution.uncertainty.sensitivity import sensitivity_tables
 from benchmarks.clock import Clock, arguments, peak_mb

@@ -1,12 +1,12 @@
 # %% [markdown]
 # # From raw data to a verdict
 #
-# A shop spends money on eight channels. Which should get more, which less, and how sure is that? This is the way an
-# analyst would go: data, journeys, models, money, sensitivity, verdicts, budget. The shop is simulated, so that at the
-# very end we can look at what no analyst ever sees: what each channel caused.
+# A shop spends money on eight channels. Which should get more, which less, and how certain is that? This notebook
+# follows the steps of an analyst: data, journeys, models, money, sensitivity, verdicts, budget. The shop is
+# simulated, so at the end we can see what no analyst ever sees: what each channel caused.
 #
-# Open this file as a notebook with jupytext, VS Code or PyCharm, or run it as a script. What the text says in
-# numbers, the code below it asserts.
+# Open this file as a notebook with jupytext, VS Code or PyCharm, or run it as a script. The code below each text
+# asserts its numbers.
 
 # %%
 from dataclasses import replace
@@ -25,9 +25,9 @@ assert len(paid) == 8
 # %% [markdown]
 # ## 1. The raw tables
 #
-# Three tables are delivered: touchpoints, conversions, costs. They are as such tables are: a tag has fired twice for
-# every 50th touchpoint, a robot has visited the site 3,000 times, and from 16 January on the costs spell "video" as
-# "Video". Beside media there are costs of other types, and tools that serve all channels.
+# There are three tables: touchpoints, conversions, costs. They have typical errors: a tag fired twice for
+# every 50th touchpoint, a robot visited the site 3,000 times, and from 16 January on the costs spell "video" as
+# "Video". Besides media there are costs of other types, and tools that serve all channels.
 
 # %%
 media = shop.costs.assign(cost_type="media")
@@ -56,10 +56,10 @@ assert str(costs.loc[costs["channel"] == "Video", "day"].min())[:10] == "2024-01
 touchpoints.head()
 
 # %% [markdown]
-# ## 2. Is the data fit?
+# ## 2. Are the data good enough?
 #
-# Nothing is fitted before the data have been looked at. Of everything that was checked, this is what needs a look:
-# one id with 3,000 touchpoints, 10,896 exact copies, and a channel "Video" whose 7,452 of spend meet no touchpoint.
+# Check the data before fitting a model. These checks need attention:
+# one id with 3,000 touchpoints, 10,896 exact copies, and a channel "Video" with a spend of 7,452 but no touchpoint.
 
 # %%
 asked = {
@@ -86,9 +86,9 @@ assert round(costs.loc[costs["channel"] == "Video", "amount"].sum()) == 7_452
 quality.query("status != 'pass'")[["status", "count", "message"]]
 
 # %% [markdown]
-# All three can be mended without touching a file: a filter, an option, a name. What is left is known and can be lived
-# with: the log begins on 1 January because the shop did, so that no history is cut off, and 88 % of the journeys that
-# have not converted are still open, as is to be expected of 30 days and a window of 14.
+# All three can be corrected without changing a file: by a filter, an option and a mapping. Two warnings remain and are
+# acceptable: the log starts on 1 January because the shop did, so no history is missing, and 88 % of the journeys
+# without a conversion are still open, which is normal for 30 days of data and a window of 14.
 
 # %%
 asked["tables"]["touchpoints"]["where"] = "customer_id <> 0"
@@ -105,7 +105,7 @@ quality.query("status != 'pass'")[["status", "count", "message"]]
 # ## 3. Journeys
 #
 # 65,953 journeys, 2,377 of which end in a conversion. 5 % of the conversions have no touchpoint within the window:
-# every model leaves them to "(unattributed)", so that credit always adds up to what was observed.
+# every model credits them to "(unattributed)", so credit always adds up to the observed conversions.
 
 # %%
 tables = {name: at.TableSpec(**spec) for name, spec in asked["tables"].items()}
@@ -121,7 +121,7 @@ at.build_graph(journeys).to_frame().sort_values("count", ascending=False).head(1
 # ## 4. Models side by side
 #
 # On revenue and media cost all models put email or brand search first and video last. In between they disagree:
-# social is second by the first touch and fifth by the last. The same conversions, the same costs.
+# social is second under first touch and fifth under last touch, with the same conversions and the same costs.
 
 # %%
 models = [at.FirstTouch(), at.LastTouch(), at.TimeDecay(half_life_days=7), at.Markov(order=2), at.Shapley()]
@@ -139,9 +139,9 @@ by_media.round(2)
 # %% [markdown]
 # ## 5. From credit to money
 #
-# 5 : 1 is a ROAS: 5 of revenue for 1 of spend. At a margin of 30 % that is a profit of 50 % on what was spent, and
-# the spend breaks even at a ROAS of 1 ÷ margin. The margin of this shop is 40 %, so that it takes 2.5 : 1. Costs
-# other than media count as well, tools are shared by spend, and the customers are drawn anew 200 times for the
+# A ROAS of 5 : 1 means 5 of revenue for 1 of spend. At a margin of 30 % that is a profit of 50 % of the spend.
+# Spend breaks even at a ROAS of 1 ÷ margin. The margin of this shop is 40 %, so it needs 2.5 : 1. Costs
+# other than media count as well, tools are shared by spend, and customers are resampled 200 times for the
 # intervals.
 
 # %%
@@ -158,9 +158,9 @@ side_by_side = of_shapley.pivot(index="channel", columns=["basis", "cost_basis"]
 side_by_side.round(2)
 
 # %% [markdown]
-# What looked like a profit everywhere is one no longer. To Shapley all eight channels earn on revenue and media; on
-# margin and all costs three do not, video among them with −60 %, and affiliate has 9 % left (interval 3 % to 17 %).
-# The intervals are narrow – they cover the sampling of customers, and nothing else.
+# Not every channel is still profitable. Under Shapley, all eight channels have a positive ROI on revenue and media
+# cost. On margin and all costs three do not, among them video with −60 %, and affiliate has +9 % (interval 3 % to 17
+# %). The intervals are narrow: they cover the sampling of customers and nothing else.
 
 # %%
 honest = of_shapley[(of_shapley["basis"] == "margin") & (of_shapley["cost_basis"] == "loaded")].set_index("channel")
@@ -173,9 +173,9 @@ honest[["spend", "value", "roi", "roi_low", "roi_high", "rank"]].round(2)
 # %% [markdown]
 # ## 6. How far does the ranking depend on choices?
 #
-# Every model again, under three windows, two policies for direct traffic and two cost bases: 60 specifications that
-# somebody could defend. The ROI of affiliate lies between −22 % and +74 % depending on these choices alone, and 71 %
-# of its variance comes from the choice of the model; the sampling of customers, which intervals cover, makes 7 %.
+# Every model again, under three windows, two policies for direct traffic and two cost bases: 60 reasonable
+# specifications. The ROI of affiliate lies between −22 % and +74 % depending on these choices alone, and 71 % of its
+# variance comes from the choice of the model; the sampling of customers, which intervals cover, accounts for 7 %.
 
 # %%
 specifications = outcome.tables["specifications"]
@@ -189,9 +189,9 @@ assert [f"{x:.0%}" for x in variance.loc["affiliate", ["model", "sampling"]]] ==
 variance.round(2)
 
 # %% [markdown]
-# Which places are traded? Between first and last touch, email and brand search stand in opposite order in more than
-# 99 % of all draws and specifications, and so do affiliate and social. Over all models, email is first or second as
-# often as that, and video last in 93 %.
+# Which channels change places? Between first and last touch, email and brand search have the opposite order in more
+# than 99 % of all draws and specifications, and so do affiliate and social. Over all models, email is first or second
+# in more than 99 %, and video is last in 93 %.
 
 # %%
 swaps = outcome.tables["differences"].query("measure == 'order'")
@@ -206,9 +206,9 @@ joint.round(2)
 # %% [markdown]
 # ## 7. Verdicts
 #
-# A verdict has to hold under every specification, and however much or little of its credit a channel caused: anything
-# from a fifth to all of it, unless lift tests of your own say more. That leaves one verdict, cut video, whose credit
-# does not pay for it under any choice. Of the other seven nothing can be said yet.
+# A verdict must hold under every specification, and for every share of its credit that a channel may have caused: from
+# a fifth to all of it, unless your own lift tests narrow the range. Only one verdict remains: cut video, whose spend
+# does not pay back under any choice. For the other seven there is not enough evidence yet.
 
 # %%
 verdicts = outcome.tables["verdicts"].set_index("channel")
@@ -218,9 +218,10 @@ assert verdicts["says"].str.contains("allocated, not incremental").all()
 verdicts[["verdict", "probability", "roi", "roi_low", "roi_high", "money_at_stake"]].round(2)
 
 # %% [markdown]
-# What would change that? The verdict on video takes a margin 17 points higher, or 30 % of its touchpoints unseen, and
-# falls under none of the windows. `share_to_break_even` says what to test: email pays if it caused 37 % of its
-# credit, display if it caused 66 % of it. Display has most money at stake, so an experiment there is worth most.
+# What would change that? The verdict on video changes if the margin is 17 points higher, or if 30 % of its
+# touchpoints were not recorded. It does not change under any of the windows. `share_to_break_even` shows what to
+# test: email pays back if it caused 37 % of its credit, display if it caused 66 %. Display has the most money at
+# stake, so an experiment is worth most there.
 
 # %%
 video = verdicts.loc["video"]
@@ -231,8 +232,8 @@ assert verdicts["money_at_stake"].idxmax() == "display"
 verdicts[["days_to_flip", "margin_points_to_flip", "cost_to_flip", "lost_touchpoints_to_flip", "share_to_break_even"]]
 
 # %% [markdown]
-# Somebody in a hurry would take credit at face value, as if every channel had caused all of it and nothing else. Then
-# there are four verdicts: cut video, and keep email, brand search and display. We come back to them.
+# Without this caution, credit is taken as if every channel had caused exactly what it is credited with. Then
+# there are four verdicts: cut video, and keep email, brand search and display. Section 10 checks them.
 
 # %%
 hurried = asked | {"sensitivity": asked["sensitivity"] | {"incremental_share": [1, 1]}}
@@ -245,9 +246,9 @@ face_value.to_frame()
 # %% [markdown]
 # ## 8. What does it cost to act on the wrong model?
 #
-# Act on one model while another is right, each within 30 % of today's spend: the worst that can happen is a loss of
-# 1,754 of margin (act on last touch while first touch is right). Acting on the average of the models is the minimax
-# choice, with 464 at worst. All of that supposes that one of the five is right.
+# Suppose we act on one model while another is right, each within 30 % of today's spend. The largest loss is
+# 1,754 of margin (acting on last touch while first touch is right). Acting on the average of the models is the minimax
+# choice, with a loss of at most 464. All of this assumes that one of the five models is right.
 
 # %%
 regret = outcome.tables["regret"]
@@ -260,10 +261,10 @@ regret.pivot(index="acting_on", columns="if_right", values="regret").round()
 # %% [markdown]
 # ## 9. A budget
 #
-# Today's money divided anew by marginal return, no channel by more than 30 %. Every model cuts video and generic
-# search and raises email, brand search and display, and promises between 2,928 and 4,609 more margin. That all agree
-# is tempting. Two warnings: curvature is assumed (1 % more spend is taken to return half a per cent more), and the
-# last unit of money brings back 0.50 of margin under Shapley, so that even less should be spent if that were right.
+# Today's total is divided again by marginal return; no channel changes by more than 30 %. Every model cuts video and
+# generic search and raises email, brand search and display, and promises between 2,928 and 4,609 more margin. That
+# all agree is tempting. Two warnings: curvature is assumed (1 % more spend returns 0.5 % more), and the last unit of
+# spend returns 0.50 of margin under Shapley, so even less should be spent if Shapley is right.
 
 # %%
 today = float(honest["spend"].sum())
@@ -283,10 +284,10 @@ change.round(2)
 # %% [markdown]
 # ## 10. What the models could not know
 #
-# Now the truth: each channel switched off in turn, everything else alike. Only email and generic search pay.
-# Affiliate, which looked profitable, caused one conversion: it touches people who are about to buy. Generic search,
-# last but one, caused twice its credit. The cut of video was right. Of the three channels kept at face value two lose
-# money.
+# The truth comes from switching off each channel in turn, with everything else equal. Only email and generic search
+# pay back. Affiliate, which looked profitable, caused one conversion: it reaches people who are about to buy. Generic
+# search, the last but one, caused twice its credit. The cut of video was right. Of the three channels with the
+# verdict keep in section 7, two lose money.
 
 # %%
 truth = shop.truth.set_index("channel")
@@ -300,13 +301,14 @@ assert sum(true_roi[channel] < 0 for channel in kept) == 2
 pd.DataFrame({"shapley": honest["roi"], "true": true_roi, "caused ÷ credited": caused}).round(2)
 
 # %% [markdown]
-# And the budget? The shop lives through the same month once more under each plan. Every model promised a gain; every
-# one of them would have lost money, between 2,284 and 4,513 of margin. What regret says of models that are wrong in
-# the same way is too little: last touch was off by more than four times the largest regret. Had only email and
-# generic search been raised by 30 %, margin would have grown by 6,420 for 2,944 more of media.
+# And the budget? We simulate the same month again under each plan. Every model promised a gain, but every plan would
+# have lost money, between 2,284 and 4,513 of margin. Regret is too small when all models are wrong in the same way:
+# last touch was wrong by more than four times the largest regret. If only email and generic search had been raised by
+# 30 %, margin would have grown by 6,420 for 2,944 more of media spend.
 #
-# Allocated is not incremental. Journeys say who was there, not what would have happened without them. That is why
-# verdicts ask for so much, why most of them are "not enough evidence", and why the next step is an experiment.
+# Allocated credit is not incremental. Journeys show which channels were present, not what would have happened without
+# them. That is why verdicts need strong evidence, why most of them are "not enough evidence", and why the next step
+# is an experiment.
 
 
 # %%

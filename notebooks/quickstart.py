@@ -1,7 +1,7 @@
 # %% [markdown]
 # # How much does a channel's ROI depend on the attribution model?
 #
-# A simulated shop, so that the answer is known: `truth` says what each channel really caused.
+# The shop is simulated, so the answer is known: `truth` has what each channel really caused.
 # Open this file as a notebook with jupytext, VS Code or PyCharm, or run it as a script.
 
 # %%
@@ -13,7 +13,7 @@ journeys = at.build_journeys(sources, lookback_days=30)
 print(f"{len(journeys):,} journeys, {journeys.total('conversions'):,.0f} conversions")
 
 # %% [markdown]
-# Conversions without a touchpoint, ties, journeys still open: what the data look like before any model.
+# Check the data before any model: conversions without a touchpoint, ties, open journeys.
 
 # %%
 for finding in journeys.findings:
@@ -32,7 +32,7 @@ returns = at.compute_returns(credit, sources)
 returns.pivot(index="channel", columns="model", values="roi").round(2)
 
 # %% [markdown]
-# Every model divides the same conversions. Which one is right? Here we can look:
+# Every model divides the same conversions. Which one is right? In a simulation we can check:
 
 # %%
 ranking = at.compare_rankings(returns)
@@ -42,7 +42,7 @@ ranking.ranks.assign(truth=shop.truth.set_index("channel")["roi"].rank(ascending
 ranking.agreement.query("model_b == 'last_touch'").round(2)
 
 # %% [markdown]
-# Credit per touchpoint; each conversion is divided exactly once:
+# Credit per touchpoint. Each conversion is divided exactly once:
 
 # %%
 table = models[3].credit_journeys(journeys)

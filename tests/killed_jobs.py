@@ -90,7 +90,7 @@ IMPORTED = (
     "pandas",
     "scipy.sparse",
     "scipy.linalg",
-    "attribution.pipeline.request",
+    "attribution.pipeline.builders",
     "attribution.pipeline.output",
 )
 """What jobs import when they need it: here once, and not in every one of them."""

@@ -392,7 +392,7 @@ def test_rules_as_a_dict_and_as_objects_with_a_text_for_several() -> None:
         (lambda: at.Rule("(unattributed)", source="x"), "reserved"),
         (lambda: at.Rule("Partner", source=5), "Rule: source must be a list"),
         (lambda: at.ChannelRules((at.Rule("A", source="*"), at.Rule("B", source="b"))), "can never match"),
-        (lambda: at.ChannelRules(own_sites=("*",)), "holds no host"),
+        (lambda: at.ChannelRules(own_sites=("*",)), "is not a host"),
         (lambda: at.BudgetOptions(total=-1), "BudgetOptions: total: must be greater than 0. Given: -1."),
         (lambda: at.BudgetOptions(totl=1), "BudgetOptions: unknown key 'totl'"),
         (lambda: setattr(at.Period(), "start", 5), "Period cannot be changed"),

@@ -56,6 +56,7 @@ def print_ranking(experiment: Experiment, tables: Mapping[str, pd.DataFrame], ra
     from rich.table import Table
     from rich.text import Text
 
+    from attribution.pipeline.standing_sections import loud_findings
     from attribution.returns import main_basis
 
     by, labels = ranking.by, list(ranking.ranks.columns)
@@ -64,7 +65,7 @@ def print_ranking(experiment: Experiment, tables: Mapping[str, pd.DataFrame], ra
     ranks = ranking.ranks.sort_values(labels[0])
     truth = tables["truth"].set_index("channel")["roi"] if "truth" in tables else None
     roi = f"ROI (on {terms.basis}, {terms.cost_basis} cost)"
-    what = roi if by == "roi" else "credited conversions (no spend given)"
+    what = roi if by == "roi" else "credited conversions (there is no spend)"
     is_alike = (terms.basis, terms.cost_basis) == ("revenue", "media")
     truth_columns = [] if truth is None else ["truth" if is_alike else "truth (revenue)"]
     table = Table("channel", *labels, *truth_columns, title=f"{what} and rank under each model")
@@ -77,17 +78,21 @@ def print_ranking(experiment: Experiment, tables: Mapping[str, pd.DataFrame], ra
     _console(30 + 18 * (len(labels) + 1)).print(table)
     unranked = sorted(set(returns.index.get_level_values("channel")) - set(ranks.index) - set(NO_CHANNELS))
     if unranked:
-        lack = "no spend" if terms.cost_basis == "media" else "no cost of their own"
+        lack = "because they have no spend" if terms.cost_basis == "media" else "because they have no costs"
         print(f"Not ranked, {lack}: {', '.join(unranked)}.")
-    print("Credit is allocated: it divides observed conversions and does not say what would be lost.")
+    for sentence in loud_findings(tables):
+        print(f"Warning: {sentence}")
+    print("Credit divides the observed conversions. It is not the number that would be lost without the channel.")
     if "verdicts" in tables:
-        print("\nVerdicts:", *tables["verdicts"]["says"], sep="\n- ")
+        from attribution.uncertainty.sensitivity.verdicts import NOT_INCREMENTAL
+
+        print("\nVerdicts:", *tables["verdicts"]["says"].str.removesuffix(NOT_INCREMENTAL), sep="\n- ")
 
 
 def _cell(value: float | None, rank: float | None, by: str) -> str:
     if value is None or rank is None or value != value:
         return "–"
-    shown = f"{value:+.0%}" if by == "roi" else f"{value:,.1f}"
+    shown = f"{value:+z.0%}" if by == "roi" else f"{value:,.1f}"
     return f"{shown}  #{rank:g}"
 
 
@@ -96,7 +101,7 @@ def print_quality(quality: pd.DataFrame) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("status", "table", "check", "count", "share", "what was found")
+    table = Table("status", "table", "check", "count", "share", "finding")
     colours = {"pass": "green", "warn": "yellow", "fail": "red"}
     for row in quality.itertuples():
         share = f"{row.count / row.total:.2%}" if row.total and row.total > 0 else ""
@@ -117,7 +122,7 @@ def print_verdicts(verdicts: Sequence[Verdict]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("verdict", "law", "what it says")
+    table = Table("verdict", "law", "meaning")
     for verdict in verdicts:
         shown = Text("holds", "green") if verdict.holds else Text("broken", "red")
         meaning = Text(verdict.meaning)
@@ -136,12 +141,14 @@ def print_budget(plan: BudgetPlan) -> None:
 
     rows = plan.tables["budget"].query("scenario == 'plan'")
     labels = list(dict.fromkeys(rows["model"]))
-    what = f"Spend that returns most {plan.options.objective.replace('_', ' ')}, and its change, under each model"
+    what = (
+        f"Spend with the highest {plan.options.objective.replace('_', ' ')} under each model, and its change from today"
+    )
     table = Table("channel", "today", *labels, title=what)
     by_channel = rows.set_index(["channel", "model"])
     for channel in dict.fromkeys(rows["channel"]):
         proposals = [by_channel.loc[(channel, label)] for label in labels]
-        cells = [f"{row['spend']:,.0f}  {row['change']:+.0%}" for row in proposals]
+        cells = [f"{row['spend']:,.0f}  {row['change']:+z.0%}" for row in proposals]
         cells = [
             f"{cell}  {row['binding']}" if isinstance(row["binding"], str) else cell
             for cell, row in zip(cells, proposals, strict=True)
@@ -154,12 +161,12 @@ def print_budget(plan: BudgetPlan) -> None:
     table.add_section()
     table.add_row("return", "", *expected)
     table.add_row(
-        "return of one more unit of total", "", *(f"{scenarios.loc[label, 'shadow_price']:,.3g}" for label in labels)
+        "return on one more unit of budget", "", *(f"{scenarios.loc[label, 'shadow_price']:,.3g}" for label in labels)
     )
     _console(40 + 26 * len(labels)).print(table)
     binding = plan.tables["budget_limits"].query("scenario == 'plan' and binds and limit != 'total'")
     for name, models in binding.groupby("limit", sort=False)["model"]:
-        print(f"Binding limit: {name} ({', '.join(models)}).")
+        print(f"This limit holds spend back: {name} ({', '.join(models)}).")
     for note in plan.notes:
         print(note)
 
@@ -191,7 +198,7 @@ def print_terms(terms: Sequence[Term]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("term", "what it means", show_lines=True)
+    table = Table("term", "meaning", show_lines=True)
     for term in terms:
         meaning = "\n".join(filter(None, (term.means, term.formula and f"= {term.formula}", term.means_zh)))
         table.add_row(Text(f"{term.en}\n{term.zh}"), Text(meaning))

@@ -43,7 +43,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Multi-touch attribution: from touchpoints to credit, ROI, and how far the ranking depends on the model.",
+    help="Multi-touch attribution: credit and ROI of channels, and how much their ranking depends on the model.",
 )
 
 
@@ -51,12 +51,15 @@ app = typer.Typer(
 def settings(
     context: typer.Context,
     log: Annotated[
-        str, typer.Option(envvar="ATTRIBUTION_LOG", help="text; or json: one object per line on stderr, for jobs.")
+        str,
+        typer.Option(
+            envvar="ATTRIBUTION_LOG", help="Format of log messages: text, or json with one object per line on stderr."
+        ),
     ] = "text",
 ) -> None:
     """Settings of every command."""
     if log not in logs.FORMATS:
-        raise InputError("--log: unknown format", given=log, allowed="text or json")
+        raise InputError("--log has an unknown format", given=log, allowed="text or json")
     logs.use(logs.FORMATS[log])
     logs.write("begun", command=context.invoked_subcommand)
 
@@ -91,7 +94,7 @@ for _name, (_panel, _command) in COMMANDS.items():
 
 def main() -> None:
     """Run the command; an error becomes one message and an exit code, raised as ``SystemExit``."""
-    # Importing pandas, mlflow and altair makes a million objects and hardly any garbage: at the default
+    # Importing pandas, mlflow and altair makes a million objects and little garbage: at the default
     # threshold, looking for it costs a tenth of a short run.
     gc.set_threshold(200_000, 20, 20)
     sys.argv[1:] = logs.move_log_option(sys.argv[1:])
@@ -105,7 +108,9 @@ def main() -> None:
         try:
             app()
         except RecursionError:
-            raise InputError("the input is nested too deeply to be read", hint="flatten its lists and tables") from None
+            raise InputError(
+                "the input is nested too deeply to be read", hint="use less nested lists and tables"
+            ) from None
     except AttributionError as error:
         code = error.exit_code
         if logs.is_json():

@@ -7,7 +7,21 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from attribution.decisions.diagnosis.diagnosis_declared import TASKS
+from attribution.models.order import held_out_table
+from attribution.models.saved.earlier import INTERVALS, add_ends, merge_intervals
+from attribution.returns import ALL_TYPES, main_basis
+from attribution.returns.ranking import compare_rankings
+from attribution.returns.returns_declared import COST_SENSITIVITY
+from attribution.schema.tables import PUBLISHED_CREDIT
+from attribution.schema.tables.roi_parts import REST, ROI_PARTS
+from attribution.uncertainty.intervals_declared import ALL_MODELS, DIFFERENCES, RANK_PROBABILITY
+from attribution.uncertainty.sensitivity.spread import ORDER
+
 Tables = dict[str, pd.DataFrame]
+
+_COSTS = list(COST_SENSITIVITY.column_names)
+_JUDGED = ["spend", "roi", "roi_low", "roi_high", "break_even_roas", "basis", "cost_basis", "estimand"]
 
 
 def migrate_tables(tables: Mapping[str, pd.DataFrame]) -> Tables:
@@ -23,9 +37,80 @@ def migrate_tables(tables: Mapping[str, pd.DataFrame]) -> Tables:
     >>> list(migrate_tables({"credit": pd.DataFrame(), "budget_notes": notes}))
     ['credit']
     """
-    current = dict(tables)
+    current = merge_intervals(tables)
+    _migrate_published(current, tables.get(INTERVALS))
+    _migrate_orders(current)
+    _migrate_pairs(current)
+    _migrate_ranks(current)
     _migrate_budget(current)
+    _migrate_costs(current)
+    _migrate_waste(current)
+    _migrate_agreement(current)
+    _migrate_roi_parts(current)
+    _migrate_funnel(current)
     return current
+
+
+def _migrate_published(tables: Tables, intervals: pd.DataFrame | None) -> None:
+    reconciled, effects = (tables.pop(name, None) for name in ("reconciliation", "removal_effects"))
+    parts = [part for part in (reconciled, effects) if part is not None and not part.empty]
+    if not parts:
+        return
+    table = tables["credit"][["model", "channel", "conversions"]]
+    for part in parts:
+        table = table.merge(part.rename(columns={"handed_out": "allocated"}), on=["model", "channel"], how="left")
+    table = table.reindex(columns=["conversions", *PUBLISHED_CREDIT.column_names])
+    table = table[table[["published", "removal_effect"]].notna().any(axis=1)].reset_index(drop=True)
+    table = table.assign(
+        published=table["published"].fillna(table["conversions"]), group=table["group"].astype("Int64")
+    )
+    table = add_ends(table, intervals, ("removal_effect", "removal_effect_value"))
+    tables["published_credit"] = table[list(PUBLISHED_CREDIT.column_names)]
+
+
+def _migrate_orders(tables: Tables) -> None:
+    """Orders that were tried come before what else was scored; a chain that chose its order stood in both tables."""
+    tried, scored = tables.pop("order_selection", None), tables.get("held_out")
+    parts = [] if tried is None else [tried.assign(per="step")]
+    if scored is not None:
+        parts.append(scored if tried is None else scored[~scored["model"].isin(tried["model"])])
+    if parts:
+        tables["held_out"] = held_out_table(parts)
+
+
+def _migrate_pairs(tables: Tables) -> None:
+    """Each pair of channels once, with the difference of what the run ranked them by; models and swaps below them."""
+    pairs, models, swaps = (
+        tables.pop(name, None) for name in ("pairwise_probability", "model_differences", "rank_swaps")
+    )
+    parts = []
+    if pairs is not None:
+        once = pairs[pairs["channel_a"] < pairs["channel_b"]].rename(columns={"model": "model_a", "by": "measure"})
+        rows = main_basis(tables["returns"]).set_index(["model", "channel"])
+        ends = [once[["model_a", f"channel_{side}"]].apply(tuple, axis=1) for side in "ab"]
+        measures = once["measure"].to_numpy()
+        a, b = ([rows.at[key, name] for key, name in zip(keys, measures, strict=True)] for keys in ends)
+        parts.append(once.assign(model_b=once["model_a"], difference=np.subtract(a, b)))
+    if models is not None:
+        parts.append(models.assign(channel_a=models["channel"], channel_b=models["channel"]))
+    if swaps is not None:
+        parts.append(swaps.assign(measure=ORDER, difference=swaps["above_a"] - swaps["above_b"]))
+    if parts:
+        tables["differences"] = _stacked(parts).reindex(columns=list(DIFFERENCES.column_names))
+
+
+def _migrate_ranks(tables: Tables) -> None:
+    """Ranks over all models and specifications stand below those of a model; verdicts have columns of other names."""
+    ranks, joint = tables.get("rank_probability"), tables.pop("joint_rank_probability", None)
+    if ranks is not None and "estimand" not in ranks:
+        estimands = tables["credit"].drop_duplicates("model").set_index("model")["estimand"]
+        parts = [ranks.assign(estimand=ranks["model"].map(estimands), least=np.nan, most=np.nan)]
+        if joint is not None:
+            parts.append(joint.assign(model=ALL_MODELS))
+        tables["rank_probability"] = _stacked(parts)[list(RANK_PROBABILITY.column_names)]
+    if "verdicts" in tables:
+        renamed = {"matured": "maturity", "rests_on": "assumptions"}
+        tables["verdicts"] = tables["verdicts"].rename(columns=renamed)
 
 
 def _migrate_budget(tables: Tables) -> None:
@@ -58,6 +143,83 @@ def _migrate_budget(tables: Tables) -> None:
         moved = now["status"].isin(["above", "below", "new", "gone"])
         change = now["recent"] / now["training"].where(now["training"] > 0) - 1
         tables["drift"] = now.assign(measure="plan_return", change=change, drifted=moved)
+
+
+def _migrate_costs(tables: Tables) -> None:
+    coverage, bounds = (tables.pop(f"cost_{name}", None) for name in ("coverage", "bounds"))
+    if coverage is None and bounds is None:
+        return
+    parts, borne = [], tables.pop("cost_sensitivity", None)
+    if coverage is not None:
+        returns = tables["returns"]
+        ranked = returns[["model", "estimand", "basis"]].drop_duplicates("model").assign(cost_basis="loaded")
+        own = ranked.merge(coverage.rename(columns={"amount": "own", "share": "own_share"}), how="cross")
+        if borne is not None:
+            # Its intervals were those of returns, where they still are.
+            borne = borne.drop(columns=["roi_low", "roi_high"])
+            own = own.merge(borne, on=["model", "channel", "cost_type"], how="left")
+        parts.append(own)
+    if bounds is not None:
+        spend = {f"spend{end}": f"amount{end}" for end in ("", "_low", "_high")}
+        share = (bounds["spend"] / bounds["spend"]).where(bounds["spend"] > 0)
+        parts.append(bounds.rename(columns=spend).assign(cost_type=ALL_TYPES, is_known=True, share=share))
+    tables["cost_sensitivity"] = _stacked([part.reindex(columns=_COSTS) for part in parts])
+
+
+def _migrate_waste(tables: Tables) -> None:
+    wasted = tables.pop("wasted_spend", None)
+    if "tasks" not in tables or "roi_low" in tables["tasks"]:
+        return
+    tasks = tables["tasks"]
+    parts = [pd.DataFrame(columns=["kind", "dimension", "slice", "model", *_JUDGED])]
+    if wasted is not None:
+        judged = wasted.rename(columns={"channel": "slice"})[["slice", "model", *_JUDGED]].assign(dimension="channel")
+        parts += [judged.assign(kind=kind) for kind in ("wasted_spend", "spend_below_break_even")]
+    if "roi_slices" in tables:
+        names = ["dimension", "slice", "model", "spend", "roi"]
+        parts.append(tables["roi_slices"][names].assign(kind="lagging_slice"))
+    numbers = tasks.merge(_stacked(parts), on=["kind", "dimension", "slice", "model"], how="left")
+    tables["tasks"] = numbers.reindex(columns=list(TASKS.column_names))
+
+
+def _migrate_agreement(tables: Tables) -> None:
+    before = tables.get("agreement")
+    if before is not None and "channels" not in before:
+        now = compare_rankings(tables["returns"]).agreement
+        keys = ["specification_a", "model_a", "specification_b", "model_b", "channels"]
+        tables["agreement"] = before.merge(now[keys], on=["model_a", "model_b"], how="left")[list(now)]
+
+
+def _migrate_roi_parts(tables: Tables) -> None:
+    gaps = tables.pop("roi_gaps", None)
+    if gaps is not None:
+        gaps = gaps.rename(columns={"rest": "reference"}).assign(compared_with=REST, model_before=None)
+        tables["roi_parts"] = gaps.assign(total_change=np.nan)[list(ROI_PARTS.column_names)]
+
+
+def _migrate_funnel(tables: Tables) -> None:
+    gains, returns, campaigns = (
+        tables.pop(name, None) for name in ("bottlenecks", "funnel_returns", "funnel_campaigns")
+    )
+    if gains is None or returns is None:
+        return
+    funnel, credit = tables["funnel"], tables["funnel_credit"].assign(grain="channel", campaign=None)
+    columns = ["wins_through", "elasticity", "wins_per_point", "value_per_point"]
+    is_whole = gains["model"].isna()
+    funnel = funnel.merge(gains.loc[is_whole, ["stage", *columns, "is_bottleneck"]], on="stage", how="left")
+    tables["funnel"] = funnel.assign(is_bottleneck=funnel["is_bottleneck"].eq(True))
+    credit = credit.merge(
+        gains.loc[~is_whole, ["model", "stage", "channel", *columns]], on=["model", "stage", "channel"], how="left"
+    )
+    # The first stage that is not before the win is the win.
+    won = returns.assign(stage=funnel["stage"].iloc[int(is_whole.sum())])
+    ratios = ["roi", "full_roi", "expected_wins", "expected_value", "roi_if_expected"]
+    keys = ["model", "stage", "channel"]
+    parts = [credit.merge(won[[*keys, *ratios]], on=keys, how="left")]
+    if campaigns is not None:
+        estimand = credit.drop_duplicates("model").set_index("model")["estimand"]
+        parts.append(campaigns.assign(grain="campaign", estimand=campaigns["model"].map(estimand)))
+    tables["funnel_credit"] = _stacked(parts)
 
 
 def _stacked(parts: list[pd.DataFrame]) -> pd.DataFrame:

@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from attribution.amounts import percent
 from attribution.data.engine import Engine
 from attribution.data.loading import Finding, Sources, count_finding
 from attribution.data.loading.events import EventStream, conversion_ids, open_events
-from attribution.data.loading.findings import percent
 from attribution.data.loading.identity import fresh_id_finding
 from attribution.errors import InputError
 from attribution.journeys.placebo_channel import Insertion, Placebo, open_placebo
@@ -156,7 +156,7 @@ def _check_times(sources: Sources, options: JourneyOptions, period: Period) -> N
             raise InputError(
                 f"{name} needs timestamps; the times of this log are integers",
                 given=f"{name} = {setting}",
-                hint="leave it out, or declare what the integers are: time_format = 'epoch_s'",
+                hint="leave it out, or set what the integers mean, e.g. time_format = 'epoch_s'",
             )
 
 
@@ -289,7 +289,7 @@ class Build:
         ]
         if self.mode == kernel.FIRST_ONLY:
             for table in ("touchpoints", "conversions"):
-                message = f"{table} after the customer's first conversion: dropped"
+                message = f"{table} after the customer's first conversion (dropped)"
                 counted.append(("after_first_conversion", table, f"dropped_{table}", None, message))
         if self.period != kernel.ANY_TIME:
             counted.append(("outside_period", "conversions", "conversions_outside", None, _OUTSIDE))
@@ -300,11 +300,25 @@ class Build:
             count_finding(check, table, overview.number(name), text, total=total)
             for check, table, name, total, text in counted
         ]
-        findings.append(self._open_finding(overview))
+        findings += [*self._only_converters(overview), self._open_finding(overview)]
         if self.has_times:
             fresh, looked_at = (int(overview.number(name)) for name in ("fresh_ids", "ids_looked_at"))
             findings.append(fresh_id_finding(fresh, looked_at, minutes=NEW_ID_MINUTES))
         return [*self.stream.findings, *findings, *self.refinement.describe(overview)]
+
+    def _only_converters(self, overview: Summary) -> list[Finding]:
+        """Said where the period leaves no journey that did not convert, for these close a window after their end."""
+        outside = overview.number("nulls_outside")
+        if overview.number("nulls") > 0 or outside == 0 or overview.number("conversions") == 0:
+            return []
+        window = int(self.windows.length.max()) / DAY
+        message = (
+            f"[period] leaves out all {outside:,.0f} journeys that did not convert, so Markov and Shapley's rate learn "
+            "from converters only, and channels look alike. "
+            f"Such a journey closes {window:g} days after its last touchpoint: shorten lookback_days, let the period "
+            "end so much later, or leave period.end out where the data end there anyway"
+        )
+        return [Finding(ONLY_CONVERTERS, "journeys", "warn", outside, outside, None, message)]
 
     def _open_finding(self, overview: Summary) -> Finding:
         """How many journeys the end of the data cuts off: some always are, and many bias what follows."""
@@ -324,6 +338,9 @@ class Build:
         return Finding(check, table, "warn", still_open, total, None, message)
 
 
+ONLY_CONVERTERS = "period_leaves_converters"
+"""The check that no journey is left that did not convert."""
+
 _COUNTED = (
     "touchpoints",
     "ties",
@@ -335,9 +352,9 @@ _COUNTED = (
     "fresh_ids",
     "ids_looked_at",
 )
-_TIES = "touchpoints of one customer at the same time: ordered by kind, channel and the other columns"
-_DUPLICATES = "touchpoints that equal another in every column: kept, unless journeys.dedupe removes them"
-_WITHOUT_TOUCHPOINT = "conversions without a touchpoint in their lookback window: credited to (unattributed)"
-_NOT_NEW = "conversions of customers who had converted before: left out, but they still close journeys"
-_OUTSIDE = "conversions outside the period: left out, but they still close journeys"
-_NULLS_OUTSIDE = "non-converting journeys that close outside the period: left out"
+_TIES = "touchpoints of one customer at the same time (ordered by kind, channel and the other columns)"
+_DUPLICATES = "touchpoints that equal another in every column (kept; journeys.dedupe removes them)"
+_WITHOUT_TOUCHPOINT = "conversions without a touchpoint in their lookback window (credited to (unattributed))"
+_NOT_NEW = "conversions of customers who had converted before (not counted, but they still close journeys)"
+_OUTSIDE = "conversions outside the period (not counted, but they still close journeys)"
+_NULLS_OUTSIDE = "non-converting journeys that close outside the period (left out)"

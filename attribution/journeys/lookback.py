@@ -74,11 +74,13 @@ def lookback_finding(summary: Summary, journeys: Journeys) -> list[Finding]:
     days = suggest_lookback(lag)
     window = journeys.lookback_days
     if days is None:
-        message = f"{lag.conversions:,.0f} conversions after a touchpoint: too few to suggest a lookback window"
+        message = (
+            f"there are too few conversions after a touchpoint ({lag.conversions:,.0f}) to suggest a lookback window"
+        )
         return [Finding("lookback", "journeys", "pass", 0, None, None, message)]
     share = f"{COVERED:.0%} of the conversions within {window:g} days of a journey's first touchpoint"
     at_edge = days >= COVERED * window
-    advice = "the window may cut off later ones, try a longer one" if at_edge else f"{days} days hold most"
+    advice = "the window may cut off later ones; try a longer one" if at_edge else f"{days} days cover most"
     message = f"{share} come in the first {days} days (open journeys counted as unfinished): {advice}"
     return [Finding("lookback", "journeys", "warn" if at_edge else "pass", days, None, None, message)]
 

@@ -105,9 +105,9 @@ def open_placebo(sources: Sources, stream: EventStream, placebo: Placebo) -> tup
     if sources.integer_times:
         raise InputError(
             "a placebo needs timestamps; the times of this log are integers",
-            hint="declare what the integers are: time_format = 'epoch_s'",
+            hint="set what the integers mean, e.g. time_format = 'epoch_s'",
         )
-    dimensions = _add_placebo(stream.dimensions)
+    dimensions = with_placebo(stream.dimensions)
     stream = _add_untouched(sources, stream)
     rate = _average_rate(sources, stream) if placebo.rate is None else float(placebo.rate)
     insertion = Insertion(
@@ -120,9 +120,13 @@ def open_placebo(sources: Sources, stream: EventStream, placebo: Placebo) -> tup
     return replace(stream, dimensions=dimensions), insertion
 
 
-def _add_placebo(dimensions: Dimensions) -> Dimensions:
+def with_placebo(dimensions: Dimensions) -> Dimensions:
+    """The dimensions of a log with the channel that does nothing; `InputError` if there is no other channel."""
     if not dimensions.channels:
-        raise InputError("a placebo is compared with channels, but no touchpoint is usable")
+        raise InputError(
+            "a placebo is compared with channels, but no touchpoint is usable",
+            hint="give touchpoints with a channel, or leave placebo out of the experiment",
+        )
     values = (
         (*values, PLACEBO_CHANNEL) if name == "channel" else values
         for name, values in zip(dimensions.names, dimensions.values, strict=True)

@@ -194,14 +194,14 @@ class Refinement:
             if f"removed_{why}" in overview.tables
         ]
         if self.options.open_journeys == "drop":
-            message = "journeys still open at the end of the data: left out"
+            message = "journeys still open at the end of the data (left out)"
             count = overview.number("dropped_open")
             findings.append(Finding("dropped_open_journeys", "journeys", "pass", count, None, None, message))
         return findings
 
 
 _MESSAGES = {
-    "expired": "touchpoints older than their own lookback window: not counted for that conversion",
+    "expired": "touchpoints older than their own lookback window (not counted for that conversion)",
     "views": "impressions left out in favour of clicks (view_through)",
     "repeats": "touchpoints that repeat the one before: merged into it (dedupe)",
     "direct": "touchpoints of direct traffic: left out (direct)",

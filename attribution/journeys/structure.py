@@ -186,7 +186,7 @@ class JourneyChunk:
 
     @cached_property
     def allocated(self) -> JourneyChunk:
-        """The journeys with something to hand out and someone to hand it to, end to end."""
+        """The journeys with credit to allocate and a channel to allocate it to, end to end."""
         return self.flatten(self.converting & (self.lengths > 0))
 
     @cached_property
@@ -222,7 +222,7 @@ class JourneyChunk:
 
     @property
     def converting(self) -> NDArray[np.bool_]:
-        """(journeys,) whether there is something to hand out."""
+        """(journeys,) whether there is credit to allocate."""
         return np.asarray((self.conversions > 0) | (self.value > 0))
 
     @property

@@ -48,6 +48,31 @@ def listed_models(models: AttributionModel | Iterable[AttributionModel]) -> list
     return several
 
 
+def check_models(models: Sequence[AttributionModel], journeys: Journeys, *readers: Reader) -> list[Summary]:
+    """Refuse in one pass over the journeys what `fit_models` would refuse, and fit nothing.
+
+    Returns
+    -------
+    list
+        As that of `fit_models`.
+
+    Raises
+    ------
+    InputError
+        If a model cannot be learned from these journeys. What only its solution shows is not seen.
+    """
+    machineries = [get_machinery(model) for model in models]
+    for machinery in machineries:
+        machinery.prepare(journeys)
+    observed, *summaries = journeys.read(observe, *(machinery.read_for_check for machinery in machineries), *readers)
+    untouched = journeys.untouched() if any(machinery.needs_untouched for machinery in machineries) else None
+    for machinery, summary in zip(machineries, summaries, strict=False):
+        if untouched is not None and machinery.needs_untouched:
+            summary = summary + machinery.read_for_check(untouched)
+        machinery.check(summary, observed)
+    return [observed, *summaries[len(models) :]]
+
+
 def fit_models(models: Sequence[AttributionModel], journeys: Journeys, *readers: Reader) -> list[Summary]:
     """Fit all models in one pass over the journeys.
 

@@ -149,9 +149,18 @@ def solve_each(own: Buckets, weights: Floats, channels: int, *, game: str, how: 
     return credit
 
 
+def check_exact(game: str, sets: Sets, how: Sampling) -> None:
+    """Raise `InputError` if an exact solution is asked for of a game that is too large for it."""
+    if game == "rate":
+        refuse_inexact(sets.players, how, "the game 'rate' of {} channels is exact on arrays of 2^{} numbers")
+    else:
+        largest = int(sets.sizes.max(initial=0))
+        refuse_inexact(largest, how, "a journey touched {} channels: its game needs 2^{} numbers")
+
+
 def solve_rate(sets: Sets, how: Sampling) -> Solution:
     """All journeys times the Shapley value of the rate of a coalition: conversions that come on top of no ads."""
-    refuse_inexact(sets.players, how, "the game 'rate' of {} channels is exact on arrays of 2^{} numbers")
+    check_exact("rate", sets, how)
     journeys = sets.journeys.sum()
     if how.is_exact(sets.players):
         values = np.stack([shapley_values(worth) for worth in rate_worth(sets)[0]])
@@ -162,7 +171,7 @@ def solve_rate(sets: Sets, how: Sampling) -> Solution:
 
 def solve_paths(sets: Sets, how: Sampling) -> Solution:
     """The journeys of every set times the Shapley value of its own game, added up."""
-    refuse_inexact(int(sets.sizes.max()), how, "a journey touched {} channels: its game needs 2^{} numbers")
+    check_exact("path_incremental", sets, how)
     most = 0 if how.method == "sampling" else EXACT_PLAYERS
     credit = path_values(sets, most)
     # No set needs to be known better than the whole.

@@ -114,17 +114,30 @@ class Machinery:
         chunk = journeys.untouched() if self.needs_untouched else None
         return Summary({}) if chunk is None else self.model.summarise(chunk)
 
-    def finish_fit(self, summary: Summary, observed: Summary) -> None:
-        """Solve, given what all journeys contribute and what was observed, and check that credit adds up."""
-        totals = {what: observed.number(what) for what in ("conversions", "value")}
-        for what, total in totals.items():
-            if not np.isfinite(total):
+    def read_for_check(self, chunk: JourneyChunk) -> Summary:
+        """Tables of `summarise` that `check` needs."""
+        return Summary({})
+
+    def check(self, summary: Summary, observed: Summary) -> None:
+        """Raise `InputError`, before anything is solved, if these journeys cannot be learned from.
+
+        Parameters
+        ----------
+        summary : what `summarise` gives of all journeys, or `read_for_check`
+        observed : what was observed in them
+        """
+        for what in ("conversions", "value"):
+            if not np.isfinite(observed.number(what)):
                 hint = "give smaller amounts, for example in thousands"
                 raise InputError(f"the sum of all {what} is larger than any float", hint=hint)
+
+    def finish_fit(self, summary: Summary, observed: Summary) -> None:
+        """Solve, given what all journeys contribute and what was observed, and check that credit adds up."""
+        self.check(summary, observed)
         model = self.model
         model.summary_, model.observed_ = summary, observed
         model.credit_ = self._totals(model.solve(summary))
-        check_totals(model, **totals)
+        check_totals(model, **{what: observed.number(what) for what in ("conversions", "value")})
 
     def _totals(self, solved: object) -> ChannelTotals:
         """Channel totals with what is unattributed, and the baseline of an incremental model.
@@ -221,7 +234,7 @@ class Machinery:
         return None
 
     def held_out(self) -> HeldOut | None:
-        """How well it predicts unseen customers; None where it predicts nothing."""
+        """How well it predicts unseen customers; None where it predicts nothing, or `tables` says it already."""
         return None
 
 

@@ -28,6 +28,7 @@ from attribution.models.machinery import Draws, HeldOut, attributable
 from attribution.models.order import (
     HIGHEST,
     THIN,
+    held_out_table,
     longest_path,
     memory_findings,
     score_held_out_order,
@@ -37,7 +38,7 @@ from attribution.models.order import (
 from attribution.models.published import PublishedMachinery, PublishedModel
 from attribution.models.recoding import Recoding, by_step
 from attribution.models.steps import Counting, summarise_bucket_steps, summarise_steps
-from attribution.schema.tables import INTERACTIONS, ORDER_SELECTION, REMOVAL_EFFECTS
+from attribution.schema.tables import HELD_OUT, INTERACTIONS
 
 Floats = NDArray[np.float64]
 
@@ -90,7 +91,7 @@ class Markov(PublishedModel):
     Attributes
     ----------
     order_ : the order used
-    order_selection_ : table of the orders tried, with ``order="auto"``; see `attribution.schema.tables.ORDER_SELECTION`
+    order_selection_ : table of the orders tried, with ``order="auto"``; see `attribution.schema.tables.HELD_OUT`
     removal_effects_ : (channels, 2) removal effect for conversions and for value; incremental with ``continuation``
     conversion_probability_ : probability of converting from the start
     states_ : number of states of the chain
@@ -237,7 +238,7 @@ class Markov(PublishedModel):
     def _choose(self, summary: Summary) -> int:
         order, tried = select_order(summary, len(self.channels_))
         tried.insert(0, "model", self.label)
-        self.order_selection_ = tried[list(ORDER_SELECTION.column_names)]
+        self.order_selection_ = tried[list(HELD_OUT.column_names)]
         return order
 
     @property
@@ -261,7 +262,8 @@ class MarkovMachinery(PublishedMachinery):
 
     model: Markov
 
-    def finish_fit(self, summary: Summary, observed: Summary) -> None:
+    def check(self, summary: Summary, observed: Summary) -> None:
+        super().check(summary, observed)
         model = self.model
         check_named_channels(model.continuation, model.channels_)
         if model.continuation is not None and observed.number("nulls") == 0:
@@ -269,6 +271,10 @@ class MarkovMachinery(PublishedMachinery):
                 "Markov: a continuation needs journeys that did not convert, and there are none",
                 hint="give journeys or nulls that did not convert, or leave the continuation out",
             )
+
+    def finish_fit(self, summary: Summary, observed: Summary) -> None:
+        self.check(summary, observed)
+        model = self.model
         # Solving again, on other weights, keeps the order.
         model.order_ = model._choose(summary) if model.order == "auto" else int(model.order)
         super().finish_fit(summary, observed)
@@ -340,28 +346,24 @@ class MarkovMachinery(PublishedMachinery):
         steps = {"value": by_step(order, 0), "steps": by_step(order, int(is_dealt))}
         return steps.get(table) or super().recoding(table)
 
+    @property
+    def removal_effects(self) -> Floats:
+        return self.model.removal_effects_
+
     def tables(self) -> Mapping[str, pd.DataFrame]:
-        model = self.model
-        effects = model.removal_effects_
-        columns = {
-            "model": model.label,
-            "channel": model.channels_,
-            "removal_effect": effects[:, 0],
-            "removal_effect_value": effects[:, 1],
-        }
-        tables = {"removal_effects": pd.DataFrame(columns)[list(REMOVAL_EFFECTS.column_names)], **super().tables()}
+        model, tables = self.model, dict(super().tables())
         if model.order == "auto":
-            tables["order_selection"] = model.order_selection_.assign(model=model.label)
+            tables["held_out"] = held_out_table([model.order_selection_.assign(model=model.label)])
         return tables
 
     def interactions(self) -> pd.DataFrame:
         return self.model.interactions()
 
     def held_out(self) -> HeldOut | None:
-        """Of chains up to the highest order that is tried."""
+        """Of chains up to the highest order that is tried; one that chose its order has scored it then."""
         model = self.model
         channels, order = len(model.channels_), model.order_
-        if order > HIGHEST:
+        if model.order == "auto" or order > HIGHEST:
             return None
         return HeldOut(
             "step",

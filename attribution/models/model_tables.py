@@ -9,12 +9,11 @@ import pandas as pd
 from attribution.data.loading import Finding, count_finding
 from attribution.models.base import AttributionModel
 from attribution.models.machinery import get_machinery
-from attribution.schema.tables import REMOVAL_EFFECTS
 
 
 def model_tables(models: Sequence[AttributionModel], *, interactions: bool) -> dict[str, pd.DataFrame]:
-    """``removal_effects``, and where models have them ``reconciliation``, ``order_selection``,
-    ``credit_by_position`` and ``interactions``; the last is only computed on request.
+    """Where models have them ``published_credit``, ``held_out``, ``credit_by_position`` and ``interactions``; the last
+    is only computed on request.
     """
     parts: dict[str, list[pd.DataFrame]] = {}
     for machinery in map(get_machinery, models):
@@ -23,8 +22,7 @@ def model_tables(models: Sequence[AttributionModel], *, interactions: bool) -> d
         pairs = machinery.interactions() if interactions else None
         if pairs is not None:
             parts.setdefault("interactions", []).append(pairs)
-    tables = {name: pd.concat(frames, ignore_index=True) for name, frames in parts.items()}
-    return {"removal_effects": pd.DataFrame(columns=list(REMOVAL_EFFECTS.column_names)), **tables}
+    return {name: pd.concat(frames, ignore_index=True) for name, frames in parts.items()}
 
 
 def without_interactions(models: Sequence[AttributionModel]) -> list[Finding]:

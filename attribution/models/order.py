@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from attribution.kernels.markov.chains import frame
 from attribution.kernels.markov.order_scores import OrderScore, score_order, smallest_good_order
 from attribution.kernels.markov.step_counts import Slices, count_steps, last_steps, shorten_steps, unpack
 from attribution.kernels.statistics.sums import distinct_rows, stack_labelled, sum_by_key, to_float
+from attribution.schema.tables import HELD_OUT
 
 HIGHEST = 5
 """The highest order that is tried."""
@@ -59,7 +61,7 @@ def shorten(keys: NDArray[np.int64], *, channels: int, order: int) -> Shortened:
 
 
 def select_order(summary: Summary, channels: int) -> tuple[int, pd.DataFrame]:
-    """The order chosen, and the ``order_selection`` table without its first column, the model.
+    """The order chosen, and the ``held_out`` table without its first column, the model: a row for each order tried.
 
     Orders from 1 to `HIGHEST`, but not beyond the longest path, are scored by their held-out log-loss per step; the
     smallest within one standard error of the best is chosen.
@@ -110,6 +112,7 @@ def _table(scores: list[OrderScore], index: int, errors: NDArray[np.float64]) ->
     return pd.DataFrame(
         {
             "order": np.arange(1, len(scores) + 1),
+            "per": "step",
             "log_loss": [_mean(score.log_loss) for score in scores],
             "log_loss_se": errors,
             "auc": [_mean(score.auc) for score in scores],
@@ -119,6 +122,13 @@ def _table(scores: list[OrderScore], index: int, errors: NDArray[np.float64]) ->
             "chosen": np.arange(len(scores)) == index,
         }
     )
+
+
+def held_out_table(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """The ``held_out`` table of rows below each other; columns that a part does not have are null there."""
+    types = {"order": "Int64", "states": "Int64", "chosen": "boolean"}
+    names = list(HELD_OUT.column_names)
+    return pd.concat([part.reindex(columns=names).astype(types) for part in parts], ignore_index=True)
 
 
 def _mean(folds: NDArray[np.float64]) -> float:

@@ -24,6 +24,7 @@ from attribution.models.reconcile import (
     restore_reconciliation,
     weights,
 )
+from attribution.schema.tables import PUBLISHED_CREDIT
 
 VANISHES = -600.0
 """A logarithm below this counts as a weight of 0: some databases fail where a number becomes too small."""
@@ -101,10 +102,21 @@ class PublishedMachinery(Machinery):
     def recoding(self, table: str) -> Recoding | None:
         return by_coalition if table == "coalitions" else super().recoding(table)
 
+    @property
+    def removal_effects(self) -> NDArray[np.float64] | None:
+        """(channels, 2) of conversions and value, from which totals follow; None for models without."""
+        return None
+
     def tables(self) -> Mapping[str, pd.DataFrame]:
-        reconciliation = self.model.reconciliation_
-        if reconciliation is None:
+        """``published_credit``, where there is more to say than what the totals are."""
+        model, effects = self.model, self.removal_effects
+        if model.reconciliation_ is not None:
+            table = model.reconciliation_.to_frame()
+        elif effects is not None:
+            table = pd.DataFrame({"channel": model.channels_, "published": model.credit_.conversions[:-1]})
+        else:
             return {}
-        table = reconciliation.to_frame()
-        table.insert(0, "model", self.model.label)
-        return {"reconciliation": table}
+        if effects is not None:
+            table[["removal_effect", "removal_effect_value"]] = effects
+        table = table.assign(model=model.label).reindex(columns=list(PUBLISHED_CREDIT.column_names))
+        return {"published_credit": table.astype({"group": "Int64"})}

@@ -20,7 +20,6 @@ from attribution.journeys import JourneyChunk
 from attribution.kernels.credit.raking import Raked, rake, spread
 from attribution.kernels.shapley.coalitions import coalitions, members
 from attribution.kernels.statistics.sums import KeyedSums, sum_by_key, to_float
-from attribution.schema.tables import RECONCILIATION
 
 Floats = NDArray[np.float64]
 
@@ -54,18 +53,18 @@ class Reconciliation:
     groups: tuple[tuple[int, ...], ...]
 
     def to_frame(self) -> pd.DataFrame:
-        """The ``reconciliation`` table without its first column, the model: one row per channel."""
+        """What the ``published_credit`` table says of published and allocated credit: one row per channel."""
         number = {index: group for group, members in enumerate(self.groups, start=1) for index in members}
         columns = {
             "channel": list(self.channels),
             "published": self.published,
-            "handed_out": self.allocated,
+            "allocated": self.allocated,
             "alone": self.alone,
             "took_part": self.took_part,
             "gap": self.allocated - self.published,
             "group": pd.array([number.get(index, pd.NA) for index in range(len(self.channels))], dtype="Int64"),
         }
-        return pd.DataFrame(columns)[list(RECONCILIATION.column_names[1:])]
+        return pd.DataFrame(columns)
 
     def findings(self, label: str) -> list[Finding]:
         """One finding if the totals of the model ``label`` are impossible, else none."""
@@ -80,7 +79,7 @@ class Reconciliation:
             f"{label} credits {self._describe_bound(among, targets)}. Credit per journey cannot add up to that. It "
             f"adds up to the nearest possible totals, which moves {_format_conversions(moved)} of "
             f"{_format_conversions(total)} conversions to other channels: compare both totals in the table "
-            "reconciliation before you use credit per journey"
+            "published_credit before you use credit per journey"
         )
         example = self.channels[int(np.argmax(self.allocated - targets))]
         return [count_finding("impossible_totals", "journeys", moved, message, total=total, example=example)]

@@ -49,18 +49,18 @@ By = Literal["buckets", "customers"]
 class Sample:
     """Credit of one model under some weights.
 
-    ``channels`` as `Machinery.redraw` gives it; ``others`` the conversions (draws,) of rows of its credit that
+    ``channels`` as `Machinery.redraw` gives it; ``other_rows`` the conversions (draws,) of rows of its credit that
     are no channels.
     """
 
     channels: Draws
-    others: Mapping[str, Floats]
+    other_rows: Mapping[str, Floats]
 
     def rows(self, rows: slice) -> Sample:
         """Some of the draws."""
         conversions, value, effects = self.channels
         channels = Draws(conversions[rows], value[rows], None if effects is None else effects[rows])
-        return Sample(channels, {name: values[rows] for name, values in self.others.items()})
+        return Sample(channels, {name: values[rows] for name, values in self.other_rows.items()})
 
 
 @dataclass(frozen=True)
@@ -152,10 +152,7 @@ def fit_and_resample(
     for model, (whole, _), more in zip(models, parts[1:], summaries, strict=False):
         get_machinery(model).finish_fit(whole + more, observed)
     conversions = observed.number("conversions")
-    if conversions == 0:
-        raise InputError(
-            "there is no conversion, so there is nothing to resample", hint="leave resampling out of the experiment"
-        )
+    check_drawable(conversions)
     if conversions < FEW_CONVERSIONS:
         dealing = single_customer_dealing(journeys)
         (by_bucket,) = journeys.read(models_by_bucket(models, dealing))
@@ -164,6 +161,14 @@ def fit_and_resample(
     with threadpool_limits(1):
         resamples = _resamples(models, [buckets for _, buckets in parts], options, dealing)
     return [observed, *summaries[len(models) :]], resamples
+
+
+def check_drawable(conversions: float) -> None:
+    """Raise `InputError` if nothing converted, so that there is nothing to draw."""
+    if conversions == 0:
+        raise InputError(
+            "there is no conversion, so there is nothing to resample", hint="leave resampling out of the experiment"
+        )
 
 
 def models_by_bucket(models: Sequence[AttributionModel], dealing: Dealing) -> Reader:

@@ -317,6 +317,18 @@ class ShapleyMachinery(PublishedMachinery):
         super().prepare(journeys)
         self.model.from_paths_ = journeys.integer_times is None
 
+    def read_for_check(self, chunk: JourneyChunk) -> Summary:
+        return Summary({}) if self.model.game == "set" else self.model._summarise_game(chunk)
+
+    def check(self, summary: Summary, observed: Summary) -> None:
+        super().check(summary, observed)
+        model, how = self.model, Sampling.of(self.model)
+        if model.game == "classifier":
+            classifier = valuation.make_classifier(model.classifier, model.classifier_settings)
+            valuation.check_rows(summary, len(model.channels_), classifier, how)
+        elif model.game != "set":
+            games.check_exact(model.game, model._observed_game(summary).sets, how)
+
     def summarise_undrawn(self, chunk: JourneyChunk) -> Summary:
         if self.model.game != "set":
             return super().summarise_undrawn(chunk)

@@ -59,10 +59,9 @@ def solve_classifier(
     solved : credit and standard errors (1, channels)
     notes : warnings of the classifier
     """
-    if channels == 0 or "row_nulls" not in summary.tables:
+    rows = _rows(summary, channels)
+    if rows is None:
         return Solution(np.zeros((1, channels)), np.zeros((1, channels))), ()
-    tables = [summary.tables[name] for name in ("row_conversions", "row_nulls")]
-    rows = Rows(unpack_counts(tables[0].keys, channels), *(to_float(table.sums) for table in tables))
     # One thread: the order of additions inside the linear algebra library must not depend on the machine's load.
     with threadpool_limits(1):
         fitted, notes = (classifier, ()) if is_fitted(classifier) else fit_classifier(classifier, rows)
@@ -83,6 +82,34 @@ def solve_classifier(
                 goals = np.divide(enough, journeys, out=np.zeros_like(journeys), where=journeys > 0)
                 pairs += _add_sampled(predict, counts, member, journeys, goals, how, credit, squares)
     return Solution(credit[None], np.sqrt(squares)[None], pairs), notes
+
+
+def check_rows(summary: Summary, channels: int, classifier: Any, how: Sampling) -> None:
+    """Raise `InputError` if a classifier cannot learn from these journeys, or their games are too large for it."""
+    rows = _rows(summary, channels)
+    if rows is None:
+        return
+    if not is_fitted(classifier):
+        _check_outcomes(rows)
+    size = int((rows.counts > 0).sum(axis=1).max(initial=0))
+    if size > EXACT_CHANNELS:
+        _refuse(size, how)
+
+
+def _rows(summary: Summary, channels: int) -> Rows | None:
+    """The journeys of a summary by numbers of touchpoints; None where there is nothing to tell apart."""
+    if channels == 0 or "row_nulls" not in summary.tables:
+        return None
+    tables = [summary.tables[name] for name in ("row_conversions", "row_nulls")]
+    return Rows(unpack_counts(tables[0].keys, channels), *(to_float(table.sums) for table in tables))
+
+
+def _check_outcomes(rows: Rows) -> None:
+    if not (rows.conversions.any() and rows.nulls.any()):
+        raise InputError(
+            "Shapley: the game 'classifier' needs journeys that converted and journeys that did not",
+            hint="give nulls, or the customers table with those who did not convert",
+        )
 
 
 def has_untouched(summary: Summary) -> bool:
@@ -166,11 +193,7 @@ def fit_classifier(classifier: Any, rows: Rows) -> tuple[Any, tuple[str, ...]]:
     rows_used = np.flatnonzero(weights > 0)
     features = np.concatenate([rows.counts, rows.counts])[rows_used].astype(np.float64)
     converted = np.repeat([1, 0], len(rows.counts))[rows_used]
-    if len(np.unique(converted)) < 2:
-        raise InputError(
-            "Shapley: the game 'classifier' needs journeys that converted and journeys that did not",
-            hint="give nulls, or the customers table with those who did not convert",
-        )
+    _check_outcomes(rows)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
@@ -203,9 +226,9 @@ def predictor(fitted: Any, channels: int) -> Predict:
             )
         probabilities = chances[:, column]
         if not ((probabilities >= 0) & (probabilities <= 1)).all():
-            given = repr(float(probabilities[~((probabilities >= 0) & (probabilities <= 1))][0]))
+            example = repr(float(probabilities[~((probabilities >= 0) & (probabilities <= 1))][0]))
             raise InputError(
-                "Shapley: predict_proba returned a number that is no probability", given=given, allowed="0 to 1"
+                "Shapley: predict_proba returned a number that is no probability", given=example, allowed="0 to 1"
             )
         return probabilities
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from attribution.arguments import check_arguments
 from attribution.decisions.kpis import Run
+from attribution.decisions.kpis.runs import with_channel_rules
 from attribution.journeys import Journeys
 from attribution.journeys.graph import JourneyGraph
 from attribution.models import AttributionModel
@@ -95,18 +96,18 @@ class Outcome:
     @property
     def settings(self) -> dict[str, object]:
         """What was asked for and on which data, one line per setting, as report and tracking show it."""
-        asked = self.experiment
-        standing = {"basis": asked.returns.basis, "spend_from": asked.returns.spend_from}
+        experiment = self.experiment
+        always_shown = {"basis": experiment.returns.basis, "spend_from": experiment.returns.spend_from}
         parts = {
-            "journeys": asked.journeys.model_dump(),
-            "period": asked.period.model_dump(),
-            "returns": standing | asked.returns.model_dump(exclude_defaults=True),
+            "journeys": experiment.journeys.model_dump(),
+            "period": experiment.period.model_dump(),
+            "returns": always_shown | experiment.returns.model_dump(exclude_defaults=True),
         }
         return {
-            "engine": asked.engine,
-            **({} if asked.grain == "channel" else {"grain": asked.grain}),
+            "engine": experiment.engine,
+            **({} if experiment.grain == "channel" else {"grain": experiment.grain}),
             **{f"{name}.{key}": value for name, part in parts.items() for key, value in part.items()},
-            **self.sections.settings(asked),
+            **self.sections.settings(experiment),
             "ranked_by": self.ranking.by,
             "models": ", ".join(f"{model.label} = {model!r}" for model in self.models),
             "data": {} if self.span is None else dict(zip(("first event", "last event"), self.span, strict=True)),
@@ -138,7 +139,9 @@ def run_of(outcome: Outcome) -> Run:
     tables = dict(outcome.tables)
     if outcome.draws is not None:
         tables["draws"] = draws_table(outcome.draws)
-    return Run(outcome.experiment.name, outcome.experiment, tables, outcome.span, outcome.digests)
+    experiment = outcome.experiment
+    experiment = with_channel_rules(experiment, experiment.folder / str(experiment.channels.get("file")))
+    return Run(experiment.name, experiment, tables, outcome.span, outcome.digests)
 
 
 def span_of(journeys: Journeys) -> tuple[str, str] | None:

@@ -19,13 +19,13 @@ import pyarrow.parquet as pq
 
 from attribution.data.engine import check_local
 from attribution.errors import InputError
-from attribution.folders import replace_folder
+from attribution.folders import replace_folder, write_error
 from attribution.logs import without_credentials
 from attribution.models.saved import save_scorers
 from attribution.pipeline.outcome import Outcome
 from attribution.pipeline.provenance import code_version, git_commit
-from attribution.pipeline.record import record_of
 from attribution.pipeline.reuse import content_key, data_digest
+from attribution.pipeline.tracking_record import record_of
 from attribution.schema.tables import DICTIONARY, Table, dictionary_rows
 
 _VERSIONS = (
@@ -70,38 +70,38 @@ def replaced_folder(out: Path, keep: Iterable[Path] = (), *, kind: Kind) -> Iter
         directory or anything of ``keep``, or another process is writing it; and where there is no room left.
     """
     check_local(Path(out))
-    named, out = out, Path(out).resolve()
+    requested, out = out, Path(out).resolve()
     if out.exists() and not out.is_dir():
-        raise InputError(f"output folder {named} is a file", hint="name another with --out")
+        raise InputError(f"output folder {requested} is a file", hint="choose another folder with --out")
     for path in (Path.cwd(), *keep):
         if out in (path.resolve(), *path.resolve().parents):
             raise InputError(
-                f"output folder {named} would be replaced whole, and holds what is needed",
+                f"output folder {requested} would be replaced, but it has files that this command reads",
                 given=str(path),
-                hint="name another with --out",
+                hint="choose another folder with --out",
             )
     if not is_replaceable(out):
         raise InputError(
-            f"output folder {named} would be replaced whole, and holds what this command did not write",
-            given=sorted(found.name for found in out.iterdir())[:5],
-            allowed="an empty or new folder, or one that such a command wrote",
-            hint="name another with --out, or move what is in it",
+            f"output folder {requested} would be replaced, but it has files that this command did not write",
+            given=sorted(entry.name for entry in out.iterdir())[:5],
+            allowed="a new or empty folder, or one that this command wrote",
+            hint="choose another folder with --out, or move its files",
         )
     made, entered = _missing_parents(out), False
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.exists() and not os.access(out, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, "no permission to replace it")
-        with replace_folder(out, f"another process is writing the output folder {named}") as aside:
+            raise PermissionError(errno.EACCES, "there is no permission to replace it")
+        with replace_folder(out, f"another process is writing the output folder {requested}") as staging:
             entered = True
-            yield aside
-            if not (aside / MANIFEST).exists():
-                write_manifest(aside, kind)
+            yield staging
+            if not (staging / MANIFEST).exists():
+                write_manifest(staging, kind)
     except OSError as error:
         if entered and error.errno not in _FULL:
             raise
-        hint = "what was there is unchanged" if entered else "name another with --out"
-        raise InputError(f"output folder {named} cannot be written: {error.strerror}", hint=hint) from None
+        hint = "the earlier files are unchanged" if entered else "name another with --out"
+        raise write_error(f"output folder {requested} cannot be written", error, hint=hint) from None
     finally:
         _remove_empty(made)
 
@@ -140,9 +140,9 @@ def write_outcome(folder: Path, outcome: Outcome, *, report: str, seconds: float
     write_manifest(folder, "run", manifest)
 
 
-def write_manifest(folder: Path, kind: Kind, facts: Mapping[str, Any] | None = None) -> None:
+def write_manifest(folder: Path, kind: Kind, content: Mapping[str, Any] | None = None) -> None:
     """Write what is to be known of a folder beside its tables, and of what ``kind`` it is."""
-    text = json.dumps({"kind": kind, **(facts or {})}, indent=2, ensure_ascii=False)
+    text = json.dumps({"kind": kind, **(content or {})}, indent=2, ensure_ascii=False)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
@@ -150,7 +150,7 @@ def is_replaceable(out: Path) -> bool:
     """Whether ``out`` is absent, empty, or the output of a command that writes folders of some `Kind`."""
     if not out.is_dir():
         return True
-    names = {found.name for found in out.iterdir()}
+    names = {entry.name for entry in out.iterdir()}
     if not names:
         return True
     try:
@@ -192,10 +192,10 @@ def without_formulas(frame: pd.DataFrame, *, but: Sequence[str] = ()) -> pd.Data
 
 def _harmless(column: pd.Series) -> pd.Series:
     codes, values = pd.factorize(column)
-    known = [f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value for value in values]
-    if known == list(values):
+    escaped = [f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value for value in values]
+    if escaped == list(values):
         return column
-    return pd.Series([*known, None], dtype=object).take(codes).set_axis(column.index)
+    return pd.Series([*escaped, None], dtype=object).take(codes).set_axis(column.index)
 
 
 def write_dictionary(

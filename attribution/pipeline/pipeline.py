@@ -13,12 +13,12 @@ from attribution.data.loading import content_digest, quality_table
 from attribution.journeys import journeys_of
 from attribution.models.credit import Credit
 from attribution.models.saved import Training
-from attribution.models.segments import Segments, read_segments
-from attribution.pipeline.facts import Facts, read_journeys
+from attribution.models.segments import read_segments
+from attribution.pipeline.builders import check_channel_count, make_models, open_sources, terms_of
 from attribution.pipeline.outcome import Outcome, Stage, span_of
-from attribution.pipeline.request import check_channel_count, make_models, open_sources, terms_of
+from attribution.pipeline.run_checks import Overview, check_journeys, read_journeys
 from attribution.pipeline.sections import Sections, load_sections, read_experiment
-from attribution.returns import credit_of_channels, read_worth, returns_table, whole_channels, with_worth
+from attribution.returns import check_worth, credit_of_channels, read_worth, returns_table, whole_channels, with_worth
 from attribution.returns.ranking import Ranking, compare_rankings
 from attribution.schema.experiment import Experiment
 from attribution.sections import RunContext
@@ -62,20 +62,11 @@ def run_experiment(
     if not isinstance(experiment, Experiment):
         experiment = read_experiment(experiment)
     sections = load_sections()
-    experiment = sections.known(experiment)
-    models = make_models(experiment)
-    say("reading tables")
-    context = _checked(sections, RunContext(experiment, open_sources(experiment, engine), tuple(models)))
-    say("building journeys")
-    journeys = journeys_of(experiment, context.sources)
-    check_channel_count(experiment, journeys)
-    context = replace(context, journeys=journeys)
-    say(f"fitting {', '.join(model.label for model in models)}")
-    column = experiment.journeys.segment
-    segments = None if column is None else read_segments(context.sources, column)
-    facts = read_journeys(context.journeys, models, segments, experiment.resampling)
+    context = _prepared(sections, experiment, engine, say)
+    say(f"fitting {', '.join(model.label for model in context.models)}")
+    overview = read_journeys(context.journeys, context.models, context.segments, context.experiment.resampling)
     say("comparing models")
-    context, ranking = _with_returns(_with_facts(context, facts, segments), facts)
+    context, ranking = _with_returns(_with_overview(context, overview), overview)
     return _outcome(sections, context, ranking)
 
 
@@ -97,7 +88,7 @@ def check_quality(experiment: Experiment, *, engine: Engine | None = None) -> pd
     Raises
     ------
     InputError
-        If the experiment or its data are wrong.
+        If the experiment or its data are wrong: whatever a run would refuse, but for what only fitted models show.
 
     Examples
     --------
@@ -109,45 +100,53 @@ def check_quality(experiment: Experiment, *, engine: Engine | None = None) -> pd
     1
     """
     sections = load_sections()
-    experiment = sections.known(experiment)
+    context = _prepared(sections, experiment, engine, lambda _: None)
+    overview = check_journeys(context.journeys, context.models, context.experiment.resampling)
+    return quality_table(sections.findings(_with_overview(context, overview)))
+
+
+def _prepared(sections: Sections, experiment: Experiment, engine: Engine | None, say: Stage) -> RunContext:
+    """All that there is before a model is fitted: a run and a check of its data refuse the same, and here."""
+    experiment = sections.check_options(experiment)
     models = make_models(experiment)
-    context = _checked(sections, RunContext(experiment, open_sources(experiment, engine), tuple(models)))
+    say("reading tables")
+    context = RunContext(experiment, open_sources(experiment, engine), tuple(models))
+    sections.check(context)
+    terms = terms_of(experiment, context.sources)
+    say("building journeys")
     journeys = journeys_of(experiment, context.sources)
     check_channel_count(experiment, journeys)
-    context = replace(context, journeys=journeys)
-    context = _with_facts(context, read_journeys(context.journeys))
-    return quality_table(sections.findings(context))
+    check_worth(context.sources, terms)
+    terms.costs.check_drivers(journeys.dimensions.channels)
+    column = experiment.journeys.segment
+    segments = None if column is None else read_segments(context.sources, column)
+    context = replace(context, terms=terms, journeys=journeys, segments=segments)
+    sections.check_journeys(context)
+    return context
 
 
-def _checked(sections: Sections, context: RunContext) -> RunContext:
-    """With its terms; refused is, before any work is done, what these data cannot answer."""
-    sections.check(context)
-    return replace(context, terms=terms_of(context.experiment, context.sources))
-
-
-def _with_facts(context: RunContext, facts: Facts, segments: Segments | None = None) -> RunContext:
+def _with_overview(context: RunContext, overview: Overview) -> RunContext:
     return replace(
         context,
-        findings=tuple(facts.findings),
-        graph=facts.graph,
-        profile=facts.profile,
-        segments=segments,
-        segment_credit=facts.segments,
+        findings=tuple(overview.findings),
+        graph=overview.graph,
+        profile=overview.profile,
+        segment_credit=overview.segments,
     )
 
 
-def _with_returns(context: RunContext, facts: Facts) -> tuple[RunContext, Ranking]:
+def _with_returns(context: RunContext, overview: Overview) -> tuple[RunContext, Ranking]:
     """With credit and returns, and their intervals where there are draws."""
     journeys, models, terms = context.journeys, context.models, context.terms
     credit = Credit.of(models).table
-    worth = read_worth(journeys, models, context.sources, terms, resamples=facts.resamples)
+    worth = read_worth(journeys, models, context.sources, terms, resamples=overview.resamples)
     with_all_worth = credit_of_channels(with_worth(credit, worth), journeys, terms)
     returns = returns_table(with_all_worth, terms)
     ranking = compare_rankings(returns)
     draws = None
-    if facts.resamples is not None:
-        draws = sample_measures(facts.resamples, returns, whole_channels(journeys), terms=terms, worth=worth)
-        credit, returns = fill_credit(credit, draws), fill_returns(returns, draws)
+    if overview.resamples is not None:
+        draws = sample_measures(overview.resamples, returns, whole_channels(journeys), terms=terms, worth=worth)
+        credit, returns = fill_credit(credit, draws, models), fill_returns(returns, draws)
     made = replace(
         context,
         credit=credit,

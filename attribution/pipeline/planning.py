@@ -16,11 +16,11 @@ from attribution.decisions.budget.history import weekly_history
 from attribution.decisions.budget.response import read_history
 from attribution.errors import InputError
 from attribution.journeys import journeys_of
+from attribution.pipeline.builders import open_sources
 from attribution.pipeline.outcome import Numbers, Outcome, Stage
 from attribution.pipeline.pipeline import run_experiment
-from attribution.pipeline.record import as_texts, finite
-from attribution.pipeline.request import open_sources
 from attribution.pipeline.sections import beside_a_budget, load_sections
+from attribution.pipeline.tracking_record import as_texts, finite
 from attribution.schema.experiment import DEFAULT_LOOKBACK_DAYS, Experiment
 
 OWN_HISTORY = "own"
@@ -59,16 +59,16 @@ def plan_budget(experiment: Experiment, *, on_stage: Stage | None = None) -> tup
     >>> plan.tables["budget"].query("scenario == 'plan'")["spend"].round(3).tolist()
     [20.0, 80.0]
     """
-    experiment = load_sections().known(experiment)
+    experiment = load_sections().check_options(experiment)
     options = budget_options(experiment) or BudgetOptions()
     if "objective" not in options.model_fields_set:
         # What channels are ranked by is what money is for, unless told otherwise.
         options = options.model_copy(update={"objective": experiment.returns.basis})
     if options.total is None:
-        raise InputError("budget has no total to divide", hint="set budget.total, such as 100000")
-    given = None if options.history in (None, OWN_HISTORY) else read_history(experiment.folder / str(options.history))
+        raise InputError("the budget has no total to divide", hint="set budget.total, such as 100000")
+    history = None if options.history in (None, OWN_HISTORY) else read_history(experiment.folder / str(options.history))
     earlier = None if options.previous is None else read_earlier(experiment.folder / options.previous)
-    outcome = run_experiment(_asked(experiment, options), on_stage=on_stage)
+    outcome = run_experiment(_prepare_experiment(experiment, options), on_stage=on_stage)
     (on_stage or (lambda _: None))("dividing the budget")
     plan = propose_budget(
         outcome.tables["returns"],
@@ -76,26 +76,26 @@ def plan_budget(experiment: Experiment, *, on_stage: Stage | None = None) -> tup
         unit_economics=outcome.tables.get("unit_economics"),
         stage_credit=outcome.tables.get("funnel_credit"),
         draws=_draws(outcome, options),
-        history=_own_history(outcome, options) if options.history == OWN_HISTORY else given,
+        history=_own_history(outcome, options) if options.history == OWN_HISTORY else history,
         ground=_ground(outcome),
         earlier=earlier,
     )
-    asked, tables = beside_a_budget(experiment), {**outcome.tables, **plan.tables}
-    if not asked.output.journey_credit:
+    planned, tables = beside_a_budget(experiment), {**outcome.tables, **plan.tables}
+    if not planned.output.journey_credit:
         # It is large, and only the history has needed it.
         tables.pop("journey_credit", None)
-    return replace(outcome, experiment=asked, tables=tables, plan=_numbers(asked, tables)), plan
+    return replace(outcome, experiment=planned, tables=tables, plan=_numbers(planned, tables)), plan
 
 
 def _numbers(experiment: Experiment, tables: Mapping[str, pd.DataFrame]) -> Numbers:
     """What is tracked of a plan: the options that were given, and what they led to."""
-    given = budget_options(experiment)
-    options = {} if given is None else given.model_dump(mode="json")
+    budget = budget_options(experiment)
+    options = {} if budget is None else budget.model_dump(mode="json")
     params = as_texts({f"budget.{key}": value for key, value in options.items()})
     return Numbers("budget", params, finite(budget_metrics(tables)))
 
 
-def _asked(experiment: Experiment, options: BudgetOptions) -> Experiment:
+def _prepare_experiment(experiment: Experiment, options: BudgetOptions) -> Experiment:
     """The experiment, with what the objective and the history need, and no more."""
     experiment = beside_a_budget(experiment)
     output = experiment.output
@@ -103,9 +103,11 @@ def _asked(experiment: Experiment, options: BudgetOptions) -> Experiment:
         output = output.model_copy(update={"unit_economics": True})
     if options.history == OWN_HISTORY:
         if "paths" in experiment.tables:
-            raise InputError("budget.history: 'own' needs touchpoints with days, and aggregated paths have none")
+            raise InputError("budget.history: 'own' needs touchpoints with days, but aggregated paths have none")
         if experiment.journeys.transform == "frequency":
-            raise InputError("budget.history: 'own' needs channels as they are", given="transform = 'frequency'")
+            raise InputError(
+                "budget.history: 'own' cannot be used with a transform of the channels", given="transform = 'frequency'"
+            )
         output = output.model_copy(update={"journey_credit": True})
     return experiment.model_copy(update={"output": output})
 
@@ -115,7 +117,7 @@ def _draws(outcome: Outcome, options: BudgetOptions) -> dict[str, pd.DataFrame] 
     sampled, objective = outcome.draws, options.objective
     if sampled is None:
         return None
-    drawn = {}
+    draws = {}
     for label, (amounts, _, _) in sampled.amounts.items():
         if objective == "conversions" or objective == "new_customers":
             earned = amounts[objective]
@@ -123,8 +125,8 @@ def _draws(outcome: Outcome, options: BudgetOptions) -> dict[str, pd.DataFrame] 
             earned = sampled.terms.earned(objective, amounts)
         else:
             return None  # refused where its rows are looked for
-        drawn[label] = pd.DataFrame(earned, columns=list(sampled.channels))
-    return drawn
+        draws[label] = pd.DataFrame(earned, columns=list(sampled.channels))
+    return draws
 
 
 def _ground(outcome: Outcome) -> Ground:
@@ -134,17 +136,17 @@ def _ground(outcome: Outcome) -> Ground:
 
 
 def _own_history(outcome: Outcome, options: BudgetOptions) -> pd.DataFrame:
-    asked = outcome.experiment
-    sources = open_sources(asked)
+    experiment = outcome.experiment
+    sources = open_sources(experiment)
     if options.objective not in ("conversions", "revenue"):
-        journeys_of(asked, sources)  # which conversions there are, and who of them is new
+        journeys_of(experiment, sources)  # which conversions there are, and who of them is new
     return weekly_history(
         sources,
         outcome.tables["journey_credit"],
         options,
-        returns=asked.returns,
-        period=asked.period,
-        lookback_days=asked.journeys.lookback_days or DEFAULT_LOOKBACK_DAYS,
+        returns=experiment.returns,
+        period=experiment.period,
+        lookback_days=experiment.journeys.lookback_days or DEFAULT_LOOKBACK_DAYS,
     )
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from attribution.data.engine import Engine
 from attribution.data.loading import content_digest
+from attribution.pipeline.builders import make_models, open_sources
 from attribution.pipeline.provenance import code_version
-from attribution.pipeline.request import make_models, open_sources
 from attribution.pipeline.sections import load_sections
 from attribution.schema.experiment import Experiment
 
@@ -52,7 +52,7 @@ def is_there(experiment: Experiment, folder: Path, *, engine: Engine | None = No
     manifest = _whole(folder)
     if manifest is None:
         return False
-    experiment = load_sections().known(experiment)
+    experiment = load_sections().check_options(experiment)
     make_models(experiment)
     sources = open_sources(experiment, engine)
     digests = {name: content_digest(sources, name) for name in sources.tables}

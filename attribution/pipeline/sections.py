@@ -57,6 +57,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _ASKED = {
     "is_wanted": ("experiment",),
     "check": ("context",),
+    "check_journeys": ("context",),
     "tables": ("context",),
     "findings": ("context", "tables"),
     "settings": ("experiment",),
@@ -97,7 +98,7 @@ class Sections:
         foreign = [type(section) for section in self.each if section.name in self.packages]
         return [Path(path) for path in map(inspect.getsourcefile, foreign) if path is not None]
 
-    def known(self, experiment: Experiment, origin: str | None = None) -> Experiment:
+    def check_options(self, experiment: Experiment, origin: str | None = None) -> Experiment:
         """The experiment with all options checked.
 
         Parameters
@@ -119,34 +120,39 @@ class Sections:
                 hint = did_you_mean(name, allowed) if renamed is None else f"it is called {renamed} now"
                 raise InputError(f"{origin}: unknown key {name!r}", allowed=allowed, hint=hint)
         options = {}
-        for name, given in experiment.further.items():
+        for name, value in experiment.further.items():
             kind = owners[name]
             assert kind is not None
-            options[name] = given if isinstance(given, kind) else checked(kind, given, origin=origin, within=name)
+            options[name] = value if isinstance(value, kind) else checked(kind, value, origin=origin, within=name)
         return experiment.model_copy(update=options)
 
-    def wanted(self, experiment: Experiment) -> list[Section]:
+    def select(self, experiment: Experiment) -> list[Section]:
         """Those that a run of an experiment has."""
         return [section for section in self.each if self._ask(section, "is_wanted", experiment)]
 
     def check(self, context: RunContext) -> None:
         """Refuse, before any work, what these data or this request cannot give."""
-        for section in self.wanted(context.experiment):
+        for section in self.select(context.experiment):
             self._ask(section, "check", context)
+
+    def check_journeys(self, context: RunContext) -> None:
+        """Refuse, before any model is fitted, what these journeys cannot give."""
+        for section in self.select(context.experiment):
+            self._ask(section, "check_journeys", context)
 
     def findings(self, context: RunContext) -> list[Finding]:
         """What is found in data alone."""
-        wanted = self.wanted(context.experiment)
-        return [each for section in wanted for each in self._ask(section, "findings", context, {})]
+        sections = self.select(context.experiment)
+        return [each for section in sections for each in self._ask(section, "findings", context, {})]
 
     def tables(self, context: RunContext) -> dict[str, pd.DataFrame]:
         """The tables of a run, section by section, and ``quality`` with the findings of all."""
         findings: list[Finding] = []
         tables = {QUALITY: quality_table(findings)}
-        for section in self.wanted(context.experiment):
-            given = self._tables_of(section, replace(context, tables=dict(tables)))
-            tables |= given
-            findings += self._ask(section, "findings", context, given)
+        for section in self.select(context.experiment):
+            section_tables = self._tables_of(section, replace(context, tables=dict(tables)))
+            tables |= section_tables
+            findings += self._ask(section, "findings", context, section_tables)
             tables[QUALITY] = quality_table(findings)
         return tables
 
@@ -165,8 +171,8 @@ class Sections:
 
     def parts(self, tables: Mapping[str, pd.DataFrame], language: Language = "en") -> list[ReportPart]:
         """What the report says, section by section."""
-        given = (self._ask(section, "part", tables, language) for section in self.each)
-        return [part for part in given if part is not None]
+        parts = (self._ask(section, "part", tables, language) for section in self.each)
+        return [part for part in parts if part is not None]
 
     def dictionary(self, tables: Mapping[str, pd.DataFrame]) -> list[dict[str, str | bool | None]]:
         """What every column of the tables of a run means; see `attribution.schema.tables.DICTIONARY`."""
@@ -175,30 +181,32 @@ class Sections:
 
     def _tables_of(self, section: Section, context: RunContext) -> Mapping[str, pd.DataFrame]:
         """The tables of one, refused where they are not what it declares."""
-        given: Mapping[str, pd.DataFrame] = self._ask(section, "tables", context)
+        tables: Mapping[str, pd.DataFrame] = self._ask(section, "tables", context)
         declared = {table.name: table for table in section.declared}
-        for name, table in given.items():
+        for name, table in tables.items():
             if not isinstance(table, pd.DataFrame):
-                raise self._broken(section, f"gives {name!r} as {describe(table)}, and not as a DataFrame")
+                raise self._broken(section, f"returns {name!r} as {describe(table)} instead of a DataFrame")
             if name not in declared:
-                raise self._broken(section, f"gives the table {name!r}, and declares {', '.join(declared) or 'none'}")
-            lacking = [column for column in declared[name].required if column not in table]
-            if lacking:
-                raise self._broken(section, f"gives the table {name!r} without its column {lacking[0]!r}")
-        return given
+                raise self._broken(section, f"returns the table {name!r}, but declares {', '.join(declared) or 'none'}")
+            missing = [column for column in declared[name].required if column not in table]
+            if missing:
+                raise self._broken(section, f"returns the table {name!r} without its column {missing[0]!r}")
+        return tables
 
     def _ask(self, section: Section, method: str, *arguments: Any) -> Any:
         """What a method gives; whatever goes wrong in one of another package is said with the name of the package."""
         try:
-            given = getattr(section, method)(*arguments)
+            result = getattr(section, method)(*arguments)
         except Exception as error:
             if section.name not in self.packages or isinstance(error, AttributionError):
                 raise
             raise self._broken(section, f"failed in {method}: {type(error).__name__}: {error}") from error
         kind = _GIVES.get(method)
-        if kind is not None and not isinstance(given, kind):
-            raise self._broken(section, f"gives {describe(given)} in {method}, and not a {kind.__name__.lower()}")
-        return given
+        if kind is not None and not isinstance(result, kind):
+            raise self._broken(
+                section, f"returns {describe(result)} from {method} instead of a {kind.__name__.lower()}"
+            )
+        return result
 
     def _broken(self, section: Section, how: str) -> InputError:
         package = self.packages.get(section.name, "journey-attribution")
@@ -264,7 +272,7 @@ def read_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
     >>> experiment.name, experiment.models[0].model, experiment.journeys.transform
     ('shop', 'Linear', 'first')
     """
-    return load_sections().known(parse_experiment(path, overrides), origin=str(path))
+    return load_sections().check_options(parse_experiment(path, overrides), origin=str(path))
 
 
 def beside_a_budget(experiment: Experiment) -> Experiment:
@@ -289,7 +297,7 @@ def _loaded(point: EntryPoint, package: str) -> Section:
     if problem is not None:
         raise InputError(
             f"section {point.name!r} of package {package!r} {problem}",
-            hint="inherit from attribution.sections.Section, which has whatever is not said",
+            hint="inherit from attribution.sections.Section, which has defaults for the rest",
         )
     return section
 
@@ -300,16 +308,16 @@ def _problem(section: object) -> str | None:
     if not (isinstance(name, str) and _NAME.fullmatch(name)):
         return f"has the name {name!r}; a name is made of a-z, 0-9 and _"
     if options is not None and not (isinstance(options, type) and issubclass(options, BaseModel)):
-        return f"has options that are no pydantic model: {options!r}"
+        return f"has options that are not a pydantic model: {options!r}"
     declared = getattr(section, "declared", None)
     if not isinstance(declared, Iterable) or not all(isinstance(table, Table) for table in declared):
         return "does not declare its tables as a tuple of Table"
     for method, arguments in _ASKED.items():
-        asked = getattr(section, method, None)
-        if not callable(asked):
+        function = getattr(section, method, None)
+        if not callable(function):
             return f"has no method {method}({', '.join(arguments)})"
         try:
-            inspect.signature(asked).bind(*arguments)
+            inspect.signature(function).bind(*arguments)
         except TypeError:
             return f"has a method {method} that does not take ({', '.join(arguments)})"
     return None
@@ -318,10 +326,10 @@ def _problem(section: object) -> str | None:
 def _taken(section: Section, before: Iterable[Section]) -> str | None:
     """Which of its names is another's; None where none is."""
     if section.name in {*core_keys(), *(other.name for other in before)}:
-        return "has a name that is taken"
+        return "has a name that is already in use"
     tables = {*OUTPUTS, TRUTH.name, DICTIONARY.name, *(table.name for other in before for table in other.declared)}
     for table in section.declared:
         if table.name in tables or not _NAME.fullmatch(table.name):
-            return f"declares the table {table.name!r}, a name that is taken or not made of a-z, 0-9 and _"
+            return f"declares the table {table.name!r}, a name that is already in use or not made of a-z, 0-9 and _"
         tables.add(table.name)
     return None

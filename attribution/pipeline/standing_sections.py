@@ -8,6 +8,7 @@ import pandas as pd
 
 from attribution.data.loading import Finding, check_channels_known, check_sources, quality_findings
 from attribution.errors import InputError
+from attribution.journeys.from_events import ONLY_CONVERTERS
 from attribution.models.credit import journey_credit
 from attribution.models.model_tables import model_findings, model_tables, without_interactions
 from attribution.returns import main_basis
@@ -15,21 +16,21 @@ from attribution.schema.tables import (
     CHANNEL_LINT,
     CONVERSION,
     CREDIT_BY_POSITION,
+    HELD_OUT,
     INTERACTIONS,
     JOURNEY_CREDIT,
     JOURNEY_PROFILE,
     NO_CHANNELS,
     NULL,
-    ORDER_SELECTION,
+    PUBLISHED_CREDIT,
     QUALITY,
-    RECONCILIATION,
-    REMOVAL_EFFECTS,
     SEGMENT_CREDIT,
     TRANSITIONS,
     TRUTH,
     UNATTRIBUTED,
 )
 from attribution.sections import FigureSpec, Language, ReportPart, RunContext, Section
+from attribution.uncertainty.intervals import fill_removal_effects
 
 
 class DataSection(Section):
@@ -65,7 +66,8 @@ class DataSection(Section):
     def part(self, tables: Mapping[str, pd.DataFrame], language: Language) -> ReportPart | None:
         """Counts, and the checks."""
         values = {"facts": data_facts(tables), "quality": tables.get("quality")}
-        return ReportPart((("data", "Data"),), template="data.html.j2", values=values)
+        headlines = tuple(loud_findings(tables))
+        return ReportPart((("data", "Data"),), headlines=headlines, template="data.html.j2", values=values)
 
 
 class JourneysSection(Section):
@@ -85,9 +87,9 @@ class JourneysSection(Section):
         if transitions is not None and not transitions["to_state"].isin([CONVERSION, NULL]).all():
             figures.append(FigureSpec("transition_heatmap", {"transitions": transitions}))
             if profile is not None:
-                effects = tables.get("removal_effects", pd.DataFrame(columns=list(REMOVAL_EFFECTS.column_names)))
-                drawn = {"transitions": transitions, "removal_effects": effects, "journey_profile": profile}
-                figures.append(FigureSpec("journey_graph", drawn))
+                published = tables.get("published_credit", pd.DataFrame(columns=list(PUBLISHED_CREDIT.column_names)))
+                graph_tables = {"transitions": transitions, "published_credit": published, "journey_profile": profile}
+                figures.append(FigureSpec("journey_graph", graph_tables))
         for measure, draw in (("path_length", "path_length"), ("time_lag_days", "time_lag")):
             if profile is not None and (profile["measure"] == measure).any():
                 figures.append(FigureSpec(draw, {"journey_profile": profile}))
@@ -95,13 +97,12 @@ class JourneysSection(Section):
 
 
 class ModelsSection(Section):
-    """What only some models have: removal effects, pairs of channels, credit by position, touchpoint or segment."""
+    """What only some models have: published totals, pairs of channels, credit by position, touchpoint or segment."""
 
     name = "model_tables"
     declared = (
-        REMOVAL_EFFECTS,
-        RECONCILIATION,
-        ORDER_SELECTION,
+        PUBLISHED_CREDIT,
+        HELD_OUT,
         CREDIT_BY_POSITION,
         INTERACTIONS,
         JOURNEY_CREDIT,
@@ -112,18 +113,20 @@ class ModelsSection(Section):
         """Refuse credit per journey where there are no customers, and models that need times where there are none."""
         sources = context.sources
         if context.experiment.output.journey_credit and sources.has("paths"):
-            raise InputError("output.journey_credit: aggregated paths have no customers, so no credit per journey")
+            raise InputError("output.journey_credit needs customers, but aggregated paths have none")
         for model in context.models:
             if model.needs_times and sources.integer_times is not False:
                 raise InputError(
-                    f"model {model.label!r} is time-based, and these data have only an order",
-                    hint="leave the model out, or give touchpoints with timestamps",
+                    f"model {model.label!r} needs timestamps, but these data have only an order",
+                    hint="leave the model out, or use touchpoints with timestamps",
                 )
 
     def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:
         """Those that the models have, and those that were asked for."""
         output = context.experiment.output
         tables = model_tables(context.models, interactions=output.interactions)
+        if context.draws is not None and "published_credit" in tables:
+            tables["published_credit"] = fill_removal_effects(tables["published_credit"], context.draws)
         if output.journey_credit:
             tables["journey_credit"] = journey_credit(context.journeys, context.models)
         if context.segment_credit is not None:
@@ -134,21 +137,30 @@ class ModelsSection(Section):
         """What fitted models say of themselves."""
         if not tables:
             return []
-        found = model_findings(context.models)
-        return found + (without_interactions(context.models) if context.experiment.output.interactions else [])
+        findings = model_findings(context.models)
+        return findings + (without_interactions(context.models) if context.experiment.output.interactions else [])
 
     def metrics(self, tables: Mapping[str, pd.DataFrame], model: str | None = None) -> Mapping[str, float]:
-        """How well an order that was selected foretells held-out customers."""
-        if model is None or "order_selection" not in tables:
+        """How well a model predicts held-out customers, at the order that it has."""
+        if model is None or "held_out" not in tables:
             return {}
-        table = tables["order_selection"]
-        rows = table[(table["model"] == model) & table["chosen"]]
+        table = tables["held_out"]
+        rows = table[(table["model"] == model) & table["chosen"].fillna(True)]
         return {f"held_out_{what}": float(rows[what].iloc[0]) for what in ("log_loss", "auc") if len(rows)}
+
+
+def loud_findings(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Sentences on what bends every number of a run, for the terminal and the top of the report."""
+    quality = tables.get("quality")
+    if quality is None:
+        return []
+    messages = quality.loc[quality["check"] == ONLY_CONVERTERS, "message"]
+    return [f"{sentence}." for sentence in messages]
 
 
 def data_facts(tables: Mapping[str, pd.DataFrame]) -> dict[str, object]:
     """What the run was computed from, counted from its own tables."""
-    facts: dict[str, object] = {}
+    totals: dict[str, object] = {}
     credit = tables.get("credit")
     if credit is not None and not credit.empty:
         # Every allocated model divides the same conversions, so that one of them tells the totals.
@@ -156,16 +168,16 @@ def data_facts(tables: Mapping[str, pd.DataFrame]) -> dict[str, object]:
         one = allocated[allocated["model"] == allocated["model"].iloc[:1].squeeze()]
         if not one.empty:
             unattributed = one.loc[one["channel"] == UNATTRIBUTED, "conversions"].sum()
-            facts |= {"conversions": one["conversions"].sum(), "value": one["value"].sum()}
-            facts |= {"conversions without a touchpoint": unattributed}
-        facts |= {"channels": credit.loc[~credit["channel"].isin(NO_CHANNELS), "channel"].nunique()}
-        facts |= {"models": credit["model"].nunique()}
+            totals |= {"conversions": one["conversions"].sum(), "value": one["value"].sum()}
+            totals |= {"conversions without a touchpoint": unattributed}
+        totals |= {"channels": credit.loc[~credit["channel"].isin(NO_CHANNELS), "channel"].nunique()}
+        totals |= {"models": credit["model"].nunique()}
     profile = tables.get("journey_profile")
     if profile is not None:
         lengths = profile[profile["measure"] == "path_length"].groupby("outcome")["count"].sum()
-        facts |= {f"journeys, {outcome}": count for outcome, count in lengths.items()}
+        totals |= {f"journeys, {outcome}": count for outcome, count in lengths.items()}
     returns = tables.get("returns")
     if returns is not None and not returns.empty:
         spend = main_basis(returns).drop_duplicates("channel")["spend"]
-        facts |= {"spend": spend.sum(), "channels with spend": spend.notna().sum()}
-    return facts
+        totals |= {"spend": spend.sum(), "channels with spend": spend.notna().sum()}
+    return totals

@@ -89,10 +89,14 @@ class Credited:
             "without a campaign": inside.loc[inside["campaign"].isna(), "conversions"].sum(),
         }
         exported, total = inside["conversions"].sum(), self.campaigns["conversions"].sum()
-        notes = [f"{exported:,.2f} of {total:,.2f} conversions are credited to channels and exported."]
+        notes = [f"{exported:,.2f} of {total:,.2f} conversions are credited to channels and can be exported."]
         if len(outside):
-            notes.append(f"Left out, because they have no touchpoint: {outside['conversions'].sum():,.2f} conversions.")
-        notes += [f"Exported {what}: {count:,.2f} conversions." for what, count in without.items() if count > TOLERANCE]
+            notes.append(
+                f"{outside['conversions'].sum():,.2f} conversions are left out, because they have no touchpoint."
+            )
+        notes += [
+            f"{count:,.2f} conversions are exported {what}." for what, count in without.items() if count > TOLERANCE
+        ]
         return notes + [
             f"{count:,} {what}: check where they come from." for what, count in self.formulas.items() if count
         ]
@@ -160,7 +164,7 @@ def credited_conversions(
     credited = rows[~rows["channel"].isin(NO_CHANNELS) & (rows["credit"] > 0)]
     if name.startswith(FORMULA):
         raise InputError(
-            "name: a spreadsheet would take this name of the conversion for a formula",
+            "a spreadsheet would read this name of the conversion as a formula",
             given=repr(name),
             hint="start it with a letter or a digit",
         )
@@ -171,10 +175,10 @@ def credited_conversions(
     table = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
     table = table.assign(conversion_name=name, currency=currency, model=label)
     formulas = {
-        "click ids look like formulas, so their credit is summed by day": int(
+        "click ids look like spreadsheet formulas, so their credit is summed by day": int(
             credited.loc[forged, "click_id"].nunique()
         ),
-        "conversion ids look like formulas, so digests replace them": int(
+        "conversion ids look like spreadsheet formulas, so digests replace them": int(
             by_click.loc[by_click["conversion_id"].map(_is_formula), "conversion_id"].nunique()
         ),
     }
@@ -202,7 +206,7 @@ def _choose_model(files: list[Path], model: str | None) -> str:
     if model is None and len(saved_labels) == 1:
         return str(saved_labels[0])
     if model is None or model not in saved_labels:
-        problem = "there are several models: name one" if model is None else f"there is no model {model!r}"
+        problem = "there are several models, so one must be chosen" if model is None else f"there is no model {model!r}"
         raise InputError(
             problem, allowed=saved_labels, hint=None if model is None else did_you_mean(model, saved_labels)
         )
@@ -221,8 +225,8 @@ def _read_credit(files: list[Path], label: str) -> pd.DataFrame:
             raise InputError(f"{path} was written by an earlier version, without conversion times", hint=_AGAIN)
         elif not pd.api.types.is_datetime64_any_dtype(rows["converted_at"]):
             raise InputError(
-                "bidding systems need the time of a conversion, and these data have only an order",
-                hint="run on touchpoints and conversions with timestamps",
+                "bidding systems need the time of each conversion, but these data have only an order",
+                hint="run the experiment on touchpoints and conversions with timestamps",
             )
         else:
             at = rows["converted_at"].dt
@@ -237,8 +241,8 @@ def _check_sums(rows: pd.DataFrame, folder: Path, label: str) -> None:
     credit = credit[credit["model"] == label]
     if (credit["estimand"] == "incremental").any():
         raise InputError(
-            f"model {label!r} is incremental, and its credit per touchpoint would include its baseline",
-            hint="export a model whose estimand is allocated",
+            f"model {label!r} is incremental, so its credit per touchpoint includes the baseline",
+            hint="export a model with allocated credit",
         )
     for column, what in (("credit", "conversions"), ("credited_value", "value")):
         exported, total = float(rows[column].sum()), float(credit[what].sum())

@@ -3,18 +3,15 @@
 from attribution.returns.channel_costs import (
     CostBasis,
     Costs,
-    cost_coverage,
     coverage_findings,
     overlap_findings,
     read_costs,
     spend_by_channel,
 )
-from attribution.returns.cost_ledger import MEDIA
+from attribution.returns.cost_ledger import ALL_TYPES, MEDIA
 from attribution.returns.lifetime import lifetime_value, payback_period
 from attribution.returns.returns_tables import (
-    bounds_findings,
     compute_returns,
-    cost_bounds,
     credit_of_channels,
     main_basis,
     platform_claims,
@@ -23,26 +20,37 @@ from attribution.returns.returns_tables import (
     whole_channels,
     with_worth,
 )
+from attribution.returns.sensitivity_to_costs import (
+    borne_costs,
+    bounded_costs,
+    bounds_findings,
+    cost_sensitivity,
+    own_costs,
+)
 from attribution.returns.terms import Basis, Terms, known_measures
-from attribution.returns.worth import Worth, read_worth
+from attribution.returns.worth import Worth, check_worth, read_worth
 
 __all__ = [
+    "ALL_TYPES",
     "MEDIA",
     "Basis",
     "CostBasis",
     "Costs",
     "Terms",
     "Worth",
+    "borne_costs",
+    "bounded_costs",
     "bounds_findings",
+    "check_worth",
     "compute_returns",
-    "cost_bounds",
-    "cost_coverage",
+    "cost_sensitivity",
     "coverage_findings",
     "credit_of_channels",
     "known_measures",
     "lifetime_value",
     "main_basis",
     "overlap_findings",
+    "own_costs",
     "payback_period",
     "platform_claims",
     "read_costs",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.amounts import pluralise
 from attribution.data.loading import Finding, Sources, count_finding
 from attribution.errors import InputError
 from attribution.returns.cost_ledger import FEES, MEDIA, Bounds, overlapping, read_ledger, totals_of
-from attribution.returns.returns_declared import COST_COVERAGE
 from attribution.schema.experiment import Period, ReturnsOptions
 
 Floats = NDArray[np.float64]
@@ -71,8 +71,8 @@ class Costs:
         channels : all channels of a model
         conversions : (…, channels) credited to them, which costs may be shared by
         """
-        known = self.media if cost_basis == "media" else self.direct
-        own = np.array([known.get(channel, np.nan) for channel in channels], dtype=np.float64)
+        booked = self.media if cost_basis == "media" else self.direct
+        own = np.array([booked.get(channel, np.nan) for channel in channels], dtype=np.float64)
         pots = [(driver, amount) for driver, amount in self._pots if amount != 0]
         if cost_basis == "media" or not pots:
             return np.broadcast_to(own, conversions.shape)
@@ -91,8 +91,8 @@ class Costs:
             return exact, exact
         ends = []
         for this, other in (self.bounds, self.bounds[::-1]):
-            known = this.media if cost_basis == "media" else this.direct
-            own = np.array([known.get(channel, np.nan) for channel in channels], dtype=np.float64)
+            booked = this.media if cost_basis == "media" else this.direct
+            own = np.array([booked.get(channel, np.nan) for channel in channels], dtype=np.float64)
             if cost_basis == "loaded" and self.shared:
                 part = np.zeros(1)
                 for driver, amount in this._pots:
@@ -117,6 +117,16 @@ class Costs:
     def shares(self, cost_type: str, channels: Sequence[str], conversions: Floats) -> Floats:
         """(…, channels) share of each channel in shared costs of one type; rows sum to 1, or see `spend`."""
         return self._shares(driver_of(self.shared_by, cost_type), channels, conversions)
+
+    def check_drivers(self, channels: Iterable[str]) -> None:
+        """Raise `InputError` if costs are shared by what no channel has, or weights name what is no channel.
+
+        Credit, which some costs may be shared by, is not known before models are fitted.
+        """
+        every = sorted({*channels, *self.channels})
+        for driver, _ in self._pots if self.is_ledger else []:
+            if driver != "credit":
+                self._shares(driver, every, np.zeros(len(every)))
 
     @property
     def _pots(self) -> list[tuple[Driver, float]]:
@@ -143,9 +153,9 @@ class Costs:
         total = weights.sum(axis=-1, keepdims=True)
         if not (total > 0).all():
             raise InputError(
-                "table 'costs' has costs without a channel, and no channel has any of what they are shared by",
+                "table 'costs' has shared costs, but every channel has 0 of what they are shared by",
                 given=f"returns.shared_by = {driver!r}",
-                allowed="spend, touchpoints, credit, or weights of your own",
+                allowed="spend, touchpoints, credit, or your own weights",
             )
         return np.asarray(weights / total)
 
@@ -155,7 +165,7 @@ class Costs:
         if isinstance(driver, Mapping):
             unknown = sorted(set(driver) - set(channels))
             if unknown:
-                raise InputError(f"returns.shared_by names no channel: {unknown[0]!r}", allowed=sorted(channels))
+                raise InputError(f"returns.shared_by has an unknown channel: {unknown[0]!r}", allowed=sorted(channels))
             weights = driver
         else:
             weights = self.media if driver == "spend" else self.touchpoints
@@ -240,10 +250,10 @@ def _booked(ledger: pd.DataFrame, column: str) -> Amounts:
 
 def _check_types(shared_by: Driver | Mapping[str, Driver], shared_types: set[str]) -> None:
     """Refuse drivers of types of cost that channels do not share."""
-    named = (
+    types = (
         [] if isinstance(shared_by, str) else [key for key, by in shared_by.items() if isinstance(by, (str, Mapping))]
     )
-    unknown = sorted(set(named) - shared_types)
+    unknown = sorted(set(types) - shared_types)
     if unknown:
         raise InputError(
             f"returns.shared_by names {unknown[0]!r}, and no cost of that type is without a channel",
@@ -255,17 +265,17 @@ def _media_from(
     sources: Sources, booked: Amounts, touched: Mapping[str, float], options: ReturnsOptions
 ) -> tuple[bool, bool]:
     """Whether media of the costs table, and cost of touchpoints, count."""
-    asked = options.spend_from
-    if asked is not None:
-        if not (sources.has("costs") if asked == "costs" else sources.has("touchpoints", "cost")):
-            raise InputError(f"returns.spend_from names {asked!r}, which carry no cost")
-        return asked == "costs", asked == "touchpoints"
+    source = options.spend_from
+    if source is not None:
+        if not (sources.has("costs") if source == "costs" else sources.has("touchpoints", "cost")):
+            raise InputError(f"returns.spend_from names {source!r}, which have no costs")
+        return source == "costs", source == "touchpoints"
     both = sorted({channel for channel, kind in booked if kind == MEDIA and channel is not None} & set(touched))
     if both:
         raise InputError(
-            f"{len(both)} channels have costs both in the costs table and on their touchpoints",
+            f"{pluralise(len(both), 'channel')} with costs both in the costs table and on touchpoints",
             given=both[:5],
-            hint='set returns.spend_from to the one that counts: "costs" or "touchpoints"',
+            hint='set returns.spend_from to the one to use: "costs" or "touchpoints"',
         )
     return True, True
 
@@ -279,13 +289,14 @@ def _fees(every: Amounts, options: ReturnsOptions) -> Amounts:
     rates = rate if isinstance(rate, Mapping) else dict.fromkeys(media, rate)
     unknown = sorted(set(rates) - set(media))
     if unknown:
-        raise InputError(f"returns.fee_rate names no channel with media spend: {unknown[0]!r}", allowed=sorted(media))
+        raise InputError(f"returns.fee_rate has a channel without media spend: {unknown[0]!r}", allowed=sorted(media))
     twice = sorted(channel for channel in rates if (channel, FEES) in every)
     if twice:
         raise InputError(
-            f"{len(twice)} channels have fees in the costs table and by returns.fee_rate: they would count twice",
+            f"{pluralise(len(twice), 'channel')} with fees both in the costs table and in returns.fee_rate, which "
+            "would count twice",
             given=twice[:5],
-            hint="name the other channels alone: fee_rate = { channel = 0.1 }, or leave the rate out",
+            hint="limit the rate to other channels: fee_rate = { channel = 0.1 }, or leave it out",
         )
     return {(channel, FEES): media[channel] * float(of) for channel, of in rates.items()}
 
@@ -303,8 +314,8 @@ def _from_touchpoints(sources: Sources, bounds: Bounds, copies: bool) -> dict[st
 def _touchpoints(sources: Sources, bounds: Bounds) -> dict[str, float]:
     if not sources.has("touchpoints"):
         raise InputError(
-            "returns.shared_by = 'touchpoints' needs touchpoints, and these are aggregated paths",
-            allowed="spend, credit, or weights of your own",
+            "returns.shared_by = 'touchpoints' needs touchpoints, but these are aggregated paths",
+            allowed="spend, credit, or your own weights",
         )
     where = " and ".join(["trim(channel) <> ''", *_inside(bounds)])
     counts: pd.DataFrame = sources.engine.query(
@@ -321,28 +332,6 @@ def _inside(bounds: Bounds) -> list[str]:
 # ---------------------------------------------------------------- which types of cost are known
 
 
-def cost_coverage(costs: Costs, channels: Sequence[str]) -> pd.DataFrame:
-    """The ``cost_coverage`` table: every channel with every type of cost that is told of any.
-
-    Parameters
-    ----------
-    costs : all costs
-    channels : those that have credit; channels with costs are added
-    """
-    kinds = [MEDIA, *sorted(({kind for _, kind in costs.amounts} | set(costs.shared)) - {MEDIA})]
-    rows: list[tuple[str | None, str, float]] = [
-        (channel, kind, costs.amounts.get((channel, kind), np.nan))
-        for channel in sorted(costs.channels | set(channels))
-        for kind in kinds
-    ]
-    rows += [(None, kind, costs.shared.get(kind, np.nan)) for kind in kinds if costs.shared]
-    table = pd.DataFrame(rows, columns=["channel", "cost_type", "amount"])
-    whole = table.groupby("channel", dropna=False)["amount"].transform("sum")
-    table["share"] = table["amount"] / whole.where(whole > 0)
-    table["is_known"] = table["amount"].notna()
-    return table[list(COST_COVERAGE.column_names)]
-
-
 def overlap_findings(sources: Sources) -> list[Finding]:
     """Periods of a costs table without types that overlap; nothing is said where none does."""
     if not sources.has("costs", "period_start") or sources.has("costs", "cost_type"):
@@ -351,7 +340,7 @@ def overlap_findings(sources: Sources) -> list[Finding]:
     if rows.empty:
         return []
     total = sources.tables["costs"].rows
-    message = "periods that overlap an earlier one of their channel, and are added up: is a cost booked twice?"
+    message = "periods that overlap an earlier one of their channel (added up): check whether a cost is booked twice"
     return [count_finding("overlapping_periods", "costs", len(rows), message, total=total, example=rows.iloc[0, 0])]
 
 
@@ -364,15 +353,15 @@ def coverage_findings(costs: Costs, channels: Sequence[str]) -> list[Finding]:
     groups = {
         "no_cost": (
             [name for name in every if name not in media | owned],
-            "channels with credit and no cost of their own: no ROI and no rank, even where they share in others",
+            "channels with credit but no cost of their own: they have no ROI and no rank; add their costs",
         ),
         "media_cost_only": (
             [name for name in every if name in media - owned],
-            "channels with media cost and no other of their own: their ROI is overstated beside that of the others",
+            "channels with media cost only: their ROI is too high compared with the others; add their other costs",
         ),
         "no_media_cost": (
             [name for name in every if name in owned - media],
-            "channels with costs, none of them media: no ROI and no rank unless returns.cost_basis is 'loaded'",
+            "channels with costs but no media cost: they have an ROI and a rank only if returns.cost_basis is 'loaded'",
         ),
     }
     return [

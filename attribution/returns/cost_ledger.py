@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.amounts import pluralise
 from attribution.data.loading import Sources
 from attribution.errors import InputError, did_you_mean
 from attribution.journeys import DAY
@@ -54,8 +55,8 @@ class Days:
         by_type = {name.strip().casefold(): days for name, days in options.amortise_days.items()}
         unknown = sorted(set(by_type) - set(table["cost_type"]))
         if unknown:
-            known = sorted(set(table["cost_type"]))
-            raise InputError(f"returns.amortise_days: no cost is of type {unknown[0]!r}", allowed=known)
+            allowed = sorted(set(table["cost_type"]))
+            raise InputError(f"returns.amortise_days: no cost is of type {unknown[0]!r}", allowed=allowed)
         serves = table["cost_type"].map(by_type).astype(float)
         if "amortise_days" in table:
             serves = table["amortise_days"].astype(float).fillna(serves)
@@ -64,9 +65,9 @@ class Days:
         if undated.any():
             kinds = sorted(set(table.loc[undated, "cost_type"]))
             raise InputError(
-                f"table 'costs': {int(undated.sum())} costs are to be spread over days and have no day to begin on",
+                f"table 'costs': amortise_days without a day to start from, in {pluralise(int(undated.sum()), 'row')}",
                 given=kinds[:5],
-                hint="give them a day, or period_start and period_end",
+                hint="add a day, or period_start and period_end",
             )
         last = self.last.copy()
         last[spread] = self.first[spread] + (serves[spread].to_numpy().astype(np.int64) - 1)
@@ -87,11 +88,11 @@ class Days:
 
     def share_inside(self, bounds: Bounds) -> NDArray[np.float64]:
         """Share (rows,) of each cost's days that lies in the period; 1 for lump sums without days."""
-        known = ~np.isnat(self.first)
-        low, high = (at[known] for at in self.instants)
-        first, last = (at[known] for at in self.inside(bounds))
-        share = np.ones(len(known))
-        share[known] = np.maximum(last - first, 0) / (high - low)
+        has_days = ~np.isnat(self.first)
+        low, high = (at[has_days] for at in self.instants)
+        first, last = (at[has_days] for at in self.inside(bounds))
+        share = np.ones(len(has_days))
+        share[has_days] = np.maximum(last - first, 0) / (high - low)
         return share
 
 
@@ -101,7 +102,7 @@ _ALWAYS = np.iinfo(np.int64).min
 
 
 @dataclass(frozen=True)
-class Course:
+class RateHistory:
     """Rate of one currency: ``rate`` (steps,) holds from ``since`` (steps,), µs since 1970, until the next."""
 
     since: NDArray[np.int64]
@@ -127,7 +128,7 @@ class Course:
         return np.where(begin < 0, np.nan, mean)
 
 
-def read_rates(sources: Sources, options: ReturnsOptions) -> dict[str, Course]:
+def read_rates(sources: Sources, options: ReturnsOptions) -> dict[str, RateHistory]:
     """The rate of every currency that the options or the table ``rates`` tell, by its name in capitals.
 
     Raises
@@ -135,33 +136,33 @@ def read_rates(sources: Sources, options: ReturnsOptions) -> dict[str, Course]:
     InputError
         If both tell one currency, or the table's rates are in a currency that is not said.
     """
-    courses = {
-        name.strip().upper(): Course(np.array([_ALWAYS]), np.array([float(rate)]))
+    histories = {
+        name.strip().upper(): RateHistory(np.array([_ALWAYS]), np.array([float(rate)]))
         for name, rate in options.rates.items()
     }
     if sources.has("rates"):
         if options.currency is None:
             raise InputError(
-                "table 'rates' says what currencies are worth, and not in which one",
+                "table 'rates' has rates, but returns.currency is not set",
                 hint='set returns.currency to the currency of values, such as "EUR"',
             )
-        for name, course in _dated(sources).items():
-            if name in courses:
-                raise InputError(f"the rate of {name} is told by returns.rates and by the table 'rates'")
-            courses[name] = course
+        for name, history in _dated_histories(sources).items():
+            if name in histories:
+                raise InputError(f"the rate of {name} is in both returns.rates and the table 'rates'")
+            histories[name] = history
     if options.currency is not None:
-        courses[options.currency.strip().upper()] = Course(np.array([_ALWAYS]), np.array([1.0]))
-    return courses
+        histories[options.currency.strip().upper()] = RateHistory(np.array([_ALWAYS]), np.array([1.0]))
+    return histories
 
 
-def currency_rates(currency: pd.Series, days: Days, courses: Mapping[str, Course], bounds: Bounds) -> Floats:
+def currency_rates(currency: pd.Series, days: Days, histories: Mapping[str, RateHistory], bounds: Bounds) -> Floats:
     """(rows,) what one unit of each row's currency is worth; over a period, the mean of its days inside the analysis.
 
     Parameters
     ----------
     currency : of each row; null means that of the values
     days : on which it was paid
-    courses : as `read_rates` gives them
+    histories : as `read_rates` gives them
     bounds : of the analysis period
 
     Raises
@@ -171,7 +172,7 @@ def currency_rates(currency: pd.Series, days: Days, courses: Mapping[str, Course
     """
     names = words(currency).str.upper()
     present = sorted(names.dropna().unique())
-    if not courses:
+    if not histories:
         if len(present) < 2:
             # One currency, which must be that of the values: nothing else is known.
             return np.ones(len(names))
@@ -180,19 +181,19 @@ def currency_rates(currency: pd.Series, days: Days, courses: Mapping[str, Course
             given=present[:5],
             hint='set returns.currency, such as "EUR", and returns.rates, such as { USD = 0.92 }',
         )
-    unknown = [name for name in present if name not in courses]
+    unknown = [name for name in present if name not in histories]
     if unknown:
         raise InputError(
             f"table 'costs': no rate is known for currency {unknown[0]!r}",
-            allowed=sorted(courses),
-            hint=did_you_mean(unknown[0], courses)
-            or f"set returns.rates = {{ {unknown[0]} = … }}, or give the table rates",
+            allowed=sorted(histories),
+            hint=did_you_mean(unknown[0], histories)
+            or f"set returns.rates = {{ {unknown[0]} = … }}, or add the table rates",
         )
     rates = np.ones(len(names))
     for name in present:
         of = (names == name).to_numpy(bool, na_value=False)
-        course = courses[name]
-        rates[of] = course.rate[0] if course.is_constant else _on_days(name, course, days, of, bounds)
+        history = histories[name]
+        rates[of] = history.rate[0] if history.is_constant else _on_days(name, history, days, of, bounds)
     return rates
 
 
@@ -202,35 +203,37 @@ def words(column: pd.Series) -> pd.Series:
     return texts.mask(texts == "")
 
 
-def _dated(sources: Sources) -> dict[str, Course]:
+def _dated_histories(sources: Sources) -> dict[str, RateHistory]:
     columns = "currency, rate, " + ("day" if sources.has("rates", "day") else "null::date as day")
     table = sources.engine.query(f"select {columns} from rates").to_pandas()
     day = pd.to_datetime(table["day"]).to_numpy().astype("datetime64[us]")
     table["since"] = np.where(np.isnat(day), _ALWAYS, day.astype(np.int64))
     table = table.assign(name=words(table["currency"]).str.upper()).sort_values(["name", "since"])
     return {
-        str(name): Course(part["since"].to_numpy(np.int64), part["rate"].to_numpy(np.float64))
+        str(name): RateHistory(part["since"].to_numpy(np.int64), part["rate"].to_numpy(np.float64))
         for name, part in table.groupby("name")
     }
 
 
-def _on_days(name: str, course: Course, days: Days, of: NDArray[np.bool_], bounds: Bounds) -> Floats:
+def _on_days(name: str, history: RateHistory, days: Days, of: NDArray[np.bool_], bounds: Bounds) -> Floats:
     dated = ~np.isnat(days.first[of])
     if not dated.all():
         raise InputError(
-            f"table 'costs': {int((~dated).sum())} costs in {name} have no day, and its rate changes from day to day",
-            hint="give them a day, or set one rate for all days in returns.rates",
+            f"table 'costs': {pluralise(int((~dated).sum()), 'cost')} in {name} without a day, but its rate "
+            "changes from day to day",
+            hint="add a day, or set one rate for all days in returns.rates",
         )
     first, last = (at[of] for at in days.inside(bounds))
     outside = last <= first
     # Outside of the period there is nothing to convert.
-    rates = np.where(outside, 0.0, course.means(first, last))
+    rates = np.where(outside, 0.0, history.means(first, last))
     if np.isnan(rates).any():
         earliest = first[np.isnan(rates)].min()
         raise InputError(
-            f"table 'costs': the rate of {name} is not known on the first days of {int(np.isnan(rates).sum())} costs",
+            f"table 'costs': the rate of {name} is not known on the first days of "
+            f"{pluralise(int(np.isnan(rates).sum()), 'cost')}",
             given=str(np.datetime64(int(earliest), "us").astype("datetime64[D]")),
-            allowed=f"days from {np.datetime64(int(course.since[0]), 'us').astype('datetime64[D]')} on",
+            allowed=f"days from {np.datetime64(int(history.since[0]), 'us').astype('datetime64[D]')} on",
         )
     return rates
 
@@ -245,6 +248,9 @@ FEES = "fees"
 
 COST_TYPES = (MEDIA, FEES, "labour", "content", "tools", "venue", "materials", "travel")
 """The usual ones; any other word is a cost type of one's own."""
+
+ALL_TYPES = "(all)"
+"""What stands for all types together, and is therefore none of them."""
 
 AMOUNTS = ("amount", "cost_low", "cost_high")
 """What is known of a cost, and the least and the most that it may have been."""
@@ -282,21 +288,21 @@ def read_ledger(sources: Sources, period: Period, options: ReturnsOptions) -> pd
 def summed(keys: pd.DataFrame, amounts: Mapping[str, NDArray[np.float64]]) -> pd.DataFrame:
     """Distinct rows of ``keys``, sorted, with the exact sums of their amounts (rows,) by name."""
     groups = keys.groupby(list(keys.columns), dropna=False, sort=True)
-    place = groups.ngroup().to_numpy(np.int64)
-    distinct = keys.assign(place=place).drop_duplicates("place").sort_values("place").drop(columns="place")
-    sums = {name: totals_of(place, amount, len(distinct)) for name, amount in amounts.items()}
+    group = groups.ngroup().to_numpy(np.int64)
+    distinct = keys.assign(group=group).drop_duplicates("group").sort_values("group").drop(columns="group")
+    sums = {name: totals_of(group, amount, len(distinct)) for name, amount in amounts.items()}
     return distinct.assign(**sums).reset_index(drop=True)
 
 
-def totals_of(place: NDArray[np.integer], amount: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-    """(size,) exact sums of amounts (rows,) by their place (rows,).
+def totals_of(group: NDArray[np.integer], amount: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    """(size,) exact sums of amounts (rows,) by their group (rows,).
 
     Raises
     ------
     InputError
         If a sum is infinite.
     """
-    totals = to_float(exact_sums(place, amount, size))
+    totals = to_float(exact_sums(group, amount, size))
     if not np.isfinite(totals).all():
         raise InputError("the sum of all spend is larger than any float", hint="use a larger unit of money")
     return np.asarray(totals)
@@ -308,7 +314,7 @@ def cost_types(table: pd.DataFrame) -> pd.Series:
     Raises
     ------
     InputError
-        If a cost that channels share does not say what it is for.
+        If a cost that channels share does not say what it is for, or a type is called as all of them together are.
     """
     if "cost_type" not in table:
         return pd.Series(MEDIA, index=table.index)
@@ -316,8 +322,14 @@ def cost_types(table: pd.DataFrame) -> pd.Series:
     unknown = int((written.isna() & table["channel"].isna()).sum())
     if unknown:
         raise InputError(
-            f"table 'costs': {unknown} rows have neither a channel nor a cost type",
-            hint="a cost that channels share says what it is for: labour, tools, …",
+            f"table 'costs': neither a channel nor a cost type, in {pluralise(unknown, 'row')}",
+            hint="a shared cost needs a cost type: labour, tools, …",
+        )
+    totals = int((written == ALL_TYPES).sum())
+    if totals:
+        raise InputError(
+            f"table 'costs': {totals} rows are of the cost type {ALL_TYPES!r}, which stands for all types together",
+            hint="leave rows out that add up others, or give the type another name",
         )
     return written.fillna(MEDIA).astype(object)
 
@@ -331,8 +343,8 @@ def overlapping(table: pd.DataFrame) -> pd.DataFrame:
     rows = table[[*kind, "period_start", "period_end"]].dropna(subset="period_start").drop_duplicates()
     rows = rows.assign(**{name: pd.to_datetime(rows[name]) for name in ("period_start", "period_end")})
     rows = rows.sort_values([*kind, "period_start", "period_end"])
-    place = rows.groupby(kind, dropna=False, sort=False).ngroup()
-    before = rows.groupby(place)["period_end"].cummax().groupby(place).shift()
+    group = rows.groupby(kind, dropna=False, sort=False).ngroup()
+    before = rows.groupby(group)["period_end"].cummax().groupby(group).shift()
     return rows[(rows["period_start"] <= before).to_numpy()]
 
 
@@ -341,10 +353,11 @@ def _check_overlaps(table: pd.DataFrame) -> None:
     if len(clash):
         first = clash.iloc[0]
         raise InputError(
-            f"table 'costs': {len(clash)} periods overlap an earlier one of the same channel, type and campaign",
+            f"table 'costs': {pluralise(len(clash), 'period')} overlapping an earlier one of the same channel, "
+            "type and campaign",
             given=f"{first['channel']}, {first['period_start']:%Y-%m-%d} … {first['period_end']:%Y-%m-%d}",
-            allowed="periods that are apart, or the same",
-            hint="different costs are told apart by their cost type or campaign",
+            allowed="periods that do not overlap, or are equal",
+            hint="give different costs another cost type or campaign",
         )
 
 
@@ -354,7 +367,7 @@ def _check_future(days: Days, amount: NDArray[np.float64]) -> None:
     future = (days.first > tomorrow) & (amount > 0)
     if future.any():
         raise InputError(
-            f"table 'costs': {int(future.sum())} costs lie in the future, so nothing can have come of them",
+            f"table 'costs': {pluralise(int(future.sum()), 'cost')} dated in the future cannot have had an effect yet",
             given=str(days.first[future].min()),
             hint="correct their days, or end the period before them",
         )

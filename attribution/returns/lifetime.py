@@ -81,18 +81,20 @@ def payback_period(
 
 def default_lifetime(options: ReturnsOptions) -> float | None:
     """Lifetime revenue of a new customer of whom nothing else is known; None where it is not said."""
-    course = options.lifetime
-    if course is None or course.revenue is None:
+    lifetime = options.lifetime
+    if lifetime is None or lifetime.revenue is None:
         return options.ltv
-    return lifetime_value(course.revenue, retention=course.retention, discount=course.discount, periods=course.periods)
+    return lifetime_value(
+        lifetime.revenue, retention=lifetime.retention, discount=lifetime.discount, periods=lifetime.periods
+    )
 
 
-def payback(lifetime: NDArray[np.float64], cac: NDArray[np.float64], course: LifetimeOptions) -> NDArray[np.float64]:
-    """(rows,) first period by which ``lifetime`` (rows,), coming in along ``course``, has paid for ``cac`` (rows,).
+def payback(lifetime: NDArray[np.float64], cac: NDArray[np.float64], options: LifetimeOptions) -> NDArray[np.float64]:
+    """(rows,) first period by which ``lifetime`` (rows,), coming in as ``options`` say, has paid for ``cac`` (rows,).
 
     NaN where it never does, or one of them is not known.
     """
-    weights = np.cumsum(_weights(course.retention, course.discount, course.periods))
+    weights = np.cumsum(_weights(options.retention, options.discount, options.periods))
     return first_reaching(lifetime[:, None] * (weights / weights[-1]), cac)
 
 

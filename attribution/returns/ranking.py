@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,15 +67,31 @@ def compare_rankings(returns: pd.DataFrame) -> Ranking:
     scores = ranked[ranked[by].notna()].pivot(index="channel", columns="model", values=by)
     scores = scores[list(dict.fromkeys(ranked["model"]))]
     ranks = scores.apply(lambda column: pd.Series(kernel.ranks(column.to_numpy(float)), index=column.index))
-    rows = [_agreement(scores, a, b) for a in scores.columns for b in scores.columns]
-    return Ranking(by, ranks, pd.DataFrame(rows, columns=list(AGREEMENT.column_names)))
+    keys = [(None, model) for model in scores.columns]
+    pairs = [(a, b) for a in range(len(keys)) for b in range(len(keys))]
+    return Ranking(by, ranks, measure_agreement(scores, keys, pairs))
 
 
-def _agreement(scores: pd.DataFrame, a: str, b: str) -> tuple[str, str, float, float, float, float, float]:
-    x, y = np.ascontiguousarray(scores[a], dtype=float), np.ascontiguousarray(scores[b], dtype=float)
+def measure_agreement(
+    scores: pd.DataFrame, keys: Sequence[tuple[str | None, str]], pairs: Iterable[tuple[int, int]]
+) -> pd.DataFrame:
+    """The ``agreement`` table of pairs of rankings.
+
+    Parameters
+    ----------
+    scores : (channels × rankings) the highest ranks first; null where a channel is not ranked
+    keys : specification, None within one run, and model of each ranking
+    pairs : positions of two rankings each
+    """
+    rows = [(*keys[a], *keys[b], *_measures(scores.iloc[:, [a, b]])) for a, b in pairs]
+    return pd.DataFrame(rows, columns=list(AGREEMENT.column_names))
+
+
+def _measures(pair: pd.DataFrame) -> tuple[int, float, float, float, float, float]:
+    ranked = pair[pair.notna().all(axis=1)]
+    x, y = (np.ascontiguousarray(ranked.iloc[:, side], dtype=float) for side in (0, 1))
     return (
-        a,
-        b,
+        len(ranked),
         kernel.kendall_tau(x, y),
         kernel.spearman(x, y),
         kernel.rank_biased_overlap(x, y),

@@ -26,21 +26,14 @@ RETURNS = Table(
         null("rank", "number", "1 = highest ROI among channels with spend; ties share their average"),
         null("roi_low", "number", "lower end of the interval; null without resampling"),
         null("roi_high", "number", "upper end of the interval; null without resampling"),
-        null("rank_low", "number", "lower end of the interval; null without resampling"),
-        null("rank_high", "number", "upper end of the interval; null without resampling"),
+        null("rank_low", "number", "lower end of its interval; by credited conversions where no channel has an ROI"),
+        null("rank_high", "number", "upper end of its interval; by credited conversions where no channel has an ROI"),
+        null("conversions_low", "number", "lower end of the interval; null without resampling"),
+        null("conversions_high", "number", "upper end of the interval; null without resampling"),
+        null("value_low", "number", "lower end of the interval; null without resampling"),
+        null("value_high", "number", "upper end of the interval; null without resampling"),
     ),
-)
-
-COST_COVERAGE = Table(
-    "cost_coverage",
-    "channel × cost type, where the costs table tells types",
-    (
-        null("channel", "text", "channel; null for what channels share"),
-        Column("cost_type", "text", "media, or any other type that the costs table holds"),
-        null("amount", "number", "costs of the channel's own in the period; null where none is known"),
-        null("share", "number", "amount ÷ all of the channel's own costs"),
-        Column("is_known", "flag", "whether there is any; what is missing makes ROI too high"),
-    ),
+    question="What has each channel earned on its spend under each model, and how does it rank?",
 )
 
 PLATFORM_CLAIMS = Table(
@@ -54,27 +47,41 @@ PLATFORM_CLAIMS = Table(
         Column("conversions", "number", "conversions credited to it; of (all) those observed"),
         null("claimed_ratio", "number", "claimed ÷ conversions; above 1 more is claimed than credited"),
     ),
+    question="How many conversions do ad platforms claim for themselves, beside those that models credit?",
 )
 
-COST_BOUNDS = Table(
-    "cost_bounds",
-    "model × basis × cost basis × channel with an ROI, where some costs are known in bounds only",
+COST_SENSITIVITY = Table(
+    "cost_sensitivity",
+    "model × channel × cost type, where the costs table tells types; and model × basis × cost basis × channel with "
+    "cost_type (all), where some costs are known in bounds only",
     (
         _MODEL,
         _ESTIMAND,
-        Column("basis", "text", "what counts as return: revenue, margin or ltv"),
-        Column("cost_basis", "text", "which costs count: media or loaded"),
-        Column("channel", "text", "channel"),
-        Column("spend_low", "number", "the least it may have cost"),
-        Column("spend", "number", "what counts elsewhere: half-way, where the amount is not known"),
-        Column("spend_high", "number", "the most it may have cost"),
-        null("roi_low", "number", "ROI at the costs that are worst for it; credit as estimated, no sampling"),
-        null("roi", "number", "ROI at what counts elsewhere"),
+        Column("basis", "text", "what counts as return; of a single type the one that channels are ranked by"),
+        Column("cost_basis", "text", "which costs count: media or loaded; of a single type always loaded"),
+        null("channel", "text", "channel; null for what channels share, before it is shared"),
+        Column(
+            "cost_type",
+            "text",
+            "media, fees, labour, … or your own; (all): all that count together, whose rows are no further costs",
+        ),
+        Column("is_known", "flag", "whether any cost of its own is known; what is missing makes ROI too high"),
+        null("own", "number", "costs of its own of this type; null where none is known, and for (all)"),
+        null("own_share", "number", "own ÷ all costs of its own; types add up to 1"),
+        null("amount", "number", "what it bears: its own and its part of what is shared; null where there is neither"),
+        null("share", "number", "amount ÷ all that it bears; types add up to 1"),
+        null("amount_low", "number", "the least that amount may be; null for a single type"),
+        null("amount_high", "number", "the most that amount may be; null for a single type"),
+        null("roi", "number", "ROI on basis and cost basis, all types together; the same as in returns"),
+        null("roi_change", "number", "change of roi if this type were 10 % dearer everywhere, all else alike"),
+        null("roi_without", "number", "ROI without this type; null where no cost is left"),
+        null("roi_low", "number", "ROI at the costs that are worst for it, without sampling; null for a single type"),
         null("roi_high", "number", "ROI at the costs that are best for it; null where those may be 0"),
-        Column("rank_low", "number", "the best rank that these bounds allow"),
-        Column("rank_high", "number", "the worst rank that these bounds allow"),
+        null("rank_low", "number", "the best rank that these bounds allow; null for a single type"),
+        null("rank_high", "number", "the worst rank that these bounds allow; null for a single type"),
         null("overlaps", "text", "channels whose ROI may be the same; null where none: its rank is sure"),
     ),
+    question="Which costs of a channel are known, and what do dearer, missing or uncertain costs do to its ROI?",
 )
 
 UNIT_ECONOMICS = Table(
@@ -104,4 +111,5 @@ UNIT_ECONOMICS = Table(
         null("ltv_to_cac_low", "number", "lower end of the interval; null without resampling"),
         null("ltv_to_cac_high", "number", "upper end of the interval; null without resampling"),
     ),
+    question="What does a conversion or a new customer cost, and when does it pay?",
 )

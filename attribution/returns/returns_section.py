@@ -6,33 +6,35 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
+from attribution.amounts import format_amount, format_roi
 from attribution.data.loading import Finding, count_finding
-from attribution.returns.channel_costs import cost_coverage, coverage_findings, overlap_findings
-from attribution.returns.returns_declared import COST_BOUNDS, COST_COVERAGE, PLATFORM_CLAIMS, RETURNS
-from attribution.returns.returns_tables import bounds_findings, cost_bounds, main_basis, platform_claims
+from attribution.returns.channel_costs import coverage_findings, overlap_findings
+from attribution.returns.returns_declared import COST_SENSITIVITY, PLATFORM_CLAIMS, RETURNS
+from attribution.returns.returns_tables import main_basis, platform_claims
+from attribution.returns.sensitivity_to_costs import bounded_costs, bounds_findings, cost_sensitivity, own_costs
 from attribution.schema.tables import AGREEMENT, CREDIT, NO_CHANNELS
 from attribution.sections import FigureSpec, Language, ReportPart, RunContext, Section, listed
 
 _LAST_TOUCH = "last_touch"
+_RANGES = ["amount_low", "amount", "amount_high", "roi_low", "roi", "roi_high", "rank_low", "rank_high"]
+_BOUNDS = ["model", "channel", *_RANGES, "overlaps"]
 
 
 class ReturnsSection(Section):
     """What channels are credited with, what they cost, and how they rank under every model."""
 
     name = "returns"
-    declared = (CREDIT, RETURNS, AGREEMENT, COST_COVERAGE, PLATFORM_CLAIMS, COST_BOUNDS)
+    declared = (CREDIT, RETURNS, AGREEMENT, COST_SENSITIVITY, PLATFORM_CLAIMS)
 
     def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:
         """``credit``, ``returns`` and ``agreement``; of costs and claims what is known."""
         terms = context.terms
-        coverage = cost_coverage(terms.costs, context.journeys.dimensions.channels) if terms.costs.is_ledger else None
         where_known = {
-            "cost_coverage": coverage,
+            "cost_sensitivity": cost_sensitivity(context.credit_with_worth, context.returns, terms),
             "platform_claims": platform_claims(context.sources, context.credit, context.experiment.period),
-            "cost_bounds": cost_bounds(context.credit_with_worth, terms),
         }
-        standing = {"credit": context.credit, "returns": context.returns, "agreement": context.agreement}
-        return standing | {name: table for name, table in where_known.items() if table is not None}
+        always = {"credit": context.credit, "returns": context.returns, "agreement": context.agreement}
+        return always | {name: table for name, table in where_known.items() if table is not None}
 
     def findings(self, context: RunContext, tables: Mapping[str, pd.DataFrame]) -> list[Finding]:
         """Spend that nothing came of, costs that overlap, are known in part, or in bounds that leave the order open."""
@@ -41,7 +43,7 @@ class ReturnsSection(Section):
             _idle_spend(context),
             *overlap_findings(context.sources),
             *coverage_findings(costs, context.journeys.dimensions.channels),
-            *bounds_findings(tables.get("cost_bounds")),
+            *bounds_findings(tables.get("cost_sensitivity")),
         ]
 
     def metrics(self, tables: Mapping[str, pd.DataFrame], model: str | None = None) -> Mapping[str, float]:
@@ -67,11 +69,11 @@ class ReturnsSection(Section):
             figures.append(FigureSpec("roi_by_channel", {"returns": returns}))
             if returns["model"].nunique() > 1 or "truth" in tables:
                 figures.append(FigureSpec("rank_bump", {"returns": returns, "truth": tables.get("truth")}))
-        coverage, bounds = tables.get("cost_coverage"), tables.get("cost_bounds")
-        if coverage is not None and (coverage["amount"] > 0).any():
-            figures.append(FigureSpec("costs_by_type", {"coverage": coverage}))
-        if bounds is not None and bounds["roi"].notna().any():
-            figures.append(FigureSpec("roi_within_bounds", {"bounds": bounds}))
+        costs = tables.get("cost_sensitivity")
+        if costs is not None and (own_costs(costs)["amount"] > 0).any():
+            figures.append(FigureSpec("costs_by_type", {"sensitivity": costs}))
+        if costs is not None and bounded_costs(costs)["roi"].notna().any():
+            figures.append(FigureSpec("roi_within_bounds", {"sensitivity": costs}))
         return figures
 
     def part(self, tables: Mapping[str, pd.DataFrame], language: Language) -> ReportPart | None:
@@ -86,7 +88,7 @@ class ReturnsSection(Section):
             contents=tuple((anchor, title) for anchor, title, shown in every if shown is not None),
             headlines=tuple(headlines(tables)),
             template="returns.html.j2",
-            values={"ranking": ranking, "taus": taus, "agreement": tables.get("agreement"), "money": money},
+            values={"ranking": ranking, "taus": taus, "agreement": _pairs_of_models(tables), "money": money},
         )
 
 
@@ -135,7 +137,7 @@ def ranking_grid(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame | None:
     if scores.empty or not scores["by_roi"].iloc[0]:
         return None
     cells = scores.assign(
-        cell=[f"{_two(roi)} ({rank:g})" for roi, rank in zip(scores["score"], scores["rank"], strict=True)]
+        cell=[f"{format_roi(roi)} ({rank:g})" for roi, rank in zip(scores["score"], scores["rank"], strict=True)]
     )
     order = cells.groupby("channel")["rank"].mean().sort_values(kind="stable").index
     grid = cells.pivot(index="channel", columns="model", values="cell").reindex(order)
@@ -156,6 +158,12 @@ def agreement_grid(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame | None:
     return grid.reset_index(names="Kendall tau", allow_duplicates=True)
 
 
+def _pairs_of_models(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame | None:
+    """Table ``agreement`` without the specifications, which are those of this run."""
+    agreement = tables.get("agreement")
+    return None if agreement is None else agreement.drop(columns=["specification_a", "specification_b"])
+
+
 def money_grids(tables: Mapping[str, pd.DataFrame]) -> dict[str, object] | None:
     """What the report shows of returns and costs, by the names that its template knows; None where ROI is all.
 
@@ -163,13 +171,13 @@ def money_grids(tables: Mapping[str, pd.DataFrame]) -> dict[str, object] | None:
     """
     returns = tables.get("returns", pd.DataFrame())
     has_terms = "basis" in returns and len(returns[["basis", "cost_basis"]].drop_duplicates()) > 1
-    bounds = tables.get("cost_bounds")
+    bounds = _bounds(tables)
     if not has_terms and bounds is None:
         return None
     return {
         "notes": money_sentences(tables),
         "roi": _roi_grid(returns) if has_terms else None,
-        "bounds": None if bounds is None else main_basis(bounds).drop(columns=["estimand", "basis", "cost_basis"]),
+        "bounds": None if bounds is None else bounds[_BOUNDS],
     }
 
 
@@ -186,16 +194,25 @@ def money_sentences(tables: Mapping[str, pd.DataFrame]) -> list[str]:
         under = lost.groupby("channel")["model"].nunique()
         names = [f"{name} (under {count} of {models} models)" for name, count in under.items()]
         if names:
-            sentences.append(f"On {basis}, gains on media cost alone and loses with all its costs: {listed(names)}.")
-    bounds = tables.get("cost_bounds")
+            sentences.append(
+                f"On {basis}, these channels pay back their media cost but not all their costs: {listed(names)}."
+            )
+    bounds = _bounds(tables)
     if bounds is not None:
-        unsure = sorted(set(main_basis(bounds).dropna(subset="overlaps")["channel"]))
+        unsure = sorted(set(bounds.dropna(subset="overlaps")["channel"]))
         if unsure:
             sentences.append(
-                f"Within the bounds of their costs, the ROI of {listed(unsure)} may be the same as another channel's: "
-                "their order is not sure."
+                f"Because costs are uncertain, {listed(unsure)} may have the same ROI as another channel: their "
+                "rank is "
+                "not certain."
             )
     return sentences
+
+
+def _bounds(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame | None:
+    """Bounds of ROI on what channels are ranked by; None where all costs are known exactly."""
+    bounds = bounded_costs(tables["cost_sensitivity"]) if "cost_sensitivity" in tables else pd.DataFrame()
+    return None if bounds.empty else bounds
 
 
 def _roi_grid(returns: pd.DataFrame) -> pd.DataFrame:
@@ -239,9 +256,9 @@ def returns_metrics(tables: Mapping[str, pd.DataFrame], label: str) -> dict[str,
     for row in of_model.drop(ranked.index, errors="ignore").to_dict("records"):
         for end in ("", "_low", "_high"):
             metrics[f"roi_{row['basis']}_{row['cost_basis']}{end}/{row['channel']}"] = float(row[f"roi{end}"])
-    if "cost_bounds" in tables:
-        table = main_basis(tables["cost_bounds"])
-        for row in table[table["model"] == label].to_dict("records"):
+    bounds = _bounds(tables)
+    if bounds is not None:
+        for row in bounds[bounds["model"] == label].to_dict("records"):
             metrics[f"roi_at_highest_cost/{row['channel']}"] = float(row["roi_low"])
             metrics[f"roi_at_lowest_cost/{row['channel']}"] = float(row["roi_high"])
     return metrics
@@ -253,7 +270,7 @@ def _idle_spend(context: RunContext) -> Finding:
     converting = {name for name, n in zip(graph.states[1:-2], graph.converting_touchpoints, strict=True) if n > 0}
     paid = {channel: amount for channel, amount in spend.items() if amount > 0}
     idle = {channel: amount for channel, amount in sorted(paid.items()) if channel not in converting}
-    message = f"channels with spend in no converting journey, {sum(idle.values()):,.2f} in all"
+    message = f"channels with spend that are in no converting journey ({sum(idle.values()):,.2f} in total)"
     return count_finding(
         "spend_without_conversion", "costs", len(idle), message, total=len(paid), example=", ".join([*idle][:5])
     )
@@ -270,9 +287,9 @@ def _scores(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     credit = tables.get("credit")
     if credit is None or credit.empty:
         return pd.DataFrame()
-    known = credit[~credit["channel"].isin(NO_CHANNELS) & (credit["estimand"] == "allocated")]
-    rank = known.groupby("model")["conversions"].rank(ascending=False)
-    return known[["model", "channel"]].assign(score=known["conversions"], rank=rank, spend=None, by_roi=False)
+    allocated = credit[~credit["channel"].isin(NO_CHANNELS) & (credit["estimand"] == "allocated")]
+    rank = allocated.groupby("model")["conversions"].rank(ascending=False)
+    return allocated[["model", "channel"]].assign(score=allocated["conversions"], rank=rank, spend=None, by_roi=False)
 
 
 def _leaders(scores: pd.DataFrame, measure: str) -> str:
@@ -283,11 +300,11 @@ def _leaders(scores: pd.DataFrame, measure: str) -> str:
         text = listed(names) + (" tie" if len(names) > 1 else "")
         leaders.setdefault(text, []).append(str(model))
     verb = {True: " for first place", False: " ranks first"}
-    (first, models), *others = leaders.items()
-    if not others:
+    (first, models), *further = leaders.items()
+    if not further:
         under = "under every model" if len(models) > 1 else f"under {models[0]}"
         return f"By {measure}, {first}{verb[first.endswith(' tie')]} {under}."
-    rest = "; ".join(f"{text} under {listed(names)}" for text, names in others)
+    rest = "; ".join(f"{text} under {listed(names)}" for text, names in further)
     return f"By {measure}, {first}{verb[first.endswith(' tie')]} under {listed(models)}; {rest}."
 
 
@@ -298,9 +315,10 @@ def _widest(scores: pd.DataFrame, measure: str) -> str:
     if not spread[channel] > 0:
         return f"The {measure} of every channel is the same under every model."
     low, high = _ends(scores[scores["channel"] == channel], "score")
+    shown = format_roi if scores["by_roi"].all() else format_amount
     return (
-        f"The {measure} of {channel} depends most on the model: from {_two(low['score'])} under "
-        f"{low['model']} to {_two(high['score'])} under {high['model']}."
+        f"The {measure} of {channel} depends most on the model: from {shown(low['score'])} under "
+        f"{low['model']} to {shown(high['score'])} under {high['model']}."
     )
 
 
@@ -312,7 +330,8 @@ def _largest_move(scores: pd.DataFrame) -> str:
         return "No channel changes its rank between models."
     low, high = _ends(scores[scores["channel"] == channel], "rank")
     return (
-        f"{channel} moves furthest: rank {low['rank']:g} under {low['model']}, rank {high['rank']:g} under "
+        f"The rank of {channel} depends most on the model: {low['rank']:g} under {low['model']}, {high['rank']:g} "
+        "under "
         f"{high['model']}."
     )
 
@@ -321,8 +340,8 @@ def _agreement(agreement: pd.DataFrame | None, models: Iterable[str]) -> list[st
     """Kendall tau with last touch, most alike first; with the first model where last touch was not run."""
     if agreement is None or agreement.empty:
         return []
-    known = list(dict.fromkeys(models))
-    base = _LAST_TOUCH if _LAST_TOUCH in known else known[0]
+    names = list(dict.fromkeys(models))
+    base = _LAST_TOUCH if _LAST_TOUCH in names else names[0]
     taus: dict[str, float] = {}
     for row in agreement.itertuples(index=False):
         pair = {row.model_a, row.model_b}
@@ -330,12 +349,7 @@ def _agreement(agreement: pd.DataFrame | None, models: Iterable[str]) -> list[st
             taus[(pair - {base}).pop()] = float(row.kendall_tau)
     ordered = sorted(taus, key=lambda model: (-taus[model], model))
     values = ", ".join(f"{model} {taus[model]:.2f}" for model in ordered)
-    return [f"Agreement with the ranking of {base} (Kendall tau, 1 = same order): {values}."] if taus else []
-
-
-def _two(number: float) -> str:
-    """Two decimals, and no minus before a zero."""
-    return f"{round(number, 2) + 0.0:,.2f}"
+    return [f"Similarity to the ranking of {base} (Kendall tau, 1 = same order): {values}."] if taus else []
 
 
 def _ends(rows: pd.DataFrame, column: str) -> tuple[pd.Series, pd.Series]:

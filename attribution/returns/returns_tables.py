@@ -1,4 +1,4 @@
-"""What credit and spend come to, as tables: returns, unit economics, bounds of costs, claims; and as metrics."""
+"""What credit and spend come to, as tables: returns, unit economics, claims; and as metrics."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attribution.arguments import check_arguments
-from attribution.data.loading import Finding, Sources, count_finding
+from attribution.data.loading import Sources
 from attribution.journeys import Journeys
 from attribution.models import AttributionModel
 from attribution.models.credit import Credit
 from attribution.returns.channel_costs import CostBasis, read_costs
 from attribution.returns.cost_ledger import Days, totals_of
 from attribution.returns.lifetime import payback
-from attribution.returns.returns_declared import COST_BOUNDS, PLATFORM_CLAIMS, RETURNS, UNIT_ECONOMICS
+from attribution.returns.returns_declared import PLATFORM_CLAIMS, RETURNS, UNIT_ECONOMICS
 from attribution.returns.terms import COST_BASES, Basis, Terms, known_measures
 from attribution.returns.worth import Worth, read_worth
 from attribution.schema.experiment import Period, ReturnsOptions, checked
@@ -70,10 +70,10 @@ def compute_returns(
     >>> returns.query("channel == 'mail'")[["basis", "roas", "roi"]].values.tolist()
     [['revenue', 5.0, 4.0], ['margin', nan, 0.5]]
     """
-    asked = checked(ReturnsOptions, options, origin="compute_returns")
-    costs = read_costs(sources, asked, period=period, copies=copies)
-    measures = known_measures(sources, asked) if journeys is not None else frozenset[str]()
-    terms = Terms(asked, costs, measures)
+    settings = checked(ReturnsOptions, options, origin="compute_returns")
+    costs = read_costs(sources, settings, period=period, copies=copies)
+    measures = known_measures(sources, settings) if journeys is not None else frozenset[str]()
+    terms = Terms(settings, costs, measures)
     terms.check()
     # Models that gave credit are fitted, which is all that is asked of them here.
     models = cast(tuple[AttributionModel, ...], credit.models)
@@ -107,9 +107,9 @@ def with_idle_channels(credit: pd.DataFrame, terms: Terms) -> pd.DataFrame:
     idle = pd.DataFrame({"channel": sorted(terms.costs.channels - set(credit["channel"]))})
     idle[["conversions", "value", *sorted(terms.measures)]] = 0.0
     table = pd.concat([credit, models.merge(idle, how="cross")], ignore_index=True) if len(idle) else credit.copy()
-    place = table["model"].map({model: place for place, model in enumerate(models["model"])})
+    position = table["model"].map({model: index for index, model in enumerate(models["model"])})
     last = table["channel"].isin(NO_CHANNELS)
-    order = np.lexsort([table["channel"].to_numpy(str), last.to_numpy(), place.to_numpy()])
+    order = np.lexsort([table["channel"].to_numpy(str), last.to_numpy(), position.to_numpy()])
     return table.iloc[order].reset_index(drop=True)
 
 
@@ -142,7 +142,7 @@ def _rows(credit: pd.DataFrame, terms: Terms, basis: Basis, cost_basis: CostBasi
     table["roi"] = ratio(table["value"] - table["spend"], paid)
     table["cpa"] = ratio(paid, table["conversions"])
     table["rank"] = table.groupby("model", sort=False)["roi"].rank(ascending=False, method="average")
-    table[["roi_low", "roi_high", "rank_low", "rank_high"]] = np.nan
+    table[[f"{name}_{end}" for name in ("roi", "rank", "conversions", "value") for end in ("low", "high")]] = np.nan
     return table
 
 
@@ -176,76 +176,15 @@ def _economics_rows(credit: pd.DataFrame, terms: Terms, cost_basis: CostBasis) -
     table["cpa"] = ratio(paid, table["conversions"])
     table["cac"] = ratio(paid, table["new_customers"])
     table["ltv_to_cac"] = ratio(table["lifetime_margin"], table["cac"])
-    course = terms.options.lifetime
+    lifetime_options = terms.options.lifetime
     paid_back = table["cac"] * np.nan
-    if course is not None:
-        paid_back[:] = payback(table["lifetime_margin"].to_numpy(float), table["cac"].to_numpy(float), course)
+    if lifetime_options is not None:
+        paid_back[:] = payback(table["lifetime_margin"].to_numpy(float), table["cac"].to_numpy(float), lifetime_options)
     table["payback"] = paid_back
     table["break_even_roas"] = ratio(table["margin"] * 0 + 1, table["margin"])
     table["break_even_cpa"] = table["margin"] * table["average_value"]
     table[[f"{name}_{end}" for name in ("cpa", "cac", "ltv_to_cac") for end in ("low", "high")]] = np.nan
     return table
-
-
-# ---------------------------------------------------------------- where costs are known in bounds only
-
-
-def cost_bounds(credit: pd.DataFrame, terms: Terms) -> pd.DataFrame | None:
-    """The ``cost_bounds`` table of a ``credit`` table with its measures; None where all costs are known exactly.
-
-    Each channel's bounds are those that costs allow it, whatever the costs of the others. Two channels overlap where
-    their ROI may be the same; the rank of a channel that overlaps with none is sure, as far as costs go.
-    """
-    if terms.costs.bounds is None:
-        return None
-    table = with_idle_channels(credit, terms)
-    table = table[~table["channel"].isin(NO_CHANNELS)]
-    parts = [
-        _bounds_rows(part, terms, basis, cost_basis)
-        for basis, cost_basis in terms.combinations
-        for _, part in table.groupby("model", sort=False)
-    ]
-    return pd.concat(parts, ignore_index=True)[list(COST_BOUNDS.column_names)]
-
-
-def bounds_findings(bounds: pd.DataFrame | None) -> list[Finding]:
-    """Channels whose place in the ranking hangs on costs that are known in bounds only."""
-    if bounds is None or bounds.empty:
-        return []
-    first = bounds.iloc[0]
-    ranked = bounds[(bounds["basis"] == first["basis"]) & (bounds["cost_basis"] == first["cost_basis"])]
-    unsure = sorted(set(ranked.loc[ranked["overlaps"].notna(), "channel"]))
-    message = "channels whose ROI overlaps that of others within the bounds of costs: their rank is not sure"
-    total = ranked["channel"].nunique()
-    return [count_finding("cost_bounds", "costs", len(unsure), message, total=total, example=", ".join(unsure[:5]))]
-
-
-def _bounds_rows(part: pd.DataFrame, terms: Terms, basis: Basis, cost_basis: CostBasis) -> pd.DataFrame:
-    channels = list(part["channel"])
-    amounts = {name: part[name].to_numpy(float)[None] for name in ("conversions", "value", *terms.measures)}
-    earned = terms.earned(basis, amounts)[0]
-    spend = terms.costs.spend(cost_basis, channels, amounts["conversions"])[0]
-    low, high = (of[0] for of in terms.costs.spend_bounds(cost_basis, channels, amounts["conversions"]))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        # What loses money whatever it costs loses less by share where it costs more.
-        ends = np.sort(
-            np.stack([np.where(of > 0, earned / of, np.inf * np.sign(earned)) - 1 for of in (low, high)]), axis=0
-        )
-        roi = np.where(spend > 0, earned / spend - 1, np.nan)
-    known = terms.costs.has_own(cost_basis, channels) & np.isfinite(high) & (high > 0) & ~np.isnan(ends).any(axis=0)
-    worst, best = ends[:, known]
-    names = np.array(channels, dtype=object)[known]
-    rows = part[known].assign(basis=basis, cost_basis=cost_basis, spend_low=low[known], spend=spend[known])
-    rows = rows.assign(spend_high=high[known], roi_low=_finite(worst), roi=roi[known], roi_high=_finite(best))
-    rows["rank_low"] = 1.0 + (worst[None, :] > best[:, None]).sum(axis=1)
-    rows["rank_high"] = float(len(names)) - (best[None, :] < worst[:, None]).sum(axis=1)
-    meet = (worst[None, :] <= best[:, None]) & (best[None, :] >= worst[:, None]) & ~np.eye(len(names), dtype=bool)
-    rows["overlaps"] = [", ".join(names[others]) or None for others in meet]
-    return rows
-
-
-def _finite(ends: Floats) -> Floats:
-    return np.where(np.isfinite(ends), ends, np.nan)
 
 
 # ---------------------------------------------------------------- what ad platforms claim for themselves
@@ -270,9 +209,9 @@ def platform_claims(sources: Sources, credit: pd.DataFrame, period: Period) -> p
     days, claimed = Days.of(table), table["claimed_conversions"].to_numpy(np.float64)
     if days.are_known:
         claimed = claimed * days.share_inside(period.bounds())
-    told = table["channel"].notna().to_numpy() & ~np.isnan(claimed)
-    names, place = np.unique(table["channel"].to_numpy(object)[told].astype(str), return_inverse=True)
-    claims = pd.Series(totals_of(place, claimed[told], len(names)), index=names)
+    has_claim = table["channel"].notna().to_numpy() & ~np.isnan(claimed)
+    names, group = np.unique(table["channel"].to_numpy(object)[has_claim].astype(str), return_inverse=True)
+    claims = pd.Series(totals_of(group, claimed[has_claim], len(names)), index=names)
     whole = credit.groupby(["model", "estimand"], sort=False)["conversions"].sum().reset_index()
     rows = credit[["model", "estimand", "channel", "conversions"]].copy()
     rows["claimed"] = rows["channel"].map(claims)
@@ -282,14 +221,14 @@ def platform_claims(sources: Sources, credit: pd.DataFrame, period: Period) -> p
         for name in names
         if name not in set(rows.loc[rows["model"] == pair["model"].iloc[0], "channel"])
     ]
-    found = pd.concat([rows.dropna(subset="claimed"), *missing, whole.assign(channel=ALL, claimed=claims.sum())])
-    order = {model: place for place, model in enumerate(dict.fromkeys(credit["model"]))}
-    found = found.sort_values("model", key=lambda of: of.map(order), kind="stable").reset_index(drop=True)
-    credited = found["conversions"].to_numpy(float)
-    found["claimed_ratio"] = np.divide(
-        found["claimed"].to_numpy(float), credited, out=np.full(len(found), np.nan), where=credited > 0
+    result = pd.concat([rows.dropna(subset="claimed"), *missing, whole.assign(channel=ALL, claimed=claims.sum())])
+    order = {model: index for index, model in enumerate(dict.fromkeys(credit["model"]))}
+    result = result.sort_values("model", key=lambda of: of.map(order), kind="stable").reset_index(drop=True)
+    credited = result["conversions"].to_numpy(float)
+    result["claimed_ratio"] = np.divide(
+        result["claimed"].to_numpy(float), credited, out=np.full(len(result), np.nan), where=credited > 0
     )
-    return found[list(PLATFORM_CLAIMS.column_names)]
+    return result[list(PLATFORM_CLAIMS.column_names)]
 
 
 # ---------------------------------------------------------------- channels that a path transform has split
@@ -311,4 +250,4 @@ def whole_channels(journeys: Journeys) -> dict[str, str]:
     if journeys.channels == names:
         return {}
     split = len(journeys.channels) // len(names)
-    return {part: names[place // split] for place, part in enumerate(journeys.channels)}
+    return {part: names[index // split] for index, part in enumerate(journeys.channels)}

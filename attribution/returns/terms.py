@@ -42,16 +42,16 @@ class Terms:
         """The returns that are known."""
         has_margin = self.options.margin is not None or "margin" in self.measures
         has_ltv = self.options.margin is not None and "ltv" in self.measures
-        known = {"revenue": True, "margin": has_margin, "ltv": has_ltv}
-        return [basis for basis in BASES if known[basis]]
+        available = {"revenue": True, "margin": has_margin, "ltv": has_ltv}
+        return [basis for basis in BASES if available[basis]]
 
     @property
     def combinations(self) -> list[tuple[Basis, CostBasis]]:
         """Basis and cost basis of the rows of ``returns``; channels are ranked by the first."""
         cost_bases = COST_BASES if self.costs.is_ledger else COST_BASES[:1]
         ranked = self.options.basis, self.options.cost_basis
-        others = [(basis, cost_basis) for basis in self.bases for cost_basis in cost_bases]
-        return [ranked, *(pair for pair in others if pair != ranked)]
+        pairs = [(basis, cost_basis) for basis in self.bases for cost_basis in cost_bases]
+        return [ranked, *(pair for pair in pairs if pair != ranked)]
 
     def earned(self, basis: Basis, amounts: Mapping[str, Floats]) -> Floats:
         """Return on ``basis``, given the credited ``value`` and measures, all of one shape."""
@@ -83,16 +83,17 @@ class Terms:
         options = self.options
         if options.basis not in self.bases:
             needs = {
-                "margin": "set returns.margin = 0.4, or give a column 'margin' of conversions",
-                "ltv": "set returns.margin, and returns.ltv, a column 'ltv' of conversions, or the table lifetimes",
+                "margin": "set returns.margin, such as 0.4, or add a column 'margin' to conversions",
+                "ltv": (
+                    "set returns.margin, and set returns.ltv, add a column 'ltv' to conversions, or add the table "
+                    "lifetimes"
+                ),
             }
-            raise InputError(
-                f"returns.basis = {options.basis!r}, and it is not known", hint=f"give {needs[options.basis]}"
-            )
+            raise InputError(f"returns.basis = {options.basis!r}, which is unknown", hint=needs[options.basis])
         if options.cost_basis == "loaded" and not self.costs.is_ledger:
             raise InputError(
-                "returns.cost_basis = 'loaded', and no cost says of what type it is",
-                hint="give the costs table a column cost_type: media, labour, tools, …",
+                "returns.cost_basis is 'loaded', but no cost has a type",
+                hint="add a column cost_type to the costs table: media, labour, tools, …",
             )
 
 
@@ -112,13 +113,13 @@ def known_measures(sources: Sources, options: ReturnsOptions, *, economics: bool
     """
     if sources.has("paths"):
         if options.ltv is not None or options.lifetime is not None or economics:
-            raise InputError("aggregated paths do not tell new customers, so there is no LTV and no cost of one")
+            raise InputError("aggregated paths have no new customers, so there is no LTV and no CAC")
         return frozenset()
     tells_ltv = default_lifetime(options) is not None or sources.has("conversions", "ltv")
     if options.lifetime is not None and not tells_ltv:
         raise InputError(
-            "returns.lifetime says how lifetime revenue comes in, and nothing says how much it is",
-            hint="give lifetime.revenue, ltv, a column 'ltv' of conversions, or the table lifetimes",
+            "returns.lifetime needs an amount of lifetime revenue",
+            hint="set lifetime.revenue or ltv, add a column 'ltv' to conversions, or add the table lifetimes",
         )
     names: Iterable[tuple[str, bool]] = (
         ("margin", sources.has("conversions", "margin")),

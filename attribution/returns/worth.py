@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.amounts import pluralise
 from attribution.data.loading import Sources
 from attribution.data.loading.events import is_new_customer
 from attribution.errors import InputError
@@ -31,7 +32,7 @@ from attribution.schema.tables import BASELINE, UNATTRIBUTED
 Floats = NDArray[np.float64]
 
 _BASES = {"margin": "value", "ltv": "conversions", "new_customers": "conversions"}
-"""What a measure goes along with, where what is published cannot be handed out journey by journey."""
+"""What a measure goes along with, where what is published cannot be allocated journey by journey."""
 
 
 _LOST = "lost_"
@@ -62,7 +63,7 @@ def read_worth(
     *,
     resamples: Resamples | None = None,
 ) -> Worth | None:
-    """Read journeys once more, now that models are fitted, and add up what they hand out.
+    """Read journeys once more, now that models are fitted, and add up what they allocate.
 
     Parameters
     ----------
@@ -85,27 +86,33 @@ def read_worth(
         return None
     of_conversion = {name: measured(sources, name, terms.options) for name in sorted(measures)}
     lost = frozenset(name for name, of in of_conversion.items() if (of < 0).any())
-    reader = partial(_handed_out, list(models), _apart(of_conversion, lost))
+    reader = partial(_allocate_measures, list(models), _apart(of_conversion, lost))
     whole = journeys.read(reader)[0]
     size = len(journeys.channels)
     rows, estimates = [], {}
-    for place, model in enumerate(models):
+    for index, model in enumerate(models):
 
-        def total(name: str, place: int = place) -> Floats:
-            return np.asarray(whole.dense(f"{place}_{name}", size + 1))[None]
+        def total(name: str, index: int = index) -> Floats:
+            return np.asarray(whole.dense(f"{index}_{name}", size + 1))[None]
 
-        def of_all(name: str, place: int = place) -> float:
-            return whole.number(f"{place}_all_{name}")
+        def of_all(name: str, index: int = index) -> float:
+            return whole.number(f"{index}_all_{name}")
 
         totals = {name: _net(total, name, lost) for name in ("conversions", "value", *measures)}
         credit = {"conversions": model.credit_.conversions[None, :-1], "value": model.credit_.value[None, :-1]}
         allocated = model.estimand == "allocated"
-        found = {name: _in_proportion(totals, credit, name, is_allocated=allocated) for name in of_conversion}
-        estimates[model.label] = found
+        credited = {name: _in_proportion(totals, credit, name, is_allocated=allocated) for name in of_conversion}
+        estimates[model.label] = credited
         everything = {name: float(_net(of_all, name, lost)) for name in of_conversion}
-        rows.append(_rows(model, found, {name: totals[name][0, -1] for name in of_conversion}, everything))
-    drawn, left_out = _drawn(journeys, models, reader, (measures, lost), resamples)
-    return Worth(pd.concat(rows, ignore_index=True), estimates, drawn, left_out)
+        rows.append(_rows(model, credited, {name: totals[name][0, -1] for name in of_conversion}, everything))
+    draws, left_out = _draw_measures(journeys, models, reader, (measures, lost), resamples)
+    return Worth(pd.concat(rows, ignore_index=True), estimates, draws, left_out)
+
+
+def check_worth(sources: Sources, terms: Terms) -> None:
+    """Raise `InputError`, before any model is fitted, if a conversion does not say what it is worth."""
+    for name in sorted(terms.measures):
+        measured(sources, name, terms.options)
 
 
 def _apart(measures: Mapping[str, Floats], lost: frozenset[str]) -> dict[str, Floats]:
@@ -131,49 +138,49 @@ def measured(sources: Sources, name: str, options: ReturnsOptions) -> Floats:
     is_new = is_new_customer(sources) if name == "ltv" else None
     columns = "value, " + (name if sources.has("conversions", name) else f"null::double as {name}")
     table = sources.engine.query(f"select {columns} from numbered_conversions order by row").to_pandas()
-    given = np.append(table[name].to_numpy(np.float64), 0.0)
+    values = np.append(table[name].to_numpy(np.float64), 0.0)
     if name == "ltv":
         lifetime = default_lifetime(options)
-        default = np.full(len(given), np.nan if lifetime is None else lifetime)
+        default = np.full(len(values), np.nan if lifetime is None else lifetime)
     else:
         default = np.append(table["value"].to_numpy(np.float64), 0.0)
         default *= np.nan if options.margin is None else options.margin
-    filled = np.where(np.isnan(given), default, given)
+    filled = np.where(np.isnan(values), default, values)
     if is_new is not None:
         # A customer's lifetime counts once.
         filled = np.where(is_new, filled, 0.0)
-    lacking = int(np.isnan(filled).sum())
-    if lacking:
+    missing = int(np.isnan(filled).sum())
+    if missing:
         raise InputError(
-            f"table 'conversions': {lacking} conversions have no {name}",
+            f"table 'conversions': {pluralise(missing, 'conversion')} without {name}",
             hint=f"set returns.{name} for those without it",
         )
     return filled
 
 
-def _handed_out(models: list[AttributionModel], measures: Mapping[str, Floats], chunk: JourneyChunk) -> Summary:
-    """Tables named by the model's place and what is summed, by channel; bare conversions come after the channels."""
+def _allocate_measures(models: list[AttributionModel], measures: Mapping[str, Floats], chunk: JourneyChunk) -> Summary:
+    """Tables named by the model's index and what is summed, by channel; untouched conversions come last."""
     tables = {}
-    bare = chunk.subset((chunk.lengths == 0) & chunk.converting)
+    untouched = chunk.subset((chunk.lengths == 0) & chunk.converting)
     converting = chunk.subset(chunk.converting)
-    for place, model in enumerate(models):
-        laid_out, shares, _ = allocate(model, chunk)
-        journey = np.repeat(np.arange(len(laid_out)), laid_out.lengths)
+    for index, model in enumerate(models):
+        flattened, shares, _ = allocate(model, chunk)
+        journey = np.repeat(np.arange(len(flattened)), flattened.lengths)
         for name in ("conversions", "value", *measures):
-            terms = shares * _terms(laid_out, name, measures)[journey]
-            channels = np.append(laid_out.channel.astype(np.int64), np.full(len(bare), len(model.channels_)))
-            terms = np.append(terms, _terms(bare, name, measures))
+            terms = shares * _terms(flattened, name, measures)[journey]
+            channels = np.append(flattened.channel.astype(np.int64), np.full(len(untouched), len(model.channels_)))
+            terms = np.append(terms, _terms(untouched, name, measures))
             buckets = None
-            if laid_out.bucket is not None and bare.bucket is not None:
-                buckets = np.append(laid_out.bucket[journey], bare.bucket)
+            if flattened.bucket is not None and untouched.bucket is not None:
+                buckets = np.append(flattened.bucket[journey], untouched.bucket)
             by_channel = (
                 sum_by_key(channels[:, None], terms) if buckets is None else sum_by_pair(buckets, channels, terms)
             )
-            tables[f"{place}_{name}"] = by_channel
+            tables[f"{index}_{name}"] = by_channel
         if chunk.bucket is None:
             for name in measures:
                 every = _terms(converting, name, measures)
-                tables[f"{place}_all_{name}"] = sum_by_key(np.zeros((len(every), 1), np.int64), every)
+                tables[f"{index}_all_{name}"] = sum_by_key(np.zeros((len(every), 1), np.int64), every)
     return Summary(tables)
 
 
@@ -187,7 +194,7 @@ def _terms(chunk: JourneyChunk, name: str, measures: Mapping[str, Floats]) -> Fl
 def _in_proportion(
     totals: Mapping[str, Floats], credit: Mapping[str, Floats], name: str, *, is_allocated: bool
 ) -> Floats:
-    """(draws, channels) what was handed out of a measure, scaled as what was published is to what was handed out.
+    """(draws, channels) what was allocated of a measure, scaled as what was published is to what was allocated.
 
     What an allocated model gives its channels adds up to what there is.
     """
@@ -195,32 +202,35 @@ def _in_proportion(
     handed, published, measure = totals[base][:, :-1], credit[base], totals[name][:, :-1]
     scaled = measure * np.divide(published, handed, out=np.ones_like(handed), where=handed > 0)
     if is_allocated:
-        there, found = (of.sum(axis=1, keepdims=True) for of in (measure, scaled))
-        scaled = scaled * np.divide(there, found, out=np.ones_like(found), where=found != 0)
+        there, credited = (of.sum(axis=1, keepdims=True) for of in (measure, scaled))
+        scaled = scaled * np.divide(there, credited, out=np.ones_like(credited), where=credited != 0)
     return np.asarray(scaled)
 
 
 def _rows(
-    model: AttributionModel, found: Mapping[str, Floats], bare: Mapping[str, float], everything: Mapping[str, float]
+    model: AttributionModel,
+    credited: Mapping[str, Floats],
+    untouched: Mapping[str, float],
+    everything: Mapping[str, float],
 ) -> pd.DataFrame:
     names = [*model.channels_, UNATTRIBUTED]
-    columns = {name: np.append(found[name][0], bare[name]) for name in found}
+    columns = {name: np.append(credited[name][0], untouched[name]) for name in credited}
     if model.credit_.baseline is not None:
         names.append(BASELINE)
         columns = {name: np.append(of, everything[name] - of.sum()) for name, of in columns.items()}
     return pd.DataFrame({"model": model.label, "channel": names, **columns})
 
 
-Drawn = dict[str, dict[str, Floats]]
+MeasureDraws = dict[str, dict[str, Floats]]
 
 
-def _drawn(
+def _draw_measures(
     journeys: Journeys,
     models: Sequence[AttributionModel],
     reader: Reader,
     names: tuple[frozenset[str], frozenset[str]],
     resamples: Resamples | None,
-) -> tuple[Drawn, Drawn]:
+) -> tuple[MeasureDraws, MeasureDraws]:
     """Draws and jackknife of the measures, of which some have losses: the same buckets, taken as often."""
     measures, lost = names
     if resamples is None:
@@ -229,12 +239,12 @@ def _drawn(
     ((_, buckets),) = split_buckets(by_bucket, 1)
     column = np.searchsorted(resamples.buckets, buckets.labels)
     size = len(journeys.channels)
-    parts: tuple[Drawn, Drawn] = ({}, {})
-    for place, model in enumerate(models):
+    parts: tuple[MeasureDraws, MeasureDraws] = ({}, {})
+    for index, model in enumerate(models):
         allocated = model.estimand == "allocated"
 
-        def total(name: str, place: int = place) -> Floats:
-            return np.asarray(buckets.totals(f"{place}_{name}", size + 1)).T
+        def total(name: str, index: int = index) -> Floats:
+            return np.asarray(buckets.totals(f"{index}_{name}", size + 1)).T
 
         totals = {name: _net(total, name, lost) for name in ("conversions", "value", *measures)}
         of_weights = (

@@ -31,9 +31,9 @@ def problem_of(name: str) -> str | None:
         return f"begins with {name[0]!r}"
     if any(unicodedata.category(letter) in _UNSEEN or letter in _DIRECTIONS for letter in name):
         return "holds characters that cannot be seen"
-    found = next((letter for letter in '/\\:*?"<>|' if letter in name), None)
-    if found is not None:
-        return f"holds {found!r}"
+    forbidden = next((letter for letter in '/\\:*?"<>|' if letter in name), None)
+    if forbidden is not None:
+        return f"holds {forbidden!r}"
     if _RESERVED.fullmatch(name):
         return "is reserved by Windows"
     if name.endswith("."):

@@ -9,7 +9,18 @@ from collections.abc import Mapping
 
 RENAMED: Mapping[str, Mapping[str, str]] = {
     "command": {"conversions": "export-conversions"},
-    "command promote": {"--bounds": "--criteria"},
+    "command export": {"--lacks": "--missing-column"},
+    "command monitor": {"--level": "--significance", "--recent": "--recent-days", "--training": "--training-days"},
+    "command promote": {
+        "--bounds": "--criteria",
+        "--by": "--requested-by",
+        "--to": "--version",
+        "--window": "--holdout",
+    },
+    "command refit": {"--last": "--days"},
+    "command review": {"--fewest": "--min-conversions"},
+    "command score": {"--to": "--through"},
+    "command summarise": {"--since": "--from"},
     "Experiment": {"doubt": "sensitivity"},
     "Criteria": {"experiments": "lift_tests", "experiments_z": "lift_tests_z"},
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import math
 import os
@@ -11,15 +12,19 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from filelock import FileLock
 
-from attribution.errors import TrackingError
+from attribution.errors import InputError, TrackingError
+from attribution.logs import without_credentials
+from attribution.pipeline.stores import Store
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
     from mlflow.tracking import MlflowClient
+
+Answer = TypeVar("Answer")
 
 _LONGEST_KEY = 240
 _LONGEST_VALUE = 5_000
@@ -29,7 +34,7 @@ _PREPARED: set[str] = set()
 
 
 def track_tables(
-    folder: Path, *, name: str, kind: str, metrics: Mapping[str, float], tags: Mapping[str, str], uri: str
+    folder: Path, *, name: str, kind: str, metrics: Mapping[str, float], tags: Mapping[str, str], store: Store
 ) -> str:
     """Log a folder of tables that were made of finished runs, such as a review, and return the id of its run.
 
@@ -39,7 +44,7 @@ def track_tables(
     name : of the MLflow experiment
     kind : ``review`` or ``kpis``
     metrics, tags : what is logged beside
-    uri : MLflow tracking URI
+    store : that it is logged to
 
     Raises
     ------
@@ -48,39 +53,57 @@ def track_tables(
     """
 
     def log() -> str:
-        from mlflow.tracking import MlflowClient
-
-        client = MlflowClient(tracking_uri=uri)
+        client = open_client(store)
         every = {"attribution.kind": kind, **tags}
         run_id: str = client.create_run(
-            find_experiment_id(client, name, uri), run_name=f"{name} {kind}", tags=every
+            find_experiment_id(client, name), run_name=f"{name} {kind}", tags=every
         ).info.run_id
         with close_run(client, run_id):
             log_numbers(client, run_id, params={}, metrics=metrics)
             client.log_artifacts(run_id, str(folder))
         return run_id
 
-    return call_store(log, folder, uri)
+    return call_store(log, folder, store)
 
 
-def fetch_run(run_id: str, folder: Path, *, uri: str) -> Path:
+def fetch_run(run_id: str, folder: Path, *, store: Store) -> Path:
     """Copy the output folder that was logged with an MLflow run into ``folder``; return its path.
 
     Raises
     ------
+    InputError
+        If there is no such store.
     TrackingError
         If MLflow cannot be reached or has no such run.
     """
-
-    def fetch() -> str:
-        from mlflow.tracking import MlflowClient
-
-        return str(MlflowClient(tracking_uri=uri).download_artifacts(run_id, "", str(folder)))
-
-    return Path(call_store(fetch, None, uri))
+    check_store(store)
+    return Path(call_store(lambda: open_client(store).download_artifacts(run_id, "", str(folder)), None, store))
 
 
-def call_store(act: Callable[[], str], folder: Path | None, uri: str) -> str:
+def check_store(store: Store) -> None:
+    """Refuse to look something up where nothing was ever written: MLflow would make a new store, and find it empty.
+
+    Raises
+    ------
+    InputError
+        With the address, and what named it.
+    """
+    if store.missing is not None:
+        raise InputError(
+            f"there is no MLflow store at {store.missing}",
+            given=str(store),
+            hint="name the store with --tracking-uri or MLFLOW_TRACKING_URI; nothing was written",
+        )
+
+
+def open_client(store: Store) -> MlflowClient:
+    """A client of a store, whatever the environment says."""
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(tracking_uri=store.tracking, registry_uri=store.registry)
+
+
+def call_store(act: Callable[[], Answer], folder: Path | None, store: Store) -> Answer:
     """What ``act`` returns; what MLflow or its store has against it is a `TrackingError`."""
     _quiet()
     try:
@@ -90,16 +113,36 @@ def call_store(act: Callable[[], str], folder: Path | None, uri: str) -> str:
         raise TrackingError(f"mlflow cannot be imported: {error}") from None
     try:
         with _without_warnings():
-            _prepare(uri)
+            _prepare(store.tracking)
+            _prepare(store.registry)
             return _retry(act, (SQLAlchemyError, OSError))
     except (MlflowException, SQLAlchemyError, OSError) as error:
+        where = without_credentials(store.tracking)
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        is_passing = _is_passing(error)
         if folder is None:
-            raise TrackingError(f"MLflow at {uri} did not return the run: {reason}") from None
+            problem = f"MLflow at {where} did not return the run: {reason}"
+            raise TrackingError(problem, is_passing=is_passing) from None
         raise TrackingError(
-            f"the run is complete in {folder}, but MLflow at {uri} could not log it: {reason}. "
-            f"Hint: `attribution track {folder}` logs it when the server is back, or elsewhere with --tracking-uri"
+            f"the run is complete in {folder}, but MLflow at {where} could not log it: {reason}. "
+            f"Hint: `attribution track {folder}` logs it once the server is available again; --tracking-uri logs "
+            "it to another server",
+            is_passing=is_passing,
         ) from None
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whether the same call may succeed later: a server that is away, a database that is busy, a full disk."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+    if isinstance(error, MlflowException):
+        text = str(error).lower()
+        is_away = "failed with exception" in text or "connection" in text or "is locked" in text
+        return is_away or error.error_code in ("TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
+    if isinstance(error, SQLAlchemyError):
+        return isinstance(error, OperationalError) and "unable to open" not in str(error)
+    return getattr(error, "errno", None) not in (errno.EACCES, errno.ENOENT, errno.ENOTDIR, errno.EROFS)
 
 
 def _prepare(uri: str) -> None:
@@ -115,7 +158,7 @@ def _prepare(uri: str) -> None:
         _PREPARED.add(uri)
 
 
-def _retry(act: Callable[[], str], passing: tuple[type[Exception], ...]) -> str:
+def _retry(act: Callable[[], Answer], passing: tuple[type[Exception], ...]) -> Answer:
     """Once more, after a moment, where what failed may pass; requests to a server are retried by MLflow itself."""
     try:
         return act()
@@ -153,9 +196,9 @@ def close_run(client: MlflowClient, run_id: str) -> Iterator[None]:
     client.set_terminated(run_id)
 
 
-def find_experiment_id(client: MlflowClient, name: str, uri: str) -> str:
+def find_experiment_id(client: MlflowClient, name: str) -> str:
     """Id of the MLflow experiment of this name, which is made if there is none."""
-    experiment = client.get_experiment_by_name(name)
+    experiment, uri = client.get_experiment_by_name(name), client.tracking_uri
     if experiment is not None and experiment.lifecycle_stage == "deleted":
         from mlflow.exceptions import MlflowException
 

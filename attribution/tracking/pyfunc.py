@@ -8,7 +8,7 @@ from mlflow.pyfunc.model import PythonModel
 
 
 class ScorerModel(PythonModel):
-    """Hands out one conversion per row; see `attribution.production.scoring.rows.score_rows`."""
+    """Allocates one conversion per row; see `attribution.production.scoring.rows.score_rows`."""
 
     def load_context(self, context: Any) -> None:
         """Load the scorer, which checks that nothing in its folder has changed.

@@ -12,10 +12,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from attribution.errors import InputError, TrackingError
+from attribution.errors import InputError, TrackingError, UnavailableError
 from attribution.models.saved import Scorer
+from attribution.pipeline.stores import Store
 from attribution.production.scoring.rows import example_rows, has_positions, needed_lists
-from attribution.tracking.mlflow_store import call_store, close_run, find_experiment_id
+from attribution.tracking.mlflow_store import call_store, check_store, close_run, find_experiment_id, open_client
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -32,19 +33,19 @@ _NEEDED = ("numpy", "scipy", "pandas", "pyarrow", "duckdb", "numba", "pydantic",
 
 
 def log_scorer(
-    client: MlflowClient, folder: Path, scorer: Scorer, name: str, run_id: str | None, *, allow_own_code: bool
+    store: Store, folder: Path, scorer: Scorer, name: str, run_id: str | None, *, allow_own_code: bool
 ) -> tuple[str, str]:
     """Log a scorer with a run, one of its own if ``run_id`` is None, and register it; return version and run."""
     import mlflow
 
-    uri = client.tracking_uri
     if run_id is None:
+        client = open_client(store)
         started: Any = client.create_run(
-            find_experiment_id(client, name, uri), run_name=f"{name} export", tags={"attribution.kind": "export"}
+            find_experiment_id(client, name), run_name=f"{name} export", tags={"attribution.kind": "export"}
         )
         with close_run(client, started.info.run_id):
-            return log_scorer(client, folder, scorer, name, started.info.run_id, allow_own_code=allow_own_code)
-    with use_store(uri), mlflow.start_run(run_id=run_id):
+            return log_scorer(store, folder, scorer, name, started.info.run_id, allow_own_code=allow_own_code)
+    with use_store(store), mlflow.start_run(run_id=run_id):
         logged = mlflow.pyfunc.log_model(
             name="scorer",
             python_model=str(Path(__file__).with_name("pyfunc.py")),
@@ -86,16 +87,19 @@ def _signature(scorer: Scorer) -> Any:
 
 
 @contextlib.contextmanager
-def use_store(uri: str) -> Iterator[None]:
+def use_store(store: Store) -> Iterator[None]:
     """MLflow's own functions know one store, that of the process: pointed elsewhere for a moment."""
     import mlflow
 
-    before: Any = os.environ.get("MLFLOW_TRACKING_URI")
-    mlflow.set_tracking_uri(uri)
+    before: list[Any] = [os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")]
+    mlflow.set_tracking_uri(store.tracking)
+    mlflow.set_registry_uri(store.registry)
     try:
         yield
     finally:
-        mlflow.set_tracking_uri(before)  # None is what it was where nobody had set it
+        # None is what it was where nobody had set it.
+        mlflow.set_tracking_uri(before[0])
+        mlflow.set_registry_uri(before[1])
 
 
 # ---------------------------------------------------------------- the registry
@@ -132,7 +136,7 @@ def register_scorer(
     folder: Path,
     *,
     name: str,
-    uri: str,
+    store: Store,
     alias: str | None = None,
     run_id: str | None = None,
     allow_own_code: bool = False,
@@ -143,7 +147,7 @@ def register_scorer(
     ----------
     folder : written by `attribution.Scorer.save`
     name : in the registry
-    uri : MLflow tracking URI
+    store : that it is registered in
     alias : to be pointed to it
     run_id : MLflow run that it belongs to; a run of its own unless given
     allow_own_code : see `attribution.Scorer.load`; where it is served, the model may run what it may run here
@@ -158,7 +162,7 @@ def register_scorer(
 
     def act(client: MlflowClient) -> Registered:
         registered = _find_registered(client, name, scorer.version)
-        number, run = registered or log_scorer(client, folder, scorer, name, run_id, allow_own_code=allow_own_code)
+        number, run = registered or log_scorer(store, folder, scorer, name, run_id, allow_own_code=allow_own_code)
         before = _alias_version(client, name, alias) if alias else None
         if alias and before != number:
             client.set_registered_model_alias(name, alias, number)
@@ -166,10 +170,10 @@ def register_scorer(
                 client.set_model_version_tag(name, number, _REPLACES_TAG, before)
         return Registered(name, number, alias, before if before != number else None, run)
 
-    return _call_registry(act, uri)
+    return _call_registry(act, store, is_lookup=False)
 
 
-def fetch_scorer(reference: str, into: Path, *, uri: str) -> Path:
+def fetch_scorer(reference: str, into: Path, *, store: Store) -> Path:
     """Copy the scorer that ``models:/NAME@ALIAS`` or ``models:/NAME/VERSION`` names into a folder; return its path.
 
     Raises
@@ -183,16 +187,16 @@ def fetch_scorer(reference: str, into: Path, *, uri: str) -> Path:
         at = number or _alias_version(client, name, alias)
         registered = _model(client, name)
         if at is None:
-            hint = "give it one with `attribution export --alias`"
+            hint = "set one with `attribution export --alias`"
             raise InputError(
                 f"model {name!r} has no alias {alias!r}", allowed=sorted(registered.aliases) or "none", hint=hint
             )
-        return _download(client, name, str(at), into)
+        return _download(store, client, name, str(at), into)
 
-    return _call_registry(act, uri)
+    return _call_registry(act, store)
 
 
-def alias_points_to(name: str, alias: str, *, uri: str) -> str | None:
+def alias_points_to(name: str, alias: str, *, store: Store) -> str | None:
     """Version that an alias points to; None where there is no such model or alias.
 
     Raises
@@ -205,10 +209,10 @@ def alias_points_to(name: str, alias: str, *, uri: str) -> str | None:
         names = [model.name for model in client.search_registered_models()]
         return _alias_version(client, name, alias) if name in names else None
 
-    return _call_registry(act, uri)
+    return _call_registry(act, store)
 
 
-def earlier_version(name: str, alias: str, *, uri: str) -> str:
+def earlier_version(name: str, alias: str, *, store: Store) -> str:
     """Version that the one at ``alias`` took the place of.
 
     Raises
@@ -224,14 +228,15 @@ def earlier_version(name: str, alias: str, *, uri: str) -> str:
         before = _version(client, name, at).tags.get(_REPLACES_TAG)
         if before is None:
             raise InputError(
-                f"version {at} of model {name!r} did not replace another version", hint="choose a version with --to"
+                f"version {at} of model {name!r} did not replace another version",
+                hint="choose a version with --version",
             )
         return str(before)
 
-    return _call_registry(act, uri)
+    return _call_registry(act, store)
 
 
-def set_alias(reference: str, alias: str, *, uri: str) -> Registered:
+def set_alias(reference: str, alias: str, *, store: Store) -> Registered:
     """Point ``alias`` to the version that ``reference`` names, such as back to an earlier one.
 
     Raises
@@ -251,12 +256,13 @@ def set_alias(reference: str, alias: str, *, uri: str) -> Registered:
         client.set_registered_model_alias(name, alias, str(at))
         return Registered(name, str(at), alias, before if before != str(at) else None, run_id)
 
-    return _call_registry(act, uri)
+    return _call_registry(act, store)
 
 
 def away(error: TrackingError) -> InputError:
-    """That the registry does not answer, as something wrong with the request."""
-    return InputError(f"the registry does not answer: {error}", hint="nothing was written")
+    """That the registry does not do what it was asked, before anything was written."""
+    kind = UnavailableError if error.exit_code == UnavailableError.exit_code else InputError
+    return kind(f"the registry does not answer: {error}", hint="nothing was written")
 
 
 def _parse_reference(reference: str) -> tuple[str, str, str | None]:
@@ -277,21 +283,14 @@ def _check_names(name: str, alias: str | None) -> None:
         )
 
 
-def _call_registry(act: Callable[[MlflowClient], Answer], uri: str) -> Answer:
-    """What ``act`` returns of a client; a registry that does not answer is an `InputError`."""
-    results: list[Answer] = []
-
-    def reach() -> str:
-        from mlflow.tracking import MlflowClient
-
-        results.append(act(MlflowClient(tracking_uri=uri)))
-        return ""
-
+def _call_registry(act: Callable[[MlflowClient], Answer], store: Store, *, is_lookup: bool = True) -> Answer:
+    """What ``act`` returns of a client; a registry that is not there or does not answer is an `InputError`."""
+    if is_lookup:
+        check_store(store)
     try:
-        call_store(reach, None, uri)
+        return call_store(lambda: act(open_client(store)), None, store)
     except TrackingError as error:
         raise away(error) from None
-    return results[-1]
 
 
 def _model(client: MlflowClient, name: str) -> Any:
@@ -333,11 +332,11 @@ def _find_registered(client: MlflowClient, name: str, scorer_version: str) -> tu
     return None
 
 
-def _download(client: MlflowClient, name: str, number: str, into: Path) -> Path:
+def _download(store: Store, client: MlflowClient, name: str, number: str, into: Path) -> Path:
     _version(client, name, number)
     import mlflow
 
-    with use_store(client.tracking_uri):
+    with use_store(store):
         copied = Path(mlflow.artifacts.download_artifacts(f"models:/{name}/{number}", dst_path=str(into)))
     paths = sorted(copied.glob("artifacts/*/model.json"))
     if not paths:

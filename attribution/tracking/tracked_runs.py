@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from attribution.arguments import check_arguments
 from attribution.pipeline.outcome import Numbers, Outcome
-from attribution.pipeline.record import Record, record_of
-from attribution.tracking.mlflow_store import call_store, close_run, find_experiment_id, log_numbers, to_text
+from attribution.pipeline.stores import Store, choose_store
+from attribution.pipeline.tracking_record import Record, record_of
+from attribution.tracking.mlflow_store import (
+    call_store,
+    close_run,
+    find_experiment_id,
+    log_numbers,
+    open_client,
+    to_text,
+)
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -27,7 +35,8 @@ def track_outcome(outcome: Outcome, folder: Path, *, uri: str | None = None) -> 
     ----------
     outcome : what the run gave
     folder : its output folder, logged as artifacts
-    uri : MLflow tracking URI; that of the experiment unless given
+    uri : MLflow tracking URI; unless given that of the experiment, then ``MLFLOW_TRACKING_URI``, then
+        ``sqlite:///mlflow.db``
 
     Returns
     -------
@@ -60,17 +69,19 @@ def track_outcome(outcome: Outcome, folder: Path, *, uri: str | None = None) -> 
     >>> len(run_id)
     32
     """
-    return track_record(record_of(outcome, Path(folder)), folder, uri=uri or outcome.experiment.tracking.uri)
+    return track_record(
+        record_of(outcome, Path(folder)), folder, store=choose_store(uri, outcome.experiment.tracking.uri)
+    )
 
 
-def track_record(record: Record, folder: Path, *, uri: str) -> str:
+def track_record(record: Record, folder: Path, *, store: Store) -> str:
     """Log a finished run and return the id of its parent run; one that is already there is not logged again.
 
     Parameters
     ----------
-    record : what is to be logged, see `attribution.pipeline.record.read_record`
+    record : what is to be logged, see `attribution.pipeline.tracking_record.read_record`
     folder : its output folder, logged as artifacts
-    uri : MLflow tracking URI
+    store : that it is logged to
 
     Raises
     ------
@@ -78,10 +89,10 @@ def track_record(record: Record, folder: Path, *, uri: str) -> str:
         If MLflow cannot be reached or refuses; the folder is untouched.
     """
     folder = Path(folder)
-    return call_store(lambda: _track(record, folder, uri), folder, uri)
+    return call_store(lambda: _track(record, folder, store), folder, store)
 
 
-def track_comparison(run: Numbers, records: Mapping[str, Record], folder: Path, *, uri: str) -> str:
+def track_comparison(run: Numbers, records: Mapping[str, Record], folder: Path, *, store: Store) -> str:
     """Log a comparison and return the id of its run: the parent of one child for each model and specification.
 
     Parameters
@@ -89,7 +100,7 @@ def track_comparison(run: Numbers, records: Mapping[str, Record], folder: Path, 
     run : what is logged of the comparison itself
     records : by specification
     folder : its output folder, logged as artifacts
-    uri : MLflow tracking URI
+    store : that it is logged to
 
     Raises
     ------
@@ -99,10 +110,8 @@ def track_comparison(run: Numbers, records: Mapping[str, Record], folder: Path, 
     folder = Path(folder)
 
     def log() -> str:
-        from mlflow.tracking import MlflowClient
-
-        client = MlflowClient(tracking_uri=uri)
-        experiment_id = find_experiment_id(client, run.name, uri)
+        client = open_client(store)
+        experiment_id = find_experiment_id(client, run.name)
         identity = _identity(folder / "comparison" / "manifest.json")
         tracked = _find_run(client, experiment_id, identity)
         if tracked is not None:
@@ -120,28 +129,26 @@ def track_comparison(run: Numbers, records: Mapping[str, Record], folder: Path, 
                     _log_child(client, experiment_id, parent_id, child)
         return parent_id
 
-    return call_store(log, folder, uri)
+    return call_store(log, folder, store)
 
 
-def find_tracked(folder: Path, *, name: str, uri: str) -> str | None:
+def find_tracked(folder: Path, *, name: str, store: Store) -> str | None:
     """Id of the MLflow run that the run in ``folder`` was logged as; None where it was not."""
+    if store.missing is not None:
+        return None
 
-    def look() -> str:
-        from mlflow.tracking import MlflowClient
-
-        client = MlflowClient(tracking_uri=uri)
+    def look() -> str | None:
+        client = open_client(store)
         experiment = client.get_experiment_by_name(name)
         identity = _identity(Path(folder) / "manifest.json")
-        return "" if experiment is None else _find_run(client, experiment.experiment_id, identity) or ""
+        return None if experiment is None else _find_run(client, experiment.experiment_id, identity)
 
-    return call_store(look, None, uri) or None
+    return call_store(look, None, store)
 
 
-def _track(record: Record, folder: Path, uri: str) -> str:
-    from mlflow.tracking import MlflowClient
-
-    client = MlflowClient(tracking_uri=uri)
-    experiment_id = find_experiment_id(client, record.run.name, uri)
+def _track(record: Record, folder: Path, store: Store) -> str:
+    client = open_client(store)
+    experiment_id = find_experiment_id(client, record.run.name)
     identity = _identity(folder / "manifest.json")
     tracked = _find_run(client, experiment_id, identity)
     if tracked is not None:

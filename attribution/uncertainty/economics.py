@@ -71,8 +71,8 @@ def sampled_economics(credit: pd.DataFrame, terms: Terms, sampled: Sampled | Non
         for name in draws[0]:
             ends = sampled.resamples.interval(*(of[name] for of in draws))
             for end, values in zip(("low", "high"), ends, strict=True):
-                known = dict(zip(sampled.channels, values, strict=True))
-                shown = part["channel"].map(known).astype(float)
+                by_channel = dict(zip(sampled.channels, values, strict=True))
+                shown = part["channel"].map(by_channel).astype(float)
                 table.loc[part.index, f"{name}_{end}"] = shown.where(part[name].notna())
     return table
 
@@ -83,10 +83,10 @@ def _ratios(
     """(draws, channels) of each ratio that has an interval; NaN where there is nobody to divide by."""
     paid = terms.paid(channels, amounts["conversions"], cost_basis)
     new = _positive(amounts["new_customers"])
-    found = {"cpa": paid / _positive(amounts["conversions"]), "cac": paid / new}
+    ratios = {"cpa": paid / _positive(amounts["conversions"]), "cac": paid / new}
     if "ltv" in amounts:
-        found["ltv_to_cac"] = terms.earned("ltv", amounts) / paid
-    return found
+        ratios["ltv_to_cac"] = terms.earned("ltv", amounts) / paid
+    return ratios
 
 
 def _positive(amounts: Floats) -> Floats:

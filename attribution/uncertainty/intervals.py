@@ -17,8 +17,9 @@ from attribution.kernels.statistics.intervals import (
     percentile,
     rank_probabilities,
 )
+from attribution.models import AttributionModel
 from attribution.models.machinery import Draws
-from attribution.models.resampling import Resamples
+from attribution.models.resampling import Resamples, Sample
 from attribution.returns import MEDIA, Basis, CostBasis, Costs, Terms, Worth, main_basis
 from attribution.schema.experiment import Experiment, ReturnsOptions
 from attribution.schema.tables import NO_CHANNELS
@@ -26,7 +27,6 @@ from attribution.sections import Finding, RunContext, Section
 from attribution.uncertainty.intervals_declared import (
     DIFFERENCES,
     DRAWS,
-    INTERVALS,
     RANK_PROBABILITY,
 )
 
@@ -61,16 +61,11 @@ class Sampled:
         )
         return draws, estimate, jackknife
 
-    def interval(self, label: str, measure: str) -> Floats:
-        """(2, channels) ends of the interval of one measure under one model."""
-        every = (of[label][measure] for of in (self.measures, self.estimates, self.jackknife))
-        return self.resamples.interval(*every)
-
     @property
     def ranked(self) -> NDArray[np.int64]:
         """Positions of the channels that have a rank under every model."""
-        known = [np.isfinite(self.estimates[label][self.by][0]) for label in self.resamples.labels]
-        return np.flatnonzero(np.all(known, axis=0))
+        has_score = [np.isfinite(self.estimates[label][self.by][0]) for label in self.resamples.labels]
+        return np.flatnonzero(np.all(has_score, axis=0))
 
     def scores(self, label: str) -> Floats:
         """(draws, ranked channels) what the ranks of a model go by."""
@@ -81,7 +76,7 @@ class ResamplingSection(Section):
     """How sure credit, ROI and ranks are, as far as sampling goes."""
 
     name = "resampling"
-    declared = (INTERVALS, RANK_PROBABILITY, DIFFERENCES, DRAWS)
+    declared = (RANK_PROBABILITY, DIFFERENCES, DRAWS)
 
     def is_wanted(self, experiment: Experiment) -> bool:
         """Where draws are asked for, or to be kept."""
@@ -90,12 +85,10 @@ class ResamplingSection(Section):
     def check(self, context: RunContext) -> None:
         """Refuse to keep draws that are not made."""
         if context.experiment.resampling is None:
-            raise InputError(
-                "output.draws: there are no draws without resampling", hint="set resampling in the experiment"
-            )
+            raise InputError("output.draws needs resampling", hint="set resampling in the experiment")
 
     def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:
-        """Intervals, ranks and differences between models; on request the draws themselves."""
+        """Ranks and differences between channels and models; on request the draws themselves."""
         tables = sampling_tables(context.draws)
         return tables | {"draws": draws_table(context.draws)} if context.experiment.output.draws else tables
 
@@ -105,22 +98,24 @@ class ResamplingSection(Section):
 
     def settings(self, experiment: Experiment) -> Mapping[str, object]:
         """All of them: they are only there where draws are asked for."""
-        asked = experiment.resampling
-        return {} if asked is None else {f"{self.name}.{key}": value for key, value in asked.model_dump().items()}
+        options = experiment.resampling
+        return {} if options is None else {f"{self.name}.{key}": value for key, value in options.model_dump().items()}
 
     def metrics(self, tables: Mapping[str, pd.DataFrame], model: str | None = None) -> Mapping[str, float]:
-        """Ends and widths of the intervals of a model."""
-        if model is None or "intervals" not in tables:
+        """Ends and widths of the intervals of a model, on the terms that channels are ranked by."""
+        if model is None:
             return {}
-        table, metrics = tables["intervals"], dict[str, float]()
-        rows = table[(table["model"] == model) & table["measure"].isin(["roi", "rank", "conversions"])]
-        for end in ("low", "high"):
-            keys = rows["measure"] + f"_{end}/" + rows["channel"]
-            metrics |= dict(zip(keys, rows[end].astype(float), strict=True))
-        widths = rows["high"] - rows["low"]
-        metrics |= dict(zip(rows["measure"] + "_width/" + rows["channel"], widths.astype(float), strict=True))
-        means = widths.groupby(rows["measure"]).mean()
-        return metrics | {f"mean_{measure}_width": float(width) for measure, width in means.items()}
+        rows, metrics = main_basis(tables["returns"]), dict[str, float]()
+        rows = rows[(rows["model"] == model) & ~rows["channel"].isin(NO_CHANNELS)]
+        for measure in ("conversions", "roi", "rank"):
+            with_interval = rows[rows[f"{measure}_low"].notna()]
+            low, high = (with_interval[f"{measure}_{end}"].to_numpy(float) for end in ("low", "high"))
+            for name, values in (("low", low), ("high", high), ("width", high - low)):
+                keys = f"{measure}_{name}/" + with_interval["channel"]
+                metrics |= dict(zip(keys, values.tolist(), strict=True))
+            if len(with_interval):
+                metrics[f"mean_{measure}_width"] = float((high - low).mean())
+        return metrics
 
 
 def sample_measures(
@@ -146,10 +141,10 @@ def sample_measures(
     rows = rows[~rows["channel"].isin(NO_CHANNELS)].drop_duplicates("channel")
     channels = tuple(rows["channel"])
     spend = rows["spend"].to_numpy(float)
-    place = {channel: position for position, channel in enumerate(channels)}
+    columns = {channel: position for position, channel in enumerate(channels)}
     into = np.zeros((len(resamples.channels), len(channels)))
     for position, channel in enumerate(resamples.channels):
-        into[position, place[(whole or {}).get(channel, channel)]] = 1.0
+        into[position, columns[(whole or {}).get(channel, channel)]] = 1.0
 
     by = "roi" if rows["roi"].notna().any() else "conversions"
     if terms is None:
@@ -164,14 +159,14 @@ def sample_measures(
             label: _amounts(sample.channels, into, further.get(label, {}))
             for label, sample in getattr(resamples, kind).items()
         }
-    estimates, drawn, jackknife = (
+    estimates, draws, jackknife = (
         {label: _measures(of, partial(terms.roi, channels)) for label, of in amounts[kind].items()} for kind in kinds
     )
     by_model = {
         label: (amounts["draws"][label], amounts["estimates"][label], amounts["jackknife"][label])
         for label in resamples.labels
     }
-    return Sampled(resamples, channels, by, estimands, estimates, drawn, jackknife, terms, by_model)
+    return Sampled(resamples, channels, by, estimands, estimates, draws, jackknife, terms, by_model)
 
 
 def _amounts(draws: Draws, into: Floats, further: Mapping[str, Floats]) -> Measures:
@@ -187,15 +182,57 @@ def _measures(amounts: Measures, roi: Callable[[Mapping[str, Floats]], Floats]) 
     return {"conversions": conversions, "value": value, "share": share, "roi": roi(amounts)}
 
 
-def fill_credit(credit: pd.DataFrame, sampled: Sampled) -> pd.DataFrame:
-    """The ``credit`` table with its intervals."""
-    filled = _filled(credit, sampled, "conversions")
-    resamples = sampled.resamples
+def fill_credit(credit: pd.DataFrame, sampled: Sampled, models: Sequence[AttributionModel]) -> pd.DataFrame:
+    """The ``credit`` table of ``models`` with its intervals; a channel that is split has some for each of its parts."""
+    filled, resamples = credit.copy(), sampled.resamples
+    for model in models:
+        every = _kinds(resamples, model.label)
+        channels = resamples.channels
+        names = (*channels, *every[0].other_rows)
+        conversions = [np.column_stack([of.channels.conversions, *of.other_rows.values()]) for of in every]
+        shares = [_shares(of, negative_is_zero=model.credit_.negative_is_zero) for of in conversions]
+        value = [of.channels.value for of in every]
+        for measure, of, channel_names in (
+            ("conversions", conversions, names),
+            ("value", value, channels),
+            ("share", shares, names),
+        ):
+            rows = (filled["model"] == model.label) & filled[measure].notna()
+            _set_ends(filled, rows, measure, (channel_names, resamples.interval(*of)))
+    return filled
+
+
+def _kinds(resamples: Resamples, label: str) -> tuple[Sample, Sample, Sample]:
+    """Draws, estimate and jackknife of one model, the order that `Resamples.interval` takes them in."""
+    return resamples.draws[label], resamples.estimates[label], resamples.jackknife[label]
+
+
+def _shares(conversions: Floats, *, negative_is_zero: bool) -> Floats:
+    """(draws, rows of credit) shares as the ``credit`` table has them; NaN in draws that have none."""
+    shared = np.maximum(conversions, 0.0) if negative_is_zero else conversions
+    total = shared.sum(axis=1, keepdims=True)
+    has_shares = (total > 0) & (shared >= 0).all(axis=1, keepdims=True)
+    return np.asarray(np.divide(shared, total, out=np.full_like(shared, np.nan), where=has_shares))
+
+
+def _set_ends(table: pd.DataFrame, rows: pd.Series, measure: str, ends: tuple[Sequence[str], Floats]) -> None:
+    """Set the ends of the interval of a measure in some rows; ``ends`` are names of channels and (2, channels)."""
+    names, values = ends
+    for end, of in zip(("low", "high"), values, strict=True):
+        by_name = dict(zip(names, of, strict=True))
+        table.loc[rows, f"{measure}_{end}"] = table.loc[rows, "channel"].map(by_name).astype(float)
+
+
+def fill_removal_effects(table: pd.DataFrame, sampled: Sampled) -> pd.DataFrame:
+    """The ``published_credit`` table with the intervals of removal effects."""
+    filled, resamples = table.copy(), sampled.resamples
     for label in resamples.labels:
-        every = (resamples.draws[label].others, resamples.estimates[label].others, resamples.jackknife[label].others)
-        for name in every[0]:
-            row = (filled["model"] == label) & (filled["channel"] == name)
-            filled.loc[row, ["conversions_low", "conversions_high"]] = resamples.interval(*(of[name] for of in every))
+        every = [of.channels.effects for of in _kinds(resamples, label)]
+        for index, measure in enumerate(("removal_effect", "removal_effect_value")):
+            effects = [of[..., index] for of in every if of is not None]
+            if effects:
+                ends = (resamples.channels, resamples.interval(*effects))
+                _set_ends(filled, filled["model"] == label, measure, ends)
     return filled
 
 
@@ -209,40 +246,30 @@ def fill_returns(returns: pd.DataFrame, sampled: Sampled) -> pd.DataFrame:
 
 
 def _filled_on_terms(part: pd.DataFrame, sampled: Sampled, basis: Basis, cost_basis: CostBasis) -> pd.DataFrame:
-    resamples, names = sampled.resamples, np.array(sampled.channels, dtype=object)
-    every = {label: sampled.roi(label, basis, cost_basis) for label in resamples.labels}
-    is_ranked = np.all([np.isfinite(estimate[0]) for _, estimate, _ in every.values()], axis=0)
-    for label, (draws, estimate, jackknife) in every.items():
+    """Ranks go by ROI; where no channel has one by credited conversions, as the tables of ranks do."""
+    resamples, names = sampled.resamples, sampled.channels
+    roi = {label: sampled.roi(label, basis, cost_basis) for label in resamples.labels}
+    by_roi = bool(part["roi"].notna().any())
+    is_ranked = np.all([np.isfinite(estimate[0]) for _, estimate, _ in roi.values()], axis=0) | (not by_roi)
+    ranked = [name for name, has_rank in zip(names, is_ranked, strict=True) if has_rank]
+    for label, amounts in sampled.amounts.items():
         rows = part["model"] == label
-        ranks = percentile(descending_ranks(draws[:, is_ranked]), resamples.options.level)
-        for name, of, ends, at in (
-            ("roi", names, resamples.interval(draws, estimate, jackknife), rows),
-            ("rank", names[is_ranked], ranks, rows & part["rank"].notna()),
-        ):
-            for end, values in zip(("low", "high"), ends, strict=True):
-                known = dict(zip(of, values, strict=True))
-                part.loc[at, f"{name}_{end}"] = part.loc[at, "channel"].map(known).astype(float)
+        measures: Mapping[str, Sequence[Floats]] = {
+            "roi": roi[label],
+            "conversions": [of["conversions"] for of in amounts],
+            "value": [sampled.terms.earned(basis, of) for of in amounts],
+        }
+        for measure, of in measures.items():
+            _set_ends(part, rows & part[measure].notna(), measure, (names, resamples.interval(*of)))
+        scores = measures["roi" if by_roi else "conversions"][0][:, is_ranked]
+        ends = percentile(descending_ranks(scores), resamples.options.level)
+        _set_ends(part, rows & part["rank"].notna() if by_roi else rows, "rank", (ranked, ends))
     return part
 
 
-def _filled(table: pd.DataFrame, sampled: Sampled, measure: str) -> pd.DataFrame:
-    table = table.copy()
-    for label in sampled.resamples.labels:
-        rows = table["model"] == label
-        for end, values in zip(("low", "high"), sampled.interval(label, measure), strict=True):
-            known = dict(zip(sampled.channels, values, strict=True))
-            table.loc[rows, f"{measure}_{end}"] = table.loc[rows, "channel"].map(known).astype(float)
-    return table
-
-
-def _rank_interval(sampled: Sampled, label: str) -> Floats:
-    return percentile(descending_ranks(sampled.scores(label)), sampled.resamples.options.level)
-
-
 def sampling_tables(sampled: Sampled) -> dict[str, pd.DataFrame]:
-    """The tables ``intervals``, ``rank_probability`` and ``differences``."""
+    """The tables ``rank_probability`` and ``differences``."""
     return {
-        "intervals": _intervals(sampled),
         "rank_probability": _rank_probability(sampled),
         "differences": _differences(sampled),
     }
@@ -268,52 +295,8 @@ def draws_table(sampled: Sampled) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)[list(DRAWS.column_names)]
 
 
-def _intervals(sampled: Sampled) -> pd.DataFrame:
-    parts = []
-    for label in sampled.resamples.labels:
-        for measure, draws in sampled.measures[label].items():
-            ends = sampled.interval(label, measure)
-            estimate = sampled.estimates[label][measure][0]
-            parts.append(_rows(label, sampled.channels, measure, estimate, ends, draws))
-        ranks = descending_ranks(sampled.scores(label))
-        estimate = descending_ranks(sampled.estimates[label][sampled.by][:, sampled.ranked])[0]
-        names = [sampled.channels[place] for place in sampled.ranked]
-        parts.append(_rows(label, names, "rank", estimate, _rank_interval(sampled, label), ranks))
-        parts += _effects(sampled.resamples, label)
-    table = pd.concat(parts, ignore_index=True)
-    return table[table["estimate"].notna()].reset_index(drop=True)[list(INTERVALS.column_names)]
-
-
-def _effects(resamples: Resamples, label: str) -> list[pd.DataFrame]:
-    every = [of[label].channels.effects for of in (resamples.draws, resamples.estimates, resamples.jackknife)]
-    parts = []
-    for place, measure in enumerate(("removal_effect", "removal_effect_value")):
-        found = [effects[..., place] for effects in every if effects is not None]
-        if found:
-            draws, estimate, _ = found
-            ends = resamples.interval(*found)
-            parts.append(_rows(label, resamples.channels, measure, estimate[0], ends, draws))
-    return parts
-
-
-def _rows(
-    label: str, channels: tuple[str, ...] | list[str], measure: str, estimate: Floats, ends: Floats, draws: Floats
-) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "model": label,
-            "channel": list(channels),
-            "measure": measure,
-            "estimate": estimate,
-            "low": ends[0],
-            "high": ends[1],
-            "standard_deviation": draws.std(axis=0, ddof=1),
-        }
-    )
-
-
 def _rank_probability(sampled: Sampled) -> pd.DataFrame:
-    names = [sampled.channels[place] for place in sampled.ranked]
+    names = [sampled.channels[position] for position in sampled.ranked]
     parts = [
         pd.DataFrame(
             {

@@ -4,29 +4,10 @@ from __future__ import annotations
 
 from attribution.schema.tables.definition import Column, Table, null
 
-_MODEL = Column("model", "text", "label of the model")
 _CHANNEL = Column("channel", "text", "channel")
 _BY_MEASURE = "that of the measure"
 _LOW = null("low", "number", "lower end of the interval; it covers sampling, never bias", _BY_MEASURE)
 _HIGH = null("high", "number", "upper end of the interval", _BY_MEASURE)
-
-INTERVALS = Table(
-    "intervals",
-    "model × channel × measure",
-    (
-        _MODEL,
-        _CHANNEL,
-        Column(
-            "measure",
-            "text",
-            "conversions, value, share (of what channels are credited), roi, rank, removal_effect(_value)",
-        ),
-        Column("estimate", "number", "what all data give", unit=_BY_MEASURE),
-        _LOW,
-        _HIGH,
-        null("standard_deviation", "number", "of the draws", unit=_BY_MEASURE),
-    ),
-)
 
 ALL_MODELS = "(all)"
 """Stands for all models of an estimand under every specification, where a run tries them."""
@@ -91,4 +72,5 @@ DRAWS = Table(
         Column("return", "number", "return on the basis that channels are ranked by"),
         null("spend", "number", "spend on the cost basis that channels are ranked by"),
     ),
+    question="What does each draw credit to each channel, so that sums and ratios of them get intervals too?",
 )

@@ -15,6 +15,7 @@ from attribution.arguments import check_arguments
 from attribution.data.loading import Sources
 from attribution.errors import InputError
 from attribution.journeys import JourneyChunk, Journeys, Placebo, Summary, build_journeys, journey_options
+from attribution.journeys.placebo_channel import with_placebo
 from attribution.journeys.structure import tally
 from attribution.kernels.journeys.batches import gather_slices
 from attribution.models import AttributionModel, fit_models
@@ -40,6 +41,7 @@ PLACEBO = Table(
         null("touchpoint_share", "number", "share of all touchpoints: what a model that only counts would give"),
         Column("seed", "integer", "another seed puts the placebo elsewhere"),
     ),
+    question="How much credit does each model give to a channel that does nothing?",
 )
 
 
@@ -156,17 +158,23 @@ class PlaceboSection(Section):
         """Refuse data without times."""
         if context.sources.integer_times is not False:
             raise InputError(
-                "placebo: a channel is put among the events of customers, and these data have no times",
-                hint="give touchpoints with timestamps, or leave placebo out of the experiment",
+                "a placebo needs timestamps, but these data have only an order",
+                hint="use touchpoints with timestamps, or leave placebo out of the experiment",
             )
+        placebo = context.experiment.options(self.name, PlaceboOptions) or PlaceboOptions()
+        Placebo(placebo.seed, placebo.rate)
+
+    def check_journeys(self, context: RunContext) -> None:
+        """Refuse a log without a channel to compare with."""
+        with_placebo(context.journeys.dimensions)
 
     def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:
         """The table ``placebo``."""
         experiment = context.experiment
-        asked = experiment.options(self.name, PlaceboOptions) or PlaceboOptions()
+        placebo = experiment.options(self.name, PlaceboOptions) or PlaceboOptions()
         options = journey_options(experiment)
         table = placebo_test(
-            context.sources, context.models, seed=asked.seed, rate=asked.rate, period=experiment.period, **options
+            context.sources, context.models, seed=placebo.seed, rate=placebo.rate, period=experiment.period, **options
         )
         return {"placebo": table}
 

@@ -1,4 +1,4 @@
-"""Whether models say the same of every part of the time, and how well they foretell customers they have not seen."""
+"""Whether models say the same of every part of the time, and how well they predict customers they have not seen."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ from attribution.journeys import Journeys, journeys_of
 from attribution.kernels.statistics.agreement import kendall_tau
 from attribution.models import AttributionModel, fit_models
 from attribution.models.machinery import get_machinery
+from attribution.models.order import held_out_table
 from attribution.schema.experiment import Experiment, Period
 from attribution.schema.experiment.settings import Settings
+from attribution.schema.tables import HELD_OUT
 from attribution.schema.tables.definition import Column, Table, null
 from attribution.sections import RunContext, Section
 
@@ -38,29 +40,7 @@ STABILITY = Table(
         null("kendall_tau", "number", "Kendall tau-b of credited conversions in both parts; null where all tie"),
         Column("share_moved", "number", "share of credit that is with other channels in the later part, 0 … 1"),
     ),
-)
-
-HELD_OUT = Table(
-    "held_out",
-    "model that foretells: a Markov chain, or the classifier of a game; customers in five folds, each foretold from "
-    "the others",
-    (
-        _MODEL,
-        null("order", "integer", "how many channels a state of the chain remembers; null for a classifier"),
-        Column("per", "text", "what is foretold: each step of a journey by a chain, each journey by a classifier"),
-        null(
-            "log_loss",
-            "number",
-            "mean over folds of the held-out log-loss per step or journey, which are not comparable; null where "
-            "nothing was held out, such as of a classifier that was given fitted",
-        ),
-        null(
-            "auc",
-            "number",
-            "mean over folds of how often a conversion ranks above a null: by its last state, or by the classifier's "
-            "probability",
-        ),
-    ),
+    question="How far does credit move between one part of the time and the next?",
 )
 
 
@@ -122,15 +102,16 @@ def _row(label: str, number: int, before: Part, after: Part) -> dict[str, object
 
 
 def _held_out(journeys: Journeys, models: Sequence[AttributionModel]) -> pd.DataFrame | None:
-    """Scores of the models that predict something, chains before others."""
-    found = [(model.label, of) for model in models if (of := get_machinery(model).held_out()) is not None]
-    if not found:
+    """Scores of the models that predict something and have not been scored by choosing an order, chains first."""
+    predicting = [(model.label, of) for model in models if (of := get_machinery(model).held_out()) is not None]
+    if not predicting:
         return None
-    found.sort(key=lambda pair: pair[1].order is None)
-    readers = {of.unit: of.read for _, of in found}
+    predicting.sort(key=lambda pair: pair[1].order is None)
+    readers = {of.unit: of.read for _, of in predicting}
     summaries = dict(zip(readers, journeys.read(*readers.values()), strict=True))
-    rows = [(label, of.order, of.unit, *of.score(summaries[of.unit])) for label, of in found]
-    return pd.DataFrame(rows, columns=list(HELD_OUT.column_names)).astype({"order": "Int64"})
+    rows = [(label, of.order, of.unit, *of.score(summaries[of.unit])) for label, of in predicting]
+    table = pd.DataFrame(rows, columns=["model", "order", "per", "log_loss", "auc"])
+    return held_out_table([table])
 
 
 class StabilitySection(Section):
@@ -140,42 +121,43 @@ class StabilitySection(Section):
     options = StabilityOptions
     declared = (STABILITY, HELD_OUT)
 
+    def check_journeys(self, context: RunContext) -> None:
+        """Refuse journeys without times."""
+        if context.journeys.span is None or not context.journeys.has_times:
+            raise InputError("stability needs timestamps, but these data have only an order", hint="leave it out")
+
     def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:
-        """``stability`` and, where a model foretells something, ``held_out``.
+        """``stability`` and, where a model predicts something, ``held_out``, after chains that chose their order.
 
         Parts are equally long; touchpoints before a part are its history.
 
         Raises
         ------
         InputError
-            If the data have no times.
+            If the data have no times, see `check_journeys`.
         """
         experiment, journeys, models = context.experiment, context.journeys, context.models
-        asked = experiment.options(self.name, StabilityOptions) or StabilityOptions()
-        if journeys.span is None or not journeys.has_times:
-            raise InputError("stability: time is cut into parts, and these data have no times", hint="leave it out")
+        options = experiment.options(self.name, StabilityOptions) or StabilityOptions()
+        self.check_journeys(context)
         first, last = (
             at if bound is None else bound for bound, at in zip(experiment.period.bounds(), journeys.span, strict=True)
         )
-        cuts = np.linspace(first, last + 1, asked.parts + 1).astype(np.int64)
+        cuts = np.linspace(first, last + 1, options.parts + 1).astype(np.int64)
         parts = [_part(experiment, context.sources, models, int(a), int(b) - 1) for a, b in pairwise(cuts)]
         rows = [
             _row(model.label, number, *pair) for model in models for number, pair in enumerate(pairwise(parts), start=1)
         ]
         tables = {"stability": pd.DataFrame(rows, columns=list(STABILITY.column_names))}
-        foretold = _held_out(journeys, models)
-        return tables if foretold is None else tables | {"held_out": foretold}
+        both = [context.tables.get("held_out"), _held_out(journeys, models)]
+        scored = [table for table in both if table is not None]
+        return tables | {"held_out": held_out_table(scored)} if scored else tables
 
     def metrics(self, tables: Mapping[str, pd.DataFrame], model: str | None = None) -> Mapping[str, float]:
-        """How a model does on what it has not seen: other parts of the time, and held-out customers."""
-        metrics: dict[str, float] = {}
+        """How far the credit of a model moves between parts of the time."""
         if model is None or "stability" not in tables:
-            return metrics
+            return {}
         rows = tables["stability"][tables["stability"]["model"] == model]
-        metrics["stability_lowest_kendall_tau"] = float(rows["kendall_tau"].min())
-        metrics["stability_largest_share_moved"] = float(rows["share_moved"].max())
-        if "held_out" in tables:
-            rows = tables["held_out"][tables["held_out"]["model"] == model]
-            for what in ("log_loss", "auc") if len(rows) else ():
-                metrics[f"held_out_{what}"] = float(rows[what].iloc[0])
-        return metrics
+        return {
+            "stability_lowest_kendall_tau": float(rows["kendall_tau"].min()),
+            "stability_largest_share_moved": float(rows["share_moved"].max()),
+        }

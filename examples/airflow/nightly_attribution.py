@@ -21,7 +21,7 @@ def monitored() -> None:
     """Go on to the refit if something drifted; skip it if nothing did; fail for any other reason."""
     import subprocess
 
-    command = ["attribution", "monitor", "summaries", "--recent", "7", "--training", "90", "--log", "json"]
+    command = ["attribution", "monitor", "summaries", "--recent-days", "7", "--training-days", "90", "--log", "json"]
     code = subprocess.run(command, cwd=SHOP, check=False).returncode
     if code == 0:
         raise AirflowSkipException("no drift")
@@ -55,6 +55,6 @@ with DAG(
     refit = BashOperator(
         task_id="refit",
         cwd=SHOP,
-        bash_command="attribution refit summaries --last 90 --refresh models/shop --log json",
+        bash_command="attribution refit summaries --days 90 --refresh models/shop --log json",
     )
     score >> summarise >> monitor >> refit

@@ -19,9 +19,9 @@ attribution score models/shop --touchpoints "log/touchpoints/*.parquet" --conver
 attribution summarise nightly.toml --to summaries
 
 code=0
-attribution monitor summaries --recent 7 --training 90 --costs nightly.toml --out runs/monitor || code=$?
+attribution monitor summaries --recent-days 7 --training-days 90 --costs nightly.toml --out runs/monitor || code=$?
 case "$code" in
     0) ;;
-    3) attribution refit summaries --last 90 --refresh models/shop --out runs/refit ;;
+    3) attribution refit summaries --days 90 --refresh models/shop --out runs/refit ;;
     *) exit "$code" ;;
 esac

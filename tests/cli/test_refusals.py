@@ -184,13 +184,13 @@ def refuse(match: str, *tables: Any, **options: Any) -> str:
         ('[tables.costs]\nsource = "nope.csv"', ["table 'costs'", "nope.csv", "does not exist"]),
         ('[tables.costs]\nsource = "nope*.csv"', ["table 'costs'", "no file matches", "nope*.csv"]),
         ('[returns]\nbasis = "profit"', ["returns.basis", "'revenue', 'margin' or 'ltv'", "Given: 'profit'"]),
-        ('[returns]\nbasis = "margin"', ["returns.basis = 'margin'", "not known", "returns.margin"]),
+        ('[returns]\nbasis = "margin"', ["returns.basis = 'margin'", "unknown", "returns.margin"]),
         ("[returns]\nmargin = 0", ["returns.margin", "greater than 0", "Given: 0"]),
         ("[returns]\nmargin = 30", ["returns.margin", "less than or equal to 1", "Given: 30"]),
         ("[returns]\nltv = 300", ["returns", "ltv is lifetime revenue, so it needs margin"]),
         ("[returns]\nrates = { USD = 0.9 }", ["returns", "rates need currency"]),
         ("[returns.rates]\nUSD = 0", ["returns.rates.USD", "greater than 0", "Given: 0"]),
-        ('[returns]\ncost_basis = "loaded"', ["returns.cost_basis = 'loaded'", "cost_type"]),
+        ('[returns]\ncost_basis = "loaded"', ["returns.cost_basis is 'loaded'", "cost_type"]),
         ('[returns]\nspend_from = "x"', ["returns.spend_from", "'costs' or 'touchpoints'", "Given: 'x'"]),
         ('[returns]\nspend_from = "costs"', ["spend_from", "'costs'", "no cost"]),
         ("[tracking]\nuri = 5", ["tracking.uri", "Given: 5"]),
@@ -240,7 +240,7 @@ def test_what_the_experiment_cannot_ask_for(refused: Refused, toml: str, said: l
         ),
         ('[[models]]\nmodel = "Linear"\nname = ""\n', ["models.0.name", "Given: ''"]),
         ('[[models]]\nmodel = "no_such_module:X"\n', ["no_such_module:X", "cannot be loaded"]),
-        ('[[models]]\nmodel = "os:getcwd"\n', ["os:getcwd", "no AttributionModel"]),
+        ('[[models]]\nmodel = "os:getcwd"\n', ["os:getcwd", "not an AttributionModel"]),
         ('[[models]]\nmodel = "os:"\n', ["'os:'"]),
         ('[[models]]\nmodel = ":X"\n', ["':X'"]),
         ('[[models]]\nmodel = "broken_module:X"\n', ["broken_module:X", "cannot be loaded"]),
@@ -315,9 +315,9 @@ def test_what_set_cannot_set(refused: Refused, override: str, said: list[str]) -
     [
         ("[journeys]\nlookback_days = 3\n" + PATHS + LAST_TOUCH, "lookback_days needs timestamps"),
         ("[period]\nstart = 2024-01-01\n" + PATHS + LAST_TOUCH, "period needs timestamps"),
-        (PATHS + '[[models]]\nmodel = "TimeDecay"\n', "'time_decay' is time-based"),
-        ('[journeys]\nconversions = "cumulative"\n' + PATHS + LAST_TOUCH, "journeys already"),
-        ("[output]\njourney_credit = true\n" + PATHS + LAST_TOUCH, "no customers"),
+        (PATHS + '[[models]]\nmodel = "TimeDecay"\n', "'time_decay' needs timestamps"),
+        ('[journeys]\nconversions = "cumulative"\n' + PATHS + LAST_TOUCH, "complete journeys"),
+        ("[output]\njourney_credit = true\n" + PATHS + LAST_TOUCH, "needs customers"),
     ],
 )
 def test_time_based_options_on_paths(refused: Refused, toml: str, said: str, command: str) -> None:
@@ -332,7 +332,7 @@ def test_time_based_options_on_paths(refused: Refused, toml: str, said: str, com
         ("[journeys]\nlookback_days = 3\n", "lookback_days = 3"),
         ("[period]\nstart = 2024-01-01\n", "period"),
         ("[period]\nend = 1970-01-01\n", "period"),
-        ('[[models]]\nmodel = "TimeDecay"\n', "'time_decay' is time-based"),
+        ('[[models]]\nmodel = "TimeDecay"\n', "'time_decay' needs timestamps"),
     ],
 )
 def test_time_based_options_on_integer_times(
@@ -429,7 +429,7 @@ def test_an_amount_that_is_not_a_number_in_a_real_process(data: Path, amounts: l
     done = subprocess.run(command, cwd=data, capture_output=True, text=True)
     assert done.returncode == 2, done.stderr
     message = clear(done.stderr)
-    assert "table 'costs', column 'amount': 1 of 2 rows are null" in message
+    assert "table 'costs', column 'amount': values are null in 1 of 2 rows" in message
 
 
 # ------------------------------------------------------------------- Spark, and disk
@@ -468,7 +468,7 @@ def test_java_that_is_not_there(data: Path) -> None:
     pytest.importorskip("sqlglot")
     (data / "e.toml").write_text('engine = "spark"\n' + EVENTS + LAST_TOUCH)
     message = as_if("", data, JAVA_HOME=str(data))
-    assert "engine 'spark' needs Java 17 or later, and none is there" in message
+    assert "engine 'spark' needs Java 17 or later, but it was not found" in message
     assert "set JAVA_HOME" in message
 
 
@@ -497,7 +497,7 @@ def test_no_room_for_what_is_spilled(data: Path, tmp_path: Path) -> None:
     message = as_if(change, data, *on_small_disk, TMPDIR=str(small))
     assert "the data cannot be read" in message
     assert "No space left on device" in message
-    assert f"Hint: free some disk under {small}, or raise memory_limit" in message
+    assert f"Hint: free disk space under {small}, or raise memory_limit" in message
 
 
 def test_no_room_for_what_is_sorted(refused: Refused, data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -514,10 +514,10 @@ def test_no_room_for_what_is_sorted(refused: Refused, data: Path, monkeypatch: p
     frame = pd.DataFrame({"customer_id": np.arange(n) * 7 % n, "touched_at": np.arange(n), "channel": "mail"})
     frame.astype({"customer_id": str}).to_parquet(data / "t.parquet")
     orders(customer_id=["1"], converted_at=[n]).to_parquet(data / "c.parquet")
-    monkeypatch.setattr("attribution.pipeline.request.DuckDBEngine", cramped)
+    monkeypatch.setattr("attribution.pipeline.builders.DuckDBEngine", cramped)
     message = refused((EVENTS + LAST_TOUCH).replace(".csv", ".parquet"))
     assert "cannot be read" in message
-    assert "Hint: free some disk under" in message
+    assert "Hint: free disk space under" in message
 
 
 # ------------------------------------------------------------------- files
@@ -755,8 +755,10 @@ def test_nested_values_are_no_text(column: str, values: list[Any]) -> None:
 
 @pytest.mark.parametrize("values", [[1.5, 2.0], [np.inf, 1.0], [2.0**60, 1.0]])
 def test_floats_that_are_no_ids(values: list[float]) -> None:
-    message = refuse("'touchpoints', column 'customer_id': 1 of 2 rows", touches(customer_id=values), orders())
-    assert "texts or whole numbers" in message
+    message = refuse(
+        "'touchpoints', column 'customer_id': values are not ids in 1 of 2 rows", touches(customer_id=values), orders()
+    )
+    assert "text or whole numbers" in message
 
 
 @pytest.mark.parametrize("name", RESERVED)
@@ -863,14 +865,14 @@ def test_time_zones_that_do_not_exist(zone: str) -> None:
         (np.inf, "infinite", "'inf'"),
         (-np.inf, "infinite", "'-inf'"),
         ("1e400", "infinite", "'1e400'"),
-        ("ten", "no numbers", "'ten'"),
-        ("5%", "no numbers", "'5%'"),
-        ("1,5", "no numbers", "'1,5'"),
-        ("€5", "no numbers", "'€5'"),
-        ("0x10", "no numbers", "'0x10'"),
-        ("NULL", "no numbers", "'NULL'"),
-        (pd.Timestamp("2024-01-01"), "no numbers", "2024-01-01"),
-        ([1], "no numbers", "[1]"),
+        ("ten", "not numbers", "'ten'"),
+        ("5%", "not numbers", "'5%'"),
+        ("1,5", "not numbers", "'1,5'"),
+        ("€5", "not numbers", "'€5'"),
+        ("0x10", "not numbers", "'0x10'"),
+        ("NULL", "not numbers", "'NULL'"),
+        (pd.Timestamp("2024-01-01"), "not numbers", "2024-01-01"),
+        ([1], "not numbers", "[1]"),
     ],
 )
 @pytest.mark.parametrize("table", ["conversions", "touchpoints", "costs", "paths"])
@@ -888,7 +890,7 @@ def test_money_that_is_none(table: str, value: Any, problem: str, shown: str) ->
     }[table]
     tables: dict[str, Any] = {"touchpoints": touches(), "conversions": orders()}
     tables = {"paths": frame} if table == "paths" else {**tables, table: frame}
-    message = refuse(f"table '{table}', column '{column}': 1 of {n} rows are {problem}", **tables)
+    message = refuse(f"table '{table}', column '{column}': values are {problem} in 1 of {n} rows", **tables)
     assert shown in message
     assert "Allowed: " in message
 
@@ -906,7 +908,7 @@ def test_flags_that_are_none(values: list[Any], shown: str) -> None:
     """A number of an order is no flag, although any number but 0 could be taken for true."""
     converted = pd.DataFrame({"customer_id": ["a", "a"], "converted_at": ["2024-01-03", "2024-01-04"]})
     message = refuse(
-        "column 'is_new_customer': 1 of 2 rows are not true or false",
+        "column 'is_new_customer': values are not true or false in 1 of 2 rows",
         touches(),
         converted.assign(is_new_customer=values),
     )
@@ -918,13 +920,13 @@ def test_flags_that_are_none(values: list[Any], shown: str) -> None:
 def test_counts_of_paths_that_are_none(column: str, bad: float, problem: str) -> None:
     paths = pd.DataFrame({"path": ["a", "b"], "conversions": [1.0, 1.0], "nulls": [0.0, 0.0]})
     paths[column] = [1.0, bad]
-    refuse(f"table 'paths', column '{column}': 1 of 2 rows are {problem}", paths=paths)
+    refuse(f"table 'paths', column '{column}': values are {problem} in 1 of 2 rows", paths=paths)
 
 
 @pytest.mark.parametrize("missing", [None, float("nan")])
 def test_paths_without_a_number_of_conversions(missing: float | None) -> None:
     table = pa.table({"path": ["a", "b"], "conversions": pa.array([1.0, missing], pa.float64(), from_pandas=False)})
-    refuse("table 'paths', column 'conversions': 1 of 2 rows are null", paths=table)
+    refuse("table 'paths', column 'conversions': values are null in 1 of 2 rows", paths=table)
 
 
 def test_sums_beyond_every_float() -> None:
@@ -944,30 +946,30 @@ def test_sums_beyond_every_float() -> None:
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ({"channel": [None, "mail"]}, "column 'channel': 1 of 2 rows are null"),
-        ({"channel": ["", "mail"]}, "column 'channel': 1 of 2 rows are null"),
-        ({"channel": [" ", "mail"]}, "column 'channel': 1 of 2 rows are null"),
-        ({"amount": [None, 1.0]}, "column 'amount': 1 of 2 rows are null"),
-        ({"amount": ["", "1"]}, "column 'amount': 1 of 2 rows are null"),
-        ({"day": ["31.12.2023", "2024-01-01"]}, "column 'day': 1 of 2 rows are no days"),
-        ({"day": ["03/04/2024", "2024-01-01"]}, "column 'day': 1 of 2 rows are no days"),
-        ({"day": ["2024-02-30", "2024-01-01"]}, "column 'day': 1 of 2 rows are no days"),
-        ({"day": [20240101, 20240102]}, "column 'day': 2 of 2 rows are no days"),
-        ({"day": [True, False]}, "column 'day': 2 of 2 rows are no days"),
-        ({"day": [1.5, 2.5]}, "column 'day': 2 of 2 rows are no days"),
+        ({"channel": [None, "mail"]}, "column 'channel': values are null in 1 of 2 rows"),
+        ({"channel": ["", "mail"]}, "column 'channel': values are null in 1 of 2 rows"),
+        ({"channel": [" ", "mail"]}, "column 'channel': values are null in 1 of 2 rows"),
+        ({"amount": [None, 1.0]}, "column 'amount': values are null in 1 of 2 rows"),
+        ({"amount": ["", "1"]}, "column 'amount': values are null in 1 of 2 rows"),
+        ({"day": ["31.12.2023", "2024-01-01"]}, "column 'day': values are not days in 1 of 2 rows"),
+        ({"day": ["03/04/2024", "2024-01-01"]}, "column 'day': values are not days in 1 of 2 rows"),
+        ({"day": ["2024-02-30", "2024-01-01"]}, "column 'day': values are not days in 1 of 2 rows"),
+        ({"day": [20240101, 20240102]}, "column 'day': values are not days in 2 of 2 rows"),
+        ({"day": [True, False]}, "column 'day': values are not days in 2 of 2 rows"),
+        ({"day": [1.5, 2.5]}, "column 'day': values are not days in 2 of 2 rows"),
         ({"period_start": ["2024-01-01"] * 2}, "period_start and period_end"),
         ({"period_end": ["2024-01-01"] * 2}, "period_start and period_end"),
         (
             {"day": ["2024-01-01"] * 2, "period_start": ["2024-01-01"] * 2, "period_end": ["2024-01-01"] * 2},
-            "a cost lies on a day, in a period, or is a lump sum",
+            "a cost belongs to a day, to a period, or to the whole run",
         ),
         (
             {"period_start": ["2024-02-01", "2024-01-01"], "period_end": ["2024-01-31"] * 2},
-            "1 rows .*period_end .*before period_start",
+            "period_end .*before period_start, in 1 row",
         ),
         (
             {"period_start": ["2024-01-01"] * 2, "period_end": ["2024-01-31", None]},
-            "1 rows .*period",
+            "period.*, in 1 row",
         ),
     ],
 )
@@ -982,9 +984,9 @@ def test_two_sources_of_cost_for_one_channel(refused: Refused, data: Path) -> No
     costs = '[tables.costs]\nsource = "s.csv"\n'
     for command in ("run", "validate"):
         message = refused(EVENTS + costs + LAST_TOUCH, command=command)
-        assert "1 channels have costs both" in message
+        assert "1 channel with costs both" in message
         assert "['mail']" in message
-        assert 'set returns.spend_from to the one that counts: "costs" or "touchpoints"' in message
+        assert 'set returns.spend_from to the one to use: "costs" or "touchpoints"' in message
     (data / "e.toml").write_text('[returns]\nspend_from = "touchpoints"\n' + EVENTS + costs + LAST_TOUCH)
     returns = at.run_experiment(data / "e.toml").tables["returns"].set_index("channel")
     assert returns.loc["mail", "spend"] == 3.0
@@ -1007,7 +1009,7 @@ def test_options_from_python_are_refused_like_those_from_a_file(options: dict[st
 
 
 def test_nothing_usable_at_all() -> None:
-    refuse("no usable row", touches(customer_id=None), orders(customer_id=None))
+    refuse("no usable touchpoint", touches(customer_id=None), orders(customer_id=None))
 
 
 def test_a_type_the_engine_does_not_know() -> None:

@@ -17,6 +17,7 @@ from attribution.models.order import FOLDS
 from attribution.models.valuation import make_classifier
 from attribution.pipeline.outcome import Outcome
 from attribution.schema.experiment import Experiment
+from attribution.schema.tables import HELD_OUT
 
 CHANNELS = ["email", "search", "social"]
 
@@ -95,10 +96,27 @@ def outcome_of(models: list[dict[str, Any]]) -> Outcome:
     return at.run_experiment(Experiment.model_validate({"name": "shop", **asked}))
 
 
-def test_a_run_tells_of_chains_and_classifiers_what_each_foretells() -> None:
+def test_a_run_tells_of_chains_and_classifiers_what_each_predicts() -> None:
     chain, game = {"model": "Markov"}, {"model": "Shapley", "game": "classifier", "name": "game"}
     held = outcome_of([chain, game, {"model": "LastTouch"}]).tables["held_out"].set_index("model")
     assert held["per"].to_dict() == {"markov": "step", "game": "journey"}
     assert held["order"].tolist() == [1, pd.NA]
+    assert held[["aic", "bic", "log_loss_se", "states", "chosen"]].isna().all(axis=None)
     assert held.loc["game", ["log_loss", "auc"]].tolist() == list(scores(journeys_of(customers=120)))
     assert "held_out" not in outcome_of([{"model": "LastTouch"}]).tables
+
+
+def test_a_chain_that_chose_its_order_is_scored_once_at_each() -> None:
+    """One row of a model is the model as it is: the order that it has, chosen or given; metrics are of that row."""
+    models = [{"model": "Markov", "order": "auto", "name": "auto"}, {"model": "Markov", "order": 2, "name": "two"}]
+    outcome = outcome_of(models)
+    held = outcome.tables["held_out"]
+    assert tuple(held.columns) == HELD_OUT.column_names
+    assert held["model"].tolist() == ["auto"] * 5 + ["two"]
+    assert held["order"].tolist() == [1, 2, 3, 4, 5, 2]
+    is_model = held["chosen"].fillna(True)
+    assert held[is_model].groupby("model").size().to_dict() == {"auto": 1, "two": 1}
+    assert held.loc[1, ["log_loss", "auc"]].tolist() == held.loc[5, ["log_loss", "auc"]].tolist()
+    for label, row in held[is_model].set_index("model").iterrows():
+        metrics = outcome.sections.metrics(outcome.tables, str(label))
+        assert [metrics["held_out_log_loss"], metrics["held_out_auc"]] == row[["log_loss", "auc"]].tolist()

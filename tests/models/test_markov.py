@@ -19,7 +19,7 @@ from attribution.kernels.statistics.sums import to_float
 from attribution.models import order as choice
 from attribution.models.machinery import get_machinery
 from attribution.models.model_tables import model_findings
-from attribution.schema.tables import INTERACTIONS, ORDER_SELECTION
+from attribution.schema.tables import HELD_OUT, INTERACTIONS
 
 Row = tuple[Sequence[str], float, float, float]
 """A path, its conversions, their value, its nulls."""
@@ -163,11 +163,11 @@ def test_orders_are_chosen_without_nulls_and_on_one_journey() -> None:
     assert table["log_loss"].isna().all()
 
 
-def test_order_selection_table_is_as_declared_and_does_not_depend_on_the_order_of_rows() -> None:
+def test_the_table_of_orders_is_as_declared_and_does_not_depend_on_the_order_of_rows() -> None:
     rows = [(tuple(path), *rest) for path, *rest in second_order(500, seed=7)]
     model = at.Markov(order="auto", name="best").fit(journeys_of(rows))
     table = model.order_selection_
-    assert tuple(table.columns) == ORDER_SELECTION.column_names
+    assert tuple(table.columns) == HELD_OUT.column_names
     assert set(table["model"]) == {"best"}
     mixed = [rows[i] for i in np.random.default_rng(0).permutation(len(rows))]
     pd.testing.assert_frame_equal(at.Markov(order="auto", name="best").fit(journeys_of(mixed)).order_selection_, table)

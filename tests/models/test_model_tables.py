@@ -54,22 +54,38 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def test_every_table_has_the_columns_that_were_declared(tables: Any) -> None:
-    for name in ("reconciliation", "order_selection", "credit_by_position", "interactions", "placebo"):
+    for name in ("published_credit", "held_out", "credit_by_position", "interactions", "placebo"):
         assert tuple(tables[name].columns) == output_tables()[name].column_names, name
         assert len(tables[name])
 
 
-def test_reconciliation_holds_published_totals(tables: Any) -> None:
+def test_published_credit_holds_published_and_allocated_totals(tables: Any) -> None:
     credit = tables["credit"].set_index(["model", "channel"])["conversions"]
-    table = tables["reconciliation"].set_index(["model", "channel"])
-    assert {"markov_1", "chosen"} <= set(table.index.get_level_values("model"))
+    table = tables["published_credit"].set_index(["model", "channel"])
+    # Rules publish nothing, and of the set game totals are sums of shares.
+    assert list(dict.fromkeys(table.index.get_level_values("model"))) == ["markov_1", "chosen", "rate"]
     for (model, channel), row in table.iterrows():
         assert row["published"] == credit[model, channel]
-        assert row["alone"] - 1e-9 <= row["handed_out"] <= row["took_part"] + 1e-9
+        assert row["alone"] - 1e-9 <= row["allocated"] <= row["took_part"] + 1e-9
+        assert row["gap"] == row["allocated"] - row["published"]
+    has_effects = table["removal_effect"].notna()
+    assert set(table.index[has_effects].get_level_values("model")) == {"markov_1", "chosen"}
+    assert table.loc[has_effects, "removal_effect"].between(0, 1).all()
+
+
+def test_without_reconciling_removal_effects_are_left(tmp_path: Path) -> None:
+    more = '[[models]]\nmodel = "Markov"\nname = "alone"\nreconcile = false\n'
+    table = run_experiment(experiment(tmp_path, more, customers=300)).tables["published_credit"]
+    rows = table[table["model"] == "alone"]
+    assert rows["removal_effect"].notna().all()
+    assert rows[["allocated", "alone", "took_part", "gap", "group"]].isna().all(axis=None)
+    other = table[table["model"] == "markov_1"]
+    for column in ("published", "removal_effect", "removal_effect_value"):
+        assert rows[column].tolist() == other[column].tolist()
 
 
 def test_one_order_is_chosen(tables: Any) -> None:
-    table = tables["order_selection"]
+    table = tables["held_out"]
     assert set(table["model"]) == {"chosen"}
     assert table["chosen"].sum() == 1
     assert table["order"].tolist() == [1, 2, 3, 4, 5]

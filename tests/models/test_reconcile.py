@@ -18,7 +18,7 @@ from attribution.kernels.shapley.coalitions import BITS, members
 from attribution.kernels.statistics.sums import KeyedSums, merge_keyed, sum_by_key, to_float
 from attribution.models.credit import allocate
 from attribution.models.reconcile import Reconciliation, coalition_table, reconcile, weights
-from attribution.schema.tables import RECONCILIATION
+from attribution.schema.tables import PUBLISHED_CREDIT
 from tests.test_real_data import data_folder
 from tests.twins.models import PathRow
 from tests.twins.strategies import path_tables
@@ -165,8 +165,8 @@ def test_a_channel_that_must_have_more_is_named() -> None:
     found = reconciled(journeys, [3, 5, 8])
     assert found.groups == ((0,),)
     frame = found.to_frame()
-    assert ("model", *frame.columns) == RECONCILIATION.column_names
-    assert frame["handed_out"].tolist() == pytest.approx([4, 12 * 5 / 13, 12 * 8 / 13])
+    assert ("model", *frame.columns) == PUBLISHED_CREDIT.column_names[:8]
+    assert frame["allocated"].tolist() == pytest.approx([4, 12 * 5 / 13, 12 * 8 / 13])
     assert frame["gap"].tolist() == pytest.approx([1, 12 * 5 / 13 - 5, 12 * 8 / 13 - 8])
     assert frame["alone"].tolist() == [4, 0, 0]
     assert frame["took_part"].tolist() == [16, 12, 10]
@@ -177,7 +177,7 @@ def test_a_channel_that_must_have_more_is_named() -> None:
     assert finding.message == (
         "markov credits 3.0 conversions to a, but 4.0 came from journeys that touched no other channel. Credit per "
         "journey cannot add up to that. It adds up to the nearest possible totals, which moves 1.0 of 16.0 conversions "
-        "to other channels: compare both totals in the table reconciliation before you use credit per journey"
+        "to other channels: compare both totals in the table published_credit before you use credit per journey"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from attribution.models.machinery import get_machinery
 from attribution.models.resampling import Resamples, fit_and_resample
 from attribution.pipeline.pipeline import run_experiment
 from attribution.schema.experiment import ResamplingOptions
+from attribution.schema.tables import NO_CHANNELS
 from tests.journeys.test_buckets import journeys, log
 
 
@@ -291,10 +293,46 @@ def test_a_run_says_how_sure_ranks_are(outcome: Any) -> None:
         above = rows.loc[rows["channel_b"] == channel, "probability"].sum()
         above += (1 - rows.loc[rows["channel_a"] == channel, "probability"]).sum()
         assert mean_rank[model, channel] == pytest.approx(1 + above)
-    measures = tables["intervals"].groupby("measure")["model"].nunique()
-    assert measures.to_dict() == {
-        "conversions": 3, "rank": 3, "removal_effect": 1, "removal_effect_value": 1, "roi": 3, "share": 3, "value": 3,
-    }  # fmt: skip
+
+
+def test_every_estimate_has_its_interval_beside_it(outcome: Any) -> None:
+    credit, returns, effects = (outcome.tables[name] for name in ("credit", "returns", "published_credit"))
+    for table, measures in (
+        (credit[~credit["channel"].isin(NO_CHANNELS)], ("conversions", "value", "share")),
+        (returns[~returns["channel"].isin(NO_CHANNELS)], ("conversions", "value", "roi", "rank")),
+        (effects, ("removal_effect", "removal_effect_value")),
+    ):
+        assert len(table)
+        for measure in measures:
+            low, high = table[f"{measure}_low"], table[f"{measure}_high"]
+            known = table[measure].notna()
+            assert (low.notna() == known).all(), measure
+            assert measure == "rank" or (low < high).sum() >= known.sum() / 2, measure
+            assert ((low <= table[measure]) & (table[measure] <= high))[known].all(), measure
+
+
+def test_intervals_are_quantiles_of_the_draws(tmp_path: Path) -> None:
+    tables = run_experiment(_experiment(tmp_path, "draws = 60\n[output]\ndraws = true")).tables
+    draws = tables["draws"].set_index(["model", "channel"]).sort_index()
+    credit, returns = (tables[name].set_index(["model", "channel"]) for name in ("credit", "returns"))
+    for model, channel in [("linear", "search"), ("markov_2", "video")]:
+        of = draws.loc[(model, channel)]
+        for measure in ("conversions", "value"):
+            ends = np.quantile(of[measure], [0.05, 0.95])
+            for table in (credit, returns):
+                found = table.loc[(model, channel), [f"{measure}_low", f"{measure}_high"]].to_numpy(float)
+                np.testing.assert_allclose(found, ends, rtol=1e-12)
+        ends = np.quantile((of["return"] - of["spend"]) / of["spend"], [0.05, 0.95])
+        np.testing.assert_allclose(returns.loc[(model, channel), ["roi_low", "roi_high"]].astype(float), ends)
+
+
+def test_a_share_and_its_interval_are_of_all_conversions(outcome: Any) -> None:
+    """One channel has all that the others and (unattributed) leave: its interval is theirs turned round."""
+    credit = outcome.tables["credit"].query("model == 'linear'")
+    assert credit["share"].sum() == pytest.approx(1)
+    bare = credit.set_index("channel").loc["(unattributed)"]
+    assert 0 < bare["share_low"] < bare["share"] < bare["share_high"]
+    assert ((credit["share_low"] < credit["share"]) & (credit["share"] < credit["share_high"])).all()
 
 
 def test_differences_between_models_have_intervals_of_their_own(outcome: Any) -> None:
@@ -327,9 +365,30 @@ def test_split_channels_are_added_up(tmp_path: Path) -> None:
     text = path.read_text(encoding="utf-8").replace("[resampling]", '[journeys]\ntransform = "frequency"\n[resampling]')
     path.write_text(text, encoding="utf-8")
     tables = run_experiment(path).tables
-    assert set(tables["intervals"].query("measure == 'roi'")["channel"]) == {"search", "video", "邮件", "radio"}
+    known = tables["returns"][tables["returns"]["roi_low"].notna()]
+    assert set(known["channel"]) == {"search", "video", "邮件", "radio"}
     returns = tables["returns"].query("channel == 'search'")
-    assert ((returns["roi_low"] < returns["roi"]) & (returns["roi"] < returns["roi_high"])).all()
+    for measure in ("roi", "conversions", "value"):
+        assert ((returns[f"{measure}_low"] < returns[measure]) & (returns[measure] < returns[f"{measure}_high"])).all()
+    # The parts of a channel have intervals in credit, the whole has one in returns.
+    parts = tables["credit"][~tables["credit"]["channel"].isin([*NO_CHANNELS, *known["channel"]])]
+    assert len(parts) > len(known)
+    assert parts[["conversions_low", "value_low", "share_low"]].notna().all(axis=None)
+
+
+def test_without_spend_ranks_go_by_conversions(tmp_path: Path) -> None:
+    path = _experiment(tmp_path, "draws = 60")
+    text = path.read_text(encoding="utf-8")
+    path.write_text(re.sub(r"\[tables\.costs\]\nsource = .*\n", "", text), encoding="utf-8")
+    outcome = run_experiment(path)
+    assert outcome.ranking.by == "conversions"
+    rows = outcome.tables["returns"].query("model == 'linear' and channel != '(unattributed)'").set_index("channel")
+    assert rows["rank"].isna().all()
+    ranks = outcome.ranking.ranks["linear"][rows.index]
+    assert ((rows["rank_low"] <= ranks) & (ranks <= rows["rank_high"])).all()
+    metrics = outcome.sections.metrics(outcome.tables, "linear")
+    assert metrics["rank_low/search"] == rows.loc["search", "rank_low"]
+    assert metrics["mean_rank_width"] == pytest.approx((rows["rank_high"] - rows["rank_low"]).mean())
 
 
 @pytest.mark.parametrize(

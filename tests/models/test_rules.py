@@ -17,8 +17,8 @@ import attribution as at
 from attribution.errors import InputError
 from attribution.models.credit import allocate
 from attribution.models.model_tables import model_findings
+from attribution.pipeline.builders import make_models
 from attribution.pipeline.pipeline import run_experiment
-from attribution.pipeline.request import make_models
 from attribution.testing import model_checks
 
 END = pd.Timestamp("2024-06-30")

@@ -84,7 +84,7 @@ def test_the_command_writes_tables_and_says_what_credit_is_not(
     assert call(monkeypatch, "budget", shop, "--total", 2500, "--out", out) == 0
     printed = capsys.readouterr().out
     assert "Credit is allocated, not incremental" in printed
-    assert "Not planned, no spend today: 微信." in printed
+    assert "Not planned, because they have no spend today: 微信." in printed
     assert "Valid until 2024-05-2" in printed
     for name in ("budget", "budget_limits", "budget_scenarios"):
         assert tuple(pd.read_parquet(out / f"{name}.parquet").columns) == output_tables()[name].column_names
@@ -118,10 +118,10 @@ def test_two_plans_are_the_same_bytes_and_json_is_json(
     [
         (["--total=-5"], "budget.total: must be greater than 0"),
         ([], "budget has no total"),
-        (["--total", "100"], "below the sum of floors"),
-        (["--total", "2500", "--set", "budget.ceilings.tv=5"], "'tv' is no channel with spend"),
+        (["--total", "100"], "less than the sum of floors"),
+        (["--total", "2500", "--set", "budget.ceilings.tv=5"], "'tv' is not a channel with spend"),
         (["--total", "2500", "--set", "budget.history=nowhere.csv"], "nowhere.csv does not exist"),
-        (["--total", "2500", "--set", "budget.history=own"], "costs have no days"),
+        (["--total", "2500", "--set", "budget.history=own"], "costs are not dated by day"),
         (["--total", "2500", "--set", "budget.risk_aversion=1"], "needs draws"),
     ],
 )
@@ -162,7 +162,7 @@ def test_the_objective_is_what_channels_are_ranked_by_unless_set(shop: Path) -> 
 
 @pytest.mark.parametrize("objective", ["margin", "ltv"])
 def test_what_returns_do_not_know_is_no_objective(shop: Path, objective: str) -> None:
-    with pytest.raises(InputError, match=rf"budget.objective = '{objective}', and it is not known.*returns.margin"):
+    with pytest.raises(InputError, match=rf"budget.objective = '{objective}', which is unknown.*returns.margin"):
         plan_budget(read_experiment(shop, ["budget.total=2500", f"budget.objective={objective}"]))
 
 
@@ -208,17 +208,20 @@ def test_an_earlier_proposal_is_held_against_what_is_known_now(
     drift = pd.read_parquet(shop.parent / "now" / "drift.parquet")
     assert set(drift["status"]) == {"as expected"}
     np.testing.assert_allclose(drift["recent"], drift["training"])
-    assert "ground has moved" not in capsys.readouterr().out
+    assert "no longer holds" not in capsys.readouterr().out
     conversions = pd.read_parquet(shop.parent / "conversions.parquet")
     conversions.assign(value=conversions["value"] * 3).to_parquet(shop.parent / "conversions.parquet", index=False)
     assert call(monkeypatch, "budget", shop, *again, "--out", shop.parent / "now") == 3
-    assert "The ground has moved under the earlier proposal: email, search, social." in capsys.readouterr().out
+    assert (
+        "The earlier plan no longer holds: the returns of email, search, social have changed."
+        in capsys.readouterr().out
+    )
     assert (
         call(monkeypatch, "budget", shop, *settings, "--set", "budget.previous=now", "--out", shop.parent / "now") == 2
     )
-    assert "would be replaced whole, and holds what is needed" in capsys.readouterr().err
+    assert "would be replaced, but it has files that this command reads" in capsys.readouterr().err
     assert call(monkeypatch, "budget", shop, *settings, "--set", "budget.previous=.") == 2
-    assert "is no folder of a proposal: it has no budget.parquet" in capsys.readouterr().err
+    assert "is not the folder of an earlier budget: it has no budget.parquet" in capsys.readouterr().err
 
 
 def test_a_budget_is_tracked_below_the_run_it_comes_from(shop: Path, new_store: Callable[[Path], str]) -> None:
@@ -416,7 +419,7 @@ def test_a_budget_of_aggregated_paths_has_no_days(tmp_path: Path) -> None:
     )
     _, plan = plan_budget(read_experiment(tmp_path / "paths.toml"))
     assert plan.tables["budget_scenarios"][["data_start", "data_end", "valid_until"]].isna().all(axis=None)
-    assert plan.notes[-1].startswith("Data have no dates, so the plan has no expiry date")
+    assert plan.notes[-1].startswith("The data have no dates, so the plan has no end date")
     spend = plan.tables["budget"].query("scenario == 'plan'").set_index("channel")["spend"]
     # With exponents of one half spend is in proportion to R² ÷ x0: of 35 and 95.
     shares = pd.Series({"mail": 35**2 / 20, "微信": 95**2 / 30})
@@ -424,5 +427,5 @@ def test_a_budget_of_aggregated_paths_has_no_days(tmp_path: Path) -> None:
     assert spend["微信"] == pytest.approx(min(39.0, 55 - wanted["mail"]), rel=1e-6)
     with pytest.raises(InputError, match=r"budget\.history: 'own' needs touchpoints"):
         plan_budget(read_experiment(tmp_path / "paths.toml", ["budget.history=own"]))
-    with pytest.raises(InputError, match="aggregated paths do not tell new customers"):
+    with pytest.raises(InputError, match="aggregated paths have no new customers"):
         plan_budget(read_experiment(tmp_path / "paths.toml", ["budget.objective=new_customers"]))

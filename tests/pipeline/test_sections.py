@@ -191,12 +191,12 @@ def test_another_version_of_it_makes_another_run(
 
 BROKEN = {
     "has the name 'no name'": GREETING.replace('name = "greeting"', 'name = "no name"'),
-    "has a name that is taken": GREETING.replace('name = "greeting"', 'name = "placebo"'),
-    "has a name that is taken.": GREETING.replace('name = "greeting"', 'name = "journeys"'),
+    "has a name that is already in use": GREETING.replace('name = "greeting"', 'name = "placebo"'),
+    "has a name that is already in use.": GREETING.replace('name = "greeting"', 'name = "journeys"'),
     "declares the table 'credit'": GREETING.replace('"greetings",\n    "channel"', '"credit",\n    "channel"'),
     "has a method metrics that does not take": GREETING.replace("(self, tables, model=None)", "(self)"),
     "has no method is_wanted": GREETING.replace("(Section)", ""),
-    "has options that are no pydantic model": GREETING.replace("options = GreetingOptions", "options = dict"),
+    "has options that are not a pydantic model": GREETING.replace("options = GreetingOptions", "options = dict"),
     "does not declare its tables": GREETING.replace("declared = (GREETINGS,)", 'declared = "greetings"'),
     "cannot be loaded: ZeroDivisionError": "1 / 0",
 }
@@ -221,16 +221,16 @@ def test_two_packages_cannot_have_one_section(
     install(GREETING)
     install(GREETING.replace("greetings", "waves_to"), package="zealous-manners")
     assert call(monkeypatch, "validate", shop(tmp_path / "shop")) == 2
-    assert "package 'zealous-manners' has a name that is taken" in capsys.readouterr().err
+    assert "package 'zealous-manners' has a name that is already in use" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        ('{"waves_to": pd.DataFrame()}', "gives the table 'waves_to', and declares greetings"),
-        ('{"greetings": pd.DataFrame({"channel": ["x"]})}', "gives the table 'greetings' without its column 'waves'"),
-        ("None", "gives None in tables, and not a mapping"),
-        ('{"greetings": [1]}', "gives 'greetings' as a list of 1, and not as a DataFrame"),
+        ('{"waves_to": pd.DataFrame()}', "returns the table 'waves_to', but declares greetings"),
+        ('{"greetings": pd.DataFrame({"channel": ["x"]})}', "returns the table 'greetings' without its column 'waves'"),
+        ("None", "returns None from tables instead of a mapping"),
+        ('{"greetings": [1]}', "returns 'greetings' as a list of 1 instead of a DataFrame"),
         ('{}["nobody"]', "failed in tables: KeyError: 'nobody'"),
     ],
 )
@@ -298,7 +298,7 @@ def test_every_name_is_taken_once() -> None:
         for table in section.declared:
             assert declared.setdefault(table.name, table) is table, (section.name, table.name)
     shared = [table.name for section in each for table in section.declared]
-    assert {name for name in shared if shared.count(name) > 1} == {"rank_probability", "differences"}
+    assert {name for name in shared if shared.count(name) > 1} == {"rank_probability", "differences", "held_out"}
     assert not {section.name for section in each if section.options is not None} & set(core_keys())
 
 

@@ -24,7 +24,7 @@ import attribution as at
 from attribution.cli import main as cli
 from attribution.data.engine import Events
 from attribution.errors import InputError
-from attribution.pipeline.request import make_engine
+from attribution.pipeline.builders import make_engine
 from attribution.schema.experiment import Experiment, Period
 
 EVERY_MODEL = [
@@ -139,7 +139,7 @@ def test_six_conversions_among_nine_million() -> None:
         "b": (start["a"] + start["c"]) * a_converts,
         "c": start["a"] * from_a + start["b"] * b_converts,
     }
-    effects = made.tables["removal_effects"].set_index("channel")["removal_effect"]
+    effects = made.tables["published_credit"].set_index("channel")["removal_effect"]
     for channel, rest in without.items():
         assert effects[channel] == pytest.approx(float(1 - rest / whole), rel=1e-12)
 

@@ -69,7 +69,7 @@ COMMANDS = [
     ("review", "first", "second"),
     ("kpis", "targets.toml"),
     ("refit", "days"),
-    ("monitor", "days", "--recent", 7, "--training", 14),
+    ("monitor", "days", "--recent-days", 7, "--training-days", 14),
 ]
 
 
@@ -87,7 +87,7 @@ def test_a_folder_of_somebody_elses_is_not_replaced(
             (theirs / "manifest.json").write_text(held)
         before = snapshot(florist)
         assert call(monkeypatch, *command, "--out", theirs) == 2
-        assert "holds what this command did not write" in capsys.readouterr().err
+        assert "has files that this command did not write" in capsys.readouterr().err
         assert snapshot(florist) == before
 
 
@@ -131,7 +131,7 @@ def test_a_file_of_somebody_elses_is_not_replaced(
     to = florist / name
     to.write_text("select 1 as my_own_work;\n")
     assert call(monkeypatch, *command, "--to", to) == 2
-    assert "holds what this command did not write" in capsys.readouterr().err
+    assert "has files that this command did not write" in capsys.readouterr().err
     assert to.read_text() == "select 1 as my_own_work;\n"
     to.unlink()
     for _ in range(2):

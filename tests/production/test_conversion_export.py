@@ -62,7 +62,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_file_as_worked_by_hand(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Linear: a quarter of o1 to each of its four touchpoints, two of which are one click."""
     assert call("export-conversions", finished, "--model", "linear", "--to", tmp_path / "c.csv", "--name", "购买") == 0
-    assert "3.00 of 4.00 conversions are credited to channels and exported." in capsys.readouterr().out
+    assert "3.00 of 4.00 conversions are credited to channels and can be exported." in capsys.readouterr().out
     table = pd.read_csv(tmp_path / "c.csv", keep_default_na=False)
     assert tuple(table.columns) == CREDITED_CONVERSIONS.column_names
     assert set(table["conversion_name"]) == {"购买"}
@@ -134,7 +134,7 @@ def test_a_scoring_job_is_exported_by_day(finished: Path, tmp_path: Path) -> Non
 def test_what_cannot_be_exported_is_refused(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "c.csv"
     cases = [
-        ((finished, "--to", out), "there are several models: name one"),
+        ((finished, "--to", out), "there are several models, so one must be chosen"),
         ((finished, "--model", "markof", "--to", out), "did you mean 'markov'?"),
         ((finished, "--model", "linear", "--to", tmp_path), "CSV file"),
         ((finished, "--model", "linear", "--to", tmp_path / "c.parquet"), "CSV file"),

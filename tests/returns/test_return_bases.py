@@ -96,7 +96,7 @@ def test_the_oracle_with_fees_as_a_share_of_media() -> None:
     asked = {"margin": 0.4, "ltv": 300.0, "basis": "margin", "cost_basis": "loaded"}
     one = run(ORACLE, returns=asked, output={"unit_economics": True}).tables
     other = run(by_rate, returns=asked | {"fee_rate": 0.1}, output={"unit_economics": True}).tables
-    for name in ("returns", "unit_economics", "cost_coverage"):
+    for name in ("returns", "unit_economics", "cost_sensitivity"):
         pd.testing.assert_frame_equal(one[name], other[name], check_exact=True)
 
 
@@ -152,9 +152,9 @@ def test_margins_and_lifetimes_that_are_missing_come_from_the_options() -> None:
     returns = run(tables, returns={"margin": 0.5, "ltv": 100.0}).tables["returns"]
     assert row(returns, channel="mail", basis="margin")["value"] == 1.0 + 5.0 + 3.0 + 5.0
     assert row(returns, channel="mail", basis="ltv")["value"] == 0.5 * (50.0 + 100.0 + 70.0)
-    with pytest.raises(InputError, match="1 conversions have no ltv"):
+    with pytest.raises(InputError, match="1 conversion without ltv"):
         run(tables, returns={"margin": 0.5})
-    with pytest.raises(InputError, match="2 conversions have no margin"):
+    with pytest.raises(InputError, match="2 conversions without margin"):
         run(tables)
 
 
@@ -229,7 +229,7 @@ def test_a_constant_margin_is_the_same_as_a_column_of_it() -> None:
     models = ("Linear", "Markov")
     constant = run(tables, models, returns={"basis": "margin", "margin": 0.25}, resampling=resampling).tables
     by_column = run(column, models, returns={"basis": "margin"}, resampling=resampling).tables
-    for name in ("returns", "intervals", "rank_probability", "differences"):
+    for name in ("returns", "credit", "rank_probability", "differences"):
         pd.testing.assert_frame_equal(constant[name], by_column[name], rtol=1e-9)
 
 
@@ -262,13 +262,14 @@ def test_intervals_of_lifetime_value_see_who_is_new() -> None:
     tables = shop(400, value=1.0, is_new_customer=np.arange(400) % 2 == 0)
     tables["costs"] = pd.DataFrame({"channel": ["mail"], "amount": [100.0]})
     asked = {"basis": "ltv", "margin": 1, "ltv": 10.0}
-    outcome = run(tables, returns=asked, resampling={"draws": 400, "level": 0.9})
-    found = row(outcome.tables["intervals"], measure="roi", channel="mail")
-    assert found["estimate"] == 19.0
-    # Poisson numbers of 200 new customers: standard deviation √200 of them, at 10 ÷ 100 each.
-    assert found["standard_deviation"] == pytest.approx(np.sqrt(200) * 0.1, rel=0.12)
+    outcome = run(tables, returns=asked, resampling={"draws": 400, "level": 0.9}, output={"draws": True})
     returned = row(outcome.tables["returns"], channel="mail", basis="ltv")
-    assert (returned["roi_low"], returned["roi_high"]) == (found["low"], found["high"])
+    assert returned["roi"] == 19.0
+    draws = outcome.tables["draws"]
+    roi = draws["return"] / draws["spend"] - 1
+    # Poisson numbers of 200 new customers: standard deviation √200 of them, at 10 ÷ 100 each.
+    assert roi.std() == pytest.approx(np.sqrt(200) * 0.1, rel=0.12)
+    assert [returned["roi_low"], returned["roi_high"]] == pytest.approx(np.quantile(roi, [0.05, 0.95]))
 
 
 def test_intervals_of_loaded_costs_that_go_by_credit() -> None:
@@ -279,11 +280,12 @@ def test_intervals_of_loaded_costs_that_go_by_credit() -> None:
     )
     asked = {"cost_basis": "loaded", "shared_by": "credit"}
     outcome = run(tables, returns=asked, resampling={"draws": 50})
-    found = row(outcome.tables["intervals"], measure="roi")
-    value = row(outcome.tables["intervals"], measure="value")
-    for end in ("estimate", "low", "high"):
-        assert found[end] == pytest.approx((value[end] - 150) / 150)
-    assert set(outcome.tables["cost_coverage"]["cost_type"]) == {"media", "labour"}
+    found = row(main_basis(outcome.tables["returns"]), channel="mail")
+    assert found["spend"] == 150
+    for end in ("", "_low", "_high"):
+        assert found[f"roi{end}"] == pytest.approx((found[f"value{end}"] - 150) / 150)
+    assert found["value_low"] < found["value"] < found["value_high"]
+    assert set(outcome.tables["cost_sensitivity"]["cost_type"]) == {"media", "labour"}
     assert "media_cost_only" in set(outcome.tables["quality"]["check"])
 
 
@@ -312,13 +314,16 @@ def test_refunds_and_cancellations_are_netted_before_credit() -> None:
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ({"value": [10.0, 20.0], "refund": [1.0, 20.5]}, "column 'refund': 1 rows refund more than was paid.*20.5"),
-        ({"refund": 1.0}, "refunds and no column 'value'"),
+        (
+            {"value": [10.0, 20.0], "refund": [1.0, 20.5]},
+            "column 'refund': the refund is more than was paid, in 1 row.*20.5",
+        ),
+        ({"refund": 1.0}, "refunds, but no column 'value'"),
         (
             {"value": 10.0, "refund": [5.0, 0.0], "margin": 6.0},
-            "column 'margin': 1 rows have a margin above their value",
+            "column 'margin': the margin is above the value, in 1 row",
         ),
-        ({"value": 10.0, "refund": -1.0}, "column 'refund': 2 of 2 rows are negative"),
+        ({"value": 10.0, "refund": -1.0}, "column 'refund': values are negative in 2 of 2 rows"),
     ],
 )
 def test_refunds_that_cannot_be(columns: dict[str, Any], said: str) -> None:
@@ -346,15 +351,15 @@ def test_refunds_and_cancellations_of_paths() -> None:
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        ({"refund": [100.5, 0.0]}, "table 'paths', column 'refund': 1 rows refund more than was paid.*100.5"),
-        ({"cancelled": [0.0, 5.0]}, "column 'cancelled': 1 rows cancel more conversions than there were"),
-        ({"refund": [-1.0, 0.0]}, "column 'refund': 1 of 2 rows are negative"),
+        ({"refund": [100.5, 0.0]}, "table 'paths', column 'refund': the refund is more than was paid, in 1 row.*100.5"),
+        ({"cancelled": [0.0, 5.0]}, "column 'cancelled': more conversions are cancelled than there were, in 1 row"),
+        ({"refund": [-1.0, 0.0]}, "column 'refund': values are negative in 1 of 2 rows"),
     ],
 )
 def test_refunds_of_paths_that_cannot_be(columns: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         at.load_sources(**paths(**columns))
-    with pytest.raises(InputError, match="a column 'refund' and no column 'value'"):
+    with pytest.raises(InputError, match="a column 'refund', but no column 'value'"):
         at.load_sources(paths=pd.DataFrame({"path": ["a"], "conversions": [1], "refund": [1.0]}))
 
 
@@ -367,13 +372,13 @@ def test_margins_that_cannot_be(margin: float) -> None:
 
 
 def test_a_basis_that_is_not_known_is_refused() -> None:
-    for basis, hint in (("margin", r"returns.margin = 0.4"), ("ltv", "ltv or a column 'ltv'")):
-        with pytest.raises(InputError, match=f"returns.basis = '{basis}', and it is not known.*{hint}"):
+    for basis, hint in (("margin", r"returns.margin, such as 0.4"), ("ltv", "add a column 'ltv'")):
+        with pytest.raises(InputError, match=f"returns.basis = '{basis}', which is unknown.*{hint}"):
             run(shop(2, value=1.0), returns={"basis": basis})
     paths = {"paths": pd.DataFrame({"path": ["mail"], "conversions": [1]})}
-    with pytest.raises(InputError, match="aggregated paths do not tell new customers"):
+    with pytest.raises(InputError, match="aggregated paths have no new customers"):
         run(paths, returns={"margin": 0.5, "ltv": 10.0})
-    with pytest.raises(InputError, match="aggregated paths do not tell new customers"):
+    with pytest.raises(InputError, match="aggregated paths have no new customers"):
         run(paths, output={"unit_economics": True})
 
 

@@ -92,7 +92,7 @@ def test_daily_costs_outside_the_period_do_not_count() -> None:
 def test_touchpoint_costs_and_two_sources_of_cost() -> None:
     touchpoints = TOUCHPOINTS.assign(cost=[1.0, 2.0, 4.0, None])
     with_both = at.load_sources(touchpoints, CONVERSIONS, pd.DataFrame({"channel": ["search"], "amount": [9.0]}))
-    with pytest.raises(InputError, match=r"1 channels have costs both.*search.*spend_from"):
+    with pytest.raises(InputError, match=r"1 channel with costs both.*search.*spend_from"):
         spend_by_channel(with_both)
     assert spend_by_channel(with_both, spend_from="costs") == {"search": 9.0}
     assert spend_by_channel(with_both, spend_from="touchpoints") == {"mail": 1.0, "search": 6.0}

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 import attribution as at
 from attribution.errors import InputError
-from attribution.returns import Costs, cost_coverage, read_costs
-from attribution.returns.cost_ledger import Course, Days
+from attribution.returns import Costs, coverage_findings, read_costs
+from attribution.returns.cost_ledger import Days, RateHistory
 from attribution.schema.experiment import Experiment, Period, ReturnsOptions, checked
 
 TOUCHPOINTS = pd.DataFrame(
@@ -76,7 +76,7 @@ def test_mean_rates_are_those_of_a_sum_over_days(
     since = np.array([at * day for at, _ in steps])
     if is_open:
         since[0] = np.iinfo(np.int64).min
-    course = Course(since, np.array([rate for _, rate in steps]))
+    course = RateHistory(since, np.array([rate for _, rate in steps]))
     found = course.means(np.array([first * day]), np.array([(first + length) * day]))[0]
     known = [
         [rate for at, (_, rate) in zip(since, steps, strict=True) if at <= on * day]
@@ -99,24 +99,24 @@ def test_a_rate_without_a_day_holds_from_the_beginning() -> None:
 @pytest.mark.parametrize(
     ("costs", "rates", "options", "said"),
     [
-        ({"day": ["2023-12-31"]}, RATES, EURO, r"rate of USD is not known on the first days of 1 costs.*2023-12-31"),
-        ({}, RATES, EURO, "1 costs in USD have no day, and its rate changes"),
-        ({"day": ["2024-01-01"]}, RATES, {}, "table 'rates' says what currencies are worth, and not in which one"),
+        ({"day": ["2023-12-31"]}, RATES, EURO, r"rate of USD is not known on the first days of 1 cost.*2023-12-31"),
+        ({}, RATES, EURO, "1 cost in USD without a day, but its rate changes"),
+        ({"day": ["2024-01-01"]}, RATES, {}, "table 'rates' has rates, but returns.currency is not set"),
         (
             {"day": ["2024-01-01"]},
             RATES,
             EURO | {"rates": {"usd": 1.0}},
-            "rate of USD is told by returns.rates and by the table 'rates'",
+            "rate of USD is in both returns.rates and the table 'rates'",
         ),
         ({}, frame(currency=["CNY"], rate=[0.13]), EURO, "no rate is known for currency 'USD'.*Allowed: CNY, EUR"),
-        ({}, frame(currency=["USD"], rate=[0.0]), EURO, "table 'rates': 1 rows have a rate of 0"),
+        ({}, frame(currency=["USD"], rate=[0.0]), EURO, "table 'rates': a rate is 0, in 1 row"),
         (
             {},
             frame(currency=["USD", "usd"], rate=[0.5, 0.6]),
             EURO,
-            "pairs of currency and day have several rates.*USD",
+            "a currency has several rates for one day.*USD",
         ),
-        ({}, frame(currency=["USD"], rate=[-1.0]), EURO, "column 'rate': 1 of 1 rows are negative"),
+        ({}, frame(currency=["USD"], rate=[-1.0]), EURO, "column 'rate': values are negative in 1 of 1 rows"),
     ],
 )
 def test_rates_that_cannot_be(costs: dict[str, Any], rates: pd.DataFrame, options: dict[str, Any], said: str) -> None:
@@ -183,11 +183,15 @@ def test_a_lump_sum_is_converted_on_the_day_it_was_paid() -> None:
 @pytest.mark.parametrize(
     ("columns", "options", "said"),
     [
-        ({"amortise_days": [0]}, {}, "in 1 rows amortise_days is no whole number"),
-        ({"amortise_days": [1.5]}, {}, "in 1 rows amortise_days is no whole number"),
-        ({"amortise_days": [-3]}, {}, "column 'amortise_days': 1 of 1 rows are negative"),
-        ({"day": [None], "amortise_days": [3]}, {}, "in 1 rows amortise_days is given and no day to begin on"),
-        ({"day": [None]}, {"amortise_days": {"venue": 3}}, r"1 costs are to be spread.*no day to begin on.*venue"),
+        ({"amortise_days": [0]}, {}, "amortise_days is not a whole number"),
+        ({"amortise_days": [1.5]}, {}, "amortise_days is not a whole number"),
+        ({"amortise_days": [-3]}, {}, "column 'amortise_days': values are negative in 1 of 1 rows"),
+        ({"day": [None], "amortise_days": [3]}, {}, "amortise_days is given without a day to start from, in 1 row"),
+        (
+            {"day": [None]},
+            {"amortise_days": {"venue": 3}},
+            r"amortise_days without a day to start from, in 1 row.*venue",
+        ),
         ({}, {"amortise_days": {"venu": 3}}, "amortise_days: no cost is of type 'venu'.*Allowed: venue"),
     ],
 )
@@ -219,8 +223,8 @@ def test_fees_are_a_share_of_media() -> None:
     assert every.media == {"mail": 1000.0, "展会 🎪": 200.0}
     one = read(costs, fee_rate={"展会 🎪": 0.5})
     assert one.direct == {"mail": 1000.0, "展会 🎪": 300.0}
-    table = cost_coverage(one, ["mail"]).set_index(["channel", "cost_type"])
-    assert table["is_known"].to_dict()[("mail", "fees")] is False or not table.loc[("mail", "fees"), "is_known"]
+    flawed = {finding.check: finding.example for finding in coverage_findings(one, ["mail"])}
+    assert flawed["media_cost_only"] == "mail"
     # Fees that are booked stand beside a rate for other channels.
     typed = frame(
         channel=["mail", "mail", "展会 🎪"], amount=[1000.0, 7.0, 200.0], cost_type=["media", "fees", "media"]
@@ -248,9 +252,9 @@ def test_fees_on_what_touchpoints_cost() -> None:
 @pytest.mark.parametrize(
     ("rate", "said"),
     [
-        ({"mial": 0.1}, "fee_rate names no channel with media spend: 'mial'.*Allowed: mail"),
-        ({"mail": 0.1}, "1 channels have fees in the costs table and by returns.fee_rate.*mail"),
-        (0.1, "1 channels have fees in the costs table and by returns.fee_rate"),
+        ({"mial": 0.1}, "fee_rate has a channel without media spend: 'mial'.*Allowed: mail"),
+        ({"mail": 0.1}, "1 channel with fees both in the costs table and in returns.fee_rate.*mail"),
+        (0.1, "1 channel with fees both in the costs table and in returns.fee_rate"),
     ],
 )
 def test_fees_that_cannot_be(rate: Any, said: str) -> None:

@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 
 from attribution.errors import TrackingError
+from attribution.pipeline.stores import choose_store
 from attribution.tracking.mlflow_store import track_tables
 
 LOG = """
 import sys
 from pathlib import Path
+from attribution.pipeline.stores import choose_store
 from attribution.tracking.mlflow_store import track_tables
-track_tables(Path(sys.argv[1]), name="shop", kind="review", metrics={}, tags={}, uri=sys.argv[2])
+track_tables(Path(sys.argv[1]), name="shop", kind="review", metrics={}, tags={}, store=choose_store(sys.argv[2]))
 """
 
 
@@ -40,4 +42,4 @@ def test_a_deleted_experiment_gets_a_hint_that_helps(tmp_path: Path, new_store: 
     client.delete_experiment(number)
     (tmp_path / "run").mkdir()
     with pytest.raises(TrackingError, match=f"mlflow experiments restore --experiment-id {number}"):
-        track_tables(tmp_path / "run", name="shop", kind="review", metrics={}, tags={}, uri=uri)
+        track_tables(tmp_path / "run", name="shop", kind="review", metrics={}, tags={}, store=choose_store(uri))

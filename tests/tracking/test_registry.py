@@ -18,6 +18,7 @@ import pytest
 
 import attribution as at
 from attribution.errors import InputError
+from attribution.pipeline.stores import choose_store
 from attribution.production.scoring.rows import example_rows, score_rows
 from tests.cli.test_cli import call
 from tests.decisions.comparison.test_comparison import small_log
@@ -160,7 +161,11 @@ def test_exporting_again_makes_no_new_version(
     to = ("--to", finished / "models" / "shop", "--alias", "champion", "--json")
     assert call(monkeypatch, "export", finished / "run", "--model", "time_decay", *to) == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["registered"] == {"uri": "models:/shop@champion", "version": "1"}
+    assert document["registered"] == {
+        "uri": "models:/shop@champion",
+        "version": "1",
+        "store": f"{store} (the run's own)",
+    }
     assert len(client_of(store).search_model_versions("name = 'shop'")) == 1
 
 
@@ -175,11 +180,14 @@ def test_a_run_is_exported_by_its_id_and_an_alias_moves(
         assert call(monkeypatch, "export", run_id, "--model", model, "--to", tmp_path / "moved", *arguments) == 0
         document = json.loads(capsys.readouterr().out)
         assert document["registered"]["version"] == number
-        found = at.Scorer.load(fetch_scorer("models:/moved@best", tmp_path / model, uri=store))
+        found = at.Scorer.load(fetch_scorer("models:/moved@best", tmp_path / model, store=choose_store(store)))
         assert (found.state.label, found.version) == (model, document["version"])
-    back = set_alias("models:/moved/1", "best", uri=store)
+    back = set_alias("models:/moved/1", "best", store=choose_store(store))
     assert (back.version, back.before) == ("1", "2")
-    assert at.Scorer.load(fetch_scorer("models:/moved@best", tmp_path / "c", uri=store)).state.label == "time_decay"
+    assert (
+        at.Scorer.load(fetch_scorer("models:/moved@best", tmp_path / "c", store=choose_store(store))).state.label
+        == "time_decay"
+    )
 
 
 def test_a_registered_model_scores_new_conversions(

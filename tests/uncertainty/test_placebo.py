@@ -468,7 +468,7 @@ def test_integer_times_are_refused() -> None:
 
 def test_a_log_without_touchpoints_is_refused() -> None:
     log = at.load_sources(conversions=small_log()["conversions"])
-    with pytest.raises(InputError, match="no usable touchpoint"):
+    with pytest.raises(InputError, match="no touchpoint is usable"):
         at.placebo_test(log, [at.Linear()])
 
 

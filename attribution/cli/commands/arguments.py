@@ -13,15 +13,19 @@ from attribution.errors import InputError
 ExperimentFile = Annotated[Path, typer.Argument(metavar="EXPERIMENT.toml", help="The experiment file.")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Set any key of the file, e.g. journeys.lookback_days=14."),
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a key of the file, e.g. journeys.lookback_days=14. Can be repeated.",
+    ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print machine-readable results.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and write nothing.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the results as JSON.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, but write nothing.")]
 AllowOwnCode = Annotated[
     bool,
     typer.Option(
         "--allow-own-code",
-        help="Allow a model to run classes and functions that this package does not ship.",
+        help="Allow a saved model to run classes and functions from outside this package.",
     ),
 ]
 DAY = ["%Y-%m-%d"]
@@ -31,11 +35,15 @@ NEGATIVE_VERDICT = 3
 Covers = Annotated[
     str | None,
     typer.Option(
-        metavar="FROM..TO", help="Days that the tables cover completely, by default from first to last conversion."
+        metavar="FROM..TO",
+        help="Days that the tables cover completely. Default: from the first to the last conversion.",
     ),
 ]
 MaxGapDays = Annotated[
-    int, typer.Option(min=1, help="Largest gap in days between rows; a row further from all others is refused.")
+    int,
+    typer.Option(
+        min=1, help="Refuse rows that are more than this many days from all others: their times are probably wrong."
+    ),
 ]
 
 
@@ -58,8 +66,8 @@ def days_covered(text: str | None) -> tuple[int, int] | None:
     first, dots, last = text.partition("..")
     allowed = "first and last day, such as 2024-03-01..2024-03-31"
     if not dots:
-        raise InputError("--covers must be two days", given=repr(text), allowed=allowed)
+        raise InputError("--covers must be a first and a last day", given=repr(text), allowed=allowed)
     days = [parse_day(part.strip(), "--covers") for part in (first, last)]
     if days[0] is None or days[1] is None or days[0] > days[1]:
-        raise InputError("--covers ends before it begins", given=repr(text), allowed=allowed)
+        raise InputError("the last day of --covers is before the first", given=repr(text), allowed=allowed)
     return days[0], days[1]

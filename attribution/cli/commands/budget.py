@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 def budget(
     experiment: ExperimentFile,
-    total: Annotated[float | None, typer.Option(help="Total budget for a period as long as that of the data.")] = None,
+    total: Annotated[float | None, typer.Option(help="Total budget, for a period as long as the data cover.")] = None,
     overrides: Overrides = None,
     out: Annotated[
-        Path | None, typer.Option(help="Output folder, by default runs/NAME-budget. Replaced as a whole.")
+        Path | None, typer.Option(help="Output folder. Default: runs/NAME-budget. An earlier result in it is replaced.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Run an experiment and divide a budget by marginal return; exit 3 if an earlier plan no longer holds."""
+    """Run an experiment and divide a budget by marginal return. Exit code 3: an earlier plan no longer holds."""
     from attribution.decisions.budget import ground_has_moved
     from attribution.pipeline.planning import plan_budget
     from attribution.pipeline.sections import read_experiment
@@ -42,16 +42,16 @@ def budget(
         plans.append(plan)
         return outcome
 
-    completed = complete(settings, out, make)
+    tracked = complete(settings, out, make)
     (plan,) = plans
     if as_json:
         tables = {name: records(table) for name, table in plan.tables.items()}
-        head = {"out": str(out), "mlflow_run": completed.run_id, "notes": list(plan.notes)}
+        head = {"out": str(out), **tracked.document, "notes": list(plan.notes)}
         print_json(head | {"left_out": list(plan.left_out), **tables})
     else:
         print_budget(plan)
-        typer.echo(f"\nTables and report.html are in {out}{completed.tracked_as}")
-    if completed.failure is not None:
-        raise completed.failure
+        typer.echo(f"\nTables and report.html are in {out}{tracked.sentence_end}")
+    if tracked.failure is not None:
+        raise tracked.failure
     if ground_has_moved(plan.tables.get("drift")):
         raise typer.Exit(NEGATIVE_VERDICT)

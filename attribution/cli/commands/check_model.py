@@ -14,16 +14,20 @@ from attribution.cli.console import print_json, print_verdicts, progress
 
 def check_model(
     model: Annotated[
-        str, typer.Argument(metavar="PACKAGE.MODULE:CLASS", help="A model of your own, or a shipped one.")
+        str, typer.Argument(metavar="PACKAGE.MODULE:CLASS", help="The model class: your own, or one of this package.")
     ],
     settings: Annotated[
         list[str] | None,
-        typer.Option("--setting", metavar="KEY=VALUE", help="An argument of its constructor, e.g. half_life_days=14."),
+        typer.Option(
+            "--setting",
+            metavar="KEY=VALUE",
+            help="An argument of the constructor, e.g. half_life_days=14. Can be repeated.",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check the laws that every model must obey; exit 3 if one is broken."""
-    from attribution.pipeline.request import make_model
+    """Check the laws that every model must obey. Exit code 3: the model breaks one."""
+    from attribution.pipeline.builders import make_model
     from attribution.schema.experiment import ModelSpec, checked, read_setting
     from attribution.testing import judge_model
 

@@ -12,7 +12,7 @@ from attribution.cli.commands.run import run_one
 from attribution.cli.console import progress
 
 _EXPERIMENT = """\
-# A simulated shop: what the channels truly caused is known, see truth.parquet.
+# A simulated shop whose true channel effects are known: see truth.parquet.
 name = "demo"
 
 [tables.touchpoints]
@@ -65,8 +65,8 @@ model = "Shapley"
 
 
 def demo(
-    customers: Annotated[int, typer.Option(min=100, help="How many customers the simulated shop has.")] = 20_000,
-    out: Annotated[Path, typer.Option(help="Output folder. Replaced as a whole.")] = Path("runs/demo"),
+    customers: Annotated[int, typer.Option(min=100, help="Number of customers of the simulated shop.")] = 20_000,
+    out: Annotated[Path, typer.Option(help="Output folder. An earlier result in it is replaced.")] = Path("runs/demo"),
     overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:

@@ -19,7 +19,8 @@ from attribution.schema.names import named_folder
 
 if TYPE_CHECKING:
     from attribution.models.saved import Scorer
-    from attribution.pipeline.record import Record
+    from attribution.pipeline.stores import Store
+    from attribution.pipeline.tracking_record import Record
     from attribution.production.sql import SqlTables
     from attribution.tracking.registry import Registered
 
@@ -38,14 +39,14 @@ def write_select(
     sql = f"{build_select(scorer, dialect, tables)}\n"
     if to is not None:
         if to.is_dir():
-            raise InputError("--sql writes a file, but --to is a folder", given=f"--to {to}")
+            raise InputError("with --sql, --to must be a file, but it is a folder", given=f"--to {to}")
         replace_file(to, sql, is_own=lambda first: re.match(r"with\W+touches\b", first, re.IGNORECASE) is not None)
     if as_json:
         print_json({"sql": sql, "dialect": dialect, "file": None if to is None else str(to), "version": scorer.version})
     elif to is None:
         typer.echo(sql, nl=False)
     else:
-        typer.echo(f"Model {scorer.state.label}, version {scorer.version}, is in {to} as SQL of {dialect}.")
+        typer.echo(f"Model {scorer.state.label}, version {scorer.version}, is in {to} as {dialect} SQL.")
 
 
 @contextmanager
@@ -55,16 +56,16 @@ def open_scorer(
     """A scorer with its version: of a run, of an exported folder, or of the registry."""
     from attribution.cli.commands.saved_runs import judge_scorer, open_model, open_run_folder
     from attribution.models.saved import Scorer
-    from attribution.schema.experiment import TrackingOptions
+    from attribution.pipeline.stores import choose_store
 
     if reference.startswith("models:/") or (Path(reference) / "model.json").is_file():
         if model is not None or name is not None:
-            raise InputError("an exported model has its name already", given=f"--model {model}, --name {name}")
-        with open_model(reference, uri=uri) as folder:
+            raise InputError("an exported model already has a name", given=f"--model {model}, --name {name}")
+        with open_model(reference, store=choose_store(uri)) as folder:
             yield Scorer.load(folder, allow_own_code=allow_own_code)
         return
     with (
-        open_run_folder(reference, Path(), uri=uri or TrackingOptions().uri) as run,
+        open_run_folder(reference, Path(), store=choose_store(uri)) as run,
         tempfile.TemporaryDirectory(prefix="attribution-export-") as copies,
     ):
         exported = judge_scorer(run, model, name, allow_own_code=allow_own_code)
@@ -77,38 +78,56 @@ Dialect = Annotated[
     str | None,
     typer.Option(
         metavar="DIALECT",
-        help="Write one SELECT that allocates credit as the model does, and nothing else: duckdb, spark, bigquery, "
-        "snowflake or postgres; to the file --to, or to standard output. RUN may be an exported model then.",
+        help="Write the model as one SQL SELECT instead, for duckdb, spark, bigquery, snowflake or postgres. It goes "
+        "to the file --to or to standard output. RUN may also be an exported model.",
     ),
 ]
-TableName = Annotated[str, typer.Option(help="With --sql: name of the table in the warehouse.")]
+TableName = Annotated[str, typer.Option(help="With --sql: name of this table in the warehouse.")]
 Canonical = Annotated[
-    bool, typer.Option("--canonical", help="With --sql: tables have canonical columns, however they were read.")
+    bool,
+    typer.Option(
+        "--canonical", help="With --sql: the tables use this package's column names, not those of the experiment."
+    ),
 ]
 Lacks = Annotated[
     list[str] | None,
-    typer.Option(help="With --sql: value, conversion_id or is_new_customer, if conversions have no such column."),
+    typer.Option(
+        "--missing-column",
+        help="With --sql: column that conversions lack (value, conversion_id or is_new_customer). Can be repeated.",
+    ),
 ]
 UnknownChannels = Annotated[
-    str | None, typer.Option(help="With --sql: like_known or zero, by default as the model was exported.")
+    str | None,
+    typer.Option(
+        help=(
+            "With --sql: weight of channels that the model does not know: like_known or zero. Default: the "
+            "setting of the model."
+        )
+    ),
+]
+
+
+Model = Annotated[
+    str | None, typer.Option(help="Label of the model, such as markov_2. Not needed if the run has only one.")
+]
+To = Annotated[
+    Path | None, typer.Option(help="Model folder. Default: models/NAME. An earlier result in it is replaced.")
 ]
 
 
 def export(
     reference: Annotated[str, typer.Argument(metavar="RUN", help="Output folder of a run, or its MLflow run id.")],
-    model: Annotated[
-        str | None, typer.Option(help="Label of the model in the run, such as markov_2; optional if there is one.")
-    ] = None,
-    to: Annotated[Path | None, typer.Option(help="Model folder, by default models/NAME. Replaced as a whole.")] = None,
+    model: Model = None,
+    to: To = None,
     name: Annotated[
-        str | None, typer.Option(help="Name to register it under, by default the last part of --to, or the label.")
+        str | None, typer.Option(help="Name in the registry. Default: the last part of --to, or the label.")
     ] = None,
-    alias: Annotated[str | None, typer.Option(help="Alias to point to it, such as champion.")] = None,
+    alias: Annotated[str | None, typer.Option(help="Alias to give this version, such as champion.")] = None,
     uri: Annotated[
-        str | None, typer.Option("--tracking-uri", help="MLflow tracking URI, by default that of the run.")
+        str | None, typer.Option("--tracking-uri", help="MLflow tracking URI. Default: that of the run.")
     ] = None,
     register: Annotated[
-        bool, typer.Option("--register/--no-register", help="Register it, if the run was tracked.")
+        bool, typer.Option("--register/--no-register", help="Register the model in MLflow if the run was logged.")
     ] = True,
     sql: Dialect = None,
     touchpoints: TableName = "touchpoints",
@@ -124,41 +143,54 @@ def export(
         from attribution.production.sql import SqlTables
 
         if alias is not None:
-            raise InputError("--sql registers nothing, so no alias can point to it", given=f"--alias {alias}")
+            raise InputError(
+                "--alias cannot be used with --sql, which does not register the model", given=f"--alias {alias}"
+            )
         tables = SqlTables(touchpoints, conversions, canonical, tuple(lacks or ()))
         with open_scorer(reference, model, name, uri=uri, allow_own_code=allow_own_code) as scorer:
             write_select(scorer, sql, tables, to, unknown_channels=unknown_channels, as_json=as_json)
         return
     from attribution.cli.commands.saved_runs import judge_scorer, open_run_folder
-    from attribution.pipeline.record import read_record
-    from attribution.schema.experiment import TrackingOptions
+    from attribution.pipeline.stores import choose_store
+    from attribution.pipeline.tracking_record import read_record
 
-    with progress() as say, open_run_folder(reference, Path(), uri=uri or TrackingOptions().uri) as run:
+    with progress() as say, open_run_folder(reference, Path(), store=choose_store(uri)) as run:
         say("reading the run")
         record = read_record(run)
-        say("judging the model")
+        say("evaluating the model")
         called = name or (to.name if to is not None else None)
         exported = judge_scorer(run, model, called, allow_own_code=allow_own_code)
         folder = to or named_folder("models", exported.name, option="--to")
         say("writing and registering")
-        to_registry = Registry((uri or record.uri) if register else None, alias, allow_own_code)
+        store = choose_store(uri, record.uri) if register and (uri or record.uri) else None
+        to_registry = Registry(store, alias, allow_own_code)
         scorer, registered = _write(exported, folder, run, record, to_registry)
+    _print(exported.name, folder, scorer, registered, to_registry, as_json=as_json)
+
+
+def _print(
+    name: str, folder: Path, scorer: Scorer, registered: Registered | None, registry: Registry, *, as_json: bool
+) -> None:
     if as_json:
-        entry = None if registered is None else {"uri": registered.uri, "version": registered.version}
-        print_json({"folder": str(folder), "name": exported.name, "version": scorer.version, "registered": entry})
+        entry = registered and {
+            "uri": registered.uri,
+            "version": registered.version,
+            "store": str(registry.store),
+        }
+        print_json({"folder": str(folder), "name": name, "version": scorer.version, "registered": entry})
         return
-    typer.echo(f"Model {scorer.state.label} of {reference} is in {folder}, version {scorer.version}.")
+    typer.echo(f"Model {scorer.state.label} is in {folder}, version {scorer.version}.")
     if registered is not None:
-        before = f"; the alias pointed to version {registered.before} before" if registered.before else ""
-        typer.echo(f"Registered as {registered.uri}, version {registered.version}{before}.")
-    elif alias is not None:
-        typer.echo("It was not registered, so no alias points to it.")
+        before = f"; the alias was at version {registered.before}" if registered.before else ""
+        typer.echo(f"Registered as {registered.uri}, version {registered.version}, in {registry.store}{before}.")
+    elif registry.alias is not None:
+        typer.echo("The model was not registered, so the alias was not set.")
 
 
 class Registry(NamedTuple):
-    """Where a scorer is registered; nowhere if ``uri`` is None."""
+    """Where a scorer is registered; nowhere if ``store`` is None."""
 
-    uri: str | None
+    store: Store | None
     alias: str | None
     allow_own_code: bool
 
@@ -174,13 +206,13 @@ def _write(scorer: Scorer, to: Path, run: Path, record: Record, registry: Regist
         made = Path(copies) / "scorer"
         saved = scorer.save(made)
         shutil.copytree(made, staging, dirs_exist_ok=True)
-        if registry.uri is None:
+        if registry.store is None:
             return saved, None
         from attribution.tracking.registry import away, register_scorer
         from attribution.tracking.tracked_runs import find_tracked
 
         try:
-            run_id = find_tracked(run, name=record.run.name, uri=registry.uri)
+            run_id = find_tracked(run, name=record.run.name, store=registry.store)
         except TrackingError as error:
             raise away(error) from None
         registered = register_scorer(made, name=scorer.name, run_id=run_id, **registry._asdict())

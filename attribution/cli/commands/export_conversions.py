@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from attribution.amounts import pluralise
 from attribution.cli.commands.arguments import Json
 from attribution.cli.console import print_credited, print_json, progress, records
 from attribution.errors import InputError
@@ -16,28 +17,28 @@ def export_conversions(
     reference: Annotated[
         str, typer.Argument(metavar="RUN", help="Output folder of a run or of a scoring job, or an MLflow run id.")
     ],
-    model: Annotated[str | None, typer.Option(help="Label of the model; may be left out if there is only one.")] = None,
+    model: Annotated[str | None, typer.Option(help="Label of the model. Not needed if the run has only one.")] = None,
     to: Annotated[
-        Path | None, typer.Option(help="CSV file to write or replace. Without it only the sums are shown.")
+        Path | None, typer.Option(help="CSV file to write or replace. Without it, only the totals are shown.")
     ] = None,
-    name: Annotated[str, typer.Option(help="What the bidding system calls this conversion.")] = "conversion",
+    name: Annotated[str, typer.Option(help="Name of this conversion in the bidding system.")] = "conversion",
     currency: Annotated[
-        str | None, typer.Option(help="Currency of the values, such as EUR, by default that of the run.")
+        str | None, typer.Option(help="Currency of the values, such as EUR. Default: that of the run.")
     ] = None,
     uri: Annotated[
-        str | None, typer.Option("--tracking-uri", help="MLflow tracking URI, where RUN is an MLflow run id.")
+        str | None, typer.Option("--tracking-uri", help="MLflow tracking URI, if RUN is an MLflow run id.")
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Write credited conversions for bidding systems: by click id, else by day and campaign."""
     from attribution.cli.commands.saved_runs import open_run_folder, replace_file
     from attribution.pipeline.output import without_formulas
+    from attribution.pipeline.stores import choose_store
     from attribution.production.conversion_export import credited_conversions
-    from attribution.schema.experiment import TrackingOptions
 
     if to is not None and (to.is_dir() or to.suffix.lower() != ".csv"):
-        raise InputError("conversions are written as a CSV file", given=f"--to {to}", hint="--to conversions.csv")
-    with progress() as say, open_run_folder(reference, Path(), uri=uri or TrackingOptions().uri) as folder:
+        raise InputError("--to must be a CSV file", given=f"--to {to}", hint="--to conversions.csv")
+    with progress() as say, open_run_folder(reference, Path(), store=choose_store(uri)) as folder:
         say("reading credit")
         credited = credited_conversions(folder, model, name=name, currency=currency or _run_currency(folder))
     if to is not None:
@@ -52,8 +53,8 @@ def export_conversions(
         return
     print_credited(credited)
     typer.echo(
-        f"\n{len(credited.conversions):,} rows "
-        + (f"are in {to}." if to else "would be written: choose a file with --to.")
+        f"\n{pluralise(len(credited.conversions), 'row')} "
+        + (f"written to {to}." if to else "can be exported: choose a file with --to.")
     )
 
 

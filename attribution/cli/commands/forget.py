@@ -13,17 +13,17 @@ from attribution.errors import InputError
 
 
 def forget(
-    customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="Id of the customer, as in the scores.")],
+    customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="Customer id, as in the scores.")],
     folders: Annotated[
-        list[Path], typer.Option("--in", metavar="DIR", help="Folder of scores or summaries; may be given repeatedly.")
+        list[Path], typer.Option("--in", metavar="DIR", help="Folder of scores or summaries. Can be repeated.")
     ],
-    receipt: Annotated[Path | None, typer.Option(help="Also write the receipt to this file.")] = None,
+    receipt: Annotated[Path | None, typer.Option(help="Write the receipt to this file as well.")] = None,
 ) -> None:
-    """Take one customer out of scores and summaries, and print a receipt with a hash in place of the id."""
+    """Delete one customer from scores and summaries, and print a receipt with a hash instead of the id."""
     from attribution.production.scoring.forget import forget as forget_customer
 
     if receipt is not None and not receipt.parent.is_dir():
-        raise InputError("--receipt names a file in a folder that does not exist", given=str(receipt.parent))
+        raise InputError("the folder of --receipt does not exist", given=str(receipt.parent))
     receipt_document = forget_customer(customer, folders)
     if receipt is not None:
         receipt.write_text(json.dumps(receipt_document, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

@@ -11,7 +11,10 @@ from attribution.cli.console import print_json, print_terms
 
 
 def glossary(
-    term: Annotated[str | None, typer.Argument(metavar="TERM", help="One term, in English or Chinese.")] = None,
+    term: Annotated[
+        str | None,
+        typer.Argument(metavar="TERM", help="The term to explain, in English or Chinese. Default: all terms."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Explain the words used in reports and tables, in English and Chinese."""

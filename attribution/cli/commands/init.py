@@ -13,14 +13,18 @@ from attribution.cli.console import print_json
 
 def init(
     profile: Annotated[
-        str | None, typer.Argument(metavar="PROFILE", help="shop, subscription, b2b, …; leave it out to list all.")
+        str | None,
+        typer.Argument(
+            metavar="PROFILE", help="Kind of business: shop, subscription, b2b, … Leave it out to list all."
+        ),
     ] = None,
     to: Annotated[
-        Path | None, typer.Option(help="Experiment file to write, by default PROFILE.toml. Never overwritten.")
+        Path | None,
+        typer.Option(help="Experiment file to write. Default: PROFILE.toml. An existing file is never overwritten."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write an experiment file and targets for a kind of business, to edit."""
+    """Write an experiment file and a targets file for your kind of business, ready to edit."""
     from attribution.schema.experiment.profiles import read_profiles, write_profile
 
     if profile is None:
@@ -35,5 +39,7 @@ def init(
     if as_json:
         print_json({"profile": profile, "experiment": str(experiment), "targets": str(targets)})
         return
-    typer.echo(f"Wrote {experiment} and {targets}: every value in them is a starting point, to be edited.")
-    typer.echo(f"Next: attribution validate {experiment}, attribution run {experiment}, attribution kpis {targets}.")
+    typer.echo(f"Wrote {experiment} and {targets}. Their values are starting points: edit them.")
+    typer.echo(
+        f"Then run: attribution validate {experiment}, attribution run {experiment}, attribution kpis {targets}."
+    )

@@ -25,37 +25,44 @@ _SHORT_OF = ("missed", "behind_pace")
 def kpis(
     targets: Annotated[Path, typer.Argument(metavar="TARGETS.toml", help="The file of targets.")],
     out: Annotated[
-        Path | None, typer.Option(help="Output folder, by default runs/NAME-kpis. Replaced as a whole.")
+        Path | None, typer.Option(help="Output folder. Default: runs/NAME-kpis. An earlier result in it is replaced.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare a run with targets, a baseline and earlier runs; exit 3 if a target is missed or behind schedule."""
+    """Compare a run with targets, a baseline and earlier runs. Exit code 3: a target is missed or behind schedule."""
     from attribution.cli.commands.saved_runs import Made, open_runs, write_outputs
+    from attribution.cli.commands.written_runs import tracking_store
     from attribution.decisions.kpis import read_targets, target_findings, target_metrics
+    from attribution.decisions.kpis.attainment import model_note
     from attribution.pipeline.outcome import run_of
+    from attribution.pipeline.stores import choose_store
     from attribution.reporting.report.pages import targets_page
 
     declared = read_targets(targets)
     out = out or named_folder("runs", f"{declared.name}-kpis")
     references = _references(declared)
-    with progress() as say, open_runs(references, declared.folder, uri=declared.tracking.uri) as runs:
+    with (
+        progress() as say,
+        open_runs(references, declared.folder, store=choose_store(own=declared.tracking.uri)) as runs,
+    ):
         say("reading runs")
         runs_by_name = dict(zip(references, runs, strict=True))
         run = runs_by_name[declared.run] if declared.run is not None else run_of(_run(declared, say))
         tables = _tables(declared, run, runs_by_name)
         sentences = target_findings(tables["kpis"])
-        page = targets_page(declared.name, tables, sentences)
+        note = model_note(declared, run)
+        page = targets_page(declared.name, tables, sentences, [] if note is None else [note])
         tags = {"attribution.run": declared.run or run.name, "attribution.baseline": declared.baseline or ""}
         made = Made(declared.name, "kpis", tables, target_metrics(tables["kpis"]), tags, page)
         protected = [declared.folder, *(declared.folder / name for name in references)]
-        run_id, failure = write_outputs(made, out, protected, declared.tracking)
+        tracked = write_outputs(made, out, protected, tracking_store(declared.tracking))
     if as_json:
-        print_json({"out": str(out), "mlflow_run": run_id, **{name: records(table) for name, table in tables.items()}})
+        print_json({"out": str(out), **tracked.document, **{name: records(table) for name, table in tables.items()}})
     else:
         print_page(page)
-        typer.echo(f"\nTables, kpis.md and kpis.html are in {out}" + (f"; MLflow run {run_id}." if run_id else "."))
-    if failure is not None:
-        raise failure
+        typer.echo(f"\nTables, kpis.md and kpis.html are in {out}{tracked.sentence_end}")
+    if tracked.failure is not None:
+        raise tracked.failure
     if tables["kpis"]["verdict"].isin(_SHORT_OF).any():
         raise typer.Exit(NEGATIVE_VERDICT)
 
@@ -99,13 +106,11 @@ def _run(declared: Targets, say: Stage) -> Outcome:
 def _tables(declared: Targets, run: Run, runs_by_name: Mapping[str, Run]) -> dict[str, pd.DataFrame]:
     import pandas as pd
 
-    from attribution.decisions.kpis import before_after, check_targets, kpi_history, score_decisions
+    from attribution.decisions.kpis import before_after, check_targets, score_decisions
 
     baseline = None if declared.baseline is None else runs_by_name[declared.baseline]
-    tables = {"kpis": check_targets(declared, run, baseline)}
-    tables["kpi_history"] = kpi_history(
-        declared, [*(runs_by_name[name] for name in earlier_runs(declared)), run], baseline
-    )
+    earlier = [runs_by_name[name] for name in earlier_runs(declared)]
+    tables = {"kpis": check_targets(declared, run, baseline, earlier=earlier)}
     if declared.decisions:
         tables["decisions"] = score_decisions(
             declared, run, [runs_by_name[decision.run] for decision in declared.decisions]

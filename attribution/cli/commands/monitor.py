@@ -1,9 +1,9 @@
-"""``attribution monitor``: whether the days of late still look like those a model was fitted on."""
+"""``attribution monitor``: whether recent days still look like those a model was fitted on."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from attribution.cli.commands.arguments import NEGATIVE_VERDICT, AllowOwnCode, Json
+from attribution.cli.commands.input_tables import READ, InputTables, Source, TablesFile, input_tables
 from attribution.cli.commands.refit import Through, choose_window, summary_models
 from attribution.cli.console import print_json, progress, records
 from attribution.errors import InputError
@@ -19,12 +20,22 @@ from attribution.schema.names import named_folder
 if TYPE_CHECKING:
     import pandas as pd
 
+    from attribution.cli.commands.saved_runs import Tracked
     from attribution.models import AttributionModel
     from attribution.models.saved import Scorer
+    from attribution.pipeline.stores import Store
     from attribution.production.monitoring import Windows
     from attribution.production.refit import SummaryStore
 
 TRAINING_DAYS = 90
+
+
+class Days(NamedTuple):
+    """How many days are recent and how many are of training, and the last of them."""
+
+    recent: int
+    training: int | None
+    through: dt.datetime | None
 
 
 class Subject(NamedTuple):
@@ -36,73 +47,111 @@ class Subject(NamedTuple):
     windows: Windows
 
 
+Monitored = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL|SUMMARIES",
+        help="models/NAME, models:/NAME@ALIAS, or a folder that `attribution summarise` wrote.",
+    ),
+]
+Training = Annotated[
+    int | None,
+    typer.Option(
+        "--training-days",
+        min=14,
+        help="Number of earlier days to compare them with. Default: the days the model was fitted on, or 90.",
+    ),
+]
+Costs = Annotated[
+    Path | None,
+    typer.Option(help="Costs, to check ROI as well: a file with channel, amount and day, or an EXPERIMENT.toml."),
+]
+
+
 def monitor(
-    subject: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL|SUMMARIES", help="models/NAME, models:/NAME@ALIAS, or what `attribution summarise` writes."
-        ),
-    ],
-    touchpoints: Annotated[str | None, typer.Option(help="For a model: a log since its training window.")] = None,
-    conversions: Annotated[str | None, typer.Option(help="For a model: its conversions.")] = None,
-    recent: Annotated[int, typer.Option(min=1, help="How many of the last days to examine.")] = 7,
-    training: Annotated[
-        int | None,
-        typer.Option(min=14, help="How many earlier days to compare with, by default the days of the fit, or 90."),
+    subject: Monitored,
+    touchpoints: Annotated[
+        str | None, typer.Option(help="For a model: touchpoints since the first day of its training.")
     ] = None,
+    conversions: Annotated[
+        str | None, typer.Option(help="For a model: conversions since the first day of its training.")
+    ] = None,
+    tables: TablesFile = None,
+    identities: Source = None,
+    customers: Source = None,
+    codes: Source = None,
+    recent: Annotated[int, typer.Option("--recent-days", min=1, help="Number of recent days to check.")] = 7,
+    training: Training = None,
     through: Through = None,
-    costs: Annotated[
-        Path | None,
-        typer.Option(help="Costs for drift of ROI: a file of channel, amount and day, or an EXPERIMENT.toml."),
-    ] = None,
-    psi: Annotated[float, typer.Option(help="PSI from which a distribution has drifted.")] = 0.1,
+    costs: Costs = None,
+    psi: Annotated[float, typer.Option(help="Population stability index (PSI) that counts as drift.")] = 0.1,
     change: Annotated[float, typer.Option(help="Relative change that counts as drift.")] = 0.1,
-    level: Annotated[float, typer.Option(help="Significance level of a change.")] = 0.01,
+    level: Annotated[
+        float, typer.Option("--significance", help="Significance level: a change less likely by chance counts.")
+    ] = 0.01,
     out: Annotated[
-        Path | None, typer.Option(help="Output folder, by default runs/NAME-monitor. Replaced as a whole.")
+        Path | None,
+        typer.Option(help="Output folder. Default: runs/NAME-monitor. An earlier result in it is replaced."),
     ] = None,
-    tracking_uri: Annotated[str | None, typer.Option(help="Log the numbers to this MLflow store.")] = None,
+    uri: Annotated[
+        str | None, typer.Option("--tracking-uri", help="MLflow store of the model, and of the numbers with --track.")
+    ] = None,
+    track: Annotated[bool, typer.Option("--track", help="Log the numbers to MLflow.")] = False,
     allow_own_code: AllowOwnCode = False,
     as_json: Json = False,
 ) -> None:
-    """Compare the last days with the days a model was fitted on; exit 3 if something drifted."""
+    """Compare recent days with the days a model was fitted on. Exit code 3: something has drifted."""
     from attribution.cli.commands.saved_runs import open_model
-    from attribution.models.saved import Scorer
+    from attribution.pipeline.stores import choose_store
     from attribution.production.monitoring import DriftOptions, drift_sentences, find_drift
-    from attribution.production.refit import SummaryStore
 
+    store = choose_store(uri)
+    days = Days(recent, training, through)
     options = DriftOptions(psi=psi, change=change, level=level)
-    with progress() as say, open_model(subject, uri=tracking_uri) as folder:
+    with progress() as say, open_model(subject, store=store) as folder:
         say("reading days")
-        logs = {"touchpoints": touchpoints, "conversions": conversions}
-        if (folder / "model.json").is_file():
-            scorer = Scorer.load(folder, allow_own_code=allow_own_code)
-            compared = _model_subject(scorer, logs, recent, training, through)
-        else:
-            _refuse_logs(folder, logs)
-            store = SummaryStore.open(folder)
-            models = summary_models(store, allow_own_code=allow_own_code)
-            compared = _summaries_subject(store, models, recent, training or TRAINING_DAYS, through)
+        logs = dict(zip(READ, (touchpoints, conversions, identities, customers, codes), strict=True))
+        compared = _subject(folder, tables, logs, days, allow_own_code=allow_own_code)
         compared = compared._replace(windows=replace(compared.windows, spend=_spend(costs, compared.windows)))
         say("looking for drift")
         drift = find_drift(compared.windows, compared.models, options)
     out = out or named_folder("runs", f"{compared.name}-monitor")
     sentences = drift_sentences(drift)
-    run_id = _write(drift, sentences, out, [*([] if costs is None else [costs]), folder], compared, tracking_uri)
+    protected = [*([] if costs is None else [costs]), folder]
+    tracked = _write(drift, sentences, out, protected, compared, store if track else None)
     drifted = bool(drift["drifted"].any())
     if as_json:
-        head = {"out": str(out), "mlflow_run": run_id, **_day_names(compared.windows), "drifted": drifted}
+        head = {"out": str(out), **tracked.document, **_day_names(compared.windows), "drifted": drifted}
         print_json(head | {"drift": records(drift)})
     else:
-        typer.echo("\n".join([*sentences, f"The table is in {out}" + (f"; MLflow run {run_id}." if run_id else ".")]))
+        typer.echo("\n".join([*sentences, f"The table is in {out}{tracked.sentence_end}"]))
+    if tracked.failure is not None:
+        raise tracked.failure
     if drifted:
         raise typer.Exit(NEGATIVE_VERDICT)
 
 
-def _refuse_logs(folder: Path, logs: dict[str, str | None]) -> None:
-    if any(logs.values()):
-        problem = "daily summaries hold their journeys: a log is only for a model folder"
-        raise InputError(problem, given=f"{folder}, and a log")
+def _subject(
+    folder: Path, tables: Path | None, logs: Mapping[str, str | None], days: Days, *, allow_own_code: bool
+) -> Subject:
+    """What ``folder`` holds: a model, to be held against a log, or daily summaries."""
+    from attribution.models.saved import Scorer
+    from attribution.production.refit import SummaryStore
+
+    if (folder / "model.json").is_file():
+        scorer = Scorer.load(folder, allow_own_code=allow_own_code)
+        return _model_subject(scorer, input_tables(tables, logs, {}), *days)
+    _refuse_logs({**logs, "tables": tables})
+    summaries = SummaryStore.open(folder)
+    models = summary_models(summaries, allow_own_code=allow_own_code)
+    return _summaries_subject(summaries, models, days.recent, days.training or TRAINING_DAYS, days.through)
+
+
+def _refuse_logs(logs: Mapping[str, object]) -> None:
+    options = ", ".join(f"--{name}" for name, source in logs.items() if source is not None)
+    if options:
+        problem = "daily summaries need no touchpoints or conversions: only a model folder does"
+        raise InputError(problem, given=options, hint=f"leave out {options}")
 
 
 def _summaries_subject(
@@ -116,19 +165,19 @@ def _summaries_subject(
 
 
 def _model_subject(
-    scorer: Scorer, logs: dict[str, str | None], recent: int, training: int | None, through: dt.datetime | None
+    scorer: Scorer, log: InputTables, recent: int, training: int | None, through: dt.datetime | None
 ) -> Subject:
     from attribution.journeys import DAY, journeys_by_day
     from attribution.production.monitoring import windows_of
     from attribution.production.refit import day_name, day_number
 
-    for name, source in logs.items():
-        if source is None:
-            raise InputError(f"a model folder holds no data: give its {name} with --{name}", given=scorer.name)
     trained = scorer.definition.training
     if trained is None or not trained.has_times or trained.first is None or trained.last is None:
-        raise InputError(f"model {scorer.name!r} does not say on which days it was fitted", hint="monitor summaries")
-    sources = scorer.open(logs)
+        raise InputError(
+            f"model {scorer.name!r} does not say on which days it was fitted",
+            hint="monitor a folder of daily summaries",
+        )
+    sources = scorer.open(log.sources, folder=log.folder)
     journeys = journeys_by_day(sources, **scorer.journey_options(sources))
     assert journeys.span is not None
     begun, ended = (at // DAY for at in journeys.span)
@@ -137,10 +186,12 @@ def _model_subject(
     first = max(fitted[0], begun) if training is None else fitted[1] - training + 1
     if first < begun or last - recent < fitted[1] or last > ended:
         raise InputError(
-            "the log must cover the days that the model was fitted on, and whole days after them",
-            given=f"a log from {day_name(begun)} to {day_name(ended)}, of which {day_name(last)} is the last whole day",
-            allowed=f"fitted on {day_name(fitted[0])} to {day_name(fitted[1])}, and {recent} days after that",
-            hint="--recent and --training set how many days of each; --through sets the last whole day",
+            "the tables must cover the days that the model was fitted on, and complete days after them",
+            given=(
+                f"data from {day_name(begun)} to {day_name(ended)}, of which {day_name(last)} is the last complete day"
+            ),
+            allowed=f"data from {day_name(fitted[0])} to {day_name(fitted[1] + recent)}",
+            hint="--recent-days and --training-days set the number of days, --through sets the last complete day",
         )
     models = [scorer.state.model()]
     windows = windows_of(journeys, models, training=(first, fitted[1]), recent=(last - recent + 1, last))
@@ -167,15 +218,15 @@ def _spend(costs: Path | None, windows: Windows) -> tuple[dict[str, float], dict
         return before, after
     experiment = read_experiment(costs)
     if "costs" not in experiment.tables:
-        raise InputError(f"experiment {costs} has no table of costs", hint="[tables.costs]")
+        raise InputError(f"experiment {costs} has no costs table", hint="[tables.costs]")
     costs_table, folder = experiment.tables["costs"], experiment.folder
     before, after = read_spend(costs_table, *spans, options=experiment.returns, folder=folder)
     return before, after
 
 
 def _write(
-    drift: pd.DataFrame, sentences: list[str], out: Path, keep: list[Path], subject: Subject, uri: str | None
-) -> str | None:
+    drift: pd.DataFrame, sentences: list[str], out: Path, keep: list[Path], subject: Subject, store: Store | None
+) -> Tracked:
     from attribution.pipeline.output import replaced_folder, write_dictionary, write_table
     from attribution.production.monitoring import drift_metrics
     from attribution.schema.tables.drift import DRIFT
@@ -184,9 +235,14 @@ def _write(
         write_table(folder, DRIFT, drift)
         write_dictionary(folder, {DRIFT.name: drift}, {DRIFT.name: DRIFT})
         (folder / "drift.txt").write_text("\n".join(sentences) + "\n", encoding="utf-8")
-    if uri is None:
-        return None
+    from attribution.cli.commands.saved_runs import track
     from attribution.tracking.mlflow_store import track_tables
 
     tags = {"attribution.version": subject.version}
-    return track_tables(out, name=subject.name, kind="monitor", metrics=drift_metrics(drift), tags=tags, uri=uri)
+
+    def log(store: Store) -> str:
+        return track_tables(
+            out, name=subject.name, kind="monitor", metrics=drift_metrics(drift), tags=tags, store=store
+        )
+
+    return track(log, store)

@@ -16,95 +16,116 @@ from attribution.errors import InputError, TrackingError
 
 if TYPE_CHECKING:
     from attribution.models.saved import Scorer
+    from attribution.pipeline.stores import Store
     from attribution.production.promotion import Decision
+
+
+Challenger = Annotated[
+    str | None, typer.Option(metavar="RUN", help="Run with the new model: its output folder or MLflow run id.")
+]
+Window = Annotated[
+    Path | None,
+    typer.Option("--holdout", help="Experiment file with tables and a period that neither model was fitted on."),
+]
+Criteria = Annotated[Path | None, typer.Option(help="TOML file of criteria. Default: those of this package.")]
+By = Annotated[str | None, typer.Option("--requested-by", help="Name to log. Default: the user of this computer.")]
 
 
 def promote(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The registered model.")],
-    challenger: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Output folder of a run, or its MLflow run id.")
-    ] = None,
-    model: Annotated[str | None, typer.Option(help="Label of the model in the run.")] = None,
-    window: Annotated[
-        Path | None, typer.Option(help="Experiment file with tables and a period that neither model was fitted on.")
-    ] = None,
+    challenger: Challenger = None,
+    model: Annotated[str | None, typer.Option(help="Label of the model. Not needed if the run has only one.")] = None,
+    window: Window = None,
     overrides: Overrides = None,
-    criteria: Annotated[Path | None, typer.Option(help="TOML file of criteria, if not the defaults.")] = None,
-    alias: Annotated[str, typer.Option(help="Alias of the current model.")] = "champion",
-    rollback: Annotated[bool, typer.Option("--rollback", help="Restore the previous model.")] = False,
-    to: Annotated[str | None, typer.Option(help="Version to restore, if not the previous one.")] = None,
-    by: Annotated[str | None, typer.Option(help="Who asks, if not the user of this computer.")] = None,
+    criteria: Criteria = None,
+    alias: Annotated[str, typer.Option(help="Alias of the model in use.")] = "champion",
+    rollback: Annotated[bool, typer.Option("--rollback", help="Restore the previous version instead.")] = False,
+    to: Annotated[str | None, typer.Option("--version", help="With --rollback: version to restore.")] = None,
+    by: By = None,
     uri: Annotated[str | None, typer.Option("--tracking-uri", help="MLflow tracking URI.")] = None,
     allow_own_code: AllowOwnCode = False,
     as_json: Json = False,
 ) -> None:
-    """Judge a challenger against the champion on held-out data; promote it, or exit 3 and say why not."""
-    from attribution.schema.experiment import TrackingOptions
+    """Compare a new model with the champion on held-out data, and promote it. Exit code 3: it misses a criterion."""
+    from attribution.pipeline.stores import choose_store
 
-    store, asked_by = uri or TrackingOptions().uri, by or getpass.getuser()
+    asked_by = by or getpass.getuser()
     if rollback:
-        _roll_back(name, alias, to, asked_by, store, as_json=as_json)
+        _roll_back(name, alias, to, asked_by, choose_store(uri), as_json=as_json)
         return
     if challenger is None or window is None:
-        missing = "--challenger" if challenger is None else "--window"
-        raise InputError(f"{missing} is needed", hint="add it, or use --rollback to restore the previous model")
-    from attribution.cli.commands.saved_runs import open_run_folder
+        missing = "--challenger" if challenger is None else "--holdout"
+        raise InputError(f"{missing} is needed", hint="add it, or use --rollback to restore the previous version")
+    from attribution.cli.commands.saved_runs import Tracked, open_run_folder
     from attribution.models.saved import load_saved_scorer
     from attribution.pipeline.sections import read_experiment
+    from attribution.pipeline.tracking_record import read_record
     from attribution.production.promotion import decide, read_criteria
 
     limits, data = read_criteria(criteria), read_experiment(window, overrides or ())
-    with progress() as say, open_run_folder(challenger, Path(), uri=store) as run:
+    with progress() as say, open_run_folder(challenger, Path(), store=choose_store(uri)) as run:
+        store = choose_store(uri, read_record(run).uri)
         scorer = replace(load_saved_scorer(run, model, allow_own_code=allow_own_code), name=name)
         say("looking for the champion")
         with tempfile.TemporaryDirectory(prefix="attribution-champion-") as copies:
             champion = _champion(name, alias, Path(copies), store, allow_own_code=allow_own_code)
             decision = decide(scorer, champion, data, limits, on_stage=say)
             say("logging the decision")
-            tags = {"attribution.asked_by": asked_by, "attribution.challenger": challenger, "attribution.alias": alias}
+            tags = {
+                "attribution.requested_by": asked_by,
+                "attribution.challenger": challenger,
+                "attribution.alias": alias,
+            }
             run_id = _log(name, decision, tags, store)
             uri_of_model = None
             if decision.passes:
                 uri_of_model = _register(scorer, alias, run_id, store, allow_own_code=allow_own_code)
-    if as_json:
-        head = {"promoted": decision.passes, "model": uri_of_model, "asked_by": asked_by, "mlflow_run": run_id}
-        print_json(head | {"reasons": list(decision.reasons), "promotion": records(decision.table)})
-    else:
-        for row in decision.table.itertuples():
-            typer.echo(
-                f"{'holds ' if row.holds else 'BROKEN'}  {row.check}: {row.challenger:.4g}, at most {row.bound:.4g}"
-                f" (champion {row.champion:.4g})"
-            )
-        outcome = f"Promoted: {uri_of_model}" if decision.passes else f"Blocked: {'; '.join(decision.reasons)}"
-        typer.echo(f"\n{outcome}. Asked by {asked_by}; MLflow run {run_id}.")
+    _print(
+        decision, {"model": uri_of_model, "requested_by": asked_by, **Tracked(run_id, store).document}, as_json=as_json
+    )
     if not decision.passes:
         raise typer.Exit(NEGATIVE_VERDICT)
 
 
-def _champion(name: str, alias: str, copies: Path, uri: str, *, allow_own_code: bool) -> Scorer | None:
+def _print(decision: Decision, document: dict[str, str | None], *, as_json: bool) -> None:
+    if as_json:
+        head = {"promoted": decision.passes, **document, "reasons": list(decision.reasons)}
+        print_json(head | {"promotion": records(decision.table)})
+        return
+    for row in decision.table.itertuples():
+        typer.echo(
+            f"{'met   ' if row.holds else 'MISSED'}  {row.check}: {row.challenger:.4g}, at most {row.bound:.4g}"
+            f" (champion {row.champion:.4g})"
+        )
+    outcome = f"Promoted: {document['model']}" if decision.passes else f"Not promoted: {'; '.join(decision.reasons)}"
+    where = f"MLflow run {document['mlflow_run']} in {document['mlflow_store']}"
+    typer.echo(f"\n{outcome}. Requested by {document['requested_by']}; {where}.")
+
+
+def _champion(name: str, alias: str, copies: Path, store: Store, *, allow_own_code: bool) -> Scorer | None:
     from attribution.models.saved import Scorer
     from attribution.tracking.registry import alias_points_to, fetch_scorer
 
-    version = alias_points_to(name, alias, uri=uri)
+    version = alias_points_to(name, alias, store=store)
     if version is None:
         return None
-    fetched = fetch_scorer(f"models:/{name}/{version}", copies, uri=uri)
+    fetched = fetch_scorer(f"models:/{name}/{version}", copies, store=store)
     return Scorer.load(fetched, allow_own_code=allow_own_code)
 
 
-def _register(scorer: Scorer, alias: str, run_id: str, uri: str, *, allow_own_code: bool) -> str:
+def _register(scorer: Scorer, alias: str, run_id: str, store: Store, *, allow_own_code: bool) -> str:
     from attribution.tracking.registry import register_scorer
 
     with tempfile.TemporaryDirectory(prefix="attribution-promote-") as made:
         folder = Path(made) / "scorer"
         scorer.save(folder)
         registered = register_scorer(
-            folder, name=scorer.name, uri=uri, alias=alias, run_id=run_id, allow_own_code=allow_own_code
+            folder, name=scorer.name, store=store, alias=alias, run_id=run_id, allow_own_code=allow_own_code
         )
         return registered.uri
 
 
-def _log(name: str, decision: Decision, tags: dict[str, str], uri: str) -> str:
+def _log(name: str, decision: Decision, tags: dict[str, str], store: Store) -> str:
     """The decision and its evidence, before anything is done about it."""
     from attribution.pipeline.output import write_table
     from attribution.production.promotion.decision import PROMOTION
@@ -121,26 +142,33 @@ def _log(name: str, decision: Decision, tags: dict[str, str], uri: str) -> str:
     with tempfile.TemporaryDirectory(prefix="attribution-promotion-") as folder:
         write_table(Path(folder), PROMOTION, decision.table)
         try:
-            everything = {**tags, **decision_tags, **reasons}
-            return track_tables(Path(folder), name=name, kind="promotion", metrics=metrics, tags=everything, uri=uri)
+            tags = {**tags, **decision_tags, **reasons}
+            return track_tables(Path(folder), name=name, kind="promotion", metrics=metrics, tags=tags, store=store)
         except TrackingError as error:
             raise away(error) from None
 
 
-def _roll_back(name: str, alias: str, to: str | None, by: str, uri: str, *, as_json: bool) -> None:
+def _roll_back(name: str, alias: str, to: str | None, by: str, store: Store, *, as_json: bool) -> None:
+    from attribution.cli.commands.saved_runs import Tracked
     from attribution.tracking.mlflow_store import track_tables
     from attribution.tracking.registry import away, earlier_version, set_alias
 
-    version = to or earlier_version(name, alias, uri=uri)
-    moved = set_alias(f"models:/{name}/{version}", alias, uri=uri)
-    tags = {"attribution.asked_by": by, "attribution.decision": "rolled back", "attribution.alias": alias}
+    version = to or earlier_version(name, alias, store=store)
+    moved = set_alias(f"models:/{name}/{version}", alias, store=store)
+    tags = {"attribution.requested_by": by, "attribution.decision": "rolled back", "attribution.alias": alias}
     tags |= {"attribution.from_version": moved.before or "", "attribution.to_version": version}
     with tempfile.TemporaryDirectory() as folder:
         try:
-            run_id = track_tables(Path(folder), name=name, kind="promotion", metrics={}, tags=tags, uri=uri)
+            run_id = track_tables(Path(folder), name=name, kind="promotion", metrics={}, tags=tags, store=store)
         except TrackingError as error:
             raise away(error) from None
+    document = {
+        "model": moved.uri,
+        "version": version,
+        "previous_version": moved.before,
+        **Tracked(run_id, store).document,
+    }
     if as_json:
-        print_json({"model": moved.uri, "version": version, "before": moved.before, "mlflow_run": run_id})
+        print_json(document)
     else:
-        typer.echo(f"{moved.uri} is version {version} again. Asked by {by}; MLflow run {run_id}.")
+        typer.echo(f"{moved.uri} is version {version} again. Requested by {by}; MLflow run {run_id} in {store}.")

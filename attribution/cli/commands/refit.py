@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from attribution.amounts import pluralise
 from attribution.cli.commands.arguments import DAY, AllowOwnCode, DryRun, Json
 from attribution.cli.console import print_json, progress, records
 from attribution.errors import InputError
@@ -24,32 +25,39 @@ if TYPE_CHECKING:
     from attribution.models.saved import Scorer
     from attribution.production.refit import SummaryStore, Window
 
-Summaries = Annotated[Path, typer.Argument(metavar="SUMMARIES", help="Folder that `attribution summarise` writes.")]
-Through = Annotated[dt.datetime | None, typer.Option(formats=DAY, help="Last day, by default the last in the folder.")]
+Summaries = Annotated[
+    Path, typer.Argument(metavar="SUMMARIES", help="Folder of daily summaries, written by `attribution summarise`.")
+]
+Through = Annotated[
+    dt.datetime | None, typer.Option(formats=DAY, help="Last day. Default: the last one in the folder.")
+]
 
 
 def refit(
     summaries: Summaries,
-    last: Annotated[int | None, typer.Option(min=1, help="How many days, by default all.")] = None,
+    last: Annotated[int | None, typer.Option("--days", min=1, help="Number of days to fit on. Default: all.")] = None,
     through: Through = None,
     out: Annotated[
-        Path | None, typer.Option(help="Output folder, by default runs/NAME-refit. Replaced as a whole.")
+        Path | None, typer.Option(help="Output folder. Default: runs/NAME-refit. An earlier result in it is replaced.")
     ] = None,
     refresh: Annotated[
         Path | None,
-        typer.Option(metavar="models/NAME", help="An exported model of these summaries, to be refitted in place."),
+        typer.Option(
+            metavar="models/NAME",
+            help="Exported model to refit and replace. It must be one of the models in these summaries.",
+        ),
     ] = None,
     allow_own_code: AllowOwnCode = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Fit models on stored days, without reading a log."""
+    """Fit models on stored daily summaries, without reading touchpoints again."""
     from attribution.production.refit import SummaryStore, day_name, read_window
     from attribution.production.refit import refit as fit
 
     store = SummaryStore.open(summaries)
     days = choose_window(store, last, through)
-    stale = [day_name(day) for day in store.known().stale if days[0] <= day <= days[1]]
+    stale = [day_name(day) for day in store.read_log_state().stale if days[0] <= day <= days[1]]
     out = out or named_folder("runs", f"{store.definition.name}-refit")
     document: dict[str, object] = {"out": str(out), "first": day_name(days[0]), "last": day_name(days[1])}
     document["stale"] = stale
@@ -75,7 +83,7 @@ def refit(
 def summary_models(store: SummaryStore, *, allow_own_code: bool) -> list[AttributionModel]:
     """The models of daily summaries, refused where these name code of one's own that is not allowed: they are data."""
     from attribution.models.saved.own_code import refuse_own_code
-    from attribution.pipeline.request import make_model
+    from attribution.pipeline.builders import make_model
 
     specs = store.definition.specs
     if not allow_own_code:
@@ -90,12 +98,12 @@ def choose_window(store: SummaryStore, days: int | None, through: dt.datetime | 
 
     held = store.days
     if not held:
-        raise InputError(f"{store.folder} has no days yet", hint="write days with `attribution summarise`")
+        raise InputError(f"{store.folder} has no days yet", hint="write some with `attribution summarise`")
     last = held[-1] if through is None else day_number(through.date())
     first = held[0] if days is None else last - days + 1
     if first < held[0] or last > held[-1]:
         raise InputError(
-            f"{store.folder} does not hold all of these days",
+            f"{store.folder} does not have all of these days",
             given=f"{day_name(first)} to {day_name(last)}",
             allowed=f"{day_name(held[0])} to {day_name(held[-1])}",
         )
@@ -113,7 +121,9 @@ def read_scorer(
     labels = [model.label for model in models]
     if scorer.state.label not in labels:
         raise InputError(
-            f"the model in {folder} is not one of these summaries", given=repr(scorer.state.label), allowed=labels
+            f"the summaries are of other models than the one in {folder}",
+            given=repr(scorer.state.label),
+            allowed=labels,
         )
     definition = scorer.definition
     journeys = definition.journeys.model_dump(mode="json", exclude_defaults=True, exclude=set(NOT_OF_DAYS))
@@ -203,6 +213,7 @@ def _tell(document: dict[str, object], *, as_json: bool) -> None:
         assert isinstance(stale, list)
         shown = ", ".join(stale[:5]) + (" …" if len(stale) > 5 else "")
         typer.echo(
-            f"{len(stale)} of these days may be wrong ({shown}): give `attribution summarise` a log that holds them "
+            f"{pluralise(len(stale), 'day')} may be out of date ({shown}). Run `attribution summarise` on tables "
+            "with these days "
             "and one lookback window before them."
         )

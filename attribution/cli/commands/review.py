@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -11,77 +12,64 @@ from attribution.cli.commands.arguments import NEGATIVE_VERDICT, Json
 from attribution.cli.console import print_json, print_page, progress, records
 from attribution.schema.names import named_folder
 
-if TYPE_CHECKING:
-    from attribution.decisions.kpis import Review
-
-
-_RUN = "Output folder of a run, or its MLflow run id."
-_URI = "MLflow tracking URI, by default that of the later run."
+_RUN = "Its output folder or MLflow run id."
+_URI = "MLflow tracking URI. Default: that of the later run."
 
 
 def review(
     before: Annotated[str, typer.Argument(metavar="RUN_A", help=f"The earlier run. {_RUN}")],
     after: Annotated[str, typer.Argument(metavar="RUN_B", help=f"The later run. {_RUN}")],
     model: Annotated[
-        str | None, typer.Option(help="Model of the later run, by default every model that both runs have.")
+        str | None, typer.Option(help="Model of the later run. Default: every model that both runs have.")
     ] = None,
-    model_before: Annotated[
-        str | None, typer.Option(help="Model of the earlier run, if it was a different one.")
-    ] = None,
-    decline: Annotated[float, typer.Option(help="Share of its credit that a channel must lose for an alert.")] = 0.2,
-    drift: Annotated[float, typer.Option(help="Share of credit that must move for an alert.")] = 0.1,
+    model_before: Annotated[str | None, typer.Option(help="Model of the earlier run, if it has another label.")] = None,
+    decline: Annotated[float, typer.Option(help="Alert if a channel loses at least this share of its credit.")] = 0.2,
+    drift: Annotated[
+        float, typer.Option(help="Alert if at least this share of all credit moves between channels.")
+    ] = 0.1,
     fewest: Annotated[
-        float, typer.Option(help="Channels with fewer conversions in the earlier run are skipped.")
+        float, typer.Option("--min-conversions", help="Skip channels with fewer conversions in the earlier run.")
     ] = 10.0,
     out: Annotated[
-        Path | None, typer.Option(help="Output folder, by default runs/A-B-review. Replaced as a whole.")
+        Path | None, typer.Option(help="Output folder. Default: runs/A-B-review. An earlier result in it is replaced.")
     ] = None,
     uri: Annotated[str | None, typer.Option("--tracking-uri", help=_URI)] = None,
-    track: Annotated[bool, typer.Option("--track/--no-track", help="Log to MLflow, if the later run was.")] = True,
+    track: Annotated[
+        bool, typer.Option("--track/--no-track", help="Log to MLflow if the later run was logged.")
+    ] = True,
     as_json: Json = False,
 ) -> None:
-    """Explain why ROI changed between two runs; exit 3 if a channel declined."""
+    """Explain why ROI changed between two runs. Exit code 3: there is an alert."""
     from attribution.cli.commands.saved_runs import Made, open_runs, write_outputs
-    from attribution.decisions.kpis import Thresholds, review_runs
+    from attribution.cli.commands.written_runs import tracking_store
+    from attribution.decisions.comparison import Thresholds, raised, review_runs
+    from attribution.pipeline.stores import choose_store
     from attribution.reporting.charts.bridge import roi_bridge
     from attribution.reporting.report.pages import review_page
-    from attribution.schema.experiment import TrackingOptions
 
     thresholds = Thresholds(decline=decline, drift=drift, fewest=fewest)
     with progress() as say:
         say("reading runs")
-        with open_runs([before, after], Path(), uri=uri or TrackingOptions().uri) as (was, now):
+        with open_runs([before, after], Path(), store=choose_store(uri)) as (was, now):
             result = review_runs(was, now, model=model, model_before=model_before, thresholds=thresholds)
         out = out or named_folder("runs", f"{was.name}-{now.name}-review")
         say("writing tables and page")
         page, tables = review_page(result), result.tables
-        figures = (
-            [roi_bridge(tables["review"], tables["roi_changes"], model=_leading_model(result))]
-            if _has_roi(result)
-            else []
-        )
+        leading = result.models[0]
+        ends = result.total_roi(leading)
+        has_roi = not any(math.isnan(end) for end in ends)
+        figures = [roi_bridge(ends, tables["roi_parts"], model=leading)] if has_roi else []
         tags = {"attribution.run_before": before, "attribution.run_after": after}
         made = Made(now.experiment.name, "review", tables, result.metrics, tags, page, figures)
-        own_options = now.experiment.tracking
-        tracking = TrackingOptions(enabled=own_options.enabled and track, uri=uri or own_options.uri)
-        run_id, failure = write_outputs(made, out, [Path(before), Path(after)], tracking)
+        store = tracking_store(now.experiment.tracking, uri) if track else None
+        tracked = write_outputs(made, out, [Path(before), Path(after)], store)
     if as_json:
         every = {name: records(table) for name, table in tables.items()}
-        print_json({"out": str(out), "mlflow_run": run_id, "notes": list(result.notes), **every})
+        print_json({"out": str(out), **tracked.document, "notes": list(result.notes), **every})
     else:
         print_page(page)
-        typer.echo(f"\nTables, review.md and review.html are in {out}" + (f"; MLflow run {run_id}." if run_id else "."))
-    if failure is not None:
-        raise failure
-    if len(tables["alerts"]):
+        typer.echo(f"\nTables, review.md and review.html are in {out}{tracked.sentence_end}")
+    if tracked.failure is not None:
+        raise tracked.failure
+    if len(raised(tables["alerts"])):
         raise typer.Exit(NEGATIVE_VERDICT)
-
-
-def _leading_model(result: Review) -> str:
-    return str(result.tables["review"]["model"].iloc[0])
-
-
-def _has_roi(result: Review) -> bool:
-    table = result.tables["review"]
-    whole = table[(table["channel"] == "(total)") & (table["model"] == _leading_model(result))]
-    return bool(whole[["roi_before", "roi_after"]].notna().all(axis=None))

@@ -22,25 +22,32 @@ if TYPE_CHECKING:
 
 def run(
     path: Annotated[
-        Path, typer.Argument(metavar="EXPERIMENT.toml", help="The experiment file, or a folder of them to compare.")
+        Path,
+        typer.Argument(
+            metavar="EXPERIMENT.toml", help="The experiment file, or a folder of experiment files to compare."
+        ),
     ],
     overrides: Overrides = None,
     sweeps: Annotated[
         list[str] | None,
-        typer.Option("--sweep", metavar="KEY=A,B,…", help="Run every combination of the values, and compare them."),
+        typer.Option(
+            "--sweep", metavar="KEY=A,B,…", help="Run and compare every combination of these values. Can be repeated."
+        ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Output folder, by default runs/NAME. Replaced as a whole.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Output folder. Default: runs/NAME. An earlier result in it is replaced.")
+    ] = None,
     again: Annotated[
         bool,
         typer.Option(
-            "--again", help="Run again even if the folder holds this run already: same data, settings and code."
+            "--again", help="Run even if the folder already holds a run with the same data, settings and code."
         ),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Run an experiment: write its tables and report, log it to MLflow, print the ROI ranking of every model.
+    """Run an experiment: write tables and a report, log to MLflow, and print the ROI ranking of every model.
 
-    Of a folder, or with --sweep: run each, one folder below OUT for each of them, and compare them.
+    With --sweep, or for a folder of experiments, every run has its own folder below OUT, and the runs are compared.
     """
     from attribution.pipeline.sections import read_experiment
 
@@ -65,17 +72,21 @@ def run_one(experiment: Experiment, out: Path | None, *, as_json: bool, again: b
     out = out or named_folder("runs", experiment.name)
     with progress() as say:
         made = _make_run(experiment, out, say, again=again)
-        completed = track_run(experiment, out, say)
+        tracked = track_run(experiment, out, say)
     tables = read_run(out).tables
     if as_json:
-        head = {"out": str(out), "made": made, "mlflow_run": completed.run_id}
+        head = {"out": str(out), "reused": not made, **tracked.document}
         print_json(head | {name: records(tables[name]) for name in ("returns", "agreement")})
     else:
         print_ranking(experiment, tables, compare_rankings(tables["returns"]))
-        where = "Tables and report.html are" if made else "Nothing changed since the run that is"
-        typer.echo(f"\n{where} in {out}{completed.tracked_as}")
-    if completed.failure is not None:
-        raise completed.failure
+        where = (
+            "Tables and report.html are"
+            if made
+            else "Data, settings and code are unchanged, so nothing was run again. The results are"
+        )
+        typer.echo(f"\n{where} in {out}{tracked.sentence_end}")
+    if tracked.failure is not None:
+        raise tracked.failure
 
 
 def _make_run(experiment: Experiment, out: Path, say: Stage, *, again: bool) -> bool:
@@ -92,12 +103,15 @@ def _make_run(experiment: Experiment, out: Path, say: Stage, *, again: bool) -> 
 
 
 def _run_several(name: str, specifications: Sequence[Specification], out: Path, *, as_json: bool, again: bool) -> None:
-    from attribution.cli.commands.written_runs import track_compared, write_compared
+    from attribution.cli.commands.saved_runs import track
+    from attribution.cli.commands.written_runs import log_folder, tracking_store, write_compared
     from attribution.decisions.comparison import compare_runs
     from attribution.decisions.kpis import read_run
 
     if len(specifications) < 2:
-        raise InputError("a comparison needs two specifications or more", hint="--sweep KEY=A,B")
+        raise InputError(
+            "a comparison needs at least two specifications", hint="give --sweep at least two values: KEY=A,B"
+        )
     _check_apart(specifications, out)
     made = []
     with progress() as say:
@@ -110,24 +124,25 @@ def _run_several(name: str, specifications: Sequence[Specification], out: Path, 
                 if _make_run(each.experiment, out / each.name, tell, again=again):
                     made.append(each.name)
             except InputError as error:
-                raise InputError(f"specification {each.name!r}: {error}") from None
+                raise type(error)(f"specification {each.name!r}: {error}") from None
         say("comparing")
         compared = compare_runs({each.name: read_run(out / each.name) for each in specifications}, name)
-        write_compared(compared, out, specifications[0].experiment.tracking)
-        say("logging to MLflow")
-        completed = track_compared(out, specifications[0].experiment.tracking)
+        store = tracking_store(specifications[0].experiment.tracking)
+        write_compared(compared, out, store)
+        say("logging to MLflow" if store is None else f"logging to MLflow, {store}")
+        tracked = track(lambda store: log_folder(out, store), store)
     if as_json:
-        head = {"out": str(out), "made": made, "mlflow_run": completed.run_id, "notes": list(compared.notes)}
-        print_json(head | {key: records(table) for key, table in compared.tables.items()})
+        reused = [each.name for each in specifications if each.name not in made]
+        head = {"out": str(out), "reused": reused, **tracked.document}
+        sentences = {"findings": list(compared.findings), "notes": list(compared.notes)}
+        print_json(head | sentences | {key: records(table) for key, table in compared.tables.items()})
     else:
         for sentence in compared.findings:
             typer.echo(sentence)
-        typer.echo(
-            f"\n{len(made)} of {len(specifications)} runs were made, the others were finished before. ", nl=False
-        )
-        typer.echo(f"They are in {out}, side by side in {out / 'comparison'}{completed.tracked_as}")
-    if completed.failure is not None:
-        raise completed.failure
+        typer.echo(f"\n{len(made)} of {len(specifications)} runs are new, the others are unchanged. ", nl=False)
+        typer.echo(f"The runs are in {out}, their comparison in {out / 'comparison'}{tracked.sentence_end}")
+    if tracked.failure is not None:
+        raise tracked.failure
 
 
 def _check_apart(specifications: Sequence[Specification], out: Path) -> None:
@@ -140,6 +155,6 @@ def _check_apart(specifications: Sequence[Specification], out: Path) -> None:
             taken = [folder for folder in folders if folder.resolve() in (path.resolve(), *path.resolve().parents)]
             if taken:
                 raise InputError(
-                    f"output folder {taken[0]} holds what is needed",
+                    f"output folder {taken[0]} holds a file that the run reads, so it is not replaced",
                     given=str(path),
                 )

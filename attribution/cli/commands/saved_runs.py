@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from attribution.errors import InputError, TrackingError
+from attribution.errors import InputError, TrackingError, UnavailableError
+from attribution.folders import write_error
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
     from attribution.decisions.kpis import Run
     from attribution.models.saved import Scorer
     from attribution.pipeline.output import Kind
+    from attribution.pipeline.stores import Store
     from attribution.reporting.charts import Figure
     from attribution.reporting.report.pages import Page
-    from attribution.schema.experiment import TrackingOptions
 
 # ---------------------------------------------------------------- finished runs
 
@@ -45,31 +46,52 @@ class Made:
     figures: Sequence[Figure] = ()
 
 
-class Written(NamedTuple):
-    """Id of the MLflow run, if there is one, and why there is none if there should be."""
+class Tracked(NamedTuple):
+    """Where something was tracked: id of its MLflow run, its store, and why there is no run if there should be one."""
 
-    run_id: str | None
-    failure: TrackingError | None
+    run_id: str | None = None
+    store: Store | None = None
+    failure: TrackingError | None = None
+
+    @property
+    def sentence_end(self) -> str:
+        """The end of a sentence about the folder."""
+        return "." if self.run_id is None else f"; MLflow run {self.run_id} in {self.store}."
+
+    @property
+    def document(self) -> dict[str, str | None]:
+        """As it stands in what ``--json`` prints."""
+        return {"mlflow_run": self.run_id, "mlflow_store": None if self.run_id is None else str(self.store)}
+
+
+def track(log: Callable[[Store], str], store: Store | None) -> Tracked:
+    """What ``log`` makes of a store, whose failure is told after all results; nothing where there is no store."""
+    if store is None:
+        return Tracked()
+    try:
+        return Tracked(log(store), store)
+    except TrackingError as error:
+        return Tracked(None, store, error)
 
 
 @contextmanager
-def open_runs(references: Sequence[str], folder: Path, *, uri: str) -> Iterator[list[Run]]:
+def open_runs(references: Sequence[str], folder: Path, *, store: Store) -> Iterator[list[Run]]:
     """Runs by their output folder, relative to ``folder``, or by their MLflow run id."""
     import tempfile
 
     from attribution.decisions.kpis import read_run
 
     with tempfile.TemporaryDirectory(prefix="attribution-runs-") as copies:
-        yield [read_run(_run_folder(reference, folder, Path(copies), uri)) for reference in references]
+        yield [read_run(_run_folder(reference, folder, Path(copies), store)) for reference in references]
 
 
 @contextmanager
-def open_run_folder(reference: str, folder: Path, *, uri: str) -> Iterator[Path]:
+def open_run_folder(reference: str, folder: Path, *, store: Store) -> Iterator[Path]:
     """The folder of a run, by its path relative to ``folder`` or by its MLflow run id."""
     import tempfile
 
     with tempfile.TemporaryDirectory(prefix="attribution-run-") as copies:
-        yield _run_folder(reference, folder, Path(copies), uri)
+        yield _run_folder(reference, folder, Path(copies), store)
 
 
 def judge_scorer(run: Path, model: str | None, name: str | None, *, allow_own_code: bool = False) -> Scorer:
@@ -83,7 +105,7 @@ def judge_scorer(run: Path, model: str | None, name: str | None, *, allow_own_co
     allow_own_code : see `Scorer.load`
     """
     from attribution.models.saved import load_saved_scorer
-    from attribution.pipeline.record import read_record
+    from attribution.pipeline.tracking_record import read_record
     from attribution.testing import judge_model
 
     record = read_record(run)
@@ -94,20 +116,15 @@ def judge_scorer(run: Path, model: str | None, name: str | None, *, allow_own_co
     return replace(saved, name=name or saved.state.label, laws=(*saved.laws, *laws))
 
 
-def write_outputs(made: Made, out: Path, keep: Sequence[Path], tracking: TrackingOptions) -> Written:
-    """Write tables and page into ``out``, replaced whole, and track them."""
+def write_outputs(made: Made, out: Path, keep: Sequence[Path], store: Store | None) -> Tracked:
+    """Write tables and page into ``out``, replaced whole, and track them unless ``store`` is None."""
     write_made(made, out, keep)
-    if not tracking.enabled:
-        return Written(None, None)
-    try:
-        from attribution.tracking.mlflow_store import track_tables
+    from attribution.tracking.mlflow_store import track_tables
 
-        logged = track_tables(
-            out, name=made.name, kind=made.kind, metrics=made.metrics, tags=made.tags, uri=tracking.uri
-        )
-        return Written(logged, None)
-    except TrackingError as error:
-        return Written(None, error)
+    def log(store: Store) -> str:
+        return track_tables(out, name=made.name, kind=made.kind, metrics=made.metrics, tags=made.tags, store=store)
+
+    return track(log, store)
 
 
 def write_made(made: Made, out: Path, keep: Sequence[Path], *, manifest: Mapping[str, Any] | None = None) -> None:
@@ -149,10 +166,10 @@ def replace_file(to: Path, text: str, *, is_own: Callable[[str], bool]) -> None:
         staging.replace(to)
     except OSError as error:
         staging.unlink(missing_ok=True)
-        raise InputError(f"file {to} cannot be written: {error.strerror}") from None
+        raise write_error(f"file {to} cannot be written", error) from None
 
 
-def _run_folder(reference: str, folder: Path, copies: Path, uri: str) -> Path:
+def _run_folder(reference: str, folder: Path, copies: Path, store: Store) -> Path:
     path = folder / Path(reference).expanduser()
     if path.is_dir() or re.fullmatch(r"[0-9a-f]{32}", reference) is None:
         return path
@@ -161,16 +178,17 @@ def _run_folder(reference: str, folder: Path, copies: Path, uri: str) -> Path:
     into = copies / reference
     into.mkdir(exist_ok=True)
     try:
-        return fetch_run(reference, into, uri=uri)
+        return fetch_run(reference, into, store=store)
     except TrackingError as error:
-        raise InputError(str(error), hint="give its output folder, or another store with --tracking-uri") from None
+        kind = UnavailableError if error.exit_code == UnavailableError.exit_code else InputError
+        raise kind(str(error), hint="give its output folder, or another tracking server with --tracking-uri") from None
 
 
 # ---------------------------------------------------------------- exported models
 
 
 @contextmanager
-def open_model(reference: str, *, uri: str | None = None) -> Iterator[Path]:
+def open_model(reference: str, *, store: Store) -> Iterator[Path]:
     """The folder of a scorer, by its path, or a copy by ``models:/NAME@ALIAS`` that lasts as long as the block.
 
     Raises
@@ -183,8 +201,7 @@ def open_model(reference: str, *, uri: str | None = None) -> Iterator[Path]:
 
         yield existing_folder(Path(reference))
         return
-    from attribution.schema.experiment import TrackingOptions
     from attribution.tracking.registry import fetch_scorer
 
     with tempfile.TemporaryDirectory(prefix="attribution-model-") as copies:
-        yield fetch_scorer(reference, Path(copies), uri=uri or TrackingOptions().uri)
+        yield fetch_scorer(reference, Path(copies), store=store)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from attribution.amounts import pluralise
 from attribution.cli.commands.arguments import AllowOwnCode, Covers, Json, MaxGapDays, days_covered, parse_day
+from attribution.cli.commands.input_tables import LOG, READ, Source, TablesFile, input_tables
 from attribution.cli.console import print_json, progress, records
 from attribution.errors import InputError
 
@@ -18,60 +20,77 @@ if TYPE_CHECKING:
 
 _SHOWN = 5
 
-Source = Annotated[str | None, typer.Option(help="Path, glob or SELECT, where the model was fitted with such a table.")]
+
+Touchpoints = Annotated[
+    str | None, typer.Option(help="Path, glob or SELECT. Include one lookback window before the first day to score.")
+]
+First = Annotated[str | None, typer.Option("--from", help="First day to score, even if it was scored before.")]
+Last = Annotated[str | None, typer.Option("--through", help="Last day to score, even if it was scored before.")]
+UnknownChannels = Annotated[
+    str | None,
+    typer.Option(
+        help=(
+            "Weight of channels that the model does not know: like_known, zero or refuse. Default: the model's setting."
+        )
+    ),
+]
+Canonical = Annotated[
+    bool,
+    typer.Option("--canonical", help="The tables use this package's column names, not those of the experiment."),
+]
 
 
 def score(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Folder of an exported model, or models:/NAME@ALIAS.")],
-    touchpoints: Annotated[
-        str, typer.Option(help="Path, glob or SELECT, including the history before the days to score.")
-    ],
-    conversions: Annotated[str, typer.Option(help="Path, glob or SELECT.")],
-    out: Annotated[Path, typer.Option(help="Output folder: journey_credit/day=…, restatement/, manifest.json.")],
+    out: Annotated[Path, typer.Option(help="Output folder for journey_credit/day=…, restatement/ and manifest.json.")],
+    touchpoints: Touchpoints = None,
+    conversions: Annotated[str | None, typer.Option(help="Path, glob or SELECT.")] = None,
+    tables: TablesFile = None,
     identities: Source = None,
     customers: Source = None,
     codes: Source = None,
-    first: Annotated[
-        str | None, typer.Option("--from", help="First day to score, also if it was scored before.")
-    ] = None,
-    last: Annotated[str | None, typer.Option("--to", help="Last day to score, also if it was scored before.")] = None,
+    first: First = None,
+    last: Last = None,
     covers: Covers = None,
     max_gap_days: MaxGapDays = 400,
-    unknown_channels: Annotated[
-        str | None, typer.Option(help="like_known, zero or refuse, by default as the model was exported.")
+    unknown_channels: UnknownChannels = None,
+    canonical: Canonical = False,
+    time_zone: Annotated[
+        str | None, typer.Option(help="Time zone of times without an offset, e.g. Europe/Paris.")
     ] = None,
-    canonical: Annotated[
-        bool, typer.Option("--canonical", help="Tables have canonical columns, however they were read in training.")
-    ] = False,
-    time_zone: Annotated[str | None, typer.Option(help="Zone of times without an offset, e.g. Europe/Paris.")] = None,
-    engine: Annotated[str, typer.Option(help="duckdb or spark.")] = "duckdb",
+    engine: Annotated[str, typer.Option(help="Engine: duckdb or spark.")] = "duckdb",
     memory_limit: Annotated[str, typer.Option(help="Memory limit of DuckDB.")] = "1.5GB",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say which days would be scored; write nothing.")] = False,
-    uri: Annotated[str | None, typer.Option("--tracking-uri", help="Where models:/NAME@ALIAS is looked up.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show which days would be scored, but write nothing.")
+    ] = False,
+    uri: Annotated[
+        str | None, typer.Option("--tracking-uri", help="MLflow tracking URI, for models:/NAME@ALIAS.")
+    ] = None,
     allow_own_code: AllowOwnCode = False,
     as_json: Json = False,
 ) -> None:
     """Attribute new conversions, one file per day. Unchanged days are skipped, and corrected ones are scored again."""
     from attribution.cli.commands.saved_runs import open_model
     from attribution.models.saved import Scorer
+    from attribution.pipeline.stores import choose_store
     from attribution.production.scoring.job import Request, score_days
 
-    with open_model(model, uri=uri) as folder:
+    with open_model(model, store=choose_store(uri)) as folder:
         scorer = Scorer.load(folder, allow_own_code=allow_own_code)
     if unknown_channels is not None:
         scorer = scorer.with_policy(unknown_channels)
-    sources = {"touchpoints": touchpoints, "conversions": conversions}
-    beside = {"identities": identities, "customers": customers, "codes": codes}
-    tables = {name: _spec(scorer, name, source, canonical, time_zone) for name, source in sources.items()}
+    sources = dict(zip(READ, (touchpoints, conversions, identities, customers, codes), strict=True))
+    read = input_tables(tables, sources, {"--canonical": canonical, "--time-zone": time_zone})
     request = Request(
-        {**tables, **beside},
+        {name: _spec(scorer, name, source, canonical, time_zone) for name, source in read.sources.items()},
         out,
         parse_day(first, "--from"),
-        parse_day(last, "--to"),
+        parse_day(last, "--through"),
         canonical=canonical,
         dry_run=dry_run,
         covers=days_covered(covers),
         max_gap_days=max_gap_days,
+        folder=read.folder,
     )
     with progress() as say:
         scored = score_days(scorer, request, _engine(engine, memory_limit), on_stage=say)
@@ -83,9 +102,9 @@ def score(
         raise typer.Exit(3)
 
 
-def _spec(scorer: Any, table: str, source: str, canonical: bool, time_zone: str | None) -> Any:
-    """The source, with a time zone if one is named."""
-    if time_zone is None:
+def _spec(scorer: Any, table: str, source: Any, canonical: bool, time_zone: str | None) -> Any:
+    """The source, with a time zone if one is named and the table has times."""
+    if time_zone is None or table not in LOG:
         return source
     from attribution.schema.experiment import TableSpec
 
@@ -109,12 +128,22 @@ def _engine(name: str, memory_limit: str) -> Engine:
 
 
 def _document(name: str, version: str, out: Path, scored: Scored) -> dict[str, Any]:
-    fields = {field: value for field, value in vars(scored).items() if field != "restatement"}
     return {
         "model": name,
         "model_version": version,
         "out": str(out),
-        **fields,
+        "revision": scored.revision,
+        "days_written": scored.written,
+        "days_unchanged": scored.unchanged,
+        "days_without_history": scored.without_history,
+        "days_removed": scored.removed,
+        "days_incomplete": scored.cut,
+        "days_deferred": scored.deferred,
+        "days_damaged": scored.damaged,
+        "conversions": scored.conversions,
+        "rows": scored.rows,
+        "conversions_outdated": scored.unmended,
+        "unknown_channels": scored.unknown_channels,
         "restatement": records(scored.restatement),
     }
 
@@ -122,24 +151,30 @@ def _document(name: str, version: str, out: Path, scored: Scored) -> dict[str, A
 def _print(out: Path, scored: Scored, *, dry_run: bool) -> None:
     days = f"{scored.written[0]} to {scored.written[-1]}" if scored.written else "none"
     if dry_run:
-        print(f"{len(scored.written)} days would be scored ({days}); nothing is written.")
+        print(f"{pluralise(len(scored.written), 'day')} would be scored ({days}). Nothing was written.")
         _print_left(scored)
         return
-    print(f"{len(scored.written)} days written ({days}), {len(scored.unchanged)} scored again and unchanged.")
+    print(
+        f"{pluralise(len(scored.written), 'day')} written ({days}), {len(scored.unchanged)} scored again without a "
+        "change."
+    )
     if scored.written:
-        print(f"{scored.conversions:,} conversions in {scored.rows:,} rows.")
+        print(f"{pluralise(scored.conversions, 'conversion')} in {pluralise(scored.rows, 'row')}.")
     if scored.removed:
-        print(f"Without conversions now, removed: {', '.join(scored.removed)}.")
-    if scored.kept:
-        print(f"Unchanged, because the input lacks the history before them: {', '.join(scored.kept)}.")
+        print(f"Removed, because they no longer have conversions: {', '.join(scored.removed)}.")
+    if scored.without_history:
+        print(f"Not scored, because the input lacks the touchpoints before them: {', '.join(scored.without_history)}.")
     _print_left(scored)
     for channel, count in scored.unknown_channels.items():
-        print(f"Channel {channel!r} is not known to the model: {count:,} touchpoints.")
+        print(f"The model does not know channel {channel!r}, which has {pluralise(count, 'touchpoint')}: refit it.")
     changed = (
         scored.restatement["day"][scored.restatement["channel"].notna()].nunique() if len(scored.restatement) else 0
     )
     if changed:
-        print(f"Credit of {changed} days was restated: see restatement/revision={scored.revision:06d}.")
+        print(
+            f"Credit changed on {pluralise(changed, 'day')} that had been scored before: see "
+            f"restatement/revision={scored.revision:06d}."
+        )
     print(f"Output is in {out}.")
 
 
@@ -147,21 +182,23 @@ def _print_left(scored: Scored) -> None:
     """What a job could not do."""
     if scored.cut:
         print(
-            f"Unchanged, because the input begins or ends in the middle of them: {', '.join(scored.cut)}. "
-            "If the input covers them completely, say so with --covers FROM..TO."
+            f"Not scored, because the input may cover only part of them: {', '.join(scored.cut)}. "
+            "If it covers them completely, add --covers FROM..TO."
         )
     if scored.damaged:
         print(
-            f"Damaged, and this input cannot restore them: {', '.join(scored.damaged)}. Score again with an input "
+            f"The files of these days are damaged: {', '.join(scored.damaged)}. To restore them, score again with "
+            "an input "
             "that has their conversions and one lookback window before them."
         )
     if scored.deferred:
-        print(f"Changed, but outside --from and --to: {', '.join(scored.deferred)}.")
+        print(f"Changed but not scored, because they are outside --from and --through: {', '.join(scored.deferred)}.")
     if scored.unmended:
         ids = [name for names in scored.unmended.values() for name in names]
         shown = ", ".join(ids[:_SHOWN]) + (" …" if len(ids) > _SHOWN else "")
         days = f"{min(scored.unmended)} to {max(scored.unmended)}" if len(scored.unmended) > 1 else min(scored.unmended)
         print(
-            f"{len(ids):,} conversions may be wrong and cannot be corrected from this input ({days}): {shown}. "
-            "They are listed in restatement/ and in manifest.json. Score these days again with the history before them."
+            f"The credit of {pluralise(len(ids), 'conversion')} may be out of date, and this input cannot correct it "
+            f"({days}): {shown}. "
+            "All are listed in restatement/ and manifest.json. Score these days again with the touchpoints before them."
         )

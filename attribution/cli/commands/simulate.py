@@ -11,10 +11,12 @@ from attribution.cli.console import progress
 
 
 def simulate(
-    world: Annotated[str, typer.Argument(help="default, confounded, or the path of a TOML file.")],
-    customers: Annotated[int, typer.Option(min=1, help="How many customers.")],
-    out: Annotated[Path, typer.Option(help="Output folder. Replaced as a whole.")],
-    seed: Annotated[int, typer.Option(min=0, help="Another seed gives another sample of the same world.")] = 0,
+    world: Annotated[str, typer.Argument(help="The world: default, confounded, or a TOML file.")],
+    customers: Annotated[int, typer.Option(min=1, help="Number of customers.")],
+    out: Annotated[Path, typer.Option(help="Output folder. An earlier result in it is replaced.")],
+    seed: Annotated[
+        int, typer.Option(min=0, help="Random seed: another seed gives another sample of the same world.")
+    ] = 0,
 ) -> None:
     """Write a simulated world as Parquet: touchpoints, conversions, costs and the true channel effects."""
     from attribution.pipeline.output import replaced_folder
@@ -28,4 +30,4 @@ def simulate(
             simulation = simulate_world(chosen, customers=customers, seed=seed)
         for name in ("touchpoints", "conversions", "costs", "truth"):
             getattr(simulation, name).to_parquet(folder / f"{name}.parquet", index=False)
-    typer.echo(f"wrote {customers:,} customers of world {chosen.name!r} to {out}")
+    typer.echo(f"Wrote {customers:,} customers of world {chosen.name!r} to {out}.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from attribution.amounts import pluralise
 from attribution.cli.commands.arguments import (
     DAY,
     Covers,
@@ -30,29 +31,29 @@ if TYPE_CHECKING:
 
 def summarise(
     experiment: ExperimentFile,
-    to: Annotated[Path, typer.Option(help="Folder of daily summaries; days are added to it.")],
+    to: Annotated[Path, typer.Option(help="Folder of daily summaries. New days are added to it.")],
     overrides: Overrides = None,
     since: Annotated[
         dt.datetime | None,
         typer.Option(
-            formats=DAY, help="First day to write, by default one lookback window before the first missing day."
+            "--from", formats=DAY, help="First day to write. Default: one lookback window before the first missing day."
         ),
     ] = None,
     through: Annotated[
         dt.datetime | None,
-        typer.Option(formats=DAY, help="Last complete day, by default the day before the last event."),
+        typer.Option(formats=DAY, help="Last complete day. Default: the day before the last event."),
     ] = None,
     covers: Covers = None,
     max_gap_days: MaxGapDays = 400,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
-    """Store what each day adds to the models of an experiment, so that a refit reads no log.
+    """Store a summary of each day for the models of an experiment, so that a refit need not read touchpoints again.
 
-    [period] of the experiment is left aside: `attribution refit` chooses days.
+    The period of the experiment is ignored: `attribution refit` chooses the days.
     """
     from attribution.journeys import journeys_by_day
-    from attribution.pipeline.request import check_channel_count, make_models, open_sources
+    from attribution.pipeline.builders import check_channel_count, make_models, open_sources
     from attribution.pipeline.sections import read_experiment
     from attribution.production.refit import Definition, SummaryStore, day_name, given_log, summarise_days
 
@@ -78,7 +79,7 @@ def summarise(
                 days = summarise_days(journeys, models, tonight.write[0], tonight.write[-1])
                 written = [day for day in tonight.write if store.write(day, days[day], journeys.channels)]
             if store.days:
-                store.keep_known(tonight.known)
+                store.write_log_state(tonight.log_state)
     _tell(document | {"written": [day_name(day) for day in written], "dry_run": False}, as_json=as_json)
     if tonight.stale:
         raise typer.Exit(3)
@@ -106,7 +107,7 @@ def _tonight(
     from attribution.production.refit import choose_tonight, day_number
 
     assert journeys.span is not None
-    known_inputs, held = store.known(), store.days
+    known_inputs, held = store.read_log_state(), store.days
     last = journeys.span[1] // MICROSECONDS - 1 if through is None else day_number(through.date())
     from_day = None if since is None else day_number(since.date())
     chosen = choose_tonight(log, journeys, known_inputs, held, last=last, since=from_day)
@@ -125,13 +126,13 @@ def _check_asked(
 
     assert journeys.span is not None
     begun, ended = (at // MICROSECONDS for at in journeys.span)
-    for name, chosen, day in (("since", since, first), ("through", through, last)):
+    for name, chosen, day in (("from", since, first), ("through", through, last)):
         if chosen is not None and not begun <= day <= ended:
             raise InputError(
-                f"--{name} is not among the days of the log",
+                f"--{name} is not a day of the tables",
                 given=day_name(day),
                 allowed=f"{day_name(begun)} to {day_name(ended)}",
-                hint="the log must hold the days to write, and the history before them",
+                hint="the tables must have the days to write, and one lookback window before them",
             )
 
 
@@ -142,9 +143,9 @@ def _check_history(journeys: Journeys, held: Sequence[int], begun: int, first: i
     assert journeys.lookback_days is not None
     if held and begun > held[0] and first - begun < journeys.lookback_days:
         raise InputError(
-            "the log begins too late: a day needs the touchpoints of one lookback window before it",
-            given=f"a log from {day_name(begun)} for days from {day_name(first)}",
-            allowed=f"a log from {day_name(first - math.ceil(journeys.lookback_days))} or before",
+            "the tables start too late: a day needs the touchpoints of one lookback window before it",
+            given=f"tables from {day_name(begun)} on, for days from {day_name(first)} on",
+            allowed=f"tables from {day_name(first - math.ceil(journeys.lookback_days))} or earlier",
         )
 
 
@@ -152,9 +153,12 @@ def _tell(document: dict[str, object], *, as_json: bool) -> None:
     if as_json:
         print_json(document)
     elif not document["days"]:
-        typer.echo(f"All days through {document['last']} are in {document['to']} already.")
+        typer.echo(f"{document['to']} already has all days through {document['last']}.")
     elif document["dry_run"]:
-        typer.echo(f"Would write {document['first']} to {document['last']} to {document['to']}.")
+        typer.echo(
+            f"The days {document['first']} to {document['last']} would be written to {document['to']}. Nothing was "
+            "written."
+        )
     else:
         written = document["written"]
         assert isinstance(written, list)
@@ -162,7 +166,8 @@ def _tell(document: dict[str, object], *, as_json: bool) -> None:
         assert isinstance(days, int)
         unchanged = f"; {days - len(written)} unchanged" if len(written) != days else ""
         typer.echo(
-            f"{document['first']} to {document['last']}: {len(written)} days written to {document['to']}{unchanged}."
+            f"{document['first']} to {document['last']}: {pluralise(len(written), 'day')} written to "
+            f"{document['to']}{unchanged}."
         )
     cut, stale = document["cut"], document["stale"]
     if cut and not as_json:
@@ -175,6 +180,7 @@ def _tell(document: dict[str, object], *, as_json: bool) -> None:
         assert isinstance(stale, list)
         shown = ", ".join(stale[:5]) + (" …" if len(stale) > 5 else "")
         typer.echo(
-            f"{len(stale)} days may be wrong, and this log lacks the history to correct them: {shown}. "
-            "Summarise again with a log of these days and one lookback window before them."
+            f"{pluralise(len(stale), 'day')} may be out of date, and these tables lack the touchpoints to correct "
+            f"that: {shown}. "
+            "Summarise again with tables that have these days and one lookback window before them."
         )

@@ -14,7 +14,7 @@ from attribution.errors import InputError
 def validate(
     experiment: ExperimentFile,
     overrides: Overrides = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit 3 if there are warnings.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with code 3 if there are warnings.")] = False,
     as_json: Json = False,
 ) -> None:
     """Check the data of an experiment without fitting a model."""

@@ -6,42 +6,25 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from attribution.cli.commands.saved_runs import Tracked, track
 from attribution.cli.console import progress
-from attribution.errors import InputError, TrackingError
+from attribution.errors import InputError
 from attribution.logs import without_credentials
 
 if TYPE_CHECKING:
     from attribution.decisions.comparison import Comparison
     from attribution.pipeline.outcome import Outcome, Stage
+    from attribution.pipeline.stores import Store
     from attribution.schema.experiment import Experiment, TrackingOptions
 
 # ---------------------------------------------------------------- a run
 
 
-@dataclass(frozen=True)
-class Completed:
-    """A run that is in its folder.
-
-    Attributes
-    ----------
-    run_id : in MLflow; None where it was not tracked
-    failure : why it could not be tracked
-    """
-
-    run_id: str | None
-    failure: TrackingError | None
-
-    @property
-    def tracked_as(self) -> str:
-        """The end of a sentence about the folder."""
-        return f"; MLflow run {self.run_id}." if self.run_id else "."
-
-
-def complete(experiment: Experiment, out: Path, make: Callable[[Stage], Outcome]) -> Completed:
+def complete(experiment: Experiment, out: Path, make: Callable[[Stage], Outcome]) -> Tracked:
     """Make a run, write its folder, and track it: results are on disk before that."""
     with progress() as say:
         write_run(experiment, out, make, say)
@@ -74,19 +57,19 @@ def write_run(experiment: Experiment, out: Path, make: Callable[[Stage], Outcome
                 save_png(figure, folder / "pictures" / f"{figure.name}.png")
 
 
-def track_run(experiment: Experiment, out: Path, say: Stage) -> Completed:
+def track_run(experiment: Experiment, out: Path, say: Stage) -> Tracked:
     """Log a run that is in its folder, unless it is logged already or was not to be."""
-    from attribution.pipeline.record import read_record
+    store = tracking_store(experiment.tracking)
+    if store is not None:
+        say(f"logging to MLflow, {store}")
+    return track(lambda store: log_folder(out, store), store)
 
-    if not experiment.tracking.enabled:
-        return Completed(None, None)
-    say("logging to MLflow")
-    try:
-        from attribution.tracking.tracked_runs import track_record
 
-        return Completed(track_record(read_record(out), out, uri=experiment.tracking.uri), None)
-    except TrackingError as error:
-        return Completed(None, error)
+def tracking_store(tracking: TrackingOptions, option: str | None = None) -> Store | None:
+    """Where an experiment asks to be logged; None where it does not."""
+    from attribution.pipeline.stores import choose_store
+
+    return choose_store(option, tracking.uri) if tracking.enabled else None
 
 
 def input_files(experiment: Experiment) -> list[Path]:
@@ -106,7 +89,7 @@ def input_files(experiment: Experiment) -> list[Path]:
 FOLDER = "comparison"
 
 
-def write_compared(compared: Comparison, out: Path, tracking: TrackingOptions) -> None:
+def write_compared(compared: Comparison, out: Path, store: Store | None) -> None:
     """Write a comparison of the runs in ``out`` into a folder of its own there, with what is to be logged of it."""
     from attribution.cli.commands.saved_runs import Made, write_made
     from attribution.pipeline.outcome import Numbers
@@ -118,7 +101,7 @@ def write_compared(compared: Comparison, out: Path, tracking: TrackingOptions) -
     # No times: a comparison of the same runs is the same, and is logged once.
     manifest = {
         "run": asdict(numbers),
-        "uri": without_credentials(tracking.uri) if tracking.enabled else None,
+        "uri": None if store is None else without_credentials(store.tracking),
         "runs": runs,
         "code": {"version": code_version()},
     }
@@ -131,18 +114,24 @@ def is_compared(folder: Path) -> bool:
     return (folder / FOLDER / "manifest.json").is_file()
 
 
-def track_compared(out: Path, tracking: TrackingOptions) -> Completed:
-    """Log a comparison that is in its folder, unless it is logged already or was not to be."""
-    if not tracking.enabled:
-        return Completed(None, None)
-    try:
-        return Completed(track_folder(out, tracking.uri), None)
-    except TrackingError as error:
-        return Completed(None, error)
+def own_address(folder: Path) -> str | None:
+    """Where what a finished run or comparison left in ``folder`` asked to be logged.
+
+    Raises
+    ------
+    InputError
+        If the folder is not that of a finished run.
+    """
+    from attribution.pipeline.tracking_record import read_record
+
+    uri: str | None = (
+        _read(folder / FOLDER / "manifest.json")["uri"] if is_compared(folder) else read_record(folder).uri
+    )
+    return uri
 
 
-def track_folder(folder: Path, uri: str | None) -> str:
-    """Log what a finished run or comparison left in ``folder``, to ``uri`` or where it asked for.
+def log_folder(folder: Path, store: Store) -> str:
+    """Log what a finished run or comparison left in ``folder``; return the id of its MLflow run.
 
     Raises
     ------
@@ -152,17 +141,14 @@ def track_folder(folder: Path, uri: str | None) -> str:
         If MLflow cannot be reached or refuses; the folder is untouched.
     """
     from attribution.pipeline.outcome import Numbers
-    from attribution.pipeline.record import read_record
-    from attribution.schema.experiment import TrackingOptions
+    from attribution.pipeline.tracking_record import read_record
     from attribution.tracking.tracked_runs import track_comparison, track_record
 
     if not is_compared(folder):
-        record = read_record(folder)
-        return track_record(record, folder, uri=uri or record.uri or TrackingOptions().uri)
+        return track_record(read_record(folder), folder, store=store)
     manifest = _read(folder / FOLDER / "manifest.json")
     records = {name: read_record(folder / name) for name in manifest["runs"]}
-    where = uri or manifest["uri"] or TrackingOptions().uri
-    return track_comparison(Numbers(**manifest["run"]), records, folder, uri=where)
+    return track_comparison(Numbers(**manifest["run"]), records, folder, store=store)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -170,7 +156,9 @@ def _read(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
         return {key: content[key] for key in ("run", "uri", "runs")}
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"{path} is damaged: {type(error).__name__}: {error}", hint="compare the runs again") from None
+        raise InputError(
+            f"{path} is damaged: {type(error).__name__}: {error}", hint="run the comparison again"
+        ) from None
 
 
 def _digest(path: Path) -> str:

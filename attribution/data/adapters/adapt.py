@@ -65,7 +65,7 @@ class Adapter:
         if table not in self.tables:
             adapters = [name for name in adapter_names() if table in read_adapter(name).tables]
             raise InputError(
-                f"table {table!r}: adapter {self.name!r} ({self.title}) cannot feed it",
+                f"table {table!r}: adapter {self.name!r} ({self.title}) has no such table",
                 given=f"adapter = {self.name!r}",
                 allowed=f"{', '.join(self.tables)} from this adapter",
                 hint=f"adapters for {table!r} are {', '.join(adapters)}" if adapters else None,
@@ -169,10 +169,10 @@ from "raw_costs"
         return _fill(table, fitting[0], own, present)
     except NotNestedError as error:
         raise InputError(
-            f"table {table!r}, adapter {adapter!r}: source column {error.column!r} is not nested as it has to be",
+            f"table {table!r}, adapter {adapter!r}: source column {error.column!r}must be nested",
             given=str(error.kind),
-            allowed="nested columns, as Parquet files have them",
-            hint="read other files by a query, such as select * from read_json('events.json')",
+            allowed="nested columns, as in Parquet files",
+            hint="read files of other formats with a query, such as select * from read_json('events.json')",
         ) from None
 
 

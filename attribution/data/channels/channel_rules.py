@@ -178,7 +178,7 @@ def read_rules(document: Mapping[str, Any], origin: str) -> ChannelRules:
     _check_fields(document, ("own_sites", "rules"), origin)
     tables = document.get("rules", [])
     if not isinstance(tables, list | tuple):
-        raise InputError(f"{origin}: 'rules' is a list of tables", given=repr(tables))
+        raise InputError(f"{origin}: 'rules' must be a list of tables", given=repr(tables))
     own = tuple(_read_rule(table, f"{origin}: rule {number}") for number, table in enumerate(tables, start=1))
     _refuse_shadowed(own, origin)
     return ChannelRules(own, _read_sites(document.get("own_sites", []), origin))
@@ -218,7 +218,9 @@ def _read_rule(table: object, where: str) -> Rule:
 
 def _read_conditions(table: object, where: str) -> tuple[str, dict[str, tuple[str, ...]]]:
     if not isinstance(table, Mapping):
-        raise InputError(f"{where}: a rule is a table", given=repr(table), allowed='{ channel = "…", source = "…" }')
+        raise InputError(
+            f"{where}: a rule must be a table", given=repr(table), allowed='{ channel = "…", source = "…" }'
+        )
     _check_fields(table, ("channel", *CONDITIONS), where)
     channel = table.get("channel")
     if not isinstance(channel, str) or not channel.strip():
@@ -228,7 +230,7 @@ def _read_conditions(table: object, where: str) -> tuple[str, dict[str, tuple[st
     where = f"{where} ({channel.strip()!r})"
     conditions = {name: _read_patterns(table[name], name, where) for name in CONDITIONS if name in table}
     if not conditions:
-        raise InputError(f"{where} has no condition and would take everything", allowed=CONDITIONS)
+        raise InputError(f"{where}has no condition, so it would match every touchpoint", allowed=CONDITIONS)
     return channel.strip(), conditions
 
 
@@ -237,7 +239,7 @@ def _read_patterns(value: object, name: str, where: str) -> tuple[str, ...]:
     if not isinstance(patterns, list | tuple) or not patterns:
         raise InputError(f"{where}: {name!r} must be a pattern or a list of patterns", given=repr(value))
     for pattern in patterns:
-        problem = _problem(pattern, name) if isinstance(pattern, str) else "is no text"
+        problem = _problem(pattern, name) if isinstance(pattern, str) else "is not text"
         if problem:
             raise InputError(f"{where}: a pattern of {name!r} {problem}", given=repr(pattern), **_help(pattern, name))
     return tuple(patterns)
@@ -248,13 +250,13 @@ def _problem(pattern: str, name: str) -> str | None:
     if not pattern.strip():
         return "is empty"
     if name == "landing" and not re.fullmatch(r"[/*][^?#]*", pattern.strip()):
-        return "is no path, which begins with / or * and ends before ? and #"
+        return "is not a path: a path begins with / or * and has no ? or #"
     if name == "referrer" and "/" in _host_pattern(pattern):
-        return "is no host, which has no /"
+        return "is not a host: a host has no /"
     if name == "click_id":
-        return None if any(map(matcher([_SPELLING[name](pattern)]), CLICK_IDS)) else "is no click id"
+        return None if any(map(matcher([_SPELLING[name](pattern)]), CLICK_IDS)) else "is not a click id"
     if name not in ("landing", "referrer") and tag_text(pattern) is None:
-        return "is what tools write for nothing, and nothing matches no pattern"
+        return "stands for an empty tag, and empty tags match no pattern"
     return None
 
 
@@ -270,8 +272,8 @@ def _refuse_shadowed(own: tuple[Rule, ...], origin: str) -> None:
             if _takes_all(wide, narrow):
                 raise InputError(
                     f"{origin}: rule {later + 1} ({narrow.channel!r}) can never match: "
-                    f"rule {earlier + 1} ({wide.channel!r}) stands before it and matches all that it matches",
-                    hint=f"put rule {later + 1} before rule {earlier + 1}, or drop it",
+                    f"rule {earlier + 1} ({wide.channel!r})comes first and matches everything that it matches",
+                    hint=f"put rule {later + 1} before rule {earlier + 1}, or remove it",
                 )
 
 
@@ -289,13 +291,18 @@ def _is_wider(name: str, wide: tuple[str, ...], narrow: tuple[str, ...]) -> bool
 
 def _read_sites(value: object, origin: str) -> tuple[str, ...]:
     if not isinstance(value, list | tuple):
-        raise InputError(f"{origin}: 'own_sites' is a list of hosts", given=repr(value))
+        raise InputError(f"{origin}: 'own_sites' must be a list of hosts", given=repr(value))
     hosts = []
     for site in value:
         host = extract_host(site) if isinstance(site, str) and "*" not in site else None
         if host is None:
-            hint = "sites under a host are included" if "*" in str(site) else None
-            raise InputError(f"{origin}: 'own_sites' holds no host", given=repr(site), allowed="example.com", hint=hint)
+            hint = "name the domain alone: its subdomains are included" if "*" in str(site) else None
+            raise InputError(
+                f"{origin}: 'own_sites' has an entry that is not a host",
+                given=repr(site),
+                allowed="example.com",
+                hint=hint,
+            )
         hosts.append(host)
     return tuple(dict.fromkeys(hosts))
 

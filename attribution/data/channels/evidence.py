@@ -87,7 +87,7 @@ def read_evidence(raw: pa.Table, own_sites: tuple[str, ...]) -> Evidence:
     """
     texts = {name: to_texts(raw, name) for name in RAW_COLUMNS if name in raw.column_names}
     if not texts:
-        raise InputError("channel rules need a column to read", given=raw.column_names, allowed=RAW_COLUMNS)
+        raise InputError("channel rules need at least one column to read", given=raw.column_names, allowed=RAW_COLUMNS)
     texts |= {name: unwrap(texts[name]) for name in ("referrer", "url") if name in texts}
     tags = {name: _column(texts, name, raw.num_rows).translate(tag_text) for name in TAGS}
     clicks = {name: is_given(texts[name]) if name in texts else np.zeros(raw.num_rows, bool) for name in CLICK_IDS}
@@ -113,7 +113,7 @@ def to_texts(raw: pa.Table, name: str) -> pa.Array:
     try:
         texts = raw.column(name).cast(pa.large_string()).combine_chunks()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise InputError(f"column {name!r} holds no texts: {error}", given=raw.schema.field(name).type) from None
+        raise InputError(f"column {name!r} does not hold text: {error}", given=raw.schema.field(name).type) from None
     return texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
 
 

@@ -89,7 +89,7 @@ def _is_one_slip(word: str, other: str) -> bool:
     left, right = word[start:], other[start:]
     end = _shared_length(left[::-1], right[::-1])
     left, right = left[: len(left) - end], right[: len(right) - end]
-    # A first letter is hardly ever mistyped: gmail is not email.
+    # A first letter is almost never mistyped: gmail is not email.
     return start > 0 and (max(len(left), len(right)) == 1 or (len(left) == 2 and left == right[::-1]))
 
 
@@ -175,23 +175,25 @@ def lint_channels(rows: pa.Table, rules: ChannelRules) -> pa.Table:
 
 def _weights(rows: pa.Table, name: str) -> NDArray[np.int64]:
     if name not in rows.column_names:
-        raise InputError(f"the lint needs a column {name!r}", given=rows.column_names)
+        raise InputError(f"lint_channels needs a column {name!r}", given=rows.column_names)
     try:
         weights = rows[name].cast(pa.int64()).fill_null(0)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise InputError(f"column {name!r} holds no whole numbers: {error}") from None
+        raise InputError(f"column {name!r} does not hold whole numbers: {error}") from None
     counts: NDArray[np.int64] = weights.to_numpy()
     return counts
 
 
 def _find_unmapped(evidence: Evidence, is_unassigned: Mask, weights: NDArray[np.int64]) -> list[Flaw]:
-    message = "no rule claims this source and medium: an own rule can"
+    message = "no channel rule matches this source and medium: add a rule for it"
     traffic = _count_pairs(evidence, is_unassigned, weights)
     return [Flaw("unmapped", source, medium, None, count, message) for (source, medium), count in traffic.items()]
 
 
 def _find_paid_without_campaign(evidence: Evidence, weights: NDArray[np.int64]) -> list[Flaw]:
-    message = "paid clicks without a campaign: their spend cannot be compared campaign by campaign"
+    message = (
+        "paid clicks without a campaign: their spend cannot be compared by campaign; add utm_campaign to their links"
+    )
     nameless = evidence.medium.where(is_paid) & ~evidence.tags["utm_campaign"].is_there() & (weights > 0)
     traffic = _count_pairs(evidence, nameless, weights)
     return [
@@ -205,7 +207,7 @@ def _near(field: str, names: Coded, weights: NDArray[np.int64]) -> list[Flaw]:
     flaws = []
     for name, other in near_duplicates(traffic, are_sites=field == "source"):
         fields = dict.fromkeys(("source", "medium", "campaign")) | {field: name}
-        message = f"probably {other!r}, which has {traffic[other]} touchpoints"
+        message = f"probably means {other!r}, which has {traffic[other]:,} touchpoints: use one spelling"
         flaws.append(Flaw(f"near_duplicate_{field}", **fields, touchpoints=traffic[name], message=message))
     return flaws
 
@@ -213,12 +215,12 @@ def _near(field: str, names: Coded, weights: NDArray[np.int64]) -> list[Flaw]:
 def _self_referrals(evidence: Evidence, own_sites: tuple[str, ...], weights: NDArray[np.int64]) -> list[Flaw]:
     is_untagged = ~evidence.is_tagged & ~evidence.is_clicked
     own = evidence.referrer.where(lambda host: is_own(host, own_sites))
-    message = "entries from an own site: the visit before them was cut in two"
+    message = "visits that arrive from your own site; own_sites names it, so it is no channel of its own"
     flaws = _referrals(evidence, is_untagged & own, weights, message)
     landings = _traffic(evidence.landing_host, evidence.landing_host.is_there(), weights)
     if landings:
         landed = min(landings, key=lambda host: (-landings[host], host))
-        message = f"most visitors land on {landed!r}, and some come from there: add it to own_sites"
+        message = f"most visitors land on {landed!r}, and some arrive from it: add it to own_sites"
         same = evidence.referrer.where(lambda host: is_own(host, (landed,)))
         flaws += _referrals(evidence, is_untagged & same & ~own, weights, message)
     return flaws

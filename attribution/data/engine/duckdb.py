@@ -20,7 +20,7 @@ from attribution.arguments import check_arguments
 from attribution.data.engine.base import Events, Files, Result, quote, text
 from attribution.data.engine.read_only import SETTINGS, add_condition, check_condition, check_query
 from attribution.data.engine.remote import attach, schemes_in, schemes_of
-from attribution.errors import InputError, shorten
+from attribution.errors import InputError, UnavailableError, shorten
 from attribution.folders import spill_folder
 from attribution.kernels.journeys.batches import id_changes
 from attribution.kernels.journeys.ids import uuid_words
@@ -150,7 +150,9 @@ class DuckDBEngine:
 
     def claim(self) -> None:
         if self._claimed:
-            raise InputError("this engine holds the tables of another run", hint="give every run an engine of its own")
+            raise InputError(
+                "this engine already holds the tables of another run", hint="create a new engine for each run"
+            )
         self._claimed = True
 
     def register_files(self, name: str, groups: Sequence[Files], *, where: str | None = None) -> None:
@@ -277,7 +279,7 @@ class DuckDBEngine:
             self._connection.remove_function("pack")
 
     def _copy(self, sql: str, partitions: int, folder: Path) -> None:
-        # Dictionaries of what hardly repeats are not worth their time.
+        # Dictionaries of what rarely repeats are not worth their time.
         self._run(
             None,
             f"copy (select *, hash(customer_id) % {partitions} as part from ({sql})) to {text(str(folder))} "
@@ -373,10 +375,11 @@ def _refusal(table: str | None, error: Exception) -> InputError:
     is_full = isinstance(error, duckdb.OutOfMemoryException) or "No space left" in str(error)
     long = re.search("maximum_object_size|Parallel CSV Reader|maximum line size", str(error), re.IGNORECASE)
     if long is not None:
-        why = "no log has such lines: look for a quote that is never closed, or cut the line"
+        why = "look for a quotation mark that is never closed, or shorten the line"
         return InputError(f"{what} cannot be read: a line is too long", given=_reason(error), hint=why)
-    hint = f"free some disk under {tempfile.gettempdir()}, or raise memory_limit" if is_full else None
-    return InputError(f"{what} cannot be read: {_reason(error)}", hint=hint)
+    hint = f"free disk space under {tempfile.gettempdir()}, or raise memory_limit" if is_full else None
+    kind = UnavailableError if is_full else InputError
+    return kind(f"{what} cannot be read: {_reason(error)}", hint=hint)
 
 
 def _reason(error: Exception) -> str:

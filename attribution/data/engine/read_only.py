@@ -61,7 +61,9 @@ def check_condition(name: str, where: str) -> None:
     tree, always_true = (_tree(origin, where, add_condition("select 1", each)) for each in (where, "true"))
     _check(origin, where, tree)
     if not where.strip() or _without_condition(tree) != _without_condition(always_true):
-        raise InputError(f"{origin}: one condition is needed", given=repr(where), hint="such as: channel <> 'test'")
+        raise InputError(
+            f"{origin}: exactly one condition is needed", given=repr(where), hint="for example: channel <> 'test'"
+        )
 
 
 def add_condition(sql: str, where: str) -> str:
@@ -86,12 +88,14 @@ def _tree(origin: str, text: str, sql: str) -> Any:
     try:
         sql.encode()
     except UnicodeEncodeError:
-        raise InputError(f"{origin}: half a character, which UTF-8 cannot have", given=ascii(text)) from None
+        raise InputError(
+            f"{origin}: the text has half a character, which is not valid UTF-8", given=ascii(text)
+        ) from None
     connection = duckdb.connect()
     try:
         kinds = [statement.type for statement in connection.extract_statements(sql)]
         if kinds != [duckdb.StatementType.SELECT]:
-            raise InputError(f"{origin}: one SELECT is needed", given=repr(text))
+            raise InputError(f"{origin}: exactly one SELECT is needed", given=repr(text))
         (written,) = connection.execute("select json_serialize_sql($1)", [sql]).fetchone() or ("",)
         parsed = json.loads(written)
     except duckdb.Error as error:
@@ -111,7 +115,7 @@ def _check(origin: str, sql: str, tree: Any) -> None:
     for node in _nodes(tree):
         kind = str(node.get("type"))
         if kind.endswith("_NODE") and kind not in _READS:
-            problem = f"{origin}: {kind.split('_')[0]} does more than read, and only SELECT is allowed, also in WITH"
+            problem = f"{origin}: {kind.split('_')[0]} is not allowed: use only SELECT, also inside WITH"
             raise InputError(problem, given=repr(sql))
         if kind == "BASE_TABLE":
             _check_address(origin, str(node.get("table_name")))
@@ -120,23 +124,27 @@ def _check(origin: str, sql: str, tree: Any) -> None:
             if called not in _READERS:
                 hint = did_you_mean(called, _READERS)
                 raise InputError(
-                    f"{origin}: table function {called} is not one that reads", allowed=_READERS, hint=hint
+                    f"{origin}: table function {called} is not allowed: only functions that read files are",
+                    allowed=_READERS,
+                    hint=hint,
                 )
             for inner in _nodes(node["function"]):
                 for value in inner.values():
                     _check_address(origin, str(value))
         if kind == "FUNCTION" and str(node.get("function_name")).lower() in _REFUSED_FUNCTIONS:
-            raise InputError(f"{origin}: function {node['function_name']} does more than compute", given=repr(sql))
+            raise InputError(
+                f"{origin}: function {node['function_name']} is not allowed: it does more than compute", given=repr(sql)
+            )
 
 
 def _check_address(origin: str, address: str) -> None:
     match = _SCHEME.match(address)
     if match is not None and match[1].lower() not in (*STORES, "file"):
         raise InputError(
-            f"{origin}: addresses of this kind are not read",
+            f"{origin}: addresses of this kind cannot be read",
             given=repr(address),
             allowed=[f"{scheme}://" for scheme in STORES],
-            hint="download it first, and name the file",
+            hint="download the file first, and give its path",
         )
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from attribution.errors import InputError, shorten
+from attribution.errors import InputError, UnavailableError, shorten
 from attribution.logs import mask_secrets
 
 if TYPE_CHECKING:
@@ -99,9 +99,9 @@ def check_local(folder: Path) -> None:
     first, _, rest = str(folder).partition("/")
     if len(first) > 2 and first.endswith(":") and rest:
         raise InputError(
-            "output is put in place by renaming folders, which stores cannot do",
+            "output cannot be written to an object store, which has no way to rename a folder",
             given=f"{first}//{rest.lstrip('/')}",
-            hint="name a folder of this machine, and copy it to the store afterwards",
+            hint="write to a local folder, and copy it to the store afterwards",
         )
 
 
@@ -121,7 +121,10 @@ def find_remote(table: str, address: str) -> list[RemotePath]:
             f"table {table!r}: addresses of this kind cannot be read", given=f"{scheme}://", allowed=[*STORES, "a path"]
         )
     if "@" in key.partition("/")[0]:
-        raise InputError(f"table {table!r}: no credentials in addresses, which are written down", hint=STORES[scheme])
+        raise InputError(
+            f"table {table!r}: an address must not contain credentials, because addresses are saved with the run",
+            hint=STORES[scheme],
+        )
     try:
         return _list_files(table, RemotePath(scheme, key))
     except OSError as error:
@@ -134,13 +137,13 @@ def _list_files(table: str, path: RemotePath) -> list[RemotePath]:
     store = filesystem(path.scheme)
     fixed = _fixed_folders(path.key)
     if not fixed:
-        raise InputError(f"table {table!r}: an address begins with the name of a bucket", given=str(path))
+        raise InputError(f"table {table!r}: an address must begin with the name of a bucket", given=str(path))
     info = store.get_file_info(path.key)
     if info.type == FileType.File:
         return [path]
     if not glob.has_magic(path.key):
         if info.type == FileType.Directory:
-            raise InputError(f"table {table!r}: {path} is a folder", hint=f"name its files: {path}/*.parquet")
+            raise InputError(f"table {table!r}: {path} is a folder", hint=f"give its files: {path}/*.parquet")
         raise InputError(f"table {table!r}: file {path} does not exist")
     pattern = path.key.split("/")
     is_deep = len(pattern) > len(fixed) + 1 or "**" in pattern
@@ -252,4 +255,4 @@ def _fsspec_view(scheme: str) -> Any:
 
 def _away(table: str, scheme: str, error: OSError) -> InputError:
     reason = shorten(" ".join(mask_secrets(str(error), os.environ).split()), 300)
-    return InputError(f"table {table!r}: {scheme}:// does not answer: {reason}", hint=STORES[scheme])
+    return UnavailableError(f"table {table!r}: {scheme}:// does not answer: {reason}", hint=STORES[scheme])

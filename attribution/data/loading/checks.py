@@ -37,7 +37,7 @@ def _repeated_conversions(sources: Sources) -> list[Finding]:
             "duplicates",
             "conversions",
             count,
-            "conversions that repeat another in every column",
+            "conversions that repeat another row in every column",
             total=sources.tables["conversions"].rows,
         )
     ]
@@ -58,11 +58,12 @@ def _repeated_costs(sources: Sources) -> list[Finding]:
     if not sources.has("costs"):
         return []
     count, amount, example = repeated_costs(sources)
-    message = "no cost repeats another in every column"
+    message = "no cost repeats another row in every column"
     if count:
-        in_all = "" if amount is None else f", {amount:,.2f} in all"
+        in_all = "" if amount is None else f" ({amount:,.2f} in total)"
         message = (
-            f"costs that repeat another in every column{in_all}: if none is booked twice, map what tells them apart"
+            f"costs that repeat another row in every column{in_all}: remove them, or map the column that tells "
+            "them apart"
         )
     total = sources.tables["costs"].rows
     return [count_finding("duplicate_costs", "costs", count, message, total=total, example=example)]
@@ -80,7 +81,8 @@ def _time_order(sources: Sources) -> list[Finding]:
                 "integer_times",
                 "conversions",
                 int(suspect),
-                "integer times are positions; if they are moments or days, set time_format = 'epoch_s' or '%Y%m%d'",
+                "integer times are read as positions; if they are timestamps or days, set time_format = 'epoch_s' "
+                "or '%Y%m%d'",
                 example=low,
             )
         )
@@ -108,12 +110,16 @@ def _money(sources: Sources) -> list[Finding]:
         if sources.has(table):
             status: Status = "pass" if sources.has(table, "value") else "warn"
             message = (
-                "value of conversions" if status == "pass" else "no value column: every value is 0, so is every ROAS"
+                "conversions have values"
+                if status == "pass"
+                else "no value column: every value and every ROAS is 0; map a value column"
             )
             findings.append(Finding("value_known", table, status, int(status == "warn"), None, None, message))
     has_cost = sources.has("costs") or sources.has("touchpoints", "cost")
     table = "costs" if sources.has("costs") or not has_cost else "touchpoints"
-    message = "spend of channels" if has_cost else "no costs: channels are ranked by conversions; add costs to see ROI"
+    message = (
+        "channels have spend" if has_cost else "no costs: channels are ranked by conversions; add costs to see ROI"
+    )
     findings.append(
         Finding("cost_known", table, "pass" if has_cost else "warn", int(not has_cost), None, None, message)
     )
@@ -158,5 +164,5 @@ def _letters(name: str) -> str:
     return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
-_UNKNOWN = "channels with costs and no touchpoint: they can get no credit"
-_UNPAID = "channels with touchpoints and no costs: no ROI, no rank"
+_UNKNOWN = "channels with costs but no touchpoints: they cannot get credit; check how they are spelled"
+_UNPAID = "channels with touchpoints but no costs: they have no ROI and no rank; add their costs"

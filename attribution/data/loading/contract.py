@@ -96,7 +96,7 @@ def read_column(
         if counts["bad"]:
             where = f"table {table.name!r}, column {column.name!r}"
             raise InputError(
-                f"{where}: {counts['bad']} of {counts['n']} rows {_MISFITS[column.type]}",
+                f"{where}: values {_MISFITS[column.type]} in {counts['bad']:,} of {counts['n']:,} rows",
                 given=f"{counts['example']!r} ({kind})",
                 allowed=_ALLOWED[column.type],
             )
@@ -131,20 +131,20 @@ def read_column(
 
 
 _MISFITS = {
-    "id": "are no ids",
+    "id": "are not ids",
     "time": "cannot be read as times",
-    "day": "are no days",
-    "text": "are no texts",
-    "number": "are no numbers",
-    "money": "are no numbers",
-    "count": "are no numbers",
+    "day": "are not days",
+    "text": "are not text",
+    "number": "are not numbers",
+    "money": "are not numbers",
+    "count": "are not numbers",
     "flag": "are not true or false",
 }
 _ALLOWED = {
-    "id": "texts or whole numbers",
+    "id": "text or whole numbers",
     "time": "ISO 8601 times or whole numbers",
     "day": "days such as 2024-04-03",
-    "text": "texts",
+    "text": "text",
     "number": "finite numbers",
     "money": "finite numbers ≥ 0",
     "count": "finite numbers ≥ 0",
@@ -180,12 +180,12 @@ def check_values(engine: Engine, table: Table, view: str, readings: Iterable[Rea
         select.append(f"(min({check.shown}) filter ({check.predicate}))::varchar as example_{i}")
     counts = engine.query(f"select {', '.join(select)} from {quote(view)}", table=table.name).to_pylist()[0]
     if counts["n"] == 0:
-        raise InputError(f"table {table.name!r} has no rows", hint="check its file and its filter")
+        raise InputError(f"table {table.name!r} has no rows", hint="check its file and its row filter")
     for i, check in enumerate(checks):
         if counts[f"bad_{i}"]:
             where = f"table {table.name!r}, column {check.column!r}"
             raise InputError(
-                f"{where}: {counts[f'bad_{i}']} of {counts['n']} rows {check.problem}",
+                f"{where}: values {check.problem} in {counts[f'bad_{i}']:,} of {counts['n']:,} rows",
                 given=repr(counts[f"example_{i}"]),
                 allowed=check.allowed,
             )
@@ -227,13 +227,15 @@ def _id(raw: str, kind: pa.DataType, as_text: bool) -> str:
     number = whole if pa.types.is_floating(kind) else f"{raw}::bigint" if is_integer_like(kind) else raw
     if not as_text:
         return number
-    # A blank id is no id; hardly any begins with a blank, so hardly any is looked at twice.
+    # A blank id is no id; few begin with a blank, so few are looked at twice.
     name = f"{number}::varchar"
     return f"case when {name} >= {_FIRST_TEXT} then {name} when trim({name}) <> '' then {name} end"
 
 
 def _times_allowed(reading: Reading) -> str:
-    return "ISO 8601, or whole numbers" if reading.time_format is None else f"times as {reading.time_format!r} says"
+    return (
+        "ISO 8601, or whole numbers" if reading.time_format is None else f"times in the format {reading.time_format!r}"
+    )
 
 
 def _checks(reading: Reading) -> list[Check]:
@@ -254,10 +256,10 @@ def _checks(reading: Reading) -> list[Check]:
             "'null'",
             "a value in every row",
         ),
-        (is_number and is_text, "are no numbers", unread, shown, "finite numbers"),
+        (is_number and is_text, "are not numbers", unread, shown, "finite numbers"),
         (is_number and not pa.types.is_integer(kind), "are infinite", f"isinf({sql})", shown, "finite numbers"),
         (is_money, "are negative", f"{sql} < 0", shown, "numbers ≥ 0"),
-        (is_text and column.type == "day", "are no days", unread, shown, "days such as 2024-04-03"),
+        (is_text and column.type == "day", "are not days", unread, shown, "days such as 2024-04-03"),
         (not reading.is_sure, "cannot be read as times", unread, shown, _times_allowed(reading)),
         (bool(reading.is_integer), "are too large", f"abs({sql}) >= {LARGEST_POSITION}", shown, "positions below 2^60"),
         (
@@ -267,6 +269,6 @@ def _checks(reading: Reading) -> list[Check]:
             shown,
             "true, false, 1, 0",
         ),
-        (column.type == "id" and is_float, "are no ids", unread, shown, "texts or whole numbers"),
+        (column.type == "id" and is_float, "are not ids", unread, shown, "text or whole numbers"),
     ]
     return [Check(column.name, *check[1:]) for check in checks if check[0]]

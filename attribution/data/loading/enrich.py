@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from attribution.amounts import pluralise
 from attribution.data.channels import ChannelRules, derive_channels, lint_channels
 from attribution.data.engine import Engine, quote
 from attribution.data.loading.contract import check_channels
@@ -62,7 +63,7 @@ def read_codes(engine: Engine) -> None:
     ).to_pylist()[0]
     if repeated["n"]:
         raise InputError(
-            f"table 'codes': {repeated['n']} codes are given more than once",
+            f"table 'codes': {pluralise(repeated['n'], 'code')} in more than one row",
             given=repr(repeated["example"]),
             allowed="one channel per code",
         )
@@ -152,7 +153,7 @@ _UNMET = (
     "on f.customer_id = r.customer_id and f.channel = r.channel and f.first_at <= r.converted_at "
     "where f.customer_id is null"
 )
-_INFERRED = "codes redeemed without an earlier touchpoint of their channel: one is inferred at the conversion"
+_INFERRED = "codes redeemed without an earlier touchpoint of their channel: a touchpoint at the conversion is added"
 
 
 def _unknown_code_finding(engine: Engine, table: str, stage: Stage) -> Finding:
@@ -162,7 +163,7 @@ def _unknown_code_finding(engine: Engine, table: str, stage: Stage) -> Finding:
         f"min(case when k.code is null then t.code end) as example from {stage.view} t "
         "left join known_codes k on k.code = trim(t.code) where trim(t.code) <> ''"
     ).to_pylist()[0]
-    message = f"{table} with a code that is not in the codes table"
+    message = f"{table} with a code that is not in the codes table: add it there"
     return count_finding("unknown_code", table, counts["n"], message, total=counts["total"], example=counts["example"])
 
 
@@ -243,20 +244,20 @@ def _check_use(columns: Columns, rules: ChannelRules | None) -> None:
     has_raw = bool(set(touched) & set(RAW_MARKETING))
     if rules is not None and rules != ChannelRules() and not has_raw:
         raise InputError(
-            "channel rules are given, but touchpoints have no raw columns to apply them to",
+            "there are channel rules, but touchpoints have no utm, referrer or url columns to apply them to",
             given=list(touched),
             allowed=RAW_MARKETING,
-            hint='beside a channel column they are read only if mapped: columns = { utm_source = "utm_source" }',
+            hint="where there is a channel column, map these as well, e.g. 'utm_source' in columns",
         )
     if "codes" in columns and "code" not in {*touched, *converted}:
         raise InputError(
-            "a codes table is given, but neither touchpoints nor conversions have a column 'code'",
-            hint='map it: columns = { code = "source" }',
+            "there is a codes table, but neither touchpoints nor conversions have a column 'code'",
+            hint="if it has another name, map 'code' to it in columns",
         )
     if touched and "channel" not in touched and not has_raw and "codes" not in columns:
         raise InputError(
-            "table 'touchpoints' has codes but no channels, and there is no codes table",
-            hint="add the table 'codes' with the columns code and channel",
+            "touchpoints have a column 'code' but no channel, and there is no codes table",
+            hint="add a table 'codes' with the columns code and channel",
         )
 
 
@@ -289,11 +290,11 @@ def apply_rules(engine: Engine, stage: Stage, rules: ChannelRules) -> tuple[Stag
 
 _LINT = {
     "unmapped": "pairs of source and medium that match no channel rule",
-    "near_duplicate_source": "sources spelled nearly alike",
-    "near_duplicate_medium": "mediums spelled nearly alike",
-    "near_duplicate_campaign": "campaigns spelled nearly alike",
+    "near_duplicate_source": "sources that differ only in spelling",
+    "near_duplicate_medium": "mediums that differ only in spelling",
+    "near_duplicate_campaign": "campaigns that differ only in spelling",
     "paid_without_campaign": "sources and mediums of paid touchpoints without a campaign",
-    "self_referral": "own sites that appear as referrers",
+    "self_referral": "your own sites that appear as referrers",
 }
 
 
@@ -301,8 +302,11 @@ def _lint_findings(lint: pa.Table, touchpoints: int) -> list[Finding]:
     findings = []
     for check, message in _LINT.items():
         rows = lint.filter(pc.equal(lint["check"], check))
+        if check == "self_referral":
+            # Those of own_sites are dealt with.
+            rows = rows.filter(pc.match_substring(rows["message"], "add it to own_sites"))
         concerned = pc.sum(rows["touchpoints"]).as_py() or 0
-        text = f"{message}, {concerned:,} of {touchpoints:,} touchpoints (see channel_lint)"
+        text = f"{message}: {concerned:,} of {touchpoints:,} touchpoints; what to do is in table channel_lint"
         names = rows.select(["source", "medium", "campaign"]).slice(0, 1).to_pylist()
         example = " / ".join(name or "–" for name in names[0].values()).removesuffix(" / –") if names else None
         findings.append(count_finding(check, "touchpoints", rows.num_rows, text, example=example))

@@ -83,7 +83,7 @@ class Dimensions:
         """Raise `InputError` if codes would not fit into 62 bits."""
         if self.combinations > _LARGEST_CODE:
             sizes = {name: len(values) for name, values in zip(self.names, self.values, strict=True)}
-            raise InputError("the dimensions of touchpoints have too many combinations", given=sizes)
+            raise InputError("the columns of touchpoints have too many combinations of values", given=sizes)
 
 
 @dataclass(frozen=True)
@@ -143,14 +143,14 @@ def open_events(sources: Sources, *, kinds: Sequence[str] | None = None, mark_ne
             f"from {numbered_view(sources)}"
         )
     if not parts:
-        raise InputError("no usable row is left", hint="customer, time and channel are null everywhere")
+        raise InputError("no usable touchpoint is left", hint="every row lacks a customer, a time or a channel")
     first, last = min(first for first, _ in spans), max(last for _, last in spans)
     if max(-first, last) >= LARGEST_POSITION:
         raise InputError(
-            "a time lies too far from 1970 to add a window to it",
+            "a time is too far from 1970 to be computed with",
             given=f"{first if -first > last else last} microseconds",
-            allowed="within 36,000 years",
-            hint="say what the times are: time_format",
+            allowed="times within 36,000 years of 1970",
+            hint="set time_format, so that the times are read correctly",
         )
     return EventStream(
         Events(" union all ".join(parts), rows, has_cost),
@@ -183,10 +183,10 @@ def _read_touchpoints(
     missing = {name: total - sum(row[name] for row in by_channel) for name in ("customer", "time", "cost")}
     missing["channel"] = sum(row["n"] for row in by_channel if row["v"] is None or not row["v"].strip(" "))
     for name in ("customer", "time", "channel"):
-        message = f"touchpoints without {name}: dropped"
+        message = f"touchpoints without {name} (dropped)"
         findings.append(count_finding(f"null_{name}", "touchpoints", missing[name], message, total=total))
     if has_cost:
-        message = "touchpoints without cost: taken as 0"
+        message = "touchpoints without cost (counted as 0)"
         findings.append(count_finding("null_cost", "touchpoints", missing["cost"], message, total=total))
     usable = by_channel
     if missing["customer"] or missing["time"] or missing["channel"]:
@@ -255,13 +255,13 @@ def _number_conversions(
         f"select count(*) as n, min(converted_at) as first, max(converted_at) as last from {numbered_view(sources)}"
     ).to_pylist()[0]
     checks = [
-        ("null_customer", nulls["customer"], "conversions without customer: dropped"),
-        ("null_time", nulls["time"], "conversions without time: dropped"),
+        ("null_customer", nulls["customer"], "conversions without a customer (dropped)"),
+        ("null_time", nulls["time"], "conversions without a time (dropped)"),
     ]
     if has_value:
-        checks.append(("null_value", nulls["value"], "conversions without value: taken as 0"))
+        checks.append(("null_value", nulls["value"], "conversions without a value (counted as 0)"))
     if has_id:
-        repeated = "conversions whose conversion_id came before: the earliest, then smallest row is kept"
+        repeated = "conversions that repeat a conversion_id (only the earliest is used)"
         checks.append(("duplicate_id", nulls["usable"] - usable["n"], repeated))
     findings += [count_finding(check, "conversions", n, text, total=nulls["n"]) for check, n, text in checks]
     if usable["n"]:
@@ -272,9 +272,7 @@ def _number_conversions(
 def _of_kinds(sources: Sources, kinds: Sequence[str], findings: list[Finding]) -> str:
     """SQL for conversions of these kinds; the others are counted."""
     if not sources.has("conversions", "kind"):
-        raise InputError(
-            "conversion_kinds are asked for, and the conversions table has no column 'kind'", given=list(kinds)
-        )
+        raise InputError("conversion_kinds is set, but the conversions table has no column 'kind'", given=list(kinds))
     tally = f"select kind, count(*) as n from {sources.conversions_view} group by kind"
     counts = {row["kind"]: row["n"] for row in sources.engine.query(tally).to_pylist()}
     kinds_of_data = sorted(kind for kind in counts if kind is not None)
@@ -284,7 +282,7 @@ def _of_kinds(sources: Sources, kinds: Sequence[str], findings: list[Finding]) -
                 f"no conversion is of kind {kind!r}", allowed=kinds_of_data, hint=did_you_mean(kind, kinds_of_data)
             )
     other_kinds = sum(n for kind, n in counts.items() if kind not in kinds)
-    message = "conversions of other kinds than conversion_kinds: left out"
+    message = "conversions of kinds that conversion_kinds does not list (left out)"
     findings.append(Finding("other_kinds", "conversions", "pass", other_kinds, sum(counts.values()), None, message))
     return _kind_test(kinds)
 

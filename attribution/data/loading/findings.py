@@ -50,19 +50,6 @@ def quality_table(findings: Iterable[Finding]) -> pd.DataFrame:
 _NAMED = 3
 
 
-def percent(share: float) -> str:
-    """A share as a percentage with as many decimals as it needs.
-
-    Examples
-    --------
-    >>> percent(0.125), percent(0.0004), percent(0.0), percent(0.00001)
-    ('12.5 %', '0.04 %', '0 %', 'less than 0.01 %')
-    """
-    if 0 < share < 1e-4:
-        return "less than 0.01 %"
-    return f"{100 * share:.1f} %" if share >= 0.01 else f"{100 * share:.2g} %"
-
-
 def on_day(moment: int) -> str:
     """The day (UTC) of a moment in microseconds since 1970.
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from attribution.amounts import pluralise
 from attribution.data.loading.findings import Finding, Status, count_finding
 from attribution.errors import InputError, did_you_mean
 from attribution.kernels.journeys.ids import smallest_of_component, sorted_codes
@@ -19,7 +20,7 @@ SHARED_CUSTOMERS = 3
 """A visitor linked with this many customers looks like a shared device: a till, a library, a default id."""
 
 LARGE_CLUSTER = 100
-"""More ids than this are hardly one person: a new cookie every week makes 52 a year and browser."""
+"""More ids than this are probably not one person: a new cookie every week makes 52 a year and browser."""
 
 FRESH_SHARE = 0.1
 """Where ids last, at most one in a hundred converts within half an hour of its first event."""
@@ -119,7 +120,9 @@ def read_ids(table: str, rows: pa.Table, name: str) -> pa.ChunkedArray:
         return column.cast(pa.int64())
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return column.cast(pa.large_string())
-    raise InputError(f"table {table!r}, column {name!r}: cannot be ids", given=kind, allowed="texts, integers")
+    raise InputError(
+        f"table {table!r}, column {name!r}: these values cannot be ids", given=kind, allowed="texts, integers"
+    )
 
 
 def same_kind(table: str, *columns: pa.ChunkedArray) -> list[pa.ChunkedArray]:
@@ -212,6 +215,11 @@ def identity_findings(stitching: Stitching, rows: LinkedRows) -> list[Finding]:
         ("unknown_customers", rows.unknown_customers, usable, rows.unknown_customer, _UNKNOWN_CUSTOMERS),
         ("unusable_links", stitching.unusable, stitching.links, None, _UNUSABLE),
     ]
+    # An e-mail address or a login that only joins visitors is in no other table, and need not be.
+    is_label = 0 < usable == rows.unknown_customers and rows.unknown_visitors < usable
+    if is_label:
+        labels = Finding("unknown_customers", "identities", "pass", usable, usable, None, _LABELS)
+        suspicions = [each for each in suspicions if each[0] != labels.check]
     return [
         _share("stitched_touchpoints", rows.stitched_touchpoints, rows.touchpoints, _TOUCHPOINTS),
         _share("stitched_customers", rows.stitched_customers, rows.customers, _CUSTOMERS),
@@ -221,6 +229,7 @@ def identity_findings(stitching: Stitching, rows: LinkedRows) -> list[Finding]:
             count_finding(check, "identities", count, message, total=total, example=example)
             for check, count, total, example, message in suspicions
         ),
+        *([labels] if is_label else []),
     ]
 
 
@@ -252,18 +261,28 @@ def _top(table: pa.Table) -> str | None:
     return f"{table[name][0]}: {shown}"
 
 
-_TOUCHPOINTS = "touchpoints whose id was replaced by that of their person"
-_CUSTOMERS = "ids in touchpoints and conversions that were replaced by that of their person"
-_LARGEST = "ids of the person with most of them, of all that are linked"
-_MERGED = "persons with several customer ids: taken as one, named by the smallest"
-_SHARED = f"visitors linked with {SHARED_CUSTOMERS} customers or more, like a shared device: taken as one person"
-_LARGE = f"persons with more than {LARGE_CLUSTER} ids, which is hardly one person: taken as one"
-_UNKNOWN_VISITORS = "links whose visitor_id is in no touchpoint and no conversion"
-_UNKNOWN_CUSTOMERS = "links whose customer_id is in no touchpoint and no conversion; they may still join visitors"
-_UNUSABLE = "links without visitor_id or customer_id: ignored"
+_TOUCHPOINTS = "touchpoints whose id was replaced by the id of their person"
+_CUSTOMERS = "ids in touchpoints and conversions that were replaced by the id of their person"
+_LARGEST = "ids of the person with the most ids, out of all linked ids"
+_MERGED = "persons with several customer ids (merged under the smallest id)"
+_SHARED = (
+    f"visitors linked to {SHARED_CUSTOMERS} or more customers, for example on a shared device, and merged into one "
+    "person: remove these links if they are wrong"
+)
+_LARGE = f"persons with more than {LARGE_CLUSTER} ids, so probably not one person: remove the links that join them"
+_UNKNOWN_VISITORS = (
+    "links whose visitor_id is in no touchpoint and no conversion: check that touchpoints have this id, written alike"
+)
+_UNKNOWN_CUSTOMERS = (
+    "links whose customer_id is in no touchpoint and no conversion (they may still join visitors): check that "
+    "conversions have this id, written alike"
+)
+_LABELS = "links whose customer_id is in no other table: an address or a login that joins visitors, which is enough"
+_UNUSABLE = "links without visitor_id or customer_id (ignored): complete them, or filter them with where"
 _FRESH = (
-    "first conversions by an id first touched at most {:g} minutes before, among the touched with enough data before: "
-    "where these are many, people get new ids (a login, a cleared cookie) and the journeys before are lost"
+    "first conversions whose id was first seen at most {:g} minutes earlier: "
+    "if these are many, people get new ids (login, cleared cookies) and earlier touchpoints are lost; link ids "
+    "with identities"
 )
 
 
@@ -370,8 +389,8 @@ def account_findings(accounts: Accounts) -> list[Finding]:
     ]
 
 
-_WITHOUT = "customers without an account: they stay on their own"
-_CONFLICTS = "persons whose customer ids have different accounts: that of the smallest id is taken"
+_WITHOUT = "customers without an account (each keeps a journey of its own)"
+_CONFLICTS = "persons whose customer ids have different accounts (the account of the smallest id is used)"
 
 
 def _read_accounts(customers: pa.Table, column: str) -> pa.ChunkedArray:
@@ -393,8 +412,8 @@ def _assign_accounts(
     if len(torn):
         of_first = sorted({str(names[code]) for code in account[customer == torn[0]].tolist()})
         raise InputError(
-            f"table 'customers': {len(torn)} customers have more than one account, "
-            f"in {np.isin(customer, torn).sum()} rows",
+            f"table 'customers': {pluralise(len(torn), 'customer')} with more than one account, "
+            f"in {pluralise(np.isin(customer, torn).sum(), 'row')}",
             given=f"customer {ids[torn[0]]}: {', '.join(of_first[:5])}",
             allowed="one account per customer",
         )

@@ -214,11 +214,11 @@ def _check_request(specs: Mapping[str, TableSpec], account: str | None) -> None:
         raise InputError("give either paths, or touchpoints and conversions, not both")
     if "paths" in specs and customer_tables:
         raise InputError(
-            f"table {customer_tables[0]!r} tells of customers, and aggregated paths have none", given=sorted(specs)
+            f"table {customer_tables[0]!r} needs customers, and aggregated paths have none", given=sorted(specs)
         )
     if account is not None and ("customers" not in specs or account.casefold() == "customer_id"):
         raise InputError(
-            "journeys.account names a column of the customers table that tells the account of each customer",
+            "account must name the column of the customers table that holds each customer's account",
             given=repr(account) if "customers" in specs else "no customers table",
         )
 
@@ -245,9 +245,9 @@ def _read_table(engine: Engine, opened: OpenedTable, text_ids: bool, account: st
             # Whatever is there: an account, segments.
             mapping |= {field.name: field.name for field in schema if field.name == account or _is_flat(field.type)}
         if account is not None and account not in mapping:
-            unmapped = f'map it: columns = {{ {account} = "source" }}'
+            unmapped = f"map {account!r} to its source column in columns"
             raise InputError(
-                f"table 'customers' has no column {account!r}, which journeys.account names",
+                f"table 'customers' has no column {account!r}, which account names",
                 given=list(mapping),
                 hint=unmapped if opened.spec.columns else did_you_mean(account, mapping),
             )
@@ -286,12 +286,12 @@ def _check_spelling(table: str, columns: Iterable[str]) -> None:
         if other != name:
             raise InputError(
                 f"table {table!r}: the columns {other!r} and {name!r} differ only in case",
-                hint="name one of them otherwise: columns = { new_name = 'source' }",
+                hint="map one of them to another name in columns",
             )
 
 
 def _dimension(name: str) -> Column:
-    return Column(name, "text", "a further dimension of touchpoints", required=False, nullable=True)
+    return Column(name, "text", "another dimension of touchpoints", required=False, nullable=True)
 
 
 def _define(engine: Engine, opened: OpenedTable, readings: list[Reading]) -> int:
@@ -334,16 +334,16 @@ def _check_clocks(clocks: Mapping[str, Reading]) -> tuple[bool | None, bool | No
     kinds = {bool(reading.is_integer): table for table, reading in clocks.items()}
     if len(kinds) > 1:
         raise InputError(
-            f"times of {kinds[True]!r} are integers and those of {kinds[False]!r} timestamps",
+            f"times of {kinds[True]!r} are integers, but those of {kinds[False]!r} are timestamps",
             allowed="the same in both",
             hint="time_format = 'epoch_s' reads integers as seconds since 1970",
         )
     zoned = {reading.is_zoned: table for table, reading in clocks.items() if reading.is_zoned is not None}
     if len(zoned) > 1:
         raise InputError(
-            f"times of {zoned[True]!r} tell their time zone and those of {zoned[False]!r} do not",
+            f"times of {zoned[True]!r} have a time zone, but those of {zoned[False]!r} have none",
             allowed="the same in both",
-            hint=f"say what the latter are: time_zone = 'UTC' (or 'Europe/Paris') under {zoned[False]!r}",
+            hint=f"set the time zone of {zoned[False]!r}, e.g. time_zone = 'UTC' or 'Europe/Paris'",
         )
     return next(iter(kinds), None), next(iter(zoned), None)
 

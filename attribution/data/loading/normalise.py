@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, NamedTuple, get_args
 
+from attribution.amounts import pluralise
 from attribution.data.engine import Engine, quote
 from attribution.data.loading.contract import check_channels
 from attribution.data.loading.findings import Finding, count_finding
@@ -45,20 +46,20 @@ def check_costs(engine: Engine, columns: Collection[str]) -> None:
 
 def check_rates(engine: Engine, columns: Collection[str]) -> None:
     """Refuse a table ``rates`` that says two things of one currency and day, or nothing."""
-    _refuse_costs(engine, "rates", "rate <= 0", "have a rate of 0", "concat(currency, ' ', rate)")
+    _refuse_costs(engine, "rates", "rate <= 0", "a rate is 0", "concat(currency, ' ', rate)")
     day = "day" if "day" in columns else "null"
     keys = f"select upper(trim(currency)) as name, {day} as day from rates"
-    engine.view("rates_of_day", f"select name, day from ({keys}) t group by name, day having count(*) > 1")
-    _refuse_costs(
-        engine, "rates_of_day", "true", "pairs of currency and day have several rates", "concat(name, ' ', day)"
-    )
+    twice = f"select name, day from ({keys}) t group by name, day having count(*) > 1"
+    row = engine.query(f"select min(concat(name, ' ', day)) as example from ({twice}) t").to_pylist()[0]
+    if row["example"] is not None:
+        raise InputError("table 'rates': a currency has several rates for one day", given=row["example"])
 
 
 def _check_days(engine: Engine, columns: Collection[str]) -> None:
     period = set(columns) & {"period_start", "period_end"}
     if len(period) == 1 or (period and "day" in columns):
         raise InputError(
-            "table 'costs': a cost lies on a day, in a period, or is a lump sum",
+            "table 'costs': a cost belongs to a day, to a period, or to the whole run",
             given=sorted(set(columns) & {"day", "period_start", "period_end"}),
             allowed="day, or period_start and period_end, or none of them",
         )
@@ -69,28 +70,30 @@ def _check_days(engine: Engine, columns: Collection[str]) -> None:
             ("(period_start is null) <> (period_end is null)", "only one of period_start and period_end is given"),
             ("period_end < period_start", "period_end lies before period_start"),
         ):
-            _refuse_costs(engine, "costs", test, problem, shown, in_rows=True)
+            _refuse_costs(engine, "costs", test, problem, shown)
     if "amortise_days" in columns:
         begins = "day" if "day" in columns else "period_start" if period else "null"
         for test, problem in (
-            ("amortise_days < 1 or amortise_days <> floor(amortise_days)", "amortise_days is no whole number ≥ 1"),
-            (f"amortise_days is not null and {begins} is null", "amortise_days is given and no day to begin on"),
+            ("amortise_days < 1 or amortise_days <> floor(amortise_days)", "amortise_days is not a whole number ≥ 1"),
+            (f"amortise_days is not null and {begins} is null", "amortise_days is given without a day to start from"),
         ):
-            _refuse_costs(engine, "costs", test, problem, "amortise_days::varchar", in_rows=True)
+            _refuse_costs(engine, "costs", test, problem, "amortise_days::varchar")
 
 
 def _fill_bounds(engine: Engine, columns: Collection[str]) -> None:
     if not set(_BOUNDS) <= set(columns):
         missing = (set(_BOUNDS) - set(columns)).pop()
-        raise InputError(f"table 'costs': bounds of a cost need both cost_low and cost_high, and {missing} is missing")
+        raise InputError(
+            f"table 'costs': an uncertain cost needs both cost_low and cost_high, but {missing} is missing"
+        )
     shown = "concat(cost_low, ' … ', cost_high)"
     for test, problem in (
         ("(cost_low is null) <> (cost_high is null)", "only one of cost_low and cost_high is given"),
-        ("amount is null and cost_low is null", "neither the amount nor bounds of it are given"),
+        ("amount is null and cost_low is null", "neither the amount nor cost_low and cost_high are given"),
         ("cost_low > cost_high", "cost_low is above cost_high"),
-        ("amount < cost_low or amount > cost_high", "the amount lies outside of its bounds"),
+        ("amount < cost_low or amount > cost_high", "the amount is not between cost_low and cost_high"),
     ):
-        _refuse_costs(engine, "costs", test, problem, shown, in_rows=True)
+        _refuse_costs(engine, "costs", test, problem, shown)
     engine.define("written_costs", "select * from costs")
     filled = {
         "amount": "coalesce(amount, (cost_low + cost_high) / 2) as amount",
@@ -100,11 +103,11 @@ def _fill_bounds(engine: Engine, columns: Collection[str]) -> None:
     engine.view("costs", f"select {select} from written_costs")
 
 
-def _refuse_costs(engine: Engine, table: str, test: str, problem: str, shown: str, *, in_rows: bool = False) -> None:
+def _refuse_costs(engine: Engine, table: str, test: str, problem: str, shown: str) -> None:
     row = engine.query(f"select count(*) as n, min({shown}) as example from {table} where {test}").to_pylist()[0]
     if row["n"]:
-        text = f"in {row['n']} rows {problem}" if in_rows else f"{row['n']} rows {problem}"
-        raise InputError(f"table {table.partition('_')[0]!r}: {text}", given=row["example"])
+        text = f"{problem}, in {pluralise(row['n'], 'row')}"
+        raise InputError(f"table {table!r}: {text}", given=row["example"])
 
 
 # ---------------------------------------------------------------- refunds and cancellations
@@ -130,14 +133,16 @@ def net_conversions(engine: Engine, columns: Sequence[str]) -> list[Finding]:
     """
     if "refund" in columns:
         if "value" not in columns:
-            raise InputError("table 'conversions' has refunds and no column 'value' to take them off")
-        _refuse_refunds(engine, "refund > coalesce(value, 0)", "refund more than was paid", "refund", "up to the value")
+            raise InputError("table 'conversions' has refunds, but no column 'value' to subtract them from")
+        _refuse_refunds(
+            engine, "refund > coalesce(value, 0)", "the refund is more than was paid", "refund", "up to the value"
+        )
     findings = []
     if {"refund", "is_cancelled"} & set(columns):
         findings = _net_conversions(engine, columns)
     if "margin" in columns and "value" in columns:
         _refuse_refunds(
-            engine, "margin > coalesce(value, 0)", "have a margin above their value", "margin", "up to the value"
+            engine, "margin > coalesce(value, 0)", "the margin is above the value", "margin", "up to the value"
         )
     return findings
 
@@ -161,10 +166,13 @@ def net_paths(engine: Engine, columns: Sequence[str]) -> list[Finding]:
     reductions = {column: of for column, of in taken_off.items() if column in columns}
     if not reductions:
         return []
-    problems = {"refund": "refund more than was paid", "cancelled": "cancel more conversions than there were"}
+    problems = {
+        "refund": "the refund is more than was paid",
+        "cancelled": "more conversions are cancelled than there were",
+    }
     for column, of in reductions.items():
         if of not in columns:
-            raise InputError(f"table 'paths' has a column {column!r} and no column {of!r} to take it off")
+            raise InputError(f"table 'paths' has a column {column!r}, but no column {of!r} to subtract it from")
         _refuse_refunds(
             engine, f"{column} > coalesce({of}, 0)", problems[column], column, f"up to the {of}", table="paths"
         )
@@ -177,8 +185,8 @@ def net_paths(engine: Engine, columns: Sequence[str]) -> list[Finding]:
     listed = ", ".join(f"coalesce(sum({column}), 0)::double as {column}" for column in reductions)
     sums = engine.query(f"select {listed}, sum(conversions)::double as n from gross_paths").to_pylist()[0]
     texts = {
-        "refund": "refunded: credit is of what is left",
-        "cancelled": "cancelled conversions: journeys that did not convert",
+        "refund": "refunded amount (subtracted before credit is allocated)",
+        "cancelled": "cancelled conversions (counted as journeys that did not convert)",
     }
     checks = {"refund": ("refunded", None), "cancelled": ("cancelled", sums["n"])}
     return [
@@ -200,8 +208,8 @@ def _net_conversions(engine: Engine, columns: Sequence[str]) -> list[Finding]:
         "coalesce(sum(case when is_off then 0 else paid_back end), 0)::double as amount from gross_conversions"
     ).to_pylist()[0]
     texts = {
-        "cancelled": "cancelled conversions: as if they had not been",
-        "refunded": f"conversions with a refund, {row['amount']:,.2f} in all: credit is of what is left",
+        "cancelled": "cancelled conversions (left out)",
+        "refunded": f"conversions with a refund ({row['amount']:,.2f} in total, subtracted before credit is allocated)",
     }
     columns_by_check = {"cancelled": "is_cancelled", "refunded": "refund"}
     return [
@@ -218,7 +226,7 @@ def _refuse_refunds(
     row = engine.query(f"select count(*) as n, {shown} from {table} where {test}").to_pylist()[0]
     if row["n"]:
         where = f"table {table!r}, column {column!r}"
-        raise InputError(f"{where}: {row['n']} rows {problem}", given=row["example"], allowed=allowed)
+        raise InputError(f"{where}: {problem}, in {pluralise(row['n'], 'row')}", given=row["example"], allowed=allowed)
 
 
 # ---------------------------------------------------------------- campaigns in place of channels
@@ -246,9 +254,9 @@ def split_campaigns(engine: Engine, columns: Mapping[str, Sequence[str]]) -> lis
     """
     if "campaign" not in columns.get("touchpoints", ()):
         raise InputError(
-            "grain = 'campaign', and touchpoints have no column 'campaign'",
+            "grain is 'campaign', but touchpoints have no column 'campaign'",
             given=list(columns.get("touchpoints", columns)),
-            hint='map it: columns = { campaign = "source" }',
+            hint="if it has another name, map 'campaign' to it in columns",
         )
     engine.define("channel_touchpoints", "select * from touchpoints")
     engine.define(
@@ -261,7 +269,7 @@ def split_campaigns(engine: Engine, columns: Mapping[str, Sequence[str]]) -> lis
     twice = sorted(row["name"] for row in names.to_pylist() if row["n"] > 1)
     if twice:
         raise InputError(
-            f"the campaign {twice[0]!r} would have the name of another channel", hint="rename one of them in a query"
+            f"two channels or campaigns would share the name {twice[0]!r}", hint="rename one of them in a query"
         )
     engine.view("touchpoints", f"select {_select_list(columns['touchpoints'])} from channel_touchpoints")
     return _split_costs(engine, columns["costs"]) if "costs" in columns else []
@@ -289,7 +297,7 @@ def _split_costs(engine: Engine, columns: Sequence[str]) -> list[Finding]:
         "select count(*) as n, min(c.channel) as example from channel_costs c "
         f"join ({with_campaigns}) w on w.channel = c.channel where {whole}"
     ).to_pylist()[0]
-    message = "costs of channels with campaigns that name none: shared by the campaigns, by touchpoints"
+    message = "costs without a campaign, in channels with campaigns (divided among the campaigns by touchpoints)"
     return [count_finding("cost_without_campaign", "costs", row["n"], message, example=row["example"])]
 
 
@@ -333,7 +341,7 @@ def join_lifetimes(engine: Engine, columns: Sequence[str]) -> tuple[tuple[str, .
         "select count(*) as n, count(*) filter (ltv is null) as lacking, "
         "min(case when ltv is null then customer_id end)::varchar as example from conversions"
     ).to_pylist()[0]
-    message = "conversions whose customer has no LTV in lifetimes: returns.ltv is for those"
+    message = "conversions whose customer has no LTV in lifetimes (they get the default LTV, if one is set)"
     finding = count_finding("no_lifetime", "lifetimes", row["lacking"], message, total=row["n"], example=row["example"])
     return (*(name for name in columns if name != "ltv"), "ltv"), finding
 
@@ -345,7 +353,9 @@ def check_lifetimes(engine: Engine) -> None:
         "where customer_id is not null group by customer_id having count(*) > 1) t"
     ).to_pylist()[0]
     if row["n"]:
-        raise InputError(f"table 'lifetimes': {row['n']} customers have several rows", given=row["example"])
+        raise InputError(
+            f"table 'lifetimes': {pluralise(row['n'], 'customer')} with more than one row", given=row["example"]
+        )
 
 
 # ---------------------------------------------------------------- all of it, in order
@@ -389,7 +399,7 @@ def complete(engine: Engine, columns: Columns, grain: Grain) -> Completed:
         If there is no such grain, or campaigns are asked for and not known.
     """
     if grain not in get_args(Grain):
-        raise InputError("grain: there is no such one", given=repr(grain), allowed=get_args(Grain))
+        raise InputError("there is no such grain", given=repr(grain), allowed=get_args(Grain))
     changed: dict[str, tuple[str, ...]] = {}
     findings: list[Finding] = []
     if grain == "campaign":

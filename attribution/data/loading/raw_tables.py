@@ -90,14 +90,16 @@ def _expand(table: str, name: str | Path, folder: Path) -> Sequence[Path | Remot
         if path.is_file():
             return [path]
     except OSError as error:
-        raise InputError(f"table {table!r}: no file has such a name: {error.strerror}", given=repr(str(name))) from None
+        raise InputError(
+            f"table {table!r}: this cannot be the name of a file: {error.strerror}", given=repr(str(name))
+        ) from None
     if glob.has_magic(str(path)):
         paths = sorted(Path(match) for match in glob.glob(str(path), recursive=True) if Path(match).is_file())
         if paths:
             return paths
         raise InputError(f"table {table!r}: no file matches {path}")
     if path.is_dir():
-        raise InputError(f"table {table!r}: {path} is a folder", hint=f"name its files: {name}/*.parquet")
+        raise InputError(f"table {table!r}: {path} is a folder", hint=f"give its files: {name}/*.parquet")
     raise InputError(f"table {table!r}: file {path} does not exist")
 
 
@@ -108,7 +110,7 @@ def _format(table: str, path: Path | RemotePath) -> Literal["csv", "parquet", "j
         raise InputError(
             f"table {table!r}: {path.name} has an unknown ending",
             given=repr(ending),
-            allowed=[*_FORMATS, "each also with .gz or .zst"],
+            allowed=[*_FORMATS, "each with or without .gz or .zst"],
         )
     return _FORMATS[ending]
 
@@ -168,7 +170,7 @@ def _first_known(table: str, name: str, kinds: Mapping[str, pa.DataType]) -> str
     families = {_family(kind) for kind in kinds.values()} - {"null"}
     if len(families) > 1:
         raise InputError(
-            f"table {table!r}: the source columns of {name!r} hold different kinds of values",
+            f"table {table!r}: the source columns of {name!r} have different types",
             given=", ".join(f"{source!r} ({kind})" for source, kind in kinds.items()),
             hint="cast one of them in a query",
         )
@@ -255,7 +257,9 @@ def _register(engine: Engine, name: str, spec: TableSpec, folder: Path) -> list[
     source = spec.source
     if spec.query is not None:
         if spec.where is not None:
-            raise InputError(f"table {name!r}: a query filters its rows itself: leave 'where' out", given=spec.where)
+            raise InputError(
+                f"table {name!r}: 'where' cannot be combined with a query: filter inside the query", given=spec.where
+            )
         engine.register_query(name, spec.query, folder)
     elif isinstance(source, pd.DataFrame):
         engine.register_arrow(name, _to_arrow(name, source), where=spec.where)

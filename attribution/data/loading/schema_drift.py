@@ -85,7 +85,7 @@ def _parquet_layout(table: str, path: Path | RemotePath) -> Layout:
         with pq.ParquetFile(open_file(path)) as file:
             schema, metadata = file.schema_arrow, file.metadata
     except (OSError, pa.ArrowInvalid) as error:
-        raise InputError(f"table {table!r}: {path} is no readable Parquet file: {error}") from None
+        raise InputError(f"table {table!r}: {path} is not a readable Parquet file: {error}") from None
     empty = _null_columns(metadata)
     return Layout(path, {field.name: "" if field.name in empty else _kind(field.type) for field in schema})
 
@@ -183,7 +183,9 @@ class Drift:
     def __str__(self) -> str:
         there = f"{self.column!r} is in {listed(self.present_in)} and not in {listed(self.missing_in)}"
         return (
-            there if self.renamed is None else f"{there}; {self.renamed!r} is in {listed(self.replaced_in)}: renamed?"
+            there
+            if self.renamed is None
+            else f"{there}; {self.renamed!r} is in {listed(self.replaced_in)}: probably renamed"
         )
 
 
@@ -259,13 +261,13 @@ def drift_findings(table: str, files: Iterable[Files]) -> list[Finding]:
             counts[check],
             columns,
             examples[check],
-            "; ".join(texts) or alone or f"{len(layouts)} files agree in {_SUBJECTS[check]}",
+            "; ".join(texts) or alone or f"all {len(layouts)} files have the same {_SUBJECTS[check]}",
         )
         for check, texts in texts_by_check.items()
     ]
 
 
-_SUBJECTS = {"schema_drift": "their columns", "type_drift": "the types of their columns"}
+_SUBJECTS = {"schema_drift": "columns", "type_drift": "column types"}
 
 
 def refuse_drift(
@@ -291,7 +293,7 @@ def refuse_drift(
         drift = next((drifts[name] for name in sources if name in drifts), None)
         if not without or drift is None:
             continue  # a column that no file has is missing in the table, which its contract says better
-        missing = f"{' or '.join(map(repr, sources))} is missing in {without} of {len(layouts)}"
+        missing = f"{' or '.join(map(repr, sources))} is missing in {without} of {len(layouts)} files"
         raise InputError(
             f"table {table!r}: the files differ in columns {[*drifts]}: {missing}",
             given=drift,
@@ -310,8 +312,12 @@ def _remedy(canonical: str, sources: Sequence[str], renamed: str | None, *, is_r
         return "leave those files out, or fill the column in a query"
     likely = dict.fromkeys((*sources, *([] if renamed is None else [renamed])))
     mapped = f"columns = {{ {_key(canonical)} = [{', '.join(map(_quote, likely))}] }}"
-    means = "makes it null where it is missing" if renamed is None else "reads the first of these that is not null"
-    return f"{mapped} {means}; name the other columns as well"
+    means = (
+        "sets it to null where it is missing"
+        if renamed is None
+        else "reads the first of these columns that is not null"
+    )
+    return f"{mapped} {means}; map the other columns as well"
 
 
 def _partner(

@@ -59,7 +59,7 @@ def read_times(engine: Engine, table: str, view: str, column: str, spec: TableSp
         raise InputError(
             f"table {table!r}, column {column!r}: integer times have no time zone",
             given=f"time_zone = {spec.time_zone!r}",
-            hint="leave it out, or declare what the integers are: time_format = 'epoch_s'",
+            hint="leave it out, or set what the integers mean, e.g. time_format = 'epoch_s'",
         )
     return reading
 
@@ -113,7 +113,7 @@ def _read(engine: Engine, table: str, view: str, column: str, spec: TableSpec) -
     raise InputError(
         f"table {table!r}, column {column!r}: these values are not times",
         given=str(kind),
-        allowed="timestamps, dates, texts, integers",
+        allowed="timestamps, dates, text, integers",
     )
 
 
@@ -145,16 +145,16 @@ def _text_times(engine: Engine, table: str, view: str, column: str, spec: TableS
     if counts["integer"] == total:
         if counts["compact_day"] == total:
             raise InputError(
-                f"{where}: {total} values could be days or positions",
+                f"{where}: these integers could be days or positions",
                 given=repr(counts["any_integer"]),
                 hint="set time_format = '%Y%m%d' for days, or use an integer column for positions",
             )
         return TimeColumn(f"{raw}::bigint", True)
     if counts["day_month"]:
         raise InputError(
-            f"{where}: {counts['day_month']} of {total} values are ambiguous dates",
+            f"{where}: dates are ambiguous in {counts['day_month']:,} of {total:,} rows",
             given=repr(counts["any_day_month"]),
-            hint="declare their format, e.g. time_format = '%d/%m/%Y'",
+            hint="set their format, e.g. time_format = '%d/%m/%Y'",
         )
     unread = total - counts["naive"] - counts["offset"]
     if unread == total:
@@ -162,13 +162,14 @@ def _text_times(engine: Engine, table: str, view: str, column: str, spec: TableS
         unread -= counts["integer"]
     if unread:
         raise InputError(
-            f"{where}: {unread} of {total} values are not times",
+            f"{where}: values are not times in {unread:,} of {total:,} rows",
             given=repr(counts["any_odd"] or counts["any_other"]),
             allowed="ISO 8601 such as 2024-04-03T10:00:00Z, or set time_format",
         )
     if counts["naive"] and counts["offset"]:
         raise InputError(
-            f"{where}: {counts['offset']} of {total} values have a time zone offset and {counts['naive']} have none",
+            f"{where}: times have a time zone offset in {counts['offset']:,} of {total:,} rows, and none in "
+            f"{counts['naive']:,}",
             given=f"{counts['any_offset']!r} and {counts['any_naive']!r}",
             allowed="all with an offset, or none",
         )

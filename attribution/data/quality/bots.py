@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from attribution.amounts import percent
 from attribution.data.engine import quote
-from attribution.data.loading.findings import Finding, Status, listed, on_day, percent
+from attribution.data.loading.findings import Finding, Status, listed, on_day
 from attribution.data.loading.load import Sources
 from attribution.data.quality.timeline import DAY
 
@@ -40,14 +41,17 @@ def check_bots(sources: Sources) -> Finding:
         return Finding(check, table, "pass", 0, total, None, message)
     suspects = [row for row in crowded if row["n"] > _MOST or row["busiest"] > _MOST_A_DAY]
     count = sum(row["n"] for row in suspects)
-    message = f"no id has more than {_MOST:,} touchpoints, or {_MOST_A_DAY} on a day; the most are {crowded[0]['n']:,}"
+    message = (
+        f"no id has more than {_MOST:,} touchpoints, or {_MOST_A_DAY} on a day; the highest is {crowded[0]['n']:,}"
+    )
     if not suspects:
         return Finding(check, table, "pass", 0, total, None, message)
     status: Status = "fail" if count > _FAIL_SHARE * total else "warn"
     ids = listed([f"{row['customer_id']!r} ({row['n']:,})" for row in suspects])
     message = (
-        f"{len(suspects)} ids are probably bots or shared by many people, with {percent(count / total)} of all "
-        f"touchpoints: {ids}; leave them out with where"
+        f"probably bots or ids shared by many people, {len(suspects):,} in number, with {percent(count / total)} "
+        "of all "
+        f"touchpoints: {ids}; leave them out with a row filter (where)"
     )
     return Finding(check, table, status, count, total, str(suspects[0]["customer_id"]), message)
 
@@ -90,12 +94,12 @@ def check_loaded_twice(sources: Sources) -> Finding:
     ).to_pylist()
     looked_at, repeated = sum(row["n"] for row in rows), sum(row["repeated"] for row in rows)
     twice = [row for row in rows if row["repeated"] >= max(_LEAST_REPEATED, _LOADED_TWICE * row["n"])]
-    share = f"{percent(repeated / max(looked_at, 1))} of touchpoints repeat another in every column"
+    share = f"{percent(repeated / max(looked_at, 1))} of touchpoints repeat another row in every column"
     if not twice:
         return Finding(
             check, table, "pass", 0, total, None, f"{share}, but less than {percent(_LOADED_TWICE)} on any day"
         )
     days = [on_day(row["day"]) for row in twice]
     count = round(sum(row["repeated"] for row in twice) * total / looked_at)
-    message = f"{share}, most of them on {listed(days)}: check whether files were loaded twice"
+    message = f"{share}, most of them on {listed(days)}: check whether a file was loaded twice"
     return Finding(check, table, "warn", count, total, days[0], message)

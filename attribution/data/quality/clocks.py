@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.data.loading.findings import Finding, hours, percent
+from attribution.amounts import percent
+from attribution.data.loading.findings import Finding, hours
 from attribution.data.loading.load import Sources
 from attribution.data.quality.timeline import DAY, HOUR, Counts, Timeline
 
@@ -182,16 +183,18 @@ def _zone_finding(touchpoints: Timeline, step: int | None, shift: int | None) ->
     check, table, total = "time_zone", "touchpoints", touchpoints.total
     if step:
         late = -step * LAG_BIN / HOUR
-        evidence = f"they drop {hours(late)} {'after' if late > 0 else 'before'} conversions instead of with them"
+        evidence = f"the last touchpoints lie {hours(late)} {'after' if late > 0 else 'before'} the conversions"
     elif shift is not None:
         late = float(shift)
-        evidence = f"their day is that of conversions, about {hours(late)} {'later' if late > 0 else 'earlier'}"
+        evidence = (
+            f"their daily rhythm runs about {hours(late)} {'later' if late > 0 else 'earlier'} than that of conversions"
+        )
     else:
         message = "touchpoints and conversions seem to be in the same time zone"
         return Finding(check, table, "pass", 0, total, None, message)
     message = (
-        f"touchpoints seem {hours(late)} too {'late' if late > 0 else 'early'} for conversions: {evidence}; "
-        "one of the two may be in another time zone: set time_zone"
+        f"touchpoints seem to be {hours(late)} too {'late' if late > 0 else 'early'}: {evidence}; "
+        "one of the two tables may be in another time zone: set its time_zone"
     )
     return Finding(check, table, "warn", total, total, f"{late:+g} h", message)
 
@@ -205,7 +208,7 @@ def _check_constant_clock(timeline: Timeline) -> Finding:
     after = timeline.start >= day
     message = (
         f"from {np.datetime64(day, 'us').astype('datetime64[D]')} on, the daily rhythm of {table} runs {hours(shift)} "
-        f"{'later' if shift > 0 else 'earlier'} than before: some files may be in another time zone"
+        f"{'later' if shift > 0 else 'earlier'} than before: check whether some files are in another time zone"
     )
     example = str(np.datetime64(day, "us").astype("datetime64[D]"))
     return Finding(check, table, "warn", int(timeline.rows[after].sum()), total, example, message)
@@ -233,12 +236,15 @@ def _find_clock_change(timeline: Timeline) -> tuple[int, int] | None:
 def _check_day_times(conversions: Timeline, *, only_conversions: bool) -> Finding:
     check, table, total = "day_times", "conversions", conversions.total
     if not only_conversions:
-        return Finding(check, table, "pass", 0, total, None, "conversions are timed as precisely as touchpoints")
+        return Finding(
+            check, table, "pass", 0, total, None, "the times of conversions are as precise as those of touchpoints"
+        )
     profile = _profile(conversions)
     hour = int(np.argmax(profile + np.roll(profile, -1)))
     message = (
         f"{percent(_fullest(profile) / total)} of conversions lie between {hour:02d} and {(hour + 2) % 24:02d} h UTC: "
-        "they are days, or come from a nightly batch; touchpoints of the same day may seem to come after them"
+        "their times are probably days or the time of a nightly batch, so touchpoints of the same day may count "
+        "as later; use the exact time of the conversion"
     )
     return Finding(check, table, "warn", _fullest(profile), total, f"{hour:02d} h", message)
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.data.loading.findings import Finding, listed, on_day, percent
+from attribution.amounts import percent
+from attribution.data.loading.findings import Finding, listed, on_day
 from attribution.data.loading.load import Sources
 from attribution.data.quality.timeline import DAY, Timeline
 from attribution.schema.experiment import Period
@@ -153,12 +154,12 @@ def _check_jumps(channels: dict[str, ChannelDays]) -> Finding:
             power, is_high = step
             odd = is_high if is_high.sum() * 2 <= len(levels) else ~is_high
             way = "up" if odd is is_high else "down"
-            jumps[name] = f"{name!r} goes {way} by {_FACTORS[power]} on {on_day(days[odd].min())}"
+            jumps[name] = f"{name!r} goes {way} by a factor of {_FACTORS[power]} on {on_day(days[odd].min())}"
             odd_days += int(odd.sum())
     total = sum(len(channel.day) for channel in channels.values())
     if not jumps:
-        return Finding(check, table, "pass", 0, total, None, "the spend of every channel stays in one unit")
-    message = f"spend jumps as from one unit of money to another: {listed([*jumps.values()])}"
+        return Finding(check, table, "pass", 0, total, None, "the spend of every channel is in one unit")
+    message = f"spend changes as if its unit of money did: {listed([*jumps.values()])}; use one unit"
     return Finding(check, table, "warn", odd_days, total, next(iter(jumps)), message)
 
 
@@ -179,8 +180,8 @@ def _check_mix(sources: Sources, touched: Touched) -> Finding:
     if not odd:
         return Finding(check, table, "pass", 0, total, None, "spend has a plausible size in all channels")
     message = (
-        f"spend is {_MICROS:,.0f} times that of its likes, or {_OVER_VALUE:,.0f} times all value: in micros or cents? "
-        f"{listed(odd)}"
+        f"spend is {_MICROS:,.0f} times that of comparable channels, or {_OVER_VALUE:,.0f} times all value: "
+        f"{listed(odd)}; check whether it is in micros or cents"
     )
     return Finding(check, table, "warn", min(len(odd), total), total, odd[0], message)
 
@@ -229,7 +230,10 @@ def _check_gaps(channels: dict[str, ChannelDays], touchpoints: Timeline) -> Find
     total = sum(len(channel.day) for channel in channels.values())
     if not gaps:
         return Finding(check, table, "pass", 0, total, None, "no channel has days of spend without touchpoints")
-    message = f"days with spend but no touchpoint, in channels that have many otherwise: {listed([*gaps.values()])}"
+    message = (
+        f"days with spend but no touchpoint, in channels that usually have many: {listed([*gaps.values()])}; load "
+        "what is missing"
+    )
     return Finding(check, table, "warn", days, total, next(iter(gaps)), message)
 
 
@@ -260,16 +264,16 @@ def _check_covered(sources: Sources, touched: Touched, period: Period) -> Findin
     ]
     total = sum(n for _, n in inside)
     if span["first"] is None:
-        return Finding(check, table, "pass", 0, total, None, "costs have no days")
+        return Finding(check, table, "pass", 0, total, None, "costs are not dated by day")
     first, last = (int(np.datetime64(day, "us").astype(np.int64)) for day in (span["first"], span["last"]))
     count = sum(n for day, n in inside if not first <= day <= last)
     message = (
-        f"{percent(count / max(total, 1))} of touchpoints of paid channels lie outside the days of costs, "
+        f"{percent(count / max(total, 1))} of touchpoints of paid channels lie outside the dates of the costs, "
         f"{span['first']} to {span['last']}"
     )
     if count <= _UNCOVERED * total:
         return Finding(check, table, "pass", 0, total, None, message)
-    message += ": their spend is missing from ROI; let the period be that of the costs"
+    message += ": their spend is missing from ROI; add the costs, or limit the period to those dates"
     return Finding(check, table, "warn", count, total, str(span["first"]), message)
 
 

@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from attribution.data.loading.findings import Finding, on_day, percent
+from attribution.amounts import percent
+from attribution.data.loading.findings import Finding, on_day
 from attribution.data.loading.load import Sources
 from attribution.data.quality.timeline import DAY, Timeline
 from attribution.schema.experiment import Period
@@ -49,11 +50,11 @@ def without_strays(timeline: Timeline) -> tuple[Timeline, Finding]:
     count = timeline.total - inner.total
     check, table = "stray_times", timeline.table
     if not count:
-        return inner, Finding(check, table, "pass", 0, timeline.total, None, "no time lies far from the others")
+        return inner, Finding(check, table, "pass", 0, timeline.total, None, "no time is far from the others")
     at = len(timeline.start) - 1 if len(late) else 0
     message = (
-        f"times far from the others, which lie from {inner.label(0)} to {inner.label(-1)}: "
-        f"{timeline.label(0)} is the first, {timeline.label(-1)} the last"
+        f"times far outside {inner.label(0)} to {inner.label(-1)}, where all others lie; the earliest is "
+        f"{timeline.label(0)}, the latest {timeline.label(-1)}: correct them, or leave them out with where"
     )
     return inner, Finding(check, table, "warn", count, timeline.total, timeline.label(at), message)
 
@@ -80,16 +81,17 @@ def _check_end(going_on: Timeline, ended: Timeline) -> Finding:
     # Mails go out on a few days a month: their log is silent for long and has not ended.
     usual = max(_WEEKEND, int(np.diff(ended.start).max(initial=0)))
     if silence <= usual or expected < _EXPECTED:
-        return Finding(check, table, "pass", 0, going_on.total, None, f"{table} end with {other}")
+        return Finding(check, table, "pass", 0, going_on.total, None, f"{table} and {other} end at about the same time")
     message = (
-        f"{percent(after / going_on.total)} of {table} come after the last of {other} on {on_day(end)}: {_HARM[table]}"
+        f"{percent(after / going_on.total)} of {table} come after the last of the {other} on {on_day(end)}: "
+        f"{_HARM[table]}"
     )
     return Finding(check, table, "warn", after, going_on.total, on_day(int(going_on.start[-1])), message)
 
 
 _HARM = {
-    "touchpoints": "journeys after it seem not to convert; end the period there",
-    "conversions": "what led to them is not in the data; end the period there",
+    "touchpoints": "later journeys look as if they did not convert; end the period on that day",
+    "conversions": "the touchpoints before them are missing; end the period on that day",
 }
 
 
@@ -108,9 +110,9 @@ def _check_before(conversions: Timeline, first: int) -> Finding:
     check, table, total = "before_first_touchpoint", "conversions", conversions.total
     count, begin = int(conversions.rows[conversions.start < first].sum()), on_day(first)
     if count <= _BEFORE * total:
-        message = f"{percent(count / max(total, 1))} of conversions come before the log of touchpoints begins ({begin})"
+        message = f"{percent(count / max(total, 1))} of conversions are earlier than the first touchpoint ({begin})"
         return Finding(check, table, "pass", 0, total, None, message)
-    message = f"conversions before the log of touchpoints begins on {begin}; start the period after it"
+    message = f"conversions earlier than the first touchpoint on {begin}; start the period after that day"
     return Finding(check, table, "warn", count, total, conversions.label(0), message)
 
 
@@ -132,14 +134,14 @@ def _check_cut(sources: Sources, first: int, period: Period, lookback_days: floa
     total = cut + whole
     affected = f"{cut:,} of {total:,} first conversions lie within {lookback_days:g} days of the first touchpoint"
     if min(cut, whole) < _CUT_ROWS:
-        message = f"{affected}: earlier touchpoints of them are not in the data"
+        message = f"{affected}: their earlier touchpoints are not in the data"
         return Finding(check, table, "pass", 0, total, None, message)
     more = cut_bare / cut - whole_bare / whole
     share = (cut_bare + whole_bare) / total
     error = math.sqrt(share * (1 - share) * (1 / cut + 1 / whole))
-    lack = f"{percent(cut_bare / cut)} of these lack a touchpoint, {percent(whole_bare / whole)} of the later ones do"
+    lack = f"{percent(cut_bare / cut)} of them have no touchpoint, against {percent(whole_bare / whole)} of later ones"
     if more < _CUT or more < _CUT_CLEAR * error:
         return Finding(check, table, "pass", 0, total, None, f"{affected}; {lack}")
     day = on_day(first + window)
-    message = f"{affected}; {lack}, because the log begins too late for them: start the period on {day}"
+    message = f"{affected}; {lack}, because the touchpoint log starts too late: start the period on {day}"
     return Finding(check, table, "warn", cut, total, day, message)

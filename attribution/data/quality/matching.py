@@ -6,8 +6,9 @@ from collections import Counter
 
 import pyarrow as pa
 
+from attribution.amounts import percent
 from attribution.data.engine import text
-from attribution.data.loading.findings import Finding, Status, percent
+from attribution.data.loading.findings import Finding, Status
 from attribution.data.loading.load import Sources
 
 _MOSTLY_UNMATCHED = 0.5
@@ -56,9 +57,9 @@ def _check_matched(sources: Sources, customers: int, matched: int) -> Finding:
         status = "warn"
     first = None if status == "pass" else sources.engine.query(_unmatched_sql(sources, 1))["customer_id"][0].as_py()
     example = None if first is None else str(first)
-    message = f"{percent(unmatched / max(customers, 1))} of converting customers appear in no touchpoint"
+    message = f"{percent(unmatched / max(customers, 1))} of converting customers have no touchpoint"
     if status == "fail":
-        message = "no converting customer appears in any touchpoint: use the same customer ids in both tables"
+        message = "no converting customer has a touchpoint: use the same customer ids in both tables"
     count = 0 if status == "pass" else unmatched
     return Finding("unmatched_customers", "conversions", status, count, customers, example, message)
 
@@ -69,7 +70,7 @@ def _check_touched(conversions: int, touched: int, matched: int) -> Finding:
         share = percent(touched / max(conversions, 1))
         message = f"{share} of conversions have an earlier touchpoint of their customer"
         return Finding(check, table, "pass", 0, conversions, None, message)
-    message = "every touchpoint comes after the conversions of its customer: no channel can get credit; check the times"
+    message = "every touchpoint is later than its customer's conversions, so no channel can get credit; check the times"
     return Finding(check, table, "fail", conversions, conversions, None, message)
 
 
@@ -84,8 +85,8 @@ def _check_converters(sources: Sources, matched: int) -> Finding:
         message = f"{percent(converting / max(touchpoints, 1))} of touchpoints belong to converting customers"
         return Finding(check, table, "pass", 0, touchpoints, None, message)
     message = (
-        "all touchpoints belong to converting customers: Markov and Shapley compare converting journeys with others "
-        "and have none to compare; add the touchpoints of customers who did not convert"
+        "all touchpoints belong to converting customers, but Markov and Shapley also need journeys that did not "
+        "convert; add the touchpoints of customers who did not convert"
     )
     return Finding(check, table, "warn", touchpoints, touchpoints, None, message)
 
@@ -98,8 +99,10 @@ def _check_spelling(sources: Sources, customers: int, matched: int) -> Finding:
     unmatched = customers - matched
     kind = sources.engine.schema("conversions").field("customer_id").type
     if pa.types.is_integer(kind) or unmatched <= _WORTH_SEARCHING * customers:
-        message = "customers are integers" if pa.types.is_integer(kind) else "few converting customers are untouched"
-        return Finding(check, table, "pass", 0, customers, None, f"{message}: not searched for other spellings")
+        message = (
+            "customer ids are integers" if pa.types.is_integer(kind) else "few converting customers have no touchpoint"
+        )
+        return Finding(check, table, "pass", 0, customers, None, f"{message}, so other spellings were not searched for")
     searched = min(unmatched, _SEARCHED)
     pairs = _near_misses(sources)
     ways = Counter(way for one, other in pairs if (way := difference(one, other)) is not None)
@@ -109,12 +112,12 @@ def _check_spelling(sources: Sources, customers: int, matched: int) -> Finding:
         if n >= _NEAR_MISSES * searched and (n >= _LEAST_PREFIXED or not way.startswith("prefix"))
     ]
     if not likely:
-        message = f"of {searched} untouched customers, none appears in touchpoints under a similar id"
+        message = f"none of {searched} customers without a touchpoint appears in touchpoints under a similar id"
         return Finding(check, table, "pass", 0, customers, None, message)
     one, other = next(pair for pair in pairs if difference(*pair) == likely[0])
     message = (
-        f"{ways[likely[0]]} of {searched} untouched customers match an id in touchpoints except for {likely[0]}: "
-        "write ids the same way in both tables"
+        f"{ways[likely[0]]} of {searched} customers without a touchpoint match an id in touchpoints except for "
+        f"{likely[0]}: write ids the same way in both tables"
     )
     return Finding(check, table, "warn", ways[likely[0]], searched, f"{one!r} and {other!r}", message)
 

@@ -7,15 +7,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution.amounts import percent
 from attribution.data.engine import quote
-from attribution.data.loading.findings import Finding, Status, listed, percent
+from attribution.data.loading.findings import Finding, Status, listed
 from attribution.data.loading.load import Sources
 from attribution.data.quality.timeline import Counts, Timeline
 
 # ---------------------------------------------------------------- jumps of the share of nulls
 
 _LEAST_JUMP = 0.05
-"""A smaller change of the share hardly moves a result, however significant it is in a large log."""
+"""A smaller change of the share does not move a result, however significant it is in a large log."""
 
 _OVER_SPREAD = 2.0
 """The change must be so many times the width that holds the middle 80 % of the other days: no weekly rhythm,
@@ -101,14 +102,15 @@ def _check_column(days: Timeline, column: str, nulls: Counts) -> Finding:
     jump = find_jump(days.rows, nulls)
     share = percent(nulls.sum() / days.rows.sum())
     if jump is None:
-        message = f"{column} is null in {share} of rows, without a jump"
+        message = f"{column} is null in {share} of rows, evenly over time"
         return Finding(check, table, "pass", 0, days.total, None, message)
     first, last = jump.first, jump.last
     lasts = last == len(days.start) - 1
     lost = column == _ALL_OR_NOTHING and lasts and jump.inside > _MOSTLY
     stretch = f"from {days.label(first)} on" if lasts else f"from {days.label(first)} to {days.label(last)}"
     message = (
-        f"{column} is null in {percent(jump.inside)} of rows {stretch}, and in {percent(jump.outside)} of the others"
+        f"{column} is null in {percent(jump.inside)} of rows {stretch}, but in {percent(jump.outside)} of the "
+        "others; check the export of these days"
     )
     odd = slice(first, last + 1)
     concerned = nulls[odd].sum() if jump.inside > jump.outside else nulls.sum() - nulls[odd].sum()
@@ -174,12 +176,14 @@ def _check_currency(sources: Sources, table: str, column: str) -> Finding:
     ).to_pylist()
     total = sum(row["n"] for row in rows)
     if len(rows) < 2:
-        return Finding(check, table, "pass", 0, total, None, f"{column!r} names one currency")
+        return Finding(check, table, "pass", 0, total, None, f"{column!r} has one currency")
     other_currencies = [row["currency"] for row in rows[1:]]
     if table == "costs" and sources.has("costs", "currency"):
-        return Finding(check, table, "pass", 0, total, None, f"{column!r} names currencies that returns.rates converts")
+        return Finding(
+            check, table, "pass", 0, total, None, f"{column!r} has several currencies, which the exchange rates convert"
+        )
     names = f"{rows[0]['currency']} and {listed(other_currencies)}"
-    message = f"{column!r} names {names}, and amounts are added up without conversion: convert them to one currency"
+    message = f"{column!r} has {names}, but amounts are added up as they are: convert them to one currency"
     return Finding(check, table, "warn", total - rows[0]["n"], total, other_currencies[0], message)
 
 
@@ -206,8 +210,8 @@ def _check_outliers(sources: Sources, row: dict[str, Any]) -> Finding:
         f"select count(*) as n, min(customer_id)::varchar as customer from conversions where {test}"
     ).to_pylist()[0]
     message = (
-        f"values up to {largest:,.2f}, while 99 % are at most {high:,.2f}: the largest is {percent(share)} of all "
-        f"value; one belongs to customer {rows['customer']!r}; correct it, or leave it out with where"
+        f"values up to {largest:,.2f}, while 99 % are at most {high:,.2f}; the largest is {percent(share)} of all "
+        f"value, and one belongs to customer {rows['customer']!r}: correct it, or leave it out with where"
     )
     return Finding(check, table, "warn", rows["n"], n, f"{largest:,.2f}", message)
 
@@ -218,4 +222,12 @@ def _check_zeros(row: dict[str, Any]) -> Finding:
     message = f"{percent(share)} of conversions are worth 0"
     if share <= _ZEROS:
         return Finding(check, table, "pass", 0, n, None, message)
-    return Finding(check, table, "warn", zeros, n, None, f"{message}: they weigh nothing where channels rank by value")
+    return Finding(
+        check,
+        table,
+        "warn",
+        zeros,
+        n,
+        None,
+        f"{message}, so they do not count where channels are ranked by value; check the value column",
+    )

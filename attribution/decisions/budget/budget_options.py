@@ -44,7 +44,7 @@ class CurveOptions(Settings):
         low, high = self.curvature_range or (0.0, float("inf"))
         inside = self.curvature is None or self.curvature == "history" or low <= self.curvature <= high
         if low >= high or not inside:
-            raise ValueError("curvature_range needs a smaller and a larger number around the curvature")
+            raise ValueError("curvature_range must be two numbers, one below and one above the curvature")
         if self.curve in (None, "power"):
             # Without a kind of its own a channel takes that of the budget, which is checked there.
             most = max(x for x in (self.curvature, *(self.curvature_range or ()), 0) if isinstance(x, float | int))
@@ -67,9 +67,9 @@ class GroupOptions(Settings):
     def _one_of_each(self) -> GroupOptions:
         for end in ("floor", "ceiling"):
             if getattr(self, end) is not None and getattr(self, f"{end}_share") is not None:
-                raise ValueError(f"group {self.name!r}: give {end} or {end}_share, not both")
+                raise ValueError(f"group {self.name!r}: set {end} or {end}_share, not both")
         if len(set(self.channels)) < len(self.channels):
-            raise ValueError(f"group {self.name!r} names a channel twice")
+            raise ValueError(f"group {self.name!r} has the same channel twice")
         return self
 
 
@@ -92,11 +92,11 @@ class WhatIf(Settings):
     @model_validator(mode="after")
     def _one_of_both(self) -> WhatIf:
         if bool(self.spend) == bool(self.shares):
-            raise ValueError(f"what_if {self.name!r}: give spend or shares")
+            raise ValueError(f"what_if {self.name!r} needs either spend or shares")
         if self.name in SCENARIOS:
-            raise ValueError(f"what_if {self.name!r}: every budget has a scenario of that name, choose another")
+            raise ValueError(f"what_if {self.name!r}: this name is reserved, choose another")
         if sum(self.shares.values()) > 1 + 1e-9:
-            raise ValueError(f"what_if {self.name!r}: shares are more than the whole")
+            raise ValueError(f"what_if {self.name!r}: the shares add up to more than 1")
         return self
 
 
@@ -120,7 +120,7 @@ class LongRunOptions(Settings):
     @model_validator(mode="after")
     def _another(self) -> LongRunOptions:
         if self.objective is None and not self.factors:
-            raise ValueError("long_run needs an objective of its own, or factors of channels")
+            raise ValueError("long_run needs its own objective, or factors for channels")
         return self
 
 
@@ -202,7 +202,7 @@ class BudgetOptions(Settings):
         if bool(self.brand_channels) != (self.brand_floor is not None):
             raise ValueError("brand_floor and brand_channels go together")
         if self.capacity_stage is not None and self.capacity is None:
-            raise ValueError("capacity_stage says what capacity counts, and there is no capacity")
+            raise ValueError("capacity_stage has no effect without capacity")
         names = [group.name for group in self.groups]
         if len(set(names)) < len(names) or (self.brand_channels and "brand" in names):
             raise ValueError("two groups have one name")

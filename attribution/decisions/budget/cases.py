@@ -21,8 +21,8 @@ Floats = NDArray[np.float64]
 Row = dict[str, object]
 
 _HINTS = {
-    "margin": "set returns.margin = 0.4, or give a column 'margin' of conversions",
-    "ltv": "set returns.margin, and give returns.ltv or a column 'ltv' of conversions",
+    "margin": "set returns.margin, such as 0.4, or add a column 'margin' to conversions",
+    "ltv": "set returns.margin, and set returns.ltv or add a column 'ltv' to conversions",
 }
 
 
@@ -98,25 +98,25 @@ def find_cases(
         If nothing has spend, the objective is not known, or nothing is returned.
     """
     if options.risk_aversion and not draws:
-        raise InputError("budget.risk_aversion needs draws of the return", hint="set resampling in the experiment")
+        raise InputError("budget.risk_aversion needs resampling", hint="set resampling in the experiment")
     rows = objective_rows(returns, options.objective, unit_economics)
     channels = _spending_channels(rows)
     cases = []
     for label, every in rows.groupby("model", sort=False):
         own = every.set_index("channel").loc[channels]
-        drawn = draws[str(label)][channels].to_numpy(float) if draws else None
+        own_draws = draws[str(label)][channels].to_numpy(float) if draws else None
         _check_numbers(own)
-        asked = own["conversions"]
+        volume = own["conversions"]
         if options.capacity_stage is not None:
-            asked = _arrivals(stage_credit, options.capacity_stage, str(label)).reindex(channels, fill_value=0.0)
-        load = np.maximum(asked.to_numpy(float), 0.0)
+            volume = _arrivals(stage_credit, options.capacity_stage, str(label)).reindex(channels, fill_value=0.0)
+        load = np.maximum(volume.to_numpy(float), 0.0)
         money, amount = own["spend"].to_numpy(float), own["amount"].to_numpy(float)
         estimand = str(own["estimand"].iloc[0])
-        cases.append(Case(str(label), estimand, tuple(channels), money, amount, load, drawn, level))
+        cases.append(Case(str(label), estimand, tuple(channels), money, amount, load, own_draws, level))
     if not any(case.returns.any() for case in cases):
         raise InputError(
             f"budget: no channel with spend returns any {options.objective.replace('_', ' ')} under any model",
-            hint="give the conversions table a value, or divide by what is known: objective = 'conversions'",
+            hint="add a column value to the conversions table, or set objective = 'conversions'",
         )
     return cases
 
@@ -138,14 +138,14 @@ def objective_rows(
     basis = objective if by_value else first["basis"]
     rows = returns[(returns["basis"] == basis) & (returns["cost_basis"] == first["cost_basis"])]
     if rows.empty:
-        raise InputError(f"budget.objective = {objective!r}, and it is not known", hint=_HINTS[objective])
+        raise InputError(f"budget.objective = {objective!r}, which is unknown", hint=_HINTS[objective])
     if objective != "new_customers":
         return rows.assign(amount=rows["value" if by_value else "conversions"])
     if unit_economics is None:
         raise InputError("budget.objective = 'new_customers' needs unit_economics", hint="output.unit_economics = true")
-    known = unit_economics.drop_duplicates(["model", "channel"])[["model", "channel", "new_customers"]]
+    new_customers = unit_economics.drop_duplicates(["model", "channel"])[["model", "channel", "new_customers"]]
     # NO_CHANNELS are no rows of that table, and have no spend.
-    return rows.merge(known, on=["model", "channel"], how="left").rename(columns={"new_customers": "amount"})
+    return rows.merge(new_customers, on=["model", "channel"], how="left").rename(columns={"new_customers": "amount"})
 
 
 def _arrivals(stage_credit: pd.DataFrame | None, stage: str, label: str) -> pd.Series:
@@ -155,11 +155,12 @@ def _arrivals(stage_credit: pd.DataFrame | None, stage: str, label: str) -> pd.S
     stages = list(dict.fromkeys(stage_credit["stage"]))
     if stage not in stages:
         raise InputError(
-            f"budget.capacity_stage: {stage!r} is no stage of the funnel",
+            f"budget.capacity_stage: {stage!r} is not a stage of the funnel",
             allowed=stages,
             hint=did_you_mean(stage, stages),
         )
-    rows = stage_credit[(stage_credit["stage"] == stage) & (stage_credit["model"] == label)]
+    of_stage = (stage_credit["stage"] == stage) & (stage_credit["model"] == label)
+    rows = stage_credit[of_stage & (stage_credit["grain"] == "channel")]
     return rows.set_index("channel")["credit"]
 
 
@@ -167,8 +168,8 @@ def _check_numbers(own: pd.DataFrame) -> None:
     wrong = ~np.isfinite(own[["spend", "amount", "conversions"]].to_numpy(float)).all(axis=1)
     if wrong.any():
         name = own.index[int(np.flatnonzero(wrong)[0])]
-        given = f"{name!r} under {own['model'].iloc[0]}"
-        raise InputError("budget: spend or return of a channel is not a finite number", given=given)
+        channel_and_model = f"{name!r} under {own['model'].iloc[0]}"
+        raise InputError("budget: spend or return of a channel is not a finite number", given=channel_and_model)
 
 
 def _spending_channels(rows: pd.DataFrame) -> list[str]:
@@ -184,5 +185,5 @@ def _spending_channels(rows: pd.DataFrame) -> list[str]:
 
 def without_spend(returns: pd.DataFrame, channels: Sequence[str]) -> tuple[str, ...]:
     """Channels with credit that are none of ``channels``."""
-    bare = returns[~returns["channel"].isin([*NO_CHANNELS, *channels]) & (returns["conversions"] > 0)]
-    return tuple(dict.fromkeys(bare["channel"]))
+    credited = returns[~returns["channel"].isin([*NO_CHANNELS, *channels]) & (returns["conversions"] > 0)]
+    return tuple(dict.fromkeys(credited["channel"]))

@@ -88,8 +88,8 @@ def read_earlier(folder: Path) -> Earlier:
         path = folder / f"{table.name}.parquet"
         if not path.exists():
             raise InputError(
-                f"budget.previous: {folder} is no folder of a proposal: it has no {path.name}",
-                hint="name the output folder of attribution budget",
+                f"budget.previous: {folder} is not the folder of an earlier budget: it has no {path.name}",
+                hint="give the output folder of `attribution budget`",
             )
         tables[table.name] = _read(path)
     if (folder / "budget_evidence.parquet").exists():
@@ -109,7 +109,7 @@ def _read(path: Path) -> pd.DataFrame:
         raise InputError(f"budget.previous: file {path} cannot be read: {error}") from None
 
 
-_FOR = {"objective": "for another objective", "cost_basis": "of other costs"}
+_FOR = {"objective": "has another objective", "cost_basis": "has another cost basis"}
 
 MOVED = ("above", "below", "new", "gone")
 """Statuses in ``drift`` that an earlier proposal does not account for."""
@@ -135,7 +135,7 @@ def drift_rows(
     for name, mine in (("objective", options.objective), ("cost_basis", cost_basis)):
         if (earlier.evidence[name] != mine).any():
             raise InputError(
-                f"budget.previous is a proposal {_FOR[name]}",
+                f"budget.previous {_FOR[name]}",
                 given=str(earlier.evidence[name].iloc[0]),
                 allowed=[mine],
             )
@@ -147,7 +147,7 @@ def drift_rows(
             rows += _model_drift(case, plan, evidence.iloc[0], ground)
     if not rows:
         raise InputError(
-            "budget.previous is a proposal under other models",
+            "budget.previous has other models",
             given=", ".join(earlier.evidence["model"]),
             allowed=[case.label for case in cases],
         )

@@ -51,9 +51,9 @@ def weekly_history(
     spend = _daily_spend(sources, returns or ReturnsOptions())
     earned = journey_credit[~journey_credit["channel"].isin(NO_CHANNELS)]
     if spend.empty or earned.empty:
-        raise InputError("budget.history: costs have no days, so spend has no history", hint="give costs by day")
+        raise InputError("budget.history needs costs with days", hint="add a column day to the costs table")
     if not pd.api.types.is_datetime64_any_dtype(earned["touched_at"]):
-        raise InputError("budget.history: data have only an order, so spend has no history")
+        raise InputError("budget.history needs timestamps, but these data have only an order")
     touched = earned["touched_at"].dt.floor("D")
     touched = touched if touched.dt.tz is None else touched.dt.tz_localize(None)
     first, last = _span(spend["day"], touched, period)
@@ -127,14 +127,14 @@ def _from_costs(sources: Sources, options: ReturnsOptions) -> pd.DataFrame:
             start = start.fillna(pd.to_datetime(table[first]).astype("datetime64[us]"))
             end = end.fillna(pd.to_datetime(table[last]).astype("datetime64[us]"))
     lump = set(table.loc[start.isna() | end.isna(), "channel"])
-    kept = ~table["channel"].isin(lump)
-    days = ((end - start).dt.days[kept] + 1).astype(int)
-    rows = table.loc[kept].index.repeat(days)
+    is_dated = ~table["channel"].isin(lump)
+    days = ((end - start).dt.days[is_dated] + 1).astype(int)
+    rows = table.loc[is_dated].index.repeat(days)
     offset = pd.Series(np.concatenate([np.arange(n) for n in days]) if len(days) else np.zeros(0, int))
     return pd.DataFrame(
         {
             "channel": table.loc[rows, "channel"].to_numpy(),
             "day": start[rows].reset_index(drop=True) + pd.to_timedelta(offset, unit="D"),
-            "amount": (table["amount"].astype(float)[kept] / days)[rows].to_numpy(),
+            "amount": (table["amount"].astype(float)[is_dated] / days)[rows].to_numpy(),
         }
     )

@@ -36,7 +36,7 @@ def long_returns(
     for name in long_run.factors:
         if name not in case.channels:
             raise InputError(
-                f"budget.long_run.factors: {name!r} is no channel with spend",
+                f"budget.long_run.factors: {name!r} is not a channel with spend",
                 allowed=list(case.channels),
                 hint=did_you_mean(name, case.channels),
             )

@@ -55,11 +55,11 @@ def read_limits(channels: Sequence[str], today: Floats, options: BudgetOptions) 
     """
     total = options.total
     if total is None:
-        raise InputError("budget has no total to divide", hint="set budget.total, such as 100000")
+        raise InputError("the budget has no total to divide", hint="set budget.total, such as 100000")
     _check_known(channels, options)
     reserved = sum(options.reserve.values())
     if reserved >= total:
-        raise InputError(f"budget: the reserve of {reserved:,.2f} leaves nothing of the total", given=f"{total:,.2f}")
+        raise InputError(f"budget: the reserve of {reserved:,.2f} uses up the whole total", given=f"{total:,.2f}")
     available = total - reserved
     low, low_names = _lows(channels, today, options)
     high, high_names = _highs(channels, today, options, available)
@@ -83,18 +83,18 @@ def read_limits(channels: Sequence[str], today: Floats, options: BudgetOptions) 
 
 
 def _check_known(channels: Sequence[str], options: BudgetOptions) -> None:
-    named = {
+    names_by_key = {
         "floors": list(options.floors),
         "ceilings": list(options.ceilings),
         "curves": list(options.curves),
         "brand_channels": list(options.brand_channels),
         **{f"groups {group.name!r}": list(group.channels) for group in options.groups},
     }
-    for key, names in named.items():
+    for key, names in names_by_key.items():
         for name in names:
             if name not in channels:
                 raise InputError(
-                    f"budget.{key}: {name!r} is no channel with spend",
+                    f"budget.{key}: {name!r} is not a channel with spend",
                     allowed=list(channels),
                     hint=did_you_mean(name, channels),
                 )
@@ -150,11 +150,11 @@ def check_possible(channels: Sequence[str], limits: Limits, problem: Problem) ->
     if is_total:
         largest = np.argsort(-limits.low, kind="stable")[:5]
         raise InputError(
-            f"budget: {limits.available:,.2f} to divide is below the sum of floors, {floors:,.2f}",
-            given="; ".join(names["low", int(place)] for place in largest if limits.low[place] > 0),
+            f"budget: the {limits.available:,.2f} to divide are less than the sum of floors, {floors:,.2f}",
+            given="; ".join(names["low", int(position)] for position in largest if limits.low[position] > 0),
             hint='raise the total, lower floors, or allow larger steps (step_limit = "none")',
         )
-    raise InputError("budget: limits contradict each other", given="; ".join(blamed), hint="give up one of them")
+    raise InputError("budget: limits contradict each other", given="; ".join(blamed), hint="remove one of them")
 
 
 def broken(channels: Sequence[str], limits: Limits, problem: Problem, spend: Floats) -> list[str]:
@@ -166,21 +166,21 @@ def broken(channels: Sequence[str], limits: Limits, problem: Problem, spend: Flo
         "row_low": sums < limits.row_low - slack,
         "row_high": sums > limits.row_high + slack,
     }
-    found = [name for (which, place), name in names.items() if exceeds[which][place]]
+    violations = [name for (which, position), name in names.items() if exceeds[which][position]]
     if problem.use(spend) > problem.capacity * (1 + TOLERANCE):
-        found.append(f"capacity: at most {problem.capacity:,.2f}")
-    return found
+        violations.append(f"capacity: at most {problem.capacity:,.2f}")
+    return violations
 
 
 def _names(channels: Sequence[str], limits: Limits) -> dict[tuple[str, int], str]:
     """What each limit is called in messages."""
     names = {}
-    for place, channel in enumerate(channels):
-        least, most = limits.low_names[place], limits.high_names[place]
+    for position, channel in enumerate(channels):
+        least, most = limits.low_names[position], limits.high_names[position]
         if least != NOTHING:
-            names["low", place] = f"{least} of {channel!r}: at least {limits.low[place]:,.2f}"
+            names["low", position] = f"{least} of {channel!r}: at least {limits.low[position]:,.2f}"
         if most is not None:
-            names["high", place] = f"{most} of {channel!r}: at most {limits.high[place]:,.2f}"
+            names["high", position] = f"{most} of {channel!r}: at most {limits.high[position]:,.2f}"
     for row, group in enumerate(limits.groups, start=1):
         names["row_low", row] = f"floor of group {group!r}: at least {limits.row_low[row]:,.2f}"
         names["row_high", row] = f"ceiling of group {group!r}: at most {limits.row_high[row]:,.2f}"

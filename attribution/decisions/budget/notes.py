@@ -6,13 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from attribution.amounts import format_amount, pluralise
 from attribution.decisions.budget.evidence import MOVED
 from attribution.decisions.budget.rows import CAPACITY
 from attribution.kernels.budget.problem import TOLERANCE
 
 NOT_INCREMENTAL = (
-    "Credit is allocated, not incremental: the plan moves money as if channels had caused what they are credited with. "
-    "Move in steps, and test before large ones."
+    "Credit is allocated, not incremental: the plan assumes that channels caused the conversions they are credited "
+    "with. Move money in steps, and test before large ones."
 )
 
 Tables = Mapping[str, pd.DataFrame]
@@ -34,31 +35,41 @@ def plan_notes(tables: Tables, left_out: Sequence[str]) -> tuple[str, ...]:
     assumed = plan.loc[plan["curvature_from"].str.startswith("assumed"), "channel"].nunique()
     if assumed:
         notes.append(
-            f"Curvature of {assumed} of {plan['channel'].nunique()} channels is assumed: if curves bend otherwise, the "
-            f"plan is up to {scenarios['regret'].max():,.2f} of {objective} short of the best."
+            f"The response curves of {assumed} of {plan['channel'].nunique()} channels are assumed. If they bend "
+            "more or "
+            f"less, the plan returns up to {format_amount(scenarios['regret'].max())} less {objective} than the "
+            "best plan."
         )
     if plan["return_sd"].isna().all():
-        notes.append("There are no intervals, because resampling was not asked for: small gains may be chance.")
+        notes.append(
+            "There are no intervals, because the run had no resampling: small gains may be chance. Set resampling."
+        )
     else:
-        notes.append("Intervals cover sampling only: neither the choice of a model nor that of a curve.")
+        notes.append("Intervals cover sampling only, not the choice of a model or of a response curve.")
     notes += _profit_notes(tables, objective)
     planned = scenarios[scenarios["kind"] == "plan"]
     unspent = planned["unspent"].max()
     if unspent > TOLERANCE * (planned["spend"] + planned["unspent"]).max():
-        notes.append(f"Limits leave up to {unspent:,.2f} unspent.")
+        notes.append(f"Because of limits, up to {unspent:,.2f} of the total is not spent.")
     if left_out:
-        notes.append(f"Not planned, no spend today: {', '.join(left_out)}.")
+        notes.append(f"Not planned, because they have no spend today: {', '.join(left_out)}.")
     capacities = tables["budget_limits"]["limit"].loc[lambda names: names.str.startswith(CAPACITY)]
     if len(capacities):
         stage = capacities.iloc[0].removeprefix(CAPACITY).removeprefix(" of ")
-        exceeds = " If curves bend otherwise, the plan exceeds it." if scenarios["regret"].isna().any() else ""
+        exceeds = (
+            " If response curves bend more or less, the plan exceeds it." if scenarios["regret"].isna().any() else ""
+        )
         counted = f"arrivals in {stage}" if stage else "conversions"
-        notes.append(f"Capacity counts {counted} as credited to channels that have spend.{exceeds}")
+        notes.append(f"Capacity limits the {counted} credited to channels with spend.{exceeds}")
     if tables["budget"]["long_factor"].fillna(1.0).ne(1).any():
-        notes.append("What channels return in the long run is an assumption, as given in long_run.factors.")
+        notes.append("Long-run returns are assumptions, set in long_run.factors.")
     valid_until = plan["valid_until"].iloc[0]
-    until = f"Valid until {valid_until}" if valid_until else "Data have no dates, so the plan has no expiry date"
-    notes.append(f"{until}; the total is for a period as long as that of the data.")
+    until = (
+        f"The plan is valid until {valid_until}"
+        if valid_until
+        else "The data have no dates, so the plan has no end date"
+    )
+    notes.append(f"{until}. Its total is for a period as long as that of the data.")
     return tuple(notes)
 
 
@@ -73,13 +84,17 @@ def _profit_notes(tables: Tables, objective: str) -> list[str]:
     if len(loses):
         first = loses.iloc[0]
         notes.append(
-            f"What is spent more brings less than it costs under {', '.join(loses['model'])}: {first['gain']:,.2f} for "
-            f"{first['spend'] - first['spend_today']:,.2f} under {first['model']}."
+            f"The additional spend does not pay back under {', '.join(loses['model'])}: under {first['model']}, "
+            f"{first['spend'] - first['spend_today']:,.2f} more spend returns {first['gain']:,.2f}. Consider a "
+            "smaller total."
         )
     low = plan[plan["marginal"] < 1]
     if len(low):
         channels = ", ".join(dict.fromkeys(low["channel"]))
-        notes.append(f"The last unit of money brings less than it costs, under some model, in: {channels}.")
+        notes.append(
+            f"Under at least one model, the last unit of spend does not pay back in {channels}. Consider less "
+            "spend there."
+        )
     return notes
 
 
@@ -88,12 +103,15 @@ def _drift_notes(drift: pd.DataFrame | None) -> list[str]:
         return []
     notes = []
     if drift["expired"].eq(True).any():
-        notes.append(f"The earlier proposal expired on {drift['valid_until'].iloc[0]}.")
+        notes.append(f"The earlier plan expired on {drift['valid_until'].iloc[0]}: use this one.")
     moved = drift[drift["status"].isin(MOVED)]
     if len(moved):
         channels = ", ".join(dict.fromkeys(moved["channel"]))
-        notes.append(f"The ground has moved under the earlier proposal: {channels}.")
+        notes.append(f"The earlier plan no longer holds: the returns of {channels} have changed. Use this one.")
     unknown = drift.loc[drift["status"] == "unknown", "channel"].nunique()
     if unknown:
-        notes.append(f"Whether the ground has moved is unknown for {unknown} channels: there are no intervals.")
+        notes.append(
+            f"Whether the earlier plan still holds is unknown for {pluralise(unknown, 'channel')}, because there "
+            "are no intervals."
+        )
     return notes

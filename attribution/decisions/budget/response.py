@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.amounts import pluralise
 from attribution.decisions.budget.budget_options import DEFAULT_CURVATURE, BudgetOptions, CurveOptions
 from attribution.errors import InputError, did_you_mean
 from attribution.kernels.budget.curves import Bend, Curves, build_curves, fit_bend
@@ -52,56 +53,56 @@ def choose_curves(
     InputError
         If a channel's curvature must come from a history that is not there or says nothing of it.
     """
-    asked = [options.curve_of(channel) for channel in channels]
+    curve_options = [options.curve_of(channel) for channel in channels]
     parts = {} if history is None else {str(name): rows for name, rows in history.groupby("channel", sort=True)}
-    found = [
+    bends = [
         _bend(channel, each, parts.get(channel), has_history=history is not None)
-        for channel, each in zip(channels, asked, strict=True)
+        for channel, each in zip(channels, curve_options, strict=True)
     ]
     curves = build_curves(
-        [str(each.curve) for each in asked],
-        [bend for bend, _, _, _ in found],
+        [str(each.curve) for each in curve_options],
+        [bend for bend, _, _, _ in bends],
         list(spend),
-        [each.steepness or 1.0 for each in asked],
+        [each.steepness or 1.0 for each in curve_options],
     )
-    _, more, less, origins = zip(*found, strict=True)
+    _, more, less, origins = zip(*bends, strict=True)
     return Response(curves, np.array(more), np.array(less), tuple(origins))
 
 
 def _bend(
-    channel: str, asked: CurveOptions, history: pd.DataFrame | None, *, has_history: bool
+    channel: str, options: CurveOptions, history: pd.DataFrame | None, *, has_history: bool
 ) -> tuple[float, float, float, str]:
     """Bend, the strongest and weakest it may be, and where it comes from."""
     why = "assumed"
-    if asked.curvature == "history" and history is None:
+    if options.curvature == "history" and history is None:
         raise InputError(
-            f"budget: channel {channel!r} has no spend history to fit its curvature to",
-            hint='set budget.history to a file such as "history.csv", or assume a curvature',
+            f"budget: channel {channel!r} has no spend history to fit its response curve to",
+            hint='set budget.history to a file such as "history.csv", or set a curvature',
         )
-    if history is not None and (asked.curvature is None or asked.curvature == "history"):
+    if history is not None and (options.curvature is None or options.curvature == "history"):
         try:
-            fit = _fitted(asked, history)
+            fit = _fitted(options, history)
         except InputError as error:
-            if asked.curvature == "history":
+            if options.curvature == "history":
                 raise InputError(f"budget: channel {channel!r}: {str(error).rstrip('.')}") from None
             why = f"assumed; {str(error).partition(' Hint: ')[0].rstrip('.')}"
         else:
-            said = f"fitted to {fit.periods} periods ({fit.low:.3g} … {fit.high:.3g})"
-            return fit.bend, fit.low, fit.high, said
-    elif has_history and asked.curvature is None:
-        why = "assumed; the spend history lacks this channel, or has no whole period of it"
-    kind = str(asked.curve)
-    bend = float(asked.curvature or DEFAULT_CURVATURE[kind])
-    more, less = asked.curvature_range or _range(kind, bend)
+            origin = f"fitted to {fit.periods} periods ({fit.low:.3g} … {fit.high:.3g})"
+            return fit.bend, fit.low, fit.high, origin
+    elif has_history and options.curvature is None:
+        why = "assumed; the spend history has no complete period of this channel"
+    kind = str(options.curve)
+    bend = float(options.curvature or DEFAULT_CURVATURE[kind])
+    more, less = options.curvature_range or _range(kind, bend)
     return bend, more, less, why
 
 
-def _fitted(asked: CurveOptions, history: pd.DataFrame) -> Bend:
+def _fitted(options: CurveOptions, history: pd.DataFrame) -> Bend:
     spend = history["spend"].to_numpy(float)
     # What the data call today is the mean of their periods.
     today = float(spend.mean()) or 1.0
     returns = history["return"].to_numpy(float)
-    return fit_bend(spend, returns, today, kind=str(asked.curve), steepness=asked.steepness or 1.0)
+    return fit_bend(spend, returns, today, kind=str(options.curve), steepness=options.steepness or 1.0)
 
 
 def _range(kind: str, bend: float) -> tuple[float, float]:
@@ -145,7 +146,7 @@ def check_history(table: pd.DataFrame, origin: str = "spend history") -> pd.Data
         if wrong.any():
             allowed = "finite numbers" + (" of 0 or more" if column == "spend" else "")
             raise InputError(
-                f"{origin}: {int(wrong.sum())} rows have an impossible {column}",
+                f"{origin}: {column} is impossible in {pluralise(int(wrong.sum()), 'row')}",
                 given=table.loc[wrong, column].iloc[0],
                 allowed=allowed,
             )
@@ -154,6 +155,7 @@ def check_history(table: pd.DataFrame, origin: str = "spend history") -> pd.Data
     if twice.any():
         first = table.loc[twice].iloc[0]
         raise InputError(
-            f"{origin}: {int(twice.sum())} periods come twice", given=f"{first['channel']} in {first['period']}"
+            f"{origin}: the same period appears twice, in {pluralise(int(twice.sum()), 'row')}",
+            given=f"{first['channel']} in {first['period']}",
         )
     return table.sort_values(["channel", "period"], kind="stable", ignore_index=True)

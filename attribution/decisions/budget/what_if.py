@@ -57,7 +57,7 @@ def divide(division: WhatIf, channels: Sequence[str], today: Floats, limits: Lim
     Raises
     ------
     InputError
-        If it names what is no channel with spend and no group, or a channel twice.
+        If it names what is not a channel with spend and no group, or a channel twice.
     """
     names, index = list(channels), {name: position for position, name in enumerate(channels)}
     if division.spend:
@@ -90,7 +90,7 @@ def _mix(today: Floats, members: NDArray[np.bool_]) -> Floats:
 def _check_known(division: WhatIf, name: str, allowed: Sequence[str]) -> None:
     if name not in allowed:
         raise InputError(
-            f"budget.what_if {division.name!r}: {name!r} is no channel with spend"
+            f"budget.what_if {division.name!r}: {name!r} is not a channel with spend"
             + (" or group" if division.shares else ""),
             allowed=list(allowed),
             hint=did_you_mean(name, allowed),

@@ -55,25 +55,42 @@ def list_specifications(
     """
     files = sorted(path.glob("*.toml")) if path.is_dir() else [path]
     if not files:
-        raise InputError(f"folder {path} holds no experiment", allowed="files that end in .toml")
+        raise InputError(f"folder {path} has no experiment", allowed="files that end in .toml")
     axes = [read_sweep(text) for text in sweeps]
     keys = [key for key, _ in axes]
     if len(set(keys)) < len(keys):
-        raise InputError("--sweep names a key twice", given=", ".join(keys), hint="give all its values at once")
+        raise InputError(
+            "--sweep has the same key twice", given=", ".join(keys), hint="give all its values in one --sweep"
+        )
     combinations = list(itertools.product(*(values for _, values in axes)))
     if len(files) * len(combinations) > MOST:
-        raise InputError("these are too many specifications", given=len(files) * len(combinations), allowed=MOST)
-    found = []
+        raise InputError("there are too many specifications", given=len(files) * len(combinations), allowed=MOST)
+    specifications = []
     for file in files:
         for chosen in combinations:
             settings = [f"{key}={value}" for key, value in zip(keys, chosen, strict=True)]
             parts = ([file.stem] if path.is_dir() else []) + _short(keys, chosen)
             name = ",".join(parts) or file.stem
-            found.append(Specification(name, read(file, [*overrides, *settings])))
-    names = [each.name for each in found]
+            specifications.append(Specification(name, read(file, [*overrides, *settings])))
+    names = [each.name for each in specifications]
     if len(set(names)) < len(names):
         raise InputError("two specifications have the same name", given=next(n for n in names if names.count(n) > 1))
-    return found
+    _check_terms(specifications)
+    return specifications
+
+
+def _check_terms(specifications: Sequence[Specification]) -> None:
+    """Refuse before any run is made what could not be compared after all of them."""
+    first = specifications[0].experiment.returns
+    for each in specifications[1:]:
+        returns = each.experiment.returns
+        if (returns.basis, returns.cost_basis) != (first.basis, first.cost_basis):
+            raise InputError(
+                f"specification {each.name!r} would rank channels on other terms than {specifications[0].name!r}",
+                given=f"{returns.basis} on {returns.cost_basis}",
+                allowed=f"{first.basis} on {first.cost_basis}",
+                hint="rows of every basis that is known are in the table returns of one run: sweep another key",
+            )
 
 
 def read_sweep(text: str) -> tuple[str, list[str]]:
@@ -96,7 +113,7 @@ def read_sweep(text: str) -> tuple[str, list[str]]:
         values = [value.strip() for value in written.split(",")]
     shown = [_toml(value) for value in values]
     if len(set(shown)) < len(shown) or "" in values:
-        raise InputError(f"--sweep {key}: a value is empty or there twice", given=written)
+        raise InputError(f"--sweep {key}: a value is empty or appears twice", given=written)
     return key, shown
 
 

@@ -5,25 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
 import pandas as pd
 
-from attribution.decisions.comparison.comparison_declared import COMPARISON, COMPARISON_AGREEMENT, COMPARISON_VERDICTS
-from attribution.decisions.kpis import Run
-from attribution.decisions.kpis.runs import settings_that_differ
+from attribution.decisions.comparison.side_by_side import agreement_of, lay_side_by_side, ranked_by
+from attribution.decisions.kpis import Run, counterparts, settings_that_differ
 from attribution.errors import InputError
-from attribution.kernels.statistics import agreement as kernel
-from attribution.returns.ranking import compare_rankings
-from attribution.schema.tables import NO_CHANNELS
+from attribution.schema.tables import TOTAL
 
 ALWAYS, NEVER, DEPENDS = "pays under every", "pays under none", "depends"
 
 _CLAIMS = {
-    ALWAYS: "Spend comes back under all {tried} models and specifications",
-    NEVER: "Spend comes back under none of {tried} models and specifications",
-    DEPENDS: "Whether spend comes back depends on model or settings",
+    ALWAYS: "Spend pays back under all {tried} combinations of model and specification",
+    NEVER: "Spend pays back under none of {tried} combinations of model and specification",
+    DEPENDS: "Whether spend pays back depends on the model or the settings",
 }
-_KEYS = ["specification", "model"]
+
+_BY = {"roi": "ROI", "conversions": "credited conversions"}
 
 
 @dataclass(frozen=True)
@@ -34,10 +31,11 @@ class Comparison:
     ----------
     name : of what is compared
     specifications : names of the runs, the first being what others are held against
-    tables : ``comparison``, ``comparison_agreement`` and, where there is ROI, ``comparison_verdicts``
+    tables : ``comparison`` and ``agreement``
     findings : the headline, in sentences
     notes : what the runs count differently
     metrics : the numbers of the whole
+    verdicts : whether spend of each channel pays back, see `verdicts_of`; None unless every run has spend
     """
 
     name: str
@@ -46,6 +44,7 @@ class Comparison:
     findings: tuple[str, ...]
     notes: tuple[str, ...] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)
+    verdicts: pd.DataFrame | None = None
 
 
 def compare_runs(runs: Mapping[str, Run], name: str = "comparison") -> Comparison:
@@ -67,59 +66,45 @@ def compare_runs(runs: Mapping[str, Run], name: str = "comparison") -> Compariso
     counts if it is of the same class, such as a half-life that was swept.
     """
     if len(runs) < 2:
-        raise InputError("a comparison needs two runs or more", given=len(runs))
+        raise InputError("a comparison needs at least two runs", given=len(runs))
     first = next(iter(runs.values()))
     for specification, run in runs.items():
         if run.terms != first.terms:
             raise InputError(
-                f"run {specification!r} ranks channels on other terms than the first",
+                f"run {specification!r} ranks channels by another return or cost than the first",
                 given=" on ".join(run.terms),
                 allowed=" on ".join(first.terms),
+                hint="run one of them again with the returns.basis and returns.cost_basis of the other",
             )
-    has_roi = all(run.tables["returns"]["roi"].notna().any() for run in runs.values())
-    by = "roi" if has_roi else "conversions"
-    sides = pd.concat([_side(specification, run) for specification, run in runs.items()], ignore_index=True)
-    table = _against_first(sides, runs)
-    tables = {"comparison": table[list(COMPARISON.column_names)], "comparison_agreement": agreement_of(table, by)}
-    if by == "roi":
-        tables["comparison_verdicts"] = verdicts_of(table)
-    notes = _notes(runs)
-    return Comparison(name, tuple(runs), tables, tuple(_findings(tables, by)), notes, _metrics(tables))
-
-
-def agreement_of(table: pd.DataFrame, by: str) -> pd.DataFrame:
-    """The ``comparison_agreement`` table of a ``comparison``, on ``roi`` or ``conversions``."""
-    scores = table.pivot(index="channel", columns=_KEYS, values=by)
-    scores = scores[list(table[_KEYS].drop_duplicates().itertuples(index=False, name=None))]
-    rows = []
-    for place, a in enumerate(scores.columns):
-        for b in scores.columns[place + 1 :]:
-            both = scores[[a, b]].dropna()
-            x, y = (np.ascontiguousarray(both[side], dtype=float) for side in (a, b))
-            measures = (
-                kernel.kendall_tau(x, y),
-                kernel.spearman(x, y),
-                kernel.rank_biased_overlap(x, y),
-                kernel.top_overlap(x, y),
-                kernel.largest_move(x, y),
-            )
-            rows.append((*a, *b, len(both), *measures))
-    return pd.DataFrame(rows, columns=list(COMPARISON_AGREEMENT.column_names))
+    same_models = {specification: counterparts(run, first) for specification, run in runs.items()}
+    sides = {name: {model: same_models[name].get(model) for model in run.models} for name, run in runs.items()}
+    by, table = ranked_by(runs), lay_side_by_side(runs, sides)
+    tables = {"comparison": table, "agreement": agreement_of(table, by)}
+    verdicts = verdicts_of(table) if by == "roi" else None
+    findings = (*_ranked_apart(runs), *_findings(tables, verdicts, by))
+    return Comparison(name, tuple(runs), tables, findings, _notes(runs), _metrics(tables, verdicts), verdicts)
 
 
 def verdicts_of(table: pd.DataFrame) -> pd.DataFrame:
-    """The ``comparison_verdicts`` table of a ``comparison``.
+    """Whether spend of each channel pays back, whatever the model and settings: a ``comparison``, counted.
+
+    Returns
+    -------
+    One row per estimand and channel with spend: ``verdict``; ``tried``, the models × specifications that give it an
+    ROI; ``pays``, the share of them in which that is above 0; the least and the most of ROI, the best and the worst
+    rank; and how far ROI moves with the model (mean over specifications) and with the settings (mean over models).
 
     Examples
     --------
-    >>> table = pd.DataFrame({"specification": ["a", "b"], "model": "m", "estimand": "allocated", "channel": "x",
-    ...                       "roi": [-0.5, 1.0], "rank": [1.0, 1.0]})
+    >>> table = pd.DataFrame({"specification": ["a", "b"], "model": "m", "counterpart": "m", "estimand": "allocated",
+    ...                       "channel": "x", "roi": [-0.5, 1.0], "rank": [1.0, 1.0]})
     >>> verdicts_of(table)[["verdict", "pays", "moved_by_settings"]].values.tolist()
     [['depends', 0.5, 1.5]]
     """
     rows = []
-    known = table[table["roi"].notna()]
-    for (estimand, channel), of in known.groupby(["estimand", "channel"]):
+    same = table["counterpart"].fillna(table["model"])
+    compared = table.assign(same=same)[table["roi"].notna() & (table["channel"] != TOTAL)]
+    for (estimand, channel), of in compared.groupby(["estimand", "channel"]):
         pays = float((of["roi"] > 0).mean())
         rows.append(
             {
@@ -133,62 +118,14 @@ def verdicts_of(table: pd.DataFrame) -> pd.DataFrame:
                 "rank_best": of["rank"].min(),
                 "rank_worst": of["rank"].max(),
                 "moved_by_model": _mean_range(of, "specification"),
-                "moved_by_settings": _mean_range(of.assign(same=of.get("counterpart", of["model"])), "same"),
+                "moved_by_settings": _mean_range(of, "same"),
             }
         )
-    return pd.DataFrame(rows, columns=list(COMPARISON_VERDICTS.column_names))
+    return pd.DataFrame(rows)
 
 
 def _mean_range(rows: pd.DataFrame, within: str) -> float:
     return float(rows.groupby(within)["roi"].agg(lambda roi: roi.max() - roi.min()).mean())
-
-
-def _side(specification: str, run: Run) -> pd.DataFrame:
-    """Rows of ``comparison`` of one run, without what is held against the first."""
-    ranks = compare_rankings(run.tables["returns"]).ranks
-    baseline = baseline_of(run)
-    parts = []
-    for model in run.models:
-        rows = run.returns(model).drop(index=list(NO_CHANNELS), errors="ignore")
-        kept = rows[["estimand", "spend", "conversions", "value", "roi", "roi_low", "roi_high"]].reset_index()
-        rank = ranks[model].reindex(kept["channel"]).to_numpy(float)
-        change = rank - ranks[baseline].reindex(kept["channel"]).to_numpy(float)
-        keys = {"specification": specification, "model": model}
-        parts.append(kept.assign(**keys, rank=rank, rank_change_from_baseline=change))
-    return pd.concat(parts, ignore_index=True)
-
-
-def baseline_of(run: Run) -> str:
-    """Label of the model that others are held against: last touch where there is one, the first model otherwise."""
-    asked = [spec.model for spec in run.experiment.models]
-    return run.models[asked.index("LastTouch")] if "LastTouch" in asked else run.models[0]
-
-
-def _against_first(sides: pd.DataFrame, runs: Mapping[str, Run]) -> pd.DataFrame:
-    specification, first = next(iter(runs.items()))
-    named = {name: counterparts(run, first) for name, run in runs.items()}
-    pairs = zip(sides["specification"], sides["model"], strict=True)
-    counterpart = [named[name].get(model, model) for name, model in pairs]
-    start = sides[sides["specification"] == specification].set_index(["model", "channel"])[["roi", "rank"]]
-    before = start.reindex(pd.MultiIndex.from_arrays([counterpart, sides["channel"]]))
-    return sides.assign(
-        counterpart=counterpart,
-        roi_change=sides["roi"].to_numpy(float) - before["roi"].to_numpy(float),
-        rank_change=sides["rank"].to_numpy(float) - before["rank"].to_numpy(float),
-    )
-
-
-def counterparts(run: Run, first: Run) -> dict[str, str]:
-    """Label of the same model in ``first``, for each model of ``run`` that has one there."""
-    kinds, theirs = ([spec.model for spec in each.experiment.models] for each in (run, first))
-    found = {}
-    for place, label in enumerate(run.models):
-        alike = kinds == theirs and len(kinds) == len(run.models) == len(first.models)
-        if label in first.models:
-            found[label] = label
-        elif alike and first.models[place] not in run.models:
-            found[label] = first.models[place]
-    return found
 
 
 def _notes(runs: Mapping[str, Run]) -> tuple[str, ...]:
@@ -196,59 +133,80 @@ def _notes(runs: Mapping[str, Run]) -> tuple[str, ...]:
     notes = []
     name, first = next(iter(runs.items()))
     for specification, run in list(runs.items())[1:]:
-        differ = settings_that_differ(first, run)
+        differ = [str(each) for each in settings_that_differ(first, run)]
         if first.digests and run.digests and dict(first.digests) != dict(run.digests):
             changed = sorted(
                 table for table in {*first.digests, *run.digests} if first.digests.get(table) != run.digests.get(table)
             )
             differ.append(f"other data in {', '.join(changed)}")
+        elif not (first.digests and run.digests):
+            differ.append("whether the data are the same is not known")
         same = counterparts(run, first)
         gone = [model for model in first.models if model not in same.values()]
-        differ += [f"model {model} only in {name}" for model in gone]
-        differ += [f"model {model} only in {specification}" for model in run.models if model not in same]
+        differ += [f"only {name} has model {model}" for model in gone]
+        differ += [f"only {specification} has model {model}" for model in run.models if model not in same]
         notes.append(f"{specification}: {'; '.join(differ) or 'the same settings and data'}")
     return tuple(notes)
 
 
-def _findings(tables: Mapping[str, pd.DataFrame], by: str) -> list[str]:
+def _ranked_apart(runs: Mapping[str, Run]) -> list[str]:
+    """What the ranks of the runs have not in common."""
+    name, first = next(iter(runs.items()))
+    by = {specification: ranked_by({specification: run}) for specification, run in runs.items()}
+    sentences = []
+    if len(set(by.values())) > 1:
+        shown = {"roi": f"ROI on {' and '.join(first.terms)} cost", "conversions": "credited conversions"}
+        each = "; ".join(f"{specification} by {shown[how]}" for specification, how in by.items())
+        sentences.append(
+            f"The runs are ranked by different things ({each}), so all are compared by credited conversions here. "
+            "Add a costs table to every run to compare ROI."
+        )
+    for specification, run in list(runs.items())[1:]:
+        if not counterparts(run, first):
+            sentences.append(
+                f"{specification} is ranked by other models than {name} ({', '.join(run.models)}; "
+                f"{', '.join(first.models)}), so no rank is held against another. Run both with one model in common."
+            )
+    return sentences
+
+
+def _findings(tables: Mapping[str, pd.DataFrame], verdicts: pd.DataFrame | None, by: str) -> list[str]:
     table = tables["comparison"]
-    tried = len(table[_KEYS].drop_duplicates())
-    said = []
-    if by == "roi":
-        verdicts = tables["comparison_verdicts"]
+    tried = len(table[["specification", "model"]].drop_duplicates())
+    sentences = []
+    if verdicts is not None:
         for verdict in (ALWAYS, NEVER, DEPENDS):
             channels = verdicts.loc[verdicts["verdict"] == verdict, "channel"].tolist()
             if channels:
-                said.append(f"{_CLAIMS[verdict].format(tried=tried)}: {', '.join(channels)}.")
+                sentences.append(f"{_CLAIMS[verdict].format(tried=tried)}: {', '.join(channels)}.")
     moves = table[table["rank_change"].abs() > 0]
     if len(moves):
         row = moves.loc[moves["rank_change"].abs().idxmax()]
-        said.append(
-            f"Largest move from the first specification: {row['channel']} from rank "
+        sentences.append(
+            f"Largest change from the first specification: {row['channel']} moves from rank "
             f"{row['rank'] - row['rank_change']:g} to {row['rank']:g} under {row['model']} in {row['specification']}."
         )
-    else:
-        said.append("No channel changes its rank between specifications.")
-    pairs = tables["comparison_agreement"].dropna(subset=["kendall_tau"])
+    elif table.loc[table["specification"] != table["specification"].iloc[0], "rank_change"].notna().any():
+        sentences.append("No channel changes its rank between specifications.")
+    pairs = tables["agreement"].dropna(subset=["kendall_tau"])
     if len(pairs):
         row = pairs.loc[pairs["kendall_tau"].idxmin()]
-        said.append(
-            f"Least agreement: {row['model_a']} in {row['specification_a']} and {row['model_b']} in "
-            f"{row['specification_b']}, Kendall tau {row['kendall_tau']:.2f}."
+        sentences.append(
+            f"The rankings that differ most are {row['model_a']} in {row['specification_a']} and {row['model_b']} in "
+            f"{row['specification_b']} (Kendall tau {row['kendall_tau']:.2f}, on {_BY[by]})."
         )
-    return said
+    return sentences
 
 
-def _metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
-    table, pairs = tables["comparison"], tables["comparison_agreement"]
+def _metrics(tables: Mapping[str, pd.DataFrame], verdicts: pd.DataFrame | None) -> dict[str, float]:
+    table, pairs = tables["comparison"], tables["agreement"]
     metrics = {
         "specifications": float(table["specification"].nunique()),
         "lowest_kendall_tau": float(pairs["kendall_tau"].min()),
         "largest_move": float(pairs["largest_move"].max()),
         "largest_rank_change": float(table["rank_change"].abs().max()),
     }
-    if "comparison_verdicts" in tables:
-        verdicts = tables["comparison_verdicts"]
+    if verdicts is not None:
         metrics |= {
             f"channels_{name}": float((verdicts["verdict"] == verdict).sum())
             for name, verdict in (("that_pay", ALWAYS), ("that_do_not_pay", NEVER), ("that_depend", DEPENDS))

@@ -4,16 +4,15 @@ from attribution.decisions.diagnosis.diagnosis_section import DiagnosisSection, 
 from attribution.decisions.diagnosis.gaps import diagnose_roi
 from attribution.decisions.diagnosis.slices import channel_slices, check_dimensions, further_slices
 from attribution.decisions.diagnosis.tasks import tasks_table
-from attribution.decisions.diagnosis.waste import cost_sensitivity, wasted_spend
+from attribution.decisions.diagnosis.waste import judge_spend
 
 __all__ = [
     "DiagnosisSection",
     "channel_slices",
     "check_dimensions",
-    "cost_sensitivity",
     "diagnose_roi",
     "diagnosis_metrics",
     "further_slices",
+    "judge_spend",
     "tasks_table",
-    "wasted_spend",
 ]

@@ -1,8 +1,9 @@
-"""The tables of diagnosis: which slice explains the gap, spend that does not pay, what costs do to ROI, and tasks."""
+"""The tables of diagnosis: which slice explains the gap, and what to look at first."""
 
 from __future__ import annotations
 
 from attribution.schema.tables.definition import Column, Table, null
+from attribution.schema.tables.roi_parts import ROI_PARTS
 
 _MODEL = Column("model", "text", "label of the model")
 _SLICED_BY = null("model", "text", "label of the model; null where every allocated model says the same")
@@ -10,10 +11,6 @@ _DIMENSION = Column(
     "dimension", "text", "what the business is cut by: channel, campaign, segment or one of touchpoints"
 )
 _SLICE = Column("slice", "text", "one value of the dimension")
-_BASIS = Column("basis", "text", "what counts as return: margin where it is known and revenue would be ranked by")
-_COST_BASIS = Column("cost_basis", "text", "which costs count: media or loaded")
-
-_OF_THE_PART = "reach: journeys; rate: conversions per journey; value: money per conversion; cost: money per journey"
 
 ROI_SLICES = Table(
     "roi_slices",
@@ -35,63 +32,7 @@ ROI_SLICES = Table(
         null("mostly", "text", "the part that explains most of money: rate, value or cost"),
         null("profit_gap", "number", "value − spend, less that of the average other slice"),
     ),
-)
-
-ROI_GAPS = Table(
-    "roi_gaps",
-    "dimension × model × slice × part; parts add up exactly",
-    (
-        _DIMENSION,
-        _SLICED_BY,
-        _SLICE,
-        Column("part", "text", "reach: journeys; rate: conversions a journey; value: a conversion; cost: a journey"),
-        null("here", "number", "the factor itself; null where it is not known", unit=_OF_THE_PART),
-        null("rest", "number", "the same of the rest; for reach of the average other slice", unit=_OF_THE_PART),
-        null("roi_gap", "number", "part of roi_gap; 0 for reach, on which no ROI depends; null without spend"),
-        null("money", "number", "part of money; null for the cost of a dimension without costs"),
-        null("profit_gap", "number", "part of profit_gap, to which reach adds as well"),
-    ),
-)
-
-WASTED_SPEND = Table(
-    "wasted_spend",
-    "model × channel with an ROI (campaign, where these are the grain)",
-    (
-        _MODEL,
-        Column("estimand", "text", "allocated: divides observed conversions; incremental: what ads caused"),
-        Column("channel", "text", "channel"),
-        _BASIS,
-        _COST_BASIS,
-        Column("spend", "number", "spend in the period"),
-        Column("roi", "number", "(return − spend) ÷ spend on the basis"),
-        null("roi_low", "number", "lower end of its interval; it covers sampling, never bias"),
-        null("roi_high", "number", "upper end of its interval; null without resampling"),
-        null(
-            "break_even_roas", "number", "revenue that a unit of spend must bring: 1 ÷ margin, 1 if no margin is known"
-        ),
-        Column("status", "text", "wasted: interval wholly below an ROI of 0; not wasted; or not enough data"),
-        null("wasted", "number", "spend if the interval lies wholly below break-even, else 0; null without interval"),
-        Column("loss", "number", "what spend did not earn back, at the estimate; below 0 it earned more than that"),
-        Column("models_wasted", "integer", "models of the estimand under which the spend counts as wasted"),
-        Column("models", "integer", "models of the estimand"),
-    ),
-)
-
-COST_SENSITIVITY = Table(
-    "cost_sensitivity",
-    "model × channel with an ROI on loaded cost × cost type it bears",
-    (
-        _MODEL,
-        Column("channel", "text", "channel"),
-        Column("cost_type", "text", "media, fees, labour, … or your own"),
-        Column("amount", "number", "what it bears of this type: its own and its part of what is shared"),
-        Column("share", "number", "of all its costs; types add up to 1"),
-        Column("roi", "number", "ROI on the basis that channels are ranked by, loaded cost"),
-        Column("roi_change", "number", "change of ROI if this type were 10 % dearer everywhere, all else alike"),
-        null("roi_without", "number", "ROI without this type; null where no cost is left"),
-        null("roi_low", "number", "lower end of the interval of roi"),
-        null("roi_high", "number", "upper end of the interval of roi"),
-    ),
+    question="Which part of the business does better or worse than the rest, and what is that in money?",
 )
 
 TASKS = Table(
@@ -104,7 +45,12 @@ TASKS = Table(
             "text",
             "loss: spend that does not pay; shortfall: against the rest; gain; unknown: what is not known",
         ),
-        Column("kind", "text", "what was found"),
+        Column(
+            "kind",
+            "text",
+            "what was found; wasted_spend: the ROI interval lies wholly below break-even; spend_below_break_even: the "
+            "estimate does, and without resampling nobody knows whether that is chance",
+        ),
         null("dimension", "text", "what the slice is one of"),
         null("slice", "text", "channel, campaign, segment, … concerned; null: all of them"),
         null("model", "text", "label of the model that the size is from; null where no model has a say"),
@@ -115,9 +61,22 @@ TASKS = Table(
         null("models_agreeing", "integer", "models under which it is so"),
         null("models", "integer", "models that were asked"),
         null("probability", "number", "that it is so, where that is known"),
+        null("spend", "number", "spend on the slice; all of it counts as wasted where kind is wasted_spend"),
+        null("roi", "number", "ROI of the slice under the model"),
+        null(
+            "roi_low", "number", "lower end of its interval, of spend below break-even; it covers sampling, never bias"
+        ),
+        null("roi_high", "number", "upper end of its interval; null without resampling"),
+        null(
+            "break_even_roas", "number", "revenue that a unit of this spend must bring: 1 ÷ margin; 1 if none is known"
+        ),
+        null("basis", "text", "what counts as return of spend below break-even: margin where it is known"),
+        null("cost_basis", "text", "which costs count as spend below break-even: media or loaded"),
+        null("estimand", "text", "of spend below break-even: allocated or incremental credit"),
         Column("evidence", "text", "the numbers behind it, in a sentence"),
         Column("check", "text", "what to look at"),
     ),
+    question="What should be looked at first, how much money is in it, and which spend is wasted?",
 )
 
-DIAGNOSIS_TABLES = (ROI_SLICES, ROI_GAPS, WASTED_SPEND, COST_SENSITIVITY, TASKS)
+DIAGNOSIS_TABLES = (ROI_SLICES, ROI_PARTS, TASKS)

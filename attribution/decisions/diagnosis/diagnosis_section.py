@@ -9,11 +9,11 @@ import pandas as pd
 from attribution.data.loading import repeated_costs
 from attribution.decisions.diagnosis.diagnosis_declared import DIAGNOSIS_TABLES
 from attribution.decisions.diagnosis.gaps import diagnose_roi
-from attribution.decisions.diagnosis.slices import channel_slices, check_dimensions, further_slices
+from attribution.decisions.diagnosis.slices import channel_slices, check_dimensions, check_slices, further_slices
 from attribution.decisions.diagnosis.tasks import tasks_table
-from attribution.decisions.diagnosis.waste import cost_sensitivity, wasted_spend
+from attribution.decisions.diagnosis.waste import WASTED, judge_spend
 from attribution.decisions.diagnosis.wording import ORDER
-from attribution.returns import whole_channels
+from attribution.returns import borne_costs, whole_channels
 from attribution.sections import FigureSpec, Language, ReportPart, RunContext, Section
 
 _FIRST = 8
@@ -24,6 +24,7 @@ _MOST = 100
 
 _TASK = ["rank", "about", "kind", "slice", "size", "size_low", "size_high", "models", "evidence", "check"]
 _WASTED = ["channel", "model", "basis", "spend", "roi", "roi_low", "roi_high", "loss", "models_wasted", "models"]
+_BORNE = ["model", "channel", "cost_type", "amount", "share", "roi", "roi_change", "roi_without"]
 
 
 class DiagnosisSection(Section):
@@ -38,30 +39,32 @@ class DiagnosisSection(Section):
         if experiment.output.slices:
             check_dimensions(context.sources, experiment.output.slices, grain=experiment.grain)
 
+    def check_journeys(self, context: RunContext) -> None:
+        """Refuse dimensions of too many values."""
+        for name in context.experiment.output.slices:
+            check_slices(context.journeys.dimensions, name)
+
     def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:
         """As far as there is something to fill them; ``tasks`` always."""
         experiment, sources, journeys, terms = context.experiment, context.sources, context.journeys, context.terms
         tables, segments = context.tables, context.segments
         returns = tables["returns"]
-        found: dict[str, pd.DataFrame] = {}
+        result: dict[str, pd.DataFrame] = {}
         whole = whole_channels(journeys)
         slices = [channel_slices(returns, tables["journey_profile"], whole=whole, dimension=experiment.grain)]
-        asked, column = experiment.output.slices, experiment.journeys.segment
-        if asked or segments is not None:
-            named = None if segments is None or column is None else (column, segments)
-            slices.append(further_slices(sources, journeys, context.models, terms, dimensions=asked, segments=named))
+        dimensions, column = experiment.output.slices, experiment.journeys.segment
+        if dimensions or segments is not None:
+            segmentation = None if segments is None or column is None else (column, segments)
+            slices.append(
+                further_slices(sources, journeys, context.models, terms, dimensions=dimensions, segments=segmentation)
+            )
         if returns["roi"].notna().any() or len(slices) > 1:
             # Without a cost a channel's gap is one of credit, which other tables tell.
             start = 0 if returns["roi"].notna().any() else 1
-            found |= diagnose_roi(pd.concat(slices[start:], ignore_index=True))
-        if returns["roi"].notna().any():
-            found["wasted_spend"] = wasted_spend(returns)
-        sensitivity = cost_sensitivity(returns, terms)
-        if sensitivity is not None:
-            found["cost_sensitivity"] = sensitivity
+            result |= diagnose_roi(pd.concat(slices[start:], ignore_index=True))
         repeated = repeated_costs(sources)[1] if sources.has("costs") else None
-        found["tasks"] = tasks_table({**tables, **found}, repeated_costs=repeated)
-        return found
+        result["tasks"] = tasks_table({**tables, **result}, repeated_costs=repeated)
+        return result
 
     def metrics(self, tables: Mapping[str, pd.DataFrame], model: str | None = None) -> Mapping[str, float]:
         """See `diagnosis_metrics`."""
@@ -70,7 +73,7 @@ class DiagnosisSection(Section):
     def figures(self, tables: Mapping[str, pd.DataFrame]) -> Sequence[FigureSpec]:
         """How ROI falls with every type of cost."""
         table = tables.get("cost_sensitivity")
-        if table is None or table["cost_type"].nunique() < 2:
+        if table is None or borne_costs(table)["cost_type"].nunique() < 2:
             return ()
         return (FigureSpec("cost_waterfall", {"sensitivity": table}),)
 
@@ -105,9 +108,9 @@ def diagnosis_metrics(tables: Mapping[str, pd.DataFrame], label: str | None = No
         tasks = tables.get("tasks")
         return {} if tasks is None else {f"tasks_{about}": float((tasks["about"] == about).sum()) for about in ORDER}
     metrics: dict[str, float] = {}
-    if "wasted_spend" in tables:
-        rows = tables["wasted_spend"]
-        wasted = rows.loc[rows["model"] == label, "wasted"]
+    judged = _judged(tables)
+    if judged is not None:
+        wasted = judged.loc[judged["model"] == label, "wasted"]
         if wasted.notna().any():
             metrics["wasted_spend"] = float(wasted.sum())
     if "roi_slices" in tables:
@@ -126,43 +129,47 @@ def diagnosis_grids(tables: Mapping[str, pd.DataFrame]) -> dict[str, object] | N
         return None
     tasks = tables["tasks"]
     agreed = [
-        f"{agreeing} of {asked}" if pd.notna(asked) else None
-        for agreeing, asked in zip(tasks["models_agreeing"], tasks["models"], strict=True)
+        f"{agreeing} of {total}" if pd.notna(total) else None
+        for agreeing, total in zip(tasks["models_agreeing"], tasks["models"], strict=True)
     ]
     shown = tasks.assign(
         models=pd.Series(agreed, index=tasks.index, dtype=object),
         kind=tasks["kind"].str.replace("_", " "),
     )[_TASK]
-    wasted = tables.get("wasted_spend")
+    judged = _judged(tables)
     slices = tables.get("roi_slices")
-    gaps = None if slices is None else _gap_grid(tables["roi_gaps"])
-    sensitivity = tables.get("cost_sensitivity")
+    gaps = None if slices is None else _gap_grid(tables["roi_parts"])
+    borne = borne_costs(tables["cost_sensitivity"])[_BORNE] if "cost_sensitivity" in tables else pd.DataFrame()
     return {
         "first": shown.head(_FIRST),
         "others": shown.iloc[_FIRST:_MOST] if len(shown) > _FIRST else None,
-        "wasted": None if wasted is None else _largest(wasted.loc[wasted["status"] == "wasted", _WASTED], "loss"),
-        "wasted_says": _wasted_says(wasted),
+        "wasted": None if judged is None else _largest(judged.loc[judged["status"] == WASTED, _WASTED], "loss"),
+        "wasted_says": _wasted_says(judged),
         "slices": None if slices is None else _largest(slices[slices["money"].notna()], "money"),
         "gaps": None if gaps is None else _largest(gaps, "money"),
-        "sensitivity": None if sensitivity is None else _largest(sensitivity, "amount"),
+        "sensitivity": None if borne.empty else _largest(borne, "amount"),
     }
 
 
-def _wasted_says(wasted: pd.DataFrame | None) -> str:
+def _judged(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame | None:
+    """Every channel with an ROI, and whether its spend pays; None where no channel has one."""
+    judged = judge_spend(tables["returns"]) if "returns" in tables else pd.DataFrame()
+    return None if judged.empty else judged
+
+
+def _wasted_says(judged: pd.DataFrame | None) -> str:
     """How much spend is wasted under every model, and under any; or why nobody can tell."""
-    if wasted is None:
+    if judged is None:
         return "No channel has an ROI, so no spend can be called wasted."
-    known = wasted[wasted["wasted"].notna()]
-    if known.empty:
-        return (
-            "Not enough data: without intervals no spend can be called wasted. Resampling in the experiment draws them."
-        )
-    spend = known.groupby(["estimand", "channel"]).agg(
+    with_interval = judged[judged["wasted"].notna()]
+    if with_interval.empty:
+        return "Without intervals, no spend can be called wasted. Set resampling in the experiment to get them."
+    spend = with_interval.groupby(["estimand", "channel"]).agg(
         spend=("spend", "max"), wasted=("models_wasted", "first"), models=("models", "first")
     )
     every, some = (spend.loc[of, "spend"].sum() for of in (spend["wasted"] == spend["models"], spend["wasted"] > 0))
     return (
-        f"Spend on channels whose ROI interval lies wholly below break-even: {every:,.0f} under every model, "
+        f"Spend on channels whose whole ROI interval is below break-even: {every:,.0f} under every model, "
         f"{some:,.0f} under at least one."
     )
 
@@ -176,10 +183,10 @@ def _largest(table: pd.DataFrame, by: str) -> pd.DataFrame:
 
 def _gap_grid(gaps: pd.DataFrame) -> pd.DataFrame:
     """Money by part, a column each."""
-    known = gaps[gaps["money"].notna() & (gaps["part"] != "reach")]
-    known = known.assign(model=known["model"].fillna("(all)"))
+    rows = gaps[gaps["money"].notna() & (gaps["part"] != "reach")]
+    rows = rows.assign(model=rows["model"].fillna("(all)"))
     key = ["dimension", "model", "slice"]
-    order = pd.MultiIndex.from_frame(known[key].drop_duplicates())
-    grid = known.pivot(index=key, columns="part", values="money").reindex(order)
+    order = pd.MultiIndex.from_frame(rows[key].drop_duplicates())
+    grid = rows.pivot(index=key, columns="part", values="money").reindex(order)
     grid = grid.reindex(columns=["rate", "value", "cost"])
     return grid.assign(money=grid.sum(axis=1)).reset_index().rename_axis(columns=None)

@@ -21,9 +21,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attribution.arguments import check_arguments
-from attribution.decisions.diagnosis.diagnosis_declared import ROI_GAPS, ROI_SLICES
+from attribution.decisions.diagnosis.diagnosis_declared import ROI_SLICES
 from attribution.errors import InputError
 from attribution.kernels.statistics.decompositions import prices_of_change, ratio_known, split_product
+from attribution.schema.tables.roi_parts import REST, ROI_PARTS
 
 Floats = NDArray[np.float64]
 
@@ -51,7 +52,7 @@ def diagnose_roi(slices: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
     Returns
     -------
-    ``roi_slices`` and ``roi_gaps`` by name. Parts add up exactly: to ``roi_gap``, to ``money`` (spend × roi_gap) and
+    ``roi_slices`` and ``roi_parts`` by name. Parts add up exactly: to ``roi_gap``, to ``money`` (spend × roi_gap) and
     to ``profit_gap``. A dimension without costs has no ROI and no cost part: these are null, and money is what the
     slice's journeys bring beyond what journeys of the rest do.
 
@@ -73,7 +74,7 @@ def diagnose_roi(slices: pd.DataFrame) -> dict[str, pd.DataFrame]:
     ...     "conversions": [10, 10], "value": [500.0, 500.0], "spend": [200.0, 400.0]}))
     >>> found["roi_slices"][["slice", "roi", "roi_rest", "money", "mostly"]].values.tolist()
     [['mail', 1.5, 0.25, 250.0, 'cost'], ['search', 0.25, 1.5, -500.0, 'cost']]
-    >>> found["roi_gaps"].query("slice == 'search'")[["part", "roi_gap"]].values.tolist()
+    >>> found["roi_parts"].query("slice == 'search'")[["part", "roi_gap"]].values.tolist()
     [['reach', 0.0], ['rate', 0.0], ['value', 0.0], ['cost', -1.25]]
     """
     _check(slices)
@@ -83,10 +84,12 @@ def diagnose_roi(slices: pd.DataFrame) -> dict[str, pd.DataFrame]:
         whole.append(rows)
         parts.append(of_parts)
     empty: list[pd.DataFrame] = [pd.DataFrame(columns=list(ROI_SLICES.column_names))]
-    nothing: list[pd.DataFrame] = [pd.DataFrame(columns=list(ROI_GAPS.column_names))]
+    nothing: list[pd.DataFrame] = [pd.DataFrame(columns=list(ROI_PARTS.column_names))]
+    explained = pd.concat(parts or nothing, ignore_index=True)
+    explained = explained.assign(compared_with=REST, model_before=None, total_change=np.nan)
     return {
         "roi_slices": pd.concat(whole or empty, ignore_index=True)[list(ROI_SLICES.column_names)],
-        "roi_gaps": pd.concat(parts or nothing, ignore_index=True)[list(ROI_GAPS.column_names)],
+        "roi_parts": explained[list(ROI_PARTS.column_names)],
     }
 
 
@@ -98,7 +101,7 @@ class Gap:
     conversions: Floats
     returns: Floats
     costs: Floats | None
-    others: int
+    rest_size: int
 
     @classmethod
     def of(cls, table: pd.DataFrame, *, has_costs: bool) -> Gap:
@@ -128,7 +131,7 @@ class Gap:
             # Spend without a journey: what a journey cost cannot be told, what a unit of spend brought can.
             journeys = _stand_in(journeys, self.costs, self.costs)
         conversions = _stand_in(conversions, self.returns, journeys)
-        scale = np.array([[max(self.others, 1)], [1]])
+        scale = np.array([[max(self.rest_size, 1)], [1]])
         factors = {
             "reach": journeys / scale,
             "rate": ratio_known(conversions, journeys),
@@ -146,7 +149,7 @@ class Gap:
                 if self.costs is None
                 else np.where(self.journeys != 0, self.costs / self.journeys, np.nan),
             }
-        return {"reach": self.journeys / np.array([[max(self.others, 1)], [1]]), **rates}
+        return {"reach": self.journeys / np.array([[max(self.rest_size, 1)], [1]]), **rates}
 
 
 def _stand_in(count: Floats, needed: Floats, other: Floats) -> Floats:
@@ -195,20 +198,22 @@ def _of_dimension(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     paid = (spent > max(_NEXT_TO_NOTHING * math.fsum(spent), _LEAST)).to_numpy()
     has_costs = bool(paid.any())
     compared = table[paid] if has_costs else table
-    parts = {part: dict.fromkeys(("here", "rest", "roi_gap", "money", "profit_gap"), _nulls(table)) for part in PARTS}
+    parts = {
+        part: dict.fromkeys(("reference", "here", "roi_gap", "money", "profit_gap"), _nulls(table)) for part in PARTS
+    }
     rows = table.assign(**dict.fromkeys(("roi_rest", "roi_gap", "total_gap", "money", "share", "profit_gap"), np.nan))
     spend = table["spend"].where(paid)
     rows["roi"] = (table["value"] - spend) / spend
     rows["mostly"] = None
     if len(compared) > 1:
         gap = Gap.of(compared, has_costs=has_costs)
-        found = _gaps(gap, gap.shown())
+        gaps = _gaps(gap, gap.shown())
         at = compared.index
-        for part, columns in found.items():
+        for part, columns in gaps.items():
             parts[part] = {name: _placed(table, at, of) for name, of in columns.items()}
-        money = np.nansum([found[part]["money"] for part in PARTS], axis=0)
+        money = np.nansum([gaps[part]["money"] for part in PARTS], axis=0)
         rows.loc[at, "money"] = money
-        rows.loc[at, "profit_gap"] = np.nansum([found[part]["profit_gap"] for part in PARTS], axis=0)
+        rows.loc[at, "profit_gap"] = np.nansum([gaps[part]["profit_gap"] for part in PARTS], axis=0)
         if has_costs:
             assert gap.costs is not None
             rest = gap.returns[0] / gap.costs[0] - 1
@@ -217,7 +222,7 @@ def _of_dimension(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
             rows.loc[at, "total_gap"] = (gap.costs[1] / gap.costs.sum(axis=0)) * rows.loc[at, "roi_gap"]
         short = np.maximum(-money, 0.0)
         rows.loc[at, "share"] = short / short.sum() if short.sum() > 0 else 0.0
-        rows.loc[at, "mostly"] = _mostly(found, money)
+        rows.loc[at, "mostly"] = _mostly(gaps, money)
     long = [
         table[[*_KEY, "slice"]].assign(part=part, place=np.arange(len(table)), **parts[part]).assign(order=order)
         for order, part in enumerate(PARTS)
@@ -236,8 +241,8 @@ def _gaps(gap: Gap, shown: dict[str, Floats]) -> dict[str, dict[str, Floats]]:
         money = {part: gap.costs[1] * roi[part] for part in PARTS}
     return {
         part: {
+            "reference": shown[part][0],
             "here": shown[part][1],
-            "rest": shown[part][0],
             "roi_gap": roi[part],
             "money": money[part],
             "profit_gap": profit[part],
@@ -246,12 +251,12 @@ def _gaps(gap: Gap, shown: dict[str, Floats]) -> dict[str, dict[str, Floats]]:
     }
 
 
-def _mostly(found: dict[str, dict[str, Floats]], money: Floats) -> list[str | None]:
+def _mostly(gaps: dict[str, dict[str, Floats]], money: Floats) -> list[str | None]:
     """The part that pulls most in the direction of all of them; None where there is no gap."""
     names = PARTS[1:]
-    pull = np.nan_to_num(np.stack([found[part]["money"] for part in names])) * np.sign(money)
+    pull = np.nan_to_num(np.stack([gaps[part]["money"] for part in names])) * np.sign(money)
     widest = pull.argmax(axis=0)
-    return [names[place] if pull[place, at] > 0 else None for at, place in enumerate(widest)]
+    return [names[position] if pull[position, at] > 0 else None for at, position in enumerate(widest)]
 
 
 def _nulls(table: pd.DataFrame) -> Floats:
@@ -265,18 +270,19 @@ def _placed(table: pd.DataFrame, at: pd.Index, of: Floats) -> Floats:
 
 
 def _check(slices: pd.DataFrame) -> None:
-    lacking = [name for name in NEEDED if name not in slices]
-    if lacking:
-        raise InputError(f"diagnose_roi: column {lacking[0]!r} is missing", given=list(slices.columns), allowed=NEEDED)
+    missing = [name for name in NEEDED if name not in slices]
+    if missing:
+        raise InputError(f"diagnose_roi: column {missing[0]!r} is missing", given=list(slices.columns), allowed=NEEDED)
     twice = slices.duplicated([*_KEY, "slice"])
     if twice.any():
         first = slices.loc[twice.idxmax(), [*_KEY, "slice"]].tolist()
-        raise InputError("diagnose_roi: a slice is there twice", given=" / ".join(map(str, first)))
+        raise InputError("diagnose_roi: a slice appears twice", given=" / ".join(map(str, first)))
     for name in ("journeys", "spend"):
         if (slices[name] < 0).any():
-            raise InputError(f"diagnose_roi: {name} below 0", given=float(slices[name].min()))
+            raise InputError(f"diagnose_roi: {name} must not be below 0", given=float(slices[name].min()))
     counted = slices[["journeys", "conversions", "value"]].to_numpy(float)
     if not np.isfinite(counted).all() or np.isinf(slices["spend"].to_numpy(float)).any():
         raise InputError(
-            "diagnose_roi: journeys, conversions and value must be finite numbers", allowed="null in spend alone"
+            "diagnose_roi: journeys, conversions and value must be finite numbers",
+            allowed="finite numbers; spend may also be null",
         )

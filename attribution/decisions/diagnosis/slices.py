@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attribution.data.loading import Sources
+from attribution.data.loading.events import Dimensions
 from attribution.decisions.diagnosis.gaps import NEEDED
 from attribution.errors import InputError, did_you_mean
 from attribution.journeys import JourneyChunk, Journeys, Summary
@@ -61,22 +62,35 @@ def channel_slices(
     return table.reset_index(drop=True)
 
 
-def check_dimensions(sources: Sources, asked: Sequence[str], *, grain: str) -> None:
+def check_dimensions(sources: Sources, names: Sequence[str], *, grain: str) -> None:
     """Raise `InputError` unless touchpoints can be sliced by these dimensions."""
-    known = [name for name in sources.dimensions if name != "channel" and name != grain]
-    for name in asked:
-        if name not in known:
+    dimensions = [name for name in sources.dimensions if name != "channel" and name != grain]
+    for name in names:
+        if name not in dimensions:
             raise InputError(
-                f"output.slices: touchpoints have no dimension {name!r} beside their {grain}",
-                allowed=known or "none, touchpoints tell nothing else",
-                hint=did_you_mean(name, known)
+                f"output.slices: touchpoints have no dimension {name!r} besides their {grain}",
+                allowed=dimensions or "none, because touchpoints have no other dimension",
+                hint=did_you_mean(name, dimensions)
                 or f'add it to the columns of touchpoints: columns = {{ …, {name} = "column" }}',
             )
 
 
+def check_slices(dimensions: Dimensions, name: str) -> Sequence[str]:
+    """The values of a dimension; `InputError` if there are too many to be slices."""
+    values = dimensions.values[dimensions.names.index(name)]
+    if len(values) > MOST_SLICES:
+        raise InputError(
+            f"output.slices: dimension {name!r} has too many values",
+            given=f"{len(values):,} values",
+            allowed=f"up to {MOST_SLICES:,}",
+            hint="group them into a column of their own, or leave the dimension out of output.slices",
+        )
+    return values
+
+
 @dataclass(frozen=True)
 class SliceReader:
-    """Adds up journeys and what every model hands out, by the values of dimensions and by segment.
+    """Adds up journeys and what every model allocates, by the values of dimensions and by segment.
 
     Attributes
     ----------
@@ -102,13 +116,13 @@ class SliceReader:
             return Summary(tables)
         for name in self.dimensions:
             tables[f"{name}/journeys"] = _journeys(chunk.touched, name)
-        for place, model in enumerate(self.models):
-            laid_out, shares, _ = allocate(model, chunk)
-            journey = np.repeat(np.arange(len(laid_out)), laid_out.lengths)
-            terms = {what: shares * of[journey] for what, of in self._terms(laid_out).items()}
+        for position, model in enumerate(self.models):
+            allocated, shares, _ = allocate(model, chunk)
+            journey = np.repeat(np.arange(len(allocated)), allocated.lengths)
+            terms = {what: shares * of[journey] for what, of in self._terms(allocated).items()}
             for name in self.dimensions:
-                digit = laid_out.dimensions.digit(laid_out.code.astype(np.int64), name)
-                tables |= _sums(f"{name}/{place}/", digit[:, None], terms)
+                digit = allocated.dimensions.digit(allocated.code.astype(np.int64), name)
+                tables |= _sums(f"{name}/{position}/", digit[:, None], terms)
         return Summary(tables)
 
     def _terms(self, chunk: JourneyChunk) -> dict[str, Floats]:
@@ -148,12 +162,11 @@ def further_slices(
         names = np.array(segments[1].names, dtype=object)
         parts.append(_rows(summary, ("segment", ""), f"customers.{segments[0]}", None, names))
     for name in dimensions:
-        values = journeys.dimensions.values[journeys.dimensions.names.index(name)]
-        if len(values) > MOST_SLICES:
-            given = f"{len(values):,} values"
-            raise InputError(f"output.slices: dimension {name!r}", given=given, allowed=f"up to {MOST_SLICES:,}")
+        values = check_slices(journeys.dimensions, name)
         names = np.array([NO_SEGMENT, *values], dtype=object)
-        parts += [_rows(summary, (name, f"{place}"), name, model.label, names) for place, model in enumerate(allocated)]
+        parts += [
+            _rows(summary, (name, f"{position}"), name, model.label, names) for position, model in enumerate(allocated)
+        ]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(NEEDED))
 
 
@@ -161,8 +174,8 @@ def _rows(
     summary: Summary, key: tuple[str, str], dimension: str, model: str | None, names: NDArray[np.object_]
 ) -> pd.DataFrame:
     """One row per value that was touched."""
-    name, place = key
-    sums = {what: summary.dense(f"{name}/{place}/{what}", len(names)) for what in ("conversions", "gains", "losses")}
+    name, position = key
+    sums = {what: summary.dense(f"{name}/{position}/{what}", len(names)) for what in ("conversions", "gains", "losses")}
     table = pd.DataFrame(
         {
             "dimension": dimension,

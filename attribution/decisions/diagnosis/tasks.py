@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.amounts import format_roi, percent, pluralise
 from attribution.decisions.diagnosis import wording
 from attribution.decisions.diagnosis.diagnosis_declared import TASKS
-from attribution.decisions.diagnosis.waste import UNKNOWN, WASTED
-from attribution.returns import MEDIA, main_basis
+from attribution.decisions.diagnosis.waste import UNKNOWN, WASTED, judge_spend
+from attribution.returns import MEDIA, main_basis, own_costs
 from attribution.schema.tables import NO_CHANNELS, UNATTRIBUTED
 from attribution.uncertainty.sensitivity.rules import CUT, GROW, UNCLEAR
 
@@ -28,11 +29,11 @@ def tasks_table(tables: Tables, *, repeated_costs: float | None = None) -> pd.Da
 
     Parameters
     ----------
-    tables : ``roi_slices``, ``wasted_spend``, ``returns``, ``cost_coverage``, ``verdicts``, ``quality``,
-        ``channel_lint`` and ``bottlenecks`` by name
+    tables : ``roi_slices``, ``returns``, ``cost_sensitivity``, ``verdicts``, ``quality``,
+        ``channel_lint`` and ``funnel`` by name
     repeated_costs : how much costs that repeat others come to, where that is known
     """
-    found = [
+    rows = [
         *_lagging(tables),
         *_wasted(tables),
         *_verdicts(tables),
@@ -41,8 +42,9 @@ def tasks_table(tables: Tables, *, repeated_costs: float | None = None) -> pd.Da
         *_lint(tables),
         *_bottlenecks(tables),
     ]
-    table = pd.DataFrame(found, columns=list(TASKS.column_names))
-    for name in ("size", "size_low", "size_high", "probability", "models_agreeing", "models"):
+    table = pd.DataFrame(rows, columns=list(TASKS.column_names))
+    numbers = [column.name for column in TASKS.columns if column.type == "number"]
+    for name in (*numbers, "models_agreeing", "models"):
         table[name] = table[name].astype(float)
     table["about"] = table["kind"].map(wording.ABOUT)
     table["size_of"] = table["kind"].map(wording.SIZE_OF).where(table["size"].notna())
@@ -72,15 +74,17 @@ def _middle(rows: pd.DataFrame, key: list[str], size: pd.Series) -> pd.DataFrame
     sized["models_agreeing"] = groups["size"].transform("size")
     for end, of in (("size_low", "min"), ("size_high", "max")):
         sized[end] = groups["size"].transform(of)
-    found = sized[groups.cumcount() == (sized["models_agreeing"] - 1) // 2]
+    middle = sized[groups.cumcount() == (sized["models_agreeing"] - 1) // 2]
     # Where no model has a say, none can differ.
     lone = ["size_low", "size_high", "models_agreeing", "models"]
-    found = found.astype(dict.fromkeys(lone, float))
-    found.loc[found["model"].isna(), lone] = np.nan
-    return found
+    middle = middle.astype(dict.fromkeys(lone, float))
+    middle.loc[middle["model"].isna(), lone] = np.nan
+    return middle
 
 
 _SIZED = ("model", "size", "size_low", "size_high", "models_agreeing", "models")
+
+_JUDGED = ("spend", "roi", "roi_low", "roi_high", "break_even_roas", "basis", "cost_basis", "estimand")
 
 
 def _sized(row: Task) -> Task:
@@ -93,44 +97,46 @@ def _lagging(tables: Tables) -> Iterator[Task]:
     if slices is None:
         return
     key = ["dimension", "slice"]
-    known = slices[slices["money"].notna()]
-    known = known.assign(
-        models=known.groupby(key)["money"].transform("size"),
-        behind=(known["money"] < 0).groupby([known[name] for name in key]).transform("sum"),
+    with_money = slices[slices["money"].notna()]
+    with_money = with_money.assign(
+        models=with_money.groupby(key)["money"].transform("size"),
+        behind=(with_money["money"] < 0).groupby([with_money[name] for name in key]).transform("sum"),
     )
-    behind = known[(known["money"] < 0) & (2 * known["behind"] > known["models"])]
+    behind = with_money[(with_money["money"] < 0) & (2 * with_money["behind"] > with_money["models"])]
     for row in _middle(behind, key, -behind["money"]).to_dict("records"):
         part = None if pd.isna(row["mostly"]) else str(row["mostly"])
-        said = f"{row['journeys']:,.0f} journeys return less than as many of the rest"
+        evidence = f"{row['journeys']:,.0f} journeys return less than the same number of other journeys"
         if not np.isnan(row["roi_rest"]):
-            said = f"ROI {_two(row['roi'])} against {_two(row['roi_rest'])} in the rest"
+            evidence = f"ROI is {format_roi(row['roi'])}, against {format_roi(row['roi_rest'])} for the rest"
         check = wording.LAGS_BY[part]
         if row["journeys"] == 0:
-            said, check = f"{said}; no journey touched it", wording.NEVER_TOUCHED
+            evidence, check = f"{evidence}; it is in no journey", wording.NEVER_TOUCHED
         elif part is not None:
-            said += f", mostly by {part}"
-        yield _task(wording.LAGGING, said, {"dimension": row["dimension"], "slice": row["slice"], **_sized(row)}, check)
+            evidence += f", mostly because of {part}"
+        columns = {name: row[name] for name in ("dimension", "slice", "spend", "roi")}
+        yield _task(wording.LAGGING, evidence, {**columns, **_sized(row)}, check)
 
 
 def _wasted(tables: Tables) -> Iterator[Task]:
     """Spend below break-even: surely under some model, or at the estimate where there are no intervals."""
-    wasted = tables.get("wasted_spend")
-    if wasted is None:
+    if "returns" not in tables:
         return
+    judged = judge_spend(tables["returns"])
     key = ["estimand", "channel"]
-    surely = wasted[wasted["status"] == WASTED]
-    losing = (wasted["status"] == UNKNOWN) & (wasted["loss"] > 0)
-    most = 2 * losing.groupby([wasted[name] for name in key]).transform("sum") > wasted["models"]
+    surely = judged[judged["status"] == WASTED]
+    losing = (judged["status"] == UNKNOWN) & (judged["loss"] > 0)
+    most = 2 * losing.groupby([judged[name] for name in key]).transform("sum") > judged["models"]
     for kind, part in (
         (wording.WASTED, surely),
-        (wording.LOSING, wasted[losing & most & (wasted["models_wasted"] == 0)]),
+        (wording.LOSING, judged[losing & most & (judged["models_wasted"] == 0)]),
     ):
         for row in _middle(part, key, part["loss"]).to_dict("records"):
-            said = f"spend of {row['spend']:,.0f} at an ROI on {row['basis']} of {_two(row['roi'])}"
+            evidence = f"{row['spend']:,.0f} was spent at an ROI on {row['basis']} of {format_roi(row['roi'])}"
             if kind == wording.WASTED:
-                said += f", at most {_two(row['roi_high'])} by its interval"
-            said += f"; {row['estimand']} credit"
-            yield _task(kind, said, {"dimension": "channel", "slice": row["channel"], **_sized(row)})
+                evidence += f" (at most {format_roi(row['roi_high'])} within its interval)"
+            evidence += f", with {row['estimand']} credit"
+            columns = {name: row[name] for name in _JUDGED}
+            yield _task(kind, evidence, {"dimension": "channel", "slice": row["channel"], **columns, **_sized(row)})
 
 
 def _verdicts(tables: Tables) -> Iterator[Task]:
@@ -152,27 +158,29 @@ def _without_cost(tables: Tables) -> Iterator[Task]:
     rows = main_basis(returns)
     rows = rows[rows["estimand"] == "allocated"]
     channels = rows[~rows["channel"].isin(NO_CHANNELS)]
-    asked = channels["model"].nunique()
+    models = channels["model"].nunique()
     if channels["roi"].notna().any():
         # A part of what is shared is no cost of its own; a cost that is known to be 0 is one.
         free = channels[channels["roi"].isna() & (channels["spend"] != 0) & (channels["value"] > 0)]
-        free = free.assign(models=asked)
+        free = free.assign(models=models)
         for row in _middle(free, ["channel"], free["value"]).to_dict("records"):
-            said = "credited by models, and no cost of its own is known"
-            yield _task(wording.NO_COST, said, {"dimension": "channel", "slice": row["channel"], **_sized(row)})
-    bare = rows[(rows["channel"] == UNATTRIBUTED) & (rows["value"] > 0)]
-    if len(bare):
-        first = bare.iloc[0]
-        said = f"{first['conversions']:,.0f} conversions have no touchpoint in the lookback window"
-        yield _task(wording.UNATTRIBUTED, said, {"size": float(first["value"])})
-    coverage = tables.get("cost_coverage")
-    if coverage is None:
+            evidence = "it has credit, but no cost of its own"
+            yield _task(wording.NO_COST, evidence, {"dimension": "channel", "slice": row["channel"], **_sized(row)})
+    untouched = rows[(rows["channel"] == UNATTRIBUTED) & (rows["value"] > 0)]
+    if len(untouched):
+        first = untouched.iloc[0]
+        evidence = f"{first['conversions']:,.0f} conversions have no touchpoint in the lookback window"
+        yield _task(wording.UNATTRIBUTED, evidence, {"size": float(first["value"])})
+    if "cost_sensitivity" not in tables:
         return
-    known = coverage[coverage["channel"].notna() & coverage["is_known"].astype(bool)]
-    alone = known[(known.groupby("channel")["cost_type"].transform("size") == 1) & (known["cost_type"] == MEDIA)]
+    own = own_costs(tables["cost_sensitivity"])
+    known_costs = own[own["channel"].notna() & own["is_known"]]
+    alone = known_costs[
+        (known_costs.groupby("channel")["cost_type"].transform("size") == 1) & (known_costs["cost_type"] == MEDIA)
+    ]
     for row in alone.to_dict("records"):
         columns: Task = {"dimension": "channel", "slice": row["channel"], "size": row["amount"]}
-        yield _task(wording.MEDIA_ONLY, "no fees, labour or other cost of its own is known", columns)
+        yield _task(wording.MEDIA_ONLY, "its only known cost is media", columns)
 
 
 def _tracking(tables: Tables, repeated: float | None) -> Iterator[Task]:
@@ -191,8 +199,8 @@ def _tracking(tables: Tables, repeated: float | None) -> Iterator[Task]:
             size = money[of]
         elif of is not None and row["total"] and not np.isnan(row["total"]):
             size = row["count"] / row["total"] * money[of]
-        said = f"{row['check']} in {row['table']}, {row['count']:,.0f} times: {row['message']}"
-        yield _task(wording.TRACKING, said, {"size": size if size > 0 else np.nan})
+        evidence = f"{row['check']} in {row['table']}, {pluralise(round(row['count']), 'time')}: {row['message']}"
+        yield _task(wording.TRACKING, evidence, {"size": size if size > 0 else np.nan})
 
 
 def _lint(tables: Tables) -> Iterator[Task]:
@@ -204,19 +212,20 @@ def _lint(tables: Tables) -> Iterator[Task]:
     for check, rows in lint.groupby("check", sort=True):
         count = float(rows["touchpoints"].sum())
         size = min(count / total, 1.0) * _money(tables)["value"] if total > 0 else np.nan
-        said = f"{check}: {count:,.0f} touchpoints, such as: {rows['message'].iloc[0]}"
-        yield _task(wording.LINT, said, {"size": size if size > 0 else np.nan})
+        evidence = f"{check}, {pluralise(round(count), 'touchpoint')}; for example: {rows['message'].iloc[0]}"
+        yield _task(wording.LINT, evidence, {"size": size if size > 0 else np.nan})
 
 
 def _bottlenecks(tables: Tables) -> Iterator[Task]:
-    table = tables.get("bottlenecks")
-    if table is None or table.empty:
+    funnel = tables.get("funnel")
+    if funnel is None or funnel.empty:
         return
-    whole = table[table["model"].isna() & table["channel"].isna() & table["is_bottleneck"].astype(bool)]
-    for row in whole.to_dict("records"):
-        said = f"{_two(100 * row['rate_to_next'])} % move on from {row['stage']}; a point more is worth most here"
+    for row in funnel[funnel["is_bottleneck"].astype(bool)].to_dict("records"):
+        evidence = (
+            f"{percent(row['rate_to_next'])} move on from {row['stage']}; one percentage point more is worth most here"
+        )
         columns: Task = {"dimension": "stage", "slice": row["stage"], "size": row["value_per_point"]}
-        yield _task(wording.BOTTLENECK, said, columns)
+        yield _task(wording.BOTTLENECK, evidence, columns)
 
 
 def _money(tables: Tables) -> dict[str, float]:
@@ -237,8 +246,3 @@ def _money(tables: Tables) -> dict[str, float]:
 def _texts(column: pd.Series) -> NDArray[np.str_]:
     result: NDArray[np.str_] = column.astype(object).where(column.notna(), "").to_numpy(str)
     return result
-
-
-def _two(number: float) -> str:
-    """Two decimals, and no minus before a zero."""
-    return f"{round(number, 2) + 0.0:,.2f}"

@@ -34,42 +34,45 @@ ABOUT = {
 }
 
 SIZE_OF = {
-    LAGGING: "what it would bring more, if it did as well as the rest",
-    WASTED: "what its spend did not earn back",
-    LOSING: "what its spend did not earn back, at the estimate",
+    LAGGING: "additional return if it did as well as the rest",
+    WASTED: "spend that was not earned back",
+    LOSING: "estimate of the spend that was not earned back",
     CUT: "money at stake in the verdict",
     GROW: "money at stake in the verdict",
     UNCLEAR: "money at stake in the verdict",
-    NO_COST: "credited return that no cost stands beside",
-    MEDIA_ONLY: "media spend beside which no other cost is known",
+    NO_COST: "credited return without a known cost",
+    MEDIA_ONLY: "media spend without other known costs",
     UNATTRIBUTED: "value of these conversions",
-    TRACKING: "value or spend of the rows concerned, about",
-    LINT: "about: share of touchpoints concerned × value",
-    BOTTLENECK: "value of one point more of its rate",
+    TRACKING: "approximate value or spend of these rows",
+    LINT: "approximate value: share of these touchpoints × value",
+    BOTTLENECK: "value of one percentage point more of its rate",
 }
 
-NEVER_TOUCHED = "Look for touchpoints that are not tracked or go by another name: money was spent and nobody seen."
+NEVER_TOUCHED = (
+    "Look for touchpoints that are not tracked or have another name: money was spent, but there is no touchpoint."
+)
 
 LAGS_BY = {
-    "rate": "Look at who it reaches and where they land: its journeys turn into conversions less often than the rest.",
-    "value": "Look at what these customers buy, at discounts and at returned goods: its conversions are worth less.",
-    "cost": "Look at prices and bids, and at costs other than media: a journey that it touches costs more.",
-    None: "Look at its rate, value and cost side by side: none of them alone explains the gap.",
+    "rate": "Check audience and landing pages: its journeys convert less often than the rest.",
+    "value": "Check products, discounts and returns: its conversions are worth less than the rest.",
+    "cost": "Check prices, bids and costs other than media: its journeys cost more than the rest.",
+    None: "Check conversion rate, value and cost together: none of them alone explains the gap.",
 }
 
 CHECKS = {
-    WASTED: "Stop or shrink it for a while where that can be measured, before it is cut for good: credit is allocated, "
-    "not incremental.",
-    LOSING: "Find out whether this is chance: set resampling in the experiment, or wait for more conversions.",
-    CUT: "Read what would change the verdict, then shrink it step by step and measure.",
-    GROW: "Raise it by one step and measure what the next unit of money brings.",
-    UNCLEAR: "Gather what decides: an experiment, more conversions, or the cost that is missing.",
-    NO_COST: "Find out what it costs, labour and content included; without a cost it has no ROI and no rank.",
-    MEDIA_ONLY: "Ask for its fees, labour, content and tools: its ROI is too high beside channels that tell them.",
-    UNATTRIBUTED: "Look for touchpoints that are not tracked, ids that do not match, and a lookback window too short.",
-    TRACKING: "Mend it in the source or in the query that reads it, then run again.",
-    LINT: "Mend tags and channel rules, then run again.",
-    BOTTLENECK: "Look at why cases stop at this stage before buying more of them.",
+    WASTED: "Pause or reduce it in one region or for one period and measure the effect before you cut it for good.",
+    LOSING: "Check whether this is chance: set resampling in the experiment, or wait for more conversions.",
+    CUT: "Check what would change the verdict, then reduce spend step by step and measure the effect.",
+    GROW: "Raise spend by one step and measure the additional return.",
+    UNCLEAR: "Collect more evidence: an experiment, more conversions, or the missing cost.",
+    NO_COST: "Add its cost, including labour and content: without a cost it has no ROI and no rank.",
+    MEDIA_ONLY: (
+        "Add its fees, labour, content and tools: without them its ROI is too high compared with other channels."
+    ),
+    UNATTRIBUTED: "Check for untracked touchpoints, ids that do not match, and a lookback window that is too short.",
+    TRACKING: "Correct it in the source or in the query that reads it, then run again.",
+    LINT: "Correct the tags or the channel rules, then run again.",
+    BOTTLENECK: "Find out why cases stop at this stage before you pay for more of them.",
 }
 
 TRACKED = {

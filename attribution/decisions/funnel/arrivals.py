@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from attribution.amounts import pluralise
 from attribution.data.loading import Finding, Sources, count_finding
 from attribution.decisions.funnel.funnel_options import FunnelOptions
 from attribution.errors import InputError, did_you_mean
@@ -43,55 +44,55 @@ def read_arrivals(sources: Sources, options: FunnelOptions) -> Arrivals:
     """
     if sources.integer_times:
         raise InputError(
-            "funnel: stages need days between them, and the times of this log are positions",
-            hint="say what the integers are: time_format = 'epoch_s'",
+            "a funnel needs timestamps, but the times of this log are positions",
+            hint="set what the integers mean, e.g. time_format = 'epoch_s'",
         )
     columns = ("customer_id", "stage", "stage_time", "deal_id", "amount", "quality")
-    known = sources.tables["stages"].columns
-    listed = ", ".join(name if name in known else f"null as {name}" for name in columns)
+    available = sources.tables["stages"].columns
+    listed = ", ".join(name if name in available else f"null as {name}" for name in columns)
     raw = sources.engine.query(f"select {listed} from stages", table="stages").to_pandas()
     raw["stage"] = raw["stage"].astype("string").str.strip().astype(object)
-    findings = [_lacking(raw, name) for name in ("customer_id", "stage", "stage_time")]
+    findings = [_null_finding(raw, name) for name in ("customer_id", "stage", "stage_time")]
     usable = raw.dropna(subset=["customer_id", "stage", "stage_time"])
     usable, unknown = _known_stages(usable, options)
     rows, future = _that_have_come(_typed(usable))
     is_lost = rows["stage"].isin(options.lost)
     if is_lost.all():
         raise InputError(
-            "table 'stages': no usable arrival is left",
-            hint="each needs a customer, a stage of funnel.stages, and a time in the past",
+            "table 'stages' has no usable row",
+            hint="each row needs a customer, a stage of funnel.stages, and a time in the past",
         )
-    place = {name: position for position, name in enumerate(options.stages)}
-    moves = rows[~is_lost].assign(stage=rows["stage"].map(place))
+    positions = {name: position for position, name in enumerate(options.stages)}
+    moves = rows[~is_lost].assign(stage=rows["stage"].map(positions))
     table, repeated = _first(moves)
-    again = "rows that repeat a stage of the same customer or deal: the first arrival counts"
+    again = "rows that repeat a stage of the same customer or deal (only the first counts)"
     findings += [unknown, future, Finding("stage_repeated", "stages", "pass", repeated, len(raw), None, again)]
     lost = rows.loc[is_lost, ["customer", "deal_id", "at"]].sort_values(["customer", "deal_id", "at"])
     return Arrivals(table, lost.reset_index(drop=True), _end(sources, rows), tuple(findings))
 
 
-def _lacking(raw: pd.DataFrame, name: str) -> Finding:
-    lacking = raw[name].isna()
+def _null_finding(raw: pd.DataFrame, name: str) -> Finding:
+    is_null = raw[name].isna()
     what = {"customer_id": "customer", "stage_time": "date"}.get(name, name)
-    example = raw.loc[lacking, "stage"].dropna().sort_values().iloc[:1].tolist() if name == "stage_time" else []
-    message = f"stages without {what}: left out"
+    example = raw.loc[is_null, "stage"].dropna().sort_values().iloc[:1].tolist() if name == "stage_time" else []
+    message = f"stages without {what} (left out)"
     return count_finding(
-        f"null_{what}", "stages", int(lacking.sum()), message, total=len(raw), example=[*example, None][0]
+        f"null_{what}", "stages", int(is_null.sum()), message, total=len(raw), example=[*example, None][0]
     )
 
 
 def _known_stages(rows: pd.DataFrame, options: FunnelOptions) -> tuple[pd.DataFrame, Finding]:
-    known = [*options.stages, *options.lost]
-    strange = ~rows["stage"].isin(known)
+    stages = [*options.stages, *options.lost]
+    strange = ~rows["stage"].isin(stages)
     names = sorted(rows.loc[strange, "stage"].unique())
     if names and options.unknown == "refuse":
         raise InputError(
-            f"table 'stages': {int(strange.sum())} rows have a stage that is not in funnel.stages",
+            f"table 'stages': a stage is not in funnel.stages, in {pluralise(int(strange.sum()), 'row')}",
             given=names[:5],
-            allowed=known,
-            hint=did_you_mean(names[0], known) or "name it in stages or lost, or set unknown = 'drop'",
+            allowed=stages,
+            hint=did_you_mean(names[0], stages) or "add it to stages or lost, or set unknown = 'drop'",
         )
-    message = "rows whose stage is not in funnel.stages are left out: add the stage, or correct the rows"
+    message = "rows with a stage that is not in funnel.stages (left out): add the stage, or correct the rows"
     count = int(strange.sum())
     finding = count_finding("unknown_stage", "stages", count, message, total=len(rows), example=[*names, None][0])
     return rows[~strange], finding
@@ -102,7 +103,7 @@ def _that_have_come(rows: pd.DataFrame) -> tuple[pd.DataFrame, Finding]:
     # Somewhere on earth tomorrow has begun.
     future = rows["at"] >= (np.datetime64("now", "D") + 2).astype("datetime64[us]").astype(np.int64)
     example = rows.loc[future, "stage"].sort_values().iloc[:1].tolist()
-    message = "stages dated in the future, as expected dates are: left out"
+    message = "stages with a date in the future, such as expected wins (left out)"
     count = int(future.sum())
     finding = count_finding("future_stage", "stages", count, message, total=len(rows), example=[*example, None][0])
     return rows[~future], finding

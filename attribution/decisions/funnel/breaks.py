@@ -77,5 +77,5 @@ def _comparisons(
     return rows
 
 
-def _counted(dropped: pd.Series, some: pd.Series, others: pd.Series) -> tuple[int, int, int, int]:
-    return int((dropped & some).sum()), int(some.sum()), int((dropped & others).sum()), int(others.sum())
+def _counted(dropped: pd.Series, some: pd.Series, reference: pd.Series) -> tuple[int, int, int, int]:
+    return int((dropped & some).sum()), int(some.sum()), int((dropped & reference).sum()), int(reference.sum())

@@ -45,7 +45,7 @@ class StageCredit:
     credit : the ``credit`` table, by the channels that money is spent on; value null where no amount is known
     allocated : per model label, ``arrival`` (row of `Progress.table`), ``channel``, ``campaign``, ``was_in`` (the
         stage that the customer was in when touched, −1 before the first) and ``credit``; adds up to 1 per arrival.
-        Models that cannot hand out arrivals one by one are absent
+        Models that cannot allocate arrivals one by one are absent
     touched : ``was_in``, ``channel``, ``touchpoints`` before the arrivals
     last_channel : channel of the last touchpoint before each arrival, by row of `Progress.table`
     findings : models that were left out
@@ -98,8 +98,8 @@ def credit_stage(
     reader = _Reader(tuple(givers), _reached(progress, rows), _campaigns(journeys))
     summary = journeys.read(reader)[0]
     handed = {
-        model.label: _rows(summary, f"{place}", journeys, reader, rows).pipe(_scaled, model, journeys)
-        for place, model in enumerate(givers)
+        model.label: _rows(summary, f"{position}", journeys, reader, rows).pipe(_scaled, model, journeys)
+        for position, model in enumerate(givers)
     }
     touched = _rows(summary, "touched", journeys, reader, rows).rename(columns={"credit": "touchpoints"})
     touched = touched.groupby(["was_in", "channel"], as_index=False)["touchpoints"].sum()
@@ -126,13 +126,13 @@ def _sources_of(sources: Sources, arrivals: pd.DataFrame, stage: int) -> Sources
 
 
 def _options(experiment: Experiment) -> dict[str, Any]:
-    asked = experiment.journeys.model_dump(
+    settings = experiment.journeys.model_dump(
         exclude_unset=True, exclude={"account", "segment", "conversion_kinds", "customers"}
     )
     funnel = experiment.options("funnel", FunnelOptions)
     if funnel is not None and funnel.lookback_days is not None:
-        asked["lookback_days"] = funnel.lookback_days
-    return asked
+        settings["lookback_days"] = funnel.lookback_days
+    return settings
 
 
 def _fit(
@@ -149,7 +149,7 @@ def _fit(
             machinery = get_machinery(model)
             machinery.finish_fit(contributions + machinery.summarise_untouched(journeys), observed)
         except InputError as error:
-            message = f"{model.label} is left out of the stage: {error}"
+            message = f"{model.label} is not computed for this stage: {error}"
             findings.append(count_finding("stage_left_out", "stages", 1, message, example=stage))
         else:
             fitted.append(model)
@@ -167,7 +167,7 @@ def _who_can_hand_out(
             if one is not None:
                 allocate(model, one)
         except InputError as error:
-            message = f"{model.label} has credit and no rates: {error}"
+            message = f"{model.label} has credit but no rates: {error}"
             findings.append(count_finding("stage_without_rates", "stages", 1, message, example=stage))
         else:
             able.append(model)
@@ -179,8 +179,8 @@ def _reached(progress: Progress, rows: Longs) -> Longs:
     table = progress.table
     reached = np.full((len(progress.stages), len(rows) + 1), NEVER)
     pairs = belonging(table.loc[rows], table)
-    place = pd.Series(np.arange(len(rows)), index=rows)
-    conversion = place[pairs["row_of"]].to_numpy()
+    positions = pd.Series(np.arange(len(rows)), index=rows)
+    conversion = positions[pairs["row_of"]].to_numpy()
     np.minimum.at(reached, (pairs["stage"].to_numpy(), conversion), pairs["at"].to_numpy())
     return reached
 
@@ -194,7 +194,7 @@ def _campaigns(journeys: Journeys) -> tuple[str | None, ...]:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Adds up what models hand out, by conversion and by channel, campaign and stage at the touchpoint."""
+    """Adds up what models allocate, by conversion and by channel, campaign and stage at the touchpoint."""
 
     models: tuple[AttributionModel, ...]
     reached: Longs
@@ -202,30 +202,30 @@ class _Reader:
 
     def __call__(self, chunk: JourneyChunk) -> Summary:
         tables = {}
-        bare = chunk.subset((chunk.lengths == 0) & chunk.converting)
-        laid_out = chunk.allocated
-        conversion = np.repeat(laid_out.conversion, laid_out.lengths)
-        codes = self._codes(laid_out, conversion)
-        for place, model in enumerate(self.models):
+        untouched = chunk.subset((chunk.lengths == 0) & chunk.converting)
+        allocated = chunk.allocated
+        conversion = np.repeat(allocated.conversion, allocated.lengths)
+        codes = self._codes(allocated, conversion)
+        for position, model in enumerate(self.models):
             _, shares, _ = allocate(model, chunk)
             # Without a touchpoint there is no channel: code −1 for all of them.
-            rows, keys = np.append(conversion, bare.conversion), np.append(codes, np.full(len(bare), -1))
-            credit = np.append(shares, np.ones(len(bare)))
-            tables[f"{place}"] = sum_by_pair(rows, keys + 1, credit)
+            rows, keys = np.append(conversion, untouched.conversion), np.append(codes, np.full(len(untouched), -1))
+            credit = np.append(shares, np.ones(len(untouched)))
+            tables[f"{position}"] = sum_by_pair(rows, keys + 1, credit)
         tables["touched"] = sum_by_key(np.column_stack([np.zeros_like(codes), codes + 1]), np.ones(len(codes)))
-        tables["last"] = sum_by_pair(laid_out.conversion, codes[laid_out.stop - 1] + 1, np.ones(len(laid_out)))
+        tables["last"] = sum_by_pair(allocated.conversion, codes[allocated.stop - 1] + 1, np.ones(len(allocated)))
         return Summary(tables)
 
-    def _codes(self, laid_out: JourneyChunk, conversion: Longs) -> Longs:
-        campaign = np.zeros(len(laid_out.channel), np.int64)
+    def _codes(self, allocated: JourneyChunk, conversion: Longs) -> Longs:
+        campaign = np.zeros(len(allocated.channel), np.int64)
         if len(self.campaigns) > 1:
-            campaign = laid_out.dimensions.digit(laid_out.code.astype(np.int64), "campaign")
-        assert laid_out.touched_at is not None
+            campaign = allocated.dimensions.digit(allocated.code.astype(np.int64), "campaign")
+        assert allocated.touched_at is not None
         was_in = np.zeros(len(conversion), np.int64)
         for stage, at in enumerate(self.reached):
             # A touchpoint at the instant of an arrival led to it: the customer was not in that stage yet.
-            was_in[at[conversion] < laid_out.touched_at] = stage + 1
-        channel = laid_out.channel.astype(np.int64)
+            was_in[at[conversion] < allocated.touched_at] = stage + 1
+        channel = allocated.channel.astype(np.int64)
         return np.asarray((channel * len(self.campaigns) + campaign) * (len(self.reached) + 1) + was_in)
 
     def decode(self, codes: Longs) -> tuple[Longs, Longs, Longs]:
@@ -241,29 +241,29 @@ def _rows(summary: Summary, name: str, journeys: Journeys, reader: _Reader, rows
     if name not in summary.tables:
         return pd.DataFrame({column: [] for column in columns})
     keyed = summary.tables[name]
-    bare = keyed.keys[:, 1] == 0
+    is_untouched = keyed.keys[:, 1] == 0
     channel, campaign, was_in = reader.decode(np.maximum(keyed.keys[:, 1] - 1, 0))
     whole = whole_channels(journeys)
     names = np.array([whole.get(channel, channel) for channel in journeys.channels] or [UNATTRIBUTED], dtype=object)
     return pd.DataFrame(
         {
             "arrival": rows[keyed.keys[:, 0]],
-            "channel": np.where(bare, UNATTRIBUTED, names[np.where(bare, 0, channel)]),
-            "campaign": np.array(reader.campaigns, dtype=object)[np.where(bare, 0, campaign)],
-            "was_in": np.where(bare, -1, was_in),
+            "channel": np.where(is_untouched, UNATTRIBUTED, names[np.where(is_untouched, 0, channel)]),
+            "campaign": np.array(reader.campaigns, dtype=object)[np.where(is_untouched, 0, campaign)],
+            "was_in": np.where(is_untouched, -1, was_in),
             "credit": to_float(keyed.sums),
         }
     )
 
 
 def _scaled(handed: pd.DataFrame, model: AttributionModel, journeys: Journeys) -> pd.DataFrame:
-    """Incremental models hand out less than there is: as much as they publish, the rest to the baseline."""
+    """Incremental models allocate less than there is: as much as they publish, the rest to the baseline."""
     if model.estimand == "allocated" or handed.empty:
         return handed
     whole = whole_channels(journeys)
     published = pd.Series(model.credit_.conversions[:-1], [whole.get(name, name) for name in journeys.channels])
-    given = handed.groupby("channel")["credit"].sum()
-    scale = (published.groupby(level=0).sum() / given).reindex(handed["channel"]).fillna(1.0).to_numpy()
+    allocated = handed.groupby("channel")["credit"].sum()
+    scale = (published.groupby(level=0).sum() / allocated).reindex(handed["channel"]).fillna(1.0).to_numpy()
     credited = handed.assign(credit=handed["credit"] * scale)
     left = (handed["credit"] - credited["credit"]).groupby(handed["arrival"]).sum()
     rest = pd.DataFrame({"arrival": left.index, "channel": BASELINE, "campaign": None, "was_in": -1, "credit": left})

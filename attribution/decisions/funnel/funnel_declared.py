@@ -10,6 +10,8 @@ _MODEL = Column("model", "text", "label of the model")
 _ESTIMAND = Column("estimand", "text", "allocated: divides observed arrivals; incremental: what ads caused")
 _STAGE = Column("stage", "text", "stage of the funnel, in the order of funnel.stages")
 _CHANNEL = Column("channel", "text", "channel, (unattributed) or (baseline)")
+_OF_CHANNELS = "; null for campaigns"
+_OF_WINS = "; of channels in the stage that is the win, null elsewhere"
 _RATES = "; it covers sampling of arrivals, with credit as it is; null where there are no arrivals"
 _PROGRESS = (
     null("rate_to_next", "number", "share that moved on so far; open cases are not lost, so it can still rise"),
@@ -18,6 +20,12 @@ _PROGRESS = (
     null("win_rate", "number", "share that is won so far"),
     null("median_days_to_win", "number", "days until the win, of those won"),
     null("open_share", "number", "share neither moved on nor lost: not decided yet"),
+)
+_GAINS = (
+    null("wins_through", "number", "wins that passed through here; null from the win on"),
+    null("elasticity", "number", "per cent of all wins gained by one per cent more of the rate; null from the win on"),
+    null("wins_per_point", "number", "wins gained by one point more of the rate, all else alike; null without one"),
+    null("value_per_point", "number", "these, at the average amount of a win"),
 )
 _ENDS = (
     null("rate_low", "number", f"lower end of the interval of rate_to_next{_RATES}"),
@@ -44,20 +52,27 @@ FUNNEL = Table(
         null("value_per_arrival", "number", "win_rate_matured × average amount of a win: what an arrival is worth"),
         Column("skipped", "integer", "arrivals in a later stage without one here or before"),
         Column("out_of_order", "integer", "arrivals dated after one in a later stage"),
+        *_GAINS,
+        Column("is_bottleneck", "flag", "whether one point more of the rate is worth most here, of all stages"),
     ),
+    question="How do cases get from stage to stage, and where is one point more worth most?",
 )
 
 FUNNEL_CREDIT = Table(
     "funnel_credit",
-    "model × stage × channel",
+    "model × stage × channel, or × campaign within it: column grain says which, and adding up both counts twice",
     (
         _MODEL,
         _ESTIMAND,
         _STAGE,
+        Column("grain", "text", "channel: the channel as a whole; campaign: a part of it, where touchpoints name any"),
         _CHANNEL,
-        Column("credit", "number", "arrivals in the stage credited to the channel", unit="arrivals"),
-        null("share", "number", "share of credited arrivals; null where one is negative"),
-        null("value", "number", "amounts credited to the channel; null where none is known"),
+        null(
+            "campaign", "text", "campaign within the channel; null for the whole channel, and for parts without a name"
+        ),
+        Column("credit", "number", "arrivals in the stage credited to the channel or campaign", unit="arrivals"),
+        null("share", "number", f"share of credited arrivals; null where one is negative{_OF_CHANNELS}"),
+        null("value", "number", f"amounts credited to the channel; null where none is known{_OF_CHANNELS}"),
         null(
             "quality",
             "number",
@@ -66,27 +81,24 @@ FUNNEL_CREDIT = Table(
         ),
         null("worth", "number", "credited arrivals × value_per_arrival of the stage; null from the win on"),
         null("quality_credit", "number", "credited arrivals, each weighed by its quality", unit="arrivals × quality"),
-        null("spend", "number", "spend in the period; null where none is known"),
+        null("spend", "number", f"spend in the period; null where none is known{_OF_CHANNELS}"),
         null("cost_per_arrival", "number", "spend ÷ credited arrivals: cost per lead, per MQL, …, per win"),
-        null("handling", "number", "what working its cases through earlier stages cost; null without funnel.costs"),
+        null(
+            "handling",
+            "number",
+            f"what working its cases through earlier stages cost; null without funnel.costs{_OF_CHANNELS}",
+        ),
         null("full_cost_per_arrival", "number", "(spend + handling) ÷ credited arrivals"),
         *_PROGRESS,
         *_ENDS,
+        *_GAINS,
+        null("roi", "number", f"(value − spend) ÷ spend: realised{_OF_WINS}"),
+        null("full_roi", "number", f"(value − spend − handling) ÷ (spend + handling){_OF_WINS}"),
+        null("expected_wins", "number", f"wins expected of its open cases in all stages{_OF_WINS}"),
+        null("expected_value", "number", f"value expected of its open cases in all stages{_OF_WINS}"),
+        null("roi_if_expected", "number", f"roi if exactly that comes in on top: not realised{_OF_WINS}"),
     ),
-)
-
-FUNNEL_CAMPAIGNS = Table(
-    "funnel_campaigns",
-    "model × stage × channel × campaign",
-    (
-        _MODEL,
-        _STAGE,
-        Column("channel", "text", "channel"),
-        null("campaign", "text", "campaign within the channel; null where touchpoints name none"),
-        Column("credit", "number", "arrivals handed out to touchpoints of the campaign", unit="arrivals"),
-        *_PROGRESS,
-        *_ENDS,
-    ),
+    question="Which channels and campaigns do arrivals in a stage come from, at what cost, and what becomes of them?",
 )
 
 FUNNEL_TOUCHES = Table(
@@ -99,6 +111,7 @@ FUNNEL_TOUCHES = Table(
         Column("touchpoints", "integer", "touchpoints before a win, of customers in that stage"),
         Column("credit", "number", "wins credited to them", unit="wins"),
     ),
+    question="In which stage were customers when the touchpoints that won them met them?",
 )
 
 CONVERSION_RATES = Table(
@@ -117,6 +130,7 @@ CONVERSION_RATES = Table(
         null("rate_low", "number", "lower end of the interval"),
         null("rate_high", "number", "upper end of the interval"),
     ),
+    question="Which share of the journeys with a channel, anywhere, first or last, ends in a stage?",
 )
 
 PIPELINE = Table(
@@ -133,40 +147,7 @@ PIPELINE = Table(
         null("expected_value", "number", "amounts, each weighed by its probability"),
         Column("without_amount", "number", "open cases that took the average win for an amount"),
     ),
-)
-
-FUNNEL_RETURNS = Table(
-    "funnel_returns",
-    "model × channel; what is won beside what is only hoped for",
-    (
-        _MODEL,
-        _CHANNEL,
-        null("spend", "number", "spend in the period; null where none is known"),
-        Column("wins", "number", "wins credited to the channel"),
-        null("won_value", "number", "amounts of these wins"),
-        null("roi", "number", "(won value − spend) ÷ spend: realised"),
-        null("handling", "number", "what working its cases up to the win cost; null without funnel.costs"),
-        null("full_roi", "number", "(won value − spend − handling) ÷ (spend + handling)"),
-        Column("expected_wins", "number", "wins expected of its open cases"),
-        null("expected_value", "number", "value expected of its open cases"),
-        null("roi_if_expected", "number", "the same if exactly that comes in on top: not realised"),
-    ),
-)
-
-BOTTLENECKS = Table(
-    "bottlenecks",
-    "stage before the win, as a whole and by model × channel",
-    (
-        _STAGE,
-        null("model", "text", "label of the model; null for the stage as a whole"),
-        null("channel", "text", "channel, or (unattributed); null for the stage as a whole"),
-        null("rate_to_next", "number", "share that moved on so far"),
-        Column("wins_through", "number", "wins that passed through here"),
-        null("elasticity", "number", "per cent of all wins gained by one per cent more of the rate"),
-        null("wins_per_point", "number", "wins gained by one point more of the rate, all else alike; null without one"),
-        null("value_per_point", "number", "these, at the average amount of a win"),
-        Column("is_bottleneck", "flag", "whether one point more is worth most here, of all stages"),
-    ),
+    question="What is to be expected of the cases that are still open?",
 )
 
 FUNNEL_BREAKS = Table(
@@ -185,17 +166,15 @@ FUNNEL_BREAKS = Table(
         null("excess_high", "number", "upper end of its interval"),
         Column("is_break", "flag", "whether the whole interval lies above 0"),
     ),
+    question="Where do more cases stop moving on than before, or than those of other channels?",
 )
 
 FUNNEL_TABLES = (
     FUNNEL,
     FUNNEL_CREDIT,
-    FUNNEL_CAMPAIGNS,
     FUNNEL_TOUCHES,
     CONVERSION_RATES,
     PIPELINE,
-    FUNNEL_RETURNS,
-    BOTTLENECKS,
     FUNNEL_BREAKS,
 )
 

@@ -72,17 +72,19 @@ class FunnelOptions(Settings):
 
     @model_validator(mode="after")
     def _one_order(self) -> FunnelOptions:
-        named = [*self.stages, *self.lost]
-        twice = sorted({name for name in named if named.count(name) > 1})
+        all_stages = [*self.stages, *self.lost]
+        twice = sorted({name for name in all_stages if all_stages.count(name) > 1})
         if twice:
             raise ValueError(f"stage {twice[0]!r} is named twice")
         if self.won is not None and self.won not in self.stages[1:]:
-            raise ValueError(f"won names {self.won!r}; it must be one of the stages after the first")
+            raise ValueError(f"won is {self.won!r}, but must be one of the stages after the first")
         before = self.stages[: self.won_at]
         for key, names in (("probabilities", self.probabilities), ("costs", self.costs)):
             for name in names:
                 if name not in before:
-                    raise ValueError(f"{key} names {name!r}; allowed: the stages before the win, {list(before)}")
+                    raise ValueError(
+                        f"{key} has {name!r}, but only the stages before the win are allowed: {list(before)}"
+                    )
         return self
 
     @property

@@ -7,16 +7,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from attribution.amounts import format_amount, percent
 from attribution.arguments import check_arguments
 from attribution.data.loading import Finding, Sources, count_finding
 from attribution.decisions.funnel.arrivals import Arrivals, read_arrivals
-from attribution.decisions.funnel.bottlenecks import bottleneck_table
 from attribution.decisions.funnel.breaks import break_table
-from attribution.decisions.funnel.channels import funnel_campaigns, funnel_credit, funnel_touches
+from attribution.decisions.funnel.channels import funnel_credit, funnel_touches
 from attribution.decisions.funnel.credit import StageCredit, credit_stage
 from attribution.decisions.funnel.funnel_declared import FUNNEL_TABLES
 from attribution.decisions.funnel.funnel_options import FunnelOptions
-from attribution.decisions.funnel.open_cases import funnel_returns, pipeline_table, won_of
+from attribution.decisions.funnel.open_cases import pipeline_table, won_of
 from attribution.decisions.funnel.presence import conversion_rates
 from attribution.decisions.funnel.progress import Progress, follow
 from attribution.decisions.funnel.stages import funnel_table, learn_chances
@@ -43,7 +43,17 @@ class FunnelSection(Section):
         """Refuse options without stages, and stages without options."""
         experiment = context.experiment
         if (experiment.options(self.name, FunnelOptions) is None) != ("stages" not in experiment.tables):
-            raise InputError("the table stages and the funnel options go together", hint="give both, or neither")
+            raise InputError("the table stages and the funnel options need each other", hint="use both or neither")
+
+    def check_journeys(self, context: RunContext) -> None:
+        """Refuse costs that are not known, and stages that cannot be used."""
+        terms = context.terms
+        if (self._options(context).cost_basis or terms.options.cost_basis) == "loaded" and not terms.costs.is_ledger:
+            raise InputError(
+                "funnel.cost_basis is 'loaded', but no cost has a type",
+                hint="add a column cost_type to the costs table: media, labour, tools, …",
+            )
+        self._followed(context)
 
     def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:
         """All tables of a funnel; the models are fitted anew on the journeys up to each stage.
@@ -53,10 +63,7 @@ class FunnelSection(Section):
         InputError
             If the stages cannot be used, or costs are asked for that are not known.
         """
-        options, terms = self._asked(context), context.terms
-        cost_basis = options.cost_basis or terms.options.cost_basis
-        if cost_basis == "loaded" and not terms.costs.is_ledger:
-            raise InputError("funnel.cost_basis = 'loaded', and no cost says of what type it is")
+        options, terms = self._options(context), context.terms
         arrivals, progress = self._followed(context)
         chances, experiment = learn_chances(progress, options), context.experiment
         every = (
@@ -67,37 +74,36 @@ class FunnelSection(Section):
         context.memory["funnel credited"] = credited
         pipeline = pipeline_table(progress, credited, chances)
         last_channel = {stage.stage: stage.last_channel for stage in credited}
-        campaigns = funnel_campaigns(progress, credited, options.level)
         funnel = funnel_table(progress, chances, options)
         return {
             "funnel": funnel,
-            "funnel_credit": funnel_credit(progress, credited, terms, options, funnel=funnel),
-            **({} if campaigns is None else {"funnel_campaigns": campaigns}),
+            "funnel_credit": funnel_credit(progress, credited, terms, options, funnel=funnel, pipeline=pipeline),
             "funnel_touches": funnel_touches(progress, won_of(credited, options)),
             "conversion_rates": conversion_rates(progress, credited, options.level),
             "pipeline": pipeline,
-            "funnel_returns": funnel_returns(progress, credited, pipeline, terms, options),
-            "bottlenecks": bottleneck_table(progress, credited),
             "funnel_breaks": break_table(progress, last_channel, arrivals.end, options),
         }
 
     def findings(self, context: RunContext, tables: Mapping[str, pd.DataFrame]) -> list[Finding]:
         """What was found in the stages, and the models that one of them has too few arrivals for."""
         arrivals, progress = self._followed(context)
-        before = progress.table[progress.table["stage"] < self._asked(context).won_at]
+        before = progress.table[progress.table["stage"] < self._options(context).won_at]
         undecided = int(((before["next_stage"] < 0) & (before["outcome"] == 0)).sum())
-        message = "arrivals before the win that are open when the data end: not lost, so that rates can still rise"
+        message = "arrivals before the win that are open when the data end (not lost, so rates can still rise)"
         is_open = Finding("open_cases", "stages", "pass", undecided, len(before), None, message)
-        found = [*arrivals.findings, *progress.findings, is_open]
+        findings = [*arrivals.findings, *progress.findings, is_open]
         if tables:
             credited = context.memory["funnel credited"]
-            found += [*(finding for stage in credited for finding in stage.findings), _bare(progress, credited)]
-        return found
+            findings += [
+                *(finding for stage in credited for finding in stage.findings),
+                _untouched_finding(progress, credited),
+            ]
+        return findings
 
     def settings(self, experiment: Experiment) -> Mapping[str, object]:
         """What is not as it is without a word."""
-        asked = experiment.options(self.name, FunnelOptions)
-        changed = {} if asked is None else asked.model_dump(exclude_defaults=True)
+        options = experiment.options(self.name, FunnelOptions)
+        changed = {} if options is None else options.model_dump(exclude_defaults=True)
         return {f"{self.name}.{key}": value for key, value in changed.items()}
 
     def metrics(self, tables: Mapping[str, pd.DataFrame], model: str | None = None) -> Mapping[str, float]:
@@ -109,7 +115,7 @@ class FunnelSection(Section):
         if "funnel_credit" not in tables:
             return ()
         funnel, credit = tables["funnel"], tables["funnel_credit"]
-        allocated = credit[credit["estimand"] == "allocated"]
+        allocated = credit[(credit["grain"] == "channel") & (credit["estimand"] == "allocated")]
         figures = []
         if (allocated["credit"] > 0).any():
             figures.append(FigureSpec("funnel_by_stage", {"funnel": funnel, "funnel_credit": credit}))
@@ -121,15 +127,15 @@ class FunnelSection(Section):
         """Sentences at the top."""
         return ReportPart(headlines=tuple(funnel_sentences(tables)))
 
-    def _asked(self, context: RunContext) -> FunnelOptions:
-        asked = context.experiment.options(self.name, FunnelOptions)
-        assert asked is not None
-        return asked
+    def _options(self, context: RunContext) -> FunnelOptions:
+        options = context.experiment.options(self.name, FunnelOptions)
+        assert options is not None
+        return options
 
     def _followed(self, context: RunContext) -> tuple[Arrivals, Progress]:
         """Read once, for tables and findings."""
         if "funnel followed" not in context.memory:
-            options = self._asked(context)
+            options = self._options(context)
             arrivals = _read(context.sources, options)
             context.memory["funnel followed"] = arrivals, follow(arrivals, options)
         arrivals, progress = context.memory["funnel followed"]
@@ -138,7 +144,7 @@ class FunnelSection(Section):
 
 @check_arguments
 def follow_stages(sources: Sources, options: FunnelOptions) -> pd.DataFrame:
-    """The ``funnel`` table alone: how many arrive in each stage, move on, are won, and how long it takes.
+    """The ``funnel`` table alone: how many arrive in each stage, move on, are won, and where they are held back.
 
     Parameters
     ----------
@@ -182,10 +188,10 @@ def funnel_metrics(tables: Mapping[str, pd.DataFrame], model: str | None = None)
         first = pipeline[pipeline["model"] == pipeline["model"].iloc[0]] if len(pipeline) else pipeline
         metrics["pipeline_open"] = float(first["open"].sum())
         metrics["pipeline_expected_value"] = float(first["expected_value"].sum(min_count=1)) if len(first) else np.nan
-        whole = tables["bottlenecks"][tables["bottlenecks"]["model"].isna()].set_index("stage")
-        return metrics | {f"wins_per_point/{stage}": float(gain) for stage, gain in whole["wins_per_point"].items()}
+        gains = funnel["wins_per_point"].dropna()
+        return metrics | {f"wins_per_point/{stage}": float(gain) for stage, gain in gains.items()}
     rows = tables["funnel_credit"]
-    rows = rows[(rows["model"] == model) & ~rows["channel"].isin(NO_CHANNELS)]
+    rows = rows[(rows["model"] == model) & (rows["grain"] == "channel") & ~rows["channel"].isin(NO_CHANNELS)]
     return {
         f"{what}_{row['stage']}/{row['channel']}": float(row[column])
         for what, column in _OF_CHANNELS
@@ -198,20 +204,23 @@ def funnel_sentences(tables: Mapping[str, pd.DataFrame]) -> list[str]:
 
     Examples
     --------
-    >>> bottlenecks = pd.DataFrame({"stage": ["lead", "offer"], "model": None, "wins_per_point": [2.0, 6.28],
-    ...     "value_per_point": [20.0, 62.8], "rate_to_next": [0.6, 0.5], "is_bottleneck": [False, True]})
-    >>> funnel_sentences({"bottlenecks": bottlenecks})
-    ['One point more of the 50.0% that move on from offer is worth most: 6.28 wins, 62.8 at the average win.']
+    >>> funnel = pd.DataFrame({"stage": ["lead", "offer", "won"], "wins_per_point": [2.0, 6.28, None],
+    ...     "value_per_point": [20.0, 62.8, None], "rate_to_next": [0.6, 0.5, None],
+    ...     "is_bottleneck": [False, True, False]})
+    >>> funnel_sentences({"funnel": funnel})
+    ['Raising the offer → won rate from 50.0 % to 51.0 % would add about 6.28 wins (≈ 62.8 in value).']
     """
     sentences = []
-    if "bottlenecks" in tables:
-        whole = tables["bottlenecks"][tables["bottlenecks"]["model"].isna()]
-        for row in whole[whole["is_bottleneck"].astype(bool)].to_dict("records")[:1]:
+    funnel = tables.get("funnel")
+    if funnel is not None:
+        following = funnel.assign(next_stage=funnel["stage"].shift(-1))
+        for row in following[following["is_bottleneck"].astype(bool)].to_dict("records")[:1]:
             value = row["value_per_point"]
-            money = "" if value != value else f", {value:,.4g} at the average win"
+            money = "" if value != value else f" (≈ {format_amount(value)} in value)"
             sentences.append(
-                f"One point more of the {row['rate_to_next']:.1%} that move on from {row['stage']} is worth most: "
-                f"{row['wins_per_point']:,.3g} wins{money}."
+                f"Raising the {row['stage']} → {row['next_stage']} rate from {percent(row['rate_to_next'])} to "
+                f"{percent(row['rate_to_next'] + 0.01)} would add about {format_amount(row['wins_per_point'])} "
+                f"wins{money}."
             )
     pipeline = tables.get("pipeline")
     if pipeline is not None and len(pipeline):
@@ -219,22 +228,23 @@ def funnel_sentences(tables: Mapping[str, pd.DataFrame]) -> list[str]:
         value = one["expected_value"].sum(min_count=1)
         money = "" if value != value else f" worth {value:,.0f}"
         sentences.append(
-            f"{one['open'].sum():,.0f} cases are open: {one['expected_wins'].sum():,.1f} wins{money} are to be "
-            "expected of them, which no ROI contains."
+            f"{one['open'].sum():,.0f} cases are open. {one['expected_wins'].sum():,.1f} wins{money} are expected "
+            "from them; "
+            "they are not part of any ROI."
         )
     breaks = tables.get("funnel_breaks")
     if breaks is not None:
         for row in breaks[breaks["is_break"].astype(bool)].to_dict("records")[:3]:
             who = "" if row["channel"] is None or row["channel"] != row["channel"] else f" of {row['channel']}"
-            than = "before" if row["compared_with"] == "history" else "other channels"
+            than = "before" if row["compared_with"] == "history" else "in other channels"
             sentences.append(
-                f"More arrivals{who} in {row['stage']} stop there than {than}: {row['drop']:.1%} against "
-                f"{row['reference_drop']:.1%} (at least {row['excess_low']:.1%} more)."
+                f"More arrivals{who} in {row['stage']} stop there than {than}: {percent(row['drop'])} against "
+                f"{percent(row['reference_drop'])} (at least {percent(row['excess_low'])} more)."
             )
     return sentences
 
 
-def _bare(progress: Progress, credited: Sequence[StageCredit]) -> Finding:
+def _untouched_finding(progress: Progress, credited: Sequence[StageCredit]) -> Finding:
     """Arrivals of customers who have no touchpoint: ids that do not match look like this."""
     counts: dict[str, int] = {}
     total = 0
@@ -242,7 +252,7 @@ def _bare(progress: Progress, credited: Sequence[StageCredit]) -> Finding:
         for handed in list(each.allocated.values())[:1]:
             counts[progress.stages[each.stage]] = int((handed["channel"] == UNATTRIBUTED).sum())
             total += handed["arrival"].nunique()
-    message = "arrivals without a touchpoint in their window: credited to (unattributed)"
+    message = "arrivals without a touchpoint in their window (credited to (unattributed))"
     example = max(counts, key=counts.__getitem__, default=None)
     count = sum(counts.values())
     return count_finding("stage_without_touchpoint", "stages", count, message, total=total, example=example)
@@ -250,5 +260,5 @@ def _bare(progress: Progress, credited: Sequence[StageCredit]) -> Finding:
 
 def _read(sources: Sources, options: FunnelOptions) -> Arrivals:
     if not sources.has("stages"):
-        raise InputError("a funnel needs a table 'stages'", hint="give the table stages")
+        raise InputError("a funnel needs a table 'stages'", hint="add the table stages")
     return read_arrivals(sources, options)

@@ -7,16 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from attribution.decisions.funnel.channels import handling_of
 from attribution.decisions.funnel.credit import StageCredit
-from attribution.decisions.funnel.funnel_declared import FUNNEL_RETURNS, PIPELINE, empty_table
+from attribution.decisions.funnel.funnel_declared import PIPELINE, empty_table
 from attribution.decisions.funnel.funnel_options import FunnelOptions
 from attribution.decisions.funnel.progress import Progress
 from attribution.decisions.funnel.stages import Chances, average_win
 from attribution.kernels.statistics.incidence import STILL_OPEN
-from attribution.returns import Terms
-from attribution.returns.returns_tables import paid_of, ratio, spend_of
-from attribution.schema.tables import BASELINE, NO_CHANNELS
+from attribution.returns.returns_tables import ratio
+from attribution.schema.tables import NO_CHANNELS
 
 
 def open_cases(progress: Progress, chances: Chances) -> pd.DataFrame:
@@ -29,9 +27,9 @@ def open_cases(progress: Progress, chances: Chances) -> pd.DataFrame:
     rows["probability"] = np.nan
     for stage, part in rows.groupby("stage"):
         rows.loc[part.index, "probability"] = chances.of_open(int(stage), part["age"].to_numpy())
-    known = _last_known_amount(progress).reindex(rows.index)
-    rows["is_assumed"] = known.isna()
-    rows["amount"] = known.fillna(average_win(progress))
+    amounts = _last_known_amount(progress).reindex(rows.index)
+    rows["is_assumed"] = amounts.isna()
+    rows["amount"] = amounts.fillna(average_win(progress))
     rows["expected_value"] = rows["probability"] * rows["amount"]
     return rows
 
@@ -39,11 +37,13 @@ def open_cases(progress: Progress, chances: Chances) -> pd.DataFrame:
 def _last_known_amount(progress: Progress) -> pd.Series:
     """The latest amount of each arrival's case, in its stage or one before it."""
     table = progress.table
-    known = table[table["latest_amount"].notna()]
+    with_amount = table[table["latest_amount"].notna()]
     pairs = (
         table.rename_axis("row_of")
         .reset_index()
-        .merge(known[["customer", "deal_id", "stage", "at", "latest_amount"]], on="customer", suffixes=("_of", ""))
+        .merge(
+            with_amount[["customer", "deal_id", "stage", "at", "latest_amount"]], on="customer", suffixes=("_of", "")
+        )
     )
     same = (pairs["deal_id_of"] == pairs["deal_id"]) | (pairs["deal_id"] == "")
     pairs = pairs[same & (pairs["stage"] <= pairs["stage_of"])].sort_values(["row_of", "stage", "at"], kind="stable")
@@ -71,7 +71,7 @@ def pipeline_table(progress: Progress, credited: Sequence[StageCredit], chances:
         expected_value=credit * table["expected_value"],
         without_amount=credit * table["is_assumed"],
     )
-    order = {model: place for place, model in enumerate(dict.fromkeys(table["model"]))}
+    order = {model: position for position, model in enumerate(dict.fromkeys(table["model"]))}
     table["_model"], table["_last"] = table["model"].map(order), table["channel"].isin(NO_CHANNELS)
     keys = ["_model", "stage", "_last", "channel", "model"]
     sums = table.groupby(keys, sort=True)[["open", "expected_wins", "amount", "expected_value", "without_amount"]]
@@ -84,33 +84,3 @@ def pipeline_table(progress: Progress, credited: Sequence[StageCredit], chances:
 def won_of(credited: Sequence[StageCredit], options: FunnelOptions) -> StageCredit | None:
     """The credit of wins; None where there is none."""
     return next((stage for stage in credited if stage.stage == options.won_at), None)
-
-
-def funnel_returns(
-    progress: Progress,
-    credited: Sequence[StageCredit],
-    pipeline: pd.DataFrame,
-    terms: Terms,
-    options: FunnelOptions,
-) -> pd.DataFrame:
-    """The ``funnel_returns`` table: wins, the ROI on them, and what it were if open cases came as expected."""
-    columns, won = list(FUNNEL_RETURNS.column_names), won_of(credited, options)
-    cost_basis = options.cost_basis or terms.options.cost_basis
-    hoped = pipeline.groupby(["model", "channel"], sort=False)[["expected_wins", "expected_value"]].sum(min_count=1)
-    if won is None or won.credit.empty:
-        return empty_table(FUNNEL_RETURNS)
-    table = won.credit[["model", "estimand", "channel", "conversions", "value"]]
-    missing = hoped.index.difference(pd.MultiIndex.from_frame(table[["model", "channel"]]))
-    table = table.merge(hoped.reset_index(), on=["model", "channel"], how="left")
-    # A model that credits no win has no row here; what it says of open cases is in ``pipeline``.
-    assert all(channel == BASELINE for model, channel in missing if model in set(table["model"]))
-    table["spend"] = spend_of(table, terms, cost_basis)
-    paid = paid_of(table, terms, cost_basis)
-    filled = table[["expected_wins", "expected_value"]].fillna(0.0)
-    table["roi"] = ratio(table["value"] - table["spend"], paid)
-    table["roi_if_expected"] = ratio(table["value"] + filled["expected_value"] - table["spend"], paid)
-    table["expected_wins"] = filled["expected_wins"]
-    in_win = table.assign(stage=progress.stages[options.won_at])
-    table["handling"] = handling_of(in_win, credited, progress, options)
-    table["full_roi"] = ratio(table["value"] - table["spend"] - table["handling"], paid + table["handling"])
-    return table.rename(columns={"conversions": "wins", "value": "won_value"})[columns]

@@ -30,9 +30,9 @@ def conversion_rates(progress: Progress, credited: Sequence[StageCredit], level:
     for stage in credited:
         journeys = stage.journeys
         names = sorted(set(journeys.dimensions.channels))
-        place = {name: code for code, name in enumerate(names)}
+        code_by_name = {name: code for code, name in enumerate(names)}
         whole = whole_channels(journeys)
-        codes = np.array([place[whole.get(name, name)] for name in journeys.channels], dtype=np.int64)
+        codes = np.array([code_by_name[whole.get(name, name)] for name in journeys.channels], dtype=np.int64)
         summary = journeys.read(partial(_count, codes))[0]
         for where in _PLACES:
             counts = {what: summary.dense(f"{where}_{what}", len(names)) for what in _COUNTS}
@@ -50,28 +50,28 @@ def conversion_rates(progress: Progress, credited: Sequence[StageCredit], level:
 
 def _count(codes: NDArray[np.int64], chunk: JourneyChunk) -> Summary:
     touched = chunk.touched
-    laid_out = touched.flatten(np.ones(len(touched), bool))
-    channel = codes[laid_out.channel]
-    journey = np.repeat(np.arange(len(laid_out)), laid_out.lengths)
+    flattened = touched.flatten(np.ones(len(touched), bool))
+    channel = codes[flattened.channel]
+    journey = np.repeat(np.arange(len(flattened)), flattened.lengths)
     # Sorted and compared, which is quicker than a table of what was seen.
     present = np.sort(journey * len(codes) + channel)
     present = present[np.diff(present, prepend=-1) > 0]
     everywhere = (present // len(codes), present % len(codes))
-    ends = np.arange(len(laid_out))
+    ends = np.arange(len(flattened))
     where = {
         "anywhere": everywhere,
-        "first": (ends, channel[laid_out.start]),
-        "last": (ends, channel[laid_out.stop - 1]),
+        "first": (ends, channel[flattened.start]),
+        "last": (ends, channel[flattened.stop - 1]),
     }
     counted = {
-        "journeys": np.ones(len(laid_out), bool),
-        "open": laid_out.is_open & ~laid_out.converting,
-        "arrivals": laid_out.converting,
+        "journeys": np.ones(len(flattened), bool),
+        "open": flattened.is_open & ~flattened.converting,
+        "arrivals": flattened.converting,
     }
     return Summary(
         {
-            f"{place}_{what}": tally(code, taken[of])
-            for place, (of, code) in where.items()
+            f"{position}_{what}": tally(code, taken[of])
+            for position, (of, code) in where.items()
             for what, taken in counted.items()
         }
     )

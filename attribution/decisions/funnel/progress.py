@@ -77,11 +77,11 @@ def follow(arrivals: Arrivals, options: FunnelOptions) -> Progress:
     return Progress(table, options.stages, options.won_at, tuple(_findings(table, later, options)))
 
 
-def belonging(rows: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
-    """Pairs of rows of one case: ``row_of`` among ``rows``, ``row`` among ``others``, with stage and time of both."""
-    columns = [name for name in ("customer", "deal_id", "stage", "at") if name in others]
+def belonging(rows: pd.DataFrame, candidates: pd.DataFrame) -> pd.DataFrame:
+    """Pairs of rows of one case: ``row_of`` of ``rows`` and ``row`` of ``candidates``, with stage and time of both."""
+    columns = [name for name in ("customer", "deal_id", "stage", "at") if name in candidates]
     a = rows[["customer", "deal_id", "stage", "at"]].rename_axis("row_of").reset_index()
-    b = others[columns].rename_axis("row").reset_index()
+    b = candidates[columns].rename_axis("row").reset_index()
     pairs = a.merge(b, on="customer", suffixes=("_of", ""))
     same = (pairs["deal_id_of"] == pairs["deal_id"]) | (pairs["deal_id_of"] == "") | (pairs["deal_id"] == "")
     return pairs[same]
@@ -112,14 +112,12 @@ def _findings(table: pd.DataFrame, later: pd.DataFrame, options: FunnelOptions) 
         first = backwards.iloc[0]
         names = options.stages[int(first["stage"])], options.stages[int(first["stage_of"])]
         example = f"{table.at[first['row_of'], 'customer_id']}: {names[0]} before {names[1]}"
-    message = (
-        "arrivals dated after one of a later stage: they count as moved on, and the days between count for nothing"
-    )
+    message = "arrivals dated after an arrival in a later stage (counted as moved on; the days between are not counted)"
     broken = count_finding(
         "stage_order", "stages", backwards["row_of"].nunique(), message, total=len(table), example=example
     )
     skipped = int((table["stage"] - table["from_stage"] > 1).sum())
-    text = "arrivals without one in the stage right before: a skipped stage, or one that was not recorded"
+    text = "arrivals without an arrival in the stage before (it was skipped or not recorded)"
     return [broken, Finding("stage_skipped", "stages", "pass", skipped, len(table), None, text)]
 
 
@@ -142,20 +140,20 @@ def rates_of(progress: Progress, rows: pd.DataFrame, weight: Floats | None = Non
         return dict.fromkeys(PROGRESS, np.nan)
     stage = int(rows["stage"].iloc[0])
     outcome = rows["outcome"].to_numpy()
-    found = dict.fromkeys(PROGRESS, np.nan)
+    rates = dict.fromkeys(PROGRESS, np.nan)
     if stage < progress.last:
-        found |= {
+        rates |= {
             "rate_to_next": float(weights[outcome == MOVED].sum() / total),
             "rate_matured": cumulative_incidence(rows["age"].to_numpy(), outcome, weights).final,
             "median_days_to_next": _median(rows["days_to_next"].to_numpy(), weights),
             "open_share": float(weights[outcome == STILL_OPEN].sum() / total),
         }
     if stage < progress.won_at:
-        found |= {
+        rates |= {
             "win_rate": float(weights[rows["is_won"].to_numpy()].sum() / total),
             "median_days_to_win": _median(rows["days_to_win"].to_numpy(), weights),
         }
-    return found
+    return rates
 
 
 ENDS = ("rate_low", "rate_high", "win_rate_low", "win_rate_high")
@@ -164,22 +162,22 @@ ENDS = ("rate_low", "rate_high", "win_rate_low", "win_rate_high")
 
 def ends_of(progress: Progress, rows: pd.DataFrame, weight: Floats, level: float) -> dict[str, float]:
     """Intervals of ``rate_to_next`` and ``win_rate`` of arrivals in one stage, each as far as its (rows,) weight."""
-    found = dict.fromkeys(ENDS, np.nan)
+    bounds = dict.fromkeys(ENDS, np.nan)
     if not weight.sum() > 0:
-        return found
+        return bounds
     stage = int(rows["stage"].iloc[0])
     if stage < progress.last:
         ends = weighted_wilson(rows["outcome"].to_numpy() == MOVED, weight, level)
-        found |= dict(zip(ENDS[:2], ends, strict=True))
+        bounds |= dict(zip(ENDS[:2], ends, strict=True))
     if stage < progress.won_at:
         ends = weighted_wilson(rows["is_won"].to_numpy(), weight, level)
-        found |= dict(zip(ENDS[2:], ends, strict=True))
-    return found
+        bounds |= dict(zip(ENDS[2:], ends, strict=True))
+    return bounds
 
 
 def _median(days: Floats, weights: Floats) -> float:
-    known = ~np.isnan(days)
-    return weighted_median(days[known], weights[known])
+    has_days = ~np.isnan(days)
+    return weighted_median(days[has_days], weights[has_days])
 
 
 def incidences(progress: Progress) -> list[Incidence]:

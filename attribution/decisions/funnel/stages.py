@@ -1,4 +1,4 @@
-"""The ``funnel`` and ``bottlenecks`` of all arrivals: what happens from stage to stage, whoever it is owed to."""
+"""The ``funnel`` of all arrivals: what happens from stage to stage, and where one point more is worth most."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ Floats = NDArray[np.float64]
 
 POINT = 0.01
 """One percentage point."""
+
+GAINS = ("wins_through", "elasticity", "wins_per_point")
+"""What a higher rate brings, of a stage as a whole and of a part of its arrivals alike."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,29 @@ class Wins:
         """(stages before the win,) wins gained by one point more of each rate; NaN where there is no rate."""
         return np.asarray(POINT * np.where(self.arrivals > 0, self.arrivals, np.nan) * self.per_case)
 
+    def elasticity(self, through: Floats | float) -> Floats | float:
+        """Per cent of all wins gained by one per cent more of a rate that ``through`` wins passed; NaN without wins."""
+        total = self.total()
+        return through / total if total > 0 else through * np.nan
+
+    def gains_of(self, stage: int, credit: float, rate: float, through: float) -> dict[str, float]:
+        """What a higher rate of a part of the arrivals in one stage brings; NaN from the win on.
+
+        Where none of the part moves on, those that would fare as all others that do, see `per_case`.
+
+        Parameters
+        ----------
+        stage : position of the stage
+        credit : arrivals in the part
+        rate : share of them that moved on
+        through : wins that passed through them
+        """
+        if stage >= len(self.moved):
+            return dict.fromkeys(GAINS, np.nan)
+        as_all_others = credit * float(self.per_case[stage]) if credit > 0 else np.nan
+        per_point = POINT * (through / rate if rate > 0 else as_all_others)
+        return dict(zip(GAINS, (through, float(self.elasticity(through)), per_point), strict=True))
+
 
 def wins_of(progress: Progress) -> Wins:
     """Counted from all arrivals.
@@ -78,9 +104,9 @@ def wins_of(progress: Progress) -> Wins:
     is_win = (table["stage"] == before) | ((table["stage"] > before) & (table["from_stage"] < before))
     earlier = table[table["stage"] < before]
     pairs = belonging(earlier, table[is_win])
-    place = pd.Series(np.arange(int(is_win.sum())), index=table.index[is_win])
-    passed = np.zeros((len(place), before), bool)
-    passed[place[pairs["row"]].to_numpy(), pairs["stage_of"].to_numpy()] = True
+    positions = pd.Series(np.arange(int(is_win.sum())), index=table.index[is_win])
+    passed = np.zeros((len(positions), before), bool)
+    passed[positions[pairs["row"]].to_numpy(), pairs["stage_of"].to_numpy()] = True
     ways, count = np.unique(passed, axis=0, return_counts=True)
     shared = 1.0 / pairs.groupby(["row", "stage_of"])["row_of"].transform("size")
     own = shared.groupby(pairs["row_of"]).sum().reindex(table.index).fillna(0.0)
@@ -105,26 +131,26 @@ class Chances:
     arrival : (stages,) of an arrival in each stage; 1 from the win on, NaN where nothing is known
     after : (stages,) of an arrival that moves on
     incidences : how cases of each stage but the last move on with age
-    given : probabilities that were said and not learned
+    assumed : probabilities that were said and not learned
     """
 
     arrival: Floats
     after: Floats
     incidences: list[Incidence]
-    given: dict[int, float]
+    assumed: dict[int, float]
 
     def of_open(self, stage: int, ages: Floats) -> Floats:
         """(n,) probability of open cases of ``ages`` (n,) days: what has waited long is less likely to move on."""
-        if stage in self.given:
-            return np.full(len(ages), self.given[stage])
+        if stage in self.assumed:
+            return np.full(len(ages), self.assumed[stage])
         result: Floats = self.incidences[stage].still_to_move(ages) * self.after[stage]
         return result
 
 
 def learn_chances(progress: Progress, options: FunnelOptions) -> Chances:
     """Matured rates, stage after stage, to where those who moved on went."""
-    size, found = len(progress.stages), incidences(progress)
-    given = {progress.stages.index(name): float(share) for name, share in options.probabilities.items()}
+    size, curves = len(progress.stages), incidences(progress)
+    assumed = {progress.stages.index(name): float(share) for name, share in options.probabilities.items()}
     arrival, after = np.full(size, np.nan), np.full(size, np.nan)
     arrival[progress.won_at :] = 1.0
     for stage in range(progress.won_at - 1, -1, -1):
@@ -134,19 +160,32 @@ def learn_chances(progress: Progress, options: FunnelOptions) -> Chances:
         # Nobody has moved on: nothing is known of what comes after, and nothing of it counts.
         reached = ahead > 0
         after[stage] = float((ahead[reached] * arrival[reached]).sum() / ahead.sum()) if reached.any() else 0.0
-        known = len(progress.of(stage)) > 0
-        arrival[stage] = given.get(stage, found[stage].final * after[stage] if known else np.nan)
-    return Chances(arrival, after, found, given)
+        has_arrivals = len(progress.of(stage)) > 0
+        arrival[stage] = assumed.get(stage, curves[stage].final * after[stage] if has_arrivals else np.nan)
+    return Chances(arrival, after, curves, assumed)
 
 
 def funnel_table(progress: Progress, chances: Chances, options: FunnelOptions) -> pd.DataFrame:
-    """The ``funnel`` table."""
-    win = average_win(progress)
+    """The ``funnel`` table.
+
+    Wins are counted by the stages that they passed through. A rate that rises brings more of the cases that move on
+    now, and they fare as these do: all other rates stay as they are. Where nobody moves on yet, they fare as arrivals
+    in the stage right after do.
+    """
+    win, wins = average_win(progress), wins_of(progress)
     rows = [_row(progress, stage, chances.arrival[stage], win) for stage in range(len(progress.stages))]
     table = pd.DataFrame(rows)
     has_next = (table["position"] < progress.last).to_numpy()
     arrivals = np.where(has_next, table["arrivals"], np.nan).astype(float)
     table["rate_low"], table["rate_high"] = wilson_interval(table["moved_on"].to_numpy(float), arrivals, options.level)
+    gains = (wins.through, wins.elasticity(wins.through), wins.per_point())
+    for name, of_stages in zip(GAINS, gains, strict=True):
+        # There is nothing to win from the win on: these stages have none, and stay null.
+        table[name] = pd.Series(of_stages)
+    table["value_per_point"] = table["wins_per_point"] * win
+    most = table["wins_per_point"].max()
+    # Where nothing is won whatever one rate is, none of them is what holds wins back.
+    table["is_bottleneck"] = (table["wins_per_point"] == most) & (most > 0)
     return table[list(FUNNEL.column_names)]
 
 

@@ -1,38 +1,35 @@
-"""Runs against targets, and against each other."""
+"""Runs against targets: which are met, and what came of changes and decisions."""
 
-from attribution.decisions.kpis.alerts import Thresholds, find_alerts, find_substitutes
 from attribution.decisions.kpis.attainment import (
     check_targets,
-    kpi_history,
+    history,
     score_decisions,
     target_findings,
     target_metrics,
+    today,
 )
 from attribution.decisions.kpis.before_after import before_after
 from attribution.decisions.kpis.metrics import METRICS, measure
-from attribution.decisions.kpis.review import Review, review_runs
-from attribution.decisions.kpis.roi_change import split_roi_change
 from attribution.decisions.kpis.runs import Run, read_run
+from attribution.decisions.kpis.setting_differences import SettingDifference, counterparts, settings_that_differ
 from attribution.decisions.kpis.targets import Target, Targets, read_targets
 
 __all__ = [
     "METRICS",
-    "Review",
     "Run",
+    "SettingDifference",
     "Target",
     "Targets",
-    "Thresholds",
     "before_after",
     "check_targets",
-    "find_alerts",
-    "find_substitutes",
-    "kpi_history",
+    "counterparts",
+    "history",
     "measure",
     "read_run",
     "read_targets",
-    "review_runs",
     "score_decisions",
-    "split_roi_change",
+    "settings_that_differ",
     "target_findings",
     "target_metrics",
+    "today",
 ]

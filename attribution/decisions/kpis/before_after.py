@@ -23,7 +23,7 @@ FEWEST_BEFORE = 30
 """With fewer points before the change, nothing is known of how the series moves by itself."""
 
 _MOST_PLACEBOS = 20
-_NO_CONTROL = "no control series: whatever else changed on that day is in the effect"
+_NO_CONTROL = "there is no control series, so the effect includes every other change on that day"
 
 
 class Effect(NamedTuple):
@@ -92,13 +92,13 @@ def before_after(
     [[20.2, 19.5, 20.8]]
     """
     if not 0 < level < 1:
-        raise InputError("before_after: level is a coverage", given=level, allowed="numbers between 0 and 1")
-    observed, given, split, on = _arrays(series, measure, on, controls, day)
+        raise InputError("before_after: level must be a coverage", given=level, allowed="numbers between 0 and 1")
+    observed, control_values, split, on = _arrays(series, measure, on, controls, day)
     after = len(observed) - split
     # One thread: matrices of three rows gain nothing by more, and bytes stay the same.
     with threadpool_limits(1):
-        effect, params = _effect(observed, given, split)
-        placebos = _placebos(observed[:split], given[:split], after, params)
+        effect, params = _effect(observed, control_values, split)
+        placebos = _placebos(observed[:split], control_values[:split], after, params)
     size = effect.observed - effect.expected
     scores = np.array([(each.observed - each.expected) / each.spread for each in placebos if each.spread > 0])
     # Under a model whose error is right, placebo effects in units of it have a mean square of 1.
@@ -127,30 +127,33 @@ def before_after(
 
 
 def _warnings(controls: Sequence[str], placebos: int, before: int, after: int) -> list[str]:
-    found = [] if controls else [_NO_CONTROL]
+    messages = [] if controls else [_NO_CONTROL]
     if placebos < 10:
-        found.append(f"{before} points before and {after} after leave {placebos} placebos: the interval is a guess")
-    return found
+        messages.append(
+            f"the interval is unreliable: {before} points before and {after} after the change allow only "
+            f"{placebos} placebos"
+        )
+    return messages
 
 
 def _arrays(
     series: pd.DataFrame, measure: str, on: dt.date, controls: Sequence[str], day: str
 ) -> tuple[Floats, Floats, int, dt.date]:
     """The series and its controls in order of time, and where the time after begins."""
-    lacking = [name for name in (day, measure, *controls) if name not in series.columns]
-    if lacking:
-        raise InputError(f"before_after: the series has no column {lacking[0]!r}", allowed=list(series.columns))
+    missing = [name for name in (day, measure, *controls) if name not in series.columns]
+    if missing:
+        raise InputError(f"before_after: the series has no column {missing[0]!r}", allowed=list(series.columns))
     if measure in controls or len(set(controls)) < len(controls):
         raise InputError(
-            "before_after: a control is another series than what the change may have moved, and each is named once",
+            "before_after: controls must be other series than the measure, each of them once",
             given=f"measure {measure!r}, controls {', '.join(map(repr, controls))}",
         )
     try:
         days = pd.to_datetime(series[day])
     except (ValueError, TypeError) as error:
-        said = str(error).partition(". ")[0]
+        reason = str(error).partition(". ")[0]
         raise InputError(
-            f"before_after: column {day!r} holds no days: {said}", allowed="days such as 2024-04-03"
+            f"before_after: column {day!r} does not hold days: {reason}", allowed="days such as 2024-04-03"
         ) from None
     days = days if days.dt.tz is None else days.dt.tz_localize(None)
     table = series.assign(**{day: days}).sort_values(day)
@@ -163,7 +166,7 @@ def _arrays(
         raise InputError(
             "before_after: days are not equally spaced",
             given=f"steps of {sorted({str(pd.Timedelta(step)) for step in steps})[:3]}",
-            hint="one row a day, or one a week; a day without sales is a row with 0",
+            hint="one row per day or one per week; a day without sales needs a row with 0",
         )
     split = int((table[day] < pd.Timestamp(on)).sum())
     if split < FEWEST_BEFORE or split == len(table):
@@ -174,33 +177,33 @@ def _arrays(
     return numbers[:, 0], numbers[:, 1:], split, on
 
 
-def _effect(observed: Floats, given: Floats, split: int, start: Floats | None = None) -> tuple[Effect, Floats]:
+def _effect(observed: Floats, control_values: Floats, split: int, start: Floats | None = None) -> tuple[Effect, Floats]:
     """Of a change at ``split``, over all points from there on; and the parameters, fitted to the points before."""
     from statsmodels.tsa.statespace.structural import UnobservedComponents
 
     size = float(observed[:split].std())
     if size == 0:
-        raise InputError("before_after: the series never moved before the change", given=f"always {observed[0]:g}")
+        raise InputError("before_after: the series is constant before the change", given=f"always {observed[0]:g}")
     # In units of the time before: the first guess of the filter is of a fixed size.
-    series, controls = (_standard(of, split) for of in (observed[:, None], given))
+    series, controls = (_standard(of, split) for of in (observed[:, None], control_values))
     settings: dict[str, Any] = {"level": "llevel", "autoregressive": 1, "mle_regression": False}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         before = UnobservedComponents(series[:split, 0], exog=_or_none(controls[:split]), **settings)
         params = np.asarray(before.fit(disp=False, maxiter=200, start_params=start).params)
         unseen = np.where(np.arange(len(series)) < split, series[:, 0], np.nan)
-        known = UnobservedComponents(unseen, exog=_or_none(controls), **settings).filter(params)
-    expected = float(observed[:split].mean()) + size * float(np.asarray(known.forecasts)[0, split:].mean())
-    return Effect(float(observed[split:].mean()), expected, size * spread_of_mean(known, split)), params
+        filtered = UnobservedComponents(unseen, exog=_or_none(controls), **settings).filter(params)
+    expected = float(observed[:split].mean()) + size * float(np.asarray(filtered.forecasts)[0, split:].mean())
+    return Effect(float(observed[split:].mean()), expected, size * spread_of_mean(filtered, split)), params
 
 
-def spread_of_mean(known: Any, split: int) -> float:
+def spread_of_mean(filtered: Any, split: int) -> float:
     """Standard deviation of the mean of the points from ``split`` on, which a filtered model has not seen.
 
     The mean is linear in the state at ``split`` and in the shocks to come, so that its variance is a sum of quadratic
     forms: no path has to be drawn. The weights of controls are part of the state, and so is what is not known of them.
     """
-    system = known.filter_results
+    system = filtered.filter_results
     transition, selection, shocks, noise = (
         getattr(system, name)[..., -1] for name in ("transition", "selection", "state_cov", "obs_cov")
     )
@@ -221,7 +224,7 @@ def spread_of_mean(known: Any, split: int) -> float:
 def _standard(columns: Floats, split: int) -> Floats:
     before = columns[:split]
     if columns.shape[1] and (before.std(axis=0) == 0).any():
-        raise InputError("before_after: a control series never moved before the change, so it tells nothing")
+        raise InputError("before_after: a control series is constant before the change, so it cannot be used")
     return np.asarray((columns - before.mean(axis=0)) / before.std(axis=0))
 
 
@@ -229,7 +232,7 @@ def _or_none(controls: Floats) -> Floats | None:
     return controls if controls.shape[1] else None
 
 
-def _placebos(observed: Floats, given: Floats, after: int, start: Floats) -> list[Effect]:
+def _placebos(observed: Floats, control_values: Floats, after: int, start: Floats) -> list[Effect]:
     """Effects of changes that were never made, over as many points each as follow the real one.
 
     Each is fitted to the points before it alone, as the real one is.
@@ -239,5 +242,7 @@ def _placebos(observed: Floats, given: Floats, after: int, start: Floats) -> lis
         return []
     splits = np.unique(np.linspace(FEWEST_BEFORE, last, _MOST_PLACEBOS).astype(int))
     # A series that had not moved yet at a placebo has nothing to say there.
-    moving = [int(split) for split in splits if np.vstack([observed[:split], given[:split].T]).std(axis=1).all()]
-    return [_effect(observed[: split + after], given[: split + after], split, start)[0] for split in moving]
+    moving = [
+        int(split) for split in splits if np.vstack([observed[:split], control_values[:split].T]).std(axis=1).all()
+    ]
+    return [_effect(observed[: split + after], control_values[: split + after], split, start)[0] for split in moving]

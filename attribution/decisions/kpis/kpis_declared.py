@@ -1,10 +1,9 @@
-"""The tables of reviews and targets: why ROI moved, what declined, and which targets are met."""
+"""The tables of targets: which are met, what changes did, and what came of decisions."""
 
 from __future__ import annotations
 
 from attribution.schema.tables.definition import Column, Table, null
 
-_MODEL = Column("model", "text", "label of the model in the later run")
 _BASIS = Column("basis", "text", "what counts as return: revenue, margin or ltv")
 _COST_BASIS = Column("cost_basis", "text", "which costs count: media or loaded")
 _SCOPE = Column("scope", "text", "a channel, a role of channels, or (all)")
@@ -18,103 +17,15 @@ _LOW = null(
 )
 _HIGH = null("high", "number", "upper end of the interval", _OF_METRIC)
 
-REVIEW = Table(
-    "review",
-    "model × channel, and (total) of the channels with spend",
-    (
-        _MODEL,
-        Column("model_before", "text", "label of the model in the earlier run"),
-        _BASIS,
-        _COST_BASIS,
-        Column("channel", "text", "channel or (total)"),
-        null("spend_before", "number", "spend in the earlier run"),
-        null("spend_after", "number", "spend in the later run"),
-        Column("conversions_before", "number", "credited conversions in the earlier run"),
-        Column("conversions_after", "number", "credited conversions in the later run"),
-        Column("return_before", "number", "return on the basis in the earlier run"),
-        Column("return_after", "number", "return on the basis in the later run"),
-        null("roi_before", "number", "ROI in the earlier run; null where there is no spend"),
-        null("roi_after", "number", "ROI in the later run"),
-        null("roi_change", "number", "roi_after − roi_before"),
-        null("rank_before", "number", "rank by ROI in the earlier run"),
-        null("rank_after", "number", "rank by ROI in the later run"),
-        null("beyond_sampling", "flag", "whether the intervals of both runs lie apart; null without intervals"),
-    ),
-)
-
-ROI_CHANGES = Table(
-    "roi_changes",
-    "model × channel or (total) × part",
-    (
-        _MODEL,
-        Column("model_before", "text", "label of the model in the earlier run"),
-        Column("channel", "text", "channel or (total)"),
-        Column("part", "text", "spend, volume, rate, value, cost or model"),
-        null(
-            "before",
-            "number",
-            "the factor itself in the earlier run; null for (total) and model",
-            unit="that of the part",
-        ),
-        null("after", "number", "the factor itself in the later run", unit="that of the part"),
-        null("roi_change", "number", "part of the change of the channel's own ROI; parts add up to it exactly"),
-        null("total_change", "number", "part of the change of total ROI; channels × parts add up to it exactly"),
-    ),
-)
-
-ALERTS = Table(
-    "alerts",
-    "what moved by more than its threshold between two runs",
-    (
-        Column("kind", "text", "decline, roi_decline, credit_drift or quality"),
-        null("model", "text", "label of the model, the same in both runs; null for quality"),
-        Column("subject", "text", "a channel, (all), or the check of a table"),
-        Column("measure", "text", "what was compared"),
-        null("before", "number", "in the earlier run", unit="that of the measure"),
-        null("after", "number", "in the later run", unit="that of the measure"),
-        null(
-            "change",
-            "number",
-            "after ÷ before − 1; for credit_drift the share of credit that moved",
-            unit="ratio (1 = 100 %)",
-        ),
-        null("threshold", "number", "what the change must exceed", unit="ratio (1 = 100 %)"),
-        null("beyond_sampling", "flag", "whether the intervals of both runs lie apart; null without intervals"),
-        Column("message", "text", "in a sentence"),
-    ),
-)
-
-SUBSTITUTES = Table(
-    "substitutes",
-    "declining channel × other channel, the likeliest first",
-    (
-        Column("channel", "text", "a channel with an alert"),
-        Column("other", "text", "a channel that may take its place, or needs it"),
-        Column("place", "integer", "1 = likeliest substitute"),
-        Column("role", "text", "substitute, complement, or similar where no interaction is known"),
-        Column("similarity", "number", "cosine of their steps in and out in the journey graph beyond chance, −1 … 1"),
-        null(
-            "interaction",
-            "number",
-            "worth of the pair beyond the sum of both; below 0 one stands in for the other",
-            unit="share of conversions, or conversions, by measure",
-        ),
-        null("interaction_from", "text", "model and measure of the interaction"),
-        null(
-            "conversions_change",
-            "number",
-            "change of the other's credited conversions, as a share",
-            unit="ratio (1 = 100 %)",
-        ),
-        null("roi_after", "number", "ROI of the other in the later run"),
-    ),
-)
-
 KPIS = Table(
     "kpis",
-    "target",
+    "target × run: first every target in the run of today, then its metric in other runs, the oldest first",
     (
         Column("target", "integer", "number of the target in the file, from 1"),
+        Column("when", "text", "now: the run that is held against the targets; baseline: the pinned run; or earlier"),
+        Column("run", "text", "the run that the value is of"),
+        null("run_start", "text", "first day of the run; null where its data have no dates"),
+        null("run_end", "text", "last day of the run"),
         _METRIC,
         _SCOPE,
         null("role", "text", "role of the channels, such as brand"),
@@ -124,7 +35,11 @@ KPIS = Table(
         Column("owner", "text", "who answers for it"),
         Column("period_start", "text", "first day of the target's period"),
         Column("period_end", "text", "last day of the target's period"),
-        null("covered", "number", "share of these days that the run covers; null where its data have no dates"),
+        null(
+            "covered",
+            "number",
+            "share of these days that the run covers; null where its data have no dates, and unless now",
+        ),
         Column("direction", "text", "at_least or at_most"),
         Column("wanted", "number", "the target itself", unit=_OF_METRIC),
         null("value", "number", "the metric in the run; null where it is not known", unit=_OF_METRIC),
@@ -134,33 +49,15 @@ KPIS = Table(
         null("probability", "number", "share of draws that meet the target; null without draws"),
         null("attainment", "number", "value ÷ target (target ÷ value where the target is a most)"),
         null("due_by_now", "number", "target × covered, for what adds up over days", unit=_OF_METRIC),
-        Column("verdict", "text", "attained, missed, undecided, on_pace, behind_pace or unknown"),
-        null("baseline", "number", "the metric in the baseline run", unit=_OF_METRIC),
+        null("verdict", "text", "attained, missed, undecided, on_pace, behind_pace or unknown; null unless now"),
+        null("baseline", "number", "the metric in the baseline run; null unless now", unit=_OF_METRIC),
         null("change", "number", "value − baseline", unit=_OF_METRIC),
         null("model", "text", "label of the model that gives credit"),
         _BASIS,
         _COST_BASIS,
         Column("note", "text", "what to know of the number"),
     ),
-)
-
-KPI_HISTORY = Table(
-    "kpi_history",
-    "target × run, oldest first",
-    (
-        Column("target", "integer", "number of the target in the file, from 1"),
-        _METRIC,
-        _SCOPE,
-        Column("unit", "text", "unit of the value"),
-        Column("run", "text", "the run"),
-        Column("is_baseline", "flag", "whether it is the pinned baseline"),
-        null("period_start", "text", "first day of the run"),
-        null("period_end", "text", "last day of the run"),
-        null("value", "number", "the metric in the run", unit=_OF_METRIC),
-        _LOW,
-        _HIGH,
-        Column("wanted", "number", "today's target", unit=_OF_METRIC),
-    ),
+    question="Which targets are met, how surely, and how has each metric moved from run to run?",
 )
 
 BEFORE_AFTER = Table(
@@ -184,6 +81,7 @@ BEFORE_AFTER = Table(
         Column("placebos", "integer", "pretended changes"),
         Column("warning", "text", "what speaks against reading the effect as caused by the change; empty if nothing"),
     ),
+    question="What did a change, such as a new landing page, do to a series of days?",
 )
 
 DECISIONS = Table(
@@ -203,15 +101,7 @@ DECISIONS = Table(
         null("achieved", "number", "(now − before) ÷ (expected − before)"),
         Column("status", "text", "open, reached, not_reached or unknown"),
     ),
+    question="What came of each decision, against what was expected of it?",
 )
 
-KPI_TABLES = (
-    REVIEW,
-    ROI_CHANGES,
-    ALERTS,
-    SUBSTITUTES,
-    KPIS,
-    KPI_HISTORY,
-    BEFORE_AFTER,
-    DECISIONS,
-)
+KPI_TABLES = (KPIS, BEFORE_AFTER, DECISIONS)

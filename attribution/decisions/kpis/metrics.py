@@ -25,6 +25,8 @@ Amounts = Mapping[str, Floats]
 Direction = Literal["at_least", "at_most"]
 
 ALL = "(all)"
+COUNTED = "counted"
+_SHORT = ("cac", "cpa", "ltv", "mer", "roas", "roi")
 _OF_ALL = ("conversions", "value", "new_customers")
 
 
@@ -135,77 +137,104 @@ def measure(
         If the run has no such model, channel, stage or terms.
     """
     check_metric(metric, "measure")
-    label, asked = model or run.models[0], METRICS[metric]
-    if asked.of_all and channels is not None:
+    label, definition = model or run.models[0], METRICS[metric]
+    if definition.of_all and channels is not None:
         raise InputError(
-            f"{metric} is of the whole business", given=", ".join(channels), hint="name no channel or role"
+            f"{metric} is defined only for the whole business",
+            given=", ".join(channels),
+            hint="leave out channel and role",
         )
-    if asked.of_stage:
+    if definition.of_stage:
         return _of_stage(run, metric, label, stage, channels)
     rows = run.returns(label, basis, cost_basis)
     revenue = run.returns(label, "revenue", cost_basis) if _knows_revenue(run, cost_basis) else rows
-    named = [name for name in rows.index if name not in NO_CHANNELS]
-    _check_channels(run, channels, named)
+    names = [name for name in rows.index if name not in NO_CHANNELS]
+    _check_channels(run, channels, names)
     chosen = list(rows.index) if channels is None else list(channels)
     sums = _sums(rows.loc[chosen], revenue.loc[chosen], _economics(run, label, cost_basis))
-    lacking = [name for name in asked.needs if name not in sums]
-    if lacking:
-        needs = "output.unit_economics = true" if "spend" not in lacking else "costs of these channels"
-        return Answer(np.nan, why=f"the run does not know {lacking[0].removeprefix('paid_')}: it needs {needs}")
-    value = float(asked.of(*(np.array([sums[name]]) for name in asked.needs))[0])
-    if asked.needs == ("spend",) or asked.of_all or (channels is None and asked.adds_up):
-        return Answer(value, why="counted, not estimated: no interval")
+    missing = [name for name in definition.needs if name not in sums]
+    if missing:
+        return Answer(np.nan, why=_unknown(run, missing))
+    value = float(definition.of(*(np.array([sums[name]]) for name in definition.needs))[0])
+    if np.isnan(value):
+        return Answer(value, why="what it is divided by is 0 in this run")
+    if definition.needs == ("spend",) or definition.of_all or (channels is None and definition.adds_up):
+        return Answer(value, why=f"{COUNTED}, not estimated, so there is no interval")
     on_main = (basis or run.terms[0], cost_basis or run.terms[1]) == run.terms
-    if on_main or not {"spend", "paid_return"} & set(asked.needs):
-        drawn = _drawn(run, asked, label, rows, chosen)
+    if on_main or not {"spend", "paid_return"} & set(definition.needs):
+        draws = _metric_draws(run, definition, label, rows, chosen)
     else:
-        drawn = "draws are kept of the terms that channels are ranked by"
-    if not isinstance(drawn, str):
-        low, high = percentile(drawn[:, None], run.level)[:, 0]
-        return Answer(value, float(low), float(high), drawn)
-    ends = _published(run, metric, label, rows.loc[chosen]) if len(chosen) == 1 else None
-    return Answer(value, why=f"no interval: {drawn}") if ends is None else Answer(value, *ends)
+        draws = "draws exist only for the return and cost that channels are ranked by"
+    if not isinstance(draws, str):
+        low, high = percentile(draws[:, None], run.level)[:, 0]
+        return Answer(value, float(low), float(high), draws)
+    ends = _published(metric, rows.loc[chosen], revenue.loc[chosen]) if len(chosen) == 1 else None
+    return Answer(value, why=f"no interval: {draws}") if ends is None else Answer(value, *ends)
 
 
-def _check_channels(run: Run, channels: Sequence[str] | None, named: Sequence[str]) -> None:
-    unknown = [name for name in channels or () if name not in named]
+def spelled(metric: str) -> str:
+    """A metric as it is written in a sentence.
+
+    Examples
+    --------
+    >>> spelled("ltv_to_cac"), spelled("average_value")
+    ('LTV to CAC', 'average value')
+    """
+    return " ".join(word.upper() if word in _SHORT else word for word in metric.split("_"))
+
+
+def _unknown(run: Run, missing: Sequence[str]) -> str:
+    """The settings that a metric needs to be known."""
+    needs = []
+    if {"spend", "paid_value", "paid_return", "paid_conversions"} & set(missing):
+        needs.append("costs of these channels (`[tables.costs]`)")
+    of_customers = {name for name in missing if "new_customers" in name or "lifetime" in name}
+    if of_customers and "unit_economics" not in run.tables:
+        needs.append("`[output] unit_economics = true`")
+    if any("lifetime" in name for name in of_customers):
+        needs.append("`[returns] margin` with `ltv` or `lifetime`")
+    return f"it needs {' and '.join(needs)}"
+
+
+def _check_channels(run: Run, channels: Sequence[str] | None, names: Sequence[str]) -> None:
+    unknown = [name for name in channels or () if name not in names]
     if unknown:
-        hint = did_you_mean(unknown[0], named)
-        raise InputError(f"run {run.name!r} has no channel {unknown[0]!r}", allowed=named, hint=hint)
+        hint = did_you_mean(unknown[0], names)
+        raise InputError(f"run {run.name!r} has no channel {unknown[0]!r}", allowed=names, hint=hint)
 
 
 def _of_stage(run: Run, metric: str, model: str, stage: str | None, channels: Sequence[str] | None) -> Answer:
     run.check_model(model)
-    found, asked = stage_rows(run, model, stage, metric), METRICS[metric]
-    _check_channels(run, channels, [name for name in found.credit.index if name not in NO_CHANNELS])
-    sums = stage_sums(found.credit, channels)
-    lacking = [name for name in asked.needs if name not in sums]
-    if lacking:
-        return Answer(np.nan, why=_WHY.get(lacking[0], f"nothing is known of arrivals in {stage} there"))
-    value = float(asked.of(*(np.array([sums[name]]) for name in asked.needs))[0])
-    low, high = stage_ends(found, metric, channels)
-    return Answer(value, low, high, why="" if low == low else "no interval: it is known of rates of one channel alone")
+    rows, definition = stage_rows(run, model, stage, metric), METRICS[metric]
+    _check_channels(run, channels, [name for name in rows.credit.index if name not in NO_CHANNELS])
+    sums = stage_sums(rows.credit, channels)
+    missing = [name for name in definition.needs if name not in sums]
+    if missing:
+        return Answer(np.nan, why=_WHY.get(missing[0], f"the run has no arrivals in {stage} for this channel"))
+    value = float(definition.of(*(np.array([sums[name]]) for name in definition.needs))[0])
+    low, high = stage_ends(rows, metric, channels)
+    return Answer(value, low, high, why="" if low == low else "no interval: only rates of a single channel have one")
 
 
 _WHY = {
-    "spend": "the run does not know spend: it needs costs of these channels",
-    "full_spend": "the run does not know what working a case costs: it needs funnel.costs",
+    "spend": "the run has no spend: it needs costs of these channels",
+    "full_spend": "the run has no cost per case: it needs funnel.costs",
 }
 
 
 def _knows_revenue(run: Run, cost_basis: str | None) -> bool:
     table = run.tables["returns"]
-    wanted = cost_basis or run.terms[1]
-    return bool(((table["basis"] == "revenue") & (table["cost_basis"] == wanted)).any())
+    effective_basis = cost_basis or run.terms[1]
+    return bool(((table["basis"] == "revenue") & (table["cost_basis"] == effective_basis)).any())
 
 
 def _economics(run: Run, model: str, cost_basis: str | None) -> pd.DataFrame | None:
     table = run.tables.get("unit_economics")
     if table is None:
         return None
-    known = set(table["cost_basis"])
-    wanted = cost_basis or run.terms[1]
-    chosen = wanted if wanted in known else "media"
+    available = set(table["cost_basis"])
+    preferred = cost_basis or run.terms[1]
+    chosen = preferred if preferred in available else "media"
     return table[(table["model"] == model) & (table["cost_basis"] == chosen)].set_index("channel")
 
 
@@ -232,30 +261,30 @@ def _sums(rows: pd.DataFrame, revenue: pd.DataFrame, economics: pd.DataFrame | N
     return sums
 
 
-def _drawn(run: Run, asked: Metric, model: str, rows: pd.DataFrame, channels: Sequence[str]) -> Floats | str:
+def _metric_draws(
+    run: Run, definition: Metric, model: str, rows: pd.DataFrame, channels: Sequence[str]
+) -> Floats | str:
     """(draws,) of a metric, or why there are none."""
     draws = run.draws(model)
     if not draws:
-        return "the run kept no draws ([output] draws = true)"
+        return "the run kept no draws; set output.draws = true"
     sums = _drawn_sums(draws, rows, [name for name in channels if name not in NO_CHANNELS])
-    if any(name not in sums for name in asked.needs):
-        return "there are no draws of what new customers are worth"
-    found = asked.of(*(sums[name] for name in asked.needs))
-    return found if np.isfinite(found).all() else "it has no value in some draws"
+    if any(name not in sums for name in definition.needs):
+        return "there are no draws of the value of new customers"
+    values = definition.of(*(sums[name] for name in definition.needs))
+    return values if np.isfinite(values).all() else "it cannot be computed in some draws"
 
 
-def _published(run: Run, metric: str, model: str, row: pd.DataFrame) -> tuple[float, float] | None:
-    """Ends of the interval of one channel, as the tables of the run have them."""
-    if metric == "roi":
-        ends = row["roi_low"].iloc[0], row["roi_high"].iloc[0]
-        return None if np.isnan(ends).any() else (float(ends[0]), float(ends[1]))
-    table, of = run.tables.get("intervals"), {"roas": "value", "cpa": "conversions"}.get(metric, metric)
-    if table is None:
+def _published(metric: str, row: pd.DataFrame, revenue: pd.DataFrame) -> tuple[float, float] | None:
+    """Ends of the interval of one channel, as the table ``returns`` has them; ``revenue`` is its row on revenue."""
+    of = {"roas": "value", "cpa": "conversions"}.get(metric, metric)
+    if f"{of}_low" not in row:
         return None
-    rows = table[(table["model"] == model) & (table["channel"] == row.index[0]) & (table["measure"] == of)]
-    if rows.empty:
+    rows = revenue if of == "value" else row
+    low, high = float(rows[f"{of}_low"].iloc[0]), float(rows[f"{of}_high"].iloc[0])
+    if np.isnan([low, high]).any():
         return None
-    low, high, spend = float(rows["low"].iloc[0]), float(rows["high"].iloc[0]), float(row["spend"].iloc[0])
+    spend = float(row["spend"].iloc[0])
     if metric == "cpa":
         return (spend / high, spend / low) if low > 0 else None
     return (low / spend, high / spend) if metric == "roas" else (low, high)

@@ -16,7 +16,7 @@ from attribution.arguments import check_arguments
 from attribution.decisions.migration import migrate_tables
 from attribution.errors import InputError, did_you_mean
 from attribution.returns import main_basis
-from attribution.schema.experiment import Experiment, parse_experiment
+from attribution.schema.experiment import Experiment, parse_experiment, read_toml
 from attribution.schema.tables import DICTIONARY, JOURNEY_CREDIT
 
 _NEEDED = ("credit", "returns")
@@ -54,8 +54,8 @@ class Run:
     def period(self) -> tuple[dt.date, dt.date] | None:
         """First and last day that it counts conversions on; None where its data have no dates."""
         bounds = self.experiment.period.bounds()
-        known = [_day_of(text) for text in self.span] if self.span is not None else [None, None]
-        first, last = (_day_at(bound) or day for bound, day in zip(bounds, known, strict=True))
+        days = [_day_of(text) for text in self.span] if self.span is not None else [None, None]
+        first, last = (_day_at(bound) or day for bound, day in zip(bounds, days, strict=True))
         return None if first is None or last is None else (first, last)
 
     @property
@@ -73,8 +73,8 @@ class Run:
     @property
     def level(self) -> float:
         """Nominal coverage of its intervals."""
-        asked = self.experiment.resampling
-        return 0.9 if asked is None else asked.level
+        resampling = self.experiment.resampling
+        return 0.9 if resampling is None else resampling.level
 
     def returns(self, model: str, basis: str | None = None, cost_basis: str | None = None) -> pd.DataFrame:
         """Rows of ``returns`` of one model by channel, on the terms that channels are ranked by unless given.
@@ -86,15 +86,15 @@ class Run:
         """
         self.check_model(model)
         table = self.tables["returns"]
-        known = table[["basis", "cost_basis"]].drop_duplicates().apply(tuple, axis=1).tolist()
-        wanted = (basis or self.terms[0], cost_basis or self.terms[1])
-        if wanted not in known:
+        available = table[["basis", "cost_basis"]].drop_duplicates().apply(tuple, axis=1).tolist()
+        terms = (basis or self.terms[0], cost_basis or self.terms[1])
+        if terms not in available:
             raise InputError(
-                f"run {self.name!r} does not know returns on these terms",
-                given=" on ".join(wanted),
-                allowed=[" on ".join(pair) for pair in known],
+                f"run {self.name!r} has no returns for this basis and cost basis",
+                given=" on ".join(terms),
+                allowed=[" on ".join(pair) for pair in available],
             )
-        rows = table[(table["model"] == model) & (table["basis"] == wanted[0]) & (table["cost_basis"] == wanted[1])]
+        rows = table[(table["model"] == model) & (table["basis"] == terms[0]) & (table["cost_basis"] == terms[1])]
         return rows.set_index("channel")
 
     def check_model(self, model: str) -> None:
@@ -153,10 +153,10 @@ def read_run(folder: str | Path) -> Run:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"run folder {folder} does not exist", hint="give a folder that `attribution run` wrote")
-    lacking = [name for name in _NEEDED if not (folder / f"{name}.parquet").is_file()]
-    if lacking or not (folder / "experiment.toml").is_file():
+    missing = [name for name in _NEEDED if not (folder / f"{name}.parquet").is_file()]
+    if missing or not (folder / "experiment.toml").is_file():
         raise InputError(
-            f"folder {folder} is not that of a run: it has no {lacking[0] if lacking else 'experiment.toml'}",
+            f"folder {folder} is not the folder of a run: it has no {missing[0] if missing else 'experiment.toml'}",
             hint="give a folder that `attribution run` wrote",
         )
     tables = {}
@@ -166,37 +166,29 @@ def read_run(folder: str | Path) -> Run:
     text = (folder / "experiment.toml").read_text(encoding="utf-8")
     overrides = re.findall(r"^# --set (.+)$", text, re.MULTILINE)
     experiment = parse_experiment(folder / "experiment.toml", overrides, is_migrated=True)
+    experiment = with_channel_rules(experiment, folder / "channels.toml")
     manifest = _manifest(folder / "manifest.json")
     span = manifest.get("span")
     ends = None if span is None else (str(span[0]), str(span[1]))
     return Run(folder.resolve().name, experiment, migrate_tables(tables), ends, dict(manifest.get("inputs", {})))
 
 
-def settings_that_differ(before: Run, after: Run) -> list[str]:
-    """Sentences on what both runs count differently, beside the period."""
-    notes = []
-    for part in ("journeys", "returns"):
-        was, now = (getattr(run.experiment, part).model_dump() for run in (before, after))
-        notes += [f"{part}.{key}: {was[key]} → {now[key]}" for key in was if was[key] != now[key]]
-    was_models, now_models = (_models_of(run) for run in (before, after))
-    for label in was_models:
-        if label in now_models and was_models[label] != now_models[label]:
-            notes.append(f"model {label}: {was_models[label]} → {now_models[label]}")
-    return notes
+def with_channel_rules(experiment: Experiment, path: Path) -> Experiment:
+    """The experiment with the channel rules of the file that it names: files change, and are elsewhere later.
+
+    Parameters
+    ----------
+    experiment : what was asked for
+    path : where the file, or the copy of it, lies
+    """
+    if "file" not in experiment.channels or not path.is_file():
+        return experiment
+    return experiment.model_copy(update={"channels": read_toml(path)[1]})
 
 
 def main_terms(run: Run) -> pd.DataFrame:
     """Rows of ``returns`` that channels are ranked by."""
     return main_basis(run.tables["returns"])
-
-
-def _models_of(run: Run) -> dict[str, str]:
-    """What each model of a run was asked to be, by label."""
-    specs = run.experiment.models
-    if len(specs) != len(run.models):
-        return {}
-    shown = (f"{spec.model} {spec.settings}" if spec.settings else spec.model for spec in specs)
-    return dict(zip(run.models, shown, strict=True))
 
 
 def _read_table(path: Path) -> pd.DataFrame:

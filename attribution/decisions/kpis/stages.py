@@ -14,7 +14,7 @@ from attribution.schema.tables import NO_CHANNELS
 
 
 class StageRows(NamedTuple):
-    """Rows of ``funnel_credit`` of one model and stage, by channel, and the row of ``funnel`` of the stage."""
+    """Rows of ``funnel_credit`` of one model and stage, by whole channel, and the row of ``funnel`` of the stage."""
 
     credit: pd.DataFrame
     whole: pd.Series
@@ -30,17 +30,20 @@ def stage_rows(run: Run, model: str, stage: str | None, metric: str) -> StageRow
     """
     if "funnel_credit" not in run.tables:
         raise InputError(
-            f"run {run.name!r} has no funnel, and {metric} is of a stage",
+            f"run {run.name!r} has no funnel, but {metric} is defined per stage",
             hint="run the experiment again with funnel options",
         )
     whole = run.tables["funnel"].set_index("stage")
     if stage is None:
-        raise InputError(f"{metric} is of a stage", allowed=list(whole.index), hint='funnel_stage = "…"')
+        raise InputError(
+            f"{metric} is defined per stage, so it needs one", allowed=list(whole.index), hint='funnel_stage = "…"'
+        )
     if stage not in whole.index:
         hint = did_you_mean(stage, list(whole.index))
         raise InputError(f"run {run.name!r} has no stage {stage!r}", allowed=list(whole.index), hint=hint)
     table = run.tables["funnel_credit"]
-    rows = table[(table["model"] == model) & (table["stage"] == stage)].set_index("channel")
+    of_stage = (table["model"] == model) & (table["stage"] == stage) & (table["grain"] == "channel")
+    rows = table[of_stage].set_index("channel")
     return StageRows(rows, whole.loc[stage])
 
 
@@ -72,10 +75,10 @@ def stage_sums(rows: pd.DataFrame, channels: Sequence[str] | None) -> dict[str, 
     return sums
 
 
-def stage_ends(found: StageRows, metric: str, channels: Sequence[str] | None) -> tuple[float, float]:
+def stage_ends(rows: StageRows, metric: str, channels: Sequence[str] | None) -> tuple[float, float]:
     """Interval of a rate, where a table of the run has it: of one channel, or of the whole stage; else NaN."""
     ends = {"rate_to_next": ("rate_low", "rate_high"), "win_rate": ("win_rate_low", "win_rate_high")}.get(metric)
-    row = found.whole if channels is None else found.credit.loc[channels[0]] if len(channels) == 1 else None
+    row = rows.whole if channels is None else rows.credit.loc[channels[0]] if len(channels) == 1 else None
     if ends is None or row is None or not set(ends) <= set(row.index):
         return np.nan, np.nan
     low, high = (float(row[name]) for name in ends)

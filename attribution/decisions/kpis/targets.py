@@ -44,11 +44,11 @@ class Scoped(Settings):
         metric = METRICS.get(self.metric)
         if metric is not None and metric.of_stage != (self.funnel_stage is not None):
             of_stage = ", ".join(name for name, each in METRICS.items() if each.of_stage)
-            raise ValueError(f"funnel_stage goes with metrics of a stage, and they with it: {of_stage}")
+            raise ValueError(f"funnel_stage must be set for these metrics, and only for these: {of_stage}")
         if metric is not None and metric.of_stage and (self.basis is not None or self.cost_basis is not None):
-            raise ValueError(f"{self.metric} has no basis, and its costs are those of funnel.costs")
+            raise ValueError(f"{self.metric} takes no basis and no cost_basis: its costs are those of funnel.costs")
         if self.channel is not None and self.role is not None:
-            raise ValueError("give a channel or a role, not both")
+            raise ValueError("set a channel or a role, not both")
         return self
 
 
@@ -87,9 +87,9 @@ class Target(Scoped):
         metric = METRICS.get(str(info.data.get("metric")))
         if value == "%" and metric is not None and not metric.is_ratio:
             ratios = ", ".join(name for name, each in METRICS.items() if each.is_ratio)
-            raise ValueError(f"% is a unit of ratios: {ratios}")
+            raise ValueError(f"% is a unit for ratios only: {ratios}")
         if metric is not None and metric.is_ratio and value not in RATIO_UNITS:
-            raise ValueError(f"{info.data['metric']} is a ratio, whose unit is one of {', '.join(RATIO_UNITS)}")
+            raise ValueError(f"{info.data['metric']} is a ratio, so its unit must be one of {', '.join(RATIO_UNITS)}")
         return value
 
     @property
@@ -111,7 +111,7 @@ class Decision(Scoped):
     @model_validator(mode="after")
     def _in_order(self) -> Decision:
         if self.due < self.decided_on:
-            raise ValueError(f"due on {self.due}, before it was decided on {self.decided_on}")
+            raise ValueError(f"the due date {self.due} is before the decision on {self.decided_on}")
         return self
 
 
@@ -156,16 +156,16 @@ class Targets(Settings):
     folder: Path = Field(default=Path("."), exclude=True)
     text: str = Field(default="", exclude=True)
 
-    def channels_of(self, asked: Scoped) -> list[str] | None:
+    def channels_of(self, scoped: Scoped) -> list[str] | None:
         """Channels that something is asked of; None for everything."""
-        if asked.role is not None:
-            return list(self.roles[asked.role])
-        return None if asked.channel is None else [asked.channel]
+        if scoped.role is not None:
+            return list(self.roles[scoped.role])
+        return None if scoped.channel is None else [scoped.channel]
 
     @model_validator(mode="after")
     def _one_run(self) -> Targets:
         if (self.run is None) == (self.experiment is None):
-            raise ValueError("give run (an output folder or an MLflow run id) or experiment (a TOML file), one of them")
+            raise ValueError("set either run (an output folder or an MLflow run id) or experiment (a TOML file)")
         if not self.targets and not self.decisions and not self.changes:
             raise ValueError("there are no targets")
         return self
@@ -215,10 +215,10 @@ def read_targets(path: str | Path) -> Targets:
     kinds: tuple[tuple[str, type[Settings]], ...] = (("targets", Target), ("decisions", Decision), ("changes", Change))
     read: dict[str, list[Settings]] = {}
     for key, kind in kinds:
-        given = document.get(key, [])
-        if not isinstance(given, list) or not all(isinstance(one, Mapping) for one in given):
-            raise InputError(f"{path}: {key} are a list", hint=f"write each under [[{key}]]")
-        read[key] = [_checked(kind, one, f"{path}: {key[:-1]} {n}", roles) for n, one in enumerate(given, start=1)]
+        entries = document.get(key, [])
+        if not isinstance(entries, list) or not all(isinstance(one, Mapping) for one in entries):
+            raise InputError(f"{path}: {key} must be a list", hint=f"write each under [[{key}]]")
+        read[key] = [_checked(kind, one, f"{path}: {key[:-1]} {n}", roles) for n, one in enumerate(entries, start=1)]
     for key in ("folder", "text"):
         if key in document:
             raise InputError(f"{path}: unknown key {key!r}", allowed=[k for k in Targets.model_fields if k != key])
@@ -252,25 +252,25 @@ def days_of(period: object) -> Days:
     return dt.date(year, first, 1), dt.date(year, last, calendar.monthrange(year, last)[1])
 
 
-def _day(given: object) -> dt.date:
-    if isinstance(given, dt.datetime) or not isinstance(given, dt.date):
+def _day(value: object) -> dt.date:
+    if isinstance(value, dt.datetime) or not isinstance(value, dt.date):
         raise ValueError("start and end of a period are days, such as 2024-04-01")
-    return given
+    return value
 
 
-def _checked(kind: type[Settings], given: Mapping[str, Any], origin: str, roles: Mapping[str, Any]) -> Settings:
+def _checked(kind: type[Settings], entry: Mapping[str, Any], origin: str, roles: Mapping[str, Any]) -> Settings:
     needed = NEEDED if kind is Target else tuple(k for k, f in kind.model_fields.items() if f.is_required())
-    lacking = [name for name in needed if given.get(name) in (None, "")]
-    if lacking:
-        why = "a target says what, in which unit, how much, by when, and who answers for it"
+    missing = [name for name in needed if entry.get(name) in (None, "")]
+    if missing:
+        why = "a target needs a metric, a unit, a value, a period and an owner"
         hint = why if kind is Target else None
         raise InputError(
-            f"{origin} has no {' and no '.join(lacking)}", allowed=f"needed are {', '.join(needed)}", hint=hint
+            f"{origin} has no {' and no '.join(missing)}", allowed=f"needed are {', '.join(needed)}", hint=hint
         )
-    found = checked(kind, given, origin=origin)
-    if isinstance(found, Scoped):
-        check_metric(found.metric, origin)
-        if found.role is not None and found.role not in roles:
-            hint = did_you_mean(found.role, roles) or "name its channels under [roles]"
-            raise InputError(f"{origin}: unknown role {found.role!r}", allowed=list(roles) or None, hint=hint)
-    return found
+    settings = checked(kind, entry, origin=origin)
+    if isinstance(settings, Scoped):
+        check_metric(settings.metric, origin)
+        if settings.role is not None and settings.role not in roles:
+            hint = did_you_mean(settings.role, roles) or "list its channels under [roles]"
+            raise InputError(f"{origin}: unknown role {settings.role!r}", allowed=list(roles) or None, hint=hint)
+    return settings

@@ -1,6 +1,6 @@
-"""Raking: every conversion handed out once, channel totals as near to given ones as any hand-out can come.
+"""Raking: every conversion is allocated once, channel totals as near to given ones as any allocation can come.
 
-Journeys with the same set T of distinct channels are alike; a(T) is what all of them have to hand out. Raking
+Journeys with the same set T of distinct channels are alike; a(T) is what all of them have to allocate. Raking
 from equal weights finds one weight per channel, so that
 
     x(T, c) = a(T) · λ_c ÷ Σ_{d ∈ T} λ_d
@@ -242,7 +242,7 @@ class Raked(NamedTuple):
     Attributes
     ----------
     log_weights : (channels,) log λ, finite
-    totals : (channels,) what these weights hand out
+    totals : (channels,) what these weights allocate
     block : (channels,) integers, the same for channels of one block; a higher block takes all from a lower one
     iterations : Newton steps taken
     """
@@ -271,13 +271,13 @@ class _Block(NamedTuple):
 
 
 def rake(offsets: Ints, channel: NDArray[np.int32], amounts: Floats, targets: Floats) -> Raked:
-    """Weights that hand out every set's amount, channel totals as near to ``targets`` as possible.
+    """Weights that allocate every set's amount, channel totals as near to ``targets`` as possible.
 
     Parameters
     ----------
     offsets, channel : set i is ``channel[offsets[i]:offsets[i + 1]]``, distinct
-    amounts : (sets,) finite, ≥ 0, what each set hands out
-    targets : (channels,) finite, ≥ 0; only their proportions matter, since all amounts are handed out. A channel
+    amounts : (sets,) finite, ≥ 0, what each set allocates
+    targets : (channels,) finite, ≥ 0; only their proportions matter, since all amounts are allocated. A channel
         whose target is 0 gets something only from sets of such channels, in which all get the same
 
     Examples

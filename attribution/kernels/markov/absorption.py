@@ -11,7 +11,7 @@ b(a) instead of nothing, V(a) − b(a) is lost. Nothing else is subtracted, so t
 precision.
 
 Few states are eliminated one by one. Many are swept over until nothing moves any more; where that would take too
-long, because journeys hardly ever end, they are eliminated, or what is missing is solved for.
+long, because journeys almost never end, they are eliminated, or what is missing is solved for.
 
 References
 ----------

@@ -3,7 +3,7 @@
 A sweep takes each state once and uses what the sweep has found so far (Gauss-Seidel), so that a state's number is
 always a sum of what is not negative. Once a few sweeps have mixed the states, each moves all numbers by about the same
 share of what the last one moved them: every eighth is followed by a jump to where that would end (Lyusternik). Where
-journeys hardly ever end sweeps would go on for ever; what they miss is then solved for,
+journeys almost never end sweeps would go on for ever; what they miss is then solved for,
 see `_solve_for`.
 
 References
@@ -87,7 +87,7 @@ def find_removers(removed: NDArray[np.bool_]) -> Removed:
     return Removed(np.concatenate([[0, 0], np.cumsum(counts)]), column)
 
 
-# ---------------------------------------------------------------- chains that hardly ever end
+# ---------------------------------------------------------------- chains that almost never end
 
 _SOLVED = 1e-12
 """Of every number, relative to itself."""
@@ -154,7 +154,7 @@ JUMP = 8
 """Every so many sweeps there is a jump: after too few the states are not mixed, and each costs half a sweep."""
 
 MOST_KEPT = 0.95
-"""A jump counts on no more than this share of a move: where journeys hardly end, it would throw rounding too far."""
+"""A jump uses at most this share of a move: with journeys that almost never end, more would magnify rounding."""
 
 
 class TooSlowError(Exception):

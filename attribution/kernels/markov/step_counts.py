@@ -211,7 +211,7 @@ def _count(journeys, conversions, nulls, layout, counts):
             continue
         state = fresh
         for i in range(journeys.start[j], journeys.stop[j]):
-            step = state << bits | journeys.channel[i]
+            step = state << bits | np.int64(journeys.channel[i])
             counts[step] += taken
             state = step & mask
         counts[state << bits | channels] += conversions[j]
@@ -236,7 +236,7 @@ def _count_hashed(journeys, conversions, nulls, layout):
             keys, counts = _wider(keys, counts, journeys.stop[j] - journeys.start[j] + 2)
         state = fresh
         for i in range(journeys.start[j], journeys.stop[j]):
-            step = state << bits | journeys.channel[i]
+            step = state << bits | np.int64(journeys.channel[i])
             used += _tally(keys, counts, step, taken)
             state = step & mask
         used += _tally(keys, counts, state << bits | channels, conversions[j])

@@ -50,14 +50,14 @@ class AppliedModel:
     ----------
     model : with all of ``channels`` among its names
     channels : names of the journeys' channels
-    place : (channels,) int32 position of each among the model's
+    positions : (channels,) int32 position of each among the model's
     is_known : (channels,) whether the model was fitted on it
     policy : see `POLICIES`
     """
 
     model: AttributionModel
     channels: tuple[str, ...]
-    place: NDArray[np.int32]
+    positions: NDArray[np.int32]
     is_known: NDArray[np.bool_]
     policy: Policy
 
@@ -70,8 +70,8 @@ class AppliedModel:
         InputError
             If a channel is not known, and the policy is ``refuse``.
         """
-        known = set(state.channels)
-        further = [name for name in channels if name not in known]
+        fitted_channels = set(state.channels)
+        further = [name for name in channels if name not in fitted_channels]
         if further and policy == "refuse":
             raise InputError(
                 f"model {state.label!r} was not fitted on {len(further)} of the channels",
@@ -80,9 +80,9 @@ class AppliedModel:
                 hint="fit it again on data with them, or set unknown_channels to 'zero'",
             )
         model = state.model(further)
-        position = {name: place for place, name in enumerate(model.channels_)}
-        place = np.array([position[name] for name in channels], dtype=np.int32)
-        return cls(model, channels, place, place < len(state.channels), policy)
+        position = {name: index for index, name in enumerate(model.channels_)}
+        positions = np.array([position[name] for name in channels], dtype=np.int32)
+        return cls(model, channels, positions, positions < len(state.channels), policy)
 
     @property
     def unknown(self) -> tuple[str, ...]:
@@ -93,7 +93,7 @@ class AppliedModel:
     def credit_(self) -> ChannelTotals:
         """Training totals of the journeys' channels."""
         credit, unattributed = self.model.credit_, len(self.model.channels_)
-        rows = np.append(self.place, unattributed)
+        rows = np.append(self.positions, unattributed)
         return ChannelTotals(self.channels, credit.conversions[rows], credit.value[rows], credit.baseline)
 
     @property
@@ -110,20 +110,20 @@ class AppliedModel:
         """Weights of the touchpoints of ``chunk``; see `AttributionModel.weigh`."""
         is_known = self.is_known[chunk.channel]
         if self.policy != "zero" or is_known.all():
-            return self.model.weigh(replace(chunk, channel=self.place[chunk.channel]))
+            return self.model.weigh(replace(chunk, channel=self.positions[chunk.channel]))
         journey = np.repeat(np.arange(len(chunk)), chunk.lengths)
         left = np.bincount(journey[is_known], minlength=len(chunk))
         weights = np.where(left[journey] > 0, 0.0, 1.0)
         if is_known.any():
-            weights[is_known] = self.model.weigh(self._known(chunk, is_known, left))
+            weights[is_known] = self.model.weigh(self._drop_unknown(chunk, is_known, left))
         return weights
 
-    def _known(self, chunk: JourneyChunk, is_known: NDArray[np.bool_], left: NDArray[np.int64]) -> JourneyChunk:
+    def _drop_unknown(self, chunk: JourneyChunk, is_known: NDArray[np.bool_], left: NDArray[np.int64]) -> JourneyChunk:
         """The journeys without touchpoints of new channels; ``left`` (journeys,) of each remain."""
         stop = np.cumsum(left[left > 0])
         return replace(
             chunk.subset(left > 0),
-            channel=self.place[chunk.channel[is_known]],
+            channel=self.positions[chunk.channel[is_known]],
             code=chunk.code[is_known],
             touched_at=None if chunk.touched_at is None else chunk.touched_at[is_known],
             cost=None if chunk.cost is None else chunk.cost[is_known],

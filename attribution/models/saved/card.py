@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from attribution.amounts import format_amount, pluralise
 from attribution.models.saved.applied import POLICIES
 
 if TYPE_CHECKING:
     from attribution.models.saved.scorer import Scorer
 
 _ESTIMAND = {
-    "allocated": "It divides the observed conversions. It does not say what would be lost without a channel.",
-    "incremental": "Its totals estimate the conversions that ads added. Credit per journey still divides every "
-    "conversion completely, in the proportions of these totals.",
+    "allocated": "It divides the observed conversions. Credit is not the number that would be lost without a channel.",
+    "incremental": "Its totals estimate the conversions that ads caused. Credit per journey still divides every "
+    "conversion completely, in proportion to these totals.",
 }
 
 
@@ -22,7 +23,8 @@ def card_text(scorer: Scorer) -> str:
     state, definition = scorer.state, scorer.definition
     parts = [
         f"# {scorer.name}",
-        f"`{state.label}`, a {state.kind} model, {state.estimand}; {len(state.channels)} channels.",
+        f"`{state.label}` is a {state.kind} model with {state.estimand} credit for "
+        f"{pluralise(len(state.channels), 'channel')}.",
         "## What it assumes",
         _ESTIMAND[state.estimand],
         "\n".join(f"* {sentence}" for sentence in (state.assumptions.premise, state.assumptions.effects) if sentence),
@@ -32,16 +34,17 @@ def card_text(scorer: Scorer) -> str:
         _data(scorer),
         "## Journeys",
         _bullets(definition.journeys.model_dump(mode="json", exclude_defaults=True) or {"settings": "the defaults"}),
-        "## Laws that were checked",
+        "## Checked laws",
         "\n".join(f"* {law}" for law in scorer.laws),
         "## Intervals",
         _intervals(scorer),
         "## Known bias",
         f"* {state.kind}: {state.assumptions.bias}",
-        "* Touchpoints that were not recorded get no credit. Customers who buy anyway make every channel look good.",
+        "* Touchpoints that were not recorded get no credit. Customers who would buy anyway make every channel "
+        "look better than it is.",
         "## Intended use",
         "Use it to report credit per conversion, channel and campaign, on data that are collected and read like those "
-        "above. Do not decide spend by it alone, and do not judge people by it: credit is a convention for groups.",
+        "above. Do not decide on spend by it alone. Do not judge individual people by it: it is made for totals.",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -54,7 +57,7 @@ def _data(scorer: Scorer) -> str:
     rows = {
         "window": window,
         "journeys": f"{training.journeys:,.0f}",
-        "conversions": f"{training.conversions:,.6g}",
+        "conversions": f"{format_amount(training.conversions)}",
         "value": f"{training.value:,.2f}",
         **{f"digest of {table}": digest for table, digest in training.digests.items()},
     }
@@ -64,7 +67,7 @@ def _data(scorer: Scorer) -> str:
 def _intervals(scorer: Scorer) -> str:
     frame = scorer.reference.get("credit")
     if frame is None or frame["conversions_low"].isna().all():
-        return "None: the run had no resampling, so the uncertainty of its credit is not known."
+        return "There are none, because the run had no resampling. The uncertainty of its credit is unknown."
     lines = ["| channel | conversions | low | high |", "|---|---|---|---|"]
     lines += [
         f"| {row.channel} | {row.conversions:,.1f} | {row.conversions_low:,.1f} | {row.conversions_high:,.1f} |"

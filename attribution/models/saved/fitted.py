@@ -19,7 +19,7 @@ from attribution.schema.experiment import Experiment, read_toml
 if TYPE_CHECKING:
     import pandas as pd
 
-REFERENCE = ("credit", "returns", "intervals", "placebo")
+REFERENCE = ("credit", "returns", "placebo")
 """Tables of a run whose rows of the model are saved beside it."""
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from attribution.data.engine import check_local
 from attribution.errors import InputError
-from attribution.folders import check_format, existing_folder, replace_folder
+from attribution.folders import check_format, existing_folder, replace_folder, write_error
 
 SCHEMA_VERSION = 1
 """Of the files in the folder; a higher one was written by a newer version of this package."""
@@ -38,7 +38,7 @@ def write_folder(path: Path, name: str) -> Iterator[Path]:
         with replace_folder(path, f"another process is writing the model folder {path}") as staging:
             yield staging
     except OSError as error:
-        raise InputError(f"model folder {path} cannot be written: {error.strerror or error}") from None
+        raise write_error(f"model folder {path} cannot be written", error) from None
 
 
 def seal(folder: Path, content: Mapping[str, Any], annotations: Mapping[str, Any]) -> str:

@@ -198,7 +198,12 @@ class Scorer:
             scorer.state.refuse_own_code(origin)
             scorer.definition.refuse_other_tables(origin)
         files = {file.stem: file for file in sorted((folder / "reference").glob("*.parquet"))}
-        return replace(scorer, version=str(manifest["version"]), reference=LazyTables(files))
+        reference: Mapping[str, pd.DataFrame] = LazyTables(files)
+        if "intervals" in files:
+            from attribution.models.saved.earlier import merge_intervals
+
+            reference = merge_intervals(reference)
+        return replace(scorer, version=str(manifest["version"]), reference=reference)
 
     # ------------------------------------------------------------ scoring
 
@@ -229,8 +234,12 @@ class Scorer:
         engine: Engine | None = None,
         canonical: bool = False,
         latest: bool = False,
+        folder: str | Path = ".",
     ) -> Sources:
-        """``tables``, read as in training and checked for what the model needs; see `load_sources`."""
+        """``tables``, read as in training and checked for what the model needs; see `load_sources`.
+
+        A table that is a `TableSpec` says itself how it is read.
+        """
         for name in tables:
             if name not in INPUTS:
                 hint = did_you_mean(str(name), INPUTS)
@@ -247,6 +256,7 @@ class Scorer:
             account=self.definition.journeys.account,
             grain=self.definition.grain,
             engine=engine,
+            folder=folder,
             latest=latest,
         )
         self.definition.check(sources, self.state.model())

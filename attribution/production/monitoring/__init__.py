@@ -1,4 +1,4 @@
-"""Whether the days of late still look like those that a model was fitted on."""
+"""Whether recent days still look like those that a model was fitted on."""
 
 from __future__ import annotations
 

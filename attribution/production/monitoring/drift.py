@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from attribution.amounts import pluralise
 from attribution.errors import InputError
 from attribution.journeys import Buckets
 from attribution.kernels.statistics.distribution_shift import psi_terms, stretch_weights, to_shares
@@ -63,7 +64,11 @@ class DriftOptions:
                 raise InputError(f"monitor: {name} must be above 0", given=getattr(self, name))
         if self.level * (self.draws + 1) < 1:
             fewest = f"at least {1 / (self.draws + 1):.3g}"
-            raise InputError("monitor: nothing can be so unlikely in so few draws", given=self.level, allowed=fewest)
+            raise InputError(
+                "monitor: the significance level is too small for this number of draws",
+                given=self.level,
+                allowed=fewest,
+            )
 
 
 def find_drift(
@@ -99,7 +104,7 @@ def find_drift(
             *comparison.histogram("path_length", _LENGTHS),
             *comparison.histogram("time_lag_days", _LAGS),
             *comparison.rates(),
-            *(row for place, model in enumerate(models) for row in comparison.credit(place, model)),
+            *(row for index, model in enumerate(models) for row in comparison.credit(index, model)),
         ]
     _judge(rows, comparison.options)
     frame = pd.DataFrame(rows, columns=list(DRIFT.column_names))
@@ -116,26 +121,29 @@ def drift_metrics(drift: pd.DataFrame) -> dict[str, float]:
     >>> drift_metrics(pd.DataFrame([{**row, "drifted": True}]))
     {'drifted': 1.0, 'credit.linear.psi': 0.2}
     """
-    found = {"drifted": float(drift["drifted"].sum())}
+    metrics = {"drifted": float(drift["drifted"].sum())}
     for row in drift[drift["p_value"].notna()].to_dict("records"):
         what = "psi" if pd.notna(row["psi"]) else "change"
         parts = [row["measure"], row["model"], row["channel"], what]
         if pd.notna(row[what]):
-            found[".".join(part for part in parts if isinstance(part, str))] = float(row[what])
-    return found
+            metrics[".".join(part for part in parts if isinstance(part, str))] = float(row[what])
+    return metrics
 
 
 def drift_sentences(drift: pd.DataFrame) -> list[str]:
     """What has drifted, one sentence each, or that nothing has."""
-    said = []
+    sentences = []
     for row in drift[drift["drifted"]].to_dict("records"):
         of = [f"of {row['model']}"] if isinstance(row["model"], str) else []
         of += [f"for {row['channel']}"] if isinstance(row["channel"], str) else []
-        moved = f"psi {row['psi']:.3f}" if pd.notna(row["psi"]) else f"{row['change']:+.1%}"
+        moved = f"PSI {row['psi']:.3f}" if pd.notna(row["psi"]) else f"change {row['change']:+z.1%}"
         subject = " ".join([row["measure"].replace("_", " "), *of])
-        said.append(f"Drift: {subject} moved by {moved} (limit {row['limit']:g}, p = {row['p_adjusted']:.3g}).")
+        sentences.append(
+            f"{subject[:1].upper()}{subject[1:]} has drifted: {moved} (limit {row['limit']:g}, p = "
+            f"{row['p_adjusted']:.3g})."
+        )
     tested = int(drift["p_value"].notna().sum())
-    return said or [f"No drift in {tested} measures."]
+    return sentences or [f"No drift in {pluralise(tested, 'measure')}."]
 
 
 class _Comparison:
@@ -147,8 +155,8 @@ class _Comparison:
         days, length = self.training.days, self.recent.days
         if days < max(FEWEST_DAYS, 2 * length):
             raise InputError(
-                "the training window is too short to tell what is usual",
-                given=f"{days} days, against {length} recent ones",
+                "the training window is too short to show what is usual",
+                given=f"{days} training days for {length} recent days",
                 allowed=f"at least {max(FEWEST_DAYS, 2 * length)} days",
             )
         weights = stretch_weights(options.draws, days, length, block=options.block, seed=options.seed)
@@ -164,8 +172,8 @@ class _Comparison:
         names = [f"touchpoints/{outcome}" for outcome in _OUTCOMES]
         size = len(self.training.channels)
         before, after = (_sums(window.profile, names, size) for window in (self.training, self.recent))
-        drawn = self.weights @ _by_day(self.training.profile[1], names, size).T
-        return self._distribution("channel_mix", None, (before, after, drawn), self.training.channels)
+        draws = self.weights @ _by_day(self.training.profile[1], names, size).T
+        return self._distribution("channel_mix", None, (before, after, draws), self.training.channels)
 
     def histogram(self, measure: str, edges: NDArray[np.int64]) -> list[Row]:
         """Journeys by a number, in bins that begin at 0 and at ``edges``; training and recent are means."""
@@ -176,8 +184,8 @@ class _Comparison:
         into = np.zeros((size, len(edges) + 1))
         into[np.arange(size), bins] = 1.0
         before, after = (_sums(window.profile, names, size) for window in (self.training, self.recent))
-        drawn = self.weights @ (_by_day(self.training.profile[1], names, size).T @ into)
-        (row,) = self._distribution(measure, None, (before @ into, after @ into, drawn), ())
+        draws = self.weights @ (_by_day(self.training.profile[1], names, size).T @ into)
+        (row,) = self._distribution(measure, None, (before @ into, after @ into, draws), ())
         means = [float(to_shares(each) @ np.arange(size)) for each in (before, after)]
         return [row | {"training": means[0], "recent": means[1], "change": _change(*means)}]
 
@@ -188,10 +196,10 @@ class _Comparison:
         amounts: tuple[Floats, Floats, Floats],
         channels: Sequence[str],
     ) -> list[Row]:
-        """One row of the whole, and one per channel that says what it adds; amounts before, after, and drawn."""
-        before, after, drawn = amounts
+        """One row of the whole, and one per channel that says what it adds; amounts before, after, and of draws."""
+        before, after, draws = amounts
         terms = psi_terms(after, before)
-        usual = psi_terms(drawn, before).sum(axis=-1) * self.apart
+        usual = psi_terms(draws, before).sum(axis=-1) * self.apart
         whole = _row(measure, model, None, psi=float(terms.sum()), limit=self.options.psi) | {_USUAL: usual}
         shares = zip(channels, to_shares(before).tolist(), to_shares(after).tolist(), terms.tolist(), strict=False)
         parts = [
@@ -214,27 +222,27 @@ class _Comparison:
             return sum(window.observed[0].number(name) for name in names)
 
         daily = [_by_day(self.training.observed[1], names, 1)[0] for names in (of, per)]
-        drawn = [self.weights @ each for each in daily]
+        draws = [self.weights @ each for each in daily]
         was, is_now = (_ratio(amount(of, each), amount(per, each)) for each in (self.training, self.recent))
-        usual = np.divide(drawn[0], drawn[1], out=np.full(len(drawn[0]), np.nan), where=drawn[1] > 0)
+        usual = np.divide(draws[0], draws[1], out=np.full(len(draws[0]), np.nan), where=draws[1] > 0)
         return self._compared(measure, None, None, was, is_now, usual)
 
-    def credit(self, place: int, model: AttributionModel) -> list[Row]:
+    def credit(self, index: int, model: AttributionModel) -> list[Row]:
         """How a model divides conversions, and what a channel returns under it."""
-        fitted = [self._fitted(place, model, window) for window in (self.training, self.recent)]
+        fitted = [self._fitted(index, model, window) for window in (self.training, self.recent)]
         before, after = (each.credit_ for each in fitted)
         machinery = get_machinery(fitted[0])
         solve: Callable[..., Any] = machinery.solve_again if machinery.is_linearised else machinery.redraw
-        own, observed = self.training.models[place][1], self.training.observed[1]
-        drawn = solve_draws(solve, model.label, own, observed, self.weights)
+        own, observed = self.training.models[index][1], self.training.observed[1]
+        draws = solve_draws(solve, model.label, own, observed, self.weights)
         channels = self.training.channels
         amounts = before.conversions[:-1], after.conversions[:-1]
         rows: list[Row] = []
         # Shares of what is below nothing are none.
         if min(each.min(initial=0.0) for each in amounts) >= 0:
-            usual = np.maximum(drawn.conversions, 0.0)
+            usual = np.maximum(draws.conversions, 0.0)
             rows += self._distribution("credit", model.label, (*amounts, usual), channels)
-        value = before.value, after.value, drawn.value
+        value = before.value, after.value, draws.value
         return rows + [row for at, name in enumerate(channels) for row in self._roi(model.label, at, name, value)]
 
     def _roi(self, model: str, at: int, channel: str, value: tuple[Floats, Floats, Floats]) -> list[Row]:
@@ -246,9 +254,9 @@ class _Comparison:
         row = self._compared("roi", model, channel, was, is_now, value[2][:, at] / spent[0])
         return [row | {"training": was - 1, "recent": is_now - 1}]
 
-    def _fitted(self, place: int, model: AttributionModel, window: Window) -> AttributionModel:
+    def _fitted(self, index: int, model: AttributionModel, window: Window) -> AttributionModel:
         again = copy.copy(model)
-        refit(Window(**{**vars(window), "models": (window.models[place],)}), [again])
+        refit(Window(**{**vars(window), "models": (window.models[index],)}), [again])
         return again
 
     def _compared(
@@ -271,14 +279,14 @@ def _judge(rows: Sequence[Row], options: DriftOptions) -> None:
     """Fill in how likely each tested distance is, by itself and as the largest of all, and what follows."""
     tested = [row for row in rows if _USUAL in row]
     usual = np.array([row.pop(_USUAL) for row in tested])
-    found = np.array([abs(row["change"] if row["psi"] is None else row["psi"]) for row in tested])
+    sizes = np.array([abs(row["change"] if row["psi"] is None else row["psi"]) for row in tested])
     # A stretch in which nothing converted has no rate.
     usual = np.nan_to_num(usual, nan=0.0, posinf=0.0)
     scale = np.sqrt((usual**2).mean(axis=1))
     # What never varies is beyond comparison once it does.
     scaled = np.divide(usual, scale[:, None], out=np.zeros_like(usual), where=scale[:, None] > 0)
-    distance = np.divide(found, scale, out=np.where(found > 0, np.inf, 0.0), where=scale > 0)
-    for row, own, size, in_scale in zip(tested, usual, found, distance, strict=True):
+    distance = np.divide(sizes, scale, out=np.where(sizes > 0, np.inf, 0.0), where=scale > 0)
+    for row, own, size, in_scale in zip(tested, usual, sizes, distance, strict=True):
         row["p_value"], row["p_adjusted"] = _likelihood(size, own), _likelihood(in_scale, scaled.max(axis=0))
         row["drifted"] = bool(size > row["limit"] and row["p_adjusted"] <= options.level)
 
@@ -302,6 +310,6 @@ def _change(was: float, is_now: float) -> float | None:
     return is_now / was - 1.0 if was > 0 and np.isfinite(is_now) else None
 
 
-def _likelihood(found: float, usual: Floats) -> float:
-    """Share of what is ``usual`` that is as large as what was ``found``, which counts among them."""
-    return float((1 + np.count_nonzero(usual >= found)) / (1 + len(usual)))
+def _likelihood(size: float, usual: Floats) -> float:
+    """Share of what is ``usual`` that is as large as ``size``, which counts among them."""
+    return float((1 + np.count_nonzero(usual >= size)) / (1 + len(usual)))

@@ -68,5 +68,5 @@ def _check_apart(training: tuple[int, int], recent: tuple[int, int]) -> None:
         raise InputError(
             "the recent days overlap the training window",
             given=f"training to {day_name(training[1])}, recent from {day_name(recent[0])}",
-            hint="what is compared with itself never drifts",
+            hint="choose recent days after the training window",
         )

@@ -17,10 +17,11 @@ from attribution.kernels.statistics.sums import sum_by_key
 from attribution.models.credit import allocate
 from attribution.models.saved import Scorer
 from attribution.models.saved.applied import AppliedModel
+from attribution.pipeline.builders import open_sources
 from attribution.pipeline.outcome import Outcome
 from attribution.pipeline.pipeline import run_experiment
-from attribution.pipeline.request import open_sources
 from attribution.production.promotion.criteria import Criteria
+from attribution.returns import main_basis
 from attribution.schema.experiment import Experiment, ModelSpec, ResamplingOptions, TrackingOptions
 from attribution.schema.tables import NO_CHANNELS
 from attribution.schema.tables.definition import Column, Table, null
@@ -43,6 +44,7 @@ PROMOTION = Table(
         ),
         Column("holds", "flag", "whether the challenger meets the bound"),
     ),
+    question="Does a new model meet every criterion for replacing the one in place?",
 )
 
 
@@ -99,7 +101,7 @@ def decide(
     evidence_by_role: dict[str, Mapping[str, float]] = {}
     for role, scorer in (("challenger", challenger), ("champion", champion)):
         if scorer is not None:
-            on_stage(f"judging the {role}")
+            on_stage(f"evaluating the {role}")
             evidence_by_role[role] = evidence(scorer, window, criteria)
     limits = {**criteria.model_dump(include=set(CHECKS)), "days_of_window_seen": 0.0}
     unknown = dict.fromkeys(CHECKS, np.nan)
@@ -110,8 +112,8 @@ def decide(
         holds = of <= limit if of == of else name == "lift_tests_z" and not criteria.lift_tests
         rows.append((name, limit, evidence_by_role.get("champion", unknown)[name], of, holds))
         if not holds:
-            value = "not known" if np.isnan(of) else f"{of:.4g}"
-            reasons.append(f"{name} is {value}, and at most {limit:.4g} is allowed")
+            value = "unknown" if np.isnan(of) else f"{of:.4g}"
+            reasons.append(f"{name} is {value}, but at most {limit:.4g} is allowed")
     table = pd.DataFrame(rows, columns=list(PROMOTION.column_names))
     return Decision(not reasons, table, tuple(reasons))
 
@@ -214,10 +216,10 @@ def _placebo_excess(outcome: Outcome) -> float:
 
 
 def _width(outcome: Outcome) -> float:
-    table = outcome.tables["intervals"]
-    rows = table[(table["measure"] == "conversions") & ~table["channel"].isin(NO_CHANNELS)]
+    rows = main_basis(outcome.tables["returns"])
+    rows = rows[~rows["channel"].isin(NO_CHANNELS)]
     total = float(outcome.models[0].credit_.conversions[:-1].sum())
-    return float((rows["high"] - rows["low"]).mean() / total) if total > 0 else float("nan")
+    return float((rows["conversions_high"] - rows["conversions_low"]).mean() / total) if total > 0 else float("nan")
 
 
 def _distance(channels: Sequence[str], credit: Sequence[NDArray[np.float64]], tests: Sequence[LiftTest]) -> float:
@@ -227,7 +229,7 @@ def _distance(channels: Sequence[str], credit: Sequence[NDArray[np.float64]], te
     missing = sorted({test.channel for test in tests} - set(channels))
     if missing:
         raise InputError(
-            f"a lift test names channel {missing[0]!r}, which the window does not have", allowed=sorted(channels)
+            f"a lift test names channel {missing[0]!r}, which the held-out data do not have", allowed=sorted(channels)
         )
     credited = [of[channels.index(test.channel)] for of, test in zip(credit, tests, strict=True)]
     return max(

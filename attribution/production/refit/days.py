@@ -67,21 +67,21 @@ def summarise_days(
         machinery = get_machinery(model)
         if machinery.needs_untouched:
             raise InputError(
-                f"model {model.label!r} counts customers who were never touched, and they belong to no day",
-                hint="leave it out of daily summaries, and fit it on the log",
+                f"model {model.label!r} counts customers without touchpoints, who belong to no day",
+                hint="leave it out of daily summaries, and fit it with `attribution run`",
             )
         machinery.prepare(journeys)
     readers = (observe, profile_reader(journeys), *(model.summarise for model in models))
     (summary,) = journeys.read(DayReader(readers, first, last))
-    found: dict[int, dict[str, KeyedSums]] = {day: {} for day in range(first, last + 1)}
+    by_day: dict[int, dict[str, KeyedSums]] = {day: {} for day in range(first, last + 1)}
     for name, table in summary.tables.items():
         # A day without rows has the table all the same: models look for it.
         none = KeyedSums(table.keys[:0, 1:], table.sums._replace(limbs=table.sums.limbs[:0]))
-        for tables in found.values():
+        for tables in by_day.values():
             tables[name] = none
         for day, of_day in _split(table):
-            found[day][name] = of_day
-    return dict(found)
+            by_day[day][name] = of_day
+    return dict(by_day)
 
 
 @dataclass(frozen=True)
@@ -94,17 +94,17 @@ class DayReader:
 
     def __call__(self, chunk: JourneyChunk) -> Summary:
         assert chunk.bucket is not None
-        found: dict[str, list[tuple[int, KeyedSums]]] = {}
+        by_name: dict[str, list[tuple[int, KeyedSums]]] = {}
         for day, part in self._parts(chunk):
-            for place, reader in enumerate(self.readers):
+            for number, reader in enumerate(self.readers):
                 for name, table in reader(part).tables.items():
-                    found.setdefault(f"{place}/{name}", []).append((day, table))
-        return Summary({name: stack_labelled(parts) for name, parts in found.items()})
+                    by_name.setdefault(f"{number}/{name}", []).append((day, table))
+        return Summary({name: stack_labelled(parts) for name, parts in by_name.items()})
 
     def _parts(self, chunk: JourneyChunk) -> Iterator[tuple[int, JourneyChunk]]:
         assert chunk.bucket is not None
-        wanted = np.flatnonzero((chunk.bucket >= self.first) & (chunk.bucket <= self.last))
-        ordered = chunk.subset(wanted[np.argsort(chunk.bucket[wanted], kind="stable")])
+        positions = np.flatnonzero((chunk.bucket >= self.first) & (chunk.bucket <= self.last))
+        ordered = chunk.subset(positions[np.argsort(chunk.bucket[positions], kind="stable")])
         assert ordered.bucket is not None
         days = ordered.bucket
         # A day that is over has no open journeys, and what was counted while building belongs to no day.

@@ -77,10 +77,10 @@ class Definition:
         if differing:
             key = differing[0]
             raise InputError(
-                f"the summaries in {folder} are of other settings: {', '.join(differing)}",
+                f"the summaries in {folder} have other settings: {', '.join(differing)}",
                 given=f"{key} = {json.dumps(theirs[key], ensure_ascii=False)}",
                 allowed=f"{key} = {json.dumps(mine[key], ensure_ascii=False)}",
-                hint="days of different settings do not add up: name another folder",
+                hint="days with different settings cannot be added up: choose another folder",
             )
 
 

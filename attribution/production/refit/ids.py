@@ -36,9 +36,9 @@ class Ids(NamedTuple):
         """Numbers of the days that have any."""
         return set(np.unique(self.day).tolist())
 
-    def joined(self, others: Ids) -> Ids:
+    def joined(self, other: Ids) -> Ids:
         """Both, ordered by day and hash."""
-        day, hashes = np.concatenate([self.day, others.day]), np.concatenate([self.id, others.id])
+        day, hashes = np.concatenate([self.day, other.day]), np.concatenate([self.id, other.id])
         order = np.lexsort((hashes, day))
         return Ids(day[order], hashes[order])
 

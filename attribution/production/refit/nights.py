@@ -17,7 +17,7 @@ from attribution.data.loading import Sources
 from attribution.journeys import DAY, JourneyChunk, Journeys, Summary
 from attribution.kernels.statistics.sums import sum_by_key
 from attribution.production.refit.ids import Ids, read_ids
-from attribution.production.refit.store import Known
+from attribution.production.refit.store import LogState
 from attribution.production.scoring.days import Input, News, Reach, Span, daily_digests
 from attribution.production.scoring.takeback import check_gaps
 
@@ -44,14 +44,14 @@ class Tonight:
     ----------
     write : days to write, ascending
     stale : days that may be wrong and cannot be made right from this log
-    known : what is known of the log once they are written
+    log_state : what is known of the log once they are written
     last : the last day that is complete
     cut : days in the middle of which the log begins or ends
     """
 
     write: tuple[int, ...]
     stale: tuple[int, ...]
-    known: Known
+    log_state: LogState
     last: int
     cut: tuple[int, ...] = ()
 
@@ -73,7 +73,7 @@ def given_log(
 
 
 def choose_tonight(
-    log: Log, journeys: Journeys, known: Known, held: Sequence[int], *, last: int, since: int | None = None
+    log: Log, journeys: Journeys, log_state: LogState, held: Sequence[int], *, last: int, since: int | None = None
 ) -> Tonight:
     """Which days to write, up to ``last``; those that are there are ``held``.
 
@@ -84,31 +84,31 @@ def choose_tonight(
     """
     assert journeys.span is not None
     begun = journeys.span[0] // DAY
-    news, reach = log.rows.against(known.inputs), log.rows.reach
-    taken = _take_back(log, news, known)
-    if not known.inputs:  # a new folder, or one of an earlier version
+    news, reach = log.rows.against(log_state.inputs), log.rows.reach
+    taken = _take_back(log, news, log_state)
+    if not log_state.inputs:  # a new folder, or one of an earlier version
         first = begun if not held else max(held[-1] + 1 - reach.days, held[0], begun)
         if held and held[-1] >= last:
             first = last + 1
         first = first if since is None else since
-        return Tonight(tuple(range(first, last + 1)), (), Known(news.merged(), ids=taken.ids), last)
+        return Tonight(tuple(range(first, last + 1)), (), LogState(news.merge_inputs(), ids=taken.ids), last)
     changed = {*news.changed("touchpoints"), *news.changed("conversions"), *taken.days}
-    changed |= {day for day in known.partly if day in news.conversions}
-    partly = {day for day in (*known.partly, *taken.days) if day not in news.conversions}
+    changed |= {day for day in log_state.partly if day in news.conversions}
+    partly = {day for day in (*log_state.partly, *taken.days) if day not in news.conversions}
     closing = {*news.missing("conversions"), *partly}
     # A conversion parts journeys that were to close up to one window before it.
     missing = sorted({*news.missing("touchpoints"), *(day - back for day in closing for back in (0, reach.days))})
     end = max(last, held[-1]) if held else last
     wrong = set(range(min(changed) - reach.days, end + 1)) if changed else set()
-    wrong |= {*range(held[-1] + 1 if held else begun, last + 1), *known.stale}
+    wrong |= {*range(held[-1] + 1 if held else begun, last + 1), *log_state.stale}
     wrong &= {*held, *range(max(begun, held[0]) if held else begun, last + 1)}
     wrong |= set() if since is None else {*range(since, last + 1)}
-    told = {day for day in wrong if begun <= day <= last and not reach.meets(day, missing)}
-    told = {day for day in told if since is None or day >= since}
-    stale = (wrong - told) | (_cut_journeys(journeys, missing, reach) & told) | (taken.left_out & {*held})
-    now = Known(news.merged(), tuple(sorted(stale)), tuple(sorted(partly)), taken.ids)
+    writable = {day for day in wrong if begun <= day <= last and not reach.meets(day, missing)}
+    writable = {day for day in writable if since is None or day >= since}
+    stale = (wrong - writable) | (_cut_journeys(journeys, missing, reach) & writable) | (taken.left_out & {*held})
+    now = LogState(news.merge_inputs(), tuple(sorted(stale)), tuple(sorted(partly)), taken.ids)
     cut = tuple(sorted({*news.conversions.cut, *news.touchpoints.cut}))
-    return Tonight(tuple(sorted(told)), now.stale, now, last, cut)
+    return Tonight(tuple(sorted(writable)), now.stale, now, last, cut)
 
 
 @dataclass(frozen=True)
@@ -127,9 +127,9 @@ class _Taken:
     ids: Ids
 
 
-def _take_back(log: Log, news: News, known: Known) -> _Taken:
-    span, before = news.conversions, known.ids
-    is_known = np.isin(log.ids.day, np.array([*news.known["conversions"]], dtype=np.int64))
+def _take_back(log: Log, news: News, log_state: LogState) -> _Taken:
+    span, before = news.conversions, log_state.ids
+    is_known = np.isin(log.ids.day, np.array([*news.earlier["conversions"]], dtype=np.int64))
     counts = _are_in(span, log.ids.day) | ~is_known
     arrived, beside = log.ids.on(counts), log.ids.on(~counts)
     has_left = ~_are_in(span, before.day) & np.isin(before.id, arrived.id)
@@ -137,8 +137,10 @@ def _take_back(log: Log, news: News, known: Known) -> _Taken:
     replaced = before.on(_are_in(span, before.day))
     entered = beside.on(np.isin(beside.id, replaced.id) & ~np.isin(beside.id, arrived.id))
     held = {day: set(before.id[before.day == day].tolist()) for day in span.cut}
-    told = {day: set(log.ids.id[log.ids.day == day].tolist()) for day in span.cut}
-    left_out = {day for day in span.cut if told[day] - held[day] or (day == span.last + 1 and held[day] - told[day])}
+    current = {day: set(log.ids.id[log.ids.day == day].tolist()) for day in span.cut}
+    left_out = {
+        day for day in span.cut if current[day] - held[day] or (day == span.last + 1 and held[day] - current[day])
+    }
     return _Taken(before.on(has_left).days | entered.days, left_out | entered.days, before.on(stays).joined(arrived))
 
 

@@ -26,8 +26,8 @@ def recoded(
     """
     if old == new:
         return tables
-    place = {name: position for position, name in enumerate(new)}
-    move = Move(np.array([place[name] for name in old], dtype=np.int64), len(new))
+    positions = {name: position for position, name in enumerate(new)}
+    move = Move(np.array([positions[name] for name in old], dtype=np.int64), len(new))
     moved = {}
     for name, table in tables.items():
         number, _, inner = name.partition("/")
@@ -42,10 +42,10 @@ def _rewriting(number: int, name: str, models: Sequence[AttributionModel]) -> Re
     if number == PROFILE:
         return by_channel if name.startswith(("touchpoints/", "participation/")) else unchanged
     model = models[number - MODELS]
-    known = get_machinery(model).recoding(name)
-    if known is None:
+    rewrite = get_machinery(model).recoding(name)
+    if rewrite is None:
         raise InputError(
-            f"model {model.label!r} keeps sums of its own ({name!r}), and the days do not know the same channels",
-            hint="write all days anew, in one go: attribution summarise … --since",
+            f"model {model.label!r} keeps its own sums ({name!r}), but the days do not have the same channels",
+            hint="write all days again in one run: attribution summarise … --from",
         )
-    return known
+    return rewrite

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from attribution.data.engine import check_local
 from attribution.errors import InputError
-from attribution.folders import check_format, lock_or_refuse, sync
+from attribution.folders import check_format, lock_or_refuse, sync, write_error
 from attribution.kernels.statistics.sums import ExactSums, KeyedSums
 from attribution.production.refit.days import DayTables, day_name, day_number
 from attribution.production.refit.definition import Definition, digest_of
@@ -37,7 +37,7 @@ _IDS = "ids"
 
 
 @dataclass(frozen=True)
-class Known:
+class LogState:
     """What is known of the log that days were made of.
 
     Attributes
@@ -84,7 +84,7 @@ class SummaryStore:
             return cls(folder, Definition(name=head["name"], **head["definition"]))
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise InputError(
-                f"{folder} holds no daily summaries: {path.name} is missing or damaged",
+                f"{folder} has no daily summaries: {path.name} is missing or damaged",
                 given=f"{type(error).__name__}: {error}",
                 hint="attribution summarise EXPERIMENT.toml --to FOLDER writes them",
             ) from None
@@ -100,7 +100,7 @@ class SummaryStore:
         """
         check_local(folder)
         if folder.exists() and not folder.is_dir():
-            raise InputError(f"{folder} is a file", hint="name a folder with --to")
+            raise InputError(f"{folder} is a file", hint="choose a folder with --to")
         if not folder.exists() or not any(folder.iterdir()):
             return cls(folder, definition)
         held = cls.open(folder)
@@ -110,11 +110,11 @@ class SummaryStore:
     @property
     def days(self) -> list[int]:
         """Numbers of the days that are there, ascending."""
-        found = []
+        days = []
         for path in self.folder.glob("day=*/summary.parquet"):
             with contextlib.suppress(ValueError):
-                found.append(day_number(dt.date.fromisoformat(path.parent.name.removeprefix("day="))))
-        return sorted(found)
+                days.append(day_number(dt.date.fromisoformat(path.parent.name.removeprefix("day="))))
+        return sorted(days)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -131,7 +131,7 @@ class SummaryStore:
                 refused = f"another job is writing summaries to {self.folder}"
                 held.enter_context(lock_or_refuse(self.folder / ".lock", refused))
             except OSError as error:
-                raise InputError(f"{self.folder} cannot be written: {error.strerror}") from None
+                raise write_error(f"{self.folder} cannot be written", error) from None
             yield
 
     def write(self, day: int, tables: DayTables, channels: tuple[str, ...]) -> bool:
@@ -152,17 +152,17 @@ class SummaryStore:
         InputError
             If its file is missing, damaged, or of other settings.
         """
-        found = read_day(self._path(day))
-        if found.definition != self.definition.digest or found.day != day:
+        file = read_day(self._path(day))
+        if file.definition != self.definition.digest or file.day != day:
             raise InputError(
                 f"{self._path(day)} does not belong there",
-                given=f"{day_name(found.day)} of settings {found.definition}",
+                given=f"{day_name(file.day)} of settings {file.definition}",
                 allowed=f"{day_name(day)} of settings {self.definition.digest}",
-                hint="write the day anew: attribution summarise … --since",
+                hint="write the day again: attribution summarise … --from",
             )
-        return found
+        return file
 
-    def known(self) -> Known:
+    def read_log_state(self) -> LogState:
         """What is known of the log; nothing in a folder that an earlier version wrote.
 
         Raises
@@ -172,26 +172,26 @@ class SummaryStore:
         """
         path = self.folder / _INPUTS
         try:
-            told = json.loads(path.read_text(encoding="utf-8"))
-            digest = told.pop("digest")
-            if digest == digest_of(told):
-                stale, partly = (tuple(map(_number, told.get(name, ()))) for name in ("stale", "partly"))
-                return Known(told["inputs"], stale, partly, self._read_ids(told.get("ids")))
+            content = json.loads(path.read_text(encoding="utf-8"))
+            digest = content.pop("digest")
+            if digest == digest_of(content):
+                stale, partly = (tuple(map(_number, content.get(name, ()))) for name in ("stale", "partly"))
+                return LogState(content["inputs"], stale, partly, self._read_ids(content.get("ids")))
         except FileNotFoundError:
-            return Known()
+            return LogState()
         except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException):
             pass
         raise InputError(
-            f"{path} is not as a job wrote it: it was changed, or cut off",
-            hint="remove it and write all days anew from the whole log: attribution summarise … --since FIRST-DAY",
+            f"{path} was changed or cut off after it was written",
+            hint="remove it, and write all days again from the whole log: attribution summarise … --from FIRST-DAY",
         )
 
-    def keep_known(self, known: Known) -> None:
+    def write_log_state(self, log_state: LogState) -> None:
         """Keep what is known of the log, after the days that follow from it."""
-        ids = self._write_ids(known.ids) if len(known.ids.day) else None
-        told: dict[str, Any] = {"inputs": known.inputs, "ids": ids}
-        told |= {name: list(map(day_name, getattr(known, name))) for name in ("stale", "partly")}
-        self._put(self.folder / _INPUTS, {**told, "digest": digest_of(told)})
+        ids = self._write_ids(log_state.ids) if len(log_state.ids.day) else None
+        content: dict[str, Any] = {"inputs": log_state.inputs, "ids": ids}
+        content |= {name: list(map(day_name, getattr(log_state, name))) for name in ("stale", "partly")}
+        self._put(self.folder / _INPUTS, {**content, "digest": digest_of(content)})
         # Until then the file before names the ids before.
         for path in self.folder.glob(f"{_IDS}-*.parquet"):
             if path.name != ids:
@@ -227,14 +227,14 @@ class SummaryStore:
         self._put(path, head)
 
     def _put(self, path: Path, content: Mapping[str, Any]) -> None:
-        aside = path.with_name(f".{path.name}")
+        draft = path.with_name(f".{path.name}")
         try:
-            aside.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-            sync(aside)
-            aside.replace(path)
+            draft.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+            sync(draft)
+            draft.replace(path)
             sync(path.parent)
         except OSError as error:
-            raise InputError(f"{path} cannot be written: {error.strerror}") from None
+            raise write_error(f"{path} cannot be written", error) from None
 
 
 def _digest_of_ids(ids: Ids) -> str:
@@ -319,20 +319,20 @@ def write_day(path: Path, day: DayFile) -> None:
 
 def _put_table(path: Path, table: pa.Table) -> None:
     # Nobody else writes meanwhile: what lies there was left by a job that was killed.
-    aside = path.with_name(f".{path.name}")
+    draft = path.with_name(f".{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as file:
+        with draft.open("wb") as file:
             pq.write_table(table, file, compression="zstd")
             file.flush()
             os.fsync(file.fileno())
-        aside.replace(path)
+        draft.replace(path)
         for folder in (path.parent, path.parent.parent):
             sync(folder)
     except OSError as error:
         with contextlib.suppress(OSError):
-            aside.unlink()
-        raise InputError(f"{path} cannot be written: {error.strerror or error}", hint="what was there stays") from None
+            draft.unlink()
+        raise write_error(f"{path} cannot be written", error, hint="the earlier files are unchanged") from None
 
 
 def read_day(path: Path) -> DayFile:
@@ -343,13 +343,13 @@ def read_day(path: Path) -> DayFile:
     InputError
         If it is no such file, is damaged, or was written by a later version.
     """
-    again = "write the day anew: attribution summarise … --since"
+    again = "write the day again: attribution summarise … --from"
     try:
         arrow = pq.read_table(path, partitioning=None)
         head = json.loads((arrow.schema.metadata or {})[_HEAD])
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
-        raise InputError(f"{path} is no daily summary: {type(error).__name__}: {error}", hint=again) from None
-    check_format(str(path), head.get("schema_version"), SCHEMA_VERSION, again="attribution summarise … --since DAY")
+        raise InputError(f"{path} is not a daily summary: {type(error).__name__}: {error}", hint=again) from None
+    check_format(str(path), head.get("schema_version"), SCHEMA_VERSION, again="attribution summarise … --from DAY")
     keys, limbs = (_flat(arrow[name]) for name in ("key", "limbs"))
     if head.pop("sha256", None) != _checksum(head, keys, limbs):
         raise InputError(f"{path} was changed after it was written: its checksum differs", hint=again)

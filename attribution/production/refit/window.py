@@ -69,24 +69,24 @@ def read_window(
     if missing or last < first:
         held = store.days
         raise InputError(
-            f"{store.folder}: days are missing" if missing else "a window needs a day",
+            f"{store.folder}: days are missing" if missing else "a window needs at least one day",
             given=f"{day_name(first)} to {day_name(last)}",
-            allowed=f"{day_name(held[0])} to {day_name(held[-1])}" if held else "no day is there yet",
-            hint=f"not there: {', '.join(map(day_name, missing[:5]))}{' …' if len(missing) > 5 else ''}",
+            allowed=f"{day_name(held[0])} to {day_name(held[-1])}" if held else "there are no days yet",
+            hint=f"missing: {', '.join(map(day_name, missing[:5]))}{' …' if len(missing) > 5 else ''}",
         )
     files = [store.read(day) for day in range(first, last + 1)]
-    known = _together(store, [channels, *(file.channels for file in files)])
-    days = {file.day: recoded(file.tables, file.channels, known, models) for file in files}
-    return add_up(days, known, models=len(models))
+    all_channels = _together(store, [channels, *(file.channels for file in files)])
+    days = {file.day: recoded(file.tables, file.channels, all_channels, models) for file in files}
+    return add_up(days, all_channels, models=len(models))
 
 
 def add_up(days: Mapping[int, DayTables], channels: tuple[str, ...], *, models: int) -> Window:
     """Days that follow each other, know the same ``channels`` and are of so many ``models``, added up."""
-    found: dict[str, list[tuple[int, KeyedSums]]] = {}
+    by_name: dict[str, list[tuple[int, KeyedSums]]] = {}
     for day, tables in sorted(days.items()):
         for name, table in tables.items():
-            found.setdefault(name, []).append((day, table))
-    summary = Summary({name: stack_labelled(parts) for name, parts in found.items()})
+            by_name.setdefault(name, []).append((day, table))
+    summary = Summary({name: stack_labelled(parts) for name, parts in by_name.items()})
     observed, profile, *own = split_buckets(summary, MODELS + models)
     return Window(min(days), max(days), channels, observed, profile, tuple(own))
 

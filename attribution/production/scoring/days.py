@@ -56,7 +56,7 @@ def daily_digests(sources: Sources, table: str, time: str, view: str | None = No
     the same bytes.
     """
     columns = ", ".join(quote(name) for name in sorted(sources.tables[table].columns))
-    found = sources.engine.query(
+    rows = sources.engine.query(
         f"select floor({time} / {DAY})::bigint as day, count(*) as n, sum(hash({columns}) >> 20)::varchar as digest, "
         f"min({time}) as first, max({time}) as last from {view or table} "
         f"where {time} is not null and customer_id is not null group by 1",
@@ -66,7 +66,7 @@ def daily_digests(sources: Sources, table: str, time: str, view: str | None = No
         int(
             row["day"]
         ): f"{row['n']}-{row['digest']}@{row['first'] - row['day'] * DAY}-{row['last'] - row['day'] * DAY}"
-        for row in found
+        for row in rows
     }
 
 
@@ -109,8 +109,8 @@ class Reach:
 
     def meets(self, day: int, causes: list[int]) -> bool:
         """Whether any of ``causes``, sorted days, reaches ``day``."""
-        place = bisect_right(causes, day)
-        return place > 0 and causes[place - 1] >= day - self.days
+        index = bisect_right(causes, day)
+        return index > 0 and causes[index - 1] >= day - self.days
 
 
 class Span(NamedTuple):
@@ -145,7 +145,7 @@ class Input:
 
     def against(self, inputs: Mapping[str, Mapping[str, str]]) -> News:
         """What it says about ``inputs``, fingerprints known before by table and day."""
-        known = {
+        earlier = {
             table: {day_number(name): digest for name, digest in inputs.get(table, {}).items()}
             for table in ("touchpoints", "conversions")
         }
@@ -157,23 +157,23 @@ class Input:
         first, last = _ends_of(self.touchpoints)
         either = min(first, moments[0]), max(last, moments[1])
         spans = {
-            "conversions": self._span(converted, self.conversions, known["conversions"], either),
-            "touchpoints": self._span(touched, self.touchpoints, known["touchpoints"], (first, last)),
+            "conversions": self._span(converted, self.conversions, earlier["conversions"], either),
+            "touchpoints": self._span(touched, self.touchpoints, earlier["touchpoints"], (first, last)),
         }
-        return News(self, known, spans["touchpoints"], spans["conversions"])
+        return News(self, earlier, spans["touchpoints"], spans["conversions"])
 
-    def _span(self, days: tuple[int, int], given: Digests, known: Digests, ends: tuple[int, int]) -> Span:
+    def _span(self, days: tuple[int, int], digests: Digests, earlier: Digests, ends: tuple[int, int]) -> Span:
         """``days`` without those in the middle of which the input begins or ends."""
         first, last = days
-        said = range(1, 0) if self.covers is None else range(self.covers[0], self.covers[1] + 1)
+        covered = range(1, 0) if self.covers is None else range(self.covers[0], self.covers[1] + 1)
         cut = []
-        before = _ends(first, known.get(first))
-        is_other = first in known and not is_same(known[first], given.get(first))
-        is_begun = before[0] < ends[0] if before else not known.get(first, "").endswith(_MOVED)
-        if first not in said and is_other and is_begun:
+        before = _ends(first, earlier.get(first))
+        is_other = first in earlier and not is_same(earlier[first], digests.get(first))
+        is_begun = before[0] < ends[0] if before else not earlier.get(first, "").endswith(_MOVED)
+        if first not in covered and is_other and is_begun:
             cut.append(first)
-        after = _ends(last, known.get(last))
-        if last not in said and after is not None and after[1] > ends[1]:
+        after = _ends(last, earlier.get(last))
+        if last not in covered and after is not None and after[1] > ends[1]:
             cut.append(last)
         return Span(first + (first in cut), last - (last in cut), tuple(sorted(set(cut))))
 
@@ -193,15 +193,15 @@ class News:
 
     Attributes
     ----------
-    given : the input
-    known : fingerprints known before, by table and day
+    current : the input
+    earlier : fingerprints known before, by table and day
     touchpoints, conversions : days that the input speaks for
     moved : days that it does not speak for, and that lose conversions to others; how many are left
     entered : days that it does not speak for, and that gain conversions from those that it does
     """
 
-    given: Input
-    known: Mapping[str, Digests]
+    current: Input
+    earlier: Mapping[str, Digests]
     touchpoints: Span
     conversions: Span
     moved: Mapping[int, int] = field(default_factory=dict)
@@ -209,33 +209,33 @@ class News:
 
     def changed(self, table: str) -> list[int]:
         """Days whose rows are other ones than before; history that was not known before is among them."""
-        span, digests, known = self._of(table)
-        days = {day for day in known if day in span} | {day for day in digests if day in span or day not in known}
-        return sorted(day for day in days if not is_same(digests.get(day), known.get(day)))
+        span, digests, earlier = self._of(table)
+        days = {day for day in earlier if day in span} | {day for day in digests if day in span or day not in earlier}
+        return sorted(day for day in days if not is_same(digests.get(day), earlier.get(day)))
 
     def missing(self, table: str) -> list[int]:
         """Days that are known, and of which the input does not tell all."""
-        span, digests, known = self._of(table)
-        days = {day for day in known if day not in span and not is_same(digests.get(day), known[day])}
+        span, digests, earlier = self._of(table)
+        days = {day for day in earlier if day not in span and not is_same(digests.get(day), earlier[day])}
         return sorted(days if table == "touchpoints" else days - {day for day, left in self.moved.items() if not left})
 
     def lacks_history(self) -> Collection[int]:
         """Days with conversions of which something is known that led to them and is not in the input."""
         touched, closed = self.missing("touchpoints"), self.missing("conversions")
-        reach = self.given.reach
+        reach = self.current.reach
         return {
             day
-            for day in self.given.conversions
+            for day in self.current.conversions
             if reach.meets(day, touched) or (reach.closes and reach.meets(day, closed))
         }
 
-    def merged(self) -> dict[str, dict[str, str]]:
+    def merge_inputs(self) -> dict[str, dict[str, str]]:
         """What is known now, by table and day."""
         merged = {}
         for table in ("touchpoints", "conversions"):
-            span, digests, known = self._of(table)
-            days = {day: digest for day, digest in known.items() if day not in span}
-            days |= {day: digest for day, digest in digests.items() if day in span or day not in known}
+            span, digests, earlier = self._of(table)
+            days = {day: digest for day, digest in earlier.items() if day not in span}
+            days |= {day: digest for day, digest in digests.items() if day in span or day not in earlier}
             merged[table] = {day_name(day): digest for day, digest in sorted(days.items())}
         for day, left in self.moved.items():
             merged["conversions"].pop(day_name(day), None)
@@ -245,8 +245,8 @@ class News:
 
     def _of(self, table: str) -> tuple[Span, Digests, Digests]:
         if table == "touchpoints":
-            return self.touchpoints, self.given.touchpoints, self.known[table]
-        return self.conversions, self.given.conversions, self.known[table]
+            return self.touchpoints, self.current.touchpoints, self.earlier[table]
+        return self.conversions, self.current.conversions, self.earlier[table]
 
 
 @dataclass(frozen=True)
@@ -256,14 +256,14 @@ class Choice:
     Attributes
     ----------
     score : days to score
-    kept : days of an earlier version of the model, or asked for, that are left for lack of history
+    without_history : days of an earlier version of the model, or asked for, that are left for lack of history
     emptied : days that lost all conversions
     unmended : days whose credit may be wrong now and cannot be made right from this input
     deferred : days to score that were not asked for
     """
 
     score: list[int]
-    kept: list[int] = field(default_factory=list)
+    without_history: list[int] = field(default_factory=list)
     emptied: list[int] = field(default_factory=list)
     unmended: list[int] = field(default_factory=list)
     deferred: list[int] = field(default_factory=list)
@@ -275,7 +275,7 @@ def choose_days(
     made_by: str,
     *,
     damaged: Collection[int] = (),
-    asked: tuple[int | None, int | None] = (None, None),
+    between: tuple[int | None, int | None] = (None, None),
 ) -> Choice:
     """Which days are to be scored.
 
@@ -285,34 +285,34 @@ def choose_days(
     manifest : of what was scored before; empty if nothing was
     made_by : version and settings of the model
     damaged : days whose file is not what was written
-    asked : first and last day to score, whatever was there; all that changed if both are None
+    between : first and last day to score, whatever was there; all that changed if both are None
     """
-    scored = {day_number(name): told for name, told in manifest.get("days", {}).items()}
-    reach, conversions = news.given.reach, news.given.conversions
+    scored = {day_number(name): entry for name, entry in manifest.get("days", {}).items()}
+    reach, conversions = news.current.reach, news.current.conversions
     stale = {*map(day_number, (*manifest.get("unmended", {}), *manifest.get("deferred", ()))), *damaged}
     causes = sorted({*news.changed("conversions"), *({*news.moved, *news.entered} if reach.closes else ())})
     touched, untold = news.changed("touchpoints"), news.lacks_history()
     is_old = manifest.get("schema_version") == 1
-    low, high = -FAR if asked[0] is None else asked[0], FAR if asked[1] is None else asked[1]
+    low, high = -FAR if between[0] is None else between[0], FAR if between[1] is None else between[1]
     choice = Choice([])
     for day in sorted({*conversions, *scored, *stale}):
-        told, is_told = scored.get(day), day in news.conversions
+        entry, is_covered = scored.get(day), day in news.conversions
         is_wrong = reach.meets(day, touched) or day in causes or (reach.closes and reach.meets(day, causes))
-        is_wrong = is_wrong and (told is not None or is_told)
-        is_new = is_told and day in conversions and told is None
-        is_outdated = is_told and told is not None and (told["made_by"] != made_by or is_old)
-        wanted = is_wrong or is_new or is_outdated or day in stale or asked != (None, None)
-        if not wanted:
+        is_wrong = is_wrong and (entry is not None or is_covered)
+        is_new = is_covered and day in conversions and entry is None
+        is_outdated = is_covered and entry is not None and (entry["made_by"] != made_by or is_old)
+        is_due = is_wrong or is_new or is_outdated or day in stale or between != (None, None)
+        if not is_due:
             continue
         if not low <= day <= high:
-            if is_wrong or is_new or is_outdated or (is_told and day in stale):
+            if is_wrong or is_new or is_outdated or (is_covered and day in stale):
                 choice.deferred.append(day)
-        elif is_told and day not in conversions:
+        elif is_covered and day not in conversions:
             choice.emptied.append(day)
-        elif is_told and day not in untold:
+        elif is_covered and day not in untold:
             choice.score.append(day)
-        elif is_wrong or is_new or (is_told and day in stale) or day in damaged:
+        elif is_wrong or is_new or (is_covered and day in stale) or day in damaged:
             choice.unmended.append(day)
-        elif is_told:
-            choice.kept.append(day)
+        elif is_covered:
+            choice.without_history.append(day)
     return choice

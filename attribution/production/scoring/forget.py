@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from attribution.errors import InputError
-from attribution.production.scoring.ledger import CREDIT, MANIFEST, RESTATEMENT, Ledger, day_place, opened_ledger
+from attribution.production.scoring.ledger import MANIFEST, RESTATEMENT, Ledger, day_place, opened_ledger
 from attribution.production.scoring.publication import day_entry
 
 _SUMMARIES = "summaries.json"
@@ -77,10 +77,13 @@ def _kind(folder: Path) -> str:
     if isinstance(manifest, dict) and "days" in manifest and "model" in manifest:
         return "scores"
     raise InputError(
-        f"{folder} holds neither scores nor daily summaries",
+        f"{folder} has neither scores nor daily summaries",
         given="a folder that does not exist" if not folder.exists() else "another folder",
         allowed="folders that `attribution score` or `attribution summarise` wrote",
-        hint="runs and models are made anew from tables without the customer: attribution run, attribution export",
+        hint=(
+            "to remove the customer from runs and models, make them again from tables without the customer: "
+            "attribution run, attribution export"
+        ),
     )
 
 
@@ -89,7 +92,7 @@ def _forget_scores(folder: Path, customer: str) -> Forgotten:
     with opened_ledger(folder, model) as ledger:
         manifest = ledger.read() or {}
         days, ids, rows, places, removed = dict(manifest["days"]), set[str](), 0, list[str](), list[str]()
-        for day, told in manifest["days"].items():
+        for day, entry in manifest["days"].items():
             table = _read(ledger, day)
             is_theirs = pc.equal(table["customer_id"].cast(pa.string()), customer)
             count = pc.sum(is_theirs).as_py() or 0
@@ -101,23 +104,21 @@ def _forget_scores(folder: Path, customer: str) -> Forgotten:
             if left.num_rows:
                 path = ledger.stage(day_place(day))
                 pq.write_table(left, path, compression="zstd")
-                days[day] = day_entry(path, left, told["made_by"])
+                days[day] = day_entry(path, left, entry["made_by"])
                 places.append(day_place(day))
             else:
                 del days[day]
                 removed.append(day_place(day))
-        named = manifest.get("unmended", {})
+        unmended_before = manifest.get("unmended", {})
         # Ids that were made where the table had none begin with the customer's.
-        ids |= {name for names in named.values() for name in names if name.startswith(f"{customer}@")}
-        unmended = {day: [name for name in names if name not in ids] for day, names in named.items()}
+        ids |= {name for names in unmended_before.values() for name in names if name.startswith(f"{customer}@")}
+        unmended = {day: [name for name in names if name not in ids] for day, names in unmended_before.items()}
         places += _restatements(ledger, ids)
-        if places or removed or unmended != named:
+        if places or removed or unmended != unmended_before:
             manifest |= {"days": days, "revision": int(manifest["revision"]) + 1}
             manifest |= {"unmended": {day: names for day, names in unmended.items() if names}}
             ledger.commit(manifest, places=places, removed=removed)
-    note = (
-        "take the customer out of the tables that are scored as well: days that are scored again would bring them back"
-    )
+    note = "delete the customer from the input tables as well: otherwise scoring a day again brings them back"
     return Forgotten(str(folder), "scores", rows, len(ids), tuple(sorted([*places, *removed])), note)
 
 
@@ -126,8 +127,8 @@ def _read(ledger: Ledger, day: str) -> pa.Table:
         return pq.ParquetFile(ledger.day_path(day)).read()
     except (OSError, pa.ArrowException):
         raise InputError(
-            f"{ledger.day_path(day)} is damaged or missing, so that nobody knows whom it names",
-            hint=f"let `attribution score` make day={day} of {CREDIT} again, and forget then",
+            f"{ledger.day_path(day)} is damaged or missing, so the customers in it are unknown",
+            hint=f"score {day} again with `attribution score`, then repeat `attribution forget`",
         ) from None
 
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 
+from attribution.amounts import pluralise
 from attribution.data.engine import Engine, Events
 from attribution.data.loading import Sources
 from attribution.errors import InputError
@@ -44,6 +45,7 @@ class Request:
     dry_run : find out which days would be scored, and write nothing
     covers : first and last day that the tables tell all of; from the first to the last conversion if None
     max_gap_days : a row that lies further from all others is refused
+    folder : where relative paths of the tables start
     """
 
     tables: Mapping[str, Any]
@@ -54,10 +56,11 @@ class Request:
     dry_run: bool = False
     covers: tuple[int, int] | None = None
     max_gap_days: int = MAX_GAP_DAYS
+    folder: Path = Path()
 
 
 def score_days(
-    scorer: Scorer, asked: Request, engine: Engine, *, on_stage: Callable[[str], None] = lambda _: None
+    scorer: Scorer, request: Request, engine: Engine, *, on_stage: Callable[[str], None] = lambda _: None
 ) -> Scored:
     """Score conversions into ``OUT/journey_credit/day=YYYY-MM-DD/journey_credit.parquet``.
 
@@ -67,7 +70,7 @@ def score_days(
     Parameters
     ----------
     scorer : loaded from its folder
-    asked : what to read, where to write
+    request : what to read, where to write
     engine : holds the tables, and decides how much memory is used
     on_stage : told what is being done
 
@@ -76,53 +79,57 @@ def score_days(
     InputError
         If the input lacks what the model needs, another job is at work in the folder, or it is another model's.
     """
-    with opened_ledger(asked.out, scorer.name) as ledger:
+    with opened_ledger(request.out, scorer.name) as ledger:
         on_stage("reading tables")
-        sources = scorer.open(asked.tables, engine=engine, canonical=asked.canonical, latest=True)
+        sources = scorer.open(
+            request.tables, engine=engine, canonical=request.canonical, latest=True, folder=request.folder
+        )
         if sources.has("paths") or sources.integer_times or not sources.has("conversions"):
-            raise InputError("a scoring job writes a file for each day, and these times are no moments")
+            raise InputError("scoring needs timestamps, but these tables have only an order")
         on_stage("finding the days that changed")
         manifest = ledger.read() or {}
-        given = replace(input_of(scorer, sources), covers=asked.covers)
-        check_gaps(sources, given.touchpoints, given.conversions, asked.max_gap_days)
-        damaged = [day_number(day) for day, told in manifest.get("days", {}).items() if ledger.is_damaged(day, told)]
+        current = replace(input_of(scorer, sources), covers=request.covers)
+        check_gaps(sources, current.touchpoints, current.conversions, request.max_gap_days)
+        damaged = [day_number(day) for day, entry in manifest.get("days", {}).items() if ledger.is_damaged(day, entry)]
         published = Published({day_number(day): ledger.day_path(day) for day in manifest.get("days", {})})
-        news = given.against(manifest.get("inputs", {}))
+        news = current.against(manifest.get("inputs", {}))
         taken = TakeBack(sources, scorer.definition.journeys.conversion_kinds, news, published, manifest)
         made_by = f"{scorer.version}/{scorer.unknown_channels}"
-        choice = choose_days(taken.news, manifest, made_by, damaged=damaged, asked=(asked.first, asked.last))
-        if asked.dry_run:
+        choice = choose_days(taken.news, manifest, made_by, damaged=damaged, between=(request.first, request.last))
+        if request.dry_run:
             return Scored.planned(manifest, choice, taken)
-        on_stage(f"scoring {len(choice.score)} days")
+        on_stage(f"scoring {pluralise(len(choice.score), 'day')}")
         publication = Publication(scorer, ledger, taken, manifest, made_by=made_by, damaged=damaged)
         if choice.score:
-            _score(scorer, sources, given, choice, publication)
+            _score(scorer, sources, current, choice, publication)
         return publication.commit(choice)
 
 
-def _score(scorer: Scorer, sources: Sources, given: Input, choice: Choice, publication: Publication) -> None:
+def _score(scorer: Scorer, sources: Sources, current: Input, choice: Choice, publication: Publication) -> None:
     """Write the credit of all wanted days aside, first as journeys come, then day by day."""
-    journeys = _journeys(scorer, sources, given, choice.score)
+    journeys = _journeys(scorer, sources, current, choice.score)
     applied = scorer.apply(journeys)
-    folder = publication.ledger.aside.resolve() / "parts"
+    folder = publication.ledger.staging.resolve() / "parts"
     folder.mkdir()
-    (found,) = journeys.read(PartWriter(folder, applied, np.array(choice.score, dtype=np.int64)))
-    written = found.tables["parts"].keys[:, 0].tolist() if "parts" in found.tables else []
+    (summary,) = journeys.read(PartWriter(folder, applied, np.array(choice.score, dtype=np.int64)))
+    written = summary.tables["parts"].keys[:, 0].tolist() if "parts" in summary.tables else []
     ids = journeys.conversion_ids()
     names = Names(scorer.name, scorer.version, journeys.channels, journeys.dimensions, ids)
     parts = Parts(folder, written)
-    strangers = {place: name for place, name in enumerate(names.channels) if not applied.is_known[place]}
-    for day, table, unknown in _one_ahead(parts, names, strangers):
+    unknown_channels = {
+        position: name for position, name in enumerate(names.channels) if not applied.is_known[position]
+    }
+    for day, table, unknown in _one_ahead(parts, names, unknown_channels):
         publication.add(day, table, unknown)
 
 
 def _one_ahead(
-    parts: Parts, names: Names, strangers: Mapping[int, str]
+    parts: Parts, names: Names, unknown_channels: Mapping[int, str]
 ) -> Iterator[tuple[int, pa.Table, dict[str, int]]]:
     """The rows of each day, and its unknown channels; those of the next are made while a day's are written."""
 
     def made(day: int) -> tuple[int, pa.Table, dict[str, int]]:
-        return day, parts.table(day, names), parts.unknown(day, strangers) if strangers else {}
+        return day, parts.table(day, names), parts.unknown(day, unknown_channels) if unknown_channels else {}
 
     with ThreadPoolExecutor(max_workers=1) as pool:
         coming: deque[Future[tuple[int, pa.Table, dict[str, int]]]] = deque()
@@ -134,13 +141,13 @@ def _one_ahead(
             yield coming.popleft().result()
 
 
-def _journeys(scorer: Scorer, sources: Sources, given: Input, days: list[int]) -> Journeys:
+def _journeys(scorer: Scorer, sources: Sources, current: Input, days: list[int]) -> Journeys:
     """Journeys of conversions from the first of ``days`` to the last."""
     first, last = days[0] * DAY, (days[-1] + 1) * DAY - 1
-    seen = {*given.touchpoints, *given.conversions}
+    days_with_rows = {*current.touchpoints, *current.conversions}
     # Nothing before the longest window of the first day matters.
-    since = days[0] - given.reach.days
-    is_part = given.reach.days < FAR and (since > min(seen) or days[-1] < max(seen))
+    since = days[0] - current.reach.days
+    is_part = current.reach.days < FAR and (since > min(days_with_rows) or days[-1] < max(days_with_rows))
     window = Window(sources.engine, (since * DAY, last) if is_part else None)
     period = Period(start=_moment(first), end=_moment(last))
     return build_journeys(replace(sources, engine=window), period=period, **scorer.journey_options(sources))
@@ -148,10 +155,10 @@ def _journeys(scorer: Scorer, sources: Sources, given: Input, days: list[int]) -
 
 def input_of(scorer: Scorer, sources: Sources) -> Input:
     """The input of a job day by day, and how far it reaches."""
-    asked = scorer.definition.journeys
-    lookback = DEFAULT_LOOKBACK_DAYS if asked.lookback_days is None else asked.lookback_days
-    longest = max(lookback, *asked.lookback_by_channel.values(), *asked.lookback_by_kind.values(), 0)
-    reach = Reach.of(longest if longest < _LONGEST_DAYS else None, asked.conversions, asked.customers)
+    options = scorer.definition.journeys
+    lookback = DEFAULT_LOOKBACK_DAYS if options.lookback_days is None else options.lookback_days
+    longest = max(lookback, *options.lookback_by_channel.values(), *options.lookback_by_kind.values(), 0)
+    reach = Reach.of(longest if longest < _LONGEST_DAYS else None, options.conversions, options.customers)
     touched = daily_digests(sources, "touchpoints", "touched_at") if sources.has("touchpoints") else {}
     converted = daily_digests(sources, "conversions", "converted_at", sources.conversions_view)
     gross = "gross_conversions" if sources.has("conversions", "is_cancelled") else sources.conversions_view

@@ -18,7 +18,7 @@ from typing import Any
 
 from attribution.data.engine import check_local
 from attribution.errors import InputError
-from attribution.folders import check_format, check_inside, lock_or_refuse, sync, sync_tree
+from attribution.folders import check_format, check_inside, lock_or_refuse, sync, sync_tree, write_error
 
 MANIFEST = "manifest.json"
 CREDIT = "journey_credit"
@@ -26,7 +26,7 @@ RESTATEMENT = "restatement"
 SCHEMA_VERSION = 2
 
 _LOCK = ".lock"
-_ASIDE = ".scoring"
+_STAGING = ".scoring"
 _PLAN = "plan.json"
 
 
@@ -37,29 +37,29 @@ def opened_ledger(out: Path, model: str) -> Iterator[Ledger]:
     Raises
     ------
     InputError
-        If another job is at work there, or it holds the output of another model or anything else.
+        If another job is at work there, or it has the output of another model or anything else.
     """
     check_local(out)
     made = _missing(out)
     with contextlib.ExitStack() as held:
         try:
             out.mkdir(parents=True, exist_ok=True)
-            held.enter_context(lock_or_refuse(out / _LOCK, f"another scoring job is at work in {out}"))
+            held.enter_context(lock_or_refuse(out / _LOCK, f"another scoring job is using {out}"))
         except OSError as error:
-            raise InputError(f"output folder {out} cannot be written: {error.strerror}") from None
+            raise write_error(f"output folder {out} cannot be written", error) from None
         try:
             ledger = Ledger(out)
             ledger.finish()
             ledger.check(model)
             yield ledger
         except OSError as error:
-            full = "no space is left on the disk" if error.errno == 28 else error.strerror or str(error)
-            raise InputError(f"scores cannot be written to {out}: {full}", hint="what was there is unchanged") from None
+            problem = f"scores cannot be written to {out}"
+            raise write_error(problem, error, hint="the earlier files are unchanged") from None
         finally:
             with contextlib.suppress(OSError):
-                if not (out / _ASIDE / _PLAN).exists():
-                    shutil.rmtree(out / _ASIDE, ignore_errors=True)
-                if not any(found.name != _LOCK for found in out.iterdir()):
+                if not (out / _STAGING / _PLAN).exists():
+                    shutil.rmtree(out / _STAGING, ignore_errors=True)
+                if not any(path.name != _LOCK for path in out.iterdir()):
                     (out / _LOCK).unlink()
                     for folder in made:
                         folder.rmdir()
@@ -72,9 +72,9 @@ class Ledger:
     out: Path
 
     @property
-    def aside(self) -> Path:
+    def staging(self) -> Path:
         """Where new files wait; on the same disk, so that moving them is one step."""
-        folder = self.out / _ASIDE
+        folder = self.out / _STAGING
         folder.mkdir(exist_ok=True)
         return folder
 
@@ -87,7 +87,9 @@ class Ledger:
             If it is not what a job wrote.
         """
         path = self.out / MANIFEST
-        hint = f"put {MANIFEST} back from a copy; without one, move the folder away and score all days into a new one"
+        hint = (
+            f"restore {MANIFEST} from a copy; if there is none, move the folder away and score all days into a new one"
+        )
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -98,27 +100,27 @@ class Ledger:
         if is_written and 2 <= manifest["schema_version"] <= SCHEMA_VERSION:
             is_written = manifest.pop("digest", None) == _digest(manifest)
         if not is_written:
-            raise InputError(f"{path} is not as a scoring job wrote it: it was changed, or cut off", hint=hint)
+            raise InputError(f"{path} was changed or cut off after a scoring job wrote it", hint=hint)
         return dict(manifest)
 
     def check(self, model: str) -> None:
         """Raise `InputError` unless the folder is empty or holds scores of ``model``."""
         manifest = self.read()
         if manifest is None:
-            others = sorted(found.name for found in self.out.iterdir() if found.name not in (_LOCK, _ASIDE))
-            if others:
+            foreign = sorted(path.name for path in self.out.iterdir() if path.name not in (_LOCK, _STAGING))
+            if foreign:
                 raise InputError(
-                    f"output folder {self.out} holds something that no scoring job wrote",
-                    given=others[:5],
-                    hint="name another with --out",
+                    f"output folder {self.out} has files that no scoring job wrote",
+                    given=foreign[:5],
+                    hint="choose another folder with --out",
                 )
             return
         if manifest.get("model") != model or "days" not in manifest:
             raise InputError(
-                f"output folder {self.out} holds the output of another model",
+                f"output folder {self.out} has the output of another model",
                 given=model,
                 allowed=str(manifest.get("model", manifest.get("name"))),
-                hint="name another with --out",
+                hint="choose another folder with --out",
             )
         again = "attribution score MODEL … --out ANOTHER_FOLDER"
         check_format(f"output folder {self.out}", manifest["schema_version"], SCHEMA_VERSION, again=again)
@@ -127,17 +129,17 @@ class Ledger:
         """Where the credit of a day is."""
         return self.out / day_place(day)
 
-    def is_damaged(self, day: str, told: Mapping[str, Any]) -> bool:
+    def is_damaged(self, day: str, entry: Mapping[str, Any]) -> bool:
         """Whether the file of a day is not what the manifest tells of it."""
         path = self.day_path(day)
-        if not path.is_file() or path.stat().st_size != told["bytes"]:
+        if not path.is_file() or path.stat().st_size != entry["bytes"]:
             return True
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() != str(told["sha256"])
+            return hashlib.file_digest(file, "sha256").hexdigest() != str(entry["sha256"])
 
-    def stage(self, place: str) -> Path:
-        """Where a file waits that is to be moved to ``place``, a path below the folder."""
-        path = self.aside / "new" / place
+    def stage(self, target: str) -> Path:
+        """Where a file waits that is to be moved to ``target``, a path below the folder."""
+        path = self.staging / "new" / target
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
@@ -147,46 +149,46 @@ class Ledger:
         self.stage(MANIFEST).write_text(text, encoding="utf-8")
         # The manifest last: whoever reads it finds what it says.
         plan = {"places": [*places, MANIFEST], "removed": list(removed)}
-        sync_tree(self.aside / "new")
-        draft = self.aside / f"{_PLAN}.draft"
+        sync_tree(self.staging / "new")
+        draft = self.staging / f"{_PLAN}.draft"
         with draft.open("w", encoding="utf-8") as file:
             json.dump(plan, file)
             file.flush()
             os.fsync(file.fileno())
-        draft.replace(self.aside / _PLAN)
-        for folder in (self.aside, self.out, self.out.absolute().parent):
+        draft.replace(self.staging / _PLAN)
+        for folder in (self.staging, self.out, self.out.absolute().parent):
             sync(folder)
         self.finish()
 
     def finish(self) -> None:
         """Move what a plan names, if there is one; then nothing is left aside."""
-        if not self.aside.exists():
+        if not self.staging.exists():
             return
-        path = self.aside / _PLAN
+        path = self.staging / _PLAN
         if path.exists():
             plan = json.loads(path.read_text(encoding="utf-8"))
-            for place in (*plan["removed"], *plan["places"]):
-                check_inside(self.out, str(place))
+            for target in (*plan["removed"], *plan["places"]):
+                check_inside(self.out, str(target))
             changed: set[Path] = {self.out}
-            for place in plan["removed"]:
-                (self.out / place).unlink(missing_ok=True)
+            for target in plan["removed"]:
+                (self.out / target).unlink(missing_ok=True)
                 with contextlib.suppress(OSError):
-                    (self.out / place).parent.rmdir()
-            for place in plan["places"]:
-                waiting = self.aside / "new" / place
+                    (self.out / target).parent.rmdir()
+            for target in plan["places"]:
+                waiting = self.staging / "new" / target
                 # What is not waiting was moved before the job ended.
                 if waiting.exists():
-                    (self.out / place).parent.mkdir(parents=True, exist_ok=True)
-                    waiting.replace(self.out / place)
+                    (self.out / target).parent.mkdir(parents=True, exist_ok=True)
+                    waiting.replace(self.out / target)
             # The plan goes when all it names is on the disk: until then the next job does it again.
-            for place in (*plan["places"], *plan["removed"]):
-                changed |= {folder for folder in (self.out / place).parents if folder.is_relative_to(self.out)}
+            for target in (*plan["places"], *plan["removed"]):
+                changed |= {folder for folder in (self.out / target).parents if folder.is_relative_to(self.out)}
             for folder in sorted(changed, reverse=True):
                 if folder.is_dir():
                     sync(folder)
             path.unlink()
-            sync(self.aside)
-        shutil.rmtree(self.aside)
+            sync(self.staging)
+        shutil.rmtree(self.staging)
 
 
 def day_place(day: str) -> str:
@@ -196,8 +198,8 @@ def day_place(day: str) -> str:
 
 def _digest(manifest: Mapping[str, Any]) -> str:
     """Of all but when it was written."""
-    told = {name: value for name, value in manifest.items() if name != "scored_at"}
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
+    content = {name: value for name, value in manifest.items() if name != "scored_at"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _missing(out: Path) -> list[Path]:

@@ -35,7 +35,7 @@ class PartWriter:
     Attributes
     ----------
     folder : where parts go
-    model : hands out
+    model : allocates credit
     days : (days,) sorted numbers of the days that are wanted, counted from 1970-01-01
     """
 
@@ -45,14 +45,14 @@ class PartWriter:
 
     def __call__(self, chunk: JourneyChunk) -> Summary:
         assert chunk.ended_at is not None
-        wanted = chunk.subset((chunk.conversion >= 0) & np.isin(chunk.ended_at // DAY, self.days))
-        laid_out, shares, without = allocate(self.model, wanted)
-        bare = wanted.flatten(wanted.conversions & (wanted.lengths == 0))
+        subset = chunk.subset((chunk.conversion >= 0) & np.isin(chunk.ended_at // DAY, self.days))
+        flattened, shares, without = allocate(self.model, subset)
+        untouched = subset.flatten(subset.conversions & (subset.lengths == 0))
         # A conversion that is worth nothing is one all the same.
         summary = {"zero_weights": number(np.array([float(without)]))}
-        if len(laid_out) or len(bare):
+        if len(flattened) or len(untouched):
             part = int.from_bytes(os.urandom(7), "big")
-            self._write(part, [_touched(laid_out, shares), _bare(bare)])
+            self._write(part, [_touched(flattened, shares), _untouched(untouched)])
             summary["parts"] = sum_by_key(np.array([[part]]), np.ones(1))
         return Summary(summary)
 
@@ -92,7 +92,7 @@ def _touched(chunk: JourneyChunk, shares: NDArray[np.float64]) -> pa.Table:
     )
 
 
-def _bare(chunk: JourneyChunk) -> pa.Table:
+def _untouched(chunk: JourneyChunk) -> pa.Table:
     size = len(chunk)
     return _rows(
         chunk,
@@ -144,9 +144,9 @@ class Parts:
     def __init__(self, folder: Path, parts: Iterable[int]) -> None:
         self._files = [pa.ipc.open_file(pa.memory_map(str(part_path(folder, part)))) for part in parts]
         self._batches: dict[int, list[tuple[int, int]]] = {}
-        for place, file in enumerate(self._files):
+        for index, file in enumerate(self._files):
             for batch, day in enumerate(json.loads(file.schema.metadata[b"days"])):
-                self._batches.setdefault(day, []).append((place, batch))
+                self._batches.setdefault(day, []).append((index, batch))
 
     @property
     def days(self) -> list[int]:
@@ -161,19 +161,19 @@ class Parts:
         LawError
             If the credit of a conversion does not add up to 1.
         """
-        batches = [self._files[place].get_batch(batch) for place, batch in self._batches[day]]
+        batches = [self._files[index].get_batch(batch) for index, batch in self._batches[day]]
         table = pa.Table.from_batches(batches)
         row, position = table["row"].to_numpy(), table["position"].to_numpy()
         order = np.lexsort((position, row))
         table, row = table.take(pa.array(order)), row[order]
         _check(row, table["credit"].to_numpy())
-        return _named(table, row, names)
+        return _name_columns(table, row, names)
 
     def unknown(self, day: int, unknown: Mapping[int, str]) -> dict[str, int]:
         """How many touchpoints of the day's conversions are of each channel in ``unknown``, by position."""
-        batches = [self._files[place].get_batch(batch) for place, batch in self._batches[day]]
+        batches = [self._files[index].get_batch(batch) for index, batch in self._batches[day]]
         channel = np.concatenate([batch.column("channel").to_numpy() for batch in batches])
-        counts = {name: int((channel == place).sum()) for place, name in unknown.items()}
+        counts = {name: int((channel == index).sum()) for index, name in unknown.items()}
         return {name: count for name, count in counts.items() if count}
 
 
@@ -184,12 +184,12 @@ def _check(row: NDArray[np.int64], credit: NDArray[np.float64]) -> None:
         raise LawError(f"credit of a conversion adds up to {sums[np.argmax(np.abs(sums - 1.0))]!r}, not 1")
 
 
-def _named(table: pa.Table, row: NDArray[np.int64], names: Names) -> pa.Table:
+def _name_columns(table: pa.Table, row: NDArray[np.int64], names: Names) -> pa.Table:
     rows = len(row)
     channel, code = table["channel"].to_numpy(), table["code"].to_numpy()
-    is_bare = channel == _NONE
-    known = pa.array([*names.channels, UNATTRIBUTED], pa.string())
-    channel = np.where(is_bare, len(names.channels), channel)
+    is_untouched = channel == _NONE
+    channel_names = pa.array([*names.channels, UNATTRIBUTED], pa.string())
+    channel = np.where(is_untouched, len(names.channels), channel)
     starts = np.flatnonzero(np.diff(row, prepend=_NONE))
     ids = pa.array(names.conversion_ids[row[starts]], pa.string())
     conversion = np.repeat(np.arange(len(starts)), np.diff(starts, append=rows))
@@ -199,18 +199,18 @@ def _named(table: pa.Table, row: NDArray[np.int64], names: Names) -> pa.Table:
             "model_version": pa.repeat(pa.scalar(names.version), rows),
             "conversion_id": ids.take(pa.array(conversion)),
             "customer_id": table["customer_id"].combine_chunks(),
-            "touched_at": pa.array(table["touched_at"].to_numpy(), mask=is_bare).cast(pa.timestamp("us")),
-            "channel": known.take(pa.array(channel)),
-            "campaign": _campaigns(names.dimensions, code, is_bare),
-            "position": pa.array(table["position"].to_numpy(), mask=is_bare),
+            "touched_at": pa.array(table["touched_at"].to_numpy(), mask=is_untouched).cast(pa.timestamp("us")),
+            "channel": channel_names.take(pa.array(channel)),
+            "campaign": _campaigns(names.dimensions, code, is_untouched),
+            "position": pa.array(table["position"].to_numpy(), mask=is_untouched),
             "credit": table["credit"].combine_chunks(),
             "credited_value": pa.array(table["credit"].to_numpy() * table["value"].to_numpy()),
         }
     )
 
 
-def _campaigns(dimensions: Dimensions, code: NDArray[np.int64], is_bare: NDArray[np.bool_]) -> pa.Array:
+def _campaigns(dimensions: Dimensions, code: NDArray[np.int64], is_untouched: NDArray[np.bool_]) -> pa.Array:
     if "campaign" not in dimensions.names:
         return pa.nulls(len(code), pa.string())
     values = pa.array([None, *dimensions.values[dimensions.names.index("campaign")]], pa.string())
-    return values.take(pa.array(np.where(is_bare, 0, dimensions.digit(np.maximum(code, 0), "campaign"))))
+    return values.take(pa.array(np.where(is_untouched, 0, dimensions.digit(np.maximum(code, 0), "campaign"))))

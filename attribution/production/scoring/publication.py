@@ -51,7 +51,7 @@ class Scored:
     revision : number of the last job that changed something
     written : days whose file is new or another than before
     unchanged : days that were scored again and are as they were
-    kept : days of an earlier version of the model, or asked for, left because the input lacks what led to them
+    without_history : days of an earlier version of the model, or asked for, whose input lacks what led to them
     removed : days that have no conversions any more
     conversions, rows : of the days written
     unknown_channels : touchpoints of channels the model was not fitted on, by channel, on the days scored
@@ -65,7 +65,7 @@ class Scored:
     revision: int
     written: tuple[str, ...]
     unchanged: tuple[str, ...]
-    kept: tuple[str, ...]
+    without_history: tuple[str, ...]
     removed: tuple[str, ...]
     conversions: int = 0
     rows: int = 0
@@ -79,7 +79,7 @@ class Scored:
     @classmethod
     def planned(cls, manifest: Mapping[str, Any], choice: Choice, taken: TakeBack) -> Scored:
         """What a job would do: ``written`` are all days that would be scored."""
-        days = [tuple(map(day_name, days)) for days in (choice.score, choice.kept, choice.emptied)]
+        days = [tuple(map(day_name, days)) for days in (choice.score, choice.without_history, choice.emptied)]
         return cls(
             int(manifest.get("revision", 0)),
             days[0],
@@ -97,7 +97,7 @@ class Publication:
 
     Parameters
     ----------
-    scorer : what hands out
+    scorer : allocates credit
     ledger : the output folder
     taken : what the input takes back
     manifest : of what is there
@@ -130,8 +130,8 @@ class Publication:
         name = day_name(day)
         path = self.ledger.stage(day_place(name))
         pq.write_table(table, path, compression="zstd")
-        told, before = day_entry(path, table, self._made_by), self._days.get(name)
-        is_same = before is not None and before["sha256"] == told["sha256"]
+        entry, before = day_entry(path, table, self._made_by), self._days.get(name)
+        is_same = before is not None and before["sha256"] == entry["sha256"]
         if is_same and name not in self._damaged:
             path.unlink()
             self._unchanged.append(name)
@@ -139,7 +139,7 @@ class Publication:
             self._written.append(name)
             if before is not None and not is_same:
                 self._restate(name, table)
-        self._days[name] = told
+        self._days[name] = entry
         for channel, count in unknown.items():
             self._unknown[channel] = self._unknown.get(channel, 0) + count
 
@@ -179,7 +179,7 @@ class Publication:
             self._revision if has_changed else self._revision - 1,
             tuple(self._written),
             tuple(self._unchanged),
-            tuple(map(day_name, choice.kept)),
+            tuple(map(day_name, choice.without_history)),
             tuple(removed),
             conversions,
             rows,
@@ -198,9 +198,11 @@ class Publication:
     def _restatement(self, unmended: Mapping[str, list[str]]) -> pa.Table:
         """What changed, and the ids that could not be mended and were not named before."""
         before = self._before.get("unmended", {})
-        named = [(day, name) for day, ids in unmended.items() for name in sorted({*ids} - {*before.get(day, ())})]
-        days, ids = ([pair[place] for pair in named] for place in (0, 1))
-        size = len(named)
+        newly_unmended = [
+            (day, name) for day, ids in unmended.items() for name in sorted({*ids} - {*before.get(day, ())})
+        ]
+        days, ids = ([pair[column] for pair in newly_unmended] for column in (0, 1))
+        size = len(newly_unmended)
         lost = {
             "revision": [self._revision] * size,
             "day": days,
@@ -209,9 +211,9 @@ class Publication:
         }
         empty = {name: lost.get(name, [None] * size) for name in RESTATED.column_names}
         schema = _CHANGED.append(pa.field("not_mended", pa.string()))
-        told = pa.concat_tables([_CHANGED.empty_table(), *self._changes])
-        told = told.append_column("not_mended", pa.nulls(told.num_rows, pa.string()))
-        return pa.concat_tables([told, pa.table(empty, schema)]).combine_chunks()
+        changes = pa.concat_tables([_CHANGED.empty_table(), *self._changes])
+        changes = changes.append_column("not_mended", pa.nulls(changes.num_rows, pa.string()))
+        return pa.concat_tables([changes, pa.table(empty, schema)]).combine_chunks()
 
     def _restate(self, name: str, table: pa.Table | None) -> None:
         try:
@@ -223,7 +225,7 @@ class Publication:
 
     def _manifest(self, scored: Scored, choice: Choice) -> dict[str, Any]:
         deferred = {*self._before.get("deferred", ()), *scored.deferred}
-        done = set(map(day_name, (*choice.score, *choice.emptied, *choice.kept, *choice.unmended)))
+        done = set(map(day_name, (*choice.score, *choice.emptied, *choice.without_history, *choice.unmended)))
         return {
             "schema_version": SCHEMA_VERSION,
             "model": self._scorer.name,
@@ -233,11 +235,11 @@ class Publication:
             "scored_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             "versions": _versions(),
             "unknown_touchpoints": dict(scored.unknown_channels),
-            "kept": list(scored.kept),
+            "kept": list(scored.without_history),
             "days": dict(sorted(self._days.items())),
             "unmended": dict(scored.unmended),
             "deferred": sorted(deferred - done),
-            "inputs": self.taken.news.merged(),
+            "inputs": self.taken.news.merge_inputs(),
         }
 
 

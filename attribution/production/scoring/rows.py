@@ -22,14 +22,14 @@ RESULT = ("channel", "touched_at", "credit")
 
 
 def score_rows(scorer: Scorer, rows: pd.DataFrame) -> pd.DataFrame:
-    """Hand out one conversion per row over the touchpoints of that row.
+    """Allocate one conversion per row to the touchpoints of that row.
 
     Each row stands for itself: it holds the touchpoints that may count for its conversion, in any order, under
     ``reset`` those since the conversion before. Persons, accounts and channels are already known.
 
     Parameters
     ----------
-    scorer : hands out
+    scorer : allocates credit
     rows : ``channel`` and ``touched_at``, lists of the same length, ``converted_at``, and lists of what else the
         model needs of touchpoints (see `needed_lists`). Times are texts, those without an offset in UTC; positions
         where the model was fitted on these.
@@ -61,18 +61,18 @@ def score_rows(scorer: Scorer, rows: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     lists = ["channel", "touched_at", *needed_lists(scorer)]
-    lacking = [name for name in (*lists, "converted_at") if name not in rows.columns]
-    if lacking:
+    missing = [name for name in (*lists, "converted_at") if name not in rows.columns]
+    if missing:
         raise InputError(
-            f"model {scorer.name!r} needs the column {lacking[0]!r}", given=list(map(str, rows.columns)), allowed=lists
+            f"model {scorer.name!r} needs the column {missing[0]!r}", given=list(map(str, rows.columns)), allowed=lists
         )
     number = np.arange(len(rows))
     values = {name: [_listed(value) for value in rows[name]] for name in lists}
-    lengths = {name: np.array([len(value) for value in given], dtype=np.int64) for name, given in values.items()}
+    lengths = {name: np.array([len(value) for value in column], dtype=np.int64) for name, column in values.items()}
     for name in lists[1:]:
         wrong = np.flatnonzero(lengths[name] != lengths["channel"])
         if len(wrong):
-            raise InputError(f"row {wrong[0]}: lists of {name} and channel differ in length")
+            raise InputError(f"row {wrong[0]}: the lists {name} and channel have different lengths")
     touched = lengths["channel"] > 0
     result = pd.DataFrame({"channel": [[UNATTRIBUTED]] * len(rows), "touched_at": [[None]] * len(rows)})
     result["credit"] = [[1.0]] * len(rows)
@@ -125,26 +125,26 @@ def example_rows(scorer: Scorer) -> pd.DataFrame:
 
 def _alone(scorer: Scorer) -> Scorer:
     """The scorer for rows of which nothing else is known: no persons to be joined, no channels to be derived."""
-    told = scorer.definition
-    training = told.training
+    definition = scorer.definition
+    training = definition.training
     if training is not None:
         training = replace(training, tables=("conversions", "touchpoints"), zoned=None)
-    journeys = told.journeys.model_copy(update={"account": None, "segment": None})
+    journeys = definition.journeys.model_copy(update={"account": None, "segment": None})
     return replace(scorer, definition=Definition(journeys, "channel", {}, {}, training))
 
 
-def _kinds(told: Definition) -> dict[str, Any]:
-    """What a conversion must be to be handed out: whoever asks for it wants it."""
-    asked = told.journeys
-    kinds = {} if asked.conversion_kinds is None else {"kind": asked.conversion_kinds[0]}
-    return kinds if asked.customers == "all" else {**kinds, "is_new_customer": True}
+def _kinds(definition: Definition) -> dict[str, Any]:
+    """What a conversion must be to be allocated."""
+    options = definition.journeys
+    kinds = {} if options.conversion_kinds is None else {"kind": options.conversion_kinds[0]}
+    return kinds if options.customers == "all" else {**kinds, "is_new_customer": True}
 
 
 def _listed(value: Any) -> list[Any]:
     if value is None or isinstance(value, float):  # a null
         return []
     if isinstance(value, str) or not hasattr(value, "__len__"):
-        raise InputError("lists are needed, one for each conversion", given=repr(value))
+        raise InputError("each row needs a list, with one row per conversion", given=repr(value))
     return list(value)
 
 

@@ -43,7 +43,7 @@ def check_gaps(sources: Sources, touchpoints: Digests, conversions: Digests, max
     rows = _rows_of(sources, "conversions", [day for day in far if day in conversions])
     rows += _rows_of(sources, "touchpoints", [day for day in far if day in touchpoints])
     raise InputError(
-        f"rows lie more than {max_gap_days} days from all others, so that their times are probably wrong",
+        f"rows are more than {max_gap_days} days from all others, so their times are probably wrong",
         given="; ".join(rows[:_SHOWN]) + (" …" if len(rows) > _SHOWN else ""),
         allowed=f"a gap of at most {max_gap_days} days before or after a row",
         hint="correct or leave out these rows; if they are right, raise --max-gap-days (max_gap_days in Python)",
@@ -56,13 +56,13 @@ def _rows_of(sources: Sources, table: str, days: list[int]) -> list[str]:
         return []
     is_named = table == "conversions" and sources.has(table, "conversion_id")
     view, time = (sources.conversions_view, "converted_at") if table == "conversions" else (table, "touched_at")
-    found = sources.engine.query(
+    rows = sources.engine.query(
         f"select {'conversion_id' if is_named else 'customer_id'}::varchar as id, {time} as time from {view} "
         f"where floor({time} / {DAY})::bigint in ({', '.join(map(str, days))}) order by time, id limit {_SHOWN + 1}",
         table=table,
     ).to_pylist()
     owner = f"{table.removesuffix('s')} " if is_named else f"{table.removesuffix('s')} of customer "
-    return [f"{owner}{row['id']!r} at {_moment(row['time'])}" for row in found]
+    return [f"{owner}{row['id']!r} at {_moment(row['time'])}" for row in rows]
 
 
 def _moment(at: int) -> str:
@@ -112,14 +112,14 @@ class TakeBack:
         manifest: Mapping[str, Any],
     ) -> None:
         self._sources, self._kinds, self.published = sources, kinds, published
-        self._named = {day_number(name): ids for name, ids in manifest.get("unmended", {}).items()}
-        waiting = {*self._named, *map(day_number, manifest.get("deferred", ()))}
-        is_first = not self.published.paths and not self._named
+        self._unmended_before = {day_number(name): ids for name, ids in manifest.get("unmended", {}).items()}
+        waiting = {*self._unmended_before, *map(day_number, manifest.get("deferred", ()))}
+        is_first = not self.published.paths and not self._unmended_before
         self.arrived = self._arrivals(() if is_first else {*news.changed("conversions"), *waiting})
         """Conversions of the days whose input is not what it was, with the ``day``."""
         self.news = news
         self.moved = self._moved()
-        counts = {day: int(news.known["conversions"].get(day, "0-").partition("-")[0]) for day in self.moved}
+        counts = {day: int(news.earlier["conversions"].get(day, "0-").partition("-")[0]) for day in self.moved}
         self.left_out = self._left_out()
         """Ids on days that the input tells of and does not speak for, and that were not published there."""
         self.news = replace(
@@ -131,7 +131,7 @@ class TakeBack:
     def _moved(self) -> Mapping[int, pa.ChunkedArray]:
         """Ids that were published on a day that the input does not speak for, and are on another now, by that day."""
         span = self.news.conversions
-        arrived = _on(self.arrived, (day for day in self.news.given.conversions if day in span))["conversion_id"]
+        arrived = _on(self.arrived, (day for day in self.news.current.conversions if day in span))["conversion_id"]
         moved = {}
         if len(arrived):
             for day in self.published.paths:
@@ -156,24 +156,24 @@ class TakeBack:
 
     def unmended(self, choice: Choice) -> Mapping[int, list[str]]:
         """Ids of conversions whose credit may be wrong and cannot be made right from this input, by day."""
-        named = {}
-        told = self._arrivals(day for day in choice.unmended if day in self.news.conversions)
+        ids_by_day = {}
+        conversions = self._arrivals(day for day in choice.unmended if day in self.news.conversions)
         for day in choice.unmended:
             if day in self.news.conversions:
-                named[day] = set(_on(told, [day])["conversion_id"].to_pylist())
+                ids_by_day[day] = set(_on(conversions, [day])["conversion_id"].to_pylist())
             else:
-                named[day] = self._may_be_wrong(day) | set(self._named.get(day, ()))
+                ids_by_day[day] = self._may_be_wrong(day) | set(self._unmended_before.get(day, ()))
         for day, ids in self.left_out.items():
-            named[day] = named.get(day, set(self._named.get(day, ()))) | ids
+            ids_by_day[day] = ids_by_day.get(day, set(self._unmended_before.get(day, ()))) | ids
         arrived = set(_on(self.arrived, choice.score)["conversion_id"].to_pylist())
-        for day, ids in self._named.items():
+        for day, ids in self._unmended_before.items():
             if day not in self.news.conversions:
-                named[day] = named.get(day, set()) | set(ids)
-        return {day: sorted(ids - arrived) for day, ids in sorted(named.items()) if ids - arrived}
+                ids_by_day[day] = ids_by_day.get(day, set()) | set(ids)
+        return {day: sorted(ids - arrived) for day, ids in sorted(ids_by_day.items()) if ids - arrived}
 
     def _may_be_wrong(self, day: int) -> set[str]:
         """Published conversions of a day that the input does not speak for, with causes on days that it does."""
-        news, reach = self.news, self.news.given.reach
+        news, reach = self.news, self.news.current.reach
         rows = self.published.of(day)
         if day in self.moved:
             rows = rows.filter(pc.invert(pc.is_in(rows["conversion_id"], value_set=self.moved[day].combine_chunks())))
@@ -181,13 +181,13 @@ class TakeBack:
             every = {*news.changed("conversions"), *self.moved, *news.entered}
             causes = [cause for cause in every if 0 <= day - cause <= reach.days]
             arrived = self._arrivals(cause for cause in causes if cause in news.entered)
-            people = [_on(self.arrived, causes)["customer_id"], arrived["customer_id"]]
-            people += [self._people(cause) for cause in causes]
-            known = pa.chunked_array([chunk for part in people for chunk in part.chunks], pa.string())
-            rows = rows.filter(pc.is_in(rows["customer_id"], value_set=known.combine_chunks()))
+            customers = [_on(self.arrived, causes)["customer_id"], arrived["customer_id"]]
+            customers += [self._customers(cause) for cause in causes]
+            customer_ids = pa.chunked_array([chunk for part in customers for chunk in part.chunks], pa.string())
+            rows = rows.filter(pc.is_in(rows["customer_id"], value_set=customer_ids.combine_chunks()))
         return set(rows["conversion_id"].to_pylist())
 
-    def _people(self, day: int) -> pa.ChunkedArray:
+    def _customers(self, day: int) -> pa.ChunkedArray:
         """Customers of published conversions of ``day``; only of those that moved, where the input says no more."""
         rows = self.published.of(day)
         if day in self.moved:
@@ -195,8 +195,8 @@ class TakeBack:
         return rows["customer_id"]
 
     def _left_out(self) -> dict[int, set[str]]:
-        span, given = self.news.conversions, self.news.given.conversions
-        beside = [day for day in given if day not in span]
+        span, converted = self.news.conversions, self.news.current.conversions
+        beside = [day for day in converted if day not in span]
         if not beside or not self.published.paths:
             return {}
         rows = self._arrivals(beside)
@@ -213,36 +213,32 @@ class TakeBack:
 
     def _arrivals(self, days: Iterable[int]) -> pa.Table:
         """Conversions of the input on ``days``: ``day``, ``conversion_id`` and ``customer_id``."""
-        wanted = sorted(set(days))
-        if not wanted:
+        ordered = sorted(set(days))
+        if not ordered:
             return _IDS.insert(0, pa.field("day", pa.int64())).empty_table()
         sources = self._sources
         columns = {
             "conversion_id": "null::varchar", "value": "0::double", "is_new_customer": "null::boolean",
         }  # fmt: skip
-        given = {name: name if sources.has("conversions", name) else sql for name, sql in columns.items()}
-        keep = f"converted_at between {wanted[0] * DAY} and {(wanted[-1] + 1) * DAY - 1} and customer_id is not null"
+        expressions = {name: name if sources.has("conversions", name) else sql for name, sql in columns.items()}
+        keep = f"converted_at between {ordered[0] * DAY} and {(ordered[-1] + 1) * DAY - 1} and customer_id is not null"
         if self._kinds is not None:
             keep += f" and kind in ({', '.join(map(text, self._kinds))})"
         # As `attribution.data.loading.events.conversion_ids` makes them where there are none.
-        number = f"row_number() over (partition by customer_id, converted_at order by id, {given['value']}, "
-        number += f"{given['is_new_customer']})"
-        found = sources.engine.query(
+        number = f"row_number() over (partition by customer_id, converted_at order by id, {expressions['value']}, "
+        number += f"{expressions['is_new_customer']})"
+        table = sources.engine.query(
             f"select floor(converted_at / {DAY})::bigint as day, customer_id::varchar as customer_id, "
             f"coalesce(id, concat(customer_id, '@', converted_at, '#', {number})) as conversion_id "
-            f"from (select *, {given['conversion_id']} as id from {sources.conversions_view} where {keep})",
+            f"from (select *, {expressions['conversion_id']} as id from {sources.conversions_view} where {keep})",
             table="conversions",
         )
-        rows = found.select(["day", *_IDS.names]).cast(_IDS.insert(0, pa.field("day", pa.int64())))
-        return _on(rows, wanted)
+        rows = table.select(["day", *_IDS.names]).cast(_IDS.insert(0, pa.field("day", pa.int64())))
+        return _on(rows, ordered)
 
 
 def _on(rows: pa.Table, days: Iterable[int]) -> pa.Table:
     return rows.filter(pc.is_in(rows["day"], value_set=pa.array(list(days), pa.int64())))
-
-
-def _without(ids: pa.ChunkedArray, others: pa.ChunkedArray) -> pa.ChunkedArray:
-    return ids.filter(pc.invert(pc.is_in(ids, value_set=others.combine_chunks())))
 
 
 def names(unmended: Mapping[int, list[str]]) -> dict[str, list[str]]:

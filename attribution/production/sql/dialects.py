@@ -12,8 +12,8 @@ from attribution.errors import InputError, did_you_mean
 DIALECTS = {
     "duckdb": "DuckDB 2",
     "spark": "Spark 4; TIMESTAMP columns, or TIMESTAMP_NTZ where the session's time zone is UTC",
-    "bigquery": "BigQuery; not tested there",
-    "snowflake": "Snowflake; not tested there",
+    "bigquery": "BigQuery; the SQL is not tested on it",
+    "snowflake": "Snowflake; the SQL is not tested on it",
     "postgres": "PostgreSQL 14 and later; the database is encoded in UTF-8",
 }
 
@@ -179,7 +179,7 @@ def bind_columns(expression: str, columns: Mapping[str, str], journey: tuple[str
         raise InputError(problem, given=expression, hint=str(error).splitlines()[0]) from None
     alone = isinstance(tree, exp.Select) and len(tree.expressions) == 1 and isinstance(tree.expressions[0], exp.Paren)
     if not alone or len(list(tree.find_all(exp.Query, exp.Table, exp.Star))) > 1 + len(list(tree.find_all(exp.Count))):
-        raise InputError(problem, given=expression, allowed="no SELECT, no table")
+        raise InputError(problem, given=expression, allowed="an expression without SELECT and tables")
     inner = tree.expressions[0].this
     if isinstance(inner, exp.Predicate | exp.Connector | exp.Not):
         raise InputError(
@@ -199,7 +199,7 @@ def _sqlglot() -> ModuleType:
         import sqlglot
     except ImportError:
         raise InputError(
-            "the SQL export needs the package sqlglot, and it is not installed",
+            "the SQL export needs the package sqlglot, which is not installed",
             hint="pip install 'journey-attribution[sql]'",
         ) from None
     return sqlglot

@@ -26,7 +26,7 @@ from attribution.production.sql.weights import (
 from attribution.schema.tables import UNATTRIBUTED
 
 _MAY_LACK = {"value": "double", "conversion_id": "varchar", "is_new_customer": "boolean"}
-_HINT = "build tables with canonical columns in the database, and set canonical (--canonical)"
+_HINT = "create tables with this package's column names in the database, and add --canonical (canonical=True in Python)"
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,11 @@ def _unsupported(scorer: Scorer, tables: SqlTables) -> Iterator[tuple[str, objec
     account = definition.journeys.account
     yield "journeys of accounts", account and f"account = {account!r}", "score it with `attribution score`"
     refuses = scorer.unknown_channels == "refuse" and "unknown_channels = 'refuse'"
-    yield "the policy", refuses, "a SELECT cannot refuse a row: set the policy to zero (--unknown-channels zero)"
+    yield (
+        "the policy",
+        refuses,
+        "a SELECT cannot refuse a row: use --unknown-channels zero (unknown_channels='zero' in Python)",
+    )
     if tables.canonical:
         return
     fitted_with = () if definition.training is None else definition.training.tables
@@ -186,7 +190,7 @@ def _weight_steps(scorer: Scorer, inputs: Inputs, source: str) -> Iterator[Step]
     weights = translate_weights(scorer.state, scorer.state.model(), names, share)
     if weights.needs_age and not inputs.has_times:
         raise InputError(
-            f"model {scorer.state.label!r} cannot be exported to SQL: its weight_sql uses {AGE}, and it was fitted on "
+            f"model {scorer.state.label!r} cannot be exported to SQL: its weight_sql uses {AGE}, but it was fitted on "
             "touchpoints that have only an order",
             hint="fit it on touchpoints with timestamps",
         )
@@ -256,6 +260,6 @@ def _check_names(steps: list[Step], tables: SqlTables) -> None:
     taken = {step.name for step in steps} & {tables.touchpoints.lower(), tables.conversions.lower()}
     if taken:
         raise InputError(
-            "a common table of the SELECT has the same name as your table", given=sorted(taken),
-            hint="name your table with its schema, as in main.converted",
+            "the SELECT already uses the name of your table", given=sorted(taken),
+            hint="add the schema to the name of your table, as in main.converted",
         )  # fmt: skip

@@ -90,17 +90,17 @@ def _channels(tables: Mapping[str, pd.DataFrame]) -> set[str]:
     """All channels of the run; only those of credit have colours that mean something."""
     present = {name: table for name, table in tables.items() if not table.empty}
     returns = main_basis(present["returns"]) if "returns" in present else None
-    named = (table for table in (present.get("credit"), returns) if table is not None)
-    channels = set().union(*(table["channel"] for table in named))
+    coloured = (table for table in (present.get("credit"), returns) if table is not None)
+    channels = set().union(*(table["channel"] for table in coloured))
     return channels | (channels_in(present["transitions"]) if "transitions" in present else set())
 
 
 def _chart(name: str) -> Callable[..., Figure]:
     """A function of this folder by its name, or ``module:function``."""
     module, colon, function = name.rpartition(":")
-    known = [chart for chart in __all__ if getattr(globals()[chart], "__annotations__", {}).get("return") == "Figure"]
-    if not colon and name not in known:
-        raise InputError(f"there is no chart {name!r}", allowed=[*known, "package.module:function"])
+    charts = [chart for chart in __all__ if getattr(globals()[chart], "__annotations__", {}).get("return") == "Figure"]
+    if not colon and name not in charts:
+        raise InputError(f"there is no chart {name!r}", allowed=[*charts, "package.module:function"])
     try:
         draw: Callable[..., Figure] = getattr(import_module(module), function) if colon else globals()[name]
     except (ImportError, AttributeError) as error:

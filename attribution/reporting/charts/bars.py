@@ -8,6 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from attribution.amounts import format_amount, format_roi
 from attribution.errors import InputError
 from attribution.reporting.charts.figure import Figure, data_of
 from attribution.reporting.charts.style import (
@@ -22,8 +23,8 @@ from attribution.schema.tables import NO_CHANNELS
 from attribution.sections import listed
 
 _WIDTH = 620
-_NO_INTERVALS = "There are no intervals: resampling was not asked for."
-_INTERVALS = "Thin lines are the intervals from resampling."
+_NO_INTERVALS = "There are no intervals, because the run had no resampling."
+_INTERVALS = "Thin lines are intervals from resampling."
 
 
 def credit_by_channel(credit: pd.DataFrame, *, channels: Iterable[str] | None = None) -> Figure:
@@ -64,7 +65,7 @@ def credit_by_channel(credit: pd.DataFrame, *, channels: Iterable[str] | None = 
     rows = ChannelRows(table, "conversions", style, title="credited conversions")
     top = table.loc[table["conversions"].idxmax()]
     captions = [
-        "Bars of one channel stand in the order of the legend." if table["model"].nunique() > 1 else "",
+        "The bars of a channel are in the order of the legend." if table["model"].nunique() > 1 else "",
         *(f"{kind.capitalize()}: {listed(models)}." for kind, models in _by_estimand(table)),
         _INTERVALS if rows.has_intervals else _NO_INTERVALS,
         _left_out(left_out, "least credit"),
@@ -75,7 +76,7 @@ def credit_by_channel(credit: pd.DataFrame, *, channels: Iterable[str] | None = 
         caption=" ".join(filter(None, captions)),
         alt_text=(
             f"Bar chart of credited conversions, {_sizes(table)}. Most: {top['channel']} with "
-            f"{top['conversions']:,.4g} under {top['model']}."
+            f"{format_amount(top['conversions'])} under {top['model']}."
         ),
         chart=rows.chart(rows.bars()),
         table=table,
@@ -116,7 +117,9 @@ def plain_bars(table: pd.DataFrame, *, label: str, amount: str, name: str, title
         name=name,
         title=title,
         caption=caption,
-        alt_text=f"Bar chart of {amount}, {len(data)} bars. Most: {names[most]} with {data['amount'][most]:,.4g}.",
+        alt_text=(
+            f"Bar chart of {amount}, {len(data)} bars. Most: {names[most]} with {format_amount(data['amount'][most])}."
+        ),
         chart=chart.encode(x=alt.X("amount:Q", title=amount), y=alt.Y("label:N", title=None, sort=None)),
         table=table,
     )
@@ -166,11 +169,11 @@ def roi_by_channel(returns: pd.DataFrame, *, channels: Iterable[str] | None = No
     without = sorted(set(every["channel"]) - set(with_roi["channel"]) - set(NO_CHANNELS))
     top = table.loc[table["roi"].idxmax()]
     captions = [
-        "The line at 0 is break-even.",
+        "Spend breaks even at the line at 0.",
         _estimand_note(table),
         _INTERVALS if rows.has_intervals else _NO_INTERVALS,
-        "The axis is compressed towards its ends, because some ROI are far from the others." if rows.skewed else "",
-        f"Not drawn, for want of spend: {listed(without)}." if without else "",
+        "The axis is compressed at both ends, because some ROI values are far from the others." if rows.skewed else "",
+        f"Not drawn, because they have no spend: {listed(without)}." if without else "",
         _left_out(left_out, "lowest ROI"),
     ]
     return Figure(
@@ -179,7 +182,7 @@ def roi_by_channel(returns: pd.DataFrame, *, channels: Iterable[str] | None = No
         caption=" ".join(filter(None, captions)),
         alt_text=(
             f"Dot chart of ROI on {basis}, {cost_basis} cost, {_sizes(table)}. Highest: {top['channel']} "
-            f"with {top['roi']:,.3g} under {top['model']}."
+            f"with {format_roi(top['roi'])} under {top['model']}."
         ),
         chart=rows.chart(rows.dots()),
         table=table,
@@ -257,10 +260,10 @@ def in_rows(table: pd.DataFrame, measure: str) -> tuple[pd.DataFrame, int]:
     order = sorted(means.index, key=lambda channel: (channel in NO_CHANNELS, -means[channel], channel))
     rest = [channel for channel in order if channel not in NO_CHANNELS][MOST_CHANNELS:]
     order = [channel for channel in order if channel not in rest]
-    place = {channel: i for i, channel in enumerate(order)}
-    kept = table[table["channel"].isin(order)]
-    kept = kept.sort_values("channel", key=lambda names: names.map(place), kind="stable")
-    return kept.reset_index(drop=True), len(rest)
+    positions = {channel: i for i, channel in enumerate(order)}
+    rows = table[table["channel"].isin(order)]
+    rows = rows.sort_values("channel", key=lambda names: names.map(positions), kind="stable")
+    return rows.reset_index(drop=True), len(rest)
 
 
 def _is_skewed(roi: pd.Series) -> bool:
@@ -277,11 +280,11 @@ def _estimand_note(table: pd.DataFrame) -> str:
     notes = []
     if "allocated" in kinds:
         notes.append(
-            "Allocated credit divides the conversions that were observed; it is not what would be lost "
+            "Allocated credit divides the observed conversions. It is not the number that would be lost "
             "without the channel."
         )
     if "incremental" in kinds:
-        notes.append(f"Incremental, an estimate of what ads caused: {listed(kinds['incremental'])}.")
+        notes.append(f"Incremental models estimate what ads caused: {listed(kinds['incremental'])}.")
     return " ".join(notes)
 
 

@@ -8,21 +8,21 @@ import pandas as pd
 
 from attribution.errors import InputError
 from attribution.reporting.charts.figure import Figure, data_of
+from attribution.schema.tables import TOTAL
 
 _WIDTH, _HEIGHT = 560, 260
 _ENDS, _UP, _DOWN = "#5c6b7a", "#0072b2", "#d55e00"
-_TOTAL = "(total)"
 
 
-def roi_bridge(review: pd.DataFrame, changes: pd.DataFrame, *, model: str) -> Figure:
+def roi_bridge(ends: tuple[float, float], changes: pd.DataFrame, *, model: str) -> Figure:
     """From the total ROI of the earlier run to that of the later, part by part.
 
     Parameters
     ----------
-    review : DataFrame
-        Table ``review``.
+    ends : tuple of float
+        ROI of all channels with spend in the earlier and in the later run.
     changes : DataFrame
-        Table ``roi_changes``.
+        Table ``roi_parts`` of a review.
     model : str
         Label of the model of the later run.
 
@@ -38,18 +38,15 @@ def roi_bridge(review: pd.DataFrame, changes: pd.DataFrame, *, model: str) -> Fi
 
     Examples
     --------
-    >>> review = pd.DataFrame({"model": ["m"], "channel": ["(total)"], "roi_before": [1.0], "roi_after": [1.5]})
-    >>> changes = pd.DataFrame({"model": ["m"] * 2, "channel": ["(total)"] * 2, "part": ["spend", "rate"],
+    >>> changes = pd.DataFrame({"model": ["m"] * 2, "slice": ["(total)"] * 2, "part": ["spend", "rate"],
     ...     "total_change": [-0.5, 1.0]})
-    >>> roi_bridge(review, changes, model="m").table["end"].tolist()
+    >>> roi_bridge((1.0, 1.5), changes, model="m").table["end"].tolist()
     [1.0, 0.5, 1.5, 1.5]
     """
-    whole = review[(review["model"] == model) & (review["channel"] == _TOTAL)]
-    ends = whole[["roi_before", "roi_after"]].to_numpy(float).ravel()
-    if len(ends) != 2 or np.isnan(ends).any():
-        raise InputError("one of the runs has no channel with spend, so there is no change of ROI to draw")
-    before, after = (float(end) for end in ends)
-    parts = changes[(changes["model"] == model) & (changes["channel"] == _TOTAL)]
+    if np.isnan(ends).any():
+        raise InputError("one of the runs has no channel with spend, so there is no change in ROI to draw")
+    before, after = ends
+    parts = changes[(changes["model"] == model) & (changes["slice"] == TOTAL)]
     moved = parts["total_change"].to_numpy(float)
     reached = before + np.cumsum(moved)
     table = pd.DataFrame(
@@ -63,7 +60,7 @@ def roi_bridge(review: pd.DataFrame, changes: pd.DataFrame, *, model: str) -> Fi
     largest = parts.iloc[int(np.abs(moved).argmax())]
     return Figure(
         name="roi_bridge",
-        title=f"From one ROI to the next, under {model}",
+        title=f"Why total ROI changed, under {model}",
         caption=(
             "Total ROI of channels with spend in the earlier and in the later run, and between them the part of each "
             "factor. Parts are Shapley values: they add up exactly, whatever the order."
@@ -80,8 +77,10 @@ def roi_bridge(review: pd.DataFrame, changes: pd.DataFrame, *, model: str) -> Fi
 def _chart(table: pd.DataFrame) -> alt.LayerChart:
     is_end = table["step"].isin(["before", "after"])
     colours = np.where(is_end, _ENDS, np.where(table["change"] >= 0, _UP, _DOWN))
-    said = np.where(is_end, "", "+.2f")
-    shown = [format(round(change, 2) + 0.0, form or ".2f") for change, form in zip(table["change"], said, strict=True)]
+    formats = np.where(is_end, "", "+.2f")
+    shown = [
+        format(round(change, 2) + 0.0, form or ".2f") for change, form in zip(table["change"], formats, strict=True)
+    ]
     data = table.assign(colour=colours, shown=shown, above=table[["start", "end"]].max(axis=1))
     x = alt.X("step:N", title=None, scale=alt.Scale(domain=list(table["step"])))
     x = x.axis(labelAngle=0, ticks=False, domain=False)

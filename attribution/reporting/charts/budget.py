@@ -8,6 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from attribution.amounts import format_amount
 from attribution.errors import InputError
 from attribution.kernels.budget.curves import build_curves
 from attribution.reporting.charts.bars import ChannelRows, in_rows
@@ -17,7 +18,7 @@ from attribution.sections import listed
 
 _WIDTH = 620
 _PLAN = "plan"
-_NO_INTERVALS = "There are no intervals: resampling was not asked for."
+_NO_INTERVALS = "There are no intervals, because the run had no resampling."
 
 
 def budget_by_channel(budget: pd.DataFrame, *, channels: Iterable[str] | None = None) -> Figure:
@@ -60,8 +61,8 @@ def budget_by_channel(budget: pd.DataFrame, *, channels: Iterable[str] | None = 
     widest = table.loc[table["change"].abs().idxmax()]
     bound = sorted({str(name) for name in table["binding"].dropna()})
     captions = [
-        "Bars are proposed spend, lines across them today's.",
-        f"Held by a limit of their own ({', '.join(bound)}): {listed(_bound(table))}." if bound else "",
+        "Bars show the proposed spend, the lines across them today's spend.",
+        f"At a limit of their own ({', '.join(bound)}): {listed(_bound(table))}." if bound else "",
         f"The {left_out} channels with the least spend are not drawn." if left_out else "",
     ]
     return Figure(
@@ -70,7 +71,7 @@ def budget_by_channel(budget: pd.DataFrame, *, channels: Iterable[str] | None = 
         caption=" ".join(filter(None, captions)),
         alt_text=(
             f"Bar chart of proposed spend with today's marked, channels: {table['channel'].nunique()}, models: "
-            f"{table['model'].nunique()}. Widest change: {widest['channel']} by {widest['change']:+.0%} under "
+            f"{table['model'].nunique()}. Largest change: {widest['channel']} by {widest['change']:+z.0%} under "
             f"{widest['model']}."
         ),
         chart=rows.chart([*rows.bars(), today]),
@@ -137,15 +138,17 @@ def budget_gain(scenarios: pd.DataFrame) -> Figure:
     money = f"Spend goes from {plan['spend_today'].iloc[0]:,.0f} to {plan['spend'].max():,.0f}."
     captions = [
         money,
-        "Lines are intervals of sampling only, at curves taken as known." if has_intervals else _NO_INTERVALS,
-        "Allocated credit is not incremental: a gain is one if channels cause what they are credited with.",
+        "Lines are intervals. They cover sampling only and take the response curves as known."
+        if has_intervals
+        else _NO_INTERVALS,
+        "The gain comes about only if channels caused the conversions that they are credited with.",
     ]
     best = plan.loc[plan["gain"].idxmax()]
     return Figure(
         name="budget_gain",
         title=f"Expected gain in {objective} under each model",
         caption=" ".join(captions),
-        alt_text=f"Dot chart of the gain of the proposal, largest {best['gain']:,.4g} under {best['model']}.",
+        alt_text=f"Dot chart of the gain of the proposal, largest {format_amount(best['gain'])} under {best['model']}.",
         chart=alt.LayerChart(layer=layers, data=data_of(data), width=_WIDTH, height=len(labels) * 54),
         table=table,
     )
@@ -173,7 +176,7 @@ def response_curves(budget: pd.DataFrame, *, channels: Iterable[str] | None = No
         No curve was fitted.
     """
     if not budget["curvature_from"].str.startswith("fitted").any():
-        raise InputError("no response curve comes from data: each is assumed, and a picture would make it look known")
+        raise InputError("every response curve is assumed, so there is none from data to draw")
     own = budget[budget["model"] == budget["model"].iloc[0]]
     fitted = own[own["curvature_from"].str.startswith("fitted")]
     table = pd.concat([_curve(rows) for _, rows in fitted.groupby("channel", sort=False)], ignore_index=True)
@@ -192,15 +195,16 @@ def response_curves(budget: pd.DataFrame, *, channels: Iterable[str] | None = No
     band = base.mark_area(opacity=0.15).encode(y=alt.Y("low_multiple:Q"), y2=alt.Y2("high_multiple"))
     line = base.mark_line(strokeWidth=2).encode(y=y)
     today = alt.Chart().mark_rule(color="#333", strokeDash=[3, 3]).encode(x=alt.XDatum(1, type="quantitative"))
-    others = [name for name in dict.fromkeys(own["channel"]) if name not in set(fitted["channel"])]
+    assumed = [name for name in dict.fromkeys(own["channel"]) if name not in set(fitted["channel"])]
     captions = [
-        f"Under {own['model'].iloc[0]}. Every curve goes through today's spend and return; bands are the interval of "
-        "curvature that the history allows.",
-        f"Not drawn, since their curvature is assumed: {listed(others)}." if others else "",
+        f"Under {own['model'].iloc[0]}. Every curve passes through today's spend and return. Bands show the curves "
+        "that "
+        "also fit the history of spend.",
+        f"Not drawn, because their curvature is assumed: {listed(assumed)}." if assumed else "",
     ]
     return Figure(
         name="response_curves",
-        title="Response curves, where spend has varied",
+        title="Response curves of channels whose spend has varied",
         caption=" ".join(filter(None, captions)),
         alt_text=f"Line chart of return against spend, channels: {fitted['channel'].nunique()}.",
         chart=alt.LayerChart(layer=[today, band, line], data=data_of(data), width=_WIDTH, height=320),

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import altair as alt
 import pandas as pd
 
+from attribution.amounts import format_amount
 from attribution.errors import InputError
 from attribution.reporting.charts.bars import ChannelRows, in_rows
 from attribution.reporting.charts.figure import Figure, data_of
@@ -17,7 +18,7 @@ from attribution.reporting.charts.style import (
     model_legend,
     short_labels,
 )
-from attribution.returns import MEDIA, main_basis
+from attribution.returns import MEDIA, bounded_costs, own_costs
 from attribution.schema.tables import UNATTRIBUTED
 from attribution.sections import listed
 
@@ -25,13 +26,13 @@ _WIDTH = 620
 _SHARED = "(shared)"
 
 
-def costs_by_type(coverage: pd.DataFrame, *, channels: Iterable[str] | None = None) -> Figure:
+def costs_by_type(sensitivity: pd.DataFrame, *, channels: Iterable[str] | None = None) -> Figure:
     """Costs of every channel's own, stacked by type; what channels share stands last.
 
     Parameters
     ----------
-    coverage : DataFrame
-        Table ``cost_coverage``.
+    sensitivity : DataFrame
+        Table ``cost_sensitivity``; of several models the first is drawn, which all say the same.
     channels : iterable of str, optional
         All channels of the run, so that labels and colours agree between figures; else those of the table.
 
@@ -47,33 +48,35 @@ def costs_by_type(coverage: pd.DataFrame, *, channels: Iterable[str] | None = No
 
     Examples
     --------
-    >>> coverage = pd.DataFrame({"channel": ["mail", "mail", "fair", "fair"], "cost_type": ["media", "venue"] * 2,
-    ...     "amount": [10.0, None, None, 40.0], "share": [1.0, None, None, 1.0]})
-    >>> costs_by_type(coverage).table[["channel", "cost_type"]].values.tolist()
+    >>> sensitivity = pd.DataFrame({"model": "linear", "channel": ["mail", "mail", "fair", "fair"],
+    ...     "cost_type": ["media", "venue"] * 2, "is_known": [True, False, False, True],
+    ...     "own": [10.0, None, None, 40.0], "own_share": [1.0, None, None, 1.0]})
+    >>> costs_by_type(sensitivity).table[["channel", "cost_type"]].values.tolist()
     [['fair', 'venue'], ['mail', 'media']]
     """
-    known = coverage[coverage["amount"] > 0]
-    if known.empty:
+    own = own_costs(sensitivity)
+    costs = own[own["amount"] > 0]
+    if costs.empty:
         raise InputError("no channel has a cost to draw")
-    known = known.assign(channel=known["channel"].fillna(_SHARED))
-    whole = known.groupby("channel")["amount"].sum()
+    costs = costs.assign(channel=costs["channel"].fillna(_SHARED))
+    whole = costs.groupby("channel")["amount"].sum()
     order = sorted(whole.index, key=lambda name: (name == _SHARED, -whole[name], name))
     left_out = len(order) - MOST_CHANNELS
     order = order[:MOST_CHANNELS]
-    kinds = sorted(set(known["cost_type"]), key=lambda kind: (kind != MEDIA, kind))
-    table = known[known["channel"].isin(order)][["channel", "cost_type", "amount", "share"]]
-    places = table["channel"].map({name: place for place, name in enumerate(order)})
-    rank = table["cost_type"].map({kind: place for place, kind in enumerate(kinds)})
-    table = table.assign(_row=places, _kind=rank).sort_values(["_row", "_kind"]).drop(columns=["_row", "_kind"])
+    kinds = sorted(set(costs["cost_type"]), key=lambda kind: (kind != MEDIA, kind))
+    table = costs[costs["channel"].isin(order)][["channel", "cost_type", "amount", "share"]]
+    rows = table["channel"].map({name: position for position, name in enumerate(order)})
+    rank = table["cost_type"].map({kind: position for position, kind in enumerate(kinds)})
+    table = table.assign(_row=rows, _kind=rank).sort_values(["_row", "_kind"]).drop(columns=["_row", "_kind"])
     table = table.reset_index(drop=True)
-    own = sorted(set(coverage["channel"].dropna()) - set(known["channel"]))
+    unknown = sorted(set(own["channel"].dropna()) - set(costs["channel"]))
     captions = [
-        "What channels share is drawn by itself: loaded cost adds a part of it to each channel."
+        "Shared costs have a bar of their own. Loaded cost adds a part of them to each channel."
         if _SHARED in order
         else "",
-        f"Without any known cost: {listed(own)}." if own else "",
+        f"No cost is known for {listed(unknown)}." if unknown else "",
         f"The {left_out} channels with the least cost are not drawn." if left_out > 0 else "",
-        "A type that is not known of a channel counts as nothing, which makes its ROI too high.",
+        "A type of cost that is missing for a channel counts as 0, which makes its ROI too high.",
     ]
     return Figure(
         name="costs_by_type",
@@ -81,7 +84,7 @@ def costs_by_type(coverage: pd.DataFrame, *, channels: Iterable[str] | None = No
         caption=" ".join(filter(None, captions)),
         alt_text=(
             f"Stacked bars of cost, channels: {len(order)}, types: {len(kinds)}. Most: {order[0]} with "
-            f"{whole[order[0]]:,.4g}."
+            f"{format_amount(whole[order[0]])}."
         ),
         chart=_stacked(table, kinds, order, channels),
         table=table,
@@ -94,7 +97,7 @@ def _stacked(table: pd.DataFrame, kinds: list[str], order: list[str], channels: 
     data = table.assign(
         label=table["channel"].map(labels),
         type_label=table["cost_type"].map(types),
-        place=table["cost_type"].map({kind: place for place, kind in enumerate(kinds)}),
+        place=table["cost_type"].map({kind: position for position, kind in enumerate(kinds)}),
     )
     colours = model_colours(list(types.values()))
     result: alt.Chart = (
@@ -115,13 +118,13 @@ def _stacked(table: pd.DataFrame, kinds: list[str], order: list[str], channels: 
     return result
 
 
-def roi_within_bounds(bounds: pd.DataFrame, *, channels: Iterable[str] | None = None) -> Figure:
+def roi_within_bounds(sensitivity: pd.DataFrame, *, channels: Iterable[str] | None = None) -> Figure:
     """ROI of every channel from the worst to the best that the bounds of its costs allow.
 
     Parameters
     ----------
-    bounds : DataFrame
-        Table ``cost_bounds``; of several bases the first is drawn.
+    sensitivity : DataFrame
+        Table ``cost_sensitivity``; of several bases the first is drawn.
     channels : iterable of str, optional
         All channels of the run, so that labels and colours agree between figures; else those of the table.
 
@@ -137,34 +140,36 @@ def roi_within_bounds(bounds: pd.DataFrame, *, channels: Iterable[str] | None = 
 
     Examples
     --------
-    >>> bounds = pd.DataFrame({"model": "linear", "basis": "revenue", "cost_basis": "media", "channel": ["mail", "tv"],
-    ...     "roi_low": [1.0, 0.5], "roi": [1.0, 0.8], "roi_high": [1.0, 1.4], "overlaps": ["tv", "mail"]})
-    >>> roi_within_bounds(bounds).caption.splitlines()[0][:57]
+    >>> sensitivity = pd.DataFrame({"model": "linear", "basis": "revenue", "cost_basis": "media",
+    ...     "channel": ["mail", "tv"], "cost_type": "(all)", "roi_low": [1.0, 0.5], "roi": [1.0, 0.8],
+    ...     "roi_high": [1.0, 1.4], "overlaps": ["tv", "mail"]})
+    >>> roi_within_bounds(sensitivity).caption.splitlines()[0][:57]
     'Lines go from the highest to the lowest cost that may be;'
     """
-    every = main_basis(bounds)
-    drawn = every[every["roi"].notna()]
-    if drawn.empty:
+    every = bounded_costs(sensitivity)
+    with_roi = every[every["roi"].notna()]
+    if with_roi.empty:
         raise InputError("no channel has an ROI to draw")
-    table, left_out = in_rows(drawn, "roi")
+    table, left_out = in_rows(with_roi, "roi")
     basis, cost_basis = table.iloc[0][["basis", "cost_basis"]]
     table = table[["channel", "model", "roi", "roi_low", "roi_high", "overlaps"]]
     style = ChannelStyle.of(every["channel"], channels)
     rows = ChannelRows(table, "roi", style, title=f"ROI on {basis}, {cost_basis} cost")
     unsure = sorted(set(every.loc[every["overlaps"].notna(), "channel"]) - {UNATTRIBUTED})
     captions = [
-        "Lines go from the highest to the lowest cost that may be; dots are half-way. They are no sampling intervals.",
-        f"Their ROI may be the same as another's: {listed(unsure)}."
+        "Lines run from ROI at the highest possible cost to ROI at the lowest; dots are half-way. They do not "
+        "cover sampling.",
+        f"These channels may have the same ROI as another one: {listed(unsure)}."
         if unsure
-        else "No two channels may change places.",
+        else "The order of the channels is the same at every possible cost.",
         f"The {left_out} channels with the lowest ROI are not drawn." if left_out else "",
     ]
     return Figure(
         name="roi_within_bounds",
-        title=f"ROI on {basis} where costs are known in bounds only",
+        title=f"ROI on {basis} where costs are uncertain",
         caption=" ".join(filter(None, captions)),
         alt_text=(
-            f"Dot chart of ROI with the range that costs allow, channels: {table['channel'].nunique()}, "
+            f"Dot chart of ROI with the range of possible costs, channels: {table['channel'].nunique()}, "
             f"overlapping: {len(unsure)}."
         ),
         chart=rows.chart(rows.dots()),

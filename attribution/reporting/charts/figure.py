@@ -135,8 +135,8 @@ def undrawable(text: str) -> str:
     unusual = sorted({char for char in text if ord(char) > 0x24F and not char.isspace()})
     nothing = [_picture("\U0003fffd"), _picture("")] if unusual else []
     joining = {"Cc", "Cf", "Mn", "Me", "Mc"}  # have no picture of their own
-    seen = (char for char in unusual if unicodedata.category(char) not in joining)
-    return "".join(char for char in seen if _picture(char) in nothing)
+    visible = (char for char in unusual if unicodedata.category(char) not in joining)
+    return "".join(char for char in visible if _picture(char) in nothing)
 
 
 def _picture(char: str) -> bytes:

@@ -14,7 +14,7 @@ from attribution.schema.tables import NO_CHANNELS
 from attribution.sections import listed
 
 _WIDTH = 460
-_OPEN = "Cases that are open when the data end are not lost: shares that moved on can still rise."
+_OPEN = "Cases that are open when the data end are not lost, so the shares that moved on can still rise."
 
 
 def funnel_by_stage(
@@ -40,7 +40,7 @@ def funnel_by_stage(
     InputError
         There is no allocated credit of any stage.
     """
-    allocated = funnel_credit[funnel_credit["estimand"] == "allocated"]
+    allocated = _allocated(funnel_credit)
     if allocated.empty:
         raise InputError("no stage has allocated credit to draw")
     of_stage = ["stage", "arrivals", "rate_to_next", "rate_low", "rate_high", "median_days_to_next"]
@@ -50,13 +50,16 @@ def funnel_by_stage(
     first = funnel.iloc[0]
     models = list(dict.fromkeys(table["model"]))
     leaks = funnel[funnel["rate_to_next"].notna()]
-    said = f"Fewest move on from {leaks.loc[leaks['rate_to_next'].idxmin(), 'stage']}. " if len(leaks) else ""
+    lowest = (
+        f"The lowest share moves on from {leaks.loc[leaks['rate_to_next'].idxmin(), 'stage']}. " if len(leaks) else ""
+    )
     return Figure(
         name="funnel_by_stage",
         title="Funnel by stage, split by credited channels",
         caption=(
-            f"{said}{_OPEN} Beside the bars: arrivals, the share that moved on with its interval, and the median days "
-            f"until then. Bars of one stage: {listed(models)}. Arrivals without a touchpoint are (unattributed)."
+            f"{lowest}{_OPEN} Beside the bars: arrivals, the share that moved on with its interval, and the median "
+            f"number of days until then. The bars of a stage are {listed(models)}. Arrivals without a touchpoint are "
+            "(unattributed)."
         ),
         alt_text=(
             f"Stacked bars of arrivals in {len(funnel)} stages by channel, models: {len(models)}. From "
@@ -68,10 +71,16 @@ def funnel_by_stage(
     )
 
 
+def _allocated(funnel_credit: pd.DataFrame) -> pd.DataFrame:
+    """Credit of whole channels; campaigns are in them."""
+    rows = (funnel_credit["grain"] == "channel") & (funnel_credit["estimand"] == "allocated")
+    return funnel_credit[rows]
+
+
 def _bars(table: pd.DataFrame, style: ChannelStyle, models: list[str]) -> alt.LayerChart:
     stages = short_labels(list(dict.fromkeys(table["stage"])))
-    named = short_labels(models)
-    data = style.on(table).assign(stage_label=table["stage"].map(stages), model_label=table["model"].map(named))
+    model_labels = short_labels(models)
+    data = style.on(table).assign(stage_label=table["stage"].map(stages), model_label=table["model"].map(model_labels))
     summed = data.groupby(["stage", "model"])["credit"]
     data["credit_end"] = summed.cumsum()
     data["credit_start"] = data["credit_end"] - data["credit"]
@@ -80,7 +89,7 @@ def _bars(table: pd.DataFrame, style: ChannelStyle, models: list[str]) -> alt.La
     shown = [label for label in style.labels.values() if label in set(data["label"])]
     colours = data.drop_duplicates("label").set_index("label")["colour"]
     y = alt.Y("stage_label:N", title=None, scale=alt.Scale(domain=list(stages.values()), paddingInner=0.35))
-    offset = alt.YOffset("model_label:N", scale=alt.Scale(domain=list(named.values())))
+    offset = alt.YOffset("model_label:N", scale=alt.Scale(domain=list(model_labels.values())))
     x = alt.X("credit_start:Q", title="credited arrivals", axis=alt.Axis(tickCount=6))
     legend = alt.Legend(orient="top", columns=4, columnPadding=20, symbolOpacity=1)
     scale = alt.Scale(domain=shown, range=[colours[label] for label in shown])
@@ -123,12 +132,13 @@ def funnel_rates(funnel_credit: pd.DataFrame, *, channels: Iterable[str] | None 
     InputError
         No stage has a rate.
     """
-    known = funnel_credit[(funnel_credit["estimand"] == "allocated") & funnel_credit["rate_to_next"].notna()]
-    if known.empty:
+    allocated = _allocated(funnel_credit)
+    with_rate = allocated[allocated["rate_to_next"].notna()]
+    if with_rate.empty:
         raise InputError("no stage has a rate by channel to draw")
-    model = known["model"].iloc[0]
+    model = with_rate["model"].iloc[0]
     columns = ["stage", "channel", "model", "credit", "rate_to_next", "rate_matured", "median_days_to_next"]
-    table = known.loc[known["model"] == model, [*columns, "open_share"]]
+    table = with_rate.loc[with_rate["model"] == model, [*columns, "open_share"]]
     sizes = table.groupby("channel")["credit"].sum()
     order = sorted(sizes.index, key=lambda name: (name in NO_CHANNELS, -sizes[name], name))
     left_out = max(0, len(order) - MOST_CHANNELS)
@@ -138,10 +148,10 @@ def funnel_rates(funnel_credit: pd.DataFrame, *, channels: Iterable[str] | None 
     missing = f" The {left_out} channels with least credit are not drawn." if left_out else ""
     return Figure(
         name="funnel_rates",
-        title="Who moves on, by channel",
+        title="Share of arrivals that move on, by channel",
         caption=(
             f"Share of credited arrivals that moved on so far, and the median days until then, under {model}. {_OPEN} "
-            f"There are no intervals here; small credit makes rates uncertain.{missing}"
+            f"There are no intervals here; rates of channels with little credit are uncertain.{missing}"
         ),
         alt_text=(
             f"Grid of rates by channel and stage, channels: {len(order)}. Highest: {best['channel']} from "

@@ -28,7 +28,7 @@ _MOST_LEVEL = 12
 
 def journey_graph(
     transitions: pd.DataFrame,
-    removal_effects: pd.DataFrame,
+    published_credit: pd.DataFrame,
     journey_profile: pd.DataFrame,
     *,
     channels: Iterable[str] | None = None,
@@ -40,8 +40,9 @@ def journey_graph(
 
     Parameters
     ----------
-    transitions, removal_effects, journey_profile : DataFrame
-        The tables of these names; ``removal_effects`` may have no rows, of several models the first is used.
+    transitions, published_credit, journey_profile : DataFrame
+        The tables of these names; ``published_credit`` may have no rows, of models with removal effects the first is
+        used.
     channels : iterable of str, optional
         All channels of the run, so that labels agree between figures; else those of the table.
 
@@ -67,8 +68,9 @@ def journey_graph(
     """
     check_steps(transitions)
     order = most_reached(transitions)
-    model = None if removal_effects.empty else str(removal_effects["model"].iloc[0])
-    nodes = _nodes(order, removal_effects[removal_effects["model"] == model], journey_profile)
+    effects = published_credit[published_credit["removal_effect"].notna()]
+    model = None if effects.empty else str(effects["model"].iloc[0])
+    nodes = _nodes(order, effects[effects["model"] == model], journey_profile)
     between = in_order(transitions, [START, *order], [*order, CONVERSION, NULL])
     between = between[between["from_state"] != between["to_state"]]
     strongest = _strongest(between)
@@ -77,11 +79,11 @@ def journey_graph(
     ]
     places = _circle(_openers_first(order, transitions))
     captions = [
-        "Circles: area is the number of touchpoints.",
-        f"Their colour is the removal effect under {model}." if model else "There are no removal effects.",
-        "Arrows: width is the probability of the step; green leads to (conversion), grey to (null).",
+        "The area of a circle is its number of touchpoints.",
+        f"Its colour is the removal effect under {model}." if model else "There are no removal effects.",
+        "The width of an arrow is the probability of the step; green leads to (conversion), grey to (null).",
         _weaker(len(between) - len(strongest)),
-        "Steps from a channel to itself are left out.",
+        "Steps from a channel to itself are not drawn.",
         not_drawn(transitions, order),
     ]
     return Figure(
@@ -89,7 +91,7 @@ def journey_graph(
         title="Journey graph",
         caption=" ".join(filter(None, captions)),
         alt_text=f"Graph of (start), channels, (conversion) and (null). Steps drawn: {len(strongest)}.",
-        chart=_drawn(nodes, strongest, places, style_of(transitions, channels)),
+        chart=_draw(nodes, strongest, places, style_of(transitions, channels)),
         table=table,
     )
 
@@ -115,8 +117,8 @@ def _strongest(steps: pd.DataFrame) -> pd.DataFrame:
 def _weaker(dropped: int) -> str:
     if not dropped:
         return ""
-    kept = f"the {MOST_STEPS} steps taken most often and the {MOST_TO_CONVERSION} that convert most often"
-    return f"Only {kept} are drawn, {dropped} others are not."
+    strongest = f"the {MOST_STEPS} steps taken most often and the {MOST_TO_CONVERSION} that convert most often"
+    return f"Drawn are only {strongest}; {dropped} others are not."
 
 
 def _openers_first(order: list[str], transitions: pd.DataFrame) -> list[str]:
@@ -135,7 +137,7 @@ def _circle(openers_first: list[str]) -> dict[str, tuple[float, float]]:
     return {state: (-float(x), float(y)) for state, (x, y) in nx.circular_layout(ring).items()}
 
 
-def _drawn(
+def _draw(
     nodes: pd.DataFrame, steps: pd.DataFrame, places: dict[str, tuple[float, float]], style: ChannelStyle
 ) -> alt.LayerChart:
     dots = pd.concat([nodes, pd.DataFrame({"from_state": _ADDED})], ignore_index=True)
@@ -164,11 +166,11 @@ def _circles(dots: pd.DataFrame, x: alt.X, y: alt.Y) -> list[alt.Chart]:
     size = alt.Size("size:Q", scale=None, legend=None)
     scale = alt.Scale(scheme="oranges", domain=[0, max(float(dots["removal_effect"].max()), 1e-9)])
     shade = alt.Fill("removal_effect:Q", scale=scale, title="removal effect", legend=alt.Legend(format=".0%"))
-    known = dots["removal_effect"].notna()
-    grey = alt.Chart(data_of(dots[~known])).mark_circle(opacity=1, fill="#ccc", stroke="#555", strokeWidth=0.8)
+    has_effect = dots["removal_effect"].notna()
+    grey = alt.Chart(data_of(dots[~has_effect])).mark_circle(opacity=1, fill="#ccc", stroke="#555", strokeWidth=0.8)
     layers = [grey.encode(x=x, y=y, size=size)]
-    if known.any():
-        coloured = alt.Chart(data_of(dots[known])).mark_circle(opacity=1, stroke="#555", strokeWidth=0.8)
+    if has_effect.any():
+        coloured = alt.Chart(data_of(dots[has_effect])).mark_circle(opacity=1, stroke="#555", strokeWidth=0.8)
         layers.append(coloured.encode(x=x, y=y, size=size, fill=shade))
     return layers
 

@@ -48,7 +48,7 @@ def path_length(journey_profile: pd.DataFrame) -> Figure:
         name="path_length",
         title="Path length: touchpoints per journey",
         axis="touchpoints in the journey",
-        note=f"Journeys of {_MOST_BINS - 1} and more touchpoints share the last bin." if lumped else "",
+        note=f"Journeys with {_MOST_BINS - 1} or more touchpoints share the last bin." if lumped else "",
         step=1,
     )
 

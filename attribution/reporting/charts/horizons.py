@@ -6,6 +6,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from attribution.amounts import format_amount
 from attribution.errors import InputError
 from attribution.reporting.charts.figure import Figure, data_of
 from attribution.reporting.charts.style import model_colours, model_legend, short_labels
@@ -57,11 +58,13 @@ def budget_horizons(budget: pd.DataFrame) -> Figure:
     ends = table[table["model"] == table["model"].iloc[0]].iloc[[0, -1]]
     given_up, won = (float(np.abs(np.diff(ends[name]))[0]) for name in ("return", "long_return"))
     first = table["model"].iloc[0]
-    trade = f"Under {first}, the long run asks {given_up:,.4g} of the short one for {won:,.4g} of its own."
+    trade = (
+        f"Under {first}, gaining {format_amount(won)} in the long run costs {format_amount(given_up)} in the short run."
+    )
     return Figure(
         name="budget_horizons",
-        title="What short and long run ask of each other",
-        caption=f"A dot for each weight of the long run, from 0 to 1. {trade}",
+        title="Return in the short run and in the long run",
+        caption=f"Each dot is the best plan for one weight of the long run, from 0 to 1. {trade}",
         alt_text=f"Line chart of return in the long run against the short run. {trade}",
         chart=alt.LayerChart(layer=layers, data=data, width=620, height=380),
         table=table,

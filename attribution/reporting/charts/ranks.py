@@ -65,10 +65,10 @@ def rank_bump(
     without = sorted(set(every["channel"]) - set(ranked["channel"]) - set(NO_CHANNELS))
     captions = [
         "Rank 1 has the highest ROI; a thicker line has more spend.",
-        "Channels that tie share their average rank and a dark mark." if _ties(table).any() else "",
-        f"{TRUTH_COLUMN} ranks by the true ROI of the simulated world." if truth is not None else "",
-        f"Not ranked, for want of spend: {listed(without)}." if without else "",
-        f"The {left_out} channels with the least spend are not drawn, their places stay empty." if left_out else "",
+        "Tied channels share their average rank and have a dark mark." if _ties(table).any() else "",
+        f"{TRUTH_COLUMN} is the rank by the true ROI of the simulated world." if truth is not None else "",
+        f"Not ranked, because they have no spend: {listed(without)}." if without else "",
+        f"The {left_out} channels with the least spend are not drawn; their ranks are left empty." if left_out else "",
     ]
     basis, cost_basis = every.iloc[0][["basis", "cost_basis"]]
     return Figure(
@@ -76,7 +76,7 @@ def rank_bump(
         title=f"Ranks by ROI on {basis} ({cost_basis} cost) across models",
         caption=" ".join(filter(None, captions)),
         alt_text=_alt_text(table),
-        chart=_drawn(table, style),
+        chart=_draw(table, style),
         table=table,
     )
 
@@ -84,15 +84,15 @@ def rank_bump(
 def _true_ranks(ranked: pd.DataFrame, truth: pd.DataFrame | None) -> pd.DataFrame:
     if truth is None:
         return ranked.iloc[:0]
-    known = truth[truth["channel"].isin(ranked["channel"]) & truth["roi"].notna()]
+    with_roi = truth[truth["channel"].isin(ranked["channel"]) & truth["roi"].notna()]
     spend = ranked.drop_duplicates("channel").set_index("channel")["spend"]
     return pd.DataFrame(
         {
             "model": TRUTH_COLUMN,
-            "channel": known["channel"],
-            "rank": known["roi"].rank(ascending=False),
-            "roi": known["roi"],
-            "spend": known["channel"].map(spend),
+            "channel": with_roi["channel"],
+            "rank": with_roi["roi"].rank(ascending=False),
+            "roi": with_roi["roi"],
+            "spend": with_roi["channel"].map(spend),
         }
     )
 
@@ -101,10 +101,10 @@ def _largest(table: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     """Columns in the order of the models, each by rank; cut to the channels with most spend."""
     spend = table.groupby("channel")["spend"].max()
     order = sorted(spend.index, key=lambda channel: (-spend[channel], channel))
-    kept = table[table["channel"].isin(order[:MOST_CHANNELS])]
+    rows = table[table["channel"].isin(order[:MOST_CHANNELS])]
     column = {model: i for i, model in enumerate(dict.fromkeys(table["model"]))}
-    kept = kept.assign(column=kept["model"].map(column)).sort_values(["column", "rank", "channel"])
-    return kept.drop(columns="column").reset_index(drop=True), max(0, len(order) - MOST_CHANNELS)
+    rows = rows.assign(column=rows["model"].map(column)).sort_values(["column", "rank", "channel"])
+    return rows.drop(columns="column").reset_index(drop=True), max(0, len(order) - MOST_CHANNELS)
 
 
 def _ties(table: pd.DataFrame) -> pd.Series:
@@ -117,7 +117,7 @@ def _alt_text(table: pd.DataFrame) -> str:
     return f"Rank chart of {table['channel'].nunique()} channels. First by model: {'; '.join(leaders)}."
 
 
-def _drawn(table: pd.DataFrame, style: ChannelStyle) -> alt.LayerChart:
+def _draw(table: pd.DataFrame, style: ChannelStyle) -> alt.LayerChart:
     models = short_labels(list(dict.fromkeys(table["model"])))
     data = _placed(table, style, {model: i for i, model in enumerate(models)})
     step = float(np.clip(6.6 * max(columns_of(label) for label in models.values()), 95, 130))
@@ -147,8 +147,8 @@ def _placed(table: pd.DataFrame, style: ChannelStyle, columns: dict[str, int]) -
     Labels of ties would lie on each other: each takes a ``place`` of its own, to which a thin line leads.
     """
     data = style.on(table).assign(column=table["model"].map(columns), rank_text=table["rank"].map("{:g}".format))
-    place = table.groupby("model").cumcount() + 1.0
-    data["place"] = place + (table["rank"] - place).groupby([table["model"], table["rank"]]).transform("mean")
+    position = table.groupby("model").cumcount() + 1.0
+    data["place"] = position + (table["rank"] - position).groupby([table["model"], table["rank"]]).transform("mean")
     data["mark"] = data["colour"].where(~_ties(table), _TIE)
     data["ink"] = data["mark"].map(ink_on)
     return data

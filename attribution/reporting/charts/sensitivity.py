@@ -8,6 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from attribution.amounts import format_amount, format_roi
 from attribution.errors import InputError
 from attribution.reporting.charts.figure import Figure, data_of
 from attribution.reporting.charts.style import ChannelStyle, short_labels
@@ -49,10 +50,10 @@ def specification_curve(
     InputError
         The channel has no ROI.
     """
-    known = specifications[(specifications["channel"] == channel) & specifications["roi"].notna()]
-    if known.empty:
+    with_roi = specifications[(specifications["channel"] == channel) & specifications["roi"].notna()]
+    if with_roi.empty:
         raise InputError("the channel has no ROI under any specification", given=channel)
-    order = known.sort_values(["roi", *_PARTS], kind="stable")
+    order = with_roi.sort_values(["roi", *_PARTS], kind="stable")
     columns = [*_PARTS, "roi", "roi_low", "roi_high", "is_own"]
     table = order[columns].reset_index(drop=True)
     table.insert(0, "place", np.arange(1, len(table) + 1))
@@ -64,13 +65,14 @@ def specification_curve(
         name="specification_curve" if number == 1 else f"specification_curve_{number}",
         title=f"ROI of {label} under every specification",
         caption=(
-            f"A dot is one combination of the choices that are ticked below it; {above} of {len(table)} lie above 0. "
+            f"Each dot is one combination of the choices marked below it; {above} of {len(table)} are above 0. "
             f"Lines are intervals from resampling, which cover sampling only. Dark: the run's own window, policy and "
-            f"cost basis ({_two(own.min())} to {_two(own.max())}). Allocated credit is not incremental."
+            f"cost basis ({format_roi(own.min())} to {format_roi(own.max())})."
         ),
         alt_text=(
-            f"Sorted dots of the ROI of {label} under {len(table)} specifications, from {_two(least['roi'])} under "
-            f"{_said(least)} to {_two(most['roi'])} under {_said(most)}."
+            f"Sorted dots of the ROI of {label} under {len(table)} specifications, from {format_roi(least['roi'])} "
+            "under "
+            f"{_specification(least)} to {format_roi(most['roi'])} under {_specification(most)}."
         ),
         chart=_curve(table),
         table=table,
@@ -107,13 +109,16 @@ def regret_chart(regret: pd.DataFrame) -> Figure:
         name="regret",
         title="Regret of acting on a model if another is right",
         caption=(
-            "Return lost, mean over draws of customers, when spend is moved by the row's model and the column's is "
-            f"right. Framed: {safest['acting_on']}, whose worst case, {safest['worst']:,.4g}, is the smallest. Right "
-            f"means: its {estimand} credit is."
+            "Average return that is lost if spend follows the model of the row, but the credit of the model of "
+            "the column "
+            f"is right. Framed: {safest['acting_on']}, whose largest loss, {format_amount(safest['worst'])}, is "
+            "the smallest. "
+            f"Credit is {estimand}."
         ),
         alt_text=(
-            f"Grid of regret, models: {table['if_right'].nunique()}. Largest: {worst['regret']:,.4g} when acting on "
-            f"{worst['acting_on']} and {worst['if_right']} is right."
+            f"Grid of regret, models: {table['if_right'].nunique()}. Largest: {format_amount(worst['regret'])} "
+            "when acting on "
+            f"{worst['acting_on']} while {worst['if_right']} is right."
         ),
         chart=_regret_grid(table),
         table=table,
@@ -149,7 +154,7 @@ def _curve(table: pd.DataFrame) -> alt.LayerChart:
 def _ticks(table: pd.DataFrame) -> pd.DataFrame:
     """A row for each specification and each of its choices, where there was anything to choose."""
     parts = []
-    for place, name in enumerate(_PARTS):
+    for part, name in enumerate(_PARTS):
         levels = list(dict.fromkeys(table[name].dropna()))
         levels = sorted(levels) if name == "lookback_days" else levels
         if len(levels) < 2:
@@ -163,7 +168,7 @@ def _ticks(table: pd.DataFrame) -> pd.DataFrame:
             pd.DataFrame(
                 {
                     "place": table["place"],
-                    "part": place,
+                    "part": part,
                     "level": table[name].map(rank),
                     "choice_label": table[name].map(labels),
                     "colour": np.where(table["is_own"], "#1b3a5c", "#9db4c8"),
@@ -200,10 +205,6 @@ def _regret_grid(table: pd.DataFrame) -> alt.LayerChart:
     return alt.LayerChart(layer=[cells, amounts, frame], data=data_of(data), width=width, height=height)
 
 
-def _said(row: pd.Series) -> str:
+def _specification(row: pd.Series) -> str:
     days = "" if pd.isna(row["lookback_days"]) else f", {row['lookback_days']:g} days"
     return f"{row['model']}{days}, direct {row['direct']}, {row['cost_basis']} cost"
-
-
-def _two(number: float) -> str:
-    return f"{round(number, 2) + 0.0:,.2f}"

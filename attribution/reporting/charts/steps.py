@@ -72,8 +72,8 @@ def transition_heatmap(transitions: pd.DataFrame, *, channels: Iterable[str] | N
     width, height = cell * len(columns), cell * len(rows)
     likely = table.loc[table["probability"].idxmax()]
     captions = [
-        "Share of all steps out of the row's state that lead to the column's; a grey cell was never seen.",
-        "Channels stand in the order of how often they are reached.",
+        "Share of all steps from the row that lead to the column. Grey: never observed.",
+        "Channels are ordered by how often they are reached.",
         not_drawn(transitions, order),
     ]
     return Figure(

@@ -44,9 +44,9 @@ class ChannelStyle:
     colours: Mapping[str, str]
 
     @classmethod
-    def of(cls, seen: Iterable[str], channels: Iterable[str] | None = None) -> ChannelStyle:
-        """Of the channels seen in a table among all channels of the run, where these are known."""
-        names = sorted({*seen, *(() if channels is None else channels)} - set(NO_CHANNELS))
+    def of(cls, own: Iterable[str], channels: Iterable[str] | None = None) -> ChannelStyle:
+        """Of the channels of a table among all channels of the run, where these are known."""
+        names = sorted({*own, *(() if channels is None else channels)} - set(NO_CHANNELS))
         return cls({**short_labels(names), **{name: name for name in NO_CHANNELS}}, channel_colours(names))
 
     def label(self, channel: str) -> str:
@@ -79,8 +79,8 @@ def channel_colours(channels: Iterable[str]) -> dict[str, str]:
     for name in sorted(set(channels) - set(NO_CHANNELS)):
         free = free or list(PALETTE)
         best = [colour for colour in PALETTE[:_BEST] if colour in free] or free
-        wanted = zlib.crc32(name.encode("utf-8", "surrogatepass")) % len(PALETTE[:_BEST])
-        colour = PALETTE[wanted] if PALETTE[wanted] in best else best[wanted % len(best)]
+        index = zlib.crc32(name.encode("utf-8", "surrogatepass")) % len(PALETTE[:_BEST])
+        colour = PALETTE[index] if PALETTE[index] in best else best[index % len(best)]
         free.remove(colour)
         colours[name] = colour
     return colours
@@ -89,8 +89,8 @@ def channel_colours(channels: Iterable[str]) -> dict[str, str]:
 def model_colours(models: Sequence[str]) -> dict[str, str]:
     """One colour per model along a ramp from dark to light, which any eye can order."""
     steps = len(_MODEL_RAMP) - 1
-    places = [steps * i / (len(models) - 1) if len(models) > 1 else 1.0 for i in range(len(models))]
-    return {model: _between(place) for model, place in zip(models, places, strict=True)}
+    positions = [steps * i / (len(models) - 1) if len(models) > 1 else 1.0 for i in range(len(models))]
+    return {model: _between(position) for model, position in zip(models, positions, strict=True)}
 
 
 def model_legend(labels: Sequence[str]) -> alt.Legend:
@@ -153,10 +153,10 @@ def columns_of(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
 
 
-def _between(place: float) -> str:
-    below = min(int(place), len(_MODEL_RAMP) - 2)
+def _between(position: float) -> str:
+    below = min(int(position), len(_MODEL_RAMP) - 2)
     mixed = (
-        round(int(low, 16) + (int(high, 16) - int(low, 16)) * (place - below))
+        round(int(low, 16) + (int(high, 16) - int(low, 16)) * (position - below))
         for low, high in ((_MODEL_RAMP[below][i : i + 2], _MODEL_RAMP[below + 1][i : i + 2]) for i in (1, 3, 5))
     )
     return "#" + "".join(f"{part:02x}" for part in mixed)

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 import altair as alt
 import pandas as pd
 
+from attribution.amounts import format_amount
 from attribution.errors import InputError
 from attribution.reporting.charts.figure import Figure, data_of
 from attribution.reporting.charts.style import MOST_CHANNELS, ChannelStyle, model_colours, model_legend, short_labels
-from attribution.returns import MEDIA
+from attribution.returns import MEDIA, borne_costs
 
 _WIDTH = 620
 
@@ -45,9 +46,10 @@ def cost_waterfall(sensitivity: pd.DataFrame, *, channels: Iterable[str] | None 
     >>> cost_waterfall(sensitivity).table[["cost_type", "start", "end"]].values.tolist()
     [['media', 0.0, 10.0], ['labour', 10.0, 40.0]]
     """
-    rows = sensitivity[sensitivity["model"] == sensitivity["model"].iloc[0]] if len(sensitivity) else sensitivity
+    rows = borne_costs(sensitivity)
     if rows.empty:
-        raise InputError("no channel has an ROI on all its costs, so there is nothing to draw")
+        raise InputError("no channel has an ROI on loaded cost, so there is nothing to draw")
+    rows = rows[rows["model"] == rows["model"].iloc[0]]
     whole = rows.groupby("channel")["amount"].sum()
     order = sorted(whole.index, key=lambda name: (-whole[name], name))
     left_out = len(order) - MOST_CHANNELS
@@ -55,7 +57,7 @@ def cost_waterfall(sensitivity: pd.DataFrame, *, channels: Iterable[str] | None 
     kinds = sorted(set(rows["cost_type"]), key=lambda kind: (kind != MEDIA, kind))
     table = rows[rows["channel"].isin(order)]
     row, kind = (
-        table[column].map({name: place for place, name in enumerate(names)})
+        table[column].map({name: position for position, name in enumerate(names)})
         for column, names in (("channel", order), ("cost_type", kinds))
     )
     table = table.assign(_row=row, _kind=kind).sort_values(["_row", "_kind"]).reset_index(drop=True)
@@ -66,8 +68,8 @@ def cost_waterfall(sensitivity: pd.DataFrame, *, channels: Iterable[str] | None 
     columns = ["channel", "cost_type", "amount", "start", "end", "roi", "roi_change", "roi_without"]
     table = table[columns]
     captions = [
-        "Each type of cost begins where the one before it ended; costs that channels share are in it.",
-        "The table tells what 10 % more of a type does to ROI, and what ROI would be without it.",
+        "Types of cost add up from left to right and include a part of the shared costs.",
+        "The table shows how ROI changes if a type costs 10 % more, and ROI without that type.",
         f"The {left_out} channels with the least cost are not drawn." if left_out > 0 else "",
     ]
     return Figure(
@@ -76,7 +78,7 @@ def cost_waterfall(sensitivity: pd.DataFrame, *, channels: Iterable[str] | None 
         caption=" ".join(filter(None, captions)),
         alt_text=(
             f"Waterfall of cost, channels: {len(order)}, types: {len(kinds)}. Most: {order[0]} with "
-            f"{whole[order[0]]:,.4g}."
+            f"{format_amount(whole[order[0]])}."
         ),
         chart=_chart(table, kinds, order, channels),
         table=table,
@@ -88,7 +90,7 @@ def _chart(table: pd.DataFrame, kinds: list[str], order: list[str], channels: It
     data = table.assign(
         label=table["channel"].map(labels),
         type_label=table["cost_type"].map(types),
-        place=table["cost_type"].map({kind: place for place, kind in enumerate(kinds)}),
+        place=table["cost_type"].map({kind: position for position, kind in enumerate(kinds)}),
     )
     colours = model_colours(list(types.values()))
     result: alt.Chart = (

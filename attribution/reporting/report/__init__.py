@@ -73,18 +73,18 @@ def render_report(
         lstrip_blocks=True,
     )
     environment.filters["shown"] = shown
-    named = dict(settings)
-    facts = named.pop("data", {})
+    shown_settings = dict(settings)
+    input_facts = shown_settings.pop("data", {})
     ordered = sorted(parts, key=lambda part: not part.is_first)
     page = environment.get_template("report.html.j2").render(
         name=name,
         headlines=[sentence for part in parts for sentence in part.headlines],
         parts=ordered,
         contents=[entry for part in ordered for entry in part.contents],
-        input_facts=_flat(facts if isinstance(facts, Mapping) else {"data": facts}),
+        input_facts=_flat(input_facts if isinstance(input_facts, Mapping) else {"data": input_facts}),
         # Drawn by us, escaped by the renderer: the one thing that enters the page as it is.
         figures=[(figure, Markup(to_svg(figure))) for figure in figures],
-        settings=_flat(named),
+        settings=_flat(shown_settings),
         caveats=_caveats(tables),
         terms=read_terms(),
         dictionary=dictionary,
@@ -146,21 +146,24 @@ def _caveats(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     returns = tables.get("returns", pd.DataFrame())
     has_intervals = "roi_low" in returns and returns["roi_low"].notna().any()
     lines = [
-        "Allocated is not incremental: allocated credit divides the conversions that were observed among the "
-        "touchpoints before them. It does not say what would have been lost without a channel; only an "
-        "experiment or a causal model can.",
-        "Models that agree do not prove each other: all of them see the same journeys and miss the same touchpoints.",
-        "A channel without spend has no ROI and no rank; that is not an ROI of zero.",
-        f"Conversions without a touchpoint in the lookback window stand under {UNATTRIBUTED}, so that the "
-        "totals of every model equal what was observed.",
+        "Allocated credit is not incremental. It divides the observed conversions among the touchpoints before them. "
+        "What would be lost without a channel can be learned only from an experiment or a causal model.",
+        "Models that agree can all be wrong: they use the same journeys and miss the same touchpoints.",
+        "A channel without spend has no ROI and no rank. Its ROI is unknown, not zero.",
+        f"Conversions without a touchpoint in the lookback window are in the row {UNATTRIBUTED}, so the "
+        "totals of every model equal the observed totals.",
     ]
     if has_intervals:
         lines.append(
-            "Intervals cover sampling, never bias: how far another sample of customers might differ, not touchpoints "
-            "nobody saw, not customers who would have bought anyway, not the choice of a model."
+            "Intervals cover sampling only: how far the numbers might differ for another sample of customers. "
+            "They do not "
+            "cover touchpoints that were not recorded, customers who buy anyway, or the choice of a model."
         )
     else:
-        lines.append("There are no intervals, because resampling was not asked for: small differences may be chance.")
+        lines.append(
+            "There are no intervals, because the run had no resampling: small differences may be chance. Set "
+            "resampling."
+        )
     if "truth" in tables:
-        lines.append("The data are simulated: the true effects are known here, as they never are for real data.")
+        lines.append("The data are simulated, so the true effects are known. For real data they never are.")
     return lines

@@ -9,8 +9,8 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from attribution.decisions.comparison import Comparison
-from attribution.decisions.kpis import Review
+from attribution.decisions.comparison import Comparison, Review, raised
+from attribution.decisions.kpis import history, today
 from attribution.reporting.charts import Figure, drawable, to_svg
 from attribution.reporting.report import shown
 
@@ -81,61 +81,97 @@ class Page:
 def review_page(review: Review) -> Page:
     """The review of two runs as a page (R4)."""
     tables = review.tables
-    changes = tables["roi_changes"]
+    changes = tables["roi_parts"]
     sections = [
-        Section("channels", "Channels", "Both runs side by side; (total) is of channels with spend.", tables["review"]),
+        Section(
+            "channels", "Channels", "Both runs side by side. (total) covers the channels with spend.", _sides(review)
+        ),
         Section(
             "parts",
-            "Why ROI moved",
-            "What each channel, by each part, adds to the change of total ROI. Rows and columns add up.",
+            "Why ROI changed",
+            "How much each channel and each part adds to the change in total ROI. Rows and columns add up.",
             _grid(changes),
         ),
     ]
-    if len(tables["alerts"]):
-        says = "What moved by more than its threshold, under the first model."
-        sections.append(Section("alerts", "Alerts", says, tables["alerts"]))
-    if len(tables["substitutes"]):
+    alerts = raised(tables["alerts"])
+    substitutes = tables["alerts"].drop(index=alerts.index)
+    if len(alerts):
+        says = "What changed by more than its threshold, under the first model."
+        sections.append(Section("alerts", "Alerts", says, alerts.loc[:, :"message"]))
+    if len(substitutes):
         says = (
-            "Who stands at the place of a channel that declined: where its customers could be met, not that they come."
+            "Channels that play a similar part in journeys to a channel that declined. Its customers may be "
+            "reached there."
         )
-        sections.append(Section("substitutes", "Likely substitutes", says, tables["substitutes"]))
+        shown = substitutes.drop(columns=["kind", "threshold", "beyond_sampling"])
+        sections.append(Section("substitutes", "Likely substitutes", says, shown))
     name = f"{review.before} → {review.after}"
     return Page(name, "Attribution review", review.findings, sections, review.notes)
 
 
-def targets_page(name: str, tables: Mapping[str, pd.DataFrame], findings: Sequence[str]) -> Page:
+def targets_page(
+    name: str, tables: Mapping[str, pd.DataFrame], findings: Sequence[str], notes: Sequence[str] = ()
+) -> Page:
     """Targets, their history, changes and decisions as a page."""
-    known = {
-        "kpis": ("Targets", "An interval on both sides of a target leaves it undecided."),
-        "kpi_history": ("History", "The same metrics over runs, oldest first."),
-        "before_after": ("Before and after", "What a change did to a series, as far as the series tells."),
-        "decisions": ("Decisions", "What was expected, and what came of it so far."),
+    texts = {
+        "kpis": ("Targets", "A target is undecided if the interval contains it."),
+        "history": ("History", "The same metrics in earlier runs, oldest first."),
+        "before_after": ("Before and after", "The effect of a change on a series, estimated from the series itself."),
+        "decisions": ("Decisions", "What was expected of each decision, and the result so far."),
     }
-    sections = [Section(key, *known[key], tables[key]) for key in known if key in tables and len(tables[key])]
-    notes = ["Intervals cover sampling, never bias. Allocated is not incremental: credit divides observed conversions."]
-    return Page(name, "Targets", findings, sections, notes)
+    shown = {**tables, "kpis": _result(tables["kpis"]), "history": history(tables["kpis"])}
+    sections = [Section(key, *texts[key], shown[key]) for key in texts if key in shown and len(shown[key])]
+    always = "Intervals cover sampling only, not bias. Credit divides the observed conversions; it is not incremental."
+    return Page(name, "Targets", findings, sections, [*notes, always])
 
 
 def comparison_page(comparison: Comparison) -> Page:
     """Runs side by side as a page."""
-    known = {
-        "comparison_verdicts": ("Verdicts", "Whether spend of a channel comes back, whatever the model and settings."),
+    texts = {
         "comparison": ("Channels", "Every channel under every model and specification."),
-        "comparison_agreement": ("Agreement", "How far each pair of models and specifications ranks channels alike."),
+        "agreement": ("Agreement", "How similarly each pair of models and specifications ranks the channels."),
     }
-    sections = [Section(key, *known[key], comparison.tables[key]) for key in known if key in comparison.tables]
-    notes = [f"Held against the first: {note}" for note in comparison.notes]
-    notes.append("Allocated is not incremental: credit divides observed conversions.")
+    sections = [Section(key, *texts[key], comparison.tables[key]) for key in texts]
+    if comparison.verdicts is not None:
+        says = "Whether the spend of a channel pays back under all models and settings."
+        sections.insert(0, Section("verdicts", "Verdicts", says, comparison.verdicts))
+    notes = [f"Difference from the first run: {note}" for note in comparison.notes]
+    notes.append("Credit divides the observed conversions; it is not incremental.")
     return Page(comparison.name, "Comparison", comparison.findings, sections, notes)
+
+
+def _sides(review: Review) -> pd.DataFrame:
+    """A row per model and channel, a column per run: read, and never computed with."""
+    table = review.tables["comparison"]
+    shown = ["spend", "conversions", "value", "roi", "rank"]
+    before = table[table["specification"] == review.before].drop(columns="counterpart")
+    before = before.rename(columns={"model": "counterpart"})[["counterpart", "channel", *shown]]
+    after = table[table["specification"] == review.after]
+    both = before.merge(after, on=["counterpart", "channel"], suffixes=(" before", " after"))
+    keys = ["model", "counterpart"] if (both["model"] != both["counterpart"]).any() else ["model"]
+    pairs = [f"{column} {when}" for column in shown for when in ("before", "after")]
+    return both[[*keys, "channel", *pairs, "roi_change", "beyond_sampling"]].rename(
+        columns={"counterpart": "model before", "roi_change": "roi change", "beyond_sampling": "beyond sampling"}
+    )
+
+
+def _result(kpis: pd.DataFrame) -> pd.DataFrame:
+    """Targets against the run of today."""
+    return today(kpis).drop(columns=["when", "run", "run_start", "run_end"])
 
 
 def _grid(changes: pd.DataFrame) -> pd.DataFrame:
     """A row per model and channel, a column per part: read, and never computed with."""
     parts = list(dict.fromkeys(changes["part"]))
-    keys = changes[["model", "channel"]].drop_duplicates()
-    wide = changes.pivot(index=["model", "channel"], columns="part", values="total_change")[parts]
+    keys = changes[["model", "slice"]].drop_duplicates()
+    wide = changes.pivot(index=["model", "slice"], columns="part", values="total_change")[parts]
     wide = wide.reindex(pd.MultiIndex.from_frame(keys)).rename(columns={"model": "model change"})
-    return wide.assign(sum=wide.sum(axis=1, min_count=1)).reset_index().rename_axis(columns=None)
+    return (
+        wide.assign(sum=wide.sum(axis=1, min_count=1))
+        .rename_axis(["model", "channel"])
+        .reset_index()
+        .rename_axis(columns=None)
+    )
 
 
 def _table(table: pd.DataFrame) -> list[str]:

@@ -141,8 +141,8 @@ class Experiment(Settings):
         if not isinstance(value, Mapping):
             return value
         return {
-            name: given if isinstance(given, str | Mapping | TableSpec) else {"source": given}
-            for name, given in value.items()
+            name: table if isinstance(table, str | Mapping | TableSpec) else {"source": table}
+            for name, table in value.items()
         }
 
     @field_validator("models", mode="before")
@@ -188,7 +188,7 @@ class Experiment(Settings):
     @property
     def further(self) -> dict[str, Any]:
         """What stands beside the parts above, as it was given: the options of sections, by their names."""
-        return {name: given for name, given in (self.model_extra or {}).items() if given is not None}
+        return {name: value for name, value in (self.model_extra or {}).items() if value is not None}
 
     def options(self, section: str, kind: type[Part]) -> Part | None:
         """The options of a section, checked; None where there are none.
@@ -198,10 +198,10 @@ class Experiment(Settings):
         InputError
             If they are not what the section takes.
         """
-        given = self.further.get(section)
-        if given is None or isinstance(given, kind):
-            return given
-        return checked(kind, given, origin=f"experiment {self.name!r}", within=section)
+        value = self.further.get(section)
+        if value is None or isinstance(value, kind):
+            return value
+        return checked(kind, value, origin=f"experiment {self.name!r}", within=section)
 
 
 def parse_experiment(path: str | Path, overrides: Sequence[str] = (), *, is_migrated: bool = False) -> Experiment:
@@ -275,28 +275,28 @@ def read_setting(text: str, example: str) -> tuple[str, Any]:
 def _set(document: dict[str, Any], override: str) -> None:
     key, value = read_setting(override, "journeys.lookback_days=14")
     *parents, last = (part.strip() for part in key.split("."))
-    place = document
-    if len(parents) == 2 and parents[0] == "models" and isinstance(place.get("models"), list):
-        for model in _models_named(place["models"], parents[1], key):
+    node = document
+    if len(parents) == 2 and parents[0] == "models" and isinstance(node.get("models"), list):
+        for model in _find_models(node["models"], parents[1], key):
             model[last] = value
         return
     for parent in parents:
-        place = place.setdefault(parent, {})
-        if not isinstance(place, dict):
+        node = node.setdefault(parent, {})
+        if not isinstance(node, dict):
             raise InputError(f"setting {key}: {parent!r} is a single value and has no keys", given=repr(override))
-    place[last] = value
+    node[last] = value
 
 
-def _models_named(models: list[Any], wanted: str, key: str) -> list[dict[str, Any]]:
+def _find_models(models: list[Any], name: str, key: str) -> list[dict[str, Any]]:
     """The models of a file by their name, or all of a class: ``models.TimeDecay.half_life_days`` sets them."""
     written = [model for model in models if isinstance(model, dict)]
-    found = [model for model in written if model.get("name") == wanted]
-    found = found or [model for model in written if model.get("model") == wanted]
-    if not found:
-        known = list(dict.fromkeys(str(model.get("name") or model.get("model")) for model in written))
-        hint = did_you_mean(wanted, known)
-        raise InputError(f"setting {key}: the experiment has no model {wanted!r}", allowed=known, hint=hint)
-    return found
+    matches = [model for model in written if model.get("name") == name]
+    matches = matches or [model for model in written if model.get("model") == name]
+    if not matches:
+        names = list(dict.fromkeys(str(model.get("name") or model.get("model")) for model in written))
+        hint = did_you_mean(name, names)
+        raise InputError(f"setting {key}: the experiment has no model {name!r}", allowed=names, hint=hint)
+    return matches
 
 
 def core_keys() -> list[str]:

@@ -14,7 +14,7 @@ from attribution.schema.renames import new_name
 
 _KIND = re.compile(r"(function-\w+|literal|dict|list|tuple|constrained-\w+)\[")
 
-_SAID = {
+_TEXTS = {
     "missing": "is required",
     "bool_type": "must be true or false",
     "bool_parsing": "must be true or false",
@@ -46,20 +46,20 @@ def refusal(error: ValidationError, part: type[BaseModel], origin: str, within: 
     origin : where it was written
     within : the keys that it stands under
     """
-    first, *others = error.errors()
+    first, *rest = error.errors()
     if isinstance(first["input"], dict) and first["type"] in ("float_type", "literal_error"):
         # A mapping where a word or a number might have stood as well: what is wrong lies inside of it.
-        first = next((other for other in others if len(other["loc"]) > len(first["loc"])), first)
+        first = next((other for other in rest if len(other["loc"]) > len(first["loc"])), first)
     # Where a part may be one of several kinds, pydantic names the kind that it tried; nobody wrote that.
-    place = [str(name) for name in first["loc"] if not _KIND.match(str(name))]
-    where = ".".join((*within, *place))
+    path = [str(name) for name in first["loc"] if not _KIND.match(str(name))]
+    where = ".".join((*within, *path))
     if first["type"] == "extra_forbidden":
-        kind, key = _part_at(part, place[:-1]), place[-1]
+        kind, key = _part_at(part, path[:-1]), path[-1]
         allowed, renamed = keys_of(kind), new_name(kind.__name__, key)
         hint = did_you_mean(key, allowed) if renamed is None else f"it is called {renamed} now"
         return InputError(f"{origin}: unknown key {where!r}", allowed=allowed, hint=hint)
-    given = None if first["type"] == "missing" or isinstance(first["input"], dict) else _shown(first["input"])
-    return InputError(": ".join(filter(None, (origin, where, _said(dict(first))))), given=given)
+    value = None if first["type"] == "missing" or isinstance(first["input"], dict) else _shown(first["input"])
+    return InputError(": ".join(filter(None, (origin, where, _describe_problem(dict(first))))), given=value)
 
 
 def keys_of(part: type[BaseModel]) -> list[str]:
@@ -67,11 +67,11 @@ def keys_of(part: type[BaseModel]) -> list[str]:
     return [name for name in part.model_fields if name not in ("folder", "text")]
 
 
-def _said(error: dict[str, Any]) -> str:
+def _describe_problem(error: dict[str, Any]) -> str:
     if error["type"] in ("model_type", "model_attributes_type"):
         return f"must be a dict or {error['ctx']['class_name']}"
-    text = _SAID.get(error["type"], error["msg"].removeprefix("Value error, "))
-    return _BEGINNING.sub(lambda found: f"must {found[2]} ", text).replace(" after validation", "")
+    text = _TEXTS.get(error["type"], error["msg"].removeprefix("Value error, "))
+    return _BEGINNING.sub(lambda match: f"must {match[2]} ", text).replace(" after validation", "")
 
 
 def _shown(value: object) -> str:
@@ -79,9 +79,9 @@ def _shown(value: object) -> str:
     return repr(value) if plain and len(repr(value)) < 400 else describe(value)
 
 
-def _part_at(part: type[BaseModel], place: Sequence[str]) -> type[BaseModel]:
-    """The part that lies at ``place`` within ``part``; keys of mappings and numbers of items are no fields."""
-    for name in place:
+def _part_at(part: type[BaseModel], path: Sequence[str]) -> type[BaseModel]:
+    """The part that lies at ``path`` within ``part``; keys of mappings and numbers of items are no fields."""
+    for name in path:
         field = part.model_fields.get(name)
         part = part if field is None else next(_parts_in(field.annotation), part)
     return part

@@ -376,7 +376,7 @@ class OutputOptions(Settings):
 
 
 class TrackingOptions(Settings):
-    """Where the run is logged."""
+    """Where the run is logged: at ``uri``, else where `attribution.pipeline.stores.choose_store` says."""
 
     enabled: bool = True
-    uri: str = "sqlite:///mlflow.db"
+    uri: Annotated[str, Field(min_length=1)] | None = None

@@ -68,13 +68,13 @@ def find_term(word: str) -> Term:
     >>> find_term("roas").zh, find_term("移除效应").en, find_term("Lookback Window").zh
     ('广告支出回报率', 'removal effect', '回溯期')
     """
-    known = {name.casefold(): term for term in reversed(read_terms()) for name in _names(term)}
-    wanted = " ".join(word.split()).casefold()
-    if wanted not in known:
+    terms = {name.casefold(): term for term in reversed(read_terms()) for name in _names(term)}
+    key = " ".join(word.split()).casefold()
+    if key not in terms:
         english = [term.en for term in read_terms()]
-        hint = did_you_mean(wanted, known) or "attribution glossary"
+        hint = did_you_mean(key, terms) or "attribution glossary"
         raise InputError("the glossary has no such term", given=repr(word), allowed=english, hint=hint)
-    return known[wanted]
+    return terms[key]
 
 
 def _names(term: Term) -> list[str]:

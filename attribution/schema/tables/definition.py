@@ -27,7 +27,10 @@ PLACEBO_CHANNEL = "(placebo)"
 START, CONVERSION, NULL = "(start)", "(conversion)", "(null)"
 """States of the journey graph that are no channels."""
 
-RESERVED = (START, CONVERSION, NULL, *NO_CHANNELS, PLACEBO_CHANNEL)
+TOTAL = "(total)"
+"""The row of all channels with spend together, where one table holds both."""
+
+RESERVED = (START, CONVERSION, NULL, *NO_CHANNELS, PLACEBO_CHANNEL, TOTAL)
 """Names that no channel may have."""
 
 

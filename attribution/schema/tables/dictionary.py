@@ -49,11 +49,11 @@ def dictionary_rows(
     ('model × channel', 'number', 'share (0 … 1)')
     """
     rows: list[dict[str, str | bool | None]] = []
-    known = _KNOWN if declared is None else {**_KNOWN, **declared}
+    tables = _KNOWN if declared is None else {**_KNOWN, **declared}
     for name, columns in written.items():
-        table = known[name]
-        kept = table.column_names if columns is None else set(columns)
-        rows += [_row(table, column) for column in table.columns if column.name in kept]
+        table = tables[name]
+        names = table.column_names if columns is None else set(columns)
+        rows += [_row(table, column) for column in table.columns if column.name in names]
     return rows
 
 

@@ -146,6 +146,7 @@ TRUTH = Table(
         Column("incremental_value", "number", "value lost when it is off"),
         Column("roi", "number", "(incremental value − spend) ÷ spend; null without spend", nullable=True),
     ),
+    question="What did each channel of a simulated world really cause?",
 )
 
 INPUTS = {

@@ -11,16 +11,16 @@ from collections.abc import Mapping
 from attribution.schema.tables.definition import Column
 
 _WORDS: Mapping[str, str] = {
-    "money": "value spend amount credited_value incremental_value won_value expected_value money_at_stake cost_to_flip "
-    "moved worst unspent money profit_gap wasted loss size handling worth",
+    "money": "value spend amount credited_value incremental_value expected_value money_at_stake cost_to_flip "
+    "moved worst unspent money profit_gap size handling worth own",
     "money (in a budget: what its objective counts)": "return long_return gain short_of_plan regret",
     "money per conversion": "cpa break_even_cpa average_value",
     "money per new customer": "cac lifetime_margin",
     "money per arrival": "cost_per_arrival full_cost_per_arrival value_per_arrival",
     "money per percentage point": "value_per_point",
-    "conversions": "claimed conversions new_customers incremental_conversions published handed_out alone took_part gap "
+    "conversions": "claimed conversions new_customers incremental_conversions published allocated alone took_part gap "
     "conversions_changed",
-    "wins": "wins wins_through expected_wins",
+    "wins": "wins_through expected_wins",
     "wins per percentage point": "wins_per_point",
     "arrivals": "arrivals moved_on lost skipped out_of_order cases reference_cases",
     "open cases": "open without_amount",
@@ -30,8 +30,7 @@ _WORDS: Mapping[str, str] = {
     "channels": "channels curves_assumed curves_fitted",
     "channels remembered": "order",
     "states": "states",
-    "specifications": "tried",
-    "models": "models models_wasted models_agreeing",
+    "models": "models models_agreeing",
     "draws": "draws",
     "days": "median_days_to_next median_days_to_win days_to_flip lookback_days",
     "points of the series": "days_before days_after placebos",
@@ -39,21 +38,21 @@ _WORDS: Mapping[str, str] = {
     "percentage points": "margin_points_to_flip",
     "% of all wins": "elasticity",
     "share (0 … 1)": "share share_any touchpoint_share probability probability_more probability_grow probability_keep "
-    "probability_cut probability_least least most above_a above_b rate rate_to_next rate_matured win_rate "
+    "own_share probability_cut probability_least least most rate rate_to_next rate_matured win_rate "
     "win_rate_matured open_share drop reference_drop removal_effect removal_effect_value rank_biased_overlap "
-    "top3_overlap share_moved lost_touchpoints_to_flip others_lost_to_flip share_to_break_even matured covered "
-    "placebo_p p_value p_adjusted level pays weight auc optimality_gap margin",
+    "top3_overlap share_moved lost_touchpoints_to_flip others_lost_to_flip share_to_break_even maturity covered "
+    "placebo_p p_value p_adjusted level weight auc optimality_gap margin",
     "difference of shares": "excess",
     "correlation (−1 … 1)": "kendall_tau spearman similarity",
     "ratio (1 = 100 %)": "roas roi full_roi claimed_ratio roi_rest roi_without roi_gap total_gap roi_if_expected "
-    "ltv_to_cac break_even_roas moved_by_model moved_by_settings long_factor "
+    "ltv_to_cac break_even_roas long_factor "
     "total_change attainment achieved widened_by",
     "ratio, squared": "variance",
     "return per unit of money": "marginal shadow_price",
     "place (1 = first)": "rank place position",
     "places": "largest_move rank_change rank_change_from_baseline",
     "number in a sequence": "draw part revision seed target group",
-    "nats per step": "log_loss log_loss_se",
+    "nats per step or journey, by per": "log_loss log_loss_se",
     "information criterion": "aic bic",
     "stability index": "psi",
     "standard deviations": "risk_aversion",
@@ -81,12 +80,12 @@ FORMULAS: Mapping[str, str] = {
     "cost_per_arrival": "spend ÷ credited arrivals",
     "value_per_arrival": "win_rate_matured × average amount of a win",
     "expected_wins": "Σ over open cases: probability of a win",
-    "full_roi": "(won_value − spend − handling) ÷ (spend + handling)",
+    "full_roi": "(value − spend − handling) ÷ (spend + handling)",
     "full_cost_per_arrival": "(spend + handling) ÷ credited arrivals",
-    "roi_if_expected": "(won_value + expected_value − spend) ÷ spend",
+    "roi_if_expected": "(value + expected_value − spend) ÷ spend",
     "attainment": "value ÷ wanted; wanted ÷ value where the target is a most",
     "achieved": "(now − before) ÷ (expected − before)",
-    "gap": "handed_out − published",
+    "gap": "allocated − published",
     "regret": "return of the best choice − return of this one",
     "incremental_conversions": "conversions with the channel − conversions without it",
     "incremental_value": "value with the channel − value without it",

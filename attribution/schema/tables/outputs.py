@@ -20,9 +20,18 @@ CREDIT = Table(
         null(
             "share", "number", "share of credited conversions; null where one is negative, unless that counts as zero"
         ),
-        null("conversions_low", "number", "lower end of the interval; null without resampling"),
+        null(
+            "conversions_low",
+            "number",
+            "lower end of the interval; null without resampling; it covers no bias",
+        ),
         null("conversions_high", "number", "upper end of the interval; null without resampling"),
+        null("value_low", "number", "lower end of the interval; null without resampling and for what is no channel"),
+        null("value_high", "number", "upper end of the interval; null without resampling and for what is no channel"),
+        null("share_low", "number", "lower end of the interval; null without resampling"),
+        null("share_high", "number", "upper end of the interval; null without resampling"),
     ),
+    question="How many conversions, and how much value, does each model credit to each channel?",
 )
 
 CREDIT_BY_POSITION = Table(
@@ -34,20 +43,25 @@ CREDIT_BY_POSITION = Table(
         Column("position", "integer", "1 = first touchpoint of the journey"),
         Column("conversions", "number", "conversions credited to the channel there; positions add up to its credit"),
     ),
+    question="At which position in a journey does each channel earn its credit?",
 )
 
 AGREEMENT = Table(
     "agreement",
-    "model × model, on the ROI ranking of channels with spend (on credited conversions where there is no spend)",
+    "model × model within a run, both ways; across runs each pair once. By ROI, or by conversions without spend",
     (
+        null("specification_a", "text", "the run of model_a, by the settings that it differs in; null within one run"),
         Column("model_a", "text", "label of the first model"),
+        null("specification_b", "text", "the run of model_b, the same or a later one; null within one run"),
         Column("model_b", "text", "label of the second model"),
+        Column("channels", "integer", "channels that both rank: the measures are of these"),
         null("kendall_tau", "number", "Kendall tau-b, −1 … 1; null where a ranking is all ties"),
         null("spearman", "number", "Spearman rank correlation, −1 … 1; null where a ranking is all ties"),
         null("rank_biased_overlap", "number", "rank-biased overlap, p = 0.7, 0 … 1"),
         null("top3_overlap", "number", "share of the top three channels that both models name"),
         null("largest_move", "number", "places moved by the channel that moves most"),
     ),
+    question="How far do two models, or two runs, rank channels alike?",
 )
 
 JOURNEY_CREDIT = Table(
@@ -66,17 +80,29 @@ JOURNEY_CREDIT = Table(
         Column("converted_at", "time", "time of the conversion"),
         null("click_id", "text", "id of the click, where touchpoints map a column to click_id"),
     ),
+    question="Which part of each conversion does each touchpoint get?",
 )
 
-REMOVAL_EFFECTS = Table(
-    "removal_effects",
-    "Markov model × channel",
+PUBLISHED_CREDIT = Table(
+    "published_credit",
+    "model × channel, for models whose totals are published first and then allocated journey by journey",
     (
         _MODEL,
-        _CHANNEL,
-        Column("removal_effect", "number", "share of conversions lost without the channel"),
+        Column("channel", "text", "channel"),
+        Column("published", "number", "conversions credited to the channel"),
+        null("allocated", "number", "conversions that the credit of journeys adds up to; null with reconcile = false"),
+        null("alone", "number", "conversions of journeys that touched no other channel: the least it can get"),
+        null("took_part", "number", "conversions of journeys that touched the channel: the most it can get"),
+        null("gap", "number", "allocated − published; not 0 where what is published cannot be allocated"),
+        null("group", "integer", "number of the group of channels that together must get more than was published"),
+        null("removal_effect", "number", "share of conversions lost without the channel; null where a game published"),
         null("removal_effect_value", "number", "share of value lost then"),
+        null("removal_effect_low", "number", "lower end of the interval; null without resampling"),
+        null("removal_effect_high", "number", "upper end of the interval; null without resampling"),
+        null("removal_effect_value_low", "number", "lower end of the interval; null without resampling"),
+        null("removal_effect_value_high", "number", "upper end of the interval; null without resampling"),
     ),
+    question="What do published totals come from, and does credit per journey add up to them?",
 )
 
 TRANSITIONS = Table(
@@ -88,6 +114,7 @@ TRANSITIONS = Table(
         Column("count", "number", "how often the step was taken", unit="steps"),
         Column("probability", "number", "count ÷ all steps out of from_state"),
     ),
+    question="Which channel follows which, and how often?",
 )
 
 JOURNEY_PROFILE = Table(
@@ -111,6 +138,7 @@ JOURNEY_PROFILE = Table(
         ),
         Column("share", "number", "count ÷ all journeys (touchpoints) with this outcome"),
     ),
+    question="How long are journeys, and which channels are in those that convert and those that do not?",
 )
 
 QUALITY = Table(
@@ -125,6 +153,7 @@ QUALITY = Table(
         null("example", "text", "one offending value"),
         Column("message", "text", "what was found and what was done about it"),
     ),
+    question="What was checked of the data and of this run, and what should be looked at?",
 )
 
 SEGMENT_CREDIT = Table(
@@ -139,6 +168,7 @@ SEGMENT_CREDIT = Table(
         Column("value", "number", "value of the segment credited to the channel"),
         null("share", "number", "share of the segment's conversions; null where a total is negative or zero"),
     ),
+    question="How does the credit of channels differ between segments of customers?",
 )
 
 CHANNEL_LINT = Table(
@@ -152,39 +182,46 @@ CHANNEL_LINT = Table(
         Column("touchpoints", "integer", "touchpoints concerned"),
         Column("message", "text", "what is wrong"),
     ),
+    question="Which raw sources, media and campaigns should be tagged better or get a channel rule?",
 )
 
-RECONCILIATION = Table(
-    "reconciliation",
-    "model × channel, for models whose totals are published first and then handed out journey by journey",
+HELD_OUT = Table(
+    "held_out",
+    "Markov model × order tried, or × the order it has, and classifier of a game; customers in five folds, each "
+    "predicted from the others",
     (
         _MODEL,
-        Column("channel", "text", "channel"),
-        Column("published", "number", "conversions credited to the channel"),
-        Column("handed_out", "number", "conversions that the credit of journeys adds up to"),
-        Column("alone", "number", "conversions of journeys that touched no other channel: the least it can get"),
-        Column("took_part", "number", "conversions of journeys that touched the channel: the most it can get"),
-        Column("gap", "number", "handed_out − published; not 0 where what is published cannot be handed out"),
-        null("group", "integer", "number of the group of channels that together must get more than was published"),
-    ),
-)
-
-ORDER_SELECTION = Table(
-    "order_selection",
-    "Markov model × order tried; customers in five folds, each foretold from the others",
-    (
-        _MODEL,
-        Column("order", "integer", "how many channels a state remembers"),
-        null("log_loss", "number", "mean over folds of the held-out log-loss per step"),
+        null("order", "integer", "how many channels a state of the chain remembers; null for a classifier"),
+        Column("per", "text", "what is predicted: each step of a journey by a chain, each journey by a classifier"),
         null(
-            "log_loss_se", "number", "standard error over folds of the difference to the order with the least log-loss"
+            "log_loss",
+            "number",
+            "mean over folds of the held-out log-loss per step or journey, which are not comparable; null where "
+            "nothing was held out, such as of a classifier that was given fitted",
         ),
-        null("auc", "number", "mean over folds of how often a conversion ranks above a null by its last state"),
-        Column("aic", "number", "Akaike's criterion, fitted on everything"),
-        Column("bic", "number", "Schwarz's criterion, fitted on everything"),
-        Column("states", "integer", "states of the chain"),
-        Column("chosen", "flag", "the smallest order within one standard error of the least log-loss"),
+        null(
+            "log_loss_se",
+            "number",
+            "standard error over folds of the difference to the order with the least log-loss; null where no order "
+            "was chosen",
+        ),
+        null(
+            "auc",
+            "number",
+            "mean over folds of how often a conversion ranks above a null: by its last state, or by the classifier's "
+            "probability",
+        ),
+        null("aic", "number", "Akaike's criterion, fitted on everything; null where no order was chosen"),
+        null("bic", "number", "Schwarz's criterion, fitted on everything; null where no order was chosen"),
+        null("states", "integer", "states of the chain; null where no order was chosen"),
+        null(
+            "chosen",
+            "flag",
+            "whether the model has this order, the smallest within one standard error of the least log-loss; null "
+            "where its order was given",
+        ),
     ),
+    question="How well does each model predict customers it has not seen, and at which order best?",
 )
 
 INTERACTIONS = Table(
@@ -203,6 +240,7 @@ INTERACTIONS = Table(
         ),
         Column("kind", "text", "synergy (above 0), substitution (below 0) or none"),
     ),
+    question="Which pairs of channels gain by each other, and which stand in for each other?",
 )
 
 OUTPUTS = {
@@ -212,14 +250,13 @@ OUTPUTS = {
         CREDIT_BY_POSITION,
         AGREEMENT,
         JOURNEY_CREDIT,
-        REMOVAL_EFFECTS,
+        PUBLISHED_CREDIT,
         TRANSITIONS,
         JOURNEY_PROFILE,
         QUALITY,
         SEGMENT_CREDIT,
         CHANNEL_LINT,
-        RECONCILIATION,
-        ORDER_SELECTION,
+        HELD_OUT,
         INTERACTIONS,
     )
 }

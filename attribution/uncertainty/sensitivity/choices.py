@@ -44,61 +44,67 @@ def choices_of(experiment: Experiment, sources: Sources, journeys: Journeys, ter
     InputError
         If no channel has an ROI, or a choice is named that these data do not allow.
     """
-    asked, options = sensitivity_options(experiment), experiment.journeys
+    options, journey_options = sensitivity_options(experiment), experiment.journeys
     if not any(amount > 0 for amount in terms.costs.amounts.values()):
-        raise InputError("sensitivity: no channel has a cost, so there is no ROI", hint="give a costs table")
+        raise InputError("sensitivity needs the ROI of channels, but no channel has a cost", hint="add a costs table")
     has_windows = sources.integer_times is False and not sources.has("paths")
     own_days = None
     if has_windows:
-        own_days = float(DEFAULT_LOOKBACK_DAYS if options.lookback_days is None else options.lookback_days)
-    elif asked.lookback_days is not None:
-        raise InputError(
-            "sensitivity.lookback_days: these data have no times, so there are no windows to try",
-            given=asked.lookback_days,
-            hint="leave it out, or give touchpoints with timestamps",
+        own_days = float(
+            DEFAULT_LOOKBACK_DAYS if journey_options.lookback_days is None else journey_options.lookback_days
         )
-    given = options.direct_channels if asked.direct_channels is None else asked.direct_channels
-    names = None if given is None else tuple(given)
-    own = (own_days, options.direct, terms.options.cost_basis)
+    elif options.lookback_days is not None:
+        raise InputError(
+            "sensitivity.lookback_days needs timestamps, but these data have only an order",
+            given=options.lookback_days,
+            hint="leave it out, or use touchpoints with timestamps",
+        )
+    direct_channels = journey_options.direct_channels if options.direct_channels is None else options.direct_channels
+    names = None if direct_channels is None else tuple(direct_channels)
+    own = (own_days, journey_options.direct, terms.options.cost_basis)
     has_direct = bool(direct_among(journeys.dimensions.channels, names))
     return Choices(
-        _windows(asked.lookback_days, own_days, journeys),
-        _policies(asked.direct, options.direct, has_direct, sources.has("paths")),
-        _cost_bases(asked.cost_bases, terms),
+        _windows(options.lookback_days, own_days, journeys),
+        _policies(options.direct, journey_options.direct, has_direct, sources.has("paths")),
+        _cost_bases(options.cost_bases, terms),
         own,
         names,
     )
 
 
-def _windows(asked: Sequence[float] | None, own: float | None, journeys: Journeys) -> tuple[float | None, ...]:
+def _windows(windows: Sequence[float] | None, own: float | None, journeys: Journeys) -> tuple[float | None, ...]:
     if own is None or journeys.span is None:
         return (None,)
-    if asked is None:
+    if windows is None:
         # A window as long as the data already holds all there is.
         is_whole = own * DAY >= journeys.span[1] - journeys.span[0]
-        asked = [own / 2] if is_whole else [own / 2, own * 2]
-    return tuple(sorted({own, *map(float, asked)}))
+        windows = [own / 2] if is_whole else [own / 2, own * 2]
+    return tuple(sorted({own, *map(float, windows)}))
 
 
-def _policies(asked: Sequence[str] | None, own: str, has_direct: bool, is_paths: bool) -> tuple[str, ...]:
-    if asked is not None and is_paths:
-        raise InputError("sensitivity.direct: aggregated paths are journeys already", given=asked, hint="leave it out")
-    if asked is not None and set(asked) != {own} and not has_direct:
+def _policies(policies: Sequence[str] | None, own: str, has_direct: bool, is_paths: bool) -> tuple[str, ...]:
+    if policies is not None and is_paths:
         raise InputError(
-            "sensitivity.direct: no channel is direct traffic, so every policy is the same",
-            given=asked,
-            hint='sensitivity.direct_channels = ["…"] names channels that are, or leave it out',
+            "sensitivity.direct cannot be used with aggregated paths, which are complete journeys",
+            given=policies,
+            hint="leave it out",
+        )
+    if policies is not None and set(policies) != {own} and not has_direct:
+        raise InputError(
+            "sensitivity.direct has no effect, because no channel is direct traffic",
+            given=policies,
+            hint='set sensitivity.direct_channels = ["…"], or leave it out',
         )
     if is_paths or not has_direct:
         return (own,)
-    return tuple(dict.fromkeys([own, *(["keep", "drop_if_other"] if asked is None else asked)]))
+    return tuple(dict.fromkeys([own, *(["keep", "drop_if_other"] if policies is None else policies)]))
 
 
-def _cost_bases(asked: Sequence[CostBasis] | None, terms: Terms) -> tuple[CostBasis, ...]:
-    known: tuple[CostBasis, ...] = COST_BASES if terms.costs.is_ledger else COST_BASES[:1]
-    if asked is not None and not set(asked) <= set(known):
+def _cost_bases(bases: Sequence[CostBasis] | None, terms: Terms) -> tuple[CostBasis, ...]:
+    available: tuple[CostBasis, ...] = COST_BASES if terms.costs.is_ledger else COST_BASES[:1]
+    if bases is not None and not set(bases) <= set(available):
         raise InputError(
-            "sensitivity.cost_bases: 'loaded' is asked for, and no cost says of what type it is",
-            hint="give the costs table a column cost_type: media, labour, tools, …",
+            "sensitivity.cost_bases has 'loaded', but no cost has a type",
+            hint="add a column cost_type to the costs table: media, labour, tools, …",
         )
-    return tuple(dict.fromkeys([terms.options.cost_basis, *(known if asked is None else asked)]))
+    return tuple(dict.fromkeys([terms.options.cost_basis, *(available if bases is None else bases)]))

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from attribution.data.loading import Sources
 from attribution.errors import InputError
-from attribution.journeys import Journeys, Reader, Summary, journeys_of
+from attribution.journeys import Journeys, Reader, Summary, journeys_of, observe
 from attribution.journeys.buckets import Buckets, Dealing
 from attribution.journeys.refine import Policy, before_policies
 from attribution.models import AttributionModel
@@ -35,8 +35,8 @@ from attribution.models.resampling import (
 from attribution.returns import Terms, read_worth
 from attribution.schema.experiment import Experiment, JourneyOptions, ResamplingOptions
 from attribution.uncertainty.sensitivity.choices import Choices, choices_of
-from attribution.uncertainty.sensitivity.grid import Grid, grid_of
-from attribution.uncertainty.sensitivity.maturity import maturity, maturity_reader
+from attribution.uncertainty.sensitivity.grid import Grid, check_returned, grid_of
+from attribution.uncertainty.sensitivity.maturity import estimate_maturity, maturity_reader
 from attribution.uncertainty.sensitivity.sensitivity_options import sensitivity_options
 
 Floats = NDArray[np.float64]
@@ -70,16 +70,16 @@ def draw_grid(
     Returns
     -------
     grid : returns and spend under every specification
-    matured : per channel, the share of its conversions that have come; see `maturity`
+    maturity : per channel, the share of its conversions that have come; see `estimate_maturity`
 
     Raises
     ------
     InputError
         If no channel has an ROI, nothing converted, or a choice is named that these data do not allow.
     """
-    asked = sensitivity_options(experiment)
+    options = sensitivity_options(experiment)
     choices = choices_of(experiment, sources, journeys, terms)
-    matured: Mapping[str, float] = {}
+    maturity: Mapping[str, float] = {}
     dealing = _dealing(journeys, models[0].observed_.number("conversions"))
     fitted: list[list[Fitted]] = []
     for days in choices.lookback_days:
@@ -88,13 +88,27 @@ def draw_grid(
         row, read = _fit(tried, experiment.journeys, choices, (models, dealing), needed=_needed(terms), also=ages)
         fitted.append(row)
         if days == choices.own[0]:
-            matured = maturity(read, tried)
+            maturity = estimate_maturity(read, tried)
     labels = np.unique(np.concatenate([each.parts[0].labels for row in fitted for each in row]))
-    weights = draw_weights(labels, asked.draws, asked.seed)
+    weights = draw_weights(labels, options.draws, options.seed)
     # One thread: the order of additions inside the linear algebra library must not depend on the machine's load.
     with threadpool_limits(1):
         amounts = [[_amounts(each, (labels, weights), dealing, (sources, terms)) for each in row] for row in fitted]
-    return grid_of(models, choices, amounts, fitted[0][0].journeys, terms), matured
+    return grid_of(models, choices, amounts, fitted[0][0].journeys, terms), maturity
+
+
+def check_sensitivity(experiment: Experiment, sources: Sources, journeys: Journeys, terms: Terms) -> None:
+    """Raise `InputError`, before any model is fitted, if there is nothing to try or to depend on it."""
+    choices_of(experiment, sources, journeys, terms)
+    observed = journeys.read(observe)[0]
+    _check_converted(observed.number("conversions"))
+    if terms.options.basis == "revenue":
+        check_returned(observed.number("value") - observed.number("unattributed_value"))
+
+
+def _check_converted(conversions: float) -> None:
+    if conversions == 0:
+        raise InputError("nothing converted, so no channel has an ROI", hint="leave sensitivity out of the experiment")
 
 
 def _journeys(experiment: Experiment, sources: Sources, days: float | None) -> Journeys:
@@ -103,13 +117,12 @@ def _journeys(experiment: Experiment, sources: Sources, days: float | None) -> J
         return journeys_of(experiment, sources)
     options = before_policies(experiment.journeys).model_dump(exclude_unset=True)
     options |= {} if days is None else {"lookback_days": days}
-    asked = experiment.model_copy(update={"journeys": JourneyOptions.model_validate(options)})
-    return journeys_of(asked, sources)
+    variant = experiment.model_copy(update={"journeys": JourneyOptions.model_validate(options)})
+    return journeys_of(variant, sources)
 
 
 def _dealing(journeys: Journeys, conversions: float) -> Dealing:
-    if conversions == 0:
-        raise InputError("nothing converted, so no channel has an ROI", hint="leave sensitivity out of the experiment")
+    _check_converted(conversions)
     return Dealing() if conversions >= FEW_CONVERSIONS else single_customer_dealing(journeys)
 
 
@@ -129,7 +142,7 @@ def _fit(
 ) -> tuple[list[Fitted], Summary]:
     """Copies of the models, fitted under every policy in one pass over the journeys of a window.
 
-    ``also`` is read in the same pass; ``needed`` is what has to be handed out besides conversions and value.
+    ``also`` is read in the same pass; ``needed`` is what has to be allocated besides conversions and value.
     """
     originals, dealing = how
     variants: list[tuple[Journeys, list[AttributionModel]]] = []
@@ -141,7 +154,7 @@ def _fit(
         under = journeys if policy is None else policy.journeys(journeys)
         for model in models:
             get_machinery(model).prepare(under)
-        # What journeys are handed out by is no part of a draw.
+        # What journeys are allocated by is no part of a draw.
         own = [
             models_by_bucket(models, dealing),
             *(get_machinery(model).summarise_undrawn for model in models if needed),
@@ -160,10 +173,10 @@ def _fit(
 
 
 def _amounts(
-    fitted: Fitted, drawn: tuple[NDArray[np.int64], Floats], dealing: Dealing, known: tuple[Sources, Terms]
+    fitted: Fitted, labelled_weights: tuple[NDArray[np.int64], Floats], dealing: Dealing, inputs: tuple[Sources, Terms]
 ) -> list[dict[str, Floats]]:
     """For each model (draws + 1, channels of its journeys) of what channels are credited with; first of all data."""
-    labels, weights = drawn
+    labels, weights = labelled_weights
     observed, *own = fitted.parts
     mine = weights[:, np.searchsorted(labels, observed.labels)]
     every = np.concatenate([np.ones((1, observed.size)), mine])
@@ -172,7 +185,7 @@ def _amounts(
         for model, buckets in zip(fitted.models, own, strict=True)
     ]
     amounts = [{"conversions": of.conversions, "value": of.value} for of in draws]
-    sources, terms = known
+    sources, terms = inputs
     needed = _needed(terms)
     if needed:
         resamples = _resamples(fitted, draws, dealing, mine)

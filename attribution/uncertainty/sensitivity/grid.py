@@ -36,7 +36,7 @@ class Grid:
     margin : (channels,) share of revenue in the return; 1 where revenue is the return
     average : return of a conversion, over all channels and models
     unseen : channels of which there is no touchpoint in the data
-    told : what each model was told of effects, in words; empty where nothing
+    assumptions : what each model assumes about effects, in words; empty where nothing
     """
 
     models: tuple[str, ...]
@@ -49,7 +49,7 @@ class Grid:
     margin: Floats
     average: float = 0.0
     unseen: frozenset[str] = frozenset()
-    told: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
 
     @property
     def roi(self) -> Floats:
@@ -80,14 +80,14 @@ class Grid:
 
     def of(self, estimand: str) -> Grid:
         """The models that estimate the same: allocated and incremental credit are never put together."""
-        kept = [place for place, other in enumerate(self.estimands) if other == estimand]
+        positions = [position for position, other in enumerate(self.estimands) if other == estimand]
         return replace(
             self,
-            models=tuple(self.models[place] for place in kept),
-            estimands=(estimand,) * len(kept),
-            told=tuple(self.told[place] for place in kept) if self.told else (),
-            returned=self.returned[kept],
-            spend=self.spend[kept],
+            models=tuple(self.models[position] for position in positions),
+            estimands=(estimand,) * len(positions),
+            assumptions=tuple(self.assumptions[position] for position in positions) if self.assumptions else (),
+            returned=self.returned[positions],
+            spend=self.spend[positions],
         )
 
 
@@ -103,26 +103,26 @@ def grid_of(
     into = _into(journeys, names)
     basis = terms.options.basis
     revenue, returned, spend, conversions = [], [], [], []
-    for place in range(len(models)):
+    for index in range(len(models)):
         for row in amounts:
             for each in row:
-                of = {name: amount @ into for name, amount in each[place].items()}
+                of = {name: amount @ into for name, amount in each[index].items()}
                 revenue.append(of["value"])
                 conversions.append(of["conversions"])
                 returned.append(terms.earned(basis, of))
                 spend.append([_spend(terms, each_basis, names, of["conversions"]) for each_basis in choices.cost_bases])
     shape = (len(models), len(choices.lookback_days), len(choices.direct))
     paid = np.array(spend).reshape(*shape, len(choices.cost_bases), *revenue[0].shape)
-    kept = np.flatnonzero(np.isfinite(paid).any(axis=tuple(range(5))))
+    with_cost = np.flatnonzero(np.isfinite(paid).any(axis=tuple(range(5))))
     return Grid(
         tuple(model.label for model in models),
         tuple(model.estimand for model in models),
         choices,
-        tuple(names[place] for place in kept),
+        tuple(names[index] for index in with_cost),
         basis,
-        np.array(returned).reshape(*shape, 1, *revenue[0].shape)[..., kept],
-        paid[..., kept],
-        _margin(terms, np.array(revenue)[..., kept], np.array(returned)[..., kept]),
+        np.array(returned).reshape(*shape, 1, *revenue[0].shape)[..., with_cost],
+        paid[..., with_cost],
+        _margin(terms, np.array(revenue)[..., with_cost], np.array(returned)[..., with_cost]),
         _average(np.array(returned)[:, 0], np.array(conversions)[:, 0]),
         frozenset(names) - set(journeys.dimensions.channels),
         tuple(f"{model.label}: {model.assumptions.effects}" if model.assumptions.effects else "" for model in models),
@@ -141,6 +141,15 @@ def _margin(terms: Terms, revenue: Floats, returned: Floats) -> Floats:
     return result
 
 
+def check_returned(returned: float) -> None:
+    """Raise `InputError` if nothing has come back: every ROI is then −100 %."""
+    if returned == 0:
+        raise InputError(
+            "sensitivity: every conversion has the value 0, so every ROI is −100 %",
+            hint="add a column value to the conversions table, or leave sensitivity out of the experiment",
+        )
+
+
 def _average(returned: Floats, conversions: Floats) -> float:
     """Return of a conversion, given those (specifications, channels) that channels are credited with.
 
@@ -149,11 +158,7 @@ def _average(returned: Floats, conversions: Floats) -> float:
     InputError
         If nothing has come back: every ROI is then −100 %.
     """
-    if not returned.any():
-        raise InputError(
-            "sensitivity: conversions are worth nothing, so every ROI is −100 % whatever is chosen",
-            hint="give the conversions table a value, or leave sensitivity out of the experiment",
-        )
+    check_returned(float(np.abs(returned).max(initial=0.0)))
     # Credit below zero, as incremental models may give, is no conversion.
     gained = (returned > 0) & (conversions > 0)
     return float(returned[gained].sum() / conversions[gained].sum()) if gained.any() else 0.0
@@ -163,9 +168,9 @@ def _into(journeys: Journeys, names: Sequence[str]) -> Floats:
     """(channels of journeys, names) 1 where the former is, or is a part of, the latter."""
     whole = whole_channels(journeys)
     into = np.zeros((len(journeys.channels), len(names)))
-    place = {name: position for position, name in enumerate(names)}
+    columns = {name: position for position, name in enumerate(names)}
     for position, channel in enumerate(journeys.channels):
-        into[position, place[whole.get(channel, channel)]] = 1.0
+        into[position, columns[whole.get(channel, channel)]] = 1.0
     return into
 
 

@@ -14,13 +14,13 @@ from attribution.kernels.statistics.sums import sum_by_pair, to_float
 
 
 def maturity_reader(journeys: Journeys | None) -> Reader:
-    """What counts touchpoints by age and by how long they took to convert, for `maturity`; nothing without windows."""
+    """What counts touchpoints by age and days to conversion, for `estimate_maturity`; nothing without windows."""
     if journeys is None or not journeys.has_times or journeys.span is None or journeys.lookback_days is None:
         return _nothing
     return partial(_count, journeys.span[1], round(journeys.lookback_days * DAY))
 
 
-def maturity(summary: Summary, journeys: Journeys) -> Mapping[str, float]:
+def estimate_maturity(summary: Summary, journeys: Journeys) -> Mapping[str, float]:
     """Per channel, the share of the conversions after its touchpoints that have come by the end of the data.
 
     Of all conversions within the window after a touchpoint, the share within d days is a Kaplan–Meier estimate of all
@@ -35,9 +35,9 @@ def maturity(summary: Summary, journeys: Journeys) -> Mapping[str, float]:
     channel, age = table.keys.T
     count = to_float(table.sums)
     size = len(journeys.channels)
-    matured = np.bincount(channel, count * share[np.minimum(age, len(share) - 1)], size)
+    mature = np.bincount(channel, count * share[np.minimum(age, len(share) - 1)], size)
     total = np.bincount(channel, count, size)
-    return {name: matured[k] / total[k] for k, name in enumerate(journeys.channels) if total[k] > 0}
+    return {name: mature[k] / total[k] for k, name in enumerate(journeys.channels) if total[k] > 0}
 
 
 def _nothing(_: JourneyChunk) -> Summary:

@@ -21,7 +21,7 @@ from attribution.uncertainty.sensitivity.sensitivity_options import SensitivityO
 Floats = NDArray[np.float64]
 
 
-def regret_table(grid: Grid, asked: SensitivityOptions) -> pd.DataFrame:
+def regret_table(grid: Grid, options: SensitivityOptions) -> pd.DataFrame:
     """The ``regret`` table of models that estimate the same, in the run's own window, policy and cost basis."""
     window, policy, cost_basis = grid.own
     returned, today = grid.returned[:, window, policy, 0], grid.spend[0, window, policy, cost_basis, 0]
@@ -33,11 +33,11 @@ def regret_table(grid: Grid, asked: SensitivityOptions) -> pd.DataFrame:
     credit, today = np.maximum(returned[..., spent], 0.0), today[spent]
     estimates = np.vstack([credit[:, 0], credit[:, 0].mean(axis=0)])
     names = [*grid.models, AVERAGE, NO_CHANGE]
-    actions = np.vstack([act_on(estimates, today, asked), today])
+    actions = np.vstack([act_on(estimates, today, options), today])
     parts = []
-    for place, model in enumerate(grid.models):
-        lost = regrets(actions, credit[place, 1:], today, asked)
-        low, high = percentile(lost, asked.level)
+    for position, model in enumerate(grid.models):
+        lost = regrets(actions, credit[position, 1:], today, options)
+        low, high = percentile(lost, options.level)
         parts.append(
             pd.DataFrame(
                 {
@@ -55,25 +55,25 @@ def regret_table(grid: Grid, asked: SensitivityOptions) -> pd.DataFrame:
     table["estimand"] = grid.estimands[0]
     table["moved"], table["worst"] = table["acting_on"].map(moved), table["acting_on"].map(worst)
     table["is_minimax"] = table["acting_on"] == worst.reindex(names).idxmin()
-    order = {name: place for place, name in enumerate(names)}
+    order = {name: position for position, name in enumerate(names)}
     table = table.sort_values("acting_on", key=lambda column: column.map(order), kind="stable")
     return table[columns].reset_index(drop=True)
 
 
-def act_on(credit: Floats, today: Floats, asked: SensitivityOptions) -> Floats:
+def act_on(credit: Floats, today: Floats, options: SensitivityOptions) -> Floats:
     """(n, channels) spend that credit (n, channels) proposes, none further than a step from ``today`` (channels,)."""
-    low, high = today * (1 - asked.step), today * (1 + asked.step)
-    return fill(_curves(today, asked), credit, low, high, float(today.sum()))
+    low, high = today * (1 - options.step), today * (1 + options.step)
+    return fill(_curves(today, options), credit, low, high, float(today.sum()))
 
 
-def regrets(actions: Floats, credit: Floats, today: Floats, asked: SensitivityOptions) -> Floats:
+def regrets(actions: Floats, credit: Floats, today: Floats, options: SensitivityOptions) -> Floats:
     """(draws, actions) return lost by each action (actions, channels), were credit (draws, channels) right."""
-    best = act_on(credit, today, asked)
-    power = (actions / today) ** asked.elasticity
-    most = (credit * (best / today) ** asked.elasticity).sum(axis=1, keepdims=True)
+    best = act_on(credit, today, options)
+    power = (actions / today) ** options.elasticity
+    most = (credit * (best / today) ** options.elasticity).sum(axis=1, keepdims=True)
     result: Floats = np.maximum(most - credit @ power.T, 0.0)
     return result
 
 
-def _curves(today: Floats, asked: SensitivityOptions) -> Curves:
-    return build_curves(["power"] * len(today), [asked.elasticity] * len(today), list(today))
+def _curves(today: Floats, options: SensitivityOptions) -> Curves:
+    return build_curves(["power"] * len(today), [options.elasticity] * len(today), list(today))

@@ -38,7 +38,7 @@ class Rule:
     fails: float
 
     @classmethod
-    def of(cls, asked: SensitivityOptions, estimand: str) -> Rule:
+    def of(cls, options: SensitivityOptions, estimand: str) -> Rule:
         """The rule of an experiment; incremental credit was caused, all of it.
 
         Examples
@@ -46,11 +46,11 @@ class Rule:
         >>> Rule.of(SensitivityOptions(), "allocated")
         Rule(grows=10.0, pays=5.0, fails=1.0)
         """
-        least, most = asked.incremental_share if estimand == "allocated" else (1.0, 1.0)
-        needed = 1.0 + asked.hurdle_roi
-        return cls(needed / (least * asked.elasticity), needed / least, needed / most)
+        least, most = options.incremental_share if estimand == "allocated" else (1.0, 1.0)
+        needed = 1.0 + options.hurdle_roi
+        return cls(needed / (least * options.elasticity), needed / least, needed / most)
 
-    def verdict(self, found: Range) -> str:
+    def verdict(self, returns: Range) -> str:
         """What the range of a channel allows to say.
 
         Examples
@@ -59,13 +59,13 @@ class Rule:
         >>> [rule.verdict(Range(*ends)) for ends in ((7, 9), (4, 9), (0.2, 0.8), (0.5, 9))]
         ['grow', 'keep', 'cut', 'not enough evidence']
         """
-        if found.low > self.grows:
+        if returns.low > self.grows:
             return GROW
-        if found.low > self.pays:
+        if returns.low > self.pays:
             return KEEP
-        return CUT if found.high < self.fails else UNCLEAR
+        return CUT if returns.high < self.fails else UNCLEAR
 
-    def factors(self, found: Range) -> tuple[float | None, float | None]:
+    def factors(self, returns: Range) -> tuple[float | None, float | None]:
         """By how much all returns must be smaller, and how much larger, for another verdict; None where nothing would.
 
         Examples
@@ -75,11 +75,11 @@ class Rule:
         ((0.75, 1.5), (None, 1.25))
         """
         return {
-            GROW: (_ratio(self.grows, found.low), None),
-            KEEP: (_ratio(self.pays, found.low), _ratio(self.grows, found.low)),
-            CUT: (None, _ratio(self.fails, found.high)),
-            UNCLEAR: (_ratio(self.fails, found.high), _ratio(self.pays, found.low)),
-        }[self.verdict(found)]
+            GROW: (_ratio(self.grows, returns.low), None),
+            KEEP: (_ratio(self.pays, returns.low), _ratio(self.grows, returns.low)),
+            CUT: (None, _ratio(self.fails, returns.high)),
+            UNCLEAR: (_ratio(self.fails, returns.high), _ratio(self.pays, returns.low)),
+        }[self.verdict(returns)]
 
     def crossing(self, near: Range, far: Range) -> float | None:
         """How far along the straight way from ``near`` to ``far``, 0 to 1, the verdict changes; None where it stays.
@@ -91,11 +91,11 @@ class Rule:
         """
         before = self.verdict(near)
         ends = [(near.low, far.low, self.grows), (near.low, far.low, self.pays), (near.high, far.high, self.fails)]
-        places = sorted((bound - a) / (b - a) for a, b, bound in ends if min(a, b) <= bound <= max(a, b) and a != b)
-        for place, after in pairwise([*places, 1.0]):
-            beyond = (place + after) / 2
+        positions = sorted((bound - a) / (b - a) for a, b, bound in ends if min(a, b) <= bound <= max(a, b) and a != b)
+        for position, after in pairwise([*positions, 1.0]):
+            beyond = (position + after) / 2
             if self.verdict(Range(*(a + beyond * (b - a) for a, b in zip(near, far, strict=True)))) != before:
-                return place
+                return position
         return 1.0 if self.verdict(far) != before else None
 
 

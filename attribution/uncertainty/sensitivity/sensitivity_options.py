@@ -58,15 +58,17 @@ class SensitivityOptions(Settings):
     def _in_order(cls, value: tuple[float, float]) -> tuple[float, float]:
         least, most = value
         if not 0 < least <= most < float("inf"):
-            raise ValueError("incremental_share is the least and the most, both above 0: [0.2, 1]")
+            raise ValueError(
+                "incremental_share must be the lowest and the highest share, both above 0, such as [0.2, 1]"
+            )
         return value
 
     @model_validator(mode="after")
     def _each_once(self) -> SensitivityOptions:
         for name in ("lookback_days", "direct", "cost_bases"):
-            given = getattr(self, name)
-            if given is not None and len(set(given)) < len(given):
-                raise ValueError(f"{name} names one choice twice")
+            choices = getattr(self, name)
+            if choices is not None and len(set(choices)) < len(choices):
+                raise ValueError(f"{name} has the same choice twice")
         return self
 
 

@@ -13,13 +13,13 @@ from attribution.returns import Terms
 from attribution.schema.experiment import Experiment
 from attribution.sections import FigureSpec, Language, ReportPart, RunContext, Section
 from attribution.uncertainty.intervals_declared import ALL_MODELS
-from attribution.uncertainty.sensitivity.fits import draw_grid
+from attribution.uncertainty.sensitivity.fits import check_sensitivity, draw_grid
 from attribution.uncertainty.sensitivity.regret import regret_table
 from attribution.uncertainty.sensitivity.rules import CUT, GROW, KEEP, UNCLEAR
 from attribution.uncertainty.sensitivity.sensitivity_declared import SENSITIVITY_TABLES
 from attribution.uncertainty.sensitivity.sensitivity_options import SensitivityOptions, sensitivity_options
 from attribution.uncertainty.sensitivity.spread import ORDER, joint_ranks, rank_swaps, roi_variance, specification_table
-from attribution.uncertainty.sensitivity.verdicts import verdict_table
+from attribution.uncertainty.sensitivity.verdicts import NOT_INCREMENTAL, verdict_table
 
 MOST_CURVES = 3
 """So many channels have a specification curve in a report: those with most money between best and worst case."""
@@ -29,12 +29,12 @@ _BY_CHANNEL = ("probability_grow", "probability_keep", "probability_cut", "money
 _VERDICTS = ["channel", "verdict", "probability", "probability_least", "money_at_stake", "spend", "roi"]
 _SWAPS = ["model_a", "model_b", "channel_a", "channel_b", "difference", "probability"]
 _FLIPS = {
-    "days_to_flip": "days of lookback",
-    "margin_points_to_flip": "points of margin",
+    "days_to_flip": "change in lookback (days)",
+    "margin_points_to_flip": "change in margin (points)",
     "cost_to_flip": "missing cost",
-    "lost_touchpoints_to_flip": "share of its touchpoints lost",
-    "others_lost_to_flip": "share of other touchpoints lost",
-    "share_to_break_even": "share of credit caused to break even",
+    "lost_touchpoints_to_flip": "own touchpoints lost (share)",
+    "others_lost_to_flip": "other touchpoints lost (share)",
+    "share_to_break_even": "share of credit to break even",
 }
 
 
@@ -44,6 +44,10 @@ class SensitivitySection(Section):
     name = "sensitivity"
     options = SensitivityOptions
     declared = SENSITIVITY_TABLES
+
+    def check_journeys(self, context: RunContext) -> None:
+        """Refuse choices that these data do not allow, and journeys that brought nothing."""
+        check_sensitivity(context.experiment, context.sources, context.journeys, context.terms)
 
     def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:
         """All of them, see `sensitivity_tables`; rows that are of a table of resampling are added to it."""
@@ -103,17 +107,17 @@ def sensitivity_tables(
     InputError
         If no channel has an ROI, nothing converted, or a choice is named that these data do not allow.
     """
-    asked = sensitivity_options(experiment)
-    grid, matured = draw_grid(experiment, sources, journeys, models, terms)
+    options = sensitivity_options(experiment)
+    grid, maturity = draw_grid(experiment, sources, journeys, models, terms)
     # Allocated and incremental credit are never put together.
     each = [grid.of(estimand) for estimand in dict.fromkeys(grid.estimands)]
     return {
-        "specifications": specification_table(grid, asked.level),
+        "specifications": specification_table(grid, options.level),
         "rank_probability": _joined([joint_ranks(part) for part in each]),
         "differences": _joined([rank_swaps(part) for part in each]),
         "roi_variance": _joined([roi_variance(part) for part in each]),
-        "verdicts": _joined([verdict_table(part, asked, matured) for part in each]),
-        "regret": _joined([regret_table(part, asked) for part in each]),
+        "verdicts": _joined([verdict_table(part, options, maturity) for part in each]),
+        "regret": _joined([regret_table(part, options) for part in each]),
     }
 
 
@@ -154,8 +158,8 @@ def sensitivity_metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
 
 def curve_channels(specifications: pd.DataFrame) -> list[str]:
     """Channels worth a curve: those with most spend × (highest − lowest ROI), at most `MOST_CURVES`."""
-    known = specifications[specifications["roi"].notna()]
-    by_channel = known.groupby("channel")
+    with_roi = specifications[specifications["roi"].notna()]
+    by_channel = with_roi.groupby("channel")
     at_stake = (by_channel["roi"].max() - by_channel["roi"].min()) * by_channel["spend"].mean()
     return sorted(at_stake.index, key=lambda name: (-at_stake[name], name))[:MOST_CURVES]
 
@@ -181,23 +185,25 @@ def _shown(tables: Mapping[str, pd.DataFrame]) -> dict[str, object]:
 
 
 def _notes(verdicts: pd.DataFrame, regret: pd.DataFrame) -> list[str]:
-    notes = list(verdicts["says"])
+    notes = list(verdicts["says"].str.removesuffix(NOT_INCREMENTAL))
     for _, part in regret.groupby("estimand", sort=False):
         safest = part[part["is_minimax"]].iloc[0]
         notes.append(
-            f"Acting on {safest['acting_on']} is safest: whichever of the models is right, no more than "
-            f"{safest['worst']:,.0f} is lost on average."
+            f"Acting on {safest['acting_on']} is the safest choice: whichever model is right, it loses at most "
+            f"{safest['worst']:,.0f} on average."
         )
     if (verdicts["estimand"] == "allocated").any():
         notes.append(
-            "Allocated is not incremental: where ads reach people who would have bought anyway, credit overstates what "
-            "they caused by more than any of these choices. No verdict on credit alone can tell; experiments can."
+            "Allocated credit is not incremental. If ads reach people who would buy anyway, credit overstates "
+            "their effect by "
+            "more than any of these choices. Only experiments can show by how much."
         )
-    told = verdicts["assumptions"].dropna().unique()
-    if len(told):
+    assumptions = verdicts["assumptions"].dropna().unique()
+    if len(assumptions):
         notes.append(
-            f"Incremental verdicts rest on what models were told and did not learn ({'; '.join(told)}): they are as "
-            "good as the experiment that it comes from."
+            "Incremental verdicts depend on assumptions that models did not learn from the data "
+            f"({'; '.join(assumptions)}). They "
+            "are as good as the source of these assumptions."
         )
     return notes
 

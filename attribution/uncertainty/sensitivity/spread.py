@@ -35,16 +35,16 @@ def specification_table(grid: Grid, level: float) -> pd.DataFrame:
     estimate, spend = roi[..., 0, :], grid.spend[..., 0, :]
     value = np.broadcast_to(grid.returned[..., 0, :], estimate.shape)
     size = len(grid.channels)
-    places = np.indices(estimate.shape[:-1]).reshape(len(AXES), -1)
+    positions = np.indices(estimate.shape[:-1]).reshape(len(AXES), -1)
     chosen = {
-        name: np.array(levels, dtype=object)[place]
-        for name, levels, place in zip(AXES, grid.levels, places, strict=True)
+        name: np.array(levels, dtype=object)[position]
+        for name, levels, position in zip(AXES, grid.levels, positions, strict=True)
     }
     rows = pd.DataFrame(chosen).assign(
-        estimand=np.array(grid.estimands, dtype=object)[places[0]],
+        estimand=np.array(grid.estimands, dtype=object)[positions[0]],
         lookback_days=chosen["lookback_days"].astype(float),
         basis=grid.basis,
-        is_own=np.equal(places[1:].T, grid.own).all(axis=1),
+        is_own=np.equal(positions[1:].T, grid.own).all(axis=1),
     )
     table = rows.loc[rows.index.repeat(size)].reset_index(drop=True)
     table["channel"] = np.tile(np.array(grid.channels, dtype=object), len(rows))
@@ -85,7 +85,7 @@ def rank_swaps(grid: Grid) -> pd.DataFrame:
     for a, b in combinations(range(len(grid.models)), 2):
         apart = np.abs(orders[a] - orders[b]).mean(axis=0) / 2
         trade = np.flatnonzero(apart > 0)
-        above_a, above_b = ((orders[place][:, trade].mean(axis=0) + 1) / 2 for place in (a, b))
+        above_a, above_b = ((orders[model][:, trade].mean(axis=0) + 1) / 2 for model in (a, b))
         columns = {
             "model_a": grid.models[a],
             "model_b": grid.models[b],
@@ -107,13 +107,13 @@ def roi_variance(grid: Grid) -> pd.DataFrame:
     ranked = grid.ranked
     names = np.array(grid.channels, dtype=object)[ranked]
     scaled, scale = _within_reach(grid.roi[..., 1:, :][..., ranked])
-    found = variances(scaled, len(AXES))
+    components = variances(scaled, len(AXES))
     sources = [*AXES, INTERACTIONS, SAMPLING]
-    parts = np.vstack([found.main, found.interactions, found.between_draws])
+    parts = np.vstack([components.main, components.interactions, components.between_draws])
     # By the sum of the parts, so that rounding leaves shares that add up.
     total = parts.sum(axis=0)
     share = np.divide(parts, total, out=np.full_like(parts, np.nan), where=total > 0)
-    with_others = np.vstack([found.any, np.full_like(found.between_draws, np.nan), found.between_draws])
+    with_others = np.vstack([components.any, np.full_like(components.between_draws, np.nan), components.between_draws])
     share_any = np.divide(with_others, total, out=np.full_like(parts, np.nan), where=total > 0)
     with np.errstate(over="ignore"):
         variance = np.ldexp(parts, 2 * scale)
@@ -140,6 +140,6 @@ def _within_reach(roi: Floats) -> tuple[Floats, NDArray[np.int64]]:
 
 def _ranks(roi: Floats) -> Floats:
     """Ranks along the last axis, those that are no number left out; ties share their average."""
-    known = np.isfinite(roi)
-    ranks = descending_ranks(np.where(known, roi, -np.inf).reshape(-1, roi.shape[-1])).reshape(roi.shape)
-    return np.where(known, ranks, np.nan)
+    is_finite = np.isfinite(roi)
+    ranks = descending_ranks(np.where(is_finite, roi, -np.inf).reshape(-1, roi.shape[-1])).reshape(roi.shape)
+    return np.where(is_finite, ranks, np.nan)

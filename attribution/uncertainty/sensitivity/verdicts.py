@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.amounts import percent
 from attribution.kernels.statistics.intervals import percentile
 from attribution.uncertainty.sensitivity.grid import Grid
 from attribution.uncertainty.sensitivity.rules import CUT, GROW, KEEP, UNCLEAR, Range, Rule
@@ -25,24 +26,21 @@ _FLIPS = (
     "lost_touchpoints_to_flip",
     "others_lost_to_flip",
 )
-_CAVEATS = {
-    "allocated": "Credit is allocated, not incremental.",
-    "incremental": "Incremental if the model is right.",
-}
-"""Short, since every verdict has one; what it means is said once, below all of them."""
+NOT_INCREMENTAL = " Credit is allocated, not incremental."
+"""What every verdict on allocated credit ends with, so that it can be read alone; a page says it once for all."""
 
 _WINDOWS = 1
 """Axis of a `Grid` along which windows lie."""
 
 
-def verdict_table(grid: Grid, asked: SensitivityOptions, matured: Mapping[str, float]) -> pd.DataFrame:
+def verdict_table(grid: Grid, options: SensitivityOptions, maturity: Mapping[str, float]) -> pd.DataFrame:
     """The ``verdicts`` table of the models in ``grid``, which estimate the same.
 
     Parameters
     ----------
     grid : returns and spend under every specification
-    asked : hurdle, incremental share, elasticity, level
-    matured : per channel, the share of its conversions that have come; channels that are absent are mature
+    options : hurdle, incremental share, elasticity, level
+    maturity : per channel, the share of its conversions that have come; channels that are absent are mature
 
     Notes
     -----
@@ -52,12 +50,13 @@ def verdict_table(grid: Grid, asked: SensitivityOptions, matured: Mapping[str, f
     converted know nothing but 0, so that a channel is taken to bring at least as much as −ln((1 − level) / 2)
     conversions are worth, of which none may be seen with that chance.
     """
-    rule, assumptions = Rule.of(asked, grid.estimands[0]), "; ".join(filter(None, grid.told)) or None
+    rule, assumptions = Rule.of(options, grid.estimands[0]), "; ".join(filter(None, grid.assumptions)) or None
+    caveat = NOT_INCREMENTAL if grid.estimands[0] == "allocated" else ""
     rows = []
-    for place in range(len(grid.channels)):
-        evidence = Evidence.of(grid, place, asked.level, matured)
-        row = _row(evidence, asked, rule) | {"estimand": grid.estimands[0], "assumptions": assumptions}
-        rows.append(row | {"says": f"{_says(row, evidence, asked, rule)} {_CAVEATS[grid.estimands[0]]}"})
+    for index in range(len(grid.channels)):
+        evidence = Evidence.of(grid, index, options.level, maturity)
+        row = _row(evidence, options, rule) | {"estimand": grid.estimands[0], "assumptions": assumptions}
+        rows.append(row | {"says": _says(row, evidence, options, rule) + caveat})
     return pd.DataFrame(rows, columns=list(VERDICTS.column_names))
 
 
@@ -67,9 +66,9 @@ class Evidence:
 
     ``roas`` (models, windows, policies, cost bases, draws) return ÷ spend; ``low``, ``high`` (models, windows,
     policies, cost bases) ends of its interval, and ``spend`` as these; ``estimate`` mean of all data over
-    specifications; ``none_seen`` the return of as many conversions as there may be and none be seen; ``matured`` NaN
+    specifications; ``none_seen`` the return of as many conversions as there may be and none be seen; ``maturity`` NaN
     where it cannot be told; ``margin`` of its return in revenue; ``days`` the windows, the run's own at ``own``;
-    ``is_seen`` whether there is any touchpoint of it.
+    ``has_touchpoints`` whether there is any touchpoint of it.
     """
 
     channel: str
@@ -79,22 +78,22 @@ class Evidence:
     spend: Floats
     estimate: float
     none_seen: float
-    matured: float
+    maturity: float
     margin: float
     days: tuple[float | None, ...]
     own: int
-    is_seen: bool
+    has_touchpoints: bool
 
     @classmethod
-    def of(cls, grid: Grid, place: int, level: float, matured: Mapping[str, float]) -> Evidence:
-        """The evidence on the channel at ``place`` of a grid."""
-        roas, spend = grid.roas[..., place], grid.spend[..., 0, place]
+    def of(cls, grid: Grid, index: int, level: float, maturity: Mapping[str, float]) -> Evidence:
+        """The evidence on the channel at ``index`` of a grid."""
+        roas, spend = grid.roas[..., index], grid.spend[..., 0, index]
         low, high = percentile(np.moveaxis(roas[..., 1:], -1, 0), level)
-        channel, margin = grid.channels[place], float(grid.margin[place])
+        channel, margin = grid.channels[index], float(grid.margin[index])
         estimate = float(np.nanmean(roas[..., 0]))
-        ripe = matured.get(channel, np.nan)
+        own_maturity = maturity.get(channel, np.nan)
         days = grid.choices.lookback_days
-        none_seen, is_seen = -np.log((1 - level) / 2) * grid.average, channel not in grid.unseen
+        none_seen, has_touchpoints = -np.log((1 - level) / 2) * grid.average, channel not in grid.unseen
         every = (
             channel,
             roas[..., 1:],
@@ -103,18 +102,18 @@ class Evidence:
             spend,
             estimate,
             none_seen,
-            ripe,
+            own_maturity,
             margin,
             days,
             grid.own[0],
-            is_seen,
+            has_touchpoints,
         )
         return cls(*every)
 
     @property
-    def ripeness(self) -> float:
+    def maturity_divisor(self) -> float:
         """What returns are divided by before a channel is said to fail: some of them have not come yet."""
-        return 1.0 if np.isnan(self.matured) else max(self.matured, 1e-6)
+        return 1.0 if np.isnan(self.maturity) else max(self.maturity, 1e-6)
 
     @property
     def highest(self) -> Floats:
@@ -124,22 +123,22 @@ class Evidence:
     @property
     def range(self) -> Range:
         """Over all specifications."""
-        return Range(float(np.nanmin(self.low)), float(np.nanmax(self.highest)) / self.ripeness)
+        return Range(float(np.nanmin(self.low)), float(np.nanmax(self.highest)) / self.maturity_divisor)
 
     def range_at(self, window: int) -> Range:
         """Over the specifications with one window."""
         low, high = (np.take(of, window, axis=_WINDOWS) for of in (self.low, self.highest))
-        return Range(float(np.nanmin(low)), float(np.nanmax(high)) / self.ripeness)
+        return Range(float(np.nanmin(low)), float(np.nanmax(high)) / self.maturity_divisor)
 
 
-def _row(evidence: Evidence, asked: SensitivityOptions, rule: Rule) -> dict[str, Any]:
+def _row(evidence: Evidence, options: SensitivityOptions, rule: Rule) -> dict[str, Any]:
     # A channel whose touchpoints nobody recorded cannot have earned credit: that is no evidence against it.
-    verdict = rule.verdict(evidence.range) if evidence.is_seen else UNCLEAR
-    roas = evidence.roas[np.isfinite(evidence.spend)] if evidence.is_seen else np.full((1, 1), np.nan)
-    claims = {GROW: roas > rule.grows, KEEP: roas > rule.pays, CUT: roas / evidence.ripeness < rule.fails}
+    verdict = rule.verdict(evidence.range) if evidence.has_touchpoints else UNCLEAR
+    roas = evidence.roas[np.isfinite(evidence.spend)] if evidence.has_touchpoints else np.full((1, 1), np.nan)
+    claims = {GROW: roas > rule.grows, KEEP: roas > rule.pays, CUT: roas / evidence.maturity_divisor < rule.fails}
     chance = {claim: float(holds.mean()) for claim, holds in claims.items()}
     claim = max(chance, key=chance.__getitem__) if verdict == UNCLEAR else verdict
-    break_even = (1 + asked.hurdle_roi) / evidence.estimate if evidence.estimate > 0 else np.nan
+    break_even = (1 + options.hurdle_roi) / evidence.estimate if evidence.estimate > 0 else np.nan
     return {
         "channel": evidence.channel,
         "verdict": verdict,
@@ -150,23 +149,23 @@ def _row(evidence: Evidence, asked: SensitivityOptions, rule: Rule) -> dict[str,
         "roi": evidence.estimate - 1,
         "roi_low": float(np.nanmin(evidence.low)) - 1,
         "roi_high": float(np.nanmax(evidence.high)) - 1,
-        "money_at_stake": _stake(evidence, verdict, asked, rule),
+        "money_at_stake": _stake(evidence, verdict, options, rule),
         **_flips(evidence, rule),
         "share_to_break_even": break_even,
-        "maturity": evidence.matured,
+        "maturity": evidence.maturity,
     }
 
 
-def _stake(evidence: Evidence, verdict: str, asked: SensitivityOptions, rule: Rule) -> float:
+def _stake(evidence: Evidence, verdict: str, options: SensitivityOptions, rule: Rule) -> float:
     """What is gained by a step more, earned, lost, or the larger of what may be earned and what may be lost."""
-    needed = 1 + asked.hurdle_roi
+    needed = 1 + options.hurdle_roi
     least, most = needed / rule.pays, needed / rule.fails
-    spend, found, mean = float(np.nanmean(evidence.spend)), evidence.range, evidence.estimate
+    spend, returns, mean = float(np.nanmean(evidence.spend)), evidence.range, evidence.estimate
     per_unit = {
-        GROW: least * mean * ((1 + asked.step) ** asked.elasticity - 1) - asked.step * needed,
+        GROW: least * mean * ((1 + options.step) ** options.elasticity - 1) - options.step * needed,
         KEEP: least * mean - needed,
-        CUT: needed - most * mean / evidence.ripeness,
-        UNCLEAR: max(most * found.high - needed, needed - least * found.low),
+        CUT: needed - most * mean / evidence.maturity_divisor,
+        UNCLEAR: max(most * returns.high - needed, needed - least * returns.low),
     }
     result: float = spend * per_unit[verdict]
     return result
@@ -174,7 +173,7 @@ def _stake(evidence: Evidence, verdict: str, asked: SensitivityOptions, rule: Ru
 
 def _flips(evidence: Evidence, rule: Rule) -> dict[str, float]:
     """The smallest change of each kind with another verdict; NaN where none is enough."""
-    if not evidence.is_seen:
+    if not evidence.has_touchpoints:
         return dict.fromkeys(_FLIPS, np.nan)
     less, more = rule.factors(evidence.range)
     return {
@@ -201,7 +200,7 @@ def _cost(evidence: Evidence, rule: Rule) -> float:
     if verdict == CUT:
         return np.nan
     if verdict == UNCLEAR:
-        return float(np.nanmax(evidence.spend * (evidence.highest / evidence.ripeness / rule.fails - 1)))
+        return float(np.nanmax(evidence.spend * (evidence.highest / evidence.maturity_divisor / rule.fails - 1)))
     bound = rule.grows if verdict == GROW else rule.pays
     return float(np.nanmin(evidence.spend * (evidence.low / bound - 1)))
 
@@ -213,7 +212,7 @@ def _days(evidence: Evidence, rule: Rule) -> float:
         window = evidence.own
         while 0 <= window + step < len(evidence.days):
             crossing = rule.crossing(evidence.range_at(window), evidence.range_at(window + step))
-            near, far, own = (evidence.days[place] for place in (window, window + step, evidence.own))
+            near, far, own = (evidence.days[index] for index in (window, window + step, evidence.own))
             assert near is not None
             assert far is not None
             assert own is not None
@@ -224,35 +223,40 @@ def _days(evidence: Evidence, rule: Rule) -> float:
     return min(changes, key=abs) if changes else np.nan
 
 
-def _says(row: Mapping[str, Any], evidence: Evidence, asked: SensitivityOptions, rule: Rule) -> str:
+def _says(row: Mapping[str, Any], evidence: Evidence, options: SensitivityOptions, rule: Rule) -> str:
     head = f"{row['channel']}: {row['verdict']} – "
-    if not evidence.is_seen:
-        return f"{head}there is no touchpoint of it in the data, so that nothing can be said of its spend."
-    if row["verdict"] == UNCLEAR and float(np.nanmax(evidence.high)) / evidence.ripeness < rule.fails:
+    if not evidence.has_touchpoints:
+        return f"{head}it has no touchpoint in the data, so whether its spend pays back is unknown."
+    if row["verdict"] == UNCLEAR and float(np.nanmax(evidence.high)) / evidence.maturity_divisor < rule.fails:
         return (
-            f"{head}its spend is so small beside what a conversion is worth that it might pay and yet none be seen: "
-            "customers drawn again cannot tell."
+            f"{head}its spend is small compared with the value of one conversion, so a single unobserved conversion "
+            "could pay for it."
         )
-    return head + _sentence(row, asked)
+    if row["verdict"] == UNCLEAR:
+        head = head.removesuffix(" – ") + ". "
+    return head + _sentence(row, options)
 
 
-def _sentence(row: Mapping[str, Any], asked: SensitivityOptions) -> str:
-    allocated = row["estimand"] == "allocated"
-    least, most = asked.incremental_share if allocated else (1.0, 1.0)
-    of_least, of_most = (
-        f"even if it caused only {least:.0%} of its credit",
-        f"even if it caused {most:.0%} of its credit",
+def _sentence(row: Mapping[str, Any], options: SensitivityOptions) -> str:
+    if row["estimand"] == "allocated":
+        least, most = (percent(share) if share != 1 else "all" for share in options.incremental_share)
+        of_least, of_most = (f"even if it caused only {least} of its credit", f"even if it caused {most} of its credit")
+        unclear = f"If it caused only {least} of its credit, its spend pays back in"
+        unclear_most = f"; if it caused {most} of it, in"
+    else:
+        condition = "" if row["assumptions"] is None else f", which assumes {row['assumptions']}"
+        of_least = of_most = f"if the model is right about what it caused{condition}"
+        unclear, unclear_most = "Its spend pays back in", " and does not in"
+    sure = (
+        f"in {percent(row['probability'])} of resamples, at least {percent(row['probability_least'])} in each "
+        "specification"
     )
-    if not allocated:
-        told = "" if row["assumptions"] is None else f", which rests on what it was told ({row['assumptions']})"
-        of_least = of_most = f"if the model is right about what it caused{told}"
+    if row["verdict"] == UNCLEAR:
+        most_share = 1 - row["probability_cut"] if row["estimand"] == "allocated" else row["probability_cut"]
+        return f"{unclear} {percent(row['probability_keep'])} of resamples{unclear_most} {percent(most_share)}."
     claims = {
-        GROW: f"one unit of money more pays, {of_least}",
-        KEEP: f"its spend pays, {of_least}; whether more would is not shown",
-        CUT: f"its spend does not pay, {of_most}",
-        UNCLEAR: "samples, models and choices leave open whether its spend pays",
+        GROW: f"spending more pays back, {of_least}",
+        KEEP: f"its spend pays back, {of_least}, but it is not shown that spending more does",
+        CUT: f"its spend does not pay back, {of_most}",
     }
-    sure = f"probability {row['probability']:.2f}, at least {row['probability_least']:.2f} under every specification"
-    unlikely = f"it does at {least:.0%} of its credit with probability {row['probability_keep']:.2f}, "
-    unlikely += f"it does not at {most:.0%} with {row['probability_cut']:.2f}"
-    return f"{claims[row['verdict']]} ({unlikely if row['verdict'] == UNCLEAR else sure})."
+    return f"{claims[row['verdict']]} ({sure})."

@@ -301,10 +301,10 @@ def test_ga4_is_read_by_the_package_as_microseconds(ga4: Path) -> None:
 
 def test_ga4_as_json_text_is_refused(tmp_path: Path) -> None:
     text = pa.schema([(field.name, pa.int64() if field.name == "event_timestamp" else pa.string()) for field in GA4])
-    with pytest.raises(InputError, match=r"'event_params' is not nested.*Given: string.*read_json"):
+    with pytest.raises(InputError, match=r"'event_params' must be nested.*Given: string.*read_json"):
         adapt("ga4", "touchpoints", text)
     half = GA4.set(GA4.get_field_index("ecommerce"), pa.field("ecommerce", pa.string()))
-    with pytest.raises(InputError, match="'ecommerce' is not nested"):
+    with pytest.raises(InputError, match="'ecommerce' must be nested"):
         adapt("ga4", "conversions", half)
 
 
@@ -686,10 +686,10 @@ def test_unknown_adapters_and_tables_are_refused() -> None:
     with pytest.raises(InputError, match=r"unknown adapter.*'snowplough'.*ga4, .*did you mean 'snowplow'"):
         adapt("snowplough", "touchpoints", PLAIN.schema)
     with pytest.raises(
-        InputError, match=r"'google_ads'.*cannot feed it.*Allowed: costs.*adapters for 'touchpoints' are ga4,"
+        InputError, match=r"'google_ads'.*has no such table.*Allowed: costs.*adapters for 'touchpoints' are ga4,"
     ):
         adapt("google_ads", "touchpoints", PLAIN.schema)
-    with pytest.raises(InputError, match=r"'ga4'.*cannot feed it.*Allowed: touchpoints, conversions, identities"):
+    with pytest.raises(InputError, match=r"'ga4'.*has no such table.*Allowed: touchpoints, conversions, identities"):
         adapt("ga4", "paths", PLAIN.schema)
 
 

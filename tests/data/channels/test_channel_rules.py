@@ -579,8 +579,8 @@ def test_rules_made_in_python_match_like_read_ones() -> None:
 
 REFUSED = [
     ({"rule": []}, "unknown field 'rule'", "Allowed: own_sites, rules", "did you mean 'rules'"),
-    ({"rules": {"channel": "A"}}, "'rules' is a list of tables"),
-    ({"rules": ["A"]}, "rule 1: a rule is a table"),
+    ({"rules": {"channel": "A"}}, "'rules' must be a list of tables"),
+    ({"rules": ["A"]}, "rule 1: a rule must be a table"),
     ({"rules": [{"channel": "A", "sorce": "x"}]}, "rule 1", "'sorce'", "did you mean 'source'", "click_id"),
     ({"rules": [{"source": "x"}]}, "rule 1: 'channel' must be a name"),
     ({"rules": [{"channel": "", "source": "x"}]}, "'channel' must be a name", "Given: ''"),
@@ -589,17 +589,21 @@ REFUSED = [
     ({"rules": [{"channel": "A"}]}, "rule 1 ('A') has no condition", "landing"),
     ({"rules": [{"channel": "A", "source": []}]}, "'source' must be a pattern or a list of patterns"),
     ({"rules": [{"channel": "A", "source": 5}]}, "'source' must be a pattern", "Given: 5"),
-    ({"rules": [{"channel": "A", "source": ["x", 5]}]}, "a pattern of 'source' is no text", "Given: 5"),
+    ({"rules": [{"channel": "A", "source": ["x", 5]}]}, "a pattern of 'source' is not text", "Given: 5"),
     ({"rules": [{"channel": "A", "source": " "}]}, "a pattern of 'source' is empty"),
-    ({"rules": [{"channel": "A", "medium": "(none)"}]}, "what tools write for nothing", "'(none)'"),
-    ({"rules": [{"channel": "A", "click_id": "gclkid"}]}, "is no click id", "did you mean", "srsltid"),
-    ({"rules": [{"channel": "A", "landing": "radio"}]}, "'landing' is no path"),
-    ({"rules": [{"channel": "A", "landing": "/radio?x=1"}]}, "'landing' is no path"),
-    ({"rules": [{"channel": "A", "referrer": "https://a.com/x"}]}, "'referrer' is no host"),
-    ({"own_sites": "example.com"}, "'own_sites' is a list of hosts"),
-    ({"own_sites": [5]}, "'own_sites' holds no host", "Given: 5"),
-    ({"own_sites": ["example"]}, "'own_sites' holds no host", "Allowed: example.com"),
-    ({"own_sites": ["*.example.com"]}, "'own_sites' holds no host", "sites under a host are included"),
+    ({"rules": [{"channel": "A", "medium": "(none)"}]}, "stands for an empty tag", "'(none)'"),
+    ({"rules": [{"channel": "A", "click_id": "gclkid"}]}, "is not a click id", "did you mean", "srsltid"),
+    ({"rules": [{"channel": "A", "landing": "radio"}]}, "'landing' is not a path"),
+    ({"rules": [{"channel": "A", "landing": "/radio?x=1"}]}, "'landing' is not a path"),
+    ({"rules": [{"channel": "A", "referrer": "https://a.com/x"}]}, "'referrer' is not a host"),
+    ({"own_sites": "example.com"}, "'own_sites' must be a list of hosts"),
+    ({"own_sites": [5]}, "'own_sites' has an entry that is not a host", "Given: 5"),
+    ({"own_sites": ["example"]}, "'own_sites' has an entry that is not a host", "Allowed: example.com"),
+    (
+        {"own_sites": ["*.example.com"]},
+        "'own_sites' has an entry that is not a host",
+        "name the domain alone: its subdomains are included",
+    ),
 ]
 
 
@@ -863,15 +867,15 @@ def test_chunks_and_empty_tables_are_read() -> None:
 
 
 def test_what_cannot_be_read_is_refused() -> None:
-    with pytest.raises(InputError, match=r"need a column to read.*Given: \['channel'\].*utm_source"):
+    with pytest.raises(InputError, match=r"need at least one column to read.*Given: \['channel'\].*utm_source"):
         derive_channels(pa.table({"channel": ["a"]}), NO_RULES)
-    with pytest.raises(InputError, match="column 'utm_source' holds no texts"):
+    with pytest.raises(InputError, match="column 'utm_source' does not hold text"):
         derive_channels(pa.table({"utm_source": [["a"]]}), NO_RULES)
-    with pytest.raises(InputError, match="column 'url' holds no texts"):
+    with pytest.raises(InputError, match="column 'url' does not hold text"):
         derive_channels(pa.table({"url": pa.array([b"\xff"], pa.binary())}), NO_RULES)
     with pytest.raises(InputError, match="needs a column 'touchpoints'"):
         lint_channels(pa.table({"utm_source": ["a"]}), NO_RULES)
-    with pytest.raises(InputError, match="'touchpoints' holds no whole numbers"):
+    with pytest.raises(InputError, match="'touchpoints' does not hold whole numbers"):
         lint_channels(pa.table({"utm_source": ["a"], "touchpoints": ["many"]}), NO_RULES)
 
 
@@ -923,7 +927,10 @@ def test_lint_finds_names_spelled_twice() -> None:
         ("near_duplicate_source", "facebok", None, None, 5),
     ]
     raw = table(*rows).append_column("touchpoints", pa.array([row["touchpoints"] for row in rows]))
-    assert lint_channels(raw, NO_RULES)["message"][1].as_py() == "probably 'facebook', which has 52 touchpoints"
+    assert (
+        lint_channels(raw, NO_RULES)["message"][1].as_py()
+        == "probably means 'facebook', which has 52 touchpoints: use one spelling"
+    )
 
 
 @pytest.mark.parametrize(
@@ -980,7 +987,7 @@ def test_paid_clicks_whose_campaign_the_log_knows_are_not_listed() -> None:
         {"check": "paid_without_campaign", "source": "bing", "touchpoints": 2},
     ]
     wrong = raw.set_column(raw.num_columns - 1, "without_campaign", pa.array(["a", "b", "c"]))
-    with pytest.raises(InputError, match="'without_campaign' holds no whole numbers"):
+    with pytest.raises(InputError, match="'without_campaign' does not hold whole numbers"):
         lint_channels(wrong, NO_RULES)
 
 

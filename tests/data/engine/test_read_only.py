@@ -72,7 +72,7 @@ def test_a_query_that_does_more_than_read_is_refused(
     ],
 )
 def test_no_network_is_reached_but_by_documented_addresses(query: str, address: str) -> None:
-    with pytest.raises(InputError, match=r"addresses of this kind are not read.*Allowed: s3://, gs://"):
+    with pytest.raises(InputError, match=r"addresses of this kind cannot be read.*Allowed: s3://, gs://"):
         check_query("touchpoints", query.format(address))
 
 

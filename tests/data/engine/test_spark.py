@@ -821,7 +821,7 @@ def test_an_old_java_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
 def test_java_is_looked_for_where_spark_will(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     with pytest.raises(
-        InputError, match=f"none is there. Given: JAVA_HOME = {re.escape(str(tmp_path))}. Hint: install it"
+        InputError, match=f"it was not found. Given: JAVA_HOME = {re.escape(str(tmp_path))}. Hint: install it"
     ):
         session.check_java()
     java(tmp_path, 'openjdk version "21.0.1" 2023-10-17')
@@ -830,7 +830,7 @@ def test_java_is_looked_for_where_spark_will(monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     session.check_java()
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(InputError, match=r"none is there\. Hint: install it"):
+    with pytest.raises(InputError, match=r"it was not found\. Hint: install it"):
         session.check_java()
 
 

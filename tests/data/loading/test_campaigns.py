@@ -9,7 +9,7 @@ import pytest
 
 import attribution as at
 from attribution.errors import InputError
-from attribution.returns import read_costs
+from attribution.returns import own_costs, read_costs
 from attribution.schema.experiment import Experiment
 
 TOUCHPOINTS = pd.DataFrame(
@@ -71,8 +71,12 @@ def test_every_campaign_has_its_credit_its_cost_and_its_rank() -> None:
         "mail": 3.0,
     }
     assert media.loc["search / brand", "roi"] == 6.0
-    coverage = outcome.tables["cost_coverage"].query("cost_type == 'labour' and is_known").set_index("channel")
-    assert coverage["amount"].to_dict() == {"search / brand": 4.0, "search / generic": 2.0, "search": 2.0}
+    labour = own_costs(outcome.tables["cost_sensitivity"]).query("cost_type == 'labour' and is_known")
+    assert labour.set_index("channel")["amount"].to_dict() == {
+        "search / brand": 4.0,
+        "search / generic": 2.0,
+        "search": 2.0,
+    }
     finding = outcome.tables["quality"].set_index("check").loc["cost_without_campaign"]
     assert (finding["status"], finding["count"], finding["example"]) == ("warn", 1.0, "search")
     assert outcome.settings["grain"] == "campaign"
@@ -108,21 +112,21 @@ def test_what_touchpoints_cost_is_that_of_their_campaign() -> None:
 def test_the_order_of_rows_does_not_matter() -> None:
     shuffled = run(TOUCHPOINTS.sample(frac=1, random_state=2), COSTS.sample(frac=1, random_state=3), grain="campaign")
     plain = run(grain="campaign")
-    for name in ("credit", "returns", "quality", "cost_coverage"):
+    for name in ("credit", "returns", "quality", "cost_sensitivity"):
         pd.testing.assert_frame_equal(shuffled.tables[name], plain.tables[name], check_exact=True)
     assert shuffled.digests == plain.digests
 
 
 def test_campaigns_that_cannot_be() -> None:
-    with pytest.raises(InputError, match=r"grain = 'campaign', and touchpoints have no column 'campaign'"):
+    with pytest.raises(InputError, match=r"grain is 'campaign', but touchpoints have no column 'campaign'"):
         run(TOUCHPOINTS.drop(columns="campaign"), grain="campaign")
     clash = TOUCHPOINTS.assign(
         channel=["search / brand", *TOUCHPOINTS["channel"][1:]], campaign=[None, "x", "brand", None, None, "y"]
     )
-    with pytest.raises(InputError, match="campaign 'search / brand' would have the name of another channel"):
+    with pytest.raises(InputError, match="would share the name 'search / brand'"):
         run(clash, grain="campaign")
     with pytest.raises(InputError, match=r"grain must be 'channel' or 'campaign'.*'keyword'"):
         at.load_sources(TOUCHPOINTS, CONVERSIONS, grain="keyword")  # type: ignore[arg-type]
     paths = {"name": "p", "tables": {"paths": {"source": pd.DataFrame({"path": ["a"], "conversions": [1]})}}}
-    with pytest.raises(InputError, match="grain = 'campaign'"):
+    with pytest.raises(InputError, match="grain"):
         at.run_experiment(Experiment.model_validate({**paths, "models": [{"model": "Linear"}], "grain": "campaign"}))

@@ -115,7 +115,7 @@ def test_an_ltv_of_ones_own_comes_in_along_the_course() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"margin": 0.5, "lifetime": {"retention": 0.5, "periods": 3}}, "nothing says how much it is"),
+        ({"margin": 0.5, "lifetime": {"retention": 0.5, "periods": 3}}, "needs an amount of lifetime revenue"),
         ({"margin": 0.5, "lifetime": {"retention": 1.5, "periods": 3}}, "lifetime.retention"),
         ({"margin": 0.5, "lifetime": {"retention": 0.5, "periods": 0}}, "lifetime.periods"),
         ({"margin": 0.5, "lifetime": {"retention": 0.5}}, "lifetime.periods"),
@@ -145,7 +145,7 @@ def test_a_file_of_expected_values_is_taken_as_ltv() -> None:
     assert ltv_value(outcome) == 0.5 * (20 + 40 + 100 + 10)
     finding = outcome.tables["quality"].set_index("check").loc["no_lifetime"]
     assert (finding["count"], finding["total"], finding["example"]) == (1.0, 4.0, "2")
-    with pytest.raises(InputError, match="1 conversions have no ltv"):
+    with pytest.raises(InputError, match="1 conversion without ltv"):
         run(tables, returns={"margin": 0.5})
 
 
@@ -175,8 +175,8 @@ def test_ids_of_one_person_have_their_parts_added_up() -> None:
 @pytest.mark.parametrize(
     ("lifetimes", "said"),
     [
-        ({"customer_id": [1, 1], "ltv": [1.0, 2.0]}, "table 'lifetimes': 1 customers have several rows"),
-        ({"customer_id": [1], "ltv": [-1.0]}, "column 'ltv': 1 of 1 rows are negative"),
+        ({"customer_id": [1, 1], "ltv": [1.0, 2.0]}, "table 'lifetimes': 1 customer with more than one row"),
+        ({"customer_id": [1], "ltv": [-1.0]}, "column 'ltv': values are negative in 1 of 1 rows"),
         ({"customer_id": [1]}, "column 'ltv' is missing"),
     ],
 )
@@ -187,9 +187,9 @@ def test_files_of_lifetimes_that_cannot_be(lifetimes: dict[str, Any], said: str)
 
 def test_paths_have_no_customers() -> None:
     paths = pd.DataFrame({"path": ["mail"], "conversions": [1]})
-    with pytest.raises(InputError, match="'lifetimes' tells of customers, and aggregated paths have none"):
+    with pytest.raises(InputError, match="'lifetimes' needs customers, and aggregated paths have none"):
         at.load_sources(paths=paths, lifetimes=pd.DataFrame({"customer_id": [1], "ltv": [1.0]}))
-    with pytest.raises(InputError, match="aggregated paths do not tell new customers"):
+    with pytest.raises(InputError, match="aggregated paths have no new customers"):
         run({"paths": paths}, output={}, returns={"margin": 1, "lifetime": {"retention": 0.5, "periods": 2}})
 
 
@@ -202,9 +202,9 @@ def test_intervals_of_what_a_customer_costs(method: str) -> None:
     tables = shop(400, is_new_customer=np.arange(400) % 2 == 0)
     outcome = run(tables, returns={"margin": 0.5, "ltv": 100.0}, resampling={"draws": 200, "method": method})
     found = unit(outcome)
-    conversions = outcome.tables["intervals"].set_index("measure").loc["conversions"]
-    assert found["cpa_high"] == pytest.approx(10_000 / conversions["low"], rel=2e-3)
-    assert found["cpa_low"] == pytest.approx(10_000 / conversions["high"], rel=2e-3)
+    credited = outcome.tables["credit"].iloc[0]
+    assert found["cpa_high"] == pytest.approx(10_000 / credited["conversions_low"], rel=2e-3)
+    assert found["cpa_low"] == pytest.approx(10_000 / credited["conversions_high"], rel=2e-3)
     assert found["cac_low"] < found["cac"] == 50.0 < found["cac_high"]
     # All LTV are alike: the ratio is 0.5 × 100 ÷ CAC in every draw.
     assert found["ltv_to_cac_low"] == pytest.approx(50 / found["cac_high"], rel=2e-3)

@@ -509,7 +509,7 @@ def test_zones_told_in_one_table_only_are_refused_until_the_other_is_said(zoned:
     """Hours of difference would decide which touchpoints come before the conversion."""
     touched = touches(customer_id=["a"], channel=["mail"], touched_at=zoned)
     converted = orders(customer_id=["a"], converted_at=naive)
-    with pytest.raises(InputError, match="'touchpoints' tell their time zone and those of 'conversions' do not"):
+    with pytest.raises(InputError, match="'touchpoints' have a time zone, but those of 'conversions' have none"):
         at.load_sources(touched, converted)
     said = at.TableSpec(source=converted, time_zone="Europe/Berlin")
     journeys = at.build_journeys(at.load_sources(touched, said))

@@ -113,7 +113,7 @@ def test_drift_is_whatever_is_not_everywhere(files: list[list[str]]) -> None:
 def test_files_that_agree_pass(tmp_path: Path, kind: str) -> None:
     findings = found(write(tmp_path, kind, {"1": GOOD, "2": dict(reversed(GOOD.items()))}))
     assert [finding.status for finding in findings.values()] == ["pass", "pass"]
-    assert findings["schema_drift"].message == "2 files agree in their columns"
+    assert findings["schema_drift"].message == "all 2 files have the same columns"
     alone = found(write(tmp_path, kind, {"3": GOOD}))
     assert {finding.message for finding in alone.values()} == {"the table is one file"}
 
@@ -126,7 +126,7 @@ def test_a_renamed_column_is_named_with_its_files(tmp_path: Path, kind: str) -> 
     assert (finding.status, finding.count, finding.total, finding.example) == ("warn", 2, 4, "channel")
     assert finding.message == (
         f"'channel' is in 2024-01.{kind}, 2024-02.{kind} and not in 2024-03.{kind}; "
-        f"'渠道' is in 2024-03.{kind}: renamed?"
+        f"'渠道' is in 2024-03.{kind}: probably renamed"
     )
 
 
@@ -216,7 +216,7 @@ def test_the_header_of_a_csv(tmp_path: Path, text: str, columns: list[str]) -> N
         ("t.csv", b"a,A\n", "twice"),
         ("t.csv", b"\xff\xfe\xff", "cannot be read"),
         ("t.csv", b"a\x00,b\n", "not a text file"),
-        ("t.parquet", b"PAR1", "no readable Parquet"),
+        ("t.parquet", b"PAR1", "not a readable Parquet"),
         ("t.jsonl", b"\xff\xfe\xff", "cannot be read"),
     ],
 )
@@ -239,14 +239,14 @@ def refusal(needed: dict[str, tuple[str, ...]], *columns: str) -> str:
 def test_a_needed_column_that_was_renamed() -> None:
     message = refusal({"channel": ("channel",)}, "id channel", "id channel", "id chan")
     assert "differ in columns ['channel', 'chan']: 'channel' is missing in 1 of 3" in message
-    assert "'channel' is in 1.csv, 2.csv and not in 3.csv; 'chan' is in 3.csv: renamed?" in message
-    assert 'columns = { channel = ["channel", "chan"] } reads the first of these that is not null' in message
+    assert "'channel' is in 1.csv, 2.csv and not in 3.csv; 'chan' is in 3.csv: probably renamed" in message
+    assert 'columns = { channel = ["channel", "chan"] } reads the first of these columns that is not null' in message
 
 
 def test_a_needed_column_that_one_file_lacks() -> None:
     message = refusal({"cost": ("cost",)}, "id cost", "id")
     assert "'cost' is in 1.csv and not in 2.csv" in message
-    assert 'columns = { cost = ["cost"] } makes it null where it is missing' in message
+    assert 'columns = { cost = ["cost"] } sets it to null where it is missing' in message
     with pytest.raises(InputError, match="leave those files out"):
         refuse_drift("touchpoints", layouts("id t", "id"), {"t": ("t",)}, required=["t"])
 

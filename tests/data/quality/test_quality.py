@@ -275,7 +275,7 @@ def test_a_null_jump_is_named_with_its_column_and_days() -> None:
     finding = found["null_jump_channel", "touchpoints"]
     assert (finding.status, finding.count, finding.example) == ("warn", odd.sum(), "2024-01-11")
     assert (
-        "channel is null in 100.0 % of rows from 2024-01-11 to 2024-01-13, and in 0 % of the others" in finding.message
+        "channel is null in 100.0 % of rows from 2024-01-11 to 2024-01-13, but in 0 % of the others" in finding.message
     )
 
 
@@ -659,7 +659,7 @@ def test_numbers_that_are_written_in_another_way(spell: Any, way: str) -> None:
     conversions = orders(*((spell(n), FIRST + DAY, 1.0) for n in range(50)))
     found = gate(touchpoints, conversions)
     assert found["customer_spelling", "conversions"].status == "warn"
-    assert f"50 of 50 untouched customers match an id in touchpoints except for {way}:" in (
+    assert f"50 of 50 customers without a touchpoint match an id in touchpoints except for {way}:" in (
         found["customer_spelling", "conversions"].message
     )
     assert found["unmatched_customers", "conversions"].status == "fail"

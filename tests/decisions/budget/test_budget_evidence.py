@@ -89,9 +89,9 @@ def test_divisions_of_ones_own_are_held_against_the_plan() -> None:
 @pytest.mark.parametrize(
     ("asked", "reason"),
     [
-        ({"spend": {"mial": 3}}, "'mial' is no channel with spend.*did you mean 'mail'"),
-        ({"spend": {"g": 3}}, "'g' is no channel with spend"),
-        ({"shares": {"tv": 0.3}}, "'tv' is no channel with spend or group"),
+        ({"spend": {"mial": 3}}, "'mial' is not a channel with spend.*did you mean 'mail'"),
+        ({"spend": {"g": 3}}, "'g' is not a channel with spend"),
+        ({"shares": {"tv": 0.3}}, "'tv' is not a channel with spend or group"),
         ({"shares": {"g": 0.3, "mail": 0.1}}, "channel 'mail' is in two of the shares"),
     ],
 )
@@ -132,9 +132,9 @@ def test_factors_of_the_long_run_are_told_to_be_assumed() -> None:
     np.testing.assert_allclose(rows["long_return"] / rows["return"], [1, 1, 3, 1, 1, 3])
     assert any("long_run.factors" in note for note in plan.notes)
     assert rows.query("weight == 1")["spend"].iloc[2] > rows.query("weight == 0")["spend"].iloc[2]
-    with pytest.raises(InputError, match="factors: 'tv' is no channel with spend"):
+    with pytest.raises(InputError, match="factors: 'tv' is not a channel with spend"):
         propose_budget(RETURNS, options(long_run={"factors": {"tv": 3}}))
-    with pytest.raises(InputError, match=r"'margin', and it is not known.*returns.margin"):
+    with pytest.raises(InputError, match=r"'margin', which is unknown.*returns.margin"):
         propose_budget(RETURNS, options(long_run={"objective": "margin"}))
 
 
@@ -188,8 +188,8 @@ def test_drift_is_what_curves_do_not_explain() -> None:
     np.testing.assert_allclose(table["recent"], [200, 600, 20])
     assert set(table["valid_until"]) == {"2024-06-29"}
     assert table["expired"].all()
-    assert plan.notes[1] == "The earlier proposal expired on 2024-06-29."
-    assert plan.notes[2] == "The ground has moved under the earlier proposal: search, 微信."
+    assert plan.notes[1] == "The earlier plan expired on 2024-06-29: use this one."
+    assert plan.notes[2] == "The earlier plan no longer holds: the returns of search, 微信 have changed. Use this one."
     found = budget_metrics(plan.tables)
     assert (found["drift_channels"], found["drift_expired"]) == (2.0, 1.0)
     assert ground_has_moved(plan.tables["drift"])
@@ -203,15 +203,15 @@ def test_drift_names_new_and_lost_channels_and_what_it_cannot_know() -> None:
     table = plan.tables["drift"].query("model == 'linear'").set_index("channel")
     assert table["status"].to_dict() == {"tv": "new", "search": "unknown", "微信": "unknown", "mail": "gone"}
     assert not table["expired"].any()
-    assert any("unknown for 2 channels: there are no intervals" in note for note in plan.notes)
+    assert any("unknown for 2 channels, because there are no intervals" in note for note in plan.notes)
 
 
 def test_an_earlier_proposal_must_be_one_of_the_same(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"another objective.*Given: conversions"):
         propose_budget(RETURNS, options(), earlier=replace(earlier_plan(), evidence=_of("conversions")))
-    with pytest.raises(InputError, match=r"proposal of other costs\. Given: media\. Allowed: loaded"):
+    with pytest.raises(InputError, match=r"previous has another cost basis\. Given: media\. Allowed: loaded"):
         propose_budget(RETURNS.assign(cost_basis="loaded"), options(), earlier=earlier_plan())
-    with pytest.raises(InputError, match="under other models"):
+    with pytest.raises(InputError, match="has other models"):
         propose_budget(RETURNS[:3].assign(model="other"), options(), earlier=earlier_plan())
     (tmp_path / "budget.parquet").write_bytes(b"nothing")
     with pytest.raises(InputError, match=r"budget\.parquet cannot be read"):
@@ -229,8 +229,8 @@ def _of(objective: str) -> pd.DataFrame:
 def test_a_plan_that_loses_money_says_so() -> None:
     on_margin = RETURNS.assign(basis="margin", value=RETURNS["value"] * 0.2)
     notes = propose_budget(on_margin, options(total=600, objective="margin")).notes
-    assert any(note.startswith("What is spent more brings less than it costs under linear, markov") for note in notes)
-    assert any("The last unit of money brings less than it costs" in note for note in notes)
+    assert any(note.startswith("The additional spend does not pay back under linear, markov") for note in notes)
+    assert any("the last unit of spend does not pay back" in note for note in notes)
     notes = propose_budget(RETURNS, options(total=600)).notes
     assert not any("less than it costs" in note for note in notes)
 
@@ -256,7 +256,7 @@ def test_pictures_hold_the_numbers_of_the_tables() -> None:
     assert bars.set_index(["channel", "model"])["spend"].to_dict() == wanted.to_dict()
     gain = budget_gain(scenarios)
     np.testing.assert_allclose(gain.table["gain"], scenarios.loc[scenarios["kind"].isin(["plan", "bend"]), "gain"])
-    assert "intervals of sampling only" in gain.caption
+    assert "cover sampling only" in gain.caption
     bare = propose_budget(RETURNS, options()).tables
     assert "no intervals" in budget_gain(bare["budget_scenarios"]).caption
     runs = budget_horizons(budget).table
@@ -267,7 +267,7 @@ def test_pictures_hold_the_numbers_of_the_tables() -> None:
     at_today = curves.table.query("spend_multiple == 1").iloc[0]
     assert at_today[["spend", "return", "return_low", "return_high"]].tolist() == pytest.approx([150, 200, 200, 200])
     assert (curves.table["return_low"] <= curves.table["return"] + 1e-9).all()
-    with pytest.raises(InputError, match="no response curve comes from data"):
+    with pytest.raises(InputError, match="every response curve is assumed"):
         response_curves(bare["budget"])
     names = ["budget_by_channel", "budget_gain", "budget_horizons", "response_curves"]
     figures = all_figures(plan.tables)

@@ -13,14 +13,12 @@ import pytest
 from scipy.stats import kendalltau
 
 from attribution.decisions.comparison import compare_runs, list_specifications, read_sweep
-from attribution.decisions.kpis import Run
 from attribution.errors import InputError, TrackingError
 from attribution.pipeline.sections import read_experiment
+from attribution.schema.tables import TOTAL
 from attribution.tracking import mlflow_store
 from tests.cli.test_cli import EXPERIMENT, call, write_log
-from tests.decisions.kpis.test_review import first as winter_run
-from tests.decisions.kpis.test_review import make_run
-from tests.decisions.kpis.test_review import second as spring_run
+from tests.decisions.comparison.test_review import first, make_run, second
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -33,19 +31,6 @@ def small_log(folder: Path, **options: Any) -> Path:
     toml = write_log(folder, customers=120, **options)
     toml.write_text(SMALL, encoding="utf-8")
     return toml
-
-
-def estimated(run: Run) -> Run:
-    run.tables["returns"].insert(0, "estimand", "allocated")
-    return run
-
-
-def first() -> Run:
-    return estimated(winter_run())
-
-
-def second() -> Run:
-    return estimated(spring_run())
 
 
 # ------------------------------------------------------------------------------------------ sweeps
@@ -103,7 +88,7 @@ def test_a_folder_is_all_of_its_experiments(tmp_path: Path) -> None:
     (tmp_path / "other.toml").write_text(SMALL, encoding="utf-8")
     assert [each.name for each in list_specifications(tmp_path, read=read_experiment)] == ["other", "shop"]
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="holds no experiment"):
+    with pytest.raises(InputError, match="has no experiment"):
         list_specifications(tmp_path / "empty", read=read_experiment)
 
 
@@ -149,7 +134,7 @@ def test_a_run_is_not_made_again_unless_data_settings_code_or_files_changed(
     printed = capsys.readouterr().out
     assert not made()
     again = capsys.readouterr().out
-    assert "Nothing changed" in again
+    assert "nothing was run again" in again
     assert again.splitlines()[:8] == printed.splitlines()[:8]
     assert made("--again")
     # Neither the order of rows, nor comments, nor where it is logged.
@@ -221,11 +206,11 @@ def test_a_sweep_goes_on_where_it_stopped(
     toml, out = small_log(tmp_path), tmp_path / "out"
     arguments = ("run", toml, "--out", out, "--json", "--sweep", "journeys.lookback_days=3,9")
     assert call(monkeypatch, *arguments) == 0
-    assert json.loads(capsys.readouterr().out)["made"] == ["lookback_days=3", "lookback_days=9"]
+    assert json.loads(capsys.readouterr().out)["reused"] == []
     assert {path.name for path in out.iterdir()} == {"lookback_days=3", "lookback_days=9", "comparison"}
     assert call(monkeypatch, *arguments[:-1], "journeys.lookback_days=3,9,20") == 0
     document = json.loads(capsys.readouterr().out)
-    assert document["made"] == ["lookback_days=20"]
+    assert document["reused"] == ["lookback_days=3", "lookback_days=9"]
     assert {row["specification"] for row in document["comparison"]} == {f"lookback_days={d}" for d in (3, 9, 20)}
     assert call(monkeypatch, "run", toml, "--out", tmp_path / "one", "--set", "journeys.lookback_days=3") == 0
     alone, swept = (
@@ -246,8 +231,9 @@ def test_changes_are_held_against_the_first_run_and_the_baseline_model() -> None
             row = table.loc[("spring", model, channel)]
             assert row["roi_change"] == pytest.approx(after["roi"] - before["roi"])
             assert table.loc[("winter", model, channel), "roi_change"] == 0
-    ranks = table["rank"].unstack("channel")
-    moved = table["rank_change_from_baseline"].unstack("channel")
+    ranked = table[table.index.get_level_values("channel") != TOTAL]
+    ranks = ranked["rank"].unstack("channel")
+    moved = ranked["rank_change_from_baseline"].unstack("channel")
     # The base is last touch where it was asked for, and all models of these runs are.
     expected = ranks.loc[("winter", "linear")] - ranks.loc[("winter", "last")]
     assert moved.loc[("winter", "linear")].tolist() == pytest.approx(expected.tolist())
@@ -256,9 +242,10 @@ def test_changes_are_held_against_the_first_run_and_the_baseline_model() -> None
 
 def test_agreement_is_that_of_scipy_on_channels_that_both_rank() -> None:
     compared = compare_runs({"winter": first(), "spring": second()})
-    table, pairs = compared.tables["comparison"], compared.tables["comparison_agreement"]
+    table, pairs = compared.tables["comparison"], compared.tables["agreement"]
     assert len(pairs) == 6
-    scores = table.pivot(index="channel", columns=["specification", "model"], values="roi")
+    channels = table[table["channel"] != TOTAL]
+    scores = channels.pivot(index="channel", columns=["specification", "model"], values="roi")
     for row in pairs.itertuples():
         both = scores[[(row.specification_a, row.model_a), (row.specification_b, row.model_b)]].dropna()
         assert row.channels == len(both)
@@ -268,14 +255,30 @@ def test_agreement_is_that_of_scipy_on_channels_that_both_rank() -> None:
 def test_verdicts_count_every_model_and_specification() -> None:
     def run(name: str, values: list[float]) -> Any:
         models = {"m": ([1, 1, 1], values)}
-        return estimated(make_run(name, models=models, spend=[10, 10, 10], journeys=[5, 5, 5]))
+        return make_run(name, models=models, spend=[10, 10, 10], journeys=[5, 5, 5])
 
-    verdicts = compare_runs({"a": run("a", [30, 5, 30]), "b": run("b", [15, 5, 5])}).tables["comparison_verdicts"]
-    rows = verdicts.set_index("channel")
+    compared = compare_runs({"a": run("a", [30, 5, 30]), "b": run("b", [15, 5, 5])})
+    assert compared.findings[0] == "Spend pays back under all 2 combinations of model and specification: mail."
+    assert compared.metrics["channels_that_depend"] == 1
+    assert compared.verdicts is not None
+    rows = compared.verdicts.set_index("channel")
     assert rows["verdict"].to_dict() == {"mail": "pays under every", "search": "pays under none", "微信": "depends"}
     assert rows["pays"].tolist() == [1, 0, 0.5]
     assert rows["moved_by_settings"].tolist() == pytest.approx([1.5, 0, 2.5])
     assert rows["moved_by_model"].tolist() == [0, 0, 0]
+
+
+def test_verdicts_are_counted_from_the_table_and_never_from_its_totals() -> None:
+    compared = compare_runs({"winter": first(), "spring": second()})
+    table = compared.tables["comparison"]
+    assert (table["channel"] == TOTAL).sum() == 4
+    rows = table[table["roi"].notna() & (table["channel"] != TOTAL)]
+    expected = rows.groupby("channel")["roi"].agg(tried="size", roi_least="min", roi_most="max")
+    assert compared.verdicts is not None
+    found = compared.verdicts.set_index("channel")[list(expected)]
+    pd.testing.assert_frame_equal(found, expected, check_names=False)
+    assert set(compared.tables["agreement"]["channels"]) <= {2, 3}
+    assert table.loc[table["channel"] == TOTAL, ["rank", "rank_change"]].isna().all(axis=None)
 
 
 def test_a_model_whose_setting_was_swept_is_the_same_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,7 +296,7 @@ def test_runs_on_other_terms_or_alone_are_refused() -> None:
         compare_runs({"a": first()})
     other = second()
     other.tables["returns"]["basis"] = "margin"
-    with pytest.raises(InputError, match="on other terms"):
+    with pytest.raises(InputError, match="by another return or cost"):
         compare_runs({"a": first(), "b": other})
 
 
@@ -307,7 +310,7 @@ def test_compare_says_what_changed(
     capsys.readouterr()
     assert call(monkeypatch, "compare", tmp_path / "a", tmp_path / "b", "--out", tmp_path / "c", "--json") == 0
     document = json.loads(capsys.readouterr().out)
-    assert "journeys.lookback_days: None → 5.0" in document["notes"][0]
+    assert "journeys.lookback_days: not set → 5.0" in document["notes"][0]
     assert "other data in conversions, touchpoints" in document["notes"][0]
     assert (tmp_path / "c" / "comparison.html").exists()
     for wrong in ([tmp_path / "a"], [tmp_path / "a", tmp_path / "a"], [tmp_path / "a", tmp_path / "none"]):
@@ -411,13 +414,13 @@ def test_logging_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             raise OSError("gone for a moment")
         return "run"
 
-    assert mlflow_store.call_store(act, tmp_path, "sqlite:///x.db") == "run"
+    assert mlflow_store.call_store(act, tmp_path, f"sqlite:///{tmp_path}/x.db") == "run"
 
     def never() -> str:
         raise OSError("gone")
 
     with pytest.raises(TrackingError, match="attribution track"):
-        mlflow_store.call_store(never, tmp_path, "sqlite:///x.db")
+        mlflow_store.call_store(never, tmp_path, f"sqlite:///{tmp_path}/x.db")
 
 
 @pytest.mark.parametrize(
@@ -467,7 +470,7 @@ def test_held_out_scores_are_those_of_the_choice_of_an_order(tmp_path: Path, mon
     toml.write_text(SMALL.replace("[tracking]", chains), encoding="utf-8")
     assert call(monkeypatch, "run", toml, "--out", tmp_path / "out", "--set", "stability.parts=2") == 0
     held = pd.read_parquet(tmp_path / "out" / "held_out.parquet").set_index("model")
-    tried = pd.read_parquet(tmp_path / "out" / "order_selection.parquet").set_index("order")
+    tried = held.loc["markov_auto"].set_index("order")
     assert held.loc["markov_2", ["log_loss", "auc"]].tolist() == tried.loc[2, ["log_loss", "auc"]].tolist()
 
 

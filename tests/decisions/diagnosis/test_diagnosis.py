@@ -1,10 +1,8 @@
-"""Which slice explains the gap, spend that does not pay, what costs do to ROI, and the tasks that come of it."""
+"""Which slice explains the gap, spend that does not pay, and the tasks that come of it."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from functools import cache
 from itertools import permutations
 from typing import Any
 
@@ -17,19 +15,16 @@ from hypothesis import strategies as st
 import attribution as at
 from attribution.decisions.diagnosis import (
     channel_slices,
-    cost_sensitivity,
     diagnose_roi,
     diagnosis_metrics,
+    judge_spend,
     tasks_table,
-    wasted_spend,
 )
 from attribution.decisions.diagnosis.gaps import PARTS
 from attribution.errors import InputError
 from attribution.pipeline.pipeline import check_quality
-from attribution.pipeline.record import record_of
-from attribution.reporting import charts
-from attribution.returns import Terms, read_costs, returns_table
-from attribution.schema.experiment import Experiment, ReturnsOptions
+from attribution.pipeline.tracking_record import record_of
+from attribution.schema.experiment import Experiment
 from tests.reporting.drawn import all_figures, page_of
 
 FAIR = "展会 <b>"
@@ -52,8 +47,8 @@ def test_parts_worked_by_hand() -> None:
     assert row["total_gap"] == pytest.approx(1400 / 1000 - 1 - 0.0)
     assert row["share"] == 0.0
     assert row["profit_gap"] == pytest.approx(400.0)
-    parts = found["roi_gaps"].iloc[:4].set_index("part")
-    assert parts.loc["rate", ["here", "rest"]].tolist() == [0.2, 0.1]
+    parts = found["roi_parts"].iloc[:4].set_index("part")
+    assert parts.loc["rate", ["here", "reference"]].tolist() == [0.2, 0.1]
     # Return a journey goes from 4 to 6: rate adds 0.1 · 35, value −10 · 0.15; a unit of return is worth ½(¼ + ½).
     assert parts.loc["rate", "roi_gap"] == pytest.approx(3.5 * 0.375)
     assert parts.loc["value", "roi_gap"] == pytest.approx(-1.5 * 0.375)
@@ -82,7 +77,7 @@ def test_parts_add_up_exactly(rows: list[tuple[float, float, float, float]]) -> 
     journeys, conversions, value, spend = (list(column) for column in zip(*rows, strict=True))
     table = slices_of(journeys=journeys, conversions=conversions, value=value, spend=spend)
     found = diagnose_roi(table)
-    whole, parts = found["roi_slices"].set_index("slice"), found["roi_gaps"]
+    whole, parts = found["roi_slices"].set_index("slice"), found["roi_parts"]
     sums = parts.groupby("slice")[["roi_gap", "money", "profit_gap"]].sum(min_count=1)
     paid = table[table["spend"] > 0]
     compared = paid if len(paid) else table
@@ -121,17 +116,17 @@ def owen(before: dict[str, float], after: dict[str, float]) -> dict[str, float]:
 
 def test_parts_are_those_of_all_orders_of_change() -> None:
     table = slices_of(journeys=[50, 70, 90], conversions=[5, 3, 4], value=[70.0, 90.0, 20.0], spend=[11.0, 13.0, 17.0])
-    gaps = diagnose_roi(table)["roi_gaps"].set_index(["slice", "part"])
+    gaps = diagnose_roi(table)["roi_parts"].set_index(["slice", "part"])
     for name in table["slice"]:
-        ends = {side: gaps.loc[name].loc[["rate", "value", "cost"], side].to_dict() for side in ("rest", "here")}
-        for part, expected in owen(ends["rest"], ends["here"]).items():
+        ends = {side: gaps.loc[name].loc[["rate", "value", "cost"], side].to_dict() for side in ("reference", "here")}
+        for part, expected in owen(ends["reference"], ends["here"]).items():
             assert gaps.loc[(name, part), "roi_gap"] == pytest.approx(expected, rel=1e-12)
 
 
 def test_reach_has_no_part_in_roi_and_one_in_profit() -> None:
     small = slices_of(journeys=[10, 70], conversions=[1, 3], value=[14.0, 90.0], spend=[2.0, 13.0])
     large = slices_of(journeys=[10_000, 70], conversions=[1_000, 3], value=[14_000.0, 90.0], spend=[2_000.0, 13.0])
-    one, other = (diagnose_roi(table)["roi_gaps"].query("slice == 's0'").set_index("part") for table in (small, large))
+    one, other = (diagnose_roi(table)["roi_parts"].query("slice == 's0'").set_index("part") for table in (small, large))
     pd.testing.assert_series_equal(one["roi_gap"], other["roi_gap"])
     assert one.loc["reach", "profit_gap"] < 0 < other.loc["reach", "profit_gap"]
 
@@ -143,13 +138,13 @@ def test_a_dimension_without_costs_has_no_roi_and_no_cost_part() -> None:
     assert row[["roi", "roi_rest", "roi_gap", "total_gap"]].isna().all()
     assert row["money"] == pytest.approx(100 - 100 * 3)
     assert (row["share"], row["mostly"]) == (1.0, "rate")
-    cost = found["roi_gaps"].query("part == 'cost'")
-    assert cost[["here", "rest", "roi_gap", "money", "profit_gap"]].isna().all(axis=None)
+    cost = found["roi_parts"].query("part == 'cost'")
+    assert cost[["here", "reference", "roi_gap", "money", "profit_gap"]].isna().all(axis=None)
 
 
 def test_spend_without_a_journey_is_a_gap_of_rate() -> None:
     table = slices_of(journeys=[0, 100], conversions=[0, 10], value=[0.0, 300.0], spend=[50.0, 100.0])
-    parts = diagnose_roi(table)["roi_gaps"].query("slice == 's0'").set_index("part")
+    parts = diagnose_roi(table)["roi_parts"].query("slice == 's0'").set_index("part")
     assert parts["roi_gap"].tolist() == pytest.approx([0.0, -3.0, 0.0, 0.0])
     assert np.isnan(parts.loc["rate", "here"])
 
@@ -178,7 +173,7 @@ def test_the_order_of_slices_does_not_matter() -> None:
         spend=spend.tolist(),
     )
     one, other = (
-        diagnose_roi(rows)["roi_gaps"].sort_values(["slice", "part"], ignore_index=True)
+        diagnose_roi(rows)["roi_parts"].sort_values(["slice", "part"], ignore_index=True)
         for rows in (table, table.iloc[::-1])
     )
     pd.testing.assert_frame_equal(one, other, check_exact=True)
@@ -188,8 +183,8 @@ def test_the_order_of_slices_does_not_matter() -> None:
     ("change", "said"),
     [
         ({"spend": None}, "'spend' is missing"),
-        ({"slice": "same"}, "there twice"),
-        ({"journeys": -1.0}, "journeys below 0"),
+        ({"slice": "same"}, "appears twice"),
+        ({"journeys": -1.0}, "journeys must not be below 0"),
         ({"value": np.nan}, "finite numbers"),
     ],
 )
@@ -219,7 +214,7 @@ def test_wasted_is_what_lies_wholly_below_break_even() -> None:
         roi_low=[1.0, -0.7, -0.9, -0.5],
         roi_high=[3.0, -0.1, 0.2, -1e-9],
     )
-    table = wasted_spend(returns).set_index(["model", "channel"])
+    table = judge_spend(returns).set_index(["model", "channel"])
     assert table["wasted"].tolist() == [0.0, 100.0, 0.0, 100.0]
     assert table["loss"].tolist() == [-20.0, 40.0, 2.0, 20.0]
     assert table.loc[("a", "tv"), ["models_wasted", "models"]].tolist() == [2, 2]
@@ -232,92 +227,40 @@ def test_break_even_is_that_of_margin_where_it_is_known() -> None:
     margin = returns_by_hand(
         channel=["mail"], spend=[100.0], value=[60.0], basis="margin", roi_low=[-0.55], roi_high=[-0.25]
     )
-    assert wasted_spend(revenue).iloc[0]["status"] == "not wasted"
-    row = wasted_spend(pd.concat([revenue, margin])).iloc[0]
+    assert judge_spend(revenue).iloc[0]["status"] == "not wasted"
+    row = judge_spend(pd.concat([revenue, margin])).iloc[0]
     assert (row["basis"], row["status"], row["wasted"], row["loss"]) == ("margin", "wasted", 100.0, 40.0)
     assert row["break_even_roas"] == pytest.approx(1 / 0.3)
 
 
 def test_without_intervals_nothing_is_called_wasted() -> None:
     returns = returns_by_hand(channel=["tv"], spend=[100.0], value=[1.0], roi_low=[np.nan], roi_high=[np.nan])
-    row = wasted_spend(returns).iloc[0]
+    row = judge_spend(returns).iloc[0]
     assert (row["status"], row["loss"]) == ("not enough data", 99.0)
     assert np.isnan(row["wasted"])
-    assert tasks_table({"wasted_spend": wasted_spend(returns)})["kind"].tolist() == ["spend_below_break_even"]
+    assert tasks_table({"returns": returns})["kind"].tolist() == ["spend_below_break_even"]
 
 
-# ---------------------------------------------------------------- what costs do to ROI
-
-
-PATHS = pd.DataFrame({"path": ["mail > tv", "tv", "mail", "fair"], "conversions": [5, 3, 4, 2], "value": [50.0] * 4})
-
-
-@cache
-def credit_of_paths() -> pd.DataFrame:
-    journeys = at.build_journeys(at.load_sources(paths=PATHS))
-    return at.attribute(journeys, [at.Linear(), at.FirstTouch()]).table
-
-
-def loaded_returns(costs: pd.DataFrame, shared_by: Any) -> tuple[pd.DataFrame, Terms]:
-    sources = at.load_sources(paths=PATHS, costs=costs)
-    options = ReturnsOptions.model_validate({"shared_by": shared_by, "cost_basis": "loaded"})
-    terms = Terms(options, read_costs(sources, options))
-    return returns_table(credit_of_paths(), terms), terms
-
-
-COSTS = pd.DataFrame(
-    {
-        "channel": ["mail", "mail", "tv", "fair", None, None],
-        "cost_type": ["media", "labour", "media", "venue", "tools", "labour"],
-        "amount": [10.0, 30.0, 20.0, 40.0, 12.0, 3.0],
-    }
-)
-
-
-@pytest.mark.parametrize("shared_by", ["spend", "credit", {"mail": 1.0, "fair": 3.0}])
-def test_sensitivity_is_that_of_returns_computed_again(shared_by: Any) -> None:
-    returns, terms = loaded_returns(COSTS, shared_by)
-    table = cost_sensitivity(returns, terms)
-    assert table is not None
-    key = ["model", "channel"]
-    spend = returns[returns["cost_basis"] == "loaded"].set_index(key)["spend"]
-    borne = table.groupby(key)[["amount", "share"]].sum()
-    assert borne["amount"].to_numpy() == pytest.approx(spend[borne.index].to_numpy(), rel=1e-12)
-    assert borne["share"].to_numpy() == pytest.approx(1.0)
-    for kind in table["cost_type"].unique():
-        dearer = COSTS.assign(amount=COSTS["amount"].where(COSTS["cost_type"] != kind, COSTS["amount"] * 1.1))
-        again = loaded_returns(dearer, shared_by)[0]
-        again = again[again["cost_basis"] == "loaded"].set_index(key)["roi"]
-        rows = table[table["cost_type"] == kind].set_index(key)
-        assert len(rows)
-        change = again[rows.index] - rows["roi"]
-        assert rows["roi_change"].to_numpy() == pytest.approx(change.to_numpy(), rel=1e-9)
-
-
-def test_sensitivity_by_hand_and_drawn() -> None:
-    """Tools and labour that are shared by spend: mail bears a third, 4 and 1, and costs 45 in all."""
-    returns, terms = loaded_returns(COSTS, "spend")
-    table = cost_sensitivity(returns, terms)
-    assert table is not None
-    mail = table.query("model == 'linear' and channel == 'mail'").set_index("cost_type")
-    assert mail["amount"].to_dict() == pytest.approx({"media": 10.0, "labour": 31.0, "tools": 4.0})
-    # Linear gives mail 25 + 50 of value.
-    assert mail["roi"].iloc[0] == pytest.approx(75 / 45 - 1)
-    assert mail.loc["labour", "roi_without"] == pytest.approx(75 / 14 - 1)
-    figure = charts.cost_waterfall(table)
-    drawn = figure.table[figure.table["channel"] == "mail"]
-    assert drawn[["start", "end"]].to_numpy().ravel().tolist() == pytest.approx([0, 10, 10, 41, 41, 45])
-    fair = table.query("model == 'linear' and channel == 'fair'")
-    assert fair["roi_without"].isna().tolist() == [True]
-    assert charts.to_svg(figure).startswith("<svg")
-    with pytest.raises(InputError, match="nothing to draw"):
-        charts.cost_waterfall(table.iloc[:0])
-
-
-def test_no_cost_type_no_sensitivity() -> None:
-    returns, terms = loaded_returns(COSTS, "spend")
-    plain = dataclasses.replace(terms, costs=dataclasses.replace(terms.costs, is_ledger=False))
-    assert cost_sensitivity(returns, plain) is None
+def test_wasted_spend_is_listed_with_what_it_rests_on() -> None:
+    """Every channel that is wasted under any model is one task; one that pays, or may, is none."""
+    returns = returns_by_hand(
+        model=["a", "a", "a", "b", "b", "b"],
+        channel=["mail", "tv", "fair"] * 2,
+        spend=[10.0, 100.0, 50.0] * 2,
+        value=[30.0, 60.0, 20.0, 8.0, 80.0, 60.0],
+        roi_low=[1.0, -0.7, -0.9, -0.9, -0.5, -0.1],
+        roi_high=[3.0, -0.1, -0.2, 0.2, -1e-9, 0.5],
+    )
+    tasks = tasks_table({"returns": returns})
+    assert tasks["kind"].tolist() == ["wasted_spend"] * 2
+    assert tasks["slice"].tolist() == ["fair", "tv"]
+    assert tasks["spend"].tolist() == [50.0, 100.0]
+    assert tasks["model"].tolist() == ["a", "b"]
+    assert tasks[["size", "size_low", "size_high"]].values.tolist() == [[30.0, 30.0, 30.0], [20.0, 20.0, 40.0]]
+    assert tasks[["models_agreeing", "models"]].values.tolist() == [[1, 2], [2, 2]]
+    assert tasks[["roi", "roi_low", "roi_high"]].values.tolist() == [[-0.6, -0.9, -0.2], [-0.2, -0.5, -1e-9]]
+    assert tasks["break_even_roas"].tolist() == [1.0, 1.0]
+    assert set(tasks["basis"] + tasks["cost_basis"] + tasks["estimand"]) == {"revenuemediaallocated"}
 
 
 # ---------------------------------------------------------------- tasks
@@ -335,7 +278,7 @@ def test_tasks_take_the_middle_size_of_models_that_agree() -> None:
     row = tasks.iloc[0]
     assert (row["slice"], row["model"], row["size"], row["size_low"], row["size_high"]) == ("s0", "c", 30.0, 10.0, 70.0)
     assert (row["models_agreeing"], row["models"]) == (3, 4)
-    assert "mostly by value" in row["evidence"]
+    assert "mostly because of value" in row["evidence"]
     assert "worth less" in row["check"]
 
 
@@ -349,17 +292,15 @@ def test_tasks_of_verdicts_and_bottlenecks_carry_what_is_known() -> None:
             "says": ["k", "c", "g", "n"],
         }
     )
-    bottlenecks = pd.DataFrame(
+    funnel = pd.DataFrame(
         {
             "stage": ["lead", "mql"],
-            "model": None,
-            "channel": None,
             "rate_to_next": [0.5, 0.1],
             "value_per_point": [1.0, 70.0],
             "is_bottleneck": [False, True],
         }
     )
-    tasks = tasks_table({"verdicts": verdicts, "bottlenecks": bottlenecks})
+    tasks = tasks_table({"verdicts": verdicts, "funnel": funnel})
     assert tasks["kind"].tolist() == ["verdict_cut", "bottleneck", "verdict_grow", "verdict_unclear"]
     assert tasks["about"].tolist() == ["loss", "gain", "gain", "unknown"]
     assert tasks["size"].tolist() == [6.0, 70.0, 7.0, 8.0]
@@ -480,17 +421,25 @@ def test_a_run_finds_what_is_wrong_with_it(outcome: at.Outcome) -> None:
     tasks = outcome.tables["tasks"]
     worst = tasks.iloc[0]
     assert (worst["about"], worst["kind"], worst["slice"]) == ("loss", "wasted_spend", FAIR)
-    wasted = outcome.tables["wasted_spend"].query("channel == @FAIR")
+    wasted = judge_spend(outcome.tables["returns"]).query("channel == @FAIR")
     assert wasted["wasted"].tolist() == [600.0] * 3
     assert worst["size"] == pytest.approx(wasted["loss"].median())
+    assert worst[["size_low", "size_high"]].tolist() == [wasted["loss"].min(), wasted["loss"].max()]
+    assert worst[["models_agreeing", "models"]].tolist() == [3, 3]
+    columns = ["basis", "cost_basis", "estimand", "spend", "roi", "roi_low", "roi_high", "break_even_roas"]
+    (row,) = wasted.loc[wasted["model"] == worst["model"], columns].values.tolist()
+    assert worst[columns].tolist() == row
+    assert worst["roi_high"] < 0
     assert set(tasks.loc[tasks["kind"] == "credit_without_cost", "slice"]) == {"direct"}
     tracked = tasks[tasks["kind"] == "tracking"]["evidence"]
     assert tracked.str.contains("'Video': did you mean 'video'?", regex=False).sum() == 1
-    assert tracked.str.startswith("duplicate_costs in costs, 1 times").sum() == 1
+    assert tracked.str.startswith("duplicate_costs in costs, 1 time:").sum() == 1
     assert tasks[tasks["evidence"].str.startswith("duplicate_costs")]["size"].tolist() == [300.0]
     unseen = tasks[(tasks["kind"] == "lagging_slice") & (tasks["slice"] == "Video")].iloc[0]
-    assert "no journey touched it" in unseen["evidence"]
+    assert "it is in no journey" in unseen["evidence"]
     assert "another name" in unseen["check"]
+    slices = outcome.tables["roi_slices"].query("slice == 'Video' and model == @unseen.model")
+    assert unseen[["spend", "roi"]].tolist() == slices.iloc[0][["spend", "roi"]].tolist() == [30.0, -1.0]
     idle = tasks[tasks["evidence"].str.startswith("spend_without_conversion")].iloc[0]
     assert idle["size"] == 30.0
     assert (tasks["rank"] == np.arange(1, len(tasks) + 1)).all()
@@ -519,7 +468,7 @@ def test_without_costs_there_are_tasks_and_no_slices() -> None:
     asked = experiment(LEDGER)
     tables = {name: spec for name, spec in asked.tables.items() if name != "costs"}
     bare = at.run_experiment(asked.model_copy(update={"tables": tables})).tables
-    assert {"roi_slices", "wasted_spend", "cost_sensitivity"}.isdisjoint(bare)
+    assert {"roi_slices", "cost_sensitivity"}.isdisjoint(bare)
     assert "tasks" in bare
     assert diagnosis_metrics(bare, "linear") == {}
     assert "No channel has an ROI" in page_of("bare", bare, [], {})
@@ -543,7 +492,7 @@ def test_dimensions_that_are_not_there_are_refused(slices: list[str], said: str)
 
 
 def test_a_dimension_named_twice_is_refused() -> None:
-    with pytest.raises(ValueError, match="named twice"):
+    with pytest.raises(InputError, match="named twice"):
         experiment(LEDGER, output={"slices": ["creative", "creative"]})
 
 
@@ -575,4 +524,4 @@ def test_channels_of_costs_in_another_case_are_hinted_at() -> None:
 
 def test_parts_keep_their_order() -> None:
     table = slices_of(journeys=[1, 2], conversions=[1, 1], value=[1.0, 1.0], spend=[1.0, 1.0])
-    assert diagnose_roi(table)["roi_gaps"]["part"].tolist() == [*PARTS, *PARTS]
+    assert diagnose_roi(table)["roi_parts"]["part"].tolist() == [*PARTS, *PARTS]

@@ -195,7 +195,7 @@ def test_a_skipped_stage_is_counted() -> None:
 
 def test_unknown_stages_are_refused_or_counted() -> None:
     rows = stage_rows(("a", "leed", 1), ("b", "lead", 1))
-    with pytest.raises(InputError, match=r"1 rows are of a stage.*'leed'.*did you mean 'lead'"):
+    with pytest.raises(InputError, match=r"a stage is not in funnel.stages, in 1 row.*'leed'.*did you mean 'lead'"):
         funnel_of(rows)
     tables = tables_of(TOUCHED, rows, {"stages": STAGES, "unknown": "drop"})
     assert tables["funnel"]["arrivals"].tolist() == [1, 0, 0]
@@ -208,8 +208,8 @@ def test_unknown_stages_are_refused_or_counted() -> None:
         ({"stages": ["lead"]}, "at least 2"),
         ({"stages": ["lead", "lead"]}, "'lead' is named twice"),
         ({"stages": STAGES, "lost": ["won"]}, "'won' is named twice"),
-        ({"stages": STAGES, "won": "lead"}, "won names 'lead'"),
-        ({"stages": STAGES, "probabilities": {"won": 0.5}}, "probabilities names 'won'"),
+        ({"stages": STAGES, "won": "lead"}, "won is 'lead'"),
+        ({"stages": STAGES, "probabilities": {"won": 0.5}}, "probabilities has 'won'"),
         ({"stages": STAGES, "probabilities": {"lead": 1.5}}, "less than or equal to 1"),
         ({"stages": STAGES, "window_days": 0}, "greater than 0"),
         ({"stages": STAGES, "stage": "lead"}, "unknown key 'funnel.stage'.*did you mean 'stages'"),
@@ -223,7 +223,7 @@ def test_impossible_funnels_are_refused(funnel: dict[str, Any], message: str, tm
         "funnel": funnel,
     }
     with pytest.raises(InputError, match=message):
-        load_sections().known(at.Experiment.model_validate(document))
+        load_sections().check_options(at.Experiment.model_validate(document))
 
 
 def test_a_funnel_and_its_table_go_together() -> None:
@@ -234,7 +234,7 @@ def test_a_funnel_and_its_table_go_together() -> None:
         {**document, "tables": {**tables, "stages": {"source": BY_HAND}}},
     ):
         for ask in (at.run_experiment, at.check_quality):
-            with pytest.raises(InputError, match="give both, or neither"):
+            with pytest.raises(InputError, match="use both or neither"):
                 ask(at.Experiment.model_validate(wrong))
     with pytest.raises(InputError, match="needs a table 'stages'"):
         follow_stages(at.load_sources(TOUCHED, ORDERS), FunnelOptions(stages=STAGES))
@@ -257,12 +257,12 @@ def test_paths_have_no_customers_in_stages() -> None:
 
 
 def test_no_usable_row_is_refused() -> None:
-    with pytest.raises(InputError, match="no usable arrival"):
+    with pytest.raises(InputError, match="has no usable row"):
         funnel_of(stage_rows(("a", "lead", None)))
 
 
 def test_loaded_costs_need_cost_types() -> None:
-    with pytest.raises(InputError, match=r"funnel\.cost_basis = 'loaded'"):
+    with pytest.raises(InputError, match=r"funnel\.cost_basis is 'loaded'"):
         tables_of(TOUCHED, BY_HAND, {"stages": STAGES, "lost": ["lost"], "cost_basis": "loaded"})
 
 
@@ -306,8 +306,9 @@ def test_cost_per_stage_rate_velocity_and_quality_by_hand() -> None:
     assert rows.loc[("lead", "fair"), ["quality", "quality_credit"]].tolist() == [3.0, 3.0]
     assert rows.loc[("SQL", "mail"), "value"] == 80.0
     assert rows["value"].xs("lead", level="stage").isna().all()
-    returns = tables["funnel_returns"].query("model == 'last_touch'").set_index("channel")
-    assert returns.loc["search", "roi"] == pytest.approx((100 - 60) / 60)
+    assert rows.loc[("won", "search"), "roi"] == pytest.approx((100 - 60) / 60)
+    assert rows.loc[("won", "radio"), "roi"] == -1.0  # spend and no touchpoint: all of it is lost
+    assert rows.drop("won", level="stage")["roi"].isna().all()
 
 
 def test_touchpoints_meet_customers_in_the_stage_they_were_in() -> None:
@@ -411,10 +412,9 @@ def test_parts_add_up_to_the_whole(events: list[tuple[str, int, str]], arrivals:
     for model, total in won.items():
         bare = credit_of(tables, model).get(("won", "(unattributed)"), 0.0)
         assert total == pytest.approx(funnel.loc["won", "arrivals"] - bare)
-    parts = tables["bottlenecks"]
-    whole = parts[parts["model"].isna()].set_index("stage")["wins_through"]
-    for (_, stage), total in parts.groupby(["model", "stage"])["wins_through"].sum().items():
-        assert total == pytest.approx(whole[stage])
+    before = tables["funnel_credit"].query("stage != 'won'")
+    for (_, stage), total in before.groupby(["model", "stage"])["wins_through"].sum().items():
+        assert total == pytest.approx(funnel.loc[stage, "wins_through"])
 
 
 # ---------------------------------------------------------------- what a point is worth
@@ -486,12 +486,13 @@ def test_a_channel_of_which_nothing_moves_on_fares_as_all_others_do() -> None:
     rows = [(f"f{i}", "lead", 1.0) for i in range(4)] + [(f"m{i}", "lead", 1.0) for i in range(4)]
     rows += [("m0", "SQL", 2.0), ("m1", "SQL", 2.0), ("m0", "won", 3.0)]
     touched = touches(*((f"f{i}", 0, "fair") for i in range(4)), *((f"m{i}", 0, "mail") for i in range(4)))
-    table = tables_of(touched, stage_rows(*rows))["bottlenecks"]
-    own = table[(table["model"] == "last_touch") & (table["stage"] == "lead")].set_index("channel")
+    tables = tables_of(touched, stage_rows(*rows))
+    own = tables["funnel_credit"].query("model == 'last_touch' and stage == 'lead'").set_index("channel")
+    own = own.drop("(unattributed)", errors="ignore")
     assert own["rate_to_next"].to_dict() == {"fair": 0.0, "mail": 0.5}
     # One point of four leads is 0.04 more that move on, of whom one in two is won.
     assert own["wins_per_point"].to_dict() == pytest.approx({"fair": 0.02, "mail": 0.02})
-    whole = table[table["model"].isna()].set_index("stage")["wins_per_point"]
+    whole = tables["funnel"].set_index("stage")["wins_per_point"]
     assert own["wins_per_point"].sum() == pytest.approx(whole["lead"])
 
 
@@ -511,17 +512,15 @@ def test_working_a_case_costs_in_every_stage_before() -> None:
     assert rows.loc[("SQL", "mail"), "full_cost_per_arrival"] == 50.0
     assert rows.loc["won", "handling"].to_dict() == {"fair": 5.0, "search": 5.0, "mail": 120.0}
     assert rows.loc[("won", "search"), "full_cost_per_arrival"] == 65.0
-    returns = tables["funnel_returns"].query("model == 'last_touch'").set_index("channel")
-    assert returns.loc["search", ["handling", "roi"]].tolist() == pytest.approx([5.0, 40 / 60])
-    assert returns.loc["search", "full_roi"] == pytest.approx((100 - 65) / 65)
+    assert rows.loc[("won", "search"), ["roi", "full_roi"]].tolist() == pytest.approx([40 / 60, (100 - 65) / 65])
     # Under every model all cases are paid for: two leads, and one SQL.
-    assert tables["funnel_returns"].groupby("model")["handling"].sum().tolist() == pytest.approx([130.0] * 3)
+    won = tables["funnel_credit"].query("stage == 'won'")
+    assert won.groupby("model")["handling"].sum().tolist() == pytest.approx([130.0] * 3)
 
 
 def test_without_costs_of_stages_there_is_no_handling() -> None:
     tables = tables_of(JOURNEY, WON)
-    assert tables["funnel_credit"][["handling", "full_cost_per_arrival"]].isna().all(axis=None)
-    assert tables["funnel_returns"][["handling", "full_roi"]].isna().all(axis=None)
+    assert tables["funnel_credit"][["handling", "full_cost_per_arrival", "full_roi"]].isna().all(axis=None)
 
 
 @given(
@@ -551,8 +550,9 @@ def test_rates_by_channel_have_the_interval_of_their_counts() -> None:
     rows += [("m0", "SQL", 2.0), ("m1", "SQL", 2.0), ("m0", "won", 3.0)]
     touched = touches(*((f"m{i}", 0, "mail") for i in range(4))).assign(campaign="春季")
     tables = tables_of(touched, stage_rows(*rows), {"stages": STAGES, "level": 0.8})
-    for name in ("funnel_credit", "funnel_campaigns"):
-        row = tables[name].query("model == 'last_touch' and channel == 'mail'").set_index("stage").loc["lead"]
+    mail = tables["funnel_credit"].query("model == 'last_touch' and channel == 'mail'")
+    for grain in ("channel", "campaign"):
+        row = mail[mail["grain"] == grain].set_index("stage").loc["lead"]
         for hits, ends in ((2, ["rate_low", "rate_high"]), (1, ["win_rate_low", "win_rate_high"])):
             one = binomtest(hits, 4).proportion_ci(0.8, method="wilson")
             assert row[ends].tolist() == pytest.approx([one.low, one.high])
@@ -566,12 +566,12 @@ def test_the_bottleneck_is_where_a_point_is_worth_most() -> None:
     """Of 10 leads 5 become SQL and 1 of them is won: a point is worth 0.02 wins of leads and 0.05 of SQL."""
     rows = [(f"c{i}", "lead", 1.0) for i in range(10)] + [(f"c{i}", "SQL", 2.0) for i in range(5)]
     stages = stage_rows(*rows, ("c0", "won", 3.0), amount=[None] * 15 + [200.0])
-    table = tables_of(TOUCHED, stages)["bottlenecks"]
-    whole = table[table["model"].isna()].set_index("stage")
-    assert whole["wins_per_point"].tolist() == pytest.approx([0.02, 0.05])
-    assert whole["value_per_point"].tolist() == pytest.approx([4.0, 10.0])
-    assert whole["elasticity"].tolist() == pytest.approx([1.0, 1.0])
-    assert whole["is_bottleneck"].tolist() == [False, True]
+    whole = tables_of(TOUCHED, stages)["funnel"].set_index("stage")
+    assert whole["is_bottleneck"].to_dict() == {"lead": False, "SQL": True, "won": False}
+    gains = whole[["wins_through", "elasticity", "wins_per_point", "value_per_point"]]
+    assert gains.loc["lead"].tolist() == pytest.approx([1.0, 1.0, 0.02, 4.0])
+    assert gains.loc["SQL"].tolist() == pytest.approx([1.0, 1.0, 0.05, 10.0])
+    assert gains.loc["won"].isna().all()
 
 
 # ---------------------------------------------------------------- open cases
@@ -589,13 +589,13 @@ def test_the_pipeline_is_weighed_by_probability_and_apart_from_roi() -> None:
     assert pipeline.loc["SQL", ["open", "probability", "amount", "expected_value"]].tolist() == [1, 0.4, 60, 24]
     # A lead without an amount is worth a tenth of the average win.
     assert pipeline.loc["lead", ["open", "amount", "expected_value", "without_amount"]].tolist() == [1, 100, 10, 1]
-    returns = tables["funnel_returns"].query("model == 'last_touch' and channel == 'mail'").iloc[0]
-    assert returns[["won_value", "roi", "expected_value", "roi_if_expected"]].tolist() == pytest.approx(
-        [100, 1.0, 34, (134 - 50) / 50]
-    )
+    mail = tables["funnel_credit"].query("model == 'last_touch' and channel == 'mail'").set_index("stage")
+    returns = ["roi", "expected_wins", "expected_value", "roi_if_expected"]
+    assert mail.loc["won", ["value", *returns]].tolist() == pytest.approx([100, 1.0, 0.5, 34, (134 - 50) / 50])
+    assert mail.loc[["lead", "SQL"], returns].isna().all(axis=None)
     lead = tables["funnel"].set_index("stage").loc["lead"]
     assert lead[["win_rate_matured", "value_per_arrival"]].tolist() == pytest.approx([0.1, 10.0])
-    worth = tables["funnel_credit"].query("model == 'last_touch' and channel == 'mail'").set_index("stage")["worth"]
+    worth = mail["worth"]
     # Two leads at a tenth, two SQL at four tenths, of an average win of 100; a win is counted, not expected.
     assert worth[["lead", "SQL"]].tolist() == pytest.approx([2 * 10, 2 * 40])
     assert np.isnan(worth["won"])
@@ -684,7 +684,7 @@ def test_names_of_any_script_and_any_order_of_rows_give_the_same_bytes() -> None
     mixed = [touches(*events), stage_rows(*rows)]
     shuffled = [table.iloc[rng.permutation(len(table))].reset_index(drop=True) for table in mixed]
     other = tables_of(*shuffled, asked)
-    for name in ("funnel", "funnel_credit", "funnel_touches", "conversion_rates", "pipeline", "bottlenecks"):
+    for name in ("funnel", "funnel_credit", "funnel_touches", "conversion_rates", "pipeline", "funnel_breaks"):
         pd.testing.assert_frame_equal(one[name], other[name], check_exact=True)
     assert "Messe 🎪" in set(one["funnel_credit"]["channel"])
 
@@ -712,11 +712,44 @@ def test_stages_of_all_people_of_a_company_are_its_own() -> None:
 def test_campaigns_have_rates_of_their_own() -> None:
     events = touches(("a", 0, "mail"), ("b", 0, "mail"), ("c", 0, "mail")).assign(campaign=["x", "y", None])
     rows = stage_rows(("a", "lead", 1), ("a", "won", 2), ("b", "lead", 1), ("c", "lead", 1))
-    table = tables_of(events, rows)["funnel_campaigns"].query("model == 'last_touch' and stage == 'lead'")
+    table = tables_of(events, rows)["funnel_credit"].query(
+        "model == 'last_touch' and stage == 'lead' and grain == 'campaign'"
+    )
     found = [(row["campaign"], row["credit"], row["win_rate"]) for row in table.to_dict("records")]
     assert found[:2] == [("x", 1.0, 1.0), ("y", 1.0, 0.0)]
     assert pd.isna(found[2][0])
     assert found[2][1:] == (1.0, 0.0)
+
+
+def test_campaigns_are_parts_of_channels_and_nobody_counts_both() -> None:
+    """The campaigns of a channel add up to it, and what reads the table says the same whether or not they are there."""
+    from attribution.decisions.funnel import funnel_metrics
+    from attribution.reporting.charts import funnel_by_stage, funnel_rates
+
+    costs = pd.DataFrame({"channel": ["mail"], "amount": [50.0]})
+    spring = TOUCHED.assign(campaign=["spring", None, "hall 7"])
+    rows = BY_HAND.assign(quality=[1.0, 2.0, 4.0, 3.0, 2.0, 1.0, 5.0, None])
+    funnel = {"stages": STAGES, "lost": ["lost"], "costs": {"lead": 5}}
+    parted, plain = (tables_of(events, rows, funnel, tables={"costs": costs}) for events in (spring, TOUCHED))
+    credit = parted["funnel_credit"]
+    campaigns, channels = credit[credit["grain"] == "campaign"], credit[credit["grain"] == "channel"]
+    assert set(plain["funnel_credit"]["grain"]) == {"channel"}
+    keys, added = ["model", "stage", "channel"], ["credit", "wins_through", "wins_per_point", "quality_credit"]
+    whole = channels.set_index(keys)[added]
+    total = campaigns.groupby(keys)[added].sum(min_count=1)
+    assert len(total) > 3
+    assert total.to_numpy().tolist() == [pytest.approx(row, nan_ok=True) for row in whole.loc[total.index].to_numpy()]
+    # What is known of a channel alone is not repeated by its campaigns, where sums would count it twice.
+    alone = ["share", "value", "spend", "cost_per_arrival", "handling", "full_cost_per_arrival", "roi", "expected_wins"]
+    assert campaigns[alone].isna().all(axis=None)
+    pd.testing.assert_frame_equal(
+        channels.drop(columns="campaign").reset_index(drop=True), plain["funnel_credit"].drop(columns="campaign")
+    )
+    for model in (None, "last_touch", "markov"):
+        assert funnel_metrics(parted, model) == pytest.approx(funnel_metrics(plain, model), nan_ok=True)
+    for draw in (lambda tables: funnel_by_stage(tables["funnel"], tables["funnel_credit"]),
+                 lambda tables: funnel_rates(tables["funnel_credit"])):  # fmt: skip
+        pd.testing.assert_frame_equal(draw(parted).table, draw(plain).table)
 
 
 def incremental(model: dict[str, Any]) -> dict[str, pd.DataFrame]:
@@ -744,7 +777,7 @@ def test_models_that_only_know_totals_have_credit_and_no_rates() -> None:
     assert lead["credit"].sum() == pytest.approx(30)
     assert lead["rate_to_next"].isna().all()
     assert tables["pipeline"].empty
-    assert "has credit and no rates" in quality(tables, "stage_without_rates")["message"]
+    assert "has credit but no rates" in quality(tables, "stage_without_rates")["message"]
 
 
 def test_a_run_without_a_funnel_has_none_of_it() -> None:
@@ -753,7 +786,7 @@ def test_a_run_without_a_funnel_has_none_of_it() -> None:
          "models": MODELS}
     )  # fmt: skip
     tables = at.run_experiment(run).tables
-    assert not [name for name in tables if "funnel" in name or name in ("pipeline", "bottlenecks", "conversion_rates")]
+    assert not [name for name in tables if "funnel" in name or name in ("pipeline", "conversion_rates")]
     assert (tables["quality"]["table"] != "stages").all()
 
 
@@ -764,7 +797,7 @@ def test_the_report_has_the_funnel_and_tracking_its_numbers() -> None:
     figures = all_figures(tables)
     assert {"funnel_by_stage", "funnel_rates"} <= {figure.name for figure in figures}
     page = page_of("run", tables, figures, {})
-    assert "One point more" in page
+    assert "Raising the " in page
     assert "cases are open" in page
     metrics = funnel_metrics(tables)
     assert metrics["funnel_arrivals/lead"] == 2
@@ -804,21 +837,19 @@ def test_a_date_on_which_a_win_is_expected_is_no_win() -> None:
 
 
 def test_rows_that_only_end_cases_are_no_funnel() -> None:
-    with pytest.raises(InputError, match="no usable arrival"):
+    with pytest.raises(InputError, match="has no usable row"):
         funnel_of(stage_rows(("a", "lost", 1), ("b", "lost", 2)), lost=("lost",))
 
 
 def test_without_a_win_the_last_stage_with_cases_is_the_bottleneck() -> None:
     """Two SQL of whom none is won: who moves on there has won, and what a lead is worth is nothing so far."""
-    table = tables_of(TOUCHED, BY_HAND[BY_HAND["stage"] != "won"], {"stages": STAGES, "lost": ("lost",)})["bottlenecks"]
-    whole = table[table["model"].isna()].set_index("stage")
-    assert whole["wins_per_point"].to_dict() == pytest.approx({"lead": 0.0, "SQL": 0.02})
-    assert whole["is_bottleneck"].to_dict() == {"lead": False, "SQL": True}
+    whole = funnel_of(BY_HAND[BY_HAND["stage"] != "won"], lost=("lost",))
+    assert whole["wins_per_point"].dropna().to_dict() == pytest.approx({"lead": 0.0, "SQL": 0.02})
+    assert whole["is_bottleneck"].to_dict() == {"lead": False, "SQL": True, "won": False}
     # Leads alone: nothing is known of what comes after them.
     leads = BY_HAND[BY_HAND["stage"].isin(["lead", "lost"])]
-    table = tables_of(TOUCHED, leads, {"stages": STAGES, "lost": ("lost",)})["bottlenecks"]
-    assert not table["is_bottleneck"].any()
-    assert tables_of(TOUCHED, BY_HAND, {"stages": STAGES, "lost": ("lost",)})["bottlenecks"]["is_bottleneck"].any()
+    assert not funnel_of(leads, lost=("lost",))["is_bottleneck"].any()
+    assert funnel_of(BY_HAND, lost=("lost",))["is_bottleneck"].any()
 
 
 def test_ids_that_do_not_match_are_counted() -> None:

@@ -45,7 +45,7 @@ def test_leads_of_a_marketplace(data: Path, tmp_path: Path) -> None:
     assert lead["open"] == (~is_won & (waited < 180)).sum()
     assert lead["rate_to_next"] == pytest.approx(842 / 8000)
     assert lead["median_days_to_next"] == pytest.approx(days[days >= 0].median())
-    rows = tables["funnel_credit"].query("model == 'last_touch'").set_index(["stage", "channel"])
+    rows = tables["funnel_credit"].query("model == 'last_touch' and grain == 'channel'").set_index(["stage", "channel"])
     for origin, part in joined.groupby("origin"):
         own, of_own = rows.loc[("lead", origin)], part["won_date"].notna()
         assert own["credit"] == pytest.approx(len(part))
@@ -90,8 +90,7 @@ def test_loans_to_small_firms(data: Path, tmp_path: Path) -> None:
         seen = touched[(touched["CustomerID"] == row.customer) & (touched["Timestamp"] <= row.Timestamp)]
         last[row.customer] = seen["channel"].iloc[-1]
     last_of = chances["customer"].map(last)
-    rows = tables["funnel_credit"].query("model == 'last_touch'").set_index(["stage", "channel"])
-    returns = tables["funnel_returns"].query("model == 'last_touch'").set_index("channel")
+    rows = tables["funnel_credit"].query("model == 'last_touch' and grain == 'channel'").set_index(["stage", "channel"])
     for channel in sorted(set(last.values())):
         own = chances[last_of == channel]
         of_won = own.dropna(subset="LoanID")
@@ -101,12 +100,10 @@ def test_loans_to_small_firms(data: Path, tmp_path: Path) -> None:
         assert row["win_rate"] == pytest.approx(len(of_won) / len(own))
         assert rows.loc[("won", channel), "cost_per_arrival"] == pytest.approx(spend[channel] / len(of_won))
         value = of_won["SalesAmount"].sum()
-        assert returns.loc[channel, "won_value"] == pytest.approx(value)
-        assert returns.loc[channel, "roi"] == pytest.approx((value - spend[channel]) / spend[channel])
+        assert rows.loc[("won", channel), "value"] == pytest.approx(value)
+        assert rows.loc[("won", channel), "roi"] == pytest.approx((value - spend[channel]) / spend[channel])
         assert rows.loc[("lead", channel), "credit"] == pytest.approx((first["channel"] == channel).sum())
     open_leads = set(first.index) - set(chances["customer"])
     assert tables["pipeline"].query("model == 'linear'")["open"].sum() == pytest.approx(len(open_leads))
-    whole = tables["bottlenecks"][tables["bottlenecks"]["model"].isna()].set_index("stage")
-    assert whole["wins_per_point"].to_dict() == pytest.approx(
-        {"lead": 318 * 0.01 / 0.628, "opportunity": 318 * 0.01 / (318 / 628)}
-    )
+    gained = tables["funnel"].set_index("stage")["wins_per_point"].dropna()
+    assert gained.to_dict() == pytest.approx({"lead": 318 * 0.01 / 0.628, "opportunity": 318 * 0.01 / (318 / 628)})

@@ -105,9 +105,9 @@ def test_a_short_time_before_leaves_few_placebos_and_says_so() -> None:
         ({"measure": "sales"}, "no column 'sales'"),
         ({"on": dt.date(2024, 1, 5)}, "4 points before"),
         ({"on": dt.date(2025, 1, 5)}, "0 from then on"),
-        ({"level": 95}, "level is a coverage"),
-        ({"controls": ["value"]}, "a control is another series"),
-        ({"controls": ["别处", "别处"]}, "each is named once"),
+        ({"level": 95}, "level must be a coverage"),
+        ({"controls": ["value"]}, "controls must be other series"),
+        ({"controls": ["别处", "别处"]}, "each of them once"),
     ],
 )
 def test_what_cannot_be_read_is_refused(change: dict[str, Any], message: str) -> None:
@@ -131,7 +131,7 @@ def test_gaps_and_repeated_days_are_refused() -> None:
         before_after(pd.concat([table, table.iloc[:1]]), measure="value", on=CHANGED)
     with pytest.raises(InputError, match="'value' has days without a number"):
         before_after(table.assign(value=[np.nan, *table["value"][1:]]), measure="value", on=CHANGED)
-    with pytest.raises(InputError, match="never moved"):
+    with pytest.raises(InputError, match="constant before the change"):
         before_after(table.assign(value=1.0), measure="value", on=CHANGED)
 
 

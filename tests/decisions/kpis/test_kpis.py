@@ -13,8 +13,17 @@ import pytest
 from scipy.stats import binomtest
 
 from attribution.cli.commands.kpis import earlier_runs
-from attribution.decisions.kpis import Run, check_targets, kpi_history, measure, read_run, read_targets, score_decisions
-from attribution.decisions.kpis.attainment import target_metrics
+from attribution.decisions.kpis import (
+    Run,
+    check_targets,
+    history,
+    measure,
+    read_run,
+    read_targets,
+    score_decisions,
+    today,
+)
+from attribution.decisions.kpis.attainment import target_findings, target_metrics
 from attribution.decisions.kpis.targets import days_of
 from attribution.errors import InputError
 from attribution.production.output_tables import output_tables
@@ -287,12 +296,27 @@ def test_half_a_period_is_on_pace_or_behind(shop: Path) -> None:
 
 def test_the_history_runs_from_the_oldest_and_marks_the_baseline(shop: Path) -> None:
     before, after = (read_run(shop / "runs" / name) for name in ("before", "after"))
-    history = kpi_history(read_targets(shop / "ziele.toml"), [after], before)
-    first = history[history["target"] == 1]
+    table = check_targets(read_targets(shop / "ziele.toml"), after, before)
+    assert table["when"].tolist() == ["now"] * 3 + ["baseline"] * 3
+    first = history(table).query("target == 1")
     assert first["run"].tolist() == ["before", "after"]
-    assert first["is_baseline"].tolist() == [True, False]
-    assert first["period_end"].tolist() == ["2024-03-31", "2024-06-30"]
+    assert first["when"].tolist() == ["baseline", "now"]
+    assert first["run_end"].tolist() == ["2024-03-31", "2024-06-30"]
     assert first["value"].tolist() == pytest.approx([measure(run, "cac").value for run in (before, after)])
+
+
+def test_other_runs_are_shown_and_never_counted_as_targets(shop: Path) -> None:
+    before, after = (read_run(shop / "runs" / name) for name in ("before", "after"))
+    targets = read_targets(shop / "ziele.toml")
+    alone, with_others = check_targets(targets, after), check_targets(targets, after, before, earlier=[before])
+    assert target_metrics(with_others) == pytest.approx(target_metrics(alone), nan_ok=True)
+    assert target_findings(with_others) == target_findings(alone)
+    others = with_others[with_others["when"] != "now"]
+    assert others["when"].tolist() == ["baseline", "earlier"] * 3
+    assert others[["verdict", "probability", "attainment", "covered", "baseline", "change"]].isna().all(axis=None)
+    now = with_others[with_others["when"] == "now"].set_index("target")
+    pinned = others[others["when"] == "baseline"].set_index("target")
+    assert pinned["value"].to_dict() == now["baseline"].to_dict()
 
 
 def test_patterns_of_earlier_runs_pass_over_what_is_no_run(tmp_path: Path) -> None:
@@ -344,22 +368,22 @@ def test_a_target_without_one_of_its_parts_is_refused(shop: Path, lacking: str) 
         ({"metric": "caq"}, r"target 1: unknown metric 'caq'.*Allowed: conversions.*did you mean 'c"),
         ({"metric": "market_share"}, "unknown metric 'market_share'"),
         ({"metric": "cac", "unit": "%"}, "% is a unit of ratios"),
-        ({"metric": "roi", "unit": "CNY"}, "roi is a ratio, whose unit is one of %, x"),
+        ({"metric": "roi", "unit": "CNY"}, "roi is a ratio, so its unit must be one of %, x"),
         ({"metric": "roas", "unit": "per cent"}, "roas is a ratio"),
         ({"metric": "roi", "role": "brnd"}, "unknown role 'brnd'.*did you mean 'brand'"),
         ({"metric": "roi", "role": "brand", "channel": "email"}, "a channel or a role, not both"),
         ({"metric": "roi", "channel": "e-mail"}, "no channel 'e-mail'.*did you mean 'email'"),
         ({"metric": "roi", "model": "markov"}, "has no model 'markov'"),
-        ({"metric": "roi", "basis": "ltv"}, "does not know returns on these terms"),
+        ({"metric": "roi", "basis": "ltv"}, "has no returns for this basis and cost basis"),
         ({"metric": "roi", "period": "2024-Q5"}, "a period is a year"),
-        ({"metric": "roi", "period": "2024-Q1"}, "counts days outside the target's period"),
+        ({"metric": "roi", "period": "2024-Q1"}, "has days outside the target's period"),
         ({"metric": "roi", "targt": 3}, "unknown key 'targt'"),
         ({"metric": "roi", "owner": ""}, "has no owner"),
         ({"metric": "mer", "channel": "email"}, "mer is of the whole business"),
-        ({"metric": "win_rate"}, "funnel_stage goes with metrics of a stage.*arrivals, arrival_share"),
-        ({"metric": "roi", "funnel_stage": "SQL"}, "funnel_stage goes with metrics of a stage"),
+        ({"metric": "win_rate"}, "funnel_stage must be set for these metrics.*arrivals, arrival_share"),
+        ({"metric": "roi", "funnel_stage": "SQL"}, "funnel_stage must be set for these metrics"),
         ({"metric": "arrivals", "funnel_stage": "SQL", "basis": "revenue"}, "arrivals has no basis"),
-        ({"metric": "arrivals", "funnel_stage": "SQL"}, "has no funnel, and arrivals is of a stage"),
+        ({"metric": "arrivals", "funnel_stage": "SQL"}, "has no funnel, but arrivals is defined per stage"),
     ],
 )
 def test_targets_that_cannot_be_meant_are_refused(shop: Path, target: dict[str, object], message: str) -> None:
@@ -381,7 +405,7 @@ def test_a_decision_cannot_be_due_before_it_is_made(shop: Path) -> None:
         'run = "runs/after"\n[[decisions]]\nwhat = "more search"\ndecided_on = 2024-04-02\ndue = 2024-04-01\n'
         'run = "runs/before"\nowner = "me"\nmetric = "roi"\nexpected = 2\n'
     )
-    with pytest.raises(InputError, match="decision 1: due on 2024-04-01, before it was decided on 2024-04-02"):
+    with pytest.raises(InputError, match="decision 1: the due date 2024-04-01 is before the decision on 2024-04-02"):
         read_targets(asked(shop, text))
 
 
@@ -391,7 +415,7 @@ def test_a_file_without_a_run_or_targets_is_refused(shop: Path) -> None:
         read_targets(asked(shop, one))
     with pytest.raises(InputError, match="there are no targets"):
         read_targets(asked(shop, 'run = "runs/after"'))
-    with pytest.raises(InputError, match="targets are a list"):
+    with pytest.raises(InputError, match="targets must be a list"):
         read_targets(asked(shop, 'run = "runs/after"\ntargets = 3'))
 
 
@@ -399,7 +423,7 @@ def test_draws_are_refused_without_resampling(shop: Path, monkeypatch: pytest.Mo
     text = (shop / "after.toml").read_text(encoding="utf-8").replace("[resampling]\ndraws = 100\n", "")
     (shop / "undrawn.toml").write_text(text, encoding="utf-8")
     assert call(monkeypatch, "run", shop / "undrawn.toml", "--out", shop / "none") == 2
-    assert "no draws without resampling" in capsys.readouterr().err
+    assert "output.draws needs resampling" in capsys.readouterr().err
 
 
 def test_periods_are_read() -> None:
@@ -421,8 +445,9 @@ def test_kpis_writes_tables_and_pages_and_says_what_is_missed(
     printed = capsys.readouterr().out
     assert "value of (all): missed" in printed
     assert "增长团队" in printed
-    for name in ("kpis", "kpi_history"):
-        assert tuple(pd.read_parquet(shop / "out" / f"{name}.parquet").columns) == output_tables()[name].column_names
+    written = pd.read_parquet(shop / "out" / "kpis.parquet")
+    assert tuple(written.columns) == output_tables()["kpis"].column_names
+    assert written.groupby("when").size().to_dict() == {"now": 3, "baseline": 3}
     assert "品牌" in (shop / "out" / "kpis.html").read_text(encoding="utf-8")
     assert "# ziele" in (shop / "out" / "kpis.md").read_text(encoding="utf-8")
     first = table_bytes(shop / "out")
@@ -444,7 +469,7 @@ def test_kpis_runs_an_experiment_and_scores_changes(shop: Path, monkeypatch: pyt
     path = asked(shop, text)
     (shop / "mlflow.db").unlink(missing_ok=True)
     assert call(monkeypatch, "kpis", path, "--out", shop / "out2") in (0, 3)
-    kpis = pd.read_parquet(shop / "out2" / "kpis.parquet")
+    kpis = today(pd.read_parquet(shop / "out2" / "kpis.parquet"))
     folder = check_targets(read_targets(shop / "ziele.toml"), read_run(shop / "runs" / "after"))
     np.testing.assert_allclose(kpis["value"], folder["value"])
     np.testing.assert_allclose(kpis["low"], folder["low"])
@@ -460,11 +485,12 @@ def test_review_writes_markdown_and_html_and_adds_up(
     alerts = pd.read_parquet(shop / "review" / "alerts.parquet")
     assert code == (3 if len(alerts) else 0)
     assert "Under last_touch, total ROI went from" in capsys.readouterr().out
-    changes = pd.read_parquet(shop / "review" / "roi_changes.parquet")
-    review = pd.read_parquet(shop / "review" / "review.parquet")
+    changes = pd.read_parquet(shop / "review" / "roi_parts.parquet")
+    table = pd.read_parquet(shop / "review" / "comparison.parquet")
+    review = table[table["specification"] == "after"]
     for model in ("last_touch", "linear"):
         whole = review[(review["model"] == model) & (review["channel"] == "(total)")].iloc[0]
-        parts = changes[(changes["model"] == model) & (changes["channel"] != "(total)")]
+        parts = changes[(changes["model"] == model) & (changes["slice"] != "(total)")]
         assert parts["total_change"].sum() == pytest.approx(whole["roi_change"], abs=1e-12)
     assert review["beyond_sampling"].notna().any()
     page = (shop / "review" / "review.html").read_text(encoding="utf-8")
@@ -486,7 +512,7 @@ def test_review_refuses_to_replace_a_run_it_reads(
 ) -> None:
     runs = shop / "runs" / "before", shop / "runs" / "after"
     assert call(monkeypatch, "review", *runs, "--out", shop / "runs" / "after") == 2
-    assert "holds what is needed" in capsys.readouterr().err
+    assert "has files that this command reads" in capsys.readouterr().err
     assert call(monkeypatch, "review", shop / "nowhere", runs[1]) == 2
 
 
@@ -521,9 +547,9 @@ def test_runs_come_from_mlflow_and_reviews_and_targets_go_there(
     call(monkeypatch, "review", pinned, tmp_path / "after", "--out", tmp_path / "review", "--tracking-uri", uri)
     runs = client.search_runs([client.get_experiment_by_name("after").experiment_id])
     (logged,) = [run for run in runs if run.data.tags["attribution.kind"] == "review"]
-    changes = pd.read_parquet(tmp_path / "review" / "roi_changes.parquet")
-    whole = changes[(changes["channel"] == "(total)") & (changes["model"] == "linear")].set_index("part")
-    assert logged.data.metrics["roi_change_rate/linear"] == pytest.approx(whole["roi_change"]["rate"])
+    changes = pd.read_parquet(tmp_path / "review" / "roi_parts.parquet")
+    whole = changes[(changes["slice"] == "(total)") & (changes["model"] == "linear")].set_index("part")
+    assert logged.data.metrics["roi_change_rate/linear"] == pytest.approx(whole["roi_gap"]["rate"])
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -543,7 +569,7 @@ def test_a_baseline_that_mlflow_does_not_have_is_an_error(
         assert call(monkeypatch, "review", *runs, *uri, "--out", tmp_path / "review") == 2
         said = capsys.readouterr().err
         assert "did not return the run" in said
-        assert "name its output folder, or another store with --tracking-uri" in said
+        assert "name its output folder, or another tracking server with --tracking-uri" in said
     assert not (tmp_path / "kpis").exists()
     assert not (tmp_path / "review").exists()
 
@@ -556,6 +582,7 @@ def crm() -> Run:
     day = pd.Timestamp("2024-01-01")
     brought = ["mail"] * 6 + ["展会"] * 3
     touchpoints = pd.DataFrame({"customer_id": [f"c{i}" for i in range(9)], "touched_at": day, "channel": brought})
+    touchpoints["campaign"] = ["春", "秋", None] * 3
     rows = [(f"c{i}", "lead", 1) for i in range(10)] + [(f"c{i}", "SQL", 2) for i in (0, 1, 2, 6)] + [("c0", "won", 3)]
     stages = pd.DataFrame(rows, columns=["customer_id", "stage", "stage_time"])
     stages["stage_time"] = day + pd.to_timedelta(stages["stage_time"], unit="D")
@@ -650,7 +677,7 @@ def test_a_run_without_dates_or_costs_answers_what_it_can(tmp_path: Path) -> Non
     assert measure(run, "value").value == 130.0
     lacking = measure(run, "cac")
     assert np.isnan(lacking.value)
-    assert "spend" in lacking.why
+    assert "`[tables.costs]`" in lacking.why
     text = 'run = "x"\n' + "\n".join(
         f'[[targets]]\nmetric = "{metric}"\nunit = "x"\ntarget = 100\nperiod = "2024"\nowner = "me"'
         for metric in ("value", "cac")

@@ -206,7 +206,7 @@ def test_false_alarms_are_as_rare_as_asked() -> None:
 
 
 def test_windows_that_cannot_be_compared_are_refused(steady: Windows, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="too short to tell what is usual"):
+    with pytest.raises(InputError, match="too short to show what is usual"):
         find_drift(Windows(steady.recent, steady.recent), all_models())
     store = SummaryStore.of(tmp_path, Definition("shop", {}, [], "", "channel"))
     with pytest.raises(InputError, match="overlap"):
@@ -218,7 +218,7 @@ def test_windows_that_cannot_be_compared_are_refused(steady: Windows, tmp_path: 
 def test_options_that_cannot_be_met_are_refused() -> None:
     with pytest.raises(InputError, match="psi must be above 0"):
         DriftOptions(psi=0)
-    with pytest.raises(InputError, match="so unlikely in so few draws"):
+    with pytest.raises(InputError, match="too small for this number of draws"):
         DriftOptions(level=0.001)
 
 

@@ -110,7 +110,7 @@ def test_the_card_of_an_exported_model_says_which_laws_hold(shop: Path, tmp_path
     for model in ("linear", "scrambled"):
         judge_scorer(shop / "train", model, None, allow_own_code=True).save(tmp_path / model)
         card = (tmp_path / model / "card.md").read_text(encoding="utf-8")
-        listed = set(card.split("## Laws that were checked\n\n")[1].split("\n\n")[0].split("\n"))
+        listed = set(card.split("## Checked laws\n\n")[1].split("\n\n")[0].split("\n"))
         verdicts = list(judge_model(load_saved_scorer(shop / "train", model, allow_own_code=True).state.model()))
         assert listed >= {f"* {'' if verdict.holds else '**broken**: '}{verdict.meaning}" for verdict in verdicts}
         assert len(verdicts) > 10
@@ -204,7 +204,7 @@ def test_what_an_experiment_found_counts(shop: Path) -> None:
         assert row["challenger"] == pytest.approx(abs(found - credit["search"]) / 2)
         assert row["holds"] == passes
     test = LiftTest(channel="tv", incremental_conversions=1, standard_error=2.0)
-    with pytest.raises(InputError, match="channel 'tv', which the window does not have"):
+    with pytest.raises(InputError, match="channel 'tv', which the held-out data do not have"):
         decide(scorer, None, window, Criteria(draws=50, lift_tests=(test,)))
 
 
@@ -281,10 +281,10 @@ def test_promoted_blocked_and_rolled_back(
     store = new_store(tmp_path)
     client = MlflowClient(tracking_uri=store)
     (tmp_path / "criteria.toml").write_text("draws = 50\nstability_share_moved = 0.5\n")
-    asked = ("--window", shop / "window.toml", "--criteria", tmp_path / "criteria.toml", "--tracking-uri", store)
+    asked = ("--holdout", shop / "window.toml", "--criteria", tmp_path / "criteria.toml", "--tracking-uri", store)
 
     def promote(code: int, *arguments: object) -> dict[str, Any]:
-        assert call(monkeypatch, "promote", "shop", *arguments, "--json", "--by", "Zoë") == code
+        assert call(monkeypatch, "promote", "shop", *arguments, "--json", "--requested-by", "Zoë") == code
         printed = capsys.readouterr().out
         return json.loads(printed) if printed else {}
 
@@ -300,7 +300,7 @@ def test_promoted_blocked_and_rolled_back(
     assert (blocked["promoted"], version()) == (False, "2")
     assert all(row["champion"] is not None for row in blocked["promotion"] if row["check"] != "lift_tests_z")
     logged = client.get_run(blocked["mlflow_run"])
-    assert logged.data.tags["attribution.asked_by"] == "Zoë"
+    assert logged.data.tags["attribution.requested_by"] == "Zoë"
     assert logged.data.tags["attribution.decision"] == "blocked"
     assert "outcome_leak" in logged.data.tags["attribution.reasons"]
     assert logged.data.metrics["challenger/outcome_leak"] > 0.01
@@ -309,12 +309,12 @@ def test_promoted_blocked_and_rolled_back(
         "promotion.parquet",
     ]
     back = promote(0, "--rollback", "--tracking-uri", store)
-    assert (back["version"], back["before"], version()) == ("1", "2", "1")
-    assert client.get_run(back["mlflow_run"]).data.tags["attribution.asked_by"] == "Zoë"
+    assert (back["version"], back["previous_version"], version()) == ("1", "2", "1")
+    assert client.get_run(back["mlflow_run"]).data.tags["attribution.requested_by"] == "Zoë"
     promote(2, "--rollback", "--tracking-uri", store)  # the first one took no other's place
-    promote(0, "--rollback", "--to", "2", "--tracking-uri", store)
+    promote(0, "--rollback", "--version", "2", "--tracking-uri", store)
     assert version() == "2"
-    promote(2, "--rollback", "--to", "9", "--tracking-uri", store)
+    promote(2, "--rollback", "--version", "9", "--tracking-uri", store)
     for missing in (shop / "none", "0" * 32):
         promote(2, "--challenger", missing, "--model", "linear", *asked)
     promote(2, "--challenger", shop / "train", "--tracking-uri", store)

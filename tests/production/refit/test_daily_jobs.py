@@ -116,18 +116,18 @@ def test_a_nightly_job_writes_what_is_new_and_then_nothing(job: Run) -> None:
     after = files_of("sums")
     assert len(after) == 44
     assert {name: after[name] for name in before} == before
-    assert "in sums already" in job("summarise", "nightly.toml", "--to", "sums")[1]
+    assert "sums already has all days" in job("summarise", "nightly.toml", "--to", "sums")[1]
     assert files_of("sums") == after
 
 
 def test_a_dry_run_writes_nothing(job: Run, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     code, out, _ = job("summarise", "nightly.toml", "--to", "sums", "--dry-run")
-    assert (code, out) == (0, "Would write 2024-03-01 to 2024-04-13 to sums.\n")
+    assert (code, out) == (0, "The days 2024-03-01 to 2024-04-13 would be written to sums. Nothing was written.\n")
     assert sorted(tmp_path.rglob("*")) == before
     job("summarise", "nightly.toml", "--to", "sums")
     before = sorted(tmp_path.rglob("*"))
-    assert job("refit", "sums", "--last", "9", "--dry-run")[:2] == (
+    assert job("refit", "sums", "--days", "9", "--dry-run")[:2] == (
         0,
         "Would fit on 2024-04-05 to 2024-04-13 and write runs/nightly-refit.\n",
     )
@@ -135,7 +135,7 @@ def test_a_dry_run_writes_nothing(job: Run, tmp_path: Path) -> None:
 
 
 def test_a_refit_writes_the_credit_of_a_run_on_the_same_days(job: Run, sums: str) -> None:
-    assert job("refit", "sums", "--last", "20", "--through", "2024-04-10", "--out", "refit")[0] == 0
+    assert job("refit", "sums", "--days", "20", "--through", "2024-04-10", "--out", "refit")[0] == 0
     period = ["--set", "period.start=2024-03-22", "--set", "period.end=2024-04-10"]
     assert job("run", "nightly.toml", *period, "--out", "run")[0] == 0
     found, expected = (pd.read_parquet(f"{folder}/credit.parquet") for folder in ("refit", "run"))
@@ -143,7 +143,7 @@ def test_a_refit_writes_the_credit_of_a_run_on_the_same_days(job: Run, sums: str
     manifest = json.loads(Path("refit/manifest.json").read_text())
     assert (manifest["first"], manifest["last"]) == ("2024-03-22", "2024-04-10")
     first = {path.name: path.read_bytes() for path in Path("refit").iterdir()}
-    job("refit", "sums", "--last", "20", "--through", "2024-04-10", "--out", "refit")
+    job("refit", "sums", "--days", "20", "--through", "2024-04-10", "--out", "refit")
     assert {path.name: path.read_bytes() for path in Path("refit").iterdir()} == first
 
 
@@ -167,19 +167,22 @@ def test_whatever_kills_a_summary_the_next_one_loses_nothing_and_doubles_nothing
 
 
 REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
-    "no folder": (("refit", "nothing"), "nothing holds no daily summaries"),
+    "no folder": (("refit", "nothing"), "nothing has no daily summaries"),
     "not an experiment": (("summarise", "nothing.toml", "--to", "sums"), "nothing.toml"),
     "other settings": (
         ("summarise", "nightly.toml", "--to", "sums", "--set", "journeys.lookback_days=6"),
-        "the summaries in sums are of other settings: journeys",
+        "the summaries in sums have other settings: journeys",
     ),
     "beyond the log": (("summarise", "nightly.toml", "--to", "sums", "--through", "2024-05-01"), "--through is not"),
-    "before the log": (("summarise", "nightly.toml", "--to", "sums", "--since", "2024-02-01"), "--since is not"),
-    "days that are not there": (("refit", "sums", "--last", "99"), "does not hold all of these days"),
-    "output over input": (("refit", "sums", "--out", "sums"), "holds what is needed"),
-    "monitor too long": (("monitor", "sums", "--training", "90"), "does not hold all of these days"),
-    "level": (("monitor", "sums", "--training", "30", "--level", "0.0001"), "so unlikely in so few draws"),
-    "no costs": (("monitor", "sums", "--training", "30", "--costs", "nothing.csv"), "nothing.csv"),
+    "before the log": (("summarise", "nightly.toml", "--to", "sums", "--from", "2024-02-01"), "--from is not"),
+    "days that are not there": (("refit", "sums", "--days", "99"), "does not have all of these days"),
+    "output over input": (("refit", "sums", "--out", "sums"), "has files that this command reads"),
+    "monitor too long": (("monitor", "sums", "--training-days", "90"), "does not have all of these days"),
+    "level": (
+        ("monitor", "sums", "--training-days", "30", "--significance", "0.0001"),
+        "too small for this number of draws",
+    ),
+    "no costs": (("monitor", "sums", "--training-days", "30", "--costs", "nothing.csv"), "nothing.csv"),
 }
 
 
@@ -198,14 +201,14 @@ def test_days_whose_history_a_log_lacks_are_named_and_left(job: Run, tmp_path: P
     job("summarise", "nightly.toml", "--to", "sums", "--through", "2024-03-25")
     write_log(tmp_path, since="2024-03-22")
     code, out, _ = job("summarise", "nightly.toml", "--to", "sums")
-    assert (code, "may be wrong" in out, "2024-03-26" in out) == (3, True, True)
+    assert (code, "may be out of date" in out, "2024-03-26" in out) == (3, True, True)
     assert not (tmp_path / "sums" / "day=2024-03-26").exists()
     # With one window before them days are written; journeys that close on them may have begun before the log.
     write_log(tmp_path, since="2024-03-15")
     code, out, _ = job("summarise", "nightly.toml", "--to", "sums", "--json")
     stale = json.loads(out)["stale"]
     assert (code, (tmp_path / "sums" / "day=2024-03-26").exists()) == (3, True)
-    assert job("refit", "sums", "--last", "20", "--json")[0] == 3
+    assert job("refit", "sums", "--days", "20", "--json")[0] == 3
     rolling = files_of("sums")
     write_log(tmp_path)
     assert job("summarise", "nightly.toml", "--to", "sums")[0] == 0
@@ -217,8 +220,8 @@ def test_days_whose_history_a_log_lacks_are_named_and_left(job: Run, tmp_path: P
     before = {Path(path).parent.name: said for path, said in rolling.items()}
     assert {day for day in before if before[day] != whole[day]} <= {f"day={day}" for day in stale}
     write_log(tmp_path, since="2024-03-15")
-    code, _, err = job("summarise", "nightly.toml", "--to", "sums", "--since", "2024-03-16")
-    assert (code, "the log begins too late" in err) == (2, True)
+    code, _, err = job("summarise", "nightly.toml", "--to", "sums", "--from", "2024-03-16")
+    assert (code, "the tables start too late" in err) == (2, True)
 
 
 def test_a_refit_on_days_that_may_be_wrong_says_so(job: Run, sums: str, tmp_path: Path) -> None:
@@ -227,14 +230,14 @@ def test_a_refit_on_days_that_may_be_wrong_says_so(job: Run, sums: str, tmp_path
     late = late.assign(channel=late["channel"].where(late["touched_at"] >= "2024-03-12", "direct"))
     late.to_parquet("touchpoints.parquet", index=False)
     code, out, _ = job("summarise", "nightly.toml", "--to", sums)
-    assert (code, "may be wrong" in out) == (3, True)
+    assert (code, "may be out of date" in out) == (3, True)
     code, out, _ = job("refit", sums)
-    assert (code, "may be wrong" in out) == (3, True)
-    assert job("refit", sums, "--last", "7")[0] == 0
+    assert (code, "may be out of date" in out) == (3, True)
+    assert job("refit", sums, "--days", "7")[0] == 0
 
 
 def test_a_monitor_ends_with_3_if_something_drifted(job: Run, sums: str) -> None:
-    common = ("monitor", "sums", "--training", "28", "--recent", "7", "--through", "2024-04-10", "--json")
+    common = ("monitor", "sums", "--training-days", "28", "--recent-days", "7", "--through", "2024-04-10", "--json")
     code, out, _ = job(*common, "--costs", "nightly.toml")
     told = json.loads(out)
     assert (code, told["drifted"], told["recent"]) == (0, False, ["2024-04-04", "2024-04-10"])
@@ -243,19 +246,19 @@ def test_a_monitor_ends_with_3_if_something_drifted(job: Run, sums: str) -> None
     touchpoints = pd.read_parquet("touchpoints.parquet")
     lost = (touchpoints["channel"] == "search") & (touchpoints["touched_at"] >= "2024-03-30")
     touchpoints[~lost].to_parquet("touchpoints.parquet", index=False)
-    job("summarise", "nightly.toml", "--to", "sums", "--since", "2024-03-28")
+    job("summarise", "nightly.toml", "--to", "sums", "--from", "2024-03-28")
     code, out, _ = job(*common, "--out", "watch")
     told = json.loads(out)
     assert (code, told["drifted"]) == (3, True)
     assert "channel_mix" in {row["measure"] for row in told["drift"] if row["drifted"]}
-    assert Path("watch/drift.txt").read_text().startswith("Drift: channel mix")
+    assert Path("watch/drift.txt").read_text().startswith("Channel mix has drifted")
 
 
 def test_a_monitor_logs_its_numbers(job: Run, sums: str, tmp_path: Path, new_store: Callable[[Path], str]) -> None:
     from mlflow.tracking import MlflowClient
 
     uri = new_store(tmp_path)
-    options = ("--training", "28", "--through", "2024-04-10", "--tracking-uri", uri, "--json")
+    options = ("--training-days", "28", "--through", "2024-04-10", "--tracking-uri", uri, "--json")
     code, out, _ = job("monitor", "sums", *options)
     run = MlflowClient(tracking_uri=uri).get_run(json.loads(out)["mlflow_run"])
     assert (code, run.data.metrics["drifted"]) == (0, 0.0)
@@ -276,7 +279,7 @@ def scorer(job: Run) -> str:
 
 def test_a_refresh_fits_the_scorer_on_the_days(job: Run, sums: str, scorer: str) -> None:
     before = Scorer.load(scorer)
-    code, out, _ = job("refit", "sums", "--last", "20", "--refresh", scorer, "--json")
+    code, out, _ = job("refit", "sums", "--days", "20", "--refresh", scorer, "--json")
     after = Scorer.load(scorer)
     assert (code, json.loads(out)["version"]) == (0, after.version)
     assert after.version != before.version
@@ -301,7 +304,7 @@ def test_whatever_kills_a_refresh_the_model_is_the_old_or_the_new_one(
     before = ("--out", "before/refit", "--refresh", "before/models/shop")
     (tmp_path / "work").mkdir()
     shutil.copytree("models", "before/models")
-    assert job("refit", sums, "--last", "9", *before)[0] == 0
+    assert job("refit", sums, "--days", "9", *before)[0] == 0
     survives("refresh", tmp_path / sums, 20, tmp_path / "before", tmp_path / "work", 0)
 
 
@@ -309,7 +312,7 @@ def test_whatever_kills_a_refresh_the_model_is_the_old_or_the_new_one(
     ("setting", "message"),
     [
         ("journeys.lookback_days=6", "have different settings: journeys"),
-        ('models=[{model="Linear"}]', "is not one of these summaries"),
+        ('models=[{model="Linear"}]', "the summaries are of other models"),
         ('models=[{model="Markov", order=2, name="markov"}]', "have different settings: model"),
     ],
 )
@@ -325,7 +328,7 @@ def test_a_refresh_that_fails_leaves_model_and_tables(
     job: Run, sums: str, scorer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both are put in place, or neither: a damaged model is refused, and so is a disk that fills up."""
-    assert job("refit", sums, "--last", "9")[0] == 0
+    assert job("refit", sums, "--days", "9")[0] == 0
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
     def full(*_: object, **__: object) -> None:
@@ -333,12 +336,12 @@ def test_a_refresh_that_fails_leaves_model_and_tables(
 
     with monkeypatch.context() as context:
         context.setattr("attribution.models.saved.scorer.seal", full)
-        code, _, err = job("refit", sums, "--last", "20", "--refresh", scorer)
+        code, _, err = job("refit", sums, "--days", "20", "--refresh", scorer)
     assert (code, "No space left on device" in err) == (2, True)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     (Path(scorer) / "channels.parquet").unlink()
     del before[tmp_path / scorer / "channels.parquet"]
-    code, _, err = job("refit", sums, "--last", "20", "--refresh", scorer)
+    code, _, err = job("refit", sums, "--days", "20", "--refresh", scorer)
     assert (code, "copy the folder again" in err) == (2, True)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
@@ -358,7 +361,7 @@ def test_a_model_is_monitored_on_a_log(job: Run, scorer: str) -> None:
     )
     touchpoints.to_parquet("touchpoints.parquet", index=False)
     options = (
-        "--training",
+        "--training-days",
         "28",
         "--through",
         str((last + pd.Timedelta(days=7)).date()),
@@ -383,8 +386,8 @@ def test_a_model_is_monitored_on_a_log(job: Run, scorer: str) -> None:
 
 def test_a_log_that_does_not_reach_the_training_window_is_refused(job: Run, sums: str, scorer: str) -> None:
     logs = ("--touchpoints", "touchpoints.parquet", "--conversions", "conversions.parquet")
-    assert "give its conversions with --conversions" in job("monitor", scorer, *logs[:2])[2]
-    code, _, err = job("monitor", scorer, *logs, "--training", "99")
+    assert "add its conversions with --conversions" in job("monitor", scorer, *logs[:2])[2]
+    code, _, err = job("monitor", scorer, *logs, "--training-days", "99")
     assert (code, "must cover the days that the model was fitted on" in err) == (2, True)
     code, _, err = job("monitor", "sums", *logs)
-    assert (code, "a log is only for a model folder" in err) == (2, True)
+    assert (code, "only a model folder does" in err) == (2, True)

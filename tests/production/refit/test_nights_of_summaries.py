@@ -108,7 +108,7 @@ class SummaryNights(Nights):
         is_all = spans(self.known.touches, touches) and spans(self.known.orders.values(), night.latest.values())
         self.code = summarised(self.out.parent, night, self.out)
         self.known.learn(night)
-        stale = set(SummaryStore.open(self.out).known().stale)
+        stale = set(SummaryStore.open(self.out).read_log_state().stale)
         assert (self.code == 3) == bool(stale)
         assert not (stale and is_all and covers is None), "an input that spans all that was known lacks nothing"
         found = days_of(self.out)

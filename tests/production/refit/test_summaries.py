@@ -346,10 +346,10 @@ def newer(path: Path) -> None:
 DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "tampered": (tampered, "its checksum differs"),
     "newer": (newer, "format 2.*Allowed: format 1"),
-    "half copied": (lambda path: path.write_bytes(path.read_bytes()[:-200]), "is no daily summary"),
-    "empty": (lambda path: path.write_bytes(b""), "is no daily summary"),
+    "half copied": (lambda path: path.write_bytes(path.read_bytes()[:-200]), "is not a daily summary"),
+    "empty": (lambda path: path.write_bytes(b""), "is not a daily summary"),
     "missing": (lambda path: path.unlink(), "days are missing"),
-    "no summary": (lambda path: pd.DataFrame({"a": [1]}).to_parquet(path), "is no daily summary"),
+    "no summary": (lambda path: pd.DataFrame({"a": [1]}).to_parquet(path), "is not a daily summary"),
 }
 
 
@@ -368,16 +368,16 @@ def test_a_day_in_another_day_s_place_is_refused(written: SummaryStore) -> None:
 
 
 def test_days_of_other_settings_do_not_add_up(written: SummaryStore) -> None:
-    with pytest.raises(InputError, match="of other settings: journeys"):
+    with pytest.raises(InputError, match="have other settings: journeys"):
         store_of(written.folder, {"lookback_days": 6})
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"schema_version": 1, "name": "x", "definition": {"a": 1}}'])
 def test_a_folder_that_holds_something_else_is_refused(content: str, tmp_path: Path) -> None:
     (tmp_path / "summaries.json").write_text(content)
-    with pytest.raises(InputError, match="holds no daily summaries"):
+    with pytest.raises(InputError, match="has no daily summaries"):
         SummaryStore.open(tmp_path)
-    with pytest.raises(InputError, match="holds no daily summaries"):
+    with pytest.raises(InputError, match="has no daily summaries"):
         store_of(tmp_path, {})
 
 

@@ -107,6 +107,6 @@ def test_other_folders_are_refused_before_anything_is_forgotten(
     before = day_files(tmp_path / "out")
     who = str(data[1]["customer_id"][0])
     assert call(monkeypatch, "forget", who, "--in", tmp_path / "out", "--in", tmp_path / "in") == 2
-    assert "holds neither scores nor daily summaries" in capsys.readouterr().err
+    assert "has neither scores nor daily summaries" in capsys.readouterr().err
     assert call(monkeypatch, "forget", who, "--in", tmp_path / "out", "--receipt", tmp_path / "none" / "r") == 2
     assert day_files(tmp_path / "out") == before

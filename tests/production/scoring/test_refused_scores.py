@@ -94,7 +94,7 @@ CASES: dict[str, tuple[Callable[[Path], dict[str, str]], str]] = {
     "no channel": (with_touchpoints(lambda frame: frame.drop(columns="channel")), "column 'channel' is missing"),
     "time zone": (in_paris, "timestamps without a time zone, read as UTC"),
     "no log": (lambda _: {"touchpoints": "nowhere/*.parquet"}, "nowhere/*.parquet"),
-    "another model's output": (other_model, "holds the output of another model"),
+    "another model's output": (other_model, "has the output of another model"),
 }
 
 
@@ -105,13 +105,15 @@ def another_job(folder: Path) -> Iterator[None]:
         yield
 
 
-def refused(folder: Path, patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], **asked: str) -> str:
+def refused(
+    folder: Path, patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, code: int = 2, **asked: str
+) -> str:
     patch.chdir(folder)
     usual = {"touchpoints": "late/touchpoints.parquet", "conversions": "late/conversions.parquet"}
     given = {"model": "models/shop", **usual, **asked}
     before = content(folder)
     files = ("--touchpoints", given["touchpoints"], "--conversions", given["conversions"])
-    assert call(patch, "score", given["model"], *files, "--out", "out") == 2
+    assert call(patch, "score", given["model"], *files, "--out", "out") == code
     said = capsys.readouterr()
     assert (said.out, said.err.count("\n")) == ("", 1)
     assert content(folder) == before
@@ -136,7 +138,7 @@ def test_two_jobs_on_the_same_day_at_once(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with another_job(folder):
-        assert "another scoring job is at work" in refused(folder, monkeypatch, capsys)
+        assert "another scoring job is using" in refused(folder, monkeypatch, capsys, code=4)
 
 
 @pytest.mark.parametrize("target", ["parts", "days", "manifest"])
@@ -155,7 +157,7 @@ def test_a_disk_that_fills_up_at_any_stage(
         context.setattr(*places[target], full)
         said = refused(folder, context, capsys)
     assert "no space is left on the disk" in said
-    assert "what was there is unchanged" in said
+    assert "the earlier files are unchanged" in said
 
 
 def test_the_same_job_succeeds_where_nothing_is_wrong(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

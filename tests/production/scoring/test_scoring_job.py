@@ -210,7 +210,7 @@ def test_a_rolling_window_adds_days_and_leaves_those_it_knows_too_little_of(mode
 
     for first, last in (("2024-01-01", "2024-01-30"), ("2024-01-11", "2024-02-10"), ("2024-01-25", "2024-02-29")):
         scored = score(model, between(first, last), tmp_path / "rolling")
-        assert not set(scored.written) & set(scored.kept)
+        assert not set(scored.written) & set(scored.without_history)
     score(model, write(tmp_path / "whole", (touchpoints, conversions)), tmp_path / "at once")
     assert day_files(tmp_path / "rolling") == day_files(tmp_path / "at once")
     changed = touchpoints.copy()
@@ -302,7 +302,7 @@ def test_a_second_job_in_the_same_folder_is_refused(model: Path, tmp_path: Path)
     before = day_files(tmp_path / "out")
     with (tmp_path / "out" / ".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(InputError, match="another scoring job is at work"):
+        with pytest.raises(InputError, match="another scoring job is using"):
             score(model, write(tmp_path / "other", log(seed=9)), tmp_path / "out")
     assert day_files(tmp_path / "out") == before
 
@@ -314,7 +314,7 @@ def test_folders_of_another_model_or_of_anything_else_are_refused(model: Path, t
     other = fitted(log(), at.Linear(), lookback_days=10.0)
     Scorer.of(at.Linear().fit(at.build_journeys(at.load_sources(*log()))), name="other").save(tmp_path / "other")
     assert other.name == "shop"
-    with pytest.raises(InputError, match=r"holds the output of another model.*other.*shop"):
+    with pytest.raises(InputError, match=r"has the output of another model.*other.*shop"):
         score(tmp_path / "other", tables, tmp_path / "out")
     assert day_files(tmp_path / "out") == before
     with pytest.raises(InputError, match="that no scoring job wrote"):
@@ -372,7 +372,7 @@ def test_days_are_chosen_by_reach() -> None:
 
     def seen(of: Input) -> dict[str, object]:
         days = {day_name(day): {"made_by": "m"} for day in of.conversions}
-        return {"days": days, "inputs": of.against({}).merged()}
+        return {"days": days, "inputs": of.against({}).merge_inputs()}
 
     def chosen(of: Input, before: dict[str, object], made_by: str = "m", **asked: object) -> list[int]:
         return choose_days(of.against(before.get("inputs", {})), before, made_by, **asked).score  # type: ignore[arg-type]
@@ -386,7 +386,7 @@ def test_days_are_chosen_by_reach() -> None:
     assert chosen(cumulative, seen(start)) == [5]
     assert chosen(start, seen(start)) == []
     assert chosen(start, seen(start), "n") == list(range(1, 9))
-    assert chosen(start, seen(start), asked=(3, 4)) == [3, 4]
+    assert chosen(start, seen(start), between=(3, 4)) == [3, 4]
     assert Reach.of(2.0, "first_only", "all").days > 1_000_000
 
 
@@ -395,17 +395,17 @@ def test_what_an_input_does_not_tell_is_neither_taken_back_nor_scored_from() -> 
         digests = [dict.fromkeys(days, "1-7@0-9") for days in (touched, converted)]
         return Input(digests[0], digests[1], Reach.of(2.0, "reset", "all"), **said)  # type: ignore[arg-type]
 
-    inputs = given(range(1, 11), range(1, 11)).against({}).merged()
+    inputs = given(range(1, 11), range(1, 11)).against({}).merge_inputs()
     rolling = given(range(5, 13), range(5, 13)).against(inputs)
     assert rolling.changed("conversions") == [11, 12]
     assert rolling.missing("conversions") == rolling.missing("touchpoints") == [1, 2, 3, 4]
     assert sorted(rolling.lacks_history()) == [5, 6]
-    assert list(rolling.merged()["conversions"]) == [day_name(day) for day in range(1, 13)]
+    assert list(rolling.merge_inputs()["conversions"]) == [day_name(day) for day in range(1, 13)]
     fewer = given(range(1, 11), range(3, 9)).against(inputs)
     assert fewer.changed("conversions") == []
     whole = given(range(1, 11), range(3, 9), covers=(2, 9)).against(inputs)
     assert whole.changed("conversions") == [2, 9]
-    begun = replace(rolling.given, conversions={**rolling.given.conversions, 5: "1-6@5-9"}, touchpoints={})
+    begun = replace(rolling.current, conversions={**rolling.current.conversions, 5: "1-6@5-9"}, touchpoints={})
     cut = begun.against(inputs).conversions
     assert (cut.first, cut.last, cut.cut) == (6, 12, (5,))
 
@@ -426,7 +426,7 @@ def test_the_command_scores_and_says_what_it_did(
     assert document["model"] == "shop"
     assert document["conversions"] == 100
     assert call(monkeypatch, "score", model, *files, "--out", tmp_path / "out", "--from", "2024-01-05") == 0
-    assert "scored again and unchanged" in capsys.readouterr().out
+    assert "scored again without a change" in capsys.readouterr().out
     for wrong, said in (
         (("--from", "5.1.2024"), "--from must be a day"),
         (("--engine", "oracle"), "unknown engine"),
@@ -469,7 +469,7 @@ enabled = false
     files = ("--touchpoints", "shop/touchpoints.parquet", "--conversions", "shop/conversions.parquet")
     assert call(monkeypatch, "score", "models/shop", *files, "--out", "scores") == 0
     capsys.readouterr()
-    credit = pd.read_parquet(tmp_path / "runs" / "shop" / "reconciliation.parquet")
-    expected = credit[credit["model"] == "markov_2"].set_index("channel")["handed_out"]
+    credit = pd.read_parquet(tmp_path / "runs" / "shop" / "published_credit.parquet")
+    expected = credit[credit["model"] == "markov_2"].set_index("channel")["allocated"]
     allocated = table_of(tmp_path / "scores").groupby("channel")["credit"].sum()
     np.testing.assert_allclose(allocated[expected.index], expected, atol=1e-6)

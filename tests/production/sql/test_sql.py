@@ -398,7 +398,7 @@ class Saying(Own):
         ("case when", "one SQL expression in DuckDB's dialect.*Given: case when"),
         ("1) from touchpoints --", "one SQL expression"),
         ("1, 2", "one SQL expression"),
-        ("(select max(value) from conversions)", "no SELECT, no table"),
+        ("(select max(value) from conversions)", "an expression without SELECT and tables"),
         ("position = 1", "weight_sql must be a number.*then 1 else 0"),
         ("positon", "names the column positon.*did you mean 'position'"),
         ("learned.rates_", "names the column learned.rates_.*learned.conversions"),

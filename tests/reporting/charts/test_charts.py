@@ -19,7 +19,7 @@ from attribution.reporting import charts
 from attribution.reporting.charts import figure as figure_module
 from attribution.reporting.charts.graph import MOST_STEPS, MOST_TO_CONVERSION
 from attribution.reporting.charts.style import GREY, MOST_CHANNELS, PALETTE, ink_on, model_colours, short_labels
-from attribution.schema.tables import CREDIT, UNATTRIBUTED
+from attribution.schema.tables import UNATTRIBUTED
 from tests.reporting.drawn import all_figures
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -80,17 +80,15 @@ def run_tables(
             credit.append((model, "allocated", channel, conversions, 5 * conversions, 0.1, low, high))
             roi = (5 * conversions - spend) / spend
             returns.append((model, "allocated", "revenue", "media", channel, spend, roi, roi - low, roi + high))
-    credit_frame = pd.DataFrame(
-        credit,
-        columns=list(CREDIT.column_names),
-    )
+    columns = ["model", "estimand", "channel", "conversions", "value", "share", "conversions_low", "conversions_high"]
+    credit_frame = pd.DataFrame(credit, columns=columns)
     returns_frame = pd.DataFrame(returns, columns=RETURN_COLUMNS)
     returns_frame["rank"] = returns_frame.groupby("model")["roi"].rank(ascending=False)
     return {
         "credit": credit_frame,
         "returns": returns_frame,
         "transitions": step_table(channels),
-        "removal_effects": pd.DataFrame(
+        "published_credit": pd.DataFrame(
             {"model": "markov", "channel": channels, "removal_effect": np.linspace(0.1, 0.5, len(channels))}
         ),
         "journey_profile": profile_table(channels),
@@ -169,7 +167,7 @@ def test_credit_shows_most_credit_first_and_unattributed_last() -> None:
 def test_intervals_are_drawn_or_their_absence_is_said() -> None:
     plain = all_figures(SMALL)[:2]
     for figure, measure in zip(plain, ("conversions", "roi"), strict=True):
-        assert "There are no intervals: resampling was not asked for." in figure.caption
+        assert "There are no intervals, because the run had no resampling." in figure.caption
         assert f'"{measure}_low"' not in json.dumps(figure.spec()["layer"])
     resampled = all_figures(run_tables(["a", "b"], intervals=True))[:2]
     for figure, measure in zip(resampled, ("conversions", "roi"), strict=True):
@@ -181,8 +179,8 @@ def test_intervals_are_drawn_or_their_absence_is_said() -> None:
 def test_roi_leaves_out_and_names_channels_without_spend() -> None:
     figure = charts.roi_by_channel(SMALL["returns"])
     assert set(figure.table["channel"]) == {"a", "b"}
-    assert "for want of spend: c." in figure.caption
-    assert "divides the conversions that were observed" in figure.caption
+    assert "because they have no spend: c." in figure.caption
+    assert "divides the observed conversions" in figure.caption
     assert "not what would be lost" in figure.caption
     roi = figure.table.set_index(["channel", "model"])["roi"]
     assert roi["a", "linear"] == pytest.approx((50 - 40) / 40)
@@ -229,7 +227,7 @@ def test_rank_bump_ranks_the_truth_among_the_same_channels() -> None:
     figure = charts.rank_bump(ranks(first={"a": 1, "b": 2, "c": 3}), truth)
     true = figure.table[figure.table["model"] == charts.TRUTH_COLUMN].set_index("channel")["rank"]
     assert true.to_dict() == {"a": 1, "b": 2.5, "c": 2.5}
-    assert "(truth) ranks by the true ROI" in figure.caption
+    assert "(truth) is the rank by the true ROI" in figure.caption
 
 
 def test_heatmap_begins_with_start_and_ends_with_conversion_and_null() -> None:
@@ -245,7 +243,7 @@ def test_heatmap_begins_with_start_and_ends_with_conversion_and_null() -> None:
 
 
 def test_journey_graph_shows_channels_and_steps_between_different_states() -> None:
-    figure = charts.journey_graph(SMALL["transitions"], SMALL["removal_effects"], SMALL["journey_profile"])
+    figure = charts.journey_graph(SMALL["transitions"], SMALL["published_credit"], SMALL["journey_profile"])
     nodes = figure.table[figure.table["part"] == "channel"].set_index("from_state")
     assert nodes["touchpoints"].to_dict() == {"a": 20, "b": 22, "c": 24}  # both outcomes
     assert nodes["removal_effect"].to_dict() == pytest.approx({"a": 0.1, "b": 0.3, "c": 0.5})
@@ -259,7 +257,7 @@ def test_journey_graph_keeps_the_strongest_steps_and_those_that_convert() -> Non
     channels = [f"c{i:02}" for i in range(12)]
     steps = step_table(channels)
     steps["count"] = steps["count"].where(steps["to_state"] != "(conversion)", 0)
-    figure = charts.journey_graph(steps, SMALL["removal_effects"].iloc[:0], profile_table(channels))
+    figure = charts.journey_graph(steps, SMALL["published_credit"].iloc[:0], profile_table(channels))
     drawn = figure.table[figure.table["part"] == "step"]
     converting = drawn["to_state"] == "(conversion)"
     assert converting.sum() == MOST_TO_CONVERSION
@@ -271,7 +269,7 @@ def test_journey_graph_keeps_the_strongest_steps_and_those_that_convert() -> Non
 
 
 def test_journey_graph_draws_channels_that_have_no_removal_effect() -> None:
-    effects = SMALL["removal_effects"].query("channel != 'b'")
+    effects = SMALL["published_credit"].query("channel != 'b'")
     figure = charts.journey_graph(SMALL["transitions"], effects, SMALL["journey_profile"])
     assert_drawn(figure)
     assert charts.to_svg(figure).count('fill="#ccc"') == 1
@@ -308,7 +306,7 @@ def test_time_lags_are_binned_evenly_and_empty_bins_keep_their_place() -> None:
         (charts.roi_by_channel, ["returns"]),
         (charts.rank_bump, ["returns"]),
         (charts.transition_heatmap, ["transitions"]),
-        (charts.journey_graph, ["transitions", "removal_effects", "journey_profile"]),
+        (charts.journey_graph, ["transitions", "published_credit", "journey_profile"]),
         (charts.path_length, ["journey_profile"]),
         (charts.time_lag, ["journey_profile"]),
     ],
@@ -342,7 +340,7 @@ def test_zero_conversions_can_be_drawn() -> None:
     tables = run_tables(["a", "b"])
     tables["credit"] = tables["credit"].assign(conversions=0.0, value=0.0, share=np.nan)
     tables["returns"] = tables["returns"].assign(roi=-1.0, rank=1.5)
-    tables["removal_effects"] = tables["removal_effects"].assign(removal_effect=0.0)
+    tables["published_credit"] = tables["published_credit"].assign(removal_effect=0.0)
     for figure in all_figures(tables):
         assert "NaN" not in charts.to_svg(figure)
 
@@ -444,7 +442,7 @@ def test_labels_are_unique_short_and_drawable() -> None:
 def hostile_figures() -> list[charts.Figure]:
     tables = run_tables(THIRTY, tuple(HOSTILE[:5]), without_spend=tuple(HOSTILE[4:6]))
     tables["truth"] = pd.DataFrame({"channel": THIRTY, "roi": np.arange(len(THIRTY), dtype=float)})
-    tables["removal_effects"]["model"] = HOSTILE[5]
+    tables["published_credit"]["model"] = HOSTILE[5]
     return all_figures(tables)
 
 

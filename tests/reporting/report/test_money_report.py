@@ -74,8 +74,10 @@ def test_media_and_loaded_roi_stand_side_by_side(outcome: at.Outcome) -> None:
 
 def test_what_full_costs_and_unknown_costs_do_is_said(outcome: at.Outcome) -> None:
     lost, unsure = money_sentences(outcome.tables)
-    assert lost == ("On revenue, gains on media cost alone and loses with all its costs: mail (under 2 of 2 models).")
-    assert unsure.startswith("Within the bounds of their costs, the ROI of mail and search may be the same")
+    assert lost == (
+        "On revenue, these channels pay back their media cost but not all their costs: mail (under 2 of 2 models)."
+    )
+    assert unsure.startswith("Because costs are uncertain, mail and search may have the same ROI")
     plain = run(COSTS[["channel", "cost_type"]].assign(amount=1.0))
     assert money_sentences(plain.tables) == []
 
@@ -100,7 +102,7 @@ def test_a_run_on_revenue_and_media_alone_has_no_such_section() -> None:
 
 
 def test_the_cost_picture_holds_every_known_cost(outcome: at.Outcome) -> None:
-    figure = charts.costs_by_type(outcome.tables["cost_coverage"])
+    figure = charts.costs_by_type(outcome.tables["cost_sensitivity"])
     drawn = figure.table.set_index(["channel", "cost_type"])["amount"].to_dict()
     assert drawn == {
         ("search", "media"): 470.0,
@@ -112,13 +114,13 @@ def test_the_cost_picture_holds_every_known_cost(outcome: at.Outcome) -> None:
     assert list(dict.fromkeys(figure.table["channel"])) == ["search", "mail", FAIR, "(shared)"]
     assert len(charts.to_svg(figure)) > 1000
     with pytest.raises(InputError, match="no channel has a cost"):
-        charts.costs_by_type(outcome.tables["cost_coverage"].assign(amount=np.nan))
+        charts.costs_by_type(outcome.tables["cost_sensitivity"].assign(own=np.nan))
 
 
 def test_the_picture_of_bounds_is_the_table(outcome: at.Outcome) -> None:
-    bounds = outcome.tables["cost_bounds"]
-    figure = charts.roi_within_bounds(bounds)
-    first = bounds[(bounds["basis"] == "revenue") & (bounds["cost_basis"] == "media")]
+    costs = outcome.tables["cost_sensitivity"]
+    figure = charts.roi_within_bounds(costs)
+    first = costs.query("cost_type == '(all)' and basis == 'revenue' and cost_basis == 'media'")
     keys = ["model", "channel"]
     pd.testing.assert_frame_equal(
         figure.table.set_index(keys)[["roi_low", "roi", "roi_high"]].sort_index(),

@@ -60,7 +60,7 @@ def run_tables(channels: tuple[str, str, str] = ("email", "search", "social")) -
                 ("first_touch", "markov", -1.0),
             ],
             columns=["model_a", "model_b", "kendall_tau"],
-        ),
+        ).assign(specification_a=None, specification_b=None),
         "transitions": pd.DataFrame(
             [
                 ("(start)", a, 30, 0.6),
@@ -72,7 +72,7 @@ def run_tables(channels: tuple[str, str, str] = ("email", "search", "social")) -
             ],
             columns=["from_state", "to_state", "count", "probability"],
         ),
-        "removal_effects": pd.DataFrame(
+        "published_credit": pd.DataFrame(
             {"model": "markov", "channel": [a, b, c], "removal_effect": [0.25, 0.5, 0.125]}
         ),
         "journey_profile": pd.DataFrame(
@@ -252,9 +252,9 @@ def test_long_tables_are_folded_away(page: str) -> None:
 def test_headline_says_who_leads_how_wide_how_far_and_how_alike() -> None:
     assert headlines(run_tables()) == [
         "By ROI, email ranks first under last_touch and markov; social under first_touch.",
-        "The ROI of social depends most on the model: from -0.25 under last_touch to 1.50 under first_touch.",
-        "email moves furthest: rank 1 under last_touch, rank 3 under first_touch.",
-        "Agreement with the ranking of last_touch (Kendall tau, 1 = same order): markov 1.00, first_touch -1.00.",
+        "The ROI of social depends most on the model: from -25 % under last_touch to +150 % under first_touch.",
+        "The rank of email depends most on the model: 1 under last_touch, 3 under first_touch.",
+        "Similarity to the ranking of last_touch (Kendall tau, 1 = same order): markov 1.00, first_touch -1.00.",
     ]
 
 
@@ -263,7 +263,7 @@ def test_headline_without_spend_compares_credited_conversions() -> None:
     tables["returns"] = tables["returns"].assign(spend=np.nan, roi=np.nan, rank=np.nan)
     assert headlines(tables)[:2] == [
         "By credited conversions, email ranks first under last_touch and markov; social under first_touch.",
-        "The credit of social depends most on the model: from 30.00 under last_touch to 100.00 under first_touch.",
+        "The credit of social depends most on the model: from 30 under last_touch to 100 under first_touch.",
     ]
     assert ranking_grid(tables) is None
 
@@ -330,7 +330,7 @@ def test_settings_are_listed_flat(page: str) -> None:
 
 
 def test_caveats_follow_the_run(page: str) -> None:
-    assert "Allocated is not incremental" in page
+    assert "Allocated credit is not incremental" in page
     assert "no ROI and no rank" in page
     assert "There are no intervals" in page
     assert "simulated" not in page

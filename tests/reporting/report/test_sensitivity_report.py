@@ -23,6 +23,7 @@ from attribution.uncertainty.sensitivity import sensitivity_metrics
 from attribution.uncertainty.sensitivity.sensitivity_declared import SENSITIVITY_TABLES
 from attribution.uncertainty.sensitivity.sensitivity_options import SensitivityOptions
 from attribution.uncertainty.sensitivity.sensitivity_section import curve_channels
+from attribution.uncertainty.sensitivity.verdicts import NOT_INCREMENTAL
 from attribution.uncertainty.stability import StabilityOptions
 from tests.journeys.test_buckets import log
 from tests.reporting.charts.test_charts import assert_drawn
@@ -47,8 +48,8 @@ def test_a_curve_holds_every_specification_of_its_channel_in_order(outcome: at.O
     for choice in ("days: 3", "days: 10", "direct: keep", "cost: loaded", "markov_2"):
         assert choice in written
     above = (figure.table["roi"] > 0).sum()
-    assert f"{above} of {len(figure.table)} lie above 0" in figure.caption
-    assert "not incremental" in figure.caption
+    assert f"{above} of {len(figure.table)} are above 0" in figure.caption
+    assert "cover sampling only" in figure.caption
 
 
 def test_what_was_never_chosen_has_no_ticks(outcome: at.Outcome) -> None:
@@ -91,9 +92,9 @@ def test_the_report_shows_verdicts_and_says_what_credit_is_not(outcome: at.Outco
     assert "regret" in [figure.name for figure in figures]
     page = page_of("春季", outcome.tables, figures, outcome.settings)
     section = page.partition('id="sensitivity"')[2].partition('id="figures"')[0]
-    for sentence in outcome.tables["verdicts"]["says"]:
+    for sentence in outcome.tables["verdicts"]["says"].str.removesuffix(NOT_INCREMENTAL):
         assert sentence.replace("'", "&#39;") in section
-    assert "Allocated is not incremental" in section
+    assert "Allocated credit is not incremental" in section
     assert "is safest" in section
     without = {
         name: table for name, table in outcome.tables.items() if name not in {t.name for t in SENSITIVITY_TABLES}
@@ -153,5 +154,5 @@ def test_tables_and_metrics_land_in_mlflow(
 def test_the_terminal_says_every_verdict(outcome: at.Outcome, capsys: pytest.CaptureFixture[str]) -> None:
     print_ranking(outcome.experiment, outcome.tables, outcome.ranking)
     shown = capsys.readouterr().out
-    for sentence in outcome.tables["verdicts"]["says"]:
+    for sentence in outcome.tables["verdicts"]["says"].str.removesuffix(NOT_INCREMENTAL):
         assert f"- {sentence}\n" in shown

@@ -11,7 +11,7 @@ from attribution.pipeline.reuse import is_there
 from attribution.pipeline.sections import read_experiment
 from attribution.production.conversion_export import CONVERSION_EXPORT_TABLES
 from attribution.production.output_tables import output_tables
-from attribution.schema.tables import DICTIONARY, FORMULAS, INPUTS, dictionary_rows
+from attribution.schema.tables import DICTIONARY, FORMULAS, INPUTS, OUTPUTS, dictionary_rows
 from attribution.schema.tables.measures import _WORDS as WORDS
 from attribution.schema.tables.measures import formula_of, unit_of
 from attribution.schema.tables.scoring import SCORING_TABLES
@@ -93,7 +93,7 @@ def test_other_commands_write_theirs(shop: Path) -> None:
     assert call("compare", shop / "a", shop / "b", "--out", shop / "compared", *told) == 0
     assert call("kpis", shop / "t.toml", "--out", shop / "kpis") in (0, 3)
     assert call("budget", shop / "e.toml", "--total", 1000, "--out", shop / "budget") == 0
-    for name, table in {"review": "roi_changes", "compared": "comparison", "kpis": "kpis", "budget": "budget"}.items():
+    for name, table in {"review": "roi_parts", "compared": "comparison", "kpis": "kpis", "budget": "budget"}.items():
         assert table in set(assert_whole(shop / name)["table"])
 
 
@@ -118,6 +118,14 @@ def test_every_column_of_numbers_has_a_unit() -> None:
     assert without == []
 
 
+def test_no_two_tables_answer_one_question() -> None:
+    tables = output_tables()
+    questions = [table.question for table in tables.values() if table.question]
+    assert len(set(questions)) == len(questions)
+    assert [question for question in questions if not question.endswith("?")] == []
+    assert [name for name in OUTPUTS if not tables[name].question] == []
+
+
 def test_no_word_is_left_over_or_told_twice() -> None:
     used = {column.name for table in WRITTEN for column in table.columns}
     words = [word for words in WORDS.values() for word in words.split()]
@@ -127,5 +135,5 @@ def test_no_word_is_left_over_or_told_twice() -> None:
 
 def test_formulas_are_of_metrics_and_not_of_their_intervals() -> None:
     told = {column.name: formula_of(column) for table in WRITTEN for column in table.columns}
-    assert told["roi"] == told["roi_before"] == told["roi_after"] == FORMULAS["roi"]
+    assert told["roi"] == told["roi_after"] == FORMULAS["roi"]
     assert {told[name] for name in ("roi_low", "roi_high", "roi_change", "cpa_low", "channel")} == {None}

@@ -16,12 +16,12 @@ from attribution.errors import InputError
 from attribution.journeys import journeys_of
 from attribution.journeys.refine import Policy, before_policies
 from attribution.models.resampling import fit_and_resample
+from attribution.pipeline.builders import make_models, open_sources, terms_of
 from attribution.pipeline.pipeline import run_experiment
-from attribution.pipeline.request import make_models, open_sources, terms_of
 from attribution.production.output_tables import output_tables
 from attribution.schema.experiment import Experiment, JourneyOptions, ResamplingOptions
 from attribution.uncertainty.sensitivity import Grid, SensitivitySection, draw_grid
-from attribution.uncertainty.sensitivity.maturity import maturity, maturity_reader
+from attribution.uncertainty.sensitivity.maturity import estimate_maturity, maturity_reader
 from attribution.uncertainty.sensitivity.sensitivity_declared import SENSITIVITY_TABLES
 from attribution.uncertainty.sensitivity.sensitivity_options import sensitivity_options
 from attribution.uncertainty.sensitivity.spread import joint_ranks, rank_swaps, roi_variance, specification_table
@@ -272,7 +272,9 @@ def test_one_channel_trades_places_with_none() -> None:
 
 def test_what_is_worth_nothing_is_not_condemned_but_refused() -> None:
     touchpoints, conversions = log(200)
-    with pytest.raises(InputError, match=r"conversions are worth nothing.*Hint: give the conversions table a value"):
+    with pytest.raises(
+        InputError, match=r"every conversion has the value 0.*Hint: add a column value to the conversions table"
+    ):
         run_experiment(asked((touchpoints, conversions.drop(columns="value"))))
 
 
@@ -296,8 +298,7 @@ def test_incremental_credit_is_varied_apart() -> None:
     assert rows.get_group("allocated").isna().all()
     assert set(rows.get_group("incremental")) == {"incremental: continuation = 0.05"}
     judged = [text for text in says.get_group("incremental") if "if the model is right about" in text]
-    assert all("which rests on what it was told (incremental: continuation = 0.05)" in text for text in judged)
-    assert all("Incremental if the model is right." in text for text in says.get_group("incremental"))
+    assert all("which assumes incremental: continuation = 0.05" in text for text in judged)
     assert not any("even if" in text for text in says.get_group("incremental"))
 
 
@@ -315,7 +316,7 @@ def test_what_is_young_has_not_matured() -> None:
         {"customer_id": people[:4], "converted_at": [old + k * day for k in (0, 0, 2, 2)], "value": 1.0}
     )
     built = at.build_journeys(at.load_sources(pd.concat([touchpoints, young]), conversions), lookback_days=10)
-    found = maturity(built.read(maturity_reader(built))[0], built)
+    found = estimate_maturity(built.read(maturity_reader(built))[0], built)
     # Of nine at risk on day 0 two convert; the young one is seen no longer; two of six convert on day 2.
     first, second = 2 / 9, 1 - (7 / 9) * (4 / 6)
     assert found == {"old": 1.0, "young": pytest.approx(first / second)}
@@ -401,7 +402,7 @@ def test_positions_have_no_windows() -> None:
     dropped = gridded(asked(tables, journeys={"direct": "drop_if_other"}, sensitivity=none))
     assert dropped.choices.direct == ("drop_if_other", "keep")
     np.testing.assert_allclose(dropped.roi[:, :, ::-1], found.roi)
-    with pytest.raises(InputError, match="no windows to try"):
+    with pytest.raises(InputError, match="needs timestamps"):
         gridded(asked(tables, journeys={}))
 
 

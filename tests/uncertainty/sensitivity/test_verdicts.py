@@ -14,7 +14,7 @@ from scipy.optimize import minimize
 
 import attribution as at
 from attribution.journeys import journeys_of
-from attribution.pipeline.request import make_models, open_sources, terms_of
+from attribution.pipeline.builders import make_models, open_sources, terms_of
 from attribution.schema.experiment import Experiment
 from attribution.simulation import WORLDS, World, simulate
 from attribution.uncertainty.sensitivity import Grid, sensitivity_tables
@@ -116,7 +116,7 @@ def test_keep_by_hand() -> None:
     assert row["others_lost_to_flip"] == pytest.approx(1 - 3 / 4.2)
     assert row["share_to_break_even"] == pytest.approx(1 / 6)
     assert np.isnan(row["days_to_flip"])
-    assert "even if it caused only 33%" in row["says"]
+    assert "even if it caused only 33.3 %" in row["says"]
     assert "allocated, not incremental" in row["says"]
 
 
@@ -177,7 +177,7 @@ def test_a_channel_of_which_no_conversion_could_be_seen_is_not_condemned() -> No
     grid = windows([0.0, 0.0], [0.0, 0.0])
     row = verdict_of(dataclasses.replace(grid, average=40.0))
     assert row["verdict"] == UNCLEAR
-    assert "none be seen" in row["says"]
+    assert "a single unobserved conversion" in row["says"]
     assert "allocated, not incremental" in row["says"]
     assert row["money_at_stake"] == pytest.approx(max(-np.log(0.05) * 40 - 100, 100))
     assert row["cost_to_flip"] == pytest.approx(-np.log(0.05) * 40 - 100)

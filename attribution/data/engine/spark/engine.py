@@ -44,7 +44,7 @@ PARTITION_ROWS = 4_000_000
 LEAST_ROWS = 50_000
 """Fewer events are not worth another partition."""
 
-_LIMIT = "raise spark.driver.maxResultSize, and spark.driver.memory with it"
+_LIMIT = "raise both spark.driver.maxResultSize and spark.driver.memory"
 _LOGGERS = ("SQLQueryContextLogger", "DataFrameQueryContextLogger")
 
 
@@ -110,7 +110,9 @@ class SparkEngine:
 
     def claim(self) -> None:
         if self._claimed:
-            raise InputError("this engine holds the tables of another run", hint="give every run an engine of its own")
+            raise InputError(
+                "this engine already holds the tables of another run", hint="create a new engine for each run"
+            )
         self._claimed = True
 
     def close(self) -> None:

@@ -62,15 +62,15 @@ def check_packages() -> None:
 def check_java() -> None:
     """Raise `InputError` unless a Java that runs Spark is found where Spark will look for it."""
     needed = f"engine 'spark' needs Java {LEAST_JAVA} or later"
-    hint = f"install it, for instance openjdk-{LEAST_JAVA}-jre-headless, or set JAVA_HOME to where it is"
+    hint = f"install it, for instance openjdk-{LEAST_JAVA}-jre-headless, or set JAVA_HOME to its folder"
     home = os.environ.get("JAVA_HOME")
     java = shutil.which("java", path=str(Path(home) / "bin")) if home else shutil.which("java")
     if java is None:
-        raise InputError(f"{needed}, and none is there", given=f"JAVA_HOME = {home}" if home else None, hint=hint)
+        raise InputError(f"{needed}, but it was not found", given=f"JAVA_HOME = {home}" if home else None, hint=hint)
     try:
         done = subprocess.run([java, "-version"], capture_output=True, text=True, check=False, timeout=60)
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise InputError(f"{needed}, and {java} does not run: {error}", hint=hint) from None
+        raise InputError(f"{needed}, and {java} cannot be run: {error}", hint=hint) from None
     version = re.search(r'version "(\d+)', done.stderr + done.stdout)
     if version is None or int(version[1]) < LEAST_JAVA:
         output = " ".join((done.stderr + done.stdout).split())
@@ -91,9 +91,9 @@ def open_session(master: str | None, config: Mapping[str, str]) -> tuple[SparkSe
     context = SparkContext._active_spark_context
     if context is not None and (master is not None or config):
         raise InputError(
-            "a Spark session is active already, and is used",
+            "these settings need a new Spark session, and one is active already",
             given=", ".join([*([f"master = {master!r}"] if master else []), *config]),
-            hint="leave these out, or stop that session",
+            hint="leave these settings out, or stop the active session",
         )
     own = context is None
     context = context or _start(master or "local[*]", config)

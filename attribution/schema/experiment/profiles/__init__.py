@@ -22,8 +22,8 @@ def read_profiles() -> dict[str, str]:
     >>> read_profiles()["shop"]
     'A shop whose customers decide within days.'
     """
-    found = sorted(entry.name for entry in files(__name__).iterdir() if entry.name.endswith(".toml"))
-    names = [name.removesuffix(".toml") for name in found if not name.endswith(f"{_TARGETS}.toml")]
+    file_names = sorted(entry.name for entry in files(__name__).iterdir() if entry.name.endswith(".toml"))
+    names = [name.removesuffix(".toml") for name in file_names if not name.endswith(f"{_TARGETS}.toml")]
     return {name: _text(name).splitlines()[0].removeprefix("# ") for name in names}
 
 
@@ -39,9 +39,9 @@ def write_profile(name: str, to: str | Path) -> tuple[Path, Path]:
     InputError
         If there is no such profile, ``to`` is no TOML file, or one of both files is there already.
     """
-    known = read_profiles()
-    if name not in known:
-        raise InputError(f"there is no profile {name!r}", allowed=known, hint=did_you_mean(name, known))
+    profiles = read_profiles()
+    if name not in profiles:
+        raise InputError(f"there is no profile {name!r}", allowed=profiles, hint=did_you_mean(name, profiles))
     experiment = Path(to)
     targets = experiment.with_name(f"{experiment.stem}-targets.toml")
     if experiment.suffix != ".toml" or experiment.name.startswith("."):
@@ -49,11 +49,11 @@ def write_profile(name: str, to: str | Path) -> tuple[Path, Path]:
     for path in (experiment, targets):
         if path.exists():
             raise InputError(f"file {path} is there already, and is left as it is", hint="name another with --to")
-    named = f"experiment = {json.dumps(experiment.name, ensure_ascii=False)}"
+    experiment_line = f"experiment = {json.dumps(experiment.name, ensure_ascii=False)}"
     try:
         experiment.parent.mkdir(parents=True, exist_ok=True)
         experiment.write_text(_text(name), encoding="utf-8")
-        targets.write_text(_text(name + _TARGETS).replace(_NAMED, named), encoding="utf-8")
+        targets.write_text(_text(name + _TARGETS).replace(_NAMED, experiment_line), encoding="utf-8")
     except OSError as error:
         for path in (experiment, targets):
             path.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from attribution.folders import check_format
 from attribution.logs import without_credentials
 from attribution.models import AttributionModel
 from attribution.pipeline.outcome import Numbers, Outcome
+from attribution.pipeline.stores import choose_store
 
 FILE = "record.json"
 _SCHEMA = 1
@@ -29,7 +30,7 @@ class Record:
     run : the run itself, a comparison of its models
     models : one for each of them
     inputs : its tables: name, digest, and where they came from
-    uri : tracking URI that the experiment asked for; None where it asked for none
+    uri : where it is logged; None where it is not to be
     budget : what was proposed, where a budget was divided
     """
 
@@ -62,29 +63,30 @@ def read_record(folder: str | Path) -> Record:
         models = tuple(Numbers(**one) for one in content.pop("models"))
         return Record(**{**content, **numbers, "models": models, "inputs": tuple(content["inputs"])})
     except FileNotFoundError:
-        raise InputError(f"folder {folder} is not that of a finished run: it has no {FILE}", hint=hint) from None
+        raise InputError(f"folder {folder} is not the folder of a finished run: it has no {FILE}", hint=hint) from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} is damaged: {type(error).__name__}: {error}", hint="run it again") from None
 
 
 def record_of(outcome: Outcome, folder: Path) -> Record:
     """What is to be logged of a run whose ``folder`` holds the copy of its channel rules."""
-    asked = outcome.experiment
+    experiment = outcome.experiment
     run = Numbers(
-        asked.name,
+        experiment.name,
         as_texts({**outcome.settings, **_channel_rules(outcome, folder)}),
         finite(_run_metrics(outcome)),
         {"attribution.fingerprint": outcome.fingerprint},
     )
     inputs = []
     for name, digest in outcome.digests.items():
-        spec = asked.tables[name]
+        spec = experiment.tables[name]
         source = {"query": spec.query} if spec.query else {"source": str(spec.source)[:5_000]}
         inputs.append(
             {"name": name, "digest": digest, "source": without_credentials(json.dumps(source, ensure_ascii=False))}
         )
     models = tuple(_of_model(outcome, model) for model in outcome.models)
-    uri = without_credentials(asked.tracking.uri) if asked.tracking.enabled else None
+    tracking = experiment.tracking
+    uri = without_credentials(choose_store(own=tracking.uri).tracking) if tracking.enabled else None
     return Record(run, models, tuple(inputs), uri, outcome.plan)
 
 
@@ -100,10 +102,10 @@ def finite(metrics: Mapping[str, float]) -> dict[str, float]:
 
 def _channel_rules(outcome: Outcome, folder: Path) -> dict[str, str]:
     """Which file of channel rules was used, and a digest of the copy that is logged with the folder."""
-    kept = folder / "channels.toml"
-    if "file" not in outcome.experiment.channels or not kept.exists():
+    rules_file = folder / "channels.toml"
+    if "file" not in outcome.experiment.channels or not rules_file.exists():
         return {}
-    digest = hashlib.sha256(kept.read_bytes()).hexdigest()[:16]
+    digest = hashlib.sha256(rules_file.read_bytes()).hexdigest()[:16]
     return {"channels.file": str(outcome.experiment.channels["file"]), "channels.digest": digest}
 
 

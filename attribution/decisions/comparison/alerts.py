@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from attribution.decisions.kpis.kpis_declared import ALERTS, SUBSTITUTES
-from attribution.decisions.kpis.runs import Run
+from attribution.amounts import format_amount, format_roi, percent
+from attribution.decisions.comparison.comparison_declared import ALERTS
+from attribution.decisions.kpis import Run
 from attribution.errors import InputError
 from attribution.schema.tables import NO_CHANNELS, RESERVED
 
 _WORSE = {"pass": 0, "warn": 1, "fail": 2}
 _MOST_SUBSTITUTES = 3
+
+SUBSTITUTE = "substitute"
+"""The kind of rows that are no alerts."""
+
+_ROLES = {
+    "substitute": "{other} stands in for {channel}",
+    "similar": "{other} stands where {channel} stood in journeys",
+    "complement": "{other} works together with {channel}",
+}
+"""What another channel is to one that declined, the best substitute first."""
+
 _TELLING = {"shapley_interaction": "substitution", "second_order_removal": "synergy"}
 """What a model must find of some pair for its interactions to tell anything.
 
@@ -42,62 +54,36 @@ class Thresholds:
         for name in ("decline", "drift"):
             if not 0 < getattr(self, name) < 1:
                 raise InputError(
-                    f"threshold {name} is a share", given=getattr(self, name), allowed="numbers between 0 and 1"
+                    f"threshold {name} must be a share", given=getattr(self, name), allowed="numbers between 0 and 1"
                 )
         if not 0 <= self.fewest < np.inf:
             raise InputError("threshold fewest", given=self.fewest, allowed="numbers ≥ 0")
 
 
 def find_alerts(before: Run, after: Run, *, model: str, thresholds: Thresholds | None = None) -> pd.DataFrame:
-    """The ``alerts`` table: declines of channels, drift of credit, and checks of the data that got worse.
+    """The ``alerts`` table: declines of channels, drift of credit, checks of the data that got worse; and substitutes.
 
     A change whose intervals overlap is named all the same: the column ``beyond_sampling`` says so.
     """
-    asked = thresholds or Thresholds()
+    limits = thresholds or Thresholds()
     start, end = _Half(before, model), _Half(after, model)
-    rows = [
-        *_declines(start, end, asked),
-        *_drift(start.channels, end.channels, asked),
+    alerts = [
+        *_declines(start, end, limits),
+        *_drift(start.channels, end.channels, limits),
         *_worse_checks(before, after),
     ]
-    columns = list(ALERTS.column_names)
-    table = pd.DataFrame(rows, columns=[name for name in columns if name != "model"])
+    names = ("kind", "subject", "measure", "before", "after", "change", "threshold", "beyond_sampling", "message")
+    declined = dict.fromkeys(subject for kind, subject, *_ in alerts if kind in ("decline", "roi_decline"))
+    rows = [dict(zip(names, alert, strict=True)) for alert in alerts]
+    rows += [row for channel in declined for row in _substitutes(start, end, channel, fell=set(declined))]
+    table = pd.DataFrame(rows, columns=list(ALERTS.column_names))
     of_model = [None if kind == "quality" else model for kind in table["kind"]]
-    return table.assign(beyond_sampling=table["beyond_sampling"].astype("boolean"), model=of_model)[columns]
+    return table.assign(beyond_sampling=table["beyond_sampling"].astype("boolean"), model=of_model)
 
 
-def find_substitutes(before: Run, after: Run, alerts: pd.DataFrame, *, model: str) -> pd.DataFrame:
-    """The ``substitutes`` table: for each channel that declined, who stands at its place in journeys.
-
-    Likeness is that of their steps in and out in the journey graph of the earlier run, beyond chance. Where that run
-    has a table of interactions, channels that stand in for each other (interaction below 0) come first and complements
-    last. Both say where customers could be met instead, not that they will come.
-    """
-    declined = alerts.loc[alerts["kind"].isin(["decline", "roi_decline"]), "subject"]
-    fell = set(declined)
-    start, end = _Half(before, model).channels, _Half(after, model).channels
-    steps = before.tables.get("transitions")
-    columns = list(SUBSTITUTES.column_names)
-    if steps is None or steps.empty:
-        return pd.DataFrame(columns=columns)
-    rows: list[dict[str, Any]] = []
-    for channel in dict.fromkeys(declined):
-        likeness = _likeness(steps, channel)
-        found = [
-            {"channel": channel, "other": other, "similarity": alike, **_interaction(before, channel, other)}
-            for other, alike in likeness.items()
-            if other in end.index
-        ]
-        order = {"substitute": 0, "similar": 1, "complement": 2}
-        # One that declined too takes nobody's place.
-        found.sort(key=lambda row: (row["other"] in fell, order[row["role"]], -row["similarity"], row["other"]))
-        for place, row in enumerate(found[:_MOST_SUBSTITUTES], start=1):
-            other = row["other"]
-            had = float(start["conversions"].get(other, 0.0))
-            has = float(end["conversions"].get(other, 0.0))
-            row |= {"place": place, "conversions_change": has / had - 1 if had > 0 else np.nan}
-            rows.append(row | {"roi_after": float(end["roi"].get(other, np.nan))})
-    return pd.DataFrame(rows, columns=columns)
+def raised(alerts: pd.DataFrame) -> pd.DataFrame:
+    """The alerts of a table ``alerts``, without the substitutes below them."""
+    return alerts[alerts["kind"] != SUBSTITUTE]
 
 
 @dataclass(frozen=True)
@@ -113,37 +99,78 @@ class _Half:
         return rows[~rows.index.isin(NO_CHANNELS)]
 
     def interval(self, channel: str, measure: str) -> tuple[float, float] | None:
-        table = self.run.tables.get("intervals")
-        if table is None:
+        rows = self.channels
+        if channel not in rows.index:
             return None
-        asked = (table["model"] == self.model) & (table["channel"] == channel) & (table["measure"] == measure)
-        rows = table[asked]
-        return None if rows.empty else (float(rows["low"].iloc[0]), float(rows["high"].iloc[0]))
+        low, high = (float(rows[f"{measure}_{end}"][channel]) for end in ("low", "high"))
+        return None if np.isnan([low, high]).any() else (low, high)
 
 
-def _declines(start: _Half, end: _Half, asked: Thresholds) -> Iterable[tuple[Any, ...]]:
+def _substitutes(start: _Half, end: _Half, channel: str, *, fell: Collection[str]) -> Iterable[dict[str, Any]]:
+    """Who stands at the place of a channel that declined, the likeliest first.
+
+    Likeness is that of their steps in and out in the journey graph of the earlier run, beyond chance. Where that run
+    has a table of interactions, channels that stand in for each other (interaction below 0) come first and complements
+    last. Both say where customers could be met instead, not that they will come.
+    """
+    steps = start.run.tables.get("transitions")
+    if steps is None or steps.empty:
+        return
+    was, now = start.channels, end.channels
+    candidates = [
+        {"other": other, "similarity": alike, **_interaction(start.run, channel, other)}
+        for other, alike in _likeness(steps, channel).items()
+        if other in now.index
+    ]
+    order = list(_ROLES)
+    # One that declined too takes nobody's place.
+    candidates.sort(key=lambda row: (row["other"] in fell, order.index(row["role"]), -row["similarity"], row["other"]))
+    for position, row in enumerate(candidates[:_MOST_SUBSTITUTES], start=1):
+        other = row["other"]
+        had, has = (float(side["conversions"].get(other, 0.0)) for side in (was, now))
+        says = _ROLES[row["role"]].format(other=other, channel=channel)
+        yield row | {
+            "kind": SUBSTITUTE,
+            "subject": channel,
+            "measure": "conversions",
+            "before": had,
+            "after": has,
+            "change": has / had - 1 if had > 0 else np.nan,
+            "message": f"{says}; its credited conversions: {had:.4g} → {has:.4g}",
+            "place": position,
+            "roi_after": float(now["roi"].get(other, np.nan)),
+        }
+
+
+def _declines(start: _Half, end: _Half, thresholds: Thresholds) -> Iterable[tuple[Any, ...]]:
     was, now, days = start.channels, end.channels, (start.run.days, end.run.days)
     per_day = None not in days and days[0] != days[1]
     scale = (float(days[0] or 1), float(days[1] or 1)) if per_day else (1.0, 1.0)
     measure = "conversions per day" if per_day else "conversions"
     for channel in was.index:
         had, has = float(was["conversions"][channel]), float(now["conversions"].get(channel, 0.0))
-        if had < asked.fewest:
+        if had < thresholds.fewest:
             continue
         pair = had / scale[0], has / scale[1]
         change = pair[1] / pair[0] - 1
-        if change < -asked.decline:
+        if change < -thresholds.decline:
             apart = _apart(start, end, channel, "conversions", scale)
-            said = f"{channel} is credited with {-change:.0%} fewer {measure}: {pair[0]:.4g} → {pair[1]:.4g}"
-            yield "decline", channel, measure, *pair, change, -asked.decline, apart, said
+            message = (
+                f"{channel} has {percent(-change)} fewer credited {measure}: {format_amount(pair[0])} → "
+                f"{format_amount(pair[1])}"
+            )
+            yield "decline", channel, measure, *pair, change, -thresholds.decline, apart, message
         roi = float(was["roi"][channel]), float(now["roi"].get(channel, np.nan))
         if np.isnan(roi).any() or roi[0] <= -1:
             continue
         change = (1 + roi[1]) / (1 + roi[0]) - 1
-        if change < -asked.decline:
+        if change < -thresholds.decline:
             apart = _apart(start, end, channel, "roi", (1.0, 1.0))
-            said = f"each unit of cost of {channel} returns {-change:.0%} less: ROI {roi[0]:.2f} → {roi[1]:.2f}"
-            yield "roi_decline", channel, "roi + 1", 1 + roi[0], 1 + roi[1], change, -asked.decline, apart, said
+            message = (
+                f"{channel} returns {percent(-change)} less per unit of cost: ROI {format_roi(roi[0])} → "
+                f"{format_roi(roi[1])}"
+            )
+            yield "roi_decline", channel, "roi + 1", 1 + roi[0], 1 + roi[1], change, -thresholds.decline, apart, message
 
 
 def _apart(start: _Half, end: _Half, channel: str, measure: str, scale: tuple[float, float]) -> bool | None:
@@ -154,7 +181,7 @@ def _apart(start: _Half, end: _Half, channel: str, measure: str, scale: tuple[fl
     return was[1] / scale[0] < now[0] / scale[1] or now[1] / scale[1] < was[0] / scale[0]
 
 
-def _drift(start: pd.DataFrame, end: pd.DataFrame, asked: Thresholds) -> Iterable[tuple[Any, ...]]:
+def _drift(start: pd.DataFrame, end: pd.DataFrame, thresholds: Thresholds) -> Iterable[tuple[Any, ...]]:
     """Total variation distance of credit: the share of it that has moved between channels."""
     names = start.index.union(end.index)
     was, now = (rows["conversions"].reindex(names).fillna(0.0).clip(lower=0.0) for rows in (start, end))
@@ -162,9 +189,9 @@ def _drift(start: pd.DataFrame, end: pd.DataFrame, asked: Thresholds) -> Iterabl
         return
     moves = now / now.sum() - was / was.sum()
     moved = 0.5 * float(moves.abs().sum())
-    if moved > asked.drift:
-        said = f"{moved:.0%} of credit moved between channels, most of it from {moves.idxmin()} to {moves.idxmax()}"
-        yield "credit_drift", "(all)", "share of conversions", np.nan, np.nan, moved, asked.drift, None, said
+    if moved > thresholds.drift:
+        message = f"{percent(moved)} of credit moved between channels, mostly from {moves.idxmin()} to {moves.idxmax()}"
+        yield "credit_drift", "(all)", "share of conversions", np.nan, np.nan, moved, thresholds.drift, None, message
 
 
 def _worse_checks(before: Run, after: Run) -> Iterable[tuple[Any, ...]]:
@@ -178,9 +205,9 @@ def _worse_checks(before: Run, after: Run) -> Iterable[tuple[Any, ...]]:
         if level > earlier:
             table, check = key
             rows = rated[(rated["table"] == table) & (rated["check"] == check)]
-            said = rows.loc[rows["level"].idxmax(), "message"]
+            message = rows.loc[rows["level"].idxmax(), "message"]
             ends = float(earlier), float(level)
-            yield "quality", f"{check} of {table}", "0 pass, 1 warn, 2 fail", *ends, np.nan, np.nan, None, said
+            yield "quality", f"{check} of {table}", "0 pass, 1 warn, 2 fail", *ends, np.nan, np.nan, None, message
 
 
 def _levels(quality: pd.DataFrame) -> tuple[pd.Series, pd.DataFrame]:
@@ -204,11 +231,11 @@ def _likeness(steps: pd.DataFrame, channel: str) -> dict[str, float]:
     beyond = np.divide(counts - expected, np.sqrt(expected), out=np.zeros_like(counts), where=expected > 0)
     alike = {}
     own = states.index(channel)
-    for place, other in enumerate(states):
-        if place == own or other in RESERVED:
+    for position, other in enumerate(states):
+        if position == own or other in RESERVED:
             continue
-        rest = [state for state in range(len(states)) if state not in (own, place)]
-        a, b = (np.concatenate([beyond[state, rest], beyond[rest, state]]) for state in (own, place))
+        rest = [state for state in range(len(states)) if state not in (own, position)]
+        a, b = (np.concatenate([beyond[state, rest], beyond[rest, state]]) for state in (own, position))
         norms = float(np.linalg.norm(a) * np.linalg.norm(b))
         alike[other] = float(a @ b) / norms if norms > 0 else 0.0
     return alike
@@ -224,10 +251,10 @@ def _interaction(run: Run, channel: str, other: str) -> dict[str, Any]:
     rows = table[[{a, b} == pair for a, b in zip(table["channel_a"], table["channel_b"], strict=True)]]
     for measure, can_be in _TELLING.items():
         models = table[(table["measure"] == measure) & (table["kind"] == can_be)]["model"].unique()
-        known = rows[(rows["measure"] == measure) & rows["model"].isin(models)]
-        if len(known):
-            row = known.iloc[0]
+        matches = rows[(rows["measure"] == measure) & rows["model"].isin(models)]
+        if len(matches):
+            row = matches.iloc[0]
             role = {"substitution": "substitute", "synergy": "complement"}.get(row["kind"], "similar")
-            named = f"{row['model']}: {measure}"
-            return {"role": role, "interaction": float(row["interaction"]), "interaction_from": named}
+            source = f"{row['model']}: {measure}"
+            return {"role": role, "interaction": float(row["interaction"]), "interaction_from": source}
     return unknown

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import pandas as pd
 
 from attribution.data.loading import Finding
-from attribution.journeys import Journeys
+from attribution.journeys import Journeys, Reader, Summary
 from attribution.journeys.graph import JourneyGraph, assemble_graph, graph_reader
 from attribution.journeys.lookback import lag_reader, lookback_finding
 from attribution.journeys.profile import assemble_profile, profile_reader
 from attribution.models import AttributionModel, fit_models
+from attribution.models.fitting import check_models
 from attribution.models.machinery import get_machinery
-from attribution.models.resampling import Resamples, fit_and_resample
+from attribution.models.resampling import Resamples, check_drawable, fit_and_resample
 from attribution.models.segments import Segments, segment_credit, segment_reader
 from attribution.schema.experiment import ResamplingOptions
 
@@ -24,7 +25,7 @@ FEW_CONVERSIONS = 30
 
 
 @dataclass(frozen=True)
-class Facts:
+class Overview:
     """What one pass over the journeys tells besides what models need."""
 
     findings: list[Finding]
@@ -39,9 +40,9 @@ def read_journeys(
     models: Sequence[AttributionModel] = (),
     segments: Segments | None = None,
     resampling: ResamplingOptions | None = None,
-) -> Facts:
+) -> Overview:
     """Fit all models and learn everything else in one pass."""
-    readers = [graph_reader(journeys), profile_reader(journeys), lag_reader(journeys)]
+    readers = _readers(journeys)
     if segments is not None:
         for model in models:
             get_machinery(model).prepare(journeys)
@@ -51,19 +52,38 @@ def read_journeys(
         summaries = fit_models(models, journeys, *readers)
     else:
         summaries, resamples = fit_and_resample(models, journeys, resampling, *readers)
-    overview, steps, profile, lags, *by_segment = summaries
+    overview = _overview(journeys, summaries[:4])
+    if segments is None:
+        return replace(overview, resamples=resamples)
+    credit, notes = segment_credit(summaries[4], journeys, models, segments)
+    return replace(overview, findings=[*overview.findings, *notes], segments=credit, resamples=resamples)
+
+
+def check_journeys(
+    journeys: Journeys, models: Sequence[AttributionModel], resampling: ResamplingOptions | None = None
+) -> Overview:
+    """What `read_journeys` would refuse, and what it would tell that needs no fitted model, in one pass."""
+    summaries = check_models(models, journeys, *_readers(journeys))
+    if resampling is not None:
+        check_drawable(summaries[0].number("conversions"))
+    return _overview(journeys, summaries)
+
+
+def _readers(journeys: Journeys) -> list[Reader]:
+    return [graph_reader(journeys), profile_reader(journeys), lag_reader(journeys)]
+
+
+def _overview(journeys: Journeys, summaries: Sequence[Summary]) -> Overview:
+    """Of what was observed and what `_readers` sum up."""
+    overview, steps, profile, lags = summaries
     few = _few_conversions(overview.number("conversions"))
     findings = [*journeys.describe(overview), *lookback_finding(lags, journeys), few]
-    credit = None
-    if segments is not None:
-        credit, lacking = segment_credit(by_segment[0], journeys, models, segments)
-        findings += lacking
-    return Facts(findings, assemble_graph(steps, journeys), assemble_profile(profile, journeys), credit, resamples)
+    return Overview(findings, assemble_graph(steps, journeys), assemble_profile(profile, journeys))
 
 
 def _few_conversions(conversions: float) -> Finding:
     """Too few to tell channels apart, whatever the model."""
-    few = f"fewer than {FEW_CONVERSIONS} conversions: what models say of them is mostly chance"
+    few = f"fewer than {FEW_CONVERSIONS} conversions: results are mostly chance; use a longer period"
     enough = f"at least {FEW_CONVERSIONS} conversions"
     status: Literal["pass", "warn"] = "warn" if conversions < FEW_CONVERSIONS else "pass"
     message = few if status == "warn" else enough

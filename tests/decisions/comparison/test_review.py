@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from attribution.decisions.comparison import Thresholds, compare_runs, review_runs, split_roi_change
+from attribution.decisions.comparison.roi_change import MARKET_PARTS, PARTS, Side, split_market
 from attribution.decisions.kpis import Run
-from attribution.decisions.kpis.alerts import Thresholds
-from attribution.decisions.kpis.review import review_runs
-from attribution.decisions.kpis.roi_change import MARKET_PARTS, PARTS, TOTAL, Side, split_market, split_roi_change
 from attribution.errors import InputError
 from attribution.kernels.statistics.decompositions import split_product
 from attribution.schema.experiment import Experiment
+from attribution.schema.tables import TOTAL
 
 CHANNELS = ["mail", "search", "微信"]
 
@@ -46,8 +46,10 @@ def make_run(
         for model, (conversions, value) in models.items():
             roi = (np.array(value) - costs) / np.where(costs > 0, costs, np.nan)
             columns = {"channel": CHANNELS, "spend": np.where(paid > 0, costs, np.nan), "value": value, "roi": roi}
-            rows = pd.DataFrame({"model": model, "basis": "revenue", "cost_basis": cost_basis, **columns})
-            ends = dict.fromkeys(("roi_low", "roi_high"), np.nan)
+            rows = pd.DataFrame(
+                {"model": model, "estimand": "allocated", "basis": "revenue", "cost_basis": cost_basis, **columns}
+            )
+            ends = dict.fromkeys(("roi_low", "roi_high", "conversions_low", "conversions_high"), np.nan)
             parts.append(rows.assign(conversions=conversions, rank=rows["roi"].rank(ascending=False), **ends))
     profile = pd.DataFrame({"measure": "participation", "channel": CHANNELS, "outcome": "converted", "count": journeys})
     return Run(name, experiment, {"returns": pd.concat(parts), "journey_profile": profile, **tables})
@@ -181,16 +183,16 @@ def test_a_product_of_three_is_split_as_over_all_orders() -> None:
 def test_the_table_adds_up_by_channel_and_in_total() -> None:
     before, after = first(), second()
     changes = split_roi_change(before, after, model="last")
-    by_channel = changes[changes["channel"] != TOTAL]
+    by_channel = changes[changes["slice"] != TOTAL]
     moved = total_roi(after, "last") - total_roi(before, "last")
     assert by_channel["total_change"].sum() == pytest.approx(moved, abs=1e-12)
-    assert changes.loc[changes["channel"] == TOTAL, "roi_change"].sum() == pytest.approx(moved, abs=1e-12)
+    assert changes.loc[changes["slice"] == TOTAL, "roi_gap"].sum() == pytest.approx(moved, abs=1e-12)
     for channel in ("mail", "search"):
         own = after.returns("last")["roi"][channel] - before.returns("last")["roi"][channel]
-        assert by_channel.loc[by_channel["channel"] == channel, "roi_change"].sum() == pytest.approx(own, abs=1e-12)
+        assert by_channel.loc[by_channel["slice"] == channel, "roi_gap"].sum() == pytest.approx(own, abs=1e-12)
     # 微信 had no spend in the later run: no ROI of its own to change, and yet its leaving moves the total.
-    wechat = by_channel[by_channel["channel"] == "微信"]
-    assert wechat["roi_change"].isna().all()
+    wechat = by_channel[by_channel["slice"] == "微信"]
+    assert wechat["roi_gap"].isna().all()
     assert abs(wechat["total_change"].sum()) > 0.01
     assert set(changes["part"]) == set(PARTS)
 
@@ -203,7 +205,7 @@ def test_a_run_against_itself_has_no_parts() -> None:
 def test_another_model_is_a_part_of_its_own() -> None:
     """Same data twice: all of the change is the model's, whichever runs have both."""
     same = split_roi_change(first(), first(), model="linear", model_before="last")
-    whole = same[same["channel"] == TOTAL].set_index("part")["total_change"]
+    whole = same[same["slice"] == TOTAL].set_index("part")["total_change"]
     moved = total_roi(first(), "linear") - total_roi(first(), "last")
     assert whole["model"] == pytest.approx(moved)
     assert whole.drop("model").abs().max() < 1e-12
@@ -212,7 +214,7 @@ def test_another_model_is_a_part_of_its_own() -> None:
 def test_the_model_part_is_the_mean_of_model_first_and_model_last() -> None:
     before, after = first(), second()
     changes = split_roi_change(before, after, model="linear", model_before="last")
-    whole = changes[changes["channel"] == TOTAL].set_index("part")["total_change"]
+    whole = changes[changes["slice"] == TOTAL].set_index("part")["total_change"]
     steps = [total_roi(run, "linear") - total_roi(run, "last") for run in (before, after)]
     # Channels with spend are those of either run, the same under both models.
     assert whole["model"] == pytest.approx(np.mean(steps))
@@ -235,7 +237,7 @@ def test_dearer_labour_is_the_part_cost() -> None:
     cheap, dear = (
         make_run("r", models=models, spend=[50, 200, 300], journeys=[9, 9, 9], load=load) for load in (1.2, 1.5)
     )
-    whole = split_roi_change(cheap, dear, model="last").query("channel == '(total)'").set_index("part")["total_change"]
+    whole = split_roi_change(cheap, dear, model="last").query("slice == '(total)'").set_index("part")["total_change"]
     assert whole["cost"] == pytest.approx(1400 / (550 * 1.5) - 1400 / (550 * 1.2))
     assert whole.drop("cost").abs().max() == 0
 
@@ -250,13 +252,56 @@ def test_runs_on_different_terms_are_refused() -> None:
 
 def test_the_review_says_what_moved() -> None:
     review = review_runs(first(), second())
-    table = review.tables["review"]
-    whole = table[(table["channel"] == TOTAL) & (table["model"] == "last")].iloc[0]
-    assert whole["roi_before"] == pytest.approx(1400 / 550 - 1)
-    assert whole["roi_after"] == pytest.approx(790 / 270 - 1)
+    table = review.tables["comparison"].set_index(["specification", "model", "channel"])
+    was, now = (table.loc[(name, "last", TOTAL)] for name in ("winter", "spring"))
+    assert was["roi"] == pytest.approx(1400 / 550 - 1)
+    assert now["roi"] == pytest.approx(790 / 270 - 1)
+    assert now["roi_change"] == now["roi"] - was["roi"]
+    assert (was["spend"], now["spend"], now["conversions"], now["value"]) == (550, 270, 38, 790)
     assert "Under last, total ROI went from 1.55 to 1.93 (+0.38)" in review.findings[0]
     assert review.metrics["roi_change/last (total)"] == pytest.approx(790 / 270 - 1400 / 550)
+    # 微信 had no spend in the later run, so its change is not known, and said to be so.
+    assert np.isnan(review.metrics["roi_change/last 微信"])
     assert any("no intervals" in note for note in review.notes)
+
+
+def test_a_review_is_the_comparison_of_its_two_runs() -> None:
+    reviewed, compared = review_runs(first(), second()), compare_runs({"winter": first(), "spring": second()})
+    pd.testing.assert_frame_equal(reviewed.tables["comparison"], compared.tables["comparison"])
+
+
+def test_a_review_of_another_model_holds_it_against_that_of_the_earlier_run() -> None:
+    table = review_runs(first(), second(), model="linear", model_before="last").tables["comparison"]
+    assert table.groupby("specification")["model"].unique().str[0].to_dict() == {"winter": "last", "spring": "linear"}
+    row = table[(table["specification"] == "spring") & (table["channel"] == "mail")].iloc[0]
+    assert row["counterpart"] == "last"
+    assert row["roi_change"] == pytest.approx(120 / 60 - 100 / 50)
+
+
+def test_a_channel_that_a_run_does_not_have_is_credited_with_nothing() -> None:
+    returns = second().tables["returns"].query("channel != 'mail'")
+    later = dataclasses.replace(second(), tables={**second().tables, "returns": returns})
+    review = review_runs(first(), later)
+    gone = review.tables["comparison"].query("specification == 'spring' and channel == 'mail'")
+    assert gone["conversions"].tolist() == [0, 0]
+    assert gone[["roi", "rank", "roi_change"]].isna().all(axis=None)
+
+
+def test_intervals_that_lie_apart_are_beyond_sampling() -> None:
+    before, after = first(), second()
+    for run, half in ((before, 0.2), (after, 0.1)):
+        returns = run.tables["returns"]
+        returns["roi_low"], returns["roi_high"] = returns["roi"] - half, returns["roi"] + half
+    table = review_runs(before, after).tables["comparison"].query("specification == 'spring' and model == 'last'")
+    # mail: 1.00 ± 0.2 and 0.50 ± 0.1; search: 1.00 ± 0.2 and 2.33 ± 0.1; 微信 and (total) have no intervals.
+    apart = table.set_index("channel")["beyond_sampling"]
+    assert apart.dropna().to_dict() == {"mail": True, "search": True}
+
+
+def test_runs_of_one_name_stay_apart() -> None:
+    table = review_runs(first(), first()).tables["comparison"]
+    assert table["specification"].unique().tolist() == ["winter (before)", "winter (after)"]
+    assert table["roi_change"].dropna().eq(0).all()
 
 
 def test_a_decline_is_named_with_its_likely_substitutes() -> None:
@@ -273,11 +318,12 @@ def test_a_decline_is_named_with_its_likely_substitutes() -> None:
         ],
         columns=["from_state", "to_state", "count"],
     )
-    alerts = review_runs(first(transitions=steps), second()).tables
-    declines = alerts["alerts"].query("kind == 'decline'").set_index("subject")
+    review = review_runs(first(transitions=steps), second())
+    alerts = review.tables["alerts"]
+    declines = alerts.query("kind == 'decline'").set_index("subject")
     assert list(declines.index) == ["微信"]  # mail falls by a fifth, which is not more than a fifth
     assert declines["change"]["微信"] == pytest.approx(10 / 30 - 1)
-    likely = alerts["substitutes"].query("channel == '微信'")
+    likely = alerts.query("kind == 'substitute' and subject == '微信'")
     assert likely["other"].tolist() == ["search", "mail"]
     # By hand, with 180 steps, 90 of them first ones and 10 into mail: observed − by chance, ÷ √ by chance.
     total = 180
@@ -293,7 +339,13 @@ def test_a_decline_is_named_with_its_likely_substitutes() -> None:
     a, b = profile(22, 18), profile(20, 20)
     assert likely["similarity"].iloc[0] == pytest.approx(a @ b / np.sqrt(a @ a * (b @ b)))
     assert likely["role"].tolist() == ["similar", "similar"]
-    assert likely["conversions_change"].tolist() == pytest.approx([0.5, -0.2])
+    assert likely["change"].tolist() == pytest.approx([0.5, -0.2])
+    assert likely[["before", "after"]].to_numpy().tolist() == [[20, 30], [10, 8]]
+    assert likely["message"].iloc[0] == "search stands where 微信 stood in journeys; its credited conversions: 20 → 30"
+    # Those that may follow are no alerts: nobody counts them as such.
+    assert alerts["kind"].value_counts()["substitute"] == 4
+    assert review.metrics["alerts"] == len(alerts) - 4 == 3
+    assert sum(sentence.startswith("Alert: ") for sentence in review.findings) == 3
 
 
 def test_interactions_tell_substitutes_from_complements() -> None:
@@ -311,8 +363,8 @@ def test_interactions_tell_substitutes_from_complements() -> None:
             "kind": ["substitution", "synergy"],
         }
     )
-    found = review_runs(first(transitions=steps, interactions=pairs), second()).tables["substitutes"]
-    wechat = found[found["channel"] == "微信"]
+    found = review_runs(first(transitions=steps, interactions=pairs), second()).tables["alerts"]
+    wechat = found[(found["kind"] == "substitute") & (found["subject"] == "微信")]
     assert wechat[["other", "role"]].to_numpy().tolist() == [["search", "substitute"], ["mail", "complement"]]
 
 
@@ -327,7 +379,6 @@ def test_drift_and_worse_checks_raise_alerts() -> None:
     assert alerts["subject"]["quality"] == "gaps of costs"
     calm = review_runs(first(), first()).tables
     assert calm["alerts"].empty
-    assert calm["substitutes"].empty
 
 
 def test_another_model_is_no_decline() -> None:
@@ -360,7 +411,7 @@ def test_runs_without_costs_or_dates_are_reviewed_by_credit_alone() -> None:
 
     review = review_runs(path_run("a", 40), path_run("b", 5))
     assert "no channel with spend" in review.findings[0]
-    assert review.tables["review"]["roi_before"].isna().all()
+    assert review.tables["comparison"]["roi"].isna().all()
     declines = review.tables["alerts"].query("kind == 'decline'")
     assert declines["subject"].tolist() == ["微信"]
     assert declines["change"].tolist() == pytest.approx([25 / 60 - 1])
@@ -373,5 +424,5 @@ def test_what_a_run_does_not_know_is_said() -> None:
     del bare.tables["journey_profile"]  # type: ignore[attr-defined]
     notes = " ".join(review_runs(bare, dataclasses.replace(second(), span=("2024-01-01", "2024-01-31"))).notes)
     assert "Run 'winter' has no journey_profile" in notes
-    assert "How many days run 'winter' covers is not known" in notes
+    assert "The number of days of run 'winter' is unknown" in notes
     assert "journey_profile" not in " ".join(review_runs(first(), second()).notes)

@@ -22,17 +22,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from attribution.arguments import check_arguments
-from attribution.decisions.kpis.kpis_declared import ROI_CHANGES
-from attribution.decisions.kpis.runs import Run
+from attribution.decisions.kpis import Run
 from attribution.errors import InputError
 from attribution.kernels.statistics.decompositions import prices_of_change, ratio_known, split_product
-from attribution.schema.tables import NO_CHANNELS
+from attribution.schema.tables import NO_CHANNELS, TOTAL
+from attribution.schema.tables.roi_parts import EARLIER_RUN, ROI_PARTS
 
 Floats = NDArray[np.float64]
 
 MARKET_PARTS = ("spend", "volume", "rate", "value", "cost")
 PARTS = (*MARKET_PARTS, "model")
-TOTAL = "(total)"
 
 _RETURN_PARTS = ("volume", "rate", "value")
 _COST_PARTS = ("spend", "cost")
@@ -58,7 +57,7 @@ class Split(NamedTuple):
 
 @check_arguments
 def split_roi_change(before: Run, after: Run, *, model: str, model_before: str | None = None) -> pd.DataFrame:
-    """Split the change of ROI between two runs: the ``roi_changes`` table of one model.
+    """Split the change of ROI between two runs: the ``roi_parts`` table of one model.
 
     Parameters
     ----------
@@ -68,7 +67,7 @@ def split_roi_change(before: Run, after: Run, *, model: str, model_before: str |
 
     Returns
     -------
-    One row per channel with spend in either run and part, then those of (total). ``roi_change`` adds up to the change
+    One row per channel with spend in either run and part, then those of (total). ``roi_gap`` adds up to the change
     of the channel's own ROI, null where it had no spend in one of the runs; ``total_change`` adds up, over channels
     and parts, to the change of the ROI of all channels with spend.
 
@@ -96,8 +95,8 @@ def split_roi_change(before: Run, after: Run, *, model: str, model_before: str |
     ...         models=[{"model": "Linear"}],
     ...     )))
     >>> before, after = run([100.0, 200.0]), run([150.0, 200.0])
-    >>> changes = at.split_roi_change(before, after, model="linear").query("channel == 'mail'")
-    >>> changes[["part", "roi_change"]].round(9).values.tolist()[:4]
+    >>> changes = at.split_roi_change(before, after, model="linear").query("slice == 'mail'")
+    >>> changes[["part", "roi_gap"]].round(9).values.tolist()[:4]
     [['spend', 0.0], ['volume', 0.0], ['rate', 0.0], ['value', 1.0]]
     """
     was = model_before or model
@@ -107,32 +106,34 @@ def split_roi_change(before: Run, after: Run, *, model: str, model_before: str |
     channels = channels_with_spend(before, was, after, model)
     start, end = side_of(before, was, channels), side_of(after, model, channels)
     split = _mean(_paths(before, was, after, model, channels))
-    known = {part: _factor(part, start, end) for part in MARKET_PARTS}
+    factors = {part: _factor(part, start, end) for part in MARKET_PARTS}
     tables = []
-    for place, channel in enumerate(channels):
+    for position, channel in enumerate(channels):
         parts = {
-            "before": [*(known[part][0][place] for part in MARKET_PARTS), np.nan],
-            "after": [*(known[part][1][place] for part in MARKET_PARTS), np.nan],
-            "roi_change": [split.own[part][place] for part in PARTS],
-            "total_change": [split.total[part][place] for part in PARTS],
+            "reference": [*(factors[part][0][position] for part in MARKET_PARTS), np.nan],
+            "here": [*(factors[part][1][position] for part in MARKET_PARTS), np.nan],
+            "roi_gap": [split.own[part][position] for part in PARTS],
+            "total_change": [split.total[part][position] for part in PARTS],
         }
-        tables.append(pd.DataFrame({"channel": channel, "part": PARTS, **parts}))
+        tables.append(pd.DataFrame({"slice": channel, "part": PARTS, **parts}))
     whole = [float(split.total[part].sum()) if channels else np.nan for part in PARTS]
     tables.append(
         pd.DataFrame(
-            {"channel": TOTAL, "part": PARTS, "before": np.nan, "after": np.nan, "roi_change": whole}
+            {"slice": TOTAL, "part": PARTS, "reference": np.nan, "here": np.nan, "roi_gap": whole}
             | {"total_change": whole}
         )
     )
-    table = pd.concat(tables, ignore_index=True).assign(model=model, model_before=was)
-    return table[list(ROI_CHANGES.column_names)]
+    against = {"compared_with": EARLIER_RUN, "dimension": after.experiment.grain, "model": model, "model_before": was}
+    # What it is in money is known of slices of one run alone.
+    table = pd.concat(tables, ignore_index=True).assign(**against, money=np.nan, profit_gap=np.nan)
+    return table[list(ROI_PARTS.column_names)]
 
 
 def check_terms(before: Run, after: Run) -> None:
     """Raise `InputError` if two runs do not rank channels on the same terms."""
     if before.terms != after.terms:
         raise InputError(
-            "the runs rank channels on different terms, so their ROI cannot be compared",
+            "the runs rank channels by different returns or costs, so their ROI cannot be compared",
             given=f"{' on '.join(before.terms)} cost in {before.name!r}, {' on '.join(after.terms)} in {after.name!r}",
             hint="run one of them again with another returns.basis or returns.cost_basis",
         )
@@ -184,7 +185,7 @@ def _paths(before: Run, was: str, after: Run, model: str, channels: list[str]) -
         paths.append([("market", start, between), ("model", between, end)])
     if not paths:
         raise InputError(
-            "no run has both models, so a change of model cannot be told from one of the market",
+            "no run has both models, so the effect of the model cannot be separated from other changes",
             given=f"{was} in {before.name!r}, {model} in {after.name!r}",
             hint="run one of them again with both models",
         )
@@ -231,9 +232,9 @@ def _factor(part: str, start: Side, end: Side) -> tuple[Floats, Floats]:
     """One factor in both runs, so that the factors of return, and those of cost, multiply to what they are of."""
     media, costs = (np.stack([getattr(side, name) for side in (start, end)]) for name in ("media", "costs"))
     if part == "spend":
-        found = media
+        factor = media
     elif part == "cost":
-        found = ratio_known(costs, media)
+        factor = ratio_known(costs, media)
     else:
         returns, conversions, journeys = (
             np.stack([getattr(side, name) for side in (start, end)]) for name in ("returns", "conversions", "journeys")
@@ -241,12 +242,12 @@ def _factor(part: str, start: Side, end: Side) -> tuple[Floats, Floats]:
         # Where a later factor is not 0, an earlier one must not be: 1 in both runs leaves it out.
         conversions = _left_out(conversions, returns)
         journeys = _left_out(journeys, conversions)
-        found = {
+        factor = {
             "volume": journeys,
             "rate": ratio_known(conversions, journeys),
             "value": ratio_known(returns, conversions),
         }[part]
-    return found[0], found[1]
+    return factor[0], factor[1]
 
 
 def _left_out(count: Floats, of: Floats) -> Floats:

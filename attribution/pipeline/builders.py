@@ -38,7 +38,7 @@ def make_engine(experiment: Experiment) -> Engine:
     """The engine that an experiment asks for."""
     if experiment.engine == "spark":
         if experiment.memory_limit is not None:
-            raise InputError("memory_limit is for DuckDB", hint="Spark takes its limits from the session")
+            raise InputError("memory_limit is for DuckDB", hint="set the limits in the Spark session")
         from attribution.data.engine.spark import SparkEngine
 
         return SparkEngine()
@@ -47,12 +47,14 @@ def make_engine(experiment: Experiment) -> Engine:
 
 def _channel_rules(experiment: Experiment) -> ChannelRules:
     """Own channel rules: written in the experiment, or in a file that several share."""
-    asked = experiment.channels
-    if "file" not in asked:
-        return read_rules(asked, "channels")
-    path = experiment.folder / str(asked["file"])
-    if len(asked) > 1:
-        raise InputError("channels: give either a file or rules", given=sorted(asked), allowed="file alone, or no file")
+    rules = experiment.channels
+    if "file" not in rules:
+        return read_rules(rules, "channels")
+    path = experiment.folder / str(rules["file"])
+    if len(rules) > 1:
+        raise InputError(
+            "channels: give either a file or rules, not both", given=sorted(rules), allowed="file alone, or no file"
+        )
     return read_rules(read_toml(path)[1], str(path))
 
 
@@ -64,23 +66,23 @@ def check_channel_count(experiment: Experiment, journeys: Journeys) -> None:
     InputError
         Naming a few of them, and what they probably are.
     """
-    found, most = journeys.channels, experiment.most_channels
-    if len(found) > most:
+    channels, most = journeys.channels, experiment.most_channels
+    if len(channels) > most:
         what = "channels" if experiment.grain == "channel" else "campaigns"
         raise InputError(
-            f"these data have {len(found):,} {what}, and models compare each with every other",
-            given=", ".join(found[:: max(len(found) // 5, 1)][:5]),
+            f"the data have {len(channels):,} {what}, which is too many for models that compare each pair",
+            given=", ".join(channels[:: max(len(channels) // 5, 1)][:5]),
             allowed=f"{most:,} (most_channels)",
-            hint="was a column of campaigns, pages or ids mapped to channel? Channel rules group them; "
-            "most_channels allows more, where there is the memory",
+            hint="check whether a column of campaigns, pages or ids is mapped to channel; group them with channel "
+            "rules, or raise most_channels if there is enough memory",
         )
 
 
 def terms_of(experiment: Experiment, sources: Sources) -> Terms:
     """What counts as return and as cost in an experiment, refused where channels are to be ranked by the unknown."""
-    asked = experiment.returns
-    costs = read_costs(sources, asked, period=experiment.period, copies=experiment.journeys.dedupe != "unique")
-    terms = Terms(asked, costs, known_measures(sources, asked, economics=experiment.output.unit_economics))
+    options = experiment.returns
+    costs = read_costs(sources, options, period=experiment.period, copies=experiment.journeys.dedupe != "unique")
+    terms = Terms(options, costs, known_measures(sources, options, economics=experiment.output.unit_economics))
     terms.check()
     return terms
 
@@ -109,12 +111,12 @@ def make_model(spec: ModelSpec, folder: Path) -> AttributionModel:
 
 def _built(spec: ModelSpec) -> AttributionModel:
     kind = _model_class(spec.model)
-    known = list(kind().get_params()) if ":" not in spec.model else None
+    parameters = list(kind().get_params()) if ":" not in spec.model else None
     for key in spec.settings:
-        if known is not None and key not in known:
-            allowed = [name for name in known if name != "name"] or "no settings"
+        if parameters is not None and key not in parameters:
+            allowed = [name for name in parameters if name != "name"] or "no settings"
             raise InputError(
-                f"model {spec.model!r} has no setting {key!r}", allowed=allowed, hint=did_you_mean(key, known)
+                f"model {spec.model!r} has no setting {key!r}", allowed=allowed, hint=did_you_mean(key, parameters)
             )
     try:
         model = kind(**spec.settings)
@@ -137,19 +139,19 @@ def _importable(folder: Path) -> Iterator[None]:
 
 
 def _model_class(name: str) -> type[AttributionModel]:
-    known = shipped_models()
-    if name in known:
-        return known[name]
+    models = shipped_models()
+    if name in models:
+        return models[name]
     if ":" not in name:
         raise InputError(
             f"unknown model {name!r}",
-            allowed=[*known, "package.module:Class"],
-            hint=did_you_mean(name, known),
+            allowed=[*models, "package.module:Class"],
+            hint=did_you_mean(name, models),
         )
     try:
         kind = load_by_path(name)
     except Exception as error:  # whatever the user's own module raises
         raise InputError(f"model {name!r} cannot be loaded: {type(error).__name__}: {error}") from None
     if not (isinstance(kind, type) and issubclass(kind, AttributionModel)):
-        raise InputError(f"model {name!r} is no AttributionModel", given=repr(kind))
+        raise InputError(f"model {name!r} is not an AttributionModel", given=repr(kind))
     return kind

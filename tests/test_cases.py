@@ -1,0 +1,173 @@
+"""Small inputs with what is right beside them, run where they lie.
+
+They are not shipped: they lie in ``shared/cases`` beside the project's folder, or where the environment variable
+``ATTRIBUTION_CASES`` says. Without them, or without one of them, what needs it is skipped. Their scripts use names that
+have changed since; these are replaced as they are copied, by `RENAMED` and by the project's own table of renames.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from attribution.schema.renames import RENAMED as NAMES
+
+ROOT = Path(__file__).resolve().parents[1]
+MODULES = {
+    "attribution.experiment": "attribution.schema.experiment",
+    "attribution.scoring": "attribution.models.saved",
+}
+"""Modules that scripts import, and where they have moved."""
+
+
+def cases_folder() -> Path | None:
+    """Where the cases lie, or None."""
+    given = os.environ.get("ATTRIBUTION_CASES")
+    beside_data = os.environ.get("ATTRIBUTION_DATA")
+    folder = Path(given or (Path(beside_data).parent / "cases" if beside_data else ROOT.parent / "shared" / "cases"))
+    return folder.resolve() if folder.is_dir() else None
+
+
+def case(name: str, to: Path) -> Path:
+    """A copy of a case, under the names of today."""
+    folder = cases_folder()
+    if folder is None or not (folder / name).is_dir():
+        pytest.skip(f"case {name} is not here")
+    copy = to / name
+    copy.mkdir()
+    for file in (folder / name).iterdir():
+        content = file.read_bytes()
+        if file.suffix in (".py", ".sh", ".toml"):
+            content = renamed(content.decode()).encode()
+        (copy / file.name).write_bytes(content)
+    return copy
+
+
+def renamed(text: str) -> str:
+    """A script or an experiment of before, under the names of today."""
+    for before, now in MODULES.items():
+        text = text.replace(before, now)
+    for command in (name for name in NAMES if name.startswith("command ")):
+        for before, now in NAMES[command].items():
+            of = command.removeprefix("command ")
+            text = re.sub(rf"(\b{of} [^\n]*?){before}(?=[ =])", rf"\1{now}", text)
+    for before, now in NAMES["Experiment"].items():
+        text = re.sub(rf"^\[{before}([.\]])", rf"[{now}\1", text, flags=re.MULTILINE)
+    return text
+
+
+def ran(folder: Path, *command: object, code: int | None = 0) -> str:
+    """What a command prints, run in a folder of a case; ``attribution`` and ``python`` are those of this project."""
+    bin_folder = folder / "bin"
+    bin_folder.mkdir(exist_ok=True)
+    for name, module in (("attribution", "-m attribution"), ("python", "")):
+        script = bin_folder / name
+        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" {module} "$@"\n')
+        script.chmod(0o755)
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert code is None or done.returncode == code, done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an exported model of a small log."""
+    folder = tmp_path_factory.mktemp("model")
+    ran(folder, "attribution", "simulate", "default", "--customers", "400", "--out", "shop")
+    tables = "".join(f'[tables.{name}]\nsource = "shop/{name}.parquet"\n' for name in ("touchpoints", "conversions"))
+    text = f'name = "shop"\n{tables}[tracking]\nenabled = false\n[[models]]\nmodel = "Linear"\n'
+    (folder / "shop.toml").write_text(text)
+    ran(folder, "attribution", "run", "shop.toml", "--out", "run")
+    ran(folder, "attribution", "export", "run", "--model", "linear", "--to", "model")
+    return folder / "model"
+
+
+@pytest.mark.slow
+def test_quality_counts_are_those_without_resampling(tmp_path: Path) -> None:
+    printed = ran(case("quality_counts", tmp_path), "python", "reproduce.py")
+    parts = re.split(r"^customers (\d+) draws (\d+)$", printed, flags=re.MULTILINE)[1:]
+    tables = {(int(parts[at]), int(parts[at + 1])): parts[at + 2].strip() for at in range(0, len(parts), 3)}
+    assert len(tables) == 4
+    for customers in {customers for customers, _ in tables}:
+        # Without the row of the table, which findings on draws may move.
+        plain, drawn = ([row.split()[1:] for row in tables[customers, draws].splitlines()[1:]] for draws in (0, 50))
+        assert plain == drawn
+        assert len(plain) > 4
+
+
+@pytest.mark.slow
+def test_runs_are_compared_by_all_that_differs_and_models_with_identities_are_monitored(tmp_path: Path) -> None:
+    folder = case("compare_monitor", tmp_path)
+    script = folder / "reproduce.sh"
+    # Its own folder is kept, to look into, and the tables of the last line are given as an experiment has them.
+    script.write_text(script.read_text().replace('cd "$(mktemp -d)"', "mkdir made; cd made"))
+    first, second, third = re.split(r"^== \d$", ran(folder, "bash", script, code=None), flags=re.MULTILINE)[1:]
+    assert "the same settings" not in first
+    assert "period.start: not set → 2024-01-08" in first
+    made = folder / "made"
+    compared = ran(made, "attribution", "compare", "runs/a", "runs/c", "--json")
+    document = json.loads(compared)
+    assert any("ranked by different things" in sentence for sentence in document["findings"])
+    assert "Largest change" not in second
+    assert "no such" not in third.lower()
+    (made / "e.toml").write_text((made / "d.toml").read_text())
+    options = ("--tables", "e.toml", "--recent-days", "7", "--training-days", "14")
+    said = ran(made, "attribution", "monitor", "m", *options, code=None)
+    assert "No such option" not in said
+    assert "was fitted with a table" not in said
+
+
+@pytest.mark.slow
+def test_what_is_taken_back_is_counted_once(tmp_path: Path, model: Path) -> None:
+    printed = ran(case("score_takes_back", tmp_path), "bash", "reproduce.sh", model)
+    lines = [line for line in printed.splitlines() if line.startswith(("dup ", "moved "))]
+    of_days = {
+        (words[0], line.split("[")[0].split(" ", 1)[1].strip()): line[line.index("[") :]
+        for line in lines
+        for words in [line.split()]
+    }
+    assert len(of_days) == 4
+    for what in ("dup", "moved"):
+        incremental = next(of for (kind, how), of in of_days.items() if kind == what and how == "incremental")
+        scratch = next(of for (kind, how), of in of_days.items() if kind == what and how != "incremental")
+        assert incremental == scratch
+
+
+@pytest.mark.slow
+def test_a_model_folder_runs_nothing(tmp_path: Path, model: Path) -> None:
+    folder = case("model_folder_runs_code", tmp_path)
+    ran(folder, "python", "reproduce.py", model, "copy")
+    log = ("--touchpoints", model.parent / "shop/touchpoints.parquet")
+    log = (*log, "--conversions", model.parent / "shop/conversions.parquet")
+    said = ran(folder, "attribution", "score", "copy", *log, "--out", "scores", "--dry-run", code=2)
+    assert "subprocess" in said
+    assert not (folder / "ran_by_model").exists()
+
+
+@pytest.mark.slow
+def test_a_query_writes_no_file(tmp_path: Path) -> None:
+    folder = case("query_writes_files", tmp_path)
+    said = ran(folder, "python", "reproduce.py", code=1)
+    assert "InputError" in said
+    assert (folder / "keep.txt").read_text() == "precious"
+
+
+@pytest.mark.slow
+def test_two_first_runs_at_once_are_both_logged(tmp_path: Path) -> None:
+    folder = case("99_conc", tmp_path)
+    both = "attribution run experiment.toml --out a & one=$!; attribution run experiment.toml --out b & two=$!; "
+    said = ran(folder, "bash", "-c", f"{both}wait $one && wait $two")
+    assert said.count("MLflow run") == 2
