@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,6 +83,13 @@ def ran(folder: Path, *command: object, code: int | None = 0) -> str:
     return done.stdout + done.stderr
 
 
+def compared(folder: Path, *runs: str) -> dict[str, Any]:
+    """What a comparison of runs in a folder says."""
+    printed = ran(folder, "attribution", "compare", *(f"runs/{name}" for name in runs), "--json")
+    document: dict[str, Any] = json.loads(printed)
+    return document
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an exported model of a small log."""
@@ -116,11 +124,10 @@ def test_runs_are_compared_by_all_that_differs_and_models_with_identities_are_mo
     script.write_text(script.read_text().replace('cd "$(mktemp -d)"', "mkdir made; cd made"))
     first, second, third = re.split(r"^== \d$", ran(folder, "bash", script, code=None), flags=re.MULTILINE)[1:]
     assert "the same settings" not in first
-    assert "period.start: not set → 2024-01-08" in first
     made = folder / "made"
-    compared = ran(made, "attribution", "compare", "runs/a", "runs/c", "--json")
-    document = json.loads(compared)
-    assert any("ranked by different things" in sentence for sentence in document["findings"])
+    (note,) = compared(made, "a", "b")["notes"]
+    assert "period.start: not set → 2024-01-08" in note
+    assert any("ranked by different things" in sentence for sentence in compared(made, "a", "c")["findings"])
     assert "Largest change" not in second
     assert "no such" not in third.lower()
     (made / "e.toml").write_text((made / "d.toml").read_text())

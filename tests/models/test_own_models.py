@@ -161,8 +161,8 @@ no_class = at.Linear()
     [
         ("nowhere:X", "", ["'nowhere:X' cannot be loaded", "No module named 'nowhere'"]),
         ("faulty:Missing", "", ["'faulty:Missing' cannot be loaded", "Missing"]),
-        ("faulty:no_class", "", ["no AttributionModel", "Linear()"]),
-        ("faulty:np", "", ["no AttributionModel"]),
+        ("faulty:no_class", "", ["not an AttributionModel", "Linear()"]),
+        ("faulty:np", "", ["not an AttributionModel"]),
         ("broken:X", "", ["'broken:X' cannot be loaded", "SyntaxError"]),
         ("faulty:Counting", "", ["does not take these settings", "most"]),
         ("faulty:Counting", 'most = "x"', ["does not take these settings"]),

@@ -182,11 +182,11 @@ def test_another_version_of_it_makes_another_run(
     install(GREETING)
     for _ in range(2):
         assert call(monkeypatch, "run", path, "--out", out) == 0
-    assert "Nothing changed" in capsys.readouterr().out
+    assert "nothing was run again" in capsys.readouterr().out
     module = tmp_path / "site-good-manners" / "good_manners.py"
     module.write_text(module.read_text(encoding="utf-8") + "\n# politer\n", encoding="utf-8")
     assert call(monkeypatch, "run", path, "--out", out) == 0
-    assert "Nothing changed" not in capsys.readouterr().out
+    assert "nothing was run again" not in capsys.readouterr().out
 
 
 BROKEN = {

@@ -102,7 +102,7 @@ def test_rows_that_break_the_contract_are_refused(finished: Path) -> None:
     for wrong, said in (
         (rows.drop(columns="touched_at"), "needs the column 'touched_at'"),
         (rows.assign(channel=[["email"], ["email"]]), "differ in length"),
-        (rows.assign(channel="email"), "lists are needed"),
+        (rows.assign(channel="email"), "needs a list"),
         (rows.assign(touched_at=[["x", "y"], ["z"]]), "touched_at"),
     ):
         with pytest.raises(InputError, match=said):

@@ -118,7 +118,7 @@ def _weaker(dropped: int) -> str:
     if not dropped:
         return ""
     strongest = f"the {MOST_STEPS} steps taken most often and the {MOST_TO_CONVERSION} that convert most often"
-    return f"Drawn are only {strongest}; {dropped} others are not."
+    return f"Only {strongest} are drawn; {dropped} others are not."
 
 
 def _openers_first(order: list[str], transitions: pd.DataFrame) -> list[str]:

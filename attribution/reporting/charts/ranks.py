@@ -65,7 +65,7 @@ def rank_bump(
     without = sorted(set(every["channel"]) - set(ranked["channel"]) - set(NO_CHANNELS))
     captions = [
         "Rank 1 has the highest ROI; a thicker line has more spend.",
-        "Tied channels share their average rank and have a dark mark." if _ties(table).any() else "",
+        "Channels that tie share their average rank and have a dark mark." if _ties(table).any() else "",
         f"{TRUTH_COLUMN} is the rank by the true ROI of the simulated world." if truth is not None else "",
         f"Not ranked, because they have no spend: {listed(without)}." if without else "",
         f"The {left_out} channels with the least spend are not drawn; their ranks are left empty." if left_out else "",

@@ -15,6 +15,7 @@ from scipy.stats import kendalltau
 from attribution.decisions.comparison import compare_runs, list_specifications, read_sweep
 from attribution.errors import InputError, TrackingError
 from attribution.pipeline.sections import read_experiment
+from attribution.pipeline.stores import choose_store
 from attribution.schema.tables import TOTAL
 from attribution.tracking import mlflow_store
 from tests.cli.test_cli import EXPERIMENT, call, write_log
@@ -382,7 +383,7 @@ def test_what_could_not_be_logged_is_logged_later_as_it_would_have_been(
     )
     there = (*away[:2], "--set", f"tracking.uri={store}", *away[4:])
     out = tmp_path / "away"
-    assert call(monkeypatch, "run", toml, "--out", out, *away) == 1
+    assert call(monkeypatch, "run", toml, "--out", out, *away) == 4
     assert f"attribution track {out}" in capsys.readouterr().err
     assert call(monkeypatch, "track", out, "--tracking-uri", store, "--json") == 0
     later = json.loads(capsys.readouterr().out)["mlflow_run"]
@@ -414,19 +415,19 @@ def test_logging_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             raise OSError("gone for a moment")
         return "run"
 
-    assert mlflow_store.call_store(act, tmp_path, f"sqlite:///{tmp_path}/x.db") == "run"
+    assert mlflow_store.call_store(act, tmp_path, choose_store(f"sqlite:///{tmp_path}/x.db")) == "run"
 
     def never() -> str:
         raise OSError("gone")
 
     with pytest.raises(TrackingError, match="attribution track"):
-        mlflow_store.call_store(never, tmp_path, f"sqlite:///{tmp_path}/x.db")
+        mlflow_store.call_store(never, tmp_path, choose_store(f"sqlite:///{tmp_path}/x.db"))
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (None, "not that of a finished run"),
+        (None, "not the folder of a finished run"),
         ("{", "damaged"),
         ("{}", "damaged"),
         ('{"schema_version": 99}', "update the package"),

@@ -244,7 +244,7 @@ def test_dearer_labour_is_the_part_cost() -> None:
 
 def test_runs_on_different_terms_are_refused() -> None:
     loaded = make_run("l", models={"last": ([1, 1, 1], [1, 1, 1])}, spend=[1, 1, 1], journeys=[1, 1, 1], load=2.0)
-    with pytest.raises(InputError, match="different terms"):
+    with pytest.raises(InputError, match="by different returns or costs"):
         review_runs(first(), loaded)
     with pytest.raises(InputError, match=r"no model 'lats'.*did you mean 'last'"):
         split_roi_change(first(), second(), model="lats")
@@ -258,7 +258,7 @@ def test_the_review_says_what_moved() -> None:
     assert now["roi"] == pytest.approx(790 / 270 - 1)
     assert now["roi_change"] == now["roi"] - was["roi"]
     assert (was["spend"], now["spend"], now["conversions"], now["value"]) == (550, 270, 38, 790)
-    assert "Under last, total ROI went from 1.55 to 1.93 (+0.38)" in review.findings[0]
+    assert "Under last, total ROI went from +155 % to +193 % (+38 points)" in review.findings[0]
     assert review.metrics["roi_change/last (total)"] == pytest.approx(790 / 270 - 1400 / 550)
     # 微信 had no spend in the later run, so its change is not known, and said to be so.
     assert np.isnan(review.metrics["roi_change/last 微信"])
@@ -388,7 +388,7 @@ def test_another_model_is_no_decline() -> None:
 
 
 def test_thresholds_are_checked() -> None:
-    with pytest.raises(InputError, match="threshold decline is a share"):
+    with pytest.raises(InputError, match="threshold decline must be a share"):
         Thresholds(decline=20)
     quiet = Thresholds(decline=0.9, drift=0.9)
     assert review_runs(first(), second(), thresholds=quiet).tables["alerts"].empty
@@ -397,7 +397,7 @@ def test_thresholds_are_checked() -> None:
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         review_runs(tmp_path / "nowhere", tmp_path)
-    with pytest.raises(InputError, match="is not that of a run: it has no credit"):
+    with pytest.raises(InputError, match="is not the folder of a run: it has no credit"):
         review_runs(tmp_path, tmp_path)
 
 

@@ -411,7 +411,7 @@ def test_a_decision_cannot_be_due_before_it_is_made(shop: Path) -> None:
 
 def test_a_file_without_a_run_or_targets_is_refused(shop: Path) -> None:
     one = '[[targets]]\nmetric = "cac"\nunit = "CNY"\ntarget = 4\nperiod = "2024"\nowner = "me"'
-    with pytest.raises(InputError, match=r"give run .* or experiment"):
+    with pytest.raises(InputError, match=r"set either run .* or experiment"):
         read_targets(asked(shop, one))
     with pytest.raises(InputError, match="there are no targets"):
         read_targets(asked(shop, 'run = "runs/after"'))
@@ -569,7 +569,7 @@ def test_a_baseline_that_mlflow_does_not_have_is_an_error(
         assert call(monkeypatch, "review", *runs, *uri, "--out", tmp_path / "review") == 2
         said = capsys.readouterr().err
         assert "did not return the run" in said
-        assert "name its output folder, or another tracking server with --tracking-uri" in said
+        assert "give its output folder, or another tracking server with --tracking-uri" in said
     assert not (tmp_path / "kpis").exists()
     assert not (tmp_path / "review").exists()
 

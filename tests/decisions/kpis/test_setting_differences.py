@@ -140,7 +140,7 @@ def test_rules_in_a_file_are_compared_by_what_is_in_them(tmp_path: Path) -> None
 
 
 def test_a_default_that_is_written_out_is_no_difference() -> None:
-    checked = load_sections().known(shop(stability={}))
+    checked = load_sections().check_options(shop(stability={}))
     parts = checked.stability.parts  # type: ignore[attr-defined]
     assert not settings_that_differ(run_of(checked), run_of(shop(stability={"parts": parts})))
     assert settings_that_differ(run_of(checked), run_of(shop(stability={"parts": parts + 1})))

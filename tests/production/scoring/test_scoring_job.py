@@ -358,7 +358,7 @@ def test_a_refused_job_leaves_no_new_folder(model: Path, tmp_path: Path) -> None
         score(model, {**tables, "touchpoints": str(tmp_path / "bad.parquet")}, tmp_path / "deep" / "out")
     assert not (tmp_path / "deep").exists()
     positions = [log()[0].assign(touched_at=range(1200)), log()[1].assign(converted_at=range(100))]
-    with pytest.raises(InputError, match="no moments"):
+    with pytest.raises(InputError, match="needs timestamps"):
         score(model, write(tmp_path / "p", (positions[0], positions[1])), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

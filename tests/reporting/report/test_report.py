@@ -286,10 +286,10 @@ def test_ranking_shows_roi_and_rank_of_each_model() -> None:
     grid = ranking_grid(run_tables())
     assert grid is not None
     assert grid.columns.tolist() == ["channel", "spend", "last_touch", "first_touch", "markov"]
-    assert grid.set_index("channel").loc["social"].tolist() == [400, "-0.25 (3)", "1.50 (1)", "0.00 (3)"]
+    assert grid.set_index("channel").loc["social"].tolist() == [400, "-25 % (3)", "+150 % (1)", "+0 % (3)"]
     renamed = run_tables()
     renamed["returns"] = renamed["returns"].replace({"markov": "spend", "first_touch": "channel"})
-    assert "1.50 (1)" in report(renamed)
+    assert "+150 % (1)" in report(renamed)
 
 
 def test_agreement_of_each_pair_stands_in_a_grid(page: str) -> None:

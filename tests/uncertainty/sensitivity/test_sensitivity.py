@@ -382,7 +382,7 @@ def test_paths_are_varied_without_windows_or_policies() -> None:
     assert len(tables["specifications"]) == 4
     assert tables["specifications"]["is_own"].all()
     assert tables["verdicts"][["days_to_flip", "maturity"]].isna().all(axis=None)
-    for place, why in (("lookback_days", "no times"), ("direct", "journeys already")):
+    for place, why in (("lookback_days", "needs timestamps"), ("direct", "complete journeys")):
         options = sensitivity_options(experiment).model_copy(update={place: [7.0]})
         wrong = experiment.model_copy(update={"sensitivity": options})
         with pytest.raises(InputError, match=why):
