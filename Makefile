@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 
-.PHONY: setup demo test mutants lint benchmark peers lock clean
+.PHONY: setup demo test nights mutants lint benchmark peers lock clean
 
 setup: $(VENV)/.installed
 
@@ -23,6 +23,10 @@ demo: setup
 
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# Ten times the nights of scoring and summaries that the tests play: thousands on DuckDB, hundreds on Spark.
+nights: setup
+	ATTRIBUTION_NIGHTS=10 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/production -k nights
 
 # Takes most of an hour; ARGS="--seed 5 --count 40" draws other changes, or fewer.
 mutants: setup

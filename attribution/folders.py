@@ -8,14 +8,13 @@ import os
 import shutil
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import IO, Any
+
+from filelock import FileLock, Timeout, lock_descriptor
 
 from attribution.errors import InputError, UnavailableError
 
-_PAUSE_SECONDS = 0.05
 _SPILL = "attribution-spill-"
 _LOCK = ".lock"
 
@@ -35,7 +34,7 @@ def replace_folder(path: Path, refused: str) -> Iterator[Path]:
         If it cannot be written.
     """
     staging, old = _beside(path, "new"), _beside(path, "old")
-    with lock_or_refuse(_beside(path, "lock"), refused):
+    with _lock_meanwhile(_beside(path, "lock"), refused):
         if old.exists() and not path.exists():
             old.rename(path)
         for left in (staging, old):
@@ -86,7 +85,7 @@ def _beside(path: Path, what: str) -> Path:
 
 @contextlib.contextmanager
 def lock_or_refuse(path: Path, refused: str) -> Iterator[None]:
-    """Hold the lock file ``path``, which is there only meanwhile; however a process ends, the system lets go of it.
+    """Hold the lock file ``path``; however a process ends, the system lets go of it.
 
     Raises
     ------
@@ -95,23 +94,26 @@ def lock_or_refuse(path: Path, refused: str) -> Iterator[None]:
     OSError
         If the file cannot be made.
     """
-    with path.open("a") as file:
-        # Whoever held it until now may have removed the file between its opening and its locking.
-        if not take(file) or not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
-            raise UnavailableError(refused, hint="wait for it to end")
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UnavailableError(refused, hint="wait for it to end") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextlib.contextmanager
-def wait_for_lock(path: Path) -> Iterator[None]:
-    """Hold the lock file ``path``, once whoever holds it is done; the file stays."""
-    with path.open("a") as file:
-        while not take(file):
-            time.sleep(_PAUSE_SECONDS)
-        yield
+def _lock_meanwhile(path: Path, refused: str) -> Iterator[None]:
+    """`lock_or_refuse` with a file that goes when it is let go of: the next process makes another."""
+    with lock_or_refuse(path, refused):
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # Windows keeps a file that is open
+                path.unlink()
 
 
 def spill_folder() -> tuple[Path, Callable[[], None]]:
@@ -119,14 +121,14 @@ def spill_folder() -> tuple[Path, Callable[[], None]]:
 
     A lock says that it is in use. Process numbers would not do: containers that share a folder have the same ones.
     """
-    for left in Path(tempfile.gettempdir()).glob(f"{_SPILL}*"):
-        with contextlib.suppress(OSError), (left / _LOCK).open("r+") as file:
-            if take(file):
-                shutil.rmtree(left, ignore_errors=True)
+    for left in Path(tempfile.gettempdir()).glob(f"{_SPILL}*/{_LOCK}"):
+        with contextlib.suppress(OSError), left.open("r+") as file:
+            if lock_descriptor(file.fileno(), blocking=False):
+                shutil.rmtree(left.parent, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=_SPILL))
     draft = folder / f"{_LOCK}.draft"
     lock = draft.open("w")
-    take(lock)
+    lock_descriptor(lock.fileno(), blocking=False)
     # Nobody sees a lock that is not held.
     draft.rename(folder / _LOCK)
 
@@ -135,22 +137,6 @@ def spill_folder() -> tuple[Path, Callable[[], None]]:
         shutil.rmtree(folder, ignore_errors=True)
 
     return folder, remove
-
-
-def take(file: IO[Any]) -> bool:
-    """Lock an open file; whether nobody else has."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # somebody else has it
-        return False
-    return True
 
 
 def check_inside(folder: Path, name: str) -> None:

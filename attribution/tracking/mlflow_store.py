@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from filelock import FileLock
+
 from attribution.errors import InputError, TrackingError
-from attribution.folders import wait_for_lock
 from attribution.logs import without_credentials
 from attribution.pipeline.stores import Store
 
@@ -152,7 +153,7 @@ def _prepare(uri: str) -> None:
 
     database = Path(uri.removeprefix("sqlite:///")).resolve()
     if database.parent.is_dir():
-        with wait_for_lock(database.with_name(f".{database.name}.lock")):
+        with FileLock(database.with_name(f".{database.name}.lock")):
             MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
         _PREPARED.add(uri)
 

@@ -26,8 +26,7 @@ from attribution.errors import InputError
 
 if TYPE_CHECKING:
     from attribution.journeys import Journeys
-    from attribution.production.refit import SummaryStore, Tonight
-    from attribution.production.scoring.days import Input
+    from attribution.production.refit import Log, SummaryStore, Tonight
 
 
 def summarise(
@@ -96,28 +95,23 @@ def _document(to: Path, tonight: Tonight) -> dict[str, object]:
         "last": day_name(last),
         "days": len(tonight.write),
         "stale": [day_name(day) for day in tonight.stale],
+        "cut": [day_name(day) for day in tonight.cut],
     }
 
 
 def _tonight(
-    store: SummaryStore, log: Input, journeys: Journeys, since: dt.datetime | None, through: dt.datetime | None
+    store: SummaryStore, log: Log, journeys: Journeys, since: dt.datetime | None, through: dt.datetime | None
 ) -> Tonight:
     """Days to write: those that are new or changed, or from ``since`` on."""
     from attribution.journeys import DAY as MICROSECONDS
-    from attribution.production.refit import LogState, Tonight, choose_tonight, day_number
+    from attribution.production.refit import choose_tonight, day_number
 
     assert journeys.span is not None
     known_inputs, held = store.read_log_state(), store.days
     last = journeys.span[1] // MICROSECONDS - 1 if through is None else day_number(through.date())
-    chosen = choose_tonight(log, journeys, known_inputs, held, last)
-    first = chosen.write[0] if chosen.write else last + 1
-    if since is not None:
-        first = day_number(since.date())
-        merged = chosen.log_state.inputs
-        left = tuple(day for day in (*chosen.stale, *chosen.write) if day < first and day in held)
-        chosen = Tonight(
-            tuple(range(first, last + 1)), tuple(sorted(left)), LogState(merged, tuple(sorted(left))), last
-        )
+    from_day = None if since is None else day_number(since.date())
+    chosen = choose_tonight(log, journeys, known_inputs, held, last=last, since=from_day)
+    first = from_day if from_day is not None else chosen.write[0] if chosen.write else last + 1
     _check_asked(journeys, since, through, first, last)
     if since is not None or not known_inputs.inputs:
         _check_history(journeys, held, journeys.span[0] // MICROSECONDS, first)
@@ -175,7 +169,13 @@ def _tell(document: dict[str, object], *, as_json: bool) -> None:
             f"{document['first']} to {document['last']}: {pluralise(len(written), 'day')} written to "
             f"{document['to']}{unchanged}."
         )
-    stale = document["stale"]
+    cut, stale = document["cut"], document["stale"]
+    if cut and not as_json:
+        assert isinstance(cut, list)
+        typer.echo(
+            f"The log begins or ends in the middle of {' and '.join(cut)}, so that what it says of these days is left "
+            "aside: give `--covers` if it tells all of them."
+        )
     if stale and not as_json:
         assert isinstance(stale, list)
         shown = ", ".join(stale[:5]) + (" …" if len(stale) > 5 else "")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from attribution.production.refit.days import day_name, day_number, summarise_days
 from attribution.production.refit.definition import Definition
-from attribution.production.refit.nights import Tonight, choose_tonight, given_log
+from attribution.production.refit.nights import Log, Tonight, choose_tonight, given_log
 from attribution.production.refit.store import DayFile, LogState, SummaryStore, read_day, write_day
 from attribution.production.refit.window import Window, add_up, read_window, refit
 
 __all__ = [
     "DayFile",
     "Definition",
+    "Log",
     "LogState",
     "SummaryStore",
     "Tonight",

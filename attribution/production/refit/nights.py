@@ -1,4 +1,8 @@
-"""Which days of summaries a log says something new about: the rule of scoring, on days that journeys are booked on."""
+"""Which days of summaries a log says something new about: the rule of scoring, on days that journeys are booked on.
+
+Summaries hold no conversion. Hashes of ids tell that one has moved; the day that it left is then known in part, and
+days that depend on it are stale until a log tells all of them.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,30 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from attribution.data.loading import Sources
-from attribution.journeys import DAY, Journeys
+from attribution.journeys import DAY, JourneyChunk, Journeys, Summary
+from attribution.kernels.statistics.sums import sum_by_key
+from attribution.production.refit.ids import Ids, read_ids
 from attribution.production.refit.store import LogState
-from attribution.production.scoring.days import Input, Reach, daily_digests
+from attribution.production.scoring.days import Input, News, Reach, Span, daily_digests
 from attribution.production.scoring.takeback import check_gaps
+
+
+@dataclass(frozen=True)
+class Log:
+    """What a job is given.
+
+    Attributes
+    ----------
+    rows : fingerprints by day
+    ids : of its conversions
+    """
+
+    rows: Input
+    ids: Ids
 
 
 @dataclass(frozen=True)
@@ -23,17 +46,19 @@ class Tonight:
     stale : days that may be wrong and cannot be made right from this log
     log_state : what is known of the log once they are written
     last : the last day that is complete
+    cut : days in the middle of which the log begins or ends
     """
 
     write: tuple[int, ...]
     stale: tuple[int, ...]
     log_state: LogState
     last: int
+    cut: tuple[int, ...] = ()
 
 
 def given_log(
     sources: Sources, lookback_days: float, covers: tuple[int, int] | None = None, *, max_gap_days: int
-) -> Input:
+) -> Log:
     """The log day by day.
 
     Raises
@@ -44,29 +69,105 @@ def given_log(
     touched = daily_digests(sources, "touchpoints", "touched_at") if sources.has("touchpoints") else {}
     converted = daily_digests(sources, "conversions", "converted_at", sources.conversions_view)
     check_gaps(sources, touched, converted, max_gap_days)
-    return Input(touched, converted, Reach(math.ceil(lookback_days), True), covers)
+    return Log(Input(touched, converted, Reach(math.ceil(lookback_days), True), covers), read_ids(sources))
 
 
-def choose_tonight(log: Input, journeys: Journeys, log_state: LogState, held: Sequence[int], last: int) -> Tonight:
+def choose_tonight(
+    log: Log, journeys: Journeys, log_state: LogState, held: Sequence[int], *, last: int, since: int | None = None
+) -> Tonight:
     """Which days to write, up to ``last``; those that are there are ``held``.
+
+    Those from ``since`` on are written, whether they changed or not, and none before.
 
     A change reaches the days from one window before it on: a conversion takes touchpoints back, and journeys that
     seemed to be two become one.
     """
     assert journeys.span is not None
     begun = journeys.span[0] // DAY
-    news, reach = log.against(log_state.inputs), log.reach.days
-    changed = sorted({*news.changed("touchpoints"), *news.changed("conversions")})
+    news, reach = log.rows.against(log_state.inputs), log.rows.reach
+    taken = _take_back(log, news, log_state)
     if not log_state.inputs:  # a new folder, or one of an earlier version
-        first = begun if not held else max(held[-1] + 1 - reach, held[0], begun)
+        first = begun if not held else max(held[-1] + 1 - reach.days, held[0], begun)
         if held and held[-1] >= last:
             first = last + 1
-        return Tonight(tuple(range(first, last + 1)), (), LogState(news.merge_inputs()), last)
-    missing = sorted({*news.missing("touchpoints"), *news.missing("conversions")})
+        first = first if since is None else since
+        return Tonight(tuple(range(first, last + 1)), (), LogState(news.merge_inputs(), ids=taken.ids), last)
+    changed = {*news.changed("touchpoints"), *news.changed("conversions"), *taken.days}
+    changed |= {day for day in log_state.partly if day in news.conversions}
+    partly = {day for day in (*log_state.partly, *taken.days) if day not in news.conversions}
+    closing = {*news.missing("conversions"), *partly}
+    # A conversion parts journeys that were to close up to one window before it.
+    missing = sorted({*news.missing("touchpoints"), *(day - back for day in closing for back in (0, reach.days))})
     end = max(last, held[-1]) if held else last
-    wrong = set(range(min(changed) - reach, end + 1)) if changed else set()
+    wrong = set(range(min(changed) - reach.days, end + 1)) if changed else set()
     wrong |= {*range(held[-1] + 1 if held else begun, last + 1), *log_state.stale}
     wrong &= {*held, *range(max(begun, held[0]) if held else begun, last + 1)}
-    writable = {day for day in wrong if begun <= day <= last and not log.reach.meets(day, missing)}
-    stale = tuple(sorted(wrong - writable))
-    return Tonight(tuple(sorted(writable)), stale, LogState(news.merge_inputs(), stale), last)
+    wrong |= set() if since is None else {*range(since, last + 1)}
+    writable = {day for day in wrong if begun <= day <= last and not reach.meets(day, missing)}
+    writable = {day for day in writable if since is None or day >= since}
+    stale = (wrong - writable) | (_cut_journeys(journeys, missing, reach) & writable) | (taken.left_out & {*held})
+    now = LogState(news.merge_inputs(), tuple(sorted(stale)), tuple(sorted(partly)), taken.ids)
+    cut = tuple(sorted({*news.conversions.cut, *news.touchpoints.cut}))
+    return Tonight(tuple(sorted(writable)), now.stale, now, last, cut)
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """What the ids of a log take back.
+
+    Attributes
+    ----------
+    days : that the log does not speak for, and that lost conversions to others or gained them
+    left_out : days with conversions that the log tells of and does not speak for
+    ids : that are known now
+    """
+
+    days: set[int]
+    left_out: set[int]
+    ids: Ids
+
+
+def _take_back(log: Log, news: News, log_state: LogState) -> _Taken:
+    span, before = news.conversions, log_state.ids
+    is_known = np.isin(log.ids.day, np.array([*news.earlier["conversions"]], dtype=np.int64))
+    counts = _are_in(span, log.ids.day) | ~is_known
+    arrived, beside = log.ids.on(counts), log.ids.on(~counts)
+    has_left = ~_are_in(span, before.day) & np.isin(before.id, arrived.id)
+    stays = ~_are_in(span, before.day) & ~has_left
+    replaced = before.on(_are_in(span, before.day))
+    entered = beside.on(np.isin(beside.id, replaced.id) & ~np.isin(beside.id, arrived.id))
+    held = {day: set(before.id[before.day == day].tolist()) for day in span.cut}
+    current = {day: set(log.ids.id[log.ids.day == day].tolist()) for day in span.cut}
+    left_out = {
+        day for day in span.cut if current[day] - held[day] or (day == span.last + 1 and held[day] - current[day])
+    }
+    return _Taken(before.on(has_left).days | entered.days, left_out | entered.days, before.on(stays).joined(arrived))
+
+
+def _are_in(span: Span, days: NDArray[np.int64]) -> NDArray[np.bool_]:
+    return (days >= span.first) & (days <= span.last)
+
+
+def _cut_journeys(journeys: Journeys, missing: Sequence[int], reach: Reach) -> set[int]:
+    """Days with journeys that began before the log, as far as anybody knows: they have no end, and grow for long."""
+    if not missing:
+        return set()
+    (begun,) = journeys.read(_begin_days)
+    pairs = begun.tables["begun"].keys if "begun" in begun.tables else np.zeros((0, 2), np.int64)
+    first: dict[int, int] = {}
+    for day, start in pairs.tolist():
+        first[day] = min(start, first.get(day, day))
+    days = np.array(missing)
+    return {day for day, start in first.items() if ((days >= start - reach.days) & (days <= day)).any()}
+
+
+def _begin_days(chunk: JourneyChunk) -> Summary:
+    """On which days the journeys without a conversion that are booked on a day began."""
+    assert chunk.bucket is not None
+    assert chunk.touched_at is not None
+    open_ended = np.flatnonzero((chunk.conversion < 0) & (chunk.lengths > 0))
+    if not len(open_ended):
+        return Summary({})
+    start = chunk.touched_at[chunk.start[open_ended]] // DAY
+    pairs = np.column_stack([chunk.bucket[open_ended], start])
+    return Summary({"begun": sum_by_key(pairs, np.ones(len(start)))})

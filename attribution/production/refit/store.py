@@ -21,17 +21,19 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from attribution.data.engine import check_local
-from attribution.errors import InputError, UnavailableError
-from attribution.folders import check_format, sync, take, write_error
+from attribution.errors import InputError
+from attribution.folders import check_format, lock_or_refuse, sync, write_error
 from attribution.kernels.statistics.sums import ExactSums, KeyedSums
 from attribution.production.refit.days import DayTables, day_name, day_number
 from attribution.production.refit.definition import Definition, digest_of
+from attribution.production.refit.ids import Ids
 
 SCHEMA_VERSION = 1
 
 _HEAD = b"attribution"
 _DEFINITION = "summaries.json"
 _INPUTS = "inputs.json"
+_IDS = "ids"
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,14 @@ class LogState:
     ----------
     inputs : fingerprints by table and day, see `attribution.production.scoring.days`
     stale : days that may be wrong, because the log that said so lacked what led to them
+    partly : days that lost conversions to others or gained them, and that no log has told all of since
+    ids : of the conversions
     """
 
     inputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     stale: tuple[int, ...] = ()
+    partly: tuple[int, ...] = ()
+    ids: Ids = field(default_factory=Ids.none)
 
 
 @dataclass(frozen=True)
@@ -119,16 +125,13 @@ class SummaryStore:
         InputError
             If somebody else does.
         """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = (self.folder / ".lock").open("a")
-        except OSError as error:
-            raise write_error(f"{self.folder} cannot be written", error) from None
-        with lock:
-            if not take(lock):
-                raise UnavailableError(
-                    f"another job is writing summaries to {self.folder}", hint="wait until it has finished"
-                )
+        with contextlib.ExitStack() as held:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                refused = f"another job is writing summaries to {self.folder}"
+                held.enter_context(lock_or_refuse(self.folder / ".lock", refused))
+            except OSError as error:
+                raise write_error(f"{self.folder} cannot be written", error) from None
             yield
 
     def write(self, day: int, tables: DayTables, channels: tuple[str, ...]) -> bool:
@@ -172,10 +175,11 @@ class SummaryStore:
             content = json.loads(path.read_text(encoding="utf-8"))
             digest = content.pop("digest")
             if digest == digest_of(content):
-                return LogState(content["inputs"], tuple(map(_number, content["stale"])))
+                stale, partly = (tuple(map(_number, content.get(name, ()))) for name in ("stale", "partly"))
+                return LogState(content["inputs"], stale, partly, self._read_ids(content.get("ids")))
         except FileNotFoundError:
             return LogState()
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException):
             pass
         raise InputError(
             f"{path} was changed or cut off after it was written",
@@ -184,8 +188,29 @@ class SummaryStore:
 
     def write_log_state(self, log_state: LogState) -> None:
         """Keep what is known of the log, after the days that follow from it."""
-        content = {"inputs": log_state.inputs, "stale": [day_name(day) for day in log_state.stale]}
+        ids = self._write_ids(log_state.ids) if len(log_state.ids.day) else None
+        content: dict[str, Any] = {"inputs": log_state.inputs, "ids": ids}
+        content |= {name: list(map(day_name, getattr(log_state, name))) for name in ("stale", "partly")}
         self._put(self.folder / _INPUTS, {**content, "digest": digest_of(content)})
+        # Until then the file before names the ids before.
+        for path in self.folder.glob(f"{_IDS}-*.parquet"):
+            if path.name != ids:
+                path.unlink()
+
+    def _write_ids(self, ids: Ids) -> str:
+        """Write ``ids`` to a file that is named for them; its name."""
+        path = self.folder / f"{_IDS}-{_digest_of_ids(ids)}.parquet"
+        if not path.exists():
+            _put_table(path, ids.table())
+        return path.name
+
+    def _read_ids(self, name: str | None) -> Ids:
+        if name is None:
+            return Ids.none()
+        ids = Ids.of_table(pq.ParquetFile(self.folder / Path(name).name).read())
+        if name != f"{_IDS}-{_digest_of_ids(ids)}.parquet":
+            raise ValueError("the ids of conversions were changed")
+        return ids
 
     def _path(self, day: int) -> Path:
         return self.folder / f"day={day_name(day)}" / "summary.parquet"
@@ -210,6 +235,13 @@ class SummaryStore:
             sync(path.parent)
         except OSError as error:
             raise write_error(f"{path} cannot be written", error) from None
+
+
+def _digest_of_ids(ids: Ids) -> str:
+    digest = hashlib.sha256()
+    for array in ids:
+        digest.update(np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _number(name: str) -> int:
@@ -282,12 +314,16 @@ def write_day(path: Path, day: DayFile) -> None:
             "limbs": _lists(limbs, [table.sums.limbs.shape for _, table in parts]),
         }
     ).replace_schema_metadata({_HEAD: json.dumps(head, ensure_ascii=False, sort_keys=True).encode()})
+    _put_table(path, arrow)
+
+
+def _put_table(path: Path, table: pa.Table) -> None:
     # Nobody else writes meanwhile: what lies there was left by a job that was killed.
     draft = path.with_name(f".{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with draft.open("wb") as file:
-            pq.write_table(arrow, file, compression="zstd")
+            pq.write_table(table, file, compression="zstd")
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)

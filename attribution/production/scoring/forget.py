@@ -19,8 +19,8 @@ from attribution.production.scoring.publication import day_entry
 
 _SUMMARIES = "summaries.json"
 _SUMS = (
-    "holds sums of days and no row of a customer; `attribution summarise` of a log without them takes their part out, "
-    "day by day"
+    "holds sums of days, hashes of the ids of conversions and no id of a customer; `attribution summarise` of a log "
+    "without them takes their part out, day by day"
 )
 
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from attribution.data.engine import check_local
-from attribution.errors import InputError, UnavailableError
-from attribution.folders import check_format, check_inside, sync, sync_tree, take, write_error
+from attribution.errors import InputError
+from attribution.folders import check_format, check_inside, lock_or_refuse, sync, sync_tree, write_error
 
 MANIFEST = "manifest.json"
 CREDIT = "journey_credit"
@@ -41,14 +41,12 @@ def opened_ledger(out: Path, model: str) -> Iterator[Ledger]:
     """
     check_local(out)
     made = _missing(out)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        lock = (out / _LOCK).open("a")
-    except OSError as error:
-        raise write_error(f"output folder {out} cannot be written", error) from None
-    with lock:
-        if not take(lock):
-            raise UnavailableError(f"another scoring job is using {out}", hint="wait until it has finished")
+    with contextlib.ExitStack() as held:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            held.enter_context(lock_or_refuse(out / _LOCK, f"another scoring job is using {out}"))
+        except OSError as error:
+            raise write_error(f"output folder {out} cannot be written", error) from None
         try:
             ledger = Ledger(out)
             ledger.finish()

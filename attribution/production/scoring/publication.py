@@ -6,6 +6,7 @@ import datetime as dt
 import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,13 @@ _LASTING = ("schema_version", "model_version", "unknown_channels", "days", "inpu
 """Entries of the manifest; where they are as they were, nothing is written."""
 
 _NOTHING = 1e-12
+_NUMBERS = ("conversions_before", "conversions_after", "value_before", "value_after")
 _CHANGED = pa.schema(
     {
         "revision": pa.int64(),
         "day": pa.string(),
         "channel": pa.string(),
-        **{f"{what}_{when}": pa.float64() for what in ("conversions", "value") for when in ("before", "after")},
+        **dict.fromkeys(_NUMBERS, pa.float64()),
         "conversions_changed": pa.int64(),
     }
 )
@@ -120,7 +122,7 @@ class Publication:
         self._revision = int(manifest.get("revision", 0)) + 1
         self._written: list[str] = []
         self._unchanged: list[str] = []
-        self._changes: list[pd.DataFrame] = []
+        self._changes: list[pa.Table] = []
         self._unknown: dict[str, int] = {}
 
     def add(self, day: int, table: pa.Table, unknown: Mapping[str, int]) -> None:
@@ -199,7 +201,6 @@ class Publication:
         newly_unmended = [
             (day, name) for day, ids in unmended.items() for name in sorted({*ids} - {*before.get(day, ())})
         ]
-        parts = [pa.Table.from_pandas(frame, preserve_index=False).cast(_CHANGED) for frame in self._changes]
         days, ids = ([pair[column] for pair in newly_unmended] for column in (0, 1))
         size = len(newly_unmended)
         lost = {
@@ -210,7 +211,7 @@ class Publication:
         }
         empty = {name: lost.get(name, [None] * size) for name in RESTATED.column_names}
         schema = _CHANGED.append(pa.field("not_mended", pa.string()))
-        changes = pa.concat_tables(parts) if parts else _CHANGED.empty_table()
+        changes = pa.concat_tables([_CHANGED.empty_table(), *self._changes])
         changes = changes.append_column("not_mended", pa.nulls(changes.num_rows, pa.string()))
         return pa.concat_tables([changes, pa.table(empty, schema)]).combine_chunks()
 
@@ -219,9 +220,8 @@ class Publication:
             old = pq.ParquetFile(self.ledger.day_path(name)).read()
         except (OSError, pa.ArrowException):  # damaged: nobody knows what it said
             return
-        rows = restated(old, old.slice(0, 0) if table is None else table, day=name, revision=self._revision)
-        if len(rows):
-            self._changes.append(rows)
+        new = old.slice(0, 0) if table is None else table
+        self._changes.append(restated(old, new, day=name, revision=self._revision))
 
     def _manifest(self, scored: Scored, choice: Choice) -> dict[str, Any]:
         deferred = {*self._before.get("deferred", ()), *scored.deferred}
@@ -233,7 +233,7 @@ class Publication:
             "unknown_channels": self._scorer.unknown_channels,
             "revision": scored.revision,
             "scored_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-            "versions": {name: version(name) for name in _VERSIONS},
+            "versions": _versions(),
             "unknown_touchpoints": dict(scored.unknown_channels),
             "kept": list(scored.without_history),
             "days": dict(sorted(self._days.items())),
@@ -241,6 +241,11 @@ class Publication:
             "deferred": sorted(deferred - done),
             "inputs": self.taken.news.merge_inputs(),
         }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in _VERSIONS}
 
 
 def day_entry(path: Path, table: pa.Table, made_by: str) -> dict[str, Any]:
@@ -255,32 +260,37 @@ def day_entry(path: Path, table: pa.Table, made_by: str) -> dict[str, Any]:
     }
 
 
-def restated(before: pa.Table, after: pa.Table, *, day: str, revision: int) -> pd.DataFrame:
-    """The ``restatement`` rows of one day.
+def restated(before: pa.Table, after: pa.Table, *, day: str, revision: int) -> pa.Table:
+    """The ``restatement`` rows of one day, as far as they say what changed.
 
     Parameters
     ----------
     before, after : its credit, see `attribution.schema.tables.scoring.SCORED`
     day, revision : for the columns of these names
     """
-    both = [_by_conversion(table) for table in (before, after)]
-    merged = both[0].merge(both[1], how="outer", on=["conversion_id", "channel"], suffixes=("_before", "_after"))
-    numbers = [f"{what}_{when}" for what in ("credit", "credited_value") for when in ("before", "after")]
-    merged[numbers] = merged[numbers].fillna(0.0)
-    moved = (merged["credit_after"] - merged["credit_before"]).abs() > _NOTHING
-    worth = merged["credited_value_before"].abs().clip(lower=1.0)
-    moved |= (merged["credited_value_after"] - merged["credited_value_before"]).abs() > _NOTHING * worth
-    merged["conversions_changed"] = moved.astype(np.int64)
-    totals = merged.groupby("channel", sort=True)[[*numbers, "conversions_changed"]].sum().reset_index()
-    totals = totals[totals["conversions_changed"] > 0]
-    totals = totals.rename(
-        columns=lambda name: name.replace("credited_value", "value").replace("credit", "conversions")
-    )
-    totals.insert(0, "revision", revision)
-    totals.insert(1, "day", day)
-    return totals[_CHANGED.names].reset_index(drop=True)
+    both = pa.concat_tables([_of_time(before, "before"), _of_time(after, "after")])
+    # On one thread, so that sums have one order.
+    rows = _sum_by(both, ["conversion_id", "channel"])
+    credit_before, credit_after, value_before, value_after = (rows[name].to_numpy() for name in _NUMBERS)
+    has_moved = np.abs(credit_after - credit_before) > _NOTHING
+    has_moved |= np.abs(value_after - value_before) > _NOTHING * np.maximum(np.abs(value_before), 1.0)
+    rows = rows.append_column("conversions_changed", pa.array(has_moved.astype(np.int64)))
+    totals = _sum_by(rows.drop_columns("conversion_id"), ["channel"])
+    totals = totals.filter(pc.greater(totals["conversions_changed"], 0)).sort_by("channel")
+    totals = totals.append_column("revision", pa.repeat(pa.scalar(revision), totals.num_rows))
+    totals = totals.append_column("day", pa.repeat(pa.scalar(day), totals.num_rows))
+    return totals.select(_CHANGED.names).cast(_CHANGED)
 
 
-def _by_conversion(table: pa.Table) -> pd.DataFrame:
-    frame = table.select(["conversion_id", "channel", "credit", "credited_value"]).to_pandas()
-    return frame.groupby(["conversion_id", "channel"], sort=True, as_index=False).sum()
+def _of_time(table: pa.Table, time: str) -> pa.Table:
+    """Credit and value in the columns that end in ``time``, zeros in the others."""
+    columns = {"conversions": table["credit"], "value": table["credited_value"]}
+    zeros = pa.array(np.zeros(table.num_rows))
+    numbers = {name: columns[name.rpartition("_")[0]] if name.endswith(time) else zeros for name in _NUMBERS}
+    return pa.table({"conversion_id": table["conversion_id"], "channel": table["channel"], **numbers})
+
+
+def _sum_by(table: pa.Table, keys: list[str]) -> pa.Table:
+    names = [name for name in table.column_names if name not in keys]
+    sums = table.group_by(keys, use_threads=False).aggregate([(name, "sum") for name in names])
+    return sums.select([*keys, *(f"{name}_sum" for name in names)]).rename_columns([*keys, *names])

@@ -660,7 +660,7 @@ owner = "销售"
     assert table["verdict"].tolist() == ["attained", "missed", "unknown"]
     assert table["value"].tolist()[:2] == pytest.approx([37.5, 100 / 3])
     assert table["funnel_stage"].tolist() == ["SQL", "SQL", "won"]
-    for wrong, message in (({"stage": "MQL"}, r"no stage 'MQL'.*Allowed: lead, SQL, won"), ({}, "is defined per stage")):
+    for wrong, message in (({"stage": "MQL"}, r"no stage 'MQL'.*Allowed: lead, SQL, won"), ({}, "defined per stage")):
         with pytest.raises(InputError, match=message):
             measure(crm, "win_rate", **wrong)
     with pytest.raises(InputError, match=r"no channel 'maill'.*did you mean 'mail'"):

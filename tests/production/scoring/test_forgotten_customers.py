@@ -58,6 +58,46 @@ def test_conversions_named_as_unmended_are_forgotten_too(tmp_path: Path, monkeyp
         assert not pd.read_parquet(path)["not_mended"].dropna().str.startswith(who).any()
 
 
+def test_summaries_hold_no_customer_and_lose_their_part_with_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    touchpoints, conversions = log(customers=12, days=30)
+    conversions = conversions.assign(conversion_id=[f"order {number}" for number in range(len(conversions))])
+    who, at = str(conversions["customer_id"].mode()[0]), conversions["converted_at"]
+    (tmp_path / "shop.toml").write_text(
+        '[tables.touchpoints]\nsource = "touchpoints.parquet"\n[tables.conversions]\nsource = "conversions.parquet"\n'
+        '[journeys]\nlookback_days = 5\n[[models]]\nmodel = "LastTouch"\n',
+        encoding="utf-8",
+    )
+
+    def summarise(to: str, *, without: str | None = None) -> None:
+        for name, table in (("touchpoints", touchpoints), ("conversions", conversions)):
+            table[table["customer_id"] != without].to_parquet(tmp_path / f"{name}.parquet", index=False)
+        # Without them the log may end earlier, and tells of the same days.
+        first, last = (str(moment.date()) for moment in (at.min(), at.max()))
+        through = str((at.max() - pd.Timedelta(days=3)).date())
+        asked = ("--to", tmp_path / to, "--covers", f"{first}..{last}", "--through", through)
+        assert call(monkeypatch, "summarise", tmp_path / "shop.toml", *asked) == 0
+
+    summarise("sums")
+    before = {path: path.read_bytes() for path in (tmp_path / "sums").rglob("*") if path.is_file()}
+    assert not any(who.encode() in content or b"order " in content for content in before.values())
+    capsys.readouterr()
+    assert call(monkeypatch, "forget", who, "--in", tmp_path / "sums") == 0
+    (folder,) = json.loads(capsys.readouterr().out)["folders"]
+    assert (folder["kind"], folder["rows"]) == ("summaries", 0)
+    assert "`attribution summarise` of a log without them takes their part out" in folder["note"]
+    assert {path: path.read_bytes() for path in before} == before
+    summarise("sums", without=who)
+    summarise("anew", without=who)
+    sums, anew = (
+        {path.relative_to(tmp_path / name): path.read_bytes() for path in sorted((tmp_path / name).rglob("*.parquet"))}
+        for name in ("sums", "anew")
+    )
+    assert sums == anew
+    assert list(sums.values()) != [content for path, content in sorted(before.items()) if path.suffix == ".parquet"]
+
+
 def test_other_folders_are_refused_before_anything_is_forgotten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -106,7 +106,7 @@ def another_job(folder: Path) -> Iterator[None]:
 
 
 def refused(
-    folder: Path, patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], code: int = 2, **asked: str
+    folder: Path, patch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *, code: int = 2, **asked: str
 ) -> str:
     patch.chdir(folder)
     usual = {"touchpoints": "late/touchpoints.parquet", "conversions": "late/conversions.parquet"}
@@ -155,7 +155,7 @@ def test_a_disk_that_fills_up_at_any_stage(
     }
     with monkeypatch.context() as context:
         context.setattr(*places[target], full)
-        said = refused(folder, context, capsys, code=4)
+        said = refused(folder, context, capsys)
     assert "no space is left on the disk" in said
     assert "the earlier files are unchanged" in said
 
