@@ -135,7 +135,7 @@ class ModelsSection(Section):
 
     def findings(self, context: RunContext, tables: Mapping[str, pd.DataFrame]) -> list[Finding]:
         """What fitted models say of themselves."""
-        if not tables:
+        if context.credit.empty:  # only data are checked
             return []
         findings = model_findings(context.models)
         return findings + (without_interactions(context.models) if context.experiment.output.interactions else [])

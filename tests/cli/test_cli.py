@@ -209,7 +209,7 @@ def test_without_the_tracking_server_the_tables_are_kept(
         "--set",
         f"tracking.uri={uri}",
     )
-    assert code == 1
+    assert code == 4
     assert "the run is complete" in capsys.readouterr().err
     assert (tmp_path / "out" / "credit.parquet").exists()
 

@@ -49,7 +49,7 @@ def test_a_hundred_thousand_channels_are_refused(
     ):
         assert call(monkeypatch, *command) == 2
         said = capsys.readouterr().err
-        assert "these data have 100,000 channels" in said
+        assert "the data have 100,000 channels" in said
         assert "most_channels" in said
         assert "group them with channel rules" in said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["c.parquet", "shop.toml", "t.parquet"]
@@ -63,5 +63,5 @@ def test_the_limit_is_a_key(
     monkeypatch.chdir(tmp_path)
     write_pages(tmp_path, 40)
     assert call(monkeypatch, "validate", "shop.toml", "--set", "most_channels=39") == 2
-    assert "these data have 40 channels" in capsys.readouterr().err
+    assert "the data have 40 channels" in capsys.readouterr().err
     assert call(monkeypatch, "validate", "shop.toml", "--set", "most_channels=40") == 0

@@ -121,7 +121,7 @@ def test_two_plans_are_the_same_bytes_and_json_is_json(
         (["--total", "100"], "less than the sum of floors"),
         (["--total", "2500", "--set", "budget.ceilings.tv=5"], "'tv' is not a channel with spend"),
         (["--total", "2500", "--set", "budget.history=nowhere.csv"], "nowhere.csv does not exist"),
-        (["--total", "2500", "--set", "budget.history=own"], "costs are not dated by day"),
+        (["--total", "2500", "--set", "budget.history=own"], "needs costs with days"),
         (["--total", "2500", "--set", "budget.risk_aversion=1"], "needs resampling"),
     ],
 )

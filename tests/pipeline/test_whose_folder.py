@@ -131,7 +131,7 @@ def test_a_file_of_somebody_elses_is_not_replaced(
     to = florist / name
     to.write_text("select 1 as my_own_work;\n")
     assert call(monkeypatch, *command, "--to", to) == 2
-    assert "has files that this command did not write" in capsys.readouterr().err
+    assert "was not written by this command" in capsys.readouterr().err
     assert to.read_text() == "select 1 as my_own_work;\n"
     to.unlink()
     for _ in range(2):
@@ -192,7 +192,7 @@ def test_models_are_kept_under_names_that_every_file_system_takes(
 def test_a_plan_cannot_leave_its_folder(place: str, tmp_path: Path) -> None:
     (tmp_path / "scores" / "out").mkdir(parents=True)
     (tmp_path / "scores" / "out" / "link").symlink_to(tmp_path)
-    with pytest.raises(InputError, match="names a file outside of it"):
+    with pytest.raises(InputError, match="names a file outside of that folder"):
         check_inside(tmp_path / "scores", place)
     check_inside(tmp_path / "scores", "journey_credit/day=2024-01-01/journey_credit.parquet")
 
@@ -210,7 +210,7 @@ def test_a_forged_plan_moves_and_removes_nothing(
         (florist / "scores" / ".scoring" / "plan.json").write_text(json.dumps(plan))
         (florist / "scores" / ".scoring" / "moved.txt").write_text("from a plan")
         assert call(monkeypatch, "score", "model", *given) == 2
-        assert "outside of it" in capsys.readouterr().err
+        assert "outside of that folder" in capsys.readouterr().err
     assert (florist / "precious.txt").read_text() == "precious"
     assert not (florist / "moved.txt").exists()
 

@@ -147,7 +147,7 @@ def test_what_cannot_be_exported_is_refused(finished: Path, tmp_path: Path, caps
     bare = experiment(tmp_path)
     assert call("run", bare, "--set", "output.journey_credit=false", "--out", tmp_path / "bare") == 0
     assert call("export-conversions", tmp_path / "bare", "--model", "linear", "--to", out) == 2
-    assert "--set output.journey_credit=true" in capsys.readouterr().err
+    assert "output.journey_credit = true" in capsys.readouterr().err
     assert not out.exists()
 
 

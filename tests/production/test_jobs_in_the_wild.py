@@ -38,7 +38,7 @@ def ran(*arguments: str, **environment: str) -> tuple[int, str, list[dict[str, o
 
 def test_a_log_is_one_object_per_line(tmp_path: Path) -> None:
     code, out, lines = ran("simulate", "default", "--customers", "50", "--out", str(tmp_path / "a"), "--log", "json")
-    assert (code, out.startswith("wrote 50 customers")) == (0, True)
+    assert (code, out.startswith("Wrote 50 customers")) == (0, True)
     assert [line["message"] for line in lines] == ["begun", "simulating 50 customers", "ended"]
     assert [line["level"] for line in lines] == ["info"] * 3
     assert (lines[0]["command"], lines[-1]["exit_code"]) == ("simulate", 0)
@@ -92,7 +92,7 @@ def test_no_credential_of_an_experiment_is_kept(tmp_path: Path) -> None:
         check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
     )
-    assert done.returncode == 1  # the server is away; the run is complete
+    assert done.returncode == 4  # the server is away; the run is complete
     assert "***@127.0.0.1:9" in done.stderr
     assert json.loads((out / "record.json").read_text())["uri"] == "http://127.0.0.1:9"
     assert "host/x?token=***" in (out / "experiment.toml").read_text()

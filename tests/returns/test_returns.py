@@ -101,7 +101,7 @@ def test_touchpoint_costs_and_two_sources_of_cost() -> None:
 
 
 def test_spend_from_what_carries_none_is_refused() -> None:
-    with pytest.raises(InputError, match="carry no cost"):
+    with pytest.raises(InputError, match="have no costs"):
         spend_by_channel(at.load_sources(TOUCHPOINTS, CONVERSIONS), spend_from="costs")
 
 

@@ -101,7 +101,7 @@ def test_rows_that_break_the_contract_are_refused(finished: Path) -> None:
     rows = example_rows(scorer)
     for wrong, said in (
         (rows.drop(columns="touched_at"), "needs the column 'touched_at'"),
-        (rows.assign(channel=[["email"], ["email"]]), "differ in length"),
+        (rows.assign(channel=[["email"], ["email"]]), "have different lengths"),
         (rows.assign(channel="email"), "needs a list"),
         (rows.assign(touched_at=[["x", "y"], ["z"]]), "touched_at"),
     ):
@@ -236,7 +236,7 @@ def test_scores_are_left_alone_while_the_registry_is_away(
     before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
     capsys.readouterr()
     for command in ("score", "monitor"):
-        assert call(monkeypatch, command, *job, "http://127.0.0.1:9") == 2
+        assert call(monkeypatch, command, *job, "http://127.0.0.1:9") == 4
         said = capsys.readouterr().err
         assert "the registry does not answer" in said
         assert said.count("\n") == 1
@@ -246,16 +246,16 @@ def test_scores_are_left_alone_while_the_registry_is_away(
 def test_nothing_is_written_when_an_export_is_refused(
     finished: Path, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def refused(*arguments: object) -> str:
-        assert call(monkeypatch, "export", *arguments) == 2
+    def refused(*arguments: object, code: int = 2) -> str:
+        assert call(monkeypatch, "export", *arguments) == code
         return capsys.readouterr().err
 
     to = ("--to", tmp_path / "m")
-    assert "not that of a finished run" in refused(tmp_path / "none", *to)
+    assert "not the folder of a finished run" in refused(tmp_path / "none", *to)
     assert "no model 'lost_touch'" in refused(finished / "run", "--model", "lost_touch", *to)
     assert "several models" in refused(finished / "run", *to)
     away = ("--tracking-uri", "http://127.0.0.1:9")
-    assert "registry does not answer" in refused(finished / "run", "--model", "last_touch", *to, *away)
+    assert "registry does not answer" in refused(finished / "run", "--model", "last_touch", *to, *away, code=4)
     assert "did not return the run" in refused("0" * 32, "--model", "last_touch", *to, "--tracking-uri", store)
     assert "an alias cannot have this name" in refused(finished / "run", "--model", "last_touch", *to, "--alias", "a b")
     assert not (tmp_path / "m").exists()
@@ -263,7 +263,7 @@ def test_nothing_is_written_when_an_export_is_refused(
     kept = (finished / "models" / "shop" / "manifest.json").read_bytes()
     other = ("--model", "last_touch", "--to", finished / "models" / "shop")
     assert "holds" in refused(finished / "run", *other, "--name", "else")
-    assert "registry does not answer" in refused(finished / "run", *other, *away)
+    assert "registry does not answer" in refused(finished / "run", *other, *away, code=4)
     assert (finished / "models" / "shop" / "manifest.json").read_bytes() == kept
     assert [model.name for model in client_of(store).search_registered_models() if model.name == "else"] == []
 

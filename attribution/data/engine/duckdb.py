@@ -378,7 +378,8 @@ def _refusal(table: str | None, error: Exception) -> InputError:
         why = "look for a quotation mark that is never closed, or shorten the line"
         return InputError(f"{what} cannot be read: a line is too long", given=_reason(error), hint=why)
     hint = f"free disk space under {tempfile.gettempdir()}, or raise memory_limit" if is_full else None
-    kind = UnavailableError if is_full else InputError
+    # More memory must be allowed by somebody; a disk that is full may have room tomorrow.
+    kind = UnavailableError if "No space left" in str(error) else InputError
     return kind(f"{what} cannot be read: {_reason(error)}", hint=hint)
 
 

@@ -206,7 +206,14 @@ def test_the_folder_holds_json_parquet_and_a_card_and_no_pickle(scorer: Scorer, 
     assert manifest["schema_version"] == folders.SCHEMA_VERSION
     assert set(manifest["files"]) == names - {"manifest.json"}
     card = (folder / "card.md").read_text(encoding="utf-8")
-    for title in ("What it assumes", "Data it was fitted on", "Laws", "Intervals", "Known bias", "Intended use"):
+    for title in (
+        "What it assumes",
+        "Data it was fitted on",
+        "Checked laws",
+        "Intervals",
+        "Known bias",
+        "Intended use",
+    ):
         assert title in card
     assert not [path for path in folder.parent.iterdir() if path.name.startswith(".")]
 

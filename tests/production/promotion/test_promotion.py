@@ -319,5 +319,5 @@ def test_promoted_blocked_and_rolled_back(
         promote(2, "--challenger", missing, "--model", "linear", *asked)
     promote(2, "--challenger", shop / "train", "--tracking-uri", store)
     away = ("--tracking-uri", "http://127.0.0.1:9")
-    promote(2, "--challenger", shop / "train", "--model", "linear", *asked[:4], *away)
+    promote(4, "--challenger", shop / "train", "--model", "linear", *asked[:4], *away)
     assert version() == "2"

@@ -386,7 +386,7 @@ def test_a_model_is_monitored_on_a_log(job: Run, scorer: str) -> None:
 
 def test_a_log_that_does_not_reach_the_training_window_is_refused(job: Run, sums: str, scorer: str) -> None:
     logs = ("--touchpoints", "touchpoints.parquet", "--conversions", "conversions.parquet")
-    assert "add its conversions with --conversions" in job("monitor", scorer, *logs[:2])[2]
+    assert "conversions are needed" in job("monitor", scorer, *logs[:2])[2]
     code, _, err = job("monitor", scorer, *logs, "--training-days", "99")
     assert (code, "must cover the days that the model was fitted on" in err) == (2, True)
     code, _, err = job("monitor", "sums", *logs)

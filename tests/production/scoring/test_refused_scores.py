@@ -155,7 +155,7 @@ def test_a_disk_that_fills_up_at_any_stage(
     }
     with monkeypatch.context() as context:
         context.setattr(*places[target], full)
-        said = refused(folder, context, capsys)
+        said = refused(folder, context, capsys, code=4)
     assert "no space is left on the disk" in said
     assert "the earlier files are unchanged" in said
 

@@ -39,6 +39,7 @@ class Disk:
         self.files: dict[int, bytes] = {}
         self.folders: dict[int, dict[str, tuple[int, bool]]] = {}
         self._fsync = os.fsync
+        self._held: dict[int, int] = {}
         for path in (root, *root.rglob("*")):
             self._keep(path)
 
@@ -51,10 +52,18 @@ class Disk:
 
     def _keep(self, path: Path) -> None:
         node = path.stat().st_ino
+        # The number of what was removed would be given to something new, which would look as if it had its content.
+        if node not in self._held:
+            self._held[node] = os.open(path, os.O_RDONLY)
         if path.is_dir():
             self.folders[node] = {found.name: (found.stat().st_ino, found.is_dir()) for found in path.iterdir()}
         else:
             self.files[node] = path.read_bytes()
+
+    def close(self) -> None:
+        """Let go of what was removed."""
+        for descriptor in self._held.values():
+            os.close(descriptor)
 
     def restore(self, path: Path, node: int | None = None) -> None:
         """What a host finds that comes up again: names without content are empty files, or folders without names."""
@@ -92,6 +101,7 @@ def test_what_a_job_has_not_on_the_disk_when_the_power_fails_the_next_one_makes_
     score(model, late, tmp_path / "undisturbed")
     expected, steps = content(tmp_path / "undisturbed"), disk.count
     disk.restore(tmp_path / "restored")
+    disk.close()
     left = differing(tmp_path / "restored", expected)
     assert all(name.startswith(".scoring/") for name in left), "the next job clears what it was made of"
     failures = sorted({0, 1, steps // 3, *range(steps - 12, steps)})
@@ -105,6 +115,7 @@ def test_what_a_job_has_not_on_the_disk_when_the_power_fails_the_next_one_makes_
             score(model, late, live)
         monkeypatch.undo()
         disk.restore(found)
+        disk.close()
         score(model, late, found)
         assert differing(found, expected) == [], fail_at
 
@@ -149,7 +160,7 @@ def test_a_manifest_that_no_job_wrote_is_refused_with_a_way_out(
     before = day_files(tmp_path / "out")
     files = ("--touchpoints", late["touchpoints"], "--conversions", late["conversions"])
     assert call(monkeypatch, "score", model, *files, "--out", tmp_path / "out") == 2
-    assert "put manifest.json back from a copy" in capsys.readouterr().err
+    assert "restore manifest.json from a copy" in capsys.readouterr().err
     assert day_files(tmp_path / "out") == before
     with pytest.raises(InputError, match=r"manifest\.json"):
         score(model, late, tmp_path / "out")

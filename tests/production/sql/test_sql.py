@@ -494,7 +494,7 @@ def test_further_refusals() -> None:
         (scorer.with_policy("refuse"), "duckdb", SqlTables(), "unknown_channels = 'refuse'.*--unknown-channels zero"),
         (scorer, "postgresql", SqlTables(), "did you mean 'postgres'"),
         (scorer, "duckdb", SqlTables(lacks=("customer_id",)), "conversions table must have"),
-        (scorer, "duckdb", SqlTables("Touches"), "common table"),
+        (scorer, "duckdb", SqlTables("Touches"), "already uses the name of your table"),
     ):
         with pytest.raises(InputError, match=problem):
             build_select(made, dialect, named)

@@ -95,7 +95,7 @@ def test_the_report_shows_verdicts_and_says_what_credit_is_not(outcome: at.Outco
     for sentence in outcome.tables["verdicts"]["says"].str.removesuffix(NOT_INCREMENTAL):
         assert sentence.replace("'", "&#39;") in section
     assert "Allocated credit is not incremental" in section
-    assert "is safest" in section
+    assert "is the safest choice" in section
     without = {
         name: table for name, table in outcome.tables.items() if name not in {t.name for t in SENSITIVITY_TABLES}
     }

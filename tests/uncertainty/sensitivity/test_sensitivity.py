@@ -417,7 +417,10 @@ def test_windows_longer_than_the_data_are_not_tried_unasked() -> None:
     ("parts", "why"),
     [
         ({"costs": None}, "no channel has a cost"),
-        ({"costs": COSTS.iloc[:3][["channel", "amount"]], "sensitivity": {"cost_bases": ["loaded"]}}, "of what type"),
+        (
+            {"costs": COSTS.iloc[:3][["channel", "amount"]], "sensitivity": {"cost_bases": ["loaded"]}},
+            "no cost has a type",
+        ),
         ({"sensitivity": {"direct": ["drop"], "direct_channels": ["直接"]}}, "no channel is direct traffic"),
     ],
 )
