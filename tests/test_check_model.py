@@ -327,7 +327,7 @@ def test_a_shipped_model_with_settings(monkeypatch: pytest.MonkeyPatch, capsys: 
         (("Linear", "--setting", 'name=""'), ["check-model: name", "Given: ''"]),
         (("nowhere:X",), ["'nowhere:X' cannot be loaded"]),
         (("checked_models:Missing",), ["'checked_models:Missing' cannot be loaded"]),
-        (("checked_models:np",), ["no AttributionModel"]),
+        (("checked_models:np",), ["not an AttributionModel"]),
         (("checked_models:Placed", "--setting", "begin=1"), ["does not take these settings", "begin"]),
     ],
 )

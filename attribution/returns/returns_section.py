@@ -114,8 +114,8 @@ def headlines(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     ...     "spend": 10.0, "roi": [1.0, 0.5, 0.2, 0.7], "rank": [1.0, 2.0, 2.0, 1.0]})
     >>> for sentence in headlines({"returns": returns}): print(sentence)
     By ROI, email ranks first under last_touch; search under linear.
-    The ROI of email depends most on the model: from 0.50 under linear to 1.00 under last_touch.
-    email moves furthest: rank 1 under last_touch, rank 2 under linear.
+    The ROI of email depends most on the model: from +50 % under linear to +100 % under last_touch.
+    The rank of email depends most on the model: 1 under last_touch, 2 under linear.
     """
     scores = _scores(tables)
     if scores.empty:

@@ -110,8 +110,9 @@ def review_runs(
     ...         models=[{"model": "Linear"}],
     ...     )))
     >>> before, after = run([100.0, 200.0]), run([150.0, 200.0])
-    >>> at.review_runs(before, after).findings[0]
-    'Under linear, total ROI went from 2.00 to 2.50 (+0.50): value +0.50; mail adds most to it (+0.50).'
+    >>> print(at.review_runs(before, after).findings[0].replace(": ", ":\\n"))
+    Under linear, total ROI went from +200 % to +250 % (+50 points):
+    value +50. The largest part comes from mail (+50).
     """
     was, now = (run if isinstance(run, Run) else read_run(run) for run in (before, after))
     check_terms(was, now)

@@ -208,7 +208,7 @@ def funnel_sentences(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     ...     "value_per_point": [20.0, 62.8, None], "rate_to_next": [0.6, 0.5, None],
     ...     "is_bottleneck": [False, True, False]})
     >>> funnel_sentences({"funnel": funnel})
-    ['Raising the offer → won rate from 50.0 % to 51.0 % would add about 6.28 wins (≈ 62.8 in value).']
+    ['Raising the offer → won rate from 50 % to 51 % would add about 6.28 wins (≈ 62.8 in value).']
     """
     sentences = []
     funnel = tables.get("funnel")

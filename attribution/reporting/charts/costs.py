@@ -144,7 +144,7 @@ def roi_within_bounds(sensitivity: pd.DataFrame, *, channels: Iterable[str] | No
     ...     "channel": ["mail", "tv"], "cost_type": "(all)", "roi_low": [1.0, 0.5], "roi": [1.0, 0.8],
     ...     "roi_high": [1.0, 1.4], "overlaps": ["tv", "mail"]})
     >>> roi_within_bounds(sensitivity).caption.splitlines()[0][:57]
-    'Lines go from the highest to the lowest cost that may be;'
+    'Lines run from ROI at the highest possible cost to ROI at'
     """
     every = bounded_costs(sensitivity)
     with_roi = every[every["roi"].notna()]
