@@ -169,7 +169,7 @@ from "raw_costs"
         return _fill(table, fitting[0], own, present)
     except NotNestedError as error:
         raise InputError(
-            f"table {table!r}, adapter {adapter!r}: source column {error.column!r}must be nested",
+            f"table {table!r}, adapter {adapter!r}: source column {error.column!r} must be nested",
             given=str(error.kind),
             allowed="nested columns, as in Parquet files",
             hint="read files of other formats with a query, such as select * from read_json('events.json')",

@@ -230,7 +230,7 @@ def _read_conditions(table: object, where: str) -> tuple[str, dict[str, tuple[st
     where = f"{where} ({channel.strip()!r})"
     conditions = {name: _read_patterns(table[name], name, where) for name in CONDITIONS if name in table}
     if not conditions:
-        raise InputError(f"{where}has no condition, so it would match every touchpoint", allowed=CONDITIONS)
+        raise InputError(f"{where} has no condition, so it would match every touchpoint", allowed=CONDITIONS)
     return channel.strip(), conditions
 
 
@@ -272,7 +272,7 @@ def _refuse_shadowed(own: tuple[Rule, ...], origin: str) -> None:
             if _takes_all(wide, narrow):
                 raise InputError(
                     f"{origin}: rule {later + 1} ({narrow.channel!r}) can never match: "
-                    f"rule {earlier + 1} ({wide.channel!r})comes first and matches everything that it matches",
+                    f"rule {earlier + 1} ({wide.channel!r}) comes first and matches everything that it matches",
                     hint=f"put rule {later + 1} before rule {earlier + 1}, or remove it",
                 )
 
