@@ -217,6 +217,7 @@ class World:
         yield "TableSpec", Call(at.TableSpec, {"source": "x.csv"})
         yield "World", Call(at.World, _fields_of(self.world))
         yield "InputError", Call(at.InputError, {"problem": "x"})
+        yield "UnavailableError", Call(at.UnavailableError, {"problem": "x"})
         for error in (at.AttributionError, at.LawError, at.TrackingError):
             yield error.__name__, Call(_Raised(error), {"said": "x"})
         plan = at.propose_budget(self.returns, at.BudgetOptions(total=30.0))

@@ -825,7 +825,7 @@ T, C = ("1 mail", "2 tv impression"), (3.0,)
         ({"direct_channels": ["web"]}, "direct_channels goes with direct"),
         ({"max_touchpoints": True}, "max_touchpoints"),
         ({"lookback_by_kind": {"click": True}}, "lookback_by_kind.click: must be a number"),
-        ({"segment": "country"}, "segment is for an experiment"),
+        ({"segment": "country"}, "segment is an option of an experiment"),
         ({"viewthrough": 1}, "unknown key 'viewthrough'.*view_through"),
         ({"transform": "frequncy"}, "'unique', 'exposure', 'first' or 'frequency'"),
         ({"max_touchpoints": 0}, "max_touchpoints"),

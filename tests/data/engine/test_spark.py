@@ -784,7 +784,7 @@ def test_an_active_session_is_used_and_left_as_it_is(spark: Callable[..., Any]) 
     one.register_arrow("x", pa.table({"a": [1]}))
     with pytest.raises(InputError, match="raw_x"):
         other.query("select * from raw_x")
-    with pytest.raises(InputError, match=r"session is active already.*local\[4\]', spark.executor.memory"):
+    with pytest.raises(InputError, match=r"one is active already.*local\[4\]', spark.executor.memory"):
         SparkEngine(master="local[4]", config={"spark.executor.memory": "1g"})
     one.close()
     assert other.query("select 1 as a").to_pylist() == [{"a": 1}]

@@ -274,9 +274,7 @@ def test_a_null_jump_is_named_with_its_column_and_days() -> None:
     assert warned(found) == {"null_jump_channel"}
     finding = found["null_jump_channel", "touchpoints"]
     assert (finding.status, finding.count, finding.example) == ("warn", odd.sum(), "2024-01-11")
-    assert (
-        "channel is null in 100 % of rows from 2024-01-11 to 2024-01-13, but in 0 % of the others" in finding.message
-    )
+    assert "channel is null in 100 % of rows from 2024-01-11 to 2024-01-13, but in 0 % of the others" in finding.message
 
 
 @pytest.mark.parametrize(("share", "status"), [(0.4, "warn"), (0.6, "fail")])

@@ -249,7 +249,7 @@ def test_open_journeys_matter_if_they_are_many(
     assert (found["status"], found["count"]) == (status, count)
     assert found["total"] == (3 if options.get("open_journeys") else 5)
     if status == "warn":
-        assert found["message"].startswith("40.0 % of journeys without a conversion are open")
+        assert found["message"].startswith("40 % of journeys without a conversion are open")
         assert "A lookback window of 30 days is long for 40 days of data" in found["message"]
 
 
