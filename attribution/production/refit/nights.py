@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +86,7 @@ def choose_tonight(
     begun = journeys.span[0] // DAY
     news, reach = log.rows.against(log_state.inputs), log.rows.reach
     taken = _take_back(log, news, log_state)
+    news = replace(news, moved=dict.fromkeys(taken.emptied, 0))
     if not log_state.inputs:  # a new folder, or one of an earlier version
         first = begun if not held else max(held[-1] + 1 - reach.days, held[0], begun)
         if held and held[-1] >= last:
@@ -94,7 +95,7 @@ def choose_tonight(
         return Tonight(tuple(range(first, last + 1)), (), LogState(news.merge_inputs(), ids=taken.ids), last)
     changed = {*news.changed("touchpoints"), *news.changed("conversions"), *taken.days}
     changed |= {day for day in log_state.partly if day in news.conversions}
-    partly = {day for day in (*log_state.partly, *taken.days) if day not in news.conversions}
+    partly = {day for day in (*log_state.partly, *taken.days) if day not in news.conversions} - taken.emptied
     closing = {*news.missing("conversions"), *partly}
     # A conversion parts journeys that were to close up to one window before it.
     missing = sorted({*news.missing("touchpoints"), *(day - back for day in closing for back in (0, reach.days))})
@@ -103,7 +104,9 @@ def choose_tonight(
     wrong |= {*range(held[-1] + 1 if held else begun, last + 1), *log_state.stale}
     wrong &= {*held, *range(max(begun, held[0]) if held else begun, last + 1)}
     wrong |= set() if since is None else {*range(since, last + 1)}
-    writable = {day for day in wrong if begun <= day <= last and not reach.meets(day, missing)}
+    # A day that was complete once is so, too, if the last events after it were taken back.
+    is_asked = last != journeys.span[1] // DAY - 1
+    writable = {day for day in wrong if day <= (last if is_asked else end) and not reach.meets(day, missing)}
     writable = {day for day in writable if since is None or day >= since}
     stale = (wrong - writable) | (_cut_journeys(journeys, missing, reach) & writable) | (taken.left_out & {*held})
     now = LogState(news.merge_inputs(), tuple(sorted(stale)), tuple(sorted(partly)), taken.ids)
@@ -118,11 +121,13 @@ class _Taken:
     Attributes
     ----------
     days : that the log does not speak for, and that lost conversions to others or gained them
+    emptied : those of ``days`` that lost all they had, so that everything is known of them
     left_out : days with conversions that the log tells of and does not speak for
     ids : that are known now
     """
 
     days: set[int]
+    emptied: set[int]
     left_out: set[int]
     ids: Ids
 
@@ -141,7 +146,11 @@ def _take_back(log: Log, news: News, log_state: LogState) -> _Taken:
     left_out = {
         day for day in span.cut if current[day] - held[day] or (day == span.last + 1 and held[day] - current[day])
     }
-    return _Taken(before.on(has_left).days | entered.days, left_out | entered.days, before.on(stays).joined(arrived))
+    moved, staying = before.on(has_left), before.on(stays)
+    counts_before = {day: int(digest.partition("-")[0]) for day, digest in news.earlier["conversions"].items()}
+    emptied = {day for day in moved.days - entered.days if counts_before.get(day) == int((moved.day == day).sum())}
+    days = moved.days | entered.days
+    return _Taken(days, emptied, left_out | entered.days, staying.joined(arrived))
 
 
 def _are_in(span: Span, days: NDArray[np.int64]) -> NDArray[np.bool_]:
