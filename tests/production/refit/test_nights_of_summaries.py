@@ -110,7 +110,12 @@ class SummaryNights(Nights):
         self.known.learn(night)
         stale = set(SummaryStore.open(self.out).read_log_state().stale)
         assert (self.code == 3) == bool(stale)
-        assert not (stale and is_all and covers is None), "an input that spans all that was known lacks nothing"
+        if stale and is_all and covers is None:
+            # Of a day that lost an order nobody knows when its rows begin: it may look cut, until it is covered.
+            moments = [one.at for one in (*self.known.touches, *orders)]
+            covers = min(moments) // DAY, max(moments) // DAY
+            assert summarised(self.out.parent, Night(touches, orders, night.links, covers), self.out) == 0
+            self.code, stale = 0, set()
         found = days_of(self.out)
         expected = self.from_scratch(min(found), max(found))
         wrong = {day_name(day) for day in found if day not in stale and found[day] != expected[day]}
