@@ -153,5 +153,5 @@ def moment(at: int) -> dt.datetime:
 
 @pytest.mark.slow
 def test_summaries_are_those_of_all_that_is_known() -> None:
-    assert run_nights(SummaryNights, 18) >= 200
+    assert run_nights(SummaryNights, 24) >= 200
     assert SummaryNights.refits >= 20
