@@ -113,7 +113,12 @@ class TrackingError(AttributionError):
 
     def __init__(self, message: str, *, is_passing: bool = True) -> None:
         super().__init__(message)
+        self.is_passing = is_passing
         self.exit_code = UnavailableError.exit_code if is_passing else InputError.exit_code
+
+    def refuse(self, problem: str, *, hint: str) -> InputError:
+        """The same where nothing was written yet: to be tried again, or to be mended."""
+        return (UnavailableError if self.is_passing else InputError)(problem, hint=hint)
 
 
 def shorten(text: str, most: int = 1_200) -> str:

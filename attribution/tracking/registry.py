@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from attribution.errors import InputError, TrackingError, UnavailableError
+from attribution.errors import InputError, TrackingError
 from attribution.models.saved import Scorer
 from attribution.pipeline.stores import Store
 from attribution.production.scoring.rows import example_rows, has_positions, needed_lists
@@ -261,8 +261,7 @@ def set_alias(reference: str, alias: str, *, store: Store) -> Registered:
 
 def away(error: TrackingError) -> InputError:
     """That the registry does not do what it was asked, before anything was written."""
-    kind = UnavailableError if error.exit_code == UnavailableError.exit_code else InputError
-    return kind(f"the registry does not answer: {error}", hint="nothing was written")
+    return error.refuse(f"the registry does not answer: {error}", hint="nothing was written")
 
 
 def _parse_reference(reference: str) -> tuple[str, str, str | None]:

@@ -29,7 +29,7 @@ def test_an_old_option_is_refused_with_its_new_name(
     command: str, old: str, new: str, ending: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     group = typer.main.get_command(app)
-    options = {option for one in group.commands[command].params for option in one.opts}  # type: ignore[attr-defined]
+    options = {option for one in group.commands[command].params for option in one.opts}  # type: ignore[attr-defined]  # of a group
     assert old not in options
     assert new in options
     assert call(monkeypatch, command, "name", old + ending) == 2

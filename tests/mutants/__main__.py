@@ -105,6 +105,9 @@ def _held_against(accepted: Mapping[str, float], verdicts: Sequence[Verdict], op
             encoding="utf-8",
         )
         return 0
+    if not accepted["share"]:
+        _progress("No measurement has been accepted yet, so nothing was held against one: --accept writes it.\n")
+        return 0
     if options.only or options.count < accepted["count"] or share >= accepted["share"]:
         return 0
     _progress(f"{share:.1%} were killed, {accepted['share']:.1%} were accepted last: write tests for what survived.\n")

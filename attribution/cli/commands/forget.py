@@ -1,4 +1,4 @@
-"""``attribution forget``: one customer taken out of scores and summaries, with a receipt."""
+"""``attribution forget``: one customer deleted from scores, with a receipt."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def forget(
     ],
     receipt: Annotated[Path | None, typer.Option(help="Write the receipt to this file as well.")] = None,
 ) -> None:
-    """Delete one customer from scores and summaries, and print a receipt with a hash instead of the id."""
+    """Delete one customer from scores, and say what summaries need. The receipt has a hash instead of the id."""
     from attribution.production.scoring.forget import forget as forget_customer
 
     if receipt is not None and not receipt.parent.is_dir():

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from attribution.errors import InputError, TrackingError, UnavailableError
+from attribution.errors import InputError, TrackingError
 from attribution.folders import write_error
 
 if TYPE_CHECKING:
@@ -180,8 +180,8 @@ def _run_folder(reference: str, folder: Path, copies: Path, store: Store) -> Pat
     try:
         return fetch_run(reference, into, store=store)
     except TrackingError as error:
-        kind = UnavailableError if error.exit_code == UnavailableError.exit_code else InputError
-        raise kind(str(error), hint="give its output folder, or another tracking server with --tracking-uri") from None
+        hint = "give its output folder, or another tracking server with --tracking-uri"
+        raise error.refuse(str(error), hint=hint) from None
 
 
 # ---------------------------------------------------------------- exported models

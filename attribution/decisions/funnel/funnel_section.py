@@ -252,7 +252,10 @@ def _untouched_finding(progress: Progress, credited: Sequence[StageCredit]) -> F
         for handed in list(each.allocated.values())[:1]:
             counts[progress.stages[each.stage]] = int((handed["channel"] == UNATTRIBUTED).sum())
             total += handed["arrival"].nunique()
-    message = "arrivals without a touchpoint in their window (credited to (unattributed))"
+    message = (
+        "arrivals without a touchpoint in their window (credited to (unattributed)); check that stages and touchpoints "
+        "have the same customer ids"
+    )
     example = max(counts, key=counts.__getitem__, default=None)
     count = sum(counts.values())
     return count_finding("stage_without_touchpoint", "stages", count, message, total=total, example=example)
