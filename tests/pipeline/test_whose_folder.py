@@ -286,8 +286,8 @@ def test_ids_for_ad_systems_are_never_altered(
     capsys.readouterr()
     assert call(monkeypatch, "export-conversions", "run", "--to", "ads.csv") == 0
     said = capsys.readouterr().out
-    assert "2 click ids are formulas, and their credit is summed by day" in said
-    assert "1 conversion ids are formulas, and left as digests" in said
+    assert "2 click ids look like spreadsheet formulas, so their credit is summed by day" in said
+    assert "1 conversion ids look like spreadsheet formulas, so digests replace them" in said
     table = pd.read_csv("ads.csv")
     assert set(table["click_id"].dropna()) == {"EAIa-1_x", "-dash_x9"}
     assert "order-1" in set(table["conversion_id"])
