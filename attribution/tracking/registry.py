@@ -91,15 +91,19 @@ def use_store(store: Store) -> Iterator[None]:
     """MLflow's own functions know one store, that of the process: pointed elsewhere for a moment."""
     import mlflow
 
-    before: list[Any] = [os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")]
+    before = {name: os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")}
     mlflow.set_tracking_uri(store.tracking)
     mlflow.set_registry_uri(store.registry)
     try:
         yield
     finally:
-        # None is what it was where nobody had set it.
-        mlflow.set_tracking_uri(before[0])
-        mlflow.set_registry_uri(before[1])
+        mlflow.set_tracking_uri(None)
+        mlflow.set_registry_uri(None)
+        # What MLflow is pointed to, it writes into the environment, and it leaves the registry there.
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
 
 
 # ---------------------------------------------------------------- the registry

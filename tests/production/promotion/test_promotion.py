@@ -294,8 +294,8 @@ def test_promoted_blocked_and_rolled_back(
     challenge = ("--challenger", shop / "train", *asked)
     first = promote(0, *challenge, "--model", "linear")
     assert (first["model"], version()) == ("models:/shop@champion", "1")
-    promote(0, *challenge, "--model", "last_touch")
-    assert version() == "2"
+    second = promote(0, *challenge, "--model", "last_touch")
+    assert version() == "2", second
     blocked = promote(3, *challenge, "--model", "leaky", "--allow-own-code")
     assert (blocked["promoted"], version()) == (False, "2")
     assert all(row["champion"] is not None for row in blocked["promotion"] if row["check"] != "lift_tests_z")
