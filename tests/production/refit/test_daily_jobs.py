@@ -27,6 +27,8 @@ from attribution.models.saved import Scorer
 from tests import killed_jobs
 from tests.daily_logs import log_of
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 EXPERIMENT = """
 name = "nightly"
 

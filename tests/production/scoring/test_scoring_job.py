@@ -24,6 +24,8 @@ from attribution.schema.tables.scoring import RESTATEMENT, SCORED
 from tests import killed_jobs
 from tests.cli.test_cli import call
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 DAY = np.timedelta64(1, "D")
 Log = tuple[pd.DataFrame, pd.DataFrame]
 
