@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-gc.set_threshold(200_000, 20, 20)
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
 # Spark has seconds to do in a test: what Java spends on optimising its code, and on threads that collect its garbage,
@@ -21,6 +20,9 @@ os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSeri
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# As commands do: all that tests import and compile makes millions of objects, and little garbage among them.
+gc.set_threshold(200_000, 20, 20)
 
 settings.register_profile(
     "project",

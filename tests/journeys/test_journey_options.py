@@ -688,8 +688,7 @@ def test_credit_adds_up_to_the_conversions_that_count(
     for _, rows in credit.table.groupby("model"):
         assert rows["conversions"].sum() == pytest.approx(len(sold))
         assert rows["value"].sum() == pytest.approx(sum(sale.value for sale in sold))
-    for model in credit.models:
-        rows = model.credit_journeys(journeys)
+    for _, rows in at.journey_credit(journeys, credit.models).groupby("model"):
         per_conversion = rows.groupby(["customer_id", "conversion_id"])[["credit", "credited_value"]].sum()
         assert len(per_conversion) == len(sold)
         assert per_conversion["credit"].to_numpy() == pytest.approx(np.ones(len(sold)))
@@ -737,7 +736,7 @@ def test_neither_row_order_nor_batches_nor_partitions_change_a_byte(asked: dict[
             at.load_sources(*shuffled, engine=engine), conversions=mode, lookback_days=10, **asked
         )
         credit = at.attribute(journeys, MODELS)
-        shares = pd.concat([model.credit_journeys(journeys) for model in credit.models])
+        shares = at.journey_credit(journeys, credit.models)
         results.append((credit.table.to_csv(), shares.to_csv(), listed(journeys), journeys.findings))
     assert results[0][2]
     assert all(result == results[0] for result in results[1:])

@@ -395,8 +395,7 @@ def test_row_order_batches_partitions_and_threads_change_nothing(mode: str, inte
     engines = [{}, {"batch_rows": 7}, {"partitions": 5}, {"partitions": 3, "threads": 1, "batch_rows": 50}]
     tables = [
         at.placebo_test(at.load_sources(**given, engine=at.DuckDBEngine(**engine)), MODELS, seed=2, conversions=mode)
-        for given in (log, shuffled)
-        for engine in engines
+        for given, engine in [(log, engines[0]), *((shuffled, engine) for engine in engines)]
     ]
     for table in tables[1:]:
         pd.testing.assert_frame_equal(table, tables[0], check_exact=True)
