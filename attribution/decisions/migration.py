@@ -198,6 +198,8 @@ def _migrate_roi_parts(tables: Tables) -> None:
 
 
 def _migrate_funnel(tables: Tables) -> None:
+    if "conversion_rates" in tables:
+        tables["conversion_rates"] = tables["conversion_rates"].rename(columns={"place": "touch_position"})
     gains, returns, campaigns = (
         tables.pop(name, None) for name in ("bottlenecks", "funnel_returns", "funnel_campaigns")
     )

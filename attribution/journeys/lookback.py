@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution.amounts import percent
 from attribution.data.loading import Finding
 from attribution.journeys import DAY, JourneyChunk, Journeys, Reader, Summary
 from attribution.journeys.structure import tally
@@ -78,7 +79,7 @@ def lookback_finding(summary: Summary, journeys: Journeys) -> list[Finding]:
             f"there are too few conversions after a touchpoint ({lag.conversions:,.0f}) to suggest a lookback window"
         )
         return [Finding("lookback", "journeys", "pass", 0, None, None, message)]
-    share = f"{COVERED:.0%} of the conversions within {window:g} days of a journey's first touchpoint"
+    share = f"{percent(COVERED)} of the conversions within {window:g} days of a journey's first touchpoint"
     at_edge = days >= COVERED * window
     advice = "the window may cut off later ones; try a longer one" if at_edge else f"{days} days cover most"
     message = f"{share} come in the first {days} days (open journeys counted as unfinished): {advice}"

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.amounts import percent
 from attribution.data.loading import Finding, count_finding
 from attribution.journeys import JourneyChunk, Summary
 from attribution.kernels.shapley.coalitions import coalitions
@@ -102,8 +103,8 @@ def sampling_finding(label: str, pairs: int, errors: NDArray[np.float64], credit
     size = float(np.abs(credit).mean())
     share = float(errors.max()) / size if size else 0.0
     message = (
-        f"pairs of channel orders sampled by {label}; the largest standard error is {share:.2%} of the mean absolute "
-        "credit"
+        f"pairs of channel orders sampled by {label}; the largest standard error is {percent(share)} of the mean "
+        "absolute credit"
     )
     return [Finding("sampled_orders", "credit", "pass", pairs, None, None, message)]
 

@@ -98,7 +98,7 @@ def score(
         print_json(_document(scorer.name, scorer.version, out, scored))
     else:
         _print(out, scored, dry_run=dry_run)
-    if scored.unmended or scored.damaged:
+    if scored.outdated or scored.damaged:
         raise typer.Exit(3)
 
 
@@ -142,7 +142,7 @@ def _document(name: str, version: str, out: Path, scored: Scored) -> dict[str, A
         "days_damaged": scored.damaged,
         "conversions": scored.conversions,
         "rows": scored.rows,
-        "conversions_outdated": scored.unmended,
+        "conversions_outdated": scored.outdated,
         "unknown_channels": scored.unknown_channels,
         "restatement": records(scored.restatement),
     }
@@ -193,10 +193,10 @@ def _print_left(scored: Scored) -> None:
         )
     if scored.deferred:
         print(f"Changed but not scored, because they are outside --from and --through: {', '.join(scored.deferred)}.")
-    if scored.unmended:
-        ids = [name for names in scored.unmended.values() for name in names]
+    if scored.outdated:
+        ids = [name for names in scored.outdated.values() for name in names]
         shown = ", ".join(ids[:_SHOWN]) + (" …" if len(ids) > _SHOWN else "")
-        days = f"{min(scored.unmended)} to {max(scored.unmended)}" if len(scored.unmended) > 1 else min(scored.unmended)
+        days = f"{min(scored.outdated)} to {max(scored.outdated)}" if len(scored.outdated) > 1 else min(scored.outdated)
         print(
             f"The credit of {pluralise(len(ids), 'conversion')} may be out of date, and this input cannot correct it "
             f"({days}): {shown}. "

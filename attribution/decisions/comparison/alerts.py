@@ -137,7 +137,7 @@ def _substitutes(start: _Half, end: _Half, channel: str, *, fell: Collection[str
             "after": has,
             "change": has / had - 1 if had > 0 else np.nan,
             "message": f"{says}; its credited conversions: {had:.4g} → {has:.4g}",
-            "place": position,
+            "rank": position,
             "roi_after": float(now["roi"].get(other, np.nan)),
         }
 

@@ -63,7 +63,9 @@ class DiagnosisSection(Section):
             start = 0 if returns["roi"].notna().any() else 1
             result |= diagnose_roi(pd.concat(slices[start:], ignore_index=True))
         repeated = repeated_costs(sources)[1] if sources.has("costs") else None
-        result["tasks"] = tasks_table({**tables, **result}, repeated_costs=repeated)
+        result["tasks"] = tasks_table(
+            {**tables, **result}, repeated_costs=repeated, currency=experiment.returns.currency
+        )
         return result
 
     def metrics(self, tables: Mapping[str, pd.DataFrame], model: str | None = None) -> Mapping[str, float]:

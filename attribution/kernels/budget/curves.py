@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq, minimize_scalar
 from scipy.stats import t as student
 
+from attribution.amounts import percent
 from attribution.errors import InputError
 
 Floats = NDArray[np.float64]
@@ -241,8 +242,8 @@ def _check_history(spend: Floats, returns: Floats) -> None:
     variation = float(spend.std(ddof=1) / mean) if mean > 0 else 0.0
     if variation < LEAST_VARIATION:
         raise InputError(
-            f"spend history is too flat for a curve: spend varies by {variation:.1%} of its mean, "
-            f"but must vary by {LEAST_VARIATION:.0%} or more"
+            f"spend history is too flat for a curve: spend varies by {percent(variation)} of its mean, "
+            f"but must vary by {percent(LEAST_VARIATION)} or more"
         )
     if not (returns > 0).any():
         raise InputError("spend history has no return in any period")

@@ -258,14 +258,14 @@ class Choice:
     score : days to score
     without_history : days of an earlier version of the model, or asked for, that are left for lack of history
     emptied : days that lost all conversions
-    unmended : days whose credit may be wrong now and cannot be made right from this input
+    outdated : days whose credit may be wrong now and cannot be made right from this input
     deferred : days to score that were not asked for
     """
 
     score: list[int]
     without_history: list[int] = field(default_factory=list)
     emptied: list[int] = field(default_factory=list)
-    unmended: list[int] = field(default_factory=list)
+    outdated: list[int] = field(default_factory=list)
     deferred: list[int] = field(default_factory=list)
 
 
@@ -289,7 +289,7 @@ def choose_days(
     """
     scored = {day_number(name): entry for name, entry in manifest.get("days", {}).items()}
     reach, conversions = news.current.reach, news.current.conversions
-    stale = {*map(day_number, (*manifest.get("unmended", {}), *manifest.get("deferred", ()))), *damaged}
+    stale = {*map(day_number, (*manifest.get("outdated", {}), *manifest.get("deferred", ()))), *damaged}
     causes = sorted({*news.changed("conversions"), *({*news.moved, *news.entered} if reach.closes else ())})
     touched, untold = news.changed("touchpoints"), news.lacks_history()
     is_old = manifest.get("schema_version") == 1
@@ -312,7 +312,7 @@ def choose_days(
         elif is_covered and day not in untold:
             choice.score.append(day)
         elif is_wrong or is_new or (is_covered and day in stale) or day in damaged:
-            choice.unmended.append(day)
+            choice.outdated.append(day)
         elif is_covered:
             choice.without_history.append(day)
     return choice

@@ -106,7 +106,7 @@ def score_days(
 
 
 def _score(scorer: Scorer, sources: Sources, current: Input, choice: Choice, publication: Publication) -> None:
-    """Write the credit of all wanted days aside, first as journeys come, then day by day."""
+    """Write the credit of all chosen days aside, first as journeys come, then day by day."""
     journeys = _journeys(scorer, sources, current, choice.score)
     applied = scorer.apply(journeys)
     folder = publication.ledger.staging.resolve() / "parts"

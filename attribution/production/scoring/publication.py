@@ -25,7 +25,7 @@ from attribution.production.scoring.takeback import names as by_name
 from attribution.schema.tables.scoring import RESTATEMENT as RESTATED
 
 _VERSIONS = ("numpy", "pandas", "pyarrow", "duckdb", "numba")
-_LASTING = ("schema_version", "model_version", "unknown_channels", "days", "inputs", "unmended", "deferred")
+_LASTING = ("schema_version", "model_version", "unknown_channels", "days", "inputs", "outdated", "deferred")
 """Entries of the manifest; where they are as they were, nothing is written."""
 
 _NOTHING = 1e-12
@@ -55,7 +55,7 @@ class Scored:
     removed : days that have no conversions any more
     conversions, rows : of the days written
     unknown_channels : touchpoints of channels the model was not fitted on, by channel, on the days scored
-    unmended : ids of conversions whose credit may be wrong now and cannot be made right from this input, by day
+    outdated : ids of conversions whose credit may be wrong now and cannot be made right from this input, by day
     cut : days in the middle of which the input begins or ends, left as they were
     deferred : days that changed and were not asked for
     damaged : days whose file is not what was written, and that cannot be made again from this input
@@ -70,7 +70,7 @@ class Scored:
     conversions: int = 0
     rows: int = 0
     unknown_channels: Mapping[str, int] = field(default_factory=dict)
-    unmended: Mapping[str, list[str]] = field(default_factory=dict)
+    outdated: Mapping[str, list[str]] = field(default_factory=dict)
     cut: tuple[str, ...] = ()
     deferred: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
@@ -86,7 +86,7 @@ class Scored:
             (),
             days[1],
             days[2],
-            unmended=by_name(taken.unmended(choice)),
+            outdated=by_name(taken.outdated(choice)),
             cut=tuple(map(day_name, taken.news.conversions.cut)),
             deferred=tuple(map(day_name, choice.deferred)),
         )
@@ -167,9 +167,9 @@ class Publication:
             self._restate(name, None)
             del self._days[name]
         self._written.sort()
-        unmended = by_name(self.taken.unmended(choice))
+        outdated = by_name(self.taken.outdated(choice))
         places = [day_place(name) for name in self._written]
-        restatement = self._restatement(unmended)
+        restatement = self._restatement(outdated)
         if restatement.num_rows:
             places.append(f"{RESTATEMENT}/revision={self._revision:06d}/{RESTATEMENT}.parquet")
             pq.write_table(restatement, self.ledger.stage(places[-1]))
@@ -184,7 +184,7 @@ class Publication:
             conversions,
             rows,
             dict(sorted(self._unknown.items())),
-            unmended,
+            outdated,
             tuple(map(day_name, self.taken.news.conversions.cut)),
             tuple(map(day_name, choice.deferred)),
             tuple(sorted(self._damaged - {*self._written, *removed})),
@@ -195,24 +195,24 @@ class Publication:
             self.ledger.commit(manifest, places=places, removed=list(map(day_place, removed)))
         return scored
 
-    def _restatement(self, unmended: Mapping[str, list[str]]) -> pa.Table:
-        """What changed, and the ids that could not be mended and were not named before."""
-        before = self._before.get("unmended", {})
-        newly_unmended = [
-            (day, name) for day, ids in unmended.items() for name in sorted({*ids} - {*before.get(day, ())})
+    def _restatement(self, outdated: Mapping[str, list[str]]) -> pa.Table:
+        """What changed, and the ids that could not be corrected and were not named before."""
+        before = self._before.get("outdated", {})
+        newly_outdated = [
+            (day, name) for day, ids in outdated.items() for name in sorted({*ids} - {*before.get(day, ())})
         ]
-        days, ids = ([pair[column] for pair in newly_unmended] for column in (0, 1))
-        size = len(newly_unmended)
+        days, ids = ([pair[column] for pair in newly_outdated] for column in (0, 1))
+        size = len(newly_outdated)
         lost = {
             "revision": [self._revision] * size,
             "day": days,
             "conversions_changed": [0] * size,
-            "not_mended": ids,
+            "outdated_id": ids,
         }
         empty = {name: lost.get(name, [None] * size) for name in RESTATED.column_names}
-        schema = _CHANGED.append(pa.field("not_mended", pa.string()))
+        schema = _CHANGED.append(pa.field("outdated_id", pa.string()))
         changes = pa.concat_tables([_CHANGED.empty_table(), *self._changes])
-        changes = changes.append_column("not_mended", pa.nulls(changes.num_rows, pa.string()))
+        changes = changes.append_column("outdated_id", pa.nulls(changes.num_rows, pa.string()))
         return pa.concat_tables([changes, pa.table(empty, schema)]).combine_chunks()
 
     def _restate(self, name: str, table: pa.Table | None) -> None:
@@ -225,7 +225,7 @@ class Publication:
 
     def _manifest(self, scored: Scored, choice: Choice) -> dict[str, Any]:
         deferred = {*self._before.get("deferred", ()), *scored.deferred}
-        done = set(map(day_name, (*choice.score, *choice.emptied, *choice.without_history, *choice.unmended)))
+        done = set(map(day_name, (*choice.score, *choice.emptied, *choice.without_history, *choice.outdated)))
         return {
             "schema_version": SCHEMA_VERSION,
             "model": self._scorer.name,
@@ -235,9 +235,9 @@ class Publication:
             "scored_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
             "versions": _versions(),
             "unknown_touchpoints": dict(scored.unknown_channels),
-            "kept": list(scored.without_history),
+            "without_history": list(scored.without_history),
             "days": dict(sorted(self._days.items())),
-            "unmended": dict(scored.unmended),
+            "outdated": dict(scored.outdated),
             "deferred": sorted(deferred - done),
             "inputs": self.taken.news.merge_inputs(),
         }

@@ -75,10 +75,12 @@ def render_report(
     environment.filters["shown"] = shown
     shown_settings = dict(settings)
     input_facts = shown_settings.pop("data", {})
+    returns = shown_settings.get("returns")
     ordered = sorted(parts, key=lambda part: not part.is_first)
     page = environment.get_template("report.html.j2").render(
         name=name,
         headlines=[sentence for part in parts for sentence in part.headlines],
+        currency=returns.get("currency") if isinstance(returns, Mapping) else None,
         parts=ordered,
         contents=[entry for part in ordered for entry in part.contents],
         input_facts=_flat(input_facts if isinstance(input_facts, Mapping) else {"data": input_facts}),

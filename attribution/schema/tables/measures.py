@@ -83,7 +83,7 @@ FORMULAS: Mapping[str, str] = {
     "full_roi": "(value − spend − handling) ÷ (spend + handling)",
     "full_cost_per_arrival": "(spend + handling) ÷ credited arrivals",
     "roi_if_expected": "(value + expected_value − spend) ÷ spend",
-    "attainment": "value ÷ wanted; wanted ÷ value where the target is a most",
+    "attainment": "value ÷ goal; goal ÷ value where the target is a most",
     "achieved": "(now − before) ÷ (expected − before)",
     "gap": "allocated − published",
     "regret": "return of the best choice − return of this one",

@@ -660,7 +660,7 @@ def test_where_nothing_breaks_a_break_is_rarely_seen() -> None:
 def test_conversion_rates_by_presence_and_place() -> None:
     events = touches(("a", 0, "fair"), ("a", 1, "mail"), ("b", 0, "mail"), ("b", 3, "mail"), ("c", 0, "fair"))
     tables = tables_of(events, stage_rows(("a", "lead", 2), ("b", "lead", 2)), {"stages": STAGES})
-    rates = tables["conversion_rates"].query("stage == 'lead'").set_index(["channel", "place"])
+    rates = tables["conversion_rates"].query("stage == 'lead'").set_index(["channel", "touch_position"])
     # b's second touchpoint came when it was a lead already, and is no journey that failed to make one.
     assert rates["journeys"].to_dict() == {
         ("fair", "anywhere"): 2, ("mail", "anywhere"): 2,

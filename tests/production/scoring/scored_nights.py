@@ -75,7 +75,7 @@ class ScoredNights(Nights):
         return DuckDBEngine(threads=1)
 
     def is_done(self) -> bool:
-        return not self.scored.cut and not self.scored.unmended
+        return not self.scored.cut and not self.scored.outdated
 
     def job(self, touches: tuple[Touch, ...], orders: tuple[Order, ...], covers: tuple[int, int] | None = None) -> None:
         type(self).nights += 1
@@ -88,7 +88,7 @@ class ScoredNights(Nights):
         self.check(self.scored, is_all=is_all and covers is None)
 
     def check(self, scored: Scored, *, is_all: bool) -> None:
-        named = {name for ids in scored.unmended.values() for name in ids}
+        named = {name for ids in scored.outdated.values() for name in ids}
         assert not (is_all and named), "an input that spans all that was known lacks nothing"
         expected, found = from_scratch(self.known, self.conversions), published(self.out)
         differ = {name for name in {*expected, *found} if expected.get(name) != found.get(name)}

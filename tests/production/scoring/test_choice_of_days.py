@@ -218,7 +218,7 @@ def test_an_outdated_day_is_scored_where_its_history_is_there_and_kept_where_not
 
 def test_days_left_over_from_before_are_taken_up_again() -> None:
     news = Input(full(range(1, 9)), full(range(1, 9)), RESET).against(known(full(range(1, 9)), full(range(1, 9))))
-    told = manifest(range(1, 9), unmended={day_name(3): ["a"]}, deferred=[day_name(5)])
+    told = manifest(range(1, 9), outdated={day_name(3): ["a"]}, deferred=[day_name(5)])
     assert choose_days(news, told, "m") == Choice([3, 5])
     assert choose_days(news, told, "m", damaged=[7]) == Choice([3, 5, 7])
     assert choose_days(news, told, "m", between=(4, 6)) == Choice([4, 5, 6], deferred=[3])
@@ -226,7 +226,7 @@ def test_days_left_over_from_before_are_taken_up_again() -> None:
 
 def test_a_damaged_day_that_an_input_does_not_tell_is_named() -> None:
     news = Input(full(range(5, 9)), full(range(5, 9)), CUMULATIVE).against(known(full(range(1, 9)), full(range(1, 9))))
-    assert choose_days(news, manifest(range(1, 9)), "m", damaged=[2, 8]) == Choice([8], unmended=[2])
+    assert choose_days(news, manifest(range(1, 9)), "m", damaged=[2, 8]) == Choice([8], outdated=[2])
 
 
 def test_a_day_without_conversions_is_emptied_inside_and_left_alone_outside() -> None:

@@ -217,11 +217,11 @@ def test_a_rolling_window_adds_days_and_leaves_those_it_knows_too_little_of(mode
     changed.loc[changed["touched_at"] < np.datetime64("2024-01-28"), "channel"] = "direct"
     touchpoints = changed
     scored = score(model, between("2024-01-25", "2024-02-15"), tmp_path / "rolling")
-    assert scored.unmended
-    assert max(scored.unmended) < "2024-02-05"
-    assert scored.unmended == json.loads((tmp_path / "rolling" / "manifest.json").read_text())["unmended"]
-    named = scored.restatement[scored.restatement["not_mended"].notna()]
-    assert set(named["not_mended"]) == {name for names in scored.unmended.values() for name in names}
+    assert scored.outdated
+    assert max(scored.outdated) < "2024-02-05"
+    assert scored.outdated == json.loads((tmp_path / "rolling" / "manifest.json").read_text())["outdated"]
+    named = scored.restatement[scored.restatement["outdated_id"].notna()]
+    assert set(named["outdated_id"]) == {name for names in scored.outdated.values() for name in names}
     assert named["channel"].isna().all()
 
 
