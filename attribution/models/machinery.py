@@ -149,11 +149,11 @@ class Machinery:
         unattributed = [model.observed_.number(f"unattributed_{what}") for what in ("conversions", "value")]
         baseline = None
         if model.estimand == "incremental":
-            baseline = self._left("conversions", conversions), self._left("value", value)
+            baseline = self._remainder("conversions", conversions), self._remainder("value", value)
         by_channel = np.append(conversions, unattributed[0]), np.append(value, unattributed[1])
         return ChannelTotals(model.channels_, *by_channel, baseline, self.negative_is_zero)
 
-    def _left(self, what: What, credited: NDArray[np.float64]) -> float:
+    def _remainder(self, what: What, credited: NDArray[np.float64]) -> float:
         """What channels leave of the total; 0 where only rounding is left, which might be negative."""
         total = attributable(self.model, what)
         left = float(total - credited.sum())

@@ -282,10 +282,10 @@ def read_ledger(sources: Sources, period: Period, options: ReturnsOptions) -> pd
     for factor in factors:
         amounts = {name: amount * factor for name, amount in amounts.items()}
     _check_future(days, amounts["amount"])
-    return summed(table[["channel", "cost_type"]], amounts)
+    return sum_amounts(table[["channel", "cost_type"]], amounts)
 
 
-def summed(keys: pd.DataFrame, amounts: Mapping[str, NDArray[np.float64]]) -> pd.DataFrame:
+def sum_amounts(keys: pd.DataFrame, amounts: Mapping[str, NDArray[np.float64]]) -> pd.DataFrame:
     """Distinct rows of ``keys``, sorted, with the exact sums of their amounts (rows,) by name."""
     groups = keys.groupby(list(keys.columns), dropna=False, sort=True)
     group = groups.ngroup().to_numpy(np.int64)

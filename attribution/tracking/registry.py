@@ -97,8 +97,9 @@ def use_store(store: Store) -> Iterator[None]:
     try:
         yield
     finally:
-        mlflow.set_tracking_uri(None)
-        mlflow.set_registry_uri(None)
+        unset: Any = None
+        mlflow.set_tracking_uri(unset)
+        mlflow.set_registry_uri(unset)
         # What MLflow is pointed to, it writes into the environment, and it leaves the registry there.
         for name, value in before.items():
             os.environ.pop(name, None)

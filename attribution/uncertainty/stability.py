@@ -101,7 +101,7 @@ def _row(label: str, number: int, before: Part, after: Part) -> dict[str, object
     }
 
 
-def _held_out(journeys: Journeys, models: Sequence[AttributionModel]) -> pd.DataFrame | None:
+def _held_out_scores(journeys: Journeys, models: Sequence[AttributionModel]) -> pd.DataFrame | None:
     """Scores of the models that predict something and have not been scored by choosing an order, chains first."""
     predicting = [(model.label, of) for model in models if (of := get_machinery(model).held_out()) is not None]
     if not predicting:
@@ -148,7 +148,7 @@ class StabilitySection(Section):
             _row(model.label, number, *pair) for model in models for number, pair in enumerate(pairwise(parts), start=1)
         ]
         tables = {"stability": pd.DataFrame(rows, columns=list(STABILITY.column_names))}
-        both = [context.tables.get("held_out"), _held_out(journeys, models)]
+        both = [context.tables.get("held_out"), _held_out_scores(journeys, models)]
         scored = [table for table in both if table is not None]
         return tables | {"held_out": held_out_table(scored)} if scored else tables
 

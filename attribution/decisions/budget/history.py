@@ -10,7 +10,7 @@ from attribution.data.loading.events import conversion_ids
 from attribution.decisions.budget.budget_options import BudgetOptions
 from attribution.errors import InputError
 from attribution.returns.cost_ledger import MEDIA, Days, cost_types, currency_rates, read_rates
-from attribution.returns.worth import measured
+from attribution.returns.worth import read_measure
 from attribution.schema.experiment import Period, ReturnsOptions
 from attribution.schema.tables import NO_CHANNELS
 
@@ -91,7 +91,7 @@ def _amount(earned: pd.DataFrame, options: BudgetOptions, sources: Sources, retu
         measure = "margin"
     if measure is None:
         return earned["credit" if options.objective == "conversions" else "credited_value"].astype(float)
-    worth = dict(zip(conversion_ids(sources), measured(sources, measure, returns)[:-1], strict=True))
+    worth = dict(zip(conversion_ids(sources), read_measure(sources, measure, returns)[:-1], strict=True))
     return earned["credit"].astype(float) * earned["conversion_id"].map(worth).astype(float)
 
 

@@ -81,7 +81,7 @@ def find_alerts(before: Run, after: Run, *, model: str, thresholds: Thresholds |
     return table.assign(beyond_sampling=table["beyond_sampling"].astype("boolean"), model=of_model)
 
 
-def raised(alerts: pd.DataFrame) -> pd.DataFrame:
+def without_substitutes(alerts: pd.DataFrame) -> pd.DataFrame:
     """The alerts of a table ``alerts``, without the substitutes below them."""
     return alerts[alerts["kind"] != SUBSTITUTE]
 

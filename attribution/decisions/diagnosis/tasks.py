@@ -36,7 +36,7 @@ def tasks_table(tables: Tables, *, repeated_costs: float | None = None, currency
     """
     rows = [
         *_lagging(tables),
-        *_wasted(tables, currency),
+        *_waste(tables, currency),
         *_verdicts(tables),
         *_without_cost(tables),
         *_tracking(tables, repeated_costs),
@@ -88,7 +88,7 @@ _SIZED = ("model", "size", "size_low", "size_high", "models_agreeing", "models")
 _JUDGED = ("spend", "roi", "roi_low", "roi_high", "break_even_roas", "basis", "cost_basis", "estimand")
 
 
-def _sized(row: Task) -> Task:
+def _size_columns(row: Task) -> Task:
     return {name: row[name] for name in _SIZED}
 
 
@@ -115,10 +115,10 @@ def _lagging(tables: Tables) -> Iterator[Task]:
         elif part is not None:
             evidence += f", mostly because of {part}"
         columns = {name: row[name] for name in ("dimension", "slice", "spend", "roi")}
-        yield _task(wording.LAGGING, evidence, {**columns, **_sized(row)}, check)
+        yield _task(wording.LAGGING, evidence, {**columns, **_size_columns(row)}, check)
 
 
-def _wasted(tables: Tables, currency: str | None) -> Iterator[Task]:
+def _waste(tables: Tables, currency: str | None) -> Iterator[Task]:
     """Spend below break-even: surely under some model, or at the estimate where there are no intervals."""
     if "returns" not in tables:
         return
@@ -138,7 +138,9 @@ def _wasted(tables: Tables, currency: str | None) -> Iterator[Task]:
                 evidence += f" (at most {format_roi(row['roi_high'])} within its interval)"
             evidence += f", with {row['estimand']} credit"
             columns = {name: row[name] for name in _JUDGED}
-            yield _task(kind, evidence, {"dimension": "channel", "slice": row["channel"], **columns, **_sized(row)})
+            yield _task(
+                kind, evidence, {"dimension": "channel", "slice": row["channel"], **columns, **_size_columns(row)}
+            )
 
 
 def _verdicts(tables: Tables) -> Iterator[Task]:
@@ -167,7 +169,9 @@ def _without_cost(tables: Tables) -> Iterator[Task]:
         free = free.assign(models=models)
         for row in _middle(free, ["channel"], free["value"]).to_dict("records"):
             evidence = "it has credit, but no cost of its own"
-            yield _task(wording.NO_COST, evidence, {"dimension": "channel", "slice": row["channel"], **_sized(row)})
+            yield _task(
+                wording.NO_COST, evidence, {"dimension": "channel", "slice": row["channel"], **_size_columns(row)}
+            )
     untouched = rows[(rows["channel"] == UNATTRIBUTED) & (rows["value"] > 0)]
     if len(untouched):
         first = untouched.iloc[0]

@@ -55,7 +55,7 @@ def read_arrivals(sources: Sources, options: FunnelOptions) -> Arrivals:
     findings = [_null_finding(raw, name) for name in ("customer_id", "stage", "stage_time")]
     usable = raw.dropna(subset=["customer_id", "stage", "stage_time"])
     usable, unknown = _known_stages(usable, options)
-    rows, future = _that_have_come(_typed(usable))
+    rows, future = _that_have_come(_set_types(usable))
     is_lost = rows["stage"].isin(options.lost)
     if is_lost.all():
         raise InputError(
@@ -109,7 +109,7 @@ def _that_have_come(rows: pd.DataFrame) -> tuple[pd.DataFrame, Finding]:
     return rows[~future], finding
 
 
-def _typed(rows: pd.DataFrame) -> pd.DataFrame:
+def _set_types(rows: pd.DataFrame) -> pd.DataFrame:
     typed = pd.DataFrame(
         {
             "customer_id": rows["customer_id"],

@@ -12,7 +12,7 @@ import pandas as pd
 from attribution.amounts import format_amount
 from attribution.arguments import check_arguments
 from attribution.decisions.kpis.kpis_declared import DECISIONS, KPIS
-from attribution.decisions.kpis.metrics import ALL, COUNTED, METRICS, Answer, measure, spelled
+from attribution.decisions.kpis.metrics import ALL, COUNTED, METRICS, Answer, measure, spell_metric
 from attribution.decisions.kpis.runs import Run
 from attribution.decisions.kpis.targets import Scoped, Target, Targets
 from attribution.errors import InputError
@@ -159,7 +159,7 @@ def target_findings(table: pd.DataFrame) -> list[str]:
     """A sentence for each target of the ``kpis`` table."""
     sentences = []
     for row in today(table).itertuples():
-        subject = spelled(row.metric) + ("" if row.scope == ALL else f" of {row.scope}")
+        subject = spell_metric(row.metric) + ("" if row.scope == ALL else f" of {row.scope}")
         # What is counted is the same under every model.
         subject += "" if str(row.note).startswith(COUNTED) else f" under {row.model}"
         target = f"{row.direction.replace('_', ' ')} {_with_unit(row.goal, row.unit)} until {row.period_end}"
@@ -253,7 +253,7 @@ def _value(number: int, target: Target, targets: Targets, run: Run, result: Answ
 
 def _row(number: int, target: Target, targets: Targets, run: Run, baseline: Run | None) -> dict[str, Any]:
     """A target held against the run of today."""
-    covered = _covered(number, target, run)
+    covered = _share_covered(number, target, run)
     result = answer(target, targets, run)
     row = _value(number, target, targets, run, result)
     value, low, high, goal = (float(row[name]) for name in ("value", "low", "high", "goal"))
@@ -278,7 +278,7 @@ def _row(number: int, target: Target, targets: Targets, run: Run, baseline: Run 
     }
 
 
-def _covered(number: int, target: Target, run: Run) -> float | None:
+def _share_covered(number: int, target: Target, run: Run) -> float | None:
     """Share of the target's days that the run covers."""
     if run.period is None:
         return None

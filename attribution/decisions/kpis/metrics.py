@@ -68,10 +68,6 @@ def _per(numerator: Floats, denominator: Floats) -> Floats:
     return np.divide(numerator, denominator, out=np.full_like(numerator, np.nan), where=denominator > 0)
 
 
-def _gained(earned: Floats, spend: Floats) -> Floats:
-    return _per(earned - spend, spend)
-
-
 def _itself(amount: Floats) -> Floats:
     return amount
 
@@ -154,7 +150,7 @@ def measure(
     sums = _sums(rows.loc[chosen], revenue.loc[chosen], _economics(run, label, cost_basis))
     missing = [name for name in definition.needs if name not in sums]
     if missing:
-        return Answer(np.nan, why=_unknown(run, missing))
+        return Answer(np.nan, why=_say_missing(run, missing))
     value = float(definition.of(*(np.array([sums[name]]) for name in definition.needs))[0])
     if np.isnan(value):
         return Answer(value, why="what it is divided by is 0 in this run")
@@ -168,22 +164,22 @@ def measure(
     if not isinstance(draws, str):
         low, high = percentile(draws[:, None], run.level)[:, 0]
         return Answer(value, float(low), float(high), draws)
-    ends = _published(metric, rows.loc[chosen], revenue.loc[chosen]) if len(chosen) == 1 else None
+    ends = _published_interval(metric, rows.loc[chosen], revenue.loc[chosen]) if len(chosen) == 1 else None
     return Answer(value, why=f"no interval: {draws}") if ends is None else Answer(value, *ends)
 
 
-def spelled(metric: str) -> str:
+def spell_metric(metric: str) -> str:
     """A metric as it is written in a sentence.
 
     Examples
     --------
-    >>> spelled("ltv_to_cac"), spelled("average_value")
+    >>> spell_metric("ltv_to_cac"), spell_metric("average_value")
     ('LTV to CAC', 'average value')
     """
     return " ".join(word.upper() if word in _SHORT else word for word in metric.split("_"))
 
 
-def _unknown(run: Run, missing: Sequence[str]) -> str:
+def _say_missing(run: Run, missing: Sequence[str]) -> str:
     """The settings that a metric needs to be known."""
     needs = []
     if {"spend", "paid_value", "paid_return", "paid_conversions"} & set(missing):
@@ -275,7 +271,7 @@ def _metric_draws(
     return values if np.isfinite(values).all() else "it cannot be computed in some draws"
 
 
-def _published(metric: str, row: pd.DataFrame, revenue: pd.DataFrame) -> tuple[float, float] | None:
+def _published_interval(metric: str, row: pd.DataFrame, revenue: pd.DataFrame) -> tuple[float, float] | None:
     """Ends of the interval of one channel, as the table ``returns`` has them; ``revenue`` is its row on revenue."""
     of = {"roas": "value", "cpa": "conversions"}.get(metric, metric)
     if f"{of}_low" not in row:

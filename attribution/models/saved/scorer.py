@@ -38,7 +38,7 @@ from attribution.models.saved.fitted import (
 from attribution.models.saved.folder import name_in, read_manifest, seal, write_folder
 from attribution.models.saved.state import ModelState
 from attribution.schema.experiment import JourneyOptions, checked
-from attribution.schema.names import encoded
+from attribution.schema.names import encode_name
 from attribution.schema.tables import INPUTS
 from attribution.schema.tables.scoring import SCORED
 
@@ -346,7 +346,7 @@ def save_scorers(outcome: Fitted, run: Path) -> None:
     refused = {}
     for number, model in enumerate(outcome.models, start=1):
         try:
-            Scorer.of(outcome, model.label).save(run / FOLDER / f"{number:02d}_{encoded(model.label)}")
+            Scorer.of(outcome, model.label).save(run / FOLDER / f"{number:02d}_{encode_name(model.label)}")
         except InputError as error:
             refused[model.label] = str(error)
     if refused:

@@ -41,7 +41,7 @@ def funnel_by_stage(
     InputError
         There is no allocated credit of any stage.
     """
-    allocated = _allocated(funnel_credit)
+    allocated = _allocated_credit(funnel_credit)
     if allocated.empty:
         raise InputError("no stage has allocated credit to draw")
     of_stage = ["stage", "arrivals", "rate_to_next", "rate_low", "rate_high", "median_days_to_next"]
@@ -72,7 +72,7 @@ def funnel_by_stage(
     )
 
 
-def _allocated(funnel_credit: pd.DataFrame) -> pd.DataFrame:
+def _allocated_credit(funnel_credit: pd.DataFrame) -> pd.DataFrame:
     """Credit of whole channels; campaigns are in them."""
     rows = (funnel_credit["grain"] == "channel") & (funnel_credit["estimand"] == "allocated")
     return funnel_credit[rows]
@@ -135,7 +135,7 @@ def funnel_rates(funnel_credit: pd.DataFrame, *, channels: Iterable[str] | None 
     InputError
         No stage has a rate.
     """
-    allocated = _allocated(funnel_credit)
+    allocated = _allocated_credit(funnel_credit)
     with_rate = allocated[allocated["rate_to_next"].notna()]
     if with_rate.empty:
         raise InputError("no stage has a rate by channel to draw")

@@ -815,7 +815,7 @@ def test_the_picture_of_the_funnel_holds_its_numbers() -> None:
     assert figure.table.query("model == 'linear'").groupby("stage")["credit"].sum().to_dict() == pytest.approx(
         {"lead": 2.0, "SQL": 1.0, "won": 1.0}
     )
-    assert "50.0%" in to_svg(figure)
+    assert "50 %" in to_svg(figure)
     rates = funnel_rates(tables["funnel_credit"])
     assert "100.0%" in to_svg(rates)
     with pytest.raises(InputError, match="no stage"):

@@ -16,7 +16,7 @@ from attribution.journeys import journeys_by_day
 from attribution.kernels.statistics.sums import to_float
 from attribution.production.refit import SummaryStore, day_name, read_window, refit, summarise_days
 from attribution.production.refit.days import DayTables
-from attribution.production.refit.recode import recoded
+from attribution.production.refit.recode import recode_tables
 from attribution.schema.experiment import Period
 from tests.production.nights import (
     CHANNELS,
@@ -71,7 +71,7 @@ def days_of(folder: Path) -> Said:
     """What each day says, in terms of the same channels."""
     store = SummaryStore.open(folder)
     days = [store.read(day) for day in store.days]
-    return {each.day: said_of(recoded(each.tables, each.channels, CHANNELS, models())) for each in days}
+    return {each.day: said_of(recode_tables(each.tables, each.channels, CHANNELS, models())) for each in days}
 
 
 def said_of(tables: DayTables) -> dict[str, list[tuple[list[int], float]]]:
@@ -131,7 +131,9 @@ class SummaryNights(Nights):
         """Of all that is known, in one go."""
         journeys = journeys_by_day(self.scratch(), lookback_days=LOOKBACK)
         days = summarise_days(journeys, models(), first, last)
-        return {day: said_of(recoded(tables, journeys.channels, CHANNELS, models())) for day, tables in days.items()}
+        return {
+            day: said_of(recode_tables(tables, journeys.channels, CHANNELS, models())) for day, tables in days.items()
+        }
 
     def check_refit(self, first: int, last: int) -> None:
         """Credit of a refit is that of a fit on the log."""
