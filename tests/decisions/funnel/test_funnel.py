@@ -817,7 +817,7 @@ def test_the_picture_of_the_funnel_holds_its_numbers() -> None:
     )
     assert "50 %" in to_svg(figure)
     rates = funnel_rates(tables["funnel_credit"])
-    assert "100.0%" in to_svg(rates)
+    assert "100 %" in to_svg(rates)
     with pytest.raises(InputError, match="no stage"):
         funnel_rates(tables["funnel_credit"].query("stage == 'won'"))
 
