@@ -287,24 +287,34 @@ class Build:
                 _WITHOUT_TOUCHPOINT,
             ),
         ]
-        if self.mode == kernel.FIRST_ONLY:
-            for table in ("touchpoints", "conversions"):
-                message = f"{table} after the customer's first conversion (dropped)"
-                counted.append(("after_first_conversion", table, f"dropped_{table}", None, message))
-        if self.period != kernel.ANY_TIME:
-            counted.append(("outside_period", "conversions", "conversions_outside", None, _OUTSIDE))
-            counted.append(("outside_period", "journeys", "nulls_outside", None, _NULLS_OUTSIDE))
-        if self.refinement.options.customers == "new":
-            counted.append(("not_new", "conversions", "not_new", None, _NOT_NEW))
         findings = [
             count_finding(check, table, overview.number(name), text, total=total)
             for check, table, name, total, text in counted
+        ]
+        # What somebody asked for is counted, and is no warning.
+        findings += [
+            Finding(check, table, "pass", overview.number(name), None, None, text)
+            for check, table, name, text in self._options_counted()
         ]
         findings += [*self._only_converters(overview), self._open_finding(overview)]
         if self.has_times:
             fresh, looked_at = (int(overview.number(name)) for name in ("fresh_ids", "ids_looked_at"))
             findings.append(fresh_id_finding(fresh, looked_at, minutes=NEW_ID_MINUTES))
         return [*self.stream.findings, *findings, *self.refinement.describe(overview)]
+
+    def _options_counted(self) -> list[tuple[str, str, str, str]]:
+        """Check, table, count and text of what options leave out."""
+        counted = []
+        if self.mode == kernel.FIRST_ONLY:
+            for table in ("touchpoints", "conversions"):
+                text = f"{table} after the customer's first conversion (left out)"
+                counted.append(("after_first_conversion", table, f"dropped_{table}", text))
+        if self.period != kernel.ANY_TIME:
+            counted.append(("outside_period", "conversions", "conversions_outside", _OUTSIDE))
+            counted.append(("outside_period", "journeys", "nulls_outside", _NULLS_OUTSIDE))
+        if self.refinement.options.customers == "new":
+            counted.append(("not_new", "conversions", "not_new", _NOT_NEW))
+        return counted
 
     def _only_converters(self, overview: Summary) -> list[Finding]:
         """Said where the period leaves no journey that did not convert, for these close a window after their end."""
@@ -352,9 +362,15 @@ _COUNTED = (
     "fresh_ids",
     "ids_looked_at",
 )
-_TIES = "touchpoints of one customer at the same time (ordered by kind, channel and the other columns)"
-_DUPLICATES = "touchpoints that equal another in every column (kept; journeys.dedupe removes them)"
-_WITHOUT_TOUCHPOINT = "conversions without a touchpoint in their lookback window (credited to (unattributed))"
+_TIES = (
+    "touchpoints of one customer at the same time (ordered by kind, channel and the other columns): use more precise "
+    "times if you have them"
+)
+_DUPLICATES = "touchpoints that equal another in every column (counted twice): set journeys.dedupe to merge them"
+_WITHOUT_TOUCHPOINT = (
+    "conversions without a touchpoint in their lookback window (credited to (unattributed)): if these are many, check "
+    "for untracked touchpoints, ids that do not match, and a window that is too short"
+)
 _NOT_NEW = "conversions of customers who had converted before (not counted, but they still close journeys)"
 _OUTSIDE = "conversions outside the period (not counted, but they still close journeys)"
 _NULLS_OUTSIDE = "non-converting journeys that close outside the period (left out)"

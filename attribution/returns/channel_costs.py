@@ -361,7 +361,7 @@ def coverage_findings(costs: Costs, channels: Sequence[str]) -> list[Finding]:
         ),
         "no_media_cost": (
             [name for name in every if name in owned - media],
-            "channels with costs but no media cost: they have an ROI and a rank only if returns.cost_basis is 'loaded'",
+            "channels with costs but no media cost: they have no ROI on it; set returns.cost_basis = 'loaded'",
         ),
     }
     return [

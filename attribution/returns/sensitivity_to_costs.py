@@ -75,7 +75,7 @@ def bounds_findings(sensitivity: pd.DataFrame | None) -> list[Finding]:
     if ranked.empty:
         return []
     unsure = sorted(set(ranked.loc[ranked["overlaps"].notna(), "channel"]))
-    message = "channels whose ROI overlaps that of others within the bounds of costs: their rank is not sure"
+    message = "channels whose ROI overlaps that of others within the bounds of costs: narrow the bounds to rank them"
     total = ranked["channel"].nunique()
     return [count_finding("cost_bounds", "costs", len(unsure), message, total=total, example=", ".join(unsure[:5]))]
 

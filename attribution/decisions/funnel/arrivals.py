@@ -75,7 +75,7 @@ def _null_finding(raw: pd.DataFrame, name: str) -> Finding:
     is_null = raw[name].isna()
     what = {"customer_id": "customer", "stage_time": "date"}.get(name, name)
     example = raw.loc[is_null, "stage"].dropna().sort_values().iloc[:1].tolist() if name == "stage_time" else []
-    message = f"stages without {what} (left out)"
+    message = f"stages without {what} (left out): complete them"
     return count_finding(
         f"null_{what}", "stages", int(is_null.sum()), message, total=len(raw), example=[*example, None][0]
     )
@@ -103,7 +103,7 @@ def _that_have_come(rows: pd.DataFrame) -> tuple[pd.DataFrame, Finding]:
     # Somewhere on earth tomorrow has begun.
     future = rows["at"] >= (np.datetime64("now", "D") + 2).astype("datetime64[us]").astype(np.int64)
     example = rows.loc[future, "stage"].sort_values().iloc[:1].tolist()
-    message = "stages with a date in the future, such as expected wins (left out)"
+    message = "stages with a date in the future, such as expected wins (left out): correct dates that are wrong"
     count = int(future.sum())
     finding = count_finding("future_stage", "stages", count, message, total=len(rows), example=[*example, None][0])
     return rows[~future], finding

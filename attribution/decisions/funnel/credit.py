@@ -149,7 +149,7 @@ def _fit(
             machinery = get_machinery(model)
             machinery.finish_fit(contributions + machinery.summarise_untouched(journeys), observed)
         except InputError as error:
-            message = f"{model.label} is not computed for this stage: {error}"
+            message = f"{model.label} is not computed for this stage; use the other models there: {error}"
             findings.append(count_finding("stage_left_out", "stages", 1, message, example=stage))
         else:
             fitted.append(model)
@@ -167,7 +167,7 @@ def _who_can_hand_out(
             if one is not None:
                 allocate(model, one)
         except InputError as error:
-            message = f"{model.label} has credit but no rates: {error}"
+            message = f"{model.label} has credit but no rates; read those of the other models: {error}"
             findings.append(count_finding("stage_without_rates", "stages", 1, message, example=stage))
         else:
             able.append(model)
