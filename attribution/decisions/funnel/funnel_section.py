@@ -17,8 +17,8 @@ from attribution.decisions.funnel.credit import StageCredit, credit_stage
 from attribution.decisions.funnel.funnel_declared import FUNNEL_TABLES
 from attribution.decisions.funnel.funnel_options import FunnelOptions
 from attribution.decisions.funnel.open_cases import pipeline_table, won_of
-from attribution.decisions.funnel.presence import conversion_rates
 from attribution.decisions.funnel.progress import Progress, follow
+from attribution.decisions.funnel.stage_rates import conversion_rates
 from attribution.decisions.funnel.stages import funnel_table, learn_chances
 from attribution.errors import InputError
 from attribution.schema.experiment import Experiment
