@@ -95,25 +95,31 @@ def open_run_folder(reference: str, folder: Path, *, store: Store) -> Iterator[P
 
 
 def judge_scorer(run: Path, model: str | None, name: str | None, *, allow_own_code: bool = False) -> Scorer:
-    """A model of a finished run as it is exported: by its name, and judged by every law, for its card.
+    """A model of a finished run or refit as it is exported: by its name, and judged by every law, for its card.
 
     Parameters
     ----------
-    run : output folder of the run
+    run : output folder of the run or refit
     model : label of the model; may be left out where there is one
-    name : of the scorer; the label unless given
+    name : of the scorer; the label unless given, or the name of the model that was refitted
     allow_own_code : see `Scorer.load`
     """
     from attribution.models.saved import load_saved_scorer
     from attribution.pipeline.tracking_record import read_record
-    from attribution.testing import judge_model
 
     record = read_record(run)
     label = model if model is not None or len(record.models) != 1 else record.models[0].name
     saved = load_saved_scorer(run, label, allow_own_code=allow_own_code)
-    verdicts = judge_model(saved.state.model())
+    return judge_laws(replace(saved, name=name or saved.name))
+
+
+def judge_laws(scorer: Scorer) -> Scorer:
+    """The scorer with what every law says of it, for its card; laws that were judged before are judged again."""
+    from attribution.testing import judge_model
+
+    verdicts = judge_model(scorer.state.model())
     laws = [verdict.meaning if verdict.holds else f"**broken**: {verdict.meaning}" for verdict in verdicts]
-    return replace(saved, name=name or saved.state.label, laws=(*saved.laws, *laws))
+    return replace(scorer, laws=(*scorer.laws[:1], *laws))
 
 
 def write_outputs(made: Made, out: Path, keep: Sequence[Path], store: Store | None) -> Tracked:
