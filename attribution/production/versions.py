@@ -1,4 +1,4 @@
-"""Which version of a registered model is in effect on which day: promotions in their order, and how one is taken back."""
+"""Which version of a registered model is in effect on which day."""
 
 from __future__ import annotations
 
@@ -123,6 +123,51 @@ class Timeline:
     def point_to(self, version: str, today: int) -> Timeline:
         """As it is if the alias points to its newest version; else with the alias' version from today on."""
         return self if version == self.newest else Timeline(self.promote(version, since=today).promotions, True)
+
+
+def check_day(current: Timeline | None, restate: int | None, today: int) -> None:
+    """Refuse a promotion from a day in the future, or today where the clock is before the last promotion.
+
+    Raises
+    ------
+    InputError
+        With both days.
+    """
+    if restate is not None and restate > today:
+        raise InputError(
+            "a version cannot be in effect from a day in the future",
+            given=f"--restate {day_name(restate)}",
+            allowed=f"days up to {day_name(today)}",
+        )
+    newest = None if current is None else current.promotions[-1]
+    if restate is None and newest is not None and newest.since is not None and newest.since > today:
+        raise InputError(
+            f"version {newest.version} is in effect from {day_name(newest.since)} on, which is after today",
+            given=f"today is {day_name(today)}",
+            hint="set the clock of this computer right, or name the first day with --restate",
+        )
+
+
+def add_promotion(current: Timeline | None, version: str, *, restate: int | None, today: int) -> Timeline:
+    """``current`` with ``version`` in effect from today on, or from an earlier day whose scores are to be restated.
+
+    Parameters
+    ----------
+    current : what is in effect; None where nothing is, so that the version is in effect on all days
+    version : the new one; where it is the newest already, nothing changes unless ``restate`` says from when on
+    restate, today : days, counted from 1970-01-01
+
+    Raises
+    ------
+    InputError
+        See `check_day`.
+    """
+    check_day(current, restate, today)
+    if current is None:
+        return Timeline.of(version)
+    if current.newest == version and restate is None:
+        return Timeline(current.promotions)
+    return current.promote(version, since=today if restate is None else restate)
 
 
 def describe_effect(timeline: Timeline) -> str:

@@ -42,8 +42,8 @@ def refit(
         str | None,
         typer.Option(
             metavar="MODEL",
-            help="Model to refit: its folder, or models:/NAME@ALIAS. It is only read. The refitted one is in the output "
-            "folder, for `attribution promote --challenger`.",
+            help="Model to refit: its folder, or models:/NAME@ALIAS. It is only read: the refitted one is written to "
+            "the output folder, for `attribution promote --challenger`.",
         ),
     ] = None,
     uri: Annotated[
@@ -216,8 +216,9 @@ def _tell(document: dict[str, object], *, as_json: bool) -> None:
         typer.echo(f"Fitted on {document['first']} to {document['last']}; tables are in {document['out']}.")
         if "version" in document:
             typer.echo(
-                f"The refitted {document['challenger']} is version {document['version']}. The model in use is unchanged. "
-                f"To replace it: attribution promote NAME --challenger {document['out']} --holdout EXPERIMENT.toml"
+                f"The refitted {document['challenger']} is version {document['version']}. The model in use is "
+                f"unchanged; `attribution promote NAME --challenger {document['out']} --holdout EXPERIMENT.toml` "
+                "replaces it if it meets the criteria."
             )
     stale = document["stale"]
     if stale and not as_json:

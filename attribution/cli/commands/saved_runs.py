@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from attribution.models.saved import Scorer
     from attribution.pipeline.output import Kind
     from attribution.pipeline.stores import Store
+    from attribution.pipeline.tracking_record import Record
+    from attribution.production.versions import Timeline
     from attribution.reporting.charts import Figure
     from attribution.reporting.report.pages import Page
 
@@ -188,6 +190,31 @@ def _run_folder(reference: str, folder: Path, copies: Path, store: Store) -> Pat
     except TrackingError as error:
         hint = "give its output folder, or another tracking server with --tracking-uri"
         raise error.refuse(str(error), hint=hint) from None
+
+
+def find_training_run(run: Path, record: Record, store: Store) -> str | None:
+    """Id of the MLflow run that a run or refit in a folder was logged as; None where it was not.
+
+    Raises
+    ------
+    InputError
+        If the store does not answer.
+    """
+    from attribution.tracking.registry import away
+    from attribution.tracking.tracked_runs import find_tracked
+
+    try:
+        return find_tracked(run, name=record.run.name, store=store)
+    except TrackingError as error:
+        raise away(error) from None
+
+
+def effect_records(timeline: Timeline | None) -> list[dict[str, str | None]]:
+    """From which day on each version is in effect, as it stands in what ``--json`` prints."""
+    from attribution.production.scoring.days import day_name
+
+    stretches = [] if timeline is None else timeline.stretches
+    return [{"from": None if since is None else day_name(since), "version": version} for since, version in stretches]
 
 
 # ---------------------------------------------------------------- exported models

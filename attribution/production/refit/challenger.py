@@ -98,7 +98,7 @@ def make_challenger(
         "value": observed.number("value"),
         "digests": dict(digests),
     }
-    read = {"tables": (), "dimensions": (), "has_times": True, "zoned": None}
+    read: dict[str, Any] = {"tables": (), "dimensions": (), "has_times": True, "zoned": None}
     training = replace(before, **data) if before is not None else Training(**read, **data)
     made = Scorer.of(fitted, name=champion.name, definition=replace(champion.definition, training=training))
     written_at = read_manifest(folder).get("written_at")
