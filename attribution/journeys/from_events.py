@@ -307,16 +307,16 @@ class Build:
         return [*self.stream.findings, *findings, *self.refinement.describe(overview)]
 
     def _only_converters(self, overview: Summary) -> list[Finding]:
-        """Said where the period leaves no journey that did not convert, for these close a window after their end."""
+        """A warning where the period leaves converters only: other journeys close one window later."""
         outside = overview.number("nulls_outside")
         if overview.number("nulls") > 0 or outside == 0 or overview.number("conversions") == 0:
             return []
         window = int(self.windows.length.max()) / DAY
         message = (
-            f"[period] leaves out all {outside:,.0f} journeys that did not convert, so Markov and Shapley's rate learn "
-            "from converters only, and channels look alike. "
-            f"Such a journey closes {window:g} days after its last touchpoint: shorten lookback_days, let the period "
-            "end so much later, or leave period.end out where the data end there anyway"
+            f"the period leaves out all {outside:,.0f} journeys that did not convert, so Markov and Shapley's rate "
+            "learn from converters only, and channels look alike. "
+            f"Such a journey closes {window:g} days after its last touchpoint: shorten lookback_days, move period.end "
+            f"{window:g} days later, or leave it out if the data end there anyway"
         )
         return [Finding(ONLY_CONVERTERS, "journeys", "warn", outside, outside, None, message)]
 
@@ -353,7 +353,7 @@ _COUNTED = (
     "ids_looked_at",
 )
 _TIES = "touchpoints of one customer at the same time (ordered by kind, channel and the other columns)"
-_DUPLICATES = "touchpoints that equal another in every column (kept; journeys.dedupe removes them)"
+_DUPLICATES = "touchpoints that are equal to another one in every column (kept; journeys.dedupe removes them)"
 _WITHOUT_TOUCHPOINT = "conversions without a touchpoint in their lookback window (credited to (unattributed))"
 _NOT_NEW = "conversions of customers who had converted before (not counted, but they still close journeys)"
 _OUTSIDE = "conversions outside the period (not counted, but they still close journeys)"
