@@ -41,7 +41,7 @@ Part = TypeVar("Part", bound=BaseModel)
 
 
 class Experiment(Settings):
-    """Everything one run asks for.
+    """All settings of one run.
 
     Which sections there are the pipeline knows; it refuses what none of them owns. `options` gives what one was given.
 
