@@ -304,7 +304,7 @@ def totals_of(group: NDArray[np.integer], amount: NDArray[np.float64], size: int
     """
     totals = to_float(exact_sums(group, amount, size))
     if not np.isfinite(totals).all():
-        raise InputError("the sum of all spend is larger than any float", hint="use a larger unit of money")
+        raise InputError("the sum of all spend is too large for a float", hint="use a larger unit of money")
     return np.asarray(totals)
 
 
