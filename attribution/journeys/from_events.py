@@ -317,16 +317,16 @@ class Build:
         return counted
 
     def _only_converters(self, overview: Summary) -> list[Finding]:
-        """Said where the period leaves no journey that did not convert, for these close a window after their end."""
+        """A warning where the period leaves converters only: other journeys close one window later."""
         outside = overview.number("nulls_outside")
         if overview.number("nulls") > 0 or outside == 0 or overview.number("conversions") == 0:
             return []
         window = int(self.windows.length.max()) / DAY
         message = (
-            f"[period] leaves out all {outside:,.0f} journeys that did not convert, so Markov and Shapley's rate learn "
-            "from converters only, and channels look alike. "
-            f"Such a journey closes {window:g} days after its last touchpoint: shorten lookback_days, let the period "
-            "end so much later, or leave period.end out where the data end there anyway"
+            f"the period leaves out all {outside:,.0f} journeys that did not convert, so Markov and Shapley's rate "
+            "learn from converters only, and channels look alike. "
+            f"Such a journey closes {window:g} days after its last touchpoint: shorten lookback_days, move period.end "
+            f"{window:g} days later, or leave it out if the data end there anyway"
         )
         return [Finding(ONLY_CONVERTERS, "journeys", "warn", outside, outside, None, message)]
 
@@ -366,7 +366,9 @@ _TIES = (
     "touchpoints of one customer at the same time (ordered by kind, channel and the other columns): use more precise "
     "times if you have them"
 )
-_DUPLICATES = "touchpoints that equal another in every column (counted twice): set journeys.dedupe to merge them"
+_DUPLICATES = (
+    "touchpoints that are equal to another one in every column (counted twice): set journeys.dedupe to merge them"
+)
 _WITHOUT_TOUCHPOINT = (
     "conversions without a touchpoint in their lookback window (credited to (unattributed)): if these are many, check "
     "for untracked touchpoints, ids that do not match, and a window that is too short"

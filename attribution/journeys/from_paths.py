@@ -28,10 +28,14 @@ def journeys_from_paths(sources: Sources, options: JourneyOptions, period: Perio
     settings = {name: getattr(options, name) for name in sorted(options.model_fields_set)}
     for name, setting in {**settings, "period": period.start or period.end}.items():
         if setting is not None and name in ("period", "lookback_days"):
-            raise InputError(f"{name} needs timestamps; aggregated paths have none", given=f"{name} = {setting}")
+            raise InputError(
+                f"{name} needs timestamps; aggregated paths have none",
+                given=f"{name} = {setting}",
+                hint="leave it out, or give touchpoints and conversions",
+            )
         if setting is not None and setting != getattr(JourneyOptions(), name):
             raise InputError(
-                f"{name} is an option for building journeys; aggregated paths are complete journeys",
+                f"{name} changes how journeys are built; aggregated paths are complete journeys",
                 given=f"{name} = {setting}",
                 hint="leave it out",
             )

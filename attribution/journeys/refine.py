@@ -202,10 +202,10 @@ class Refinement:
 
 _MESSAGES = {
     "expired": "touchpoints older than their own lookback window (not counted for that conversion)",
-    "views": "impressions left out in favour of clicks (view_through)",
-    "repeats": "touchpoints that repeat the one before: merged into it (dedupe)",
-    "direct": "touchpoints of direct traffic: left out (direct)",
-    "transform": "touchpoints left out by the path transform or max_touchpoints",
+    "views": "impressions left out by view_through",
+    "repeats": "touchpoints that repeat the one before (merged into it by dedupe)",
+    "direct": "touchpoints of direct traffic (left out by direct)",
+    "transform": "touchpoints left out by transform or max_touchpoints",
 }
 
 

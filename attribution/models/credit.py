@@ -184,7 +184,7 @@ def check_totals(model: Model, conversions: float, value: float) -> None:
     for what, total in observed.items():
         credited = model.credit_.total(what)
         if not abs(credited - total) <= TOLERANCE * max(1.0, total):
-            raise LawError(f"model {model.label!r} credits {credited!r} {what} of {total!r}")
+            raise LawError(f"model {model.label!r}: credit of {what} adds up to {credited!r} instead of {total!r}")
 
 
 @check_arguments

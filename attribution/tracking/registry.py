@@ -307,7 +307,11 @@ def _parse_reference(reference: str) -> tuple[str, str, str | None]:
 
 def _check_names(name: str, alias: str | None) -> None:
     if not re.fullmatch(r"[^/:@.%\"'\s][^/:@%\"']{0,199}", name):
-        raise InputError("a registered model cannot have this name", given=repr(name), allowed="text without / : @")
+        raise InputError(
+            "a registered model cannot have this name",
+            given=repr(name),
+            allowed="up to 200 characters without / : @ % ' \"",
+        )
     if alias is not None and (not re.fullmatch(r"[A-Za-z][\w-]{0,99}", alias) or alias == "latest"):
         raise InputError(
             "an alias cannot have this name", given=repr(alias), allowed="letters, digits, _ and -; not 'latest'"

@@ -1,7 +1,7 @@
-"""The nightly jobs as an Airflow DAG: score, summarise, monitor, and a refit where something drifted.
+"""The nightly jobs as an Airflow DAG: score, summarise, monitor, and refit if something drifted.
 
-Every task is one command in a container, whose exit code says what came of it: 0 done, 2 the input is wrong, 3 the
-verdict is negative. Credentials are variables of the container's environment; no command takes one as an argument.
+Every task is one command. Its exit code is the result: 0 done, 2 the input is wrong, 3 the verdict is negative, 4 try
+again later. Credentials are environment variables; no command takes one as an argument.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ SHOP = "/srv/shop"
 DRIFTED = 3
 
 
-def monitored() -> None:
-    """Go on to the refit if something drifted; skip it if nothing did; fail for any other reason."""
+def run_monitor() -> None:
+    """Continue with the refit if something drifted, skip it if nothing did, and fail otherwise."""
     import subprocess
 
     command = ["attribution", "monitor", "summaries", "--recent-days", "7", "--training-days", "90", "--log", "json"]
@@ -37,7 +37,7 @@ with DAG(
     max_active_runs=1,
     default_args={"retries": 2, "retry_delay": dt.timedelta(minutes=10)},
 ) as dag:
-    # A second job on the same folder is refused by a lock; a job that was killed goes on where it was.
+    # A lock refuses a second job on the same folder; a job that was killed continues where it stopped.
     score = BashOperator(
         task_id="score",
         cwd=SHOP,
@@ -51,7 +51,7 @@ with DAG(
         cwd=SHOP,
         bash_command="attribution summarise nightly.toml --to summaries --log json",
     )
-    monitor = PythonOperator(task_id="monitor", python_callable=monitored)
+    monitor = PythonOperator(task_id="monitor", python_callable=run_monitor)
     refit = BashOperator(
         task_id="refit",
         cwd=SHOP,

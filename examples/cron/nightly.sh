@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# What a shop does every night: score the new conversions, keep the day's summary, and fit the model anew if it drifted.
+# The nightly job of a shop: score new conversions, store the day's summary, and refit the model if something drifted.
 #
 #   15 3 * * *  /srv/shop/nightly.sh >> /srv/shop/logs/out.txt 2>> /srv/shop/logs/jobs.jsonl
 #
-# Standard error is one JSON object per line. Exit codes: 0 done, 2 the input is wrong, 3 the verdict is negative,
-# 1 anything else. Credentials come from the environment and are never written to a log, e.g.
+# Standard error has one JSON object per line. Exit codes: 0 done, 2 the input is wrong, 3 the verdict is negative,
+# 4 try again later, 1 a fault of the package. Credentials come from the environment and are never written to a log, e.g.
 #   MLFLOW_TRACKING_URI, MLFLOW_TRACKING_USERNAME, MLFLOW_TRACKING_PASSWORD, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY
 set -euo pipefail
 
@@ -15,7 +15,7 @@ cd "$shop"
 attribution score models/shop --touchpoints "log/touchpoints/*.parquet" --conversions "log/conversions/*.parquet" \
     --out scored
 
-# Days whose journeys have changed since are written again, so a night that was missed is made up for.
+# Days whose journeys have changed are written again, so the next night makes up for a missed one.
 attribution summarise nightly.toml --to summaries
 
 code=0

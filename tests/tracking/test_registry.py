@@ -155,6 +155,25 @@ def test_it_is_registered_with_signature_example_and_pins_and_no_pickle(
     assert all("==" in pin for pin in pins)
 
 
+@pytest.mark.parametrize("named", [None, "http://tracking.example"])
+def test_a_store_that_was_used_leaves_no_address_behind(
+    named: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+
+    from attribution.tracking.registry import use_store
+
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.delenv(name, raising=False)
+        if named is not None:
+            monkeypatch.setenv(name, named)
+    with use_store(choose_store(f"sqlite:///{tmp_path}/a.db")):
+        assert mlflow.get_registry_uri() == mlflow.get_tracking_uri() == f"sqlite:///{tmp_path}/a.db"
+    assert [os.environ.get(name) for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")] == [named, named]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/b.db")
+    assert mlflow.get_registry_uri() == (named or f"sqlite:///{tmp_path}/b.db")
+
+
 def test_exporting_again_makes_no_new_version(
     finished: Path, store: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

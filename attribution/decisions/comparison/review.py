@@ -79,7 +79,7 @@ def review_runs(
     model_before: str | None = None,
     thresholds: Thresholds | None = None,
 ) -> Review:
-    """Lay two runs side by side.
+    """Compare two runs, and split the change of ROI between them.
 
     Parameters
     ----------

@@ -154,7 +154,7 @@ class Definition:
             check_condition(table, str(where))
             if reads_tables(str(where)):
                 raise InputError(
-                    f"{origin} filters {table} by a query, and queries of a folder are not run unless you allow it",
+                    f"{origin} filters the table {table} by a query, which is run only if you allow it",
                     given=repr(where),
                     hint=TRUSTED,
                 )
@@ -197,7 +197,7 @@ class Definition:
             needed = table != "customers" or self.journeys.account is not None
             if needed and table in trained.tables and not sources.has(table):
                 raise InputError(
-                    f"model {model.label!r} was fitted with a table {table!r}, and none is given",
+                    f"model {model.label!r} was fitted with a table {table!r}, which is missing here",
                     hint=f"give the table {table!r} as well",
                 )
         _check_clock(model, trained, sources)

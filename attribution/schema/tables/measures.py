@@ -49,7 +49,7 @@ _WORDS: Mapping[str, str] = {
     "total_change attainment achieved widened_by",
     "ratio, squared": "variance",
     "return per unit of money": "marginal shadow_price",
-    "place (1 = first)": "rank place position",
+    "place (1 = first)": "rank position",
     "places": "largest_move rank_change rank_change_from_baseline",
     "number in a sequence": "draw part revision seed target group",
     "nats per step or journey, by per": "log_loss log_loss_se",

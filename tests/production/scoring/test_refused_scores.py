@@ -89,7 +89,7 @@ CASES: dict[str, tuple[Callable[[Path], dict[str, str]], str]] = {
     "no model": (lambda _: {"model": "models/none"}, "model folder models/none does not exist"),
     "half copied": (damaged(lambda model: (model / "channels.parquet").unlink()), "copy the folder again"),
     "no manifest": (damaged(lambda model: (model / "manifest.json").unlink()), "not all of it was copied"),
-    "checksum": (damaged(lambda model: (model / "card.md").write_text("better")), "its checksum is wrong"),
+    "checksum": (damaged(lambda model: (model / "card.md").write_text("better")), "its checksum differs"),
     "schema newer": (damaged(newer), "update the package"),
     "no channel": (with_touchpoints(lambda frame: frame.drop(columns="channel")), "column 'channel' is missing"),
     "time zone": (in_paris, "timestamps without a time zone, read as UTC"),
