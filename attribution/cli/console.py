@@ -52,6 +52,14 @@ def print_json(document: object) -> None:
     print(text if logs.is_shown(text, sys.stdout) else json.dumps(document, indent=2))
 
 
+def warn(sentence: str) -> None:
+    """Say what must be known beside the results, on standard error; in the log of a job as a line of it."""
+    if logs.is_json():
+        logs.write(sentence)
+    else:
+        print(f"Warning: {sentence}", file=sys.stderr)
+
+
 def print_ranking(experiment: Experiment, tables: Mapping[str, pd.DataFrame], ranking: Ranking) -> None:
     """ROI and rank of every channel under every model, beside the truth where it is known."""
     from rich.table import Table

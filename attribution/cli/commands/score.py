@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from attribution.amounts import pluralise
-from attribution.cli.commands.arguments import AllowOwnCode, Covers, Json, MaxGapDays, days_covered, parse_day
+from attribution.cli.commands.arguments import (
+    NEGATIVE_VERDICT,
+    AllowOwnCode,
+    Covers,
+    Json,
+    MaxGapDays,
+    days_covered,
+    parse_day,
+)
 from attribution.cli.commands.input_tables import LOG, READ, Source, TablesFile, input_tables
-from attribution.cli.console import print_json, progress, records
+from attribution.cli.console import print_json, progress, records, warn
 from attribution.errors import InputError
 
 if TYPE_CHECKING:
     from attribution.data.engine import Engine
+    from attribution.models.saved import Scorer
+    from attribution.pipeline.stores import Store
+    from attribution.production.scoring.in_effect import VersionsInEffect
     from attribution.production.scoring.publication import Scored
+    from attribution.production.versions import Timeline
 
 _SHOWN = 5
 
@@ -70,36 +86,81 @@ def score(
     as_json: Json = False,
 ) -> None:
     """Attribute new conversions, one file per day. Unchanged days are skipped, and corrected ones are scored again."""
+    from attribution.pipeline.stores import choose_store
+    from attribution.production.scoring.job import ScoringOptions, score_days
+
+    opened = _open_versions(model, choose_store(uri), unknown_channels, allow_own_code=allow_own_code)
+    with opened as versions, progress() as say:
+        sources = dict(zip(READ, (touchpoints, conversions, identities, customers, codes), strict=True))
+        read = input_tables(tables, sources, {"--canonical": canonical, "--time-zone": time_zone})
+        scorer = versions.newest
+        options = ScoringOptions(
+            {name: _spec(scorer, name, source, canonical, time_zone) for name, source in read.sources.items()},
+            out,
+            parse_day(first, "--from"),
+            parse_day(last, "--through"),
+            canonical=canonical,
+            dry_run=dry_run,
+            covers=days_covered(covers),
+            max_gap_days=max_gap_days,
+            folder=read.folder,
+        )
+        scored = score_days(
+            versions,
+            options,
+            _engine(engine, memory_limit),
+            open_engine=lambda: _engine(engine, memory_limit),
+            on_stage=say,
+        )
+        if as_json:
+            print_json(_document(versions, out, scored))
+        else:
+            _print(out, scored, dry_run=dry_run)
+            _print_versions(versions, scored)
+    if scored.outdated or scored.damaged or scored.made_otherwise:
+        raise typer.Exit(NEGATIVE_VERDICT)
+
+
+@contextmanager
+def _open_versions(
+    reference: str, store: Store, unknown_channels: str | None, *, allow_own_code: bool
+) -> Iterator[VersionsInEffect]:
+    """The versions under an alias, found once: where it is moved meanwhile, this job does not change. Or one scorer."""
     from attribution.cli.commands.saved_runs import open_model
     from attribution.models.saved import Scorer
-    from attribution.pipeline.stores import choose_store
-    from attribution.production.scoring.job import Request, score_days
+    from attribution.production.scoring.in_effect import VersionsInEffect
+    from attribution.tracking.registry import fetch_scorer, find_versions, parse_alias
 
-    with open_model(model, store=choose_store(uri)) as folder:
-        scorer = Scorer.load(folder, allow_own_code=allow_own_code)
-    if unknown_channels is not None:
-        scorer = scorer.with_policy(unknown_channels)
-    sources = dict(zip(READ, (touchpoints, conversions, identities, customers, codes), strict=True))
-    read = input_tables(tables, sources, {"--canonical": canonical, "--time-zone": time_zone})
-    request = Request(
-        {name: _spec(scorer, name, source, canonical, time_zone) for name, source in read.sources.items()},
-        out,
-        parse_day(first, "--from"),
-        parse_day(last, "--through"),
-        canonical=canonical,
-        dry_run=dry_run,
-        covers=days_covered(covers),
-        max_gap_days=max_gap_days,
-        folder=read.folder,
+    alias = parse_alias(reference)
+    if alias is None:
+        with open_model(reference, store=store) as folder:
+            scorer = Scorer.load(folder, allow_own_code=allow_own_code)
+        yield VersionsInEffect.of(scorer if unknown_channels is None else scorer.with_policy(unknown_channels))
+        return
+    name, _ = alias
+    timeline, known = find_versions(*alias, store=store)
+    if timeline.is_by_hand:
+        warn(_describe_hand(timeline, *alias))
+    with tempfile.TemporaryDirectory(prefix="attribution-model-") as copies:
+
+        def load(version: str) -> Scorer:
+            into = Path(copies) / version
+            into.mkdir()
+            folder = fetch_scorer(f"models:/{name}/{version}", into, store=store)
+            return Scorer.load(folder, allow_own_code=allow_own_code)
+
+        yield VersionsInEffect(timeline, load, known, unknown_channels=unknown_channels)
+
+
+def _describe_hand(timeline: Timeline, name: str, alias: str) -> str:
+    """That an alias was moved without a promotion, and what to do."""
+    *_, recorded, hand = timeline.promotions
+    command = f"attribution promote {name} --alias {alias} --rollback"
+    return (
+        f"Alias {alias!r} of model {name!r} points to version {hand.version}, but version {recorded.version} was "
+        f"promoted last. Version {hand.version} scores the days from the first job on that found this. To put it on "
+        f"record: `{command} --version {hand.version}`. To go back to version {recorded.version}: `{command}`."
     )
-    with progress() as say:
-        scored = score_days(scorer, request, _engine(engine, memory_limit), on_stage=say)
-    if as_json:
-        print_json(_document(scorer.name, scorer.version, out, scored))
-    else:
-        _print(out, scored, dry_run=dry_run)
-    if scored.outdated or scored.damaged:
-        raise typer.Exit(3)
 
 
 def _spec(scorer: Any, table: str, source: Any, canonical: bool, time_zone: str | None) -> Any:
@@ -127,10 +188,11 @@ def _engine(name: str, memory_limit: str) -> Engine:
     return SparkEngine()
 
 
-def _document(name: str, version: str, out: Path, scored: Scored) -> dict[str, Any]:
+def _document(versions: VersionsInEffect, out: Path, scored: Scored) -> dict[str, Any]:
     return {
-        "model": name,
-        "model_version": version,
+        "model": versions.newest.name,
+        "model_version": versions.newest.version,
+        "in_effect": versions.records,
         "out": str(out),
         "revision": scored.revision,
         "days_written": scored.written,
@@ -140,6 +202,7 @@ def _document(name: str, version: str, out: Path, scored: Scored) -> dict[str, A
         "days_incomplete": scored.cut,
         "days_deferred": scored.deferred,
         "days_damaged": scored.damaged,
+        "days_by_other_versions": scored.made_otherwise,
         "conversions": scored.conversions,
         "rows": scored.rows,
         "conversions_outdated": scored.outdated,
@@ -176,6 +239,23 @@ def _print(out: Path, scored: Scored, *, dry_run: bool) -> None:
             f"restatement/revision={scored.revision:06d}."
         )
     print(f"Output is in {out}.")
+
+
+def _print_versions(versions: VersionsInEffect, scored: Scored) -> None:
+    """Which version made which days, if it was not one alone, and which days should be by another one."""
+    from attribution.production.scoring.days import day_number
+
+    by_version = Counter(versions.timeline.version_on(day_number(day)) for day in scored.written)
+    if len(by_version) > 1:
+        parts = [f"{pluralise(count, 'day')} by version {version}" for version, count in by_version.items()]
+        print(f"Days written by version: {', '.join(parts)}.")
+    days = scored.made_otherwise
+    if days:
+        shown = ", ".join(days[:_SHOWN]) + (" …" if len(days) > _SHOWN else "")
+        print(
+            f"Still by a version that is not in effect on them, because this input does not cover them: {shown} "
+            f"({pluralise(len(days), 'day')}). Score again with an input that has them and one lookback window before."
+        )
 
 
 def _print_left(scored: Scored) -> None:

@@ -17,7 +17,7 @@ from attribution.data.engine import DuckDBEngine
 from attribution.errors import InputError
 from attribution.models.saved import Definition, Scorer
 from attribution.production.scoring.days import Input, Reach, choose_days, day_name, day_number
-from attribution.production.scoring.job import Request, score_days
+from attribution.production.scoring.job import ScoringOptions, score_days
 from attribution.production.scoring.publication import Scored
 from attribution.schema.experiment import JourneyOptions
 from attribution.schema.tables.scoring import RESTATEMENT, SCORED
@@ -75,7 +75,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def score(model: Path, tables: dict[str, str], out: Path, **asked: object) -> Scored:
     engine = asked.pop("engine", None) or DuckDBEngine(threads=1)
-    return score_days(Scorer.load(model), Request(tables, out, **asked), engine)  # type: ignore[arg-type]
+    return score_days(Scorer.load(model), ScoringOptions(tables, out, **asked), engine)  # type: ignore[arg-type]
 
 
 def day_files(out: Path) -> dict[str, bytes]:
