@@ -1,4 +1,4 @@
-"""The nightly jobs as an Airflow DAG: score, summarise, monitor, and a refit where something drifted.
+"""The nightly jobs as a DAG of Airflow 3: score, summarise, monitor, and a refit where something drifted.
 
 Every task is one command in a container, whose exit code says what came of it: 0 done, 2 the input is wrong, 3 the
 verdict is negative. Credentials are variables of the container's environment; no command takes one as an argument.
@@ -7,26 +7,24 @@ verdict is negative. Credentials are variables of the container's environment; n
 from __future__ import annotations
 
 import datetime as dt
+import os
+import subprocess
 
-from airflow import DAG
-from airflow.exceptions import AirflowSkipException
-from airflow.operators.bash import BashOperator
-from airflow.operators.python import PythonOperator
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.sdk import DAG, task
 
-SHOP = "/srv/shop"
+SHOP = os.environ.get("SHOP", "/srv/shop")
 DRIFTED = 3
 
 
-def monitored() -> None:
-    """Go on to the refit if something drifted; skip it if nothing did; fail for any other reason."""
-    import subprocess
-
+@task.short_circuit(task_id="monitor")
+def has_drifted() -> bool:
+    """Whether to go on to the refit. Any other end than "no drift" and "drift" fails the task, and is tried again."""
     command = ["attribution", "monitor", "summaries", "--recent-days", "7", "--training-days", "90", "--log", "json"]
     code = subprocess.run(command, cwd=SHOP, check=False).returncode
-    if code == 0:
-        raise AirflowSkipException("no drift")
-    if code != DRIFTED:
+    if code not in (0, DRIFTED):
         raise RuntimeError(f"attribution monitor ended with {code}")
+    return code == DRIFTED
 
 
 with DAG(
@@ -51,10 +49,9 @@ with DAG(
         cwd=SHOP,
         bash_command="attribution summarise nightly.toml --to summaries --log json",
     )
-    monitor = PythonOperator(task_id="monitor", python_callable=monitored)
     refit = BashOperator(
         task_id="refit",
         cwd=SHOP,
         bash_command="attribution refit summaries --days 90 --refresh models/shop --log json",
     )
-    score >> summarise >> monitor >> refit
+    score >> summarise >> has_drifted() >> refit
