@@ -41,7 +41,7 @@ class InputError(AttributionError):
     exit_code = 2
 
     def __init__(self, problem: str, *, given: object = None, allowed: object = None, hint: str | None = None) -> None:
-        parts = [str(problem).rstrip(".") + "."]
+        parts = [text if (text := str(problem)).endswith("?") else text.rstrip(".") + "."]
         if given is not None:
             parts.append(f"Given: {given}.")
         if allowed is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attribution import logs
@@ -38,6 +38,14 @@ def progress() -> Iterator[Callable[[str], None]]:
 
     with Console(stderr=True).status("starting") as status:
         yield status.update
+
+
+def warn(sentences: Iterable[str], *, as_json: bool = False) -> None:
+    """Print warnings, unless the results are JSON, which says the same in fields; in a log they have their level."""
+    for sentence in sentences:
+        logs.write(sentence, level="warning")
+        if not as_json:
+            print(sentence)
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

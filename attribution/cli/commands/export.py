@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from attribution import logs
 from attribution.cli.commands.arguments import AllowOwnCode, Json
 from attribution.cli.console import print_json, progress
 from attribution.errors import InputError, TrackingError
@@ -165,6 +166,7 @@ def export(
         store = choose_store(uri, record.uri) if register and (uri or record.uri) else None
         to_registry = Registry(store, alias, allow_own_code)
         scorer, registered = _write(exported, folder, run, record, to_registry)
+    logs.bind(model=exported.name, model_version=scorer.version)
     _print(exported.name, folder, scorer, registered, to_registry, as_json=as_json)
 
 

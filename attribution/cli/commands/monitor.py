@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from attribution import logs
 from attribution.cli.commands.arguments import NEGATIVE_VERDICT, AllowOwnCode, Json
+from attribution.cli.commands.first_days import TooFewDays
 from attribution.cli.commands.input_tables import READ, InputTables, Source, TablesFile, input_tables
 from attribution.cli.commands.refit import Through, choose_window, summary_models
-from attribution.cli.console import print_json, progress, records
+from attribution.cli.console import print_json, progress, records, warn
 from attribution.errors import InputError
 from attribution.schema.names import named_folder
 
@@ -110,8 +112,13 @@ def monitor(
     options = DriftOptions(psi=psi, change=change, level=level)
     with progress() as say, open_model(subject, store=store) as folder:
         say("reading days")
-        logs = dict(zip(READ, (touchpoints, conversions, identities, customers, codes), strict=True))
-        compared = _subject(folder, tables, logs, days, allow_own_code=allow_own_code)
+        sources = dict(zip(READ, (touchpoints, conversions, identities, customers, codes), strict=True))
+        try:
+            compared = _subject(folder, tables, sources, days, allow_own_code=allow_own_code)
+        except TooFewDays as waiting:
+            waiting.tell(as_json=as_json)
+            return
+        logs.bind(model=compared.name, model_version=compared.version)
         compared = compared._replace(windows=replace(compared.windows, spend=_spend(costs, compared.windows)))
         say("looking for drift")
         drift = find_drift(compared.windows, compared.models, options)
@@ -119,12 +126,26 @@ def monitor(
     sentences = drift_sentences(drift)
     protected = [*([] if costs is None else [costs]), folder]
     tracked = _write(drift, sentences, out, protected, compared, store if track else None)
+    _report(drift, sentences, compared.windows, (out, tracked), as_json=as_json)
+
+
+def _report(
+    drift: pd.DataFrame, sentences: list[str], windows: Windows, written: tuple[Path, Tracked], *, as_json: bool
+) -> None:
+    """Print what was found, and end with the exit code that it has."""
+    out, tracked = written
     drifted = bool(drift["drifted"].any())
+    measures = int(drift["p_value"].notna().sum())
+    logs.count(**_day_names(windows), measures=measures, measures_drifted=int(drift["drifted"].sum()))
+    if drifted:
+        warn(sentences, as_json=as_json)
     if as_json:
-        head = {"out": str(out), **tracked.document, **_day_names(compared.windows), "drifted": drifted}
+        head = {"out": str(out), **tracked.document, **_day_names(windows), "drifted": drifted}
         print_json(head | {"drift": records(drift)})
     else:
-        typer.echo("\n".join([*sentences, f"The table is in {out}{tracked.sentence_end}"]))
+        if not drifted:
+            typer.echo("\n".join(sentences))
+        typer.echo(f"The table is in {out}{tracked.sentence_end}")
     if tracked.failure is not None:
         raise tracked.failure
     if drifted:
@@ -159,6 +180,17 @@ def _summaries_subject(
 ) -> Subject:
     from attribution.production.monitoring import read_windows
 
+    held = store.days
+    span = held[-1] - held[0] + 1 if held else 0
+    if through is None and span < recent + training:
+        raise TooFewDays(
+            f"Folder {store.folder}",
+            span,
+            recent + training,
+            f"{recent} recent days and the {training} before them",
+            held[0] + recent + training - 1 if held else None,
+            "To begin earlier, compare with fewer days: --training-days.",
+        )
     first, last = choose_window(store, recent + training, through)
     windows = read_windows(store, models, training=(first, last - recent), recent=(last - recent + 1, last))
     return Subject(store.definition.name, store.definition.digest, models, windows)
@@ -184,6 +216,15 @@ def _model_subject(
     fitted = [day_number(dt.date.fromisoformat(moment[:10])) for moment in (trained.first, trained.last)]
     last = ended - 1 if through is None else day_number(through.date())
     first = max(fitted[0], begun) if training is None else fitted[1] - training + 1
+    if through is None and begun <= first and fitted[1] - 1 <= last < fitted[1] + recent:
+        raise TooFewDays(
+            f"Model {scorer.name!r}",
+            max(last - fitted[1], 0),
+            recent,
+            f"complete days after {day_name(fitted[1])}, the last that it was fitted on",
+            fitted[1] + recent,
+            "To begin earlier, compare fewer days: --recent-days.",
+        )
     if first < begun or last - recent < fitted[1] or last > ended:
         raise InputError(
             "the tables must cover the days that the model was fitted on, and complete days after them",
@@ -227,13 +268,16 @@ def _spend(costs: Path | None, windows: Windows) -> tuple[dict[str, float], dict
 def _write(
     drift: pd.DataFrame, sentences: list[str], out: Path, keep: list[Path], subject: Subject, store: Store | None
 ) -> Tracked:
-    from attribution.pipeline.output import replaced_folder, write_dictionary, write_table
+    from attribution.pipeline.output import replaced_folder, write_dictionary, write_manifest, write_table
     from attribution.production.monitoring import drift_metrics
     from attribution.schema.tables.drift import DRIFT
 
     with replaced_folder(out, keep, kind="monitor") as folder:
         write_table(folder, DRIFT, drift)
         write_dictionary(folder, {DRIFT.name: drift}, {DRIFT.name: DRIFT})
+        head = {"name": subject.name, "version": subject.version, **_day_names(subject.windows)}
+        head |= {"first": head["training"][0], "last": head["recent"][1]}
+        write_manifest(folder, "monitor", head)
         (folder / "drift.txt").write_text("\n".join(sentences) + "\n", encoding="utf-8")
     from attribution.cli.commands.saved_runs import track
     from attribution.tracking.mlflow_store import track_tables

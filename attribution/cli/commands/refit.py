@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from attribution import logs
 from attribution.amounts import pluralise
 from attribution.cli.commands.arguments import DAY, AllowOwnCode, DryRun, Json
-from attribution.cli.console import print_json, progress, records
+from attribution.cli.console import print_json, progress, records, warn
 from attribution.errors import InputError
 from attribution.schema.names import named_folder
 
@@ -56,6 +57,7 @@ def refit(
     from attribution.production.refit import refit as fit
 
     store = SummaryStore.open(summaries)
+    logs.bind(experiment=store.definition.name, summaries_version=store.definition.digest)
     days = choose_window(store, last, through)
     stale = [day_name(day) for day in store.read_log_state().stale if days[0] <= day <= days[1]]
     out = out or named_folder("runs", f"{store.definition.name}-refit")
@@ -209,11 +211,13 @@ def _tell(document: dict[str, object], *, as_json: bool) -> None:
     else:
         typer.echo(f"Fitted on {document['first']} to {document['last']}; tables are in {document['out']}.")
     stale = document["stale"]
-    if stale and not as_json:
-        assert isinstance(stale, list)
+    assert isinstance(stale, list)
+    logs.count(first=document["first"], last=document["last"], days_stale=len(stale), version=document.get("version"))
+    if stale:
         shown = ", ".join(stale[:5]) + (" …" if len(stale) > 5 else "")
-        typer.echo(
+        sentence = (
             f"{pluralise(len(stale), 'day')} may be out of date ({shown}). Run `attribution summarise` on tables "
             "with these days "
             "and one lookback window before them."
         )
+        warn([sentence], as_json=as_json)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from attribution import logs
 from attribution.amounts import pluralise
 from attribution.cli.commands.arguments import AllowOwnCode, Covers, Json, MaxGapDays, days_covered, parse_day
 from attribution.cli.commands.input_tables import LOG, READ, Source, TablesFile, input_tables
-from attribution.cli.console import print_json, progress, records
+from attribution.cli.console import print_json, progress, records, warn
 from attribution.errors import InputError
 
 if TYPE_CHECKING:
@@ -77,6 +79,7 @@ def score(
 
     with open_model(model, store=choose_store(uri)) as folder:
         scorer = Scorer.load(folder, allow_own_code=allow_own_code)
+    logs.bind(model=scorer.name, model_version=scorer.version)
     if unknown_channels is not None:
         scorer = scorer.with_policy(unknown_channels)
     sources = dict(zip(READ, (touchpoints, conversions, identities, customers, codes), strict=True))
@@ -94,10 +97,19 @@ def score(
     )
     with progress() as say:
         scored = score_days(scorer, request, _engine(engine, memory_limit), on_stage=say)
+    _count(out, scored)
     if as_json:
         print_json(_document(scorer.name, scorer.version, out, scored))
     else:
         _print(out, scored, dry_run=dry_run)
+    _end(out, scored, dry_run=dry_run, as_json=as_json)
+
+
+def _end(out: Path, scored: Scored, *, dry_run: bool, as_json: bool) -> None:
+    """Say what could not be done, and end with the exit code that it has."""
+    warn(_warnings(scored), as_json=as_json)
+    if not as_json and not dry_run:
+        print(f"Output is in {out}.")
     if scored.outdated or scored.damaged:
         raise typer.Exit(3)
 
@@ -148,11 +160,34 @@ def _document(name: str, version: str, out: Path, scored: Scored) -> dict[str, A
     }
 
 
+def _count(out: Path, scored: Scored) -> None:
+    """What the log of the job says at its end."""
+    days = sum(1 for _ in out.glob("journey_credit/day=*"))
+    logs.count(
+        revision=scored.revision,
+        rows=scored.rows,
+        conversions=scored.conversions,
+        days_scored=len(scored.written) + len(scored.unchanged),
+        days_written=len(scored.written),
+        days_kept=max(days - len(scored.written), 0),
+        days_restated=_days_restated(scored),
+        days_removed=len(scored.removed),
+        days_deferred=len(scored.deferred),
+        days_outdated=len(scored.outdated),
+        days_damaged=len(scored.damaged),
+        unknown_channels=dict(scored.unknown_channels),
+    )
+
+
+def _days_restated(scored: Scored) -> int:
+    table = scored.restatement
+    return int(table["day"][table["channel"].notna()].nunique()) if len(table) else 0
+
+
 def _print(out: Path, scored: Scored, *, dry_run: bool) -> None:
     days = f"{scored.written[0]} to {scored.written[-1]}" if scored.written else "none"
     if dry_run:
         print(f"{pluralise(len(scored.written), 'day')} would be scored ({days}). Nothing was written.")
-        _print_left(scored)
         return
     print(
         f"{pluralise(len(scored.written), 'day')} written ({days}), {len(scored.unchanged)} scored again without a "
@@ -162,43 +197,38 @@ def _print(out: Path, scored: Scored, *, dry_run: bool) -> None:
         print(f"{pluralise(scored.conversions, 'conversion')} in {pluralise(scored.rows, 'row')}.")
     if scored.removed:
         print(f"Removed, because they no longer have conversions: {', '.join(scored.removed)}.")
-    if scored.without_history:
-        print(f"Not scored, because the input lacks the touchpoints before them: {', '.join(scored.without_history)}.")
-    _print_left(scored)
-    for channel, count in scored.unknown_channels.items():
-        print(f"The model does not know channel {channel!r}, which has {pluralise(count, 'touchpoint')}: refit it.")
-    changed = (
-        scored.restatement["day"][scored.restatement["channel"].notna()].nunique() if len(scored.restatement) else 0
-    )
-    if changed:
+    if changed := _days_restated(scored):
         print(
             f"Credit changed on {pluralise(changed, 'day')} that had been scored before: see "
             f"restatement/revision={scored.revision:06d}."
         )
-    print(f"Output is in {out}.")
 
 
-def _print_left(scored: Scored) -> None:
-    """What a job could not do."""
+def _warnings(scored: Scored) -> Iterator[str]:
+    """What a job could not do, and what to do about it."""
+    if scored.without_history:
+        yield f"Not scored, because the input lacks the touchpoints before them: {', '.join(scored.without_history)}."
     if scored.cut:
-        print(
+        yield (
             f"Not scored, because the input may cover only part of them: {', '.join(scored.cut)}. "
             "If it covers them completely, add --covers FROM..TO."
         )
     if scored.damaged:
-        print(
+        yield (
             f"The files of these days are damaged: {', '.join(scored.damaged)}. To restore them, score again with "
             "an input "
             "that has their conversions and one lookback window before them."
         )
     if scored.deferred:
-        print(f"Changed but not scored, because they are outside --from and --through: {', '.join(scored.deferred)}.")
+        yield f"Changed but not scored, because they are outside --from and --through: {', '.join(scored.deferred)}."
     if scored.outdated:
         ids = [name for names in scored.outdated.values() for name in names]
         shown = ", ".join(ids[:_SHOWN]) + (" …" if len(ids) > _SHOWN else "")
         days = f"{min(scored.outdated)} to {max(scored.outdated)}" if len(scored.outdated) > 1 else min(scored.outdated)
-        print(
+        yield (
             f"The credit of {pluralise(len(ids), 'conversion')} may be out of date, and this input cannot correct it "
             f"({days}): {shown}. "
             "All are listed in restatement/ and manifest.json. Score these days again with the touchpoints before them."
         )
+    for channel, count in scored.unknown_channels.items():
+        yield f"The model does not know channel {channel!r}, which has {pluralise(count, 'touchpoint')}: refit it."

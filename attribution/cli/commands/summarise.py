@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from attribution import logs
 from attribution.amounts import pluralise
 from attribution.cli.commands.arguments import (
     DAY,
@@ -21,7 +22,7 @@ from attribution.cli.commands.arguments import (
     Overrides,
     days_covered,
 )
-from attribution.cli.console import print_json, progress
+from attribution.cli.console import print_json, progress, warn
 from attribution.errors import InputError
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def summarise(
 
     settings = read_experiment(experiment, overrides or ())
     store = SummaryStore.of(to, Definition.of(settings))
+    logs.bind(experiment=settings.name, summaries_version=store.definition.digest)
     with progress() as say:
         say("reading tables")
         models, sources = make_models(settings), open_sources(settings, latest=True)
@@ -150,6 +152,11 @@ def _check_history(journeys: Journeys, held: Sequence[int], begun: int, first: i
 
 
 def _tell(document: dict[str, object], *, as_json: bool) -> None:
+    cut, stale, written = document["cut"], document["stale"], document["written"]
+    assert isinstance(cut, list)
+    assert isinstance(stale, list)
+    assert isinstance(written, list)
+    logs.count(days=document["days"], days_written=len(written), days_stale=len(stale), days_incomplete=len(cut))
     if as_json:
         print_json(document)
     elif not document["days"]:
@@ -160,8 +167,6 @@ def _tell(document: dict[str, object], *, as_json: bool) -> None:
             "written."
         )
     else:
-        written = document["written"]
-        assert isinstance(written, list)
         days = document["days"]
         assert isinstance(days, int)
         unchanged = f"; {days - len(written)} unchanged" if len(written) != days else ""
@@ -169,17 +174,19 @@ def _tell(document: dict[str, object], *, as_json: bool) -> None:
             f"{document['first']} to {document['last']}: {pluralise(len(written), 'day')} written to "
             f"{document['to']}{unchanged}."
         )
-    cut, stale = document["cut"], document["stale"]
-    if cut and not as_json:
-        assert isinstance(cut, list)
-        typer.echo(
+    warn(_warnings(cut, stale), as_json=as_json)
+
+
+def _warnings(cut: Sequence[str], stale: Sequence[str]) -> Iterator[str]:
+    """Days that were left aside or may be wrong, and what to do."""
+    if cut:
+        yield (
             f"The log begins or ends in the middle of {' and '.join(cut)}, so that what it says of these days is left "
             "aside: give `--covers` if it tells all of them."
         )
-    if stale and not as_json:
-        assert isinstance(stale, list)
+    if stale:
         shown = ", ".join(stale[:5]) + (" …" if len(stale) > 5 else "")
-        typer.echo(
+        yield (
             f"{pluralise(len(stale), 'day')} may be out of date, and these tables lack the touchpoints to correct "
             f"that: {shown}. "
             "Summarise again with tables that have these days and one lookback window before them."

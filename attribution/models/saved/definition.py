@@ -21,6 +21,12 @@ BESIDE = ("identities", "customers", "codes")
 """Tables that change what journeys are."""
 
 
+def _lasting(dimensions: tuple[str, ...]) -> tuple[str, ...]:
+    """Those that tables to be scored must have as well: click ids of raw columns are read for exports of a run."""
+    is_derived = "click_id_kind" in dimensions
+    return tuple(name for name in dimensions if not (is_derived and name in ("click_id", "click_id_kind")))
+
+
 @dataclass(frozen=True)
 class Training:
     """The data that a model was fitted on.
@@ -60,7 +66,7 @@ class Training:
         first, last = _ends(journeys, period or Period())
         return cls(
             tables=tuple(sorted(sources.tables)),
-            dimensions=sources.dimensions,
+            dimensions=_lasting(sources.dimensions),
             has_times=None if journeys.integer_times is None else journeys.has_times,
             zoned=sources.zoned,
             first=first,

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from attribution.data.engine import check_local
 from attribution.errors import InputError
-from attribution.folders import check_format, lock_or_refuse, sync, write_error
+from attribution.folders import check_format, is_locked, lock_or_refuse, sync, write_error
 from attribution.kernels.statistics.sums import ExactSums, KeyedSums
 from attribution.production.refit.days import DayTables, day_name, day_number
 from attribution.production.refit.definition import Definition, digest_of
@@ -34,6 +34,9 @@ _HEAD = b"attribution"
 _DEFINITION = "summaries.json"
 _INPUTS = "inputs.json"
 _IDS = "ids"
+_LOCK = ".lock"
+_UNFINISHED = ".unfinished"
+"""There from the first day that a job writes until all are written."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ class SummaryStore:
         check_local(folder)
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder} is a file", hint="choose a folder with --to")
-        if not folder.exists() or not any(folder.iterdir()):
+        if not folder.exists() or {path.name for path in folder.iterdir()} <= {_LOCK, _UNFINISHED}:
             return cls(folder, definition)
         held = cls.open(folder)
         held.definition.check_same(definition, str(folder))
@@ -129,10 +132,32 @@ class SummaryStore:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 refused = f"another job is writing summaries to {self.folder}"
-                held.enter_context(lock_or_refuse(self.folder / ".lock", refused))
+                held.enter_context(lock_or_refuse(self.folder / _LOCK, refused))
+                (self.folder / _UNFINISHED).touch()
+                self._write_head()
             except OSError as error:
                 raise write_error(f"{self.folder} cannot be written", error) from None
             yield
+            (self.folder / _UNFINISHED).unlink(missing_ok=True)
+
+    @staticmethod
+    def is_locked(folder: Path) -> bool:
+        """Whether a job is writing days to ``folder``."""
+        return is_locked(folder / _LOCK)
+
+    @staticmethod
+    def is_begun(folder: Path) -> bool:
+        """Whether a job began to write days to ``folder`` and did not end well: it is at work, failed or was killed."""
+        return (folder / _UNFINISHED).exists()
+
+    @property
+    def written_at(self) -> dt.datetime | None:
+        """When a job last learned something new about its log; None if none did."""
+        try:
+            seconds = (self.folder / _INPUTS).stat().st_mtime
+        except FileNotFoundError:
+            return None
+        return dt.datetime.fromtimestamp(seconds, dt.UTC)
 
     def write(self, day: int, tables: DayTables, channels: tuple[str, ...]) -> bool:
         """Write one day; whether anything changed by that."""
