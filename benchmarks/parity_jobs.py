@@ -15,7 +15,7 @@ import attribution as at
 from attribution.pipeline.stores import choose_store
 from attribution.production.scoring.job import Request, score_days
 from attribution.production.sql import SqlTables, build_select
-from attribution.tracking.registry import register_scorer
+from attribution.tracking.registry import Placement, register_scorer
 from benchmarks.clock import Clock, arguments
 from benchmarks.data import sensitivity_folder
 from benchmarks.spark_jobs import MASTER, missing
@@ -34,7 +34,7 @@ def prepare(touchpoints: Path, folder: Path, clock: Clock) -> dict[str, Any]:
     with clock.step("prepare"):
         journeys = at.build_journeys(at.load_sources(touchpoints, conversions))
         at.Scorer.of(at.Markov().fit(journeys), name="parity").save(folder / "scorer")
-    register_scorer(folder / "scorer", name="parity", store=choose_store(_store(folder)), alias="champion")
+    register_scorer(folder / "scorer", Placement("parity", choose_store(_store(folder)), "champion"))
     return {"conversions": int(journeys.total("conversions"))}
 
 

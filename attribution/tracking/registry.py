@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import io
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,8 +16,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from attribution.errors import InputError, TrackingError
 from attribution.models.saved import Scorer
 from attribution.pipeline.stores import Store
+from attribution.production.scoring.days import day_number
 from attribution.production.scoring.rows import example_rows, has_positions, needed_lists
+from attribution.production.versions import Timeline, add_promotion, check_day
 from attribution.tracking.mlflow_store import call_store, check_store, close_run, find_experiment_id, open_client
+from attribution.tracking.versions import read_timeline, tag_version, write_timeline
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -110,7 +114,6 @@ def use_store(store: Store) -> Iterator[None]:
 # ---------------------------------------------------------------- the registry
 
 _REFERENCE = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
-_REPLACES_TAG = "attribution.replaces"
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,7 @@ class Registered:
     alias : that now points to it
     before : the version that the alias pointed to until now, if another
     run_id : the MLflow run it was logged with
+    timeline : which version is in effect on which day under the alias; None without one
     """
 
     name: str
@@ -130,6 +134,7 @@ class Registered:
     alias: str | None
     before: str | None
     run_id: str
+    timeline: Timeline | None = None
 
     @property
     def uri(self) -> str:
@@ -137,13 +142,30 @@ class Registered:
         return f"models:/{self.name}@{self.alias}" if self.alias else f"models:/{self.name}/{self.version}"
 
 
+@dataclass(frozen=True)
+class Placement:
+    """Where a scorer is registered, and as what.
+
+    Attributes
+    ----------
+    name : in the registry
+    store : that it is registered in
+    alias : under which it is in effect; none if None
+    restate : first day on which it is in effect, counted from 1970-01-01; today if None
+    """
+
+    name: str
+    store: Store
+    alias: str | None = None
+    restate: int | None = None
+
+
 def register_scorer(
     folder: Path,
+    placement: Placement,
     *,
-    name: str,
-    store: Store,
-    alias: str | None = None,
     run_id: str | None = None,
+    tags: Mapping[str, str] | None = None,
     allow_own_code: bool = False,
 ) -> Registered:
     """Log the scorer in ``folder`` as an MLflow model and register it; the same scorer is registered once.
@@ -151,29 +173,35 @@ def register_scorer(
     Parameters
     ----------
     folder : written by `attribution.Scorer.save`
-    name : in the registry
-    store : that it is registered in
-    alias : to be pointed to it
+    placement : where and as what
     run_id : MLflow run that it belongs to; a run of its own unless given
+    tags : of the version, see `attribution.tracking.versions.provenance_tags`
     allow_own_code : see `attribution.Scorer.load`; where it is served, the model may run what it may run here
 
     Raises
     ------
     InputError
-        If the folder is not whole, a name is impossible, or the registry does not answer.
+        If the folder is not whole, a name or day is impossible, or the registry does not answer.
     """
+    name, store, alias = placement.name, placement.store, placement.alias
     _check_names(name, alias)
     scorer = Scorer.load(folder, allow_own_code=allow_own_code)
 
     def act(client: MlflowClient) -> Registered:
+        # Before anything is written: what is refused of the day leaves no version.
+        before = _timeline(client, name, alias) if alias else None
+        if alias:
+            check_day(before, placement.restate, _today())
         registered = _find_registered(client, name, scorer.version)
         number, run = registered or log_scorer(store, folder, scorer, name, run_id, allow_own_code=allow_own_code)
-        before = _alias_version(client, name, alias) if alias else None
-        if alias and before != number:
-            client.set_registered_model_alias(name, alias, number)
-            if before is not None:
-                client.set_model_version_tag(name, number, _REPLACES_TAG, before)
-        return Registered(name, number, alias, before if before != number else None, run)
+        tag_version(client, name, number, tags or {})
+        if not alias:
+            return Registered(name, number, alias, None, run)
+        after = add_promotion(before, number, restate=placement.restate, today=_today())
+        if after != before:
+            write_timeline(client, name, alias, after)
+        replaced = None if before is None or before.newest == number else before.newest
+        return Registered(name, number, alias, replaced, run, after)
 
     return _call_registry(act, store, is_lookup=False)
 
@@ -201,65 +229,64 @@ def fetch_scorer(reference: str, into: Path, *, store: Store) -> Path:
     return _call_registry(act, store)
 
 
-def alias_points_to(name: str, alias: str, *, store: Store) -> str | None:
-    """Version that an alias points to; None where there is no such model or alias.
+def check_placement(placement: Placement) -> Timeline | None:
+    """What is in effect where a version is to be placed; None where nothing is.
 
     Raises
     ------
     InputError
-        If the registry does not answer.
+        If a name or the day is impossible, or the registry does not answer.
     """
+    _check_names(placement.name, placement.alias)
+    alias = placement.alias
 
-    def act(client: MlflowClient) -> str | None:
-        names = [model.name for model in client.search_registered_models()]
-        return _alias_version(client, name, alias) if name in names else None
+    def act(client: MlflowClient) -> Timeline | None:
+        timeline = _timeline(client, placement.name, alias) if alias else None
+        check_day(timeline, placement.restate, _today())
+        return timeline
 
-    return _call_registry(act, store)
+    return _call_registry(act, placement.store)
 
 
-def earlier_version(name: str, alias: str, *, store: Store) -> str:
-    """Version that the one at ``alias`` took the place of.
+def find_timeline(name: str, alias: str, *, store: Store) -> Timeline:
+    """Which version is in effect on which day under ``alias``.
 
     Raises
     ------
     InputError
-        If there is none, or the registry does not answer.
+        If there is no such model or alias, or the registry does not answer.
     """
 
-    def act(client: MlflowClient) -> str:
-        at = _alias_version(client, name, alias)
-        if at is None:
-            raise InputError(f"model {name!r} has no alias {alias!r}", allowed=sorted(_model(client, name).aliases))
-        before = _version(client, name, at).tags.get(_REPLACES_TAG)
-        if before is None:
+    def act(client: MlflowClient) -> Timeline:
+        model = _model(client, name)
+        timeline = read_timeline(model, alias, _today())
+        if timeline is None or alias not in model.aliases:
+            hint = "set one with `attribution export --alias`"
             raise InputError(
-                f"version {at} of model {name!r} did not replace another version",
-                hint="choose a version with --version",
+                f"model {name!r} has no alias {alias!r}", allowed=sorted(model.aliases) or "none", hint=hint
             )
-        return str(before)
+        return timeline
 
     return _call_registry(act, store)
 
 
-def set_alias(reference: str, alias: str, *, store: Store) -> Registered:
-    """Point ``alias`` to the version that ``reference`` names, such as back to an earlier one.
+def roll_back_alias(name: str, alias: str, to: str | None = None, *, store: Store) -> Registered:
+    """Take back the last promotion to ``alias``, or put the version ``to`` in its place.
 
     Raises
     ------
     InputError
-        If there is no such version, or the registry does not answer.
+        If nothing was promoted before, there is no such version, or the registry does not answer.
     """
-    name, other, number = _parse_reference(reference)
     _check_names(name, alias)
+    before = find_timeline(name, alias, store=store)
+    after = before.roll_back(to)
 
     def act(client: MlflowClient) -> Registered:
-        at = number or _alias_version(client, name, other)
-        if at is None:
-            raise InputError(f"model {name!r} has no alias {other!r}", allowed=sorted(_model(client, name).aliases))
-        run_id = str(_version(client, name, str(at)).run_id)
-        before = _alias_version(client, name, alias)
-        client.set_registered_model_alias(name, alias, str(at))
-        return Registered(name, str(at), alias, before if before != str(at) else None, run_id)
+        run_id = str(_version(client, name, after.newest).run_id)
+        write_timeline(client, name, alias, after)
+        replaced = None if before.newest == after.newest else before.newest
+        return Registered(name, after.newest, alias, replaced, run_id, after)
 
     return _call_registry(act, store)
 
@@ -325,16 +352,32 @@ def _version(client: MlflowClient, name: str, number: str) -> Any:
         raise InputError(f"model {name!r} has no version {number}") from None
 
 
+def _timeline(client: MlflowClient, name: str, alias: str) -> Timeline | None:
+    """The promotions to an alias; None where there is no such model, or nothing was promoted."""
+    return read_timeline(_model(client, name), alias, _today()) if _is_registered(client, name) else None
+
+
+def _is_registered(client: MlflowClient, name: str) -> bool:
+    return any(model.name == name for model in client.search_registered_models(f"name = '{_escaped(name)}'"))
+
+
+def _today() -> int:
+    return day_number(dt.datetime.now(dt.UTC).date().isoformat())
+
+
 def _alias_version(client: MlflowClient, name: str, alias: str) -> str | None:
     """Version that an alias points to; None where there is no such alias."""
     number = _model(client, name).aliases.get(alias)
     return None if number is None else str(number)
 
 
+def _escaped(name: str) -> str:
+    return name.replace("'", "''")
+
+
 def _find_registered(client: MlflowClient, name: str, scorer_version: str) -> tuple[str, str] | None:
     """Version and run of the same scorer, if it is registered already."""
-    escaped = name.replace("'", "''")
-    for candidate in client.search_model_versions(f"name = '{escaped}'"):
+    for candidate in client.search_model_versions(f"name = '{_escaped(name)}'"):
         if candidate.tags.get(VERSION_TAG) == scorer_version:
             return str(candidate.version), str(candidate.run_id)
     return None

@@ -1,4 +1,4 @@
-"""The nightly jobs as a DAG of Airflow 3: score, summarise, monitor, and a refit where something drifted.
+"""The nightly jobs as a DAG of Airflow 3: score, summarise, monitor; if something drifted, refit and promote or page.
 
 Every task is one command. Its exit code is the result: 0 done, 2 the input is wrong, 3 the verdict is negative, 4 try
 again later. Credentials are environment variables; no command takes one as an argument.
@@ -40,7 +40,7 @@ with DAG(
         task_id="score",
         cwd=SHOP,
         bash_command=(
-            "attribution score models/shop --touchpoints 'log/touchpoints/*.parquet' "
+            "attribution score models:/shop@champion --touchpoints 'log/touchpoints/*.parquet' "
             "--conversions 'log/conversions/*.parquet' --out scored --log json"
         ),
     )
@@ -49,9 +49,23 @@ with DAG(
         cwd=SHOP,
         bash_command="attribution summarise nightly.toml --to summaries --log json",
     )
+    # The last two weeks are left for the judgement. A promotion restates nothing: it is in effect from today on.
     refit = BashOperator(
         task_id="refit",
         cwd=SHOP,
-        bash_command="attribution refit summaries --days 90 --refresh models/shop --log json",
+        bash_command=(
+            "attribution refit summaries --days 90 --through $(date -u -d '14 days ago' +%F) "
+            "--champion models:/shop@champion --out runs/refit --log json"
+        ),
     )
-    score >> summarise >> has_drifted() >> refit
+    # It fails with exit code 3 if the refit misses a criterion; trying again would change nothing.
+    promote = BashOperator(
+        task_id="promote",
+        cwd=SHOP,
+        retries=0,
+        bash_command=(
+            "attribution promote shop --challenger runs/refit --holdout nightly.toml "
+            "--set period.start=$(date -u -d '13 days ago' +%F) --requested-by airflow --log json"
+        ),
+    )
+    score >> summarise >> has_drifted() >> refit >> promote

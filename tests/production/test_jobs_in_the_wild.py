@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import datetime as dt
 import json
 import os
 import re
@@ -119,7 +120,9 @@ def calls_in(text: str) -> list[tuple[str, set[str]]]:
     ("path", "called"),
     [
         ("cron/nightly.sh", "score"),
+        ("cron/nightly.sh", "promote"),
         ("airflow/nightly_attribution.py", "score"),
+        ("airflow/nightly_attribution.py", "promote"),
         ("container/Dockerfile", "score"),
         ("container/Dockerfile", "demo"),
         ("criteria.toml", "promote"),
@@ -195,18 +198,40 @@ def test_the_example_of_bounds_names_every_bound() -> None:
     assert criteria != Criteria()
 
 
-@pytest.mark.parametrize("verdict", [0, 3, 2])
-def test_a_night_fits_anew_only_after_drift(verdict: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("ends", "further", "code"),
+    [
+        ({}, [], 0),
+        ({"monitor": 3}, ["refit", "promote"], 0),
+        ({"monitor": 3, "promote": 3}, ["refit", "promote"], 3),
+        ({"monitor": 3, "refit": 3}, ["refit"], 3),
+        ({"monitor": 2}, [], 2),
+    ],
+)
+def test_a_night_refits_only_after_drift_and_pages_if_the_refit_is_not_promoted(
+    ends: dict[str, int], further: list[str], code: int, tmp_path: Path
+) -> None:
     """The script itself, with a command in its place that notes its calls and ends as told."""
     stub = tmp_path / "bin" / "attribution"
     stub.parent.mkdir()
-    stub.write_text(f'#!/bin/sh\necho "$1" >> calls.txt\n[ "$1" = monitor ] && exit {verdict}\nexit 0\n')
+    codes = "".join(f'[ "$1" = {name} ] && exit {number}\n' for name, number in ends.items())
+    stub.write_text(f'#!/bin/sh\necho "$@" >> calls.txt\n{codes}exit 0\n')
     stub.chmod(0o755)
     shutil.copy(EXAMPLES / "cron" / "nightly.sh", tmp_path)
     path = f"{stub.parent}{os.pathsep}{os.environ['PATH']}"
+    before = dt.datetime.now(dt.UTC).date()
     done = subprocess.run(
         ["bash", str(tmp_path / "nightly.sh")], env={**os.environ, "PATH": path, "SHOP": str(tmp_path)}, check=False
     )
-    calls = (tmp_path / "calls.txt").read_text().split()
-    assert calls == ["score", "summarise", "monitor", *(["refit"] if verdict == 3 else [])]
-    assert done.returncode == (2 if verdict == 2 else 0)
+    calls = (tmp_path / "calls.txt").read_text().splitlines()
+    assert [call.split()[0] for call in calls] == ["score", "summarise", "monitor", *further]
+    assert done.returncode == code
+    # The days of the judgement begin where those of the refit end, and both rest on one champion.
+    for call in calls[3:4]:
+        (through,) = re.findall(r"--through (\S+)", call)
+        assert dt.date.fromisoformat(through) - before in (dt.timedelta(days=-14), dt.timedelta(days=-13))
+        assert "--champion models:/shop@champion" in call
+    for call in calls[4:]:
+        (start,) = re.findall(r"period.start=(\S+)", call)
+        assert dt.date.fromisoformat(start) - dt.date.fromisoformat(through) == dt.timedelta(days=1)
+        assert "--challenger runs/refit" in call

@@ -184,6 +184,7 @@ def test_exporting_again_makes_no_new_version(
         "uri": "models:/shop@champion",
         "version": "1",
         "store": f"{store} (the run's own)",
+        "in_effect": [{"from": None, "version": "1"}],
     }
     assert len(client_of(store).search_model_versions("name = 'shop'")) == 1
 
@@ -191,7 +192,7 @@ def test_exporting_again_makes_no_new_version(
 def test_a_run_is_exported_by_its_id_and_an_alias_moves(
     finished: Path, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from attribution.tracking.registry import fetch_scorer, set_alias
+    from attribution.tracking.registry import fetch_scorer, roll_back_alias
 
     run_id = client_of(store).get_model_version_by_alias("shop", "champion").run_id
     arguments = ("--tracking-uri", store, "--alias", "best", "--json", "--name", "moved")
@@ -201,7 +202,7 @@ def test_a_run_is_exported_by_its_id_and_an_alias_moves(
         assert document["registered"]["version"] == number
         found = at.Scorer.load(fetch_scorer("models:/moved@best", tmp_path / model, store=choose_store(store)))
         assert (found.state.label, found.version) == (model, document["version"])
-    back = set_alias("models:/moved/1", "best", store=choose_store(store))
+    back = roll_back_alias("moved", "best", store=choose_store(store))
     assert (back.version, back.before) == ("1", "2")
     assert (
         at.Scorer.load(fetch_scorer("models:/moved@best", tmp_path / "c", store=choose_store(store))).state.label

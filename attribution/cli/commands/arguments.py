@@ -28,6 +28,14 @@ AllowOwnCode = Annotated[
         help="Allow a saved model to run classes and functions from outside this package.",
     ),
 ]
+Restate = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FROM",
+        help="First day on which the new version is in effect: `attribution score` restates the days since. "
+        "Default: today (UTC).",
+    ),
+]
 DAY = ["%Y-%m-%d"]
 """How days are written."""
 NEGATIVE_VERDICT = 3

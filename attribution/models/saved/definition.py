@@ -97,6 +97,23 @@ class Training:
         return max(float(shared / np.timedelta64(1, "D")), 0.0)
 
 
+@dataclass(frozen=True)
+class PastTraining:
+    """The training of an earlier version of a model, from before it was refitted.
+
+    Attributes
+    ----------
+    version : of its folder
+    written_on : day on which that was written; None if the folder does not say
+    first, last : ends of its data, as text; None if they are not known
+    """
+
+    version: str
+    written_on: str | None
+    first: str | None
+    last: str | None
+
+
 def _ends(journeys: Journeys, period: Period) -> tuple[str | None, str | None]:
     if journeys.span is None:
         return None, None

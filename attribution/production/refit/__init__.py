@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from attribution.production.refit.challenger import SUMMARIES, check_champion, make_challenger
 from attribution.production.refit.days import day_name, day_number, summarise_days
 from attribution.production.refit.definition import Definition
 from attribution.production.refit.nights import Log, Tonight, choose_tonight, given_log
@@ -9,6 +10,7 @@ from attribution.production.refit.store import DayFile, LogState, SummaryStore, 
 from attribution.production.refit.window import Window, add_up, read_window, refit
 
 __all__ = [
+    "SUMMARIES",
     "DayFile",
     "Definition",
     "Log",
@@ -17,10 +19,12 @@ __all__ = [
     "Tonight",
     "Window",
     "add_up",
+    "check_champion",
     "choose_tonight",
     "day_name",
     "day_number",
     "given_log",
+    "make_challenger",
     "read_day",
     "read_window",
     "refit",

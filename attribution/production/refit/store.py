@@ -187,6 +187,11 @@ class SummaryStore:
             )
         return file
 
+    def digest_days(self, first: int, last: int) -> str:
+        """16 hexadecimal digits of what the days from ``first`` to ``last`` say, from the checksums in their files."""
+        heads = [pq.read_schema(self._path(day)).metadata[_HEAD] for day in range(first, last + 1)]
+        return digest_of([json.loads(head)["sha256"] for head in heads])
+
     def read_log_state(self) -> LogState:
         """What is known of the log; nothing in a folder that an earlier version wrote.
 

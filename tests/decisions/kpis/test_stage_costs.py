@@ -33,7 +33,7 @@ model = "Linear"
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Eight leads, six by ads and two by blog; five demos, four by ads; one win, by blog. Fairs cost and bring nobody."""
+    """Eight leads, six by ads and two by blog; five demos, four by ads; one win, by blog. Fairs bring nobody."""
     folder = tmp_path_factory.mktemp("crm")
     people = [f"p{number}" for number in range(8)]
     channels = ["ads"] * 6 + ["blog"] * 2
