@@ -13,7 +13,7 @@ from typing import Literal, TextIO
 
 Format = Literal["text", "json"]
 FORMATS: dict[str, Format] = {"text": "text", "json": "json"}
-Level = Literal["info", "error"]
+Level = Literal["info", "warning", "error"]
 
 _SECRET_NAMES = re.compile(r"SECRET|TOKEN|PASSWORD|PASSWD|CREDENTIAL|ACCESS_KEY|API_KEY|PRIVATE", re.IGNORECASE)
 _IN_ADDRESSES = re.compile(r"(?<=://)[^/@\s]+(?=@)")

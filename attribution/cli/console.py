@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,15 @@ def progress() -> Iterator[Callable[[str], None]]:
 
     with Console(stderr=True).status("starting") as status:
         yield status.update
+
+
+def warn(sentences: Sequence[str]) -> None:
+    """Say on standard error what somebody should look at; in the log of a job, a line each."""
+    for sentence in sentences:
+        if logs.is_json():
+            logs.write(sentence, level="warning")
+        else:
+            print(logs.mask_secrets(sentence, os.environ), file=sys.stderr)
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

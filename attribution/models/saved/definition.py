@@ -34,6 +34,7 @@ class Training:
     first, last : ends of the data, as text: of the period as far as there are events; None for aggregated paths
     journeys, conversions, value : how many and how much
     digests : fingerprint of the content of each table
+    touched_first : when the first touchpoint was, before the period or in it; None where that is not known
     """
 
     tables: tuple[str, ...]
@@ -46,6 +47,7 @@ class Training:
     conversions: float
     value: float
     digests: Mapping[str, str] = field(default_factory=dict)
+    touched_first: str | None = None
 
     @classmethod
     def of(
@@ -69,6 +71,7 @@ class Training:
             conversions=journeys.total("conversions"),
             value=journeys.total("value"),
             digests=dict(digests or {}),
+            touched_first=_first_touchpoint(sources),
         )
 
     def days_shared(self, other: Training) -> float:
@@ -89,6 +92,13 @@ class Training:
         begun, ended, other_begun, other_ended = (np.datetime64(str(text), "us") for text in texts)
         shared = min(ended, other_ended) - max(begun, other_begun)
         return max(float(shared / np.timedelta64(1, "D")), 0.0)
+
+
+def _first_touchpoint(sources: Sources) -> str | None:
+    if not sources.has("touchpoints") or sources.integer_times is not False:
+        return None
+    (row,) = sources.engine.query("select min(touched_at) as first from touchpoints", table="touchpoints").to_pylist()
+    return None if row["first"] is None else str(np.datetime64(row["first"], "us"))
 
 
 def _ends(journeys: Journeys, period: Period) -> tuple[str | None, str | None]:

@@ -6,6 +6,7 @@ from attribution.production.refit.days import day_name, day_number, summarise_da
 from attribution.production.refit.definition import Definition
 from attribution.production.refit.nights import Log, Tonight, choose_tonight, given_log
 from attribution.production.refit.store import DayFile, LogState, SummaryStore, read_day, write_day
+from attribution.production.refit.summary_guards import SummaryGuards, moved_share
 from attribution.production.refit.window import Window, add_up, read_window, refit
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Definition",
     "Log",
     "LogState",
+    "SummaryGuards",
     "SummaryStore",
     "Tonight",
     "Window",
@@ -21,6 +23,7 @@ __all__ = [
     "day_name",
     "day_number",
     "given_log",
+    "moved_share",
     "read_day",
     "read_window",
     "refit",
