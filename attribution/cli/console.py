@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -40,12 +41,13 @@ def progress() -> Iterator[Callable[[str], None]]:
         yield status.update
 
 
-def warn(sentences: Iterable[str], *, as_json: bool = False) -> None:
-    """Print warnings, unless the results are JSON, which says the same in fields; in a log they have their level."""
+def warn(sentences: Iterable[str]) -> None:
+    """Say on standard error what somebody should look at; in a log of JSON, a line each with its level."""
     for sentence in sentences:
-        logs.write(sentence, level="warning")
-        if not as_json:
-            print(sentence)
+        if logs.is_json():
+            logs.write(sentence, level="warning")
+        else:
+            print(logs.mask_secrets(sentence, os.environ), file=sys.stderr)
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -232,4 +232,4 @@ def _tell(document: dict[str, object], *, as_json: bool) -> None:
             "with these days "
             "and one lookback window before them."
         )
-        warn([sentence], as_json=as_json)
+        warn([sentence])

@@ -11,7 +11,19 @@ import typer
 
 from attribution import logs
 from attribution.amounts import pluralise
-from attribution.cli.commands.arguments import AllowOwnCode, Covers, Json, MaxGapDays, days_covered, parse_day
+from attribution.cli.commands.arguments import (
+    NEGATIVE_VERDICT,
+    AllowOwnCode,
+    Covers,
+    Due,
+    Json,
+    MaxGapDays,
+    ThresholdsFile,
+    check_order,
+    days_covered,
+    parse_day,
+    report_guards,
+)
 from attribution.cli.commands.input_tables import LOG, READ, Source, TablesFile, input_tables
 from attribution.cli.console import print_json, progress, records, warn
 from attribution.errors import InputError
@@ -41,6 +53,10 @@ Canonical = Annotated[
     typer.Option("--canonical", help="The tables use this package's column names, not those of the experiment."),
 ]
 
+TimeZone = Annotated[str | None, typer.Option(help="Time zone of times without an offset, e.g. Europe/Paris.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show which days would be scored, but write nothing.")]
+RegistryUri = Annotated[str | None, typer.Option("--tracking-uri", help="MLflow tracking URI, for models:/NAME@ALIAS.")]
+
 
 def score(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Folder of an exported model, or models:/NAME@ALIAS.")],
@@ -55,45 +71,46 @@ def score(
     last: Last = None,
     covers: Covers = None,
     max_gap_days: MaxGapDays = 400,
+    due: Due = None,
+    thresholds: ThresholdsFile = None,
     unknown_channels: UnknownChannels = None,
     canonical: Canonical = False,
-    time_zone: Annotated[
-        str | None, typer.Option(help="Time zone of times without an offset, e.g. Europe/Paris.")
-    ] = None,
+    time_zone: TimeZone = None,
     engine: Annotated[str, typer.Option(help="Engine: duckdb or spark.")] = "duckdb",
     memory_limit: Annotated[str, typer.Option(help="Memory limit of DuckDB.")] = "1.5GB",
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show which days would be scored, but write nothing.")
-    ] = False,
-    uri: Annotated[
-        str | None, typer.Option("--tracking-uri", help="MLflow tracking URI, for models:/NAME@ALIAS.")
-    ] = None,
+    dry_run: DryRun = False,
+    uri: RegistryUri = None,
     allow_own_code: AllowOwnCode = False,
     as_json: Json = False,
 ) -> None:
-    """Attribute new conversions, one file per day. Unchanged days are skipped, and corrected ones are scored again."""
+    """Attribute new conversions, one file per day. Unchanged days are skipped, and corrected ones are scored again.
+
+    Exit code 3: the tables lack something, such as a channel or the history of a day.
+    """
     from attribution.cli.commands.saved_runs import open_model
     from attribution.models.saved import Scorer
     from attribution.pipeline.stores import choose_store
+    from attribution.production.guards import read_thresholds
     from attribution.production.scoring.job import Request, score_days
 
+    days = check_order(parse_day(first, "--from"), parse_day(last, "--through"))
     with open_model(model, store=choose_store(uri)) as folder:
         scorer = Scorer.load(folder, allow_own_code=allow_own_code)
+    scorer = scorer if unknown_channels is None else scorer.with_policy(unknown_channels)
     logs.bind(model=scorer.name, model_version=scorer.version)
-    if unknown_channels is not None:
-        scorer = scorer.with_policy(unknown_channels)
     sources = dict(zip(READ, (touchpoints, conversions, identities, customers, codes), strict=True))
     read = input_tables(tables, sources, {"--canonical": canonical, "--time-zone": time_zone})
     request = Request(
         {name: _spec(scorer, name, source, canonical, time_zone) for name, source in read.sources.items()},
         out,
-        parse_day(first, "--from"),
-        parse_day(last, "--through"),
+        *days,
         canonical=canonical,
         dry_run=dry_run,
         covers=days_covered(covers),
         max_gap_days=max_gap_days,
         folder=read.folder,
+        thresholds=read_thresholds(thresholds),
+        due=parse_day(due, "--due"),
     )
     with progress() as say:
         scored = score_days(scorer, request, _engine(engine, memory_limit), on_stage=say)
@@ -102,16 +119,13 @@ def score(
         print_json(_document(scorer.name, scorer.version, out, scored))
     else:
         _print(out, scored, dry_run=dry_run)
-    _end(out, scored, dry_run=dry_run, as_json=as_json)
-
-
-def _end(out: Path, scored: Scored, *, dry_run: bool, as_json: bool) -> None:
-    """Say what could not be done, and end with the exit code that it has."""
-    warn(_warnings(scored), as_json=as_json)
+    warn(_warnings(scored))
+    is_written = bool(scored.written) and not dry_run
+    holds = report_guards(scored.guards, request.thresholds, written="scores" if is_written else None)
     if not as_json and not dry_run:
         print(f"Output is in {out}.")
-    if scored.outdated or scored.damaged:
-        raise typer.Exit(3)
+    if scored.outdated or scored.damaged or not holds:
+        raise typer.Exit(NEGATIVE_VERDICT)
 
 
 def _spec(scorer: Any, table: str, source: Any, canonical: bool, time_zone: str | None) -> Any:
@@ -140,6 +154,8 @@ def _engine(name: str, memory_limit: str) -> Engine:
 
 
 def _document(name: str, version: str, out: Path, scored: Scored) -> dict[str, Any]:
+    from attribution.production.guards import guard_records, guards_hold
+
     return {
         "model": name,
         "model_version": version,
@@ -157,6 +173,8 @@ def _document(name: str, version: str, out: Path, scored: Scored) -> dict[str, A
         "conversions_outdated": scored.outdated,
         "unknown_channels": scored.unknown_channels,
         "restatement": records(scored.restatement),
+        "guards_hold": guards_hold(scored.guards),
+        "guards": guard_records(scored.guards),
     }
 
 

@@ -51,7 +51,7 @@ def status(
     for each in statuses:
         if not as_json and not is_printed:
             print("\n".join(_describe(each)))
-        warn((f"{each.folder}: {sentence}" for sentence in _attention(each)), as_json=as_json or is_printed)
+        warn(f"{each.folder}: {sentence}" for sentence in _attention(each))
     needing = [each for each in statuses if each.needs_attention]
     logs.count(folders=len(statuses), folders_needing_attention=len(needing))
     if not needing and not as_json and not is_printed:

@@ -40,6 +40,7 @@ class Training:
     first, last : ends of the data, as text: of the period as far as there are events; None for aggregated paths
     journeys, conversions, value : how many and how much
     digests : fingerprint of the content of each table
+    touched_first : when the first touchpoint was, before the period or in it; None where that is not known
     """
 
     tables: tuple[str, ...]
@@ -52,6 +53,7 @@ class Training:
     conversions: float
     value: float
     digests: Mapping[str, str] = field(default_factory=dict)
+    touched_first: str | None = None
 
     @classmethod
     def of(
@@ -75,6 +77,7 @@ class Training:
             conversions=journeys.total("conversions"),
             value=journeys.total("value"),
             digests=dict(digests or {}),
+            touched_first=_first_touchpoint(sources),
         )
 
     def days_shared(self, other: Training) -> float:
@@ -112,6 +115,13 @@ class PastTraining:
     written_on: str | None
     first: str | None
     last: str | None
+
+
+def _first_touchpoint(sources: Sources) -> str | None:
+    if not sources.has("touchpoints") or sources.integer_times is not False:
+        return None
+    (row,) = sources.engine.query("select min(touched_at) as first from touchpoints", table="touchpoints").to_pylist()
+    return None if row["first"] is None else str(np.datetime64(row["first"], "us"))
 
 
 def _ends(journeys: Journeys, period: Period) -> tuple[str | None, str | None]:

@@ -6,7 +6,8 @@ import datetime as dt
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,17 +20,26 @@ from attribution.data.loading import Sources
 from attribution.errors import InputError
 from attribution.journeys import DAY, Journeys, build_journeys
 from attribution.models.saved.scorer import Scorer
-from attribution.production.scoring.days import FAR, Choice, Input, Reach, choose_days, daily_digests, day_number
+from attribution.production.guards import Thresholds, Timing
+from attribution.production.scoring.days import (
+    FAR,
+    Choice,
+    Input,
+    Reach,
+    choose_days,
+    daily_digests,
+    daily_touchpoints,
+    day_number,
+    longest_window,
+)
 from attribution.production.scoring.ledger import opened_ledger
 from attribution.production.scoring.parts import Names, Parts, PartWriter
 from attribution.production.scoring.publication import Publication, Scored
+from attribution.production.scoring.scoring_guards import ScoringGuards
 from attribution.production.scoring.takeback import MAX_GAP_DAYS, Published, TakeBack, check_gaps
-from attribution.schema.experiment import DEFAULT_LOOKBACK_DAYS, Period
+from attribution.schema.experiment import Period
 
 Result = TypeVar("Result")
-
-_LONGEST_DAYS = 36_500
-"""A longer lookback window is none."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,10 @@ class Request:
     covers : first and last day that the tables tell all of; from the first to the last conversion if None
     max_gap_days : a row that lies further from all others is refused
     folder : where relative paths of the tables start
+    thresholds : of guards
+    due : the day that every table must have rows of; the day before the newest row if None, and yesterday in a folder
+        that was given such rows before
+    now : the time of the job (UTC); that of the computer if None
     """
 
     tables: Mapping[str, Any]
@@ -57,6 +71,9 @@ class Request:
     covers: tuple[int, int] | None = None
     max_gap_days: int = MAX_GAP_DAYS
     folder: Path = Path()
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    due: int | None = None
+    now: dt.datetime | None = None
 
 
 def score_days(
@@ -95,14 +112,29 @@ def score_days(
         news = current.against(manifest.get("inputs", {}))
         taken = TakeBack(sources, scorer.definition.journeys.conversion_kinds, news, published, manifest)
         made_by = f"{scorer.version}/{scorer.unknown_channels}"
-        choice = choose_days(taken.news, manifest, made_by, damaged=damaged, between=(request.first, request.last))
+        between = request.first, request.last
+        guards = _guards(scorer, request, taken, manifest)
+        choice = choose_days(taken.news, manifest, made_by, damaged=damaged, cut=guards.cut_days, between=between)
+        says = guards.judge_input(choice)
         if request.dry_run:
-            return Scored.planned(manifest, choice, taken)
+            return Scored.planned(manifest, choice, taken, says)
         on_stage(f"scoring {pluralise(len(choice.score), 'day')}")
         publication = Publication(scorer, ledger, taken, manifest, made_by=made_by, damaged=damaged)
         if choice.score:
             _score(scorer, sources, current, choice, publication)
-        return publication.commit(choice)
+        return publication.commit(choice, partial(guards.judge_scores, says), now=guards.timing.now)
+
+
+def _guards(scorer: Scorer, request: Request, taken: TakeBack, manifest: Mapping[str, Any]) -> ScoringGuards:
+    timing = Timing.of(
+        request.due,
+        manifest.get("scored_at"),
+        manifest.get("inputs", {}),
+        manifest.get("guards", ()),
+        now=request.now,
+    )
+    is_chosen = (request.first, request.last) != (None, None)
+    return ScoringGuards(scorer, taken.news, manifest, timing, request.thresholds, is_chosen)
 
 
 def _score(scorer: Scorer, sources: Sources, current: Input, choice: Choice, publication: Publication) -> None:
@@ -156,16 +188,15 @@ def _journeys(scorer: Scorer, sources: Sources, current: Input, days: list[int])
 def input_of(scorer: Scorer, sources: Sources) -> Input:
     """The input of a job day by day, and how far it reaches."""
     options = scorer.definition.journeys
-    lookback = DEFAULT_LOOKBACK_DAYS if options.lookback_days is None else options.lookback_days
-    longest = max(lookback, *options.lookback_by_channel.values(), *options.lookback_by_kind.values(), 0)
-    reach = Reach.of(longest if longest < _LONGEST_DAYS else None, options.conversions, options.customers)
-    touched = daily_digests(sources, "touchpoints", "touched_at") if sources.has("touchpoints") else {}
+    reach = Reach.of(longest_window(options), options.conversions, options.customers)
+    touched, volumes = daily_touchpoints(sources)
     converted = daily_digests(sources, "conversions", "converted_at", sources.conversions_view)
     gross = "gross_conversions" if sources.has("conversions", "is_cancelled") else sources.conversions_view
     (ends,) = sources.engine.query(
         f"select min(converted_at) as first, max(converted_at) as last from {gross}", table="conversions"
     ).to_pylist()
-    return Input(touched, converted, reach, delivered=None if ends["first"] is None else (ends["first"], ends["last"]))
+    delivered = None if ends["first"] is None else (ends["first"], ends["last"])
+    return Input(touched, converted, reach, delivered=delivered, volumes=volumes)
 
 
 def _moment(at: int) -> dt.datetime:
