@@ -149,7 +149,7 @@ def _open_champion(reference: str | None, uri: str | None, *, allow_own_code: bo
 
 
 def _write_folder(out: Path, made: Refit) -> dict[str, object]:
-    """Write tables and the challenger, all or nothing; what is to be told of the challenger."""
+    """Write tables and the challenger, all or nothing; what is to be challenger_document of the challenger."""
     from attribution.models.model_tables import model_tables
     from attribution.models.saved import save_in_run
     from attribution.pipeline.output import replaced_folder, write_dictionary, write_manifest, write_table
@@ -176,14 +176,14 @@ def _write_folder(out: Path, made: Refit) -> dict[str, object]:
             "inputs": digests,
             "tables": written,
         }
-        told: dict[str, object] = {}
+        challenger_document: dict[str, object] = {}
         if champion is not None:
             challenger = save_in_run(_challenger(made, champion, digests), folder)
             _record(made, challenger, champion.uri).write(folder)
             manifest["champion"] = {"name": champion.scorer.name, "version": champion.scorer.version}
-            told = {"challenger": challenger.state.label, "version": challenger.version}
+            challenger_document = {"challenger": challenger.state.label, "version": challenger.version}
         write_manifest(folder, "refit", manifest)
-    return told
+    return challenger_document
 
 
 def _challenger(made: Refit, champion: Champion, digests: Mapping[str, str]) -> Scorer:

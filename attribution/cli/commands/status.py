@@ -11,7 +11,7 @@ import typer
 from attribution import logs
 from attribution.amounts import pluralise
 from attribution.cli.commands.arguments import NEGATIVE_VERDICT, Json
-from attribution.cli.console import print_json, warn
+from attribution.cli.console import print_json
 
 if TYPE_CHECKING:
     from attribution.production.status import Reason, Status
@@ -51,7 +51,10 @@ def status(
     for each in statuses:
         if not as_json and not is_printed:
             print("\n".join(_describe(each)))
-        warn(f"{each.folder}: {sentence}" for sentence in _attention(each))
+        for sentence in _attention(each):
+            logs.write(f"{each.folder}: {sentence}", level="warning")
+            if not as_json and not is_printed:
+                print(f"{each.folder}: {sentence}")
     needing = [each for each in statuses if each.needs_attention]
     logs.count(folders=len(statuses), folders_needing_attention=len(needing))
     if not needing and not as_json and not is_printed:

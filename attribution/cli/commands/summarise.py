@@ -129,7 +129,7 @@ def _write(
     models: Sequence[AttributionModel],
 ) -> tuple[list[str], list[GuardResult]]:
     """Write the days; their names, and what guards say of them beside the ``results`` of the log."""
-    from attribution.production.guards import broken, guard_records
+    from attribution.production.guards import failed_guards, guard_records
     from attribution.production.refit import day_name, moved_share, summarise_days
 
     with store.locked():
@@ -143,7 +143,7 @@ def _write(
                     moved[day] = moved_share(old, days[day], journeys.channels)
         of_days = guards.judge_days(days, moved, store.read_or_none)
         if store.days:
-            rows = tuple(guard_records(broken([*results, *of_days])))
+            rows = tuple(guard_records(failed_guards([*results, *of_days])))
             now = guards.timing.now.isoformat(timespec="seconds")
             store.write_log_state(replace(tonight.log_state, guards=rows, summarised_at=now))
     return [day_name(day) for day in written], of_days

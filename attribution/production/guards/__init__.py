@@ -16,7 +16,7 @@ from attribution.production.guards.log import (
 from attribution.production.guards.results import (
     GUARDS,
     GuardResult,
-    broken,
+    failed_guards,
     guard_metrics,
     guard_records,
     guard_sentences,
@@ -41,7 +41,7 @@ __all__ = [
     "Log",
     "Thresholds",
     "Timing",
-    "broken",
+    "failed_guards",
     "guard_metrics",
     "guard_records",
     "guard_sentences",

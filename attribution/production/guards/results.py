@@ -81,10 +81,10 @@ class GuardResult:
 
 def guards_hold(results: Iterable[GuardResult]) -> bool:
     """Whether none of them is broken; one that cannot be judged is not."""
-    return not broken(results)
+    return not failed_guards(results)
 
 
-def broken(results: Iterable[GuardResult]) -> list[GuardResult]:
+def failed_guards(results: Iterable[GuardResult]) -> list[GuardResult]:
     """Those that do not hold."""
     return [result for result in results if result.holds is False]
 
@@ -95,7 +95,7 @@ def guard_sentences(results: Sequence[GuardResult], thresholds: Thresholds | Non
     A guard that cannot be judged is named only if the file of ``thresholds`` asks for it.
     """
     sentences = []
-    failed = broken(results)
+    failed = failed_guards(results)
     for guard in dict.fromkeys(result.guard for result in failed):
         says = [result.says for result in failed if result.guard == guard and result.says is not None]
         sentences += says[:_SHOWN]

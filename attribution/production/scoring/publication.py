@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from attribution.models.saved.scorer import Scorer
-from attribution.production.guards import GuardResult, broken, guard_records
+from attribution.production.guards import GuardResult, failed_guards, guard_records
 from attribution.production.scoring.days import Choice, day_name
 from attribution.production.scoring.ledger import RESTATEMENT, SCHEMA_VERSION, Ledger, day_place
 from attribution.production.scoring.takeback import TakeBack
@@ -260,7 +260,7 @@ class Publication:
             "outdated": dict(scored.outdated),
             "deferred": sorted(deferred - done),
             "inputs": self.taken.news.merge_inputs(),
-            "guards": guard_records(broken(scored.guards)),
+            "guards": guard_records(failed_guards(scored.guards)),
         }
 
 

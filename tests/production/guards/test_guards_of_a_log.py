@@ -15,7 +15,7 @@ from attribution.production.guards import (
     Log,
     Thresholds,
     Timing,
-    broken,
+    failed_guards,
     judge_clock,
     judge_costs,
     judge_freshness,
@@ -59,7 +59,7 @@ def test_unchanged_weeks_raise_alarms_as_rarely_as_said(scatter: float) -> None:
     """Without bounds that an effect must exceed, chance alone: every comparison of a night shares the significance."""
     chance = Thresholds(channel_volume=1.0, total_volume=1.0, volume_high=1.0001, significance=0.2)
     random = np.random.default_rng(5)
-    nights = [bool(broken(judged(shop(random, days, scatter=scatter), chance))) for days in (30, 60, 90) * 100]
+    nights = [bool(failed_guards(judged(shop(random, days, scatter=scatter), chance))) for days in (30, 60, 90) * 100]
     assert np.mean(nights) <= 0.2 + 3 * np.sqrt(0.2 * 0.8 / len(nights))
     assert any(nights), "bounds that chance never exceeds judge nothing"
 
@@ -68,7 +68,7 @@ def test_a_year_of_nights_in_an_unchanged_shop_is_quiet() -> None:
     random = np.random.default_rng(6)
     counts = shop(random, 365 + 60, scatter=3.0)
     for days in range(15, len(counts), 2):
-        assert broken(judged(counts[max(0, days - 95) : days])) == [], days
+        assert failed_guards(judged(counts[max(0, days - 95) : days])) == [], days
 
 
 def test_holidays_growth_and_sales_are_no_alarm() -> None:
@@ -79,7 +79,7 @@ def test_holidays_growth_and_sales_are_no_alarm() -> None:
     busy[-1] = counts[-1] * 6
     growing = (growing * np.linspace(0.5, 2.0, 60)[:, None]).astype(np.int64)
     for each in (quiet, busy, growing):
-        assert broken(judged(each)) == []
+        assert failed_guards(judged(each)) == []
 
 
 # ------------------------------------------------------------ volume: what is found
@@ -90,17 +90,17 @@ def test_channels_that_are_gone_are_found_the_next_day(days: int) -> None:
     """Two with 39 % and 30 % of a shop, and one with 5 %."""
     random = np.random.default_rng(days)
     counts = shop(random, days)
-    assert broken(judged(counts)) == []
+    assert failed_guards(judged(counts)) == []
     both, one = counts.copy(), counts.copy()
     both[-1, :2] = 0
     one[-1, 4] = 0
-    assert {(row.channel, row.day, row.days) for row in broken(judged(both))} == {
+    assert {(row.channel, row.day, row.days) for row in failed_guards(judged(both))} == {
         (name, day_name(FIRST + days - 1), 1) for name in NAMES[:2]
     }
     # Two weeks tell too little of how much a channel of 5 % varies; four tell enough, but for quiet Sundays.
     if days >= 30:
-        assert {row.channel for row in broken(judged(one))} == {"affiliate"}
-    assert all("0; " in str(row.says) and "tracking" in str(row.says) for row in broken(judged(both)))
+        assert {row.channel for row in failed_guards(judged(one))} == {"affiliate"}
+    assert all("0; " in str(row.says) and "tracking" in str(row.says) for row in failed_guards(judged(both)))
 
 
 def test_a_rare_channel_is_found_after_as_many_days_as_it_needs() -> None:
@@ -110,9 +110,9 @@ def test_a_rare_channel_is_found_after_as_many_days_as_it_needs() -> None:
     for _ in range(20):
         counts = shop(random, 80)
         counts[60:, 5] = 0
-        lengths = [length for length in range(1, 15) if broken(judged(counts[: 60 + length]))]
+        lengths = [length for length in range(1, 15) if failed_guards(judged(counts[: 60 + length]))]
         needed.append(lengths[0])
-        row = broken(judged(counts[: 60 + lengths[0]]))[0]
+        row = failed_guards(judged(counts[: 60 + lengths[0]]))[0]
         assert (row.channel, row.value) == ("podcast", 0.0)
         assert row.days <= lengths[0]
     assert max(needed) <= 7
@@ -122,7 +122,7 @@ def test_a_rare_channel_is_found_after_as_many_days_as_it_needs() -> None:
 def test_a_channel_that_stays_away_is_one_row() -> None:
     counts = shop(np.random.default_rng(9), 60)
     counts[-5:, 0] = 0
-    (row,) = broken(judged(counts, days=7))
+    (row,) = failed_guards(judged(counts, days=7))
     assert (row.channel, row.days, row.value) == ("search", 5, 0.0)
     assert f"from {day_name(FIRST + 55)} to {day_name(FIRST + 59)}" in str(row.says)
 
@@ -130,7 +130,7 @@ def test_a_channel_that_stays_away_is_one_row() -> None:
 def test_a_day_that_was_not_loaded_is_one_row_of_all_channels() -> None:
     counts = shop(np.random.default_rng(10), 60)
     counts[-1] = counts[-1] // 20
-    (row,) = broken(judged(counts))
+    (row,) = failed_guards(judged(counts))
     assert (row.channel, row.table) == (None, "touchpoints")
     assert "loaded whole" in str(row.says)
 
@@ -138,7 +138,7 @@ def test_a_day_that_was_not_loaded_is_one_row_of_all_channels() -> None:
 def test_a_channel_that_was_loaded_many_times_is_found() -> None:
     counts = shop(np.random.default_rng(11), 60)
     counts[-1, 2] *= 20
-    (row,) = broken(judged(counts))
+    (row,) = failed_guards(judged(counts))
     assert row.channel == "mail"
     assert row.bound is not None
     assert row.value is not None
@@ -149,9 +149,9 @@ def test_a_channel_that_was_loaded_many_times_is_found() -> None:
 def test_thresholds_decide() -> None:
     counts = shop(np.random.default_rng(12), 60)
     counts[-1, 0] //= 3
-    assert [row.channel for row in broken(judged(counts))] == ["search"]
-    assert broken(judged(counts, Thresholds(channel_volume=0.2))) == []
-    assert broken(judged(counts, Thresholds(paused_channels=("search",)))) == []
+    assert [row.channel for row in failed_guards(judged(counts))] == ["search"]
+    assert failed_guards(judged(counts, Thresholds(channel_volume=0.2))) == []
+    assert failed_guards(judged(counts, Thresholds(paused_channels=("search",)))) == []
 
 
 def test_the_first_two_weeks_are_not_judged() -> None:

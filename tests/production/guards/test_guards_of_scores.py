@@ -13,7 +13,7 @@ from attribution.production.guards import (
     GuardResult,
     History,
     Thresholds,
-    broken,
+    failed_guards,
     guard_metrics,
     guard_sentences,
     guard_table,
@@ -164,7 +164,7 @@ def test_what_holds_is_not_said() -> None:
     assert guard_sentences(ROWS[1:]) == []
     assert guards_hold(ROWS[1:])
     assert not guards_hold(ROWS)
-    assert broken(ROWS) == ROWS[:1]
+    assert failed_guards(ROWS) == ROWS[:1]
 
 
 def test_a_bound_that_cannot_be_checked_is_said_if_it_was_set() -> None:

@@ -15,7 +15,7 @@ import pytest
 import attribution as at
 from attribution.data.engine import DuckDBEngine
 from attribution.models.saved import Definition, Scorer, Training
-from attribution.production.guards import GuardResult, Thresholds, broken
+from attribution.production.guards import GuardResult, Thresholds, failed_guards
 from attribution.production.scoring.days import day_name
 from attribution.production.scoring.job import Request, score_days
 from attribution.production.scoring.publication import Scored
@@ -99,11 +99,11 @@ def score(model: Path, tables: dict[str, pd.DataFrame], out: Path, **options: An
 
 
 def failed(scored: Scored) -> list[tuple[str, str | None]]:
-    return [(row.guard, row.channel or row.table) for row in broken(scored.guards)]
+    return [(row.guard, row.channel or row.table) for row in failed_guards(scored.guards)]
 
 
 def row_of(scored: Scored, guard: str) -> GuardResult:
-    (row,) = (row for row in broken(scored.guards) if row.guard == guard)
+    (row,) = (row for row in failed_guards(scored.guards) if row.guard == guard)
     return row
 
 
@@ -137,7 +137,7 @@ def test_nights_without_a_fault_say_nothing(model: Path, data: Log, tmp_path: Pa
         is_late = touchpoints.index.isin(late) & (touchpoints["touched_at"] >= START + (night - 2) * DAY)
         tables = between((touchpoints[~is_late], conversions), (max(0, night - 35), night), (night - 16, night))
         scored = score(model, tables, tmp_path / "out", now=morning(night))
-        assert failed(scored) == [], (night, [row.says for row in broken(scored.guards)])
+        assert failed(scored) == [], (night, [row.says for row in failed_guards(scored.guards)])
         assert not scored.outdated
     assert len(manifest(tmp_path / "out")["days"]) == DAYS - 15
 
@@ -253,7 +253,7 @@ def test_an_export_that_stalls_is_seen_in_a_folder_that_was_in_time(model: Path,
     for later in (2, 3, 9):
         scored = score(model, whole(data), tmp_path / "out", now=morning(DAYS + later))
         assert failed(scored) == [("freshness", "touchpoints"), ("freshness", "conversions")], later
-    assert "rows of 2024-05-08 are due" in str(broken(scored.guards)[0].says)
+    assert "rows of 2024-05-08 are due" in str(failed_guards(scored.guards)[0].says)
     # A folder that was never in time is a backfill.
     score(model, whole(data), tmp_path / "backfill", now=morning(DAYS + 400))
     assert failed(score(model, whole(data), tmp_path / "backfill", now=morning(DAYS + 401))) == []
@@ -286,7 +286,7 @@ def test_channels_that_were_renamed_restate_every_day(model: Path, data: Log, tm
     assert restated.value is not None
     assert restated.value > 50
     assert "restatement/revision=000002" in str(restated.says)
-    unknown = [str(row.says) for row in broken(scored.guards) if row.guard == "unknown_channels"]
+    unknown = [str(row.says) for row in failed_guards(scored.guards) if row.guard == "unknown_channels"]
     assert unknown
     assert all("Social Ads" in says for says in unknown)
     # The same input, the same verdict; a bound of its own is met.
@@ -313,7 +313,7 @@ def test_touchpoints_whose_customers_are_written_otherwise(model: Path, data: Lo
     is_late = touchpoints["touched_at"] >= START + 56 * DAY
     touchpoints.loc[is_late, "customer_id"] = "C-" + touchpoints["customer_id"]
     scored = score(model, whole((touchpoints, data[1])), tmp_path / "out")
-    row = [row for row in broken(scored.guards) if row.guard == "unattributed"][-1]
+    row = [row for row in failed_guards(scored.guards) if row.guard == "unattributed"][-1]
     assert row.day == "2024-04-29"
     assert row.value is not None
     assert row.value > 0.4
