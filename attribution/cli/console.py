@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attribution import logs
@@ -40,6 +41,15 @@ def progress() -> Iterator[Callable[[str], None]]:
         yield status.update
 
 
+def warn(sentences: Iterable[str]) -> None:
+    """Say on standard error what somebody should look at; in a log of JSON, a line each with its level."""
+    for sentence in sentences:
+        if logs.is_json():
+            logs.write(sentence, level="warning")
+        else:
+            print(logs.mask_secrets(sentence, os.environ), file=sys.stderr)
+
+
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as JSON objects, nulls as null."""
     result: list[dict[str, Any]] = json.loads(frame.to_json(orient="records"))
@@ -50,14 +60,6 @@ def print_json(document: object) -> None:
     """Print a document as JSON, in ASCII where the terminal knows nothing else."""
     text = json.dumps(document, ensure_ascii=False, indent=2)
     print(text if logs.is_shown(text, sys.stdout) else json.dumps(document, indent=2))
-
-
-def warn(sentence: str) -> None:
-    """Say what must be known beside the results, on standard error; in the log of a job as a line of it."""
-    if logs.is_json():
-        logs.write(sentence)
-    else:
-        print(f"Warning: {sentence}", file=sys.stderr)
 
 
 def print_ranking(experiment: Experiment, tables: Mapping[str, pd.DataFrame], ranking: Ranking) -> None:

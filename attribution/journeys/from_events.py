@@ -20,7 +20,7 @@ from attribution.data.loading.events import EventStream, conversion_ids, open_ev
 from attribution.data.loading.identity import fresh_id_finding
 from attribution.errors import InputError
 from attribution.journeys.placebo_channel import Insertion, Placebo, open_placebo
-from attribution.journeys.refine import DAY, MINUTE, Refinement, lookback_windows, microseconds
+from attribution.journeys.refine import DAY, MINUTE, Refinement, default_window, lookback_windows
 from attribution.journeys.structure import JourneyChunk, Journeys, Readings, Summary, add_readings
 from attribution.journeys.untouched import untouched_journeys
 from attribution.kernels.journeys import cut as kernel
@@ -28,7 +28,7 @@ from attribution.kernels.journeys.batches import customer_ids, customer_starts, 
 from attribution.kernels.journeys.cut import Windows
 from attribution.kernels.journeys.ids import fresh_ids, searched_since
 from attribution.kernels.journeys.insertion import CustomerEvents
-from attribution.schema.experiment import DEFAULT_LOOKBACK_DAYS, JourneyOptions, Period
+from attribution.schema.experiment import JourneyOptions, Period
 
 # ---------------------------------------------------------------- the day a journey is booked on
 
@@ -88,12 +88,7 @@ def journeys_from_events(
     insertion = None
     if placebo is not None:
         stream, insertion = open_placebo(sources, stream, placebo)
-    default = (
-        kernel.NO_LOOKBACK
-        if sources.integer_times
-        else microseconds(DEFAULT_LOOKBACK_DAYS if options.lookback_days is None else options.lookback_days)
-    )
-    windows = lookback_windows(options, stream.dimensions, default)
+    windows = lookback_windows(options, stream.dimensions, default_window(options, has_times=not sources.integer_times))
     first, last = period.bounds()
     mode = _MODES[options.conversions]
     refinement = Refinement(options, stream.dimensions, windows if windows.vary and mode == kernel.CUMULATIVE else None)

@@ -85,13 +85,13 @@ class Timeline:
     @property
     def stretches(self) -> list[Promotion]:
         """The days on which each version is in effect: from when on, ascending, up to the next."""
-        kept: list[Promotion] = []
+        in_effect: list[Promotion] = []
         first = FAR
         for promotion in reversed(self.promotions):
             since = -FAR if promotion.since is None else promotion.since
             if since < first:
-                kept, first = [promotion, *kept], since
-        return [next(group) for _, group in groupby(kept, key=lambda one: one.version)]
+                in_effect, first = [promotion, *in_effect], since
+        return [next(group) for _, group in groupby(in_effect, key=lambda one: one.version)]
 
     def version_on(self, day: int) -> str:
         """The version in effect on a day, counted from 1970-01-01."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -54,6 +54,29 @@ def own_costs(sensitivity: pd.DataFrame) -> pd.DataFrame:
     rows = sensitivity[sensitivity["cost_type"] != ALL_TYPES].drop_duplicates(["channel", "cost_type"])
     columns = {"own": "amount", "own_share": "share"}
     return rows[["channel", "cost_type", *columns, "is_known"]].rename(columns=columns).reset_index(drop=True)
+
+
+def booked_costs(tables: Mapping[str, pd.DataFrame], cost_basis: str) -> float:
+    """All costs that were booked, shared ones included, whoever gets credit; NaN where there are none.
+
+    Parameters
+    ----------
+    tables : of a run: ``returns``, and ``cost_sensitivity`` where costs have types
+    cost_basis : ``media`` for the cost of media alone, ``loaded`` for all
+
+    Examples
+    --------
+    >>> returns = pd.DataFrame({"model": ["a", "a"], "channel": ["mail", "seo"], "cost_basis": "media",
+    ...     "spend": [50.0, None], "basis": "revenue"})
+    >>> booked_costs({"returns": returns}, "media")
+    50.0
+    """
+    own = own_costs(tables["cost_sensitivity"]) if "cost_sensitivity" in tables else pd.DataFrame()
+    if len(own):
+        return float(own.loc[(cost_basis == "loaded") | (own["cost_type"] == MEDIA), "amount"].sum(min_count=1))
+    rows = tables["returns"]
+    rows = rows[rows["cost_basis"] == cost_basis].drop_duplicates("channel")
+    return float(rows["spend"].sum(min_count=1))
 
 
 def borne_costs(sensitivity: pd.DataFrame) -> pd.DataFrame:

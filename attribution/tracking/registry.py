@@ -9,7 +9,6 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,8 +17,10 @@ from attribution.models.saved import Scorer
 from attribution.pipeline.stores import Store
 from attribution.production.scoring.days import day_number
 from attribution.production.scoring.in_effect import VERSION_TAG, Known
-from attribution.production.scoring.rows import example_rows, has_positions, needed_lists
+from attribution.production.scoring.row_columns import ANSWER, example_rows, explain_columns
 from attribution.production.versions import Timeline, add_promotion, check_day
+from attribution.tracking.descriptions import MODEL_DESCRIPTION, describe_version
+from attribution.tracking.environment import pin_requirements
 from attribution.tracking.mlflow_store import call_store, check_store, close_run, find_experiment_id, open_client
 from attribution.tracking.versions import read_timeline, tag_version, write_timeline
 
@@ -31,7 +32,6 @@ Answer = TypeVar("Answer")
 # ---------------------------------------------------------------- a scorer as an MLflow model
 
 _PACKAGE = Path(__file__).parents[1]
-_NEEDED = ("numpy", "scipy", "pandas", "pyarrow", "duckdb", "numba", "pydantic", "threadpoolctl", "networkx", "mlflow")
 
 
 def log_scorer(
@@ -55,36 +55,49 @@ def log_scorer(
             code_paths=[str(_PACKAGE)],
             signature=_signature(scorer),
             input_example=example_rows(scorer),
-            pip_requirements=[f"{package}=={version(package)}" for package in _NEEDED],
+            pip_requirements=pin_requirements(),
             model_config={"allow_own_code": allow_own_code},
-            metadata={"model": scorer.state.label, "scorer_version": scorer.version},
+            metadata={
+                "model": scorer.state.label,
+                "scorer_version": scorer.version,
+                "columns": explain_columns(scorer),
+                "answer": dict(ANSWER),
+            },
         )
         tags = {VERSION_TAG: scorer.version, "attribution.model": scorer.state.label}
         # It says on stderr what it does, whatever the level of logging.
         with contextlib.redirect_stderr(io.StringIO()):
             made = mlflow.register_model(logged.model_uri, name, tags=tags)
+    client = open_client(store)
+    client.update_model_version(name, made.version, description=describe_version(scorer))
+    if not client.get_registered_model(name).description:
+        # What somebody has written there stays.
+        client.update_registered_model(name, description=MODEL_DESCRIPTION)
     return str(made.version), run_id
 
 
 def _signature(scorer: Scorer) -> Any:
-    """What a row is made of, and what comes back."""
+    """What a row is made of, and what comes back.
+
+    MLflow turns declared lists into arrays of NumPy before the model sees them, and a null in a list of texts then
+    cuts every text to its first letter. It passes on as it is what may be anything, so that each row is judged here.
+    """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
-    from mlflow.types.schema import Array
+    from mlflow.types.schema import AnyType, Array
 
-    time = DataType.long if has_positions(scorer) else DataType.string
-    more = [ColSpec(Array(DataType.string), column) for column in needed_lists(scorer)]
+    anything: Any = AnyType()  # type: ignore[no-untyped-call]
+    kinds: dict[str, Any] = {
+        "text": DataType.string,
+        "number": DataType.double,
+        "list of texts": Array(DataType.string),
+        "list of numbers": Array(DataType.double),
+    }
     columns: list[Any] = [
-        ColSpec(Array(DataType.string), "channel"),
-        ColSpec(Array(time), "touched_at"),
-        *more,
-        ColSpec(time, "converted_at"),
+        ColSpec(anything, name, required=not text.startswith("optional"))
+        for name, text in explain_columns(scorer).items()
     ]
-    result: list[Any] = [
-        ColSpec(Array(DataType.string), "channel"),
-        ColSpec(Array(time), "touched_at"),
-        ColSpec(Array(DataType.double), "credit"),
-    ]
+    result: list[Any] = [ColSpec(kinds[text.split(":")[0]], name) for name, text in ANSWER.items()]
     return ModelSignature(Schema(columns), Schema(result))
 
 

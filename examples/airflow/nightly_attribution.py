@@ -1,4 +1,4 @@
-"""The nightly jobs as an Airflow DAG: score, summarise, monitor; if something drifted, refit and promote or page.
+"""The nightly jobs as a DAG of Airflow 3: score, summarise, monitor; if something drifted, refit and promote or page.
 
 Every task is one command. Its exit code is the result: 0 done, 2 the input is wrong, 3 the verdict is negative, 4 try
 again later. Credentials are environment variables; no command takes one as an argument.
@@ -7,26 +7,24 @@ again later. Credentials are environment variables; no command takes one as an a
 from __future__ import annotations
 
 import datetime as dt
+import os
+import subprocess
 
-from airflow import DAG
-from airflow.exceptions import AirflowSkipException
-from airflow.operators.bash import BashOperator
-from airflow.operators.python import PythonOperator
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.sdk import DAG, task
 
-SHOP = "/srv/shop"
+SHOP = os.environ.get("SHOP", "/srv/shop")
 DRIFTED = 3
 
 
-def run_monitor() -> None:
-    """Continue with the refit if something drifted, skip it if nothing did, and fail otherwise."""
-    import subprocess
-
+@task.short_circuit(task_id="monitor")
+def has_drifted() -> bool:
+    """Whether to go on to the refit. Any other end than "no drift" and "drift" fails the task, and is tried again."""
     command = ["attribution", "monitor", "summaries", "--recent-days", "7", "--training-days", "90", "--log", "json"]
     code = subprocess.run(command, cwd=SHOP, check=False).returncode
-    if code == 0:
-        raise AirflowSkipException("no drift")
-    if code != DRIFTED:
+    if code not in (0, DRIFTED):
         raise RuntimeError(f"attribution monitor ended with {code}")
+    return code == DRIFTED
 
 
 with DAG(
@@ -51,7 +49,6 @@ with DAG(
         cwd=SHOP,
         bash_command="attribution summarise nightly.toml --to summaries --log json",
     )
-    monitor = PythonOperator(task_id="monitor", python_callable=run_monitor)
     # The last two weeks are left for the judgement. A promotion restates nothing: it is in effect from today on.
     refit = BashOperator(
         task_id="refit",
@@ -71,4 +68,4 @@ with DAG(
             "--set period.start=$(date -u -d '13 days ago' +%F) --requested-by airflow --log json"
         ),
     )
-    score >> summarise >> monitor >> refit >> promote
+    score >> summarise >> has_drifted() >> refit >> promote

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from attribution import logs
 from attribution.cli.commands.arguments import AllowOwnCode, Json, Restate, parse_day
 from attribution.cli.console import print_json, progress
 from attribution.errors import InputError
@@ -32,7 +32,7 @@ def write_select(
 ) -> None:
     """Write the SELECT of ``scorer`` to a file, or to standard output."""
     from attribution.cli.commands.saved_runs import replace_file
-    from attribution.production.sql import build_select
+    from attribution.production.sql import build_select, is_select
 
     if unknown_channels is not None:
         scorer = scorer.with_policy(unknown_channels)
@@ -40,7 +40,7 @@ def write_select(
     if to is not None:
         if to.is_dir():
             raise InputError("with --sql, --to must be a file, but it is a folder", given=f"--to {to}")
-        replace_file(to, sql, is_own=lambda first: re.match(r"with\W+touches\b", first, re.IGNORECASE) is not None)
+        replace_file(to, sql, is_own=is_select)
     if as_json:
         print_json({"sql": sql, "dialect": dialect, "file": None if to is None else str(to), "version": scorer.version})
     elif to is None:
@@ -169,6 +169,7 @@ def export(
         store = choose_store(uri, record.uri) if register and (uri or record.uri) else None
         to_registry = Registry(store, alias, since, allow_own_code)
         scorer, registered = _write(exported, folder, run, record, to_registry)
+    logs.bind(model=exported.name, model_version=scorer.version)
     _print(exported.name, folder, scorer, registered, to_registry, as_json=as_json)
 
 

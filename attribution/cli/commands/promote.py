@@ -116,14 +116,20 @@ def _print(decision: Decision, document: dict[str, Any], *, as_json: bool) -> No
         head = {"promoted": decision.passes, **document, "reasons": list(decision.reasons)}
         print_json(head | {"promotion": records(decision.table)})
         return
-    for row in decision.table.itertuples():
-        typer.echo(
-            f"{'met   ' if row.holds else 'MISSED'}  {row.check}: {row.challenger:.4g}, at most {row.bound:.4g}"
-            f" (champion {row.champion:.4g})"
-        )
+    for row in records(decision.table):
+        if row["holds"] is None:
+            typer.echo(f"unchecked  {row['check']}: the criteria have no lift tests")
+            continue
+        values = [_shown(row[name]) for name in ("challenger", "bound", "champion")]
+        outcome = "met   " if row["holds"] else "MISSED"
+        typer.echo(f"{outcome}  {row['check']}: {values[0]}, at most {values[1]} (champion {values[2]})")
     outcome = f"Promoted: {document['model']}" if decision.passes else f"Not promoted: {'; '.join(decision.reasons)}"
     where = f"MLflow run {document['mlflow_run']} in {document['mlflow_store']}"
     typer.echo(f"\n{outcome}. Requested by {document['requested_by']}; {where}.")
+
+
+def _shown(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.4g}"
 
 
 def _champion(placement: Placement, copies: Path, *, allow_own_code: bool) -> Scorer | None:

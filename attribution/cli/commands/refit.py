@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from attribution import logs
 from attribution.amounts import pluralise
 from attribution.cli.commands.arguments import DAY, NEGATIVE_VERDICT, AllowOwnCode, DryRun, Json
-from attribution.cli.console import print_json, progress, records
+from attribution.cli.console import print_json, progress, records, warn
 from attribution.errors import InputError
 from attribution.schema.names import named_folder
 
@@ -58,6 +59,7 @@ def refit(
     from attribution.production.refit import refit as fit
 
     summary_store = SummaryStore.open(summaries)
+    logs.bind(experiment=summary_store.definition.name, summaries_version=summary_store.definition.digest)
     days = choose_window(summary_store, last, through)
     stale = [day_name(day) for day in summary_store.read_log_state().stale if days[0] <= day <= days[1]]
     out = out or named_folder("runs", f"{summary_store.definition.name}-refit")
@@ -147,7 +149,7 @@ def _open_champion(reference: str | None, uri: str | None, *, allow_own_code: bo
 
 
 def _write_folder(out: Path, made: Refit) -> dict[str, object]:
-    """Write tables and the challenger, all or nothing; what is to be told of the challenger."""
+    """Write tables and the challenger, all or nothing; what is to be challenger_document of the challenger."""
     from attribution.models.model_tables import model_tables
     from attribution.models.saved import save_in_run
     from attribution.pipeline.output import replaced_folder, write_dictionary, write_manifest, write_table
@@ -174,14 +176,14 @@ def _write_folder(out: Path, made: Refit) -> dict[str, object]:
             "inputs": digests,
             "tables": written,
         }
-        told: dict[str, object] = {}
+        challenger_document: dict[str, object] = {}
         if champion is not None:
             challenger = save_in_run(_challenger(made, champion, digests), folder)
             _record(made, challenger, champion.uri).write(folder)
             manifest["champion"] = {"name": champion.scorer.name, "version": champion.scorer.version}
-            told = {"challenger": challenger.state.label, "version": challenger.version}
+            challenger_document = {"challenger": challenger.state.label, "version": challenger.version}
         write_manifest(folder, "refit", manifest)
-    return told
+    return challenger_document
 
 
 def _challenger(made: Refit, champion: Champion, digests: Mapping[str, str]) -> Scorer:
@@ -221,11 +223,13 @@ def _tell(document: dict[str, object], *, as_json: bool) -> None:
                 "replaces it if it meets the criteria."
             )
     stale = document["stale"]
-    if stale and not as_json:
-        assert isinstance(stale, list)
+    assert isinstance(stale, list)
+    logs.count(first=document["first"], last=document["last"], days_stale=len(stale), version=document.get("version"))
+    if stale:
         shown = ", ".join(stale[:5]) + (" …" if len(stale) > 5 else "")
-        typer.echo(
+        sentence = (
             f"{pluralise(len(stale), 'day')} may be out of date ({shown}). Run `attribution summarise` on tables "
             "with these days "
             "and one lookback window before them."
         )
+        warn([sentence])

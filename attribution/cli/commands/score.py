@@ -12,15 +12,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from attribution import logs
 from attribution.amounts import pluralise
 from attribution.cli.commands.arguments import (
     NEGATIVE_VERDICT,
     AllowOwnCode,
     Covers,
+    Due,
     Json,
     MaxGapDays,
+    ThresholdsFile,
+    check_order,
     days_covered,
     parse_day,
+    report_guards,
 )
 from attribution.cli.commands.input_tables import LOG, READ, Source, TablesFile, input_tables
 from attribution.cli.console import print_json, progress, records, warn
@@ -55,6 +60,10 @@ Canonical = Annotated[
     typer.Option("--canonical", help="The tables use this package's column names, not those of the experiment."),
 ]
 
+TimeZone = Annotated[str | None, typer.Option(help="Time zone of times without an offset, e.g. Europe/Paris.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show which days would be scored, but write nothing.")]
+RegistryUri = Annotated[str | None, typer.Option("--tracking-uri", help="MLflow tracking URI, for models:/NAME@ALIAS.")]
+
 
 def score(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Folder of an exported model, or models:/NAME@ALIAS.")],
@@ -69,41 +78,44 @@ def score(
     last: Last = None,
     covers: Covers = None,
     max_gap_days: MaxGapDays = 400,
+    due: Due = None,
+    thresholds: ThresholdsFile = None,
     unknown_channels: UnknownChannels = None,
     canonical: Canonical = False,
-    time_zone: Annotated[
-        str | None, typer.Option(help="Time zone of times without an offset, e.g. Europe/Paris.")
-    ] = None,
+    time_zone: TimeZone = None,
     engine: Annotated[str, typer.Option(help="Engine: duckdb or spark.")] = "duckdb",
     memory_limit: Annotated[str, typer.Option(help="Memory limit of DuckDB.")] = "1.5GB",
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show which days would be scored, but write nothing.")
-    ] = False,
-    uri: Annotated[
-        str | None, typer.Option("--tracking-uri", help="MLflow tracking URI, for models:/NAME@ALIAS.")
-    ] = None,
+    dry_run: DryRun = False,
+    uri: RegistryUri = None,
     allow_own_code: AllowOwnCode = False,
     as_json: Json = False,
 ) -> None:
-    """Attribute new conversions, one file per day. Unchanged days are skipped, and corrected ones are scored again."""
+    """Attribute new conversions, one file per day. Unchanged days are skipped, and corrected ones are scored again.
+
+    Exit code 3: the tables lack something, such as a channel or the history of a day.
+    """
     from attribution.pipeline.stores import choose_store
+    from attribution.production.guards import read_thresholds
     from attribution.production.scoring.job import ScoringOptions, score_days
 
+    days = check_order(parse_day(first, "--from"), parse_day(last, "--through"))
     opened = _open_versions(model, choose_store(uri), unknown_channels, allow_own_code=allow_own_code)
     with opened as versions, progress() as say:
+        scorer = versions.newest
+        logs.bind(model=scorer.name, model_version=scorer.version)
         sources = dict(zip(READ, (touchpoints, conversions, identities, customers, codes), strict=True))
         read = input_tables(tables, sources, {"--canonical": canonical, "--time-zone": time_zone})
-        scorer = versions.newest
         options = ScoringOptions(
             {name: _spec(scorer, name, source, canonical, time_zone) for name, source in read.sources.items()},
             out,
-            parse_day(first, "--from"),
-            parse_day(last, "--through"),
+            *days,
             canonical=canonical,
             dry_run=dry_run,
             covers=days_covered(covers),
             max_gap_days=max_gap_days,
             folder=read.folder,
+            thresholds=read_thresholds(thresholds),
+            due=parse_day(due, "--due"),
         )
         scored = score_days(
             versions,
@@ -112,12 +124,19 @@ def score(
             open_engine=lambda: _engine(engine, memory_limit),
             on_stage=say,
         )
-        if as_json:
-            print_json(_document(versions, out, scored))
-        else:
-            _print(out, scored, dry_run=dry_run)
-            _print_versions(versions, scored)
-    if scored.outdated or scored.damaged or scored.made_otherwise:
+        document = _document(versions, out, scored)
+    _count(out, scored)
+    if as_json:
+        print_json(document)
+    else:
+        _print(out, scored, dry_run=dry_run)
+        _print_versions(versions, scored)
+    warn(_warnings(scored))
+    is_written = bool(scored.written) and not dry_run
+    holds = report_guards(scored.guards, options.thresholds, written="scores" if is_written else None)
+    if not as_json and not dry_run:
+        print(f"Output is in {out}.")
+    if scored.outdated or scored.damaged or scored.made_otherwise or not holds:
         raise typer.Exit(NEGATIVE_VERDICT)
 
 
@@ -140,7 +159,7 @@ def _open_versions(
     name, _ = alias
     timeline, known = find_versions(*alias, store=store)
     if timeline.is_by_hand:
-        warn(_describe_hand(timeline, *alias))
+        warn([_describe_hand(timeline, *alias)])
     with tempfile.TemporaryDirectory(prefix="attribution-model-") as copies:
 
         def load(version: str) -> Scorer:
@@ -189,6 +208,8 @@ def _engine(name: str, memory_limit: str) -> Engine:
 
 
 def _document(versions: VersionsInEffect, out: Path, scored: Scored) -> dict[str, Any]:
+    from attribution.production.guards import guard_records, guards_hold
+
     return {
         "model": versions.newest.name,
         "model_version": versions.newest.version,
@@ -208,14 +229,39 @@ def _document(versions: VersionsInEffect, out: Path, scored: Scored) -> dict[str
         "conversions_outdated": scored.outdated,
         "unknown_channels": scored.unknown_channels,
         "restatement": records(scored.restatement),
+        "guards_hold": guards_hold(scored.guards),
+        "guards": guard_records(scored.guards),
     }
+
+
+def _count(out: Path, scored: Scored) -> None:
+    """What the log of the job says at its end."""
+    days = sum(1 for _ in out.glob("journey_credit/day=*"))
+    logs.count(
+        revision=scored.revision,
+        rows=scored.rows,
+        conversions=scored.conversions,
+        days_scored=len(scored.written) + len(scored.unchanged),
+        days_written=len(scored.written),
+        days_kept=max(days - len(scored.written), 0),
+        days_restated=_days_restated(scored),
+        days_removed=len(scored.removed),
+        days_deferred=len(scored.deferred),
+        days_outdated=len(scored.outdated),
+        days_damaged=len(scored.damaged),
+        unknown_channels=dict(scored.unknown_channels),
+    )
+
+
+def _days_restated(scored: Scored) -> int:
+    table = scored.restatement
+    return int(table["day"][table["channel"].notna()].nunique()) if len(table) else 0
 
 
 def _print(out: Path, scored: Scored, *, dry_run: bool) -> None:
     days = f"{scored.written[0]} to {scored.written[-1]}" if scored.written else "none"
     if dry_run:
         print(f"{pluralise(len(scored.written), 'day')} would be scored ({days}). Nothing was written.")
-        _print_left(scored)
         return
     print(
         f"{pluralise(len(scored.written), 'day')} written ({days}), {len(scored.unchanged)} scored again without a "
@@ -225,60 +271,54 @@ def _print(out: Path, scored: Scored, *, dry_run: bool) -> None:
         print(f"{pluralise(scored.conversions, 'conversion')} in {pluralise(scored.rows, 'row')}.")
     if scored.removed:
         print(f"Removed, because they no longer have conversions: {', '.join(scored.removed)}.")
-    if scored.without_history:
-        print(f"Not scored, because the input lacks the touchpoints before them: {', '.join(scored.without_history)}.")
-    _print_left(scored)
-    for channel, count in scored.unknown_channels.items():
-        print(f"The model does not know channel {channel!r}, which has {pluralise(count, 'touchpoint')}: refit it.")
-    changed = (
-        scored.restatement["day"][scored.restatement["channel"].notna()].nunique() if len(scored.restatement) else 0
-    )
-    if changed:
+    if changed := _days_restated(scored):
         print(
             f"Credit changed on {pluralise(changed, 'day')} that had been scored before: see "
             f"restatement/revision={scored.revision:06d}."
         )
-    print(f"Output is in {out}.")
 
 
 def _print_versions(versions: VersionsInEffect, scored: Scored) -> None:
-    """Which version made which days, if it was not one alone, and which days should be by another one."""
+    """Which version made which days, if it was not one alone."""
     from attribution.production.scoring.days import day_number
 
     by_version = Counter(versions.timeline.version_on(day_number(day)) for day in scored.written)
     if len(by_version) > 1:
         parts = [f"{pluralise(count, 'day')} by version {version}" for version, count in by_version.items()]
         print(f"Days written by version: {', '.join(parts)}.")
-    days = scored.made_otherwise
-    if days:
-        shown = ", ".join(days[:_SHOWN]) + (" …" if len(days) > _SHOWN else "")
-        print(
-            f"Still by a version that is not in effect on them, because this input does not cover them: {shown} "
-            f"({pluralise(len(days), 'day')}). Score again with an input that has them and one lookback window before."
+
+
+def _warnings(scored: Scored) -> Iterator[str]:
+    """What a job could not do, and what to do about it."""
+    if scored.made_otherwise:
+        named = ", ".join(scored.made_otherwise[:_SHOWN]) + (" …" if len(scored.made_otherwise) > _SHOWN else "")
+        yield (
+            f"Still by a version that is not in effect on them, because this input does not cover them: {named} "
+            f"({pluralise(len(scored.made_otherwise), 'day')}). Score again with an input that has them and one lookback window before."
         )
-
-
-def _print_left(scored: Scored) -> None:
-    """What a job could not do."""
+    if scored.without_history:
+        yield f"Not scored, because the input lacks the touchpoints before them: {', '.join(scored.without_history)}."
     if scored.cut:
-        print(
+        yield (
             f"Not scored, because the input may cover only part of them: {', '.join(scored.cut)}. "
             "If it covers them completely, add --covers FROM..TO."
         )
     if scored.damaged:
-        print(
+        yield (
             f"The files of these days are damaged: {', '.join(scored.damaged)}. To restore them, score again with "
             "an input "
             "that has their conversions and one lookback window before them."
         )
     if scored.deferred:
-        print(f"Changed but not scored, because they are outside --from and --through: {', '.join(scored.deferred)}.")
+        yield f"Changed but not scored, because they are outside --from and --through: {', '.join(scored.deferred)}."
     if scored.outdated:
         ids = [name for names in scored.outdated.values() for name in names]
         shown = ", ".join(ids[:_SHOWN]) + (" …" if len(ids) > _SHOWN else "")
         days = f"{min(scored.outdated)} to {max(scored.outdated)}" if len(scored.outdated) > 1 else min(scored.outdated)
-        print(
+        yield (
             f"The credit of {pluralise(len(ids), 'conversion')} may be out of date, and this input cannot correct it "
             f"({days}): {shown}. "
             "All are listed in restatement/ and manifest.json. Score these days again with the touchpoints before them."
         )
+    for channel, count in scored.unknown_channels.items():
+        yield f"The model does not know channel {channel!r}, which has {pluralise(count, 'touchpoint')}: refit it."

@@ -59,9 +59,12 @@ class DriftOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("psi", "change", "level"):
+        for name in ("psi", "change"):
             if not 0 < getattr(self, name) < np.inf:
                 raise InputError(f"monitor: {name} must be above 0", given=getattr(self, name))
+        if not 0 < self.level < 1:
+            allowed = "a probability above 0 and below 1, such as 0.01"
+            raise InputError("monitor: the significance level is no probability", given=self.level, allowed=allowed)
         if self.level * (self.draws + 1) < 1:
             fewest = f"at least {1 / (self.draws + 1):.3g}"
             raise InputError(

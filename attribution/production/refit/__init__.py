@@ -7,6 +7,7 @@ from attribution.production.refit.days import day_name, day_number, summarise_da
 from attribution.production.refit.definition import Definition
 from attribution.production.refit.nights import Log, Tonight, choose_tonight, given_log
 from attribution.production.refit.store import DayFile, LogState, SummaryStore, read_day, write_day
+from attribution.production.refit.summary_guards import SummaryGuards, moved_share
 from attribution.production.refit.window import Window, add_up, read_window, refit
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Definition",
     "Log",
     "LogState",
+    "SummaryGuards",
     "SummaryStore",
     "Tonight",
     "Window",
@@ -25,6 +27,7 @@ __all__ = [
     "day_number",
     "given_log",
     "make_challenger",
+    "moved_share",
     "read_day",
     "read_window",
     "refit",

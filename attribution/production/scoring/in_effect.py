@@ -11,12 +11,9 @@ from typing import Any, NamedTuple
 
 from attribution.errors import InputError
 from attribution.models.saved.scorer import Scorer
-from attribution.production.scoring.days import FAR, Reach, day_name, day_number
+from attribution.production.scoring.days import FAR, Reach, day_name, day_number, longest_window
 from attribution.production.versions import Promotion, Timeline
-from attribution.schema.experiment import DEFAULT_LOOKBACK_DAYS, JourneyOptions, checked
-
-_LONGEST_DAYS = 36_500
-"""A longer lookback window is none."""
+from attribution.schema.experiment import JourneyOptions, checked
 
 VERSION_TAG = "attribution.scorer_version"
 """Tag of a registered version: which scorer it is."""
@@ -27,9 +24,7 @@ PARAMETERS_TAG = "attribution.parameters"
 
 def reach_of(options: JourneyOptions) -> Reach:
     """How far an event reaches on journeys with these options."""
-    lookback = DEFAULT_LOOKBACK_DAYS if options.lookback_days is None else options.lookback_days
-    longest = max(lookback, *options.lookback_by_channel.values(), *options.lookback_by_kind.values(), 0)
-    return Reach.of(longest if longest < _LONGEST_DAYS else None, options.conversions, options.customers)
+    return Reach.of(longest_window(options), options.conversions, options.customers)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import datetime as dt
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,11 +20,21 @@ from attribution.data.loading import Sources
 from attribution.errors import InputError
 from attribution.journeys import DAY, Journeys, build_journeys
 from attribution.models.saved.scorer import Scorer
-from attribution.production.scoring.days import FAR, Input, Reach, choose_days, daily_digests, day_number
+from attribution.production.guards import Thresholds, Timing
+from attribution.production.scoring.days import (
+    FAR,
+    Input,
+    Reach,
+    choose_days,
+    daily_digests,
+    daily_touchpoints,
+    day_number,
+)
 from attribution.production.scoring.in_effect import VersionsInEffect
 from attribution.production.scoring.ledger import opened_ledger
 from attribution.production.scoring.parts import Names, Parts, PartWriter
 from attribution.production.scoring.publication import Publication, Scored
+from attribution.production.scoring.scoring_guards import ScoringGuards
 from attribution.production.scoring.takeback import MAX_GAP_DAYS, Published, TakeBack, check_gaps
 from attribution.schema.experiment import Period
 
@@ -44,6 +55,10 @@ class ScoringOptions:
     covers : first and last day that the tables tell all of; from the first to the last conversion if None
     max_gap_days : a row that lies further from all others is refused
     folder : where relative paths of the tables start
+    thresholds : of guards
+    due : the day that every table must have rows of; the day before the newest row if None, and yesterday in a folder
+        that was given such rows before
+    now : the time of the job (UTC); that of the computer if None
     """
 
     tables: Mapping[str, Any]
@@ -55,6 +70,9 @@ class ScoringOptions:
     covers: tuple[int, int] | None = None
     max_gap_days: int = MAX_GAP_DAYS
     folder: Path = Path()
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    due: int | None = None
+    now: dt.datetime | None = None
 
 
 def score_days(
@@ -99,15 +117,31 @@ def score_days(
         news = current.against(manifest.get("inputs", {}))
         taken = TakeBack(sources, versions, news, published, manifest)
         between = options.first, options.last
-        choice = choose_days(taken.news, manifest, versions, damaged=damaged, between=between)
+        guards = _guards(versions, options, taken, manifest)
+        choice = choose_days(taken.news, manifest, versions, damaged=damaged, cut=guards.cut_days, between=between)
+        says = guards.judge_input(choice)
         if options.dry_run:
-            return Scored.planned(manifest, choice, taken)
+            return Scored.planned(manifest, choice, taken, says)
         on_stage(f"scoring {pluralise(len(choice.score), 'day')}")
         publication = Publication(versions, ledger, taken, manifest, damaged=damaged)
         for own, days in versions.by_version(choice.score):
             tables = sources if versions.reads_as_newest(days[0]) else _open(own, options, open_engine())
             _score(own, tables, current, days, publication)
-        return publication.commit(choice)
+        return publication.commit(choice, partial(guards.judge_scores, says), now=guards.timing.now)
+
+
+def _guards(
+    versions: VersionsInEffect, options: ScoringOptions, taken: TakeBack, manifest: Mapping[str, Any]
+) -> ScoringGuards:
+    timing = Timing.of(
+        options.due,
+        manifest.get("scored_at"),
+        manifest.get("inputs", {}),
+        manifest.get("guards", ()),
+        now=options.now,
+    )
+    is_chosen = (options.first, options.last) != (None, None)
+    return ScoringGuards(versions, taken.news, manifest, timing, options.thresholds, is_chosen)
 
 
 def _open(scorer: Scorer, options: ScoringOptions, engine: Engine) -> Sources:
@@ -170,13 +204,14 @@ def _journeys(scorer: Scorer, sources: Sources, current: Input, days: list[int])
 
 def input_of(sources: Sources, reach: Reach) -> Input:
     """The input of a job day by day, and how far it reaches."""
-    touched = daily_digests(sources, "touchpoints", "touched_at") if sources.has("touchpoints") else {}
+    touched, volumes = daily_touchpoints(sources)
     converted = daily_digests(sources, "conversions", "converted_at", sources.conversions_view)
     gross = "gross_conversions" if sources.has("conversions", "is_cancelled") else sources.conversions_view
     (ends,) = sources.engine.query(
         f"select min(converted_at) as first, max(converted_at) as last from {gross}", table="conversions"
     ).to_pylist()
-    return Input(touched, converted, reach, delivered=None if ends["first"] is None else (ends["first"], ends["last"]))
+    delivered = None if ends["first"] is None else (ends["first"], ends["last"])
+    return Input(touched, converted, reach, delivered=delivered, volumes=volumes)
 
 
 def _moment(at: int) -> dt.datetime:

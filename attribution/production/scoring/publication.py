@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -18,11 +18,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from attribution.pipeline.provenance import code_version
+from attribution.production.guards import GuardResult, failed_guards, guard_records
 from attribution.production.scoring.days import Choice, day_name
 from attribution.production.scoring.in_effect import VersionsInEffect
 from attribution.production.scoring.ledger import RESTATEMENT, SCHEMA_VERSION, Ledger, day_place
 from attribution.production.scoring.takeback import TakeBack
 from attribution.production.scoring.takeback import names as by_name
+from attribution.schema.tables import UNATTRIBUTED
 from attribution.schema.tables.scoring import RESTATEMENT as RESTATED
 
 _VERSIONS = ("numpy", "pandas", "pyarrow", "duckdb", "numba")
@@ -72,6 +74,7 @@ class Scored:
     made_otherwise : days that are not by the version of a registered model that is in effect on them, since this input
         lacks them or what led to them
     restatement : the ``restatement`` rows of this job
+    guards : what guards say of the input and of the days that are published
     """
 
     revision: int
@@ -88,9 +91,12 @@ class Scored:
     damaged: tuple[str, ...] = ()
     made_otherwise: tuple[str, ...] = ()
     restatement: pd.DataFrame = field(default_factory=pd.DataFrame)
+    guards: tuple[GuardResult, ...] = ()
 
     @classmethod
-    def planned(cls, manifest: Mapping[str, Any], choice: Choice, taken: TakeBack) -> Scored:
+    def planned(
+        cls, manifest: Mapping[str, Any], choice: Choice, taken: TakeBack, guards: Sequence[GuardResult] = ()
+    ) -> Scored:
         """What a job would do: ``written`` are all days that would be scored."""
         days = [tuple(map(day_name, days)) for days in (choice.score, choice.without_history, choice.emptied)]
         return cls(
@@ -102,7 +108,11 @@ class Scored:
             outdated=by_name(taken.outdated(choice)),
             cut=tuple(map(day_name, taken.news.conversions.cut)),
             deferred=tuple(map(day_name, choice.deferred)),
+            guards=tuple(guards),
         )
+
+
+Judge = Callable[[Scored, Mapping[str, Any], Mapping[str, Any]], Sequence[GuardResult]]
 
 
 class Publication:
@@ -142,6 +152,7 @@ class Publication:
         path = self.ledger.stage(day_place(name))
         pq.write_table(table, path, compression="zstd")
         entry, before = day_entry(path, table, self._versions.made_by(day)), self._days.get(name)
+        entry["unknown"] = sum(unknown.values())
         is_same = before is not None and before["sha256"] == entry["sha256"]
         if is_same and name not in self._damaged:
             path.unlink()
@@ -169,8 +180,15 @@ class Publication:
         self._written.append(name)
         return False
 
-    def commit(self, choice: Choice) -> Scored:
-        """Put everything in place; what was there is unchanged until then."""
+    def commit(self, choice: Choice, judge: Judge, *, now: dt.datetime) -> Scored:
+        """Put everything in place; what was there is unchanged until then.
+
+        Parameters
+        ----------
+        choice : what becomes of each day
+        judge : says what guards think of what was done, of the days as they were, and as they are
+        now : the time of the job
+        """
         emptied = {*map(day_name, choice.emptied), *map(day_name, choice.score)} - {*self._written, *self._unchanged}
         emptied |= {day_name(day) for day, ids in self.taken.gone(choice).items() if self._withdraw(day_name(day), ids)}
         removed = sorted(emptied & set(self._days))
@@ -202,7 +220,9 @@ class Publication:
             self._versions.made_otherwise(self._days) if self._versions.is_registered else (),
             restatement.to_pandas(),
         )
-        manifest = self._manifest(scored, choice)
+        scored = replace(scored, guards=tuple(judge(scored, self._before.get("days", {}), self._days)))
+        manifest = self._manifest(scored, choice, now)
+        has_changed |= manifest["guards"] != self._before.get("guards", [])
         if has_changed or any(manifest[name] != self._before.get(name) for name in _LASTING):
             self.ledger.commit(manifest, places=places, removed=list(map(day_place, removed)))
         return scored
@@ -235,7 +255,7 @@ class Publication:
         new = old.slice(0, 0) if table is None else table
         self._changes.append(restated(old, new, day=name, revision=self._revision))
 
-    def _manifest(self, scored: Scored, choice: Choice) -> dict[str, Any]:
+    def _manifest(self, scored: Scored, choice: Choice, now: dt.datetime) -> dict[str, Any]:
         deferred = {*self._before.get("deferred", ()), *scored.deferred}
         done = set(map(day_name, (*choice.score, *choice.emptied, *choice.without_history, *choice.outdated)))
         return {
@@ -245,7 +265,7 @@ class Publication:
             "unknown_channels": self._versions.newest.unknown_channels,
             "in_effect": self._versions.records,
             "revision": scored.revision,
-            "scored_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            "scored_at": now.isoformat(timespec="seconds"),
             "versions": _versions(),
             "unknown_touchpoints": dict(scored.unknown_channels),
             "without_history": list(scored.without_history),
@@ -253,6 +273,7 @@ class Publication:
             "outdated": dict(scored.outdated),
             "deferred": sorted(deferred - done),
             "inputs": self.taken.news.merge_inputs(),
+            "guards": guard_records(failed_guards(scored.guards)),
         }
 
 
@@ -269,6 +290,7 @@ def day_entry(path: Path, table: pa.Table, made_by: str) -> dict[str, Any]:
         "bytes": len(content),
         "rows": table.num_rows,
         "conversions": len(table["conversion_id"].unique()),
+        "unattributed": pc.sum(pc.equal(table["channel"], UNATTRIBUTED)).as_py() or 0,
         "made_by": made_by,
     }
 

@@ -106,8 +106,8 @@ def sums(job: Run, template: Path, tmp_path: Path) -> str:
     return "sums"
 
 
-def files_of(folder: str) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in sorted(Path(folder).rglob("*.parquet"))}
+def files_of(folder: str, name: str = "summary.parquet") -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(Path(folder).rglob(name))}
 
 
 def test_a_nightly_job_writes_what_is_new_and_then_nothing(job: Run) -> None:
@@ -193,13 +193,13 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_done_is_said_and_nothing_is_touched(name: str, job: Run, sums: str, tmp_path: Path) -> None:
-    before = files_of("."), sorted(tmp_path.rglob("*"))
+    before = files_of(".", "*.parquet"), sorted(tmp_path.rglob("*"))
     arguments, message = REFUSED[name]
     code, out, err = job(*arguments)
     assert (code, out) == (2, "")
     assert message in err
     assert err.count("\n") == 1
-    assert (files_of("."), sorted(tmp_path.rglob("*"))) == before
+    assert (files_of(".", "*.parquet"), sorted(tmp_path.rglob("*"))) == before
 
 
 def test_days_whose_history_a_log_lacks_are_named_and_left(job: Run, tmp_path: Path) -> None:

@@ -164,6 +164,8 @@ def test_the_same_job_succeeds_where_nothing_is_wrong(folder: Path, monkeypatch:
     """What is refused above would otherwise have changed the output."""
     monkeypatch.chdir(folder)
     before = content(folder / "out")
+    # Half of the rows are late.
+    (folder / "guards.toml").write_text("restated_days = 60\n")
     files = ("--touchpoints", "late/touchpoints.parquet", "--conversions", "late/conversions.parquet")
-    assert call(monkeypatch, "score", "models/shop", *files, "--out", "out") == 0
+    assert call(monkeypatch, "score", "models/shop", *files, "--out", "out", "--thresholds", "guards.toml") == 0
     assert content(folder / "out") != before

@@ -23,6 +23,7 @@ from attribution.schema.experiment import JourneyOptions
 from attribution.schema.tables.scoring import RESTATEMENT, SCORED
 from tests import killed_jobs
 from tests.cli.test_cli import call
+from tests.production.scoring.test_choice_of_days import By
 
 DAY = np.timedelta64(1, "D")
 Log = tuple[pd.DataFrame, pd.DataFrame]
@@ -375,7 +376,7 @@ def test_days_are_chosen_by_reach() -> None:
         return {"days": days, "inputs": of.against({}).merge_inputs()}
 
     def chosen(of: Input, before: dict[str, object], made_by: str = "m", **asked: object) -> list[int]:
-        return choose_days(of.against(before.get("inputs", {})), before, made_by, **asked).score  # type: ignore[arg-type]
+        return choose_days(of.against(before.get("inputs", {})), before, By(made_by), **asked).score  # type: ignore[arg-type]
 
     start = given({1: "a", 2: "a", 3: "a"}, dict.fromkeys(range(1, 9), "c"))
     late = given({1: "a", 2: "b", 3: "a"}, start.conversions)
