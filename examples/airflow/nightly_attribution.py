@@ -18,15 +18,17 @@ DRIFTED = 3
 
 
 def monitored() -> None:
-    """Go on to the refit if something drifted; skip it if nothing did; fail for any other reason."""
+    """Go on to the refit if something drifted; skip it if nothing did; fail if the log lacks something, or else."""
+    import json
     import subprocess
 
     command = ["attribution", "monitor", "summaries", "--recent-days", "7", "--training-days", "90", "--log", "json"]
-    code = subprocess.run(command, cwd=SHOP, check=False).returncode
-    if code == 0:
+    done = subprocess.run([*command, "--json"], cwd=SHOP, check=False, stdout=subprocess.PIPE)
+    if done.returncode == 0:
         raise AirflowSkipException("no drift")
-    if code != DRIFTED:
-        raise RuntimeError(f"attribution monitor ended with {code}")
+    # A model is not fitted on days that lack something.
+    if done.returncode != DRIFTED or not json.loads(done.stdout)["guards_hold"]:
+        raise RuntimeError(f"attribution monitor ended with {done.returncode}")
 
 
 with DAG(

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # What a shop does every night: score the new conversions, keep the day's summary, and fit the model anew if it drifted.
+# A night that lacks something, such as a channel, ends with 3 and fits nothing: what to do is on standard error.
 #
 #   15 3 * * *  /srv/shop/nightly.sh >> /srv/shop/logs/out.txt 2>> /srv/shop/logs/jobs.jsonl
 #
@@ -18,10 +19,16 @@ attribution score models/shop --touchpoints "log/touchpoints/*.parquet" --conver
 # Days whose journeys have changed since are written again, so a night that was missed is made up for.
 attribution summarise nightly.toml --to summaries
 
+mkdir -p runs
 code=0
-attribution monitor summaries --recent-days 7 --training-days 90 --costs nightly.toml --out runs/monitor || code=$?
+attribution monitor summaries --recent-days 7 --training-days 90 --costs nightly.toml --out runs/monitor --json \
+    > runs/monitor.json || code=$?
 case "$code" in
     0) ;;
-    3) attribution refit summaries --days 90 --refresh models/shop --out runs/refit ;;
+    3)
+        # A model is not fitted on days that lack something.
+        grep -q '"guards_hold": true' runs/monitor.json || exit 3
+        attribution refit summaries --days 90 --refresh models/shop --out runs/refit
+        ;;
     *) exit "$code" ;;
 esac

@@ -17,6 +17,7 @@ from typer.main import get_command
 
 from attribution import logs
 from attribution.cli import main as cli
+from attribution.production.guards import Thresholds, read_thresholds
 from attribution.production.promotion import Criteria, read_criteria
 from tests.daily_logs import log_of
 
@@ -123,6 +124,9 @@ def calls_in(text: str) -> list[tuple[str, set[str]]]:
         ("container/Dockerfile", "score"),
         ("container/Dockerfile", "demo"),
         ("criteria.toml", "promote"),
+        ("thresholds.toml", "score"),
+        ("thresholds.toml", "summarise"),
+        ("thresholds.toml", "monitor"),
     ],
 )
 def test_examples_call_what_exists(path: str, called: str) -> None:
@@ -195,12 +199,27 @@ def test_the_example_of_bounds_names_every_bound() -> None:
     assert criteria != Criteria()
 
 
-@pytest.mark.parametrize("verdict", [0, 3, 2])
-def test_a_night_fits_anew_only_after_drift(verdict: int, tmp_path: Path) -> None:
+def test_the_example_of_thresholds_names_every_threshold() -> None:
+    path = EXAMPLES / "thresholds.toml"
+    document = tomllib.loads(path.read_text(encoding="utf-8"))
+    assert set(document) == set(Thresholds.model_fields)
+    thresholds = read_thresholds(path)
+    assert thresholds.paused_channels == ("tv",)
+    guide = (ROOT / "docs" / "production.md").read_text(encoding="utf-8")
+    for name, default in Thresholds().model_dump().items():
+        shown = {"history_days": "the lookback window", "paused_channels": "none"}.get(
+            name, f"{default:g}" if default else "0"
+        )
+        assert f"| `{name}` | {shown} |" in guide
+
+
+@pytest.mark.parametrize(("verdict", "holds"), [(0, True), (3, True), (3, False), (2, True)])
+def test_a_night_fits_anew_only_after_drift(verdict: int, holds: bool, tmp_path: Path) -> None:
     """The script itself, with a command in its place that notes its calls and ends as told."""
     stub = tmp_path / "bin" / "attribution"
     stub.parent.mkdir()
-    stub.write_text(f'#!/bin/sh\necho "$1" >> calls.txt\n[ "$1" = monitor ] && exit {verdict}\nexit 0\n')
+    monitored = f"echo '  \"guards_hold\": {str(holds).lower()},'; exit {verdict}"
+    stub.write_text(f'#!/bin/sh\necho "$1" >> calls.txt\nif [ "$1" = monitor ]; then {monitored}; fi\nexit 0\n')
     stub.chmod(0o755)
     shutil.copy(EXAMPLES / "cron" / "nightly.sh", tmp_path)
     path = f"{stub.parent}{os.pathsep}{os.environ['PATH']}"
@@ -208,5 +227,6 @@ def test_a_night_fits_anew_only_after_drift(verdict: int, tmp_path: Path) -> Non
         ["bash", str(tmp_path / "nightly.sh")], env={**os.environ, "PATH": path, "SHOP": str(tmp_path)}, check=False
     )
     calls = (tmp_path / "calls.txt").read_text().split()
-    assert calls == ["score", "summarise", "monitor", *(["refit"] if verdict == 3 else [])]
-    assert done.returncode == (2 if verdict == 2 else 0)
+    is_fitted = verdict == 3 and holds
+    assert calls == ["score", "summarise", "monitor", *(["refit"] if is_fitted else [])]
+    assert done.returncode == (0 if is_fitted else verdict)

@@ -80,14 +80,15 @@ def promote(
             uri_of_model = None
             if decision.passes:
                 uri_of_model = _register(scorer, alias, run_id, store, allow_own_code=allow_own_code)
-    _print(
+    print_decision(
         decision, {"model": uri_of_model, "requested_by": asked_by, **Tracked(run_id, store).document}, as_json=as_json
     )
     if not decision.passes:
         raise typer.Exit(NEGATIVE_VERDICT)
 
 
-def _print(decision: Decision, document: dict[str, str | None], *, as_json: bool) -> None:
+def print_decision(decision: Decision, document: dict[str, str | None], *, as_json: bool) -> None:
+    """Print every check and what came of the decision; ``document`` says whose it is and where it is logged."""
     if as_json:
         head = {"promoted": decision.passes, **document, "reasons": list(decision.reasons)}
         print_json(head | {"promotion": records(decision.table)})
