@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The nightly job of a shop: score new conversions, store the day's summary, and if something drifted refit the model and
-# replace it, provided that the refit meets the criteria on days that it was not fitted on.
+# replace it, provided that the refit meets the criteria on days that it was not fitted on. A night that lacks something,
+# such as a channel, ends with 3 and refits nothing: what to do is on standard error.
 #
 #   15 3 * * *  /srv/shop/nightly.sh >> /srv/shop/logs/out.txt 2>> /srv/shop/logs/jobs.jsonl
 #
@@ -25,11 +26,15 @@ attribution score models:/shop@champion --touchpoints "log/touchpoints/*.parquet
 # Days whose journeys have changed are written again, so the next night makes up for a missed one.
 attribution summarise nightly.toml --to summaries
 
+mkdir -p runs
 code=0
-attribution monitor summaries --recent-days 7 --training-days 90 --costs nightly.toml --out runs/monitor || code=$?
+attribution monitor summaries --recent-days 7 --training-days 90 --costs nightly.toml --out runs/monitor --json \
+    > runs/monitor.json || code=$?
 case "$code" in
     0) ;;
     3)
+        # A model is not fitted on days that lack something.
+        grep -q '"guards_hold": true' runs/monitor.json || exit 3
         # The last two weeks are left for the judgement. A promotion restates nothing: it is in effect from today on.
         attribution refit summaries --days 90 --through "$(date -u -d '14 days ago' +%F)" \
             --champion models:/shop@champion --out runs/refit

@@ -18,6 +18,7 @@ from typer.main import get_command
 
 from attribution import logs
 from attribution.cli import main as cli
+from attribution.production.guards import Thresholds, read_thresholds
 from attribution.production.promotion import Criteria, read_criteria
 from tests.daily_logs import log_of
 
@@ -126,6 +127,9 @@ def calls_in(text: str) -> list[tuple[str, set[str]]]:
         ("container/Dockerfile", "score"),
         ("container/Dockerfile", "demo"),
         ("criteria.toml", "promote"),
+        ("thresholds.toml", "score"),
+        ("thresholds.toml", "summarise"),
+        ("thresholds.toml", "monitor"),
     ],
 )
 def test_examples_call_what_exists(path: str, called: str) -> None:
@@ -198,23 +202,39 @@ def test_the_example_of_bounds_names_every_bound() -> None:
     assert criteria != Criteria()
 
 
+def test_the_example_of_thresholds_names_every_threshold() -> None:
+    path = EXAMPLES / "thresholds.toml"
+    document = tomllib.loads(path.read_text(encoding="utf-8"))
+    assert set(document) == set(Thresholds.model_fields)
+    thresholds = read_thresholds(path)
+    assert thresholds.paused_channels == ("tv",)
+    guide = (ROOT / "docs" / "production.md").read_text(encoding="utf-8")
+    for name, default in Thresholds().model_dump().items():
+        shown = {"history_days": "the lookback window", "paused_channels": "none"}.get(
+            name, f"{default:g}" if default else "0"
+        )
+        assert f"| `{name}` | {shown} |" in guide
+
+
 @pytest.mark.parametrize(
-    ("ends", "further", "code"),
+    ("ends", "holds", "further", "code"),
     [
-        ({}, [], 0),
-        ({"monitor": 3}, ["refit", "promote"], 0),
-        ({"monitor": 3, "promote": 3}, ["refit", "promote"], 3),
-        ({"monitor": 3, "refit": 3}, ["refit"], 3),
-        ({"monitor": 2}, [], 2),
+        ({}, True, [], 0),
+        ({"monitor": 3}, True, ["refit", "promote"], 0),
+        ({"monitor": 3}, False, [], 3),
+        ({"monitor": 3, "promote": 3}, True, ["refit", "promote"], 3),
+        ({"monitor": 3, "refit": 3}, True, ["refit"], 3),
+        ({"monitor": 2}, True, [], 2),
     ],
 )
 def test_a_night_refits_only_after_drift_and_pages_if_the_refit_is_not_promoted(
-    ends: dict[str, int], further: list[str], code: int, tmp_path: Path
+    ends: dict[str, int], holds: bool, further: list[str], code: int, tmp_path: Path
 ) -> None:
     """The script itself, with a command in its place that notes its calls and ends as told."""
     stub = tmp_path / "bin" / "attribution"
     stub.parent.mkdir()
-    codes = "".join(f'[ "$1" = {name} ] && exit {number}\n' for name, number in ends.items())
+    codes = f"""[ "$1" = monitor ] && echo '  "guards_hold": {str(holds).lower()},'\n"""
+    codes += "".join(f'[ "$1" = {name} ] && exit {number}\n' for name, number in ends.items())
     stub.write_text(f'#!/bin/sh\necho "$@" >> calls.txt\n{codes}exit 0\n')
     stub.chmod(0o755)
     shutil.copy(EXAMPLES / "cron" / "nightly.sh", tmp_path)

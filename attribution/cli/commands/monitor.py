@@ -84,6 +84,10 @@ Training = Annotated[
         help="Number of earlier days to compare them with. Default: the days the model was fitted on, or 90.",
     ),
 ]
+Recent = Annotated[int, typer.Option("--recent-days", min=1, help="Number of recent days to check.")]
+Significance = Annotated[
+    float, typer.Option("--significance", help="Significance level: a change less likely by chance counts.")
+]
 Costs = Annotated[
     Path | None,
     typer.Option(help="Costs, to check ROI as well: a file with channel, amount and day, or an EXPERIMENT.toml."),
@@ -98,15 +102,13 @@ def monitor(
     identities: Source = None,
     customers: Source = None,
     codes: Source = None,
-    recent: Annotated[int, typer.Option("--recent-days", min=1, help="Number of recent days to check.")] = 7,
+    recent: Recent = 7,
     training: Training = None,
     through: Through = None,
     costs: Costs = None,
     psi: Annotated[float, typer.Option(help="Population stability index (PSI) that counts as drift.")] = 0.1,
     change: Annotated[float, typer.Option(help="Relative change that counts as drift.")] = 0.1,
-    level: Annotated[
-        float, typer.Option("--significance", help="Significance level: a change less likely by chance counts.")
-    ] = 0.01,
+    level: Significance = 0.01,
     due: Due = None,
     thresholds: ThresholdsFile = None,
     out: Out = None,

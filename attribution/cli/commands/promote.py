@@ -104,14 +104,15 @@ def promote(
         "requested_by": asked_by,
         **Tracked(run_id, store).document,
     }
-    _print(decision, document, as_json=as_json)
+    print_decision(decision, document, as_json=as_json)
     if registered is not None and registered.timeline is not None and not as_json:
         typer.echo(describe_effect(registered.timeline))
     if not decision.passes:
         raise typer.Exit(NEGATIVE_VERDICT)
 
 
-def _print(decision: Decision, document: dict[str, Any], *, as_json: bool) -> None:
+def print_decision(decision: Decision, document: dict[str, Any], *, as_json: bool) -> None:
+    """Print every check and what came of the decision; ``document`` says whose it is and where it is logged."""
     if as_json:
         head = {"promoted": decision.passes, **document, "reasons": list(decision.reasons)}
         print_json(head | {"promotion": records(decision.table)})

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ import pandas as pd
 import pytest
 
 import attribution as at
+from attribution.cli.commands.promote import print_decision
 from attribution.cli.commands.saved_runs import judge_scorer
 from attribution.errors import InputError
 from attribution.incrementality.lift_tests import LiftTest, check_covered
 from attribution.models.saved import load_saved_scorer
 from attribution.pipeline.sections import read_experiment
 from attribution.pipeline.stores import choose_store
-from attribution.production.promotion import CHECKS, Criteria, decide, evidence, read_criteria
+from attribution.production.promotion import CHECKS, Criteria, Decision, decide, evidence, read_criteria
+from attribution.production.promotion.decision import PROMOTION
 from attribution.production.scoring.days import day_number
 from attribution.production.versions import Timeline
 from attribution.schema.experiment import Period
@@ -108,7 +111,8 @@ def judged(shop: Path, model: str, run: str = "train", **criteria: Any) -> tuple
     )
     assert decision.table["check"].tolist() == list(CHECKS)
     assert decision.passes == decision.table["holds"].all()
-    return decision.passes, dict(zip(decision.table["check"], decision.table["holds"], strict=True))
+    table = decision.table[decision.table["holds"].notna()]
+    return decision.passes, dict(zip(table["check"], table["holds"].astype(bool), strict=True))
 
 
 def test_the_card_of_an_exported_model_says_which_laws_hold(shop: Path, tmp_path: Path) -> None:
@@ -260,6 +264,42 @@ def test_a_table_of_experiments_that_is_none_is_refused(tmp_path: Path, content:
         (tmp_path / "lift.csv").write_text(content)
     with pytest.raises(InputError, match=said):
         read_criteria(tmp_path / "criteria.toml")
+
+
+def test_a_bound_that_cannot_be_checked_is_said(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lift tests that nobody has are not asked about; what should be known and is not fails, with the reason."""
+    window = read_experiment(shop / "window.toml")
+    scorer = load_saved_scorer(shop / "train", "last_touch")
+    criteria = Criteria(draws=50, stability_share_moved=1.0)
+    decision = decide(scorer, None, window, criteria)
+    row = decision.table.set_index("check").loc["lift_tests_z"]
+    assert decision.passes
+    assert pd.isna(row["holds"])
+    nowhere = replace(scorer, definition=replace(scorer.definition, training=None))
+    decision = decide(nowhere, None, window, criteria)
+    assert not decision.passes
+    (reason,) = decision.reasons
+    assert reason.startswith("days_of_window_seen cannot be checked, because the model or the held-out data do not say")
+    broken = dict.fromkeys(CHECKS, np.nan) | {"laws_broken": 1.0}
+    monkeypatch.setattr("attribution.production.promotion.decision.evidence", lambda *_: broken)
+    reasons = decide(scorer, None, window, criteria).reasons
+    assert reasons[0] == "laws_broken is 1, but at most 0 is allowed"
+    assert reasons[1:]
+    assert all(reason.endswith("cannot be checked, because the model breaks a law") for reason in reasons[1:])
+
+
+def test_what_is_printed_of_a_decision_has_no_nan(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [("outcome_leak", 1e-9, np.nan, 0.0, True), ("lift_tests_z", 3.0, np.nan, np.nan, None)]
+    rows.append(("interval_width", 0.25, np.nan, np.nan, False))
+    table = pd.DataFrame(rows, columns=list(PROMOTION.column_names)).astype({"holds": "boolean"})
+    document = {"model": None, "requested_by": "me", "mlflow_run": "1", "mlflow_store": "x"}
+    print_decision(Decision(False, table, ("interval_width cannot be checked",)), document, as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == [
+        "met     outcome_leak: 0, at most 1e-09 (champion unknown)",
+        "unchecked  lift_tests_z: the criteria have no lift tests",
+        "MISSED  interval_width: unknown, at most 0.25 (champion unknown)",
+    ]
 
 
 def test_criteria_are_read_from_a_file(tmp_path: Path) -> None:
