@@ -293,7 +293,7 @@ def _warnings(scored: Scored) -> Iterator[str]:
     if scored.made_otherwise:
         named = ", ".join(scored.made_otherwise[:_SHOWN]) + (" …" if len(scored.made_otherwise) > _SHOWN else "")
         yield (
-            f"{pluralise(len(scored.made_otherwise), 'day')} kept the credit of a version that is not in effect on them "
+            f"{pluralise(len(scored.made_otherwise), 'day')} keep the credit of a version not in effect on them "
             f"({named}). Score again with an input that has these days and one lookback window before them."
         )
     if scored.without_history:
