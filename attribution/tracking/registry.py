@@ -277,8 +277,8 @@ def find_versions(name: str, alias: str, *, store: Store) -> tuple[Timeline, dic
                 f"model {name!r} has no alias {alias!r}", allowed=sorted(model.aliases) or "none", hint=hint
             )
         candidates = client.search_model_versions(f"name = '{_escaped(name)}'")
-        known = {str(candidate.version): Known.read(candidate.tags) for candidate in candidates}
-        return timeline, {version: about for version, about in known.items() if about is not None}
+        tagged = {str(candidate.version): Known.read(candidate.tags) for candidate in candidates}
+        return timeline, {version: about for version, about in tagged.items() if about is not None}
 
     return _call_registry(act, store)
 

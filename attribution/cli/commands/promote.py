@@ -59,19 +59,15 @@ def promote(
     from attribution.pipeline.stores import choose_store
     from attribution.production.versions import describe_effect
 
-    asked_by, since = by or getpass.getuser(), parse_day(restate, "--restate")
+    by, since = by or getpass.getuser(), parse_day(restate, "--restate")
+    _refuse_options(rollback=rollback, restate=restate, to=to)
     if rollback:
-        if restate is not None:
-            hint = "leave it out: the version before is in effect again from the day on which it was in effect before"
-            raise InputError("--restate cannot be used with --rollback", given=f"--restate {restate}", hint=hint)
-        _roll_back(name, alias, to, asked_by, choose_store(uri), as_json=as_json)
+        _roll_back(name, alias, to, by, choose_store(uri), as_json=as_json)
         return
-    if to is not None:
-        raise InputError("--version needs --rollback", given=f"--version {to}", hint="add --rollback")
     if challenger is None or window is None:
         missing = "--challenger" if challenger is None else "--holdout"
         raise InputError(f"{missing} is needed", hint="add it, or use --rollback to restore the previous version")
-    from attribution.cli.commands.saved_runs import Tracked, effect_records, judge_scorer, open_run_folder
+    from attribution.cli.commands.saved_runs import Tracked, judge_scorer, open_run_folder
     from attribution.pipeline.sections import read_experiment
     from attribution.pipeline.tracking_record import read_record
     from attribution.production.promotion import decide, read_criteria
@@ -88,27 +84,36 @@ def promote(
             scorer = judge_scorer(run, model, name, allow_own_code=allow_own_code)
             decision = decide(scorer, champion, data, limits, on_stage=say)
             say("logging the decision")
-            tags = {
-                "attribution.requested_by": asked_by,
-                "attribution.challenger": challenger,
-                "attribution.alias": alias,
-            }
+            tags = {"attribution.requested_by": by, "attribution.challenger": challenger, "attribution.alias": alias}
             run_id = _log(name, decision, tags, store)
             registered = None
             if decision.passes:
                 registered = _register(scorer, run, placement, run_id, allow_own_code=allow_own_code)
-    document = {
-        "model": None if registered is None else registered.uri,
-        "version": None if registered is None else registered.version,
-        "in_effect": effect_records(None if registered is None else registered.timeline),
-        "requested_by": asked_by,
-        **Tracked(run_id, store).document,
-    }
+    document = {**_effect(registered), "requested_by": by, **Tracked(run_id, store).document}
     print_decision(decision, document, as_json=as_json)
     if registered is not None and registered.timeline is not None and not as_json:
         typer.echo(describe_effect(registered.timeline))
     if not decision.passes:
         raise typer.Exit(NEGATIVE_VERDICT)
+
+
+def _refuse_options(*, rollback: bool, restate: str | None, to: str | None) -> None:
+    """Refuse options of a promotion with a rollback, and of a rollback without one."""
+    if rollback and restate is not None:
+        hint = "leave it out: the version before is in effect again from the day on which it was in effect before"
+        raise InputError("--restate cannot be used with --rollback", given=f"--restate {restate}", hint=hint)
+    if to is not None and not rollback:
+        raise InputError("--version needs --rollback", given=f"--version {to}", hint="add --rollback")
+
+
+def _effect(registered: Registered | None) -> dict[str, Any]:
+    """What was registered and is in effect now, as ``--json`` prints it."""
+    from attribution.cli.commands.saved_runs import effect_records
+
+    if registered is None:
+        return {"model": None, "version": None, "in_effect": []}
+    in_effect = effect_records(registered.timeline)
+    return {"model": registered.uri, "version": registered.version, "in_effect": in_effect}
 
 
 def print_decision(decision: Decision, document: dict[str, Any], *, as_json: bool) -> None:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from attribution.models.saved import Scorer
     from attribution.pipeline.stores import Store
     from attribution.production.scoring.in_effect import VersionsInEffect
+    from attribution.production.scoring.job import ScoringOptions
     from attribution.production.scoring.publication import Scored
     from attribution.production.versions import Timeline
 
@@ -124,20 +125,26 @@ def score(
             open_engine=lambda: _engine(engine, memory_limit),
             on_stage=say,
         )
-        document = _document(versions, out, scored)
-    _count(out, scored)
-    if as_json:
-        print_json(document)
-    else:
-        _print(out, scored, dry_run=dry_run)
-        _print_versions(versions, scored)
-    warn(_warnings(scored))
-    is_written = bool(scored.written) and not dry_run
-    holds = report_guards(scored.guards, options.thresholds, written="scores" if is_written else None)
-    if not as_json and not dry_run:
-        print(f"Output is in {out}.")
+        holds = _report(versions, options, scored, as_json=as_json)
     if scored.outdated or scored.damaged or scored.made_otherwise or not holds:
         raise typer.Exit(NEGATIVE_VERDICT)
+
+
+def _report(versions: VersionsInEffect, options: ScoringOptions, scored: Scored, *, as_json: bool) -> bool:
+    """Say what came of the job; whether all guards hold."""
+    out, is_dry = options.out, options.dry_run
+    _count(out, scored)
+    if as_json:
+        print_json(_document(versions, out, scored))
+    else:
+        _print(out, scored, dry_run=is_dry)
+        _print_versions(versions, scored)
+    warn(_warnings(scored))
+    is_written = bool(scored.written) and not is_dry
+    holds = report_guards(scored.guards, options.thresholds, written="scores" if is_written else None)
+    if not as_json and not is_dry:
+        print(f"Output is in {out}.")
+    return holds
 
 
 @contextmanager
@@ -157,7 +164,7 @@ def _open_versions(
         yield VersionsInEffect.of(scorer if unknown_channels is None else scorer.with_policy(unknown_channels))
         return
     name, _ = alias
-    timeline, known = find_versions(*alias, store=store)
+    timeline, tagged = find_versions(*alias, store=store)
     if timeline.is_by_hand:
         warn([_describe_hand(timeline, *alias)])
     with tempfile.TemporaryDirectory(prefix="attribution-model-") as copies:
@@ -168,7 +175,7 @@ def _open_versions(
             folder = fetch_scorer(f"models:/{name}/{version}", into, store=store)
             return Scorer.load(folder, allow_own_code=allow_own_code)
 
-        yield VersionsInEffect(timeline, load, known, unknown_channels=unknown_channels)
+        yield VersionsInEffect(timeline, load, tagged, unknown_channels=unknown_channels)
 
 
 def _describe_hand(timeline: Timeline, name: str, alias: str) -> str:
@@ -291,10 +298,10 @@ def _print_versions(versions: VersionsInEffect, scored: Scored) -> None:
 def _warnings(scored: Scored) -> Iterator[str]:
     """What a job could not do, and what to do about it."""
     if scored.made_otherwise:
-        named = ", ".join(scored.made_otherwise[:_SHOWN]) + (" …" if len(scored.made_otherwise) > _SHOWN else "")
+        shown = ", ".join(scored.made_otherwise[:_SHOWN]) + (" …" if len(scored.made_otherwise) > _SHOWN else "")
         yield (
             f"{pluralise(len(scored.made_otherwise), 'day')} keep the credit of a version not in effect on them "
-            f"({named}). Score again with an input that has these days and one lookback window before them."
+            f"({shown}). Score again with an input that has these days and one lookback window before them."
         )
     if scored.without_history:
         yield f"Not scored, because the input lacks the touchpoints before them: {', '.join(scored.without_history)}."

@@ -109,7 +109,7 @@ class VersionsInEffect:
     ----------
     timeline : which version is in effect on which day
     load : the scorer of a version
-    known : what is known of versions without loading them
+    tagged : what is known of versions without loading them, from their tags
     unknown_channels : policy in place of that of each version
     is_registered : whether the versions are those of a registered model, and not one scorer from a folder
     """
@@ -118,13 +118,13 @@ class VersionsInEffect:
         self,
         timeline: Timeline,
         load: Callable[[str], Scorer],
-        known: Mapping[str, Known] | None = None,
+        tagged: Mapping[str, Known] | None = None,
         *,
         unknown_channels: str | None = None,
         is_registered: bool = True,
     ) -> None:
         self.timeline, self.is_registered = timeline, is_registered
-        self._load, self._known, self._policy = load, dict(known or {}), unknown_channels
+        self._load, self._known, self._policy = load, dict(tagged or {}), unknown_channels
         self._loaded: dict[str, Scorer] = {}
 
     @classmethod
@@ -172,8 +172,8 @@ class VersionsInEffect:
 
     def made_by(self, day: int) -> str:
         """The version in effect on a day, and its policy, as the manifest keeps them of every day."""
-        known = self._about(self.timeline.version_on(day))
-        return f"{known.scorer_version}/{self._policy or known.unknown_channels}"
+        about = self._about(self.timeline.version_on(day))
+        return f"{about.scorer_version}/{self._policy or about.unknown_channels}"
 
     def by_version(self, days: Iterable[int]) -> list[tuple[Scorer, list[int]]]:
         """Each version in effect on any of ``days``, and its days."""
@@ -200,8 +200,8 @@ class VersionsInEffect:
             return self
         since = min(day_number(str(last["from"])), self.timeline.promotions[-1].since or -FAR)
         *rest, hand = self.timeline.promotions
-        found = replace(self.timeline, promotions=(*rest, Promotion(since, hand.version)))
-        again = VersionsInEffect(found, self._load, self._known, unknown_channels=self._policy)
+        timeline = replace(self.timeline, promotions=(*rest, Promotion(since, hand.version)))
+        again = VersionsInEffect(timeline, self._load, self._known, unknown_channels=self._policy)
         again._loaded = self._loaded
         return again
 
