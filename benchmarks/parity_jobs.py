@@ -13,7 +13,7 @@ import duckdb
 
 import attribution as at
 from attribution.pipeline.stores import choose_store
-from attribution.production.scoring.job import Request, score_days
+from attribution.production.scoring.job import ScoringOptions, score_days
 from attribution.production.sql import SqlTables, build_select
 from attribution.tracking.registry import Placement, register_scorer
 from benchmarks.clock import Clock, arguments
@@ -45,7 +45,7 @@ def job(touchpoints: Path, folder: Path, clock: Clock) -> dict[str, Any]:
     """By the scoring job."""
     tables = {"touchpoints": str(touchpoints), "conversions": str(folder / "conversions.parquet")}
     with clock.step("job"):
-        score_days(at.Scorer.load(folder / "scorer"), Request(tables, folder / "scored"), at.DuckDBEngine())
+        score_days(at.Scorer.load(folder / "scorer"), ScoringOptions(tables, folder / "scored"), at.DuckDBEngine())
     _write(f"select * from '{folder}/scored/journey_credit/*/*.parquet'", folder / "job.parquet")
     return {}
 

@@ -28,7 +28,7 @@ from attribution.cli.commands.summarise import summarise
 from attribution.data.engine import DuckDBEngine
 from attribution.models.saved import Scorer, load_saved_scorer
 from attribution.production.refit import SummaryStore
-from attribution.production.scoring.job import Request, score_days
+from attribution.production.scoring.job import ScoringOptions, score_days
 
 
 def killed(*arguments: object) -> list[dict[str, Any]]:
@@ -59,7 +59,7 @@ Act = Callable[[Path], object]
 
 def scoring(model: str, touchpoints: str, conversions: str) -> tuple[Act, Act]:
     def job(out: Path) -> None:
-        request = Request({"touchpoints": touchpoints, "conversions": conversions}, out)
+        request = ScoringOptions({"touchpoints": touchpoints, "conversions": conversions}, out)
         score_days(Scorer.load(model), request, DuckDBEngine(threads=1))
 
     def read(out: Path) -> None:

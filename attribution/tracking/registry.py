@@ -16,6 +16,7 @@ from attribution.errors import InputError, TrackingError
 from attribution.models.saved import Scorer
 from attribution.pipeline.stores import Store
 from attribution.production.scoring.days import day_number
+from attribution.production.scoring.in_effect import VERSION_TAG, Known
 from attribution.production.scoring.row_columns import ANSWER, example_rows, explain_columns
 from attribution.production.versions import Timeline, add_promotion, check_day
 from attribution.tracking.descriptions import MODEL_DESCRIPTION, describe_version
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 # ---------------------------------------------------------------- a scorer as an MLflow model
-
-VERSION_TAG = "attribution.scorer_version"
-"""Tag of a registered version: which scorer it is."""
 
 _PACKAGE = Path(__file__).parents[1]
 
@@ -261,8 +259,8 @@ def check_placement(placement: Placement) -> Timeline | None:
     return _call_registry(act, placement.store)
 
 
-def find_timeline(name: str, alias: str, *, store: Store) -> Timeline:
-    """Which version is in effect on which day under ``alias``.
+def find_versions(name: str, alias: str, *, store: Store) -> tuple[Timeline, dict[str, Known]]:
+    """Which version is in effect on which day under ``alias``, and what is known of each version.
 
     Raises
     ------
@@ -270,7 +268,7 @@ def find_timeline(name: str, alias: str, *, store: Store) -> Timeline:
         If there is no such model or alias, or the registry does not answer.
     """
 
-    def act(client: MlflowClient) -> Timeline:
+    def act(client: MlflowClient) -> tuple[Timeline, dict[str, Known]]:
         model = _model(client, name)
         timeline = read_timeline(model, alias, _today())
         if timeline is None or alias not in model.aliases:
@@ -278,7 +276,9 @@ def find_timeline(name: str, alias: str, *, store: Store) -> Timeline:
             raise InputError(
                 f"model {name!r} has no alias {alias!r}", allowed=sorted(model.aliases) or "none", hint=hint
             )
-        return timeline
+        candidates = client.search_model_versions(f"name = '{_escaped(name)}'")
+        known = {str(candidate.version): Known.read(candidate.tags) for candidate in candidates}
+        return timeline, {version: about for version, about in known.items() if about is not None}
 
     return _call_registry(act, store)
 
@@ -292,7 +292,7 @@ def roll_back_alias(name: str, alias: str, to: str | None = None, *, store: Stor
         If nothing was promoted before, there is no such version, or the registry does not answer.
     """
     _check_names(name, alias)
-    before = find_timeline(name, alias, store=store)
+    before, _ = find_versions(name, alias, store=store)
     after = before.roll_back(to)
 
     def act(client: MlflowClient) -> Registered:
@@ -307,6 +307,12 @@ def roll_back_alias(name: str, alias: str, to: str | None = None, *, store: Stor
 def away(error: TrackingError) -> InputError:
     """That the registry does not do what it was asked, before anything was written."""
     return error.refuse(f"the registry does not answer: {error}", hint="nothing was written")
+
+
+def parse_alias(reference: str) -> tuple[str, str] | None:
+    """Name and alias of ``models:/NAME@ALIAS``; None where it names a version, or no registered model."""
+    parts = _REFERENCE.fullmatch(reference)
+    return None if parts is None or parts["alias"] is None else (parts["name"], parts["alias"])
 
 
 def _parse_reference(reference: str) -> tuple[str, str, str | None]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attribution.models.saved import Scorer
+from attribution.production.scoring.in_effect import PARAMETERS_TAG, describe_parameters
 from attribution.production.versions import Timeline
 from attribution.tracking.mlflow_store import to_text
 
@@ -49,20 +50,13 @@ def provenance_tags(run: Path, scorer: Scorer, trained_by: str) -> dict[str, str
     trained_by : id of the MLflow run, or name of the folder
     """
     code = json.loads((run / "manifest.json").read_text(encoding="utf-8")).get("code", {})
-    training, definition = scorer.definition.training, scorer.definition
-    parameters = {
-        "model": scorer.state.kind,
-        **scorer.state.parameters,
-        "journeys": definition.journeys.model_dump(mode="json", exclude_defaults=True),
-        "grain": definition.grain,
-        "unknown_channels": scorer.unknown_channels,
-    }
+    training = scorer.definition.training
     tags = {
         "attribution.training_run": trained_by,
         "attribution.data_digests": json.dumps(dict(training.digests) if training else {}, sort_keys=True),
         "attribution.code_version": code.get("version"),
         "attribution.git_commit": code.get("git_commit"),
-        "attribution.parameters": json.dumps(parameters, sort_keys=True, ensure_ascii=False),
+        PARAMETERS_TAG: json.dumps(describe_parameters(scorer), sort_keys=True, ensure_ascii=False),
     }
     return {name: to_text(value) for name, value in tags.items() if value is not None}
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import tempfile
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,7 +33,11 @@ from attribution.errors import InputError
 
 if TYPE_CHECKING:
     from attribution.data.engine import Engine
+    from attribution.models.saved import Scorer
+    from attribution.pipeline.stores import Store
+    from attribution.production.scoring.in_effect import VersionsInEffect
     from attribution.production.scoring.publication import Scored
+    from attribution.production.versions import Timeline
 
 _SHOWN = 5
 
@@ -87,45 +94,92 @@ def score(
 
     Exit code 3: the tables lack something, such as a channel or the history of a day.
     """
-    from attribution.cli.commands.saved_runs import open_model
-    from attribution.models.saved import Scorer
     from attribution.pipeline.stores import choose_store
     from attribution.production.guards import read_thresholds
-    from attribution.production.scoring.job import Request, score_days
+    from attribution.production.scoring.job import ScoringOptions, score_days
 
     days = check_order(parse_day(first, "--from"), parse_day(last, "--through"))
-    with open_model(model, store=choose_store(uri)) as folder:
-        scorer = Scorer.load(folder, allow_own_code=allow_own_code)
-    scorer = scorer if unknown_channels is None else scorer.with_policy(unknown_channels)
-    logs.bind(model=scorer.name, model_version=scorer.version)
-    sources = dict(zip(READ, (touchpoints, conversions, identities, customers, codes), strict=True))
-    read = input_tables(tables, sources, {"--canonical": canonical, "--time-zone": time_zone})
-    request = Request(
-        {name: _spec(scorer, name, source, canonical, time_zone) for name, source in read.sources.items()},
-        out,
-        *days,
-        canonical=canonical,
-        dry_run=dry_run,
-        covers=days_covered(covers),
-        max_gap_days=max_gap_days,
-        folder=read.folder,
-        thresholds=read_thresholds(thresholds),
-        due=parse_day(due, "--due"),
-    )
-    with progress() as say:
-        scored = score_days(scorer, request, _engine(engine, memory_limit), on_stage=say)
+    opened = _open_versions(model, choose_store(uri), unknown_channels, allow_own_code=allow_own_code)
+    with opened as versions, progress() as say:
+        scorer = versions.newest
+        logs.bind(model=scorer.name, model_version=scorer.version)
+        sources = dict(zip(READ, (touchpoints, conversions, identities, customers, codes), strict=True))
+        read = input_tables(tables, sources, {"--canonical": canonical, "--time-zone": time_zone})
+        options = ScoringOptions(
+            {name: _spec(scorer, name, source, canonical, time_zone) for name, source in read.sources.items()},
+            out,
+            *days,
+            canonical=canonical,
+            dry_run=dry_run,
+            covers=days_covered(covers),
+            max_gap_days=max_gap_days,
+            folder=read.folder,
+            thresholds=read_thresholds(thresholds),
+            due=parse_day(due, "--due"),
+        )
+        scored = score_days(
+            versions,
+            options,
+            _engine(engine, memory_limit),
+            open_engine=lambda: _engine(engine, memory_limit),
+            on_stage=say,
+        )
+        document = _document(versions, out, scored)
     _count(out, scored)
     if as_json:
-        print_json(_document(scorer.name, scorer.version, out, scored))
+        print_json(document)
     else:
         _print(out, scored, dry_run=dry_run)
+        _print_versions(versions, scored)
     warn(_warnings(scored))
     is_written = bool(scored.written) and not dry_run
-    holds = report_guards(scored.guards, request.thresholds, written="scores" if is_written else None)
+    holds = report_guards(scored.guards, options.thresholds, written="scores" if is_written else None)
     if not as_json and not dry_run:
         print(f"Output is in {out}.")
-    if scored.outdated or scored.damaged or not holds:
+    if scored.outdated or scored.damaged or scored.made_otherwise or not holds:
         raise typer.Exit(NEGATIVE_VERDICT)
+
+
+@contextmanager
+def _open_versions(
+    reference: str, store: Store, unknown_channels: str | None, *, allow_own_code: bool
+) -> Iterator[VersionsInEffect]:
+    """The versions under an alias, found once: where it is moved meanwhile, this job does not change. Or one scorer."""
+    from attribution.cli.commands.saved_runs import open_model
+    from attribution.models.saved import Scorer
+    from attribution.production.scoring.in_effect import VersionsInEffect
+    from attribution.tracking.registry import fetch_scorer, find_versions, parse_alias
+
+    alias = parse_alias(reference)
+    if alias is None:
+        with open_model(reference, store=store) as folder:
+            scorer = Scorer.load(folder, allow_own_code=allow_own_code)
+        yield VersionsInEffect.of(scorer if unknown_channels is None else scorer.with_policy(unknown_channels))
+        return
+    name, _ = alias
+    timeline, known = find_versions(*alias, store=store)
+    if timeline.is_by_hand:
+        warn([_describe_hand(timeline, *alias)])
+    with tempfile.TemporaryDirectory(prefix="attribution-model-") as copies:
+
+        def load(version: str) -> Scorer:
+            into = Path(copies) / version
+            into.mkdir()
+            folder = fetch_scorer(f"models:/{name}/{version}", into, store=store)
+            return Scorer.load(folder, allow_own_code=allow_own_code)
+
+        yield VersionsInEffect(timeline, load, known, unknown_channels=unknown_channels)
+
+
+def _describe_hand(timeline: Timeline, name: str, alias: str) -> str:
+    """That an alias was moved without a promotion, and what to do."""
+    *_, recorded, hand = timeline.promotions
+    command = f"attribution promote {name} --alias {alias} --rollback"
+    return (
+        f"Alias {alias!r} of model {name!r} points to version {hand.version}, but version {recorded.version} was "
+        f"promoted last. Version {hand.version} scores the days from the first job on that found this. To put it on "
+        f"record: `{command} --version {hand.version}`. To go back to version {recorded.version}: `{command}`."
+    )
 
 
 def _spec(scorer: Any, table: str, source: Any, canonical: bool, time_zone: str | None) -> Any:
@@ -153,12 +207,13 @@ def _engine(name: str, memory_limit: str) -> Engine:
     return SparkEngine()
 
 
-def _document(name: str, version: str, out: Path, scored: Scored) -> dict[str, Any]:
+def _document(versions: VersionsInEffect, out: Path, scored: Scored) -> dict[str, Any]:
     from attribution.production.guards import guard_records, guards_hold
 
     return {
-        "model": name,
-        "model_version": version,
+        "model": versions.newest.name,
+        "model_version": versions.newest.version,
+        "in_effect": versions.records,
         "out": str(out),
         "revision": scored.revision,
         "days_written": scored.written,
@@ -168,6 +223,7 @@ def _document(name: str, version: str, out: Path, scored: Scored) -> dict[str, A
         "days_incomplete": scored.cut,
         "days_deferred": scored.deferred,
         "days_damaged": scored.damaged,
+        "days_by_other_versions": scored.made_otherwise,
         "conversions": scored.conversions,
         "rows": scored.rows,
         "conversions_outdated": scored.outdated,
@@ -222,8 +278,25 @@ def _print(out: Path, scored: Scored, *, dry_run: bool) -> None:
         )
 
 
+def _print_versions(versions: VersionsInEffect, scored: Scored) -> None:
+    """Which version made which days, if it was not one alone."""
+    from attribution.production.scoring.days import day_number
+
+    by_version = Counter(versions.timeline.version_on(day_number(day)) for day in scored.written)
+    if len(by_version) > 1:
+        parts = [f"{pluralise(count, 'day')} by version {version}" for version, count in by_version.items()]
+        print(f"Days written by version: {', '.join(parts)}.")
+
+
 def _warnings(scored: Scored) -> Iterator[str]:
     """What a job could not do, and what to do about it."""
+    if scored.made_otherwise:
+        count = pluralise(len(scored.made_otherwise), "day")
+        named = ", ".join(scored.made_otherwise[:_SHOWN]) + (" …" if len(scored.made_otherwise) > _SHOWN else "")
+        yield (
+            f"Still by a version that is not in effect on them, because this input does not cover them: {named} ({count}). "
+            "Score again with an input that has these days and one lookback window before them."
+        )
     if scored.without_history:
         yield f"Not scored, because the input lacks the touchpoints before them: {', '.join(scored.without_history)}."
     if scored.cut:

@@ -11,7 +11,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -324,10 +324,20 @@ class Choice:
     deferred: list[int] = field(default_factory=list)
 
 
+class DayVersions(Protocol):
+    """Which version of a model makes each day."""
+
+    def made_by(self, day: int) -> str:
+        """Version and settings of the model on a day."""
+
+    def reads_as_newest(self, day: int) -> bool:
+        """Whether that version reads the tables of the input as they are told here."""
+
+
 def choose_days(
     news: News,
     manifest: Mapping[str, Any],
-    made_by: str,
+    versions: DayVersions,
     *,
     damaged: Collection[int] = (),
     cut: Collection[int] = (),
@@ -339,7 +349,7 @@ def choose_days(
     ----------
     news : the input against what was known
     manifest : of what was scored before; empty if nothing was
-    made_by : version and settings of the model
+    versions : which version of the model makes each day
     damaged : days whose file is not what was written
     cut : days that were not scored before, and whose history the input cuts off
     between : first and last day to score, whatever was there; all that changed if both are None
@@ -357,7 +367,7 @@ def choose_days(
         is_wrong = reach.meets(day, touched) or day in causes or (reach.closes and reach.meets(day, causes))
         is_wrong = is_wrong and (entry is not None or is_covered)
         is_new = is_covered and day in conversions and entry is None
-        is_outdated = is_covered and entry is not None and (entry["made_by"] != made_by or is_old)
+        is_outdated = is_covered and entry is not None and (entry["made_by"] != versions.made_by(day) or is_old)
         is_due = is_wrong or is_new or is_outdated or day in stale or between != (None, None)
         if not is_due:
             continue
@@ -368,7 +378,7 @@ def choose_days(
         elif not low <= day <= high:
             if is_wrong or is_new or is_outdated or (is_covered and day in stale):
                 choice.deferred.append(day)
-        elif is_covered and day not in conversions:
+        elif is_covered and day not in conversions and versions.reads_as_newest(day):
             choice.emptied.append(day)
         elif is_covered and day not in untold:
             choice.score.append(day)

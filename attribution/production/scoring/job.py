@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from attribution.amounts import pluralise
-from attribution.data.engine import Engine, Events
+from attribution.data.engine import DuckDBEngine, Engine, Events
 from attribution.data.loading import Sources
 from attribution.errors import InputError
 from attribution.journeys import DAY, Journeys, build_journeys
@@ -23,15 +23,14 @@ from attribution.models.saved.scorer import Scorer
 from attribution.production.guards import Thresholds, Timing
 from attribution.production.scoring.days import (
     FAR,
-    Choice,
     Input,
     Reach,
     choose_days,
     daily_digests,
     daily_touchpoints,
     day_number,
-    longest_window,
 )
+from attribution.production.scoring.in_effect import VersionsInEffect
 from attribution.production.scoring.ledger import opened_ledger
 from attribution.production.scoring.parts import Names, Parts, PartWriter
 from attribution.production.scoring.publication import Publication, Scored
@@ -43,8 +42,8 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class Request:
-    """What a job is asked for.
+class ScoringOptions:
+    """What a job reads, and what it writes where.
 
     Attributes
     ----------
@@ -77,18 +76,25 @@ class Request:
 
 
 def score_days(
-    scorer: Scorer, request: Request, engine: Engine, *, on_stage: Callable[[str], None] = lambda _: None
+    model: Scorer | VersionsInEffect,
+    options: ScoringOptions,
+    engine: Engine,
+    *,
+    open_engine: Callable[[], Engine] = DuckDBEngine,
+    on_stage: Callable[[str], None] = lambda _: None,
 ) -> Scored:
     """Score conversions into ``OUT/journey_credit/day=YYYY-MM-DD/journey_credit.parquet``.
 
     Days whose input is what it was when they were scored are left alone; a day that changed is replaced whole, and
-    the ``restatement`` table says by how much. Scoring the same input again writes the same bytes.
+    the ``restatement`` table says by how much. Scoring the same input again writes the same bytes. Each day is by the
+    version in effect on it.
 
     Parameters
     ----------
-    scorer : loaded from its folder
-    request : what to read, where to write
+    model : a scorer, or the versions of a registered model
+    options : what to read, where to write
     engine : holds the tables, and decides how much memory is used
+    open_engine : makes another one, for a version that reads the tables otherwise than the newest one
     on_stage : told what is being done
 
     Raises
@@ -96,54 +102,65 @@ def score_days(
     InputError
         If the input lacks what the model needs, another job is at work in the folder, or it is another model's.
     """
-    with opened_ledger(request.out, scorer.name) as ledger:
+    versions = model if isinstance(model, VersionsInEffect) else VersionsInEffect.of(model)
+    scorer = versions.newest
+    with opened_ledger(options.out, scorer.name) as ledger:
         on_stage("reading tables")
-        sources = scorer.open(
-            request.tables, engine=engine, canonical=request.canonical, latest=True, folder=request.folder
-        )
-        if sources.has("paths") or sources.integer_times or not sources.has("conversions"):
-            raise InputError("scoring needs timestamps, but these tables have only an order")
+        sources = _open(scorer, options, engine)
         on_stage("finding the days that changed")
         manifest = ledger.read() or {}
-        current = replace(input_of(scorer, sources), covers=request.covers)
-        check_gaps(sources, current.touchpoints, current.conversions, request.max_gap_days)
+        versions = versions.continued(manifest.get("in_effect", ()))
+        current = replace(input_of(sources, versions.reach), covers=options.covers)
+        check_gaps(sources, current.touchpoints, current.conversions, options.max_gap_days)
         damaged = [day_number(day) for day, entry in manifest.get("days", {}).items() if ledger.is_damaged(day, entry)]
         published = Published({day_number(day): ledger.day_path(day) for day in manifest.get("days", {})})
         news = current.against(manifest.get("inputs", {}))
-        taken = TakeBack(sources, scorer.definition.journeys.conversion_kinds, news, published, manifest)
-        made_by = f"{scorer.version}/{scorer.unknown_channels}"
-        between = request.first, request.last
-        guards = _guards(scorer, request, taken, manifest)
-        choice = choose_days(taken.news, manifest, made_by, damaged=damaged, cut=guards.cut_days, between=between)
+        taken = TakeBack(sources, versions, news, published, manifest)
+        between = options.first, options.last
+        guards = _guards(versions, options, taken, manifest)
+        choice = choose_days(taken.news, manifest, versions, damaged=damaged, cut=guards.cut_days, between=between)
         says = guards.judge_input(choice)
-        if request.dry_run:
+        if options.dry_run:
             return Scored.planned(manifest, choice, taken, says)
         on_stage(f"scoring {pluralise(len(choice.score), 'day')}")
-        publication = Publication(scorer, ledger, taken, manifest, made_by=made_by, damaged=damaged)
-        if choice.score:
-            _score(scorer, sources, current, choice, publication)
+        publication = Publication(versions, ledger, taken, manifest, damaged=damaged)
+        for own, days in versions.by_version(choice.score):
+            tables = sources if versions.reads_as_newest(days[0]) else _open(own, options, open_engine())
+            _score(own, tables, current, days, publication)
         return publication.commit(choice, partial(guards.judge_scores, says), now=guards.timing.now)
 
 
-def _guards(scorer: Scorer, request: Request, taken: TakeBack, manifest: Mapping[str, Any]) -> ScoringGuards:
+def _guards(
+    versions: VersionsInEffect, options: ScoringOptions, taken: TakeBack, manifest: Mapping[str, Any]
+) -> ScoringGuards:
     timing = Timing.of(
-        request.due,
+        options.due,
         manifest.get("scored_at"),
         manifest.get("inputs", {}),
         manifest.get("guards", ()),
-        now=request.now,
+        now=options.now,
     )
-    is_chosen = (request.first, request.last) != (None, None)
-    return ScoringGuards(scorer, taken.news, manifest, timing, request.thresholds, is_chosen)
+    is_chosen = (options.first, options.last) != (None, None)
+    return ScoringGuards(versions, taken.news, manifest, timing, options.thresholds, is_chosen)
 
 
-def _score(scorer: Scorer, sources: Sources, current: Input, choice: Choice, publication: Publication) -> None:
-    """Write the credit of all chosen days aside, first as journeys come, then day by day."""
-    journeys = _journeys(scorer, sources, current, choice.score)
+def _open(scorer: Scorer, options: ScoringOptions, engine: Engine) -> Sources:
+    """The tables of a job as ``scorer`` reads them."""
+    sources = scorer.open(
+        options.tables, engine=engine, canonical=options.canonical, latest=True, folder=options.folder
+    )
+    if sources.has("paths") or sources.integer_times or not sources.has("conversions"):
+        raise InputError("scoring needs timestamps, but these tables have only an order")
+    return sources
+
+
+def _score(scorer: Scorer, sources: Sources, current: Input, days: list[int], publication: Publication) -> None:
+    """Write the credit of ``days`` aside, first as journeys come, then day by day."""
+    journeys = _journeys(scorer, sources, current, days)
     applied = scorer.apply(journeys)
-    folder = publication.ledger.staging.resolve() / "parts"
+    folder = publication.ledger.staging.resolve() / f"parts-{days[0]}"
     folder.mkdir()
-    (summary,) = journeys.read(PartWriter(folder, applied, np.array(choice.score, dtype=np.int64)))
+    (summary,) = journeys.read(PartWriter(folder, applied, np.array(days, dtype=np.int64)))
     written = summary.tables["parts"].keys[:, 0].tolist() if "parts" in summary.tables else []
     ids = journeys.conversion_ids()
     names = Names(scorer.name, scorer.version, journeys.channels, journeys.dimensions, ids)
@@ -185,10 +202,8 @@ def _journeys(scorer: Scorer, sources: Sources, current: Input, days: list[int])
     return build_journeys(replace(sources, engine=window), period=period, **scorer.journey_options(sources))
 
 
-def input_of(scorer: Scorer, sources: Sources) -> Input:
+def input_of(sources: Sources, reach: Reach) -> Input:
     """The input of a job day by day, and how far it reaches."""
-    options = scorer.definition.journeys
-    reach = Reach.of(longest_window(options), options.conversions, options.customers)
     touched, volumes = daily_touchpoints(sources)
     converted = daily_digests(sources, "conversions", "converted_at", sources.conversions_view)
     gross = "gross_conversions" if sources.has("conversions", "is_cancelled") else sources.conversions_view

@@ -17,9 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from attribution.models.saved.scorer import Scorer
+from attribution.pipeline.provenance import code_version
 from attribution.production.guards import GuardResult, failed_guards, guard_records
 from attribution.production.scoring.days import Choice, day_name
+from attribution.production.scoring.in_effect import VersionsInEffect
 from attribution.production.scoring.ledger import RESTATEMENT, SCHEMA_VERSION, Ledger, day_place
 from attribution.production.scoring.takeback import TakeBack
 from attribution.production.scoring.takeback import names as by_name
@@ -27,7 +28,16 @@ from attribution.schema.tables import UNATTRIBUTED
 from attribution.schema.tables.scoring import RESTATEMENT as RESTATED
 
 _VERSIONS = ("numpy", "pandas", "pyarrow", "duckdb", "numba")
-_LASTING = ("schema_version", "model_version", "unknown_channels", "days", "inputs", "outdated", "deferred")
+_LASTING = (
+    "schema_version",
+    "model_version",
+    "unknown_channels",
+    "in_effect",
+    "days",
+    "inputs",
+    "outdated",
+    "deferred",
+)
 """Entries of the manifest; where they are as they were, nothing is written."""
 
 _NOTHING = 1e-12
@@ -61,6 +71,8 @@ class Scored:
     cut : days in the middle of which the input begins or ends, left as they were
     deferred : days that changed and were not asked for
     damaged : days whose file is not what was written, and that cannot be made again from this input
+    made_otherwise : days that are not by the version of a registered model that is in effect on them, since this input
+        lacks them or what led to them
     restatement : the ``restatement`` rows of this job
     guards : what guards say of the input and of the days that are published
     """
@@ -77,6 +89,7 @@ class Scored:
     cut: tuple[str, ...] = ()
     deferred: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
+    made_otherwise: tuple[str, ...] = ()
     restatement: pd.DataFrame = field(default_factory=pd.DataFrame)
     guards: tuple[GuardResult, ...] = ()
 
@@ -107,26 +120,24 @@ class Publication:
 
     Parameters
     ----------
-    scorer : allocates credit
+    versions : allocate credit, each on its days
     ledger : the output folder
     taken : what the input takes back
     manifest : of what is there
-    made_by : version and settings of the scorer
     damaged : days whose file is not what was written
     """
 
     def __init__(
         self,
-        scorer: Scorer,
+        versions: VersionsInEffect,
         ledger: Ledger,
         taken: TakeBack,
         manifest: Mapping[str, Any],
         *,
-        made_by: str,
         damaged: Collection[int] = (),
     ) -> None:
         self.ledger, self.taken = ledger, taken
-        self._scorer, self._before, self._made_by = scorer, manifest, made_by
+        self._versions, self._before = versions, manifest
         self._damaged = set(map(day_name, damaged))
         self._days: dict[str, Any] = dict(manifest.get("days", {}))
         self._revision = int(manifest.get("revision", 0)) + 1
@@ -140,7 +151,7 @@ class Publication:
         name = day_name(day)
         path = self.ledger.stage(day_place(name))
         pq.write_table(table, path, compression="zstd")
-        entry, before = day_entry(path, table, self._made_by), self._days.get(name)
+        entry, before = day_entry(path, table, self._versions.made_by(day)), self._days.get(name)
         entry["unknown"] = sum(unknown.values())
         is_same = before is not None and before["sha256"] == entry["sha256"]
         if is_same and name not in self._damaged:
@@ -206,6 +217,7 @@ class Publication:
             tuple(map(day_name, self.taken.news.conversions.cut)),
             tuple(map(day_name, choice.deferred)),
             tuple(sorted(self._damaged - {*self._written, *removed})),
+            self._versions.made_otherwise(self._days) if self._versions.is_registered else (),
             restatement.to_pandas(),
         )
         scored = replace(scored, guards=tuple(judge(scored, self._before.get("days", {}), self._days)))
@@ -248,9 +260,10 @@ class Publication:
         done = set(map(day_name, (*choice.score, *choice.emptied, *choice.without_history, *choice.outdated)))
         return {
             "schema_version": SCHEMA_VERSION,
-            "model": self._scorer.name,
-            "model_version": self._scorer.version,
-            "unknown_channels": self._scorer.unknown_channels,
+            "model": self._versions.newest.name,
+            "model_version": self._versions.newest.version,
+            "unknown_channels": self._versions.newest.unknown_channels,
+            "in_effect": self._versions.records,
             "revision": scored.revision,
             "scored_at": now.isoformat(timespec="seconds"),
             "versions": _versions(),
@@ -266,7 +279,7 @@ class Publication:
 
 @cache
 def _versions() -> dict[str, str]:
-    return {name: version(name) for name in _VERSIONS}
+    return {"journey-attribution": code_version(), **{name: version(name) for name in _VERSIONS}}
 
 
 def day_entry(path: Path, table: pa.Table, made_by: str) -> dict[str, Any]:

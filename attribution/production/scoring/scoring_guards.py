@@ -25,6 +25,7 @@ from attribution.production.guards import (
     share_moved,
 )
 from attribution.production.scoring.days import Choice, News, day_name, day_number, longest_window
+from attribution.production.scoring.in_effect import VersionsInEffect
 from attribution.production.scoring.ledger import RESTATEMENT
 from attribution.production.scoring.publication import Scored
 from attribution.schema.tables import UNATTRIBUTED
@@ -42,7 +43,7 @@ class ScoringGuards:
 
     Attributes
     ----------
-    scorer : allocates credit
+    versions : allocate credit, each on its days
     news : the input against what was known
     manifest : of what was scored before; empty if nothing was
     timing : when the job runs, and which day is due
@@ -50,12 +51,17 @@ class ScoringGuards:
     is_chosen : whether days were named that are to be scored
     """
 
-    scorer: Scorer
+    versions: VersionsInEffect
     news: News
     manifest: Mapping[str, Any]
     timing: Timing
     thresholds: Thresholds
     is_chosen: bool = False
+
+    @property
+    def scorer(self) -> Scorer:
+        """The newest version, as which the input is read."""
+        return self.versions.newest
 
     @cached_property
     def cut_days(self) -> frozenset[int]:
@@ -110,8 +116,8 @@ class ScoringGuards:
 
     def _judge_restated(self, scored: Scored, before: Mapping[str, Mapping[str, Any]]) -> GuardResult:
         """Days that changed, but for those that another model has scored again; the same if the input is the same."""
-        made_by = f"{self.scorer.version}/{self.scorer.unknown_channels}"
-        same = {name: entry["conversions"] for name, entry in before.items() if entry["made_by"] == made_by}
+        others = self.versions.made_otherwise(before)
+        same = {name: entry["conversions"] for name, entry in before.items() if name not in others}
         moved = share_moved(scored.restatement, same) if len(scored.restatement) else {}
         for row in self.manifest.get("guards", ()):
             if row["guard"] == "restated" and self._is_repeated and not scored.written and not scored.removed:

@@ -469,7 +469,7 @@ def test_an_alias_that_was_moved_by_hand_is_told_from_a_promotion(
     from attribution.tracking.registry import (
         Placement,
         check_placement,
-        find_timeline,
+        find_versions,
         register_scorer,
         roll_back_alias,
     )
@@ -485,33 +485,36 @@ def test_an_alias_that_was_moved_by_hand_is_told_from_a_promotion(
         scorer.save(folder)
         return register_scorer(folder, Placement("shop", registry, alias, restate)).version
 
+    def in_effect() -> Timeline:
+        return find_versions("shop", "champion", store=registry)[0]
+
     with pytest.raises(InputError, match="no model 'shop'"):
-        find_timeline("shop", "champion", store=registry)
+        in_effect()
     assert check_placement(Placement("shop", registry, "champion")) is None
     assert register("linear", None) == "1"
     with pytest.raises(InputError, match="no alias 'champion'"):
-        find_timeline("shop", "champion", store=registry)
+        in_effect()
     # Set by hand, with no record of it: on all days.
     client.set_registered_model_alias("shop", "champion", "1")
-    assert find_timeline("shop", "champion", store=registry) == Timeline.of("1")
+    assert in_effect() == Timeline.of("1")
     assert register("last_touch", "champion") == "2"
-    assert find_timeline("shop", "champion", store=registry) == Timeline.of("1").promote("2", since=monday)
+    assert in_effect() == Timeline.of("1").promote("2", since=monday)
     # A clock that was set back promotes nothing, and registers nothing.
     today["is"] = monday - 1
     with pytest.raises(InputError, match="in effect from 2026-05-04 on, which is after today"):
         register("linear", "champion")
     today["is"] = monday + 3
     client.set_registered_model_alias("shop", "champion", "1")
-    moved = find_timeline("shop", "champion", store=registry)
+    moved = in_effect()
     assert (moved.is_by_hand, moved.newest, moved.stretches[-1].since) == (True, "1", monday + 3)
     assert [moved.version_on(day) for day in (monday - 1, monday, monday + 2, monday + 3)] == ["1", "2", "2", "1"]
     # Rolled back to the record, or put on it.
     assert roll_back_alias("shop", "champion", store=registry).version == "2"
-    assert find_timeline("shop", "champion", store=registry) == Timeline.of("1").promote("2", since=monday)
+    assert in_effect() == Timeline.of("1").promote("2", since=monday)
     client.set_registered_model_alias("shop", "champion", "1")
     roll_back_alias("shop", "champion", "1", store=registry)
-    recorded = find_timeline("shop", "champion", store=registry)
+    recorded = in_effect()
     assert (recorded.is_by_hand, recorded.promotions) == (False, moved.promotions)
     client.set_registered_model_tag("shop", "attribution.effective.champion", "[]")
     with pytest.raises(InputError, match="does not say which version is in effect"):
-        find_timeline("shop", "champion", store=registry)
+        in_effect()

@@ -17,7 +17,7 @@ from attribution.data.engine import DuckDBEngine
 from attribution.models.saved import Definition, Scorer, Training
 from attribution.production.guards import GuardResult, Thresholds, failed_guards
 from attribution.production.scoring.days import day_name
-from attribution.production.scoring.job import Request, score_days
+from attribution.production.scoring.job import ScoringOptions, score_days
 from attribution.production.scoring.publication import Scored
 from attribution.schema.experiment import JourneyOptions
 from tests.cli.test_cli import call
@@ -95,7 +95,9 @@ def model(data: Log, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def score(model: Path, tables: dict[str, pd.DataFrame], out: Path, **options: Any) -> Scored:
     options = {"now": morning(DAYS), **options}
-    return score_days(Scorer.load(model), Request(tables, out, canonical=True, **options), DuckDBEngine(threads=1))
+    return score_days(
+        Scorer.load(model), ScoringOptions(tables, out, canonical=True, **options), DuckDBEngine(threads=1)
+    )
 
 
 def failed(scored: Scored) -> list[tuple[str, str | None]]:
