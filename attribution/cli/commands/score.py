@@ -7,6 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -105,8 +106,10 @@ def score(
         logs.bind(model=scorer.name, model_version=scorer.version)
         sources = dict(zip(READ, (touchpoints, conversions, identities, customers, codes), strict=True))
         read = input_tables(tables, sources, {"--canonical": canonical, "--time-zone": time_zone})
+        specs = {name: _spec(scorer, name, source, canonical, time_zone) for name, source in read.sources.items()}
+        limits = read_thresholds(thresholds)
         options = ScoringOptions(
-            {name: _spec(scorer, name, source, canonical, time_zone) for name, source in read.sources.items()},
+            specs,
             out,
             *days,
             canonical=canonical,
@@ -114,16 +117,11 @@ def score(
             covers=days_covered(covers),
             max_gap_days=max_gap_days,
             folder=read.folder,
-            thresholds=read_thresholds(thresholds),
+            thresholds=limits,
             due=parse_day(due, "--due"),
         )
-        scored = score_days(
-            versions,
-            options,
-            _engine(engine, memory_limit),
-            open_engine=lambda: _engine(engine, memory_limit),
-            on_stage=say,
-        )
+        new_engine = partial(_engine, engine, memory_limit)
+        scored = score_days(versions, options, new_engine(), open_engine=new_engine, on_stage=say)
         document = _document(versions, out, scored)
     _count(out, scored)
     if as_json:
@@ -133,7 +131,7 @@ def score(
         _print_versions(versions, scored)
     warn(_warnings(scored))
     is_written = bool(scored.written) and not dry_run
-    holds = report_guards(scored.guards, options.thresholds, written="scores" if is_written else None)
+    holds = report_guards(scored.guards, limits, written="scores" if is_written else None)
     if not as_json and not dry_run:
         print(f"Output is in {out}.")
     if scored.outdated or scored.damaged or scored.made_otherwise or not holds:
@@ -157,7 +155,7 @@ def _open_versions(
         yield VersionsInEffect.of(scorer if unknown_channels is None else scorer.with_policy(unknown_channels))
         return
     name, _ = alias
-    timeline, known = find_versions(*alias, store=store)
+    timeline, registered = find_versions(*alias, store=store)
     if timeline.is_by_hand:
         warn([_describe_hand(timeline, *alias)])
     with tempfile.TemporaryDirectory(prefix="attribution-model-") as copies:
@@ -168,7 +166,7 @@ def _open_versions(
             folder = fetch_scorer(f"models:/{name}/{version}", into, store=store)
             return Scorer.load(folder, allow_own_code=allow_own_code)
 
-        yield VersionsInEffect(timeline, load, known, unknown_channels=unknown_channels)
+        yield VersionsInEffect(timeline, load, registered, unknown_channels=unknown_channels)
 
 
 def _describe_hand(timeline: Timeline, name: str, alias: str) -> str:
@@ -292,10 +290,10 @@ def _warnings(scored: Scored) -> Iterator[str]:
     """What a job could not do, and what to do about it."""
     if scored.made_otherwise:
         count = pluralise(len(scored.made_otherwise), "day")
-        named = ", ".join(scored.made_otherwise[:_SHOWN]) + (" …" if len(scored.made_otherwise) > _SHOWN else "")
+        shown = ", ".join(scored.made_otherwise[:_SHOWN]) + (" …" if len(scored.made_otherwise) > _SHOWN else "")
         yield (
-            f"Still by a version that is not in effect on them, because this input does not cover them: {named} ({count}). "
-            "Score again with an input that has these days and one lookback window before them."
+            f"Still by a version that is not in effect on them, because this input does not cover them: {shown} "
+            f"({count}). Score again with an input that has these days and one lookback window before them."
         )
     if scored.without_history:
         yield f"Not scored, because the input lacks the touchpoints before them: {', '.join(scored.without_history)}."
@@ -321,5 +319,6 @@ def _warnings(scored: Scored) -> Iterator[str]:
             f"({days}): {shown}. "
             "All are listed in restatement/ and manifest.json. Score these days again with the touchpoints before them."
         )
-    for channel, count in scored.unknown_channels.items():
-        yield f"The model does not know channel {channel!r}, which has {pluralise(count, 'touchpoint')}: refit it."
+    for channel, touchpoints in scored.unknown_channels.items():
+        rows = pluralise(touchpoints, "touchpoint")
+        yield f"The model does not know channel {channel!r}, which has {rows}: refit it."

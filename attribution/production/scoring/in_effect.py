@@ -43,7 +43,7 @@ class ReachByDay(Reach):
         return self.of_day(day).meets(day, causes)
 
 
-class Known(NamedTuple):
+class VersionRecord(NamedTuple):
     """What is known of a registered version without loading it.
 
     Attributes
@@ -62,14 +62,14 @@ class Known(NamedTuple):
     kinds: tuple[str, ...] | None
 
     @classmethod
-    def of(cls, scorer: Scorer) -> Known:
+    def of(cls, scorer: Scorer) -> VersionRecord:
         """Of a scorer that was loaded."""
         options = scorer.definition.journeys
         kinds = None if options.conversion_kinds is None else tuple(options.conversion_kinds)
         return cls(scorer.version, scorer.unknown_channels, digest_reading(scorer), reach_of(options), kinds)
 
     @classmethod
-    def read(cls, tags: Mapping[str, str]) -> Known | None:
+    def read(cls, tags: Mapping[str, str]) -> VersionRecord | None:
         """From the tags of a version; None where they do not tell: an earlier version registered it."""
         try:
             parameters = json.loads(tags[PARAMETERS_TAG])
@@ -82,7 +82,7 @@ class Known(NamedTuple):
 
 
 def describe_parameters(scorer: Scorer) -> dict[str, Any]:
-    """What `Known.read` reads, and the settings of the model: the tag of a registered version as JSON has it."""
+    """What `VersionRecord.read` reads, and the settings of the model, as JSON has them in a tag of a version."""
     return {
         "model": scorer.state.kind,
         **scorer.state.parameters,
@@ -109,7 +109,7 @@ class VersionsInEffect:
     ----------
     timeline : which version is in effect on which day
     load : the scorer of a version
-    known : what is known of versions without loading them
+    records_by_version : what is known of versions without loading them
     unknown_channels : policy in place of that of each version
     is_registered : whether the versions are those of a registered model, and not one scorer from a folder
     """
@@ -118,13 +118,13 @@ class VersionsInEffect:
         self,
         timeline: Timeline,
         load: Callable[[str], Scorer],
-        known: Mapping[str, Known] | None = None,
+        records_by_version: Mapping[str, VersionRecord] | None = None,
         *,
         unknown_channels: str | None = None,
         is_registered: bool = True,
     ) -> None:
         self.timeline, self.is_registered = timeline, is_registered
-        self._load, self._known, self._policy = load, dict(known or {}), unknown_channels
+        self._load, self._known, self._policy = load, dict(records_by_version or {}), unknown_channels
         self._loaded: dict[str, Scorer] = {}
 
     @classmethod
@@ -172,8 +172,8 @@ class VersionsInEffect:
 
     def made_by(self, day: int) -> str:
         """The version in effect on a day, and its policy, as the manifest keeps them of every day."""
-        known = self._about(self.timeline.version_on(day))
-        return f"{known.scorer_version}/{self._policy or known.unknown_channels}"
+        about = self._about(self.timeline.version_on(day))
+        return f"{about.scorer_version}/{self._policy or about.unknown_channels}"
 
     def by_version(self, days: Iterable[int]) -> list[tuple[Scorer, list[int]]]:
         """Each version in effect on any of ``days``, and its days."""
@@ -200,14 +200,14 @@ class VersionsInEffect:
             return self
         since = min(day_number(str(last["from"])), self.timeline.promotions[-1].since or -FAR)
         *rest, hand = self.timeline.promotions
-        found = replace(self.timeline, promotions=(*rest, Promotion(since, hand.version)))
-        again = VersionsInEffect(found, self._load, self._known, unknown_channels=self._policy)
+        timeline = replace(self.timeline, promotions=(*rest, Promotion(since, hand.version)))
+        again = VersionsInEffect(timeline, self._load, self._known, unknown_channels=self._policy)
         again._loaded = self._loaded
         return again
 
-    def _about(self, version: str) -> Known:
+    def _about(self, version: str) -> VersionRecord:
         if version not in self._known:
-            self._known[version] = Known.of(self._scorer(version))
+            self._known[version] = VersionRecord.of(self._scorer(version))
         return self._known[version]
 
     def _scorer(self, version: str) -> Scorer:

@@ -116,8 +116,8 @@ class ScoringGuards:
 
     def _judge_restated(self, scored: Scored, before: Mapping[str, Mapping[str, Any]]) -> GuardResult:
         """Days that changed, but for those that another model has scored again; the same if the input is the same."""
-        others = self.versions.made_otherwise(before)
-        same = {name: entry["conversions"] for name, entry in before.items() if name not in others}
+        rescored = self.versions.made_otherwise(before)
+        same = {name: entry["conversions"] for name, entry in before.items() if name not in rescored}
         moved = share_moved(scored.restatement, same) if len(scored.restatement) else {}
         for row in self.manifest.get("guards", ()):
             if row["guard"] == "restated" and self._is_repeated and not scored.written and not scored.removed:

@@ -211,7 +211,7 @@ def test_the_folder_holds_json_parquet_and_a_card_and_no_pickle(scorer: Scorer, 
         "Data it was fitted on",
         "Checked laws",
         "Intervals",
-        "Known bias",
+        "VersionRecord bias",
         "Intended use",
     ):
         assert title in card
