@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from attribution.data.engine import Engine
     from attribution.models.saved import Scorer
     from attribution.pipeline.stores import Store
+    from attribution.production.guards import Thresholds
     from attribution.production.scoring.in_effect import VersionsInEffect
     from attribution.production.scoring.publication import Scored
     from attribution.production.versions import Timeline
@@ -129,13 +130,18 @@ def score(
     else:
         _print(out, scored, dry_run=dry_run)
         _print_versions(versions, scored)
-    warn(_warnings(scored))
-    is_written = bool(scored.written) and not dry_run
-    holds = report_guards(scored.guards, limits, written="scores" if is_written else None)
+    holds = _warn(scored, limits, dry_run=dry_run)
     if not as_json and not dry_run:
         print(f"Output is in {out}.")
     if scored.outdated or scored.damaged or scored.made_otherwise or not holds:
         raise typer.Exit(NEGATIVE_VERDICT)
+
+
+def _warn(scored: Scored, thresholds: Thresholds, *, dry_run: bool) -> bool:
+    """Say what could not be done, and which guards do not hold; whether all hold."""
+    warn(_warnings(scored))
+    is_written = bool(scored.written) and not dry_run
+    return report_guards(scored.guards, thresholds, written="scores" if is_written else None)
 
 
 @contextmanager
