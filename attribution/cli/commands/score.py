@@ -7,6 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -108,37 +109,27 @@ def score(
         sources = dict(zip(READ, (touchpoints, conversions, identities, customers, codes), strict=True))
         read = input_tables(tables, sources, {"--canonical": canonical, "--time-zone": time_zone})
         specs = {name: _spec(scorer, name, source, canonical, time_zone) for name, source in read.sources.items()}
-        limits = read_thresholds(thresholds)
-        options = ScoringOptions(
-            specs,
-            out,
-            *days,
-            canonical=canonical,
-            dry_run=dry_run,
-            covers=days_covered(covers),
-            max_gap_days=max_gap_days,
-            folder=read.folder,
-            thresholds=limits,
-            due=parse_day(due, "--due"),
-        )
+        whole = ScoringOptions(specs, out, *days, canonical=canonical, dry_run=dry_run, folder=read.folder)
+        limits, due_day = read_thresholds(thresholds), parse_day(due, "--due")
+        options = replace(whole, covers=days_covered(covers), max_gap_days=max_gap_days, thresholds=limits, due=due_day)
         new_engine = partial(_engine, engine, memory_limit)
         scored = score_days(versions, options, new_engine(), open_engine=new_engine, on_stage=say)
         document = _document(versions, out, scored)
-    _count(out, scored)
     if as_json:
         print_json(document)
     else:
         _print(out, scored, dry_run=dry_run)
         _print_versions(versions, scored)
-    holds = _warn(scored, limits, dry_run=dry_run)
+    holds = _warn(out, scored, limits, dry_run=dry_run)
     if not as_json and not dry_run:
         print(f"Output is in {out}.")
     if scored.outdated or scored.damaged or scored.made_otherwise or not holds:
         raise typer.Exit(NEGATIVE_VERDICT)
 
 
-def _warn(scored: Scored, thresholds: Thresholds, *, dry_run: bool) -> bool:
-    """Say what could not be done, and which guards do not hold; whether all hold."""
+def _warn(out: Path, scored: Scored, thresholds: Thresholds, *, dry_run: bool) -> bool:
+    """Say in log and terminal what could not be done, and which guards do not hold; whether all hold."""
+    _count(out, scored)
     warn(_warnings(scored))
     is_written = bool(scored.written) and not dry_run
     return report_guards(scored.guards, thresholds, written="scores" if is_written else None)
