@@ -352,6 +352,16 @@ def test_the_command_ends_with_3_and_says_what_to_do(
     assert capsys.readouterr().err == ""
 
 
+def test_a_scheduler_gets_a_warning_for_each_guard(
+    model: Path, files: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "score", model, *files, "--due", "2024-04-29", "--log", "json") == 3
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    warnings = [line["message"] for line in lines if line["level"] == "warning"]
+    assert warnings[0].startswith("Touchpoints of search on 2024-04-29: 0; ")
+    assert lines[-1]["exit_code"] == 3
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
