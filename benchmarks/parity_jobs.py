@@ -88,9 +88,7 @@ def udf(touchpoints: Path, folder: Path, clock: Clock) -> dict[str, Any]:
             from touchpoints join conversions using (customer_id) group by conversion_id)
     """
     # Scored once: what is taken apart again would be computed for each part.
-    scored = session.sql(
-        f"select conversion_id, score(channel, touched_at, converted_at) as of from ({of_customers})"
-    )
+    scored = session.sql(f"select conversion_id, score(channel, touched_at, converted_at) as of from ({of_customers})")
     with clock.step("udf"):
         scored.write.parquet(str(folder / "udf"))
     session.read.parquet(str(folder / "udf")).createOrReplaceTempView("scored")
