@@ -16,8 +16,10 @@ def pin_requirements() -> list[str]:
     return [f"{package}=={version(package)}" for package in NEEDED]
 
 
-def check_environment(needed: Sequence[str] = NEEDED) -> None:
+def check_environment(needed: Sequence[str] = tuple(name for name in NEEDED if name != "mlflow")) -> None:
     """Refuse an environment without a package that the model needs, before a traceback of Spark's names the first.
+
+    MLflow is not looked for: it is what loads the model, under one of several names.
 
     Raises
     ------
