@@ -16,10 +16,12 @@ def pin_requirements() -> list[str]:
     return [f"{package}=={version(package)}" for package in NEEDED]
 
 
-def check_environment(needed: Sequence[str] = tuple(name for name in NEEDED if name != "mlflow")) -> None:
-    """Refuse an environment without a package that the model needs, before a traceback of Spark's names the first.
+LOOKED_FOR = NEEDED[:-1]
+"""All but MLflow, which loads the model, under one of several names."""
 
-    MLflow is not looked for: it is what loads the model, under one of several names.
+
+def check_environment(needed: Sequence[str] = LOOKED_FOR) -> None:
+    """Refuse an environment without a package that the model needs, before a traceback of Spark's names the first.
 
     Raises
     ------
