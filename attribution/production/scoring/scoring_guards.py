@@ -165,6 +165,9 @@ class ScoringGuards:
         untold = {day for day in news.lacks_history() if day in news.conversions and not history.reaches(day)}
         needed = {day for day in choice.without_history if day in self.cut_days or (self.is_chosen and day in untold)}
         needed |= {day for day in choice.outdated if day in untold}
+        was_cut = any(row["guard"] == "history" for row in self.manifest.get("guards", ()))
+        if self._is_repeated and was_cut and not self.is_chosen:
+            needed |= self.cut_days
         is_useless = bool(untold) and max(news.current.conversions) in untold
         if not needed and is_useless:
             needed = untold & published
