@@ -286,11 +286,10 @@ def _print_versions(versions: VersionsInEffect, scored: Scored) -> None:
 def _warnings(scored: Scored) -> Iterator[str]:
     """What a job could not do, and what to do about it."""
     if scored.made_otherwise:
-        count = pluralise(len(scored.made_otherwise), "day")
         shown = ", ".join(scored.made_otherwise[:_SHOWN]) + (" …" if len(scored.made_otherwise) > _SHOWN else "")
         yield (
-            f"Still by a version that is not in effect on them, because this input does not cover them: {shown} "
-            f"({count}). Score again with an input that has these days and one lookback window before them."
+            f"{pluralise(len(scored.made_otherwise), 'day')} keep the credit of a version not in effect on them "
+            f"({shown}). Score again with an input that has these days and one lookback window before them."
         )
     if scored.without_history:
         yield f"Not scored, because the input lacks the touchpoints before them: {', '.join(scored.without_history)}."
