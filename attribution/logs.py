@@ -48,7 +48,7 @@ def use(format: Format) -> None:
 def start_job(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
     """Forget the job before, and write in the format that a command line or else the environment asks for.
 
-    Known before the command line is parsed, so that what is wrong with it is a line like any other.
+    VersionRecord before the command line is parsed, so that what is wrong with it is a line like any other.
 
     Parameters
     ----------

@@ -76,7 +76,7 @@ class Server:
     def select(self, sql: str, tables: Mapping[str, pd.DataFrame], *, session: str = "") -> pd.DataFrame:
         """The rows of ``sql`` over ``tables`` after the statements of ``session``, all columns as texts."""
         script = "".join(_load(name, frame) for name, frame in tables.items())
-        script += f"{session};\n"
+        script += f"{session};\n" if session else ""
         script += f"copy (\n{sql}\n) to stdout with (format csv, header);\n"
         found = _psql(self.folder, script)
         if found.returncode:

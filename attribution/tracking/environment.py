@@ -16,7 +16,11 @@ def pin_requirements() -> list[str]:
     return [f"{package}=={version(package)}" for package in NEEDED]
 
 
-def check_environment(needed: Sequence[str] = NEEDED) -> None:
+LOOKED_FOR = NEEDED[:-1]
+"""All but MLflow, which loads the model, under one of several names."""
+
+
+def check_environment(needed: Sequence[str] = LOOKED_FOR) -> None:
     """Refuse an environment without a package that the model needs, before a traceback of Spark's names the first.
 
     Raises

@@ -16,7 +16,7 @@ from attribution.errors import InputError, TrackingError
 from attribution.models.saved import Scorer
 from attribution.pipeline.stores import Store
 from attribution.production.scoring.days import day_number
-from attribution.production.scoring.in_effect import VERSION_TAG, Known
+from attribution.production.scoring.in_effect import VERSION_TAG, VersionRecord
 from attribution.production.scoring.row_columns import ANSWER, example_rows, explain_columns
 from attribution.production.versions import Timeline, add_promotion, check_day
 from attribution.tracking.descriptions import MODEL_DESCRIPTION, describe_version
@@ -259,7 +259,7 @@ def check_placement(placement: Placement) -> Timeline | None:
     return _call_registry(act, placement.store)
 
 
-def find_versions(name: str, alias: str, *, store: Store) -> tuple[Timeline, dict[str, Known]]:
+def find_versions(name: str, alias: str, *, store: Store) -> tuple[Timeline, dict[str, VersionRecord]]:
     """Which version is in effect on which day under ``alias``, and what is known of each version.
 
     Raises
@@ -268,7 +268,7 @@ def find_versions(name: str, alias: str, *, store: Store) -> tuple[Timeline, dic
         If there is no such model or alias, or the registry does not answer.
     """
 
-    def act(client: MlflowClient) -> tuple[Timeline, dict[str, Known]]:
+    def act(client: MlflowClient) -> tuple[Timeline, dict[str, VersionRecord]]:
         model = _model(client, name)
         timeline = read_timeline(model, alias, _today())
         if timeline is None or alias not in model.aliases:
@@ -277,8 +277,8 @@ def find_versions(name: str, alias: str, *, store: Store) -> tuple[Timeline, dic
                 f"model {name!r} has no alias {alias!r}", allowed=sorted(model.aliases) or "none", hint=hint
             )
         candidates = client.search_model_versions(f"name = '{_escaped(name)}'")
-        tagged = {str(candidate.version): Known.read(candidate.tags) for candidate in candidates}
-        return timeline, {version: about for version, about in tagged.items() if about is not None}
+        records = {str(candidate.version): VersionRecord.read(candidate.tags) for candidate in candidates}
+        return timeline, {version: about for version, about in records.items() if about is not None}
 
     return _call_registry(act, store)
 

@@ -350,7 +350,8 @@ def test_a_column_of_spark_is_what_is_loaded(finished: Path, store: str) -> None
         types = "channel array<string>, touched_at array<string>, converted_at string, conversion_id string"
         frame = spark.createDataFrame([tuple(row) for row in rows.itertuples(index=False)], types).coalesce(1)
         answers = frame.select(column(struct(*frame.columns)).alias("of")).select("of.*").collect()
-        spark.conf.set("spark.sql.session.timeZone", "UTC")
+        # These have no zone on the way to Python either, whatever that of the session.
+        spark.conf.set("spark.sql.session.timeZone", "America/New_York")
         typed = frame.selectExpr(
             "channel",
             "transform(touched_at, time -> cast(time as timestamp_ntz)) as touched_at",

@@ -149,11 +149,7 @@ def monitor(
     sentences, drifted = drift_sentences(drift), bool(drift["drifted"].any())
     protected = [*([] if costs is None else [costs]), folder]
     tracked = _write((drift, sentences), guards, out, protected, compared, store if track else None)
-    if drifted:
-        warn(sentences)
-    elif not as_json:
-        typer.echo("\n".join(sentences))
-    _report(drift, guards, compared.windows, (out, tracked), as_json=as_json)
+    _report((drift, sentences), guards, compared.windows, (out, tracked), as_json=as_json)
     holds = report_guards(guards, limits)
     if tracked.failure is not None:
         raise tracked.failure
@@ -162,7 +158,7 @@ def monitor(
 
 
 def _report(
-    drift: pd.DataFrame,
+    drifts: tuple[pd.DataFrame, list[str]],
     guards: Sequence[GuardResult],
     windows: Windows,
     written: tuple[Path, Tracked],
@@ -172,7 +168,11 @@ def _report(
     """Print what was found, and put it into the log."""
     from attribution.production.guards import guard_records, guards_hold
 
-    out, tracked = written
+    (drift, sentences), (out, tracked) = drifts, written
+    if drift["drifted"].any():
+        warn(sentences)
+    elif not as_json:
+        typer.echo("\n".join(sentences))
     measures = int(drift["p_value"].notna().sum())
     logs.count(**_day_names(windows), measures=measures, measures_drifted=int(drift["drifted"].sum()))
     if not as_json:

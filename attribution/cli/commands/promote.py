@@ -32,6 +32,14 @@ Criteria = Annotated[Path | None, typer.Option(help="TOML file of criteria. Defa
 By = Annotated[str | None, typer.Option("--requested-by", help="Name to log. Default: the user of this computer.")]
 
 
+Rollback = Annotated[
+    bool, typer.Option("--rollback", help="Take back the last promotion: the version before it is in effect again.")
+]
+ToVersion = Annotated[
+    str | None, typer.Option("--version", help="With --rollback: version to put in place of the last one.")
+]
+
+
 def promote(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The registered model.")],
     challenger: Challenger = None,
@@ -41,12 +49,8 @@ def promote(
     criteria: Criteria = None,
     alias: Annotated[str, typer.Option(help="Alias of the model in use.")] = "champion",
     restate: Restate = None,
-    rollback: Annotated[
-        bool, typer.Option("--rollback", help="Take back the last promotion: the version before it is in effect again.")
-    ] = False,
-    to: Annotated[
-        str | None, typer.Option("--version", help="With --rollback: version to put in place of the last one.")
-    ] = None,
+    rollback: Rollback = False,
+    to: ToVersion = None,
     by: By = None,
     uri: Annotated[str | None, typer.Option("--tracking-uri", help="MLflow tracking URI.")] = None,
     allow_own_code: AllowOwnCode = False,
@@ -59,10 +63,10 @@ def promote(
     from attribution.pipeline.stores import choose_store
     from attribution.production.versions import describe_effect
 
-    by, since = by or getpass.getuser(), parse_day(restate, "--restate")
-    _refuse_options(rollback=rollback, restate=restate, to=to)
+    asked_by, since = by or getpass.getuser(), parse_day(restate, "--restate")
+    _check_together(restate, to, is_rollback=rollback)
     if rollback:
-        _roll_back(name, alias, to, by, choose_store(uri), as_json=as_json)
+        _roll_back(name, alias, to, asked_by, choose_store(uri), as_json=as_json)
         return
     if challenger is None or window is None:
         missing = "--challenger" if challenger is None else "--holdout"
@@ -84,36 +88,39 @@ def promote(
             scorer = judge_scorer(run, model, name, allow_own_code=allow_own_code)
             decision = decide(scorer, champion, data, limits, on_stage=say)
             say("logging the decision")
-            tags = {"attribution.requested_by": by, "attribution.challenger": challenger, "attribution.alias": alias}
+            tags = {
+                "attribution.requested_by": asked_by,
+                "attribution.challenger": challenger,
+                "attribution.alias": alias,
+            }
             run_id = _log(name, decision, tags, store)
             registered = None
             if decision.passes:
                 registered = _register(scorer, run, placement, run_id, allow_own_code=allow_own_code)
-    document = {**_effect(registered), "requested_by": by, **Tracked(run_id, store).document}
-    print_decision(decision, document, as_json=as_json)
+    document = {"requested_by": asked_by, **Tracked(run_id, store).document}
+    print_decision(decision, _promoted(registered) | document, as_json=as_json)
     if registered is not None and registered.timeline is not None and not as_json:
         typer.echo(describe_effect(registered.timeline))
     if not decision.passes:
         raise typer.Exit(NEGATIVE_VERDICT)
 
 
-def _refuse_options(*, rollback: bool, restate: str | None, to: str | None) -> None:
-    """Refuse options of a promotion with a rollback, and of a rollback without one."""
-    if rollback and restate is not None:
+def _check_together(restate: str | None, to: str | None, *, is_rollback: bool) -> None:
+    """Refuse options that do not go together."""
+    if is_rollback and restate is not None:
         hint = "leave it out: the version before is in effect again from the day on which it was in effect before"
         raise InputError("--restate cannot be used with --rollback", given=f"--restate {restate}", hint=hint)
-    if to is not None and not rollback:
+    if not is_rollback and to is not None:
         raise InputError("--version needs --rollback", given=f"--version {to}", hint="add --rollback")
 
 
-def _effect(registered: Registered | None) -> dict[str, Any]:
-    """What was registered and is in effect now, as ``--json`` prints it."""
+def _promoted(registered: Registered | None) -> dict[str, Any]:
+    """What became of the challenger, as it stands in what ``--json`` prints."""
     from attribution.cli.commands.saved_runs import effect_records
 
     if registered is None:
-        return {"model": None, "version": None, "in_effect": []}
-    in_effect = effect_records(registered.timeline)
-    return {"model": registered.uri, "version": registered.version, "in_effect": in_effect}
+        return {"model": None, "version": None, "in_effect": effect_records(None)}
+    return {"model": registered.uri, "version": registered.version, "in_effect": effect_records(registered.timeline)}
 
 
 def print_decision(decision: Decision, document: dict[str, Any], *, as_json: bool) -> None:

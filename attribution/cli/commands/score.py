@@ -7,6 +7,8 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,8 +37,8 @@ if TYPE_CHECKING:
     from attribution.data.engine import Engine
     from attribution.models.saved import Scorer
     from attribution.pipeline.stores import Store
+    from attribution.production.guards import Thresholds
     from attribution.production.scoring.in_effect import VersionsInEffect
-    from attribution.production.scoring.job import ScoringOptions
     from attribution.production.scoring.publication import Scored
     from attribution.production.versions import Timeline
 
@@ -106,45 +108,31 @@ def score(
         logs.bind(model=scorer.name, model_version=scorer.version)
         sources = dict(zip(READ, (touchpoints, conversions, identities, customers, codes), strict=True))
         read = input_tables(tables, sources, {"--canonical": canonical, "--time-zone": time_zone})
-        options = ScoringOptions(
-            {name: _spec(scorer, name, source, canonical, time_zone) for name, source in read.sources.items()},
-            out,
-            *days,
-            canonical=canonical,
-            dry_run=dry_run,
-            covers=days_covered(covers),
-            max_gap_days=max_gap_days,
-            folder=read.folder,
-            thresholds=read_thresholds(thresholds),
-            due=parse_day(due, "--due"),
-        )
-        scored = score_days(
-            versions,
-            options,
-            _engine(engine, memory_limit),
-            open_engine=lambda: _engine(engine, memory_limit),
-            on_stage=say,
-        )
-        holds = _report(versions, options, scored, as_json=as_json)
+        specs = {name: _spec(scorer, name, source, canonical, time_zone) for name, source in read.sources.items()}
+        whole = ScoringOptions(specs, out, *days, canonical=canonical, dry_run=dry_run, folder=read.folder)
+        limits, due_day = read_thresholds(thresholds), parse_day(due, "--due")
+        options = replace(whole, covers=days_covered(covers), max_gap_days=max_gap_days, thresholds=limits, due=due_day)
+        new_engine = partial(_engine, engine, memory_limit)
+        scored = score_days(versions, options, new_engine(), open_engine=new_engine, on_stage=say)
+        document = _document(versions, out, scored)
+    if as_json:
+        print_json(document)
+    else:
+        _print(out, scored, dry_run=dry_run)
+        _print_versions(versions, scored)
+    holds = _warn(out, scored, limits, dry_run=dry_run)
+    if not as_json and not dry_run:
+        print(f"Output is in {out}.")
     if scored.outdated or scored.damaged or scored.made_otherwise or not holds:
         raise typer.Exit(NEGATIVE_VERDICT)
 
 
-def _report(versions: VersionsInEffect, options: ScoringOptions, scored: Scored, *, as_json: bool) -> bool:
-    """Say what came of the job; whether all guards hold."""
-    out, is_dry = options.out, options.dry_run
+def _warn(out: Path, scored: Scored, thresholds: Thresholds, *, dry_run: bool) -> bool:
+    """Say in log and terminal what could not be done, and which guards do not hold; whether all hold."""
     _count(out, scored)
-    if as_json:
-        print_json(_document(versions, out, scored))
-    else:
-        _print(out, scored, dry_run=is_dry)
-        _print_versions(versions, scored)
     warn(_warnings(scored))
-    is_written = bool(scored.written) and not is_dry
-    holds = report_guards(scored.guards, options.thresholds, written="scores" if is_written else None)
-    if not as_json and not is_dry:
-        print(f"Output is in {out}.")
-    return holds
+    is_written = bool(scored.written) and not dry_run
+    return report_guards(scored.guards, thresholds, written="scores" if is_written else None)
 
 
 @contextmanager
@@ -164,7 +152,7 @@ def _open_versions(
         yield VersionsInEffect.of(scorer if unknown_channels is None else scorer.with_policy(unknown_channels))
         return
     name, _ = alias
-    timeline, tagged = find_versions(*alias, store=store)
+    timeline, registered = find_versions(*alias, store=store)
     if timeline.is_by_hand:
         warn([_describe_hand(timeline, *alias)])
     with tempfile.TemporaryDirectory(prefix="attribution-model-") as copies:
@@ -175,7 +163,7 @@ def _open_versions(
             folder = fetch_scorer(f"models:/{name}/{version}", into, store=store)
             return Scorer.load(folder, allow_own_code=allow_own_code)
 
-        yield VersionsInEffect(timeline, load, tagged, unknown_channels=unknown_channels)
+        yield VersionsInEffect(timeline, load, registered, unknown_channels=unknown_channels)
 
 
 def _describe_hand(timeline: Timeline, name: str, alias: str) -> str:
@@ -327,5 +315,6 @@ def _warnings(scored: Scored) -> Iterator[str]:
             f"({days}): {shown}. "
             "All are listed in restatement/ and manifest.json. Score these days again with the touchpoints before them."
         )
-    for channel, count in scored.unknown_channels.items():
-        yield f"The model does not know channel {channel!r}, which has {pluralise(count, 'touchpoint')}: refit it."
+    for channel, touchpoints in scored.unknown_channels.items():
+        rows = pluralise(touchpoints, "touchpoint")
+        yield f"The model does not know channel {channel!r}, which has {rows}: refit it."

@@ -31,7 +31,7 @@ GUARDS = Table(
         null("table", "text", "input table that it judges; null where it judges the output"),
         null("channel", "text", "channel; null where the row is of all of them"),
         null("day", "day", "last day of the stretch that it judges"),
-        Column("days", "integer", "how many days the stretch has"),
+        Column("days", "integer", "how many days the stretch has", unit="days"),
         null("value", "number", "what was counted", unit="that of the guard"),
         null("expected", "number", "what the days before lead one to expect", unit="that of the guard"),
         null("bound", "number", "the smallest or largest value that holds", unit="that of the guard"),

@@ -43,7 +43,7 @@ class ReachByDay(Reach):
         return self.of_day(day).meets(day, causes)
 
 
-class Known(NamedTuple):
+class VersionRecord(NamedTuple):
     """What is known of a registered version without loading it.
 
     Attributes
@@ -62,14 +62,14 @@ class Known(NamedTuple):
     kinds: tuple[str, ...] | None
 
     @classmethod
-    def of(cls, scorer: Scorer) -> Known:
+    def of(cls, scorer: Scorer) -> VersionRecord:
         """Of a scorer that was loaded."""
         options = scorer.definition.journeys
         kinds = None if options.conversion_kinds is None else tuple(options.conversion_kinds)
         return cls(scorer.version, scorer.unknown_channels, digest_reading(scorer), reach_of(options), kinds)
 
     @classmethod
-    def read(cls, tags: Mapping[str, str]) -> Known | None:
+    def read(cls, tags: Mapping[str, str]) -> VersionRecord | None:
         """From the tags of a version; None where they do not tell: an earlier version registered it."""
         try:
             parameters = json.loads(tags[PARAMETERS_TAG])
@@ -82,7 +82,7 @@ class Known(NamedTuple):
 
 
 def describe_parameters(scorer: Scorer) -> dict[str, Any]:
-    """What `Known.read` reads, and the settings of the model: the tag of a registered version as JSON has it."""
+    """What `VersionRecord.read` reads, and the settings of the model, as JSON has them in a tag of a version."""
     return {
         "model": scorer.state.kind,
         **scorer.state.parameters,
@@ -109,7 +109,7 @@ class VersionsInEffect:
     ----------
     timeline : which version is in effect on which day
     load : the scorer of a version
-    tagged : what is known of versions without loading them, from their tags
+    records_by_version : what is known of versions without loading them
     unknown_channels : policy in place of that of each version
     is_registered : whether the versions are those of a registered model, and not one scorer from a folder
     """
@@ -118,13 +118,13 @@ class VersionsInEffect:
         self,
         timeline: Timeline,
         load: Callable[[str], Scorer],
-        tagged: Mapping[str, Known] | None = None,
+        records_by_version: Mapping[str, VersionRecord] | None = None,
         *,
         unknown_channels: str | None = None,
         is_registered: bool = True,
     ) -> None:
         self.timeline, self.is_registered = timeline, is_registered
-        self._load, self._known, self._policy = load, dict(tagged or {}), unknown_channels
+        self._load, self._known, self._policy = load, dict(records_by_version or {}), unknown_channels
         self._loaded: dict[str, Scorer] = {}
 
     @classmethod
@@ -205,9 +205,9 @@ class VersionsInEffect:
         again._loaded = self._loaded
         return again
 
-    def _about(self, version: str) -> Known:
+    def _about(self, version: str) -> VersionRecord:
         if version not in self._known:
-            self._known[version] = Known.of(self._scorer(version))
+            self._known[version] = VersionRecord.of(self._scorer(version))
         return self._known[version]
 
     def _scorer(self, version: str) -> Scorer:

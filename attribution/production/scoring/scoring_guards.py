@@ -116,8 +116,8 @@ class ScoringGuards:
 
     def _judge_restated(self, scored: Scored, before: Mapping[str, Mapping[str, Any]]) -> GuardResult:
         """Days that changed, but for those that another model has scored again; the same if the input is the same."""
-        replaced = self.versions.made_otherwise(before)
-        same = {name: entry["conversions"] for name, entry in before.items() if name not in replaced}
+        rescored = self.versions.made_otherwise(before)
+        same = {name: entry["conversions"] for name, entry in before.items() if name not in rescored}
         moved = share_moved(scored.restatement, same) if len(scored.restatement) else {}
         for row in self.manifest.get("guards", ()):
             if row["guard"] == "restated" and self._is_repeated and not scored.written and not scored.removed:
@@ -165,6 +165,9 @@ class ScoringGuards:
         untold = {day for day in news.lacks_history() if day in news.conversions and not history.reaches(day)}
         needed = {day for day in choice.without_history if day in self.cut_days or (self.is_chosen and day in untold)}
         needed |= {day for day in choice.outdated if day in untold}
+        was_cut = any(row["guard"] == "history" for row in self.manifest.get("guards", ()))
+        if self._is_repeated and was_cut and not self.is_chosen:
+            needed |= self.cut_days
         is_useless = bool(untold) and max(news.current.conversions) in untold
         if not needed and is_useless:
             needed = untold & published

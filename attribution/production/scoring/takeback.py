@@ -148,8 +148,8 @@ class TakeBack:
         """Ids that are to be taken out of days that are not scored again, by day."""
         gone = dict(self.moved)
         # What a version that reads other tables has published may be in them.
-        readable = [day for day in choice.outdated if day in self.news.conversions and self._is_told(day)]
-        here = [day for day in readable if day in self.published.paths]
+        covered = [day for day in choice.outdated if day in self.news.conversions and self._is_told(day)]
+        here = [day for day in covered if day in self.published.paths]
         arrived = self._arrivals(here)
         for day in here:
             ids = self.published.of(day)["conversion_id"]

@@ -59,7 +59,7 @@ def translate(sql: str, dialect: str, tables: Mapping[str, str] | None = None) -
     >>> print(translate("select by_code_point(a) as c, instant_us(b) as t from x", "bigquery", {"x": "log.clicks"}))
     SELECT
       a AS c,
-      UNIX_MICROS(CAST(b AS TIMESTAMP)) AS t
+      unix_micros(CAST(b AS TIMESTAMP)) AS t
     FROM log.clicks
     """
     check_dialect(dialect)

@@ -149,7 +149,11 @@ def test_a_refit_writes_the_credit_of_a_run_on_the_same_days(job: Run, sums: str
     assert (manifest["first"], manifest["last"]) == ("2024-03-22", "2024-04-10")
     first = {path.name: path.read_bytes() for path in Path("refit").iterdir()}
     job("refit", "sums", "--days", "20", "--through", "2024-04-10", "--out", "refit")
-    assert {path.name: path.read_bytes() for path in Path("refit").iterdir()} == first
+    again = {path.name: path.read_bytes() for path in Path("refit").iterdir()}
+    # When it was written is in the manifest, and nowhere else.
+    before, after = (json.loads(files.pop("manifest.json")) for files in (first, again))
+    assert again == first
+    assert after | {"written_at": before["written_at"]} == before
 
 
 def survives(*arguments: object) -> None:
@@ -182,7 +186,10 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
     "before the log": (("summarise", "nightly.toml", "--to", "sums", "--from", "2024-02-01"), "--from is not"),
     "days that are not there": (("refit", "sums", "--days", "99"), "does not have all of these days"),
     "output over input": (("refit", "sums", "--out", "sums"), "has files that this command reads"),
-    "monitor too long": (("monitor", "sums", "--training-days", "90"), "does not have all of these days"),
+    "monitor too long": (
+        ("monitor", "sums", "--training-days", "90", "--through", "2024-04-10"),
+        "does not have all of these days",
+    ),
     "level": (
         ("monitor", "sums", "--training-days", "30", "--significance", "0.0001"),
         "too small for this number of draws",

@@ -22,11 +22,11 @@ from tests.production.nights import (
     CHANNELS,
     DAY,
     LOOKBACK,
-    Known,
     Night,
     Nights,
     Order,
     Touch,
+    VersionRecord,
     run_nights,
     spans,
     tables_of,
@@ -84,7 +84,7 @@ def said_of(tables: DayTables) -> dict[str, list[tuple[list[int], float]]]:
     }
 
 
-class KnownOfSummaries(Known):
+class KnownOfSummaries(VersionRecord):
     """Nobody asks for the credit of a conversion of its own: history is known like all the rest."""
 
     def learn(self, night: Night) -> None:
@@ -98,7 +98,7 @@ class SummaryNights(Nights):
 
     refits = 0
 
-    def learns(self) -> Known:
+    def learns(self) -> VersionRecord:
         return KnownOfSummaries()
 
     def is_done(self) -> bool:

@@ -11,9 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import attribution as at
 from attribution.errors import InputError
+from attribution.models.saved import Definition, Scorer, Training
 from attribution.production.monitoring import DriftOptions
 from attribution.production.refit import SummaryStore, day_name
+from attribution.schema.experiment import JourneyOptions
 from tests.cli.test_cli import call
 from tests.production.scoring.test_scoring_guards import DAY, DAYS, FIRST, START, Log, shop, whole, without
 
@@ -144,6 +147,22 @@ def test_two_large_channels_that_are_gone_are_seen_the_next_day(job: Run, data: 
     (tmp_path / "thresholds.toml").write_text('paused_channels = ["search", "social"]\n')
     for command in (SUMMARISE, MONITOR):
         assert job(*command, "--thresholds", "thresholds.toml")[::2] == (0, "")
+
+
+def test_a_model_is_monitored_by_what_comes_as_well(job: Run, data: Log, tmp_path: Path) -> None:
+    """A log and daily summaries of it give the same volumes, bounds and verdicts."""
+    sources = at.load_sources(**whole(data, 40))
+    journeys = at.build_journeys(sources, lookback_days=10.0)
+    definition = Definition(JourneyOptions(lookback_days=10.0), training=Training.of(sources, journeys))
+    Scorer.of(at.LastTouch().fit(journeys), name="shop", definition=definition).save(tmp_path / "model")
+    write(tmp_path, without(data, "mail", DAYS - 1))
+    job(*SUMMARISE)
+    logs = ("--touchpoints", "touchpoints.parquet", "--conversions", "conversions.parquet")
+    told = [job(*command, "--json") for command in (("monitor", "model", *logs), MONITOR)]
+    volumes = [[row for row in json.loads(out)["guards"] if row["guard"] == "volume"] for _, out, _ in told]
+    assert [code for code, _, _ in told] == [3, 3]
+    assert volumes[0] == volumes[1]
+    assert {row["channel"] for row in volumes[0] if row["holds"] is False} == {"mail"}
 
 
 def test_what_happened_within_the_recent_days_is_seen_by_a_weekly_monitor(job: Run, data: Log, tmp_path: Path) -> None:

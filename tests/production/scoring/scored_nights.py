@@ -20,7 +20,18 @@ from attribution.production.scoring.in_effect import VersionsInEffect
 from attribution.production.scoring.job import ScoringOptions, score_days
 from attribution.production.scoring.publication import Scored
 from attribution.schema.experiment import JourneyOptions
-from tests.production.nights import CHANNELS, DAY, LOOKBACK, Known, Night, Nights, Order, Touch, spans, tables_of
+from tests.production.nights import (
+    CHANNELS,
+    DAY,
+    LOOKBACK,
+    Night,
+    Nights,
+    Order,
+    Touch,
+    VersionRecord,
+    spans,
+    tables_of,
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +73,7 @@ def published(out: Path) -> Credit:
     return {name: sorted(rows, key=str) for name, rows in found.items()}
 
 
-def from_scratch(known: Known, version_on: Callable[[int], Version]) -> Credit:
+def from_scratch(known: VersionRecord, version_on: Callable[[int], Version]) -> Credit:
     """Every order over the touchpoints that led to it, by the version of its day, person by person."""
     found: Credit = {}
     for order in known.orders.values():

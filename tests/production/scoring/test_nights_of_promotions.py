@@ -5,7 +5,7 @@ from __future__ import annotations
 from attribution.models.saved import Scorer
 from attribution.production.scoring.in_effect import VersionsInEffect
 from attribution.production.versions import Timeline
-from tests.production.nights import DAY, LOOKBACK, Known, Order, Touch, run_nights
+from tests.production.nights import DAY, LOOKBACK, Order, Touch, VersionRecord, run_nights
 from tests.production.scoring.scored_nights import ScoredNights, Version, scorer
 
 VERSIONS = {
@@ -23,7 +23,7 @@ class PromotedNights(ScoredNights):
     rollbacks = 0
     several = 0
 
-    def learns(self) -> Known:
+    def learns(self) -> VersionRecord:
         self.timeline = Timeline.of("1")
         return super().learns()
 

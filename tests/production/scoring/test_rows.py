@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -407,3 +408,19 @@ def test_further_lists_may_be_null_and_break_ties() -> None:
     answer = asked(scorer, {**row, "kind": None}, {**row, "kind": [None, None]}, {**row, "kind": ["click"]})
     assert answer["credit"].tolist() == [[0, 1], [0, 1], None]
     assert answer["error"][2].startswith("the lists kind and channel have 1 and 2 values")
+
+
+def test_the_guide_shows_what_comes_back() -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "production.md").read_text(encoding="utf-8")
+    request, response = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", guide, re.DOTALL)[:2])
+    scorer = replace(small("Z"), version=response["predictions"][0]["model_version"])
+    answer = score_rows(scorer, pd.DataFrame(request["dataframe_records"]))
+    assert answer.to_dict("records") == response["predictions"]
+    tables = [
+        re.findall(
+            r"^\| `(\w+)`", guide.split(f"| Column of {what} | Holds |\n|---|---|\n")[1].split("\n\n")[0], re.MULTILINE
+        )
+        for what in ("a row", "the answer")
+    ]
+    assert [name for name in tables[0] if name != "kind"] == list(explain_columns(scorer))
+    assert tables[1] == list(ANSWER)

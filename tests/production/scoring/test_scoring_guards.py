@@ -149,23 +149,24 @@ def test_nights_without_a_fault_say_nothing(model: Path, data: Log, tmp_path: Pa
 
 def test_conversions_whose_touchpoints_were_not_given_are_not_scored(model: Path, data: Log, tmp_path: Path) -> None:
     """Touchpoints begin with the conversions, and the model knows of earlier ones."""
-    tables = between(data, (40, DAYS), (40, DAYS))
+    tables = between(data, (40, DAYS - 1), (40, DAYS - 1))
     scored = score(model, tables, tmp_path / "out")
     row = row_of(scored, "history")
     assert scored.without_history == tuple(day_name(FIRST + day) for day in range(40, 50))
     assert (row.days, row.value, row.bound) == (10, 0.0, 10.0)
     assert "Give touchpoints from 2024-03-31 on" in str(row.says)
-    assert set(manifest(tmp_path / "out")["days"]) == {day_name(FIRST + day) for day in range(50, DAYS)}
+    assert set(manifest(tmp_path / "out")["days"]) == {day_name(FIRST + day) for day in range(50, DAYS - 1)}
     # What is scored is what the whole log gives.
-    score(model, whole(data), tmp_path / "whole")
+    score(model, whole(data, DAYS - 1), tmp_path / "whole")
     for day in scored.written:
         place = f"journey_credit/day={day}/journey_credit.parquet"
         assert (tmp_path / "out" / place).read_bytes() == (tmp_path / "whole" / place).read_bytes()
-    # Nobody misses days before the first one of the folder, night after night.
-    assert failed(score(model, tables, tmp_path / "out")) == []
+    # The same job says the same; in later nights nobody misses days before the first one of the folder.
+    assert row_of(score(model, tables, tmp_path / "out"), "history") == row
+    assert failed(score(model, between(data, (40, DAYS), (40, DAYS)), tmp_path / "out")) == []
     # Where there are no earlier touchpoints, one says so.
     anyway = score(model, tables, tmp_path / "anyway", thresholds=Thresholds(history_days=0))
-    assert (len(anyway.written), failed(anyway)) == (20, [])
+    assert (len(anyway.written), failed(anyway)) == (19, [])
 
 
 def test_a_day_that_was_asked_for_and_lacks_its_history_is_named(model: Path, data: Log, tmp_path: Path) -> None:
@@ -350,6 +351,16 @@ def test_the_command_ends_with_3_and_says_what_to_do(
     thresholds.write_text('paused_channels = ["search"]\n')
     assert call(monkeypatch, "score", model, *files, "--thresholds", thresholds) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_a_scheduler_gets_a_warning_for_each_guard(
+    model: Path, files: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "score", model, *files, "--due", "2024-04-29", "--log", "json") == 3
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    warnings = [line["message"] for line in lines if line["level"] == "warning"]
+    assert warnings[0].startswith("Touchpoints of search on 2024-04-29: 0; ")
+    assert lines[-1]["exit_code"] == 3
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from attribution.production.scoring.days import day_number
 from attribution.production.scoring.in_effect import (
     PARAMETERS_TAG,
     VERSION_TAG,
-    Known,
+    VersionRecord,
     VersionsInEffect,
     describe_parameters,
 )
@@ -71,7 +71,7 @@ class Registry:
         return self.scorers[version]
 
     def versions(self, timeline: Timeline, **options: Any) -> VersionsInEffect:
-        known = {version: Known.read(tags) for version, tags in self.tags.items()}
+        known = {version: VersionRecord.read(tags) for version, tags in self.tags.items()}
         self.fetched.clear()
         return VersionsInEffect(
             timeline, self.load, {name: about for name, about in known.items() if about is not None}, **options
@@ -96,16 +96,16 @@ SPLIT_IN_MAY = Timeline.of("1").promote("2", since=SPLIT)
 
 def test_what_the_tags_tell_is_what_the_scorer_tells(scorers: dict[str, Scorer]) -> None:
     registry = Registry(scorers)
-    assert {version: Known.read(tags) for version, tags in registry.tags.items()} == {
-        version: Known.of(scorer) for version, scorer in scorers.items()
+    assert {version: VersionRecord.read(tags) for version, tags in registry.tags.items()} == {
+        version: VersionRecord.of(scorer) for version, scorer in scorers.items()
     }
     options = JourneyOptions(lookback_days=9.5, conversions="cumulative", conversion_kinds=("order", "lead"))
     other = replace(scorers["1"], definition=Definition(options, reading={"touchpoints": {"where": "true"}}))
     tags = {VERSION_TAG: other.version, PARAMETERS_TAG: json.dumps(describe_parameters(other))}
-    assert Known.read(tags) == Known.of(other)
-    assert Known.read(tags) != Known.of(scorers["1"])
+    assert VersionRecord.read(tags) == VersionRecord.of(other)
+    assert VersionRecord.read(tags) != VersionRecord.of(scorers["1"])
     for missing in ({}, {VERSION_TAG: "a"}, {**tags, PARAMETERS_TAG: tags[PARAMETERS_TAG][:90]}):
-        assert Known.read(missing) is None
+        assert VersionRecord.read(missing) is None
 
 
 def test_each_day_is_by_its_version_and_a_version_is_fetched_for_the_days_that_need_it(
