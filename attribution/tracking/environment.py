@@ -7,8 +7,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 from attribution.errors import InputError
 
-NEEDED = ("numpy", "scipy", "pandas", "pyarrow", "duckdb", "numba", "pydantic", "threadpoolctl", "networkx", "mlflow")
-"""Packages that a served model imports, itself or by way of another one."""
+_IMPORTED = ("numpy", "scipy", "pandas", "pyarrow", "duckdb", "numba", "pydantic", "threadpoolctl", "networkx")
+NEEDED = (*_IMPORTED, "mlflow")
+"""Packages that a served model imports, itself or by way of another one, and what loads it."""
 
 
 def pin_requirements() -> list[str]:
@@ -16,7 +17,7 @@ def pin_requirements() -> list[str]:
     return [f"{package}=={version(package)}" for package in NEEDED]
 
 
-def check_environment(needed: Sequence[str] = tuple(name for name in NEEDED if name != "mlflow")) -> None:
+def check_environment(needed: Sequence[str] = _IMPORTED) -> None:
     """Refuse an environment without a package that the model needs, before a traceback of Spark's names the first.
 
     MLflow is not looked for: it is what loads the model, under one of several names.
