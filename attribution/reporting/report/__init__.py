@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.resources import files
 
 import jinja2
@@ -63,21 +64,11 @@ def render_report(
     >>> "<h1>spring</h1>" in render_report("spring", {}, [], {"journeys": {"lookback_days": 30}})
     True
     """
-    environment = jinja2.Environment(
-        loader=jinja2.ChoiceLoader(
-            [jinja2.PackageLoader("attribution.reporting", "report"), jinja2.FunctionLoader(_template_of_package)]
-        ),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["shown"] = shown
     shown_settings = dict(settings)
     input_facts = shown_settings.pop("data", {})
     returns = shown_settings.get("returns")
     ordered = sorted(parts, key=lambda part: not part.is_first)
-    page = environment.get_template("report.html.j2").render(
+    page = _environment().get_template("report.html.j2").render(
         name=name,
         headlines=[sentence for part in parts for sentence in part.headlines],
         currency=returns.get("currency") if isinstance(returns, Mapping) else None,
@@ -93,6 +84,22 @@ def render_report(
         long_table=_LONG_TABLE,
     )
     return drawable(page)
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    """Kept, with the templates that it has compiled: a sweep writes many reports."""
+    environment = jinja2.Environment(
+        loader=jinja2.ChoiceLoader(
+            [jinja2.PackageLoader("attribution.reporting", "report"), jinja2.FunctionLoader(_template_of_package)]
+        ),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["shown"] = shown
+    return environment
 
 
 def _template_of_package(name: str) -> str | None:
