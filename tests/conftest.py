@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-gc.set_threshold(200_000, 20, 20)
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
 # Spark has seconds to do in a test: what Java spends on optimising its code, and on threads that collect its garbage,
@@ -22,6 +21,9 @@ os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSeri
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# The models and tables that stay for a whole file would be looked through again and again.
+gc.set_threshold(200_000, 20, 20)
 
 settings.register_profile(
     "project",

@@ -62,7 +62,7 @@ def answer(connection: socket.socket) -> None:
     size, descriptors, _, _ = socket.recv_fds(connection, 8, 3)
     for own, given in enumerate(descriptors):
         os.dup2(given, own)
-    sys.stdin, sys.stdout, sys.stderr = open(0, closefd=False), open(1, "w", closefd=False), open(2, "w", closefd=False)
+    sys.stdin, sys.stdout, sys.stderr = (os.fdopen(own, mode, closefd=False) for own, mode in enumerate("rww"))
     asked = json.loads(connection.recv(int.from_bytes(size, "big"), socket.MSG_WAITALL))
     os.chdir(asked["folder"])
     os.environ.clear()
