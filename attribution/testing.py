@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from inspect import getdoc
 from typing import Any
 
@@ -153,6 +153,16 @@ class _Log:
         never_touched = [f"customer {i:03d}" for i in range(customers, customers + customers // 2)]
         return cls(touchpoints, conversions, pd.DataFrame({"customer_id": [*names, *never_touched]}))
 
+    @cached_property
+    def as_it_is(self) -> Journeys:
+        """Its journeys, read once for all laws."""
+        return self.journeys()
+
+    @cached_property
+    def in_small_batches(self) -> Journeys:
+        """Its journeys, cut into many chunks."""
+        return self.journeys(batch_rows=7)
+
     def journeys(self, **engine: Any) -> Journeys:
         every_column = TableSpec(source=self.touchpoints, columns={name: name for name in self.touchpoints})
         return build_journeys(
@@ -168,7 +178,7 @@ class _Log:
 
 def credit_adds_up(model: AttributionModel, log: _Log) -> None:
     """Σ credit = conversions and Σ value = value, with the baseline of an incremental model."""
-    credit = model.fit(log.journeys()).credit_
+    credit = model.fit(log.as_it_is).credit_
     np.testing.assert_allclose(credit.total("conversions"), len(log.conversions), rtol=1e-9)
     np.testing.assert_allclose(credit.total("value"), log.conversions["value"].sum(), rtol=1e-9)
     is_incremental = model.estimand == "incremental"
@@ -179,7 +189,7 @@ def credit_adds_up(model: AttributionModel, log: _Log) -> None:
 
 def journey_credit_sums_to_one(model: AttributionModel, log: _Log) -> None:
     """Every conversion is allocated exactly once, or refused because totals are negative."""
-    journeys = log.journeys()
+    journeys = log.as_it_is
     credit = model.fit(journeys).credit_
     try:
         table = journey_credit(journeys, [model])
@@ -197,26 +207,26 @@ def journey_credit_sums_to_one(model: AttributionModel, log: _Log) -> None:
 def row_order_changes_nothing(model: AttributionModel, log: _Log) -> None:
     """Shuffled rows give the same bytes."""
     shuffled = log.each(lambda table: table.sample(frac=1, random_state=2))
-    _same_bytes(model, log.journeys(), shuffled.journeys())
+    _same_bytes(model, log.as_it_is, shuffled.journeys())
 
 
 def customer_order_changes_nothing(model: AttributionModel, log: _Log) -> None:
     """Customers under other names, so in another order, give the same bytes."""
     reversed_names = log.with_customers(lambda ids: ids.str[::-1])
-    _same_bytes(model, log.journeys(), reversed_names.journeys())
+    _same_bytes(model, log.as_it_is, reversed_names.journeys())
 
 
 def chunking_changes_nothing(model: AttributionModel, log: _Log) -> None:
     """Smaller batches, more partitions and one thread give the same bytes."""
-    _same_bytes(model, log.journeys(), log.journeys(batch_rows=7))
-    _same_bytes(model, log.journeys(), log.journeys(partitions=3, threads=1))
+    _same_bytes(model, log.as_it_is, log.in_small_batches)
+    _same_bytes(model, log.as_it_is, log.journeys(partitions=3, threads=1))
 
 
 def renaming_channels_changes_nothing(model: AttributionModel, log: _Log) -> None:
     """New names in the same order give the same credit (“direct” keeps its name, since models may know it)."""
     names = {channel: channel if channel == "direct" else f"{channel} 渠道" for channel in _CHANNELS}
     renamed = replace(log, touchpoints=log.touchpoints.assign(channel=log.touchpoints["channel"].map(names)))
-    _same_bytes(model, log.journeys(), renamed.journeys())
+    _same_bytes(model, log.as_it_is, renamed.journeys())
 
 
 def doubling_customers_doubles_credit(model: AttributionModel, log: _Log) -> None:
@@ -224,7 +234,7 @@ def doubling_customers_doubles_credit(model: AttributionModel, log: _Log) -> Non
     both = log.each(
         lambda table: pd.concat([table, table.assign(customer_id=table["customer_id"] + " twin")], ignore_index=True)
     )
-    once, twice = _fit(model, log.journeys()), _fit(model, both.journeys())
+    once, twice = _fit(model, log.as_it_is), _fit(model, both.journeys())
     np.testing.assert_allclose(twice.credit_.conversions, 2 * once.credit_.conversions, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(twice.credit_.value, 2 * once.credit_.value, rtol=1e-9, atol=1e-9)
     if once.credit_.baseline is not None:
@@ -244,7 +254,7 @@ def absent_channel_gets_nothing(model: AttributionModel, log: _Log) -> None:
 
 def fitting_in_parts_changes_nothing(model: AttributionModel, log: _Log) -> None:
     """`partial_fit` on two halves of the customers gives the same bytes as `fit` on all."""
-    journeys = log.journeys(batch_rows=7)
+    journeys = log.in_small_batches
     chunks = tuple(journeys)
     half = len(chunks) // 2
     parts = [replace(journeys, chunks=part) for part in (chunks[:half], chunks[half:])]
@@ -256,7 +266,7 @@ def fitting_in_parts_changes_nothing(model: AttributionModel, log: _Log) -> None
 
 def saving_changes_nothing(model: AttributionModel, log: _Log) -> None:
     """Saved and restored, the fitted model gives the same credit; a model that no file can name is skipped."""
-    journeys = log.journeys()
+    journeys = log.as_it_is
     fitted = _fit(model, journeys)
     if min(fitted.credit_.conversions.min(), fitted.credit_.value.min()) < 0:
         return  # no credit per journey, which another law checks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ import sqlite3
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
@@ -19,6 +21,9 @@ os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSeri
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+# The models and tables that stay for a whole file would be looked through again and again.
+gc.set_threshold(200_000, 20, 20)
 
 settings.register_profile(
     "project",
@@ -82,10 +87,67 @@ def new_store(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], str]
     return copied
 
 
+@pytest.fixture
+def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs are written without their pictures, a third of the work: for tests that look at something else."""
+    monkeypatch.setattr("attribution.reporting.charts.draw_figures", lambda specs, tables: [])
+
+
+ON_SPARK = (
+    "data/engine/test_spark.py",
+    "data/engine/test_remote_files.py",
+    "production/scoring/test_nights_on_spark.py",
+    "production/sql/test_sql.py",
+    "tracking/test_registry.py",
+    "uncertainty/test_placebo.py",
+)
+"""Files that start Spark in their own process. In one process its Java starts, and loads what it needs, once."""
+
+LONG = (
+    "journeys/test_journey_options.py",
+    "models/test_models.py",
+    "models/test_shapley.py",
+    "pipeline/test_whose_folder.py",
+    "production/promotion/test_promotion.py",
+    "production/refit/test_daily_jobs.py",
+    "production/refit/test_summaries.py",
+    "production/scoring/test_scoring_job.py",
+    "test_calls.py",
+    "test_check_model.py",
+    "test_real_data.py",
+    "written_before/test_written_before.py",
+)
+"""Files without a slow test that take long as a whole."""
+
+
+def is_among(file: str, names: tuple[str, ...]) -> bool:
+    return file.endswith(tuple(f"tests/{name}" for name in names))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests first: with small ones left for the end, no worker waits long for the other."""
+    """Files that take long first: with small ones left for the end, no worker waits long for the other."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+
+    def turn(item: pytest.Item) -> int:
+        file = item.path.as_posix()
+        return 0 if is_among(file, ON_SPARK) else 1 if item.path in slow else 2 if is_among(file, LONG) else 3
+
+    items.sort(key=turn)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """By ``--dist loadfile`` a file goes to one worker, and those on Spark all go to the same one."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class OfFilesAndSpark(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file: str = super()._split_scope(nodeid)
+            return "spark" if is_among(file, ON_SPARK) else file
+
+    return OfFilesAndSpark(config, log)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
 import os
 import re
+import runpy
 import subprocess
 import sys
+import warnings
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from attribution.data.engine.spark import session
 from attribution.errors import InputError
-from benchmarks import data
+from benchmarks import data, processes
+from benchmarks import main as benchmarks
 from benchmarks.text import verdict
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,16 +30,50 @@ RUN = ROOT / "benchmarks" / "run"
 SPARK = [sys.executable, str(RUN), "--only", "spark", "--rounds", "1", "--scale"]
 
 
+def _run(section: str, *sizes: str) -> str:
+    command = [sys.executable, str(RUN), "--only", section, "--rounds", "1", *sizes]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+Said = Callable[..., str]
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Said:
+    """What a section prints whose jobs run in this process: what each would import again takes most of their time.
+
+    The one that starts Spark and says to MLflow where its store lies has a process of its own.
+    """
+    start = subprocess.run
+
+    def run(command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        _, _, module, asked = command
+        if json.loads(asked).get("job") == "udf":
+            return start(command, **options)
+        monkeypatch.setattr(sys, "argv", [module, asked])
+        with contextlib.redirect_stdout(io.StringIO()) as printed, warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of a module that another has imported
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
+        return subprocess.CompletedProcess(command, 0, printed.getvalue(), "")
+
+    def said(section: str, *sizes: str) -> str:
+        monkeypatch.setattr(processes, "subprocess", SimpleNamespace(run=run, TimeoutExpired=subprocess.TimeoutExpired))
+        benchmarks.main(["--only", section, "--rounds", "1", *sizes])
+        return capsys.readouterr().out
+
+    return said
+
+
 @pytest.mark.slow
 def test_events_benchmark_prints_a_ratio_for_both_kinds_of_ids() -> None:
-    command = [sys.executable, str(RUN), "--touchpoints", "20000", "--only", "events", "--rounds", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    ratios = dict(re.findall(r"\(b\)÷\(a\) with (\w+) ids, median of pairs: ([\d.]+)", done.stdout))
+    done = _run("events", "--touchpoints", "20_000")
+    ratios = dict(re.findall(r"\(b\)÷\(a\) with (\w+) ids, median of pairs: ([\d.]+)", done))
     assert ratios.keys() == {"integer", "uuid"}
     assert all(float(ratio) > 0 for ratio in ratios.values())
     # The same customers under other ids make the same journeys.
-    assert len(set(re.findall(r"\w+ ids, ([\d,]+) journeys", done.stdout))) == 1
+    assert len(set(re.findall(r"\w+ ids, ([\d,]+) journeys", done))) == 1
 
 
 @pytest.mark.slow
@@ -78,8 +121,8 @@ print(tree_cpu() - before, memory.peak_mb)
 
 
 @pytest.mark.slow
-def test_intervals_benchmark_tells_drawing_from_the_rest() -> None:
-    done = _run("intervals", "--journeys", "1_000")
+def test_intervals_benchmark_tells_drawing_from_the_rest(said: Said) -> None:
+    done = said("intervals", "--journeys", "1_000")
     ratios = dict(re.findall(r"\(g\)÷\(f\) by (\w+), median of rounds: ([\d.]+)$", done, re.MULTILINE))
     assert ratios.keys() == {"wall", "cpu"}  # and no verdict at this size
     (row,) = re.findall(r"^ +1 +([\d. ]+)$", done, re.MULTILINE)
@@ -95,8 +138,8 @@ def test_intervals_benchmark_tells_drawing_from_the_rest() -> None:
 
 
 @pytest.mark.slow
-def test_games_benchmark_solves_exactly_and_by_sampling() -> None:
-    done = _run("games", "--journeys", "1_000")
+def test_games_benchmark_solves_exactly_and_by_sampling(said: Said) -> None:
+    done = said("games", "--journeys", "1_000")
     assert re.search(r"^Shapley rate, 20 channels, exact +solve ", done, re.MULTILINE)
     assert re.search(r"^Markov order 4, 50 channels +fit ", done, re.MULTILINE)
     (pairs,) = re.findall(r"([\d,]+) pairs of orders drawn", done)
@@ -107,8 +150,8 @@ def test_games_benchmark_solves_exactly_and_by_sampling() -> None:
 
 
 @pytest.mark.slow
-def test_budget_benchmark_solves_problems_of_all_kinds() -> None:
-    done = _run("budget")
+def test_budget_benchmark_solves_problems_of_all_kinds(said: Said) -> None:
+    done = said("budget")
     (seconds,) = re.findall(r"slowest allocation of 50 channels, wall s: ([\d.]+) \(target ≤ 1: ", done)
     assert float(seconds) > 0
     assert re.search(r"^S-shaped, no steps +[\d.]+ +[\d.e-]+$", done, re.MULTILINE)
@@ -128,8 +171,8 @@ def test_scoring_benchmark_scores_refits_and_starts_anew() -> None:
 
 
 @pytest.mark.slow
-def test_parity_benchmark_compares_credit_row_by_row() -> None:
-    done = _run("parity", "--journeys", "1_000")
+def test_parity_benchmark_compares_credit_row_by_row(said: Said) -> None:
+    done = said("parity", "--journeys", "1_000")
     found = re.findall(r"^scoring job and (.+?): ([\d,]+) rows, (\d+) in one only, .*credit (\S+) ", done, re.MULTILINE)
     assert "SQL in DuckDB" in {name for name, *_ in found}
     assert len(found) == 2 or "is not measured" in done
@@ -140,8 +183,8 @@ def test_parity_benchmark_compares_credit_row_by_row() -> None:
 
 
 @pytest.mark.slow
-def test_peers_benchmark_compares_what_is_installed() -> None:
-    done = _run("peers", "--journeys", "1_000")
+def test_peers_benchmark_compares_what_is_installed(said: Said) -> None:
+    done = said("peers", "--journeys", "1_000")
     assert re.search(r"^attribution +all rules ", done, re.MULTILINE)
     if "the peers are not installed" in done:
         assert "÷" not in done
@@ -181,17 +224,8 @@ def test_targets_are_said_with_their_digits() -> None:
     assert verdict(9.0, 1.2, applies=False) == ""
 
 
-def _run(section: str, *sizes: str) -> str:
-    command = [sys.executable, str(RUN), "--only", section, "--rounds", "1", *sizes]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 @pytest.mark.slow
-def test_sensitivity_benchmark_says_how_long_every_specification_takes() -> None:
-    command = [sys.executable, str(RUN), "--journeys", "3000", "--only", "sensitivity", "--rounds", "1"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert "20 channels; 8 models × 4 windows × 2 direct policies × 2 cost bases × 200 draws" in done.stdout
-    assert float(re.search(r"\(h\) by the wall, median of rounds: ([\d.]+) s", done.stdout)[1]) > 0
+def test_sensitivity_benchmark_says_how_long_every_specification_takes(said: Said) -> None:
+    done = said("sensitivity", "--journeys", "3_000")
+    assert "20 channels; 8 models × 4 windows × 2 direct policies × 2 cost bases × 200 draws" in done
+    assert float(re.search(r"\(h\) by the wall, median of rounds: ([\d.]+) s", done)[1]) > 0

@@ -10,14 +10,18 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from attribution.schema.renames import RENAMED as NAMES
+from tests import warm_commands
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = {
@@ -63,35 +67,37 @@ def renamed(text: str) -> str:
     return text
 
 
-def ran(folder: Path, *command: object, code: int | None = 0) -> str:
-    """What a command prints, run in a folder of a case; ``attribution`` and ``python`` are those of this project."""
-    bin_folder = folder / "bin"
-    bin_folder.mkdir(exist_ok=True)
-    for name, module in (("attribution", "-m attribution"), ("python", "")):
-        script = bin_folder / name
-        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" {module} "$@"\n')
-        script.chmod(0o755)
-    done = subprocess.run(
-        [str(part) for part in command],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert code is None or done.returncode == code, done.stderr
-    return done.stdout + done.stderr
-
-
-def compared(folder: Path, *runs: str) -> dict[str, Any]:
-    """What a comparison of runs in a folder says."""
-    printed = ran(folder, "attribution", "compare", *(f"runs/{name}" for name in runs), "--json")
-    document: dict[str, Any] = json.loads(printed)
-    return document
+Ran = Callable[..., str]
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
+    """What a command prints, run in a folder of a case; ``attribution`` and ``python`` are those of this project."""
+    bin_folder = tmp_path_factory.mktemp("bin")
+    # An address of a socket is short.
+    with tempfile.TemporaryDirectory() as short, warm_commands.warm(Path(short)) as attribution:
+        for name, words in (("attribution", attribution), ("python", [sys.executable])):
+            script = bin_folder / name
+            script.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+            script.chmod(0o755)
+
+        def ran(folder: Path, *command: object, code: int | None = 0) -> str:
+            done = subprocess.run(
+                [str(part) for part in command],
+                cwd=folder,
+                env={**os.environ, "PYTHONPATH": str(ROOT), "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}"},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert code is None or done.returncode == code, done.stderr
+            return done.stdout + done.stderr
+
+        yield ran
+
+
+@pytest.fixture(scope="module")
+def model(ran: Ran, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an exported model of a small log."""
     folder = tmp_path_factory.mktemp("model")
     ran(folder, "attribution", "simulate", "default", "--customers", "400", "--out", "shop")
@@ -104,7 +110,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_quality_counts_are_those_without_resampling(tmp_path: Path) -> None:
+def test_quality_counts_are_those_without_resampling(ran: Ran, tmp_path: Path) -> None:
     printed = ran(case("quality_counts", tmp_path), "python", "reproduce.py")
     parts = re.split(r"^customers (\d+) draws (\d+)$", printed, flags=re.MULTILINE)[1:]
     tables = {(int(parts[at]), int(parts[at + 1])): parts[at + 2].strip() for at in range(0, len(parts), 3)}
@@ -117,17 +123,25 @@ def test_quality_counts_are_those_without_resampling(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_runs_are_compared_by_all_that_differs_and_models_with_identities_are_monitored(tmp_path: Path) -> None:
+def test_runs_are_compared_by_all_that_differs_and_models_with_identities_are_monitored(
+    ran: Ran, tmp_path: Path
+) -> None:
     folder = case("compare_monitor", tmp_path)
     script = folder / "reproduce.sh"
     # Its own folder is kept, to look into, and the tables of the last line are given as an experiment has them.
-    script.write_text(script.read_text().replace('cd "$(mktemp -d)"', "mkdir made; cd made"))
+    text = script.read_text().replace('cd "$(mktemp -d)"', "mkdir made; cd made")
+    script.write_text(text.replace("--customers 20000", "--customers 4000"))
     first, second, third = re.split(r"^== \d$", ran(folder, "bash", script, code=None), flags=re.MULTILINE)[1:]
     assert "the same settings" not in first
     made = folder / "made"
-    (note,) = compared(made, "a", "b")["notes"]
+
+    def compared(*runs: str) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(ran(made, "attribution", "compare", *runs, "--json"))
+        return document
+
+    (note,) = compared("runs/a", "runs/b")["notes"]
     assert "period.start: not set → 2024-01-08" in note
-    assert any("ranked by different things" in sentence for sentence in compared(made, "a", "c")["findings"])
+    assert any("ranked by different things" in sentence for sentence in compared("runs/a", "runs/c")["findings"])
     assert "Largest change" not in second
     assert "no such" not in third.lower()
     (made / "e.toml").write_text((made / "d.toml").read_text())
@@ -138,7 +152,7 @@ def test_runs_are_compared_by_all_that_differs_and_models_with_identities_are_mo
 
 
 @pytest.mark.slow
-def test_what_is_taken_back_is_counted_once(tmp_path: Path, model: Path) -> None:
+def test_what_is_taken_back_is_counted_once(ran: Ran, tmp_path: Path, model: Path) -> None:
     printed = ran(case("score_takes_back", tmp_path), "bash", "reproduce.sh", model)
     lines = [line for line in printed.splitlines() if line.startswith(("dup ", "moved "))]
     of_days = {
@@ -154,7 +168,7 @@ def test_what_is_taken_back_is_counted_once(tmp_path: Path, model: Path) -> None
 
 
 @pytest.mark.slow
-def test_a_model_folder_runs_nothing(tmp_path: Path, model: Path) -> None:
+def test_a_model_folder_runs_nothing(ran: Ran, tmp_path: Path, model: Path) -> None:
     folder = case("model_folder_runs_code", tmp_path)
     ran(folder, "python", "reproduce.py", model, "copy")
     log = ("--touchpoints", model.parent / "shop/touchpoints.parquet")
@@ -165,7 +179,7 @@ def test_a_model_folder_runs_nothing(tmp_path: Path, model: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_query_writes_no_file(tmp_path: Path) -> None:
+def test_a_query_writes_no_file(ran: Ran, tmp_path: Path) -> None:
     folder = case("query_writes_files", tmp_path)
     said = ran(folder, "python", "reproduce.py", code=1)
     assert "InputError" in said
@@ -173,7 +187,7 @@ def test_a_query_writes_no_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_first_runs_at_once_are_both_logged(tmp_path: Path) -> None:
+def test_two_first_runs_at_once_are_both_logged(ran: Ran, tmp_path: Path) -> None:
     folder = case("99_conc", tmp_path)
     both = "attribution run experiment.toml --out a & one=$!; attribution run experiment.toml --out b & two=$!; "
     said = ran(folder, "bash", "-c", f"{both}wait $one && wait $two")

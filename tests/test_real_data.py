@@ -7,8 +7,6 @@ variable ``ATTRIBUTION_DATA`` says. Without them everything marked ``data`` is s
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,6 +15,7 @@ import pandas as pd
 import pytest
 
 from attribution.pipeline.sections import read_experiment
+from tests.cli.test_cli import call
 from tests.real_data_oracles import ORACLES, UNATTRIBUTED, UNMATCHED, Observed, no_send_at_any_time, read_paths
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,19 +44,12 @@ def experiment_file(name: str, folder: Path) -> Path:
 
 
 def run(name: str, folder: Path) -> dict[str, pd.DataFrame]:
-    """Run one experiment from the command line and read what it wrote."""
+    """Run one experiment by its command and read what it wrote."""
     out = folder / name
-    command = [sys.executable, "-m", "attribution", "run", str(experiment_file(name, folder))]
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
-    done = subprocess.run(
-        [*command, "--out", str(out), "--set", "tracking.enabled=false"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        options = ("--out", out, "--set", "tracking.enabled=false")
+        assert call(patch, "run", experiment_file(name, folder), *options) == 0
     return {table: pd.read_parquet(out / f"{table}.parquet") for table in TABLES}
 
 

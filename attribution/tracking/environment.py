@@ -7,8 +7,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 from attribution.errors import InputError
 
-NEEDED = ("numpy", "scipy", "pandas", "pyarrow", "duckdb", "numba", "pydantic", "threadpoolctl", "networkx", "mlflow")
-"""Packages that a served model imports, itself or by way of another one."""
+_IMPORTED = ("numpy", "scipy", "pandas", "pyarrow", "duckdb", "numba", "pydantic", "threadpoolctl", "networkx")
+NEEDED = (*_IMPORTED, "mlflow")
+"""Packages that a served model imports, itself or by way of another one, and what loads it."""
 
 
 def pin_requirements() -> list[str]:
@@ -16,11 +17,7 @@ def pin_requirements() -> list[str]:
     return [f"{package}=={version(package)}" for package in NEEDED]
 
 
-LOOKED_FOR = NEEDED[:-1]
-"""All but MLflow, which loads the model, under one of several names."""
-
-
-def check_environment(needed: Sequence[str] = LOOKED_FOR) -> None:
+def check_environment(needed: Sequence[str] = _IMPORTED) -> None:
     """Refuse an environment without a package that the model needs, before a traceback of Spark's names the first.
 
     Raises

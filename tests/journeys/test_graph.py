@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 
 import attribution as at
+from tests.scale import examples
 from tests.twins.models import PathRow
 from tests.twins.strategies import path_tables
 
@@ -27,6 +28,7 @@ def graph_of(rows: list[PathRow]) -> at.JourneyGraph:
     return at.build_graph(at.build_journeys(at.load_sources(paths=frame)))
 
 
+@examples(50)
 @given(path_tables())
 def test_counts_equal_counting_by_hand(rows: list[PathRow]) -> None:
     if not rows:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.strategies import DrawFn
 
@@ -19,6 +19,7 @@ import attribution as at
 from attribution.errors import InputError
 from attribution.journeys import Journeys
 from attribution.schema.experiment import Period
+from tests.scale import examples
 from tests.twins import journeys as twin
 from tests.twins.options import DAY, Sale, build_with
 from tests.twins.strategies import histories, periods
@@ -598,7 +599,7 @@ FINDINGS = {
 }
 
 
-@settings(max_examples=200)
+@examples(80)
 @given(st.data(), logs(), periods(unit=DAY), st.booleans(), st.integers(1, 3), st.integers(1, 5))
 def test_journeys_with_options_equal_their_twin(
     data: st.DataObject,
@@ -627,7 +628,7 @@ def test_journeys_with_options_equal_their_twin(
     assert not untold
 
 
-@settings(max_examples=150)
+@examples(60)
 @given(st.data(), histories(unit=DAY), st.sampled_from((*MODES, "cumulative")))
 def test_windows_of_their_own_equal_their_twin(
     data: st.DataObject, history: dict[str, twin.History], mode: str
@@ -671,7 +672,7 @@ MODELS = (
 )
 
 
-@settings(max_examples=40)
+@examples(20)
 @given(st.data(), logs(), st.sampled_from((1.0, 0.25)))
 def test_credit_adds_up_to_the_conversions_that_count(
     data: st.DataObject, log: tuple[dict[str, twin.History], frozenset[str]], weight: float

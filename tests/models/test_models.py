@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -15,7 +16,9 @@ from hypothesis import strategies as st
 import attribution as at
 from attribution.errors import InputError, LawError
 from attribution.kernels.markov import absorption
-from attribution.testing import check_model, model_checks
+from attribution.testing import check_model
+from tests.laws import laws_of
+from tests.scale import examples
 from tests.twins import models as twin
 from tests.twins.strategies import path_tables
 
@@ -142,38 +145,36 @@ def test_markov_worked_numbers(
 # ---------------------------------------------------------------- twins
 
 
-@pytest.mark.parametrize("name", TWINS)
 @settings(max_examples=60)
 @given(rows=path_tables())
-def test_paths_equal_their_twin(name: str, rows: list[twin.PathRow]) -> None:
+def test_paths_equal_their_twin(rows: list[twin.PathRow]) -> None:
     if not rows:
         return
-    model, slow = TWINS[name]
     journeys = from_rows(rows)
-    credit = type(model)(**model.get_params()).fit(journeys).credit_
-    exact = slow(rows)
-    for what in ("conversions", "value"):
-        wanted = getattr(exact, what)
-        for channel, found in zip((*credit.channels, "(unattributed)"), getattr(credit, what), strict=True):
-            assert found == pytest.approx(float(wanted.get(channel, 0)), rel=1e-11, abs=1e-13), channel
+    for name, (model, slow) in TWINS.items():
+        credit = type(model)(**model.get_params()).fit(journeys).credit_
+        exact = slow(rows)
+        for what in ("conversions", "value"):
+            wanted = getattr(exact, what)
+            for channel, found in zip((*credit.channels, "(unattributed)"), getattr(credit, what), strict=True):
+                assert found == pytest.approx(float(wanted.get(channel, 0)), rel=1e-11, abs=1e-13), (name, channel)
 
 
-@pytest.mark.parametrize("dense_states", [2_000, 0], ids=["dense", "iterated"])
-@pytest.mark.parametrize("order", [1, 2, 3])
 @settings(max_examples=60)
 @given(rows=path_tables())
-def test_removal_effects_equal_delete_and_resolve(order: int, dense_states: int, rows: list[twin.PathRow]) -> None:
+def test_removal_effects_equal_delete_and_resolve(rows: list[twin.PathRow]) -> None:
     """1e-12 relative for the dense solution and 1e-10 for the iterated one, against exact fractions."""
     if not any(row.path for row in rows):
         return
-    allowed = 1e-12 if dense_states else 1e-10
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(absorption, "DENSE_STATES", dense_states)
-        model = at.Markov(order=order).fit(from_rows(rows))
-    for place, outcome in enumerate(("conversions", "value")):
-        exact = twin.removal(rows, order, outcome)
-        for channel, found in zip(model.channels_, model.removal_effects_[:, place], strict=True):
-            assert found == pytest.approx(float(exact.effects.get(channel, Fraction(0))), rel=allowed, abs=0)
+    journeys = from_rows(rows)
+    for order, place in itertools.product((1, 2, 3), (0, 1)):
+        exact = twin.removal(rows, order, ("conversions", "value")[place]).effects
+        for dense_states, allowed in ((2_000, 1e-12), (0, 1e-10)):
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(absorption, "DENSE_STATES", dense_states)
+                model = at.Markov(order=order).fit(journeys)
+            for channel, found in zip(model.channels_, model.removal_effects_[:, place], strict=True):
+                assert found == pytest.approx(float(exact.get(channel, Fraction(0))), rel=allowed, abs=0), order
 
 
 def long_paths(channels: int, rows: int, seed: int) -> list[twin.PathRow]:
@@ -252,7 +253,7 @@ def test_many_channels_and_a_long_memory_pack_into_several_words() -> None:
 # ---------------------------------------------------------------- time decay on events
 
 
-@settings(max_examples=60)
+@examples(30)
 @given(
     ages=st.lists(st.integers(0, 400 * 24), min_size=1, max_size=8),
     half_life=st.sampled_from([0.04, 1.0, 7.0, 365.0]),
@@ -281,13 +282,9 @@ def test_time_decay_equals_its_definition(ages: list[int], half_life: float) -> 
 # ---------------------------------------------------------------- laws
 
 
-@pytest.mark.parametrize(
-    ("model", "law"),
-    [(model, name) for model in EVERY_MODEL for name, _ in model_checks(model)],
-    ids=lambda value: value.label if isinstance(value, at.AttributionModel) else value,
-)
-def test_law(model: at.AttributionModel, law: str) -> None:
-    dict(model_checks(model))[law]()
+@pytest.mark.parametrize("check", laws_of(EVERY_MODEL))
+def test_law(check: Callable[[], None]) -> None:
+    check()
 
 
 class Wasteful(at.AttributionModel):

@@ -28,16 +28,23 @@ from tests.production.sql.test_sql import in_duckdb, mapped, same
 EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 
 
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tables that the example asks for."""
+    folder = tmp_path_factory.mktemp("simulated")
+    log = at.simulate("default", customers=3_000, truth=False)
+    for name in ("touchpoints", "conversions", "costs"):
+        getattr(log, name).to_parquet(folder / f"{name}.parquet")
+    return folder
+
+
 @pytest.fixture
-def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def shop(simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of the example, with the shop it asks for, and no module of an earlier test."""
     (tmp_path / "experiments").mkdir()
     for name in ("own_models.py", "own_models.toml"):
         shutil.copy(EXPERIMENTS / name, tmp_path / "experiments" / name)
-    (tmp_path / "runs" / "shop").mkdir(parents=True)
-    log = at.simulate("default", customers=3_000, truth=False)
-    for name in ("touchpoints", "conversions", "costs"):
-        getattr(log, name).to_parquet(tmp_path / "runs" / "shop" / f"{name}.parquet")
+    shutil.copytree(simulated, tmp_path / "runs" / "shop")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     before = set(sys.modules)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import attribution as at
@@ -19,7 +19,8 @@ from attribution.models.credit import allocate
 from attribution.models.model_tables import model_findings
 from attribution.pipeline.builders import make_models
 from attribution.pipeline.pipeline import run_experiment
-from attribution.testing import model_checks
+from tests.laws import laws_of
+from tests.scale import examples
 
 END = pd.Timestamp("2024-06-30")
 
@@ -284,7 +285,7 @@ def laid_out(journeys: at.Journeys) -> list[list[Touch]]:
     return found
 
 
-@settings(max_examples=40)
+@examples(20)
 @given(customers=st.lists(st.lists(TOUCHES, min_size=1, max_size=9), max_size=4))
 def test_rules_equal_their_twins(customers: list[list[Touch]]) -> None:
     """Per touchpoint and per channel: repeated channels, ties, any length."""
@@ -544,13 +545,9 @@ NEW = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("model", "law"),
-    [(model, name) for model in NEW for name, _ in model_checks(model)],
-    ids=lambda value: value.label if isinstance(value, at.AttributionModel) else value,
-)
-def test_law(model: at.AttributionModel, law: str) -> None:
-    dict(model_checks(model))[law]()
+@pytest.mark.parametrize("check", laws_of(NEW))
+def test_law(check: Callable[[], None]) -> None:
+    check()
 
 
 # ---------------------------------------------------------------- experiment files

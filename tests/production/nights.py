@@ -19,6 +19,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
+from tests.scale import TIMES
+
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
 START = 19_783 * DAY
@@ -249,12 +251,11 @@ class Nights(RuleBasedStateMachine):
             self.job(tuple(self.touches), tuple(orders))
 
 
-TIMES = int(os.environ.get("ATTRIBUTION_NIGHTS", "1"))
-"""By how much there are more shops than in every run of the tests."""
+def run_nights(machine: type[Nights], examples: int, *, steps: int = 12) -> int:
+    """So many shops, and how many nights they had; the host of these does not crash, so that no disk is waited for.
 
-
-def run_nights(machine: type[Nights], examples: int) -> int:
-    """So many shops, and how many nights they had; the host of these does not crash, so that no disk is waited for."""
+    Each begins with a night and takes ``steps`` steps further.
+    """
     machine.nights = 0
     with pytest.MonkeyPatch.context() as context:
         context.setattr(os, "fsync", lambda _: None)
@@ -262,7 +263,7 @@ def run_nights(machine: type[Nights], examples: int) -> int:
             machine,
             settings=settings(
                 max_examples=examples * TIMES,
-                stateful_step_count=12,
+                stateful_step_count=steps,
                 deadline=None,
                 database=None,
                 derandomize=True,

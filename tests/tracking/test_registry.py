@@ -26,7 +26,7 @@ from attribution.tracking.environment import NEEDED, check_environment
 from tests.cli.test_cli import call
 from tests.decisions.comparison.test_comparison import small_log
 
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.usefixtures("without_figures")]
 
 ROOT = Path(__file__).resolve().parents[2]
 

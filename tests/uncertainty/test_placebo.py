@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import attribution as at
@@ -27,6 +27,7 @@ from attribution.schema.experiment import Period
 from attribution.schema.tables import PLACEBO_CHANNEL
 from tests.data.engine.test_spark import why_not
 from tests.journeys.test_journeys import MODES, clicks, expected, frames, listed
+from tests.scale import examples
 from tests.twins import journeys as twin
 from tests.twins.strategies import histories, lookbacks
 
@@ -94,7 +95,7 @@ def with_placebo(
     }
 
 
-@settings(max_examples=50)
+@examples(25)
 @given(
     histories(unit=DAY),
     lookbacks(),

@@ -190,9 +190,10 @@ def _effect(observed: Floats, control_values: Floats, split: int, start: Floats 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         before = UnobservedComponents(series[:split, 0], exog=_or_none(controls[:split]), **settings)
-        params = np.asarray(before.fit(disp=False, maxiter=200, start_params=start).params)
+        # Of the parameters nothing is asked but what they are: no smoothing, and no covariance.
+        params = np.asarray(before.fit(disp=False, maxiter=200, start_params=start, return_params=True))
         unseen = np.where(np.arange(len(series)) < split, series[:, 0], np.nan)
-        filtered = UnobservedComponents(unseen, exog=_or_none(controls), **settings).filter(params)
+        filtered = UnobservedComponents(unseen, exog=_or_none(controls), **settings).filter(params, cov_type="none")
     expected = float(observed[:split].mean()) + size * float(np.asarray(filtered.forecasts)[0, split:].mean())
     return Effect(float(observed[split:].mean()), expected, size * spread_of_mean(filtered, split)), params
 

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 ANSWER: Mapping[str, str] = {
     "conversion_id": "text: the id of the row, empty where it has none",
-    "credit": "list of numbers: the share of each touchpoint, in the order of the row; 0 for one that does not count, "
+    "channel": "list of texts: the channel of each touchpoint, in the order of the row; null where the row was refused",
+    "credit": "list of numbers: the share of each touchpoint, in the same order; 0 for one that does not count, "
     "such as one outside the lookback window; null where the row was refused",
     "unattributed": "number: 1 where no touchpoint counts, else 0; with the credit it adds up to 1",
     "unknown_channels": "list of texts: channels of the row that the model was not fitted on",

@@ -89,12 +89,16 @@ def score_rows(scorer: Scorer, rows: pd.DataFrame) -> pd.DataFrame:
     inputs = read_rows(scorer, rows)
     is_scored = inputs.errors == ""
     allocated = _allocate(scorer, inputs, is_scored)
-    credit = allocated.credit.tolist()
-    slices = zip(pairwise(inputs.offsets.tolist()), is_scored, strict=True)
+    slices = list(zip(pairwise(inputs.offsets.tolist()), is_scored, strict=True))
+
+    def by_row(values: list[Any]) -> NDArray[np.object_]:
+        return _objects([values[low:high] if ok else None for (low, high), ok in slices])
+
     hints = _unknown_channels(scorer, inputs)
     answer: dict[str, Any] = {
         "conversion_id": _ids(rows),
-        "credit": _objects([credit[low:high] if ok else None for (low, high), ok in slices]),
+        "channel": by_row(inputs.texts["channel"].to_pylist()),
+        "credit": by_row(allocated.credit.tolist()),
         "unattributed": (is_scored & ~allocated.is_attributed).astype(np.float64),
         "unknown_channels": _objects([list(hints.get(row, ())) for row in range(len(rows))]),
         "did_you_mean": _objects([list(hints[row].values()) if row in hints else [] for row in range(len(rows))]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.resources import files
 
 import jinja2
@@ -63,6 +64,35 @@ def render_report(
     >>> "<h1>spring</h1>" in render_report("spring", {}, [], {"journeys": {"lookback_days": 30}})
     True
     """
+    shown_settings = dict(settings)
+    input_facts = shown_settings.pop("data", {})
+    returns = shown_settings.get("returns")
+    ordered = sorted(parts, key=lambda part: not part.is_first)
+    page = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            name=name,
+            headlines=[sentence for part in parts for sentence in part.headlines],
+            currency=returns.get("currency") if isinstance(returns, Mapping) else None,
+            parts=ordered,
+            contents=[entry for part in ordered for entry in part.contents],
+            input_facts=_flat(input_facts if isinstance(input_facts, Mapping) else {"data": input_facts}),
+            # Drawn by us, escaped by the renderer: the one thing that enters the page as it is.
+            figures=[(figure, Markup(to_svg(figure))) for figure in figures],
+            settings=_flat(shown_settings),
+            caveats=_caveats(tables),
+            terms=read_terms(),
+            dictionary=dictionary,
+            long_table=_LONG_TABLE,
+        )
+    )
+    return drawable(page)
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    """Kept, with the templates that it has compiled: a sweep writes many reports."""
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader(
             [jinja2.PackageLoader("attribution.reporting", "report"), jinja2.FunctionLoader(_template_of_package)]
@@ -73,26 +103,7 @@ def render_report(
         lstrip_blocks=True,
     )
     environment.filters["shown"] = shown
-    shown_settings = dict(settings)
-    input_facts = shown_settings.pop("data", {})
-    returns = shown_settings.get("returns")
-    ordered = sorted(parts, key=lambda part: not part.is_first)
-    page = environment.get_template("report.html.j2").render(
-        name=name,
-        headlines=[sentence for part in parts for sentence in part.headlines],
-        currency=returns.get("currency") if isinstance(returns, Mapping) else None,
-        parts=ordered,
-        contents=[entry for part in ordered for entry in part.contents],
-        input_facts=_flat(input_facts if isinstance(input_facts, Mapping) else {"data": input_facts}),
-        # Drawn by us, escaped by the renderer: the one thing that enters the page as it is.
-        figures=[(figure, Markup(to_svg(figure))) for figure in figures],
-        settings=_flat(shown_settings),
-        caveats=_caveats(tables),
-        terms=read_terms(),
-        dictionary=dictionary,
-        long_table=_LONG_TABLE,
-    )
-    return drawable(page)
+    return environment
 
 
 def _template_of_package(name: str) -> str | None:

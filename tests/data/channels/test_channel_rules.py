@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
 
 import pyarrow as pa
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from attribution.data.channels import RAW_COLUMNS, ChannelRules, Rule, derive_channels, lint_channels, read_rules
@@ -26,6 +26,7 @@ from attribution.data.channels.platforms import CLICK_IDS, KINDS, platform_kind
 from attribution.data.channels.spelling import medium_text, tag_text, unquote_text
 from attribution.errors import InputError
 from attribution.schema.tables import RESERVED
+from tests.scale import examples
 
 NO_RULES = ChannelRules()
 
@@ -791,7 +792,7 @@ def twin(row: dict[str, str | None], own_sites: tuple[str, ...]) -> str:
     return next(channel for channel, holds in table.items() if holds)
 
 
-@settings(max_examples=300)
+@examples(150)
 @given(st.lists(plausible_rows(), min_size=1, max_size=12))
 def test_the_grouping_equals_its_slow_twin(rows: list[dict[str, str | None]]) -> None:
     rules = own(own_sites=("example.com",))
@@ -808,7 +809,7 @@ SOME_RULES = own(
 )
 
 
-@settings(max_examples=200)
+@examples(100)
 @given(st.lists(ANY_ROW, max_size=8), st.randoms(use_true_random=False))
 @example(
     [{"utm_source": "\x00", "url": "?utm_medium=%00&gclid=%f0%28%8c%bc", "referrer": "http://\ud7ff.\uffff"}], None

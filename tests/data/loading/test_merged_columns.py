@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import attribution as at
 from attribution.errors import InputError
+from tests.scale import examples
 
 MAP = {"touched_at": "at", "customer_id": "id"}
 ORDERS = pd.DataFrame({"customer_id": ["a", "b"], "converted_at": ["2024-01-05"] * 2, "value": [1.0, 2.0]})
@@ -137,7 +138,8 @@ def test_a_merged_column_goes_with_a_filter_and_a_time_format() -> None:
     assert column(load(frame, columns, time_format="%d/%m/%Y", where="channel <> 'y'")) == ["x"]
 
 
-@given(st.lists(st.tuples(*[st.sampled_from([None, "", " ", "a", "b"])] * 3), min_size=1, max_size=6))
+@examples(40)
+@given(st.lists(st.tuples(*[st.sampled_from([None, "", " ", "a", "b"])] * 3), min_size=1, max_size=12))
 def test_like_the_first_that_is_not_blank(rows: list[tuple[str | None, ...]]) -> None:
     n = len(rows)
     table = pa.table({

@@ -32,6 +32,8 @@ from attribution.testing import judge_model
 from tests import killed_jobs
 from tests.daily_logs import log_of
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 EXPERIMENT = """
 name = "nightly"
 

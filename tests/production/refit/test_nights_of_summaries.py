@@ -158,6 +158,7 @@ def moment(at: int) -> dt.datetime:
 
 
 @pytest.mark.slow
+@pytest.mark.drawn
 def test_summaries_are_those_of_all_that_is_known() -> None:
-    assert run_nights(SummaryNights, 24) >= 200
+    assert run_nights(SummaryNights, 10) >= 100
     assert SummaryNights.refits >= 20

@@ -8,7 +8,7 @@ from attribution.data.engine import Engine
 from tests.production.nights import run_nights
 from tests.production.scoring.scored_nights import ScoredNights
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.drawn]
 
 
 @pytest.mark.parametrize("conversions", ["reset", "cumulative"])
@@ -24,5 +24,5 @@ def test_nights_end_where_a_score_from_scratch_does(conversions: str) -> None:
             return SparkEngine()
 
     OnSpark.conversions = conversions
-    assert run_nights(OnSpark, 1) >= 10
+    assert run_nights(OnSpark, 1, steps=6) >= 5
     first.close()

@@ -13,7 +13,7 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import attribution as at
@@ -25,6 +25,9 @@ from attribution.schema.experiment import JourneyOptions, TableSpec
 from tests import postgres
 from tests.cli.test_cli import call
 from tests.decisions.comparison.test_comparison import small_log
+from tests.scale import examples
+
+pytestmark = pytest.mark.usefixtures("without_figures")
 
 CHANNELS = ("direct", "DIRECT", "mail", "搜索 🙂", 'it\'s \\ "new"', "Zeitung")
 UNKNOWN = "noch nie"
@@ -193,7 +196,7 @@ def asked(model: int, options: int, policy: str | None) -> Scorer:
     return scorer if policy is None else scorer.with_policy(policy)
 
 
-@settings(max_examples=60)
+@examples(30)
 @CASES
 def test_duckdb_hands_out_as_the_scorer_does(
     model: int, options: int, policy: str | None, log: tuple[pd.DataFrame, pd.DataFrame]
@@ -222,7 +225,7 @@ def server() -> Iterator[postgres.Server]:
         yield running
 
 
-@settings(max_examples=25)
+@examples(15)
 @CASES
 def test_postgres_hands_out_as_the_scorer_does(
     server: postgres.Server, model: int, options: int, policy: str | None, log: tuple[pd.DataFrame, pd.DataFrame]

@@ -23,6 +23,7 @@ from attribution.uncertainty.sensitivity.regret import act_on, regret_table, reg
 from attribution.uncertainty.sensitivity.rules import CUT, GROW, KEEP, UNCLEAR, Range, Rule
 from attribution.uncertainty.sensitivity.sensitivity_options import SensitivityOptions
 from attribution.uncertainty.sensitivity.verdicts import verdict_table
+from tests.scale import TIMES
 from tests.uncertainty.sensitivity.test_sensitivity import of_roi
 
 RULE = Rule(6.0, 3.0, 1.0)
@@ -285,17 +286,20 @@ def judged(base: str, seed: int) -> pd.DataFrame:
 
 
 @pytest.mark.slow
+@pytest.mark.drawn
 def test_verdicts_are_wrong_no_more_often_than_stated_where_nothing_is_confounded() -> None:
     """Level 0.9: of channels that do not pay at most 5 % are told to grow, of those that pay at most 5 % to be cut."""
-    table = pd.concat([judged("default", seed) for seed in range(30)])
+    table = pd.concat([judged("default", seed) for seed in range(18 * TIMES)])
     pays = table["roi_true"] >= 0
-    assert min(pays.sum(), (~pays).sum()) > 80
+    assert min(pays.sum(), (~pays).sum()) > 60
     grows, cut = table["verdict"] == GROW, table["verdict"] == CUT
     assert grows.sum() >= 10  # it does speak
     assert cut.sum() >= 10
     assert (grows & ~pays).sum() / (~pays).sum() <= 0.05
     assert (cut & pays).sum() / pays.sum() <= 0.05
     assert ((grows & ~pays) | (cut & pays)).sum() / (grows | cut).sum() <= 0.1
+    # So many shops would tell of a rule that speaks as soon as something is more likely than not.
+    assert ((table["probability_grow"] > 0.5) & ~pays).sum() / (~pays).sum() > 0.05
 
 
 @pytest.mark.slow
