@@ -214,8 +214,8 @@ def test_what_cannot_be_done_is_said_and_nothing_is_touched(name: str, job: Run,
 def test_days_whose_history_a_log_lacks_are_named_and_left(job: Run, tmp_path: Path) -> None:
     job("summarise", "nightly.toml", "--to", "sums", "--through", "2024-03-25")
     write_log(tmp_path, since="2024-03-22")
-    code, out, _ = job("summarise", "nightly.toml", "--to", "sums")
-    assert (code, "may be out of date" in out, "2024-03-26" in out) == (3, True, True)
+    code, _, err = job("summarise", "nightly.toml", "--to", "sums")
+    assert (code, "may be out of date" in err, "2024-03-26" in err) == (3, True, True)
     assert not (tmp_path / "sums" / "day=2024-03-26").exists()
     # With one window before them days are written; journeys that close on them may have begun before the log.
     write_log(tmp_path, since="2024-03-15")
@@ -243,10 +243,10 @@ def test_a_refit_on_days_that_may_be_wrong_says_so(job: Run, sums: str, tmp_path
     late = touchpoints[touchpoints["touched_at"] >= "2024-03-10"]
     late = late.assign(channel=late["channel"].where(late["touched_at"] >= "2024-03-12", "direct"))
     late.to_parquet("touchpoints.parquet", index=False)
-    code, out, _ = job("summarise", "nightly.toml", "--to", sums)
-    assert (code, "may be out of date" in out) == (3, True)
-    code, out, _ = job("refit", sums)
-    assert (code, "may be out of date" in out) == (3, True)
+    code, _, err = job("summarise", "nightly.toml", "--to", sums)
+    assert (code, "may be out of date" in err) == (3, True)
+    code, _, err = job("refit", sums)
+    assert (code, "may be out of date" in err) == (3, True)
     assert job("refit", sums, "--days", "7")[0] == 0
 
 
