@@ -32,6 +32,18 @@ def format_amount(number: float) -> str:
     return "almost 0" if 0 < abs(number) < 1e-4 else f"{number:.4g}"
 
 
+def format_money(amount: float, currency: str | None) -> str:
+    """An amount of money, without cents from a thousand on; its currency where one is known.
+
+    Examples
+    --------
+    >>> format_money(180_912.4, "EUR"), format_money(12.5, None)
+    ('180,912 EUR', '12.50')
+    """
+    text = f"{amount:,.0f}" if abs(amount) >= 1_000 else f"{amount:,.2f}"
+    return text if currency is None else f"{text} {currency}"
+
+
 def format_roi(ratio: float) -> str:
     """An ROI, or another change, in per cent with its sign.
 

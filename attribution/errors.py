@@ -41,7 +41,7 @@ class InputError(AttributionError):
     exit_code = 2
 
     def __init__(self, problem: str, *, given: object = None, allowed: object = None, hint: str | None = None) -> None:
-        parts = [str(problem).rstrip(".") + "."]
+        parts = [text if (text := str(problem)).endswith("?") else text.rstrip(".") + "."]
         if given is not None:
             parts.append(f"Given: {given}.")
         if allowed is not None:
@@ -141,8 +141,21 @@ def did_you_mean(name: str, words: Iterable[str]) -> str | None:
     >>> did_you_mean("lookbak_days", ["lookback_days", "conversions"])
     "did you mean 'lookback_days'?"
     """
-    close = get_close_matches(name, list(words), n=1, cutoff=0.6)
-    return f"did you mean {close[0]!r}?" if close else None
+    word = closest_word(name, words)
+    return None if word is None else f"did you mean {word!r}?"
+
+
+def closest_word(name: str, words: Iterable[str]) -> str | None:
+    """The known word that is spelled most like ``name``, in any case of letters; None if none is.
+
+    Examples
+    --------
+    >>> closest_word("emial", ["email", "search"]), closest_word("EMAIL", ["email", "search"])
+    ('email', 'email')
+    """
+    spelled = {word.casefold(): word for word in words}
+    close = get_close_matches(name.casefold(), spelled, n=1, cutoff=0.6)
+    return spelled[close[0]] if close else None
 
 
 def _join(allowed: object) -> str:

@@ -105,6 +105,28 @@ def lock_or_refuse(path: Path, refused: str) -> Iterator[None]:
         lock.release()
 
 
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock file ``path``; it may not be there.
+
+    To know, the lock is tried: a job that begins in that moment is refused, and tries again.
+    """
+    try:
+        with path.open("rb") as file:
+            return not lock_descriptor(file.fileno(), blocking=False)
+    except OSError:
+        return False
+
+
+def is_replacing(path: Path) -> bool:
+    """Whether a process is replacing the folder ``path``, see `replace_folder`."""
+    return is_locked(_beside(path, "lock"))
+
+
+def is_half_replaced(path: Path) -> bool:
+    """Whether something is left of a process that was to replace the folder ``path``: at work, or killed."""
+    return any(_beside(path, what).is_dir() for what in ("new", "old"))
+
+
 @contextlib.contextmanager
 def _lock_meanwhile(path: Path, refused: str) -> Iterator[None]:
     """`lock_or_refuse` with a file that goes when it is let go of: the next process makes another."""

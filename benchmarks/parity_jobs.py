@@ -13,15 +13,14 @@ import duckdb
 
 import attribution as at
 from attribution.pipeline.stores import choose_store
-from attribution.production.scoring.job import Request, score_days
+from attribution.production.scoring.job import ScoringOptions, score_days
 from attribution.production.sql import SqlTables, build_select
-from attribution.tracking.registry import register_scorer
+from attribution.tracking.registry import Placement, register_scorer
 from benchmarks.clock import Clock, arguments
 from benchmarks.data import sensitivity_folder
 from benchmarks.spark_jobs import MASTER, missing
 
 NAMES = ("job", "sql", "udf")
-_SHAPE = "channel array<string>, touched_at array<string>, credit array<double>"
 
 
 def prepare(touchpoints: Path, folder: Path, clock: Clock) -> dict[str, Any]:
@@ -34,7 +33,7 @@ def prepare(touchpoints: Path, folder: Path, clock: Clock) -> dict[str, Any]:
     with clock.step("prepare"):
         journeys = at.build_journeys(at.load_sources(touchpoints, conversions))
         at.Scorer.of(at.Markov().fit(journeys), name="parity").save(folder / "scorer")
-    register_scorer(folder / "scorer", name="parity", store=choose_store(_store(folder)), alias="champion")
+    register_scorer(folder / "scorer", Placement("parity", choose_store(_store(folder)), "champion"))
     return {"conversions": int(journeys.total("conversions"))}
 
 
@@ -46,7 +45,7 @@ def job(touchpoints: Path, folder: Path, clock: Clock) -> dict[str, Any]:
     """By the scoring job."""
     tables = {"touchpoints": str(touchpoints), "conversions": str(folder / "conversions.parquet")}
     with clock.step("job"):
-        score_days(at.Scorer.load(folder / "scorer"), Request(tables, folder / "scored"), at.DuckDBEngine())
+        score_days(at.Scorer.load(folder / "scorer"), ScoringOptions(tables, folder / "scored"), at.DuckDBEngine())
     _write(f"select * from '{folder}/scored/journey_credit/*/*.parquet'", folder / "job.parquet")
     return {}
 
@@ -77,24 +76,25 @@ def udf(touchpoints: Path, folder: Path, clock: Clock) -> dict[str, Any]:
     session = engine._session
     session.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", "20000")
     mlflow.set_tracking_uri(_store(folder))
-    score = mlflow.pyfunc.spark_udf(session, "models:/parity@champion", result_type=_SHAPE, env_manager="local")
+    score = mlflow.pyfunc.spark_udf(session, "models:/parity@champion", env_manager="local")
     session.udf.register("score", score)
     session.read.parquet(str(touchpoints)).createOrReplaceTempView("touchpoints")
     session.read.parquet(str(folder / "conversions.parquet")).createOrReplaceTempView("conversions")
+    # In the order of the journey, so that credit has the positions that the job gives it.
     of_customers = """
-        select conversion_id, collect_list(channel) as channel,
-               collect_list(date_format(touched_at, "yyyy-MM-dd'T'HH:mm:ss.SSSSSS")) as touched_at,
-               date_format(first(converted_at), "yyyy-MM-dd'T'HH:mm:ss.SSSSSS") as converted_at
-        from touchpoints join conversions using (customer_id) group by conversion_id
+        select conversion_id, touches.channel as channel, touches.touched_at as touched_at, converted_at from (
+            select conversion_id, first(converted_at) as converted_at,
+                   array_sort(collect_list(struct(touched_at, channel))) as touches
+            from touchpoints join conversions using (customer_id) group by conversion_id)
     """
     # Scored once: what is taken apart again would be computed for each part.
-    scored = session.sql(
-        f"select conversion_id, score(struct(channel, touched_at, converted_at)) as of from ({of_customers})"
-    )
+    scored = session.sql(f"select conversion_id, score(channel, touched_at, converted_at) as of from ({of_customers})")
     with clock.step("udf"):
         scored.write.parquet(str(folder / "udf"))
     session.read.parquet(str(folder / "udf")).createOrReplaceTempView("scored")
-    _exploded = session.sql("select conversion_id, posexplode(of.credit) as (at, credit) from scored")
+    # Touchpoints before the window get nothing, and have no position in the job's rows.
+    _counting = "filter(of.credit, share -> share > 0)"
+    _exploded = session.sql(f"select conversion_id, posexplode({_counting}) as (at, credit) from scored")
     _exploded.selectExpr("conversion_id", "cast(at + 1 as int) as position", "credit").coalesce(1).write.parquet(
         str(folder / "exploded")
     )

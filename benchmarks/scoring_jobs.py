@@ -65,13 +65,13 @@ def models() -> list[at.AttributionModel]:
 def score(asked: Asked, clock: Clock) -> dict[str, Any]:
     """From files to a file for each day, within the memory that the command keeps to."""
     import attribution as at
-    from attribution.production.scoring.job import Request, score_days
+    from attribution.production.scoring.job import ScoringOptions, score_days
 
     touchpoints, conversions = event_files(asked["touchpoints"], "integer")
     tables = {"touchpoints": str(touchpoints), "conversions": str(conversions)}
     with clock.step("score"):
         scorer = at.Scorer.load(scorer_folder(asked["folder"]))
-        done = score_days(scorer, Request(tables, Path(asked["out"])), at.DuckDBEngine(memory_limit=LIMIT))
+        done = score_days(scorer, ScoringOptions(tables, Path(asked["out"])), at.DuckDBEngine(memory_limit=LIMIT))
     return {"days": len(done.written), "conversions": done.conversions, "rows": done.rows}
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import re
 import shutil
 import sqlite3
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSeri
 import pytest
 from hypothesis import HealthCheck, settings
 
-# As commands do: all that tests import and compile makes millions of objects, and little garbage among them.
+# The models and tables that stay for a whole file would be looked through again and again.
 gc.set_threshold(200_000, 20, 20)
 
 settings.register_profile(
@@ -31,6 +32,32 @@ settings.register_profile(
     derandomize=os.environ.get("CI") is not None,
 )
 settings.load_profile("project")
+
+
+REMEDIES = re.compile(
+    r"\b(add|ask|change|check|choose|compare|complete|convert|correct|do not|extend|fill|give|leave|limit|link|load"
+    r"|lower|map|name|narrow|read|remove|reset|set|shorten|start|try|use|write|end the period)\b",
+    re.IGNORECASE,
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def warnings_say_what_to_do() -> Iterator[None]:
+    """Whatever test makes a warning about data or models: one that does not say what to do is a failure."""
+    from attribution.data.loading.findings import Finding
+
+    def check(self: Finding) -> None:
+        assert self.status == "pass" or REMEDIES.search(self.message), f"{self.check}: {self.message}"
+
+    with pytest.MonkeyPatch.context() as patch:
+        original = Finding.__init__
+
+        def checked_init(self: Finding, *arguments: object, **named: object) -> None:
+            original(self, *arguments, **named)  # type: ignore[arg-type]
+            check(self)
+
+        patch.setattr(Finding, "__init__", checked_init)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -26,9 +26,9 @@ import pyarrow.parquet as pq
 from attribution.cli.commands.refit import refit
 from attribution.cli.commands.summarise import summarise
 from attribution.data.engine import DuckDBEngine
-from attribution.models.saved import Scorer
+from attribution.models.saved import Scorer, load_saved_scorer
 from attribution.production.refit import SummaryStore
-from attribution.production.scoring.job import Request, score_days
+from attribution.production.scoring.job import ScoringOptions, score_days
 
 
 def killed(*arguments: object) -> list[dict[str, Any]]:
@@ -59,7 +59,7 @@ Act = Callable[[Path], object]
 
 def scoring(model: str, touchpoints: str, conversions: str) -> tuple[Act, Act]:
     def job(out: Path) -> None:
-        request = Request({"touchpoints": touchpoints, "conversions": conversions}, out)
+        request = ScoringOptions({"touchpoints": touchpoints, "conversions": conversions}, out)
         score_days(Scorer.load(model), request, DuckDBEngine(threads=1))
 
     def read(out: Path) -> None:
@@ -78,11 +78,16 @@ def summarising(experiment: str) -> tuple[Act, Act]:
     return lambda out: summarise(Path(experiment), out / "sums"), read
 
 
-def refreshing(summaries: str, days: str) -> tuple[Act, Act]:
+def refitting(summaries: str, days: str) -> tuple[Act, Act]:
     def job(out: Path) -> None:
-        refit(Path(summaries), last=int(days), out=out / "refit", refresh=out / "models" / "shop")
+        refit(Path(summaries), last=int(days), out=out / "refit", champion=str(out / "models" / "shop"))
 
-    return job, lambda out: Scorer.load(out / "models" / "shop")
+    def read(out: Path) -> None:
+        Scorer.load(out / "models" / "shop")
+        if (out / "refit").exists():
+            load_saved_scorer(out / "refit")
+
+    return job, read
 
 
 IMPORTED = (
@@ -95,7 +100,7 @@ IMPORTED = (
 )
 """What jobs import when they need it: here once, and not in every one of them."""
 
-JOBS = {"score": scoring, "summarise": summarising, "refresh": refreshing}
+JOBS = {"score": scoring, "summarise": summarising, "refit": refitting}
 """By name: what is given what the job reads and returns the job, and what reads its output; both take the folder."""
 
 

@@ -73,9 +73,10 @@ class Server:
 
     folder: Path
 
-    def select(self, sql: str, tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-        """The rows of ``sql`` over ``tables``, all columns as texts."""
+    def select(self, sql: str, tables: Mapping[str, pd.DataFrame], *, session: str = "") -> pd.DataFrame:
+        """The rows of ``sql`` over ``tables`` after the statements of ``session``, all columns as texts."""
         script = "".join(_load(name, frame) for name, frame in tables.items())
+        script += f"{session};\n" if session else ""
         script += f"copy (\n{sql}\n) to stdout with (format csv, header);\n"
         found = _psql(self.folder, script)
         if found.returncode:
@@ -84,9 +85,13 @@ class Server:
 
 
 def _load(name: str, frame: pd.DataFrame) -> str:
-    columns = ", ".join(f"{column} {TYPES.get(frame[column].dtype.kind, 'text')}" for column in frame)
+    columns = ", ".join(f"{column} {_type(frame[column])}" for column in frame)
     rows = frame.to_csv(index=False, header=False)
     return f"create temp table {name} ({columns});\ncopy {name} from stdin with (format csv);\n{rows}\\.\n"
+
+
+def _type(column: pd.Series) -> str:
+    return "timestamptz" if isinstance(column.dtype, pd.DatetimeTZDtype) else TYPES.get(column.dtype.kind, "text")
 
 
 def _psql(folder: Path, script: str) -> subprocess.CompletedProcess[str]:

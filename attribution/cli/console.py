@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from attribution import logs
+from attribution.amounts import format_roi, percent
 from attribution.schema.tables import NO_CHANNELS
 
 if TYPE_CHECKING:
@@ -37,6 +39,15 @@ def progress() -> Iterator[Callable[[str], None]]:
 
     with Console(stderr=True).status("starting") as status:
         yield status.update
+
+
+def warn(sentences: Iterable[str]) -> None:
+    """Say on standard error what somebody should look at; in a log of JSON, a line each with its level."""
+    for sentence in sentences:
+        if logs.is_json():
+            logs.write(sentence, level="warning")
+        else:
+            print(logs.mask_secrets(sentence, os.environ), file=sys.stderr)
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -92,7 +103,7 @@ def print_ranking(experiment: Experiment, tables: Mapping[str, pd.DataFrame], ra
 def _cell(value: float | None, rank: float | None, by: str) -> str:
     if value is None or rank is None or value != value:
         return "–"
-    shown = f"{value:+z.0%}" if by == "roi" else f"{value:,.1f}"
+    shown = format_roi(value) if by == "roi" else f"{value:,.1f}"
     return f"{shown}  #{rank:g}"
 
 
@@ -104,7 +115,7 @@ def print_quality(quality: pd.DataFrame) -> None:
     table = Table("status", "table", "check", "count", "share", "finding")
     colours = {"pass": "green", "warn": "yellow", "fail": "red"}
     for row in quality.itertuples():
-        share = f"{row.count / row.total:.2%}" if row.total and row.total > 0 else ""
+        share = percent(row.count / row.total) if row.total and row.total > 0 else ""
         message = f"{row.message} (e.g. {row.example})" if row.example else row.message
         table.add_row(
             Text(row.status, colours[row.status]),
@@ -148,7 +159,7 @@ def print_budget(plan: BudgetPlan) -> None:
     by_channel = rows.set_index(["channel", "model"])
     for channel in dict.fromkeys(rows["channel"]):
         proposals = [by_channel.loc[(channel, label)] for label in labels]
-        cells = [f"{row['spend']:,.0f}  {row['change']:+z.0%}" for row in proposals]
+        cells = [f"{row['spend']:,.0f}  {format_roi(row['change'])}" for row in proposals]
         cells = [
             f"{cell}  {row['binding']}" if isinstance(row["binding"], str) else cell
             for cell, row in zip(cells, proposals, strict=True)

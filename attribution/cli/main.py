@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Annotated
 
@@ -33,6 +34,7 @@ from attribution.cli.commands.review import review
 from attribution.cli.commands.run import run
 from attribution.cli.commands.score import score
 from attribution.cli.commands.simulate import simulate
+from attribution.cli.commands.status import status
 from attribution.cli.commands.summarise import summarise
 from attribution.cli.commands.track import track
 from attribution.cli.commands.validate import validate
@@ -53,7 +55,8 @@ def settings(
     log: Annotated[
         str,
         typer.Option(
-            envvar="ATTRIBUTION_LOG", help="Format of log messages: text, or json with one object per line on stderr."
+            envvar=logs.FORMAT_VARIABLE,
+            help="Format of log messages: text, or json with one object per line on stderr.",
         ),
     ] = "text",
 ) -> None:
@@ -61,7 +64,8 @@ def settings(
     if log not in logs.FORMATS:
         raise InputError("--log has an unknown format", given=log, allowed="text or json")
     logs.use(logs.FORMATS[log])
-    logs.write("begun", command=context.invoked_subcommand)
+    logs.bind(command=context.invoked_subcommand)
+    logs.write("begun")
 
 
 # By what a person is doing, in this order in the help.
@@ -87,6 +91,7 @@ COMMANDS: Mapping[str, tuple[str, Callable[..., None]]] = {
     "summarise": (_PRODUCTION, summarise),
     "refit": (_PRODUCTION, refit),
     "monitor": (_PRODUCTION, monitor),
+    "status": (_PRODUCTION, status),
 }
 for _name, (_panel, _command) in COMMANDS.items():
     app.command(_name, rich_help_panel=_panel)(_command)
@@ -99,6 +104,7 @@ def main() -> None:
     gc.set_threshold(200_000, 20, 20)
     sys.argv[1:] = logs.move_log_option(sys.argv[1:])
     logs.escape_what_is_not_shown()
+    logs.start_job(sys.argv[1:], os.environ)
     if threading.current_thread() is threading.main_thread():
         # Whoever stops a job wants it to clear up after itself, as it does after Ctrl-C.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -106,7 +112,8 @@ def main() -> None:
     try:
         refuse_old_names(sys.argv[1:], list(COMMANDS))
         try:
-            app()
+            with logs.catch_warnings():
+                _call()
         except RecursionError:
             raise InputError(
                 "the input is nested too deeply to be read", hint="use less nested lists and tables"
@@ -121,8 +128,29 @@ def main() -> None:
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
         raise
+    except Exception as error:
+        if not logs.is_json():
+            raise
+        fault = f"{type(error).__name__}: {error}"
+        logs.write(fault, level="error", exit_code=code, traceback=traceback.format_exc())
+        sys.exit(code)
     finally:
-        logs.write("ended", exit_code=code, seconds=round(time.perf_counter() - begun, 3))
+        logs.end_job(code, time.perf_counter() - begun)
+
+
+def _call() -> None:
+    """Parse the command line and run the command; in a log of JSON, what is wrong with the former is a line."""
+    if not logs.is_json():
+        app()
+        return
+    try:
+        code = app(standalone_mode=False)
+    except Exception as error:
+        # What typer raises is a class of its own copy of click or of click itself, by its version.
+        if not hasattr(error, "format_message"):
+            raise
+        raise InputError(error.format_message() or "a command is missing", hint="--help shows what there is") from None
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 def command() -> None:

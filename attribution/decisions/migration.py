@@ -96,7 +96,7 @@ def _migrate_pairs(tables: Tables) -> None:
     if swaps is not None:
         parts.append(swaps.assign(measure=ORDER, difference=swaps["above_a"] - swaps["above_b"]))
     if parts:
-        tables["differences"] = _stacked(parts).reindex(columns=list(DIFFERENCES.column_names))
+        tables["differences"] = _stack(parts).reindex(columns=list(DIFFERENCES.column_names))
 
 
 def _migrate_ranks(tables: Tables) -> None:
@@ -107,7 +107,7 @@ def _migrate_ranks(tables: Tables) -> None:
         parts = [ranks.assign(estimand=ranks["model"].map(estimands), least=np.nan, most=np.nan)]
         if joint is not None:
             parts.append(joint.assign(model=ALL_MODELS))
-        tables["rank_probability"] = _stacked(parts)[list(RANK_PROBABILITY.column_names)]
+        tables["rank_probability"] = _stack(parts)[list(RANK_PROBABILITY.column_names)]
     if "verdicts" in tables:
         renamed = {"matured": "maturity", "rests_on": "assumptions"}
         tables["verdicts"] = tables["verdicts"].rename(columns=renamed)
@@ -132,12 +132,12 @@ def _migrate_budget(tables: Tables) -> None:
             parts.append(own.assign(return_of_plan=own["return"] + own["short_of_plan"]))
         names = ["run", "cost_basis", "data_start", "data_end", "valid_until", "level", "draws"]
         ground = evidence[["model", *names, "curves_fitted", "curves_assumed"]]
-        tables["budget_scenarios"] = _stacked(parts).merge(ground, on="model", how="left")
+        tables["budget_scenarios"] = _stack(parts).merge(ground, on="model", how="left")
     if "budget" in tables and "weight" not in tables["budget"]:
         parts = [tables["budget"].assign(weight=np.nan, long_objective=None, long_return=np.nan, long_factor=np.nan)]
         if horizons is not None:
             parts.append(horizons.assign(scenario=[f"long run {weight:.12g}" for weight in horizons["weight"]]))
-        tables["budget"] = _stacked(parts)
+        tables["budget"] = _stack(parts)
     if drift is not None:
         now = drift.rename(columns={"expected": "training", "return": "recent"})
         moved = now["status"].isin(["above", "below", "new", "gone"])
@@ -163,7 +163,7 @@ def _migrate_costs(tables: Tables) -> None:
         spend = {f"spend{end}": f"amount{end}" for end in ("", "_low", "_high")}
         share = (bounds["spend"] / bounds["spend"]).where(bounds["spend"] > 0)
         parts.append(bounds.rename(columns=spend).assign(cost_type=ALL_TYPES, is_known=True, share=share))
-    tables["cost_sensitivity"] = _stacked([part.reindex(columns=_COSTS) for part in parts])
+    tables["cost_sensitivity"] = _stack([part.reindex(columns=_COSTS) for part in parts])
 
 
 def _migrate_waste(tables: Tables) -> None:
@@ -178,7 +178,7 @@ def _migrate_waste(tables: Tables) -> None:
     if "roi_slices" in tables:
         names = ["dimension", "slice", "model", "spend", "roi"]
         parts.append(tables["roi_slices"][names].assign(kind="lagging_slice"))
-    numbers = tasks.merge(_stacked(parts), on=["kind", "dimension", "slice", "model"], how="left")
+    numbers = tasks.merge(_stack(parts), on=["kind", "dimension", "slice", "model"], how="left")
     tables["tasks"] = numbers.reindex(columns=list(TASKS.column_names))
 
 
@@ -198,6 +198,8 @@ def _migrate_roi_parts(tables: Tables) -> None:
 
 
 def _migrate_funnel(tables: Tables) -> None:
+    if "conversion_rates" in tables:
+        tables["conversion_rates"] = tables["conversion_rates"].rename(columns={"place": "touch_position"})
     gains, returns, campaigns = (
         tables.pop(name, None) for name in ("bottlenecks", "funnel_returns", "funnel_campaigns")
     )
@@ -219,10 +221,10 @@ def _migrate_funnel(tables: Tables) -> None:
     if campaigns is not None:
         estimand = credit.drop_duplicates("model").set_index("model")["estimand"]
         parts.append(campaigns.assign(grain="campaign", estimand=campaigns["model"].map(estimand)))
-    tables["funnel_credit"] = _stacked(parts)
+    tables["funnel_credit"] = _stack(parts)
 
 
-def _stacked(parts: list[pd.DataFrame]) -> pd.DataFrame:
+def _stack(parts: list[pd.DataFrame]) -> pd.DataFrame:
     """Rows below each other; columns that are null in a whole part do not decide the type of a column."""
     columns = list(dict.fromkeys(name for part in parts for name in part))
     records = [row for part in parts for row in part.to_dict("records")]

@@ -116,6 +116,7 @@ def journeys_by_day(sources: Sources, **options: Any) -> Journeys:
         raise InputError(
             "journeys_by_day needs a lookback window: without one a journey never closes and belongs to no day",
             given=f"lookback_days = {settings.lookback_days}",
+            hint="set lookback_days to a number of days",
         )
     return journeys
 

@@ -20,7 +20,7 @@ from attribution.data.loading.events import EventStream, conversion_ids, open_ev
 from attribution.data.loading.identity import fresh_id_finding
 from attribution.errors import InputError
 from attribution.journeys.placebo_channel import Insertion, Placebo, open_placebo
-from attribution.journeys.refine import DAY, MINUTE, Refinement, lookback_windows, microseconds
+from attribution.journeys.refine import DAY, MINUTE, Refinement, default_window, lookback_windows
 from attribution.journeys.structure import JourneyChunk, Journeys, Readings, Summary, add_readings
 from attribution.journeys.untouched import untouched_journeys
 from attribution.kernels.journeys import cut as kernel
@@ -28,7 +28,7 @@ from attribution.kernels.journeys.batches import customer_ids, customer_starts, 
 from attribution.kernels.journeys.cut import Windows
 from attribution.kernels.journeys.ids import fresh_ids, searched_since
 from attribution.kernels.journeys.insertion import CustomerEvents
-from attribution.schema.experiment import DEFAULT_LOOKBACK_DAYS, JourneyOptions, Period
+from attribution.schema.experiment import JourneyOptions, Period
 
 # ---------------------------------------------------------------- the day a journey is booked on
 
@@ -88,12 +88,7 @@ def journeys_from_events(
     insertion = None
     if placebo is not None:
         stream, insertion = open_placebo(sources, stream, placebo)
-    default = (
-        kernel.NO_LOOKBACK
-        if sources.integer_times
-        else microseconds(DEFAULT_LOOKBACK_DAYS if options.lookback_days is None else options.lookback_days)
-    )
-    windows = lookback_windows(options, stream.dimensions, default)
+    windows = lookback_windows(options, stream.dimensions, default_window(options, has_times=not sources.integer_times))
     first, last = period.bounds()
     mode = _MODES[options.conversions]
     refinement = Refinement(options, stream.dimensions, windows if windows.vary and mode == kernel.CUMULATIVE else None)
@@ -287,18 +282,14 @@ class Build:
                 _WITHOUT_TOUCHPOINT,
             ),
         ]
-        if self.mode == kernel.FIRST_ONLY:
-            for table in ("touchpoints", "conversions"):
-                message = f"{table} after the customer's first conversion (dropped)"
-                counted.append(("after_first_conversion", table, f"dropped_{table}", None, message))
-        if self.period != kernel.ANY_TIME:
-            counted.append(("outside_period", "conversions", "conversions_outside", None, _OUTSIDE))
-            counted.append(("outside_period", "journeys", "nulls_outside", None, _NULLS_OUTSIDE))
-        if self.refinement.options.customers == "new":
-            counted.append(("not_new", "conversions", "not_new", None, _NOT_NEW))
         findings = [
             count_finding(check, table, overview.number(name), text, total=total)
             for check, table, name, total, text in counted
+        ]
+        # What somebody asked for is counted, and is no warning.
+        findings += [
+            Finding(check, table, "pass", overview.number(name), None, None, text)
+            for check, table, name, text in self._options_counted()
         ]
         findings += [*self._only_converters(overview), self._open_finding(overview)]
         if self.has_times:
@@ -306,17 +297,31 @@ class Build:
             findings.append(fresh_id_finding(fresh, looked_at, minutes=NEW_ID_MINUTES))
         return [*self.stream.findings, *findings, *self.refinement.describe(overview)]
 
+    def _options_counted(self) -> list[tuple[str, str, str, str]]:
+        """Check, table, count and text of what options leave out."""
+        counted = []
+        if self.mode == kernel.FIRST_ONLY:
+            for table in ("touchpoints", "conversions"):
+                text = f"{table} after the customer's first conversion (left out)"
+                counted.append(("after_first_conversion", table, f"dropped_{table}", text))
+        if self.period != kernel.ANY_TIME:
+            counted.append(("outside_period", "conversions", "conversions_outside", _OUTSIDE))
+            counted.append(("outside_period", "journeys", "nulls_outside", _NULLS_OUTSIDE))
+        if self.refinement.options.customers == "new":
+            counted.append(("not_new", "conversions", "not_new", _NOT_NEW))
+        return counted
+
     def _only_converters(self, overview: Summary) -> list[Finding]:
-        """Said where the period leaves no journey that did not convert, for these close a window after their end."""
+        """A warning where the period leaves converters only: other journeys close one window later."""
         outside = overview.number("nulls_outside")
         if overview.number("nulls") > 0 or outside == 0 or overview.number("conversions") == 0:
             return []
         window = int(self.windows.length.max()) / DAY
         message = (
-            f"[period] leaves out all {outside:,.0f} journeys that did not convert, so Markov and Shapley's rate learn "
-            "from converters only, and channels look alike. "
-            f"Such a journey closes {window:g} days after its last touchpoint: shorten lookback_days, let the period "
-            "end so much later, or leave period.end out where the data end there anyway"
+            f"the period leaves out all {outside:,.0f} journeys that did not convert, so Markov and Shapley's rate "
+            "learn from converters only, and channels look alike. "
+            f"Such a journey closes {window:g} days after its last touchpoint: shorten lookback_days, move period.end "
+            f"{window:g} days later, or leave it out if the data end there anyway"
         )
         return [Finding(ONLY_CONVERTERS, "journeys", "warn", outside, outside, None, message)]
 
@@ -352,9 +357,17 @@ _COUNTED = (
     "fresh_ids",
     "ids_looked_at",
 )
-_TIES = "touchpoints of one customer at the same time (ordered by kind, channel and the other columns)"
-_DUPLICATES = "touchpoints that equal another in every column (kept; journeys.dedupe removes them)"
-_WITHOUT_TOUCHPOINT = "conversions without a touchpoint in their lookback window (credited to (unattributed))"
+_TIES = (
+    "touchpoints of one customer at the same time (ordered by kind, channel and the other columns): use more precise "
+    "times if you have them"
+)
+_DUPLICATES = (
+    "touchpoints that are equal to another one in every column (counted twice): set journeys.dedupe to merge them"
+)
+_WITHOUT_TOUCHPOINT = (
+    "conversions without a touchpoint in their lookback window (credited to (unattributed)): if these are many, check "
+    "for untracked touchpoints, ids that do not match, and a window that is too short"
+)
 _NOT_NEW = "conversions of customers who had converted before (not counted, but they still close journeys)"
 _OUTSIDE = "conversions outside the period (not counted, but they still close journeys)"
 _NULLS_OUTSIDE = "non-converting journeys that close outside the period (left out)"

@@ -28,10 +28,14 @@ def journeys_from_paths(sources: Sources, options: JourneyOptions, period: Perio
     settings = {name: getattr(options, name) for name in sorted(options.model_fields_set)}
     for name, setting in {**settings, "period": period.start or period.end}.items():
         if setting is not None and name in ("period", "lookback_days"):
-            raise InputError(f"{name} needs timestamps; aggregated paths have none", given=f"{name} = {setting}")
+            raise InputError(
+                f"{name} needs timestamps; aggregated paths have none",
+                given=f"{name} = {setting}",
+                hint="leave it out, or give touchpoints and conversions",
+            )
         if setting is not None and setting != getattr(JourneyOptions(), name):
             raise InputError(
-                f"{name} is an option for building journeys; aggregated paths are complete journeys",
+                f"{name} changes how journeys are built; aggregated paths are complete journeys",
                 given=f"{name} = {setting}",
                 hint="leave it out",
             )
@@ -118,22 +122,26 @@ def _findings(table: pa.Table, channel: np.ndarray, lengths: np.ndarray, _: Summ
         (
             "empty_path",
             int((lengths == 0).sum()),
-            "rows without a path (their conversions are credited to (unattributed))",
+            "rows without a path (their conversions are credited to (unattributed)): check whether paths are missing",
         ),
         (
             "repeated_path",
             rows - count_distinct_slices(channel, ends - lengths, ends),
-            "rows that repeat an earlier path (added to it)",
+            "rows that repeat an earlier path (added to it): check whether rows were loaded twice",
         ),
     ]
     if "nulls" in table.column_names:
-        counted.append(("null_nulls", table["nulls"].null_count, "rows without a number in nulls (counted as 0)"))
+        counted.append(
+            ("null_nulls", table["nulls"].null_count, "rows without a number in nulls (counted as 0): complete them")
+        )
     if "value" in table.column_names:
         has_value = pc.fill_null(pc.greater(table["value"], 0), False)
         without_conversion = pc.and_(has_value, pc.equal(table["conversions"], 0))
-        counted.append(("null_value", table["value"].null_count, "rows without a value (counted as 0)"))
+        counted.append(("null_value", table["value"].null_count, "rows without a value (counted as 0): complete them"))
         counted.append(("value_without_conversion", pc.sum(without_conversion).as_py() or 0, _VALUE_WITHOUT_CONVERSION))
     return [count_finding(check, "paths", count, message, total=rows) for check, count, message in counted]
 
 
-_VALUE_WITHOUT_CONVERSION = "rows with a value but no conversion (the value is credited to the channels of the path)"
+_VALUE_WITHOUT_CONVERSION = (
+    "rows with a value but no conversion (the value is credited to the channels of the path): check both columns"
+)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution.amounts import percent, pluralise
 from attribution.data.loading import Finding
 from attribution.journeys import DAY, JourneyChunk, Journeys, Reader, Summary
 from attribution.journeys.structure import tally
@@ -78,10 +79,14 @@ def lookback_finding(summary: Summary, journeys: Journeys) -> list[Finding]:
             f"there are too few conversions after a touchpoint ({lag.conversions:,.0f}) to suggest a lookback window"
         )
         return [Finding("lookback", "journeys", "pass", 0, None, None, message)]
-    share = f"{COVERED:.0%} of the conversions within {window:g} days of a journey's first touchpoint"
+    share = f"{percent(COVERED)} of the conversions within {window:g} days of a journey's first touchpoint"
     at_edge = days >= COVERED * window
-    advice = "the window may cut off later ones; try a longer one" if at_edge else f"{days} days cover most"
-    message = f"{share} come in the first {days} days (open journeys counted as unfinished): {advice}"
+    advice = (
+        "the window may cut off later conversions, so try a longer one"
+        if at_edge
+        else f"a window of {pluralise(days, 'day')} covers most"
+    )
+    message = f"{share} come within {pluralise(days, 'day')} (open journeys counted as unfinished): {advice}"
     return [Finding("lookback", "journeys", "warn" if at_edge else "pass", days, None, None, message)]
 
 

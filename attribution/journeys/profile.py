@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -23,7 +24,7 @@ def profile_journeys(journeys: Journeys) -> pd.DataFrame:
     from first touchpoint to their end), ``touchpoints`` and ``participation`` (touchpoints, and journeys that
     a channel is in, by channel).
     """
-    return assemble_profile(journeys.read(profile_reader(journeys))[0], journeys)
+    return assemble_profile(journeys.read(profile_reader(journeys))[0], journeys.channels)
 
 
 def profile_reader(journeys: Journeys) -> Reader:
@@ -31,9 +32,9 @@ def profile_reader(journeys: Journeys) -> Reader:
     return partial(_count, len(journeys.channels), journeys.has_times)
 
 
-def assemble_profile(summary: Summary, journeys: Journeys) -> pd.DataFrame:
-    """The ``journey_profile`` table of what a `profile_reader` has counted."""
-    parts = [_rows(name, table, journeys) for name, table in sorted(summary.tables.items(), key=_sort_key)]
+def assemble_profile(summary: Summary, channels: Sequence[str]) -> pd.DataFrame:
+    """The ``journey_profile`` table of what a `profile_reader` has counted in journeys of ``channels``."""
+    parts = [_rows(name, table, channels) for name, table in sorted(summary.tables.items(), key=_sort_key)]
     parts = [part for part in parts if len(part)]
     if not parts:
         return pd.DataFrame(columns=list(JOURNEY_PROFILE.column_names))
@@ -69,15 +70,15 @@ def _count(channels: int, has_times: bool, chunk: JourneyChunk) -> Summary:
     return Summary(tables)
 
 
-def _rows(name: str, table: KeyedSums, journeys: Journeys) -> pd.DataFrame:
+def _rows(name: str, table: KeyedSums, channels: Sequence[str]) -> pd.DataFrame:
     measure, _, outcome = name.partition("/")
     keys = table.keys[:, 0]
     by_channel = measure in ("touchpoints", "participation")
-    channels = np.array(journeys.channels, dtype=object)
+    names = np.array(channels, dtype=object)
     return pd.DataFrame(
         {
             "measure": measure,
-            "channel": channels[keys] if by_channel else np.full(len(keys), None, dtype=object),
+            "channel": names[keys] if by_channel else np.full(len(keys), None, dtype=object),
             "bin": np.full(len(keys), np.nan) if by_channel else keys.astype(float),
             "outcome": outcome,
             "count": to_float(table.sums),

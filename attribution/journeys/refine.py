@@ -15,7 +15,7 @@ from attribution.errors import InputError, did_you_mean
 from attribution.journeys.structure import Chunks, JourneyChunk, Journeys, Reader, Readings, Summary, add_readings
 from attribution.kernels.journeys import cut as cutting
 from attribution.kernels.journeys import selection as kernel
-from attribution.schema.experiment import JourneyOptions
+from attribution.schema.experiment import DEFAULT_LOOKBACK_DAYS, JourneyOptions
 
 DAY = 86_400_000_000
 """Microseconds."""
@@ -70,6 +70,12 @@ def lookback_windows(options: JourneyOptions, dimensions: Dimensions, default: i
     # The default is no window of its own: it shortens none.
     table = np.where(table == _NO_LIMIT, default, table)
     return cutting.Windows(table.astype(np.int64), np.array(digits, np.int64))
+
+
+def default_window(options: JourneyOptions, *, has_times: bool) -> int:
+    """The lookback window of touchpoints that have none of their own; there is none where times are positions."""
+    days = DEFAULT_LOOKBACK_DAYS if options.lookback_days is None else options.lookback_days
+    return microseconds(days) if has_times else cutting.NO_LOOKBACK
 
 
 def microseconds(days: float) -> int:
@@ -128,15 +134,20 @@ class Refinement:
 
     def apply(self, chunk: JourneyChunk) -> JourneyChunk:
         """The journeys with the touchpoints that stay; non-converting ones without any are left out."""
+        return self.trace(chunk)[0]
+
+    def trace(self, chunk: JourneyChunk) -> tuple[JourneyChunk, NDArray[np.int64] | None]:
+        """As `apply`, and which touchpoints of ``chunk`` those of the result are; None where all stay as they lie."""
         if self.options.open_journeys == "drop":
             still_open = int(chunk.is_open.sum())
             chunk = replace(chunk.subset(~chunk.is_open), counted={**chunk.counted, "dropped_open": still_open})
+        position = None
         if self.changes_steps:
-            chunk = self._refine(chunk)
+            chunk, position = self._refine(chunk)
         if self.options.view_through_weight != 1:
             weight = np.where(self._is_view(chunk), self.options.view_through_weight, 1.0)
             chunk = replace(chunk, factor=weight)
-        return chunk
+        return chunk, position
 
     def _is_view(self, chunk: JourneyChunk) -> NDArray[np.bool_]:
         if "kind" not in self.dimensions.names:
@@ -145,7 +156,7 @@ class Refinement:
         marked = np.array([kind == IMPRESSION for kind in kinds])
         return np.asarray(marked[self.dimensions.digit(chunk.code.astype(np.int64), "kind")])
 
-    def _refine(self, chunk: JourneyChunk) -> JourneyChunk:
+    def _refine(self, chunk: JourneyChunk) -> tuple[JourneyChunk, NDArray[np.int64]]:
         assert chunk.touched_at is not None
         assert chunk.ended_at is not None
         direct = {name.casefold() for name in self.options.direct_channels or DIRECT}
@@ -183,7 +194,7 @@ class Refinement:
             stop=stop,
             counted={**chunk.counted, **removed},
         )
-        return refined.subset((made.length > 0) | refined.converting)
+        return refined.subset((made.length > 0) | refined.converting), made.position
 
     def describe(self, overview: Summary) -> list[Finding]:
         """What went, as rows of the quality table."""
@@ -202,10 +213,10 @@ class Refinement:
 
 _MESSAGES = {
     "expired": "touchpoints older than their own lookback window (not counted for that conversion)",
-    "views": "impressions left out in favour of clicks (view_through)",
-    "repeats": "touchpoints that repeat the one before: merged into it (dedupe)",
-    "direct": "touchpoints of direct traffic: left out (direct)",
-    "transform": "touchpoints left out by the path transform or max_touchpoints",
+    "views": "impressions left out by view_through",
+    "repeats": "touchpoints that repeat the one before (merged into it by dedupe)",
+    "direct": "touchpoints of direct traffic (left out by direct)",
+    "transform": "touchpoints left out by transform or max_touchpoints",
 }
 
 

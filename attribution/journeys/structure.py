@@ -119,7 +119,7 @@ class BucketSlices(NamedTuple):
 
 @dataclass(frozen=True)
 class JourneyChunk:
-    """Some journeys: slices of touchpoints.
+    """A part of the journeys of a run, as slices of its touchpoints.
 
     Attributes
     ----------

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.amounts import percent
 from attribution.data.loading import Finding, count_finding
 from attribution.journeys import JourneyChunk, Summary
 from attribution.kernels.shapley.coalitions import coalitions
@@ -76,8 +77,8 @@ def truncation_finding(label: str, converted: float, *, from_paths: bool) -> Fin
     reason = "if these paths stop at conversion" if from_paths else "because journeys stop at conversion"
     message = (
         f"{label}: credit may be far too low, even negative, {reason}. Converters then have fewer touchpoints than "
-        "they would have had, and the model takes that for an effect (immortal-time bias): check the credit against "
-        "an experiment"
+        "they would otherwise have had, and the model mistakes that for an effect of the channels (immortal-time "
+        "bias): check the credit against an experiment"
     )
     return count_finding("immortal_time", "journeys", converted, message)
 
@@ -102,8 +103,8 @@ def sampling_finding(label: str, pairs: int, errors: NDArray[np.float64], credit
     size = float(np.abs(credit).mean())
     share = float(errors.max()) / size if size else 0.0
     message = (
-        f"pairs of channel orders sampled by {label}; the largest standard error is {share:.2%} of the mean absolute "
-        "credit"
+        f"pairs of channel orders sampled by {label}; the largest standard error is {percent(share)} of the mean "
+        "absolute credit"
     )
     return [Finding("sampled_orders", "credit", "pass", pairs, None, None, message)]
 
@@ -118,7 +119,7 @@ def classifier_findings(label: str, notes: Sequence[str], has_untouched: bool) -
     if not has_untouched:
         message = (
             f"{label}: there is no customer without a touchpoint, so the conversion rate without ads is extrapolated: "
-            "give the customers table, with those who were never touched"
+            "add a customers table that includes customers who were never touched"
         )
         findings.append(Finding("classifier_without_untouched", "journeys", "warn", 0, None, None, message))
     return findings

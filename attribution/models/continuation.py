@@ -23,7 +23,7 @@ def check_probabilities(continuation: Continuation) -> None:
     for channel, probability in continuation.items() if isinstance(continuation, Mapping) else [("all", continuation)]:
         if not _is_probability(probability):
             raise InputError(
-                f"Markov: continuation must be a probability ({channel}): that of converting without the channel",
+                f"Markov: continuation must be the probability of converting without the channel ({channel})",
                 given=repr(probability),
                 allowed="numbers from 0 to 1, one for all channels or one for each",
             )

@@ -184,7 +184,7 @@ def check_totals(model: Model, conversions: float, value: float) -> None:
     for what, total in observed.items():
         credited = model.credit_.total(what)
         if not abs(credited - total) <= TOLERANCE * max(1.0, total):
-            raise LawError(f"model {model.label!r} credits {credited!r} {what} of {total!r}")
+            raise LawError(f"model {model.label!r}: credit of {what} adds up to {credited!r} instead of {total!r}")
 
 
 @check_arguments
@@ -201,7 +201,8 @@ def journey_credit(journeys: Journeys, models: Model | Iterable[Model]) -> pd.Da
     DataFrame
         One row per model, conversion and touchpoint: ``model``, ``conversion_id``, ``customer_id``, ``touched_at``,
         ``channel``, ``campaign``, ``position`` (from 1), ``credit`` (adds up to 1 per conversion), ``credited_value``
-        (money), ``converted_at``, ``click_id``. A conversion without a touchpoint has a row ``(unattributed)``.
+        (money), ``converted_at``, ``click_id``, ``click_id_kind``. A conversion without a touchpoint has a row
+        ``(unattributed)``.
 
     Raises
     ------
@@ -291,7 +292,10 @@ def _table(journeys: Journeys, chunk: JourneyChunk, shares: NDArray[np.float64] 
             "credit": credit,
             "credited_value": credit * chunk.value[journey],
             "converted_at": _times(journeys, chunk.ended_at[journey]),
-            "click_id": empty if is_untouched else journeys.dimensions.decode(chunk.code, "click_id"),
+            **{
+                name: empty if is_untouched else journeys.dimensions.decode(chunk.code, name)
+                for name in ("click_id", "click_id_kind")
+            },
             "_ended_at": chunk.ended_at[journey],
             "_row": chunk.conversion[journey],
         }

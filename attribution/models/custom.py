@@ -84,7 +84,7 @@ class CustomWeights(AttributionModel):
     def assumptions(self) -> Assumptions:
         return Assumptions(
             "The weights that its author chose say what a touchpoint is worth.",
-            "Biased as its author's weights are.",
+            "As biased as its author's weights are.",
         )
 
     @property

@@ -116,8 +116,8 @@ def _observed_sets(keys: NDArray[np.int64], counts: Sequence[Floats], channels: 
         raise InputError(
             f"Shapley: game {game!r} needs customers who were never touched, for the conversion rate without ads",
             given="no customer without a touchpoint who did not convert",
-            hint="give the whole customers table, or a row of paths with an empty path that counts them as nulls; or "
-            "choose game = 'set', which does not need them",
+            hint="give a customers table that includes them; of aggregated paths, a row with an empty path and their "
+            "number in nulls; or choose game = 'set', which does not need them",
         )
     is_observed = (journeys > 0) | (outcomes[0] > 0) | (outcomes[1] > 0)
     rows = np.flatnonzero(is_observed)
@@ -152,7 +152,7 @@ def solve_each(own: Buckets, weights: Floats, channels: int, *, game: str, how: 
 def check_exact(game: str, sets: Sets, how: Sampling) -> None:
     """Raise `InputError` if an exact solution is asked for of a game that is too large for it."""
     if game == "rate":
-        refuse_inexact(sets.players, how, "the game 'rate' of {} channels is exact on arrays of 2^{} numbers")
+        refuse_inexact(sets.players, how, "solving the game 'rate' of {} channels exactly needs arrays of 2^{} numbers")
     else:
         largest = int(sets.sizes.max(initial=0))
         refuse_inexact(largest, how, "a journey touched {} channels: its game needs 2^{} numbers")

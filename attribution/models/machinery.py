@@ -128,8 +128,8 @@ class Machinery:
         """
         for what in ("conversions", "value"):
             if not np.isfinite(observed.number(what)):
-                hint = "give smaller amounts, for example in thousands"
-                raise InputError(f"the sum of all {what} is larger than any float", hint=hint)
+                hint = "use a larger unit, for example thousands"
+                raise InputError(f"the sum of all {what} is too large for a float", hint=hint)
 
     def finish_fit(self, summary: Summary, observed: Summary) -> None:
         """Solve, given what all journeys contribute and what was observed, and check that credit adds up."""
@@ -149,11 +149,11 @@ class Machinery:
         unattributed = [model.observed_.number(f"unattributed_{what}") for what in ("conversions", "value")]
         baseline = None
         if model.estimand == "incremental":
-            baseline = self._left("conversions", conversions), self._left("value", value)
+            baseline = self._remainder("conversions", conversions), self._remainder("value", value)
         by_channel = np.append(conversions, unattributed[0]), np.append(value, unattributed[1])
         return ChannelTotals(model.channels_, *by_channel, baseline, self.negative_is_zero)
 
-    def _left(self, what: What, credited: NDArray[np.float64]) -> float:
+    def _remainder(self, what: What, credited: NDArray[np.float64]) -> float:
         """What channels leave of the total; 0 where only rounding is left, which might be negative."""
         total = attributable(self.model, what)
         left = float(total - credited.sum())
@@ -240,7 +240,7 @@ class Machinery:
 
 def _check_solution(model: AttributionModel, solved: object) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """What `solve` returned, refused unless it is conversions and value of every channel."""
-    problem = f"model {model.label!r}: solve returns two arrays, the conversions and the value of each channel"
+    problem = f"model {model.label!r}: solve must return two arrays, the conversions and the value of each channel"
     if not isinstance(solved, tuple) or len(solved) != 2:
         raise LawError(f"{problem}, got {type(solved).__name__}")
     conversions, value = (np.asarray(amounts, dtype=np.float64) for amounts in solved)

@@ -72,7 +72,7 @@ class Markov(PublishedModel):
     dividing by their sum is a convention: all conversions are credited, whatever the ads caused.
 
     With ``continuation`` a removed channel does not lead to null. It leads to a journey without the ad, which converts
-    with the probability given: from an experiment, or from similar customers who were not touched. Credit of channel c
+    with the given probability: from an experiment, or from similar customers who were not touched. Credit of channel c
     is then journeys × Σ_a h(a) · (V(a) − b_c), with h(a) the probability that a is the first of its states, V the
     conversion probability from there and b_c the continuation; for value b_c times the mean value of a conversion. It
     may be negative. What channels leave is the baseline. It is negative where the effects, each measured while all
@@ -95,7 +95,7 @@ class Markov(PublishedModel):
     removal_effects_ : (channels, 2) removal effect for conversions and for value; incremental with ``continuation``
     conversion_probability_ : probability of converting from the start
     states_ : number of states of the chain
-    thin_steps_ : share of steps out of states that were left fewer than 10 times
+    thin_steps_ : share of steps out of states that occur fewer than 10 times
 
     References
     ----------
@@ -147,9 +147,13 @@ class Markov(PublishedModel):
     def assumptions(self) -> Assumptions:
         bias = "Close to participation: favours channels that many converting journeys pass through."
         if self.continuation is None:
-            return Assumptions("A journey moves on by its last channels alone, and without a channel it ends.", bias)
+            return Assumptions(
+                "The next step of a journey depends on its last channels alone. Without a channel, a journey ends "
+                "where it would have met it.",
+                bias,
+            )
         return Assumptions(
-            "Without a channel a journey converts with the probability given.",
+            "Without a channel, a journey that would have met it converts with the given probability.",
             f"As wrong as that probability. {bias}",
             f"continuation = {self.continuation}",
         )
@@ -295,8 +299,8 @@ class MarkovMachinery(PublishedMachinery):
         below = [name for name, total in zip(model.channels_, credit.conversions, strict=False) if total < 0]
         if below:
             message = (
-                f"channels with negative credit from {model.label}: journeys convert less often with them than its "
-                "continuation says they do without. Check the continuation"
+                f"channels with negative credit from {model.label}: journeys with them convert less often than its "
+                "continuation says journeys without them do. Check the continuation"
             )
             findings.append(count_finding("negative_credit", "credit", len(below), message, example=below[0]))
         if credit.baseline is not None and credit.baseline[0] < 0:

@@ -29,7 +29,10 @@ def without_interactions(models: Sequence[AttributionModel]) -> list[Finding]:
     """One finding for each model without rows in ``interactions`` though others of its kind have some."""
     return [
         count_finding(
-            "no_interactions", "interactions", 1, f"{model.label} has no rows in the table interactions: {reason}"
+            "no_interactions",
+            "interactions",
+            1,
+            f"{model.label} has no interactions; read those of other models: {reason}",
         )
         for model in models
         if (reason := get_machinery(model).lacks_interactions)

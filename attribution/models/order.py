@@ -98,12 +98,12 @@ def memory_findings(label: str, order: int, longest: int, thin_steps: float) -> 
     findings = []
     if longest < order:
         message = (
-            f"channels that {label} remembers beyond the longest path of {longest}. They change nothing: set its order "
-            f"to {longest}"
+            f"channels that {label} remembers beyond the longest path, which has {longest}. They change nothing: set "
+            f"its order to {longest}"
         )
         findings.append(count_finding("order_beyond_paths", "journeys", order - longest, message))
     if thin_steps > 0.5:
-        message = f"% of the steps of {label} leave a state that was left fewer than {THIN} times: choose a lower order"
+        message = f"% of the steps of {label} start in states seen fewer than {THIN} times: choose a lower order"
         findings.append(count_finding("thin_states", "journeys", round(100 * thin_steps), message, total=100))
     return findings
 

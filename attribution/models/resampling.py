@@ -257,7 +257,7 @@ def solve_draws(solve: Callable[..., Draws], label: str, own: Buckets, observed:
         raise InputError(
             f"model {label!r} cannot be solved for every draw, because some draws have too few customers",
             given=str(error).partition(" Hint: ")[0].rstrip("."),
-            hint="give more customers of that kind, or leave this model or resampling out of the experiment",
+            hint="add more customers of that kind, or leave this model or resampling out of the experiment",
         ) from error
 
 

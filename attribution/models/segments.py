@@ -110,7 +110,9 @@ def segment_credit(
             try:
                 machinery.finish_fit(contributions, observed)
             except InputError as error:
-                message = f"{model.label} is missing in segment_credit for this segment: {error}"
+                message = (
+                    f"{model.label} is missing in segment_credit for this segment; use other models there: {error}"
+                )
                 findings.append(count_finding("segment_left_out", "customers", 1, message, example=segment))
             else:
                 fitted.append(alone)

@@ -39,7 +39,7 @@ GAMES = {
     "set": "conversions of journeys that touched no channel outside the coalition",
     "rate": "conversion rate of journeys that touched no channel outside the coalition",
     "path_incremental": "for each set of channels by itself, conversion rates of exactly its subsets",
-    "classifier": "what a classifier expects of a journey without the touchpoints of other channels",
+    "classifier": "what a classifier predicts for a journey without the touchpoints of other channels",
 }
 METHODS = ("auto", "exact", "sampling")
 NEGATIVE = {
@@ -62,7 +62,7 @@ class Shapley(PublishedModel):
     * ``path_incremental``: for each set of channels that was observed, the rates of journeys with exactly its subsets,
       less that of the never touched; where no journey has exactly a subset, of all journeys within it. Every set's
       Shapley values are multiplied by its journeys and added up.
-    * ``classifier``: what a classifier expects of each journey without the touchpoints of channels outside the
+    * ``classifier``: what a classifier predicts for each journey without the touchpoints of channels outside the
       coalition, less what it expects of a journey without any. Features are the numbers of touchpoints per channel, in
       the order of ``channels_``, and nothing else: not order, not time. So journeys with equal numbers are one row of
       an additive table, and no second pass over them is needed. Value is the conversions times the mean value of a
@@ -158,7 +158,8 @@ class Shapley(PublishedModel):
             )
         return Assumptions(
             "Customers touched by a channel would otherwise have converted like similar customers without it.",
-            "Journeys end when they convert, and short journeys are taken for an effect: credit may be far too low.",
+            "Journeys end when they convert, and the model mistakes short journeys for an effect: credit may be far "
+            "too low.",
         )
 
     @property

@@ -108,7 +108,7 @@ def _check_outcomes(rows: Rows) -> None:
     if not (rows.conversions.any() and rows.nulls.any()):
         raise InputError(
             "Shapley: the game 'classifier' needs journeys that converted and journeys that did not",
-            hint="give nulls, or the customers table with those who did not convert",
+            hint="give paths with nulls, or a customers table that includes customers who did not convert",
         )
 
 

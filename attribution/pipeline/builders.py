@@ -21,7 +21,7 @@ from attribution.schema.experiment import Experiment, ModelSpec, read_toml
 
 
 def open_sources(experiment: Experiment, engine: Engine | None = None, *, latest: bool = False) -> Sources:
-    """The input tables of an experiment; ``latest`` as for `load_sources`."""
+    """The input tables of an experiment; ``latest`` as for `load_sources`: for daily summaries, without clicks."""
     tables: Mapping[str, Any] = experiment.tables
     return load_sources(
         **tables,
@@ -31,6 +31,7 @@ def open_sources(experiment: Experiment, engine: Engine | None = None, *, latest
         engine=engine or make_engine(experiment),
         folder=experiment.folder,
         latest=latest,
+        click_ids=experiment.output.journey_credit and not latest,
     )
 
 

@@ -39,7 +39,7 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run gave: what is written, reported and tracked.
+    """The results of a run, as they are written, reported and tracked.
 
     Attributes
     ----------
@@ -116,7 +116,7 @@ class Outcome:
 
 @check_arguments
 def run_of(outcome: Outcome) -> Run:
-    """A run that was not written, with the draws of its measures where it has any.
+    """An outcome in memory as a finished run, for `check_targets` and `review_runs`.
 
     Parameters
     ----------

@@ -46,8 +46,17 @@ Kind = Literal["run", "comparison", "review", "kpis", "monitor", "refit", "simul
 
 MANIFEST = "manifest.json"
 _SIMULATED = {f"{name}.parquet" for name in ("touchpoints", "conversions", "costs", "truth")}
-_PAGES = {"comparison.md", "review.md", "kpis.md", "drift.md", "drift.parquet"}
-_BEFORE_KINDS = ({"content", "tables", "finished_at"}, {"run", "runs", "uri"})
+_PAGES: dict[str, Kind] = {
+    "comparison.md": "comparison",
+    "review.md": "review",
+    "kpis.md": "kpis",
+    "drift.md": "monitor",
+    "drift.parquet": "monitor",
+}
+_BEFORE_KINDS: dict[Kind, set[str]] = {
+    "run": {"content", "tables", "finished_at"},
+    "comparison": {"run", "runs", "uri"},
+}
 """Entries that manifests of runs and of comparisons had in version 0.1.0, which named no kind."""
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -142,27 +151,36 @@ def write_outcome(folder: Path, outcome: Outcome, *, report: str, seconds: float
 
 def write_manifest(folder: Path, kind: Kind, content: Mapping[str, Any] | None = None) -> None:
     """Write what is to be known of a folder beside its tables, and of what ``kind`` it is."""
-    text = json.dumps({"kind": kind, **(content or {})}, indent=2, ensure_ascii=False)
+    written_at = pd.Timestamp.now(tz="UTC").isoformat(timespec="seconds")
+    head = {"kind": kind, "written_at": written_at, "package": version("journey-attribution")}
+    text = json.dumps({**head, **(content or {})}, indent=2, ensure_ascii=False)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
 def is_replaceable(out: Path) -> bool:
     """Whether ``out`` is absent, empty, or the output of a command that writes folders of some `Kind`."""
-    if not out.is_dir():
-        return True
-    names = {entry.name for entry in out.iterdir()}
-    if not names:
-        return True
+    return not out.is_dir() or not any(out.iterdir()) or kind_of(out) is not None
+
+
+def kind_of(folder: Path) -> Kind | None:
+    """What a folder that is replaced whole holds; None where it is none of those."""
+    if not folder.is_dir():
+        return None
+    names = {entry.name for entry in folder.iterdir()}
     try:
-        manifest = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         # Version 0.1.0 wrote manifests of runs only.
-        return names == _SIMULATED or ("dictionary.parquet" in names and bool(names & _PAGES))
+        if names == _SIMULATED:
+            return "simulation"
+        if "dictionary.parquet" not in names:
+            return None
+        return next((kind for page, kind in _PAGES.items() if page in names), None)
     if not isinstance(manifest, dict):
-        return False
+        return None
     if "kind" in manifest:
-        return manifest["kind"] in get_args(Kind)
-    return any(manifest.keys() >= marks for marks in _BEFORE_KINDS)
+        return manifest["kind"] if manifest["kind"] in get_args(Kind) else None
+    return next((kind for kind, marks in _BEFORE_KINDS.items() if manifest.keys() >= marks), None)
 
 
 def write_table(folder: Path, table: Table, frame: pd.DataFrame) -> str:

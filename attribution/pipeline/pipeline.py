@@ -62,7 +62,7 @@ def run_experiment(
     if not isinstance(experiment, Experiment):
         experiment = read_experiment(experiment)
     sections = load_sections()
-    context = _prepared(sections, experiment, engine, say)
+    context = _prepare(sections, experiment, engine, say)
     say(f"fitting {', '.join(model.label for model in context.models)}")
     overview = read_journeys(context.journeys, context.models, context.segments, context.experiment.resampling)
     say("comparing models")
@@ -100,12 +100,12 @@ def check_quality(experiment: Experiment, *, engine: Engine | None = None) -> pd
     1
     """
     sections = load_sections()
-    context = _prepared(sections, experiment, engine, lambda _: None)
+    context = _prepare(sections, experiment, engine, lambda _: None)
     overview = check_journeys(context.journeys, context.models, context.experiment.resampling)
     return quality_table(sections.findings(_with_overview(context, overview)))
 
 
-def _prepared(sections: Sections, experiment: Experiment, engine: Engine | None, say: Stage) -> RunContext:
+def _prepare(sections: Sections, experiment: Experiment, engine: Engine | None, say: Stage) -> RunContext:
     """All that there is before a model is fitted: a run and a check of its data refuse the same, and here."""
     experiment = sections.check_options(experiment)
     models = make_models(experiment)

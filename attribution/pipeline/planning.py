@@ -77,7 +77,7 @@ def plan_budget(experiment: Experiment, *, on_stage: Stage | None = None) -> tup
         stage_credit=outcome.tables.get("funnel_credit"),
         draws=_draws(outcome, options),
         history=_own_history(outcome, options) if options.history == OWN_HISTORY else history,
-        ground=_ground(outcome),
+        ground=_evidence_base(outcome),
         earlier=earlier,
     )
     planned, tables = beside_a_budget(experiment), {**outcome.tables, **plan.tables}
@@ -129,7 +129,7 @@ def _draws(outcome: Outcome, options: BudgetOptions) -> dict[str, pd.DataFrame] 
     return draws
 
 
-def _ground(outcome: Outcome) -> Ground:
+def _evidence_base(outcome: Outcome) -> Ground:
     resampling = outcome.experiment.resampling
     start, end = _days(outcome)
     return Ground(outcome.fingerprint, start, end, 0.9 if resampling is None else resampling.level)

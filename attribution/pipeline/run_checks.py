@@ -78,7 +78,7 @@ def _overview(journeys: Journeys, summaries: Sequence[Summary]) -> Overview:
     overview, steps, profile, lags = summaries
     few = _few_conversions(overview.number("conversions"))
     findings = [*journeys.describe(overview), *lookback_finding(lags, journeys), few]
-    return Overview(findings, assemble_graph(steps, journeys), assemble_profile(profile, journeys))
+    return Overview(findings, assemble_graph(steps, journeys), assemble_profile(profile, journeys.channels))
 
 
 def _few_conversions(conversions: float) -> Finding:

@@ -185,12 +185,14 @@ class Sections:
         declared = {table.name: table for table in section.declared}
         for name, table in tables.items():
             if not isinstance(table, pd.DataFrame):
-                raise self._broken(section, f"returns {name!r} as {describe(table)} instead of a DataFrame")
+                raise self._contract_error(section, f"returns {name!r} as {describe(table)} instead of a DataFrame")
             if name not in declared:
-                raise self._broken(section, f"returns the table {name!r}, but declares {', '.join(declared) or 'none'}")
+                raise self._contract_error(
+                    section, f"returns the table {name!r}, but declares {', '.join(declared) or 'none'}"
+                )
             missing = [column for column in declared[name].required if column not in table]
             if missing:
-                raise self._broken(section, f"returns the table {name!r} without its column {missing[0]!r}")
+                raise self._contract_error(section, f"returns the table {name!r} without its column {missing[0]!r}")
         return tables
 
     def _ask(self, section: Section, method: str, *arguments: Any) -> Any:
@@ -200,15 +202,15 @@ class Sections:
         except Exception as error:
             if section.name not in self.packages or isinstance(error, AttributionError):
                 raise
-            raise self._broken(section, f"failed in {method}: {type(error).__name__}: {error}") from error
+            raise self._contract_error(section, f"failed in {method}: {type(error).__name__}: {error}") from error
         kind = _GIVES.get(method)
         if kind is not None and not isinstance(result, kind):
-            raise self._broken(
+            raise self._contract_error(
                 section, f"returns {describe(result)} from {method} instead of a {kind.__name__.lower()}"
             )
         return result
 
-    def _broken(self, section: Section, how: str) -> InputError:
+    def _contract_error(self, section: Section, how: str) -> InputError:
         package = self.packages.get(section.name, "journey-attribution")
         return InputError(f"section {section.name!r} of package {package!r} {how}")
 
@@ -225,8 +227,8 @@ def load_sections() -> Sections:
     packages: dict[str, str] = {}
     for point in sorted(entry_points(group=GROUP), key=lambda point: (_package_of(point), point.name)):
         package = _package_of(point)
-        section = _loaded(point, package)
-        taken = _taken(section, each)
+        section = _load(point, package)
+        taken = _name_clash(section, each)
         if taken is not None:
             raise InputError(
                 f"section {section.name!r} of package {package!r} {taken}", hint="rename it, or uninstall it"
@@ -284,7 +286,7 @@ def _package_of(point: EntryPoint) -> str:
     return "?" if point.dist is None else point.dist.name
 
 
-def _loaded(point: EntryPoint, package: str) -> Section:
+def _load(point: EntryPoint, package: str) -> Section:
     """A section of another package, as far as can be seen before it is asked."""
     try:
         loaded = point.load()
@@ -323,7 +325,7 @@ def _problem(section: object) -> str | None:
     return None
 
 
-def _taken(section: Section, before: Iterable[Section]) -> str | None:
+def _name_clash(section: Section, before: Iterable[Section]) -> str | None:
     """Which of its names is another's; None where none is."""
     if section.name in {*core_keys(), *(other.name for other in before)}:
         return "has a name that is already in use"

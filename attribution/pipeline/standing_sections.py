@@ -11,7 +11,7 @@ from attribution.errors import InputError
 from attribution.journeys.from_events import ONLY_CONVERTERS
 from attribution.models.credit import journey_credit
 from attribution.models.model_tables import model_findings, model_tables, without_interactions
-from attribution.returns import main_basis
+from attribution.returns import booked_costs, main_basis
 from attribution.schema.tables import (
     CHANNEL_LINT,
     CONVERSION,
@@ -178,6 +178,10 @@ def data_facts(tables: Mapping[str, pd.DataFrame]) -> dict[str, object]:
         totals |= {f"journeys, {outcome}": count for outcome, count in lengths.items()}
     returns = tables.get("returns")
     if returns is not None and not returns.empty:
-        spend = main_basis(returns).drop_duplicates("channel")["spend"]
-        totals |= {"spend": spend.sum(), "channels with spend": spend.notna().sum()}
+        rows = main_basis(returns)
+        cost_basis = str(rows["cost_basis"].iloc[0])
+        is_part = cost_basis == "media" and "loaded" in set(returns["cost_basis"])
+        name = "media spend" if is_part else "spend"
+        with_spend = rows.loc[rows["spend"].notna(), "channel"].nunique()
+        totals |= {name: booked_costs(tables, cost_basis), "channels with spend": with_spend}
     return totals

@@ -55,7 +55,7 @@ def read_record(folder: str | Path) -> Record:
         If the folder is not that of a finished run, or its record is damaged or of another format.
     """
     path = Path(folder) / FILE
-    hint = "give a folder that `attribution run` wrote"
+    hint = "give a folder that `attribution run` or `attribution refit --champion` wrote"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         check_format(str(path), content.pop("schema_version"), _SCHEMA, again="attribution run EXPERIMENT.toml")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from attribution.models.credit import TOLERANCE
 from attribution.pipeline.output import FORMULA
 from attribution.schema.tables import NO_CHANNELS
 from attribution.schema.tables.definition import Column, Table, null
+from attribution.schema.tables.inputs import CLICK_IDS
 
 _CHANNEL = Column("channel", "text", "channel of the touchpoint")
 _CAMPAIGN = null("campaign", "text", "campaign within the channel; null where touchpoints name none")
@@ -26,6 +28,9 @@ CREDITED_CONVERSIONS = Table(
     "conversion × click; without a click id conversion day × channel × campaign",
     (
         null("click_id", "text", "id of the click, as the ad system gave it; null where credit is summed by day"),
+        null(
+            "click_id_kind", "text", "gclid, gbraid, wbraid, msclkid, …; null where credit is by day or it is not known"
+        ),
         null("conversion_id", "text", "the conversion; a digest where its id was made of the customer's; null by day"),
         Column("conversion_name", "text", "what the bidding system calls this conversion"),
         null("conversion_time", "text", "when it happened, with its offset; null where credit is summed by day"),
@@ -159,6 +164,7 @@ def credited_conversions(
     files = _credit_files(folder)
     label = _choose_model(files, model)
     rows = _read_credit(files, label)
+    rows = rows.assign(click_id_kind=_kinds(rows, _mapped_kind(folder)))
     if (folder / "credit.parquet").is_file():
         _check_sums(rows, folder, label)
     credited = rows[~rows["channel"].isin(NO_CHANNELS) & (rows["credit"] > 0)]
@@ -235,6 +241,23 @@ def _read_credit(files: list[Path], label: str) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def _kinds(rows: pd.DataFrame, mapped: str | None) -> pd.Series:
+    """The kind of each click id; that of the column that was mapped to it where the row tells none."""
+    own = rows["click_id_kind"] if "click_id_kind" in rows else pd.Series(None, rows.index, dtype=object)
+    is_open = own.isna() & (rows["click_id"].fillna("") != "")
+    return own.astype(object).where(~is_open, mapped)
+
+
+def _mapped_kind(folder: Path) -> str | None:
+    """The kind of the click ids of a run whose experiment maps a column of such a name, as ``click_id = "gclid"``."""
+    try:
+        document = tomllib.loads((folder / "experiment.toml").read_text(encoding="utf-8"))
+        column = document["tables"]["touchpoints"]["columns"]["click_id"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return column.lower() if isinstance(column, str) and column.lower() in CLICK_IDS else None
+
+
 def _check_sums(rows: pd.DataFrame, folder: Path, label: str) -> None:
     """Raise unless the rows add up to the ``credit`` table of the run."""
     credit = pd.read_parquet(folder / "credit.parquet")
@@ -258,7 +281,7 @@ def _clicks(rows: pd.DataFrame) -> pd.DataFrame:
         hashlib.sha256(one.encode()).hexdigest()[:16] if one.startswith(f"{customer}@") or _is_formula(one) else one
         for one, customer in zip(ids, customers, strict=True)
     ]
-    keys = ["day", "conversion_time", "conversion_id", "click_id", "channel", "campaign"]
+    keys = ["day", "conversion_time", "conversion_id", "click_id", "click_id_kind", "channel", "campaign"]
     return _sum_credit(rows.assign(conversion_id=shown), keys)
 
 
@@ -271,7 +294,7 @@ def _is_formula(value: object) -> bool:
 def _days(rows: pd.DataFrame) -> pd.DataFrame:
     """One row for each day, channel and campaign."""
     summed = _sum_credit(rows, ["day", "channel", "campaign"])
-    return summed.assign(click_id=None, conversion_id=None, conversion_time=None)
+    return summed.assign(click_id=None, click_id_kind=None, conversion_id=None, conversion_time=None)
 
 
 def _campaigns(rows: pd.DataFrame, by_click: pd.DataFrame) -> pd.DataFrame:

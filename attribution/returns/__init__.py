@@ -21,6 +21,7 @@ from attribution.returns.returns_tables import (
     with_worth,
 )
 from attribution.returns.sensitivity_to_costs import (
+    booked_costs,
     borne_costs,
     bounded_costs,
     bounds_findings,
@@ -38,6 +39,7 @@ __all__ = [
     "Costs",
     "Terms",
     "Worth",
+    "booked_costs",
     "borne_costs",
     "bounded_costs",
     "bounds_findings",

@@ -207,7 +207,7 @@ def read_costs(
     bounds = period.bounds()
     ledger = read_ledger(sources, period, options) if sources.has("costs") else None
     touched = _from_touchpoints(sources, bounds, copies) if sources.has("touchpoints", "cost") else {}
-    booked = {} if ledger is None else _booked(ledger, "amount")
+    booked = {} if ledger is None else _book(ledger, "amount")
     takes_booked, takes_touched = _media_from(sources, booked, touched, options)
     touched_by: dict[str, float] = {}
     shared_types = {kind for channel, kind in booked if channel is None}
@@ -216,7 +216,7 @@ def read_costs(
         touched_by = _touchpoints(sources, bounds)
 
     def all_costs(column: str) -> Costs:
-        amounts = {} if ledger is None else _booked(ledger, column)
+        amounts = {} if ledger is None else _book(ledger, column)
         every = {key: amount for key, amount in amounts.items() if takes_booked or key[1] != MEDIA}
         every |= {(channel, MEDIA): amount for channel, amount in touched.items() if takes_touched}
         every |= _fees(every, options)
@@ -242,7 +242,7 @@ def spend_by_channel(
 Amounts = dict[tuple[str | None, str], float]
 
 
-def _booked(ledger: pd.DataFrame, column: str) -> Amounts:
+def _book(ledger: pd.DataFrame, column: str) -> Amounts:
     channels = ledger["channel"].astype(object).where(ledger["channel"].notna(), None)
     keys = zip(channels, ledger["cost_type"], strict=True)
     return dict(zip(keys, ledger[column].tolist(), strict=True))
@@ -361,7 +361,7 @@ def coverage_findings(costs: Costs, channels: Sequence[str]) -> list[Finding]:
         ),
         "no_media_cost": (
             [name for name in every if name in owned - media],
-            "channels with costs but no media cost: they have an ROI and a rank only if returns.cost_basis is 'loaded'",
+            "channels with costs but no media cost: they have no ROI on it; set returns.cost_basis = 'loaded'",
         ),
     }
     return [

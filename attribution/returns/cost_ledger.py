@@ -27,12 +27,14 @@ Bounds = tuple[int | None, int | None]
 class Days:
     """First and last day (rows,) of each cost, inclusive; not a day for lump sums without one.
 
-    ``are_known``: whether the table tells days at all.
+    ``are_known``: whether the table tells days at all; ``is_spread`` (rows,): whether they are the days on which the
+    cost serves, not those on which it was paid.
     """
 
     first: NDArray[np.datetime64]
     last: NDArray[np.datetime64]
     are_known: bool
+    is_spread: NDArray[np.bool_]
 
     @classmethod
     def of(cls, table: pd.DataFrame) -> Days:
@@ -40,11 +42,11 @@ class Days:
         for start, end in (("day", "day"), ("period_start", "period_end")):
             if start in table:
                 first, last = (pd.to_datetime(table[name]).to_numpy().astype("datetime64[D]") for name in (start, end))
-                return cls(first, last, are_known=True)
+                return cls(first, last, are_known=True, is_spread=np.zeros(len(table), bool))
         never = np.full(len(table), np.datetime64("NaT", "D"))
-        return cls(never, never, are_known=False)
+        return cls(never, never, are_known=False, is_spread=np.zeros(len(table), bool))
 
-    def amortised(self, table: pd.DataFrame, options: ReturnsOptions) -> Days:
+    def amortise(self, table: pd.DataFrame, options: ReturnsOptions) -> Days:
         """Costs that serve for some days from their first one on, by the table or else by their type.
 
         Raises
@@ -71,7 +73,7 @@ class Days:
             )
         last = self.last.copy()
         last[spread] = self.first[spread] + (serves[spread].to_numpy().astype(np.int64) - 1)
-        return replace(self, last=last)
+        return replace(self, last=last, is_spread=spread)
 
     @property
     def instants(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -155,13 +157,18 @@ def read_rates(sources: Sources, options: ReturnsOptions) -> dict[str, RateHisto
     return histories
 
 
-def currency_rates(currency: pd.Series, days: Days, histories: Mapping[str, RateHistory], bounds: Bounds) -> Floats:
-    """(rows,) what one unit of each row's currency is worth; over a period, the mean of its days inside the analysis.
+def currency_rates(
+    currency: pd.Series, paid: Days, serves: Days, histories: Mapping[str, RateHistory], bounds: Bounds
+) -> Floats:
+    """(rows,) what one unit of each row's currency is worth.
+
+    A cost is converted on the days on which it was paid: one that is spread over other days on all of them, and
+    another, which is paid as it serves, on those inside the analysis. A cost that does not serve then is worth 0.
 
     Parameters
     ----------
     currency : of each row; null means that of the values
-    days : on which it was paid
+    paid, serves : days on which it was paid, and on which it serves
     histories : as `read_rates` gives them
     bounds : of the analysis period
 
@@ -193,7 +200,7 @@ def currency_rates(currency: pd.Series, days: Days, histories: Mapping[str, Rate
     for name in present:
         of = (names == name).to_numpy(bool, na_value=False)
         history = histories[name]
-        rates[of] = history.rate[0] if history.is_constant else _on_days(name, history, days, of, bounds)
+        rates[of] = history.rate[0] if history.is_constant else _on_days(name, history, paid, serves, of, bounds)
     return rates
 
 
@@ -215,16 +222,20 @@ def _dated_histories(sources: Sources) -> dict[str, RateHistory]:
     }
 
 
-def _on_days(name: str, history: RateHistory, days: Days, of: NDArray[np.bool_], bounds: Bounds) -> Floats:
-    dated = ~np.isnat(days.first[of])
+def _on_days(
+    name: str, history: RateHistory, paid: Days, serves: Days, of: NDArray[np.bool_], bounds: Bounds
+) -> Floats:
+    dated = ~np.isnat(paid.first[of])
     if not dated.all():
         raise InputError(
             f"table 'costs': {pluralise(int((~dated).sum()), 'cost')} in {name} without a day, but its rate "
             "changes from day to day",
             hint="add a day, or set one rate for all days in returns.rates",
         )
-    first, last = (at[of] for at in days.inside(bounds))
-    outside = last <= first
+    begin, end = (at[of] for at in serves.inside(bounds))
+    outside = end <= begin
+    pairs = zip(paid.instants, paid.inside(bounds), strict=True)
+    first, last = (np.where(serves.is_spread, whole, inside)[of] for whole, inside in pairs)
     # Outside of the period there is nothing to convert.
     rates = np.where(outside, 0.0, history.means(first, last))
     if np.isnan(rates).any():
@@ -271,21 +282,21 @@ def read_ledger(sources: Sources, period: Period, options: ReturnsOptions) -> pd
     if has_types and "period_start" in table:
         # Without types, two costs that run at the same time cannot be told from one that was booked twice.
         _check_overlaps(table)
-    days = Days.of(table)
+    paid = Days.of(table)
+    days = paid.amortise(table, options)
     factors = []
     if "currency" in table:
-        factors.append(currency_rates(table["currency"], days, read_rates(sources, options), period.bounds()))
-    days = days.amortised(table, options)
+        factors.append(currency_rates(table["currency"], paid, days, read_rates(sources, options), period.bounds()))
     if period.bounds() != (None, None) and days.are_known:
         factors.append(days.share_inside(period.bounds()))
     amounts = {name: table[name].to_numpy(np.float64) for name in AMOUNTS if name in table}
     for factor in factors:
         amounts = {name: amount * factor for name, amount in amounts.items()}
     _check_future(days, amounts["amount"])
-    return summed(table[["channel", "cost_type"]], amounts)
+    return sum_amounts(table[["channel", "cost_type"]], amounts)
 
 
-def summed(keys: pd.DataFrame, amounts: Mapping[str, NDArray[np.float64]]) -> pd.DataFrame:
+def sum_amounts(keys: pd.DataFrame, amounts: Mapping[str, NDArray[np.float64]]) -> pd.DataFrame:
     """Distinct rows of ``keys``, sorted, with the exact sums of their amounts (rows,) by name."""
     groups = keys.groupby(list(keys.columns), dropna=False, sort=True)
     group = groups.ngroup().to_numpy(np.int64)
@@ -304,7 +315,7 @@ def totals_of(group: NDArray[np.integer], amount: NDArray[np.float64], size: int
     """
     totals = to_float(exact_sums(group, amount, size))
     if not np.isfinite(totals).all():
-        raise InputError("the sum of all spend is larger than any float", hint="use a larger unit of money")
+        raise InputError("the sum of all spend is too large for a float", hint="use a larger unit of money")
     return np.asarray(totals)
 
 

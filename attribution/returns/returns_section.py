@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from attribution.amounts import format_amount, format_roi
+from attribution.amounts import format_amount, format_money, format_roi
 from attribution.data.loading import Finding, count_finding
 from attribution.returns.channel_costs import coverage_findings, overlap_findings
 from attribution.returns.returns_declared import COST_SENSITIVITY, PLATFORM_CLAIMS, RETURNS
@@ -270,7 +270,8 @@ def _idle_spend(context: RunContext) -> Finding:
     converting = {name for name, n in zip(graph.states[1:-2], graph.converting_touchpoints, strict=True) if n > 0}
     paid = {channel: amount for channel, amount in spend.items() if amount > 0}
     idle = {channel: amount for channel, amount in sorted(paid.items()) if channel not in converting}
-    message = f"channels with spend that are in no converting journey ({sum(idle.values()):,.2f} in total); "
+    total = format_money(sum(idle.values()), context.experiment.returns.currency)
+    message = f"channels with spend that are in no converting journey ({total} in total); "
     message += "check that costs and touchpoints name these channels alike"
     return count_finding(
         "spend_without_conversion", "costs", len(idle), message, total=len(paid), example=", ".join([*idle][:5])

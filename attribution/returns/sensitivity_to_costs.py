@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -56,6 +56,29 @@ def own_costs(sensitivity: pd.DataFrame) -> pd.DataFrame:
     return rows[["channel", "cost_type", *columns, "is_known"]].rename(columns=columns).reset_index(drop=True)
 
 
+def booked_costs(tables: Mapping[str, pd.DataFrame], cost_basis: str) -> float:
+    """All costs that were booked, shared ones included, whoever gets credit; NaN where there are none.
+
+    Parameters
+    ----------
+    tables : of a run: ``returns``, and ``cost_sensitivity`` where costs have types
+    cost_basis : ``media`` for the cost of media alone, ``loaded`` for all
+
+    Examples
+    --------
+    >>> returns = pd.DataFrame({"model": ["a", "a"], "channel": ["mail", "seo"], "cost_basis": "media",
+    ...     "spend": [50.0, None], "basis": "revenue"})
+    >>> booked_costs({"returns": returns}, "media")
+    50.0
+    """
+    own = own_costs(tables["cost_sensitivity"]) if "cost_sensitivity" in tables else pd.DataFrame()
+    if len(own):
+        return float(own.loc[(cost_basis == "loaded") | (own["cost_type"] == MEDIA), "amount"].sum(min_count=1))
+    rows = tables["returns"]
+    rows = rows[rows["cost_basis"] == cost_basis].drop_duplicates("channel")
+    return float(rows["spend"].sum(min_count=1))
+
+
 def borne_costs(sensitivity: pd.DataFrame) -> pd.DataFrame:
     """What each channel with an ROI on all its costs bears of each type, under each model."""
     borne = sensitivity["roi"].notna() & (sensitivity["amount"] > 0)
@@ -75,7 +98,7 @@ def bounds_findings(sensitivity: pd.DataFrame | None) -> list[Finding]:
     if ranked.empty:
         return []
     unsure = sorted(set(ranked.loc[ranked["overlaps"].notna(), "channel"]))
-    message = "channels whose ROI overlaps that of others within the bounds of costs: their rank is not sure"
+    message = "channels whose ROI overlaps that of others within the bounds of costs: narrow the bounds to rank them"
     total = ranked["channel"].nunique()
     return [count_finding("cost_bounds", "costs", len(unsure), message, total=total, example=", ".join(unsure[:5]))]
 

@@ -84,7 +84,7 @@ def read_worth(
     measures = terms.measures
     if not measures:
         return None
-    of_conversion = {name: measured(sources, name, terms.options) for name in sorted(measures)}
+    of_conversion = {name: read_measure(sources, name, terms.options) for name in sorted(measures)}
     lost = frozenset(name for name, of in of_conversion.items() if (of < 0).any())
     reader = partial(_allocate_measures, list(models), _apart(of_conversion, lost))
     whole = journeys.read(reader)[0]
@@ -112,7 +112,7 @@ def read_worth(
 def check_worth(sources: Sources, terms: Terms) -> None:
     """Raise `InputError`, before any model is fitted, if a conversion does not say what it is worth."""
     for name in sorted(terms.measures):
-        measured(sources, name, terms.options)
+        read_measure(sources, name, terms.options)
 
 
 def _apart(measures: Mapping[str, Floats], lost: frozenset[str]) -> dict[str, Floats]:
@@ -125,7 +125,7 @@ def _net(read: Callable[[str], Floats | float], name: str, lost: frozenset[str])
     return np.asarray(read(name) - read(_LOST + name) if name in lost else read(name))
 
 
-def measured(sources: Sources, name: str, options: ReturnsOptions) -> Floats:
+def read_measure(sources: Sources, name: str, options: ReturnsOptions) -> Floats:
     """(conversions + 1,) a measure of each conversion, by row; 0 where row −1 points.
 
     Raises

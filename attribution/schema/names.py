@@ -58,12 +58,12 @@ def named_folder(below: str, name: str, *, option: str = "--out") -> Path:
     return Path(below) / name
 
 
-def encoded(text: str, most: int = 80) -> str:
+def encode_name(text: str, most: int = 80) -> str:
     """A name made of ``text`` that every file system takes; two texts may give the same.
 
     Examples
     --------
-    >>> encoded("Brand / search?"), encoded("../../etc"), encoded("客户 1"), encoded("?")
+    >>> encode_name("Brand / search?"), encode_name("../../etc"), encode_name("客户 1"), encode_name("?")
     ('Brand_search', 'etc', '客户_1', 'unnamed')
     """
     slug = re.sub(r"[^\w.+=-]+", "_", text).strip("._-")

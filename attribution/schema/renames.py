@@ -17,7 +17,7 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
         "--to": "--version",
         "--window": "--holdout",
     },
-    "command refit": {"--last": "--days"},
+    "command refit": {"--last": "--days", "--refresh": "--champion"},
     "command review": {"--fewest": "--min-conversions"},
     "command score": {"--to": "--through"},
     "command summarise": {"--since": "--from"},

@@ -38,7 +38,7 @@ FIRST_DAY: Final = np.datetime64("2024-01-01", "us")
 
 @dataclass(frozen=True)
 class Simulation:
-    """What a world produced, in the columns of `attribution.schema.tables`; ``truth`` is what no advertiser sees.
+    """The tables of a simulated log, in the columns of `attribution.schema.tables`; no advertiser sees ``truth``.
 
     ``touchpoints`` and ``conversions`` are in the order of customer and time, ``costs`` has one row per paid
     channel and day, ``truth`` one per paid channel.
@@ -52,7 +52,7 @@ class Simulation:
 
 @check_arguments
 def simulate(world: World | str, *, customers: int, seed: int = 0, truth: bool = True) -> Simulation:
-    """Let ``customers`` customers live through a world.
+    """Simulate the log of ``customers`` customers in a world.
 
     Parameters
     ----------

@@ -121,7 +121,7 @@ class Channel:
 
 @dataclass(frozen=True)
 class World:
-    """A world: channels, and customers whose wish to buy is known to nobody but the simulator.
+    """A simulated market: channels, and customers whose propensity to buy only the simulator knows.
 
     Every customer has a latent propensity u ~ N(0, 1), is in or out of market, and carries goodwill G. On
     the first day G is 0 and nobody has visited the site yet. On each day, in this order, each customer
@@ -199,7 +199,7 @@ class World:
         where = f"world {self.name!r}"
         _check_ranges(self, _WORLD_RANGES, where)
         if not isinstance(self.channels, tuple) or not all(isinstance(c, Channel) for c in self.channels):
-            raise InputError(f"{where}: 'channels' is not a tuple of channels", given=repr(self.channels))
+            raise InputError(f"{where}: 'channels' must be a tuple of channels", given=repr(self.channels))
         if not self.channels:
             raise InputError(f"{where}: there are no channels", hint="describe at least one")
         names = [channel.name for channel in self.channels]
@@ -242,7 +242,7 @@ def _check_name(what: str, name: object) -> None:
         raise InputError(
             f"a {what} cannot have this name",
             given=repr(name),
-            allowed="a text that is not blank and does not start with a parenthesis",
+            allowed="a text that is not blank and does not begin with a parenthesis",
         )
 
 
@@ -303,7 +303,7 @@ WORLDS: Final[dict[str, World]] = {
 """The shipped worlds, with the same channels, effects and prices.
 
 ``default``: whom a paid channel touches is pure chance. ``confounded``: social and email are targeted on the
-latent propensity, search and affiliate are met by those in market, goodwill leads to brand search, and
+latent propensity, search and affiliate reach customers in market, goodwill leads to brand search, and
 retargeting follows visits to the site; so touched customers would have bought more often anyway.
 """
 
@@ -358,7 +358,7 @@ def _world_from(keys: dict[str, Any], path: Path) -> World:
     _check_keys(keys, World, f"world file '{path}'")
     tables = keys["channels"]
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise InputError(f"world file '{path}': 'channels' is not a list of tables", hint="write [[channels]]")
+        raise InputError(f"world file '{path}': 'channels' must be a list of tables", hint="write [[channels]]")
     for number, table in enumerate(tables, start=1):
         _check_keys(table, Channel, f"world file '{path}', channel {number}")
     return World(**{**keys, "channels": tuple(Channel(**table) for table in tables)})

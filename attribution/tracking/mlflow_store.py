@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from filelock import FileLock
 
 from attribution.errors import InputError, TrackingError
-from attribution.logs import without_credentials
+from attribution.logs import catch_output, without_credentials
 from attribution.pipeline.stores import Store
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def call_store(act: Callable[[], Answer], folder: Path | None, store: Store) -> 
     except ImportError as error:
         raise TrackingError(f"mlflow cannot be imported: {error}") from None
     try:
-        with _without_warnings():
+        with _without_warnings(), catch_output("mlflow"):
             _prepare(store.tracking)
             _prepare(store.registry)
             return _retry(act, (SQLAlchemyError, OSError))

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import io
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from attribution.errors import InputError, TrackingError
 from attribution.models.saved import Scorer
 from attribution.pipeline.stores import Store
-from attribution.production.scoring.rows import example_rows, has_positions, needed_lists
+from attribution.production.scoring.days import day_number
+from attribution.production.scoring.in_effect import VERSION_TAG, VersionRecord
+from attribution.production.scoring.row_columns import ANSWER, example_rows, explain_columns
+from attribution.production.versions import Timeline, add_promotion, check_day
+from attribution.tracking.descriptions import MODEL_DESCRIPTION, describe_version
+from attribution.tracking.environment import pin_requirements
 from attribution.tracking.mlflow_store import call_store, check_store, close_run, find_experiment_id, open_client
+from attribution.tracking.versions import read_timeline, tag_version, write_timeline
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -25,11 +31,7 @@ Answer = TypeVar("Answer")
 
 # ---------------------------------------------------------------- a scorer as an MLflow model
 
-VERSION_TAG = "attribution.scorer_version"
-"""Tag of a registered version: which scorer it is."""
-
 _PACKAGE = Path(__file__).parents[1]
-_NEEDED = ("numpy", "scipy", "pandas", "pyarrow", "duckdb", "numba", "pydantic", "threadpoolctl", "networkx", "mlflow")
 
 
 def log_scorer(
@@ -53,36 +55,49 @@ def log_scorer(
             code_paths=[str(_PACKAGE)],
             signature=_signature(scorer),
             input_example=example_rows(scorer),
-            pip_requirements=[f"{package}=={version(package)}" for package in _NEEDED],
+            pip_requirements=pin_requirements(),
             model_config={"allow_own_code": allow_own_code},
-            metadata={"model": scorer.state.label, "scorer_version": scorer.version},
+            metadata={
+                "model": scorer.state.label,
+                "scorer_version": scorer.version,
+                "columns": explain_columns(scorer),
+                "answer": dict(ANSWER),
+            },
         )
         tags = {VERSION_TAG: scorer.version, "attribution.model": scorer.state.label}
         # It says on stderr what it does, whatever the level of logging.
         with contextlib.redirect_stderr(io.StringIO()):
             made = mlflow.register_model(logged.model_uri, name, tags=tags)
+    client = open_client(store)
+    client.update_model_version(name, made.version, description=describe_version(scorer))
+    if not client.get_registered_model(name).description:
+        # What somebody has written there stays.
+        client.update_registered_model(name, description=MODEL_DESCRIPTION)
     return str(made.version), run_id
 
 
 def _signature(scorer: Scorer) -> Any:
-    """What a row is made of, and what comes back."""
+    """What a row is made of, and what comes back.
+
+    MLflow turns declared lists into arrays of NumPy before the model sees them, and a null in a list of texts then
+    cuts every text to its first letter. It passes on as it is what may be anything, so that each row is judged here.
+    """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
-    from mlflow.types.schema import Array
+    from mlflow.types.schema import AnyType, Array
 
-    time = DataType.long if has_positions(scorer) else DataType.string
-    more = [ColSpec(Array(DataType.string), column) for column in needed_lists(scorer)]
+    anything: Any = AnyType()  # type: ignore[no-untyped-call]
+    kinds: dict[str, Any] = {
+        "text": DataType.string,
+        "number": DataType.double,
+        "list of texts": Array(DataType.string),
+        "list of numbers": Array(DataType.double),
+    }
     columns: list[Any] = [
-        ColSpec(Array(DataType.string), "channel"),
-        ColSpec(Array(time), "touched_at"),
-        *more,
-        ColSpec(time, "converted_at"),
+        ColSpec(anything, name, required=not text.startswith("optional"))
+        for name, text in explain_columns(scorer).items()
     ]
-    result: list[Any] = [
-        ColSpec(Array(DataType.string), "channel"),
-        ColSpec(Array(time), "touched_at"),
-        ColSpec(Array(DataType.double), "credit"),
-    ]
+    result: list[Any] = [ColSpec(kinds[text.split(":")[0]], name) for name, text in ANSWER.items()]
     return ModelSignature(Schema(columns), Schema(result))
 
 
@@ -97,8 +112,9 @@ def use_store(store: Store) -> Iterator[None]:
     try:
         yield
     finally:
-        mlflow.set_tracking_uri(None)
-        mlflow.set_registry_uri(None)
+        unset: Any = None
+        mlflow.set_tracking_uri(unset)
+        mlflow.set_registry_uri(unset)
         # What MLflow is pointed to, it writes into the environment, and it leaves the registry there.
         for name, value in before.items():
             os.environ.pop(name, None)
@@ -109,7 +125,6 @@ def use_store(store: Store) -> Iterator[None]:
 # ---------------------------------------------------------------- the registry
 
 _REFERENCE = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
-_REPLACES_TAG = "attribution.replaces"
 
 
 @dataclass(frozen=True)
@@ -122,6 +137,7 @@ class Registered:
     alias : that now points to it
     before : the version that the alias pointed to until now, if another
     run_id : the MLflow run it was logged with
+    timeline : which version is in effect on which day under the alias; None without one
     """
 
     name: str
@@ -129,6 +145,7 @@ class Registered:
     alias: str | None
     before: str | None
     run_id: str
+    timeline: Timeline | None = None
 
     @property
     def uri(self) -> str:
@@ -136,13 +153,30 @@ class Registered:
         return f"models:/{self.name}@{self.alias}" if self.alias else f"models:/{self.name}/{self.version}"
 
 
+@dataclass(frozen=True)
+class Placement:
+    """Where a scorer is registered, and as what.
+
+    Attributes
+    ----------
+    name : in the registry
+    store : that it is registered in
+    alias : under which it is in effect; none if None
+    restate : first day on which it is in effect, counted from 1970-01-01; today if None
+    """
+
+    name: str
+    store: Store
+    alias: str | None = None
+    restate: int | None = None
+
+
 def register_scorer(
     folder: Path,
+    placement: Placement,
     *,
-    name: str,
-    store: Store,
-    alias: str | None = None,
     run_id: str | None = None,
+    tags: Mapping[str, str] | None = None,
     allow_own_code: bool = False,
 ) -> Registered:
     """Log the scorer in ``folder`` as an MLflow model and register it; the same scorer is registered once.
@@ -150,29 +184,35 @@ def register_scorer(
     Parameters
     ----------
     folder : written by `attribution.Scorer.save`
-    name : in the registry
-    store : that it is registered in
-    alias : to be pointed to it
+    placement : where and as what
     run_id : MLflow run that it belongs to; a run of its own unless given
+    tags : of the version, see `attribution.tracking.versions.provenance_tags`
     allow_own_code : see `attribution.Scorer.load`; where it is served, the model may run what it may run here
 
     Raises
     ------
     InputError
-        If the folder is not whole, a name is impossible, or the registry does not answer.
+        If the folder is not whole, a name or day is impossible, or the registry does not answer.
     """
+    name, store, alias = placement.name, placement.store, placement.alias
     _check_names(name, alias)
     scorer = Scorer.load(folder, allow_own_code=allow_own_code)
 
     def act(client: MlflowClient) -> Registered:
+        # Before anything is written: what is refused of the day leaves no version.
+        before = _timeline(client, name, alias) if alias else None
+        if alias:
+            check_day(before, placement.restate, _today())
         registered = _find_registered(client, name, scorer.version)
         number, run = registered or log_scorer(store, folder, scorer, name, run_id, allow_own_code=allow_own_code)
-        before = _alias_version(client, name, alias) if alias else None
-        if alias and before != number:
-            client.set_registered_model_alias(name, alias, number)
-            if before is not None:
-                client.set_model_version_tag(name, number, _REPLACES_TAG, before)
-        return Registered(name, number, alias, before if before != number else None, run)
+        tag_version(client, name, number, tags or {})
+        if not alias:
+            return Registered(name, number, alias, None, run)
+        after = add_promotion(before, number, restate=placement.restate, today=_today())
+        if after != before:
+            write_timeline(client, name, alias, after)
+        replaced = None if before is None or before.newest == number else before.newest
+        return Registered(name, number, alias, replaced, run, after)
 
     return _call_registry(act, store, is_lookup=False)
 
@@ -200,65 +240,66 @@ def fetch_scorer(reference: str, into: Path, *, store: Store) -> Path:
     return _call_registry(act, store)
 
 
-def alias_points_to(name: str, alias: str, *, store: Store) -> str | None:
-    """Version that an alias points to; None where there is no such model or alias.
+def check_placement(placement: Placement) -> Timeline | None:
+    """What is in effect where a version is to be placed; None where nothing is.
 
     Raises
     ------
     InputError
-        If the registry does not answer.
+        If a name or the day is impossible, or the registry does not answer.
     """
+    _check_names(placement.name, placement.alias)
+    alias = placement.alias
 
-    def act(client: MlflowClient) -> str | None:
-        names = [model.name for model in client.search_registered_models()]
-        return _alias_version(client, name, alias) if name in names else None
+    def act(client: MlflowClient) -> Timeline | None:
+        timeline = _timeline(client, placement.name, alias) if alias else None
+        check_day(timeline, placement.restate, _today())
+        return timeline
 
-    return _call_registry(act, store)
+    return _call_registry(act, placement.store)
 
 
-def earlier_version(name: str, alias: str, *, store: Store) -> str:
-    """Version that the one at ``alias`` took the place of.
+def find_versions(name: str, alias: str, *, store: Store) -> tuple[Timeline, dict[str, VersionRecord]]:
+    """Which version is in effect on which day under ``alias``, and what is known of each version.
 
     Raises
     ------
     InputError
-        If there is none, or the registry does not answer.
+        If there is no such model or alias, or the registry does not answer.
     """
 
-    def act(client: MlflowClient) -> str:
-        at = _alias_version(client, name, alias)
-        if at is None:
-            raise InputError(f"model {name!r} has no alias {alias!r}", allowed=sorted(_model(client, name).aliases))
-        before = _version(client, name, at).tags.get(_REPLACES_TAG)
-        if before is None:
+    def act(client: MlflowClient) -> tuple[Timeline, dict[str, VersionRecord]]:
+        model = _model(client, name)
+        timeline = read_timeline(model, alias, _today())
+        if timeline is None or alias not in model.aliases:
+            hint = "set one with `attribution export --alias`"
             raise InputError(
-                f"version {at} of model {name!r} did not replace another version",
-                hint="choose a version with --version",
+                f"model {name!r} has no alias {alias!r}", allowed=sorted(model.aliases) or "none", hint=hint
             )
-        return str(before)
+        candidates = client.search_model_versions(f"name = '{_escaped(name)}'")
+        records = {str(candidate.version): VersionRecord.read(candidate.tags) for candidate in candidates}
+        return timeline, {version: about for version, about in records.items() if about is not None}
 
     return _call_registry(act, store)
 
 
-def set_alias(reference: str, alias: str, *, store: Store) -> Registered:
-    """Point ``alias`` to the version that ``reference`` names, such as back to an earlier one.
+def roll_back_alias(name: str, alias: str, to: str | None = None, *, store: Store) -> Registered:
+    """Take back the last promotion to ``alias``, or put the version ``to`` in its place.
 
     Raises
     ------
     InputError
-        If there is no such version, or the registry does not answer.
+        If nothing was promoted before, there is no such version, or the registry does not answer.
     """
-    name, other, number = _parse_reference(reference)
     _check_names(name, alias)
+    before, _ = find_versions(name, alias, store=store)
+    after = before.roll_back(to)
 
     def act(client: MlflowClient) -> Registered:
-        at = number or _alias_version(client, name, other)
-        if at is None:
-            raise InputError(f"model {name!r} has no alias {other!r}", allowed=sorted(_model(client, name).aliases))
-        run_id = str(_version(client, name, str(at)).run_id)
-        before = _alias_version(client, name, alias)
-        client.set_registered_model_alias(name, alias, str(at))
-        return Registered(name, str(at), alias, before if before != str(at) else None, run_id)
+        run_id = str(_version(client, name, after.newest).run_id)
+        write_timeline(client, name, alias, after)
+        replaced = None if before.newest == after.newest else before.newest
+        return Registered(name, after.newest, alias, replaced, run_id, after)
 
     return _call_registry(act, store)
 
@@ -266,6 +307,12 @@ def set_alias(reference: str, alias: str, *, store: Store) -> Registered:
 def away(error: TrackingError) -> InputError:
     """That the registry does not do what it was asked, before anything was written."""
     return error.refuse(f"the registry does not answer: {error}", hint="nothing was written")
+
+
+def parse_alias(reference: str) -> tuple[str, str] | None:
+    """Name and alias of ``models:/NAME@ALIAS``; None where it names a version, or no registered model."""
+    parts = _REFERENCE.fullmatch(reference)
+    return None if parts is None or parts["alias"] is None else (parts["name"], parts["alias"])
 
 
 def _parse_reference(reference: str) -> tuple[str, str, str | None]:
@@ -279,7 +326,11 @@ def _parse_reference(reference: str) -> tuple[str, str, str | None]:
 
 def _check_names(name: str, alias: str | None) -> None:
     if not re.fullmatch(r"[^/:@.%\"'\s][^/:@%\"']{0,199}", name):
-        raise InputError("a registered model cannot have this name", given=repr(name), allowed="text without / : @")
+        raise InputError(
+            "a registered model cannot have this name",
+            given=repr(name),
+            allowed="up to 200 characters without / : @ % ' \"",
+        )
     if alias is not None and (not re.fullmatch(r"[A-Za-z][\w-]{0,99}", alias) or alias == "latest"):
         raise InputError(
             "an alias cannot have this name", given=repr(alias), allowed="letters, digits, _ and -; not 'latest'"
@@ -320,16 +371,32 @@ def _version(client: MlflowClient, name: str, number: str) -> Any:
         raise InputError(f"model {name!r} has no version {number}") from None
 
 
+def _timeline(client: MlflowClient, name: str, alias: str) -> Timeline | None:
+    """The promotions to an alias; None where there is no such model, or nothing was promoted."""
+    return read_timeline(_model(client, name), alias, _today()) if _is_registered(client, name) else None
+
+
+def _is_registered(client: MlflowClient, name: str) -> bool:
+    return any(model.name == name for model in client.search_registered_models(f"name = '{_escaped(name)}'"))
+
+
+def _today() -> int:
+    return day_number(dt.datetime.now(dt.UTC).date().isoformat())
+
+
 def _alias_version(client: MlflowClient, name: str, alias: str) -> str | None:
     """Version that an alias points to; None where there is no such alias."""
     number = _model(client, name).aliases.get(alias)
     return None if number is None else str(number)
 
 
+def _escaped(name: str) -> str:
+    return name.replace("'", "''")
+
+
 def _find_registered(client: MlflowClient, name: str, scorer_version: str) -> tuple[str, str] | None:
     """Version and run of the same scorer, if it is registered already."""
-    escaped = name.replace("'", "''")
-    for candidate in client.search_model_versions(f"name = '{escaped}'"):
+    for candidate in client.search_model_versions(f"name = '{_escaped(name)}'"):
         if candidate.tags.get(VERSION_TAG) == scorer_version:
             return str(candidate.version), str(candidate.run_id)
     return None

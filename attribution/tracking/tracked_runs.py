@@ -153,7 +153,8 @@ def _track(record: Record, folder: Path, store: Store) -> str:
     tracked = _find_run(client, experiment_id, identity)
     if tracked is not None:
         return tracked
-    run_id = _start(client, experiment_id, record.run, {"attribution.kind": "comparison", **identity})
+    kind = {"attribution.kind": "comparison", **record.run.tags}
+    run_id = _start(client, experiment_id, record.run, {**kind, **identity})
     with close_run(client, run_id):
         log_numbers(client, run_id, params=record.run.params, metrics=record.run.metrics)
         _log_inputs(client, run_id, record.inputs)

@@ -14,17 +14,17 @@ ALL_MODELS = "(all)"
 
 RANK_PROBABILITY = Table(
     "rank_probability",
-    "model × channel × rank; with [sensitivity] (all) × estimand × channel × rank too",
+    "model × channel × rank; with [sensitivity] also (all) × estimand × channel × rank",
     (
         Column("model", "text", "label of the model; (all): over all models of the estimand and all specifications"),
         Column("estimand", "text", "allocated: divides observed conversions; incremental: what ads caused"),
         _CHANNEL,
         Column("rank", "integer", "1 = highest ROI (most conversions where there is no spend)"),
         Column("probability", "number", "share of draws in which the channel has this rank; ties share their ranks"),
-        null("least", "number", "of (all): the same under the specification in which it is smallest"),
-        null("most", "number", "of (all): the same under the specification in which it is largest"),
+        null("least", "number", "of (all): the probability under the specification in which it is smallest"),
+        null("most", "number", "of (all): the probability under the specification in which it is largest"),
     ),
-    question="How sure is the rank of a channel?",
+    question="How certain is the rank of a channel?",
 )
 
 DIFFERENCES = Table(
@@ -34,17 +34,18 @@ DIFFERENCES = Table(
     (
         Column("model_a", "text", "label of a model"),
         Column("channel_a", "text", "a channel"),
-        Column("model_b", "text", "label of a model: the same, or another of which both saw the same draws"),
+        Column("model_b", "text", "label of the same model, or of another one that had the same draws"),
         Column("channel_b", "text", "the same channel, or another"),
         Column(
             "measure",
             "text",
-            "share, roi or conversions; order: whether channel_a lies above channel_b by ROI, over all specifications",
+            "share, roi or conversions; order: whether channel_a is above channel_b by ROI, over all specifications",
         ),
         Column(
             "difference",
             "number",
-            "what a gives less what b gives; of order: how often channel_a is above under model_a less under model_b",
+            "the measure of a less that of b; of order: how often channel_a is above channel_b under model_a, less how "
+            "often under model_b",
             unit=_BY_MEASURE,
         ),
         _LOW,
@@ -52,7 +53,7 @@ DIFFERENCES = Table(
         Column(
             "probability",
             "number",
-            "share of draws in which a lies above b; of order: in which the models put the two in opposite order; "
+            "share of draws in which a is above b; of order: in which the models rank the two in opposite order; "
             "ties count half",
         ),
     ),
@@ -61,16 +62,16 @@ DIFFERENCES = Table(
 
 DRAWS = Table(
     "draws",
-    "model × draw × channel, where the run was asked for them",
+    "model × draw × channel, with output.draws",
     (
         Column("model", "text", "label of the model"),
-        Column("draw", "integer", "number of the draw; the same customers under every model"),
+        Column("draw", "integer", "number of the draw, which has the same customers under every model"),
         Column("channel", "text", "channel"),
         Column("conversions", "number", "credited conversions"),
         Column("value", "number", "credited value"),
-        null("new_customers", "number", "credited conversions of new customers; null where they were not asked for"),
+        null("new_customers", "number", "credited conversions of new customers; null where the run does not need them"),
         Column("return", "number", "return on the basis that channels are ranked by"),
         null("spend", "number", "spend on the cost basis that channels are ranked by"),
     ),
-    question="What does each draw credit to each channel, so that sums and ratios of them get intervals too?",
+    question="What does each draw credit to each channel, for intervals of sums and ratios of them?",
 )

@@ -38,8 +38,12 @@ PLACEBO = Table(
         Column("conversions", "number", "conversions credited to (placebo)"),
         Column("value", "number", "value credited to (placebo)"),
         null("share", "number", "share of the conversions credited to channels; null where these are not positive"),
-        null("touchpoint_share", "number", "share of all touchpoints: what a model that only counts would give"),
-        Column("seed", "integer", "another seed puts the placebo elsewhere"),
+        null(
+            "touchpoint_share",
+            "number",
+            "share of all touchpoints, which a model that only counts touchpoints would give it",
+        ),
+        Column("seed", "integer", "seed of its touchpoints; another seed gives other touchpoints"),
     ),
     question="How much credit does each model give to a channel that does nothing?",
 )
@@ -51,7 +55,7 @@ class PlaceboOptions(Settings):
     Parameters
     ----------
     seed : int
-        Another seed puts it elsewhere.
+        Another seed gives it other touchpoints.
     rate : float > 0
         Touchpoints per customer over the span of the data; as many as the average channel has unless set.
     """
@@ -72,8 +76,8 @@ def placebo_test(
 ) -> pd.DataFrame:
     """The ``placebo`` table: credit of a channel that touches customers at random and does nothing.
 
-    Every customer of the log (and of the ``customers`` table) gets touchpoints of ``(placebo)`` at instants that
-    depend on nothing, the models are fitted again, and what they credit to it is reported. Conversions and all other
+    Every customer of the log (and of the ``customers`` table) gets touchpoints of ``(placebo)`` at random
+    instants, the models are fitted again, and what they credit to it is reported. Conversions and all other
     touchpoints stay as they are.
 
     A model that divides observed conversions cannot give it zero: whoever is in a journey gets a share. The number
@@ -84,7 +88,7 @@ def placebo_test(
     ----------
     sources : with touchpoints and conversions, and times
     models : one or several; copies of them are fitted; they stay as they are
-    seed : another seed puts the placebo elsewhere: a few tell how much of the number is chance
+    seed : another seed gives other touchpoints; a few seeds show how much of the number is chance
     rate : touchpoints of the placebo per customer over the span of the data; unless given, it has as many as the
         average channel
     period, **options : as `attribution.build_journeys` takes them

@@ -30,7 +30,7 @@ _MODEL = Column("model", "text", "label of the model")
 
 STABILITY = Table(
     "stability",
-    "model × pair of neighbouring parts of the time",
+    "model × pair of neighbouring parts of the period",
     (
         _MODEL,
         Column("part", "integer", "number of the earlier part, from 1"),
@@ -38,19 +38,19 @@ STABILITY = Table(
         Column("conversions_before", "number", "conversions in the earlier part"),
         Column("conversions_after", "number", "conversions in the later part"),
         null("kendall_tau", "number", "Kendall tau-b of credited conversions in both parts; null where all tie"),
-        Column("share_moved", "number", "share of credit that is with other channels in the later part, 0 … 1"),
+        Column("share_moved", "number", "share of credit that moves to other channels in the later part, 0 … 1"),
     ),
-    question="How far does credit move between one part of the time and the next?",
+    question="How far does credit move between one part of the period and the next?",
 )
 
 
 class StabilityOptions(Settings):
-    """Whether models say the same of every part of the time.
+    """Whether models give the same credit in every part of the period.
 
     Parameters
     ----------
     parts : int ≥ 2
-        Into how many parts of the same length time is cut.
+        Number of parts of equal length that the period is cut into.
     """
 
     parts: Annotated[int, Field(ge=2, le=52, strict=True)] = 2
@@ -101,7 +101,7 @@ def _row(label: str, number: int, before: Part, after: Part) -> dict[str, object
     }
 
 
-def _held_out(journeys: Journeys, models: Sequence[AttributionModel]) -> pd.DataFrame | None:
+def _held_out_scores(journeys: Journeys, models: Sequence[AttributionModel]) -> pd.DataFrame | None:
     """Scores of the models that predict something and have not been scored by choosing an order, chains first."""
     predicting = [(model.label, of) for model in models if (of := get_machinery(model).held_out()) is not None]
     if not predicting:
@@ -124,7 +124,10 @@ class StabilitySection(Section):
     def check_journeys(self, context: RunContext) -> None:
         """Refuse journeys without times."""
         if context.journeys.span is None or not context.journeys.has_times:
-            raise InputError("stability needs timestamps, but these data have only an order", hint="leave it out")
+            raise InputError(
+                "stability needs timestamps, but these data have only an order",
+                hint="use touchpoints with timestamps, or leave stability out of the experiment",
+            )
 
     def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:
         """``stability`` and, where a model predicts something, ``held_out``, after chains that chose their order.
@@ -148,7 +151,7 @@ class StabilitySection(Section):
             _row(model.label, number, *pair) for model in models for number, pair in enumerate(pairwise(parts), start=1)
         ]
         tables = {"stability": pd.DataFrame(rows, columns=list(STABILITY.column_names))}
-        both = [context.tables.get("held_out"), _held_out(journeys, models)]
+        both = [context.tables.get("held_out"), _held_out_scores(journeys, models)]
         scored = [table for table in both if table is not None]
         return tables | {"held_out": held_out_table(scored)} if scored else tables
 

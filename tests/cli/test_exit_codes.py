@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import threading
+import time
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -79,6 +83,47 @@ def test_commands_that_need_a_server_that_is_away(shop: Callable[..., int], tmp_
     assert shop("monitor", "models:/shop@champion", *logs, *away) == 4
     assert shop("promote", "shop", "--rollback", *away) == 4
     assert shop("export", "0" * 32, "--model", "last_touch", *away) == 4
+    assert not (tmp_path / "scores").exists()
+
+
+class SignIn(BaseHTTPRequestHandler):
+    """A page in place of the server; ``seconds`` pass before it comes."""
+
+    seconds = 0.0
+
+    def do_GET(self) -> None:
+        time.sleep(self.seconds)
+        page = b"<html><body>Sign in</body></html>"
+        with contextlib.suppress(ConnectionError):
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(page)))
+            self.end_headers()
+            self.wfile.write(page)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize(("seconds", "code", "said"), [(0.0, 2, "not in a valid JSON format"), (3.0, 4, "timed out")])
+def test_a_page_in_place_of_the_server_is_to_be_mended_and_a_slow_one_is_tried_again(
+    seconds: float,
+    code: int,
+    said: str,
+    shop: Callable[..., int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    handler = type("Slow", (SignIn,), {"seconds": seconds})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        logs = ("--touchpoints", "t.csv", "--conversions", "c.csv")
+        ended = shop("score", "models:/shop@champion", *logs, "--out", "scores", "--tracking-uri", address)
+        server.shutdown()
+    assert ended == code
+    assert said in capsys.readouterr().err
     assert not (tmp_path / "scores").exists()
 
 

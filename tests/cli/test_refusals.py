@@ -144,14 +144,20 @@ def refuse(match: str, *tables: Any, **options: Any) -> str:
                 ('dedupe = "gap"\ndedupe_gap_minutes = -30', "dedupe_gap_minutes", -30),
             )
         ],
-        ("[journeys]\ndedupe_gap_minutes = 30", ["dedupe_gap_minutes goes with dedupe = 'gap'"]),
-        ('[journeys]\ndirect_channels = ["mail"]', ["direct_channels goes with direct = 'drop' or 'drop_if_other'"]),
+        ("[journeys]\ndedupe_gap_minutes = 30", ["dedupe_gap_minutes needs dedupe = 'gap'"]),
+        ('[journeys]\ndirect_channels = ["mail"]', ["direct_channels needs direct = 'drop' or 'drop_if_other'"]),
         (
             '[journeys]\nview_through = "clicks_only"\nview_through_weight = 0.5',
             ["view_through_weight", "'clicks_only' leaves none"],
         ),
-        ('[journeys]\naccount = "firm"', ["journeys.account is a column of the customers table, and there is none"]),
-        ('[journeys]\nsegment = "firm"', ["journeys.segment is a column of the customers table, and there is none"]),
+        (
+            '[journeys]\naccount = "firm"',
+            ["journeys.account names a column of the customers table, but there is no such table"],
+        ),
+        (
+            '[journeys]\nsegment = "firm"',
+            ["journeys.segment names a column of the customers table, but there is no such table"],
+        ),
         ('engine = "spark"\nmemory_limit = "4GB"', ["memory_limit is for DuckDB"]),
         *[(f"memory_limit = {given}", ["memory_limit", "4GB"]) for given in ('"-4GB"', '"4"', '"4 gigs"', "4.5", '""')],
         *[(f"memory_limit = {given}", ["too low", "1 GB or more"]) for given in ("0", "-5", '"0GB"', '"999MB"')],
@@ -188,7 +194,7 @@ def refuse(match: str, *tables: Any, **options: Any) -> str:
         ('[returns]\nbasis = "margin"', ["returns.basis = 'margin'", "unknown", "returns.margin"]),
         ("[returns]\nmargin = 0", ["returns.margin", "greater than 0", "Given: 0"]),
         ("[returns]\nmargin = 30", ["returns.margin", "less than or equal to 1", "Given: 30"]),
-        ("[returns]\nltv = 300", ["returns", "ltv is lifetime revenue, so it needs margin"]),
+        ("[returns]\nltv = 300", ["returns", "ltv is a revenue, so it needs margin"]),
         ("[returns]\nrates = { USD = 0.9 }", ["returns", "rates need currency"]),
         ("[returns.rates]\nUSD = 0", ["returns.rates.USD", "greater than 0", "Given: 0"]),
         ('[returns]\ncost_basis = "loaded"', ["returns.cost_basis is 'loaded'", "cost_type"]),

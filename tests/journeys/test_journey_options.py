@@ -822,7 +822,7 @@ T, C = ("1 mail", "2 tv impression"), (3.0,)
         ({"dedupe": "gap", "dedupe_gap_minutes": True}, "dedupe_gap_minutes.*number"),
         ({"direct": "remove"}, "'keep', 'drop_if_other' or 'drop'"),
         ({"direct": "drop", "direct_channels": []}, "direct_channels"),
-        ({"direct_channels": ["web"]}, "direct_channels goes with direct"),
+        ({"direct_channels": ["web"]}, "direct_channels needs direct"),
         ({"max_touchpoints": True}, "max_touchpoints"),
         ({"lookback_by_kind": {"click": True}}, "lookback_by_kind.click: must be a number"),
         ({"segment": "country"}, "segment is an option of an experiment"),
@@ -912,7 +912,7 @@ def test_options_without_days_work_on_positions() -> None:
 )
 def test_options_are_refused_for_aggregated_paths(asked: dict[str, Any]) -> None:
     sources = at.load_sources(paths=pd.DataFrame({"path": ["a > b"], "conversions": [1]}))
-    with pytest.raises(InputError, match=f"{next(iter(asked))} (is|needs) .*aggregated paths"):
+    with pytest.raises(InputError, match=f"{next(iter(asked))} (changes|needs) .*aggregated paths"):
         at.build_journeys(sources, **asked)
 
 

@@ -104,7 +104,9 @@ def test_what_solve_must_return_is_said(returned: object, said: str) -> None:
             return returned
 
     verdicts = {verdict.law: verdict.reason for verdict in judge_model(Odd())}
-    assert "solve returns two arrays, the conversions and the value of each channel" in str(verdicts["credit_adds_up"])
+    assert "solve must return two arrays, the conversions and the value of each channel" in str(
+        verdicts["credit_adds_up"]
+    )
     with pytest.raises(LawError, match=said):
         at.check_model(Odd())
 

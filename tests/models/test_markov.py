@@ -374,7 +374,7 @@ def test_an_order_beyond_the_longest_path_is_computed_and_flagged() -> None:
     assert model.removal_effects_[:, 0].tolist() == pytest.approx([0.75, 0.875, 0.5])
     (finding,) = [finding for finding in model_findings([model]) if finding.check == "order_beyond_paths"]
     assert (finding.status, finding.count) == ("warn", 4)
-    assert "longest path of 3" in finding.message
+    assert "longest path, which has 3" in finding.message
     checks = {finding.check for finding in model_findings([at.Markov(order=3).fit(journeys)])}
     assert "order_beyond_paths" not in checks
 

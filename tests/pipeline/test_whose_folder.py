@@ -11,7 +11,7 @@ import pytest
 from attribution.errors import InputError
 from attribution.folders import check_inside
 from attribution.pipeline.output import is_replaceable, without_formulas
-from attribution.schema.names import encoded, named_folder, problem_of
+from attribution.schema.names import encode_name, named_folder, problem_of
 from tests.cli.test_cli import call
 from tests.cli.test_refusals import snapshot
 
@@ -155,7 +155,7 @@ def test_names_that_no_folder_should_have(name: str, florist: Path, capsys: pyte
     assert problem_of(name) is not None
     with pytest.raises(InputError, match=r"no folder can have this name.*--out"):
         named_folder("runs", name)
-    made = encoded(name)
+    made = encode_name(name)
     assert problem_of(made) is None
     assert len(made.encode()) <= 80
 

@@ -59,7 +59,7 @@ class Night:
 
 
 @dataclass
-class Known:
+class VersionRecord:
     """All rows that are known by the rule, with the person that each belonged to when it was delivered last.
 
     ``history`` are orders on days that nothing was known of and that were given beside the days that were covered: they
@@ -154,9 +154,9 @@ class Nights(RuleBasedStateMachine):
         """Whether the last job left nothing to the next that is given the same."""
         raise NotImplementedError
 
-    def learns(self) -> Known:
+    def learns(self) -> VersionRecord:
         """What is known before the first night."""
-        return Known()
+        return VersionRecord()
 
     @initialize(seed=st.integers(0, 2**32 - 1))
     def open(self, seed: int) -> None:

@@ -195,3 +195,65 @@ def test_where_no_channel_is_met_the_file_has_no_rows(tmp_path: Path) -> None:
     assert credited.conversions.empty
     assert tuple(credited.conversions.columns) == CREDITED_CONVERSIONS.column_names
     assert credited.campaigns["conversions"].tolist() == [4.0]
+
+
+LANDED = """customer_id,touched_at,url
+1,2024-04-01 10:00:00,https://shop.com/?gclid=EAIa-1
+1,2024-04-02 10:00:00,https://shop.com/?utm_source=news&utm_medium=email
+1,2024-04-02 11:00:00,https://shop.com/?gbraid=0AAA%2Db
+1,2024-04-02 12:00:00,https://shop.com/?wbraid=Clg
+2,2024-04-02 13:00:00,https://shop.com/?msclkid=9f
+"""
+BOUGHT = "customer_id,converted_at,value,conversion_id\n1,2024-04-03 01:00:00,100,o1\n2,2024-04-03 02:00:00,50,o2\n"
+
+
+def landed(folder: Path, columns: str) -> Path:
+    (folder / "landed.csv").write_text(LANDED, encoding="utf-8")
+    (folder / "bought.csv").write_text(BOUGHT, encoding="utf-8")
+    (folder / "e.toml").write_text(
+        f'[tables.touchpoints]\nsource = "landed.csv"\n{columns}'
+        '[tables.conversions]\nsource = "bought.csv"\n[[models]]\nmodel = "Linear"\n'
+        "[output]\njourney_credit = true\n[tracking]\nenabled = false\n",
+        encoding="utf-8",
+    )
+    return folder / "e.toml"
+
+
+def test_click_ids_in_addresses_reach_the_file_with_their_kinds(tmp_path: Path) -> None:
+    """Linear: a quarter of o1 to each touchpoint, all of o2 to its one; the newsletter has no click id."""
+    assert call("run", landed(tmp_path, ""), "--out", tmp_path / "run") == 0
+    assert call("export-conversions", tmp_path / "run", "--to", tmp_path / "c.csv") == 0
+    table = pd.read_csv(tmp_path / "c.csv", keep_default_na=False)
+    rows = table[["click_id", "click_id_kind", "conversion_id", "conversions", "value"]].to_numpy().tolist()
+    assert sorted(rows) == [
+        ["", "", "", 0.25, 25.0],
+        ["0AAA-b", "gbraid", "o1", 0.25, 25.0],
+        ["9f", "msclkid", "o2", 1.0, 50.0],
+        ["Clg", "wbraid", "o1", 0.25, 25.0],
+        ["EAIa-1", "gclid", "o1", 0.25, 25.0],
+    ]
+    # The model needs no click ids to score, nor does its SQL.
+    assert call("export", tmp_path / "run", "--to", tmp_path / "model") == 0
+    manifest = (tmp_path / "model" / "model.json").read_text(encoding="utf-8")
+    assert "click_id" not in manifest
+    # The same settings and data are not run again.
+    credit = (tmp_path / "run" / "manifest.json").read_bytes()
+    assert call("run", tmp_path / "e.toml", "--out", tmp_path / "run") == 0
+    assert (tmp_path / "run" / "manifest.json").read_bytes() == credit
+
+
+def test_credit_of_channels_is_what_it_is_without_click_ids(tmp_path: Path) -> None:
+    path = landed(tmp_path, "")
+    assert call("run", path, "--out", tmp_path / "with") == 0
+    assert call("run", path, "--out", tmp_path / "without", "--set", "output.journey_credit=false") == 0
+    with_ids, without = (pd.read_parquet(tmp_path / run / "credit.parquet") for run in ("with", "without"))
+    pd.testing.assert_frame_equal(with_ids, without)
+    assert len(with_ids) > 2
+
+
+def test_the_kind_of_a_mapped_column_is_its_name(finished: Path, tmp_path: Path) -> None:
+    credited = credited_conversions(finished, "linear").conversions
+    is_click = credited["click_id"].notna()
+    assert set(credited.loc[is_click, "click_id_kind"]) == {"gclid"}
+    assert credited.loc[~is_click, "click_id_kind"].isna().all()
+    assert is_click.sum() > 2

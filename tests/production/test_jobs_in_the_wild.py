@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import datetime as dt
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from typer.main import get_command
 
 from attribution import logs
 from attribution.cli import main as cli
+from attribution.production.guards import Thresholds, read_thresholds
 from attribution.production.promotion import Criteria, read_criteria
 from tests.daily_logs import log_of
 
@@ -119,10 +121,15 @@ def calls_in(text: str) -> list[tuple[str, set[str]]]:
     ("path", "called"),
     [
         ("cron/nightly.sh", "score"),
+        ("cron/nightly.sh", "promote"),
         ("airflow/nightly_attribution.py", "score"),
+        ("airflow/nightly_attribution.py", "promote"),
         ("container/Dockerfile", "score"),
         ("container/Dockerfile", "demo"),
         ("criteria.toml", "promote"),
+        ("thresholds.toml", "score"),
+        ("thresholds.toml", "summarise"),
+        ("thresholds.toml", "monitor"),
     ],
 )
 def test_examples_call_what_exists(path: str, called: str) -> None:
@@ -195,18 +202,56 @@ def test_the_example_of_bounds_names_every_bound() -> None:
     assert criteria != Criteria()
 
 
-@pytest.mark.parametrize("verdict", [0, 3, 2])
-def test_a_night_fits_anew_only_after_drift(verdict: int, tmp_path: Path) -> None:
+def test_the_example_of_thresholds_names_every_threshold() -> None:
+    path = EXAMPLES / "thresholds.toml"
+    document = tomllib.loads(path.read_text(encoding="utf-8"))
+    assert set(document) == set(Thresholds.model_fields)
+    thresholds = read_thresholds(path)
+    assert thresholds.paused_channels == ("tv",)
+    guide = (ROOT / "docs" / "production.md").read_text(encoding="utf-8")
+    for name, default in Thresholds().model_dump().items():
+        shown = {"history_days": "the lookback window", "paused_channels": "none"}.get(
+            name, f"{default:g}" if default else "0"
+        )
+        assert f"| `{name}` | {shown} |" in guide
+
+
+@pytest.mark.parametrize(
+    ("ends", "holds", "further", "code"),
+    [
+        ({}, True, [], 0),
+        ({"monitor": 3}, True, ["refit", "promote"], 0),
+        ({"monitor": 3}, False, [], 3),
+        ({"monitor": 3, "promote": 3}, True, ["refit", "promote"], 3),
+        ({"monitor": 3, "refit": 3}, True, ["refit"], 3),
+        ({"monitor": 2}, True, [], 2),
+    ],
+)
+def test_a_night_refits_only_after_drift_and_pages_if_the_refit_is_not_promoted(
+    ends: dict[str, int], holds: bool, further: list[str], code: int, tmp_path: Path
+) -> None:
     """The script itself, with a command in its place that notes its calls and ends as told."""
     stub = tmp_path / "bin" / "attribution"
     stub.parent.mkdir()
-    stub.write_text(f'#!/bin/sh\necho "$1" >> calls.txt\n[ "$1" = monitor ] && exit {verdict}\nexit 0\n')
+    codes = f"""[ "$1" = monitor ] && echo '  "guards_hold": {str(holds).lower()},'\n"""
+    codes += "".join(f'[ "$1" = {name} ] && exit {number}\n' for name, number in ends.items())
+    stub.write_text(f'#!/bin/sh\necho "$@" >> calls.txt\n{codes}exit 0\n')
     stub.chmod(0o755)
     shutil.copy(EXAMPLES / "cron" / "nightly.sh", tmp_path)
     path = f"{stub.parent}{os.pathsep}{os.environ['PATH']}"
+    before = dt.datetime.now(dt.UTC).date()
     done = subprocess.run(
         ["bash", str(tmp_path / "nightly.sh")], env={**os.environ, "PATH": path, "SHOP": str(tmp_path)}, check=False
     )
-    calls = (tmp_path / "calls.txt").read_text().split()
-    assert calls == ["score", "summarise", "monitor", *(["refit"] if verdict == 3 else [])]
-    assert done.returncode == (2 if verdict == 2 else 0)
+    calls = (tmp_path / "calls.txt").read_text().splitlines()
+    assert [call.split()[0] for call in calls] == ["score", "summarise", "monitor", *further]
+    assert done.returncode == code
+    # The days of the judgement begin where those of the refit end, and both rest on one champion.
+    for call in calls[3:4]:
+        (through,) = re.findall(r"--through (\S+)", call)
+        assert dt.date.fromisoformat(through) - before in (dt.timedelta(days=-14), dt.timedelta(days=-13))
+        assert "--champion models:/shop@champion" in call
+    for call in calls[4:]:
+        (start,) = re.findall(r"period.start=(\S+)", call)
+        assert dt.date.fromisoformat(start) - dt.date.fromisoformat(through) == dt.timedelta(days=1)
+        assert "--challenger runs/refit" in call

@@ -96,7 +96,7 @@ def test_each_type_of_cost_is_shared_by_its_own() -> None:
     assert {name: spend[name] for name in wanted} == pytest.approx(wanted)
     with pytest.raises(InputError, match=r"shared_by names 'labor', and no cost of that type.*content, labour, tools"):
         returns_of(costs, shared_by={"labor": "credit"})
-    with pytest.raises(InputError, match="shared_by needs a weight above 0"):
+    with pytest.raises(InputError, match="shared_by needs at least one weight above 0"):
         returns_of(costs, shared_by={"labour": {"mail": 0}})
 
 
@@ -278,7 +278,7 @@ def test_shared_costs_that_nothing_can_share_are_refused() -> None:
         returns_of(costs)
     with pytest.raises(InputError, match="shared_by has an unknown channel: 'mial'"):
         returns_of(costs, shared_by={"mial": 1.0})
-    with pytest.raises(InputError, match="shared_by needs a weight above 0"):
+    with pytest.raises(InputError, match="shared_by needs at least one weight above 0"):
         returns_of(costs, shared_by={"mail": 0.0})
     paths = pd.DataFrame({"path": ["mail"], "conversions": [1]})
     with pytest.raises(InputError, match="needs touchpoints, but these are aggregated paths"):

@@ -65,12 +65,12 @@ def test_costs_without_days_count_whole() -> None:
 
 def test_a_cost_serves_for_as_many_days_as_are_said_its_first_among_them() -> None:
     table = costs(day=["2024-01-01", "2024-01-01", "2024-01-01"], amortise_days=[10.0, 1.0, None])
-    serves = Days.of(table).amortised(table, ReturnsOptions(amortise_days={"media": 4}))
+    serves = Days.of(table).amortise(table, ReturnsOptions(amortise_days={"media": 4}))
     assert serves.last.astype(str).tolist() == ["2024-01-10", "2024-01-01", "2024-01-04"]
     assert serves.share_inside((day(4), None)).tolist() == pytest.approx([0.7, 0.0, 0.25])
     assert (
         Days.of(table[["cost_type", "day"]])
-        .amortised(table[["cost_type", "day"]], ReturnsOptions())
+        .amortise(table[["cost_type", "day"]], ReturnsOptions())
         .last.astype(str)
         .tolist()
         == ["2024-01-01"] * 3

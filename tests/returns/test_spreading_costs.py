@@ -204,7 +204,7 @@ def test_spreading_that_cannot_be(columns: dict[str, Any], options: dict[str, An
 @given(first=st.integers(0, 50), serves=st.integers(1, 60), cuts=st.lists(st.integers(0, 120), min_size=1, max_size=4))
 def test_periods_that_follow_each_other_share_out_the_whole(first: int, serves: int, cuts: list[int]) -> None:
     table = frame(day=[np.datetime64("2024-01-01") + first], cost_type=["venue"], amortise_days=[serves])
-    days = Days.of(table).amortised(table, ReturnsOptions())
+    days = Days.of(table).amortise(table, ReturnsOptions())
     edges = [None, *sorted(np.datetime64("2024-01-01", "us").astype(int) + cut * 86_400_000_000 for cut in cuts), None]
     shares = [days.share_inside((low, None if high is None else high - 1))[0] for low, high in pairwise(edges)]
     assert sum(shares) == pytest.approx(1.0)

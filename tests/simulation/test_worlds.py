@@ -473,7 +473,7 @@ CHANNEL = "[[channels]]\nname = 'tv'\nprobability = 0.1\n"
         (CHANNEL, ["missing 'name'"]),
         ("name = 'x'\n", ["missing 'channels'"]),
         ("name = 'x'\n[[channels]]\nname = 'tv'\n", ["channel 1", "missing 'probability'"]),
-        ("name = 'x'\nchannels = ['tv']\n", ["not a list of tables", "[[channels]]"]),
+        ("name = 'x'\nchannels = ['tv']\n", ["must be a list of tables", "[[channels]]"]),
         ("name = 'x'\nchannels = []\n", ["no channel"]),
         ("name = \n", ["not TOML"]),
         ("name = 'x'\ndays = 0\n" + CHANNEL, ["'days'", "Given: 0", "a whole number from 1"]),
@@ -517,7 +517,7 @@ def test_unknown_worlds_are_refused(tmp_path: Path) -> None:
         simulate("confunded", customers=10)
     with pytest.raises(InputError, match="cannot be read"):
         load_world(tmp_path / "absent.toml")
-    with pytest.raises(InputError, match=r"channels.*not a tuple"):
+    with pytest.raises(InputError, match=r"channels.*must be a tuple"):
         World("x", [Channel("tv", 0.1)])  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"no channel 'radio'.*Allowed: tv"):
         World("x", (Channel("tv", 0.1),)).without("radio")

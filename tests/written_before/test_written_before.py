@@ -7,6 +7,7 @@ never made again: what they prove is that they were made before.
 
 from __future__ import annotations
 
+import json
 import shutil
 import tarfile
 from collections.abc import Callable
@@ -61,6 +62,19 @@ def test_scores_are_continued_and_unchanged(before: Path, monkeypatch: pytest.Mo
     files = ("--touchpoints", before / "touchpoints.csv", "--conversions", before / "orders.csv")
     assert call(monkeypatch, "score", before / "scorer", *files, "--out", before / "scores") == 0
     assert {path: path.read_bytes() for path in (before / "scores").rglob("*.parquet")} == then
+
+
+@pytest.mark.parametrize(
+    ("folder", "kind"),
+    [("scorer", "model"), ("scores", "scores"), ("summaries", "summaries"), ("refitted", "refit"), ("run", "run")],
+)
+def test_its_status_is_read(
+    before: Path, folder: str, kind: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, "status", before / folder, "--json") == 0
+    (document,) = json.loads(capsys.readouterr().out)["folders"]
+    assert (document["kind"], document["job"]) == (kind, "none")
+    assert document["first_day"] < document["last_day"] <= "2026-03-16"
 
 
 def test_a_run_is_read(before: Path) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from attribution.errors import InputError
+
+if TYPE_CHECKING:
+    from attribution.production.guards import GuardResult, Thresholds
 
 ExperimentFile = Annotated[Path, typer.Argument(metavar="EXPERIMENT.toml", help="The experiment file.")]
 Overrides = Annotated[
@@ -28,6 +32,14 @@ AllowOwnCode = Annotated[
         help="Allow a saved model to run classes and functions from outside this package.",
     ),
 ]
+Restate = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FROM",
+        help="First day on which the new version is in effect: `attribution score` restates the days since. "
+        "Default: today (UTC).",
+    ),
+]
 DAY = ["%Y-%m-%d"]
 """How days are written."""
 NEGATIVE_VERDICT = 3
@@ -44,6 +56,20 @@ MaxGapDays = Annotated[
     typer.Option(
         min=1, help="Refuse rows that are more than this many days from all others: their times are probably wrong."
     ),
+]
+
+Due = Annotated[
+    str | None,
+    typer.Option(
+        "--due",
+        metavar="DAY",
+        help="Day that every table must have rows of. Default: the day before the newest row, and yesterday in a "
+        "folder that is given new rows every day.",
+    ),
+]
+ThresholdsFile = Annotated[
+    Path | None,
+    typer.Option("--thresholds", help="TOML file of thresholds of the guards. Default: those of this package."),
 ]
 
 
@@ -71,3 +97,34 @@ def days_covered(text: str | None) -> tuple[int, int] | None:
     if days[0] is None or days[1] is None or days[0] > days[1]:
         raise InputError("the last day of --covers is before the first", given=repr(text), allowed=allowed)
     return days[0], days[1]
+
+
+def check_order(first: int | None, last: int | None) -> tuple[int | None, int | None]:
+    """The days of ``--from`` and ``--through``, refused if they are in the wrong order."""
+    if first is not None and last is not None and first > last:
+        from attribution.production.scoring.days import day_name
+
+        raise InputError(
+            "--from is after --through",
+            given=f"--from {day_name(first)} --through {day_name(last)}",
+            allowed="a first day that is not after the last one",
+        )
+    return first, last
+
+
+def report_guards(results: Sequence[GuardResult], thresholds: Thresholds, *, written: str | None = None) -> bool:
+    """Say which guards do not hold, and what was written all the same; whether all hold.
+
+    Parameters
+    ----------
+    results : what guards say
+    thresholds : of the guards
+    written : what the job has written in spite of them; None if nothing
+    """
+    from attribution.cli.console import warn
+    from attribution.production.guards import guard_sentences, guards_hold
+
+    holds = guards_hold(results)
+    all_the_same = [] if written is None or holds else [f"The {written} were written all the same."]
+    warn([*guard_sentences(results, thresholds), *all_the_same])
+    return holds

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from attribution.cli.commands.arguments import AllowOwnCode, Json
+from attribution import logs
+from attribution.cli.commands.arguments import AllowOwnCode, Json, Restate, parse_day
 from attribution.cli.console import print_json, progress
-from attribution.errors import InputError, TrackingError
+from attribution.errors import InputError
 from attribution.schema.names import named_folder
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def write_select(
 ) -> None:
     """Write the SELECT of ``scorer`` to a file, or to standard output."""
     from attribution.cli.commands.saved_runs import replace_file
-    from attribution.production.sql import build_select
+    from attribution.production.sql import build_select, is_select
 
     if unknown_channels is not None:
         scorer = scorer.with_policy(unknown_channels)
@@ -40,7 +40,7 @@ def write_select(
     if to is not None:
         if to.is_dir():
             raise InputError("with --sql, --to must be a file, but it is a folder", given=f"--to {to}")
-        replace_file(to, sql, is_own=lambda first: re.match(r"with\W+touches\b", first, re.IGNORECASE) is not None)
+        replace_file(to, sql, is_own=is_select)
     if as_json:
         print_json({"sql": sql, "dialect": dialect, "file": None if to is None else str(to), "version": scorer.version})
     elif to is None:
@@ -123,6 +123,7 @@ def export(
         str | None, typer.Option(help="Name in the registry. Default: the last part of --to, or the label.")
     ] = None,
     alias: Annotated[str | None, typer.Option(help="Alias to give this version, such as champion.")] = None,
+    restate: Restate = None,
     uri: Annotated[
         str | None, typer.Option("--tracking-uri", help="MLflow tracking URI. Default: that of the run.")
     ] = None,
@@ -154,6 +155,9 @@ def export(
     from attribution.pipeline.stores import choose_store
     from attribution.pipeline.tracking_record import read_record
 
+    since = parse_day(restate, "--restate")
+    if since is not None and alias is None:
+        raise InputError("--restate needs an alias", given=f"--restate {restate}", hint="add --alias champion")
     with progress() as say, open_run_folder(reference, Path(), store=choose_store(uri)) as run:
         say("reading the run")
         record = read_record(run)
@@ -163,19 +167,24 @@ def export(
         folder = to or named_folder("models", exported.name, option="--to")
         say("writing and registering")
         store = choose_store(uri, record.uri) if register and (uri or record.uri) else None
-        to_registry = Registry(store, alias, allow_own_code)
+        to_registry = Registry(store, alias, since, allow_own_code)
         scorer, registered = _write(exported, folder, run, record, to_registry)
+    logs.bind(model=exported.name, model_version=scorer.version)
     _print(exported.name, folder, scorer, registered, to_registry, as_json=as_json)
 
 
 def _print(
     name: str, folder: Path, scorer: Scorer, registered: Registered | None, registry: Registry, *, as_json: bool
 ) -> None:
+    from attribution.cli.commands.saved_runs import effect_records
+    from attribution.production.versions import describe_effect
+
     if as_json:
         entry = registered and {
             "uri": registered.uri,
             "version": registered.version,
             "store": str(registry.store),
+            "in_effect": effect_records(registered.timeline),
         }
         print_json({"folder": str(folder), "name": name, "version": scorer.version, "registered": entry})
         return
@@ -183,6 +192,8 @@ def _print(
     if registered is not None:
         before = f"; the alias was at version {registered.before}" if registered.before else ""
         typer.echo(f"Registered as {registered.uri}, version {registered.version}, in {registry.store}{before}.")
+        if registered.timeline is not None:
+            typer.echo(describe_effect(registered.timeline))
     elif registry.alias is not None:
         typer.echo("The model was not registered, so the alias was not set.")
 
@@ -192,11 +203,13 @@ class Registry(NamedTuple):
 
     store: Store | None
     alias: str | None
+    restate: int | None
     allow_own_code: bool
 
 
 def _write(scorer: Scorer, to: Path, run: Path, record: Record, registry: Registry) -> tuple[Scorer, Registered | None]:
     """Write the folder and register it: both or neither."""
+    from attribution.cli.commands.saved_runs import find_training_run
     from attribution.models.saved.folder import write_folder
 
     with (
@@ -208,12 +221,11 @@ def _write(scorer: Scorer, to: Path, run: Path, record: Record, registry: Regist
         shutil.copytree(made, staging, dirs_exist_ok=True)
         if registry.store is None:
             return saved, None
-        from attribution.tracking.registry import away, register_scorer
-        from attribution.tracking.tracked_runs import find_tracked
+        from attribution.tracking.registry import Placement, register_scorer
+        from attribution.tracking.versions import provenance_tags
 
-        try:
-            run_id = find_tracked(run, name=record.run.name, store=registry.store)
-        except TrackingError as error:
-            raise away(error) from None
-        registered = register_scorer(made, name=scorer.name, run_id=run_id, **registry._asdict())
+        run_id = find_training_run(run, record, registry.store)
+        placement = Placement(scorer.name, registry.store, registry.alias, registry.restate)
+        tags = provenance_tags(run, saved, run_id or run.resolve().name)
+        registered = register_scorer(made, placement, run_id=run_id, tags=tags, allow_own_code=registry.allow_own_code)
         return saved, registered

@@ -10,10 +10,20 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from attribution.cli.commands.arguments import NEGATIVE_VERDICT, AllowOwnCode, Json
+from attribution import logs
+from attribution.cli.commands.arguments import (
+    NEGATIVE_VERDICT,
+    AllowOwnCode,
+    Due,
+    Json,
+    ThresholdsFile,
+    parse_day,
+    report_guards,
+)
+from attribution.cli.commands.first_days import TooFewDays
 from attribution.cli.commands.input_tables import READ, InputTables, Source, TablesFile, input_tables
 from attribution.cli.commands.refit import Through, choose_window, summary_models
-from attribution.cli.console import print_json, progress, records
+from attribution.cli.console import print_json, progress, records, warn
 from attribution.errors import InputError
 from attribution.schema.names import named_folder
 
@@ -24,27 +34,30 @@ if TYPE_CHECKING:
     from attribution.models import AttributionModel
     from attribution.models.saved import Scorer
     from attribution.pipeline.stores import Store
-    from attribution.production.monitoring import Windows
+    from attribution.production.guards import GuardResult
+    from attribution.production.monitoring import RecentLog, Windows
     from attribution.production.refit import SummaryStore
 
 TRAINING_DAYS = 90
 
 
 class Days(NamedTuple):
-    """How many days are recent and how many are of training, and the last of them."""
+    """How many days are recent and how many are of training, the last of them, and the one that is due."""
 
     recent: int
     training: int | None
     through: dt.datetime | None
+    due: int | None = None
 
 
 class Subject(NamedTuple):
-    """What is looked at: its ``name`` and ``version``, its ``models``, and the ``windows`` of days."""
+    """What is looked at: its ``name``, ``version`` and ``models``, the ``windows`` of days, and what came on them."""
 
     name: str
     version: str
     models: Sequence[AttributionModel]
     windows: Windows
+    recent: RecentLog
 
 
 Monitored = Annotated[
@@ -54,6 +67,15 @@ Monitored = Annotated[
         help="models/NAME, models:/NAME@ALIAS, or a folder that `attribution summarise` wrote.",
     ),
 ]
+Touchpoints = Annotated[str | None, typer.Option(help="For a model: touchpoints since the first day of its training.")]
+Conversions = Annotated[str | None, typer.Option(help="For a model: conversions since the first day of its training.")]
+Out = Annotated[
+    Path | None,
+    typer.Option(help="Output folder. Default: runs/NAME-monitor. An earlier result in it is replaced."),
+]
+StoreUri = Annotated[
+    str | None, typer.Option("--tracking-uri", help="MLflow store of the model, and of the numbers with --track.")
+]
 Training = Annotated[
     int | None,
     typer.Option(
@@ -61,6 +83,10 @@ Training = Annotated[
         min=14,
         help="Number of earlier days to compare them with. Default: the days the model was fitted on, or 90.",
     ),
+]
+Recent = Annotated[int, typer.Option("--recent-days", min=1, help="Number of recent days to check.")]
+Significance = Annotated[
+    float, typer.Option("--significance", help="Significance level: a change less likely by chance counts.")
 ]
 Costs = Annotated[
     Path | None,
@@ -70,65 +96,91 @@ Costs = Annotated[
 
 def monitor(
     subject: Monitored,
-    touchpoints: Annotated[
-        str | None, typer.Option(help="For a model: touchpoints since the first day of its training.")
-    ] = None,
-    conversions: Annotated[
-        str | None, typer.Option(help="For a model: conversions since the first day of its training.")
-    ] = None,
+    touchpoints: Touchpoints = None,
+    conversions: Conversions = None,
     tables: TablesFile = None,
     identities: Source = None,
     customers: Source = None,
     codes: Source = None,
-    recent: Annotated[int, typer.Option("--recent-days", min=1, help="Number of recent days to check.")] = 7,
+    recent: Recent = 7,
     training: Training = None,
     through: Through = None,
     costs: Costs = None,
     psi: Annotated[float, typer.Option(help="Population stability index (PSI) that counts as drift.")] = 0.1,
     change: Annotated[float, typer.Option(help="Relative change that counts as drift.")] = 0.1,
-    level: Annotated[
-        float, typer.Option("--significance", help="Significance level: a change less likely by chance counts.")
-    ] = 0.01,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="Output folder. Default: runs/NAME-monitor. An earlier result in it is replaced."),
-    ] = None,
-    uri: Annotated[
-        str | None, typer.Option("--tracking-uri", help="MLflow store of the model, and of the numbers with --track.")
-    ] = None,
+    level: Significance = 0.01,
+    due: Due = None,
+    thresholds: ThresholdsFile = None,
+    out: Out = None,
+    uri: StoreUri = None,
     track: Annotated[bool, typer.Option("--track", help="Log the numbers to MLflow.")] = False,
     allow_own_code: AllowOwnCode = False,
     as_json: Json = False,
 ) -> None:
-    """Compare recent days with the days a model was fitted on. Exit code 3: something has drifted."""
+    """Compare recent days with the days a model was fitted on.
+
+    Exit code 3: something has drifted, or the log lacks something, such as a channel.
+    """
     from attribution.cli.commands.saved_runs import open_model
     from attribution.pipeline.stores import choose_store
-    from attribution.production.monitoring import DriftOptions, drift_sentences, find_drift
+    from attribution.production.guards import read_thresholds
+    from attribution.production.monitoring import DriftOptions, drift_sentences, find_drift, judge_recent
 
-    store = choose_store(uri)
-    days = Days(recent, training, through)
+    store, limits = choose_store(uri), read_thresholds(thresholds)
+    days = Days(recent, training, through, parse_day(due, "--due"))
     options = DriftOptions(psi=psi, change=change, level=level)
     with progress() as say, open_model(subject, store=store) as folder:
         say("reading days")
-        logs = dict(zip(READ, (touchpoints, conversions, identities, customers, codes), strict=True))
-        compared = _subject(folder, tables, logs, days, allow_own_code=allow_own_code)
-        compared = compared._replace(windows=replace(compared.windows, spend=_spend(costs, compared.windows)))
+        sources = dict(zip(READ, (touchpoints, conversions, identities, customers, codes), strict=True))
+        try:
+            compared = _subject(folder, tables, sources, days, allow_own_code=allow_own_code)
+        except TooFewDays as waiting:
+            waiting.tell(as_json=as_json)
+            return
+        logs.bind(model=compared.name, model_version=compared.version)
+        spend, through_day = _spend(costs, compared.windows)
+        compared = compared._replace(
+            windows=replace(compared.windows, spend=spend), recent=replace(compared.recent, costs_through=through_day)
+        )
         say("looking for drift")
         drift = find_drift(compared.windows, compared.models, options)
+        guards = judge_recent(compared.recent, compared.windows, limits)
     out = out or named_folder("runs", f"{compared.name}-monitor")
-    sentences = drift_sentences(drift)
+    sentences, drifted = drift_sentences(drift), bool(drift["drifted"].any())
     protected = [*([] if costs is None else [costs]), folder]
-    tracked = _write(drift, sentences, out, protected, compared, store if track else None)
-    drifted = bool(drift["drifted"].any())
-    if as_json:
-        head = {"out": str(out), **tracked.document, **_day_names(compared.windows), "drifted": drifted}
-        print_json(head | {"drift": records(drift)})
-    else:
-        typer.echo("\n".join([*sentences, f"The table is in {out}{tracked.sentence_end}"]))
+    tracked = _write((drift, sentences), guards, out, protected, compared, store if track else None)
+    _report((drift, sentences), guards, compared.windows, (out, tracked), as_json=as_json)
+    holds = report_guards(guards, limits)
     if tracked.failure is not None:
         raise tracked.failure
-    if drifted:
+    if drifted or not holds:
         raise typer.Exit(NEGATIVE_VERDICT)
+
+
+def _report(
+    drifts: tuple[pd.DataFrame, list[str]],
+    guards: Sequence[GuardResult],
+    windows: Windows,
+    written: tuple[Path, Tracked],
+    *,
+    as_json: bool,
+) -> None:
+    """Print what was found, and put it into the log."""
+    from attribution.production.guards import guard_records, guards_hold
+
+    (drift, sentences), (out, tracked) = drifts, written
+    if drift["drifted"].any():
+        warn(sentences)
+    elif not as_json:
+        typer.echo("\n".join(sentences))
+    measures = int(drift["p_value"].notna().sum())
+    logs.count(**_day_names(windows), measures=measures, measures_drifted=int(drift["drifted"].sum()))
+    if not as_json:
+        typer.echo(f"The tables are in {out}{tracked.sentence_end}")
+        return
+    head = {"out": str(out), **tracked.document, **_day_names(windows), "drifted": bool(drift["drifted"].any())}
+    both = {"guards_hold": guards_hold(guards), "drift": records(drift), "guards": guard_records(guards)}
+    print_json(head | both)
 
 
 def _subject(
@@ -140,11 +192,11 @@ def _subject(
 
     if (folder / "model.json").is_file():
         scorer = Scorer.load(folder, allow_own_code=allow_own_code)
-        return _model_subject(scorer, input_tables(tables, logs, {}), *days)
+        return _model_subject(scorer, input_tables(tables, logs, {}), days)
     _refuse_logs({**logs, "tables": tables})
     summaries = SummaryStore.open(folder)
     models = summary_models(summaries, allow_own_code=allow_own_code)
-    return _summaries_subject(summaries, models, days.recent, days.training or TRAINING_DAYS, days.through)
+    return _summaries_subject(summaries, models, days)
 
 
 def _refuse_logs(logs: Mapping[str, object]) -> None:
@@ -154,23 +206,39 @@ def _refuse_logs(logs: Mapping[str, object]) -> None:
         raise InputError(problem, given=options, hint=f"leave out {options}")
 
 
-def _summaries_subject(
-    store: SummaryStore, models: Sequence[AttributionModel], recent: int, training: int, through: dt.datetime | None
-) -> Subject:
-    from attribution.production.monitoring import read_windows
+def _summaries_subject(store: SummaryStore, models: Sequence[AttributionModel], days: Days) -> Subject:
+    from attribution.production.guards import Log, Timing
+    from attribution.production.monitoring import RecentLog, read_windows
+    from attribution.production.refit import day_number
 
-    first, last = choose_window(store, recent + training, through)
+    held = store.days
+    span = held[-1] - held[0] + 1 if held else 0
+    recent, training = days.recent, days.training or TRAINING_DAYS
+    if days.through is None and span < recent + training:
+        raise TooFewDays(
+            f"Folder {store.folder}",
+            span,
+            recent + training,
+            f"{recent} recent days and the {training} before them",
+            held[0] + recent + training - 1 if held else None,
+            "To begin earlier, compare with fewer days: --training-days.",
+        )
+    first, last = choose_window(store, recent + training, days.through)
     windows = read_windows(store, models, training=(first, last - recent), recent=(last - recent + 1, last))
-    return Subject(store.definition.name, store.definition.digest, models, windows)
+    state = store.read_log_state()
+    through = None if days.through is None else day_number(days.through.date())
+    timing = Timing.of(days.due if through is None else through, state.summarised_at, state.inputs, state.guards)
+    log = RecentLog(Log.of(state.inputs, state.volumes, through), timing, store.definition.grain)
+    return Subject(store.definition.name, store.definition.digest, models, windows, log)
 
 
-def _model_subject(
-    scorer: Scorer, log: InputTables, recent: int, training: int | None, through: dt.datetime | None
-) -> Subject:
+def _model_subject(scorer: Scorer, log: InputTables, days: Days) -> Subject:
     from attribution.journeys import DAY, journeys_by_day
-    from attribution.production.monitoring import windows_of
+    from attribution.production.guards import Timing
+    from attribution.production.monitoring import RecentLog, read_log, windows_of
     from attribution.production.refit import day_name, day_number
 
+    recent, training, through, due = days
     trained = scorer.definition.training
     if trained is None or not trained.has_times or trained.first is None or trained.last is None:
         raise InputError(
@@ -184,6 +252,15 @@ def _model_subject(
     fitted = [day_number(dt.date.fromisoformat(moment[:10])) for moment in (trained.first, trained.last)]
     last = ended - 1 if through is None else day_number(through.date())
     first = max(fitted[0], begun) if training is None else fitted[1] - training + 1
+    if through is None and begun <= first and fitted[1] - 1 <= last < fitted[1] + recent:
+        raise TooFewDays(
+            f"Model {scorer.name!r}",
+            max(last - fitted[1], 0),
+            recent,
+            f"complete days after {day_name(fitted[1])}, the last that it was fitted on",
+            fitted[1] + recent,
+            "To begin earlier, compare fewer days: --recent-days.",
+        )
     if first < begun or last - recent < fitted[1] or last > ended:
         raise InputError(
             "the tables must cover the days that the model was fitted on, and complete days after them",
@@ -195,7 +272,10 @@ def _model_subject(
         )
     models = [scorer.state.model()]
     windows = windows_of(journeys, models, training=(first, fitted[1]), recent=(last - recent + 1, last))
-    return Subject(scorer.name, scorer.version, models, windows)
+    last_said = None if through is None else last
+    timing = Timing.of(due if last_said is None else last_said, None, {}, ())
+    recent_log = RecentLog(read_log(sources, last_said), timing, scorer.definition.grain)
+    return Subject(scorer.name, scorer.version, models, windows, recent_log)
 
 
 def _day_names(windows: Windows) -> dict[str, list[str]]:
@@ -205,44 +285,58 @@ def _day_names(windows: Windows) -> dict[str, list[str]]:
     return {name: [day_name(window.first), day_name(window.last)] for name, window in both.items()}
 
 
-def _spend(costs: Path | None, windows: Windows) -> tuple[dict[str, float], dict[str, float]]:
-    """Spend by channel in both windows: of a table, or as an experiment reads it."""
+def _spend(costs: Path | None, windows: Windows) -> tuple[tuple[dict[str, float], dict[str, float]], int | None]:
+    """Spend by channel in both windows, of a table or as an experiment reads it; and the last day that has any."""
     if costs is None:
-        return {}, {}
+        return ({}, {}), None
     from attribution.pipeline.sections import read_experiment
-    from attribution.production.monitoring import read_spend
+    from attribution.production.monitoring import last_cost_day, read_spend
 
     spans = [(window.first, window.last) for window in (windows.training, windows.recent)]
     if costs.suffix != ".toml":
         before, after = read_spend(str(costs), *spans)
-        return before, after
+        return (before, after), last_cost_day(str(costs))
     experiment = read_experiment(costs)
     if "costs" not in experiment.tables:
         raise InputError(f"experiment {costs} has no costs table", hint="[tables.costs]")
     costs_table, folder = experiment.tables["costs"], experiment.folder
     before, after = read_spend(costs_table, *spans, options=experiment.returns, folder=folder)
-    return before, after
+    return (before, after), last_cost_day(costs_table, folder)
 
 
 def _write(
-    drift: pd.DataFrame, sentences: list[str], out: Path, keep: list[Path], subject: Subject, store: Store | None
+    drifts: tuple[pd.DataFrame, list[str]],
+    guards: Sequence[GuardResult],
+    out: Path,
+    keep: list[Path],
+    subject: Subject,
+    store: Store | None,
 ) -> Tracked:
-    from attribution.pipeline.output import replaced_folder, write_dictionary, write_table
+    """Write ``drifts``, the table and its sentences, and what guards say; and track the numbers."""
+    from attribution.pipeline.output import replaced_folder, write_dictionary, write_manifest, write_table
+    from attribution.production.guards import GUARDS, guard_metrics, guard_table
     from attribution.production.monitoring import drift_metrics
     from attribution.schema.tables.drift import DRIFT
 
+    drift, sentences = drifts
+    tables = {DRIFT.name: drift, GUARDS.name: guard_table(guards)}
+    declared = {DRIFT.name: DRIFT, GUARDS.name: GUARDS}
     with replaced_folder(out, keep, kind="monitor") as folder:
-        write_table(folder, DRIFT, drift)
-        write_dictionary(folder, {DRIFT.name: drift}, {DRIFT.name: DRIFT})
+        for name, table in tables.items():
+            write_table(folder, declared[name], table)
+        write_dictionary(folder, tables, declared)
+        head = {"name": subject.name, "version": subject.version, **_day_names(subject.windows)}
+        head |= {"first": head["training"][0], "last": head["recent"][1]}
+        write_manifest(folder, "monitor", head)
         (folder / "drift.txt").write_text("\n".join(sentences) + "\n", encoding="utf-8")
     from attribution.cli.commands.saved_runs import track
     from attribution.tracking.mlflow_store import track_tables
 
     tags = {"attribution.version": subject.version}
 
+    metrics = drift_metrics(drift) | guard_metrics(guards)
+
     def log(store: Store) -> str:
-        return track_tables(
-            out, name=subject.name, kind="monitor", metrics=drift_metrics(drift), tags=tags, store=store
-        )
+        return track_tables(out, name=subject.name, kind="monitor", metrics=metrics, tags=tags, store=store)
 
     return track(log, store)

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import datetime as dt
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from attribution import logs
 from attribution.amounts import pluralise
-from attribution.cli.commands.arguments import DAY, AllowOwnCode, DryRun, Json
-from attribution.cli.console import print_json, progress, records
+from attribution.cli.commands.arguments import DAY, NEGATIVE_VERDICT, AllowOwnCode, DryRun, Json
+from attribution.cli.console import print_json, progress, records, warn
 from attribution.errors import InputError
 from attribution.schema.names import named_folder
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from attribution.models import AttributionModel
+    from attribution.models.credit import Credit
     from attribution.models.saved import Scorer
+    from attribution.pipeline.tracking_record import Record
     from attribution.production.refit import SummaryStore, Window
 
 Summaries = Annotated[
@@ -40,44 +39,48 @@ def refit(
     out: Annotated[
         Path | None, typer.Option(help="Output folder. Default: runs/NAME-refit. An earlier result in it is replaced.")
     ] = None,
-    refresh: Annotated[
-        Path | None,
+    champion: Annotated[
+        str | None,
         typer.Option(
-            metavar="models/NAME",
-            help="Exported model to refit and replace. It must be one of the models in these summaries.",
+            metavar="MODEL",
+            help="Model to refit: its folder, or models:/NAME@ALIAS. It is only read: the refitted one is written to "
+            "the output folder, for `attribution promote --challenger`.",
         ),
+    ] = None,
+    uri: Annotated[
+        str | None, typer.Option("--tracking-uri", help="MLflow tracking URI, for models:/NAME@ALIAS.")
     ] = None,
     allow_own_code: AllowOwnCode = False,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Fit models on stored daily summaries, without reading touchpoints again."""
-    from attribution.production.refit import SummaryStore, day_name, read_window
+    from attribution.production.refit import SummaryStore, check_champion, day_name, read_window
     from attribution.production.refit import refit as fit
 
-    store = SummaryStore.open(summaries)
-    days = choose_window(store, last, through)
-    stale = [day_name(day) for day in store.read_log_state().stale if days[0] <= day <= days[1]]
-    out = out or named_folder("runs", f"{store.definition.name}-refit")
+    summary_store = SummaryStore.open(summaries)
+    logs.bind(experiment=summary_store.definition.name, summaries_version=summary_store.definition.digest)
+    days = choose_window(summary_store, last, through)
+    stale = [day_name(day) for day in summary_store.read_log_state().stale if days[0] <= day <= days[1]]
+    out = out or named_folder("runs", f"{summary_store.definition.name}-refit")
     document: dict[str, object] = {"out": str(out), "first": day_name(days[0]), "last": day_name(days[1])}
     document["stale"] = stale
-    models = summary_models(store, allow_own_code=allow_own_code)
-    scorer = None if refresh is None else read_scorer(refresh, store, models, allow_own_code=allow_own_code)
-    with progress() as say:
+    models = summary_models(summary_store, allow_own_code=allow_own_code)
+    with progress() as say, _open_champion(champion, uri, allow_own_code=allow_own_code) as opened:
+        if opened is not None:
+            check_champion(opened.scorer, summary_store, models, opened.reference)
         say("reading summaries")
-        window = read_window(store, models, *days)
+        window = read_window(summary_store, models, *days)
         if dry_run:
             _tell(document | {"dry_run": True}, as_json=as_json)
             return
         say(f"fitting {', '.join(model.label for model in models)}")
         credit = fit(window, models)
-        with _write_folder(out, store, window, {"credit": credit.table, **_more(models)}):
-            if scorer is not None and refresh is not None:
-                scorer = refit_scorer(scorer, window, models).save(refresh)
-                document |= {"scorer": str(refresh), "version": scorer.version}
+        made = Refit(summary_store, window, models, credit, opened)
+        document |= _write_folder(out, made)
     _tell(document | {"dry_run": False, "credit": records(credit.table)}, as_json=as_json)
     if stale:
-        raise typer.Exit(3)
+        raise typer.Exit(NEGATIVE_VERDICT)
 
 
 def summary_models(store: SummaryStore, *, allow_own_code: bool) -> list[AttributionModel]:
@@ -110,95 +113,100 @@ def choose_window(store: SummaryStore, days: int | None, through: dt.datetime | 
     return first, last
 
 
-def read_scorer(
-    folder: Path, store: SummaryStore, models: Sequence[AttributionModel], *, allow_own_code: bool
-) -> Scorer:
-    """The scorer in ``folder``, refused if it is not of one of the ``models`` on journeys like those of the days."""
-    from attribution.models.saved import Scorer
-    from attribution.production.refit.definition import NOT_OF_DAYS, digest_of
+class Champion(NamedTuple):
+    """The model in use: how it was named, where it lies, and the address of its registry, if it came from one."""
 
-    scorer = Scorer.load(folder, allow_own_code=allow_own_code)
-    labels = [model.label for model in models]
-    if scorer.state.label not in labels:
-        raise InputError(
-            f"the summaries are of other models than the one in {folder}",
-            given=repr(scorer.state.label),
-            allowed=labels,
-        )
-    definition = scorer.definition
-    journeys = definition.journeys.model_dump(mode="json", exclude_defaults=True, exclude=set(NOT_OF_DAYS))
-    settings = {"journeys": journeys, "grain": definition.grain, "channels": digest_of(definition.channels)}
-    held = {
-        "journeys": dict(store.definition.journeys),
-        "grain": store.definition.grain,
-        "channels": store.definition.channels,
-    }
-    model, mine = models[labels.index(scorer.state.label)], scorer.state.model()
-    settings["model"], held["model"] = repr(mine.set_params(name=None)), repr(copy.copy(model).set_params(name=None))
-    differing = [name for name in held if settings[name] != held[name]]
-    if differing:
-        name = differing[0]
-        raise InputError(
-            f"{folder} and the summaries have different settings: {', '.join(differing)}",
-            given=f"{name} = {settings[name]}",
-            allowed=f"{name} = {held[name]}",
-        )
-    return scorer
+    reference: str
+    folder: Path
+    scorer: Scorer
+    uri: str | None
 
 
-def refit_scorer(scorer: Scorer, window: Window, models: Sequence[AttributionModel]) -> Scorer:
-    """``scorer`` with its model fitted on the days of ``window``."""
-    from attribution.models.saved import Scorer
-    from attribution.production.refit import day_name
+class Refit(NamedTuple):
+    """Models fitted on days of daily summaries, and the model in use that one of them is to replace, if any."""
 
-    (model,) = (each for each in models if each.label == scorer.state.label)
-    # What it knows beside what it learned, such as whether there are times.
-    again = scorer.state.model()
-    vars(again).update(vars(model))
-    training = scorer.definition.training
-    if training is not None:
-        observed = window.observed[0]
-        training = replace(
-            training,
-            first=day_name(window.first),
-            last=f"{day_name(window.last)}T23:59:59.999999",
-            journeys=observed.number("journeys"),
-            conversions=observed.number("conversions"),
-            value=observed.number("value"),
-            digests={},
-        )
-    made = Scorer.of(again, name=scorer.name, definition=replace(scorer.definition, training=training))
-    return made.with_policy(scorer.unknown_channels)
-
-
-def _more(models: list[AttributionModel]) -> dict[str, pd.DataFrame]:
-    from attribution.models.model_tables import model_tables
-
-    return model_tables(models, interactions=False)
+    store: SummaryStore
+    window: Window
+    models: Sequence[AttributionModel]
+    credit: Credit
+    champion: Champion | None
 
 
 @contextlib.contextmanager
-def _write_folder(out: Path, store: SummaryStore, window: Window, tables: dict[str, pd.DataFrame]) -> Iterator[None]:
-    """Tables written aside, and put in place if what else is done with the fit succeeds."""
+def _open_champion(reference: str | None, uri: str | None, *, allow_own_code: bool) -> Iterator[Champion | None]:
+    from attribution.cli.commands.saved_runs import open_model
+    from attribution.logs import without_credentials
+    from attribution.models.saved import Scorer
+    from attribution.pipeline.stores import choose_store
+
+    if reference is None:
+        yield None
+        return
+    store = choose_store(uri)
+    with open_model(reference, store=store) as folder:
+        address = without_credentials(store.tracking) if reference.startswith("models:/") else None
+        yield Champion(reference, folder, Scorer.load(folder, allow_own_code=allow_own_code), address)
+
+
+def _write_folder(out: Path, made: Refit) -> dict[str, object]:
+    """Write tables and the challenger, all or nothing; what is to be challenger_document of the challenger."""
+    from attribution.models.model_tables import model_tables
+    from attribution.models.saved import save_in_run
     from attribution.pipeline.output import replaced_folder, write_dictionary, write_manifest, write_table
+    from attribution.pipeline.provenance import code_version, git_commit
     from attribution.production.output_tables import output_tables
-    from attribution.production.refit import day_name
+    from attribution.production.refit import SUMMARIES, day_name
     from attribution.schema.tables import DICTIONARY
 
-    with replaced_folder(out, [store.folder], kind="refit") as folder:
+    store, window, models, credit, champion = made
+    tables = {"credit": credit.table, **model_tables(models, interactions=False)}
+    digests = {SUMMARIES: store.digest_days(window.first, window.last)}
+    keep = [store.folder, *([] if champion is None else [champion.folder])]
+    with replaced_folder(out, keep, kind="refit") as folder:
         declared = output_tables()
-        digests = {name: write_table(folder, declared[name], table) for name, table in tables.items()}
-        digests[DICTIONARY.name] = write_dictionary(folder, tables, declared)
-        manifest = {
+        written = {name: write_table(folder, declared[name], table) for name, table in tables.items()}
+        written[DICTIONARY.name] = write_dictionary(folder, tables, declared)
+        manifest: dict[str, Any] = {
             "name": store.definition.name,
             "summaries": str(store.folder),
             "definition": store.definition.content,
             "first": day_name(window.first),
             "last": day_name(window.last),
-            "tables": digests,
+            "code": {"version": code_version(), "git_commit": git_commit(store.folder)},
+            "inputs": digests,
+            "tables": written,
         }
+        challenger_document: dict[str, object] = {}
+        if champion is not None:
+            challenger = save_in_run(_challenger(made, champion, digests), folder)
+            _record(made, challenger, champion.uri).write(folder)
+            manifest["champion"] = {"name": champion.scorer.name, "version": champion.scorer.version}
+            challenger_document = {"challenger": challenger.state.label, "version": challenger.version}
         write_manifest(folder, "refit", manifest)
-        yield
+    return challenger_document
+
+
+def _challenger(made: Refit, champion: Champion, digests: Mapping[str, str]) -> Scorer:
+    from attribution.cli.commands.saved_runs import judge_laws
+    from attribution.production.refit import make_challenger
+
+    return judge_laws(make_challenger(champion.scorer, champion.folder, made.window, made.credit, digests))
+
+
+def _record(made: Refit, challenger: Scorer, uri: str | None) -> Record:
+    """What is to be logged of the challenger, as of a run."""
+    from attribution.pipeline.outcome import Numbers
+    from attribution.pipeline.tracking_record import Record, as_texts
+    from attribution.production.refit import SUMMARIES
+
+    training, name = challenger.definition.training, made.store.definition.name
+    assert training is not None
+    days = {"summaries": made.store.folder, "first": training.first, "last": training.last}
+    metrics = {"conversions": training.conversions, "value": training.value}
+    model = Numbers(challenger.name, as_texts({"model": challenger.state.kind, **challenger.state.parameters}), {})
+    run = Numbers(name, as_texts(days), metrics, {"attribution.kind": "refit"})
+    source = {"name": SUMMARIES, "digest": training.digests[SUMMARIES], "source": str(made.store.folder)}
+    return Record(run, (model,), (source,), uri)
 
 
 def _tell(document: dict[str, object], *, as_json: bool) -> None:
@@ -208,12 +216,20 @@ def _tell(document: dict[str, object], *, as_json: bool) -> None:
         typer.echo(f"Would fit on {document['first']} to {document['last']} and write {document['out']}.")
     else:
         typer.echo(f"Fitted on {document['first']} to {document['last']}; tables are in {document['out']}.")
+        if "version" in document:
+            typer.echo(
+                f"The refitted {document['challenger']} is version {document['version']}. The model in use is "
+                f"unchanged; `attribution promote NAME --challenger {document['out']} --holdout EXPERIMENT.toml` "
+                "replaces it if it meets the criteria."
+            )
     stale = document["stale"]
-    if stale and not as_json:
-        assert isinstance(stale, list)
+    assert isinstance(stale, list)
+    logs.count(first=document["first"], last=document["last"], days_stale=len(stale), version=document.get("version"))
+    if stale:
         shown = ", ".join(stale[:5]) + (" …" if len(stale) > 5 else "")
-        typer.echo(
+        sentence = (
             f"{pluralise(len(stale), 'day')} may be out of date ({shown}). Run `attribution summarise` on tables "
             "with these days "
             "and one lookback window before them."
         )
+        warn([sentence])

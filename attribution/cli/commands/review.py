@@ -42,7 +42,7 @@ def review(
     """Explain why ROI changed between two runs. Exit code 3: there is an alert."""
     from attribution.cli.commands.saved_runs import Made, open_runs, write_outputs
     from attribution.cli.commands.written_runs import tracking_store
-    from attribution.decisions.comparison import Thresholds, raised, review_runs
+    from attribution.decisions.comparison import Thresholds, review_runs, without_substitutes
     from attribution.pipeline.stores import choose_store
     from attribution.reporting.charts.bridge import roi_bridge
     from attribution.reporting.report.pages import review_page
@@ -71,5 +71,5 @@ def review(
         typer.echo(f"\nTables, review.md and review.html are in {out}{tracked.sentence_end}")
     if tracked.failure is not None:
         raise tracked.failure
-    if len(raised(tables["alerts"])):
+    if len(without_substitutes(tables["alerts"])):
         raise typer.Exit(NEGATIVE_VERDICT)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from attribution import logs
 from attribution.cli.commands.arguments import Json, Overrides
 from attribution.cli.commands.written_runs import input_files, track_run, write_run
 from attribution.cli.console import print_json, print_ranking, progress, records
@@ -74,6 +75,8 @@ def run_one(experiment: Experiment, out: Path | None, *, as_json: bool, again: b
         made = _make_run(experiment, out, say, again=again)
         tracked = track_run(experiment, out, say)
     tables = read_run(out).tables
+    credit = tables["credit"]
+    logs.count(experiment=experiment.name, models=int(credit["model"].nunique()), rows=len(credit), is_reused=not made)
     if as_json:
         head = {"out": str(out), "reused": not made, **tracked.document}
         print_json(head | {name: records(tables[name]) for name in ("returns", "agreement")})

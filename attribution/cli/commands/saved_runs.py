@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from attribution.models.saved import Scorer
     from attribution.pipeline.output import Kind
     from attribution.pipeline.stores import Store
+    from attribution.pipeline.tracking_record import Record
+    from attribution.production.versions import Timeline
     from attribution.reporting.charts import Figure
     from attribution.reporting.report.pages import Page
 
@@ -95,25 +97,31 @@ def open_run_folder(reference: str, folder: Path, *, store: Store) -> Iterator[P
 
 
 def judge_scorer(run: Path, model: str | None, name: str | None, *, allow_own_code: bool = False) -> Scorer:
-    """A model of a finished run as it is exported: by its name, and judged by every law, for its card.
+    """A model of a finished run or refit as it is exported: by its name, and judged by every law, for its card.
 
     Parameters
     ----------
-    run : output folder of the run
+    run : output folder of the run or refit
     model : label of the model; may be left out where there is one
-    name : of the scorer; the label unless given
+    name : of the scorer; the label unless given, or the name of the model that was refitted
     allow_own_code : see `Scorer.load`
     """
     from attribution.models.saved import load_saved_scorer
     from attribution.pipeline.tracking_record import read_record
-    from attribution.testing import judge_model
 
     record = read_record(run)
     label = model if model is not None or len(record.models) != 1 else record.models[0].name
     saved = load_saved_scorer(run, label, allow_own_code=allow_own_code)
-    verdicts = judge_model(saved.state.model())
+    return judge_laws(replace(saved, name=name or saved.name))
+
+
+def judge_laws(scorer: Scorer) -> Scorer:
+    """The scorer with what every law says of it, for its card; laws that were judged before are judged again."""
+    from attribution.testing import judge_model
+
+    verdicts = judge_model(scorer.state.model())
     laws = [verdict.meaning if verdict.holds else f"**broken**: {verdict.meaning}" for verdict in verdicts]
-    return replace(saved, name=name or saved.state.label, laws=(*saved.laws, *laws))
+    return replace(scorer, laws=(*scorer.laws[:1], *laws))
 
 
 def write_outputs(made: Made, out: Path, keep: Sequence[Path], store: Store | None) -> Tracked:
@@ -182,6 +190,31 @@ def _run_folder(reference: str, folder: Path, copies: Path, store: Store) -> Pat
     except TrackingError as error:
         hint = "give its output folder, or another tracking server with --tracking-uri"
         raise error.refuse(str(error), hint=hint) from None
+
+
+def find_training_run(run: Path, record: Record, store: Store) -> str | None:
+    """Id of the MLflow run that a run or refit in a folder was logged as; None where it was not.
+
+    Raises
+    ------
+    InputError
+        If the store does not answer.
+    """
+    from attribution.tracking.registry import away
+    from attribution.tracking.tracked_runs import find_tracked
+
+    try:
+        return find_tracked(run, name=record.run.name, store=store)
+    except TrackingError as error:
+        raise away(error) from None
+
+
+def effect_records(timeline: Timeline | None) -> list[dict[str, str | None]]:
+    """From which day on each version is in effect, as it stands in what ``--json`` prints."""
+    from attribution.production.scoring.days import day_name
+
+    stretches = [] if timeline is None else timeline.stretches
+    return [{"from": None if since is None else day_name(since), "version": version} for since, version in stretches]
 
 
 # ---------------------------------------------------------------- exported models

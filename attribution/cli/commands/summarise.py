@@ -5,28 +5,38 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from attribution import logs
 from attribution.amounts import pluralise
 from attribution.cli.commands.arguments import (
     DAY,
+    NEGATIVE_VERDICT,
     Covers,
     DryRun,
+    Due,
     ExperimentFile,
     Json,
     MaxGapDays,
     Overrides,
+    ThresholdsFile,
+    check_order,
     days_covered,
+    parse_day,
+    report_guards,
 )
-from attribution.cli.console import print_json, progress
+from attribution.cli.console import print_json, progress, warn
 from attribution.errors import InputError
 
 if TYPE_CHECKING:
     from attribution.journeys import Journeys
-    from attribution.production.refit import Log, SummaryStore, Tonight
+    from attribution.models import AttributionModel
+    from attribution.production.guards import GuardResult, Thresholds
+    from attribution.production.refit import Log, SummaryGuards, SummaryStore, Tonight
 
 
 def summarise(
@@ -45,20 +55,27 @@ def summarise(
     ] = None,
     covers: Covers = None,
     max_gap_days: MaxGapDays = 400,
+    due: Due = None,
+    thresholds: ThresholdsFile = None,
     dry_run: DryRun = False,
     as_json: Json = False,
 ) -> None:
     """Store a summary of each day for the models of an experiment, so that a refit need not read touchpoints again.
 
-    The period of the experiment is ignored: `attribution refit` chooses the days.
+    The period of the experiment is ignored: `attribution refit` chooses the days. Exit code 3: the tables lack
+    something, such as a channel or the history of a day.
     """
     from attribution.journeys import journeys_by_day
     from attribution.pipeline.builders import check_channel_count, make_models, open_sources
     from attribution.pipeline.sections import read_experiment
-    from attribution.production.refit import Definition, SummaryStore, day_name, given_log, summarise_days
+    from attribution.production.guards import read_thresholds
+    from attribution.production.refit import Definition, SummaryStore, given_log
 
+    check_order(_number(since), _number(through))
+    limits, due_day = read_thresholds(thresholds), parse_day(due, "--due")
     settings = read_experiment(experiment, overrides or ())
     store = SummaryStore.of(to, Definition.of(settings))
+    logs.bind(experiment=settings.name, summaries_version=store.definition.digest)
     with progress() as say:
         say("reading tables")
         models, sources = make_models(settings), open_sources(settings, latest=True)
@@ -68,21 +85,68 @@ def summarise(
         assert journeys.lookback_days is not None
         log = given_log(sources, journeys.lookback_days, days_covered(covers), max_gap_days=max_gap_days)
         tonight = _tonight(store, log, journeys, since, through)
+        guards = _guards(store, log, tonight, limits, (due_day, _number(through)))
         document = _document(to, tonight)
-        if dry_run:
-            _tell(document | {"written": [], "dry_run": dry_run}, as_json=as_json)
-            return
-        with store.locked():
+        written: list[str] = []
+        results = guards.judge_log()
+        if not dry_run:
             say(f"summarising {document['first']} to {document['last']}")
-            written = []
-            if tonight.write:
-                days = summarise_days(journeys, models, tonight.write[0], tonight.write[-1])
-                written = [day for day in tonight.write if store.write(day, days[day], journeys.channels)]
-            if store.days:
-                store.write_log_state(tonight.log_state)
-    _tell(document | {"written": [day_name(day) for day in written], "dry_run": False}, as_json=as_json)
+            written, of_days = _write(store, tonight, guards, results, journeys, models)
+            results += of_days
+    _tell(document | {"written": written, "dry_run": dry_run}, results, as_json=as_json)
     if tonight.stale:
-        raise typer.Exit(3)
+        _tell_stale(tonight.stale, journeys.lookback_days)
+    holds = report_guards(results, limits, written="summaries" if written else None)
+    if tonight.stale or not holds:
+        raise typer.Exit(NEGATIVE_VERDICT)
+
+
+def _number(day: dt.datetime | None) -> int | None:
+    from attribution.production.refit import day_number
+
+    return None if day is None else day_number(day.date())
+
+
+def _guards(
+    store: SummaryStore, log: Log, tonight: Tonight, thresholds: Thresholds, days: tuple[int | None, int | None]
+) -> SummaryGuards:
+    """Guards of tonight's log; ``days`` are the one that is due and the last that is complete, where given."""
+    from attribution.production.guards import Timing
+    from attribution.production.refit import SummaryGuards
+
+    due, through = days
+    before = store.read_log_state()
+    timing = Timing.of(due, before.summarised_at, before.inputs, before.guards)
+    return SummaryGuards(log.rows, before, tonight, store.days, timing, thresholds, through)
+
+
+def _write(
+    store: SummaryStore,
+    tonight: Tonight,
+    guards: SummaryGuards,
+    results: Sequence[GuardResult],
+    journeys: Journeys,
+    models: Sequence[AttributionModel],
+) -> tuple[list[str], list[GuardResult]]:
+    """Write the days; their names, and what guards say of them beside the ``results`` of the log."""
+    from attribution.production.guards import failed_guards, guard_records
+    from attribution.production.refit import day_name, moved_share, summarise_days
+
+    with store.locked():
+        days = summarise_days(journeys, models, tonight.write[0], tonight.write[-1]) if tonight.write else {}
+        held, written, moved = set(store.days), [], {}
+        for day in tonight.write:
+            old = store.read_or_none(day) if day in held else None
+            if store.write(day, days[day], journeys.channels):
+                written.append(day)
+                if old is not None:
+                    moved[day] = moved_share(old, days[day], journeys.channels)
+        of_days = guards.judge_days(days, moved, store.read_or_none)
+        if store.days:
+            rows = tuple(guard_records(failed_guards([*results, *of_days])))
+            now = guards.timing.now.isoformat(timespec="seconds")
+            store.write_log_state(replace(tonight.log_state, guards=rows, summarised_at=now))
+    return [day_name(day) for day in written], of_days
 
 
 def _document(to: Path, tonight: Tonight) -> dict[str, object]:
@@ -149,9 +213,15 @@ def _check_history(journeys: Journeys, held: Sequence[int], begun: int, first: i
         )
 
 
-def _tell(document: dict[str, object], *, as_json: bool) -> None:
+def _tell(document: dict[str, object], results: Sequence[GuardResult], *, as_json: bool) -> None:
+    from attribution.production.guards import guard_records, guards_hold
+
+    cut, written = document["cut"], document["written"]
+    assert isinstance(cut, list)
+    assert isinstance(written, list)
+    logs.count(days=document["days"], days_written=len(written), days_incomplete=len(cut))
     if as_json:
-        print_json(document)
+        print_json(document | {"guards_hold": guards_hold(results), "guards": guard_records(results)})
     elif not document["days"]:
         typer.echo(f"{document['to']} already has all days through {document['last']}.")
     elif document["dry_run"]:
@@ -160,8 +230,6 @@ def _tell(document: dict[str, object], *, as_json: bool) -> None:
             "written."
         )
     else:
-        written = document["written"]
-        assert isinstance(written, list)
         days = document["days"]
         assert isinstance(days, int)
         unchanged = f"; {days - len(written)} unchanged" if len(written) != days else ""
@@ -169,18 +237,23 @@ def _tell(document: dict[str, object], *, as_json: bool) -> None:
             f"{document['first']} to {document['last']}: {pluralise(len(written), 'day')} written to "
             f"{document['to']}{unchanged}."
         )
-    cut, stale = document["cut"], document["stale"]
-    if cut and not as_json:
-        assert isinstance(cut, list)
-        typer.echo(
+    if cut:
+        sentence = (
             f"The log begins or ends in the middle of {' and '.join(cut)}, so that what it says of these days is left "
             "aside: give `--covers` if it tells all of them."
         )
-    if stale and not as_json:
-        assert isinstance(stale, list)
-        shown = ", ".join(stale[:5]) + (" …" if len(stale) > 5 else "")
-        typer.echo(
-            f"{pluralise(len(stale), 'day')} may be out of date, and these tables lack the touchpoints to correct "
-            f"that: {shown}. "
-            "Summarise again with tables that have these days and one lookback window before them."
-        )
+        warn([sentence])
+
+
+def _tell_stale(stale: Sequence[int], lookback_days: float) -> None:
+    from attribution.production.refit import day_name
+
+    first, names = stale[0] - 2 * math.ceil(lookback_days), list(map(day_name, stale))
+    shown = ", ".join(names[:5]) + (" …" if len(names) > 5 else "")
+    logs.count(days_stale=len(names))
+    sentence = (
+        f"{pluralise(len(names), 'day')} may be out of date, because rows are new or changed, and these tables lack "
+        f"the touchpoints to correct that: {shown}. `attribution summarise --from {names[0]}` is due, with tables that "
+        f"begin on {day_name(first)} or earlier."
+    )
+    warn([sentence])

@@ -115,7 +115,7 @@ def read_parameters(
     """
     rows = len(addresses)
     tags, click_ids = tuple(tags), tuple(click_ids)
-    owners, pairs = _pairs(addresses, (*tags, *click_ids))
+    owners, pairs = read_pairs(addresses, (*tags, *click_ids))
     is_tag = _matches(pairs, "(?i)^utm_")
     values = {name: absent(rows) for name in tags} | _tags(tags, rows, owners[is_tag], pairs.filter(pa.array(is_tag)))
     clicks, owners = pairs.filter(pa.array(~is_tag)), owners[~is_tag]
@@ -148,7 +148,7 @@ def _tags(tags: tuple[str, ...], rows: int, owners: NDArray[np.int64], pairs: pa
     return by_tag
 
 
-def _pairs(addresses: pa.Array, names: tuple[str, ...]) -> tuple[NDArray[np.int64], pa.Array]:
+def read_pairs(addresses: pa.Array, names: tuple[str, ...]) -> tuple[NDArray[np.int64], pa.Array]:
     """Every ``name=text`` of one of ``names`` in a query string, with the row it stands in."""
     alternatives = "|".join(names)
     rows = np.flatnonzero(_matches(addresses, rf"(?i)[?&;](?:{alternatives})="))

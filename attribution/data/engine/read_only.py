@@ -89,7 +89,7 @@ def _tree(origin: str, text: str, sql: str) -> Any:
         sql.encode()
     except UnicodeEncodeError:
         raise InputError(
-            f"{origin}: the text has half a character, which is not valid UTF-8", given=ascii(text)
+            f"{origin}: the text has an incomplete character, so it is not valid UTF-8", given=ascii(text)
         ) from None
     connection = duckdb.connect()
     try:
@@ -102,7 +102,7 @@ def _tree(origin: str, text: str, sql: str) -> Any:
         reason = " ".join(re.split(r"LINE \d+:", str(error))[0].split())
         raise InputError(f"{origin}: {shorten(reason, 500)}", given=repr(text)) from None
     except RecursionError:
-        raise InputError(f"{origin}: expressions are nested too deep", given=repr(text)) from None
+        raise InputError(f"{origin}: expressions are nested too deeply", given=repr(text)) from None
     finally:
         connection.close()
     if parsed["error"]:
@@ -133,7 +133,8 @@ def _check(origin: str, sql: str, tree: Any) -> None:
                     _check_address(origin, str(value))
         if kind == "FUNCTION" and str(node.get("function_name")).lower() in _REFUSED_FUNCTIONS:
             raise InputError(
-                f"{origin}: function {node['function_name']} is not allowed: it does more than compute", given=repr(sql)
+                f"{origin}: function {node['function_name']} is not allowed: it does more than compute a value",
+                given=repr(sql),
             )
 
 

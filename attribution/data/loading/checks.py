@@ -37,7 +37,8 @@ def _repeated_conversions(sources: Sources) -> list[Finding]:
             "duplicates",
             "conversions",
             count,
-            "conversions that repeat another row in every column",
+            "conversions that repeat another row in every column: remove them, or map a conversion_id that tells "
+            "them apart",
             total=sources.tables["conversions"].rows,
         )
     ]
@@ -96,7 +97,8 @@ def _time_order(sources: Sources) -> list[Finding]:
                 "time_order",
                 "conversions",
                 early["n"],
-                "conversions before the first touchpoint of their customer",
+                "conversions before the first touchpoint of their customer: if there are many, check time zones, and "
+                "whether touchpoints begin early enough",
                 total=sources.tables["conversions"].rows,
                 example=early["example"],
             )

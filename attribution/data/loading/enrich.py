@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from attribution.amounts import pluralise
-from attribution.data.channels import ChannelRules, derive_channels, lint_channels
+from attribution.data.channels import ChannelRules, derive_channels, lint_channels, read_click_ids
 from attribution.data.engine import Engine, quote
 from attribution.data.loading.contract import check_channels
 from attribution.data.loading.findings import Finding, count_finding
@@ -188,7 +188,14 @@ class Enriched:
     findings: tuple[Finding, ...]
 
 
-def enrich(engine: Engine, columns: Columns, rules: ChannelRules | None = None, account: str | None = None) -> Enriched:
+def enrich(
+    engine: Engine,
+    columns: Columns,
+    rules: ChannelRules | None = None,
+    account: str | None = None,
+    *,
+    click_ids: bool = False,
+) -> Enriched:
     """Give touchpoints and conversions what codes, channel rules, identities and accounts say about them.
 
     A code names the channel of a touchpoint that has none, then channel rules do; persons and accounts take the
@@ -200,6 +207,7 @@ def enrich(engine: Engine, columns: Columns, rules: ChannelRules | None = None, 
     columns : the canonical tables and their columns
     rules : own channel rules; the default grouping alone unless given
     account : column of ``customers`` whose values own the journeys
+    click_ids : whether touchpoints get the click ids of their raw columns
 
     Raises
     ------
@@ -218,7 +226,9 @@ def enrich(engine: Engine, columns: Columns, rules: ChannelRules | None = None, 
             stages["touchpoints"], more = name_channels(engine, stages["touchpoints"])
             findings += more
     if set(columns.get("touchpoints", ())) & set(RAW_MARKETING):
-        stages["touchpoints"], lint, more = apply_rules(engine, stages["touchpoints"], rules or ChannelRules())
+        stages["touchpoints"], lint, more = apply_rules(
+            engine, stages["touchpoints"], rules or ChannelRules(), click_ids=click_ids
+        )
         findings += more
     mapping, more = find_persons(engine, columns, account)
     findings += more
@@ -261,8 +271,13 @@ def _check_use(columns: Columns, rules: ChannelRules | None) -> None:
         )
 
 
-def apply_rules(engine: Engine, stage: Stage, rules: ChannelRules) -> tuple[Stage, pa.Table, list[Finding]]:
-    """Touchpoints with the channel and campaign that channel rules derive where there are none; lint, findings."""
+def apply_rules(
+    engine: Engine, stage: Stage, rules: ChannelRules, *, click_ids: bool
+) -> tuple[Stage, pa.Table, list[Finding]]:
+    """Touchpoints with the channel and campaign that channel rules derive where there are none; lint, findings.
+
+    With ``click_ids`` they have these and their kinds, too.
+    """
     raw = [name for name in RAW_MARKETING if name in stage.columns]
     listed = ", ".join(quote(name) for name in raw)
     own = {name: stage.text(name) for name in ("channel", "campaign")}
@@ -274,6 +289,11 @@ def apply_rules(engine: Engine, stage: Stage, rules: ChannelRules) -> tuple[Stag
         table="touchpoints",
     )
     derived = derive_channels(combinations.select(raw), rules)
+    if click_ids:
+        clicks = read_click_ids(combinations.select(raw))
+        for name in clicks.column_names:
+            derived = derived.append_column(name, clicks[name])
+            own[name] = stage.text(name)
     mapping = combinations.select(raw)
     for name in own:
         mapping = mapping.append_column(f"derived_{name}", derived[name])
@@ -306,7 +326,7 @@ def _lint_findings(lint: pa.Table, touchpoints: int) -> list[Finding]:
             # Those of own_sites are dealt with.
             rows = rows.filter(pc.match_substring(rows["message"], "add it to own_sites"))
         concerned = pc.sum(rows["touchpoints"]).as_py() or 0
-        text = f"{message}: {concerned:,} of {touchpoints:,} touchpoints; what to do is in table channel_lint"
+        text = f"{message}: {concerned:,} of {touchpoints:,} touchpoints; read in table channel_lint what to do"
         names = rows.select(["source", "medium", "campaign"]).slice(0, 1).to_pylist()
         example = " / ".join(name or "–" for name in names[0].values()).removesuffix(" / –") if names else None
         findings.append(count_finding(check, "touchpoints", rows.num_rows, text, example=example))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -183,10 +183,10 @@ def _read_touchpoints(
     missing = {name: total - sum(row[name] for row in by_channel) for name in ("customer", "time", "cost")}
     missing["channel"] = sum(row["n"] for row in by_channel if row["v"] is None or not row["v"].strip(" "))
     for name in ("customer", "time", "channel"):
-        message = f"touchpoints without {name} (dropped)"
+        message = f"touchpoints without {name} (left out): complete them if they had one"
         findings.append(count_finding(f"null_{name}", "touchpoints", missing[name], message, total=total))
     if has_cost:
-        message = "touchpoints without cost (counted as 0)"
+        message = "touchpoints without cost (counted as 0): complete them if they had one"
         findings.append(count_finding("null_cost", "touchpoints", missing["cost"], message, total=total))
     usable = by_channel
     if missing["customer"] or missing["time"] or missing["channel"]:
@@ -206,16 +206,27 @@ def _dimensions(sources: Sources, channels: list[str | None]) -> Dimensions:
         distinct = channels
         if name != "channel":
             distinct = sources.engine.query(f"select distinct {quote(name)} as v from touchpoints")["v"].to_pylist()
-        names = sorted(value for value in distinct if value is not None and value.strip(" "))
-        if name == "kind":
-            names.sort(key=lambda kind: {"click": 0, "impression": 1}.get(kind, 2))
-        values.append(tuple(names))
+        values.append(order_values(name, (value for value in distinct if value is not None and value.strip(" "))))
     check_channels("touchpoints", values[sources.dimensions.index("channel")])
     dimensions = Dimensions(sources.dimensions, tuple(values))
     dimensions.check_size()
     for name, of_dimension in zip(dimensions.names, dimensions.values, strict=True):
         sources.engine.create_enum(_enum(name), of_dimension)
     return dimensions
+
+
+def order_values(dimension: str, values: Iterable[str]) -> tuple[str, ...]:
+    """Values of a dimension in the order that breaks ties: by code point, a click before an impression.
+
+    Examples
+    --------
+    >>> order_values("kind", ["call", "impression", "click"]), order_values("channel", ["mail", "Mail"])
+    (('click', 'impression', 'call'), ('Mail', 'mail'))
+    """
+    ordered = sorted(values)
+    if dimension == "kind":
+        ordered.sort(key=lambda kind: {"click": 0, "impression": 1}.get(kind, 2))
+    return tuple(ordered)
 
 
 def _number_conversions(
@@ -255,13 +266,22 @@ def _number_conversions(
         f"select count(*) as n, min(converted_at) as first, max(converted_at) as last from {numbered_view(sources)}"
     ).to_pylist()[0]
     checks = [
-        ("null_customer", nulls["customer"], "conversions without a customer (dropped)"),
-        ("null_time", nulls["time"], "conversions without a time (dropped)"),
+        (
+            "null_customer",
+            nulls["customer"],
+            "conversions without a customer (left out): complete them if they had one",
+        ),
+        ("null_time", nulls["time"], "conversions without a time (left out): complete them if they had one"),
     ]
     if has_value:
-        checks.append(("null_value", nulls["value"], "conversions without a value (counted as 0)"))
+        checks.append(
+            ("null_value", nulls["value"], "conversions without a value (counted as 0): complete them if they had one")
+        )
     if has_id:
-        repeated = "conversions that repeat a conversion_id (only the earliest is used)"
+        repeated = (
+            "conversions that repeat a conversion_id (only the earliest is used): if they are different orders, "
+            "give each an id of its own"
+        )
         checks.append(("duplicate_id", nulls["usable"] - usable["n"], repeated))
     findings += [count_finding(check, "conversions", n, text, total=nulls["n"]) for check, n, text in checks]
     if usable["n"]:

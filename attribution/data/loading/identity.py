@@ -249,7 +249,10 @@ def fresh_id_finding(fresh: int, looked_at: int, *, minutes: float) -> Finding:
 
 def _share(check: str, count: int, total: int, message: str) -> Finding:
     """A fact that is suspicious only where it is none at all."""
-    return Finding(check, "identities", "warn" if total and not count else "pass", count, total, None, message)
+    if total and not count:
+        remedy = "none is: check that links and tables write their ids alike"
+        return Finding(check, "identities", "warn", count, total, None, f"{message}; {remedy}")
+    return Finding(check, "identities", "pass", count, total, None, message)
 
 
 def _top(table: pa.Table) -> str | None:
@@ -384,13 +387,25 @@ def account_findings(accounts: Accounts) -> list[Finding]:
     total, without = accounts.customers, accounts.without_account
     status: Status = "warn" if without == total else "pass"
     return [
-        Finding("without_account", "customers", status, without, total, None, _WITHOUT),
+        Finding(
+            "without_account",
+            "customers",
+            status,
+            without,
+            total,
+            None,
+            _WITHOUT + (_ALL_WITHOUT if status == "warn" else ""),
+        ),
         count_finding("account_conflicts", "customers", accounts.conflicts, _CONFLICTS, example=accounts.conflict),
     ]
 
 
 _WITHOUT = "customers without an account (each keeps a journey of its own)"
-_CONFLICTS = "persons whose customer ids have different accounts (the account of the smallest id is used)"
+_ALL_WITHOUT = ": no customer has one, so fill the account column, or leave journeys.account out"
+_CONFLICTS = (
+    "persons whose customer ids have different accounts (the account of the smallest id is used): correct the "
+    "accounts, or remove the links that join these ids"
+)
 
 
 def _read_accounts(customers: pa.Table, column: str) -> pa.ChunkedArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -114,6 +114,7 @@ def load_sources(
     engine: Engine | None = None,
     folder: str | Path = ".",
     latest: bool = False,
+    click_ids: bool = False,
 ) -> Sources:
     """Read and check the input tables.
 
@@ -129,6 +130,8 @@ def load_sources(
     engine : the engine to hold them; DuckDB in this process unless given
     folder : where relative paths start
     latest : of rows with one ``conversion_id`` keep the latest by ``updated_at``, else the last; else the earliest
+    click_ids : give touchpoints the click id that their raw columns or their ``url`` hold, as ``click_id``, and the
+        name of its parameter (``gclid``, ``msclkid``, …), as ``click_id_kind``; reading takes longer
 
     Raises
     ------
@@ -165,25 +168,32 @@ def load_sources(
     (engine := engine or DuckDBEngine()).claim()
     opened = {name: open_table(engine, name, spec, Path(folder)) for name, spec in specs.items()}
     loaded, (integer_times, zoned) = _load(engine, opened, account, latest=latest)
-    findings = normalise(engine, {name: table.columns for name, table in loaded.items()})
-    enriched = enrich(engine, {name: table.columns for name, table in loaded.items()}, channels, account)
+    findings = normalise(engine, _columns(loaded))
+    enriched = enrich(engine, _columns(loaded), channels, account, click_ids=click_ids)
     for name, columns in enriched.columns.items():
         _check_spelling(name, columns)
         loaded[name] = LoadedTable(name, columns, _count(engine, name))
-    completed = complete(engine, {name: table.columns for name, table in loaded.items()}, grain)
+    completed = complete(engine, _columns(loaded), grain)
     for name, columns in completed.columns.items():
         loaded[name] = LoadedTable(name, columns, _count(engine, name))
-    of_files = (finding for table in opened.values() for finding in table.findings)
     return Sources(
         engine,
         loaded,
         dimensions=_dimensions(loaded),
         integer_times=integer_times,
         separator=specs["paths"].separator if "paths" in specs else ">",
-        findings=(*of_files, *findings, *enriched.findings, *completed.findings),
+        findings=(*_findings_of(opened), *findings, *enriched.findings, *completed.findings),
         channel_lint=enriched.lint,
         zoned=zoned,
     )
+
+
+def _columns(loaded: Mapping[str, LoadedTable]) -> dict[str, tuple[str, ...]]:
+    return {name: table.columns for name, table in loaded.items()}
+
+
+def _findings_of(opened: Mapping[str, OpenedTable]) -> Iterator[Finding]:
+    return (finding for table in opened.values() for finding in table.findings)
 
 
 def _load(

@@ -190,7 +190,7 @@ def net_paths(engine: Engine, columns: Sequence[str]) -> list[Finding]:
     }
     checks = {"refund": ("refunded", None), "cancelled": ("cancelled", sums["n"])}
     return [
-        count_finding(checks[column][0], "paths", sums[column], texts[column], total=checks[column][1])
+        Finding(checks[column][0], "paths", "pass", sums[column], checks[column][1], None, texts[column])
         for column in reductions
     ]
 
@@ -213,7 +213,7 @@ def _net_conversions(engine: Engine, columns: Sequence[str]) -> list[Finding]:
     }
     columns_by_check = {"cancelled": "is_cancelled", "refunded": "refund"}
     return [
-        count_finding(check, "conversions", row[check], message, total=row["n"])
+        Finding(check, "conversions", "pass", row[check], row["n"], None, message)
         for check, message in texts.items()
         if columns_by_check[check] in columns
     ]
@@ -297,7 +297,10 @@ def _split_costs(engine: Engine, columns: Sequence[str]) -> list[Finding]:
         "select count(*) as n, min(c.channel) as example from channel_costs c "
         f"join ({with_campaigns}) w on w.channel = c.channel where {whole}"
     ).to_pylist()[0]
-    message = "costs without a campaign, in channels with campaigns (divided among the campaigns by touchpoints)"
+    message = (
+        "costs without a campaign, in channels with campaigns (divided among the campaigns by touchpoints): name the "
+        "campaign where it is known"
+    )
     return [count_finding("cost_without_campaign", "costs", row["n"], message, example=row["example"])]
 
 
@@ -341,7 +344,10 @@ def join_lifetimes(engine: Engine, columns: Sequence[str]) -> tuple[tuple[str, .
         "select count(*) as n, count(*) filter (ltv is null) as lacking, "
         "min(case when ltv is null then customer_id end)::varchar as example from conversions"
     ).to_pylist()[0]
-    message = "conversions whose customer has no LTV in lifetimes (they get the default LTV, if one is set)"
+    message = (
+        "conversions whose customer has no LTV in lifetimes: add these customers there, or set returns.ltv, which is "
+        "used for them"
+    )
     finding = count_finding("no_lifetime", "lifetimes", row["lacking"], message, total=row["n"], example=row["example"])
     return (*(name for name in columns if name != "ltv"), "ltv"), finding
 

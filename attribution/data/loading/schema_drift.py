@@ -261,12 +261,15 @@ def drift_findings(table: str, files: Iterable[Files]) -> list[Finding]:
             counts[check],
             columns,
             examples[check],
-            "; ".join(texts) or alone or f"all {len(layouts)} files have the same {_SUBJECTS[check]}",
+            "; ".join([*texts, _REMEDY])
+            if texts
+            else alone or f"all {len(layouts)} files have the same {_SUBJECTS[check]}",
         )
         for check, texts in texts_by_check.items()
     ]
 
 
+_REMEDY = "give all files the same columns, or read them with a query that does"
 _SUBJECTS = {"schema_drift": "columns", "type_drift": "column types"}
 
 

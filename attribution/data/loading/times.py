@@ -20,8 +20,12 @@ LARGEST_POSITION = 1 << 60
 _EPOCHS = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
 
 _DAY = r"\d{4}-\d{2}-\d{2}"
-_ISO = _DAY + r"([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?)?"
-_OFFSET = r" ?(Z|z|[+-](0\d|1[0-4])(:?[0-5]\d)?)"
+TIME_PATTERN = _DAY + r"([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?)?"
+"""Texts that are times, or days."""
+
+OFFSET_PATTERN = r" ?(Z|z|[+-](0\d|1[0-4])(:?[0-5]\d)?)"
+"""What may follow one: where it is in relation to UTC."""
+
 _DAY_MONTH = r"\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}.*"
 _COMPACT_DAY = r"(19|20)\d{2}(0[1-9]|1[0-2])([0-2]\d|3[01])"
 
@@ -201,8 +205,8 @@ def _classify(engine: Engine, table: str, view: str, raw: str) -> dict[str, Any]
         "integer": r"[+-]?\d{1,18}",
         "compact_day": _COMPACT_DAY,
         "day": _DAY,
-        "naive": _ISO,
-        "offset": _ISO + _OFFSET,
+        "naive": TIME_PATTERN,
+        "offset": TIME_PATTERN + OFFSET_PATTERN,
         "day_month": _DAY_MONTH,
     }
     is_shape = {name: f"regexp_full_match(v, {text(pattern)})" for name, pattern in shapes.items()}

@@ -58,6 +58,8 @@ def _check_matched(sources: Sources, customers: int, matched: int) -> Finding:
     first = None if status == "pass" else sources.engine.query(_unmatched_sql(sources, 1))["customer_id"][0].as_py()
     example = None if first is None else str(first)
     message = f"{percent(unmatched / max(customers, 1))} of converting customers have no touchpoint"
+    if status == "warn":
+        message += ": check that both tables use the same ids, and that touchpoints begin early enough"
     if status == "fail":
         message = "no converting customer has a touchpoint: use the same customer ids in both tables"
     count = 0 if status == "pass" else unmatched

@@ -125,7 +125,7 @@ class LongRunOptions(Settings):
 
 
 class BudgetOptions(Settings):
-    """How a sum of money is to be divided.
+    """How a sum of money is divided among channels.
 
     Parameters
     ----------
@@ -159,7 +159,7 @@ class BudgetOptions(Settings):
     what_if : list of `WhatIf`
     long_run : `LongRunOptions`
     previous : path
-        Folder of an earlier proposal: whether the ground under it has moved.
+        Folder of an earlier plan, which is compared with what channels return now.
 
     Raises
     ------

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from attribution.amounts import format_roi
 from attribution.decisions.budget.budget_declared import BUDGET_TABLES, PLAN, TODAY
 from attribution.decisions.budget.budget_options import BudgetOptions
 from attribution.decisions.budget.cases import without_spend
@@ -109,7 +110,7 @@ def _plan_grid(budget: pd.DataFrame) -> pd.DataFrame:
     plan = budget[budget["scenario"] == PLAN]
     cells = plan.assign(
         cell=[
-            f"{spend:,.0f} ({change:+.0%})" + (f", {binding}" if isinstance(binding, str) else "")
+            f"{spend:,.0f} ({format_roi(change)})" + (f", {binding}" if isinstance(binding, str) else "")
             for spend, change, binding in zip(plan["spend"], plan["change"], plan["binding"], strict=True)
         ]
     )

@@ -165,7 +165,7 @@ def _model_drift(case: Case, plan: pd.DataFrame, evidence: pd.Series, ground: Gr
         spend, returned = case.spend[index] * scale, case.returns[index] * scale
         expected, error, status = np.nan, np.nan, "new"
         if channel in plan.index:
-            expected, its_error = _expected(plan.loc[channel], spend)
+            expected, its_error = _expect_return(plan.loc[channel], spend)
             error = float(np.hypot(deviation[index], its_error))
             status = _status(returned - expected, error, case.level)
         change = returned / expected - 1 if expected > 0 else np.nan
@@ -184,7 +184,7 @@ def _days(evidence: pd.Series) -> int:
     return (end - start).days + 1
 
 
-def _expected(row: pd.Series, money: float) -> tuple[float, float]:
+def _expect_return(row: pd.Series, money: float) -> tuple[float, float]:
     """What a channel of the earlier proposal returns at other spend, and the standard error of that."""
     curve = build_curves([row["curve"]], [row["curvature"]], [row["spend_today"]], [row["steepness"]])
     expected = float(row["return_today"] * curve.growth(np.array([money]))[0])

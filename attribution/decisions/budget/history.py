@@ -10,7 +10,7 @@ from attribution.data.loading.events import conversion_ids
 from attribution.decisions.budget.budget_options import BudgetOptions
 from attribution.errors import InputError
 from attribution.returns.cost_ledger import MEDIA, Days, cost_types, currency_rates, read_rates
-from attribution.returns.worth import measured
+from attribution.returns.worth import read_measure
 from attribution.schema.experiment import Period, ReturnsOptions
 from attribution.schema.tables import NO_CHANNELS
 
@@ -91,7 +91,7 @@ def _amount(earned: pd.DataFrame, options: BudgetOptions, sources: Sources, retu
         measure = "margin"
     if measure is None:
         return earned["credit" if options.objective == "conversions" else "credited_value"].astype(float)
-    worth = dict(zip(conversion_ids(sources), measured(sources, measure, returns)[:-1], strict=True))
+    worth = dict(zip(conversion_ids(sources), read_measure(sources, measure, returns)[:-1], strict=True))
     return earned["credit"].astype(float) * earned["conversion_id"].map(worth).astype(float)
 
 
@@ -110,31 +110,27 @@ def _daily_spend(sources: Sources, options: ReturnsOptions) -> pd.DataFrame:
 
 
 def _from_costs(sources: Sources, options: ReturnsOptions) -> pd.DataFrame:
-    """Costs of a period are spread evenly over its days; channels with a lump sum are left out."""
-    table = sources.engine.query("select * from costs where channel is not null").to_pandas()
+    """Costs are spread evenly over the days on which they serve; channels with a lump sum are left out."""
+    table = sources.engine.query("select * from costs").to_pandas()
+    table["cost_type"] = cost_types(table)
+    paid = Days.of(table)
+    serves = paid.amortise(table, options)
+    amount = table["amount"].to_numpy(np.float64)
     if "currency" in table:
-        rates = currency_rates(table["currency"], Days.of(table), read_rates(sources, options), (None, None))
-        table["amount"] = table["amount"].astype(float) * rates
-    is_media = cost_types(table) == MEDIA
-    counts = is_media | (options.cost_basis == "loaded")
+        amount = amount * currency_rates(table["currency"], paid, serves, read_rates(sources, options), (None, None))
+    is_media = table["cost_type"] == MEDIA
+    counts = table["channel"].notna() & (is_media | (options.cost_basis == "loaded"))
     if options.spend_from == "touchpoints":
         counts &= ~is_media
-    table = table[counts].reset_index(drop=True)
-    start = pd.Series(pd.NaT, index=table.index, dtype="datetime64[us]")
-    end = start.copy()
-    for first, last in (("day", "day"), ("period_start", "period_end")):
-        if first in table and last in table:
-            start = start.fillna(pd.to_datetime(table[first]).astype("datetime64[us]"))
-            end = end.fillna(pd.to_datetime(table[last]).astype("datetime64[us]"))
-    lump = set(table.loc[start.isna() | end.isna(), "channel"])
-    is_dated = ~table["channel"].isin(lump)
-    days = ((end - start).dt.days[is_dated] + 1).astype(int)
-    rows = table.loc[is_dated].index.repeat(days)
-    offset = pd.Series(np.concatenate([np.arange(n) for n in days]) if len(days) else np.zeros(0, int))
+    undated = np.isnat(serves.first) | np.isnat(serves.last)
+    rows = np.flatnonzero(counts & ~table["channel"].isin(table.loc[counts & undated, "channel"]))
+    length = (serves.last - serves.first).astype(np.int64)[rows] + 1
+    which = np.repeat(rows, length)
+    offset = np.arange(len(which)) - np.repeat(np.cumsum(length) - length, length)
     return pd.DataFrame(
         {
-            "channel": table.loc[rows, "channel"].to_numpy(),
-            "day": start[rows].reset_index(drop=True) + pd.to_timedelta(offset, unit="D"),
-            "amount": (table["amount"].astype(float)[is_dated] / days)[rows].to_numpy(),
+            "channel": table["channel"].to_numpy()[which],
+            "day": (serves.first[which] + offset).astype("datetime64[us]"),
+            "amount": np.repeat(amount[rows] / length, length),
         }
     )

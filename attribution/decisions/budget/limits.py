@@ -157,7 +157,7 @@ def check_possible(channels: Sequence[str], limits: Limits, problem: Problem) ->
     raise InputError("budget: limits contradict each other", given="; ".join(blamed), hint="remove one of them")
 
 
-def broken(channels: Sequence[str], limits: Limits, problem: Problem, spend: Floats) -> list[str]:
+def violated_limits(channels: Sequence[str], limits: Limits, problem: Problem, spend: Floats) -> list[str]:
     """Names of the limits that a spend (channels,) does not keep."""
     names, sums, slack = _names(channels, limits), limits.rows @ spend, TOLERANCE * limits.available
     exceeds = {

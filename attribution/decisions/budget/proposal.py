@@ -28,7 +28,7 @@ from attribution.schema.tables import Table
 
 @dataclass(frozen=True)
 class BudgetPlan:
-    """What is proposed.
+    """A proposed budget: tables, and notes to read before acting on it.
 
     Attributes
     ----------

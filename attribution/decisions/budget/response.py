@@ -81,7 +81,7 @@ def _bend(
         )
     if history is not None and (options.curvature is None or options.curvature == "history"):
         try:
-            fit = _fitted(options, history)
+            fit = _fit_bend(options, history)
         except InputError as error:
             if options.curvature == "history":
                 raise InputError(f"budget: channel {channel!r}: {str(error).rstrip('.')}") from None
@@ -97,7 +97,7 @@ def _bend(
     return bend, more, less, why
 
 
-def _fitted(options: CurveOptions, history: pd.DataFrame) -> Bend:
+def _fit_bend(options: CurveOptions, history: pd.DataFrame) -> Bend:
     spend = history["spend"].to_numpy(float)
     # What the data call today is the mean of their periods.
     today = float(spend.mean()) or 1.0

@@ -129,7 +129,7 @@ def _scenario_row(case: Case, problem: Problem, best: Allocation, plan: Allocati
     today, spend = problem.curves.today, best.spend
     growth = problem.curves.growth(spend)
 
-    def returned(at: Floats) -> float:
+    def return_at(at: Floats) -> float:
         return float(problem.returns @ problem.curves.growth(at))
 
     regret = max(problem.worth(spend) - problem.worth(plan.spend), 0.0) if keeps(problem, plan.spend) else np.nan
@@ -141,16 +141,16 @@ def _scenario_row(case: Case, problem: Problem, best: Allocation, plan: Allocati
         "spend": float(spend.sum()),
         "unspent": max(problem.total - float(spend.sum()), 0.0),
         "return_today": float(problem.returns.sum()),
-        "return_same_mix": returned(today * problem.total / today.sum()),
-        "return": returned(spend),
+        "return_same_mix": return_at(today * problem.total / today.sum()),
+        "return": return_at(spend),
         "return_sd": problem.deviation(spend) if case.draws is not None else np.nan,
         "return_low": low,
         "return_high": high,
-        "gain": returned(spend) - float(problem.returns.sum()),
+        "gain": return_at(spend) - float(problem.returns.sum()),
         "gain_low": gain_low,
         "gain_high": gain_high,
-        "return_of_plan": returned(plan.spend),
-        "short_of_plan": returned(plan.spend) - returned(spend),
+        "return_of_plan": return_at(plan.spend),
+        "short_of_plan": return_at(plan.spend) - return_at(spend),
         "regret": regret,
         "optimality_gap": best.gap,
     }

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from attribution.decisions.budget.budget_declared import TODAY
 from attribution.decisions.budget.budget_options import BudgetOptions, WhatIf
 from attribution.decisions.budget.cases import Case, Row
-from attribution.decisions.budget.limits import Limits, broken
+from attribution.decisions.budget.limits import Limits, violated_limits
 from attribution.decisions.budget.rows import Solved
 from attribution.errors import InputError, did_you_mean
 
@@ -45,7 +45,7 @@ def what_if_rows(case: Case, solved: Solved, options: BudgetOptions) -> list[Row
                 "gain_high": gain_high,
                 "return_of_plan": best,
                 "short_of_plan": best - returned,
-                "breaks": "; ".join(broken(case.channels, limits, problem, spend)) or None,
+                "breaks": "; ".join(violated_limits(case.channels, limits, problem, spend)) or None,
             }
         )
     return rows

@@ -81,7 +81,7 @@ def find_alerts(before: Run, after: Run, *, model: str, thresholds: Thresholds |
     return table.assign(beyond_sampling=table["beyond_sampling"].astype("boolean"), model=of_model)
 
 
-def raised(alerts: pd.DataFrame) -> pd.DataFrame:
+def without_substitutes(alerts: pd.DataFrame) -> pd.DataFrame:
     """The alerts of a table ``alerts``, without the substitutes below them."""
     return alerts[alerts["kind"] != SUBSTITUTE]
 
@@ -137,7 +137,7 @@ def _substitutes(start: _Half, end: _Half, channel: str, *, fell: Collection[str
             "after": has,
             "change": has / had - 1 if had > 0 else np.nan,
             "message": f"{says}; its credited conversions: {had:.4g} → {has:.4g}",
-            "place": position,
+            "rank": position,
             "roi_after": float(now["roi"].get(other, np.nan)),
         }
 

@@ -57,7 +57,7 @@ ALERTS = Table(
         null("beyond_sampling", "flag", "whether the intervals of both runs lie apart; null without intervals"),
         Column("message", "text", "in a sentence"),
         null("other", "text", "the channel that may take the subject's place, or needs it; null for alerts"),
-        null("place", "integer", "1 = likeliest substitute; null for alerts"),
+        null("rank", "integer", "1 = likeliest substitute; null for alerts"),
         null("role", "text", "substitute, complement, or similar where no interaction is known; null for alerts"),
         null("similarity", "number", "cosine of their steps in and out in the journey graph beyond chance, −1 … 1"),
         null(

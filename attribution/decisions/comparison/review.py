@@ -11,7 +11,7 @@ import pandas as pd
 
 from attribution.amounts import format_roi
 from attribution.arguments import check_arguments
-from attribution.decisions.comparison.alerts import Thresholds, find_alerts, raised
+from attribution.decisions.comparison.alerts import Thresholds, find_alerts, without_substitutes
 from attribution.decisions.comparison.roi_change import PARTS, check_terms, split_roi_change
 from attribution.decisions.comparison.side_by_side import lay_side_by_side
 from attribution.decisions.kpis import Run, SettingDifference, read_run, settings_that_differ
@@ -39,7 +39,7 @@ class Review:
     def findings(self) -> list[str]:
         """How total ROI moved under each model, by which part and which channel most, and every alert."""
         sentences = [_sentence(*self.total_roi(model), self.tables["roi_parts"], model) for model in self.models]
-        alerts = raised(self.tables["alerts"])
+        alerts = without_substitutes(self.tables["alerts"])
         return sentences + ([f"Alert: {message}" for message in alerts["message"]] or ["No alerts."])
 
     @property
@@ -66,7 +66,7 @@ class Review:
         metrics = {f"roi_change/{row.model} {row.channel}": row.roi_change for row in self._later.itertuples()}
         whole = changes[changes["slice"] == TOTAL]
         metrics |= {f"roi_change_{row.part}/{row.model}": row.roi_gap for row in whole.itertuples()}
-        metrics["alerts"] = len(raised(self.tables["alerts"]))
+        metrics["alerts"] = len(without_substitutes(self.tables["alerts"]))
         return {name: float(value) for name, value in metrics.items()}
 
 
@@ -79,7 +79,7 @@ def review_runs(
     model_before: str | None = None,
     thresholds: Thresholds | None = None,
 ) -> Review:
-    """Lay two runs side by side.
+    """Compare two runs, and split the change of ROI between them.
 
     Parameters
     ----------

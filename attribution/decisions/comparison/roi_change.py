@@ -240,8 +240,8 @@ def _factor(part: str, start: Side, end: Side) -> tuple[Floats, Floats]:
             np.stack([getattr(side, name) for side in (start, end)]) for name in ("returns", "conversions", "journeys")
         )
         # Where a later factor is not 0, an earlier one must not be: 1 in both runs leaves it out.
-        conversions = _left_out(conversions, returns)
-        journeys = _left_out(journeys, conversions)
+        conversions = _say_omitted(conversions, returns)
+        journeys = _say_omitted(journeys, conversions)
         factor = {
             "volume": journeys,
             "rate": ratio_known(conversions, journeys),
@@ -250,5 +250,5 @@ def _factor(part: str, start: Side, end: Side) -> tuple[Floats, Floats]:
     return factor[0], factor[1]
 
 
-def _left_out(count: Floats, of: Floats) -> Floats:
+def _say_omitted(count: Floats, of: Floats) -> Floats:
     return np.where(((count == 0) & (of != 0)).any(axis=0), 1.0, count)

@@ -12,7 +12,7 @@ from typing import Any
 
 from attribution.errors import InputError
 from attribution.schema.experiment import Experiment
-from attribution.schema.names import encoded
+from attribution.schema.names import encode_name
 
 MOST = 1_000
 """More specifications than this are probably a mistake."""
@@ -129,4 +129,4 @@ def _short(keys: Sequence[str], values: Sequence[str]) -> list[str]:
     last = [key.rpartition(".")[2] for key in keys]
     names = [key if last.count(short) > 1 else short for key, short in zip(keys, last, strict=True)]
     parts = [f"{name}={value.strip(chr(34))}" for name, value in zip(names, values, strict=True)]
-    return [encoded(part) for part in parts]
+    return [encode_name(part) for part in parts]

@@ -81,7 +81,7 @@ def compare_runs(runs: Mapping[str, Run], name: str = "comparison") -> Compariso
     by, table = ranked_by(runs), lay_side_by_side(runs, sides)
     tables = {"comparison": table, "agreement": agreement_of(table, by)}
     verdicts = verdicts_of(table) if by == "roi" else None
-    findings = (*_ranked_apart(runs), *_findings(tables, verdicts, by))
+    findings = (*_ranking_differences(runs), *_findings(tables, verdicts, by))
     return Comparison(name, tuple(runs), tables, findings, _notes(runs), _metrics(tables, verdicts), verdicts)
 
 
@@ -149,7 +149,7 @@ def _notes(runs: Mapping[str, Run]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _ranked_apart(runs: Mapping[str, Run]) -> list[str]:
+def _ranking_differences(runs: Mapping[str, Run]) -> list[str]:
     """What the ranks of the runs have not in common."""
     name, first = next(iter(runs.items()))
     by = {specification: ranked_by({specification: run}) for specification, run in runs.items()}

@@ -63,7 +63,9 @@ class DiagnosisSection(Section):
             start = 0 if returns["roi"].notna().any() else 1
             result |= diagnose_roi(pd.concat(slices[start:], ignore_index=True))
         repeated = repeated_costs(sources)[1] if sources.has("costs") else None
-        result["tasks"] = tasks_table({**tables, **result}, repeated_costs=repeated)
+        result["tasks"] = tasks_table(
+            {**tables, **result}, repeated_costs=repeated, currency=experiment.returns.currency
+        )
         return result
 
     def metrics(self, tables: Mapping[str, pd.DataFrame], model: str | None = None) -> Mapping[str, float]:
@@ -108,7 +110,7 @@ def diagnosis_metrics(tables: Mapping[str, pd.DataFrame], label: str | None = No
         tasks = tables.get("tasks")
         return {} if tasks is None else {f"tasks_{about}": float((tasks["about"] == about).sum()) for about in ORDER}
     metrics: dict[str, float] = {}
-    judged = _judged(tables)
+    judged = _judge_channels(tables)
     if judged is not None:
         wasted = judged.loc[judged["model"] == label, "wasted"]
         if wasted.notna().any():
@@ -136,7 +138,7 @@ def diagnosis_grids(tables: Mapping[str, pd.DataFrame]) -> dict[str, object] | N
         models=pd.Series(agreed, index=tasks.index, dtype=object),
         kind=tasks["kind"].str.replace("_", " "),
     )[_TASK]
-    judged = _judged(tables)
+    judged = _judge_channels(tables)
     slices = tables.get("roi_slices")
     gaps = None if slices is None else _gap_grid(tables["roi_parts"])
     borne = borne_costs(tables["cost_sensitivity"])[_BORNE] if "cost_sensitivity" in tables else pd.DataFrame()
@@ -144,20 +146,20 @@ def diagnosis_grids(tables: Mapping[str, pd.DataFrame]) -> dict[str, object] | N
         "first": shown.head(_FIRST),
         "others": shown.iloc[_FIRST:_MOST] if len(shown) > _FIRST else None,
         "wasted": None if judged is None else _largest(judged.loc[judged["status"] == WASTED, _WASTED], "loss"),
-        "wasted_says": _wasted_says(judged),
+        "wasted_says": _say_wasted(judged),
         "slices": None if slices is None else _largest(slices[slices["money"].notna()], "money"),
         "gaps": None if gaps is None else _largest(gaps, "money"),
         "sensitivity": None if borne.empty else _largest(borne, "amount"),
     }
 
 
-def _judged(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame | None:
+def _judge_channels(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame | None:
     """Every channel with an ROI, and whether its spend pays; None where no channel has one."""
     judged = judge_spend(tables["returns"]) if "returns" in tables else pd.DataFrame()
     return None if judged.empty else judged
 
 
-def _wasted_says(judged: pd.DataFrame | None) -> str:
+def _say_wasted(judged: pd.DataFrame | None) -> str:
     """How much spend is wasted under every model, and under any; or why nobody can tell."""
     if judged is None:
         return "No channel has an ROI, so no spend can be called wasted."

@@ -210,7 +210,7 @@ def _of_dimension(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         gaps = _gaps(gap, gap.shown())
         at = compared.index
         for part, columns in gaps.items():
-            parts[part] = {name: _placed(table, at, of) for name, of in columns.items()}
+            parts[part] = {name: _fill_positions(table, at, of) for name, of in columns.items()}
         money = np.nansum([gaps[part]["money"] for part in PARTS], axis=0)
         rows.loc[at, "money"] = money
         rows.loc[at, "profit_gap"] = np.nansum([gaps[part]["profit_gap"] for part in PARTS], axis=0)
@@ -263,7 +263,7 @@ def _nulls(table: pd.DataFrame) -> Floats:
     return np.full(len(table), np.nan)
 
 
-def _placed(table: pd.DataFrame, at: pd.Index, of: Floats) -> Floats:
+def _fill_positions(table: pd.DataFrame, at: pd.Index, of: Floats) -> Floats:
     placed = _nulls(table)
     placed[at] = of
     return placed

@@ -21,7 +21,7 @@ from attribution.models import AttributionModel
 from attribution.models.credit import allocate
 from attribution.models.segments import NO_SEGMENT, Segments
 from attribution.returns import Terms, main_basis
-from attribution.returns.worth import measured
+from attribution.returns.worth import read_measure
 from attribution.schema.tables import NO_CHANNELS
 
 Floats = NDArray[np.float64]
@@ -155,7 +155,9 @@ def further_slices(
     segments : column of the customers table, and what it says
     """
     allocated = tuple(model for model in models if model.estimand == "allocated")
-    reader = SliceReader(allocated, tuple(dimensions), segments[1] if segments else None, _returned(sources, terms))
+    reader = SliceReader(
+        allocated, tuple(dimensions), segments[1] if segments else None, _journey_return(sources, terms)
+    )
     summary = journeys.read(reader)[0]
     parts = []
     if segments is not None:
@@ -206,12 +208,12 @@ def _journeys(touched: JourneyChunk, name: str) -> KeyedSums:
     return tally(member, _weight(touched)[journey])
 
 
-def _returned(sources: Sources, terms: Terms) -> Callable[[JourneyChunk], Floats]:
+def _journey_return(sources: Sources, terms: Terms) -> Callable[[JourneyChunk], Floats]:
     """Return of each journey, on the basis that channels are ranked by."""
     basis = terms.options.basis
     if basis not in terms.measures:
         return _OfValue(terms)
-    return _OfConversion(terms.earned(basis, {basis: measured(sources, basis, terms.options)}))
+    return _OfConversion(terms.earned(basis, {basis: read_measure(sources, basis, terms.options)}))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from attribution.amounts import format_roi, percent, pluralise
+from attribution.amounts import format_money, format_roi, percent, pluralise
 from attribution.decisions.diagnosis import wording
 from attribution.decisions.diagnosis.diagnosis_declared import TASKS
 from attribution.decisions.diagnosis.waste import UNKNOWN, WASTED, judge_spend
@@ -20,7 +20,7 @@ Task = dict[str, object]
 Tables = Mapping[str, pd.DataFrame]
 
 
-def tasks_table(tables: Tables, *, repeated_costs: float | None = None) -> pd.DataFrame:
+def tasks_table(tables: Tables, *, repeated_costs: float | None = None, currency: str | None = None) -> pd.DataFrame:
     """The ``tasks`` table of the other tables of a run; those that are absent have nothing to say.
 
     Losses come first, then shortfalls against the rest, gains, and what is not known, each the largest first. Where
@@ -32,10 +32,11 @@ def tasks_table(tables: Tables, *, repeated_costs: float | None = None) -> pd.Da
     tables : ``roi_slices``, ``returns``, ``cost_sensitivity``, ``verdicts``, ``quality``,
         ``channel_lint`` and ``funnel`` by name
     repeated_costs : how much costs that repeat others come to, where that is known
+    currency : of all money, where that is known
     """
     rows = [
         *_lagging(tables),
-        *_wasted(tables),
+        *_waste(tables, currency),
         *_verdicts(tables),
         *_without_cost(tables),
         *_tracking(tables, repeated_costs),
@@ -87,7 +88,7 @@ _SIZED = ("model", "size", "size_low", "size_high", "models_agreeing", "models")
 _JUDGED = ("spend", "roi", "roi_low", "roi_high", "break_even_roas", "basis", "cost_basis", "estimand")
 
 
-def _sized(row: Task) -> Task:
+def _size_columns(row: Task) -> Task:
     return {name: row[name] for name in _SIZED}
 
 
@@ -114,10 +115,10 @@ def _lagging(tables: Tables) -> Iterator[Task]:
         elif part is not None:
             evidence += f", mostly because of {part}"
         columns = {name: row[name] for name in ("dimension", "slice", "spend", "roi")}
-        yield _task(wording.LAGGING, evidence, {**columns, **_sized(row)}, check)
+        yield _task(wording.LAGGING, evidence, {**columns, **_size_columns(row)}, check)
 
 
-def _wasted(tables: Tables) -> Iterator[Task]:
+def _waste(tables: Tables, currency: str | None) -> Iterator[Task]:
     """Spend below break-even: surely under some model, or at the estimate where there are no intervals."""
     if "returns" not in tables:
         return
@@ -131,12 +132,15 @@ def _wasted(tables: Tables) -> Iterator[Task]:
         (wording.LOSING, judged[losing & most & (judged["models_wasted"] == 0)]),
     ):
         for row in _middle(part, key, part["loss"]).to_dict("records"):
-            evidence = f"{row['spend']:,.0f} was spent at an ROI on {row['basis']} of {format_roi(row['roi'])}"
+            spend = format_money(row["spend"], currency)
+            evidence = f"{spend} was spent at an ROI on {row['basis']} of {format_roi(row['roi'])}"
             if kind == wording.WASTED:
                 evidence += f" (at most {format_roi(row['roi_high'])} within its interval)"
             evidence += f", with {row['estimand']} credit"
             columns = {name: row[name] for name in _JUDGED}
-            yield _task(kind, evidence, {"dimension": "channel", "slice": row["channel"], **columns, **_sized(row)})
+            yield _task(
+                kind, evidence, {"dimension": "channel", "slice": row["channel"], **columns, **_size_columns(row)}
+            )
 
 
 def _verdicts(tables: Tables) -> Iterator[Task]:
@@ -165,7 +169,9 @@ def _without_cost(tables: Tables) -> Iterator[Task]:
         free = free.assign(models=models)
         for row in _middle(free, ["channel"], free["value"]).to_dict("records"):
             evidence = "it has credit, but no cost of its own"
-            yield _task(wording.NO_COST, evidence, {"dimension": "channel", "slice": row["channel"], **_sized(row)})
+            yield _task(
+                wording.NO_COST, evidence, {"dimension": "channel", "slice": row["channel"], **_size_columns(row)}
+            )
     untouched = rows[(rows["channel"] == UNATTRIBUTED) & (rows["value"] > 0)]
     if len(untouched):
         first = untouched.iloc[0]

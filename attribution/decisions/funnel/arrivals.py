@@ -55,7 +55,7 @@ def read_arrivals(sources: Sources, options: FunnelOptions) -> Arrivals:
     findings = [_null_finding(raw, name) for name in ("customer_id", "stage", "stage_time")]
     usable = raw.dropna(subset=["customer_id", "stage", "stage_time"])
     usable, unknown = _known_stages(usable, options)
-    rows, future = _that_have_come(_typed(usable))
+    rows, future = _that_have_come(_set_types(usable))
     is_lost = rows["stage"].isin(options.lost)
     if is_lost.all():
         raise InputError(
@@ -75,7 +75,7 @@ def _null_finding(raw: pd.DataFrame, name: str) -> Finding:
     is_null = raw[name].isna()
     what = {"customer_id": "customer", "stage_time": "date"}.get(name, name)
     example = raw.loc[is_null, "stage"].dropna().sort_values().iloc[:1].tolist() if name == "stage_time" else []
-    message = f"stages without {what} (left out)"
+    message = f"stages without {what} (left out): complete them"
     return count_finding(
         f"null_{what}", "stages", int(is_null.sum()), message, total=len(raw), example=[*example, None][0]
     )
@@ -103,13 +103,13 @@ def _that_have_come(rows: pd.DataFrame) -> tuple[pd.DataFrame, Finding]:
     # Somewhere on earth tomorrow has begun.
     future = rows["at"] >= (np.datetime64("now", "D") + 2).astype("datetime64[us]").astype(np.int64)
     example = rows.loc[future, "stage"].sort_values().iloc[:1].tolist()
-    message = "stages with a date in the future, such as expected wins (left out)"
+    message = "stages with a date in the future, such as expected wins (left out): correct dates that are wrong"
     count = int(future.sum())
     finding = count_finding("future_stage", "stages", count, message, total=len(rows), example=[*example, None][0])
     return rows[~future], finding
 
 
-def _typed(rows: pd.DataFrame) -> pd.DataFrame:
+def _set_types(rows: pd.DataFrame) -> pd.DataFrame:
     typed = pd.DataFrame(
         {
             "customer_id": rows["customer_id"],

@@ -66,16 +66,16 @@ def _comparisons(
     in_time = ~(grown_up["days_to_next"] > options.break_days) & (grown_up["outcome"] == MOVED)
     dropped = ~in_time
     recent = grown_up["at"] > grown_up["at"].max() - options.recent_days * DAY
-    rows: list[tuple[object, ...]] = [(stage, None, "history", *_counted(dropped, recent, ~recent))]
+    rows: list[tuple[object, ...]] = [(stage, None, "history", *_count_cells(dropped, recent, ~recent))]
     if last_channel is None:
         return rows
     channel = last_channel.reindex(grown_up.index)
     for name in sorted(channel.dropna().unique()):
         own = channel == name
-        rows.append((stage, name, "history", *_counted(dropped, own & recent, own & ~recent)))
-        rows.append((stage, name, "peers", *_counted(dropped, own, channel.notna() & ~own)))
+        rows.append((stage, name, "history", *_count_cells(dropped, own & recent, own & ~recent)))
+        rows.append((stage, name, "peers", *_count_cells(dropped, own, channel.notna() & ~own)))
     return rows
 
 
-def _counted(dropped: pd.Series, some: pd.Series, reference: pd.Series) -> tuple[int, int, int, int]:
+def _count_cells(dropped: pd.Series, some: pd.Series, reference: pd.Series) -> tuple[int, int, int, int]:
     return int((dropped & some).sum()), int(some.sum()), int((dropped & reference).sum()), int(reference.sum())

@@ -93,7 +93,7 @@ def _of_channels(
     table["_paid"] = paid_of(table, terms, cost_basis)
     table["cost_per_arrival"] = ratio(table["_paid"], table["conversions"])
     parts = [
-        _fared(progress, wins, allocated, ["channel"], options.level).assign(model=label)
+        _follow_arrivals(progress, wins, allocated, ["channel"], options.level).assign(model=label)
         for label, allocated in credited.allocated.items()
     ]
     if parts:
@@ -132,7 +132,7 @@ def _of_campaigns(progress: Progress, wins: Wins, credited: StageCredit, level: 
     for label, allocated in credited.allocated.items():
         touched = allocated[~allocated["channel"].isin(NO_CHANNELS)]
         if len(touched):
-            yield _fared(progress, wins, touched, ["channel", "campaign"], level).assign(
+            yield _follow_arrivals(progress, wins, touched, ["channel", "campaign"], level).assign(
                 model=label,
                 estimand=estimand[label],
                 grain="campaign",
@@ -144,10 +144,12 @@ def _of_campaigns(progress: Progress, wins: Wins, credited: StageCredit, level: 
 _FARED = [*PROGRESS, *ENDS, *GAINS, "quality", "known_quality"]
 
 
-def _fared(progress: Progress, wins: Wins, handed: pd.DataFrame, keys: list[str], level: float) -> pd.DataFrame:
+def _follow_arrivals(
+    progress: Progress, wins: Wins, allocated: pd.DataFrame, keys: list[str], level: float
+) -> pd.DataFrame:
     """How arrivals fare that were allocated, by ``keys``, each counted as far as it was."""
     rows = []
-    for names, part in handed.groupby(keys, dropna=False, sort=True):
+    for names, part in allocated.groupby(keys, dropna=False, sort=True):
         own = part.groupby("arrival", sort=True)["credit"].sum()
         arrivals, weight = progress.table.loc[own.index], own.to_numpy()
         quality = arrivals["quality"].to_numpy()
@@ -176,8 +178,8 @@ def funnel_touches(progress: Progress, won: StageCredit | None) -> pd.DataFrame:
     if won is None or not won.allocated:
         return empty_table(FUNNEL_TOUCHES)
     parts = []
-    for label, handed in won.allocated.items():
-        credit = handed.groupby(["was_in", "channel"], as_index=False)["credit"].sum()
+    for label, allocated in won.allocated.items():
+        credit = allocated.groupby(["was_in", "channel"], as_index=False)["credit"].sum()
         parts.append(won.touched.merge(credit, on=["was_in", "channel"]).assign(model=label))
     table = pd.concat(parts, ignore_index=True)
     names = np.array([*progress.stages, None], dtype=object)

@@ -95,17 +95,17 @@ def credit_stage(
         credit = credit.assign(value=np.nan)
     givers, refused = _who_can_hand_out(journeys, fitted, progress.stages[stage])
     findings += refused
-    reader = _Reader(tuple(givers), _reached(progress, rows), _campaigns(journeys))
+    reader = _Reader(tuple(givers), _first_times(progress, rows), _campaigns(journeys))
     summary = journeys.read(reader)[0]
-    handed = {
-        model.label: _rows(summary, f"{position}", journeys, reader, rows).pipe(_scaled, model, journeys)
+    allocated = {
+        model.label: _rows(summary, f"{position}", journeys, reader, rows).pipe(_scale_to_published, model, journeys)
         for position, model in enumerate(givers)
     }
     touched = _rows(summary, "touched", journeys, reader, rows).rename(columns={"credit": "touchpoints"})
     touched = touched.groupby(["was_in", "channel"], as_index=False)["touchpoints"].sum()
     last = _rows(summary, "last", journeys, reader, rows)
     last_channel = last.set_index("arrival")["channel"] if len(last) else pd.Series([], dtype=object)
-    return StageCredit(stage, journeys, tuple(fitted), credit, handed, touched, last_channel, tuple(findings))
+    return StageCredit(stage, journeys, tuple(fitted), credit, allocated, touched, last_channel, tuple(findings))
 
 
 def _sources_of(sources: Sources, arrivals: pd.DataFrame, stage: int) -> Sources:
@@ -149,7 +149,7 @@ def _fit(
             machinery = get_machinery(model)
             machinery.finish_fit(contributions + machinery.summarise_untouched(journeys), observed)
         except InputError as error:
-            message = f"{model.label} is not computed for this stage: {error}"
+            message = f"{model.label} is not computed for this stage; use the other models there: {error}"
             findings.append(count_finding("stage_left_out", "stages", 1, message, example=stage))
         else:
             fitted.append(model)
@@ -167,14 +167,14 @@ def _who_can_hand_out(
             if one is not None:
                 allocate(model, one)
         except InputError as error:
-            message = f"{model.label} has credit but no rates: {error}"
+            message = f"{model.label} has credit but no rates; read those of the other models: {error}"
             findings.append(count_finding("stage_without_rates", "stages", 1, message, example=stage))
         else:
             able.append(model)
     return able, findings
 
 
-def _reached(progress: Progress, rows: Longs) -> Longs:
+def _first_times(progress: Progress, rows: Longs) -> Longs:
     """(stages, conversions + 1) when the case of each conversion was in each stage first; `NEVER` where it was not."""
     table = progress.table
     reached = np.full((len(progress.stages), len(rows) + 1), NEVER)
@@ -256,15 +256,15 @@ def _rows(summary: Summary, name: str, journeys: Journeys, reader: _Reader, rows
     )
 
 
-def _scaled(handed: pd.DataFrame, model: AttributionModel, journeys: Journeys) -> pd.DataFrame:
+def _scale_to_published(allocated: pd.DataFrame, model: AttributionModel, journeys: Journeys) -> pd.DataFrame:
     """Incremental models allocate less than there is: as much as they publish, the rest to the baseline."""
-    if model.estimand == "allocated" or handed.empty:
-        return handed
+    if model.estimand == "allocated" or allocated.empty:
+        return allocated
     whole = whole_channels(journeys)
     published = pd.Series(model.credit_.conversions[:-1], [whole.get(name, name) for name in journeys.channels])
-    allocated = handed.groupby("channel")["credit"].sum()
-    scale = (published.groupby(level=0).sum() / allocated).reindex(handed["channel"]).fillna(1.0).to_numpy()
-    credited = handed.assign(credit=handed["credit"] * scale)
-    left = (handed["credit"] - credited["credit"]).groupby(handed["arrival"]).sum()
+    totals = allocated.groupby("channel")["credit"].sum()
+    scale = (published.groupby(level=0).sum() / totals).reindex(allocated["channel"]).fillna(1.0).to_numpy()
+    credited = allocated.assign(credit=allocated["credit"] * scale)
+    left = (allocated["credit"] - credited["credit"]).groupby(allocated["arrival"]).sum()
     rest = pd.DataFrame({"arrival": left.index, "channel": BASELINE, "campaign": None, "was_in": -1, "credit": left})
     return pd.concat([credited, rest], ignore_index=True)

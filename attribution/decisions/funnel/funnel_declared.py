@@ -116,11 +116,11 @@ FUNNEL_TOUCHES = Table(
 
 CONVERSION_RATES = Table(
     "conversion_rates",
-    "stage × channel × place in the journey",
+    "stage × channel × position in the journey",
     (
         _STAGE,
         Column("channel", "text", "channel"),
-        Column("place", "text", "anywhere, first or last in the journey"),
+        Column("touch_position", "text", "anywhere, first or last in the journey"),
         Column("journeys", "number", "journeys with the channel there"),
         Column(
             "open", "number", "of these, not converted and still within their window when the data end", unit="journeys"

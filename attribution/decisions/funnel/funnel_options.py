@@ -14,7 +14,7 @@ Money = Annotated[Number, Field(ge=0, allow_inf_nan=False)]
 
 
 class FunnelOptions(Settings):
-    """From the first stage to the money.
+    """How cases are followed from the first stage to the win.
 
     Parameters
     ----------

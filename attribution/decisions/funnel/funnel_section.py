@@ -17,8 +17,8 @@ from attribution.decisions.funnel.credit import StageCredit, credit_stage
 from attribution.decisions.funnel.funnel_declared import FUNNEL_TABLES
 from attribution.decisions.funnel.funnel_options import FunnelOptions
 from attribution.decisions.funnel.open_cases import pipeline_table, won_of
-from attribution.decisions.funnel.presence import conversion_rates
 from attribution.decisions.funnel.progress import Progress, follow
+from attribution.decisions.funnel.stage_rates import conversion_rates
 from attribution.decisions.funnel.stages import funnel_table, learn_chances
 from attribution.errors import InputError
 from attribution.schema.experiment import Experiment
@@ -53,7 +53,7 @@ class FunnelSection(Section):
                 "funnel.cost_basis is 'loaded', but no cost has a type",
                 hint="add a column cost_type to the costs table: media, labour, tools, …",
             )
-        self._followed(context)
+        self._follow(context)
 
     def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:
         """All tables of a funnel; the models are fitted anew on the journeys up to each stage.
@@ -64,7 +64,7 @@ class FunnelSection(Section):
             If the stages cannot be used, or costs are asked for that are not known.
         """
         options, terms = self._options(context), context.terms
-        arrivals, progress = self._followed(context)
+        arrivals, progress = self._follow(context)
         chances, experiment = learn_chances(progress, options), context.experiment
         every = (
             credit_stage(progress, stage, context.sources, context.models, experiment)
@@ -86,7 +86,7 @@ class FunnelSection(Section):
 
     def findings(self, context: RunContext, tables: Mapping[str, pd.DataFrame]) -> list[Finding]:
         """What was found in the stages, and the models that one of them has too few arrivals for."""
-        arrivals, progress = self._followed(context)
+        arrivals, progress = self._follow(context)
         before = progress.table[progress.table["stage"] < self._options(context).won_at]
         undecided = int(((before["next_stage"] < 0) & (before["outcome"] == 0)).sum())
         message = "arrivals before the win that are open when the data end (not lost, so rates can still rise)"
@@ -132,7 +132,7 @@ class FunnelSection(Section):
         assert options is not None
         return options
 
-    def _followed(self, context: RunContext) -> tuple[Arrivals, Progress]:
+    def _follow(self, context: RunContext) -> tuple[Arrivals, Progress]:
         """Read once, for tables and findings."""
         if "funnel followed" not in context.memory:
             options = self._options(context)

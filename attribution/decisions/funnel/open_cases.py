@@ -55,9 +55,9 @@ def pipeline_table(progress: Progress, credited: Sequence[StageCredit], chances:
     cases = open_cases(progress, chances)
     measured = cases[["stage", "probability", "amount", "expected_value", "is_assumed"]]
     parts = [
-        handed.join(measured, on="arrival", how="inner").assign(model=label)
+        allocated.join(measured, on="arrival", how="inner").assign(model=label)
         for stage in credited
-        for label, handed in stage.allocated.items()
+        for label, allocated in stage.allocated.items()
     ]
     parts = [part for part in parts if len(part)]
     if not parts:

@@ -112,7 +112,10 @@ def _findings(table: pd.DataFrame, later: pd.DataFrame, options: FunnelOptions) 
         first = backwards.iloc[0]
         names = options.stages[int(first["stage"])], options.stages[int(first["stage_of"])]
         example = f"{table.at[first['row_of'], 'customer_id']}: {names[0]} before {names[1]}"
-    message = "arrivals dated after an arrival in a later stage (counted as moved on; the days between are not counted)"
+    message = (
+        "arrivals dated after an arrival in a later stage (counted as moved on; the days between are not counted): "
+        "correct the dates"
+    )
     broken = count_finding(
         "stage_order", "stages", backwards["row_of"].nunique(), message, total=len(table), example=example
     )

@@ -12,7 +12,7 @@ import pandas as pd
 from attribution.amounts import format_amount
 from attribution.arguments import check_arguments
 from attribution.decisions.kpis.kpis_declared import DECISIONS, KPIS
-from attribution.decisions.kpis.metrics import ALL, COUNTED, METRICS, Answer, measure, spelled
+from attribution.decisions.kpis.metrics import ALL, COUNTED, METRICS, Answer, measure, spell_metric
 from attribution.decisions.kpis.runs import Run
 from attribution.decisions.kpis.targets import Scoped, Target, Targets
 from attribution.errors import InputError
@@ -70,7 +70,7 @@ def check_targets(
     ...     "conversions": pd.DataFrame({"customer_id": [1, 2], "converted_at": "2024-03-02"}),
     ... })
     >>> kpis = at.check_targets(targets, at.run_of(at.run_experiment(experiment)))
-    >>> kpis[["metric", "wanted", "value"]].values.tolist()
+    >>> kpis[["metric", "goal", "value"]].values.tolist()
     [['conversions', 3.0, 2.0]]
     """
     other_runs = [*([] if baseline is None else [(baseline, BASELINE)]), *((other, EARLIER) for other in earlier)]
@@ -83,7 +83,7 @@ def check_targets(
         for other, when in other_runs
     ]
     table = pd.DataFrame(rows, columns=list(KPIS.column_names))
-    return table.assign(wanted_inside=table["wanted_inside"].astype("boolean"))
+    return table.assign(goal_in_interval=table["goal_in_interval"].astype("boolean"))
 
 
 def score_decisions(targets: Targets, run: Run, evidence: Sequence[Run]) -> pd.DataFrame:
@@ -148,7 +148,7 @@ def history(table: pd.DataFrame) -> pd.DataFrame:
         "value",
         "low",
         "high",
-        "wanted",
+        "goal",
     ]
     keys = table[["run_start", "run_end"]].fillna("").assign(target=table["target"], run=table["run"])
     order = keys.sort_values(["target", "run_start", "run_end", "run"], kind="stable").index
@@ -159,10 +159,10 @@ def target_findings(table: pd.DataFrame) -> list[str]:
     """A sentence for each target of the ``kpis`` table."""
     sentences = []
     for row in today(table).itertuples():
-        subject = spelled(row.metric) + ("" if row.scope == ALL else f" of {row.scope}")
+        subject = spell_metric(row.metric) + ("" if row.scope == ALL else f" of {row.scope}")
         # What is counted is the same under every model.
         subject += "" if str(row.note).startswith(COUNTED) else f" under {row.model}"
-        target = f"{row.direction.replace('_', ' ')} {_with_unit(row.wanted, row.unit)} until {row.period_end}"
+        target = f"{row.direction.replace('_', ' ')} {_with_unit(row.goal, row.unit)} until {row.period_end}"
         if row.value != row.value:
             value = f"unknown: {row.note.rstrip('.') or 'the run does not have it'}"
         else:
@@ -205,7 +205,7 @@ def target_metrics(table: pd.DataFrame) -> dict[str, float]:
     metrics: dict[str, float] = {}
     current = today(table)
     for row in current.itertuples():
-        for what in ("value", "low", "high", "attainment", "probability", "wanted"):
+        for what in ("value", "low", "high", "attainment", "probability", "goal"):
             metrics[f"{what}/{row.target} {row.metric} {row.scope}"] = float(getattr(row, what))
     return metrics | {f"targets_{verdict}": float(n) for verdict, n in current["verdict"].value_counts().items()}
 
@@ -240,7 +240,7 @@ def _value(number: int, target: Target, targets: Targets, run: Run, result: Answ
         "period_start": target.period[0].isoformat(),
         "period_end": target.period[1].isoformat(),
         "direction": "at_least" if least else "at_most",
-        "wanted": float(target.target),
+        "goal": float(target.target),
         "value": value,
         "low": low,
         "high": high,
@@ -253,10 +253,10 @@ def _value(number: int, target: Target, targets: Targets, run: Run, result: Answ
 
 def _row(number: int, target: Target, targets: Targets, run: Run, baseline: Run | None) -> dict[str, Any]:
     """A target held against the run of today."""
-    covered = _covered(number, target, run)
+    covered = _share_covered(number, target, run)
     result = answer(target, targets, run)
     row = _value(number, target, targets, run, result)
-    value, low, high, goal = (float(row[name]) for name in ("value", "low", "high", "wanted"))
+    value, low, high, goal = (float(row[name]) for name in ("value", "low", "high", "goal"))
     least = row["direction"] == "at_least"
     pinned = np.nan if baseline is None else target.scale * answer(target, targets, baseline, strict=False).value
     due = goal * covered if METRICS[target.metric].adds_up and covered is not None else np.nan
@@ -268,7 +268,7 @@ def _row(number: int, target: Target, targets: Targets, run: Run, baseline: Run 
     return row | {
         "when": NOW,
         "covered": covered,
-        "wanted_inside": inside,
+        "goal_in_interval": inside,
         "probability": met,
         "attainment": _attainment(value, goal, least=least),
         "due_by_now": due,
@@ -278,7 +278,7 @@ def _row(number: int, target: Target, targets: Targets, run: Run, baseline: Run 
     }
 
 
-def _covered(number: int, target: Target, run: Run) -> float | None:
+def _share_covered(number: int, target: Target, run: Run) -> float | None:
     """Share of the target's days that the run covers."""
     if run.period is None:
         return None

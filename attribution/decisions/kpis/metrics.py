@@ -18,6 +18,7 @@ from attribution.decisions.kpis.runs import Run
 from attribution.decisions.kpis.stages import stage_ends, stage_rows, stage_sums
 from attribution.errors import InputError, did_you_mean
 from attribution.kernels.statistics.intervals import percentile
+from attribution.returns import booked_costs
 from attribution.schema.tables import NO_CHANNELS
 
 Floats = NDArray[np.float64]
@@ -68,10 +69,6 @@ def _per(numerator: Floats, denominator: Floats) -> Floats:
     return np.divide(numerator, denominator, out=np.full_like(numerator, np.nan), where=denominator > 0)
 
 
-def _gained(earned: Floats, spend: Floats) -> Floats:
-    return _per(earned - spend, spend)
-
-
 def _itself(amount: Floats) -> Floats:
     return amount
 
@@ -80,7 +77,7 @@ METRICS: Mapping[str, Metric] = {
     "conversions": Metric("at_least", ("conversions",), _itself, adds_up=True),
     "value": Metric("at_least", ("value",), _itself, adds_up=True),
     "new_customers": Metric("at_least", ("new_customers",), _itself, adds_up=True),
-    "spend": Metric("at_most", ("spend",), _itself, adds_up=True),
+    "spend": Metric("at_most", ("booked",), _itself, adds_up=True),
     "average_value": Metric("at_least", ("value", "conversions"), _per),
     "roas": Metric("at_least", ("paid_value", "spend"), _per, is_ratio=True),
     "roi": Metric(
@@ -90,7 +87,7 @@ METRICS: Mapping[str, Metric] = {
     "cac": Metric("at_most", ("spend", "paid_new_customers"), _per),
     "ltv_to_cac": Metric("at_least", ("paid_lifetime", "spend"), _per, is_ratio=True),
     "margin_per_new_customer": Metric("at_least", ("lifetime", "new_customers"), _per),
-    "mer": Metric("at_least", ("value", "spend"), _per, is_ratio=True, of_all=True),
+    "mer": Metric("at_least", ("value", "booked"), _per, is_ratio=True, of_all=True),
     "arrivals": Metric("at_least", ("arrivals",), _itself, adds_up=True, of_stage=True),
     "arrival_share": Metric("at_least", ("arrivals", "all_arrivals"), _per, is_ratio=True, of_stage=True),
     "cost_per_arrival": Metric("at_most", ("spend", "paid_arrivals"), _per, of_stage=True),
@@ -120,7 +117,8 @@ def measure(
 ) -> Answer:
     """A metric of some channels in one run, with its interval where the run has draws for it.
 
-    MER is the value of everything, whoever it is credited to, ÷ all spend.
+    Spend is every cost that was booked for the channels; of all, shared costs are in it, whatever the model. MER is the
+    value of everything, whoever it is credited to, ÷ all spend.
 
     Parameters
     ----------
@@ -152,14 +150,19 @@ def measure(
     _check_channels(run, channels, names)
     chosen = list(rows.index) if channels is None else list(channels)
     sums = _sums(rows.loc[chosen], revenue.loc[chosen], _economics(run, label, cost_basis))
+    booked = booked_costs(run.tables, cost_basis or run.terms[1]) if channels is None else sums.pop("booked", np.nan)
+    if booked == booked:
+        sums["booked"] = booked
     missing = [name for name in definition.needs if name not in sums]
     if missing:
-        return Answer(np.nan, why=_unknown(run, missing))
+        return Answer(np.nan, why=_say_missing(run, missing))
     value = float(definition.of(*(np.array([sums[name]]) for name in definition.needs))[0])
     if np.isnan(value):
         return Answer(value, why="what it is divided by is 0 in this run")
-    if definition.needs == ("spend",) or definition.of_all or (channels is None and definition.adds_up):
-        return Answer(value, why=f"{COUNTED}, not estimated, so there is no interval")
+    if definition.needs == ("booked",) or definition.of_all or (channels is None and definition.adds_up):
+        has_more = set(run.tables["returns"]["cost_basis"]) - set(rows["cost_basis"])
+        alone = "; media cost only" if "booked" in definition.needs and has_more == {"loaded"} else ""
+        return Answer(value, why=f"{COUNTED}, not estimated, so there is no interval{alone}")
     on_main = (basis or run.terms[0], cost_basis or run.terms[1]) == run.terms
     if on_main or not {"spend", "paid_return"} & set(definition.needs):
         draws = _metric_draws(run, definition, label, rows, chosen)
@@ -168,25 +171,25 @@ def measure(
     if not isinstance(draws, str):
         low, high = percentile(draws[:, None], run.level)[:, 0]
         return Answer(value, float(low), float(high), draws)
-    ends = _published(metric, rows.loc[chosen], revenue.loc[chosen]) if len(chosen) == 1 else None
+    ends = _published_interval(metric, rows.loc[chosen], revenue.loc[chosen]) if len(chosen) == 1 else None
     return Answer(value, why=f"no interval: {draws}") if ends is None else Answer(value, *ends)
 
 
-def spelled(metric: str) -> str:
+def spell_metric(metric: str) -> str:
     """A metric as it is written in a sentence.
 
     Examples
     --------
-    >>> spelled("ltv_to_cac"), spelled("average_value")
+    >>> spell_metric("ltv_to_cac"), spell_metric("average_value")
     ('LTV to CAC', 'average value')
     """
     return " ".join(word.upper() if word in _SHORT else word for word in metric.split("_"))
 
 
-def _unknown(run: Run, missing: Sequence[str]) -> str:
+def _say_missing(run: Run, missing: Sequence[str]) -> str:
     """The settings that a metric needs to be known."""
     needs = []
-    if {"spend", "paid_value", "paid_return", "paid_conversions"} & set(missing):
+    if {"booked", "spend", "paid_value", "paid_return", "paid_conversions"} & set(missing):
         needs.append("costs of these channels (`[tables.costs]`)")
     of_customers = {name for name in missing if "new_customers" in name or "lifetime" in name}
     if of_customers and "unit_economics" not in run.tables:
@@ -245,6 +248,8 @@ def _sums(rows: pd.DataFrame, revenue: pd.DataFrame, economics: pd.DataFrame | N
         "conversions": float(rows["conversions"].sum()),
         "value": float(revenue["value"].sum()),
     }
+    if rows["spend"].notna().any():
+        sums["booked"] = float(rows["spend"].sum())
     if paid.any():
         sums |= {
             "spend": float(rows.loc[paid, "spend"].sum()),
@@ -275,7 +280,7 @@ def _metric_draws(
     return values if np.isfinite(values).all() else "it cannot be computed in some draws"
 
 
-def _published(metric: str, row: pd.DataFrame, revenue: pd.DataFrame) -> tuple[float, float] | None:
+def _published_interval(metric: str, row: pd.DataFrame, revenue: pd.DataFrame) -> tuple[float, float] | None:
     """Ends of the interval of one channel, as the table ``returns`` has them; ``revenue`` is its row on revenue."""
     of = {"roas": "value", "cpa": "conversions"}.get(metric, metric)
     if f"{of}_low" not in row:

@@ -77,7 +77,7 @@ def settings_that_differ(before: Run, after: Run) -> list[SettingDifference]:
     """
     was, now = (dict(_settings(run.experiment, other.experiment)) for run, other in ((before, after), (after, before)))
     keys = [*was, *(key for key in now if key not in was)]
-    differences = [SettingDifference(key, _shown(was.get(key)), _shown(now.get(key))) for key in keys]
+    differences = [SettingDifference(key, _format_value(was.get(key)), _format_value(now.get(key))) for key in keys]
     return [each for each in differences if each.before != each.after] + _models_that_differ(before, after)
 
 
@@ -122,7 +122,7 @@ def _flat(key: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield key, value
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if value is None:
         return _UNSET
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str, sort_keys=True)
@@ -131,7 +131,7 @@ def _shown(value: Any) -> str:
 
 def _models_that_differ(before: Run, after: Run) -> list[SettingDifference]:
     """Models that both runs have and that were asked to be different, and another order: the first one is the base."""
-    was, now, same = _specified(before), _specified(after), counterparts(after, before)
+    was, now, same = _model_settings(before), _model_settings(after), counterparts(after, before)
     differences = []
     for label, earlier in same.items():
         is_in_both = earlier in was and label in now
@@ -145,7 +145,7 @@ def _models_that_differ(before: Run, after: Run) -> list[SettingDifference]:
     return differences
 
 
-def _specified(run: Run) -> dict[str, str]:
+def _model_settings(run: Run) -> dict[str, str]:
     """What each model of a run was asked to be, by label."""
     specs = run.experiment.models
     if len(specs) != len(run.models):

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from attribution.decisions.funnel import FunnelOptions
 from attribution.decisions.kpis.runs import Run
 from attribution.errors import InputError, did_you_mean
 from attribution.schema.tables import NO_CHANNELS
@@ -44,7 +45,11 @@ def stage_rows(run: Run, model: str, stage: str | None, metric: str) -> StageRow
     table = run.tables["funnel_credit"]
     of_stage = (table["model"] == model) & (table["stage"] == stage) & (table["grain"] == "channel")
     rows = table[of_stage].set_index("channel")
-    return StageRows(rows, whole.loc[stage])
+    options = run.experiment.options("funnel", FunnelOptions) or FunnelOptions(stages=tuple(whole.index))
+    cost_basis = options.cost_basis or run.experiment.returns.cost_basis
+    returns = run.tables["returns"]
+    with_roi = returns.loc[(returns["cost_basis"] == cost_basis) & returns["roi"].notna(), "channel"]
+    return StageRows(rows.assign(is_paid=rows.index.isin(set(with_roi))), whole.loc[stage])
 
 
 def stage_sums(rows: pd.DataFrame, channels: Sequence[str] | None) -> dict[str, float]:
@@ -52,12 +57,12 @@ def stage_sums(rows: pd.DataFrame, channels: Sequence[str] | None) -> dict[str, 
 
     Parameters
     ----------
-    rows : of one model and stage, by channel
+    rows : of one model and stage, by channel; ``is_paid``: whether it has a cost of its own, as ratios need
     channels : all, and arrivals of no channel too, where it is None
     """
     chosen = rows if channels is None else rows.loc[list(channels)]
     own = chosen[~chosen.index.isin(NO_CHANNELS)]
-    paid = own[own["spend"] > 0]
+    paid = own[own["is_paid"]]
     sums = {
         "arrivals": float(chosen["credit"].sum()),
         "all_arrivals": float(rows["credit"].sum()),

@@ -218,7 +218,9 @@ def read_targets(path: str | Path) -> Targets:
         entries = document.get(key, [])
         if not isinstance(entries, list) or not all(isinstance(one, Mapping) for one in entries):
             raise InputError(f"{path}: {key} must be a list", hint=f"write each under [[{key}]]")
-        read[key] = [_checked(kind, one, f"{path}: {key[:-1]} {n}", roles) for n, one in enumerate(entries, start=1)]
+        read[key] = [
+            _check_entry(kind, one, f"{path}: {key[:-1]} {n}", roles) for n, one in enumerate(entries, start=1)
+        ]
     for key in ("folder", "text"):
         if key in document:
             raise InputError(f"{path}: unknown key {key!r}", allowed=[k for k in Targets.model_fields if k != key])
@@ -258,7 +260,7 @@ def _day(value: object) -> dt.date:
     return value
 
 
-def _checked(kind: type[Settings], entry: Mapping[str, Any], origin: str, roles: Mapping[str, Any]) -> Settings:
+def _check_entry(kind: type[Settings], entry: Mapping[str, Any], origin: str, roles: Mapping[str, Any]) -> Settings:
     needed = NEEDED if kind is Target else tuple(k for k, f in kind.model_fields.items() if f.is_required())
     missing = [name for name in needed if entry.get(name) in (None, "")]
     if missing:

@@ -173,7 +173,7 @@ def allocate(problem: Problem) -> Allocation:
     candidates = [spend for spend in [*improved, *starts, climbed, start] if keeps(problem, spend)]
     if not candidates:
         raise InputError(
-            "budget: the floors need more than the capacity",
+            "budget: the floors alone use more than the capacity",
             given=f"capacity {problem.capacity:g}, and {min(problem.use(each) for each in improved):g} at the floors",
             hint="raise the capacity or lower the floors",
         )

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq, minimize_scalar
 from scipy.stats import t as student
 
+from attribution.amounts import percent
 from attribution.errors import InputError
 
 Floats = NDArray[np.float64]
@@ -218,12 +219,15 @@ def fit_bend(
     if best in (0, len(grid) - 1):
         raise InputError(
             "spend history shows no saturation: returns grow in proportion to spend, or do not follow it",
-            hint="assume a curvature, or try other spends in a test",
+            hint="set budget.curvature, or change spend in a test and use that history",
         )
     allowed = _allowed_misfit(float(result.fun), returns, level)
     low, high = (_crossing(misfit, float(result.x), end, allowed) for end in ends)
     if low is None and high is None:
-        raise InputError("spend history does not determine the curve: any curvature fits it equally well")
+        raise InputError(
+            "spend history does not determine the curve: any curvature fits it equally well",
+            hint="set budget.curvature, or change spend in a test and use that history",
+        )
     return Bend(
         float(np.exp(result.x)),
         lowest if low is None else float(np.exp(low)),
@@ -234,15 +238,15 @@ def fit_bend(
 
 def _check_history(spend: Floats, returns: Floats) -> None:
     if not (np.isfinite(spend).all() and np.isfinite(returns).all() and (spend >= 0).all()):
-        raise InputError("spend history needs finite numbers and spend of 0 or more")
+        raise InputError("spend history must hold finite numbers, and no spend below 0")
     if len(spend) < FEWEST_PERIODS:
         raise InputError(f"spend history has {len(spend)} periods; a curve needs {FEWEST_PERIODS}")
     mean = spend.mean()
     variation = float(spend.std(ddof=1) / mean) if mean > 0 else 0.0
     if variation < LEAST_VARIATION:
         raise InputError(
-            f"spend history is too flat for a curve: spend varies by {variation:.1%} of its mean, "
-            f"but must vary by {LEAST_VARIATION:.0%} or more"
+            f"spend history is too flat for a curve: the standard deviation of spend is {percent(variation)} of its "
+            f"mean, but must be {percent(LEAST_VARIATION)} or more"
         )
     if not (returns > 0).any():
         raise InputError("spend history has no return in any period")

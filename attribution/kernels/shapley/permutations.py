@@ -85,7 +85,7 @@ def sampled_values(
     pairs, values, errors = 0, centres.values, np.zeros((outcomes, n))
     while pairs < min(MOST_PAIRS, MOST_STEPS // max(len(sets.member), 1)) or pairs == 0:
         ranks = _ranks(seed, stream, pairs, n)
-        left = _left_over(ranks, *sets[1:], *centres, exact_sets, whole)
+        left = _remainder(ranks, *sets[1:], *centres, exact_sets, whole)
         total += left.sum(axis=0)
         squares += (left**2).sum(axis=0)
         pairs += BATCH
@@ -143,7 +143,7 @@ def _ranks(seed: int, stream: int, first: int, players: int) -> NDArray[np.int32
 
 
 @njit(cache=True, nogil=True)
-def _left_over(
+def _remainder(
     ranks, offsets, member, journeys, outcomes, journeys_without, journeys_with, rate_without, rate_with, exact_sets,
     whole,
 ):  # fmt: skip

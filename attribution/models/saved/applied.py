@@ -35,7 +35,7 @@ def check_policy(state: ModelState, policy: str) -> Policy:
         raise InputError("unknown_channels: there is no such policy", given=repr(policy), allowed=list(POLICIES))
     if match == "like_known" and state.knows_channels:
         raise InputError(
-            f"model {state.label!r} goes by what it learned of each channel, so a new one cannot count like any other",
+            f"model {state.label!r} uses what it learned of each channel, so a new channel cannot count like any other",
             given="unknown_channels = 'like_known'",
             allowed=["zero", "refuse"],
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from attribution.amounts import format_amount, pluralise
 from attribution.models.saved.applied import POLICIES
+from attribution.models.saved.fitted import NOT_OF_DAYS
 
 if TYPE_CHECKING:
     from attribution.models.saved.scorer import Scorer
@@ -32,13 +33,14 @@ def card_text(scorer: Scorer) -> str:
         f"Unknown channels: `{scorer.unknown_channels}` – {POLICIES[scorer.unknown_channels]}.",
         "## Data it was fitted on",
         _data(scorer),
+        *_history(scorer),
         "## Journeys",
         _bullets(definition.journeys.model_dump(mode="json", exclude_defaults=True) or {"settings": "the defaults"}),
         "## Checked laws",
         "\n".join(f"* {law}" for law in scorer.laws),
         "## Intervals",
         _intervals(scorer),
-        "## Known bias",
+        "## VersionRecord bias",
         f"* {state.kind}: {state.assumptions.bias}",
         "* Touchpoints that were not recorded get no credit. Customers who would buy anyway make every channel "
         "look better than it is.",
@@ -64,8 +66,25 @@ def _data(scorer: Scorer) -> str:
     return _bullets(rows)
 
 
+def _history(scorer: Scorer) -> list[str]:
+    """What a refit took over, and what it could not make anew."""
+    if not scorer.history:
+        return []
+    lines = ["| version | written on | fitted on |", "|---|---|---|"]
+    for past in scorer.history:
+        window = "not recorded" if past.first is None else f"{past.first} to {past.last}"
+        lines.append(f"| {past.version} | {past.written_on or 'not recorded'} | {window} |")
+    missing = [text for name, text in NOT_OF_DAYS.items() if name not in scorer.reference]
+    parts = ["## Earlier versions", "\n".join(lines)]
+    if missing:
+        parts.append(f"This version was refitted on daily summaries, which do not give {' and '.join(missing)}.")
+    return parts
+
+
 def _intervals(scorer: Scorer) -> str:
     frame = scorer.reference.get("credit")
+    if scorer.history and (frame is None or frame["conversions_low"].isna().all()):
+        return "There are none, because daily summaries do not give them. The uncertainty of its credit is unknown."
     if frame is None or frame["conversions_low"].isna().all():
         return "There are none, because the run had no resampling. The uncertainty of its credit is unknown."
     lines = ["| channel | conversions | low | high |", "|---|---|---|---|"]

@@ -21,6 +21,12 @@ BESIDE = ("identities", "customers", "codes")
 """Tables that change what journeys are."""
 
 
+def _lasting(dimensions: tuple[str, ...]) -> tuple[str, ...]:
+    """Those that tables to be scored must have as well: click ids of raw columns are read for exports of a run."""
+    is_derived = "click_id_kind" in dimensions
+    return tuple(name for name in dimensions if not (is_derived and name in ("click_id", "click_id_kind")))
+
+
 @dataclass(frozen=True)
 class Training:
     """The data that a model was fitted on.
@@ -34,6 +40,7 @@ class Training:
     first, last : ends of the data, as text: of the period as far as there are events; None for aggregated paths
     journeys, conversions, value : how many and how much
     digests : fingerprint of the content of each table
+    touched_first : when the first touchpoint was, before the period or in it; None where that is not known
     """
 
     tables: tuple[str, ...]
@@ -46,6 +53,7 @@ class Training:
     conversions: float
     value: float
     digests: Mapping[str, str] = field(default_factory=dict)
+    touched_first: str | None = None
 
     @classmethod
     def of(
@@ -60,7 +68,7 @@ class Training:
         first, last = _ends(journeys, period or Period())
         return cls(
             tables=tuple(sorted(sources.tables)),
-            dimensions=sources.dimensions,
+            dimensions=_lasting(sources.dimensions),
             has_times=None if journeys.integer_times is None else journeys.has_times,
             zoned=sources.zoned,
             first=first,
@@ -69,6 +77,7 @@ class Training:
             conversions=journeys.total("conversions"),
             value=journeys.total("value"),
             digests=dict(digests or {}),
+            touched_first=_first_touchpoint(sources),
         )
 
     def days_shared(self, other: Training) -> float:
@@ -89,6 +98,30 @@ class Training:
         begun, ended, other_begun, other_ended = (np.datetime64(str(text), "us") for text in texts)
         shared = min(ended, other_ended) - max(begun, other_begun)
         return max(float(shared / np.timedelta64(1, "D")), 0.0)
+
+
+@dataclass(frozen=True)
+class PastTraining:
+    """The training of an earlier version of a model, from before it was refitted.
+
+    Attributes
+    ----------
+    version : of its folder
+    written_on : day on which that was written; None if the folder does not say
+    first, last : ends of its data, as text; None if they are not known
+    """
+
+    version: str
+    written_on: str | None
+    first: str | None
+    last: str | None
+
+
+def _first_touchpoint(sources: Sources) -> str | None:
+    if not sources.has("touchpoints") or sources.integer_times is not False:
+        return None
+    (row,) = sources.engine.query("select min(touched_at) as first from touchpoints", table="touchpoints").to_pylist()
+    return None if row["first"] is None else str(np.datetime64(row["first"], "us"))
 
 
 def _ends(journeys: Journeys, period: Period) -> tuple[str | None, str | None]:
@@ -137,7 +170,7 @@ class Definition:
             check_condition(table, str(where))
             if reads_tables(str(where)):
                 raise InputError(
-                    f"{origin} filters {table} by a query, and queries of a folder are not run unless you allow it",
+                    f"{origin} filters the table {table} by a query, which is run only if you allow it",
                     given=repr(where),
                     hint=TRUSTED,
                 )
@@ -180,7 +213,7 @@ class Definition:
             needed = table != "customers" or self.journeys.account is not None
             if needed and table in trained.tables and not sources.has(table):
                 raise InputError(
-                    f"model {model.label!r} was fitted with a table {table!r}, and none is given",
+                    f"model {model.label!r} was fitted with a table {table!r}, which is missing here",
                     hint=f"give the table {table!r} as well",
                 )
         _check_clock(model, trained, sources)

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 REFERENCE = ("credit", "returns", "placebo")
 """Tables of a run whose rows of the model are saved beside it."""
 
+NOT_OF_DAYS = {"returns": "returns", "placebo": "a placebo test"}
+"""Those of them that daily summaries do not give, in words."""
+
 
 class Fitted(Protocol):
     """What a scorer needs of the outcome of a run."""

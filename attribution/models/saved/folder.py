@@ -127,7 +127,7 @@ def _check_file(folder: Path, name: str, digest: str) -> None:
         raise InputError(f"model folder {folder}: file {name} is missing", hint="copy the folder again") from None
     if actual != digest:
         raise InputError(
-            f"model folder {folder}: file {name} has changed since the export, since its checksum is wrong",
+            f"model folder {folder}: file {name} has changed since the export: its checksum differs",
             hint="export the model again",
         )
 

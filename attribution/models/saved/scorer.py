@@ -26,7 +26,7 @@ from attribution.models.base import Assumptions
 from attribution.models.credit import journey_credit
 from attribution.models.saved.applied import AppliedModel, Policy, check_policy, default_policy
 from attribution.models.saved.card import card_text
-from attribution.models.saved.definition import Definition, Training
+from attribution.models.saved.definition import Definition, PastTraining, Training
 from attribution.models.saved.fitted import (
     Fitted,
     LazyTables,
@@ -38,7 +38,7 @@ from attribution.models.saved.fitted import (
 from attribution.models.saved.folder import name_in, read_manifest, seal, write_folder
 from attribution.models.saved.state import ModelState
 from attribution.schema.experiment import JourneyOptions, checked
-from attribution.schema.names import encoded
+from attribution.schema.names import encode_name
 from attribution.schema.tables import INPUTS
 from attribution.schema.tables.scoring import SCORED
 
@@ -72,6 +72,7 @@ class Scorer:
     unknown_channels : the policy for channels it was not fitted on, see `attribution.models.saved.POLICIES`
     laws : the laws that were checked, and which of them are broken
     reference : tables of the run that fitted it, its own rows only, by name; for the card and for monitoring
+    history : what its earlier versions were fitted on, the oldest first, if it was refitted
     version : 16 hexadecimal digits of the content; empty before it is saved
 
     Examples
@@ -93,6 +94,7 @@ class Scorer:
     unknown_channels: Policy
     laws: tuple[str, ...] = (_OBSERVED,)
     reference: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    history: tuple[PastTraining, ...] = ()
     version: str = ""
 
     @classmethod
@@ -309,6 +311,8 @@ class Scorer:
             "reading": {name: dict(options) for name, options in definition.reading.items()},
             "training": None if definition.training is None else asdict(definition.training),
             "laws": list(self.laws),
+            # Only where there is one: a model that was never refitted keeps its version.
+            **({"history": list(map(asdict, self.history))} if self.history else {}),
         }
 
     @classmethod
@@ -338,7 +342,8 @@ class Scorer:
             training=None if training is None else Training(**training),
         )
         policy = check_policy(state, document["unknown_channels"])
-        return cls(document["name"], state, definition, policy, tuple(document["laws"]))
+        history = tuple(PastTraining(**training) for training in document.get("history", ()))
+        return cls(document["name"], state, definition, policy, tuple(document["laws"]), history=history)
 
 
 def save_scorers(outcome: Fitted, run: Path) -> None:
@@ -346,7 +351,7 @@ def save_scorers(outcome: Fitted, run: Path) -> None:
     refused = {}
     for number, model in enumerate(outcome.models, start=1):
         try:
-            Scorer.of(outcome, model.label).save(run / FOLDER / f"{number:02d}_{encoded(model.label)}")
+            save_in_run(Scorer.of(outcome, model.label), run, number)
         except InputError as error:
             refused[model.label] = str(error)
     if refused:
@@ -355,8 +360,13 @@ def save_scorers(outcome: Fitted, run: Path) -> None:
         (run / FOLDER / _REFUSED).write_text(text, encoding="utf-8")
 
 
+def save_in_run(scorer: Scorer, run: Path, number: int = 1) -> Scorer:
+    """Save the scorer of the model of this ``number`` in the folder ``run``; returns it with its version."""
+    return scorer.save(run / FOLDER / f"{number:02d}_{encode_name(scorer.state.label)}")
+
+
 def load_saved_scorer(run: str | Path, label: str | None = None, *, allow_own_code: bool = False) -> Scorer:
-    """The scorer of the model ``label`` in the output folder of a run; of the only model if None.
+    """The scorer of the model ``label`` in the output folder of a run or a refit; of the only model if None.
 
     ``allow_own_code`` is that of `Scorer.load`.
 
@@ -367,7 +377,8 @@ def load_saved_scorer(run: str | Path, label: str | None = None, *, allow_own_co
     """
     folder = Path(run) / FOLDER
     if not folder.is_dir():
-        raise InputError(f"run {run} has no saved models", hint="give a folder that `attribution run` wrote")
+        hint = "give a folder that `attribution run` or `attribution refit --champion` wrote"
+        raise InputError(f"run {run} has no saved models", hint=hint)
     names = {name_in(path): path for path in sorted(folder.iterdir()) if path.is_dir()}
     scorers = {name: path for name, path in names.items() if name is not None}
     refused = {}
@@ -377,6 +388,11 @@ def load_saved_scorer(run: str | Path, label: str | None = None, *, allow_own_co
         (label,) = scorers
     if label in refused:
         raise InputError(f"model {label!r} of run {run} could not be saved: {refused[label]}")
+    if label not in scorers and len(scorers) == 1:
+        # The model of a refit has the name of the one it is to replace.
+        scorer = Scorer.load(*scorers.values(), allow_own_code=allow_own_code)
+        if scorer.state.label == label:
+            return scorer
     if label not in scorers:
         raise InputError(
             f"run {run} has several models: name one" if label is None else f"run {run} has no model {label!r}",

@@ -132,7 +132,7 @@ class ModelState:
         wrong = sorted({*self.learned, *self.arrays} & members)
         if wrong:
             raise InputError(
-                f"model {self.label!r}: {wrong[0]} is a setting or method of {self.kind}, and cannot be learned",
+                f"model {self.label!r}: {wrong[0]} is a setting or method of {self.kind}, and not a learned value",
                 hint="the file was changed after the export, or is not a saved model: export it again",
             )
 

@@ -59,9 +59,12 @@ class DriftOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("psi", "change", "level"):
+        for name in ("psi", "change"):
             if not 0 < getattr(self, name) < np.inf:
                 raise InputError(f"monitor: {name} must be above 0", given=getattr(self, name))
+        if not 0 < self.level < 1:
+            allowed = "a probability above 0 and below 1, such as 0.01"
+            raise InputError("monitor: the significance level is no probability", given=self.level, allowed=allowed)
         if self.level * (self.draws + 1) < 1:
             fewest = f"at least {1 / (self.draws + 1):.3g}"
             raise InputError(
@@ -225,11 +228,11 @@ class _Comparison:
         draws = [self.weights @ each for each in daily]
         was, is_now = (_ratio(amount(of, each), amount(per, each)) for each in (self.training, self.recent))
         usual = np.divide(draws[0], draws[1], out=np.full(len(draws[0]), np.nan), where=draws[1] > 0)
-        return self._compared(measure, None, None, was, is_now, usual)
+        return self._compare(measure, None, None, was, is_now, usual)
 
     def credit(self, index: int, model: AttributionModel) -> list[Row]:
         """How a model divides conversions, and what a channel returns under it."""
-        fitted = [self._fitted(index, model, window) for window in (self.training, self.recent)]
+        fitted = [self._fit_window(index, model, window) for window in (self.training, self.recent)]
         before, after = (each.credit_ for each in fitted)
         machinery = get_machinery(fitted[0])
         solve: Callable[..., Any] = machinery.solve_again if machinery.is_linearised else machinery.redraw
@@ -251,15 +254,15 @@ class _Comparison:
             return []
         # Spend of a stretch is that of the window, in proportion: what a day costs is decided, not sampled.
         was, is_now = value[0][at] / spent[0], value[1][at] / spent[1]
-        row = self._compared("roi", model, channel, was, is_now, value[2][:, at] / spent[0])
+        row = self._compare("roi", model, channel, was, is_now, value[2][:, at] / spent[0])
         return [row | {"training": was - 1, "recent": is_now - 1}]
 
-    def _fitted(self, index: int, model: AttributionModel, window: Window) -> AttributionModel:
+    def _fit_window(self, index: int, model: AttributionModel, window: Window) -> AttributionModel:
         again = copy.copy(model)
         refit(Window(**{**vars(window), "models": (window.models[index],)}), [again])
         return again
 
-    def _compared(
+    def _compare(
         self, measure: str, model: str | None, channel: str | None, was: float, is_now: float, usual: Floats
     ) -> Row:
         change = _change(was, is_now)

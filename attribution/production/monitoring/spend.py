@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from attribution.data.loading import Sources, load_sources
-from attribution.production.refit import day_name
+from attribution.production.refit import day_name, day_number
 from attribution.returns import read_costs
 from attribution.schema.experiment import Period, ReturnsOptions
 
@@ -40,6 +40,24 @@ def read_spend(
     sources = _with_costs(costs, folder)
     periods = [Period(start=_date(first), end=_date(last)) for first, last in spans]
     return [dict(read_costs(sources, options, period=period).media) for period in periods]
+
+
+def last_cost_day(costs: Any, folder: Path = Path()) -> int | None:
+    """Number of the last day that has a cost, or that a cost is of; None where costs have no days.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> costs = pd.DataFrame({"channel": ["mail", "mail"], "amount": [3.0, 4.0], "day": ["1970-01-02", "1970-01-03"]})
+    >>> last_cost_day(costs)
+    2
+    """
+    sources = _with_costs(costs, folder)
+    column = next((name for name in ("day", "period_end") if sources.has("costs", name)), None)
+    if column is None:
+        return None
+    (row,) = sources.engine.query(f"select max({column}) as last from costs", table="costs").to_pylist()
+    return None if row["last"] is None else day_number(row["last"])
 
 
 def _with_costs(costs: Any, folder: Path) -> Sources:

@@ -39,10 +39,10 @@ PROMOTION = Table(
         null(
             "challenger",
             "number",
-            "value of the new model; null where it breaks a law",
+            "value of the new model; null where it cannot be known",
             unit="that of the check",
         ),
-        Column("holds", "flag", "whether the challenger meets the bound"),
+        null("holds", "flag", "whether the challenger meets the bound; null where there is nothing to check"),
     ),
     question="Does a new model meet every criterion for replacing the one in place?",
 )
@@ -109,13 +109,26 @@ def decide(
     for name in CHECKS:
         of, limit = evidence_by_role["challenger"][name], float(limits[name])
         # A check without a value fails, except for lift tests where there are none.
-        holds = of <= limit if of == of else name == "lift_tests_z" and not criteria.lift_tests
+        is_asked = name != "lift_tests_z" or bool(criteria.lift_tests)
+        holds = bool(of <= limit) if is_asked else None
         rows.append((name, limit, evidence_by_role.get("champion", unknown)[name], of, holds))
-        if not holds:
-            value = "unknown" if np.isnan(of) else f"{of:.4g}"
-            reasons.append(f"{name} is {value}, but at most {limit:.4g} is allowed")
-    table = pd.DataFrame(rows, columns=list(PROMOTION.column_names))
+        if holds is False:
+            reasons.append(_reason(name, of, limit, evidence_by_role["challenger"]))
+    table = pd.DataFrame(rows, columns=list(PROMOTION.column_names)).astype({"holds": "boolean"})
     return Decision(not reasons, table, tuple(reasons))
+
+
+def _reason(name: str, value: float, limit: float, values: Mapping[str, float]) -> str:
+    """Why a check fails."""
+    if value == value:
+        return f"{name} is {value:.4g}, but at most {limit:.4g} is allowed"
+    if values["laws_broken"]:
+        return f"{name} cannot be checked, because the model breaks a law"
+    why = {
+        "days_of_window_seen": "the model or the held-out data do not say on which days they are",
+        "interval_width": "the held-out data have no conversion with a touchpoint",
+    }
+    return f"{name} cannot be checked, because {why.get(name, 'the held-out data are too few')}"
 
 
 def evidence(scorer: Scorer, window: Experiment, criteria: Criteria) -> dict[str, float]:

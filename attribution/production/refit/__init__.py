@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+from attribution.production.refit.challenger import SUMMARIES, check_champion, make_challenger
 from attribution.production.refit.days import day_name, day_number, summarise_days
 from attribution.production.refit.definition import Definition
 from attribution.production.refit.nights import Log, Tonight, choose_tonight, given_log
 from attribution.production.refit.store import DayFile, LogState, SummaryStore, read_day, write_day
+from attribution.production.refit.summary_guards import SummaryGuards, moved_share
 from attribution.production.refit.window import Window, add_up, read_window, refit
 
 __all__ = [
+    "SUMMARIES",
     "DayFile",
     "Definition",
     "Log",
     "LogState",
+    "SummaryGuards",
     "SummaryStore",
     "Tonight",
     "Window",
     "add_up",
+    "check_champion",
     "choose_tonight",
     "day_name",
     "day_number",
     "given_log",
+    "make_challenger",
+    "moved_share",
     "read_day",
     "read_window",
     "refit",

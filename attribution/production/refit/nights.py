@@ -18,7 +18,7 @@ from attribution.journeys import DAY, JourneyChunk, Journeys, Summary
 from attribution.kernels.statistics.sums import sum_by_key
 from attribution.production.refit.ids import Ids, read_ids
 from attribution.production.refit.store import LogState
-from attribution.production.scoring.days import Input, News, Reach, Span, daily_digests
+from attribution.production.scoring.days import Input, News, Reach, Span, daily_digests, daily_touchpoints
 from attribution.production.scoring.takeback import check_gaps
 
 
@@ -66,10 +66,11 @@ def given_log(
     InputError
         If rows lie further than ``max_gap_days`` from all others.
     """
-    touched = daily_digests(sources, "touchpoints", "touched_at") if sources.has("touchpoints") else {}
+    touched, volumes = daily_touchpoints(sources)
     converted = daily_digests(sources, "conversions", "converted_at", sources.conversions_view)
     check_gaps(sources, touched, converted, max_gap_days)
-    return Log(Input(touched, converted, Reach(math.ceil(lookback_days), True), covers), read_ids(sources))
+    reach = Reach(math.ceil(lookback_days), True)
+    return Log(Input(touched, converted, reach, covers, volumes=volumes), read_ids(sources))
 
 
 def choose_tonight(
@@ -92,7 +93,8 @@ def choose_tonight(
         if held and held[-1] >= last:
             first = last + 1
         first = first if since is None else since
-        return Tonight(tuple(range(first, last + 1)), (), LogState(news.merge_inputs(), ids=taken.ids), last)
+        state = LogState(news.merge_inputs(), ids=taken.ids, volumes=news.merge_volumes(log_state.volumes))
+        return Tonight(tuple(range(first, last + 1)), (), state, last)
     changed = {*news.changed("touchpoints"), *news.changed("conversions"), *taken.days}
     changed |= {day for day in log_state.partly if day in news.conversions}
     partly = {day for day in (*log_state.partly, *taken.days) if day not in news.conversions} - taken.emptied
@@ -109,7 +111,8 @@ def choose_tonight(
     writable = {day for day in wrong if day <= (last if is_asked else end) and not reach.meets(day, missing)}
     writable = {day for day in writable if since is None or day >= since}
     stale = (wrong - writable) | (_cut_journeys(journeys, missing, reach) & writable) | (taken.left_out & {*held})
-    now = LogState(news.merge_inputs(), tuple(sorted(stale)), tuple(sorted(partly)), taken.ids)
+    volumes = news.merge_volumes(log_state.volumes)
+    now = LogState(news.merge_inputs(), tuple(sorted(stale)), tuple(sorted(partly)), taken.ids, volumes)
     cut = tuple(sorted({*news.conversions.cut, *news.touchpoints.cut}))
     return Tonight(tuple(sorted(writable)), now.stale, now, last, cut)
 

@@ -14,7 +14,7 @@ from attribution.models.recoding import Move, Recoding, by_channel, unchanged
 from attribution.production.refit.days import MODELS, OBSERVED, PROFILE, DayTables
 
 
-def recoded(
+def recode_tables(
     tables: DayTables, old: tuple[str, ...], new: tuple[str, ...], models: Sequence[AttributionModel]
 ) -> DayTables:
     """``tables`` in terms of the channels ``new``, which hold all of ``old``; both are sorted.

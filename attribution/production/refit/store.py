@@ -10,7 +10,7 @@ import datetime as dt
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,12 @@ from numpy.typing import NDArray
 
 from attribution.data.engine import check_local
 from attribution.errors import InputError
-from attribution.folders import check_format, lock_or_refuse, sync, write_error
+from attribution.folders import check_format, is_locked, lock_or_refuse, sync, write_error
 from attribution.kernels.statistics.sums import ExactSums, KeyedSums
 from attribution.production.refit.days import DayTables, day_name, day_number
 from attribution.production.refit.definition import Definition, digest_of
 from attribution.production.refit.ids import Ids
+from attribution.production.scoring.volumes import Volumes
 
 SCHEMA_VERSION = 1
 
@@ -34,6 +35,10 @@ _HEAD = b"attribution"
 _DEFINITION = "summaries.json"
 _INPUTS = "inputs.json"
 _IDS = "ids"
+_LOCK = ".lock"
+_UNFINISHED = ".unfinished"
+"""There from the first day that a job writes until all are written."""
+_VOLUMES = "volumes"
 
 
 @dataclass(frozen=True)
@@ -46,12 +51,18 @@ class LogState:
     stale : days that may be wrong, because the log that said so lacked what led to them
     partly : days that lost conversions to others or gained them, and that no log has told all of since
     ids : of the conversions
+    volumes : touchpoints as they come, by day and channel
+    guards : rows of the ``guards`` table that did not hold
+    summarised_at : when the job ended that said so
     """
 
     inputs: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     stale: tuple[int, ...] = ()
     partly: tuple[int, ...] = ()
     ids: Ids = field(default_factory=Ids.none)
+    volumes: Volumes = field(default_factory=Volumes.none)
+    guards: tuple[Mapping[str, Any], ...] = ()
+    summarised_at: str | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +112,7 @@ class SummaryStore:
         check_local(folder)
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder} is a file", hint="choose a folder with --to")
-        if not folder.exists() or not any(folder.iterdir()):
+        if not folder.exists() or {path.name for path in folder.iterdir()} <= {_LOCK, _UNFINISHED}:
             return cls(folder, definition)
         held = cls.open(folder)
         held.definition.check_same(definition, str(folder))
@@ -129,10 +140,32 @@ class SummaryStore:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 refused = f"another job is writing summaries to {self.folder}"
-                held.enter_context(lock_or_refuse(self.folder / ".lock", refused))
+                held.enter_context(lock_or_refuse(self.folder / _LOCK, refused))
+                (self.folder / _UNFINISHED).touch()
+                self._write_head()
             except OSError as error:
                 raise write_error(f"{self.folder} cannot be written", error) from None
             yield
+            (self.folder / _UNFINISHED).unlink(missing_ok=True)
+
+    @staticmethod
+    def is_locked(folder: Path) -> bool:
+        """Whether a job is writing days to ``folder``."""
+        return is_locked(folder / _LOCK)
+
+    @staticmethod
+    def is_begun(folder: Path) -> bool:
+        """Whether a job began to write days to ``folder`` and did not end well: it is at work, failed or was killed."""
+        return (folder / _UNFINISHED).exists()
+
+    @property
+    def written_at(self) -> dt.datetime | None:
+        """When a job last learned something new about its log; None if none did."""
+        try:
+            seconds = (self.folder / _INPUTS).stat().st_mtime
+        except FileNotFoundError:
+            return None
+        return dt.datetime.fromtimestamp(seconds, dt.UTC)
 
     def write(self, day: int, tables: DayTables, channels: tuple[str, ...]) -> bool:
         """Write one day; whether anything changed by that."""
@@ -162,6 +195,18 @@ class SummaryStore:
             )
         return file
 
+    def digest_days(self, first: int, last: int) -> str:
+        """16 hexadecimal digits of what the days from ``first`` to ``last`` say, from the checksums in their files."""
+        heads = [pq.read_schema(self._path(day)).metadata[_HEAD] for day in range(first, last + 1)]
+        return digest_of([json.loads(head)["sha256"] for head in heads])
+
+    def read_or_none(self, day: int) -> DayFile | None:
+        """One day; None if its file is damaged."""
+        try:
+            return self.read(day)
+        except InputError:
+            return None
+
     def read_log_state(self) -> LogState:
         """What is known of the log; nothing in a folder that an earlier version wrote.
 
@@ -176,7 +221,15 @@ class SummaryStore:
             digest = content.pop("digest")
             if digest == digest_of(content):
                 stale, partly = (tuple(map(_number, content.get(name, ()))) for name in ("stale", "partly"))
-                return LogState(content["inputs"], stale, partly, self._read_ids(content.get("ids")))
+                return LogState(
+                    content["inputs"],
+                    stale,
+                    partly,
+                    self._read_ids(content.get("ids")),
+                    self._read_volumes(content.get("volumes")),
+                    tuple(content.get("guards", ())),
+                    content.get("summarised_at"),
+                )
         except FileNotFoundError:
             return LogState()
         except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException):
@@ -187,30 +240,44 @@ class SummaryStore:
         )
 
     def write_log_state(self, log_state: LogState) -> None:
-        """Keep what is known of the log, after the days that follow from it."""
-        ids = self._write_ids(log_state.ids) if len(log_state.ids.day) else None
-        content: dict[str, Any] = {"inputs": log_state.inputs, "ids": ids}
+        """Keep what is known of the log, after the days that follow from it; nothing if only the time is another."""
+        ids, volumes = log_state.ids, log_state.volumes
+        content: dict[str, Any] = {"inputs": log_state.inputs, "guards": list(log_state.guards)}
+        content["ids"] = self._write_beside(_name_of_ids(ids), ids.table()) if len(ids.day) else None
+        has_volumes = bool(volumes.table.num_rows)
+        content["volumes"] = self._write_beside(_name_of_volumes(volumes), volumes.table) if has_volumes else None
         content |= {name: list(map(day_name, getattr(log_state, name))) for name in ("stale", "partly")}
-        self._put(self.folder / _INPUTS, {**content, "digest": digest_of(content)})
-        # Until then the file before names the ids before.
-        for path in self.folder.glob(f"{_IDS}-*.parquet"):
-            if path.name != ids:
-                path.unlink()
+        path = self.folder / _INPUTS
+        if _without_time(path) != content:
+            content["summarised_at"] = log_state.summarised_at
+            self._put(path, {**content, "digest": digest_of(content)})
+        # Until then the file before names what lay beside it.
+        for beside in (*self.folder.glob(f"{_IDS}-*.parquet"), *self.folder.glob(f"{_VOLUMES}-*.parquet")):
+            if beside.name not in (content["ids"], content["volumes"]):
+                beside.unlink()
 
-    def _write_ids(self, ids: Ids) -> str:
-        """Write ``ids`` to a file that is named for them; its name."""
-        path = self.folder / f"{_IDS}-{_digest_of_ids(ids)}.parquet"
+    def _write_beside(self, name: str, table: pa.Table) -> str:
+        """Write a table to a file that is named for what it holds; its name."""
+        path = self.folder / name
         if not path.exists():
-            _put_table(path, ids.table())
-        return path.name
+            _put_table(path, table)
+        return name
 
     def _read_ids(self, name: str | None) -> Ids:
         if name is None:
             return Ids.none()
         ids = Ids.of_table(pq.ParquetFile(self.folder / Path(name).name).read())
-        if name != f"{_IDS}-{_digest_of_ids(ids)}.parquet":
+        if name != _name_of_ids(ids):
             raise ValueError("the ids of conversions were changed")
         return ids
+
+    def _read_volumes(self, name: str | None) -> Volumes:
+        if name is None:
+            return Volumes.none()
+        volumes = Volumes.of(pq.ParquetFile(self.folder / Path(name).name).read())
+        if name != _name_of_volumes(volumes):
+            raise ValueError("the volumes of channels were changed")
+        return volumes
 
     def _path(self, day: int) -> Path:
         return self.folder / f"day={day_name(day)}" / "summary.parquet"
@@ -237,10 +304,32 @@ class SummaryStore:
             raise write_error(f"{path} cannot be written", error) from None
 
 
-def _digest_of_ids(ids: Ids) -> str:
+def _without_time(path: Path) -> dict[str, Any] | None:
+    """What a file says of a log, but for when it was written; None if it cannot be read."""
+    try:
+        content = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    content.pop("digest", None)
+    content.pop("summarised_at", None)
+    return content
+
+
+def _name_of_ids(ids: Ids) -> str:
+    return f"{_IDS}-{_digest_of_arrays(*ids)}.parquet"
+
+
+def _name_of_volumes(volumes: Volumes) -> str:
+    numbers = (np.asarray(volumes.table[name].to_numpy(), dtype=np.int64) for name in ("day", "touchpoints"))
+    return f"{_VOLUMES}-{_digest_of_arrays(*numbers, texts=volumes.table['channel'].to_pylist())}.parquet"
+
+
+def _digest_of_arrays(*arrays: NDArray[np.integer], texts: Sequence[str] = ()) -> str:
     digest = hashlib.sha256()
-    for array in ids:
+    for array in arrays:
         digest.update(np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
+    if texts:
+        digest.update(json.dumps(texts).encode())
     return digest.hexdigest()[:16]
 
 

@@ -13,7 +13,7 @@ from attribution.models import AttributionModel
 from attribution.models.credit import Credit, check_labels
 from attribution.models.machinery import get_machinery
 from attribution.production.refit.days import MODELS, DayTables, day_name
-from attribution.production.refit.recode import recoded
+from attribution.production.refit.recode import recode_tables
 from attribution.production.refit.store import SummaryStore
 
 Part = tuple[Summary, Buckets]
@@ -76,7 +76,7 @@ def read_window(
         )
     files = [store.read(day) for day in range(first, last + 1)]
     all_channels = _together(store, [channels, *(file.channels for file in files)])
-    days = {file.day: recoded(file.tables, file.channels, all_channels, models) for file in files}
+    days = {file.day: recode_tables(file.tables, file.channels, all_channels, models) for file in files}
     return add_up(days, all_channels, models=len(models))
 
 

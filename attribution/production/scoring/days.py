@@ -11,11 +11,16 @@ import math
 from bisect import bisect_right
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import pyarrow as pa
 
 from attribution.data.engine import quote
 from attribution.data.loading import Sources
 from attribution.journeys import DAY
+from attribution.production.scoring.volumes import Volumes
+from attribution.schema.experiment import DEFAULT_LOOKBACK_DAYS, JourneyOptions
 
 FAR = 1 << 40
 """More days than any log has."""
@@ -55,19 +60,48 @@ def daily_digests(sources: Sources, table: str, time: str, view: str | None = No
     The engine's own hash is fast, and another version of the engine may have another: days are then scored again, to
     the same bytes.
     """
+    sql = _rows_by_day(sources, table, time, view or table)
+    return _digests(sources.engine.query(f"select *, digest::varchar as text from ({sql})", table=table))
+
+
+def daily_touchpoints(sources: Sources) -> tuple[Digests, Volumes]:
+    """Fingerprints of the touchpoints of each day, and how many each channel has; nothing where there are none."""
+    if not sources.has("touchpoints"):
+        return {}, Volumes.none()
+    # Once, since most of the time goes into reading.
+    view = "touchpoint_days"
+    sources.engine.define(view, _rows_by_day(sources, "touchpoints", "touched_at", "touchpoints", "channel"))
+    days = sources.engine.query(
+        "select day, sum(n)::bigint as n, sum(digest)::varchar as text, min(first) as first, max(last) as last "
+        f"from {view} group by 1",
+        table="touchpoints",
+    )
+    return _digests(days), Volumes.read(sources, view)
+
+
+def _rows_by_day(sources: Sources, table: str, time: str, view: str, *further: str) -> str:
+    """Rows of each day (and of each of the ``further`` columns): how many, a hash, and when the first and last are."""
     columns = ", ".join(quote(name) for name in sorted(sources.tables[table].columns))
-    rows = sources.engine.query(
-        f"select floor({time} / {DAY})::bigint as day, count(*) as n, sum(hash({columns}) >> 20)::varchar as digest, "
-        f"min({time}) as first, max({time}) as last from {view or table} "
-        f"where {time} is not null and customer_id is not null group by 1",
-        table=table,
-    ).to_pylist()
+    keys = "".join(f", {name}::varchar as {name}" for name in further)
+    groups = ", ".join(map(str, range(1, 2 + len(further))))
+    return (
+        f"select floor({time} / {DAY})::bigint as day{keys}, count(*) as n, sum(hash({columns}) >> 20) as digest, "
+        f"min({time}) as first, max({time}) as last from {view} "
+        f"where {time} is not null and customer_id is not null group by {groups}"
+    )
+
+
+def _digests(rows: pa.Table) -> Digests:
     return {
-        int(
-            row["day"]
-        ): f"{row['n']}-{row['digest']}@{row['first'] - row['day'] * DAY}-{row['last'] - row['day'] * DAY}"
-        for row in rows
+        int(row["day"]): f"{row['n']}-{row['text']}@{row['first'] - row['day'] * DAY}-{row['last'] - row['day'] * DAY}"
+        for row in rows.to_pylist()
     }
+
+
+def last_moments(digests: Digests) -> dict[int, int]:
+    """When the last row of each day is, in microseconds after midnight, of the days whose fingerprints tell it."""
+    ends = {day: _ends(day, digest) for day, digest in digests.items()}
+    return {day: moments[1] - day * DAY for day, moments in ends.items() if moments is not None}
 
 
 def is_same(one: str | None, other: str | None) -> bool:
@@ -85,6 +119,17 @@ def _ends(day: int, digest: str | None) -> tuple[int, int] | None:
         return None
     first, last = digest.partition("@")[2].split("-")
     return day * DAY + int(first), day * DAY + int(last)
+
+
+_LONGEST_DAYS = 36_500
+"""A longer lookback window is none."""
+
+
+def longest_window(options: JourneyOptions) -> float | None:
+    """The longest lookback window of any touchpoint, in days; None where there is none."""
+    lookback = DEFAULT_LOOKBACK_DAYS if options.lookback_days is None else options.lookback_days
+    longest = max(lookback, *options.lookback_by_channel.values(), *options.lookback_by_kind.values(), 0)
+    return longest if longest < _LONGEST_DAYS else None
 
 
 @dataclass(frozen=True)
@@ -135,6 +180,7 @@ class Input:
     covers : days that it speaks for, where it was said
     delivered : first and last moment of all conversions, those that were called off among them; those of
         ``conversions`` if None
+    volumes : its touchpoints by day and channel
     """
 
     touchpoints: Digests
@@ -142,6 +188,7 @@ class Input:
     reach: Reach
     covers: tuple[int, int] | None = None
     delivered: tuple[int, int] | None = None
+    volumes: Volumes = field(default_factory=Volumes.none)
 
     def against(self, inputs: Mapping[str, Mapping[str, str]]) -> News:
         """What it says about ``inputs``, fingerprints known before by table and day."""
@@ -243,6 +290,14 @@ class News:
                 merged["conversions"][day_name(day)] = f"{left}{_MOVED}"
         return merged
 
+    def merge_volumes(self, earlier: Volumes) -> Volumes:
+        """Touchpoints by day and channel that are known now, where ``earlier`` ones were known before."""
+        span, _, known_days = self._of("touchpoints")
+        other_days = [day for day in known_days if day not in span]
+        current = self.current.volumes
+        is_told = np.isin(current.days, other_days, invert=True)
+        return earlier.on(np.isin(earlier.days, other_days)).joined(current.on(is_told))
+
     def _of(self, table: str) -> tuple[Span, Digests, Digests]:
         if table == "touchpoints":
             return self.touchpoints, self.current.touchpoints, self.earlier[table]
@@ -256,25 +311,36 @@ class Choice:
     Attributes
     ----------
     score : days to score
-    without_history : days of an earlier version of the model, or asked for, that are left for lack of history
+    without_history : days of an earlier version of the model, asked for, or new, that are left for lack of history
     emptied : days that lost all conversions
-    unmended : days whose credit may be wrong now and cannot be made right from this input
+    outdated : days whose credit may be wrong now and cannot be made right from this input
     deferred : days to score that were not asked for
     """
 
     score: list[int]
     without_history: list[int] = field(default_factory=list)
     emptied: list[int] = field(default_factory=list)
-    unmended: list[int] = field(default_factory=list)
+    outdated: list[int] = field(default_factory=list)
     deferred: list[int] = field(default_factory=list)
+
+
+class DayVersions(Protocol):
+    """Which version of a model makes each day."""
+
+    def made_by(self, day: int) -> str:
+        """Version and settings of the model on a day."""
+
+    def reads_as_newest(self, day: int) -> bool:
+        """Whether that version reads the tables of the input as they are told here."""
 
 
 def choose_days(
     news: News,
     manifest: Mapping[str, Any],
-    made_by: str,
+    versions: DayVersions,
     *,
     damaged: Collection[int] = (),
+    cut: Collection[int] = (),
     between: tuple[int | None, int | None] = (None, None),
 ) -> Choice:
     """Which days are to be scored.
@@ -283,13 +349,14 @@ def choose_days(
     ----------
     news : the input against what was known
     manifest : of what was scored before; empty if nothing was
-    made_by : version and settings of the model
+    versions : which version of the model makes each day
     damaged : days whose file is not what was written
+    cut : days that were not scored before, and whose history the input cuts off
     between : first and last day to score, whatever was there; all that changed if both are None
     """
     scored = {day_number(name): entry for name, entry in manifest.get("days", {}).items()}
     reach, conversions = news.current.reach, news.current.conversions
-    stale = {*map(day_number, (*manifest.get("unmended", {}), *manifest.get("deferred", ()))), *damaged}
+    stale = {*map(day_number, (*manifest.get("outdated", {}), *manifest.get("deferred", ()))), *damaged}
     causes = sorted({*news.changed("conversions"), *({*news.moved, *news.entered} if reach.closes else ())})
     touched, untold = news.changed("touchpoints"), news.lacks_history()
     is_old = manifest.get("schema_version") == 1
@@ -300,19 +367,23 @@ def choose_days(
         is_wrong = reach.meets(day, touched) or day in causes or (reach.closes and reach.meets(day, causes))
         is_wrong = is_wrong and (entry is not None or is_covered)
         is_new = is_covered and day in conversions and entry is None
-        is_outdated = is_covered and entry is not None and (entry["made_by"] != made_by or is_old)
+        is_outdated = is_covered and entry is not None and (entry["made_by"] != versions.made_by(day) or is_old)
         is_due = is_wrong or is_new or is_outdated or day in stale or between != (None, None)
         if not is_due:
             continue
-        if not low <= day <= high:
+        if day in cut:
+            # Nobody misses days before the first one of the folder.
+            if low <= day <= high and (between != (None, None) or not scored or day > min(scored)):
+                choice.without_history.append(day)
+        elif not low <= day <= high:
             if is_wrong or is_new or is_outdated or (is_covered and day in stale):
                 choice.deferred.append(day)
-        elif is_covered and day not in conversions:
+        elif is_covered and day not in conversions and versions.reads_as_newest(day):
             choice.emptied.append(day)
         elif is_covered and day not in untold:
             choice.score.append(day)
         elif is_wrong or is_new or (is_covered and day in stale) or day in damaged:
-            choice.unmended.append(day)
+            choice.outdated.append(day)
         elif is_covered:
             choice.without_history.append(day)
     return choice

@@ -109,14 +109,14 @@ def _forget_scores(folder: Path, customer: str) -> Forgotten:
             else:
                 del days[day]
                 removed.append(day_place(day))
-        unmended_before = manifest.get("unmended", {})
+        outdated_before = manifest.get("outdated", {})
         # Ids that were made where the table had none begin with the customer's.
-        ids |= {name for names in unmended_before.values() for name in names if name.startswith(f"{customer}@")}
-        unmended = {day: [name for name in names if name not in ids] for day, names in unmended_before.items()}
+        ids |= {name for names in outdated_before.values() for name in names if name.startswith(f"{customer}@")}
+        outdated = {day: [name for name in names if name not in ids] for day, names in outdated_before.items()}
         places += _restatements(ledger, ids)
-        if places or removed or unmended != unmended_before:
+        if places or removed or outdated != outdated_before:
             manifest |= {"days": days, "revision": int(manifest["revision"]) + 1}
-            manifest |= {"unmended": {day: names for day, names in unmended.items() if names}}
+            manifest |= {"outdated": {day: names for day, names in outdated.items() if names}}
             ledger.commit(manifest, places=places, removed=removed)
     note = "delete the customer from the input tables as well: otherwise scoring a day again brings them back"
     return Forgotten(str(folder), "scores", rows, len(ids), tuple(sorted([*places, *removed])), note)
@@ -137,9 +137,9 @@ def _restatements(ledger: Ledger, ids: set[str]) -> list[str]:
     places = []
     for path in sorted((ledger.out / RESTATEMENT).glob("revision=*/*.parquet")):
         table = pq.ParquetFile(path).read()
-        if "not_mended" not in table.column_names:
+        if "outdated_id" not in table.column_names:
             continue
-        is_theirs = pc.is_in(table["not_mended"], value_set=pa.array(sorted(ids), pa.string()), skip_nulls=True)
+        is_theirs = pc.is_in(table["outdated_id"], value_set=pa.array(sorted(ids), pa.string()), skip_nulls=True)
         if pc.any(is_theirs).as_py():
             places.append(path.relative_to(ledger.out).as_posix())
             pq.write_table(table.filter(pc.invert(is_theirs)), ledger.stage(places[-1]))

@@ -6,7 +6,8 @@ import datetime as dt
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,27 +15,35 @@ import numpy as np
 import pyarrow as pa
 
 from attribution.amounts import pluralise
-from attribution.data.engine import Engine, Events
+from attribution.data.engine import DuckDBEngine, Engine, Events
 from attribution.data.loading import Sources
 from attribution.errors import InputError
 from attribution.journeys import DAY, Journeys, build_journeys
 from attribution.models.saved.scorer import Scorer
-from attribution.production.scoring.days import FAR, Choice, Input, Reach, choose_days, daily_digests, day_number
+from attribution.production.guards import Thresholds, Timing
+from attribution.production.scoring.days import (
+    FAR,
+    Input,
+    Reach,
+    choose_days,
+    daily_digests,
+    daily_touchpoints,
+    day_number,
+)
+from attribution.production.scoring.in_effect import VersionsInEffect
 from attribution.production.scoring.ledger import opened_ledger
 from attribution.production.scoring.parts import Names, Parts, PartWriter
 from attribution.production.scoring.publication import Publication, Scored
+from attribution.production.scoring.scoring_guards import ScoringGuards
 from attribution.production.scoring.takeback import MAX_GAP_DAYS, Published, TakeBack, check_gaps
-from attribution.schema.experiment import DEFAULT_LOOKBACK_DAYS, Period
+from attribution.schema.experiment import Period
 
 Result = TypeVar("Result")
 
-_LONGEST_DAYS = 36_500
-"""A longer lookback window is none."""
-
 
 @dataclass(frozen=True)
-class Request:
-    """What a job is asked for.
+class ScoringOptions:
+    """What a job reads, and what it writes where.
 
     Attributes
     ----------
@@ -46,6 +55,10 @@ class Request:
     covers : first and last day that the tables tell all of; from the first to the last conversion if None
     max_gap_days : a row that lies further from all others is refused
     folder : where relative paths of the tables start
+    thresholds : of guards
+    due : the day that every table must have rows of; the day before the newest row if None, and yesterday in a folder
+        that was given such rows before
+    now : the time of the job (UTC); that of the computer if None
     """
 
     tables: Mapping[str, Any]
@@ -57,21 +70,31 @@ class Request:
     covers: tuple[int, int] | None = None
     max_gap_days: int = MAX_GAP_DAYS
     folder: Path = Path()
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    due: int | None = None
+    now: dt.datetime | None = None
 
 
 def score_days(
-    scorer: Scorer, request: Request, engine: Engine, *, on_stage: Callable[[str], None] = lambda _: None
+    model: Scorer | VersionsInEffect,
+    options: ScoringOptions,
+    engine: Engine,
+    *,
+    open_engine: Callable[[], Engine] = DuckDBEngine,
+    on_stage: Callable[[str], None] = lambda _: None,
 ) -> Scored:
     """Score conversions into ``OUT/journey_credit/day=YYYY-MM-DD/journey_credit.parquet``.
 
     Days whose input is what it was when they were scored are left alone; a day that changed is replaced whole, and
-    the ``restatement`` table says by how much. Scoring the same input again writes the same bytes.
+    the ``restatement`` table says by how much. Scoring the same input again writes the same bytes. Each day is by the
+    version in effect on it.
 
     Parameters
     ----------
-    scorer : loaded from its folder
-    request : what to read, where to write
+    model : a scorer, or the versions of a registered model
+    options : what to read, where to write
     engine : holds the tables, and decides how much memory is used
+    open_engine : makes another one, for a version that reads the tables otherwise than the newest one
     on_stage : told what is being done
 
     Raises
@@ -79,39 +102,65 @@ def score_days(
     InputError
         If the input lacks what the model needs, another job is at work in the folder, or it is another model's.
     """
-    with opened_ledger(request.out, scorer.name) as ledger:
+    versions = model if isinstance(model, VersionsInEffect) else VersionsInEffect.of(model)
+    scorer = versions.newest
+    with opened_ledger(options.out, scorer.name) as ledger:
         on_stage("reading tables")
-        sources = scorer.open(
-            request.tables, engine=engine, canonical=request.canonical, latest=True, folder=request.folder
-        )
-        if sources.has("paths") or sources.integer_times or not sources.has("conversions"):
-            raise InputError("scoring needs timestamps, but these tables have only an order")
+        sources = _open(scorer, options, engine)
         on_stage("finding the days that changed")
         manifest = ledger.read() or {}
-        current = replace(input_of(scorer, sources), covers=request.covers)
-        check_gaps(sources, current.touchpoints, current.conversions, request.max_gap_days)
+        versions = versions.continued(manifest.get("in_effect", ()))
+        current = replace(input_of(sources, versions.reach), covers=options.covers)
+        check_gaps(sources, current.touchpoints, current.conversions, options.max_gap_days)
         damaged = [day_number(day) for day, entry in manifest.get("days", {}).items() if ledger.is_damaged(day, entry)]
         published = Published({day_number(day): ledger.day_path(day) for day in manifest.get("days", {})})
         news = current.against(manifest.get("inputs", {}))
-        taken = TakeBack(sources, scorer.definition.journeys.conversion_kinds, news, published, manifest)
-        made_by = f"{scorer.version}/{scorer.unknown_channels}"
-        choice = choose_days(taken.news, manifest, made_by, damaged=damaged, between=(request.first, request.last))
-        if request.dry_run:
-            return Scored.planned(manifest, choice, taken)
+        taken = TakeBack(sources, versions, news, published, manifest)
+        between = options.first, options.last
+        guards = _guards(versions, options, taken, manifest)
+        choice = choose_days(taken.news, manifest, versions, damaged=damaged, cut=guards.cut_days, between=between)
+        says = guards.judge_input(choice)
+        if options.dry_run:
+            return Scored.planned(manifest, choice, taken, says)
         on_stage(f"scoring {pluralise(len(choice.score), 'day')}")
-        publication = Publication(scorer, ledger, taken, manifest, made_by=made_by, damaged=damaged)
-        if choice.score:
-            _score(scorer, sources, current, choice, publication)
-        return publication.commit(choice)
+        publication = Publication(versions, ledger, taken, manifest, damaged=damaged)
+        for own, days in versions.by_version(choice.score):
+            tables = sources if versions.reads_as_newest(days[0]) else _open(own, options, open_engine())
+            _score(own, tables, current, days, publication)
+        return publication.commit(choice, partial(guards.judge_scores, says), now=guards.timing.now)
 
 
-def _score(scorer: Scorer, sources: Sources, current: Input, choice: Choice, publication: Publication) -> None:
-    """Write the credit of all wanted days aside, first as journeys come, then day by day."""
-    journeys = _journeys(scorer, sources, current, choice.score)
+def _guards(
+    versions: VersionsInEffect, options: ScoringOptions, taken: TakeBack, manifest: Mapping[str, Any]
+) -> ScoringGuards:
+    timing = Timing.of(
+        options.due,
+        manifest.get("scored_at"),
+        manifest.get("inputs", {}),
+        manifest.get("guards", ()),
+        now=options.now,
+    )
+    is_chosen = (options.first, options.last) != (None, None)
+    return ScoringGuards(versions, taken.news, manifest, timing, options.thresholds, is_chosen)
+
+
+def _open(scorer: Scorer, options: ScoringOptions, engine: Engine) -> Sources:
+    """The tables of a job as ``scorer`` reads them."""
+    sources = scorer.open(
+        options.tables, engine=engine, canonical=options.canonical, latest=True, folder=options.folder
+    )
+    if sources.has("paths") or sources.integer_times or not sources.has("conversions"):
+        raise InputError("scoring needs timestamps, but these tables have only an order")
+    return sources
+
+
+def _score(scorer: Scorer, sources: Sources, current: Input, days: list[int], publication: Publication) -> None:
+    """Write the credit of ``days`` aside, first as journeys come, then day by day."""
+    journeys = _journeys(scorer, sources, current, days)
     applied = scorer.apply(journeys)
-    folder = publication.ledger.staging.resolve() / "parts"
+    folder = publication.ledger.staging.resolve() / f"parts-{days[0]}"
     folder.mkdir()
-    (summary,) = journeys.read(PartWriter(folder, applied, np.array(choice.score, dtype=np.int64)))
+    (summary,) = journeys.read(PartWriter(folder, applied, np.array(days, dtype=np.int64)))
     written = summary.tables["parts"].keys[:, 0].tolist() if "parts" in summary.tables else []
     ids = journeys.conversion_ids()
     names = Names(scorer.name, scorer.version, journeys.channels, journeys.dimensions, ids)
@@ -153,19 +202,16 @@ def _journeys(scorer: Scorer, sources: Sources, current: Input, days: list[int])
     return build_journeys(replace(sources, engine=window), period=period, **scorer.journey_options(sources))
 
 
-def input_of(scorer: Scorer, sources: Sources) -> Input:
+def input_of(sources: Sources, reach: Reach) -> Input:
     """The input of a job day by day, and how far it reaches."""
-    options = scorer.definition.journeys
-    lookback = DEFAULT_LOOKBACK_DAYS if options.lookback_days is None else options.lookback_days
-    longest = max(lookback, *options.lookback_by_channel.values(), *options.lookback_by_kind.values(), 0)
-    reach = Reach.of(longest if longest < _LONGEST_DAYS else None, options.conversions, options.customers)
-    touched = daily_digests(sources, "touchpoints", "touched_at") if sources.has("touchpoints") else {}
+    touched, volumes = daily_touchpoints(sources)
     converted = daily_digests(sources, "conversions", "converted_at", sources.conversions_view)
     gross = "gross_conversions" if sources.has("conversions", "is_cancelled") else sources.conversions_view
     (ends,) = sources.engine.query(
         f"select min(converted_at) as first, max(converted_at) as last from {gross}", table="conversions"
     ).to_pylist()
-    return Input(touched, converted, reach, delivered=None if ends["first"] is None else (ends["first"], ends["last"]))
+    delivered = None if ends["first"] is None else (ends["first"], ends["last"])
+    return Input(touched, converted, reach, delivered=delivered, volumes=volumes)
 
 
 def _moment(at: int) -> dt.datetime:

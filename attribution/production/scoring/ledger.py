@@ -18,7 +18,7 @@ from typing import Any
 
 from attribution.data.engine import check_local
 from attribution.errors import InputError
-from attribution.folders import check_format, check_inside, lock_or_refuse, sync, sync_tree, write_error
+from attribution.folders import check_format, check_inside, is_locked, lock_or_refuse, sync, sync_tree, write_error
 
 MANIFEST = "manifest.json"
 CREDIT = "journey_credit"
@@ -70,6 +70,16 @@ class Ledger:
     """An output folder that this job has for itself."""
 
     out: Path
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether a job is at work in the folder."""
+        return is_locked(self.out / _LOCK)
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether something of a job is left aside: it is at work, or was killed."""
+        return (self.out / _STAGING).is_dir()
 
     @property
     def staging(self) -> Path:

@@ -36,7 +36,7 @@ class PartWriter:
     ----------
     folder : where parts go
     model : allocates credit
-    days : (days,) sorted numbers of the days that are wanted, counted from 1970-01-01
+    days : (days,) sorted numbers of the chosen days, counted from 1970-01-01
     """
 
     folder: Path

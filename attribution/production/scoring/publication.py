@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -17,15 +17,27 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from attribution.models.saved.scorer import Scorer
+from attribution.pipeline.provenance import code_version
+from attribution.production.guards import GuardResult, failed_guards, guard_records
 from attribution.production.scoring.days import Choice, day_name
+from attribution.production.scoring.in_effect import VersionsInEffect
 from attribution.production.scoring.ledger import RESTATEMENT, SCHEMA_VERSION, Ledger, day_place
 from attribution.production.scoring.takeback import TakeBack
 from attribution.production.scoring.takeback import names as by_name
+from attribution.schema.tables import UNATTRIBUTED
 from attribution.schema.tables.scoring import RESTATEMENT as RESTATED
 
 _VERSIONS = ("numpy", "pandas", "pyarrow", "duckdb", "numba")
-_LASTING = ("schema_version", "model_version", "unknown_channels", "days", "inputs", "unmended", "deferred")
+_LASTING = (
+    "schema_version",
+    "model_version",
+    "unknown_channels",
+    "in_effect",
+    "days",
+    "inputs",
+    "outdated",
+    "deferred",
+)
 """Entries of the manifest; where they are as they were, nothing is written."""
 
 _NOTHING = 1e-12
@@ -55,11 +67,14 @@ class Scored:
     removed : days that have no conversions any more
     conversions, rows : of the days written
     unknown_channels : touchpoints of channels the model was not fitted on, by channel, on the days scored
-    unmended : ids of conversions whose credit may be wrong now and cannot be made right from this input, by day
+    outdated : ids of conversions whose credit may be wrong now and cannot be made right from this input, by day
     cut : days in the middle of which the input begins or ends, left as they were
     deferred : days that changed and were not asked for
     damaged : days whose file is not what was written, and that cannot be made again from this input
+    made_otherwise : days that are not by the version of a registered model that is in effect on them, since this input
+        lacks them or what led to them
     restatement : the ``restatement`` rows of this job
+    guards : what guards say of the input and of the days that are published
     """
 
     revision: int
@@ -70,14 +85,18 @@ class Scored:
     conversions: int = 0
     rows: int = 0
     unknown_channels: Mapping[str, int] = field(default_factory=dict)
-    unmended: Mapping[str, list[str]] = field(default_factory=dict)
+    outdated: Mapping[str, list[str]] = field(default_factory=dict)
     cut: tuple[str, ...] = ()
     deferred: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
+    made_otherwise: tuple[str, ...] = ()
     restatement: pd.DataFrame = field(default_factory=pd.DataFrame)
+    guards: tuple[GuardResult, ...] = ()
 
     @classmethod
-    def planned(cls, manifest: Mapping[str, Any], choice: Choice, taken: TakeBack) -> Scored:
+    def planned(
+        cls, manifest: Mapping[str, Any], choice: Choice, taken: TakeBack, guards: Sequence[GuardResult] = ()
+    ) -> Scored:
         """What a job would do: ``written`` are all days that would be scored."""
         days = [tuple(map(day_name, days)) for days in (choice.score, choice.without_history, choice.emptied)]
         return cls(
@@ -86,10 +105,14 @@ class Scored:
             (),
             days[1],
             days[2],
-            unmended=by_name(taken.unmended(choice)),
+            outdated=by_name(taken.outdated(choice)),
             cut=tuple(map(day_name, taken.news.conversions.cut)),
             deferred=tuple(map(day_name, choice.deferred)),
+            guards=tuple(guards),
         )
+
+
+Judge = Callable[[Scored, Mapping[str, Any], Mapping[str, Any]], Sequence[GuardResult]]
 
 
 class Publication:
@@ -97,26 +120,24 @@ class Publication:
 
     Parameters
     ----------
-    scorer : allocates credit
+    versions : allocate credit, each on its days
     ledger : the output folder
     taken : what the input takes back
     manifest : of what is there
-    made_by : version and settings of the scorer
     damaged : days whose file is not what was written
     """
 
     def __init__(
         self,
-        scorer: Scorer,
+        versions: VersionsInEffect,
         ledger: Ledger,
         taken: TakeBack,
         manifest: Mapping[str, Any],
         *,
-        made_by: str,
         damaged: Collection[int] = (),
     ) -> None:
         self.ledger, self.taken = ledger, taken
-        self._scorer, self._before, self._made_by = scorer, manifest, made_by
+        self._versions, self._before = versions, manifest
         self._damaged = set(map(day_name, damaged))
         self._days: dict[str, Any] = dict(manifest.get("days", {}))
         self._revision = int(manifest.get("revision", 0)) + 1
@@ -130,7 +151,8 @@ class Publication:
         name = day_name(day)
         path = self.ledger.stage(day_place(name))
         pq.write_table(table, path, compression="zstd")
-        entry, before = day_entry(path, table, self._made_by), self._days.get(name)
+        entry, before = day_entry(path, table, self._versions.made_by(day)), self._days.get(name)
+        entry["unknown"] = sum(unknown.values())
         is_same = before is not None and before["sha256"] == entry["sha256"]
         if is_same and name not in self._damaged:
             path.unlink()
@@ -158,8 +180,15 @@ class Publication:
         self._written.append(name)
         return False
 
-    def commit(self, choice: Choice) -> Scored:
-        """Put everything in place; what was there is unchanged until then."""
+    def commit(self, choice: Choice, judge: Judge, *, now: dt.datetime) -> Scored:
+        """Put everything in place; what was there is unchanged until then.
+
+        Parameters
+        ----------
+        choice : what becomes of each day
+        judge : says what guards think of what was done, of the days as they were, and as they are
+        now : the time of the job
+        """
         emptied = {*map(day_name, choice.emptied), *map(day_name, choice.score)} - {*self._written, *self._unchanged}
         emptied |= {day_name(day) for day, ids in self.taken.gone(choice).items() if self._withdraw(day_name(day), ids)}
         removed = sorted(emptied & set(self._days))
@@ -167,9 +196,9 @@ class Publication:
             self._restate(name, None)
             del self._days[name]
         self._written.sort()
-        unmended = by_name(self.taken.unmended(choice))
+        outdated = by_name(self.taken.outdated(choice))
         places = [day_place(name) for name in self._written]
-        restatement = self._restatement(unmended)
+        restatement = self._restatement(outdated)
         if restatement.num_rows:
             places.append(f"{RESTATEMENT}/revision={self._revision:06d}/{RESTATEMENT}.parquet")
             pq.write_table(restatement, self.ledger.stage(places[-1]))
@@ -184,35 +213,38 @@ class Publication:
             conversions,
             rows,
             dict(sorted(self._unknown.items())),
-            unmended,
+            outdated,
             tuple(map(day_name, self.taken.news.conversions.cut)),
             tuple(map(day_name, choice.deferred)),
             tuple(sorted(self._damaged - {*self._written, *removed})),
+            self._versions.made_otherwise(self._days) if self._versions.is_registered else (),
             restatement.to_pandas(),
         )
-        manifest = self._manifest(scored, choice)
+        scored = replace(scored, guards=tuple(judge(scored, self._before.get("days", {}), self._days)))
+        manifest = self._manifest(scored, choice, now)
+        has_changed |= manifest["guards"] != self._before.get("guards", [])
         if has_changed or any(manifest[name] != self._before.get(name) for name in _LASTING):
             self.ledger.commit(manifest, places=places, removed=list(map(day_place, removed)))
         return scored
 
-    def _restatement(self, unmended: Mapping[str, list[str]]) -> pa.Table:
-        """What changed, and the ids that could not be mended and were not named before."""
-        before = self._before.get("unmended", {})
-        newly_unmended = [
-            (day, name) for day, ids in unmended.items() for name in sorted({*ids} - {*before.get(day, ())})
+    def _restatement(self, outdated: Mapping[str, list[str]]) -> pa.Table:
+        """What changed, and the ids that could not be corrected and were not named before."""
+        before = self._before.get("outdated", {})
+        newly_outdated = [
+            (day, name) for day, ids in outdated.items() for name in sorted({*ids} - {*before.get(day, ())})
         ]
-        days, ids = ([pair[column] for pair in newly_unmended] for column in (0, 1))
-        size = len(newly_unmended)
+        days, ids = ([pair[column] for pair in newly_outdated] for column in (0, 1))
+        size = len(newly_outdated)
         lost = {
             "revision": [self._revision] * size,
             "day": days,
             "conversions_changed": [0] * size,
-            "not_mended": ids,
+            "outdated_id": ids,
         }
         empty = {name: lost.get(name, [None] * size) for name in RESTATED.column_names}
-        schema = _CHANGED.append(pa.field("not_mended", pa.string()))
+        schema = _CHANGED.append(pa.field("outdated_id", pa.string()))
         changes = pa.concat_tables([_CHANGED.empty_table(), *self._changes])
-        changes = changes.append_column("not_mended", pa.nulls(changes.num_rows, pa.string()))
+        changes = changes.append_column("outdated_id", pa.nulls(changes.num_rows, pa.string()))
         return pa.concat_tables([changes, pa.table(empty, schema)]).combine_chunks()
 
     def _restate(self, name: str, table: pa.Table | None) -> None:
@@ -223,29 +255,31 @@ class Publication:
         new = old.slice(0, 0) if table is None else table
         self._changes.append(restated(old, new, day=name, revision=self._revision))
 
-    def _manifest(self, scored: Scored, choice: Choice) -> dict[str, Any]:
+    def _manifest(self, scored: Scored, choice: Choice, now: dt.datetime) -> dict[str, Any]:
         deferred = {*self._before.get("deferred", ()), *scored.deferred}
-        done = set(map(day_name, (*choice.score, *choice.emptied, *choice.without_history, *choice.unmended)))
+        done = set(map(day_name, (*choice.score, *choice.emptied, *choice.without_history, *choice.outdated)))
         return {
             "schema_version": SCHEMA_VERSION,
-            "model": self._scorer.name,
-            "model_version": self._scorer.version,
-            "unknown_channels": self._scorer.unknown_channels,
+            "model": self._versions.newest.name,
+            "model_version": self._versions.newest.version,
+            "unknown_channels": self._versions.newest.unknown_channels,
+            "in_effect": self._versions.records,
             "revision": scored.revision,
-            "scored_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+            "scored_at": now.isoformat(timespec="seconds"),
             "versions": _versions(),
             "unknown_touchpoints": dict(scored.unknown_channels),
-            "kept": list(scored.without_history),
+            "without_history": list(scored.without_history),
             "days": dict(sorted(self._days.items())),
-            "unmended": dict(scored.unmended),
+            "outdated": dict(scored.outdated),
             "deferred": sorted(deferred - done),
             "inputs": self.taken.news.merge_inputs(),
+            "guards": guard_records(failed_guards(scored.guards)),
         }
 
 
 @cache
 def _versions() -> dict[str, str]:
-    return {name: version(name) for name in _VERSIONS}
+    return {"journey-attribution": code_version(), **{name: version(name) for name in _VERSIONS}}
 
 
 def day_entry(path: Path, table: pa.Table, made_by: str) -> dict[str, Any]:
@@ -256,6 +290,7 @@ def day_entry(path: Path, table: pa.Table, made_by: str) -> dict[str, Any]:
         "bytes": len(content),
         "rows": table.num_rows,
         "conversions": len(table["conversion_id"].unique()),
+        "unattributed": pc.sum(pc.equal(table["channel"], UNATTRIBUTED)).as_py() or 0,
         "made_by": made_by,
     }
 

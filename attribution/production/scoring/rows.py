@@ -1,49 +1,63 @@
-"""Journeys one by one: a row for each conversion, with its touchpoints as lists; for services and Spark's columns."""
+"""Conversions one by one: a row for each, with its touchpoints as lists; for services and columns of Spark."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
-from attribution.errors import InputError
-from attribution.models.saved.definition import Definition
-from attribution.schema.tables import UNATTRIBUTED
+from attribution.data.loading.events import Dimensions, order_values
+from attribution.errors import InputError, closest_word
+from attribution.journeys import JourneyChunk
+from attribution.journeys.refine import Refinement, default_window, lookback_windows
+from attribution.kernels.journeys import cut as kernel
+from attribution.kernels.journeys.batches import gather_slices
+from attribution.models.credit import allocate
+from attribution.models.saved.applied import AppliedModel
+from attribution.production.scoring.cells import encode_texts, read_texts
+from attribution.production.scoring.row_columns import (
+    ANSWER,
+    has_positions,
+    known_channels,
+    needed_lists,
+    training_dimensions,
+)
+from attribution.production.scoring.row_inputs import RowInputs, read_rows
+from attribution.schema.experiment import JourneyOptions
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from attribution.models.saved.scorer import Scorer
 
-NEEDED = ("channel", "touched_at", "converted_at")
-RESULT = ("channel", "touched_at", "credit")
-
 
 def score_rows(scorer: Scorer, rows: pd.DataFrame) -> pd.DataFrame:
     """Allocate one conversion per row to the touchpoints of that row.
 
     Each row stands for itself: it holds the touchpoints that may count for its conversion, in any order, under
-    ``reset`` those since the conversion before. Persons, accounts and channels are already known.
+    ``reset`` those since the conversion before. Persons, accounts and channels are already known. A row that cannot
+    be scored is refused alone, and its ``error`` says why.
 
     Parameters
     ----------
     scorer : allocates credit
-    rows : ``channel`` and ``touched_at``, lists of the same length, ``converted_at``, and lists of what else the
-        model needs of touchpoints (see `needed_lists`). Times are texts, those without an offset in UTC; positions
-        where the model was fitted on these.
+    rows : with the columns that `attribution.production.scoring.row_columns.explain_columns` lists: ``channel`` and
+        ``touched_at``, lists of the same length, ``converted_at``, ``conversion_id`` if there is one, and lists of
+        what else the model needs of touchpoints
 
     Returns
     -------
     DataFrame
-        As many rows, in the same order: ``channel``, ``touched_at`` and ``credit``, lists over the touchpoints that
-        count, in the order of the journey; ``(unattributed)`` alone where none does. Credit sums to 1.
+        As many rows, in the same order and with the same index, and the columns of
+        `attribution.production.scoring.row_columns.ANSWER`.
 
     Raises
     ------
     InputError
-        If a column is missing, lists differ in length, or what is in them breaks the contract of touchpoints.
+        If a column is missing.
 
     Examples
     --------
@@ -53,104 +67,175 @@ def score_rows(scorer: Scorer, rows: pd.DataFrame) -> pd.DataFrame:
     ...                             "channel": ["mail", "search"]})
     >>> conversions = pd.DataFrame({"customer_id": [1], "converted_at": ["2024-01-03"]})
     >>> scorer = at.Scorer.of(at.Linear().fit(at.build_journeys(at.load_sources(touchpoints, conversions))))
-    >>> rows = pd.DataFrame({"channel": [["search", "mail"], []], "touched_at": [["2024-05-02", "2024-05-01"], []],
-    ...                      "converted_at": ["2024-05-03", "2024-05-03"]})
-    >>> score_rows(scorer, rows)[["channel", "credit"]].values.tolist()
-    [[['mail', 'search'], [0.5, 0.5]], [['(unattributed)'], [1.0]]]
+    >>> rows = pd.DataFrame({"channel": [["serch", "mail"], [], ["mail", None]],
+    ...                      "touched_at": [["2024-05-02", "2024-01-01"], [], ["2024-05-02", "2024-05-02"]],
+    ...                      "converted_at": "2024-05-03"})
+    >>> answer = score_rows(scorer, rows)
+    >>> answer["credit"].tolist(), answer["unattributed"].tolist()
+    ([[1.0, 0.0], [], None], [0.0, 1.0, 0.0])
+    >>> answer["unknown_channels"][0], answer["did_you_mean"][0], answer["error"][2]
+    (['serch'], ['search'], 'channel of touchpoint 2 is missing')
     """
     import pandas as pd
 
-    lists = ["channel", "touched_at", *needed_lists(scorer)]
-    missing = [name for name in (*lists, "converted_at") if name not in rows.columns]
+    needed = ["channel", "touched_at", *needed_lists(scorer), "converted_at"]
+    missing = [name for name in needed if name not in rows.columns]
     if missing:
         raise InputError(
-            f"model {scorer.name!r} needs the column {missing[0]!r}", given=list(map(str, rows.columns)), allowed=lists
+            f"model {scorer.name!r} needs the column {missing[0]!r}",
+            given=", ".join(map(str, rows.columns)),
+            allowed=needed,
         )
-    number = np.arange(len(rows))
-    values = {name: [_listed(value) for value in rows[name]] for name in lists}
-    lengths = {name: np.array([len(value) for value in column], dtype=np.int64) for name, column in values.items()}
-    for name in lists[1:]:
-        wrong = np.flatnonzero(lengths[name] != lengths["channel"])
-        if len(wrong):
-            raise InputError(f"row {wrong[0]}: the lists {name} and channel have different lengths")
-    touched = lengths["channel"] > 0
-    result = pd.DataFrame({"channel": [[UNATTRIBUTED]] * len(rows), "touched_at": [[None]] * len(rows)})
-    result["credit"] = [[1.0]] * len(rows)
-    if not touched.any():
-        return result
-    touchpoints = pd.DataFrame({name: [item for one in values[name] for item in one] for name in lists})
-    touchpoints.insert(0, "customer_id", np.repeat(number, lengths["channel"]))
-    conversions = pd.DataFrame({"customer_id": number, "converted_at": rows["converted_at"].to_numpy()})
-    conversions = conversions[touched].assign(conversion_id=number[touched], value=1.0, **_kinds(scorer.definition))
-    credit = _alone(scorer).score(touchpoints, conversions)
-    number = credit["conversion_id"].to_numpy().astype(np.int64)
-    order = np.argsort(number, kind="stable")
-    credit, number = credit.iloc[order], number[order]
-    edges = [*np.flatnonzero(np.diff(number, prepend=-1)).tolist(), len(number)]
-    cells = [credit["channel"].tolist(), _moments(credit["touched_at"]), credit["credit"].astype(float).tolist()]
-    for name, items in zip(RESULT, cells, strict=True):
-        of_rows = result[name].tolist()
-        for low, high in pairwise(edges):
-            of_rows[number[low]] = items[low:high]
-        result[name] = of_rows
-    return result
+    inputs = read_rows(scorer, rows)
+    is_scored = inputs.errors == ""
+    allocated = _allocate(scorer, inputs, is_scored)
+    slices = list(zip(pairwise(inputs.offsets.tolist()), is_scored, strict=True))
+
+    def by_row(values: list[Any]) -> NDArray[np.object_]:
+        return _objects([values[low:high] if ok else None for (low, high), ok in slices])
+
+    hints = _unknown_channels(scorer, inputs)
+    answer: dict[str, Any] = {
+        "conversion_id": _ids(rows),
+        "channel": by_row(inputs.texts["channel"].to_pylist()),
+        "credit": by_row(allocated.credit.tolist()),
+        "unattributed": (is_scored & ~allocated.is_attributed).astype(np.float64),
+        "unknown_channels": _objects([list(hints.get(row, ())) for row in range(len(rows))]),
+        "did_you_mean": _objects([list(hints[row].values()) if row in hints else [] for row in range(len(rows))]),
+        "error": inputs.errors.astype(str),
+        "model_version": scorer.version,
+    }
+    return pd.DataFrame({name: answer[name] for name in ANSWER}, index=rows.index)
 
 
-def needed_lists(scorer: Scorer) -> tuple[str, ...]:
-    """What the model needs of touchpoints besides their channel and time."""
-    return tuple(name for name in scorer.definition.needed_dimensions(scorer.state.model()) if name != "channel")
+# ---------------------------------------------------------------- credit
 
 
-def has_positions(scorer: Scorer) -> bool:
-    """Whether times are mere positions to the model."""
-    training = scorer.definition.training
-    return training is not None and training.has_times is False
+class _Allocated(NamedTuple):
+    """``credit`` (touchpoints,) of each touchpoint of the rows, and whether a row has one that counts (rows,)."""
+
+    credit: NDArray[np.float64]
+    is_attributed: NDArray[np.bool_]
 
 
-def example_rows(scorer: Scorer) -> pd.DataFrame:
-    """Two rows that the model takes."""
-    import pandas as pd
-
-    first, second = (*scorer.state.channels, "a", "b")[:2]
-    lists: dict[str, list[list[Any]]] = {"channel": [[first, second], [first]]}
-    ends: list[Any] = [3, 2]
-    if has_positions(scorer):
-        lists["touched_at"] = [[1, 2], [1]]
-    else:
-        lists["touched_at"] = [["2024-05-01T10:00:00Z", "2024-05-02T18:30:00Z"], ["2024-05-03T08:00:00Z"]]
-        ends = ["2024-05-03T12:00:00Z", "2024-05-03T12:00:00Z"]
-    more = {name: [["click", "click"], ["click"]] for name in needed_lists(scorer)}
-    return pd.DataFrame({**lists, **more, "converted_at": ends})
-
-
-def _alone(scorer: Scorer) -> Scorer:
-    """The scorer for rows of which nothing else is known: no persons to be joined, no channels to be derived."""
-    definition = scorer.definition
-    training = definition.training
-    if training is not None:
-        training = replace(training, tables=("conversions", "touchpoints"), zoned=None)
-    journeys = definition.journeys.model_copy(update={"account": None, "segment": None})
-    return replace(scorer, definition=Definition(journeys, "channel", {}, {}, training))
+def _allocate(scorer: Scorer, inputs: RowInputs, is_scored: NDArray[np.bool_]) -> _Allocated:
+    """Credit of the rows that are scored."""
+    allocated = _Allocated(np.zeros(len(inputs.touched_at)), np.zeros(len(is_scored), bool))
+    position = np.flatnonzero(is_scored[inputs.owner])
+    if len(position) == 0:
+        return allocated
+    dimensions, code = _encode(scorer, inputs, position)
+    options = _applicable(scorer.definition.journeys, dimensions)
+    windows = lookback_windows(options, dimensions, default_window(options, has_times=not has_positions(scorer)))
+    chunk, position = _cut(inputs, is_scored, position, code, dimensions, windows)
+    refinement = Refinement(options, dimensions, None)
+    chunk, stays = refinement.trace(chunk)
+    position = position if stays is None else position[stays]
+    flattened, shares, _ = allocate(AppliedModel.of(scorer.state, refinement.channels, scorer.unknown_channels), chunk)
+    counts = chunk.lengths > 0
+    allocated.credit[gather_slices(position, chunk.start[counts], chunk.stop[counts])] = shares
+    allocated.is_attributed[flattened.conversion] = True
+    return allocated
 
 
-def _kinds(definition: Definition) -> dict[str, Any]:
-    """What a conversion must be to be allocated."""
-    options = definition.journeys
-    kinds = {} if options.conversion_kinds is None else {"kind": options.conversion_kinds[0]}
-    return kinds if options.customers == "all" else {**kinds, "is_new_customer": True}
+def _cut(
+    inputs: RowInputs,
+    is_scored: NDArray[np.bool_],
+    position: NDArray[np.int64],
+    code: NDArray[np.signedinteger],
+    dimensions: Dimensions,
+    windows: kernel.Windows,
+) -> tuple[JourneyChunk, NDArray[np.int64]]:
+    """The journeys of conversions, and the position among those of the rows of each touchpoint.
+
+    Every row is a customer with one conversion. The kernel moves the cost of a touchpoint along with it: here that is
+    its position.
+    """
+    rows = np.flatnonzero(is_scored)
+    owner = np.concatenate([inputs.owner[position], rows])
+    at = np.concatenate([inputs.touched_at[position], inputs.converted_at[rows]])
+    ref = np.concatenate([code, (-1 - rows).astype(code.dtype)])
+    moving = np.concatenate([position, np.zeros(len(rows), np.int64)]).astype(np.float64)
+    order = np.lexsort((at, owner))
+    at, ref, moving = at[order], ref[order], moving[order]
+    starts = np.append(np.searchsorted(owner[order], rows), len(order)).astype(np.int64)
+    kernel.order_ties(starts, at, ref, moving)
+    made = kernel.cut_journeys(starts, at, ref, moving, windows=windows, mode=kernel.RESET, end=int(at.max()))
+    converts = made.conversion >= 0
+    size, journeys = made.touchpoints, int(converts.sum())
+    code = ref[:size]
+    chunk = JourneyChunk(
+        channel=dimensions.digit(code, "channel").astype(np.int32),
+        code=code,
+        touched_at=at[:size],
+        start=made.start[converts],
+        stop=made.stop[converts],
+        ended_at=made.ended_at[converts],
+        conversions=np.ones(journeys, bool),
+        nulls=np.zeros(journeys, bool),
+        value=np.ones(journeys),
+        is_open=np.zeros(journeys, bool),
+        conversion=made.conversion[converts],
+        customer=made.customer[converts],
+        customer_ids=None,
+        cost=None,
+        dimensions=dimensions,
+    )
+    return chunk, moving[:size].astype(np.int64)
 
 
-def _listed(value: Any) -> list[Any]:
-    if value is None or isinstance(value, float):  # a null
-        return []
-    if isinstance(value, str) or not hasattr(value, "__len__"):
-        raise InputError("each row needs a list, with one row per conversion", given=repr(value))
-    return list(value)
+def _encode(
+    scorer: Scorer, inputs: RowInputs, position: NDArray[np.int64]
+) -> tuple[Dimensions, NDArray[np.signedinteger]]:
+    """The dimensions of some touchpoints of the rows, and the code of each."""
+    names = tuple(name for name in training_dimensions(scorer) if name in inputs.texts)
+    values, digits = [], []
+    for name in names:
+        texts, index = encode_texts(inputs.texts[name].take(pa.array(position)))
+        values.append(order_values(name, texts))
+        rank = {text: index for index, text in enumerate(values[-1])}
+        # A dimension other than the channel may be null, which is 0.
+        digits.append(np.array([*(rank[text] + (name != "channel") for text in texts), 0], dtype=np.int64)[index])
+    dimensions = Dimensions(names, tuple(values))
+    dimensions.check_size()
+    code = np.zeros(len(position), np.int64)
+    for name, digit in zip(names, digits, strict=True):
+        code += digit * dimensions.stride_and_radix(name)[0]
+    return dimensions, code.astype(np.int32) if dimensions.combinations < 1 << 31 else code
 
 
-def _moments(times: pd.Series) -> list[Any]:
-    """Moments as texts in UTC; positions as they are."""
-    if times.dtype.kind != "M":
-        return [None if at is None or at != at else int(at) for at in times]
-    moments = times.to_numpy("datetime64[us]")
-    return [None if at == "NaT" else f"{at}Z" for at in np.datetime_as_string(moments).tolist()]
+def _applicable(options: JourneyOptions, dimensions: Dimensions) -> JourneyOptions:
+    """The options without windows of channels and kinds that do not occur."""
+    windows = {}
+    for name, option in (("channel", "lookback_by_channel"), ("kind", "lookback_by_kind")):
+        values = dimensions.values[dimensions.names.index(name)] if name in dimensions.names else ()
+        windows[option] = {value: days for value, days in getattr(options, option).items() if value in values}
+    return options.model_copy(update={**windows, "open_journeys": "keep"})
+
+
+# ---------------------------------------------------------------- the answer
+
+
+def _unknown_channels(scorer: Scorer, inputs: RowInputs) -> dict[int, dict[str, str]]:
+    """Rows with unknown channels: for each of these the known channel that is spelled most like it, or no text."""
+    channels = known_channels(scorer)
+    names, codes = encode_texts(inputs.texts["channel"])
+    hints = {name: closest_word(name, channels) or "" for name in set(names) - set(channels)}
+    is_unknown = np.array([*(name in hints for name in names), False])[codes]
+    unknown: dict[int, dict[str, str]] = {}
+    for row, code in zip(inputs.owner[is_unknown].tolist(), codes[is_unknown].tolist(), strict=True):
+        unknown.setdefault(row, {})[names[code]] = hints[names[code]]
+    return unknown
+
+
+def _objects(values: list[Any]) -> NDArray[np.object_]:
+    """An array of lists, which NumPy would take for one with two axes."""
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
+def _ids(rows: pd.DataFrame) -> list[str]:
+    if "conversion_id" not in rows.columns:
+        return [""] * len(rows)
+    return [text or "" for text in read_texts(list(rows["conversion_id"])).texts.to_pylist()]

@@ -1,10 +1,10 @@
-"""What an input takes back: conversions that moved, that are gone, and those it leaves unmended, by their ids."""
+"""What an input takes back: conversions that moved, that are gone, and those it leaves outdated, by their ids."""
 
 from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +19,7 @@ from attribution.data.loading import Sources
 from attribution.errors import InputError
 from attribution.journeys import DAY
 from attribution.production.scoring.days import Choice, Digests, News, day_name, day_number
+from attribution.production.scoring.in_effect import VersionsInEffect
 
 MAX_GAP_DAYS = 400
 """A row further from all others has a wrong time."""
@@ -97,7 +98,7 @@ class TakeBack:
     Parameters
     ----------
     sources : the input
-    kinds : kinds of conversions that are scored; all if None
+    versions : which version makes each day, and which kinds of conversions they score
     news : the input against what was known
     published : what the output folder holds
     manifest : of that folder
@@ -106,15 +107,16 @@ class TakeBack:
     def __init__(
         self,
         sources: Sources,
-        kinds: Collection[str] | None,
+        versions: VersionsInEffect,
         news: News,
         published: Published,
         manifest: Mapping[str, Any],
     ) -> None:
-        self._sources, self._kinds, self.published = sources, kinds, published
-        self._unmended_before = {day_number(name): ids for name, ids in manifest.get("unmended", {}).items()}
-        waiting = {*self._unmended_before, *map(day_number, manifest.get("deferred", ()))}
-        is_first = not self.published.paths and not self._unmended_before
+        self._sources, self._kinds, self.published = sources, versions.kinds, published
+        self._is_told = versions.reads_as_newest
+        self._outdated_before = {day_number(name): ids for name, ids in manifest.get("outdated", {}).items()}
+        waiting = {*self._outdated_before, *map(day_number, manifest.get("deferred", ()))}
+        is_first = not self.published.paths and not self._outdated_before
         self.arrived = self._arrivals(() if is_first else {*news.changed("conversions"), *waiting})
         """Conversions of the days whose input is not what it was, with the ``day``."""
         self.news = news
@@ -145,7 +147,9 @@ class TakeBack:
     def gone(self, choice: Choice) -> Mapping[int, pa.ChunkedArray]:
         """Ids that are to be taken out of days that are not scored again, by day."""
         gone = dict(self.moved)
-        here = [day for day in choice.unmended if day in self.news.conversions and day in self.published.paths]
+        # What a version that reads other tables has published may be in them.
+        covered = [day for day in choice.outdated if day in self.news.conversions and self._is_told(day)]
+        here = [day for day in covered if day in self.published.paths]
         arrived = self._arrivals(here)
         for day in here:
             ids = self.published.of(day)["conversion_id"]
@@ -154,19 +158,19 @@ class TakeBack:
             )
         return {day: ids for day, ids in gone.items() if len(ids)}
 
-    def unmended(self, choice: Choice) -> Mapping[int, list[str]]:
+    def outdated(self, choice: Choice) -> Mapping[int, list[str]]:
         """Ids of conversions whose credit may be wrong and cannot be made right from this input, by day."""
         ids_by_day = {}
-        conversions = self._arrivals(day for day in choice.unmended if day in self.news.conversions)
-        for day in choice.unmended:
-            if day in self.news.conversions:
+        conversions = self._arrivals(day for day in choice.outdated if day in self.news.conversions)
+        for day in choice.outdated:
+            if day in self.news.conversions and self._is_told(day):
                 ids_by_day[day] = set(_on(conversions, [day])["conversion_id"].to_pylist())
             else:
-                ids_by_day[day] = self._may_be_wrong(day) | set(self._unmended_before.get(day, ()))
+                ids_by_day[day] = self._may_be_wrong(day) | set(self._outdated_before.get(day, ()))
         for day, ids in self.left_out.items():
-            ids_by_day[day] = ids_by_day.get(day, set(self._unmended_before.get(day, ()))) | ids
+            ids_by_day[day] = ids_by_day.get(day, set(self._outdated_before.get(day, ()))) | ids
         arrived = set(_on(self.arrived, choice.score)["conversion_id"].to_pylist())
-        for day, ids in self._unmended_before.items():
+        for day, ids in self._outdated_before.items():
             if day not in self.news.conversions:
                 ids_by_day[day] = ids_by_day.get(day, set()) | set(ids)
         return {day: sorted(ids - arrived) for day, ids in sorted(ids_by_day.items()) if ids - arrived}
@@ -197,11 +201,13 @@ class TakeBack:
     def _left_out(self) -> dict[int, set[str]]:
         span, converted = self.news.conversions, self.news.current.conversions
         beside = [day for day in converted if day not in span]
-        if not beside or not self.published.paths:
+        if not beside or not (self.published.paths or self._outdated_before):
             return {}
         rows = self._arrivals(beside)
         inside = [self.published.of(day) for day in self.news.changed("conversions") if day in span]
         taken = {name for table in inside for name in table["conversion_id"].to_pylist()}
+        # Those that were named there and never published are taken from there as well.
+        taken |= {name for day, ids in self._outdated_before.items() if day in span for name in ids}
         left = {}
         for day in beside:
             ids = set(_on(rows, [day])["conversion_id"].to_pylist())
@@ -241,6 +247,6 @@ def _on(rows: pa.Table, days: Iterable[int]) -> pa.Table:
     return rows.filter(pc.is_in(rows["day"], value_set=pa.array(list(days), pa.int64())))
 
 
-def names(unmended: Mapping[int, list[str]]) -> dict[str, list[str]]:
+def names(outdated: Mapping[int, list[str]]) -> dict[str, list[str]]:
     """By the names of days."""
-    return {day_name(day): ids for day, ids in unmended.items()}
+    return {day_name(day): ids for day, ids in outdated.items()}

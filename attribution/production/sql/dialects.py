@@ -8,29 +8,18 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from attribution.errors import InputError, did_you_mean
+from attribution.production.sql.times import MICROS, MOMENT, micros_sql, moment_sql
 
 DIALECTS = {
     "duckdb": "DuckDB 2",
-    "spark": "Spark 4; TIMESTAMP columns, or TIMESTAMP_NTZ where the session's time zone is UTC",
+    "spark": "Spark 4",
     "bigquery": "BigQuery; the SQL is not tested on it",
     "snowflake": "Snowflake; the SQL is not tested on it",
     "postgres": "PostgreSQL 14 and later; the database is encoded in UTF-8",
 }
 
-MICROS = "instant_us"
-"""Function of a time: microseconds since 1970 in UTC."""
-
 ORDERED = "by_code_point"
 """Function of a text: the same, compared code point by code point."""
-
-_MICROS = {
-    "duckdb": "epoch_us({})",
-    "spark": "unix_micros(cast({} as timestamp))",
-    "bigquery": "unix_micros(cast({} as timestamp))",
-    "snowflake": "date_part(epoch_microsecond, {})",
-    "postgres": "cast(extract(epoch from {}) * 1000000 as bigint)",
-}
-
 
 _PLAIN = re.compile("[a-z_][a-z0-9_]*")
 
@@ -56,7 +45,7 @@ def translate(sql: str, dialect: str, tables: Mapping[str, str] | None = None) -
 
     Parameters
     ----------
-    sql : one SELECT of DuckDB, with the two functions named above
+    sql : one SELECT of DuckDB, with `ORDERED` and the functions of `attribution.production.sql.times`
     dialect : one of `DIALECTS`
     tables : names of tables in ``sql``, and their names in the database
 
@@ -67,10 +56,10 @@ def translate(sql: str, dialect: str, tables: Mapping[str, str] | None = None) -
 
     Examples
     --------
-    >>> print(translate("select by_code_point(a) as c, instant_us(b) as t from x", "postgres", {"x": "log.clicks"}))
+    >>> print(translate("select by_code_point(a) as c, instant_us(b) as t from x", "bigquery", {"x": "log.clicks"}))
     SELECT
-      a COLLATE "C" AS c,
-      CAST(EXTRACT(EPOCH FROM b) * 1000000 AS BIGINT) AS t
+      a AS c,
+      unix_micros(CAST(b AS TIMESTAMP)) AS t
     FROM log.clicks
     """
     check_dialect(dialect)
@@ -87,11 +76,14 @@ def translate(sql: str, dialect: str, tables: Mapping[str, str] | None = None) -
         if isinstance(node, exp.Table) and not node.db and node.name in (tables or {}):
             table = exp.to_table((tables or {})[node.name], dialect=dialect)
             return exp.alias_(table, node.alias, table=True) if node.alias else table
-        if not isinstance(node, exp.Anonymous) or node.name not in (MICROS, ORDERED):
+        if not isinstance(node, exp.Anonymous) or node.name not in (MICROS, MOMENT, ORDERED):
             return node
         inner: Any = node.expressions[0].transform(in_dialect)
         if node.name == MICROS:
-            return sqlglot.parse_one(_MICROS[dialect].format(inner.sql(dialect=dialect)), read=dialect)
+            zone = node.expressions[1].name if len(node.expressions) > 1 else None
+            return sqlglot.parse_one(micros_sql(dialect, inner.sql(dialect=dialect), zone), read=dialect)
+        if node.name == MOMENT:
+            return sqlglot.parse_one(moment_sql(dialect, inner.sql(dialect=dialect)), read=dialect)
         if dialect != "postgres":
             return inner
         # Other databases compare code points anyway; this one follows its locale.

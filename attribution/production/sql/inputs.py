@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from attribution.data.engine import quote, text
 from attribution.data.loading.normalise import SEPARATOR
-from attribution.production.sql.dialects import MICROS, ORDERED
+from attribution.production.sql.dialects import ORDERED
+from attribution.production.sql.times import MICROS, MOMENT
 from attribution.schema.experiment import JourneyOptions
 
 BY_NAME = ("kind", "channel", "campaign", "stage")
@@ -25,6 +26,7 @@ class Inputs:
     has_times : whether times are timestamps; positions otherwise
     options : how journeys are made
     by_campaign : whether channel and campaign together are the channel
+    zones : time zone of the times of a table that have no offset, by ``touchpoints`` and ``conversions``
     """
 
     touchpoints: str
@@ -33,6 +35,7 @@ class Inputs:
     has_times: bool
     options: JourneyOptions
     by_campaign: bool = False
+    zones: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def has_cost(self) -> bool:
@@ -48,9 +51,16 @@ class Inputs:
         """Names of all dimensions."""
         return [self.column(dimension) for dimension in self.dimensions]
 
-    def instant(self, column: str) -> str:
-        """SQL for a time as an integer."""
-        return f"{MICROS}({column})" if self.has_times else column
+    def instant(self, column: str, table: str) -> str:
+        """SQL for a time of a table as an integer."""
+        if not self.has_times:
+            return f"cast({column} as bigint)"
+        zone = f", {text(self.zones[table])}" if table in self.zones else ""
+        return f"{MICROS}({column}{zone})"
+
+    def moment(self, instant: str) -> str:
+        """SQL for a time as results have it, of an integer."""
+        return f"{MOMENT}({instant})" if self.has_times else instant
 
     @property
     def tie_break(self) -> list[str]:
@@ -67,10 +77,10 @@ class Inputs:
         """SELECT of the usable touchpoints."""
         columns = [f"{self._dimension(name)} as {self.column(name)}" for name in self.dimensions]
         cost = ["coalesce(cost, 0) as cost"] if self.has_cost else []
-        chosen = ["customer_id", "touched_at", f"{self.instant('touched_at')} as touched_us", *columns, *cost]
+        chosen = ["customer_id", f"{self.instant('touched_at', 'touchpoints')} as touched_us", *columns, *cost]
         return (
-            f"select {', '.join(chosen)} from {self.touchpoints} "
-            f"where {_is_filled('customer_id')} and touched_at is not null and {_is_filled('channel')}"
+            f"select * from (select {', '.join(chosen)} from {self.touchpoints} "
+            f"where {_is_filled('customer_id')} and {_is_filled('channel')}) as read where touched_us is not null"
         )
 
     def _dimension(self, name: str) -> str:
@@ -87,10 +97,10 @@ class Inputs:
         is_new = ["is_new_customer"] if options.customers == "new" else []
         kinds = "" if options.conversion_kinds is None else f" and kind in ({quoted_list(options.conversion_kinds)})"
         inner = (
-            f"select customer_id, converted_at, {self.instant('converted_at')} as converted_us, "
+            f"select customer_id, {self.instant('converted_at', 'conversions')} as converted_us, "
             f"cast(value as double) as given_value, {_text_or_null('conversion_id')} as conversion_id"
             f"{''.join(f', {name}' for name in is_new)} from {self.conversions} "
-            f"where {_is_filled('customer_id')} and converted_at is not null{kinds}"
+            f"where {_is_filled('customer_id')}{kinds}"
         )
         no_value = "case when given_value is null then 1 else 0 end"
         customer = f"{ORDERED}(cast(customer_id as varchar))"
@@ -98,7 +108,7 @@ class Inputs:
         return (
             "select *, coalesce(given_value, 0) as value, row_number() over (partition by conversion_id, "
             "case when conversion_id is null then customer_id end "
-            f"order by {', '.join(order)}) as copy from ({inner}) as read"
+            f"order by {', '.join(order)}) as copy from ({inner}) as read where converted_us is not null"
         )
 
     def select_converted(self) -> str:

@@ -16,7 +16,7 @@ JOURNEY = "customer_id, nth"
 """The columns that identify a journey."""
 
 _NONE = 1 << 62
-_CARRIED = ("customer_id", "nth", "touched_at", "touched_us", "converted_us", "place")
+_CARRIED = ("customer_id", "nth", "touched_us", "converted_us", "place")
 
 
 @dataclass(frozen=True)
@@ -31,16 +31,16 @@ def pair_steps(inputs: Inputs) -> Iterator[Step]:
     """Touchpoints with the conversion that they led to, ``place_sql`` by ``place_sql``."""
     columns = [*inputs.columns, *(["cost"] if inputs.has_cost else [])]
     within = _within(inputs, "c.converted_us - t.touched_us")
-    columns_sql = ", ".join(f"t.{name}" for name in ("touched_at", "touched_us", *columns))
+    columns_sql = ", ".join(f"t.{name}" for name in ("touched_us", *columns))
     columns_sql += ", c.converted_us"
     if inputs.options.conversions == "cumulative":
         source = "touches t join converted c on t.customer_id = c.customer_id and t.touched_us <= c.converted_us"
     else:
         # A conversion takes the touchpoints since the one before it.
-        blank = ", ".join(f"null as {name}" for name in ("touched_at", *columns))
+        blank = ", ".join(f"null as {name}" for name in columns)
         yield Step(
             "events",
-            f"select customer_id, touched_us, 0 as is_conversion, touched_at, {', '.join(columns)} from touches "
+            f"select customer_id, touched_us, 0 as is_conversion, {', '.join(columns)} from touches "
             f"union all select customer_id, converted_us, 1 as is_conversion, {blank} from converted",
         )
         before = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from attribution.journeys.refine import IMPRESSION
 from attribution.models.saved import Scorer
 from attribution.models.saved.definition import Definition
 from attribution.production.sql.dialects import check_dialect, translate
+from attribution.production.sql.header import FIRST, write_header
 from attribution.production.sql.inputs import Inputs, quoted_list
 from attribution.production.sql.paths import JOURNEY, Step, pair_steps, refine_steps
 from attribution.production.sql.weights import (
@@ -26,6 +28,7 @@ from attribution.production.sql.weights import (
 from attribution.schema.tables import UNATTRIBUTED
 
 _MAY_LACK = {"value": "double", "conversion_id": "varchar", "is_new_customer": "boolean"}
+_ZONE = re.compile(r"[A-Za-z0-9_+/-]*")
 _HINT = "create tables with this package's column names in the database, and add --canonical (canonical=True in Python)"
 
 
@@ -67,8 +70,9 @@ def build_select(scorer: Scorer, dialect: str, tables: SqlTables | None = None) 
     >>> touchpoints = pd.DataFrame({"customer_id": ["a"], "touched_at": ["2024-01-01"], "channel": ["mail"]})
     >>> conversions = pd.DataFrame({"customer_id": ["a"], "converted_at": ["2024-01-03"]})
     >>> journeys = at.build_journeys(at.load_sources(touchpoints, conversions))
-    >>> build_select(at.Scorer.of(at.Linear().fit(journeys)), "duckdb").splitlines()[0]
-    'WITH touches AS ('
+    >>> sql = build_select(at.Scorer.of(at.Linear().fit(journeys)), "duckdb").splitlines()
+    >>> sql[0], next(line for line in sql if not line.startswith("--"))
+    ('-- Credit of conversions by model linear (Linear) of the scorer linear, version none.', 'WITH touches AS (')
     """
     check_dialect(dialect)
     tables = tables or SqlTables()
@@ -78,7 +82,35 @@ def build_select(scorer: Scorer, dialect: str, tables: SqlTables | None = None) 
     _check_names(steps, tables)
     common = ", ".join(f"{step.name} as ({step.sql})" for step in steps)
     table_names = {_TOUCHPOINTS: tables.touchpoints, _CONVERSIONS: tables.conversions}
-    return translate(f"with {common} {_rows(scorer, inputs)}", dialect, table_names)
+    select = translate(f"with {common} {_rows(scorer, inputs)}", dialect, table_names)
+    return f"{write_header(scorer, dialect, inputs, _columns_read(scorer.definition, tables, inputs))}\n{select}"
+
+
+def is_select(first_line: str) -> bool:
+    """Whether a file that begins so was written from `build_select`, by this version or by the first one."""
+    return first_line.startswith(FIRST) or re.match(r"with\W+touches\b", first_line, re.IGNORECASE) is not None
+
+
+def _columns_read(definition: Definition, tables: SqlTables, inputs: Inputs) -> dict[str, list[str]]:
+    """The columns that the SELECT reads of each table, by their names there."""
+    options = inputs.options
+    needed = {
+        "touchpoints": ["customer_id", "touched_at", *inputs.dimensions, *(["cost"] if inputs.has_cost else [])],
+        "conversions": [
+            *("customer_id", "converted_at", "value", "conversion_id"),
+            *(["kind"] if options.conversion_kinds is not None else []),
+            *(["is_new_customer"] if options.customers == "new" else []),
+        ],
+    }
+    if inputs.by_campaign and "campaign" not in inputs.dimensions:
+        needed["touchpoints"].append("campaign")
+    columns = {}
+    for table, names in needed.items():
+        mapping = {} if tables.canonical else definition.reading.get(table, {}).get("columns") or {}
+        lacks = [name for name in _MAY_LACK if name not in mapping] if mapping else tables.lacks
+        sources = [mapping.get(name, name) for name in names if table == "touchpoints" or name not in lacks]
+        columns[table] = [name for source in sources for name in ([source] if isinstance(source, str) else source)]
+    return columns
 
 
 def check_exportable(scorer: Scorer, tables: SqlTables) -> None:
@@ -119,9 +151,11 @@ def _unsupported(scorer: Scorer, tables: SqlTables) -> Iterator[tuple[str, objec
     unread = [
         f"{name}.{key}"
         for name, options in reading.items()
-        for key in ("adapter", "time_format", "time_zone")
+        for key in ("adapter", "time_format")
         if options.get(key) is not None
     ]
+    zones = [str(options.get("time_zone", "")) for options in reading.values()]
+    yield "the time zone", ", ".join(zone for zone in zones if not _ZONE.fullmatch(zone)), _HINT
     yield "the reading of tables", ", ".join(unread), _HINT
     derives = bool(definition.channels) or (columns["touchpoints"] and "channel" not in columns["touchpoints"])
     yield "channel rules", derives and "channels derived from other columns", _HINT
@@ -143,6 +177,7 @@ def _inputs(definition: Definition, tables: SqlTables) -> Inputs:
         training is None or training.has_times is not False,
         definition.journeys,
         definition.grain == "campaign",
+        {name: str(options["time_zone"]) for name, options in reading.items() if options.get("time_zone")},
     )
 
 
@@ -243,7 +278,7 @@ def _rows(scorer: Scorer, inputs: Inputs) -> str:
         "model_version": text(scorer.version),
         "conversion_id": "c.conversion_id",
         "customer_id": "c.customer_id",
-        "touched_at": "s.touched_at",
+        "touched_at": inputs.moment("s.touched_us"),
         "channel": f"coalesce(s.channel, {text(UNATTRIBUTED)})",
         "campaign": campaign,
         "position": "s.position",

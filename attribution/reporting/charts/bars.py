@@ -68,7 +68,7 @@ def credit_by_channel(credit: pd.DataFrame, *, channels: Iterable[str] | None = 
         "The bars of a channel are in the order of the legend." if table["model"].nunique() > 1 else "",
         *(f"{kind.capitalize()}: {listed(models)}." for kind, models in _by_estimand(table)),
         _INTERVALS if rows.has_intervals else _NO_INTERVALS,
-        _left_out(left_out, "least credit"),
+        _say_omitted(left_out, "least credit"),
     ]
     return Figure(
         name="credit_by_channel",
@@ -174,7 +174,7 @@ def roi_by_channel(returns: pd.DataFrame, *, channels: Iterable[str] | None = No
         _INTERVALS if rows.has_intervals else _NO_INTERVALS,
         "The axis is compressed at both ends, because some ROI values are far from the others." if rows.skewed else "",
         f"Not drawn, because they have no spend: {listed(without)}." if without else "",
-        _left_out(left_out, "lowest ROI"),
+        _say_omitted(left_out, "lowest ROI"),
     ]
     return Figure(
         name="roi_by_channel",
@@ -288,7 +288,7 @@ def _estimand_note(table: pd.DataFrame) -> str:
     return " ".join(notes)
 
 
-def _left_out(count: int, which: str) -> str:
+def _say_omitted(count: int, which: str) -> str:
     return f"The {count} channels with the {which} are not drawn." if count else ""
 
 

@@ -62,7 +62,7 @@ def budget_by_channel(budget: pd.DataFrame, *, channels: Iterable[str] | None = 
     bound = sorted({str(name) for name in table["binding"].dropna()})
     captions = [
         "Bars show the proposed spend, the lines across them today's spend.",
-        f"At a limit of their own ({', '.join(bound)}): {listed(_bound(table))}." if bound else "",
+        f"At a limit of their own ({', '.join(bound)}): {listed(_binding_limits(table))}." if bound else "",
         f"The {left_out} channels with the least spend are not drawn." if left_out else "",
     ]
     return Figure(
@@ -79,7 +79,7 @@ def budget_by_channel(budget: pd.DataFrame, *, channels: Iterable[str] | None = 
     )
 
 
-def _bound(table: pd.DataFrame) -> list[str]:
+def _binding_limits(table: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys(table.loc[table["binding"].notna(), "channel"]))
 
 

@@ -86,12 +86,12 @@ def costs_by_type(sensitivity: pd.DataFrame, *, channels: Iterable[str] | None =
             f"Stacked bars of cost, channels: {len(order)}, types: {len(kinds)}. Most: {order[0]} with "
             f"{format_amount(whole[order[0]])}."
         ),
-        chart=_stacked(table, kinds, order, channels),
+        chart=_stack_bars(table, kinds, order, channels),
         table=table,
     )
 
 
-def _stacked(table: pd.DataFrame, kinds: list[str], order: list[str], channels: Iterable[str] | None) -> alt.Chart:
+def _stack_bars(table: pd.DataFrame, kinds: list[str], order: list[str], channels: Iterable[str] | None) -> alt.Chart:
     labels = {**ChannelStyle.of([name for name in order if name != _SHARED], channels).labels, _SHARED: _SHARED}
     types = short_labels(kinds)
     data = table.assign(

@@ -122,7 +122,7 @@ def save_png(figure: Figure, path: str | PathLike[str], *, scale: float = 2.0) -
     wide = max(70, int(float(spec["width"]) / 5))
     lines = [line for note in notes for line in textwrap.wrap(note, wide)]
     spec["title"] = {"text": title, "subtitle": lines}
-    spec = _boxed(spec, missing)
+    spec = _box_missing(spec, missing)
     Path(path).write_bytes(vl_convert.vegalite_to_png(spec, scale=scale, allowed_base_urls=[]))
     return missing
 
@@ -153,7 +153,7 @@ def _strings(value: object) -> list[str]:
     return [text for part in parts for text in _strings(part)]
 
 
-def _boxed(spec: dict[str, Any], missing: str) -> dict[str, Any]:
+def _box_missing(spec: dict[str, Any], missing: str) -> dict[str, Any]:
     """The specification with □ for each missing character, and the labels that hold one numbered."""
     concerned = sorted({text for text in _labels(spec) if any(char in missing for char in text)})
     numbered = {text: f"{_boxes(text, missing)} #{i}" for i, text in enumerate(concerned, start=1)}

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import altair as alt
 import pandas as pd
 
+from attribution.amounts import percent
 from attribution.errors import InputError
 from attribution.reporting.charts.figure import Figure, data_of
 from attribution.reporting.charts.style import MOST_CHANNELS, ChannelStyle, short_labels
@@ -40,7 +41,7 @@ def funnel_by_stage(
     InputError
         There is no allocated credit of any stage.
     """
-    allocated = _allocated(funnel_credit)
+    allocated = _allocated_credit(funnel_credit)
     if allocated.empty:
         raise InputError("no stage has allocated credit to draw")
     of_stage = ["stage", "arrivals", "rate_to_next", "rate_low", "rate_high", "median_days_to_next"]
@@ -71,7 +72,7 @@ def funnel_by_stage(
     )
 
 
-def _allocated(funnel_credit: pd.DataFrame) -> pd.DataFrame:
+def _allocated_credit(funnel_credit: pd.DataFrame) -> pd.DataFrame:
     """Credit of whole channels; campaigns are in them."""
     rows = (funnel_credit["grain"] == "channel") & (funnel_credit["estimand"] == "allocated")
     return funnel_credit[rows]
@@ -105,7 +106,9 @@ def _bars(table: pd.DataFrame, style: ChannelStyle, models: list[str]) -> alt.La
 def _note(row: dict[str, float]) -> str:
     parts = [f"{row['arrivals']:,.0f}"]
     if row["rate_to_next"] == row["rate_to_next"]:
-        parts.append(f"{row['rate_to_next']:.1%} ({row['rate_low']:.1%} – {row['rate_high']:.1%}) move on")
+        parts.append(
+            f"{percent(row['rate_to_next'])} ({percent(row['rate_low'])} – {percent(row['rate_high'])}) move on"
+        )
     if row["median_days_to_next"] == row["median_days_to_next"]:
         parts.append(f"{row['median_days_to_next']:,.1f} days")
     return " · ".join(parts)
@@ -132,7 +135,7 @@ def funnel_rates(funnel_credit: pd.DataFrame, *, channels: Iterable[str] | None 
     InputError
         No stage has a rate.
     """
-    allocated = _allocated(funnel_credit)
+    allocated = _allocated_credit(funnel_credit)
     with_rate = allocated[allocated["rate_to_next"].notna()]
     if with_rate.empty:
         raise InputError("no stage has a rate by channel to draw")
@@ -155,7 +158,7 @@ def funnel_rates(funnel_credit: pd.DataFrame, *, channels: Iterable[str] | None 
         ),
         alt_text=(
             f"Grid of rates by channel and stage, channels: {len(order)}. Highest: {best['channel']} from "
-            f"{best['stage']} with {best['rate_to_next']:.1%}."
+            f"{best['stage']} with {percent(best['rate_to_next'])}."
         ),
         chart=_grid(table, ChannelStyle.of(funnel_credit["channel"], channels), order),
         table=table,
@@ -165,7 +168,7 @@ def funnel_rates(funnel_credit: pd.DataFrame, *, channels: Iterable[str] | None 
 def _grid(table: pd.DataFrame, style: ChannelStyle, order: list[str]) -> alt.LayerChart:
     stages = short_labels(list(dict.fromkeys(table["stage"])))
     days = [f" · {value:,.0f} d" if value == value else "" for value in table["median_days_to_next"]]
-    cells = [f"{rate:.1%}{later}" for rate, later in zip(table["rate_to_next"], days, strict=True)]
+    cells = [f"{percent(rate)}{later}" for rate, later in zip(table["rate_to_next"], days, strict=True)]
     data = style.on(table).assign(stage_label=table["stage"].map(stages), cell=cells)
     # Stages differ by an order of magnitude: a channel is light or dark beside the others of its stage.
     most = table.groupby("stage")["rate_to_next"].transform("max")

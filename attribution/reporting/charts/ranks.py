@@ -119,7 +119,7 @@ def _alt_text(table: pd.DataFrame) -> str:
 
 def _draw(table: pd.DataFrame, style: ChannelStyle) -> alt.LayerChart:
     models = short_labels(list(dict.fromkeys(table["model"])))
-    data = _placed(table, style, {model: i for i, model in enumerate(models)})
+    data = _place_labels(table, style, {model: i for i, model in enumerate(models)})
     step = float(np.clip(6.6 * max(columns_of(label) for label in models.values()), 95, 130))
     last = len(models) - 1
     places = float(data[["rank", "place"]].to_numpy().max())
@@ -141,7 +141,7 @@ def _draw(table: pd.DataFrame, style: ChannelStyle) -> alt.LayerChart:
     return alt.LayerChart(layer=layers, data=data_of(data), width=width_of_all, height=height)
 
 
-def _placed(table: pd.DataFrame, style: ChannelStyle, columns: dict[str, int]) -> pd.DataFrame:
+def _place_labels(table: pd.DataFrame, style: ChannelStyle, columns: dict[str, int]) -> pd.DataFrame:
     """The table with where and in which colours to draw each rank.
 
     Labels of ties would lie on each other: each takes a ``place`` of its own, to which a thin line leads.

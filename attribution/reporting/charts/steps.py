@@ -8,6 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
+from attribution.amounts import percent
 from attribution.errors import InputError
 from attribution.reporting.charts.figure import Figure, data_of
 from attribution.reporting.charts.style import MOST_CHANNELS, ChannelStyle
@@ -65,7 +66,7 @@ def transition_heatmap(transitions: pd.DataFrame, *, channels: Iterable[str] | N
     if cell >= 36:
         # White ink where the cell is dark: decided here, so that no expression is needed.
         data["ink"] = np.where(data["probability"] > 0.55 * top, "#ffffff", "#222222")
-        data["percent"] = [f"{part:.0%}" if part >= 0.01 else "<1%" for part in data["probability"]]
+        data["percent"] = [percent(round(part, 2)) if part >= 0.01 else "<1 %" for part in data["probability"]]
         text = alt.Chart().mark_text(fontSize=11)
         layers.append(text.encode(x=x, y=y, text=alt.Text("percent:N"), color=alt.Color("ink:N", scale=None)))
     unseen = alt.ViewConfig(fill="#e9e9e9")
@@ -82,7 +83,7 @@ def transition_heatmap(transitions: pd.DataFrame, *, channels: Iterable[str] | N
         caption=" ".join(filter(None, captions)),
         alt_text=(
             f"Heatmap of step probabilities, channels: {len(order)}. Most likely step: "
-            f"{likely['from_state']} to {likely['to_state']} with {likely['probability']:.0%}."
+            f"{likely['from_state']} to {likely['to_state']} with {percent(round(likely['probability'], 2))}."
         ),
         chart=alt.LayerChart(layer=layers, data=data_of(data), width=width, height=height, view=unseen),
         table=table,

@@ -122,7 +122,7 @@ def short_labels(names: Sequence[str], width: int = 28) -> dict[str, str]:
     labels: dict[str, str] = {}
     taken: set[str] = set()
     for name in names:
-        short = label = _shortened(" ".join(drawable(name).split()) or "(blank)", width)
+        short = label = _shorten(" ".join(drawable(name).split()) or "(blank)", width)
         copy = 1
         while label in taken:
             copy += 1
@@ -137,7 +137,7 @@ def drawable(text: str) -> str:
     return _NOT_IN_XML.sub("\ufffd", text)
 
 
-def _shortened(text: str, width: int) -> str:
+def _shorten(text: str, width: int) -> str:
     if columns_of(text) <= width:
         return text
     head, tail = text, text

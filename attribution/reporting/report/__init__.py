@@ -66,20 +66,26 @@ def render_report(
     """
     shown_settings = dict(settings)
     input_facts = shown_settings.pop("data", {})
+    returns = shown_settings.get("returns")
     ordered = sorted(parts, key=lambda part: not part.is_first)
-    page = _environment().get_template("report.html.j2").render(
-        name=name,
-        headlines=[sentence for part in parts for sentence in part.headlines],
-        parts=ordered,
-        contents=[entry for part in ordered for entry in part.contents],
-        input_facts=_flat(input_facts if isinstance(input_facts, Mapping) else {"data": input_facts}),
-        # Drawn by us, escaped by the renderer: the one thing that enters the page as it is.
-        figures=[(figure, Markup(to_svg(figure))) for figure in figures],
-        settings=_flat(shown_settings),
-        caveats=_caveats(tables),
-        terms=read_terms(),
-        dictionary=dictionary,
-        long_table=_LONG_TABLE,
+    page = (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            name=name,
+            headlines=[sentence for part in parts for sentence in part.headlines],
+            currency=returns.get("currency") if isinstance(returns, Mapping) else None,
+            parts=ordered,
+            contents=[entry for part in ordered for entry in part.contents],
+            input_facts=_flat(input_facts if isinstance(input_facts, Mapping) else {"data": input_facts}),
+            # Drawn by us, escaped by the renderer: the one thing that enters the page as it is.
+            figures=[(figure, Markup(to_svg(figure))) for figure in figures],
+            settings=_flat(shown_settings),
+            caveats=_caveats(tables),
+            terms=read_terms(),
+            dictionary=dictionary,
+            long_table=_LONG_TABLE,
+        )
     )
     return drawable(page)
 

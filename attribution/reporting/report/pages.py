@@ -9,7 +9,7 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from attribution.decisions.comparison import Comparison, Review, raised
+from attribution.decisions.comparison import Comparison, Review, without_substitutes
 from attribution.decisions.kpis import history, today
 from attribution.reporting.charts import Figure, drawable, to_svg
 from attribution.reporting.report import shown
@@ -93,7 +93,7 @@ def review_page(review: Review) -> Page:
             _grid(changes),
         ),
     ]
-    alerts = raised(tables["alerts"])
+    alerts = without_substitutes(tables["alerts"])
     substitutes = tables["alerts"].drop(index=alerts.index)
     if len(alerts):
         says = "What changed by more than its threshold, under the first model."

@@ -41,7 +41,7 @@ Part = TypeVar("Part", bound=BaseModel)
 
 
 class Experiment(Settings):
-    """Everything one run asks for.
+    """All settings of one run.
 
     Which sections there are the pipeline knows; it refuses what none of them owns. `options` gives what one was given.
 
@@ -182,7 +182,7 @@ class Experiment(Settings):
             raise ValueError("a conversions table is needed (or paths); allowed: " + ", ".join(INPUTS))
         for key in ("account", "segment"):
             if getattr(self.journeys, key) is not None and "customers" not in self.tables:
-                raise ValueError(f"journeys.{key} is a column of the customers table, and there is none")
+                raise ValueError(f"journeys.{key} names a column of the customers table, but there is no such table")
         return self
 
     @property
@@ -250,7 +250,7 @@ def read_toml(path: Path) -> tuple[str, dict[str, Any]]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"file {path} is not TOML: {error}") from None
     except RecursionError:
-        raise InputError(f"file {path} is nested too deep to be read") from None
+        raise InputError(f"file {path} is nested too deeply to be read") from None
     except OSError as error:
         raise InputError(f"file {path} cannot be read: {error.strerror}") from None
 

@@ -58,7 +58,7 @@ def refusal(error: ValidationError, part: type[BaseModel], origin: str, within: 
         allowed, renamed = keys_of(kind), new_name(kind.__name__, key)
         hint = did_you_mean(key, allowed) if renamed is None else f"it is called {renamed} now"
         return InputError(f"{origin}: unknown key {where!r}", allowed=allowed, hint=hint)
-    value = None if first["type"] == "missing" or isinstance(first["input"], dict) else _shown(first["input"])
+    value = None if first["type"] == "missing" or isinstance(first["input"], dict) else _format_value(first["input"])
     return InputError(": ".join(filter(None, (origin, where, _describe_problem(dict(first))))), given=value)
 
 
@@ -74,7 +74,7 @@ def _describe_problem(error: dict[str, Any]) -> str:
     return _BEGINNING.sub(lambda match: f"must {match[2]} ", text).replace(" after validation", "")
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     plain = value is None or isinstance(value, str | int | float | list | tuple)
     return repr(value) if plain and len(repr(value)) < 400 else describe(value)
 

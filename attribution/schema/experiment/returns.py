@@ -19,14 +19,14 @@ class LifetimeOptions(Settings):
     Parameters
     ----------
     revenue : float > 0
-        Money a period from a customer who stays. Without it the course alone is known, for the LTV that a column or
-        ``returns.ltv`` tells.
+        Money per period from a customer who stays. Without it, the amount comes from a column ``ltv`` or from
+        ``returns.ltv``, and the rest says only how it is spread over time.
     retention : float, 0 … 1
         Share of customers who stay from one period to the next.
     discount : float ≥ 0
-        Interest a period.
+        Interest rate per period.
     periods : int ≥ 1
-        How many count.
+        How many periods count.
     """
 
     revenue: Positive | None = None
@@ -45,7 +45,7 @@ class ReturnsOptions(Settings):
     cost_basis : ``media`` or ``loaded``
         The costs that channels are ranked by: media alone, or all types and a part of what channels share.
     spend_from : ``costs`` or ``touchpoints``
-        Which tells media spend, where both know that of one channel.
+        Which one gives media spend if both have it for a channel.
     margin : float in (0, 1]
         Gross margin, a share of revenue; of conversions without a margin of their own.
     ltv : float > 0
@@ -63,7 +63,7 @@ class ReturnsOptions(Settings):
     currency : str
         The currency of values and of costs that name none.
     rates : mapping
-        Currency = what one unit of it is worth in ``currency``; the table ``rates`` tells rates that change.
+        Currency = what one unit of it is worth in ``currency``; the table ``rates`` has rates that change.
     """
 
     basis: Literal["revenue", "margin", "ltv"] = "revenue"
@@ -83,13 +83,13 @@ class ReturnsOptions(Settings):
         if self.ltv is not None and self.lifetime is not None and self.lifetime.revenue is not None:
             raise ValueError("ltv and lifetime.revenue both say what a customer is worth: leave one out")
         if (self.ltv is not None or self.lifetime is not None) and self.margin is None:
-            raise ValueError("ltv is lifetime revenue, so it needs margin (1 if yours is margin already)")
+            raise ValueError("ltv is a revenue, so it needs margin (margin = 1 if your ltv is a margin already)")
         if self.rates and self.currency is None:
-            raise ValueError("rates need currency, the one that values are in")
+            raise ValueError("rates need currency: the currency that values are in")
         by = self.shared_by
         drivers = [by, *by.values()] if isinstance(by, dict) else []
         for weights in (list(of.values()) for of in drivers if isinstance(of, dict)):
             numbers = [weight for weight in weights if isinstance(weight, (int, float))]
             if len(numbers) == len(weights) and not sum(numbers) > 0:
-                raise ValueError("shared_by needs a weight above 0")
+                raise ValueError("shared_by needs at least one weight above 0")
         return self

@@ -250,7 +250,7 @@ class JourneyOptions(Settings):
         A conversion closes the journey; every conversion looks back over its own window; only the first
         conversion of a customer counts.
     conversion_kinds : list of texts
-        Which kinds of conversions count; the others are as if they had not been.
+        Which kinds of conversions count; the others are ignored.
     customers : ``all`` or ``new``
         ``new``: only conversions of new customers count; the others still close journeys.
     view_through : ``equal``, ``clicks_only`` or ``clicks_dominate``
@@ -265,7 +265,7 @@ class JourneyOptions(Settings):
     transform : ``unique``, ``exposure``, ``first`` or ``frequency``
         Paths as they are; runs of a channel as one; only the first touchpoint of each channel; the same with the
         number of its touchpoints as part of the channel's name: "mail (2)", up to "mail (10+)". Models that know
-        channels by name must be told these names; a run adds them up again for spend and ROI.
+        channels by name must be given these names; a run adds them up again for spend and ROI.
     max_touchpoints : int ≥ 1
         Only the last so many touchpoints of a journey stay.
     open_journeys : ``keep`` or ``drop``
@@ -297,11 +297,13 @@ class JourneyOptions(Settings):
     @model_validator(mode="after")
     def _no_contradiction(self) -> JourneyOptions:
         if self.dedupe_gap_minutes is not None and self.dedupe != "gap":
-            raise ValueError("dedupe_gap_minutes goes with dedupe = 'gap'")
+            raise ValueError("dedupe_gap_minutes needs dedupe = 'gap'")
         if self.direct_channels is not None and self.direct == "keep":
-            raise ValueError("direct_channels goes with direct = 'drop' or 'drop_if_other'")
+            raise ValueError("direct_channels needs direct = 'drop' or 'drop_if_other'")
         if self.view_through_weight != 1 and self.view_through == "clicks_only":
-            raise ValueError("view_through_weight weighs impressions, and view_through = 'clicks_only' leaves none")
+            raise ValueError(
+                "view_through_weight is the weight of impressions, but view_through = 'clicks_only' leaves none"
+            )
         return self
 
 

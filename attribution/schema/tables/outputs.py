@@ -78,7 +78,8 @@ JOURNEY_CREDIT = Table(
         Column("credit", "number", "share of the conversion; sums to 1 per conversion", unit="conversions"),
         Column("credited_value", "number", "credit × value of the conversion"),
         Column("converted_at", "time", "time of the conversion"),
-        null("click_id", "text", "id of the click, where touchpoints map a column to click_id"),
+        null("click_id", "text", "id of the click: of a column mapped to click_id, or of raw columns and url"),
+        null("click_id_kind", "text", "its kind: gclid, gbraid, wbraid, msclkid, …; null where it is not known"),
     ),
     question="Which part of each conversion does each touchpoint get?",
 )

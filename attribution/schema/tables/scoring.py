@@ -24,17 +24,17 @@ SCORED = Table(
 RESTATEMENT = Table(
     "restatement",
     "revision × conversion day × channel whose credit is not what an earlier revision said; or × conversion that "
-    "may be wrong and could not be mended",
+    "may be wrong and could not be corrected",
     (
         Column("revision", "integer", "number of the job that changed it"),
         Column("day", "day", "day of the conversions (UTC)"),
-        null("channel", "text", "channel, or (unattributed); null for a conversion that could not be mended"),
+        null("channel", "text", "channel, or (unattributed); null for a conversion that could not be corrected"),
         null("conversions_before", "number", "conversions credited to the channel on this day before"),
         null("conversions_after", "number", "and now"),
         null("value_before", "number", "value credited to the channel on this day before"),
         null("value_after", "number", "and now"),
         Column("conversions_changed", "integer", "conversions of the day whose credit to the channel is another"),
-        null("not_mended", "id", "conversion whose credit may be wrong: the input lacks what led to it"),
+        null("outdated_id", "id", "conversion whose credit may be wrong: the input lacks what led to it"),
     ),
 )
 

@@ -85,7 +85,9 @@ def draw_grid(
     for days in choices.lookback_days:
         tried = _journeys(experiment, sources, days)
         ages = maturity_reader(tried if days == choices.own[0] else None)
-        row, read = _fit(tried, experiment.journeys, choices, (models, dealing), needed=_needed(terms), also=ages)
+        row, read = _fit(
+            tried, experiment.journeys, choices, (models, dealing), needed=_needed_measures(terms), also=ages
+        )
         fitted.append(row)
         if days == choices.own[0]:
             maturity = estimate_maturity(read, tried)
@@ -126,7 +128,7 @@ def _dealing(journeys: Journeys, conversions: float) -> Dealing:
     return Dealing() if conversions >= FEW_CONVERSIONS else single_customer_dealing(journeys)
 
 
-def _needed(terms: Terms) -> frozenset[str]:
+def _needed_measures(terms: Terms) -> frozenset[str]:
     """What has to be known of conversions beside their value."""
     return terms.measures & {terms.options.basis}
 
@@ -186,7 +188,7 @@ def _amounts(
     ]
     amounts = [{"conversions": of.conversions, "value": of.value} for of in draws]
     sources, terms = inputs
-    needed = _needed(terms)
+    needed = _needed_measures(terms)
     if needed:
         resamples = _resamples(fitted, draws, dealing, mine)
         worth = read_worth(

@@ -28,9 +28,9 @@ class Rule:
 
     Attributes
     ----------
-    grows : above it one unit of money more pays, however little of the credit was caused
-    pays : above it the spend pays on average, however little of the credit was caused
-    fails : below it the spend does not pay, even if as much as can be was caused
+    grows : above it one more unit of money pays back, even at the lowest incremental share
+    pays : above it the spend pays back on average, even at the lowest incremental share
+    fails : below it the spend does not pay back, even at the highest incremental share
     """
 
     grows: float
@@ -51,7 +51,7 @@ class Rule:
         return cls(needed / (least * options.elasticity), needed / least, needed / most)
 
     def verdict(self, returns: Range) -> str:
-        """What the range of a channel allows to say.
+        """The verdict that the range of a channel supports.
 
         Examples
         --------

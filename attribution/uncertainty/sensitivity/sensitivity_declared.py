@@ -9,9 +9,9 @@ AVERAGE, NO_CHANGE = "(average)", "(no change)"
 """What may be acted on besides a model."""
 
 _MODEL = Column("model", "text", "label of the model")
-_ESTIMAND = Column("estimand", "text", "allocated: credit that divides observed conversions, not what ads caused")
+_ESTIMAND = Column("estimand", "text", "allocated: divides observed conversions; incremental: what ads caused")
 _CHANNEL = Column("channel", "text", "channel with a cost of its own")
-_TRIED = "over all models of the estimand, windows, policies, cost bases and draws"
+_TRIED = "over all models of the estimand, windows, policies and cost bases"
 
 SPECIFICATIONS = Table(
     "specifications",
@@ -19,25 +19,25 @@ SPECIFICATIONS = Table(
     (
         _MODEL,
         _ESTIMAND,
-        null("lookback_days", "number", "lookback window; null where times are positions or there are none"),
-        Column("direct", "text", "what becomes of touchpoints of direct traffic: keep, drop_if_other or drop"),
+        null("lookback_days", "number", "lookback window; null for integer times and aggregated paths"),
+        Column("direct", "text", "treatment of direct traffic: keep, drop_if_other or drop"),
         Column("cost_basis", "text", "media or loaded"),
         Column("basis", "text", "what counts as return: revenue, margin or ltv"),
         _CHANNEL,
         Column("is_own", "flag", "whether window, policy and cost basis are the run's own"),
-        null("spend", "number", "cost of the channel; null where none of its own is known"),
+        null("spend", "number", "cost of the channel; null where it has no cost of its own"),
         Column("value", "number", "credited return"),
         null("roi", "number", "(value − spend) ÷ spend"),
         null("roi_low", "number", "lower end of the interval; it covers sampling of customers, never bias"),
         null("roi_high", "number", "upper end of the interval"),
         null("rank", "number", "by ROI within the specification, 1 is the highest; ties share their average"),
     ),
-    question="What is the ROI of a channel under every choice that could have been made?",
+    question="What is the ROI of a channel under every combination of choices?",
 )
 
 ROI_VARIANCE = Table(
     "roi_variance",
-    "estimand × channel × source of variance; every combination of choices counts alike",
+    "estimand × channel × source of variance; every combination of choices has the same weight",
     (
         _ESTIMAND,
         _CHANNEL,
@@ -46,9 +46,15 @@ ROI_VARIANCE = Table(
             "text",
             "model, lookback_days, direct, cost_basis; interactions of these; sampling, alone and with any of them",
         ),
-        null("variance", "number", "of ROI; null where it is too large for a number"),
-        null("share", "number", "of all its variance; the shares of a channel sum to 1; null where it never varies"),
-        null("share_any", "number", "what the source has any part in, its interactions included; null for these"),
+        null(
+            "variance", "number", "variance of ROI that comes from the source; null where it is too large for a number"
+        ),
+        null(
+            "share",
+            "number",
+            "variance ÷ all variance of the channel's ROI; sums to 1 per channel; null where its ROI never varies",
+        ),
+        null("share_any", "number", "share including all interactions of the source; null in rows of interactions"),
     ),
     question="Which choice does the ROI of a channel depend on most?",
 )
@@ -60,28 +66,71 @@ VERDICTS = Table(
         _ESTIMAND,
         _CHANNEL,
         Column("verdict", "text", "grow, keep, cut or not enough evidence"),
-        Column("probability", "number", f"that what the verdict claims is so, {_TRIED}; else of the likeliest claim"),
-        Column("probability_least", "number", "the same under the specification in which it is smallest"),
-        Column("probability_grow", "number", "that one unit of money more pays, at the least incremental share"),
-        Column("probability_keep", "number", "that the spend pays on average, at the least incremental share"),
-        Column("probability_cut", "number", "that it does not pay, at the most incremental share and once matured"),
-        Column("spend", "number", "mean cost over specifications"),
-        Column("roi", "number", "mean ROI at face value of the credit"),
-        Column("roi_low", "number", "smallest lower end of an interval under any specification"),
-        Column("roi_high", "number", "largest upper end of an interval under any specification"),
+        Column(
+            "probability",
+            "number",
+            f"share of draws in which the verdict's claim holds, {_TRIED}; without a verdict, the likeliest claim",
+        ),
+        Column("probability_least", "number", "the same share under the specification in which it is smallest"),
+        Column(
+            "probability_grow",
+            "number",
+            "share of draws in which one more unit of money pays back, at the lowest incremental share",
+        ),
+        Column(
+            "probability_keep",
+            "number",
+            "share of draws in which the spend pays back on average, at the lowest incremental share",
+        ),
+        Column(
+            "probability_cut",
+            "number",
+            "share of draws in which the spend does not pay back, at the highest incremental share, once matured",
+        ),
+        Column("spend", "number", "mean spend over specifications"),
+        Column("roi", "number", "mean ROI over specifications, as if all credit was caused"),
+        Column("roi_low", "number", "lowest end of the intervals of ROI over all specifications"),
+        Column("roi_high", "number", "highest end of the intervals of ROI over all specifications"),
         Column(
             "money_at_stake",
             "number",
-            "grow: gained by a step more; keep: earned; cut: lost; else the larger of what may be earned or lost",
+            "grow: gain from one step more spend; keep: what the spend earns; cut: what it loses; else the larger of "
+            "what it may earn or lose",
         ),
-        null("days_to_flip", "number", "smallest change of the run's window with another verdict; null: none tried"),
-        null("margin_points_to_flip", "number", "smallest change of margin with another verdict, in percentage points"),
-        null("cost_to_flip", "number", "missing cost, in money, that would change the verdict; null: none would"),
-        null("lost_touchpoints_to_flip", "number", "share of its own touchpoints that, if unseen, would change it"),
-        null("others_lost_to_flip", "number", "share of all other touchpoints that, if unseen, would change it"),
-        null("share_to_break_even", "number", "share of its credit that it must have caused for its spend to pay"),
-        null("maturity", "number", "share of the conversions after its touchpoints that have come by the end of data"),
-        null("assumptions", "text", "what its models assume of effects and did not learn; null where nothing"),
+        null(
+            "days_to_flip",
+            "number",
+            "smallest change of the run's window that changes the verdict; null: no window tried does",
+        ),
+        null(
+            "margin_points_to_flip",
+            "number",
+            "smallest change of margin that changes the verdict, in percentage points",
+        ),
+        null(
+            "cost_to_flip",
+            "number",
+            "cost that would change the verdict if it was missing from the data; null: none would",
+        ),
+        null(
+            "lost_touchpoints_to_flip",
+            "number",
+            "share of its own touchpoints that would change the verdict if they were not recorded",
+        ),
+        null(
+            "others_lost_to_flip",
+            "number",
+            "share of all other touchpoints that would change the verdict if they were not recorded",
+        ),
+        null("share_to_break_even", "number", "share of its credit that it must have caused for its spend to pay back"),
+        null(
+            "maturity", "number", "share of the conversions after its touchpoints that have come by the end of the data"
+        ),
+        null(
+            "assumptions",
+            "text",
+            "effects that its models assume and did not learn from the data; null where there are none",
+        ),
         Column("says", "text", "the verdict as a sentence"),
     ),
     question="What should be done with a channel, and what would change that?",
@@ -89,12 +138,12 @@ VERDICTS = Table(
 
 REGRET = Table(
     "regret",
-    "model acted on × model that is right, in the run's own window, policy and cost basis",
+    "model acted on × model that is right, under the run's own window, policy and cost basis",
     (
         _ESTIMAND,
         Column("acting_on", "text", "label of a model, (average) of them, or (no change) of spend"),
         Column("if_right", "text", "label of the model whose credit is right"),
-        Column("regret", "number", "return lost against acting on the right one; mean over draws"),
+        Column("regret", "number", "return lost by acting on it and not on the right model; mean over draws"),
         Column("regret_low", "number", "lower end of its interval; it covers sampling of customers, never bias"),
         Column("regret_high", "number", "upper end of its interval"),
         Column("moved", "number", "money that acting on it moves between channels"),

@@ -27,14 +27,14 @@ class SensitivityOptions(Settings):
     cost_bases : list of ``media`` or ``loaded``
         All that are known unless set.
     draws, level, seed
-        Of customers, the same under every specification; the chance of a verdict being wrong by sampling is half of
-        what ``level`` leaves.
+        Resamples of customers, the same under every specification. The chance that sampling makes a verdict wrong is
+        at most (1 − ``level``) ÷ 2.
     hurdle_roi : float > −1
-        The ROI from which on money is well spent.
+        Spend with a higher ROI pays back.
     incremental_share : two floats, 0 < least ≤ most
         How much of the credit that a model allocates to a channel it may have caused. The least decides what pays, the
-        most what does not. A fifth to all of it unless set; lift tests of your own tell better. Models of incremental
-        effects are taken at their word.
+        most what does not. A fifth to all of it unless set; your own lift tests give better numbers. Credit of
+        incremental models is taken as it is.
     elasticity : float, 0 < e < 1
         By how many per cent the return of a channel grows with one per cent more spend: an assumption.
     step : float, 0 < s ≤ 1

@@ -55,7 +55,7 @@ class SensitivitySection(Section):
             context.experiment, context.sources, context.journeys, context.models, context.terms
         )
         shared = {name: table for name, table in context.tables.items() if name in tables}
-        return tables | {name: _joined([table, tables[name]]) for name, table in shared.items()}
+        return tables | {name: _join_notes([table, tables[name]]) for name, table in shared.items()}
 
     def metrics(self, tables: Mapping[str, pd.DataFrame], model: str | None = None) -> Mapping[str, float]:
         """Of the run: how many verdicts of each kind, what each rests on, and regret."""
@@ -81,7 +81,7 @@ class SensitivitySection(Section):
         return ReportPart(
             contents=(("sensitivity", "How far to trust the ranking"),),
             template="sensitivity.html.j2",
-            values=_shown(tables),
+            values=_template_values(tables),
         )
 
 
@@ -113,15 +113,15 @@ def sensitivity_tables(
     each = [grid.of(estimand) for estimand in dict.fromkeys(grid.estimands)]
     return {
         "specifications": specification_table(grid, options.level),
-        "rank_probability": _joined([joint_ranks(part) for part in each]),
-        "differences": _joined([rank_swaps(part) for part in each]),
-        "roi_variance": _joined([roi_variance(part) for part in each]),
-        "verdicts": _joined([verdict_table(part, options, maturity) for part in each]),
-        "regret": _joined([regret_table(part, options) for part in each]),
+        "rank_probability": _join_notes([joint_ranks(part) for part in each]),
+        "differences": _join_notes([rank_swaps(part) for part in each]),
+        "roi_variance": _join_notes([roi_variance(part) for part in each]),
+        "verdicts": _join_notes([verdict_table(part, options, maturity) for part in each]),
+        "regret": _join_notes([regret_table(part, options) for part in each]),
     }
 
 
-def _joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+def _join_notes(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     filled = [part for part in parts if len(part)]
     return pd.concat(filled, ignore_index=True) if filled else parts[0]
 
@@ -164,7 +164,7 @@ def curve_channels(specifications: pd.DataFrame) -> list[str]:
     return sorted(at_stake.index, key=lambda name: (-at_stake[name], name))[:MOST_CURVES]
 
 
-def _shown(tables: Mapping[str, pd.DataFrame]) -> dict[str, object]:
+def _template_values(tables: Mapping[str, pd.DataFrame]) -> dict[str, object]:
     """What the template shows. Wide tables, unlike those of a run: they are read and never computed with."""
     verdicts, regret = tables["verdicts"], tables["regret"]
     ranks, pairs = tables["rank_probability"], tables["differences"]

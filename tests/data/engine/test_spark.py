@@ -953,7 +953,7 @@ def test_a_cluster_gives_the_same_even_if_an_executor_is_killed(tmp_path: Path) 
 
 def test_the_scoring_job_writes_the_same_bytes(spark: Callable[..., Any], tmp_path: Path) -> None:
     from attribution.models.saved import Scorer
-    from attribution.production.scoring.job import Request, score_days
+    from attribution.production.scoring.job import ScoringOptions, score_days
 
     rng = np.random.default_rng(0)
     start = np.datetime64("2024-01-01", "us")
@@ -977,13 +977,13 @@ def test_the_scoring_job_writes_the_same_bytes(spark: Callable[..., Any], tmp_pa
         frame.to_parquet(tables[name], index=False)
     model = at.Markov().fit(at.build_journeys(at.load_sources(touchpoints, conversions)))
     scorer = Scorer.of(model, name="shop").save(tmp_path / "model")
-    score_days(scorer, Request(tables, tmp_path / "duckdb"), at.DuckDBEngine())
-    score_days(scorer, Request(tables, tmp_path / "spark"), spark(partitions=2))
+    score_days(scorer, ScoringOptions(tables, tmp_path / "duckdb"), at.DuckDBEngine())
+    score_days(scorer, ScoringOptions(tables, tmp_path / "spark"), spark(partitions=2))
 
     def files(out: Path) -> dict[str, bytes]:
         return {path.parent.name: path.read_bytes() for path in (out / "journey_credit").rglob("*.parquet")}
 
     assert files(tmp_path / "spark") == files(tmp_path / "duckdb")
     # Either engine goes on where the other has ended: nothing is left to do.
-    again = score_days(scorer, Request(tables, tmp_path / "spark"), at.DuckDBEngine())
+    again = score_days(scorer, ScoringOptions(tables, tmp_path / "spark"), at.DuckDBEngine())
     assert (again.written, again.unchanged) == ((), ())

@@ -149,7 +149,7 @@ def test_beside_a_channel_column_raw_columns_are_read_only_if_mapped() -> None:
     mapped = at.load_sources(spec, orders(("a", 6)))
     found = mapped.engine.query("select channel from touchpoints order by touched_at")["channel"].to_pylist()
     assert found == ["mail", "Organic Search", "Affiliates", "search", "Referral", "mail"]
-    assert finding(mapped, "unmapped").message.endswith("0 of 3 touchpoints; what to do is in table channel_lint")
+    assert finding(mapped, "unmapped").message.endswith("0 of 3 touchpoints; read in table channel_lint what to do")
 
 
 def test_a_campaign_of_the_log_comes_before_a_derived_one() -> None:

@@ -298,7 +298,7 @@ def test_impossible_options_are_refused(asked: dict[str, object], reason: str) -
             },
             "contradict.*floor of group 'g': at least 70.00; ceiling of group 'h': at most 60.00",
         ),
-        ({"floors": {"search": 100}, "capacity": 10}, "floors need more than the capacity"),
+        ({"floors": {"search": 100}, "capacity": 10}, "floors alone use more than the capacity"),
     ],
 )
 def test_limits_that_cannot_be_kept_are_refused_by_name(asked: dict[str, object], reason: str) -> None:

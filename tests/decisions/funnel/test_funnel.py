@@ -679,7 +679,7 @@ def test_where_nothing_breaks_a_break_is_rarely_seen() -> None:
 def test_conversion_rates_by_presence_and_place() -> None:
     events = touches(("a", 0, "fair"), ("a", 1, "mail"), ("b", 0, "mail"), ("b", 3, "mail"), ("c", 0, "fair"))
     tables = tables_of(events, stage_rows(("a", "lead", 2), ("b", "lead", 2)), {"stages": STAGES})
-    rates = tables["conversion_rates"].query("stage == 'lead'").set_index(["channel", "place"])
+    rates = tables["conversion_rates"].query("stage == 'lead'").set_index(["channel", "touch_position"])
     # b's second touchpoint came when it was a lead already, and is no journey that failed to make one.
     assert rates["journeys"].to_dict() == {
         ("fair", "anywhere"): 2, ("mail", "anywhere"): 2,
@@ -834,9 +834,9 @@ def test_the_picture_of_the_funnel_holds_its_numbers() -> None:
     assert figure.table.query("model == 'linear'").groupby("stage")["credit"].sum().to_dict() == pytest.approx(
         {"lead": 2.0, "SQL": 1.0, "won": 1.0}
     )
-    assert "50.0%" in to_svg(figure)
+    assert "50 %" in to_svg(figure)
     rates = funnel_rates(tables["funnel_credit"])
-    assert "100.0%" in to_svg(rates)
+    assert "100 %" in to_svg(rates)
     with pytest.raises(InputError, match="no stage"):
         funnel_rates(tables["funnel_credit"].query("stage == 'won'"))
 

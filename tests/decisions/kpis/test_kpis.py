@@ -263,10 +263,10 @@ def test_a_target_within_the_interval_is_undecided(shop: Path) -> None:
     found = measure(run, "roi", ["search"])
     assert found.draws is not None
     inside = targets_of(shop, metric="roi", channel="search", target=found.value).iloc[0]
-    assert (inside["verdict"], inside["wanted_inside"]) == ("undecided", True)
+    assert (inside["verdict"], inside["goal_in_interval"]) == ("undecided", True)
     assert inside["probability"] == pytest.approx((found.draws >= found.value).mean())
     below = targets_of(shop, metric="roi", channel="search", target=found.low - 0.01).iloc[0]
-    assert (below["verdict"], below["wanted_inside"]) == ("attained", False)
+    assert (below["verdict"], below["goal_in_interval"]) == ("attained", False)
     above = targets_of(shop, metric="roi", channel="search", target=found.high + 0.01).iloc[0]
     assert above["verdict"] == "missed"
     turned = targets_of(shop, metric="roi", channel="search", target=found.high + 0.01, direction="at_most").iloc[0]

@@ -337,7 +337,7 @@ def test_contradictions_are_the_fewest_limits_that_cannot_be_kept() -> None:
 def test_a_capacity_below_the_floors_is_refused() -> None:
     made = problem(3)
     made = replace(made, low=made.curves.today * 0.8, capacity=float(made.load.sum()) * 0.3)
-    with pytest.raises(InputError, match="the floors need more than the capacity"):
+    with pytest.raises(InputError, match="floors alone use more than the capacity"):
         allocate(made)
 
 

@@ -137,7 +137,7 @@ def test_nothing_of_somebody_elses_is_imported(mine: str, tmp_path: Path, model:
 )
 def test_what_was_learned_takes_no_settings_place(mine: str, tmp_path: Path, model: Mapping[str, Any]) -> None:
     scorer = Scorer.load(write_model(tmp_path, named(model, mine)))
-    with pytest.raises(InputError, match="and cannot be learned"):
+    with pytest.raises(InputError, match="and not a learned value"):
         scorer.score(*map(str, write_log(tmp_path)))
     assert left_behind(tmp_path) == []
 
@@ -145,7 +145,7 @@ def test_what_was_learned_takes_no_settings_place(mine: str, tmp_path: Path, mod
 def test_a_filter_in_a_folder_reads_no_other_table(tmp_path: Path) -> None:
     told = {"touchpoints": {"where": "customer_id not in (select line from read_csv('/etc/hostname'))"}}
     folder = write_model(tmp_path, {}, reading=told)
-    with pytest.raises(InputError, match=r"filters touchpoints by a query, and.*--allow-own-code"):
+    with pytest.raises(InputError, match=r"filters the table touchpoints by a query, which.*--allow-own-code"):
         Scorer.load(folder)
     Scorer.load(folder, allow_own_code=True)
     folder = write_model(tmp_path, {}, reading={"touchpoints": {"where": "customer_id <> 'k3'"}})

@@ -74,7 +74,7 @@ def journeys_of(touchpoints: pd.DataFrame, converted: pd.DataFrame, **options: o
 
 def assert_handed_out(scored: pd.DataFrame, expected: pd.DataFrame) -> None:
     """As the journey credit of a run, but for what only exports to systems that bid need of that."""
-    expected = expected.drop(columns=["converted_at", "click_id"])
+    expected = expected.drop(columns=["converted_at", "click_id", "click_id_kind"])
     pd.testing.assert_frame_equal(scored[expected.columns], expected)
 
 
@@ -211,7 +211,7 @@ def test_the_folder_holds_json_parquet_and_a_card_and_no_pickle(scorer: Scorer, 
         "Data it was fitted on",
         "Checked laws",
         "Intervals",
-        "Known bias",
+        "VersionRecord bias",
         "Intended use",
     ):
         assert title in card

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,17 @@ import pandas as pd
 import pytest
 
 import attribution as at
+from attribution.cli.commands.promote import print_decision
 from attribution.cli.commands.saved_runs import judge_scorer
 from attribution.errors import InputError
 from attribution.incrementality.lift_tests import LiftTest, check_covered
 from attribution.models.saved import load_saved_scorer
 from attribution.pipeline.sections import read_experiment
-from attribution.production.promotion import CHECKS, Criteria, decide, evidence, read_criteria
+from attribution.pipeline.stores import choose_store
+from attribution.production.promotion import CHECKS, Criteria, Decision, decide, evidence, read_criteria
+from attribution.production.promotion.decision import PROMOTION
+from attribution.production.scoring.days import day_number
+from attribution.production.versions import Timeline
 from attribution.schema.experiment import Period
 from attribution.testing import judge_model
 from tests.cli.test_cli import call
@@ -93,6 +100,7 @@ def _laws_are_judged_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch().context() as context:
         context.setattr("attribution.production.promotion.decision.judge_model", judge)
+        context.setattr("attribution.testing.judge_model", judge)
         yield
 
 
@@ -103,7 +111,8 @@ def judged(shop: Path, model: str, run: str = "train", **criteria: Any) -> tuple
     )
     assert decision.table["check"].tolist() == list(CHECKS)
     assert decision.passes == decision.table["holds"].all()
-    return decision.passes, dict(zip(decision.table["check"], decision.table["holds"], strict=True))
+    table = decision.table[decision.table["holds"].notna()]
+    return decision.passes, dict(zip(table["check"], table["holds"].astype(bool), strict=True))
 
 
 def test_the_card_of_an_exported_model_says_which_laws_hold(shop: Path, tmp_path: Path) -> None:
@@ -257,6 +266,42 @@ def test_a_table_of_experiments_that_is_none_is_refused(tmp_path: Path, content:
         read_criteria(tmp_path / "criteria.toml")
 
 
+def test_a_bound_that_cannot_be_checked_is_said(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lift tests that nobody has are not asked about; what should be known and is not fails, with the reason."""
+    window = read_experiment(shop / "window.toml")
+    scorer = load_saved_scorer(shop / "train", "last_touch")
+    criteria = Criteria(draws=50, stability_share_moved=1.0)
+    decision = decide(scorer, None, window, criteria)
+    row = decision.table.set_index("check").loc["lift_tests_z"]
+    assert decision.passes
+    assert pd.isna(row["holds"])
+    nowhere = replace(scorer, definition=replace(scorer.definition, training=None))
+    decision = decide(nowhere, None, window, criteria)
+    assert not decision.passes
+    (reason,) = decision.reasons
+    assert reason.startswith("days_of_window_seen cannot be checked, because the model or the held-out data do not say")
+    broken = dict.fromkeys(CHECKS, np.nan) | {"laws_broken": 1.0}
+    monkeypatch.setattr("attribution.production.promotion.decision.evidence", lambda *_: broken)
+    reasons = decide(scorer, None, window, criteria).reasons
+    assert reasons[0] == "laws_broken is 1, but at most 0 is allowed"
+    assert reasons[1:]
+    assert all(reason.endswith("cannot be checked, because the model breaks a law") for reason in reasons[1:])
+
+
+def test_what_is_printed_of_a_decision_has_no_nan(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [("outcome_leak", 1e-9, np.nan, 0.0, True), ("lift_tests_z", 3.0, np.nan, np.nan, None)]
+    rows.append(("interval_width", 0.25, np.nan, np.nan, False))
+    table = pd.DataFrame(rows, columns=list(PROMOTION.column_names)).astype({"holds": "boolean"})
+    document = {"model": None, "requested_by": "me", "mlflow_run": "1", "mlflow_store": "x"}
+    print_decision(Decision(False, table, ("interval_width cannot be checked",)), document, as_json=False)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == [
+        "met     outcome_leak: 0, at most 1e-09 (champion unknown)",
+        "unchecked  lift_tests_z: the criteria have no lift tests",
+        "MISSED  interval_width: unknown, at most 0.25 (champion unknown)",
+    ]
+
+
 def test_criteria_are_read_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "criteria.toml"
     path.write_text(
@@ -292,10 +337,16 @@ def test_promoted_blocked_and_rolled_back(
         return str(client.get_model_version_by_alias("shop", "champion").version)
 
     challenge = ("--challenger", shop / "train", *asked)
+    today = str(dt.datetime.now(dt.UTC).date())
+    everything = [{"from": None, "version": "1"}]
     first = promote(0, *challenge, "--model", "linear")
-    assert (first["model"], version()) == ("models:/shop@champion", "1")
+    assert (first["model"], first["version"], version()) == ("models:/shop@champion", "1", "1")
+    assert first["in_effect"] == everything
+    again = promote(0, *challenge, "--model", "linear")
+    assert (again["version"], again["in_effect"]) == ("1", everything)
     second = promote(0, *challenge, "--model", "last_touch")
     assert version() == "2", second
+    assert second["in_effect"] == [*everything, {"from": today, "version": "2"}]
     blocked = promote(3, *challenge, "--model", "leaky", "--allow-own-code")
     assert (blocked["promoted"], version()) == (False, "2")
     assert all(row["champion"] is not None for row in blocked["promotion"] if row["check"] != "lift_tests_z")
@@ -310,14 +361,160 @@ def test_promoted_blocked_and_rolled_back(
     ]
     back = promote(0, "--rollback", "--tracking-uri", store)
     assert (back["version"], back["previous_version"], version()) == ("1", "2", "1")
+    assert back["in_effect"] == everything
     assert client.get_run(back["mlflow_run"]).data.tags["attribution.requested_by"] == "Zoë"
     promote(2, "--rollback", "--tracking-uri", store)  # the first one took no other's place
+    late = promote(0, *challenge, "--model", "last_touch", "--restate", "2024-02-01")
+    restated = [*everything, {"from": "2024-02-01", "version": "2"}]
+    assert (late["in_effect"], version()) == (restated, "2")
+    # The day of what it takes the place of; and a version that is not there takes no place.
+    other = promote(0, "--rollback", "--version", "1", "--tracking-uri", store)
+    assert (other["in_effect"], version()) == (everything, "1")
     promote(0, "--rollback", "--version", "2", "--tracking-uri", store)
     assert version() == "2"
     promote(2, "--rollback", "--version", "9", "--tracking-uri", store)
+    for wrong in ("2999-01-01", "tomorrow"):
+        promote(2, *challenge, "--model", "linear", "--restate", wrong)
+    promote(2, "--rollback", "--restate", "2024-02-01", "--tracking-uri", store)
+    promote(2, *challenge, "--model", "linear", "--version", "1")
+    assert json.loads(client.get_registered_model("shop").tags["attribution.effective.champion"]) == [
+        [None, "1"],
+        ["2024-02-01", "2"],
+    ]
     for missing in (shop / "none", "0" * 32):
         promote(2, "--challenger", missing, "--model", "linear", *asked)
     promote(2, "--challenger", shop / "train", "--tracking-uri", store)
     away = ("--tracking-uri", "http://127.0.0.1:9")
     promote(4, "--challenger", shop / "train", "--model", "linear", *asked[:4], *away)
     assert version() == "2"
+
+
+def test_a_promoted_version_tells_where_it_came_from(
+    shop: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    new_store: Callable[[Path], str],
+) -> None:
+    """From a run that was not logged, from one that was, and from a refit."""
+    from mlflow.tracking import MlflowClient
+
+    store = new_store(tmp_path)
+    client = MlflowClient(tracking_uri=store)
+    criteria = ("--criteria", tmp_path / "criteria.toml")
+    (tmp_path / "criteria.toml").write_text("draws = 50\nstability_share_moved = 0.5\n")
+    for name in ("touchpoints", "conversions"):
+        (tmp_path / f"{name}.parquet").symlink_to(shop / f"{name}_before.parquet")
+    nightly = EXPERIMENT + '\n[[models]]\nmodel = "LastTouch"\n'
+    (tmp_path / "nightly.toml").write_text(nightly)
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+    subprocess.run(["git", *identity, "commit", "-q", "--allow-empty", "-m", "shop"], cwd=tmp_path, check=True)
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=tmp_path, check=True, capture_output=True, text=True)
+
+    def done(*arguments: object) -> str:
+        assert call(monkeypatch, *arguments) == 0
+        return capsys.readouterr().out
+
+    def tags(number: str) -> dict[str, str]:
+        return dict(client.get_model_version("shop", number).tags)
+
+    tracked = ("--set", "tracking.enabled=true", "--set", f"tracking.uri={store}")
+    done("run", tmp_path / "nightly.toml", "--out", tmp_path / "logged", *tracked)
+    (logged,) = client.search_runs(
+        [client.get_experiment_by_name("shop").experiment_id], "tags.`attribution.kind` = 'comparison'"
+    )
+    exported = ("--name", "shop", "--to", tmp_path / "models" / "shop", "--alias", "champion")
+    said = done("export", tmp_path / "logged", *exported)
+    assert "Version 1 is in effect on all days." in said
+    assert tags("1")["attribution.training_run"] == logged.info.run_id
+    digests = json.loads(tags("1")["attribution.data_digests"])
+    assert digests == at.Scorer.load(tmp_path / "models" / "shop").definition.training.digests  # type: ignore[union-attr]  # of a run
+    assert set(digests) == {"touchpoints", "conversions"}
+    assert tags("1")["attribution.git_commit"] == head.stdout.strip()
+    assert json.loads(tags("1")["attribution.parameters"])["model"] == "LastTouch"
+
+    done("summarise", tmp_path / "nightly.toml", "--to", tmp_path / "sums", "--through", "2024-02-20")
+    champion = ("--champion", "models:/shop@champion", "--tracking-uri", store)
+    done("refit", tmp_path / "sums", "--days", "30", *champion, "--out", tmp_path / "refit")
+    refitted = load_saved_scorer(tmp_path / "refit")
+    assert [past.version for past in refitted.history] == [at.Scorer.load(tmp_path / "models" / "shop").version]
+    challenge = ("--challenger", tmp_path / "refit", "--holdout", shop / "window.toml", *criteria)
+    # The store is that of the champion that was refitted.
+    said = done("promote", "shop", *challenge)
+    today = dt.datetime.now(dt.UTC).date()
+    assert f"Version 2 is in effect from {today} on. Earlier days keep version 1." in said
+    assert tags("2")["attribution.training_run"] == "refit"
+    assert tags("2")["attribution.git_commit"] == head.stdout.strip()
+    assert json.loads(tags("2")["attribution.data_digests"]) == refitted.definition.training.digests  # type: ignore[union-attr]  # of days
+    assert tags("2")["attribution.scorer_version"] == refitted.version
+    # Judged on days that it was fitted on, it is not promoted.
+    seen = ("--holdout", tmp_path / "seen.toml", *criteria, "--json")
+    (tmp_path / "seen.toml").write_text(nightly + '[period]\nstart = "2024-02-01"\nend = "2024-02-28"\n')
+    assert call(monkeypatch, "promote", "shop", "--challenger", tmp_path / "refit", *seen) == 3
+    rows = {row["check"]: row for row in json.loads(capsys.readouterr().out)["promotion"]}
+    assert rows["days_of_window_seen"]["challenger"] == pytest.approx(20, abs=1e-6)
+    # Logged later, a refit is a run of its own kind, and its version says so when it is registered first.
+    run_id = json.loads(done("track", tmp_path / "refit", "--json"))["mlflow_run"]
+    assert client.get_run(run_id).data.tags["attribution.kind"] == "refit"
+    done("export", tmp_path / "refit", "--to", tmp_path / "other")
+    assert client.get_model_version("other", "1").tags["attribution.training_run"] == run_id
+
+
+def test_an_alias_that_was_moved_by_hand_is_told_from_a_promotion(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_store: Callable[[Path], str]
+) -> None:
+    from mlflow.tracking import MlflowClient
+
+    from attribution.tracking.registry import (
+        Placement,
+        check_placement,
+        find_versions,
+        register_scorer,
+        roll_back_alias,
+    )
+
+    registry = choose_store(new_store(tmp_path))
+    client, monday = MlflowClient(tracking_uri=registry.tracking), day_number("2026-05-04")
+    today = {"is": monday}
+    monkeypatch.setattr("attribution.tracking.registry._today", lambda: today["is"])
+
+    def register(label: str, alias: str | None, restate: int | None = None) -> str:
+        folder = tmp_path / label
+        scorer = load_saved_scorer(shop / "train", label)
+        scorer.save(folder)
+        return register_scorer(folder, Placement("shop", registry, alias, restate)).version
+
+    def in_effect() -> Timeline:
+        return find_versions("shop", "champion", store=registry)[0]
+
+    with pytest.raises(InputError, match="no model 'shop'"):
+        in_effect()
+    assert check_placement(Placement("shop", registry, "champion")) is None
+    assert register("linear", None) == "1"
+    with pytest.raises(InputError, match="no alias 'champion'"):
+        in_effect()
+    # Set by hand, with no record of it: on all days.
+    client.set_registered_model_alias("shop", "champion", "1")
+    assert in_effect() == Timeline.of("1")
+    assert register("last_touch", "champion") == "2"
+    assert in_effect() == Timeline.of("1").promote("2", since=monday)
+    # A clock that was set back promotes nothing, and registers nothing.
+    today["is"] = monday - 1
+    with pytest.raises(InputError, match="in effect from 2026-05-04 on, which is after today"):
+        register("linear", "champion")
+    today["is"] = monday + 3
+    client.set_registered_model_alias("shop", "champion", "1")
+    moved = in_effect()
+    assert (moved.is_by_hand, moved.newest, moved.stretches[-1].since) == (True, "1", monday + 3)
+    assert [moved.version_on(day) for day in (monday - 1, monday, monday + 2, monday + 3)] == ["1", "2", "2", "1"]
+    # Rolled back to the record, or put on it.
+    assert roll_back_alias("shop", "champion", store=registry).version == "2"
+    assert in_effect() == Timeline.of("1").promote("2", since=monday)
+    client.set_registered_model_alias("shop", "champion", "1")
+    roll_back_alias("shop", "champion", "1", store=registry)
+    recorded = in_effect()
+    assert (recorded.is_by_hand, recorded.promotions) == (False, moved.promotions)
+    client.set_registered_model_tag("shop", "attribution.effective.champion", "[]")
+    with pytest.raises(InputError, match="does not say which version is in effect"):
+        in_effect()

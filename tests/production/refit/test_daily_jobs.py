@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,10 @@ from attribution import (
     run_experiment,
 )
 from attribution.cli import main as cli
-from attribution.models.saved import Scorer
+from attribution.errors import InputError
+from attribution.models.saved import Scorer, load_saved_scorer
+from attribution.production.refit import SummaryStore
+from attribution.testing import judge_model
 from tests import killed_jobs
 from tests.daily_logs import log_of
 
@@ -103,8 +108,8 @@ def sums(job: Run, template: Path, tmp_path: Path) -> str:
     return "sums"
 
 
-def files_of(folder: str) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in sorted(Path(folder).rglob("*.parquet"))}
+def files_of(folder: str, name: str = "summary.parquet") -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in sorted(Path(folder).rglob(name))}
 
 
 def test_a_nightly_job_writes_what_is_new_and_then_nothing(job: Run) -> None:
@@ -146,7 +151,11 @@ def test_a_refit_writes_the_credit_of_a_run_on_the_same_days(job: Run, sums: str
     assert (manifest["first"], manifest["last"]) == ("2024-03-22", "2024-04-10")
     first = {path.name: path.read_bytes() for path in Path("refit").iterdir()}
     job("refit", "sums", "--days", "20", "--through", "2024-04-10", "--out", "refit")
-    assert {path.name: path.read_bytes() for path in Path("refit").iterdir()} == first
+    again = {path.name: path.read_bytes() for path in Path("refit").iterdir()}
+    # When it was written is in the manifest, and nowhere else.
+    before, after = (json.loads(files.pop("manifest.json")) for files in (first, again))
+    assert again == first
+    assert after | {"written_at": before["written_at"]} == before
 
 
 def survives(*arguments: object) -> None:
@@ -179,7 +188,10 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
     "before the log": (("summarise", "nightly.toml", "--to", "sums", "--from", "2024-02-01"), "--from is not"),
     "days that are not there": (("refit", "sums", "--days", "99"), "does not have all of these days"),
     "output over input": (("refit", "sums", "--out", "sums"), "has files that this command reads"),
-    "monitor too long": (("monitor", "sums", "--training-days", "90"), "does not have all of these days"),
+    "monitor too long": (
+        ("monitor", "sums", "--training-days", "90", "--through", "2024-04-10"),
+        "does not have all of these days",
+    ),
     "level": (
         ("monitor", "sums", "--training-days", "30", "--significance", "0.0001"),
         "too small for this number of draws",
@@ -190,20 +202,20 @@ REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_cannot_be_done_is_said_and_nothing_is_touched(name: str, job: Run, sums: str, tmp_path: Path) -> None:
-    before = files_of("."), sorted(tmp_path.rglob("*"))
+    before = files_of(".", "*.parquet"), sorted(tmp_path.rglob("*"))
     arguments, message = REFUSED[name]
     code, out, err = job(*arguments)
     assert (code, out) == (2, "")
     assert message in err
     assert err.count("\n") == 1
-    assert (files_of("."), sorted(tmp_path.rglob("*"))) == before
+    assert (files_of(".", "*.parquet"), sorted(tmp_path.rglob("*"))) == before
 
 
 def test_days_whose_history_a_log_lacks_are_named_and_left(job: Run, tmp_path: Path) -> None:
     job("summarise", "nightly.toml", "--to", "sums", "--through", "2024-03-25")
     write_log(tmp_path, since="2024-03-22")
-    code, out, _ = job("summarise", "nightly.toml", "--to", "sums")
-    assert (code, "may be out of date" in out, "2024-03-26" in out) == (3, True, True)
+    code, _, err = job("summarise", "nightly.toml", "--to", "sums")
+    assert (code, "may be out of date" in err, "2024-03-26" in err) == (3, True, True)
     assert not (tmp_path / "sums" / "day=2024-03-26").exists()
     # With one window before them days are written; journeys that close on them may have begun before the log.
     write_log(tmp_path, since="2024-03-15")
@@ -231,10 +243,10 @@ def test_a_refit_on_days_that_may_be_wrong_says_so(job: Run, sums: str, tmp_path
     late = touchpoints[touchpoints["touched_at"] >= "2024-03-10"]
     late = late.assign(channel=late["channel"].where(late["touched_at"] >= "2024-03-12", "direct"))
     late.to_parquet("touchpoints.parquet", index=False)
-    code, out, _ = job("summarise", "nightly.toml", "--to", sums)
-    assert (code, "may be out of date" in out) == (3, True)
-    code, out, _ = job("refit", sums)
-    assert (code, "may be out of date" in out) == (3, True)
+    code, _, err = job("summarise", "nightly.toml", "--to", sums)
+    assert (code, "may be out of date" in err) == (3, True)
+    code, _, err = job("refit", sums)
+    assert (code, "may be out of date" in err) == (3, True)
     assert job("refit", sums, "--days", "7")[0] == 0
 
 
@@ -279,18 +291,23 @@ def scorer(job: Run) -> str:
     return "models/shop"
 
 
-def test_a_refresh_fits_the_scorer_on_the_days(job: Run, sums: str, scorer: str) -> None:
-    before = Scorer.load(scorer)
-    code, out, _ = job("refit", "sums", "--days", "20", "--refresh", scorer, "--json")
-    after = Scorer.load(scorer)
+def content_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_refit_makes_a_challenger_and_leaves_the_champion(job: Run, sums: str, scorer: str) -> None:
+    before, files = Scorer.load(scorer), content_of(Path(scorer))
+    code, out, _ = job("refit", "sums", "--days", "20", "--champion", scorer, "--json")
+    assert content_of(Path(scorer)) == files
+    after = load_saved_scorer("runs/nightly-refit")
     assert (code, json.loads(out)["version"]) == (0, after.version)
     assert after.version != before.version
-    assert (after.name, after.unknown_channels) == (before.name, before.unknown_channels)
+    assert load_saved_scorer("runs/nightly-refit", "markov").version == after.version
+    with pytest.raises(InputError, match="no model 'markov_2'"):
+        load_saved_scorer("runs/nightly-refit", "markov_2")
     credit = pd.read_parquet("runs/nightly-refit/credit.parquet").query("model == 'markov'").set_index("channel")
     known = dict(zip(after.state.channels, after.state.arrays["conversions"], strict=True))
     assert known == credit["conversions"].drop("(unattributed)").to_dict()
-    assert after.definition.training is not None
-    assert after.definition.training.first == "2024-03-25"
     # It hands out as a model that was fitted on the log of the same days.
     period = Period(start="2024-03-25", end="2024-04-13")
     sources = load_sources("touchpoints.parquet", "conversions.parquet")
@@ -300,14 +317,85 @@ def test_a_refresh_fits_the_scorer_on_the_days(job: Run, sums: str, scorer: str)
     np.testing.assert_allclose(scored["credit"], journey_credit(whole, [fitted])["credit"], rtol=1e-9)
 
 
-def test_whatever_kills_a_refresh_the_model_is_the_old_or_the_new_one(
+def test_all_that_a_model_has_survives_a_refit(job: Run, sums: str, scorer: str, tmp_path: Path) -> None:
+    """Policy, journeys, reading and laws are the champion's; data, digests, credit and profile are the days'."""
+    champion = replace(
+        Scorer.load(scorer), laws=("credit adds up to what was observed", "**broken**: an old one")
+    ).with_policy("refuse")
+    champion = champion.save("models/strict")
+    assert champion.definition.training is not None
+    assert set(champion.reference) == {"credit", "returns", "journey_profile"}
+    for days, out in (("20", "first"), ("10", "second")):
+        model = "models/strict" if out == "first" else "runs/first/models/01_markov"
+        assert job("refit", "sums", "--days", days, "--champion", model, "--out", f"runs/{out}")[0] == 0
+    after = load_saved_scorer("runs/second")
+    assert (after.name, after.unknown_channels) == ("shop", "refuse")
+    assert (after.definition.journeys, after.definition.reading, after.definition.channels) == (
+        champion.definition.journeys, champion.definition.reading, champion.definition.channels,
+    )  # fmt: skip
+    assert after.laws == (
+        "credit adds up to what was observed", *(verdict.meaning for verdict in judge_model(after.state.model())),
+    )  # fmt: skip
+    training = after.definition.training
+    assert training is not None
+    assert (training.first, training.last) == ("2024-04-04", "2024-04-13T23:59:59.999999")
+    # Where the days say the same they have the same digest, and others have another.
+    assert training.digests == {"summaries": SummaryStore.open(Path("sums")).digest_days(19817, 19826)}
+    assert training.digests != {"summaries": SummaryStore.open(Path("sums")).digest_days(19816, 19826)}
+    # The tables for its card are those of a run on the same days.
+    dates = ("--set", "period.start=2024-04-04", "--set", "period.end=2024-04-13")
+    assert job("run", "nightly.toml", *dates, "--out", "runs/whole")[0] == 0
+    whole = load_saved_scorer("runs/whole", "markov")
+    assert set(after.reference) == {"credit", "journey_profile"}
+    pd.testing.assert_frame_equal(after.reference["credit"], whole.reference["credit"])
+    days_told = after.reference["journey_profile"].query("outcome == 'converted'").reset_index(drop=True)
+    run_told = whole.reference["journey_profile"].query("outcome == 'converted'").reset_index(drop=True)
+    pd.testing.assert_frame_equal(days_told, run_told)
+    assert whole.definition.training is not None
+    assert (training.conversions, training.value) == pytest.approx(
+        (whole.definition.training.conversions, whole.definition.training.value)
+    )
+    first = load_saved_scorer("runs/first")
+    assert [(past.version, past.last) for past in after.history] == [
+        (champion.version, champion.definition.training.last),
+        (first.version, "2024-04-13T23:59:59.999999"),
+    ]
+    card = Path("runs/second/models/01_markov/card.md").read_text(encoding="utf-8")
+    assert f"| {first.version} | {dt.datetime.now(dt.UTC).date()} | 2024-03-25 to 2024-04-13T23:59:59.999999 |" in card
+    assert "daily summaries, which do not give returns and a placebo test" in card
+    assert "daily summaries do not give them" in card
+    assert "Earlier versions" not in Path("models/strict/card.md").read_text(encoding="utf-8")
+    # A model that was never refitted has the folder, and so the version, that it had before there was a history.
+    assert "history" not in json.loads(Path("models/strict/model.json").read_text(encoding="utf-8"))
+
+
+def test_a_dry_refit_writes_nothing(job: Run, sums: str, scorer: str, tmp_path: Path) -> None:
+    before = content_of(tmp_path)
+    code, out, _ = job("refit", "sums", "--days", "20", "--champion", scorer, "--dry-run", "--json")
+    assert (code, json.loads(out)["dry_run"]) == (0, True)
+    assert content_of(tmp_path) == before
+
+
+def test_a_refit_of_a_model_becomes_a_model_folder(job: Run, sums: str, scorer: str) -> None:
+    assert job("refit", "sums", "--days", "20", "--champion", scorer)[0] == 0
+    code, out, _ = job("export", "runs/nightly-refit", "--json")
+    told = json.loads(out)
+    assert (code, told["name"], told["registered"]) == (0, "shop", None)
+    # It takes the champion's folder, and nothing is lost or doubled on the way.
+    assert Scorer.load("models/shop").version == told["version"] == load_saved_scorer("runs/nightly-refit").version
+    assert job("refit", "sums", "--out", "runs/plain")[0] == 0
+    code, _, err = job("export", "runs/plain")
+    assert (code, "refit --champion" in err) == (2, True)
+
+
+def test_whatever_kills_a_refit_the_champion_stays_and_the_next_one_is_whole(
     job: Run, sums: str, scorer: str, tmp_path: Path
 ) -> None:
-    before = ("--out", "before/refit", "--refresh", "before/models/shop")
+    before = ("--out", "before/refit", "--champion", "before/models/shop")
     (tmp_path / "work").mkdir()
     shutil.copytree("models", "before/models")
     assert job("refit", sums, "--days", "9", *before)[0] == 0
-    survives("refresh", tmp_path / sums, 20, tmp_path / "before", tmp_path / "work", 0)
+    survives("refit", tmp_path / sums, 20, tmp_path / "before", tmp_path / "work", 0)
 
 
 @pytest.mark.parametrize(
@@ -318,34 +406,36 @@ def test_whatever_kills_a_refresh_the_model_is_the_old_or_the_new_one(
         ('models=[{model="Markov", order=2, name="markov"}]', "have different settings: model"),
     ],
 )
-def test_a_scorer_of_something_else_is_not_refreshed(job: Run, scorer: str, setting: str, message: str) -> None:
+def test_a_champion_of_something_else_is_not_refitted(job: Run, scorer: str, setting: str, message: str) -> None:
     job("summarise", "nightly.toml", "--to", "sums", "--set", setting)
-    before = {path: path.read_bytes() for path in Path(scorer).rglob("*") if path.is_file()}
-    code, _, err = job("refit", "sums", "--refresh", scorer)
-    assert (code, message in err) == (2, True)
-    assert {path: path.read_bytes() for path in Path(scorer).rglob("*") if path.is_file()} == before
+    for further in ((), ("--dry-run",)):
+        code, _, err = job("refit", "sums", "--champion", scorer, *further)
+        assert (code, message in err) == (2, True)
+    assert not Path("runs").exists()
 
 
-def test_a_refresh_that_fails_leaves_model_and_tables(
+def test_a_refit_that_fails_leaves_what_was_there(
     job: Run, sums: str, scorer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both are put in place, or neither: a damaged model is refused, and so is a disk that fills up."""
-    assert job("refit", sums, "--days", "9")[0] == 0
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    """Tables and challenger are put in place, or neither: a damaged champion is refused, and so is a full disk."""
+    assert job("refit", sums, "--days", "9", "--champion", scorer)[0] == 0
+    before = content_of(tmp_path)
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as context:
         context.setattr("attribution.models.saved.scorer.seal", full)
-        code, _, err = job("refit", sums, "--days", "20", "--refresh", scorer)
+        code, _, err = job("refit", sums, "--days", "20", "--champion", scorer)
     assert (code, "no space is left on the disk" in err) == (4, True)
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert content_of(tmp_path) == before
+    code, _, err = job("refit", sums, "--champion", scorer, "--out", "models")
+    assert (code, "has files that this command reads" in err) == (2, True)
     (Path(scorer) / "channels.parquet").unlink()
-    del before[tmp_path / scorer / "channels.parquet"]
-    code, _, err = job("refit", sums, "--days", "20", "--refresh", scorer)
+    del before[f"{scorer}/channels.parquet"]
+    code, _, err = job("refit", sums, "--days", "20", "--champion", scorer)
     assert (code, "copy the folder again" in err) == (2, True)
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert content_of(tmp_path) == before
 
 
 def test_a_model_is_monitored_on_a_log(job: Run, scorer: str) -> None:

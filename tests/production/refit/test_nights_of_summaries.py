@@ -16,17 +16,17 @@ from attribution.journeys import journeys_by_day
 from attribution.kernels.statistics.sums import to_float
 from attribution.production.refit import SummaryStore, day_name, read_window, refit, summarise_days
 from attribution.production.refit.days import DayTables
-from attribution.production.refit.recode import recoded
+from attribution.production.refit.recode import recode_tables
 from attribution.schema.experiment import Period
 from tests.production.nights import (
     CHANNELS,
     DAY,
     LOOKBACK,
-    Known,
     Night,
     Nights,
     Order,
     Touch,
+    VersionRecord,
     run_nights,
     spans,
     tables_of,
@@ -57,11 +57,13 @@ def models() -> list[at.AttributionModel]:
 def summarised(folder: Path, night: Night, out: Path) -> int:
     """What `attribution summarise` ends with."""
     (folder / "nights.toml").write_text(EXPERIMENT, encoding="utf-8")
+    # So many days change in one night as in no other shop.
+    (folder / "thresholds.toml").write_text("restated_days = 1000\n", encoding="utf-8")
     for name, frame in tables_of(night).items():
         frame.to_parquet(folder / f"{name}.parquet", index=False)
     covers = None if night.covers is None else "..".join(map(day_name, night.covers))
     try:
-        summarise(folder / "nights.toml", out, covers=covers)
+        summarise(folder / "nights.toml", out, covers=covers, thresholds=folder / "thresholds.toml")
     except typer.Exit as end:
         return end.exit_code
     return 0
@@ -71,7 +73,7 @@ def days_of(folder: Path) -> Said:
     """What each day says, in terms of the same channels."""
     store = SummaryStore.open(folder)
     days = [store.read(day) for day in store.days]
-    return {each.day: said_of(recoded(each.tables, each.channels, CHANNELS, models())) for each in days}
+    return {each.day: said_of(recode_tables(each.tables, each.channels, CHANNELS, models())) for each in days}
 
 
 def said_of(tables: DayTables) -> dict[str, list[tuple[list[int], float]]]:
@@ -82,7 +84,7 @@ def said_of(tables: DayTables) -> dict[str, list[tuple[list[int], float]]]:
     }
 
 
-class KnownOfSummaries(Known):
+class KnownOfSummaries(VersionRecord):
     """Nobody asks for the credit of a conversion of its own: history is known like all the rest."""
 
     def learn(self, night: Night) -> None:
@@ -97,7 +99,7 @@ class SummaryNights(Nights):
     refits = 0
     latest: tuple[object, Said] | None = None
 
-    def learns(self) -> Known:
+    def learns(self) -> VersionRecord:
         return KnownOfSummaries()
 
     def is_done(self) -> bool:
@@ -109,8 +111,10 @@ class SummaryNights(Nights):
         is_all = spans(self.known.touches, touches) and spans(self.known.orders.values(), night.latest.values())
         self.code = summarised(self.out.parent, night, self.out)
         self.known.learn(night)
-        stale = set(SummaryStore.open(self.out).read_log_state().stale)
-        assert (self.code == 3) == bool(stale)
+        state = SummaryStore.open(self.out).read_log_state()
+        stale = set(state.stale)
+        assert (self.code == 3) == bool(stale or state.guards)
+        assert {row["guard"] for row in state.guards} <= {"history"}
         if stale and is_all and covers is None:
             # Of a day that lost an order nobody knows when its rows begin: it may look cut, until it is covered.
             moments = [one.at for one in (*self.known.touches, *orders)]
@@ -134,7 +138,7 @@ class SummaryNights(Nights):
         if self.latest is None or self.latest[0] != known:
             journeys = journeys_by_day(self.scratch(), lookback_days=LOOKBACK)
             days = summarise_days(journeys, models(), first, last)
-            said = {day: said_of(recoded(of, journeys.channels, CHANNELS, models())) for day, of in days.items()}
+            said = {day: said_of(recode_tables(of, journeys.channels, CHANNELS, models())) for day, of in days.items()}
             self.latest = known, said
         return self.latest[1]
 

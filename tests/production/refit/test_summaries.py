@@ -33,7 +33,7 @@ from attribution.production.refit import (
 )
 from attribution.production.refit import store as day_files
 from attribution.production.refit.days import DayTables
-from attribution.production.refit.recode import recoded
+from attribution.production.refit.recode import recode_tables
 from tests.daily_logs import CHANNELS, log_of
 
 START = day_number(dt.date(2024, 3, 1))
@@ -241,7 +241,7 @@ def test_recoded_sums_are_those_of_journeys_with_the_other_channels(many: bool) 
         journeys = journeys_by_day(at.load_sources(pd.concat([touchpoints, more]), conversions), lookback_days=3)
         # Padding closes on the third day; the tenth has the same journeys in both.
         tables.append(summarise_days(journeys, all_models(), START + 9, START + 9)[START + 9])
-    moved = recoded(tables[0], names, further, all_models())
+    moved = recode_tables(tables[0], names, further, all_models())
     assert moved.keys() == tables[1].keys()
     for name, table in tables[1].items():
         order = np.lexsort(moved[name].keys.T[::-1])
@@ -270,7 +270,7 @@ def test_sums_that_only_their_model_can_read_are_not_recoded() -> None:
 
     tables = {"2/own": next(iter(day_of(log_of(5)).values()))}
     with pytest.raises(InputError, match="keeps its own sums"):
-        recoded(tables, ("a",), ("a", "b"), [Own()])
+        recode_tables(tables, ("a",), ("a", "b"), [Own()])
 
 
 def day_of(log: tuple[pd.DataFrame, pd.DataFrame]) -> DayTables:

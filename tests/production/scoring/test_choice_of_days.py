@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -38,6 +38,42 @@ def known(touchpoints: dict[int, str], conversions: dict[int, str]) -> dict[str,
 
 def manifest(days: range, **told: Any) -> dict[str, Any]:
     return {"schema_version": 2, "days": {day_name(day): {"made_by": "m"} for day in days}, **told}
+
+
+class By(NamedTuple):
+    """One version on all days."""
+
+    version: str
+
+    def made_by(self, _: int) -> str:
+        return self.version
+
+    def reads_as_newest(self, _: int) -> bool:
+        return True
+
+
+class TwoVersions(NamedTuple):
+    """Another version from a day on, which reads the tables otherwise than the one before."""
+
+    since: int
+
+    def made_by(self, day: int) -> str:
+        return "m" if day < self.since else "new"
+
+    def reads_as_newest(self, day: int) -> bool:
+        return day >= self.since
+
+
+def test_a_day_is_scored_again_only_by_the_version_in_effect_on_it() -> None:
+    days = full(range(1, 9))
+    news = Input(days, days, RESET).against(known(days, days))
+    assert choose_days(news, manifest(range(1, 9)), TwoVersions(7)) == Choice([7, 8])
+    assert choose_days(news, manifest(range(1, 9)), TwoVersions(9)) == Choice([])
+    # Whether a day has conversions is for the version to say that reads others than the tables here.
+    news = Input(days, {day: rows for day, rows in days.items() if day not in (3, 7)}, CUMULATIVE).against(
+        known(days, days)
+    )
+    assert choose_days(news, manifest(range(1, 9)), TwoVersions(6)) == Choice([3, 6, 8], emptied=[7])
 
 
 def test_days_are_counted_from_1970() -> None:
@@ -203,34 +239,34 @@ def test_days_that_lost_or_gained_orders_are_mended_or_named(
 ) -> None:
     news = moved_news()
     news = replace(news, current=replace(news.current, reach=reach))
-    assert choose_days(news, manifest(range(1, 9)), "m", between=asked) == expected
+    assert choose_days(news, manifest(range(1, 9)), By("m"), between=asked) == expected
 
 
 def test_an_outdated_day_is_scored_where_its_history_is_there_and_kept_where_not() -> None:
     news = Input(full(range(1, 9)), full(range(5, 9)), RESET).against(known(full(range(1, 9)), full(range(1, 9))))
-    assert choose_days(news, manifest(range(1, 9)), "other") == Choice([7, 8], without_history=[5, 6])
-    assert choose_days(news, manifest(range(1, 9), schema_version=1), "m") == Choice([7, 8], without_history=[5, 6])
-    assert choose_days(news, manifest(range(1, 9)), "m") == Choice([])
-    assert choose_days(news, manifest(range(1, 9)), "other", between=(6, 7)) == Choice(
+    assert choose_days(news, manifest(range(1, 9)), By("other")) == Choice([7, 8], without_history=[5, 6])
+    assert choose_days(news, manifest(range(1, 9), schema_version=1), By("m")) == Choice([7, 8], without_history=[5, 6])
+    assert choose_days(news, manifest(range(1, 9)), By("m")) == Choice([])
+    assert choose_days(news, manifest(range(1, 9)), By("other"), between=(6, 7)) == Choice(
         [7], without_history=[6], deferred=[5, 8]
     )
 
 
 def test_days_left_over_from_before_are_taken_up_again() -> None:
     news = Input(full(range(1, 9)), full(range(1, 9)), RESET).against(known(full(range(1, 9)), full(range(1, 9))))
-    told = manifest(range(1, 9), unmended={day_name(3): ["a"]}, deferred=[day_name(5)])
-    assert choose_days(news, told, "m") == Choice([3, 5])
-    assert choose_days(news, told, "m", damaged=[7]) == Choice([3, 5, 7])
-    assert choose_days(news, told, "m", between=(4, 6)) == Choice([4, 5, 6], deferred=[3])
+    told = manifest(range(1, 9), outdated={day_name(3): ["a"]}, deferred=[day_name(5)])
+    assert choose_days(news, told, By("m")) == Choice([3, 5])
+    assert choose_days(news, told, By("m"), damaged=[7]) == Choice([3, 5, 7])
+    assert choose_days(news, told, By("m"), between=(4, 6)) == Choice([4, 5, 6], deferred=[3])
 
 
 def test_a_damaged_day_that_an_input_does_not_tell_is_named() -> None:
     news = Input(full(range(5, 9)), full(range(5, 9)), CUMULATIVE).against(known(full(range(1, 9)), full(range(1, 9))))
-    assert choose_days(news, manifest(range(1, 9)), "m", damaged=[2, 8]) == Choice([8], unmended=[2])
+    assert choose_days(news, manifest(range(1, 9)), By("m"), damaged=[2, 8]) == Choice([8], outdated=[2])
 
 
 def test_a_day_without_conversions_is_emptied_inside_and_left_alone_outside() -> None:
     conversions = {day: rows for day, rows in full(range(3, 9)).items() if day != 5}
     news = Input(full(range(1, 9)), conversions, CUMULATIVE).against(known(full(range(1, 9)), full(range(1, 9))))
-    assert choose_days(news, manifest(range(1, 9)), "m") == Choice([], emptied=[5])
-    assert choose_days(news, manifest(range(1, 9)), "m", between=(6, 8)) == Choice([6, 7, 8], deferred=[5])
+    assert choose_days(news, manifest(range(1, 9)), By("m")) == Choice([], emptied=[5])
+    assert choose_days(news, manifest(range(1, 9)), By("m"), between=(6, 8)) == Choice([6, 7, 8], deferred=[5])

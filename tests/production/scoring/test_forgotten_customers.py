@@ -40,7 +40,7 @@ def test_a_forgotten_customer_is_nowhere_and_the_receipt_does_not_say_who(
     assert day_files(out) == day_files(tmp_path / "anew")
 
 
-def test_conversions_named_as_unmended_are_forgotten_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_conversions_named_as_outdated_are_forgotten_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touchpoints, conversions = log(customers=6, days=30)
     conversions = pd.concat([conversions] * 3).assign(conversion_id=None)
     conversions["converted_at"] += pd.to_timedelta(range(len(conversions)), unit="min")
@@ -51,11 +51,11 @@ def test_conversions_named_as_unmended_are_forgotten_too(tmp_path: Path, monkeyp
     changed = touchpoints[touchpoints["touched_at"] > since].assign(channel="direct")
     recent = conversions[conversions["converted_at"] > since]
     scored = score(tmp_path / "model", write(tmp_path / "part", (changed, recent)), out)
-    who = next(name for names in scored.unmended.values() for name in names).split("@")[0]
+    who = next(name for names in scored.outdated.values() for name in names).split("@")[0]
     assert call(monkeypatch, "forget", who, "--in", out) == 0
     assert who not in (out / "manifest.json").read_text(encoding="utf-8")
     for path in (out / "restatement").rglob("*.parquet"):
-        assert not pd.read_parquet(path)["not_mended"].dropna().str.startswith(who).any()
+        assert not pd.read_parquet(path)["outdated_id"].dropna().str.startswith(who).any()
 
 
 def test_summaries_hold_no_customer_and_lose_their_part_with_the_log(

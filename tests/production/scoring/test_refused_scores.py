@@ -89,7 +89,7 @@ CASES: dict[str, tuple[Callable[[Path], dict[str, str]], str]] = {
     "no model": (lambda _: {"model": "models/none"}, "model folder models/none does not exist"),
     "half copied": (damaged(lambda model: (model / "channels.parquet").unlink()), "copy the folder again"),
     "no manifest": (damaged(lambda model: (model / "manifest.json").unlink()), "not all of it was copied"),
-    "checksum": (damaged(lambda model: (model / "card.md").write_text("better")), "its checksum is wrong"),
+    "checksum": (damaged(lambda model: (model / "card.md").write_text("better")), "its checksum differs"),
     "schema newer": (damaged(newer), "update the package"),
     "no channel": (with_touchpoints(lambda frame: frame.drop(columns="channel")), "column 'channel' is missing"),
     "time zone": (in_paris, "timestamps without a time zone, read as UTC"),
@@ -164,6 +164,8 @@ def test_the_same_job_succeeds_where_nothing_is_wrong(folder: Path, monkeypatch:
     """What is refused above would otherwise have changed the output."""
     monkeypatch.chdir(folder)
     before = content(folder / "out")
+    # Half of the rows are late.
+    (folder / "guards.toml").write_text("restated_days = 60\n")
     files = ("--touchpoints", "late/touchpoints.parquet", "--conversions", "late/conversions.parquet")
-    assert call(monkeypatch, "score", "models/shop", *files, "--out", "out") == 0
+    assert call(monkeypatch, "score", "models/shop", *files, "--out", "out", "--thresholds", "guards.toml") == 0
     assert content(folder / "out") != before

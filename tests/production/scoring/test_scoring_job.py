@@ -17,12 +17,13 @@ from attribution.data.engine import DuckDBEngine
 from attribution.errors import InputError
 from attribution.models.saved import Definition, Scorer
 from attribution.production.scoring.days import Input, Reach, choose_days, day_name, day_number
-from attribution.production.scoring.job import Request, score_days
+from attribution.production.scoring.job import ScoringOptions, score_days
 from attribution.production.scoring.publication import Scored
 from attribution.schema.experiment import JourneyOptions
 from attribution.schema.tables.scoring import RESTATEMENT, SCORED
 from tests import killed_jobs
 from tests.cli.test_cli import call
+from tests.production.scoring.test_choice_of_days import By
 
 pytestmark = pytest.mark.usefixtures("without_figures")
 
@@ -77,7 +78,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def score(model: Path, tables: dict[str, str], out: Path, **asked: object) -> Scored:
     engine = asked.pop("engine", None) or DuckDBEngine(threads=1)
-    return score_days(Scorer.load(model), Request(tables, out, **asked), engine)  # type: ignore[arg-type]
+    return score_days(Scorer.load(model), ScoringOptions(tables, out, **asked), engine)  # type: ignore[arg-type]
 
 
 def day_files(out: Path) -> dict[str, bytes]:
@@ -219,11 +220,11 @@ def test_a_rolling_window_adds_days_and_leaves_those_it_knows_too_little_of(mode
     changed.loc[changed["touched_at"] < np.datetime64("2024-01-28"), "channel"] = "direct"
     touchpoints = changed
     scored = score(model, between("2024-01-25", "2024-02-15"), tmp_path / "rolling")
-    assert scored.unmended
-    assert max(scored.unmended) < "2024-02-05"
-    assert scored.unmended == json.loads((tmp_path / "rolling" / "manifest.json").read_text())["unmended"]
-    named = scored.restatement[scored.restatement["not_mended"].notna()]
-    assert set(named["not_mended"]) == {name for names in scored.unmended.values() for name in names}
+    assert scored.outdated
+    assert max(scored.outdated) < "2024-02-05"
+    assert scored.outdated == json.loads((tmp_path / "rolling" / "manifest.json").read_text())["outdated"]
+    named = scored.restatement[scored.restatement["outdated_id"].notna()]
+    assert set(named["outdated_id"]) == {name for names in scored.outdated.values() for name in names}
     assert named["channel"].isna().all()
 
 
@@ -377,7 +378,7 @@ def test_days_are_chosen_by_reach() -> None:
         return {"days": days, "inputs": of.against({}).merge_inputs()}
 
     def chosen(of: Input, before: dict[str, object], made_by: str = "m", **asked: object) -> list[int]:
-        return choose_days(of.against(before.get("inputs", {})), before, made_by, **asked).score  # type: ignore[arg-type]
+        return choose_days(of.against(before.get("inputs", {})), before, By(made_by), **asked).score  # type: ignore[arg-type]
 
     start = given({1: "a", 2: "a", 3: "a"}, dict.fromkeys(range(1, 9), "c"))
     late = given({1: "a", 2: "b", 3: "a"}, start.conversions)

@@ -20,7 +20,7 @@ import attribution as at
 from attribution.errors import InputError
 from attribution.models import AttributionModel
 from attribution.models.saved import Definition, Scorer, Training
-from attribution.production.sql import DIALECTS, SqlTables, build_select
+from attribution.production.sql import DIALECTS, SqlTables, build_select, is_select
 from attribution.schema.experiment import JourneyOptions, TableSpec
 from tests import postgres
 from tests.cli.test_cli import call
@@ -359,6 +359,159 @@ def test_positions_and_campaigns_as_channels() -> None:
     np.testing.assert_allclose(pair[0]["credit"], pair[1]["credit"], rtol=1e-9, atol=1e-12)
 
 
+# ------------------------------------------------------------------------------ times of every type
+
+TIMES = {
+    "text": (None, lambda times: times.strftime("%Y-%m-%dT%H:%M:%S.%f")),
+    "text with blanks": (None, lambda times: [" ", *(f" {text} " for text in times.strftime("%Y-%m-%d %H:%M"))][:-1]),
+    "text with offsets": (
+        None,
+        lambda times: [
+            f"{(time + pd.Timedelta(hours=2)).isoformat()}+02:00" if place % 2 else f"{time.isoformat()}Z"
+            for place, time in enumerate(times)
+        ],
+    ),
+    "days": (None, lambda times: times.strftime("%Y-%m-%d")),
+    "timestamps": (None, lambda times: times),
+    "timestamps with a zone": (None, lambda times: times.tz_localize("UTC").tz_convert("Asia/Tokyo")),
+    "text in Paris": ("Europe/Paris", lambda times: times.strftime("%Y-%m-%d %H:%M:%S")),
+    "timestamps in Paris": ("Europe/Paris", lambda times: times),
+    "text with offsets, not of Paris": ("Europe/Paris", lambda times: times.strftime("%Y-%m-%dT%H:%M:%SZ")),
+}
+"""The time zone of the table in training, and what its times are."""
+
+SESSION = "America/New_York"
+"""The zone of a session: no time may depend on it."""
+
+
+def timed_log(kind: str) -> tuple[Scorer, tuple[pd.DataFrame, pd.DataFrame], tuple[TableSpec, TableSpec]]:
+    """A model, a log over the change of clocks in March, and how it is read. Credit tells every second."""
+    zone, write = TIMES[kind]
+    rng = np.random.default_rng(2)
+    moments = pd.Timestamp("2024-03-29") + pd.to_timedelta(rng.integers(0, 5 * 86_400, 60), unit="s")
+    touchpoints = pd.DataFrame(
+        {"customer_id": rng.integers(0, 9, 60).astype(str), "channel": rng.choice(CHANNELS, 60)}
+    ).assign(touched_at=write(moments.floor("min")))
+    ends = pd.DatetimeIndex(["2024-04-02T05:00:01", "2024-03-31T12:30:00"] * 9).floor("min")
+    conversions = pd.DataFrame({"customer_id": np.arange(18).astype(str), "converted_at": write(ends)})
+    conversions["customer_id"] = np.repeat(np.arange(9), 2).astype(str)
+    conversions["conversion_id"] = np.arange(18).astype(str)
+    options = {} if zone is None else {"time_zone": zone}
+    specs = (TableSpec(source=touchpoints, **options), TableSpec(source=conversions, **options))
+    sources = at.load_sources(*specs)
+    journeys = at.build_journeys(sources, lookback_days=1.5)
+    reading = {name: options for name in ("touchpoints", "conversions") if options}
+    definition = Definition(JourneyOptions(lookback_days=1.5), reading=reading, training=Training.of(sources, journeys))
+    scorer = Scorer.of(at.TimeDecay(half_life_days=0.01).fit(journeys), definition=definition)
+    return replace(scorer, version="0123456789abcdef"), (touchpoints, conversions), specs
+
+
+def same_times(rows: pd.DataFrame, scorer: Scorer, specs: tuple[TableSpec, TableSpec]) -> None:
+    expected = scorer.score(*specs)
+    pair = [
+        frame.assign(position=pd.to_numeric(frame["position"]).fillna(0).astype(int))
+        .sort_values(["conversion_id", "position"])
+        .reset_index(drop=True)
+        for frame in (rows, expected)
+    ]
+    for name in ("conversion_id", "channel", "position"):
+        assert pair[0][name].tolist() == pair[1][name].tolist()
+    times = [pd.to_datetime(frame["touched_at"]).astype("datetime64[us]") for frame in pair]
+    pd.testing.assert_series_equal(*times)
+    np.testing.assert_allclose(pd.to_numeric(pair[0]["credit"]), pair[1]["credit"], rtol=1e-9, atol=1e-12)
+    assert pair[1]["position"].max() > 2
+
+
+# pandas warns of how pyarrow reads it.
+ZONED_FRAMES = pytest.mark.filterwarnings("ignore:Series.values returning:pandas.errors.Pandas4Warning")
+
+
+@ZONED_FRAMES
+@pytest.mark.parametrize("kind", TIMES)
+def test_duckdb_reads_times_of_every_type_in_any_session(kind: str) -> None:
+    scorer, log, specs = timed_log(kind)
+    with duckdb.connect() as connection:
+        connection.execute(f"set TimeZone = '{SESSION}'")
+        connection.register("touchpoints", log[0])
+        connection.register("conversions", log[1])
+        sql = build_select(scorer, "duckdb", SqlTables(lacks=("value",)))
+        same_times(connection.execute(sql).df(), scorer, specs)
+
+
+@ZONED_FRAMES
+@pytest.mark.parametrize("kind", TIMES)
+def test_postgres_reads_times_of_every_type_in_any_session(server: postgres.Server, kind: str) -> None:
+    scorer, log, specs = timed_log(kind)
+    sql = build_select(scorer, "postgres", SqlTables(lacks=("value",)))
+    tables = dict(zip(("touchpoints", "conversions"), log, strict=True))
+    same_times(server.select(sql, tables, session=f"set timezone = '{SESSION}'"), scorer, specs)
+
+
+@ZONED_FRAMES
+@pytest.mark.slow
+def test_spark_reads_times_of_every_type_in_any_session(spark: Any, tmp_path: Path) -> None:
+    zone = spark.conf.get("spark.sql.session.timeZone")
+    spark.conf.set("spark.sql.session.timeZone", SESSION)
+    try:
+        for kind in TIMES:
+            scorer, log, specs = timed_log(kind)
+            for name, frame in zip(("touchpoints", "conversions"), log, strict=True):
+                path = tmp_path / f"{kind}.{name}.parquet"
+                frame.to_parquet(path, coerce_timestamps="us")
+                spark.read.parquet(str(path)).createOrReplaceTempView(name)
+            types = dict(spark.table("touchpoints").dtypes)
+            expected = {"timestamps": "timestamp_ntz", "timestamps with a zone": "timestamp"}
+            assert types["touched_at"] == expected.get(kind.removesuffix(" in Paris"), "string")
+            sql = build_select(scorer, "spark", SqlTables(lacks=("value",)))
+            same_times(spark.sql(sql).toArrow().to_pandas(), scorer, specs)
+    finally:
+        spark.conf.set("spark.sql.session.timeZone", zone)
+
+
+def test_positions_may_be_texts() -> None:
+    touchpoints = pd.DataFrame({"customer_id": ["a", "a"], "touched_at": ["9", "10"], "channel": ["mail", "direct"]})
+    conversions = pd.DataFrame({"customer_id": ["a"], "converted_at": ["11"], "conversion_id": ["1"]})
+    sources = at.load_sources(touchpoints, conversions)
+    journeys = at.build_journeys(sources)
+    scorer = Scorer.of(at.LastTouch().fit(journeys), definition=Definition(training=Training.of(sources, journeys)))
+    rows = in_duckdb(build_select(scorer, "duckdb", SqlTables(lacks=("value",))), touchpoints, conversions)
+    assert rows.sort_values("position")["credit"].tolist() == [0, 1]
+
+
+# ------------------------------------------------------------------------------ the header
+
+
+def test_the_header_says_what_it_is_and_what_tables_must_be() -> None:
+    scorer = scorer_of(13, 1)
+    changed = replace(
+        scorer,
+        name="shop\n; drop table x",
+        definition=replace(scorer.definition, reading={"conversions": {"time_zone": "Europe/Paris"}}),
+    )
+    for dialect in DIALECTS:
+        sql = build_select(changed, dialect)
+        lines = sql.splitlines()
+        header = [line for line in lines if line.startswith("--")]
+        assert lines[: len(header)] == header  # and no name ends a comment
+        assert lines[len(header)].startswith("WITH")
+        text = "\n".join(header)
+        for words in (
+            "model markov_2 (Markov) of the scorer shop ; drop table x, version 0123456789abcdef.",
+            "Settings: order = 2",
+            'Journeys: lookback_days = 2.0, conversions = "cumulative"; grain: channel; unknown channels: zero.',
+            "Fitted on ",
+            "It reads touchpoints: customer_id, touched_at, kind, channel, campaign, stage, creative.",
+            "It reads conversions: customer_id, converted_at, value, conversion_id.",
+            "Those without an offset are of UTC; the model was fitted on times without a time zone.",
+            "Those without an offset are of Europe/Paris",
+        ):
+            assert words in text
+    assert "TIMESTAMP_NTZ, TIMESTAMP_TZ or TIMESTAMP_LTZ; texts must be converted first" in build_select(
+        scorer, "snowflake"
+    )
+    assert build_select(scorer, "spark") == build_select(scorer, "spark")
+
+
 # ------------------------------------------------------------------------------ what is refused
 
 
@@ -472,7 +625,8 @@ class Staged(AttributionModel):
         ({"journeys": JourneyOptions(account="firm")}, "journeys of accounts .* account = 'firm'"),
         ({"channels": {"rules": []}}, "channel rules .*--canonical"),
         ({"reading": {"touchpoints": {"adapter": "ga4"}}}, "reading .* touchpoints.adapter"),
-        ({"reading": {"conversions": {"time_zone": "Europe/Paris"}}}, "reading .* conversions.time_zone"),
+        ({"reading": {"conversions": {"time_format": "%d/%m/%Y"}}}, "reading .* conversions.time_format"),
+        ({"reading": {"conversions": {"time_zone": "UTC') --"}}}, r"the time zone .* Given: UTC'\) --"),
         ({"reading": {"touchpoints": {"columns": {"utm_source": "s"}}}}, "channel rules"),
         ({"reading": {"conversions": {"columns": {"refund": "r"}}}}, "netting .* refund"),
     ],
@@ -483,7 +637,7 @@ def test_what_needs_a_pass_of_its_own_is_refused_by_name(change: dict[str, Any],
     with pytest.raises(InputError, match=problem):
         build_select(changed, "duckdb")
     if "journeys" not in change:
-        assert build_select(changed, "duckdb", SqlTables(canonical=True)).startswith("WITH")
+        assert is_select(build_select(changed, "duckdb", SqlTables(canonical=True)).splitlines()[0])
 
 
 def test_further_refusals() -> None:
@@ -522,12 +676,22 @@ def test_the_command_writes_the_select_of_a_run_and_of_an_exported_model(
     capsys.readouterr()
     assert call(monkeypatch, "export", tmp_path / "run", "--model", "time_decay", "--sql", "postgres") == 0
     printed = capsys.readouterr().out
-    assert printed.startswith("WITH")
+    version = Scorer.load(tmp_path / "models" / "time_decay").version
+    assert printed.startswith(
+        f"-- Credit of conversions by model time_decay (TimeDecay) of the scorer time_decay, version {version}.\n"
+    )
     file = tmp_path / "sql" / "credit.sql"
     asked = ("--sql", "postgres", "--to", file)
     assert call(monkeypatch, "export", tmp_path / "models" / "time_decay", *asked) == 0
     assert file.read_text(encoding="utf-8") == printed
-    assert Scorer.load(tmp_path / "models" / "time_decay").version in printed
+    assert f"'{version}' AS model_version" in printed
+    # A file that it wrote is replaced, also one of the first version, which had no header.
+    for first in (printed, printed[printed.index("WITH") :]):
+        file.write_text(first, encoding="utf-8")
+        assert call(monkeypatch, "export", tmp_path / "models" / "time_decay", *asked) == 0
+        assert file.read_text(encoding="utf-8") == printed
+    file.write_text("select 1", encoding="utf-8")
+    assert call(monkeypatch, "export", tmp_path / "models" / "time_decay", *asked) == 2
     assert call(monkeypatch, "export", tmp_path / "run", "--model", "time_decay", "--sql", "oracle") == 2
     assert "Allowed: duckdb, spark" in capsys.readouterr().err
     assert (

@@ -73,7 +73,7 @@ def test_every_number_says_that_it_is_a_start_or_how_it_is_checked(name: str, tm
     experiment, targets = write_profile(name, tmp_path / "e.toml")
     head = read_toml(experiment)[0]
     assert "starting point" in head
-    assert "no fact about your business" in head
+    assert "not a fact about your business" in head
     for path in (experiment, targets):
         for line in read_toml(path)[0].splitlines():
             if re.match(r"(lookback_days|half_life_days|margin|target|break_days|revenue) = ", line):

@@ -49,7 +49,7 @@ _LOGGERS = ("SQLQueryContextLogger", "DataFrameQueryContextLogger")
 
 
 class SparkEngine:
-    """Spark, in a session that is active or in one of our own.
+    """Spark, in the active session or else in a new one.
 
     Spark reads Parquet, joins, partitions and sorts; text files, and every expression that Spark might take
     otherwise than DuckDB, are computed by DuckDB in Spark's tasks, so that both engines give the same result. The

@@ -1,4 +1,4 @@
-"""The Spark session: one that is active, or one of our own."""
+"""The Spark session: the active one, or else a new one."""
 
 from __future__ import annotations
 

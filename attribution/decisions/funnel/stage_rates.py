@@ -37,7 +37,9 @@ def conversion_rates(progress: Progress, credited: Sequence[StageCredit], level:
         for where in _PLACES:
             counts = {what: summary.dense(f"{where}_{what}", len(names)) for what in _COUNTS}
             parts.append(
-                pd.DataFrame({"stage": progress.stages[stage.stage], "channel": names, "place": where} | counts)
+                pd.DataFrame(
+                    {"stage": progress.stages[stage.stage], "channel": names, "touch_position": where} | counts
+                )
             )
     if not parts:
         return empty_table(CONVERSION_RATES)
