@@ -46,7 +46,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="cron and Airflo
 
 
 @pytest.fixture(scope="module")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def opened(tmp_path_factory: pytest.TempPathFactory, new_store: Callable[[Path], str]) -> Path:
     """A shop with a model fitted on its first 20 days, in a folder with a blank and letters of other scripts."""
     shop = tmp_path_factory.mktemp("srv") / "Käse & Söhne 店"
     write_log(shop, 20)
@@ -54,7 +54,10 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.chdir(shop)
         assert call(monkeypatch, "run", "nightly.toml", "--out", "runs/shop") == 0
-        assert call(monkeypatch, "export", "runs/shop", "--to", "models/shop") == 0
+        new_store(shop)
+        names = ("--name", "shop", "--to", "models/shop", "--alias", "champion")
+        store = ("--tracking-uri", f"sqlite:///{shop}/mlflow.db")
+        assert call(monkeypatch, "export", "runs/shop", *names, *store) == 0
     return shop
 
 
@@ -172,7 +175,7 @@ def airflow_3(path: str) -> dict[str, types.ModuleType]:
 
         def __exit__(self, *_: object) -> None: ...
 
-    def bash_operator(*, task_id: str, bash_command: str, cwd: str) -> _Task:
+    def bash_operator(*, task_id: str, bash_command: str, cwd: str, retries: int = 2) -> _Task:
         environment = {"PATH": path, "HOME": "/nonexistent"}
 
         def run() -> object:
@@ -208,7 +211,7 @@ def test_the_tasks_of_airflow_run_in_their_order(shop: Path, path: str, monkeypa
     monkeypatch.setenv("PATH", path)
     runpy.run_path(str(EXAMPLES / "airflow" / "nightly_attribution.py"))
     names = [ORDER[0][0], *(later for _, later in ORDER)]
-    assert names[:3] == ["score", "summarise", "monitor"]
+    assert names == ["score", "summarise", "monitor", "refit", "promote"]
     assert [earlier for earlier, _ in ORDER] == names[:-1]
     for name in names[:2]:
         TASKS[name].run()
