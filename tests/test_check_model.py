@@ -183,7 +183,7 @@ ORDER = {"row_order_changes_nothing", "customer_order_changes_nothing", "chunkin
             {"journey_credit_sums_to_one"},
             "no total is negative, but there is no credit per journey: not today",
         ),
-        (Losing(), set(LAWS) - {"clone_works"}, "credits"),
+        (Losing(), set(LAWS) - {"clone_works"}, "adds up to"),
         (Placed(), {"customer_order_changes_nothing", "chunking_changes_nothing"}, "conversions differ by up to"),
         (Alphabetical(), {"renaming_channels_changes_nothing"}, "conversions differ by up to"),
         (Fixed(), {"doubling_customers_doubles_credit", "absent_channel_gets_nothing"}, "radio|Not equal"),

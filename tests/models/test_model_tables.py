@@ -127,7 +127,7 @@ def test_models_without_interactions_are_named(tmp_path: Path) -> None:
     tables = run_experiment(experiment(tmp_path, more, customers=200)).tables
     said = tables["quality"].query("check == 'no_interactions'")
     assert said["message"].tolist() == [
-        "shapley_path_incremental has no rows in the table interactions: the game 'path_incremental' has no "
+        "shapley_path_incremental has no interactions; read those of other models: the game 'path_incremental' has no "
         "interactions"
     ]
     assert "shapley_path_incremental" not in set(tables["interactions"]["model"])

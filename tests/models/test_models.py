@@ -322,7 +322,7 @@ class Assigning(at.AttributionModel):
 
 
 def test_a_model_that_loses_credit_is_an_error() -> None:
-    with pytest.raises(LawError, match=r"credits .* conversions of"):
+    with pytest.raises(LawError, match=r"adds up to .* instead of"):
         Wasteful().fit(from_rows(PATHS))
 
 

@@ -99,7 +99,7 @@ def test_a_missing_or_torn_segment_is_refused(shop: Path) -> None:
     with pytest.raises(InputError, match="1 customer has two values in the segment column 'country'"):
         at.run_experiment(shop / "shop.toml")
     (shop / "shop.toml").write_text(TOML.replace("[tables.customers]", "[tables.codes]"), encoding="utf-8")
-    with pytest.raises(InputError, match="there is none"):
+    with pytest.raises(InputError, match="there is no such table"):
         at.read_experiment(shop / "shop.toml")
 
 

@@ -107,6 +107,7 @@ def test_every_command_finds_the_store_of_the_environment(
         "uri": "models:/shop@champion",
         "version": "1",
         "store": f"{address} (the run's own)",
+        "in_effect": [{"from": None, "version": "1"}],
     }
     code, tracked, _ = shop("track", tmp_path / "run", "--json")
     assert (code, tracked["mlflow_run"]) == (0, run["mlflow_run"])

@@ -130,11 +130,11 @@ def test_it_is_registered_with_signature_example_and_pins_and_no_pickle(
 
 
 def test_what_somebody_wrote_about_a_model_stays(finished: Path, store: str) -> None:
-    from attribution.tracking.registry import register_scorer
+    from attribution.tracking.registry import Placement, register_scorer
 
     client = client_of(store)
     client.create_registered_model("described", description="Ours: ask Ann")
-    registered = register_scorer(finished / "models" / "shop", name="described", store=choose_store(store))
+    registered = register_scorer(finished / "models" / "shop", Placement("described", choose_store(store)))
     assert client.get_registered_model("described").description == "Ours: ask Ann"
     assert "time_decay" in client.get_model_version("described", registered.version).description
 

@@ -20,6 +20,8 @@ from attribution.errors import InputError
 
 GOOD = {"customer_id": ["a"], "touched_at": ["2024-01-01"], "channel": ["mail"]}
 
+REMEDY = "; give all files the same columns, or read them with a query that does"
+
 
 def layouts(*columns: str) -> list[Layout]:
     """One layout per text of column names."""
@@ -126,7 +128,7 @@ def test_a_renamed_column_is_named_with_its_files(tmp_path: Path, kind: str) -> 
     assert (finding.status, finding.count, finding.total, finding.example) == ("warn", 2, 4, "channel")
     assert finding.message == (
         f"'channel' is in 2024-01.{kind}, 2024-02.{kind} and not in 2024-03.{kind}; "
-        f"'渠道' is in 2024-03.{kind}: probably renamed"
+        f"'渠道' is in 2024-03.{kind}: probably renamed{REMEDY}"
     )
 
 
@@ -158,7 +160,7 @@ def test_columns_of_different_types(tmp_path: Path, one: pa.Array, other: pa.Arr
     files = write(tmp_path, "parquet", {"1": {"x": one}, "2": {"x": other}, "3": {"x": other}})
     finding = found(files)["type_drift"]
     assert (finding.status, finding.count, finding.example) == ("warn", 1, "x")
-    assert finding.message == f"'x' is {kinds[0]} in 1.parquet, {kinds[1]} in 2.parquet, 3.parquet"
+    assert finding.message == f"'x' is {kinds[0]} in 1.parquet, {kinds[1]} in 2.parquet, 3.parquet{REMEDY}"
 
 
 @pytest.mark.parametrize(

@@ -200,12 +200,12 @@ def test_new_channels_and_costs_that_end_early_are_named(job: Run, data: Log, tm
 def test_late_rows_beyond_the_window_say_which_days_are_due(job: Run, data: Log, tmp_path: Path) -> None:
     late = data[0].iloc[[0]].assign(touched_at=START + 32 * DAY)
     write(tmp_path, (pd.concat([data[0], late]), data[1]), touched=30, converted=30)
-    code, out, _ = job(*SUMMARISE)
+    code, _, err = job(*SUMMARISE)
     assert FIRST + 22 in SummaryStore.open(tmp_path / "sums").read_log_state().stale
     first = day_name(FIRST + 22)
     assert code == 3
     begin = day_name(FIRST + 2)
-    assert f"`attribution summarise --from {first}` is due, with tables that begin on {begin} or earlier" in out
+    assert f"`attribution summarise --from {first}` is due, with tables that begin on {begin} or earlier" in err
     write(tmp_path, (pd.concat([data[0], late]), data[1]), touched=2, converted=2)
     assert job(*SUMMARISE, "--from", first)[0] == 0
 
