@@ -13,6 +13,7 @@ import pytest
 
 import attribution as at
 from attribution.models.saved import Scorer
+from tests.cli.test_cli import call
 from tests.daily_logs import log_of
 
 pytestmark = [
@@ -89,18 +90,19 @@ def left_in(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("name", sorted(JOBS))
-def test_a_stopped_job_leaves_what_was_there(name: str, shop: Path) -> None:
+def test_a_stopped_job_leaves_what_was_there(name: str, shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments, step = JOBS[name]
     arguments = (*arguments, "--to" if name == "summarise" else "--out", "out")
     done = [sys.executable, "-W", "ignore", "-m", "attribution", *arguments]
     waiting = [sys.executable, "-W", "ignore", "-c", WAITING, *step, "reached", *arguments]
-    assert subprocess.run(done, cwd=shop, capture_output=True, check=False).returncode == 0
+    monkeypatch.chdir(shop)
+    assert call(monkeypatch, *arguments) == 0
     before = files(shop / "out")
     late = "touchpoints.parquet"
     import pandas as pd
 
     table = pd.read_parquet(shop / late)
-    table.assign(channel="radio").to_parquet(shop / late, index=False)
+    table.assign(channel="search").to_parquet(shop / late, index=False)
 
     def stop(by: signal.Signals) -> int:
         (shop / "reached").unlink(missing_ok=True)

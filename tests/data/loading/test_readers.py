@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 import attribution as at
 from attribution.errors import InputError
+from tests.scale import examples
 
 TOUCHES = "customer_id,touched_at,channel\na,2024-01-01,mail\na,2024-01-02,search\n"
 HALF = {"mail": 0.5, "search": 0.5, "(unattributed)": 0.0}
@@ -226,21 +227,18 @@ def test_every_format_gives_the_same(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*FORMATS])
-@settings(max_examples=15)
+@examples(10)
 @given(rows=rows_of)
 @example(rows=[{"customer_id": UUID, "touched_at": 5, "channel": "10:30", "campaign": None, "cost": None}] * 2)
 @example(rows=[{"customer_id": "007", "touched_at": 5, "channel": "2024-01-01", "campaign": "1", "cost": 0.1}] * 2)
-def test_every_format_gives_the_same_for_any_rows(
-    name: str, rows: Rows, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    folder = tmp_path_factory.mktemp("formats")
+def test_every_format_gives_the_same_for_any_rows(rows: Rows, tmp_path_factory: pytest.TempPathFactory) -> None:
     ids = sorted({row["customer_id"] for row in rows if row["customer_id"] and row["customer_id"].strip()}) or ["b"]
     conversions = pd.DataFrame(
         {"customer_id": ids, "converted_at": np.datetime64(10**14, "us"), "value": 1.5 + np.arange(len(ids))}
     )
     expected = outcome(arrow(rows, pa.string(), pa.timestamp("us")), conversions)
-    assert outcome(FORMATS[name](rows, folder), conversions) == expected
+    for name, written in FORMATS.items():
+        assert outcome(written(rows, tmp_path_factory.mktemp("formats")), conversions) == expected, name
 
 
 # ------------------------------------------------------------------- CSV as it comes
