@@ -118,9 +118,7 @@ def test_a_stopped_job_leaves_what_was_there(name: str, shop: Path, monkeypatch:
     assert {path: content for path, content in files(shop / "out").items() if path in before} == before
     assert stop(signal.SIGKILL) == -signal.SIGKILL
     assert left_in(shop) != []
-    # The model does not know this channel, which a guard of scores says.
-    ended = subprocess.run(done, cwd=shop, capture_output=True, check=False).returncode
-    assert ended == (3 if name == "score" else 0)
+    assert subprocess.run(done, cwd=shop, capture_output=True, check=False).returncode == 0
     assert left_in(shop) == []
     assert files(shop / "out") != before
 
