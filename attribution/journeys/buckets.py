@@ -162,6 +162,25 @@ def split_buckets(summary: Summary, readers: int) -> list[tuple[Summary, Buckets
     return [(Summary(whole), Buckets(labels, part)) for whole, part in zip(wholes, parts, strict=True)]
 
 
+def join_buckets(first: Buckets, second: Buckets) -> Buckets:
+    """The buckets of both; every label of ``second`` is above those of ``first``."""
+    tables = {}
+    for name in {**first.tables, **second.tables}:
+        parts = [(of.tables.get(name), of.size) for of in (first, second)]
+        keys, position = distinct_rows(np.concatenate([table.keys for table, _ in parts if table is not None]))
+        columns, read = [], 0
+        for table, size in parts:
+            if table is None:
+                columns.append(sparse.csr_array((len(keys), size)))
+                continue
+            rows = position[read : read + len(table.keys)]
+            read += len(rows)
+            sums = table.sums.tocoo()
+            columns.append(sparse.csr_array((sums.data, (rows[sums.row], sums.col)), shape=(len(keys), size)))
+        tables[name] = BucketTable(keys, sparse.hstack(columns, format="csr"))
+    return Buckets(np.concatenate([first.labels, second.labels]), tables)
+
+
 def converting_customers(chunk: JourneyChunk) -> Summary:
     """The words of the ids of customers with a conversion, as the keys of a table ``words``."""
     assert chunk.customer_ids is not None

@@ -42,12 +42,13 @@ TRAINING_DAYS = 90
 
 
 class Days(NamedTuple):
-    """How many days are recent and how many are of training, the last of them, and the one that is due."""
+    """How many days are recent and of training, the last of them, the one that is due, and the significance level."""
 
     recent: int
     training: int | None
     through: dt.datetime | None
-    due: int | None = None
+    due: int | None
+    level: float
 
 
 class Subject(NamedTuple):
@@ -127,8 +128,8 @@ def monitor(
     from attribution.production.monitoring import DriftOptions, drift_sentences, find_drift, judge_recent
 
     store, limits = choose_store(uri), read_thresholds(thresholds)
-    days = Days(recent, training, through, parse_day(due, "--due"))
     options = DriftOptions(psi=psi, change=change, level=level)
+    days = Days(recent, training, through, parse_day(due, "--due"), level)
     with progress() as say, open_model(subject, store=store) as folder:
         say("reading days")
         sources = dict(zip(READ, (touchpoints, conversions, identities, customers, codes), strict=True))
@@ -208,12 +209,13 @@ def _refuse_logs(logs: Mapping[str, object]) -> None:
 
 def _summaries_subject(store: SummaryStore, models: Sequence[AttributionModel], days: Days) -> Subject:
     from attribution.production.guards import Log, Timing
-    from attribution.production.monitoring import RecentLog, read_windows
+    from attribution.production.monitoring import RecentLog, check_days, read_windows
     from attribution.production.refit import day_number
 
     held = store.days
     span = held[-1] - held[0] + 1 if held else 0
     recent, training = days.recent, days.training or TRAINING_DAYS
+    check_days(training, recent, days.level)
     if days.through is None and span < recent + training:
         raise TooFewDays(
             f"Folder {store.folder}",
@@ -235,10 +237,10 @@ def _summaries_subject(store: SummaryStore, models: Sequence[AttributionModel], 
 def _model_subject(scorer: Scorer, log: InputTables, days: Days) -> Subject:
     from attribution.journeys import DAY, journeys_by_day
     from attribution.production.guards import Timing
-    from attribution.production.monitoring import RecentLog, read_log, windows_of
+    from attribution.production.monitoring import RecentLog, check_days, read_log, windows_of
     from attribution.production.refit import day_name, day_number
 
-    recent, training, through, due = days
+    recent, training, through, due, level = days
     trained = scorer.definition.training
     if trained is None or not trained.has_times or trained.first is None or trained.last is None:
         raise InputError(
@@ -252,6 +254,7 @@ def _model_subject(scorer: Scorer, log: InputTables, days: Days) -> Subject:
     fitted = [day_number(dt.date.fromisoformat(moment[:10])) for moment in (trained.first, trained.last)]
     last = ended - 1 if through is None else day_number(through.date())
     first = max(fitted[0], begun) if training is None else fitted[1] - training + 1
+    check_days(fitted[1] - first + 1, recent, level)
     if through is None and begun <= first and fitted[1] - 1 <= last < fitted[1] + recent:
         raise TooFewDays(
             f"Model {scorer.name!r}",

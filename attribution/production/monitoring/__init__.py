@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from attribution.production.monitoring.drift import DriftOptions, drift_metrics, drift_sentences, find_drift
+from attribution.production.monitoring.drift import (
+    DriftOptions,
+    check_days,
+    drift_metrics,
+    drift_sentences,
+    find_drift,
+)
 from attribution.production.monitoring.recent_log import RecentLog, judge_recent, read_log
 from attribution.production.monitoring.spend import last_cost_day, read_spend
 from attribution.production.monitoring.windows import Windows, read_windows, windows_of
@@ -11,6 +17,7 @@ __all__ = [
     "DriftOptions",
     "RecentLog",
     "Windows",
+    "check_days",
     "drift_metrics",
     "drift_sentences",
     "find_drift",

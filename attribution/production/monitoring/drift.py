@@ -1,9 +1,9 @@
-"""Drift: what moved further than stretches of the training window lie apart, and far enough to matter."""
+"""Drift: what moved further than days of one law lie apart by chance, and far enough to matter."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +15,19 @@ from threadpoolctl import threadpool_limits
 from attribution.amounts import pluralise
 from attribution.errors import InputError
 from attribution.journeys import Buckets
-from attribution.kernels.statistics.distribution_shift import psi_terms, stretch_weights, to_shares
+from attribution.kernels.statistics.distribution_shift import (
+    count_splits,
+    draw_splits,
+    psi_terms,
+    rank_extremes,
+    relative_difference,
+    to_shares,
+)
 from attribution.models import AttributionModel
 from attribution.models.machinery import get_machinery
 from attribution.models.resampling import solve_draws
 from attribution.production.monitoring.windows import Windows
-from attribution.production.refit import Window, refit
+from attribution.production.refit import Window, join_windows, refit
 from attribution.production.refit.window import Part
 from attribution.schema.tables.drift import DRIFT
 
@@ -28,12 +35,21 @@ Floats = NDArray[np.float64]
 Row = dict[str, Any]
 
 FEWEST_DAYS = 14
-"""Stretches of a shorter training window are not different enough to tell what is usual."""
+"""Every weekday twice: from a shorter training window nobody knows what is usual."""
+
+WEEK = 7
+"""Days of one weekday may change places, and others may not: a Sunday says little of what is usual on Mondays."""
+
+_FIRST_DRAWS = 199
+"""Splits after which most nights are known to be quiet; only where something may have drifted are there more."""
+
+_MOST_DAYS = 1_000
+"""Where more days than these would be needed, longer windows of recent days are the way."""
 
 _LENGTHS = np.array([1, 2, 3, 4, 5, 10])
 _LAGS = np.array([1, 2, 7, 14, 30])
-_USUAL = "usual"
-"""Key of a tested row under which its distances in stretches of the training window wait to be judged."""
+_DISTANCES = "distances"
+"""Key of a tested row under which its distances wait to be judged: that of the recent days, then of other splits."""
 
 _OUTCOMES = ("converted", "not_converted")
 
@@ -46,16 +62,14 @@ class DriftOptions:
     ----------
     psi : a distribution must move by more; 0.1 is what the literature calls moderate
     change : a rate or a return must change by more, as a share
-    level : and in so few stretches of the training window anything at all may lie as far off
-    draws, seed : of such stretches
-    block : days that stay together in them; a week keeps weekdays in proportion
+    level : and in so few ways to call other days recent may anything at all lie as far off
+    draws, seed : of such ways
     """
 
     psi: float = 0.1
     change: float = 0.1
     level: float = 0.01
-    draws: int = 199
-    block: int = 7
+    draws: int = 4_999
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -79,11 +93,11 @@ def find_drift(
 ) -> pd.DataFrame:
     """The ``drift`` table, see `attribution.schema.tables`.
 
-    Each measure of the recent days is held against the same measure of stretches of the training window that are as
-    long: their distances to the whole window, which the recent days' distance must exceed, are made larger by what
-    the recent days vary more because they are no part of it. Among dozens of measures some are always unusual, so what
-    counts is how unlikely the most unusual one is: all measures are taken of the same stretches, and a distance is
-    compared with the largest of each stretch [1]_.
+    Each measure of the recent days is held against the same measure of the training days. The days of both are split
+    anew, weekday by weekday, as if other days had been the recent ones: were all drawn from one law, independently,
+    the true split would be as likely as any other, so that what it is judged by holds for few days, too [1]_. Among
+    dozens of measures some are always unusual, so what counts is how unlikely the most unusual one is: all measures
+    are taken of the same splits, and a distance is compared with the largest of each split [2]_.
 
     Parameters
     ----------
@@ -94,22 +108,20 @@ def find_drift(
     Raises
     ------
     InputError
-        If the training window is too short, or a model cannot be solved for either.
+        If there are too few days for the level, or a model cannot be solved for either window.
 
     References
     ----------
-    .. [1] P. H. Westfall, S. S. Young, "Resampling-Based Multiple Testing", Wiley 1993 (single-step maxT).
+    .. [1] E. J. G. Pitman, "Significance tests which may be applied to samples from any populations", Supplement to
+       the Journal of the Royal Statistical Society 4(1), 1937.
+    .. [2] P. H. Westfall, S. S. Young, "Resampling-Based Multiple Testing", Wiley 1993 (single-step maxT).
     """
-    comparison = _Comparison(windows, options or DriftOptions())
+    options = options or DriftOptions()
+    few = min(_FIRST_DRAWS, options.draws)
     with threadpool_limits(1):
-        rows = [
-            *comparison.mix(),
-            *comparison.histogram("path_length", _LENGTHS),
-            *comparison.histogram("time_lag_days", _LAGS),
-            *comparison.rates(),
-            *(row for index, model in enumerate(models) for row in comparison.credit(index, model)),
-        ]
-    _judge(rows, comparison.options)
+        rows = _compare(windows, models, options, few)
+        if few < options.draws and any(_may_have_drifted(row, options) for row in rows):
+            rows = _compare(windows, models, options, options.draws)
     frame = pd.DataFrame(rows, columns=list(DRIFT.column_names))
     numbers = [column.name for column in DRIFT.columns if column.type == "number"]
     return frame.astype(dict.fromkeys(numbers, "float64") | {"drifted": bool})
@@ -149,24 +161,82 @@ def drift_sentences(drift: pd.DataFrame) -> list[str]:
     return sentences or [f"No drift in {pluralise(tested, 'measure')}."]
 
 
-class _Comparison:
-    """Two windows, and stretches of the first."""
+def check_days(training: int, recent: int, level: float, *, between: int = 0) -> None:
+    """Raise `InputError` if so many days cannot show what is usual.
 
-    def __init__(self, windows: Windows, options: DriftOptions) -> None:
+    Parameters
+    ----------
+    training, recent : how many days, the recent ones after the others
+    level : that an unlikely split must reach
+    between : how many days lie between them
+    """
+    fewest = max(FEWEST_DAYS, recent)
+    given = f"{pluralise(training, 'training day')} for {pluralise(recent, 'recent day')}"
+    if training < fewest:
+        raise InputError(
+            "the training window is too short to show what is usual", given=given, allowed=f"at least {fewest} days"
+        )
+
+    def is_enough(training: int, recent: int) -> bool:
+        is_recent = np.arange(training + recent) >= training
+        days = np.arange(training + recent) + between * is_recent
+        return count_splits(days % WEEK, is_recent) * level >= 1
+
+    if is_enough(training, recent):
+        return
+    hints = []
+    if (more := next((n for n in range(recent, training + 1) if is_enough(training, n)), None)) is not None:
+        hints.append(f"compare {more} recent days (--recent-days {more})")
+    if (longer := next((n for n in range(training, _MOST_DAYS) if is_enough(n, recent)), None)) is not None:
+        hints.append(f"compare them with {longer} training days (--training-days {longer})")
+    raise InputError(
+        f"too few days of the same weekdays to find a change at significance level {level:g}",
+        given=given,
+        hint=", or ".join(hints) or "compare more days",
+    )
+
+
+def _compare(windows: Windows, models: Sequence[AttributionModel], options: DriftOptions, draws: int) -> list[Row]:
+    comparison = _Comparison(windows, options, draws)
+    rows = [
+        *comparison.mix(),
+        *comparison.histogram("path_length", _LENGTHS),
+        *comparison.histogram("time_lag_days", _LAGS),
+        *comparison.rates(),
+        *(row for index, model in enumerate(models) for row in comparison.credit(index, model)),
+    ]
+    _judge(rows, options)
+    return rows
+
+
+def _may_have_drifted(row: Row, options: DriftOptions) -> bool:
+    """Whether more splits may tell. To ask again only here makes alarms rarer, never more frequent."""
+    return _is_beyond_limit(row) and row["p_value"] <= 3 * options.level
+
+
+def _is_beyond_limit(row: Row) -> bool:
+    return row["limit"] is not None and abs(row["change"] if row["psi"] is None else row["psi"]) > row["limit"]
+
+
+class _Comparison:
+    """Two windows, and other ways to split their days."""
+
+    def __init__(self, windows: Windows, options: DriftOptions, draws: int) -> None:
         self.windows, self.options = windows, options
         self.training, self.recent = windows.training, windows.recent
-        days, length = self.training.days, self.recent.days
-        if days < max(FEWEST_DAYS, 2 * length):
-            raise InputError(
-                "the training window is too short to show what is usual",
-                given=f"{days} training days for {length} recent days",
-                allowed=f"at least {max(FEWEST_DAYS, 2 * length)} days",
-            )
-        weights = stretch_weights(options.draws, days, length, block=options.block, seed=options.seed)
-        # Days without a journey are in no table.
-        self.weights = weights[:, self.training.observed[1].labels - self.training.first]
-        # A stretch is part of the window it is compared with, and recent days are not.
-        self.apart = 1.0 + length / days
+        between = self.recent.first - self.training.last - 1
+        check_days(self.training.days, self.recent.days, options.level, between=between)
+        self.both = join_windows(self.training, self.recent)
+        days = np.concatenate([np.arange(of.first, of.last + 1) for of in (self.training, self.recent)])
+        is_recent = days >= self.recent.first
+        splits = draw_splits(days % WEEK, is_recent, draws, options.seed)
+        # Days without a journey are in no table, and count as days all the same.
+        chosen = splits[:, np.searchsorted(days, self.both.observed[1].labels)]
+        # Models that follow influences are told of as many days as both windows have.
+        self.times = len(days) / self.training.days, len(days) / self.recent.days
+        self.sides = np.where(chosen, 0.0, self.times[0]), np.where(chosen, self.times[1], 0.0)
+        # How many training days each split calls recent; as many recent ones it does not.
+        self.swapped = splits[:, ~is_recent].sum(axis=1)
 
     # ------------------------------------------------------------ distributions
 
@@ -175,8 +245,8 @@ class _Comparison:
         names = [f"touchpoints/{outcome}" for outcome in _OUTCOMES]
         size = len(self.training.channels)
         before, after = (_sums(window.profile, names, size) for window in (self.training, self.recent))
-        draws = self.weights @ _by_day(self.training.profile[1], names, size).T
-        return self._distribution("channel_mix", None, (before, after, draws), self.training.channels)
+        splits = self._sums_of_splits(self.both.profile[1], names, size)
+        return self._distribution("channel_mix", None, (before, after), splits, self.training.channels)
 
     def histogram(self, measure: str, edges: NDArray[np.int64]) -> list[Row]:
         """Journeys by a number, in bins that begin at 0 and at ``edges``; training and recent are means."""
@@ -187,23 +257,30 @@ class _Comparison:
         into = np.zeros((size, len(edges) + 1))
         into[np.arange(size), bins] = 1.0
         before, after = (_sums(window.profile, names, size) for window in (self.training, self.recent))
-        draws = self.weights @ (_by_day(self.training.profile[1], names, size).T @ into)
-        (row,) = self._distribution(measure, None, (before @ into, after @ into, draws), ())
+        splits = [of @ into for of in self._sums_of_splits(self.both.profile[1], names, size)]
+        (row,) = self._distribution(measure, None, (before @ into, after @ into), splits, ())
         means = [float(to_shares(each) @ np.arange(size)) for each in (before, after)]
         return [row | {"training": means[0], "recent": means[1], "change": _change(*means)}]
+
+    def _sums_of_splits(self, buckets: Buckets, names: Sequence[str], size: int) -> list[Floats]:
+        """(splits, size) sums over the days that a split calls training days, and over those that it calls recent."""
+        by_day: Floats = np.sum([buckets.totals(name, size) for name in names], axis=0)
+        return [weights @ by_day.T for weights in self.sides]
 
     def _distribution(
         self,
         measure: str,
         model: str | None,
-        amounts: tuple[Floats, Floats, Floats],
+        amounts: tuple[Floats, Floats],
+        splits: Sequence[Floats],
         channels: Sequence[str],
     ) -> list[Row]:
-        """One row of the whole, and one per channel that says what it adds; amounts before, after, and of draws."""
-        before, after, draws = amounts
+        """One row of the whole, and one per channel that says what it adds; amounts before and after, and of splits."""
+        before, after = amounts
         terms = psi_terms(after, before)
-        usual = psi_terms(draws, before).sum(axis=-1) * self.apart
-        whole = _row(measure, model, None, psi=float(terms.sum()), limit=self.options.psi) | {_USUAL: usual}
+        # The root of what is a sum of squares is nearly normal, as rates are, so that both can be compared.
+        distances = np.sqrt(psi_terms(splits[1], splits[0]).sum(axis=-1))
+        whole = _row(measure, model, None, psi=float(terms.sum()), limit=self.options.psi) | {_DISTANCES: distances}
         shares = zip(channels, to_shares(before).tolist(), to_shares(after).tolist(), terms.tolist(), strict=False)
         parts = [
             _row(measure, model, name, training=was, recent=is_now, change=_change(was, is_now), psi=added)
@@ -224,37 +301,42 @@ class _Comparison:
         def amount(names: Sequence[str], window: Window) -> float:
             return sum(window.observed[0].number(name) for name in names)
 
-        daily = [_by_day(self.training.observed[1], names, 1)[0] for names in (of, per)]
-        draws = [self.weights @ each for each in daily]
+        totals = [self._sums_of_splits(self.both.observed[1], names, 1) for names in (of, per)]
         was, is_now = (_ratio(amount(of, each), amount(per, each)) for each in (self.training, self.recent))
-        usual = np.divide(draws[0], draws[1], out=np.full(len(draws[0]), np.nan), where=draws[1] > 0)
-        return self._compare(measure, None, None, was, is_now, usual)
+        rates = [
+            np.divide(count[:, 0], of_all[:, 0], out=np.zeros(len(count)), where=of_all[:, 0] > 0)
+            for count, of_all in zip(*totals, strict=True)
+        ]
+        return self._compare(measure, None, None, was, is_now, rates)
 
     def credit(self, index: int, model: AttributionModel) -> list[Row]:
         """How a model divides conversions, and what a channel returns under it."""
         fitted = [self._fit_window(index, model, window) for window in (self.training, self.recent)]
         before, after = (each.credit_ for each in fitted)
-        machinery = get_machinery(fitted[0])
-        solve: Callable[..., Any] = machinery.solve_again if machinery.is_linearised else machinery.redraw
-        own, observed = self.training.models[index][1], self.training.observed[1]
-        draws = solve_draws(solve, model.label, own, observed, self.weights)
+        # Influences are those of all days, so that no split is nearer to the fit than another.
+        machinery = get_machinery(self._fit_window(index, model, self.both))
+        own, observed = self.both.models[index][1], self.both.observed[1]
+        splits = [solve_draws(machinery.redraw, model.label, own, observed, weights) for weights in self.sides]
         channels = self.training.channels
         amounts = before.conversions[:-1], after.conversions[:-1]
         rows: list[Row] = []
         # Shares of what is below nothing are none.
         if min(each.min(initial=0.0) for each in amounts) >= 0:
-            usual = np.maximum(draws.conversions, 0.0)
-            rows += self._distribution("credit", model.label, (*amounts, usual), channels)
-        value = before.value, after.value, draws.value
+            usual = [np.maximum(of.conversions, 0.0) for of in splits]
+            rows += self._distribution("credit", model.label, amounts, usual, channels)
+        value = before.value, after.value, [of.value / times for of, times in zip(splits, self.times, strict=True)]
         return rows + [row for at, name in enumerate(channels) for row in self._roi(model.label, at, name, value)]
 
-    def _roi(self, model: str, at: int, channel: str, value: tuple[Floats, Floats, Floats]) -> list[Row]:
+    def _roi(self, model: str, at: int, channel: str, value: tuple[Floats, Floats, Sequence[Floats]]) -> list[Row]:
         spent = [spend.get(channel, 0.0) for spend in self.windows.spend]
         if min(spent) <= 0:
             return []
-        # Spend of a stretch is that of the window, in proportion: what a day costs is decided, not sampled.
         was, is_now = value[0][at] / spent[0], value[1][at] / spent[1]
-        row = self._compare("roi", model, channel, was, is_now, value[2][:, at] / spent[0])
+        # A day costs what the days of its window cost on average: what they cost is decided, not sampled.
+        moved = self.swapped * (spent[0] / self.training.days - spent[1] / self.recent.days)
+        costs = spent[0] - moved, spent[1] + moved
+        returns = [of[:, at] / cost for of, cost in zip(value[2], costs, strict=True)]
+        row = self._compare("roi", model, channel, was, is_now, returns)
         return [row | {"training": was - 1, "recent": is_now - 1}]
 
     def _fit_window(self, index: int, model: AttributionModel, window: Window) -> AttributionModel:
@@ -263,14 +345,15 @@ class _Comparison:
         return again
 
     def _compare(
-        self, measure: str, model: str | None, channel: str | None, was: float, is_now: float, usual: Floats
+        self, measure: str, model: str | None, channel: str | None, was: float, is_now: float, splits: Sequence[Floats]
     ) -> Row:
         change = _change(was, is_now)
+        numbers = {"training": was, "recent": is_now}
         if change is None:
-            return _row(measure, model, channel, training=was, recent=is_now)
-        off = np.abs(usual / was - 1.0) * np.sqrt(self.apart)
-        numbers = {"training": was, "recent": is_now, "change": change, "limit": self.options.change}
-        return _row(measure, model, channel, **numbers) | {_USUAL: off}
+            return _row(measure, model, channel, **numbers)
+        tested = {"change": change, "limit": self.options.change}
+        distances = {_DISTANCES: relative_difference(splits[1], splits[0])}
+        return _row(measure, model, channel, **numbers, **tested) | distances
 
 
 def _row(measure: str, model: str | None, channel: str | None, **numbers: float | None) -> Row:
@@ -280,28 +363,19 @@ def _row(measure: str, model: str | None, channel: str | None, **numbers: float 
 
 def _judge(rows: Sequence[Row], options: DriftOptions) -> None:
     """Fill in how likely each tested distance is, by itself and as the largest of all, and what follows."""
-    tested = [row for row in rows if _USUAL in row]
-    usual = np.array([row.pop(_USUAL) for row in tested])
-    sizes = np.array([abs(row["change"] if row["psi"] is None else row["psi"]) for row in tested])
-    # A stretch in which nothing converted has no rate.
-    usual = np.nan_to_num(usual, nan=0.0, posinf=0.0)
-    scale = np.sqrt((usual**2).mean(axis=1))
-    # What never varies is beyond comparison once it does.
-    scaled = np.divide(usual, scale[:, None], out=np.zeros_like(usual), where=scale[:, None] > 0)
-    distance = np.divide(sizes, scale, out=np.where(sizes > 0, np.inf, 0.0), where=scale > 0)
-    for row, own, size, in_scale in zip(tested, usual, sizes, distance, strict=True):
-        row["p_value"], row["p_adjusted"] = _likelihood(size, own), _likelihood(in_scale, scaled.max(axis=0))
-        row["drifted"] = bool(size > row["limit"] and row["p_adjusted"] <= options.level)
+    tested = [row for row in rows if _DISTANCES in row]
+    if not tested:
+        return
+    distances = np.array([row.pop(_DISTANCES) for row in tested])
+    extremes = rank_extremes(distances, np.array([row["psi"] is None for row in tested]))
+    largest = extremes.max(axis=0)
+    for row, own in zip(tested, extremes, strict=True):
+        row["p_value"], row["p_adjusted"] = (float(np.mean(of >= own[0])) for of in (own, largest))
+        row["drifted"] = _is_beyond_limit(row) and row["p_adjusted"] <= options.level
 
 
 def _sums(part: Part, names: Sequence[str], size: int) -> Floats:
     result: Floats = np.sum([part[0].dense(name, size) for name in names], axis=0)
-    return result
-
-
-def _by_day(buckets: Buckets, names: Sequence[str], size: int) -> Floats:
-    """(size, days) sums."""
-    result: Floats = np.sum([buckets.totals(name, size) for name in names], axis=0)
     return result
 
 
@@ -311,8 +385,3 @@ def _ratio(amount: float, per: float) -> float:
 
 def _change(was: float, is_now: float) -> float | None:
     return is_now / was - 1.0 if was > 0 and np.isfinite(is_now) else None
-
-
-def _likelihood(size: float, usual: Floats) -> float:
-    """Share of what is ``usual`` that is as large as ``size``, which counts among them."""
-    return float((1 + np.count_nonzero(usual >= size)) / (1 + len(usual)))

@@ -8,7 +8,7 @@ from attribution.production.refit.definition import Definition
 from attribution.production.refit.nights import Log, Tonight, choose_tonight, given_log
 from attribution.production.refit.store import DayFile, LogState, SummaryStore, read_day, write_day
 from attribution.production.refit.summary_guards import SummaryGuards, moved_share
-from attribution.production.refit.window import Window, add_up, read_window, refit
+from attribution.production.refit.window import Window, add_up, join_windows, read_window, refit
 
 __all__ = [
     "SUMMARIES",
@@ -26,6 +26,7 @@ __all__ = [
     "day_name",
     "day_number",
     "given_log",
+    "join_windows",
     "make_challenger",
     "moved_share",
     "read_day",

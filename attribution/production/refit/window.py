@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from attribution.errors import InputError
 from attribution.journeys import Buckets, Summary
-from attribution.journeys.buckets import split_buckets
+from attribution.journeys.buckets import join_buckets, split_buckets
 from attribution.kernels.statistics.sums import KeyedSums, stack_labelled
 from attribution.models import AttributionModel
 from attribution.models.credit import Credit, check_labels
@@ -89,6 +89,17 @@ def add_up(days: Mapping[int, DayTables], channels: tuple[str, ...], *, models: 
     summary = Summary({name: stack_labelled(parts) for name, parts in by_name.items()})
     observed, profile, *own = split_buckets(summary, MODELS + models)
     return Window(min(days), max(days), channels, observed, profile, tuple(own))
+
+
+def join_windows(before: Window, after: Window) -> Window:
+    """The days of two windows that know the same channels, ``after`` the later one; there may be days between them."""
+
+    def join(first: Part, second: Part) -> Part:
+        return first[0] + second[0], join_buckets(first[1], second[1])
+
+    models = tuple(join(*pair) for pair in zip(before.models, after.models, strict=True))
+    observed, profile = join(before.observed, after.observed), join(before.profile, after.profile)
+    return Window(before.first, after.last, before.channels, observed, profile, models)
 
 
 def refit(window: Window, models: Sequence[AttributionModel]) -> Credit:

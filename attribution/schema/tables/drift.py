@@ -36,8 +36,12 @@ DRIFT = Table(
             unit="ratio (1 = 100 %)",
         ),
         null("psi", "number", "population stability index of the whole distribution, or what a channel adds to it"),
-        null("p_value", "number", "share of stretches of the training window that lie as far off; null: not tested"),
-        null("p_adjusted", "number", "share of such stretches in which any measure at all lies as far off"),
+        null(
+            "p_value",
+            "number",
+            "share of ways to call other days recent, weekday by weekday, that lie as far apart; null: not tested",
+        ),
+        null("p_adjusted", "number", "share of such ways in which any measure at all lies as far apart"),
         null(
             "limit",
             "number",

@@ -200,7 +200,7 @@ def test_a_run_with_a_model_of_ones_own_and_its_summaries_are_data_to_others(
     for command in (
         ("export", "run", "--to", "again"),
         ("refit", "days"),
-        ("monitor", "days", "--recent-days", "2", "--training-days", "14"),
+        ("monitor", "days", "--recent-days", "5", "--training-days", "14"),
     ):
         assert call(monkeypatch, *command) == 2, command
         assert "--allow-own-code" in capsys.readouterr().err, command

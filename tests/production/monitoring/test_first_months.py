@@ -79,14 +79,18 @@ def test_a_model_that_was_fitted_yesterday_is_waited_for(
     night(20)
     assert call(monkeypatch, "run", "shop.toml", "--out", "run") == 0
     assert call(monkeypatch, "export", "run", "--to", "model") == 0
-    monitor = ("monitor", "model", "--tables", "shop.toml", "--recent-days", "3", "--psi", "9", "--change", "9")
+    asked = ("monitor", "model", "--tables", "shop.toml", "--psi", "9", "--change", "9")
+    # What can never be told is said at once, and not when the days are there.
+    assert call(monkeypatch, *asked, "--recent-days", "3") == 2
+    assert "compare 4 recent days (--recent-days 4)" in capsys.readouterr().err
+    monitor = (*asked, "--recent-days", "4")
     for days, there in ((20, 0), (21, 0), (23, 2)):
         night(days)
         assert call(monkeypatch, *monitor) == 0
         said = capsys.readouterr().out
-        assert f"Model 'model' has {there} of the 3 days that are needed: complete days after 2024-03-20" in said
-        assert "2024-03-23 is the first that is compared" in said
-    night(24)
+        assert f"Model 'model' has {there} of the 4 days that are needed: complete days after 2024-03-20" in said
+        assert "2024-03-24 is the first that is compared" in said
+    night(25)
     assert call(monkeypatch, *monitor) == 0
     assert "No drift in" in capsys.readouterr().out
     # A log that ends before the model was fitted is another log.
