@@ -179,6 +179,19 @@ def test_a_model_folder_runs_nothing(ran: Ran, tmp_path: Path, model: Path) -> N
 
 
 @pytest.mark.slow
+def test_a_review_counts_journeys_when_they_were_last_touched(ran: Ran, tmp_path: Path) -> None:
+    folder = case("money_review_lag", tmp_path)
+    for month in ("jan", "feb"):
+        ran(folder, "attribution", "run", f"{month}.toml", "--out", month)
+    review = json.loads(ran(folder, "attribution", "review", "jan", "feb", "--out", "review", "--json", code=3))
+    parts = {row["part"]: row for row in review["roi_parts"] if row["slice"] == "a"}
+    sides = {part: (parts[part]["reference"], parts[part]["here"], parts[part]["roi_gap"]) for part in parts}
+    assert sides["volume"] == pytest.approx((40, 48, 0.75))
+    assert sides["rate"] == pytest.approx((0.5, 0.25, -2.75))
+    assert not [note for note in review["notes"] if note.startswith("The log of run")]
+
+
+@pytest.mark.slow
 def test_a_query_writes_no_file(ran: Ran, tmp_path: Path) -> None:
     folder = case("query_writes_files", tmp_path)
     said = ran(folder, "python", "reproduce.py", code=1)

@@ -221,8 +221,15 @@ class Build:
             customers,
         )
         counts = (touchpoints, ties, duplicates, *made.dropped.tolist(), *made.outside.tolist(), *fresh)
-        chunk = replace(chunk, counted=dict(zip(_COUNTED, counts, strict=True)))
+        chunk = self._of_period(replace(chunk, counted=dict(zip(_COUNTED, counts, strict=True))), made.is_later)
         return self._only_new(book_by_day(chunk, self.windows) if self.by_day else chunk)
+
+    def _of_period(self, chunk: JourneyChunk, is_later: NDArray[np.bool_]) -> JourneyChunk:
+        """The journeys that count in the period, and beside them those that were last touched in it."""
+        if self.period == kernel.ANY_TIME:
+            return chunk
+        later = replace(chunk.subset(is_later), counted={})
+        return replace(chunk.subset(~is_later), since=self.period[0], later=later)
 
     @property
     def _arrivals(self) -> tuple[int, int, int]:

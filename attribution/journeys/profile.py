@@ -9,12 +9,18 @@ import numpy as np
 import pandas as pd
 
 from attribution.journeys import DAY, JourneyChunk, Journeys, Reader, Summary
-from attribution.journeys.structure import tally
+from attribution.journeys.structure import number, tally
 from attribution.kernels.markov.step_counts import Slices, distinct_members
 from attribution.kernels.statistics.sums import KeyedSums, to_float
 from attribution.schema.tables import JOURNEY_PROFILE
 
+LAST_TOUCHED = "last_touched"
+"""The measure that counts failed journeys of a period when they were last touched, not when they close."""
+
 _MEASURES = ("path_length", "time_lag_days", "touchpoints", "participation")
+_OUTCOMES = {"converted": "conversions", "not_converted": "nulls"}
+_ALL_LAST_TOUCHED = "all_last_touched"
+_SEPARATE = (LAST_TOUCHED, _ALL_LAST_TOUCHED)
 
 
 def profile_journeys(journeys: Journeys) -> pd.DataFrame:
@@ -22,7 +28,8 @@ def profile_journeys(journeys: Journeys) -> pd.DataFrame:
 
     Measures: ``path_length`` (journeys by number of touchpoints), ``time_lag_days`` (journeys by whole days
     from first touchpoint to their end), ``touchpoints`` and ``participation`` (touchpoints, and journeys that
-    a channel is in, by channel).
+    a channel is in, by channel). With a period also ``last_touched``: as ``participation``, but a journey without a
+    conversion counts when it was last touched, see `JourneyChunk.by_last_touch`.
     """
     return assemble_profile(journeys.read(profile_reader(journeys))[0], journeys.channels)
 
@@ -34,8 +41,9 @@ def profile_reader(journeys: Journeys) -> Reader:
 
 def assemble_profile(summary: Summary, channels: Sequence[str]) -> pd.DataFrame:
     """The ``journey_profile`` table of what a `profile_reader` has counted in journeys of ``channels``."""
-    parts = [_rows(name, table, channels) for name, table in sorted(summary.tables.items(), key=_sort_key)]
-    parts = [part for part in parts if len(part)]
+    counted = {name: table for name, table in summary.tables.items() if not name.startswith(_SEPARATE)}
+    parts = [_rows(name, table, channels) for name, table in sorted(counted.items(), key=_sort_key)]
+    parts = [part for part in (*parts, *_rows_last_touched(summary, channels)) if len(part)]
     if not parts:
         return pd.DataFrame(columns=list(JOURNEY_PROFILE.column_names))
     table = pd.concat(parts, ignore_index=True)
@@ -44,8 +52,23 @@ def assemble_profile(summary: Summary, channels: Sequence[str]) -> pd.DataFrame:
     whole = table["outcome"].map(journeys_by_outcome)
     touched = table["measure"] == "touchpoints"
     whole[touched] = table[touched].groupby("outcome")["count"].transform("sum")
-    table["share"] = table["count"] / whole.where(whole > 0)
+    last_touched = table["measure"] == LAST_TOUCHED
+    all_last_touched = {outcome: summary.number(f"{_ALL_LAST_TOUCHED}/{outcome}") for outcome in _OUTCOMES}
+    whole[last_touched] = table[last_touched]["outcome"].map(all_last_touched)
+    table["share"] = (table["count"] / whole.where(whole > 0)).mask(last_touched & (table["count"] == 0), 0.0)
     return table[list(JOURNEY_PROFILE.column_names)]
+
+
+def journeys_by_channel(profile: pd.DataFrame) -> pd.Series:
+    """Journeys that touched each channel, to hold spend and credited conversions of the same days against.
+
+    Parameters
+    ----------
+    profile : the ``journey_profile`` table
+    """
+    measures = profile["measure"]
+    measure = LAST_TOUCHED if (measures == LAST_TOUCHED).any() else "participation"
+    return profile[measures == measure].groupby("channel")["count"].sum()
 
 
 def _sort_key(table: tuple[str, KeyedSums]) -> tuple[int, str]:
@@ -58,7 +81,7 @@ def _count(channels: int, has_times: bool, chunk: JourneyChunk) -> Summary:
     touched = chunk.touched
     journey, member = distinct_members(Slices(touched.start, touched.stop, touched.channel, channels))
     tables = {}
-    for outcome, counts in (("converted", "conversions"), ("not_converted", "nulls")):
+    for outcome, counts in _OUTCOMES.items():
         times = getattr(touched, counts)
         tables[f"path_length/{outcome}"] = tally(chunk.lengths, getattr(chunk, counts))
         if has_times and touched.touched_at is not None and touched.ended_at is not None:
@@ -67,7 +90,38 @@ def _count(channels: int, has_times: bool, chunk: JourneyChunk) -> Summary:
         flat = touched.flatten(times > 0)
         tables[f"touchpoints/{outcome}"] = tally(flat.channel, np.repeat(getattr(flat, counts), flat.lengths))
         tables[f"participation/{outcome}"] = tally(member, times[journey])
+    counted = Summary(tables)
+    if chunk.since is not None:
+        for part in chunk.by_last_touch:
+            counted += _count_last_touched(channels, part.touched)
+    return counted
+
+
+def _count_last_touched(channels: int, touched: JourneyChunk) -> Summary:
+    journey, member = distinct_members(Slices(touched.start, touched.stop, touched.channel, channels))
+    tables = {}
+    for outcome, counts in _OUTCOMES.items():
+        times = getattr(touched, counts)
+        tables[f"{LAST_TOUCHED}/{outcome}"] = tally(member, times[journey])
+        tables[f"{_ALL_LAST_TOUCHED}/{outcome}"] = number(times)
     return Summary(tables)
+
+
+def _rows_last_touched(summary: Summary, channels: Sequence[str]) -> list[pd.DataFrame]:
+    """A row for every channel, so that a count of 0 is told from none at all; no rows without a period."""
+    return [
+        pd.DataFrame(
+            {
+                "measure": LAST_TOUCHED,
+                "channel": np.array(channels, dtype=object),
+                "bin": np.full(len(channels), np.nan),
+                "outcome": outcome,
+                "count": summary.dense(f"{LAST_TOUCHED}/{outcome}", len(channels)),
+            }
+        )
+        for outcome in _OUTCOMES
+        if f"{LAST_TOUCHED}/{outcome}" in summary.tables
+    ]
 
 
 def _rows(name: str, table: KeyedSums, channels: Sequence[str]) -> pd.DataFrame:

@@ -134,7 +134,8 @@ class Refinement:
 
     def apply(self, chunk: JourneyChunk) -> JourneyChunk:
         """The journeys with the touchpoints that stay; non-converting ones without any are left out."""
-        return self.trace(chunk)[0]
+        refined = self.trace(chunk)[0]
+        return refined if chunk.later is None else replace(refined, later=self.trace(chunk.later)[0])
 
     def trace(self, chunk: JourneyChunk) -> tuple[JourneyChunk, NDArray[np.int64] | None]:
         """As `apply`, and which touchpoints of ``chunk`` those of the result are; None where all stay as they lie."""

@@ -140,6 +140,8 @@ class JourneyChunk:
     factor : (touchpoints,) float64 by which weights are multiplied; None where all count alike
     bucket : (journeys,) int64 label of the bucket that each was dealt to, once it has been
     counted : what was counted while these journeys were built
+    since : first instant of the period that the journeys are of; None without one
+    later : journeys without a conversion that were last touched in the period and close after it; see `by_last_touch`
 
     Examples
     --------
@@ -175,9 +177,24 @@ class JourneyChunk:
     factor: NDArray[np.float64] | None = None
     bucket: NDArray[np.int64] | None = None
     counted: Mapping[str, int] = field(default_factory=dict)
+    since: int | None = None
+    later: JourneyChunk | None = None
 
     def __len__(self) -> int:
         return len(self.start)
+
+    @property
+    def by_last_touch(self) -> tuple[JourneyChunk, ...]:
+        """The journeys of the period by the day that decides what they are held against: spend and conversions.
+
+        A journey that converts counts when it does, one that does not when it was last touched. The journeys themselves
+        are those that close in the period, where one that fails does so a lookback window after its last touchpoint.
+        """
+        if self.since is None:
+            return (self,)
+        assert self.ended_at is not None
+        own = self.subset((self.conversion >= 0) | (self.ended_at >= self.since))
+        return (own,) if self.later is None else (own, self.later)
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -263,8 +280,8 @@ class JourneyChunk:
         edges = np.flatnonzero(np.diff(group)) + 1
         for low, high in zip([0, *edges.tolist()], [*edges.tolist(), len(self)], strict=True):
             batch = self.subset(slice(low, high))
-            # What was counted belongs to the whole.
-            yield batch if low == 0 else replace(batch, counted={})
+            # What was counted, and what closes later, belongs to the whole.
+            yield batch if low == 0 else replace(batch, counted={}, later=None)
 
     def subset(self, rows: slice | NDArray[np.bool_] | NDArray[np.signedinteger]) -> JourneyChunk:
         """Some of the journeys, on the same touchpoints; rows may be repeated and in any order."""

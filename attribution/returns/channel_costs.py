@@ -350,9 +350,10 @@ def coverage_findings(costs: Costs, channels: Sequence[str]) -> list[Finding]:
         return []
     media, owned = set(costs.media), {channel for channel, kind in costs.amounts if kind != MEDIA}
     every = sorted(set(channels) | costs.channels)
+    without = [name for name, has_own in zip(every, costs.has_own("loaded", every), strict=True) if not has_own]
     groups = {
         "no_cost": (
-            [name for name in every if name not in media | owned],
+            without,
             "channels with credit but no cost of their own: they have no ROI and no rank; add their costs",
         ),
         "media_cost_only": (

@@ -12,7 +12,13 @@ import pandas as pd
 from attribution.amounts import format_roi
 from attribution.arguments import check_arguments
 from attribution.decisions.comparison.alerts import Thresholds, find_alerts, without_substitutes
-from attribution.decisions.comparison.roi_change import PARTS, check_terms, split_roi_change
+from attribution.decisions.comparison.log_ends import say_log_ends
+from attribution.decisions.comparison.roi_change import (
+    PARTS,
+    check_terms,
+    counts_by_last_touch,
+    split_roi_change,
+)
 from attribution.decisions.comparison.side_by_side import lay_side_by_side
 from attribution.decisions.kpis import Run, SettingDifference, read_run, settings_that_differ
 from attribution.errors import InputError
@@ -159,9 +165,7 @@ def _notes(before: Run, after: Run, pair: tuple[str, str]) -> list[str]:
     if (before.days is None) != (after.days is None):
         short = before if before.days is None else after
         notes.append(f"The number of days of run {short.name!r} is unknown, so both runs are treated as equally long.")
-    without_profile = [run.name for run in (before, after) if "journey_profile" not in run.tables]
-    if without_profile:
-        notes.append(f"Run {without_profile[0]!r} has no journey_profile, so the part rate includes volume.")
+    notes += _notes_on_journeys(before, after)
     if pair[0] != pair[1]:
         notes.append(
             f"The model changed from {pair[0]} to {pair[1]}. The part model is the effect of that change alone on ROI."
@@ -170,6 +174,21 @@ def _notes(before: Run, after: Run, pair: tuple[str, str]) -> list[str]:
     if "roi_low" not in after.returns(pair[1]) or after.returns(pair[1])["roi_low"].isna().all():
         notes.append("The later run has no intervals, so small changes may be chance. Set resampling.")
     return notes
+
+
+def _notes_on_journeys(before: Run, after: Run) -> list[str]:
+    """Which journeys are counted, and what nobody can know of them."""
+    runs = (before, after)
+    without_profile = [run.name for run in runs if "journey_profile" not in run.tables]
+    if without_profile:
+        return [f"Run {without_profile[0]!r} has no journey_profile, so the part rate includes volume."]
+    outdated = [run.name for run in runs if not counts_by_last_touch(run)]
+    if outdated:
+        return [
+            f"Run {outdated[0]!r} was written by a version that counts failed journeys when they close, one lookback "
+            "window late, so the part rate includes volume. Run it again to separate them."
+        ]
+    return [sentence for run in runs for sentence in say_log_ends(run)]
 
 
 def _notes_on_settings(differing: Sequence[SettingDifference]) -> list[str]:

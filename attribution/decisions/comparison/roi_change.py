@@ -6,10 +6,11 @@ On the terms that a run ranks channels by, what a channel returns on each unit o
 
 with *volume* the journeys that touched the channel, *rate* the conversions credited to it per such journey, *value*
 the return per credited conversion, *spend* its media spend, and *cost* all its costs per unit of media spend (1 where
-channels are ranked by media cost). Each factor gets its Shapley value within return and within cost, and both get
-theirs in the ratio (Owen's value), so that parts add up exactly, whatever the order, and turn their sign when the
-runs change places. Where the model changes too, ROI is split along both orders, model first and model last, as far as
-the runs have both models, and the mean counts.
+channels are ranked by media cost). A journey counts on the day of its conversion, and one without a conversion on the
+day of its last touchpoint: conversions and spend are of these days, too. Each factor gets its Shapley value within
+return and within cost, and both get theirs in the ratio (Owen's value), so that parts add up exactly, whatever the
+order, and turn their sign when the runs change places. Where the model changes too, ROI is split along both orders,
+model first and model last, as far as the runs have both models, and the mean counts.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from attribution.arguments import check_arguments
 from attribution.decisions.kpis import Run
 from attribution.errors import InputError
+from attribution.journeys.profile import LAST_TOUCHED, journeys_by_channel
 from attribution.kernels.statistics.decompositions import prices_of_change, ratio_known, split_product
 from attribution.schema.tables import NO_CHANNELS, TOTAL
 from attribution.schema.tables.roi_parts import EARLIER_RUN, ROI_PARTS
@@ -163,12 +165,21 @@ def side_of(run: Run, model: str, channels: list[str]) -> Side:
     return Side(np.where(paid, media, 0.0), np.where(paid, np.nan_to_num(journeys), 0.0), conversions, returns, costs)
 
 
+def counts_by_last_touch(run: Run) -> bool:
+    """Whether a run counts failed journeys when they were last touched; without a period both days are in it.
+
+    A run of a period that an earlier version wrote only knows when journeys close, a lookback window later.
+    """
+    measures = run.tables["journey_profile"]["measure"]
+    period = run.experiment.period
+    return (period.start is None and period.end is None) or bool((measures == LAST_TOUCHED).any())
+
+
 def _journeys(run: Run) -> pd.Series:
-    """Journeys that touched each channel."""
-    profile = run.tables.get("journey_profile")
-    if profile is None:
+    """Journeys that touched each channel, by the day of the conversion or of the last touchpoint; empty if unknown."""
+    if "journey_profile" not in run.tables or not counts_by_last_touch(run):
         return pd.Series(dtype=float)
-    return profile[profile["measure"] == "participation"].groupby("channel")["count"].sum()
+    return journeys_by_channel(run.tables["journey_profile"])
 
 
 def _paths(before: Run, was: str, after: Run, model: str, channels: list[str]) -> list[list[tuple[str, Side, Side]]]:

@@ -19,7 +19,12 @@ ROI_SLICES = Table(
         _DIMENSION,
         _SLICED_BY,
         _SLICE,
-        Column("journeys", "number", "journeys that touched the slice"),
+        Column(
+            "journeys",
+            "number",
+            "journeys that touched the slice; with a period those that converted in it, or did not and were last "
+            "touched in it",
+        ),
         Column("conversions", "number", "credited conversions"),
         Column("value", "number", "credited return, on the basis that channels are ranked by"),
         null("spend", "number", "cost of the slice; null where none of its own is known"),

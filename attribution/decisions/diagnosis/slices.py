@@ -14,6 +14,7 @@ from attribution.data.loading.events import Dimensions
 from attribution.decisions.diagnosis.gaps import NEEDED
 from attribution.errors import InputError, did_you_mean
 from attribution.journeys import JourneyChunk, Journeys, Summary
+from attribution.journeys.profile import journeys_by_channel
 from attribution.journeys.structure import tally
 from attribution.kernels.markov.step_counts import Slices, distinct_members
 from attribution.kernels.statistics.sums import KeyedSums, sum_by_key
@@ -44,9 +45,8 @@ def channel_slices(
     """
     rows = main_basis(returns)
     rows = rows[~rows["channel"].isin(NO_CHANNELS)]
-    touched = profile[profile["measure"] == "participation"]
-    names = touched["channel"].replace(dict(whole or {}))
-    journeys = touched["count"].groupby(names).sum()
+    touched = journeys_by_channel(profile)
+    journeys = touched.groupby(touched.index.to_series().replace(dict(whole or {}))).sum()
     table = pd.DataFrame(
         {
             "dimension": dimension,
@@ -111,18 +111,22 @@ class SliceReader:
             touched = chunk.touched
             of = self.segments.of(touched).astype(np.int64)[:, None]
             tables |= _sums("segment//", of, self._terms(touched))
-            tables["segment/journeys"] = sum_by_key(of, _weight(touched))
-        if not self.dimensions:
-            return Summary(tables)
-        for name in self.dimensions:
-            tables[f"{name}/journeys"] = _journeys(chunk.touched, name)
-        for position, model in enumerate(self.models):
+        for position, model in enumerate(self.models if self.dimensions else ()):
             allocated, shares, _ = allocate(model, chunk)
             journey = np.repeat(np.arange(len(allocated)), allocated.lengths)
             terms = {what: shares * of[journey] for what, of in self._terms(allocated).items()}
             for name in self.dimensions:
                 digit = allocated.dimensions.digit(allocated.code.astype(np.int64), name)
                 tables |= _sums(f"{name}/{position}/", digit[:, None], terms)
+        return sum(map(self._reach, chunk.by_last_touch), start=Summary(tables))
+
+    def _reach(self, chunk: JourneyChunk) -> Summary:
+        """Journeys by slice; a journey that failed counts when it was last touched, as its spend does."""
+        touched = chunk.touched
+        tables = {f"{name}/journeys": _journeys(touched, name) for name in self.dimensions}
+        if self.segments is not None:
+            of = self.segments.of(touched).astype(np.int64)[:, None]
+            tables["segment/journeys"] = sum_by_key(of, _weight(touched))
         return Summary(tables)
 
     def _terms(self, chunk: JourneyChunk) -> dict[str, Floats]:

@@ -14,7 +14,7 @@ from attribution.decisions.funnel.funnel_options import FunnelOptions
 from attribution.decisions.funnel.progress import ENDS, PROGRESS, Progress, ends_of, rates_of
 from attribution.decisions.funnel.stages import GAINS, Wins, average_win, wins_of
 from attribution.returns import Terms
-from attribution.returns.returns_tables import paid_of, ratio, spend_of, with_idle_channels
+from attribution.returns.returns_tables import paid_of, ratio, with_idle_channels
 from attribution.schema.tables import NO_CHANNELS
 
 
@@ -24,6 +24,7 @@ def funnel_credit(
     terms: Terms,
     options: FunnelOptions,
     *,
+    returns: pd.DataFrame,
     funnel: pd.DataFrame,
     pipeline: pd.DataFrame,
 ) -> pd.DataFrame:
@@ -32,6 +33,7 @@ def funnel_credit(
     Parameters
     ----------
     progress, credited, terms, options : all arrivals, their credit stage by stage, and what spend counts
+    returns : says what each channel spent; by that it is the same in every stage
     funnel : says what an arrival in each stage is worth
     pipeline : says what is expected of open cases
     """
@@ -39,7 +41,7 @@ def funnel_credit(
         return empty_table(FUNNEL_CREDIT)
     wins = wins_of(progress)
     channels = pd.concat(
-        [_of_channels(progress, wins, stage, terms, options) for stage in credited if len(stage.credit)],
+        [_of_channels(progress, wins, stage, (terms, returns), options) for stage in credited if len(stage.credit)],
         ignore_index=True,
     )
     channels["handling"] = handling_of(channels, credited, progress, options)
@@ -82,14 +84,18 @@ def handling_of(
 
 
 def _of_channels(
-    progress: Progress, wins: Wins, credited: StageCredit, terms: Terms, options: FunnelOptions
+    progress: Progress, wins: Wins, credited: StageCredit, money: tuple[Terms, pd.DataFrame], options: FunnelOptions
 ) -> pd.DataFrame:
+    terms, returns = money
     cost_basis = options.cost_basis or terms.options.cost_basis
     # What conversions are worth beside their value is none of an arrival's business.
     table = with_idle_channels(credited.credit, replace(terms, measures=frozenset()))
     if credited.credit["value"].isna().all():
         table["value"] = np.nan
-    table["spend"] = spend_of(table, terms, cost_basis)
+    # What is shared by credit is shared by that of conversions: arrivals of a stage change no spend, and may be none.
+    rows = returns[(returns["cost_basis"] == cost_basis) & (returns["basis"] == returns["basis"].iloc[0])]
+    spend = rows.set_index(["model", "channel"])["spend"]
+    table["spend"] = spend.reindex(pd.MultiIndex.from_frame(table[["model", "channel"]])).to_numpy()
     table["_paid"] = paid_of(table, terms, cost_basis)
     table["cost_per_arrival"] = ratio(table["_paid"], table["conversions"])
     parts = [

@@ -121,7 +121,12 @@ CONVERSION_RATES = Table(
         _STAGE,
         Column("channel", "text", "channel"),
         Column("touch_position", "text", "anywhere, first or last in the journey"),
-        Column("journeys", "number", "journeys with the channel there"),
+        Column(
+            "journeys",
+            "number",
+            "journeys with the channel there; with a period those that arrived in it, or did not and were last touched "
+            "in it",
+        ),
         Column(
             "open", "number", "of these, not converted and still within their window when the data end", unit="journeys"
         ),

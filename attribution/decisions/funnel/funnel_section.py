@@ -77,7 +77,9 @@ class FunnelSection(Section):
         funnel = funnel_table(progress, chances, options)
         return {
             "funnel": funnel,
-            "funnel_credit": funnel_credit(progress, credited, terms, options, funnel=funnel, pipeline=pipeline),
+            "funnel_credit": funnel_credit(
+                progress, credited, terms, options, returns=context.returns, funnel=funnel, pipeline=pipeline
+            ),
             "funnel_touches": funnel_touches(progress, won_of(credited, options)),
             "conversion_rates": conversion_rates(progress, credited, options.level),
             "pipeline": pipeline,

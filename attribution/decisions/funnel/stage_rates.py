@@ -24,7 +24,8 @@ _COUNTS = ("journeys", "open", "arrivals")
 def conversion_rates(progress: Progress, credited: Sequence[StageCredit], level: float) -> pd.DataFrame:
     """The ``conversion_rates`` table: journeys with a channel, and how many of them ended in the stage.
 
-    A journey that is still open when the data end counts as not converted, and is counted apart.
+    A journey that is still open when the data end counts as not converted, and is counted apart. Of a period, journeys
+    count that reached the stage in it, and those without an arrival that were last touched in it.
     """
     parts = []
     for stage in credited:
@@ -51,7 +52,10 @@ def conversion_rates(progress: Progress, credited: Sequence[StageCredit], level:
 
 
 def _count(codes: NDArray[np.int64], chunk: JourneyChunk) -> Summary:
-    touched = chunk.touched
+    return sum((_count_places(codes, part.touched) for part in chunk.by_last_touch), start=Summary({}))
+
+
+def _count_places(codes: NDArray[np.int64], touched: JourneyChunk) -> Summary:
     flattened = touched.flatten(np.ones(len(touched), bool))
     channel = codes[flattened.channel]
     journey = np.repeat(np.arange(len(flattened)), flattened.lengths)

@@ -51,6 +51,14 @@ class Run:
         return list(dict.fromkeys(self.tables["returns"]["model"]))
 
     @property
+    def log(self) -> tuple[dt.date, dt.date] | None:
+        """Day of the first and of the last event of its data; None where these have no dates."""
+        if self.span is None:
+            return None
+        first, last = map(_day_of, self.span)
+        return None if first is None or last is None else (first, last)
+
+    @property
     def period(self) -> tuple[dt.date, dt.date] | None:
         """First and last day that it counts conversions on; None where its data have no dates."""
         bounds = self.experiment.period.bounds()

@@ -45,11 +45,21 @@ def stage_rows(run: Run, model: str, stage: str | None, metric: str) -> StageRow
     table = run.tables["funnel_credit"]
     of_stage = (table["model"] == model) & (table["stage"] == stage) & (table["grain"] == "channel")
     rows = table[of_stage].set_index("channel")
+    if rows.empty:
+        rows = _without_arrivals(run, model)
     options = run.experiment.options("funnel", FunnelOptions) or FunnelOptions(stages=tuple(whole.index))
     cost_basis = options.cost_basis or run.experiment.returns.cost_basis
     returns = run.tables["returns"]
     with_roi = returns.loc[(returns["cost_basis"] == cost_basis) & returns["roi"].notna(), "channel"]
     return StageRows(rows.assign(is_paid=rows.index.isin(set(with_roi))), whole.loc[stage])
+
+
+def _without_arrivals(run: Run, model: str) -> pd.DataFrame:
+    """Rows of a stage that nobody has reached yet: every channel of the run, with no arrival."""
+    channels = run.returns(model).index
+    return pd.DataFrame(
+        {"credit": 0.0, "spend": 0.0, "handling": 0.0, "rate_to_next": np.nan, "win_rate": np.nan}, index=channels
+    )
 
 
 def stage_sums(rows: pd.DataFrame, channels: Sequence[str] | None) -> dict[str, float]:

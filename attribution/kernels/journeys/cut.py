@@ -54,8 +54,9 @@ class Cut(NamedTuple):
     The first ``touchpoints`` elements of the arrays passed in are those that stay. Journey j is their slice
     ``start[j]:stop[j]``, belongs to customer number ``customer[j]`` of the batch and ends in row
     ``conversion[j]`` of the conversions (−1: none) at ``ended_at[j]`` (its last touchpoint where it did not
-    convert); ``is_open`` says that it closes after the end of the data. Where windows vary, a slice in
-    `CUMULATIVE` mode may hold touchpoints whose own window ended before the conversion.
+    convert); ``is_open`` says that it closes after the end of the data, ``is_later`` that it was last touched in the
+    period but closes after it, and so does not count. Where windows vary, a slice in `CUMULATIVE` mode may hold
+    touchpoints whose own window ended before the conversion.
 
     ``dropped`` counts touchpoints and conversions after the first conversion, ``outside`` conversions and
     non-converting journeys outside the period.
@@ -68,6 +69,7 @@ class Cut(NamedTuple):
     conversion: NDArray[np.int64]
     ended_at: NDArray[np.int64]
     is_open: NDArray[np.bool_]
+    is_later: NDArray[np.bool_]
     dropped: NDArray[np.int64]
     outside: NDArray[np.int64]
 
@@ -94,7 +96,8 @@ def cut_journeys(
     windows : lookback windows, inclusive at both ends; of length `NO_LOOKBACK` for none
     mode : `RESET`, `CUMULATIVE` or `FIRST_ONLY`
     end : when the data end
-    period : first and last instant at which a conversion counts, or a non-converting journey closes that does
+    period : first and last instant at which a conversion counts, or a non-converting journey closes that does. Those
+        that were last touched in it and close later are cut as well, and marked
 
     Examples
     --------
@@ -109,11 +112,11 @@ def cut_journeys(
     # Per event: looking a window up inside the pass made the pass four times slower.
     own = windows.of(ref) if windows.vary else np.zeros(0, np.int64)
     touchpoints, made = _cut((starts, at, ref, cost, own), options, out, counted)
-    start, stop, customer, conversion, ended_at, is_open = (array[:made].copy() for array in out)
-    return Cut(touchpoints, start, stop, customer, conversion, ended_at, is_open, *counted)
+    start, stop, customer, conversion, ended_at, is_open, is_later = (array[:made].copy() for array in out)
+    return Cut(touchpoints, start, stop, customer, conversion, ended_at, is_open, is_later, *counted)
 
 
-_JOURNEY_TYPES = (np.int32, np.int32, np.int32, np.int64, np.int64, np.bool_)
+_JOURNEY_TYPES = (np.int32, np.int32, np.int32, np.int64, np.int64, np.bool_, np.bool_)
 _thread = threading.local()
 
 
@@ -239,7 +242,7 @@ def _cut(events, options, out, counted):
             else:
                 begin = live
             if options[3] <= at[i] <= options[4]:
-                _write(out, made, (begin, written, c, -1 - ref[i]), at[i], False)
+                _write(out, made, (begin, written, c, -1 - ref[i]), at[i], (False, False))
                 made += 1
             else:
                 counted[1, 0] += 1
@@ -287,10 +290,12 @@ def _leave(at, own, run, options, made, out, counted):
     closes = at[low]
     for i in range(low, high + 1):
         if i == high or (i > low and at[i] > closes):
-            if begin <= closes <= until:
-                _write(out, made, (first, i, c, -1), at[i - 1], end < closes)
+            counts = begin <= closes <= until
+            is_later = closes > until and begin <= at[i - 1] <= until
+            if counts or is_later:
+                _write(out, made, (first, i, c, -1), at[i - 1], (end < closes, is_later))
                 made += 1
-            else:
+            if not counts:
                 counted[1, 1] += 1
             first = i
         if i < high:
@@ -302,8 +307,8 @@ def _leave(at, own, run, options, made, out, counted):
 
 
 @njit(cache=True, nogil=True)
-def _write(out, j, journey, ended, still_open):
-    start, stop, customer, conversion, ended_at, is_open = out
+def _write(out, j, journey, ended, marks):
+    start, stop, customer, conversion, ended_at, is_open, is_later = out
     start[j], stop[j], customer[j], conversion[j] = journey
     ended_at[j] = ended
-    is_open[j] = still_open
+    is_open[j], is_later[j] = marks

@@ -122,8 +122,14 @@ JOURNEY_PROFILE = Table(
     "journey_profile",
     "measure × bin or channel × outcome",
     (
-        Column("measure", "text", "path_length, time_lag_days, touchpoints, or participation"),
-        null("channel", "text", "for touchpoints and participation"),
+        Column(
+            "measure",
+            "text",
+            "path_length, time_lag_days, touchpoints, participation, or, with a period, last_touched: as "
+            "participation, but a journey without a conversion counts when it was last touched, not when it closes one "
+            "lookback window later",
+        ),
+        null("channel", "text", "for touchpoints, participation and last_touched"),
         null(
             "bin",
             "number",
@@ -137,7 +143,7 @@ JOURNEY_PROFILE = Table(
             "journeys in the bin (touchpoints for measure touchpoints)",
             unit="journeys, or touchpoints for measure touchpoints",
         ),
-        Column("share", "number", "count ÷ all journeys (touchpoints) with this outcome"),
+        Column("share", "number", "count ÷ all journeys (touchpoints) with this outcome; of last_touched ÷ all of it"),
     ),
     question="How long are journeys, and which channels are in those that convert and those that do not?",
 )
