@@ -144,20 +144,22 @@ class Costs:
     def _shares(self, driver: Driver, channels: Sequence[str], conversions: Floats) -> Floats:
         """(…, channels) share of each channel in what is shared by ``driver``; rows sum to 1.
 
+        A draw in which no channel has any of it, such as one without a conversion, has shares that are not known.
+
         Raises
         ------
         InputError
-            If no channel has any of it.
+            If no channel has any of it in any row.
         """
         weights = np.broadcast_to(self._weights(driver, channels, conversions), conversions.shape)
         total = weights.sum(axis=-1, keepdims=True)
-        if not (total > 0).all():
+        if total.size and not (total > 0).any():
             raise InputError(
                 "table 'costs' has shared costs, but every channel has 0 of what they are shared by",
                 given=f"returns.shared_by = {driver!r}",
                 allowed="spend, touchpoints, credit, or your own weights",
             )
-        return np.asarray(weights / total)
+        return np.divide(weights, total, out=np.full(weights.shape, np.nan), where=total > 0)
 
     def _weights(self, driver: Driver, channels: Sequence[str], conversions: Floats) -> Floats:
         if driver == "credit":

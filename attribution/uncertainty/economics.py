@@ -72,7 +72,8 @@ def sampled_economics(credit: pd.DataFrame, terms: Terms, sampled: Sampled | Non
         kinds = [_ratios(terms, sampled.channels, amounts, cost_basis) for amounts in sampled.amounts[label]]
         for name in kinds[0]:
             low, high = sampled.resamples.interval(*(of[name] for of in kinds))
-            shown = {"low": low, "high": np.where(np.isposinf(high), np.nan, high)}
+            # No table holds an infinite number: a lower end alone says that there is no upper one.
+            shown = {end: np.where(np.isinf(of), np.nan, of) for end, of in (("low", low), ("high", high))}
             if name in _COSTS_PER:
                 shown["empty_draws"] = (kinds[0][name] == np.inf).mean(axis=0)
             for what, values in shown.items():

@@ -198,7 +198,7 @@ def _drawn_answer(definition: Metric, value: float, draws: Floats, level: float)
     if empty == 0:
         return Answer(value, low, high, draws, empty=empty)
     why = f"{percent(empty)} of draws have no {_DIVISORS[definition.needs[-1]]}"
-    if np.isnan(low) or np.isnan(high):
+    if not np.isfinite(low) or np.isnan(high):
         return Answer(value, why=f"no interval: {why}", empty=empty)
     return Answer(value, low, high, draws, why + (": the interval has no upper end" if np.isinf(high) else ""), empty)
 

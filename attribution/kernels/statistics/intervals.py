@@ -148,21 +148,40 @@ def descending_ranks(scores: Floats) -> Floats:
 def rank_probabilities(scores: Floats) -> Floats:
     """(channels, channels) share of rows in which channel c has rank r + 1; ties share their ranks evenly.
 
+    A row with a score that is not known has no ranks: shares are of the others, and NaN where there are none.
+
     Examples
     --------
     >>> rank_probabilities(np.array([[1.0, 2.0], [2.0, 2.0]])).tolist()
     [[0.25, 0.75], [0.75, 0.25]]
     """
+    channels = scores.shape[1]
+    scores = scores[~np.isnan(scores).any(axis=1)]
+    if not len(scores):
+        return np.full((channels, channels), np.nan)
     first = rankdata(-scores, method="min", axis=1)
     last = rankdata(-scores, method="max", axis=1)
     # Rank by rank: of many draws and channels an array over all three would be large.
-    channels = scores.shape[1]
     ranks = range(1, channels + 1)
     shares = [(((first <= r) & (r <= last)) / (last - first + 1)).mean(axis=0) for r in ranks]
     return np.array(shares).reshape(channels, channels).T
 
 
 # ---------------------------------------------------------------- shares of counted cases, also few
+
+
+def probability_above(differences: Floats) -> Floats:
+    """(…) share of ``differences`` (n, …) above 0, ties counted half; of those that are known.
+
+    Examples
+    --------
+    >>> probability_above(np.array([1.0, 0.0, -1.0, 2.0, np.nan])).item()
+    0.625
+    """
+    known = ~np.isnan(differences)
+    above = np.where(known, (np.sign(np.nan_to_num(differences)) + 1) / 2, 0.0).sum(axis=0)
+    count = known.sum(axis=0)
+    return np.divide(above, count, out=np.full(above.shape, np.nan), where=count > 0)
 
 
 def wilson_interval(hits: Floats, cases: Floats, level: float) -> tuple[Floats, Floats]:

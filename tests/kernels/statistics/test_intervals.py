@@ -17,6 +17,7 @@ from attribution.kernels.statistics.intervals import (
     difference_interval,
     divide_draws,
     percentile,
+    probability_above,
     rank_probabilities,
     weighted_wilson,
     wilson_interval,
@@ -195,3 +196,11 @@ def test_cases_that_count_unevenly_are_fewer() -> None:
     assert found == pytest.approx((expected[0][0], expected[1][0]))
     assert np.isnan(weighted_wilson(np.array([True]), np.array([0.0]), 0.9)).all()
     assert weighted_wilson(np.array([True, False]), np.array([1.0, 0.0]), 0.9)[1] == pytest.approx(1.0)
+
+
+def test_ranks_and_comparisons_are_of_the_rows_that_are_known() -> None:
+    scores = np.array([[1.0, 2.0], [np.nan, 5.0], [3.0, 2.0], [1.0, 2.0]])
+    assert rank_probabilities(scores).tolist() == rank_probabilities(scores[[0, 2, 3]]).tolist()
+    assert np.isnan(rank_probabilities(np.full((3, 2), np.nan))).all()
+    assert probability_above(scores[:, 0] - scores[:, 1]).item() == pytest.approx(1 / 3)
+    assert np.isnan(probability_above(np.full((3, 2), np.nan))).all()
