@@ -387,6 +387,36 @@ def overlap_findings(sources: Sources) -> list[Finding]:
     return [count_finding("overlapping_periods", "costs", len(rows), message, total=total, example=rows.iloc[0, 0])]
 
 
+def amortised_findings(
+    sources: Sources, options: ReturnsOptions, period: Period, span: tuple[int, int] | None
+) -> list[Finding]:
+    """Costs that serve beyond the data and count in full, as no period says which part of them is meant.
+
+    Parameters
+    ----------
+    sources : the costs table
+    options : ``amortise_days`` by type
+    period : of the analysis; up to its end each cost counts with its part
+    span : first and last instant of the data, µs since 1970; None where they have no days
+    """
+    is_asked = sources.has("costs", "amortise_days") or (sources.has("costs") and options.amortise_days)
+    if not is_asked or span is None or sources.integer_times or period.bounds()[1] is not None:
+        return []
+    table = sources.engine.query("select * from costs").to_pandas()
+    table["cost_type"] = cost_types(table)
+    days = Days.of(table).amortise(table, options)
+    last = np.datetime64(span[1], "us").astype("datetime64[D]")
+    beyond = days.is_spread & (days.last > last)
+    kinds = sorted(set(table.loc[beyond, "cost_type"]))
+    message = (
+        f"amortised costs that serve beyond {last}, the last day of the data, and count in full: set period.end, so "
+        "that only their part counts"
+    )
+    total = int(days.is_spread.sum())
+    example = ", ".join(kinds[:5]) or None
+    return [count_finding("amortised_beyond_data", "costs", int(beyond.sum()), message, total=total, example=example)]
+
+
 def coverage_findings(costs: Costs, channels: Sequence[str]) -> list[Finding]:
     """Channels whose costs are known in part or not at all, where cost types are told: their ROI says too much."""
     if not costs.is_ledger:
