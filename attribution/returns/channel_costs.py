@@ -184,7 +184,7 @@ class Costs:
                 given=f"returns.shared_by = {driver!r}",
                 allowed="spend, touchpoints, credit, or your own weights",
             )
-        return np.divide(weights, total, out=np.full(weights.shape, np.nan), where=total > 0)
+        return np.asarray(np.divide(weights, total, out=np.full(weights.shape, np.nan), where=total > 0))
 
     def _weights(self, driver: Driver, channels: Sequence[str], conversions: Floats) -> Floats:
         if driver == "credit":

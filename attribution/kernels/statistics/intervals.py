@@ -181,7 +181,7 @@ def probability_above(differences: Floats) -> Floats:
     known = ~np.isnan(differences)
     above = np.where(known, (np.sign(np.nan_to_num(differences)) + 1) / 2, 0.0).sum(axis=0)
     count = known.sum(axis=0)
-    return np.divide(above, count, out=np.full(above.shape, np.nan), where=count > 0)
+    return np.asarray(np.divide(above, count, out=np.full(above.shape, np.nan), where=count > 0))
 
 
 def wilson_interval(hits: Floats, cases: Floats, level: float) -> tuple[Floats, Floats]:

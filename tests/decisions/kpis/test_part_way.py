@@ -323,3 +323,31 @@ def test_published_conversions_of_none_leave_their_cost_without_an_upper_end(jan
     high = returns.query("model == 'last_touch' and channel == 'web'")["conversions_high"].iloc[0]
     assert (row["low"], np.isnan(row["high"])) == (pytest.approx(60 / high), True)
     assert "without an upper end" in sentence
+
+
+# ------------------------------------------------------------ one channel, and a thousand
+
+
+@pytest.mark.parametrize("channels", [1, 1_000])
+def test_any_number_of_channels_is_judged(channels: int, tmp_path: Path) -> None:
+    """One customer for each channel and money, so that a customer costs 10 wherever there is one."""
+    ids = np.arange(1_000)
+    names = np.array([f"c{index:04d}" for index in range(channels)])
+    channel = names[ids % channels]
+    tables = {
+        "touchpoints": pd.DataFrame({"customer_id": ids, "touched_at": "2024-01-02", "channel": channel}),
+        "conversions": pd.DataFrame({"customer_id": ids, "converted_at": "2024-01-03", "value": 30.0}),
+        "costs": pd.DataFrame({"channel": channel, "amount": 10.0, "day": "2024-01-02"}),
+    }
+    run = shop("many", "2024-01-01", "2024-01-31", tables=tables, resampling={"draws": 50})
+    money = {"unit": "EUR", "target": 10.0}
+    asked = [{"metric": "cac"} | money, {"metric": "cac", "channel": "c0000"} | money, {"metric": "spend"} | money]
+    table = check_targets(write(tmp_path, *asked), run, run)
+    now = table[table["when"] == "now"]
+    assert now["value"].tolist() == pytest.approx([10.0, 10.0, 10_000.0])
+    assert now["change"].tolist() == [0.0, 0.0, 0.0]
+    # The customer of one channel of a thousand is in about 63 of 100 draws: e⁻¹ have none.
+    empty = now["empty_draws"].tolist()[:2]
+    assert empty == [0.0, 0.0] if channels == 1 else (empty[0] == 0.0 and 0.1 < empty[1] < 0.7)
+    assert np.isnan(now["high"].iloc[1]) == (channels == 1_000)
+    assert len(run.tables["returns"]) == 2 * (channels + 1)
