@@ -87,8 +87,7 @@ def bca(draws: Floats, estimate: Floats, jackknife: Floats, level: float) -> Flo
 
 
 def _acceleration(jackknife: Floats) -> Floats:
-    known = np.isfinite(jackknife).all(axis=0)
-    values = np.where(known, jackknife, 0.0)
+    values = np.where(np.isfinite(jackknife).all(axis=0), jackknife, 0.0)
     away = values.mean(axis=0) - values
     spread = (away**2).sum(axis=0) ** 1.5
     result: Floats = np.divide((away**3).sum(axis=0), 6 * spread, out=np.zeros_like(spread), where=spread > 0)
@@ -178,9 +177,9 @@ def probability_above(differences: Floats) -> Floats:
     >>> probability_above(np.array([1.0, 0.0, -1.0, 2.0, np.nan])).item()
     0.625
     """
-    known = ~np.isnan(differences)
-    above = np.where(known, (np.sign(np.nan_to_num(differences)) + 1) / 2, 0.0).sum(axis=0)
-    count = known.sum(axis=0)
+    is_known = ~np.isnan(differences)
+    above = np.where(is_known, (np.sign(np.nan_to_num(differences)) + 1) / 2, 0.0).sum(axis=0)
+    count = is_known.sum(axis=0)
     return np.asarray(np.divide(above, count, out=np.full(above.shape, np.nan), where=count > 0))
 
 
