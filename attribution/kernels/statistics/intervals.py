@@ -80,10 +80,13 @@ def bca(draws: Floats, estimate: Floats, jackknife: Floats, level: float) -> Flo
     -----
     With draws that are all one number the interval is that number.
     """
-    acceleration = _acceleration(jackknife)
-    sides = zip((-np.inf, np.inf), ndtri([(1 - level) / 2, (1 + level) / 2]), strict=True)
-    ends = [_bca_end(_worst_case(draws, side), estimate, acceleration, z) for side, z in sides]
-    return _know_ends(draws, ends)
+    acceleration, points = _acceleration(jackknife), ndtri([(1 - level) / 2, (1 + level) / 2])
+    # Unknown draws move the correction for bias as well: whichever side they lie on, both ends hold.
+    lowest, highest = (
+        [_bca_end(_worst_case(draws, side), estimate, acceleration, z) for z in points] for side in (-np.inf, np.inf)
+    )
+    ends = [np.minimum(lowest[0], highest[0]), np.maximum(lowest[1], highest[1])]
+    return np.where(np.isnan(estimate), np.nan, _know_ends(draws, ends))
 
 
 def _acceleration(jackknife: Floats) -> Floats:
