@@ -205,3 +205,36 @@ def test_two_first_runs_at_once_are_both_logged(ran: Ran, tmp_path: Path) -> Non
     both = "attribution run experiment.toml --out a & one=$!; attribution run experiment.toml --out b & two=$!; "
     said = ran(folder, "bash", "-c", f"{both}wait $one && wait $two")
     assert said.count("MLflow run") == 2
+
+
+@pytest.mark.slow
+def test_a_target_part_way_is_judged_by_what_is_due_by_now(ran: Ran, tmp_path: Path) -> None:
+    folder = case("money_targets", tmp_path)
+    ran(folder, "attribution", "run", "shop.toml", "--out", "runs/shop")
+    file = folder / "targets.toml"
+    file.write_text(file.read_text() + "[tracking]\nenabled = false\n")
+    said = ran(folder, "attribution", "kpis", "targets.toml", "--out", "kpis", "--json", code=3)
+    rows = json.loads(said[: said.rindex("}") + 1])["kpis"]
+
+    def row(metric: str, scope: str, goal: float) -> dict[str, Any]:
+        (only,) = (row for row in rows if (row["metric"], row["scope"], row["goal"]) == (metric, scope, goal))
+        return dict(only)
+
+    first = row("conversions", "search", 20.0)
+    assert (first["value"], first["low"], first["high"]) == (8.0, 3.0, 14.0)
+    assert first["threshold"] == first["due_by_now"] == pytest.approx(20 * 31 / 91)
+    assert (first["verdict"], first["threshold_in_interval"]) == ("undecided", True)
+    second = row("conversions", "search", 8.0)
+    assert (second["verdict"], second["threshold_in_interval"]) == ("on_pace", False)
+    # Both ask how likely it is that what is due by now is met: 6.8 orders, and 2.7.
+    assert 0.4 < first["probability"] < 0.9 < second["probability"]
+    over = row("spend", "search", 1_000.0)
+    # 400 of media, and of 200 for tools, which are shared by touchpoints, what 8 of 21 of them bear.
+    assert over["value"] == pytest.approx(400 + 200 * 8 / 21)
+    assert over["value"] > over["due_by_now"] == pytest.approx(1_000 * 31 / 91)
+    assert over["verdict"] == "over_pace"
+    assert row("spend", "(all)", 1_400.0)["verdict"] == "attained"
+    for each in rows:
+        if each["low"] is not None and each["high"] is not None:
+            assert (each["verdict"] == "undecided") == (each["low"] <= each["threshold"] <= each["high"])
+    assert "above what is due by now" in (folder / "kpis" / "kpis.md").read_text()

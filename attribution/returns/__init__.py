@@ -3,6 +3,7 @@
 from attribution.returns.channel_costs import (
     CostBasis,
     Costs,
+    check_days_of_costs,
     coverage_findings,
     overlap_findings,
     read_costs,
@@ -43,6 +44,7 @@ __all__ = [
     "borne_costs",
     "bounded_costs",
     "bounds_findings",
+    "check_days_of_costs",
     "check_worth",
     "compute_returns",
     "cost_sensitivity",

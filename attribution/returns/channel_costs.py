@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from attribution.amounts import pluralise
 from attribution.data.loading import Finding, Sources, count_finding
 from attribution.errors import InputError
-from attribution.returns.cost_ledger import FEES, MEDIA, Bounds, overlapping, read_ledger, totals_of
+from attribution.returns.cost_ledger import FEES, MEDIA, Bounds, Days, cost_types, overlapping, read_ledger, totals_of
 from attribution.schema.experiment import Period, ReturnsOptions
 
 Floats = NDArray[np.float64]
@@ -114,6 +114,31 @@ class Costs:
                 own |= {channel for channel, weight in driver.items() if weight > 0}
         return np.array([channel in own for channel in channels], dtype=bool)
 
+    def fixed_spend(self, cost_basis: CostBasis, channels: Iterable[str]) -> dict[str, float]:
+        """Spend of each channel with a cost of its own, the same under every model.
+
+        Parameters
+        ----------
+        cost_basis : which costs count
+        channels : all channels that costs may be shared by, beside those with a cost
+
+        Raises
+        ------
+        InputError
+            If some costs are shared by credit, which every model gives anew.
+        """
+        if cost_basis == "loaded" and any(driver == "credit" and amount for driver, amount in self._pots):
+            raise InputError(
+                "costs that are shared by credit are others under every model, so that there is no one spend",
+                given="returns.shared_by = 'credit'",
+                allowed="spend, touchpoints, or your own weights",
+                hint='or count media alone: returns.cost_basis = "media"',
+            )
+        names = sorted({*channels, *self.channels})
+        spend = self.spend(cost_basis, names, np.zeros(len(names)))
+        own = zip(names, spend.tolist(), self.has_own(cost_basis, names).tolist(), strict=True)
+        return {name: amount for name, amount, has_own in own if has_own}
+
     def shares(self, cost_type: str, channels: Sequence[str], conversions: Floats) -> Floats:
         """(…, channels) share of each channel in shared costs of one type; rows sum to 1, or see `spend`."""
         return self._shares(driver_of(self.shared_by, cost_type), channels, conversions)
@@ -144,20 +169,22 @@ class Costs:
     def _shares(self, driver: Driver, channels: Sequence[str], conversions: Floats) -> Floats:
         """(…, channels) share of each channel in what is shared by ``driver``; rows sum to 1.
 
+        A draw in which no channel has any of it, such as one without a conversion, has shares that are not known.
+
         Raises
         ------
         InputError
-            If no channel has any of it.
+            If no channel has any of it in any row.
         """
         weights = np.broadcast_to(self._weights(driver, channels, conversions), conversions.shape)
         total = weights.sum(axis=-1, keepdims=True)
-        if not (total > 0).all():
+        if total.size and not (total > 0).any():
             raise InputError(
                 "table 'costs' has shared costs, but every channel has 0 of what they are shared by",
                 given=f"returns.shared_by = {driver!r}",
                 allowed="spend, touchpoints, credit, or your own weights",
             )
-        return np.asarray(weights / total)
+        return np.asarray(np.divide(weights, total, out=np.full(weights.shape, np.nan), where=total > 0))
 
     def _weights(self, driver: Driver, channels: Sequence[str], conversions: Floats) -> Floats:
         if driver == "credit":
@@ -188,6 +215,7 @@ def read_costs(
     *,
     period: Period | None = None,
     copies: bool = True,
+    touchpoints: Mapping[str, float] | None = None,
 ) -> Costs:
     """All costs of the costs table and of touchpoints.
 
@@ -197,6 +225,7 @@ def read_costs(
     options : currencies, what counts where two sources know the spend of a channel, and what costs are shared by
     period : costs are pro-rated to it by days
     copies : whether a touchpoint that repeats another in every column costs again
+    touchpoints : per channel, for costs that are shared by them; those of ``sources`` in the period unless given
 
     Raises
     ------
@@ -213,7 +242,7 @@ def read_costs(
     shared_types = {kind for channel, kind in booked if channel is None}
     _check_types(options.shared_by, shared_types)
     if any(driver_of(options.shared_by, kind) == "touchpoints" for kind in shared_types):
-        touched_by = _touchpoints(sources, bounds)
+        touched_by = _touchpoints(sources, bounds) if touchpoints is None else dict(touchpoints)
 
     def all_costs(column: str) -> Costs:
         amounts = {} if ledger is None else _book(ledger, column)
@@ -229,6 +258,20 @@ def read_costs(
     if ledger is None or "cost_low" not in ledger:
         return costs
     return replace(costs, bounds=(all_costs("cost_low"), all_costs("cost_high")))
+
+
+def check_days_of_costs(sources: Sources, cost_basis: CostBasis) -> None:
+    """Raise `InputError` if a cost that counts has no day, so that it belongs to no days in particular."""
+    table = sources.engine.query("select * from costs").to_pandas()
+    kinds = cost_types(table)
+    undated = np.isnat(Days.of(table).first) & ((cost_basis == "loaded") | (kinds == MEDIA)) & (table["amount"] != 0)
+    if undated.any():
+        raise InputError(
+            f"table 'costs': {pluralise(int(undated.sum()), 'cost')} without a day, which cannot be split between the "
+            "training days and the recent days",
+            given=sorted(set(kinds[undated]))[:5],
+            hint="add a column day, or period_start and period_end; or leave out costs, and ROI is not compared",
+        )
 
 
 def spend_by_channel(
@@ -342,6 +385,36 @@ def overlap_findings(sources: Sources) -> list[Finding]:
     total = sources.tables["costs"].rows
     message = "periods that overlap an earlier one of their channel (added up): check whether a cost is booked twice"
     return [count_finding("overlapping_periods", "costs", len(rows), message, total=total, example=rows.iloc[0, 0])]
+
+
+def amortised_findings(
+    sources: Sources, options: ReturnsOptions, period: Period, span: tuple[int, int] | None
+) -> list[Finding]:
+    """Costs that serve beyond the data and count in full, as no period says which part of them is meant.
+
+    Parameters
+    ----------
+    sources : the costs table
+    options : ``amortise_days`` by type
+    period : of the analysis; up to its end each cost counts with its part
+    span : first and last instant of the data, µs since 1970; None where they have no days
+    """
+    is_asked = sources.has("costs", "amortise_days") or (sources.has("costs") and options.amortise_days)
+    if not is_asked or span is None or sources.integer_times or period.bounds()[1] is not None:
+        return []
+    table = sources.engine.query("select * from costs").to_pandas()
+    table["cost_type"] = cost_types(table)
+    days = Days.of(table).amortise(table, options)
+    last = np.datetime64(span[1], "us").astype("datetime64[D]")
+    beyond = days.is_spread & (days.last > last)
+    kinds = sorted(set(table.loc[beyond, "cost_type"]))
+    message = (
+        f"amortised costs that serve beyond {last}, the last day of the data, and count in full: set period.end, so "
+        "that only their part counts"
+    )
+    total = int(days.is_spread.sum())
+    example = ", ".join(kinds[:5]) or None
+    return [count_finding("amortised_beyond_data", "costs", int(beyond.sum()), message, total=total, example=example)]
 
 
 def coverage_findings(costs: Costs, channels: Sequence[str]) -> list[Finding]:

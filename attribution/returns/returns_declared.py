@@ -84,6 +84,11 @@ COST_SENSITIVITY = Table(
     question="Which costs of a channel are known, and what do dearer, missing or uncertain costs do to its ROI?",
 )
 
+_NO_UPPER_END = (
+    "upper end of the interval; null without resampling, and where a low end stands alone: from there on, without an "
+    "upper end, as {}_empty_draws is too large"
+)
+
 UNIT_ECONOMICS = Table(
     "unit_economics",
     "cost basis × model × channel",
@@ -105,9 +110,11 @@ UNIT_ECONOMICS = Table(
         null("break_even_roas", "number", "1 ÷ margin: below it spend loses money"),
         null("break_even_cpa", "number", "margin × average value: above it spend loses money"),
         null("cpa_low", "number", "lower end of the interval; null without resampling"),
-        null("cpa_high", "number", "upper end of the interval; null without resampling"),
+        null("cpa_high", "number", _NO_UPPER_END.format("cpa")),
+        null("cpa_empty_draws", "number", "share of draws in which the channel has costs and no credited conversion"),
         null("cac_low", "number", "lower end of the interval; null without resampling"),
-        null("cac_high", "number", "upper end of the interval; null without resampling"),
+        null("cac_high", "number", _NO_UPPER_END.format("cac")),
+        null("cac_empty_draws", "number", "share of draws in which it has costs and no credited new customer"),
         null("ltv_to_cac_low", "number", "lower end of the interval; null without resampling"),
         null("ltv_to_cac_high", "number", "upper end of the interval; null without resampling"),
     ),

@@ -8,7 +8,7 @@ import pandas as pd
 
 from attribution.amounts import format_amount, format_money, format_roi
 from attribution.data.loading import Finding, count_finding
-from attribution.returns.channel_costs import coverage_findings, overlap_findings
+from attribution.returns.channel_costs import amortised_findings, coverage_findings, overlap_findings
 from attribution.returns.returns_declared import COST_SENSITIVITY, PLATFORM_CLAIMS, RETURNS
 from attribution.returns.returns_tables import main_basis, platform_claims
 from attribution.returns.sensitivity_to_costs import bounded_costs, bounds_findings, cost_sensitivity, own_costs
@@ -38,10 +38,11 @@ class ReturnsSection(Section):
 
     def findings(self, context: RunContext, tables: Mapping[str, pd.DataFrame]) -> list[Finding]:
         """Spend that nothing came of, costs that overlap, are known in part, or in bounds that leave the order open."""
-        costs = context.terms.costs
+        costs, experiment, span = context.terms.costs, context.experiment, context.journeys.span
         return [
             _idle_spend(context),
             *overlap_findings(context.sources),
+            *amortised_findings(context.sources, experiment.returns, experiment.period, span),
             *coverage_findings(costs, context.journeys.dimensions.channels),
             *bounds_findings(tables.get("cost_sensitivity")),
         ]

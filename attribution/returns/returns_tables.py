@@ -184,6 +184,7 @@ def _economics_rows(credit: pd.DataFrame, terms: Terms, cost_basis: CostBasis) -
     table["break_even_roas"] = ratio(table["margin"] * 0 + 1, table["margin"])
     table["break_even_cpa"] = table["margin"] * table["average_value"]
     table[[f"{name}_{end}" for name in ("cpa", "cac", "ltv_to_cac") for end in ("low", "high")]] = np.nan
+    table[["cpa_empty_draws", "cac_empty_draws"]] = np.nan
     return table
 
 

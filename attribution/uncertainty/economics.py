@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.kernels.statistics.intervals import divide_draws
 from attribution.returns import CostBasis, Terms, unit_economics
 from attribution.returns.returns_declared import UNIT_ECONOMICS
 from attribution.schema.experiment import Experiment
@@ -16,6 +17,7 @@ from attribution.uncertainty.intervals import Sampled
 
 Floats = NDArray[np.float64]
 
+_COSTS_PER = {"cpa": "conversions", "cac": "new_customers"}
 _TRACKED = ("cpa", "cac", "ltv_to_cac", "payback")
 _UNIT = ["channel", "spend", "conversions", "new_customers", "cpa", "cac", "lifetime_margin", "ltv_to_cac", "payback"]
 _BREAK_EVEN = ["break_even_roas", "break_even_cpa"]
@@ -67,27 +69,26 @@ def sampled_economics(credit: pd.DataFrame, terms: Terms, sampled: Sampled | Non
     if sampled is None:
         return table
     for (label, cost_basis), part in table.groupby(["model", "cost_basis"], sort=False):
-        draws = [_ratios(terms, sampled.channels, amounts, cost_basis) for amounts in sampled.amounts[label]]
-        for name in draws[0]:
-            ends = sampled.resamples.interval(*(of[name] for of in draws))
-            for end, values in zip(("low", "high"), ends, strict=True):
+        kinds = [_ratios(terms, sampled.channels, amounts, cost_basis) for amounts in sampled.amounts[label]]
+        for name in kinds[0]:
+            low, high = sampled.resamples.interval(*(of[name] for of in kinds))
+            # No table holds an infinite number: a lower end alone says that there is no upper one.
+            shown = {end: np.where(np.isinf(of), np.nan, of) for end, of in (("low", low), ("high", high))}
+            if name in _COSTS_PER:
+                shown["empty_draws"] = (kinds[0][name] == np.inf).mean(axis=0)
+            for what, values in shown.items():
                 by_channel = dict(zip(sampled.channels, values, strict=True))
-                shown = part["channel"].map(by_channel).astype(float)
-                table.loc[part.index, f"{name}_{end}"] = shown.where(part[name].notna())
+                column = part["channel"].map(by_channel).astype(float)
+                table.loc[part.index, f"{name}_{what}"] = column.where(part[name].notna())
     return table
 
 
 def _ratios(
     terms: Terms, channels: tuple[str, ...], amounts: dict[str, Floats], cost_basis: CostBasis
 ) -> dict[str, Floats]:
-    """(draws, channels) of each ratio that has an interval; NaN where there is nobody to divide by."""
+    """(draws, channels) of each ratio that has an interval; what nobody was won for costs infinitely much."""
     paid = terms.paid(channels, amounts["conversions"], cost_basis)
-    new = _positive(amounts["new_customers"])
-    ratios = {"cpa": paid / _positive(amounts["conversions"]), "cac": paid / new}
+    ratios = {name: divide_draws(paid, amounts[of]) for name, of in _COSTS_PER.items()}
     if "ltv" in amounts:
         ratios["ltv_to_cac"] = terms.earned("ltv", amounts) / paid
     return ratios
-
-
-def _positive(amounts: Floats) -> Floats:
-    return np.where(amounts > 0, amounts, np.nan)

@@ -15,6 +15,7 @@ from attribution.errors import InputError
 from attribution.kernels.statistics.intervals import (
     descending_ranks,
     percentile,
+    probability_above,
     rank_probabilities,
 )
 from attribution.models import AttributionModel
@@ -357,6 +358,6 @@ def _pairs(keys: Mapping[str, object], measure: str, resamples: Resamples, apart
             "difference": estimate[0],
             "low": low,
             "high": high,
-            "probability": (np.sign(draws).mean(axis=0) + 1) / 2,
+            "probability": probability_above(draws),
         }
     )

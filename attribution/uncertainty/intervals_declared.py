@@ -20,7 +20,12 @@ RANK_PROBABILITY = Table(
         Column("estimand", "text", "allocated: divides observed conversions; incremental: what ads caused"),
         _CHANNEL,
         Column("rank", "integer", "1 = highest ROI (most conversions where there is no spend)"),
-        Column("probability", "number", "share of draws in which the channel has this rank; ties share their ranks"),
+        Column(
+            "probability",
+            "number",
+            "share of draws in which the channel has this rank, of those in which every channel has one; ties share "
+            "their ranks",
+        ),
         null("least", "number", "of (all): the probability under the specification in which it is smallest"),
         null("most", "number", "of (all): the probability under the specification in which it is largest"),
     ),

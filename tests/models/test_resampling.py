@@ -197,12 +197,22 @@ def test_bca_without_spread_is_the_number_itself() -> None:
     assert ends.tolist() == [[3.0, 3.0], [3.0, 3.0]]
 
 
-def test_an_interval_of_draws_one_of_which_is_no_number_has_no_ends() -> None:
-    draws = np.random.default_rng(1).normal(size=(50, 2))
-    draws[7, 1] = np.nan
-    for ends in (percentile(draws, 0.9), bca(draws, np.zeros(2), draws[:8], 0.9)):
+@pytest.mark.parametrize("unknown", [1, 2, 10])
+def test_a_few_draws_that_are_no_number_widen_an_interval_and_many_leave_it_without_ends(unknown: int) -> None:
+    """Of 50 draws at 90 % the ends are the 3.45th from either side: up to two may be unknown."""
+    whole = np.random.default_rng(1).normal(size=50)
+    draws = np.stack([whole, np.where(np.arange(50) < unknown, np.nan, whole)], axis=1)
+    for ends in (percentile(draws, 0.9), bca(draws, np.nanmedian(draws, axis=0), np.zeros((3, 2)), 0.9)):
         assert np.isfinite(ends[:, 0]).all()
-        assert np.isnan(ends[:, 1]).all()
+        if unknown > 2:
+            assert np.isnan(ends[:, 1]).all()
+    assert np.isnan(bca(draws, np.full(2, np.nan), np.zeros((3, 2)), 0.9)).all()
+    low, high = percentile(draws, 0.9)
+    if unknown <= 2:
+        rest = np.sort(whole[unknown:])
+        places = [0.05 * 49 - unknown, 0.95 * 49]
+        assert [low[1], high[1]] == pytest.approx(np.interp(places, np.arange(len(rest)), rest))
+        assert high[1] - low[1] >= np.diff(np.quantile(rest, [0.05, 0.95]))[0]
 
 
 def test_rank_probabilities_are_a_doubly_stochastic_matrix() -> None:

@@ -116,12 +116,31 @@ def test_a_rate_without_a_day_holds_from_the_beginning() -> None:
             EURO,
             "a currency has several rates for one day.*USD",
         ),
+        (
+            {"day": ["2024-01-02"]},
+            frame(currency="USD", rate=[0.9, None, 0.9], day=["2024-01-01", "2024-01-02", "2024-01-03"]),
+            EURO,
+            "table 'rates', column 'rate': values are null in 1 of 3 rows",
+        ),
+        (
+            {"day": ["2024-01-02"]},
+            frame(currency="USD", rate=["0.9", "n/a"], day=["2024-01-01", "2024-01-02"]),
+            EURO,
+            r"table 'rates', column 'rate': values are not numbers in 1 of 2 rows\. Given: 'n/a'",
+        ),
         ({}, frame(currency=["USD"], rate=[-1.0]), EURO, "column 'rate': values are negative in 1 of 1 rows"),
     ],
 )
 def test_rates_that_cannot_be(costs: dict[str, Any], rates: pd.DataFrame, options: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         read(frame(channel=["mail"], amount=[1.0], currency=["USD"], **costs), rates, **options)
+
+
+def test_a_day_without_a_rate_has_that_of_the_day_before() -> None:
+    """Banks publish none at weekends."""
+    costs = frame(channel="mail", amount=[10.0, 10.0], day=["2024-01-06", "2024-01-08"], currency="USD")
+    rates = frame(currency="USD", rate=[0.9, 0.5], day=["2024-01-05", "2024-01-08"])
+    assert read(costs, rates, **EURO).media == {"mail": pytest.approx(9.0 + 5.0)}
 
 
 # ------------------------------------------------------------ lump sums that serve for a while
@@ -276,3 +295,35 @@ def test_a_cost_that_began_in_time_may_serve_beyond_today() -> None:
     today = dt.date.today()
     costs = frame(channel=["mail"], amount=[10.0], day=[today], amortise_days=[400])
     assert read(costs).media == {"mail": 10.0}
+
+
+@pytest.mark.parametrize(
+    ("period", "serves", "count"),
+    [
+        ({}, 90, 1),
+        ({}, 2, 0),
+        ({"start": "2024-01-01"}, 90, 1),
+        ({"start": "2024-01-01", "end": "2024-01-06"}, 90, None),
+    ],
+)
+def test_a_cost_that_serves_beyond_the_data_is_named(period: dict[str, str], serves: int, count: int | None) -> None:
+    """The data end on 6 January: of a fair on the 5th that serves 90 days they have seen 2."""
+    costs = frame(channel=["mail", "fair"], cost_type=["media", "venue"], amount=[10.0, 900.0], day="2024-01-05")
+    options = {"amortise_days": {"venue": serves}, "cost_basis": "loaded"}
+    tables = {"touchpoints": TOUCHPOINTS, "conversions": CONVERSIONS, "costs": costs}
+    asked = {"name": "x", "tables": tables, "models": [{"model": "Linear"}], "returns": options, "period": period}
+    outcome = at.run_experiment(checked(Experiment, asked, origin="test"))
+    rows = outcome.tables["quality"].query("check == 'amortised_beyond_data'")
+    spend = outcome.tables["returns"].query("channel == 'fair' and cost_basis == 'loaded'")["spend"].iloc[0]
+    if count is None:
+        assert rows.empty
+        assert spend == pytest.approx(900 * 2 / 90)
+        return
+    assert rows["count"].tolist() == [count]
+    assert rows["status"].tolist() == ["warn" if count else "pass"]
+    assert spend == 900.0
+    if count:
+        assert rows["example"].tolist() == ["venue"]
+        assert "serve beyond 2024-01-06, the last day of the data, and count in full: set period.end" in str(
+            rows["message"].iloc[0]
+        )

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from attribution.decisions.kpis import Run, Targets
     from attribution.pipeline.outcome import Outcome, Stage
 
-_SHORT_OF = ("missed", "behind_pace")
-
 
 def kpis(
     targets: Annotated[Path, typer.Argument(metavar="TARGETS.toml", help="The file of targets.")],
@@ -29,11 +27,14 @@ def kpis(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare a run with targets, a baseline and earlier runs. Exit code 3: a target is missed or behind schedule."""
+    """Compare a run with targets, a baseline and earlier runs.
+
+    Exit code 3: a target is missed or exceeded, behind schedule, or above what is due by now.
+    """
     from attribution.cli.commands.saved_runs import Made, open_runs, write_outputs
     from attribution.cli.commands.written_runs import tracking_store
     from attribution.decisions.kpis import read_targets, target_findings, target_metrics
-    from attribution.decisions.kpis.attainment import model_note
+    from attribution.decisions.kpis.attainment import SHORT_OF, baseline_notes, model_note
     from attribution.pipeline.outcome import run_of
     from attribution.pipeline.stores import choose_store
     from attribution.reporting.report.pages import targets_page
@@ -51,7 +52,9 @@ def kpis(
         tables = _tables(declared, run, runs_by_name)
         sentences = target_findings(tables["kpis"])
         note = model_note(declared, run)
-        page = targets_page(declared.name, tables, sentences, [] if note is None else [note])
+        baseline = None if declared.baseline is None else runs_by_name[declared.baseline]
+        notes = [*([] if note is None else [note]), *baseline_notes(declared, run, baseline)]
+        page = targets_page(declared.name, tables, sentences, notes)
         tags = {"attribution.run": declared.run or run.name, "attribution.baseline": declared.baseline or ""}
         made = Made(declared.name, "kpis", tables, target_metrics(tables["kpis"]), tags, page)
         protected = [declared.folder, *(declared.folder / name for name in references)]
@@ -63,7 +66,7 @@ def kpis(
         typer.echo(f"\nTables, kpis.md and kpis.html are in {out}{tracked.sentence_end}")
     if tracked.failure is not None:
         raise tracked.failure
-    if tables["kpis"]["verdict"].isin(_SHORT_OF).any():
+    if tables["kpis"]["verdict"].isin(SHORT_OF).any():
         raise typer.Exit(NEGATIVE_VERDICT)
 
 

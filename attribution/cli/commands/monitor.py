@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from attribution.production.guards import GuardResult
     from attribution.production.monitoring import RecentLog, Windows
     from attribution.production.refit import SummaryStore
+    from attribution.schema.experiment import Experiment
 
 TRAINING_DAYS = 90
 
@@ -91,7 +92,10 @@ Significance = Annotated[
 ]
 Costs = Annotated[
     Path | None,
-    typer.Option(help="Costs, to check ROI as well: a file with channel, amount and day, or an EXPERIMENT.toml."),
+    typer.Option(
+        help="Costs, to check ROI as well: a file with channel, amount and day, or an EXPERIMENT.toml, whose "
+        "[returns] says which costs count."
+    ),
 ]
 
 
@@ -139,9 +143,10 @@ def monitor(
             waiting.tell(as_json=as_json)
             return
         logs.bind(model=compared.name, model_version=compared.version)
-        spend, through_day = _spend(costs, compared.windows)
+        spent = _read_spend(costs, compared)
         compared = compared._replace(
-            windows=replace(compared.windows, spend=spend), recent=replace(compared.recent, costs_through=through_day)
+            windows=replace(compared.windows, spend=spent.spend),
+            recent=replace(compared.recent, costs_through=spent.through),
         )
         say("looking for drift")
         drift = find_drift(compared.windows, compared.models, options)
@@ -149,8 +154,8 @@ def monitor(
     out = out or named_folder("runs", f"{compared.name}-monitor")
     sentences, drifted = drift_sentences(drift), bool(drift["drifted"].any())
     protected = [*([] if costs is None else [costs]), folder]
-    tracked = _write((drift, sentences), guards, out, protected, compared, store if track else None)
-    _report((drift, sentences), guards, compared.windows, (out, tracked), as_json=as_json)
+    tracked = _write((drift, sentences), guards, out, protected, (compared, spent), store if track else None)
+    _report((drift, sentences), guards, (compared.windows, spent), (out, tracked), as_json=as_json)
     holds = report_guards(guards, limits)
     if tracked.failure is not None:
         raise tracked.failure
@@ -161,7 +166,7 @@ def monitor(
 def _report(
     drifts: tuple[pd.DataFrame, list[str]],
     guards: Sequence[GuardResult],
-    windows: Windows,
+    compared: tuple[Windows, Spent],
     written: tuple[Path, Tracked],
     *,
     as_json: bool,
@@ -169,7 +174,7 @@ def _report(
     """Print what was found, and put it into the log."""
     from attribution.production.guards import guard_records, guards_hold
 
-    (drift, sentences), (out, tracked) = drifts, written
+    (drift, sentences), (windows, spent), (out, tracked) = drifts, compared, written
     if drift["drifted"].any():
         warn(sentences)
     elif not as_json:
@@ -177,11 +182,13 @@ def _report(
     measures = int(drift["p_value"].notna().sum())
     logs.count(**_day_names(windows), measures=measures, measures_drifted=int(drift["drifted"].sum()))
     if not as_json:
+        for note in spent.notes:
+            typer.echo(note)
         typer.echo(f"The tables are in {out}{tracked.sentence_end}")
         return
     head = {"out": str(out), **tracked.document, **_day_names(windows), "drifted": bool(drift["drifted"].any())}
     both = {"guards_hold": guards_hold(guards), "drift": records(drift), "guards": guard_records(guards)}
-    print_json(head | both)
+    print_json(head | both | {"cost_basis": spent.cost_basis, "notes": list(spent.notes)})
 
 
 def _subject(
@@ -288,23 +295,60 @@ def _day_names(windows: Windows) -> dict[str, list[str]]:
     return {name: [day_name(window.first), day_name(window.last)] for name, window in both.items()}
 
 
-def _spend(costs: Path | None, windows: Windows) -> tuple[tuple[dict[str, float], dict[str, float]], int | None]:
-    """Spend by channel in both windows, of a table or as an experiment reads it; and the last day that has any."""
+class Spent(NamedTuple):
+    """What channels cost.
+
+    Attributes
+    ----------
+    spend : by channel, on the training days and on the recent days
+    through : last day that costs tell of; None without
+    cost_basis : media or loaded; None without costs
+    notes : what to know of ROI, a sentence each
+    """
+
+    spend: tuple[dict[str, float], dict[str, float]]
+    through: int | None = None
+    cost_basis: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def _read_spend(costs: Path | None, compared: Subject) -> Spent:
+    """Spend by channel in both windows, of a table, or as an experiment counts it."""
     if costs is None:
-        return ({}, {}), None
+        return Spent(({}, {}))
     from attribution.pipeline.sections import read_experiment
     from attribution.production.monitoring import last_cost_day, read_spend
 
-    spans = [(window.first, window.last) for window in (windows.training, windows.recent)]
+    windows = (compared.windows.training, compared.windows.recent)
+    spans = [(window.first, window.last) for window in windows]
     if costs.suffix != ".toml":
         before, after = read_spend(str(costs), *spans)
-        return (before, after), last_cost_day(str(costs))
+        return Spent((before, after), last_cost_day(str(costs)), "media")
     experiment = read_experiment(costs)
     if "costs" not in experiment.tables:
         raise InputError(f"experiment {costs} has no costs table", hint="[tables.costs]")
-    costs_table, folder = experiment.tables["costs"], experiment.folder
-    before, after = read_spend(costs_table, *spans, options=experiment.returns, folder=folder)
-    return (before, after), last_cost_day(costs_table, folder)
+    returns, folder, table = experiment.returns, experiment.folder, experiment.tables["costs"]
+    touchpoints = [_touchpoints(compared.recent, span, windows[0].channels) for span in spans]
+    before, after = read_spend(
+        table, *spans, options=returns, folder=folder, rates=experiment.tables.get("rates"), touchpoints=touchpoints
+    )
+    return Spent((before, after), last_cost_day(table, folder), returns.cost_basis, tuple(_roi_notes(experiment)))
+
+
+def _touchpoints(recent: RecentLog, span: tuple[int, int], channels: Sequence[str]) -> dict[str, float]:
+    """Touchpoints of each channel on some days; 0 of a channel that had none."""
+    names, counts = recent.log.volumes.count(*span)
+    return dict.fromkeys(channels, 0.0) | dict(zip(names, counts.sum(axis=0).tolist(), strict=True))
+
+
+def _roi_notes(experiment: Experiment) -> Iterator[str]:
+    if experiment.returns.basis != "revenue":
+        yield (
+            f"ROI in the table drift is of revenue. Experiment {experiment.name!r} ranks channels by "
+            f"{experiment.returns.basis}, which is not compared."
+        )
+    if experiment.grain == "campaign":
+        yield "ROI is not compared by campaign: costs are read by channel, and channels here are campaigns."
 
 
 def _write(
@@ -312,7 +356,7 @@ def _write(
     guards: Sequence[GuardResult],
     out: Path,
     keep: list[Path],
-    subject: Subject,
+    compared: tuple[Subject, Spent],
     store: Store | None,
 ) -> Tracked:
     """Write ``drifts``, the table and its sentences, and what guards say; and track the numbers."""
@@ -321,7 +365,7 @@ def _write(
     from attribution.production.monitoring import drift_metrics
     from attribution.schema.tables.drift import DRIFT
 
-    drift, sentences = drifts
+    (drift, sentences), (subject, spent) = drifts, compared
     tables = {DRIFT.name: drift, GUARDS.name: guard_table(guards)}
     declared = {DRIFT.name: DRIFT, GUARDS.name: GUARDS}
     with replaced_folder(out, keep, kind="monitor") as folder:
@@ -330,8 +374,8 @@ def _write(
         write_dictionary(folder, tables, declared)
         head = {"name": subject.name, "version": subject.version, **_day_names(subject.windows)}
         head |= {"first": head["training"][0], "last": head["recent"][1]}
-        write_manifest(folder, "monitor", head)
-        (folder / "drift.txt").write_text("\n".join(sentences) + "\n", encoding="utf-8")
+        write_manifest(folder, "monitor", head | {"cost_basis": spent.cost_basis})
+        (folder / "drift.txt").write_text("\n".join([*sentences, *spent.notes]) + "\n", encoding="utf-8")
     from attribution.cli.commands.saved_runs import track
     from attribution.tracking.mlflow_store import track_tables
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from attribution.amounts import format_amount
 from attribution.arguments import check_arguments
+from attribution.decisions.kpis.comparable import answer_like, currency_of, day_ratio
 from attribution.decisions.kpis.kpis_declared import DECISIONS, KPIS
 from attribution.decisions.kpis.metrics import ALL, COUNTED, METRICS, Answer, measure, spell_metric
 from attribution.decisions.kpis.runs import Run
@@ -20,6 +21,12 @@ from attribution.errors import InputError
 NOW, BASELINE, EARLIER = "now", "baseline", "earlier"
 """When a run was: the one held against the targets, the pinned one, and others."""
 
+NOT_BEGUN, OVER = "not_begun", "over"
+"""Verdicts on targets whose period has no day of the run."""
+
+SHORT_OF = ("missed", "behind_pace", "over_pace")
+"""Verdicts that call for something to be done."""
+
 
 @check_arguments
 def check_targets(
@@ -27,9 +34,12 @@ def check_targets(
 ) -> pd.DataFrame:
     """The ``kpis`` table: every target against a run, and its metric in other runs.
 
-    With an interval, a target is attained or missed only where the interval lies on one side of it; otherwise it is
-    undecided. What adds up over days is compared with the part of the target that is due by the last day of the run,
-    and is then on pace or behind it.
+    A value is compared with a threshold: the goal, or part way through the period, for what adds up over days, the
+    part of it that is due by the last day of the run. Where the interval holds the threshold, the target is undecided;
+    ``probability`` is of the same threshold. A target whose period has not begun, or was over before, has no value.
+
+    Another run is asked on the terms of ``run``: its model, basis and costs. Money in another currency is not compared,
+    and the sums of a baseline of other days only in proportion to its days; ``note`` says so.
 
     Parameters
     ----------
@@ -47,7 +57,8 @@ def check_targets(
     Raises
     ------
     InputError
-        If a run counts days outside a target's period, or lacks a model or channel that a target names.
+        If ``run`` counts days within a target's period and outside of it, counts money in another currency than a
+        target, or lacks a model or channel that a target names.
 
     Examples
     --------
@@ -78,12 +89,12 @@ def check_targets(
     numbered = list(enumerate(targets.targets, start=1))
     rows = [_row(number, target, targets, run, baseline) for number, target in numbered]
     rows += [
-        _value(number, target, targets, other, answer(target, targets, other, strict=False)) | {"when": when}
+        _value(number, target, targets, other, answer_like(target, targets, other, run)) | {"when": when}
         for number, target in numbered
         for other, when in other_runs
     ]
     table = pd.DataFrame(rows, columns=list(KPIS.column_names))
-    return table.assign(goal_in_interval=table["goal_in_interval"].astype("boolean"))
+    return table.assign(threshold_in_interval=table["threshold_in_interval"].astype("boolean"))
 
 
 def score_decisions(targets: Targets, run: Run, evidence: Sequence[Run]) -> pd.DataFrame:
@@ -97,9 +108,12 @@ def score_decisions(targets: Targets, run: Run, evidence: Sequence[Run]) -> pd.D
     """
     rows = []
     for decision, basis in zip(targets.decisions, evidence, strict=True):
-        was, now = (answer(decision, targets, each, strict=False).value for each in (basis, run))
+        answers = [answer_like(decision, targets, each, run) for each in (basis, run)]
+        ratio, days_differ = day_ratio(decision, basis, run)
+        was, now = (each.value for each in answers)
         expected = float(decision.expected)
-        achieved = (now - was) / (expected - was) if expected != was else np.nan
+        is_known = ratio == 1 and expected != was
+        achieved = (now - was) / (expected - was) if is_known else np.nan
         last = run.period
         if np.isnan(achieved):
             status = "unknown"
@@ -107,26 +121,31 @@ def score_decisions(targets: Targets, run: Run, evidence: Sequence[Run]) -> pd.D
             status = "reached"
         else:
             status = "not_reached" if last is not None and last[1] >= decision.due else "open"
+        unknown = [each.why for each in answers if np.isnan(each.value)]
+        note = "; ".join(dict.fromkeys(text for text in (*unknown, days_differ) if text))
         days = decision.decided_on.isoformat(), decision.due.isoformat()
         who = (days[0], decision.what, decision.owner, days[1], basis.name, decision.metric, scope_of(decision))
-        rows.append((*who, was, expected, now, achieved, status))
+        rows.append((*who, was, expected, now, achieved, status, note))
     return pd.DataFrame(rows, columns=list(DECISIONS.column_names))
 
 
-def answer(scoped: Scoped, targets: Targets, run: Run, *, strict: bool = True) -> Answer:
-    """What a run says of a target; with ``strict``, what it cannot know of it is an error."""
-    terms = {
-        "model": scoped.model or targets.model,
-        "basis": scoped.basis,
-        "cost_basis": scoped.cost_basis,
-        "stage": scoped.funnel_stage,
-    }
-    try:
-        return measure(run, scoped.metric, targets.channels_of(scoped), **terms)
-    except InputError as error:
-        if strict:
-            raise
-        return Answer(np.nan, why=str(error))
+def answer(scoped: Scoped, targets: Targets, run: Run) -> Answer:
+    """What the run of today says of a target.
+
+    Raises
+    ------
+    InputError
+        If it has no such model, channel, stage or terms.
+    """
+    return measure(
+        run,
+        scoped.metric,
+        targets.channels_of(scoped),
+        model=scoped.model or targets.model,
+        basis=scoped.basis,
+        cost_basis=scoped.cost_basis,
+        stage=scoped.funnel_stage,
+    )
 
 
 def today(table: pd.DataFrame) -> pd.DataFrame:
@@ -157,32 +176,49 @@ def history(table: pd.DataFrame) -> pd.DataFrame:
 
 def target_findings(table: pd.DataFrame) -> list[str]:
     """A sentence for each target of the ``kpis`` table."""
-    sentences = []
-    for row in today(table).itertuples():
-        subject = spell_metric(row.metric) + ("" if row.scope == ALL else f" of {row.scope}")
-        # What is counted is the same under every model.
-        subject += "" if str(row.note).startswith(COUNTED) else f" under {row.model}"
-        target = f"{row.direction.replace('_', ' ')} {_with_unit(row.goal, row.unit)} until {row.period_end}"
-        if row.value != row.value:
-            value = f"unknown: {row.note.rstrip('.') or 'the run does not have it'}"
-        else:
-            value = _with_unit(row.value, row.unit)
-            value += "" if row.low != row.low else f" ({format_amount(row.low)} to {format_amount(row.high)})"
-        sentences.append(
-            f"{subject[:1].upper()}{subject[1:]} is {value}. The target, {target}, {_VERDICTS[row.verdict]}. "
-            f"Owner: {row.owner}."
-        )
-    return sentences
+    return [_target_sentence(row) for row in today(table).itertuples()]
 
 
-_VERDICTS = {
-    "attained": "is met",
-    "missed": "is missed",
-    "undecided": "is undecided, because the interval contains it",
-    "on_pace": "is on schedule",
-    "behind_pace": "is behind schedule",
-    "unknown": "cannot be judged",
-}
+def _target_sentence(row: Any) -> str:
+    subject = spell_metric(row.metric) + ("" if row.scope == ALL else f" of {row.scope}")
+    target = f"{row.direction.replace('_', ' ')} {_with_unit(row.goal, row.unit)}"
+    if row.verdict in (NOT_BEGUN, OVER):
+        return f"{subject[:1].upper()}{subject[1:]} is not judged: {row.note}. Target: {target}. Owner: {row.owner}."
+    # What is counted is the same under every model.
+    subject += "" if str(row.note).startswith(COUNTED) else f" under {row.model}"
+    if row.value != row.value:
+        value = f"unknown: {row.note.rstrip('.') or 'the run does not have it'}"
+    else:
+        value = _with_unit(row.value, row.unit) + _interval_text(row.low, row.high)
+    return (
+        f"{subject[:1].upper()}{subject[1:]} is {value}. The target, {target} until {row.period_end}, "
+        f"{_verdict_text(row)}. Owner: {row.owner}."
+    )
+
+
+def _interval_text(low: float, high: float) -> str:
+    if low != low:
+        return ""
+    if high != high:
+        return f" (from {format_amount(low)}, without an upper end)"
+    return f" ({format_amount(low)} to {format_amount(high)})"
+
+
+def _verdict_text(row: Any) -> str:
+    is_part = row.covered == row.covered and row.covered is not None and row.covered < 1
+    due = f"{_with_unit(row.threshold, row.unit)} is due by now"
+    if row.verdict == "undecided":
+        what = "it" if row.threshold == row.goal else f"the {_with_unit(row.threshold, row.unit)} due by now"
+        return f"is undecided, because the interval contains {what}"
+    texts = {
+        "attained": "is met so far" if is_part and row.due_by_now != row.due_by_now else "is met",
+        "missed": "is missed" if row.direction == "at_least" else "is exceeded",
+        "on_pace": f"is on schedule: {due}" if row.direction == "at_least" else f"is on schedule: at most {due}",
+        "behind_pace": f"is behind schedule: {due}",
+        "over_pace": f"is at risk: the value is above what is due by now, {_with_unit(row.threshold, row.unit)}",
+        "unknown": "cannot be judged",
+    }
+    return texts[row.verdict]
 
 
 def _with_unit(number: float, unit: str) -> str:
@@ -205,7 +241,7 @@ def target_metrics(table: pd.DataFrame) -> dict[str, float]:
     metrics: dict[str, float] = {}
     current = today(table)
     for row in current.itertuples():
-        for what in ("value", "low", "high", "attainment", "probability", "goal"):
+        for what in ("value", "low", "high", "attainment", "probability", "goal", "threshold"):
             metrics[f"{what}/{row.target} {row.metric} {row.scope}"] = float(getattr(row, what))
     return metrics | {f"targets_{verdict}": float(n) for verdict, n in current["verdict"].value_counts().items()}
 
@@ -222,6 +258,8 @@ def _dates(run: Run) -> tuple[str, str]:
 def _value(number: int, target: Target, targets: Targets, run: Run, result: Answer) -> dict[str, Any]:
     """What is asked of a target, and what a run says of its metric."""
     value, low, high = (target.scale * part for part in result[:3])
+    # No table holds an infinite number: a lower end alone says that there is no upper one.
+    high = np.nan if np.isinf(high) else high
     least = (target.direction or METRICS[target.metric].direction) == "at_least"
     start, end = _dates(run)
     basis, cost_basis = run.terms
@@ -247,35 +285,87 @@ def _value(number: int, target: Target, targets: Targets, run: Run, result: Answ
         "model": target.model or targets.model or run.models[0],
         "basis": target.basis or basis,
         "cost_basis": target.cost_basis or cost_basis,
+        "empty_draws": result.empty,
         "note": result.why,
     }
 
 
 def _row(number: int, target: Target, targets: Targets, run: Run, baseline: Run | None) -> dict[str, Any]:
     """A target held against the run of today."""
-    covered = _share_covered(number, target, run)
+    _check_currency(number, target, run)
     result = answer(target, targets, run)
+    outside = _outside(target, run)
+    if outside is not None:
+        row = _value(number, target, targets, run, Answer(np.nan, why=outside[1]))
+        return row | {"when": NOW, "covered": 0.0, "verdict": outside[0]}
+    covered = _share_covered(number, target, run)
     row = _value(number, target, targets, run, result)
-    value, low, high, goal = (float(row[name]) for name in ("value", "low", "high", "goal"))
-    least = row["direction"] == "at_least"
-    pinned = np.nan if baseline is None else target.scale * answer(target, targets, baseline, strict=False).value
+    value, goal, least = float(row["value"]), float(row["goal"]), row["direction"] == "at_least"
     due = goal * covered if METRICS[target.metric].adds_up and covered is not None else np.nan
-    inside = None if np.isnan([low, high]).any() else bool(low <= goal <= high)
-    met = np.nan
-    if result.draws is not None:
-        scaled = target.scale * result.draws
-        met = float((scaled >= goal).mean() if least else (scaled <= goal).mean())
+    is_part = covered is not None and covered < 1 and not np.isnan(due)
+    threshold = due if is_part else goal
+    ends = (target.scale * result.low, target.scale * result.high)
+    inside = None if np.isnan(ends).any() else bool(ends[0] <= threshold <= ends[1])
+    against, note = _against_baseline(target, targets, run, baseline)
     return row | {
         "when": NOW,
         "covered": covered,
-        "goal_in_interval": inside,
-        "probability": met,
+        "threshold": threshold,
+        "threshold_in_interval": inside,
+        "probability": _probability(target, result, threshold, least=least),
         "attainment": _attainment(value, goal, least=least),
         "due_by_now": due,
-        "verdict": _verdict(value, goal, least=least, inside=inside, due=due, covered=covered),
-        "baseline": pinned,
-        "change": value - pinned,
+        "verdict": _verdict(value, ends, goal, threshold, least=least, is_part=is_part),
+        "baseline": against[0],
+        "change": value - against[0] * against[1],
+        "note": "; ".join(text for text in (result.why, note) if text),
     }
+
+
+def baseline_notes(targets: Targets, run: Run, baseline: Run | None) -> list[str]:
+    """What to know of the baseline, a sentence each, once: other days, another currency, terms that it lacks."""
+    notes = (_against_baseline(target, targets, run, baseline)[1] for target in targets.targets)
+    return [f"{note[:1].upper()}{note[1:]}." for note in dict.fromkeys(notes) if note]
+
+
+def _against_baseline(
+    target: Target, targets: Targets, run: Run, baseline: Run | None
+) -> tuple[tuple[float, float], str]:
+    """The metric in the baseline, what it is multiplied with to be compared, and a sentence on that."""
+    if baseline is None or _outside(target, run) is not None:
+        return (np.nan, 1.0), ""
+    pinned = answer_like(target, targets, baseline, run)
+    if np.isnan(pinned.value):
+        return (np.nan, 1.0), f"baseline: {pinned.why.rstrip('.')}" if pinned.why else ""
+    ratio, days = day_ratio(target, baseline, run)
+    note = f"baseline: {days}" if days else ""
+    note += "" if not days or np.isnan(ratio) else ", so change is against the baseline in proportion to its days"
+    return (target.scale * pinned.value, ratio), note
+
+
+def _check_currency(number: int, target: Target, run: Run) -> None:
+    """Refuse a target for money that is in another currency than the run."""
+    currency, unit = currency_of(run), target.unit.strip()
+    is_code = len(unit) == 3 and unit.isascii() and unit.isalpha() and unit.isupper()
+    if METRICS[target.metric].is_money and is_code and currency is not None and unit != currency:
+        raise InputError(
+            f"target {number} ({target.metric}) is in {unit}, but run {run.name!r} counts money in {currency}",
+            given=f'unit = "{unit}"',
+            allowed=f'unit = "{currency}"',
+            hint="convert the target, or run the experiment with this currency",
+        )
+
+
+def _outside(target: Target, run: Run) -> tuple[str, str] | None:
+    """Verdict and sentence where the target's period has not begun when the run ends, or was over before it."""
+    if run.period is None:
+        return None
+    (start, end), (first, last) = target.period, run.period
+    if last < start:
+        return NOT_BEGUN, f"its period, {start} … {end}, has not begun on {last}, the last day of run {run.name!r}"
+    if end < first:
+        return OVER, f"its period, {start} … {end}, was over before {first}, the first day of run {run.name!r}"
+    return None
 
 
 def _share_covered(number: int, target: Target, run: Run) -> float | None:
@@ -298,13 +388,26 @@ def _attainment(value: float, goal: float, *, least: bool) -> float:
     return top / bottom if bottom > 0 else np.nan
 
 
-def _verdict(value: float, goal: float, *, least: bool, inside: bool | None, due: float, covered: float | None) -> str:
+def _probability(target: Target, result: Answer, threshold: float, *, least: bool) -> float:
+    """Share of draws on the right side of what the value is compared with; a draw without a value is on none."""
+    if result.draws is None:
+        return np.nan
+    scaled = target.scale * result.draws
+    return float((scaled >= threshold).mean() if least else (scaled <= threshold).mean())
+
+
+def _verdict(
+    value: float, ends: tuple[float, float], goal: float, threshold: float, *, least: bool, is_part: bool
+) -> str:
+    """The verdict; ``ends`` of the interval are NaN where there is none, and the value stands for both."""
     if np.isnan(value):
         return "unknown"
-    if not np.isnan(due) and covered is not None and covered < 1:
-        if least:
-            return "attained" if value >= goal else "on_pace" if value >= due else "behind_pace"
-        return "missed" if value > goal else "on_pace" if value <= due else "behind_pace"
-    if inside:
+    has_interval = not np.isnan(ends).any()
+    low, high = ends if has_interval else (value, value)
+    if has_interval and low <= threshold <= high:
         return "undecided"
-    return "attained" if (value >= goal) == least or value == goal else "missed"
+    if not is_part:
+        return "attained" if (low >= threshold if least else high <= threshold) else "missed"
+    if least:
+        return "attained" if low >= goal else "on_pace" if low >= threshold else "behind_pace"
+    return "on_pace" if high <= threshold else "missed" if low > goal else "over_pace"

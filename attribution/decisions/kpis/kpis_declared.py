@@ -16,6 +16,13 @@ _LOW = null(
     _OF_METRIC,
 )
 _HIGH = null("high", "number", "upper end of the interval", _OF_METRIC)
+_OPEN_HIGH = null(
+    "high",
+    "number",
+    "upper end of the interval; null without one, and where low stands alone: from there on, without an upper end, as "
+    "empty_draws is too large",
+    _OF_METRIC,
+)
 
 KPIS = Table(
     "kpis",
@@ -44,14 +51,42 @@ KPIS = Table(
         Column("goal", "number", "number that the target asks for", unit=_OF_METRIC),
         null("value", "number", "the metric in the run; null where it is not known", unit=_OF_METRIC),
         _LOW,
-        _HIGH,
-        null("goal_in_interval", "flag", "whether the interval holds the goal; null without one"),
-        null("probability", "number", "share of draws that meet the target; null without draws"),
+        _OPEN_HIGH,
+        null(
+            "empty_draws",
+            "number",
+            "share of draws in which there is nothing to divide by, such as no new customer; null without draws",
+        ),
+        null(
+            "threshold",
+            "number",
+            "what the value is compared with: due_by_now part way through the period, where it is known, else goal",
+            unit=_OF_METRIC,
+        ),
+        null("threshold_in_interval", "flag", "whether the interval holds the threshold; null without an interval"),
+        null("probability", "number", "share of draws that meet the threshold; null without draws"),
         null("attainment", "number", "value ÷ goal (goal ÷ value where the target is a most)"),
         null("due_by_now", "number", "goal × covered, for what adds up over days", unit=_OF_METRIC),
-        null("verdict", "text", "attained, missed, undecided, on_pace, behind_pace or unknown; null unless now"),
-        null("baseline", "number", "the metric in the baseline run; null unless now", unit=_OF_METRIC),
-        null("change", "number", "value − baseline", unit=_OF_METRIC),
+        null(
+            "verdict",
+            "text",
+            "attained, missed or undecided; part way, for what adds up, also on_pace, behind_pace or, where a most is "
+            "due, over_pace; not_begun or over where the run has no day of the period; unknown; null unless now",
+        ),
+        null(
+            "baseline",
+            "number",
+            "the metric in the baseline run, on the model and terms of this one; null unless now, and in another "
+            "currency",
+            unit=_OF_METRIC,
+        ),
+        null(
+            "change",
+            "number",
+            "value − baseline; of what adds up over days, in a baseline of other days, value − baseline × days of this "
+            "run ÷ days of the baseline",
+            unit=_OF_METRIC,
+        ),
         null("model", "text", "label of the model that gives credit"),
         _BASIS,
         _COST_BASIS,
@@ -100,6 +135,7 @@ DECISIONS = Table(
         null("now", "number", "the metric in the run of today", unit=_OF_METRIC),
         null("achieved", "number", "(now − before) ÷ (expected − before)"),
         Column("status", "text", "open, reached, not_reached or unknown"),
+        Column("note", "text", "why it is unknown; empty where it is known"),
     ),
     question="What came of each decision, against what was expected of it?",
 )

@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from attribution.amounts import percent
 from attribution.decisions.kpis.runs import Run
 from attribution.decisions.kpis.stages import stage_ends, stage_rows, stage_sums
 from attribution.errors import InputError, did_you_mean
-from attribution.kernels.statistics.intervals import percentile
+from attribution.kernels.statistics.intervals import divide_draws, percentile
 from attribution.returns import booked_costs
 from attribution.schema.tables import NO_CHANNELS
 
@@ -29,6 +30,8 @@ ALL = "(all)"
 COUNTED = "counted"
 _SHORT = ("cac", "cpa", "ltv", "mer", "roas", "roi")
 _OF_ALL = ("conversions", "value", "new_customers")
+_COUNTED_SUMS = {*_OF_ALL, "lifetime"}
+"""Of all channels and of no channel together these are what was observed, whatever the model."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Metric:
     of : the metric of these sums
     adds_up : whether it grows with the days that a run covers
     is_ratio : whether it is a share that a unit of % may be used for
+    is_money : whether it is money, or money for each of something
     of_stage : whether it is of a stage of the funnel
     of_all : whether it is of the whole business and of no channel
     """
@@ -51,22 +55,24 @@ class Metric:
     of: Callable[..., Floats]
     adds_up: bool = False
     is_ratio: bool = False
+    is_money: bool = False
     of_stage: bool = False
     of_all: bool = False
 
 
 class Answer(NamedTuple):
-    """A metric in one run: NaN and None where it is not known; ``why`` says why."""
+    """A metric in one run: NaN and None where it is not known; ``why`` says why.
+
+    ``high`` is infinite where so many draws have nothing to divide by that there is no upper end; ``empty`` is the
+    share of such draws.
+    """
 
     value: float
     low: float = np.nan
     high: float = np.nan
     draws: Floats | None = None
     why: str = ""
-
-
-def _per(numerator: Floats, denominator: Floats) -> Floats:
-    return np.divide(numerator, denominator, out=np.full_like(numerator, np.nan), where=denominator > 0)
+    empty: float = np.nan
 
 
 def _itself(amount: Floats) -> Floats:
@@ -75,25 +81,27 @@ def _itself(amount: Floats) -> Floats:
 
 METRICS: Mapping[str, Metric] = {
     "conversions": Metric("at_least", ("conversions",), _itself, adds_up=True),
-    "value": Metric("at_least", ("value",), _itself, adds_up=True),
+    "value": Metric("at_least", ("value",), _itself, adds_up=True, is_money=True),
     "new_customers": Metric("at_least", ("new_customers",), _itself, adds_up=True),
-    "spend": Metric("at_most", ("booked",), _itself, adds_up=True),
-    "average_value": Metric("at_least", ("value", "conversions"), _per),
-    "roas": Metric("at_least", ("paid_value", "spend"), _per, is_ratio=True),
+    "spend": Metric("at_most", ("booked",), _itself, adds_up=True, is_money=True),
+    "average_value": Metric("at_least", ("value", "conversions"), divide_draws, is_money=True),
+    "roas": Metric("at_least", ("paid_value", "spend"), divide_draws, is_ratio=True),
     "roi": Metric(
-        "at_least", ("paid_return", "spend"), lambda earned, spend: _per(earned - spend, spend), is_ratio=True
+        "at_least", ("paid_return", "spend"), lambda earned, spend: divide_draws(earned - spend, spend), is_ratio=True
     ),
-    "cpa": Metric("at_most", ("spend", "paid_conversions"), _per),
-    "cac": Metric("at_most", ("spend", "paid_new_customers"), _per),
-    "ltv_to_cac": Metric("at_least", ("paid_lifetime", "spend"), _per, is_ratio=True),
-    "margin_per_new_customer": Metric("at_least", ("lifetime", "new_customers"), _per),
-    "mer": Metric("at_least", ("value", "booked"), _per, is_ratio=True, of_all=True),
+    "cpa": Metric("at_most", ("spend", "paid_conversions"), divide_draws, is_money=True),
+    "cac": Metric("at_most", ("spend", "paid_new_customers"), divide_draws, is_money=True),
+    "ltv_to_cac": Metric("at_least", ("paid_lifetime", "spend"), divide_draws, is_ratio=True),
+    "margin_per_new_customer": Metric("at_least", ("lifetime", "new_customers"), divide_draws, is_money=True),
+    "mer": Metric("at_least", ("value", "booked"), divide_draws, is_ratio=True, of_all=True),
     "arrivals": Metric("at_least", ("arrivals",), _itself, adds_up=True, of_stage=True),
-    "arrival_share": Metric("at_least", ("arrivals", "all_arrivals"), _per, is_ratio=True, of_stage=True),
-    "cost_per_arrival": Metric("at_most", ("spend", "paid_arrivals"), _per, of_stage=True),
-    "full_cost_per_arrival": Metric("at_most", ("full_spend", "paid_arrivals"), _per, of_stage=True),
-    "rate_to_next": Metric("at_least", ("moved_on", "arrivals"), _per, is_ratio=True, of_stage=True),
-    "win_rate": Metric("at_least", ("won", "arrivals"), _per, is_ratio=True, of_stage=True),
+    "arrival_share": Metric("at_least", ("arrivals", "all_arrivals"), divide_draws, is_ratio=True, of_stage=True),
+    "cost_per_arrival": Metric("at_most", ("spend", "paid_arrivals"), divide_draws, is_money=True, of_stage=True),
+    "full_cost_per_arrival": Metric(
+        "at_most", ("full_spend", "paid_arrivals"), divide_draws, is_money=True, of_stage=True
+    ),
+    "rate_to_next": Metric("at_least", ("moved_on", "arrivals"), divide_draws, is_ratio=True, of_stage=True),
+    "win_rate": Metric("at_least", ("won", "arrivals"), divide_draws, is_ratio=True, of_stage=True),
 }
 """Metrics by name."""
 
@@ -156,10 +164,11 @@ def measure(
     missing = [name for name in definition.needs if name not in sums]
     if missing:
         return Answer(np.nan, why=_say_missing(run, missing))
-    value = float(definition.of(*(np.array([sums[name]]) for name in definition.needs))[0])
+    value = _value_of(definition, sums)
     if np.isnan(value):
         return Answer(value, why="what it is divided by is 0 in this run")
-    if definition.needs == ("booked",) or definition.of_all or (channels is None and definition.adds_up):
+    is_counted = channels is None and set(definition.needs) <= _COUNTED_SUMS
+    if definition.needs == ("booked",) or definition.of_all or is_counted:
         has_more = set(run.tables["returns"]["cost_basis"]) - set(rows["cost_basis"])
         alone = "; media cost only" if "booked" in definition.needs and has_more == {"loaded"} else ""
         return Answer(value, why=f"{COUNTED}, not estimated, so there is no interval{alone}")
@@ -169,10 +178,39 @@ def measure(
     else:
         draws = "draws exist only for the return and cost that channels are ranked by"
     if not isinstance(draws, str):
-        low, high = percentile(draws[:, None], run.level)[:, 0]
-        return Answer(value, float(low), float(high), draws)
+        return _drawn_answer(definition, value, draws, run.level)
     ends = _published_interval(metric, rows.loc[chosen], revenue.loc[chosen]) if len(chosen) == 1 else None
-    return Answer(value, why=f"no interval: {draws}") if ends is None else Answer(value, *ends)
+    if ends is None:
+        return Answer(value, why=f"no interval: {draws}")
+    return Answer(value, *ends, why="the interval has no upper end" if np.isinf(ends[1]) else "")
+
+
+def _value_of(definition: Metric, sums: Mapping[str, float]) -> float:
+    """A metric of sums; NaN where it is divided by nothing."""
+    value = float(definition.of(*(np.array([sums[name]]) for name in definition.needs))[0])
+    return value if np.isfinite(value) else np.nan
+
+
+def _drawn_answer(definition: Metric, value: float, draws: Floats, level: float) -> Answer:
+    """A value with the interval of its draws, and what to know of those that have nothing to divide by."""
+    low, high = (float(end) for end in percentile(draws[:, None], level)[:, 0])
+    empty = float((~np.isfinite(draws)).mean())
+    if empty == 0:
+        return Answer(value, low, high, draws, empty=empty)
+    why = f"{percent(empty)} of draws have no {_DIVISORS[definition.needs[-1]]}"
+    if not np.isfinite(low) or np.isnan(high):
+        return Answer(value, why=f"no interval: {why}", empty=empty)
+    return Answer(value, low, high, draws, why + (": the interval has no upper end" if np.isinf(high) else ""), empty)
+
+
+_DIVISORS = {
+    "conversions": "credited conversion",
+    "paid_conversions": "credited conversion",
+    "new_customers": "credited new customer",
+    "paid_new_customers": "credited new customer",
+    "spend": "spend",
+}
+"""What a metric is divided by, in a word."""
 
 
 def spell_metric(metric: str) -> str:
@@ -214,7 +252,9 @@ def _of_stage(run: Run, metric: str, model: str, stage: str | None, channels: Se
     missing = [name for name in definition.needs if name not in sums]
     if missing:
         return Answer(np.nan, why=_WHY.get(missing[0], f"the run has no arrivals in {stage} for this channel"))
-    value = float(definition.of(*(np.array([sums[name]]) for name in definition.needs))[0])
+    value = _value_of(definition, sums)
+    if np.isnan(value):
+        return Answer(value, why=f"there is nothing to divide by in {stage} in this run")
     low, high = stage_ends(rows, metric, channels)
     return Answer(value, low, high, why="" if low == low else "no interval: only rates of a single channel have one")
 
@@ -276,8 +316,7 @@ def _metric_draws(
     sums = _drawn_sums(draws, rows, [name for name in channels if name not in NO_CHANNELS])
     if any(name not in sums for name in definition.needs):
         return "there are no draws of the value of new customers"
-    values = definition.of(*(sums[name] for name in definition.needs))
-    return values if np.isfinite(values).all() else "it cannot be computed in some draws"
+    return definition.of(*(sums[name] for name in definition.needs))
 
 
 def _published_interval(metric: str, row: pd.DataFrame, revenue: pd.DataFrame) -> tuple[float, float] | None:
@@ -291,7 +330,8 @@ def _published_interval(metric: str, row: pd.DataFrame, revenue: pd.DataFrame) -
         return None
     spend = float(row["spend"].iloc[0])
     if metric == "cpa":
-        return (spend / high, spend / low) if low > 0 else None
+        # Where the lower end is no conversion, the cost of one has no upper end.
+        return (spend / high, spend / low if low > 0 else np.inf) if high > 0 else None
     return (low / spend, high / spend) if metric == "roas" else (low, high)
 
 

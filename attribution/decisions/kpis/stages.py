@@ -47,8 +47,7 @@ def stage_rows(run: Run, model: str, stage: str | None, metric: str) -> StageRow
     rows = table[of_stage].set_index("channel")
     if rows.empty:
         rows = _without_arrivals(run, model)
-    options = run.experiment.options("funnel", FunnelOptions) or FunnelOptions(stages=tuple(whole.index))
-    cost_basis = options.cost_basis or run.experiment.returns.cost_basis
+    cost_basis = stage_cost_basis(run)
     returns = run.tables["returns"]
     with_roi = returns.loc[(returns["cost_basis"] == cost_basis) & returns["roi"].notna(), "channel"]
     return StageRows(rows.assign(is_paid=rows.index.isin(set(with_roi))), whole.loc[stage])
@@ -60,6 +59,12 @@ def _without_arrivals(run: Run, model: str) -> pd.DataFrame:
     return pd.DataFrame(
         {"credit": 0.0, "spend": 0.0, "handling": 0.0, "rate_to_next": np.nan, "win_rate": np.nan}, index=channels
     )
+
+
+def stage_cost_basis(run: Run) -> str:
+    """Which costs the funnel of a run counts: media or loaded."""
+    options = run.experiment.options("funnel", FunnelOptions)
+    return (None if options is None else options.cost_basis) or run.experiment.returns.cost_basis
 
 
 def stage_sums(rows: pd.DataFrame, channels: Sequence[str] | None) -> dict[str, float]:

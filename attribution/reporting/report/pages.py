@@ -114,7 +114,10 @@ def targets_page(
 ) -> Page:
     """Targets, their history, changes and decisions as a page."""
     texts = {
-        "kpis": ("Targets", "A target is undecided if the interval contains it."),
+        "kpis": (
+            "Targets",
+            "A target is undecided if the interval contains the threshold: the goal, or what of it is due by now.",
+        ),
         "history": ("History", "The same metrics in earlier runs, oldest first."),
         "before_after": ("Before and after", "The effect of a change on a series, estimated from the series itself."),
         "decisions": ("Decisions", "What was expected of each decision, and the result so far."),

@@ -11,7 +11,8 @@ DRIFT = Table(
         Column(
             "measure",
             "text",
-            "channel_mix, path_length, time_lag_days, conversion_rate, value_per_conversion, credit or roi; "
+            "channel_mix, path_length, time_lag_days, conversion_rate, value_per_conversion, credit, or roi: of "
+            "revenue, on the costs that --costs says; "
             "plan_return: what a channel with spend now, or in an earlier budget, returns",
         ),
         null("model", "text", "label of the model; null where none is asked"),

@@ -263,10 +263,10 @@ def test_a_target_within_the_interval_is_undecided(shop: Path) -> None:
     found = measure(run, "roi", ["search"])
     assert found.draws is not None
     inside = targets_of(shop, metric="roi", channel="search", target=found.value).iloc[0]
-    assert (inside["verdict"], inside["goal_in_interval"]) == ("undecided", True)
+    assert (inside["verdict"], inside["threshold_in_interval"]) == ("undecided", True)
     assert inside["probability"] == pytest.approx((found.draws >= found.value).mean())
     below = targets_of(shop, metric="roi", channel="search", target=found.low - 0.01).iloc[0]
-    assert (below["verdict"], below["goal_in_interval"]) == ("attained", False)
+    assert (below["verdict"], below["threshold_in_interval"]) == ("attained", False)
     above = targets_of(shop, metric="roi", channel="search", target=found.high + 0.01).iloc[0]
     assert above["verdict"] == "missed"
     turned = targets_of(shop, metric="roi", channel="search", target=found.high + 0.01, direction="at_most").iloc[0]
@@ -376,7 +376,7 @@ def test_a_target_without_one_of_its_parts_is_refused(shop: Path, lacking: str) 
         ({"metric": "roi", "model": "markov"}, "has no model 'markov'"),
         ({"metric": "roi", "basis": "ltv"}, "has no returns for this basis and cost basis"),
         ({"metric": "roi", "period": "2024-Q5"}, "a period is a year"),
-        ({"metric": "roi", "period": "2024-Q1"}, "has days outside the target's period"),
+        ({"metric": "roi", "period": "2024-05"}, "has days outside the target's period"),
         ({"metric": "roi", "targt": 3}, "unknown key 'targt'"),
         ({"metric": "roi", "owner": ""}, "has no owner"),
         ({"metric": "mer", "channel": "email"}, "mer is defined only for the whole business"),

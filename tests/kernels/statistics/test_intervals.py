@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from statistics import NormalDist
 
+import hypothesis.extra.numpy as hnp
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from attribution.kernels.statistics.intervals import (
     bca,
     descending_ranks,
     difference_interval,
+    divide_draws,
     percentile,
+    probability_above,
     rank_probabilities,
     weighted_wilson,
     wilson_interval,
@@ -64,10 +70,78 @@ def test_an_estimate_beyond_all_draws_counts_as_half_a_draw_inside(estimate: flo
     assert bca(np.arange(1.0, 11.0), np.array(estimate), STILL, 0.9).tolist() == pytest.approx(ends, abs=1e-4)
 
 
-def test_an_interval_of_draws_that_are_none_has_no_ends() -> None:
-    draws = np.stack([THOUSAND, np.where(THOUSAND == 1000, np.nan, THOUSAND)], axis=1)
-    found = bca(draws, np.array([500.5, 500.5]), np.zeros((3, 2)), 0.9)
-    assert np.isnan(found).tolist() == [[False, True], [False, True]]
+Ends = Callable[[np.ndarray, float], np.ndarray]
+
+
+def corrected(draws: np.ndarray, level: float) -> np.ndarray:
+    """The corrected interval where there is nothing to correct: the estimate is the middle draw."""
+    middle = np.median(np.nan_to_num(draws, nan=np.inf), axis=0)
+    return bca(draws, middle, np.zeros((3, *draws.shape[1:])), level)
+
+
+@pytest.mark.parametrize("ends", [percentile, corrected])
+def test_draws_without_a_customer_leave_both_ends_until_they_are_many(ends: Ends) -> None:
+    """Of 101 draws at 90 %: the ends are the 6th and the 96th, so that five may be infinite."""
+    costs = np.arange(1.0, 102.0)
+
+    def with_empty(count: int, value: float = np.inf) -> list[float]:
+        return ends(np.where(costs > 101 - count, value, costs), 0.9).tolist()
+
+    assert with_empty(0) == pytest.approx([6.0, 96.0])
+    assert with_empty(5) == pytest.approx([6.0, 96.0])
+    assert with_empty(6) == [pytest.approx(6.0), np.inf]
+    assert with_empty(100)[1] == np.inf
+    assert with_empty(101) == [np.inf, np.inf]
+
+
+def test_draws_of_which_nothing_is_known_may_lie_anywhere() -> None:
+    """Three of 101: the lower end is the 3rd of the others, the upper end the 96th of them."""
+    draws = np.concatenate([np.arange(1.0, 99.0), np.full(3, np.nan)])
+    assert percentile(draws, 0.9).tolist() == pytest.approx([3.0, 96.0])
+    many = np.concatenate([np.arange(1.0, 96.0), np.full(6, np.nan)])
+    assert np.isnan(percentile(many, 0.9)).all()
+    assert np.isnan(percentile(np.full(9, np.nan), 0.9)).all()
+    assert np.isnan(bca(np.full(9, np.nan), np.array(np.nan), STILL, 0.9)).all()
+
+
+def test_a_channel_with_empty_draws_changes_no_other() -> None:
+    draws = np.stack([THOUSAND, np.where(THOUSAND > 900, np.inf, THOUSAND), np.full(1000, np.nan)], axis=1)
+    alone = percentile(THOUSAND, 0.9)
+    found = percentile(draws, 0.9)
+    assert found[:, 0].tolist() == alone.tolist()
+    assert found[:, 1].tolist() == [alone[0], np.inf]
+    assert np.isnan(found[:, 2]).all()
+
+
+@given(
+    hnp.arrays(float, st.integers(2, 60), elements=st.floats(1e-3, 1e3)),
+    st.integers(0, 60),
+    st.sampled_from([0.5, 0.8, 0.9, 0.95]),
+)
+def test_ends_turn_with_what_is_turned_over(customers: np.ndarray, empty: int, level: float) -> None:
+    """Customers per money and money per customer say the same: where one is 0, the other has no end."""
+    customers = np.where(np.arange(len(customers)) < empty, 0.0, customers)
+    low, high = percentile(divide_draws(np.ones_like(customers), customers), level)
+    places = (1 - level) / 2 * (len(customers) - 1)
+    ordered = np.sort(customers)
+    # Between two draws 1 ÷ x is not in proportion to x, so both neighbours are asked.
+    near = [ordered[int(np.floor(places + 1e-9))], ordered[int(np.ceil(places - 1e-9))]]
+    if min(near) > 0:
+        assert 1 / near[1] * (1 - 1e-9) <= high <= 1 / near[0] * (1 + 1e-9)
+    else:
+        assert high == np.inf
+    assert low > 0
+
+
+def test_cost_for_nobody_is_infinite_and_nothing_for_nobody_is_unknown() -> None:
+    found = divide_draws(np.array([6.0, 6.0, 6.0, 0.0, -1.0]), np.array([3.0, 0.0, -2.0, 0.0, 0.0]))
+    assert found[:3].tolist() == [2.0, np.inf, np.inf]
+    assert np.isnan(found[3:]).all()
+
+
+def test_left_out_values_without_end_leave_the_correction_of_bias() -> None:
+    found = bca(THOUSAND, np.array(600.5), np.array([1.0, 2.0, np.inf]), 0.9)
+    assert found.tolist() == bca(THOUSAND, np.array(600.5), STILL, 0.9).tolist()
 
 
 def test_ties_share_their_ranks() -> None:
@@ -122,3 +196,11 @@ def test_cases_that_count_unevenly_are_fewer() -> None:
     assert found == pytest.approx((expected[0][0], expected[1][0]))
     assert np.isnan(weighted_wilson(np.array([True]), np.array([0.0]), 0.9)).all()
     assert weighted_wilson(np.array([True, False]), np.array([1.0, 0.0]), 0.9)[1] == pytest.approx(1.0)
+
+
+def test_ranks_and_comparisons_are_of_the_rows_that_are_known() -> None:
+    scores = np.array([[1.0, 2.0], [np.nan, 5.0], [3.0, 2.0], [1.0, 2.0]])
+    assert rank_probabilities(scores).tolist() == rank_probabilities(scores[[0, 2, 3]]).tolist()
+    assert np.isnan(rank_probabilities(np.full((3, 2), np.nan))).all()
+    assert probability_above(scores[:, 0] - scores[:, 1]).item() == pytest.approx(1 / 3)
+    assert np.isnan(probability_above(np.full((3, 2), np.nan))).all()
