@@ -12,7 +12,7 @@ from attribution.models.order import held_out_table
 from attribution.models.saved.earlier import INTERVALS, add_ends, merge_intervals
 from attribution.returns import ALL_TYPES, main_basis
 from attribution.returns.ranking import compare_rankings
-from attribution.returns.returns_declared import COST_SENSITIVITY
+from attribution.returns.returns_declared import COST_SENSITIVITY, UNIT_ECONOMICS
 from attribution.schema.tables import PUBLISHED_CREDIT
 from attribution.schema.tables.roi_parts import REST, ROI_PARTS
 from attribution.uncertainty.intervals_declared import ALL_MODELS, DIFFERENCES, RANK_PROBABILITY
@@ -48,6 +48,7 @@ def migrate_tables(tables: Mapping[str, pd.DataFrame]) -> Tables:
     _migrate_agreement(current)
     _migrate_roi_parts(current)
     _migrate_funnel(current)
+    _migrate_economics(current)
     return current
 
 
@@ -111,6 +112,14 @@ def _migrate_ranks(tables: Tables) -> None:
     if "verdicts" in tables:
         renamed = {"matured": "maturity", "rests_on": "assumptions"}
         tables["verdicts"] = tables["verdicts"].rename(columns=renamed)
+
+
+def _migrate_economics(tables: Tables) -> None:
+    """How many draws had no customer was not written: where there was one such draw there was no interval."""
+    table = tables.get("unit_economics")
+    if table is not None and "cac_empty_draws" not in table:
+        table = table.assign(cpa_empty_draws=np.nan, cac_empty_draws=np.nan)
+        tables["unit_economics"] = table.reindex(columns=list(UNIT_ECONOMICS.column_names))
 
 
 def _migrate_budget(tables: Tables) -> None:
