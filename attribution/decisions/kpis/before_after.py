@@ -107,7 +107,7 @@ def before_after(
     >>> series = pd.DataFrame({"day": pd.date_range("2024-01-01", periods=60), "orders": orders})
     >>> table = at.before_after(series, measure="orders", on=dt.date(2024, 2, 15), what="new checkout")
     >>> table[["effect", "low", "high"]].round(1).values.tolist()
-    [[20.2, 19.5, 20.9]]
+    [[20.2, 19.3, 21.1]]
     """
     if not 0 < level < 1:
         raise InputError("before_after: level must be a coverage", given=level, allowed="numbers between 0 and 1")

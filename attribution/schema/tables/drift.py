@@ -36,8 +36,18 @@ DRIFT = Table(
             unit="ratio (1 = 100 %)",
         ),
         null("psi", "number", "population stability index of the whole distribution, or what a channel adds to it"),
-        null("p_value", "number", "share of stretches of the training window that lie as far off; null: not tested"),
-        null("p_adjusted", "number", "share of such stretches in which any measure at all lies as far off"),
+        null(
+            "p_value",
+            "number",
+            "share of stretches of the training window that lie as far off; of plan_return, the chance of a difference "
+            "as large from sampling alone (Student's t); null: not tested",
+        ),
+        null(
+            "p_adjusted",
+            "number",
+            "share of such stretches in which any measure at all lies as far off; of plan_return, p_value corrected "
+            "for the number of channels and models compared (Holm)",
+        ),
         null(
             "limit",
             "number",
@@ -58,7 +68,10 @@ DRIFT = Table(
             unit="money (in a budget: what its objective counts)",
         ),
         null(
-            "status", "text", "of plan_return: as expected, below, above, new, gone; unknown without a standard error"
+            "status",
+            "text",
+            "of plan_return: below or above where p_adjusted is at most 0.05, else as expected; new or gone; unknown "
+            "without a standard error",
         ),
         null("valid_until", "text", "last day of the earlier budget"),
         null("expired", "flag", "whether that day lies before the end of the data"),
