@@ -32,7 +32,7 @@ _WORDS: Mapping[str, str] = {
     "states": "states",
     "models": "models models_agreeing",
     "draws": "draws",
-    "days": "median_days_to_next median_days_to_win days_to_flip lookback_days",
+    "days": "median_days_to_next median_days_of_all median_days_to_win days_to_flip lookback_days",
     "points of the series": "days_before days_after placebos",
     "periods": "payback",
     "percentage points": "margin_points_to_flip",
