@@ -148,12 +148,12 @@ def rates_of(progress: Progress, rows: pd.DataFrame, weight: Floats | None = Non
     outcome = rows["outcome"].to_numpy()
     rates = dict.fromkeys(PROGRESS, np.nan)
     if stage < progress.last:
-        matured = cumulative_incidence(rows["age"].to_numpy(), outcome, weights)
+        in_the_end = cumulative_incidence(rows["age"].to_numpy(), outcome, weights)
         rates |= {
             "rate_to_next": float(weights[outcome == MOVED].sum() / total),
-            "rate_matured": matured.final,
+            "rate_matured": in_the_end.final,
             "median_days_to_next": _median(rows["days_to_next"].to_numpy(), weights),
-            "median_days_of_all": matured.median,
+            "median_days_of_all": in_the_end.median,
             "open_share": float(weights[outcome == STILL_OPEN].sum() / total),
         }
     if stage < progress.won_at:
@@ -180,9 +180,9 @@ def ends_of(progress: Progress, rows: pd.DataFrame, weight: Floats, level: float
     if stage < progress.last:
         ends = weighted_wilson(rows["outcome"].to_numpy() == MOVED, weight, level)
         bounds |= dict(zip(ENDS[:2], ends, strict=True))
-        matured = cumulative_incidence(rows["age"].to_numpy(), rows["outcome"].to_numpy(), weight)
-        cases = np.array([matured.cases])
-        low, high = wilson_interval(matured.final * cases, cases, level)
+        in_the_end = cumulative_incidence(rows["age"].to_numpy(), rows["outcome"].to_numpy(), weight)
+        cases = np.array([in_the_end.cases])
+        low, high = wilson_interval(in_the_end.final * cases, cases, level)
         bounds |= dict(zip(ENDS[4:], (float(low[0]), float(high[0])), strict=True))
     if stage < progress.won_at:
         ends = weighted_wilson(rows["is_won"].to_numpy(), weight, level)

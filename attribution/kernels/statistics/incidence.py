@@ -82,13 +82,13 @@ def cumulative_incidence(duration: Floats, outcome: NDArray[np.integer], weight:
         for way in (MOVED, LOST)
     )
     share = np.divide(moved + lost, at_risk, out=np.zeros(size), where=at_risk > 0).clip(0.0, 1.0)
-    remaining = np.cumprod(1.0 - share)
+    remaining = np.cumprod(1.0 - share, dtype=np.float64)
     before = np.append(1.0, remaining)[:-1]
     rate = np.divide(moved, at_risk, out=np.zeros(size), where=at_risk > 0)
     has_events = (moved > 0) | (lost > 0)
     # Where nothing ever happens there is one step of height 0, so that cases without an outcome have a share.
     has_events |= (~has_events.any()) & (np.arange(size) == 0)
-    incidence = np.cumsum(before * rate)
+    incidence = np.cumsum(before * rate, dtype=np.float64)
     # How many cases weights are worth, per unit of weight.
     worth = float(weights.sum() / (weights**2).sum()) if weights.any() else 0.0
     cases = worth * _cases_without_censoring(incidence, before, at_risk, moved, lost)
@@ -98,16 +98,18 @@ def cumulative_incidence(duration: Floats, outcome: NDArray[np.integer], weight:
 def _cases_without_censoring(incidence: Floats, before: Floats, at_risk: Floats, moved: Floats, lost: Floats) -> float:
     """As many whole cases, none of them open, as bring the variance of the last value of ``incidence``."""
     final, ended = float(incidence[-1]) if len(incidence) else 0.0, moved + lost
-    known = float(ended.sum())
+    # Nothing happens where nobody is at risk: cases that weigh nothing.
+    at_risk = np.where(at_risk > 0, at_risk, 1.0)
+    decided = float(ended.sum())
     if not 1e-12 < final < 1 - 1e-12:
-        return known
+        return decided
     ahead, left = final - incidence, at_risk - ended
     # Where nobody is left, nothing is ahead.
     all_ways = np.divide(ended, at_risk * left, out=np.zeros_like(left), where=left > 1e-9 * at_risk)
     own = before**2 * (at_risk - moved) * moved / at_risk**3
     both = ahead * before * moved / at_risk**2
     variance = float((ahead**2 * all_ways + own - 2 * both).sum())
-    return final * (1 - final) / variance if variance > 0 else known
+    return final * (1 - final) / variance if variance > 0 else decided
 
 
 def weighted_median(values: Floats, weights: Floats) -> float:

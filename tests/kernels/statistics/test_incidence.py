@@ -86,6 +86,11 @@ def test_without_open_cases_the_variance_is_that_of_a_share() -> None:
     days = rng.integers(0, 9, 50).astype(float)
     assert cumulative_incidence(days, outcome).cases == pytest.approx(50)
     assert cumulative_incidence(days, outcome, np.full(50, 0.25)).cases == pytest.approx(50)
+    # Cases that weigh nothing, and are the last of all, count for nothing.
+    nothing = np.append(np.ones(50), np.zeros(2))
+    assert cumulative_incidence(np.append(days, [20.0, 30.0]), np.append(outcome, [MOVED, LOST]), nothing).cases == (
+        pytest.approx(50)
+    )
     # Where all or none move on, outcomes that are known count.
     assert cumulative_incidence(days, np.full(50, MOVED)).cases == pytest.approx(50)
     half_open = np.where(np.arange(50) < 20, LOST, STILL_OPEN)
