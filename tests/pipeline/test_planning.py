@@ -212,10 +212,10 @@ def test_an_earlier_proposal_is_held_against_what_is_known_now(
     conversions = pd.read_parquet(shop.parent / "conversions.parquet")
     conversions.assign(value=conversions["value"] * 3).to_parquet(shop.parent / "conversions.parquet", index=False)
     assert call(monkeypatch, "budget", shop, *again, "--out", shop.parent / "now") == 3
-    assert (
-        "The earlier plan no longer holds: the returns of email, search, social have changed."
-        in capsys.readouterr().out
-    )
+    moved = pd.read_parquet(shop.parent / "now" / "drift.parquet").query("status == 'above'")
+    channels = ", ".join(dict.fromkeys(moved["channel"]))
+    assert f"The earlier plan no longer holds: the returns of {channels} have changed." in capsys.readouterr().out
+    assert (moved["p_adjusted"] <= 0.05).all()
     assert (
         call(monkeypatch, "budget", shop, *settings, "--set", "budget.previous=now", "--out", shop.parent / "now") == 2
     )

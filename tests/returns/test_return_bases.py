@@ -309,6 +309,14 @@ def test_refunds_and_cancellations_are_netted_before_credit() -> None:
     assert (credit["conversions"], credit["value"]) == (3.0, 10.0 + 15.0 + 0.0)
     quality = outcome.tables["quality"].set_index(["check", "table"])["count"]
     assert (quality["refunded", "conversions"], quality["cancelled", "conversions"]) == (2.0, 1.0)
+    # One of the three that count brought nothing: without it there are two, which cost half as much again each.
+    assert quality["refunded_in_full", "conversions"] == 1.0
+    message = outcome.tables["quality"].set_index("check").loc["refunded_in_full", "message"]
+    assert "a conversion costs 50 % more on average" in message
+    only = run(shop(1, value=[10.0], refund=[10.0])).tables["quality"].set_index("check")
+    assert "Without them there is no conversion" in only.loc["refunded_in_full", "message"]
+    none = run(shop(2, value=[10.0, 0.0], refund=[5.0, 0.0])).tables["quality"]
+    assert "refunded_in_full" not in set(none["check"])
 
 
 @pytest.mark.parametrize(

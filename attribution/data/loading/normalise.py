@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, NamedTuple, get_args
 
-from attribution.amounts import pluralise
+from attribution.amounts import percent, pluralise
 from attribution.data.engine import Engine, quote
 from attribution.data.loading.contract import check_channels
 from attribution.data.loading.findings import Finding, count_finding
@@ -202,9 +202,11 @@ def _net_conversions(engine: Engine, columns: Sequence[str]) -> list[Finding]:
     net = {"value": "value - paid_back as value"}
     select = ", ".join(net.get(name, quote(name)) for name in columns)
     engine.view("conversions", f"select {select} from gross_conversions where not is_off")
+    in_full = "paid_back > 0 and paid_back >= value and not is_off" if "refund" in columns else "false"
     row = engine.query(
         "select count(*) as n, count(*) filter (is_off) as cancelled, "
         "count(*) filter (paid_back > 0 and not is_off) as refunded, "
+        f"count(*) filter ({in_full}) as in_full, "
         "coalesce(sum(case when is_off then 0 else paid_back end), 0)::double as amount from gross_conversions"
     ).to_pylist()[0]
     texts = {
@@ -212,11 +214,32 @@ def _net_conversions(engine: Engine, columns: Sequence[str]) -> list[Finding]:
         "refunded": f"conversions with a refund ({row['amount']:,.2f} in total, subtracted before credit is allocated)",
     }
     columns_by_check = {"cancelled": "is_cancelled", "refunded": "refund"}
-    return [
+    findings = [
         Finding(check, "conversions", "pass", row[check], row["n"], None, message)
         for check, message in texts.items()
         if columns_by_check[check] in columns
     ]
+    if row["in_full"]:
+        counted = row["n"] - row["cancelled"]
+        message = _in_full_message(row["in_full"], counted)
+        findings.append(Finding("refunded_in_full", "conversions", "pass", row["in_full"], counted, None, message))
+    return findings
+
+
+def _in_full_message(in_full: int, counted: int) -> str:
+    """What conversions that brought nothing do to costs per conversion; which channel has how many is not known here.
+
+    Examples
+    --------
+    >>> print(_in_full_message(20, 100).partition("; ")[2])
+    they count in CPA and CAC. Without them a conversion costs 25 % more on average (set is_cancelled to leave them out)
+    """
+    left = counted - in_full
+    without = f"a conversion costs {percent(in_full / left)} more on average" if left else "there is no conversion"
+    return (
+        f"conversions refunded in full; they count in CPA and CAC. Without them {without} (set is_cancelled to leave "
+        "them out)"
+    )
 
 
 def _refuse_refunds(

@@ -98,7 +98,17 @@ def budget_grids(tables: Mapping[str, pd.DataFrame]) -> dict[str, object] | None
     }
 
 
-_DRIFT_COLUMNS = ["model", "channel", "spend", "training", "recent", "standard_error", "status", "expired"]
+_DRIFT_COLUMNS = [
+    "model",
+    "channel",
+    "spend",
+    "training",
+    "recent",
+    "standard_error",
+    "p_adjusted",
+    "status",
+    "expired",
+]
 _EVIDENCE_COLUMNS = [
     *("model", "estimand", "run", "objective", "cost_basis", "data_start", "data_end", "valid_until", "return_today"),
     *("return_low", "return_high", "level", "draws", "curves_fitted", "curves_assumed"),

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
+from numpy.typing import NDArray
+from scipy.stats import t as student
 
 from attribution.decisions.budget.budget_declared import BUDGET, BUDGET_SCENARIOS, PLAN
 from attribution.decisions.budget.budget_options import BudgetOptions
@@ -18,6 +19,7 @@ from attribution.decisions.budget.response import Response
 from attribution.decisions.migration import migrate_tables
 from attribution.errors import InputError
 from attribution.kernels.budget.curves import build_curves
+from attribution.kernels.statistics.adjustment import adjust_holm
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,10 @@ MOVED = ("above", "below", "new", "gone")
 """Statuses in ``drift`` that an earlier proposal does not account for."""
 
 
+SIGNIFICANCE = 0.05
+"""Of twenty proposals in an unchanged market at most one is said to have moved, however many channels and models."""
+
+
 def ground_has_moved(drift: pd.DataFrame | None) -> bool:
     """Whether an earlier proposal expired, or something it rests on moved; False where none was held against it."""
     return drift is not None and bool(drift["status"].isin(MOVED).any() or drift["expired"].eq(True).any())
@@ -125,7 +131,8 @@ def drift_rows(
 ) -> list[Row]:
     """Rows of ``drift``: what channels return now against what the earlier curves say of the spend now.
 
-    Models that the earlier proposal lacks have none.
+    Models that the earlier proposal lacks have none. A channel is said to have moved where its p-value, adjusted for
+    all channels and models that are compared, is at most `SIGNIFICANCE`.
 
     Raises
     ------
@@ -151,7 +158,19 @@ def drift_rows(
             given=", ".join(earlier.evidence["model"]),
             allowed=[case.label for case in cases],
         )
-    return rows
+    return _judge(rows)
+
+
+def _judge(rows: Sequence[Row]) -> list[Row]:
+    """The rows with ``p_adjusted`` over all that are compared, ``status`` and ``drifted``."""
+    tested = pd.DataFrame(rows, columns=["training", "recent", "p_value"]).to_numpy(float)
+    judged: list[Row] = []
+    for row, (expected, returned, p_value), adjusted in zip(rows, tested, adjust_holm(tested[:, 2]), strict=True):
+        moved = "below" if returned < expected else "above"
+        of_change = "unknown" if np.isnan(p_value) else moved if adjusted <= SIGNIFICANCE else "as expected"
+        status = row.get("status", of_change)
+        judged.append(row | {"p_adjusted": adjusted, "status": status, "drifted": status in MOVED})
+    return judged
 
 
 def _model_drift(case: Case, plan: pd.DataFrame, evidence: pd.Series, ground: Ground) -> list[Row]:
@@ -160,19 +179,56 @@ def _model_drift(case: Case, plan: pd.DataFrame, evidence: pd.Series, ground: Gr
     head: Row = {"measure": "plan_return", "model": case.label, "valid_until": end, "expired": expired}
     unknown = np.full(len(case.channels), np.nan)
     deviation = unknown if case.draws is None else case.draws.std(axis=0, ddof=1) * scale
+    draws = np.array([0 if case.draws is None else len(case.draws), int(evidence["draws"])])
     rows: list[Row] = []
     for index, channel in enumerate(case.channels):
         spend, returned = case.spend[index] * scale, case.returns[index] * scale
-        expected, error, status = np.nan, np.nan, "new"
-        if channel in plan.index:
-            expected, its_error = _expect_return(plan.loc[channel], spend)
-            error = float(np.hypot(deviation[index], its_error))
-            status = _status(returned - expected, error, case.level)
-        change = returned / expected - 1 if expected > 0 else np.nan
-        amounts = {"training": expected, "recent": returned, "change": change, "spend": spend, "standard_error": error}
-        rows.append(head | {"channel": channel, "status": status, "drifted": status in MOVED} | amounts)
+        row = head | {"channel": channel, "recent": returned, "spend": spend}
+        if channel not in plan.index:
+            rows.append(row | {"status": "new"})
+            continue
+        expected, its_error = _expect_return(plan.loc[channel], spend)
+        errors = np.array([deviation[index], its_error])
+        rows.append(
+            row
+            | {
+                "training": expected,
+                "change": returned / expected - 1 if expected > 0 else np.nan,
+                "standard_error": float(np.hypot(*errors)),
+                "p_value": compare(returned - expected, errors, draws),
+            }
+        )
     gone = [channel for channel in plan.index if channel not in case.channels]
-    return rows + [head | {"channel": channel, "status": "gone", "drifted": True} for channel in gone]
+    return rows + [head | {"channel": channel, "status": "gone"} for channel in gone]
+
+
+def compare(difference: float, errors: NDArray[np.float64], draws: NDArray[np.int64]) -> float:
+    """Chance of a difference as large from sampling alone; NaN without draws of both times.
+
+    Standard errors are those of draws, and few draws leave them unsure: Student's t, with Welch's degrees of freedom.
+
+    Parameters
+    ----------
+    difference : of two independent amounts
+    errors : (2,) standard error of each
+    draws : (2,) how many draws each error is from
+
+    Examples
+    --------
+    Two errors that are surely known, and two that are from three draws each.
+
+    >>> [round(compare(1.96, np.sqrt([0.5, 0.5]), np.array([draws, draws])), 2) for draws in (10**6, 3)]
+    [0.05, 0.12]
+    """
+    if not (np.isfinite(errors).all() and (draws > 1).all()):
+        return np.nan
+    variances = np.square(errors)
+    error = float(variances.sum())
+    if error == 0:
+        return float(difference == 0)
+    shares = variances / error
+    freedom = 1 / float((shares**2 / (draws - 1)).sum())
+    return 2 * float(student.sf(abs(difference) / np.sqrt(error), freedom))
 
 
 def _days(evidence: pd.Series) -> int:
@@ -189,11 +245,3 @@ def _expect_return(row: pd.Series, money: float) -> tuple[float, float]:
     curve = build_curves([row["curve"]], [row["curvature"]], [row["spend_today"]], [row["steepness"]])
     expected = float(row["return_today"] * curve.growth(np.array([money]))[0])
     return expected, expected * row["return_sd"] / row["return"] if row["return"] else np.nan
-
-
-def _status(difference: float, error: float, level: float) -> str:
-    if not np.isfinite(error):
-        return "unknown"
-    if abs(difference) <= error * float(ndtri((1 + level) / 2)):
-        return "as expected"
-    return "below" if difference < 0 else "above"

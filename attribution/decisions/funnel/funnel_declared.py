@@ -16,22 +16,45 @@ _RATES = "; it covers sampling of arrivals, with credit as it is; null where the
 _PROGRESS = (
     null("rate_to_next", "number", "share that moved on so far; open cases are not lost, so it can still rise"),
     null("rate_matured", "number", "share that moves on in the end, open cases counted up to their age"),
-    null("median_days_to_next", "number", "days until the next arrival, of those that moved on"),
+    null(
+        "median_days_to_next",
+        "number",
+        "median days until the next arrival, of those that moved on: shorter than that of all while many are open",
+    ),
+    null(
+        "median_days_of_all",
+        "number",
+        "days until half of all arrivals have moved on, open cases counted up to their age; null where fewer do",
+    ),
     null("win_rate", "number", "share that is won so far"),
     null("median_days_to_win", "number", "days until the win, of those won"),
     null("open_share", "number", "share neither moved on nor lost: not decided yet"),
 )
 _GAINS = (
     null("wins_through", "number", "wins that passed through here; null from the win on"),
-    null("elasticity", "number", "per cent of all wins gained by one per cent more of the rate; null from the win on"),
+    null(
+        "elasticity",
+        "number",
+        "per cent of all wins gained by one per cent more of the rate: the share of all wins that passed through here, "
+        "so 1 by construction of a whole stage that no win skips; null from the win on",
+    ),
     null("wins_per_point", "number", "wins gained by one point more of the rate, all else alike; null without one"),
     null("value_per_point", "number", "these, at the average amount of a win"),
+)
+_MATURED_ENDS = (
+    null(
+        "rate_matured_low",
+        "number",
+        "lower end of the interval of rate_matured, wider the more cases are open; null while no outcome is known",
+    ),
+    null("rate_matured_high", "number", "upper end of the interval of rate_matured"),
 )
 _ENDS = (
     null("rate_low", "number", f"lower end of the interval of rate_to_next{_RATES}"),
     null("rate_high", "number", "upper end of the interval of rate_to_next"),
     null("win_rate_low", "number", f"lower end of the interval of win_rate{_RATES}"),
     null("win_rate_high", "number", "upper end of the interval of win_rate"),
+    *_MATURED_ENDS,
 )
 
 FUNNEL = Table(
@@ -47,6 +70,7 @@ FUNNEL = Table(
         *_PROGRESS,
         null("rate_low", "number", "lower end of the interval of rate_to_next"),
         null("rate_high", "number", "upper end of the interval of rate_to_next"),
+        *_MATURED_ENDS,
         null("win_rate_matured", "number", "share that is won in the end: matured rates, stage after stage"),
         null("value", "number", "amounts of the arrivals; null where none is known"),
         null("value_per_arrival", "number", "win_rate_matured × average amount of a win: what an arrival is worth"),

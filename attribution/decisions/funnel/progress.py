@@ -20,7 +20,7 @@ from attribution.kernels.statistics.incidence import (
     cumulative_incidence,
     weighted_median,
 )
-from attribution.kernels.statistics.intervals import weighted_wilson
+from attribution.kernels.statistics.intervals import weighted_wilson, wilson_interval
 
 Floats = NDArray[np.float64]
 
@@ -124,7 +124,10 @@ def _findings(table: pd.DataFrame, later: pd.DataFrame, options: FunnelOptions) 
     return [broken, Finding("stage_skipped", "stages", "pass", skipped, len(table), None, text)]
 
 
-PROGRESS = ("rate_to_next", "rate_matured", "median_days_to_next", "win_rate", "median_days_to_win", "open_share")
+PROGRESS = (
+    *("rate_to_next", "rate_matured", "median_days_to_next", "median_days_of_all"),
+    *("win_rate", "median_days_to_win", "open_share"),
+)
 """What arrivals come to, in all tables alike."""
 
 
@@ -145,10 +148,12 @@ def rates_of(progress: Progress, rows: pd.DataFrame, weight: Floats | None = Non
     outcome = rows["outcome"].to_numpy()
     rates = dict.fromkeys(PROGRESS, np.nan)
     if stage < progress.last:
+        in_the_end = cumulative_incidence(rows["age"].to_numpy(), outcome, weights)
         rates |= {
             "rate_to_next": float(weights[outcome == MOVED].sum() / total),
-            "rate_matured": cumulative_incidence(rows["age"].to_numpy(), outcome, weights).final,
+            "rate_matured": in_the_end.final,
             "median_days_to_next": _median(rows["days_to_next"].to_numpy(), weights),
+            "median_days_of_all": in_the_end.median,
             "open_share": float(weights[outcome == STILL_OPEN].sum() / total),
         }
     if stage < progress.won_at:
@@ -159,12 +164,15 @@ def rates_of(progress: Progress, rows: pd.DataFrame, weight: Floats | None = Non
     return rates
 
 
-ENDS = ("rate_low", "rate_high", "win_rate_low", "win_rate_high")
-"""Ends of the intervals of what arrivals come to so far."""
+ENDS = ("rate_low", "rate_high", "win_rate_low", "win_rate_high", "rate_matured_low", "rate_matured_high")
+"""Ends of the intervals of what arrivals come to."""
 
 
 def ends_of(progress: Progress, rows: pd.DataFrame, weight: Floats, level: float) -> dict[str, float]:
-    """Intervals of ``rate_to_next`` and ``win_rate`` of arrivals in one stage, each as far as its (rows,) weight."""
+    """Intervals of rates of arrivals in one stage, each as far as its (rows,) weight.
+
+    That of ``rate_matured`` is the score interval of as many whole cases, none of them open, as bring its variance.
+    """
     bounds = dict.fromkeys(ENDS, np.nan)
     if not weight.sum() > 0:
         return bounds
@@ -172,9 +180,13 @@ def ends_of(progress: Progress, rows: pd.DataFrame, weight: Floats, level: float
     if stage < progress.last:
         ends = weighted_wilson(rows["outcome"].to_numpy() == MOVED, weight, level)
         bounds |= dict(zip(ENDS[:2], ends, strict=True))
+        in_the_end = cumulative_incidence(rows["age"].to_numpy(), rows["outcome"].to_numpy(), weight)
+        cases = np.array([in_the_end.cases])
+        low, high = wilson_interval(in_the_end.final * cases, cases, level)
+        bounds |= dict(zip(ENDS[4:], (float(low[0]), float(high[0])), strict=True))
     if stage < progress.won_at:
         ends = weighted_wilson(rows["is_won"].to_numpy(), weight, level)
-        bounds |= dict(zip(ENDS[2:], ends, strict=True))
+        bounds |= dict(zip(ENDS[2:4], ends, strict=True))
     return bounds
 
 

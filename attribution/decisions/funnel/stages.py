@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from attribution.decisions.funnel.funnel_declared import FUNNEL
 from attribution.decisions.funnel.funnel_options import FunnelOptions
-from attribution.decisions.funnel.progress import Progress, belonging, incidences, rates_of
+from attribution.decisions.funnel.progress import Progress, belonging, ends_of, incidences, rates_of
 from attribution.kernels.statistics.incidence import LOST, MOVED, STILL_OPEN, Incidence
-from attribution.kernels.statistics.intervals import wilson_interval
 
 Floats = NDArray[np.float64]
 
@@ -173,11 +172,8 @@ def funnel_table(progress: Progress, chances: Chances, options: FunnelOptions) -
     in the stage right after do.
     """
     win, wins = average_win(progress), wins_of(progress)
-    rows = [_row(progress, stage, chances.arrival[stage], win) for stage in range(len(progress.stages))]
+    rows = [_row(progress, stage, chances.arrival[stage], win, options.level) for stage in range(len(progress.stages))]
     table = pd.DataFrame(rows)
-    has_next = (table["position"] < progress.last).to_numpy()
-    arrivals = np.where(has_next, table["arrivals"], np.nan).astype(float)
-    table["rate_low"], table["rate_high"] = wilson_interval(table["moved_on"].to_numpy(float), arrivals, options.level)
     gains = (wins.through, wins.elasticity(wins.through), wins.per_point())
     for name, of_stages in zip(GAINS, gains, strict=True):
         # There is nothing to win from the win on: these stages have none, and stay null.
@@ -189,7 +185,7 @@ def funnel_table(progress: Progress, chances: Chances, options: FunnelOptions) -
     return table[list(FUNNEL.column_names)]
 
 
-def _row(progress: Progress, stage: int, chance: float, win: float) -> dict[str, object]:
+def _row(progress: Progress, stage: int, chance: float, win: float, level: float) -> dict[str, object]:
     rows, table = progress.of(stage), progress.table
     counts = {name: int((rows["outcome"] == code).sum()) for name, code in _OUTCOMES.items()}
     if stage == progress.last:
@@ -201,6 +197,7 @@ def _row(progress: Progress, stage: int, chance: float, win: float) -> dict[str,
         "customers": rows["customer"].nunique(),
         **counts,
         **rates_of(progress, rows),
+        **ends_of(progress, rows, np.ones(len(rows)), level),
         "win_rate_matured": chance if stage < progress.won_at else np.nan,
         "value": rows["amount"].sum(min_count=1),
         "value_per_arrival": chance * win if stage < progress.won_at else np.nan,

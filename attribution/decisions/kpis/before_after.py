@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import norm
+from scipy.stats import t as student
 from threadpoolctl import threadpool_limits
 
+from attribution.amounts import pluralise
 from attribution.arguments import check_arguments
 from attribution.decisions.kpis.kpis_declared import BEFORE_AFTER
 from attribution.errors import InputError
@@ -22,8 +24,21 @@ Floats = NDArray[np.float64]
 FEWEST_BEFORE = 30
 """With fewer points before the change, nothing is known of how the series moves by itself."""
 
+FEWEST_STRETCHES = 2
+"""With a single stretch to judge by, nothing short of an effect of many standard errors could be told from chance."""
+
 _MOST_PLACEBOS = 20
 _NO_CONTROL = "there is no control series, so the effect includes every other change on that day"
+
+
+class Judgement(NamedTuple):
+    """How surely an effect is more than chance: both answer one question, and are NaN where there is no answer.
+
+    ``p_value`` is at most 1 − level exactly where 0 lies further than ``half`` (of the interval) from the effect.
+    """
+
+    p_value: float
+    half: float
 
 
 class Effect(NamedTuple):
@@ -51,7 +66,10 @@ def before_after(
     carried on over the time after as if nothing had changed. The effect is what was observed less that.
     Its interval leaves out that parameters are estimated, and is too narrow; so the same is done for changes that were
     never made, at points in the time before (placebos in time), and the interval is widened until it is as wide as
-    their effects say.
+    their effects say. Placebos overlap, and say no more than the stretches as long as the time after that lie side by
+    side in the time before. So the interval and ``p_value`` are those of Student's t, with as many degrees of freedom
+    as there are such stretches (at most as many as placebos are made; one less where the time before is too short for
+    any placebo). Below 2 both are null.
 
     Parameters
     ----------
@@ -67,7 +85,7 @@ def before_after(
     -------
     DataFrame
         One row: what was ``observed`` and ``expected`` per day after the change, the ``effect`` with ``low`` and
-        ``high``, its sum over the days, how far the interval was widened, and warnings.
+        ``high`` and ``p_value``, its sum over the days, how far the interval was widened, and warnings.
 
     Raises
     ------
@@ -89,7 +107,7 @@ def before_after(
     >>> series = pd.DataFrame({"day": pd.date_range("2024-01-01", periods=60), "orders": orders})
     >>> table = at.before_after(series, measure="orders", on=dt.date(2024, 2, 15), what="new checkout")
     >>> table[["effect", "low", "high"]].round(1).values.tolist()
-    [[20.2, 19.5, 20.8]]
+    [[20.2, 19.3, 21.1]]
     """
     if not 0 < level < 1:
         raise InputError("before_after: level must be a coverage", given=level, allowed="numbers between 0 and 1")
@@ -101,10 +119,8 @@ def before_after(
         placebos = _placebos(observed[:split], control_values[:split], after, params)
     size = effect.observed - effect.expected
     scores = np.array([(each.observed - each.expected) / each.spread for each in placebos if each.spread > 0])
-    # Under a model whose error is right, placebo effects in units of it have a mean square of 1.
-    widened = max(1.0, float(np.sqrt(np.mean(scores**2)))) if len(scores) else 1.0
-    half = float(norm.ppf(0.5 + level / 2)) * effect.spread * widened
-    as_large = int((np.abs(scores) >= abs(size) / effect.spread).sum()) if effect.spread > 0 else 0
+    stretches = count_stretches(split, after, bool(placebos))
+    judged = judge(size, effect.spread, scores, stretches, level)
     row: dict[str, Any] = {
         "change": what,
         "measure": measure,
@@ -115,23 +131,74 @@ def before_after(
         "observed": effect.observed,
         "expected": effect.expected,
         "effect": size,
-        "low": size - half,
-        "high": size + half,
+        "low": size - judged.half,
+        "high": size + judged.half,
         "total_effect": size * after,
-        "widened_by": widened,
-        "placebo_p": (1 + as_large) / (1 + len(scores)) if len(scores) else np.nan,
+        "p_value": judged.p_value,
+        "widened_by": judged.half / (float(norm.ppf(0.5 + level / 2)) * effect.spread),
         "placebos": len(scores),
-        "warning": "; ".join(_warnings(controls, len(scores), split, after)),
+        "warning": "; ".join(_warnings(controls, len(scores), stretches, split, after)),
     }
     return pd.DataFrame([row])[list(BEFORE_AFTER.column_names)]
 
 
-def _warnings(controls: Sequence[str], placebos: int, before: int, after: int) -> list[str]:
+def count_stretches(before: int, after: int, has_placebos: bool) -> int:
+    """Stretches of ``after`` points by which the error of an effect is known, as degrees of freedom.
+
+    The model is fitted to all points before, so all stretches among them that do not overlap count, but no more than
+    placebos are made. Where no placebo holds the model against what it did not see, it has one less.
+
+    Examples
+    --------
+    >>> count_stretches(100, 30, True), count_stretches(30, 10, False), count_stretches(365, 1, True)
+    (3, 2, 20)
+    """
+    return max(min(before // after, _MOST_PLACEBOS) - (not has_placebos), 0)
+
+
+def judge(size: float, spread: float, scores: Floats, stretches: int, level: float) -> Judgement:
+    """Hold an effect against chance.
+
+    Parameters
+    ----------
+    size, spread : the effect, and what the model alone thinks of its error
+    scores : (placebos,) effects of changes that were never made, in units of the error of each
+    stretches : independent ones, see `count_stretches`
+    level : nominal coverage
+    """
+    # Under a model whose error is right, placebo effects in units of it have a mean square of 1.
+    error = spread * (max(1.0, float(np.sqrt(np.mean(scores**2)))) if len(scores) else 1.0)
+    if stretches < FEWEST_STRETCHES or not error > 0:
+        return Judgement(np.nan, np.nan)
+    p_value = 2 * float(student.sf(abs(size) / error, stretches))
+    return Judgement(p_value, float(student.ppf(0.5 + level / 2, stretches)) * error)
+
+
+def fewest_before(after: int) -> int:
+    """Points before a change that an interval of the ``after`` points from there on needs.
+
+    Examples
+    --------
+    >>> [fewest_before(after) for after in (1, 10, 12, 30, 60)]
+    [30, 30, 36, 60, 120]
+    """
+    with_placebos = max(FEWEST_STRETCHES * after, FEWEST_BEFORE + after)
+    return max(FEWEST_BEFORE, min(with_placebos, (FEWEST_STRETCHES + 1) * after))
+
+
+def _warnings(controls: Sequence[str], placebos: int, stretches: int, before: int, after: int) -> list[str]:
     messages = [] if controls else [_NO_CONTROL]
-    if placebos < 10:
+    if stretches < FEWEST_STRETCHES:
+        # A series that had not moved yet has no placebo, however long it is.
+        needed = fewest_before(after) if before < fewest_before(after) else (FEWEST_STRETCHES + 1) * after
         messages.append(
-            f"the interval is unreliable: {before} points before and {after} after the change allow only "
-            f"{placebos} placebos"
+            f"interval and p_value are unknown: {after} points after the change need at least {needed} "
+            f"points before, and there are {before}; give more points before, or fewer after"
+        )
+    elif placebos < 10:
+        messages.append(
+            f"the interval rests on the model: {before} points before and {after} after the change allow only "
+            f"{pluralise(placebos, 'placebo')} to check it; give more points before, or fewer after"
         )
     return messages
 

@@ -108,11 +108,26 @@ BEFORE_AFTER = Table(
         Column("observed", "number", "mean after the change", unit="that of the series"),
         Column("expected", "number", "mean after the change, had things gone on as before", unit="that of the series"),
         Column("effect", "number", "observed − expected, per point", unit="that of the series"),
-        _LOW,
-        _HIGH,
+        null(
+            "low",
+            "number",
+            "lower end of the interval of effect; null where the time before is too short to tell, see warning",
+            unit="that of the series",
+        ),
+        null("high", "number", "upper end of the interval of effect", unit="that of the series"),
         null("total_effect", "number", "effect × days_after", unit="that of the series"),
-        Column("widened_by", "number", "how much wider the interval is than the model alone would have it; ≥ 1"),
-        null("placebo_p", "number", "share of pretended changes in the time before with an effect as large"),
+        null(
+            "p_value",
+            "number",
+            "chance of an effect as large had nothing changed: Student's t, with as many degrees of freedom as "
+            "stretches of days_after fit into days_before side by side (20 at most; one less without placebos); at "
+            "most 1 − level exactly where 0 lies outside low … high; null where these are",
+        ),
+        null(
+            "widened_by",
+            "number",
+            "how much wider the interval is than the model alone would have it; ≥ 1, null without an interval",
+        ),
         Column("placebos", "integer", "pretended changes"),
         Column("warning", "text", "what speaks against reading the effect as caused by the change; empty if nothing"),
     ),

@@ -171,10 +171,10 @@ def check_days(training: int, recent: int, level: float, *, between: int = 0) ->
     between : how many days lie between them
     """
     fewest = max(FEWEST_DAYS, recent)
-    given = f"{pluralise(training, 'training day')} for {pluralise(recent, 'recent day')}"
+    both = f"{pluralise(training, 'training day')} for {pluralise(recent, 'recent day')}"
     if training < fewest:
         raise InputError(
-            "the training window is too short to show what is usual", given=given, allowed=f"at least {fewest} days"
+            "the training window is too short to show what is usual", given=both, allowed=f"at least {fewest} days"
         )
 
     def is_enough(training: int, recent: int) -> bool:
@@ -191,7 +191,7 @@ def check_days(training: int, recent: int, level: float, *, between: int = 0) ->
         hints.append(f"compare them with {longer} training days (--training-days {longer})")
     raise InputError(
         f"too few days of the same weekdays to find a change at significance level {level:g}",
-        given=given,
+        given=both,
         hint=", or ".join(hints) or "compare more days",
     )
 

@@ -40,9 +40,15 @@ DRIFT = Table(
         null(
             "p_value",
             "number",
-            "share of ways to call other days recent, weekday by weekday, that lie as far apart; null: not tested",
+            "share of ways to call other days of the same weekdays recent that lie as far apart; of plan_return, the "
+            "chance of a difference as large from sampling alone (Student's t); null: not tested",
         ),
-        null("p_adjusted", "number", "share of such ways in which any measure at all lies as far apart"),
+        null(
+            "p_adjusted",
+            "number",
+            "share of such ways in which any measure at all lies as far apart; of plan_return, p_value corrected "
+            "for the number of channels and models compared (Holm)",
+        ),
         null(
             "limit",
             "number",
@@ -63,7 +69,10 @@ DRIFT = Table(
             unit="money (in a budget: what its objective counts)",
         ),
         null(
-            "status", "text", "of plan_return: as expected, below, above, new, gone; unknown without a standard error"
+            "status",
+            "text",
+            "of plan_return: below or above where p_adjusted is at most 0.05, else as expected; new or gone; unknown "
+            "without a standard error",
         ),
         null("valid_until", "text", "last day of the earlier budget"),
         null("expired", "flag", "whether that day lies before the end of the data"),

@@ -32,7 +32,7 @@ _WORDS: Mapping[str, str] = {
     "states": "states",
     "models": "models models_agreeing",
     "draws": "draws",
-    "days": "median_days_to_next median_days_to_win days_to_flip lookback_days",
+    "days": "median_days_to_next median_days_of_all median_days_to_win days_to_flip lookback_days",
     "points of the series": "days_before days_after placebos",
     "periods": "payback",
     "percentage points": "margin_points_to_flip",
@@ -41,7 +41,7 @@ _WORDS: Mapping[str, str] = {
     "own_share probability_cut probability_least least most rate rate_to_next rate_matured win_rate "
     "win_rate_matured open_share drop reference_drop removal_effect removal_effect_value rank_biased_overlap "
     "top3_overlap share_moved lost_touchpoints_to_flip others_lost_to_flip share_to_break_even maturity covered "
-    "placebo_p p_value p_adjusted level weight auc optimality_gap margin empty_draws cpa_empty_draws cac_empty_draws",
+    "p_value p_adjusted level weight auc optimality_gap margin empty_draws cpa_empty_draws cac_empty_draws",
     "difference of shares": "excess",
     "correlation (−1 … 1)": "kendall_tau spearman similarity",
     "ratio (1 = 100 %)": "roas roi full_roi claimed_ratio roi_rest roi_without roi_gap total_gap roi_if_expected "

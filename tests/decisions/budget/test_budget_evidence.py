@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import binom
 
 from attribution.decisions.budget import BudgetPlan, budget_metrics, ground_has_moved, propose_budget
 from attribution.decisions.budget.budget_options import BudgetOptions
 from attribution.decisions.budget.budget_section import budget_grids
-from attribution.decisions.budget.evidence import Earlier, Ground, read_earlier
+from attribution.decisions.budget.cases import Case
+from attribution.decisions.budget.evidence import SIGNIFICANCE, Earlier, Ground, compare, drift_rows, read_earlier
 from attribution.errors import InputError
 from attribution.production.output_tables import output_tables
 from attribution.reporting.charts import (
@@ -194,6 +196,60 @@ def test_drift_is_what_curves_do_not_explain() -> None:
     assert (found["drift_channels"], found["drift_expired"]) == (2.0, 1.0)
     assert ground_has_moved(plan.tables["drift"])
     assert not ground_has_moved(None)
+
+
+def repeated(seed: int, channels: int, *, models: int = 1, draws: int = 200, grown: float = 1.0) -> pd.DataFrame:
+    """``drift`` of two months of one law, 100 conversions of 20 a channel; the first channel grows by ``grown``."""
+    rng = np.random.default_rng(seed)
+    names = tuple(f"channel {number}" for number in range(channels))
+    plans, cases, spend = [], [], np.full(channels, 1000.0)
+    factor = np.where(np.arange(channels) == 0, grown, 1.0)
+    for model in range(models):
+        was, now = rng.poisson(100, channels), rng.poisson(100 * factor)
+        deviation = 20.0 * rng.poisson(was, (draws, channels)).std(axis=0, ddof=1)
+        plans.append(
+            pd.DataFrame({"model": str(model), "channel": names, "return": 20.0 * was, "return_sd": deviation})
+        )
+        drawn_now = 20.0 * rng.poisson(now, (draws, channels))
+        cases.append(Case(str(model), "allocated", names, spend, 20.0 * now, 0.0 * now, drawn_now, 0.9))
+    plan = pd.concat(plans).assign(curve="power", curvature=0.5, steepness=1.0, spend_today=1000.0)
+    plan["return_today"] = plan["return"]
+    evidence = pd.DataFrame({"model": [str(model) for model in range(models)], "draws": draws})
+    evidence = evidence.assign(
+        objective="revenue", cost_basis="media", data_start=None, data_end=None, valid_until=None
+    )
+    return pd.DataFrame(drift_rows(cases, Earlier(plan, evidence), Ground(), options(), "media"))
+
+
+@pytest.mark.parametrize(
+    ("channels", "models", "draws", "times"),
+    [(1, 1, 200, 200), (4, 1, 200, 100), (8, 2, 20, 100), (50, 3, 200, 40), (1000, 1, 20, 10)],
+)
+def test_of_twenty_proposals_in_an_unchanged_market_one_is_said_to_have_moved(
+    channels: int, models: int, draws: int, times: int
+) -> None:
+    tables = [repeated(seed, channels, models=models, draws=draws) for seed in range(times)]
+    assert sum(map(ground_has_moved, tables)) <= binom.ppf(0.999, times, SIGNIFICANCE)
+    # Each test alone, at the same level, would raise alarm in most of these markets.
+    alone = sum(bool((table["p_value"] <= SIGNIFICANCE).any()) for table in tables)
+    assert alone > times / 4 or channels < 8
+
+
+@pytest.mark.parametrize(("channels", "grown"), [(1, 2.0), (8, 2.0), (50, 2.0), (1000, 3.0)])
+def test_a_channel_that_returns_twice_as_much_is_found_among_many(channels: int, grown: float) -> None:
+    found = [repeated(seed, channels, grown=grown).iloc[0] for seed in range(10)]
+    assert [row["status"] for row in found] == ["above"] * 10
+    assert all(row["drifted"] and row["p_value"] <= row["p_adjusted"] <= SIGNIFICANCE for row in found)
+
+
+def test_a_difference_is_judged_by_hand() -> None:
+    """Student's t of 2 degrees of freedom has 4.3027 at 97.5 %; equal errors of 3 draws each have 4, and 2.7764."""
+    few = np.array([3, 3])
+    assert compare(4.3027, np.array([1.0, 0.0]), few) == pytest.approx(0.05, abs=1e-5)
+    assert compare(-2.7764 * np.sqrt(2), np.array([1.0, 1.0]), few) == pytest.approx(0.05, abs=1e-5)
+    assert [compare(0.0, np.zeros(2), few), compare(1.0, np.zeros(2), few)] == [1.0, 0.0]
+    assert np.isnan(compare(1.0, np.array([1.0, np.nan]), few))
+    assert np.isnan(compare(1.0, np.array([1.0, 1.0]), np.array([200, 0])))
 
 
 def test_drift_names_new_and_lost_channels_and_what_it_cannot_know() -> None:

@@ -23,7 +23,7 @@ from attribution.decisions.funnel.funnel_options import FunnelOptions
 from attribution.decisions.funnel.progress import Progress, follow
 from attribution.decisions.funnel.stages import Wins, learn_chances, wins_of
 from attribution.errors import InputError
-from attribution.kernels.statistics.intervals import weighted_wilson
+from attribution.kernels.statistics.intervals import weighted_wilson, wilson_interval
 from attribution.pipeline.sections import load_sections
 from tests.reporting.drawn import all_figures, page_of
 from tests.scale import examples
@@ -108,6 +108,8 @@ def test_the_funnel_is_what_one_counts_by_hand() -> None:
     assert funnel.loc["SQL", "rate_to_next"] == 0.5
     assert funnel.loc["lead", "win_rate"] == 0.25
     assert funnel.loc["lead", "median_days_to_next"] == 3.0  # 2 and 4 days
+    # b's four days are the age by which half of all leads have moved on; of the two who did, half had by 3.
+    assert funnel.loc["lead", "median_days_of_all"] == 4.0
     assert funnel.loc["lead", "median_days_to_win"] == 8.0
     assert funnel.loc["won"].filter(like="rate").isna().all()
 
@@ -118,6 +120,12 @@ def test_open_cases_are_not_lost() -> None:
     assert funnel.loc["lead", "rate_matured"] == pytest.approx(1 / 4 + 3 / 4 * 1 / 3)
     # Of SQL, one moved on after 6 days, when b's, open at an age of 3, is no longer watched.
     assert funnel.loc["SQL", "rate_matured"] == pytest.approx(1.0)
+    # Nobody is censored before the last outcome, so the interval is that of a share of four.
+    low, high = wilson_interval(np.array([2.0]), np.array([4.0]), 0.9)
+    assert funnel.loc["lead", ["rate_matured_low", "rate_matured_high"]].tolist() == pytest.approx([low[0], high[0]])
+    # Of SQL one outcome is known.
+    assert funnel.loc["SQL", "rate_matured_high"] == pytest.approx(1.0)
+    assert funnel.loc["SQL", "rate_matured_low"] == pytest.approx(1 / (1 + 1.6448536**2))
     assert funnel.loc["lead", "win_rate_matured"] == pytest.approx(0.5)
 
 

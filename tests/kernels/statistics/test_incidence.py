@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from statsmodels.duration.survfunc import CumIncidenceRight, SurvfuncRight
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
-from attribution.kernels.statistics.incidence import MOVED, STILL_OPEN, cumulative_incidence, weighted_median
+from attribution.kernels.statistics.incidence import LOST, MOVED, STILL_OPEN, cumulative_incidence, weighted_median
 from attribution.kernels.statistics.intervals import difference_interval, wilson_interval
 
 cases = st.lists(st.tuples(st.integers(0, 12), st.integers(0, 2)), min_size=1, max_size=60)
@@ -78,3 +78,50 @@ def test_intervals_are_those_of_statsmodels(a: int, n: int, b: int, m: int, leve
 def test_no_case_has_no_interval() -> None:
     low, high = wilson_interval(np.zeros(1), np.zeros(1), 0.9)
     assert np.isnan([low[0], high[0]]).all()
+
+
+def test_without_open_cases_the_variance_is_that_of_a_share() -> None:
+    rng = np.random.default_rng(3)
+    outcome = rng.choice([MOVED, LOST], 50, p=[0.3, 0.7])
+    days = rng.integers(0, 9, 50).astype(float)
+    assert cumulative_incidence(days, outcome).cases == pytest.approx(50)
+    assert cumulative_incidence(days, outcome, np.full(50, 0.25)).cases == pytest.approx(50)
+    # Cases that weigh nothing, and are the last of all, count for nothing.
+    nothing = np.append(np.ones(50), np.zeros(2))
+    assert cumulative_incidence(np.append(days, [20.0, 30.0]), np.append(outcome, [MOVED, LOST]), nothing).cases == (
+        pytest.approx(50)
+    )
+    # Where all or none move on, outcomes that are known count.
+    assert cumulative_incidence(days, np.full(50, MOVED)).cases == pytest.approx(50)
+    half_open = np.where(np.arange(50) < 20, LOST, STILL_OPEN)
+    assert cumulative_incidence(days, half_open).cases == pytest.approx(20)
+    assert cumulative_incidence(days, np.full(50, STILL_OPEN)).cases == 0.0
+
+
+def test_the_variance_with_open_cases_is_that_of_greenwood_where_nothing_is_lost() -> None:
+    """The oracle: F²-free form of Greenwood, (1 − F)² Σ d ÷ (n (n − d)), by hand for 1 of 4, then 1 of 2."""
+    result = cumulative_incidence(np.array([1.0, 2.0, 3.0, 4.0]), np.array([1, 0, 1, 0]))
+    variance = 0.375**2 * (1 / (4 * 3) + 1 / (2 * 1))
+    assert result.cases == pytest.approx(0.625 * 0.375 / variance)
+
+
+def test_intervals_of_matured_rates_cover() -> None:
+    """Three in ten move on, after 5 days on average, and are seen for 0 to 20 days: 1,000 samples of 80."""
+    rng = np.random.default_rng(4)
+    covered = 0
+    for _ in range(1000):
+        moves, days, seen = rng.random(80) < 0.3, rng.exponential(5, 80), rng.uniform(0, 20, 80)
+        days = np.minimum(days, 19)
+        outcome = np.where(days <= seen, np.where(moves, MOVED, LOST), STILL_OPEN)
+        result = cumulative_incidence(np.minimum(days, seen), outcome)
+        cases = np.array([result.cases])
+        low, high = wilson_interval(result.final * cases, cases, 0.9)
+        covered += bool(low[0] <= 0.3 <= high[0])
+    assert 0.87 <= covered / 1000 <= 0.94
+
+
+def test_the_median_of_all_is_an_age_by_which_half_have_moved_on() -> None:
+    days = np.array([1.0, 2.0, 3.0, 4.0])
+    assert cumulative_incidence(days, np.array([1, 1, 0, 0])).median == 2.0
+    assert cumulative_incidence(days, np.array([1, 0, 1, 0])).median == 3.0
+    assert np.isnan(cumulative_incidence(days, np.array([1, 2, 2, 2])).median)
