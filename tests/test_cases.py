@@ -26,6 +26,8 @@ from tests import warm_commands
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = {
     "attribution.experiment": "attribution.schema.experiment",
+    "attribution.monitoring": "attribution.production.monitoring",
+    "attribution.summaries": "attribution.production.refit",
     "attribution.scoring": "attribution.models.saved",
 }
 """Modules that scripts import, and where they have moved."""
@@ -238,3 +240,16 @@ def test_a_target_part_way_is_judged_by_what_is_due_by_now(ran: Ran, tmp_path: P
         if each["low"] is not None and each["high"] is not None:
             assert (each["verdict"] == "undecided") == (each["low"] <= each["threshold"] <= each["high"])
     assert "above what is due by now" in (folder / "kpis" / "kpis.md").read_text()
+
+
+@pytest.mark.slow
+def test_monitor_cries_wolf_no_more_often_than_it_says(ran: Ran, tmp_path: Path) -> None:
+    """As few training days as are accepted, days of one law; the script promises 1 in T, the docs 1 in 100."""
+    folder = case("alarms", tmp_path)
+    script = (folder / "monitor.py").read_text(encoding="utf-8")
+    few = script.replace("for T in (14,21,28,56,90):", "for T in (14,21):").replace("R=60 if T<90 else 40", "R=20")
+    assert few.count("R=20") == 1
+    (folder / "few.py").write_text(few, encoding="utf-8")
+    found = re.findall(r"^T (\d+) alarms of (\d+) \[ *(\d+) +(\d+)\]", ran(folder, "python", "few.py"), re.MULTILINE)
+    assert [(int(days), int(runs)) for days, runs, *_ in found] == [(14, 20), (21, 20)]
+    assert all(int(alarms) <= 2 for *_, usual, any_size in found for alarms in (usual, any_size))
