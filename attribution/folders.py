@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -96,7 +97,10 @@ def lock_or_refuse(path: Path, refused: str) -> Iterator[None]:
     """
     lock = FileLock(path, timeout=0)
     try:
-        lock.acquire()
+        with warnings.catch_warnings():
+            # Where a file system has no locks, the file itself is one, and there is nothing for the user to do.
+            warnings.filterwarnings("ignore", "flock not supported")
+            lock.acquire()
     except Timeout:
         raise UnavailableError(refused, hint="wait for it to end") from None
     try:

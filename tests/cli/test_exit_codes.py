@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -62,6 +63,22 @@ def test_a_held_lock_is_tried_again(tmp_path: Path) -> None:
         raise AssertionError("two hold it")
     assert refused.value.exit_code == 4
     assert isinstance(refused.value, InputError)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has locks of its own")
+def test_two_machines_on_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some network file systems know no lock: then it is the file itself that says that a job is at work."""
+    import fcntl
+
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    once, twice = (lock_or_refuse(tmp_path / "lock", "in use") for _ in range(2))
+    with once, pytest.raises(UnavailableError, match="in use"), twice:
+        raise AssertionError("two hold it")
+    with lock_or_refuse(tmp_path / "lock", "in use"):
+        pass
 
 
 @pytest.fixture
