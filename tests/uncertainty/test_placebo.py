@@ -95,7 +95,7 @@ def with_placebo(
     }
 
 
-@examples(25)
+@examples(9)
 @given(
     histories(unit=DAY),
     lookbacks(),
