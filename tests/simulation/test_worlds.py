@@ -38,7 +38,7 @@ def assert_same(left: Simulation, right: Simulation) -> None:
 
 @pytest.fixture(scope="module", params=["default", "confounded"])
 def shop(request: pytest.FixtureRequest) -> tuple[World, Simulation]:
-    return WORLDS[request.param], simulate(request.param, customers=20_000, seed=3)
+    return WORLDS[request.param], simulate(request.param, customers=5_000, seed=3)
 
 
 # ---------------------------------------------------------------- a slow, obvious reference
@@ -181,7 +181,7 @@ def test_truth_equals_a_second_simulation_with_the_channel_at_probability_zero(
     spend = simulation.costs.groupby("channel")["amount"].sum()
     assert simulation.truth["channel"].tolist() == PAID
     for row in simulation.truth.itertuples():
-        other = simulate(changed(world, row.channel, probability=0.0), customers=20_000, seed=3, truth=False)
+        other = simulate(changed(world, row.channel, probability=0.0), customers=5_000, seed=3, truth=False)
         assert row.channel not in set(other.touchpoints["channel"])
         value = simulation.conversions["value"].sum() - other.conversions["value"].sum()
         assert row.incremental_conversions == len(simulation.conversions) - len(other.conversions)
@@ -193,7 +193,7 @@ def test_everyone_who_buys_without_advertising_also_buys_with_it(shop: tuple[Wor
     world, simulation = shop
     for channel in PAID:
         world = changed(world, channel, probability=0.0)
-    quiet = simulate(world, customers=20_000, seed=3, truth=False).conversions.set_index("customer_id")
+    quiet = simulate(world, customers=5_000, seed=3, truth=False).conversions.set_index("customer_id")
     loud = simulation.conversions.set_index("customer_id")
     assert 0 < len(quiet) < len(loud)
     assert set(quiet.index) <= set(loud.index)

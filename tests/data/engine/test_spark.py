@@ -61,7 +61,7 @@ def spark() -> Iterator[Callable[..., SparkEngine]]:
     reason = why_not()
     if reason:
         pytest.skip(reason)
-    first = SparkEngine(master="local[2]", config={"spark.sql.shuffle.partitions": "2"})
+    first = SparkEngine(master="local[1]", config={"spark.sql.shuffle.partitions": "2"})
 
     def another(**options: Any) -> SparkEngine:
         engine = SparkEngine(**options)

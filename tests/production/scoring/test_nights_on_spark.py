@@ -18,7 +18,7 @@ def test_nights_end_where_a_score_from_scratch_does(conversions: str) -> None:
     from attribution.data.engine.spark import SparkEngine
 
     # A few rows do not need many tasks; engines share a session.
-    first = SparkEngine(master="local[2]", config={"spark.sql.shuffle.partitions": "1"})
+    first = SparkEngine(master="local[1]", config={"spark.sql.shuffle.partitions": "1"})
 
     class OnSpark(ScoredNights):
         def engine(self) -> Engine:
