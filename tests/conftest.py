@@ -15,9 +15,14 @@ from typing import Any
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
-# Spark has seconds to do in a test: what Java spends on optimising its code, and on threads that collect its garbage,
-# would be most of it.
-os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+# Spark has seconds to do in a test: what Java spends on verifying and optimising its code, on threads that collect its
+# garbage, and Spark itself on compiling plans that run once, would be most of it.
+os.environ.setdefault(
+    "JAVA_TOOL_OPTIONS",
+    "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote "
+    "-Dspark.sql.codegen.wholeStage=false -Dspark.sql.codegen.factoryMode=NO_CODEGEN "
+    "-Dspark.sql.adaptive.enabled=false",
+)
 
 import pytest
 from hypothesis import HealthCheck, settings

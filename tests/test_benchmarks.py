@@ -83,7 +83,7 @@ def test_spark_benchmark_compares_the_credit_of_both_engines() -> None:
         session.check_java()
     except InputError as error:
         pytest.skip(str(error))
-    done = subprocess.run([*SPARK, "200_000"], capture_output=True, text=True, timeout=600)
+    done = subprocess.run([*SPARK, "20_000"], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert "the same credit to the last digit: yes" in done.stdout
     assert re.search(r"\(e\)÷\(d\), wall with the start, median: \d", done.stdout)

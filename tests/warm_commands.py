@@ -1,7 +1,8 @@
 """Commands without the seconds that each would take to import: a process that has imported all answers with a fork.
 
 ``warm_commands.py SOCKET`` waits for commands there; ``warm_commands.py SOCKET -- ARGUMENTS`` has them run in the
-folder, environment, input and output of its own, and ends as they do. The latter needs the standard library alone.
+folder, environment, umask, input and output of its own, and ends as they do. The latter needs the standard library
+alone.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from pathlib import Path
 
 def ask(address: str, arguments: list[str]) -> int:
     """Have a command run; its exit code."""
-    asked = {"arguments": arguments, "folder": os.getcwd(), "environment": dict(os.environ)}
+    umask = os.umask(0)
+    os.umask(umask)
+    asked = {"arguments": arguments, "folder": os.getcwd(), "umask": umask, "environment": dict(os.environ)}
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(address)
         content = json.dumps(asked).encode()
@@ -65,6 +68,7 @@ def answer(connection: socket.socket) -> None:
     sys.stdin, sys.stdout, sys.stderr = (os.fdopen(own, mode, closefd=False) for own, mode in enumerate("rww"))
     asked = json.loads(connection.recv(int.from_bytes(size, "big"), socket.MSG_WAITALL))
     os.chdir(asked["folder"])
+    os.umask(asked["umask"])
     os.environ.clear()
     os.environ.update(asked["environment"])
     sys.argv = ["attribution", *asked["arguments"]]

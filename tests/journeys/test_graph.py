@@ -28,7 +28,7 @@ def graph_of(rows: list[PathRow]) -> at.JourneyGraph:
     return at.build_graph(at.build_journeys(at.load_sources(paths=frame)))
 
 
-@examples(50)
+@examples(17)
 @given(path_tables())
 def test_counts_equal_counting_by_hand(rows: list[PathRow]) -> None:
     if not rows:

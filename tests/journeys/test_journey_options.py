@@ -599,7 +599,7 @@ FINDINGS = {
 }
 
 
-@examples(80)
+@examples(27)
 @given(st.data(), logs(), periods(unit=DAY), st.booleans(), st.integers(1, 3), st.integers(1, 5))
 def test_journeys_with_options_equal_their_twin(
     data: st.DataObject,
@@ -628,7 +628,7 @@ def test_journeys_with_options_equal_their_twin(
     assert not untold
 
 
-@examples(60)
+@examples(20)
 @given(st.data(), histories(unit=DAY), st.sampled_from((*MODES, "cumulative")))
 def test_windows_of_their_own_equal_their_twin(
     data: st.DataObject, history: dict[str, twin.History], mode: str
@@ -672,7 +672,7 @@ MODELS = (
 )
 
 
-@examples(20)
+@examples(7)
 @given(st.data(), logs(), st.sampled_from((1.0, 0.25)))
 def test_credit_adds_up_to_the_conversions_that_count(
     data: st.DataObject, log: tuple[dict[str, twin.History], frozenset[str]], weight: float

@@ -95,7 +95,7 @@ def clicks(history: dict[str, twin.History]) -> dict[str, twin.History]:
     return {c: ([replace(t, kind=t.kind or "click") for t in mine], v) for c, (mine, v) in history.items()}
 
 
-@examples(60)
+@examples(20)
 @given(
     histories(unit=DAY),
     lookbacks(),
@@ -139,7 +139,7 @@ def test_journeys_equal_their_twin(
         assert counted["outside_period", "journeys"] == slow.counts["journeys_outside_period"]
 
 
-@examples(30)
+@examples(10)
 @given(histories(), st.sampled_from(MODES))
 def test_integer_times_are_positions_without_a_window(history: dict[str, twin.History], mode: Any) -> None:
     history = clicks(history)
@@ -203,7 +203,7 @@ def test_overlapping_journeys_are_laid_out_piece_by_piece() -> None:
     assert whole.lengths.tolist() == [1, 6, 11, 16, 21, 26, 31, 36, 41, 46, 4][: len(whole)]
 
 
-@examples(20)
+@examples(7)
 @given(histories(unit=DAY), st.sampled_from(["hash(customer_id)", "length(customer_id)", "0"]), st.integers(1, 3))
 def test_customers_who_share_a_key_are_told_apart(history: dict[str, twin.History], key: str, partitions: int) -> None:
     """Text ids are sorted by a number: where two have the same one, journeys must not be mixed."""

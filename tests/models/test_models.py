@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import attribution as at
@@ -145,7 +145,7 @@ def test_markov_worked_numbers(
 # ---------------------------------------------------------------- twins
 
 
-@settings(max_examples=60)
+@examples(20)
 @given(rows=path_tables())
 def test_paths_equal_their_twin(rows: list[twin.PathRow]) -> None:
     if not rows:
@@ -160,7 +160,7 @@ def test_paths_equal_their_twin(rows: list[twin.PathRow]) -> None:
                 assert found == pytest.approx(float(wanted.get(channel, 0)), rel=1e-11, abs=1e-13), (name, channel)
 
 
-@settings(max_examples=60)
+@examples(20)
 @given(rows=path_tables())
 def test_removal_effects_equal_delete_and_resolve(rows: list[twin.PathRow]) -> None:
     """1e-12 relative for the dense solution and 1e-10 for the iterated one, against exact fractions."""
@@ -253,7 +253,7 @@ def test_many_channels_and_a_long_memory_pack_into_several_words() -> None:
 # ---------------------------------------------------------------- time decay on events
 
 
-@examples(30)
+@examples(10)
 @given(
     ages=st.lists(st.integers(0, 400 * 24), min_size=1, max_size=8),
     half_life=st.sampled_from([0.04, 1.0, 7.0, 365.0]),

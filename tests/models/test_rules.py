@@ -285,7 +285,7 @@ def laid_out(journeys: at.Journeys) -> list[list[Touch]]:
     return found
 
 
-@examples(20)
+@examples(7)
 @given(customers=st.lists(st.lists(TOUCHES, min_size=1, max_size=9), max_size=4))
 def test_rules_equal_their_twins(customers: list[list[Touch]]) -> None:
     """Per touchpoint and per channel: repeated channels, ties, any length."""

@@ -26,6 +26,7 @@ from attribution.data.engine import Events
 from attribution.errors import InputError
 from attribution.pipeline.builders import make_engine
 from attribution.schema.experiment import Experiment, Period
+from tests.scale import examples
 
 EVERY_MODEL = [
     {"model": name}
@@ -547,7 +548,7 @@ def test_two_sources_of_cost_for_different_channels_add_up() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=25)
+@examples(8)
 @given(st.permutations(range(8)), st.integers(1, 4))
 def test_the_order_of_rows_and_the_cut_into_batches_change_nothing(order: list[int], partitions: int) -> None:
     rng = np.random.default_rng(3)

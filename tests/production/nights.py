@@ -251,7 +251,7 @@ class Nights(RuleBasedStateMachine):
             self.job(tuple(self.touches), tuple(orders))
 
 
-def run_nights(machine: type[Nights], examples: int, *, steps: int = 12) -> int:
+def run_nights(machine: type[Nights], examples: float, *, steps: int = 12) -> int:
     """So many shops, and how many nights they had; the host of these does not crash, so that no disk is waited for.
 
     Each begins with a night and takes ``steps`` steps further.
@@ -262,7 +262,7 @@ def run_nights(machine: type[Nights], examples: int, *, steps: int = 12) -> int:
         run_state_machine_as_test(
             machine,
             settings=settings(
-                max_examples=examples * TIMES,
+                max_examples=round(examples * TIMES),
                 stateful_step_count=steps,
                 deadline=None,
                 database=None,

@@ -8,18 +8,21 @@ from __future__ import annotations
 import json
 import os
 import runpy
+import shlex
 import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
+from tests import warm_commands
 from tests.cli.test_cli import call
 from tests.daily_logs import log_of
 
@@ -84,21 +87,34 @@ def shop(opened: Path, tmp_path: Path) -> Path:
     return folder
 
 
+def path_of(folder: Path, command: str) -> str:
+    """A PATH on which the command is found, as in a virtual environment; nothing else is told."""
+    script = folder / "bin" / "attribution"
+    script.parent.mkdir()
+    script.write_text(f'#!/bin/sh\n{command} "$@"\n')
+    script.chmod(0o755)
+    return f"{script.parent}:/usr/bin:/bin"
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> str:
-    """A PATH on which the command is found, as in a virtual environment; nothing else is told."""
-    command = tmp_path / "bin" / "attribution"
-    command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m attribution "$@"\n')
-    command.chmod(0o755)
-    return f"{command.parent}:/usr/bin:/bin"
+    """The command starts anew each time."""
+    return path_of(tmp_path, f'PYTHONPATH="{ROOT}" exec "{sys.executable}" -m attribution')
+
+
+@pytest.fixture(scope="module")
+def warm_path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The command is there at once."""
+    # An address of a socket is short.
+    with tempfile.TemporaryDirectory() as short, warm_commands.warm(Path(short)) as words:
+        yield path_of(tmp_path_factory.mktemp("warm"), f"exec {shlex.join(words)}")
 
 
 @pytest.fixture
-def night(shop: Path, path: str) -> Callable[[], tuple[int, list[dict[str, Any]]]]:
-    """The cron job: exit code, and the lines of its log."""
+def night(shop: Path) -> Callable[[str], tuple[int, list[dict[str, Any]]]]:
+    """The cron job with a PATH: exit code, and the lines of its log."""
 
-    def run() -> tuple[int, list[dict[str, Any]]]:
+    def run(path: str) -> tuple[int, list[dict[str, Any]]]:
         script = shop / "nightly.sh"
         shutil.copy(EXAMPLES / "cron" / "nightly.sh", script)
         done = subprocess.run(
@@ -111,12 +127,12 @@ def night(shop: Path, path: str) -> Callable[[], tuple[int, list[dict[str, Any]]
 
 
 def test_the_cron_job_is_green_from_the_first_night(
-    shop: Path, night: Callable[[], tuple[int, list[dict[str, Any]]]]
+    shop: Path, night: Callable[[str], tuple[int, list[dict[str, Any]]]], warm_path: str
 ) -> None:
     for days in (20, 21):
         write_log(shop, days)
         before = set(shop.rglob("*"))
-        code, lines = night()
+        code, lines = night(warm_path)
         assert code == 0, lines
         ends = {line["command"]: line for line in lines if line["message"] == "ended"}
         assert {"score", "summarise", "monitor"} <= set(ends)
@@ -137,13 +153,13 @@ def test_the_cron_job_is_green_from_the_first_night(
 
 
 def test_a_second_night_at_once_is_to_be_tried_again(
-    shop: Path, night: Callable[[], tuple[int, list[dict[str, Any]]]]
+    shop: Path, night: Callable[[str], tuple[int, list[dict[str, Any]]]], path: str
 ) -> None:
     from attribution.folders import lock_or_refuse
 
     (shop / "scored").mkdir()
     with lock_or_refuse(shop / "scored" / ".lock", "in use"):
-        code, lines = night()
+        code, lines = night(path)
     assert (code, lines[-1]["exit_code"]) == (4, 4)
     assert [line["level"] for line in lines].count("error") == 1
 
@@ -202,13 +218,13 @@ def airflow_3(path: str) -> dict[str, types.ModuleType]:
     return modules
 
 
-def test_the_tasks_of_airflow_run_in_their_order(shop: Path, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tasks_of_airflow_run_in_their_order(shop: Path, warm_path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ORDER.clear()
     TASKS.clear()
-    for name, module in airflow_3(path).items():
+    for name, module in airflow_3(warm_path).items():
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.setenv("SHOP", str(shop))
-    monkeypatch.setenv("PATH", path)
+    monkeypatch.setenv("PATH", warm_path)
     runpy.run_path(str(EXAMPLES / "airflow" / "nightly_attribution.py"))
     names = [ORDER[0][0], *(later for _, later in ORDER)]
     assert names == ["score", "summarise", "monitor", "refit", "promote"]

@@ -44,23 +44,26 @@ def bounds_of(costs: pd.DataFrame, **options: Any) -> pd.DataFrame:
     return table[table["cost_type"] == "(all)"].reset_index(drop=True)
 
 
-def exact_corners(costs: pd.DataFrame) -> list[pd.DataFrame]:
-    """The costs table with every cost at one end of its bounds, in every combination."""
-    low, high = (costs[name].fillna(costs["amount"]) for name in ("cost_low", "cost_high"))
-    choices = product(*({a, b} for a, b in zip(low, high, strict=True)))
-    return [costs[["channel", "cost_type"]].assign(amount=list(amounts)) for amounts in choices]
+@pytest.fixture(scope="module")
+def exact_corners() -> list[tuple[at.Credit, at.Sources]]:
+    """Credit beside the costs table with every cost at one end of its bounds, in every combination."""
+    low, high = (COSTS[name].fillna(COSTS["amount"]) for name in ("cost_low", "cost_high"))
+    found = []
+    for amounts in product(*({a, b} for a, b in zip(low, high, strict=True))):
+        costs = COSTS[["channel", "cost_type"]].assign(amount=list(amounts))
+        sources = at.load_sources(paths=PATHS, costs=costs)
+        found.append((at.attribute(at.build_journeys(sources), [at.Linear(), at.LastTouch()]), sources))
+    return found
 
 
 @pytest.mark.parametrize("shared_by", ["spend", "credit", {"mail": 1, "展会 🎪": 3}, {"tools": "credit"}])
 @pytest.mark.parametrize("fee_rate", [None, 0.2])
-def test_bounds_are_those_of_every_combination_of_costs(shared_by: Any, fee_rate: float | None) -> None:
+def test_bounds_are_those_of_every_combination_of_costs(
+    exact_corners: list[tuple[at.Credit, at.Sources]], shared_by: Any, fee_rate: float | None
+) -> None:
     options = {"shared_by": shared_by, "margin": 0.4, "fee_rate": fee_rate}
     found = bounds_of(COSTS, **options).set_index(["basis", "cost_basis", "model", "channel"])
-    every = []
-    for costs in exact_corners(COSTS):
-        sources = at.load_sources(paths=PATHS, costs=costs)
-        credit = at.attribute(at.build_journeys(sources), [at.Linear(), at.LastTouch()])
-        every.append(at.compute_returns(credit, sources, **options))
+    every = [at.compute_returns(credit, sources, **options) for credit, sources in exact_corners]
     brute = pd.concat(every).dropna(subset="roi").groupby(["basis", "cost_basis", "model", "channel"])
     assert set(brute.groups) == set(found.index)
     for column, of in (("roi_low", brute["roi"].min()), ("roi_high", brute["roi"].max())):

@@ -19,6 +19,7 @@ import attribution as at
 from attribution.errors import InputError
 from attribution.returns.cost_ledger import read_ledger
 from attribution.schema.experiment import Period, ReturnsOptions
+from tests.scale import examples
 
 FIRST = dt.date(2024, 1, 1)
 TOUCHPOINTS = pd.DataFrame(
@@ -73,6 +74,7 @@ def booked_by_day(row: dict[str, Any], period: tuple[int, int] | None, by_type: 
         yield converted[number] if serves is None else sum(converted.values()) / serves
 
 
+@examples(25)
 @given(
     rows=st.lists(ROW, min_size=1, max_size=8, unique_by=lambda row: (row["channel"], row["cost_type"])),
     period=st.none() | st.tuples(DAYS, DAYS).map(lambda ends: (min(ends), max(ends))),

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.scale import examples
+
 from .journeys import Conv, History, Mode, Touch, TwinResult, build, in_window
 from .strategies import histories, lookbacks, periods
 
@@ -118,6 +120,7 @@ def test_the_data_may_end_with_a_conversion_of_another_customer() -> None:
     assert (result.counts["ties"], result.counts["open"]) == (2, 0)
 
 
+@examples(34)
 @given(histories(), lookbacks(), modes)
 def test_every_touchpoint_and_every_conversion_is_somewhere(
     data: dict[str, History], lookback: int | None, mode: Mode
@@ -135,6 +138,7 @@ def test_every_touchpoint_and_every_conversion_is_somewhere(
     assert converted + dropped == sum(len(conversions) for _, conversions in data.values())
 
 
+@examples(34)
 @given(histories(), lookbacks(), modes)
 def test_no_conversion_lies_within_a_journey_that_did_not_convert(
     data: dict[str, History], lookback: int | None, mode: Mode
@@ -147,6 +151,7 @@ def test_no_conversion_lies_within_a_journey_that_did_not_convert(
                 assert not journey.touches[0].at <= conversion.at <= journey.closes_at
 
 
+@examples(34)
 @given(histories(), lookbacks())
 def test_reset_takes_from_cumulative_what_an_earlier_conversion_has_used(
     data: dict[str, History], lookback: int | None
@@ -166,6 +171,7 @@ def test_reset_takes_from_cumulative_what_an_earlier_conversion_has_used(
             assert left == [touch for touch in window if touch not in before]
 
 
+@examples(34)
 @given(histories(), lookbacks(), modes, periods())
 def test_a_period_only_leaves_journeys_out(
     data: dict[str, History], lookback: int | None, mode: Mode, period: tuple[int, int] | None

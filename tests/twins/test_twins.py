@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from tests.scale import examples
+
 from . import models, ranking
 from .journeys import Conv, Touch, build
 from .models import UNATTRIBUTED, PathRow
@@ -103,6 +105,7 @@ def test_markov_order_2_and_more_is_participation_here(order: int) -> None:
     assert credit == pytest.approx([2.823529, 3.294118, 1.882353], abs=1e-6)
 
 
+@examples(34)
 @given(path_tables(), st.integers(1, 3))
 def test_the_chain_converts_as_often_as_observed(rows: list[PathRow], order: int) -> None:
     journeys = sum(Fraction(row.conversions) + Fraction(row.nulls) for row in rows if row.path)
@@ -111,6 +114,7 @@ def test_the_chain_converts_as_often_as_observed(rows: list[PathRow], order: int
         assert models.removal(rows, order, outcome).per_journey * journeys == observed
 
 
+@examples(34)
 @given(path_tables())
 def test_markov_as_long_as_the_paths_is_participation(rows: list[PathRow]) -> None:
     total = sum(Fraction(row.value) for row in rows if row.path)
@@ -118,6 +122,7 @@ def test_markov_as_long_as_the_paths_is_participation(rows: list[PathRow]) -> No
         assert effect * total == sum(Fraction(row.value) for row in rows if channel in row.path)
 
 
+@examples(34)
 @given(path_tables())
 def test_repeating_a_channel_at_once_changes_nothing_at_order_1(rows: list[PathRow]) -> None:
     collapsed = [
@@ -142,6 +147,7 @@ def test_shapley_set() -> None:
     }
 
 
+@examples(34)
 @given(path_tables())
 def test_shapley_set_is_linear_over_distinct_channels(rows: list[PathRow]) -> None:
     assert models.shapley_set(rows) == models.linear_unique(rows)
@@ -165,6 +171,7 @@ def _every_model(rows: list[PathRow]) -> list[models.TwinCredit]:
     ]
 
 
+@examples(34)
 @given(path_tables(with_ages=True))
 def test_credit_adds_up(rows: list[PathRow]) -> None:
     for credit in _every_model(rows):

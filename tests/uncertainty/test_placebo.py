@@ -95,7 +95,7 @@ def with_placebo(
     }
 
 
-@examples(25)
+@examples(9)
 @given(
     histories(unit=DAY),
     lookbacks(),
@@ -423,7 +423,7 @@ def test_spark_gives_the_same_bytes() -> None:
         pytest.skip(reason)
     log = {**small_log(), "customers": pd.DataFrame({"customer_id": [f"nobody {c}" for c in range(50)]})}
     here = at.placebo_test(at.load_sources(**log), MODELS, seed=2)
-    engine = at.SparkEngine(master="local[2]", config={"spark.sql.shuffle.partitions": "2"})
+    engine = at.SparkEngine(master="local[1]", config={"spark.sql.shuffle.partitions": "2"})
     try:
         there = at.placebo_test(at.load_sources(**log, engine=engine), MODELS, seed=2)
     finally:

@@ -792,7 +792,7 @@ def twin(row: dict[str, str | None], own_sites: tuple[str, ...]) -> str:
     return next(channel for channel, holds in table.items() if holds)
 
 
-@examples(150)
+@examples(50)
 @given(st.lists(plausible_rows(), min_size=1, max_size=12))
 def test_the_grouping_equals_its_slow_twin(rows: list[dict[str, str | None]]) -> None:
     rules = own(own_sites=("example.com",))
@@ -809,7 +809,7 @@ SOME_RULES = own(
 )
 
 
-@examples(100)
+@examples(34)
 @given(st.lists(ANY_ROW, max_size=8), st.randoms(use_true_random=False))
 @example(
     [{"utm_source": "\x00", "url": "?utm_medium=%00&gclid=%f0%28%8c%bc", "referrer": "http://\ud7ff.\uffff"}], None

@@ -19,7 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 import attribution as at
@@ -35,6 +35,7 @@ from attribution.models.credit import journey_credit
 from attribution.models.resampling import fit_and_resample
 from attribution.schema.experiment import Period, ResamplingOptions
 from tests.journeys.test_journeys import EPOCH, MODES, clicks, expected, frames, listed
+from tests.scale import examples
 from tests.twins import journeys as twin
 from tests.twins.strategies import histories, lookbacks, periods
 
@@ -60,7 +61,7 @@ def spark() -> Iterator[Callable[..., SparkEngine]]:
     reason = why_not()
     if reason:
         pytest.skip(reason)
-    first = SparkEngine(master="local[2]", config={"spark.sql.shuffle.partitions": "2"})
+    first = SparkEngine(master="local[1]", config={"spark.sql.shuffle.partitions": "2"})
 
     def another(**options: Any) -> SparkEngine:
         engine = SparkEngine(**options)
@@ -97,7 +98,7 @@ def crowds() -> st.SearchStrategy[dict[str, twin.History]]:
     return st.lists(histories(unit=DAY), min_size=2, max_size=9).map(side_by_side)
 
 
-@settings(max_examples=5, suppress_health_check=list(HealthCheck))
+@examples(2, suppress_health_check=list(HealthCheck))
 @given(
     history=crowds(),
     lookback=lookbacks(),

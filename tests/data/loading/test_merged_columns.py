@@ -138,7 +138,7 @@ def test_a_merged_column_goes_with_a_filter_and_a_time_format() -> None:
     assert column(load(frame, columns, time_format="%d/%m/%Y", where="channel <> 'y'")) == ["x"]
 
 
-@examples(40)
+@examples(14)
 @given(st.lists(st.tuples(*[st.sampled_from([None, "", " ", "a", "b"])] * 3), min_size=1, max_size=12))
 def test_like_the_first_that_is_not_blank(rows: list[tuple[str | None, ...]]) -> None:
     n = len(rows)

@@ -52,7 +52,7 @@ def touches(column: str, values: pa.Array) -> pa.Table:
     return pa.table({**plain, column: values})
 
 
-@examples(30)
+@examples(10)
 @given(value=st.binary(min_size=1, max_size=12), column=st.sampled_from(["customer_id", "channel"]))
 def test_bytes_that_claim_to_be_text(tmp_path_factory: pytest.TempPathFactory, value: bytes, column: str) -> None:
     table = touches(column, texts_of([value, b"fair"]))
@@ -76,7 +76,7 @@ def test_bytes_that_claim_to_be_text(tmp_path_factory: pytest.TempPathFactory, v
                 at.build_journeys(at.load_sources(given_table, ORDERS))
 
 
-@examples(30)
+@examples(10)
 @given(value=st.text(st.characters(exclude_categories=[]), min_size=1, max_size=8))
 def test_any_text_of_python(value: str) -> None:
     """Half characters too, which Python can hold and UTF-8 cannot."""
@@ -96,7 +96,7 @@ def test_any_text_of_python(value: str) -> None:
             rows_of(at.TableSpec(**spec))
 
 
-@examples(40)
+@examples(14)
 @given(line=st.binary(max_size=40))
 def test_any_line_in_a_file(tmp_path_factory: pytest.TempPathFactory, line: bytes) -> None:
     """Two good rows stay two, and a line between them is a row, or refused; never is a good one lost."""

@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import attribution as at
@@ -227,7 +227,7 @@ def test_every_format_gives_the_same(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@examples(10)
+@examples(4)
 @given(rows=rows_of)
 @example(rows=[{"customer_id": UUID, "touched_at": 5, "channel": "10:30", "campaign": None, "cost": None}] * 2)
 @example(rows=[{"customer_id": "007", "touched_at": 5, "channel": "2024-01-01", "campaign": "1", "cost": 0.1}] * 2)
@@ -617,7 +617,7 @@ def _column(kind: pa.DataType) -> pa.Array:
 
 
 @pytest.mark.slow
-@settings(max_examples=80)
+@examples(27)
 @given(
     st.sampled_from(_TYPES), st.sampled_from(_TYPES), st.sampled_from(_TYPES), st.sampled_from(_TYPES),
     st.sampled_from(["touchpoints", "conversions", "costs", "paths"]),

@@ -378,7 +378,7 @@ def twin_credit(events: TouchRows, arrivals: ArrivalRows, days: float) -> dict[t
     return dict(credit)
 
 
-@examples(8)
+@examples(3)
 @given(shop=shops)
 def test_credit_is_that_of_a_slow_twin(shop: tuple[TouchRows, ArrivalRows]) -> None:
     events, arrivals = shop
@@ -389,7 +389,7 @@ def test_credit_is_that_of_a_slow_twin(shop: tuple[TouchRows, ArrivalRows]) -> N
     assert credit_of(tables, "linear") == {key: pytest.approx(credit) for key, credit in expected.items()}
 
 
-@examples(6)
+@examples(2)
 @given(shop=shops, cut=st.integers(5, 35))
 def test_nothing_later_tells_of_anything_earlier(shop: tuple[TouchRows, ArrivalRows], cut: int) -> None:
     """What is credited of arrivals up to a day, and the stage of touchpoints, is known on that day."""
@@ -415,7 +415,7 @@ def test_nothing_later_tells_of_anything_earlier(shop: tuple[TouchRows, ArrivalR
     pd.testing.assert_frame_equal(*touched, check_dtype=False)
 
 
-@examples(6)
+@examples(2)
 @given(shop=shops)
 def test_parts_add_up_to_the_whole(shop: tuple[TouchRows, ArrivalRows]) -> None:
     events, arrivals = shop
@@ -459,7 +459,7 @@ def test_a_point_is_worth_what_a_finite_difference_says(
             assert (wins.total(more) - wins.total()) / step * 0.01 == pytest.approx(gained, rel=1e-6, abs=1e-7)
 
 
-@examples(12)
+@examples(4)
 @given(shop=shops)
 def test_wins_are_counted_by_the_stages_they_passed_through(shop: tuple[TouchRows, ArrivalRows]) -> None:
     _, arrivals = shop

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import attribution as at
@@ -35,6 +35,7 @@ from tests.production.sql.test_sql import (
     scorer_of,
     touchpoints_of,
 )
+from tests.scale import examples
 
 # ---------------------------------------------------------------------------------- as the job scores them
 
@@ -116,7 +117,7 @@ def compare(scorer: Scorer, journeys: list[tuple[list[Touch], int]]) -> None:
         np.testing.assert_allclose([share for *_, share in rows], of_job["credit"], rtol=1e-12)
 
 
-@settings(max_examples=40)
+@examples(10)
 @given(st.integers(0, len(MODELS) - 1), st.integers(0, len(OPTIONS) - 1), st.sampled_from([None, "zero"]), JOURNEYS)
 def test_rows_are_scored_as_the_job_scores_them(
     model: int, options: int, policy: str | None, journeys: list[tuple[list[Touch], int]]

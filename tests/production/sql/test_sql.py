@@ -196,7 +196,7 @@ def asked(model: int, options: int, policy: str | None) -> Scorer:
     return scorer if policy is None else scorer.with_policy(policy)
 
 
-@examples(30)
+@examples(10)
 @CASES
 def test_duckdb_hands_out_as_the_scorer_does(
     model: int, options: int, policy: str | None, log: tuple[pd.DataFrame, pd.DataFrame]
@@ -225,7 +225,7 @@ def server() -> Iterator[postgres.Server]:
         yield running
 
 
-@examples(15)
+@examples(5)
 @CASES
 def test_postgres_hands_out_as_the_scorer_does(
     server: postgres.Server, model: int, options: int, policy: str | None, log: tuple[pd.DataFrame, pd.DataFrame]

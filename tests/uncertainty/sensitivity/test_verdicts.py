@@ -289,7 +289,7 @@ def judged(base: str, seed: int) -> pd.DataFrame:
 @pytest.mark.drawn
 def test_verdicts_are_wrong_no_more_often_than_stated_where_nothing_is_confounded() -> None:
     """Level 0.9: of channels that do not pay at most 5 % are told to grow, of those that pay at most 5 % to be cut."""
-    table = pd.concat([judged("default", seed) for seed in range(18 * TIMES)])
+    table = pd.concat([judged("default", seed) for seed in range(max(18, 6 * TIMES))])
     pays = table["roi_true"] >= 0
     assert min(pays.sum(), (~pays).sum()) > 60
     grows, cut = table["verdict"] == GROW, table["verdict"] == CUT
