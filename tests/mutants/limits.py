@@ -20,6 +20,13 @@ def pytest_configure(config: pytest.Config) -> None:
     LIMITS.update(json.loads(Path(os.environ["MUTANTS_LIMITS"]).read_text(encoding="utf-8")))
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Only the tests that run the changed lines; one that has another name under the mutant is not there to ask."""
+    config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in LIMITS])
+    items[:] = [item for item in items if item.nodeid in LIMITS]
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """One failing example is enough; nobody reads a smaller one."""
     settings.register_profile(
