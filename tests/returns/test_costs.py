@@ -335,3 +335,13 @@ def test_platforms_claim_the_same_order_each(tmp_path: Any) -> None:
     assert claims["conversions"].to_dict() == {"mail": 0.5, "search": 1.5, "tv": 0.0, "(all)": 3.0}
     assert claims.loc["(all)", "claimed_ratio"] == 5.5 / 3
     assert np.isnan(claims.loc["tv", "claimed_ratio"])
+
+
+def test_spend_on_channels_that_are_in_no_converting_journey_is_counted_and_named() -> None:
+    costs = costs_of(channel=["mail", "radio", "kiosk", "poster"], amount=[1.0, 2.0, 4.0, 0.0])
+    tables = {"touchpoints": TOUCHPOINTS, "conversions": CONVERSIONS, "costs": costs}
+    outcome = at.run_experiment(at.Experiment(name="shop", models=[{"model": "Linear"}], tables=tables))
+    found = outcome.tables["quality"].set_index("check").loc["spend_without_conversion"]
+    # A poster that cost nothing was not paid for.
+    assert (found["count"], found["total"], found["example"]) == (2, 3, "kiosk, radio")
+    assert "(6.00 in total)" in found["message"]
