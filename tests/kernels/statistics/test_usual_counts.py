@@ -67,6 +67,8 @@ def test_bounds_are_those_of_the_exact_tail() -> None:
     # Scipy's cdf steps at whole numbers, ours does not: both lie within one step.
     assert abs(usual.lowest[0] - lowest) <= np.ceil(widening)
     assert usual.lowest[0] < 50 < usual.highest[0]
+    highest = next(count for count in range(50, 200) if nbinom.sf(count / widening, 200 / widening, 200 / 250) < level)
+    assert abs(usual.highest[0] - highest) <= np.ceil(widening)
 
 
 def test_the_next_day_is_held_against_its_own_weekday() -> None:
