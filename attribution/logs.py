@@ -150,7 +150,7 @@ def catch_warnings() -> Iterator[None]:
         write(str(message), level="warning", source=category.__name__)
 
     with warnings.catch_warnings():
-        warnings.showwarning = show  # type: ignore[assignment]
+        warnings.showwarning = show  # type: ignore[assignment]  # it leaves out what it does not show
         yield
 
 

@@ -58,7 +58,7 @@ def warnings_say_what_to_do() -> Iterator[None]:
         original = Finding.__init__
 
         def checked_init(self: Finding, *arguments: object, **named: object) -> None:
-            original(self, *arguments, **named)  # type: ignore[arg-type]
+            original(self, *arguments, **named)  # type: ignore[arg-type]  # passed on as they came
             check(self)
 
         patch.setattr(Finding, "__init__", checked_init)

@@ -86,7 +86,7 @@ def _signature(scorer: Scorer) -> Any:
     from mlflow.types import ColSpec, DataType, Schema
     from mlflow.types.schema import AnyType, Array
 
-    anything: Any = AnyType()  # type: ignore[no-untyped-call]
+    anything: Any = AnyType()  # type: ignore[no-untyped-call]  # MLflow does not type it
     kinds: dict[str, Any] = {
         "text": DataType.string,
         "number": DataType.double,

@@ -120,7 +120,7 @@ def find_drift(
     few = min(_FIRST_DRAWS, options.draws)
     with threadpool_limits(1):
         rows = _compare(windows, models, options, few)
-        if few < options.draws and any(_may_have_drifted(row, options) for row in rows):
+        if few < options.draws and any(_may_have_drifted(row, options.level, few) for row in rows):
             rows = _compare(windows, models, options, options.draws)
     frame = pd.DataFrame(rows, columns=list(DRIFT.column_names))
     numbers = [column.name for column in DRIFT.columns if column.type == "number"]
@@ -209,9 +209,12 @@ def _compare(windows: Windows, models: Sequence[AttributionModel], options: Drif
     return rows
 
 
-def _may_have_drifted(row: Row, options: DriftOptions) -> bool:
-    """Whether more splits may tell. To ask again only here makes alarms rarer, never more frequent."""
-    return _is_beyond_limit(row) and row["p_value"] <= 3 * options.level
+def _may_have_drifted(row: Row, level: float, draws: int) -> bool:
+    """Whether more splits may tell. To ask again only here makes alarms rarer, never more frequent.
+
+    A small level is out of reach of few splits: the rarest that they can show is then reason enough to ask again.
+    """
+    return _is_beyond_limit(row) and row["p_value"] <= 3 * max(level, 1 / (1 + draws))
 
 
 def _is_beyond_limit(row: Row) -> bool:

@@ -138,10 +138,13 @@ def test_a_channel_never_seen_before_is_found(log: tuple[pd.DataFrame, pd.DataFr
     assert {"channel_mix", "credit"} <= drifted(drift)
 
 
-def test_fewer_conversions_are_found(log: tuple[pd.DataFrame, pd.DataFrame], tmp_path: Path) -> None:
+@pytest.mark.parametrize("level", [0.01, 0.001])
+def test_fewer_conversions_are_found(log: tuple[pd.DataFrame, pd.DataFrame], tmp_path: Path, level: float) -> None:
+    """A level that the first splits cannot reach is reached by more of them."""
     touchpoints, conversions = log
     lost = (conversions["converted_at"] >= CHANGED) & (conversions.index % 2 == 0)
-    drift = find_drift(windows_of(tmp_path, touchpoints, conversions[~lost]), all_models())
+    windows = windows_of(tmp_path, touchpoints, conversions[~lost])
+    drift = find_drift(windows, all_models(), DriftOptions(level=level))
     assert "conversion_rate" in drifted(drift)
     assert drift.set_index("measure").loc["conversion_rate", "change"] < -0.3
 
