@@ -184,8 +184,8 @@ def test_an_s_that_is_best_left_alone_is_left_alone(seed: int) -> None:
 @pytest.mark.slow
 @pytest.mark.drawn
 def test_many_problems_are_solved_as_well_as_by_brute_force() -> None:
-    # Of 1,000 none failed; the first 27, and those that once did (above), are enough from day to day.
-    for seed in range(27 * TIMES):
+    # Of 1,000 none failed; the first 200, and those that once did (above), are enough from day to day.
+    for seed in range(max(200, 17 * TIMES)):
         check_any(seed)
 
 
