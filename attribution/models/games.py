@@ -119,8 +119,7 @@ def _observed_sets(keys: NDArray[np.int64], counts: Sequence[Floats], channels: 
             hint="give a customers table that includes them; of aggregated paths, a row with an empty path and their "
             "number in nulls; or choose game = 'set', which does not need them",
         )
-    is_observed = (journeys > 0) | (outcomes[0] > 0) | (outcomes[1] > 0)
-    rows = np.flatnonzero(is_observed)
+    rows = np.flatnonzero(journeys > 0)
     offsets, member = members(keys[rows], channels)
     players, local = np.unique(member, return_inverse=True)
     totals = [outcomes[0][rows], outcomes[1][rows]] if outcomes[1].any() else [outcomes[0][rows]]

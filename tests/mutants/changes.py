@@ -98,8 +98,22 @@ class Source:
 def changes_of(file: str, text: bytes) -> list[Change]:
     """Return every change of a file, in the order in which they lie in it."""
     source = Source(file, text)
-    whole = (1, len(source.starts))
-    return sorted({change for node in source.tree.body for change in _of_statement(source, node, whole)})
+    return sorted({change for node in source.tree.body for change in _of_statement(source, node, _users(source, node))})
+
+
+def _users(source: Source, node: ast.stmt) -> tuple[int, int]:
+    """Return the lines that run what a statement of the module declares: those of the functions that name it."""
+    targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+    names = {name.id for target in targets if target for name in ast.walk(target) if isinstance(name, ast.Name)}
+    functions = [each for each in ast.walk(source.tree) if isinstance(each, ast.FunctionDef)]
+    users = [
+        each
+        for each in functions
+        if any(isinstance(inner, ast.Name) and inner.id in names for part in each.body for inner in ast.walk(part))
+    ]
+    if not users:
+        return 1, len(source.starts)
+    return min(each.lineno for each in users), max(each.end_lineno or each.lineno for each in users)
 
 
 def drawn(per_file: dict[str, list[Change]], count: int, seed: int) -> list[Change]:

@@ -14,11 +14,18 @@ from pathlib import Path
 
 from tests.mutants.changes import Change
 
+_ANYWHERE = ("test_docstrings.py", "written_before")
 CHAPTERS: dict[str, tuple[str, ...]] = {
-    "attribution/kernels": ("kernels", "journeys", "models", "decisions/budget", "decisions/diagnosis", "uncertainty"),
-    "attribution/returns": ("returns", "models", "decisions", "uncertainty", "pipeline/test_sections.py"),
-    "attribution/models": ("models", "twins", "returns", "uncertainty", "production", "test_check_model.py"),
-    "attribution/production/scoring": ("production", "models/saved"),
+    "attribution/kernels": (
+        *("kernels", "journeys", "models", "decisions/budget", "decisions/diagnosis", "uncertainty"),
+        *("test_docstrings.py",),
+    ),
+    "attribution/returns": ("returns", "models", "decisions", "uncertainty", "pipeline/test_sections.py", *_ANYWHERE),
+    "attribution/models": (
+        *("models", "twins", "returns", "uncertainty", "production", "test_check_model.py", "data/quality"),
+        *_ANYWHERE,
+    ),
+    "attribution/production/scoring": ("production", "models/saved", *_ANYWHERE),
 }
 """What is changed, and the tests beside it: a change that only a test far away notices lacks a test of its own."""
 

@@ -254,3 +254,11 @@ class OneCopy(Copies):
 
     def __init__(self, root: Path, folder: Path, workers: int) -> None:
         self.first = root
+
+
+def test_a_constant_is_asked_of_the_functions_that_name_it() -> None:
+    text = "LIMIT = 5\n\n\ndef other():\n    return 1\n\n\ndef within(x):\n    return x < LIMIT\n"
+    found = {change.before: change.runs for change in changes_of("toy.py", text.encode())}
+    assert found["LIMIT = 5"] == (8, 9)
+    unused = changes_of("toy.py", b"LIMIT = 5\n")
+    assert {change.runs for change in unused} == {(1, 2)}

@@ -40,7 +40,7 @@ def card_text(scorer: Scorer) -> str:
         "\n".join(f"* {law}" for law in scorer.laws),
         "## Intervals",
         _intervals(scorer),
-        "## VersionRecord bias",
+        "## Known bias",
         f"* {state.kind}: {state.assumptions.bias}",
         "* Touchpoints that were not recorded get no credit. Customers who would buy anyway make every channel "
         "look better than it is.",

@@ -211,10 +211,11 @@ def test_the_folder_holds_json_parquet_and_a_card_and_no_pickle(scorer: Scorer, 
         "Data it was fitted on",
         "Checked laws",
         "Intervals",
-        "VersionRecord bias",
+        "Known bias",
         "Intended use",
     ):
         assert title in card
+    assert "There are none, because the run had no resampling." in card
     assert not [path for path in folder.parent.iterdir() if path.name.startswith(".")]
 
 

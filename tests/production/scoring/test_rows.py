@@ -340,6 +340,8 @@ def test_positions_are_whole_numbers() -> None:
     assert answer["credit"].tolist() == [[1, 0], [0, 1], None, None]
     assert answer["error"][2] == "touched_at of touchpoint 1 is no whole number: 1.5"
     assert asked(scorer, *example_rows(scorer).to_dict("records"))["error"].tolist() == ["", ""]
+    known = scorer.state.channels
+    assert example_rows(scorer)["channel"].tolist() == [[known[0], known[-1]], [known[0]]]
 
 
 # ---------------------------------------------------------------------------------- the answer
