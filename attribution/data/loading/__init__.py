@@ -2,7 +2,7 @@
 
 from attribution.data.loading.checks import check_channels_known, check_sources, repeated_costs
 from attribution.data.loading.findings import Finding, count_finding, quality_table
-from attribution.data.loading.load import LoadedTable, Sources, content_digest, load_sources
+from attribution.data.loading.load import LoadedTable, Sources, content_digest, load_sources, without_customer
 from attribution.data.loading.raw_tables import as_spec
 from attribution.data.quality import quality_findings
 
@@ -19,4 +19,5 @@ __all__ = [
     "quality_findings",
     "quality_table",
     "repeated_costs",
+    "without_customer",
 ]

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from attribution.arguments import check_arguments
 from attribution.data.channels import ChannelRules, read_rules
-from attribution.data.engine import DuckDBEngine, Engine, quote
+from attribution.data.engine import DuckDBEngine, Engine, quote, text
 from attribution.data.loading.contract import Reading, check_values, is_integer_like, map_columns, read_column
 from attribution.data.loading.enrich import enrich
 from attribution.data.loading.findings import Finding
@@ -373,3 +373,26 @@ def content_digest(sources: Sources, table: str) -> str:
     ).to_pylist()[0]
     content = "\n".join([table, *columns, str(row["n"]), str(row["low"]), str(row["high"])])
     return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def without_customer(sources: Sources, customer: str) -> tuple[Sources, dict[str, int]]:
+    """Tables without one customer, and how many rows of them each table of events had.
+
+    Parameters
+    ----------
+    sources : changed in their engine: their views leave the customer out from now on
+    customer : id after linked ids have been resolved, as text
+    """
+    engine, counts, tables = sources.engine, {"touchpoints": 0, "conversions": 0}, dict(sources.tables)
+    for name, loaded in sources.tables.items():
+        if "customer_id" not in loaded.columns:
+            continue
+        view = f"{name}_without_customer"
+        is_other = f"cast(customer_id as varchar) is distinct from {text(customer)}"
+        engine.define(view, f"select * from {quote(name)} where {is_other}")
+        engine.view(name, f"select * from {quote(view)}")
+        rows = _count(engine, name)
+        if name in counts:
+            counts[name] = loaded.rows - rows
+        tables[name] = replace(loaded, rows=rows)
+    return replace(sources, tables=tables), counts
