@@ -101,7 +101,10 @@ def _migrate_pairs(tables: Tables) -> None:
 
 
 def _migrate_ranks(tables: Tables) -> None:
-    """Ranks over all models and specifications stand below those of a model; verdicts have columns of other names."""
+    """Ranks over all models and specifications stand below those of a model.
+
+    Verdicts that took credit for what was caused are left out: nobody should act on them any more.
+    """
     ranks, joint = tables.get("rank_probability"), tables.pop("joint_rank_probability", None)
     if ranks is not None and "estimand" not in ranks:
         estimands = tables["credit"].drop_duplicates("model").set_index("model")["estimand"]
@@ -109,9 +112,8 @@ def _migrate_ranks(tables: Tables) -> None:
         if joint is not None:
             parts.append(joint.assign(model=ALL_MODELS))
         tables["rank_probability"] = _stack(parts)[list(RANK_PROBABILITY.column_names)]
-    if "verdicts" in tables:
-        renamed = {"matured": "maturity", "rests_on": "assumptions"}
-        tables["verdicts"] = tables["verdicts"].rename(columns=renamed)
+    if "verdicts" in tables and "basis" not in tables["verdicts"]:
+        del tables["verdicts"]
 
 
 def _migrate_economics(tables: Tables) -> None:

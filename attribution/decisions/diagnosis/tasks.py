@@ -14,7 +14,8 @@ from attribution.decisions.diagnosis.diagnosis_declared import TASKS
 from attribution.decisions.diagnosis.waste import UNKNOWN, WASTED, judge_spend
 from attribution.returns import MEDIA, main_basis, own_costs
 from attribution.schema.tables import NO_CHANNELS, UNATTRIBUTED
-from attribution.uncertainty.sensitivity.rules import CUT, GROW, UNCLEAR
+from attribution.uncertainty.sensitivity.rules import DOES_NOT_PAY, ESTIMATE, LIKELY_PAYS
+from attribution.uncertainty.sensitivity.rules import UNKNOWN as UNKNOWN_VERDICT
 
 Task = dict[str, object]
 Tables = Mapping[str, pd.DataFrame]
@@ -119,12 +120,17 @@ def _lagging(tables: Tables) -> Iterator[Task]:
 
 
 def _waste(tables: Tables, currency: str | None) -> Iterator[Task]:
-    """Spend below break-even: surely under some model, or at the estimate where there are no intervals."""
+    """Spend below break-even under most models: by its interval, or at the estimate where there are no intervals.
+
+    Where a channel has a verdict, that is what is said of its spend.
+    """
     if "returns" not in tables:
         return
     judged = judge_spend(tables["returns"])
+    if "verdicts" in tables:
+        judged = judged[~judged["channel"].isin(tables["verdicts"]["channel"])]
     key = ["estimand", "channel"]
-    surely = judged[judged["status"] == WASTED]
+    surely = judged[(judged["status"] == WASTED) & (2 * judged["models_wasted"] > judged["models"])]
     losing = (judged["status"] == UNKNOWN) & (judged["loss"] > 0)
     most = 2 * losing.groupby([judged[name] for name in key]).transform("sum") > judged["models"]
     for kind, part in (
@@ -147,11 +153,19 @@ def _verdicts(tables: Tables) -> Iterator[Task]:
     verdicts = tables.get("verdicts")
     if verdicts is None:
         return
-    kinds = {CUT: wording.CUT, GROW: wording.GROW, UNCLEAR: wording.UNCLEAR}
-    for row in verdicts[verdicts["verdict"].isin(list(kinds))].to_dict("records"):
-        size = {"size": row["money_at_stake"], "probability": row["probability"]}
-        kind = kinds[row["verdict"]]
-        yield _task(kind, str(row["says"]), {"dimension": "channel", "slice": row["channel"], **size})
+    known = {DOES_NOT_PAY: wording.DOES_NOT_PAY, LIKELY_PAYS: wording.LIKELY_PAYS}
+    for row in _judged(verdicts).to_dict("records"):
+        pays = row["probability_pays_high"]
+        chance = {DOES_NOT_PAY: 1 - pays, LIKELY_PAYS: pays}.get(row["verdict"], np.nan)
+        columns: Task = {"dimension": "channel", "slice": row["channel"], "size": row["money_at_stake"]}
+        kind = known.get(row["verdict"], wording.PAYS_UNKNOWN)
+        yield _task(kind, str(row["says"]), {**columns, "probability": chance})
+
+
+def _judged(verdicts: pd.DataFrame) -> pd.DataFrame:
+    """One verdict of each channel: one that says something before one that does not, an estimate before a bound."""
+    order = np.lexsort((verdicts["basis"] != ESTIMATE, verdicts["verdict"] == UNKNOWN_VERDICT))
+    return verdicts.iloc[order].drop_duplicates("channel").sort_index()
 
 
 def _without_cost(tables: Tables) -> Iterator[Task]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 LAGGING = "lagging_slice"
 WASTED = "wasted_spend"
 LOSING = "spend_below_break_even"
-CUT = "verdict_cut"
-GROW = "verdict_grow"
-UNCLEAR = "verdict_unclear"
+DOES_NOT_PAY = "does_not_pay"
+LIKELY_PAYS = "likely_pays"
+PAYS_UNKNOWN = "unknown_whether_it_pays"
 NO_COST = "credit_without_cost"
 MEDIA_ONLY = "media_cost_only"
 UNATTRIBUTED = "conversions_without_touchpoint"
@@ -22,9 +22,9 @@ ABOUT = {
     LAGGING: SHORTFALL,
     WASTED: LOSS,
     LOSING: UNKNOWN,
-    CUT: LOSS,
-    GROW: GAIN,
-    UNCLEAR: UNKNOWN,
+    DOES_NOT_PAY: LOSS,
+    LIKELY_PAYS: GAIN,
+    PAYS_UNKNOWN: UNKNOWN,
     NO_COST: UNKNOWN,
     MEDIA_ONLY: UNKNOWN,
     UNATTRIBUTED: UNKNOWN,
@@ -37,9 +37,9 @@ SIZE_OF = {
     LAGGING: "additional return if it did as well as the rest",
     WASTED: "spend that was not earned back",
     LOSING: "estimate of the spend that was not earned back",
-    CUT: "money at stake in the verdict",
-    GROW: "money at stake in the verdict",
-    UNCLEAR: "money at stake in the verdict",
+    DOES_NOT_PAY: "what the spend loses at the least",
+    LIKELY_PAYS: "what the spend earns, if the estimate is right",
+    PAYS_UNKNOWN: "the larger of what the spend may earn and what it may lose",
     NO_COST: "credited return without a known cost",
     MEDIA_ONLY: "media spend without other known costs",
     UNATTRIBUTED: "value of these conversions",
@@ -62,9 +62,9 @@ LAGS_BY = {
 CHECKS = {
     WASTED: "Pause or reduce it in one region or for one period and measure the effect before you cut it for good.",
     LOSING: "Check whether this is chance: set resampling in the experiment, or wait for more conversions.",
-    CUT: "Check what would change the verdict, then reduce spend step by step and measure the effect.",
-    GROW: "Raise spend by one step and measure the additional return.",
-    UNCLEAR: "Collect more evidence: an experiment, more conversions, or the missing cost.",
+    DOES_NOT_PAY: "Check what would change the verdict, then reduce spend step by step and measure the effect.",
+    LIKELY_PAYS: "Test it before you spend more: leave it out for some customers or regions, and compare.",
+    PAYS_UNKNOWN: "Test it: leave it out for some customers or regions, and compare. No log tells what it caused.",
     NO_COST: "Add its cost, including labour and content: without a cost it has no ROI and no rank.",
     MEDIA_ONLY: (
         "Add its fees, labour, content and tools: without them its ROI is too high compared with other channels."

@@ -37,8 +37,8 @@ _WORDS: Mapping[str, str] = {
     "periods": "payback",
     "percentage points": "margin_points_to_flip",
     "% of all wins": "elasticity",
-    "share (0 … 1)": "share share_any touchpoint_share probability probability_more probability_grow probability_keep "
-    "own_share probability_cut probability_least least most rate rate_to_next rate_matured win_rate "
+    "share (0 … 1)": "share share_any touchpoint_share probability probability_more probability_pays_low "
+    "probability_pays_high probability_pays_most own_share least most rate rate_to_next rate_matured win_rate "
     "win_rate_matured open_share drop reference_drop removal_effect removal_effect_value rank_biased_overlap "
     "top3_overlap share_moved lost_touchpoints_to_flip others_lost_to_flip share_to_break_even maturity covered "
     "p_value p_adjusted level weight auc optimality_gap margin empty_draws cpa_empty_draws cac_empty_draws",

@@ -10,12 +10,16 @@ from numpy.typing import NDArray
 
 from attribution.errors import InputError
 from attribution.journeys import Journeys
-from attribution.models import AttributionModel
+from attribution.models import AttributionModel, Markov, Shapley
 from attribution.returns import Terms, whole_channels
 from attribution.returns.channel_costs import CostBasis
 from attribution.uncertainty.sensitivity.choices import Choices
 
 Floats = NDArray[np.float64]
+
+_OF_JOURNEYS = (Markov, Shapley)
+"""Incremental readings of these compare whole journeys. Those end with the conversion, so converters have fewer
+touchpoints, and effects come out too small or negative."""
 
 AXES = ("model", "lookback_days", "direct", "cost_basis")
 """What a specification consists of, in the order of the axes of a `Grid`."""
@@ -37,6 +41,7 @@ class Grid:
     average : return of a conversion, over all channels and models
     unseen : channels of which there is no touchpoint in the data
     assumptions : what each model assumes about effects, in words; empty where nothing
+    biased : labels of models that estimate effects from whole journeys
     """
 
     models: tuple[str, ...]
@@ -50,6 +55,7 @@ class Grid:
     average: float = 0.0
     unseen: frozenset[str] = frozenset()
     assumptions: tuple[str, ...] = ()
+    biased: frozenset[str] = frozenset()
 
     @property
     def roi(self) -> Floats:
@@ -80,11 +86,19 @@ class Grid:
 
     def of(self, estimand: str) -> Grid:
         """The models that estimate the same: allocated and incremental credit are never put together."""
-        positions = [position for position, other in enumerate(self.estimands) if other == estimand]
+        return self._at([position for position, other in enumerate(self.estimands) if other == estimand])
+
+    @property
+    def unbiased(self) -> Grid:
+        """Without the models that estimate effects from whole journeys; all of them where there is no other."""
+        positions = [position for position, model in enumerate(self.models) if model not in self.biased]
+        return self._at(positions) if positions else self
+
+    def _at(self, positions: Sequence[int]) -> Grid:
         return replace(
             self,
             models=tuple(self.models[position] for position in positions),
-            estimands=(estimand,) * len(positions),
+            estimands=tuple(self.estimands[position] for position in positions),
             assumptions=tuple(self.assumptions[position] for position in positions) if self.assumptions else (),
             returned=self.returned[positions],
             spend=self.spend[positions],
@@ -126,6 +140,9 @@ def grid_of(
         _average(np.array(returned)[:, 0], np.array(conversions)[:, 0]),
         frozenset(names) - set(journeys.dimensions.channels),
         tuple(f"{model.label}: {model.assumptions.effects}" if model.assumptions.effects else "" for model in models),
+        frozenset(
+            model.label for model in models if model.estimand == "incremental" and isinstance(model, _OF_JOURNEYS)
+        ),
     )
 
 

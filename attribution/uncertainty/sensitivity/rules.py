@@ -1,18 +1,23 @@
-"""When it is evidence enough: what decides between grow, keep, cut and neither, and how little would change that.
+"""When it is evidence enough: what may be said of a channel's spend, and how little would change that.
 
 All of it goes by two numbers of a channel: the lowest and the highest return per unit of money that any specification
-leaves possible, as ends of intervals.
+leaves possible, as ends of intervals. Credit that is divided tells how much a channel may have caused at most, and
+never how much it caused at least: on it alone, nothing is said to pay.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
 from attribution.uncertainty.sensitivity.sensitivity_options import SensitivityOptions
 
-GROW, KEEP, CUT, UNCLEAR = "grow", "keep", "cut", "not enough evidence"
+LIKELY_PAYS, DOES_NOT_PAY, UNKNOWN = "likely_pays", "does_not_pay", "unknown"
+
+BOUND, ESTIMATE = "bound", "estimate"
+"""What a verdict rests on: that a channel caused at most so much of its credit, or an estimate of what it caused."""
 
 
 class Range(NamedTuple):
@@ -28,57 +33,53 @@ class Rule:
 
     Attributes
     ----------
-    grows : above it one more unit of money pays back, even at the lowest incremental share
-    pays : above it the spend pays back on average, even at the lowest incremental share
-    fails : below it the spend does not pay back, even at the highest incremental share
+    pays : above it the spend likely pays back; infinite where nothing tells how much of its credit a channel caused
+    fails : below it the spend does not pay back, whatever share of its credit, up to the highest, a channel caused
     """
 
-    grows: float
     pays: float
     fails: float
 
     @classmethod
-    def of(cls, options: SensitivityOptions, estimand: str) -> Rule:
-        """The rule of an experiment; incremental credit was caused, all of it.
+    def of(cls, options: SensitivityOptions, basis: str) -> Rule:
+        """The rule of an experiment, by what verdicts rest on; an estimate is of what was caused, all of it.
 
         Examples
         --------
-        >>> Rule.of(SensitivityOptions(), "allocated")
-        Rule(grows=10.0, pays=5.0, fails=1.0)
+        >>> Rule.of(SensitivityOptions(incremental_share=(0, 1.25)), BOUND)
+        Rule(pays=inf, fails=0.8)
+        >>> Rule.of(SensitivityOptions(hurdle_roi=0.5), ESTIMATE)
+        Rule(pays=1.5, fails=1.5)
         """
-        least, most = options.incremental_share if estimand == "allocated" else (1.0, 1.0)
         needed = 1.0 + options.hurdle_roi
-        return cls(needed / (least * options.elasticity), needed / least, needed / most)
+        return cls(needed, needed) if basis == ESTIMATE else cls(math.inf, needed / options.incremental_share[1])
 
     def verdict(self, returns: Range) -> str:
         """The verdict that the range of a channel supports.
 
         Examples
         --------
-        >>> rule = Rule(6.0, 3.0, 1.0)
-        >>> [rule.verdict(Range(*ends)) for ends in ((7, 9), (4, 9), (0.2, 0.8), (0.5, 9))]
-        ['grow', 'keep', 'cut', 'not enough evidence']
+        >>> rule = Rule(3.0, 1.0)
+        >>> [rule.verdict(Range(*ends)) for ends in ((4, 9), (0.2, 0.8), (0.5, 9))]
+        ['likely_pays', 'does_not_pay', 'unknown']
         """
-        if returns.low > self.grows:
-            return GROW
         if returns.low > self.pays:
-            return KEEP
-        return CUT if returns.high < self.fails else UNCLEAR
+            return LIKELY_PAYS
+        return DOES_NOT_PAY if returns.high < self.fails else UNKNOWN
 
     def factors(self, returns: Range) -> tuple[float | None, float | None]:
         """By how much all returns must be smaller, and how much larger, for another verdict; None where nothing would.
 
         Examples
         --------
-        >>> rule = Rule(6.0, 3.0, 1.0)
+        >>> rule = Rule(3.0, 1.0)
         >>> rule.factors(Range(4, 9)), rule.factors(Range(0.2, 0.8))
-        ((0.75, 1.5), (None, 1.25))
+        ((0.75, None), (None, 1.25))
         """
         return {
-            GROW: (_ratio(self.grows, returns.low), None),
-            KEEP: (_ratio(self.pays, returns.low), _ratio(self.grows, returns.low)),
-            CUT: (None, _ratio(self.fails, returns.high)),
-            UNCLEAR: (_ratio(self.fails, returns.high), _ratio(self.pays, returns.low)),
+            LIKELY_PAYS: (_ratio(self.pays, returns.low), None),
+            DOES_NOT_PAY: (None, _ratio(self.fails, returns.high)),
+            UNKNOWN: (_ratio(self.fails, returns.high), _ratio(self.pays, returns.low)),
         }[self.verdict(returns)]
 
     def crossing(self, near: Range, far: Range) -> float | None:
@@ -86,11 +87,11 @@ class Rule:
 
         Examples
         --------
-        >>> Rule(6.0, 3.0, 1.0).crossing(Range(4, 9), Range(2, 9))
+        >>> Rule(3.0, 1.0).crossing(Range(4, 9), Range(2, 9))
         0.5
         """
         before = self.verdict(near)
-        ends = [(near.low, far.low, self.grows), (near.low, far.low, self.pays), (near.high, far.high, self.fails)]
+        ends = [(near.low, far.low, self.pays), (near.high, far.high, self.fails)]
         positions = sorted((bound - a) / (b - a) for a, b, bound in ends if min(a, b) <= bound <= max(a, b) and a != b)
         for position, after in pairwise([*positions, 1.0]):
             beyond = (position + after) / 2
@@ -100,4 +101,4 @@ class Rule:
 
 
 def _ratio(above: float, below: float) -> float | None:
-    return above / below if below > 0 else None
+    return above / below if below > 0 and math.isfinite(above) else None

@@ -65,27 +65,30 @@ VERDICTS = Table(
     (
         _ESTIMAND,
         _CHANNEL,
-        Column("verdict", "text", "grow, keep, cut or not enough evidence"),
         Column(
-            "probability",
-            "number",
-            f"share of draws in which the verdict's claim holds, {_TRIED}; without a verdict, the likeliest claim",
-        ),
-        Column("probability_least", "number", "the same share under the specification in which it is smallest"),
-        Column(
-            "probability_grow",
-            "number",
-            "share of draws in which one more unit of money pays back, at the lowest incremental share",
+            "verdict",
+            "text",
+            "likely_pays, does_not_pay or unknown; credit that is divided never shows that spend pays",
         ),
         Column(
-            "probability_keep",
-            "number",
-            "share of draws in which the spend pays back on average, at the lowest incremental share",
+            "basis",
+            "text",
+            "what it rests on; bound: a channel caused at most the highest incremental share of its credit; estimate: "
+            "of what it caused, never tested",
         ),
-        Column(
-            "probability_cut",
+        null(
+            "probability_pays_low",
             "number",
-            "share of draws in which the spend does not pay back, at the highest incremental share, once matured",
+            f"share of draws in which the spend pays back, {_TRIED}, if it caused the lowest incremental share of its "
+            "credit",
+        ),
+        null(
+            "probability_pays_high",
+            "number",
+            "the same if it caused the highest incremental share, once its touchpoints have matured",
+        ),
+        null(
+            "probability_pays_most", "number", "the same as probability_pays_high in the specification where it is most"
         ),
         Column("spend", "number", "mean spend over specifications"),
         Column("roi", "number", "mean ROI over specifications, as if all credit was caused"),
@@ -94,8 +97,8 @@ VERDICTS = Table(
         Column(
             "money_at_stake",
             "number",
-            "grow: gain from one step more spend; keep: what the spend earns; cut: what it loses; else the larger of "
-            "what it may earn or lose",
+            "likely_pays: what the spend earns; does_not_pay: what it loses at the least; unknown: the larger of what "
+            "it may earn and what it may lose",
         ),
         null(
             "days_to_flip",
@@ -133,7 +136,7 @@ VERDICTS = Table(
         ),
         Column("says", "text", "the verdict as a sentence"),
     ),
-    question="What should be done with a channel, and what would change that?",
+    question="Does the spend of a channel pay, as far as that is known, and what would change the answer?",
 )
 
 REGRET = Table(

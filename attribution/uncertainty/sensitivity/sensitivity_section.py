@@ -15,7 +15,7 @@ from attribution.sections import FigureSpec, Language, ReportPart, RunContext, S
 from attribution.uncertainty.intervals_declared import ALL_MODELS
 from attribution.uncertainty.sensitivity.fits import check_sensitivity, draw_grid
 from attribution.uncertainty.sensitivity.regret import regret_table
-from attribution.uncertainty.sensitivity.rules import CUT, GROW, KEEP, UNCLEAR
+from attribution.uncertainty.sensitivity.rules import DOES_NOT_PAY, LIKELY_PAYS, UNKNOWN
 from attribution.uncertainty.sensitivity.sensitivity_declared import SENSITIVITY_TABLES
 from attribution.uncertainty.sensitivity.sensitivity_options import SensitivityOptions, sensitivity_options
 from attribution.uncertainty.sensitivity.spread import ORDER, joint_ranks, rank_swaps, roi_variance, specification_table
@@ -24,9 +24,9 @@ from attribution.uncertainty.sensitivity.verdicts import NOT_INCREMENTAL, verdic
 MOST_CURVES = 3
 """So many channels have a specification curve in a report: those with most money between best and worst case."""
 
-_COUNTED = {GROW: "verdicts_grow", KEEP: "verdicts_keep", CUT: "verdicts_cut", UNCLEAR: "verdicts_unclear"}
-_BY_CHANNEL = ("probability_grow", "probability_keep", "probability_cut", "money_at_stake", "roi_low", "roi_high")
-_VERDICTS = ["channel", "verdict", "probability", "probability_least", "money_at_stake", "spend", "roi"]
+_COUNTED = (LIKELY_PAYS, DOES_NOT_PAY, UNKNOWN)
+_BY_CHANNEL = ("probability_pays_low", "probability_pays_high", "money_at_stake", "roi_low", "roi_high")
+_VERDICTS = ["channel", "verdict", "basis", "probability_pays_high", "money_at_stake", "spend", "roi"]
 _SWAPS = ["model_a", "model_b", "channel_a", "channel_b", "difference", "probability"]
 _FLIPS = {
     "days_to_flip": "change in lookback (days)",
@@ -139,11 +139,12 @@ def sensitivity_metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
     metrics: dict[str, float] = {}
     for estimand, verdicts in tables["verdicts"].groupby("estimand", sort=False):
         of = "" if estimand == "allocated" else f"{estimand}_"
-        metrics |= {of + name: float((verdicts["verdict"] == verdict).sum()) for verdict, name in _COUNTED.items()}
+        metrics |= {f"{of}verdicts_{verdict}": float((verdicts["verdict"] == verdict).sum()) for verdict in _COUNTED}
         for name in _BY_CHANNEL:
             # The ends of the intervals here are over all specifications, not those of one model.
             key = name.replace("roi_", "roi_any_")
-            metrics |= {f"{of}{key}/{row.channel}": float(getattr(row, name)) for row in verdicts.itertuples()}
+            known = verdicts[verdicts[name].notna()]
+            metrics |= {f"{of}{key}/{row.channel}": float(getattr(row, name)) for row in known.itertuples()}
     for row in tables["roi_variance"].itertuples(index=False):
         of = "" if row.estimand == "allocated" else f"{row.estimand}_"
         metrics[f"{of}variance_share_{row.source}/{row.channel}"] = float(row.share)

@@ -1,4 +1,4 @@
-"""The ``verdicts`` table: grow, keep, cut or not enough evidence, and how little would change that."""
+"""The ``verdicts`` table: likely pays, does not pay or unknown, and how little would change that."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from attribution.amounts import percent
 from attribution.kernels.statistics.intervals import percentile
 from attribution.uncertainty.sensitivity.grid import Grid
-from attribution.uncertainty.sensitivity.rules import CUT, GROW, KEEP, UNCLEAR, Range, Rule
+from attribution.uncertainty.sensitivity.rules import (
+    BOUND,
+    DOES_NOT_PAY,
+    ESTIMATE,
+    LIKELY_PAYS,
+    UNKNOWN,
+    Range,
+    Rule,
+)
 from attribution.uncertainty.sensitivity.sensitivity_declared import VERDICTS
 from attribution.uncertainty.sensitivity.sensitivity_options import SensitivityOptions
 
@@ -39,23 +47,28 @@ def verdict_table(grid: Grid, options: SensitivityOptions, maturity: Mapping[str
     Parameters
     ----------
     grid : returns and spend under every specification
-    options : hurdle, incremental share, elasticity, level
+    options : hurdle, incremental share, level
     maturity : per channel, the share of its conversions that have come; channels that are absent are mature
 
     Notes
     -----
     A verdict is given where it holds under every specification with probability (1 + level) / 2: the chance that it
-    is wrong by the sampling of customers is at most half of what the level leaves. How far credit may be from what
-    was caused is an assumption, ``incremental_share``, and no sampling tells it. Draws of customers of whom none
-    converted know nothing but 0, so that a channel is taken to bring at least as much as −ln((1 − level) / 2)
+    is wrong by the sampling of customers is at most half of what the level leaves. Credit that is divided is no
+    measure of what was caused: it supports `does_not_pay` alone, where even the highest ``incremental_share`` of it
+    would not pay back. Models that estimate effects from whole journeys support no verdict. Draws of customers of whom
+    none converted know nothing but 0, so that a channel is taken to bring at least as much as −ln((1 − level) / 2)
     conversions are worth, of which none may be seen with that chance.
     """
-    rule, assumptions = Rule.of(options, grid.estimands[0]), "; ".join(filter(None, grid.assumptions)) or None
-    caveat = NOT_INCREMENTAL if grid.estimands[0] == "allocated" else ""
+    estimand, judged = grid.estimands[0], grid.unbiased
+    basis = BOUND if estimand == "allocated" else ESTIMATE
+    rule, assumptions = Rule.of(options, basis), "; ".join(filter(None, judged.assumptions)) or None
+    is_biased = set(judged.models) <= judged.biased
+    caveat = NOT_INCREMENTAL if basis == BOUND else ""
     rows = []
-    for index in range(len(grid.channels)):
-        evidence = Evidence.of(grid, index, options.level, maturity)
-        row = _row(evidence, options, rule) | {"estimand": grid.estimands[0], "assumptions": assumptions}
+    for index in range(len(judged.channels)):
+        evidence = Evidence.of(judged, index, options.level, maturity, is_biased=is_biased)
+        row = _row(evidence, options, rule, basis)
+        row |= {"estimand": estimand, "basis": basis, "assumptions": assumptions}
         rows.append(row | {"says": _says(row, evidence, options, rule) + caveat})
     return pd.DataFrame(rows, columns=list(VERDICTS.column_names))
 
@@ -68,7 +81,7 @@ class Evidence:
     policies, cost bases) ends of its interval, and ``spend`` as these; ``estimate`` mean of all data over
     specifications; ``none_seen`` the return of as many conversions as there may be and none be seen; ``maturity`` NaN
     where it cannot be told; ``margin`` of its return in revenue; ``days`` the windows, the run's own at ``own``;
-    ``has_touchpoints`` whether there is any touchpoint of it.
+    ``has_touchpoints`` whether there is any touchpoint of it; ``is_biased`` whether no model is fit to judge by.
     """
 
     channel: str
@@ -83,9 +96,12 @@ class Evidence:
     days: tuple[float | None, ...]
     own: int
     has_touchpoints: bool
+    is_biased: bool
 
     @classmethod
-    def of(cls, grid: Grid, index: int, level: float, maturity: Mapping[str, float]) -> Evidence:
+    def of(
+        cls, grid: Grid, index: int, level: float, maturity: Mapping[str, float], *, is_biased: bool = False
+    ) -> Evidence:
         """The evidence on the channel at ``index`` of a grid."""
         roas, spend = grid.roas[..., index], grid.spend[..., 0, index]
         low, high = percentile(np.moveaxis(roas[..., 1:], -1, 0), level)
@@ -107,8 +123,14 @@ class Evidence:
             days,
             grid.own[0],
             has_touchpoints,
+            is_biased,
         )
         return cls(*every)
+
+    @property
+    def supports_verdicts(self) -> bool:
+        """A channel whose touchpoints nobody recorded cannot have earned credit: that is no evidence against it."""
+        return self.has_touchpoints and not self.is_biased
 
     @property
     def maturity_divisor(self) -> float:
@@ -131,41 +153,41 @@ class Evidence:
         return Range(float(np.nanmin(low)), float(np.nanmax(high)) / self.maturity_divisor)
 
 
-def _row(evidence: Evidence, options: SensitivityOptions, rule: Rule) -> dict[str, Any]:
-    # A channel whose touchpoints nobody recorded cannot have earned credit: that is no evidence against it.
-    verdict = rule.verdict(evidence.range) if evidence.has_touchpoints else UNCLEAR
-    roas = evidence.roas[np.isfinite(evidence.spend)] if evidence.has_touchpoints else np.full((1, 1), np.nan)
-    claims = {GROW: roas > rule.grows, KEEP: roas > rule.pays, CUT: roas / evidence.maturity_divisor < rule.fails}
-    chance = {claim: float(holds.mean()) for claim, holds in claims.items()}
-    claim = max(chance, key=chance.__getitem__) if verdict == UNCLEAR else verdict
-    break_even = (1 + options.hurdle_roi) / evidence.estimate if evidence.estimate > 0 else np.nan
+def _row(evidence: Evidence, options: SensitivityOptions, rule: Rule, basis: str) -> dict[str, Any]:
+    verdict = rule.verdict(evidence.range) if evidence.supports_verdicts else UNKNOWN
+    least, most = options.incremental_share if basis == BOUND else (1.0, 1.0)
+    needed = 1 + options.hurdle_roi
+    break_even = needed / evidence.estimate if evidence.estimate > 0 else np.nan
+    chances = [np.nan, np.nan, np.nan]
+    if evidence.supports_verdicts:
+        roas = evidence.roas[np.isfinite(evidence.spend)]
+        at_least, at_most = least * roas >= needed, most * roas / evidence.maturity_divisor >= needed
+        chances = [float(at_least.mean()), float(at_most.mean()), float(at_most.mean(axis=-1).max())]
     return {
         "channel": evidence.channel,
         "verdict": verdict,
-        "probability": chance[claim],
-        "probability_least": float(claims[claim].mean(axis=-1).min()),
-        **{f"probability_{name}": of for name, of in chance.items()},
+        "probability_pays_low": chances[0],
+        "probability_pays_high": chances[1],
+        "probability_pays_most": chances[2],
         "spend": float(np.nanmean(evidence.spend)),
         "roi": evidence.estimate - 1,
         "roi_low": float(np.nanmin(evidence.low)) - 1,
         "roi_high": float(np.nanmax(evidence.high)) - 1,
-        "money_at_stake": _stake(evidence, verdict, options, rule),
+        "money_at_stake": _stake(evidence, verdict, needed, (least, most)),
         **_flips(evidence, rule),
         "share_to_break_even": break_even,
         "maturity": evidence.maturity,
     }
 
 
-def _stake(evidence: Evidence, verdict: str, options: SensitivityOptions, rule: Rule) -> float:
-    """What is gained by a step more, earned, lost, or the larger of what may be earned and what may be lost."""
-    needed = 1 + options.hurdle_roi
-    least, most = needed / rule.pays, needed / rule.fails
+def _stake(evidence: Evidence, verdict: str, needed: float, share: tuple[float, float]) -> float:
+    """What spend earns, loses, or the larger of what it may earn and what it may lose."""
     spend, returns, mean = float(np.nanmean(evidence.spend)), evidence.range, evidence.estimate
+    least, most = share
     per_unit = {
-        GROW: least * mean * ((1 + options.step) ** options.elasticity - 1) - options.step * needed,
-        KEEP: least * mean - needed,
-        CUT: needed - most * mean / evidence.maturity_divisor,
-        UNCLEAR: max(most * returns.high - needed, needed - least * returns.low),
+        LIKELY_PAYS: least * mean - needed,
+        DOES_NOT_PAY: needed - most * mean / evidence.maturity_divisor,
+        UNKNOWN: max(most * returns.high - needed, needed - least * returns.low),
     }
     result: float = spend * per_unit[verdict]
     return result
@@ -173,7 +195,7 @@ def _stake(evidence: Evidence, verdict: str, options: SensitivityOptions, rule: 
 
 def _flips(evidence: Evidence, rule: Rule) -> dict[str, float]:
     """The smallest change of each kind with another verdict; NaN where none is enough."""
-    if not evidence.has_touchpoints:
+    if not evidence.supports_verdicts:
         return dict.fromkeys(_FLIPS, np.nan)
     less, more = rule.factors(evidence.range)
     return {
@@ -197,12 +219,11 @@ def _margin_points(margin: float, less: float | None, more: float | None) -> flo
 def _cost(evidence: Evidence, rule: Rule) -> float:
     """Costs that nobody booked can only make a channel look better than it is."""
     verdict = rule.verdict(evidence.range)
-    if verdict == CUT:
+    if verdict == DOES_NOT_PAY:
         return np.nan
-    if verdict == UNCLEAR:
+    if verdict == UNKNOWN:
         return float(np.nanmax(evidence.spend * (evidence.highest / evidence.maturity_divisor / rule.fails - 1)))
-    bound = rule.grows if verdict == GROW else rule.pays
-    return float(np.nanmin(evidence.spend * (evidence.low / bound - 1)))
+    return float(np.nanmin(evidence.spend * (evidence.low / rule.pays - 1)))
 
 
 def _days(evidence: Evidence, rule: Rule) -> float:
@@ -224,39 +245,40 @@ def _days(evidence: Evidence, rule: Rule) -> float:
 
 
 def _says(row: Mapping[str, Any], evidence: Evidence, options: SensitivityOptions, rule: Rule) -> str:
-    head = f"{row['channel']}: {row['verdict']} – "
+    head = f"{row['channel']}: {row['verdict'].replace('_', ' ')}. "
     if not evidence.has_touchpoints:
-        return f"{head}it has no touchpoint in the data, so whether its spend pays back is unknown."
-    if row["verdict"] == UNCLEAR and float(np.nanmax(evidence.high)) / evidence.maturity_divisor < rule.fails:
+        return f"{head}It has no touchpoint in the data."
+    if evidence.is_biased:
         return (
-            f"{head}its spend is small compared with the value of one conversion, so a single unobserved conversion "
+            f"{head}Its effect was estimated from whole journeys. They end with the conversion, so effects come out "
+            "too small, and no verdict rests on them."
+        )
+    if row["verdict"] == UNKNOWN and float(np.nanmax(evidence.high)) / evidence.maturity_divisor < rule.fails:
+        return (
+            f"{head}Its spend is small compared with the value of one conversion, so a single unobserved conversion "
             "could pay for it."
         )
-    if row["verdict"] == UNCLEAR:
-        head = head.removesuffix(" – ") + ". "
     return head + _sentence(row, options)
 
 
 def _sentence(row: Mapping[str, Any], options: SensitivityOptions) -> str:
-    if row["estimand"] == "allocated":
-        least, most = (percent(share) if share != 1 else "all" for share in options.incremental_share)
-        of_least, of_most = (f"even if it caused only {least} of its credit", f"even if it caused {most} of its credit")
-        unclear = f"If it caused only {least} of its credit, its spend pays back in"
-        unclear_most = f"; if it caused {most} of it, in"
-    else:
-        condition = "" if row["assumptions"] is None else f", which assumes {row['assumptions']}"
-        of_least = of_most = f"if the model is right about what it caused{condition}"
-        unclear, unclear_most = "Its spend pays back in", " and does not in"
-    sure = (
-        f"in {percent(row['probability'])} of resamples, at least {percent(row['probability_least'])} in each "
-        "specification"
+    pays, most = row["probability_pays_high"], row["probability_pays_most"]
+    if row["basis"] == BOUND:
+        share = percent(options.incremental_share[1])
+        if row["verdict"] == DOES_NOT_PAY:
+            return (
+                f"Its spend would not pay back even if it caused {share} of its credit (in {percent(1 - pays)} of "
+                f"resamples, at least {percent(1 - most)} in each specification)."
+            )
+        needed = row["share_to_break_even"]
+        if needed > options.incremental_share[1]:
+            return f"Even {share} of its credit would pay for its spend in no more than {percent(most)} of resamples."
+        return f"Its spend pays back if it caused at least {percent(needed)} of its credit, and only a test tells."
+    condition = "" if row["assumptions"] is None else f", which assumes {row['assumptions']}"
+    if row["verdict"] == UNKNOWN:
+        return f"Its spend pays back in {percent(pays)} of resamples, if the model is right{condition}."
+    claim, chance = ("pays back", pays) if row["verdict"] == LIKELY_PAYS else ("does not pay back", 1 - pays)
+    return (
+        f"Its spend {claim} in {percent(chance)} of resamples, if the model is right about what it caused{condition}; "
+        "it was never tested."
     )
-    if row["verdict"] == UNCLEAR:
-        most_share = 1 - row["probability_cut"] if row["estimand"] == "allocated" else row["probability_cut"]
-        return f"{unclear} {percent(row['probability_keep'])} of resamples{unclear_most} {percent(most_share)}."
-    claims = {
-        GROW: f"spending more pays back, {of_least}",
-        KEEP: f"its spend pays back, {of_least}, but it is not shown that spending more does",
-        CUT: f"its spend does not pay back, {of_most}",
-    }
-    return f"{claims[row['verdict']]} ({sure})."

@@ -242,7 +242,7 @@ def test_without_intervals_nothing_is_called_wasted() -> None:
 
 
 def test_wasted_spend_is_listed_with_what_it_rests_on() -> None:
-    """Every channel that is wasted under any model is one task; one that pays, or may, is none."""
+    """Every channel that is wasted under most models is one task; one that pays, or may, is none."""
     returns = returns_by_hand(
         model=["a", "a", "a", "b", "b", "b"],
         channel=["mail", "tv", "fair"] * 2,
@@ -252,14 +252,13 @@ def test_wasted_spend_is_listed_with_what_it_rests_on() -> None:
         roi_high=[3.0, -0.1, -0.2, 0.2, -1e-9, 0.5],
     )
     tasks = tasks_table({"returns": returns})
-    assert tasks["kind"].tolist() == ["wasted_spend"] * 2
-    assert tasks["slice"].tolist() == ["fair", "tv"]
-    assert tasks["spend"].tolist() == [50.0, 100.0]
-    assert tasks["model"].tolist() == ["a", "b"]
-    assert tasks[["size", "size_low", "size_high"]].values.tolist() == [[30.0, 30.0, 30.0], [20.0, 20.0, 40.0]]
-    assert tasks[["models_agreeing", "models"]].values.tolist() == [[1, 2], [2, 2]]
-    assert tasks[["roi", "roi_low", "roi_high"]].values.tolist() == [[-0.6, -0.9, -0.2], [-0.2, -0.5, -1e-9]]
-    assert tasks["break_even_roas"].tolist() == [1.0, 1.0]
+    assert tasks["kind"].tolist() == ["wasted_spend"]
+    row = tasks.iloc[0]
+    assert (row["slice"], row["spend"], row["model"]) == ("tv", 100.0, "b")
+    assert row[["size", "size_low", "size_high"]].tolist() == [20.0, 20.0, 40.0]
+    assert row[["models_agreeing", "models"]].tolist() == [2, 2]
+    assert row[["roi", "roi_low", "roi_high"]].tolist() == [-0.2, -0.5, -1e-9]
+    assert row["break_even_roas"] == 1.0
     assert set(tasks["basis"] + tasks["cost_basis"] + tasks["estimand"]) == {"revenuemediaallocated"}
 
 
@@ -286,8 +285,9 @@ def test_tasks_of_verdicts_and_bottlenecks_carry_what_is_known() -> None:
     verdicts = pd.DataFrame(
         {
             "channel": ["mail", "tv", "fair", "seo"],
-            "verdict": ["keep", "cut", "grow", "not enough evidence"],
-            "probability": [0.9, 0.95, 0.97, 0.6],
+            "verdict": ["unknown", "does_not_pay", "likely_pays", "unknown"],
+            "basis": ["bound", "bound", "estimate", "bound"],
+            "probability_pays_high": [0.9, 0.05, 0.97, 0.6],
             "money_at_stake": [5.0, 6.0, 7.0, 8.0],
             "says": ["k", "c", "g", "n"],
         }
@@ -301,11 +301,51 @@ def test_tasks_of_verdicts_and_bottlenecks_carry_what_is_known() -> None:
         }
     )
     tasks = tasks_table({"verdicts": verdicts, "funnel": funnel})
-    assert tasks["kind"].tolist() == ["verdict_cut", "bottleneck", "verdict_grow", "verdict_unclear"]
-    assert tasks["about"].tolist() == ["loss", "gain", "gain", "unknown"]
-    assert tasks["size"].tolist() == [6.0, 70.0, 7.0, 8.0]
-    assert tasks["probability"].tolist()[2] == 0.97
-    assert tasks["rank"].tolist() == [1, 2, 3, 4]
+    unknown = "unknown_whether_it_pays"
+    assert tasks["kind"].tolist() == ["does_not_pay", "bottleneck", "likely_pays", unknown, unknown]
+    assert tasks["about"].tolist() == ["loss", "gain", "gain", "unknown", "unknown"]
+    assert tasks["size"].tolist() == [6.0, 70.0, 7.0, 8.0, 5.0]
+    assert tasks["probability"].fillna(-1).tolist() == [0.95, -1, 0.97, -1, -1]
+    assert tasks["rank"].tolist() == [1, 2, 3, 4, 5]
+
+
+def test_a_channel_has_one_verdict_and_one_task_about_its_spend() -> None:
+    """What its ROI says by itself stands aside, and an estimate that says something goes before a bound."""
+    verdicts = pd.DataFrame(
+        {
+            "channel": ["mail", "tv", "mail"],
+            "verdict": ["unknown", "unknown", "does_not_pay"],
+            "basis": ["bound", "bound", "estimate"],
+            "probability_pays_high": [0.4, 0.5, 0.02],
+            "money_at_stake": [5.0, 6.0, 7.0],
+            "says": ["of mail by credit", "of tv by credit", "of mail by its effect"],
+        }
+    )
+    returns = pd.DataFrame(
+        {
+            "model": "linear",
+            "estimand": "allocated",
+            "basis": "revenue",
+            "cost_basis": "media",
+            "channel": ["mail", "tv", "radio"],
+            "spend": 100.0,
+            "value": 50.0,
+            "conversions": 5.0,
+            "roi": -0.5,
+            "roi_low": -0.8,
+            "roi_high": -0.2,
+        }
+    )
+    tasks = tasks_table({"verdicts": verdicts, "returns": returns})
+    assert dict(zip(tasks["slice"], tasks["kind"], strict=True)) == {
+        "mail": "does_not_pay",
+        "radio": "wasted_spend",
+        "tv": "unknown_whether_it_pays",
+    }
+    assert tasks.set_index("slice").loc["mail", "evidence"] == "of mail by its effect"
+    # One model of three is no majority.
+    other = [returns.assign(model=name, roi=0.5, roi_low=0.1, roi_high=0.9) for name in ("first", "last")]
+    assert tasks_table({"returns": pd.concat([returns, *other], ignore_index=True)})["kind"].tolist() == []
 
 
 def test_no_tables_no_tasks() -> None:

@@ -108,7 +108,7 @@ def test_what_is_varied_is_a_setting_of_the_run(outcome: at.Outcome) -> None:
     options = asked.options("sensitivity", SensitivityOptions)
     assert options is not None
     assert outcome.settings["sensitivity.draws"] == options.draws
-    assert outcome.settings["sensitivity.incremental_share"] == (0.2, 1.0)
+    assert outcome.settings["sensitivity.incremental_share"] == (0.0, 1.35)
 
     def changed(**parts: Any) -> at.Outcome:
         return dataclasses.replace(outcome, experiment=asked.model_copy(update=parts))
@@ -141,7 +141,7 @@ def test_tables_and_metrics_land_in_mlflow(
     client = MlflowClient(tracking_uri=store)
     metrics = client.get_run(run_id).data.metrics
     verdicts = outcome.tables["verdicts"].set_index("channel")
-    assert sum(metrics[f"verdicts_{name}"] for name in ("grow", "keep", "cut", "unclear")) == len(verdicts)
+    assert sum(metrics[f"verdicts_{name}"] for name in ("likely_pays", "does_not_pay", "unknown")) == len(verdicts)
     assert metrics["money_at_stake/邮件"] == verdicts.loc["邮件", "money_at_stake"]
     assert metrics["minimax_regret"] == outcome.tables["regret"]["worst"].min()
     variance = outcome.tables["roi_variance"].set_index(["channel", "source"])["share"]

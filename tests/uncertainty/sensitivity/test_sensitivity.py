@@ -343,7 +343,7 @@ def test_a_channel_with_costs_and_no_touchpoint_is_not_cut() -> None:
     experiment = asked(log(200), pd.concat([COSTS, fair]), returns={"cost_basis": "loaded"})
     tables = run_experiment(experiment).tables
     row = tables["verdicts"].set_index("channel").loc["展会 🎪"]
-    assert row["verdict"] == "not enough evidence"
+    assert row["verdict"] == "unknown"
     assert "no touchpoint" in row["says"]
     # It has no media cost, so that it is in no ranking over all specifications.
     assert "展会 🎪" not in set(tables["rank_probability"]["channel"])
@@ -354,9 +354,17 @@ def test_a_run_that_does_not_ask_is_as_it_was() -> None:
     plain = run_experiment(asked(log(200)).model_copy(update={"sensitivity": None})).tables
     varied = run_experiment(asked(log(200))).tables
     assert set(varied) - set(plain) == {table.name for table in SENSITIVITY_TABLES}
-    of_verdicts = varied["tasks"]["kind"].str.startswith("verdict")
-    assert of_verdicts.any()
-    varied["tasks"] = varied["tasks"][~of_verdicts].reset_index(drop=True).assign(rank=plain["tasks"]["rank"])
+    # A channel with a verdict has one task about its spend.
+    tasks = {name: tables.pop("tasks") for name, tables in (("plain", plain), ("varied", varied))}
+    of_verdicts = tasks["varied"]["kind"].isin(["unknown_whether_it_pays", "does_not_pay", "likely_pays"])
+    of_spend = tasks["plain"]["kind"].isin(["wasted_spend", "spend_below_break_even"])
+    assert of_verdicts.sum() == varied["verdicts"]["channel"].nunique()
+    assert set(tasks["plain"].loc[of_spend, "slice"]) <= set(varied["verdicts"]["channel"])
+    others = [
+        of[~judged].drop(columns="rank").reset_index(drop=True)
+        for of, judged in ((tasks["plain"], of_spend), (tasks["varied"], of_verdicts))
+    ]
+    pd.testing.assert_frame_equal(*others, check_dtype=False)
     for name, table in plain.items():
         pd.testing.assert_frame_equal(table, varied[name], check_exact=True)
 
@@ -440,7 +448,8 @@ def test_nothing_converted_is_refused() -> None:
     "wrong",
     [
         {"incremental_share": [1.0, 0.5]},
-        {"incremental_share": [0.0, 1.0]},
+        {"incremental_share": [-0.1, 1.0]},
+        {"incremental_share": [0.0, 0.0]},
         {"incremental_share": [0.5, float("inf")]},
         {"lookback_days": [7, 7]},
         {"lookback_days": []},
