@@ -153,16 +153,16 @@ def _verdicts(tables: Tables) -> Iterator[Task]:
     verdicts = tables.get("verdicts")
     if verdicts is None:
         return
-    known = {DOES_NOT_PAY: wording.DOES_NOT_PAY, LIKELY_PAYS: wording.LIKELY_PAYS}
-    for row in _judged(verdicts).to_dict("records"):
+    kinds = {DOES_NOT_PAY: wording.DOES_NOT_PAY, LIKELY_PAYS: wording.LIKELY_PAYS}
+    for row in _one_of_each(verdicts).to_dict("records"):
         pays = row["probability_pays_high"]
         chance = {DOES_NOT_PAY: 1 - pays, LIKELY_PAYS: pays}.get(row["verdict"], np.nan)
         columns: Task = {"dimension": "channel", "slice": row["channel"], "size": row["money_at_stake"]}
-        kind = known.get(row["verdict"], wording.PAYS_UNKNOWN)
+        kind = kinds.get(row["verdict"], wording.PAYS_UNKNOWN)
         yield _task(kind, str(row["says"]), {**columns, "probability": chance})
 
 
-def _judged(verdicts: pd.DataFrame) -> pd.DataFrame:
+def _one_of_each(verdicts: pd.DataFrame) -> pd.DataFrame:
     """One verdict of each channel: one that says something before one that does not, an estimate before a bound."""
     order = np.lexsort((verdicts["basis"] != ESTIMATE, verdicts["verdict"] == UNKNOWN_VERDICT))
     return verdicts.iloc[order].drop_duplicates("channel").sort_index()

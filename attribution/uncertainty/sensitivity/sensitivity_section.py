@@ -143,8 +143,8 @@ def sensitivity_metrics(tables: Mapping[str, pd.DataFrame]) -> dict[str, float]:
         for name in _BY_CHANNEL:
             # The ends of the intervals here are over all specifications, not those of one model.
             key = name.replace("roi_", "roi_any_")
-            known = verdicts[verdicts[name].notna()]
-            metrics |= {f"{of}{key}/{row.channel}": float(getattr(row, name)) for row in known.itertuples()}
+            with_value = verdicts[verdicts[name].notna()]
+            metrics |= {f"{of}{key}/{row.channel}": float(getattr(row, name)) for row in with_value.itertuples()}
     for row in tables["roi_variance"].itertuples(index=False):
         of = "" if row.estimand == "allocated" else f"{row.estimand}_"
         metrics[f"{of}variance_share_{row.source}/{row.channel}"] = float(row.share)
