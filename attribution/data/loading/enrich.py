@@ -9,8 +9,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from attribution.amounts import pluralise
-from attribution.data.channels import ChannelRules, derive_channels, lint_channels, read_click_ids
-from attribution.data.engine import Engine, quote
+from attribution.data.channels import (
+    ChannelRules,
+    Evidence,
+    Flaw,
+    id_table,
+    lint_evidence,
+    match_rules,
+    group_channels,
+    read_evidence,
+)
+from attribution.data.engine import Engine, quote, text
 from attribution.data.loading.contract import check_channels
 from attribution.data.loading.findings import Finding, count_finding
 from attribution.data.loading.identity import (
@@ -21,6 +30,7 @@ from attribution.data.loading.identity import (
     stitch_identities,
 )
 from attribution.errors import InputError
+from attribution.schema.clicks import MARKS, UNPAID_CHANNELS
 from attribution.schema.tables import RAW_MARKETING
 
 # ---------------------------------------------------------------- QR and coupon codes
@@ -179,12 +189,12 @@ class Enriched:
     Attributes
     ----------
     columns : the tables that are no longer what they were, and their columns
-    lint : the ``channel_lint`` table, where channel rules were used
+    marketing : what raw marketing columns said, where channel rules were used
     findings : what was found on the way
     """
 
     columns: Mapping[str, tuple[str, ...]]
-    lint: pa.Table | None
+    marketing: Marketing | None
     findings: tuple[Finding, ...]
 
 
@@ -219,17 +229,19 @@ def enrich(
     stages = {name: Stage(name, tuple(columns[name])) for name in stitched if name in columns}
     before = dict(stages)
     findings: list[Finding] = []
-    lint = None
+    marketing = None
     if "codes" in columns:
         read_codes(engine)
         if "code" in columns.get("touchpoints", ()):
             stages["touchpoints"], more = name_channels(engine, stages["touchpoints"])
             findings += more
     if set(columns.get("touchpoints", ())) & set(RAW_MARKETING):
-        stages["touchpoints"], lint, more = apply_rules(
+        stages["touchpoints"], marketing, more = apply_rules(
             engine, stages["touchpoints"], rules or ChannelRules(), click_ids=click_ids
         )
         findings += more
+    elif "touchpoints" in stages:
+        findings += shared_click_findings(engine, stages["touchpoints"])
     mapping, more = find_persons(engine, columns, account)
     findings += more
     if mapping is not None and mapping.num_rows:
@@ -245,7 +257,7 @@ def enrich(
         touched, more = infer_touchpoints(engine, updated.get("touchpoints"), columns["conversions"])
         findings += more
         updated |= {"touchpoints": touched} if touched else {}
-    return Enriched(updated, lint, tuple(findings))
+    return Enriched(updated, marketing, tuple(findings))
 
 
 def _check_use(columns: Columns, rules: ChannelRules | None) -> None:
@@ -271,29 +283,48 @@ def _check_use(columns: Columns, rules: ChannelRules | None) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Marketing:
+    """What raw marketing columns said.
+
+    Attributes
+    ----------
+    lint : the ``channel_lint`` table
+    clicks : ``mark``, ``channel`` (null: of the log's own) and ``touchpoints``: what marks clicks, and where they went
+    days : ``start``, rows ``n`` and, for each raw column, rows with a value, by day
+    """
+
+    lint: pa.Table
+    clicks: pa.Table
+    days: pa.Table
+
+
 def apply_rules(
     engine: Engine, stage: Stage, rules: ChannelRules, *, click_ids: bool
-) -> tuple[Stage, pa.Table, list[Finding]]:
-    """Touchpoints with the channel and campaign that channel rules derive where there are none; lint, findings.
+) -> tuple[Stage, Marketing, list[Finding]]:
+    """Touchpoints with the channel and campaign that channel rules derive where there are none; findings.
 
     With ``click_ids`` they have these and their kinds, too.
     """
     raw = [name for name in RAW_MARKETING if name in stage.columns]
     listed = ", ".join(quote(name) for name in raw)
     own = {name: stage.text(name) for name in ("channel", "campaign")}
+    unpaid = ", ".join(text(name.lower()) for name in UNPAID_CHANNELS)
     # Sorted, so that nothing depends on the order in which the engine finds them.
     combinations = engine.query(
         f"select {listed}, count(*) filter ({own['channel']} is null) as touchpoints, "
-        f"count(*) filter ({own['channel']} is null and {own['campaign']} is null) as without_campaign "
+        f"count(*) filter ({own['channel']} is null and {own['campaign']} is null) as without_campaign, "
+        f"count(*) filter (lower(trim({own['channel']})) in ({unpaid})) as unpaid, count(*) as n "
         f"from {stage.view} t group by {listed} order by {listed}",
         table="touchpoints",
     )
-    derived = derive_channels(combinations.select(raw), rules)
+    evidence = read_evidence(combinations.select(raw), rules.own_sites)
+    by_rule = match_rules(evidence, rules, combinations)
+    channel = group_channels(evidence, by_rule, rules)
+    derived = {"channel": channel.to_arrow(), "campaign": evidence.tags["utm_campaign"].to_arrow()}
     if click_ids:
-        clicks = read_click_ids(combinations.select(raw))
-        for name in clicks.column_names:
-            derived = derived.append_column(name, clicks[name])
-            own[name] = stage.text(name)
+        for name, ids in zip(("click_id", "click_id_kind"), id_table(evidence).columns, strict=True):
+            derived[name], own[name] = ids, stage.text(name)
     mapping = combinations.select(raw)
     for name in own:
         mapping = mapping.append_column(f"derived_{name}", derived[name])
@@ -303,9 +334,103 @@ def apply_rules(
     terms = [f"coalesce({sql}, d.derived_{name}) as {name}" for name, sql in own.items()]
     listed = ", ".join([*(f"t.{quote(name)}" for name in names), *terms])
     engine.view("channelled_touchpoints", f"select {listed} from {stage.view} t join raw_derived d on {same}")
-    lint = lint_channels(combinations.filter(pc.greater(combinations["touchpoints"], 0)), rules)
+    shared = _find_shared_clicks(engine, stage, combinations, evidence)
+    lint = lint_evidence(evidence, combinations, rules, by_rule, channel, further=shared)
     total = pc.sum(combinations["touchpoints"]).as_py() or 0
-    return Stage("channelled_touchpoints", (*names, *own)), lint, _lint_findings(lint, total)
+    marketing = Marketing(lint, _count_clicks(combinations, evidence, derived["channel"]), _count_days(engine, stage))
+    return Stage("channelled_touchpoints", (*names, *own)), marketing, _lint_findings(lint, total)
+
+
+def _count_clicks(combinations: pa.Table, evidence: Evidence, channel: pa.Array) -> pa.Table:
+    ruled = combinations["touchpoints"]
+    parts = [
+        pa.table({"mark": evidence.click.to_arrow(), "channel": channel, "touchpoints": ruled}),
+        pa.table(
+            {
+                "mark": evidence.click.to_arrow(),
+                "channel": pa.nulls(len(channel), pa.string()),
+                "touchpoints": pc.subtract(combinations["n"], ruled),
+            }
+        ),
+    ]
+    rows = pa.concat_tables(parts)
+    rows = rows.filter(pc.and_(pc.is_valid(rows["mark"]), pc.greater(rows["touchpoints"], 0)))
+    sums = rows.group_by(["mark", "channel"]).aggregate([("touchpoints", "sum")])
+    sums = sums.rename_columns([name.removesuffix("_sum") for name in sums.column_names])
+    return sums.select(["mark", "channel", "touchpoints"]).sort_by([("mark", "ascending"), ("channel", "ascending")])
+
+
+DAY = 86_400_000_000
+_BY_DAY = ("utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term", "referrer", "url")
+
+
+def _count_days(engine: Engine, stage: Stage) -> pa.Table:
+    """How many rows have each raw column, by day: the touchpoints have them no longer."""
+    names = [name for name in _BY_DAY if name in stage.columns]
+    counts = "".join(f", count({stage.text(name)}) as {quote(name)}" for name in names)
+    return engine.query(
+        f"select touched_at - touched_at % {DAY} as start, count(*) as n{counts} from {stage.view} t "
+        "where touched_at is not null group by 1 order by 1",
+        table="touchpoints",
+    )
+
+
+# ---------------------------------------------------------------- one click id on many people
+
+_MANY = 5
+"""A person may have a few cookies; a click has one person."""
+
+
+def _find_shared_clicks(engine: Engine, stage: Stage, combinations: pa.Table, evidence: Evidence) -> list[Flaw]:
+    """Ids of paid clicks that come with many customers: one link that was passed on or kept, not many clicks."""
+    kinds = evidence.click_id_kind
+    is_single = kinds.where(lambda name: MARKS[name].is_unique and MARKS[name].proof != "link")
+    ids = pc.if_else(pa.array(is_single), evidence.click_id, None)
+    if "click_id" in stage.columns:
+        return _ask_shared(engine, f"{stage.view} t", stage.text("click_id"), "click_id")
+    rows = pa.table({"id": ids, "n": combinations["n"]}).filter(pc.is_valid(ids))
+    sums = rows.group_by("id").aggregate([("n", "sum")])
+    frequent = sums.filter(pc.greater_equal(sums["n_sum"], _MANY))["id"]
+    if not len(frequent):
+        return []
+    raw = [name for name in RAW_MARKETING if name in stage.columns]
+    suspects = combinations.select(raw).append_column("shared_id", ids)
+    suspects = suspects.append_column("shared_kind", kinds.to_arrow())
+    engine.register_arrow("suspects", suspects.filter(pc.is_in(ids, frequent)))
+    same = " and ".join(f"t.{quote(name)} is not distinct from d.{quote(name)}" for name in raw)
+    return _ask_shared(engine, f"{stage.view} t join raw_suspects d on {same}", "d.shared_id", "d.shared_kind")
+
+
+def _ask_shared(engine: Engine, view: str, click_id: str, kind: str) -> list[Flaw]:
+    kind = f"min({kind})" if kind.startswith("d.") else f"'{kind}'"
+    rows = engine.query(
+        f"select {click_id} as id, {kind} as kind, count(distinct t.customer_id) as people, count(*) as n from {view} "
+        f"where {click_id} is not null group by 1 having count(distinct t.customer_id) >= {_MANY} order by 1",
+        table="touchpoints",
+    ).to_pylist()
+    message = (
+        "one id of a click on {:,} customers: a link that was shared or bookmarked, not as many clicks; leave these rows "
+        "out with where, or take the id out of the link"
+    )
+    return [
+        Flaw("shared_click_id", None, None, None, row["n"], message.format(row["people"]), f"{row['kind']}={row['id']}")
+        for row in rows
+    ]
+
+
+def shared_click_findings(engine: Engine, stage: Stage) -> list[Finding]:
+    """The same of touchpoints that have click ids and no raw marketing columns."""
+    if "click_id" not in stage.columns:
+        return []
+    return [
+        _flaws_finding("shared_click_id", _ask_shared(engine, f"{stage.view} t", stage.text("click_id"), "click_id"))
+    ]
+
+
+def _flaws_finding(check: str, flaws: list[Flaw]) -> Finding:
+    message = flaws[0].message if flaws else "no id of a click comes with many customers"
+    example = flaws[0].example if flaws else None
+    return count_finding(check, "touchpoints", sum(flaw.touchpoints for flaw in flaws), message, example=example)
 
 
 _LINT = {
@@ -315,6 +440,12 @@ _LINT = {
     "near_duplicate_campaign": "campaigns that differ only in spelling",
     "paid_without_campaign": "sources and mediums of paid touchpoints without a campaign",
     "self_referral": "your own sites that appear as referrers",
+    "unread_tag": "parameters of addresses that look like tags and that no rule reads",
+    "unread_medium": "pairs of source and medium that look paid and that no rule takes for paid",
+    "unfilled_macro": "placeholders in tags and click ids that were never filled",
+    "paid_click_id": "ids of paid clicks beside a medium or channel that is not paid",
+    "shared_click_id": "ids of one click that come with many customers",
+    "rule_without_hits": "channel rules of your own that match no touchpoint",
 }
 
 
@@ -329,6 +460,7 @@ def _lint_findings(lint: pa.Table, touchpoints: int) -> list[Finding]:
         text = f"{message}: {concerned:,} of {touchpoints:,} touchpoints; read in table channel_lint what to do"
         names = rows.select(["source", "medium", "campaign"]).slice(0, 1).to_pylist()
         example = " / ".join(name or "–" for name in names[0].values()).removesuffix(" / –") if names else None
+        example = (rows["example"][0].as_py() if names else None) or example
         findings.append(count_finding(check, "touchpoints", rows.num_rows, text, example=example))
     return findings
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import attribution as at
 from attribution.data.channels import read_click_ids
-from attribution.data.channels.platforms import CLICK_IDS
+from attribution.schema.clicks import CLICK_IDS
 from attribution.errors import InputError
 
 KINDS = list(CLICK_IDS)
