@@ -3,23 +3,22 @@
 from attribution.data.channels.channel_rules import ChannelRules, Rule, match_rules, read_rules
 from attribution.data.channels.click_ids import id_table, read_click_ids
 from attribution.data.channels.derive import derive_channels, group_channels
-from attribution.data.channels.evidence import RAW_COLUMNS, Evidence, read_evidence
+from attribution.data.channels.evidence import Evidence, read_evidence
 from attribution.data.channels.lint import Flaw, lint_channels, lint_evidence
 from attribution.data.channels.spelling import MACRO
 
 __all__ = [
     "MACRO",
-    "RAW_COLUMNS",
     "ChannelRules",
     "Evidence",
     "Flaw",
     "Rule",
     "derive_channels",
+    "group_channels",
     "id_table",
     "lint_channels",
     "lint_evidence",
     "match_rules",
-    "group_channels",
     "read_click_ids",
     "read_evidence",
     "read_rules",

@@ -157,12 +157,14 @@ def read_parameters(addresses: pa.Array) -> Parameters:
     names = encode(pc.utf8_lower(pc.struct_field(pc.extract_regex(pairs, r"^(?P<name>[^=]*)="), 0)))
     texts = pc.struct_field(pc.extract_regex(pairs, r"(?s)^[^=]*=(?P<text>[^#]*)"), 0)
     is_filled = ~_matches(texts, rf"(?i)^(?:{_BLANK})$")
-    place = {name: names.codes == code for code, name in enumerate(names.values)}
-    tags = {tag: _first_tag([place[name] for name in TAGS[tag] if name in place], owners, texts, rows) for tag in TAGS}
+    is_named = {name: names.codes == code for code, name in enumerate(names.values)}
+    tags = {
+        tag: _first_tag([is_named[name] for name in TAGS[tag] if name in is_named], owners, texts, rows) for tag in TAGS
+    }
     marks = {}
-    for name in (name for name in MARKS if name in place):
+    for name in (name for name in MARKS if name in is_named):
         marks[name] = np.zeros(rows, dtype=bool)
-        marks[name][owners[place[name] & is_filled]] = True
+        marks[name][owners[is_named[name] & is_filled]] = True
     is_id = names.where(CLICK_IDS.__contains__) & is_filled
     is_stray = names.where(lambda name: name not in _KNOWN) & is_filled
     return Parameters(

@@ -15,14 +15,14 @@ def read_click_ids(raw: pa.Table) -> pa.Table:
 
     Parameters
     ----------
-    raw : any of `attribution.data.channels.RAW_COLUMNS`, as texts
+    raw : any of `attribution.schema.tables.RAW_MARKETING`, as texts
 
     Returns
     -------
     pa.Table
         A row for every row of ``raw``, in its order: ``click_id`` and ``click_id_kind``, null where there is none. Of
-        several kinds the first of `attribution.schema.clicks.CLICK_IDS` counts; of one kind its own column counts before ``url``, and in
-        ``url`` the first.
+        several kinds the first in `attribution.schema.clicks` counts; of one kind its own column counts before
+        ``url``, and in ``url`` the first.
 
     Raises
     ------

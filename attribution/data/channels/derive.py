@@ -96,8 +96,8 @@ def derive_channels(raw: pa.Table, rules: ChannelRules) -> pa.Table:
 
     Parameters
     ----------
-    raw : any of `RAW_COLUMNS`, as texts; nulls and blanks say nothing. What a column leaves open is read from the
-        query string of ``url``.
+    raw : any of `attribution.schema.tables.RAW_MARKETING`, as texts; nulls and blanks say nothing. What a
+        column leaves open is read from the query string of ``url``.
     rules : own rules and sites
 
     Returns

@@ -18,14 +18,14 @@ from attribution.data.channels.platforms import KINDS, ad_server, platform_kind
 from attribution.data.channels.spelling import MACRO, fold, medium_text, tag_text
 from attribution.errors import InputError
 from attribution.schema.clicks import CLICK_IDS, DEFAULT_CHANNELS, MARKS, TAGS
-from attribution.schema.tables import RAW_MARKETING as RAW_COLUMNS
+from attribution.schema.tables import RAW_MARKETING
 
 DIRECT = "(direct)"
 """The source of a visitor whom nothing sent."""
 
 _NO_KIND = -1
 _NAMES = tuple(MARKS)
-_PLACES = {name: place for place, name in enumerate(MARKS)}
+_PLACES = {name: index for index, name in enumerate(MARKS)}
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def read_evidence(raw: pa.Table, own_sites: tuple[str, ...]) -> Evidence:
 
     Parameters
     ----------
-    raw : any of `RAW_COLUMNS`, as texts
+    raw : any of `attribution.schema.tables.RAW_MARKETING`, as texts
     own_sites : hosts of the advertiser, as `attribution.data.channels.addresses.extract_host` spells them
 
     Raises
@@ -138,7 +138,7 @@ def read_evidence(raw: pa.Table, own_sites: tuple[str, ...]) -> Evidence:
         If there is none of the columns, or one holds no texts.
     """
     rows = raw.num_rows
-    texts = {name: to_texts(raw, name) for name in RAW_COLUMNS if name in raw.column_names}
+    texts = {name: to_texts(raw, name) for name in RAW_MARKETING if name in raw.column_names}
     if not texts:
         allowed = (*TAGS, "referrer", "url", "or a click id such as gclid")
         raise InputError("channel rules need at least one column to read", given=raw.column_names, allowed=allowed)
@@ -200,19 +200,19 @@ def _read_ids(
 
     Of several kinds the first of `CLICK_IDS` counts, and its column before the url.
     """
-    found = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [pa.array([], pa.large_string())]
+    all_rows, all_ranks, all_texts = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [pa.array([], pa.large_string())]
     for name in (name for name in marks if name in texts):
         is_there = is_given(texts[name])
-        found[0].append(np.flatnonzero(is_there))
-        found[1].append(np.full(int(is_there.sum()), 2 * _PLACES[name]))
-        found[2].append(texts[name].filter(pa.array(is_there)))
+        all_rows.append(np.flatnonzero(is_there))
+        all_ranks.append(np.full(int(is_there.sum()), 2 * _PLACES[name]))
+        all_texts.append(texts[name].filter(pa.array(is_there)))
     if in_url is not None and len(in_url.id_rows):
         places = np.array([_PLACES.get(name, -1) for name in in_url.id_names.values], dtype=np.int64)
-        found[0].append(in_url.id_rows)
-        found[1].append(2 * places[in_url.id_names.codes] + 1)
-        found[2].append(_unquote(in_url.id_texts))
-    owners, ranks = np.concatenate(found[0]), np.concatenate(found[1])
-    values = pc.utf8_trim_whitespace(pa.concat_arrays([part.cast(pa.large_string()) for part in found[2]]))
+        all_rows.append(in_url.id_rows)
+        all_ranks.append(2 * places[in_url.id_names.codes] + 1)
+        all_texts.append(_unquote(in_url.id_texts))
+    owners, ranks = np.concatenate(all_rows), np.concatenate(all_ranks)
+    values = pc.utf8_trim_whitespace(pa.concat_arrays([part.cast(pa.large_string()) for part in all_texts]))
     # A macro that was never filled stands in the link of an ad, and names no click.
     is_macro = pc.match_substring_regex(values, MACRO).to_numpy(zero_copy_only=False)
     unfilled = Parts(
@@ -255,8 +255,8 @@ def _complete(
     outside = referrer.subset(~is_inside)
     click = _first(marks, len(is_inside))
     # What proves most may not say where: of Meta's id and another product's mark of an ad, the id does.
-    place = _first({name: mask for name, mask in marks.items() if MARKS[name].source}, len(is_inside))
-    click_kind = place.number_by(lambda name: _kind_number(MARKS[name].kind), none=_NO_KIND)
+    site = _first({name: mask for name, mask in marks.items() if MARKS[name].source}, len(is_inside))
+    click_kind = site.number_by(lambda name: _kind_number(MARKS[name].kind), none=_NO_KIND)
 
     source_names = tags["utm_source"].subset(~tags["utm_source"].where(DIRECT.__eq__))
     by_click = ~source_names.is_there() & click.is_there()
@@ -267,7 +267,7 @@ def _complete(
     is_served = by_referrer & outside.where(ad_server)
     is_tagged = np.logical_or.reduce([tag.is_there() for tag in tags.values()])
     direct = Coded((DIRECT,), np.where(is_tagged | click.is_there(), -1, 0).astype(np.int32))
-    source = source_names.or_else(exact).or_else(place.translate(lambda name: MARKS[name].source))
+    source = source_names.or_else(exact).or_else(site.translate(lambda name: MARKS[name].source))
     source = source.or_else(tags["utm_source"]).or_else(outside).or_else(direct)
     medium = tags["utm_medium"].or_else(click.translate(lambda name: MARKS[name].medium))
     medium = medium.or_else(outside.subset(is_served).translate(_served_medium))

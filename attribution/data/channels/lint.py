@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from attribution.data.channels.channel_rules import ChannelRules, Rule, match_rules
 from attribution.data.channels.coded import Coded, Mask
-from attribution.data.channels.derive import DISPLAY_MEDIUMS, UNASSIGNED, find_paid, is_paid, group_channels
+from attribution.data.channels.derive import DISPLAY_MEDIUMS, UNASSIGNED, find_paid, group_channels, is_paid
 from attribution.data.channels.evidence import Evidence, is_own, read_evidence
 from attribution.data.channels.spelling import MACRO
 from attribution.errors import InputError, did_you_mean
@@ -249,11 +249,14 @@ def _find_unread_mediums(evidence: Evidence, channel: Coded, weights: NDArray[np
     is_unread = medium.where(_PAID_WORDS.search) & ~find_paid(evidence) & channel.where(UNPAID_CHANNELS.__contains__)
     is_unread &= ~channel.where(UNASSIGNED.__eq__)
     message = (
-        "the medium looks paid, but no rule takes it for paid, so that the source alone decides the channel: use cpc or "
-        "paid, or add a rule"
+        "the medium looks paid, but no rule takes it for paid, so that the source alone decides the channel: use cpc "
+        "or paid, or add a rule"
     )
     traffic = _count_pairs(evidence, is_unread, weights)
     return [Flaw("unread_medium", source, medium, None, count, message) for (source, medium), count in traffic.items()]
+
+
+_KNOWN_TAGS = (*(name for names in TAGS.values() for name in names), *MARKS)
 
 
 def _find_unread_tags(evidence: Evidence, weights: NDArray[np.int64]) -> list[Flaw]:
@@ -261,8 +264,8 @@ def _find_unread_tags(evidence: Evidence, weights: NDArray[np.int64]) -> list[Fl
     flaws = []
     for name, count in _traffic(strays.names, strays.names.is_there(), weights[strays.rows]).items():
         example = _first_text(strays.texts.filter(pa.array(strays.names.where(name.__eq__))))
-        likely = did_you_mean(name, [tag for names in TAGS.values() for tag in names] + list(MARKS))
-        message = f"the parameter {name!r} looks like a tag, and no rule reads it: {likely or 'tag these links with utm_source and utm_medium, or map the parameter in a query'}"
+        remedy = did_you_mean(name, _KNOWN_TAGS) or "tag these links with utm_source and utm_medium"
+        message = f"the parameter {name!r} looks like a tag, and no rule reads it: {remedy}"
         flaws.append(Flaw("unread_tag", None, None, None, count, message, example))
     return flaws
 
@@ -335,8 +338,8 @@ def _find_idle_rules(rules: ChannelRules, by_rule: NDArray[np.int32]) -> list[Fl
         "rule {} ({!r}) matches no touchpoint: check its conditions, and whether an earlier rule takes its touchpoints"
     )
     return [
-        Flaw("rule_without_hits", None, None, None, 0, message.format(place, rule.channel), _describe(rule))
-        for place, (rule, n) in enumerate(zip(rules.own, hits.tolist(), strict=True), start=1)
+        Flaw("rule_without_hits", None, None, None, 0, message.format(number, rule.channel), _describe(rule))
+        for number, (rule, n) in enumerate(zip(rules.own, hits.tolist(), strict=True), start=1)
         if not n and len(by_rule)
     ]
 
@@ -376,9 +379,9 @@ def _referrals(evidence: Evidence, mask: Mask, weights: NDArray[np.int64], messa
 
 def _traffic(names: Coded, mask: Mask, weights: NDArray[np.int64]) -> dict[str, int]:
     """Touchpoints by name, where ``mask`` is true."""
-    codes, places = np.unique(names.codes[mask], return_inverse=True)
+    codes, numbers = np.unique(names.codes[mask], return_inverse=True)
     sums = np.zeros(len(codes), dtype=np.int64)
-    np.add.at(sums, places, weights[mask])
+    np.add.at(sums, numbers, weights[mask])
     return {names.values[code]: count for code, count in zip(codes.tolist(), sums.tolist(), strict=True) if code >= 0}
 
 

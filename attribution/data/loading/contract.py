@@ -93,8 +93,8 @@ def _find_raw(present: Sequence[str], mapping: Mapping[str, str]) -> dict[str, s
     for name in present:
         by_letters.setdefault(name.casefold(), name)
     names = {name: (name, *TAGS.get(name, ())) for name in RAW_MARKETING if name not in mapping}
-    found = {name: next((by_letters[one] for one in ones if one in by_letters), None) for name, ones in names.items()}
-    return {name: source for name, source in found.items() if source is not None}
+    matches = {name: next((by_letters[one] for one in ones if one in by_letters), None) for name, ones in names.items()}
+    return {name: source for name, source in matches.items() if source is not None}
 
 
 def read_column(

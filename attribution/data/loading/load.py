@@ -15,8 +15,9 @@ from attribution.arguments import check_arguments
 from attribution.data.channels import ChannelRules, read_rules
 from attribution.data.engine import DuckDBEngine, Engine, quote
 from attribution.data.loading.contract import Reading, check_values, is_integer_like, map_columns, read_column
-from attribution.data.loading.enrich import DAY, Marketing, enrich
+from attribution.data.loading.enrich import enrich
 from attribution.data.loading.findings import Finding
+from attribution.data.loading.marketing import DAY, Marketing
 from attribution.data.loading.normalise import Grain, complete, normalise, optional_cost_columns
 from attribution.data.loading.raw_tables import OpenedTable, as_spec, open_table
 from attribution.errors import InputError, did_you_mean

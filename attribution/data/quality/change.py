@@ -35,8 +35,8 @@ def check_channel_changes(sources: Sources) -> list[Finding]:
     names = table["channel"].to_pylist()
     touches = table["touchpoints"].to_numpy().astype(np.int64)
     by_channel: dict[str, Counts] = {}
-    for name, place, n in zip(names, places.tolist(), touches.tolist(), strict=True):
-        by_channel.setdefault(name, np.zeros(len(days), dtype=np.int64))[place] += n
+    for name, index, n in zip(names, places.tolist(), touches.tolist(), strict=True):
+        by_channel.setdefault(name, np.zeros(len(days), dtype=np.int64))[index] += n
     largest = sorted(by_channel, key=lambda name: (-int(by_channel[name].sum()), name))[:_MOST_CHANNELS]
     rows = np.zeros(len(days), dtype=np.int64)
     np.add.at(rows, places, touches)
@@ -46,8 +46,8 @@ def check_channel_changes(sources: Sources) -> list[Finding]:
     if not changes:
         return [Finding(check, "touchpoints", "pass", 0, total, None, "no channel appears, vanishes or jumps")]
     message = (
-        f"share of touchpoints: {listed([*changes.values()])}; check tags, channel rules and exports of these days, or end "
-        "the period before them (table channel_days)"
+        f"share of touchpoints: {listed([*changes.values()])}; check tags, channel rules and exports of these days, or "
+        "end the period before them (table channel_days)"
     )
     return [Finding(check, "touchpoints", "warn", len(changes), total, next(iter(changes)), message)]
 

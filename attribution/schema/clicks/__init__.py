@@ -18,7 +18,7 @@ class Mark:
     Attributes
     ----------
     title : whose it is
-    proof : what it proves: ``ad`` and ``affiliate`` clicks are paid for, ``mail`` was sent, ``link`` says only where from
+    proof : what it proves: ``ad`` and ``affiliate`` clicks are paid for, ``mail`` was sent, ``link`` says only where
     medium : what it stands in for where there is no medium
     source : and where there is no source; None where many share the parameter
     kind : the kind of site that was clicked on, if one is known

@@ -103,7 +103,12 @@ BOUGHT: list[tuple[str, dict[str, str], str, list[str]]] = [
             "fbclid=1&hsa_cam=7&hsa_net=facebook",
         ],
     ),
-    ("linkedin_ads", {"day": "2026-03-01", "campaign_name": "c", "cost_in_usd": "5"}, "Paid Social", social("linkedin", "li_fat_id=1")),
+    (
+        "linkedin_ads",
+        {"day": "2026-03-01", "campaign_name": "c", "cost_in_usd": "5"},
+        "Paid Social",
+        social("linkedin", "li_fat_id=1"),
+    ),
     ("pinterest_ads", DAY | {"spend_in_dollar": "5"}, "Paid Social", social("pinterest", "epik=1")),
     ("reddit_ads", DAY | {"spend": "5000000"}, "Paid Social", social("reddit", "rdt_cid=1")),
 ]  # fmt: skip
@@ -155,7 +160,7 @@ def test_adapters_and_click_ids_name_the_default_channels_only() -> None:
     for name in adapter_names():
         for export in read_adapter(name).tables.get("costs", ()):
             template = export.columns["channel"]
-            named |= {text for text in re.findall(r"(?:^|then |else )'([^']+)'", template)}
+            named |= set(re.findall(r"(?:^|then |else )'([^']+)'", template))
     assert named == {"Cross-network", "Paid Shopping", "Paid Search", "Paid Social", "Paid Video", "Display"}
     assert named <= set(DEFAULT_CHANNELS)
     assert {channel for mark in MARKS.values() for channel in mark.sells} <= set(DEFAULT_CHANNELS)

@@ -18,14 +18,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from attribution.data.channels import RAW_COLUMNS, ChannelRules, Rule, derive_channels, lint_channels, read_rules
+from attribution.data.channels import ChannelRules, Rule, derive_channels, lint_channels, read_rules
 from attribution.data.channels.addresses import extract_host, extract_path, source_text
 from attribution.data.channels.channel_rules import covers, matcher
 from attribution.data.channels.lint import near_duplicates
 from attribution.data.channels.platforms import KINDS, platform_kind
 from attribution.data.channels.spelling import medium_text, tag_text, unquote_text
 from attribution.errors import InputError
-from attribution.schema.clicks import AD_SERVERS, CLICK_IDS, DEFAULT_CHANNELS, MARKS, PAID_CHANNELS, TAGS
+from attribution.schema.clicks import CLICK_IDS, DEFAULT_CHANNELS, MARKS, TAGS
+from attribution.schema.tables import RAW_MARKETING as RAW_COLUMNS
 from attribution.schema.tables import RESERVED
 from tests.scale import examples
 

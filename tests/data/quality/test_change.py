@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,13 +19,13 @@ A_DAY = {"search": 50, "mail": 30, "social": 20}
 
 def log(**changes: dict[int, int]) -> pd.DataFrame:
     """So many touchpoints a day by channel; ``changes`` says what a channel has on single days instead."""
-    rows = []
-    for name, usual in (A_DAY | dict.fromkeys(set(changes) - set(A_DAY), 0)).items():
-        for day in range(DAYS):
-            for place in range(changes.get(name, {}).get(day, usual)):
-                rows.append(
-                    (f"u{day}-{name}-{place}", pd.Timestamp("2026-03-01") + pd.Timedelta(days=day, minutes=place), name)
-                )
+    usual = A_DAY | dict.fromkeys(set(changes) - set(A_DAY), 0)
+    rows = [
+        (f"u{day}-{name}-{place}", pd.Timestamp("2026-03-01") + pd.Timedelta(days=day, minutes=place), name)
+        for name in usual
+        for day in range(DAYS)
+        for place in range(changes.get(name, {}).get(day, usual[name]))
+    ]
     return pd.DataFrame(rows, columns=["customer_id", "touched_at", "channel"])
 
 
@@ -87,7 +89,7 @@ def test_a_raw_column_that_is_lost_half_way_is_found(column: str) -> None:
     assert "100 % of rows from 2026-03-11 on, but in 0 % of the others" in warned[f"null_jump_{column}"].message
 
 
-def test_touchpoints_by_channel_and_day_are_a_table(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_touchpoints_by_channel_and_day_are_a_table(tmp_path: Path) -> None:
     log(mail=on(range(1, DAYS), 10)).to_csv(tmp_path / "touches.csv", index=False)
     ORDERS.to_csv(tmp_path / "orders.csv", index=False)
     (tmp_path / "e.toml").write_text(
