@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
+import pyarrow as pa
 
 from attribution.data.loading import Finding, check_channels_known, check_sources, quality_findings
 from attribution.errors import InputError
@@ -13,6 +14,7 @@ from attribution.models.credit import journey_credit
 from attribution.models.model_tables import model_findings, model_tables, without_interactions
 from attribution.returns import booked_costs, main_basis
 from attribution.schema.tables import (
+    CHANNEL_DAYS,
     CHANNEL_LINT,
     CONVERSION,
     CREDIT_BY_POSITION,
@@ -37,13 +39,15 @@ class DataSection(Section):
     """What the run was computed from. ``quality`` is filled by the pipeline, with what all sections find."""
 
     name = "data"
-    declared = (QUALITY, CHANNEL_LINT, TRUTH)
+    declared = (QUALITY, CHANNEL_LINT, CHANNEL_DAYS, TRUTH)
 
     def tables(self, context: RunContext) -> Mapping[str, pd.DataFrame]:
-        """Flaws of raw marketing columns, and the truth of a simulated world."""
+        """Flaws of raw marketing columns, touchpoints by channel and day, and the truth of a simulated world."""
         tables, sources = {}, context.sources
         if sources.channel_lint is not None:
             tables["channel_lint"] = sources.channel_lint.to_pandas()
+        if sources.channel_days is not None:
+            tables["channel_days"] = _channel_days(sources.channel_days)
         if sources.has("truth"):
             tables["truth"] = sources.engine.query("select * from truth order by channel").to_pandas()
         return tables
@@ -68,6 +72,16 @@ class DataSection(Section):
         values = {"facts": data_facts(tables), "quality": tables.get("quality")}
         headlines = tuple(loud_findings(tables))
         return ReportPart((("data", "Data"),), headlines=headlines, template="data.html.j2", values=values)
+
+
+def _channel_days(counts: pa.Table) -> pd.DataFrame:
+    table = counts.to_pandas()
+    table = table.assign(
+        day=table["day"].astype("datetime64[us]"),
+        share=table["touchpoints"] / table.groupby("day")["touchpoints"].transform("sum"),
+    )
+    columns = list(CHANNEL_DAYS.column_names)
+    return table.sort_values(["day", "channel"], ignore_index=True)[columns]
 
 
 class JourneysSection(Section):

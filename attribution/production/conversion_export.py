@@ -16,9 +16,9 @@ from attribution.arguments import check_arguments
 from attribution.errors import InputError, LawError, did_you_mean
 from attribution.models.credit import TOLERANCE
 from attribution.pipeline.output import FORMULA
+from attribution.schema.clicks import CLICK_IDS
 from attribution.schema.tables import NO_CHANNELS
 from attribution.schema.tables.definition import Column, Table, null
-from attribution.schema.tables.inputs import CLICK_IDS
 
 _CHANNEL = Column("channel", "text", "channel of the touchpoint")
 _CAMPAIGN = null("campaign", "text", "campaign within the channel; null where touchpoints name none")

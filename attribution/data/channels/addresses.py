@@ -7,7 +7,8 @@ place of a site – so that nothing here raises: what cannot be read is not ther
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from attribution.data.channels.coded import Coded, Mask, absent, encode
 from attribution.data.channels.spelling import NOTHING, bare_site, fold, mail_text, tag_text, unquote_text
+from attribution.schema.clicks import CLICK_IDS, FURTHER_TAGS, MARKS, TAGS
 
 _SCHEME = re.compile(r"https?:[/\\]*|https?[/\\]{2,}|[a-z][a-z0-9+.-]*:[/\\]{2,}|[/\\]{2,}")
 _ENCODED_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*%(?:25)*3a%(?:25)*2f", re.IGNORECASE)
@@ -29,6 +31,26 @@ _HEAD = r"^(?P<head>[^/?#\\]*(?:[/\\]+[^/?#\\]*)?)"
 _BEFORE_QUERY = r"^(?P<head>[^?#]*)"
 _ESCAPES = (("3[Aa]", ":"), ("2[Ff]", "/"), ("3[Ff]", "?"), ("26", "&"), ("3[Dd]", "="), ("23", "#"))
 _LETTERS = {"(": r"(?:\(|%28)", ")": r"(?:\)|%29)", " ": r"(?:\s|\+|%20)"}
+_KNOWN = frozenset({*(name for names in TAGS.values() for name in names), *FURTHER_TAGS, *MARKS})
+_LOOKS = (
+    r"utm[-_.]\w+",
+    r"utm(?:source|medium|campaign|content|term)",
+    r"(?:mtm|matomo|piwik)_\w+",
+    r"\w+[-_](?:source|medium|campaign)",
+    r"\w*clid",
+    r"\w*click_?id",
+)
+_PARAMETER = rf"(?:{'|'.join((*sorted(map(re.escape, _KNOWN)), *_LOOKS))})"
+_REPAIRS = (
+    (r"&amp;", r"&(?:amp;)+", "&"),
+    # The route of an application, and tags behind a # without one.
+    (r"#", rf"(?i)#(?:!?/[^?&#]*\?)?({_PARAMETER}=)", r"&\1"),
+    (r"^\?", r"^\?", "&"),
+    # A second question mark where an & was meant, which many redirects write; not that of an address in a parameter.
+    (r"\?", rf"(?i)(&[^&/?]*)\?({_PARAMETER}=)", r"\1&\2"),
+)
+"""What to look for in a query string, what to replace there, and by what."""
+
 _NOTHING = "|".join("".join(_LETTERS.get(letter, letter) for letter in word) for word in sorted(NOTHING))
 _BLANK = rf"{_LETTERS[' ']}*(?:{_NOTHING}){_LETTERS[' ']}*"
 
@@ -106,25 +128,55 @@ def read_paths(addresses: pa.Array) -> Coded:
     return _heads(addresses, _BEFORE_QUERY).translate(extract_path)
 
 
-def read_parameters(
-    addresses: pa.Array, tags: Iterable[str], click_ids: Iterable[str]
-) -> tuple[dict[str, Coded], dict[str, Mask]]:
-    """What the query strings say: the text of every tag, and where a click id is present.
+@dataclass(frozen=True)
+class Parameters:
+    """What the query strings of many addresses say; the first of several counts.
 
-    The first of several counts. Parameters behind a ``#`` count too, as single page applications have them.
+    Attributes
+    ----------
+    tags : the text of every tag
+    marks : where a mark of a click is present, by name; only those that are anywhere
+    id_rows, id_names, id_texts : every click id, with the row it stands in
+    stray_rows, stray_names, strays : every parameter that looks like a tag and is none, as it is written
     """
+
+    tags: Mapping[str, Coded]
+    marks: Mapping[str, Mask]
+    id_rows: NDArray[np.int64]
+    id_names: Coded
+    id_texts: pa.Array
+    stray_rows: NDArray[np.int64]
+    stray_names: Coded
+    strays: pa.Array
+
+
+def read_parameters(addresses: pa.Array) -> Parameters:
+    """What the query strings say. Parameters behind a ``#`` count too, as single page applications have them."""
     rows = len(addresses)
-    tags, click_ids = tuple(tags), tuple(click_ids)
-    owners, pairs = read_pairs(addresses, (*tags, *click_ids))
-    is_tag = _matches(pairs, "(?i)^utm_")
-    values = {name: absent(rows) for name in tags} | _tags(tags, rows, owners[is_tag], pairs.filter(pa.array(is_tag)))
-    clicks, owners = pairs.filter(pa.array(~is_tag)), owners[~is_tag]
-    is_filled = ~_matches(clicks, rf"(?i)=(?:{_BLANK})(?:#|$)")
-    names = encode(pc.utf8_lower(pc.struct_field(pc.extract_regex(clicks, r"^(?P<name>[^=]*)="), 0)))
-    present = {name: np.zeros(rows, dtype=bool) for name in click_ids}
-    for name, mask in present.items():
-        mask[owners[names.where(name.__eq__) & is_filled]] = True
-    return values, present
+    owners, pairs = _read_pairs(addresses)
+    names = encode(pc.utf8_lower(pc.struct_field(pc.extract_regex(pairs, r"^(?P<name>[^=]*)="), 0)))
+    texts = pc.struct_field(pc.extract_regex(pairs, r"(?s)^[^=]*=(?P<text>[^#]*)"), 0)
+    is_filled = ~_matches(texts, rf"(?i)^(?:{_BLANK})$")
+    is_named = {name: names.codes == code for code, name in enumerate(names.values)}
+    tags = {
+        tag: _first_tag([is_named[name] for name in TAGS[tag] if name in is_named], owners, texts, rows) for tag in TAGS
+    }
+    marks = {}
+    for name in (name for name in MARKS if name in is_named):
+        marks[name] = np.zeros(rows, dtype=bool)
+        marks[name][owners[is_named[name] & is_filled]] = True
+    is_id = names.where(CLICK_IDS.__contains__) & is_filled
+    is_stray = names.where(lambda name: name not in _KNOWN) & is_filled
+    return Parameters(
+        tags,
+        {name: mask for name, mask in marks.items() if mask.any()},
+        owners[is_id],
+        Coded(names.values, names.codes[is_id]),
+        texts.filter(pa.array(is_id)),
+        owners[is_stray],
+        Coded(names.values, names.codes[is_stray]),
+        pairs.filter(pa.array(is_stray)),
+    )
 
 
 def is_given(texts: pa.Array) -> Mask:
@@ -133,35 +185,30 @@ def is_given(texts: pa.Array) -> Mask:
     return result
 
 
-def _tags(tags: tuple[str, ...], rows: int, owners: NDArray[np.int64], pairs: pa.Array) -> dict[str, Coded]:
-    encoded = encode(pairs)
-    split = [pair.partition("#")[0].partition("=") for pair in encoded.values]
-    names, texts = [name.lower() for name, _, _ in split], [tag_text(text) for _, _, text in split]
-    by_tag = {}
-    for tag in tags:
-        mine = encoded.relabel([text if name == tag else None for name, text in zip(names, texts, strict=True)])
+def _first_tag(places: Sequence[Mask], owners: NDArray[np.int64], texts: pa.Array, rows: int) -> Coded:
+    """The text of one tag, which may have several names, by row."""
+    tag = absent(rows)
+    for is_mine in places:
+        mine = encode(texts.filter(pa.array(is_mine))).translate(tag_text)
         there = mine.is_there()
-        first_rows, firsts = np.unique(owners[there], return_index=True)
+        first_rows, firsts = np.unique(owners[is_mine][there], return_index=True)
         codes = np.full(rows, -1, dtype=np.int32)
         codes[first_rows] = mine.codes[there][firsts]
-        by_tag[tag] = Coded(mine.values, codes)
-    return by_tag
+        tag = tag.or_else(Coded(mine.values, codes))
+    return tag
 
 
-def read_pairs(addresses: pa.Array, names: tuple[str, ...]) -> tuple[NDArray[np.int64], pa.Array]:
-    """Every ``name=text`` of one of ``names`` in a query string, with the row it stands in."""
-    alternatives = "|".join(names)
-    rows = np.flatnonzero(_matches(addresses, rf"(?i)[?&;](?:{alternatives})="))
-    halves = pc.split_pattern(addresses.take(pa.array(rows)), "?", max_splits=1)
-    owner = halves.value_parent_indices().to_numpy()
-    is_query = np.zeros(len(owner), dtype=bool)
-    is_query[1:] = owner[1:] == owner[:-1]
-    queries, rows = halves.flatten().filter(pa.array(is_query)), rows[owner[is_query]]
-    if pc.any(pc.match_substring(queries, "&amp;")).as_py():
-        queries = pc.replace_substring(queries, "&amp;", "&")
+def _read_pairs(addresses: pa.Array) -> tuple[NDArray[np.int64], pa.Array]:
+    """Every ``name=text`` of a query string that is a tag or looks like one, with the row it stands in."""
+    rows = np.flatnonzero(_matches(addresses, rf"(?i)[?&;#]{_PARAMETER}="))
+    queries = addresses.take(pa.array(rows))
+    queries = pc.struct_field(pc.extract_regex(queries, r"(?s)^[^?#]*(?P<query>.*)$"), 0)
+    for sign, pattern, instead in _REPAIRS:
+        if pc.any(pc.match_substring_regex(queries, sign)).as_py():
+            queries = pc.replace_substring_regex(queries, pattern, instead)
     parts = pc.split_pattern(queries, "&")
     pairs = parts.flatten()
-    is_tag = _matches(pairs, rf"(?i)^(?:{alternatives})=")
+    is_tag = _matches(pairs, rf"(?i)^{_PARAMETER}=")
     return rows[parts.value_parent_indices().to_numpy()[is_tag]], pairs.filter(pa.array(is_tag))
 
 

@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from attribution.arguments import check_fields
 from attribution.data.channels.addresses import extract_host, read_paths, source_text
 from attribution.data.channels.coded import Coded, Mask, absent
 from attribution.data.channels.evidence import Evidence, to_texts
-from attribution.data.channels.platforms import CLICK_IDS
 from attribution.data.channels.spelling import fold, medium_text, tag_text, unquote_text
 from attribution.errors import InputError, did_you_mean
+from attribution.schema.clicks import MARKS
 from attribution.schema.tables import RESERVED
 
 # Text patterns in which ``*`` stands for any text.
@@ -184,8 +185,8 @@ def read_rules(document: Mapping[str, Any], origin: str) -> ChannelRules:
     return ChannelRules(own, _read_sites(document.get("own_sites", []), origin))
 
 
-def own_channels(evidence: Evidence, rules: ChannelRules, raw: pa.Table) -> Coded:
-    """The channel that the first holding own rule gives every row; none where none holds."""
+def match_rules(evidence: Evidence, rules: ChannelRules, raw: pa.Table) -> NDArray[np.int32]:
+    """The place of the first own rule that holds for every row; −1 where none holds."""
     columns = {name: evidence.tags[f"utm_{name}"] for name in ("campaign", "content", "term")}
     columns |= {"source": evidence.source, "medium": evidence.medium, "referrer": evidence.referrer}
     if any(rule.landing for rule in rules.own):
@@ -194,7 +195,7 @@ def own_channels(evidence: Evidence, rules: ChannelRules, raw: pa.Table) -> Code
     codes = np.full(raw.num_rows, -1, dtype=np.int32)
     for code, rule in reversed(list(enumerate(rules.own))):
         codes[_holds(rule, columns, evidence)] = code
-    return Coded(tuple(map(str, range(len(rules.own)))), codes).translate(lambda code: rules.own[int(code)].channel)
+    return codes
 
 
 def _holds(rule: Rule, columns: Mapping[str, Coded], evidence: Evidence) -> Mask:
@@ -207,7 +208,8 @@ def _holds(rule: Rule, columns: Mapping[str, Coded], evidence: Evidence) -> Mask
 
 
 def _has_click(evidence: Evidence, matches: Callable[[str], object]) -> Mask:
-    result: Mask = np.logical_or.reduce([mask & bool(matches(name)) for name, mask in evidence.click_ids.items()])
+    masks = [mask for name, mask in evidence.marks.items() if matches(name)]
+    result: Mask = np.logical_or.reduce([np.zeros(len(evidence.kind), dtype=bool), *masks])
     return result
 
 
@@ -254,7 +256,7 @@ def _problem(pattern: str, name: str) -> str | None:
     if name == "referrer" and "/" in _host_pattern(pattern):
         return "is not a host: a host has no /"
     if name == "click_id":
-        return None if any(map(matcher([_SPELLING[name](pattern)]), CLICK_IDS)) else "is not a click id"
+        return None if any(map(matcher([_SPELLING[name](pattern)]), MARKS)) else "is not a click id"
     if name not in ("landing", "referrer") and tag_text(pattern) is None:
         return "stands for an empty tag, and empty tags match no pattern"
     return None
@@ -263,7 +265,7 @@ def _problem(pattern: str, name: str) -> str | None:
 def _help(pattern: object, name: str) -> dict[str, Any]:
     if name != "click_id" or not isinstance(pattern, str):
         return {}
-    return {"allowed": tuple(CLICK_IDS), "hint": did_you_mean(pattern, CLICK_IDS)}
+    return {"allowed": tuple(MARKS), "hint": did_you_mean(pattern, MARKS)}
 
 
 def _refuse_shadowed(own: tuple[Rule, ...], origin: str) -> None:
@@ -286,7 +288,7 @@ def _takes_all(wide: Rule, narrow: Rule) -> bool:
 
 def _is_wider(name: str, wide: tuple[str, ...], narrow: tuple[str, ...]) -> bool:
     # Of click ids there are few, so that patterns may differ and yet name the same.
-    return covers(wide, filter(matcher(narrow), CLICK_IDS) if name == "click_id" else narrow)
+    return covers(wide, filter(matcher(narrow), MARKS) if name == "click_id" else narrow)
 
 
 def _read_sites(value: object, origin: str) -> tuple[str, ...]:

@@ -56,12 +56,18 @@ class Coded:
 
     def or_else(self, other: Coded) -> Coded:
         """This text, or ``other``'s where a row has none."""
+        if not self.values or not other.values:
+            return self if self.values else other
         both = np.where(self.codes >= 0, self.codes, np.where(other.codes >= 0, other.codes + len(self.values), -1))
         return Coded(self.values + other.values, both.astype(np.int32)).translate(str)
 
     def subset(self, mask: Mask) -> Coded:
         """The texts where ``mask`` is true, none elsewhere."""
         return Coded(self.values, np.where(mask, self.codes, np.int32(-1)))
+
+    def take(self, mask: Mask) -> Coded:
+        """The rows where ``mask`` is true."""
+        return Coded(self.values, self.codes[mask])
 
     def same_as(self, other: Coded) -> Mask:
         """Where a row has the same text in both."""

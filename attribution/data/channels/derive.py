@@ -7,11 +7,12 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from attribution.data.channels.channel_rules import ChannelRules, own_channels
+from attribution.data.channels.channel_rules import ChannelRules, match_rules
 from attribution.data.channels.coded import Coded, Mask
 from attribution.data.channels.evidence import DIRECT, Evidence, read_evidence
-from attribution.data.channels.platforms import ASSISTANT, SEARCH, SHOPPING, SOCIAL, VIDEO
+from attribution.data.channels.platforms import AFFILIATE, ASSISTANT, MAIL, SEARCH, SHOPPING, SMS, SOCIAL, VIDEO
 
 # ---------------------------------------------------------------- default channels
 
@@ -20,8 +21,9 @@ UNASSIGNED = "Unassigned"
 
 _PAID = re.compile(r".*cp.*|ppc|retargeting|paid.*", re.DOTALL)
 _SHOPPING = re.compile(r"([^a-df-z]|^)shop|shopping")
-_DISPLAY = {"display", "banner", "expandable", "interstitial", "cpm"}
+DISPLAY_MEDIUMS = {"display", "banner", "expandable", "interstitial", "cpm"}
 _SOCIAL = {"social", "social-network", "social-media", "sm"}
+_REFERRAL = {"referral", "app", "link"}
 
 
 def is_paid(medium: str) -> bool:
@@ -39,33 +41,47 @@ def default_channels(evidence: Evidence) -> Coded:
     """The channel of every row; the first rule that holds names it."""
     names, masks = zip(*_rules(evidence), strict=True)
     codes = np.select(masks, range(len(names)), default=len(names))
-    return Coded((*names, UNASSIGNED), codes.astype(np.int32))
+    return Coded((*names, UNASSIGNED), codes.astype(np.int32)).translate(str)
+
+
+def find_paid(evidence: Evidence) -> Mask:
+    """Where a click was paid for: its medium says so, or what the platform wrote into the address."""
+    medium = evidence.medium
+    return medium.where(is_paid) | (evidence.is_ad & ~medium.where(DISPLAY_MEDIUMS.__contains__))
 
 
 def _rules(evidence: Evidence) -> Iterator[tuple[str, Mask]]:
     """Every default channel with where its condition holds, in order."""
     source, medium, campaign = evidence.source, evidence.medium, evidence.tags["utm_campaign"]
-    paid = medium.where(is_paid)
+    paid = find_paid(evidence)
     shopping = evidence.is_kind(SHOPPING) | campaign.where(_SHOPPING.search)
+    sent = evidence.is_kind(MAIL)
+    # A source that nobody knows is of the kind that a paid medium names: paid_social, video_cpc.
+    unknown = evidence.kind < 0
     yield "Direct", source.where(DIRECT.__eq__) & ~medium.is_there()
     yield "Cross-network", campaign.where(lambda name: "cross-network" in name)
-    yield "Paid Shopping", shopping & paid
-    yield "Paid Search", evidence.is_kind(SEARCH) & paid
-    yield "Paid Social", evidence.is_kind(SOCIAL) & paid
-    yield "Paid Video", evidence.is_kind(VIDEO) & paid
-    yield "Display", medium.where(_DISPLAY.__contains__)
+    yield "Paid Shopping", (shopping | (unknown & medium.where(lambda name: "shopping" in name))) & paid
+    yield "Paid Search", (evidence.is_kind(SEARCH) | (unknown & medium.where(lambda name: "search" in name))) & paid
+    yield "Paid Social", (evidence.is_kind(SOCIAL) | (unknown & medium.where(lambda name: "social" in name))) & paid
+    yield "Paid Video", (evidence.is_kind(VIDEO) | (unknown & medium.where(lambda name: "video" in name))) & paid
+    yield "Display", medium.where(DISPLAY_MEDIUMS.__contains__)
     yield "Paid Other", paid
+    yield "Affiliates", evidence.is_affiliate
     yield "Organic Shopping", shopping
     yield "Organic Social", evidence.is_kind(SOCIAL) | medium.where(_SOCIAL.__contains__)
     yield "Organic Video", evidence.is_kind(VIDEO) | medium.where(lambda name: "video" in name)
     yield "Organic Search", evidence.is_kind(SEARCH) | medium.where("organic".__eq__)
     yield "AI Assistants", evidence.is_kind(ASSISTANT)
-    yield "Referral", medium.where({"referral", "app", "link"}.__contains__) | evidence.is_referred
+    yield "Referral", (medium.where(_REFERRAL.__contains__) | evidence.is_referred) & ~sent
     yield "Email", source.where("email".__eq__) | medium.where("email".__eq__)
     yield "Affiliates", medium.where("affiliate".__eq__)
     yield "Audio", medium.where("audio".__eq__)
     yield "SMS", source.where("sms".__eq__) | medium.where("sms".__eq__)
     yield "Mobile Push Notifications", source.where("firebase".__eq__) | medium.where(_is_push)
+    # What no medium places, a source that does one thing only.
+    yield "Email", sent
+    yield "SMS", evidence.is_kind(SMS)
+    yield "Affiliates", evidence.is_kind(AFFILIATE)
 
 
 def _is_push(medium: str) -> bool:
@@ -80,8 +96,8 @@ def derive_channels(raw: pa.Table, rules: ChannelRules) -> pa.Table:
 
     Parameters
     ----------
-    raw : any of `RAW_COLUMNS`, as texts; nulls and blanks say nothing. What a column leaves open is read from the
-        query string of ``url``.
+    raw : any of `attribution.schema.tables.RAW_MARKETING`, as texts; nulls and blanks say nothing. What a
+        column leaves open is read from the query string of ``url``.
     rules : own rules and sites
 
     Returns
@@ -106,12 +122,7 @@ def derive_channels(raw: pa.Table, rules: ChannelRules) -> pa.Table:
     (['Email', 'Organic Search', 'Direct'], ['may sale', None, None])
     """
     evidence = read_evidence(raw, rules.own_sites)
-    return derive_table(evidence, raw, rules)
-
-
-def derive_table(evidence: Evidence, raw: pa.Table, rules: ChannelRules) -> pa.Table:
-    """`derive_channels` of evidence that is read already."""
-    channel = own_channels(evidence, rules, raw).or_else(default_channels(evidence))
+    channel = group_channels(evidence, match_rules(evidence, rules, raw), rules)
     return pa.table(
         {
             "channel": channel.to_arrow(),
@@ -120,3 +131,9 @@ def derive_table(evidence: Evidence, raw: pa.Table, rules: ChannelRules) -> pa.T
             "medium": evidence.medium.to_arrow(),
         }
     )
+
+
+def group_channels(evidence: Evidence, by_rule: NDArray[np.int32], rules: ChannelRules) -> Coded:
+    """The channel of every row: that of its own rule, else that which the log names, else the default one."""
+    own = Coded(tuple(map(str, range(len(rules.own)))), by_rule).translate(lambda code: rules.own[int(code)].channel)
+    return own.or_else(evidence.channel_group).or_else(default_channels(evidence))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,11 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from attribution.data.channels.channel_rules import ChannelRules
+from attribution.data.channels.channel_rules import ChannelRules, Rule, match_rules
 from attribution.data.channels.coded import Coded, Mask
-from attribution.data.channels.derive import UNASSIGNED, derive_table, is_paid
+from attribution.data.channels.derive import DISPLAY_MEDIUMS, UNASSIGNED, find_paid, group_channels, is_paid
 from attribution.data.channels.evidence import Evidence, is_own, read_evidence
-from attribution.errors import InputError
+from attribution.data.channels.spelling import MACRO
+from attribution.errors import InputError, did_you_mean
+from attribution.schema.clicks import MARKS, TAGS, UNPAID_CHANNELS
 
 # ---------------------------------------------------------------- names that are probably one, spelled twice
 
@@ -109,6 +111,7 @@ _SCHEMA = pa.schema(
         ("campaign", pa.string()),
         ("touchpoints", pa.int64()),
         ("message", pa.string()),
+        ("example", pa.string()),
     ]
 )
 
@@ -122,6 +125,7 @@ class Flaw(NamedTuple):
     campaign: str | None
     touchpoints: int
     message: str
+    example: str | None = None
 
 
 def lint_channels(rows: pa.Table, rules: ChannelRules) -> pa.Table:
@@ -130,16 +134,21 @@ def lint_channels(rows: pa.Table, rules: ChannelRules) -> pa.Table:
     Parameters
     ----------
     rows : distinct raw rows, as for `derive_channels`, with a column ``touchpoints``: how often each occurs; where
-        the log has campaigns of its own, also ``without_campaign``: how many of these touchpoints have none
+        the log has campaigns of its own, also ``without_campaign``: how many of these touchpoints have none; where
+        it has channels of its own, also ``unpaid``: how many touchpoints it puts into one that is not paid
     rules : the rules that will be applied
 
     Returns
     -------
     pa.Table
         ``check``, ``source``, ``medium``, ``campaign`` (null where it does not matter), ``touchpoints`` concerned,
-        ``message``; most touchpoints first, then by name. Checks are ``unmapped`` (no rule claims this source and
-        medium), ``near_duplicate_source``, ``near_duplicate_medium`` and ``near_duplicate_campaign`` (a rarer
-        spelling of another name), ``paid_without_campaign`` and ``self_referral``.
+        ``message``, ``example`` (null where source, medium or campaign is one); most touchpoints first, then by name.
+        Checks are ``unmapped`` (no rule claims this source and medium), ``near_duplicate_source``,
+        ``near_duplicate_medium`` and ``near_duplicate_campaign`` (a rarer spelling of another name),
+        ``paid_without_campaign``, ``self_referral``, ``unread_tag`` (looks like a tag, and nothing reads it),
+        ``unread_medium`` (looks paid, and no rule takes it for paid), ``unfilled_macro``, ``paid_click_id`` (beside a
+        medium or channel that is not paid) and ``rule_without_hits``; loading adds ``shared_click_id`` (one id on many
+        customers).
 
     Raises
     ------
@@ -157,19 +166,45 @@ def lint_channels(rows: pa.Table, rules: ChannelRules) -> pa.Table:
     >>> lint_channels(rows, ChannelRules()).select(["check", "source", "touchpoints"]).to_pylist()[0]
     {'check': 'near_duplicate_source', 'source': 'face book', 'touchpoints': 10}
     """
+    evidence = read_evidence(rows, rules.own_sites)
+    by_rule = match_rules(evidence, rules, rows)
+    return lint_evidence(evidence, rows, rules, by_rule, group_channels(evidence, by_rule, rules))
+
+
+def lint_evidence(
+    evidence: Evidence,
+    rows: pa.Table,
+    rules: ChannelRules,
+    by_rule: NDArray[np.int32],
+    channel: Coded,
+    *,
+    further: Sequence[Flaw] = (),
+) -> pa.Table:
+    """`lint_channels` of evidence that is read, and channels that are named, already; with ``further`` flaws."""
     weights = _weights(rows, "touchpoints")
     without_campaign = _weights(rows, "without_campaign") if "without_campaign" in rows.column_names else weights
-    evidence = read_evidence(rows, rules.own_sites)
-    is_unassigned = pc.equal(derive_table(evidence, rows, rules)["channel"], UNASSIGNED).to_numpy()
+    paid_ids = _find_unpaid_columns(evidence, _weights(rows, "unpaid")) if "unpaid" in rows.column_names else []
+    is_ruled = weights > 0
+    if not is_ruled.all():
+        # Rows with a channel of their own ask nothing of the rules.
+        evidence, channel, by_rule = evidence.take(is_ruled), channel.take(is_ruled), by_rule[is_ruled]
+        weights, without_campaign = weights[is_ruled], without_campaign[is_ruled]
     flaws = [
-        *_find_unmapped(evidence, is_unassigned, weights),
+        *_find_unmapped(evidence, channel.where(UNASSIGNED.__eq__), weights),
         *_near("source", evidence.tags["utm_source"], weights),
         *_near("medium", evidence.tags["utm_medium"], weights),
         *_near("campaign", evidence.tags["utm_campaign"], weights),
         *_find_paid_without_campaign(evidence, without_campaign),
         *_self_referrals(evidence, rules.own_sites, weights),
+        *_find_unread_tags(evidence, weights),
+        *_find_unread_mediums(evidence, channel, weights),
+        *_find_macros(evidence, weights),
+        *_find_paid_ids(evidence, channel, weights),
+        *paid_ids,
+        *further,
+        *_find_idle_rules(rules, by_rule),
     ]
-    flaws.sort(key=lambda flaw: (-flaw.touchpoints, *(part or "" for part in flaw[:4])))
+    flaws.sort(key=lambda flaw: (-flaw.touchpoints, *(part or "" for part in (*flaw[:4], flaw.example, flaw.message))))
     return pa.Table.from_pylist([flaw._asdict() for flaw in flaws], schema=_SCHEMA)
 
 
@@ -194,12 +229,123 @@ def _find_paid_without_campaign(evidence: Evidence, weights: NDArray[np.int64]) 
     message = (
         "paid clicks without a campaign: their spend cannot be compared by campaign; add utm_campaign to their links"
     )
-    nameless = evidence.medium.where(is_paid) & ~evidence.tags["utm_campaign"].is_there() & (weights > 0)
+    nameless = find_paid(evidence) & ~evidence.tags["utm_campaign"].is_there() & (weights > 0)
     traffic = _count_pairs(evidence, nameless, weights)
     return [
         Flaw("paid_without_campaign", source, medium, None, count, message)
         for (source, medium), count in traffic.items()
     ]
+
+
+_PAID_WORDS = re.compile(
+    r"(?<![^\W_])(?:ads?|adv|adwords|sem|sea|pla|pmax|paid|bought|sponsored|sponsoring|promoted|boost(?:ed)?|programmatic|native|"
+    r"remarketing|retarget(?:ing)?|performance ?max|paidsearch|paidsocial|cost)(?![^\W_])"
+)
+"""In a medium, what tells people that the click was bought, and the default grouping nothing."""
+
+
+def _find_unread_mediums(evidence: Evidence, channel: Coded, weights: NDArray[np.int64]) -> list[Flaw]:
+    medium = evidence.tags["utm_medium"]
+    is_unread = medium.where(_PAID_WORDS.search) & ~find_paid(evidence) & channel.where(UNPAID_CHANNELS.__contains__)
+    is_unread &= ~channel.where(UNASSIGNED.__eq__)
+    message = (
+        "the medium looks paid, but no rule takes it for paid, so that the source alone decides the channel: use cpc "
+        "or paid, or add a rule"
+    )
+    traffic = _count_pairs(evidence, is_unread, weights)
+    return [Flaw("unread_medium", source, medium, None, count, message) for (source, medium), count in traffic.items()]
+
+
+_KNOWN_TAGS = (*(name for names in TAGS.values() for name in names), *MARKS)
+
+
+def _find_unread_tags(evidence: Evidence, weights: NDArray[np.int64]) -> list[Flaw]:
+    strays = evidence.strays
+    flaws = []
+    for name, count in _traffic(strays.names, strays.names.is_there(), weights[strays.rows]).items():
+        example = _first_text(strays.texts.filter(pa.array(strays.names.where(name.__eq__))))
+        remedy = did_you_mean(name, _KNOWN_TAGS) or "tag these links with utm_source and utm_medium"
+        message = f"the parameter {name!r} looks like a tag, and no rule reads it: {remedy}"
+        flaws.append(Flaw("unread_tag", None, None, None, count, message, example))
+    return flaws
+
+
+def _first_text(texts: pa.Array) -> str:
+    # The least, for rows have no order.
+    return str(pc.min(texts.cast(pa.string())).as_py())[:_LONGEST_EXAMPLE]
+
+
+_LONGEST_EXAMPLE = 200
+_FIELDS = {"utm_source": "source", "utm_medium": "medium", "utm_campaign": "campaign"}
+
+
+def _find_macros(evidence: Evidence, weights: NDArray[np.int64]) -> list[Flaw]:
+    flaws = []
+    is_macro = re.compile(MACRO).search
+    for tag, names in evidence.tags.items():
+        for text, count in _traffic(names, names.where(is_macro), weights).items():
+            fields = dict.fromkeys(_FIELDS.values()) | ({_FIELDS[tag]: text} if tag in _FIELDS else {})
+            message = f"{tag} is a placeholder that was never filled: mend the tracking template of these links"
+            flaws.append(Flaw("unfilled_macro", **fields, touchpoints=count, message=message, example=f"{tag}={text}"))
+    macros = evidence.unfilled
+    for name, count in _traffic(macros.names, macros.names.is_there(), weights[macros.rows]).items():
+        text = _first_text(macros.texts.filter(pa.array(macros.names.where(name.__eq__))))
+        message = f"{name} is a placeholder that was never filled: mend the tracking template of these links"
+        flaws.append(Flaw("unfilled_macro", None, None, None, count, message, f"{name}={text}"))
+    return flaws
+
+
+def _find_paid_ids(evidence: Evidence, channel: Coded, weights: NDArray[np.int64]) -> list[Flaw]:
+    """Ads whose medium, or channel, is not one of ads."""
+    is_ad = evidence.click.where(lambda name: MARKS[name].proof == "ad")
+    medium = evidence.tags["utm_medium"]
+    is_contradicted = is_ad & medium.where(lambda name: not (is_paid(name) or name in DISPLAY_MEDIUMS))
+    is_unpaid = is_ad & channel.where(UNPAID_CHANNELS.__contains__)
+    return [
+        *_paid_ids(evidence, is_contradicted & ~is_unpaid, weights, _CONTRADICTED),
+        *_paid_ids(evidence, is_unpaid, weights, _UNPAID),
+    ]
+
+
+def _find_unpaid_columns(evidence: Evidence, unpaid: NDArray[np.int64]) -> list[Flaw]:
+    """Ads that the log itself puts into a channel that is not paid."""
+    is_ad = evidence.click.where(lambda name: MARKS[name].proof == "ad")
+    return _paid_ids(evidence, is_ad & (unpaid > 0), unpaid, _UNPAID)
+
+
+_CONTRADICTED = (
+    "the id of a paid click beside a medium that is not paid; it counts as paid: mend the tags of these links"
+)
+_UNPAID = (
+    "the id of a paid click in a channel that is not paid: mend the rule or the column that names the channel, or its "
+    "spend has no clicks"
+)
+
+
+def _paid_ids(evidence: Evidence, mask: Mask, weights: NDArray[np.int64], message: str) -> list[Flaw]:
+    flaws = []
+    for name in evidence.click.values:
+        is_mine = mask & evidence.click.where(name.__eq__)
+        if is_mine.any():
+            traffic = _count_pairs(evidence, is_mine, weights)
+            flaws += [Flaw("paid_click_id", *pair, None, n, f"{name}: {message}", name) for pair, n in traffic.items()]
+    return flaws
+
+
+def _find_idle_rules(rules: ChannelRules, by_rule: NDArray[np.int32]) -> list[Flaw]:
+    hits = np.bincount(by_rule[by_rule >= 0], minlength=len(rules.own))
+    message = (
+        "rule {} ({!r}) matches no touchpoint: check its conditions, and whether an earlier rule takes its touchpoints"
+    )
+    return [
+        Flaw("rule_without_hits", None, None, None, 0, message.format(number, rule.channel), _describe(rule))
+        for number, (rule, n) in enumerate(zip(rules.own, hits.tolist(), strict=True), start=1)
+        if not n and len(by_rule)
+    ]
+
+
+def _describe(rule: Rule) -> str:
+    return "; ".join(f"{name} = {', '.join(patterns)}" for name, patterns in rule.conditions.items())
 
 
 def _near(field: str, names: Coded, weights: NDArray[np.int64]) -> list[Flaw]:
@@ -233,9 +379,9 @@ def _referrals(evidence: Evidence, mask: Mask, weights: NDArray[np.int64], messa
 
 def _traffic(names: Coded, mask: Mask, weights: NDArray[np.int64]) -> dict[str, int]:
     """Touchpoints by name, where ``mask`` is true."""
-    codes, places = np.unique(names.codes[mask], return_inverse=True)
+    codes, numbers = np.unique(names.codes[mask], return_inverse=True)
     sums = np.zeros(len(codes), dtype=np.int64)
-    np.add.at(sums, places, weights[mask])
+    np.add.at(sums, numbers, weights[mask])
     return {names.values[code]: count for code, count in zip(codes.tolist(), sums.tolist(), strict=True) if code >= 0}
 
 

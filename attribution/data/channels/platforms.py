@@ -1,17 +1,17 @@
-"""Sites that are known for what they are (data in ``sites.toml``), and the click ids that ad platforms append."""
+"""Sites that are known for what they are (data in ``sites.toml``), and hosts that serve ads."""
 
 from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-# ---------------------------------------------------------------- sites
+from attribution.schema.clicks import AD_SERVERS, AdServer
 
 SEARCH, SOCIAL, VIDEO, SHOPPING, ASSISTANT, OTHER = "search", "social", "video", "shopping", "assistant", "other"
-KINDS = (SEARCH, SOCIAL, VIDEO, SHOPPING, ASSISTANT)
+MAIL, SMS, AFFILIATE = "mail", "sms", "affiliate"
+KINDS = (SEARCH, SOCIAL, VIDEO, SHOPPING, ASSISTANT, MAIL, SMS, AFFILIATE)
 """What a site can be."""
 
 _SEPARATORS = re.compile(r"[\s_-]+")
@@ -30,7 +30,7 @@ def platform_kind(source: str) -> str | None:
     Examples
     --------
     >>> [platform_kind(name) for name in ("google.co.uk", "mail.google.com", "face book", "content_marketing")]
-    ['search', None, 'social', None]
+    ['search', 'mail', 'social', None]
     """
     sites, hosts, names = _read_platforms()
     kind = hosts.get(source) or hosts.get(_any_country(source))
@@ -69,32 +69,12 @@ def _read_platforms() -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
     return sites, hosts, names
 
 
-# ---------------------------------------------------------------- click ids, and what they prove where utm says nothing
+def ad_server(host: str) -> AdServer | None:
+    """What is known of a host that serves ads; None where it is none.
 
-
-@dataclass(frozen=True)
-class ClickId:
-    """What a click id stands for: a source, a medium, and the kind of site that was clicked on."""
-
-    source: str
-    medium: str
-    kind: str | None = None
-
-
-_GOOGLE = ClickId("google", "cpc", SEARCH)
-
-CLICK_IDS = {
-    "gclid": _GOOGLE,
-    "gbraid": _GOOGLE,
-    "wbraid": _GOOGLE,
-    "msclkid": ClickId("bing", "cpc", SEARCH),
-    "bd_vid": ClickId("baidu", "cpc", SEARCH),
-    "ttclid": ClickId("tiktok", "cpc", SOCIAL),
-    "li_fat_id": ClickId("linkedin", "cpc", SOCIAL),
-    "twclid": ClickId("twitter", "cpc", SOCIAL),
-    "irclickid": ClickId("impact", "affiliate"),
-    "srsltid": ClickId("google", "organic", SHOPPING),
-    # Meta appends it to every link that leaves its apps, paid or not; so it decides last.
-    "fbclid": ClickId("facebook", "social", SOCIAL),
-}
-"""By name, in the order in which they count where a link carries several."""
+    Examples
+    --------
+    >>> ad_server("googleads.g.doubleclick.net").medium, ad_server("doubleclick.example")
+    ('cpm', None)
+    """
+    return next((AD_SERVERS[part] for part in _parts(host) if part in AD_SERVERS), None)

@@ -9,6 +9,12 @@ from urllib.parse import unquote_to_bytes
 NOTHING = frozenset({"", "(not set)", "(none)", "none", "null", "undefined", "nan"})
 """What tools write where there is nothing."""
 
+MACRO = (
+    r"\{\{.*\}\}|\$?\{[\w.:|-]+\}|(?:^|[^0-9A-Za-z])__[0-9A-Za-z_]+__(?:$|[^0-9A-Za-z])|%%.+%%|\$\$.+\$\$"
+    r"|^\[[\w.:-]+\]$|^<[\w.:-]+>$"
+)
+"""A placeholder that an ad platform or a mail system should have filled."""
+
 _ROUNDS = 3
 _SITE_PREFIX = re.compile(r"(?:(?:www|m)\.)+(?=[^.]+\.)")
 _MAIL = re.compile(r"(?<![^\W_])e[-_ ]mail\b")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+from attribution.amounts import pluralise
 from attribution.data.engine import quote
-from attribution.data.loading.findings import Finding, Status, count_finding
+from attribution.data.loading.findings import Finding, Status, count_finding, listed
 from attribution.data.loading.load import Sources
+from attribution.schema.clicks import MARKS
 
 _LOOKS_LIKE_EPOCH = 1_000_000_000
 _FIRST_DAY, _LAST_DAY = 1900_01_01, 2100_12_31
@@ -147,7 +150,49 @@ def check_channels_known(sources: Sources, touched: Sequence[str]) -> list[Findi
         count_finding(
             "channels_not_in_costs", table, len(unpaid), _UNPAID, total=len(touched), example=", ".join(unpaid[:5])
         ),
+        *_spend_beside_clicks(sources, unknown),
     ]
+
+
+def _spend_beside_clicks(sources: Sources, unknown: Sequence[str]) -> list[Finding]:
+    """Spend of channels without touchpoints, where clicks of a platform that sells them lie in other channels."""
+    if sources.marketing is None:
+        return []
+    spent = sources.engine.query(
+        "select channel, sum(amount)::double as amount from costs where channel is not null and amount > 0 "
+        "group by channel order by channel"
+    ).to_pylist()
+    clicks = sources.marketing.clicks.to_pylist()
+    texts, touchpoints = [], 0
+    for row in (row for row in spent if row["channel"] in unknown):
+        beside = [click for click in clicks if row["channel"] in MARKS[click["mark"]].sells]
+        if beside:
+            touchpoints += sum(click["touchpoints"] for click in beside)
+            texts.append(f"{row['amount']:,.2f} of {row['channel']!r} beside {_describe_clicks(beside)}")
+    check, total = "spend_beside_click_ids", float(len(spent))
+    if not texts:
+        return [
+            Finding(
+                check, "costs", "pass", 0, total, None, "no spend without touchpoints beside clicks of its platform"
+            )
+        ]
+    is_open = any(MARKS[click["mark"]].proof == "link" for click in clicks)
+    remedy = "tag the links of ads (utm_medium = cpc or paid, utm_campaign), or name their channel in a rule"
+    if is_open:
+        remedy += "; an id that marks posts and ads alike proves no ad"
+    message = f"spend of channels without touchpoints: {listed(texts)}: {remedy}"
+    return [Finding(check, "costs", "warn", touchpoints, None, texts[0], message)]
+
+
+def _describe_clicks(clicks: Sequence[Mapping[str, Any]]) -> str:
+    by_mark: dict[str, int] = {}
+    for click in clicks:
+        by_mark[click["mark"]] = by_mark.get(click["mark"], 0) + click["touchpoints"]
+    channels = sorted({click["channel"] for click in clicks if click["channel"] is not None})
+    marks = listed([f"{n:,} with {mark}" for mark, n in sorted(by_mark.items(), key=lambda item: (-item[1], item[0]))])
+    return f"{pluralise(sum(by_mark.values()), 'touchpoint')} ({marks})" + (
+        f" in {listed(channels)}" if channels else ""
+    )
 
 
 def _match_spellings(unknown: Sequence[str], channels: Sequence[str]) -> list[tuple[str, str]]:

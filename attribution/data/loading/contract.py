@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ import pyarrow as pa
 from attribution.data.engine import Engine, quote
 from attribution.data.loading.times import LARGEST_POSITION, read_times
 from attribution.errors import InputError, did_you_mean
+from attribution.schema.clicks import TAGS
 from attribution.schema.experiment import TableSpec
 from attribution.schema.tables import RAW_MARKETING, RESERVED, TOUCHPOINTS, Column, Table
 
@@ -50,6 +51,8 @@ def map_columns(table: Table, spec: TableSpec, present: Iterable[str]) -> dict[s
     present = list(present)
     if spec.columns is None:
         mapping = {name: name for name in table.column_names if name in present}
+        if table is TOUCHPOINTS:
+            mapping |= _find_raw(present, mapping)
         if "channel" in mapping:
             # Raw marketing columns tell the channel where there is none; beside one they are asked for by name.
             mapping = {name: source for name, source in mapping.items() if name not in RAW_MARKETING}
@@ -82,6 +85,16 @@ def map_columns(table: Table, spec: TableSpec, present: Iterable[str]) -> dict[s
             hint=did_you_mean(missing[0], present) or 'map it: columns = { canonical = "source" }',
         )
     return mapping
+
+
+def _find_raw(present: Sequence[str], mapping: Mapping[str, str]) -> dict[str, str]:
+    """Raw marketing columns under another case, and tags under the names that other products give them."""
+    by_letters: dict[str, str] = {}
+    for name in present:
+        by_letters.setdefault(name.casefold(), name)
+    names = {name: (name, *TAGS.get(name, ())) for name in RAW_MARKETING if name not in mapping}
+    matches = {name: next((by_letters[one] for one in ones if one in by_letters), None) for name, ones in names.items()}
+    return {name: source for name, source in matches.items() if source is not None}
 
 
 def read_column(

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from attribution.amounts import pluralise
-from attribution.data.channels import ChannelRules, derive_channels, lint_channels, read_click_ids
+from attribution.data.channels import ChannelRules
 from attribution.data.engine import Engine, quote
 from attribution.data.loading.contract import check_channels
 from attribution.data.loading.findings import Finding, count_finding
@@ -20,6 +19,7 @@ from attribution.data.loading.identity import (
     map_accounts,
     stitch_identities,
 )
+from attribution.data.loading.marketing import Marketing, Stage, apply_rules, shared_click_findings
 from attribution.errors import InputError
 from attribution.schema.tables import RAW_MARKETING
 
@@ -27,20 +27,6 @@ from attribution.schema.tables import RAW_MARKETING
 
 OFFLINE, INFERRED = "offline", "inferred"
 """Kinds of touchpoints that a code stands for, and of those that only its redemption shows."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A table on its way: what the engine knows it as by now, and its columns."""
-
-    view: str
-    columns: tuple[str, ...]
-
-    def text(self, name: str) -> str:
-        """SQL for a text column of ``t``: null where it is blank, or where there is no such column."""
-        if name not in self.columns:
-            return "null::varchar"
-        return f"case when trim(t.{quote(name)}) <> '' then t.{quote(name)} end"
 
 
 def read_codes(engine: Engine) -> None:
@@ -179,12 +165,12 @@ class Enriched:
     Attributes
     ----------
     columns : the tables that are no longer what they were, and their columns
-    lint : the ``channel_lint`` table, where channel rules were used
+    marketing : what raw marketing columns said, where channel rules were used
     findings : what was found on the way
     """
 
     columns: Mapping[str, tuple[str, ...]]
-    lint: pa.Table | None
+    marketing: Marketing | None
     findings: tuple[Finding, ...]
 
 
@@ -219,17 +205,19 @@ def enrich(
     stages = {name: Stage(name, tuple(columns[name])) for name in stitched if name in columns}
     before = dict(stages)
     findings: list[Finding] = []
-    lint = None
+    marketing = None
     if "codes" in columns:
         read_codes(engine)
         if "code" in columns.get("touchpoints", ()):
             stages["touchpoints"], more = name_channels(engine, stages["touchpoints"])
             findings += more
     if set(columns.get("touchpoints", ())) & set(RAW_MARKETING):
-        stages["touchpoints"], lint, more = apply_rules(
+        stages["touchpoints"], marketing, more = apply_rules(
             engine, stages["touchpoints"], rules or ChannelRules(), click_ids=click_ids
         )
         findings += more
+    elif "touchpoints" in stages:
+        findings += shared_click_findings(engine, stages["touchpoints"])
     mapping, more = find_persons(engine, columns, account)
     findings += more
     if mapping is not None and mapping.num_rows:
@@ -245,7 +233,7 @@ def enrich(
         touched, more = infer_touchpoints(engine, updated.get("touchpoints"), columns["conversions"])
         findings += more
         updated |= {"touchpoints": touched} if touched else {}
-    return Enriched(updated, lint, tuple(findings))
+    return Enriched(updated, marketing, tuple(findings))
 
 
 def _check_use(columns: Columns, rules: ChannelRules | None) -> None:
@@ -269,68 +257,6 @@ def _check_use(columns: Columns, rules: ChannelRules | None) -> None:
             "touchpoints have a column 'code' but no channel, and there is no codes table",
             hint="add a table 'codes' with the columns code and channel",
         )
-
-
-def apply_rules(
-    engine: Engine, stage: Stage, rules: ChannelRules, *, click_ids: bool
-) -> tuple[Stage, pa.Table, list[Finding]]:
-    """Touchpoints with the channel and campaign that channel rules derive where there are none; lint, findings.
-
-    With ``click_ids`` they have these and their kinds, too.
-    """
-    raw = [name for name in RAW_MARKETING if name in stage.columns]
-    listed = ", ".join(quote(name) for name in raw)
-    own = {name: stage.text(name) for name in ("channel", "campaign")}
-    # Sorted, so that nothing depends on the order in which the engine finds them.
-    combinations = engine.query(
-        f"select {listed}, count(*) filter ({own['channel']} is null) as touchpoints, "
-        f"count(*) filter ({own['channel']} is null and {own['campaign']} is null) as without_campaign "
-        f"from {stage.view} t group by {listed} order by {listed}",
-        table="touchpoints",
-    )
-    derived = derive_channels(combinations.select(raw), rules)
-    if click_ids:
-        clicks = read_click_ids(combinations.select(raw))
-        for name in clicks.column_names:
-            derived = derived.append_column(name, clicks[name])
-            own[name] = stage.text(name)
-    mapping = combinations.select(raw)
-    for name in own:
-        mapping = mapping.append_column(f"derived_{name}", derived[name])
-    engine.register_arrow("derived", mapping)
-    same = " and ".join(f"t.{quote(name)} is not distinct from d.{quote(name)}" for name in raw)
-    names = [name for name in stage.columns if name not in (*raw, *own)]
-    terms = [f"coalesce({sql}, d.derived_{name}) as {name}" for name, sql in own.items()]
-    listed = ", ".join([*(f"t.{quote(name)}" for name in names), *terms])
-    engine.view("channelled_touchpoints", f"select {listed} from {stage.view} t join raw_derived d on {same}")
-    lint = lint_channels(combinations.filter(pc.greater(combinations["touchpoints"], 0)), rules)
-    total = pc.sum(combinations["touchpoints"]).as_py() or 0
-    return Stage("channelled_touchpoints", (*names, *own)), lint, _lint_findings(lint, total)
-
-
-_LINT = {
-    "unmapped": "pairs of source and medium that match no channel rule",
-    "near_duplicate_source": "sources that differ only in spelling",
-    "near_duplicate_medium": "mediums that differ only in spelling",
-    "near_duplicate_campaign": "campaigns that differ only in spelling",
-    "paid_without_campaign": "sources and mediums of paid touchpoints without a campaign",
-    "self_referral": "your own sites that appear as referrers",
-}
-
-
-def _lint_findings(lint: pa.Table, touchpoints: int) -> list[Finding]:
-    findings = []
-    for check, message in _LINT.items():
-        rows = lint.filter(pc.equal(lint["check"], check))
-        if check == "self_referral":
-            # Those of own_sites are dealt with.
-            rows = rows.filter(pc.match_substring(rows["message"], "add it to own_sites"))
-        concerned = pc.sum(rows["touchpoints"]).as_py() or 0
-        text = f"{message}: {concerned:,} of {touchpoints:,} touchpoints; read in table channel_lint what to do"
-        names = rows.select(["source", "medium", "campaign"]).slice(0, 1).to_pylist()
-        example = " / ".join(name or "–" for name in names[0].values()).removesuffix(" / –") if names else None
-        findings.append(count_finding(check, "touchpoints", rows.num_rows, text, example=example))
-    return findings
 
 
 def find_persons(engine: Engine, columns: Columns, account: str | None) -> tuple[pa.Table | None, list[Finding]]:

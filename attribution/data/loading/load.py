@@ -17,6 +17,7 @@ from attribution.data.engine import DuckDBEngine, Engine, quote, text
 from attribution.data.loading.contract import Reading, check_values, is_integer_like, map_columns, read_column
 from attribution.data.loading.enrich import enrich
 from attribution.data.loading.findings import Finding
+from attribution.data.loading.marketing import DAY, Marketing
 from attribution.data.loading.normalise import Grain, complete, normalise, optional_cost_columns
 from attribution.data.loading.raw_tables import OpenedTable, as_spec, open_table
 from attribution.errors import InputError, did_you_mean
@@ -45,7 +46,7 @@ class Sources:
     integer_times : whether times are mere positions; None where there are none
     separator : between the channels of a path
     findings : what was found while files were read and channels, codes and persons put in
-    channel_lint : the ``channel_lint`` table, where channel rules were used
+    marketing : what raw marketing columns said, where channel rules were used: lint, clicks, days
     conversions_view : what conversions are read from; arrivals in a stage can take their place
     zoned : whether times tell their time zone, or were given one; None where there is nothing to tell
 
@@ -67,7 +68,7 @@ class Sources:
     integer_times: bool | None = None
     separator: str = ">"
     findings: tuple[Finding, ...] = ()
-    channel_lint: pa.Table | None = None
+    marketing: Marketing | None = None
     conversions_view: str = "conversions"
     zoned: bool | None = None
 
@@ -76,6 +77,22 @@ class Sources:
         """Whether ``table`` was given, with ``column`` if named."""
         loaded = self.tables.get(table)
         return loaded is not None and (column is None or column in loaded.columns)
+
+    @property
+    def channel_lint(self) -> pa.Table | None:
+        """The ``channel_lint`` table, where channel rules were used."""
+        return None if self.marketing is None else self.marketing.lint
+
+    @cached_property
+    def channel_days(self) -> pa.Table | None:
+        """Touchpoints by ``channel`` and ``day`` (µs since 1970); None where there are no times."""
+        if not self.has("touchpoints") or self.integer_times is not False:
+            return None
+        return self.engine.query(
+            f"select channel, touched_at - touched_at % {DAY} as day, count(*) as touchpoints from touchpoints "
+            "where touched_at is not null and channel is not null group by 1, 2 order by 1, 2",
+            table="touchpoints",
+        )
 
     @cached_property
     def first_touches(self) -> str:
@@ -183,7 +200,7 @@ def load_sources(
         integer_times=integer_times,
         separator=specs["paths"].separator if "paths" in specs else ">",
         findings=(*_findings_of(opened), *findings, *enriched.findings, *completed.findings),
-        channel_lint=enriched.lint,
+        marketing=enriched.marketing,
         zoned=zoned,
     )
 

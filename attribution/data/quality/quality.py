@@ -5,12 +5,13 @@ from __future__ import annotations
 from attribution.data.loading.findings import Finding
 from attribution.data.loading.load import Sources
 from attribution.data.quality.bots import check_bots, check_loaded_twice
+from attribution.data.quality.change import check_channel_changes, raw_timeline
 from attribution.data.quality.clocks import check_clocks, is_day_only
 from attribution.data.quality.cost_gaps import check_spend
 from attribution.data.quality.extent import check_beginning, check_ends, without_strays
 from attribution.data.quality.matching import check_customers
 from attribution.data.quality.timeline import Timeline, read_timeline
-from attribution.data.quality.values import check_currencies, check_null_jumps, check_values
+from attribution.data.quality.values import check_currencies, check_macros, check_null_jumps, check_values
 from attribution.schema.experiment import DEFAULT_LOOKBACK_DAYS, Period
 
 
@@ -50,6 +51,10 @@ def quality_findings(
                 timeline, strays = without_strays(timeline)
                 findings.append(strays)
             timelines[table] = timeline
+    if (raw := raw_timeline(sources)) is not None:
+        findings += check_null_jumps(raw)
+    findings += check_channel_changes(sources)
+    findings += check_macros(sources)
     touchpoints, conversions = timelines.get("touchpoints"), timelines.get("conversions")
     if sources.has("touchpoints"):
         findings.append(check_bots(sources))

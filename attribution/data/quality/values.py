@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attribution.amounts import percent
+from attribution.data.channels import MACRO
 from attribution.data.engine import quote
 from attribution.data.loading.findings import Finding, Status, listed
 from attribution.data.loading.load import Sources
@@ -43,7 +45,7 @@ class Jump(NamedTuple):
     outside: float
 
 
-def find_jump(rows: Counts, nulls: Counts) -> Jump | None:
+def find_jump(rows: Counts, nulls: Counts, *, least: float = _LEAST_JUMP) -> Jump | None:
     """The stretch of bins whose share of nulls differs most clearly from that of all others, if any does.
 
     The scan statistic of Kulldorff (1997), binomial, in one dimension: over all stretches, the largest log
@@ -53,6 +55,7 @@ def find_jump(rows: Counts, nulls: Counts) -> Jump | None:
     ----------
     rows : (bins,) rows per bin, > 0
     nulls : (bins,) of which null
+    least : the least difference of the two shares
 
     References
     ----------
@@ -80,7 +83,7 @@ def find_jump(rows: Counts, nulls: Counts) -> Jump | None:
     inside, outside = k[best] / n[best], (known_null - k[best]) / (total - n[best])
     change = abs(inside - outside)
     # Chernoff: the chance that one stretch has a ratio above r is below exp(-r).
-    if change < _LEAST_JUMP or ratio[best] < np.log(len(ratio) / _CHANCE):
+    if change < least or ratio[best] < np.log(len(ratio) / _CHANCE):
         return None
     is_outside = np.ones(bins, dtype=bool)
     is_outside[low[best] : high[best]] = False
@@ -93,7 +96,7 @@ def find_jump(rows: Counts, nulls: Counts) -> Jump | None:
 
 def check_null_jumps(timeline: Timeline) -> list[Finding]:
     """Whether the share of nulls jumps, for every column that may be null."""
-    days = _slices(timeline.by_day())
+    days = slices(timeline.by_day())
     return [_check_column(days, name, nulls) for name, nulls in days.nulls.items()]
 
 
@@ -118,7 +121,8 @@ def _check_column(days: Timeline, column: str, nulls: Counts) -> Finding:
     return Finding(check, table, status, int(concerned), days.total, days.label(first), message)
 
 
-def _slices(days: Timeline) -> Timeline:
+def slices(days: Timeline) -> Timeline:
+    """The same in at most so many bins that every stretch of them can be looked at."""
     if len(days.start) <= _MOST_SLICES:
         return days
     before = np.cumsum(days.rows) - days.rows
@@ -231,3 +235,31 @@ def _check_zeros(row: dict[str, Any]) -> Finding:
         None,
         f"{message}, so they do not count where channels are ranked by value; check the value column",
     )
+
+
+# ---------------------------------------------------------------- placeholders that were never filled
+
+
+def check_macros(sources: Sources) -> list[Finding]:
+    """Channels and campaigns that are placeholders of an ad platform; those of raw tags are the lint's to find."""
+    tables = ["costs"] if sources.marketing is not None else ["touchpoints", "costs"]
+    return [_check_macros(sources, table) for table in tables if sources.has(table)]
+
+
+def _check_macros(sources: Sources, table: str) -> Finding:
+    check, total = "unfilled_macro", sources.tables[table].rows
+    macros: list[tuple[int, str]] = []
+    for column in (name for name in ("channel", "campaign") if sources.has(table, name)):
+        signs = " or ".join(f"{column} like '%{sign}%'" for sign in ("{", "[", "<", "__", "$$", "%%"))
+        rows = sources.engine.query(
+            f"select {column} as name, count(*) as n from {table} where {signs} group by 1", table=table
+        ).to_pylist()
+        macros += [(row["n"], row["name"]) for row in rows if re.search(MACRO, row["name"])]
+    macros.sort(key=lambda macro: (-macro[0], macro[1]))
+    if not macros:
+        return Finding(check, table, "pass", 0, total, None, "no channel or campaign is a placeholder")
+    message = (
+        f"channels or campaigns that are placeholders which were never filled, such as "
+        f"{listed([repr(name) for _, name in macros])}: mend the tracking template, or name these rows in a query"
+    )
+    return Finding(check, table, "warn", min(sum(n for n, _ in macros), total), total, macros[0][1], message)

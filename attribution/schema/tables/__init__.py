@@ -19,7 +19,6 @@ from attribution.schema.tables.definition import (
 )
 from attribution.schema.tables.dictionary import DICTIONARY, dictionary_rows
 from attribution.schema.tables.inputs import (
-    CLICK_IDS,
     CODES,
     CONVERSIONS,
     COSTS,
@@ -35,6 +34,7 @@ from attribution.schema.tables.inputs import (
 from attribution.schema.tables.measures import FORMULAS
 from attribution.schema.tables.outputs import (
     AGREEMENT,
+    CHANNEL_DAYS,
     CHANNEL_LINT,
     CREDIT,
     CREDIT_BY_POSITION,
@@ -52,8 +52,8 @@ from attribution.schema.tables.outputs import (
 __all__ = [
     "AGREEMENT",
     "BASELINE",
+    "CHANNEL_DAYS",
     "CHANNEL_LINT",
-    "CLICK_IDS",
     "CODES",
     "CONVERSION",
     "CONVERSIONS",

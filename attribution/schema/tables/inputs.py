@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from attribution.schema.clicks import CLICK_IDS, TAGS
 from attribution.schema.tables.definition import Column, Table, optional
 
-CLICK_IDS = (
-    "gclid", "gbraid", "wbraid", "msclkid", "fbclid", "ttclid", "li_fat_id", "twclid", "bd_vid", "irclickid", "srsltid",
-)  # fmt: skip
-RAW_MARKETING = ("utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term", "referrer", "url", *CLICK_IDS)
+RAW_MARKETING = (*TAGS, "referrer", "url", "channel_group", *CLICK_IDS)
 """Columns from which channel rules derive channel and campaign where there is no channel column."""
+
+_RAW = {"channel_group": "default channel that the analytics product names; own channel rules come before it"}
 
 TOUCHPOINTS = Table(
     "touchpoints",
@@ -22,7 +22,7 @@ TOUCHPOINTS = Table(
         optional("stage", "text", "stage that this touchpoint opened: lead, opportunity, …"),
         optional("cost", "money", "what this touchpoint cost"),
         optional("code", "text", "QR or coupon code, whose channel the codes table tells"),
-        *(optional(name, "text", "raw, for channel rules") for name in RAW_MARKETING),
+        *(optional(name, "text", _RAW.get(name, "raw, for channel rules")) for name in RAW_MARKETING),
     ),
     extensible=True,
 )

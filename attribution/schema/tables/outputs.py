@@ -187,9 +187,22 @@ CHANNEL_LINT = Table(
         null("medium", "text", "medium as channel rules read it"),
         null("campaign", "text", "campaign as channel rules read it"),
         Column("touchpoints", "integer", "touchpoints concerned"),
-        Column("message", "text", "what is wrong"),
+        Column("message", "text", "what is wrong, and what to do"),
+        null("example", "text", "one tag, parameter or click id as the log has it; null where a name says it"),
     ),
     question="Which raw sources, media and campaigns should be tagged better or get a channel rule?",
+)
+
+CHANNEL_DAYS = Table(
+    "channel_days",
+    "channel × day with touchpoints; only where touchpoints have times",
+    (
+        Column("day", "day", "the day (UTC)"),
+        Column("channel", "text", "the channel, as touchpoints name it or channel rules derived it"),
+        Column("touchpoints", "integer", "touchpoints of the channel on the day"),
+        Column("share", "number", "share of all touchpoints of the day"),
+    ),
+    question="On which days does a channel appear, vanish or jump?",
 )
 
 HELD_OUT = Table(
@@ -263,6 +276,7 @@ OUTPUTS = {
         QUALITY,
         SEGMENT_CREDIT,
         CHANNEL_LINT,
+        CHANNEL_DAYS,
         HELD_OUT,
         INTERACTIONS,
     )

@@ -107,17 +107,18 @@ def raw_columns(name: str, table: str, place: int, *, everything: bool) -> pa.Sc
             for path in slot.names if everything else slot.names[: 0 if slot.optional else 1]:
                 first, *fields = path.split(".")
                 into = wanted.setdefault(first, {} if fields else None)
-                for field in fields:
-                    into[field] = None
+                for depth, field in enumerate(fields, start=1):
+                    into[field] = {} if depth < len(fields) and into.get(field) is None else into.get(field)
+                    into = into[field]
     return pa.schema([pa.field(first.removesuffix("[]"), text_type(first, into)) for first, into in wanted.items()])
 
 
-def text_type(name: str, fields: dict[str, None] | None) -> pa.DataType:
+def text_type(name: str, fields: dict[str, Any] | None) -> pa.DataType:
     if name.endswith("[]"):
         number = {"int_value": pa.int64(), "float_value": pa.float64(), "double_value": pa.float64()}
         value = pa.struct([("string_value", pa.string()), *number.items()])
         return pa.list_(pa.struct([("key", pa.string()), ("value", value)]))
-    return pa.string() if fields is None else pa.struct([(field, pa.string()) for field in fields])
+    return pa.string() if fields is None else pa.struct([(field, text_type(field, of)) for field, of in fields.items()])
 
 
 @NAMED
@@ -288,6 +289,45 @@ def test_ga4_exports_from_before_2023_have_no_collected_source(ga4: Path) -> Non
     ]
     assert "srsltid" not in found[0]
     assert only(rows("ga4", "conversions", old), "value", "conversion_id") == [(9.0, "T1"), (7.0, "T2"), (3.25, None)]
+
+
+def ad_event(
+    at: int, url: str, gclid: str | None, group: str | None, ads: str | None, manual: str | None
+) -> dict[str, Any]:
+    """A page view with what GA4 credits its session to, which export tables have since July 2024."""
+    event = ga4_event(at, "page_view", {"page_location": url, "entrances": 1}, user_pseudo_id=str(at))
+    collected = dict.fromkeys(GA4.field("collected_traffic_source").type.names) | {
+        "gclid": gclid,
+        "manual_campaign_name": manual,
+    }
+    session = {
+        "google_ads_campaign": {"campaign_name": ads},
+        "cross_channel_campaign": {"campaign_name": "cross", "default_channel_group": group},
+    }
+    return event | {"collected_traffic_source": collected, "session_traffic_source_last_click": session}
+
+
+def test_ga4_says_campaign_and_channel_of_the_ads_that_it_tagged() -> None:
+    raw = pa.Table.from_pylist(
+        [
+            ad_event(1, SHOP, "g", "Cross-network", "All products", None),
+            ad_event(2, SHOP, "g", "Paid Video", "Awareness", "(organic)"),
+            ad_event(3, f"{SHOP}?wbraid=w", None, "Display", None, None),
+            ad_event(4, SHOP, "g", "Paid Search", "Ads name", "own name"),
+            # A fault of the export, and a direct session that is credited to an ad of last week.
+            ad_event(5, SHOP, "g", "Organic Search", None, None),
+            ad_event(6, SHOP, None, "Paid Search", "Last week", None),
+        ]
+    )
+    found = sorted(rows("ga4", "touchpoints", raw), key=lambda row: row["touched_at"])
+    assert only(found, "channel_group", "utm_campaign") == [
+        ("Cross-network", "All products"),
+        ("Paid Video", "Awareness"),
+        ("Display", "cross"),
+        ("Paid Search", "own name"),
+        (None, "cross"),
+        (None, None),
+    ]
 
 
 def test_ga4_is_read_by_the_package_as_microseconds(ga4: Path) -> None:

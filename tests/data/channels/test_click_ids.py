@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import attribution as at
 from attribution.data.channels import read_click_ids
-from attribution.data.channels.platforms import CLICK_IDS
 from attribution.errors import InputError
+from attribution.schema.clicks import CLICK_IDS
 
 KINDS = list(CLICK_IDS)
 # As platforms make them, and a few with what must be encoded.

@@ -1006,7 +1006,7 @@ def test_a_shop_from_files_to_credit(shop: Path, tmp_path: Path, monkeypatch: py
     assert tuple(lint.columns) == output_tables()["channel_lint"].column_names
     assert tuple(pd.read_parquet(tmp_path / "out" / "channel_lint.parquet").columns) == tuple(lint.columns)
     assert set(zip(lint["check"], lint["source"].fillna(""), lint["touchpoints"], strict=True)) == {
-        ("near_duplicate_source", "newsleter", 1), ("self_referral", "shop.example", 1)
+        ("near_duplicate_source", "newsleter", 1), ("self_referral", "shop.example", 1), ("rule_without_hits", "", 0)
     }  # fmt: skip
     quality = pd.read_csv(tmp_path / "out" / "quality.csv").set_index(["check", "table"])
     counts = {

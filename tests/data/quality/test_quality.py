@@ -127,7 +127,8 @@ def test_every_check_is_in_the_report_even_if_it_passes() -> None:
         ("null_jump_customer_id", "touchpoints"), ("null_jump_channel", "touchpoints"),
         ("null_jump_campaign", "touchpoints"), ("stray_times", "touchpoints"),
         ("null_jump_customer_id", "conversions"), ("null_jump_value", "conversions"), ("stray_times", "conversions"),
-        ("null_jump_currency", "costs"), ("bots", "touchpoints"),
+        ("null_jump_currency", "costs"), ("channel_jump", "touchpoints"),
+        ("unfilled_macro", "touchpoints"), ("unfilled_macro", "costs"), ("bots", "touchpoints"),
         ("unmatched_customers", "conversions"), ("no_earlier_touchpoint", "conversions"),
         ("only_converters", "touchpoints"), ("customer_spelling", "conversions"),
         ("loaded_twice", "touchpoints"),
@@ -166,7 +167,9 @@ def test_conversions_alone() -> None:
 def test_paths_have_no_rows_in_time() -> None:
     paths = pd.DataFrame({"path": ["a > b"], "conversions": [3], "value": [5.0], "currency": ["EUR"]})
     costs = pd.DataFrame({"channel": ["a"], "amount": [3.0], "day": [dt.date(2024, 1, 1)]})
-    assert [*gate(paths=paths, costs=costs)] == [("unit_mix", "costs"), ("unit_jump", "costs"), ("currencies", "paths")]
+    assert [*gate(paths=paths, costs=costs)] == [
+        ("unfilled_macro", "costs"), ("unit_mix", "costs"), ("unit_jump", "costs"), ("currencies", "paths")
+    ]  # fmt: skip
 
 
 def test_integer_times_have_no_clock() -> None:
@@ -805,7 +808,8 @@ def test_days_of_spend_on_which_a_channel_has_no_touchpoints() -> None:
     day = touchpoints["touched_at"].dt.floor("D")
     lost = (touchpoints["channel"] == "display") & day.between(FIRST + 9 * DAY, FIRST + 13 * DAY)
     found = gate(touchpoints[~lost], conversions, costs)
-    assert warned(found) == {"paid_days_without_touchpoint"}
+    assert warned(found) == {"paid_days_without_touchpoint", "channel_jump"}
+    assert "'display' vanishes from 2024-01-10 to 2024-01-14" in found["channel_jump", "touchpoints"].message
     finding = found["paid_days_without_touchpoint", "costs"]
     assert finding.count == 5
     assert "'display' from 2024-01-10 to 2024-01-14" in finding.message
