@@ -79,8 +79,7 @@ def summarise(
     with progress() as say:
         say("reading tables")
         models, sources = make_models(settings), open_sources(settings, latest=True)
-        options = settings.journeys.model_dump(exclude_unset=True, exclude={"account", "segment"})
-        journeys = journeys_by_day(sources, **options)
+        journeys = journeys_by_day(sources, **settings.journeys.of_building)
         check_channel_count(settings, journeys)
         assert journeys.lookback_days is not None
         log = given_log(sources, journeys.lookback_days, days_covered(covers), max_gap_days=max_gap_days)

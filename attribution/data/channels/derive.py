@@ -11,6 +11,7 @@ import pyarrow as pa
 from attribution.data.channels.channel_rules import ChannelRules, own_channels
 from attribution.data.channels.coded import Coded, Mask
 from attribution.data.channels.evidence import DIRECT, Evidence, read_evidence
+from attribution.data.channels.ignored_referrers import find_ignored, name_site
 from attribution.data.channels.platforms import ASSISTANT, SEARCH, SHOPPING, SOCIAL, VIDEO
 
 # ---------------------------------------------------------------- default channels
@@ -87,8 +88,9 @@ def derive_channels(raw: pa.Table, rules: ChannelRules) -> pa.Table:
     Returns
     -------
     pa.Table
-        A row for every row of ``raw``, in its order: ``channel`` (never null), ``campaign``, ``source`` and
-        ``medium`` as they were used (null where there is none).
+        A row for every row of ``raw``, in its order: ``channel``, ``campaign``, ``source`` and ``medium`` as they
+        were used (null where there is none), and ``ignored_referrer``: the site that an entry came back from which
+        nobody was sent by. Such rows alone have no channel.
 
     Raises
     ------
@@ -111,12 +113,15 @@ def derive_channels(raw: pa.Table, rules: ChannelRules) -> pa.Table:
 
 def derive_table(evidence: Evidence, raw: pa.Table, rules: ChannelRules) -> pa.Table:
     """`derive_channels` of evidence that is read already."""
-    channel = own_channels(evidence, rules, raw).or_else(default_channels(evidence))
+    ignored = find_ignored(evidence, rules.ignored_hosts)
+    own = own_channels(evidence, rules, raw)
+    channel = own.or_else(default_channels(evidence).subset(~ignored))
     return pa.table(
         {
             "channel": channel.to_arrow(),
             "campaign": evidence.tags["utm_campaign"].to_arrow(),
             "source": evidence.source.to_arrow(),
             "medium": evidence.medium.to_arrow(),
+            "ignored_referrer": name_site(evidence, ignored & ~own.is_there()).to_arrow(),
         }
     )

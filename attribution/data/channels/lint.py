@@ -160,7 +160,7 @@ def lint_channels(rows: pa.Table, rules: ChannelRules) -> pa.Table:
     weights = _weights(rows, "touchpoints")
     without_campaign = _weights(rows, "without_campaign") if "without_campaign" in rows.column_names else weights
     evidence = read_evidence(rows, rules.own_sites)
-    is_unassigned = pc.equal(derive_table(evidence, rows, rules)["channel"], UNASSIGNED).to_numpy()
+    is_unassigned = pc.equal(derive_table(evidence, rows, rules)["channel"], UNASSIGNED).fill_null(False).to_numpy()
     flaws = [
         *_find_unmapped(evidence, is_unassigned, weights),
         *_near("source", evidence.tags["utm_source"], weights),

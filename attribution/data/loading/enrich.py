@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,7 +21,9 @@ from attribution.data.loading.identity import (
     map_accounts,
     stitch_identities,
 )
+from attribution.data.loading.visits import VisitRows, make_visits
 from attribution.errors import InputError
+from attribution.schema.experiment import VisitOptions
 from attribution.schema.tables import RAW_MARKETING
 
 # ---------------------------------------------------------------- QR and coupon codes
@@ -172,6 +175,13 @@ def _unknown_code_finding(engine: Engine, table: str, stage: Stage) -> Finding:
 Columns = Mapping[str, Sequence[str]]
 
 
+class Visits(NamedTuple):
+    """How page views become visits, and the IANA time zone whose midnight counts; UTC if None."""
+
+    options: VisitOptions
+    zone: str | None = None
+
+
 @dataclass(frozen=True)
 class Enriched:
     """What came of it.
@@ -195,11 +205,13 @@ def enrich(
     account: str | None = None,
     *,
     click_ids: bool = False,
+    visits: Visits | None = None,
 ) -> Enriched:
     """Give touchpoints and conversions what codes, channel rules, identities and accounts say about them.
 
-    A code names the channel of a touchpoint that has none, then channel rules do; persons and accounts take the
-    place of customers; only then is it known which codes were redeemed without an earlier touchpoint.
+    A code names the channel of a touchpoint that has none, then channel rules do; page views of a person become
+    visits; persons and accounts take the place of customers; only then is it known which codes were redeemed without an
+    earlier touchpoint.
 
     Parameters
     ----------
@@ -208,6 +220,7 @@ def enrich(
     rules : own channel rules; the default grouping alone unless given
     account : column of ``customers`` whose values own the journeys
     click_ids : whether touchpoints get the click ids of their raw columns
+    visits : how page views become visits, and the time zone whose midnight counts; touchpoints stay as they are if None
 
     Raises
     ------
@@ -227,11 +240,16 @@ def enrich(
             findings += more
     if set(columns.get("touchpoints", ())) & set(RAW_MARKETING):
         stages["touchpoints"], lint, more = apply_rules(
-            engine, stages["touchpoints"], rules or ChannelRules(), click_ids=click_ids
+            engine, stages["touchpoints"], rules or ChannelRules(), click_ids=click_ids, keep_ignored=visits is not None
         )
         findings += more
     mapping, more = find_persons(engine, columns, account)
     findings += more
+    if visits is not None:
+        pages, persons = stages["touchpoints"], "raw_persons" if "identities" in columns else None
+        made, more = make_visits(engine, VisitRows(pages.view, pages.columns, persons, visits.zone), visits.options)
+        stages["touchpoints"] = Stage(made, pages.columns)
+        findings += more
     if mapping is not None and mapping.num_rows:
         stages = stitch(engine, stages, mapping)
     redeems = "codes" in columns and "code" in columns["conversions"]
@@ -272,11 +290,12 @@ def _check_use(columns: Columns, rules: ChannelRules | None) -> None:
 
 
 def apply_rules(
-    engine: Engine, stage: Stage, rules: ChannelRules, *, click_ids: bool
+    engine: Engine, stage: Stage, rules: ChannelRules, *, click_ids: bool, keep_ignored: bool
 ) -> tuple[Stage, pa.Table, list[Finding]]:
     """Touchpoints with the channel and campaign that channel rules derive where there are none; lint, findings.
 
-    With ``click_ids`` they have these and their kinds, too.
+    With ``click_ids`` they have these and their kinds, too. Entries from ignored referrers are left out, or kept
+    without a channel.
     """
     raw = [name for name in RAW_MARKETING if name in stage.columns]
     listed = ", ".join(quote(name) for name in raw)
@@ -297,15 +316,30 @@ def apply_rules(
     mapping = combinations.select(raw)
     for name in own:
         mapping = mapping.append_column(f"derived_{name}", derived[name])
+    mapping = mapping.append_column("is_ignored", pc.is_valid(derived["ignored_referrer"]))
     engine.register_arrow("derived", mapping)
     same = " and ".join(f"t.{quote(name)} is not distinct from d.{quote(name)}" for name in raw)
     names = [name for name in stage.columns if name not in (*raw, *own)]
     terms = [f"coalesce({sql}, d.derived_{name}) as {name}" for name, sql in own.items()]
     listed = ", ".join([*(f"t.{quote(name)}" for name in names), *terms])
-    engine.view("channelled_touchpoints", f"select {listed} from {stage.view} t join raw_derived d on {same}")
+    left_out = "" if keep_ignored else f" where not (d.is_ignored and {own['channel']} is null)"
+    engine.view("channelled_touchpoints", f"select {listed} from {stage.view} t join raw_derived d on {same}{left_out}")
     lint = lint_channels(combinations.filter(pc.greater(combinations["touchpoints"], 0)), rules)
     total = pc.sum(combinations["touchpoints"]).as_py() or 0
-    return Stage("channelled_touchpoints", (*names, *own)), lint, _lint_findings(lint, total)
+    ignored = _ignored_finding(combinations["touchpoints"], derived["ignored_referrer"], are_kept=keep_ignored)
+    return Stage("channelled_touchpoints", (*names, *own)), lint, [ignored, *_lint_findings(lint, total)]
+
+
+def _ignored_finding(touchpoints: pa.ChunkedArray, sites: pa.ChunkedArray, *, are_kept: bool) -> Finding:
+    """How many touchpoints nobody was sent by, and the site that most of them come from."""
+    table = pa.table({"site": sites, "n": touchpoints}).filter(pc.is_valid(sites))
+    by_site = table.group_by("site").aggregate([("n", "sum")]).filter(pc.field("n_sum") > 0)
+    by_site = by_site.sort_by([("n_sum", "descending"), ("site", "ascending")])
+    count, total = pc.sum(by_site["n_sum"]).as_py() or 0, pc.sum(touchpoints).as_py() or 0
+    message = "touchpoints without tags that come from own sites, or back from payment, sign-in or captcha pages "
+    message += "(they continue a visit)" if are_kept else "(left out; journeys.visit_gap_minutes joins them to visits)"
+    example = by_site["site"][0].as_py() if by_site.num_rows else None
+    return Finding("ignored_referrer", "touchpoints", "pass", count, total, example, message)
 
 
 _LINT = {

@@ -15,12 +15,12 @@ from attribution.arguments import check_arguments
 from attribution.data.channels import ChannelRules, read_rules
 from attribution.data.engine import DuckDBEngine, Engine, quote
 from attribution.data.loading.contract import Reading, check_values, is_integer_like, map_columns, read_column
-from attribution.data.loading.enrich import enrich
+from attribution.data.loading.enrich import Visits, enrich
 from attribution.data.loading.findings import Finding
 from attribution.data.loading.normalise import Grain, complete, normalise, optional_cost_columns
 from attribution.data.loading.raw_tables import OpenedTable, as_spec, open_table
 from attribution.errors import InputError, did_you_mean
-from attribution.schema.experiment import TableSpec
+from attribution.schema.experiment import TableSpec, VisitOptions, checked
 from attribution.schema.tables import COSTS, CUSTOMERS, INPUTS, TOUCHPOINTS, Column
 
 
@@ -110,6 +110,7 @@ def load_sources(
     stages: Any = None,
     channels: ChannelRules | Mapping[str, Any] | None = None,
     account: str | None = None,
+    visits: VisitOptions | Mapping[str, Any] | None = None,
     grain: Grain = "channel",
     engine: Engine | None = None,
     folder: str | Path = ".",
@@ -124,8 +125,10 @@ def load_sources(
         A DataFrame, Arrow table, path, glob, list of paths, SQL query (``select …``), or a `TableSpec` for
         column maps, filters and time formats. Columns: see `attribution.schema.tables`.
     channels : rules of your own, in front of the default grouping, for touchpoints without a channel column;
-        `ChannelRules`, or a dict of ``own_sites`` and ``rules`` as an experiment file has them
+        `ChannelRules`, or a dict of ``own_sites``, ``ignored_referrers`` and ``rules`` as an experiment file has them
     account : column of ``customers`` whose values own the journeys, instead of customers
+    visits : how page views become visits, such as ``{"visit_gap_minutes": 30}``, with the keys of ``[journeys]`` in an
+        experiment file; touchpoints stay as they are unless given
     grain : ``campaign`` lets every campaign be a channel of its own, named "search / brand"
     engine : the engine to hold them; DuckDB in this process unless given
     folder : where relative paths start
@@ -163,13 +166,28 @@ def load_sources(
     }
     if isinstance(channels, Mapping):
         channels = read_rules(channels, "channels")
+    if isinstance(visits, Mapping):
+        visits = checked(VisitOptions, visits, origin="load_sources", within="visits")
     specs = {name: as_spec(value) for name, value in values.items() if value is not None}
     _check_request(specs, account)
+    if visits is not None and "touchpoints" not in specs:
+        raise InputError(
+            "visit_gap_minutes makes visits of touchpoints, and there is no such table",
+            given=sorted(specs),
+            hint="leave it out, or add a table of touchpoints",
+        )
     (engine := engine or DuckDBEngine()).claim()
     opened = {name: open_table(engine, name, spec, Path(folder)) for name, spec in specs.items()}
     loaded, (integer_times, zoned) = _load(engine, opened, account, latest=latest)
     findings = normalise(engine, _columns(loaded))
-    enriched = enrich(engine, _columns(loaded), channels, account, click_ids=click_ids)
+    if visits is not None and integer_times:
+        raise InputError(
+            "visit_gap_minutes needs timestamps; the times of this log are integers",
+            given=f"visit_gap_minutes = {visits.visit_gap_minutes:g}",
+            hint="leave it out, or set what the integers mean, e.g. time_format = 'epoch_s'",
+        )
+    of_visits = None if visits is None else Visits(visits, specs["touchpoints"].time_zone)
+    enriched = enrich(engine, _columns(loaded), channels, account, click_ids=click_ids, visits=of_visits)
     for name, columns in enriched.columns.items():
         _check_spelling(name, columns)
         loaded[name] = LoadedTable(name, columns, _count(engine, name))
