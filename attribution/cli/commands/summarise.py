@@ -70,6 +70,7 @@ def summarise(
     from attribution.pipeline.sections import read_experiment
     from attribution.production.guards import read_thresholds
     from attribution.production.refit import Definition, SummaryStore, given_log
+    from attribution.production.scoring.days import unsure_days
 
     check_order(_number(since), _number(through))
     limits, due_day = read_thresholds(thresholds), parse_day(due, "--due")
@@ -82,7 +83,13 @@ def summarise(
         journeys = journeys_by_day(sources, **settings.journeys.of_building)
         check_channel_count(settings, journeys)
         assert journeys.lookback_days is not None
-        log = given_log(sources, journeys.lookback_days, days_covered(covers), max_gap_days=max_gap_days)
+        log = given_log(
+            sources,
+            journeys.lookback_days,
+            days_covered(covers),
+            max_gap_days=max_gap_days,
+            unsure_days=unsure_days(settings.journeys),
+        )
         tonight = _tonight(store, log, journeys, since, through)
         guards = _guards(store, log, tonight, limits, (due_day, _number(through)))
         document = _document(to, tonight)

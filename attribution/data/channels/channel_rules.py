@@ -14,7 +14,7 @@ from attribution.arguments import check_fields
 from attribution.data.channels.addresses import extract_host, read_paths, source_text
 from attribution.data.channels.coded import Coded, Mask, absent
 from attribution.data.channels.evidence import DIRECT, Evidence, to_texts
-from attribution.data.channels.ignored_referrers import DEFAULT, find_ignored, ignored_hosts
+from attribution.data.channels.ignored_referrers import DEFAULT, ignored_hosts
 from attribution.data.channels.platforms import CLICK_IDS
 from attribution.data.channels.spelling import fold, medium_text, tag_text, unquote_text
 from attribution.errors import InputError, did_you_mean
@@ -122,9 +122,9 @@ class ChannelRules:
     ----------
     own : rules tried in this order before the default grouping; the first that holds decides
     own_sites : the advertiser's hosts; a referrer there or under one of them is none from outside
-    ignored_referrers : hosts of payment, sign-in and captcha pages; who comes from there, or from ``own_sites``, without
-        a tag or click id was not sent by them, and is no touchpoint unless an own rule names the site. ``"default"``
-        stands for the list that is shipped; an empty list leaves no touchpoint out.
+    ignored_referrers : hosts of payment, sign-in and captcha pages; who comes from there, or from ``own_sites``,
+        without a tag or click id was not sent by them, and is no touchpoint unless an own rule names the site.
+        ``"default"`` stands for the list that is shipped; an empty list leaves no touchpoint out.
 
     Raises
     ------
@@ -198,23 +198,22 @@ def read_rules(document: Mapping[str, Any], origin: str) -> ChannelRules:
     return ChannelRules(own, sites, ignored)
 
 
-def own_channels(evidence: Evidence, rules: ChannelRules, raw: pa.Table) -> Coded:
+def own_channels(evidence: Evidence, rules: ChannelRules, raw: pa.Table, *, ignored: Mask) -> Coded:
     """The channel that the first holding own rule gives every row; none where none holds.
 
-    Only a rule that names the site holds for a row from an ignored one.
+    For a row from an ignored referrer only a rule that names its site holds.
     """
     columns = {name: evidence.tags[f"utm_{name}"] for name in ("campaign", "content", "term")}
     columns |= {"source": evidence.source, "medium": evidence.medium, "referrer": evidence.referrer}
     if any(rule.landing for rule in rules.own):
         has_pages = "url" in raw.column_names
         columns["landing"] = read_paths(to_texts(raw, "url")) if has_pages else absent(raw.num_rows)
-    entries = ~find_ignored(evidence, rules.ignored_hosts)
     codes = np.full(raw.num_rows, -1, dtype=np.int32)
     for code, rule in reversed(list(enumerate(rules.own))):
         names_site = evidence.referrer.is_there() if rule.referrer else np.zeros(raw.num_rows, dtype=bool)
         if rule.source:
             names_site |= ~evidence.source.where(DIRECT.__eq__)
-        codes[_holds(rule, columns, evidence) & (entries | names_site)] = code
+        codes[_holds(rule, columns, evidence) & (names_site | ~ignored)] = code
     return Coded(tuple(map(str, range(len(rules.own)))), codes).translate(lambda code: rules.own[int(code)].channel)
 
 

@@ -114,7 +114,7 @@ def derive_channels(raw: pa.Table, rules: ChannelRules) -> pa.Table:
 def derive_table(evidence: Evidence, raw: pa.Table, rules: ChannelRules) -> pa.Table:
     """`derive_channels` of evidence that is read already."""
     ignored = find_ignored(evidence, rules.ignored_hosts)
-    own = own_channels(evidence, rules, raw)
+    own = own_channels(evidence, rules, raw, ignored=ignored)
     channel = own.or_else(default_channels(evidence).subset(~ignored))
     return pa.table(
         {

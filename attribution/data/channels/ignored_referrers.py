@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 
@@ -38,16 +39,24 @@ def ignored_hosts(own_sites: tuple[str, ...], ignored_referrers: tuple[str, ...]
     return listed - {DEFAULT} | (default_ignored_referrers() if DEFAULT in listed else frozenset())
 
 
-def is_under(host: str, sites: frozenset[str]) -> bool:
-    """Whether a host is one of ``sites`` or lies under one.
+def is_under(sites: frozenset[str]) -> Callable[[str], bool]:
+    """A function that says whether a host is one of ``sites`` or lies under one.
 
     Examples
     --------
-    >>> [is_under(host, frozenset({"pay.example"})) for host in ("pay.example", "eu.pay.example", "notpay.example")]
+    >>> [is_under(frozenset({"pay.example"}))(host) for host in ("pay.example", "eu.pay.example", "notpay.example")]
     [True, True, False]
     """
-    labels = host.split(".")[-_MOST_LABELS:]
-    return any(".".join(labels[start:]) in sites for start in range(len(labels)))
+    # Of many hosts nearly all are told by their end alone.
+    ends = frozenset(site[site.rfind(".", 0, site.rfind(".")) + 1 :] for site in sites)
+
+    def holds(host: str) -> bool:
+        if host[host.rfind(".", 0, max(host.rfind("."), 0)) + 1 :] not in ends:
+            return False
+        labels = host.split(".")[-_MOST_LABELS:]
+        return any(".".join(labels[start:]) in sites for start in range(len(labels)))
+
+    return holds
 
 
 def find_ignored(evidence: Evidence, hosts: frozenset[str]) -> Mask:
@@ -57,15 +66,15 @@ def find_ignored(evidence: Evidence, hosts: frozenset[str]) -> Mask:
     """
     if not hosts:
         return np.zeros(len(evidence.source.codes), dtype=bool)
-
-    def is_ignored(host: str) -> bool:
-        return is_under(host, hosts)
-
-    untagged = ~evidence.is_tagged & (evidence.is_inside | evidence.referrer.where(is_ignored))
-    written = evidence.tags["utm_medium"].where("referral".__eq__) & evidence.tags["utm_source"].where(is_ignored)
-    for name in ("utm_campaign", "utm_content", "utm_term"):
-        written &= ~evidence.tags[name].where(lambda text: text != "(referral)")
-    return (untagged | written) & ~evidence.is_clicked
+    is_ignored = is_under(hosts)
+    ignored = ~evidence.is_tagged & (evidence.is_inside | evidence.referrer.where(is_ignored))
+    written = evidence.tags["utm_medium"].where("referral".__eq__)
+    if written.any():
+        written &= evidence.tags["utm_source"].where(is_ignored)
+        for name in ("utm_campaign", "utm_content", "utm_term"):
+            written &= ~evidence.tags[name].where(lambda text: text != "(referral)")
+        ignored |= written
+    return ignored & ~evidence.is_clicked
 
 
 def name_site(evidence: Evidence, ignored: Mask) -> Coded:

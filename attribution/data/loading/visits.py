@@ -5,14 +5,15 @@ Its source is what Google Analytics 4 calls that of a session: that of the first
 traffic carries none, so that a visit typed in and tagged a minute later is one of the tag. Rows without a channel, such
 as walks about the own site and returns from payment pages, carry none and begin nothing.
 
-This happens while tables are read, and not while journeys are built, since the checks of data, the days of nightly jobs,
-spend per touchpoint and stages of a funnel are then all about the same touchpoints.
+This happens while tables are read, and not while journeys are built, since the checks of data, the days of nightly
+jobs, spend per touchpoint and stages of a funnel are then all about the same touchpoints.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from attribution.amounts import pluralise
 from attribution.data.engine import Engine, quote, text
 from attribution.data.loading.findings import Finding, listed
 from attribution.schema.experiment import VisitOptions
@@ -55,19 +56,24 @@ def make_visits(engine: Engine, rows: VisitRows, options: VisitOptions) -> tuple
     cost = ", sum(cost) as visit_cost" if "cost" in rows.columns else ""
     engine.define(
         "visit_spans",
-        "select visit_person, visit, min(touched_at) as opened_at, count(*) as page_views, min(place) as first_place, "
-        "min(case when carries then place end) as source_place, max(earlier_source) as earlier_source, "
-        f"min(stretch_place) as stretch_place{cost} from visit_parts where visit > 0 group by visit_person, visit",
+        "select visit_person, stretch, visit, min(touched_at) as opened_at, count(*) as page_views, "
+        f"min(place) as first_place, min(case when carries then place end) as source_place{cost} "
+        "from visit_parts where visit > 0 group by visit_person, stretch, visit",
+    )
+    # Where midnight parted a visit, the later part has the source of the earlier one, unless it has one itself.
+    in_stretch = "over (partition by visit_person, stretch"
+    engine.view(
+        "visit_sources",
+        f"select *, max(source_place) {in_stretch} order by visit rows between unbounded preceding and current row) "
+        f"as known_place, min(first_place) {in_stretch}) as stretch_place from visit_spans",
     )
     own = {"touched_at": "v.opened_at", "cost": "v.visit_cost"}
     parts = [f"{own.get(name, f'r.{quote(name)}')} as {quote(name)}" for name in rows.columns]
-    # Where midnight parted a visit, the later part has the source of the earlier one.
-    place = "coalesce(v.source_place, v.earlier_source, v.stretch_place)"
     engine.define(
         "visits",
-        f"select {', '.join(parts)}, v.visit_person, v.visit, v.page_views, "
-        f"v.source_place is not null or v.earlier_source is not null as is_sourced from visit_spans v "
-        f"join visit_rows r on r.visit_person = v.visit_person and r.place = {place}",
+        f"select {', '.join(parts)}, v.visit_person, v.visit, v.page_views, v.known_place is not null as is_sourced "
+        "from visit_sources v join visit_rows r "
+        "on r.visit_person = v.visit_person and r.place = coalesce(v.known_place, v.stretch_place)",
     )
     made, inherited = "visits", 0
     if options.visit_source == "last_non_direct":
@@ -106,13 +112,13 @@ def _number_rows(engine: Engine, rows: VisitRows, options: VisitOptions) -> None
     )
     # Of page views at one instant that with a source comes first; the rest only makes the order one and the same.
     order = ["touched_at", "case when carries then 0 when opens then 1 else 2 end"]
-    for name in rows.columns:
-        if name not in ("customer_id", "touched_at"):
-            order.append("coalesce(cost, 0)" if name == "cost" else f"coalesce({quote(name)}, '')")
-    engine.define(
-        "visit_rows",
-        f"select *, row_number() over (partition by visit_person order by {', '.join(order)}) as place from visit_pages",
-    )
+    order += [
+        "coalesce(cost, 0)" if name == "cost" else f"coalesce({quote(name)}, '')"
+        for name in rows.columns
+        if name not in ("customer_id", "touched_at")
+    ]
+    in_order = f"over (partition by visit_person order by {', '.join(order)})"
+    engine.define("visit_rows", f"select *, row_number() {in_order} as place from visit_pages")
 
 
 def _begin_visits(engine: Engine, rows: VisitRows, options: VisitOptions) -> None:
@@ -125,8 +131,8 @@ def _begin_visits(engine: Engine, rows: VisitRows, options: VisitOptions) -> Non
     so_far = "over (partition by visit_person order by place rows between unbounded preceding and current row)"
     engine.view(
         "visit_history",
-        f"select *, max(touched_at) {before} as before_at, max(case when opens then 1 else 0 end) {before} as is_under, "
-        f"max(case when carries then place end) {before} as source_before from visit_rows",
+        f"select *, max(touched_at) {before} as before_at, max(case when opens then 1 else 0 end) {before} "
+        f"as is_under, max(case when carries then place end) {before} as source_before from visit_rows",
     )
     gap = round(options.visit_gap_minutes * _MINUTE)
     starts = f"h.opens and (coalesce(h.is_under, 0) = 0 or h.touched_at - h.before_at > {gap})"
@@ -147,17 +153,9 @@ def _begin_visits(engine: Engine, rows: VisitRows, options: VisitOptions) -> Non
         f"case when {later} then 1 else 0 end as is_later from {history}",
     )
     engine.define(
-        "visit_stretches",
+        "visit_parts",
         f"select *, sum(is_start) {so_far}::bigint as stretch, "
         f"sum(case when is_start + is_later > 0 then 1 else 0 end) {so_far}::bigint as visit from visit_starts",
-    )
-    in_stretch = "partition by visit_person, stretch"
-    earlier = f"({in_stretch} order by place rows between unbounded preceding and 1 preceding)"
-    engine.view(
-        "visit_parts",
-        f"select {', '.join(kept)}, visit, case when is_start + is_later > 0 then "
-        f"max(case when carries then place end) over {earlier} end as earlier_source, "
-        f"min(place) over ({in_stretch}) as stretch_place from visit_stretches",
     )
 
 
@@ -170,7 +168,7 @@ def _day(column: str, zone: str | None) -> str:
 def _inherit_sources(engine: Engine, rows: VisitRows, options: VisitOptions) -> tuple[str, int]:
     """Visits without a source with the channel and campaign of the last one that had one, and how many there are."""
     engine.view(
-        "visit_sources",
+        "known_visits",
         "select *, max(case when is_sourced then visit end) over (partition by visit_person order by visit "
         "rows between unbounded preceding and current row) as source_visit from visits",
     )
@@ -183,7 +181,7 @@ def _inherit_sources(engine: Engine, rows: VisitRows, options: VisitOptions) -> 
     )
     engine.define(
         "inherited_visits",
-        f"select {listed_columns}, coalesce({is_known}, false) as is_inherited from visit_sources v "
+        f"select {listed_columns}, coalesce({is_known}, false) as is_inherited from known_visits v "
         "left join visits s on s.visit_person = v.visit_person and s.visit = v.source_visit",
     )
     counted = engine.query("select count(*) filter (is_inherited) as n from inherited_visits")
@@ -195,7 +193,7 @@ def _findings(engine: Engine, rows: VisitRows, options: VisitOptions, inherited:
     visits, joined = counts[0]["n"], counts[0]["pages"]
     pages = int(engine.query("select count(*) as n from visit_rows")["n"][0].as_py())
     text_of_visits = (
-        f"page views that became {visits:,} visits, each one touchpoint; a visit begins after "
+        f"page views that became {pluralise(visits, 'visit')}, each one touchpoint; a visit begins after "
         f"{options.visit_gap_minutes:g} minutes without activity{_also(options)}"
     )
     findings = [

@@ -381,7 +381,7 @@ class JourneyOptions(Settings):
     def _no_contradiction(self) -> JourneyOptions:
         if self.dedupe_gap_minutes is not None and self.dedupe != "gap":
             raise ValueError("dedupe_gap_minutes needs dedupe = 'gap'")
-        without_gap = {"visit_source": "first", "visit_breaks": [], "visit_lookback_days": None}
+        without_gap: dict[str, object] = {"visit_source": "first", "visit_breaks": [], "visit_lookback_days": None}
         for name, default in without_gap.items():
             if self.visit_gap_minutes is None and getattr(self, name) != default:
                 raise ValueError(f"{name} needs visit_gap_minutes")
