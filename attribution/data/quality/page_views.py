@@ -47,9 +47,7 @@ def check_page_views(sources: Sources) -> Finding:
         f"{before} as before_any, {before_same} as before_same from touchpoints where {' and '.join(tests)}))"
     ).to_pylist()
     share = row["repeated"] / max(row["n"], 1)
-    says = (
-        f"{percent(share)} of touchpoints follow another of the same customer and channel within {_MINUTES} minutes"
-    )
+    says = f"{percent(share)} of touchpoints follow another of the same customer and channel within {_MINUTES} minutes"
     if row["repeated"] < _LEAST or share < _SHARE:
         return Finding(check, table, "pass", 0, total, None, says)
     message = (

@@ -16,7 +16,7 @@ from attribution.schema.experiment import DEFAULT_LOOKBACK_DAYS, Period
 
 
 def quality_findings(
-    sources: Sources, *, period: Period | None = None, lookback_days: float | None = None
+    sources: Sources, *, period: Period | None = None, lookback_days: float | None = None, merges: bool = False
 ) -> list[Finding]:
     """What the canonical tables show that no reader can refuse: one finding per check and table.
 
@@ -28,6 +28,7 @@ def quality_findings(
     sources : the loaded tables
     period : the analysis period
     lookback_days : the lookback window; 30 days unless set
+    merges : whether touchpoints that repeat the one before will be merged
 
     Examples
     --------
@@ -59,7 +60,7 @@ def quality_findings(
     if touchpoints is not None and not touchpoints.is_order:
         if not is_day_only(touchpoints):
             findings.append(check_loaded_twice(sources))
-            if not any(finding.check == "visits" for finding in sources.findings):
+            if not merges and not any(finding.check == "visits" for finding in sources.findings):
                 findings.append(check_page_views(sources))
         if conversions is not None:
             window = DEFAULT_LOOKBACK_DAYS if lookback_days is None else lookback_days
