@@ -3,7 +3,7 @@
 A visit begins with a page view that comes from outside after some time without activity, and holds all that follow.
 Its source is what Google Analytics 4 calls that of a session: that of the first page view that carries one. Direct
 traffic carries none, so that a visit typed in and tagged a minute later is one of the tag. Rows without a channel, such
-as walks about the own site and returns from payment pages, carry none and begin nothing.
+as walks about the own site and returns from payment pages, carry none and begin nothing, even after a pause.
 
 This happens while tables are read, and not while journeys are built, since the checks of data, the days of nightly
 jobs, spend per touchpoint and stages of a funnel are then all about the same touchpoints.
@@ -58,7 +58,7 @@ def make_visits(engine: Engine, rows: VisitRows, options: VisitOptions) -> tuple
         "visit_spans",
         "select visit_person, stretch, visit, min(touched_at) as opened_at, count(*) as page_views, "
         f"min(place) as first_place, min(case when carries then place end) as source_place{cost} "
-        "from visit_parts where visit > 0 group by visit_person, stretch, visit",
+        "from visit_parts group by visit_person, stretch, visit",
     )
     # Where midnight parted a visit, the later part has the source of the earlier one, unless it has one itself.
     in_stretch = "over (partition by visit_person, stretch"
@@ -122,35 +122,49 @@ def _number_rows(engine: Engine, rows: VisitRows, options: VisitOptions) -> None
 
 
 def _begin_visits(engine: Engine, rows: VisitRows, options: VisitOptions) -> None:
-    """``visit_parts``: the number of the visit of each page view, 0 before the first.
+    """``visit_parts``: the number of the visit of each page view that is part of one.
 
-    A stretch is what visits would be if midnight began none.
+    A session is what no pause divides. One that begins with a walk about the own site, or a return from a payment page,
+    continues a visit that is over, and is none before a page view carries a source. How a page view is taken therefore
+    depends on its session alone, and not on how far back the log goes. A stretch is what visits would be if midnight
+    began none.
     """
-    columns, zone = rows.columns, rows.zone
-    before = "over (partition by visit_person order by place rows between unbounded preceding and 1 preceding)"
+    earlier = "rows between unbounded preceding and 1 preceding"
     so_far = "over (partition by visit_person order by place rows between unbounded preceding and current row)"
+    gap = round(options.visit_gap_minutes * _MINUTE)
+    engine.view(
+        "visit_pauses",
+        f"select *, max(touched_at) over (partition by visit_person order by place {earlier}) as before_at "
+        "from visit_rows",
+    )
+    engine.view(
+        "visit_begins",
+        "select *, case when before_at is null or touched_at - before_at > "
+        f"{gap} then 1 else 0 end as begins from visit_pauses",
+    )
+    engine.view("visit_sessions", f"select *, sum(begins) {so_far}::bigint as session from visit_begins")
     engine.view(
         "visit_history",
-        f"select *, max(touched_at) {before} as before_at, max(case when opens then 1 else 0 end) {before} "
-        f"as is_under, max(case when carries then place end) {before} as source_before from visit_rows",
+        "select *, max(case when begins = 1 and opens then 1 else 0 end) over (partition by visit_person, session) "
+        "as is_entered, max(case when carries then place end) over (partition by visit_person, session order by place "
+        f"{earlier}) as source_before from visit_sessions",
     )
-    gap = round(options.visit_gap_minutes * _MINUTE)
-    starts = f"h.opens and (coalesce(h.is_under, 0) = 0 or h.touched_at - h.before_at > {gap})"
+    starts = "(h.begins = 1 and h.opens) or (h.carries and h.is_entered = 0 and h.source_before is null)"
     history = "visit_history h"
     if "campaign" in options.visit_breaks:
         history += " left join visit_rows s on s.visit_person = h.visit_person and s.place = h.source_before"
-        names = [name for name in ("channel", "campaign") if name in columns]
+        names = [name for name in ("channel", "campaign") if name in rows.columns]
         same = " and ".join(f"coalesce(s.{name}, '') = coalesce(h.{name}, '')" for name in names)
         starts += f" or (h.carries and not ({same}))"
     later = "false"
     if "midnight" in options.visit_breaks:
-        later = f"h.is_under = 1 and {_day('h.touched_at', zone)} <> {_day('h.before_at', zone)}"
-    cost = ["cost"] if "cost" in columns else []
-    kept = ["visit_person", "touched_at", "place", "carries", *cost]
+        later = f"h.begins = 0 and {_day('h.touched_at', rows.zone)} <> {_day('h.before_at', rows.zone)}"
+    kept = ["visit_person", "touched_at", "place", "carries", *(["cost"] if "cost" in rows.columns else [])]
     engine.view(
         "visit_starts",
         f"select {', '.join(f'h.{name}' for name in kept)}, case when {starts} then 1 else 0 end as is_start, "
-        f"case when {later} then 1 else 0 end as is_later from {history}",
+        f"case when {later} then 1 else 0 end as is_later from {history} "
+        "where h.is_entered = 1 or h.carries or h.source_before is not null",
     )
     engine.define(
         "visit_parts",
@@ -198,7 +212,7 @@ def _findings(engine: Engine, rows: VisitRows, options: VisitOptions, inherited:
     )
     findings = [
         Finding("visits", "touchpoints", "pass", joined, pages, None, text_of_visits),
-        Finding("before_first_visit", "touchpoints", "pass", pages - joined, pages, None, _BEFORE),
+        Finding("outside_visits", "touchpoints", "pass", pages - joined, pages, None, _OUTSIDE),
     ]
     if options.visit_source == "last_non_direct":
         findings.append(Finding("inherited_source", "touchpoints", "pass", inherited, visits, None, _INHERITED))
@@ -221,8 +235,8 @@ def _also(options: VisitOptions) -> str:
     return f", and {' and '.join(more)}" if more else ""
 
 
-_BEFORE = (
-    "page views before the first entry from outside of their customer, from own sites, payment or sign-in pages "
-    "(left out): they continue a visit that is not in the data"
+_OUTSIDE = (
+    "page views after a return from own sites, payment or sign-in pages that came later than a visit lasts (left out): "
+    "nobody was sent by them, so they begin no visit"
 )
 _INHERITED = "direct visits that took over the last known channel of their customer (visit_source)"

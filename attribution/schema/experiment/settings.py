@@ -253,7 +253,7 @@ class VisitOptions(Settings):
     ----------
     visit_gap_minutes : float > 0
         A visit begins after so much time without activity. Page views from the own sites and from
-        ``ignored_referrers``, and rows without a channel, begin none: they continue the one before.
+        ``ignored_referrers``, and rows without a channel, begin none, even after a pause.
     visit_source : ``first`` or ``last_non_direct``
         A visit has the source of its first page view that carries one; the channels of ``direct_channels`` carry none.
         ``last_non_direct``: a visit without any takes over the last known one of its customer.

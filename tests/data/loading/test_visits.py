@@ -54,8 +54,14 @@ GAP = {"visit_gap_minutes": 30}
         ([(0, "Direct"), (5, "ads"), (9, "mail")], {}, [(0, "ads")]),
         ([(0, "Direct"), (5, "direct ")], {}, [(0, "Direct")]),
         ([(0, "web"), (5, "ads")], {"direct_channels": ["WEB"]}, [(0, "ads")]),
-        # Rows without a channel continue a visit, whenever they come, and begin none.
-        ([(0, None), (1, "mail"), (20, None), (45, "Direct"), (500, None), (529, "ads")], {}, [(1, "mail")]),
+        # Rows without a channel continue a visit and begin none; what follows them does once it carries a source.
+        (
+            [(0, None), (1, "mail"), (20, None), (45, "Direct"), (500, None), (510, "Direct"), (529, "ads")],
+            {},
+            [(1, "mail"), (529, "ads")],
+        ),
+        ([(0, "mail"), (45, None), (50, "Direct"), (80, None)], {}, [(0, "mail")]),
+        ([(0, None), (1, "Direct"), (2, None)], {}, []),
         ([(0, None), (1, None)], {}, []),
         ([(0, "mail"), (200, None), (231, "Direct")], {}, [(0, "mail"), (231, "Direct")]),
         # Another channel begins a visit if that is asked for; direct traffic does not.
@@ -145,24 +151,26 @@ def reference(log: pd.DataFrame, options: dict, zone: str = "UTC") -> list[tuple
     for customer, rows in log.groupby("customer_id"):
         own: list[dict] = []
         before = source = day = None
+        is_in_visit = False
         for row in rows.itertuples():
             opens = isinstance(row.channel, str)
             known = (row.channel, row.campaign) if opens and row.channel != "Direct" else None
             today = row.touched_at.tz_localize("UTC").astimezone(ZoneInfo(zone)).date()
-            first = opens and (not own or row.touched_at - before > gap)
-            first |= bool(own) and "campaign" in breaks and known is not None and known != source
-            first &= opens
-            later = bool(own) and "midnight" in breaks and today != day
+            begins = before is None or row.touched_at - before > gap
+            if begins:
+                is_in_visit, source = False, None
+            first = (opens and begins) or (known is not None and not is_in_visit)
+            first |= "campaign" in breaks and known is not None and known != source
+            later = is_in_visit and "midnight" in breaks and today != day
             if first or later:
                 past = None if first else own[-1]["source"]
                 label = row.channel if first else own[-1]["label"]
                 own.append({"at": row.touched_at, "source": past, "label": label, "is_own": False})
-            if own and known is not None:
+                is_in_visit = True
+            if known is not None:
+                source = known
                 if not own[-1]["is_own"]:
                     own[-1].update(source=known, is_own=True)
-                source = known
-            elif known is not None:
-                source = known
             before, day = row.touched_at, today
         past = None
         window = dt.timedelta(days=options.get("visit_lookback_days", -1))
