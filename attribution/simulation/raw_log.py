@@ -24,7 +24,7 @@ _SIGNS_IN: Final = 0.3
 
 
 class Link(NamedTuple):
-    """How visitors of a channel arrive: its tags and click id, or the page that they come from; and what GA4 calls it."""
+    """How visitors of a channel arrive: with tags, a click id, from another page; and which channel that is in GA4."""
 
     source: str
     medium: str

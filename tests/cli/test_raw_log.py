@@ -20,9 +20,8 @@ CUSTOMERS = 1_500
 
 
 def shown_experiment() -> str:
-    (shown,) = (
-        text for text in re.findall(r"```toml\n(.*?)```", GUIDE.read_text(), re.DOTALL) if "raw/log.csv" in text
-    )
+    blocks = re.findall(r"```toml\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+    (shown,) = (text for text in blocks if "raw/log.csv" in text)
     return shown
 
 

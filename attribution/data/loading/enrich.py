@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,9 +20,8 @@ from attribution.data.loading.identity import (
     map_accounts,
     stitch_identities,
 )
-from attribution.data.loading.visits import VisitRows, make_visits
+from attribution.data.loading.visits import VisitRows, Visits, make_visits
 from attribution.errors import InputError
-from attribution.schema.experiment import VisitOptions
 from attribution.schema.tables import RAW_MARKETING
 
 # ---------------------------------------------------------------- QR and coupon codes
@@ -175,13 +173,6 @@ def _unknown_code_finding(engine: Engine, table: str, stage: Stage) -> Finding:
 Columns = Mapping[str, Sequence[str]]
 
 
-class Visits(NamedTuple):
-    """How page views become visits, and the IANA time zone whose midnight counts; UTC if None."""
-
-    options: VisitOptions
-    zone: str | None = None
-
-
 @dataclass(frozen=True)
 class Enriched:
     """What came of it.
@@ -247,7 +238,7 @@ def enrich(
     findings += more
     if visits is not None:
         pages, persons = stages["touchpoints"], "raw_persons" if "identities" in columns else None
-        made, more = make_visits(engine, VisitRows(pages.view, pages.columns, persons, visits.zone), visits.options)
+        made, more = make_visits(engine, VisitRows(pages.view, pages.columns, persons), visits)
         stages["touchpoints"] = Stage(made, pages.columns)
         findings += more
     if mapping is not None and mapping.num_rows:

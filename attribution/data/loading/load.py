@@ -15,12 +15,13 @@ from attribution.arguments import check_arguments
 from attribution.data.channels import ChannelRules, read_rules
 from attribution.data.engine import DuckDBEngine, Engine, quote
 from attribution.data.loading.contract import Reading, check_values, is_integer_like, map_columns, read_column
-from attribution.data.loading.enrich import Visits, enrich
+from attribution.data.loading.enrich import enrich
 from attribution.data.loading.findings import Finding
 from attribution.data.loading.normalise import Grain, complete, normalise, optional_cost_columns
 from attribution.data.loading.raw_tables import OpenedTable, as_spec, open_table
+from attribution.data.loading.visits import read_visits
 from attribution.errors import InputError, did_you_mean
-from attribution.schema.experiment import TableSpec, VisitOptions, checked
+from attribution.schema.experiment import TableSpec, VisitOptions
 from attribution.schema.tables import COSTS, CUSTOMERS, INPUTS, TOUCHPOINTS, Column
 
 
@@ -166,34 +167,17 @@ def load_sources(
     }
     if isinstance(channels, Mapping):
         channels = read_rules(channels, "channels")
-    if isinstance(visits, Mapping):
-        visits = checked(VisitOptions, visits, origin="load_sources", within="visits")
     specs = {name: as_spec(value) for name, value in values.items() if value is not None}
     _check_request(specs, account)
-    if visits is not None and "touchpoints" not in specs:
-        raise InputError(
-            "visit_gap_minutes makes visits of touchpoints, and there is no such table",
-            given=sorted(specs),
-            hint="leave it out, or add a table of touchpoints",
-        )
     (engine := engine or DuckDBEngine()).claim()
     opened = {name: open_table(engine, name, spec, Path(folder)) for name, spec in specs.items()}
     loaded, (integer_times, zoned) = _load(engine, opened, account, latest=latest)
     findings = normalise(engine, _columns(loaded))
-    if visits is not None and integer_times:
-        raise InputError(
-            "visit_gap_minutes needs timestamps; the times of this log are integers",
-            given=f"visit_gap_minutes = {visits.visit_gap_minutes:g}",
-            hint="leave it out, or set what the integers mean, e.g. time_format = 'epoch_s'",
-        )
-    of_visits = None if visits is None else Visits(visits, specs["touchpoints"].time_zone)
+    of_visits = read_visits(visits, specs, integer_times)
     enriched = enrich(engine, _columns(loaded), channels, account, click_ids=click_ids, visits=of_visits)
-    for name, columns in enriched.columns.items():
-        _check_spelling(name, columns)
-        loaded[name] = LoadedTable(name, columns, _count(engine, name))
+    loaded |= _load_again(engine, enriched.columns)
     completed = complete(engine, _columns(loaded), grain)
-    for name, columns in completed.columns.items():
-        loaded[name] = LoadedTable(name, columns, _count(engine, name))
+    loaded |= _load_again(engine, completed.columns)
     return Sources(
         engine,
         loaded,
@@ -204,6 +188,13 @@ def load_sources(
         channel_lint=enriched.lint,
         zoned=zoned,
     )
+
+
+def _load_again(engine: Engine, columns: Mapping[str, tuple[str, ...]]) -> dict[str, LoadedTable]:
+    """Tables that are no longer what they were."""
+    for name, of_table in columns.items():
+        _check_spelling(name, of_table)
+    return {name: LoadedTable(name, of_table, _count(engine, name)) for name, of_table in columns.items()}
 
 
 def _columns(loaded: Mapping[str, LoadedTable]) -> dict[str, tuple[str, ...]]:

@@ -11,12 +11,15 @@ jobs, spend per touchpoint and stages of a funnel are then all about the same to
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from attribution.amounts import pluralise
 from attribution.data.engine import Engine, quote, text
 from attribution.data.loading.findings import Finding, listed
-from attribution.schema.experiment import VisitOptions
+from attribution.errors import InputError
+from attribution.schema.experiment import TableSpec, VisitOptions, checked
 
 DIRECT = ("direct",)
 """Channels that carry no source, unless others are named."""
@@ -36,23 +39,57 @@ class VisitRows:
     view : of touchpoints
     columns : of the view
     persons : a table of ``id`` and ``person``, where people have several ids; visits are those of people
-    zone : IANA time zone whose midnight counts; UTC if None
     """
 
     view: str
     columns: tuple[str, ...]
     persons: str | None = None
+
+
+class Visits(NamedTuple):
+    """How page views become visits, and the IANA time zone whose midnight counts; UTC if None."""
+
+    options: VisitOptions
     zone: str | None = None
 
 
-def make_visits(engine: Engine, rows: VisitRows, options: VisitOptions) -> tuple[str, list[Finding]]:
+def read_visits(
+    visits: VisitOptions | Mapping[str, Any] | None, tables: Mapping[str, TableSpec], integer_times: bool | None
+) -> Visits | None:
+    """The options of visits, checked against the tables that were read; None where touchpoints stay as they are.
+
+    Raises
+    ------
+    InputError
+        If an option is wrong, there are no touchpoints, or their times are mere positions.
+    """
+    if visits is None:
+        return None
+    options = visits if isinstance(visits, VisitOptions) else checked(VisitOptions, visits, origin="visits")
+    if "touchpoints" not in tables:
+        raise InputError(
+            "visit_gap_minutes makes visits of touchpoints, and there is no such table",
+            given=sorted(tables),
+            hint="leave it out, or add a table of touchpoints",
+        )
+    if integer_times:
+        raise InputError(
+            "visit_gap_minutes needs timestamps; the times of this log are integers",
+            given=f"visit_gap_minutes = {options.visit_gap_minutes:g}",
+            hint="leave it out, or set what the integers mean, e.g. time_format = 'epoch_s'",
+        )
+    return Visits(options, tables["touchpoints"].time_zone)
+
+
+def make_visits(engine: Engine, rows: VisitRows, visits: Visits) -> tuple[str, list[Finding]]:
     """Name of a view with the same columns and a row for each visit, and what was joined.
 
     A row has the time of the page view that opened the visit, the sum of costs, and all else from the page view that
     carried its source, or opened it where none did.
     """
+    options = visits.options
     _number_rows(engine, rows, options)
-    _begin_visits(engine, rows, options)
+    _begin_visits(engine, rows, visits)
     cost = ", sum(cost) as visit_cost" if "cost" in rows.columns else ""
     engine.define(
         "visit_spans",
@@ -79,8 +116,8 @@ def make_visits(engine: Engine, rows: VisitRows, options: VisitOptions) -> tuple
     if options.visit_source == "last_non_direct":
         made, inherited = _inherit_sources(engine, rows, options)
     names = ", ".join(map(quote, rows.columns))
-    others = f"select {names} from {rows.view} t where not ({_is_page(rows)})"
-    engine.view("visiting_touchpoints", f"select {names} from {made} union all {others}")
+    rest = f"select {names} from {rows.view} t where not ({_is_page(rows)})"
+    engine.view("visiting_touchpoints", f"select {names} from {made} union all {rest}")
     return "visiting_touchpoints", _findings(engine, rows, options, inherited)
 
 
@@ -121,7 +158,7 @@ def _number_rows(engine: Engine, rows: VisitRows, options: VisitOptions) -> None
     engine.define("visit_rows", f"select *, row_number() {in_order} as place from visit_pages")
 
 
-def _begin_visits(engine: Engine, rows: VisitRows, options: VisitOptions) -> None:
+def _begin_visits(engine: Engine, rows: VisitRows, visits: Visits) -> None:
     """``visit_parts``: the number of the visit of each page view that is part of one.
 
     A session is what no pause divides. One that begins with a walk about the own site, or a return from a payment page,
@@ -129,6 +166,7 @@ def _begin_visits(engine: Engine, rows: VisitRows, options: VisitOptions) -> Non
     depends on its session alone, and not on how far back the log goes. A stretch is what visits would be if midnight
     began none.
     """
+    options, zone = visits
     earlier = "rows between unbounded preceding and 1 preceding"
     so_far = "over (partition by visit_person order by place rows between unbounded preceding and current row)"
     gap = round(options.visit_gap_minutes * _MINUTE)
@@ -158,11 +196,11 @@ def _begin_visits(engine: Engine, rows: VisitRows, options: VisitOptions) -> Non
         starts += f" or (h.carries and not ({same}))"
     later = "false"
     if "midnight" in options.visit_breaks:
-        later = f"h.begins = 0 and {_day('h.touched_at', rows.zone)} <> {_day('h.before_at', rows.zone)}"
-    kept = ["visit_person", "touched_at", "place", "carries", *(["cost"] if "cost" in rows.columns else [])]
+        later = f"h.begins = 0 and {_day('h.touched_at', zone)} <> {_day('h.before_at', zone)}"
+    columns = ["visit_person", "touched_at", "place", "carries", *(["cost"] if "cost" in rows.columns else [])]
     engine.view(
         "visit_starts",
-        f"select {', '.join(f'h.{name}' for name in kept)}, case when {starts} then 1 else 0 end as is_start, "
+        f"select {', '.join(f'h.{name}' for name in columns)}, case when {starts} then 1 else 0 end as is_start, "
         f"case when {later} then 1 else 0 end as is_later from {history} "
         "where h.is_entered = 1 or h.carries or h.source_before is not null",
     )
@@ -217,13 +255,13 @@ def _findings(engine: Engine, rows: VisitRows, options: VisitOptions, inherited:
     if options.visit_source == "last_non_direct":
         findings.append(Finding("inherited_source", "touchpoints", "pass", inherited, visits, None, _INHERITED))
     if "kind" in rows.columns:
-        others = engine.query(
+        by_kind = engine.query(
             f"select kind, count(*) as n from {rows.view} t where t.customer_id is not null and t.touched_at is not "
             f"null and not ({_is_page(rows)}) group by kind order by kind"
         ).to_pylist()
-        if others:
-            kinds = listed([row["kind"] for row in others])
-            count = sum(row["n"] for row in others)
+        if by_kind:
+            kinds = listed([row["kind"] for row in by_kind])
+            count = sum(row["n"] for row in by_kind)
             message = "touchpoints of other kinds, or that opened a stage: they are no page views and stay as they are"
             findings.append(Finding("no_page_views", "touchpoints", "pass", count, None, kinds, message))
     return findings

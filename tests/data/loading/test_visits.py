@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 
 import attribution as at
+from attribution.errors import InputError
+from attribution.schema.experiment import JourneyOptions
 
 START = pd.Timestamp("2024-03-30T20:00:00")
 
@@ -138,6 +140,38 @@ def test_midnight_is_that_of_the_touchpoints() -> None:
     }
     # Paris is two hours before UTC from that very day on.
     assert visits == {"UTC": 1, "Europe/Paris": 2, "Europe/London": 1}
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ({"visit_gap_minutes": 0}, "visit_gap_minutes"),
+        ({**GAP, "visit_gap": 30}, "visit_gap"),
+        ({"visit_source": "last_non_direct"}, "visit_gap_minutes"),
+        ({**GAP, "visit_source": "last"}, "visit_source"),
+        ({**GAP, "visit_breaks": ["noon"]}, "visit_breaks"),
+        ({**GAP, "visit_lookback_days": 5}, "visit_lookback_days needs visit_source = 'last_non_direct'"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(options: dict, part: str) -> None:
+    with pytest.raises(InputError, match=part):
+        read(pages((0, "mail")), options)
+    with pytest.raises(InputError, match=part):
+        JourneyOptions(**options)
+
+
+def test_visits_need_touchpoints_with_times_and_are_made_while_tables_are_read() -> None:
+    positions = pd.DataFrame({"customer_id": ["a"], "touched_at": [1], "channel": ["mail"]})
+    orders = pd.DataFrame({"customer_id": ["a"], "converted_at": [2]})
+    with pytest.raises(InputError, match="visit_gap_minutes needs timestamps"):
+        at.load_sources(positions, orders, visits=GAP)
+    with pytest.raises(InputError, match="there is no such table"):
+        at.load_sources(paths=pd.DataFrame({"path": ["mail"], "conversions": [1]}), visits=GAP)
+    sources = at.load_sources(positions, orders)
+    with pytest.raises(InputError, match="visit_gap_minutes is an option of load_sources"):
+        at.build_journeys(sources, visit_gap_minutes=30)
+    with pytest.raises(InputError, match="direct_channels needs direct"):
+        at.build_journeys(sources, direct_channels=["web"])
 
 
 # ---------------------------------------------------------------- against a reference
