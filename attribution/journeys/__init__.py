@@ -13,7 +13,7 @@ from attribution.journeys.from_paths import journeys_from_paths
 from attribution.journeys.placebo_channel import Placebo
 from attribution.journeys.refine import DAY
 from attribution.journeys.structure import JourneyChunk, Journeys, Reader, Summary, observe, tally
-from attribution.schema.experiment import Experiment, JourneyOptions, Period, checked
+from attribution.schema.experiment import VISIT_OPTIONS, Experiment, JourneyOptions, Period, checked
 
 __all__ = [
     "DAY",
@@ -62,7 +62,9 @@ def build_journeys(
     >>> len(journeys), journeys.channels, journeys.total("conversions")
     (1, ('mail', 'search'), 1.0)
     """
-    for name, where in (("account", "load_sources"), ("segment", "an experiment")):
+    elsewhere = {"account": "load_sources", "segment": "an experiment"}
+    elsewhere |= dict.fromkeys(VISIT_OPTIONS, "load_sources: visits = {'visit_gap_minutes': 30}")
+    for name, where in elsewhere.items():
         if options.get(name) is not None:
             raise InputError(f"build_journeys: {name} is an option of {where}", given=repr(options[name]))
     settings = checked(JourneyOptions, options, origin="build_journeys")
@@ -127,5 +129,5 @@ def journeys_of(experiment: Experiment, sources: Sources) -> Journeys:
 
 
 def journey_options(experiment: Experiment) -> dict[str, Any]:
-    """What an experiment asks of `build_journeys`: the options that are set, without account and segment."""
-    return experiment.journeys.model_dump(exclude_unset=True, exclude={"account", "segment"})
+    """What an experiment asks of `build_journeys`: the options that are set, without those of reading tables."""
+    return experiment.journeys.of_building

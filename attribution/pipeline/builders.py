@@ -27,6 +27,7 @@ def open_sources(experiment: Experiment, engine: Engine | None = None, *, latest
         **tables,
         channels=_channel_rules(experiment),
         account=experiment.journeys.account,
+        visits=experiment.journeys.visits,
         grain=experiment.grain,
         engine=engine or make_engine(experiment),
         folder=experiment.folder,

@@ -58,7 +58,12 @@ class DataSection(Section):
         return [
             *check_sources(sources),
             *sources.findings,
-            *quality_findings(sources, period=experiment.period, lookback_days=experiment.journeys.lookback_days),
+            *quality_findings(
+                sources,
+                period=experiment.period,
+                lookback_days=experiment.journeys.lookback_days,
+                merges=experiment.journeys.dedupe in ("consecutive", "gap"),
+            ),
             *context.findings,
             *check_channels_known(sources, context.journeys.channels),
         ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from attribution.simulation.raw_log import RawLog, make_raw_log
 from attribution.simulation.simulation import Simulation, simulate
 from attribution.simulation.world import WORLDS, Channel, World, load_world
 
-__all__ = ["WORLDS", "Channel", "Simulation", "World", "load_world", "simulate"]
+__all__ = ["WORLDS", "Channel", "RawLog", "Simulation", "World", "load_world", "make_raw_log", "simulate"]

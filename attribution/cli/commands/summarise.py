@@ -70,6 +70,7 @@ def summarise(
     from attribution.pipeline.sections import read_experiment
     from attribution.production.guards import read_thresholds
     from attribution.production.refit import Definition, SummaryStore, given_log
+    from attribution.production.scoring.days import unsure_days
 
     check_order(_number(since), _number(through))
     limits, due_day = read_thresholds(thresholds), parse_day(due, "--due")
@@ -79,11 +80,11 @@ def summarise(
     with progress() as say:
         say("reading tables")
         models, sources = make_models(settings), open_sources(settings, latest=True)
-        options = settings.journeys.model_dump(exclude_unset=True, exclude={"account", "segment"})
-        journeys = journeys_by_day(sources, **options)
+        journeys = journeys_by_day(sources, **settings.journeys.of_building)
         check_channel_count(settings, journeys)
         assert journeys.lookback_days is not None
-        log = given_log(sources, journeys.lookback_days, days_covered(covers), max_gap_days=max_gap_days)
+        unsure, covered = unsure_days(settings.journeys), days_covered(covers)
+        log = given_log(sources, journeys.lookback_days, covered, max_gap_days=max_gap_days, unsure_days=unsure)
         tonight = _tonight(store, log, journeys, since, through)
         guards = _guards(store, log, tonight, limits, (due_day, _number(through)))
         document = _document(to, tonight)

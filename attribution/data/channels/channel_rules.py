@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from attribution.arguments import check_fields
 from attribution.data.channels.addresses import extract_host, read_paths, source_text
 from attribution.data.channels.coded import Coded, Mask, absent
-from attribution.data.channels.evidence import Evidence, to_texts
+from attribution.data.channels.evidence import DIRECT, Evidence, to_texts
+from attribution.data.channels.ignored_referrers import DEFAULT, ignored_hosts
 from attribution.data.channels.spelling import fold, medium_text, tag_text, unquote_text
 from attribution.errors import InputError, did_you_mean
 from attribution.schema.clicks import MARKS
@@ -122,6 +123,9 @@ class ChannelRules:
     ----------
     own : rules tried in this order before the default grouping; the first that holds decides
     own_sites : the advertiser's hosts; a referrer there or under one of them is none from outside
+    ignored_referrers : hosts of payment, sign-in and captcha pages; who comes from there, or from ``own_sites``,
+        without a tag or click id was not sent by them, and is no touchpoint unless an own rule names the site.
+        ``"default"`` stands for the list that is shipped; an empty list leaves no touchpoint out.
 
     Raises
     ------
@@ -145,11 +149,19 @@ class ChannelRules:
 
     own: tuple[Rule, ...] = ()
     own_sites: tuple[str, ...] = ()
+    ignored_referrers: tuple[str, ...] = (DEFAULT,)
 
     def __post_init__(self) -> None:
         check_fields(self)
         _refuse_shadowed(self.own, "ChannelRules")
-        object.__setattr__(self, "own_sites", _read_sites(self.own_sites, "ChannelRules"))
+        object.__setattr__(self, "own_sites", _read_sites(self.own_sites, "own_sites", "ChannelRules"))
+        ignored = _read_sites(self.ignored_referrers, "ignored_referrers", "ChannelRules")
+        object.__setattr__(self, "ignored_referrers", ignored)
+
+    @property
+    def ignored_hosts(self) -> frozenset[str]:
+        """All hosts that nobody is sent by, the own ones among them."""
+        return ignored_hosts(self.own_sites, self.ignored_referrers)
 
 
 def read_rules(document: Mapping[str, Any], origin: str) -> ChannelRules:
@@ -157,8 +169,8 @@ def read_rules(document: Mapping[str, Any], origin: str) -> ChannelRules:
 
     Parameters
     ----------
-    document : ``own_sites``, a list of hosts, and ``rules``, a list of tables with ``channel`` and conditions,
-        each a pattern or a list of patterns
+    document : ``own_sites`` and ``ignored_referrers``, lists of hosts, and ``rules``, a list of tables with
+        ``channel`` and conditions, each a pattern or a list of patterns
     origin : where the table stands, for messages
 
     Raises
@@ -176,17 +188,22 @@ def read_rules(document: Mapping[str, Any], origin: str) -> ChannelRules:
     >>> rules.own_sites, rules.own[0].campaign
     (('example.com',), ('*brand*',))
     """
-    _check_fields(document, ("own_sites", "rules"), origin)
+    _check_fields(document, ("own_sites", "ignored_referrers", "rules"), origin)
     tables = document.get("rules", [])
     if not isinstance(tables, list | tuple):
         raise InputError(f"{origin}: 'rules' must be a list of tables", given=repr(tables))
     own = tuple(_read_rule(table, f"{origin}: rule {number}") for number, table in enumerate(tables, start=1))
     _refuse_shadowed(own, origin)
-    return ChannelRules(own, _read_sites(document.get("own_sites", []), origin))
+    sites = _read_sites(document.get("own_sites", []), "own_sites", origin)
+    ignored = _read_sites(document.get("ignored_referrers", [DEFAULT]), "ignored_referrers", origin)
+    return ChannelRules(own, sites, ignored)
 
 
-def match_rules(evidence: Evidence, rules: ChannelRules, raw: pa.Table) -> NDArray[np.int32]:
-    """The place of the first own rule that holds for every row; −1 where none holds."""
+def match_rules(evidence: Evidence, rules: ChannelRules, raw: pa.Table, *, ignored: Mask) -> NDArray[np.int32]:
+    """The place of the first own rule that holds for every row; −1 where none holds.
+
+    For a row from an ignored referrer only a rule that names its site holds.
+    """
     columns = {name: evidence.tags[f"utm_{name}"] for name in ("campaign", "content", "term")}
     columns |= {"source": evidence.source, "medium": evidence.medium, "referrer": evidence.referrer}
     if any(rule.landing for rule in rules.own):
@@ -194,7 +211,10 @@ def match_rules(evidence: Evidence, rules: ChannelRules, raw: pa.Table) -> NDArr
         columns["landing"] = read_paths(to_texts(raw, "url")) if has_pages else absent(raw.num_rows)
     codes = np.full(raw.num_rows, -1, dtype=np.int32)
     for code, rule in reversed(list(enumerate(rules.own))):
-        codes[_holds(rule, columns, evidence)] = code
+        names_site = evidence.referrer.is_there() if rule.referrer else np.zeros(raw.num_rows, dtype=bool)
+        if rule.source:
+            names_site |= ~evidence.source.where(DIRECT.__eq__)
+        codes[_holds(rule, columns, evidence) & (names_site | ~ignored)] = code
     return codes
 
 
@@ -291,18 +311,21 @@ def _is_wider(name: str, wide: tuple[str, ...], narrow: tuple[str, ...]) -> bool
     return covers(wide, filter(matcher(narrow), MARKS) if name == "click_id" else narrow)
 
 
-def _read_sites(value: object, origin: str) -> tuple[str, ...]:
+def _read_sites(value: object, field: str, origin: str) -> tuple[str, ...]:
     if not isinstance(value, list | tuple):
-        raise InputError(f"{origin}: 'own_sites' must be a list of hosts", given=repr(value))
+        raise InputError(f"{origin}: {field!r} must be a list of hosts", given=repr(value))
     hosts = []
     for site in value:
+        if field == "ignored_referrers" and site == DEFAULT:
+            hosts.append(site)
+            continue
         host = extract_host(site) if isinstance(site, str) and "*" not in site else None
         if host is None:
             hint = "name the domain alone: its subdomains are included" if "*" in str(site) else None
             raise InputError(
-                f"{origin}: 'own_sites' has an entry that is not a host",
+                f"{origin}: {field!r} has an entry that is not a host",
                 given=repr(site),
-                allowed="example.com",
+                allowed="example.com" if field == "own_sites" else f"example.com, or {DEFAULT!r} for the list shipped",
                 hint=hint,
             )
         hosts.append(host)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from attribution.data.channels.channel_rules import ChannelRules, match_rules
 from attribution.data.channels.coded import Coded, Mask
 from attribution.data.channels.evidence import DIRECT, Evidence, read_evidence
+from attribution.data.channels.ignored_referrers import find_ignored, name_site
 from attribution.data.channels.platforms import AFFILIATE, ASSISTANT, MAIL, SEARCH, SHOPPING, SMS, SOCIAL, VIDEO
 
 # ---------------------------------------------------------------- default channels
@@ -103,8 +105,9 @@ def derive_channels(raw: pa.Table, rules: ChannelRules) -> pa.Table:
     Returns
     -------
     pa.Table
-        A row for every row of ``raw``, in its order: ``channel`` (never null), ``campaign``, ``source`` and
-        ``medium`` as they were used (null where there is none).
+        A row for every row of ``raw``, in its order: ``channel``, ``campaign``, ``source`` and ``medium`` as they
+        were used (null where there is none), and ``ignored_referrer``: the site that an entry came back from which
+        nobody was sent by. Such rows alone have no channel.
 
     Raises
     ------
@@ -122,18 +125,34 @@ def derive_channels(raw: pa.Table, rules: ChannelRules) -> pa.Table:
     (['Email', 'Organic Search', 'Direct'], ['may sale', None, None])
     """
     evidence = read_evidence(raw, rules.own_sites)
-    channel = group_channels(evidence, match_rules(evidence, rules, raw), rules)
+    grouped = group_channels(evidence, raw, rules)
     return pa.table(
         {
-            "channel": channel.to_arrow(),
+            "channel": grouped.channel.to_arrow(),
             "campaign": evidence.tags["utm_campaign"].to_arrow(),
             "source": evidence.source.to_arrow(),
             "medium": evidence.medium.to_arrow(),
+            "ignored_referrer": name_site(evidence, grouped.ignored).to_arrow(),
         }
     )
 
 
-def group_channels(evidence: Evidence, by_rule: NDArray[np.int32], rules: ChannelRules) -> Coded:
+class Grouped(NamedTuple):
+    """Channels of the rows of a raw log.
+
+    ``by_rule`` is the place of the own rule that decided, or −1; ``ignored`` is where a row has no channel because
+    nobody was sent by its referrer.
+    """
+
+    channel: Coded
+    by_rule: NDArray[np.int32]
+    ignored: Mask
+
+
+def group_channels(evidence: Evidence, raw: pa.Table, rules: ChannelRules) -> Grouped:
     """The channel of every row: that of its own rule, else that which the log names, else the default one."""
+    ignored = find_ignored(evidence, rules.ignored_hosts)
+    by_rule = match_rules(evidence, rules, raw, ignored=ignored)
     own = Coded(tuple(map(str, range(len(rules.own)))), by_rule).translate(lambda code: rules.own[int(code)].channel)
-    return own.or_else(evidence.channel_group).or_else(default_channels(evidence))
+    further = evidence.channel_group.or_else(default_channels(evidence)).subset(~ignored)
+    return Grouped(own.or_else(further), by_rule, ignored & ~own.is_there())

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from attribution.data.channels.channel_rules import ChannelRules, Rule, match_rules
+from attribution.data.channels.channel_rules import ChannelRules, Rule
 from attribution.data.channels.coded import Coded, Mask
-from attribution.data.channels.derive import DISPLAY_MEDIUMS, UNASSIGNED, find_paid, group_channels, is_paid
+from attribution.data.channels.derive import DISPLAY_MEDIUMS, UNASSIGNED, Grouped, find_paid, group_channels, is_paid
 from attribution.data.channels.evidence import Evidence, is_own, read_evidence
 from attribution.data.channels.spelling import MACRO
 from attribution.errors import InputError, did_you_mean
@@ -167,20 +167,19 @@ def lint_channels(rows: pa.Table, rules: ChannelRules) -> pa.Table:
     {'check': 'near_duplicate_source', 'source': 'face book', 'touchpoints': 10}
     """
     evidence = read_evidence(rows, rules.own_sites)
-    by_rule = match_rules(evidence, rules, rows)
-    return lint_evidence(evidence, rows, rules, by_rule, group_channels(evidence, by_rule, rules))
+    return lint_evidence(evidence, rows, rules, group_channels(evidence, rows, rules))
 
 
 def lint_evidence(
     evidence: Evidence,
     rows: pa.Table,
     rules: ChannelRules,
-    by_rule: NDArray[np.int32],
-    channel: Coded,
+    grouped: Grouped,
     *,
     further: Sequence[Flaw] = (),
 ) -> pa.Table:
     """`lint_channels` of evidence that is read, and channels that are named, already; with ``further`` flaws."""
+    channel, by_rule = grouped.channel, grouped.by_rule
     weights = _weights(rows, "touchpoints")
     without_campaign = _weights(rows, "without_campaign") if "without_campaign" in rows.column_names else weights
     paid_ids = _find_unpaid_columns(evidence, _weights(rows, "unpaid")) if "unpaid" in rows.column_names else []

@@ -20,6 +20,7 @@ from attribution.data.loading.identity import (
     stitch_identities,
 )
 from attribution.data.loading.marketing import Marketing, Stage, apply_rules, shared_click_findings
+from attribution.data.loading.visits import VisitRows, Visits, make_visits
 from attribution.errors import InputError
 from attribution.schema.tables import RAW_MARKETING
 
@@ -181,11 +182,13 @@ def enrich(
     account: str | None = None,
     *,
     click_ids: bool = False,
+    visits: Visits | None = None,
 ) -> Enriched:
     """Give touchpoints and conversions what codes, channel rules, identities and accounts say about them.
 
-    A code names the channel of a touchpoint that has none, then channel rules do; persons and accounts take the
-    place of customers; only then is it known which codes were redeemed without an earlier touchpoint.
+    A code names the channel of a touchpoint that has none, then channel rules do; page views of a person become
+    visits; persons and accounts take the place of customers; only then is it known which codes were redeemed without an
+    earlier touchpoint.
 
     Parameters
     ----------
@@ -194,6 +197,7 @@ def enrich(
     rules : own channel rules; the default grouping alone unless given
     account : column of ``customers`` whose values own the journeys
     click_ids : whether touchpoints get the click ids of their raw columns
+    visits : how page views become visits, and the time zone whose midnight counts; touchpoints stay as they are if None
 
     Raises
     ------
@@ -213,13 +217,18 @@ def enrich(
             findings += more
     if set(columns.get("touchpoints", ())) & set(RAW_MARKETING):
         stages["touchpoints"], marketing, more = apply_rules(
-            engine, stages["touchpoints"], rules or ChannelRules(), click_ids=click_ids
+            engine, stages["touchpoints"], rules or ChannelRules(), click_ids=click_ids, keep_ignored=visits is not None
         )
         findings += more
     elif "touchpoints" in stages:
         findings += shared_click_findings(engine, stages["touchpoints"])
     mapping, more = find_persons(engine, columns, account)
     findings += more
+    if visits is not None:
+        pages, persons = stages["touchpoints"], "raw_persons" if "identities" in columns else None
+        made, more = make_visits(engine, VisitRows(pages.view, pages.columns, persons), visits)
+        stages["touchpoints"] = Stage(made, pages.columns)
+        findings += more
     if mapping is not None and mapping.num_rows:
         stages = stitch(engine, stages, mapping)
     redeems = "codes" in columns and "code" in columns["conversions"]

@@ -20,8 +20,9 @@ from attribution.data.loading.findings import Finding
 from attribution.data.loading.marketing import DAY, Marketing
 from attribution.data.loading.normalise import Grain, complete, normalise, optional_cost_columns
 from attribution.data.loading.raw_tables import OpenedTable, as_spec, open_table
+from attribution.data.loading.visits import read_visits
 from attribution.errors import InputError, did_you_mean
-from attribution.schema.experiment import TableSpec
+from attribution.schema.experiment import TableSpec, VisitOptions
 from attribution.schema.tables import COSTS, CUSTOMERS, INPUTS, TOUCHPOINTS, Column
 
 
@@ -127,6 +128,7 @@ def load_sources(
     stages: Any = None,
     channels: ChannelRules | Mapping[str, Any] | None = None,
     account: str | None = None,
+    visits: VisitOptions | Mapping[str, Any] | None = None,
     grain: Grain = "channel",
     engine: Engine | None = None,
     folder: str | Path = ".",
@@ -141,8 +143,10 @@ def load_sources(
         A DataFrame, Arrow table, path, glob, list of paths, SQL query (``select …``), or a `TableSpec` for
         column maps, filters and time formats. Columns: see `attribution.schema.tables`.
     channels : rules of your own, in front of the default grouping, for touchpoints without a channel column;
-        `ChannelRules`, or a dict of ``own_sites`` and ``rules`` as an experiment file has them
+        `ChannelRules`, or a dict of ``own_sites``, ``ignored_referrers`` and ``rules`` as an experiment file has them
     account : column of ``customers`` whose values own the journeys, instead of customers
+    visits : how page views become visits, such as ``{"visit_gap_minutes": 30}``, with the keys of ``[journeys]`` in an
+        experiment file; touchpoints stay as they are unless given
     grain : ``campaign`` lets every campaign be a channel of its own, named "search / brand"
     engine : the engine to hold them; DuckDB in this process unless given
     folder : where relative paths start
@@ -186,13 +190,11 @@ def load_sources(
     opened = {name: open_table(engine, name, spec, Path(folder)) for name, spec in specs.items()}
     loaded, (integer_times, zoned) = _load(engine, opened, account, latest=latest)
     findings = normalise(engine, _columns(loaded))
-    enriched = enrich(engine, _columns(loaded), channels, account, click_ids=click_ids)
-    for name, columns in enriched.columns.items():
-        _check_spelling(name, columns)
-        loaded[name] = LoadedTable(name, columns, _count(engine, name))
+    of_visits = read_visits(visits, specs, integer_times)
+    enriched = enrich(engine, _columns(loaded), channels, account, click_ids=click_ids, visits=of_visits)
+    loaded |= _load_again(engine, enriched.columns)
     completed = complete(engine, _columns(loaded), grain)
-    for name, columns in completed.columns.items():
-        loaded[name] = LoadedTable(name, columns, _count(engine, name))
+    loaded |= _load_again(engine, completed.columns)
     return Sources(
         engine,
         loaded,
@@ -203,6 +205,13 @@ def load_sources(
         marketing=enriched.marketing,
         zoned=zoned,
     )
+
+
+def _load_again(engine: Engine, columns: Mapping[str, tuple[str, ...]]) -> dict[str, LoadedTable]:
+    """Tables that are no longer what they were."""
+    for name, of_table in columns.items():
+        _check_spelling(name, of_table)
+    return {name: LoadedTable(name, of_table, _count(engine, name)) for name, of_table in columns.items()}
 
 
 def _columns(loaded: Mapping[str, LoadedTable]) -> dict[str, tuple[str, ...]]:

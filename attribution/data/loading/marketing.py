@@ -14,7 +14,7 @@ from attribution.data.channels import (
     group_channels,
     id_table,
     lint_evidence,
-    match_rules,
+    name_site,
     read_evidence,
 )
 from attribution.data.engine import Engine, quote, text
@@ -54,11 +54,12 @@ class Marketing:
 
 
 def apply_rules(
-    engine: Engine, stage: Stage, rules: ChannelRules, *, click_ids: bool
+    engine: Engine, stage: Stage, rules: ChannelRules, *, click_ids: bool, keep_ignored: bool
 ) -> tuple[Stage, Marketing, list[Finding]]:
     """Touchpoints with the channel and campaign that channel rules derive where there are none; findings.
 
-    With ``click_ids`` they have these and their kinds, too.
+    With ``click_ids`` they have these and their kinds, too. Entries from ignored referrers are left out, or kept
+    without a channel.
     """
     raw = [name for name in RAW_MARKETING if name in stage.columns]
     listed = ", ".join(quote(name) for name in raw)
@@ -73,26 +74,41 @@ def apply_rules(
         table="touchpoints",
     )
     evidence = read_evidence(combinations.select(raw), rules.own_sites)
-    by_rule = match_rules(evidence, rules, combinations)
-    channel = group_channels(evidence, by_rule, rules)
-    derived = {"channel": channel.to_arrow(), "campaign": evidence.tags["utm_campaign"].to_arrow()}
+    grouped = group_channels(evidence, combinations, rules)
+    derived = {"channel": grouped.channel.to_arrow(), "campaign": evidence.tags["utm_campaign"].to_arrow()}
     if click_ids:
         for name, ids in zip(("click_id", "click_id_kind"), id_table(evidence).columns, strict=True):
             derived[name], own[name] = ids, stage.text(name)
     mapping = combinations.select(raw)
     for name in own:
         mapping = mapping.append_column(f"derived_{name}", derived[name])
+    mapping = mapping.append_column("is_ignored", pa.array(grouped.ignored))
     engine.register_arrow("derived", mapping)
     same = " and ".join(f"t.{quote(name)} is not distinct from d.{quote(name)}" for name in raw)
     names = [name for name in stage.columns if name not in (*raw, *own)]
     terms = [f"coalesce({sql}, d.derived_{name}) as {name}" for name, sql in own.items()]
     listed = ", ".join([*(f"t.{quote(name)}" for name in names), *terms])
-    engine.view("channelled_touchpoints", f"select {listed} from {stage.view} t join raw_derived d on {same}")
+    left_out = "" if keep_ignored else f" where not (d.is_ignored and {own['channel']} is null)"
+    engine.view("channelled_touchpoints", f"select {listed} from {stage.view} t join raw_derived d on {same}{left_out}")
     shared = _find_shared_clicks(engine, stage, combinations, evidence)
-    lint = lint_evidence(evidence, combinations, rules, by_rule, channel, further=shared)
+    lint = lint_evidence(evidence, combinations, rules, grouped, further=shared)
     total = pc.sum(combinations["touchpoints"]).as_py() or 0
     marketing = Marketing(lint, _count_clicks(combinations, evidence, derived["channel"]), _count_days(engine, stage))
-    return Stage("channelled_touchpoints", (*names, *own)), marketing, _lint_findings(lint, total)
+    sites = name_site(evidence, grouped.ignored).to_arrow()
+    ignored = _ignored_finding(combinations["touchpoints"], sites, are_kept=keep_ignored)
+    return Stage("channelled_touchpoints", (*names, *own)), marketing, [ignored, *_lint_findings(lint, total)]
+
+
+def _ignored_finding(touchpoints: pa.ChunkedArray, sites: pa.Array, *, are_kept: bool) -> Finding:
+    """How many touchpoints nobody was sent by, and the site that most of them come from."""
+    table = pa.table({"site": sites, "n": touchpoints}).filter(pc.is_valid(sites))
+    by_site = table.group_by("site").aggregate([("n", "sum")]).filter(pc.field("n_sum") > 0)
+    by_site = by_site.sort_by([("n_sum", "descending"), ("site", "ascending")])
+    count, total = pc.sum(by_site["n_sum"]).as_py() or 0, pc.sum(touchpoints).as_py() or 0
+    message = "touchpoints without tags that come from own sites, or back from payment, sign-in or captcha pages "
+    message += "(they continue a visit)" if are_kept else "(left out; journeys.visit_gap_minutes joins them to visits)"
+    example = by_site["site"][0].as_py() if by_site.num_rows else None
+    return Finding("ignored_referrer", "touchpoints", "pass", count, total, example, message)
 
 
 def _count_clicks(combinations: pa.Table, evidence: Evidence, channel: pa.Array) -> pa.Table:

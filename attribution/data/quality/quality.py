@@ -10,13 +10,14 @@ from attribution.data.quality.clocks import check_clocks, is_day_only
 from attribution.data.quality.cost_gaps import check_spend
 from attribution.data.quality.extent import check_beginning, check_ends, without_strays
 from attribution.data.quality.matching import check_customers
+from attribution.data.quality.page_views import check_page_views
 from attribution.data.quality.timeline import Timeline, read_timeline
 from attribution.data.quality.values import check_currencies, check_macros, check_null_jumps, check_values
 from attribution.schema.experiment import DEFAULT_LOOKBACK_DAYS, Period
 
 
 def quality_findings(
-    sources: Sources, *, period: Period | None = None, lookback_days: float | None = None
+    sources: Sources, *, period: Period | None = None, lookback_days: float | None = None, merges: bool = False
 ) -> list[Finding]:
     """What the canonical tables show that no reader can refuse: one finding per check and table.
 
@@ -28,6 +29,7 @@ def quality_findings(
     sources : the loaded tables
     period : the analysis period
     lookback_days : the lookback window; 30 days unless set
+    merges : whether touchpoints that repeat the one before will be merged
 
     Examples
     --------
@@ -63,6 +65,8 @@ def quality_findings(
     if touchpoints is not None and not touchpoints.is_order:
         if not is_day_only(touchpoints):
             findings.append(check_loaded_twice(sources))
+            if not merges and not any(finding.check == "visits" for finding in sources.findings):
+                findings.append(check_page_views(sources))
         if conversions is not None:
             window = DEFAULT_LOOKBACK_DAYS if lookback_days is None else lookback_days
             findings += check_clocks(sources, touchpoints, conversions)

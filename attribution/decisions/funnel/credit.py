@@ -126,9 +126,8 @@ def _sources_of(sources: Sources, arrivals: pd.DataFrame, stage: int) -> Sources
 
 
 def _options(experiment: Experiment) -> dict[str, Any]:
-    settings = experiment.journeys.model_dump(
-        exclude_unset=True, exclude={"account", "segment", "conversion_kinds", "customers"}
-    )
+    further = ("conversion_kinds", "customers")
+    settings = {name: value for name, value in experiment.journeys.of_building.items() if name not in further}
     funnel = experiment.options("funnel", FunnelOptions)
     if funnel is not None and funnel.lookback_days is not None:
         settings["lookback_days"] = funnel.lookback_days

@@ -256,6 +256,7 @@ class Scorer:
             **specs,
             channels=rules,
             account=self.definition.journeys.account,
+            visits=self.definition.journeys.visits,
             grain=self.definition.grain,
             engine=engine,
             folder=folder,
@@ -272,7 +273,7 @@ class Scorer:
     @check_arguments
     def journey_options(self, sources: Sources) -> dict[str, Any]:
         """Arguments of `build_journeys`, without channels and kinds that do not occur in ``sources``."""
-        options = self.definition.journeys.model_dump(exclude_unset=True, exclude={"account", "segment"})
+        options = self.definition.journeys.of_building
         for option, table, column in _BY_NAME:
             if options.get(option) and sources.has(table, column):
                 values = sources.engine.query(

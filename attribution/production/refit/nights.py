@@ -57,9 +57,14 @@ class Tonight:
 
 
 def given_log(
-    sources: Sources, lookback_days: float, covers: tuple[int, int] | None = None, *, max_gap_days: int
+    sources: Sources,
+    lookback_days: float,
+    covers: tuple[int, int] | None = None,
+    *,
+    max_gap_days: int,
+    unsure_days: int = 0,
 ) -> Log:
-    """The log day by day.
+    """The log day by day; ``unsure_days`` as `attribution.production.scoring.days.Input` has them.
 
     Raises
     ------
@@ -70,7 +75,7 @@ def given_log(
     converted = daily_digests(sources, "conversions", "converted_at", sources.conversions_view)
     check_gaps(sources, touched, converted, max_gap_days)
     reach = Reach(math.ceil(lookback_days), True)
-    return Log(Input(touched, converted, reach, covers, volumes=volumes), read_ids(sources))
+    return Log(Input(touched, converted, reach, covers, volumes=volumes, unsure_days=unsure_days), read_ids(sources))
 
 
 def choose_tonight(

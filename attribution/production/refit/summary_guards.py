@@ -127,7 +127,7 @@ class SummaryGuards:
             return
         covers = None if self.rows.covers is None else self.rows.covers[0]
         demanded = self.thresholds.history_days
-        window = self.rows.reach.days if demanded is None else demanded
+        window = self.rows.reach.days + self.rows.unsure_days if demanded is None else demanded
         history = History.of(self.rows.touchpoints, window, covers=covers)
         newest = max(self.rows.conversions)
         if min(known_days) >= history.begins or history.reaches(newest):

@@ -132,6 +132,11 @@ def longest_window(options: JourneyOptions) -> float | None:
     return longest if longest < _LONGEST_DAYS else None
 
 
+def unsure_days(options: JourneyOptions) -> int:
+    """On how many days at the beginning of a log visits depend on what lies before it."""
+    return 0 if options.visits is None else 1 + math.ceil(options.visits.lookback_days)
+
+
 @dataclass(frozen=True)
 class Reach:
     """How far an event reaches.
@@ -181,6 +186,7 @@ class Input:
     delivered : first and last moment of all conversions, those that were called off among them; those of
         ``conversions`` if None
     volumes : its touchpoints by day and channel
+    unsure_days : on how many days at its beginning touchpoints depend on rows before them, as visits do
     """
 
     touchpoints: Digests
@@ -189,6 +195,7 @@ class Input:
     covers: tuple[int, int] | None = None
     delivered: tuple[int, int] | None = None
     volumes: Volumes = field(default_factory=Volumes.none)
+    unsure_days: int = 0
 
     def against(self, inputs: Mapping[str, Mapping[str, str]]) -> News:
         """What it says about ``inputs``, fingerprints known before by table and day."""
@@ -205,12 +212,16 @@ class Input:
         either = min(first, moments[0]), max(last, moments[1])
         spans = {
             "conversions": self._span(converted, self.conversions, earlier["conversions"], either),
-            "touchpoints": self._span(touched, self.touchpoints, earlier["touchpoints"], (first, last)),
+            "touchpoints": self._span(
+                touched, self.touchpoints, earlier["touchpoints"], (first, last), self.unsure_days
+            ),
         }
         return News(self, earlier, spans["touchpoints"], spans["conversions"])
 
-    def _span(self, days: tuple[int, int], digests: Digests, earlier: Digests, ends: tuple[int, int]) -> Span:
-        """``days`` without those in the middle of which the input begins or ends."""
+    def _span(
+        self, days: tuple[int, int], digests: Digests, earlier: Digests, ends: tuple[int, int], unsure: int = 0
+    ) -> Span:
+        """``days`` without those in the middle of which the input begins or ends, and unsure ones that changed."""
         first, last = days
         covered = range(1, 0) if self.covers is None else range(self.covers[0], self.covers[1] + 1)
         cut = []
@@ -222,7 +233,12 @@ class Input:
         after = _ends(last, earlier.get(last))
         if last not in covered and after is not None and after[1] > ends[1]:
             cut.append(last)
-        return Span(first + (first in cut), last - (last in cut), tuple(sorted(set(cut))))
+        begins = first + (first in cut)
+        if min(earlier, default=first) < first:
+            head = range(first, min(first + unsure, last + 1))
+            other = [day for day in head if day in earlier and not is_same(earlier[day], digests.get(day))]
+            begins, cut = max([begins, *(day + 1 for day in other)]), cut + other
+        return Span(begins, last - (last in cut and begins <= last), tuple(sorted(set(cut))))
 
 
 def _ends_of(digests: Digests) -> tuple[int, int]:

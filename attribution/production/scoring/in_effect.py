@@ -97,7 +97,9 @@ def digest_reading(scorer: Scorer) -> str:
     """16 hexadecimal digits of what decides which tables a scorer reads from an input."""
     definition = scorer.definition
     reading = {name: dict(options) for name, options in definition.reading.items()}
-    content = [reading, dict(definition.channels), definition.grain, definition.journeys.account]
+    content: list[Any] = [reading, dict(definition.channels), definition.grain, definition.journeys.account]
+    if definition.journeys.visits is not None:
+        content.append(definition.journeys.visits.model_dump(exclude_defaults=True))
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 

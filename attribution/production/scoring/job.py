@@ -29,6 +29,7 @@ from attribution.production.scoring.days import (
     daily_digests,
     daily_touchpoints,
     day_number,
+    unsure_days,
 )
 from attribution.production.scoring.in_effect import VersionsInEffect
 from attribution.production.scoring.ledger import opened_ledger
@@ -110,7 +111,8 @@ def score_days(
         on_stage("finding the days that changed")
         manifest = ledger.read() or {}
         versions = versions.continued(manifest.get("in_effect", ()))
-        current = replace(input_of(sources, versions.reach), covers=options.covers)
+        unsure = unsure_days(scorer.definition.journeys)
+        current = replace(input_of(sources, versions.reach), covers=options.covers, unsure_days=unsure)
         check_gaps(sources, current.touchpoints, current.conversions, options.max_gap_days)
         damaged = [day_number(day) for day, entry in manifest.get("days", {}).items() if ledger.is_damaged(day, entry)]
         published = Published({day_number(day): ledger.day_path(day) for day in manifest.get("days", {})})

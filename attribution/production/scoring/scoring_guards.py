@@ -24,7 +24,7 @@ from attribution.production.guards import (
     judge_volume,
     share_moved,
 )
-from attribution.production.scoring.days import Choice, News, day_name, day_number, longest_window
+from attribution.production.scoring.days import Choice, News, day_name, day_number, longest_window, unsure_days
 from attribution.production.scoring.in_effect import VersionsInEffect
 from attribution.production.scoring.ledger import RESTATEMENT
 from attribution.production.scoring.publication import Scored
@@ -151,7 +151,9 @@ class ScoringGuards:
     def _history(self) -> History | None:
         """How far the touchpoints of the input reach back; None where no history is needed, or there are none."""
         options = self.scorer.definition.journeys
-        window = longest_window(options) if self.thresholds.history_days is None else self.thresholds.history_days
+        window = longest_window(options)
+        window = None if window is None else window + unsure_days(options)
+        window = window if self.thresholds.history_days is None else self.thresholds.history_days
         current = self.news.current
         if not window or not current.touchpoints:
             return None

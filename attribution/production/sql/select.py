@@ -135,6 +135,13 @@ def _unsupported(scorer: Scorer, tables: SqlTables) -> Iterator[tuple[str, objec
     definition = scorer.definition
     account = definition.journeys.account
     yield "journeys of accounts", account and f"account = {account!r}", "score it with `attribution score`"
+    gap = definition.journeys.visit_gap_minutes
+    yield (
+        "visits",
+        gap and f"visit_gap_minutes = {gap:g}",
+        "score it with `attribution score`, or make the visits where your tables are made and fit the model on them "
+        "without visit_gap_minutes",
+    )
     refuses = scorer.unknown_channels == "refuse" and "unknown_channels = 'refuse'"
     yield (
         "the policy",

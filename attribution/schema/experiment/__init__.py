@@ -4,6 +4,7 @@ from attribution.schema.experiment.file import Experiment, checked, core_keys, p
 from attribution.schema.experiment.returns import LifetimeOptions, ReturnsOptions
 from attribution.schema.experiment.settings import (
     DEFAULT_LOOKBACK_DAYS,
+    VISIT_OPTIONS,
     JourneyOptions,
     ModelSpec,
     OutputOptions,
@@ -11,10 +12,12 @@ from attribution.schema.experiment.settings import (
     ResamplingOptions,
     TableSpec,
     TrackingOptions,
+    VisitOptions,
 )
 
 __all__ = [
     "DEFAULT_LOOKBACK_DAYS",
+    "VISIT_OPTIONS",
     "Experiment",
     "JourneyOptions",
     "LifetimeOptions",
@@ -25,6 +28,7 @@ __all__ = [
     "ReturnsOptions",
     "TableSpec",
     "TrackingOptions",
+    "VisitOptions",
     "checked",
     "core_keys",
     "parse_experiment",

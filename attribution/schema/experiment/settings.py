@@ -27,6 +27,9 @@ from attribution.schema.experiment.refusal import refusal
 DEFAULT_LOOKBACK_DAYS = 30.0
 """Used where ``lookback_days`` is not set and times are real; integer times have no window."""
 
+DEFAULT_VISIT_LOOKBACK_DAYS = 90.0
+"""Used where ``visit_lookback_days`` is not set: as far back as Google Analytics 4 looks."""
+
 
 def _instant(moment: dt.datetime | dt.date | None, *, last: bool) -> int | None:
     if moment is None:
@@ -237,6 +240,66 @@ Days = Annotated[Number, Field(gt=0)]
 Weight = Annotated[Number, Field(ge=0, allow_inf_nan=False)]
 
 
+GapMinutes = Annotated[Number, Field(gt=0, allow_inf_nan=False)]
+VisitSource = Literal["first", "last_non_direct"]
+VisitBreak = Literal["midnight", "campaign"]
+Names = Annotated[list[str], Field(min_length=1)]
+
+
+class VisitOptions(Settings):
+    """How page views become visits, each of which is one touchpoint; part of `JourneyOptions`.
+
+    Parameters
+    ----------
+    visit_gap_minutes : float > 0
+        A visit begins after so much time without activity. Page views from the own sites and from
+        ``ignored_referrers``, and rows without a channel, begin none, even after a pause.
+    visit_source : ``first`` or ``last_non_direct``
+        A visit has the source of its first page view that carries one; the channels of ``direct_channels`` carry none.
+        ``last_non_direct``: a visit without any takes over the last known one of its customer.
+    visit_breaks : list of ``midnight`` and ``campaign``
+        What begins a new visit, too: midnight in the time zone of touchpoints, or a page view with another channel or
+        campaign than the last one that carried any.
+    visit_lookback_days : float > 0
+        How far back ``last_non_direct`` looks; 90 unless set.
+    direct_channels : list of texts
+        Channels of direct traffic, in any case of letters; ``["direct"]`` unless set.
+
+    Raises
+    ------
+    InputError
+        If an option contradicts another.
+
+    Examples
+    --------
+    >>> VisitOptions(visit_gap_minutes=30, visit_breaks="midnight").visit_breaks
+    ['midnight']
+    """
+
+    visit_gap_minutes: GapMinutes
+    visit_source: VisitSource = "first"
+    visit_breaks: list[VisitBreak] = Field(default_factory=list)
+    visit_lookback_days: Days | None = None
+    direct_channels: Names | None = None
+
+    @model_validator(mode="after")
+    def _no_contradiction(self) -> VisitOptions:
+        if self.visit_lookback_days is not None and self.visit_source != "last_non_direct":
+            raise ValueError("visit_lookback_days needs visit_source = 'last_non_direct'")
+        return self
+
+    @property
+    def lookback_days(self) -> float:
+        """How far back a visit without a source looks for one."""
+        if self.visit_source == "first":
+            return 0.0
+        return DEFAULT_VISIT_LOOKBACK_DAYS if self.visit_lookback_days is None else self.visit_lookback_days
+
+
+VISIT_OPTIONS = ("visit_gap_minutes", "visit_source", "visit_breaks", "visit_lookback_days")
+"""Journey options that reading touchpoints obeys, and not building journeys."""
+
+
 class JourneyOptions(Settings):
     """How touchpoints and conversions become journeys.
 
@@ -274,6 +337,8 @@ class JourneyOptions(Settings):
         Column of the customers table; journeys are those of accounts (B2B).
     segment : text
         Column of the customers table; credit is also given per value of it.
+    visit_gap_minutes, visit_source, visit_breaks, visit_lookback_days
+        How page views become visits, see `VisitOptions`; touchpoints stay as they are unless the first is set.
     """
 
     lookback_days: Days | None = None
@@ -285,21 +350,45 @@ class JourneyOptions(Settings):
     view_through: Literal["equal", "clicks_only", "clicks_dominate"] = "equal"
     view_through_weight: Annotated[Number, Field(gt=0, le=1)] = 1.0
     dedupe: Literal["none", "consecutive", "gap", "unique"] = "none"
-    dedupe_gap_minutes: Annotated[Number, Field(gt=0, allow_inf_nan=False)] | None = None
+    dedupe_gap_minutes: GapMinutes | None = None
     direct: Literal["keep", "drop_if_other", "drop"] = "keep"
-    direct_channels: Annotated[list[str], Field(min_length=1)] | None = None
+    direct_channels: Names | None = None
     transform: Literal["unique", "exposure", "first", "frequency"] = "unique"
     max_touchpoints: Annotated[int, Field(ge=1, strict=True)] | None = None
     open_journeys: Literal["keep", "drop"] = "keep"
     account: str | None = None
     segment: str | None = None
+    visit_gap_minutes: GapMinutes | None = None
+    visit_source: VisitSource = "first"
+    visit_breaks: list[VisitBreak] = Field(default_factory=list)
+    visit_lookback_days: Days | None = None
+
+    @property
+    def visits(self) -> VisitOptions | None:
+        """How page views become visits; None where touchpoints stay as they are."""
+        if self.visit_gap_minutes is None:
+            return None
+        own = self.model_dump(exclude_unset=True, include={*VISIT_OPTIONS, "direct_channels"})
+        return VisitOptions.model_validate(own)
+
+    @property
+    def of_building(self) -> dict[str, Any]:
+        """What `build_journeys` takes of the options that are set: the rest is for whoever reads the tables."""
+        further = {"account", "segment", *VISIT_OPTIONS, *(["direct_channels"] if self.direct == "keep" else [])}
+        return self.model_dump(exclude_unset=True, exclude=further)
 
     @model_validator(mode="after")
     def _no_contradiction(self) -> JourneyOptions:
         if self.dedupe_gap_minutes is not None and self.dedupe != "gap":
             raise ValueError("dedupe_gap_minutes needs dedupe = 'gap'")
-        if self.direct_channels is not None and self.direct == "keep":
-            raise ValueError("direct_channels needs direct = 'drop' or 'drop_if_other'")
+        without_gap: dict[str, object] = {"visit_source": "first", "visit_breaks": [], "visit_lookback_days": None}
+        for name, default in without_gap.items():
+            if self.visit_gap_minutes is None and getattr(self, name) != default:
+                raise ValueError(f"{name} needs visit_gap_minutes")
+        if self.visit_lookback_days is not None and self.visit_source != "last_non_direct":
+            raise ValueError("visit_lookback_days needs visit_source = 'last_non_direct'")
+        if self.visit_gap_minutes is None and self.direct_channels is not None and self.direct == "keep":
+            raise ValueError("direct_channels needs direct = 'drop' or 'drop_if_other', or visit_gap_minutes")
         if self.view_through_weight != 1 and self.view_through == "clicks_only":
             raise ValueError(
                 "view_through_weight is the weight of impressions, but view_through = 'clicks_only' leaves none"

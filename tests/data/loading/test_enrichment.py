@@ -196,7 +196,7 @@ def test_own_rules_stand_before_the_default_ones() -> None:
     )
     sources = at.load_sources(raw_touches(), orders(("a", 6)), channels=rules)
     found = sources.engine.query("select channel from touchpoints order by touched_at")["channel"].to_pylist()
-    assert found == ["Früh ❤ {x}", "Organic Search", "Affiliates", "Näht's", "Direct", "Paid Search"]
+    assert found == ["Früh ❤ {x}", "Organic Search", "Affiliates", "Näht's", "Paid Search"]
     lint = sources.channel_lint
     assert lint is not None
     assert {"check": "self_referral", "source": "例え.jp", "touchpoints": 1} in lint.select(
@@ -998,8 +998,8 @@ def shop(tmp_path: Path) -> Path:
 def test_a_shop_from_files_to_credit(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert call(monkeypatch, "run", shop, "--out", tmp_path / "out") == 0
     credit = pd.read_csv(tmp_path / "out" / "credit.csv").set_index("channel")["value"]
-    # Änne came by train and then from an own page; Cleo, of the same firm, has nothing new; Bo redeemed MAI.
-    assert credit[credit > 0].to_dict() == {"Beilage": 20, "Direct": 10, "(unattributed)": 30}
+    # Änne came by train, and then walked about the own pages; Cleo, of the same firm, has nothing new; Bo redeemed MAI.
+    assert credit[credit > 0].to_dict() == {"Beilage": 20, "Trains & stations": 10, "(unattributed)": 30}
     assert (tmp_path / "out" / "channels.toml").read_text(encoding="utf-8") == RULES
     assert call(monkeypatch, "run", shop, "--out", tmp_path / "rules") == 2  # it is read
     lint = pd.read_csv(tmp_path / "out" / "channel_lint.csv")
