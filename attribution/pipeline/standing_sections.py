@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from attribution.data.loading import Finding, check_channels_known, check_sources, quality_findings
+from attribution.data.loading import Finding, check_channels_known, check_sources, quality_findings, spelling_findings
 from attribution.errors import InputError
 from attribution.journeys.from_events import ONLY_CONVERTERS
 from attribution.models.credit import journey_credit
@@ -51,12 +51,14 @@ class DataSection(Section):
     def findings(self, context: RunContext, tables: Mapping[str, pd.DataFrame]) -> list[Finding]:
         """Table by table, and then in the journeys that were made of them."""
         experiment, sources = context.experiment, context.sources
+        channels, table = context.journeys.dimensions.channels, "paths" if sources.has("paths") else "touchpoints"
         return [
             *check_sources(sources),
             *sources.findings,
             *quality_findings(sources, period=experiment.period, lookback_days=experiment.journeys.lookback_days),
             *context.findings,
             *check_channels_known(sources, context.journeys.channels),
+            *spelling_findings(table, channels),
         ]
 
     def metrics(self, tables: Mapping[str, pd.DataFrame], model: str | None = None) -> Mapping[str, float]:

@@ -29,7 +29,7 @@ _HEAD = r"^(?P<head>[^/?#\\]*(?:[/\\]+[^/?#\\]*)?)"
 _BEFORE_QUERY = r"^(?P<head>[^?#]*)"
 _ESCAPES = (("3[Aa]", ":"), ("2[Ff]", "/"), ("3[Ff]", "?"), ("26", "&"), ("3[Dd]", "="), ("23", "#"))
 _LETTERS = {"(": r"(?:\(|%28)", ")": r"(?:\)|%29)", " ": r"(?:\s|\+|%20)"}
-_NOTHING = "|".join("".join(_LETTERS.get(letter, letter) for letter in word) for word in sorted(NOTHING))
+_NOTHING = "|".join("".join(_LETTERS.get(letter, re.escape(letter)) for letter in word) for word in sorted(NOTHING))
 _BLANK = rf"{_LETTERS[' ']}*(?:{_NOTHING}){_LETTERS[' ']}*"
 
 

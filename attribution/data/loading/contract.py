@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import pyarrow as pa
 
 from attribution.data.engine import Engine, quote
+from attribution.data.loading.null_texts import NullTest
 from attribution.data.loading.times import LARGEST_POSITION, read_times
 from attribution.errors import InputError, did_you_mean
 from attribution.schema.experiment import TableSpec
@@ -32,7 +33,8 @@ class Check(NamedTuple):
 class Reading:
     """How to read one column: ``sql`` over the raw table gives the canonical value, null where it cannot.
 
-    ``is_sure`` says that the type rules out values that cannot be read.
+    ``is_sure`` says that the type rules out values that cannot be read; ``null_test`` finds those that mean nothing,
+    None where there can be none.
     """
 
     column: Column
@@ -43,6 +45,7 @@ class Reading:
     is_sure: bool = True
     time_format: str | None = None
     is_zoned: bool | None = None
+    null_test: NullTest | None = None
 
 
 def map_columns(table: Table, spec: TableSpec, present: Iterable[str]) -> dict[str, str]:
@@ -165,8 +168,12 @@ def _fits(column: Column, kind: pa.DataType) -> bool:
     return True
 
 
-def check_values(engine: Engine, table: Table, view: str, readings: Iterable[Reading]) -> int:
-    """Refuse the table if a value breaks its contract; return the number of rows.
+def check_values(engine: Engine, table: Table, view: str, readings: Sequence[Reading]) -> tuple[int, set[str]]:
+    """Refuse the table if a value breaks its contract.
+
+    Returns
+    -------
+    The number of rows, and the columns with values that may mean nothing.
 
     Raises
     ------
@@ -174,7 +181,8 @@ def check_values(engine: Engine, table: Table, view: str, readings: Iterable[Rea
         Naming table, column, how many rows, an example, and what is allowed.
     """
     checks = [check for reading in readings for check in _checks(reading)]
-    select = ["count(*) as n"]
+    tests = {reading.column.name: reading.null_test.sql for reading in readings if reading.null_test is not None}
+    select = ["count(*) as n", *(f"count(*) filter ({sql}) as nothing_{i}" for i, sql in enumerate(tests.values()))]
     for i, check in enumerate(checks):
         select.append(f"count(*) filter ({check.predicate}) as bad_{i}")
         select.append(f"(min({check.shown}) filter ({check.predicate}))::varchar as example_{i}")
@@ -189,7 +197,7 @@ def check_values(engine: Engine, table: Table, view: str, readings: Iterable[Rea
                 given=repr(counts[f"example_{i}"]),
                 allowed=check.allowed,
             )
-    return int(counts["n"])
+    return int(counts["n"]), {name for i, name in enumerate(tests) if counts[f"nothing_{i}"]}
 
 
 def check_channels(table: str, channels: Iterable[str]) -> None:

@@ -18,6 +18,15 @@ from attribution.data.loading.contract import Reading, check_values, is_integer_
 from attribution.data.loading.enrich import enrich
 from attribution.data.loading.findings import Finding
 from attribution.data.loading.normalise import Grain, complete, normalise, optional_cost_columns
+from attribution.data.loading.null_texts import (
+    NullTest,
+    check_null_texts,
+    find_null_texts,
+    null_test,
+    null_text_findings,
+    subject_of,
+    words_for,
+)
 from attribution.data.loading.raw_tables import OpenedTable, as_spec, open_table
 from attribution.errors import InputError, did_you_mean
 from attribution.schema.experiment import TableSpec
@@ -44,6 +53,7 @@ class Sources:
     dimensions : names of the columns that tell touchpoints apart (channel first)
     integer_times : whether times are mere positions; None where there are none
     separator : between the channels of a path
+    no_channels : what is no channel of a path, in lower case
     findings : what was found while files were read and channels, codes and persons put in
     channel_lint : the ``channel_lint`` table, where channel rules were used
     conversions_view : what conversions are read from; arrivals in a stage can take their place
@@ -66,6 +76,7 @@ class Sources:
     dimensions: tuple[str, ...] = ()
     integer_times: bool | None = None
     separator: str = ">"
+    no_channels: frozenset[str] = frozenset()
     findings: tuple[Finding, ...] = ()
     channel_lint: pa.Table | None = None
     conversions_view: str = "conversions"
@@ -167,8 +178,8 @@ def load_sources(
     _check_request(specs, account)
     (engine := engine or DuckDBEngine()).claim()
     opened = {name: open_table(engine, name, spec, Path(folder)) for name, spec in specs.items()}
-    loaded, (integer_times, zoned) = _load(engine, opened, account, latest=latest)
-    findings = normalise(engine, _columns(loaded))
+    loaded, (integer_times, zoned), findings = _load(engine, opened, account, latest=latest)
+    findings += normalise(engine, _columns(loaded))
     enriched = enrich(engine, _columns(loaded), channels, account, click_ids=click_ids)
     for name, columns in enriched.columns.items():
         _check_spelling(name, columns)
@@ -182,6 +193,7 @@ def load_sources(
         dimensions=_dimensions(loaded),
         integer_times=integer_times,
         separator=specs["paths"].separator if "paths" in specs else ">",
+        no_channels=words_for("channels", specs["paths"].null_texts) if "paths" in specs else frozenset(),
         findings=(*_findings_of(opened), *findings, *enriched.findings, *completed.findings),
         channel_lint=enriched.lint,
         zoned=zoned,
@@ -198,21 +210,24 @@ def _findings_of(opened: Mapping[str, OpenedTable]) -> Iterator[Finding]:
 
 def _load(
     engine: Engine, opened: Mapping[str, OpenedTable], account: str | None, *, latest: bool
-) -> tuple[dict[str, LoadedTable], tuple[bool | None, bool | None]]:
-    """Every table under its canonical name, and whether times are integers, and tell their zone."""
+) -> tuple[dict[str, LoadedTable], tuple[bool | None, bool | None], list[Finding]]:
+    """Every table under its canonical name, whether times are integers and tell their zone, and what was null."""
     text_ids = not all(_has_integer_ids(engine, table) for table in opened.values())
     loaded: dict[str, LoadedTable] = {}
+    findings: list[Finding] = []
     clocks: dict[str, Reading] = {}
     for name, table in opened.items():
         readings = _read_table(engine, table, text_ids, account)
         columns = tuple(reading.column.name for reading in readings)
-        loaded[name] = LoadedTable(name, columns, _define(engine, table, readings))
+        rows, found = _define(engine, table, readings)
+        loaded[name] = LoadedTable(name, columns, rows)
+        findings += found
         clock = next((reading for reading in readings if reading.column.type == "time"), None)
         if clock is not None and clock.is_integer is not None:
             clocks[name] = clock
     if latest and "conversions" in loaded:
         _keep_latest(engine, loaded["conversions"].columns)
-    return loaded, _check_clocks(clocks)
+    return loaded, _check_clocks(clocks), findings
 
 
 def _check_request(specs: Mapping[str, TableSpec], account: str | None) -> None:
@@ -276,8 +291,17 @@ def _read_table(engine: Engine, opened: OpenedTable, text_ids: bool, account: st
     ]
     if table is COSTS:
         free = optional_cost_columns(mapping)
-        return [_nullable(reading) if reading.column.name in free else reading for reading in readings]
-    return readings
+        readings = [_nullable(reading) if reading.column.name in free else reading for reading in readings]
+    check_null_texts(table.name, opened.spec.null_texts)
+    return [replace(reading, null_test=_null_test(engine, opened, reading, account)) for reading in readings]
+
+
+def _null_test(engine: Engine, opened: OpenedTable, reading: Reading, account: str | None) -> NullTest | None:
+    subject = subject_of(INPUTS[opened.name], reading.column, account)
+    if subject is None:
+        return None
+    test = null_test(subject, reading.kind, quote(reading.raw), opened.spec.null_texts)
+    return None if test is None or engine.rules_out(opened.view, test.sql) else test
 
 
 def _nullable(reading: Reading) -> Reading:
@@ -304,11 +328,19 @@ def _dimension(name: str) -> Column:
     return Column(name, "text", "another dimension of touchpoints", required=False, nullable=True)
 
 
-def _define(engine: Engine, opened: OpenedTable, readings: list[Reading]) -> int:
-    rows = check_values(engine, INPUTS[opened.name], opened.view, readings)
-    select = ", ".join(f"{reading.sql} as {quote(reading.column.name)}" for reading in readings)
-    engine.view(opened.name, f"select {select} from {quote(opened.view)}")
-    return rows
+def _define(engine: Engine, opened: OpenedTable, readings: list[Reading]) -> tuple[int, list[Finding]]:
+    """Make the table readable under its canonical name; its rows, and what was found to mean nothing in it."""
+    rows, suspects = check_values(engine, INPUTS[opened.name], opened.view, readings)
+    terms, findings = [], []
+    for reading in readings:
+        sql, test = reading.sql, reading.null_test
+        if test is not None and reading.column.name in suspects:
+            found = find_null_texts(engine, opened.name, opened.view, test)
+            findings += null_text_findings(opened.name, reading.column, test.subject, found, rows)
+            sql = f"case when {test.within(list(found))} then null else {sql} end" if found else sql
+        terms.append(f"{sql} as {quote(reading.column.name)}")
+    engine.view(opened.name, f"select {', '.join(terms)} from {quote(opened.view)}")
+    return rows, findings
 
 
 def _keep_latest(engine: Engine, columns: tuple[str, ...]) -> None:

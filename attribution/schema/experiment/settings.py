@@ -106,6 +106,21 @@ def _alternatives(annotation: Any) -> Iterator[Any]:
         yield annotation
 
 
+class NullTexts(Settings):
+    """Which texts of a table are read as null, beside those of the list that the package has.
+
+    Parameters
+    ----------
+    keep : list of texts
+        Of that list, but names here: a campaign that is called None.
+    add : list of texts
+        Of your own, such as ``test``. In any case of letters.
+    """
+
+    keep: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    add: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+
+
 class TableSpec(Settings):
     """Where one input table comes from and how its columns are named.
 
@@ -129,6 +144,8 @@ class TableSpec(Settings):
         IANA zone of times without an offset; UTC unless set.
     separator : str
         Between the channels of a path (paths table only).
+    null_texts : NullTexts
+        Which texts are read as null: ``keep`` those that are names here, ``add`` your own.
 
     Raises
     ------
@@ -154,6 +171,7 @@ class TableSpec(Settings):
     time_format: str | None = None
     time_zone: str | None = None
     separator: str = Field(default=">", min_length=1)
+    null_texts: NullTexts = NullTexts()
 
     @field_validator("columns")
     @classmethod
