@@ -93,7 +93,8 @@ def read_column(
     """How to read ``source`` of ``view`` as ``column``."""
     kind = engine.schema(view).field(source).type
     raw = quote(source)
-    if not _fits(column, kind) and not (column.name == "path" and _is_list(kind)):
+    by_format = column.type == "day" and spec.time_format is not None
+    if not by_format and not _fits(column, kind) and not (column.name == "path" and _is_list(kind)):
         sql = f"select count(*) as n, count({raw}) as bad, (min({raw}))::varchar as example from {quote(view)}"
         counts = engine.query(sql, table=table.name).to_pylist()[0]
         if counts["bad"]:
@@ -121,6 +122,10 @@ def read_column(
         shown = name if column.nullable else f"trim({name})"
         return Reading(column, source, kind, f"case when {shown} <> '' then {name} end")
     if column.type == "day":
+        if by_format:
+            times = read_times(engine, table.name, view, source, spec)
+            day = f"make_timestamp({times.sql})::date"
+            return Reading(column, source, kind, day, is_sure=times.is_sure, time_format=spec.time_format)
         return Reading(column, source, kind, f"try_cast({raw} as date)")
     if column.type == "flag":
         # A cast would take any number but 0 for true, such as that of the customer's second order.
@@ -246,6 +251,12 @@ def _times_allowed(reading: Reading) -> str:
     )
 
 
+def _days_allowed(reading: Reading) -> str:
+    if reading.time_format is not None:
+        return f"days in the format {reading.time_format!r}"
+    return "days such as 2024-04-03, or set time_format, e.g. '%d/%m/%Y'"
+
+
 def _checks(reading: Reading) -> list[Check]:
     """What to refuse in one column; what its type rules out already is not looked for again."""
     column, kind, raw, sql = reading.column, reading.kind, quote(reading.raw), reading.sql
@@ -267,8 +278,8 @@ def _checks(reading: Reading) -> list[Check]:
         (is_number and is_text, "are not numbers", unread, shown, "finite numbers"),
         (is_number and not pa.types.is_integer(kind), "are infinite", f"isinf({sql})", shown, "finite numbers"),
         (is_money, "are negative", f"{sql} < 0", shown, "numbers ≥ 0"),
-        (is_text and column.type == "day", "are not days", unread, shown, "days such as 2024-04-03"),
-        (not reading.is_sure, "cannot be read as times", unread, shown, _times_allowed(reading)),
+        (column.type == "day" and (is_text or not reading.is_sure), "are not days", unread, shown, _days_allowed(reading)),
+        (column.type == "time" and not reading.is_sure, "cannot be read as times", unread, shown, _times_allowed(reading)),
         (bool(reading.is_integer), "are too large", f"abs({sql}) >= {LARGEST_POSITION}", shown, "positions below 2^60"),
         (
             column.type == "flag" and not pa.types.is_boolean(kind),

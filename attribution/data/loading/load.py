@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -30,7 +30,7 @@ from attribution.data.loading.null_texts import (
 from attribution.data.loading.raw_tables import OpenedTable, as_spec, open_table
 from attribution.errors import InputError, did_you_mean
 from attribution.schema.experiment import TableSpec
-from attribution.schema.tables import COSTS, CUSTOMERS, INPUTS, TOUCHPOINTS, Column
+from attribution.schema.tables import COSTS, CUSTOMERS, INPUTS, PATHS, TOUCHPOINTS, Column, Table
 
 
 @dataclass(frozen=True)
@@ -292,8 +292,26 @@ def _read_table(engine: Engine, opened: OpenedTable, text_ids: bool, account: st
     if table is COSTS:
         free = optional_cost_columns(mapping)
         readings = [_nullable(reading) if reading.column.name in free else reading for reading in readings]
-    check_null_texts(table.name, opened.spec.null_texts)
+    _check_effect(table, opened, readings)
     return [replace(reading, null_test=_null_test(engine, opened, reading, account)) for reading in readings]
+
+
+def _check_effect(table: Table, opened: OpenedTable, readings: Sequence[Reading]) -> None:
+    """Refuse keys that change nothing in how these columns are read; an adapter knows its times by itself."""
+    spec, kinds = opened.spec, {reading.column.type for reading in readings}
+    has_list = any(reading.column.name == "path" and pa.types.is_nested(reading.kind) for reading in readings)
+    check_null_texts(table.name, spec.null_texts)
+    for key, works, why in (
+        ("separator", table is PATHS and not has_list, "it is for paths written as text"),
+        ("time_format", bool(kinds & {"time", "day"}) or spec.adapter, "no column that is read holds times or days"),
+        ("time_zone", "time" in kinds or spec.adapter, "no column that is read holds times; days have no zone"),
+    ):
+        if not works and getattr(spec, key) != TableSpec.model_fields[key].default:
+            raise InputError(
+                f"table {table.name!r}: {key} has no effect, for {why}",
+                given=f"{key} = {getattr(spec, key)!r}",
+                hint="leave it out, or map the column that it is for",
+            )
 
 
 def _null_test(engine: Engine, opened: OpenedTable, reading: Reading, account: str | None) -> NullTest | None:

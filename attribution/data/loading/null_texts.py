@@ -23,7 +23,7 @@ _FIRST_ID = "'0000000000000001'"
 _GUESTS = 10
 """Where ids are numbers that begin with 0, it has not so many times the rows of those from 1 to 9."""
 
-_ANY = ("ids", "accounts", "channels", "names")
+_SUBJECTS: tuple[Subject, ...] = ("ids", "accounts", "channels", "names")
 
 
 def words_for(subject: Subject, null_texts: NullTexts) -> frozenset[str]:
@@ -40,9 +40,8 @@ def _literal(value: object) -> str:
 
 def check_null_texts(table: str, null_texts: NullTexts) -> None:
     """Refuse to keep what is read as it is anyway, and to add what is null anyway."""
-    subjects: tuple[Subject, ...] = _ANY
-    known = {*free_mail(), *(word for subject in subjects for word in texts_of(subject))}
-    in_all = frozenset.intersection(*(texts_of(subject) for subject in subjects))
+    known = {*free_mail(), *(word for subject in _SUBJECTS for word in texts_of(subject))}
+    in_all = frozenset.intersection(*(texts_of(subject) for subject in _SUBJECTS))
     for word in null_texts.keep:
         if word.strip().lower() not in known:
             raise InputError(
