@@ -11,6 +11,7 @@ from attribution.errors import InputError
 from attribution.journeys.from_events import ONLY_CONVERTERS
 from attribution.models.credit import journey_credit
 from attribution.models.model_tables import model_findings, model_tables, without_interactions
+from attribution.pipeline.option_names import option_name_findings
 from attribution.returns import booked_costs, main_basis
 from attribution.schema.tables import (
     CHANNEL_LINT,
@@ -59,6 +60,7 @@ class DataSection(Section):
             *context.findings,
             *check_channels_known(sources, context.journeys.channels),
             *spelling_findings(table, channels),
+            *option_name_findings(context),
         ]
 
     def metrics(self, tables: Mapping[str, pd.DataFrame], model: str | None = None) -> Mapping[str, float]:

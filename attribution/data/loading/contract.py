@@ -118,7 +118,7 @@ def read_column(
         if column.name == "path" and _is_list(kind):
             return Reading(column, source, kind, f"{raw}::varchar[]")
         # A blank name is no name. Touchpoints are too many to look: theirs are found among the distinct channels.
-        name = _text(raw, kind)
+        name = read_kind(_text(raw, kind)) if column.name == "kind" else _text(raw, kind)
         shown = name if column.nullable else f"trim({name})"
         return Reading(column, source, kind, f"case when {shown} <> '' then {name} end")
     if column.type == "day":
@@ -233,6 +233,11 @@ def _text(raw: str, kind: pa.DataType) -> str:
         return f"{raw}::varchar"
     whole = f"{raw} = floor({raw}) and abs({raw}) < 9007199254740992"
     return f"case when {whole} then {raw}::bigint::varchar else {raw}::varchar end"
+
+
+def read_kind(name: str) -> str:
+    """SQL for a kind of touchpoint or conversion: the same in any case of letters, which most are in already."""
+    return f"case when {name} in ('click', 'impression') then {name} else lower(trim({name})) end"
 
 
 def _id(raw: str, kind: pa.DataType, as_text: bool) -> str:
