@@ -192,8 +192,11 @@ class Costs:
         if isinstance(driver, Mapping):
             unknown = sorted(set(driver) - set(channels))
             if unknown:
-                raise InputError(f"returns.shared_by has an unknown channel: {unknown[0]!r}", allowed=sorted(channels),
-                hint=did_you_mean(unknown[0], channels))
+                raise InputError(
+                    f"returns.shared_by has an unknown channel: {unknown[0]!r}",
+                    allowed=sorted(channels),
+                    hint=did_you_mean(unknown[0], channels),
+                )
             weights = driver
         else:
             weights = self.media if driver == "spend" else self.touchpoints
@@ -334,8 +337,11 @@ def _fees(every: Amounts, options: ReturnsOptions) -> Amounts:
     rates = rate if isinstance(rate, Mapping) else dict.fromkeys(media, rate)
     unknown = sorted(set(rates) - set(media))
     if unknown:
-        raise InputError(f"returns.fee_rate has a channel without media spend: {unknown[0]!r}", allowed=sorted(media),
-        hint=did_you_mean(unknown[0], media))
+        raise InputError(
+            f"returns.fee_rate has a channel without media spend: {unknown[0]!r}",
+            allowed=sorted(media),
+            hint=did_you_mean(unknown[0], media),
+        )
     twice = sorted(channel for channel in rates if (channel, FEES) in every)
     if twice:
         raise InputError(

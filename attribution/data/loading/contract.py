@@ -283,8 +283,20 @@ def _checks(reading: Reading) -> list[Check]:
         (is_number and is_text, "are not numbers", unread, shown, "finite numbers"),
         (is_number and not pa.types.is_integer(kind), "are infinite", f"isinf({sql})", shown, "finite numbers"),
         (is_money, "are negative", f"{sql} < 0", shown, "numbers ≥ 0"),
-        (column.type == "day" and (is_text or not reading.is_sure), "are not days", unread, shown, _days_allowed(reading)),
-        (column.type == "time" and not reading.is_sure, "cannot be read as times", unread, shown, _times_allowed(reading)),
+        (
+            column.type == "day" and (is_text or not reading.is_sure),
+            "are not days",
+            unread,
+            shown,
+            _days_allowed(reading),
+        ),
+        (
+            column.type == "time" and not reading.is_sure,
+            "cannot be read as times",
+            unread,
+            shown,
+            _times_allowed(reading),
+        ),
         (bool(reading.is_integer), "are too large", f"abs({sql}) >= {LARGEST_POSITION}", shown, "positions below 2^60"),
         (
             column.type == "flag" and not pa.types.is_boolean(kind),

@@ -163,7 +163,7 @@ def null_text_findings(
             f"table {table!r}, column {column.name!r}: values mean nothing in {sum(found.values()):,} of {rows:,} rows",
             given=listed([repr(value) for value in found]),
             allowed="a value in every row",
-            hint='correct them, leave these rows out with where, or keep one that is a name with null_texts = { keep = '
+            hint="correct them, leave these rows out with where, or keep one that is a name with null_texts = { keep = "
             '["…"] }',
         )
     private = {} if subject != "accounts" else {v: n for v, n in found.items() if str(v).strip().lower() in free_mail()}
@@ -185,9 +185,7 @@ def _effect(table: str, column: str) -> str:
 
 _NOTHING = "values of {} that mean nothing, read as null"
 _FREE_MAIL = "values of {} that are domains of free mail, which anybody may have, read as null"
-_REMEDY = (
-    'correct them where the table is made, or keep one that is a name with null_texts = { keep = ["…"] }'
-)
+_REMEDY = 'correct them where the table is made, or keep one that is a name with null_texts = { keep = ["…"] }'
 _EFFECTS = {
     ("", "customer_id"): "these rows are left out: whose they are is not known",
     ("", "visitor_id"): "these links are ignored",

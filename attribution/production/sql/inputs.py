@@ -95,7 +95,11 @@ class Inputs:
         """SELECT of the usable conversions; ``copy`` numbers those of one id."""
         options = self.options
         is_new = ["is_new_customer"] if options.customers == "new" else []
-        kinds = "" if options.conversion_kinds is None else f" and lower(trim(cast(kind as varchar))) in ({quoted_list(options.conversion_kinds)})"
+        kinds = (
+            ""
+            if options.conversion_kinds is None
+            else f" and lower(trim(cast(kind as varchar))) in ({quoted_list(options.conversion_kinds)})"
+        )
         inner = (
             f"select customer_id, {self.instant('converted_at', 'conversions')} as converted_us, "
             f"cast(value as double) as given_value, {_text_or_null('conversion_id')} as conversion_id"
