@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -11,10 +12,12 @@ import pyarrow.compute as pc
 from attribution.data.loading import Finding, Sources, count_finding
 from attribution.data.loading.contract import check_channels
 from attribution.data.loading.events import Dimensions
+from attribution.data.loading.null_texts import null_text_findings
 from attribution.errors import InputError
 from attribution.journeys.structure import JourneyChunk, Journeys, Summary
 from attribution.kernels.journeys.batches import count_distinct_slices
 from attribution.schema.experiment import JourneyOptions, Period
+from attribution.schema.tables.definition import optional
 
 
 def journeys_from_paths(sources: Sources, options: JourneyOptions, period: Period) -> Journeys:
@@ -41,6 +44,8 @@ def journeys_from_paths(sources: Sources, options: JourneyOptions, period: Perio
             )
     table = sources.engine.query("select * from paths")
     steps, lengths = split_paths(table["path"], sources.separator)
+    marks = separator_findings(steps, lengths, sources.separator)
+    steps, lengths, nothing = without_null_texts(steps, lengths, sources.no_channels)
     encoded = steps.dictionary_encode()
     names = encoded.dictionary.to_pylist()
     channels = sorted(names)
@@ -54,7 +59,7 @@ def journeys_from_paths(sources: Sources, options: JourneyOptions, period: Perio
         (_chunk(table, channel, lengths, dimensions),),
         dimensions,
         tuple(channels),
-        describe=partial(_findings, table, channel, lengths),
+        describe=partial(_findings, table, channel, lengths, [*marks, *nothing]),
     )
 
 
@@ -79,11 +84,71 @@ def split_paths(paths: pa.ChunkedArray, separator: str) -> tuple[pa.Array, np.nd
     if not is_list:
         steps = pc.utf8_trim_whitespace(steps)
     empty = pc.fill_null(pc.equal(pc.utf8_trim_whitespace(steps), ""), True).to_numpy(zero_copy_only=False)
-    if empty.any():
-        path = np.repeat(np.arange(len(lengths)), lengths)
-        lengths = np.bincount(path[~empty], minlength=len(lengths)).astype(np.int64)
-        steps = steps.filter(pa.array(~empty))
-    return steps, lengths
+    return _drop_steps(steps, lengths, empty) if empty.any() else (steps, lengths)
+
+
+def _drop_steps(steps: pa.Array, lengths: np.ndarray, drop: np.ndarray) -> tuple[pa.Array, np.ndarray]:
+    """Steps that stay, and how many each path has then."""
+    path = np.repeat(np.arange(len(lengths)), lengths)
+    return steps.filter(pa.array(~drop)), np.bincount(path[~drop], minlength=len(lengths)).astype(np.int64)
+
+
+def without_null_texts(
+    steps: pa.Array, lengths: np.ndarray, no_channels: frozenset[str]
+) -> tuple[pa.Array, np.ndarray, list[Finding]]:
+    """The steps that name a channel, and what became of the others."""
+    encoded = steps.dictionary_encode()
+    names = encoded.dictionary.to_pylist()
+    is_nothing = np.array([name.strip().lower() in no_channels for name in names], dtype=bool)
+    if not is_nothing.any():
+        return steps, lengths, []
+    codes = np.asarray(encoded.indices)
+    counts = np.bincount(codes, minlength=len(names))
+    found = {names[code]: int(counts[code]) for code in np.flatnonzero(is_nothing)}
+    findings = null_text_findings("paths", optional("path", "text", ""), "channels", found, len(steps))
+    return *_drop_steps(steps, lengths, is_nothing[codes]), findings
+
+
+_ARROWS = ("→", "->", "=>", "»", "⇒", "➔", "›")
+_MARKS = (">", "|", ";", ",")
+
+
+def separator_findings(steps: pa.Array, lengths: np.ndarray, separator: str) -> list[Finding]:
+    """Other marks that seem to divide paths, whose channels are then taken for the name of one.
+
+    A mark does where the separator divides nothing, or where all that it divides are channels elsewhere.
+
+    Raises
+    ------
+    InputError
+        If it is an arrow, which is in no name.
+    """
+    names, own = pc.unique(steps).to_pylist(), separator.strip()
+    for arrow in (arrow for arrow in _ARROWS if arrow != own):
+        # Where ">" divides, what is left of "->" is a dash at the end.
+        rest = arrow.removesuffix(own) if own else arrow
+        is_cut = len(rest) < len(arrow)
+        divided = [name for name in names if (name.endswith(rest) and name != rest if is_cut else arrow in name)]
+        if divided:
+            raise InputError(
+                f"table 'paths': {arrow!r} seems to divide paths, but the separator is {separator!r}",
+                given=repr(divided[0]),
+                hint=f"set separator = {arrow!r}; if paths differ in it, write them alike in a query",
+            )
+    known = set(names) if (lengths > 1).any() else None
+    findings = []
+    for mark in (mark for mark in _MARKS if mark != own):
+        parts = {name: [part.strip() for part in name.split(mark)] for name in names if mark in name}
+        divided = [name for name, of_name in parts.items() if known is None or known.issuperset(of_name)]
+        if divided:
+            message = (
+                f"channels with {mark!r} in their names, which is not the separator ({separator!r}): if it divides "
+                f"channels, set separator = {mark!r}"
+            )
+            findings.append(
+                count_finding("separator", "paths", len(divided), message, total=len(names), example=divided[0])
+            )
+    return findings
 
 
 def _chunk(table: pa.Table, channel: np.ndarray, lengths: np.ndarray, dimensions: Dimensions) -> JourneyChunk:
@@ -115,7 +180,9 @@ def _chunk(table: pa.Table, channel: np.ndarray, lengths: np.ndarray, dimensions
     )
 
 
-def _findings(table: pa.Table, channel: np.ndarray, lengths: np.ndarray, _: Summary) -> list[Finding]:
+def _findings(
+    table: pa.Table, channel: np.ndarray, lengths: np.ndarray, of_names: Sequence[Finding], _: Summary
+) -> list[Finding]:
     rows = len(lengths)
     ends = np.cumsum(lengths)
     counted = [
@@ -139,7 +206,8 @@ def _findings(table: pa.Table, channel: np.ndarray, lengths: np.ndarray, _: Summ
         without_conversion = pc.and_(has_value, pc.equal(table["conversions"], 0))
         counted.append(("null_value", table["value"].null_count, "rows without a value (counted as 0): complete them"))
         counted.append(("value_without_conversion", pc.sum(without_conversion).as_py() or 0, _VALUE_WITHOUT_CONVERSION))
-    return [count_finding(check, "paths", count, message, total=rows) for check, count, message in counted]
+    counts = [count_finding(check, "paths", count, message, total=rows) for check, count, message in counted]
+    return [*counts, *of_names]
 
 
 _VALUE_WITHOUT_CONVERSION = (

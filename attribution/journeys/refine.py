@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.data.loading import Finding
+from attribution.data.loading.checks import letters_of
 from attribution.data.loading.events import Dimensions
 from attribution.errors import InputError, did_you_mean
 from attribution.journeys.structure import Chunks, JourneyChunk, Journeys, Reader, Readings, Summary, add_readings
@@ -160,8 +161,7 @@ class Refinement:
     def _refine(self, chunk: JourneyChunk) -> tuple[JourneyChunk, NDArray[np.int64]]:
         assert chunk.touched_at is not None
         assert chunk.ended_at is not None
-        direct = {name.casefold() for name in self.options.direct_channels or DIRECT}
-        is_direct = np.array([name.casefold() in direct for name in self.dimensions.channels], dtype=bool)
+        is_direct = are_direct(self.dimensions.channels, self.options.direct_channels or DIRECT)
         steps = kernel.Steps(
             chunk.code,
             chunk.channel,
@@ -271,10 +271,31 @@ class _RefinedChunks:
         return self.chunks.map(partial(_step, self.policy, step))
 
 
-def direct_among(channels: Iterable[str], names: Iterable[str] | None) -> list[str]:
-    """Which channels are direct traffic, in any case of letters."""
-    direct = {name.casefold() for name in (DIRECT if names is None else names)}
-    return [channel for channel in channels if channel.casefold() in direct]
+_CALLED_DIRECT = ("direct", "directnone", "directtraffic", "directentry")
+"""Letters of what products call direct traffic: "(direct) / (none)", "Direct Traffic", "Direct Entry"."""
+
+
+def fold_channel(name: str) -> str:
+    """A channel in one case of letters; whatever a product calls direct traffic is ``direct``.
+
+    Examples
+    --------
+    >>> fold_channel("(direct) / (none)"), fold_channel("Direct mail")
+    ('direct', 'direct mail')
+    """
+    return DIRECT[0] if letters_of(name) in _CALLED_DIRECT else name.casefold()
+
+
+def are_direct(channels: Iterable[str], names: Iterable[str]) -> NDArray[np.bool_]:
+    """(channels,) whether each of them is one of ``names``, in any case of letters."""
+    direct = {fold_channel(name) for name in names}
+    return np.array([fold_channel(channel) in direct for channel in channels], dtype=bool)
+
+
+def direct_among(channels: Sequence[str], names: Iterable[str] | None) -> list[str]:
+    """Which channels are direct traffic."""
+    marks = are_direct(channels, DIRECT if names is None else names)
+    return [channel for channel, is_direct in zip(channels, marks, strict=True) if is_direct]
 
 
 def _read(policy: Policy, read: Reader, chunk: JourneyChunk) -> Summary:

@@ -99,6 +99,10 @@ class CustomWeights(AttributionModel):
             raise InputError("CustomWeights: column must be the name of a column", given=repr(self.column))
         if self.weights is not None:
             _check_list(self.weights)
+            if self.column != "stage":
+                raise InputError(
+                    "CustomWeights: column has no effect beside weights", given=repr(self.column), hint="leave it out"
+                )
         else:
             self._load_function()
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from attribution.data.engine import text
 from attribution.errors import InputError
 from attribution.journeys import DAY, JourneyChunk
+from attribution.journeys.refine import are_direct, fold_channel
 from attribution.kernels.credit import rule_weights as kernel
 from attribution.models.base import Assumptions, AttributionModel
 
@@ -83,7 +84,8 @@ class LastNonDirect(AttributionModel):
 
     Parameters
     ----------
-    direct : channels that count as direct, in upper or lower case
+    direct : channels that count as direct, in upper or lower case; "direct" is whatever products call so, such as
+        "(direct) / (none)"
     name : label in tables; the class in snake case with its non-default parameters unless given
 
     Raises
@@ -117,8 +119,7 @@ class LastNonDirect(AttributionModel):
             raise InputError("LastNonDirect: direct must be a list of channel names", given=repr(self.direct))
 
     def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
-        direct = {channel.casefold() for channel in self.direct}
-        excluded = np.array([channel.casefold() in direct for channel in self.channels_], dtype=bool)
+        excluded = are_direct(self.channels_, self.direct)
         return np.asarray(kernel.last_other_than(chunk.offsets, chunk.channel, excluded))
 
     @property
@@ -313,8 +314,8 @@ class TimeDecay(AttributionModel):
 
 def named_channels(names: Sequence[str], channels: Sequence[str]) -> str:
     """SQL condition that ``channel`` is one of ``names`` in any case; ``channels`` gives their spellings."""
-    folded = {name.casefold() for name in names}
-    spellings = sorted({channel for channel in channels if channel.casefold() in folded} | folded)
+    folded = {fold_channel(name) for name in names}
+    spellings = sorted({channel for channel in channels if fold_channel(channel) in folded} | folded)
     if not folded:
         return "false"
     listed, lower = (", ".join(text(name) for name in each) for each in (spellings, sorted(folded)))

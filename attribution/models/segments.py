@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from attribution.data.engine import quote
 from attribution.data.loading import Finding, Sources, count_finding
-from attribution.errors import InputError
+from attribution.errors import InputError, did_you_mean
 from attribution.journeys import JourneyChunk, Journeys, Reader, Summary, observe
 from attribution.kernels.statistics.sums import KeyedSums
 from attribution.models import AttributionModel
@@ -57,7 +57,8 @@ def read_segments(sources: Sources, column: str) -> Segments:
         raise InputError(
             f"the segment column {column!r} is not in the customers table",
             given=columns or "no customers table",
-            hint="give a customers table with this column, or leave segment out of the journey options",
+            hint=did_you_mean(column, columns)
+            or "give a customers table with this column, or leave segment out of the journey options",
         )
     name = quote(column)
     rows = sources.engine.query(

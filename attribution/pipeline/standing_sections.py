@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import pyarrow as pa
 
-from attribution.data.loading import Finding, check_channels_known, check_sources, quality_findings
+from attribution.data.loading import Finding, check_channels_known, check_sources, quality_findings, spelling_findings
 from attribution.errors import InputError
 from attribution.journeys.from_events import ONLY_CONVERTERS
 from attribution.models.credit import journey_credit
 from attribution.models.model_tables import model_findings, model_tables, without_interactions
+from attribution.pipeline.option_names import option_name_findings
 from attribution.returns import booked_costs, main_basis
 from attribution.schema.tables import (
     CHANNEL_DAYS,
@@ -55,6 +56,7 @@ class DataSection(Section):
     def findings(self, context: RunContext, tables: Mapping[str, pd.DataFrame]) -> list[Finding]:
         """Table by table, and then in the journeys that were made of them."""
         experiment, sources = context.experiment, context.sources
+        channels, table = context.journeys.dimensions.channels, "paths" if sources.has("paths") else "touchpoints"
         return [
             *check_sources(sources),
             *sources.findings,
@@ -66,6 +68,8 @@ class DataSection(Section):
             ),
             *context.findings,
             *check_channels_known(sources, context.journeys.channels),
+            *spelling_findings(table, channels),
+            *option_name_findings(context),
         ]
 
     def metrics(self, tables: Mapping[str, pd.DataFrame], model: str | None = None) -> Mapping[str, float]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from attribution.amounts import pluralise
 from attribution.data.loading import Finding, Sources, count_finding
-from attribution.errors import InputError
+from attribution.errors import InputError, did_you_mean
 from attribution.returns.cost_ledger import FEES, MEDIA, Bounds, Days, cost_types, overlapping, read_ledger, totals_of
 from attribution.schema.experiment import Period, ReturnsOptions
 
@@ -192,7 +192,11 @@ class Costs:
         if isinstance(driver, Mapping):
             unknown = sorted(set(driver) - set(channels))
             if unknown:
-                raise InputError(f"returns.shared_by has an unknown channel: {unknown[0]!r}", allowed=sorted(channels))
+                raise InputError(
+                    f"returns.shared_by has an unknown channel: {unknown[0]!r}",
+                    allowed=sorted(channels),
+                    hint=did_you_mean(unknown[0], channels),
+                )
             weights = driver
         else:
             weights = self.media if driver == "spend" else self.touchpoints
@@ -301,6 +305,7 @@ def _check_types(shared_by: Driver | Mapping[str, Driver], shared_types: set[str
         raise InputError(
             f"returns.shared_by names {unknown[0]!r}, and no cost of that type is without a channel",
             allowed=sorted(shared_types),
+            hint=did_you_mean(unknown[0], shared_types),
         )
 
 
@@ -332,7 +337,11 @@ def _fees(every: Amounts, options: ReturnsOptions) -> Amounts:
     rates = rate if isinstance(rate, Mapping) else dict.fromkeys(media, rate)
     unknown = sorted(set(rates) - set(media))
     if unknown:
-        raise InputError(f"returns.fee_rate has a channel without media spend: {unknown[0]!r}", allowed=sorted(media))
+        raise InputError(
+            f"returns.fee_rate has a channel without media spend: {unknown[0]!r}",
+            allowed=sorted(media),
+            hint=did_you_mean(unknown[0], media),
+        )
     twice = sorted(channel for channel in rates if (channel, FEES) in every)
     if twice:
         raise InputError(

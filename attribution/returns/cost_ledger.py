@@ -58,7 +58,11 @@ class Days:
         unknown = sorted(set(by_type) - set(table["cost_type"]))
         if unknown:
             allowed = sorted(set(table["cost_type"]))
-            raise InputError(f"returns.amortise_days: no cost is of type {unknown[0]!r}", allowed=allowed)
+            raise InputError(
+                f"returns.amortise_days: no cost is of type {unknown[0]!r}",
+                allowed=allowed,
+                hint=did_you_mean(unknown[0], allowed),
+            )
         serves = table["cost_type"].map(by_type).astype(float)
         if "amortise_days" in table:
             serves = table["amortise_days"].astype(float).fillna(serves)

@@ -28,7 +28,7 @@ def log(lags: list[int], unconverted: list[int], *, until: int) -> at.Journeys:
     )
     conversions = pd.DataFrame(
         {
-            "customer_id": [*range(n), -1],
+            "customer_id": [*range(n), n + m],
             "converted_at": [*(START + lag * DAY for lag in lags), START + until * DAY],
         }
     )

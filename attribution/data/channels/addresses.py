@@ -51,7 +51,7 @@ _REPAIRS = (
 )
 """What to look for in a query string, what to replace there, and by what."""
 
-_NOTHING = "|".join("".join(_LETTERS.get(letter, letter) for letter in word) for word in sorted(NOTHING))
+_NOTHING = "|".join("".join(_LETTERS.get(letter, re.escape(letter)) for letter in word) for word in sorted(NOTHING))
 _BLANK = rf"{_LETTERS[' ']}*(?:{_NOTHING}){_LETTERS[' ']}*"
 
 

@@ -6,7 +6,9 @@ import re
 import unicodedata
 from urllib.parse import unquote_to_bytes
 
-NOTHING = frozenset({"", "(not set)", "(none)", "none", "null", "undefined", "nan"})
+from attribution.data.nothing import texts_of
+
+NOTHING = frozenset({"", *texts_of("tags")})
 """What tools write where there is nothing."""
 
 MACRO = (

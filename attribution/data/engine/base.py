@@ -60,10 +60,13 @@ class Engine(Protocol):
         """
 
     def register_files(self, name: str, groups: Sequence[Files], *, where: str | None = None) -> None:
-        """Make files readable as ``raw_NAME``; groups of different layout are joined by column name."""
+        """Make files readable as ``raw_NAME``; groups of different layout are joined by column name.
+
+        With ``where`` all rows are readable as ``every_NAME``.
+        """
 
     def register_arrow(self, name: str, table: pa.Table, *, where: str | None = None) -> None:
-        """Make an Arrow table readable as ``raw_NAME``."""
+        """Make an Arrow table readable as ``raw_NAME``; with ``where`` all its rows as ``every_NAME``."""
 
     def register_query(self, name: str, sql: str, folder: Path) -> None:
         """Make the result of one SELECT readable as ``raw_NAME``; relative paths in it start at ``folder``."""

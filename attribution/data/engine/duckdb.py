@@ -195,7 +195,8 @@ class DuckDBEngine:
     def _register(self, name: str, sql: str, where: str | None) -> None:
         if where is not None:
             check_condition(name, where)
-            sql = add_condition(sql, where)
+            self._run(name, f"create or replace temp view {quote(f'every_{name}')} as {sql}")
+            sql = add_condition(f"select * from {quote(f'every_{name}')}", where)
         self._run(name, f"create or replace temp view {quote(f'raw_{name}')} as {sql}")
 
     def view(self, name: str, sql: str) -> None:

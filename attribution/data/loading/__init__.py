@@ -1,6 +1,6 @@
 """Raw exports become canonical tables: files, columns, times, values, and what was found in them."""
 
-from attribution.data.loading.checks import check_channels_known, check_sources, repeated_costs
+from attribution.data.loading.checks import check_channels_known, check_sources, repeated_costs, spelling_findings
 from attribution.data.loading.findings import Finding, count_finding, quality_table
 from attribution.data.loading.load import LoadedTable, Sources, content_digest, load_sources, without_customer
 from attribution.data.loading.raw_tables import as_spec
@@ -19,5 +19,6 @@ __all__ = [
     "quality_findings",
     "quality_table",
     "repeated_costs",
+    "spelling_findings",
     "without_customer",
 ]

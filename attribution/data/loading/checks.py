@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from attribution.amounts import pluralise
@@ -195,6 +195,27 @@ def _describe_clicks(clicks: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
+def spelling_findings(table: str, channels: Iterable[str]) -> list[Finding]:
+    """Channels that are the same but for case, blanks and marks; none where there are none.
+
+    Examples
+    --------
+    >>> [finding.example for finding in spelling_findings("touchpoints", ["Paid Search", "mail", "paid_search"])]
+    ["'Paid Search', 'paid_search'"]
+    """
+    alike: dict[str, list[str]] = {}
+    for name in channels:
+        alike.setdefault(letters_of(name) or name, []).append(name)
+    groups = [", ".join(map(repr, names)) for names in alike.values() if len(names) > 1]
+    if not groups:
+        return []
+    message = (
+        f"channels that are spelled in several ways, and counted as several: {'; '.join(groups[:5])}; write each in "
+        "one way in a query, or with channel rules"
+    )
+    return [count_finding("channel_spellings", table, len(groups), message, total=len(alike), example=groups[0])]
+
+
 def _match_spellings(unknown: Sequence[str], channels: Sequence[str]) -> list[tuple[str, str]]:
     """Names with the known ones that are the same but for case, blanks and marks.
 
@@ -203,11 +224,18 @@ def _match_spellings(unknown: Sequence[str], channels: Sequence[str]) -> list[tu
     >>> _match_spellings(["Video", "paid_search", "tv"], ["Paid Search", "video"])
     [('Video', 'video'), ('paid_search', 'Paid Search')]
     """
-    letters = {_letters(name): name for name in channels}
-    return [(name, letters[_letters(name)]) for name in unknown if _letters(name) and _letters(name) in letters]
+    letters = {letters_of(name): name for name in channels}
+    return [(name, letters[letters_of(name)]) for name in unknown if letters_of(name) and letters_of(name) in letters]
 
 
-def _letters(name: str) -> str:
+def letters_of(name: str) -> str:
+    """What of a name is left without case, blanks and marks.
+
+    Examples
+    --------
+    >>> letters_of("Facebook  Ads "), letters_of("(direct) / (none)")
+    ('facebookads', 'directnone')
+    """
     return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 

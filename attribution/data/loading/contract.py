@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from attribution.data.engine import Engine, quote
+from attribution.data.loading.null_texts import NullTest
 from attribution.data.loading.times import LARGEST_POSITION, read_times
 from attribution.errors import InputError, did_you_mean
 from attribution.schema.clicks import TAGS
@@ -33,7 +34,8 @@ class Check(NamedTuple):
 class Reading:
     """How to read one column: ``sql`` over the raw table gives the canonical value, null where it cannot.
 
-    ``is_sure`` says that the type rules out values that cannot be read.
+    ``is_sure`` says that the type rules out values that cannot be read; ``null_test`` finds those that mean nothing,
+    None where there can be none.
     """
 
     column: Column
@@ -44,6 +46,7 @@ class Reading:
     is_sure: bool = True
     time_format: str | None = None
     is_zoned: bool | None = None
+    null_test: NullTest | None = None
 
 
 def map_columns(table: Table, spec: TableSpec, present: Iterable[str]) -> dict[str, str]:
@@ -103,7 +106,8 @@ def read_column(
     """How to read ``source`` of ``view`` as ``column``."""
     kind = engine.schema(view).field(source).type
     raw = quote(source)
-    if not _fits(column, kind) and not (column.name == "path" and _is_list(kind)):
+    by_format = column.type == "day" and spec.time_format is not None
+    if not by_format and not _fits(column, kind) and not (column.name == "path" and _is_list(kind)):
         sql = f"select count(*) as n, count({raw}) as bad, (min({raw}))::varchar as example from {quote(view)}"
         counts = engine.query(sql, table=table.name).to_pylist()[0]
         if counts["bad"]:
@@ -127,10 +131,14 @@ def read_column(
         if column.name == "path" and _is_list(kind):
             return Reading(column, source, kind, f"{raw}::varchar[]")
         # A blank name is no name. Touchpoints are too many to look: theirs are found among the distinct channels.
-        name = _text(raw, kind)
+        name = read_kind(_text(raw, kind)) if column.name == "kind" else _text(raw, kind)
         shown = name if column.nullable else f"trim({name})"
         return Reading(column, source, kind, f"case when {shown} <> '' then {name} end")
     if column.type == "day":
+        if by_format:
+            times = read_times(engine, table.name, view, source, spec)
+            day = f"make_timestamp({times.sql})::date"
+            return Reading(column, source, kind, day, is_sure=times.is_sure, time_format=spec.time_format)
         return Reading(column, source, kind, f"try_cast({raw} as date)")
     if column.type == "flag":
         # A cast would take any number but 0 for true, such as that of the customer's second order.
@@ -178,8 +186,12 @@ def _fits(column: Column, kind: pa.DataType) -> bool:
     return True
 
 
-def check_values(engine: Engine, table: Table, view: str, readings: Iterable[Reading]) -> int:
-    """Refuse the table if a value breaks its contract; return the number of rows.
+def check_values(engine: Engine, table: Table, view: str, readings: Sequence[Reading]) -> tuple[int, set[str]]:
+    """Refuse the table if a value breaks its contract.
+
+    Returns
+    -------
+    The number of rows, and the columns with values that may mean nothing.
 
     Raises
     ------
@@ -187,7 +199,8 @@ def check_values(engine: Engine, table: Table, view: str, readings: Iterable[Rea
         Naming table, column, how many rows, an example, and what is allowed.
     """
     checks = [check for reading in readings for check in _checks(reading)]
-    select = ["count(*) as n"]
+    tests = {reading.column.name: reading.null_test.sql for reading in readings if reading.null_test is not None}
+    select = ["count(*) as n", *(f"count(*) filter ({sql}) as nothing_{i}" for i, sql in enumerate(tests.values()))]
     for i, check in enumerate(checks):
         select.append(f"count(*) filter ({check.predicate}) as bad_{i}")
         select.append(f"(min({check.shown}) filter ({check.predicate}))::varchar as example_{i}")
@@ -202,7 +215,7 @@ def check_values(engine: Engine, table: Table, view: str, readings: Iterable[Rea
                 given=repr(counts[f"example_{i}"]),
                 allowed=check.allowed,
             )
-    return int(counts["n"])
+    return int(counts["n"]), {name for i, name in enumerate(tests) if counts[f"nothing_{i}"]}
 
 
 def check_channels(table: str, channels: Iterable[str]) -> None:
@@ -235,6 +248,11 @@ def _text(raw: str, kind: pa.DataType) -> str:
     return f"case when {whole} then {raw}::bigint::varchar else {raw}::varchar end"
 
 
+def read_kind(name: str) -> str:
+    """SQL for a kind of touchpoint or conversion: the same in any case of letters, which most are in already."""
+    return f"case when {name} in ('click', 'impression') then {name} else lower(trim({name})) end"
+
+
 def _id(raw: str, kind: pa.DataType, as_text: bool) -> str:
     whole = f"case when {raw} = floor({raw}) and abs({raw}) < 9007199254740992 then {raw}::bigint end"
     number = whole if pa.types.is_floating(kind) else f"{raw}::bigint" if is_integer_like(kind) else raw
@@ -249,6 +267,12 @@ def _times_allowed(reading: Reading) -> str:
     return (
         "ISO 8601, or whole numbers" if reading.time_format is None else f"times in the format {reading.time_format!r}"
     )
+
+
+def _days_allowed(reading: Reading) -> str:
+    if reading.time_format is not None:
+        return f"days in the format {reading.time_format!r}"
+    return "days such as 2024-04-03, or set time_format, e.g. '%d/%m/%Y'"
 
 
 def _checks(reading: Reading) -> list[Check]:
@@ -272,8 +296,20 @@ def _checks(reading: Reading) -> list[Check]:
         (is_number and is_text, "are not numbers", unread, shown, "finite numbers"),
         (is_number and not pa.types.is_integer(kind), "are infinite", f"isinf({sql})", shown, "finite numbers"),
         (is_money, "are negative", f"{sql} < 0", shown, "numbers ≥ 0"),
-        (is_text and column.type == "day", "are not days", unread, shown, "days such as 2024-04-03"),
-        (not reading.is_sure, "cannot be read as times", unread, shown, _times_allowed(reading)),
+        (
+            column.type == "day" and (is_text or not reading.is_sure),
+            "are not days",
+            unread,
+            shown,
+            _days_allowed(reading),
+        ),
+        (
+            column.type == "time" and not reading.is_sure,
+            "cannot be read as times",
+            unread,
+            shown,
+            _times_allowed(reading),
+        ),
         (bool(reading.is_integer), "are too large", f"abs({sql}) >= {LARGEST_POSITION}", shown, "positions below 2^60"),
         (
             column.type == "flag" and not pa.types.is_boolean(kind),

@@ -13,6 +13,7 @@ from attribution.data.engine import Engine, quote
 from attribution.data.loading.contract import check_channels
 from attribution.data.loading.findings import Finding, count_finding
 from attribution.data.loading.identity import (
+    Accounts,
     LinkedRows,
     account_findings,
     identity_findings,
@@ -282,8 +283,21 @@ def find_persons(engine: Engine, columns: Columns, account: str | None) -> tuple
         customers = engine.query(f"select customer_id, {quote(account)} from customers")
         accounts = map_accounts(customers, account, persons=mapping)
         mapping = accounts.mapping
-        findings += account_findings(accounts)
+        findings += [*account_findings(accounts), *_booked_on_accounts(engine, accounts)]
     return mapping, findings
+
+
+def _booked_on_accounts(engine: Engine, accounts: Accounts) -> list[Finding]:
+    """Conversions that are an account's and not one customer's; none where there are none."""
+    engine.register_arrow("accounts", pa.table({"id": accounts.own_ids}))
+    (row,) = engine.query(
+        "select count(*) as n, count(a.id) as booked, min(a.id)::varchar as example from conversions c "
+        "left join raw_accounts a on a.id = c.customer_id"
+    ).to_pylist()
+    if not row["booked"]:
+        return []
+    message = "conversions whose customer_id is an account (they belong to the journeys of its customers)"
+    return [Finding("account_ids", "conversions", "pass", row["booked"], row["n"], row["example"], message)]
 
 
 def stitch(engine: Engine, stages: Mapping[str, Stage], mapping: pa.Table) -> dict[str, Stage]:

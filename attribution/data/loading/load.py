@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,11 +19,20 @@ from attribution.data.loading.enrich import enrich
 from attribution.data.loading.findings import Finding
 from attribution.data.loading.marketing import DAY, Marketing
 from attribution.data.loading.normalise import Grain, complete, normalise, optional_cost_columns
+from attribution.data.loading.null_texts import (
+    NullTest,
+    check_null_texts,
+    find_null_texts,
+    null_test,
+    null_text_findings,
+    subject_of,
+    words_for,
+)
 from attribution.data.loading.raw_tables import OpenedTable, as_spec, open_table
 from attribution.data.loading.visits import read_visits
 from attribution.errors import InputError, did_you_mean
 from attribution.schema.experiment import TableSpec, VisitOptions
-from attribution.schema.tables import COSTS, CUSTOMERS, INPUTS, TOUCHPOINTS, Column
+from attribution.schema.tables import COSTS, CUSTOMERS, INPUTS, PATHS, TOUCHPOINTS, Column, Table
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,7 @@ class Sources:
     dimensions : names of the columns that tell touchpoints apart (channel first)
     integer_times : whether times are mere positions; None where there are none
     separator : between the channels of a path
+    no_channels : what is no channel of a path, in lower case
     findings : what was found while files were read and channels, codes and persons put in
     marketing : what raw marketing columns said, where channel rules were used: lint, clicks, days
     conversions_view : what conversions are read from; arrivals in a stage can take their place
@@ -68,6 +78,7 @@ class Sources:
     dimensions: tuple[str, ...] = ()
     integer_times: bool | None = None
     separator: str = ">"
+    no_channels: frozenset[str] = frozenset()
     findings: tuple[Finding, ...] = ()
     marketing: Marketing | None = None
     conversions_view: str = "conversions"
@@ -188,8 +199,8 @@ def load_sources(
     _check_request(specs, account)
     (engine := engine or DuckDBEngine()).claim()
     opened = {name: open_table(engine, name, spec, Path(folder)) for name, spec in specs.items()}
-    loaded, (integer_times, zoned) = _load(engine, opened, account, latest=latest)
-    findings = normalise(engine, _columns(loaded))
+    loaded, (integer_times, zoned), findings = _load(engine, opened, account, latest=latest)
+    findings += normalise(engine, _columns(loaded))
     of_visits = read_visits(visits, specs, integer_times)
     enriched = enrich(engine, _columns(loaded), channels, account, click_ids=click_ids, visits=of_visits)
     loaded |= _load_again(engine, enriched.columns)
@@ -201,6 +212,7 @@ def load_sources(
         dimensions=_dimensions(loaded),
         integer_times=integer_times,
         separator=specs["paths"].separator if "paths" in specs else ">",
+        no_channels=words_for("channels", specs["paths"].null_texts) if "paths" in specs else frozenset(),
         findings=(*_findings_of(opened), *findings, *enriched.findings, *completed.findings),
         marketing=enriched.marketing,
         zoned=zoned,
@@ -224,21 +236,24 @@ def _findings_of(opened: Mapping[str, OpenedTable]) -> Iterator[Finding]:
 
 def _load(
     engine: Engine, opened: Mapping[str, OpenedTable], account: str | None, *, latest: bool
-) -> tuple[dict[str, LoadedTable], tuple[bool | None, bool | None]]:
-    """Every table under its canonical name, and whether times are integers, and tell their zone."""
+) -> tuple[dict[str, LoadedTable], tuple[bool | None, bool | None], list[Finding]]:
+    """Every table under its canonical name, whether times are integers and tell their zone, and what was null."""
     text_ids = not all(_has_integer_ids(engine, table) for table in opened.values())
     loaded: dict[str, LoadedTable] = {}
+    findings: list[Finding] = []
     clocks: dict[str, Reading] = {}
     for name, table in opened.items():
         readings = _read_table(engine, table, text_ids, account)
         columns = tuple(reading.column.name for reading in readings)
-        loaded[name] = LoadedTable(name, columns, _define(engine, table, readings))
+        rows, found = _define(engine, table, readings)
+        loaded[name] = LoadedTable(name, columns, rows)
+        findings += found
         clock = next((reading for reading in readings if reading.column.type == "time"), None)
         if clock is not None and clock.is_integer is not None:
             clocks[name] = clock
     if latest and "conversions" in loaded:
         _keep_latest(engine, loaded["conversions"].columns)
-    return loaded, _check_clocks(clocks)
+    return loaded, _check_clocks(clocks), findings
 
 
 def _check_request(specs: Mapping[str, TableSpec], account: str | None) -> None:
@@ -302,8 +317,35 @@ def _read_table(engine: Engine, opened: OpenedTable, text_ids: bool, account: st
     ]
     if table is COSTS:
         free = optional_cost_columns(mapping)
-        return [_nullable(reading) if reading.column.name in free else reading for reading in readings]
-    return readings
+        readings = [_nullable(reading) if reading.column.name in free else reading for reading in readings]
+    _check_effect(table, opened, readings)
+    return [replace(reading, null_test=_null_test(engine, opened, reading, account)) for reading in readings]
+
+
+def _check_effect(table: Table, opened: OpenedTable, readings: Sequence[Reading]) -> None:
+    """Refuse keys that change nothing in how these columns are read; an adapter knows its times by itself."""
+    spec, kinds = opened.spec, {reading.column.type for reading in readings}
+    has_list = any(reading.column.name == "path" and pa.types.is_nested(reading.kind) for reading in readings)
+    check_null_texts(table.name, spec.null_texts)
+    for key, works, why in (
+        ("separator", table is PATHS and not has_list, "it is for paths written as text"),
+        ("time_format", bool(kinds & {"time", "day"}) or spec.adapter, "no column that is read holds times or days"),
+        ("time_zone", "time" in kinds or spec.adapter, "no column that is read holds times; days have no zone"),
+    ):
+        if not works and getattr(spec, key) != TableSpec.model_fields[key].default:
+            raise InputError(
+                f"table {table.name!r}: {key} has no effect, for {why}",
+                given=f"{key} = {getattr(spec, key)!r}",
+                hint="leave it out, or map the column that it is for",
+            )
+
+
+def _null_test(engine: Engine, opened: OpenedTable, reading: Reading, account: str | None) -> NullTest | None:
+    subject = subject_of(INPUTS[opened.name], reading.column, account)
+    if subject is None:
+        return None
+    test = null_test(subject, reading.kind, quote(reading.raw), opened.spec.null_texts)
+    return None if test is None or engine.rules_out(opened.view, test.sql) else test
 
 
 def _nullable(reading: Reading) -> Reading:
@@ -330,11 +372,19 @@ def _dimension(name: str) -> Column:
     return Column(name, "text", "another dimension of touchpoints", required=False, nullable=True)
 
 
-def _define(engine: Engine, opened: OpenedTable, readings: list[Reading]) -> int:
-    rows = check_values(engine, INPUTS[opened.name], opened.view, readings)
-    select = ", ".join(f"{reading.sql} as {quote(reading.column.name)}" for reading in readings)
-    engine.view(opened.name, f"select {select} from {quote(opened.view)}")
-    return rows
+def _define(engine: Engine, opened: OpenedTable, readings: list[Reading]) -> tuple[int, list[Finding]]:
+    """Make the table readable under its canonical name; its rows, and what was found to mean nothing in it."""
+    rows, suspects = check_values(engine, INPUTS[opened.name], opened.view, readings)
+    terms, findings = [], []
+    for reading in readings:
+        sql, test = reading.sql, reading.null_test
+        if test is not None and reading.column.name in suspects:
+            found = find_null_texts(engine, opened.name, opened.view, test)
+            findings += null_text_findings(opened.name, reading.column, test.subject, found, rows)
+            sql = f"case when {test.within(list(found))} then null else {sql} end" if found else sql
+        terms.append(f"{sql} as {quote(reading.column.name)}")
+    engine.view(opened.name, f"select {', '.join(terms)} from {quote(opened.view)}")
+    return rows, findings
 
 
 def _keep_latest(engine: Engine, columns: tuple[str, ...]) -> None:

@@ -233,7 +233,7 @@ def open_table(engine: Engine, name: str, spec: TableSpec, folder: Path) -> Open
         If it cannot be read, or lacks columns that are asked for.
     """
     view = f"raw_{name}"
-    findings = tuple(_register(engine, name, spec, folder))
+    findings = (*_register(engine, name, spec, folder), *_rows_left_out(engine, name, spec.where))
     if len(spec.single_columns) < len(spec.columns or {}):
         columns, added = merge_columns(name, engine.schema(view), spec.columns or {})
         merged = "".join(f", {sql} as {quote(column)}" for column, sql in added.items())
@@ -279,6 +279,25 @@ def _register(engine: Engine, name: str, spec: TableSpec, folder: Path) -> list[
             allowed="DataFrame, Arrow table, path, glob, list of paths, SQL query",
         )
     return []
+
+
+def _rows_left_out(engine: Engine, name: str, where: str | None) -> list[Finding]:
+    """How many rows a filter leaves out, and how many of them because it cannot tell."""
+    if where is None:
+        return []
+    (row,) = engine.query(
+        "select count(*) as n, count(*) filter (stays) as stay, count(*) filter (stays is null) as unknown "
+        f"from (select (\n{where}\n)::boolean as stays from {quote(f'every_{name}')}) t",
+        table=name,
+    ).to_pylist()
+    left_out, unknown = row["n"] - row["stay"], row["unknown"]
+    message = f"rows that where leaves out: {where}"
+    if unknown:
+        message += (
+            f"; it is null, neither true nor false, in {unknown:,} of them: if these are to stay, write "
+            "'… or COLUMN is null' for the column that is null in them"
+        )
+    return [Finding("where", name, "warn" if unknown else "pass", left_out, row["n"], None, message)]
 
 
 def _required_columns(table: Table, spec: TableSpec) -> dict[str, tuple[str, ...]]:

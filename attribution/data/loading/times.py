@@ -94,6 +94,8 @@ def _check_settings(engine: Engine, where: str, spec: TableSpec) -> None:
 def _read(engine: Engine, table: str, view: str, column: str, spec: TableSpec) -> TimeColumn:
     kind = engine.schema(view).field(column).type
     raw = quote(column)
+    if spec.time_format is not None and (pa.types.is_timestamp(kind) or pa.types.is_date(kind)):
+        raise _times_already(table, column)
     if pa.types.is_timestamp(kind):
         if kind.unit == "ns":
             # Down to the microsecond, as texts are cut: rounding up could pass the conversion.
@@ -123,11 +125,15 @@ def _read(engine: Engine, table: str, view: str, column: str, spec: TableSpec) -
 
 def _epoch(table: str, column: str, kind: pa.DataType, raw: str, factor: int) -> TimeColumn:
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        raise InputError(f"table {table!r}, column {column!r}: values are times already", hint="leave time_format out")
+        raise _times_already(table, column)
     whole = f"try_cast({raw} as bigint)"
     if pa.types.is_integer(kind):
         return TimeColumn(f"case when abs({whole}) < {LARGEST_POSITION // factor} then {whole} * {factor} end", False)
     return TimeColumn(f"try_cast(try_cast({raw} as decimal(30, 6)) * {factor} as bigint)", False)
+
+
+def _times_already(table: str, column: str) -> InputError:
+    return InputError(f"table {table!r}, column {column!r}: values are times already", hint="leave time_format out")
 
 
 def _naive(timestamp: str, spec: TableSpec) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from attribution.data.loading.events import Dimensions, order_values
@@ -191,7 +192,9 @@ def _encode(
     names = tuple(name for name in training_dimensions(scorer) if name in inputs.texts)
     values, digits = [], []
     for name in names:
-        texts, index = encode_texts(inputs.texts[name].take(pa.array(position)))
+        written = inputs.texts[name].take(pa.array(position))
+        # As tables are read: a kind is the same in any case of letters.
+        texts, index = encode_texts(pc.utf8_lower(pc.utf8_trim_whitespace(written)) if name == "kind" else written)
         values.append(order_values(name, texts))
         rank = {text: index for index, text in enumerate(values[-1])}
         # A dimension other than the channel may be null, which is 0.

@@ -85,7 +85,7 @@ class Inputs:
 
     def _dimension(self, name: str) -> str:
         """SQL for a dimension; every campaign is a channel of its own where that is the grain."""
-        own = _text_or_null(quote(name))
+        own = _text_or_null(f"lower(trim(cast({quote(name)} as varchar)))" if name == "kind" else quote(name))
         if name != "channel" or not self.by_campaign:
             return own
         joined = f"cast(channel as varchar) || {text(SEPARATOR)} || cast(campaign as varchar)"
@@ -95,7 +95,11 @@ class Inputs:
         """SELECT of the usable conversions; ``copy`` numbers those of one id."""
         options = self.options
         is_new = ["is_new_customer"] if options.customers == "new" else []
-        kinds = "" if options.conversion_kinds is None else f" and kind in ({quoted_list(options.conversion_kinds)})"
+        kinds = (
+            ""
+            if options.conversion_kinds is None
+            else f" and lower(trim(cast(kind as varchar))) in ({quoted_list(options.conversion_kinds)})"
+        )
         inner = (
             f"select customer_id, {self.instant('converted_at', 'conversions')} as converted_us, "
             f"cast(value as double) as given_value, {_text_or_null('conversion_id')} as conversion_id"

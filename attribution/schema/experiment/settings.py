@@ -71,10 +71,13 @@ class Settings(BaseModel, metaclass=_Refusing):
     @field_validator("*", mode="before")
     @classmethod
     def _one_text(cls, value: object, info: ValidationInfo) -> object:
-        """One text in place of several means that one."""
+        """One text in place of several means that one, and a choice may be written in any case of letters."""
         if not isinstance(value, str) or info.field_name is None:
             return value
         kinds = list(_alternatives(cls.model_fields[info.field_name].annotation))
+        choices = [choice for kind in kinds if get_origin(kind) is Literal for choice in get_args(kind)]
+        if choices and value not in choices and str not in kinds:
+            value = next((choice for choice in choices if str(choice).casefold() == value.casefold()), value)
         takes_text = any(kind is str or kind is Any or get_origin(kind) is Literal for kind in kinds)
         return [value] if not takes_text and {get_origin(kind) for kind in kinds} & {list, tuple} else value
 
@@ -109,6 +112,21 @@ def _alternatives(annotation: Any) -> Iterator[Any]:
         yield annotation
 
 
+class NullTexts(Settings):
+    """Which texts of a table are read as null, beside those of the list that the package has.
+
+    Parameters
+    ----------
+    keep : list of texts
+        Of that list, but names here: a campaign that is called None.
+    add : list of texts
+        Of your own, such as ``test``. In any case of letters.
+    """
+
+    keep: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    add: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+
+
 class TableSpec(Settings):
     """Where one input table comes from and how its columns are named.
 
@@ -132,6 +150,8 @@ class TableSpec(Settings):
         IANA zone of times without an offset; UTC unless set.
     separator : str
         Between the channels of a path (paths table only).
+    null_texts : NullTexts
+        Which texts are read as null: ``keep`` those that are names here, ``add`` your own.
 
     Raises
     ------
@@ -157,6 +177,7 @@ class TableSpec(Settings):
     time_format: str | None = None
     time_zone: str | None = None
     separator: str = Field(default=">", min_length=1)
+    null_texts: NullTexts = NullTexts()
 
     @field_validator("columns")
     @classmethod
@@ -313,7 +334,7 @@ class JourneyOptions(Settings):
         A conversion closes the journey; every conversion looks back over its own window; only the first
         conversion of a customer counts.
     conversion_kinds : list of texts
-        Which kinds of conversions count; the others are ignored.
+        Which kinds of conversions count, in any case of letters; the others are ignored.
     customers : ``all`` or ``new``
         ``new``: only conversions of new customers count; the others still close journeys.
     view_through : ``equal``, ``clicks_only`` or ``clicks_dominate``
@@ -324,7 +345,8 @@ class JourneyOptions(Settings):
         Touchpoints that repeat the one before (in channel, campaign, kind …) are merged into it: none, all, those
         within ``dedupe_gap_minutes`` (their costs add up), or exact copies of a row only.
     direct : ``keep``, ``drop_if_other`` or ``drop``
-        What becomes of touchpoints of ``direct_channels`` (``["direct"]`` unless set; in any case of letters).
+        What becomes of touchpoints of ``direct_channels`` (``["direct"]`` unless set; in any case of letters, and
+        "direct" is whatever products call so, such as "(direct) / (none)").
     transform : ``unique``, ``exposure``, ``first`` or ``frequency``
         Paths as they are; runs of a channel as one; only the first touchpoint of each channel; the same with the
         number of its touchpoints as part of the channel's name: "mail (2)", up to "mail (10+)". Models that know
@@ -376,6 +398,15 @@ class JourneyOptions(Settings):
         """What `build_journeys` takes of the options that are set: the rest is for whoever reads the tables."""
         further = {"account", "segment", *VISIT_OPTIONS, *(["direct_channels"] if self.direct == "keep" else [])}
         return self.model_dump(exclude_unset=True, exclude=further)
+
+    @field_validator("conversion_kinds", "lookback_by_kind")
+    @classmethod
+    def _kinds_in_one_case(cls, value: list[str] | dict[str, float] | None) -> list[str] | dict[str, float] | None:
+        """As tables have them, see `attribution.data.loading.contract.read_kind`."""
+        kinds = [kind.strip().lower() for kind in value or ()]
+        if len(set(kinds)) < len(kinds):
+            raise ValueError("a kind is named twice")
+        return dict(zip(kinds, value.values(), strict=True)) if isinstance(value, dict) else kinds if value else value
 
     @model_validator(mode="after")
     def _no_contradiction(self) -> JourneyOptions:

@@ -338,10 +338,10 @@ def test_ids_with_more_touchpoints_than_a_human_can_have(count: int, every: pd.T
 
 
 def test_a_log_of_mostly_bots_is_a_failure() -> None:
-    touchpoints = crowd({"undefined": 3_000, "null": 2_500, "a": 5}, HOUR)
+    touchpoints = crowd({"crawler": 3_000, "scraper": 2_500, "a": 5}, HOUR)
     finding = gate(touchpoints, orders(("a", FIRST + 30 * DAY, 1.0)))["bots", "touchpoints"]
-    assert (finding.status, finding.count, finding.example) == ("fail", 5_500, "undefined")
-    assert "'undefined' (3,000), 'null' (2,500)" in finding.message
+    assert (finding.status, finding.count, finding.example) == ("fail", 5_500, "crawler")
+    assert "'crawler' (3,000), 'scraper' (2,500)" in finding.message
 
 
 @pytest.mark.parametrize("per_bucket", [1, 10_000_000])

@@ -126,15 +126,13 @@ class SparkEngine:
             frame, columns = read_files(self._session, name, groups, keep=partial(self._keep, f"files of {name}"))
             self._catalogue.add_table(f"raw_{name}", columns)
             frame.createOrReplaceTempView(f"raw_{name}")
-        if where is not None:
-            self._check_where(name, where)
-            selected = self._select(add_condition(f"select * from {quote(f'raw_{name}')}", where), name)
-            selected.createOrReplaceTempView(f"raw_{name}")
+        self._filter(name, where)
 
     def register_arrow(self, name: str, table: pa.Table, *, where: str | None = None) -> None:
         engine = DuckDBEngine()
-        engine.register_arrow(name, table, where=where)
+        engine.register_arrow(name, table)
         self._take_over(name, engine)
+        self._filter(name, where)
 
     def register_query(self, name: str, sql: str, folder: Path) -> None:
         engine = DuckDBEngine()
@@ -151,10 +149,16 @@ class SparkEngine:
             frame = self._session.createDataFrame(table.cast(arrow_schema(columns)), schema=spark_schema(columns))
             frame.createOrReplaceTempView(f"raw_{name}")
 
-    def _check_where(self, name: str, where: str) -> None:
-        """One condition that DuckDB can read: over a table without rows, its engine refuses any other."""
+    def _filter(self, name: str, where: str | None) -> None:
+        """Leave only rows of a raw table that a condition holds in."""
+        if where is None:
+            return
+        # One condition that DuckDB can read: over a table without rows, its engine refuses any other.
         empty = self._catalogue.empty.schema(f"raw_{name}").empty_table()
         DuckDBEngine(threads=1).register_arrow(name, empty, where=where)
+        self.view(f"every_{name}", f"select * from {quote(f'raw_{name}')}")
+        selected = self._select(add_condition(f"select * from {quote(f'every_{name}')}", where), name)
+        selected.createOrReplaceTempView(f"raw_{name}")
 
     def view(self, name: str, sql: str) -> None:
         frame = self._select(sql, name)

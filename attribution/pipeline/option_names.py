@@ -1,0 +1,49 @@
+"""Names in options of journeys, models and sections that are nowhere in the data, where nothing refuses them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from attribution.data.loading import Finding, count_finding
+from attribution.errors import did_you_mean
+from attribution.journeys.refine import DIRECT, IMPRESSION, are_direct
+from attribution.models import LastNonDirect
+from attribution.sections import RunContext
+from attribution.uncertainty.sensitivity.sensitivity_options import SensitivityOptions
+
+
+def option_name_findings(context: RunContext) -> list[Finding]:
+    """One finding for each option that changes nothing in these data, or names what they do not have."""
+    options, dimensions = context.experiment.journeys, context.journeys.dimensions
+    table = "paths" if context.sources.has("paths") else "touchpoints"
+    named: list[tuple[str, Sequence[str]]] = []
+    if options.direct != "keep":
+        named.append((f"journeys.direct = {options.direct!r}", options.direct_channels or DIRECT))
+    sensitivity = context.experiment.options("sensitivity", SensitivityOptions)
+    if sensitivity is not None and sensitivity.direct_channels is not None:
+        named.append(("sensitivity.direct_channels", sensitivity.direct_channels))
+    # A model that leaves direct traffic out may well be run where there is none.
+    own = (model for model in context.models if isinstance(model, LastNonDirect) and list(model.direct) != [*DIRECT])
+    named += [(f"direct of model {model.label!r}", model.direct) for model in own]
+    findings = [each for option, names in named for each in _absent(option, names, dimensions.channels, table)]
+    if options.view_through != "equal" or options.view_through_weight != 1:
+        kinds = dimensions.values[dimensions.names.index("kind")] if "kind" in dimensions.names else ()
+        if IMPRESSION not in kinds:
+            what = f"their kinds are {', '.join(kinds)}" if kinds else "they have no kind"
+            message = (
+                f"journeys.view_through and view_through_weight change nothing, for no touchpoint is of kind "
+                f"{IMPRESSION!r} ({what}): call impressions so, or leave the options out"
+            )
+            findings.append(count_finding("option_names", table, 1, message, example=IMPRESSION))
+    return findings
+
+
+def _absent(option: str, names: Iterable[str], channels: Sequence[str], table: str) -> list[Finding]:
+    unknown = [name for name in names if not are_direct(channels, [name]).any()]
+    if not unknown:
+        return []
+    direct = [channel for channel, marked in zip(channels, are_direct(channels, DIRECT), strict=True) if marked]
+    hint = did_you_mean(unknown[0], channels) or (f"did you mean {direct[0]!r}?" if direct else None)
+    message = f"{option}: no channel is called {', '.join(map(repr, unknown))}"
+    message += f"; {hint}" if hint else "; name the channels of direct traffic in direct_channels, or leave it out"
+    return [count_finding("option_names", table, len(unknown), message, example=unknown[0])]
