@@ -44,7 +44,8 @@ def journeys_from_paths(sources: Sources, options: JourneyOptions, period: Perio
             )
     table = sources.engine.query("select * from paths")
     steps, lengths = split_paths(table["path"], sources.separator)
-    marks = separator_findings(steps, lengths, sources.separator)
+    is_text = not pa.types.is_nested(table["path"].type)
+    marks = separator_findings(steps, lengths, sources.separator) if is_text else []
     steps, lengths, nothing = without_null_texts(steps, lengths, sources.no_channels)
     encoded = steps.dictionary_encode()
     names = encoded.dictionary.to_pylist()

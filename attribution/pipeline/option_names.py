@@ -44,6 +44,6 @@ def _absent(option: str, names: Iterable[str], channels: Sequence[str], table: s
         return []
     direct = [channel for channel, marked in zip(channels, are_direct(channels, DIRECT), strict=True) if marked]
     hint = did_you_mean(unknown[0], channels) or (f"did you mean {direct[0]!r}?" if direct else None)
-    message = f"{option}: no channel is called {', '.join(map(repr, unknown))}"
-    message += f"; {hint}" if hint else "; name the channels of direct traffic in direct_channels, or leave it out"
+    message = f"{option}: no channel is called {', '.join(map(repr, unknown))}; "
+    message += f"correct the name: {hint}" if hint else "name the channels that are direct traffic, or leave it out"
     return [count_finding("option_names", table, len(unknown), message, example=unknown[0])]

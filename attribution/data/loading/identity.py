@@ -447,7 +447,7 @@ def _own_ids(ids: pa.Array, names: pa.Array, first: NDArray[np.int64]) -> tuple[
     Numbers of accounts and of customers can be told apart only where none is both.
     """
     is_number = pa.types.is_integer(ids.type)
-    if is_number != pa.types.is_integer(names.type) and is_number:
+    if is_number and not pa.types.is_integer(names.type) and not pc.all(pc.utf8_is_decimal(names)).as_py():
         return ids.slice(0, 0), np.zeros(0, np.int64)
     as_ids = names.cast(ids.type)
     is_free = ~np.asarray(pc.is_in(as_ids, value_set=ids).to_numpy(zero_copy_only=False), dtype=bool)
