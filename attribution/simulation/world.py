@@ -31,6 +31,9 @@ _CHANNEL_RANGES: Final = {
     "goodwill_slope": _SLOPE,
     "visited_within_days": _DAYS,
     "boost": _ANY_SIZE,
+    "effect_latent_slope": (-1.0, 1.0),
+    "saturation": _ANY_SIZE,
+    "season_slope": _SLOPE,
 }
 _WORLD_RANGES: Final = {
     "days": _DAYS,
@@ -48,6 +51,10 @@ _WORLD_RANGES: Final = {
     "value_mean": (0.01, 1e6),
     "value_latent_slope": (-1.0, 1.0),
     "value_sigma": (0.0, 3.0),
+    "reach": _PROBABILITY,
+    "activity_sigma": (0.0, 3.0),
+    "season_amplitude": _SLOPE,
+    "season_days": (1, 3650),
 }
 
 
@@ -106,6 +113,9 @@ class Channel:
     visited_within_days: int | None = None
     boosted_by: str | None = None
     boost: float = 1.0
+    effect_latent_slope: float = 0.0
+    saturation: float = 0.0
+    season_slope: float = 0.0
 
     def __post_init__(self) -> None:
         _check_name("channel", self.name)
@@ -193,6 +203,12 @@ class World:
     value_mean: float = 80.0
     value_latent_slope: float = 0.08
     value_sigma: float = 0.5
+    repeat_purchases: bool = False
+    reach: float = 1.0
+    activity_sigma: float = 0.0
+    season_amplitude: float = 0.0
+    season_days: int = 7
+    goodwill_needs_market: bool = False
 
     def __post_init__(self) -> None:
         _check_name("world", self.name)
@@ -218,6 +234,14 @@ class World:
     @property
     def paid_channels(self) -> tuple[Channel, ...]:
         return tuple(channel for channel in self.channels if channel.paid)
+
+    def seasons(self) -> list[float]:
+        """What the season adds to the log-odds of buying, day by day."""
+        # Rounded, because the last bit of a sine differs from machine to machine.
+        return [
+            round(self.season_amplitude * math.sin(2 * math.pi * (day % self.season_days) / self.season_days), 12)
+            for day in range(self.days)
+        ]
 
     @check_arguments
     def without(self, name: str) -> World:
