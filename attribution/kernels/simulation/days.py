@@ -186,8 +186,9 @@ def _live_day(day, draws, off, channels, market, people, season, season_factor, 
     histories = len(off) + 1
     counts = stocks.shape[2]
     is_steady = (slope == 0.0) & (factor == 1.0) & (within < 0)
-    steady, unsteady = np.flatnonzero(is_steady), np.flatnonzero(~is_steady)
-    hit, other_hit = np.zeros(count, np.bool_), np.zeros(count, np.bool_)
+    steady = np.flatnonzero(is_steady)
+    hit = np.zeros(count, np.bool_)
+    touches, other_touches = np.zeros(count, np.int64), np.zeros(count, np.int64)
     stock_before = np.zeros(counts)
     touched = bought = changes = 0
     for i in range(size):
@@ -200,7 +201,7 @@ def _live_day(day, draws, off, channels, market, people, season, season_factor, 
         # Steady channels touch the same customers in all histories.
         for k in steady:
             hit[k] = draws[3 + k, i] < chance[i, k] * season_factor[k]
-        in_market_before, goodwill_before, last_before = False, 0.0, 0
+        in_market_before, goodwill_before, last_before, touch_count = False, 0.0, 0, 0
         for h in range(histories):
             is_apart = phases[i, h] == APART
             if h == 0:
@@ -217,15 +218,21 @@ def _live_day(day, draws, off, channels, market, people, season, season_factor, 
                     in_market = draws[0, i] < stay
                 else:
                     in_market = _is_below(draws[0, i], onset_log_odds[i] + onset_slope * goodwill)
-                touches = hit if h == 0 else other_hit
-                for k in steady:
-                    touches[k] = hit[k]
-                for k in unsteady:
-                    touches[k] = (within[k] < 0 or day - last_visit <= within[k]) and _is_touched(
-                        draws[3 + k, i],
-                        chance[i, k] * season_factor[k] * (factor[k] if in_market else 1.0),
-                        slope[k] * goodwill,
-                    )
+                here = touches if h == 0 else other_touches
+                here_count = 0
+                for k in range(count):
+                    is_hit = hit[k]
+                    if not is_steady[k]:
+                        is_hit = (within[k] < 0 or day - last_visit <= within[k]) and _is_touched(
+                            draws[3 + k, i],
+                            chance[i, k] * season_factor[k] * (factor[k] if in_market else 1.0),
+                            slope[k] * goodwill,
+                        )
+                        if h == 0:
+                            hit[k] = is_hit
+                    if is_hit:
+                        here[here_count] = k
+                        here_count += 1
                 log_odds = purchase_log_odds[i] + season
                 if in_market:
                     log_odds += shift
@@ -234,16 +241,16 @@ def _live_day(day, draws, off, channels, market, people, season, season_factor, 
                 buys = _is_below(draws[1, i], log_odds)
             else:
                 goodwill, in_market, last_visit = goodwill_before, in_market_before, last_before
-                touches = hit
+                here, here_count = touches, touch_count
             if h == 0:
+                touch_count = here_count
                 goodwill_before, in_market_before, last_before = goodwill, in_market, last_visit
                 for b in range(counts):
                     stock_before[b] = stocks[i, 0, b]
-                for k in range(count):
-                    if touches[k]:
-                        room_row[touched], room_channel[touched] = i, k
-                        room_goodwill[touched], room_in_market[touched] = goodwill, in_market
-                        touched += 1
+                for k in touches[:touch_count]:
+                    room_row[touched], room_channel[touched] = i, k
+                    room_goodwill[touched], room_in_market[touched] = goodwill, in_market
+                    touched += 1
                 if buys:
                     buyer[bought], buyer_goodwill[bought], buyer_in_market[bought] = i, goodwill, in_market
                     bought += 1
@@ -264,8 +271,9 @@ def _live_day(day, draws, off, channels, market, people, season, season_factor, 
 
             off_channel = off[h - 1] if h > 0 else -1
             goodwill *= retention
-            for k in range(count):
-                if touches[k] and k != off_channel:
+            for t in range(here_count):
+                k = here[t]
+                if k != off_channel:
                     gain = effect[i, k]
                     if booster[k] >= 0 and stocks[i, h, booster[k]] > threshold:
                         gain *= boost[k]
@@ -273,10 +281,12 @@ def _live_day(day, draws, off, channels, market, people, season, season_factor, 
                         gain /= 1.0 + saturation[k] * stocks[i, h, own_stock[k]]
                     goodwill += gain
             if counts > 0:
-                for k in range(count):
-                    if own_stock[k] >= 0:
-                        is_counted = touches[k] and k != off_channel
-                        stocks[i, h, own_stock[k]] = retention * stocks[i, h, own_stock[k]] + is_counted
+                for b in range(counts):
+                    stocks[i, h, b] *= retention
+                for t in range(here_count):
+                    k = here[t]
+                    if own_stock[k] >= 0 and k != off_channel:
+                        stocks[i, h, own_stock[k]] += 1.0
             if draws[2, i] < (market.visit_in_market if in_market else market.visit) * activity[i]:
                 last_visit = day
             goodwills[i, h], last_visits[i, h] = goodwill, last_visit
