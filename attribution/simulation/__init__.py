@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from attribution.simulation.loading import load_world
+from attribution.simulation.shipped import WORLDS, random_world
 from attribution.simulation.simulation import Simulation, simulate
-from attribution.simulation.world import WORLDS, Channel, World, load_world
+from attribution.simulation.world import Channel, World
 
-__all__ = ["WORLDS", "Channel", "Simulation", "World", "load_world", "simulate"]
+__all__ = ["WORLDS", "Channel", "Simulation", "World", "load_world", "random_world", "simulate"]

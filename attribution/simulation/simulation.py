@@ -6,7 +6,7 @@ every uniform is drawn whether or not it is needed, so two histories differ only
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +17,8 @@ from attribution.arguments import check_arguments
 from attribution.errors import InputError
 from attribution.schema.tables import CONVERSIONS, COSTS, CUSTOMERS, TOUCHPOINTS, TRUTH, Table
 from attribution.simulation.history import CHUNK_CUSTOMERS, DAY_US, Chunk, Floats, Integers, live
-from attribution.simulation.world import World, load_world
+from attribution.simulation.loading import load_world
+from attribution.simulation.world import World
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,7 +31,7 @@ class Simulation:
     """The tables of a simulated log, in the columns of `attribution.schema.tables`; no advertiser sees ``truth``.
 
     ``touchpoints`` and ``conversions`` are in the order of customer and time, ``costs`` has one row per paid
-    channel and day, ``truth`` one per paid channel.
+    channel and day, ``truth`` one per paid channel, ``customers`` one per customer, touched or not.
     """
 
     touchpoints: pd.DataFrame
@@ -41,17 +42,21 @@ class Simulation:
 
 
 @check_arguments
-def simulate(world: World | str, *, customers: int, seed: int = 0, truth: bool = True) -> Simulation:
+def simulate(
+    world: World | str, *, customers: int, seed: int = 0, days: int | None = None, truth: bool = True
+) -> Simulation:
     """Simulate the log of ``customers`` customers in a world.
 
     Parameters
     ----------
     world : World or str
-        The world, the name of a shipped one, or the path of a TOML file.
+        The world, a name that `load_world` knows (``"default"``, ``"random"``, …), or the path of a TOML file.
     customers : int
         How many customers. The first ones are the same whatever the total.
     seed : int
-        Which population; not negative.
+        Which population, and of ``"random"``, ``"activity"`` and ``"null"`` also which world; not negative.
+    days : int, optional
+        How long, in place of what the world says. The first days are the same whatever their number.
     truth : bool
         Whether to switch off each paid channel in turn; without it ``truth`` has no rows.
 
@@ -59,9 +64,9 @@ def simulate(world: World | str, *, customers: int, seed: int = 0, truth: bool =
     -------
     Simulation
         ``incremental_conversions`` and ``incremental_value`` are conversions and value (revenue) of exactly
-        these customers minus those without the channel; channels that work together are counted in both, so
-        the rows may add up to more than all channels cause jointly. ``roi`` is on revenue, null without
-        spend.
+        these customers minus those without the channel, all else being drawn alike; channels that work together
+        are counted in both, so the rows may add up to more than all channels cause jointly. ``roi`` is on
+        revenue, null without spend.
 
     Raises
     ------
@@ -76,7 +81,9 @@ def simulate(world: World | str, *, customers: int, seed: int = 0, truth: bool =
     >>> list(shop.truth.columns)
     ['channel', 'incremental_conversions', 'incremental_value', 'roi']
     """
-    world = world if isinstance(world, World) else load_world(world)
+    world = world if isinstance(world, World) else load_world(world, seed)
+    if days is not None:
+        world = replace(world, days=_whole("days", days, least=1))
     customers = _whole("customers", customers, least=1)
     seed = _whole("seed", seed, least=0)
     off = [k for k, channel in enumerate(world.channels) if channel.paid and truth]
@@ -97,7 +104,7 @@ def _whole(name: str, value: object, *, least: int) -> int:
 
 
 def _tables(world: World, off: list[str], customers: int, chunks: list[Chunk]) -> Simulation:
-    channel, cents = (np.concatenate([getattr(chunk, name) for chunk in chunks]) for name in ("channel", "cents"))
+    channel = np.concatenate([chunk.channel for chunk in chunks])
     at = np.concatenate([chunk.at for chunk in chunks])
     cents = np.concatenate([chunk.cents for chunk in chunks])
     touchpoints = {

@@ -68,7 +68,7 @@ class People(NamedTuple):
 
 
 class State(NamedTuple):
-    """Where customers are, one column per history: the actual one, then one per channel switched off. Changed in place."""
+    """Where customers are: a column per history, first the actual one, then one per channel switched off."""
 
     phase: NDArray[np.int8]
     in_market: Flags
@@ -136,33 +136,27 @@ def live_day(
     """
     size, others = len(people.activity), len(off)
     hits = size * len(season_factor)
-    room = _Room(
+    room = Day(
         np.empty(hits, np.int64), np.empty(hits, np.int64), np.empty(hits), np.empty(hits, np.bool_),
         np.empty(size, np.int64), np.empty(size), np.empty(size, np.bool_),
         np.empty(2 * size * others, np.int64), np.empty(2 * size * others, np.int64),
-        np.empty(2 * size * others, np.int8),
+        np.empty(2 * size * others, np.int64),
     )  # fmt: skip
     touched, bought, changes = _live_day(
         day, draws, off, channels, market, people, season, season_factor, state, room,
     )  # fmt: skip
     return Day(
-        *(column[:touched].copy() for column in room[:4]),
-        *(column[:bought].copy() for column in room[4:7]),
-        *(column[:changes].astype(np.int64) for column in room[7:]),
+        row=room.row[:touched].copy(),
+        channel=room.channel[:touched].copy(),
+        goodwill=room.goodwill[:touched].copy(),
+        in_market=room.in_market[:touched].copy(),
+        buyer=room.buyer[:bought].copy(),
+        buyer_goodwill=room.buyer_goodwill[:bought].copy(),
+        buyer_in_market=room.buyer_in_market[:bought].copy(),
+        changed=room.changed[:changes].copy(),
+        history=room.history[:changes].copy(),
+        sign=room.sign[:changes].copy(),
     )
-
-
-class _Room(NamedTuple):
-    row: Integers
-    channel: Integers
-    goodwill: Floats
-    in_market: Flags
-    buyer: Integers
-    buyer_goodwill: Floats
-    buyer_in_market: Flags
-    changed: Integers
-    history: Integers
-    sign: NDArray[np.int8]
 
 
 @njit(cache=True, nogil=True)
@@ -192,8 +186,7 @@ def _live_day(day, draws, off, channels, market, people, season, season_factor, 
     stock_before = np.zeros(counts)
     touched = bought = changes = 0
     for i in range(size):
-        is_alive = phases[i, 0] != OVER
-        is_over = not is_alive
+        is_over = phases[i, 0] == OVER
         for h in range(1, histories):
             is_over &= phases[i, h] != APART
         if is_over:
@@ -201,16 +194,14 @@ def _live_day(day, draws, off, channels, market, people, season, season_factor, 
         # Steady channels touch the same customers in all histories.
         for k in steady:
             hit[k] = draws[3 + k, i] < chance[i, k] * season_factor[k]
-        in_market_before, goodwill_before, last_before, touch_count = False, 0.0, 0, 0
+        in_market_before, goodwill_before, last_before, touch_count = False, 0.0, last_visits[i, 0], 0
         for h in range(histories):
             is_apart = phases[i, h] == APART
-            if h == 0:
-                if not is_alive:
-                    continue
-            elif not is_apart:
-                # As the actual history, until the first touchpoint of the channel that is switched off.
-                if phases[i, h] == OVER or not is_alive or not hit[off[h - 1]] or phases[i, 0] == OVER:
-                    continue
+            if not is_apart and phases[i, 0] == OVER:
+                continue
+            # As the actual history, until the first touchpoint of the channel that is switched off.
+            if h > 0 and not is_apart and (phases[i, h] == OVER or not hit[off[h - 1]]):
+                continue
             if h == 0 or is_apart:
                 goodwill, last_visit = goodwills[i, h], last_visits[i, h]
                 # One threshold for both states keeps histories comparable: more goodwill takes nobody out of market.
