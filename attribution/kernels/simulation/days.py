@@ -194,7 +194,8 @@ def _live_day(day, draws, off, channels, market, people, season, season_factor, 
         # Steady channels touch the same customers in all histories.
         for k in steady:
             hit[k] = draws[3 + k, i] < chance[i, k] * season_factor[k]
-        in_market_before, goodwill_before, last_before, touch_count = False, 0.0, last_visits[i, 0], 0
+        in_market_before, goodwill_before, last_before = False, 0.0, last_visits[i, 0]
+        touch_count, buys_too = 0, False
         for h in range(histories):
             is_apart = phases[i, h] == APART
             if not is_apart and phases[i, 0] == OVER:
@@ -232,9 +233,9 @@ def _live_day(day, draws, off, channels, market, people, season, season_factor, 
                 buys = _is_below(draws[1, i], log_odds)
             else:
                 goodwill, in_market, last_visit = goodwill_before, in_market_before, last_before
-                here, here_count = touches, touch_count
+                here, here_count, buys = touches, touch_count, buys_too
             if h == 0:
-                touch_count = here_count
+                touch_count, buys_too = here_count, buys
                 goodwill_before, in_market_before, last_before = goodwill, in_market, last_visit
                 for b in range(counts):
                     stock_before[b] = stocks[i, 0, b]
@@ -278,9 +279,8 @@ def _live_day(day, draws, off, channels, market, people, season, season_factor, 
                     k = here[t]
                     if own_stock[k] >= 0 and k != off_channel:
                         stocks[i, h, own_stock[k]] += 1.0
-            if draws[2, i] < (market.visit_in_market if in_market else market.visit) * activity[i]:
-                last_visit = day
-            goodwills[i, h], last_visits[i, h] = goodwill, last_visit
+            visits = draws[2, i] < (market.visit_in_market if in_market else market.visit) * activity[i]
+            goodwills[i, h], last_visits[i, h] = goodwill, day if visits else last_visit
             in_markets[i, h] = in_market and not buys
             if h > 0 and not is_apart:
                 differs = goodwill != goodwills[i, 0]
