@@ -299,15 +299,9 @@ def test_random_worlds_are_drawn_as_they_are_described() -> None:
     assert effects[effects > 0].min() == 0.008
     assert effects.max() == 0.6
     assert within_5_sd(np.median(logs), math.log(0.10), 0.81 * math.pi / 2 / len(logs))
+    prices = [channel.cost for channel in WORLDS["default"].paid_channels] * len(worlds)
     for shares, spread in (
-        (
-            [
-                c.cost / d.cost
-                for w in worlds
-                for c, d in zip(w.paid_channels, WORLDS["default"].paid_channels, strict=True)
-            ],
-            0.6,
-        ),
+        (np.array([channel.cost for channel in paid]) / prices, 0.6),
         ([w.channels[-1].probability / 0.008 for w in worlds], 0.45),
     ):
         logs = np.log(shares)

@@ -192,8 +192,8 @@ def _live_day(day, draws, off, channels, market, people, season, season_factor, 
         if is_over:
             continue
         # Steady channels touch the same customers in all histories.
-        for k in steady:
-            hit[k] = draws[3 + k, i] < chance[i, k] * season_factor[k]
+        for c in steady:
+            hit[c] = draws[3 + c, i] < chance[i, c] * season_factor[c]
         in_market_before, goodwill_before, last_before = False, 0.0, last_visits[i, 0]
         touch_count, buys_too = 0, False
         for h in range(histories):
@@ -239,8 +239,8 @@ def _live_day(day, draws, off, channels, market, people, season, season_factor, 
                 goodwill_before, in_market_before, last_before = goodwill, in_market, last_visit
                 for b in range(counts):
                     stock_before[b] = stocks[i, 0, b]
-                for k in touches[:touch_count]:
-                    room_row[touched], room_channel[touched] = i, k
+                for c in touches[:touch_count]:
+                    room_row[touched], room_channel[touched] = i, c
                     room_goodwill[touched], room_in_market[touched] = goodwill, in_market
                     touched += 1
                 if buys:
