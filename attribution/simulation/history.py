@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attribution.kernels.simulation.days import Channels, Day, Market, People, live_day, start
-from attribution.kernels.statistics.draws import draw_words, uniform
+from attribution.kernels.statistics.draws import uniform
 from attribution.simulation.world import Channel, World
 
 Floats = NDArray[np.float64]
@@ -97,14 +97,13 @@ def _draw_population(world: World, rng: np.random.Generator, seed: int, number: 
     further = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number, 1)))
     activity = np.exp(world.activity_sigma * further.standard_normal(CHUNK_CUSTOMERS)[:size])
     is_reached = further.random(CHUNK_CUSTOMERS)[:size] < world.reach
-    key = int(further.integers(2**63))
     onset = _sigmoid(world.onset_log_odds + world.onset_latent_slope * latent)
     # Without advertising the market is stationary: as many come as go.
     return Population(
         latent=latent,
         in_market=market_draw * (onset + world.market_exit) < onset,
         cents=_in_cents(world, latent, value_draw),
-        words=draw_words(np.arange(size, dtype=np.uint64) + np.uint64(key), 0),
+        words=np.uint64(further.integers(2**63)) + np.arange(size, dtype=np.uint64),
         activity=activity,
         is_reached=is_reached,
     )

@@ -112,7 +112,7 @@ def random_world(family: Family, seed: int) -> World:
     --------
     >>> world = random_world("random", seed=3)
     >>> [channel.name for channel in world.paid_channels if channel.effect == 0]
-    []
+    ['display', 'generic_search', 'brand_search']
     >>> random_world("activity", seed=3).channels == world.channels
     True
     """
