@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.kernels.simulation.days import Channels, Day, Market, People, live_day, start
+from attribution.kernels.simulation.days import Channels, Day, Market, People, live_day, order_of_events, start
 from attribution.kernels.statistics.draws import uniform
 from attribution.simulation.world import Channel, World
 
@@ -77,7 +77,8 @@ def live(world: World, off: list[int], seed: int, number: int, size: int) -> Chu
         end[buyer] = bought_at
         is_before = at <= end[row]
         row, at, channel = row[is_before], at[is_before], channel[is_before]
-    order, sequence = np.lexsort((_tie_ranks(world)[channel], at, row)), np.lexsort((bought_at, buyer))
+    order = order_of_events(row, at, _tie_ranks(world)[channel], size)
+    sequence = np.lexsort((bought_at, buyer))
     return Chunk(
         row[order], at[order], channel[order], buyer[sequence], bought_at[sequence], cents[sequence],
         np.rint(caused).astype(np.int64),
