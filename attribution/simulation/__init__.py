@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from attribution.simulation.loading import load_world
 from attribution.simulation.raw_log import RawLog, make_raw_log
+from attribution.simulation.shipped import WORLDS, random_world
 from attribution.simulation.simulation import Simulation, simulate
-from attribution.simulation.world import WORLDS, Channel, World, load_world
+from attribution.simulation.world import Channel, World
 
-__all__ = ["WORLDS", "Channel", "RawLog", "Simulation", "World", "load_world", "make_raw_log", "simulate"]
+__all__ = [
+    "WORLDS",
+    "Channel",
+    "RawLog",
+    "Simulation",
+    "World",
+    "load_world",
+    "make_raw_log",
+    "random_world",
+    "simulate",
+]

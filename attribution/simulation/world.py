@@ -1,13 +1,10 @@
-"""What a simulated world is: its channels, how customers move through it, which values are possible, and which ship."""
+"""What a simulated world is: its channels, how customers move through it, and which values are possible."""
 
 from __future__ import annotations
 
 import math
-import tomllib
-from collections.abc import Iterable
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
-from pathlib import Path
 from typing import Any, Final
 
 from attribution.arguments import check_arguments
@@ -31,6 +28,9 @@ _CHANNEL_RANGES: Final = {
     "goodwill_slope": _SLOPE,
     "visited_within_days": _DAYS,
     "boost": _ANY_SIZE,
+    "effect_latent_slope": (-1.0, 1.0),
+    "saturation": _ANY_SIZE,
+    "season_slope": _SLOPE,
 }
 _WORLD_RANGES: Final = {
     "days": _DAYS,
@@ -48,6 +48,10 @@ _WORLD_RANGES: Final = {
     "value_mean": (0.01, 1e6),
     "value_latent_slope": (-1.0, 1.0),
     "value_sigma": (0.0, 3.0),
+    "reach": _PROBABILITY,
+    "activity_sigma": (0.0, 3.0),
+    "season_amplitude": _SLOPE,
+    "season_days": (1, 3650),
 }
 
 
@@ -56,8 +60,8 @@ class Channel:
     """One channel: how often it touches whom, what a touchpoint does, and what it costs.
 
     The chance of a touchpoint on a day is ``probability`` × exp(``latent_slope`` · u) × (``in_market_factor``
-    while in market) × exp(``goodwill_slope`` · goodwill), at most 1. With the last three left out it is
-    constant, and the channel is as good as randomised.
+    while in market) × exp(``goodwill_slope`` · goodwill) × exp(``season_slope`` · season), at most 1. With the
+    last four left out it is constant, and the channel is as good as randomised.
 
     Parameters
     ----------
@@ -87,6 +91,12 @@ class Channel:
     boost : float
         The effect is multiplied by this where the faded count of touchpoints of ``boosted_by`` exceeds the
         world's ``boost_threshold``.
+    effect_latent_slope : float
+        On whom it works: the effect is multiplied by exp(``effect_latent_slope`` · u).
+    saturation : float
+        The effect is divided by 1 + ``saturation`` × the faded count of the channel's earlier touchpoints.
+    season_slope : float
+        Budgets that follow demand: how the chance follows the season of the world.
 
     Raises
     ------
@@ -106,6 +116,9 @@ class Channel:
     visited_within_days: int | None = None
     boosted_by: str | None = None
     boost: float = 1.0
+    effect_latent_slope: float = 0.0
+    saturation: float = 0.0
+    season_slope: float = 0.0
 
     def __post_init__(self) -> None:
         _check_name("channel", self.name)
@@ -130,11 +143,12 @@ class World:
        ``onset_goodwill_slope`` G), or leaves it with chance ``market_exit``;
     2. is touched by each channel independently, with the chance the `Channel` describes;
     3. buys with chance σ(``purchase_log_odds`` + ``purchase_latent_slope`` u + ``purchase_in_market_shift``
-       while in market + G), after which nothing more happens to them;
+       while in market + G + season), after which nothing more happens to them, or, with
+       ``repeat_purchases``, they are out of market;
     4. keeps ``goodwill_retention`` of the goodwill and gains the effects of the day's touchpoints, which
        therefore count from the next day on.
 
-    The defaults are those of both shipped worlds: about 3.5 % of customers buy within 30 days.
+    The defaults are those of the worlds `default` and `confounded`: about 3.5 % of customers buy within 30 days.
 
     Parameters
     ----------
@@ -158,6 +172,18 @@ class World:
     value_mean, value_latent_slope, value_sigma : float
         Value of a purchase: lognormal with this mean for u = 0, times exp(``value_latent_slope`` u), standard
         deviation of the logarithm ``value_sigma``; rounded to cents.
+    repeat_purchases : bool
+        Whether customers go on after a purchase, seeing channels and buying again. Each purchase has a value of
+        its own.
+    reach : float
+        Share of customers whom any channel can touch. The others are untouched, but they buy, too.
+    activity_sigma : float
+        Some do more of everything: each customer's chances of touchpoints and of visits to the site, not of
+        purchases, are multiplied by exp(``activity_sigma`` · N(0, 1)).
+    season_amplitude, season_days : float, int
+        The season on day d (from 0): ``season_amplitude`` × sin(2π d ÷ ``season_days``).
+    goodwill_needs_market : bool
+        Whether goodwill leads to purchases only while the customer is in market.
 
     Raises
     ------
@@ -193,11 +219,22 @@ class World:
     value_mean: float = 80.0
     value_latent_slope: float = 0.08
     value_sigma: float = 0.5
+    repeat_purchases: bool = False
+    reach: float = 1.0
+    activity_sigma: float = 0.0
+    season_amplitude: float = 0.0
+    season_days: int = 7
+    goodwill_needs_market: bool = False
 
     def __post_init__(self) -> None:
         _check_name("world", self.name)
         where = f"world {self.name!r}"
         _check_ranges(self, _WORLD_RANGES, where)
+        for name in ("repeat_purchases", "goodwill_needs_market"):
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(
+                    f"{where}: {name!r} must be true or false", given=repr(getattr(self, name)), allowed="true, false"
+                )
         if not isinstance(self.channels, tuple) or not all(isinstance(c, Channel) for c in self.channels):
             raise InputError(f"{where}: 'channels' must be a tuple of channels", given=repr(self.channels))
         if not self.channels:
@@ -218,6 +255,14 @@ class World:
     @property
     def paid_channels(self) -> tuple[Channel, ...]:
         return tuple(channel for channel in self.channels if channel.paid)
+
+    def seasons(self) -> list[float]:
+        """What the season adds to the log-odds of buying, day by day."""
+        # Rounded, because the last bit of a sine differs from machine to machine.
+        return [
+            round(self.season_amplitude * math.sin(2 * math.pi * (day % self.season_days) / self.season_days), 12)
+            for day in range(self.days)
+        ]
 
     @check_arguments
     def without(self, name: str) -> World:
@@ -256,119 +301,3 @@ def _check_ranges(owner: Any, ranges: dict[str, tuple[float, float]], where: str
         if not fits or not math.isfinite(value) or not low <= value <= high:
             allowed = f"a {'whole ' if whole else ''}number from {low:g} to {high:g}"
             raise InputError(f"{where}: {name!r} is out of range", given=repr(value), allowed=allowed)
-
-
-# ---------------------------------------------------------------- worlds by name or from a file
-
-# About ten touchpoints per customer in 30 days, four of them impressions. Effects span two orders of
-# magnitude and prices do not follow them, so true returns lie on both sides of zero: from about +1 for email
-# to -1 for affiliate, which causes next to nothing (on 300,000 customers of the default world).
-_PAID: Final = (
-    Channel("display", 0.10, effect=0.03, cost=0.05, kind="impression"),
-    Channel("video", 0.03, effect=0.30, cost=0.28, kind="impression"),
-    Channel("social", 0.05, effect=0.12, cost=0.10),
-    Channel("email", 0.04, effect=0.10, cost=0.05),
-    Channel("affiliate", 0.02, effect=0.002, cost=0.25),
-    Channel("generic_search", 0.02, effect=0.45, cost=0.35, boosted_by="video", boost=1.6),
-    Channel("brand_search", 0.02, effect=0.04, cost=0.12),
-    Channel("retargeting", 0.04, effect=0.05, cost=0.10),
-)
-
-# Unpaid touchpoints follow intent in both worlds: .008 a day, .128 while in market.
-_UNPAID: Final = tuple(
-    Channel(name, 0.008, paid=False, in_market_factor=16.0, goodwill_slope=0.4) for name in ("organic", "direct")
-)
-
-# How the confounded world chooses whom to touch. Base probabilities are lower than in the default world
-# because targeting multiplies them: 9 touchpoints per customer and 3.9 % buyers come out, not 10 and 3.4 %.
-_TARGETING: Final[dict[str, dict[str, Any]]] = {
-    "social": {"probability": 0.030, "latent_slope": 0.8},
-    "email": {"probability": 0.025, "latent_slope": 0.8},
-    "affiliate": {"probability": 0.003, "in_market_factor": 76.0},
-    "generic_search": {"probability": 0.006, "in_market_factor": 17.0},
-    "brand_search": {"probability": 0.004, "in_market_factor": 40.0, "goodwill_slope": 0.5},
-    "retargeting": {"probability": 0.15, "visited_within_days": 10},
-}
-
-_DEFAULT: Final = World("default", (*_PAID, *_UNPAID))
-
-WORLDS: Final[dict[str, World]] = {
-    "default": _DEFAULT,
-    "confounded": replace(
-        _DEFAULT,
-        name="confounded",
-        channels=tuple(replace(c, **_TARGETING.get(c.name, {})) for c in _DEFAULT.channels),
-    ),
-}
-"""The shipped worlds, with the same channels, effects and prices.
-
-``default``: whom a paid channel touches is pure chance. ``confounded``: social and email are targeted on the
-latent propensity, search and affiliate reach customers in market, goodwill leads to brand search, and
-retargeting follows visits to the site; so touched customers would have bought more often anyway.
-"""
-
-
-@check_arguments
-def load_world(name_or_path: str | Path) -> World:
-    """A shipped world by its name, or a world from a TOML file.
-
-    The file has the keys of `World`, and one ``[[channels]]`` table per channel with the keys of `Channel`;
-    what has a default may be left out.
-
-    Parameters
-    ----------
-    name_or_path : str or Path
-        ``"default"``, ``"confounded"``, or the path of a file ending in ``.toml``.
-
-    Raises
-    ------
-    InputError
-        If there is no such world or file, or it has unknown keys or impossible values.
-
-    Examples
-    --------
-    >>> load_world("default").days
-    30
-    """
-    if isinstance(name_or_path, str) and name_or_path in WORLDS:
-        return WORLDS[name_or_path]
-    path = Path(name_or_path)
-    if path.suffix.lower() != ".toml":
-        raise InputError(
-            "unknown world",
-            given=repr(str(name_or_path)),
-            allowed=[*WORLDS, "the path of a .toml file"],
-            hint=did_you_mean(str(name_or_path), WORLDS),
-        )
-    return _world_from(_read(path), path)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"the world file cannot be read ({error.strerror})", given=str(path)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"the world file is not TOML: {error}", given=str(path)) from error
-    except RecursionError:
-        raise InputError("the world file is nested too deeply to be read", given=str(path)) from None
-
-
-def _world_from(keys: dict[str, Any], path: Path) -> World:
-    _check_keys(keys, World, f"world file '{path}'")
-    tables = keys["channels"]
-    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise InputError(f"world file '{path}': 'channels' must be a list of tables", hint="write [[channels]]")
-    for number, table in enumerate(tables, start=1):
-        _check_keys(table, Channel, f"world file '{path}', channel {number}")
-    return World(**{**keys, "channels": tuple(Channel(**table) for table in tables)})
-
-
-def _check_keys(keys: Iterable[str], shape: type, where: str) -> None:
-    field_names = [field.name for field in fields(shape)]
-    for key in keys:
-        if key not in field_names:
-            raise InputError(f"{where}: unknown key {key!r}", allowed=field_names, hint=did_you_mean(key, field_names))
-    missing = [field.name for field in fields(shape) if field.default is MISSING and field.name not in keys]
-    if missing:
-        raise InputError(f"{where}: missing {', '.join(map(repr, missing))}", given=", ".join(keys) or "no key")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -237,8 +238,31 @@ def test_validate_says_what_it_found(
 def test_simulate_writes_the_canonical_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert call(monkeypatch, "simulate", "confounded", "--customers", 500, "--out", tmp_path / "world") == 0
     names = sorted(path.name for path in (tmp_path / "world").iterdir())
-    assert names == ["conversions.parquet", "costs.parquet", "manifest.json", "touchpoints.parquet", "truth.parquet"]
+    tables = [f"{name}.parquet" for name in ("conversions", "costs", "customers", "touchpoints", "truth")]
+    assert names == sorted([*tables, "manifest.json"])
+    assert len(pd.read_parquet(tmp_path / "world" / "customers.parquet")) == 500
     assert call(monkeypatch, "simulate", "no-such-world", "--customers", 500, "--out", tmp_path / "x") == 2
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_world_can_be_changed_on_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "world"
+    arguments = ("simulate", "random", "--customers", 300, "--seed", 4, "--out", out)
+    options = ("--days", 9, "--repeat-purchases", "--reach", 0.5, "--season-amplitude", 0.3)
+    assert call(monkeypatch, *arguments, *options) == 0
+    assert "world 'random 4'" in capsys.readouterr().out
+    asked = dataclasses.replace(
+        at.load_world("random", 4), days=9, repeat_purchases=True, reach=0.5, season_amplitude=0.3
+    )
+    expected = at.simulate(asked, customers=300, seed=4)
+    for name in ("touchpoints", "conversions", "costs", "truth", "customers"):
+        pd.testing.assert_frame_equal(pd.read_parquet(out / f"{name}.parquet"), getattr(expected, name))
+    assert expected.touchpoints["customer_id"].nunique() < 170
+
+    assert call(monkeypatch, *arguments[:-1], tmp_path / "x", "--reach", 2) == 2
+    assert "'reach' is out of range" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
 
 

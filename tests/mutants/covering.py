@@ -17,7 +17,7 @@ from tests.mutants.changes import Change
 _ANYWHERE = ("test_docstrings.py", "written_before")
 CHAPTERS: dict[str, tuple[str, ...]] = {
     "attribution/kernels": (
-        *("kernels", "journeys", "models", "decisions/budget", "decisions/diagnosis", "uncertainty"),
+        *("kernels", "journeys", "models", "decisions/budget", "decisions/diagnosis", "uncertainty", "simulation"),
         *("test_docstrings.py",),
     ),
     "attribution/returns": ("returns", "models", "decisions", "uncertainty", "pipeline/test_sections.py", *_ANYWHERE),

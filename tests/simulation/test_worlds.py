@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from attribution.errors import InputError
-from attribution.schema.tables import CONVERSIONS, COSTS, TOUCHPOINTS, TRUTH
+from attribution.schema.tables import CONVERSIONS, COSTS, CUSTOMERS, TOUCHPOINTS, TRUTH
 from attribution.simulation import WORLDS, Channel, Simulation, World, load_world, simulate
 
 PAID = [channel.name for channel in WORLDS["default"].paid_channels]
@@ -60,12 +60,42 @@ BUSY = World(
 )
 
 
+# Everything else that a world can do, each part in several channels or twice a week.
+RICH = World(
+    name="rich",
+    channels=(
+        Channel("video", 0.3, effect=0.5, cost=0.03, kind="impression", effect_latent_slope=0.4, saturation=0.7),
+        Channel("search", 0.1, effect=0.6, in_market_factor=5.0, boosted_by="video", boost=1.7, season_slope=2.0),
+        Channel("brand", 0.1, effect=0.2, cost=0.1, goodwill_slope=0.6, saturation=2.0),
+        Channel("retargeting", 0.6, effect=0.3, cost=0.2, visited_within_days=2, season_slope=-1.0),
+        Channel("nothing", 0.2, cost=0.1, saturation=1.0, effect_latent_slope=-0.4),
+        Channel("direct", 0.05, paid=False, in_market_factor=10.0, effect=0.3),
+    ),
+    days=11,
+    goodwill_retention=0.8,
+    boost_threshold=0.8,
+    onset_log_odds=-2.0,
+    purchase_log_odds=-4.5,
+    purchase_in_market_shift=2.0,
+    repeat_purchases=True,
+    reach=0.7,
+    activity_sigma=0.8,
+    season_amplitude=0.7,
+    season_days=4,
+    goodwill_needs_market=True,
+)
+ONCE = dataclasses.replace(RICH, name="once", repeat_purchases=False)
+
+
 def sigmoid(x: float) -> float:
     return 1.0 / (1.0 + math.exp(-x))
 
 
 def reference(world: World, customers: int, seed: int) -> tuple[list[tuple[int, str, float]], list[tuple[int, float]]]:
     """Touchpoints (customer, channel, day) and conversions (customer, day), one customer at a time."""
+    further = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0, 1)))
+    activities = np.exp(world.activity_sigma * further.standard_normal(20_000))
+    reach_draws = further.random(20_000)
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
     latent = rng.standard_normal((2, 20_000))[0]
     market_draw = rng.random(20_000)
@@ -77,7 +107,9 @@ def reference(world: World, customers: int, seed: int) -> tuple[list[tuple[int, 
         in_market = market_draw[customer] < onset / (onset + world.market_exit)
         goodwill, last_visit = 0.0, None
         seen: dict[str, list[int]] = {c.name: [] for c in world.channels}
+        activity, is_reached = float(activities[customer]), reach_draws[customer] < world.reach
         for day in range(world.days):
+            season = world.season_amplitude * math.sin(2 * math.pi * day / world.season_days)
             market, purchase, visit, *exposure = draws[day][:, customer]
             if in_market:
                 in_market = market < 1 - world.market_exit
@@ -88,7 +120,8 @@ def reference(world: World, customers: int, seed: int) -> tuple[list[tuple[int, 
                 world.purchase_log_odds
                 + world.purchase_latent_slope * u
                 + (world.purchase_in_market_shift if in_market else 0.0)
-                + goodwill
+                + (goodwill if in_market or not world.goodwill_needs_market else 0.0)
+                + season
             )
             end = day + purchase / hazard if purchase < hazard else math.inf
             visiting = world.visit_probability_in_market if in_market else world.visit_probability
@@ -96,31 +129,40 @@ def reference(world: World, customers: int, seed: int) -> tuple[list[tuple[int, 
             today = []
             for c, draw in zip(world.channels, exposure, strict=True):
                 chance = c.probability * math.exp(c.latent_slope * u + c.goodwill_slope * goodwill)
-                chance = min(1.0, chance * (c.in_market_factor if in_market else 1.0))
+                chance *= (c.in_market_factor if in_market else 1.0) * math.exp(c.season_slope * season)
+                chance = min(1.0, chance * activity) if is_reached else 0.0
                 if c.visited_within_days and (last_visit is None or day - last_visit > c.visited_within_days):
                     continue
                 if draw >= chance:
                     continue
                 today.append(c.name)
-                if day + draw / chance <= end:
+                if world.repeat_purchases or day + draw / chance <= end:
                     touchpoints.append((customer + 1, c.name, day + draw / chance))
-                faded = sum(world.goodwill_retention ** (day - 1 - d) for d in seen.get(c.boosted_by or "", []))
-                gained += c.effect * (c.boost if c.boosted_by and faded > world.boost_threshold else 1.0)
+                faded = {
+                    name: sum(world.goodwill_retention ** (day - 1 - d) for d in seen[name])
+                    for name in (c.name, c.boosted_by or c.name)
+                }
+                gain = c.effect * (c.boost if c.boosted_by and faded[c.boosted_by] > world.boost_threshold else 1.0)
+                gained += gain * math.exp(c.effect_latent_slope * u) / (1 + c.saturation * faded[c.name])
             if end < math.inf:
                 conversions.append((customer + 1, end))
-                break
+                if not world.repeat_purchases:
+                    break
             for name in today:
                 seen[name].append(day)
             goodwill = world.goodwill_retention * goodwill + gained
-            last_visit = day if visit < visiting else last_visit
+            last_visit = day if visit < visiting * activity else last_visit
+            in_market = in_market and end == math.inf
     return touchpoints, conversions
 
 
-def test_simulation_equals_a_reference_that_walks_customer_by_customer() -> None:
-    simulation = simulate(BUSY, customers=400, seed=11)
-    touchpoints, conversions = reference(BUSY, 400, 11)
-    assert {name for _, name, _ in touchpoints} == {c.name for c in BUSY.channels}
+@pytest.mark.parametrize("world", [BUSY, RICH, ONCE], ids=lambda world: world.name)
+def test_simulation_equals_a_reference_that_walks_customer_by_customer(world: World) -> None:
+    simulation = simulate(world, customers=400, seed=11)
+    touchpoints, conversions = reference(world, 400, 11)
+    assert {name for _, name, _ in touchpoints} == {c.name for c in world.channels}
     assert len(conversions) > 100
+    assert (len({customer for customer, _ in conversions}) < len(conversions)) == world.repeat_purchases
 
     expected = pd.DataFrame(touchpoints, columns=["customer_id", "channel", "day"])
     expected = expected.sort_values(["customer_id", "day"], ignore_index=True)
@@ -133,13 +175,15 @@ def test_simulation_equals_a_reference_that_walks_customer_by_customer() -> None
     np.testing.assert_allclose(days, [day for _, day in conversions], rtol=0, atol=5e-11)
 
 
-def test_truth_equals_what_the_reference_loses_without_the_channel() -> None:
-    truth = simulate(BUSY, customers=400, seed=11).truth.set_index("channel")["incremental_conversions"]
-    total = len(reference(BUSY, 400, 11)[1])
+@pytest.mark.parametrize("world", [BUSY, RICH, ONCE], ids=lambda world: world.name)
+def test_truth_equals_what_the_reference_loses_without_the_channel(world: World) -> None:
+    truth = simulate(world, customers=400, seed=11).truth.set_index("channel")["incremental_conversions"]
+    total = len(reference(world, 400, 11)[1])
     lost = {
-        c.name: total - len(reference(changed(BUSY, c.name, probability=0.0), 400, 11)[1]) for c in BUSY.paid_channels
+        c.name: total - len(reference(changed(world, c.name, probability=0.0), 400, 11)[1]) for c in world.paid_channels
     }
     assert truth.to_dict() == lost
+    assert lost.pop("nothing", 0) == 0
     assert min(lost.values()) > 0
 
 
@@ -230,7 +274,7 @@ def test_truth_adds_up_over_chunks() -> None:
 def test_same_seed_same_bytes_in_another_process() -> None:
     code = (
         "from attribution.simulation import simulate; s = simulate('confounded', customers=300, seed=4)\n"
-        "print(s.touchpoints.to_csv(), s.conversions.to_csv(), s.costs.to_csv(), s.truth.to_csv())"
+        "print(*(t.to_csv() for t in vars(s).values()))"
     )
     there = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout
     here = simulate("confounded", customers=300, seed=4)
@@ -259,7 +303,7 @@ def test_leaving_the_truth_out_changes_nothing_else() -> None:
 
 def test_tables_have_the_columns_types_and_order_of_the_contract(shop: tuple[World, Simulation]) -> None:
     _, simulation = shop
-    for name, contract in zip(tables(simulation), (TOUCHPOINTS, CONVERSIONS, COSTS, TRUTH), strict=True):
+    for name, contract in zip(tables(simulation), (TOUCHPOINTS, CONVERSIONS, COSTS, TRUTH, CUSTOMERS), strict=True):
         table = tables(simulation)[name]
         assert list(table.columns) == [c for c in contract.column_names if c in table.columns]
         assert set(contract.required) <= set(table.columns)
@@ -452,7 +496,7 @@ def test_a_file_may_leave_defaults_out_and_write_whole_numbers(tmp_path: Path) -
 
 def test_shipped_worlds_are_found_by_name() -> None:
     assert load_world("default") is WORLDS["default"]
-    assert list(WORLDS) == ["default", "confounded"]
+    assert list(WORLDS)[:2] == ["default", "confounded"]
     assert all(name == world.name for name, world in WORLDS.items())
 
 
@@ -492,6 +536,10 @@ CHANNEL = "[[channels]]\nname = 'tv'\nprobability = 0.1\n"
             "name = 'x'\n" + CHANNEL + "boosted_by = 'radio'\n",
             ["'tv' is boosted by", "'radio'", "Allowed: tv"],
         ),
+        ("name = 'x'\nreach = 1.5\n" + CHANNEL, ["'reach'", "Given: 1.5", "0 to 1"]),
+        ("name = 'x'\nrepeat_purchases = 1\n" + CHANNEL, ["'repeat_purchases'", "Given: 1", "true, false"]),
+        ("name = 'x'\nseason_days = 0\n" + CHANNEL, ["'season_days'", "Given: 0", "whole"]),
+        ("name = 'x'\n" + CHANNEL + "saturation = -1\n", ["channel 'tv'", "'saturation'", "Given: -1"]),
         ("name = 'x'\n" + CHANNEL + CHANNEL, ["not unique", "Given: tv"]),
         (
             "name = 'x'\n[[channels]]\nname = '(null)'\nprobability = 0.1\n",
@@ -513,7 +561,7 @@ def test_impossible_files_are_refused(text: str, words: list[str], tmp_path: Pat
 
 
 def test_unknown_worlds_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"Allowed: default, confounded.*did you mean 'confounded'"):
+    with pytest.raises(InputError, match=r"Allowed: default, confounded.*random.*did you mean 'confounded'"):
         simulate("confunded", customers=10)
     with pytest.raises(InputError, match="cannot be read"):
         load_world(tmp_path / "absent.toml")
@@ -523,7 +571,9 @@ def test_unknown_worlds_are_refused(tmp_path: Path) -> None:
         World("x", (Channel("tv", 0.1),)).without("radio")
 
 
-@pytest.mark.parametrize("wrong", [{"customers": 0}, {"customers": 2.0}, {"customers": 5, "seed": -1}])
+@pytest.mark.parametrize(
+    "wrong", [{"customers": 0}, {"customers": 2.0}, {"customers": 5, "seed": -1}, {"customers": 5, "days": 0}]
+)
 def test_impossible_requests_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(InputError, match=r"out of range.*a whole number from|customers must be a whole number"):
         simulate("default", **wrong)

@@ -1,0 +1,1 @@
+"""Customers who live through a world, as arrays."""
