@@ -214,22 +214,23 @@ def _define_rates(engine: Engine, base: str, rates: Mapping[str, float], dated: 
         both = sorted({name.strip().upper() for name in rates} & set(twice))
         if both:
             raise InputError(f"the rate of {both[0]} is in both returns.rates and the table 'rates'")
+    engine.define("rates_since", " union all ".join(selects))
     engine.define(
         "exchange_rates",
-        "select name, rate, since, lead(since) over (partition by name order by since) as until from "
-        f"({' union all '.join(selects)})",
+        "select a.name, a.rate, a.since, min(b.since) as until from rates_since a left join rates_since b "
+        "on b.name = a.name and b.since > a.since group by a.name, a.rate, a.since",
     )
 
 
 def _join_rates(engine: Engine, columns: Collection[str], base: str) -> None:
-    engine.define("foreign_conversions", "select * from conversions")
-    name = f"coalesce(nullif(upper(trim(c.currency)), ''), {text(base)})"
+    name = f"coalesce(nullif(upper(trim(currency)), ''), {text(base)})"
+    engine.define("foreign_conversions", f"select *, {name} as currency_name from conversions")
     joined = (
-        f"foreign_conversions c left join exchange_rates r on r.name = {name} "
-        "and c.converted_at >= r.since and (r.until is null or c.converted_at < r.until)"
+        "foreign_conversions c left join exchange_rates r on r.name = c.currency_name and c.converted_at >= r.since "
+        "and (r.until is null or c.converted_at < r.until)"
     )
     early = engine.query(
-        f"select count(*) as n, min(c.currency) as currency, min(c.converted_at) as first from {joined} "
+        f"select count(*) as n, min(c.currency_name) as currency, min(c.converted_at) as first from {joined} "
         "where r.rate is null and c.converted_at is not null"
     ).to_pylist()[0]
     if early["n"]:

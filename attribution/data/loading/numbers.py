@@ -36,7 +36,7 @@ def read_number(raw: str, spec: TableSpec) -> str:
 
 
 def _bare_number(raw: str, spec: TableSpec) -> str:
-    bare = f"trim(regexp_replace(regexp_replace({raw}, {text(_SIGN)}, ''), {text(_BLANKS)}, ' ', 'g'))"
+    bare = f"trim(regexp_replace(regexp_replace({raw}, {text(_SIGN)}, ' '), {text(_BLANKS)}, ' ', 'g'))"
     decimal, thousands = re.escape(spec.decimal_mark), spec.thousands
     digits = r"\d+"
     if thousands is not None:

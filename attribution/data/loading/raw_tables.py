@@ -307,7 +307,11 @@ def open_table(engine: Engine, name: str, spec: TableSpec, folder: Path) -> Open
     columns, added = merge_columns(name, engine.schema(view), spec.columns or {})
     if added or columns != spec.single_columns:
         merged = "".join(f", {sql} as {quote(column)}" for column, sql in added.items())
-        engine.view(f"{view}_merged", f"select *{merged} from {quote(view)}")
+        try:
+            engine.view(f"{view}_merged", f"select *{merged} from {quote(view)}")
+        except InputError as error:
+            # The user knows the table, not what it is called on its way.
+            raise InputError(str(error).replace(f"{view}_merged", name), hint="check the SQL in columns") from None
         view, spec = f"{view}_merged", spec.model_copy(update={"columns": columns})
     if spec.adapter is None:
         return OpenedTable(name, view, spec, findings)

@@ -261,8 +261,8 @@ def _day_times_finding(conversions: Timeline, rows: int, where: str, example: st
     lost = f", and {later:,} customers have touchpoints later that day, which get no credit" if later else ""
     message = (
         f"{percent(rows / conversions.total)} of conversions {where}{lost}: their times are probably days or the "
-        "time of a nightly batch, so touchpoints of the same day may count as later; use the exact time of the conversion, or "
-        "set same_day = 'counts'"
+        "time of a nightly batch, so touchpoints of the same day may count as later; use the exact time of the "
+        "conversion, or set same_day = 'counts'"
     )
     return Finding("day_times", "conversions", "warn", rows, conversions.total, example, message)
 

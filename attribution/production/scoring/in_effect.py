@@ -98,6 +98,8 @@ def digest_reading(scorer: Scorer) -> str:
     definition = scorer.definition
     reading = {name: dict(options) for name, options in definition.reading.items()}
     content = [reading, dict(definition.channels), definition.grain, definition.journeys.account]
+    if definition.currency is not None:
+        content += [definition.currency, dict(definition.rates)]
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
