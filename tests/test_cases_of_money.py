@@ -44,7 +44,7 @@ SPENT = {"h": 1234.5, "r": 2184.0, "s": 3134.5}
 
 def ran(file: Path, table: str = "conversions", **keys: Any) -> dict[str, pd.DataFrame]:
     """The tables of an experiment, one of its input tables with further keys."""
-    experiment = at.parse_experiment(file)
+    experiment = at.read_experiment(file)
     spec = experiment.tables[table].model_copy(update=keys)
     return dict(at.run_experiment(experiment.model_copy(update={"tables": {**experiment.tables, table: spec}})).tables)
 
