@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from attribution.data.engine import Engine, quote
 from attribution.data.loading.findings import Finding
-from attribution.data.loading.numbers import MARKS, check_marks, hint_number, mark_counts, read_number
+from attribution.data.loading.numbers import check_marks, hint_number, odd_marks, read_number
 from attribution.data.loading.times import LARGEST_POSITION, SLOT, clock_changes, is_text, read_times
 from attribution.data.loading.totals import is_total
 from attribution.errors import InputError, did_you_mean
@@ -208,7 +208,7 @@ def check_values(engine: Engine, table: Table, view: str, readings: Sequence[Rea
         select.append(f"count(*) filter ({check.predicate}) as bad_{i}")
         select.append(f"(min({check.shown}) filter ({check.predicate}))::varchar as example_{i}")
     for i, reading in enumerate(texts):
-        select += [f"{sql} as {name}_{i}" for name, sql in mark_counts(reading.raw, reading.sql).items()]
+        select.append(f"{odd_marks(reading.raw, _spec(reading))} as odd_{i}")
     counts = engine.query(f"select {', '.join(select)} from {quote(view)}", table=table.name).to_pylist()[0]
     if counts["n"] == 0:
         raise InputError(f"table {table.name!r} has no rows", hint="check its file and its row filter")
@@ -224,9 +224,10 @@ def check_values(engine: Engine, table: Table, view: str, readings: Sequence[Rea
             )
     signs: dict[str, str] = {}
     for i, reading in enumerate(texts):
-        where = f"table {table.name!r}, column {reading.column.name!r}"
-        sign = check_marks(where, reading.spec or TableSpec(source=""), {name: counts[f"{name}_{i}"] for name in MARKS})
-        signs |= {reading.column.name: sign} if sign else {}
+        if counts[f"odd_{i}"]:
+            where = f"table {table.name!r}, column {reading.column.name!r}"
+            sign = check_marks(engine, view, reading.raw, reading.sql, where=where, spec=_spec(reading))
+            signs |= {reading.column.name: sign} if sign else {}
     findings = [
         Finding(
             note.problem,
@@ -241,6 +242,10 @@ def check_values(engine: Engine, table: Table, view: str, readings: Sequence[Rea
         if counts[f"bad_{i}"]
     ]
     return CheckedTable(int(counts["n"]), tuple(findings), signs)
+
+
+def _spec(reading: Reading) -> TableSpec:
+    return reading.spec or TableSpec(source="")
 
 
 def _total_checks(table: Table, reading: Reading) -> list[Check]:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from typing import Any
 
-from attribution.data.engine import quote, text
+from attribution.data.engine import Engine, quote, text
 from attribution.errors import InputError
 from attribution.schema.experiment import TableSpec
 
@@ -58,11 +56,21 @@ def _class(mark: str) -> str:
 
 # ---------------------------------------------------------------- marks and signs that disagree
 
-MARKS = ("sign", "other_sign", "points", "threes", "wholes", "three_size", "whole_size", "three", "whole")
+
+def odd_marks(raw: str, spec: TableSpec) -> str:
+    """SQL for how many texts of the column ``raw`` deserve a closer look, by `check_marks`.
+
+    These are texts that are more than a number, and numbers with three digits behind a point where nothing says what
+    the point is.
+    """
+    raw = quote(raw)
+    is_asked = spec.decimal is None and spec.thousands is None
+    three = f" or {raw} like '%.___'" if is_asked else ""
+    return f"count(*) filter ((try_cast({raw} as double) is null and {raw} is not null){three})"
 
 
-def mark_counts(raw: str, number: str) -> dict[str, str]:
-    """SQL aggregates of a text column ``raw`` and the ``number`` in it, by the names of `MARKS`.
+def _mark_counts(raw: str, number: str) -> dict[str, str]:
+    """SQL aggregates of a text column ``raw`` and the ``number`` in it.
 
     ``sign`` and ``other_sign`` are signs of currencies; ``points`` counts numbers with a point, ``threes`` those with
     three digits behind it and one to three before, ``wholes`` those without; the sizes are sums of logarithms.
@@ -85,7 +93,7 @@ def mark_counts(raw: str, number: str) -> dict[str, str]:
     }
 
 
-def check_marks(where: str, spec: TableSpec, counts: Mapping[str, Any]) -> str | None:
+def check_marks(engine: Engine, view: str, raw: str, number: str, *, where: str, spec: TableSpec) -> str | None:
     """The currency whose sign stands beside the numbers of a column, if any; refused where there are two.
 
     Refused are also points that seem to separate thousands, where nothing says what they are: all have three digits
@@ -93,15 +101,19 @@ def check_marks(where: str, spec: TableSpec, counts: Mapping[str, Any]) -> str |
 
     Parameters
     ----------
+    engine, view : where the column is
+    raw : the column, of texts
+    number : SQL for the number in it
     where : the table and column, for messages
     spec : how the table is read
-    counts : what `mark_counts` gave
 
     Raises
     ------
     InputError
         Naming examples and the keys that decide.
     """
+    listed = ", ".join(f"{sql} as {name}" for name, sql in _mark_counts(raw, number).items())
+    (counts,) = engine.query(f"select {listed} from {quote(view)}").to_pylist()
     if counts["sign"] != counts["other_sign"]:
         raise InputError(
             f"{where}: amounts are in several currencies",

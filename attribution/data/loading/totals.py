@@ -34,6 +34,10 @@ def is_total(table: str, column: str, raw: str) -> str | None:
     """SQL for whether a text names a row of totals; None in columns in which none would be noticed."""
     if column not in _COLUMNS.get(table, ()):
         return None
+    if column == "customer_id":
+        # Conversions are many: as a program writes it, or a person, but not in any case of letters.
+        cases = (case(name) for name in _NAMES for case in (str, str.capitalize, str.upper))
+        return f"{raw} in ({', '.join(map(text, dict.fromkeys(cases)))})"
     name = f"lower(trim({raw}))"
     listed = ", ".join(map(text, _NAMES))
     # What is summed up may be named behind a colon, as in "Total: Account".
