@@ -146,8 +146,9 @@ def read_rates(sources: Sources, options: ReturnsOptions) -> dict[str, RateHisto
         name.strip().upper(): RateHistory(np.array([_ALWAYS]), np.array([float(rate)]))
         for name, rate in options.rates.items()
     }
+    currency = options.currency or sources.currency
     if sources.has("rates"):
-        if options.currency is None:
+        if currency is None:
             raise InputError(
                 "table 'rates' has rates, but returns.currency is not set",
                 hint='set returns.currency to the currency of values, such as "EUR"',
@@ -156,8 +157,8 @@ def read_rates(sources: Sources, options: ReturnsOptions) -> dict[str, RateHisto
             if name in histories:
                 raise InputError(f"the rate of {name} is in both returns.rates and the table 'rates'")
             histories[name] = history
-    if options.currency is not None:
-        histories[options.currency.strip().upper()] = RateHistory(np.array([_ALWAYS]), np.array([1.0]))
+    if currency is not None:
+        histories[currency.strip().upper()] = RateHistory(np.array([_ALWAYS]), np.array([1.0]))
     return histories
 
 
@@ -297,7 +298,9 @@ def read_ledger(sources: Sources, period: Period, options: ReturnsOptions) -> pd
     for factor in factors:
         amounts = {name: amount * factor for name, amount in amounts.items()}
     _check_future(days, amounts["amount"])
-    return sum_amounts(table[["channel", "cost_type"]], amounts)
+    ledger = sum_amounts(table[["channel", "cost_type"]], amounts)
+    _check_credits(ledger)
+    return ledger
 
 
 def sum_amounts(keys: pd.DataFrame, amounts: Mapping[str, NDArray[np.float64]]) -> pd.DataFrame:
@@ -317,7 +320,10 @@ def totals_of(group: NDArray[np.integer], amount: NDArray[np.float64], size: int
     InputError
         If a sum is infinite.
     """
-    totals = to_float(exact_sums(group, amount, size))
+    # Credits are summed up by themselves: exact sums are of amounts ≥ 0.
+    totals = to_float(exact_sums(group, np.maximum(amount, 0.0), size))
+    if (amount < 0).any():
+        totals = totals - to_float(exact_sums(group, np.maximum(-amount, 0.0), size))
     if not np.isfinite(totals).all():
         raise InputError("the sum of all spend is too large for a float", hint="use a larger unit of money")
     return np.asarray(totals)
@@ -373,6 +379,18 @@ def _check_overlaps(table: pd.DataFrame) -> None:
             given=f"{first['channel']}, {first['period_start']:%Y-%m-%d} … {first['period_end']:%Y-%m-%d}",
             allowed="periods that do not overlap, or are equal",
             hint="give different costs another cost type or campaign",
+        )
+
+
+def _check_credits(ledger: pd.DataFrame) -> None:
+    """Refuse a channel whose credits, which ``negative = "net"`` lets through, are more than its costs."""
+    below = ledger[ledger["amount"] < 0]
+    if len(below):
+        first = below.iloc[0]
+        raise InputError(
+            f"table 'costs': the credits of {pluralise(len(below), 'channel')} are more than the costs",
+            given=f"{first['channel']}, {first['cost_type']}: {first['amount']:,.2f}",
+            hint="book credits in the period of the costs that they reduce, or leave them out with where",
         )
 
 

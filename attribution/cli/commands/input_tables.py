@@ -74,5 +74,5 @@ def input_tables(tables: Path | None, sources: Mapping[str, Any], further: Mappi
             given=", ".join(experiment.tables),
             hint=f"add [tables.{missing[0]}] to it",
         )
-    read = {name: spec for name, spec in experiment.tables.items() if name in READ}
+    read = {name: spec for name, spec in experiment.tables.items() if name in (*READ, "rates")}
     return InputTables(read, experiment.folder)

@@ -53,13 +53,17 @@ class Days(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """What is looked at: its ``name``, ``version`` and ``models``, the ``windows`` of days, and what came on them."""
+    """What is looked at: its ``name``, ``version`` and ``models``, the ``windows`` of days, and what came on them.
+
+    ``currency`` is that of values, where it is told.
+    """
 
     name: str
     version: str
     models: Sequence[AttributionModel]
     windows: Windows
     recent: RecentLog
+    currency: str | None = None
 
 
 Monitored = Annotated[
@@ -285,7 +289,7 @@ def _model_subject(scorer: Scorer, log: InputTables, days: Days) -> Subject:
     last_said = None if through is None else last
     timing = Timing.of(due if last_said is None else last_said, None, {}, ())
     recent_log = RecentLog(read_log(sources, last_said), timing, scorer.definition.grain)
-    return Subject(scorer.name, scorer.version, models, windows, recent_log)
+    return Subject(scorer.name, scorer.version, models, windows, recent_log, sources.currency)
 
 
 def _day_names(windows: Windows) -> dict[str, list[str]]:
@@ -318,16 +322,20 @@ def _read_spend(costs: Path | None, compared: Subject) -> Spent:
         return Spent(({}, {}))
     from attribution.pipeline.sections import read_experiment
     from attribution.production.monitoring import last_cost_day, read_spend
+    from attribution.schema.experiment import ReturnsOptions
 
     windows = (compared.windows.training, compared.windows.recent)
     spans = [(window.first, window.last) for window in windows]
     if costs.suffix != ".toml":
-        before, after = read_spend(str(costs), *spans)
+        options = ReturnsOptions(currency=compared.currency)
+        before, after = read_spend(str(costs), *spans, options=options)
         return Spent((before, after), last_cost_day(str(costs)), "media")
     experiment = read_experiment(costs)
     if "costs" not in experiment.tables:
         raise InputError(f"experiment {costs} has no costs table", hint="[tables.costs]")
     returns, folder, table = experiment.returns, experiment.folder, experiment.tables["costs"]
+    if returns.currency is None:
+        returns = returns.model_copy(update={"currency": compared.currency})
     touchpoints = [_touchpoints(compared.recent, span, windows[0].channels) for span in spans]
     before, after = read_spend(
         table, *spans, options=returns, folder=folder, rates=experiment.tables.get("rates"), touchpoints=touchpoints

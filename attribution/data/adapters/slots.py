@@ -2,7 +2,8 @@
 
 A slot is ``{name}``. ``{a|b}`` takes the first of several columns that is there, ``{name?}`` becomes ``null``
 where there is none. ``{struct.field}`` reaches into a nested column, ``{list[]}`` asks for a list of structs.
-Names match whatever their case, underscores and blanks: ``close_date`` finds ``CloseDate``.
+``{amount*}`` finds a column whose name begins so, and ``{amount*#}`` is that name as text. Names match whatever their
+case, underscores and blanks: ``close_date`` finds ``CloseDate``.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from attribution.data.engine import quote
+from attribution.data.engine import quote, text
 
 _SLOT = re.compile(r"\{([^{}]+)\}")
 
@@ -45,7 +46,7 @@ def slots(template: str) -> tuple[Slot, ...]:
     >>> slots("coalesce({visitor|device}, {user?})")
     (Slot(names=('visitor', 'device'), optional=False), Slot(names=('user',), optional=True))
     """
-    return tuple(_slot(text) for text in _SLOT.findall(template))
+    return tuple(_slot(written) for written in _SLOT.findall(template))
 
 
 def missing_slots(templates: Iterable[str], columns: Columns) -> list[Slot]:
@@ -95,8 +96,8 @@ def _distinct(templates: Iterable[str]) -> list[Slot]:
     return list(dict.fromkeys(slot for template in templates for slot in slots(template)))
 
 
-def _slot(text: str) -> Slot:
-    return Slot(tuple(text.removesuffix("?").split("|")), text.endswith("?"))
+def _slot(written: str) -> Slot:
+    return Slot(tuple(written.removesuffix("?").split("|")), written.endswith("?"))
 
 
 def _find_column(slot: Slot, columns: Columns) -> str | None:
@@ -105,10 +106,12 @@ def _find_column(slot: Slot, columns: Columns) -> str | None:
 
 
 def _path(name: str, columns: Columns) -> str | None:
-    first, *fields = name.removesuffix("[]").split(".")
+    first, *fields = name.removesuffix("[]").removesuffix("#").split(".")
     column = _match(first, columns)
     if column is None:
         return None
+    if name.endswith("#"):
+        return text(column)
     kind, path = columns[column], quote(column)
     is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
     if name.endswith("[]") and not (is_list and pa.types.is_struct(kind.value_type)):
@@ -128,6 +131,8 @@ def _match(name: str, names: Iterable[str]) -> str | None:
     names = list(names)
     if name in names:
         return name
+    if name.endswith("*"):
+        return next((other for other in names if _plain(other).startswith(_plain(name[:-1]))), None)
     return next((other for other in names if _plain(other) == _plain(name)), None)
 
 

@@ -2,7 +2,7 @@
 
 from attribution.data.engine.base import Engine, Events, Files, quote, text
 from attribution.data.engine.duckdb import DuckDBEngine
-from attribution.data.engine.read_only import check_condition, reads_tables
+from attribution.data.engine.read_only import check_condition, check_expression, reads_tables
 from attribution.data.engine.remote import RemotePath, check_local, find_remote, is_remote, open_file, open_stream
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Files",
     "RemotePath",
     "check_condition",
+    "check_expression",
     "check_local",
     "find_remote",
     "is_remote",

@@ -16,12 +16,19 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Files:
-    """Files of one format and layout; ``columns`` and ``delimiter`` are those of a CSV's header."""
+    """Files of one format and layout.
+
+    ``columns`` and ``delimiter`` are those of a CSV's header, which stands below ``skip_rows`` lines; ``encoding`` is
+    that of a CSV or JSON, where it is not UTF-8; ``is_array`` says that a JSON file is one array, not a row a line.
+    """
 
     paths: tuple[Path | RemotePath, ...]
     format: Literal["csv", "parquet", "json"]
     columns: tuple[str, ...] = ()
     delimiter: str = ","
+    skip_rows: int = 0
+    encoding: str | None = None
+    is_array: bool = False
 
 
 @dataclass(frozen=True)

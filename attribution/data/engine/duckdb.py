@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import queue
 import re
 import shutil
@@ -10,6 +11,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -19,7 +21,7 @@ from duckdb.func import PythonUDFType
 from attribution.arguments import check_arguments
 from attribution.data.engine.base import Events, Files, Result, quote, text
 from attribution.data.engine.read_only import SETTINGS, add_condition, check_condition, check_query
-from attribution.data.engine.remote import attach, schemes_in, schemes_of
+from attribution.data.engine.remote import attach, open_stream, schemes_in, schemes_of
 from attribution.errors import InputError, UnavailableError, shorten
 from attribution.folders import spill_folder
 from attribution.kernels.journeys.batches import id_changes
@@ -81,6 +83,9 @@ _SORTED_BYTES, _SORTED_NUMBER_BYTES = 120, 50
 _SMALLEST_LIMIT = 1_000_000_000
 CUSTOMER_KEY = "hash(customer_id)"
 """A number for a customer whose id is a text; two that share one are noticed."""
+
+_COPIED = 1 << 20
+"""Characters that are decoded at a time."""
 
 _WORKING_DIRECTORY = threading.Lock()
 
@@ -156,11 +161,11 @@ class DuckDBEngine:
         self._claimed = True
 
     def register_files(self, name: str, groups: Sequence[Files], *, where: str | None = None) -> None:
+        groups = [files if files.encoding is None else self._in_utf8(name, files) for files in groups]
         attach(self._connection, schemes_of(path for files in groups for path in files.paths))
+        sql = " union all by name ".join(f"select * from {_reader(files)}" for files in groups)
         if groups[0].format == "json":
-            sql = self._json(name, groups[0])
-        else:
-            sql = " union all by name ".join(f"select * from {_reader(files)}" for files in groups)
+            sql = self._json(name, f"({sql})")
         if all(files.format == "parquet" for files in groups):
             self._parquet.add(f"raw_{name}")
         self._register(name, f"select * from ({sql})", where)
@@ -180,9 +185,26 @@ class DuckDBEngine:
         with _WORKING_DIRECTORY, contextlib.chdir(folder):
             self._run(name, f"create or replace temp table {quote(f'raw_{name}')} as {sql}")
 
-    def _json(self, name: str, files: Files) -> str:
-        """JSON lines with every value as text or list of texts: guessed types change ids and channel names."""
-        reader = _reader(files)
+    def _in_utf8(self, name: str, files: Files) -> Files:
+        """Copies of files in UTF-8, which is all that is read otherwise."""
+        paths: list[Path] = []
+        for path in files.paths:
+            copy = self._spill / "decoded" / name / str(len(paths)) / re.sub(r"\.(gz|zst)$", "", path.name)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with open_stream(path) as packed, copy.open("w", encoding="utf-8", newline="") as plain:
+                    shutil.copyfileobj(io.TextIOWrapper(packed, files.encoding, newline=""), plain, _COPIED)
+            except UnicodeError as error:
+                raise InputError(
+                    f"table {name!r}: {path} cannot be read: {shorten(str(error), 200)}",
+                    given=f"encoding = {files.encoding!r}",
+                    hint="set encoding to that of the file, such as utf-16, latin-1 or cp1252",
+                ) from None
+            paths.append(copy)
+        return replace(files, paths=tuple(paths), encoding=None)
+
+    def _json(self, name: str, reader: str) -> str:
+        """JSON with every value as text or list of texts: guessed types change ids and channel names."""
         columns = self.query(f"select * from {reader} limit 0", table=name).schema.names
         tests = ", ".join(f"bool_and(json_type({quote(c)}) in ('ARRAY', 'NULL'))" for c in columns)
         has_list = self.query(f"select {tests} from {reader}", table=name).to_pylist()[0].values()
@@ -356,19 +378,26 @@ class DuckDBEngine:
 def _reader(files: Files) -> str:
     paths = "[" + ", ".join(text(str(path)) for path in files.paths) + "]"
     if files.format == "parquet":
-        # By name: one file's integers may be narrower than another's.
-        return f"read_parquet({paths}, union_by_name = {str(len(files.paths) > 1).lower()})"
+        # By name: one file's integers may be narrower than another's. Some writers leave the mark of texts out.
+        by_name = str(len(files.paths) > 1).lower()
+        return f"read_parquet({paths}, union_by_name = {by_name}, binary_as_string = true)"
     if files.format == "json":
         return (
-            f"read_json({paths}, format = 'newline_delimited', records = true, maximum_depth = 1, "
+            f"read_json({paths}, format = {text(json_format(files))}, records = true, maximum_depth = 1, "
             "sample_size = -1, union_by_name = true)"
         )
     # The dialect is given, not guessed: a guess turns a cut-off file into one with fewer columns.
     columns = ", ".join(f"{text(column)}: 'VARCHAR'" for column in files.columns)
     return (
         f"read_csv({paths}, auto_detect = false, header = true, strict_mode = true, "
-        f"delim = {text(files.delimiter)}, quote = '\"', escape = '\"', columns = {{{columns}}})"
+        f"skip = {files.skip_rows}, delim = {text(files.delimiter)}, quote = '\"', escape = '\"', "
+        f"columns = {{{columns}}})"
     )
+
+
+def json_format(files: Files) -> str:
+    """How DuckDB calls the layout of JSON files."""
+    return "array" if files.is_array else "newline_delimited"
 
 
 def _refusal(table: str | None, error: Exception) -> InputError:
@@ -379,6 +408,8 @@ def _refusal(table: str | None, error: Exception) -> InputError:
         why = "look for a quotation mark that is never closed, or shorten the line"
         return InputError(f"{what} cannot be read: a line is too long", given=_reason(error), hint=why)
     hint = f"free disk space under {tempfile.gettempdir()}, or raise memory_limit" if is_full else None
+    if re.search("not (valid )?utf-?8|invalid (unicode|utf-?8)", str(error), re.IGNORECASE):
+        hint = "set encoding to that of the file, such as encoding = 'cp1252'"
     # More memory must be allowed by somebody; a disk that is full may have room tomorrow.
     kind = UnavailableError if "No space left" in str(error) else InputError
     return kind(f"{what} cannot be read: {_reason(error)}", hint=hint)

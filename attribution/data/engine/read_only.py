@@ -66,6 +66,24 @@ def check_condition(name: str, where: str) -> None:
         )
 
 
+def check_expression(name: str, column: str, expression: str) -> None:
+    """Refuse what is not one expression on the columns of a row that only reads.
+
+    Raises
+    ------
+    InputError
+        Naming the table ``name``, the ``column`` that it is for, and what is wrong.
+    """
+    origin = f"table {name!r}, columns.{column}"
+    tree, a_number = (_tree(origin, expression, f"select (\n{each}\n) from t") for each in (expression, "1"))
+    _check(origin, expression, tree)
+    listed, frame = _split_selected(tree)
+    if len(listed) != 1 or listed[0].get("class") == "STAR" or frame != _split_selected(a_number)[1]:
+        raise InputError(
+            f"{origin}: exactly one expression is needed", given=repr(expression), hint="for example: cost / 100"
+        )
+
+
 def add_condition(sql: str, where: str) -> str:
     """The select ``sql`` with a condition, which may end in a comment."""
     return f"{sql} where (\n{where}\n)"
@@ -159,6 +177,14 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
             waiting.extend(node.values())
         elif isinstance(node, list):
             waiting.extend(node)
+
+
+def _split_selected(tree: Any) -> tuple[list[dict[str, Any]], Any]:
+    """What a select lists, and all the rest of it."""
+    (statement,) = tree
+    rest = {name: part for name, part in statement["node"].items() if name not in ("select_list", "from_table")}
+    source = {name: part for name, part in statement["node"]["from_table"].items() if not name.startswith("query_loc")}
+    return statement["node"]["select_list"], (rest, source)
 
 
 def _without_condition(tree: Any) -> Any:

@@ -3,7 +3,7 @@
 from attribution.data.loading.checks import check_channels_known, check_sources, repeated_costs, spelling_findings
 from attribution.data.loading.findings import Finding, count_finding, quality_table
 from attribution.data.loading.load import LoadedTable, Sources, content_digest, load_sources, without_customer
-from attribution.data.loading.raw_tables import as_spec
+from attribution.data.loading.raw_tables import as_spec, is_expression
 from attribution.data.quality import quality_findings
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "check_sources",
     "content_digest",
     "count_finding",
+    "is_expression",
     "load_sources",
     "quality_findings",
     "quality_table",

@@ -9,12 +9,18 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from attribution.data.engine import Engine, quote
+from attribution.data.loading.findings import Finding
 from attribution.data.loading.null_texts import NullTest
-from attribution.data.loading.times import LARGEST_POSITION, read_times
+from attribution.data.loading.numbers import check_marks, hint_number, odd_marks, read_number
+from attribution.data.loading.times import LARGEST_POSITION, SLOT, clock_changes, is_text, read_times
+from attribution.data.loading.totals import is_total
 from attribution.errors import InputError, did_you_mean
 from attribution.schema.clicks import TAGS
 from attribution.schema.experiment import TableSpec
 from attribution.schema.tables import RAW_MARKETING, RESERVED, TOUCHPOINTS, Column, Table
+
+NUMBERS = ("number", "money", "count")
+"""Types of columns that hold numbers."""
 
 _FIRST_TEXT = "'!'"
 """The smallest text that neither is blank nor begins with a blank."""
@@ -34,8 +40,9 @@ class Check(NamedTuple):
 class Reading:
     """How to read one column: ``sql`` over the raw table gives the canonical value, null where it cannot.
 
-    ``is_sure`` says that the type rules out values that cannot be read; ``null_test`` finds those that mean nothing,
-    None where there can be none.
+    ``is_sure`` says that the type rules out values that cannot be read; ``local`` is SQL for the clock time that the
+    raw value is in its zone, where clocks are changed; ``spec`` is how its table is read; ``null_test`` finds values that
+    mean nothing, None where there can be none.
     """
 
     column: Column
@@ -46,6 +53,8 @@ class Reading:
     is_sure: bool = True
     time_format: str | None = None
     is_zoned: bool | None = None
+    local: str | None = None
+    spec: TableSpec | None = None
     null_test: NullTest | None = None
 
 
@@ -118,9 +127,19 @@ def read_column(
                 allowed=_ALLOWED[column.type],
             )
     if column.type == "time":
-        times = read_times(engine, table.name, view, source, spec)
+        days_end = spec.same_day is not None and column.name in _MAY_BE_DAYS
+        times = read_times(engine, table.name, view, source, spec, days_end=days_end)
         return Reading(
-            column, source, kind, times.sql, times.is_integer, times.is_sure, spec.time_format, times.is_zoned
+            column,
+            source,
+            kind,
+            times.sql,
+            times.is_integer,
+            times.is_sure,
+            spec.time_format,
+            times.is_zoned,
+            times.local,
+            spec,
         )
     if column.type == "id":
         # Where no id can be blank, its column need not be read to count the nulls.
@@ -145,10 +164,10 @@ def read_column(
         is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
         sql = f"case when {raw} = 1 then true when {raw} = 0 then false end"
         return Reading(column, source, kind, sql if is_number else f"try_cast({raw} as boolean)")
-    number = f"try_cast({raw} as double)"
+    number = read_number(raw, spec) if is_text(kind) else f"try_cast({raw} as double)"
     if not pa.types.is_integer(kind):
         number = f"case when isnan({number}) then null else {number} end"
-    return Reading(column, source, kind, number)
+    return Reading(column, source, kind, number, spec=spec)
 
 
 _MISFITS = {
@@ -179,43 +198,149 @@ def _fits(column: Column, kind: pa.DataType) -> bool:
         return False
     if column.type == "day":
         return not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))
-    if column.type in ("number", "money", "count"):
+    if column.type in NUMBERS:
         return not (pa.types.is_temporal(kind) or pa.types.is_boolean(kind))
     if column.type == "id":
         return not (pa.types.is_temporal(kind) or pa.types.is_boolean(kind))
     return True
 
 
-def check_values(engine: Engine, table: Table, view: str, readings: Sequence[Reading]) -> tuple[int, set[str]]:
-    """Refuse the table if a value breaks its contract.
+class CheckedTable(NamedTuple):
+    """A table that keeps its contract.
 
-    Returns
-    -------
-    The number of rows, and the columns with values that may mean nothing.
+    Its rows, what was found, the signs of currencies beside its numbers, and columns with values that may mean nothing.
+    """
+
+    rows: int
+    findings: tuple[Finding, ...]
+    signs: dict[str, str]
+    suspects: set[str]
+
+
+def check_values(engine: Engine, table: Table, view: str, readings: Sequence[Reading]) -> CheckedTable:
+    """Refuse the table if a value breaks its contract.
 
     Raises
     ------
     InputError
         Naming table, column, how many rows, an example, and what is allowed.
     """
-    checks = [check for reading in readings for check in _checks(reading)]
+    checks = [check for reading in readings for check in (*_checks(reading), *_total_checks(table, reading))]
+    notes = [note for reading in readings for note in _clock_notes(reading)]
+    texts = [reading for reading in readings if reading.column.type in NUMBERS and is_text(reading.kind)]
     tests = {reading.column.name: reading.null_test.sql for reading in readings if reading.null_test is not None}
     select = ["count(*) as n", *(f"count(*) filter ({sql}) as nothing_{i}" for i, sql in enumerate(tests.values()))]
-    for i, check in enumerate(checks):
+    for i, check in enumerate([*checks, *notes]):
         select.append(f"count(*) filter ({check.predicate}) as bad_{i}")
         select.append(f"(min({check.shown}) filter ({check.predicate}))::varchar as example_{i}")
+    for i, reading in enumerate(texts):
+        select.append(f"{odd_marks(reading.raw, _spec(reading))} as odd_{i}")
     counts = engine.query(f"select {', '.join(select)} from {quote(view)}", table=table.name).to_pylist()[0]
     if counts["n"] == 0:
         raise InputError(f"table {table.name!r} has no rows", hint="check its file and its row filter")
     for i, check in enumerate(checks):
         if counts[f"bad_{i}"]:
             where = f"table {table.name!r}, column {check.column!r}"
+            example = counts[f"example_{i}"]
             raise InputError(
                 f"{where}: values {check.problem} in {counts[f'bad_{i}']:,} of {counts['n']:,} rows",
-                given=repr(counts[f"example_{i}"]),
+                given=repr(example),
                 allowed=check.allowed,
+                hint=_hint(table, check, str(example)),
             )
-    return int(counts["n"]), {name for i, name in enumerate(tests) if counts[f"nothing_{i}"]}
+    suspects = {name for i, name in enumerate(tests) if counts[f"nothing_{i}"]}
+    signs: dict[str, str] = {}
+    for i, reading in enumerate(texts):
+        if counts[f"odd_{i}"]:
+            where = f"table {table.name!r}, column {reading.column.name!r}"
+            sign = check_marks(engine, view, reading.raw, reading.sql, where=where, spec=_spec(reading))
+            signs |= {reading.column.name: sign} if sign else {}
+    findings = [
+        Finding(
+            note.problem,
+            table.name,
+            "warn" if note.problem == SKIPPED else "pass",
+            counts[f"bad_{i}"],
+            counts["n"],
+            counts[f"example_{i}"],
+            f"{note.column}: {note.allowed}",
+        )
+        for i, note in enumerate(notes, len(checks))
+        if counts[f"bad_{i}"]
+    ]
+    return CheckedTable(int(counts["n"]), tuple(findings), signs, suspects)
+
+
+def _spec(reading: Reading) -> TableSpec:
+    return reading.spec or TableSpec(source="")
+
+
+def _total_checks(table: Table, reading: Reading) -> list[Check]:
+    """Rows of totals by their name, which would be one more channel or customer."""
+    predicate = is_total(table.name, reading.column.name, quote(reading.raw)) if is_text(reading.kind) else None
+    if predicate is None:
+        return []
+    shown = f"{quote(reading.raw)}::varchar"
+    return [Check(reading.column.name, TOTALS, predicate, shown, "rows that sum up no others")]
+
+
+TOTALS = "seem to sum up other rows"
+SKIPPED, DOUBLED = "times_that_never_were", "times_that_came_twice"
+
+
+def _clock_notes(reading: Reading) -> list[Check]:
+    """Clock times that do not exist or are ambiguous where clocks are put forward and back."""
+    if reading.local is None or reading.spec is None or reading.spec.time_zone is None:
+        return []
+    zone = reading.spec.time_zone
+    changes = clock_changes(zone)
+    texts = {
+        SKIPPED: (
+            changes.skipped,
+            f"clock times that do not exist in {zone}, where clocks were put forward (read as an hour later): probably "
+            "they are in another zone; check time_zone",
+        ),
+        DOUBLED: (
+            changes.doubled,
+            f"clock times that came twice in {zone}, where clocks were put back (read as the second time): times with "
+            "an offset, or in UTC, would be sure",
+        ),
+    }
+    slot = f"epoch_us({reading.local}) // {SLOT}"
+    return [
+        Check(
+            reading.column.name,
+            name,
+            f"{slot} in ({', '.join(map(str, slots))})",
+            f"{quote(reading.raw)}::varchar",
+            allowed,
+        )
+        for name, (slots, allowed) in texts.items()
+        if slots
+    ]
+
+
+def _hint(table: Table, check: Check, example: str) -> str | None:
+    """What would read values that were refused, as far as their kind or an example tells."""
+    if check.problem == "are not numbers":
+        return hint_number(example)
+    if check.problem == TOTALS:
+        return (
+            f"leave them out with where, on the columns of the source: name <> {example!r}; or rename what is called so"
+        )
+    if check.problem == "are negative":
+        return _NEGATIVE.get((table.name, check.column))
+    if table.name == "costs" and (check.problem == "are null" or example[:1].isalpha()):
+        return "if they are rows of totals, leave them out with where"
+    return None
+
+
+_NEGATIVE = {
+    ("conversions", "value"): "set negative = 'net' if they are refunds of earlier conversions, or give what was paid "
+    "back in a column refund",
+    ("costs", "amount"): "set negative = 'net' if they are credits that reduce the other costs of their channel",
+    ("paths", "value"): "give what was paid back in a column refund",
+}
 
 
 def check_channels(table: str, channels: Iterable[str]) -> None:
@@ -233,6 +358,17 @@ def is_integer_like(kind: pa.DataType) -> bool:
     """Whether ids of this type are kept as integers (a float comes from integers with gaps)."""
     result: bool = (pa.types.is_integer(kind) and kind != pa.uint64()) or pa.types.is_floating(kind)
     return result
+
+
+_MAY_BE_DAYS = ("converted_at", "stage_time")
+"""Times that may be mere days, with ``same_day``."""
+
+_MAY_BE_NEGATIVE = ("value", "amount")
+"""Columns that may be negative, with ``negative``."""
+
+
+def _may_be_negative(reading: Reading) -> bool:
+    return reading.spec is not None and reading.spec.negative is not None and reading.column.name in _MAY_BE_NEGATIVE
 
 
 def _is_list(kind: pa.DataType) -> bool:
@@ -283,7 +419,7 @@ def _checks(reading: Reading) -> list[Check]:
     is_float = pa.types.is_floating(kind)
     blank = f"trim({shown}) in ('', 'nan', 'NaN')" if is_text else f"isnan({raw})" if is_float else "false"
     unread = f"{raw} is not null and {sql} is null and not {blank}"
-    is_number = column.type in ("number", "money", "count")
+    is_number = column.type in NUMBERS
     is_money = column.type in ("money", "count")
     checks: list[tuple[bool, str, str, str, str]] = [
         (
@@ -295,7 +431,7 @@ def _checks(reading: Reading) -> list[Check]:
         ),
         (is_number and is_text, "are not numbers", unread, shown, "finite numbers"),
         (is_number and not pa.types.is_integer(kind), "are infinite", f"isinf({sql})", shown, "finite numbers"),
-        (is_money, "are negative", f"{sql} < 0", shown, "numbers ≥ 0"),
+        (is_money and not _may_be_negative(reading), "are negative", f"{sql} < 0", shown, "numbers ≥ 0"),
         (
             column.type == "day" and (is_text or not reading.is_sure),
             "are not days",

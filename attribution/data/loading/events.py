@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from attribution.amounts import pluralise
 from attribution.data.engine import Events, quote, text
 from attribution.data.loading.contract import check_channels
 from attribution.data.loading.findings import Finding, count_finding
@@ -278,15 +279,32 @@ def _number_conversions(
             ("null_value", nulls["value"], "conversions without a value (counted as 0): complete them if they had one")
         )
     if has_id:
+        left_out = nulls["usable"] - usable["n"]
+        repeated = _describe_repeated(sources, keep) if left_out and has_value else ""
         repeated = (
-            "conversions that repeat a conversion_id (only the earliest is used): if they are different orders, "
-            "give each an id of its own"
+            f"conversions that repeat a conversion_id (only the earliest is used{repeated}): if they are different "
+            "orders, give each an id of its own; if they are items of one order, set same_id = 'sum'; if they are "
+            "copies, set same_id = 'earliest'"
         )
-        checks.append(("duplicate_id", nulls["usable"] - usable["n"], repeated))
+        checks.append(("duplicate_id", left_out, repeated))
     findings += [count_finding(check, "conversions", n, text, total=nulls["n"]) for check, n, text in checks]
     if usable["n"]:
         spans.append((usable["first"], usable["last"]))
     return int(usable["n"])
+
+
+def _describe_repeated(sources: Sources, keep: str) -> str:
+    """The money of conversions that are left out, and of how many ids the values differ."""
+    (row,) = sources.engine.query(
+        "select coalesce(sum(total - first), 0)::double as amount, "
+        "count(*) filter (high <> low) as differing from (select sum(value) as total, "
+        "max(case when place = 1 then coalesce(value, 0) end) as first, min(value) as low, max(value) as high from "
+        "(select conversion_id, value, row_number() over (partition by conversion_id order by converted_at, "
+        f"customer_id, value) as place from {sources.conversions_view} {keep} and conversion_id is not null) "
+        "group by conversion_id having count(*) > 1)"
+    ).to_pylist()
+    differ = f"; the values of {pluralise(row['differing'], 'id')} differ" if row["differing"] else ""
+    return f", {row['amount']:,.2f} in total is left out{differ}"
 
 
 def _of_kinds(sources: Sources, kinds: Sequence[str], findings: list[Finding]) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,22 @@ import pyarrow as pa
 from attribution.arguments import check_arguments
 from attribution.data.channels import ChannelRules, read_rules
 from attribution.data.engine import DuckDBEngine, Engine, quote, text
-from attribution.data.loading.contract import Reading, check_values, is_integer_like, map_columns, read_column
+from attribution.data.loading.contract import (
+    CheckedTable,
+    Reading,
+    check_values,
+    is_integer_like,
+    map_columns,
+    read_column,
+)
+from attribution.data.loading.currencies import (
+    MONEY,
+    Currencies,
+    base_currency,
+    check_currencies,
+    convert_values,
+    find_currencies,
+)
 from attribution.data.loading.enrich import enrich
 from attribution.data.loading.findings import Finding
 from attribution.data.loading.marketing import DAY, Marketing
@@ -28,6 +43,7 @@ from attribution.data.loading.null_texts import (
     subject_of,
     words_for,
 )
+from attribution.data.loading.order_rows import keep_earliest, net_refund_rows, sum_items
 from attribution.data.loading.raw_tables import OpenedTable, as_spec, open_table
 from attribution.data.loading.visits import read_visits
 from attribution.errors import InputError, did_you_mean
@@ -60,6 +76,8 @@ class Sources:
     marketing : what raw marketing columns said, where channel rules were used: lint, clicks, days
     conversions_view : what conversions are read from; arrivals in a stage can take their place
     zoned : whether times tell their time zone, or were given one; None where there is nothing to tell
+    currency : of values, as far as it is told
+    currencies : which currencies each table with money tells
 
     Examples
     --------
@@ -83,6 +101,8 @@ class Sources:
     marketing: Marketing | None = None
     conversions_view: str = "conversions"
     zoned: bool | None = None
+    currency: str | None = None
+    currencies: Mapping[str, Currencies] = field(default_factory=dict)
 
     @check_arguments
     def has(self, table: str, column: str | None = None) -> bool:
@@ -141,6 +161,8 @@ def load_sources(
     account: str | None = None,
     visits: VisitOptions | Mapping[str, Any] | None = None,
     grain: Grain = "channel",
+    currency: str | None = None,
+    exchange_rates: Mapping[str, float] | None = None,
     engine: Engine | None = None,
     folder: str | Path = ".",
     latest: bool = False,
@@ -159,6 +181,8 @@ def load_sources(
     visits : how page views become visits, such as ``{"visit_gap_minutes": 30}``, with the keys of ``[journeys]`` in an
         experiment file; touchpoints stay as they are unless given
     grain : ``campaign`` lets every campaign be a channel of its own, named "search / brand"
+    currency : of values; conversions in others are converted, and refused without rates
+    exchange_rates : what one unit of another currency is worth; ``rates`` has rates that change
     engine : the engine to hold them; DuckDB in this process unless given
     folder : where relative paths start
     latest : of rows with one ``conversion_id`` keep the latest by ``updated_at``, else the last; else the earliest
@@ -199,7 +223,24 @@ def load_sources(
     _check_request(specs, account)
     (engine := engine or DuckDBEngine()).claim()
     opened = {name: open_table(engine, name, spec, Path(folder)) for name, spec in specs.items()}
-    loaded, (integer_times, zoned), findings = _load(engine, opened, account, latest=latest)
+    loaded, (integer_times, zoned), findings, signs = _load(engine, opened, account, latest=latest)
+    told = find_currencies(engine, _columns(loaded), signs)
+    base = base_currency(told, currency)
+    check_currencies(told, base)
+    if base is not None and "conversions" in told and told["conversions"].is_read:
+        dated = loaded["rates"].columns if "rates" in loaded else ()
+        findings += convert_values(
+            engine,
+            loaded["conversions"].columns,
+            base,
+            exchange_rates or {},
+            dated=dated,
+            has_times=integer_times is not True,
+        )
+    if "conversions" in specs and specs["conversions"].negative is not None:
+        columns, finding = net_refund_rows(engine, loaded["conversions"].columns)
+        loaded["conversions"] = LoadedTable("conversions", columns, _count(engine, "conversions"))
+        findings.append(finding)
     findings += normalise(engine, _columns(loaded))
     of_visits = read_visits(visits, specs, integer_times)
     enriched = enrich(engine, _columns(loaded), channels, account, click_ids=click_ids, visits=of_visits)
@@ -216,6 +257,8 @@ def load_sources(
         findings=(*_findings_of(opened), *findings, *enriched.findings, *completed.findings),
         marketing=enriched.marketing,
         zoned=zoned,
+        currency=base,
+        currencies=told,
     )
 
 
@@ -236,24 +279,40 @@ def _findings_of(opened: Mapping[str, OpenedTable]) -> Iterator[Finding]:
 
 def _load(
     engine: Engine, opened: Mapping[str, OpenedTable], account: str | None, *, latest: bool
-) -> tuple[dict[str, LoadedTable], tuple[bool | None, bool | None], list[Finding]]:
-    """Every table under its canonical name, whether times are integers and tell their zone, and what was null."""
+) -> tuple[dict[str, LoadedTable], tuple[bool | None, bool | None], list[Finding], dict[str, str]]:
+    """Every table under its canonical name.
+
+    And whether times are integers and tell their zone, what was found, and signs of currencies by table.
+    """
     text_ids = not all(_has_integer_ids(engine, table) for table in opened.values())
     loaded: dict[str, LoadedTable] = {}
     findings: list[Finding] = []
     clocks: dict[str, Reading] = {}
+    signs: dict[str, str] = {}
     for name, table in opened.items():
         readings = _read_table(engine, table, text_ids, account)
         columns = tuple(reading.column.name for reading in readings)
-        rows, found = _define(engine, table, readings)
-        loaded[name] = LoadedTable(name, columns, rows)
-        findings += found
+        checked = _define(engine, table, readings)
+        loaded[name] = LoadedTable(name, columns, checked.rows)
+        findings += checked.findings
+        signs |= {name: checked.signs[MONEY[name]]} if MONEY.get(name) in checked.signs else {}
         clock = next((reading for reading in readings if reading.column.type == "time"), None)
         if clock is not None and clock.is_integer is not None:
             clocks[name] = clock
+    if "conversions" in loaded and opened["conversions"].spec.same_id is not None:
+        columns = loaded["conversions"].columns
+        _check_same_id(columns)
+        make_one = sum_items if opened["conversions"].spec.same_id == "sum" else keep_earliest
+        findings.append(make_one(engine, columns))
+        loaded["conversions"] = LoadedTable("conversions", columns, _count(engine, "conversions"))
     if latest and "conversions" in loaded:
         _keep_latest(engine, loaded["conversions"].columns)
-    return loaded, _check_clocks(clocks), findings
+    return loaded, _check_clocks(clocks), findings, signs
+
+
+def _check_same_id(columns: Collection[str]) -> None:
+    if "conversion_id" not in columns:
+        raise InputError("table 'conversions': same_id needs a column 'conversion_id'", given=list(columns))
 
 
 def _check_request(specs: Mapping[str, TableSpec], account: str | None) -> None:
@@ -372,19 +431,19 @@ def _dimension(name: str) -> Column:
     return Column(name, "text", "another dimension of touchpoints", required=False, nullable=True)
 
 
-def _define(engine: Engine, opened: OpenedTable, readings: list[Reading]) -> tuple[int, list[Finding]]:
-    """Make the table readable under its canonical name; its rows, and what was found to mean nothing in it."""
-    rows, suspects = check_values(engine, INPUTS[opened.name], opened.view, readings)
-    terms, findings = [], []
+def _define(engine: Engine, opened: OpenedTable, readings: list[Reading]) -> CheckedTable:
+    """Make the table readable under its canonical name, without what means nothing in it."""
+    checked = check_values(engine, INPUTS[opened.name], opened.view, readings)
+    terms, findings = [], list(checked.findings)
     for reading in readings:
         sql, test = reading.sql, reading.null_test
-        if test is not None and reading.column.name in suspects:
+        if test is not None and reading.column.name in checked.suspects:
             found = find_null_texts(engine, opened.name, opened.view, test)
-            findings += null_text_findings(opened.name, reading.column, test.subject, found, rows)
+            findings += null_text_findings(opened.name, reading.column, test.subject, found, checked.rows)
             sql = f"case when {test.within(list(found))} then null else {sql} end" if found else sql
         terms.append(f"{sql} as {quote(reading.column.name)}")
     engine.view(opened.name, f"select {', '.join(terms)} from {quote(opened.view)}")
-    return rows, findings
+    return checked._replace(findings=tuple(findings))
 
 
 def _keep_latest(engine: Engine, columns: tuple[str, ...]) -> None:

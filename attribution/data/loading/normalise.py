@@ -9,6 +9,7 @@ from attribution.amounts import percent, pluralise
 from attribution.data.engine import Engine, quote
 from attribution.data.loading.contract import check_channels
 from attribution.data.loading.findings import Finding, count_finding
+from attribution.data.loading.totals import check_totals
 from attribution.errors import InputError
 
 # ---------------------------------------------------------------- costs and rates of exchange
@@ -408,15 +409,17 @@ def normalise(engine: Engine, columns: Columns) -> list[Finding]:
     InputError
         If a table says what cannot be.
     """
+    findings: list[Finding] = []
     if "costs" in columns:
         check_costs(engine, columns["costs"])
+        findings += check_totals(engine, columns["costs"])
     if "rates" in columns:
         check_rates(engine, columns["rates"])
     if "lifetimes" in columns:
         check_lifetimes(engine)
     if "paths" in columns:
-        return net_paths(engine, columns["paths"])
-    return net_conversions(engine, columns["conversions"])
+        return findings + net_paths(engine, columns["paths"])
+    return findings + net_conversions(engine, columns["conversions"])
 
 
 def complete(engine: Engine, columns: Columns, grain: Grain) -> Completed:

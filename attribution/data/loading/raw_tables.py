@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import glob
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,17 +15,26 @@ import pandas as pd
 import pyarrow as pa
 
 from attribution.data.adapters import adapt
-from attribution.data.engine import Engine, Files, RemotePath, find_remote, is_remote, quote
-from attribution.data.loading.contract import is_integer_like
+from attribution.data.engine import Engine, Files, RemotePath, check_expression, find_remote, is_remote, quote
+from attribution.data.loading.contract import NUMBERS, is_integer_like
 from attribution.data.loading.findings import Finding
-from attribution.data.loading.schema_drift import drift_findings, read_layouts, refuse_drift
+from attribution.data.loading.schema_drift import (
+    drift_findings,
+    is_json_array,
+    is_text_like,
+    read_layouts,
+    refuse_drift,
+)
+from attribution.data.loading.workbooks import read_workbooks
 from attribution.errors import InputError, did_you_mean
 from attribution.schema.experiment import TableSpec
 from attribution.schema.tables import INPUTS, Table
 
 # ---------------------------------------------------------------- from a path, glob or list to files
 
-_FORMATS: dict[str, Literal["csv", "parquet", "json"]] = {
+Format = Literal["csv", "parquet", "json", "excel"]
+
+_FORMATS: dict[str, Format] = {
     ".csv": "csv",
     ".tsv": "csv",
     ".txt": "csv",
@@ -33,32 +43,42 @@ _FORMATS: dict[str, Literal["csv", "parquet", "json"]] = {
     ".jsonl": "json",
     ".ndjson": "json",
     ".json": "json",
+    ".xlsx": "excel",
+    ".xlsm": "excel",
 }
 
+_LAYOUT_KEYS: dict[str, tuple[Format, ...]] = {
+    "skip_rows": ("csv", "excel"),
+    "encoding": ("csv", "json"),
+    "sheet": ("excel",),
+}
+"""Keys that say how files are laid out, and the formats that they are for."""
 
-def find_files(
-    table: str,
-    source: str | Path | Iterable[str | Path],
-    folder: Path,
-    *,
-    needed: Mapping[str, Sequence[str]] | None = None,
-    required: Collection[str] = (),
-) -> list[Files]:
-    """The files that ``source`` names, grouped by layout.
+_TABLES_OF_KEYS = {
+    "same_day": ("conversions", "stages"),
+    "same_id": ("conversions",),
+    "negative": ("conversions", "costs"),
+}
+"""Keys that change something in some tables alone."""
+
+_TEXTS = (pa.string(), pa.large_string(), pa.string_view())
+
+
+def list_files(
+    table: str, source: str | Path | Iterable[str | Path], folder: Path
+) -> tuple[list[Path | RemotePath], Format]:
+    """The files that ``source`` names, and the one format that they have.
 
     Parameters
     ----------
     table : name of the table, for messages
     source : a path, a glob, an address such as ``s3://bucket/*.parquet``, or a list of them; relative paths start at
         ``folder``
-    needed : canonical name → source columns, of which every CSV and Parquet file must have at least one if any file
-        has; a line of JSON may lack any key
-    required : canonical names without which the table is of no use
 
     Raises
     ------
     InputError
-        If nothing is there, an ending is unknown, or some files lack a column that is needed.
+        If nothing is there, or an ending is unknown.
     """
     names = [source] if isinstance(source, str | Path) else list(source)
     paths = [path for name in names for path in _expand(table, name, folder)]
@@ -67,17 +87,40 @@ def find_files(
     formats = {_format(table, path) for path in paths}
     if len(formats) > 1:
         raise InputError(f"table {table!r}: all files must have the same format", given=sorted(formats))
-    kind = formats.pop()
-    if kind == "json":
-        return [Files(tuple(paths), kind)]
-    layouts = read_layouts(table, [Files(tuple(paths), kind)])
+    return paths, formats.pop()
+
+
+def group_files(
+    table: str, files: Files, *, needed: Mapping[str, Sequence[str]] | None = None, required: Collection[str] = ()
+) -> list[Files]:
+    """``files`` of one format, grouped by layout.
+
+    Parameters
+    ----------
+    table : name of the table, for messages
+    needed : canonical name → source columns, of which every CSV and Parquet file must have at least one if any file
+        has; a row of JSON may lack any key
+    required : canonical names without which the table is of no use
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read, or some files lack a column that is needed.
+    """
+    if files.format == "json":
+        arrays = {path: is_json_array(table, files, path) for path in files.paths}
+        by_kind = {kind: tuple(path for path in files.paths if arrays[path] is kind) for kind in (False, True)}
+        return [replace(files, paths=paths, is_array=kind) for kind, paths in by_kind.items() if paths]
+    layouts = read_layouts(table, [files])
     refuse_drift(table, layouts, needed or {}, required=required)
-    if kind == "parquet":
-        return [Files(tuple(paths), kind)]
+    if files.format == "parquet":
+        return [files]
     groups: dict[tuple[tuple[str, ...], str], list[Path | RemotePath]] = {}
     for layout in layouts:
         groups.setdefault((tuple(layout.columns), layout.delimiter), []).append(layout.path)
-    return [Files(tuple(group), "csv", columns, mark) for (columns, mark), group in groups.items()]
+    return [
+        replace(files, paths=tuple(paths), columns=columns, delimiter=mark) for (columns, mark), paths in groups.items()
+    ]
 
 
 def _expand(table: str, name: str | Path, folder: Path) -> Sequence[Path | RemotePath]:
@@ -103,7 +146,7 @@ def _expand(table: str, name: str | Path, folder: Path) -> Sequence[Path | Remot
     raise InputError(f"table {table!r}: file {path} does not exist")
 
 
-def _format(table: str, path: Path | RemotePath) -> Literal["csv", "parquet", "json"]:
+def _format(table: str, path: Path | RemotePath) -> Format:
     endings = [ending for ending in path.suffixes if ending.lower() not in (".gz", ".zst")]
     ending = endings[-1].lower() if endings else ""
     if ending not in _FORMATS:
@@ -137,7 +180,7 @@ def merge_columns(
     Raises
     ------
     InputError
-        If none of several source columns is there, or they hold values of different kinds.
+        If none of several source columns is there, they hold values of different kinds, or SQL does more than read.
 
     Examples
     --------
@@ -150,6 +193,10 @@ def merge_columns(
     for name, sources in columns.items():
         if isinstance(sources, str):
             single[name] = sources
+            if sources not in schema.names and is_expression(sources):
+                _check_expression(table, name, sources, schema.names)
+                single[name] = _unused_name(sources, schema.names)
+                added[single[name]] = f"(\n{sources}\n)"
             continue
         present = [source for source in sources if source in schema.names]
         if not present:
@@ -163,6 +210,28 @@ def merge_columns(
             single[name] = _unused_name(" or ".join(present), schema.names)
             added[single[name]] = _first_known(table, name, {part: schema.field(part).type for part in present})
     return single, added
+
+
+def is_expression(source: str) -> bool:
+    """Whether what a column is mapped to is more than a name: SQL on columns.
+
+    Examples
+    --------
+    >>> is_expression("cost - fee"), is_expression("'Paid Search'"), is_expression("utm-source"), is_expression("cost")
+    (True, True, False, False)
+    """
+    return re.search(r"[^\w .-]|(^| )-", source) is not None
+
+
+def _check_expression(table: str, name: str, source: str, present: Sequence[str]) -> None:
+    try:
+        check_expression(table, name, source)
+    except InputError:
+        hint = did_you_mean(source, present)
+        if hint is None:
+            raise
+        problem = f"table {table!r}: source column {source!r} (for {name!r}) is missing, and it is no SQL either"
+        raise InputError(problem, given=list(present), hint=hint) from None
 
 
 def _first_known(table: str, name: str, kinds: Mapping[str, pa.DataType]) -> str:
@@ -233,11 +302,16 @@ def open_table(engine: Engine, name: str, spec: TableSpec, folder: Path) -> Open
         If it cannot be read, or lacks columns that are asked for.
     """
     view = f"raw_{name}"
+    check_keys(name, spec)
     findings = (*_register(engine, name, spec, folder), *_rows_left_out(engine, name, spec.where))
-    if len(spec.single_columns) < len(spec.columns or {}):
-        columns, added = merge_columns(name, engine.schema(view), spec.columns or {})
+    columns, added = merge_columns(name, engine.schema(view), spec.columns or {})
+    if added or columns != spec.single_columns:
         merged = "".join(f", {sql} as {quote(column)}" for column, sql in added.items())
-        engine.view(f"{view}_merged", f"select *{merged} from {quote(view)}")
+        try:
+            engine.view(f"{view}_merged", f"select *{merged} from {quote(view)}")
+        except InputError as error:
+            # The user knows the table, not what it is called on its way.
+            raise InputError(str(error).replace(f"{view}_merged", name), hint="check the SQL in columns") from None
         view, spec = f"{view}_merged", spec.model_copy(update={"columns": columns})
     if spec.adapter is None:
         return OpenedTable(name, view, spec, findings)
@@ -252,6 +326,45 @@ def open_table(engine: Engine, name: str, spec: TableSpec, folder: Path) -> Open
     return OpenedTable(name, f"raw_{name}_adapted", spec.model_copy(update=update), findings)
 
 
+def check_keys(name: str, spec: TableSpec) -> None:
+    """Refuse keys of ``spec`` that nothing in the table ``name`` could be read by.
+
+    Raises
+    ------
+    InputError
+        Naming the key and the tables that it is for.
+    """
+    has_numbers = [table.name for table in INPUTS.values() if any(c.type in NUMBERS for c in table.columns)]
+    tables_by_key = {"decimal": has_numbers, "thousands": has_numbers, **_TABLES_OF_KEYS}
+    for key, tables in tables_by_key.items():
+        if getattr(spec, key) is not None and name not in tables:
+            raise InputError(
+                f"table {name!r}: {key} changes nothing in this table",
+                given=f"{key} = {getattr(spec, key)!r}",
+                allowed=f"{key} in {', '.join(tables)}",
+                hint="leave it out",
+            )
+    if isinstance(spec.source, str | Path | list | tuple):
+        return  # which of them a file can have is known with its format
+    for key in _LAYOUT_KEYS:
+        if getattr(spec, key) is not None:
+            source = "a query, which reads its files itself" if spec.query is not None else "a table, not of a file"
+            raise InputError(
+                f"table {name!r}: {key} is a key of files", given=f"{key} beside {source}", hint="leave it out"
+            )
+
+
+def _check_layout_keys(name: str, spec: TableSpec, kind: Format) -> None:
+    for key, formats in _LAYOUT_KEYS.items():
+        if getattr(spec, key) is not None and kind not in formats:
+            raise InputError(
+                f"table {name!r}: {key} changes nothing in files of this format",
+                given=f"{key} = {getattr(spec, key)!r} for {kind}",
+                allowed=f"{key} for {' and '.join(formats)}",
+                hint="leave it out",
+            )
+
+
 def _register(engine: Engine, name: str, spec: TableSpec, folder: Path) -> list[Finding]:
     """Make what ``spec`` names readable as ``raw_NAME``; return in what its files differ."""
     source = spec.source
@@ -262,16 +375,24 @@ def _register(engine: Engine, name: str, spec: TableSpec, folder: Path) -> list[
             )
         engine.register_query(name, spec.query, folder)
     elif isinstance(source, pd.DataFrame):
-        engine.register_arrow(name, _to_arrow(name, source), where=spec.where)
+        engine.register_arrow(name, _mark_texts(_to_arrow(name, source)), where=spec.where)
     elif isinstance(source, pa.Table):
         _check_names(name, source.column_names)
         _check_texts(name, source)
-        engine.register_arrow(name, source, where=spec.where)
+        engine.register_arrow(name, _mark_texts(source), where=spec.where)
     elif isinstance(source, str | Path | list | tuple):
         needed = {} if spec.adapter else _required_columns(INPUTS[name], spec)
-        files = find_files(name, source, folder, needed=needed, required=INPUTS[name].required)
-        engine.register_files(name, files, where=spec.where)
-        return drift_findings(name, files)
+        paths, kind = list_files(name, source, folder)
+        _check_layout_keys(name, spec, kind)
+        if kind == "excel":
+            table, layouts = read_workbooks(name, paths, sheet=spec.sheet, skip_rows=spec.skip_rows or 0)
+            refuse_drift(name, layouts, needed, required=INPUTS[name].required)
+            engine.register_arrow(name, table, where=spec.where)
+            return drift_findings(name, layouts)
+        files = Files(tuple(paths), kind, skip_rows=spec.skip_rows or 0, encoding=spec.encoding)
+        groups = group_files(name, files, needed=needed, required=INPUTS[name].required)
+        engine.register_files(name, groups, where=spec.where)
+        return drift_findings(name, read_layouts(name, groups))
     else:
         raise InputError(
             f"table {name!r}: cannot be read",
@@ -321,6 +442,15 @@ def _to_arrow(name: str, frame: pd.DataFrame) -> pa.Table:
         raise _no_text(name, ascii(error.object[max(error.start - 20, 0) : error.end + 20])) from None
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
         raise InputError(f"table {name!r}: a column mixes types: {error}") from None
+
+
+def _mark_texts(table: pa.Table) -> pa.Table:
+    """The table with bytes as texts where they are some: writers of Parquet may leave the mark of texts out."""
+    for position, field in enumerate(table.schema):
+        if is_text_like(field.type) and field.type not in _TEXTS:
+            with contextlib.suppress(pa.ArrowInvalid):
+                table = table.set_column(position, field.name, table[field.name].cast(pa.large_string()))
+    return table
 
 
 def _check_texts(name: str, table: pa.Table) -> None:

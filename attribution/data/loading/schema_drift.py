@@ -8,8 +8,8 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from itertools import islice
 from pathlib import Path
@@ -27,6 +27,11 @@ from attribution.errors import InputError
 _DELIMITERS = ",;\t|"
 _HEADER_BYTES = 1 << 20
 _JSON_LINES = 1_000
+_BETWEEN = (" ", "\t", "\r", "\n", ",")
+"""What may stand between two values of a JSON array."""
+
+_TITLES = 20
+"""Lines at the beginning of a CSV among which its header is looked for."""
 
 
 @dataclass(frozen=True)
@@ -53,21 +58,21 @@ def read_layouts(table: str, files: Iterable[Files]) -> list[Layout]:
         If a file cannot be read as what its ending says.
     """
     readers = {"csv": _csv_layout, "parquet": _parquet_layout, "json": _json_layout}
-    return [readers[group.format](table, path) for group in files for path in group.paths]
+    return [readers[group.format](table, replace(group, paths=(path,))) for group in files for path in group.paths]
 
 
-def _csv_layout(table: str, path: Path | RemotePath) -> Layout:
-    try:
-        with open_stream(path) as file:
-            # Incrementally: the last character may be cut in two.
-            start = codecs.getincrementaldecoder("utf-8-sig")().decode(file.read(_HEADER_BYTES))
-    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-        raise InputError(f"table {table!r}: {path} cannot be read: {error}") from None
+def _csv_layout(table: str, files: Files) -> Layout:
+    (path,) = files.paths
+    start = _read_start(table, files, path)
+    for _ in range(files.skip_rows):
+        start = start.partition("\n")[2]
     if not start.strip():
-        raise InputError(f"table {table!r}: {path} is empty; a header line is needed")
+        below = f" below the {files.skip_rows} lines of skip_rows" if files.skip_rows else ""
+        raise InputError(f"table {table!r}: {path} is empty{below}; a header line is needed")
     # Marks inside quotes are part of a name.
     lines = re.sub(r'"[^"]*"', "", start).splitlines()
     delimiter = max(_DELIMITERS, key=lines[0].count) if lines else ","
+    _refuse_titles(table, path, lines, delimiter, files.skip_rows)
     try:
         names = next(csv.reader(io.StringIO(start, newline=""), delimiter=delimiter))
     except csv.Error as error:
@@ -80,14 +85,54 @@ def _csv_layout(table: str, path: Path | RemotePath) -> Layout:
     return Layout(path, dict.fromkeys(columns, ""), delimiter)
 
 
-def _parquet_layout(table: str, path: Path | RemotePath) -> Layout:
+def _read_start(table: str, files: Files, path: Path | RemotePath) -> str:
+    """The first characters of a text file."""
+    try:
+        with open_stream(path) as file:
+            start = file.read(_HEADER_BYTES)
+        # Incrementally: the last character may be cut in two.
+        return codecs.getincrementaldecoder(files.encoding or "utf-8-sig")().decode(start).removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        is_utf_16 = start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        known = "utf-16" if is_utf_16 else "cp1252" if files.encoding is None else "that of the file"
+        raise InputError(
+            f"table {table!r}: {path} cannot be read: {error}",
+            hint=f"set encoding to that of the file, probably encoding = {known!r}",
+        ) from None
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"table {table!r}: {path} cannot be read: {error}") from None
+
+
+def _refuse_titles(table: str, path: Path | RemotePath, lines: Sequence[str], delimiter: str, skipped: int) -> None:
+    """Refuse lines above the header, as downloaded reports have them: they have fewer fields than what follows."""
+    first = lines[:_TITLES]
+    if _is_usual(first[0].count(delimiter), [line.count(delimiter) for line in first]):
+        return
+    mark = max(_DELIMITERS, key=lambda mark: max(line.count(mark) for line in first))
+    fields = [line.count(mark) for line in first]
+    header = fields.index(max(fields))
+    if header and len(fields) > header + 1 and _is_usual(fields[header], fields[header:]):
+        raise InputError(
+            f"table {table!r}: the header of {path} seems to stand in line {skipped + header + 1}, below a title",
+            given=repr(lines[0][:80]),
+            hint=f"set skip_rows = {skipped + header}; if there are rows of totals below, leave them out with where",
+        )
+
+
+def _is_usual(number: int, fields: Sequence[int]) -> bool:
+    """Whether most lines have so many fields, which are several."""
+    return number > 0 and 3 * fields.count(number) >= 2 * len(fields)
+
+
+def _parquet_layout(table: str, files: Files) -> Layout:
+    (path,) = files.paths
     try:
         with pq.ParquetFile(open_file(path)) as file:
             schema, metadata = file.schema_arrow, file.metadata
     except (OSError, pa.ArrowInvalid) as error:
         raise InputError(f"table {table!r}: {path} is not a readable Parquet file: {error}") from None
     empty = _null_columns(metadata)
-    return Layout(path, {field.name: "" if field.name in empty else _kind(field.type) for field in schema})
+    return Layout(path, {field.name: "" if field.name in empty else kind_of(field.type) for field in schema})
 
 
 def _null_columns(metadata: pq.FileMetaData) -> set[str]:
@@ -107,16 +152,16 @@ def _null_columns(metadata: pq.FileMetaData) -> set[str]:
     return null_in_all or set()
 
 
-def _kind(type: pa.DataType) -> str:
+def kind_of(type: pa.DataType) -> str:
     if pa.types.is_dictionary(type):
-        return _kind(type.value_type)
+        return kind_of(type.value_type)
     if pa.types.is_integer(type) or pa.types.is_floating(type) or pa.types.is_decimal(type):
         return "number"
     if pa.types.is_timestamp(type):
         return "time" if type.tz is None else "time with zone"
     tests = {
         "": pa.types.is_null,
-        "text": lambda of: pa.types.is_string(of) or pa.types.is_large_string(of) or pa.types.is_string_view(of),
+        "text": is_text_like,
         "flag": pa.types.is_boolean,
         "day": pa.types.is_date,
         "list": lambda of: pa.types.is_list(of) or pa.types.is_large_list(of) or pa.types.is_fixed_size_list(of),
@@ -124,30 +169,58 @@ def _kind(type: pa.DataType) -> str:
     return next((name for name, test in tests.items() if test(type)), str(type))
 
 
-def _json_layout(table: str, path: Path | RemotePath) -> Layout:
-    """Keys of the first lines; a line that is no object is the reader's to refuse."""
+def is_text_like(type: pa.DataType) -> bool:
+    """Whether a column holds texts; some writers of Parquet do not mark theirs, and they look like mere bytes."""
+    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, *_BYTES)
+    return any(test(type) for test in tests)
+
+
+_BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
+
+
+def is_json_array(table: str, files: Files, path: Path | RemotePath) -> bool:
+    """Whether a JSON file is one array of rows, not a row in each line."""
+    return _read_start(table, files, path).lstrip()[:1] == "["
+
+
+def _json_layout(table: str, files: Files) -> Layout:
+    """Keys of the first rows; a row that is no object is the reader's to refuse."""
+    (path,) = files.paths
     columns: dict[str, str] = {}
-    lines_with: Counter[str] = Counter()
+    rows_with: Counter[str] = Counter()
     looked_at = 0
-    try:
-        with open_stream(path) as file, io.TextIOWrapper(file, "utf-8-sig") as lines:
-            for line in islice(lines, _JSON_LINES):
-                row = _json_object(line)
-                looked_at += 1
-                lines_with.update(row.keys())
-                columns |= {name: columns.get(name) or _json_kind(value) for name, value in row.items()}
-    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-        raise InputError(f"table {table!r}: {path} cannot be read: {error}") from None
-    rare = frozenset(name for name, lines in lines_with.items() if 2 * lines < looked_at)
+    start = _read_start(table, files, path)
+    for row in islice(_json_rows(start, is_array=files.is_array), _JSON_LINES):
+        looked_at += 1
+        rows_with.update(row.keys())
+        columns |= {name: columns.get(name) or _json_kind(value) for name, value in row.items()}
+    rare = frozenset(name for name, rows in rows_with.items() if 2 * rows < looked_at)
     return Layout(path, columns, rare=rare)
 
 
-def _json_object(line: str) -> dict[str, Any]:
+def _json_rows(start: str, *, is_array: bool) -> Iterator[dict[str, Any]]:
+    """Rows at the beginning of a JSON file, up to what is cut off; what is no object has no keys."""
+    values = _array_values(start) if is_array else map(_json_value, start.split("\n"))
+    return (value if isinstance(value, dict) else {} for value in values)
+
+
+def _json_value(line: str) -> Any:
     try:
-        value = json.loads(line)
+        return json.loads(line)
     except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
+        return None
+
+
+def _array_values(start: str) -> Iterator[Any]:
+    decoder, begin = json.JSONDecoder(), start.index("[") + 1
+    while True:
+        while start[begin : begin + 1] in _BETWEEN:
+            begin += 1
+        try:
+            value, begin = decoder.raw_decode(start, begin)
+        except (ValueError, RecursionError):
+            return  # the end of the array, or of what was read of it
+        yield value
 
 
 def _json_kind(value: object) -> str:
@@ -239,9 +312,8 @@ def find_type_drift(layouts: Sequence[Layout]) -> dict[str, dict[str, tuple[str,
     return by_column
 
 
-def drift_findings(table: str, files: Iterable[Files]) -> list[Finding]:
+def drift_findings(table: str, layouts: Sequence[Layout]) -> list[Finding]:
     """Whether the files of one table have the same columns, of the same types."""
-    layouts = read_layouts(table, files)
     columns = len({name for layout in layouts for name in layout.columns})
     drifts, kinds = find_drift(layouts), find_type_drift(layouts)
     alone = "the table is one file" if len(layouts) == 1 else None

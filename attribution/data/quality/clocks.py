@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from attribution.amounts import percent
-from attribution.data.loading.findings import Finding, hours
+from attribution.data.loading.findings import Finding, hours, listed
 from attribution.data.loading.load import Sources
 from attribution.data.quality.timeline import DAY, HOUR, Counts, Timeline
 
@@ -71,6 +73,7 @@ _DAY_ONLY = 0.95
 or the moments of a nightly batch."""
 
 _DAY_ONLY_ROWS = 100
+_SECOND = 1_000_000
 
 
 def profile_shift(one: Counts, other: Counts) -> int | None:
@@ -143,6 +146,11 @@ def _clearest_step(lags: Counts, width: int) -> tuple[int, float]:
     before, after = window[:-width], window[width:]
     clear = (after - before) / np.sqrt(np.maximum(after + before, 1))
     index = int(np.argmax(clear))
+    # Where all lags are alike, as many windows hold them all; the step is where the last of them begins. A lag before
+    # the conversion may well be one that all customers have.
+    last = int(np.flatnonzero(clear == clear[index])[-1])
+    if last + width < len(lags) // 2:
+        index = last
     height = float(after[index] - before[index])
     is_step = clear[index] >= _CLEAR and height >= _HEIGHT * window.max()
     is_step = is_step and _is_sharp(lags, index + width, height / width)
@@ -170,13 +178,14 @@ def _is_sharp(lags: Counts, index: int, height: float) -> bool:
 def check_clocks(sources: Sources, touchpoints: Timeline, conversions: Timeline) -> list[Finding]:
     """Whether touchpoints and conversions go by one clock, and each table by one clock throughout."""
     days_only = [is_day_only(timeline) for timeline in (touchpoints, conversions)]
-    findings = [_check_day_times(conversions, only_conversions=days_only == [False, True])]
-    step = 0 if any(days_only) else lag_step(_read_lags(sources))
+    findings = [_check_day_times(sources, touchpoints, conversions)]
+    lags = None if any(days_only) else _read_lags(sources)
+    step = 0 if lags is None else lag_step(lags.bins)
     # Two tables may well have rhythms of their own: only where nothing else tells.
     shift = profile_shift(_profile(touchpoints), _profile(conversions)) if step is None else None
     findings.append(_zone_finding(touchpoints, step, shift))
     findings += [_check_constant_clock(timeline) for timeline in (touchpoints, conversions)]
-    return findings
+    return findings if lags is None else findings + _check_last_seconds(lags)
 
 
 def _zone_finding(touchpoints: Timeline, step: int | None, shift: int | None) -> Finding:
@@ -233,20 +242,50 @@ def _find_clock_change(timeline: Timeline) -> tuple[int, int] | None:
     return None if best is None else best[1:]
 
 
-def _check_day_times(conversions: Timeline, *, only_conversions: bool) -> Finding:
-    check, table, total = "day_times", "conversions", conversions.total
-    if not only_conversions:
-        return Finding(
-            check, table, "pass", 0, total, None, "the times of conversions are as precise as those of touchpoints"
-        )
-    profile = _profile(conversions)
-    hour = int(np.argmax(profile + np.roll(profile, -1)))
+def _check_day_times(sources: Sources, touchpoints: Timeline, conversions: Timeline) -> Finding:
+    is_few = conversions.total < _DAY_ONLY_ROWS
+    if (is_day_only(conversions) or is_few) and not is_day_only(touchpoints) and not _are_ends_of_days(sources):
+        later, midnights = _read_midnights(sources)
+        if not is_few:
+            profile = _profile(conversions)
+            hour = int(np.argmax(profile + np.roll(profile, -1)))
+            between = f"lie between {hour:02d} and {(hour + 2) % 24:02d} h UTC"
+            return _day_times_finding(conversions, _fullest(profile), between, f"{hour:02d} h", later)
+        if later and midnights == conversions.total:
+            return _day_times_finding(conversions, midnights, "are at midnight UTC", "00 h", later)
+    message = "the times of conversions are as precise as those of touchpoints"
+    return Finding("day_times", "conversions", "pass", 0, conversions.total, None, message)
+
+
+def _day_times_finding(conversions: Timeline, rows: int, where: str, example: str, later: int) -> Finding:
+    lost = f", and {later:,} customers have touchpoints later that day, which get no credit" if later else ""
     message = (
-        f"{percent(_fullest(profile) / total)} of conversions lie between {hour:02d} and {(hour + 2) % 24:02d} h UTC: "
-        "their times are probably days or the time of a nightly batch, so touchpoints of the same day may count "
-        "as later; use the exact time of the conversion"
+        f"{percent(rows / conversions.total)} of conversions {where}{lost}: their times are probably days or the "
+        "time of a nightly batch, so touchpoints of the same day may count as later; use the exact time of the "
+        "conversion, or set same_day = 'counts'"
     )
-    return Finding(check, table, "warn", _fullest(profile), total, f"{hour:02d} h", message)
+    return Finding("day_times", "conversions", "warn", rows, conversions.total, example, message)
+
+
+def _are_ends_of_days(sources: Sources) -> bool:
+    """Whether times are the last moments of days, which ``same_day`` made of them."""
+    (row,) = sources.engine.query(
+        f"select count(*) as n, count(*) filter (converted_at % {_SECOND} = {_SECOND - 1}) as ends from conversions"
+    ).to_pylist()
+    return bool(row["ends"] >= _DAY_ONLY * row["n"])
+
+
+def _read_midnights(sources: Sources) -> tuple[int, int]:
+    """Customers whose first conversion is followed by a touchpoint within a day, and conversions at midnight."""
+    (row,) = sources.engine.query(
+        "select count(distinct t.customer_id) as n from touchpoints t join "
+        "(select customer_id, min(converted_at) as first_at from conversions group by customer_id) c "
+        f"on t.customer_id = c.customer_id where t.touched_at > c.first_at and t.touched_at < c.first_at + {DAY}"
+    ).to_pylist()
+    (at_midnight,) = sources.engine.query(
+        f"select count(*) filter (converted_at % {DAY} = 0) as n from conversions"
+    ).to_pylist()
+    return int(row["n"]), int(at_midnight["n"])
 
 
 def is_day_only(timeline: Timeline) -> bool:
@@ -266,17 +305,74 @@ def _profile(timeline: Timeline) -> Counts:
     return np.bincount(hour, timeline.rows, minlength=24).astype(np.int64)
 
 
-def _read_lags(sources: Sources) -> Counts:
-    """(2 · range,) touchpoints by lag to the first conversion of their customer: each at most once."""
-    lag = f"c.first_at - t.touched_at + {LAG_RANGE}"
+@dataclass(frozen=True)
+class Lags:
+    """Touchpoints by lag to the first conversion of their customer.
+
+    ``bins`` (2 · range,) counts each at most once, the bin of lag 0 in the middle; ``before`` are those of each channel
+    that lie before that conversion or at it, of which ``close`` within seconds and ``at_once`` at the very instant.
+    """
+
+    bins: Counts
+    channels: tuple[str, ...]
+    before: Counts
+    close: Counts
+    at_once: Counts
+
+
+def _read_lags(sources: Sources) -> Lags:
+    kind = " and coalesce(t.kind, '') <> 'inferred'" if sources.has("touchpoints", "kind") else ""
     table = sources.engine.query(
-        f"select lag - lag % {LAG_BIN} as lag, count(*) as n from (select {lag} as lag from touchpoints t join "
+        f"select channel, case when lag >= {-LAG_RANGE} and lag < {LAG_RANGE} then "
+        f"lag + {LAG_RANGE} - (lag + {LAG_RANGE}) % {LAG_BIN} end as bin, count(*) as n, "
+        f"count(*) filter (lag >= 0 and is_own) as before, count(*) filter (lag >= 0 and lag <= {_SECONDS} and is_own) "
+        "as close, count(*) filter (lag = 0 and is_own) as at_once from "
+        f"(select t.channel, c.first_at - t.touched_at as lag, true{kind} as is_own from touchpoints t join "
         "(select customer_id, min(converted_at) as first_at from conversions group by customer_id) c "
-        f"on t.customer_id = c.customer_id) where lag >= 0 and lag < {2 * LAG_RANGE} group by 1"
-    )
-    lags = np.zeros(2 * LAG_RANGE // LAG_BIN, dtype=np.int64)
-    lags[table["lag"].to_numpy().astype(np.int64) // LAG_BIN] = table["n"].to_numpy()
-    return lags
+        "on t.customer_id = c.customer_id where c.first_at is not null and t.touched_at is not null) group by 1, 2"
+    ).to_pandas()
+    bins = np.zeros(2 * LAG_RANGE // LAG_BIN, dtype=np.int64)
+    inside = table.dropna(subset="bin")
+    np.add.at(bins, (inside["bin"].to_numpy(np.int64) // LAG_BIN), inside["n"].to_numpy(np.int64))
+    counts = table.dropna(subset="channel").groupby("channel")[["before", "close", "at_once"]].sum()
+    before, close, at_once = (counts[name].to_numpy(np.int64) for name in counts)
+    return Lags(bins, tuple(map(str, counts.index)), before, close, at_once)
+
+
+# ---------------------------------------------------------------- channels that come with the conversion
+
+_SECONDS = 60_000_000
+"""Microseconds: who came by a channel needs longer than this to find, choose and pay."""
+
+_NEARLY_ALWAYS = 0.8
+_LEAST_TOUCHES = 20
+
+
+def _check_last_seconds(lags: Lags) -> list[Finding]:
+    """Channels that nearly always come with the conversion; nothing is said where none does."""
+    findings = []
+    texts = {
+        "last_instant": (
+            lags.at_once,
+            "at the very instant of the conversion: they are probably written with it, and did not lead to it",
+        ),
+        "last_seconds": (
+            np.where(lags.at_once >= _NEARLY_ALWAYS * lags.before, 0, lags.close),
+            "within a minute before the conversion: they may be put before it, as coupon pages and browser plug-ins "
+            "do, and take the last touch from what led to it",
+        ),
+    }
+    for check, (counts, meaning) in texts.items():
+        is_odd = (lags.before >= _LEAST_TOUCHES) & (counts >= _NEARLY_ALWAYS * lags.before)
+        names = [name for name, odd in zip(lags.channels, is_odd, strict=True) if odd]
+        if names:
+            touches, total = int(counts[is_odd].sum()), int(lags.before[is_odd].sum())
+            message = (
+                f"touchpoints of {listed(names)} come {percent(touches / total)} of the time {meaning}; compare models "
+                "with and without them (where leaves them out)"
+            )
+            findings.append(Finding(check, "touchpoints", "warn", touches, total, names[0], message))
+    return findings
 
 
 def _variation(p: NDArray[np.float64], q: NDArray[np.float64] | float) -> float:

@@ -1,4 +1,4 @@
-"""Values: nulls that jump, currencies that are added up, and conversions that outweigh all others."""
+"""Values: nulls that jump, currencies, and conversions that outweigh all others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from attribution.amounts import percent
 from attribution.data.channels import MACRO
-from attribution.data.engine import quote
+from attribution.data.loading.currencies import Currencies
 from attribution.data.loading.findings import Finding, Status, listed
 from attribution.data.loading.load import Sources
 from attribution.data.quality.timeline import Counts, Timeline
@@ -140,9 +140,6 @@ def _x_log_x(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 # ---------------------------------------------------------------- currencies, outliers and zeros
 
-_CURRENCY_WORDS = ("currency", "ccy", "devise", "moneda", "währung", "waehrung", "币种", "货币", "通貨")
-_MONEY = {"conversions": "value", "costs": "amount", "touchpoints": "cost", "paths": "value"}
-
 _FAR = 100.0
 """Times the 99th percentile: of a million log-normal values with σ = 1.5, the largest is about 40 times it."""
 
@@ -157,38 +154,20 @@ _ZEROS = 0.2
 
 
 def check_currencies(sources: Sources) -> list[Finding]:
-    """Whether money of several currencies is added up, where a raw table says which it is."""
+    """Which tables with money say what currency it is in; several are converted, or were refused as they were read."""
     return [
-        _check_currency(sources, table, column)
+        _currency_finding(table, sources.currencies[table])
         for table in sources.tables
-        if table in _MONEY and sources.has(table, _MONEY[table])
-        for column in _currency_column(sources, table)
+        if table in sources.currencies and sources.currencies[table].column is not None
     ]
 
 
-def _currency_column(sources: Sources, table: str) -> list[str]:
-    names = sources.engine.schema(f"raw_{table}").names
-    return [name for name in names if any(word in name.casefold() for word in _CURRENCY_WORDS)][:1]
-
-
-def _check_currency(sources: Sources, table: str, column: str) -> Finding:
-    check, name = "currencies", f"upper(trim({quote(column)}::varchar))"
-    rows = sources.engine.query(
-        f"select {name} as currency, count(*) as n from {quote(f'raw_{table}')} where {name} <> '' "
-        "group by 1 order by n desc, currency",
-        table=table,
-    ).to_pylist()
-    total = sum(row["n"] for row in rows)
-    if len(rows) < 2:
-        return Finding(check, table, "pass", 0, total, None, f"{column!r} has one currency")
-    other_currencies = [row["currency"] for row in rows[1:]]
-    if table == "costs" and sources.has("costs", "currency"):
-        return Finding(
-            check, table, "pass", 0, total, None, f"{column!r} has several currencies, which the exchange rates convert"
-        )
-    names = f"{rows[0]['currency']} and {listed(other_currencies)}"
-    message = f"{column!r} has {names}, but amounts are added up as they are: convert them to one currency"
-    return Finding(check, table, "warn", total - rows[0]["n"], total, other_currencies[0], message)
+def _currency_finding(table: str, told: Currencies) -> Finding:
+    total = sum(told.rows.values())
+    message = f"{told.column!r} has one currency"
+    if len(told.names) > 1:
+        message = f"{told.column!r} has several currencies, which the exchange rates convert"
+    return Finding("currencies", table, "pass", 0, total, None, message)
 
 
 def check_values(sources: Sources) -> list[Finding]:

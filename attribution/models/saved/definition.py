@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from attribution.data.engine import check_condition, reads_tables
-from attribution.data.loading import Sources
+from attribution.data.engine import check_condition, check_expression, reads_tables
+from attribution.data.loading import Sources, is_expression
 from attribution.errors import InputError
 from attribution.journeys import Journeys
 from attribution.models import AttributionModel
@@ -41,6 +41,7 @@ class Training:
     journeys, conversions, value : how many and how much
     digests : fingerprint of the content of each table
     touched_first : when the first touchpoint was, before the period or in it; None where that is not known
+    currency : of the value; None where that is not told
     """
 
     tables: tuple[str, ...]
@@ -54,6 +55,7 @@ class Training:
     value: float
     digests: Mapping[str, str] = field(default_factory=dict)
     touched_first: str | None = None
+    currency: str | None = None
 
     @classmethod
     def of(
@@ -78,6 +80,7 @@ class Training:
             value=journeys.total("value"),
             digests=dict(digests or {}),
             touched_first=_first_touchpoint(sources),
+            currency=sources.currency,
         )
 
     def days_shared(self, other: Training) -> float:
@@ -147,6 +150,7 @@ class Definition:
     channels : document of channel rules, see `attribution.data.channels.read_rules`
     reading : how raw tables were read, by table: columns, filters and time formats of a `TableSpec`
     training : the data; None if not known
+    rates : what one unit of another currency is worth in that of the data
     """
 
     journeys: JourneyOptions = field(default_factory=JourneyOptions)
@@ -154,6 +158,12 @@ class Definition:
     channels: Mapping[str, Any] = field(default_factory=dict)
     reading: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     training: Training | None = None
+    rates: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def currency(self) -> str | None:
+        """The currency of values; None where that is not told."""
+        return None if self.training is None else self.training.currency
 
     def refuse_other_tables(self, origin: str) -> None:
         """Refuse a reading that would read more than the tables given to it: model folders are data, not code.
@@ -164,6 +174,8 @@ class Definition:
             Naming the table and its ``origin``.
         """
         for table, options in self.reading.items():
+            for name, source in (options.get("columns") or {}).items():
+                _check_expression(origin, table, name, source)
             where = options.get("where")
             if where is None:
                 continue
@@ -217,6 +229,22 @@ class Definition:
                     hint=f"give the table {table!r} as well",
                 )
         _check_clock(model, trained, sources)
+
+
+def _check_expression(origin: str, table: str, name: str, source: object) -> None:
+    """Refuse a column that is SQL which reads another table; a source may also be called like SQL."""
+    if not isinstance(source, str) or not is_expression(source):
+        return
+    try:
+        check_expression(table, name, source)
+    except InputError:
+        return  # no SQL, and refused where no column has this name
+    if reads_tables(source):
+        raise InputError(
+            f"{origin} reads a column of the table {table} by a query, which is run only if you allow it",
+            given=repr(source),
+            hint=TRUSTED,
+        )
 
 
 def _check_clock(model: AttributionModel, trained: Training, sources: Sources) -> None:

@@ -67,7 +67,8 @@ def make_definition(outcome: Fitted) -> Definition:
         options = spec.model_dump(mode="json", exclude_defaults=True, exclude={"source", "query"})
         if options and spec.query is None:
             reading[name] = options
-    return Definition(experiment.journeys, experiment.grain, dict(channels), reading, outcome.training)
+    rates = experiment.returns.rates
+    return Definition(experiment.journeys, experiment.grain, dict(channels), reading, outcome.training, rates)
 
 
 def reference_tables(outcome: Fitted, label: str) -> dict[str, pd.DataFrame]:

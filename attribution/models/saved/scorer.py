@@ -258,6 +258,8 @@ class Scorer:
             account=self.definition.journeys.account,
             visits=self.definition.journeys.visits,
             grain=self.definition.grain,
+            currency=self.definition.currency,
+            exchange_rates=self.definition.rates,
             engine=engine,
             folder=folder,
             latest=latest,
@@ -310,9 +312,10 @@ class Scorer:
             "grain": definition.grain,
             "channel_rules": dict(definition.channels),
             "reading": {name: dict(options) for name, options in definition.reading.items()},
-            "training": None if definition.training is None else asdict(definition.training),
+            "training": None if definition.training is None else _told(asdict(definition.training)),
             "laws": list(self.laws),
             # Only where there is one: a model that was never refitted keeps its version.
+            **({"rates": dict(definition.rates)} if definition.rates else {}),
             **({"history": list(map(asdict, self.history))} if self.history else {}),
         }
 
@@ -341,6 +344,7 @@ class Scorer:
             channels=document["channel_rules"],
             reading=document["reading"],
             training=None if training is None else Training(**training),
+            rates=document.get("rates", {}),
         )
         policy = check_policy(state, document["unknown_channels"])
         history = tuple(PastTraining(**training) for training in document.get("history", ()))
@@ -409,3 +413,8 @@ def _assumptions(model: Mapping[str, Any]) -> Assumptions:
         return Assumptions(*model["assumptions"])
     kind = getattr(shipped, model["class"], AttributionModel)
     return (kind(**model["parameters"]) if kind is not AttributionModel else kind()).assumptions
+
+
+def _told(training: dict[str, Any]) -> dict[str, Any]:
+    """Without a currency that is not told: a model that has none keeps its version."""
+    return {name: value for name, value in training.items() if name != "currency" or value is not None}

@@ -100,6 +100,8 @@ def digest_reading(scorer: Scorer) -> str:
     content: list[Any] = [reading, dict(definition.channels), definition.grain, definition.journeys.account]
     if definition.journeys.visits is not None:
         content.append(definition.journeys.visits.model_dump(exclude_defaults=True))
+    if definition.currency is not None:
+        content += [definition.currency, dict(definition.rates)]
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from attribution.data.engine import quote, text
+from attribution.data.loading import is_expression
 from attribution.errors import InputError
 from attribution.journeys import DAY
 from attribution.journeys.refine import IMPRESSION
@@ -158,7 +159,7 @@ def _unsupported(scorer: Scorer, tables: SqlTables) -> Iterator[tuple[str, objec
     unread = [
         f"{name}.{key}"
         for name, options in reading.items()
-        for key in ("adapter", "time_format")
+        for key in ("adapter", "time_format", "decimal", "thousands", "same_day", "same_id", "negative")
         if options.get(key) is not None
     ]
     zones = [str(options.get("time_zone", "")) for options in reading.values()]
@@ -166,6 +167,14 @@ def _unsupported(scorer: Scorer, tables: SqlTables) -> Iterator[tuple[str, objec
     yield "the reading of tables", ", ".join(unread), _HINT
     derives = bool(definition.channels) or (columns["touchpoints"] and "channel" not in columns["touchpoints"])
     yield "channel rules", derives and "channels derived from other columns", _HINT
+    computed = [
+        f"{table}.columns.{name}"
+        for table, mapping in columns.items()
+        for name, source in mapping.items()
+        if isinstance(source, str) and is_expression(source)
+    ]
+    yield "SQL in columns", ", ".join(computed), _HINT
+    yield "converting currencies", ", ".join(sorted(definition.rates)), _HINT
     netted = sorted({"refund", "is_cancelled"} & set(columns["conversions"]))
     yield "netting", ", ".join(netted), _HINT
 

@@ -38,6 +38,7 @@ CONVERSIONS = Table(
         optional("is_cancelled", "flag", "whether it was called off; it is then no conversion"),
         optional("margin", "number", "gross margin of the conversion, in money, refunds taken off"),
         optional("ltv", "money", "lifetime revenue of the customer; counts where the customer is new"),
+        optional("currency", "text", "currency of its money; returns.rates or the table rates says what it is worth"),
         optional("conversion_id", "id", "unique name of the conversion; the earliest of duplicates is kept"),
         optional("kind", "text", "order, lead, won deal, …"),
         optional("is_new_customer", "flag", "whether this was the customer's first; else the first in the data is"),

@@ -17,8 +17,8 @@ import pytest
 from pyarrow import fs
 
 import attribution as at
-from attribution.data.engine import RemotePath, find_remote, remote
-from attribution.data.loading.raw_tables import find_files
+from attribution.data.engine import Files, RemotePath, find_remote, remote
+from attribution.data.loading.raw_tables import group_files, list_files
 from attribution.errors import InputError
 from attribution.pipeline.output import replaced_folder
 from tests.cli.test_cli import call
@@ -116,12 +116,13 @@ def test_a_name_with_brackets_is_the_object_of_that_name(folder: Path) -> None:
 )
 def test_addresses_that_name_nothing_are_refused(address: str, said: str, folder: Path) -> None:
     with pytest.raises(InputError, match=said) as refused:
-        find_files("touchpoints", address, Path())
+        list_files("touchpoints", address, Path())
     assert "key:pass" not in str(refused.value)
 
 
 def test_columns_are_found_before_anything_is_read(folder: Path) -> None:
-    (found,) = find_files("touchpoints", "s3://b/touches/a.csv", Path())
+    paths, _ = list_files("touchpoints", "s3://b/touches/a.csv", Path())
+    (found,) = group_files("touchpoints", Files(tuple(paths), "csv"))
     assert (found.format, found.columns) == ("csv", ("customer_id", "touched_at", "channel"))
 
 

@@ -833,17 +833,9 @@ def test_adapters_that_cannot_be_are_refused() -> None:
 
 def test_currencies_are_looked_for_in_the_export_of_an_adapter() -> None:
     export = EVENTS.assign(tr_currency=[None, None, None, "EUR", "USD"], tr_total=[None] * 3 + ["1", "2"])
-    outcome = at.run_experiment(
-        at.Experiment.model_validate(
-            {
-                "name": "x",
-                "tables": {"touchpoints": snowplow(), "conversions": snowplow(source=export)},
-                "models": [{"model": "LastTouch"}],
-            }
-        )
-    )
-    quality = outcome.tables["quality"].set_index(["check", "table"])
-    assert quality.loc[("currencies", "conversions"), "status"] == "warn"
+    assert "amounts are in several currencies" in refusal(snowplow(), snowplow(source=export))
+    sources = at.load_sources(snowplow(), snowplow(source=export), currency="EUR", exchange_rates={"USD": 0.5})
+    assert sources.engine.query("select value from conversions order by value")["value"].to_pylist() == [1.0, 1.0]
 
 
 # ---------------------------------------------------------------- the published results, from one file

@@ -47,7 +47,9 @@ def write(folder: Path, kind: str, tables: dict[str, dict[str, Any]]) -> Files:
 
 
 def found(files: Files) -> dict[str, Finding]:
-    findings = {finding.check: finding for finding in drift_findings("touchpoints", [files])}
+    findings = {
+        finding.check: finding for finding in drift_findings("touchpoints", read_layouts("touchpoints", [files]))
+    }
     assert [*findings] == ["schema_drift", "type_drift"]
     for finding in findings.values():
         assert (finding.count > 0) == (finding.status != "pass")

@@ -20,6 +20,7 @@ from attribution.data.quality import bots, quality_findings
 from attribution.data.quality.clocks import lag_step, profile_shift
 from attribution.data.quality.cost_gaps import unit_step
 from attribution.data.quality.values import find_jump
+from attribution.errors import InputError
 from attribution.schema.experiment import Period
 from attribution.simulation import WORLDS, simulate
 
@@ -797,9 +798,8 @@ def test_more_than_one_currency(table: str, column: str) -> None:
     same = {**tables, table: tables[table].assign(**{column: ["eur ", "EUR"]})}
     assert gate(**same)["currencies", table].status == "pass"
     mixed = {**tables, table: tables[table].assign(**{column: ["EUR", "USD"]})}
-    finding = gate(**mixed)["currencies", table]
-    assert (finding.status, finding.count, finding.example) == ("warn", 1, "USD")
-    assert repr(column) in finding.message
+    with pytest.raises(InputError, match="amounts are in several currencies"):
+        gate(**mixed)
 
 
 def test_days_of_spend_on_which_a_channel_has_no_touchpoints() -> None:
@@ -836,3 +836,56 @@ def test_costs_that_cover_a_part_of_the_log() -> None:
     assert finding.count == (paid & (touchpoints["touched_at"] >= pd.Timestamp("2024-01-21"))).sum()
     period = Period(end=dt.date(2024, 1, 20))
     assert gate(touchpoints, conversions, part, period=period)["touchpoints_without_costs", "touchpoints"].count == 0
+
+
+# ------------------------------------------------------------------- what comes with the conversion, and days
+
+
+def lags(channel: str, *minutes: float, start: int = 0) -> list[tuple[Any, ...]]:
+    """One touchpoint of each customer, so many minutes before an order at 12 h of its day."""
+    return [
+        (n, FIRST + n * DAY + 12 * HOUR - pd.Timedelta(minutes=lag), channel) for n, lag in enumerate(minutes, start)
+    ]
+
+
+def test_channels_that_come_with_the_order_are_said() -> None:
+    conversions = orders(*((n, FIRST + n * DAY + 12 * HOUR, 5.0) for n in range(40)))
+    search = lags("search", *([30.0, 200.0] * 20))
+    assert not {"last_seconds", "last_instant"} & warned(gate(touches(*search), conversions))
+    coupon = lags("coupon", *([0.3] * 19 + [1.0] + [50.0] * 5))
+    found = gate(touches(*search, *coupon), conversions)
+    assert {"last_seconds", "last_instant"} & warned(found) == {"last_seconds"}
+    seconds = found["last_seconds", "touchpoints"]
+    assert (seconds.count, seconds.total, seconds.example) == (20, 25, "coupon")
+    fewer = gate(touches(*search, *coupon, *lags("coupon", 50.0, start=30)), conversions)
+    assert "last_seconds" not in warned(fewer)
+    at_once = gate(touches(*search, *lags("app", *([0.0] * 20))), conversions)
+    assert {"last_seconds", "last_instant"} & warned(at_once) == {"last_instant"}
+    # A code that was redeemed tells when it was, and not when it led there.
+    inferred = touches(*search, *lags("app", *([0.0] * 20))).assign(
+        kind=lambda t: t["channel"].map({"app": "inferred"})
+    )
+    assert "last_instant" not in warned(gate(inferred, conversions))
+
+
+@pytest.mark.parametrize("hours", [3, 8])
+def test_clocks_apart_are_found_where_all_lags_are_alike(hours: int) -> None:
+    customers = range(300)
+    touchpoints = touches(*((n, FIRST + n * 7 * HOUR + hours * HOUR, "mail") for n in customers))
+    conversions = orders(*((n, FIRST + n * 7 * HOUR + pd.Timedelta(minutes=20), 5.0) for n in customers))
+    found = gate(touchpoints, conversions)["time_zone", "touchpoints"]
+    assert (found.status, found.example) == ("warn", f"+{hours - 0.25:g} h")
+    before = touchpoints.assign(touched_at=lambda table: table["touched_at"] - 2 * hours * HOUR)
+    assert gate(before, conversions)["time_zone", "touchpoints"].status == "pass"
+
+
+@pytest.mark.parametrize("customers", [3, 150])
+def test_orders_that_have_only_a_day_are_said_with_what_it_costs(customers: int) -> None:
+    touchpoints = touches(*((n, FIRST + n * DAY + (6 + n % 12) * HOUR, "mail") for n in range(customers)))
+    conversions = orders(*((n, FIRST + n * DAY, 5.0) for n in range(customers)))
+    found = gate(touchpoints, conversions)["day_times", "conversions"]
+    assert (found.status, found.count) == ("warn", customers)
+    assert f"{customers} customers have touchpoints later that day" in found.message
+    assert "same_day = 'counts'" in found.message
+    counted = at.TableSpec(source=conversions, same_day="counts")
+    assert gate(touchpoints, counted)["day_times", "conversions"].status == "pass"

@@ -122,6 +122,12 @@ class SparkEngine:
             self._session.sparkContext.stop()
 
     def register_files(self, name: str, groups: Sequence[Files], *, where: str | None = None) -> None:
+        if any(files.encoding is not None for files in groups):
+            # Tasks may run where no copy in UTF-8 lies.
+            engine = DuckDBEngine()
+            engine.register_files(name, groups, where=where)
+            self._take_over(name, engine)
+            return
         with _translate_errors(f"table {name!r}"):
             frame, columns = read_files(self._session, name, groups, keep=partial(self._keep, f"files of {name}"))
             self._catalogue.add_table(f"raw_{name}", columns)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attribution.data.engine.base import Files, quote, text
-from attribution.data.engine.duckdb import DuckDBEngine, _reader
+from attribution.data.engine.duckdb import DuckDBEngine, _reader, json_format
 from attribution.data.engine.remote import RemotePath
 from attribution.data.engine.spark import tasks
 from attribution.data.engine.spark.carriers import (
@@ -53,7 +53,7 @@ def read_files(session: SparkSession, name: str, groups: Sequence[Files], *, kee
     if groups[0].format == "parquet":
         return _read_parquet(session, name, groups, columns, keep=keep), columns
     selects = [
-        _json_select(path, columns)
+        _json_select(replace(group, paths=(path,)), columns)
         if group.format == "json"
         else _select(_reader(replace(group, paths=(path,))), group.columns, columns)
         for group in groups
@@ -182,10 +182,10 @@ def _widens(held: Carrier, into: Carrier) -> bool:
     return held == into or (held.kind == into.kind == "integer")
 
 
-# ---------------------------------------------------------------- JSON lines
+# ---------------------------------------------------------------- JSON
 
 
-def _json_select(path: Path | RemotePath, columns: Columns) -> str:
+def _json_select(file: Files, columns: Columns) -> str:
     """DuckDB's select for one file, every value as text or list of texts, as its engine has them."""
     keys = ", ".join(f"{text(column)}: 'JSON'" for column in columns)
     values = ", ".join(
@@ -195,6 +195,6 @@ def _json_select(path: Path | RemotePath, columns: Columns) -> str:
         for column, held in columns.items()
     )
     return (
-        f"select {values} from read_json([{text(str(path))}], format = 'newline_delimited', records = true, "
-        f"columns = {{{keys}}})"
+        f"select {values} from read_json([{text(str(file.paths[0]))}], format = {text(json_format(file))}, "
+        f"records = true, columns = {{{keys}}})"
     )
