@@ -41,8 +41,8 @@ class Reading:
     """How to read one column: ``sql`` over the raw table gives the canonical value, null where it cannot.
 
     ``is_sure`` says that the type rules out values that cannot be read; ``local`` is SQL for the clock time that the
-    raw value is in its zone, where clocks are changed; ``spec`` is how its table is read; ``null_test`` finds values that
-    mean nothing, None where there can be none.
+    raw value is in its zone, where clocks are changed; ``spec`` is how its table is read; ``null_test`` finds values
+    that mean nothing, None where there can be none.
     """
 
     column: Column
