@@ -79,7 +79,8 @@ class Credit:
     ----------
     models : the fitted models, in the order of the table
     table : the ``credit`` table, one row per model and channel: ``model``, ``estimand``, ``channel``, ``conversions``,
-        ``value`` (money), ``share`` (0 … 1), and the ends of the interval of each, ``conversions_low`` and so on
+        ``value`` (money), ``share`` (0 … 1), and the ends of the interval of each, ``conversions_low`` and so on; with
+        chance also ``chance_conversions``, ``chance_value`` and ``beyond_conversions``, see `attribution.models.chance`
 
     Examples
     --------
@@ -124,8 +125,7 @@ def _rows(model: Model) -> pd.DataFrame:
     shared = rows["conversions"].clip(lower=0) if model.credit_.negative_is_zero else rows["conversions"]
     has_shares = shared.sum() > 0 and bool((shared >= 0).all())
     rows["share"] = shared / shared.sum() if has_shares else np.nan
-    rows[[f"{name}_{end}" for name in ("conversions", "value", "share") for end in ("low", "high")]] = np.nan
-    return rows[list(CREDIT.column_names)]
+    return rows.reindex(columns=list(CREDIT.column_names))
 
 
 def allocate(model: Model, chunk: JourneyChunk) -> tuple[JourneyChunk, NDArray[np.float64], int]:

@@ -37,6 +37,7 @@ class FirstTouch(AttributionModel):
     [2.0, 0.0, 0.0]
     """
 
+    ignores_channels = True
     assumptions = Assumptions(
         "The touchpoint that opens a journey brings the conversion.",
         "Overstates channels that open journeys.",
@@ -66,6 +67,7 @@ class LastTouch(AttributionModel):
     [['mail', 0.0], ['search', 2.0]]
     """
 
+    ignores_channels = True
     assumptions = Assumptions(
         "The touchpoint that closes a journey brings the conversion.",
         "Overstates channels that close journeys, and ignores what led to them.",
@@ -147,6 +149,7 @@ class Linear(AttributionModel):
     [['mail', 2.0], ['search', 1.0]]
     """
 
+    ignores_channels = True
     assumptions = Assumptions(
         "Every touchpoint of a journey does as much as any other.",
         "Favours channels that touch often.",
@@ -216,6 +219,7 @@ class PositionBased(AttributionModel):
     [['mail', 2.0], ['search', 1.0], ['social', 1.0]]
     """
 
+    ignores_channels = True
     assumptions = Assumptions(
         "The first and the last touchpoint of a journey earn fixed shares.",
         "Favours channels that open and close journeys; the shares are a convention.",
@@ -280,6 +284,7 @@ class TimeDecay(AttributionModel):
     [0.333333, 0.666667, 0.0]
     """
 
+    ignores_channels = True
     assumptions = Assumptions(
         "The longer a touchpoint lies before the conversion, the less it contributes.",
         "Favours channels shortly before a conversion; the half-life is a convention.",

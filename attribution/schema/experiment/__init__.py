@@ -4,6 +4,7 @@ from attribution.schema.experiment.file import Experiment, checked, core_keys, p
 from attribution.schema.experiment.returns import LifetimeOptions, ReturnsOptions
 from attribution.schema.experiment.settings import (
     DEFAULT_LOOKBACK_DAYS,
+    IncrementalityOptions,
     JourneyOptions,
     ModelSpec,
     OutputOptions,
@@ -16,6 +17,7 @@ from attribution.schema.experiment.settings import (
 __all__ = [
     "DEFAULT_LOOKBACK_DAYS",
     "Experiment",
+    "IncrementalityOptions",
     "JourneyOptions",
     "LifetimeOptions",
     "ModelSpec",
