@@ -419,7 +419,8 @@ def count_touchpoints(chunk: JourneyChunk) -> Summary:
     channel = gather_slices(chunk.channel, chunk.start, chunk.stop)
     if chunk.conversions.dtype == np.bool_:
         return Summary({"touchpoints": tally(channel, np.ones(len(channel), bool))})
-    return Summary({"touchpoints": tally(channel, np.repeat(chunk.conversions + chunk.nulls, chunk.lengths))})
+    times = np.asarray(chunk.conversions + chunk.nulls, dtype=np.float64)
+    return Summary({"touchpoints": tally(channel, np.repeat(times, chunk.lengths))})
 
 
 def add_readings(a: Readings, b: Readings) -> Readings:

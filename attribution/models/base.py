@@ -45,8 +45,8 @@ class AttributionModel:
     """Base of every model. A rule overrides `weigh` only; one that learns overrides `summarise` and `solve` as well.
 
     The constructor of a subclass only assigns its arguments. Of the members below it may override `estimand`,
-    `assumptions`, `needs_times`, `ignores_channels`, `validate`, `summarise`, `solve`, `weigh`, `learned`, `restore` and
-    `weight_sql`; all others are final.
+    `assumptions`, `needs_times`, `ignores_channels`, `validate`, `summarise`, `solve`, `weigh`, `learned`, `restore`
+    and `weight_sql`; all others are final.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """Credit by chance: what models credit when it does not matter which channel a touchpoint was.
 
-Journeys, times and outcomes stay as they are, and every touchpoint gets a channel at random, as often as channels touch.
-What a model credits then is the chance level of its credit. It is a test, not an estimate of what a channel causes: a
-channel that follows intent lies beyond chance, too.
+Journeys, times and outcomes stay as they are. Every touchpoint gets a channel at random, each channel as often as it
+touches. What a model credits then is the chance level of its credit. It is a test, not an estimate of what a channel
+causes: a channel that follows intent lies beyond chance, too.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -28,8 +28,10 @@ from attribution.kernels.statistics.draws import Words, draw_words, id_words
 from attribution.kernels.statistics.sums import KeyedSums, stack_labelled, to_float
 from attribution.models.base import AttributionModel
 from attribution.models.machinery import Draws, get_machinery
-from attribution.models.resampling import Resamples
 from attribution.schema.tables import NO_CHANNELS
+
+if TYPE_CHECKING:
+    from attribution.models.resampling import Resamples
 
 SHUFFLES = 20
 """How often labels are dealt anew; the chance level is the mean."""
@@ -72,8 +74,8 @@ class Chance:
         Draw b of customers is held against shuffle b modulo their number. What is credited to all channels differs
         from draw to draw, and chance with it, by the shares of channels.
         """
-        every = (each[label].channels.conversions for each in (resamples.draws, resamples.estimates, resamples.jackknife))
-        draws, estimate, jackknife = every
+        kinds = (resamples.draws, resamples.estimates, resamples.jackknife)
+        draws, estimate, jackknife = (kind[label].channels.conversions for kind in kinds)
         shuffles, level = self.shuffles[label].conversions, self.level(label, "conversions")
         used = shuffles[np.arange(len(draws)) % len(shuffles)]
         return (
@@ -130,7 +132,7 @@ class Shuffling:
     @property
     def _shares(self) -> Floats:
         touchpoints = self.journeys.touchpoints
-        return touchpoints / max(touchpoints.sum(), 1.0)
+        return np.asarray(touchpoints / max(touchpoints.sum(), 1.0))
 
     def _closed_form(self, model: AttributionModel, observed: Summary) -> Draws:
         """A channel gets its share of whatever weights that do not look at channels allocate."""
@@ -197,7 +199,7 @@ def _read_nothing(_: JourneyChunk) -> Summary:
 
 
 def _summarise_shuffles(models: Sequence[AttributionModel], shares: Shares, chunk: JourneyChunk) -> Summary:
-    """What each model needs of each shuffle; the tables are led by the number of the model, their keys by the shuffle."""
+    """What each model needs of each shuffle: tables led by the number of the model, and their keys by the shuffle."""
     machineries = dict(enumerate(map(get_machinery, models)))
     few = {index: each for index, each in machineries.items() if each.reads_converting_only}
     rest = {index: each for index, each in machineries.items() if not each.reads_converting_only}
@@ -256,13 +258,17 @@ def _shuffle(chunk: JourneyChunk, shares: Shares) -> Iterator[JourneyChunk]:
 
 
 def _words_of_paths(chunk: JourneyChunk) -> Words:
-    counts = (np.asarray(counts, dtype=np.float64) for counts in (chunk.conversions, chunk.nulls, chunk.value))
-    return np.asarray(draw_words(path_words((chunk.start, chunk.stop, chunk.channel), *counts), _STREAM))
+    return np.asarray(draw_words(path_words((chunk.start, chunk.stop, chunk.channel), *_counts(chunk)), _STREAM))
+
+
+def _counts(chunk: JourneyChunk) -> tuple[Floats, Floats, Floats]:
+    """Conversions, nulls and value."""
+    return (np.asarray(chunk.conversions, np.float64), np.asarray(chunk.nulls, np.float64), chunk.value)
 
 
 def _labelled_paths(chunk: JourneyChunk, shares: Shares, shuffle: int) -> JourneyChunk:
     words = chunk.customer.astype(np.int64).view(np.uint64)
-    made = label_paths(chunk.lengths, words, (chunk.conversions, chunk.nulls, chunk.value), shares, shuffle)
+    made = label_paths(chunk.lengths, words, _counts(chunk), shares, shuffle)
     stop = np.cumsum(made.length)
     return replace(
         chunk.subset(made.row),

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from attribution.amounts import format_amount
 from attribution.schema.experiment import Experiment
 from attribution.schema.tables import NO_CHANNELS
 from attribution.sections import FigureSpec, Section
@@ -85,7 +84,11 @@ def chance_sentence(tables: Mapping[str, pd.DataFrame]) -> str | None:
     by_model = {str(model): explained(part) for model, part in rows.groupby("model", sort=False)}
     total = rows.loc[rows["model"] == rows["model"].iloc[0], "conversions"].sum()
     least, most = min(by_model, key=by_model.__getitem__), max(by_model, key=by_model.__getitem__)
-    start = f"of {format_amount(total)} conversions credited, chance alone gives"
+    start = f"of {_whole(total)} conversions credited, chance alone gives"
     if least == most:
-        return f"{start} {format_amount(by_model[least])}"
-    return f"{start} {format_amount(by_model[least])} ({least}) to {format_amount(by_model[most])} ({most})"
+        return f"{start} {_whole(by_model[least])}"
+    return f"{start} {_whole(by_model[least])} ({least}) to {_whole(by_model[most])} ({most})"
+
+
+def _whole(amount: float) -> str:
+    return f"{amount:,.0f}"

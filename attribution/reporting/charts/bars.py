@@ -97,7 +97,8 @@ def credit_and_chance(credit: pd.DataFrame, *, channels: Iterable[str] | None = 
     -------
     Figure
         Its table: ``channel``, ``model``, ``estimand``, ``conversions``, ``chance_conversions``,
-        ``beyond_conversions``, ``beyond_conversions_low``, ``beyond_conversions_high``; channels with most credit first.
+        ``beyond_conversions``, ``beyond_conversions_low``, ``beyond_conversions_high``; channels with most credit
+        first.
 
     Raises
     ------
@@ -284,8 +285,8 @@ class ChannelRows:
         return [bars, *self._intervals("#111")]
 
     def marks(self, measure: str) -> alt.Chart:
-        mark = alt.Chart().mark_tick(color="#111", thickness=2, size=max(3.0, self.slot * 0.9))
-        return mark.encode(x=alt.X(f"{measure}:Q"), y=self.y, yOffset=self.offset)
+        marks: alt.Chart = alt.Chart().mark_tick(color="#111", thickness=2, size=max(3.0, self.slot * 0.9))
+        return marks.encode(x=alt.X(f"{measure}:Q"), y=self.y, yOffset=self.offset)
 
     def dots(self) -> list[alt.Chart]:
         zero = alt.Chart().mark_rule(color="#333", strokeWidth=1.2).encode(x=alt.XDatum(0, type="quantitative"))
