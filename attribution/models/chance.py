@@ -247,14 +247,16 @@ def _parts(chunk: JourneyChunk) -> Iterator[JourneyChunk]:
 
 
 def _shuffle(chunk: JourneyChunk, shares: Shares) -> Iterator[JourneyChunk]:
-    """The journeys with other labels, shuffle by shuffle."""
+    """The journeys with other labels, shuffle by shuffle; those of one are gone when the next is asked for."""
     if chunk.customer_ids is None:
         yield from (_labelled_paths(chunk, shares, shuffle) for shuffle in range(SHUFFLES))
         return
     customers = draw_words(id_words(chunk.customer_ids), _STREAM)
     words = touchpoint_words(chunk.start, chunk.stop, customers[chunk.customer], chunk.touched_at)
+    # One array for all: fresh memory costs as much as the labels.
+    labels = np.empty(len(words), np.int32)
     for shuffle in range(SHUFFLES):
-        yield replace(chunk, channel=draw_labels(words, shares, shuffle))
+        yield replace(chunk, channel=draw_labels(words, shares, shuffle, labels))
 
 
 def _words_of_paths(chunk: JourneyChunk) -> Words:

@@ -16,7 +16,7 @@ from attribution.journeys import JourneyChunk, Journeys, Summary
 from attribution.journeys.buckets import of_whole
 from attribution.journeys.structure import number
 from attribution.kernels.credit import rule_weights as kernel
-from attribution.kernels.statistics.sums import sum_by_key, sums_by_pair
+from attribution.kernels.statistics.sums import KeyedSums, distinct_rows, exact_sums, sums_by_pair
 from attribution.schema.tables import BASELINE, CREDIT, JOURNEY_CREDIT, UNATTRIBUTED
 
 TOLERANCE = 1e-9
@@ -158,14 +158,12 @@ def share_sums(model: Model, chunk: JourneyChunk) -> Summary:
     """
     flattened, shares, without = allocate(model, chunk)
     journey = np.repeat(np.arange(len(flattened)), flattened.lengths)
-    keys = flattened.channel.astype(np.int64)[:, None]
-    return Summary(
-        {
-            "conversions": sum_by_key(keys, shares * flattened.conversions[journey]),
-            "value": sum_by_key(keys, shares * flattened.value[journey]),
-            "zero_weights": number(np.array([float(without)])),
-        }
-    )
+    keys, position = distinct_rows(flattened.channel.astype(np.int64)[:, None])
+    sums = {
+        what: KeyedSums(keys, exact_sums(position, shares * getattr(flattened, what)[journey], len(keys)))
+        for what in ("conversions", "value")
+    }
+    return Summary({**sums, "zero_weights": number(np.array([float(without)]))})
 
 
 def share_sums_by_bucket(model: Model, chunk: JourneyChunk) -> Summary:

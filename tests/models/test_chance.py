@@ -182,7 +182,8 @@ def test_a_shuffle_is_solved_as_journeys_with_its_labels_are() -> None:
     journeys = journeys_of(noise())
     chance = chance_of(journeys, [*exact, at.Markov(order=2)])
     (chunk,) = journeys
-    written = list(_shuffle(chunk, cut_shares(journeys.touchpoints)))
+    shuffles = _shuffle(chunk, cut_shares(journeys.touchpoints))
+    written = [replace(shuffled, channel=shuffled.channel.copy()) for shuffled in shuffles]
     for shuffle in (0, SHUFFLES - 1):
         relabelled = replace(journeys, chunks=(written[shuffle],))
         # A chain of order 2 is followed by its influences.

@@ -78,8 +78,10 @@ def touchpoint_words(start, stop, customer, at):
     return words
 
 
-def draw_labels(words: Words, shares: Shares, shuffle: int) -> NDArray[np.int32]:
-    """(touchpoints,) the channel that each touchpoint has in one ``shuffle``.
+def draw_labels(
+    words: Words, shares: Shares, shuffle: int, out: NDArray[np.int32] | None = None
+) -> NDArray[np.int32]:
+    """(touchpoints,) the channel that each touchpoint has in one ``shuffle``; in ``out`` where that is given.
 
     Examples
     --------
@@ -87,7 +89,7 @@ def draw_labels(words: Words, shares: Shares, shuffle: int) -> NDArray[np.int32]
     >>> np.bincount(draw_labels(words, cut_shares(np.array([1.0, 0.0, 3.0])), 0)).tolist()
     [2522, 0, 7478]
     """
-    labels = np.empty(len(words), np.int32)
+    labels = np.empty(len(words), np.int32) if out is None else out
     _label(words, shares, shuffle, labels)
     return labels
 
@@ -134,9 +136,10 @@ def _label(words, shares, shuffle, labels):
     bounds, first = shares.fine, shares.first
     for i in range(len(words)):
         word = draw_scattered(words[i], shuffle)
-        fine, channel = np.int64(word >> np.uint64(11)), first[word >> _CELL_SHIFT]
+        # Without a sign, places in an array need not be looked at for being counted from its end.
+        fine, channel = np.int64(word >> np.uint64(11)), np.uint64(first[word >> _CELL_SHIFT])
         while fine >= bounds[channel]:
-            channel += 1
+            channel += np.uint64(1)
         labels[i] = channel
 
 
