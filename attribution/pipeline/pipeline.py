@@ -65,13 +65,12 @@ def run_experiment(
     sections = load_sections()
     context = _prepare(sections, experiment, engine, say)
     say(f"fitting {', '.join(model.label for model in context.models)}")
-    asked = context.experiment
     overview = read_journeys(
         context.journeys,
         context.models,
         context.segments,
-        asked.resampling,
-        with_chance=asked.incrementality.enabled,
+        experiment.resampling,
+        with_chance=experiment.incrementality.enabled,
     )
     say("comparing models")
     context, ranking = _with_returns(_with_overview(context, overview), overview)

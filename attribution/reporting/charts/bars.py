@@ -122,8 +122,8 @@ def credit_and_chance(credit: pd.DataFrame, *, channels: Iterable[str] | None = 
         ["channel", "model", "estimand", "conversions", "chance_conversions", beyond, f"{beyond}_low", f"{beyond}_high"]
     ]
     style = ChannelStyle.of(credit["channel"], channels)
-    bare = table.assign(conversions_low=np.nan, conversions_high=np.nan)
-    rows = ChannelRows(bare, "conversions", style, title="credited conversions, and their chance level")
+    plain = table.assign(conversions_low=np.nan, conversions_high=np.nan)
+    rows = ChannelRows(plain, "conversions", style, title="credited conversions, and their chance level")
     top = table.loc[table[beyond].idxmax()]
     captions = [
         "Black marks show what a channel would get if channels were labels at random, each as often as it touches. "
