@@ -22,7 +22,14 @@ from attribution.data.loading import Finding, count_finding
 from attribution.errors import InputError
 from attribution.journeys import Buckets, JourneyChunk, Journeys, Reader, Summary
 from attribution.journeys.buckets import BucketTable, split_buckets
-from attribution.kernels.credit.labels import Shares, cut_shares, draw_labels, label_paths, touchpoint_words
+from attribution.kernels.credit.labels import (
+    Shares,
+    cut_shares,
+    draw_labels,
+    find_grains,
+    label_paths,
+    touchpoint_words,
+)
 from attribution.kernels.statistics.dealing import path_words
 from attribution.kernels.statistics.draws import Words, draw_words, id_words
 from attribution.kernels.statistics.sums import KeyedSums, stack_labelled, to_float
@@ -39,7 +46,7 @@ SHUFFLES = 20
 _STREAM = 0x6368616E6365
 """Labels have nothing to do with other numbers that are drawn from the same customer."""
 
-_PATH_STEPS = 4_000_000
+_PATH_STEPS = 500_000
 """Touchpoints of paths that are labelled at once."""
 
 Floats = NDArray[np.float64]
@@ -211,9 +218,10 @@ def _summarise_shuffles(models: Sequence[AttributionModel], shares: Shares, chun
     for journeys, readers in ((chunk.allocated, few), (chunk.touched, rest)):
         if not (readers and len(journeys)):
             continue
+        grains = find_grains(*_counts(journeys)[:2])
         for part in _parts(journeys):
             tables: dict[str, list[tuple[int, KeyedSums]]] = {}
-            for shuffle, shuffled in enumerate(_shuffle(part, shares)):
+            for shuffle, shuffled in enumerate(_shuffle(part, shares, grains)):
                 for index, machinery in readers.items():
                     for name, table in machinery.summarise_drawn(shuffled).tables.items():
                         tables.setdefault(f"{index}/{name}", []).append((shuffle, table))
@@ -246,10 +254,10 @@ def _parts(chunk: JourneyChunk) -> Iterator[JourneyChunk]:
         yield ahead.subset(slice(low, high))
 
 
-def _shuffle(chunk: JourneyChunk, shares: Shares) -> Iterator[JourneyChunk]:
+def _shuffle(chunk: JourneyChunk, shares: Shares, grains: tuple[int, int] = (1, 1)) -> Iterator[JourneyChunk]:
     """The journeys with other labels, shuffle by shuffle; those of one are gone when the next is asked for."""
     if chunk.customer_ids is None:
-        yield from (_labelled_paths(chunk, shares, shuffle) for shuffle in range(SHUFFLES))
+        yield from (_label_paths(chunk, shares, shuffle, grains) for shuffle in range(SHUFFLES))
         return
     customers = draw_words(id_words(chunk.customer_ids), _STREAM)
     words = touchpoint_words(chunk.start, chunk.stop, customers[chunk.customer], chunk.touched_at)
@@ -268,9 +276,9 @@ def _counts(chunk: JourneyChunk) -> tuple[Floats, Floats, Floats]:
     return (np.asarray(chunk.conversions, np.float64), np.asarray(chunk.nulls, np.float64), chunk.value)
 
 
-def _labelled_paths(chunk: JourneyChunk, shares: Shares, shuffle: int) -> JourneyChunk:
+def _label_paths(chunk: JourneyChunk, shares: Shares, shuffle: int, grains: tuple[int, int]) -> JourneyChunk:
     words = chunk.customer.astype(np.int64).view(np.uint64)
-    made = label_paths(chunk.lengths, words, _counts(chunk), shares, shuffle)
+    made = label_paths(chunk.lengths, words, _counts(chunk), shares, shuffle, grains)
     stop = np.cumsum(made.length)
     return replace(
         chunk.subset(made.row),

@@ -27,8 +27,8 @@ _CELL_SHIFT = np.uint64(64 - CELL_BITS)
 FEW = 16
 """So many journeys are labelled one by one; more are divided by halves."""
 
-MOST_LABELLINGS = 1 << 16
-"""A path that stands for more journeys than this has about so many labellings, each of several journeys."""
+MOST_LABELLINGS = 1 << 19
+"""Paths that stand for more journeys than this have about so many labellings, each of several journeys."""
 
 
 class Shares(NamedTuple):
@@ -103,19 +103,38 @@ class Labelled(NamedTuple):
     value: Floats
 
 
+def find_grains(conversions: Floats, nulls: Floats) -> tuple[int, int]:
+    """How many conversions, and how many nulls, share a labelling: one, unless there are too many of them.
+
+    Examples
+    --------
+    >>> find_grains(np.array([3.0, 5.0]), np.array([1e6, 3e6]))
+    (1, 7)
+    """
+    of_conversions, of_nulls = (max(1, int(of.sum()) // MOST_LABELLINGS) for of in (conversions, nulls))
+    return of_conversions, of_nulls
+
+
 def label_paths(
-    lengths: NDArray[np.int64], words: Words, counts: tuple[Floats, Floats, Floats], shares: Shares, shuffle: int
+    lengths: NDArray[np.int64],
+    words: Words,
+    counts: tuple[Floats, Floats, Floats],
+    shares: Shares,
+    shuffle: int,
+    grains: tuple[int, int] = (1, 1),
 ) -> Labelled:
     """Label paths that stand for many journeys, every journey by itself.
 
-    How many of a row's journeys get which channel at a position is multinomial exactly, up to `MOST_LABELLINGS`
-    journeys; beyond, several share what follows. A fraction of a journey, or value without a conversion, is one more.
+    How many of a row's journeys get which channel at a position is multinomial exactly; so few as ``grains`` say share
+    what follows. A fraction of a journey, or value without a conversion, is one more.
 
     Parameters
     ----------
     lengths : (rows,) touchpoints of each path
     words : (rows,) random bits of each
     counts : conversions, nulls and value (rows,)
+    shares, shuffle : as for `draw_labels`
+    grains : what `find_grains` gives of all paths
 
     Examples
     --------
@@ -126,7 +145,7 @@ def label_paths(
     """
     most = max((float(of.max(initial=0.0)) for of in counts[:2]), default=0.0)
     depth = int(min(most, float(lengths.max(initial=0)) * len(shares.bounds))) + len(shares.bounds) + 1
-    return Labelled(*_label_paths(lengths, words, counts, shares, shuffle, depth))
+    return Labelled(*_label_paths(lengths, words, counts, shares, shuffle, (*grains, depth)))
 
 
 @njit(cache=True, nogil=True)
@@ -155,8 +174,9 @@ def _channel(shares, u):
 
 
 @njit(cache=True, nogil=True)
-def _label_paths(lengths, words, counts, shares, shuffle, depth):
+def _label_paths(lengths, words, counts, shares, shuffle, sizes):
     conversions, nulls, value = counts
+    depth = sizes[2]
     stack = np.empty((2, depth), np.int64), np.empty(depth, np.uint64), np.empty(depth, np.int32)
     tallies = np.zeros(len(shares.bounds), np.int64), np.empty(len(shares.bounds), np.int32)
     labels = np.empty(int(lengths.max()) if len(lengths) else 0, np.int32)
@@ -176,7 +196,7 @@ def _label_paths(lengths, words, counts, shares, shuffle, depth):
                 units = np.int64(weight > 0.0)
             if units == 0:
                 continue
-            grain = max(1, units // MOST_LABELLINGS)
+            grain = sizes[part % 2]
             stack[0][0, 0], stack[0][1, 0], stack[1][0] = 0, units, draw_bits(word, part)
             top = 1
             while top > 0:

@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attribution.kernels.credit.labels import MOST_LABELLINGS, cut_shares, draw_labels, label_paths, touchpoint_words
+from attribution.kernels.credit.labels import (
+    MOST_LABELLINGS,
+    cut_shares,
+    draw_labels,
+    find_grains,
+    label_paths,
+    touchpoint_words,
+)
 from attribution.kernels.statistics.draws import draw_bits
 
 MASK = (1 << 64) - 1
@@ -123,10 +130,14 @@ def test_many_journeys_of_a_path_are_multinomial_at_every_position() -> None:
 
 def test_a_path_that_stands_for_millions_has_bounded_labellings() -> None:
     shares = cut_shares(np.full(30, 1.0))
-    counts = np.array([5e7]), np.zeros(1), np.zeros(1)
-    made = label_paths(np.array([6]), np.array([1], np.uint64), counts, shares, 0)
-    assert made.conversions.sum() == 5e7
-    assert len(made.row) < 40 * MOST_LABELLINGS
+    counts = np.array([5e7]), np.array([100.0]), np.zeros(1)
+    grains = find_grains(*counts[:2])
+    assert grains == (95, 1)
+    made = label_paths(np.array([6]), np.array([1], np.uint64), counts, shares, 0, grains)
+    assert (made.conversions.sum(), made.nulls.sum()) == (5e7, 100)
+    assert MOST_LABELLINGS / 4 < len(made.row) < 4 * MOST_LABELLINGS
+    assert made.nulls.max() == 1
+    # The first position is dealt exactly, however many share what follows.
     at_first = np.bincount(made.channel[::6], made.conversions, 30)
     np.testing.assert_allclose(at_first, 5e7 / 30, atol=4.5 * np.sqrt(5e7 / 30))
 
