@@ -106,6 +106,7 @@ def journeys_from_events(
     made = StreamedChunks(sources.engine, build)
     untouched = partial(untouched_journeys, sources, stream.dimensions)
     longest = int(windows.length.max())
+    holds_all = insertion is None and mode == kernel.RESET and period == Period() and not refinement.leaves_out
     return Journeys(
         made if sources.engine.streams(stream.events) else tuple(made),
         stream.dimensions,
@@ -117,6 +118,7 @@ def journeys_from_events(
         conversion_ids=partial(conversion_ids, sources),
         untouched=untouched if insertion is None else partial(insertion.select_untouched, untouched),
         describe=build.describe,
+        counted_touchpoints=stream.touchpoints if holds_all else None,
     )
 
 

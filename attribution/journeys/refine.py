@@ -133,6 +133,12 @@ class Refinement:
         plain = kernel.Rules(kernel.KEEP, kernel.NO_DEDUPE, 0, 0, kernel.KEEP, kernel.AS_IS, _NO_LIMIT)
         return self.windows is not None or self.rules._replace(gap=0) != plain
 
+    @property
+    def leaves_out(self) -> bool:
+        """Whether any touchpoint or journey may go."""
+        options = self.options
+        return self.changes_steps or options.customers != "all" or options.open_journeys != "keep"
+
     def apply(self, chunk: JourneyChunk) -> JourneyChunk:
         """The journeys with the touchpoints that stay; non-converting ones without any are left out."""
         refined = self.trace(chunk)[0]
@@ -248,7 +254,12 @@ class Policy:
 
     def journeys(self, journeys: Journeys) -> Journeys:
         """``journeys`` under this policy, made anew for every pass."""
-        return replace(journeys, chunks=_RefinedChunks(journeys.chunks, self), channels=self.refinement.channels)
+        return replace(
+            journeys,
+            chunks=_RefinedChunks(journeys.chunks, self),
+            channels=self.refinement.channels,
+            counted_touchpoints=None,
+        )
 
     def reader(self, read: Reader) -> Reader:
         """What reads journeys as they are under this policy."""

@@ -327,6 +327,8 @@ class Journeys:
     conversion_ids : returns the ids of conversions by row; called only when needed
     untouched : returns journeys of listed customers without touchpoint or conversion; None without ``customers``
     describe : turns what was counted while building into rows of the quality table
+    counted_touchpoints : (channels,) touchpoints, where reading the log has told how many there are; None where options
+        leave some out
 
     Examples
     --------
@@ -351,6 +353,7 @@ class Journeys:
     conversion_ids: Callable[[], NDArray[np.object_]] = _no_ids
     untouched: Callable[[], JourneyChunk | None] = lambda: None
     describe: Callable[[Summary], list[Finding]] = lambda _: []
+    counted_touchpoints: NDArray[np.float64] | None = None
 
     def __iter__(self) -> Iterator[JourneyChunk]:
         return iter(self.chunks)
@@ -374,6 +377,13 @@ class Journeys:
     def overview(self) -> Summary:
         """What `observe` sums up of all journeys."""
         return self.read(observe)[0]
+
+    @cached_property
+    def touchpoints(self) -> NDArray[np.float64]:
+        """(channels,) touchpoints of each channel, as often as journeys hold them."""
+        if self.counted_touchpoints is not None:
+            return self.counted_touchpoints
+        return self.read(count_touchpoints)[0].dense("touchpoints", len(self.channels))
 
     @property
     def findings(self) -> list[Finding]:
@@ -402,6 +412,15 @@ def observe(chunk: JourneyChunk) -> Summary:
     sums |= {f"unattributed_{what}": number(getattr(chunk, what)[is_untouched]) for what in ("conversions", "value")}
     counts = {**chunk.counted, "journeys": len(chunk), "open": int(chunk.is_open.sum())}
     return Summary({**sums, **{name: number(np.array([float(count)])) for name, count in counts.items()}})
+
+
+def count_touchpoints(chunk: JourneyChunk) -> Summary:
+    """Touchpoints by channel, each as often as the journeys it stands in happened."""
+    channel = gather_slices(chunk.channel, chunk.start, chunk.stop)
+    if chunk.conversions.dtype == np.bool_:
+        return Summary({"touchpoints": tally(channel, np.ones(len(channel), bool))})
+    times = np.asarray(chunk.conversions + chunk.nulls, dtype=np.float64)
+    return Summary({"touchpoints": tally(channel, np.repeat(times, chunk.lengths))})
 
 
 def add_readings(a: Readings, b: Readings) -> Readings:

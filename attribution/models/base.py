@@ -45,8 +45,8 @@ class AttributionModel:
     """Base of every model. A rule overrides `weigh` only; one that learns overrides `summarise` and `solve` as well.
 
     The constructor of a subclass only assigns its arguments. Of the members below it may override `estimand`,
-    `assumptions`, `needs_times`, `validate`, `summarise`, `solve`, `weigh`, `learned`, `restore` and `weight_sql`; all
-    others are final.
+    `assumptions`, `needs_times`, `ignores_channels`, `validate`, `summarise`, `solve`, `weigh`, `learned`, `restore`
+    and `weight_sql`; all others are final.
 
     Parameters
     ----------
@@ -55,6 +55,7 @@ class AttributionModel:
     Attributes
     ----------
     needs_times : whether days between touchpoints matter to this model
+    ignores_channels : whether `weigh` looks at positions, times and kinds alone, and never at channels
     name : the label that was given; None where the label is made of class and settings
     credit_ : channel totals, once fitted
     channels_ : channel names, once fitted
@@ -76,6 +77,7 @@ class AttributionModel:
     """
 
     needs_times: ClassVar[bool] = False
+    ignores_channels: ClassVar[bool] = False
 
     credit_: ChannelTotals
     channels_: tuple[str, ...]
@@ -96,7 +98,7 @@ class AttributionModel:
             )
         if "weigh" in vars(cls):
             # Statements about the weights of another class do not hold for these.
-            for member in ("assumptions", "weight_sql"):
+            for member in ("assumptions", "ignores_channels", "weight_sql"):
                 if member not in vars(cls):
                     setattr(cls, member, vars(AttributionModel)[member])
 
@@ -237,8 +239,8 @@ class AttributionModel:
 
 
 OVERRIDABLE = (
-    "estimand", "assumptions", "needs_times", "validate", "summarise", "solve", "weigh", "learned", "restore",
-    "weight_sql",
+    "estimand", "assumptions", "needs_times", "ignores_channels", "validate", "summarise", "solve", "weigh", "learned",
+    "restore", "weight_sql",
 )  # fmt: skip
 """Members that a subclass may override."""
 

@@ -16,7 +16,7 @@ from attribution.journeys import JourneyChunk, Journeys, Summary
 from attribution.journeys.buckets import of_whole
 from attribution.journeys.structure import number
 from attribution.kernels.credit import rule_weights as kernel
-from attribution.kernels.statistics.sums import sum_by_key, sums_by_pair
+from attribution.kernels.statistics.sums import KeyedSums, distinct_rows, exact_sums, sums_by_pair
 from attribution.schema.tables import BASELINE, CREDIT, JOURNEY_CREDIT, UNATTRIBUTED
 
 TOLERANCE = 1e-9
@@ -79,7 +79,8 @@ class Credit:
     ----------
     models : the fitted models, in the order of the table
     table : the ``credit`` table, one row per model and channel: ``model``, ``estimand``, ``channel``, ``conversions``,
-        ``value`` (money), ``share`` (0 … 1), and the ends of the interval of each, ``conversions_low`` and so on
+        ``value`` (money), ``share`` (0 … 1), and the ends of the interval of each, ``conversions_low`` and so on; with
+        chance also ``chance_conversions``, ``chance_value`` and ``beyond_conversions``, see `attribution.models.chance`
 
     Examples
     --------
@@ -124,8 +125,7 @@ def _rows(model: Model) -> pd.DataFrame:
     shared = rows["conversions"].clip(lower=0) if model.credit_.negative_is_zero else rows["conversions"]
     has_shares = shared.sum() > 0 and bool((shared >= 0).all())
     rows["share"] = shared / shared.sum() if has_shares else np.nan
-    rows[[f"{name}_{end}" for name in ("conversions", "value", "share") for end in ("low", "high")]] = np.nan
-    return rows[list(CREDIT.column_names)]
+    return rows.reindex(columns=list(CREDIT.column_names))
 
 
 def allocate(model: Model, chunk: JourneyChunk) -> tuple[JourneyChunk, NDArray[np.float64], int]:
@@ -158,14 +158,12 @@ def share_sums(model: Model, chunk: JourneyChunk) -> Summary:
     """
     flattened, shares, without = allocate(model, chunk)
     journey = np.repeat(np.arange(len(flattened)), flattened.lengths)
-    keys = flattened.channel.astype(np.int64)[:, None]
-    return Summary(
-        {
-            "conversions": sum_by_key(keys, shares * flattened.conversions[journey]),
-            "value": sum_by_key(keys, shares * flattened.value[journey]),
-            "zero_weights": number(np.array([float(without)])),
-        }
-    )
+    keys, position = distinct_rows(flattened.channel.astype(np.int64)[:, None])
+    sums = {
+        what: KeyedSums(keys, exact_sums(position, shares * getattr(flattened, what)[journey], len(keys)))
+        for what in ("conversions", "value")
+    }
+    return Summary({**sums, "zero_weights": number(np.array([float(without)]))})
 
 
 def share_sums_by_bucket(model: Model, chunk: JourneyChunk) -> Summary:

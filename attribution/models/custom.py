@@ -65,6 +65,8 @@ class CustomWeights(AttributionModel):
     [1.666667, 3.333333, 5.0, 0.0]
     """
 
+    ignores_channels = True
+
     has_times_: bool
 
     def __init__(

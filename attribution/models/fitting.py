@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from attribution.arguments import check_arguments
 from attribution.journeys import Journeys, Reader, Summary, observe
 from attribution.models.base import AttributionModel
+from attribution.models.chance import Shuffling, with_chance
 from attribution.models.credit import Credit, check_labels
 from attribution.models.machinery import check_parameters, get_machinery
 
 
 @check_arguments
-def attribute(journeys: Journeys, models: AttributionModel | Iterable[AttributionModel]) -> Credit:
+def attribute(
+    journeys: Journeys, models: AttributionModel | Iterable[AttributionModel], *, chance: bool = False
+) -> Credit:
     """Fit models and put their channel totals into one long table.
 
     Parameters
     ----------
     journeys : what to attribute
     models : one, or several whose labels differ; fitted in place
+    chance : whether credit is held against what chance alone gives, in columns ``chance_conversions``,
+        ``chance_value`` and ``beyond_conversions``
 
     Raises
     ------
@@ -33,10 +39,23 @@ def attribute(journeys: Journeys, models: AttributionModel | Iterable[Attributio
     ...     {"path": ["mail > search", "search"], "conversions": [2, 1]})))
     >>> attribute(journeys, [at.LastTouch()]).table[["channel", "conversions"]].values.tolist()
     [['mail', 0.0], ['search', 3.0], ['(unattributed)', 0.0]]
+
+    Search closes every journey; by chance it would get its share of touchpoints, 3 of 5.
+
+    >>> credit = attribute(journeys, [at.LastTouch()], chance=True).table
+    >>> credit[["channel", "chance_conversions", "beyond_conversions"]].round(6).values.tolist()[:2]
+    [['mail', 1.2, -1.2], ['search', 1.8, 1.2]]
     """
     models = listed_models(models)
-    fit_models(models, journeys)
-    return Credit.of(models)
+    if not chance:
+        fit_models(models, journeys)
+        return Credit.of(models)
+    for model in models:
+        get_machinery(model).prepare(journeys)
+    shuffling = Shuffling(journeys, tuple(models))
+    observed, shuffled = fit_models(models, journeys, shuffling.read)
+    credit = Credit.of(models)
+    return replace(credit, table=with_chance(credit.table, shuffling.solve(shuffled, observed)))
 
 
 def listed_models(models: AttributionModel | Iterable[AttributionModel]) -> list[AttributionModel]:

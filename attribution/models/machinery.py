@@ -136,16 +136,16 @@ class Machinery:
         self.check(summary, observed)
         model = self.model
         model.summary_, model.observed_ = summary, observed
-        model.credit_ = self._totals(model.solve(summary))
+        model.credit_ = self.solve_totals(summary)
         check_totals(model, **{what: observed.number(what) for what in ("conversions", "value")})
 
-    def _totals(self, solved: object) -> ChannelTotals:
-        """Channel totals with what is unattributed, and the baseline of an incremental model.
+    def solve_totals(self, summary: Summary) -> ChannelTotals:
+        """Solved channel totals with what is unattributed, and the baseline of an incremental model.
 
         The baseline is what its channels leave of the observed totals.
         """
         model = self.model
-        conversions, value = _check_solution(model, solved)
+        conversions, value = _check_solution(model, model.solve(summary))
         unattributed = [model.observed_.number(f"unattributed_{what}") for what in ("conversions", "value")]
         baseline = None
         if model.estimand == "incremental":
@@ -187,6 +187,27 @@ class Machinery:
     def summarise_undrawn(self, chunk: JourneyChunk) -> Summary:
         """Tables of `summarise` that `redraw` does not need, so that `buckets_reader` leaves them out."""
         return Summary({})
+
+    def summarise_drawn(self, chunk: JourneyChunk) -> Summary:
+        """Tables of `summarise` that `solve` needs; with those of `summarise_undrawn` they are all."""
+        return self.model.summarise(chunk)
+
+    @property
+    def reads_converting_only(self) -> bool:
+        """Whether `summarise_drawn` looks at no journey but those with credit to allocate."""
+        return not self.model._overrides("summarise")
+
+    def repeat(self) -> AttributionModel:
+        """A copy that reads and solves other journeys the way that the model, once fitted, has read its own.
+
+        None of what was learned is changed by what the copy learns.
+        """
+        return copy.copy(self.model)
+
+    @property
+    def chooses_reading(self) -> bool:
+        """Whether only fitting tells what `repeat` is to read."""
+        return False
 
     def redraw(self, own: Buckets, observed: Buckets, weights: NDArray[np.float64]) -> Draws:
         """Credit of the fitted model, had bucket b been counted ``weights[d, b]`` times, for each draw d.

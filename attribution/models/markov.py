@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 
 import numpy as np
@@ -287,6 +288,18 @@ class MarkovMachinery(PublishedMachinery):
     def buckets_reader(self) -> Reader | Bucketwise:
         model = self.model
         return model._summarise_steps if model.order == "auto" else Bucketwise(model._summarise_bucket_steps)
+
+    def summarise_drawn(self, chunk: JourneyChunk) -> Summary:
+        return self.model._summarise_steps(chunk)
+
+    def repeat(self) -> Markov:
+        again = copy.copy(self.model)
+        again.order = again.order_ = self.model.order_ if self.chooses_reading else int(self.model.order)
+        return again
+
+    @property
+    def chooses_reading(self) -> bool:
+        return self.model.order == "auto"
 
     def findings(self) -> list[Finding]:
         """An order that paths or data do not fill, and negative credit or baselines."""

@@ -38,6 +38,7 @@ class FirstTouch(AttributionModel):
     [2.0, 0.0, 0.0]
     """
 
+    ignores_channels = True
     assumptions = Assumptions(
         "The touchpoint that opens a journey brings the conversion.",
         "Overstates channels that open journeys.",
@@ -67,6 +68,7 @@ class LastTouch(AttributionModel):
     [['mail', 0.0], ['search', 2.0]]
     """
 
+    ignores_channels = True
     assumptions = Assumptions(
         "The touchpoint that closes a journey brings the conversion.",
         "Overstates channels that close journeys, and ignores what led to them.",
@@ -148,6 +150,7 @@ class Linear(AttributionModel):
     [['mail', 2.0], ['search', 1.0]]
     """
 
+    ignores_channels = True
     assumptions = Assumptions(
         "Every touchpoint of a journey does as much as any other.",
         "Favours channels that touch often.",
@@ -217,6 +220,7 @@ class PositionBased(AttributionModel):
     [['mail', 2.0], ['search', 1.0], ['social', 1.0]]
     """
 
+    ignores_channels = True
     assumptions = Assumptions(
         "The first and the last touchpoint of a journey earn fixed shares.",
         "Favours channels that open and close journeys; the shares are a convention.",
@@ -281,6 +285,7 @@ class TimeDecay(AttributionModel):
     [0.333333, 0.666667, 0.0]
     """
 
+    ignores_channels = True
     assumptions = Assumptions(
         "The longer a touchpoint lies before the conversion, the less it contributes.",
         "Favours channels shortly before a conversion; the half-life is a convention.",

@@ -336,6 +336,13 @@ class ShapleyMachinery(PublishedMachinery):
         flattened, shares, _ = allocate(self.model, chunk)
         return break_down(flattened, shares, len(self.model.channels_))
 
+    def summarise_drawn(self, chunk: JourneyChunk) -> Summary:
+        return self.model._summarise_game(chunk)
+
+    @property
+    def reads_converting_only(self) -> bool:
+        return self.model.game == "set"
+
     @property
     def buckets_reader(self) -> Reader | Bucketwise:
         if self.model.game == "classifier":

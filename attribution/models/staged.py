@@ -21,6 +21,8 @@ from attribution.models.recoding import SHARES, Recoding, unchanged
 class _Staged(AttributionModel):
     """``_share`` for the first, the last and every anchor; the rest is spread over the others."""
 
+    ignores_channels = True
+
     _share: ClassVar[float]
     _spread: ClassVar[float] = 0.1
     _parameters: ClassVar[tuple[str, ...]]

@@ -19,7 +19,7 @@ def summarise_steps(chunk: JourneyChunk, *, channels: int, order: int) -> Summar
     """``steps`` of the journeys, and ``value`` under the step that each ended with."""
     touched = chunk.touched
     counted = touched.conversions, touched.nulls
-    paid = touched.subset(touched.value > 0)
+    paid = touched.subset(np.flatnonzero(touched.value > 0))
     return Summary(
         {
             "steps": count_steps(_slices(touched, channels), *counted, order=order),

@@ -11,6 +11,7 @@ from attribution.arguments import check_arguments
 from attribution.data.engine import Engine
 from attribution.data.loading import content_digest, quality_table
 from attribution.journeys import journeys_of
+from attribution.models.chance import with_chance
 from attribution.models.credit import Credit
 from attribution.models.saved import Training
 from attribution.models.segments import read_segments
@@ -64,7 +65,13 @@ def run_experiment(
     sections = load_sections()
     context = _prepare(sections, experiment, engine, say)
     say(f"fitting {', '.join(model.label for model in context.models)}")
-    overview = read_journeys(context.journeys, context.models, context.segments, context.experiment.resampling)
+    overview = read_journeys(
+        context.journeys,
+        context.models,
+        context.segments,
+        experiment.resampling,
+        with_chance=experiment.incrementality.enabled,
+    )
     say("comparing models")
     context, ranking = _with_returns(_with_overview(context, overview), overview)
     return _outcome(sections, context, ranking)
@@ -139,6 +146,8 @@ def _with_returns(context: RunContext, overview: Overview) -> tuple[RunContext, 
     """With credit and returns, and their intervals where there are draws."""
     journeys, models, terms = context.journeys, context.models, context.terms
     credit = Credit.of(models).table
+    if overview.chance is not None:
+        credit = with_chance(credit, overview.chance)
     worth = read_worth(journeys, models, context.sources, terms, resamples=overview.resamples)
     with_all_worth = credit_of_channels(with_worth(credit, worth), journeys, terms)
     returns = returns_table(with_all_worth, terms)
@@ -146,7 +155,8 @@ def _with_returns(context: RunContext, overview: Overview) -> tuple[RunContext, 
     draws = None
     if overview.resamples is not None:
         draws = sample_measures(overview.resamples, returns, whole_channels(journeys), terms=terms, worth=worth)
-        credit, returns = fill_credit(credit, draws, models), fill_returns(returns, draws)
+        credit = fill_credit(credit, draws, models, overview.chance)
+        returns = fill_returns(returns, draws)
     made = replace(
         context,
         credit=credit,

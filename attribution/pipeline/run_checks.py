@@ -14,6 +14,7 @@ from attribution.journeys.graph import JourneyGraph, assemble_graph, graph_reade
 from attribution.journeys.lookback import lag_reader, lookback_finding
 from attribution.journeys.profile import assemble_profile, profile_reader
 from attribution.models import AttributionModel, fit_models
+from attribution.models.chance import Chance, Shuffling
 from attribution.models.fitting import check_models
 from attribution.models.machinery import get_machinery
 from attribution.models.resampling import Resamples, check_drawable, fit_and_resample
@@ -33,6 +34,7 @@ class Overview:
     profile: pd.DataFrame
     segments: pd.DataFrame | None = None
     resamples: Resamples | None = None
+    chance: Chance | None = None
 
 
 def read_journeys(
@@ -40,23 +42,31 @@ def read_journeys(
     models: Sequence[AttributionModel] = (),
     segments: Segments | None = None,
     resampling: ResamplingOptions | None = None,
+    *,
+    with_chance: bool = False,
 ) -> Overview:
     """Fit all models and learn everything else in one pass."""
+    for model in models:
+        get_machinery(model).prepare(journeys)
     readers = _readers(journeys)
+    shuffling = Shuffling(journeys, tuple(models)) if with_chance else None
     if segments is not None:
-        for model in models:
-            get_machinery(model).prepare(journeys)
         readers.append(segment_reader(models, segments))
+    if shuffling is not None:
+        readers.append(shuffling.read)
     resamples = None
     if resampling is None:
         summaries = fit_models(models, journeys, *readers)
     else:
         summaries, resamples = fit_and_resample(models, journeys, resampling, *readers)
-    overview = _overview(journeys, summaries[:4])
-    if segments is None:
-        return replace(overview, resamples=resamples)
-    credit, notes = segment_credit(summaries[4], journeys, models, segments)
-    return replace(overview, findings=[*overview.findings, *notes], segments=credit, resamples=resamples)
+    overview = replace(_overview(journeys, summaries[:4]), resamples=resamples)
+    if segments is not None:
+        credit, notes = segment_credit(summaries[4], journeys, models, segments)
+        overview = replace(overview, findings=[*overview.findings, *notes], segments=credit)
+    if shuffling is not None:
+        chance = shuffling.solve(summaries[-1], summaries[0])
+        overview = replace(overview, findings=[*overview.findings, *chance.findings], chance=chance)
+    return overview
 
 
 def check_journeys(

@@ -25,6 +25,7 @@ from attribution.schema.experiment import Experiment, checked, core_keys, parse_
 from attribution.schema.renames import new_name
 from attribution.schema.tables import DICTIONARY, OUTPUTS, TRUTH, Table, dictionary_rows
 from attribution.sections import FigureSpec, Finding, Language, ReportPart, RunContext, Section
+from attribution.uncertainty.chance_level import ChanceSection
 from attribution.uncertainty.economics import EconomicsSection
 from attribution.uncertainty.intervals import ResamplingSection
 from attribution.uncertainty.placebo import PlaceboSection
@@ -39,6 +40,7 @@ SHIPPED: tuple[type[Section], ...] = (
     ResamplingSection,
     EconomicsSection,
     ModelsSection,
+    ChanceSection,
     PlaceboSection,
     StabilitySection,
     SensitivitySection,

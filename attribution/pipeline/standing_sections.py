@@ -33,6 +33,7 @@ from attribution.schema.tables import (
     UNATTRIBUTED,
 )
 from attribution.sections import FigureSpec, Language, ReportPart, RunContext, Section
+from attribution.uncertainty.chance_level import chance_sentence
 from attribution.uncertainty.intervals import fill_removal_effects
 
 
@@ -193,6 +194,8 @@ def data_facts(tables: Mapping[str, pd.DataFrame]) -> dict[str, object]:
             unattributed = one.loc[one["channel"] == UNATTRIBUTED, "conversions"].sum()
             totals |= {"conversions": one["conversions"].sum(), "value": one["value"].sum()}
             totals |= {"conversions without a touchpoint": unattributed}
+            sentence = chance_sentence(tables)
+            totals |= {} if sentence is None else {"credit by chance": sentence}
         totals |= {"channels": credit.loc[~credit["channel"].isin(NO_CHANNELS), "channel"].nunique()}
         totals |= {"models": credit["model"].nunique()}
     profile = tables.get("journey_profile")

@@ -32,6 +32,11 @@ RETURNS = Table(
         null("conversions_high", "number", "upper end of the interval; null without resampling"),
         null("value_low", "number", "lower end of the interval; null without resampling"),
         null("value_high", "number", "upper end of the interval; null without resampling"),
+        null(
+            "roi_beyond_chance",
+            "number",
+            "(value − chance value − spend) ÷ spend; null where chance is turned off, and without spend",
+        ),
     ),
     question="What has each channel earned on its spend under each model, and how does it rank?",
 )

@@ -24,6 +24,9 @@ from attribution.schema.tables import NO_CHANNELS
 
 Floats = NDArray[np.float64]
 
+_CHANCE = ["chance_conversions", "chance_value", "beyond_conversions"]
+"""Columns of ``credit`` that add up over the parts of a channel."""
+
 
 @check_arguments
 def compute_returns(
@@ -106,6 +109,8 @@ def with_idle_channels(credit: pd.DataFrame, terms: Terms) -> pd.DataFrame:
     models = credit[["model", "estimand"]].drop_duplicates()
     idle = pd.DataFrame({"channel": sorted(terms.costs.channels - set(credit["channel"]))})
     idle[["conversions", "value", *sorted(terms.measures)]] = 0.0
+    if "chance_value" in credit and credit["chance_value"].notna().any():
+        idle[_CHANCE] = 0.0
     table = pd.concat([credit, models.merge(idle, how="cross")], ignore_index=True) if len(idle) else credit.copy()
     position = table["model"].map({model: index for index, model in enumerate(models["model"])})
     last = table["channel"].isin(NO_CHANNELS)
@@ -140,10 +145,20 @@ def _rows(credit: pd.DataFrame, terms: Terms, basis: Basis, cost_basis: CostBasi
     paid = paid_of(table, terms, cost_basis)
     table["roas"] = ratio(table["value"], paid) if basis == "revenue" else np.nan
     table["roi"] = ratio(table["value"] - table["spend"], paid)
+    table["roi_beyond_chance"] = ratio(table["value"] - _by_chance(credit, table["value"]) - table["spend"], paid)
     table["cpa"] = ratio(paid, table["conversions"])
     table["rank"] = table.groupby("model", sort=False)["roi"].rank(ascending=False, method="average")
     table[[f"{name}_{end}" for name in ("roi", "rank", "conversions", "value") for end in ("low", "high")]] = np.nan
     return table
+
+
+def _by_chance(credit: pd.DataFrame, earned: pd.Series) -> pd.Series:
+    """What chance alone would have earned: of all that a model's channels earned, as much as of their value."""
+    if "chance_value" not in credit:
+        return earned * np.nan
+    is_channel = ~credit["channel"].isin(NO_CHANNELS)
+    whole = [of.where(is_channel).groupby(credit["model"]).transform("sum") for of in (earned, credit["value"])]
+    return credit["chance_value"] * ratio(*whole)
 
 
 # ---------------------------------------------------------------- unit economics: CPA, CAC, LTV ÷ CAC
@@ -241,7 +256,8 @@ def credit_of_channels(credit: pd.DataFrame, journeys: Journeys, terms: Terms) -
     if not whole:
         return credit
     table = credit.assign(channel=credit["channel"].replace(whole))
-    keys, columns = ["model", "estimand", "channel"], ["conversions", "value", "share", *sorted(terms.measures)]
+    keys = ["model", "estimand", "channel"]
+    columns = ["conversions", "value", "share", *(name for name in _CHANCE if name in credit), *sorted(terms.measures)]
     return table.groupby(keys, sort=False)[columns].sum(min_count=1).reset_index()
 
 

@@ -19,6 +19,7 @@ from attribution.kernels.statistics.intervals import (
     rank_probabilities,
 )
 from attribution.models import AttributionModel
+from attribution.models.chance import Chance
 from attribution.models.machinery import Draws
 from attribution.models.resampling import Resamples, Sample
 from attribution.returns import MEDIA, Basis, CostBasis, Costs, Terms, Worth, main_basis
@@ -183,7 +184,9 @@ def _measures(amounts: Measures, roi: Callable[[Mapping[str, Floats]], Floats]) 
     return {"conversions": conversions, "value": value, "share": share, "roi": roi(amounts)}
 
 
-def fill_credit(credit: pd.DataFrame, sampled: Sampled, models: Sequence[AttributionModel]) -> pd.DataFrame:
+def fill_credit(
+    credit: pd.DataFrame, sampled: Sampled, models: Sequence[AttributionModel], chance: Chance | None = None
+) -> pd.DataFrame:
     """The ``credit`` table of ``models`` with its intervals; a channel that is split has some for each of its parts."""
     filled, resamples = credit.copy(), sampled.resamples
     for model in models:
@@ -200,6 +203,9 @@ def fill_credit(credit: pd.DataFrame, sampled: Sampled, models: Sequence[Attribu
         ):
             rows = (filled["model"] == model.label) & filled[measure].notna()
             _set_ends(filled, rows, measure, (channel_names, resamples.interval(*of)))
+        if chance is not None and model.label in chance.shuffles:
+            ends = channels, resamples.interval(*chance.beyond(model.label, resamples))
+            _set_ends(filled, filled["model"] == model.label, "beyond_conversions", ends)
     return filled
 
 

@@ -14,10 +14,9 @@ from pydantic import Field
 from attribution.arguments import check_arguments
 from attribution.data.loading import Sources
 from attribution.errors import InputError
-from attribution.journeys import JourneyChunk, Journeys, Placebo, Summary, build_journeys, journey_options
+from attribution.journeys import Journeys, Placebo, build_journeys, journey_options
 from attribution.journeys.placebo_channel import with_placebo
-from attribution.journeys.structure import tally
-from attribution.kernels.journeys.batches import gather_slices
+from attribution.journeys.structure import count_touchpoints
 from attribution.models import AttributionModel, fit_models
 from attribution.models.fitting import listed_models
 from attribution.schema.experiment import Period
@@ -138,12 +137,6 @@ def placebo_channels(journeys: Journeys) -> NDArray[np.bool_]:
     names = journeys.dimensions.channels
     split = len(journeys.channels) // len(names)
     return np.repeat([name == PLACEBO_CHANNEL for name in names], split)
-
-
-def count_touchpoints(chunk: JourneyChunk) -> Summary:
-    """Touchpoints by channel, each as often as journeys hold it."""
-    channel = gather_slices(chunk.channel, chunk.start, chunk.stop)
-    return Summary({"touchpoints": tally(channel, np.ones(len(channel), bool))})
 
 
 def _share(amounts: NDArray[np.float64], own: NDArray[np.bool_]) -> float:

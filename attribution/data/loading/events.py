@@ -98,6 +98,7 @@ class EventStream:
     first, last : earliest and latest time of a usable event
     values : (conversions + 1,) value of each conversion, by row; 0 at the end, which is where row −1 points
     is_new : (conversions + 1,) whether it is the conversion of a new customer, by row; (0,) unless asked for
+    touchpoints : (channels,) usable touchpoints of each channel
     findings : dropped and repaired rows
     """
 
@@ -107,6 +108,7 @@ class EventStream:
     last: int
     values: NDArray[np.float64]
     is_new: NDArray[np.bool_]
+    touchpoints: NDArray[np.float64]
     findings: tuple[Finding, ...]
 
 
@@ -123,10 +125,11 @@ def open_events(sources: Sources, *, kinds: Sequence[str] | None = None, mark_ne
     spans: list[tuple[int, int]] = []
     parts: list[str] = []
     rows = 0
-    dimensions = Dimensions((), ())
+    dimensions, touchpoints = Dimensions((), ()), np.zeros(0)
     has_cost = sources.has("touchpoints", "cost")
     if sources.has("touchpoints"):
-        dimensions, usable = _read_touchpoints(sources, findings, spans)
+        dimensions, touchpoints = _read_touchpoints(sources, findings, spans)
+        usable = int(touchpoints.sum())
         rows += usable
         if usable:
             cost = ", coalesce(cost, 0) as cost" if has_cost else ""
@@ -160,6 +163,7 @@ def open_events(sources: Sources, *, kinds: Sequence[str] | None = None, mark_ne
         last,
         _values(sources),
         is_new_customer(sources) if mark_new else np.zeros(0, bool),
+        touchpoints,
         tuple(findings),
     )
 
@@ -170,8 +174,8 @@ def _enum(name: str) -> str:
 
 def _read_touchpoints(
     sources: Sources, findings: list[Finding], spans: list[tuple[int, int]]
-) -> tuple[Dimensions, int]:
-    """The dimensions, and how many touchpoints can be used; those that cannot are counted."""
+) -> tuple[Dimensions, NDArray[np.float64]]:
+    """The dimensions, and (channels,) how many touchpoints can be used; those that cannot are counted."""
     has_cost = sources.has("touchpoints", "cost")
     # One scan, by channel: its distinct values and everything that is to be counted.
     by_channel = sources.engine.query(
@@ -192,13 +196,14 @@ def _read_touchpoints(
     usable = by_channel
     if missing["customer"] or missing["time"] or missing["channel"]:
         usable = sources.engine.query(
-            "select count(*) as n, min(touched_at) as first, max(touched_at) as last from touchpoints "
-            "where customer_id is not null and touched_at is not null and trim(channel) <> ''"
+            "select channel as v, count(*) as n, min(touched_at) as first, max(touched_at) as last from touchpoints "
+            "where customer_id is not null and touched_at is not null and trim(channel) <> '' group by channel"
         ).to_pylist()
-    count = sum(row["n"] for row in usable)
-    if count:
+    if usable:
         spans.append((min(row["first"] for row in usable), max(row["last"] for row in usable)))
-    return _dimensions(sources, [row["v"] for row in by_channel]), count
+    dimensions = _dimensions(sources, [row["v"] for row in by_channel])
+    counts = {row["v"]: float(row["n"]) for row in usable}
+    return dimensions, np.array([counts.get(channel, 0.0) for channel in dimensions.channels])
 
 
 def _dimensions(sources: Sources, channels: list[str | None]) -> Dimensions:

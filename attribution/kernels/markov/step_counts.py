@@ -313,8 +313,7 @@ def _list_last(journeys, layout, keys):
     channels, order, _ = layout
     window = np.empty(order, np.int64)
     for j in range(len(journeys.start)):
-        window[:] = channels
-        for i in range(max(journeys.start[j], journeys.stop[j] - order), journeys.stop[j]):
-            window[:-1] = window[1:]
-            window[-1] = journeys.channel[i]
+        for position in range(order):
+            i = journeys.stop[j] - order + position
+            window[position] = journeys.channel[i] if i >= journeys.start[j] else channels
         _pack(window, channels, layout, keys[j])

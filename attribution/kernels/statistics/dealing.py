@@ -148,14 +148,14 @@ def _halve(word, count, piles):
         half = width // 2
         for low in range(0, len(piles), width):
             if piles[low]:
-                right = _ones(draw_bits(draw_bits(word, width), low), piles[low])
+                right = count_ones(draw_bits(draw_bits(word, width), low), piles[low])
                 piles[low] -= right
                 piles[low + half] = right
         width = half
 
 
 @njit(cache=True, nogil=True)
-def _ones(word, bits):
+def count_ones(word, bits):
     """Ones among ``bits`` random bits."""
     ones = 0
     for i in range(0, bits, 64):

@@ -75,7 +75,19 @@ def _mix(word):
 @njit(cache=True, nogil=True)
 def draw_bits(word, stream):
     """64 random bits for a word of one ``stream``, a whole number."""
-    return _mix(_mix(word + np.uint64(0x9E3779B97F4A7C15)) + np.uint64(stream) * np.uint64(0xD1342543DE82EF95))
+    return draw_scattered(scatter(word), stream)
+
+
+@njit(cache=True, nogil=True)
+def scatter(word):
+    """The half of `draw_bits` that is the same for all streams of a word."""
+    return _mix(word + np.uint64(0x9E3779B97F4A7C15))
+
+
+@njit(cache=True, nogil=True)
+def draw_scattered(word, stream):
+    """The other half: `draw_bits` of the word that was scattered."""
+    return _mix(word + np.uint64(stream) * np.uint64(0xD1342543DE82EF95))
 
 
 @njit(cache=True, nogil=True)

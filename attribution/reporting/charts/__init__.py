@@ -13,7 +13,7 @@ from inspect import signature
 import pandas as pd
 
 from attribution.errors import InputError
-from attribution.reporting.charts.bars import credit_by_channel, plain_bars, roi_by_channel
+from attribution.reporting.charts.bars import credit_and_chance, credit_by_channel, plain_bars, roi_by_channel
 from attribution.reporting.charts.budget import budget_by_channel, budget_gain, response_curves
 from attribution.reporting.charts.costs import costs_by_type, roi_within_bounds
 from attribution.reporting.charts.figure import Figure, save_png, to_svg
@@ -38,6 +38,7 @@ __all__ = [
     "channel_colours",
     "cost_waterfall",
     "costs_by_type",
+    "credit_and_chance",
     "credit_by_channel",
     "draw_figures",
     "drawable",

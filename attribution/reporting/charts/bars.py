@@ -83,6 +83,67 @@ def credit_by_channel(credit: pd.DataFrame, *, channels: Iterable[str] | None = 
     )
 
 
+def credit_and_chance(credit: pd.DataFrame, *, channels: Iterable[str] | None = None) -> Figure:
+    """Credited conversions by channel and model, with what labels at random would get.
+
+    Parameters
+    ----------
+    credit : DataFrame
+        Rows of the table ``credit`` that have a chance level.
+    channels : iterable of str, optional
+        All channels of the run, so that labels and colours agree between figures; else those of the table.
+
+    Returns
+    -------
+    Figure
+        Its table: ``channel``, ``model``, ``estimand``, ``conversions``, ``chance_conversions``,
+        ``beyond_conversions``, ``beyond_conversions_low``, ``beyond_conversions_high``; channels with most credit
+        first.
+
+    Raises
+    ------
+    InputError
+        The table has no rows.
+
+    Examples
+    --------
+    >>> credit = pd.DataFrame({"model": ["last_touch"] * 2, "estimand": ["allocated"] * 2,
+    ...     "channel": ["email", "search"], "conversions": [1.0, 3.0], "chance_conversions": [2.5, 1.5],
+    ...     "beyond_conversions": [-1.5, 1.5], "beyond_conversions_low": [None] * 2,
+    ...     "beyond_conversions_high": [None] * 2})
+    >>> credit_and_chance(credit).table["channel"].tolist()
+    ['search', 'email']
+    """
+    if credit.empty:
+        raise InputError("there is no chance level to draw")
+    table, left_out = in_rows(credit, "conversions")
+    beyond = "beyond_conversions"
+    table = table[
+        ["channel", "model", "estimand", "conversions", "chance_conversions", beyond, f"{beyond}_low", f"{beyond}_high"]
+    ]
+    style = ChannelStyle.of(credit["channel"], channels)
+    plain = table.assign(conversions_low=np.nan, conversions_high=np.nan)
+    rows = ChannelRows(plain, "conversions", style, title="credited conversions, and their chance level")
+    top = table.loc[table[beyond].idxmax()]
+    captions = [
+        "Black marks show what a channel would get if channels were labels at random, each as often as it touches. "
+        "Only what lies beyond the mark says something of the channel, and not that the channel caused it.",
+        _say_omitted(left_out, "least credit"),
+    ]
+    return Figure(
+        name="credit_and_chance",
+        title="Credited conversions with their chance level",
+        caption=" ".join(filter(None, captions)),
+        alt_text=(
+            f"Bar chart of credited conversions with a mark at their chance level, {_sizes(table)}. Farthest beyond: "
+            f"{top['channel']} with {format_amount(top['conversions'])} instead of "
+            f"{format_amount(top['chance_conversions'])} under {top['model']}."
+        ),
+        chart=rows.chart([*rows.bars(), rows.marks("chance_conversions")]),
+        table=table,
+    )
+
+
 def plain_bars(table: pd.DataFrame, *, label: str, amount: str, name: str, title: str, caption: str = "") -> Figure:
     """One bar per row: the chart for a table that has none of its own.
 
@@ -222,6 +283,10 @@ class ChannelRows:
     def bars(self) -> list[alt.Chart]:
         bars = alt.Chart().mark_bar().encode(x=self.x, y=self.y, yOffset=self.offset, color=self.colour)
         return [bars, *self._intervals("#111")]
+
+    def marks(self, measure: str) -> alt.Chart:
+        marks: alt.Chart = alt.Chart().mark_tick(color="#111", thickness=2, size=max(3.0, self.slot * 0.9))
+        return marks.encode(x=alt.X(f"{measure}:Q"), y=self.y, yOffset=self.offset)
 
     def dots(self) -> list[alt.Chart]:
         zero = alt.Chart().mark_rule(color="#333", strokeWidth=1.2).encode(x=alt.XDatum(0, type="quantitative"))

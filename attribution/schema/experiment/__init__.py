@@ -5,6 +5,7 @@ from attribution.schema.experiment.returns import LifetimeOptions, ReturnsOption
 from attribution.schema.experiment.settings import (
     DEFAULT_LOOKBACK_DAYS,
     VISIT_OPTIONS,
+    IncrementalityOptions,
     JourneyOptions,
     ModelSpec,
     NullTexts,
@@ -20,6 +21,7 @@ __all__ = [
     "DEFAULT_LOOKBACK_DAYS",
     "VISIT_OPTIONS",
     "Experiment",
+    "IncrementalityOptions",
     "JourneyOptions",
     "LifetimeOptions",
     "ModelSpec",

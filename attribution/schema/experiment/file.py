@@ -18,6 +18,7 @@ from attribution.errors import InputError, did_you_mean
 from attribution.schema.experiment.refusal import keys_of, refusal
 from attribution.schema.experiment.returns import ReturnsOptions
 from attribution.schema.experiment.settings import (
+    IncrementalityOptions,
     JourneyOptions,
     ModelSpec,
     OutputOptions,
@@ -58,6 +59,7 @@ class Experiment(Settings):
     grain : ``channel``, or ``campaign``: every campaign is a channel of its own
     models : one dict per model: ``model`` (its class), ``name`` (optional) and its parameters
     resampling : how intervals are drawn; none unless set
+    incrementality : whether credit is held against what chance alone gives
     returns : what counts as return and as cost
     output : what is written besides the standing tables
     tracking : whether and where the run is logged
@@ -94,6 +96,7 @@ class Experiment(Settings):
     grain: Literal["channel", "campaign"] = "channel"
     models: tuple[ModelSpec, ...]
     resampling: ResamplingOptions | None = None
+    incrementality: IncrementalityOptions = IncrementalityOptions()
     returns: ReturnsOptions = ReturnsOptions()
     output: OutputOptions = OutputOptions()
     tracking: TrackingOptions = TrackingOptions()
@@ -116,6 +119,7 @@ class Experiment(Settings):
             journeys: JourneyOptions | Mapping[str, Any] = ...,
             grain: Literal["channel", "campaign"] = "channel",
             resampling: ResamplingOptions | Mapping[str, Any] | None = None,
+            incrementality: IncrementalityOptions | Mapping[str, Any] = ...,
             returns: ReturnsOptions | Mapping[str, Any] = ...,
             output: OutputOptions | Mapping[str, Any] = ...,
             tracking: TrackingOptions | Mapping[str, Any] = ...,

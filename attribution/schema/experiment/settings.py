@@ -513,6 +513,18 @@ class ResamplingOptions(Settings):
     seed: Annotated[int, Field(ge=0, lt=1 << 63, strict=True)] = 0
 
 
+class IncrementalityOptions(Settings):
+    """What is said of credit beside credit itself.
+
+    Parameters
+    ----------
+    enabled : bool
+        Whether credit is held against what chance alone gives.
+    """
+
+    enabled: bool = True
+
+
 class OutputOptions(Settings):
     """What is written besides the standing tables.
 

@@ -12,14 +12,14 @@ from attribution.schema.tables.definition import Column
 
 _WORDS: Mapping[str, str] = {
     "money": "value spend amount credited_value incremental_value expected_value money_at_stake cost_to_flip "
-    "moved worst unspent money profit_gap size handling worth own",
+    "moved worst unspent money profit_gap size handling worth own chance_value",
     "money (in a budget: what its objective counts)": "return long_return gain short_of_plan regret",
     "money per conversion": "cpa break_even_cpa average_value",
     "money per new customer": "cac lifetime_margin",
     "money per arrival": "cost_per_arrival full_cost_per_arrival value_per_arrival",
     "money per percentage point": "value_per_point",
     "conversions": "claimed conversions new_customers incremental_conversions published allocated alone took_part gap "
-    "conversions_changed",
+    "conversions_changed chance_conversions beyond_conversions",
     "wins": "wins_through expected_wins",
     "wins per percentage point": "wins_per_point",
     "arrivals": "arrivals moved_on lost skipped out_of_order cases reference_cases",
@@ -44,9 +44,8 @@ _WORDS: Mapping[str, str] = {
     "p_value p_adjusted level weight auc optimality_gap margin empty_draws cpa_empty_draws cac_empty_draws",
     "difference of shares": "excess",
     "correlation (−1 … 1)": "kendall_tau spearman similarity",
-    "ratio (1 = 100 %)": "roas roi full_roi claimed_ratio roi_rest roi_without roi_gap total_gap roi_if_expected "
-    "ltv_to_cac break_even_roas long_factor "
-    "total_change attainment achieved widened_by",
+    "ratio (1 = 100 %)": "roas roi roi_beyond_chance full_roi claimed_ratio roi_rest roi_without roi_gap total_gap "
+    "roi_if_expected ltv_to_cac break_even_roas long_factor total_change attainment achieved widened_by",
     "ratio, squared": "variance",
     "return per unit of money": "marginal shadow_price",
     "place (1 = first)": "rank position",
@@ -63,6 +62,8 @@ _UNIT_OF = {word: unit for unit, words in _WORDS.items() for word in words.split
 FORMULAS: Mapping[str, str] = {
     "roas": "value ÷ spend",
     "roi": "(return − spend) ÷ spend, with revenue, margin or lifetime margin for return",
+    "roi_beyond_chance": "(return − return by chance − spend) ÷ spend",
+    "beyond_conversions": "conversions − chance_conversions",
     "cpa": "spend ÷ credited conversions",
     "cac": "spend ÷ credited conversions of new customers",
     "lifetime_margin": "margin × lifetime revenue of a new customer",

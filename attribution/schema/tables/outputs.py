@@ -30,6 +30,16 @@ CREDIT = Table(
         null("value_high", "number", "upper end of the interval; null without resampling and for what is no channel"),
         null("share_low", "number", "lower end of the interval; null without resampling"),
         null("share_high", "number", "upper end of the interval; null without resampling"),
+        null(
+            "chance_conversions",
+            "number",
+            "conversions credited if channels were labels at random; null for what is no channel, and where chance is "
+            "turned off",
+        ),
+        null("chance_value", "number", "value credited if channels were labels at random; null as chance_conversions"),
+        null("beyond_conversions", "number", "conversions − chance_conversions; it does not say what was caused"),
+        null("beyond_conversions_low", "number", "lower end of the interval; null without resampling"),
+        null("beyond_conversions_high", "number", "upper end of the interval; null without resampling"),
     ),
     question="How many conversions, and how much value, does each model credit to each channel?",
 )
