@@ -13,6 +13,7 @@ from attribution.models.credit import journey_credit
 from attribution.models.model_tables import model_findings, model_tables, without_interactions
 from attribution.returns import booked_costs, main_basis
 from attribution.schema.tables import (
+    ASSIGNMENT,
     CHANNEL_LINT,
     CONVERSION,
     CREDIT_BY_POSITION,
@@ -103,6 +104,7 @@ class ModelsSection(Section):
     declared = (
         PUBLISHED_CREDIT,
         HELD_OUT,
+        ASSIGNMENT,
         CREDIT_BY_POSITION,
         INTERACTIONS,
         JOURNEY_CREDIT,

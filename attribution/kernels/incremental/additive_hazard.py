@@ -140,21 +140,25 @@ class Effects(NamedTuple):
 # ---------------------------------------------------------------- days out
 
 
-def states(part: Floats, impulse: Floats, stop_part: Floats, stop_impulse: Floats, rate: Floats) -> Floats:
-    """(…, days, columns) ∫ x over each day, from what enters and leaves the stocks; ``rate`` (columns,) per day."""
+def states(tables: Mapping[str, Floats], lead: str, rate: Floats) -> Floats:
+    """(days, columns) ∫ x over each day, from what enters and leaves the stocks; ``rate`` (columns,) per day.
+
+    ``lead`` is what the names of its tables begin with.
+    """
+    names = (f"{lead}{name}" for name in ("part", "impulse", "stop_part", "stop_impulse"))
+    part, impulse, stop_part, stop_impulse = (tables[name].reshape(-1, len(rate)) for name in names)
     daily, kept = np.empty_like(part), np.exp(-rate)
     whole = np.divide(-np.expm1(-rate), rate, out=np.ones_like(rate), where=rate > 0)
-    state = np.zeros_like(part[..., 0, :])
-    for day in range(part.shape[-2]):
-        state = kept * state + impulse[..., day, :] - stop_impulse[..., day, :]
-        daily[..., day, :] = part[..., day, :] - stop_part[..., day, :] + state * whole
+    state = np.zeros(len(rate))
+    for day in range(len(part)):
+        state = kept * state + impulse[day] - stop_impulse[day]
+        daily[day] = part[day] - stop_part[day] + state * whole
     return daily
 
 
 def at_risk_by_day(tables: Mapping[str, Floats]) -> Floats:
-    """(…, days) customer-days at risk."""
-    risk = (tables[name][..., None] for name in ("risk_part", "risk_impulse", "risk_stop_part", "risk_stop_impulse"))
-    return states(*risk, np.zeros(1))[..., 0]
+    """(days,) customer-days at risk."""
+    return states(tables, "risk_", np.zeros(1))[:, 0]
 
 
 def centre(tables: Mapping[str, Floats], rate: Floats, untouched: Floats | float = 0.0) -> Moments:
@@ -168,7 +172,7 @@ def centre(tables: Mapping[str, Floats], rate: Floats, untouched: Floats | float
     """
     columns = len(tables["at_conversions"])
     rates = np.tile(rate, columns // len(rate))
-    stocks = states(*(tables[name] for name in ("part", "impulse", "stop_part", "stop_impulse")), rates)
+    stocks = states(tables, "", rates)
     at_risk = np.maximum(at_risk_by_day(tables), 0.0) + untouched
     mean = np.divide(stocks, at_risk[:, None], out=np.zeros_like(stocks), where=at_risk[:, None] > 1e-9)
     raw = tables["products"] + tables["products"].T

@@ -44,7 +44,8 @@ class Layout(NamedTuple):
         ``products`` half of ∫ x xᵀ; ``part`` and ``impulse`` what enters the stocks, ``stop_…`` what leaves them, and
         ``risk_…`` the same of customers at risk; ``conversions``, ``value`` per day; ``at_conversions`` and
         ``at_value`` stocks just before them; ``at_arrivals`` stocks just before touchpoints of each channel, whose
-        number per day is ``arrivals``; ``customers`` read; ``near`` conversions soon after an unpaid touchpoint.
+        number per day is ``arrivals``; ``customers`` read; ``near`` conversions soon after an unpaid touchpoint;
+        ``untouched`` customers whom nothing happened to.
         """
         columns, by_day = self.columns, (self.days, self.columns)
         return {
@@ -65,6 +66,7 @@ class Layout(NamedTuple):
             "arrivals": (self.slots, self.days),
             "customers": (),
             "near": (),
+            "untouched": (),
         }
 
     @property
@@ -149,7 +151,7 @@ def sum_risk(events: CustomerEvents, rules: Rules, group: NDArray[np.int64], gro
     ----------
     events : of whole customers
     rules : what is at risk
-    group : (customers,) group of each
+    group : (customers,) group of each; below 0 for customers who are left out
     groups : number of groups
 
     Returns
@@ -159,6 +161,7 @@ def sum_risk(events: CustomerEvents, rules: Rules, group: NDArray[np.int64], gro
     layout = rules.layout
     cells = np.zeros((groups, layout.size, 2), np.int64)
     order = np.argsort(group, kind="stable")  # the sums of one group stay near
+    order = order[group[order] >= 0]
     frame = np.array(
         [rules.start, rules.end, rules.day, rules.guard, rules.knows_all, rules.is_last, layout.days], np.int64
     )
@@ -170,66 +173,13 @@ def risk_of_untouched(rules: Rules, customers: int) -> NDArray[np.int64]:
     """(size, 2) limbs of so many customers at risk from start to end whom nothing ever happened to."""
     layout = rules.layout
     cells = np.zeros((layout.size, 2), np.int64)
-    cells[layout.edges[5], 1] = cells[layout.edges[15], 1] = customers
+    cells[[layout.edges[5], layout.edges[15], layout.edges[17]], 1] = customers
     if layout.days > 1:
         cells[layout.edges[6] + 1, 1] = customers
     left = layout.days - (rules.end - rules.start) / rules.day
     whole, fraction = divmod(int(left * _FRACTION + 0.5) * customers, 1 << LIMB_BITS)
     cells[layout.edges[7] + layout.days - 1] = fraction, whole
     return cells
-
-
-@njit(cache=True, nogil=True)
-def count_events(starts, ref, is_last):
-    """Touchpoints and conversions before each customer, (customers + 1,) each.
-
-    With ``is_last`` nothing counts after a customer's first conversion. ``starts`` and ``ref`` are those of
-    `attribution.kernels.journeys.cut.cut_journeys`.
-
-    Examples
-    --------
-    >>> [part.tolist() for part in count_events(np.array([0, 3, 4]), np.array([2, -1, 5, 0]), True)]
-    [[0, 1, 2], [0, 1, 1]]
-    """
-    touches = np.zeros(len(starts), np.int64)
-    ends = np.zeros(len(starts), np.int64)
-    for c in range(len(starts) - 1):
-        touched = 0
-        ended = 0
-        for i in range(starts[c], starts[c + 1]):
-            if ref[i] < 0:
-                ended += 1
-                if is_last:
-                    break
-            else:
-                touched += 1
-        touches[c + 1] = touches[c] + touched
-        ends[c + 1] = ends[c] + ended
-    return touches, ends
-
-
-@njit(cache=True, nogil=True)
-def gather_ends(starts, at, ref, ends):
-    """Time and row of the conversions that `count_events` counts.
-
-    Examples
-    --------
-    >>> times, rows = gather_ends(np.array([0, 3]), np.array([5, 6, 7]), np.array([2, -1, -4]), np.array([0, 2]))
-    >>> times.tolist(), rows.tolist()
-    ([6, 7], [0, 3])
-    """
-    times = np.empty(ends[-1], np.int64)
-    rows = np.empty(ends[-1], np.int64)
-    for c in range(len(starts) - 1):
-        k = ends[c]
-        for i in range(starts[c], starts[c + 1]):
-            if k == ends[c + 1]:
-                break
-            if ref[i] < 0:
-                times[k] = at[i]
-                rows[k] = -1 - ref[i]
-                k += 1
-    return times, rows
 
 
 # ---------------------------------------------------------------- the pass

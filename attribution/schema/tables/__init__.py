@@ -35,6 +35,7 @@ from attribution.schema.tables.inputs import (
 from attribution.schema.tables.measures import FORMULAS
 from attribution.schema.tables.outputs import (
     AGREEMENT,
+    ASSIGNMENT,
     CHANNEL_LINT,
     CREDIT,
     CREDIT_BY_POSITION,
@@ -51,6 +52,7 @@ from attribution.schema.tables.outputs import (
 
 __all__ = [
     "AGREEMENT",
+    "ASSIGNMENT",
     "BASELINE",
     "CHANNEL_LINT",
     "CLICK_IDS",
