@@ -19,7 +19,7 @@ LEAST_WEIGHT = 0.02
 """A half-life with less weight than this is left out."""
 
 _RIDGE = 1e-10
-_FLAT = 1e-9
+_FLAT = 1e-7
 """A stock that varies less than this part of its square, within days, says nothing."""
 
 SINGULAR = 1e10
@@ -161,6 +161,19 @@ def at_risk_by_day(tables: Mapping[str, Floats]) -> Floats:
     return states(tables, "risk_", np.zeros(1))[:, 0]
 
 
+def products(tables: Mapping[str, Floats], rate: Floats) -> Floats:
+    """(columns, columns) ∫ x xᵀ: what a product of stocks gains by additions and loses at the end has faded meanwhile.
+
+    ``rate`` (columns,) per day.
+    """
+    slots = len(tables["additions"])
+    slot = np.repeat(np.arange(slots), len(rate) // slots)
+    crossed = tables["at_additions"][slot]  # row p: stocks when something is added to the channel of p
+    own = np.where(slot[:, None] == slot, tables["additions"][slot], 0.0)
+    half = tables["entry_products"] - tables["stop_products"]
+    return (crossed + crossed.T + own + half + half.T) / (rate[:, None] + rate)
+
+
 def centre(tables: Mapping[str, Floats], rate: Floats, untouched: Floats | float = 0.0) -> Moments:
     """What is left of the sums of `attribution.kernels.incremental.risk_sums.Layout` with a free baseline every day.
 
@@ -175,7 +188,7 @@ def centre(tables: Mapping[str, Floats], rate: Floats, untouched: Floats | float
     stocks = states(tables, "", rates)
     at_risk = np.maximum(at_risk_by_day(tables), 0.0) + untouched
     mean = np.divide(stocks, at_risk[:, None], out=np.zeros_like(stocks), where=at_risk[:, None] > 1e-9)
-    raw = tables["products"] + tables["products"].T
+    raw = products(tables, rates)
     information = raw - stocks.T @ mean
     return Moments(
         information,

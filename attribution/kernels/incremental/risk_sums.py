@@ -41,15 +41,20 @@ class Layout(NamedTuple):
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
         """Shape of each table, in their order.
 
-        ``products`` half of ∫ x xᵀ; ``part`` and ``impulse`` what enters the stocks, ``stop_…`` what leaves them, and
-        ``risk_…`` the same of customers at risk; ``conversions``, ``value`` per day; ``at_conversions`` and
+        ``entry_products`` and ``stop_products`` half of x xᵀ when customers come to be at risk and cease to be;
+        ``at_additions`` stocks just before something is added to those of each channel, and ``additions`` how often;
+        ``part`` and ``impulse`` what enters the stocks, ``stop_…`` what leaves them, and ``risk_…`` the same of
+        customers at risk; ``conversions``, ``value`` per day; ``at_conversions`` and
         ``at_value`` stocks just before them; ``at_arrivals`` stocks just before touchpoints of each channel, whose
         number per day is ``arrivals``; ``customers`` read; ``near`` conversions soon after an unpaid touchpoint;
         ``untouched`` customers whom nothing happened to.
         """
         columns, by_day = self.columns, (self.days, self.columns)
         return {
-            "products": (columns, columns),
+            "entry_products": (columns, columns),
+            "stop_products": (columns, columns),
+            "at_additions": (self.slots, columns),
+            "additions": (self.slots,),
             "part": by_day,
             "impulse": by_day,
             "stop_part": by_day,
@@ -159,37 +164,67 @@ def sum_risk(events: CustomerEvents, rules: Rules, group: NDArray[np.int64], gro
     limbs : (groups, size, 2) fractions in units of 2⁻³², and whole numbers; see `Layout`. Each term is rounded once.
     """
     layout = rules.layout
-    cells = np.zeros((groups, layout.size, 2), np.int64)
+    cells = np.zeros((groups, 2, layout.size), np.int64)
     order = np.argsort(group, kind="stable")  # the sums of one group stay near
     order = order[group[order] >= 0]
     frame = np.array(
         [rules.start, rules.end, rules.day, rules.guard, rules.knows_all, rules.is_last, layout.days], np.int64
     )
     _sum(events, frame, (rules.slot, rules.role, rules.rate), layout.edges, (order, group), cells)
-    return cells
+    return cells.transpose(0, 2, 1)
 
 
 def risk_of_untouched(rules: Rules, customers: int) -> NDArray[np.int64]:
     """(size, 2) limbs of so many customers at risk from start to end whom nothing ever happened to."""
     layout = rules.layout
     cells = np.zeros((layout.size, 2), np.int64)
-    cells[[layout.edges[5], layout.edges[15], layout.edges[17]], 1] = customers
+    edges = layout.edges
+    cells[edges[[_RISK, _CUSTOMERS, _UNTOUCHED]], 1] = customers
     if layout.days > 1:
-        cells[layout.edges[6] + 1, 1] = customers
+        cells[edges[_RISK_IMPULSE] + 1, 1] = customers
     left = layout.days - (rules.end - rules.start) / rules.day
     whole, fraction = divmod(int(left * _FRACTION + 0.5) * customers, 1 << LIMB_BITS)
-    cells[layout.edges[7] + layout.days - 1] = fraction, whole
+    cells[edges[_RISK_STOP] + layout.days - 1] = fraction, whole
     return cells
 
 
 # ---------------------------------------------------------------- the pass
 
+_ENTRY, _STOP, _AT_ADDITIONS, _ADDITIONS = 0, 1, 2, 3
+_PART, _IMPULSE, _STOP_PART, _STOP_IMPULSE = 4, 5, 6, 7
+_RISK, _RISK_IMPULSE, _RISK_STOP, _RISK_STOP_IMPULSE = 8, 9, 10, 11
+_CONVERSIONS, _VALUE, _AT_CONVERSIONS, _AT_VALUE, _AT_ARRIVALS, _ARRIVALS = 12, 13, 14, 15, 16, 17
+_CUSTOMERS, _NEARBY, _UNTOUCHED = 18, 19, 20
+
+_SMALL = 256.0
+_MANY = 700
+"""Customers with so many touchpoints in a spell are summed up term by term: their terms may be large."""
+
+_ROUND = 1.5 * 2.0**52
+_ROUND_BITS = np.int64(np.float64(_ROUND).view(np.int64))
+"""A number below 2⁵¹ that is added to the first has its whole part in the last bits, less the second."""
+
+_CARRY = 1 << 30
+"""Fractions are carried before they might add up to more, long before 64 bits are full."""
+
 
 @njit(cache=True, nogil=True, inline="always")
 def _add(sums, row, term):
-    whole = np.int64(term)
-    sums[row, 0] += np.int64((term - whole) * _FRACTION + 0.5)
-    sums[row, 1] += whole
+    if term < _SMALL:
+        sums[0, row] += np.int64(term * _FRACTION + 0.5)
+    else:
+        whole = np.int64(term)
+        sums[0, row] += np.int64((term - whole) * _FRACTION + 0.5)
+        sums[1, row] += whole
+
+
+@njit(cache=True, nogil=True)
+def _carry(cells):
+    for g in range(cells.shape[0]):
+        for i in range(cells.shape[2]):
+            whole = cells[g, 0, i] >> LIMB_BITS
+            cells[g, 1, i] += whole
+            cells[g, 0, i] -= whole << LIMB_BITS
 
 
 @njit(cache=True, nogil=True)
@@ -198,19 +233,20 @@ def _sum(events, frame, channels, edges, groups, cells):
     slot, role, rate = channels
     order, group = groups
     start, end, knows_all, is_last = frame[0], frame[1], frame[4], frame[5]
-    stock = np.zeros(len(role) * len(rate))
-    active = np.zeros(len(role), np.int64)
-    place = np.full(len(role), -1, np.int64)
-    scratch = np.empty((3, len(rate)))
-    both = np.empty((len(rate), len(rate)))
-    for j in range(len(rate)):
-        for k in range(len(rate)):
-            both[j, k] = 1.0 / (rate[j] + rate[k])
+    columns = len(role) * len(rate)
+    rounded = np.empty(columns)
+    state = np.zeros(columns), np.empty(columns), rounded, rounded.view(np.int64), np.empty((2, len(rate)))
+    waiting = 0
     for number in range(len(order)):
         c = order[number]
         sums = cells[group[c]]
-        _add(sums, edges[15], 1.0)
+        _add(sums, edges[_CUSTOMERS], 1.0)
         first, last = touch_start[c], touch_start[c + 1]
+        touches = last - first
+        waiting += (touches * touches if touches < _MANY else touches * 256) + end_start[c + 1] - end_start[c] + 1
+        if waiting > _CARRY:
+            _carry(cells)
+            waiting = 0
         since = start  # at risk again from here, if at all
         spell = end_start[c]
         while True:
@@ -232,21 +268,14 @@ def _sum(events, frame, channels, edges, groups, cells):
             if entry < close:
                 what = 1 if converts and not is_cut and counts[spell] else 0
                 worth = value[spell] if what else 0.0
-                _spell(
-                    (touched_at, channel),
-                    (first, until, entry, close, what),
-                    worth,
-                    frame,
-                    (slot, role, rate, both),
-                    edges,
-                    (stock, active, place, scratch),
-                    sums,
-                )
+                span = (first, until, entry, close, what)
+                _spell((touched_at, channel), span, worth, frame, channels, edges, state, sums)
             if not converts or is_cut or is_last:
                 break
             first = until
             since = max(start, stop)
             spell += 1
+    _carry(cells)
 
 
 @njit(cache=True, nogil=True)
@@ -254,19 +283,19 @@ def _spell(touchpoints, span, worth, frame, channels, edges, state, sums):
     touched_at, channel = touchpoints
     first, until, entry, close, converts = span
     start, day, guard, days = frame[0], frame[2], frame[3], frame[6]
-    slot, role, rate, both = channels
-    stock, active, place, scratch = state
-    fading = len(rate)
-    columns = len(stock)
-    products, part, impulse = edges[0], edges[1], edges[2]
-    stop_part, stop_impulse = edges[3], edges[4]
-    _mark_risk(sums, edges[5], edges[6], (entry - start) / day, days)
-    _mark_risk(sums, edges[7], edges[8], (close - start) / day, days)
+    slot, role, rate = channels
+    stock = state[0]
+    fading, columns = len(rate), len(stock)
+    is_few = until - first < _MANY
+    per_day = 1.0 / day
+    _mark_risk(sums, edges[_RISK], edges[_RISK_IMPULSE], (entry - start) / day, days)
+    _mark_risk(sums, edges[_RISK_STOP], edges[_RISK_STOP_IMPULSE], (close - start) / day, days)
 
-    held = 0  # channels with stocks
+    stock[:] = 0.0
+    is_empty = True
     at = entry  # when stocks were brought up to date
-    paid = _next(touched_at, channel, slot, role, first, until, 0)
-    unpaid = _next(touched_at, channel, slot, role, first, until, 1)
+    paid = _next(channel, slot, role, first, until, 0)
+    unpaid = _next(channel, slot, role, first, until, 1)
     arrival = first
     while arrival < until and touched_at[arrival] <= entry:
         arrival += 1
@@ -274,44 +303,29 @@ def _spell(touchpoints, span, worth, frame, channels, edges, state, sums):
 
     # What lies before entry has faded by then, and comes in at once.
     while True:
-        is_paid, when = _earlier(touched_at, paid, unpaid, until, guard)
-        if when > entry or when >= close:
+        by_paid = touched_at[paid] if paid < until else _NEVER
+        by_unpaid = touched_at[unpaid] + guard if unpaid < until else _NEVER
+        when = min(by_paid, by_unpaid)
+        if when > entry:
             break
-        i = paid if is_paid else unpaid
-        s = slot[channel[i]]
-        if place[s] < 0:
-            place[s] = held
-            active[held] = s
-            held += 1
-        gone = (entry - when) / day
+        i = paid if by_paid <= by_unpaid else unpaid
+        a = slot[channel[i]] * fading
+        gone = (entry - when) * per_day
         for j in range(fading):
-            stock[s * fading + j] += np.exp(-rate[j] * gone)
-        if is_paid:
-            paid = _next(touched_at, channel, slot, role, i + 1, until, 0)
+            stock[a + j] += np.exp(-rate[j] * gone)
+        is_empty = False
+        if by_paid <= by_unpaid:
+            paid = _next(channel, slot, role, i + 1, until, 0)
         else:
-            unpaid = _next(touched_at, channel, slot, role, i + 1, until, 1)
-    if held:
-        left = (close - entry) / day
-        today, rest = _day(entry, start, day)
-        for j in range(fading):
-            scratch[0, j] = np.exp(-rate[j] * left)
-            scratch[1, j] = np.exp(-rate[j] * rest)
-        for m in range(held):
-            a = active[m] * fading
-            for j in range(fading):
-                x = stock[a + j]
-                if today < days:
-                    _add(sums, part + today * columns + a + j, x * (1.0 - scratch[1, j]) / rate[j])
-                if today + 1 < days:
-                    _add(sums, impulse + (today + 1) * columns + a + j, x * scratch[1, j])
-                for n in range(held):
-                    b = active[n] * fading
-                    for k in range(fading):
-                        term = 0.5 * x * stock[b + k] * (1.0 - scratch[0, j] * scratch[0, k]) * both[j, k]
-                        _add(sums, products + (a + j) * columns + b + k, term)
+            unpaid = _next(channel, slot, role, i + 1, until, 1)
+    if not is_empty:
+        _products(sums, edges[_ENTRY], state, is_few)
+        _flow_all(sums, edges[_PART], edges[_IMPULSE], frame, entry, rate, state)
 
     while True:
-        is_paid, when = _earlier(touched_at, paid, unpaid, until, guard)
+        by_paid = touched_at[paid] if paid < until else _NEVER
+        by_unpaid = touched_at[unpaid] + guard if unpaid < until else _NEVER
+        when = min(by_paid, by_unpaid)
         comes = touched_at[arrival] if arrival < until else _NEVER
         if comes > close:
             comes = _NEVER
@@ -320,88 +334,55 @@ def _spell(touchpoints, span, worth, frame, channels, edges, state, sums):
         now = min(when, comes)
         if now == _NEVER:
             break
-        if now > at:
-            _fade(stock, active, held, rate, scratch, (now - at) / day)
-            at = now
+        if not is_empty:
+            if now > at:
+                _fade(state, rate, (now - at) * per_day)
+            _round(state)
+        at = now
+        # A touchpoint of which nothing else happens at the same instant comes and is added at once.
+        adds = comes > when
         if comes <= when:  # touchpoints of one instant do not see each other
             s = slot[channel[arrival]]
             if s >= 0:
-                today = min(_day(now, start, day)[0], days - 1)
-                _add(sums, edges[14] + s * days + today, 1.0)
-                for m in range(held):
-                    a = active[m] * fading
-                    for j in range(fading):
-                        _add(sums, edges[13] + s * columns + a + j, stock[a + j])
+                sums[1, edges[_ARRIVALS] + s * days + min((now - start) // day, days - 1)] += 1
+                if not is_empty:
+                    _add_stocks(sums, edges[_AT_ARRIVALS] + s * columns, state, is_few)
                 if role[s] == 1:
                     visited = now
+            adds = arrival == paid and by_unpaid > now and (arrival + 1 == until or touched_at[arrival + 1] > now)
+            adds = adds and when == now
             arrival += 1
+        if not adds:
             continue
-        i = paid if is_paid else unpaid
+        i = paid if by_paid <= by_unpaid else unpaid
         s = slot[channel[i]]
-        if place[s] < 0:
-            place[s] = held
-            active[held] = s
-            held += 1
-        a = s * fading
-        left = (close - now) / day
-        today, rest = _day(now, start, day)
+        if not is_empty:
+            _add_stocks(sums, edges[_AT_ADDITIONS] + s * columns, state, is_few)
+        sums[1, edges[_ADDITIONS] + s] += 1
+        _flow_one(sums, edges[_PART], edges[_IMPULSE], frame, now, rate, s, columns)
         for j in range(fading):
-            scratch[0, j] = np.exp(-rate[j] * left)
-            scratch[1, j] = np.exp(-rate[j] * rest)
-        for m in range(held):
-            b = active[m] * fading
-            for j in range(fading):
-                x = stock[b + j]
-                if x == 0.0:
-                    continue
-                row = products + (b + j) * columns + a
-                for k in range(fading):
-                    _add(sums, row + k, x * (1.0 - scratch[0, j] * scratch[0, k]) * both[j, k])
-        for j in range(fading):
-            for k in range(fading):
-                term = 0.5 * (1.0 - scratch[0, j] * scratch[0, k]) * both[j, k]
-                _add(sums, products + (a + j) * columns + a + k, term)
-            if today < days:
-                _add(sums, part + today * columns + a + j, (1.0 - scratch[1, j]) / rate[j])
-            if today + 1 < days:
-                _add(sums, impulse + (today + 1) * columns + a + j, scratch[1, j])
-            stock[a + j] += 1.0
-        if is_paid:
-            paid = _next(touched_at, channel, slot, role, i + 1, until, 0)
+            stock[s * fading + j] += 1.0
+        is_empty = False
+        if by_paid <= by_unpaid:
+            paid = _next(channel, slot, role, i + 1, until, 0)
         else:
-            unpaid = _next(touched_at, channel, slot, role, i + 1, until, 1)
+            unpaid = _next(channel, slot, role, i + 1, until, 1)
 
-    if close > at:
-        _fade(stock, active, held, rate, scratch, (close - at) / day)
-    today, rest = _day(close, start, day)
-    for j in range(fading):
-        scratch[1, j] = np.exp(-rate[j] * rest)
-    for m in range(held):
-        a = active[m] * fading
-        for j in range(fading):
-            x = stock[a + j]
-            if today < days:
-                _add(sums, stop_part + today * columns + a + j, x * (1.0 - scratch[1, j]) / rate[j])
-            if today + 1 < days:
-                _add(sums, stop_impulse + (today + 1) * columns + a + j, x * scratch[1, j])
-            if converts:
-                _add(sums, edges[11] + a + j, x)
-                _add(sums, edges[12] + a + j, worth * x)
-            stock[a + j] = 0.0
-        place[active[m]] = -1
+    if not is_empty:
+        if close > at:
+            _fade(state, rate, (close - at) * per_day)
+        _products(sums, edges[_STOP], state, is_few)
+        _flow_all(sums, edges[_STOP_PART], edges[_STOP_IMPULSE], frame, close, rate, state)
+        if converts:
+            for a in range(columns):
+                _add(sums, edges[_AT_CONVERSIONS] + a, stock[a])
+                _add(sums, edges[_AT_VALUE] + a, worth * stock[a])
     if converts:
-        today = min(today, days - 1)
-        _add(sums, edges[9] + today, 1.0)
-        _add(sums, edges[10] + today, worth)
+        today = min((close - start) // day, days - 1)
+        _add(sums, edges[_CONVERSIONS] + today, 1.0)
+        _add(sums, edges[_VALUE] + today, worth)
         if close - visited <= _NEAR:
-            _add(sums, edges[16], 1.0)
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _day(now, start, day):
-    """The day of an instant, and how much of it is left."""
-    today = (now - start) // day
-    return today, 1.0 - (now - start - today * day) / day
+            _add(sums, edges[_NEARBY], 1.0)
 
 
 @njit(cache=True, nogil=True)
@@ -410,11 +391,90 @@ def _mark_risk(sums, part, impulse, moment, days):
     if today < days:
         _add(sums, part + today, 1.0 - (moment - today))
     if today + 1 < days:
-        _add(sums, impulse + today + 1, 1.0)
+        sums[1, impulse + today + 1] += 1
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _flow_one(sums, part, impulse, frame, now, rate, s, columns):
+    """What a touchpoint of one channel adds over the rest of the day, and what of it is left for the next."""
+    start, day, days = frame[0], frame[2], frame[6]
+    today = (now - start) // day
+    rest = 1.0 - (now - start - today * day) / day
+    a = today * columns + s * len(rate)
+    for j in range(len(rate)):
+        kept = np.exp(-rate[j] * rest)
+        _add(sums, part + a + j, (1.0 - kept) / rate[j])
+        if today + 1 < days:
+            _add(sums, impulse + a + columns + j, kept)
 
 
 @njit(cache=True, nogil=True)
-def _next(touched_at, channel, slot, role, i, until, kind):
+def _flow_all(sums, part, impulse, frame, now, rate, state):
+    """What all stocks are over the rest of the day, and what of them is left for the next."""
+    stock = state[0]
+    start, day, days = frame[0], frame[2], frame[6]
+    today = (now - start) // day
+    if today >= days:
+        return
+    rest = 1.0 - (now - start - today * day) / day
+    whole, kept = state[4]
+    for j in range(len(rate)):
+        kept[j] = np.exp(-rate[j] * rest)
+        whole[j] = (1.0 - kept[j]) / rate[j]
+    row = today * len(stock)
+    for low in range(0, len(stock), len(rate)):
+        if stock[low] == 0.0:
+            continue
+        for j in range(len(rate)):
+            _add(sums, part + row + low + j, stock[low + j] * whole[j])
+            if today + 1 < days:
+                _add(sums, impulse + row + len(stock) + low + j, stock[low + j] * kept[j])
+
+
+@njit(cache=True, nogil=True)
+def _products(sums, table, state, is_few):
+    """Half of x xᵀ: each pair of stocks once, and half of the square of each."""
+    stock, other, rounded, bits = state[0], state[1], state[2], state[3]
+    columns = len(stock)
+    for p in range(columns):
+        x = stock[p]
+        if x == 0.0:
+            continue
+        row = table + p * columns
+        _add(sums, row + p, 0.5 * x * x)
+        if is_few:
+            cells = sums[0, row : row + columns]
+            for r in range(p + 1, columns):
+                rounded[r] = x * stock[r] * _FRACTION + _ROUND
+            for r in range(p + 1, columns):
+                cells[r] += bits[r] - _ROUND_BITS
+        else:
+            for r in range(p + 1, columns):
+                _add(sums, row + r, x * stock[r])
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _round(state):
+    """Stocks in fixed point, for `_add_stocks`."""
+    stock, rounded = state[0], state[2]
+    for p in range(len(stock)):
+        rounded[p] = stock[p] * _FRACTION + _ROUND
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _add_stocks(sums, row, state, is_few):
+    stock, bits = state[0], state[3]
+    if is_few:
+        cells = sums[0, row : row + len(stock)]
+        for p in range(len(stock)):
+            cells[p] += bits[p] - _ROUND_BITS
+    else:
+        for p in range(len(stock)):
+            _add(sums, row + p, stock[p])
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _next(channel, slot, role, i, until, kind):
     """The next touchpoint of a channel of one kind."""
     while i < until and (slot[channel[i]] < 0 or role[slot[channel[i]]] != kind):
         i += 1
@@ -422,19 +482,12 @@ def _next(touched_at, channel, slot, role, i, until, kind):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _earlier(touched_at, paid, unpaid, until, guard):
-    """Whether a credited touchpoint is the next to enter stocks, and when."""
-    by_paid = touched_at[paid] if paid < until else _NEVER
-    by_unpaid = touched_at[unpaid] + guard if unpaid < until else _NEVER
-    return by_paid <= by_unpaid, min(by_paid, by_unpaid)
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _fade(stock, active, held, rate, scratch, days):
+def _fade(state, rate, days):
+    stock, kept = state[0], state[1]
     fading = len(rate)
     for j in range(fading):
-        scratch[2, j] = np.exp(-rate[j] * days)
-    for m in range(held):
-        a = active[m] * fading
-        for j in range(fading):
-            stock[a + j] *= scratch[2, j]
+        factor = np.exp(-rate[j] * days)
+        for low in range(j, len(stock), fading):
+            kept[low] = factor
+    for p in range(len(stock)):
+        stock[p] *= kept[p]

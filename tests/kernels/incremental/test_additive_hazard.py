@@ -112,7 +112,8 @@ def test_a_stock_that_is_the_same_for_all_on_every_day_says_nothing() -> None:
     slow = PLAIN.sums(FOUR)
     columns = 2
     tables = {
-        "products": np.diag([1.0, 0.5]), "part": np.array([[1.0, 1.0]]), "stop_part": np.zeros((1, 2)),
+        "entry_products": np.diag([2.0, 1.0]), "stop_products": np.zeros((2, 2)), "at_additions": np.zeros((2, 2)),
+        "additions": np.zeros(2), "part": np.array([[1.0, 1.0]]), "stop_part": np.zeros((1, 2)),
         "impulse": np.zeros((1, 2)), "stop_impulse": np.zeros((1, 2)), "risk_part": np.array([1.0]),
         "risk_impulse": np.zeros(1), "risk_stop_part": np.zeros(1), "risk_stop_impulse": np.zeros(1),
         "conversions": np.array([2.0]), "value": np.array([3.0]), "at_conversions": np.array([2.0, 5.0]),

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attribution.kernels.incremental.additive_hazard import at_risk_by_day, centre, states
+from attribution.kernels.incremental.additive_hazard import at_risk_by_day, centre, products, states
 from attribution.kernels.incremental.risk_sums import (
     CREDITED,
     UNPAID,
@@ -68,7 +68,7 @@ def quick(customers: list[Customer], slow: Slow) -> dict[str, np.ndarray]:
     rates = np.tile(rules.rate, rules.layout.slots)
     return {
         **tables,
-        "raw": tables["products"] + tables["products"].T,
+        "raw": products(tables, rates),
         "stocks": states(tables, "", rates),
         "at_risk": at_risk_by_day(tables),
     }
@@ -147,7 +147,9 @@ TABLES = (
 def test_the_kernel_is_the_reference(customers: list[Customer], world: Slow) -> None:
     expected, made = world.sums(customers), quick(customers, world)
     for name in TABLES:
-        np.testing.assert_allclose(made[name], expected[name], rtol=1e-9, atol=3e-8, err_msg=name)
+        # What fades slowly is divided by its rate, and so is its rounding.
+        tolerance = 3e-8 if name != "raw" else 3e-9 / min(world.rate)
+        np.testing.assert_allclose(made[name], expected[name], rtol=1e-9, atol=tolerance, err_msg=name)
 
 
 @settings(max_examples=30, deadline=None)
@@ -158,7 +160,7 @@ def test_order_and_groups_change_no_bit(customers: list[Customer], world: Slow, 
     shuffled = random.sample(customers, len(customers))
     groups = np.array([random.randrange(3) for _ in shuffled])
     parts = sum_risk(events_of(shuffled), rules, groups, 3)
-    np.testing.assert_array_equal(parts.sum(axis=0), whole)
+    np.testing.assert_array_equal(in_units(parts).sum(axis=0), in_units(whole))
 
 
 @pytest.mark.parametrize("end", [3.0, 3.5, 0.25])
