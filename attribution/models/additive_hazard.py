@@ -68,8 +68,8 @@ class AdditiveHazard(AttributionModel):
     history only a day later, since the visit at which somebody buys is often logged as one.
 
     A touchpoint at the very instant of a conversion is no cause of it here, though it is in its journey. With one
-    half-life, every customer twice gives twice the credit; with several, their weights become surer, so that credit
-    all but doubles.
+    half-life and nothing screened, every customer twice gives twice the credit; otherwise twice the data makes surer of
+    half-lives and flags, so that credit all but doubles.
 
     Parameters
     ----------

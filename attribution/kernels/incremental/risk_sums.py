@@ -434,7 +434,7 @@ def _flow_all(sums, part, impulse, frame, now, rate, state):
 @njit(cache=True, nogil=True)
 def _products(sums, table, state, is_few):
     """Half of x xᵀ: each pair of stocks once, and half of the square of each."""
-    stock, other, rounded, bits = state[0], state[1], state[2], state[3]
+    stock, rounded, bits = state[0], state[2], state[3]
     columns = len(stock)
     for p in range(columns):
         x = stock[p]
