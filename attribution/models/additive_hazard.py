@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,15 +13,14 @@ from numpy.typing import NDArray
 from attribution.data.loading import Finding
 from attribution.errors import InputError, did_you_mean
 from attribution.journeys import DAY, Buckets, JourneyChunk, Journeys, Reader, Summary
-from attribution.journeys.buckets import Bucketwise, are_single
+from attribution.journeys.buckets import Bucketwise
 from attribution.kernels.incremental import additive_hazard as kernel
-from attribution.kernels.incremental.risk_sums import CustomerEvents, risk_of_untouched, sum_risk
 from attribution.kernels.statistics.draws import draw_words, uniform
-from attribution.kernels.statistics.sums import KeyedSums, sums_of_limbs
-from attribution.models.at_risk import Seen, Setting, hazard_findings
+from attribution.models.at_risk import Evidence, Setting, hazard_findings
 from attribution.models.base import Assumptions, AttributionModel
 from attribution.models.credit import Totals
 from attribution.models.machinery import Draws, Machinery
+from attribution.models.risk_summary import RISK_TABLE, summarise_bucket_risk, summarise_risk
 from attribution.schema.tables import ASSIGNMENT
 
 Floats = NDArray[np.float64]
@@ -36,8 +36,6 @@ LONGEST_GUARD_DAYS = 365.0
 KERNEL_SPREAD = 0.10
 """Standard deviation of ln credit for what sampling leaves out: the shape of the effect over time."""
 
-_TABLE = "risk"
-_GROUPS = 256
 _BLOCK = 50
 _LUCK = 0x68617A617264
 _LARGEST_VALUE = 2.0**61
@@ -111,7 +109,7 @@ class AdditiveHazard(AttributionModel):
     ...                        "converted_at": [*later, *alone]})
     >>> journeys = at.build_journeys(at.load_sources(mailed, bought))
     >>> model = at.AdditiveHazard(half_lives_days=2, credited=["mail"], customers=9000).fit(journeys)
-    >>> 450 < model.credit_.conversions[0] < 650
+    >>> bool(450 < model.credit_.conversions[0] < 650)
     True
     """
 
@@ -197,12 +195,7 @@ class AdditiveHazard(AttributionModel):
         _check_thresholds(self.screening)
 
     def summarise(self, chunk: JourneyChunk) -> Summary:
-        setting, histories = self.setting_, chunk.histories
-        if histories is None:
-            limbs = risk_of_untouched(setting.rules, _untouched(chunk))
-        else:
-            limbs = sum_risk(_events(chunk), setting.rules, np.zeros(len(histories), np.int64), 1)[0]
-        return Summary({_TABLE: KeyedSums(np.arange(len(limbs))[:, None], sums_of_limbs(limbs, -1))})
+        return summarise_risk(chunk, self.setting_.rules)
 
     def solve(self, summary: Summary) -> Totals:
         setting, design = self.setting_, self.setting_.design
@@ -210,7 +203,7 @@ class AdditiveHazard(AttributionModel):
         own = design.stocks(design.credited, 0)
         together = kernel.inseparable(moments, own)
         if len(together):
-            names = [self.channels_[setting.credited[place]] for place in together]
+            names = [self.channels_[position] for position in setting.credited[together]]
             raise InputError(
                 f"model {self.label!r} cannot tell channels apart that always come together",
                 given=names,
@@ -246,26 +239,15 @@ class AdditiveHazard(AttributionModel):
         )
         adds = np.divide(np.maximum(credit[0], 0.0), exposure, out=np.zeros(len(credit[0])), where=exposure > 0)
         self.added_rate_ = self._machinery.spread(adds)
-        unscreened = np.full(len(credit[0]), np.nan)
-
-        def screened(numbers: Floats) -> Floats:
-            return numbers if setting.screens else unscreened
-
-        def averaged(by_half: Floats) -> Floats:
-            return np.asarray(weights @ by_half)
-
         columns = {
             "model": self.label,
             "channel": np.array(self.channels_, dtype=object)[setting.credited],
-            **{
-                name: screened(getattr(screening, name))
-                for name in ("intent", "intent_z", "trait", "trait_z", "spread", "spread_z")
-            },
+            **{name: getattr(screening, name) if setting.screens else np.nan for name in screening._fields[:6]},
             "hausman_z": np.where(screening.follows_traits, verdict.z, np.nan),
-            "ratio": np.where(screening.follows_intent, float(averaged(effects.ratio)), np.nan),
-            "plain": averaged(effects.plain[0]),
-            "within": averaged(effects.within[0]),
-            "corrected": np.where(screening.follows_intent, averaged(effects.corrected[0]), np.nan),
+            "ratio": np.where(screening.follows_intent, float(weights @ effects.ratio), np.nan),
+            "plain": weights @ effects.plain[0],
+            "within": weights @ effects.within[0],
+            "corrected": np.where(screening.follows_intent, weights @ effects.corrected[0], np.nan),
             "published": credit[0],
             "is_known": is_known,
             "verdict": words,
@@ -288,32 +270,6 @@ class AdditiveHazard(AttributionModel):
             "half_lives_": [float(days) for days in self.half_lives_],
             "half_life_weights_": [float(weight) for weight in self.half_life_weights_],
         }
-
-    # ------------------------------------------------------------ by bucket
-
-    def _summarise_buckets(self, chunk: JourneyChunk) -> Summary:
-        """`summarise` for each bucket, at once; see `attribution.journeys.buckets.Bucketwise`."""
-        labels, group = np.unique(_labels(chunk), return_inverse=True)
-        parts: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
-        for low in range(0, len(labels), _GROUPS):
-            some = labels[low : low + _GROUPS]
-            inside = np.where((group >= low) & (group < low + len(some)), group - low, -1)
-            limbs = self._by_group(chunk, inside, len(some))
-            keys = np.stack(np.meshgrid(some, np.arange(limbs.shape[1]), indexing="ij"), axis=-1).reshape(-1, 2)
-            flat = limbs.reshape(-1, 2)
-            # Of a customer alone most sums are 0; tables of the same keys are quicker to add up.
-            keep = ~are_single(keys[:, 0]) | flat.any(axis=1)
-            parts.append((keys, flat) if keep.all() else (keys[keep], flat[keep]))
-        if not parts:
-            return Summary({})
-        keys, flat = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
-        return Summary({_TABLE: KeyedSums(keys, sums_of_limbs(flat, -1))})
-
-    def _by_group(self, chunk: JourneyChunk, group: NDArray[np.int64], groups: int) -> NDArray[np.int64]:
-        if chunk.histories is not None:
-            return sum_risk(_events(chunk), self.setting_.rules, group, groups)
-        counts = np.bincount(group[group >= 0], minlength=groups) if _untouched(chunk) else np.zeros(groups, np.int64)
-        return np.stack([risk_of_untouched(self.setting_.rules, int(count)) for count in counts])
 
 
 class HazardMachinery(Machinery):
@@ -363,27 +319,27 @@ class HazardMachinery(Machinery):
                 given=f"{observed.number('value'):g}",
                 hint="use a larger unit, for example thousands",
             )
-        if _TABLE in summary.tables:
+        if RISK_TABLE in summary.tables:
             self._count_beyond(int(self.tables_of(summary)["customers"]))
 
-    def _count_beyond(self, seen: int) -> int:
+    def _count_beyond(self, customers: int) -> int:
         """Customers who could be reached, beyond those of whom something is known."""
         if self.model.customers is None:
             return 0
-        if seen > self.model.customers:
+        if customers > self.model.customers:
             raise InputError(
                 f"model {self.model.label!r}: more customers are in the log than could be reached",
-                given=f"customers = {self.model.customers:,}, and {seen:,} in the log",
+                given=f"customers = {self.model.customers:,}, and {customers:,} in the log",
                 hint="give the number of all customers, touched or not",
             )
-        return int(self.model.customers) - seen
+        return int(self.model.customers) - customers
 
     # ------------------------------------------------------------ sums
 
     def tables_of(self, summary: Summary) -> dict[str, Floats]:
         """The tables of a summary, by name."""
         layout = self.model.setting_.rules.layout
-        return layout.split(summary.dense(_TABLE, layout.size))
+        return layout.split(summary.dense(RISK_TABLE, layout.size))
 
     def moments(self, tables: Mapping[str, Floats], beyond: int | None = None) -> kernel.Moments:
         """What is left once days are taken out; ``beyond`` are customers at risk who are in no table."""
@@ -401,12 +357,12 @@ class HazardMachinery(Machinery):
 
     @property
     def buckets_reader(self) -> Reader | Bucketwise:
-        return Bucketwise(self.model._summarise_buckets)
+        return Bucketwise(partial(summarise_bucket_risk, rules=self.model.setting_.rules))
 
     def redraw(self, own: Buckets, observed: Buckets, weights: Floats) -> Draws:
         """Flags stay as they are; half-lives are weighed again, and a draw takes one of them."""
         model, layout = self.model, self.model.setting_.rules.layout
-        table = own.tables[_TABLE]
+        table = own.tables[RISK_TABLE]
         dense = np.zeros((own.size, layout.size))
         dense[:, table.keys[:, 0]] = table.sums.toarray().T
         beyond = self._count_beyond(int(self.tables_of(model.summary_)["customers"]))
@@ -444,8 +400,8 @@ class HazardMachinery(Machinery):
         """Who is at risk, how sure the numbers are, and channels of which nothing is known."""
         model = self.model
         conversions = model.observed_.number("conversions")
-        seen = Seen(self.tables_of(model.summary_), conversions, model.assignment_)
-        return [*super().findings(), *hazard_findings(model, model.setting_, seen)]
+        evidence = Evidence(self.tables_of(model.summary_), conversions, model.assignment_)
+        return [*super().findings(), *hazard_findings(model, model.setting_, evidence)]
 
 
 def _luck(labels: NDArray[np.int64], weights: Floats) -> Floats:
@@ -476,24 +432,6 @@ def _judge(effects: kernel.Effects, weights: Floats, screening: kernel.Screening
     z = np.divide(np.abs(plain - within), error, out=np.zeros(len(plain)), where=error > 0)
     is_harmless = (z <= 2) & (1.64 * error < 0.25 * np.abs(plain))
     return _Verdict(z, is_harmless, screening.follows_traits & (z > 2))
-
-
-def _events(chunk: JourneyChunk) -> CustomerEvents:
-    of = chunk.histories
-    assert of is not None
-    return CustomerEvents(of.touch_start, of.touched_at, of.channel, of.end_start, of.ended_at, of.counts, of.value)
-
-
-def _untouched(chunk: JourneyChunk) -> int:
-    """Customers of ``chunk``, if it is of those who were never touched; what was touched belongs to other chunks."""
-    return len(chunk) if not len(chunk.channel) else 0
-
-
-def _labels(chunk: JourneyChunk) -> NDArray[np.int64]:
-    """(customers,) or (journeys,) labels of buckets."""
-    labels = chunk.bucket if chunk.histories is None else chunk.histories.bucket
-    assert labels is not None
-    return labels
 
 
 def _check_thresholds(screening: Mapping[str, float] | None) -> None:

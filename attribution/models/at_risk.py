@@ -14,7 +14,7 @@ from attribution.data.loading import Finding, count_finding
 from attribution.errors import InputError, did_you_mean
 from attribution.journeys import DAY, Journeys
 from attribution.kernels.incremental.additive_hazard import Design, Thresholds
-from attribution.kernels.incremental.risk_sums import CREDITED, NO_SLOT, UNPAID, Rules
+from attribution.kernels.incremental.risk_tables import CREDITED, NO_SLOT, UNPAID, Rules
 from attribution.schema.tables import PLACEBO_CHANNEL
 
 HALF_LIVES = (2.0, 7.0, 21.0)
@@ -156,12 +156,12 @@ def _span(label: str, journeys: Journeys) -> tuple[int, int]:
 
 
 def _half_lives(options: HazardOptions, days: float) -> tuple[float, ...]:
-    given = options.half_lives_days
-    if given is None:
+    chosen = options.half_lives_days
+    if chosen is None:
         half_lives = tuple(length for length in HALF_LIVES if length * SPANS <= days)
         shortest = HALF_LIVES[0]
     else:
-        half_lives = tuple(sorted({float(length) for length in np.atleast_1d(given)}))
+        half_lives = tuple(sorted({float(length) for length in np.atleast_1d(chosen)}))
         shortest = half_lives[0]
     if days < SPANS * shortest:
         raise InputError(
@@ -226,7 +226,7 @@ def _check_names(label: str, option: str, names: Sequence[str] | None, channels:
 # ---------------------------------------------------------------- what to say of it
 
 
-class Seen(NamedTuple):
+class Evidence(NamedTuple):
     """What a fitted model has seen: its ``sums`` by name, all ``conversions``, and its table ``assignment``."""
 
     sums: Mapping[str, NDArray[np.float64]]
@@ -234,13 +234,13 @@ class Seen(NamedTuple):
     assignment: pd.DataFrame
 
 
-def hazard_findings(options: HazardOptions, setting: Setting, seen: Seen) -> list[Finding]:
+def hazard_findings(options: HazardOptions, setting: Setting, evidence: Evidence) -> list[Finding]:
     """Findings about a fitted hazard model, as rows of the quality table."""
-    return [*_risk_findings(options.label, setting, seen), *_channel_findings(options, setting, seen)]
+    return [*_risk_findings(options.label, setting, evidence), *_channel_findings(options, setting, evidence)]
 
 
-def _risk_findings(label: str, setting: Setting, seen: Seen) -> list[Finding]:
-    sums, knows_all = seen.sums, setting.rules.knows_all
+def _risk_findings(label: str, setting: Setting, evidence: Evidence) -> list[Finding]:
+    sums, knows_all = evidence.sums, setting.rules.knows_all
     nobody = (
         f"{label} does not know who could be reached, so customers are at risk from their first paid touchpoint on. "
         "Where channels follow intent, that credits a broad channel with two or three times what it caused: give a "
@@ -260,12 +260,12 @@ def _risk_findings(label: str, setting: Setting, seen: Seen) -> list[Finding]:
     return [
         count_finding("customers_at_risk", "customers", float(not knows_all), nobody),
         count_finding("customers_listed", "customers", float(lists_touched), listed),
-        count_finding("few_conversions", "conversions", seen.conversions * (seen.conversions < FEW), few),
+        count_finding("few_conversions", "conversions", evidence.conversions * (evidence.conversions < FEW), few),
         count_finding("purchase_visits", "conversions", float(sums["near"]) * bool(is_bare), visits),
     ]
 
 
-def _channel_findings(options: HazardOptions, setting: Setting, seen: Seen) -> list[Finding]:
+def _channel_findings(options: HazardOptions, setting: Setting, evidence: Evidence) -> list[Finding]:
     label, longest = options.label, setting.days / SPANS
     long = (
         f"half-lives that are long for these data, so that {label} takes for an effect what customers are like: set "
@@ -279,8 +279,8 @@ def _channel_findings(options: HazardOptions, setting: Setting, seen: Seen) -> l
         f"channels that follow customers who would convert anyway, so that what they caused is not known: test "
         f"them, and do not move a budget on what {label} says of them"
     )
-    unknown = seen.assignment.loc[~seen.assignment["is_known"], "channel"].tolist() if setting.screens else []
-    total = float(len(seen.assignment))
+    unknown = evidence.assignment.loc[~evidence.assignment["is_known"], "channel"].tolist() if setting.screens else []
+    total = float(len(evidence.assignment))
     return [
         count_finding("long_half_life", "credit", float(sum(days > longest for days in setting.half_lives)), long),
         count_finding("not_screened", "credit", float(options.adjust == "auto" and not setting.screens), unscreened),

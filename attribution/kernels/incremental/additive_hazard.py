@@ -147,11 +147,11 @@ def states(tables: Mapping[str, Floats], lead: str, rate: Floats) -> Floats:
     """
     names = (f"{lead}{name}" for name in ("part", "impulse", "stop_part", "stop_impulse"))
     part, impulse, stop_part, stop_impulse = (tables[name].reshape(-1, len(rate)) for name in names)
-    daily, kept = np.empty_like(part), np.exp(-rate)
+    daily, left = np.empty_like(part), np.exp(-rate)
     whole = np.divide(-np.expm1(-rate), rate, out=np.ones_like(rate), where=rate > 0)
     state = np.zeros(len(rate))
     for day in range(len(part)):
-        state = kept * state + impulse[day] - stop_impulse[day]
+        state = left * state + impulse[day] - stop_impulse[day]
         daily[day] = part[day] - stop_part[day] + state * whole
     return daily
 
@@ -175,7 +175,7 @@ def products(tables: Mapping[str, Floats], rate: Floats) -> Floats:
 
 
 def centre(tables: Mapping[str, Floats], rate: Floats, untouched: Floats | float = 0.0) -> Moments:
-    """What is left of the sums of `attribution.kernels.incremental.risk_sums.Layout` with a free baseline every day.
+    """What is left of the sums of `attribution.kernels.incremental.risk_tables.Layout` with a free baseline every day.
 
     Parameters
     ----------
@@ -250,8 +250,7 @@ def inseparable(moments: Moments, columns: Ints) -> Ints:
 def screen(moments: Moments, design: Design, thresholds: Thresholds) -> Screening:
     """Which credited channels reach customers who were about to convert, or who are of a kind."""
     rows = [
-        (*_intent(moments, design, slot), *_traits(moments, design, place))
-        for place, slot in enumerate(design.credited)
+        (*_intent(moments, design, slot), *_traits(moments, design, row)) for row, slot in enumerate(design.credited)
     ]
     intent, intent_z, trait, trait_z, spread, spread_z = np.array(rows).reshape(-1, 6).T
     follows_traits = (trait > thresholds.trait) & (trait_z > thresholds.z)
@@ -286,25 +285,25 @@ def _intent(moments: Moments, design: Design, slot: int) -> tuple[float, float]:
     return slope, slope * np.sqrt(length * rate)
 
 
-def _traits(moments: Moments, design: Design, place: int) -> tuple[float, float, float, float]:
+def _traits(moments: Moments, design: Design, row: int) -> tuple[float, float, float, float]:
     """Slope of the arrivals of a channel on its own memory, spread by the memories of others, and their z."""
-    columns, count = design.memories(design.credited), moments.counts[design.credited[place]]
+    columns, count = design.memories(design.credited), moments.counts[design.credited[row]]
     if count <= 0:
         return 0.0, 0.0, 0.0, 0.0
     rate = count / moments.at_risk
     inverse = invert(moments, columns)
-    slopes = inverse @ moments.arrivals[design.credited[place]][columns] / rate
-    own = inverse[place, place]
+    slopes = inverse @ moments.arrivals[design.credited[row]][columns] / rate
+    own = inverse[row, row]
     trait, trait_z = 0.0, 0.0
     if own > 0:
-        trait = slopes[place] * np.sqrt(moments.information[columns[place], columns[place]] / moments.at_risk)
-        trait_z = slopes[place] * np.sqrt(rate / own)
-    others = np.delete(np.arange(len(columns)), place)
-    freedom = len(others)
+        trait = slopes[row] * np.sqrt(moments.information[columns[row], columns[row]] / moments.at_risk)
+        trait_z = slopes[row] * np.sqrt(rate / own)
+    other = np.delete(np.arange(len(columns)), row)
+    freedom = len(other)
     if not freedom:
         return trait, trait_z, 0.0, 0.0
-    block = moments.information[np.ix_(columns[others], columns[others])]
-    squared = float(slopes[others] @ block @ slopes[others]) / moments.at_risk
+    block = moments.information[np.ix_(columns[other], columns[other])]
+    squared = float(slopes[other] @ block @ slopes[other]) / moments.at_risk
     return trait, trait_z, squared - freedom / count, (count * squared - freedom) / np.sqrt(2 * freedom)
 
 

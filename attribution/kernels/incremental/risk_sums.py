@@ -7,146 +7,17 @@ so that no customer is expanded into days.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
-
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from attribution.kernels.incremental.risk_tables import CustomerEvents, Rules
 from attribution.kernels.statistics.sums import LIMB_BITS
-
-NO_SLOT, CREDITED, UNPAID = -1, 0, 1
-"""What a channel is: ignored, one whose effect is wanted, or one that no money brings about."""
 
 _FRACTION = float(1 << LIMB_BITS)
 _NEVER = 1 << 62
 _NEAR = 3_600_000_000
 """An unpaid touchpoint within an hour before a conversion may be the visit of the purchase itself."""
-
-
-class Layout(NamedTuple):
-    """Where each table lies among the sums: of ``slots`` channels with ``fading`` stocks each, over ``days``."""
-
-    slots: int
-    fading: int
-    days: int
-
-    @property
-    def columns(self) -> int:
-        """Stocks of all channels: that of channel c and half-life j is c · fading + j."""
-        return self.slots * self.fading
-
-    @property
-    def shapes(self) -> Mapping[str, tuple[int, ...]]:
-        """Shape of each table, in their order.
-
-        ``entry_products`` and ``stop_products`` half of x xᵀ when customers come to be at risk and cease to be;
-        ``at_additions`` stocks just before something is added to those of each channel, and ``additions`` how often;
-        ``part`` and ``impulse`` what enters the stocks, ``stop_…`` what leaves them, and ``risk_…`` the same of
-        customers at risk; ``conversions``, ``value`` per day; ``at_conversions`` and
-        ``at_value`` stocks just before them; ``at_arrivals`` stocks just before touchpoints of each channel, whose
-        number per day is ``arrivals``; ``customers`` read; ``near`` conversions soon after an unpaid touchpoint;
-        ``untouched`` customers whom nothing happened to.
-        """
-        columns, by_day = self.columns, (self.days, self.columns)
-        return {
-            "entry_products": (columns, columns),
-            "stop_products": (columns, columns),
-            "at_additions": (self.slots, columns),
-            "additions": (self.slots,),
-            "part": by_day,
-            "impulse": by_day,
-            "stop_part": by_day,
-            "stop_impulse": by_day,
-            "risk_part": (self.days,),
-            "risk_impulse": (self.days,),
-            "risk_stop_part": (self.days,),
-            "risk_stop_impulse": (self.days,),
-            "conversions": (self.days,),
-            "value": (self.days,),
-            "at_conversions": (columns,),
-            "at_value": (columns,),
-            "at_arrivals": (self.slots, columns),
-            "arrivals": (self.slots, self.days),
-            "customers": (),
-            "near": (),
-            "untouched": (),
-        }
-
-    @property
-    def edges(self) -> NDArray[np.int64]:
-        """(tables + 1,) where each table begins, and the number of sums."""
-        sizes = [int(np.prod(shape, dtype=np.int64)) for shape in self.shapes.values()]
-        return np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)]).astype(np.int64)
-
-    @property
-    def size(self) -> int:
-        """Number of sums."""
-        return int(self.edges[-1])
-
-    def split(self, sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        """The tables of ``sums`` (size,), or of each row of (rows, size), by name."""
-        edges, lead = self.edges, sums.shape[:-1]
-        return {
-            name: sums[..., low:high].reshape((*lead, *shape))
-            for (name, shape), low, high in zip(self.shapes.items(), edges[:-1], edges[1:], strict=True)
-        }
-
-
-class CustomerEvents(NamedTuple):
-    """Events of whole customers, in the order of time, touchpoints before conversions at one instant.
-
-    Attributes
-    ----------
-    touch_start : (customers + 1,) first touchpoint of each customer, and their number
-    touched_at : (touchpoints,) microseconds
-    channel : (touchpoints,)
-    end_start : (customers + 1,) first conversion of each customer, and their number
-    ended_at : (conversions,) microseconds
-    counts : (conversions,) whether the conversion counts; one that does not ends a spell all the same
-    value : (conversions,)
-    """
-
-    touch_start: NDArray[np.int64]
-    touched_at: NDArray[np.int64]
-    channel: NDArray[np.int32]
-    end_start: NDArray[np.int64]
-    ended_at: NDArray[np.int64]
-    counts: NDArray[np.bool_]
-    value: NDArray[np.float64]
-
-
-class Rules(NamedTuple):
-    """How time at risk is cut, and how stocks fade.
-
-    Attributes
-    ----------
-    start, end : first and last instant at risk, microseconds
-    day : microseconds of a day
-    guard : how long an unpaid touchpoint takes to count as history, microseconds
-    knows_all : whether customers are at risk from ``start``; else from the first credited touchpoint
-    is_last : whether nobody is at risk again after a conversion
-    slot : (channels,) place of each channel among those with stocks, or `NO_SLOT`
-    role : (slots,) `CREDITED` or `UNPAID`
-    rate : (fading,) rates at which stocks fade, per day
-    """
-
-    start: int
-    end: int
-    day: int
-    guard: int
-    knows_all: bool
-    is_last: bool
-    slot: NDArray[np.int64]
-    role: NDArray[np.int64]
-    rate: NDArray[np.float64]
-
-    @property
-    def layout(self) -> Layout:
-        """Where the sums lie."""
-        days = max(1, -(-(self.end - self.start) // self.day))
-        return Layout(len(self.role), len(self.rate), int(days))
 
 
 def sum_risk(events: CustomerEvents, rules: Rules, group: NDArray[np.int64], groups: int) -> NDArray[np.int64]:
@@ -161,7 +32,7 @@ def sum_risk(events: CustomerEvents, rules: Rules, group: NDArray[np.int64], gro
 
     Returns
     -------
-    limbs : (groups, size, 2) fractions in units of 2⁻³², and whole numbers; see `Layout`. Each term is rounded once.
+    limbs : (groups, size, 2) fractions in units of 2⁻³², and whole numbers; see `attribution.kernels.incremental.risk_tables.Layout`. Each term is rounded once.
     """
     layout = rules.layout
     cells = np.zeros((groups, 2, layout.size), np.int64)
@@ -285,52 +156,22 @@ def _spell(touchpoints, span, worth, frame, channels, edges, state, sums):
     start, day, guard, days = frame[0], frame[2], frame[3], frame[6]
     slot, role, rate = channels
     stock = state[0]
-    fading, columns = len(rate), len(stock)
-    is_few = until - first < _MANY
-    per_day = 1.0 / day
+    columns, is_few, per_day = len(stock), until - first < _MANY, 1.0 / day
     _mark_risk(sums, edges[_RISK], edges[_RISK_IMPULSE], (entry - start) / day, days)
     _mark_risk(sums, edges[_RISK_STOP], edges[_RISK_STOP_IMPULSE], (close - start) / day, days)
 
-    stock[:] = 0.0
-    is_empty = True
-    at = entry  # when stocks were brought up to date
-    paid = _next(channel, slot, role, first, until, 0)
-    unpaid = _next(channel, slot, role, first, until, 1)
     arrival = first
     while arrival < until and touched_at[arrival] <= entry:
         arrival += 1
+    paid, unpaid, is_empty = _start(touchpoints, span, frame, channels, edges, state, sums)
+    at = entry  # when stocks were brought up to date
     visited = -_NEVER
-
-    # What lies before entry has faded by then, and comes in at once.
     while True:
         by_paid = touched_at[paid] if paid < until else _NEVER
         by_unpaid = touched_at[unpaid] + guard if unpaid < until else _NEVER
         when = min(by_paid, by_unpaid)
-        if when > entry:
-            break
-        i = paid if by_paid <= by_unpaid else unpaid
-        a = slot[channel[i]] * fading
-        gone = (entry - when) * per_day
-        for j in range(fading):
-            stock[a + j] += np.exp(-rate[j] * gone)
-        is_empty = False
-        if by_paid <= by_unpaid:
-            paid = _next(channel, slot, role, i + 1, until, 0)
-        else:
-            unpaid = _next(channel, slot, role, i + 1, until, 1)
-    if not is_empty:
-        _products(sums, edges[_ENTRY], state, is_few)
-        _flow_all(sums, edges[_PART], edges[_IMPULSE], frame, entry, rate, state)
-
-    while True:
-        by_paid = touched_at[paid] if paid < until else _NEVER
-        by_unpaid = touched_at[unpaid] + guard if unpaid < until else _NEVER
-        when = min(by_paid, by_unpaid)
-        comes = touched_at[arrival] if arrival < until else _NEVER
-        if comes > close:
-            comes = _NEVER
-        if when >= close:
-            when = _NEVER
+        comes = touched_at[arrival] if arrival < until and touched_at[arrival] <= close else _NEVER
+        when = when if when < close else _NEVER
         now = min(when, comes)
         if now == _NEVER:
             break
@@ -339,7 +180,6 @@ def _spell(touchpoints, span, worth, frame, channels, edges, state, sums):
                 _fade(state, rate, (now - at) * per_day)
             _round(state)
         at = now
-        # A touchpoint of which nothing else happens at the same instant comes and is added at once.
         adds = comes > when
         if comes <= when:  # touchpoints of one instant do not see each other
             s = slot[channel[arrival]]
@@ -349,8 +189,9 @@ def _spell(touchpoints, span, worth, frame, channels, edges, state, sums):
                     _add_stocks(sums, edges[_AT_ARRIVALS] + s * columns, state, is_few)
                 if role[s] == 1:
                     visited = now
-            adds = arrival == paid and by_unpaid > now and (arrival + 1 == until or touched_at[arrival + 1] > now)
-            adds = adds and when == now
+            # A touchpoint that nothing else happens with comes and is added at once.
+            adds = arrival == paid and when == now and by_unpaid > now
+            adds = adds and (arrival + 1 == until or touched_at[arrival + 1] > now)
             arrival += 1
         if not adds:
             continue
@@ -359,22 +200,62 @@ def _spell(touchpoints, span, worth, frame, channels, edges, state, sums):
         if not is_empty:
             _add_stocks(sums, edges[_AT_ADDITIONS] + s * columns, state, is_few)
         sums[1, edges[_ADDITIONS] + s] += 1
-        _flow_one(sums, edges[_PART], edges[_IMPULSE], frame, now, rate, s, columns)
-        for j in range(fading):
-            stock[s * fading + j] += 1.0
+        _add_touchpoint(sums, edges[_PART], edges[_IMPULSE], frame, now, rate, s, stock)
         is_empty = False
         if by_paid <= by_unpaid:
             paid = _next(channel, slot, role, i + 1, until, 0)
         else:
             unpaid = _next(channel, slot, role, i + 1, until, 1)
+    if not is_empty and close > at:
+        _fade(state, rate, (close - at) * per_day)
+    _stop((close, converts, is_empty, is_few, visited), worth, frame, rate, edges, state, sums)
 
+
+@njit(cache=True, nogil=True)
+def _start(touchpoints, span, frame, channels, edges, state, sums):
+    """Stocks at entry: what lies before it has faded by then, and comes in at once."""
+    touched_at, channel = touchpoints
+    first, until, entry = span[0], span[1], span[2]
+    day, guard = frame[2], frame[3]
+    slot, role, rate = channels
+    stock = state[0]
+    stock[:] = 0.0
+    is_empty = True
+    paid = _next(channel, slot, role, first, until, 0)
+    unpaid = _next(channel, slot, role, first, until, 1)
+    while True:
+        by_paid = touched_at[paid] if paid < until else _NEVER
+        by_unpaid = touched_at[unpaid] + guard if unpaid < until else _NEVER
+        when = min(by_paid, by_unpaid)
+        if when > entry:
+            break
+        i = paid if by_paid <= by_unpaid else unpaid
+        a = slot[channel[i]] * len(rate)
+        gone = (entry - when) / day
+        for j in range(len(rate)):
+            stock[a + j] += np.exp(-rate[j] * gone)
+        is_empty = False
+        if by_paid <= by_unpaid:
+            paid = _next(channel, slot, role, i + 1, until, 0)
+        else:
+            unpaid = _next(channel, slot, role, i + 1, until, 1)
     if not is_empty:
-        if close > at:
-            _fade(state, rate, (close - at) * per_day)
+        _products(sums, edges[_ENTRY], state, until - first < _MANY)
+        _flow(sums, edges[_PART], edges[_IMPULSE], frame, entry, rate, state)
+    return paid, unpaid, is_empty
+
+
+@njit(cache=True, nogil=True)
+def _stop(end, worth, frame, rate, edges, state, sums):
+    """What leaves the stocks, and the conversion if there is one."""
+    close, converts, is_empty, is_few, visited = end
+    start, day, days = frame[0], frame[2], frame[6]
+    stock = state[0]
+    if not is_empty:
         _products(sums, edges[_STOP], state, is_few)
-        _flow_all(sums, edges[_STOP_PART], edges[_STOP_IMPULSE], frame, close, rate, state)
+        _flow(sums, edges[_STOP_PART], edges[_STOP_IMPULSE], frame, close, rate, state)
         if converts:
-            for a in range(columns):
+            for a in range(len(stock)):
                 _add(sums, edges[_AT_CONVERSIONS] + a, stock[a])
                 _add(sums, edges[_AT_VALUE] + a, worth * stock[a])
     if converts:
@@ -395,21 +276,22 @@ def _mark_risk(sums, part, impulse, moment, days):
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _flow_one(sums, part, impulse, frame, now, rate, s, columns):
-    """What a touchpoint of one channel adds over the rest of the day, and what of it is left for the next."""
+def _add_touchpoint(sums, part, impulse, frame, now, rate, s, stock):
+    """One more in the stocks of a channel: what that is over the rest of the day, and what is left for the next."""
     start, day, days = frame[0], frame[2], frame[6]
     today = (now - start) // day
     rest = 1.0 - (now - start - today * day) / day
-    a = today * columns + s * len(rate)
+    row = today * len(stock) + s * len(rate)
     for j in range(len(rate)):
-        kept = np.exp(-rate[j] * rest)
-        _add(sums, part + a + j, (1.0 - kept) / rate[j])
+        left = np.exp(-rate[j] * rest)
+        _add(sums, part + row + j, (1.0 - left) / rate[j])
         if today + 1 < days:
-            _add(sums, impulse + a + columns + j, kept)
+            _add(sums, impulse + row + len(stock) + j, left)
+        stock[s * len(rate) + j] += 1.0
 
 
 @njit(cache=True, nogil=True)
-def _flow_all(sums, part, impulse, frame, now, rate, state):
+def _flow(sums, part, impulse, frame, now, rate, state):
     """What all stocks are over the rest of the day, and what of them is left for the next."""
     stock = state[0]
     start, day, days = frame[0], frame[2], frame[6]
@@ -417,10 +299,10 @@ def _flow_all(sums, part, impulse, frame, now, rate, state):
     if today >= days:
         return
     rest = 1.0 - (now - start - today * day) / day
-    whole, kept = state[4]
+    whole, left = state[4]
     for j in range(len(rate)):
-        kept[j] = np.exp(-rate[j] * rest)
-        whole[j] = (1.0 - kept[j]) / rate[j]
+        left[j] = np.exp(-rate[j] * rest)
+        whole[j] = (1.0 - left[j]) / rate[j]
     row = today * len(stock)
     for low in range(0, len(stock), len(rate)):
         if stock[low] == 0.0:
@@ -428,7 +310,7 @@ def _flow_all(sums, part, impulse, frame, now, rate, state):
         for j in range(len(rate)):
             _add(sums, part + row + low + j, stock[low + j] * whole[j])
             if today + 1 < days:
-                _add(sums, impulse + row + len(stock) + low + j, stock[low + j] * kept[j])
+                _add(sums, impulse + row + len(stock) + low + j, stock[low + j] * left[j])
 
 
 @njit(cache=True, nogil=True)
@@ -483,11 +365,11 @@ def _next(channel, slot, role, i, until, kind):
 
 @njit(cache=True, nogil=True, inline="always")
 def _fade(state, rate, days):
-    stock, kept = state[0], state[1]
+    stock, faded = state[0], state[1]
     fading = len(rate)
     for j in range(fading):
         factor = np.exp(-rate[j] * days)
         for low in range(j, len(stock), fading):
-            kept[low] = factor
+            faded[low] = factor
     for p in range(len(stock)):
-        stock[p] *= kept[p]
+        stock[p] *= faded[p]

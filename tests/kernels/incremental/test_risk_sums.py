@@ -8,14 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from attribution.kernels.incremental.additive_hazard import at_risk_by_day, centre, products, states
-from attribution.kernels.incremental.risk_sums import (
-    CREDITED,
-    UNPAID,
-    CustomerEvents,
-    Rules,
-    risk_of_untouched,
-    sum_risk,
-)
+from attribution.kernels.incremental.risk_sums import risk_of_untouched, sum_risk
+from attribution.kernels.incremental.risk_tables import CREDITED, UNPAID, CustomerEvents, Rules
 from tests.kernels.incremental.slow_risk import DAY, Customer, Slow
 
 FOUR = [
