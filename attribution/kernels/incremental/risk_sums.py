@@ -32,7 +32,8 @@ def sum_risk(events: CustomerEvents, rules: Rules, group: NDArray[np.int64], gro
 
     Returns
     -------
-    limbs : (groups, size, 2) fractions in units of 2⁻³², and whole numbers; see `attribution.kernels.incremental.risk_tables.Layout`. Each term is rounded once.
+    limbs : (groups, size, 2) fractions in units of 2⁻³², and whole numbers; each term is rounded once. Places are those
+        of `attribution.kernels.incremental.risk_tables.Layout`
     """
     layout = rules.layout
     cells = np.zeros((groups, 2, layout.size), np.int64)
