@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from attribution.journeys import tally as tally
     from attribution.journeys.graph import JourneyGraph as JourneyGraph
     from attribution.journeys.graph import build_graph as build_graph
+    from attribution.models import AdditiveHazard as AdditiveHazard
     from attribution.models import AttributionModel as AttributionModel
     from attribution.models import CustomWeights as CustomWeights
     from attribution.models import FirstTouch as FirstTouch
@@ -107,6 +108,7 @@ _HOMES = {
     ),
     "attribution.models.base": ("Assumptions",),
     "attribution.models": (
+        "AdditiveHazard",
         "AttributionModel",
         "CustomWeights",
         "FirstTouch",

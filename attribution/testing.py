@@ -22,6 +22,7 @@ from attribution.errors import InputError, LawError, shorten
 from attribution.journeys import Journeys, build_journeys
 from attribution.models import AttributionModel
 from attribution.models.credit import journey_credit
+from attribution.models.machinery import get_machinery
 from attribution.models.saved.state import NAMELESS, ModelState
 from attribution.schema.experiment import TableSpec
 
@@ -58,7 +59,9 @@ def check_model(model: AttributionModel) -> None:
 
 def model_checks(model: AttributionModel) -> Iterator[Check]:
     """(name, check) for every law; a check raises `AssertionError` or `LawError` where the law does not hold."""
-    log = _Log.simulate(seed=1)
+    # Enough customers for a model that asks for many conversions.
+    least = get_machinery(model).least_conversions
+    log = _Log.simulate(seed=1, customers=max(80, 4 * least))
     for law in _laws():
         yield law.__name__, partial(_run_law, law, model, log)
 
@@ -116,7 +119,7 @@ def _laws() -> tuple[Callable[[AttributionModel, _Log], None], ...]:
 
 @dataclass(frozen=True)
 class _Log:
-    """A small log with every feature of journeys; some customers were never touched."""
+    """A small log with every feature of journeys; some customers were never touched, and only direct is free."""
 
     touchpoints: pd.DataFrame
     conversions: pd.DataFrame
@@ -165,8 +168,12 @@ class _Log:
 
     def journeys(self, **engine: Any) -> Journeys:
         every_column = TableSpec(source=self.touchpoints, columns={name: name for name in self.touchpoints})
+        paid = sorted(set(self.touchpoints["channel"]) - {"direct"})
+        costs = pd.DataFrame({"channel": paid, "amount": 100.0})
         return build_journeys(
-            load_sources(every_column, self.conversions, customers=self.customers, engine=DuckDBEngine(**engine))
+            load_sources(
+                every_column, self.conversions, costs=costs, customers=self.customers, engine=DuckDBEngine(**engine)
+            )
         )
 
     def each(self, change: Callable[[pd.DataFrame], pd.DataFrame]) -> _Log:

@@ -121,7 +121,8 @@ class Dealing:
         if self.singles is not None:
             alone = np.isin(words, self.singles)
             labels[alone] = _single_labels(words[alone])
-        return replace(chunk, bucket=labels[chunk.customer])
+        histories = None if chunk.histories is None else replace(chunk.histories, bucket=labels)
+        return replace(chunk, bucket=labels[chunk.customer], histories=histories)
 
     def _deal_paths(self, chunk: JourneyChunk) -> JourneyChunk:
         conversions, nulls = (np.asarray(counts, dtype=np.float64) for counts in (chunk.conversions, chunk.nulls))

@@ -21,9 +21,10 @@ from attribution.data.loading.identity import fresh_id_finding
 from attribution.errors import InputError
 from attribution.journeys.placebo_channel import Insertion, Placebo, open_placebo
 from attribution.journeys.refine import DAY, MINUTE, Refinement, default_window, lookback_windows
-from attribution.journeys.structure import JourneyChunk, Journeys, Readings, Summary, add_readings
+from attribution.journeys.structure import Histories, JourneyChunk, Journeys, Readings, Summary, add_readings
 from attribution.journeys.untouched import untouched_journeys
 from attribution.kernels.journeys import cut as kernel
+from attribution.kernels.journeys import history
 from attribution.kernels.journeys.batches import customer_ids, customer_starts, gather_slices, whole_customers
 from attribution.kernels.journeys.cut import Windows
 from attribution.kernels.journeys.ids import fresh_ids, searched_since
@@ -67,6 +68,8 @@ NEW_ID_MINUTES = 30
 """An id whose first event comes so shortly before its first conversion has no history."""
 
 Result = TypeVar("Result")
+
+Places = NDArray[np.int64]
 
 _MODES = {"reset": kernel.RESET, "cumulative": kernel.CUMULATIVE, "first_only": kernel.FIRST_ONLY}
 
@@ -117,6 +120,10 @@ def journeys_from_events(
         overlap=mode == kernel.CUMULATIVE,
         conversion_ids=partial(conversion_ids, sources),
         untouched=untouched if insertion is None else partial(insertion.select_untouched, untouched),
+        lists_customers=sources.has("customers"),
+        period=None if build.period == kernel.ANY_TIME else build.period,
+        first_only=mode == kernel.FIRST_ONLY,
+        paid_channels=partial(paid_channels, sources),
         describe=build.describe,
         counted_touchpoints=stream.touchpoints if holds_all else None,
     )
@@ -135,6 +142,20 @@ class StreamedChunks:
 
     def map(self, step: Callable[[JourneyChunk], Readings]) -> list[Readings]:
         return self.engine.map_partitions(self.build.stream.events, partial(self.build.read, step))
+
+
+def paid_channels(sources: Sources) -> tuple[str, ...]:
+    """Channels with a cost, in the costs table or on their touchpoints."""
+    paid: set[str] = set()
+    if sources.has("costs"):
+        paid |= _distinct(sources, "select distinct channel from media_costs where amount <> 0")
+    if sources.has("touchpoints", "cost"):
+        paid |= _distinct(sources, "select distinct channel from touchpoints where cost <> 0")
+    return tuple(sorted(paid))
+
+
+def _distinct(sources: Sources, sql: str) -> set[str]:
+    return {name for name in sources.engine.query(sql)["channel"].to_pylist() if name is not None}
 
 
 def _check_times(sources: Sources, options: JourneyOptions, period: Period) -> None:
@@ -213,6 +234,7 @@ class Build:
             starts, at, ref, cost = self.placebo.apply(customers, CustomerEvents(starts, at, ref, cost))
         touchpoints = int((ref >= 0).sum())
         ties, duplicates = kernel.order_ties(starts, at, ref, cost)
+        events = self._events(starts, at, ref)
         fresh = fresh_ids(starts, at, ref, *self._arrivals) if self.has_times else (0, 0)
         made = kernel.cut_journeys(
             starts, at, ref, cost, windows=self.windows, mode=self.mode, end=self.stream.last, period=self.period
@@ -223,14 +245,40 @@ class Build:
             customers,
         )
         counts = (touchpoints, ties, duplicates, *made.dropped.tolist(), *made.outside.tolist(), *fresh)
-        chunk = self._of_period(replace(chunk, counted=dict(zip(_COUNTED, counts, strict=True))), made.is_later)
+        counted = dict(zip(_COUNTED, counts, strict=True))
+        chunk = replace(chunk, counted=counted, histories=self._histories(events, chunk))
+        chunk = self._of_period(chunk, made.is_later)
         return self._only_new(book_by_day(chunk, self.windows) if self.by_day else chunk)
+
+    def _events(self, starts: Places, at: Places, ref: NDArray[np.signedinteger]) -> history.Events | None:
+        """What happens to these customers, before it is cut; nothing where it does not matter when."""
+        if not self.has_times or self.mode == kernel.CUMULATIVE:
+            return None
+        return history.read_events(starts, at, ref, is_last=self.mode == kernel.FIRST_ONLY, whole=self.windows.vary)
+
+    def _histories(self, events: history.Events | None, chunk: JourneyChunk) -> Histories | None:
+        """The histories of these customers, on the touchpoints of journeys where these are in the order of time."""
+        if events is None:
+            return None
+        counts = (events.ended_at >= self.period[0]) & (events.ended_at <= self.period[1])
+        if self.refinement.options.customers == "new":
+            counts &= self.stream.is_new[events.row]
+        touched_at, channel = chunk.touched_at, chunk.channel
+        if events.code is not None:
+            touched_at, channel = events.touched_at, self._channels(events.code)
+        assert touched_at is not None
+        value = self.stream.values[events.row]
+        return Histories(events.touch_start, touched_at, channel, events.end_start, events.ended_at, counts, value)
+
+    def _channels(self, code: NDArray[np.signedinteger]) -> NDArray[np.int32]:
+        dimensions = self.stream.dimensions
+        return (dimensions.digit(code, "channel") if dimensions.names else code).astype(np.int32, copy=False)
 
     def _of_period(self, chunk: JourneyChunk, is_later: NDArray[np.bool_]) -> JourneyChunk:
         """The journeys that count in the period, and beside them those that were last touched in it."""
         if self.period == kernel.ANY_TIME:
             return chunk
-        later = replace(chunk.subset(is_later), counted={})
+        later = replace(chunk.subset(is_later), counted={}, histories=None)
         return replace(chunk.subset(~is_later), since=self.period[0], later=later)
 
     @property
@@ -258,9 +306,8 @@ class Build:
     ) -> JourneyChunk:
         touched_at, code, cost = touchpoints
         converted = made.conversion >= 0
-        dimensions = self.stream.dimensions
         return JourneyChunk(
-            channel=(dimensions.digit(code, "channel") if dimensions.names else code).astype(np.int32, copy=False),
+            channel=self._channels(code),
             code=code,
             touched_at=touched_at,
             start=made.start,
@@ -274,7 +321,7 @@ class Build:
             customer=made.customer,
             customer_ids=customer_ids,
             cost=cost,
-            dimensions=dimensions,
+            dimensions=self.stream.dimensions,
         )
 
     def describe(self, overview: Summary) -> list[Finding]:

@@ -106,6 +106,56 @@ PIECE_STEPS = 4_000_000
 Counts = NDArray[np.bool_] | NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Histories:
+    """All that happened to whole customers, before journeys were cut, whatever the options of journeys.
+
+    Attributes
+    ----------
+    touch_start : (customers + 1,) first touchpoint of each customer, and their number
+    touched_at : (touchpoints,) int64 microseconds, ascending within a customer
+    channel : (touchpoints,) int32, position in ``Dimensions.channels``
+    end_start : (customers + 1,) first conversion of each customer, and their number
+    ended_at : (conversions,) int64 microseconds, ascending within a customer
+    counts : (conversions,) whether it counts in this run, or only closes journeys
+    value : (conversions,) float64
+    bucket : (customers,) int64 label of the bucket that each was dealt to, once it has been
+    """
+
+    touch_start: NDArray[np.int64]
+    touched_at: NDArray[np.int64]
+    channel: NDArray[np.int32]
+    end_start: NDArray[np.int64]
+    ended_at: NDArray[np.int64]
+    counts: NDArray[np.bool_]
+    value: NDArray[np.float64]
+    bucket: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.touch_start) - 1
+
+    def of(self, customers: NDArray[np.bool_]) -> Histories:
+        """Those of the ``customers`` (customers,) that are chosen."""
+        if customers.all():
+            return self
+        touches, ends = (np.repeat(customers, np.diff(start)) for start in (self.touch_start, self.end_start))
+        return Histories(
+            _restart(self.touch_start, customers),
+            self.touched_at[touches],
+            self.channel[touches],
+            _restart(self.end_start, customers),
+            self.ended_at[ends],
+            self.counts[ends],
+            self.value[ends],
+            None if self.bucket is None else self.bucket[customers],
+        )
+
+
+def _restart(start: NDArray[np.int64], chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Where each chosen run begins once the others are gone, and the end."""
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(np.diff(start)[chosen])])
+
+
 class BucketSlices(NamedTuple):
     """Journeys bucket by bucket, touchpoints end to end; columns as in `JourneyChunk`."""
 
@@ -142,6 +192,8 @@ class JourneyChunk:
     counted : what was counted while these journeys were built
     since : first instant of the period that the journeys are of; None without one
     later : journeys without a conversion that were last touched in the period and close after it; see `by_last_touch`
+    histories : of all customers in ``customer_ids``, those without a journey included. They belong to the whole
+        chunk: `subset` leaves them as they are, and `of_customers` does not. None where there are none to read
 
     Examples
     --------
@@ -179,6 +231,7 @@ class JourneyChunk:
     counted: Mapping[str, int] = field(default_factory=dict)
     since: int | None = None
     later: JourneyChunk | None = None
+    histories: Histories | None = None
 
     def __len__(self) -> int:
         return len(self.start)
@@ -280,8 +333,13 @@ class JourneyChunk:
         edges = np.flatnonzero(np.diff(group)) + 1
         for low, high in zip([0, *edges.tolist()], [*edges.tolist(), len(self)], strict=True):
             batch = self.subset(slice(low, high))
-            # What was counted, and what closes later, belongs to the whole.
-            yield batch if low == 0 else replace(batch, counted={}, later=None)
+            # What was counted, what closes later and what happened to customers belong to the whole.
+            yield batch if low == 0 else replace(batch, counted={}, later=None, histories=None)
+
+    def of_customers(self, chosen: NDArray[np.bool_]) -> JourneyChunk:
+        """The journeys and histories of the customers that ``chosen`` (customers,) names."""
+        part = self.subset(chosen[self.customer])
+        return part if self.histories is None else replace(part, histories=self.histories.of(chosen))
 
     def subset(self, rows: slice | NDArray[np.bool_] | NDArray[np.signedinteger]) -> JourneyChunk:
         """Some of the journeys, on the same touchpoints; rows may be repeated and in any order."""
@@ -326,6 +384,10 @@ class Journeys:
     overlap : whether a touchpoint may be in several journeys
     conversion_ids : returns the ids of conversions by row; called only when needed
     untouched : returns journeys of listed customers without touchpoint or conversion; None without ``customers``
+    lists_customers : whether there is a ``customers`` table
+    period : first and last instant of the period; None without one
+    first_only : whether everything after a customer's first conversion is left out
+    paid_channels : returns the channels that have a cost
     describe : turns what was counted while building into rows of the quality table
     counted_touchpoints : (channels,) touchpoints, where reading the log has told how many there are; None where options
         leave some out
@@ -352,6 +414,10 @@ class Journeys:
     overlap: bool = False
     conversion_ids: Callable[[], NDArray[np.object_]] = _no_ids
     untouched: Callable[[], JourneyChunk | None] = lambda: None
+    lists_customers: bool = False
+    period: tuple[int, int] | None = None
+    first_only: bool = False
+    paid_channels: Callable[[], tuple[str, ...]] = lambda: ()
     describe: Callable[[Summary], list[Finding]] = lambda _: []
     counted_touchpoints: NDArray[np.float64] | None = None
 

@@ -1,5 +1,6 @@
 """Models: each says what a chunk of journeys contributes, and what follows from the sum."""
 
+from attribution.models.additive_hazard import AdditiveHazard
 from attribution.models.base import AttributionModel
 from attribution.models.custom import CustomWeights
 from attribution.models.fitting import attribute, fit_models
@@ -17,6 +18,7 @@ from attribution.models.shapley import Shapley
 from attribution.models.staged import FullPath, WShaped
 
 __all__ = [
+    "AdditiveHazard",
     "AttributionModel",
     "CustomWeights",
     "FirstTouch",

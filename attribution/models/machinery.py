@@ -99,6 +99,21 @@ class Machinery:
         """Whether `weigh` depends on what was learned of each channel, so that it knows nothing of a new one."""
         return bool(self.model.learned())
 
+    @property
+    def least_conversions(self) -> int:
+        """Conversions below which `check` refuses."""
+        return 0
+
+    @property
+    def lacks_days(self) -> str | None:
+        """Why what it sums up cannot be told apart by days; None where it can."""
+        return "counts customers without touchpoints, who belong to no day" if self.needs_untouched else None
+
+    @property
+    def lacks_segments(self) -> str | None:
+        """Why it cannot be fitted on a segment of customers; None where it can."""
+        return None
+
     def prepare(self, journeys: Journeys) -> None:
         """Check that ``journeys`` can be learned from, and note their channels."""
         check_parameters(self.model)

@@ -38,10 +38,14 @@ class Segments(NamedTuple):
 
     def of(self, chunk: JourneyChunk) -> NDArray[np.int32]:
         """(journeys,) segment of each journey's customer."""
+        return np.asarray(self.of_customers(chunk)[chunk.customer])
+
+    def of_customers(self, chunk: JourneyChunk) -> NDArray[np.int32]:
+        """(customers,) segment of each customer of a chunk."""
         assert chunk.customer_ids is not None
         index = pc.fill_null(pc.index_in(chunk.customer_ids.cast(self.ids.type), value_set=self.ids), len(self.ids))
         codes = np.append(self.code, np.int32(len(self.names) - 1))
-        return np.asarray(codes[index.to_numpy()[chunk.customer]])
+        return np.asarray(codes[index.to_numpy()])
 
 
 def read_segments(sources: Sources, column: str) -> Segments:
@@ -109,6 +113,8 @@ def segment_credit(
             machinery = get_machinery(alone)
             machinery.prepare(journeys)
             try:
+                if machinery.lacks_segments is not None:
+                    raise InputError(f"it {machinery.lacks_segments}")
                 machinery.finish_fit(contributions, observed)
             except InputError as error:
                 message = (
@@ -140,10 +146,10 @@ def _read_nothing(_: JourneyChunk) -> Summary:
 
 
 def _summarise_by_segment(readers: Sequence[Reader], segments: Segments, chunk: JourneyChunk) -> Summary:
-    of = segments.of(chunk)
+    of = segments.of_customers(chunk)
     tables: dict[str, KeyedSums] = {}
     for code in np.unique(of).tolist():
-        part = chunk.subset(of == code)
+        part = chunk.of_customers(of == code)
         for index, reader in enumerate(readers):
             tables |= {f"{code}/{index}/{name}": table for name, table in reader(part).tables.items()}
     return Summary(tables)

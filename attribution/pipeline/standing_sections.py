@@ -15,6 +15,7 @@ from attribution.models.model_tables import model_findings, model_tables, withou
 from attribution.pipeline.option_names import option_name_findings
 from attribution.returns import booked_costs, main_basis
 from attribution.schema.tables import (
+    ASSIGNMENT,
     CHANNEL_DAYS,
     CHANNEL_LINT,
     CONVERSION,
@@ -127,6 +128,7 @@ class ModelsSection(Section):
     declared = (
         PUBLISHED_CREDIT,
         HELD_OUT,
+        ASSIGNMENT,
         CREDIT_BY_POSITION,
         INTERACTIONS,
         JOURNEY_CREDIT,

@@ -71,6 +71,17 @@ def sums_of_counts(counts: NDArray[np.int64]) -> ExactSums:
     return ExactSums(_carry(counts[:, None].copy()), 0)
 
 
+def sums_of_limbs(limbs: NDArray[np.int64], base: int) -> ExactSums:
+    """Sums that are added up already, in limbs (n, k) ≥ 0 that may hold more than 32 bits each.
+
+    Examples
+    --------
+    >>> to_float(sums_of_limbs(np.array([[3 << 31, 2]]), -1)).tolist()
+    [3.5]
+    """
+    return ExactSums(_carry(limbs.copy()), base)
+
+
 def add_sums(a: ExactSums, b: ExactSums) -> ExactSums:
     """Element-wise sum of two equally long ``ExactSums``."""
     base = min(a.base, b.base)

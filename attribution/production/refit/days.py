@@ -61,13 +61,14 @@ def summarise_days(
     Raises
     ------
     InputError
-        If a model counts customers who were never touched, who belong to no day.
+        If what a model sums up belongs to no day.
     """
     for model in models:
         machinery = get_machinery(model)
-        if machinery.needs_untouched:
+        reason = machinery.lacks_days
+        if reason is not None:
             raise InputError(
-                f"model {model.label!r} counts customers without touchpoints, who belong to no day",
+                f"model {model.label!r} {reason}",
                 hint="leave it out of daily summaries, and fit it with `attribution run`",
             )
         machinery.prepare(journeys)

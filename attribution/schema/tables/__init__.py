@@ -34,6 +34,7 @@ from attribution.schema.tables.inputs import (
 from attribution.schema.tables.measures import FORMULAS
 from attribution.schema.tables.outputs import (
     AGREEMENT,
+    ASSIGNMENT,
     CHANNEL_DAYS,
     CHANNEL_LINT,
     CREDIT,
@@ -51,6 +52,7 @@ from attribution.schema.tables.outputs import (
 
 __all__ = [
     "AGREEMENT",
+    "ASSIGNMENT",
     "BASELINE",
     "CHANNEL_DAYS",
     "CHANNEL_LINT",

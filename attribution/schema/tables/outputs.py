@@ -116,6 +116,35 @@ PUBLISHED_CREDIT = Table(
     question="What do published totals come from, and does credit per journey add up to them?",
 )
 
+ASSIGNMENT = Table(
+    "assignment",
+    "hazard model × credited channel",
+    (
+        _MODEL,
+        Column("channel", "text", "channel"),
+        null(
+            "intent",
+            "number",
+            "how much more often the channel reaches customers who, by what they did unpaid, are about to convert; 1: "
+            "as much as unpaid touchpoints do; null where nothing was screened",
+        ),
+        null("intent_z", "number", "the same in standard errors"),
+        null("trait", "number", "by how much the channel reaches those more often whom it reached before"),
+        null("trait_z", "number", "the same in standard errors"),
+        null("spread", "number", "squared variation of its reach that other channels' touchpoints predict"),
+        null("spread_z", "number", "the same in standard errors"),
+        null("hausman_z", "number", "what controlling for traits changes, in standard errors; null without traits"),
+        null("ratio", "number", "by how much unpaid history says more of conversions than of unpaid touchpoints"),
+        Column("plain", "number", "conversions that it caused if touchpoints come by chance", unit="conversions"),
+        Column("within", "number", "the same, controlled for traits", unit="conversions"),
+        null("corrected", "number", "the same, corrected for intent; null unless it follows intent"),
+        Column("published", "number", "what stands in credit", unit="conversions"),
+        Column("is_known", "flag", "whether this can be read as what the channel caused"),
+        Column("verdict", "text", "chance, harmless, or unknown and why"),
+    ),
+    question="Do a channel's touchpoints come by chance, or do they follow customers who would convert anyway?",
+)
+
 TRANSITIONS = Table(
     "transitions",
     "state × state of the order-1 journey graph",
@@ -288,6 +317,7 @@ OUTPUTS = {
         CHANNEL_LINT,
         CHANNEL_DAYS,
         HELD_OUT,
+        ASSIGNMENT,
         INTERACTIONS,
     )
 }

@@ -1,0 +1,1 @@
+"""What channels caused, from customers at risk: arrays in, arrays out."""

@@ -1,0 +1,386 @@
+"""Solving an additive hazard: what each channel caused, and whether its touchpoints came by chance.
+
+Everything is closed form on small matrices. Columns are stocks: that of channel c and half-life j is c · fading + j,
+and the longest half-life, if there is more than one kind of question to ask, is the memory that controls for traits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+LEAST_WEIGHT = 0.02
+"""A half-life with less weight than this is left out."""
+
+_RIDGE = 1e-10
+_FLAT = 1e-7
+"""A stock that varies less than this part of its square, within days, says nothing."""
+
+SINGULAR = 1e10
+"""Condition number above which channels cannot be told apart."""
+
+
+class Moments(NamedTuple):
+    """What is left once days are taken out; P columns, C channels.
+
+    Attributes
+    ----------
+    information : (P, P) ∫ x xᵀ
+    conversions, value : (P,) Σ x at conversions
+    arrivals : (C, P) Σ x at touchpoints of each channel
+    counts : (C,) touchpoints at risk
+    exposure : (P,) ∫ x, days
+    at_risk : customer-days at risk
+    rate : conversions per customer-day
+    is_flat : (P,) columns without variation
+    """
+
+    information: Floats
+    conversions: Floats
+    value: Floats
+    arrivals: Floats
+    counts: Floats
+    exposure: Floats
+    at_risk: float
+    rate: float
+    is_flat: NDArray[np.bool_]
+
+
+class Design(NamedTuple):
+    """Which columns are what.
+
+    Attributes
+    ----------
+    credited, unpaid : slots of channels whose effect is wanted, and of those that no money brings about
+    halves : half-lives of stocks whose effect is wanted; the memory comes after them if ``has_memory``
+    prior : (halves,) ln prior of each half-life
+    """
+
+    credited: Ints
+    unpaid: Ints
+    halves: int
+    has_memory: bool
+    prior: Floats
+
+    @property
+    def fading(self) -> int:
+        """Stocks per channel."""
+        return self.halves + self.has_memory
+
+    def stocks(self, slots: Sequence[int] | Ints, half: int) -> Ints:
+        """Columns of the stocks of these channels at one half-life."""
+        return np.asarray(slots, dtype=np.int64) * self.fading + half
+
+    def memories(self, slots: Sequence[int] | Ints) -> Ints:
+        """Columns of the memories of these channels."""
+        return self.stocks(slots, self.halves)
+
+    def histories(self, slots: Sequence[int] | Ints) -> Ints:
+        """Columns of the stocks of these channels at the two shortest half-lives."""
+        return np.concatenate([self.stocks(slots, half) for half in range(min(2, self.halves))])
+
+
+class Thresholds(NamedTuple):
+    """From where on arrivals are not by chance."""
+
+    intent: float = 0.10
+    trait: float = 0.05
+    spread: float = 0.005
+    z: float = 3.0
+
+
+class Screening(NamedTuple):
+    """How touchpoints of the credited channels arrive; (credited,) each.
+
+    Attributes
+    ----------
+    intent, intent_z : slope of arrivals on the index of unpaid history
+    trait, trait_z : slope on the channel's own memory, times its standard deviation
+    spread, spread_z : squared CV of arrivals as other channels' memories predict them, beyond what chance gives
+    follows_intent, follows_traits : flags
+    """
+
+    intent: Floats
+    intent_z: Floats
+    trait: Floats
+    trait_z: Floats
+    spread: Floats
+    spread_z: Floats
+    follows_intent: NDArray[np.bool_]
+    follows_traits: NDArray[np.bool_]
+
+    @property
+    def is_flagged(self) -> NDArray[np.bool_]:
+        """(credited,) whether touchpoints do not come by chance."""
+        return self.follows_intent | self.follows_traits
+
+
+class Effects(NamedTuple):
+    """Credit of the credited channels; (2, halves, credited) each: conversions and value for every half-life.
+
+    ``corrected`` is that of channels which follow intent, ``ratio`` (halves,) how much more unpaid history says of
+    conversions than of unpaid touchpoints; ``variance`` (halves, credited) of plain credit for conversions, and
+    ``added_variance`` what controlling for traits adds to it.
+    """
+
+    plain: Floats
+    within: Floats
+    corrected: Floats
+    ratio: Floats
+    variance: Floats
+    added_variance: Floats
+
+
+# ---------------------------------------------------------------- days out
+
+
+def states(tables: Mapping[str, Floats], lead: str, rate: Floats) -> Floats:
+    """(days, columns) ∫ x over each day, from what enters and leaves the stocks; ``rate`` (columns,) per day.
+
+    ``lead`` is what the names of its tables begin with.
+    """
+    names = (f"{lead}{name}" for name in ("part", "impulse", "stop_part", "stop_impulse"))
+    part, impulse, stop_part, stop_impulse = (tables[name].reshape(-1, len(rate)) for name in names)
+    daily, left = np.empty_like(part), np.exp(-rate)
+    whole = np.divide(-np.expm1(-rate), rate, out=np.ones_like(rate), where=rate > 0)
+    state = np.zeros(len(rate))
+    for day in range(len(part)):
+        state = left * state + impulse[day] - stop_impulse[day]
+        daily[day] = part[day] - stop_part[day] + state * whole
+    return daily
+
+
+def at_risk_by_day(tables: Mapping[str, Floats]) -> Floats:
+    """(days,) customer-days at risk."""
+    return states(tables, "risk_", np.zeros(1))[:, 0]
+
+
+def products(tables: Mapping[str, Floats], rate: Floats) -> Floats:
+    """(columns, columns) ∫ x xᵀ: what a product of stocks gains by additions and loses at the end has faded meanwhile.
+
+    ``rate`` (columns,) per day.
+    """
+    slots = len(tables["additions"])
+    slot = np.repeat(np.arange(slots), len(rate) // slots)
+    crossed = tables["at_additions"][slot]  # row p: stocks when something is added to the channel of p
+    own = np.where(slot[:, None] == slot, tables["additions"][slot], 0.0)
+    half = tables["entry_products"] - tables["stop_products"]
+    return (crossed + crossed.T + own + half + half.T) / (rate[:, None] + rate)
+
+
+def centre(tables: Mapping[str, Floats], rate: Floats, untouched: Floats | float = 0.0) -> Moments:
+    """What is left of the sums of `attribution.kernels.incremental.risk_tables.Layout` with a free baseline every day.
+
+    Parameters
+    ----------
+    tables : by name
+    rate : (fading,) per day
+    untouched : (days,) customer-days at risk beyond those summed up
+    """
+    columns = len(tables["at_conversions"])
+    rates = np.tile(rate, columns // len(rate))
+    stocks = states(tables, "", rates)
+    at_risk = np.maximum(at_risk_by_day(tables), 0.0) + untouched
+    mean = np.divide(stocks, at_risk[:, None], out=np.zeros_like(stocks), where=at_risk[:, None] > 1e-9)
+    raw = products(tables, rates)
+    information = raw - stocks.T @ mean
+    return Moments(
+        information,
+        tables["at_conversions"] - tables["conversions"] @ mean,
+        tables["at_value"] - tables["value"] @ mean,
+        tables["at_arrivals"] - tables["arrivals"] @ mean,
+        tables["arrivals"].sum(axis=1),
+        stocks.sum(axis=0),
+        float(at_risk.sum()),
+        float(tables["conversions"].sum() / max(at_risk.sum(), 1e-300)),
+        np.diag(information) <= _FLAT * np.diag(raw),
+    )
+
+
+# ---------------------------------------------------------------- least squares on small matrices
+
+
+def invert(moments: Moments, columns: Ints) -> Floats:
+    """Inverse of the information of ``columns``, scaled and with a tiny ridge; 0 for columns without variation."""
+    inverse = np.zeros((len(columns), len(columns)))
+    used = np.flatnonzero(~moments.is_flat[columns])
+    if len(used):
+        block = moments.information[np.ix_(columns[used], columns[used])]
+        scale = 1.0 / np.sqrt(np.diag(block))
+        scaled = block * scale[:, None] * scale
+        tamed = np.linalg.inv(scaled + _RIDGE * np.eye(len(used)))
+        # One step towards the inverse without the ridge, which leaves its square.
+        refined = tamed @ (2 * np.eye(len(used)) - scaled @ tamed)
+        inverse[np.ix_(used, used)] = refined * scale[:, None] * scale
+    return inverse
+
+
+def conditional(inverse: Floats, of: slice) -> Floats:
+    """Information about some columns once the others are controlled for, from the inverse of all."""
+    block = inverse[of, of]
+    result = np.zeros_like(block)
+    used = np.flatnonzero(np.diag(block) > 0)
+    if len(used):
+        result[np.ix_(used, used)] = np.linalg.inv(block[np.ix_(used, used)])
+    return result
+
+
+def inseparable(moments: Moments, columns: Ints) -> Ints:
+    """Positions among ``columns`` that cannot be told apart; none where all can."""
+    used = np.flatnonzero(~moments.is_flat[columns])
+    if len(used) < 2:
+        return used[:0]
+    block = moments.information[np.ix_(columns[used], columns[used])]
+    scale = 1.0 / np.sqrt(np.diag(block))
+    values, vectors = np.linalg.eigh(block * scale[:, None] * scale)
+    if values[0] * SINGULAR > values[-1]:
+        return used[:0]
+    return np.asarray(used[np.abs(vectors[:, 0]) > 0.1])
+
+
+# ---------------------------------------------------------------- do touchpoints come by chance
+
+
+def screen(moments: Moments, design: Design, thresholds: Thresholds) -> Screening:
+    """Which credited channels reach customers who were about to convert, or who are of a kind."""
+    rows = [
+        (*_intent(moments, design, slot), *_traits(moments, design, row)) for row, slot in enumerate(design.credited)
+    ]
+    intent, intent_z, trait, trait_z, spread, spread_z = np.array(rows).reshape(-1, 6).T
+    follows_traits = (trait > thresholds.trait) & (trait_z > thresholds.z)
+    follows_traits |= (spread > thresholds.spread) & (spread_z > thresholds.z)
+    follows_intent = (intent > thresholds.intent) & (intent_z > thresholds.z)
+    return Screening(intent, intent_z, trait, trait_z, spread, spread_z, follows_intent, follows_traits)
+
+
+def unscreened(channels: int) -> Screening:
+    """Where nothing tells how touchpoints arrive."""
+    no, never = np.zeros(channels), np.zeros(channels, bool)
+    return Screening(no, no, no, no, no, no, never, never)
+
+
+def _intent(moments: Moments, design: Design, slot: int) -> tuple[float, float]:
+    """Slope of the arrivals of a channel on the index of unpaid history, and its z."""
+    history = design.histories(design.unpaid)
+    paid = design.stocks(design.credited, min(1, design.halves - 1))
+    columns = np.concatenate([history, paid, design.memories(design.credited)])
+    rates = moments.counts / moments.at_risk
+    rate, unpaid_rate = rates[slot], rates[design.unpaid].sum()
+    if rate <= 0 or unpaid_rate <= 0:
+        return 0.0, 0.0
+    inverse, own = invert(moments, columns), slice(0, len(history))
+    information = conditional(inverse, own)
+    of_channel = (inverse @ moments.arrivals[slot][columns])[own] / rate
+    of_unpaid = (inverse @ moments.arrivals[design.unpaid].sum(axis=0)[columns])[own] / unpaid_rate
+    length = float(of_unpaid @ information @ of_unpaid)
+    if length <= 0:
+        return 0.0, 0.0
+    slope = float(of_channel @ information @ of_unpaid) / length
+    return slope, slope * np.sqrt(length * rate)
+
+
+def _traits(moments: Moments, design: Design, row: int) -> tuple[float, float, float, float]:
+    """Slope of the arrivals of a channel on its own memory, spread by the memories of others, and their z."""
+    columns, count = design.memories(design.credited), moments.counts[design.credited[row]]
+    if count <= 0:
+        return 0.0, 0.0, 0.0, 0.0
+    rate = count / moments.at_risk
+    inverse = invert(moments, columns)
+    slopes = inverse @ moments.arrivals[design.credited[row]][columns] / rate
+    own = inverse[row, row]
+    trait, trait_z = 0.0, 0.0
+    if own > 0:
+        trait = slopes[row] * np.sqrt(moments.information[columns[row], columns[row]] / moments.at_risk)
+        trait_z = slopes[row] * np.sqrt(rate / own)
+    other = np.delete(np.arange(len(columns)), row)
+    freedom = len(other)
+    if not freedom:
+        return trait, trait_z, 0.0, 0.0
+    block = moments.information[np.ix_(columns[other], columns[other])]
+    squared = float(slopes[other] @ block @ slopes[other]) / moments.at_risk
+    return trait, trait_z, squared - freedom / count, (count * squared - freedom) / np.sqrt(2 * freedom)
+
+
+# ---------------------------------------------------------------- effects
+
+
+def weigh_half_lives(moments: Moments, design: Design, is_flagged: NDArray[np.bool_]) -> Floats:
+    """(halves,) how much each half-life counts, by how well unflagged channels explain conversions with it."""
+    channels, log = design.credited[~is_flagged], design.prior.copy()
+    if len(channels) >= 2 and moments.rate > 0:
+        for half in range(design.halves):
+            columns = design.stocks(channels, half)
+            score = moments.conversions[columns]
+            log[half] += score @ invert(moments, columns) @ score / (2 * moments.rate)
+    weights = np.exp(log - log.max())
+    weights /= weights.sum()
+    weights[weights < LEAST_WEIGHT] = 0.0
+    return np.asarray(weights / weights.sum())
+
+
+def estimate(moments: Moments, design: Design, screening: Screening) -> Effects:
+    """Credit of every credited channel, for every half-life, in three ways."""
+    channels = len(design.credited)
+    traits = design.memories(design.credited[screening.follows_traits & ~screening.follows_intent])
+    plain, within, corrected = (np.zeros((2, design.halves, channels)) for _ in range(3))
+    ratio = np.full(design.halves, np.nan)
+    variance, added = np.zeros((2, design.halves, channels))
+    for half in range(design.halves):
+        own = design.stocks(design.credited, half)
+        exposure = moments.exposure[own]
+        inverse = invert(moments, own)
+        plain[:, half] = _slopes(moments, own, inverse)[:, :channels] * exposure
+        variance[half] = moments.rate * exposure**2 * np.diag(inverse)
+        within[:, half] = plain[:, half]
+        if len(traits):
+            columns = np.concatenate([own, traits])
+            inverse = invert(moments, columns)
+            within[:, half] = _slopes(moments, columns, inverse)[:, :channels] * exposure
+            added[half] = moments.rate * exposure**2 * np.diag(inverse)[:channels] - variance[half]
+        corrected[:, half] = within[:, half]
+        if screening.follows_intent.any() and len(design.unpaid) >= 2:
+            slopes, ratio[half] = correct(moments, design, np.concatenate([own, traits]))
+            corrected[:, half] = slopes[:, :channels] * exposure
+    return Effects(plain, within, corrected, ratio, variance, added)
+
+
+def correct(moments: Moments, design: Design, columns: Ints) -> tuple[Floats, float]:
+    """Slopes of ``columns`` less what the touchpoints of an unpaid channel, which cause nothing, say of them.
+
+    Unpaid history tells how much more a change of intent moves conversions than it moves an unpaid channel.
+
+    Returns
+    -------
+    slopes : (2, columns) for conversions and value, averaged over unpaid channels
+    ratio : of conversions, averaged
+    """
+    slopes, ratios = [], []
+    for channel in design.unpaid:
+        history = design.histories(design.unpaid[design.unpaid != channel])
+        every = np.concatenate([columns, history])
+        inverse = invert(moments, every)
+        effects, arrivals = _slopes(moments, every, inverse), inverse @ moments.arrivals[channel][every]
+        rest = slice(len(columns), None)
+        direction = conditional(inverse, rest) @ arrivals[rest]
+        length = float(direction @ arrivals[rest])
+        ratio = effects[:, rest] @ direction / length if length > 0 else np.zeros(2)
+        slopes.append(effects[:, : len(columns)] - ratio[:, None] * arrivals[: len(columns)])
+        ratios.append(ratio[0])
+    return np.mean(slopes, axis=0), float(np.mean(ratios))
+
+
+def _slopes(moments: Moments, columns: Ints, inverse: Floats) -> Floats:
+    """(2, columns) regression of conversions and of value on ``columns``."""
+    return np.stack([moments.conversions[columns], moments.value[columns]]) @ inverse
+
+
+def publish(effects: Effects, screening: Screening, takes_within: NDArray[np.bool_]) -> Floats:
+    """(2, halves, credited) the credit that is published: corrected, within or plain."""
+    result = np.where(takes_within, effects.within, effects.plain)
+    return np.where(screening.follows_intent, effects.corrected, result)
