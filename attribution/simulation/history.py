@@ -19,7 +19,8 @@ Flags = NDArray[np.bool_]
 CHUNK_CUSTOMERS: Final = 20_000
 """Customers per random generator. Part of what a seed means: another size is another population."""
 
-DAY_US: Final = 86_400_000_000
+SECOND_US: Final = 1_000_000
+DAY_US: Final = 86_400 * SECOND_US
 NEVER: Final = int(np.iinfo(np.int64).max)
 
 
@@ -77,6 +78,8 @@ def live(world: World, off: list[int], seed: int, number: int, size: int) -> Chu
         end[buyer] = bought_at
         is_before = at <= end[row]
         row, at, channel = row[is_before], at[is_before], channel[is_before]
+    if world.whole_seconds:
+        at, bought_at = at - at % SECOND_US, bought_at - bought_at % SECOND_US
     order = order_of_events(row, at, _tie_ranks(world)[channel], size)
     sequence = np.lexsort((bought_at, buyer))
     return Chunk(

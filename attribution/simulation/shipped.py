@@ -56,7 +56,7 @@ _EVEN: Final = (0.12, 0.10, 0.08, 0.15, 0.25, 0.30, 0.10, 0.15)
 
 def _with_effects(world: World, name: str, effects: tuple[float, ...], **changes: Any) -> World:
     paid = (replace(c, effect=effect) for c, effect in zip(world.paid_channels, effects, strict=True))
-    return replace(world, name=name, channels=(*paid, *_UNPAID), **changes)
+    return replace(world, name=name, channels=(*paid, *_UNPAID), whole_seconds=True, **changes)
 
 
 WORLDS: Final[dict[str, World]] = {
@@ -137,6 +137,7 @@ def random_world(family: Family, seed: int) -> World:
         purchase_in_market_shift=_short(rng.uniform(2.2, 4.0)),
         purchase_log_odds=-_short(rng.uniform(7.7, 8.9)),
         goodwill_needs_market=bool(rng.random() < 0.20),
+        whole_seconds=True,
     )
     sigma = _short(rng.uniform(0.6, 1.1))
     if family == "activity":

@@ -184,6 +184,9 @@ class World:
         The season on day d (from 0): ``season_amplitude`` × sin(2π d ÷ ``season_days``).
     goodwill_needs_market : bool
         Whether goodwill leads to purchases only while the customer is in market.
+    whole_seconds : bool
+        Whether times are whole seconds, as most systems log them. Their microseconds depend on the last bit of
+        exponentials, which is not the same on all processors.
 
     Raises
     ------
@@ -225,12 +228,13 @@ class World:
     season_amplitude: float = 0.0
     season_days: int = 7
     goodwill_needs_market: bool = False
+    whole_seconds: bool = False
 
     def __post_init__(self) -> None:
         _check_name("world", self.name)
         where = f"world {self.name!r}"
         _check_ranges(self, _WORLD_RANGES, where)
-        for name in ("repeat_purchases", "goodwill_needs_market"):
+        for name in ("repeat_purchases", "goodwill_needs_market", "whole_seconds"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(
                     f"{where}: {name!r} must be true or false", given=repr(getattr(self, name)), allowed="true, false"
