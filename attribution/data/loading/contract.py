@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -225,9 +225,17 @@ def check_values(engine: Engine, table: Table, view: str, readings: Sequence[Rea
     InputError
         Naming table, column, how many rows, an example, and what is allowed.
     """
-    checks = [check for reading in readings for check in (*_checks(reading), *_total_checks(table, reading))]
-    notes = [note for reading in readings for note in _clock_notes(reading)]
     texts = [reading for reading in readings if reading.column.type in NUMBERS and is_text(reading.kind)]
+    # Numbers in texts are read once, for all that is asked of them.
+    numbers = {reading.column.name: f"number of {reading.column.name}" for reading in texts}
+    looked_at = [
+        replace(reading, sql=quote(numbers[reading.column.name])) if reading.column.name in numbers else reading
+        for reading in readings
+    ]
+    listed = "".join(f", {reading.sql} as {quote(numbers[reading.column.name])}" for reading in texts)
+    rows = f"(select *{listed} from {quote(view)})" if texts else quote(view)
+    checks = [check for reading in looked_at for check in (*_checks(reading), *_total_checks(table, reading))]
+    notes = [note for reading in readings for note in _clock_notes(reading)]
     tests = {reading.column.name: reading.null_test.sql for reading in readings if reading.null_test is not None}
     select = ["count(*) as n", *(f"count(*) filter ({sql}) as nothing_{i}" for i, sql in enumerate(tests.values()))]
     for i, check in enumerate([*checks, *notes]):
@@ -235,7 +243,7 @@ def check_values(engine: Engine, table: Table, view: str, readings: Sequence[Rea
         select.append(f"(min({check.shown}) filter ({check.predicate}))::varchar as example_{i}")
     for i, reading in enumerate(texts):
         select.append(f"{odd_marks(reading.raw, _spec(reading))} as odd_{i}")
-    counts = engine.query(f"select {', '.join(select)} from {quote(view)}", table=table.name).to_pylist()[0]
+    counts = engine.query(f"select {', '.join(select)} from {rows}", table=table.name).to_pylist()[0]
     if counts["n"] == 0:
         raise InputError(f"table {table.name!r} has no rows", hint="check its file and its row filter")
     for i, check in enumerate(checks):

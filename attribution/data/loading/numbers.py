@@ -144,7 +144,7 @@ def hint_number(example: str) -> str | None:
     >>> hint_number("1,234")
     "set thousands = ',' if it is 1234, or decimal = ',' if it is 1.234"
     >>> hint_number(" --")
-    "leave such rows out with where"
+    'leave such rows out with where'
     """
     bare = re.sub(rf"{_SIGN}|\s|[+-]", "", example)
     marks = re.sub(r"\d", "", bare)
