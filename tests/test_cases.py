@@ -25,6 +25,7 @@ from tests import warm_commands
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = {
+    "attribution.sources.channels.rules": "attribution.data.channels",
     "attribution.experiment": "attribution.schema.experiment",
     "attribution.monitoring": "attribution.production.monitoring",
     "attribution.summaries": "attribution.production.refit",
