@@ -86,7 +86,8 @@ def test_days_are_read_with_the_format_that_is_told(name: str, spend: float, tmp
 
 def test_a_click_id_is_paid_whatever_the_medium_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = case("gclid_unknown_medium", tmp_path)
-    runpy.run_path(str(folder / "reproduce.py"))
+    with pd.option_context("display.max_columns", None, "display.width", None):
+        runpy.run_path(str(folder / "reproduce.py"))
     printed = capsys.readouterr().out
     assert "Paid Search" in printed
     assert "Organic" not in printed
