@@ -230,9 +230,16 @@ def _label_paths(lengths, words, counts, shares, shuffle, sizes):
                 written += lengths[j]
                 leaf[made], kind[made], size[made] = j, part, number * weight
                 made += 1
-    leaf, kind, size = leaf[:made], kind[:made], size[:made]
-    out = np.zeros((3, made))
-    for n in range(made):
+    leaf = leaf[:made]
+    out = _counts_of(leaf, kind, size, conversions, value)
+    return flat[:written], leaf, lengths[leaf], out[0], out[1], out[2]
+
+
+@njit(cache=True, nogil=True)
+def _counts_of(leaf, kind, size, conversions, value):
+    """(3, paths) conversions, nulls and value of labelled paths, given their row, part and number."""
+    out = np.zeros((3, len(leaf)))
+    for n in range(len(leaf)):
         j = leaf[n]
         if kind[n] == 4:
             out[2, n] = value[j]
@@ -241,7 +248,7 @@ def _label_paths(lengths, words, counts, shares, shuffle, sizes):
             out[2, n] = size[n] * (value[j] / conversions[j])
         else:
             out[1, n] = size[n]
-    return flat[:written], leaf, lengths[leaf], out[0], out[1], out[2]
+    return out
 
 
 @njit(cache=True, nogil=True)
