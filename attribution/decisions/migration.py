@@ -20,6 +20,16 @@ from attribution.uncertainty.sensitivity.spread import ORDER
 
 Tables = dict[str, pd.DataFrame]
 
+_CHANCE = {
+    "credit": (
+        "chance_conversions",
+        "chance_value",
+        "beyond_conversions",
+        "beyond_conversions_low",
+        "beyond_conversions_high",
+    ),
+    "returns": ("roi_beyond_chance",),
+}
 _COSTS = list(COST_SENSITIVITY.column_names)
 _JUDGED = ["spend", "roi", "roi_low", "roi_high", "break_even_roas", "basis", "cost_basis", "estimand"]
 
@@ -49,7 +59,16 @@ def migrate_tables(tables: Mapping[str, pd.DataFrame]) -> Tables:
     _migrate_roi_parts(current)
     _migrate_funnel(current)
     _migrate_economics(current)
+    _migrate_chance(current)
     return current
+
+
+def _migrate_chance(tables: Tables) -> None:
+    """Credit of earlier runs was not held against chance: its columns are there, and null."""
+    for name, columns in _CHANCE.items():
+        if name in tables and "model" in tables[name]:
+            missing = [column for column in columns if column not in tables[name]]
+            tables[name] = tables[name].assign(**dict.fromkeys(missing, np.nan)) if missing else tables[name]
 
 
 def _migrate_published(tables: Tables, intervals: pd.DataFrame | None) -> None:

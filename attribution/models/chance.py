@@ -23,6 +23,7 @@ from attribution.errors import InputError
 from attribution.journeys import Buckets, JourneyChunk, Journeys, Reader, Summary
 from attribution.journeys.buckets import BucketTable, split_buckets
 from attribution.kernels.credit.labels import (
+    MOST_LABELLINGS,
     Shares,
     cut_shares,
     draw_labels,
@@ -72,8 +73,9 @@ class Chance:
 
     def level(self, label: str, what: Literal["conversions", "value"]) -> Floats:
         """(channels,) the chance level of a model's credit."""
-        level: Floats = getattr(self.shuffles[label], what).mean(axis=0)
-        return level
+        shuffles = getattr(self.shuffles[label], what)
+        # Divided first: the sum of what is near the largest float has no float.
+        return np.asarray((shuffles / len(shuffles)).sum(axis=0))
 
     def beyond(self, label: str, resamples: Resamples) -> tuple[Floats, Floats, Floats]:
         """Draws, estimate and jackknife (…, channels) of conversions beyond chance.
@@ -139,7 +141,8 @@ class Shuffling:
     @property
     def _shares(self) -> Floats:
         touchpoints = self.journeys.touchpoints
-        return np.asarray(touchpoints / max(touchpoints.sum(), 1.0))
+        largest = touchpoints / max(touchpoints.max(initial=0.0), 1.0)
+        return np.asarray(largest / max(largest.sum(), 1.0))
 
     def _closed_form(self, model: AttributionModel, observed: Summary) -> Draws:
         """A channel gets its share of whatever weights that do not look at channels allocate."""
@@ -248,7 +251,9 @@ def _parts(chunk: JourneyChunk) -> Iterator[JourneyChunk]:
     # Words of equal rows are told apart by how many there are, so they are drawn for all at once.
     words = _words_of_paths(chunk)
     ahead = replace(chunk, customer=words.view(np.int64))
-    steps = np.cumsum((chunk.conversions + chunk.nulls + 2) * chunk.lengths)
+    conversions, nulls, _ = _counts(chunk)
+    labellings = np.minimum(conversions, MOST_LABELLINGS) + np.minimum(nulls, MOST_LABELLINGS) + 2
+    steps = np.cumsum(labellings * chunk.lengths)
     edges = np.flatnonzero(np.diff(steps // _PATH_STEPS)) + 1
     for low, high in zip([0, *edges.tolist()], [*edges.tolist(), len(chunk)], strict=True):
         yield ahead.subset(slice(low, high))
@@ -308,13 +313,17 @@ def _each_shuffle(observed: Summary) -> Buckets:
 def _solve_shuffles(model: AttributionModel, pooled: Summary, own: Buckets, observed: Buckets) -> Draws:
     """Credit under each shuffle: a shuffle is to all of them what a bucket of customers is to all customers."""
     machinery = get_machinery(model)
-    model.summary_, model.observed_ = pooled, observed.weighted(np.ones(SHUFFLES))
-    each = np.eye(SHUFFLES)
+    first = np.eye(SHUFFLES)[0]
+    model.summary_, model.observed_ = pooled, observed.weighted(first)
     if not machinery.is_linearised:
-        return machinery.redraw(own, observed, each)
+        return machinery.redraw(own, observed, np.eye(SHUFFLES))
     # What is approximated is near all shuffles together.
+    try:
+        model.observed_ = observed.weighted(np.ones(SHUFFLES))
+    except ValueError:
+        raise InputError("the sum over all shuffles is too large for a float", hint="use a larger unit") from None
     model.credit_ = machinery.solve_totals(pooled)
-    conversions, value, _ = machinery.redraw(own, observed, SHUFFLES * each)
+    conversions, value, _ = machinery.redraw(own, observed, SHUFFLES * np.eye(SHUFFLES))
     return Draws(conversions / SHUFFLES, value / SHUFFLES)
 
 

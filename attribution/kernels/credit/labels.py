@@ -31,6 +31,10 @@ MOST_LABELLINGS = 1 << 19
 """Paths that stand for more journeys than this have about so many labellings, each of several journeys."""
 
 
+MOST_UNITS = 1 << 40
+"""A path that stands for more journeys than this is dealt in so many equal parts."""
+
+
 class Shares(NamedTuple):
     """Cumulative shares ``bounds`` (channels,), the last 1, and the same in 2^−53.
 
@@ -50,7 +54,8 @@ def cut_shares(touchpoints: Floats) -> Shares:
     >>> cut_shares(np.array([1.0, 0.0, 3.0])).bounds.tolist()
     [0.25, 0.25, 1.0]
     """
-    bounds = np.cumsum(touchpoints) / touchpoints.sum()
+    largest = touchpoints / touchpoints.max()
+    bounds = np.cumsum(largest) / largest.sum()
     # Channels behind the last one with a touchpoint are never reached.
     bounds[np.flatnonzero(touchpoints)[-1] :] = 1.0
     first = np.searchsorted(bounds, np.arange(CELLS) / CELLS, side="right").astype(np.int32)
@@ -111,7 +116,8 @@ def find_grains(conversions: Floats, nulls: Floats) -> tuple[int, int]:
     >>> find_grains(np.array([3.0, 5.0]), np.array([1e6, 3e6]))
     (1, 7)
     """
-    of_conversions, of_nulls = (max(1, int(of.sum()) // MOST_LABELLINGS) for of in (conversions, nulls))
+    units = (int(np.minimum(of, MOST_UNITS).sum()) for of in (conversions, nulls))
+    of_conversions, of_nulls = (max(1, of // MOST_LABELLINGS) for of in units)
     return of_conversions, of_nulls
 
 
@@ -190,7 +196,8 @@ def _label_paths(lengths, words, counts, shares, shuffle, sizes):
         for part in range(5):
             if part < 2:
                 count = conversions[j] if part == 0 else nulls[j]
-                units, weight = np.int64(count), 1.0
+                units = np.int64(min(count, np.float64(MOST_UNITS)))
+                weight = count / MOST_UNITS if count > MOST_UNITS else 1.0
             else:
                 weight = (conversions[j] % 1.0, nulls[j] % 1.0, 1.0 if is_bare else 0.0)[part - 2]
                 units = np.int64(weight > 0.0)
@@ -223,9 +230,16 @@ def _label_paths(lengths, words, counts, shares, shuffle, sizes):
                 written += lengths[j]
                 leaf[made], kind[made], size[made] = j, part, number * weight
                 made += 1
-    leaf, kind, size = leaf[:made], kind[:made], size[:made]
-    out = np.zeros((3, made))
-    for n in range(made):
+    leaf = leaf[:made]
+    out = _counts_of(leaf, kind, size, conversions, value)
+    return flat[:written], leaf, lengths[leaf], out[0], out[1], out[2]
+
+
+@njit(cache=True, nogil=True)
+def _counts_of(leaf, kind, size, conversions, value):
+    """(3, paths) conversions, nulls and value of labelled paths, given their row, part and number."""
+    out = np.zeros((3, len(leaf)))
+    for n in range(len(leaf)):
         j = leaf[n]
         if kind[n] == 4:
             out[2, n] = value[j]
@@ -234,7 +248,7 @@ def _label_paths(lengths, words, counts, shares, shuffle, sizes):
             out[2, n] = size[n] * (value[j] / conversions[j])
         else:
             out[1, n] = size[n]
-    return flat[:written], leaf, lengths[leaf], out[0], out[1], out[2]
+    return out
 
 
 @njit(cache=True, nogil=True)
