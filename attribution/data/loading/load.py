@@ -192,12 +192,18 @@ def load_sources(
         loaded,
         dimensions=_dimensions(loaded),
         integer_times=integer_times,
-        separator=specs["paths"].separator if "paths" in specs else ">",
-        no_channels=words_for("channels", specs["paths"].null_texts) if "paths" in specs else frozenset(),
+        **_how_to_split(specs.get("paths")),
         findings=(*_findings_of(opened), *findings, *enriched.findings, *completed.findings),
         channel_lint=enriched.lint,
         zoned=zoned,
     )
+
+
+def _how_to_split(paths: TableSpec | None) -> dict[str, Any]:
+    """Of `Sources`, what says how paths become channels."""
+    if paths is None:
+        return {}
+    return {"separator": paths.separator, "no_channels": words_for("channels", paths.null_texts)}
 
 
 def _columns(loaded: Mapping[str, LoadedTable]) -> dict[str, tuple[str, ...]]:
@@ -219,9 +225,9 @@ def _load(
     for name, table in opened.items():
         readings = _read_table(engine, table, text_ids, account)
         columns = tuple(reading.column.name for reading in readings)
-        rows, found = _define(engine, table, readings)
+        rows, null_findings = _define(engine, table, readings)
         loaded[name] = LoadedTable(name, columns, rows)
-        findings += found
+        findings += null_findings
         clock = next((reading for reading in readings if reading.column.type == "time"), None)
         if clock is not None and clock.is_integer is not None:
             clocks[name] = clock
@@ -353,9 +359,9 @@ def _define(engine: Engine, opened: OpenedTable, readings: list[Reading]) -> tup
     for reading in readings:
         sql, test = reading.sql, reading.null_test
         if test is not None and reading.column.name in suspects:
-            found = find_null_texts(engine, opened.name, opened.view, test)
-            findings += null_text_findings(opened.name, reading.column, test.subject, found, rows)
-            sql = f"case when {test.within(list(found))} then null else {sql} end" if found else sql
+            counts = find_null_texts(engine, opened.name, opened.view, test)
+            findings += null_text_findings(opened.name, reading.column, test.subject, counts, rows)
+            sql = f"case when {test.within(list(counts))} then null else {sql} end" if counts else sql
         terms.append(f"{sql} as {quote(reading.column.name)}")
     engine.view(opened.name, f"select {', '.join(terms)} from {quote(opened.view)}")
     return rows, findings
