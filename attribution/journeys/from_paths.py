@@ -105,8 +105,8 @@ def without_null_texts(
         return steps, lengths, []
     codes = np.asarray(encoded.indices)
     counts = np.bincount(codes, minlength=len(names))
-    found = {names[code]: int(counts[code]) for code in np.flatnonzero(is_nothing)}
-    findings = null_text_findings("paths", optional("path", "text", ""), "channels", found, len(steps))
+    dropped = {names[code]: int(counts[code]) for code in np.flatnonzero(is_nothing)}
+    findings = null_text_findings("paths", optional("path", "text", ""), "channels", dropped, len(steps))
     return *_drop_steps(steps, lengths, is_nothing[codes]), findings
 
 
@@ -136,11 +136,11 @@ def separator_findings(steps: pa.Array, lengths: np.ndarray, separator: str) -> 
                 given=repr(divided[0]),
                 hint=f"set separator = {arrow!r}; if paths differ in it, write them alike in a query",
             )
-    known = set(names) if (lengths > 1).any() else None
+    whole = set(names) if (lengths > 1).any() else None
     findings = []
     for mark in (mark for mark in _MARKS if mark != own):
         parts = {name: [part.strip() for part in name.split(mark)] for name in names if mark in name}
-        divided = [name for name, of_name in parts.items() if known is None or known.issuperset(of_name)]
+        divided = [name for name, of_name in parts.items() if whole is None or whole.issuperset(of_name)]
         if divided:
             message = (
                 f"channels with {mark!r} in their names, which is not the separator ({separator!r}): if it divides "

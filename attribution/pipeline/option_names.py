@@ -16,16 +16,18 @@ def option_name_findings(context: RunContext) -> list[Finding]:
     """One finding for each option that changes nothing in these data, or names what they do not have."""
     options, dimensions = context.experiment.journeys, context.journeys.dimensions
     table = "paths" if context.sources.has("paths") else "touchpoints"
-    named: list[tuple[str, Sequence[str]]] = []
+    options_with_names: list[tuple[str, Sequence[str]]] = []
     if options.direct != "keep":
-        named.append((f"journeys.direct = {options.direct!r}", options.direct_channels or DIRECT))
+        options_with_names.append((f"journeys.direct = {options.direct!r}", options.direct_channels or DIRECT))
     sensitivity = context.experiment.options("sensitivity", SensitivityOptions)
     if sensitivity is not None and sensitivity.direct_channels is not None:
-        named.append(("sensitivity.direct_channels", sensitivity.direct_channels))
+        options_with_names.append(("sensitivity.direct_channels", sensitivity.direct_channels))
     # A model that leaves direct traffic out may well be run where there is none.
     own = (model for model in context.models if isinstance(model, LastNonDirect) and list(model.direct) != [*DIRECT])
-    named += [(f"direct of model {model.label!r}", model.direct) for model in own]
-    findings = [each for option, names in named for each in _absent(option, names, dimensions.channels, table)]
+    options_with_names += [(f"direct of model {model.label!r}", model.direct) for model in own]
+    findings = [
+        each for option, names in options_with_names for each in _absent(option, names, dimensions.channels, table)
+    ]
     if options.view_through != "equal" or options.view_through_weight != 1:
         kinds = dimensions.values[dimensions.names.index("kind")] if "kind" in dimensions.names else ()
         if IMPRESSION not in kinds:

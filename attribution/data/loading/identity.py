@@ -322,7 +322,7 @@ def map_accounts(customers: pa.Table, column: str, *, persons: pa.Table | None =
 
     An account is named by the smallest of its persons, not by the account itself, so that it can never be mistaken
     for a customer without account, whatever either is called, and integer ids stay integers. `Accounts.accounts`
-    tells the account of each such person.
+    tells the account of each such person. The account itself is an id of theirs where no customer is called so.
 
     Parameters
     ----------
@@ -340,7 +340,7 @@ def map_accounts(customers: pa.Table, column: str, *, persons: pa.Table | None =
     --------
     >>> contacts = pa.table({"customer_id": ["cem", "ann", "bob"], "account": ["acme", "acme", None]})
     >>> map_accounts(contacts, "account").mapping.to_pylist()
-    [{'id': 'cem', 'person': 'ann'}]
+    [{'id': 'acme', 'person': 'ann'}, {'id': 'cem', 'person': 'ann'}]
     """
     nobody = pa.table({"id": pa.nulls(0), "person": pa.nulls(0)})
     customer, moved, person = same_kind(

@@ -252,8 +252,7 @@ def load_sources(
         loaded,
         dimensions=_dimensions(loaded),
         integer_times=integer_times,
-        separator=specs["paths"].separator if "paths" in specs else ">",
-        no_channels=words_for("channels", specs["paths"].null_texts) if "paths" in specs else frozenset(),
+        **_how_to_split(specs.get("paths")),
         findings=(*_findings_of(opened), *findings, *enriched.findings, *completed.findings),
         marketing=enriched.marketing,
         zoned=zoned,
@@ -267,6 +266,13 @@ def _load_again(engine: Engine, columns: Mapping[str, tuple[str, ...]]) -> dict[
     for name, of_table in columns.items():
         _check_spelling(name, of_table)
     return {name: LoadedTable(name, of_table, _count(engine, name)) for name, of_table in columns.items()}
+
+
+def _how_to_split(paths: TableSpec | None) -> dict[str, Any]:
+    """Of `Sources`, what says how paths become channels."""
+    if paths is None:
+        return {}
+    return {"separator": paths.separator, "no_channels": words_for("channels", paths.null_texts)}
 
 
 def _columns(loaded: Mapping[str, LoadedTable]) -> dict[str, tuple[str, ...]]:
@@ -438,9 +444,9 @@ def _define(engine: Engine, opened: OpenedTable, readings: list[Reading]) -> Che
     for reading in readings:
         sql, test = reading.sql, reading.null_test
         if test is not None and reading.column.name in checked.suspects:
-            found = find_null_texts(engine, opened.name, opened.view, test)
-            findings += null_text_findings(opened.name, reading.column, test.subject, found, checked.rows)
-            sql = f"case when {test.within(list(found))} then null else {sql} end" if found else sql
+            counts = find_null_texts(engine, opened.name, opened.view, test)
+            findings += null_text_findings(opened.name, reading.column, test.subject, counts, checked.rows)
+            sql = f"case when {test.within(list(counts))} then null else {sql} end" if counts else sql
         terms.append(f"{sql} as {quote(reading.column.name)}")
     engine.view(opened.name, f"select {', '.join(terms)} from {quote(opened.view)}")
     return checked._replace(findings=tuple(findings))

@@ -28,10 +28,10 @@ _SUBJECTS: tuple[Subject, ...] = ("ids", "accounts", "channels", "names")
 
 def words_for(subject: Subject, null_texts: NullTexts) -> frozenset[str]:
     """What means nothing in a column of this kind, in lower case, with what a table keeps and adds."""
-    kept = {word.strip().lower() for word in null_texts.keep}
+    names = {word.strip().lower() for word in null_texts.keep}
     added = {word.strip().lower() for word in null_texts.add}
     words = texts_of(subject) | (free_mail() if subject == "accounts" else set())
-    return frozenset((words - kept - set(RESERVED)) | added)
+    return frozenset((words - names - set(RESERVED)) | added)
 
 
 def _literal(value: object) -> str:
@@ -40,13 +40,13 @@ def _literal(value: object) -> str:
 
 def check_null_texts(table: str, null_texts: NullTexts) -> None:
     """Refuse to keep what is read as it is anyway, and to add what is null anyway."""
-    known = {*free_mail(), *(word for subject in _SUBJECTS for word in texts_of(subject))}
+    texts = {*free_mail(), *(word for subject in _SUBJECTS for word in texts_of(subject))}
     in_all = frozenset.intersection(*(texts_of(subject) for subject in _SUBJECTS))
     for word in null_texts.keep:
-        if word.strip().lower() not in known:
+        if word.strip().lower() not in texts:
             raise InputError(
                 f"table {table!r}: null_texts.keep names {word!r}, which is read as it is anyway",
-                hint=did_you_mean(word, known) or "leave it out",
+                hint=did_you_mean(word, texts) or "leave it out",
             )
     for word in null_texts.add:
         if word.strip().lower() in in_all:
@@ -118,17 +118,17 @@ _MANY_LETTERS = 30
 
 def find_null_texts(engine: Engine, table: str, view: str, test: NullTest) -> dict[object, int]:
     """The values of a raw column that mean nothing, and how many rows have each; most first."""
-    counts = engine.query(
+    rows = engine.query(
         f"select {test.raw} as v, count(*) as n from {quote(view)} where {test.sql} group by 1 order by n desc, 1",
         table=table,
     )
-    found = dict(zip(counts["v"].to_pylist(), counts["n"].to_pylist(), strict=True))
-    zeros = {value: n for value, n in found.items() if str(value).strip().removesuffix(".0") == ZERO}
+    counts = dict(zip(rows["v"].to_pylist(), rows["n"].to_pylist(), strict=True))
+    zeros = {value: n for value, n in counts.items() if str(value).strip().removesuffix(".0") == ZERO}
     if test.subject == "ids" and zeros:
-        no_numbers = sum(n for value, n in found.items() if not str(value).strip().removeprefix("-").isdecimal())
+        no_numbers = sum(n for value, n in counts.items() if not str(value).strip().removeprefix("-").isdecimal())
         if _is_somebody(engine, table, view, test.raw, zeros=sum(zeros.values()), no_numbers=no_numbers):
-            return {value: n for value, n in found.items() if value not in zeros}
-    return found
+            return {value: n for value, n in counts.items() if value not in zeros}
+    return counts
 
 
 def _is_somebody(engine: Engine, table: str, view: str, raw: str, *, zeros: int, no_numbers: int) -> bool:
@@ -149,7 +149,7 @@ def _is_somebody(engine: Engine, table: str, view: str, raw: str, *, zeros: int,
 
 
 def null_text_findings(
-    table: str, column: Column, subject: Subject, found: Mapping[object, int], rows: int
+    table: str, column: Column, subject: Subject, counts: Mapping[object, int], rows: int
 ) -> list[Finding]:
     """What was read as null in a column, by what it means: no company has the domain of a free-mail provider.
 
@@ -158,16 +158,19 @@ def null_text_findings(
     InputError
         If the column needs a value in every row.
     """
-    if found and not column.nullable:
+    if counts and not column.nullable:
         raise InputError(
-            f"table {table!r}, column {column.name!r}: values mean nothing in {sum(found.values()):,} of {rows:,} rows",
-            given=listed([repr(value) for value in found]),
+            f"table {table!r}, column {column.name!r}: values mean nothing "
+            f"in {sum(counts.values()):,} of {rows:,} rows",
+            given=listed([repr(value) for value in counts]),
             allowed="a value in every row",
             hint="correct them, leave these rows out with where, or keep one that is a name with null_texts = { keep = "
             '["…"] }',
         )
-    private = {} if subject != "accounts" else {v: n for v, n in found.items() if str(v).strip().lower() in free_mail()}
-    nothing = {value: n for value, n in found.items() if value not in private}
+    private = (
+        {} if subject != "accounts" else {v: n for v, n in counts.items() if str(v).strip().lower() in free_mail()}
+    )
+    nothing = {value: n for value, n in counts.items() if value not in private}
     effect = _ACCOUNT if subject == "accounts" else _effect(table, column.name)
     findings = []
     for check, what, values in (("null_texts", _NOTHING, nothing), ("free_mail", _FREE_MAIL, private)):
@@ -187,7 +190,7 @@ _NOTHING = "values of {} that mean nothing, read as null"
 _FREE_MAIL = "values of {} that are domains of free mail, which anybody may have, read as null"
 _REMEDY = 'correct them where the table is made, or keep one that is a name with null_texts = { keep = ["…"] }'
 _EFFECTS = {
-    ("", "customer_id"): "these rows are left out: whose they are is not known",
+    ("", "customer_id"): "these rows are left out: nobody knows whose they are",
     ("", "visitor_id"): "these links are ignored",
     ("identities", "customer_id"): "these links are ignored",
     ("", "conversion_id"): "each counts as a conversion of its own",
