@@ -87,7 +87,7 @@ def _count(engine: Engine, view: str, column: str) -> dict[str, int]:
     return {row["currency"]: row["n"] for row in rows}
 
 
-def base_currency(told: Mapping[str, Currencies], currency: str | None) -> str | None:
+def base_currency(currencies: Mapping[str, Currencies], currency: str | None) -> str | None:
     """The currency of values: what is asked for, else the only one that conversions or paths tell.
 
     Raises
@@ -98,15 +98,15 @@ def base_currency(told: Mapping[str, Currencies], currency: str | None) -> str |
     if currency is not None:
         return currency.strip().upper()
     for table in ("conversions", "paths"):
-        names = told[table].names if table in told else ()
+        names = currencies[table].names if table in currencies else ()
         if len(names) > 1:
-            raise _several(table, told[table])
+            raise _several(table, currencies[table])
         if names:
             return names[0]
     return None
 
 
-def check_currencies(told: Mapping[str, Currencies], base: str | None) -> None:
+def check_currencies(currencies: Mapping[str, Currencies], base: str | None) -> None:
     """Refuse money that cannot be converted and is not in the currency of values.
 
     Raises
@@ -114,16 +114,16 @@ def check_currencies(told: Mapping[str, Currencies], base: str | None) -> None:
     InputError
         Naming table, column and currencies.
     """
-    for table, currencies in told.items():
-        if currencies.is_read:
+    for table, own in currencies.items():
+        if own.is_read:
             continue
-        if len(currencies.names) > 1:
-            raise _several(table, currencies)
-        if base is not None and currencies.names and currencies.names[0] != base:
+        if len(own.names) > 1:
+            raise _several(table, own)
+        if base is not None and own.names and own.names[0] != base:
             raise InputError(
-                f"table {table!r}: its money is in {currencies.names[0]}, and that of values in {base}",
-                given=None if currencies.column is None else f"column {currencies.column!r}",
-                hint=_remedy(table, currencies.column),
+                f"table {table!r}: its money is in {own.names[0]}, and that of values in {base}",
+                given=None if own.column is None else f"column {own.column!r}",
+                hint=_remedy(table, own.column),
             )
 
 
@@ -178,13 +178,13 @@ def convert_values(
     if not foreign:
         return []
     _define_rates(engine, base, rates, dated)
-    known = engine.query(
+    first_rates = engine.query(
         "select name, min(since) as since, count(*) as n from exchange_rates group by name"
     ).to_pylist()
     for name in foreign:
-        rate = next((row for row in known if row["name"] == name), None)
+        rate = next((row for row in first_rates if row["name"] == name), None)
         if rate is None:
-            names = sorted(row["name"] for row in known)
+            names = sorted(row["name"] for row in first_rates)
             raise InputError(
                 f"table 'conversions': no rate is known for currency {name!r}",
                 allowed=names,

@@ -6,8 +6,9 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -223,41 +224,47 @@ def load_sources(
     _check_request(specs, account)
     (engine := engine or DuckDBEngine()).claim()
     opened = {name: open_table(engine, name, spec, Path(folder)) for name, spec in specs.items()}
-    loaded, (integer_times, zoned), findings, signs = _load(engine, opened, account, latest=latest)
-    told = find_currencies(engine, _columns(loaded), signs)
-    base = base_currency(told, currency)
-    check_currencies(told, base)
-    if base is not None and "conversions" in told and told["conversions"].is_read:
-        dated = loaded["rates"].columns if "rates" in loaded else ()
-        findings += convert_values(
-            engine,
-            loaded["conversions"].columns,
-            base,
-            exchange_rates or {},
-            dated=dated,
-            has_times=integer_times is not True,
-        )
-    if "conversions" in specs and specs["conversions"].negative is not None:
-        columns, finding = net_refund_rows(engine, loaded["conversions"].columns)
-        loaded["conversions"] = LoadedTable("conversions", columns, _count(engine, "conversions"))
-        findings.append(finding)
-    findings += normalise(engine, _columns(loaded))
-    of_visits = read_visits(visits, specs, integer_times)
-    enriched = enrich(engine, _columns(loaded), channels, account, click_ids=click_ids, visits=of_visits)
+    options = _Options(account, channels, visits, grain, currency, exchange_rates or {}, latest, click_ids)
+    return _make_sources(engine, opened, options)
+
+
+class _Options(NamedTuple):
+    """How tables become sources, see `load_sources`."""
+
+    account: str | None
+    channels: ChannelRules | None
+    visits: VisitOptions | Mapping[str, Any] | None
+    grain: Grain
+    currency: str | None
+    exchange_rates: Mapping[str, float]
+    latest: bool
+    click_ids: bool
+
+
+def _make_sources(engine: Engine, opened: Mapping[str, OpenedTable], options: _Options) -> Sources:
+    read = _load(engine, opened, options.account, latest=options.latest)
+    loaded, specs = dict(read.tables), {name: table.spec for name, table in opened.items()}
+    money = _put_in_one_currency(engine, read, options.currency, options.exchange_rates)
+    refunds = _net_refund_rows(engine, opened, loaded)
+    findings = normalise(engine, _columns(loaded))
+    visits = read_visits(options.visits, specs, read.integer_times)
+    rules, account = options.channels, options.account
+    enriched = enrich(engine, _columns(loaded), rules, account, click_ids=options.click_ids, visits=visits)
     loaded |= _load_again(engine, enriched.columns)
-    completed = complete(engine, _columns(loaded), grain)
+    completed = complete(engine, _columns(loaded), options.grain)
     loaded |= _load_again(engine, completed.columns)
+    all_findings = (read.findings, money.findings, refunds, findings, enriched.findings, completed.findings)
     return Sources(
         engine,
         loaded,
         dimensions=_dimensions(loaded),
-        integer_times=integer_times,
+        integer_times=read.integer_times,
         **_how_to_split(specs.get("paths")),
-        findings=(*_findings_of(opened), *findings, *enriched.findings, *completed.findings),
+        findings=(*_findings_of(opened), *chain.from_iterable(all_findings)),
         marketing=enriched.marketing,
-        zoned=zoned,
-        currency=base,
-        currencies=told,
+        zoned=read.zoned,
+        currency=money.base,
+        currencies=money.currencies,
     )
 
 
@@ -283,13 +290,52 @@ def _findings_of(opened: Mapping[str, OpenedTable]) -> Iterator[Finding]:
     return (finding for table in opened.values() for finding in table.findings)
 
 
-def _load(
-    engine: Engine, opened: Mapping[str, OpenedTable], account: str | None, *, latest: bool
-) -> tuple[dict[str, LoadedTable], tuple[bool | None, bool | None], list[Finding], dict[str, str]]:
-    """Every table under its canonical name.
+class _Read(NamedTuple):
+    """Tables under their canonical names; ``signs`` are those of currencies beside amounts, by table."""
 
-    And whether times are integers and tell their zone, what was found, and signs of currencies by table.
-    """
+    tables: Mapping[str, LoadedTable]
+    integer_times: bool | None
+    zoned: bool | None
+    findings: tuple[Finding, ...]
+    signs: Mapping[str, str]
+
+
+class _Money(NamedTuple):
+    base: str | None
+    currencies: Mapping[str, Currencies]
+    findings: tuple[Finding, ...]
+
+
+def _put_in_one_currency(engine: Engine, read: _Read, currency: str | None, rates: Mapping[str, float]) -> _Money:
+    """Convert conversions to the currency of values, and refuse other money that is not in it."""
+    columns = _columns(read.tables)
+    currencies = find_currencies(engine, columns, read.signs)
+    base = base_currency(currencies, currency)
+    check_currencies(currencies, base)
+    findings: list[Finding] = []
+    if base is not None and "conversions" in currencies and currencies["conversions"].is_read:
+        findings = convert_values(
+            engine,
+            columns["conversions"],
+            base,
+            rates,
+            dated=columns.get("rates", ()),
+            has_times=read.integer_times is not True,
+        )
+    return _Money(base, currencies, tuple(findings))
+
+
+def _net_refund_rows(
+    engine: Engine, opened: Mapping[str, OpenedTable], loaded: dict[str, LoadedTable]
+) -> list[Finding]:
+    if "conversions" not in opened or opened["conversions"].spec.negative is None:
+        return []
+    columns, finding = net_refund_rows(engine, loaded["conversions"].columns)
+    loaded["conversions"] = LoadedTable("conversions", columns, _count(engine, "conversions"))
+    return [finding]
+
+
+def _load(engine: Engine, opened: Mapping[str, OpenedTable], account: str | None, *, latest: bool) -> _Read:
     text_ids = not all(_has_integer_ids(engine, table) for table in opened.values())
     loaded: dict[str, LoadedTable] = {}
     findings: list[Finding] = []
@@ -313,7 +359,7 @@ def _load(
         loaded["conversions"] = LoadedTable("conversions", columns, _count(engine, "conversions"))
     if latest and "conversions" in loaded:
         _keep_latest(engine, loaded["conversions"].columns)
-    return loaded, _check_clocks(clocks), findings, signs
+    return _Read(loaded, *_check_clocks(clocks), tuple(findings), signs)
 
 
 def _check_same_id(columns: Collection[str]) -> None:

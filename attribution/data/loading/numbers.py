@@ -34,7 +34,7 @@ def read_number(raw: str, spec: TableSpec) -> str:
 
 
 def _bare_number(raw: str, spec: TableSpec) -> str:
-    bare = f"trim(regexp_replace(regexp_replace({raw}, {text(_SIGN)}, ' '), {text(_BLANKS)}, ' ', 'g'))"
+    number_text = f"trim(regexp_replace(regexp_replace({raw}, {text(_SIGN)}, ' '), {text(_BLANKS)}, ' ', 'g'))"
     decimal, thousands = re.escape(spec.decimal_mark), spec.thousands
     digits = r"\d+"
     if thousands is not None:
@@ -42,12 +42,12 @@ def _bare_number(raw: str, spec: TableSpec) -> str:
         digits = rf"(\d+|\d{{1,3}}({_class(thousands)}\d{{2,3}})*{_class(thousands)}\d{{3}})"
     # DuckDB reads a number with blanks inside as none, and one with an exponent as one.
     shape = rf"[+-]? ?({digits}({decimal}\d*)?|{decimal}\d+)([eE][+-]?\d+)?"
-    plain = f"replace({bare}, ' ', '')"
+    plain = f"replace({number_text}, ' ', '')"
     for mark in () if thousands is None else ("'", "’") if thousands == "'" else (thousands,):
         plain = f"replace({plain}, {text(mark)}, '')"
     if spec.decimal_mark != ".":
         plain = f"replace({plain}, {text(spec.decimal_mark)}, '.')"
-    return f"case when regexp_full_match({bare}, {text(shape)}) then try_cast({plain} as double) end"
+    return f"case when regexp_full_match({number_text}, {text(shape)}) then try_cast({plain} as double) end"
 
 
 def _class(mark: str) -> str:
@@ -146,20 +146,19 @@ def hint_number(example: str) -> str | None:
     >>> hint_number(" --")
     'leave such rows out with where'
     """
-    bare = re.sub(rf"{_SIGN}|\s|[+-]", "", example)
-    marks = re.sub(r"\d", "", bare)
-    if not re.search(r"\d", bare):
+    number_text = re.sub(rf"{_SIGN}|\s|[+-]", "", example)
+    marks = re.sub(r"\d", "", number_text)
+    if not re.search(r"\d", number_text):
         return "leave such rows out with where"
-    if re.fullmatch(r"\d{1,3},\d{3}", bare):
-        return (
-            f"set thousands = ',' if it is {bare.replace(',', '')}, or decimal = ',' if it is {bare.replace(',', '.')}"
-        )
+    if re.fullmatch(r"\d{1,3},\d{3}", number_text):
+        whole, fraction = number_text.replace(",", ""), number_text.replace(",", ".")
+        return f"set thousands = ',' if it is {whole}, or decimal = ',' if it is {fraction}"
     shapes = {
         r",+\.?": "set thousands = ','",
         r"\.+,": "set decimal = ',' and thousands = '.'",
         r"\.\.+": "set thousands = '.'",
         r"['’]+\.?": 'set thousands = "\'"',
     }
-    if re.fullmatch(r"\d*,\d+", bare):
+    if re.fullmatch(r"\d*,\d+", number_text):
         return "set decimal = ','"
     return next((hint for shape, hint in shapes.items() if re.fullmatch(shape, marks)), None)

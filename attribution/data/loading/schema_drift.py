@@ -94,10 +94,10 @@ def _read_start(table: str, files: Files, path: Path | RemotePath) -> str:
         return codecs.getincrementaldecoder(files.encoding or "utf-8-sig")().decode(start).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         is_utf_16 = start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-        known = "utf-16" if is_utf_16 else "cp1252" if files.encoding is None else "that of the file"
+        encoding = "utf-16" if is_utf_16 else "cp1252" if files.encoding is None else "that of the file"
         raise InputError(
             f"table {table!r}: {path} cannot be read: {error}",
-            hint=f"set encoding to that of the file, probably encoding = {known!r}",
+            hint=f"set encoding to that of the file, probably encoding = {encoding!r}",
         ) from None
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"table {table!r}: {path} cannot be read: {error}") from None
@@ -153,6 +153,7 @@ def _null_columns(metadata: pq.FileMetaData) -> set[str]:
 
 
 def kind_of(type: pa.DataType) -> str:
+    """What kind of value a column holds, in the words of `Layout`."""
     if pa.types.is_dictionary(type):
         return kind_of(type.value_type)
     if pa.types.is_integer(type) or pa.types.is_floating(type) or pa.types.is_decimal(type):

@@ -61,10 +61,10 @@ def check_totals(engine: Engine, columns: Collection[str]) -> list[Finding]:
     listed = ", ".join(["channel", "amount", *places])
     table: pd.DataFrame = engine.query(f"select {listed} from costs where amount is not null").to_pandas()
     amount = table["amount"].to_numpy(np.float64)
-    for place in places:
-        lacking = table[place].isna().to_numpy(bool)
-        if lacking.any() and not lacking.all():
-            _refuse_sums(table["channel"], amount, lacking, place)
+    for column in places:
+        is_without = table[column].isna().to_numpy(bool)
+        if is_without.any() and not is_without.all():
+            _refuse_sums(table["channel"], amount, is_without, column)
     if "currency" in columns:
         return []
     sums = table.groupby("channel")["amount"].sum()
@@ -80,24 +80,23 @@ def check_totals(engine: Engine, columns: Collection[str]) -> list[Finding]:
     return [Finding("total_channel", "costs", "warn", 1, len(sums), name, message)]
 
 
-def _refuse_sums(channel: pd.Series, amount: NDArray[np.float64], lacking: NDArray[np.bool_], place: str) -> None:
-    """Refuse rows that lack a ``place`` and are the sum of those that have one."""
-    others = ~lacking
-    by_channel = pd.Series(amount[others]).groupby(channel[others].to_numpy()).agg(["sum", "size"])
-    own = by_channel.reindex(channel[lacking].to_numpy())
+def _refuse_sums(channel: pd.Series, amount: NDArray[np.float64], is_without: NDArray[np.bool_], column: str) -> None:
+    """Refuse rows that lack a ``column`` and are the sum of those that have one."""
+    has_place = ~is_without
+    by_channel = pd.Series(amount[has_place]).groupby(channel[has_place].to_numpy()).agg(["sum", "size"])
+    own = by_channel.reindex(channel[is_without].to_numpy())
     sums = [(own["sum"].to_numpy(np.float64), own["size"].to_numpy(np.float64))]
-    sums.append((np.full(lacking.sum(), amount[others].sum()), np.full(lacking.sum(), float(others.sum()))))
-    is_sum = np.zeros(lacking.sum(), bool)
+    sums.append((np.full(is_without.sum(), amount[has_place].sum()), np.full(is_without.sum(), float(has_place.sum()))))
+    is_sum = np.zeros(is_without.sum(), bool)
     for total, rows in sums:
         # Amounts are rounded, and their total is rounded again.
-        is_sum |= (
-            (rows >= _LEAST_ROWS) & (amount[lacking] > 0) & (np.abs(amount[lacking] - total) <= _CENT * (1 + rows / 2))
-        )
+        is_near = np.abs(amount[is_without] - total) <= _CENT * (1 + rows / 2)
+        is_sum |= (rows >= _LEAST_ROWS) & (amount[is_without] > 0) & is_near
     if is_sum.any():
         first = int(np.flatnonzero(is_sum)[0])
-        source = place if place != "period_start" else "period"
+        source = column if column != "period_start" else "period"
         raise InputError(
             f"table 'costs': {int(is_sum.sum())} of the rows without a {source} sum up those with one",
-            given=f"{channel[lacking].iloc[first]}, {amount[lacking][first]:,.2f}",
+            given=f"{channel[is_without].iloc[first]}, {amount[is_without][first]:,.2f}",
             hint=f"leave totals out with where: the {source} is not null",
         )

@@ -162,11 +162,11 @@ def check_currencies(sources: Sources) -> list[Finding]:
     ]
 
 
-def _currency_finding(table: str, told: Currencies) -> Finding:
-    total = sum(told.rows.values())
-    message = f"{told.column!r} has one currency"
-    if len(told.names) > 1:
-        message = f"{told.column!r} has several currencies, which the exchange rates convert"
+def _currency_finding(table: str, currencies: Currencies) -> Finding:
+    total = sum(currencies.rows.values())
+    message = f"{currencies.column!r} has one currency"
+    if len(currencies.names) > 1:
+        message = f"{currencies.column!r} has several currencies, which the exchange rates convert"
     return Finding("currencies", table, "pass", 0, total, None, message)
 
 

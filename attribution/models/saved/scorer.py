@@ -312,7 +312,7 @@ class Scorer:
             "grain": definition.grain,
             "channel_rules": dict(definition.channels),
             "reading": {name: dict(options) for name, options in definition.reading.items()},
-            "training": None if definition.training is None else _told(asdict(definition.training)),
+            "training": None if definition.training is None else _training_document(asdict(definition.training)),
             "laws": list(self.laws),
             # Only where there is one: a model that was never refitted keeps its version.
             **({"rates": dict(definition.rates)} if definition.rates else {}),
@@ -415,6 +415,6 @@ def _assumptions(model: Mapping[str, Any]) -> Assumptions:
     return (kind(**model["parameters"]) if kind is not AttributionModel else kind()).assumptions
 
 
-def _told(training: dict[str, Any]) -> dict[str, Any]:
+def _training_document(training: dict[str, Any]) -> dict[str, Any]:
     """Without a currency that is not told: a model that has none keeps its version."""
     return {name: value for name, value in training.items() if name != "currency" or value is not None}
