@@ -341,11 +341,17 @@ class HazardMachinery(Machinery):
         layout = self.model.setting_.rules.layout
         return layout.split(summary.dense(RISK_TABLE, layout.size))
 
-    def moments(self, tables: Mapping[str, Floats], beyond: int | None = None) -> kernel.Moments:
-        """What is left once days are taken out; ``beyond`` are customers at risk who are in no table."""
-        setting = self.model.setting_
-        beyond = self._count_beyond(int(tables["customers"])) if beyond is None else beyond
-        return kernel.centre(tables, setting.rules.rate, beyond * setting.day_lengths)
+    def totals_of(self, tables: Mapping[str, Floats]) -> kernel.DailyTotals:
+        """What the customers of these tables add up to."""
+        return kernel.total(tables, self.model.setting_.rules.rate)
+
+    def moments(self, tables: Mapping[str, Floats]) -> kernel.Moments:
+        """What is left of the tables of all customers once days are taken out."""
+        return kernel.centre(self.totals_of(tables), self._days_beyond(tables))
+
+    def _days_beyond(self, tables: Mapping[str, Floats]) -> Floats:
+        """(days,) customer-days of those of whom nothing is known but their number."""
+        return self._count_beyond(int(tables["customers"])) * self.model.setting_.day_lengths
 
     def spread(self, credit: Floats) -> Floats:
         """(…, channels) from (…, credited): channels that are not credited have nothing."""
@@ -365,13 +371,16 @@ class HazardMachinery(Machinery):
         table = own.tables[RISK_TABLE]
         dense = np.zeros((own.size, layout.size))
         dense[:, table.keys[:, 0]] = table.sums.toarray().T
-        beyond = self._count_beyond(int(self.tables_of(model.summary_)["customers"]))
+        by_bucket = self.totals_of(layout.split(dense))
+        beyond = self._days_beyond(self.tables_of(model.summary_))
         luck = _luck(own.labels, weights)
         credit = np.zeros((2, len(weights), len(model.setting_.design.credited)))
         for low in range(0, len(weights), _BLOCK):
-            rows = weights[low : low + _BLOCK] @ dense
-            for draw, row in enumerate(rows, low):
-                credit[:, draw] = self._credit_of(self.moments(layout.split(row), beyond), luck[draw])
+            block = weights[low : low + _BLOCK]
+            totals = by_bucket.weigh(block)
+            for number in range(len(block)):
+                moments = kernel.centre(totals.draw(number), beyond)
+                credit[:, low + number] = self._credit_of(moments, luck[low + number])
         return Draws(self.spread(credit[0]), self.spread(credit[1]))
 
     def solve_again(self, own: Buckets, observed: Buckets, weights: Floats) -> Draws:
