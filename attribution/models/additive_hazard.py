@@ -32,7 +32,7 @@ ADJUST = {
 FEWEST = 200
 """Conversions below which nothing can be said."""
 
-LONGEST_GUARD_DAYS = 365.0
+LONGEST_GUARD_DAYS, LONGEST_HALF_LIFE_DAYS = 365.0, 10_000.0
 KERNEL_SPREAD = 0.10
 """Standard deviation of ln credit for what sampling leaves out: the shape of the effect over time."""
 
@@ -64,6 +64,9 @@ class AdditiveHazard(AttributionModel):
     more often after unpaid ones, or at customers who were touched often before. Such channels are marked as unknown in
     the table ``assignment``, and their credit is corrected by what unpaid history says. An unpaid touchpoint counts as
     history only a day later, since the visit at which somebody buys is often logged as one.
+
+    Credit per journey divides a conversion among its touchpoints by what each still added to the rate then; what the
+    baseline had to do with it is not taken out.
 
     A touchpoint at the very instant of a conversion is no cause of it here, though it is in its journey. With one
     half-life and nothing screened, every customer twice gives twice the credit; otherwise twice the data makes surer of
@@ -158,8 +161,9 @@ class AdditiveHazard(AttributionModel):
         return HazardMachinery(self)
 
     def validate(self) -> None:
-        lengths = [] if self.half_lives_days is None else list(np.atleast_1d(self.half_lives_days))
-        if any(not _is_number(each) or not 0 < each <= 1e4 for each in lengths) or self.half_lives_days == []:
+        chosen: Any = [1.0] if self.half_lives_days is None else self.half_lives_days
+        lengths = list(chosen) if isinstance(chosen, list | tuple) else [chosen]
+        if not lengths or not all(_is_number(each) and 0 < each <= LONGEST_HALF_LIFE_DAYS for each in lengths):
             raise InputError(
                 "AdditiveHazard: half_lives_days must be days, one number or several",
                 given=repr(self.half_lives_days),
@@ -177,7 +181,7 @@ class AdditiveHazard(AttributionModel):
                 given=repr(self.customers),
                 allowed="a whole number above 0",
             )
-        if self.adjust not in ADJUST:
+        if self.adjust not in list(ADJUST):
             raise InputError(
                 "AdditiveHazard: unknown adjust",
                 given=repr(self.adjust),
@@ -186,7 +190,8 @@ class AdditiveHazard(AttributionModel):
             )
         for option in ("credited", "unpaid"):
             names = getattr(self, option)
-            if names is not None and (isinstance(names, str) or not all(isinstance(name, str) for name in names)):
+            is_list = isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
+            if names is not None and not is_list:
                 raise InputError(
                     f"AdditiveHazard: {option} must be a list of channels",
                     given=repr(names),
@@ -445,6 +450,10 @@ def _judge(effects: kernel.Effects, weights: Floats, screening: kernel.Screening
 
 def _check_thresholds(screening: Mapping[str, float] | None) -> None:
     allowed = list(kernel.Thresholds._fields)
+    if screening is not None and not isinstance(screening, Mapping):
+        raise InputError(
+            "AdditiveHazard: screening must be thresholds by name", given=repr(screening), allowed='such as {"z": 3}'
+        )
     for name, number in (screening or {}).items():
         if name not in allowed:
             raise InputError(
