@@ -235,7 +235,17 @@ class World:
             if isinstance(kind, type) and issubclass(kind, at.AttributionModel):
                 valid = {"weights": [0.5, 0.5]} if name == "CustomWeights" else {}
                 made = Own if kind is at.AttributionModel else kind
-                yield name, Call(_Fitted(made, self.journeys), valid)
+                journeys = many_conversions() if kind is at.AdditiveHazard else self.journeys
+                yield name, Call(_Fitted(made, journeys), valid)
+
+
+def many_conversions() -> at.Journeys:
+    """As many as a hazard model asks for, over as many days."""
+    days = pd.Timestamp("2024-01-01") + pd.to_timedelta(np.arange(240) % 30, "D")
+    touchpoints = pd.DataFrame({"customer_id": np.arange(240), "touched_at": days, "channel": ["mail", "direct"] * 120})
+    conversions = touchpoints[["customer_id"]].assign(converted_at=days + pd.Timedelta(hours=30))
+    costs = pd.DataFrame({"channel": ["mail"], "amount": [10.0]})
+    return at.build_journeys(at.load_sources(touchpoints, conversions, costs))
 
 
 class _Raised:

@@ -32,7 +32,7 @@ ADJUST = {
 FEWEST = 200
 """Conversions below which nothing can be said."""
 
-LONGEST_GUARD_DAYS = 365.0
+LONGEST_GUARD_DAYS, LONGEST_HALF_LIFE_DAYS = 365.0, 10_000.0
 KERNEL_SPREAD = 0.10
 """Standard deviation of ln credit for what sampling leaves out: the shape of the effect over time."""
 
@@ -64,6 +64,9 @@ class AdditiveHazard(AttributionModel):
     more often after unpaid ones, or at customers who were touched often before. Such channels are marked as unknown in
     the table ``assignment``, and their credit is corrected by what unpaid history says. An unpaid touchpoint counts as
     history only a day later, since the visit at which somebody buys is often logged as one.
+
+    Credit per journey divides a conversion among its touchpoints by what each still added to the rate then; what the
+    baseline had to do with it is not taken out.
 
     A touchpoint at the very instant of a conversion is no cause of it here, though it is in its journey. With one
     half-life and nothing screened, every customer twice gives twice the credit; otherwise twice the data makes surer of
@@ -158,8 +161,9 @@ class AdditiveHazard(AttributionModel):
         return HazardMachinery(self)
 
     def validate(self) -> None:
-        lengths = [] if self.half_lives_days is None else list(np.atleast_1d(self.half_lives_days))
-        if any(not _is_number(each) or not 0 < each <= 1e4 for each in lengths) or self.half_lives_days == []:
+        chosen: Any = [1.0] if self.half_lives_days is None else self.half_lives_days
+        lengths = list(chosen) if isinstance(chosen, list | tuple) else [chosen]
+        if not lengths or not all(_is_number(each) and 0 < each <= LONGEST_HALF_LIFE_DAYS for each in lengths):
             raise InputError(
                 "AdditiveHazard: half_lives_days must be days, one number or several",
                 given=repr(self.half_lives_days),
@@ -177,7 +181,7 @@ class AdditiveHazard(AttributionModel):
                 given=repr(self.customers),
                 allowed="a whole number above 0",
             )
-        if self.adjust not in ADJUST:
+        if self.adjust not in list(ADJUST):
             raise InputError(
                 "AdditiveHazard: unknown adjust",
                 given=repr(self.adjust),
@@ -186,7 +190,8 @@ class AdditiveHazard(AttributionModel):
             )
         for option in ("credited", "unpaid"):
             names = getattr(self, option)
-            if names is not None and (isinstance(names, str) or not all(isinstance(name, str) for name in names)):
+            is_list = isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)
+            if names is not None and not is_list:
                 raise InputError(
                     f"AdditiveHazard: {option} must be a list of channels",
                     given=repr(names),
@@ -341,11 +346,17 @@ class HazardMachinery(Machinery):
         layout = self.model.setting_.rules.layout
         return layout.split(summary.dense(RISK_TABLE, layout.size))
 
-    def moments(self, tables: Mapping[str, Floats], beyond: int | None = None) -> kernel.Moments:
-        """What is left once days are taken out; ``beyond`` are customers at risk who are in no table."""
-        setting = self.model.setting_
-        beyond = self._count_beyond(int(tables["customers"])) if beyond is None else beyond
-        return kernel.centre(tables, setting.rules.rate, beyond * setting.day_lengths)
+    def totals_of(self, tables: Mapping[str, Floats]) -> kernel.DailyTotals:
+        """What the customers of these tables add up to."""
+        return kernel.total(tables, self.model.setting_.rules.rate)
+
+    def moments(self, tables: Mapping[str, Floats]) -> kernel.Moments:
+        """What is left of the tables of all customers once days are taken out."""
+        return kernel.centre(self.totals_of(tables), self._days_beyond(tables))
+
+    def _days_beyond(self, tables: Mapping[str, Floats]) -> Floats:
+        """(days,) customer-days of those of whom nothing is known but their number."""
+        return self._count_beyond(int(tables["customers"])) * self.model.setting_.day_lengths
 
     def spread(self, credit: Floats) -> Floats:
         """(…, channels) from (…, credited): channels that are not credited have nothing."""
@@ -365,13 +376,16 @@ class HazardMachinery(Machinery):
         table = own.tables[RISK_TABLE]
         dense = np.zeros((own.size, layout.size))
         dense[:, table.keys[:, 0]] = table.sums.toarray().T
-        beyond = self._count_beyond(int(self.tables_of(model.summary_)["customers"]))
+        by_bucket = self.totals_of(layout.split(dense))
+        beyond = self._days_beyond(self.tables_of(model.summary_))
         luck = _luck(own.labels, weights)
         credit = np.zeros((2, len(weights), len(model.setting_.design.credited)))
         for low in range(0, len(weights), _BLOCK):
-            rows = weights[low : low + _BLOCK] @ dense
-            for draw, row in enumerate(rows, low):
-                credit[:, draw] = self._credit_of(self.moments(layout.split(row), beyond), luck[draw])
+            block = weights[low : low + _BLOCK]
+            totals = by_bucket.weigh(block)
+            for number in range(len(block)):
+                moments = kernel.centre(totals.draw(number), beyond)
+                credit[:, low + number] = self._credit_of(moments, luck[low + number])
         return Draws(self.spread(credit[0]), self.spread(credit[1]))
 
     def solve_again(self, own: Buckets, observed: Buckets, weights: Floats) -> Draws:
@@ -436,6 +450,10 @@ def _judge(effects: kernel.Effects, weights: Floats, screening: kernel.Screening
 
 def _check_thresholds(screening: Mapping[str, float] | None) -> None:
     allowed = list(kernel.Thresholds._fields)
+    if screening is not None and not isinstance(screening, Mapping):
+        raise InputError(
+            "AdditiveHazard: screening must be thresholds by name", given=repr(screening), allowed='such as {"z": 3}'
+        )
     for name, number in (screening or {}).items():
         if name not in allowed:
             raise InputError(

@@ -22,6 +22,9 @@ _RIDGE = 1e-10
 _FLAT = 1e-7
 """A stock that varies less than this part of its square, within days, says nothing."""
 
+_NOBODY = 1e-9
+"""Customer-days at risk that are rounding."""
+
 SINGULAR = 1e10
 """Condition number above which channels cannot be told apart."""
 
@@ -140,66 +143,107 @@ class Effects(NamedTuple):
 # ---------------------------------------------------------------- days out
 
 
-def states(tables: Mapping[str, Floats], lead: str, rate: Floats) -> Floats:
-    """(days, columns) ∫ x over each day, from what enters and leaves the stocks; ``rate`` (columns,) per day.
+class DailyTotals(NamedTuple):
+    """What all customers add up to, before days are taken out; every array may have the same leading axes.
 
-    ``lead`` is what the names of its tables begin with.
+    Attributes
+    ----------
+    products : (P, P) ∫ x xᵀ
+    stocks, at_risk : (D, P) and (D,) ∫ x and ∫ 1 over each day
+    conversions, value : (D,)
+    at_conversions, at_value : (P,) Σ x at conversions
+    at_arrivals, arrivals : (C, P) and (C, D) Σ x at touchpoints of each channel, and their number
     """
-    names = (f"{lead}{name}" for name in ("part", "impulse", "stop_part", "stop_impulse"))
-    part, impulse, stop_part, stop_impulse = (tables[name].reshape(-1, len(rate)) for name in names)
-    daily, left = np.empty_like(part), np.exp(-rate)
-    whole = np.divide(-np.expm1(-rate), rate, out=np.ones_like(rate), where=rate > 0)
-    state = np.zeros(len(rate))
-    for day in range(len(part)):
-        state = left * state + impulse[day] - stop_impulse[day]
-        daily[day] = part[day] - stop_part[day] + state * whole
-    return daily
+
+    products: Floats
+    stocks: Floats
+    at_risk: Floats
+    conversions: Floats
+    value: Floats
+    at_conversions: Floats
+    at_value: Floats
+    at_arrivals: Floats
+    arrivals: Floats
+
+    def weigh(self, weights: Floats) -> DailyTotals:
+        """Totals of draws, from those of buckets along the first axis; ``weights`` (draws, buckets)."""
+        return DailyTotals(*(np.tensordot(weights, array, 1) for array in self))
+
+    def draw(self, number: int) -> DailyTotals:
+        """Those of one draw."""
+        return DailyTotals(*(array[number] for array in self))
 
 
-def at_risk_by_day(tables: Mapping[str, Floats]) -> Floats:
-    """(days,) customer-days at risk."""
-    return states(tables, "risk_", np.zeros(1))[:, 0]
-
-
-def products(tables: Mapping[str, Floats], rate: Floats) -> Floats:
-    """(columns, columns) ∫ x xᵀ: what a product of stocks gains by additions and loses at the end has faded meanwhile.
-
-    ``rate`` (columns,) per day.
-    """
-    slots = len(tables["additions"])
-    slot = np.repeat(np.arange(slots), len(rate) // slots)
-    crossed = tables["at_additions"][slot]  # row p: stocks when something is added to the channel of p
-    own = np.where(slot[:, None] == slot, tables["additions"][slot], 0.0)
-    half = tables["entry_products"] - tables["stop_products"]
-    return (crossed + crossed.T + own + half + half.T) / (rate[:, None] + rate)
-
-
-def centre(tables: Mapping[str, Floats], rate: Floats, untouched: Floats | float = 0.0) -> Moments:
-    """What is left of the sums of `attribution.kernels.incremental.risk_tables.Layout` with a free baseline every day.
+def total(tables: Mapping[str, Floats], rate: Floats) -> DailyTotals:
+    """Totals from the sums of `attribution.kernels.incremental.risk_tables.Layout`.
 
     Parameters
     ----------
-    tables : by name
+    tables : by name, all of them with the same leading axes or none
     rate : (fading,) per day
-    untouched : (days,) customer-days at risk beyond those summed up
     """
-    columns = len(tables["at_conversions"])
-    rates = np.tile(rate, columns // len(rate))
-    stocks = states(tables, "", rates)
-    at_risk = np.maximum(at_risk_by_day(tables), 0.0) + untouched
-    mean = np.divide(stocks, at_risk[:, None], out=np.zeros_like(stocks), where=at_risk[:, None] > 1e-9)
-    raw = products(tables, rates)
-    information = raw - stocks.T @ mean
+    slots = tables["additions"].shape[-1]
+    rates = np.tile(rate, slots)
+    return DailyTotals(
+        _integrate_products(tables, rates),
+        _integrate([tables[name] for name in _FLOWS], rates),
+        np.maximum(_integrate([tables[f"risk_{name}"][..., None] for name in _FLOWS], np.zeros(1))[..., 0], 0.0),
+        *(tables[name] for name in DailyTotals._fields[3:]),
+    )
+
+
+_FLOWS = ("part", "impulse", "stop_part", "stop_impulse")
+
+
+def _integrate(flows: Sequence[Floats], rate: Floats) -> Floats:
+    """(…, days, columns) ∫ x over each day, from what enters and leaves the stocks; ``rate`` (columns,) per day."""
+    part, impulse, stop_part, stop_impulse = flows
+    left = np.exp(-rate)
+    whole = np.divide(-np.expm1(-rate), rate, out=np.ones_like(rate), where=rate > 0)
+    daily, change = part - stop_part, impulse - stop_impulse
+    state = np.zeros_like(daily[..., 0, :])
+    for day in range(daily.shape[-2]):
+        state = left * state + change[..., day, :]
+        daily[..., day, :] += state * whole
+    return np.asarray(daily)
+
+
+def _integrate_products(tables: Mapping[str, Floats], rate: Floats) -> Floats:
+    """(…, columns, columns) ∫ x xᵀ: what products of stocks gain by additions and lose at the end has faded meanwhile.
+
+    ``rate`` (columns,) per day.
+    """
+    slots = tables["additions"].shape[-1]
+    slot = np.repeat(np.arange(slots), len(rate) // slots)
+    crossed = tables["at_additions"][..., slot, :]  # row p: stocks when something is added to the channel of p
+    own = np.where(slot[:, None] == slot, tables["additions"][..., slot, None], 0.0)
+    half = tables["entry_products"] - tables["stop_products"] + crossed
+    return np.asarray((half + np.swapaxes(half, -1, -2) + own) / (rate[:, None] + rate))
+
+
+def centre(totals: DailyTotals, untouched: Floats | float = 0.0) -> Moments:
+    """What is left of totals with a free baseline every day.
+
+    Parameters
+    ----------
+    totals : without leading axes
+    untouched : (days,) customer-days at risk beyond them
+    """
+    at_risk = totals.at_risk + untouched
+    mean = np.divide(
+        totals.stocks, at_risk[:, None], out=np.zeros_like(totals.stocks), where=at_risk[:, None] > _NOBODY
+    )
+    information = totals.products - totals.stocks.T @ mean
     return Moments(
         information,
-        tables["at_conversions"] - tables["conversions"] @ mean,
-        tables["at_value"] - tables["value"] @ mean,
-        tables["at_arrivals"] - tables["arrivals"] @ mean,
-        tables["arrivals"].sum(axis=1),
-        stocks.sum(axis=0),
+        totals.at_conversions - totals.conversions @ mean,
+        totals.at_value - totals.value @ mean,
+        totals.at_arrivals - totals.arrivals @ mean,
+        totals.arrivals.sum(axis=1),
+        totals.stocks.sum(axis=0),
         float(at_risk.sum()),
-        float(tables["conversions"].sum() / max(at_risk.sum(), 1e-300)),
-        np.diag(information) <= _FLAT * np.diag(raw),
+        float(totals.conversions.sum() / max(at_risk.sum(), _NOBODY)),
+        np.diag(information) <= _FLAT * np.diag(totals.products),
     )
 
 

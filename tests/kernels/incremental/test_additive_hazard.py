@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from attribution.kernels.incremental.additive_hazard import (
+    DailyTotals,
     Design,
     Moments,
     Screening,
@@ -109,25 +110,25 @@ def test_channels_that_cannot_be_told_apart_are_named() -> None:
 
 
 def test_a_stock_that_is_the_same_for_all_on_every_day_says_nothing() -> None:
-    slow = PLAIN.sums(FOUR)
-    columns = 2
-    tables = {
-        "entry_products": np.diag([2.0, 1.0]), "stop_products": np.zeros((2, 2)), "at_additions": np.zeros((2, 2)),
-        "additions": np.zeros(2), "part": np.array([[1.0, 1.0]]), "stop_part": np.zeros((1, 2)),
-        "impulse": np.zeros((1, 2)), "stop_impulse": np.zeros((1, 2)), "risk_part": np.array([1.0]),
-        "risk_impulse": np.zeros(1), "risk_stop_part": np.zeros(1), "risk_stop_impulse": np.zeros(1),
-        "conversions": np.array([2.0]), "value": np.array([3.0]), "at_conversions": np.array([2.0, 5.0]),
-        "at_value": np.zeros(2), "at_arrivals": np.zeros((2, 2)), "arrivals": np.zeros((2, 1)),
-    }  # fmt: skip
-    made = centre(tables, np.array([1.0]))
+    totals = DailyTotals(
+        products=np.array([[2.0, 0.5], [0.5, 1.0]]),
+        stocks=np.array([[1.0, 1.0]]),
+        at_risk=np.array([1.0]),
+        conversions=np.array([2.0]),
+        value=np.array([3.0]),
+        at_conversions=np.array([2.0, 5.0]),
+        at_value=np.zeros(2),
+        at_arrivals=np.zeros((2, 2)),
+        arrivals=np.zeros((2, 1)),
+    )
+    made = centre(totals)
     assert made.is_flat.tolist() == [False, True]
     assert made.rate == 2.0
     assert made.conversions.tolist() == [0.0, 3.0]
-    assert slow["raw"].shape == (columns, columns)
     # Customers of whom nothing is known but their number move the mean, and nothing else.
-    more = centre(tables, np.array([1.0]), untouched=np.array([3.0]))
+    more = centre(totals, untouched=np.array([3.0]))
     assert more.at_risk == 4.0
-    np.testing.assert_allclose(more.information, [[1.75, -0.25], [-0.25, 0.75]])
+    np.testing.assert_allclose(more.information, [[1.75, 0.25], [0.25, 0.75]])
 
 
 # ---------------------------------------------------------------- half-lives

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from attribution.kernels.incremental.additive_hazard import at_risk_by_day, centre, products, states
+from attribution.kernels.incremental.additive_hazard import centre, total
 from attribution.kernels.incremental.risk_sums import risk_of_untouched, sum_risk
 from attribution.kernels.incremental.risk_tables import CREDITED, UNPAID, CustomerEvents, Rules
 from tests.kernels.incremental.slow_risk import DAY, Customer, Slow
@@ -59,13 +59,8 @@ def in_units(limbs: np.ndarray) -> np.ndarray:
 def quick(customers: list[Customer], slow: Slow) -> dict[str, np.ndarray]:
     rules = rules_of(slow)
     tables = tables_of(sum_risk(events_of(customers), rules, np.zeros(len(customers), np.int64), 1)[0], rules)
-    rates = np.tile(rules.rate, rules.layout.slots)
-    return {
-        **tables,
-        "raw": products(tables, rates),
-        "stocks": states(tables, "", rates),
-        "at_risk": at_risk_by_day(tables),
-    }
+    totals = total(tables, rules.rate)
+    return {**tables, "raw": totals.products, "stocks": totals.stocks, "at_risk": totals.at_risk}
 
 
 # ---------------------------------------------------------------- by hand
@@ -101,7 +96,7 @@ def test_the_kernel_gives_it_to_the_precision_of_its_sums() -> None:
     made = quick(FOUR, PLAIN)
     check_by_hand(made, 1e-8)
     assert made["customers"] == 4
-    moments = centre(made, np.array([1.0]))
+    moments = centre(total(made, np.array([1.0])))
     np.testing.assert_allclose(
         moments.information,
         [[0.7671956192738955, -0.5698950093685824], [-0.5698950093685824, 1.075904671799399]],
@@ -165,6 +160,8 @@ def test_untouched_customers_are_at_risk_all_the_time(end: float) -> None:
     made = in_units(risk_of_untouched(rules, 7))
     assert made[-1] == 7 << 32
     np.testing.assert_array_equal(made[:-1], in_units(limbs)[:-1])
-    at_once = at_risk_by_day(tables_of(risk_of_untouched(rules, 7), rules))
-    np.testing.assert_allclose(at_once, at_risk_by_day(tables_of(limbs, rules)), rtol=1e-15)
+    at_once, one_by_one = (
+        total(tables_of(each, rules), rules.rate).at_risk for each in (risk_of_untouched(rules, 7), limbs)
+    )
+    np.testing.assert_allclose(at_once, one_by_one, rtol=1e-15)
     assert at_once.sum() == pytest.approx(7 * end, abs=1e-8)
