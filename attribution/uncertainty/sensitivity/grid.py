@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from attribution.errors import InputError
 from attribution.journeys import Journeys
-from attribution.models import AttributionModel, Markov, Shapley
+from attribution.models import AdditiveHazard, AttributionModel, Markov, Shapley
 from attribution.returns import Terms, whole_channels
 from attribution.returns.channel_costs import CostBasis
 from attribution.uncertainty.sensitivity.choices import Choices
@@ -42,6 +42,7 @@ class Grid:
     unseen : channels of which there is no touchpoint in the data
     assumptions : what each model assumes about effects, in words; empty where nothing
     biased : labels of models that estimate effects from whole journeys
+    unknown : of each model, channels whose effect it cannot tell, and why
     """
 
     models: tuple[str, ...]
@@ -56,6 +57,7 @@ class Grid:
     unseen: frozenset[str] = frozenset()
     assumptions: tuple[str, ...] = ()
     biased: frozenset[str] = frozenset()
+    unknown: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def roi(self) -> Floats:
@@ -143,7 +145,13 @@ def grid_of(
         frozenset(
             model.label for model in models if model.estimand == "incremental" and isinstance(model, _OF_JOURNEYS)
         ),
+        {model.label: _unknown_channels(model) for model in models if isinstance(model, AdditiveHazard)},
     )
+
+
+def _unknown_channels(model: AdditiveHazard) -> dict[str, str]:
+    rows = model.assignment_[~model.assignment_["is_known"]]
+    return dict(zip(rows["channel"], rows["verdict"], strict=True))
 
 
 def _margin(terms: Terms, revenue: Floats, returned: Floats) -> Floats:

@@ -81,7 +81,8 @@ class Evidence:
     policies, cost bases) ends of its interval, and ``spend`` as these; ``estimate`` mean of all data over
     specifications; ``none_seen`` the return of as many conversions as there may be and none be seen; ``maturity`` NaN
     where it cannot be told; ``margin`` of its return in revenue; ``days`` the windows, the run's own at ``own``;
-    ``has_touchpoints`` whether there is any touchpoint of it; ``is_biased`` whether no model is fit to judge by.
+    ``has_touchpoints`` whether there is any touchpoint of it; ``is_biased`` whether no model is fit to judge by;
+    ``unknown`` why a model cannot tell the effect of this channel, empty where all can.
     """
 
     channel: str
@@ -97,6 +98,7 @@ class Evidence:
     own: int
     has_touchpoints: bool
     is_biased: bool
+    unknown: str
 
     @classmethod
     def of(
@@ -124,13 +126,14 @@ class Evidence:
             grid.own[0],
             has_touchpoints,
             is_biased,
+            next((grid.unknown[model][channel] for model in grid.models if channel in grid.unknown.get(model, {})), ""),
         )
         return cls(*every)
 
     @property
     def supports_verdicts(self) -> bool:
         """A channel whose touchpoints nobody recorded cannot have earned credit: that is no evidence against it."""
-        return self.has_touchpoints and not self.is_biased
+        return self.has_touchpoints and not self.is_biased and not self.unknown
 
     @property
     def maturity_divisor(self) -> float:
@@ -253,6 +256,9 @@ def _says(row: Mapping[str, Any], evidence: Evidence, options: SensitivityOption
             f"{head}Its effect was estimated from whole journeys. They end with the conversion, so effects come out "
             "too small, and no verdict rests on them."
         )
+    if evidence.unknown:
+        reason = evidence.unknown.removeprefix(f"{UNKNOWN}: ")
+        return f"{head}What it caused cannot be told from these data ({reason}); a test would tell."
     if row["verdict"] == UNKNOWN and float(np.nanmax(evidence.high)) / evidence.maturity_divisor < rule.fails:
         return (
             f"{head}Its spend is small compared with the value of one conversion, so a single unobserved conversion "

@@ -202,6 +202,20 @@ def test_no_verdict_rests_on_effects_estimated_from_whole_journeys() -> None:
     assert verdict_of(both)["verdict"] == LIKELY_PAYS
 
 
+def test_a_channel_that_follows_intent_is_unknown_whatever_its_estimate() -> None:
+    grid = windows([1.5, 1.5], [3.5, 3.5], estimand="incremental")
+    assert verdict_of(grid)["verdict"] == LIKELY_PAYS
+    flagged = dataclasses.replace(grid, unknown={grid.models[0]: {"邮件": "unknown: follows intent"}})
+    row = verdict_of(flagged)
+    assert row["verdict"] == UNKNOWN
+    assert row.filter(like="probability").isna().all()
+    assert row["says"] == (
+        "邮件: unknown. What it caused cannot be told from these data (follows intent); a test would tell."
+    )
+    other = dataclasses.replace(grid, unknown={grid.models[0]: {"video": "unknown: follows intent"}})
+    assert verdict_of(other)["verdict"] == LIKELY_PAYS
+
+
 def test_sales_at_a_loss_are_not_mended_by_points_of_margin() -> None:
     grid = windows([-0.4, -0.4], [0.7, 0.7], margin=0.5)
     assert verdict_of(dataclasses.replace(grid, margin=np.array([-0.1])))["verdict"] == DOES_NOT_PAY
