@@ -44,6 +44,7 @@ def is_total(table: str, column: str, raw: str) -> str | None:
     return f"{name} in ({listed}) or {name} like 'total:%'"
 
 
+@np.errstate(over="ignore", invalid="ignore")  # sums beyond every float are refused where returns are computed
 def check_totals(engine: Engine, columns: Collection[str]) -> list[Finding]:
     """Refuse costs that sum up others, by what they lack; say which channel equals all the others together.
 
