@@ -282,14 +282,14 @@ def find_persons(engine: Engine, columns: Columns, account: str | None) -> tuple
     if account is not None:
         customers = engine.query(f"select customer_id, {quote(account)} from customers")
         accounts = map_accounts(customers, account, persons=mapping)
-        mapping = accounts.mapping
+        mapping = pa.concat_tables([accounts.mapping, accounts.own_ids])
         findings += [*account_findings(accounts), *_booked_on_accounts(engine, accounts)]
     return mapping, findings
 
 
 def _booked_on_accounts(engine: Engine, accounts: Accounts) -> list[Finding]:
     """Conversions that are an account's and not one customer's; none where there are none."""
-    engine.register_arrow("accounts", pa.table({"id": accounts.own_ids}))
+    engine.register_arrow("accounts", accounts.own_ids)
     (row,) = engine.query(
         "select count(*) as n, count(a.id) as booked, min(a.id)::varchar as example from conversions c "
         "left join raw_accounts a on a.id = c.customer_id"

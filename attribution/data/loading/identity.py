@@ -299,8 +299,8 @@ class Accounts:
     Attributes
     ----------
     mapping : ``id`` and ``person``, in the form of `Stitching.mapping` and in its place: every id of an account
-        belongs to the same ``person``, the smallest of the persons in it, and so does the account where it is an id
-    own_ids : accounts that no customer is called like, as ids: deals may be booked on them
+        belongs to the same ``person``, the smallest of the persons in it
+    own_ids : ``id`` and ``person`` of accounts that no customer is called like: deals may be booked on them
     accounts : ``account``, the ``person`` that stands for it, and how many ``customers`` name it; by ``account``
     customers : distinct customers of the table
     without_account : of these, without an account; they stay on their own
@@ -309,7 +309,7 @@ class Accounts:
     """
 
     mapping: pa.Table
-    own_ids: pa.Array
+    own_ids: pa.Table
     accounts: pa.Table
     customers: int
     without_account: int
@@ -322,7 +322,7 @@ def map_accounts(customers: pa.Table, column: str, *, persons: pa.Table | None =
 
     An account is named by the smallest of its persons, not by the account itself, so that it can never be mistaken
     for a customer without account, whatever either is called, and integer ids stay integers. `Accounts.accounts`
-    tells the account of each such person. The account itself is an id of theirs where no customer is called so.
+    tells the account of each such person, `Accounts.own_ids` the accounts that are ids themselves.
 
     Parameters
     ----------
@@ -340,7 +340,7 @@ def map_accounts(customers: pa.Table, column: str, *, persons: pa.Table | None =
     --------
     >>> contacts = pa.table({"customer_id": ["cem", "ann", "bob"], "account": ["acme", "acme", None]})
     >>> map_accounts(contacts, "account").mapping.to_pylist()
-    [{'id': 'acme', 'person': 'ann'}, {'id': 'cem', 'person': 'ann'}]
+    [{'id': 'cem', 'person': 'ann'}]
     """
     nobody = pa.table({"id": pa.nulls(0), "person": pa.nulls(0)})
     customer, moved, person = same_kind(
@@ -361,12 +361,9 @@ def map_accounts(customers: pa.Table, column: str, *, persons: pa.Table | None =
     has_person = np.flatnonzero(first < len(ids))
     is_listed = np.bincount(own, minlength=len(ids)) > 0
     per_account = np.bincount(account_of[account_of >= 0], minlength=len(names))
-    own_ids, stands_for = _own_ids(ids, names, first)
-    mapping = mapping_table(ids, stand_in)
-    added = pa.table({"id": own_ids, "person": ids.take(pa.array(stands_for))})
     return Accounts(
-        mapping=pa.concat_tables([mapping, added]).sort_by("id") if len(own_ids) else mapping,
-        own_ids=own_ids,
+        mapping=mapping_table(ids, stand_in),
+        own_ids=_own_ids(ids, names, first),
         accounts=pa.table(
             {
                 "account": names.take(pa.array(has_person)),
@@ -441,20 +438,20 @@ def _assign_accounts(
     return account_of
 
 
-def _own_ids(ids: pa.Array, names: pa.Array, first: NDArray[np.int64]) -> tuple[pa.Array, NDArray[np.int64]]:
-    """Accounts that can be told from all customers, as ids, and who stands for each, by position among ``ids``.
+def _own_ids(ids: pa.Array, names: pa.Array, first: NDArray[np.int64]) -> pa.Table:
+    """Accounts that can be told from all customers, as ids, and the person who stands for each.
 
     Numbers of accounts and of customers can be told apart only where none is both.
     """
     is_number = pa.types.is_integer(ids.type)
     if is_number and not pa.types.is_integer(names.type) and not pc.all(pc.utf8_is_decimal(names)).as_py():
-        return ids.slice(0, 0), np.zeros(0, np.int64)
+        return pa.table({"id": ids.slice(0, 0), "person": ids.slice(0, 0)})
     as_ids = names.cast(ids.type)
     is_free = ~np.asarray(pc.is_in(as_ids, value_set=ids).to_numpy(zero_copy_only=False), dtype=bool)
     if is_number and not is_free.all():
         is_free[:] = False
     accounts = np.flatnonzero(is_free & (first < len(ids)))
-    return as_ids.take(pa.array(accounts)), first[accounts]
+    return pa.table({"id": as_ids.take(pa.array(accounts)), "person": ids.take(pa.array(first[accounts]))})
 
 
 def _join(

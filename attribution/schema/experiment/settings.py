@@ -455,9 +455,11 @@ class JourneyOptions(Settings):
     def _kinds_in_one_case(cls, value: list[str] | dict[str, float] | None) -> list[str] | dict[str, float] | None:
         """As tables have them, see `attribution.data.loading.contract.read_kind`."""
         kinds = [kind.strip().lower() for kind in value or ()]
+        if not isinstance(value, dict):
+            return list(dict.fromkeys(kinds)) or value
         if len(set(kinds)) < len(kinds):
             raise ValueError("a kind is named twice")
-        return dict(zip(kinds, value.values(), strict=True)) if isinstance(value, dict) else kinds if value else value
+        return dict(zip(kinds, value.values(), strict=True))
 
     @model_validator(mode="after")
     def _no_contradiction(self) -> JourneyOptions:
