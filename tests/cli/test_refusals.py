@@ -570,7 +570,11 @@ def test_no_room_for_what_is_sorted(refused: Refused, data: Path, monkeypatch: p
         ("twice.csv", b"customer_id,touched_at,channel,channel\na,2024-01-01,x,y\n", ["twice.csv", "twice"]),
         ("case.csv", b"customer_id,touched_at,channel,Channel\na,2024-01-01,x,y\n", ["case.csv", "twice"]),
         ("blanks.csv", b"customer_id, touched_at, channel\na,2024-01-01,x\n", ["'touched_at' is missing"]),
-        ("comment.csv", b"# made today\n" + TOUCHES.encode(), ["seems to stand in line 2", "# made today", "skip_rows = 1"]),
+        (
+            "comment.csv",
+            b"# made today\n" + TOUCHES.encode(),
+            ["seems to stand in line 2", "# made today", "skip_rows = 1"],
+        ),
         ("csv_in_truth.parquet", TOUCHES.encode(), ["'touchpoints'", "csv_in_truth.parquet"]),
         ("nothing.parquet", b"", ["'touchpoints'", "nothing.parquet"]),
         ("cut.jsonl", b'{"customer_id":"a","touched_at":"2024-01-01","channel":"m"}\n{"cus', ["cut.jsonl"]),

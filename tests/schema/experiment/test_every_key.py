@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -147,7 +148,46 @@ def written_days(day_format: str) -> pd.DataFrame:
     return costs.assign(day=pd.to_datetime(costs["day"]).dt.strftime(day_format))
 
 
+FILES = tempfile.TemporaryDirectory()
+
+
+def written(name: str, content: bytes) -> dict[str, Any]:
+    """An experiment whose costs are a file of that content."""
+    path = Path(FILES.name) / name
+    path.write_bytes(content)
+    return {"tables.costs": {"source": str(path)}}
+
+
+def workbook() -> dict[str, Any]:
+    """Costs of two years, a sheet each."""
+    path = Path(FILES.name) / "costs.xlsx"
+    with pd.ExcelWriter(path) as book:
+        for year, amount in (("2025", 5.0), ("2026", 9.0)):
+            pd.DataFrame({"channel": ["mail"], "amount": [amount]}).to_excel(book, sheet_name=year, index=False)
+    return {"tables.costs": {"source": str(path)}}
+
+
+def amounts(*texts: str) -> dict[str, Any]:
+    return {"tables.costs": {"source": pd.DataFrame({"channel": ["mail", "search"], "amount": texts})}}
+
+
 NONE: dict[str, Any] = {}
+ITEMS = {"tables.conversions": {"source": WORLD["conversions"].assign(conversion_id="one order")}}
+REFUNDED = {
+    "tables.conversions": {
+        "source": WORLD["conversions"].assign(value=[-1.0, *[5.0] * (len(WORLD["conversions"]) - 1)])
+    }
+}
+BY_DAY = {
+    "tables.conversions": {
+        "source": WORLD["conversions"].assign(converted_at=WORLD["conversions"]["converted_at"].dt.strftime("%Y-%m-%d"))
+    }
+}
+VISITS = {"journeys": {"visit_gap_minutes": 30.0}}
+SESSIONS = {
+    "tables.touchpoints": {"source": WORLD["touchpoints"].drop(columns="kind")},
+    "journeys": {"visit_gap_minutes": 30_000.0},
+}
 NEW = {"returns.margin": 0.5, "returns.ltv": 50.0}
 SENSITIVE = {"sensitivity": {"draws": 50}}
 FUNNEL = {
@@ -184,11 +224,26 @@ CHANGES: dict[str, tuple[Change, Change]] = {
     ),
     "TableSpec.time_zone": (NONE, {"tables.touchpoints.time_zone": "Asia/Tokyo"}),
     "TableSpec.separator": ({"tables": tables("paths")}, {"tables.paths.separator": "|"}),
+    "TableSpec.decimal": (amounts("1,5", "20,25"), {"tables.costs.decimal": ","}),
+    "TableSpec.thousands": (amounts("1,500", "2,500"), {"tables.costs.thousands": ","}),
+    "TableSpec.skip_rows": (written("titled.csv", b"Report\nchannel,amount\nmail,5\n"), {"tables.costs.skip_rows": 1}),
+    "TableSpec.encoding": (
+        written("latin.csv", "channel,amount\nK\xf6ln,5\n".encode("latin-1")),
+        {"tables.costs.encoding": "latin-1"},
+    ),
+    "TableSpec.sheet": (workbook(), {"tables.costs.sheet": "2026"}),
+    "TableSpec.same_day": (BY_DAY, {"tables.conversions.same_day": "counts"}),
+    "TableSpec.same_id": (ITEMS, {"tables.conversions.same_id": "sum"}),
+    "TableSpec.negative": (REFUNDED, {"tables.conversions.negative": "net"}),
     "NullTexts.keep": (
         {"tables.touchpoints": {"source": WORLD["touchpoints"].replace({"channel": {"mail": "None"}})}},
         {"tables.touchpoints.null_texts": {"keep": ["None"]}},
     ),
     "NullTexts.add": (NONE, {"tables.touchpoints.null_texts": {"add": ["Mail"]}}),
+    "IncrementalityOptions.enabled": (
+        {"resampling": {"draws": 50}},
+        {"incrementality": {"enabled": False}},
+    ),
     "Period.start": (NONE, {"period": {"start": "2026-01-20"}}),
     "Period.end": (NONE, {"period": {"end": "2026-02-10"}}),
     "JourneyOptions.lookback_days": (NONE, {"journeys": {"lookback_days": 2}}),
@@ -197,6 +252,16 @@ CHANGES: dict[str, tuple[Change, Change]] = {
     "JourneyOptions.conversions": (NONE, {"journeys": {"conversions": "first_only"}}),
     "JourneyOptions.conversion_kinds": (NONE, {"journeys": {"conversion_kinds": ["Order"]}}),
     "JourneyOptions.customers": (NONE, {"journeys": {"customers": "new"}}),
+    "JourneyOptions.visit_gap_minutes": (VISITS, {"journeys.visit_gap_minutes": 30_000.0}),
+    "JourneyOptions.visit_source": (
+        merged(SESSIONS, {"journeys.visit_gap_minutes": 30.0}),
+        {"journeys.visit_source": "last_non_direct"},
+    ),
+    "JourneyOptions.visit_breaks": (SESSIONS, {"journeys.visit_breaks": ["midnight"]}),
+    "JourneyOptions.visit_lookback_days": (
+        merged(SESSIONS, {"journeys.visit_source": "last_non_direct", "journeys.visit_gap_minutes": 30.0}),
+        {"journeys.visit_lookback_days": 1.0},
+    ),
     "JourneyOptions.view_through": (NONE, {"journeys": {"view_through": "clicks_only"}}),
     "JourneyOptions.view_through_weight": (NONE, {"journeys": {"view_through_weight": 0.5}}),
     "JourneyOptions.dedupe": (NONE, {"journeys": {"dedupe": "consecutive"}}),
@@ -337,6 +402,11 @@ for _key, _changed in {
 REFUSED_WITHOUT = (
     "Experiment.folder",
     "TableSpec.time_format",
+    "TableSpec.decimal",
+    "TableSpec.thousands",
+    "TableSpec.skip_rows",
+    "TableSpec.encoding",
+    "TableSpec.negative",
     "ReturnsOptions.currency",
     "ReturnsOptions.rates",
     "FunnelOptions.unknown",

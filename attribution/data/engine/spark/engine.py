@@ -125,8 +125,9 @@ class SparkEngine:
         if any(files.encoding is not None for files in groups):
             # Tasks may run where no copy in UTF-8 lies.
             engine = DuckDBEngine()
-            engine.register_files(name, groups, where=where)
+            engine.register_files(name, groups)
             self._take_over(name, engine)
+            self._filter(name, where)
             return
         with _translate_errors(f"table {name!r}"):
             frame, columns = read_files(self._session, name, groups, keep=partial(self._keep, f"files of {name}"))
