@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from attribution.data.loading import Finding, count_finding
-from attribution.errors import did_you_mean
-from attribution.journeys.refine import DIRECT, IMPRESSION, are_direct
+from attribution.journeys.direct_names import absent_direct
+from attribution.journeys.refine import DIRECT, IMPRESSION
 from attribution.models import LastNonDirect
 from attribution.sections import RunContext
-from attribution.uncertainty.sensitivity.sensitivity_options import SensitivityOptions
 
 
 def option_name_findings(context: RunContext) -> list[Finding]:
@@ -19,14 +18,13 @@ def option_name_findings(context: RunContext) -> list[Finding]:
     options_with_names: list[tuple[str, Sequence[str]]] = []
     if options.direct != "keep":
         options_with_names.append((f"journeys.direct = {options.direct!r}", options.direct_channels or DIRECT))
-    sensitivity = context.experiment.options("sensitivity", SensitivityOptions)
-    if sensitivity is not None and sensitivity.direct_channels is not None:
-        options_with_names.append(("sensitivity.direct_channels", sensitivity.direct_channels))
     # A model that leaves direct traffic out may well be run where there is none.
     own = (model for model in context.models if isinstance(model, LastNonDirect) and list(model.direct) != [*DIRECT])
     options_with_names += [(f"direct of model {model.label!r}", model.direct) for model in own]
     findings = [
-        each for option, names in options_with_names for each in _absent(option, names, dimensions.channels, table)
+        each
+        for option, names in options_with_names
+        for each in absent_direct(option, names, dimensions.channels, table)
     ]
     if options.view_through != "equal" or options.view_through_weight != 1:
         kinds = dimensions.values[dimensions.names.index("kind")] if "kind" in dimensions.names else ()
@@ -38,14 +36,3 @@ def option_name_findings(context: RunContext) -> list[Finding]:
             )
             findings.append(count_finding("option_names", table, 1, message, example=IMPRESSION))
     return findings
-
-
-def _absent(option: str, names: Iterable[str], channels: Sequence[str], table: str) -> list[Finding]:
-    unknown = [name for name in names if not are_direct(channels, [name]).any()]
-    if not unknown:
-        return []
-    direct = [channel for channel, marked in zip(channels, are_direct(channels, DIRECT), strict=True) if marked]
-    hint = did_you_mean(unknown[0], channels) or (f"did you mean {direct[0]!r}?" if direct else None)
-    message = f"{option}: no channel is called {', '.join(map(repr, unknown))}; "
-    message += f"correct the name: {hint}" if hint else "name the channels that are direct traffic, or leave it out"
-    return [count_finding("option_names", table, len(unknown), message, example=unknown[0])]

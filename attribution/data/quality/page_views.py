@@ -34,7 +34,9 @@ def check_page_views(sources: Sources) -> Finding:
         tests.append(f"coalesce(lower(trim(kind)), '') in ('', {', '.join(map(text, PAGE_KINDS))})")
     if part > 1:
         tests.append(f"hash(customer_id) % {part} = 0")
-    window = "over (partition by {} order by touched_at rows between unbounded preceding and 1 preceding)"
+    # Copies count once, and rows of one instant go by channel: nothing may depend on the order of rows.
+    order = ", ".join(["touched_at", *source])
+    window = f"over (partition by {{}} order by {order} rows between unbounded preceding and 1 preceding)"
     before, before_same = (
         f"max(touched_at) {window.format(', '.join(keys))}" for keys in (["customer_id"], ["customer_id", *source])
     )
@@ -44,7 +46,8 @@ def check_page_views(sources: Sources) -> Finding:
         f"select count(*) as n, count(*) filter (repeats) as repeated, min(case when repeats then customer_id end) "
         f"as example from (select customer_id, touched_at - before_same <= {gap} or "
         f"({is_direct} and touched_at - before_any <= {gap}) as repeats from (select customer_id, channel, touched_at, "
-        f"{before} as before_any, {before_same} as before_same from touchpoints where {' and '.join(tests)}))"
+        f"{before} as before_any, {before_same} as before_same from (select distinct customer_id, touched_at, "
+        f"{', '.join(source)} from touchpoints where {' and '.join(tests)})))"
     ).to_pylist()
     share = row["repeated"] / max(row["n"], 1)
     says = f"{percent(share)} of touchpoints follow another of the same customer and channel within {_MINUTES} minutes"

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from attribution.data.loading import Sources
+from attribution.data.loading import Finding, Sources
 from attribution.journeys import Journeys
+from attribution.journeys.direct_names import absent_direct
 from attribution.models import AttributionModel
 from attribution.returns import Terms
 from attribution.schema.experiment import Experiment
@@ -56,6 +57,11 @@ class SensitivitySection(Section):
         )
         shared = {name: table for name, table in context.tables.items() if name in tables}
         return tables | {name: _join_notes([table, tables[name]]) for name, table in shared.items()}
+
+    def findings(self, context: RunContext, tables: Mapping[str, pd.DataFrame]) -> list[Finding]:
+        """Channels that its options call direct, and that are nowhere."""
+        names, table = sensitivity_options(context.experiment).direct_channels, "touchpoints"
+        return absent_direct("sensitivity.direct_channels", names or (), context.journeys.dimensions.channels, table)
 
     def metrics(self, tables: Mapping[str, pd.DataFrame], model: str | None = None) -> Mapping[str, float]:
         """Of the run: how many verdicts of each kind, what each rests on, and regret."""

@@ -704,7 +704,8 @@ def test_a_missing_source_column_is_named_with_what_is_there() -> None:
         adapt("google_ads", "costs", raw)
     assert str(caught.value) == (
         "table 'costs', adapter 'google_ads': source column 'cost_micros' or 'metrics_cost_micros' is missing. "
-        "Given: ['date', 'cost_micro']. Allowed: campaign_stats. Hint: did you mean 'cost_micro'?"
+        "Given: ['date', 'cost_micro']. Allowed: campaign_stats; campaign report, downloaded by day. "
+        "Hint: did you mean 'cost_micro'?"
     )
 
 
