@@ -19,9 +19,10 @@ from attribution.data.loading import Finding, Sources, count_finding
 from attribution.data.loading.events import EventStream, conversion_ids, open_events
 from attribution.data.loading.identity import fresh_id_finding
 from attribution.errors import InputError
+from attribution.journeys.histories import Histories
 from attribution.journeys.placebo_channel import Insertion, Placebo, open_placebo
 from attribution.journeys.refine import DAY, MINUTE, Refinement, default_window, lookback_windows
-from attribution.journeys.structure import Histories, JourneyChunk, Journeys, Readings, Summary, add_readings
+from attribution.journeys.structure import JourneyChunk, Journeys, Readings, Summary, add_readings
 from attribution.journeys.untouched import untouched_journeys
 from attribution.kernels.journeys import cut as kernel
 from attribution.kernels.journeys import history

@@ -15,6 +15,7 @@ from attribution.arguments import check_arguments, describe
 from attribution.data.loading import Finding
 from attribution.data.loading.events import Dimensions
 from attribution.errors import InputError
+from attribution.journeys.histories import Histories
 from attribution.kernels.journeys.batches import gather_slices
 from attribution.kernels.statistics.sums import KeyedSums, exact_sums, merge_keyed, sum_by_key, sums_of_counts, to_float
 
@@ -104,56 +105,6 @@ PIECE_STEPS = 4_000_000
 
 
 Counts = NDArray[np.bool_] | NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Histories:
-    """All that happened to whole customers, before journeys were cut, whatever the options of journeys.
-
-    Attributes
-    ----------
-    touch_start : (customers + 1,) first touchpoint of each customer, and their number
-    touched_at : (touchpoints,) int64 microseconds, ascending within a customer
-    channel : (touchpoints,) int32, position in ``Dimensions.channels``
-    end_start : (customers + 1,) first conversion of each customer, and their number
-    ended_at : (conversions,) int64 microseconds, ascending within a customer
-    counts : (conversions,) whether it counts in this run, or only closes journeys
-    value : (conversions,) float64
-    bucket : (customers,) int64 label of the bucket that each was dealt to, once it has been
-    """
-
-    touch_start: NDArray[np.int64]
-    touched_at: NDArray[np.int64]
-    channel: NDArray[np.int32]
-    end_start: NDArray[np.int64]
-    ended_at: NDArray[np.int64]
-    counts: NDArray[np.bool_]
-    value: NDArray[np.float64]
-    bucket: NDArray[np.int64] | None = None
-
-    def __len__(self) -> int:
-        return len(self.touch_start) - 1
-
-    def of(self, customers: NDArray[np.bool_]) -> Histories:
-        """Those of the ``customers`` (customers,) that are chosen."""
-        if customers.all():
-            return self
-        touches, ends = (np.repeat(customers, np.diff(start)) for start in (self.touch_start, self.end_start))
-        return Histories(
-            _restart(self.touch_start, customers),
-            self.touched_at[touches],
-            self.channel[touches],
-            _restart(self.end_start, customers),
-            self.ended_at[ends],
-            self.counts[ends],
-            self.value[ends],
-            None if self.bucket is None else self.bucket[customers],
-        )
-
-
-def _restart(start: NDArray[np.int64], chosen: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Where each chosen run begins once the others are gone, and the end."""
-    return np.concatenate([np.zeros(1, np.int64), np.cumsum(np.diff(start)[chosen])])
 
 
 class BucketSlices(NamedTuple):

@@ -2,7 +2,8 @@
 
 from attribution.data.loading.checks import check_channels_known, check_sources, repeated_costs, spelling_findings
 from attribution.data.loading.findings import Finding, count_finding, quality_table
-from attribution.data.loading.load import LoadedTable, Sources, content_digest, load_sources, without_customer
+from attribution.data.loading.load import Sources, content_digest, load_sources, without_customer
+from attribution.data.loading.loaded_tables import LoadedTable
 from attribution.data.loading.raw_tables import as_spec, is_expression
 from attribution.data.quality import quality_findings
 

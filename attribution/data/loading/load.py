@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
@@ -15,16 +15,7 @@ import pyarrow as pa
 from attribution.arguments import check_arguments
 from attribution.data.channels import ChannelRules, read_rules
 from attribution.data.engine import DuckDBEngine, Engine, quote, text
-from attribution.data.loading.contract import (
-    CheckedTable,
-    Reading,
-    check_values,
-    is_integer_like,
-    map_columns,
-    read_column,
-)
 from attribution.data.loading.currencies import (
-    MONEY,
     Currencies,
     base_currency,
     check_currencies,
@@ -33,32 +24,18 @@ from attribution.data.loading.currencies import (
 )
 from attribution.data.loading.enrich import enrich
 from attribution.data.loading.findings import Finding
+from attribution.data.loading.loaded_tables import LoadedTable, ReadTables, check_spelling, count_rows, load_tables
 from attribution.data.loading.marketing import DAY, Marketing
-from attribution.data.loading.normalise import Grain, complete, normalise, optional_cost_columns
+from attribution.data.loading.normalise import Grain, complete, normalise
 from attribution.data.loading.null_texts import (
-    NullTest,
-    check_null_texts,
-    find_null_texts,
-    null_test,
-    null_text_findings,
-    subject_of,
     words_for,
 )
-from attribution.data.loading.order_rows import keep_earliest, net_refund_rows, sum_items
+from attribution.data.loading.order_rows import net_refund_rows
 from attribution.data.loading.raw_tables import OpenedTable, as_spec, open_table
 from attribution.data.loading.visits import read_visits
-from attribution.errors import InputError, did_you_mean
+from attribution.errors import InputError
 from attribution.schema.experiment import TableSpec, VisitOptions
-from attribution.schema.tables import COSTS, CUSTOMERS, INPUTS, PATHS, TOUCHPOINTS, Column, Table
-
-
-@dataclass(frozen=True)
-class LoadedTable:
-    """One input table as the engine knows it: its canonical columns and its number of rows."""
-
-    name: str
-    columns: tuple[str, ...]
-    rows: int
+from attribution.schema.tables import TOUCHPOINTS
 
 
 @dataclass(frozen=True)
@@ -242,7 +219,7 @@ class _Options(NamedTuple):
 
 
 def _make_sources(engine: Engine, opened: Mapping[str, OpenedTable], options: _Options) -> Sources:
-    read = _load(engine, opened, options.account, latest=options.latest)
+    read = load_tables(engine, opened, options.account, latest=options.latest)
     loaded, specs = dict(read.tables), {name: table.spec for name, table in opened.items()}
     money = _put_in_one_currency(engine, read, options.currency, options.exchange_rates)
     refunds = _net_refund_rows(engine, opened, loaded)
@@ -271,8 +248,8 @@ def _make_sources(engine: Engine, opened: Mapping[str, OpenedTable], options: _O
 def _load_again(engine: Engine, columns: Mapping[str, tuple[str, ...]]) -> dict[str, LoadedTable]:
     """Tables that are no longer what they were."""
     for name, of_table in columns.items():
-        _check_spelling(name, of_table)
-    return {name: LoadedTable(name, of_table, _count(engine, name)) for name, of_table in columns.items()}
+        check_spelling(name, of_table)
+    return {name: LoadedTable(name, of_table, count_rows(engine, name)) for name, of_table in columns.items()}
 
 
 def _how_to_split(paths: TableSpec | None) -> dict[str, Any]:
@@ -290,23 +267,13 @@ def _findings_of(opened: Mapping[str, OpenedTable]) -> Iterator[Finding]:
     return (finding for table in opened.values() for finding in table.findings)
 
 
-class _Read(NamedTuple):
-    """Tables under their canonical names; ``signs`` are those of currencies beside amounts, by table."""
-
-    tables: Mapping[str, LoadedTable]
-    integer_times: bool | None
-    zoned: bool | None
-    findings: tuple[Finding, ...]
-    signs: Mapping[str, str]
-
-
 class _Money(NamedTuple):
     base: str | None
     currencies: Mapping[str, Currencies]
     findings: tuple[Finding, ...]
 
 
-def _put_in_one_currency(engine: Engine, read: _Read, currency: str | None, rates: Mapping[str, float]) -> _Money:
+def _put_in_one_currency(engine: Engine, read: ReadTables, currency: str | None, rates: Mapping[str, float]) -> _Money:
     """Convert conversions to the currency of values, and refuse other money that is not in it."""
     columns = _columns(read.tables)
     currencies = find_currencies(engine, columns, read.signs)
@@ -331,40 +298,8 @@ def _net_refund_rows(
     if "conversions" not in opened or opened["conversions"].spec.negative is None:
         return []
     columns, finding = net_refund_rows(engine, loaded["conversions"].columns)
-    loaded["conversions"] = LoadedTable("conversions", columns, _count(engine, "conversions"))
+    loaded["conversions"] = LoadedTable("conversions", columns, count_rows(engine, "conversions"))
     return [finding]
-
-
-def _load(engine: Engine, opened: Mapping[str, OpenedTable], account: str | None, *, latest: bool) -> _Read:
-    text_ids = not all(_has_integer_ids(engine, table) for table in opened.values())
-    loaded: dict[str, LoadedTable] = {}
-    findings: list[Finding] = []
-    clocks: dict[str, Reading] = {}
-    signs: dict[str, str] = {}
-    for name, table in opened.items():
-        readings = _read_table(engine, table, text_ids, account)
-        columns = tuple(reading.column.name for reading in readings)
-        checked = _define(engine, table, readings)
-        loaded[name] = LoadedTable(name, columns, checked.rows)
-        findings += checked.findings
-        signs |= {name: checked.signs[MONEY[name]]} if MONEY.get(name) in checked.signs else {}
-        clock = next((reading for reading in readings if reading.column.type == "time"), None)
-        if clock is not None and clock.is_integer is not None:
-            clocks[name] = clock
-    if "conversions" in loaded and opened["conversions"].spec.same_id is not None:
-        columns = loaded["conversions"].columns
-        _check_same_id(columns)
-        make_one = sum_items if opened["conversions"].spec.same_id == "sum" else keep_earliest
-        findings.append(make_one(engine, columns))
-        loaded["conversions"] = LoadedTable("conversions", columns, _count(engine, "conversions"))
-    if latest and "conversions" in loaded:
-        _keep_latest(engine, loaded["conversions"].columns)
-    return _Read(loaded, *_check_clocks(clocks), tuple(findings), signs)
-
-
-def _check_same_id(columns: Collection[str]) -> None:
-    if "conversion_id" not in columns:
-        raise InputError("table 'conversions': same_id needs a column 'conversion_id'", given=list(columns))
 
 
 def _check_request(specs: Mapping[str, TableSpec], account: str | None) -> None:
@@ -385,138 +320,6 @@ def _check_request(specs: Mapping[str, TableSpec], account: str | None) -> None:
         )
 
 
-def _count(engine: Engine, name: str) -> int:
-    return int(engine.query(f"select count(*) as n from {quote(name)}")["n"][0].as_py())
-
-
-def _has_integer_ids(engine: Engine, table: OpenedTable) -> bool:
-    """Whether this table's customers, if it has any, are integers."""
-    schema = engine.schema(table.view)
-    names = {column.name for column in INPUTS[table.name].columns} & {"customer_id", "visitor_id"}
-    sources = [table.spec.single_columns.get(name, name) for name in names]
-    kinds = [schema.field(source).type for source in sources if source in schema.names]
-    return all(is_integer_like(kind) or pa.types.is_null(kind) for kind in kinds)
-
-
-def _read_table(engine: Engine, opened: OpenedTable, text_ids: bool, account: str | None) -> list[Reading]:
-    """How to read each column."""
-    table, schema = INPUTS[opened.name], engine.schema(opened.view)
-    mapping = map_columns(table, opened.spec, schema.names)
-    if table is CUSTOMERS:
-        if opened.spec.columns is None:
-            # Whatever is there: an account, segments.
-            mapping |= {field.name: field.name for field in schema if field.name == account or _is_flat(field.type)}
-        if account is not None and account not in mapping:
-            unmapped = f"map {account!r} to its source column in columns"
-            raise InputError(
-                f"table 'customers' has no column {account!r}, which account names",
-                given=list(mapping),
-                hint=unmapped if opened.spec.columns else did_you_mean(account, mapping),
-            )
-    _check_spelling(table.name, mapping)
-    readings = [
-        read_column(
-            engine,
-            table,
-            opened.view,
-            table.column(name) or _dimension(name),
-            source,
-            spec=opened.spec,
-            text_ids=text_ids or name in ("conversion_id", "deal_id"),
-        )
-        for name, source in mapping.items()
-    ]
-    if table is COSTS:
-        free = optional_cost_columns(mapping)
-        readings = [_nullable(reading) if reading.column.name in free else reading for reading in readings]
-    _check_effect(table, opened, readings)
-    return [replace(reading, null_test=_null_test(engine, opened, reading, account)) for reading in readings]
-
-
-def _check_effect(table: Table, opened: OpenedTable, readings: Sequence[Reading]) -> None:
-    """Refuse keys that change nothing in how these columns are read; an adapter knows its times by itself."""
-    spec, kinds = opened.spec, {reading.column.type for reading in readings}
-    has_list = any(reading.column.name == "path" and pa.types.is_nested(reading.kind) for reading in readings)
-    check_null_texts(table.name, spec.null_texts)
-    for key, works, why in (
-        ("separator", table is PATHS and not has_list, "it is for paths written as text"),
-        ("time_format", bool(kinds & {"time", "day"}) or spec.adapter, "no column that is read holds times or days"),
-        ("time_zone", "time" in kinds or spec.adapter, "no column that is read holds times; days have no zone"),
-    ):
-        if not works and getattr(spec, key) != TableSpec.model_fields[key].default:
-            raise InputError(
-                f"table {table.name!r}: {key} has no effect, for {why}",
-                given=f"{key} = {getattr(spec, key)!r}",
-                hint="leave it out, or map the column that it is for",
-            )
-
-
-def _null_test(engine: Engine, opened: OpenedTable, reading: Reading, account: str | None) -> NullTest | None:
-    subject = subject_of(INPUTS[opened.name], reading.column, account)
-    if subject is None:
-        return None
-    test = null_test(subject, reading.kind, quote(reading.raw), opened.spec.null_texts)
-    return None if test is None or engine.rules_out(opened.view, test.sql) else test
-
-
-def _nullable(reading: Reading) -> Reading:
-    return replace(reading, column=replace(reading.column, nullable=True))
-
-
-def _is_flat(kind: pa.DataType) -> bool:
-    return not (pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
-
-
-def _check_spelling(table: str, columns: Iterable[str]) -> None:
-    """Engines do not tell names apart that differ only in case."""
-    spelled: dict[str, str] = {}
-    for name in columns:
-        other = spelled.setdefault(name.casefold(), name)
-        if other != name:
-            raise InputError(
-                f"table {table!r}: the columns {other!r} and {name!r} differ only in case",
-                hint="map one of them to another name in columns",
-            )
-
-
-def _dimension(name: str) -> Column:
-    return Column(name, "text", "another dimension of touchpoints", required=False, nullable=True)
-
-
-def _define(engine: Engine, opened: OpenedTable, readings: list[Reading]) -> CheckedTable:
-    """Make the table readable under its canonical name, without what means nothing in it."""
-    checked = check_values(engine, INPUTS[opened.name], opened.view, readings)
-    terms, findings = [], list(checked.findings)
-    for reading in readings:
-        sql, test = reading.sql, reading.null_test
-        if test is not None and reading.column.name in checked.suspects:
-            counts = find_null_texts(engine, opened.name, opened.view, test)
-            findings += null_text_findings(opened.name, reading.column, test.subject, counts, checked.rows)
-            sql = f"case when {test.within(list(counts))} then null else {sql} end" if counts else sql
-        terms.append(f"{sql} as {quote(reading.column.name)}")
-    engine.view(opened.name, f"select {', '.join(terms)} from {quote(opened.view)}")
-    return checked._replace(findings=tuple(findings))
-
-
-def _keep_latest(engine: Engine, columns: tuple[str, ...]) -> None:
-    """One row of ``conversions`` for each id, before refunds and cancellations: a later row may take them back."""
-    if "conversion_id" not in columns:
-        return
-    counts = "select count(conversion_id) as n, count(distinct conversion_id) as ids from conversions"
-    (row,) = engine.query(counts, table="conversions").to_pylist()
-    if row["n"] == row["ids"]:
-        return
-    engine.number_rows("delivered_conversions", "conversions")
-    latest = "updated_at desc nulls last, delivered desc" if "updated_at" in columns else "delivered desc"
-    listed = ", ".join(map(quote, columns))
-    engine.define(
-        "latest_conversions",
-        f"select {listed} from (select *, row_number() over (partition by conversion_id order by {latest}) as place "
-        "from delivered_conversions) where conversion_id is null or place = 1",
-    )
-    engine.view("conversions", "select * from latest_conversions")
-
-
 def _dimensions(loaded: Mapping[str, LoadedTable]) -> tuple[str, ...]:
     """Columns that tell touchpoints apart, in the order in which they break ties."""
     if "touchpoints" not in loaded:
@@ -524,25 +327,6 @@ def _dimensions(loaded: Mapping[str, LoadedTable]) -> tuple[str, ...]:
     columns = loaded["touchpoints"].columns
     further = sorted(name for name in columns if TOUCHPOINTS.column(name) is None)
     return tuple(name for name in ("kind", "channel", "campaign", "stage", *further) if name in columns)
-
-
-def _check_clocks(clocks: Mapping[str, Reading]) -> tuple[bool | None, bool | None]:
-    """Whether times are integers, and tell their zone, in all tables alike; None where there are no times."""
-    kinds = {bool(reading.is_integer): table for table, reading in clocks.items()}
-    if len(kinds) > 1:
-        raise InputError(
-            f"times of {kinds[True]!r} are integers, but those of {kinds[False]!r} are timestamps",
-            allowed="the same in both",
-            hint="time_format = 'epoch_s' reads integers as seconds since 1970",
-        )
-    zoned = {reading.is_zoned: table for table, reading in clocks.items() if reading.is_zoned is not None}
-    if len(zoned) > 1:
-        raise InputError(
-            f"times of {zoned[True]!r} have a time zone, but those of {zoned[False]!r} have none",
-            allowed="the same in both",
-            hint=f"set the time zone of {zoned[False]!r}, e.g. time_zone = 'UTC' or 'Europe/Paris'",
-        )
-    return next(iter(kinds), None), next(iter(zoned), None)
 
 
 # ---------------------------------------------------------------- fingerprint
@@ -578,7 +362,7 @@ def without_customer(sources: Sources, customer: str) -> tuple[Sources, dict[str
         is_other = f"cast(customer_id as varchar) is distinct from {text(customer)}"
         engine.define(view, f"select * from {quote(name)} where {is_other}")
         engine.view(name, f"select * from {quote(view)}")
-        rows = _count(engine, name)
+        rows = count_rows(engine, name)
         if name in counts:
             counts[name] = loaded.rows - rows
         tables[name] = replace(loaded, rows=rows)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from attribution.data.loading import Finding, Sources, count_finding
 from attribution.data.loading.events import conversion_ids
-from attribution.data.loading.load import LoadedTable
+from attribution.data.loading.loaded_tables import LoadedTable
 from attribution.decisions.funnel.funnel_options import FunnelOptions
 from attribution.decisions.funnel.progress import Progress, belonging
 from attribution.errors import InputError

@@ -8,14 +8,13 @@ from attribution.schema.experiment.settings import (
     IncrementalityOptions,
     JourneyOptions,
     ModelSpec,
-    NullTexts,
     OutputOptions,
     Period,
     ResamplingOptions,
-    TableSpec,
     TrackingOptions,
     VisitOptions,
 )
+from attribution.schema.experiment.table_spec import NullTexts, TableSpec
 
 __all__ = [
     "DEFAULT_LOOKBACK_DAYS",

@@ -25,9 +25,9 @@ from attribution.schema.experiment.settings import (
     Period,
     ResamplingOptions,
     Settings,
-    TableSpec,
     TrackingOptions,
 )
+from attribution.schema.experiment.table_spec import TableSpec
 from attribution.schema.names import problem_of
 from attribution.schema.renames import new_name
 from attribution.schema.tables import INPUTS
