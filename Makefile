@@ -24,9 +24,10 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-# Sixty times what the tests draw: nights of jobs on random logs, shops whose truth is known, examples that take long.
+# Sixty times what the tests draw: nights of jobs on random logs, shops whose truth is known, examples that take long;
+# and what runs here alone, such as the benchmarks at a size that says nothing about speed.
 nights: setup
-	ATTRIBUTION_NIGHTS=60 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m drawn
+	ATTRIBUTION_NIGHTS=60 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "drawn or nightly"
 
 # Takes most of an hour; ARGS="--seed 5 --count 40" draws other changes, or fewer.
 mutants: setup

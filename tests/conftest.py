@@ -27,6 +27,8 @@ os.environ.setdefault(
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.scale import TIMES
+
 # The models and tables that stay for a whole file would be looked through again and again.
 gc.set_threshold(200_000, 20, 20)
 
@@ -129,8 +131,12 @@ def is_among(file: str, names: tuple[str, ...]) -> bool:
     return file.endswith(tuple(f"tests/{name}" for name in names))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Files that take long first: with small ones left for the end, no worker waits long for the other."""
+    if TIMES == 1:
+        nightly = [item for item in items if item.get_closest_marker("nightly")]
+        config.hook.pytest_deselected(items=nightly)
+        items[:] = [item for item in items if item not in nightly]
     slow = {item.path for item in items if item.get_closest_marker("slow")}
 
     def turn(item: pytest.Item) -> int:

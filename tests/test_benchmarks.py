@@ -66,7 +66,7 @@ def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     return said
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_events_benchmark_prints_a_ratio_for_both_kinds_of_ids() -> None:
     done = _run("events", "--touchpoints", "20_000")
     ratios = dict(re.findall(r"\(b\)÷\(a\) with (\w+) ids, median of pairs: ([\d.]+)", done))
@@ -76,7 +76,7 @@ def test_events_benchmark_prints_a_ratio_for_both_kinds_of_ids() -> None:
     assert len(set(re.findall(r"\w+ ids, ([\d,]+) journeys", done))) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_spark_benchmark_compares_the_credit_of_both_engines() -> None:
     try:
         session.check_packages()
@@ -120,7 +120,7 @@ print(tree_cpu() - before, memory.peak_mb)
     assert 153 < float(peak) < 400
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_intervals_benchmark_tells_drawing_from_the_rest(said: Said) -> None:
     done = said("intervals", "--journeys", "1_000")
     ratios = dict(re.findall(r"\(g\)÷\(f\) by (\w+), median of rounds: ([\d.]+)$", done, re.MULTILINE))
@@ -137,7 +137,7 @@ def test_intervals_benchmark_tells_drawing_from_the_rest(said: Said) -> None:
     assert len(drawn) == 10
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_games_benchmark_solves_exactly_and_by_sampling(said: Said) -> None:
     done = said("games", "--journeys", "1_000")
     assert re.search(r"^Shapley rate, 20 channels, exact +solve ", done, re.MULTILINE)
@@ -149,7 +149,7 @@ def test_games_benchmark_solves_exactly_and_by_sampling(said: Said) -> None:
     assert "target" not in done
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_budget_benchmark_solves_problems_of_all_kinds(said: Said) -> None:
     done = said("budget")
     (seconds,) = re.findall(r"slowest allocation of 50 channels, wall s: ([\d.]+) \(target ≤ 1: ", done)
@@ -159,7 +159,7 @@ def test_budget_benchmark_solves_problems_of_all_kinds(said: Said) -> None:
     assert float(gap) <= 1e-4
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_scoring_benchmark_scores_refits_and_starts_anew() -> None:
     done = _run("scoring", "--touchpoints", "20_000")
     assert "400 conversions in " in done
@@ -170,7 +170,7 @@ def test_scoring_benchmark_scores_refits_and_starts_anew() -> None:
     assert float(re.search(r"\(k\) the process from its start to its end, wall s, median: ([\d.]+)", done)[1]) > 0
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_parity_benchmark_compares_credit_row_by_row(said: Said) -> None:
     done = said("parity", "--journeys", "1_000")
     found = re.findall(r"^scoring job and (.+?): ([\d,]+) rows, (\d+) in one only, .*credit (\S+) ", done, re.MULTILINE)
@@ -182,7 +182,7 @@ def test_parity_benchmark_compares_credit_row_by_row(said: Said) -> None:
         assert float(gap) <= 1e-9
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_peers_benchmark_compares_what_is_installed(said: Said) -> None:
     done = said("peers", "--journeys", "1_000")
     assert re.search(r"^attribution +all rules ", done, re.MULTILINE)
@@ -224,7 +224,7 @@ def test_targets_are_said_with_their_digits() -> None:
     assert verdict(9.0, 1.2, applies=False) == ""
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_sensitivity_benchmark_says_how_long_every_specification_takes(said: Said) -> None:
     done = said("sensitivity", "--journeys", "3_000")
     assert "20 channels; 8 models × 4 windows × 2 direct policies × 2 cost bases × 200 draws" in done

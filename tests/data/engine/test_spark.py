@@ -928,6 +928,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.nightly
 def test_a_cluster_gives_the_same_even_if_an_executor_is_killed(tmp_path: Path) -> None:
     if why_not():
         pytest.skip(str(why_not()))
