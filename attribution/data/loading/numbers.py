@@ -145,7 +145,14 @@ def hint_number(example: str) -> str | None:
     "set thousands = ',' if it is 1234, or decimal = ',' if it is 1.234"
     >>> hint_number(" --")
     'leave such rows out with where'
+    >>> hint_number("(10.00)")
+    "an amount in brackets is below zero: write it with a minus, for example with replace in columns, and negative = 'net'"
     """
+    if re.fullmatch(r"\s*\(.*\d.*\)\s*", example):
+        return (
+            "an amount in brackets is below zero: write it with a minus, for example with replace in columns, and "
+            "negative = 'net'"
+        )
     number_text = re.sub(rf"{_SIGN}|\s|[+-]", "", example)
     marks = re.sub(r"\d", "", number_text)
     if not re.search(r"\d", number_text):
