@@ -145,8 +145,8 @@ def hint_number(example: str) -> str | None:
     "set thousands = ',' if it is 1234, or decimal = ',' if it is 1.234"
     >>> hint_number(" --")
     'leave such rows out with where'
-    >>> hint_number("(10.00)")
-    "an amount in brackets is below zero: write it with a minus, for example with replace in columns, and negative = 'net'"
+    >>> hint_number("(10.00)").partition(":")[0]
+    'an amount in brackets is below zero'
     """
     if re.fullmatch(r"\s*\(.*\d.*\)\s*", example):
         return (
