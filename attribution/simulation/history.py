@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from attribution.kernels.simulation.days import Channels, Day, Market, People, live_day, order_of_events, start
+from attribution.kernels.simulation.days import Channels, Customers, Day, Market, live_day, order_of_events, start
 from attribution.kernels.statistics.draws import uniform
 from attribution.simulation.world import Channel, World
 
@@ -55,7 +55,7 @@ def live(world: World, off: list[int], seed: int, number: int, size: int) -> Chu
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(number,)))
     population = _draw_population(world, rng, seed, number, size)
     channels, stocks = _channels(world)
-    people = _people(world, population)
+    customers = _customers(world, population)
     state = start(population.in_market, 1 + len(off), stocks)
     seasons = world.seasons()
     touched, bought = [], []
@@ -64,7 +64,7 @@ def live(world: World, off: list[int], seed: int, number: int, size: int) -> Chu
         draws = _draw_day(world, rng, size)
         factors = np.exp([channel.season_slope * seasons[day] for channel in world.channels])
         events = live_day(
-            day, draws, np.array(off, np.int64), channels, _market(world), people, seasons[day], factors, state
+            day, draws, np.array(off, np.int64), channels, _market(world), customers, seasons[day], factors, state
         )
         touched.append(_touchpoints(world, population, day, draws, factors, events))
         bought.append(_purchases(world, population, day, draws, seasons[day], events))
@@ -141,13 +141,13 @@ def _channels(world: World) -> tuple[Channels, int]:
     """What channels do, and of how many a faded count is kept."""
     boosters = {c.boosted_by for c in world.channels}
     counted = [c.name for c in world.channels if c.name in boosters or c.saturation]
-    place = {name: column for column, name in enumerate(counted)}
+    columns = {name: column for column, name in enumerate(counted)}
     return Channels(
         in_market_factor=np.array([c.in_market_factor for c in world.channels], float),
         goodwill_slope=np.array([c.goodwill_slope for c in world.channels], float),
         visited_within=np.array([c.visited_within_days or -1 for c in world.channels], np.int64),
-        stock=np.array([place.get(c.name, -1) for c in world.channels], np.int64),
-        boosted_by=np.array([place.get(c.boosted_by or "", -1) for c in world.channels], np.int64),
+        stock=np.array([columns.get(c.name, -1) for c in world.channels], np.int64),
+        boosted_by=np.array([columns.get(c.boosted_by or "", -1) for c in world.channels], np.int64),
         boost=np.array([c.boost for c in world.channels], float),
         saturation=np.array([c.saturation for c in world.channels], float),
     ), len(counted)
@@ -167,10 +167,10 @@ def _market(world: World) -> Market:
     )
 
 
-def _people(world: World, population: Population) -> People:
+def _customers(world: World, population: Population) -> Customers:
     latent = population.latent
     exposed = population.activity * population.is_reached
-    return People(
+    return Customers(
         chance=np.stack([c.probability * np.exp(c.latent_slope * latent) * exposed for c in world.channels], axis=1),
         effect=np.stack([c.effect * np.exp(c.effect_latent_slope * latent) for c in world.channels], axis=1),
         onset_log_odds=world.onset_log_odds + world.onset_latent_slope * latent,

@@ -55,7 +55,7 @@ class Market(NamedTuple):
     visit_in_market: float
 
 
-class People(NamedTuple):
+class Customers(NamedTuple):
     """What customers bring along, the same in every history: one row per customer, one column per channel."""
 
     chance: Floats
@@ -76,6 +76,28 @@ class State(NamedTuple):
     last_visit: NDArray[np.int32]
     stock: Floats
     """(n, histories, columns) faded counts of touchpoints."""
+
+
+class Today(NamedTuple):
+    """What a day brings along, the same in every history."""
+
+    day: int
+    draws: Floats
+    """(3 + channels, n) uniforms of market, purchase and visit, then of each channel."""
+    season: float
+    season_factor: Floats
+
+
+class Moment(NamedTuple):
+    """What happens to one customer on a day in one history."""
+
+    goodwill: float
+    in_market: bool
+    last_visit: int
+    """Day of the last visit before."""
+    hits: int
+    """How many channels touch."""
+    buys: bool
 
 
 class Day(NamedTuple):
@@ -114,7 +136,7 @@ def live_day(
     off: Integers,
     channels: Channels,
     market: Market,
-    people: People,
+    customers: Customers,
     season: float,
     season_factor: Floats,
     state: State,
@@ -134,164 +156,190 @@ def live_day(
     season_factor : (channels)
         What the season multiplies the chance of a touchpoint by.
     """
-    size, others = len(people.activity), len(off)
+    size = len(customers.activity)
+    most_changes = 2 * size * len(off)
     hits = size * len(season_factor)
-    room = Day(
+    buffers = Day(
         np.empty(hits, np.int64), np.empty(hits, np.int64), np.empty(hits), np.empty(hits, np.bool_),
         np.empty(size, np.int64), np.empty(size), np.empty(size, np.bool_),
-        np.empty(2 * size * others, np.int64), np.empty(2 * size * others, np.int64),
-        np.empty(2 * size * others, np.int64),
+        np.empty(most_changes, np.int64), np.empty(most_changes, np.int64), np.empty(most_changes, np.int64),
     )  # fmt: skip
-    touched, bought, changes = _live_day(
-        day, draws, off, channels, market, people, season, season_factor, state, room,
-    )  # fmt: skip
+    today = Today(day, draws, season, season_factor)
+    touched, bought, changes = _live_day(today, off, channels, market, customers, state, buffers)
     return Day(
-        row=room.row[:touched].copy(),
-        channel=room.channel[:touched].copy(),
-        goodwill=room.goodwill[:touched].copy(),
-        in_market=room.in_market[:touched].copy(),
-        buyer=room.buyer[:bought].copy(),
-        buyer_goodwill=room.buyer_goodwill[:bought].copy(),
-        buyer_in_market=room.buyer_in_market[:bought].copy(),
-        changed=room.changed[:changes].copy(),
-        history=room.history[:changes].copy(),
-        sign=room.sign[:changes].copy(),
+        row=buffers.row[:touched].copy(),
+        channel=buffers.channel[:touched].copy(),
+        goodwill=buffers.goodwill[:touched].copy(),
+        in_market=buffers.in_market[:touched].copy(),
+        buyer=buffers.buyer[:bought].copy(),
+        buyer_goodwill=buffers.buyer_goodwill[:bought].copy(),
+        buyer_in_market=buffers.buyer_in_market[:bought].copy(),
+        changed=buffers.changed[:changes].copy(),
+        history=buffers.history[:changes].copy(),
+        sign=buffers.sign[:changes].copy(),
     )
 
 
-@njit(cache=True, nogil=True)
-def _live_day(day, draws, off, channels, market, people, season, season_factor, state, room):
-    # Arrays are taken out of their tuples once: inside the loops that would be most of the work.
-    chance, effect, activity = people.chance, people.effect, people.activity
-    onset_log_odds, purchase_log_odds = people.onset_log_odds, people.purchase_log_odds
-    factor, slope, within = channels.in_market_factor, channels.goodwill_slope, channels.visited_within
-    own_stock, booster = channels.stock, channels.boosted_by
-    boost, saturation = channels.boost, channels.saturation
-    phases, in_markets, goodwills = state.phase, state.in_market, state.goodwill
-    last_visits, stocks = state.last_visit, state.stock
-    retention, stay, onset_slope = market.retention, 1.0 - market.exit, market.onset_goodwill_slope
-    threshold, shift, repeats = market.boost_threshold, market.purchase_shift, market.repeat_purchases
-    needs_market = market.goodwill_needs_market
-    room_row, room_channel, room_goodwill, room_in_market = room.row, room.channel, room.goodwill, room.in_market
-    buyer, buyer_goodwill, buyer_in_market = room.buyer, room.buyer_goodwill, room.buyer_in_market
-    changed, history, sign = room.changed, room.history, room.sign
+# Calls for each customer would mostly count references to arrays. Inlined, and without ways out by ZeroDivisionError
+# (no divisor can be 0), most of that counting is optimised away.
 
-    size, count = chance.shape
-    histories = len(off) + 1
-    counts = stocks.shape[2]
-    is_steady = (slope == 0.0) & (factor == 1.0) & (within < 0)
-    steady = np.flatnonzero(is_steady)
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _live_day(today, off, channels, market, customers, state, buffers):
+    phases, stocks = state.phase, state.stock
+    size, count = customers.chance.shape
+    is_steady = (channels.goodwill_slope == 0.0) & (channels.in_market_factor == 1.0) & (channels.visited_within < 0)
     hit = np.zeros(count, np.bool_)
-    touches, other_touches = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    stock_before = np.zeros(counts)
+    touches, own_touches = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    stock_before = np.zeros(stocks.shape[2])
     touched = bought = changes = 0
     for i in range(size):
-        is_over = phases[i, 0] == OVER
-        for h in range(1, histories):
-            is_over &= phases[i, h] != APART
-        if is_over:
+        if _is_over(phases, i):
             continue
-        # Steady channels touch the same customers in all histories.
-        for c in steady:
-            hit[c] = draws[3 + c, i] < chance[i, c] * season_factor[c]
-        in_market_before, goodwill_before, last_before = False, 0.0, last_visits[i, 0]
-        touch_count, buys_too = 0, False
-        for h in range(histories):
-            is_apart = phases[i, h] == APART
-            if not is_apart and phases[i, 0] == OVER:
-                continue
+        _hit_steadily(today, customers.chance, is_steady, i, hit)
+        actual = Moment(0.0, False, state.last_visit[i, 0], 0, False)
+        if phases[i, 0] != OVER:
+            actual = _live(today, channels, market, customers, state, is_steady, i, 0, hit, touches)
+            touched = _write_touchpoints(buffers, touched, i, actual, touches)
+            if actual.buys:
+                bought = _write_buyer(buffers, bought, i, actual)
+                for h in range(1, len(off) + 1):
+                    if phases[i, h] != AS_ACTUAL:
+                        changes = _write_change(buffers, changes, i, h, 1)
+            for b in range(len(stock_before)):
+                stock_before[b] = stocks[i, 0, b]
+            _end(today, channels, market, customers, state, i, 0, actual, touches, -1)
+        for h in range(1, len(off) + 1):
+            if phases[i, h] == APART:
+                own = _live(today, channels, market, customers, state, is_steady, i, h, hit, own_touches)
+                if own.buys:
+                    changes = _write_change(buffers, changes, i, h, -1)
+                _end(today, channels, market, customers, state, i, h, own, own_touches, off[h - 1])
             # As the actual history, until the first touchpoint of the channel that is switched off.
-            if h > 0 and not is_apart and (phases[i, h] == OVER or not hit[off[h - 1]]):
-                continue
-            if h == 0 or is_apart:
-                goodwill, last_visit = goodwills[i, h], last_visits[i, h]
-                # One threshold for both states keeps histories comparable: more goodwill takes nobody out of market.
-                if in_markets[i, h]:
-                    in_market = draws[0, i] < stay
-                else:
-                    in_market = _is_below(draws[0, i], onset_log_odds[i] + onset_slope * goodwill)
-                here = touches if h == 0 else other_touches
-                here_count = 0
-                for k in range(count):
-                    is_hit = hit[k]
-                    if not is_steady[k]:
-                        is_hit = (within[k] < 0 or day - last_visit <= within[k]) and _is_touched(
-                            draws[3 + k, i],
-                            chance[i, k] * season_factor[k] * (factor[k] if in_market else 1.0),
-                            slope[k] * goodwill,
-                        )
-                        if h == 0:
-                            hit[k] = is_hit
-                    if is_hit:
-                        here[here_count] = k
-                        here_count += 1
-                log_odds = purchase_log_odds[i] + season
-                if in_market:
-                    log_odds += shift
-                if in_market or not needs_market:
-                    log_odds += goodwill
-                buys = _is_below(draws[1, i], log_odds)
-            else:
-                goodwill, in_market, last_visit = goodwill_before, in_market_before, last_before
-                here, here_count, buys = touches, touch_count, buys_too
-            if h == 0:
-                touch_count, buys_too = here_count, buys
-                goodwill_before, in_market_before, last_before = goodwill, in_market, last_visit
-                for b in range(counts):
-                    stock_before[b] = stocks[i, 0, b]
-                for c in touches[:touch_count]:
-                    room_row[touched], room_channel[touched] = i, c
-                    room_goodwill[touched], room_in_market[touched] = goodwill, in_market
-                    touched += 1
-                if buys:
-                    buyer[bought], buyer_goodwill[bought], buyer_in_market[bought] = i, goodwill, in_market
-                    bought += 1
-                    for other in range(1, histories):
-                        if phases[i, other] != AS_ACTUAL:
-                            changed[changes], history[changes], sign[changes] = i, other - 1, 1
-                            changes += 1
-            elif is_apart:
-                if buys:
-                    changed[changes], history[changes], sign[changes] = i, h - 1, -1
-                    changes += 1
-            else:
-                for b in range(counts):
+            elif phases[i, 0] != OVER and phases[i, h] != OVER and hit[off[h - 1]]:
+                for b in range(len(stock_before)):
                     stocks[i, h, b] = stock_before[b]
-            if buys and not repeats:
-                phases[i, h] = OVER
-                continue
-
-            off_channel = off[h - 1] if h > 0 else -1
-            goodwill *= retention
-            for t in range(here_count):
-                k = here[t]
-                if k != off_channel:
-                    gain = effect[i, k]
-                    if booster[k] >= 0 and stocks[i, h, booster[k]] > threshold:
-                        gain *= boost[k]
-                    if saturation[k] > 0.0:
-                        gain /= 1.0 + saturation[k] * stocks[i, h, own_stock[k]]
-                    goodwill += gain
-            if counts > 0:
-                for b in range(counts):
-                    stocks[i, h, b] *= retention
-                for t in range(here_count):
-                    k = here[t]
-                    if own_stock[k] >= 0 and k != off_channel:
-                        stocks[i, h, own_stock[k]] += 1.0
-            visits = draws[2, i] < (market.visit_in_market if in_market else market.visit) * activity[i]
-            goodwills[i, h], last_visits[i, h] = goodwill, day if visits else last_visit
-            in_markets[i, h] = in_market and not buys
-            if h > 0 and not is_apart:
-                differs = goodwill != goodwills[i, 0]
-                for b in range(counts):
-                    differs |= stocks[i, h, b] != stocks[i, 0, b]
-                if differs:
+                _end(today, channels, market, customers, state, i, h, actual, touches, off[h - 1])
+                if _differs(state.goodwill, stocks, i, h):
                     phases[i, h] = APART
     return touched, bought, changes
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _is_over(phases, i):
+    """Whether nothing can happen to a customer any more, in any history."""
+    is_over = phases[i, 0] == OVER
+    for h in range(1, phases.shape[1]):
+        is_over &= phases[i, h] != APART
+    return is_over
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _hit_steadily(today, chance, is_steady, i, hit):
+    """Which of the steady channels touch a customer: the same in all histories."""
+    for k in range(len(is_steady)):
+        if is_steady[k]:
+            hit[k] = today.draws[3 + k, i] < chance[i, k] * today.season_factor[k]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _live(today, channels, market, customers, state, is_steady, i, h, hit, touches):
+    """What happens to a customer in a history of its own; ``touches`` is filled, in the actual one ``hit`` as well."""
+    draws = today.draws
+    goodwill, last_visit = state.goodwill[i, h], state.last_visit[i, h]
+    # One threshold for both states keeps histories comparable: more goodwill takes nobody out of market.
+    if state.in_market[i, h]:
+        in_market = draws[0, i] < 1.0 - market.exit
+    else:
+        in_market = _is_below(draws[0, i], customers.onset_log_odds[i] + market.onset_goodwill_slope * goodwill)
+    count = 0
+    for k in range(len(is_steady)):
+        is_hit = hit[k]
+        if not is_steady[k]:
+            within = channels.visited_within[k]
+            is_hit = (within < 0 or today.day - last_visit <= within) and _is_touched(
+                draws[3 + k, i],
+                customers.chance[i, k] * today.season_factor[k] * (channels.in_market_factor[k] if in_market else 1.0),
+                channels.goodwill_slope[k] * goodwill,
+            )
+            if h == 0:
+                hit[k] = is_hit
+        if is_hit:
+            touches[count] = k
+            count += 1
+    log_odds = customers.purchase_log_odds[i] + today.season
+    if in_market:
+        log_odds += market.purchase_shift
+    if in_market or not market.goodwill_needs_market:
+        log_odds += goodwill
+    return Moment(goodwill, in_market, last_visit, count, _is_below(draws[1, i], log_odds))
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _end(today, channels, market, customers, state, i, h, moment, touches, off_channel):
+    """Take a customer to the next day; ``off_channel`` is the one that does nothing in this history, or negative."""
+    if moment.buys and not market.repeat_purchases:
+        state.phase[i, h] = OVER
+        return
+    stocks = state.stock
+    goodwill = moment.goodwill * market.retention
+    for t in range(moment.hits):
+        k = touches[t]
+        if k != off_channel:
+            gain = customers.effect[i, k]
+            booster, saturation = channels.boosted_by[k], channels.saturation[k]
+            if booster >= 0 and stocks[i, h, booster] > market.boost_threshold:
+                gain *= channels.boost[k]
+            if saturation > 0.0:
+                gain /= 1.0 + saturation * stocks[i, h, channels.stock[k]]
+            goodwill += gain
+    # Only now: touchpoints of a day neither boost nor saturate one another.
+    if stocks.shape[2] > 0:
+        for b in range(stocks.shape[2]):
+            stocks[i, h, b] *= market.retention
+        for t in range(moment.hits):
+            k = touches[t]
+            if channels.stock[k] >= 0 and k != off_channel:
+                stocks[i, h, channels.stock[k]] += 1.0
+    visit = market.visit_in_market if moment.in_market else market.visit
+    visits = today.draws[2, i] < visit * customers.activity[i]
+    state.goodwill[i, h] = goodwill
+    state.last_visit[i, h] = today.day if visits else moment.last_visit
+    state.in_market[i, h] = moment.in_market and not moment.buys
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _differs(goodwills, stocks, i, h):
+    """Whether a customer has another past in a history than in the actual one."""
+    differs = goodwills[i, h] != goodwills[i, 0]
+    for b in range(stocks.shape[2]):
+        differs |= stocks[i, h, b] != stocks[i, 0, b]
+    return differs
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _write_touchpoints(buffers, touched, i, moment, touches):
+    for t in range(moment.hits):
+        buffers.row[touched], buffers.channel[touched] = i, touches[t]
+        buffers.goodwill[touched], buffers.in_market[touched] = moment.goodwill, moment.in_market
+        touched += 1
+    return touched
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _write_buyer(buffers, bought, i, moment):
+    buffers.buyer[bought] = i
+    buffers.buyer_goodwill[bought], buffers.buyer_in_market[bought] = moment.goodwill, moment.in_market
+    return bought + 1
+
+
+@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+def _write_change(buffers, changes, i, h, sign):
+    buffers.changed[changes], buffers.history[changes], buffers.sign[changes] = i, h - 1, sign
+    return changes + 1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _is_touched(draw, chance, exponent):
     """Whether a uniform is below ``chance`` × exp(``exponent``)."""
     if exponent == 0.0:
@@ -304,7 +352,7 @@ def _is_touched(draw, chance, exponent):
     return draw < chance * math.exp(min(exponent, 600.0))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _is_below(draw, log_odds):
     """Whether a uniform is below the probability that has these log-odds."""
     if draw >= _RARE and log_odds <= _RARE_LOG_ODDS:
@@ -312,7 +360,7 @@ def _is_below(draw, log_odds):
     return math.log(max(draw, _TINY) / (1.0 - draw)) < log_odds
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def order_of_events(row, at, rank, size):
     """Positions of events in the order of row (below ``size``), time and rank, all whole numbers.
 
@@ -329,13 +377,13 @@ def order_of_events(row, at, rank, size):
     filled = ends[:-1].copy()
     # A row has few events, and they come nearly in the order of time.
     for e in range(len(row)):
-        place = filled[row[e]]
+        position = filled[row[e]]
         filled[row[e]] += 1
-        while place > ends[row[e]]:
-            other = order[place - 1]
+        while position > ends[row[e]]:
+            other = order[position - 1]
             if at[other] < at[e] or (at[other] == at[e] and rank[other] <= rank[e]):
                 break
-            order[place] = other
-            place -= 1
-        order[place] = e
+            order[position] = other
+            position -= 1
+        order[position] = e
     return order
