@@ -47,7 +47,7 @@ other_costs = pd.DataFrame(
 costs = pd.concat([media, other_costs], ignore_index=True)
 
 minutes = pd.date_range("2024-01-10", periods=3_000, freq="min").astype("datetime64[us]")
-robot = pd.DataFrame({"customer_id": 0, "touched_at": minutes, "channel": "direct", "kind": "click"})
+robot = pd.DataFrame({"customer_id": 999_999, "touched_at": minutes, "channel": "direct", "kind": "click"})
 touchpoints = pd.concat([shop.touchpoints, shop.touchpoints.iloc[::50], robot], ignore_index=True)
 conversions = shop.conversions
 assert len(robot) == 3_000
@@ -79,7 +79,7 @@ asked = {
     ],
 }
 quality = check_quality(at.Experiment.model_validate(asked)).set_index(["table", "check"])
-assert quality.loc[("touchpoints", "bots"), ["count", "example"]].tolist() == [3_000, "0"]
+assert quality.loc[("touchpoints", "bots"), ["count", "example"]].tolist() == [3_000, "999999"]
 assert quality.loc[("touchpoints", "duplicates"), "count"] == 10_896
 assert quality.loc[("costs", "channels_not_in_touchpoints"), "example"] == "Video"
 assert round(costs.loc[costs["channel"] == "Video", "amount"].sum()) == 7_452
@@ -91,7 +91,7 @@ quality.query("status != 'pass'")[["status", "count", "message"]]
 # without a conversion are still open, which is normal for 30 days of data and a window of 14.
 
 # %%
-asked["tables"]["touchpoints"]["where"] = "customer_id <> 0"
+asked["tables"]["touchpoints"]["where"] = "customer_id <> 999999"
 asked["tables"]["costs"]["source"] = costs.replace({"channel": {"Video": "video"}})
 asked["journeys"]["dedupe"] = "unique"
 quality = check_quality(at.Experiment.model_validate(asked)).set_index(["table", "check"])
