@@ -375,10 +375,8 @@ def test_verdicts_are_wrong_no_more_often_than_stated_where_nothing_is_confounde
     assert min(pays.sum(), (~pays).sum()) > 30
     condemned = table["verdict"] == DOES_NOT_PAY
     assert set(table["verdict"]) == {DOES_NOT_PAY, UNKNOWN}
-    assert condemned.sum() >= 6  # it does speak
+    assert condemned.sum() / (~pays).sum() >= 0.05  # it does speak
     assert (condemned & pays).sum() / pays.sum() <= 0.05
-    # So many shops would tell of a rule that speaks as soon as something is more likely than not.
-    assert ((table["probability_pays_high"] < 0.5) & pays).sum() >= (condemned & pays).sum()
 
 
 @pytest.mark.slow
