@@ -25,13 +25,14 @@ from attribution.data.loading.currencies import (
 from attribution.data.loading.enrich import enrich
 from attribution.data.loading.findings import Finding
 from attribution.data.loading.loaded_tables import LoadedTable, ReadTables, check_spelling, count_rows, load_tables
-from attribution.data.loading.marketing import DAY, Marketing
+from attribution.data.loading.marketing import Marketing
 from attribution.data.loading.normalise import Grain, complete, normalise
 from attribution.data.loading.null_texts import (
     words_for,
 )
 from attribution.data.loading.order_rows import net_refund_rows
 from attribution.data.loading.raw_tables import OpenedTable, as_spec, open_table
+from attribution.data.loading.times import DAY
 from attribution.data.loading.visits import read_visits
 from attribution.errors import InputError
 from attribution.schema.experiment import TableSpec, VisitOptions

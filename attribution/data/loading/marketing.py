@@ -19,6 +19,7 @@ from attribution.data.channels import (
 )
 from attribution.data.engine import Engine, quote, text
 from attribution.data.loading.findings import Finding, count_finding
+from attribution.data.loading.times import DAY
 from attribution.schema.clicks import MARKS, UNPAID_CHANNELS
 from attribution.schema.tables import RAW_MARKETING
 
@@ -130,7 +131,6 @@ def _count_clicks(combinations: pa.Table, evidence: Evidence, channel: pa.Array)
     return sums.select(["mark", "channel", "touchpoints"]).sort_by([("mark", "ascending"), ("channel", "ascending")])
 
 
-DAY = 86_400_000_000
 _BY_DAY = ("utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_term", "referrer", "url")
 
 

@@ -32,7 +32,8 @@ OFFSET_PATTERN = r" ?(Z|z|UTC|GMT|[+-](0\d|1[0-4])(:?[0-5]\d)?)"
 _PLAIN_OFFSET = r"(Z|z|[+-](0\d|1[0-4])(:?[0-5]\d)?)"
 """What engines read themselves."""
 
-_DAY_LENGTH = 86_400_000_000
+DAY = 86_400_000_000
+"""Microseconds."""
 
 _DAY_MONTH = r"\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}.*"
 _COMPACT_DAY = r"(19|20)\d{2}(0[1-9]|1[0-2])([0-2]\d|3[01])"
@@ -72,7 +73,7 @@ def read_times(
     if reading.is_integer is not False:
         raise InputError(f"{where}: same_day is for days, and these are positions", hint="leave same_day out")
     is_day = _is_midnight(engine, view, column, reading)
-    return replace(reading, sql=f"case when {is_day} then {reading.sql} + {_DAY_LENGTH - 1} else {reading.sql} end")
+    return replace(reading, sql=f"case when {is_day} then {reading.sql} + {DAY - 1} else {reading.sql} end")
 
 
 def _is_midnight(engine: Engine, view: str, column: str, reading: TimeColumn) -> str:
@@ -82,8 +83,8 @@ def _is_midnight(engine: Engine, view: str, column: str, reading: TimeColumn) ->
         # With an offset of its own, of which the text knows the midnight.
         return f"regexp_matches({quote(column)}, '[T ]00:00(:00([.,]0+)?)? ?([Zz+-]|UTC|GMT)')"
     if reading.local is not None:
-        return f"epoch_us({reading.local}) % {_DAY_LENGTH} = 0"
-    return f"({reading.sql}) % {_DAY_LENGTH} = 0"
+        return f"epoch_us({reading.local}) % {DAY} = 0"
+    return f"({reading.sql}) % {DAY} = 0"
 
 
 def _read_times(engine: Engine, table: str, view: str, column: str, spec: TableSpec) -> TimeColumn:

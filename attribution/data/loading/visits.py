@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from attribution.amounts import pluralise
 from attribution.data.engine import Engine, quote, text
 from attribution.data.loading.findings import Finding, listed
+from attribution.data.loading.times import DAY
 from attribution.errors import InputError
 from attribution.schema.experiment import TableSpec, VisitOptions, checked
 
@@ -27,7 +28,7 @@ DIRECT = ("direct",)
 PAGE_KINDS = ("click", "visit", "session", "pageview", "page_view", "page view", "page", "screen_view")
 """Kinds of touchpoints that are part of a visit, as are those without a kind; all others stay as they are."""
 
-_MINUTE, _DAY = 60_000_000, 86_400_000_000
+_MINUTE = 60_000_000
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,7 @@ def _begin_visits(engine: Engine, rows: VisitRows, visits: Visits) -> None:
 def _day(column: str, zone: str | None) -> str:
     """SQL for the number of the day of a time, as clocks in ``zone`` have it."""
     local = column if zone is None else f"epoch_us(timezone({text(zone)}, make_timestamptz({column})))"
-    return f"floor({local} / {_DAY})"
+    return f"floor({local} / {DAY})"
 
 
 def _inherit_sources(engine: Engine, rows: VisitRows, options: VisitOptions) -> tuple[str, int]:
@@ -225,7 +226,7 @@ def _inherit_sources(engine: Engine, rows: VisitRows, options: VisitOptions) -> 
         "rows between unbounded preceding and current row) as source_visit from visits",
     )
     names = [quote(name) for name in rows.columns]
-    is_known = f"(not v.is_sourced and v.touched_at - s.touched_at <= {round(options.lookback_days * _DAY)})"
+    is_known = f"(not v.is_sourced and v.touched_at - s.touched_at <= {round(options.lookback_days * DAY)})"
     inherited = {'"channel"', '"campaign"'}
     listed_columns = ", ".join(
         f"case when {is_known} then s.{name} else v.{name} end as {name}" if name in inherited else f"v.{name}"
