@@ -235,3 +235,18 @@ def _readable(label: str) -> str:
     except (UnicodeError, ValueError, OverflowError):
         return label
     return label if not name or name.isascii() or "." in name or _NO_HOST.search(name) else name
+
+
+def registered_domain(host: str) -> str:
+    """What of a host belongs to one company, by the public suffix list; the host itself where that tells nothing.
+
+    Examples
+    --------
+    >>> [registered_domain(host) for host in ("checkout.shop.co.uk", "shop.github.io", "localhost")]
+    ['shop.co.uk', 'shop.github.io', 'localhost']
+    """
+    # Loaded when it is used: most logs have no addresses.
+    from tldextract import TLDExtract
+
+    parts = TLDExtract(cache_dir=None, suffix_list_urls=(), include_psl_private_domains=True)(host)
+    return f"{parts.domain}.{parts.suffix}" if parts.domain and parts.suffix else host

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from attribution.data.channels.addresses import registered_domain
 from attribution.data.channels.channel_rules import ChannelRules, Rule
 from attribution.data.channels.coded import Coded, Mask
 from attribution.data.channels.derive import DISPLAY_MEDIUMS, UNASSIGNED, Grouped, find_paid, group_channels, is_paid
@@ -364,7 +365,7 @@ def _self_referrals(evidence: Evidence, own_sites: tuple[str, ...], weights: NDA
     flaws = _referrals(evidence, is_untagged & own, weights, message)
     landings = _traffic(evidence.landing_host, evidence.landing_host.is_there(), weights)
     if landings:
-        landed = min(landings, key=lambda host: (-landings[host], host))
+        landed = registered_domain(min(landings, key=lambda host: (-landings[host], host)))
         message = f"most visitors land on {landed!r}, and some arrive from it: add it to own_sites"
         same = evidence.referrer.where(lambda host: is_own(host, (landed,)))
         flaws += _referrals(evidence, is_untagged & same & ~own, weights, message)

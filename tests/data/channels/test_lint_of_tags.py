@@ -237,3 +237,18 @@ def test_columns_are_known_whatever_their_case_and_whoever_named_them() -> None:
     sources = load(ScCid=["1", None], MTM_Source=[None, "facebook"], pk_medium=[None, "paid"], Referrer=[None, None])
     rows = sources.engine.query("select channel from touchpoints order by customer_id")["channel"].to_pylist()
     assert rows == ["Paid Social", "Paid Social"]
+
+
+@pytest.mark.parametrize(
+    ("referrer", "landing", "is_own"),
+    [
+        ("checkout.shop.co.uk", "app.shop.co.uk", True),
+        ("other.co.uk", "app.shop.co.uk", False),
+        ("other.github.io", "shop.github.io", False),
+        ("pay.shop.example", "www.shop.example", True),
+    ],
+)
+def test_hosts_of_one_company_are_its_own_site(referrer: str, landing: str, is_own: bool) -> None:
+    """Which part of a host a company has, the public suffix list says: under co.uk there are many."""
+    found = lint("self_referral", {"referrer": f"https://{referrer}/", "url": f"https://{landing}/", "touchpoints": 4})
+    assert [row[0] for row in found] == ([referrer] if is_own else [])
