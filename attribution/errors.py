@@ -32,6 +32,10 @@ class InputError(AttributionError):
     allowed : what would be right, a text or several values
     hint : what to do about it
 
+    Attributes
+    ----------
+    problem, given, hint : as they were passed
+
     Examples
     --------
     >>> print(InputError("no such channel", given="serch", allowed=["mail", "search"], hint="did you mean 'search'?"))
@@ -41,6 +45,7 @@ class InputError(AttributionError):
     exit_code = 2
 
     def __init__(self, problem: str, *, given: object = None, allowed: object = None, hint: str | None = None) -> None:
+        self.problem, self.given, self.hint = problem, given, hint
         parts = [text if (text := str(problem)).endswith("?") else text.rstrip(".") + "."]
         if given is not None:
             parts.append(f"Given: {given}.")

@@ -287,6 +287,15 @@ class HazardMachinery(Machinery):
         return self.model.customers is None
 
     @property
+    def known_channels(self) -> NDArray[np.bool_]:
+        return self.model.is_known_
+
+    @property
+    def has_chance_level(self) -> bool:
+        """Touchpoints are read as they were logged, not as journeys have them."""
+        return False
+
+    @property
     def knows_channels(self) -> bool:
         return True
 

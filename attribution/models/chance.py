@@ -61,7 +61,7 @@ class Chance:
     ----------
     channels : of the columns
     shares : (channels,) of all touchpoints
-    shuffles : per model, credit under each shuffle of labels (shuffles, channels); one row where the mean of all
+    shuffles : per model with a chance level, credit under each shuffle of labels (shuffles, channels); one row where the mean of all
         shuffles is known without any
     findings : on models that could not be solved with labels at random
     """
@@ -136,7 +136,7 @@ class Shuffling:
 
     @property
     def _shuffled(self) -> list[AttributionModel]:
-        return [model for model in self.models if not model.ignores_channels]
+        return [model for model in self.models if not model.ignores_channels and get_machinery(model).has_chance_level]
 
     @property
     def _shares(self) -> Floats:

@@ -32,6 +32,7 @@ class ChannelTotals:
 
     ``baseline``: conversions and value that would have happened without any channel; None for a model that
     divides all of them. ``negative_is_zero``: whether shares count negative credit as 0; else there are no shares.
+    ``is_known``: (channels,) whether the model can tell the effect of a channel; None where it can tell all.
     """
 
     channels: tuple[str, ...]
@@ -39,6 +40,7 @@ class ChannelTotals:
     value: NDArray[np.float64]
     baseline: tuple[float, float] | None = None
     negative_is_zero: bool = False
+    is_known: NDArray[np.bool_] | None = None
 
     def to_frame(self) -> pd.DataFrame:
         """One row per channel, then `UNATTRIBUTED`, and `BASELINE` where there is one."""
@@ -50,6 +52,15 @@ class ChannelTotals:
                 "value": np.append(self.value, [value for _, value in baseline]),
             }
         )
+
+    def known_rows(self) -> NDArray[np.bool_]:
+        """Of each row of `to_frame` whether it can be read as what it stands for.
+
+        The baseline is what channels leave: it is known where the credit of all channels is.
+        """
+        is_known = np.ones(len(self.channels), bool) if self.is_known is None else self.is_known
+        leaves_all = bool((is_known | (self.conversions[:-1] == 0)).all())
+        return np.append(is_known, [True, *([] if self.baseline is None else [leaves_all])])
 
     def total(self, what: Literal["conversions", "value"]) -> float:
         """The sum over channels, `UNATTRIBUTED` and `BASELINE`."""
@@ -80,7 +91,8 @@ class Credit:
     models : the fitted models, in the order of the table
     table : the ``credit`` table, one row per model and channel: ``model``, ``estimand``, ``channel``, ``conversions``,
         ``value`` (money), ``share`` (0 … 1), and the ends of the interval of each, ``conversions_low`` and so on; with
-        chance also ``chance_conversions``, ``chance_value`` and ``beyond_conversions``, see `attribution.models.chance`
+        chance also ``chance_conversions``, ``chance_value`` and ``beyond_conversions``, see `attribution.models.chance`;
+        and ``is_known``, false where a model cannot tell the effect of a channel
 
     Examples
     --------
@@ -125,6 +137,7 @@ def _rows(model: Model) -> pd.DataFrame:
     shared = rows["conversions"].clip(lower=0) if model.credit_.negative_is_zero else rows["conversions"]
     has_shares = shared.sum() > 0 and bool((shared >= 0).all())
     rows["share"] = shared / shared.sum() if has_shares else np.nan
+    rows["is_known"] = model.credit_.known_rows()
     return rows.reindex(columns=list(CREDIT.column_names))
 
 

@@ -11,6 +11,7 @@ from attribution.models.base import AttributionModel
 from attribution.models.chance import Shuffling, with_chance
 from attribution.models.credit import Credit, check_labels
 from attribution.models.machinery import check_parameters, get_machinery
+from attribution.models.trial import Trial, attempt
 
 
 @check_arguments
@@ -67,7 +68,9 @@ def listed_models(models: AttributionModel | Iterable[AttributionModel]) -> list
     return several
 
 
-def check_models(models: Sequence[AttributionModel], journeys: Journeys, *readers: Reader) -> list[Summary]:
+def check_models(
+    models: Sequence[AttributionModel], journeys: Journeys, *readers: Reader, trial: Trial | None = None
+) -> list[Summary]:
     """Refuse in one pass over the journeys what `fit_models` would refuse, and fit nothing.
 
     Returns
@@ -88,12 +91,15 @@ def check_models(models: Sequence[AttributionModel], journeys: Journeys, *reader
     for machinery, summary in zip(machineries, summaries, strict=False):
         if untouched is not None and machinery.needs_untouched:
             summary = summary + machinery.read_for_check(untouched)
-        machinery.check(summary, observed)
+        with attempt(machinery.model, trial):
+            machinery.check(summary, observed)
     return [observed, *summaries[len(models) :]]
 
 
-def fit_models(models: Sequence[AttributionModel], journeys: Journeys, *readers: Reader) -> list[Summary]:
-    """Fit all models in one pass over the journeys.
+def fit_models(
+    models: Sequence[AttributionModel], journeys: Journeys, *readers: Reader, trial: Trial | None = None
+) -> list[Summary]:
+    """Fit all models in one pass over the journeys; one of them may be that of a ``trial``.
 
     Returns
     -------
@@ -105,5 +111,6 @@ def fit_models(models: Sequence[AttributionModel], journeys: Journeys, *readers:
     observed, *summaries = journeys.read(observe, *(model.summarise for model in models), *readers)
     for model, summary in zip(models, summaries, strict=False):
         machinery = get_machinery(model)
-        machinery.finish_fit(summary + machinery.summarise_untouched(journeys), observed)
+        with attempt(model, trial):
+            machinery.finish_fit(summary + machinery.summarise_untouched(journeys), observed)
     return [observed, *summaries[len(models) :]]

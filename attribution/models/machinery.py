@@ -95,6 +95,16 @@ class Machinery:
         return False
 
     @property
+    def known_channels(self) -> NDArray[np.bool_] | None:
+        """(channels,) whether the fitted model can tell the effect of a channel; None where it can tell all."""
+        return None
+
+    @property
+    def has_chance_level(self) -> bool:
+        """Whether its credit can be held against that of channels dealt at random to the touchpoints of journeys."""
+        return True
+
+    @property
     def knows_channels(self) -> bool:
         """Whether `weigh` depends on what was learned of each channel, so that it knows nothing of a new one."""
         return bool(self.model.learned())
@@ -166,7 +176,7 @@ class Machinery:
         if model.estimand == "incremental":
             baseline = self._remainder("conversions", conversions), self._remainder("value", value)
         by_channel = np.append(conversions, unattributed[0]), np.append(value, unattributed[1])
-        return ChannelTotals(model.channels_, *by_channel, baseline, self.negative_is_zero)
+        return ChannelTotals(model.channels_, *by_channel, baseline, self.negative_is_zero, self.known_channels)
 
     def _remainder(self, what: What, credited: NDArray[np.float64]) -> float:
         """What channels leave of the total; 0 where only rounding is left, which might be negative."""

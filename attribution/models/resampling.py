@@ -32,6 +32,7 @@ from attribution.kernels.statistics.draws import multinomial_weights, poisson_we
 from attribution.kernels.statistics.intervals import bca, percentile
 from attribution.models import AttributionModel
 from attribution.models.machinery import Draws, get_machinery
+from attribution.models.trial import Trial, attempt, is_left_out
 from attribution.schema.experiment import ResamplingOptions
 from attribution.schema.tables import BASELINE, UNATTRIBUTED
 
@@ -121,7 +122,11 @@ class Resamples:
 
 
 def fit_and_resample(
-    models: Sequence[AttributionModel], journeys: Journeys, options: ResamplingOptions, *readers: Reader
+    models: Sequence[AttributionModel],
+    journeys: Journeys,
+    options: ResamplingOptions,
+    *readers: Reader,
+    trial: Trial | None = None,
 ) -> tuple[list[Summary], Resamples]:
     """Fit all models in one pass over the journeys, and draw their credit again and again.
 
@@ -131,6 +136,7 @@ def fit_and_resample(
     journeys : what to attribute
     options : how many draws, and of which kind
     readers : read in the same pass
+    trial : of one of the models, which then has no draws where it is left out
 
     Returns
     -------
@@ -150,7 +156,8 @@ def fit_and_resample(
     parts = split_models(by_bucket, models, journeys, dealing)
     observed = parts[0][0]
     for model, (whole, _), more in zip(models, parts[1:], summaries, strict=False):
-        get_machinery(model).finish_fit(whole + more, observed)
+        with attempt(model, trial):
+            get_machinery(model).finish_fit(whole + more, observed)
     conversions = observed.number("conversions")
     check_drawable(conversions)
     if conversions < FEW_CONVERSIONS:
@@ -159,7 +166,7 @@ def fit_and_resample(
         parts = split_models(by_bucket, models, journeys, dealing)
     # One thread: the order of additions inside the linear algebra library must not depend on the machine's load.
     with threadpool_limits(1):
-        resamples = _resamples(models, [buckets for _, buckets in parts], options, dealing)
+        resamples = _resamples(models, [buckets for _, buckets in parts], options, dealing, trial)
     return [observed, *summaries[len(models) :]], resamples
 
 
@@ -208,7 +215,11 @@ def single_customer_dealing(journeys: Journeys) -> Dealing:
 
 
 def _resamples(
-    models: Sequence[AttributionModel], parts: Sequence[Buckets], options: ResamplingOptions, dealing: Dealing
+    models: Sequence[AttributionModel],
+    parts: Sequence[Buckets],
+    options: ResamplingOptions,
+    dealing: Dealing,
+    trial: Trial | None,
 ) -> Resamples:
     observed, *own = parts
     drawn_weights = draw_weights(observed.labels, options.draws, options.seed)
@@ -216,18 +227,20 @@ def _resamples(
     weights = np.concatenate([np.ones((1, observed.size)), drawn_weights, left_out])
     samples, errors = {}, {}
     for model, buckets in zip(models, own, strict=True):
+        if is_left_out(model, trial):
+            continue
         machinery, arguments = get_machinery(model), (model.label, buckets, observed)
         # The draws and their check are two long computations that share nothing: one for each core.
-        with ThreadPoolExecutor(max_workers=1) as beside:
+        with attempt(model, trial), ThreadPoolExecutor(max_workers=1) as beside:
             check = machinery.is_linearised and beside.submit(
                 solve_draws, machinery.solve_again, *arguments, drawn_weights[:EXACT_DRAWS]
             )
             draws = solve_draws(machinery.redraw, *arguments, weights)
-        samples[model.label] = Sample(draws, _no_channels(model, draws, observed, weights))
-        if check:
-            errors[model.label] = _linearisation_error(
-                check.result().conversions, draws.conversions[1 : 1 + len(drawn_weights)]
-            )
+            samples[model.label] = Sample(draws, _no_channels(model, draws, observed, weights))
+            if check:
+                errors[model.label] = _linearisation_error(
+                    check.result().conversions, draws.conversions[1 : 1 + len(drawn_weights)]
+                )
     ends = {
         "estimates": (0, 1),
         "draws": (1, 1 + len(drawn_weights)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,13 @@ from attribution.data.engine import DuckDBEngine, Engine
 from attribution.data.loading import Sources, load_sources
 from attribution.errors import InputError, did_you_mean
 from attribution.journeys import Journeys
-from attribution.models import AttributionModel, shipped_models
+from attribution.models import AdditiveHazard, AttributionModel, shipped_models
 from attribution.models.credit import check_labels
 from attribution.models.named_code import load_by_path
+from attribution.models.trial import Trial
 from attribution.returns import Terms, known_measures, read_costs
 from attribution.schema.experiment import Experiment, ModelSpec, read_toml
+from attribution.schema.tables import CAUSED
 
 
 def open_sources(experiment: Experiment, engine: Engine | None = None, *, latest: bool = False) -> Sources:
@@ -96,6 +98,19 @@ def make_models(experiment: Experiment) -> list[AttributionModel]:
     models = [make_model(spec, experiment.folder) for spec in experiment.models]
     check_labels(models)
     return models
+
+
+def caused_trial(experiment: Experiment, models: Sequence[AttributionModel]) -> Trial | None:
+    """What is fitted beside the models of an experiment, to hold credit against what channels caused.
+
+    None where it is turned off, or one of the models says it.
+    """
+    if not experiment.incrementality.enabled or any(isinstance(model, AdditiveHazard) for model in models):
+        return None
+    trial = Trial(AdditiveHazard())
+    if any(model.label == CAUSED for model in models):
+        trial.refusal = InputError(f"a model has the label {CAUSED!r}", hint="give it another name")
+    return trial
 
 
 def make_model(spec: ModelSpec, folder: Path) -> AttributionModel:

@@ -45,7 +45,7 @@ class Outcome:
     ----------
     experiment : what was asked for
     span : first and last event of the data; None for aggregated paths
-    models : fitted, in the order of the experiment
+    models : fitted, in the order of the experiment; then, where it names none such, what says what channels caused
     tables : those that its sections declare, by name
     ranking : channels ranked under every model
     graph : the journey graph

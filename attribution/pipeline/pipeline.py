@@ -15,7 +15,7 @@ from attribution.models.chance import with_chance
 from attribution.models.credit import Credit
 from attribution.models.saved import Training
 from attribution.models.segments import read_segments
-from attribution.pipeline.builders import check_channel_count, make_models, open_sources, terms_of
+from attribution.pipeline.builders import caused_trial, check_channel_count, make_models, open_sources, terms_of
 from attribution.pipeline.outcome import Outcome, Stage, span_of
 from attribution.pipeline.run_checks import Overview, check_journeys, read_journeys
 from attribution.pipeline.sections import Sections, load_sections, read_experiment
@@ -64,13 +64,16 @@ def run_experiment(
         experiment = read_experiment(experiment)
     sections = load_sections()
     context = _prepare(sections, experiment, engine, say)
-    say(f"fitting {', '.join(model.label for model in context.models)}")
+    trial = caused_trial(context.experiment, context.models)
+    beside = [] if trial is None else [trial.model]
+    say(f"fitting {', '.join(model.label for model in [*context.models, *beside])}")
     overview = read_journeys(
         context.journeys,
         context.models,
         context.segments,
         experiment.resampling,
-        with_chance=experiment.incrementality.enabled,
+        with_chance=context.experiment.incrementality.enabled,
+        trial=trial,
     )
     say("comparing models")
     context, ranking = _with_returns(_with_overview(context, overview), overview)
@@ -108,7 +111,8 @@ def check_quality(experiment: Experiment, *, engine: Engine | None = None) -> pd
     """
     sections = load_sections()
     context = _prepare(sections, experiment, engine, lambda _: None)
-    overview = check_journeys(context.journeys, context.models, context.experiment.resampling)
+    trial = caused_trial(context.experiment, context.models)
+    overview = check_journeys(context.journeys, context.models, context.experiment.resampling, trial=trial)
     return quality_table(sections.findings(_with_overview(context, overview)))
 
 
@@ -135,6 +139,7 @@ def _prepare(sections: Sections, experiment: Experiment, engine: Engine | None, 
 def _with_overview(context: RunContext, overview: Overview) -> RunContext:
     return replace(
         context,
+        models=overview.models or context.models,
         findings=tuple(overview.findings),
         graph=overview.graph,
         profile=overview.profile,

@@ -19,6 +19,7 @@ from attribution.models.fitting import check_models
 from attribution.models.machinery import get_machinery
 from attribution.models.resampling import Resamples, check_drawable, fit_and_resample
 from attribution.models.segments import Segments, segment_credit, segment_reader
+from attribution.models.trial import Trial, is_left_out
 from attribution.schema.experiment import ResamplingOptions
 
 FEW_CONVERSIONS = 30
@@ -27,7 +28,7 @@ FEW_CONVERSIONS = 30
 
 @dataclass(frozen=True)
 class Overview:
-    """What one pass over the journeys tells besides what models need."""
+    """What one pass over the journeys tells besides what models need, and which ``models`` were fitted in it."""
 
     findings: list[Finding]
     graph: JourneyGraph
@@ -35,6 +36,7 @@ class Overview:
     segments: pd.DataFrame | None = None
     resamples: Resamples | None = None
     chance: Chance | None = None
+    models: tuple[AttributionModel, ...] = ()
 
 
 def read_journeys(
@@ -44,10 +46,12 @@ def read_journeys(
     resampling: ResamplingOptions | None = None,
     *,
     with_chance: bool = False,
+    trial: Trial | None = None,
 ) -> Overview:
-    """Fit all models and learn everything else in one pass."""
+    """Fit all models, and that of ``trial`` beside them, and learn everything else in one pass."""
     for model in models:
         get_machinery(model).prepare(journeys)
+    every = _with_trial(models, journeys, trial)
     readers = _readers(journeys)
     shuffling = Shuffling(journeys, tuple(models)) if with_chance else None
     if segments is not None:
@@ -56,10 +60,11 @@ def read_journeys(
         readers.append(shuffling.read)
     resamples = None
     if resampling is None:
-        summaries = fit_models(models, journeys, *readers)
+        summaries = fit_models(every, journeys, *readers, trial=trial)
     else:
-        summaries, resamples = fit_and_resample(models, journeys, resampling, *readers)
-    overview = replace(_overview(journeys, summaries[:4]), resamples=resamples)
+        summaries, resamples = fit_and_resample(every, journeys, resampling, *readers, trial=trial)
+    fitted = tuple(model for model in every if not is_left_out(model, trial))
+    overview = replace(_overview(journeys, summaries[:4], trial), resamples=resamples, models=fitted)
     if segments is not None:
         credit, notes = segment_credit(summaries[4], journeys, models, segments)
         overview = replace(overview, findings=[*overview.findings, *notes], segments=credit)
@@ -70,24 +75,36 @@ def read_journeys(
 
 
 def check_journeys(
-    journeys: Journeys, models: Sequence[AttributionModel], resampling: ResamplingOptions | None = None
+    journeys: Journeys,
+    models: Sequence[AttributionModel],
+    resampling: ResamplingOptions | None = None,
+    *,
+    trial: Trial | None = None,
 ) -> Overview:
     """What `read_journeys` would refuse, and what it would tell that needs no fitted model, in one pass."""
-    summaries = check_models(models, journeys, *_readers(journeys))
+    summaries = check_models(_with_trial(models, journeys, trial), journeys, *_readers(journeys), trial=trial)
     if resampling is not None:
         check_drawable(summaries[0].number("conversions"))
-    return _overview(journeys, summaries)
+    return _overview(journeys, summaries, trial)
+
+
+def _with_trial(
+    models: Sequence[AttributionModel], journeys: Journeys, trial: Trial | None
+) -> tuple[AttributionModel, ...]:
+    """The models, and last that of ``trial`` where it can be prepared."""
+    return (*models, *((trial.model,) if trial is not None and trial.prepare(journeys) else ()))
 
 
 def _readers(journeys: Journeys) -> list[Reader]:
     return [graph_reader(journeys), profile_reader(journeys), lag_reader(journeys)]
 
 
-def _overview(journeys: Journeys, summaries: Sequence[Summary]) -> Overview:
+def _overview(journeys: Journeys, summaries: Sequence[Summary], trial: Trial | None) -> Overview:
     """Of what was observed and what `_readers` sum up."""
     overview, steps, profile, lags = summaries
     few = _few_conversions(overview.number("conversions"))
     findings = [*journeys.describe(overview), *lookback_finding(lags, journeys), few]
+    findings += [] if trial is None else trial.findings()
     return Overview(findings, assemble_graph(steps, journeys), assemble_profile(profile, journeys.channels))
 
 

@@ -129,12 +129,14 @@ def baseline_of(outcome: Outcome) -> AttributionModel:
 def _model_metrics(outcome: Outcome, label: str) -> dict[str, float]:
     """What sections say of a model, and how it compares with the baseline."""
     metrics = outcome.sections.metrics(outcome.tables, label)
-    baseline, ranks = baseline_of(outcome), outcome.ranking.ranks
+    baseline, ranks, agreement = baseline_of(outcome), outcome.ranking.ranks, outcome.ranking.agreement
+    pair = agreement[(agreement["model_a"] == label) & (agreement["model_b"] == baseline.label)]
+    if pair.empty:  # what channels caused is not held against how conversions are divided
+        return metrics
     moves = ranks[label] - ranks[baseline.label]
     metrics |= {f"rank_change/{channel}": float(move) for channel, move in moves.items()}
     if type(baseline).__name__ == "LastTouch":
-        agreement = outcome.ranking.agreement
-        row = agreement[(agreement["model_a"] == label) & (agreement["model_b"] == baseline.label)].iloc[0]
+        row = pair.iloc[0]
         for what in ("kendall_tau", "spearman", "rank_biased_overlap", "top3_overlap", "largest_move"):
             metrics[f"{what}_with_last_touch"] = float(row[what])
     return metrics

@@ -14,6 +14,7 @@ from attribution.returns.lifetime import lifetime_value, payback_period
 from attribution.returns.returns_tables import (
     compute_returns,
     credit_of_channels,
+    is_known,
     main_basis,
     platform_claims,
     returns_table,
@@ -49,6 +50,7 @@ __all__ = [
     "compute_returns",
     "cost_sensitivity",
     "coverage_findings",
+    "is_known",
     "credit_of_channels",
     "known_measures",
     "lifetime_value",

@@ -39,9 +39,20 @@ class Ranking:
     agreement: pd.DataFrame
 
 
+def compared_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the models that are compared with each other: those that divide what was observed.
+
+    What channels caused is another answer, and stands by itself; where no model divides, all are compared.
+    """
+    is_allocated = table["estimand"] == "allocated"
+    return table[is_allocated] if is_allocated.any() else table
+
+
 @check_arguments
 def compare_rankings(returns: pd.DataFrame) -> Ranking:
     """Rank channels under every model and say how far each pair of models agrees.
+
+    Models that estimate different things are not held against each other.
 
     Parameters
     ----------
@@ -65,11 +76,28 @@ def compare_rankings(returns: pd.DataFrame) -> Ranking:
     ranked = returns[~returns["channel"].isin(NO_CHANNELS)]
     by = "roi" if ranked["roi"].notna().any() else "conversions"
     scores = ranked[ranked[by].notna()].pivot(index="channel", columns="model", values=by)
-    scores = scores[list(dict.fromkeys(ranked["model"]))]
-    ranks = scores.apply(lambda column: pd.Series(kernel.ranks(column.to_numpy(float)), index=column.index))
+    scores = scores.reindex(columns=list(dict.fromkeys(ranked["model"])))
+    ranks = scores.apply(_ranks)
     keys = [(None, model) for model in scores.columns]
-    pairs = [(a, b) for a in range(len(keys)) for b in range(len(keys))]
+    of = _estimands(ranked, scores.columns)
+    # A model without a like is only held against itself where it is the first.
+    are_compared = [estimand == of[0] or of.count(estimand) > 1 for estimand in of]
+    pairs = [(a, b) for a in range(len(of)) for b in range(len(of)) if of[a] == of[b] and are_compared[a]]
     return Ranking(by, ranks, measure_agreement(scores, keys, pairs))
+
+
+def _estimands(ranked: pd.DataFrame, models: Iterable[str]) -> list[object]:
+    """What each model estimates; the same of all where the table does not say."""
+    if "estimand" not in ranked:
+        return [None for _ in models]
+    by_model = ranked.drop_duplicates("model").set_index("model")["estimand"]
+    return [by_model[model] for model in models]
+
+
+def _ranks(scores: pd.Series) -> pd.Series:
+    """Ranks of the channels that have a score."""
+    has_score = scores.dropna()
+    return pd.Series(kernel.ranks(has_score.to_numpy(float)), index=has_score.index).reindex(scores.index)
 
 
 def measure_agreement(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from attribution.schema.tables.definition import Column, Table, null
+from attribution.schema.tables.outputs import IS_KNOWN
 
 _MODEL = Column("model", "text", "label of the model")
 _ESTIMAND = Column("estimand", "text", "allocated: divides observed conversions; incremental: what ads caused")
@@ -37,6 +38,7 @@ RETURNS = Table(
             "number",
             "(value − chance value − spend) ÷ spend; null where chance is turned off, and without spend",
         ),
+        Column("is_known", "flag", IS_KNOWN),
     ),
     question="What has each channel earned on its spend under each model, and how does it rank?",
 )

@@ -9,8 +9,9 @@ import pandas as pd
 from attribution.amounts import format_amount, format_money, format_roi
 from attribution.data.loading import Finding, count_finding
 from attribution.returns.channel_costs import amortised_findings, coverage_findings, overlap_findings
+from attribution.returns.ranking import compared_rows
 from attribution.returns.returns_declared import COST_SENSITIVITY, PLATFORM_CLAIMS, RETURNS
-from attribution.returns.returns_tables import main_basis, platform_claims
+from attribution.returns.returns_tables import is_known, main_basis, platform_claims
 from attribution.returns.sensitivity_to_costs import bounded_costs, bounds_findings, cost_sensitivity, own_costs
 from attribution.schema.tables import AGREEMENT, CREDIT, NO_CHANNELS
 from attribution.sections import FigureSpec, Language, ReportPart, RunContext, Section, listed
@@ -64,8 +65,8 @@ class ReturnsSection(Section):
         """Credit, ROI and ranks by channel; costs by type, and ROI within their bounds."""
         figures = []
         if "credit" in tables:
-            figures.append(FigureSpec("credit_by_channel", {"credit": tables["credit"]}))
-        returns = main_basis(tables["returns"]) if "returns" in tables else None
+            figures.append(FigureSpec("credit_by_channel", {"credit": compared_rows(tables["credit"])}))
+        returns = compared_rows(main_basis(tables["returns"])) if "returns" in tables else None
         if returns is not None and returns["roi"].notna().any():
             figures.append(FigureSpec("roi_by_channel", {"returns": returns}))
             if returns["model"].nunique() > 1 or "truth" in tables:
@@ -74,7 +75,7 @@ class ReturnsSection(Section):
         if costs is not None and (own_costs(costs)["amount"] > 0).any():
             figures.append(FigureSpec("costs_by_type", {"sensitivity": costs}))
         if costs is not None and bounded_costs(costs)["roi"].notna().any():
-            figures.append(FigureSpec("roi_within_bounds", {"sensitivity": costs}))
+            figures.append(FigureSpec("roi_within_bounds", {"sensitivity": compared_rows(costs)}))
         return figures
 
     def part(self, tables: Mapping[str, pd.DataFrame], language: Language) -> ReportPart | None:
@@ -248,6 +249,7 @@ def returns_metrics(tables: Mapping[str, pd.DataFrame], label: str) -> dict[str,
     returns = tables["returns"]
     ranked = main_basis(returns)
     of_model = returns[(returns["model"] == label) & ~returns["channel"].isin(NO_CHANNELS)]
+    of_model = of_model[is_known(of_model)]
     rows = of_model[of_model.index.isin(ranked.index)]
     metrics = {
         f"{what}/{channel}": float(value)

@@ -109,9 +109,13 @@ def with_idle_channels(credit: pd.DataFrame, terms: Terms) -> pd.DataFrame:
     models = credit[["model", "estimand"]].drop_duplicates()
     idle = pd.DataFrame({"channel": sorted(terms.costs.channels - set(credit["channel"]))})
     idle[["conversions", "value", *sorted(terms.measures)]] = 0.0
-    if "chance_value" in credit and credit["chance_value"].notna().any():
-        idle[_CHANCE] = 0.0
-    table = pd.concat([credit, models.merge(idle, how="cross")], ignore_index=True) if len(idle) else credit.copy()
+    if "is_known" in credit:
+        idle["is_known"] = True
+    rows = models.merge(idle, how="cross")
+    if "chance_value" in credit:
+        has_chance = set(credit.loc[credit["chance_value"].notna(), "model"])
+        rows.loc[rows["model"].isin(has_chance), _CHANCE] = 0.0
+    table = pd.concat([credit, rows], ignore_index=True) if len(idle) else credit.copy()
     position = table["model"].map({model: index for index, model in enumerate(models["model"])})
     last = table["channel"].isin(NO_CHANNELS)
     order = np.lexsort([table["channel"].to_numpy(str), last.to_numpy(), position.to_numpy()])
@@ -127,9 +131,12 @@ def spend_of(table: pd.DataFrame, terms: Terms, cost_basis: CostBasis) -> pd.Ser
 
 
 def paid_of(table: pd.DataFrame, terms: Terms, cost_basis: CostBasis) -> pd.Series:
-    """The spend that ratios are made of: that of channels with a cost of their own; null where it is 0."""
+    """The spend that ratios are made of: that of channels with a cost of their own; null where it is 0.
+
+    What a model cannot tell the effect of has no ratios.
+    """
     has_own = terms.costs.has_own(cost_basis, list(table["channel"]))
-    return table["spend"].where(has_own & (table["spend"] > 0))
+    return table["spend"].where(has_own & (table["spend"] > 0) & is_known(table))
 
 
 def ratio(above: pd.Series, below: pd.Series) -> pd.Series:
@@ -138,9 +145,15 @@ def ratio(above: pd.Series, below: pd.Series) -> pd.Series:
     return quotient.where(np.isfinite(quotient))
 
 
+def is_known(table: pd.DataFrame) -> pd.Series:
+    """Whether each row can be read as what it stands for; all of a table that does not say."""
+    return table["is_known"].astype(bool) if "is_known" in table else pd.Series(True, index=table.index)
+
+
 def _rows(credit: pd.DataFrame, terms: Terms, basis: Basis, cost_basis: CostBasis) -> pd.DataFrame:
     amounts = {name: credit[name].to_numpy(float) for name in ("value", *terms.measures)}
     table = credit.assign(basis=basis, cost_basis=cost_basis, value=terms.earned(basis, amounts))
+    table["is_known"] = is_known(credit)
     table["spend"] = spend_of(credit, terms, cost_basis)
     paid = paid_of(table, terms, cost_basis)
     table["roas"] = ratio(table["value"], paid) if basis == "revenue" else np.nan
@@ -229,20 +242,21 @@ def platform_claims(sources: Sources, credit: pd.DataFrame, period: Period) -> p
     names, group = np.unique(table["channel"].to_numpy(object)[has_claim].astype(str), return_inverse=True)
     claims = pd.Series(totals_of(group, claimed[has_claim], len(names)), index=names)
     whole = credit.groupby(["model", "estimand"], sort=False)["conversions"].sum().reset_index()
-    rows = credit[["model", "estimand", "channel", "conversions"]].copy()
+    rows = credit[["model", "estimand", "channel", "conversions"]].assign(is_known=is_known(credit))
     rows["claimed"] = rows["channel"].map(claims)
     missing = [
-        pair.assign(channel=name, claimed=claims[name], conversions=0.0)
+        pair.assign(channel=name, claimed=claims[name], conversions=0.0, is_known=True)
         for (_, pair) in whole.groupby(["model", "estimand"], sort=False)
         for name in names
         if name not in set(rows.loc[rows["model"] == pair["model"].iloc[0], "channel"])
     ]
-    result = pd.concat([rows.dropna(subset="claimed"), *missing, whole.assign(channel=ALL, claimed=claims.sum())])
+    result = pd.concat([rows.dropna(subset="claimed"), *missing, whole.assign(channel=ALL, claimed=claims.sum(), is_known=True)])
     order = {model: index for index, model in enumerate(dict.fromkeys(credit["model"]))}
     result = result.sort_values("model", key=lambda of: of.map(order), kind="stable").reset_index(drop=True)
     credited = result["conversions"].to_numpy(float)
+    has_ratio = (credited > 0) & result["is_known"].to_numpy(bool)
     result["claimed_ratio"] = np.divide(
-        result["claimed"].to_numpy(float), credited, out=np.full(len(result), np.nan), where=credited > 0
+        result["claimed"].to_numpy(float), credited, out=np.full(len(result), np.nan), where=has_ratio
     )
     return result[list(PLATFORM_CLAIMS.column_names)]
 
@@ -258,7 +272,8 @@ def credit_of_channels(credit: pd.DataFrame, journeys: Journeys, terms: Terms) -
     table = credit.assign(channel=credit["channel"].replace(whole))
     keys = ["model", "estimand", "channel"]
     columns = ["conversions", "value", "share", *(name for name in _CHANCE if name in credit), *sorted(terms.measures)]
-    return table.groupby(keys, sort=False)[columns].sum(min_count=1).reset_index()
+    by_channel = table.groupby(keys, sort=False)
+    return by_channel[columns].sum(min_count=1).assign(is_known=by_channel["is_known"].all()).reset_index()
 
 
 def whole_channels(journeys: Journeys) -> dict[str, str]:

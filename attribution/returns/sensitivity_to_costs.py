@@ -12,7 +12,7 @@ from attribution.data.loading import Finding, count_finding
 from attribution.returns.channel_costs import CostBasis, Costs
 from attribution.returns.cost_ledger import ALL_TYPES, MEDIA
 from attribution.returns.returns_declared import COST_SENSITIVITY
-from attribution.returns.returns_tables import main_basis, with_idle_channels
+from attribution.returns.returns_tables import is_known, main_basis, with_idle_channels
 from attribution.returns.terms import Basis, Terms
 from attribution.schema.tables import NO_CHANNELS
 
@@ -160,7 +160,7 @@ def _bounded_parts(credit: pd.DataFrame, terms: Terms) -> list[pd.DataFrame]:
     return [
         _bounded_rows(part, terms, basis, cost_basis)
         for basis, cost_basis in terms.combinations
-        for _, part in table.groupby("model", sort=False)
+        for _, part in table[is_known(table)].groupby("model", sort=False)
     ]
 
 

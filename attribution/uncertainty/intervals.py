@@ -22,7 +22,7 @@ from attribution.models import AttributionModel
 from attribution.models.chance import Chance
 from attribution.models.machinery import Draws
 from attribution.models.resampling import Resamples, Sample
-from attribution.returns import MEDIA, Basis, CostBasis, Costs, Terms, Worth, main_basis
+from attribution.returns import MEDIA, Basis, CostBasis, Costs, Terms, Worth, is_known, main_basis
 from attribution.schema.experiment import Experiment, ReturnsOptions
 from attribution.schema.tables import NO_CHANNELS
 from attribution.sections import Finding, RunContext, Section
@@ -41,7 +41,7 @@ class Sampled:
     """What draws say of channels as money is spent on them.
 
     ``measures[label]`` holds conversions, value, share and ROI (draws, channels), ``estimates`` and ``jackknife``
-    alike; ``by`` is what ranks go by, ``estimands[label]`` what a model estimates. ``amounts[label]`` holds what ROI is
+    alike, not a number where the model cannot tell the effect of a channel; ``by`` is what ranks go by, ``estimands[label]`` what a model estimates. ``amounts[label]`` holds what ROI is
     made of, on whatever ``terms``: draws, estimates and jackknife of conversions, value and what conversions are worth
     beside it.
     """
@@ -63,15 +63,18 @@ class Sampled:
         )
         return draws, estimate, jackknife
 
-    @property
-    def ranked(self) -> NDArray[np.int64]:
-        """Positions of the channels that have a rank under every model."""
-        has_score = [np.isfinite(self.estimates[label][self.by][0]) for label in self.resamples.labels]
+    def peers(self, label: str) -> list[str]:
+        """The models that estimate the same as this one."""
+        return [other for other in self.resamples.labels if self.estimands[other] == self.estimands[label]]
+
+    def ranked(self, label: str) -> NDArray[np.int64]:
+        """Positions of the channels that have a rank under a model and all its peers."""
+        has_score = [np.isfinite(self.estimates[other][self.by][0]) for other in self.peers(label)]
         return np.flatnonzero(np.all(has_score, axis=0))
 
     def scores(self, label: str) -> Floats:
         """(draws, ranked channels) what the ranks of a model go by."""
-        return self.measures[label][self.by][:, self.ranked]
+        return self.measures[label][self.by][:, self.ranked(label)]
 
 
 class ResamplingSection(Section):
@@ -140,7 +143,9 @@ def sample_measures(
     """
     rows = main_basis(returns)
     estimands = dict(zip(rows["model"], rows["estimand"], strict=True))
-    rows = rows[~rows["channel"].isin(NO_CHANNELS)].drop_duplicates("channel")
+    rows = rows[~rows["channel"].isin(NO_CHANNELS)]
+    has_effect = rows.assign(is_known=is_known(rows)).pivot(index="model", columns="channel", values="is_known")
+    rows = rows.drop_duplicates("channel")
     channels = tuple(rows["channel"])
     spend = rows["spend"].to_numpy(float)
     columns = {channel: position for position, channel in enumerate(channels)}
@@ -161,8 +166,13 @@ def sample_measures(
             label: _amounts(sample.channels, into, further.get(label, {}))
             for label, sample in getattr(resamples, kind).items()
         }
+    roi = partial(terms.roi, channels)
     estimates, draws, jackknife = (
-        {label: _measures(of, partial(terms.roi, channels)) for label, of in amounts[kind].items()} for kind in kinds
+        {
+            label: _measures(of, roi, has_effect.loc[label, list(channels)].to_numpy(bool))
+            for label, of in amounts[kind].items()
+        }
+        for kind in kinds
     )
     by_model = {
         label: (amounts["draws"][label], amounts["estimates"][label], amounts["jackknife"][label])
@@ -176,12 +186,16 @@ def _amounts(draws: Draws, into: Floats, further: Mapping[str, Floats]) -> Measu
     return amounts | {name: of @ into for name, of in further.items()}
 
 
-def _measures(amounts: Measures, roi: Callable[[Mapping[str, Floats]], Floats]) -> Measures:
+def _measures(
+    amounts: Measures, roi: Callable[[Mapping[str, Floats]], Floats], has_effect: NDArray[np.bool_]
+) -> Measures:
+    """Of what is credited; ``has_effect`` (channels,) where the model can tell the effect of a channel."""
     conversions, value = amounts["conversions"], amounts["value"]
     total = conversions.sum(axis=1, keepdims=True)
     signed = (conversions < 0).any(axis=1, keepdims=True) | (total <= 0)
     share = np.divide(conversions, total, out=np.full_like(conversions, np.nan), where=~signed & (total != 0))
-    return {"conversions": conversions, "value": value, "share": share, "roi": roi(amounts)}
+    measures = {"conversions": conversions, "value": value, "share": share, "roi": roi(amounts)}
+    return {name: np.where(has_effect, of, np.nan) for name, of in measures.items()}
 
 
 def fill_credit(
@@ -201,7 +215,7 @@ def fill_credit(
             ("value", value, channels),
             ("share", shares, names),
         ):
-            rows = (filled["model"] == model.label) & filled[measure].notna()
+            rows = (filled["model"] == model.label) & filled[measure].notna() & is_known(filled)
             _set_ends(filled, rows, measure, (channel_names, resamples.interval(*of)))
         if chance is not None and model.label in chance.shuffles:
             ends = channels, resamples.interval(*chance.beyond(model.label, resamples))
@@ -257,10 +271,9 @@ def _filled_on_terms(part: pd.DataFrame, sampled: Sampled, basis: Basis, cost_ba
     resamples, names = sampled.resamples, sampled.channels
     roi = {label: sampled.roi(label, basis, cost_basis) for label in resamples.labels}
     by_roi = bool(part["roi"].notna().any())
-    is_ranked = np.all([np.isfinite(estimate[0]) for _, estimate, _ in roi.values()], axis=0) | (not by_roi)
-    ranked = [name for name, has_rank in zip(names, is_ranked, strict=True) if has_rank]
     for label, amounts in sampled.amounts.items():
-        rows = part["model"] == label
+        rows = (part["model"] == label) & is_known(part)
+        has_effect = np.isin(names, part.loc[rows, "channel"])
         measures: Mapping[str, Sequence[Floats]] = {
             "roi": roi[label],
             "conversions": [of["conversions"] for of in amounts],
@@ -268,6 +281,9 @@ def _filled_on_terms(part: pd.DataFrame, sampled: Sampled, basis: Basis, cost_ba
         }
         for measure, of in measures.items():
             _set_ends(part, rows & part[measure].notna(), measure, (names, resamples.interval(*of)))
+        has_roi = np.all([np.isfinite(roi[peer][1][0]) for peer in sampled.peers(label)], axis=0)
+        is_ranked = has_effect & (has_roi | (not by_roi))
+        ranked = [name for name, has_rank in zip(names, is_ranked, strict=True) if has_rank]
         scores = measures["roi" if by_roi else "conversions"][0][:, is_ranked]
         ends = percentile(descending_ranks(scores), resamples.options.level)
         _set_ends(part, rows & part["rank"].notna() if by_roi else rows, "rank", (ranked, ends))
@@ -303,21 +319,19 @@ def draws_table(sampled: Sampled) -> pd.DataFrame:
 
 
 def _rank_probability(sampled: Sampled) -> pd.DataFrame:
-    names = [sampled.channels[position] for position in sampled.ranked]
-    parts = [
-        pd.DataFrame(
-            {
-                "model": label,
-                "estimand": sampled.estimands[label],
-                "channel": np.repeat(names, len(names)),
-                "rank": np.tile(np.arange(1, len(names) + 1), len(names)),
-                "probability": rank_probabilities(sampled.scores(label)).ravel(),
-                "least": np.nan,
-                "most": np.nan,
-            }
-        )
-        for label in sampled.resamples.labels
-    ]
+    parts = []
+    for label in sampled.resamples.labels:
+        names = [sampled.channels[position] for position in sampled.ranked(label)]
+        columns = {
+            "model": label,
+            "estimand": sampled.estimands[label],
+            "channel": np.repeat(names, len(names)),
+            "rank": np.tile(np.arange(1, len(names) + 1), len(names)),
+            "probability": rank_probabilities(sampled.scores(label)).ravel(),
+            "least": np.nan,
+            "most": np.nan,
+        }
+        parts.append(pd.DataFrame(columns))
     return pd.concat(parts, ignore_index=True)[list(RANK_PROBABILITY.column_names)]
 
 
@@ -333,10 +347,11 @@ def _differences(sampled: Sampled) -> pd.DataFrame:
 
 def _between_channels(sampled: Sampled) -> Iterator[pd.DataFrame]:
     """One channel against all later ones at a time, so that memory grows with channels and not with pairs."""
-    names = [sampled.channels[position] for position in sampled.ranked]
     for label in sampled.resamples.labels:
+        ranked = sampled.ranked(label)
+        names = [sampled.channels[position] for position in ranked]
         of = (sampled.measures, sampled.estimates, sampled.jackknife)
-        every = [kind[label][sampled.by][:, sampled.ranked] for kind in of]
+        every = [kind[label][sampled.by][:, ranked] for kind in of]
         for index, name in enumerate(names[:-1]):
             apart = [scores[:, [index]] - scores[:, index + 1 :] for scores in every]
             keys = {"model_a": label, "channel_a": name, "model_b": label, "channel_b": names[index + 1 :]}
@@ -344,9 +359,11 @@ def _between_channels(sampled: Sampled) -> Iterator[pd.DataFrame]:
 
 
 def _between_models(sampled: Sampled) -> Iterator[pd.DataFrame]:
-    """Paired: both models saw the same draws."""
+    """Paired: both models saw the same draws. Those that estimate different things are not held against each other."""
     of = (sampled.measures, sampled.estimates, sampled.jackknife)
     for a, b in combinations(sampled.resamples.labels, 2):
+        if b not in sampled.peers(a):
+            continue
         for measure in ("share", "roi"):
             apart = [kind[a][measure] - kind[b][measure] for kind in of]
             keys = {"model_a": a, "channel_a": sampled.channels, "model_b": b, "channel_b": sampled.channels}

@@ -107,10 +107,11 @@ def judge_scorer(run: Path, model: str | None, name: str | None, *, allow_own_co
     allow_own_code : see `Scorer.load`
     """
     from attribution.models.saved import load_saved_scorer
+    from attribution.models.saved.fitted import only_model
     from attribution.pipeline.tracking_record import read_record
 
     record = read_record(run)
-    label = model if model is not None or len(record.models) != 1 else record.models[0].name
+    label = model or only_model([each.name for each in record.models])
     saved = load_saved_scorer(run, label, allow_own_code=allow_own_code)
     return judge_laws(replace(saved, name=name or saved.name))
 

@@ -17,7 +17,7 @@ from attribution.decisions.migration import migrate_tables
 from attribution.errors import InputError, did_you_mean
 from attribution.returns import main_basis
 from attribution.schema.experiment import Experiment, parse_experiment, read_toml
-from attribution.schema.tables import DICTIONARY, JOURNEY_CREDIT
+from attribution.schema.tables import CAUSED, DICTIONARY, JOURNEY_CREDIT
 
 _NEEDED = ("credit", "returns")
 _SKIPPED = {JOURNEY_CREDIT.name, DICTIONARY.name}
@@ -47,7 +47,16 @@ class Run:
 
     @property
     def models(self) -> list[str]:
-        """Labels of its models, in the order of the experiment."""
+        """Labels of its models, in the order of the experiment.
+
+        What says what channels caused is not among them unless the experiment names it: it is asked for by its label.
+        """
+        is_chosen = any(CAUSED == spec.name or spec.model == "AdditiveHazard" for spec in self.experiment.models)
+        return [label for label in self.labels if label != CAUSED or is_chosen]
+
+    @property
+    def labels(self) -> list[str]:
+        """Labels of all models that its tables have."""
         return list(dict.fromkeys(self.tables["returns"]["model"]))
 
     @property
@@ -107,9 +116,9 @@ class Run:
 
     def check_model(self, model: str) -> None:
         """Raise `InputError` if the run has no such model."""
-        if model not in self.models:
-            hint = did_you_mean(model, self.models)
-            raise InputError(f"run {self.name!r} has no model {model!r}", allowed=self.models, hint=hint)
+        if model not in self.labels:
+            hint = did_you_mean(model, self.labels)
+            raise InputError(f"run {self.name!r} has no model {model!r}", allowed=self.labels, hint=hint)
 
     def draws(self, model: str) -> dict[str, pd.DataFrame]:
         """Draws (draws × channels) of one model by measure, see table ``draws``; empty where the run kept none."""

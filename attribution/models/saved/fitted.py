@@ -15,6 +15,7 @@ from attribution.models import AttributionModel
 from attribution.models.machinery import get_machinery
 from attribution.models.saved.definition import Definition, Training
 from attribution.schema.experiment import Experiment, read_toml
+from attribution.schema.tables import CAUSED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,10 +44,9 @@ class Fitted(Protocol):
 
 
 def find_model(outcome: Fitted, label: str | None) -> AttributionModel:
-    """The model of an outcome with this ``label``; the only one if None."""
+    """The model of an outcome with this ``label``; the only one if None, as `only_model` says."""
     labels = [model.label for model in outcome.models]
-    if label is None and len(labels) == 1:
-        return outcome.models[0]
+    label = label or only_model(labels)
     if label not in labels:
         raise InputError(
             "the run has several models: name one" if label is None else f"the run has no model {label!r}",
@@ -54,6 +54,20 @@ def find_model(outcome: Fitted, label: str | None) -> AttributionModel:
             hint=None if label is None else did_you_mean(label, labels),
         )
     return outcome.models[labels.index(label)]
+
+
+def only_model(labels: Sequence[str]) -> str | None:
+    """The label of the only model of a run; None where there are several.
+
+    What says what channels caused stands beside the models of a run, and is taken only where it is named.
+
+    Examples
+    --------
+    >>> only_model(["linear", "additive_hazard"]), only_model(["linear", "markov"])
+    ('linear', None)
+    """
+    chosen = [label for label in labels if label != CAUSED] or list(labels)
+    return chosen[0] if len(chosen) == 1 else None
 
 
 def make_definition(outcome: Fitted) -> Definition:

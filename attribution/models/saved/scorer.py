@@ -32,6 +32,7 @@ from attribution.models.saved.fitted import (
     LazyTables,
     check_allocation,
     find_model,
+    only_model,
     make_definition,
     reference_tables,
 )
@@ -389,8 +390,7 @@ def load_saved_scorer(run: str | Path, label: str | None = None, *, allow_own_co
     refused = {}
     if (folder / _REFUSED).is_file():
         refused = json.loads((folder / _REFUSED).read_text(encoding="utf-8"))
-    if label is None and len(scorers) == 1:
-        (label,) = scorers
+    label = label or only_model(list(scorers))
     if label in refused:
         raise InputError(f"model {label!r} of run {run} could not be saved: {refused[label]}")
     if label not in scorers and len(scorers) == 1:

@@ -59,7 +59,7 @@ class Experiment(Settings):
     grain : ``channel``, or ``campaign``: every campaign is a channel of its own
     models : one dict per model: ``model`` (its class), ``name`` (optional) and its parameters
     resampling : how intervals are drawn; none unless set
-    incrementality : whether credit is held against what chance alone gives
+    incrementality : whether credit is held against what chance alone gives, and against what channels caused
     returns : what counts as return and as cost
     output : what is written besides the standing tables
     tracking : whether and where the run is logged

@@ -381,7 +381,8 @@ class IncrementalityOptions(Settings):
     Parameters
     ----------
     enabled : bool
-        Whether credit is held against what chance alone gives.
+        Whether credit is held against what chance alone gives, and stands beside what channels caused, as far as the
+        data tell: `attribution.models.AdditiveHazard` is fitted unless one is among the models.
     """
 
     enabled: bool = True

@@ -5,6 +5,7 @@ Input tables, those of every run, and the machinery; tables of a section are dec
 
 from attribution.schema.tables.definition import (
     BASELINE,
+    CAUSED,
     CONVERSION,
     NO_CHANNELS,
     NULL,
@@ -54,6 +55,7 @@ __all__ = [
     "AGREEMENT",
     "ASSIGNMENT",
     "BASELINE",
+    "CAUSED",
     "CHANNEL_DAYS",
     "CHANNEL_LINT",
     "CODES",

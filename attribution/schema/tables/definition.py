@@ -30,6 +30,9 @@ START, CONVERSION, NULL = "(start)", "(conversion)", "(null)"
 TOTAL = "(total)"
 """The row of all channels with spend together, where one table holds both."""
 
+CAUSED = "additive_hazard"
+"""Label of the model that says what channels caused, beside the models of an experiment that names none such."""
+
 RESERVED = (START, CONVERSION, NULL, *NO_CHANNELS, PLACEBO_CHANNEL, TOTAL)
 """Names that no channel may have."""
 

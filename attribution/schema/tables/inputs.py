@@ -142,7 +142,7 @@ TRUTH = Table(
     "truth",
     "one channel of a simulated world",
     (
-        Column("channel", "text", "the channel that was switched off"),
+        Column("channel", "text", "the channel that was switched off; (total): all paid channels at once"),
         Column("incremental_conversions", "number", "conversions lost when it is off"),
         Column("incremental_value", "number", "value lost when it is off"),
         Column("roi", "number", "(incremental value − spend) ÷ spend; null without spend", nullable=True),

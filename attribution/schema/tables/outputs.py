@@ -8,6 +8,11 @@ _MODEL = Column("model", "text", "label of the model")
 _ESTIMAND = Column("estimand", "text", "allocated: divides observed conversions; incremental: what ads caused")
 _CHANNEL = Column("channel", "text", "channel, (unattributed) or (baseline)")
 
+IS_KNOWN = (
+    "whether the number can be read as what it stands for; false where a model of what channels caused cannot tell this "
+    "one's effect, and has its number here so that the rows add up: it has no interval, no ROI and no rank"
+)
+
 CREDIT = Table(
     "credit",
     "model × channel",
@@ -40,6 +45,7 @@ CREDIT = Table(
         null("beyond_conversions", "number", "conversions − chance_conversions; it does not say what was caused"),
         null("beyond_conversions_low", "number", "lower end of the interval; null without resampling"),
         null("beyond_conversions_high", "number", "upper end of the interval; null without resampling"),
+        Column("is_known", "flag", IS_KNOWN),
     ),
     question="How many conversions, and how much value, does each model credit to each channel?",
 )
