@@ -60,6 +60,7 @@ def migrate_tables(tables: Mapping[str, pd.DataFrame]) -> Tables:
     _migrate_funnel(current)
     _migrate_economics(current)
     _migrate_chance(current)
+    _migrate_known(current)
     return current
 
 
@@ -69,6 +70,13 @@ def _migrate_chance(tables: Tables) -> None:
         if name in tables and "model" in tables[name]:
             missing = [column for column in columns if column not in tables[name]]
             tables[name] = tables[name].assign(**dict.fromkeys(missing, np.nan)) if missing else tables[name]
+
+
+def _migrate_known(tables: Tables) -> None:
+    """Earlier runs did not say whether a model can tell the effect of a channel: each number is taken as it stands."""
+    for name in ("credit", "returns"):
+        if name in tables and "model" in tables[name] and "is_known" not in tables[name]:
+            tables[name] = tables[name].assign(is_known=True)
 
 
 def _migrate_published(tables: Tables, intervals: pd.DataFrame | None) -> None:

@@ -250,7 +250,9 @@ def platform_claims(sources: Sources, credit: pd.DataFrame, period: Period) -> p
         for name in names
         if name not in set(rows.loc[rows["model"] == pair["model"].iloc[0], "channel"])
     ]
-    result = pd.concat([rows.dropna(subset="claimed"), *missing, whole.assign(channel=ALL, claimed=claims.sum(), is_known=True)])
+    result = pd.concat(
+        [rows.dropna(subset="claimed"), *missing, whole.assign(channel=ALL, claimed=claims.sum(), is_known=True)]
+    )
     order = {model: index for index, model in enumerate(dict.fromkeys(credit["model"]))}
     result = result.sort_values("model", key=lambda of: of.map(order), kind="stable").reset_index(drop=True)
     credited = result["conversions"].to_numpy(float)

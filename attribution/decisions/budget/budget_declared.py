@@ -31,9 +31,17 @@ BUDGET = Table(
         null("return_sd", "number", "its standard deviation, of sampling only; null without resampling"),
         null("return_low", "number", "lower end of its interval, of sampling only; null without resampling"),
         null("return_high", "number", "upper end of its interval"),
-        Column("marginal_today", "number", "return of one unit of money more, at today's spend"),
-        Column("marginal", "number", "the same at the proposed spend"),
-        null("binding", "text", "the channel's own limit that binds: floor, ceiling, step limit, nothing left"),
+        null(
+            "marginal_today",
+            "number",
+            "return of one unit of money more, at today's spend; null where the model cannot tell the channel's effect",
+        ),
+        null("marginal", "number", "the same at the proposed spend"),
+        null(
+            "binding",
+            "text",
+            "the channel's own limit that binds: floor, ceiling, step limit, nothing left, effect not known",
+        ),
         null(
             "probability_more",
             "number",

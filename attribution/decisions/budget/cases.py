@@ -15,7 +15,8 @@ from attribution.decisions.budget.response import Response
 from attribution.errors import InputError, did_you_mean
 from attribution.kernels.budget.problem import Problem
 from attribution.kernels.statistics.intervals import percentile
-from attribution.schema.tables import NO_CHANNELS
+from attribution.returns import is_known
+from attribution.schema.tables import CAUSED, NO_CHANNELS
 
 Floats = NDArray[np.float64]
 Row = dict[str, object]
@@ -38,6 +39,7 @@ class Case:
     load : (channels,) conversions today, of which a capacity allows so many
     draws : (draws, channels) of ``returns``; None without resampling
     level : coverage of intervals
+    is_known : (channels,) whether the model can tell the effect of a channel: no money is moved on what it cannot
     """
 
     label: str
@@ -48,6 +50,7 @@ class Case:
     load: Floats
     draws: Floats | None
     level: float
+    is_known: NDArray[np.bool_]
 
     def problem(self, response: Response, limits: Limits, options: BudgetOptions) -> Problem:
         """What is to be decided under this model."""
@@ -75,10 +78,10 @@ class Case:
         return float(low), float(high)
 
     def ends_of_channels(self, growth: Floats) -> Floats:
-        """(2, channels) intervals of their returns; nan without draws."""
+        """(2, channels) intervals of their returns; nan without draws, and where the model cannot tell."""
         if self.draws is None:
             return np.full((2, len(growth)), np.nan)
-        return percentile(self.draws * growth, self.level)
+        return np.where(self.is_known, percentile(self.draws * growth, self.level), np.nan)
 
 
 def find_cases(
@@ -100,6 +103,9 @@ def find_cases(
     if options.risk_aversion and not draws:
         raise InputError("budget.risk_aversion needs resampling", hint="set resampling in the experiment")
     rows = objective_rows(returns, options.objective, unit_economics)
+    if options.capacity_stage is not None:
+        # What channels caused is told of conversions, and of no other stage.
+        rows = rows[rows["model"] != CAUSED]
     channels = _spending_channels(rows)
     cases = []
     for label, every in rows.groupby("model", sort=False):
@@ -112,7 +118,8 @@ def find_cases(
         load = np.maximum(volume.to_numpy(float), 0.0)
         money, amount = own["spend"].to_numpy(float), own["amount"].to_numpy(float)
         estimand = str(own["estimand"].iloc[0])
-        cases.append(Case(str(label), estimand, tuple(channels), money, amount, load, own_draws, level))
+        has_effect = is_known(own).to_numpy()
+        cases.append(Case(str(label), estimand, tuple(channels), money, amount, load, own_draws, level, has_effect))
     if not any(case.returns.any() for case in cases):
         raise InputError(
             f"budget: no channel with spend returns any {options.objective.replace('_', ' ')} under any model",
@@ -174,7 +181,8 @@ def _check_numbers(own: pd.DataFrame) -> None:
 
 def _spending_channels(rows: pd.DataFrame) -> list[str]:
     """In the order of the table; a share of what others cost is no spend of one's own, and leaves ROI null."""
-    own = rows[(rows["spend"] > 0) & rows["roi"].notna() & ~rows["channel"].isin(NO_CHANNELS)]
+    is_paid = (rows["spend"] > 0) & (rows["roi"].notna() | ~is_known(rows))
+    own = rows[is_paid & ~rows["channel"].isin(NO_CHANNELS)]
     models = rows["model"].nunique()
     under = own.groupby("channel", sort=False)["model"].nunique()
     channels = [channel for channel in dict.fromkeys(own["channel"]) if under[channel] == models]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from attribution.kernels.budget.problem import TOLERANCE, Problem, contradiction
 Floats = NDArray[np.float64]
 
 FLOOR, CEILING, STEP, NOTHING = "floor", "ceiling", "step limit", "nothing left"
+NOT_KNOWN = "effect not known"
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,21 @@ def read_limits(channels: Sequence[str], today: Floats, options: BudgetOptions) 
         np.array([available, *(most for _, most in ends)]),
         np.array([0.0, *(group.floor_share or 0.0 for group in groups)]),
         np.array([1.0, *(group.ceiling_share or 0.0 for group in groups)]),
+    )
+
+
+def hold_unknown(limits: Limits, today: Floats, is_known: NDArray[np.bool_]) -> Limits:
+    """The limits, with channels whose effect is not known left at the spend of ``today`` (channels,)."""
+    low_names, high_names = (
+        tuple(name if known_effect else NOT_KNOWN for name, known_effect in zip(names, is_known, strict=True))
+        for names in (limits.low_names, limits.high_names)
+    )
+    return replace(
+        limits,
+        low=np.where(is_known, limits.low, today),
+        high=np.where(is_known, limits.high, today),
+        low_names=low_names,
+        high_names=high_names,
     )
 
 

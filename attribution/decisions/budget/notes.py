@@ -8,6 +8,7 @@ import pandas as pd
 
 from attribution.amounts import format_amount, pluralise
 from attribution.decisions.budget.evidence import MOVED
+from attribution.decisions.budget.limits import NOT_KNOWN
 from attribution.decisions.budget.rows import CAPACITY
 from attribution.kernels.budget.problem import TOLERANCE
 
@@ -51,6 +52,12 @@ def plan_notes(tables: Tables, left_out: Sequence[str]) -> tuple[str, ...]:
     unspent = planned["unspent"].max()
     if unspent > TOLERANCE * (planned["spend"] + planned["unspent"]).max():
         notes.append(f"Because of limits, up to {unspent:,.2f} of the total is not spent.")
+    held = plan.loc[plan["binding"] == NOT_KNOWN, ["model", "channel"]]
+    for model, rows in held.groupby("model", sort=False):
+        notes.append(
+            f"Under {model} the spend of {', '.join(rows['channel'])} stays as it is, because the effect is not known: "
+            "test these channels before you move their money."
+        )
     if left_out:
         notes.append(f"Not planned, because they have no spend today: {', '.join(left_out)}.")
     capacities = tables["budget_limits"]["limit"].loc[lambda names: names.str.startswith(CAPACITY)]

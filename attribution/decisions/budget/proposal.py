@@ -18,12 +18,13 @@ from attribution.decisions.budget.budget_options import BudgetOptions
 from attribution.decisions.budget.cases import Case, Row, find_cases, without_spend
 from attribution.decisions.budget.evidence import Earlier, Ground, drift_rows, evidence_columns
 from attribution.decisions.budget.horizons import horizon_rows, long_returns
-from attribution.decisions.budget.limits import Limits, check_possible, read_limits
+from attribution.decisions.budget.limits import Limits, check_possible, hold_unknown, read_limits
 from attribution.decisions.budget.notes import plan_notes
 from attribution.decisions.budget.response import HISTORY_COLUMNS, Response, choose_curves
 from attribution.decisions.budget.rows import solve_case
 from attribution.decisions.budget.what_if import what_if_rows
-from attribution.schema.tables import Table
+from attribution.errors import InputError
+from attribution.schema.tables import CAUSED, Table
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def propose_budget(
     cases = find_cases(
         returns, options, unit_economics=unit_economics, stage_credit=stage_credit, draws=draws, level=ground.level
     )
-    tasks = [_task(case, options, history) for case in cases]
+    tasks, without = _tasks(cases, options, history)
     cost_basis = str(returns["cost_basis"].iloc[0])
     rows: dict[str, list[Row]] = {table.name: [] for table in BUDGET_TABLES}
     # One thread: the order of additions inside the linear algebra library must not depend on the machine's load.
@@ -122,15 +123,43 @@ def propose_budget(
         rows["drift"] = drift_rows(cases, earlier, ground, options, cost_basis)
     tables = {table.name: _frame(table, rows[table.name]) for table in BUDGET_TABLES if rows[table.name]}
     left_out = without_spend(returns, cases[0].channels)
-    return BudgetPlan(options, tables, left_out, plan_notes(tables, left_out))
+    return BudgetPlan(options, tables, left_out, (*plan_notes(tables, left_out), *without))
 
 
 _NEEDED = ("model", "estimand", "basis", "cost_basis", "channel", "spend", "conversions", "value")
 
 
-def _task(case: Case, options: BudgetOptions, history: pd.DataFrame | None) -> tuple[Case, Limits, Response]:
+Task = tuple[Case, Limits, Response]
+
+
+def _tasks(
+    cases: Sequence[Case], options: BudgetOptions, history: pd.DataFrame | None
+) -> tuple[list[Task], tuple[str, ...]]:
+    """Every case with its limits and curves, and notes on models that no plan can be made of.
+
+    What stands beside the models of a run refuses none of their plans, and neither does a model that leaves no way to
+    keep the limits without moving money on effects that it cannot tell.
+    """
+    tasks, notes = [], []
+    for case in cases:
+        try:
+            tasks.append(_task(case, options, history))
+        except InputError as error:
+            if (case.is_known.all() and case.label != CAUSED) or len(cases) == 1:
+                raise
+            notes.append(f"There is no plan under {case.label}: {_held(case)}{error.problem.removeprefix('budget: ')}.")
+    return tasks, tuple(notes)
+
+
+def _held(case: Case) -> str:
+    """The channels whose spend stays as it is, as the first half of a sentence; nothing where there is none."""
+    held = [name for name, has_effect in zip(case.channels, case.is_known, strict=True) if not has_effect]
+    return f"the effect of {', '.join(held)} is not known, and with its spend as it is " if held else ""
+
+
+def _task(case: Case, options: BudgetOptions, history: pd.DataFrame | None) -> Task:
     """A case with its limits, which can be kept, and its curves."""
-    limits = read_limits(case.channels, case.spend, options)
+    limits = hold_unknown(read_limits(case.channels, case.spend, options), case.spend, case.is_known)
     own = history if history is None or "model" not in history else history[history["model"] == case.label]
     response = choose_curves(case.channels, case.spend, options, own)
     check_possible(case.channels, limits, case.problem(response, limits, options))

@@ -47,9 +47,8 @@ def solve_case(case: Case, response: Response, limits: Limits, options: BudgetOp
         columns = channel_columns(case, solved, problem, best[name])
         if case.draws is not None:
             draws = case.draws[:DRAWS_SOLVED]
-            columns["probability_more"] = share_above_today(
-                problem.curves, draws, problem.low, problem.high, problem.total
-            )
+            more = share_above_today(problem.curves, draws, problem.low, problem.high, problem.total)
+            columns["probability_more"] = np.where(case.is_known, more, np.nan)
         scenario: Row = {"kind": "plan" if name == PLAN else "bend"}
         scenario |= _scenario_row(case, problem, best[name], best[PLAN]) | _price_of_total(best[name], limits)
         rows = {
@@ -67,6 +66,7 @@ def channel_columns(case: Case, solved: Solved, problem: Problem, best: Allocati
     today, spend, curves = problem.curves.today, best.spend, problem.curves
     growth = curves.growth(spend)
     low, high = case.ends_of_channels(growth)
+    may_say = np.where(case.is_known, 1.0, np.nan)
     return {
         "channel": case.channels,
         "spend_today": today,
@@ -74,11 +74,11 @@ def channel_columns(case: Case, solved: Solved, problem: Problem, best: Allocati
         "change": spend / today - 1,
         "return_today": problem.returns,
         "return": problem.returns * growth,
-        "return_sd": np.nan if case.draws is None else np.sqrt(np.diag(problem.covariance)) * growth,
+        "return_sd": np.nan if case.draws is None else np.sqrt(np.diag(problem.covariance)) * growth * may_say,
         "return_low": low,
         "return_high": high,
-        "marginal_today": problem.returns * curves.slope(today),
-        "marginal": problem.returns * curves.slope(spend),
+        "marginal_today": problem.returns * curves.slope(today) * may_say,
+        "marginal": problem.returns * curves.slope(spend) * may_say,
         "binding": _binding(best, solved.limits),
         "curve": curves.kind.tolist(),
         "curvature": curves.bend,

@@ -19,7 +19,7 @@ from attribution.decisions.kpis.runs import Run
 from attribution.decisions.kpis.stages import stage_ends, stage_rows, stage_sums
 from attribution.errors import InputError, did_you_mean
 from attribution.kernels.statistics.intervals import divide_draws, percentile
-from attribution.returns import booked_costs
+from attribution.returns import booked_costs, is_known
 from attribution.schema.tables import NO_CHANNELS
 
 Floats = NDArray[np.float64]
@@ -157,6 +157,10 @@ def measure(
     names = [name for name in rows.index if name not in NO_CHANNELS]
     _check_channels(run, channels, names)
     chosen = list(rows.index) if channels is None else list(channels)
+    unknown = _without_effect(rows.loc[chosen], definition, of_all=channels is None)
+    if unknown:
+        why = f"{label} cannot tell the effect of {', '.join(unknown)}: only a test of spend would"
+        return Answer(np.nan, why=why)
     sums = _sums(rows.loc[chosen], revenue.loc[chosen], _economics(run, label, cost_basis))
     booked = booked_costs(run.tables, cost_basis or run.terms[1]) if channels is None else sums.pop("booked", np.nan)
     if booked == booked:
@@ -183,6 +187,16 @@ def measure(
     if ends is None:
         return Answer(value, why=f"no interval: {draws}")
     return Answer(value, *ends, why="the interval has no upper end" if np.isinf(ends[1]) else "")
+
+
+def _without_effect(rows: pd.DataFrame, definition: Metric, *, of_all: bool) -> list[str]:
+    """Channels whose effect the model cannot tell, where a metric is about effects; of all channels, those with spend.
+
+    What was spent, and what all rows add up to, is known whatever the model.
+    """
+    if definition.needs == ("booked",) or definition.of_all or (of_all and set(definition.needs) <= _COUNTED_SUMS):
+        return []
+    return list(rows.index[~is_known(rows) & ((rows["spend"] > 0) | (not of_all))])
 
 
 def _value_of(definition: Metric, sums: Mapping[str, float]) -> float:

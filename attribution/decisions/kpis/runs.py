@@ -51,7 +51,7 @@ class Run:
 
         What says what channels caused is not among them unless the experiment names it: it is asked for by its label.
         """
-        is_chosen = any(CAUSED == spec.name or spec.model == "AdditiveHazard" for spec in self.experiment.models)
+        is_chosen = any(spec.name == CAUSED or spec.model == "AdditiveHazard" for spec in self.experiment.models)
         return [label for label in self.labels if label != CAUSED or is_chosen]
 
     @property

@@ -32,8 +32,8 @@ from attribution.models.saved.fitted import (
     LazyTables,
     check_allocation,
     find_model,
-    only_model,
     make_definition,
+    only_model,
     reference_tables,
 )
 from attribution.models.saved.folder import name_in, read_manifest, seal, write_folder
