@@ -61,8 +61,8 @@ class Chance:
     ----------
     channels : of the columns
     shares : (channels,) of all touchpoints
-    shuffles : per model with a chance level, credit under each shuffle of labels (shuffles, channels); one row where the mean of all
-        shuffles is known without any
+    shuffles : per model with a chance level, credit under each shuffle of labels (shuffles, channels); one row where
+        the mean of all shuffles is known without any
     findings : on models that could not be solved with labels at random
     """
 

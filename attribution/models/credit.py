@@ -91,8 +91,8 @@ class Credit:
     models : the fitted models, in the order of the table
     table : the ``credit`` table, one row per model and channel: ``model``, ``estimand``, ``channel``, ``conversions``,
         ``value`` (money), ``share`` (0 … 1), and the ends of the interval of each, ``conversions_low`` and so on; with
-        chance also ``chance_conversions``, ``chance_value`` and ``beyond_conversions``, see `attribution.models.chance`;
-        and ``is_known``, false where a model cannot tell the effect of a channel
+        chance also ``chance_conversions``, ``chance_value`` and ``beyond_conversions``, see
+        `attribution.models.chance`; and ``is_known``, false where a model cannot tell the effect of a channel
 
     Examples
     --------

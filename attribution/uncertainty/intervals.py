@@ -41,9 +41,9 @@ class Sampled:
     """What draws say of channels as money is spent on them.
 
     ``measures[label]`` holds conversions, value, share and ROI (draws, channels), ``estimates`` and ``jackknife``
-    alike, not a number where the model cannot tell the effect of a channel; ``by`` is what ranks go by, ``estimands[label]`` what a model estimates. ``amounts[label]`` holds what ROI is
-    made of, on whatever ``terms``: draws, estimates and jackknife of conversions, value and what conversions are worth
-    beside it.
+    alike, not a number where the model cannot tell the effect of a channel; ``by`` is what ranks go by,
+    ``estimands[label]`` what a model estimates. ``amounts[label]`` holds what ROI is made of, on whatever ``terms``:
+    draws, estimates and jackknife of conversions, value and what conversions are worth beside it.
     """
 
     resamples: Resamples

@@ -85,16 +85,12 @@ def read_limits(channels: Sequence[str], today: Floats, options: BudgetOptions) 
 
 def hold_unknown(limits: Limits, today: Floats, is_known: NDArray[np.bool_]) -> Limits:
     """The limits, with channels whose effect is not known left at the spend of ``today`` (channels,)."""
-    low_names, high_names = (
-        tuple(name if known_effect else NOT_KNOWN for name, known_effect in zip(names, is_known, strict=True))
-        for names in (limits.low_names, limits.high_names)
-    )
     return replace(
         limits,
         low=np.where(is_known, limits.low, today),
         high=np.where(is_known, limits.high, today),
-        low_names=low_names,
-        high_names=high_names,
+        low_names=tuple(np.where(is_known, np.array(limits.low_names, dtype=object), NOT_KNOWN)),
+        high_names=tuple(np.where(is_known, np.array(limits.high_names, dtype=object), NOT_KNOWN)),
     )
 
 

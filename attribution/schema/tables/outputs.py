@@ -9,8 +9,8 @@ _ESTIMAND = Column("estimand", "text", "allocated: divides observed conversions;
 _CHANNEL = Column("channel", "text", "channel, (unattributed) or (baseline)")
 
 IS_KNOWN = (
-    "whether the number can be read as what it stands for; false where a model of what channels caused cannot tell this "
-    "one's effect, and has its number here so that the rows add up: it has no interval, no ROI and no rank"
+    "whether the number can be read as what it stands for; false where a model of what channels caused cannot tell the "
+    "effect of this one: the number is there so that rows add up, and has no interval, no ROI and no rank"
 )
 
 CREDIT = Table(
