@@ -268,7 +268,8 @@ enabled = false
 
 def test_a_run_fills_the_interval_columns(outcome: Any) -> None:
     credit, returns = outcome.tables["credit"], outcome.tables["returns"]
-    channels = credit[credit["channel"] != "(unattributed)"]
+    channels = credit[(credit["channel"] != "(unattributed)") & credit["is_known"]]
+    assert credit.loc[~credit["is_known"], ["model", "channel"]].values.tolist() == [["additive_hazard", "direct"]]
     assert (
         (channels["conversions_low"] < channels["conversions"])
         & (channels["conversions"] < channels["conversions_high"])
@@ -288,9 +289,9 @@ def test_a_run_says_how_sure_ranks_are(outcome: Any) -> None:
     tables = outcome.tables
     by_rank = tables["rank_probability"].pivot_table(index=["model", "channel"], columns="rank", values="probability")
     np.testing.assert_allclose(by_rank.sum(axis=1), 1.0)
-    assert by_rank.shape == (12, 4)
+    assert by_rank.shape == (4 * 4, 4)
     pairs = tables["differences"].query("model_a == model_b")
-    assert len(pairs) == 3 * 6
+    assert len(pairs) == 4 * 6
     assert set(pairs["measure"]) == {"roi"}
     returns = tables["returns"].set_index(["model", "channel"])["roi"]
     for row in pairs.itertuples(index=False):
@@ -309,8 +310,8 @@ def test_a_run_says_how_sure_ranks_are(outcome: Any) -> None:
 def test_every_estimate_has_its_interval_beside_it(outcome: Any) -> None:
     credit, returns, effects = (outcome.tables[name] for name in ("credit", "returns", "published_credit"))
     for table, measures in (
-        (credit[~credit["channel"].isin(NO_CHANNELS)], ("conversions", "value", "share")),
-        (returns[~returns["channel"].isin(NO_CHANNELS)], ("conversions", "value", "roi", "rank")),
+        (credit[~credit["channel"].isin(NO_CHANNELS) & credit["is_known"]], ("conversions", "value", "share")),
+        (returns[~returns["channel"].isin(NO_CHANNELS) & returns["is_known"]], ("conversions", "value", "roi", "rank")),
         (effects, ("removal_effect", "removal_effect_value")),
     ):
         assert len(table)
@@ -366,7 +367,7 @@ def test_bca_differs_and_is_filled(tmp_path: Path, outcome: Any) -> None:
     other = run_experiment(_experiment(tmp_path, 'draws = 200\nmethod = "bca"'))
     a, b = outcome.tables["credit"], other.tables["credit"]
     assert a["conversions"].equals(b["conversions"])
-    channels = a["channel"] != "(unattributed)"
+    channels = (a["channel"] != "(unattributed)") & a["is_known"]
     assert b.loc[channels, "conversions_low"].notna().all()
     assert not np.allclose(a.loc[channels, "conversions_low"], b.loc[channels, "conversions_low"])
 

@@ -14,8 +14,8 @@ from attribution.decisions.diagnosis.diagnosis_declared import TASKS
 from attribution.decisions.diagnosis.waste import UNKNOWN, WASTED, judge_spend
 from attribution.returns import MEDIA, main_basis, own_costs
 from attribution.schema.tables import NO_CHANNELS, UNATTRIBUTED
-from attribution.uncertainty.sensitivity.rules import DOES_NOT_PAY, ESTIMATE, LIKELY_PAYS
-from attribution.uncertainty.sensitivity.rules import UNKNOWN as UNKNOWN_VERDICT
+from attribution.uncertainty.sensitivity.rules import DOES_NOT_PAY, LIKELY_PAYS
+from attribution.uncertainty.sensitivity.verdicts import one_per_channel
 
 Task = dict[str, object]
 Tables = Mapping[str, pd.DataFrame]
@@ -154,18 +154,12 @@ def _verdicts(tables: Tables) -> Iterator[Task]:
     if verdicts is None:
         return
     kinds = {DOES_NOT_PAY: wording.DOES_NOT_PAY, LIKELY_PAYS: wording.LIKELY_PAYS}
-    for row in _one_of_each(verdicts).to_dict("records"):
+    for row in one_per_channel(verdicts).to_dict("records"):
         pays = row["probability_pays_high"]
         chance = {DOES_NOT_PAY: 1 - pays, LIKELY_PAYS: pays}.get(row["verdict"], np.nan)
         columns: Task = {"dimension": "channel", "slice": row["channel"], "size": row["money_at_stake"]}
         kind = kinds.get(row["verdict"], wording.PAYS_UNKNOWN)
         yield _task(kind, str(row["says"]), {**columns, "probability": chance})
-
-
-def _one_of_each(verdicts: pd.DataFrame) -> pd.DataFrame:
-    """One verdict of each channel: one that says something before one that does not, an estimate before a bound."""
-    order = np.lexsort((verdicts["basis"] != ESTIMATE, verdicts["verdict"] == UNKNOWN_VERDICT))
-    return verdicts.iloc[order].drop_duplicates("channel").sort_index()
 
 
 def _without_cost(tables: Tables) -> Iterator[Task]:

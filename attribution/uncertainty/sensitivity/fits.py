@@ -36,10 +36,26 @@ from attribution.returns import Terms, read_worth
 from attribution.schema.experiment import Experiment, JourneyOptions, ResamplingOptions
 from attribution.uncertainty.sensitivity.choices import Choices, choices_of
 from attribution.uncertainty.sensitivity.grid import Grid, check_returned, grid_of
-from attribution.uncertainty.sensitivity.maturity import estimate_maturity, maturity_reader
+from attribution.uncertainty.sensitivity.maturity import (
+    count_touched,
+    estimate_maturity,
+    maturity_reader,
+    touched_reader,
+)
 from attribution.uncertainty.sensitivity.sensitivity_options import sensitivity_options
 
 Floats = NDArray[np.float64]
+
+
+class Besides(NamedTuple):
+    """What is read beside the models.
+
+    ``maturity`` is the share of the conversions of each channel that have come, see `estimate_maturity`; ``touched``
+    the conversions that each channel touched, in the widest window.
+    """
+
+    maturity: Mapping[str, float]
+    touched: Mapping[str, float]
 
 
 class Fitted(NamedTuple):
@@ -56,7 +72,7 @@ def draw_grid(
     journeys: Journeys,
     models: Sequence[AttributionModel],
     terms: Terms,
-) -> tuple[Grid, Mapping[str, float]]:
+) -> tuple[Grid, Besides]:
     """Fit every model under every window and policy, and draw customers again, the same ones everywhere.
 
     Parameters
@@ -70,7 +86,7 @@ def draw_grid(
     Returns
     -------
     grid : returns and spend under every specification
-    maturity : per channel, the share of its conversions that have come; see `estimate_maturity`
+    read : what else was read of the journeys
 
     Raises
     ------
@@ -80,14 +96,17 @@ def draw_grid(
     options = sensitivity_options(experiment)
     choices = choices_of(experiment, sources, journeys, terms)
     maturity: Mapping[str, float] = {}
+    touched: Mapping[str, float] = {}
     dealing = _dealing(journeys, models[0].observed_.number("conversions"))
     fitted: list[list[Fitted]] = []
     for days in choices.lookback_days:
         tried = _journeys(experiment, sources, days)
         ages = maturity_reader(tried if days == choices.own[0] else None)
-        row, read = _fit(
-            tried, experiment.journeys, choices, (models, dealing), needed=_needed_measures(terms), also=ages
+        also = (ages, touched_reader)
+        row, (read, counted) = _fit(
+            tried, experiment.journeys, choices, (models, dealing), needed=_needed_measures(terms), also=also
         )
+        touched = count_touched(counted, tried, touched)
         fitted.append(row)
         if days == choices.own[0]:
             maturity = estimate_maturity(read, tried)
@@ -96,7 +115,7 @@ def draw_grid(
     # One thread: the order of additions inside the linear algebra library must not depend on the machine's load.
     with threadpool_limits(1):
         amounts = [[_amounts(each, (labels, weights), dealing, (sources, terms)) for each in row] for row in fitted]
-    return grid_of(models, choices, amounts, fitted[0][0].journeys, terms), maturity
+    return grid_of(models, choices, amounts, fitted[0][0].journeys, terms), Besides(maturity, touched)
 
 
 def check_sensitivity(experiment: Experiment, sources: Sources, journeys: Journeys, terms: Terms) -> None:
@@ -140,11 +159,11 @@ def _fit(
     how: tuple[Sequence[AttributionModel], Dealing],
     *,
     needed: frozenset[str],
-    also: Reader,
-) -> tuple[list[Fitted], Summary]:
+    also: tuple[Reader, Reader],
+) -> tuple[list[Fitted], tuple[Summary, Summary]]:
     """Copies of the models, fitted under every policy in one pass over the journeys of a window.
 
-    ``also`` is read in the same pass; ``needed`` is what has to be allocated besides conversions and value.
+    ``also`` are read in the same pass; ``needed`` is what has to be allocated besides conversions and value.
     """
     originals, dealing = how
     variants: list[tuple[Journeys, list[AttributionModel]]] = []
@@ -163,7 +182,7 @@ def _fit(
         ]
         variants.append((under, models))
         readers += own if policy is None else [policy.reader(read) for read in own]
-    besides, *read = journeys.read(also, *readers)
+    ages, touched, *read = journeys.read(*also, *readers)
     summaries = iter(read)
     fitted = []
     for under, models in variants:
@@ -171,7 +190,7 @@ def _fit(
         for model, (whole, _) in zip(models, parts[1:], strict=True):
             get_machinery(model).finish_fit(whole + next(summaries) if needed else whole, parts[0][0])
         fitted.append(Fitted(under, models, [buckets for _, buckets in parts]))
-    return fitted, besides
+    return fitted, (ages, touched)
 
 
 def _amounts(

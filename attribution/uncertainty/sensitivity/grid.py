@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from attribution.errors import InputError
 from attribution.journeys import Journeys
 from attribution.models import AdditiveHazard, AttributionModel, Markov, Shapley
+from attribution.models.additive_hazard import FOLLOWS_INTENT, FOLLOWS_TRAITS
 from attribution.returns import Terms, whole_channels
 from attribution.returns.channel_costs import CostBasis
 from attribution.uncertainty.sensitivity.choices import Choices
@@ -20,6 +21,9 @@ Floats = NDArray[np.float64]
 _OF_JOURNEYS = (Markov, Shapley)
 """Incremental readings of these compare whole journeys. Those end with the conversion, so converters have fewer
 touchpoints, and effects come out too small or negative."""
+
+FLAGS = (FOLLOWS_INTENT, FOLLOWS_TRAITS)
+"""What is said of a channel whose touchpoints are seen to follow customers who would convert anyway."""
 
 AXES = ("model", "lookback_days", "direct", "cost_basis")
 """What a specification consists of, in the order of the axes of a `Grid`."""
@@ -35,14 +39,15 @@ class Grid:
     choices : the windows, policies and cost bases, and the run's own
     channels : those with a cost of their own under some cost basis
     basis : what counts as return
-    returned : (models, windows, policies, 1, draws + 1, channels) credited return; first of all data, then of draws
+    returned : (models, windows, policies, 1, draws + 1, channels) credited return; first of all data, then of draws;
+        NaN where a model cannot tell the effect of a channel
     spend : (models, windows, policies, cost bases, draws + 1, channels); NaN where none of its own is known, or 0
     margin : (channels,) share of revenue in the return; 1 where revenue is the return
     average : return of a conversion, over all channels and models
     unseen : channels of which there is no touchpoint in the data
     assumptions : what each model assumes about effects, in words; empty where nothing
     biased : labels of models that estimate effects from whole journeys
-    unknown : of each model, channels whose effect it cannot tell, and why
+    unknown : of each model of customers at risk, channels whose effect it cannot tell, and why
     """
 
     models: tuple[str, ...]
@@ -72,7 +77,8 @@ class Grid:
     @property
     def ranked(self) -> NDArray[np.int64]:
         """Positions of the channels that have an ROI under every specification."""
-        return np.flatnonzero(np.isfinite(self.spend).all(axis=tuple(range(5))))
+        every = tuple(range(5))
+        return np.flatnonzero(np.isfinite(self.spend).all(axis=every) & np.isfinite(self.returned).all(axis=every))
 
     @property
     def levels(self) -> tuple[tuple[object, ...], ...]:
@@ -89,6 +95,21 @@ class Grid:
     def of(self, estimand: str) -> Grid:
         """The models that estimate the same: allocated and incremental credit are never put together."""
         return self._at([position for position, other in enumerate(self.estimands) if other == estimand])
+
+    def reason(self, channel: str) -> str:
+        """Why nothing can be said of a channel; empty where something can.
+
+        A channel that is seen to follow customers is unknown under every model; one that was not screened, or that is
+        not among those whose effect was wanted, only under the model that says so.
+        """
+        words = {model: of[channel] for model, of in self.unknown.items() if channel in of}
+        own = (words[model] for model in self.models if model in words)
+        return next(own, next((word for word in words.values() if word in FLAGS), ""))
+
+    @property
+    def at_risk(self) -> bool:
+        """Whether all models follow customers at risk."""
+        return set(self.models) <= set(self.unknown)
 
     @property
     def unbiased(self) -> Grid:
@@ -115,6 +136,7 @@ def grid_of(
     terms: Terms,
 ) -> Grid:
     """Amounts by window, policy and model, each (draws + 1, channels of ``journeys``), as a `Grid`."""
+    unknown = {model.label: _unknown_channels(model) for model in models if isinstance(model, AdditiveHazard)}
     names = sorted({*journeys.dimensions.channels, *terms.costs.channels})
     into = _into(journeys, names)
     basis = terms.options.basis
@@ -130,13 +152,15 @@ def grid_of(
     shape = (len(models), len(choices.lookback_days), len(choices.direct))
     paid = np.array(spend).reshape(*shape, len(choices.cost_bases), *revenue[0].shape)
     with_cost = np.flatnonzero(np.isfinite(paid).any(axis=tuple(range(5))))
+    may_say = np.array([[name not in unknown.get(model.label, {}) for name in names] for model in models])
+    every_return = np.array(returned).reshape(*shape, 1, *revenue[0].shape)
     return Grid(
         tuple(model.label for model in models),
         tuple(model.estimand for model in models),
         choices,
         tuple(names[index] for index in with_cost),
         basis,
-        np.array(returned).reshape(*shape, 1, *revenue[0].shape)[..., with_cost],
+        np.where(may_say[:, None, None, None, None, :], every_return, np.nan)[..., with_cost],
         paid[..., with_cost],
         _margin(terms, np.array(revenue)[..., with_cost], np.array(returned)[..., with_cost]),
         _average(np.array(returned)[:, 0], np.array(conversions)[:, 0]),
@@ -145,7 +169,7 @@ def grid_of(
         frozenset(
             model.label for model in models if model.estimand == "incremental" and isinstance(model, _OF_JOURNEYS)
         ),
-        {model.label: _unknown_channels(model) for model in models if isinstance(model, AdditiveHazard)},
+        unknown,
     )
 
 

@@ -40,6 +40,21 @@ def estimate_maturity(summary: Summary, journeys: Journeys) -> Mapping[str, floa
     return {name: mature[k] / total[k] for k, name in enumerate(journeys.channels) if total[k] > 0}
 
 
+def touched_reader(chunk: JourneyChunk) -> Summary:
+    """What counts conversions by the channels that touched them, for `count_touched`."""
+    flattened = chunk.allocated
+    journey = np.repeat(np.arange(len(flattened)), flattened.lengths)
+    size = int(flattened.channel.max(initial=0)) + 1
+    in_journey, channel = np.divmod(np.unique(journey * size + flattened.channel), size)
+    return Summary({"touched": tally(channel, np.asarray(flattened.conversions, np.float64)[in_journey])})
+
+
+def count_touched(summary: Summary, journeys: Journeys, earlier: Mapping[str, float]) -> dict[str, float]:
+    """Per channel of ``journeys`` the conversions that it touched, or ``earlier`` ones where these were more."""
+    counts = summary.dense("touched", len(journeys.channels))
+    return {name: max(float(counts[k]), earlier.get(name, 0.0)) for k, name in enumerate(journeys.channels)}
+
+
 def _nothing(_: JourneyChunk) -> Summary:
     return Summary({})
 

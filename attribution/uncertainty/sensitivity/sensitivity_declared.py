@@ -26,7 +26,7 @@ SPECIFICATIONS = Table(
         _CHANNEL,
         Column("is_own", "flag", "whether window, policy and cost basis are the run's own"),
         null("spend", "number", "cost of the channel; null where it has no cost of its own"),
-        Column("value", "number", "credited return"),
+        null("value", "number", "credited return; null where the model cannot tell the effect of the channel"),
         null("roi", "number", "(value − spend) ÷ spend"),
         null("roi_low", "number", "lower end of the interval; it covers sampling of customers, never bias"),
         null("roi_high", "number", "upper end of the interval"),
@@ -73,8 +73,9 @@ VERDICTS = Table(
         Column(
             "basis",
             "text",
-            "what it rests on; bound: a channel caused at most the highest incremental share of its credit; estimate: "
-            "of what it caused, never tested",
+            "what it rests on; bound: the most that a channel may have caused, which is the highest incremental share "
+            "of its credit or, with an estimate, what last touch or the upper end of its interval says; estimate: of "
+            "what it caused, never tested",
         ),
         null(
             "probability_pays_low",
@@ -91,10 +92,10 @@ VERDICTS = Table(
             "probability_pays_most", "number", "the same as probability_pays_high in the specification where it is most"
         ),
         Column("spend", "number", "mean spend over specifications"),
-        Column("roi", "number", "mean ROI over specifications, as if all credit was caused"),
-        Column("roi_low", "number", "lowest end of the intervals of ROI over all specifications"),
-        Column("roi_high", "number", "highest end of the intervals of ROI over all specifications"),
-        Column(
+        null("roi", "number", "mean ROI over specifications, as if all credit was caused; null if unknown"),
+        null("roi_low", "number", "lowest end of the intervals of ROI over all specifications"),
+        null("roi_high", "number", "highest end of the intervals of ROI over all specifications"),
+        null(
             "money_at_stake",
             "number",
             "likely_pays: what the spend earns; does_not_pay: what it loses at the least; unknown: the larger of what "

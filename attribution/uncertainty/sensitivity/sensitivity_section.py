@@ -9,8 +9,9 @@ import pandas as pd
 from attribution.data.loading import Finding, Sources
 from attribution.journeys import Journeys
 from attribution.journeys.direct_names import absent_direct
-from attribution.models import AttributionModel
+from attribution.models import AttributionModel, LastTouch
 from attribution.returns import Terms
+from attribution.returns.ranking import compared_rows
 from attribution.schema.experiment import Experiment
 from attribution.sections import FigureSpec, Language, ReportPart, RunContext, Section
 from attribution.uncertainty.intervals_declared import ALL_MODELS
@@ -20,7 +21,7 @@ from attribution.uncertainty.sensitivity.rules import DOES_NOT_PAY, LIKELY_PAYS,
 from attribution.uncertainty.sensitivity.sensitivity_declared import SENSITIVITY_TABLES
 from attribution.uncertainty.sensitivity.sensitivity_options import SensitivityOptions, sensitivity_options
 from attribution.uncertainty.sensitivity.spread import ORDER, joint_ranks, rank_swaps, roi_variance, specification_table
-from attribution.uncertainty.sensitivity.verdicts import NOT_INCREMENTAL, verdict_table
+from attribution.uncertainty.sensitivity.verdicts import NOT_INCREMENTAL, most_returned, one_per_channel, verdict_table
 
 MOST_CURVES = 3
 """So many channels have a specification curve in a report: those with most money between best and worst case."""
@@ -71,7 +72,7 @@ class SensitivitySection(Section):
         """A curve over all specifications of each channel that most depends on them, and the grid of regret."""
         if "specifications" not in tables:
             return ()
-        table = tables["specifications"]
+        table = compared_rows(tables["specifications"])
         figures = [
             FigureSpec("specification_curve", {"specifications": table, "channel": channel, "number": number})
             for number, channel in enumerate(curve_channels(table), start=1)
@@ -114,16 +115,21 @@ def sensitivity_tables(
         If no channel has an ROI, nothing converted, or a choice is named that these data do not allow.
     """
     options = sensitivity_options(experiment)
-    grid, maturity = draw_grid(experiment, sources, journeys, models, terms)
+    grid, read = draw_grid(experiment, sources, journeys, models, terms)
+    last_touch = next((model.label for model in models if isinstance(model, LastTouch)), None)
+    most = most_returned(grid, last_touch, read.touched)
     # Allocated and incremental credit are never put together.
     each = [grid.of(estimand) for estimand in dict.fromkeys(grid.estimands)]
+    # What stands beside the models of an experiment is not acted on against them.
+    chosen = {model.label for model in models[: len(experiment.models)]}
+    acted_on = [part for part in each if chosen & set(part.models)]
     return {
         "specifications": specification_table(grid, options.level),
         "rank_probability": _join_notes([joint_ranks(part) for part in each]),
         "differences": _join_notes([rank_swaps(part) for part in each]),
         "roi_variance": _join_notes([roi_variance(part) for part in each]),
-        "verdicts": _join_notes([verdict_table(part, options, maturity) for part in each]),
-        "regret": _join_notes([regret_table(part, options) for part in each]),
+        "verdicts": _join_notes([verdict_table(part, options, read.maturity, most) for part in each]),
+        "regret": _join_notes([regret_table(part, options) for part in acted_on]),
     }
 
 
@@ -192,7 +198,7 @@ def _template_values(tables: Mapping[str, pd.DataFrame]) -> dict[str, object]:
 
 
 def _notes(verdicts: pd.DataFrame, regret: pd.DataFrame) -> list[str]:
-    notes = list(verdicts["says"].str.removesuffix(NOT_INCREMENTAL))
+    notes = list(one_per_channel(verdicts)["says"].str.removesuffix(NOT_INCREMENTAL))
     for _, part in regret.groupby("estimand", sort=False):
         safest = part[part["is_minimax"]].iloc[0]
         notes.append(

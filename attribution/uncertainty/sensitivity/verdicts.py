@@ -37,11 +37,19 @@ _FLIPS = (
 NOT_INCREMENTAL = " Credit is allocated, not incremental."
 """What every verdict on allocated credit ends with, so that it can be read alone; a page says it once for all."""
 
+AS_IF_RANDOM = "if touches are as good as random"
+"""What every probability of an estimate on customers at risk is conditional on."""
+
+ONE_SIDED = 1.64
+"""Standard errors that 95 of 100 estimates are not further above the truth."""
+
 _WINDOWS = 1
 """Axis of a `Grid` along which windows lie."""
 
 
-def verdict_table(grid: Grid, options: SensitivityOptions, maturity: Mapping[str, float]) -> pd.DataFrame:
+def verdict_table(
+    grid: Grid, options: SensitivityOptions, maturity: Mapping[str, float], most: Mapping[str, float] | None = None
+) -> pd.DataFrame:
     """The ``verdicts`` table of the models in ``grid``, which estimate the same.
 
     Parameters
@@ -49,26 +57,36 @@ def verdict_table(grid: Grid, options: SensitivityOptions, maturity: Mapping[str
     grid : returns and spend under every specification
     options : hurdle, incremental share, level
     maturity : per channel, the share of its conversions that have come; channels that are absent are mature
+    most : per channel, the most that it may return per unit of spend, see `most_returned`
 
     Notes
     -----
-    A verdict is given where it holds under every specification with probability (1 + level) / 2: the chance that it
-    is wrong by the sampling of customers is at most half of what the level leaves. Credit that is divided is no
-    measure of what was caused: it supports `does_not_pay` alone, where even the highest ``incremental_share`` of it
-    would not pay back. Models that estimate effects from whole journeys support no verdict. Draws of customers of whom
-    none converted know nothing but 0, so that a channel is taken to bring at least as much as −ln((1 − level) / 2)
-    conversions are worth, of which none may be seen with that chance.
+    A verdict is given where it holds under every specification with probability (1 + level) / 2: the chance that it is
+    wrong by the sampling of customers is at most half of what the level leaves. Credit that is divided is no measure of
+    what was caused: it supports `does_not_pay` alone, where even the highest ``incremental_share`` of it would not pay
+    back. A channel with an estimate does not pay either where the most that it may have caused would not pay back. A
+    channel that is seen to follow customers is unknown, whatever its numbers. Models that estimate effects from whole
+    journeys support no verdict. Draws of customers of whom none converted know nothing but 0, so that a channel is
+    taken to bring at least as much as −ln((1 − level) / 2) conversions are worth, of which none may be seen with that
+    chance.
     """
     estimand, judged = grid.estimands[0], grid.unbiased
     basis = BOUND if estimand == "allocated" else ESTIMATE
     rule, assumptions = Rule.of(options, basis), "; ".join(filter(None, judged.assumptions)) or None
     is_biased = set(judged.models) <= judged.biased
     caveat = NOT_INCREMENTAL if basis == BOUND else ""
+    premise = AS_IF_RANDOM if judged.at_risk else "if the model is right about what it caused"
     rows = []
-    for index in range(len(judged.channels)):
+    for index, channel in enumerate(judged.channels):
+        common = {"estimand": estimand, "basis": basis, "assumptions": assumptions}
+        reason = judged.reason(channel)
+        if reason:
+            rows.append(common | _unknown_row(judged, index, maturity, reason))
+            continue
         evidence = Evidence.of(judged, index, options.level, maturity, is_biased=is_biased)
-        row = _row(evidence, options, rule, basis)
-        row |= {"estimand": estimand, "basis": basis, "assumptions": assumptions}
+        row = _row(evidence, options, rule, basis) | common | {"premise": premise}
+        if row["verdict"] == UNKNOWN and (most or {}).get(channel, np.inf) < 1 + options.hurdle_roi:
+            row |= _bounded(row, (most or {})[channel], options)
         rows.append(row | {"says": _says(row, evidence, options, rule) + caveat})
     return pd.DataFrame(rows, columns=list(VERDICTS.column_names))
 
@@ -81,8 +99,7 @@ class Evidence:
     policies, cost bases) ends of its interval, and ``spend`` as these; ``estimate`` mean of all data over
     specifications; ``none_seen`` the return of as many conversions as there may be and none be seen; ``maturity`` NaN
     where it cannot be told; ``margin`` of its return in revenue; ``days`` the windows, the run's own at ``own``;
-    ``has_touchpoints`` whether there is any touchpoint of it; ``is_biased`` whether no model is fit to judge by;
-    ``unknown`` why a model cannot tell the effect of this channel, empty where all can.
+    ``has_touchpoints`` whether there is any touchpoint of it; ``is_biased`` whether no model is fit to judge by.
     """
 
     channel: str
@@ -98,7 +115,6 @@ class Evidence:
     own: int
     has_touchpoints: bool
     is_biased: bool
-    unknown: str
 
     @classmethod
     def of(
@@ -126,14 +142,13 @@ class Evidence:
             grid.own[0],
             has_touchpoints,
             is_biased,
-            next((grid.unknown[model][channel] for model in grid.models if channel in grid.unknown.get(model, {})), ""),
         )
         return cls(*every)
 
     @property
     def supports_verdicts(self) -> bool:
         """A channel whose touchpoints nobody recorded cannot have earned credit: that is no evidence against it."""
-        return self.has_touchpoints and not self.is_biased and not self.unknown
+        return self.has_touchpoints and not self.is_biased
 
     @property
     def maturity_divisor(self) -> float:
@@ -181,6 +196,63 @@ def _row(evidence: Evidence, options: SensitivityOptions, rule: Rule, basis: str
         "share_to_break_even": break_even,
         "maturity": evidence.maturity,
     }
+
+
+def _unknown_row(grid: Grid, index: int, maturity: Mapping[str, float], reason: str) -> dict[str, Any]:
+    """A channel of which nothing can be said but why: its number stands for nothing."""
+    channel, spend = grid.channels[index], grid.spend[..., 0, index]
+    because = reason.removeprefix(f"{UNKNOWN}: ")
+    return {
+        "channel": channel,
+        "verdict": UNKNOWN,
+        "spend": float(np.nanmean(spend)),
+        "maturity": maturity.get(channel, np.nan),
+        "says": f"{channel}: {UNKNOWN}. What it caused cannot be told from these data ({because}); a test would tell.",
+    }
+
+
+def _bounded(row: Mapping[str, Any], most: float, options: SensitivityOptions) -> dict[str, Any]:
+    """What changes in a row where not even the most that a channel may have caused pays back."""
+    loss = row["spend"] * (1 + options.hurdle_roi - most)
+    return {"verdict": DOES_NOT_PAY, "basis": BOUND, "money_at_stake": loss, **dict.fromkeys(_FLIPS, np.nan)}
+
+
+def most_returned(grid: Grid, last_touch: str | None, touched: Mapping[str, float]) -> dict[str, float]:
+    """Per channel, the most that it may return per unit of spend, whatever was assumed before any test.
+
+    That is the larger of its last-touch credit and of what it caused at the upper end of its interval, and never more
+    than the conversions that it touched.
+
+    Parameters
+    ----------
+    grid : every model and specification
+    last_touch : label of the model that credits the last touchpoint; None where there is none, and so no bound
+    touched : conversions that each channel touched, in the widest window
+
+    Returns
+    -------
+    dict
+        By channel; those that no model of customers at risk can tell the effect of are not in it.
+    """
+    hazards = [model for model in grid.models if model in grid.unknown]
+    if last_touch not in grid.models or not hazards:
+        return {}
+    caused = grid.returned[[grid.models.index(model) for model in hazards]]
+    upper = caused[..., 0, :] + ONE_SIDED * caused[..., 1:, :].std(axis=-2)
+    divided = grid.returned[[grid.models.index(last_touch)]][..., 0, :]
+    bounds = {}
+    for index, channel in enumerate(grid.channels):
+        ends = np.append(upper[..., index].ravel(), divided[..., index].ravel())
+        if channel in touched and np.isfinite(ends).all():
+            returned = min(float(ends.max()), touched[channel] * grid.average)
+            bounds[channel] = returned / float(np.nanmin(grid.spend[..., 0, index]))
+    return bounds
+
+
+def one_per_channel(verdicts: pd.DataFrame) -> pd.DataFrame:
+    """One verdict of each channel: one that says something before one that does not, an estimate before a bound."""
+    order = np.lexsort((verdicts["basis"] != ESTIMATE, verdicts["verdict"] == UNKNOWN))
+    return verdicts.iloc[order].drop_duplicates("channel").sort_index()
 
 
 def _stake(evidence: Evidence, verdict: str, needed: float, share: tuple[float, float]) -> float:
@@ -256,9 +328,8 @@ def _says(row: Mapping[str, Any], evidence: Evidence, options: SensitivityOption
             f"{head}Its effect was estimated from whole journeys. They end with the conversion, so effects come out "
             "too small, and no verdict rests on them."
         )
-    if evidence.unknown:
-        reason = evidence.unknown.removeprefix(f"{UNKNOWN}: ")
-        return f"{head}What it caused cannot be told from these data ({reason}); a test would tell."
+    if row["basis"] == BOUND and row["estimand"] == "incremental":
+        return f"{head}Its spend would not pay back even if it caused the most that these data leave possible."
     if row["verdict"] == UNKNOWN and float(np.nanmax(evidence.high)) / evidence.maturity_divisor < rule.fails:
         return (
             f"{head}Its spend is small compared with the value of one conversion, so a single unobserved conversion "
@@ -280,11 +351,8 @@ def _sentence(row: Mapping[str, Any], options: SensitivityOptions) -> str:
         if needed > options.incremental_share[1]:
             return f"Even {share} of its credit would pay for its spend in no more than {percent(most)} of resamples."
         return f"Its spend pays back if it caused at least {percent(needed)} of its credit, and only a test tells."
-    condition = "" if row["assumptions"] is None else f", which assumes {row['assumptions']}"
+    condition = row["premise"] + ("" if row["assumptions"] is None else f", which assumes {row['assumptions']}")
     if row["verdict"] == UNKNOWN:
-        return f"Its spend pays back in {percent(pays)} of resamples, if the model is right{condition}."
+        return f"Its spend pays back in {percent(pays)} of resamples, {condition}."
     claim, chance = ("pays back", pays) if row["verdict"] == LIKELY_PAYS else ("does not pay back", 1 - pays)
-    return (
-        f"Its spend {claim} in {percent(chance)} of resamples, if the model is right about what it caused{condition}; "
-        "it was never tested."
-    )
+    return f"Its spend {claim} in {percent(chance)} of resamples, {condition}; it was never tested."

@@ -211,7 +211,7 @@ def repeated(seed: int, channels: int, *, models: int = 1, draws: int = 200, gro
             pd.DataFrame({"model": str(model), "channel": names, "return": 20.0 * was, "return_sd": deviation})
         )
         drawn_now = 20.0 * rng.poisson(now, (draws, channels))
-        cases.append(Case(str(model), "allocated", names, spend, 20.0 * now, 0.0 * now, drawn_now, 0.9))
+        cases.append(Case(str(model), "allocated", names, spend, 20.0 * now, 0.0 * now, drawn_now, 0.9, now == now))
     plan = pd.concat(plans).assign(curve="power", curvature=0.5, steepness=1.0, spend_today=1000.0)
     plan["return_today"] = plan["return"]
     evidence = pd.DataFrame({"model": [str(model) for model in range(models)], "draws": draws})

@@ -176,7 +176,9 @@ def test_an_estimate_that_is_not_sure_says_how_often_it_pays() -> None:
     row = verdict_of(windows([0.5, 0.5], [2.5, 2.5], estimand="incremental"))
     assert row["verdict"] == UNKNOWN
     assert row["probability_pays_high"] == pytest.approx(16 / 21)  # 1, 1.1 … 2.5
-    assert row["says"] == "邮件: unknown. Its spend pays back in 76.2 % of resamples, if the model is right."
+    assert row["says"] == (
+        "邮件: unknown. Its spend pays back in 76.2 % of resamples, if the model is right about what it caused."
+    )
     fails = verdict_of(windows([0.1, 0.1], [0.8, 0.8], estimand="incremental"))
     assert fails["verdict"] == DOES_NOT_PAY
     assert "does not pay back in 100 % of resamples, if the model is right" in fails["says"]
