@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from attribution.testing import Verdict
 
 
+MOST_CAUSED = 12
+"""Channels of which the terminal says what they caused: those with most spend."""
+
+
 @contextlib.contextmanager
 def progress() -> Iterator[Callable[[str], None]]:
     """Says what is being done on a terminal or in the log of a job, and nothing elsewhere."""
@@ -69,11 +73,12 @@ def print_ranking(experiment: Experiment, tables: Mapping[str, pd.DataFrame], ra
 
     from attribution.pipeline.standing_sections import loud_findings
     from attribution.returns import main_basis
+    from attribution.returns.ranking import compared_rows
 
-    by, labels = ranking.by, list(ranking.ranks.columns)
+    by, labels = ranking.by, list(dict.fromkeys(compared_rows(tables["returns"])["model"]))
     returns = main_basis(tables["returns"]).set_index(["channel", "model"])
     terms = experiment.returns
-    ranks = ranking.ranks.sort_values(labels[0])
+    ranks = ranking.ranks[labels].sort_values(labels[0])
     truth = tables["truth"].set_index("channel")["roi"] if "truth" in tables else None
     roi = f"ROI (on {terms.basis}, {terms.cost_basis} cost)"
     what = roi if by == "roi" else "credited conversions (there is no spend)"
@@ -94,10 +99,34 @@ def print_ranking(experiment: Experiment, tables: Mapping[str, pd.DataFrame], ra
     for sentence in loud_findings(tables):
         print(f"Warning: {sentence}")
     print("Credit divides the observed conversions. It is not the number that would be lost without the channel.")
+    _print_caused(tables)
     if "verdicts" in tables:
-        from attribution.uncertainty.sensitivity.verdicts import NOT_INCREMENTAL
+        from attribution.uncertainty.sensitivity.verdicts import NOT_INCREMENTAL, one_per_channel
 
-        print("\nVerdicts:", *tables["verdicts"]["says"].str.removesuffix(NOT_INCREMENTAL), sep="\n- ")
+        says = one_per_channel(tables["verdicts"])["says"].str.removesuffix(NOT_INCREMENTAL)
+        print("\nVerdicts:", *says, sep="\n- ")
+
+
+def _print_caused(tables: Mapping[str, pd.DataFrame]) -> None:
+    """What channels caused beside what they are credited with, or why that cannot be told."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from attribution.incrementality.caused_section import caused_grid, caused_table, left_out_sentences
+
+    shown = caused_table(tables)
+    if shown is None:
+        for sentence in left_out_sentences(tables):
+            print(sentence)
+        return
+    rows = caused_grid(shown)
+    table = Table(*rows.columns, title="conversions credited, and caused if touches are as good as random")
+    for row in [*rows.iloc[:-1].head(MOST_CAUSED).itertuples(index=False), *rows.tail(1).itertuples(index=False)]:
+        table.add_row(*(Text(cell) for cell in row))
+    _console(100).print(table)
+    more = len(rows) - 1 - MOST_CAUSED
+    if more > 0:
+        print(f"{more} more channels are in the report and in credit.csv.")
 
 
 def _cell(value: float | None, rank: float | None, by: str) -> str:

@@ -19,6 +19,7 @@ from attribution.decisions.budget.budget_section import BudgetSection
 from attribution.decisions.diagnosis.diagnosis_section import DiagnosisSection
 from attribution.decisions.funnel.funnel_section import FunnelSection
 from attribution.errors import AttributionError, InputError, did_you_mean
+from attribution.incrementality.caused_section import CausedSection
 from attribution.pipeline.standing_sections import DataSection, JourneysSection, ModelsSection
 from attribution.returns.returns_section import ReturnsSection
 from attribution.schema.experiment import Experiment, checked, core_keys, parse_experiment
@@ -35,6 +36,7 @@ from attribution.uncertainty.stability import StabilitySection
 SHIPPED: tuple[type[Section], ...] = (
     DataSection,
     ReturnsSection,
+    CausedSection,
     JourneysSection,
     FunnelSection,
     ResamplingSection,

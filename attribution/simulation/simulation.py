@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from attribution.arguments import check_arguments
 from attribution.errors import InputError
-from attribution.schema.tables import CONVERSIONS, COSTS, CUSTOMERS, TOUCHPOINTS, TRUTH, Table
+from attribution.schema.tables import CONVERSIONS, COSTS, CUSTOMERS, TOTAL, TOUCHPOINTS, TRUTH, Table
 from attribution.simulation.history import CHUNK_CUSTOMERS, DAY_US, Chunk, Floats, Integers, live
 from attribution.simulation.loading import load_world
 from attribution.simulation.world import World
@@ -92,6 +92,37 @@ def simulate(
         for number, first in enumerate(range(0, customers, CHUNK_CUSTOMERS))
     ]
     return _tables(world, [world.channels[k].name for k in off], customers, chunks)
+
+
+def simulate_joint_truth(world: World | str, *, customers: int, seed: int = 0) -> pd.DataFrame:
+    """What all paid channels of a world cause together: a row ``(total)`` for the table ``truth``.
+
+    Everything happens again with all of them switched off, and all else drawn alike. Its ROI is null: it has no rank.
+
+    Examples
+    --------
+    >>> row = simulate_joint_truth("default", customers=500).iloc[0]
+    >>> row["channel"], row["incremental_conversions"] > 0
+    ('(total)', True)
+    """
+    world = world if isinstance(world, World) else load_world(world, seed)
+    shops = [simulate(each, customers=customers, seed=seed, truth=False) for each in (world, without_paid(world))]
+    orders, value = ([float(getattr(shop.conversions["value"], of)()) for shop in shops] for of in ("count", "sum"))
+    row = {
+        "channel": [TOTAL],
+        "incremental_conversions": [round(orders[0] - orders[1])],
+        "incremental_value": [round(value[0] - value[1], 2)],
+        "roi": [np.nan],
+    }
+    return _frame(TRUTH, row)
+
+
+def without_paid(world: World) -> World:
+    """A world whose paid channels touch customers and do nothing."""
+    paid = {channel.name for channel in world.paid_channels}
+    channels = [replace(each, effect=0.0) if each.paid else each for each in world.channels]
+    channels = [replace(each, boosted_by=None) if each.boosted_by in paid else each for each in channels]
+    return replace(world, channels=tuple(channels))
 
 
 def _whole(name: str, value: object, *, least: int) -> int:

@@ -24,11 +24,17 @@ source = "conversions.parquet"
 [tables.costs]
 source = "costs.parquet"
 
+[tables.customers]
+source = "customers.parquet"
+
 [tables.truth]
 source = "truth.parquet"
 
 [journeys]
 lookback_days = 30
+
+[resampling]
+draws = 200
 
 [[models]]
 model = "FirstTouch"
@@ -84,11 +90,16 @@ def demo(
 
 def _write_demo(folder: Path, customers: int) -> Path:
     """Simulate ``customers`` of the default world into ``folder``; return the path of an experiment on them."""
+    import pandas as pd
+
     from attribution.simulation import simulate
+    from attribution.simulation.simulation import simulate_joint_truth
 
     simulation = simulate("default", customers=customers)
-    for name in ("touchpoints", "conversions", "costs", "truth"):
+    for name in ("touchpoints", "conversions", "costs", "customers"):
         getattr(simulation, name).to_parquet(folder / f"{name}.parquet", index=False)
+    truth = pd.concat([simulation.truth, simulate_joint_truth("default", customers=customers)], ignore_index=True)
+    truth.to_parquet(folder / "truth.parquet", index=False)
     path = folder / "demo.toml"
     path.write_text(_EXPERIMENT, encoding="utf-8")
     return path
