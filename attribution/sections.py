@@ -31,7 +31,7 @@ class RunContext:
     Attributes
     ----------
     experiment, sources, models : the request, the input tables, and the models; fitted where there is credit, and
-        then last of all what says what channels caused, where the experiment names none such, see `compared`
+        then last of all what says what channels caused, where the experiment names none such, see `candidates`
     terms : what counts as return and as cost, see `attribution.returns.Terms`
     journeys, graph, profile : the journeys, their graph, and the table ``journey_profile``
     segments, segment_credit : segments of customers, and the table of that name, where the experiment has segments
@@ -66,7 +66,7 @@ class RunContext:
     memory: dict[Hashable, Any] = field(default_factory=dict, repr=False)
 
     @property
-    def compared(self) -> tuple[AttributionModel, ...]:
+    def candidates(self) -> tuple[AttributionModel, ...]:
         """The models of the experiment: what is compared, ranked and chosen from."""
         return self.models[: len(self.experiment.models)]
 

@@ -46,6 +46,7 @@ class CausedSection(Section):
             headlines=() if shown is None else (sentences[0],),
             template="caused.html.j2",
             values={"says": sentences, "table": None if shown is None else caused_grid(shown)},
+            is_first=shown is not None,
         )
 
 
@@ -161,10 +162,10 @@ def _why_they_differ(table: pd.DataFrame) -> str:
     return (
         "Credited and caused answer different questions. Credit divides the conversions that happened among the "
         f"touchpoints before them, also those of customers who would have bought anyway.{joint} Caused is estimated "
-        "from how much more often customers convert after a touchpoint than other customers do on the same day; it is "
-        "off by chance, within its interval in most cases, and by what the log does not show. True is known because "
-        "this shop is simulated: each channel was switched off, with all else left to the same luck. Channels that "
-        "strengthen each other are counted in full each, so that channels add up to more or less than all together."
+        "from how much more often customers convert after a touchpoint than other customers do on the same day. Most "
+        "of its intervals hold the true number; the others miss it by chance, or by what the log does not show. True "
+        "is known because this shop is simulated: each channel was switched off, with all else left to the same luck. "
+        "Where channels strengthen or replace each other, their numbers do not add up to that of all together."
     )
 
 

@@ -46,8 +46,8 @@ class Trial:
         label = self.model.label
         problem = self.refusal.problem.replace(f"model {label!r}", label, 1)
         hint = (self.refusal.hint or "use more data").removesuffix(_LEAVE_OUT)
-        given = "" if self.refusal.given is None else f" ({self.refusal.given})"
-        message = f"there is no answer on what channels caused, because {problem}{given}: {hint}"
+        values = "" if self.refusal.given is None else f" ({self.refusal.given})"
+        message = f"there is no answer on what channels caused, because {problem}{values}: {hint}"
         # Only journeys that passed its check have been summed up.
         is_flaw = hasattr(self.model, "summary_")
         return [Finding("caused_left_out", "credit", "warn" if is_flaw else "pass", 1, None, None, message)]

@@ -154,7 +154,7 @@ class ModelsSection(Section):
         if context.draws is not None and "published_credit" in tables:
             tables["published_credit"] = fill_removal_effects(tables["published_credit"], context.draws)
         if output.journey_credit:
-            tables["journey_credit"] = journey_credit(context.journeys, context.compared)
+            tables["journey_credit"] = journey_credit(context.journeys, context.candidates)
         if context.segment_credit is not None:
             tables["segment_credit"] = context.segment_credit
         return tables

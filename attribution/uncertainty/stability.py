@@ -139,7 +139,7 @@ class StabilitySection(Section):
         InputError
             If the data have no times, see `check_journeys`.
         """
-        experiment, journeys, models = context.experiment, context.journeys, context.compared
+        experiment, journeys, models = context.experiment, context.journeys, context.candidates
         options = experiment.options(self.name, StabilityOptions) or StabilityOptions()
         self.check_journeys(context)
         first, last = (

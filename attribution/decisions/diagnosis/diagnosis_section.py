@@ -14,6 +14,7 @@ from attribution.decisions.diagnosis.tasks import tasks_table
 from attribution.decisions.diagnosis.waste import WASTED, judge_spend
 from attribution.decisions.diagnosis.wording import ORDER
 from attribution.returns import borne_costs, whole_channels
+from attribution.returns.ranking import compared_rows
 from attribution.sections import FigureSpec, Language, ReportPart, RunContext, Section
 
 _FIRST = 8
@@ -48,7 +49,7 @@ class DiagnosisSection(Section):
         """As far as there is something to fill them; ``tasks`` always."""
         experiment, sources, journeys, terms = context.experiment, context.sources, context.journeys, context.terms
         tables, segments = context.tables, context.segments
-        returns = tables["returns"]
+        returns = compared_rows(tables["returns"])
         result: dict[str, pd.DataFrame] = {}
         whole = whole_channels(journeys)
         slices = [channel_slices(returns, tables["journey_profile"], whole=whole, dimension=experiment.grain)]

@@ -67,7 +67,7 @@ class FunnelSection(Section):
         arrivals, progress = self._follow(context)
         chances, experiment = learn_chances(progress, options), context.experiment
         every = (
-            credit_stage(progress, stage, context.sources, context.compared, experiment)
+            credit_stage(progress, stage, context.sources, context.candidates, experiment)
             for stage in range(len(progress.stages))
         )
         credited = [stage for stage in every if stage is not None]
