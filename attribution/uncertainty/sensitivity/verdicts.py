@@ -80,12 +80,12 @@ def verdict_table(
     for index, channel in enumerate(judged.channels):
         common = {"estimand": estimand, "basis": basis, "assumptions": assumptions}
         reason = judged.reason(channel)
-        if reason:
+        if reason and not np.isfinite(judged.returned[..., index]).any():
             rows.append(common | _unknown_row(judged, index, maturity, reason))
             continue
-        evidence = Evidence.of(judged, index, options.level, maturity, is_biased=is_biased)
+        evidence = Evidence.of(judged, index, options.level, maturity, is_biased=is_biased, unknown=reason)
         row = _row(evidence, options, rule, basis) | common | {"premise": premise}
-        if row["verdict"] == UNKNOWN and (most or {}).get(channel, np.inf) < 1 + options.hurdle_roi:
+        if not reason and row["verdict"] == UNKNOWN and (most or {}).get(channel, np.inf) < 1 + options.hurdle_roi:
             row |= _bounded(row, (most or {})[channel], options)
         rows.append(row | {"says": _says(row, evidence, options, rule) + caveat})
     return pd.DataFrame(rows, columns=list(VERDICTS.column_names))
@@ -99,7 +99,8 @@ class Evidence:
     policies, cost bases) ends of its interval, and ``spend`` as these; ``estimate`` mean of all data over
     specifications; ``none_seen`` the return of as many conversions as there may be and none be seen; ``maturity`` NaN
     where it cannot be told; ``margin`` of its return in revenue; ``days`` the windows, the run's own at ``own``;
-    ``has_touchpoints`` whether there is any touchpoint of it; ``is_biased`` whether no model is fit to judge by.
+    ``has_touchpoints`` whether there is any touchpoint of it; ``is_biased`` whether no model is fit to judge by;
+    ``unknown`` why nothing can be said of it, whatever its numbers, empty where something can.
     """
 
     channel: str
@@ -115,10 +116,18 @@ class Evidence:
     own: int
     has_touchpoints: bool
     is_biased: bool
+    unknown: str
 
     @classmethod
     def of(
-        cls, grid: Grid, index: int, level: float, maturity: Mapping[str, float], *, is_biased: bool = False
+        cls,
+        grid: Grid,
+        index: int,
+        level: float,
+        maturity: Mapping[str, float],
+        *,
+        is_biased: bool = False,
+        unknown: str = "",
     ) -> Evidence:
         """The evidence on the channel at ``index`` of a grid."""
         roas, spend = grid.roas[..., index], grid.spend[..., 0, index]
@@ -142,13 +151,14 @@ class Evidence:
             grid.own[0],
             has_touchpoints,
             is_biased,
+            unknown,
         )
         return cls(*every)
 
     @property
     def supports_verdicts(self) -> bool:
         """A channel whose touchpoints nobody recorded cannot have earned credit: that is no evidence against it."""
-        return self.has_touchpoints and not self.is_biased
+        return self.has_touchpoints and not self.is_biased and not self.unknown
 
     @property
     def maturity_divisor(self) -> float:
@@ -201,14 +211,18 @@ def _row(evidence: Evidence, options: SensitivityOptions, rule: Rule, basis: str
 def _unknown_row(grid: Grid, index: int, maturity: Mapping[str, float], reason: str) -> dict[str, Any]:
     """A channel of which nothing can be said but why: its number stands for nothing."""
     channel, spend = grid.channels[index], grid.spend[..., 0, index]
-    because = reason.removeprefix(f"{UNKNOWN}: ")
     return {
         "channel": channel,
         "verdict": UNKNOWN,
         "spend": float(np.nanmean(spend)),
         "maturity": maturity.get(channel, np.nan),
-        "says": f"{channel}: {UNKNOWN}. What it caused cannot be told from these data ({because}); a test would tell.",
+        "says": f"{channel}: {UNKNOWN}. {_cannot_tell(reason)}",
     }
+
+
+def _cannot_tell(reason: str) -> str:
+    because = reason.removeprefix(f"{UNKNOWN}: ")
+    return f"What it caused cannot be told from these data ({because}); a test would tell."
 
 
 def _bounded(row: Mapping[str, Any], most: float, options: SensitivityOptions) -> dict[str, Any]:
@@ -328,6 +342,8 @@ def _says(row: Mapping[str, Any], evidence: Evidence, options: SensitivityOption
             f"{head}Its effect was estimated from whole journeys. They end with the conversion, so effects come out "
             "too small, and no verdict rests on them."
         )
+    if evidence.unknown:
+        return head + _cannot_tell(evidence.unknown)
     if row["basis"] == BOUND and row["estimand"] == "incremental":
         return f"{head}Its spend would not pay back even if it caused the most that these data leave possible."
     if row["verdict"] == UNKNOWN and float(np.nanmax(evidence.high)) / evidence.maturity_divisor < rule.fails:
