@@ -1,4 +1,4 @@
-"""What channels caused, beside the models of an experiment: where it is fitted, where it is left out, and who uses it."""
+"""What channels caused, beside the models of an experiment: where it is fitted or left out, and who uses it."""
 
 from __future__ import annotations
 
@@ -139,11 +139,11 @@ LEFT_OUT = {
                 "additive_hazard needs conversions that end a journey, and here touchpoints may serve several "
                 'conversions (conversions = "cumulative"): change journeys.conversions', "pass"),
     "transform": (lambda: {"journeys": {"transform": "frequency"}},
-                  "additive_hazard reads touchpoints as they were logged, and here channels are told apart by how often "
-                  'they came before (transform = "frequency"): leave the transform out', "pass"),
+                  "additive_hazard reads touchpoints as they were logged, and here channels are told apart by how "
+                  'often they came before (transform = "frequency"): leave the transform out', "pass"),
     "no costs": (_without, "additive_hazard needs to know which channels are paid, and no channel has a cost", "pass"),
     "few": (lambda: {"period": {"start": "2024-01-20"}},
-            "additive_hazard has too few conversions to tell what caused them (100 conversions): use more data", "pass"),
+            "additive_hazard has too few conversions to tell what caused them (", "pass"),
     "twins": (_twins, "additive_hazard cannot tell channels apart that always come together (['spot', 'video'])",
               "warn"),
 }  # fmt: skip
@@ -157,7 +157,7 @@ def test_where_the_data_do_not_allow_it_the_run_says_why(why: str) -> None:
     assert CAUSED not in {model.label for model in result.models}
     assert "assignment" not in result.tables
     row = result.tables["quality"].set_index("check").loc[CHECK]
-    assert row["message"].startswith(f"there is no answer on what channels caused, because {message.split(' (100')[0]}")
+    assert row["message"].startswith(f"there is no answer on what channels caused, because {message}")
     assert row["status"] == status
     assert caused_sentences(result.tables) == [f"T{row['message'][1:]}."]
     if status == "pass":
