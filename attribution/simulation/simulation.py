@@ -102,7 +102,7 @@ def simulate_joint_truth(world: World | str, *, customers: int, seed: int = 0) -
     Examples
     --------
     >>> row = simulate_joint_truth("default", customers=500).iloc[0]
-    >>> row["channel"], row["incremental_conversions"] > 0
+    >>> row["channel"], bool(row["incremental_conversions"] > 0)
     ('(total)', True)
     """
     world = world if isinstance(world, World) else load_world(world, seed)
