@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -269,11 +270,32 @@ def test_a_world_can_be_changed_on_the_command_line(
 def test_demo_shows_the_truth_beside_the_models(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ("demo", "--customers", 2000, "--out", tmp_path / "demo", "--set", "tracking.enabled=false")
+    arguments = ("demo", "--customers", 8000, "--out", tmp_path / "demo", "--set", "tracking.enabled=false")
     assert call(monkeypatch, *arguments) == 0
-    assert "truth" in capsys.readouterr().out
-    truth = pd.read_parquet(tmp_path / "demo" / "truth.parquet")
-    assert len(truth) == 8
+    printed = capsys.readouterr().out
+    assert "truth" in printed
+    truth = pd.read_parquet(tmp_path / "demo" / "truth.parquet").set_index("channel")
+    assert len(truth) == 8 + 1
+    # What is credited, caused with its interval, and true; and all paid channels together.
+    beside = printed[printed.index("credited (last_touch)") :]
+    video = next(line for line in beside.splitlines() if "video" in line)
+    assert re.search(r"│ +\d+ +│ +-?\d+ \[-?\d+, \d+\] +│ +(\d+) +│", video).group(1) == (
+        f"{truth.loc['video', 'incremental_conversions']:.0f}"
+    )
+    whole = next(line for line in beside.splitlines() if "all paid channels" in line)
+    assert f"│ {truth.loc['(total)', 'incremental_conversions']:.0f} " in whole
+    report = (tmp_path / "demo" / "report.html").read_text(encoding="utf-8")
+    assert report.count("Credited and caused answer different questions.") == 1
+
+
+def test_a_demo_too_small_to_tell_what_was_caused_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("demo", "--customers", 1000, "--out", tmp_path / "demo", "--set", "tracking.enabled=false")
+    assert call(monkeypatch, *arguments) == 0
+    sentence = "There is no answer on what channels caused, because additive_hazard has too few conversions"
+    assert sentence in capsys.readouterr().out
+    assert sentence in (tmp_path / "demo" / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(("basis", "named"), [("revenue", "truth "), ("margin", "truth (revenue)")])
