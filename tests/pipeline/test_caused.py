@@ -257,6 +257,21 @@ def test_a_total_that_only_flagged_channels_could_take_leaves_the_other_plans() 
     assert plan.notes[-1].startswith("There is no plan under additive_hazard: the effect of affiliate, ")
 
 
+def test_verdicts_say_nothing_of_a_flagged_channel_and_regret_is_of_the_models() -> None:
+    options = {"draws": 50, "lookback_days": [30], "direct": ["keep"]}
+    tables = at.run_experiment(experiment("confounded", sensitivity=options)).tables
+    verdicts = tables["verdicts"].set_index(["estimand", "channel"])
+    for estimand in ("allocated", "incremental"):
+        assert (verdicts.loc[estimand].loc[FLAGGED, "verdict"] == "unknown").all()
+    assert verdicts.loc["incremental"].loc[FLAGGED, ["roi", "roi_low", "money_at_stake"]].isna().all(axis=None)
+    assert (tables["regret"]["estimand"] == "allocated").all()
+    by_model = tables["specifications"].set_index(["model", "channel"])
+    assert by_model.loc[CAUSED].loc[FLAGGED, ["value", "roi", "roi_low", "rank"]].isna().all(axis=None)
+    assert by_model.loc["linear"].loc[FLAGGED, "roi"].notna().all()
+    ranked = tables["rank_probability"].query("model == '(all)' and estimand == 'incremental'")
+    assert not set(ranked["channel"]) & set(FLAGGED)
+
+
 # ---------------------------------------------------------------- what people read
 
 

@@ -30,7 +30,7 @@ from attribution.uncertainty.sensitivity.rules import (
     Rule,
 )
 from attribution.uncertainty.sensitivity.sensitivity_options import SensitivityOptions
-from attribution.uncertainty.sensitivity.verdicts import verdict_table
+from attribution.uncertainty.sensitivity.verdicts import most_returned, one_per_channel, verdict_table
 from tests.scale import TIMES
 from tests.uncertainty.sensitivity.test_sensitivity import of_roi
 
@@ -216,6 +216,72 @@ def test_a_channel_that_follows_intent_is_unknown_whatever_its_estimate() -> Non
     )
     other = dataclasses.replace(grid, unknown={grid.models[0]: {"video": "unknown: follows intent"}})
     assert verdict_of(other)["verdict"] == LIKELY_PAYS
+
+
+# ---------------------------------------------------------------- beside an estimate on customers at risk
+
+
+def beside(low: float, high: float, *, last_touch: float = 0.4, reason: str = "") -> Grid:
+    """Last touch, and a model of customers at risk whose draws of return ÷ spend go from ``low`` to ``high``."""
+    caused, divided = windows([low], [high], estimand="incremental"), windows([last_touch], [last_touch])
+    returned = np.full_like(caused.returned, np.nan) if reason else caused.returned
+    return dataclasses.replace(
+        caused,
+        models=("last_touch", "hazard"),
+        estimands=("allocated", "incremental"),
+        choices=Choices((10.0,), ("keep",), ("media",), (10.0, "keep", "media")),
+        returned=np.concatenate([divided.returned, returned]),
+        spend=np.concatenate([divided.spend, caused.spend]),
+        average=1.0,
+        unknown={"hazard": {"邮件": reason} if reason else {}},
+    )
+
+
+def test_a_probability_says_what_it_is_conditional_on() -> None:
+    row = verdict_of(beside(1.5, 3.5).of("incremental"))
+    assert row["verdict"] == LIKELY_PAYS
+    assert row["basis"] == ESTIMATE
+    assert row["says"] == (
+        "邮件: likely pays. Its spend pays back in 100 % of resamples, if touches are as good as random; it was never "
+        "tested."
+    )
+
+
+def test_what_a_channel_may_have_caused_at_most() -> None:
+    grid, error = beside(0.2, 1.8), np.linspace(0.2, 1.8, 21).std()
+    assert most_returned(grid, "last_touch", {"邮件": 500.0}) == {"邮件": pytest.approx(1 + 1.64 * error)}
+    # It touched 70 conversions of value 1, and 100 was spent.
+    assert most_returned(grid, "last_touch", {"邮件": 70.0}) == {"邮件": pytest.approx(0.7)}
+    assert most_returned(beside(0.2, 1.8, last_touch=4), "last_touch", {"邮件": 500.0}) == {"邮件": pytest.approx(4.0)}
+    assert most_returned(grid, None, {"邮件": 70.0}) == {}
+    assert most_returned(grid.of("allocated"), "last_touch", {"邮件": 70.0}) == {}
+    assert most_returned(beside(0.2, 1.8, reason="unknown: follows intent"), "last_touch", {"邮件": 70.0}) == {}
+
+
+def test_a_channel_does_not_pay_where_the_most_that_it_caused_does_not() -> None:
+    caused = beside(0.2, 1.8).of("incremental")
+    assert verdict_of(caused)["verdict"] == UNKNOWN
+    bounded = verdict_table(caused, ASKED, {}, {"邮件": 0.7}).iloc[0]
+    assert bounded["verdict"] == DOES_NOT_PAY
+    assert bounded["basis"] == BOUND
+    assert bounded["money_at_stake"] == pytest.approx(30.0)
+    assert bounded["says"] == (
+        "邮件: does not pay. Its spend would not pay back even if it caused the most that these data leave possible."
+    )
+    assert verdict_table(caused, ASKED, {}, {"邮件": 1.1}).iloc[0]["verdict"] == UNKNOWN
+
+
+def test_a_flagged_channel_is_unknown_under_every_model_and_one_that_is_not_screened_under_its_own() -> None:
+    for reason, of_credit in (("unknown: follows intent", UNKNOWN), ("unknown: not screened", DOES_NOT_PAY)):
+        grid = beside(1.5, 3.5, reason=reason)
+        divided, caused = (verdict_of(grid.of(estimand)) for estimand in ("allocated", "incremental"))
+        assert divided["verdict"] == of_credit
+        assert divided["roi"] == pytest.approx(-0.6)
+        assert caused["verdict"] == UNKNOWN
+        assert caused[["roi", "roi_low", "roi_high", "money_at_stake", "share_to_break_even"]].isna().all()
+        assert caused["spend"] == 100
+        both = verdict_table(grid.of("allocated"), ASKED, {}), verdict_table(grid.of("incremental"), ASKED, {})
+        assert one_per_channel(pd.concat(both, ignore_index=True))["verdict"].tolist() == [of_credit]
 
 
 def test_sales_at_a_loss_are_not_mended_by_points_of_margin() -> None:
