@@ -102,10 +102,19 @@ def assemble_bounds(summary: Summary, steps: Summary, channels: tuple[str, ...])
     steps : of `attribution.journeys.graph.graph_reader`, of the same journeys
     """
     size = len(channels)
+    alone, took_part, alone_value, took_part_value = (
+        summary.dense(name, size) for name in ("alone", "took_part", "alone_value", "took_part_value")
+    )
     return CreditBounds(
         channels,
-        *(summary.dense(name, size) for name in ("alone", "took_part", "alone_value", "took_part_value")),
-        *(summary.number(name) for name in ("conversions", "one_touchpoint", "one_channel", "repeated")),
+        alone=alone,
+        took_part=took_part,
+        alone_value=alone_value,
+        took_part_value=took_part_value,
+        conversions=summary.number("conversions"),
+        one_touchpoint=summary.number("one_touchpoint"),
+        one_channel=summary.number("one_channel"),
+        repeated=summary.number("repeated"),
         orders=_order_effects(summary, steps.tables["steps"], size) if "expected" in summary.tables else {},
     )
 
@@ -166,22 +175,19 @@ def _steps_in_random_order(chunk: JourneyChunk, channels: int) -> dict[str, Keye
     rows = np.concatenate([converts, fails])
     is_conversion = np.arange(len(rows)) < len(converts)
     journeys = _slices(chunk.subset(rows), channels)
-    counts = chunk.conversions[rows] * is_conversion, chunk.nulls[rows] * ~is_conversion
-    whole = tuple(np.asarray(each, np.float64) for each in counts)
+    conversions, nulls = chunk.conversions[rows] * is_conversion, chunk.nulls[rows] * ~is_conversion
+    whole = [np.asarray(each, np.float64) for each in (conversions, nulls)]
     tables = {"expected": expected_steps(journeys, *whole)}
     if chunk.customer_ids is None:
-        counts = tuple(each / np.sqrt(np.maximum(each, 1.0)) for each in whole)
-        rest = [each - one for each, one in zip(whole, counts, strict=True)]
-        tables["rest"] = expected_steps(journeys, *rest)
+        conversions, nulls = (each / np.sqrt(np.maximum(each, 1.0)) for each in whole)
+        tables["rest"] = expected_steps(journeys, whole[0] - conversions, whole[1] - nulls)
     for shuffle in range(SHUFFLES):
         drawn = shuffle_order(journeys, words, shuffle)
-        tables[f"shuffle/{shuffle}"] = count_steps(drawn, *counts, order=1)
+        tables[f"shuffle/{shuffle}"] = count_steps(drawn, conversions, nulls, order=1)
     return tables
 
 
-def _words(
-    chunk: JourneyChunk, converts: NDArray[np.intp], fails: NDArray[np.intp]
-) -> NDArray[np.uint64]:
+def _words(chunk: JourneyChunk, converts: NDArray[np.intp], fails: NDArray[np.intp]) -> NDArray[np.uint64]:
     """Random bits of what converts, and then of what fails; they depend on nothing but customer and time, or path."""
     rows = np.concatenate([converts, fails])
     if chunk.customer_ids is None or chunk.ended_at is None:

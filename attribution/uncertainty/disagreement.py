@@ -37,9 +37,7 @@ class DisagreementSection(Section):
         """On how many conversions models can differ."""
         bounds: CreditBounds = context.credit_bounds
         message = "conversions of journeys with several channels: models that divide each journey can differ on no more"
-        return [
-            Finding("models_can_differ", "conversions", "pass", bounds.disputed, bounds.conversions, None, message)
-        ]
+        return [Finding("models_can_differ", "conversions", "pass", bounds.disputed, bounds.conversions, None, message)]
 
     def metrics(self, tables: Mapping[str, pd.DataFrame], model: str | None = None) -> Mapping[str, float]:
         """The share of conversions on which models can differ."""
@@ -254,10 +252,14 @@ def _advice_on_order(orders: Mapping[str, OrderEffect]) -> list[str]:
             "Report Linear or Shapley: FirstTouch, LastTouch and Markov credit what they would with touchpoints in "
             "random order, but for chance."
         ]
-    most = max(matters, key=matters.__getitem__)
+    by_position = max(matters.get("first_touch", 0.0), matters.get("last_touch", 0.0))
+    if by_position == 0:
+        return [
+            f"Report Markov beside Linear: it makes something of order, {percent(matters['markov'])} of conversions."
+        ]
     advice = [
-        f"Report FirstTouch and LastTouch side by side: order matters, by up to {percent(matters[most])} of the "
-        f"conversions ({_ORDERED[most]})."
+        "Report FirstTouch and LastTouch side by side: with touchpoints in random order up to "
+        f"{percent(by_position)} of the conversions would go to other channels."
     ]
     if "markov" not in matters:
         advice.append("Markov makes nothing of the order of touchpoints here: it counts which channels take part.")
