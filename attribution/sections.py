@@ -34,6 +34,7 @@ class RunContext:
         then last of all what says what channels caused, where the experiment names none such, see `candidates`
     terms : what counts as return and as cost, see `attribution.returns.Terms`
     journeys, graph, profile : the journeys, their graph, and the table ``journey_profile``
+    credit_bounds : how far models can disagree, see `attribution.journeys.credit_bounds`
     segments, segment_credit : segments of customers, and the table of that name, where the experiment has segments
     credit, returns, agreement : the tables of these names
     credit_with_worth : ``credit`` of the channels that spend is known for, with every measure of worth
@@ -54,6 +55,7 @@ class RunContext:
     journeys: Any = None
     graph: Any = None
     profile: pd.DataFrame = field(default_factory=pd.DataFrame)
+    credit_bounds: Any = None
     segments: Any = None
     segment_credit: pd.DataFrame | None = None
     credit: pd.DataFrame = field(default_factory=pd.DataFrame)

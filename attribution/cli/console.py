@@ -74,6 +74,7 @@ def print_ranking(experiment: Experiment, tables: Mapping[str, pd.DataFrame], ra
     from attribution.pipeline.standing_sections import loud_findings
     from attribution.returns import main_basis
     from attribution.returns.ranking import compared_rows
+    from attribution.uncertainty.disagreement import disagreement_sentence
 
     by, labels = ranking.by, list(dict.fromkeys(compared_rows(tables["returns"])["model"]))
     returns = main_basis(tables["returns"]).set_index(["channel", "model"])
@@ -98,6 +99,9 @@ def print_ranking(experiment: Experiment, tables: Mapping[str, pd.DataFrame], ra
         print(f"Not ranked, {lack}: {', '.join(unranked)}.")
     for sentence in loud_findings(tables):
         print(f"Warning: {sentence}")
+    limit = disagreement_sentence(tables)
+    if limit is not None:
+        print(limit)
     print("Credit divides the observed conversions. It is not the number that would be lost without the channel.")
     _print_caused(tables)
     if "verdicts" in tables:

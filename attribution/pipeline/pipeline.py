@@ -143,6 +143,7 @@ def _with_overview(context: RunContext, overview: Overview) -> RunContext:
         findings=tuple(overview.findings),
         graph=overview.graph,
         profile=overview.profile,
+        credit_bounds=overview.credit_bounds,
         segment_credit=overview.segments,
     )
 

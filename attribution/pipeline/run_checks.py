@@ -10,6 +10,7 @@ import pandas as pd
 
 from attribution.data.loading import Finding
 from attribution.journeys import Journeys, Reader, Summary
+from attribution.journeys.credit_bounds import CreditBounds, assemble_bounds, bounds_reader
 from attribution.journeys.graph import JourneyGraph, assemble_graph, graph_reader
 from attribution.journeys.lookback import lag_reader, lookback_finding
 from attribution.journeys.profile import assemble_profile, profile_reader
@@ -33,6 +34,7 @@ class Overview:
     findings: list[Finding]
     graph: JourneyGraph
     profile: pd.DataFrame
+    credit_bounds: CreditBounds
     segments: pd.DataFrame | None = None
     resamples: Resamples | None = None
     chance: Chance | None = None
@@ -64,9 +66,9 @@ def read_journeys(
     else:
         summaries, resamples = fit_and_resample(every, journeys, resampling, *readers, trial=trial)
     fitted = tuple(model for model in every if not is_left_out(model, trial))
-    overview = replace(_overview(journeys, summaries[:4], trial), resamples=resamples, models=fitted)
+    overview = replace(_overview(journeys, summaries[:5], trial), resamples=resamples, models=fitted)
     if segments is not None:
-        credit, notes = segment_credit(summaries[4], journeys, models, segments)
+        credit, notes = segment_credit(summaries[5], journeys, models, segments)
         overview = replace(overview, findings=[*overview.findings, *notes], segments=credit)
     if shuffling is not None:
         chance = shuffling.solve(summaries[-1], summaries[0])
@@ -96,16 +98,21 @@ def _with_trial(
 
 
 def _readers(journeys: Journeys) -> list[Reader]:
-    return [graph_reader(journeys), profile_reader(journeys), lag_reader(journeys)]
+    return [graph_reader(journeys), profile_reader(journeys), lag_reader(journeys), bounds_reader(journeys)]
 
 
 def _overview(journeys: Journeys, summaries: Sequence[Summary], trial: Trial | None) -> Overview:
     """Of what was observed and what `_readers` sum up."""
-    overview, steps, profile, lags = summaries
+    overview, steps, profile, lags, bounds = summaries
     few = _few_conversions(overview.number("conversions"))
     findings = [*journeys.describe(overview), *lookback_finding(lags, journeys), few]
     findings += [] if trial is None else trial.findings()
-    return Overview(findings, assemble_graph(steps, journeys), assemble_profile(profile, journeys.channels))
+    return Overview(
+        findings,
+        assemble_graph(steps, journeys),
+        assemble_profile(profile, journeys.channels),
+        assemble_bounds(bounds, steps, journeys.channels),
+    )
 
 
 def _few_conversions(conversions: float) -> Finding:

@@ -27,6 +27,7 @@ from attribution.schema.renames import new_name
 from attribution.schema.tables import DICTIONARY, OUTPUTS, TRUTH, Table, dictionary_rows
 from attribution.sections import FigureSpec, Finding, Language, ReportPart, RunContext, Section
 from attribution.uncertainty.chance_level import ChanceSection
+from attribution.uncertainty.disagreement import DisagreementSection
 from attribution.uncertainty.economics import EconomicsSection
 from attribution.uncertainty.intervals import ResamplingSection
 from attribution.uncertainty.placebo import PlaceboSection
@@ -38,6 +39,7 @@ SHIPPED: tuple[type[Section], ...] = (
     ReturnsSection,
     CausedSection,
     JourneysSection,
+    DisagreementSection,
     FunnelSection,
     ResamplingSection,
     EconomicsSection,

@@ -12,7 +12,8 @@ from attribution.schema.tables.definition import Column
 
 _WORDS: Mapping[str, str] = {
     "money": "value spend amount credited_value incremental_value expected_value money_at_stake cost_to_flip "
-    "moved worst unspent money profit_gap size handling worth own chance_value",
+    "moved worst unspent money profit_gap size handling worth own chance_value "
+    "alone_value took_part_value",
     "money (in a budget: what its objective counts)": "return long_return gain short_of_plan regret",
     "money per conversion": "cpa break_even_cpa average_value",
     "money per new customer": "cac lifetime_margin",
@@ -41,7 +42,7 @@ _WORDS: Mapping[str, str] = {
     "probability_pays_high probability_pays_most own_share least most rate rate_to_next rate_matured win_rate "
     "win_rate_matured open_share drop reference_drop removal_effect removal_effect_value rank_biased_overlap "
     "top3_overlap share_moved lost_touchpoints_to_flip others_lost_to_flip share_to_break_even maturity covered "
-    "p_value p_adjusted level weight auc optimality_gap margin empty_draws cpa_empty_draws cac_empty_draws",
+    "by_chance p_value p_adjusted level weight auc optimality_gap margin empty_draws cpa_empty_draws cac_empty_draws",
     "difference of shares": "excess",
     "correlation (−1 … 1)": "kendall_tau spearman similarity",
     "ratio (1 = 100 %)": "roas roi roi_beyond_chance full_roi claimed_ratio roi_rest roi_without roi_gap total_gap "

@@ -219,6 +219,31 @@ JOURNEY_PROFILE = Table(
     question="How long are journeys, and which channels are in those that convert and those that do not?",
 )
 
+DISAGREEMENT = Table(
+    "disagreement",
+    "measure, or measure × channel, or measure × model; before any model is fitted",
+    (
+        Column(
+            "measure",
+            "text",
+            "recommendation: what to report; one_touchpoint, one_channel, repeats: what journeys are like; "
+            "order_first_touch, order_last_touch, order_markov: what touchpoints in random order would change; bounds: "
+            "the least and the most that a channel can be credited with; assumption: what a model assumes",
+        ),
+        null("channel", "text", "the channel, for bounds"),
+        null("model", "text", "label of the model, for assumption"),
+        null("conversions", "number", "conversions concerned; for bounds took_part − alone"),
+        null("share", "number", "share of the conversions with a touchpoint"),
+        null("by_chance", "number", "for order_…: the largest share among orders that were drawn"),
+        null("alone", "number", "conversions of journeys that touched no other channel: the least credit it can get"),
+        null("took_part", "number", "conversions of journeys that touched the channel: the most credit it can get"),
+        null("alone_value", "number", "value of journeys that touched no other channel"),
+        null("took_part_value", "number", "value of journeys that touched the channel"),
+        Column("says", "text", "the same in a sentence"),
+    ),
+    question="On which channels can models that divide each journey differ at all, and what should be reported?",
+)
+
 QUALITY = Table(
     "quality",
     "one check of one table",
@@ -344,6 +369,7 @@ OUTPUTS = {
         PUBLISHED_CREDIT,
         TRANSITIONS,
         JOURNEY_PROFILE,
+        DISAGREEMENT,
         QUALITY,
         SEGMENT_CREDIT,
         CHANNEL_LINT,
