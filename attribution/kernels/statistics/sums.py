@@ -12,6 +12,7 @@ References
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -79,6 +80,8 @@ def sums_of_limbs(limbs: NDArray[np.int64], base: int) -> ExactSums:
     >>> to_float(sums_of_limbs(np.array([[3 << 31, 2]]), -1)).tolist()
     [3.5]
     """
+    if limbs.max(initial=0) < _LIMB:
+        return ExactSums(limbs, base)
     return ExactSums(_carry(limbs.copy()), base)
 
 
@@ -196,13 +199,26 @@ def distinct_rows(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[n
     if keys.shape[1] == 1:
         values, position = _distinct(keys[:, 0])
         return values[:, None], position
-    order = np.lexsort(keys.T[::-1])
+    order = _order_rows(keys)
     ordered = keys[order]
     is_new = np.ones(len(keys), dtype=bool)
     is_new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
     position = np.empty(len(keys), dtype=np.int64)
     position[order] = np.cumsum(is_new) - 1
     return ordered[is_new], position
+
+
+def _order_rows(keys: NDArray[np.int64]) -> NDArray[np.intp]:
+    """(n,) the rows of ``keys`` (n, m) in ascending order, equal ones as they come."""
+    lowest = keys.min(axis=0, initial=0)
+    spans = [int(span) + 1 for span in keys.max(axis=0, initial=0) - lowest]
+    if math.prod(spans) >= 1 << 62:
+        return np.lexsort(keys.T[::-1])
+    # One number for each row; tables that are merged are sorted already, and a stable sort makes use of it.
+    packed = keys[:, 0] - lowest[0]
+    for column in range(1, keys.shape[1]):
+        packed = packed * spans[column] + (keys[:, column] - lowest[column])
+    return np.argsort(packed, kind="stable")
 
 
 def _distinct(values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -198,6 +198,6 @@ def test_what_is_published() -> None:
     chosen = publish(effects, screening, np.array([True, False]))
     np.testing.assert_array_equal(chosen[..., 0], effects.within[..., 0])
     np.testing.assert_array_equal(chosen[..., 1], effects.plain[..., 1])
-    own = np.array([0, 2])
+    own = np.array([0, 1])
     slopes = np.linalg.solve(made.information[np.ix_(own, own)], made.conversions[own])
     np.testing.assert_allclose(effects.plain[0, 0], 2.0 * slopes, rtol=1e-9)
