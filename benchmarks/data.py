@@ -25,6 +25,8 @@ DAYS = 90
 IDS = ("integer", "uuid")
 TINY = 1_000
 """Touchpoints, or journeys, of the input on which everything is run once before it is timed."""
+WARM = 20_000
+"""Touchpoints of the input for what needs a few hundred conversions."""
 
 _FIRST_MOMENT = 1_704_067_200_000_000
 _LONGEST_PATH = 40
