@@ -297,7 +297,7 @@ class HazardMachinery(Machinery):
 
     @property
     def lacks_days(self) -> str | None:
-        return "follows customers from day to day, so that days cannot be summed up by themselves"
+        return "needs all that customers saw before, however long ago, which no summary of a day holds"
 
     @property
     def lacks_segments(self) -> str | None:

@@ -210,8 +210,8 @@ def distinct_rows(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[n
 
 def _order_rows(keys: NDArray[np.int64]) -> NDArray[np.intp]:
     """(n,) the rows of ``keys`` (n, m) in ascending order, equal ones as they come."""
-    lowest = keys.min(axis=0, initial=0)
-    spans = [int(span) + 1 for span in keys.max(axis=0, initial=0) - lowest]
+    lowest = keys.min(axis=0, initial=0).tolist()
+    spans = [high - low + 1 for high, low in zip(keys.max(axis=0, initial=0).tolist(), lowest, strict=True)]
     if math.prod(spans) >= 1 << 62:
         return np.lexsort(keys.T[::-1])
     # One number for each row; tables that are merged are sorted already, and a stable sort makes use of it.
