@@ -61,9 +61,10 @@ def _measure_large(options: Options, report: Report) -> None:
     peak = median(result.peak_mb for result in results) / 1000
     wall, cpu = medians(results, ["files to hazard"])
     report.derive("incremental: peak memory in GB", peak)
+    aim = verdict(peak, LIMIT / 1e9, applies=options.scale == SCALE)
     report.say(
-        f"{touchpoints:,} touchpoints, files to hazard within {LIMIT / 1e9:.0f} GB: wall {wall:.1f} s, cpu {cpu:.1f} s, "
-        f"peak memory in GB {peak:.2f}{verdict(peak, LIMIT / 1e9, applies=options.scale == SCALE)}"
+        f"{touchpoints:,} touchpoints, files to hazard within {LIMIT / 1e9:.0f} GB: "
+        f"wall {wall:.1f} s, cpu {cpu:.1f} s, peak memory in GB {peak:.2f}{aim}"
     )
 
 

@@ -86,7 +86,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--touchpoints", type=_positive, default=TOUCHPOINTS)
     parser.add_argument("--journeys", type=_positive, default=JOURNEYS, help="of the inputs in memory")
     parser.add_argument(
-        "--scale", type=_positive, default=SCALE, help="touchpoints of the section scale; spark takes a tenth, incremental a fifth"
+        "--scale",
+        type=_positive,
+        default=SCALE,
+        help="touchpoints of the section scale; a tenth of them in spark, a fifth in incremental",
     )
     parser.add_argument("--limit", type=float, default=900.0, help="seconds for one process of a peer")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every measurement")

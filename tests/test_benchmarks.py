@@ -157,7 +157,9 @@ def test_incremental_benchmark_compares_with_journeys_and_with_one_fit(said: Sai
     assert all(float(ratio) > 0 for ratio in ratios.values())
     worlds = re.findall(r"^world (\w+), 150,000 customers with truth, cpu s: [\d.]+ \(target ≤ 3: ", done, re.MULTILINE)
     assert worlds == ["default", "random", "activity", "null"]
-    assert re.search(r"^20,000 touchpoints, files to hazard within 2 GB: .* peak memory in GB [\d.]+$", done, re.MULTILINE)
+    assert re.search(
+        r"^20,000 touchpoints, files to hazard within 2 GB: .* peak memory in GB [\d.]+$", done, re.MULTILINE
+    )
 
 
 @pytest.mark.nightly

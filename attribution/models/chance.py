@@ -225,8 +225,8 @@ def _summarise_shuffles(models: Sequence[AttributionModel], shares: Shares, chun
         for part in _parts(journeys):
             tables: dict[str, list[tuple[int, KeyedSums]]] = {}
             for shuffle, shuffled in enumerate(_shuffle(part, shares, grains)):
-                for index, drawn in _summarise_each(shuffled, readers):
-                    for name, table in drawn.tables.items():
+                for index, own in _summarise_each(shuffled, readers):
+                    for name, table in own.tables.items():
                         tables.setdefault(f"{index}/{name}", []).append((shuffle, table))
             summary = summary + Summary({name: stack_labelled(labelled) for name, labelled in tables.items()})
     return summary

@@ -37,12 +37,12 @@ def summarise_bucket_risk(chunk: JourneyChunk, rules: Rules) -> Summary:
         some[:] = _sum_groups(chunk, rules, np.where(group < low + len(some), group - low, -1), len(some))
     keys = np.empty(limbs.shape, np.int64)
     keys[..., 0], keys[..., 1] = labels[:, None], places
-    keys, limbs, is_alone = keys.reshape(-1, 2), limbs.reshape(-1, 2), are_single(labels)
+    rows, sums, is_alone = keys.reshape(-1, 2), limbs.reshape(-1, 2), are_single(labels)
     if is_alone.any():
         # Of a customer alone most sums are 0; tables of the same keys are quicker to add up.
-        is_used = ~np.repeat(is_alone, len(places)) | limbs.any(axis=1)
-        keys, limbs = keys[is_used], limbs[is_used]
-    return Summary({RISK_TABLE: KeyedSums(keys, sums_of_limbs(limbs, -1))})
+        is_used = ~np.repeat(is_alone, len(places)) | sums.any(axis=1)
+        rows, sums = rows[is_used], sums[is_used]
+    return Summary({RISK_TABLE: KeyedSums(rows, sums_of_limbs(sums, -1))})
 
 
 def _sum_groups(chunk: JourneyChunk, rules: Rules, group: NDArray[np.int64], groups: int) -> NDArray[np.int64]:

@@ -25,7 +25,9 @@ def person_days(shop: World) -> tuple[np.ndarray, np.ndarray]:
         return (moments - START) / pd.Timedelta(days=1)
 
     rate, days = np.log(2) / HALF_LIFE, np.arange(int(DAYS))
-    ends = pd.DataFrame({"customer_id": shop.conversions["customer_id"], "at": in_days(shop.conversions["converted_at"])})
+    ends = pd.DataFrame(
+        {"customer_id": shop.conversions["customer_id"], "at": in_days(shop.conversions["converted_at"])}
+    )
     ends = ends.sort_values("at").assign(end=lambda frame: np.ceil(frame["at"]))
     columns = [np.ones(shop.customers * len(days))]
     for channel in CHANNELS:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from attribution.kernels.incremental.risk_tables import CREDITED, UNPAID, CustomerEvents, Rules
 from attribution.kernels.statistics.sums import LIMB_BITS
+from attribution.kernels.uncounted import uncounted
 
 _FRACTION = float(1 << LIMB_BITS)
 _NEVER = 1 << 62
@@ -90,12 +91,12 @@ def _fading(rules: Rules) -> tuple[Floats, Floats]:
     return np.exp(np.stack([-days, grown], axis=1)), np.exp(np.stack([-cells, cells], axis=1))
 
 
-@njit(cache=True, nogil=True, error_model="numpy", _nrt=False, inline="always")
+@uncounted(inline="always")
 def _fade(phase, rate, by_cell, faded, grown):
     """``faded`` exp(−w phase) and ``grown`` exp(w phase) of every rate w; ``phase`` (days) below 1."""
-    place = phase * _CELLS
-    cell = _U(np.int64(place))
-    rest = (place - np.int64(place)) / _CELLS
+    scaled = phase * _CELLS
+    cell = _U(np.int64(scaled))
+    rest = (scaled - np.int64(scaled)) / _CELLS
     for j in range(_U(len(rate))):
         if rate[j] > 1.0:
             faded[j] = np.exp(-rate[j] * phase)
@@ -130,7 +131,7 @@ _CARRY = 1 << 30
 """Fractions are carried before they might add up to more, long before 64 bits are full."""
 
 
-@njit(cache=True, nogil=True, error_model="numpy", _nrt=False, inline="always")
+@uncounted(inline="always")
 def _add(low, high, row, term):
     if term < _SMALL:
         low[row] += np.int64(term * _FRACTION + 0.5)
@@ -140,7 +141,7 @@ def _add(low, high, row, term):
         high[row] += whole
 
 
-@njit(cache=True, nogil=True, error_model="numpy", _nrt=False, inline="always")
+@uncounted(inline="always")
 def _add_times(low, high, row, factor, terms, first, is_few):
     """Add ``factor`` × ``terms`` [``first`` …] to as many sums."""
     if is_few:
@@ -152,7 +153,7 @@ def _add_times(low, high, row, factor, terms, first, is_few):
             _add(low, high, row + p, factor * terms[p])
 
 
-@njit(cache=True, nogil=True, error_model="numpy", _nrt=False, inline="always")
+@uncounted(inline="always")
 def _add_stocks(low, high, row, stock, faded, is_few):
     """Add stocks as they are now to as many sums."""
     slots = _U(len(stock)) // _U(len(faded))
@@ -167,7 +168,7 @@ def _add_stocks(low, high, row, stock, faded, is_few):
                 _add(low, high, row + p, stock[p] * faded[j])
 
 
-@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@uncounted()
 def _carry(cells):
     for g in range(cells.shape[0]):
         for i in range(cells.shape[2]):
@@ -189,7 +190,7 @@ def _spread(cells, both, *tables):
 # ---------------------------------------------------------------- the pass
 
 
-@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@uncounted()
 def _sum(events, frame, channels, edges, fading, groups, state, cells):
     touch_start, touched_at, channel, end_start, ended_at, counts, value = events
     slot, role, rate = channels
@@ -240,7 +241,7 @@ def _sum(events, frame, channels, edges, fading, groups, state, cells):
     _carry(cells)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@uncounted()
 def _spell(
     touched_at, channel, first, until, entry, close, bought, worth, frame, slot, role, rate, by_day, by_cell, edges,
     stock, now, faded, grown, low, high,
@@ -249,21 +250,11 @@ def _spell(
     columns, slots, is_few = _U(len(stock)), _U(len(role)), until - first < _MANY
     _mark_risk(low, high, edges[_RISK], edges[_RISK_IMPULSE], (entry - start) / day, days)
     _mark_risk(low, high, edges[_RISK_STOP], edges[_RISK_STOP_IMPULSE], (close - start) / day, days)
-    base, is_empty, visited = np.int64((entry - start) / day), True, -_NEVER
-    stock[:] = 0.0
-    now[:] = 0.0
-    i, unpaid = first, _next(channel, slot, role, first, until, UNPAID)
-    while i < until and touched_at[i] < entry:
-        if slot[channel[i]] >= 0 and role[slot[channel[i]]] == CREDITED:
-            _recall(slot[channel[i]], (entry - touched_at[i]) / day, rate, now)
-            is_empty = False
-        i += 1
-    while unpaid < until and touched_at[unpaid] + guard < entry:
-        _recall(slot[channel[unpaid]], (entry - touched_at[unpaid] - guard) / day, rate, now)
-        is_empty = False
-        unpaid = _next(channel, slot, role, unpaid + 1, until, UNPAID)
-    if not is_empty:
-        _enter((entry - start) / day, base, rate, by_day, by_cell, edges, stock, now, faded, grown, low, high, is_few)
+    base, visited = np.int64((entry - start) / day), -_NEVER
+    i, unpaid, is_empty = _start(
+        touched_at, channel, first, until, entry, base, frame, slot, role, rate, by_day, by_cell, edges, stock, now,
+        faded, grown, low, high, is_few,
+    )  # fmt: skip
     while True:
         comes = touched_at[i] if i < until else _NEVER
         counts = touched_at[unpaid] + guard if unpaid < until else _NEVER
@@ -285,25 +276,10 @@ def _spell(
         after = i + 1
         while after < until and touched_at[after] == at:
             after += 1
-        adds = at < close
-        is_both = at > entry and adds and after == i + 1  # it comes and is added: one sum for two
-        for k in range(i, after if at > entry else i):
-            if slot[channel[k]] >= 0:
-                s = _U(slot[channel[k]])
-                high[edges[_ARRIVALS] + s * _U(days) + _U(min(today, days - 1))] += 1
-                if not is_empty:
-                    table = _BOTH if is_both and role[s] == CREDITED else _AT_ARRIVALS
-                    _add_stocks(low, high, edges[table] + s * columns, stock, faded, is_few)
-                if role[s] == UNPAID:
-                    visited = at
-        for k in range(i, after if adds else i):
-            if slot[channel[k]] >= 0 and role[slot[channel[k]]] == CREDITED:
-                s = _U(slot[channel[k]])
-                if not (is_empty or is_both):
-                    _add_stocks(low, high, edges[_AT_ADDITIONS] + s * columns, stock, faded, is_few)
-                _bring(s, today, base, rate, by_day, grown, edges, stock, low)
-                high[edges[_ADDITIONS] + _U(today) * slots + s] += 1
-                is_empty = False
+        is_empty, visited = _come(
+            channel, i, after, at > entry, at < close, at, today, base, days, slot, role, rate, by_day, edges, stock,
+            faded, grown, low, high, is_few, is_empty, visited,
+        )  # fmt: skip
         i = after
     if not is_empty:
         moment = (close - start) / day
@@ -311,17 +287,71 @@ def _spell(
         _see(stock, faded, now)
         _leave(np.int64(moment), bought, worth, days, rate, by_day, grown, edges, now, low, high, is_few)
     if bought:
-        today = _U(min((close - start) // day, days - 1))
-        _add(low, high, edges[_CONVERSIONS] + today, 1.0)
-        _add(low, high, edges[_VALUE] + today, worth)
+        last = _U(min((close - start) // day, days - 1))
+        _add(low, high, edges[_CONVERSIONS] + last, 1.0)
+        _add(low, high, edges[_VALUE] + last, worth)
         if close - visited <= _NEAR:
             _add(low, high, edges[_NEARBY], 1.0)
+
+
+@uncounted(inline="always")
+def _start(
+    touched_at, channel, first, until, entry, base, frame, slot, role, rate, by_day, by_cell, edges, stock, now,
+    faded, grown, low, high, is_few,
+):  # fmt: skip
+    """Stocks at entry, of what lies before it; which touchpoints come next, paid and unpaid, and whether all is 0."""
+    day, guard = frame[2], frame[3]
+    is_empty = True
+    stock[:] = 0.0
+    now[:] = 0.0
+    i, unpaid = first, _next(channel, slot, role, first, until, UNPAID)
+    while i < until and touched_at[i] < entry:
+        if slot[channel[i]] >= 0 and role[slot[channel[i]]] == CREDITED:
+            _recall(slot[channel[i]], (entry - touched_at[i]) / day, rate, now)
+            is_empty = False
+        i += 1
+    while unpaid < until and touched_at[unpaid] + guard < entry:
+        _recall(slot[channel[unpaid]], (entry - touched_at[unpaid] - guard) / day, rate, now)
+        is_empty = False
+        unpaid = _next(channel, slot, role, unpaid + 1, until, UNPAID)
+    if not is_empty:
+        moment = (entry - frame[0]) / day
+        _enter(moment, base, rate, by_day, by_cell, edges, stock, now, faded, grown, low, high, is_few)
+    return i, unpaid, is_empty
+
+
+@uncounted(inline="always")
+def _come(
+    channel, i, after, arrives, adds, at, today, base, days, slot, role, rate, by_day, edges, stock, faded, grown, low,
+    high, is_few, is_empty, visited,
+):  # fmt: skip
+    """Touchpoints of one instant: they come, and do not see each other; then those that are paid for are added."""
+    columns, slots = _U(len(stock)), _U(len(role))
+    is_both = arrives and adds and after == i + 1  # it comes and is added: one sum for two
+    for k in range(i, after if arrives else i):
+        if slot[channel[k]] >= 0:
+            s = _U(slot[channel[k]])
+            high[edges[_ARRIVALS] + s * _U(days) + _U(min(today, days - 1))] += 1
+            if not is_empty:
+                table = _BOTH if is_both and role[s] == CREDITED else _AT_ARRIVALS
+                _add_stocks(low, high, edges[table] + s * columns, stock, faded, is_few)
+            if role[s] == UNPAID:
+                visited = at
+    for k in range(i, after if adds else i):
+        if slot[channel[k]] >= 0 and role[slot[channel[k]]] == CREDITED:
+            s = _U(slot[channel[k]])
+            if not (is_empty or is_both):
+                _add_stocks(low, high, edges[_AT_ADDITIONS] + s * columns, stock, faded, is_few)
+            _bring(s, today, base, rate, by_day, grown, edges, stock, low)
+            high[edges[_ADDITIONS] + _U(today) * slots + s] += 1
+            is_empty = False
+    return is_empty, visited
 
 
 # ---------------------------------------------------------------- stocks
 
 
-@njit(cache=True, nogil=True, error_model="numpy", _nrt=False, inline="always")
+@uncounted(inline="always")
 def _go(moment, base, rate, by_day, by_cell, stock, faded, grown):
     """The day that stocks are held at; ``faded`` since it began, and ``grown`` since the day of ``moment`` did."""
     today = np.int64(moment)
@@ -337,7 +367,7 @@ def _go(moment, base, rate, by_day, by_cell, stock, faded, grown):
     return base
 
 
-@njit(cache=True, nogil=True, error_model="numpy", _nrt=False, inline="always")
+@uncounted(inline="always")
 def _see(stock, faded, now):
     """Stocks as they are ``now``."""
     slots = _U(len(stock)) // _U(len(faded))
@@ -347,7 +377,7 @@ def _see(stock, faded, now):
             now[p] = stock[p] * factor
 
 
-@njit(cache=True, nogil=True, error_model="numpy", _nrt=False, inline="always")
+@uncounted(inline="always")
 def _bring(s, today, base, rate, by_day, grown, edges, stock, low):
     """One more in the stocks of a channel."""
     columns = _U(len(stock))
@@ -360,7 +390,7 @@ def _bring(s, today, base, rate, by_day, grown, edges, stock, low):
         stock[j * slots + s] += grown[j] * by_day[since, 1, j]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@uncounted()
 def _recall(s, gone, rate, now):
     """One more in the stocks of a channel at entry, from so many days before."""
     slots = len(now) // len(rate)
@@ -368,7 +398,7 @@ def _recall(s, gone, rate, now):
         now[j * slots + s] += np.exp(-rate[j] * gone)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@uncounted()
 def _enter(moment, base, rate, by_day, by_cell, edges, stock, now, faded, grown, low, high, is_few):
     """What lies before the entry comes in at once."""
     _go(moment, base, rate, by_day, by_cell, stock, faded, grown)
@@ -380,7 +410,7 @@ def _enter(moment, base, rate, by_day, by_cell, edges, stock, now, faded, grown,
     _add_flow(low, high, edges[_PART], edges[_ENTERED], base, rate, by_day, grown, now)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@uncounted()
 def _leave(today, bought, worth, days, rate, by_day, grown, edges, now, low, high, is_few):
     """What leaves the stocks, and what they were at the conversion if there is one."""
     _add_products(low, high, edges[_STOP], now, is_few)
@@ -392,7 +422,7 @@ def _leave(today, bought, worth, days, rate, by_day, grown, edges, now, low, hig
             _add(low, high, edges[_AT_VALUE] + p, worth * now[p])
 
 
-@njit(cache=True, nogil=True, error_model="numpy", _nrt=False, inline="always")
+@uncounted(inline="always")
 def _add_flow(low, high, part, heights, today, rate, by_day, grown, now):
     """What all stocks are over the rest of the day, and how high they are."""
     columns = _U(len(now))
@@ -405,7 +435,7 @@ def _add_flow(low, high, part, heights, today, rate, by_day, grown, now):
                 _add(low, high, heights + row + p, now[p])
 
 
-@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@uncounted()
 def _add_products(low, high, table, now, is_few):
     """Half of x xᵀ: each pair of stocks once, and half of the square of each."""
     columns = _U(len(now))
@@ -415,7 +445,7 @@ def _add_products(low, high, table, now, is_few):
             _add_times(low, high, table + p * columns, now[p], now, p + _ONE, is_few)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@uncounted()
 def _mark_risk(low, high, part, impulse, moment, days):
     today = np.int64(moment)
     if today < days:
@@ -424,7 +454,7 @@ def _mark_risk(low, high, part, impulse, moment, days):
         high[impulse + _U(today + 1)] += 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@uncounted()
 def _next(channel, slot, role, i, until, kind):
     """The next touchpoint of a channel of one kind."""
     while i < until and (slot[channel[i]] < 0 or role[slot[channel[i]]] != kind):

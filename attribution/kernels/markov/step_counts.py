@@ -14,6 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from attribution.kernels.statistics.sums import KeyedSums, stack_labelled, sum_by_key, sums_of_counts
+from attribution.kernels.uncounted import uncounted
 
 Counts = NDArray[np.bool_] | NDArray[np.int64] | NDArray[np.float64]
 
@@ -198,7 +199,7 @@ def _count_whole(
     return keys[ascending], counts[ascending]
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@uncounted()
 def _count(journeys, conversions, nulls, layout, counts):
     start, stop, channel = journeys.start, journeys.stop, journeys.channel
     channels, order, bits = layout

@@ -13,6 +13,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from attribution.kernels.uncounted import uncounted
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -188,7 +190,7 @@ def live_day(
 # as all else. No divisor can be 0.
 
 
-@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@uncounted()
 def _live_day(today, off, channels, market, customers, state, scratch, buffers):
     phases, stocks = state.phase, state.stock
     size = len(customers.activity)
@@ -226,7 +228,7 @@ def _live_day(today, off, channels, market, customers, state, scratch, buffers):
     return touched, bought, changes
 
 
-@njit(cache=True, nogil=True, error_model="numpy", _nrt=False, inline="always")
+@uncounted(inline="always")
 def _is_over(phases, i):
     """Whether nothing can happen to a customer any more, in any history."""
     is_over = phases[i, 0] == OVER
@@ -235,7 +237,7 @@ def _is_over(phases, i):
     return is_over
 
 
-@njit(cache=True, nogil=True, error_model="numpy", _nrt=False, inline="always")
+@uncounted(inline="always")
 def _hit_steadily(today, chance, is_steady, i, hit):
     """Which of the steady channels touch a customer: the same in all histories."""
     for k in range(len(is_steady)):
@@ -243,7 +245,7 @@ def _hit_steadily(today, chance, is_steady, i, hit):
             hit[k] = today.draws[3 + k, i] < chance[i, k] * today.season_factor[k]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", _nrt=False, inline="always")
+@uncounted(inline="always")
 def _live(today, channels, market, customers, state, is_steady, i, h, hit, touches):
     """What happens to a customer in a history of its own; ``touches`` is filled, in the actual one ``hit`` as well."""
     draws = today.draws
@@ -276,7 +278,7 @@ def _live(today, channels, market, customers, state, is_steady, i, h, hit, touch
     return Moment(goodwill, in_market, last_visit, count, _is_below(draws[1, i], log_odds))
 
 
-@njit(cache=True, nogil=True, error_model="numpy", _nrt=False, inline="always")
+@uncounted(inline="always")
 def _end(today, channels, market, customers, state, i, h, moment, touches, off_channel):
     """Take a customer to the next day; ``off_channel`` is the one that does nothing in this history, or negative."""
     if moment.buys and not market.repeat_purchases:
@@ -309,7 +311,7 @@ def _end(today, channels, market, customers, state, i, h, moment, touches, off_c
     state.in_market[i, h] = moment.in_market and not moment.buys
 
 
-@njit(cache=True, nogil=True, error_model="numpy", _nrt=False, inline="always")
+@uncounted(inline="always")
 def _differs(goodwills, stocks, i, h):
     """Whether a customer has another past in a history than in the actual one."""
     differs = goodwills[i, h] != goodwills[i, 0]
@@ -318,7 +320,7 @@ def _differs(goodwills, stocks, i, h):
     return differs
 
 
-@njit(cache=True, nogil=True, error_model="numpy", _nrt=False, inline="always")
+@uncounted(inline="always")
 def _write_touchpoints(buffers, touched, i, moment, touches):
     for t in range(moment.hits):
         buffers.row[touched], buffers.channel[touched] = i, touches[t]
@@ -327,20 +329,20 @@ def _write_touchpoints(buffers, touched, i, moment, touches):
     return touched
 
 
-@njit(cache=True, nogil=True, error_model="numpy", _nrt=False, inline="always")
+@uncounted(inline="always")
 def _write_buyer(buffers, bought, i, moment):
     buffers.buyer[bought] = i
     buffers.buyer_goodwill[bought], buffers.buyer_in_market[bought] = moment.goodwill, moment.in_market
     return bought + 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy", _nrt=False, inline="always")
+@uncounted(inline="always")
 def _write_change(buffers, changes, i, h, sign):
     buffers.changed[changes], buffers.history[changes], buffers.sign[changes] = i, h - 1, sign
     return changes + 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@uncounted()
 def _is_touched(draw, chance, exponent):
     """Whether a uniform is below ``chance`` × exp(``exponent``)."""
     if exponent == 0.0:
@@ -353,7 +355,7 @@ def _is_touched(draw, chance, exponent):
     return draw < chance * math.exp(min(exponent, 600.0))
 
 
-@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@uncounted()
 def _is_below(draw, log_odds):
     """Whether a uniform is below the probability that has these log-odds."""
     if draw >= _RARE and log_odds <= _RARE_LOG_ODDS:
