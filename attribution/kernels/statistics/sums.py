@@ -268,15 +268,26 @@ def _widen(sums: ExactSums, base: int, top: int) -> NDArray[np.int64]:
 
 def _carry(limbs: NDArray[np.int64]) -> NDArray[np.int64]:
     """Bring every limb back to 32 bits, adding limbs at the top where needed."""
-    carry = np.zeros(len(limbs), dtype=np.int64)
-    for k in range(limbs.shape[1]):
-        total = limbs[:, k] + carry
-        limbs[:, k] = total & (_LIMB - 1)
-        carry = total >> LIMB_BITS
-    while carry.any():
-        limbs = np.concatenate([limbs, (carry & (_LIMB - 1))[:, None]], axis=1)
-        carry = carry >> LIMB_BITS
+    largest = _carry_up(limbs)
+    while largest >= _LIMB:
+        limbs = np.concatenate([limbs, limbs[:, -1:] >> LIMB_BITS], axis=1)
+        limbs[:, -2] &= _LIMB - 1
+        largest >>= LIMB_BITS
     return limbs
+
+
+@njit(cache=True, nogil=True)
+def _carry_up(limbs):
+    """Bring all but the top limbs back to 32 bits; the largest of the top."""
+    largest = 0
+    for i in range(limbs.shape[0]):
+        carry = 0
+        for k in range(limbs.shape[1]):
+            total = limbs[i, k] + carry
+            carry = total >> LIMB_BITS
+            limbs[i, k] = total if k == limbs.shape[1] - 1 else total & (_LIMB - 1)
+        largest = max(largest, limbs[i, limbs.shape[1] - 1])
+    return largest
 
 
 @njit(cache=True, nogil=True)
