@@ -104,7 +104,8 @@ def write_events(folder: Path, touchpoints: int) -> None:
 
 def _draw(what: str, size: int) -> str:
     """SQL for a number in 0 … size − 1, different for every row ``i`` and every ``what``."""
-    return f"(hash(i, '{what}', {SEED}) % {size})::bigint"
+    # Hashed twice: hashes of the same row beside different words share their low bits.
+    return f"(hash(hash(i, '{what}', {SEED})) % {size})::bigint"
 
 
 def _moment(what: str) -> str:
