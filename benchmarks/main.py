@@ -11,9 +11,10 @@ from pathlib import Path
 
 from benchmarks.budget import measure_budget
 from benchmarks.commands import measure_commands
-from benchmarks.data import TINY
+from benchmarks.data import TINY, WARM
 from benchmarks.events import measure_events, measure_models
 from benchmarks.games import measure_games
+from benchmarks.incremental import measure_incremental
 from benchmarks.intervals import measure_intervals
 from benchmarks.options import JOURNEYS, SCALE, TOUCHPOINTS, Options
 from benchmarks.parity import measure_parity
@@ -31,6 +32,7 @@ SECTIONS: dict[str, Callable[[Options, Report], None]] = {
     "scale": measure_scale,
     "spark": measure_spark,
     "intervals": measure_intervals,
+    "incremental": measure_incremental,
     "games": measure_games,
     "sensitivity": measure_sensitivity,
     "budget": measure_budget,
@@ -62,11 +64,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _generate(options: Options, sections: Sequence[str]) -> None:
-    events = {"events", "models", "scoring"} & set(sections)
+    events = {"events", "models", "scoring", "incremental"} & set(sections)
     sizes = {TINY} if events or {"scale", "spark"} & set(sections) else set()
     sizes |= {options.touchpoints} if events else set()
     sizes |= {options.scale // 10, options.scale} if "scale" in sections else set()
     sizes |= {options.scale // 10} if "spark" in sections else set()
+    sizes |= {WARM, options.scale // 5} if "incremental" in sections else set()
     request = {
         "touchpoints": sorted(sizes),
         "journeys": [TINY, options.journeys] if {"intervals", "peers"} & set(sections) else [],
@@ -83,7 +86,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--touchpoints", type=_positive, default=TOUCHPOINTS)
     parser.add_argument("--journeys", type=_positive, default=JOURNEYS, help="of the inputs in memory")
     parser.add_argument(
-        "--scale", type=_positive, default=SCALE, help="touchpoints of the section scale; spark takes a tenth"
+        "--scale",
+        type=_positive,
+        default=SCALE,
+        help="touchpoints of the section scale; a tenth of them in spark, a fifth in incremental",
     )
     parser.add_argument("--limit", type=float, default=900.0, help="seconds for one process of a peer")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every measurement")

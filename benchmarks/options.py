@@ -18,7 +18,7 @@ class Options:
     ----------
     touchpoints : of the event benchmarks; a fifth as many customers, a fiftieth as many conversions
     journeys : of the inputs in memory, which are paths
-    scale : touchpoints of the benchmark beyond memory; a tenth of them in that of Spark
+    scale : touchpoints of the benchmark beyond memory; a tenth of them in that of Spark, a fifth in that of the hazard
     rounds : how often each measurement is repeated
     limit : seconds a peer may take for one process
     python : of the project

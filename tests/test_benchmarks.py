@@ -150,6 +150,19 @@ def test_games_benchmark_solves_exactly_and_by_sampling(said: Said) -> None:
 
 
 @pytest.mark.nightly
+def test_incremental_benchmark_compares_with_journeys_and_with_one_fit(said: Said) -> None:
+    done = said("incremental", "--touchpoints", "20_000", "--scale", "100_000")
+    ratios = dict(re.findall(r"^([\w ]+ ÷ [\w ]+) by cpu, median: ([\d.]+)$", done, re.MULTILINE))
+    assert list(ratios) == ["hazard ÷ journeys", "hazard and draws ÷ journeys", "ten models and chance ÷ ten models"]
+    assert all(float(ratio) > 0 for ratio in ratios.values())
+    worlds = re.findall(r"^world (\w+), 150,000 customers with truth, cpu s: [\d.]+ \(target ≤ 3: ", done, re.MULTILINE)
+    assert worlds == ["default", "random", "activity", "null"]
+    assert re.search(
+        r"^20,000 touchpoints, files to hazard within 2 GB: .* peak memory in GB [\d.]+$", done, re.MULTILINE
+    )
+
+
+@pytest.mark.nightly
 def test_budget_benchmark_solves_problems_of_all_kinds(said: Said) -> None:
     done = said("budget")
     (seconds,) = re.findall(r"slowest allocation of 50 channels, wall s: ([\d.]+) \(target ≤ 1: ", done)

@@ -32,7 +32,8 @@ ADJUST = {
 FEWEST = 200
 """Conversions below which nothing can be said."""
 
-LONGEST_GUARD_DAYS, LONGEST_HALF_LIFE_DAYS = 365.0, 10_000.0
+LONGEST_GUARD_DAYS = 365.0
+SHORTEST_HALF_LIFE_DAYS, LONGEST_HALF_LIFE_DAYS = 0.01, 10_000.0
 KERNEL_SPREAD = 0.10
 """Standard deviation of ln credit for what sampling leaves out: the shape of the effect over time."""
 
@@ -163,11 +164,11 @@ class AdditiveHazard(AttributionModel):
     def validate(self) -> None:
         chosen: Any = [1.0] if self.half_lives_days is None else self.half_lives_days
         lengths = list(chosen) if isinstance(chosen, list | tuple) else [chosen]
-        if not lengths or not all(_is_number(each) and 0 < each <= LONGEST_HALF_LIFE_DAYS for each in lengths):
+        if not lengths or not all(_is_half_life(each) for each in lengths):
             raise InputError(
                 "AdditiveHazard: half_lives_days must be days, one number or several",
                 given=repr(self.half_lives_days),
-                allowed="numbers above 0, up to 10,000",
+                allowed=f"numbers from {SHORTEST_HALF_LIFE_DAYS} to {LONGEST_HALF_LIFE_DAYS:,.0f}",
             )
         if not _is_number(self.guard_days) or not 0 <= self.guard_days <= LONGEST_GUARD_DAYS:
             raise InputError(
@@ -305,7 +306,7 @@ class HazardMachinery(Machinery):
 
     @property
     def lacks_days(self) -> str | None:
-        return "follows customers from day to day, so that days cannot be summed up by themselves"
+        return "needs all that customers saw before, however long ago, which no summary of a day holds"
 
     @property
     def lacks_segments(self) -> str | None:
@@ -477,6 +478,10 @@ def _check_thresholds(screening: Mapping[str, float] | None) -> None:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float | np.number) and not isinstance(value, bool)
+
+
+def _is_half_life(value: object) -> bool:
+    return _is_number(value) and SHORTEST_HALF_LIFE_DAYS <= value <= LONGEST_HALF_LIFE_DAYS  # type: ignore[operator]
 
 
 def _is_whole(value: object) -> bool:

@@ -35,7 +35,7 @@ from attribution.kernels.statistics.dealing import path_words
 from attribution.kernels.statistics.draws import Words, draw_words, id_words
 from attribution.kernels.statistics.sums import KeyedSums, stack_labelled, to_float
 from attribution.models.base import AttributionModel
-from attribution.models.machinery import Draws, get_machinery
+from attribution.models.machinery import Draws, Machinery, get_machinery
 from attribution.schema.tables import NO_CHANNELS
 
 if TYPE_CHECKING:
@@ -225,11 +225,24 @@ def _summarise_shuffles(models: Sequence[AttributionModel], shares: Shares, chun
         for part in _parts(journeys):
             tables: dict[str, list[tuple[int, KeyedSums]]] = {}
             for shuffle, shuffled in enumerate(_shuffle(part, shares, grains)):
-                for index, machinery in readers.items():
-                    for name, table in machinery.summarise_drawn(shuffled).tables.items():
+                for index, own in _summarise_each(shuffled, readers):
+                    for name, table in own.tables.items():
                         tables.setdefault(f"{index}/{name}", []).append((shuffle, table))
             summary = summary + Summary({name: stack_labelled(labelled) for name, labelled in tables.items()})
     return summary
+
+
+def _summarise_each(chunk: JourneyChunk, readers: Mapping[int, Machinery]) -> Iterator[tuple[int, Summary]]:
+    """What each model needs of the journeys; what follows from another model's sums is not read again."""
+    ways = {
+        index: [(source, way) for source, other in readers.items() if (way := machinery.derive_drawn(other))]
+        for index, machinery in readers.items()
+    }
+    read = {index: readers[index].summarise_drawn(chunk) for index in readers if not ways[index]}
+    yield from read.items()
+    for index in [index for index in readers if index not in read]:
+        source, way = next((source, way) for source, way in ways[index] if source in read)
+        yield index, way(read[source])
 
 
 def _each_label(summaries: Mapping[int, Summary]) -> Summary:

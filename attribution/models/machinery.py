@@ -217,6 +217,13 @@ class Machinery:
         """Tables of `summarise` that `solve` needs; with those of `summarise_undrawn` they are all."""
         return self.model.summarise(chunk)
 
+    def derive_drawn(self, source: Machinery) -> Callable[[Summary], Summary] | None:
+        """How `summarise_drawn` follows from what it gives for the model of ``source``, so that one reading will do.
+
+        None where it does not.
+        """
+        return None
+
     @property
     def reads_converting_only(self) -> bool:
         """Whether `summarise_drawn` looks at no journey but those with credit to allocate."""

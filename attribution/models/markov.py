@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -25,7 +26,7 @@ from attribution.models.continuation import (
     subtract_continuation,
 )
 from attribution.models.credit import Totals
-from attribution.models.machinery import Draws, HeldOut, attributable
+from attribution.models.machinery import Draws, HeldOut, Machinery, attributable
 from attribution.models.order import (
     HIGHEST,
     THIN,
@@ -38,7 +39,7 @@ from attribution.models.order import (
 )
 from attribution.models.published import PublishedMachinery, PublishedModel
 from attribution.models.recoding import Recoding, by_step
-from attribution.models.steps import Counting, summarise_bucket_steps, summarise_steps
+from attribution.models.steps import Counting, shorten_summary, summarise_bucket_steps, summarise_steps
 from attribution.schema.tables import HELD_OUT, INTERACTIONS
 
 Floats = NDArray[np.float64]
@@ -291,6 +292,12 @@ class MarkovMachinery(PublishedMachinery):
 
     def summarise_drawn(self, chunk: JourneyChunk) -> Summary:
         return self.model._summarise_steps(chunk)
+
+    def derive_drawn(self, source: Machinery) -> Callable[[Summary], Summary] | None:
+        if type(source.model) is not type(self.model) or "auto" in (source.model.order, self.model.order):
+            return None
+        order, to = int(source.model.order), int(self.model.order)
+        return partial(shorten_summary, channels=len(self.model.channels_), order=order, to=to) if order > to else None
 
     def repeat(self) -> Markov:
         again = copy.copy(self.model)

@@ -31,18 +31,18 @@ def summarise_bucket_risk(chunk: JourneyChunk, rules: Rules) -> Summary:
     labels, group = np.unique(_labels(chunk), return_inverse=True)
     if not len(labels):
         return Summary({})
-    parts = []
+    places, limbs = np.arange(rules.layout.size), np.empty((len(labels), rules.layout.size, 2), np.int64)
     for low in range(0, len(labels), _GROUPS):
-        some = labels[low : low + _GROUPS]
-        limbs = _sum_groups(chunk, rules, np.where(group < low + len(some), group - low, -1), len(some))
-        size = limbs.shape[1]
-        keys = np.column_stack([np.repeat(some, size), np.tile(np.arange(size), len(some))])
-        flat = limbs.reshape(-1, 2)
+        some = limbs[low : low + _GROUPS]
+        some[:] = _sum_groups(chunk, rules, np.where(group < low + len(some), group - low, -1), len(some))
+    keys = np.empty(limbs.shape, np.int64)
+    keys[..., 0], keys[..., 1] = labels[:, None], places
+    rows, sums, is_alone = keys.reshape(-1, 2), limbs.reshape(-1, 2), are_single(labels)
+    if is_alone.any():
         # Of a customer alone most sums are 0; tables of the same keys are quicker to add up.
-        is_used = ~are_single(keys[:, 0]) | flat.any(axis=1)
-        parts.append((keys, flat) if is_used.all() else (keys[is_used], flat[is_used]))
-    keys, flat = (np.concatenate([part[side] for part in parts]) for side in (0, 1))
-    return Summary({RISK_TABLE: KeyedSums(keys, sums_of_limbs(flat, -1))})
+        is_used = ~np.repeat(is_alone, len(places)) | sums.any(axis=1)
+        rows, sums = rows[is_used], sums[is_used]
+    return Summary({RISK_TABLE: KeyedSums(rows, sums_of_limbs(sums, -1))})
 
 
 def _sum_groups(chunk: JourneyChunk, rules: Rules, group: NDArray[np.int64], groups: int) -> NDArray[np.int64]:

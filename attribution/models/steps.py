@@ -10,8 +10,8 @@ from scipy import sparse
 
 from attribution.journeys import Buckets, JourneyChunk, Summary
 from attribution.kernels.markov.chains import Chain, Frame, build_chain, frame
-from attribution.kernels.markov.step_counts import Slices, count_bucket_steps, count_steps, last_steps
-from attribution.kernels.statistics.sums import regroup, sum_by_key, sum_by_pair, to_float
+from attribution.kernels.markov.step_counts import Slices, count_bucket_steps, count_steps, last_steps, shorten_steps
+from attribution.kernels.statistics.sums import KeyedSums, distinct_rows, regroup, sum_by_key, sum_by_pair, to_float
 from attribution.models.order import Shortened, shorten
 
 
@@ -41,6 +41,15 @@ def summarise_bucket_steps(chunk: JourneyChunk, *, channels: int, order: int) ->
     else:
         value = sum_by_key(np.column_stack([paid.bucket, ends]), paid.value)
     return Summary({"steps": steps, "value": value})
+
+
+def shorten_summary(summary: Summary, *, channels: int, order: int, to: int) -> Summary:
+    """`summarise_steps` of the order ``to``, from that of a higher ``order``."""
+    tables = {}
+    for name, table in summary.tables.items():
+        keys, position = distinct_rows(shorten_steps(table.keys, channels=channels, order=order, to=to))
+        tables[name] = KeyedSums(keys, regroup(table.sums, position, len(keys)))
+    return Summary(tables)
 
 
 def _slices(chunk: JourneyChunk, channels: int) -> Slices:

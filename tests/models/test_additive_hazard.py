@@ -326,7 +326,7 @@ def test_segments_are_their_customers_alone() -> None:
 
 def test_daily_summaries_refuse_it() -> None:
     journeys = journeys_by_day(world().sources(), lookback_days=7)
-    with pytest.raises(InputError, match=r"follows customers from day to day.*fit it with `attribution run`"):
+    with pytest.raises(InputError, match=r"however long ago.*fit it with `attribution run`"):
         summarise_days(journeys, [plain(customers=12_000)], 19_723, 19_725)
 
 
@@ -474,6 +474,7 @@ def test_more_customers_than_there_are() -> None:
     ("options", "said"),
     [
         ({"half_lives_days": 0}, "half_lives_days must be days"),
+        ({"half_lives_days": 0.009}, "Allowed: numbers from 0.01 to 10,000"),
         ({"half_lives_days": []}, "half_lives_days must be days"),
         ({"half_lives_days": [7, -1]}, "half_lives_days must be days"),
         ({"half_lives_days": "week"}, "half_lives_days must be days"),
@@ -493,7 +494,9 @@ def test_impossible_options_are_refused(options: dict[str, object], said: str) -
 def test_warnings_say_what_to_do() -> None:
     touchpoints, conversions = small_tables()
     bare = at.build_journeys(small())
-    assert set(found(at.AdditiveHazard(credited=["mail"]).fit(bare))) >= {"customers_at_risk", "few_conversions"}
+    said = found(at.AdditiveHazard(credited=["mail"]).fit(bare))
+    assert "a broad channel with two or three times what it caused: give a customers table" in said["customers_at_risk"]
+    assert "rely on its intervals, not on its numbers, or use more data" in said["few_conversions"]
     assert "long_half_life" not in found(at.AdditiveHazard(credited=["mail"]).fit(bare))
     long = at.AdditiveHazard(credited=["mail"], half_lives_days=[3, 21]).fit(bare)
     assert "set half_lives_days to 7.5 or less" in found(long)["long_half_life"]

@@ -19,6 +19,7 @@ from attribution.kernels.statistics.sums import to_float
 from attribution.models import order as choice
 from attribution.models.machinery import get_machinery
 from attribution.models.model_tables import model_findings
+from attribution.models.steps import shorten_summary, summarise_steps
 from attribution.schema.tables import HELD_OUT, INTERACTIONS
 
 Row = tuple[Sequence[str], float, float, float]
@@ -422,3 +423,15 @@ def test_a_continuation_without_a_touched_conversion_credits_no_more_than_it_say
     model = at.Markov(continuation=0.1).fit(at.build_journeys(at.load_sources(paths=paths)))
     # Each of three journeys through a or b, and two through c, would have converted with 0.1.
     np.testing.assert_allclose(model.credit_.conversions[:-1], [-0.3, -0.3, -0.2], rtol=1e-12)
+
+
+@pytest.mark.parametrize(("channels", "order"), [(3, 3), (40, 12)])
+def test_steps_of_a_lower_order_follow_from_those_of_a_higher_one(channels: int, order: int) -> None:
+    (chunk,) = journeys_of([(path, conversions, 0.1 * value, nulls) for path, conversions, value, nulls in WORKED])
+    high = summarise_steps(chunk, channels=channels, order=order)
+    for to in range(1, order):
+        made = shorten_summary(high, channels=channels, order=order, to=to)
+        expected = summarise_steps(chunk, channels=channels, order=to)
+        for name in ("steps", "value"):
+            assert made.tables[name].keys.tolist() == expected.tables[name].keys.tolist()
+            assert to_float(made.tables[name].sums).tobytes() == to_float(expected.tables[name].sums).tobytes()

@@ -1,7 +1,8 @@
 """Solving an additive hazard: what each channel caused, and whether its touchpoints came by chance.
 
-Everything is closed form on small matrices. Columns are stocks: that of channel c and half-life j is c · fading + j,
-and the longest half-life, if there is more than one kind of question to ask, is the memory that controls for traits.
+Everything is closed form on small matrices. Columns are stocks: that of channel c and half-life j is j · channels
++ c, and the longest half-life, if there is more than one kind of question to ask, is the memory that controls for
+traits.
 """
 
 from __future__ import annotations
@@ -71,14 +72,9 @@ class Design(NamedTuple):
     has_memory: bool
     prior: Floats
 
-    @property
-    def fading(self) -> int:
-        """Stocks per channel."""
-        return self.halves + self.has_memory
-
     def stocks(self, slots: Sequence[int] | Ints, half: int) -> Ints:
         """Columns of the stocks of these channels at one half-life."""
-        return np.asarray(slots, dtype=np.int64) * self.fading + half
+        return half * (len(self.credited) + len(self.unpaid)) + np.asarray(slots, dtype=np.int64)
 
     def memories(self, slots: Sequence[int] | Ints) -> Ints:
         """Columns of the memories of these channels."""
@@ -182,30 +178,45 @@ def total(tables: Mapping[str, Floats], rate: Floats) -> DailyTotals:
     tables : by name, all of them with the same leading axes or none
     rate : (fading,) per day
     """
-    slots = tables["additions"].shape[-1]
-    rates = np.tile(rate, slots)
+    rates = np.repeat(rate, tables["additions"].shape[-1])
     return DailyTotals(
         _integrate_products(tables, rates),
-        _integrate([tables[name] for name in _FLOWS], rates),
-        np.maximum(_integrate([tables[f"risk_{name}"][..., None] for name in _FLOWS], np.zeros(1))[..., 0], 0.0),
+        _integrate(tables["part"] - tables["stop_part"], _flow(tables, rates), rates),
+        _integrate_risk(tables),
         *(tables[name] for name in DailyTotals._fields[3:]),
     )
 
 
-_FLOWS = ("part", "impulse", "stop_part", "stop_impulse")
+def _flow(tables: Mapping[str, Floats], rate: Floats) -> Floats:
+    """(…, days, columns) what is left, at the end of each day, of all that came and went on it."""
+    additions = tables["additions"]
+    added = np.tile(additions, len(rate) // additions.shape[-1])
+    return np.asarray(added + tables["entered"] - tables["stopped"] - rate * (tables["part"] - tables["stop_part"]))
 
 
-def _integrate(flows: Sequence[Floats], rate: Floats) -> Floats:
-    """(…, days, columns) ∫ x over each day, from what enters and leaves the stocks; ``rate`` (columns,) per day."""
-    part, impulse, stop_part, stop_impulse = flows
-    left = np.exp(-rate)
+def _integrate(today: Floats, left: Floats, rate: Floats) -> Floats:
+    """(…, days, columns) ∫ x over each day.
+
+    Parameters
+    ----------
+    today : (…, days, columns) what comes on a day adds, and what goes takes, over the rest of it
+    left : (…, days, columns) how much of it is left at the end of the day
+    rate : (columns,) per day
+    """
+    fades = np.exp(-rate)
     whole = np.divide(-np.expm1(-rate), rate, out=np.ones_like(rate), where=rate > 0)
-    daily, change = part - stop_part, impulse - stop_impulse
+    daily = today.copy()
     state = np.zeros_like(daily[..., 0, :])
-    for day in range(daily.shape[-2]):
-        state = left * state + change[..., day, :]
+    for day in range(1, daily.shape[-2]):
+        state = fades * state + left[..., day - 1, :]
         daily[..., day, :] += state * whole
-    return np.asarray(daily)
+    return daily
+
+
+def _integrate_risk(tables: Mapping[str, Floats]) -> Floats:
+    """(…, days) customer-days at risk."""
+    there = np.cumsum(tables["risk_impulse"] - tables["risk_stop_impulse"], axis=-1)
+    return np.maximum(there + tables["risk_part"] - tables["risk_stop_part"], 0.0)
 
 
 def _integrate_products(tables: Mapping[str, Floats], rate: Floats) -> Floats:
@@ -213,10 +224,11 @@ def _integrate_products(tables: Mapping[str, Floats], rate: Floats) -> Floats:
 
     ``rate`` (columns,) per day.
     """
-    slots = tables["additions"].shape[-1]
-    slot = np.repeat(np.arange(slots), len(rate) // slots)
+    additions = tables["additions"].sum(axis=-2)
+    slots = additions.shape[-1]
+    slot = np.tile(np.arange(slots), len(rate) // slots)
     crossed = tables["at_additions"][..., slot, :]  # row p: stocks when something is added to the channel of p
-    own = np.where(slot[:, None] == slot, tables["additions"][..., slot, None], 0.0)
+    own = np.where(slot[:, None] == slot, additions[..., slot, None], 0.0)
     half = tables["entry_products"] - tables["stop_products"] + crossed
     return np.asarray((half + np.swapaxes(half, -1, -2) + own) / (rate[:, None] + rate))
 

@@ -3,6 +3,9 @@
 A touchpoint of a channel adds 1 to the channel's stocks, one for every half-life, which fade. A customer is at risk in
 spells: a spell ends with a conversion, or with the data. Integrals over time at risk have closed forms between events,
 so that no customer is expanded into days.
+
+Stocks are held at the height that they had at the beginning of one day of the spell, so that nothing needs to fade when
+time goes by: what a touchpoint adds later is larger by as much as it will have faded less.
 """
 
 from __future__ import annotations
@@ -11,13 +14,21 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from attribution.kernels.incremental.risk_tables import CustomerEvents, Rules
+from attribution.kernels.incremental.risk_tables import CREDITED, UNPAID, CustomerEvents, Rules
 from attribution.kernels.statistics.sums import LIMB_BITS
+from attribution.kernels.uncounted import uncounted
 
 _FRACTION = float(1 << LIMB_BITS)
 _NEVER = 1 << 62
 _NEAR = 3_600_000_000
 """An unpaid touchpoint within an hour before a conversion may be the visit of the purchase itself."""
+
+_U = np.uint64
+"""Places without a sign need not be looked at for being counted from the end of an array."""
+
+_NONE, _ONE = _U(0), _U(1)
+
+Floats = NDArray[np.float64]
 
 
 def sum_risk(events: CustomerEvents, rules: Rules, group: NDArray[np.int64], groups: int) -> NDArray[np.int64]:
@@ -36,14 +47,17 @@ def sum_risk(events: CustomerEvents, rules: Rules, group: NDArray[np.int64], gro
         of `attribution.kernels.incremental.risk_tables.Layout`
     """
     layout = rules.layout
-    cells = np.zeros((groups, 2, layout.size), np.int64)
+    # Behind the tables: stocks before touchpoints that both come and are added, see `_spread`.
+    cells = np.zeros((groups, 2, layout.size + layout.slots * layout.columns), np.int64)
     order = np.argsort(group, kind="stable")  # the sums of one group stay near
     order = order[group[order] >= 0]
     frame = np.array(
         [rules.start, rules.end, rules.day, rules.guard, rules.knows_all, rules.is_last, layout.days], np.int64
     )
-    _sum(events, frame, (rules.slot, rules.role, rules.rate), layout.edges, (order, group), cells)
-    return cells.transpose(0, 2, 1)
+    channels = rules.slot, rules.role, rules.rate
+    state = *np.zeros((2, layout.columns)), *np.zeros((2, layout.fading))
+    _sum(events, frame, channels, layout.edges.astype(_U), _fading(rules), (order, group), state, cells)
+    return cells[:, :, : layout.size].transpose(0, 2, 1)
 
 
 def risk_of_untouched(rules: Rules, customers: int) -> NDArray[np.int64]:
@@ -60,13 +74,50 @@ def risk_of_untouched(rules: Rules, customers: int) -> NDArray[np.int64]:
     return cells
 
 
-# ---------------------------------------------------------------- the pass
+# ---------------------------------------------------------------- how stocks fade
+
+_CELLS = 256
+"""Parts of a day at whose edges it is known how far stocks have faded."""
+
+_LARGEST_POWER = 600.0
+"""exp of it is far from the largest float."""
+
+
+def _fading(rules: Rules) -> tuple[Floats, Floats]:
+    """exp(−w t) and exp(w t) of every rate w, (times, 2, rates): over days, and over parts of a day."""
+    days, cells = (np.arange(size)[:, None] * rules.rate for size in (rules.layout.days + 1, _CELLS))
+    cells /= _CELLS
+    grown = np.minimum(days, _LARGEST_POWER)
+    return np.exp(np.stack([-days, grown], axis=1)), np.exp(np.stack([-cells, cells], axis=1))
+
+
+@uncounted(inline="always")
+def _fade(phase, rate, by_cell, faded, grown):
+    """``faded`` exp(−w phase) and ``grown`` exp(w phase) of every rate w; ``phase`` (days) below 1."""
+    scaled = phase * _CELLS
+    cell = _U(np.int64(scaled))
+    rest = (scaled - np.int64(scaled)) / _CELLS
+    for j in range(_U(len(rate))):
+        if rate[j] > 1.0:
+            faded[j] = np.exp(-rate[j] * phase)
+            grown[j] = np.exp(rate[j] * phase)
+            continue
+        # To full precision, since this power is below 1 / 256.
+        power = rate[j] * rest
+        square = power * power
+        even = 1.0 + square * (1 / 2 + square * (1 / 24))
+        odd = power * (1.0 + square * (1 / 6 + square * (1 / 120)))
+        faded[j] = by_cell[cell, 0, j] * (even - odd)
+        grown[j] = by_cell[cell, 1, j] * (even + odd)
+
+
+# ---------------------------------------------------------------- sums in fixed point
 
 _ENTRY, _STOP, _AT_ADDITIONS, _ADDITIONS = 0, 1, 2, 3
-_PART, _IMPULSE, _STOP_PART, _STOP_IMPULSE = 4, 5, 6, 7
+_PART, _ENTERED, _STOP_PART, _STOPPED = 4, 5, 6, 7
 _RISK, _RISK_IMPULSE, _RISK_STOP, _RISK_STOP_IMPULSE = 8, 9, 10, 11
 _CONVERSIONS, _VALUE, _AT_CONVERSIONS, _AT_VALUE, _AT_ARRIVALS, _ARRIVALS = 12, 13, 14, 15, 16, 17
-_CUSTOMERS, _NEARBY, _UNTOUCHED = 18, 19, 20
+_CUSTOMERS, _NEARBY, _UNTOUCHED, _BOTH = 18, 19, 20, 21
 
 _SMALL = 256.0
 _MANY = 700
@@ -80,17 +131,44 @@ _CARRY = 1 << 30
 """Fractions are carried before they might add up to more, long before 64 bits are full."""
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _add(sums, row, term):
+@uncounted(inline="always")
+def _add(low, high, row, term):
     if term < _SMALL:
-        sums[0, row] += np.int64(term * _FRACTION + 0.5)
+        low[row] += np.int64(term * _FRACTION + 0.5)
     else:
         whole = np.int64(term)
-        sums[0, row] += np.int64((term - whole) * _FRACTION + 0.5)
-        sums[1, row] += whole
+        low[row] += np.int64((term - whole) * _FRACTION + 0.5)
+        high[row] += whole
 
 
-@njit(cache=True, nogil=True)
+@uncounted(inline="always")
+def _add_times(low, high, row, factor, terms, first, is_few):
+    """Add ``factor`` × ``terms`` [``first`` …] to as many sums."""
+    if is_few:
+        scaled = factor * _FRACTION
+        for p in range(first, _U(len(terms))):
+            low[row + p] += np.float64(terms[p] * scaled + _ROUND).view(np.int64) - _ROUND_BITS
+    else:
+        for p in range(first, _U(len(terms))):
+            _add(low, high, row + p, factor * terms[p])
+
+
+@uncounted(inline="always")
+def _add_stocks(low, high, row, stock, faded, is_few):
+    """Add stocks as they are now to as many sums."""
+    slots = _U(len(stock)) // _U(len(faded))
+    for j in range(_U(len(faded))):
+        first = j * slots
+        scaled = faded[j] * _FRACTION
+        if is_few:
+            for p in range(first, first + slots):
+                low[row + p] += np.float64(stock[p] * scaled + _ROUND).view(np.int64) - _ROUND_BITS
+        else:
+            for p in range(first, first + slots):
+                _add(low, high, row + p, stock[p] * faded[j])
+
+
+@uncounted()
 def _carry(cells):
     for g in range(cells.shape[0]):
         for i in range(cells.shape[2]):
@@ -100,19 +178,31 @@ def _carry(cells):
 
 
 @njit(cache=True, nogil=True)
-def _sum(events, frame, channels, edges, groups, cells):
+def _spread(cells, both, *tables):
+    """Add the sums from ``both`` on to those of the ``tables`` that they are of."""
+    for g in range(cells.shape[0]):
+        for limb in range(2):
+            for i in range(_U(cells.shape[2]) - both):
+                for table in tables:
+                    cells[g, limb, table + i] += cells[g, limb, both + i]
+
+
+# ---------------------------------------------------------------- the pass
+
+
+@uncounted()
+def _sum(events, frame, channels, edges, fading, groups, state, cells):
     touch_start, touched_at, channel, end_start, ended_at, counts, value = events
     slot, role, rate = channels
+    by_day, by_cell = fading
     order, group = groups
     start, end, knows_all, is_last = frame[0], frame[1], frame[4], frame[5]
-    columns = len(role) * len(rate)
-    rounded = np.empty(columns)
-    state = np.zeros(columns), np.empty(columns), rounded, rounded.view(np.int64), np.empty((2, len(rate)))
+    stock, now, faded, grown = state
     waiting = 0
     for number in range(len(order)):
         c = order[number]
-        sums = cells[group[c]]
-        _add(sums, edges[_CUSTOMERS], 1.0)
+        low, high = cells[group[c], 0], cells[group[c], 1]
+        _add(low, high, edges[_CUSTOMERS], 1.0)
         first, last = touch_start[c], touch_start[c + 1]
         touches = last - first
         waiting += (touches * touches if touches < _MANY else touches * 256) + end_start[c + 1] - end_start[c] + 1
@@ -124,253 +214,249 @@ def _sum(events, frame, channels, edges, groups, cells):
         while True:
             converts = spell < end_start[c + 1]
             stop = ended_at[spell] if converts else _NEVER
-            until = first
-            while until < last and touched_at[until] <= stop:
-                until += 1
+            until = last
+            if converts:
+                until = first
+                while until < last and touched_at[until] <= stop:
+                    until += 1
             is_cut = stop > end
             close = end if is_cut else stop
             entry = since
             if not knows_all:
-                entry = _NEVER
-                for i in range(first, until):
-                    s = slot[channel[i]]
-                    if s >= 0 and role[s] == 0:
-                        entry = max(since, touched_at[i])
-                        break
+                i = _next(channel, slot, role, first, until, CREDITED)
+                entry = max(since, touched_at[i]) if i < until else _NEVER
             if entry < close:
-                what = 1 if converts and not is_cut and counts[spell] else 0
-                worth = value[spell] if what else 0.0
-                span = (first, until, entry, close, what)
-                _spell((touched_at, channel), span, worth, frame, channels, edges, state, sums)
+                bought = converts and not is_cut and counts[spell]
+                worth = value[spell] if bought else 0.0
+                _spell(
+                    touched_at, channel, first, until, entry, close, bought, worth, frame, slot, role, rate, by_day,
+                    by_cell, edges, stock, now, faded, grown, low, high,
+                )  # fmt: skip
             if not converts or is_cut or is_last:
                 break
             first = until
             since = max(start, stop)
             spell += 1
+    _spread(cells, edges[_BOTH], edges[_AT_ADDITIONS], edges[_AT_ARRIVALS])
     _carry(cells)
 
 
-@njit(cache=True, nogil=True)
-def _spell(touchpoints, span, worth, frame, channels, edges, state, sums):
-    touched_at, channel = touchpoints
-    first, until, entry, close, converts = span
+@uncounted()
+def _spell(
+    touched_at, channel, first, until, entry, close, bought, worth, frame, slot, role, rate, by_day, by_cell, edges,
+    stock, now, faded, grown, low, high,
+):  # fmt: skip
     start, day, guard, days = frame[0], frame[2], frame[3], frame[6]
-    slot, role, rate = channels
-    stock = state[0]
-    columns, is_few, per_day = len(stock), until - first < _MANY, 1.0 / day
-    _mark_risk(sums, edges[_RISK], edges[_RISK_IMPULSE], (entry - start) / day, days)
-    _mark_risk(sums, edges[_RISK_STOP], edges[_RISK_STOP_IMPULSE], (close - start) / day, days)
-
-    arrival = first
-    while arrival < until and touched_at[arrival] <= entry:
-        arrival += 1
-    paid, unpaid, is_empty = _start(touchpoints, span, frame, channels, edges, state, sums)
-    at = entry  # when stocks were brought up to date
-    visited = -_NEVER
+    columns, slots, is_few = _U(len(stock)), _U(len(role)), until - first < _MANY
+    _mark_risk(low, high, edges[_RISK], edges[_RISK_IMPULSE], (entry - start) / day, days)
+    _mark_risk(low, high, edges[_RISK_STOP], edges[_RISK_STOP_IMPULSE], (close - start) / day, days)
+    base, visited = np.int64((entry - start) / day), -_NEVER
+    i, unpaid, is_empty = _start(
+        touched_at, channel, first, until, entry, base, frame, slot, role, rate, by_day, by_cell, edges, stock, now,
+        faded, grown, low, high, is_few,
+    )  # fmt: skip
     while True:
-        by_paid = touched_at[paid] if paid < until else _NEVER
-        by_unpaid = touched_at[unpaid] + guard if unpaid < until else _NEVER
-        when = min(by_paid, by_unpaid)
-        comes = touched_at[arrival] if arrival < until and touched_at[arrival] <= close else _NEVER
-        when = when if when < close else _NEVER
-        now = min(when, comes)
-        if now == _NEVER:
+        comes = touched_at[i] if i < until else _NEVER
+        counts = touched_at[unpaid] + guard if unpaid < until else _NEVER
+        at = min(comes, counts)
+        if at > close or (at == close and counts < comes):
             break
-        if not is_empty:
-            if now > at:
-                _fade(state, rate, (now - at) * per_day)
-            _round(state)
-        at = now
-        adds = comes > when
-        if comes <= when:  # touchpoints of one instant do not see each other
-            s = slot[channel[arrival]]
-            if s >= 0:
-                sums[1, edges[_ARRIVALS] + s * days + min((now - start) // day, days - 1)] += 1
-                if not is_empty:
-                    _add_stocks(sums, edges[_AT_ARRIVALS] + s * columns, state, is_few)
-                if role[s] == 1:
-                    visited = now
-            # A touchpoint that nothing else happens with comes and is added at once.
-            adds = arrival == paid and when == now and by_unpaid > now
-            adds = adds and (arrival + 1 == until or touched_at[arrival + 1] > now)
-            arrival += 1
-        if not adds:
+        moment = (at - start) / day
+        today = np.int64(moment)
+        base = _go(moment, base, rate, by_day, by_cell, stock, faded, grown)
+        if counts < comes:  # what comes at one instant does not see what counts from then on
+            s = _U(slot[channel[unpaid]])
+            if not is_empty:
+                _add_stocks(low, high, edges[_AT_ADDITIONS] + s * columns, stock, faded, is_few)
+            _bring(s, today, base, rate, by_day, grown, edges, stock, low)
+            high[edges[_ADDITIONS] + _U(today) * slots + s] += 1
+            is_empty = False
+            unpaid = _next(channel, slot, role, unpaid + 1, until, UNPAID)
             continue
-        i = paid if by_paid <= by_unpaid else unpaid
-        s = slot[channel[i]]
-        if not is_empty:
-            _add_stocks(sums, edges[_AT_ADDITIONS] + s * columns, state, is_few)
-        sums[1, edges[_ADDITIONS] + s] += 1
-        _add_touchpoint(sums, edges[_PART], edges[_IMPULSE], frame, now, rate, s, stock)
-        is_empty = False
-        if by_paid <= by_unpaid:
-            paid = _next(channel, slot, role, i + 1, until, 0)
-        else:
-            unpaid = _next(channel, slot, role, i + 1, until, 1)
-    if not is_empty and close > at:
-        _fade(state, rate, (close - at) * per_day)
-    _stop((close, converts, is_empty, is_few, visited), worth, frame, rate, edges, state, sums)
-
-
-@njit(cache=True, nogil=True)
-def _start(touchpoints, span, frame, channels, edges, state, sums):
-    """Stocks at entry: what lies before it has faded by then, and comes in at once."""
-    touched_at, channel = touchpoints
-    first, until, entry = span[0], span[1], span[2]
-    day, guard = frame[2], frame[3]
-    slot, role, rate = channels
-    stock = state[0]
-    stock[:] = 0.0
-    is_empty = True
-    paid = _next(channel, slot, role, first, until, 0)
-    unpaid = _next(channel, slot, role, first, until, 1)
-    while True:
-        by_paid = touched_at[paid] if paid < until else _NEVER
-        by_unpaid = touched_at[unpaid] + guard if unpaid < until else _NEVER
-        when = min(by_paid, by_unpaid)
-        if when > entry:
-            break
-        i = paid if by_paid <= by_unpaid else unpaid
-        a = slot[channel[i]] * len(rate)
-        gone = (entry - when) / day
-        for j in range(len(rate)):
-            stock[a + j] += np.exp(-rate[j] * gone)
-        is_empty = False
-        if by_paid <= by_unpaid:
-            paid = _next(channel, slot, role, i + 1, until, 0)
-        else:
-            unpaid = _next(channel, slot, role, i + 1, until, 1)
+        after = i + 1
+        while after < until and touched_at[after] == at:
+            after += 1
+        is_empty, visited = _come(
+            channel, i, after, at > entry, at < close, at, today, base, days, slot, role, rate, by_day, edges, stock,
+            faded, grown, low, high, is_few, is_empty, visited,
+        )  # fmt: skip
+        i = after
     if not is_empty:
-        _products(sums, edges[_ENTRY], state, until - first < _MANY)
-        _flow(sums, edges[_PART], edges[_IMPULSE], frame, entry, rate, state)
-    return paid, unpaid, is_empty
-
-
-@njit(cache=True, nogil=True)
-def _stop(end, worth, frame, rate, edges, state, sums):
-    """What leaves the stocks, and the conversion if there is one."""
-    close, converts, is_empty, is_few, visited = end
-    start, day, days = frame[0], frame[2], frame[6]
-    stock = state[0]
-    if not is_empty:
-        _products(sums, edges[_STOP], state, is_few)
-        _flow(sums, edges[_STOP_PART], edges[_STOP_IMPULSE], frame, close, rate, state)
-        if converts:
-            for a in range(len(stock)):
-                _add(sums, edges[_AT_CONVERSIONS] + a, stock[a])
-                _add(sums, edges[_AT_VALUE] + a, worth * stock[a])
-    if converts:
-        today = min((close - start) // day, days - 1)
-        _add(sums, edges[_CONVERSIONS] + today, 1.0)
-        _add(sums, edges[_VALUE] + today, worth)
+        moment = (close - start) / day
+        _go(moment, base, rate, by_day, by_cell, stock, faded, grown)
+        _see(stock, faded, now)
+        _leave(np.int64(moment), bought, worth, days, rate, by_day, grown, edges, now, low, high, is_few)
+    if bought:
+        last = _U(min((close - start) // day, days - 1))
+        _add(low, high, edges[_CONVERSIONS] + last, 1.0)
+        _add(low, high, edges[_VALUE] + last, worth)
         if close - visited <= _NEAR:
-            _add(sums, edges[_NEARBY], 1.0)
+            _add(low, high, edges[_NEARBY], 1.0)
 
 
-@njit(cache=True, nogil=True)
-def _mark_risk(sums, part, impulse, moment, days):
+@uncounted(inline="always")
+def _start(
+    touched_at, channel, first, until, entry, base, frame, slot, role, rate, by_day, by_cell, edges, stock, now,
+    faded, grown, low, high, is_few,
+):  # fmt: skip
+    """Stocks at entry, of what lies before it; which touchpoints come next, paid and unpaid, and whether all is 0."""
+    day, guard = frame[2], frame[3]
+    is_empty = True
+    stock[:] = 0.0
+    now[:] = 0.0
+    i, unpaid = first, _next(channel, slot, role, first, until, UNPAID)
+    while i < until and touched_at[i] < entry:
+        if slot[channel[i]] >= 0 and role[slot[channel[i]]] == CREDITED:
+            _recall(slot[channel[i]], (entry - touched_at[i]) / day, rate, now)
+            is_empty = False
+        i += 1
+    while unpaid < until and touched_at[unpaid] + guard < entry:
+        _recall(slot[channel[unpaid]], (entry - touched_at[unpaid] - guard) / day, rate, now)
+        is_empty = False
+        unpaid = _next(channel, slot, role, unpaid + 1, until, UNPAID)
+    if not is_empty:
+        moment = (entry - frame[0]) / day
+        _enter(moment, base, rate, by_day, by_cell, edges, stock, now, faded, grown, low, high, is_few)
+    return i, unpaid, is_empty
+
+
+@uncounted(inline="always")
+def _come(
+    channel, i, after, arrives, adds, at, today, base, days, slot, role, rate, by_day, edges, stock, faded, grown, low,
+    high, is_few, is_empty, visited,
+):  # fmt: skip
+    """Touchpoints of one instant: they come, and do not see each other; then those that are paid for are added."""
+    columns, slots = _U(len(stock)), _U(len(role))
+    is_both = arrives and adds and after == i + 1  # it comes and is added: one sum for two
+    for k in range(i, after if arrives else i):
+        if slot[channel[k]] >= 0:
+            s = _U(slot[channel[k]])
+            high[edges[_ARRIVALS] + s * _U(days) + _U(min(today, days - 1))] += 1
+            if not is_empty:
+                table = _BOTH if is_both and role[s] == CREDITED else _AT_ARRIVALS
+                _add_stocks(low, high, edges[table] + s * columns, stock, faded, is_few)
+            if role[s] == UNPAID:
+                visited = at
+    for k in range(i, after if adds else i):
+        if slot[channel[k]] >= 0 and role[slot[channel[k]]] == CREDITED:
+            s = _U(slot[channel[k]])
+            if not (is_empty or is_both):
+                _add_stocks(low, high, edges[_AT_ADDITIONS] + s * columns, stock, faded, is_few)
+            _bring(s, today, base, rate, by_day, grown, edges, stock, low)
+            high[edges[_ADDITIONS] + _U(today) * slots + s] += 1
+            is_empty = False
+    return is_empty, visited
+
+
+# ---------------------------------------------------------------- stocks
+
+
+@uncounted(inline="always")
+def _go(moment, base, rate, by_day, by_cell, stock, faded, grown):
+    """The day that stocks are held at; ``faded`` since it began, and ``grown`` since the day of ``moment`` did."""
+    today = np.int64(moment)
+    slots = _U(len(stock)) // _U(len(rate))
+    if (today - base) * rate[0] > _LARGEST_POWER:
+        for j in range(_U(len(rate))):
+            for p in range(j * slots, (j + _ONE) * slots):
+                stock[p] *= by_day[_U(today - base), 0, j]
+        base = today
+    _fade(moment - today, rate, by_cell, faded, grown)
+    for j in range(_U(len(rate))):
+        faded[j] *= by_day[_U(today - base), 0, j]
+    return base
+
+
+@uncounted(inline="always")
+def _see(stock, faded, now):
+    """Stocks as they are ``now``."""
+    slots = _U(len(stock)) // _U(len(faded))
+    for j in range(_U(len(faded))):
+        factor = faded[j]
+        for p in range(j * slots, (j + _ONE) * slots):
+            now[p] = stock[p] * factor
+
+
+@uncounted(inline="always")
+def _bring(s, today, base, rate, by_day, grown, edges, stock, low):
+    """One more in the stocks of a channel."""
+    columns = _U(len(stock))
+    slots = columns // _U(len(rate))
+    row = edges[_PART] + _U(today) * columns + s
+    since = _U(today - base)
+    for j in range(_U(len(rate))):
+        rest = (1.0 - grown[j] * by_day[_ONE, 0, j]) / rate[j]
+        low[row + j * slots] += np.int64(rest * _FRACTION + 0.5)
+        stock[j * slots + s] += grown[j] * by_day[since, 1, j]
+
+
+@uncounted()
+def _recall(s, gone, rate, now):
+    """One more in the stocks of a channel at entry, from so many days before."""
+    slots = len(now) // len(rate)
+    for j in range(len(rate)):
+        now[j * slots + s] += np.exp(-rate[j] * gone)
+
+
+@uncounted()
+def _enter(moment, base, rate, by_day, by_cell, edges, stock, now, faded, grown, low, high, is_few):
+    """What lies before the entry comes in at once."""
+    _go(moment, base, rate, by_day, by_cell, stock, faded, grown)
+    slots = _U(len(stock)) // _U(len(rate))
+    for j in range(_U(len(rate))):
+        for p in range(j * slots, (j + _ONE) * slots):
+            stock[p] = now[p] * grown[j]
+    _add_products(low, high, edges[_ENTRY], now, is_few)
+    _add_flow(low, high, edges[_PART], edges[_ENTERED], base, rate, by_day, grown, now)
+
+
+@uncounted()
+def _leave(today, bought, worth, days, rate, by_day, grown, edges, now, low, high, is_few):
+    """What leaves the stocks, and what they were at the conversion if there is one."""
+    _add_products(low, high, edges[_STOP], now, is_few)
+    if today < days:
+        _add_flow(low, high, edges[_STOP_PART], edges[_STOPPED], today, rate, by_day, grown, now)
+    if bought:
+        for p in range(_U(len(now))):
+            _add(low, high, edges[_AT_CONVERSIONS] + p, now[p])
+            _add(low, high, edges[_AT_VALUE] + p, worth * now[p])
+
+
+@uncounted(inline="always")
+def _add_flow(low, high, part, heights, today, rate, by_day, grown, now):
+    """What all stocks are over the rest of the day, and how high they are."""
+    columns = _U(len(now))
+    slots, row = columns // _U(len(rate)), _U(today) * columns
+    for j in range(_U(len(rate))):
+        rest = (1.0 - grown[j] * by_day[_ONE, 0, j]) / rate[j]
+        for p in range(j * slots, (j + _ONE) * slots):
+            if now[p] != 0.0:
+                _add(low, high, part + row + p, now[p] * rest)
+                _add(low, high, heights + row + p, now[p])
+
+
+@uncounted()
+def _add_products(low, high, table, now, is_few):
+    """Half of x xᵀ: each pair of stocks once, and half of the square of each."""
+    columns = _U(len(now))
+    for p in range(columns):
+        if now[p] != 0.0:
+            _add(low, high, table + p * columns + p, 0.5 * now[p] * now[p])
+            _add_times(low, high, table + p * columns, now[p], now, p + _ONE, is_few)
+
+
+@uncounted()
+def _mark_risk(low, high, part, impulse, moment, days):
     today = np.int64(moment)
     if today < days:
-        _add(sums, part + today, 1.0 - (moment - today))
+        _add(low, high, part + _U(today), 1.0 - (moment - today))
     if today + 1 < days:
-        sums[1, impulse + today + 1] += 1
+        high[impulse + _U(today + 1)] += 1
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _add_touchpoint(sums, part, impulse, frame, now, rate, s, stock):
-    """One more in the stocks of a channel: what that is over the rest of the day, and what is left for the next."""
-    start, day, days = frame[0], frame[2], frame[6]
-    today = (now - start) // day
-    rest = 1.0 - (now - start - today * day) / day
-    row = today * len(stock) + s * len(rate)
-    for j in range(len(rate)):
-        left = np.exp(-rate[j] * rest)
-        _add(sums, part + row + j, (1.0 - left) / rate[j])
-        if today + 1 < days:
-            _add(sums, impulse + row + len(stock) + j, left)
-        stock[s * len(rate) + j] += 1.0
-
-
-@njit(cache=True, nogil=True)
-def _flow(sums, part, impulse, frame, now, rate, state):
-    """What all stocks are over the rest of the day, and what of them is left for the next."""
-    stock = state[0]
-    start, day, days = frame[0], frame[2], frame[6]
-    today = (now - start) // day
-    if today >= days:
-        return
-    rest = 1.0 - (now - start - today * day) / day
-    whole, left = state[4]
-    for j in range(len(rate)):
-        left[j] = np.exp(-rate[j] * rest)
-        whole[j] = (1.0 - left[j]) / rate[j]
-    row = today * len(stock)
-    for low in range(0, len(stock), len(rate)):
-        if stock[low] == 0.0:
-            continue
-        for j in range(len(rate)):
-            _add(sums, part + row + low + j, stock[low + j] * whole[j])
-            if today + 1 < days:
-                _add(sums, impulse + row + len(stock) + low + j, stock[low + j] * left[j])
-
-
-@njit(cache=True, nogil=True)
-def _products(sums, table, state, is_few):
-    """Half of x xᵀ: each pair of stocks once, and half of the square of each."""
-    stock, rounded, bits = state[0], state[2], state[3]
-    columns = len(stock)
-    for p in range(columns):
-        x = stock[p]
-        if x == 0.0:
-            continue
-        row = table + p * columns
-        _add(sums, row + p, 0.5 * x * x)
-        if is_few:
-            cells = sums[0, row : row + columns]
-            for r in range(p + 1, columns):
-                rounded[r] = x * stock[r] * _FRACTION + _ROUND
-            for r in range(p + 1, columns):
-                cells[r] += bits[r] - _ROUND_BITS
-        else:
-            for r in range(p + 1, columns):
-                _add(sums, row + r, x * stock[r])
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _round(state):
-    """Stocks in fixed point, for `_add_stocks`."""
-    stock, rounded = state[0], state[2]
-    for p in range(len(stock)):
-        rounded[p] = stock[p] * _FRACTION + _ROUND
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _add_stocks(sums, row, state, is_few):
-    stock, bits = state[0], state[3]
-    if is_few:
-        cells = sums[0, row : row + len(stock)]
-        for p in range(len(stock)):
-            cells[p] += bits[p] - _ROUND_BITS
-    else:
-        for p in range(len(stock)):
-            _add(sums, row + p, stock[p])
-
-
-@njit(cache=True, nogil=True, inline="always")
+@uncounted()
 def _next(channel, slot, role, i, until, kind):
     """The next touchpoint of a channel of one kind."""
     while i < until and (slot[channel[i]] < 0 or role[slot[channel[i]]] != kind):
         i += 1
     return i
-
-
-@njit(cache=True, nogil=True, inline="always")
-def _fade(state, rate, days):
-    stock, faded = state[0], state[1]
-    fading = len(rate)
-    for j in range(fading):
-        factor = np.exp(-rate[j] * days)
-        for low in range(j, len(stock), fading):
-            faded[low] = factor
-    for p in range(len(stock)):
-        stock[p] *= faded[p]

@@ -21,7 +21,7 @@ class Layout(NamedTuple):
 
     @property
     def columns(self) -> int:
-        """Stocks of all channels: that of channel c and half-life j is c · fading + j."""
+        """Stocks of all channels: that of channel c and half-life j is j · slots + c."""
         return self.slots * self.fading
 
     @property
@@ -29,23 +29,25 @@ class Layout(NamedTuple):
         """Shape of each table, in their order.
 
         ``entry_products`` and ``stop_products`` half of x xᵀ when customers come to be at risk and cease to be;
-        ``at_additions`` stocks just before something is added to those of each channel, and ``additions`` how often;
-        ``part`` and ``impulse`` what enters the stocks, ``stop_…`` what leaves them, and ``risk_…`` the same of
-        customers at risk; ``conversions``, ``value`` per day; ``at_conversions`` and
-        ``at_value`` stocks just before them; ``at_arrivals`` stocks just before touchpoints of each channel, whose
-        number per day is ``arrivals``; ``customers`` read; ``near`` conversions soon after an unpaid touchpoint;
-        ``untouched`` customers whom nothing happened to.
+        ``at_additions`` stocks just before something is added to those of each channel, and ``additions`` how often
+        on each day; ``part`` what enters the stocks, over the rest of its day, and ``entered`` how high that is which
+        enters with customers; ``stop_part`` and ``stopped`` the same of what leaves; ``risk_part`` and
+        ``risk_stop_part`` customers at risk over the rest of the day on which they come to be and cease to be, and
+        ``risk_impulse`` and ``risk_stop_impulse`` their number on the next; ``conversions``, ``value`` per day;
+        ``at_conversions`` and ``at_value`` stocks just before them; ``at_arrivals`` stocks just before touchpoints of
+        each channel, whose number per day is ``arrivals``; ``customers`` read; ``near`` conversions soon after an
+        unpaid touchpoint; ``untouched`` customers whom nothing happened to.
         """
         columns, by_day = self.columns, (self.days, self.columns)
         return {
             "entry_products": (columns, columns),
             "stop_products": (columns, columns),
             "at_additions": (self.slots, columns),
-            "additions": (self.slots,),
+            "additions": (self.days, self.slots),
             "part": by_day,
-            "impulse": by_day,
+            "entered": by_day,
             "stop_part": by_day,
-            "stop_impulse": by_day,
+            "stopped": by_day,
             "risk_part": (self.days,),
             "risk_impulse": (self.days,),
             "risk_stop_part": (self.days,),

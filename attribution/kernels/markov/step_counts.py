@@ -14,6 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from attribution.kernels.statistics.sums import KeyedSums, stack_labelled, sum_by_key, sums_of_counts
+from attribution.kernels.uncounted import uncounted
 
 Counts = NDArray[np.bool_] | NDArray[np.int64] | NDArray[np.float64]
 
@@ -198,24 +199,26 @@ def _count_whole(
     return keys[ascending], counts[ascending]
 
 
-@njit(cache=True, nogil=True)
+@uncounted()
 def _count(journeys, conversions, nulls, layout, counts):
+    start, stop, channel = journeys.start, journeys.stop, journeys.channel
     channels, order, bits = layout
-    mask = (1 << bits * order) - 1
+    # Without a sign, places in an array need not be looked at for being counted from its end.
+    shift, mask = np.uint64(bits), np.uint64((1 << bits * order) - 1)
     fresh = 0
     for _ in range(order):
         fresh = fresh << bits | channels
-    for j in range(len(journeys.start)):
+    for j in range(len(start)):
         taken = conversions[j] + nulls[j]
         if taken == 0:
             continue
-        state = fresh
-        for i in range(journeys.start[j], journeys.stop[j]):
-            step = state << bits | np.int64(journeys.channel[i])
+        state = np.uint64(fresh)
+        for i in range(np.uint64(start[j]), np.uint64(stop[j])):
+            step = state << shift | np.uint64(channel[i])
             counts[step] += taken
             state = step & mask
-        counts[state << bits | channels] += conversions[j]
-        counts[state << bits | channels + 1] += nulls[j]
+        counts[state << shift | np.uint64(channels)] += conversions[j]
+        counts[state << shift | np.uint64(channels + 1)] += nulls[j]
 
 
 @njit(cache=True, nogil=True)

@@ -13,6 +13,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from attribution.kernels.uncounted import uncounted
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -165,7 +167,11 @@ def live_day(
         np.empty(most_changes, np.int64), np.empty(most_changes, np.int64), np.empty(most_changes, np.int64),
     )  # fmt: skip
     today = Today(day, draws, season, season_factor)
-    touched, bought, changes = _live_day(today, off, channels, market, customers, state, buffers)
+    count = len(season_factor)
+    is_steady = (channels.goodwill_slope == 0.0) & (channels.in_market_factor == 1.0) & (channels.visited_within < 0)
+    touches, stocks = np.zeros((2, count), np.int64), np.zeros(state.stock.shape[2])
+    scratch = np.zeros(count, np.bool_), touches[0], touches[1], stocks, is_steady
+    touched, bought, changes = _live_day(today, off, channels, market, customers, state, scratch, buffers)
     return Day(
         row=buffers.row[:touched].copy(),
         channel=buffers.channel[:touched].copy(),
@@ -180,18 +186,15 @@ def live_day(
     )
 
 
-# Calls for each customer would mostly count references to arrays. Inlined, and without ways out by ZeroDivisionError
-# (no divisor can be 0), most of that counting is optimised away.
+# Nothing here makes an array or gives one back, so references to arrays are not counted (_nrt): that would take as long
+# as all else. No divisor can be 0.
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _live_day(today, off, channels, market, customers, state, buffers):
+@uncounted()
+def _live_day(today, off, channels, market, customers, state, scratch, buffers):
     phases, stocks = state.phase, state.stock
-    size, count = customers.chance.shape
-    is_steady = (channels.goodwill_slope == 0.0) & (channels.in_market_factor == 1.0) & (channels.visited_within < 0)
-    hit = np.zeros(count, np.bool_)
-    touches, own_touches = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    stock_before = np.zeros(stocks.shape[2])
+    size = len(customers.activity)
+    hit, touches, own_touches, stock_before, is_steady = scratch
     touched = bought = changes = 0
     for i in range(size):
         if _is_over(phases, i):
@@ -225,7 +228,7 @@ def _live_day(today, off, channels, market, customers, state, buffers):
     return touched, bought, changes
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@uncounted(inline="always")
 def _is_over(phases, i):
     """Whether nothing can happen to a customer any more, in any history."""
     is_over = phases[i, 0] == OVER
@@ -234,7 +237,7 @@ def _is_over(phases, i):
     return is_over
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@uncounted(inline="always")
 def _hit_steadily(today, chance, is_steady, i, hit):
     """Which of the steady channels touch a customer: the same in all histories."""
     for k in range(len(is_steady)):
@@ -242,7 +245,7 @@ def _hit_steadily(today, chance, is_steady, i, hit):
             hit[k] = today.draws[3 + k, i] < chance[i, k] * today.season_factor[k]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@uncounted(inline="always")
 def _live(today, channels, market, customers, state, is_steady, i, h, hit, touches):
     """What happens to a customer in a history of its own; ``touches`` is filled, in the actual one ``hit`` as well."""
     draws = today.draws
@@ -275,7 +278,7 @@ def _live(today, channels, market, customers, state, is_steady, i, h, hit, touch
     return Moment(goodwill, in_market, last_visit, count, _is_below(draws[1, i], log_odds))
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@uncounted(inline="always")
 def _end(today, channels, market, customers, state, i, h, moment, touches, off_channel):
     """Take a customer to the next day; ``off_channel`` is the one that does nothing in this history, or negative."""
     if moment.buys and not market.repeat_purchases:
@@ -308,7 +311,7 @@ def _end(today, channels, market, customers, state, i, h, moment, touches, off_c
     state.in_market[i, h] = moment.in_market and not moment.buys
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@uncounted(inline="always")
 def _differs(goodwills, stocks, i, h):
     """Whether a customer has another past in a history than in the actual one."""
     differs = goodwills[i, h] != goodwills[i, 0]
@@ -317,7 +320,7 @@ def _differs(goodwills, stocks, i, h):
     return differs
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@uncounted(inline="always")
 def _write_touchpoints(buffers, touched, i, moment, touches):
     for t in range(moment.hits):
         buffers.row[touched], buffers.channel[touched] = i, touches[t]
@@ -326,20 +329,20 @@ def _write_touchpoints(buffers, touched, i, moment, touches):
     return touched
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@uncounted(inline="always")
 def _write_buyer(buffers, bought, i, moment):
     buffers.buyer[bought] = i
     buffers.buyer_goodwill[bought], buffers.buyer_in_market[bought] = moment.goodwill, moment.in_market
     return bought + 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy", inline="always")
+@uncounted(inline="always")
 def _write_change(buffers, changes, i, h, sign):
     buffers.changed[changes], buffers.history[changes], buffers.sign[changes] = i, h - 1, sign
     return changes + 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@uncounted()
 def _is_touched(draw, chance, exponent):
     """Whether a uniform is below ``chance`` × exp(``exponent``)."""
     if exponent == 0.0:
@@ -352,7 +355,7 @@ def _is_touched(draw, chance, exponent):
     return draw < chance * math.exp(min(exponent, 600.0))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@uncounted()
 def _is_below(draw, log_odds):
     """Whether a uniform is below the probability that has these log-odds."""
     if draw >= _RARE and log_odds <= _RARE_LOG_ODDS:

@@ -12,6 +12,7 @@ References
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -79,6 +80,8 @@ def sums_of_limbs(limbs: NDArray[np.int64], base: int) -> ExactSums:
     >>> to_float(sums_of_limbs(np.array([[3 << 31, 2]]), -1)).tolist()
     [3.5]
     """
+    if limbs.max(initial=0) < _LIMB:
+        return ExactSums(limbs, base)
     return ExactSums(_carry(limbs.copy()), base)
 
 
@@ -196,13 +199,26 @@ def distinct_rows(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[n
     if keys.shape[1] == 1:
         values, position = _distinct(keys[:, 0])
         return values[:, None], position
-    order = np.lexsort(keys.T[::-1])
+    order = _order_rows(keys)
     ordered = keys[order]
     is_new = np.ones(len(keys), dtype=bool)
     is_new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
     position = np.empty(len(keys), dtype=np.int64)
     position[order] = np.cumsum(is_new) - 1
     return ordered[is_new], position
+
+
+def _order_rows(keys: NDArray[np.int64]) -> NDArray[np.intp]:
+    """(n,) the rows of ``keys`` (n, m) in ascending order, equal ones as they come."""
+    lowest = keys.min(axis=0, initial=0).tolist()
+    spans = [high - low + 1 for high, low in zip(keys.max(axis=0, initial=0).tolist(), lowest, strict=True)]
+    if math.prod(spans) >= 1 << 62:
+        return np.lexsort(keys.T[::-1])
+    # One number for each row; tables that are merged are sorted already, and a stable sort makes use of it.
+    packed = keys[:, 0] - lowest[0]
+    for column in range(1, keys.shape[1]):
+        packed = packed * spans[column] + (keys[:, column] - lowest[column])
+    return np.argsort(packed, kind="stable")
 
 
 def _distinct(values: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -252,15 +268,26 @@ def _widen(sums: ExactSums, base: int, top: int) -> NDArray[np.int64]:
 
 def _carry(limbs: NDArray[np.int64]) -> NDArray[np.int64]:
     """Bring every limb back to 32 bits, adding limbs at the top where needed."""
-    carry = np.zeros(len(limbs), dtype=np.int64)
-    for k in range(limbs.shape[1]):
-        total = limbs[:, k] + carry
-        limbs[:, k] = total & (_LIMB - 1)
-        carry = total >> LIMB_BITS
-    while carry.any():
-        limbs = np.concatenate([limbs, (carry & (_LIMB - 1))[:, None]], axis=1)
-        carry = carry >> LIMB_BITS
+    largest = _carry_up(limbs)
+    while largest >= _LIMB:
+        limbs = np.concatenate([limbs, limbs[:, -1:] >> LIMB_BITS], axis=1)
+        limbs[:, -2] &= _LIMB - 1
+        largest >>= LIMB_BITS
     return limbs
+
+
+@njit(cache=True, nogil=True)
+def _carry_up(limbs):
+    """Bring all but the top limbs back to 32 bits; the largest of the top."""
+    largest = 0
+    for i in range(limbs.shape[0]):
+        carry = 0
+        for k in range(limbs.shape[1]):
+            total = limbs[i, k] + carry
+            carry = total >> LIMB_BITS
+            limbs[i, k] = total if k == limbs.shape[1] - 1 else total & (_LIMB - 1)
+        largest = max(largest, limbs[i, limbs.shape[1] - 1])
+    return largest
 
 
 @njit(cache=True, nogil=True)

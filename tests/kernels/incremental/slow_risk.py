@@ -68,7 +68,7 @@ class Slow:
     def _spell(self, touches, entry, close, ended, made) -> None:
         days = len(made["at_risk"])
         stocks = [
-            (at + (self.guard if self.roles[c] == "unpaid" else 0.0), self.slot[c] * len(self.rate) + j, rate)
+            (at + (self.guard if self.roles[c] == "unpaid" else 0.0), j * len(self.slot) + self.slot[c], rate)
             for at, c in touches
             if c in self.slot
             for j, rate in enumerate(self.rate)

@@ -136,13 +136,13 @@ def test_a_stock_that_is_the_same_for_all_on_every_day_says_nothing() -> None:
 
 def test_half_lives_count_by_how_well_they_explain() -> None:
     design = Design(np.array([0, 1]), np.zeros(0, int), 2, False, np.log([0.3, 0.7]))
-    made = moments(np.eye(4), [0.2, 0.1, 0.0, 0.1], np.zeros((2, 4)), rate=0.02)
+    made = moments(np.eye(4), [0.2, 0.0, 0.1, 0.1], np.zeros((2, 4)), rate=0.02)
     # ln p: ln .3 + (.2² + 0²) / .04 and ln .7 + (.1² + .1²) / .04
     odds = 0.3 * np.exp(1.0) / (0.7 * np.exp(0.5))
     never = np.zeros(2, bool)
     np.testing.assert_allclose(weigh_half_lives(made, design, never), [odds / (1 + odds), 1 / (1 + odds)], rtol=1e-9)
     np.testing.assert_allclose(weigh_half_lives(made, design, np.array([True, False])), [0.3, 0.7], rtol=1e-12)
-    sure = made._replace(conversions=np.array([1.0, 0, 1.0, 0]))
+    sure = made._replace(conversions=np.array([1.0, 1.0, 0, 0]))
     assert weigh_half_lives(sure, design, never).tolist() == [1.0, 0.0]
 
 
@@ -153,8 +153,8 @@ def screened(arrivals: float, own: float, other: float) -> Screening:
     """Two credited channels and an unpaid one, half-life and memory each, all stocks independent."""
     design = Design(np.array([0, 1]), np.array([2]), 1, True, np.zeros(1))
     by = np.zeros((3, 6))
-    by[0, [4, 1, 3]] = arrivals, own, other  # on the unpaid stock, its own memory and the other's
-    by[2, 4] = 50.0
+    by[0, [2, 3, 4]] = arrivals, own, other  # on the unpaid stock, its own memory and the other's
+    by[2, 2] = 50.0
     made = moments(np.diag([400.0] * 6), np.zeros(6), by, counts=np.array([1000.0, 0, 500]), at_risk=10_000.0)
     return screen(made, design, Thresholds())
 
@@ -185,7 +185,7 @@ def test_arrivals_that_memories_predict_are_traits() -> None:
 
 def test_what_is_published() -> None:
     made = moments(
-        np.eye(6) * 4 + 1, [1, 0.5, 1, 0.5, 0.3, 0.2], np.ones((3, 6)), exposure=np.full(6, 2.0)
+        np.eye(6) * 4 + 1, [1, 1, 0.3, 0.5, 0.5, 0.2], np.ones((3, 6)), exposure=np.full(6, 2.0)
     )  # fmt: skip
     design = Design(np.array([0, 1]), np.array([2]), 1, True, np.zeros(1))
     screening = flags([False, False], [True, False])
@@ -198,6 +198,6 @@ def test_what_is_published() -> None:
     chosen = publish(effects, screening, np.array([True, False]))
     np.testing.assert_array_equal(chosen[..., 0], effects.within[..., 0])
     np.testing.assert_array_equal(chosen[..., 1], effects.plain[..., 1])
-    own = np.array([0, 2])
+    own = np.array([0, 1])
     slopes = np.linalg.solve(made.information[np.ix_(own, own)], made.conversions[own])
     np.testing.assert_allclose(effects.plain[0, 0], 2.0 * slopes, rtol=1e-9)

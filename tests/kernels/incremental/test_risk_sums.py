@@ -124,7 +124,7 @@ worlds = st.builds(
     knows_all=st.booleans(),
     is_last=st.booleans(),
     roles=st.permutations(["credited", "credited", "unpaid", None]),
-    rate=st.sampled_from([[0.4], [0.35, 0.1, 7e-5]]),
+    rate=st.sampled_from([[0.4], [0.35, 0.1, 7e-5], [250.0, 1.5]]),
 )
 TABLES = (
     "raw", "stocks", "at_risk", "conversions", "value", "at_conversions", "at_value", "at_arrivals", "arrivals"

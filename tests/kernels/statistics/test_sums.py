@@ -91,7 +91,9 @@ def test_keyed_sums_merge_to_the_whole(rows: list[tuple[int, int, int]], cut: in
 @pytest.mark.parametrize("columns", [1, 2, 3])
 @given(data=st.data())
 def test_distinct_rows(columns: int, data: st.DataObject) -> None:
-    rows = data.draw(hnp.arrays(np.int64, (data.draw(st.integers(0, 20)), columns), elements=st.integers(-2, 2)))
+    whole = st.sampled_from([-(1 << 63), -1, 0, 1, 1 << 31, (1 << 63) - 1])
+    elements = data.draw(st.sampled_from([st.integers(-2, 2), whole]))
+    rows = data.draw(hnp.arrays(np.int64, (data.draw(st.integers(0, 20)), columns), elements=elements))
     distinct, position = distinct_rows(rows)
     assert [list(row) for row in sorted({tuple(row) for row in rows.tolist()})] == distinct.tolist()
     assert distinct[position].tolist() == rows.tolist()
