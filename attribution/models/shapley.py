@@ -333,7 +333,7 @@ class ShapleyMachinery(PublishedMachinery):
     def summarise_undrawn(self, chunk: JourneyChunk) -> Summary:
         if self.model.game != "set":
             return super().summarise_undrawn(chunk)
-        flattened, shares, _ = allocate(self.model, chunk)
+        flattened, shares = allocate(self.model, chunk)[:2]
         return break_down(flattened, shares, len(self.model.channels_))
 
     def summarise_drawn(self, chunk: JourneyChunk) -> Summary:
