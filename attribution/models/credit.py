@@ -57,7 +57,7 @@ class ChannelTotals:
 
     @property
     def divided(self) -> NDArray[np.float64]:
-        """Conversions that journeys can be divided into: of channels, and of the baseline after them where there is one.
+        """Conversions that journeys can be divided into: of channels, and of the baseline after them.
 
         With a baseline, less than nothing counts as nothing.
         """
@@ -208,9 +208,9 @@ def _divide(
 
 
 def reconcile_with_totals(allocations: Sequence[Allocation], credit: ChannelTotals) -> list[Allocation]:
-    """All conversions of a fit divided so that channels get their credit, 0 if it is negative, and the baseline the rest.
+    """All conversions of a fit, divided so that channels get their credit, and the baseline the rest.
 
-    A channel gets at most the conversions in which it has a part.
+    Negative credit counts as 0. A channel gets at most the conversions in which it has a part.
     """
     size = len(credit.channels)
     sizes = np.array([len(each.chunk) for each in allocations], dtype=np.int64)
@@ -372,7 +372,7 @@ def _journey_rows(journeys: Journeys, model: Model, ids: NDArray[np.object_]) ->
 def _table(
     journeys: Journeys, chunk: JourneyChunk, credit: NDArray[np.float64], instead: str | None = None
 ) -> pd.DataFrame:
-    """Rows of one flattened chunk: one per touchpoint, or per conversion where a name stands ``instead`` of channels."""
+    """Rows of one flattened chunk: one per touchpoint, or per conversion with a name ``instead`` of channels."""
     assert chunk.ended_at is not None
     assert chunk.customer_ids is not None
     repeats = chunk.lengths if instead is None else np.ones(len(chunk), np.int64)

@@ -257,7 +257,7 @@ def _rows(summary: Summary, name: str, journeys: Journeys, reader: _Reader, rows
 
 
 def _reconcile_with_totals(allocated: pd.DataFrame, model: AttributionModel, journeys: Journeys) -> pd.DataFrame:
-    """With a baseline, whose parts are the rest, parts add up to what is published; less than nothing counts as nothing.
+    """With a baseline, which has the rest, parts add up to what is published; less than nothing counts as nothing.
 
     Arrivals whose touchpoints have no part are the baseline's.
     """

@@ -4,9 +4,9 @@ Conversion i is divided into parts p(i, c) that add up to 1. One multiple per co
 
     p(i, c) · m_c ÷ Σ_d p(i, d) · m_d
 
-whose sums over conversions are to be the targets [1]. The convex dual, Σ_i log Σ_c p(i, c) · m_c − Σ_c target_c log m_c,
-is solved by Newton steps, damped so that they cannot overshoot [2]. Where columns are to have more than all conversions
-that they have a part in, their multiples grow until they get nearly all of these.
+whose sums over conversions are to be the targets [1]. The convex dual, Σ_i log Σ_c p(i, c) · m_c less the sum of
+target_c log m_c, is solved by Newton steps, damped so that they cannot overshoot [2]. Where columns are to have more
+than all conversions that they have a part in, their multiples grow until they get nearly all of these.
 
 `attribution.kernels.credit.raking` does the same for equal parts, which depend on a set of columns alone.
 

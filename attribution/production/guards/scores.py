@@ -1,4 +1,4 @@
-"""Whether scores can be right, and are like those before: history, unattributed conversions, baseline, restated days."""
+"""Whether scores can be right and are like those before: history, unattributed conversions, baseline, restated days."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ from attribution.models.saved import Definition, Scorer, Training
 from attribution.production.scoring.row_columns import example_rows, explain_answer, explain_columns
 from attribution.production.scoring.rows import score_rows
 from attribution.schema.experiment import JourneyOptions
+from attribution.schema.tables import NO_CHANNELS
 from tests.production.sql.test_sql import (
     CHANNELS,
     DIMENSIONS,
@@ -106,10 +107,12 @@ def compare(scorer: Scorer, journeys: list[tuple[list[Touch], int]]) -> None:
         of_job = expected[expected["conversion_id"] == str(number)].sort_values("position")
         credit = answer["credit"][number]
         assert len(credit) == len(touches)
-        assert sum(credit) + answer["unattributed"][number] == pytest.approx(1, abs=1e-12)
+        baseline = answer["baseline"][number] if "baseline" in answer else 0.0
+        assert sum(credit) + answer["unattributed"][number] + baseline == pytest.approx(1, abs=1e-12)
+        assert baseline == pytest.approx(of_job.loc[of_job["channel"] == "(baseline)", "credit"].sum(), rel=1e-12)
         assert answer["unattributed"][number] == (of_job["channel"] == "(unattributed)").sum()
         rows = [(moment(touches[i][0]), touches[i][1], credit[i]) for i in in_order(touches) if credit[i] > 0]
-        of_job = of_job[(of_job["credit"] > 0) & (of_job["channel"] != "(unattributed)")]
+        of_job = of_job[(of_job["credit"] > 0) & ~of_job["channel"].isin(NO_CHANNELS)]
         assert [(at_, channel) for at_, channel, _ in rows] == [
             (row.touched_at.isoformat(), row.channel.rsplit(" (", 1)[0] if counts else row.channel)
             for row in of_job.itertuples()
