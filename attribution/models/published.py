@@ -97,7 +97,10 @@ class PublishedMachinery(Machinery):
 
     def findings(self) -> list[Finding]:
         findings, reconciliation = super().findings(), self.model.reconciliation_
-        return findings if reconciliation is None else [*findings, *reconciliation.findings(self.model.label)]
+        # Where there is a baseline, it takes what channels cannot have.
+        if reconciliation is None or self.model.estimand == "incremental":
+            return findings
+        return [*findings, *reconciliation.findings(self.model.label)]
 
     def recoding(self, table: str) -> Recoding | None:
         return by_coalition if table == "coalitions" else super().recoding(table)
@@ -112,6 +115,9 @@ class PublishedMachinery(Machinery):
         model, effects = self.model, self.removal_effects
         if model.reconciliation_ is not None:
             table = model.reconciliation_.to_frame()
+            if model.estimand == "incremental":
+                table["allocated"] /= 1.0 + model.credit_.baseline_odds
+                table["gap"], table["group"] = table["allocated"] - table["published"], pd.NA
         elif effects is not None:
             table = pd.DataFrame({"channel": model.channels_, "published": model.credit_.conversions[:-1]})
         else:

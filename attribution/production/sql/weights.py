@@ -24,7 +24,7 @@ class Weighing:
     Attributes
     ----------
     weight : SQL of the weight
-    baseline : SQL of the weight of the baseline, alike for all touchpoints of a journey; None where it is as the base says
+    baseline : SQL of the weight of the baseline, alike for all touchpoints of a journey; None where the base says it
     learned : the learned values of each channel that it uses, by column
     needs_age : whether it uses `AGE`
     """
