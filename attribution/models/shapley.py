@@ -166,6 +166,8 @@ class Shapley(PublishedModel):
     def weight_sql(self) -> str | None:
         return "1 / count(*) over (partition by journey, channel)" if self.game == "set" else super().weight_sql
 
+    weigh_baseline, baseline_sql = PublishedModel.weigh_baseline, PublishedModel.baseline_sql
+
     @property
     def _machinery(self) -> ShapleyMachinery:
         return ShapleyMachinery(self)
