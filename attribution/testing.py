@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from attribution.arguments import check_arguments
 from attribution.data.engine import DuckDBEngine
@@ -21,10 +22,11 @@ from attribution.data.loading import load_sources
 from attribution.errors import InputError, LawError, shorten
 from attribution.journeys import Journeys, build_journeys
 from attribution.models import AttributionModel
-from attribution.models.credit import journey_credit
+from attribution.models.credit import allocate, journey_credit
 from attribution.models.machinery import get_machinery
 from attribution.models.saved.state import NAMELESS, ModelState
 from attribution.schema.experiment import TableSpec
+from attribution.schema.tables import BASELINE, UNATTRIBUTED
 
 Check = tuple[str, Callable[[], None]]
 
@@ -105,6 +107,7 @@ def _laws() -> tuple[Callable[[AttributionModel, _Log], None], ...]:
     return (
         credit_adds_up,
         journey_credit_sums_to_one,
+        journeys_add_up_to_credit,
         row_order_changes_nothing,
         customer_order_changes_nothing,
         chunking_changes_nothing,
@@ -195,7 +198,7 @@ def credit_adds_up(model: AttributionModel, log: _Log) -> None:
 
 
 def journey_credit_sums_to_one(model: AttributionModel, log: _Log) -> None:
-    """Every conversion is allocated exactly once, or refused because totals are negative."""
+    """Every conversion is divided exactly once, with the baseline's part, or refused because totals are negative."""
     journeys = log.as_it_is
     credit = model.fit(journeys).credit_
     try:
@@ -209,6 +212,28 @@ def journey_credit_sums_to_one(model: AttributionModel, log: _Log) -> None:
     np.testing.assert_allclose(by_conversion["credit"].sum(), 1.0, rtol=1e-12)
     np.testing.assert_allclose(table["credited_value"].sum(), log.conversions["value"].sum(), rtol=1e-9)
     assert (table["credit"] >= 0).all(), "negative credit"
+    has_row = by_conversion["channel"].agg(lambda names: BASELINE in set(names))
+    is_touched = by_conversion["channel"].agg(lambda names: UNATTRIBUTED not in set(names))
+    is_incremental = credit.baseline is not None
+    assert (has_row == (is_touched & is_incremental)).all(), "conversions with touchpoints lack a part of the baseline"
+
+
+def journeys_add_up_to_credit(model: AttributionModel, log: _Log) -> None:
+    """With a baseline, channels get their credit from the journeys of the fit, 0 if it is negative, and it the rest."""
+    journeys = log.as_it_is
+    credit = model.fit(journeys).credit_
+    if credit.baseline is None:
+        return
+    try:
+        table = journey_credit(journeys, [model])
+    except InputError:
+        return  # no credit per journey, which another law checks
+    shares = table.groupby("channel")["credit"]
+    published = pd.Series(np.maximum(credit.conversions[:-1], 0.0), list(credit.channels))
+    took_part = shares.agg(lambda parts: (parts > 0).sum()).reindex(published.index).fillna(0.0)
+    if published.sum() <= len(log.conversions) - credit.conversions[-1]:
+        wanted = np.minimum(published, took_part)
+        np.testing.assert_allclose(shares.sum().reindex(wanted.index).fillna(0.0), wanted, rtol=1e-6, atol=1e-9)
 
 
 def row_order_changes_nothing(model: AttributionModel, log: _Log) -> None:
@@ -283,8 +308,14 @@ def saving_changes_nothing(model: AttributionModel, log: _Log) -> None:
         if NAMELESS in str(error):
             return
         raise AssertionError(str(error)) from error
-    before, after = (journey_credit(journeys, [each])["credit"].to_numpy() for each in (fitted, state.model()))
+    before, after = (_parts_of_conversions(each, journeys) for each in (fitted, state.model()))
     assert before.tobytes() == after.tobytes(), f"credit differs by up to {np.abs(before - after).max()!r}"
+
+
+def _parts_of_conversions(model: AttributionModel, journeys: Journeys) -> NDArray[np.float64]:
+    """Shares of touchpoints and of the baseline, as new conversions are divided."""
+    divided = [allocate(model, chunk) for chunk in journeys]
+    return np.concatenate([part for each in divided for part in (each.shares, each.baseline) if part is not None])
 
 
 def clone_works(model: AttributionModel, log: _Log) -> None:

@@ -16,10 +16,10 @@ from attribution.journeys import DAY, Buckets, JourneyChunk, Journeys, Reader, S
 from attribution.journeys.buckets import Bucketwise
 from attribution.kernels.incremental import additive_hazard as kernel
 from attribution.kernels.statistics.draws import draw_words, uniform
-from attribution.models.at_risk import Evidence, Setting, hazard_findings
+from attribution.models.at_risk import Evidence, Setting, fading_sql, hazard_findings
 from attribution.models.base import Assumptions, AttributionModel
 from attribution.models.credit import Totals
-from attribution.models.machinery import Draws, Machinery
+from attribution.models.machinery import DOUBLING, Draws, Machinery, attributable
 from attribution.models.risk_summary import RISK_TABLE, summarise_bucket_risk, summarise_risk
 from attribution.schema.tables import ASSIGNMENT
 
@@ -66,8 +66,9 @@ class AdditiveHazard(AttributionModel):
     the table ``assignment``, and their credit is corrected by what unpaid history says. An unpaid touchpoint counts as
     history only a day later, since the visit at which somebody buys is often logged as one.
 
-    Credit per journey divides a conversion among its touchpoints by what each still added to the rate then; what the
-    baseline had to do with it is not taken out.
+    **One conversion** is divided by what each of its touchpoints still added to the rate at that moment, beside the
+    average rate of the baseline, which has the rest. Unpaid touchpoints and channels of negative credit get nothing.
+    Channels that are not known are divided as they are published.
 
     A touchpoint at the very instant of a conversion is no cause of it here, though it is in its journey. With one
     half-life and nothing screened, every customer twice gives twice the credit; otherwise twice the data makes surer of
@@ -87,6 +88,8 @@ class AdditiveHazard(AttributionModel):
     Attributes
     ----------
     half_lives_, half_life_weights_ : days, and how much each counts
+    added_rate_ : (channels,) conversions per day that a touchpoint adds at first, 0 where credit is negative
+    baseline_rate_ : conversions per day and customer that the baseline alone makes
     is_known_ : (channels,) whether a channel's credit can be read as what it caused
     assignment_ : how touchpoints of each credited channel arrive; see `attribution.schema.tables.ASSIGNMENT`
 
@@ -123,6 +126,8 @@ class AdditiveHazard(AttributionModel):
     half_lives_: tuple[float, ...]
     half_life_weights_: Floats
     is_known_: NDArray[np.bool_]
+    added_rate_: Floats
+    baseline_rate_: float
     assignment_: pd.DataFrame
 
     def __init__(
@@ -245,6 +250,7 @@ class AdditiveHazard(AttributionModel):
         )
         adds = np.divide(np.maximum(credit[0], 0.0), exposure, out=np.zeros(len(credit[0])), where=exposure > 0)
         self.added_rate_ = self._machinery.spread(adds)
+        self.baseline_rate_ = max(attributable(self, "conversions") - credit[0].sum(), 0.0) / moments.at_risk
         columns = {
             "model": self.label,
             "channel": np.array(self.channels_, dtype=object)[setting.credited],
@@ -270,12 +276,26 @@ class AdditiveHazard(AttributionModel):
         # What comes at the very instant has not added anything yet.
         return np.asarray(self.added_rate_[chunk.channel] * shape * (age > 0))
 
+    def weigh_baseline(self, chunk: JourneyChunk) -> NDArray[np.float64]:
+        return np.full(len(chunk), self.baseline_rate_)
+
     def learned(self) -> dict[str, Any]:
         return {
             "added_rate_": self.added_rate_,
+            "baseline_rate_": float(self.baseline_rate_),
             "half_lives_": [float(days) for days in self.half_lives_],
             "half_life_weights_": [float(weight) for weight in self.half_life_weights_],
         }
+
+    @property
+    def weight_sql(self) -> str:
+        # Before it is fitted nobody knows half-lives: one day stands for them.
+        half_lives = getattr(self, "half_lives_", (1.0,))
+        return fading_sql(half_lives, getattr(self, "half_life_weights_", (1.0,)))
+
+    @property
+    def baseline_sql(self) -> str:
+        return repr(getattr(self, "baseline_rate_", 0.0))
 
 
 class HazardMachinery(Machinery):
@@ -303,6 +323,11 @@ class HazardMachinery(Machinery):
     @property
     def least_conversions(self) -> int:
         return FEWEST
+
+    @property
+    def broken_by_design(self) -> tuple[str, ...]:
+        # Twice the data makes surer of half-lives and flags.
+        return () if _is_number(self.model.half_lives_days) and self.model.adjust == "none" else (DOUBLING,)
 
     @property
     def lacks_days(self) -> str | None:

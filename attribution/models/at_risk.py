@@ -15,6 +15,7 @@ from attribution.errors import InputError, did_you_mean
 from attribution.journeys import DAY, Journeys
 from attribution.kernels.incremental.additive_hazard import Design, Thresholds
 from attribution.kernels.incremental.risk_tables import CREDITED, NO_SLOT, UNPAID, Rules
+from attribution.models.rules import VANISHES
 from attribution.schema.tables import PLACEBO_CHANNEL
 
 HALF_LIVES = (2.0, 7.0, 21.0)
@@ -221,6 +222,16 @@ def _check_names(label: str, option: str, names: Sequence[str] | None, channels:
             allowed=list(channels),
             hint=did_you_mean(unknown[0], channels),
         )
+
+
+def fading_sql(half_lives: Sequence[float], weights: Sequence[float]) -> str:
+    """What a touchpoint still adds, in the words of `AttributionModel.weight_sql`."""
+    parts = []
+    for half_life, weight in zip(half_lives, weights, strict=True):
+        older = f"age_days / {float(half_life)!r}"
+        # Some databases fail where a number becomes too small.
+        parts.append(f"{float(weight)!r} * case when {older} > {VANISHES!r} then 0.0 else power(2.0, -({older})) end")
+    return f"case when age_days > 0 then learned.added_rate_ * ({' + '.join(parts)}) else 0.0 end"
 
 
 # ---------------------------------------------------------------- what to say of it

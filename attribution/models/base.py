@@ -45,8 +45,8 @@ class AttributionModel:
     """Base of every model. A rule overrides `weigh` only; one that learns overrides `summarise` and `solve` as well.
 
     The constructor of a subclass only assigns its arguments. Of the members below it may override `estimand`,
-    `assumptions`, `needs_times`, `ignores_channels`, `validate`, `summarise`, `solve`, `weigh`, `learned`, `restore`
-    and `weight_sql`; all others are final.
+    `assumptions`, `needs_times`, `ignores_channels`, `validate`, `summarise`, `solve`, `weigh`, `weigh_baseline`,
+    `learned`, `restore`, `weight_sql` and `baseline_sql`; all others are final.
 
     Parameters
     ----------
@@ -98,9 +98,16 @@ class AttributionModel:
             )
         if "weigh" in vars(cls):
             # Statements about the weights of another class do not hold for these.
-            for member in ("assumptions", "ignores_channels", "weight_sql"):
-                if member not in vars(cls):
-                    setattr(cls, member, vars(AttributionModel)[member])
+            cls._forget("assumptions", "ignores_channels", "weight_sql", "weigh_baseline", "baseline_sql")
+        elif "weigh_baseline" in vars(cls):
+            cls._forget("baseline_sql")
+
+    @classmethod
+    def _forget(cls, *members: str) -> None:
+        """Put the base's members in the place of those that another class has."""
+        for member in members:
+            if member not in vars(cls):
+                setattr(cls, member, vars(AttributionModel)[member])
 
     # ------------------------------------------------------------ what a model may override
 
@@ -118,7 +125,10 @@ class AttributionModel:
         """Raise `InputError` if a parameter is impossible."""
 
     def summarise(self, chunk: JourneyChunk) -> Summary:
-        """What one chunk of journeys contributes, in tables of exact sums."""
+        """What one chunk of journeys contributes, in tables of exact sums.
+
+        Unless overridden, what `weigh` gives each channel; of an incremental model that is all, baseline included.
+        """
         return share_sums(self, chunk)
 
     def solve(self, summary: Summary) -> Totals:
@@ -137,8 +147,20 @@ class AttributionModel:
         """
         raise NotImplementedError(f"{type(self).__name__} must override weigh")
 
+    def weigh_baseline(self, chunk: JourneyChunk) -> NDArray[np.float64]:
+        """What the baseline weighs beside the touchpoints of each journey of ``chunk``, (journeys,) not negative.
+
+        Only an incremental model is asked. Each conversion is divided by these weights and those of `weigh`, and is
+        the baseline's where nothing weighs anything. Unless overridden, the baseline has the same share of every
+        conversion: that of its total, beside what channels are credited, 0 where that is negative.
+        """
+        weights = np.asarray(self.weigh(chunk), dtype=np.float64)
+        if chunk.factor is not None:
+            weights = weights * chunk.factor
+        return np.asarray(self.credit_.baseline_odds * np.add.reduceat(weights, chunk.offsets[:-1]))
+
     def learned(self) -> dict[str, Any]:
-        """What `weigh` needs besides parameters, ``channels_`` and ``credit_``, by attribute, for a `Scorer`.
+        """What weights need besides parameters, ``channels_`` and ``credit_``, by attribute, for a `Scorer`.
 
         Values are (channels,) floats, or anything that JSON can hold.
         """
@@ -157,6 +179,14 @@ class AttributionModel:
         ``learned.NAME`` for each array over channels in `learned`, with ``learned.conversions`` and ``learned.value``
         for the channel's credit, and window functions over ``(partition by journey)``. ``touchpoint.NAME`` is a column
         of touchpoints whose name is one of these.
+        """
+        return None
+
+    @property
+    def baseline_sql(self) -> str | None:
+        """`weigh_baseline` as an SQL expression of the words of `weight_sql`, alike for all touchpoints of a journey.
+
+        None where SQL cannot express it; what the base says of the baseline needs none.
         """
         return None
 
@@ -239,8 +269,8 @@ class AttributionModel:
 
 
 OVERRIDABLE = (
-    "estimand", "assumptions", "needs_times", "ignores_channels", "validate", "summarise", "solve", "weigh", "learned",
-    "restore", "weight_sql",
+    "estimand", "assumptions", "needs_times", "ignores_channels", "validate", "summarise", "solve", "weigh",
+    "weigh_baseline", "learned", "restore", "weight_sql", "baseline_sql",
 )  # fmt: skip
 """Members that a subclass may override."""
 

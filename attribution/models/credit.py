@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -12,15 +12,19 @@ from numpy.typing import NDArray
 
 from attribution.arguments import check_arguments
 from attribution.errors import InputError, LawError
-from attribution.journeys import JourneyChunk, Journeys, Summary
+from attribution.journeys import JourneyChunk, Journeys, Summary, observe
 from attribution.journeys.buckets import of_whole
 from attribution.journeys.structure import number
 from attribution.kernels.credit import rule_weights as kernel
+from attribution.kernels.credit.rescaling import rescale
 from attribution.kernels.statistics.sums import KeyedSums, distinct_rows, exact_sums, sums_by_pair
 from attribution.schema.tables import BASELINE, CREDIT, JOURNEY_CREDIT, UNATTRIBUTED
 
 TOLERANCE = 1e-9
 """Relative difference between credit and what was observed, above which it is an error."""
+
+_LEAST_PART = 1e-15
+"""Of the baseline, which channels that are credited nothing have together: next to nothing."""
 
 Totals = tuple[NDArray[np.float64], NDArray[np.float64]]
 """Conversions and value of each channel, (channels,) floats each."""
@@ -62,6 +66,22 @@ class ChannelTotals:
         leaves_all = bool((is_known | (self.conversions[:-1] == 0)).all())
         return np.append(is_known, [True, *([] if self.baseline is None else [leaves_all])])
 
+    @property
+    def divided(self) -> NDArray[np.float64]:
+        """Conversions that journeys can be divided into: of channels, and of the baseline after them.
+
+        With a baseline, less than nothing counts as nothing.
+        """
+        conversions = self.conversions[:-1]
+        return conversions if self.baseline is None else np.maximum(np.append(conversions, self.baseline[0]), 0.0)
+
+    @property
+    def baseline_odds(self) -> float:
+        """Conversions of the baseline for one of the channels, where less than nothing counts as nothing."""
+        baseline = 0.0 if self.baseline is None else max(self.baseline[0], 0.0)
+        credited = float(np.maximum(self.conversions[:-1], 0.0).sum())
+        return baseline / max(credited, _LEAST_PART * baseline) if baseline > 0 else 0.0
+
     def total(self, what: Literal["conversions", "value"]) -> float:
         """The sum over channels, `UNATTRIBUTED` and `BASELINE`."""
         return float(self.to_frame()[what].sum())
@@ -80,6 +100,8 @@ class Model(Protocol):
     def label(self) -> str: ...
 
     def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]: ...
+
+    def weigh_baseline(self, chunk: JourneyChunk) -> NDArray[np.float64]: ...
 
 
 @dataclass(frozen=True)
@@ -141,35 +163,97 @@ def _rows(model: Model) -> pd.DataFrame:
     return rows.reindex(columns=list(CREDIT.column_names))
 
 
-def allocate(model: Model, chunk: JourneyChunk) -> tuple[JourneyChunk, NDArray[np.float64], int]:
-    """Share of its journey for each touchpoint of the converting journeys of ``chunk``.
+class Allocation(NamedTuple):
+    """How the conversions of a chunk are divided, each of them once.
 
-    Returns
-    -------
-    flattened : the converting journeys that have touchpoints, end to end
-    shares : (touchpoints,) sums to 1 over each journey
-    without : journeys whose weights were all zero, which count as equal
+    Attributes
+    ----------
+    chunk : the converting journeys that have touchpoints, end to end
+    shares : (touchpoints,) share of its journey for each
+    baseline : (journeys,) the share of the baseline; None for a model that divides all among touchpoints
+    without : journeys whose weights were all zero, which count as equal; with a baseline it gets these, and none count
+    """
+
+    chunk: JourneyChunk
+    shares: NDArray[np.float64]
+    baseline: NDArray[np.float64] | None
+    without: int
+
+
+def allocate(model: Model, chunk: JourneyChunk, *, leaves_baseline: bool = True) -> Allocation:
+    """Share of its journey for each touchpoint of the converting journeys of ``chunk``, and for their baseline.
+
+    Without ``leaves_baseline`` all is divided among touchpoints, as long as nobody knows what the baseline is.
     """
     flattened = chunk.allocated
+    has_baseline = leaves_baseline and model.estimand == "incremental"
     if len(flattened) == 0:
-        return flattened, np.zeros(0), 0
-    weights = np.ascontiguousarray(model.weigh(flattened), dtype=np.float64)
-    if weights.shape != (int(flattened.offsets[-1]),):
-        raise LawError(f"model {model.label!r}: one weight per touchpoint is needed, got shape {weights.shape}")
-    if not np.isfinite(weights).all() or (weights < 0).any():
-        raise LawError(f"model {model.label!r}: weights must be finite and not negative")
+        return Allocation(flattened, np.zeros(0), np.zeros(0) if has_baseline else None, 0)
+    weights = _checked(model, "per touchpoint", model.weigh(flattened), int(flattened.offsets[-1]))
     if flattened.factor is not None:
         weights = weights * flattened.factor
-    shares, without = kernel.shares(flattened.offsets, weights)
-    return flattened, shares, int(without)
+    if not has_baseline:
+        shares, without = kernel.shares(flattened.offsets, weights)
+        return Allocation(flattened, shares, None, int(without))
+    baseline = _checked(model, "of the baseline per journey", model.weigh_baseline(flattened), len(flattened))
+    return Allocation(flattened, *_divide(flattened.offsets, weights, baseline), 0)
+
+
+def _checked(model: Model, per: str, given: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    weights = np.ascontiguousarray(given, dtype=np.float64)
+    if weights.shape != (size,):
+        raise LawError(f"model {model.label!r}: one weight {per} is needed, got shape {weights.shape}")
+    if not np.isfinite(weights).all() or (weights < 0).any():
+        raise LawError(f"model {model.label!r}: weights must be finite and not negative")
+    return weights
+
+
+def _divide(
+    offsets: NDArray[np.int64], weights: NDArray[np.float64], baseline: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Shares of touchpoints and of the baseline, which has all where nothing weighs anything."""
+    is_nothing = np.maximum(np.maximum.reduceat(weights, offsets[:-1]), baseline) == 0
+    ends = offsets + np.arange(len(offsets))
+    every = np.insert(weights, offsets[1:], np.where(is_nothing, 1.0, baseline))
+    shares, _ = kernel.shares(ends, every)
+    last = ends[1:] - 1
+    return np.delete(shares, last), shares[last]
+
+
+def reconcile_with_totals(allocations: Sequence[Allocation], credit: ChannelTotals) -> list[Allocation]:
+    """All conversions of a fit, divided so that channels get their credit, and the baseline the rest.
+
+    Negative credit counts as 0. A channel gets at most the conversions in which it has a part.
+    """
+    size = len(credit.channels)
+    sizes = np.array([len(each.chunk) for each in allocations], dtype=np.int64)
+    firsts = np.cumsum(sizes) - sizes
+    entries: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]] = []
+    for first, each in zip(firsts, allocations, strict=True):
+        assert each.baseline is not None
+        journey = first + np.arange(len(each.chunk))
+        entries.append((np.repeat(journey, each.chunk.lengths), each.chunk.channel.astype(np.int64), each.shares))
+        entries.append((journey, np.full(len(journey), size), each.baseline))
+    conversion, column, parts = (np.concatenate(of) for of in zip(*entries, strict=True))
+    multiples = rescale(conversion, column, parts, np.maximum(credit.conversions[:-1], 0.0))
+    return [_rescaled(each, multiples) for each in allocations]
+
+
+def _rescaled(each: Allocation, multiples: NDArray[np.float64]) -> Allocation:
+    if len(each.chunk) == 0:
+        return each
+    assert each.baseline is not None
+    weights = each.shares * multiples[each.chunk.channel]
+    shares, baseline = _divide(each.chunk.offsets, weights, each.baseline * multiples[-1])
+    return each._replace(shares=shares, baseline=baseline)
 
 
 def share_sums(model: Model, chunk: JourneyChunk) -> Summary:
-    """What each channel gets from the journeys of a chunk: ``conversions`` and ``value``.
+    """What each channel gets from the journeys of a chunk, before a baseline: ``conversions`` and ``value``.
 
     ``zero_weights`` counts the journeys whose weights were all zero.
     """
-    flattened, shares, without = allocate(model, chunk)
+    flattened, shares, _, without = allocate(model, chunk, leaves_baseline=False)
     journey = np.repeat(np.arange(len(flattened)), flattened.lengths)
     keys, position = distinct_rows(flattened.channel.astype(np.int64)[:, None])
     sums = {
@@ -181,7 +265,7 @@ def share_sums(model: Model, chunk: JourneyChunk) -> Summary:
 
 def share_sums_by_bucket(model: Model, chunk: JourneyChunk) -> Summary:
     """`share_sums` for each bucket, at once; see `attribution.journeys.buckets.Bucketwise`."""
-    flattened, shares, without = allocate(model, chunk)
+    flattened, shares, _, without = allocate(model, chunk, leaves_baseline=False)
     assert flattened.bucket is not None
     journey = np.repeat(np.arange(len(flattened)), flattened.lengths)
     terms = {what: shares * getattr(flattened, what)[journey] for what in ("conversions", "value")}
@@ -202,6 +286,10 @@ def check_totals(model: Model, conversions: float, value: float) -> None:
 def journey_credit(journeys: Journeys, models: Model | Iterable[Model]) -> pd.DataFrame:
     """The ``journey_credit`` table: every model divides every conversion among its touchpoints.
 
+    A model of what channels caused leaves a part of each conversion to the baseline. On the journeys that it was fitted
+    on, the parts of channels add up to their credit, 0 where that is negative and at most the conversions that a
+    channel took part in, and those of the baseline to the rest; other journeys are divided by the weights as they are.
+
     Parameters
     ----------
     journeys : from touchpoints and conversions; aggregated paths have no customers
@@ -213,7 +301,7 @@ def journey_credit(journeys: Journeys, models: Model | Iterable[Model]) -> pd.Da
         One row per model, conversion and touchpoint: ``model``, ``conversion_id``, ``customer_id``, ``touched_at``,
         ``channel``, ``campaign``, ``position`` (from 1), ``credit`` (adds up to 1 per conversion), ``credited_value``
         (money), ``converted_at``, ``click_id``, ``click_id_kind``. A conversion without a touchpoint has a row
-        ``(unattributed)``.
+        ``(unattributed)``, one with touchpoints a row ``(baseline)`` where the model has a baseline.
 
     Raises
     ------
@@ -240,13 +328,7 @@ def journey_credit(journeys: Journeys, models: Model | Iterable[Model]) -> pd.Da
     for model in models:
         _check_fitted(model, journeys)
     ids = journeys.conversion_ids()
-    parts = [
-        rows
-        for model in models
-        for chunk in journeys
-        for batch in chunk.batches()
-        for rows in _journey_rows(journeys, model, batch, ids)
-    ]
+    parts = [rows for model in models for rows in _journey_rows(journeys, model, ids)]
     if not parts:
         return pd.DataFrame(columns=list(JOURNEY_CREDIT.column_names))
     table = pd.concat(parts, ignore_index=True)
@@ -268,43 +350,62 @@ def _check_fitted(model: Model, journeys: Journeys) -> None:
         )
 
 
-def _journey_rows(
-    journeys: Journeys, model: Model, chunk: JourneyChunk, ids: NDArray[np.object_]
-) -> Iterator[pd.DataFrame]:
-    untouched = chunk.converting & (chunk.lengths == 0)
-    flattened, shares, _ = allocate(model, chunk)
-    for part, credit in ((chunk.flatten(untouched), None), (flattened, shares)):
-        if len(part):
-            rows = _table(journeys, part, credit)
-            rows.insert(0, "model", model.label)
-            rows.insert(1, "conversion_id", ids[rows["_row"]])
-            yield rows
+def _is_fitted_on(model: Model, journeys: Journeys) -> bool:
+    """Whether these are the journeys that ``model`` was fitted on, as far as sums tell."""
+    fitted: Summary | None = getattr(model, "observed_", None)
+    if fitted is None:
+        return False
+    (here,) = journeys.read(observe)
+    return all(fitted.number(name) == here.number(name) for name in _SUMS)
 
 
-def _table(journeys: Journeys, chunk: JourneyChunk, shares: NDArray[np.float64] | None) -> pd.DataFrame:
-    """Rows of one flattened chunk; one `UNATTRIBUTED` row per conversion where ``shares`` is None."""
+_SUMS = ("journeys", "conversions", "value", "unattributed_conversions", "unattributed_value")
+
+
+def _journey_rows(journeys: Journeys, model: Model, ids: NDArray[np.object_]) -> Iterator[pd.DataFrame]:
+    divided: Iterable[tuple[JourneyChunk, Allocation]]
+    divided = ((batch, allocate(model, batch)) for chunk in journeys for batch in chunk.batches())
+    if model.estimand == "incremental" and _is_fitted_on(model, journeys):
+        batches, allocations = zip(*divided, strict=True)
+        divided = zip(batches, reconcile_with_totals(allocations, model.credit_), strict=True)
+    for batch, (flattened, shares, baseline, _) in divided:
+        untouched = batch.flatten(batch.converting & (batch.lengths == 0))
+        tables = [
+            _table(journeys, untouched, np.ones(len(untouched)), UNATTRIBUTED),
+            _table(journeys, flattened, shares),
+            *([] if baseline is None else [_table(journeys, flattened, baseline, BASELINE)]),
+        ]
+        for rows in tables:
+            if len(rows):
+                rows.insert(0, "model", model.label)
+                rows.insert(1, "conversion_id", ids[rows["_row"]])
+                yield rows
+
+
+def _table(
+    journeys: Journeys, chunk: JourneyChunk, credit: NDArray[np.float64], instead: str | None = None
+) -> pd.DataFrame:
+    """Rows of one flattened chunk: one per touchpoint, or per conversion with a name ``instead`` of channels."""
     assert chunk.ended_at is not None
     assert chunk.customer_ids is not None
-    is_untouched = shares is None
-    repeats = np.ones(len(chunk), np.int64) if is_untouched else chunk.lengths
+    repeats = chunk.lengths if instead is None else np.ones(len(chunk), np.int64)
     journey = np.repeat(np.arange(len(chunk)), repeats)
     customers = np.asarray(chunk.customer_ids.to_numpy(zero_copy_only=False))
     empty = np.full(len(journey), None, dtype=object)
-    touched = None if is_untouched else chunk.touched_at
+    touched = chunk.touched_at if instead is None else None
     position = np.arange(len(journey)) - np.repeat(np.cumsum(repeats) - repeats, repeats) + 1
-    credit = np.ones(len(chunk)) if shares is None else shares
     return pd.DataFrame(
         {
             "customer_id": customers[chunk.customer[journey]],
             "touched_at": _no_times(journeys, len(journey)) if touched is None else _times(journeys, touched),
-            "channel": UNATTRIBUTED if is_untouched else np.array(journeys.channels, dtype=object)[chunk.channel],
-            "campaign": empty if is_untouched else journeys.dimensions.decode(chunk.code, "campaign"),
-            "position": pd.array([pd.NA] * len(journey) if is_untouched else position, dtype="Int64"),
+            "channel": np.array(journeys.channels, dtype=object)[chunk.channel] if instead is None else instead,
+            "campaign": journeys.dimensions.decode(chunk.code, "campaign") if instead is None else empty,
+            "position": pd.array(position if instead is None else [pd.NA] * len(journey), dtype="Int64"),
             "credit": credit,
             "credited_value": credit * chunk.value[journey],
             "converted_at": _times(journeys, chunk.ended_at[journey]),
             **{
-                name: empty if is_untouched else journeys.dimensions.decode(chunk.code, name)
+                name: journeys.dimensions.decode(chunk.code, name) if instead is None else empty
                 for name in ("click_id", "click_id_kind")
             },
             "_ended_at": chunk.ended_at[journey],

@@ -31,6 +31,9 @@ What = Literal["conversions", "value"]
 
 _ROUNDING = 1e-12
 
+DOUBLING = "doubling_customers_doubles_credit"
+"""The law that a model breaks which is surer of a choice with more data."""
+
 
 class Draws(NamedTuple):
     """Credit of re-weighted journeys.
@@ -113,6 +116,11 @@ class Machinery:
     def least_conversions(self) -> int:
         """Conversions below which `check` refuses."""
         return 0
+
+    @property
+    def broken_by_design(self) -> tuple[str, ...]:
+        """Laws of `attribution.testing` that do not hold for this model, as its documentation says."""
+        return ()
 
     @property
     def lacks_days(self) -> str | None:

@@ -160,7 +160,8 @@ class Markov(PublishedModel):
             f"continuation = {self.continuation}",
         )
 
-    weight_sql = PublishedModel.weight_sql
+    weight_sql, baseline_sql = PublishedModel.weight_sql, PublishedModel.baseline_sql
+    weigh_baseline = PublishedModel.weigh_baseline
 
     @property
     def _machinery(self) -> MarkovMachinery:

@@ -18,6 +18,7 @@ from attribution.models.machinery import Machinery
 from attribution.models.recoding import Recoding, by_coalition
 from attribution.models.reconcile import (
     Reconciliation,
+    beside_baseline,
     coalition_table,
     reconcile,
     reconciliation_state,
@@ -54,12 +55,30 @@ class PublishedModel(AttributionModel):
         """How the credit of journeys was reconciled with the totals; None where it was not."""
         if not self.reconcile or "coalitions" not in self.summary_.tables:
             return None
-        return reconcile(self.summary_.tables["coalitions"], self.credit_.conversions[:-1], self.channels_)
+        has_baseline = self.credit_.baseline is not None
+        table = self.summary_.tables["coalitions"]
+        return reconcile(table, self.credit_.conversions[:-1], self.channels_, has_baseline=has_baseline)
 
     def weigh(self, chunk: JourneyChunk) -> NDArray[np.float64]:
         if self.reconciliation_ is None:
             return np.maximum(self.credit_.conversions[chunk.channel], 0.0)
-        return weights(chunk, self.reconciliation_.log_weights)
+        own = weights(chunk, self.reconciliation_.log_weights)
+        baseline = self.reconciliation_.baseline_log_weight
+        if baseline is None:
+            return own
+        return own * np.repeat(beside_baseline(chunk, self.reconciliation_.log_weights, baseline)[0], chunk.lengths)
+
+    def weigh_baseline(self, chunk: JourneyChunk) -> NDArray[np.float64]:
+        if self.reconciliation_ is None:
+            return np.full(len(chunk), self._baseline_credit)
+        if self.reconciliation_.baseline_log_weight is None:  # saved by an earlier version
+            return super().weigh_baseline(chunk)
+        log_weights = self.reconciliation_.log_weights
+        return beside_baseline(chunk, log_weights, self.reconciliation_.baseline_log_weight)[1]
+
+    @property
+    def _baseline_credit(self) -> float:
+        return 0.0 if self.credit_.baseline is None else max(self.credit_.baseline[0], 0.0)
 
     def learned(self) -> dict[str, Any]:
         return {} if self.reconciliation_ is None else reconciliation_state(self.reconciliation_)
@@ -72,9 +91,28 @@ class PublishedModel(AttributionModel):
         """The learned weight, divided among the touchpoints of a channel where totals were reconciled."""
         if not self.reconcile or (hasattr(self, "credit_") and self.reconciliation_ is None):
             return "case when learned.conversions > 0 then learned.conversions else 0.0 end"
-        behind = "learned.log_weights - max(learned.log_weights) over (partition by journey)"
-        ratio = f"case when {behind} < {VANISHES} then 0.0 else exp({behind}) end"
-        return f"({ratio}) / sum(factor) over (partition by journey, channel)"
+        return f"({self._behind('learned.log_weights')}) / sum(factor) over (partition by journey, channel)"
+
+    @property
+    def baseline_sql(self) -> str | None:
+        """What the baseline weighs beside these; None where it was saved without a weight."""
+        if not hasattr(self, "credit_"):
+            return "0.0"
+        if self.reconciliation_ is None:
+            return repr(self._baseline_credit)
+        own = self.reconciliation_.baseline_log_weight
+        return None if own is None else self._behind(repr(own))
+
+    def _behind(self, log_weight: str) -> str:
+        """A weight relative to the largest of the journey."""
+        largest = "max(learned.log_weights) over (partition by journey)"
+        baseline = (
+            self.reconciliation_.baseline_log_weight if hasattr(self, "credit_") and self.reconciliation_ else None
+        )
+        if baseline is not None:
+            largest = f"greatest({largest}, {baseline!r})"
+        behind = f"{log_weight} - {largest}"
+        return f"case when {behind} < {VANISHES} then 0.0 else exp({behind}) end"
 
 
 class PublishedMachinery(Machinery):

@@ -42,6 +42,7 @@ class Reconciliation:
     log_weights : (channels,) logarithm of the channel's weight in any journey, see `weights`
     groups : positions of the channels of each group that must have more than it was credited; journeys that touched
         only channels of this group and of those before it leave it no less
+    baseline_log_weight : that of the baseline, in every journey; None for a model without
     """
 
     channels: tuple[str, ...]
@@ -51,6 +52,7 @@ class Reconciliation:
     took_part: Floats
     log_weights: Floats
     groups: tuple[tuple[int, ...], ...]
+    baseline_log_weight: float | None = None
 
     def to_frame(self) -> pd.DataFrame:
         """What the ``published_credit`` table says of published and allocated credit: one row per channel."""
@@ -101,13 +103,16 @@ class Reconciliation:
 def reconciliation_state(reconciliation: Reconciliation) -> dict[str, Any]:
     """A reconciliation as what JSON and Parquet can hold; see `restore_reconciliation`."""
     arrays = {key: getattr(reconciliation, name) for key, name in _PER_CHANNEL.items()}
-    return {**arrays, "groups": [list(group) for group in reconciliation.groups]}
+    own = reconciliation.baseline_log_weight
+    baseline = {} if own is None else {"baseline_log_weight": own}
+    return {**arrays, "groups": [list(group) for group in reconciliation.groups], **baseline}
 
 
 def restore_reconciliation(channels: tuple[str, ...], state: Mapping[str, Any]) -> Reconciliation:
     """The reconciliation that `reconciliation_state` was given."""
     arrays = {name: np.asarray(state[key], dtype=np.float64) for key, name in _PER_CHANNEL.items()}
-    return Reconciliation(channels, groups=tuple(tuple(group) for group in state["groups"]), **arrays)
+    groups = tuple(tuple(group) for group in state["groups"])
+    return Reconciliation(channels, groups=groups, baseline_log_weight=state.get("baseline_log_weight"), **arrays)
 
 
 _PER_CHANNEL = {
@@ -139,7 +144,9 @@ def coalition_table(chunk: JourneyChunk, channels: int) -> KeyedSums:
     return sum_by_key(keys, converting.conversions.astype(np.float64))
 
 
-def reconcile(table: KeyedSums, totals: Floats, channels: tuple[str, ...]) -> Reconciliation:
+def reconcile(
+    table: KeyedSums, totals: Floats, channels: tuple[str, ...], *, has_baseline: bool = False
+) -> Reconciliation:
     """Weights of channels with which journeys allocate ``totals``, or the nearest totals that are possible.
 
     The nearest totals are those of least Kullback-Leibler divergence. A total below zero counts as zero, and totals
@@ -150,6 +157,7 @@ def reconcile(table: KeyedSums, totals: Floats, channels: tuple[str, ...]) -> Re
     table : conversions by coalition, from `coalition_table`
     totals : (channels,) conversions credited to each channel
     channels : names
+    has_baseline : whether what the totals leave is that of a baseline, which has a part in every journey
 
     Examples
     --------
@@ -167,15 +175,23 @@ def reconcile(table: KeyedSums, totals: Floats, channels: tuple[str, ...]) -> Re
     sizes = np.diff(offsets)
     each = np.repeat(amounts, sizes)
     is_alone = np.repeat(sizes == 1, sizes)
-    raked = rake(offsets, channel, amounts, np.maximum(totals, 0.0))
+    targets, size = np.maximum(totals, 0.0), len(channels)
+    if has_baseline:
+        targets = np.append(targets, max(float(amounts.sum() - targets.sum()), 0.0))
+        sets = offsets + np.arange(len(offsets)), np.insert(channel, offsets[1:], np.int32(size))
+        raked = rake(*sets, amounts, targets)
+    else:
+        raked = rake(offsets, channel, amounts, targets)
     return Reconciliation(
         channels=channels,
         published=totals,
-        allocated=raked.totals,
+        allocated=raked.totals[:size],
         alone=np.bincount(channel[is_alone], each[is_alone], len(channels)).astype(np.float64),
         took_part=np.bincount(channel, each, len(channels)).astype(np.float64),
-        log_weights=raked.log_weights,
-        groups=_impossible_groups(raked, _target_totals(totals, float(raked.totals.sum()))),
+        log_weights=raked.log_weights[:size],
+        # A baseline takes what channels cannot have.
+        groups=() if has_baseline else _impossible_groups(raked, _target_totals(totals, float(raked.totals.sum()))),
+        baseline_log_weight=float(raked.log_weights[size]) if has_baseline else None,
     )
 
 
@@ -187,6 +203,12 @@ def weights(chunk: JourneyChunk, log_weights: Floats) -> Floats:
     """
     factor = np.ones(len(chunk.channel)) if chunk.factor is None else chunk.factor
     return np.asarray(spread(chunk.offsets, chunk.channel, log_weights, factor))
+
+
+def beside_baseline(chunk: JourneyChunk, log_weights: Floats, baseline: float) -> tuple[Floats, Floats]:
+    """What to multiply `weights` of each journey with, (journeys,), and what the baseline weighs beside them."""
+    ahead = np.maximum.reduceat(log_weights[chunk.channel], chunk.offsets[:-1]) - baseline
+    return np.exp(np.minimum(ahead, 0.0)), np.exp(np.minimum(-ahead, 0.0))
 
 
 def _target_totals(published: Floats, total: float) -> Floats:

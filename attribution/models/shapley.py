@@ -166,6 +166,8 @@ class Shapley(PublishedModel):
     def weight_sql(self) -> str | None:
         return "1 / count(*) over (partition by journey, channel)" if self.game == "set" else super().weight_sql
 
+    weigh_baseline, baseline_sql = PublishedModel.weigh_baseline, PublishedModel.baseline_sql
+
     @property
     def _machinery(self) -> ShapleyMachinery:
         return ShapleyMachinery(self)
@@ -333,7 +335,7 @@ class ShapleyMachinery(PublishedMachinery):
     def summarise_undrawn(self, chunk: JourneyChunk) -> Summary:
         if self.model.game != "set":
             return super().summarise_undrawn(chunk)
-        flattened, shares, _ = allocate(self.model, chunk)
+        flattened, shares = allocate(self.model, chunk)[:2]
         return break_down(flattened, shares, len(self.model.channels_))
 
     def summarise_drawn(self, chunk: JourneyChunk) -> Summary:

@@ -11,7 +11,7 @@ from attribution.data.loading import Finding, check_channels_known, check_source
 from attribution.errors import InputError
 from attribution.journeys.from_events import ONLY_CONVERTERS
 from attribution.models.credit import journey_credit
-from attribution.models.model_tables import model_findings, model_tables, without_interactions
+from attribution.models.model_tables import model_findings, model_tables, with_allocated, without_interactions
 from attribution.pipeline.option_names import option_name_findings
 from attribution.returns import booked_costs, main_basis
 from attribution.schema.tables import (
@@ -155,6 +155,8 @@ class ModelsSection(Section):
             tables["published_credit"] = fill_removal_effects(tables["published_credit"], context.draws)
         if output.journey_credit:
             tables["journey_credit"] = journey_credit(context.journeys, context.candidates)
+            published = with_allocated(tables.get("published_credit"), tables["journey_credit"], context.candidates)
+            tables |= {} if published is None else {"published_credit": published}
         if context.segment_credit is not None:
             tables["segment_credit"] = context.segment_credit
         return tables

@@ -17,7 +17,7 @@ from attribution.errors import InputError, LawError, did_you_mean
 from attribution.models.credit import TOLERANCE
 from attribution.pipeline.output import FORMULA
 from attribution.schema.clicks import CLICK_IDS
-from attribution.schema.tables import NO_CHANNELS
+from attribution.schema.tables import BASELINE, NO_CHANNELS, UNATTRIBUTED
 from attribution.schema.tables.definition import Column, Table, null
 
 _CHANNEL = Column("channel", "text", "channel of the touchpoint")
@@ -46,9 +46,9 @@ CREDITED_CONVERSIONS = Table(
 
 CREDITED_CAMPAIGNS = Table(
     "credited_campaigns",
-    "channel × campaign, and (unattributed)",
+    "channel × campaign, and what is no channel's",
     (
-        Column("channel", "text", "channel, or (unattributed)"),
+        Column("channel", "text", "channel, (unattributed) or (baseline)"),
         _CAMPAIGN,
         Column("conversions", "number", "credited conversions; all rows add up to the conversions that were observed"),
         Column("value", "number", "credited value; all rows add up to the value that was observed"),
@@ -95,10 +95,13 @@ class Credited:
         }
         exported, total = inside["conversions"].sum(), self.campaigns["conversions"].sum()
         notes = [f"{exported:,.2f} of {total:,.2f} conversions are credited to channels and can be exported."]
-        if len(outside):
-            notes.append(
-                f"{outside['conversions'].sum():,.2f} conversions are left out, because they have no touchpoint."
-            )
+        reasons = {
+            UNATTRIBUTED: "because they have no touchpoint",
+            BASELINE: "because they would have come without any channel",
+        }
+        notes += [
+            f"{row.conversions:,.2f} conversions are left out, {reasons[row.channel]}." for row in outside.itertuples()
+        ]
         notes += [
             f"{count:,.2f} conversions are exported {what}." for what, count in without.items() if count > TOLERANCE
         ]
@@ -262,10 +265,12 @@ def _check_sums(rows: pd.DataFrame, folder: Path, label: str) -> None:
     """Raise unless the rows add up to the ``credit`` table of the run."""
     credit = pd.read_parquet(folder / "credit.parquet")
     credit = credit[credit["model"] == label]
-    if (credit["estimand"] == "incremental").any():
+    is_divided = (rows["channel"] == BASELINE).any() or (rows["channel"] == UNATTRIBUTED).all()
+    if (credit["channel"] == BASELINE).any() and not is_divided:
         raise InputError(
-            f"model {label!r} is incremental, so its credit per touchpoint includes the baseline",
-            hint="export a model with allocated credit",
+            f"run {folder} was written by an earlier version, whose credit per touchpoint of model {label!r} includes "
+            "the baseline",
+            hint=_AGAIN,
         )
     for column, what in (("credit", "conversions"), ("credited_value", "value")):
         exported, total = float(rows[column].sum()), float(credit[what].sum())

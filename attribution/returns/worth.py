@@ -164,7 +164,7 @@ def _allocate_measures(models: list[AttributionModel], measures: Mapping[str, Fl
     untouched = chunk.subset((chunk.lengths == 0) & chunk.converting)
     converting = chunk.subset(chunk.converting)
     for index, model in enumerate(models):
-        flattened, shares, _ = allocate(model, chunk)
+        flattened, shares = allocate(model, chunk)[:2]
         journey = np.repeat(np.arange(len(flattened)), flattened.lengths)
         for name in ("conversions", "value", *measures):
             terms = shares * _terms(flattened, name, measures)[journey]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from attribution.amounts import pluralise
 from attribution.models.saved.applied import POLICIES
-from attribution.production.scoring.row_columns import ANSWER, explain_columns, known_channels
+from attribution.production.scoring.row_columns import explain_answer, explain_columns, known_channels
 
 if TYPE_CHECKING:
     from attribution.models.saved import Scorer
@@ -42,7 +42,7 @@ def describe_version(scorer: Scorer) -> str:
         f"It was fitted on {pluralise(len(channels), 'channel')}: {listed}.",
         f"Unknown channels: `{scorer.unknown_channels}` – {POLICIES[scorer.unknown_channels]}.",
         _table("A row holds", explain_columns(scorer)),
-        _table("The answer holds", ANSWER),
+        _table("The answer holds", explain_answer(scorer)),
         "A row that cannot be scored is refused alone. The card of the model, `card.md`, lies among the artifacts.",
     ]
     if training is not None and training.first is not None:

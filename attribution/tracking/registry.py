@@ -17,7 +17,7 @@ from attribution.models.saved import Scorer
 from attribution.pipeline.stores import Store
 from attribution.production.scoring.days import day_number
 from attribution.production.scoring.in_effect import VERSION_TAG, VersionRecord
-from attribution.production.scoring.row_columns import ANSWER, example_rows, explain_columns
+from attribution.production.scoring.row_columns import example_rows, explain_answer, explain_columns
 from attribution.production.versions import Timeline, add_promotion, check_day
 from attribution.tracking.descriptions import MODEL_DESCRIPTION, describe_version
 from attribution.tracking.environment import pin_requirements
@@ -61,7 +61,7 @@ def log_scorer(
                 "model": scorer.state.label,
                 "scorer_version": scorer.version,
                 "columns": explain_columns(scorer),
-                "answer": dict(ANSWER),
+                "answer": explain_answer(scorer),
             },
         )
         tags = {VERSION_TAG: scorer.version, "attribution.model": scorer.state.label}
@@ -97,7 +97,7 @@ def _signature(scorer: Scorer) -> Any:
         ColSpec(anything, name, required=not text.startswith("optional"))
         for name, text in explain_columns(scorer).items()
     ]
-    result: list[Any] = [ColSpec(kinds[text.split(":")[0]], name) for name, text in ANSWER.items()]
+    result: list[Any] = [ColSpec(kinds[text.split(":")[0]], name) for name, text in explain_answer(scorer).items()]
     return ModelSignature(Schema(columns), Schema(result))
 
 

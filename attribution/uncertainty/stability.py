@@ -38,7 +38,11 @@ STABILITY = Table(
         Column("conversions_before", "number", "conversions in the earlier part"),
         Column("conversions_after", "number", "conversions in the later part"),
         null("kendall_tau", "number", "Kendall tau-b of credited conversions in both parts; null where all tie"),
-        Column("share_moved", "number", "share of credit that moves to other channels in the later part, 0 … 1"),
+        Column(
+            "share_moved",
+            "number",
+            "share of credit that moves to other channels, or the baseline, in the later part, 0 … 1",
+        ),
     ),
     question="How far does credit move between one part of the period and the next?",
 )
@@ -57,11 +61,15 @@ class StabilityOptions(Settings):
 
 
 class Part(NamedTuple):
-    """One part of the time: its last microsecond, its conversions, and what each model credits to each channel."""
+    """One part of the time: its last microsecond, its conversions, and what each model credits to each channel.
+
+    ``baseline`` is what a model leaves to none; None for a model that leaves nothing.
+    """
 
     ends_at: int
     conversions: float
     credit: dict[str, pd.Series]
+    baseline: dict[str, float | None]
 
 
 def share_moved(before: NDArray[np.float64], after: NDArray[np.float64]) -> float:
@@ -84,7 +92,9 @@ def _part(experiment: Experiment, sources: Sources, models: Sequence[Attribution
     copies = [type(model)(**deepcopy(model.get_params())) for model in models]
     observed = fit_models(copies, journeys)[0]
     credit = {copy.label: pd.Series(copy.credit_.conversions[:-1], list(copy.channels_)) for copy in copies}
-    return Part(last, observed.number("conversions"), credit)
+    baselines = {copy.label: copy.credit_.baseline for copy in copies}
+    baseline = {label: None if of is None else of[0] for label, of in baselines.items()}
+    return Part(last, observed.number("conversions"), credit, baseline)
 
 
 def _row(label: str, number: int, before: Part, after: Part) -> dict[str, object]:
@@ -97,8 +107,13 @@ def _row(label: str, number: int, before: Part, after: Part) -> dict[str, object
         "conversions_before": before.conversions,
         "conversions_after": after.conversions,
         "kendall_tau": kendall_tau(x, y) if before.conversions and after.conversions else float("nan"),
-        "share_moved": share_moved(x, y),
+        "share_moved": share_moved(_divided(x, before.baseline[label]), _divided(y, after.baseline[label])),
     }
+
+
+def _divided(credit: NDArray[np.float64], baseline: float | None) -> NDArray[np.float64]:
+    """Credit and the baseline after it, where less than nothing counts as nothing; credit alone without a baseline."""
+    return credit if baseline is None else np.maximum(np.append(credit, baseline), 0.0)
 
 
 def _held_out_scores(journeys: Journeys, models: Sequence[AttributionModel]) -> pd.DataFrame | None:

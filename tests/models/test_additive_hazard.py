@@ -341,7 +341,7 @@ def test_saved_and_sent_to_another_machine() -> None:
     assert sent.summarise(chunk).tables["risk"].sums.limbs.tobytes() == (
         model.summarise(chunk).tables["risk"].sums.limbs.tobytes()
     )
-    assert model.weight_sql is None
+    assert again.weigh_baseline(chunk.allocated).tobytes() == model.weigh_baseline(chunk.allocated).tobytes()
 
 
 def test_weights_fade_and_leave_out_what_comes_at_the_instant() -> None:

@@ -163,8 +163,9 @@ def test_credit_that_is_not_that_of_the_run_is_no_export(finished: Path, tmp_pat
     pd.read_parquet(finished / "journey_credit.parquet").iloc[1:].to_parquet(tmp_path / "journey_credit.parquet")
     with pytest.raises(LawError, match="adds up to"):
         credited_conversions(tmp_path, "linear")
-    credit.assign(estimand="incremental").to_parquet(tmp_path / "credit.parquet")
-    with pytest.raises(InputError, match="baseline"):
+    row = credit[credit["model"] == "linear"].iloc[:1].assign(channel="(baseline)")
+    pd.concat([credit, row]).to_parquet(tmp_path / "credit.parquet")
+    with pytest.raises(InputError, match=r"earlier version.*includes the baseline.*journey_credit = true"):
         credited_conversions(tmp_path, "linear")
 
 

@@ -20,7 +20,7 @@ import pytest
 import attribution as at
 from attribution.errors import InputError
 from attribution.pipeline.stores import choose_store
-from attribution.production.scoring.row_columns import ANSWER, example_rows, explain_columns
+from attribution.production.scoring.row_columns import example_rows, explain_answer, explain_columns
 from attribution.production.scoring.rows import score_rows
 from attribution.tracking.environment import NEEDED, check_environment
 from tests.cli.test_cli import call
@@ -114,9 +114,9 @@ def test_it_is_registered_with_signature_example_and_pins_and_no_pickle(
     scorer = at.Scorer.load(finished / "models" / "shop")
     assert info.signature.inputs.input_names() == list(explain_columns(scorer))
     assert info.signature.inputs.optional_input_names() == ["conversion_id"]
-    assert info.signature.outputs.input_names() == list(ANSWER)
+    assert info.signature.outputs.input_names() == list(explain_answer(scorer))
     assert info.metadata["columns"] == explain_columns(scorer)
-    assert info.metadata["answer"] == ANSWER
+    assert info.metadata["answer"] == explain_answer(scorer)
     folder = Path(mlflow.artifacts.download_artifacts("models:/shop@champion", dst_path=str(tmp_path)))
     assert not [path for path in folder.rglob("*") if path.suffix in (".pkl", ".pickle", ".cloudpickle")]
     example = json.loads((folder / "input_example.json").read_text())
@@ -124,7 +124,14 @@ def test_it_is_registered_with_signature_example_and_pins_and_no_pickle(
     pins = (folder / "requirements.txt").read_text().split()
     assert all("==" in pin for pin in pins)
     assert {pin.split("==")[0] for pin in pins} >= set(NEEDED)
-    for name in (*explain_columns(scorer), *ANSWER, "time_decay", scorer.version, "email, search", "like_known"):
+    for name in (
+        *explain_columns(scorer),
+        *explain_answer(scorer),
+        "time_decay",
+        scorer.version,
+        "email, search",
+        "like_known",
+    ):
         assert name in version.description
     assert "one row per conversion" in client.get_registered_model("shop").description
 

@@ -112,7 +112,7 @@ class SliceReader:
             of = self.segments.of(touched).astype(np.int64)[:, None]
             tables |= _sums("segment//", of, self._terms(touched))
         for position, model in enumerate(self.models if self.dimensions else ()):
-            allocated, shares, _ = allocate(model, chunk)
+            allocated, shares = allocate(model, chunk)[:2]
             journey = np.repeat(np.arange(len(allocated)), allocated.lengths)
             terms = {what: shares * of[journey] for what, of in self._terms(allocated).items()}
             for name in self.dimensions:

@@ -18,6 +18,7 @@ from attribution.decisions.funnel.funnel_options import FunnelOptions
 from attribution.decisions.funnel.progress import Progress, belonging
 from attribution.errors import InputError
 from attribution.journeys import JourneyChunk, Journeys, Summary, build_journeys, observe
+from attribution.kernels.credit.rescaling import rescale
 from attribution.kernels.statistics.sums import sum_by_key, sum_by_pair, to_float
 from attribution.models import AttributionModel
 from attribution.models.credit import Credit, allocate
@@ -98,7 +99,7 @@ def credit_stage(
     reader = _Reader(tuple(givers), _first_times(progress, rows), _campaigns(journeys))
     summary = journeys.read(reader)[0]
     allocated = {
-        model.label: _rows(summary, f"{position}", journeys, reader, rows).pipe(_scale_to_published, model, journeys)
+        model.label: _rows(summary, f"{position}", journeys, reader, rows).pipe(_reconcile_with_totals, model, journeys)
         for position, model in enumerate(givers)
     }
     touched = _rows(summary, "touched", journeys, reader, rows).rename(columns={"credit": "touchpoints"})
@@ -206,7 +207,7 @@ class _Reader:
         conversion = np.repeat(allocated.conversion, allocated.lengths)
         codes = self._codes(allocated, conversion)
         for position, model in enumerate(self.models):
-            _, shares, _ = allocate(model, chunk)
+            shares = allocate(model, chunk).shares
             # Without a touchpoint there is no channel: code −1 for all of them.
             rows, keys = np.append(conversion, untouched.conversion), np.append(codes, np.full(len(untouched), -1))
             credit = np.append(shares, np.ones(len(untouched)))
@@ -255,15 +256,26 @@ def _rows(summary: Summary, name: str, journeys: Journeys, reader: _Reader, rows
     )
 
 
-def _scale_to_published(allocated: pd.DataFrame, model: AttributionModel, journeys: Journeys) -> pd.DataFrame:
-    """Incremental models allocate less than there is: as much as they publish, the rest to the baseline."""
-    if model.estimand == "allocated" or allocated.empty:
+def _reconcile_with_totals(allocated: pd.DataFrame, model: AttributionModel, journeys: Journeys) -> pd.DataFrame:
+    """With a baseline, which has the rest, parts add up to what is published; less than nothing counts as nothing.
+
+    Arrivals whose touchpoints have no part are the baseline's.
+    """
+    is_touched = allocated["channel"] != UNATTRIBUTED
+    if model.estimand == "allocated" or not is_touched.any():
         return allocated
+    own = allocated[is_touched]
+    left = 1.0 - own["credit"].groupby(own["arrival"]).sum().clip(upper=1.0)
+    rest = pd.DataFrame({"arrival": left.index, "channel": BASELINE, "campaign": None, "was_in": -1, "credit": left})
+    divided = pd.concat([own, rest], ignore_index=True)
     whole = whole_channels(journeys)
     published = pd.Series(model.credit_.conversions[:-1], [whole.get(name, name) for name in journeys.channels])
-    totals = allocated.groupby("channel")["credit"].sum()
-    scale = (published.groupby(level=0).sum() / totals).reindex(allocated["channel"]).fillna(1.0).to_numpy()
-    credited = allocated.assign(credit=allocated["credit"] * scale)
-    left = (allocated["credit"] - credited["credit"]).groupby(allocated["arrival"]).sum()
-    rest = pd.DataFrame({"arrival": left.index, "channel": BASELINE, "campaign": None, "was_in": -1, "credit": left})
-    return pd.concat([credited, rest], ignore_index=True)
+    published = published.groupby(level=0).sum().clip(lower=0.0)
+    arrival = left.index.get_indexer(divided["arrival"])
+    column = np.append(published.index.get_indexer(own["channel"]), np.full(len(rest), len(published)))
+    multiples = rescale(arrival, column, divided["credit"].to_numpy(), published.to_numpy())
+    parts = divided["credit"].to_numpy() * multiples[column]
+    totals = np.bincount(arrival, parts, len(left))
+    parts[len(own) :][totals == 0] = 1.0
+    credit = parts / np.where(totals == 0, 1.0, totals)[arrival]
+    return pd.concat([allocated[~is_touched], divided.assign(credit=credit)], ignore_index=True)

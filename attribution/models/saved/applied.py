@@ -18,7 +18,8 @@ Policy = Literal["like_known", "zero", "refuse"]
 
 POLICIES: dict[Policy, str] = {
     "like_known": "a new channel counts like any other; only for rules that depend on position and time alone",
-    "zero": "a new channel gets no credit; a journey with new channels only is shared equally",
+    "zero": "a new channel gets no credit; a journey with new channels only is shared equally, or is the baseline's "
+    "where the model has one",
     "refuse": "a new channel stops the job",
 }
 
@@ -111,11 +112,23 @@ class AppliedModel:
         is_known = self.is_known[chunk.channel]
         if self.policy != "zero" or is_known.all():
             return self.model.weigh(replace(chunk, channel=self.positions[chunk.channel]))
-        journey = np.repeat(np.arange(len(chunk)), chunk.lengths)
-        left = np.bincount(journey[is_known], minlength=len(chunk))
-        weights = np.where(left[journey] > 0, 0.0, 1.0)
+        journey, left = _known_touchpoints(chunk, is_known)
+        weights = np.zeros(len(journey))
+        if self.estimand == "allocated":
+            weights[left[journey] == 0] = 1.0
         if is_known.any():
             weights[is_known] = self.model.weigh(self._drop_unknown(chunk, is_known, left))
+        return weights
+
+    def weigh_baseline(self, chunk: JourneyChunk) -> NDArray[np.float64]:
+        """Weights of the baseline in the journeys of ``chunk``; see `AttributionModel.weigh_baseline`."""
+        is_known = self.is_known[chunk.channel]
+        if self.policy != "zero" or is_known.all():
+            return self.model.weigh_baseline(replace(chunk, channel=self.positions[chunk.channel]))
+        _, left = _known_touchpoints(chunk, is_known)
+        weights = np.ones(len(chunk))
+        if is_known.any():
+            weights[left > 0] = self.model.weigh_baseline(self._drop_unknown(chunk, is_known, left))
         return weights
 
     def _drop_unknown(self, chunk: JourneyChunk, is_known: NDArray[np.bool_], left: NDArray[np.int64]) -> JourneyChunk:
@@ -131,3 +144,9 @@ class AppliedModel:
             start=stop - left[left > 0],
             stop=stop,
         )
+
+
+def _known_touchpoints(chunk: JourneyChunk, is_known: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(touchpoints,) the journey of each, and (journeys,) how many of it are of channels that are known."""
+    journey = np.repeat(np.arange(len(chunk)), chunk.lengths)
+    return journey, np.bincount(journey[is_known], minlength=len(chunk))

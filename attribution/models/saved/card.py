@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 _ESTIMAND = {
     "allocated": "It divides the observed conversions. Credit is not the number that would be lost without a channel.",
-    "incremental": "Its totals estimate the conversions that ads caused. Credit per journey still divides every "
-    "conversion completely, in proportion to these totals.",
+    "incremental": "Its totals estimate the conversions that ads caused. Credit per journey divides every conversion "
+    "among its touchpoints and the baseline, which has what would have come without any channel. On new conversions it "
+    "adds up to these totals only roughly.",
 }
 
 

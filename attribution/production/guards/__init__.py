@@ -25,6 +25,7 @@ from attribution.production.guards.results import (
 )
 from attribution.production.guards.scores import (
     History,
+    judge_baseline,
     judge_history,
     judge_restated,
     judge_unattributed,
@@ -47,6 +48,7 @@ __all__ = [
     "guard_sentences",
     "guard_table",
     "guards_hold",
+    "judge_baseline",
     "judge_clock",
     "judge_costs",
     "judge_freshness",

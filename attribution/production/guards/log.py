@@ -381,7 +381,11 @@ def judge_share(
     """Whether ``count`` of ``total`` is a share that chance explains if the true one is ``tolerated``."""
     bound = max(tolerated, highest_share(total, min(tolerated, 1.0), level))
     share = count / total
-    what = {"unattributed": "have no touchpoint", "unknown_channels": "are of unknown channels"}
+    what = {
+        "unattributed": "have no touchpoint",
+        "baseline": "are the baseline's",
+        "unknown_channels": "are of unknown channels",
+    }
     when = f"on {day_name(day)}" if days == 1 else f"from {day_name(day - days + 1)} to {day_name(day)}"
     says = (
         f"{percent(share)} of {pluralise(math.floor(total), table.removesuffix('s'))} {when} {what[guard]}; "

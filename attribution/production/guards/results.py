@@ -25,8 +25,8 @@ GUARDS = Table(
             "clock (days that the newest row, or the last job, lies after today), freshness (days that the newest row "
             "lies before the day that is due), history (days that touchpoints reach back before the first day that "
             "needs them), volume (touchpoints), unattributed (share of conversions without a touchpoint), "
-            "unknown_channels (share of touchpoints), restated (days whose published credit changed by a tenth or "
-            "more)",
+            "baseline (its share of the other conversions), unknown_channels (share of touchpoints), restated (days "
+            "whose published credit changed by a tenth or more)",
         ),
         null("table", "text", "input table that it judges; null where it judges the output"),
         null("channel", "text", "channel; null where the row is of all of them"),
@@ -46,6 +46,7 @@ _KEYS = {
     "history": ("history_days",),
     "volume": ("channel_volume", "total_volume", "volume_high"),
     "unattributed": ("unattributed_rise",),
+    "baseline": ("baseline_rise",),
     "unknown_channels": ("unknown_channels",),
     "restated": ("restated_days",),
 }

@@ -1,4 +1,4 @@
-"""Whether scores can be right, and are like those before: history, unattributed conversions, restated days."""
+"""Whether scores can be right and are like those before: history, unattributed conversions, baseline, restated days."""
 
 from __future__ import annotations
 
@@ -100,28 +100,69 @@ def judge_unattributed(
     published : by the name of the day, how many ``conversions`` there are, and how many of them are ``unattributed``
     trained : share of conversions without a touchpoint where the model was fitted; None if it is not known
     """
-    entries = {day_number(name): entry for name, entry in published.items() if "unattributed" in entry}
-    judged = sorted(day for day in days if day in entries)
+    shares = {
+        day_number(name): (entry["unattributed"], entry["conversions"])
+        for name, entry in published.items()
+        if "unattributed" in entry
+    }
+    remedy = "Check that touchpoints came whole and carry the same customer ids as conversions."
+    return _judge_rise("unattributed", days, shares, trained, thresholds.unattributed_rise, thresholds, remedy)
+
+
+def judge_baseline(
+    days: Collection[int],
+    published: Mapping[str, Mapping[str, Any]],
+    trained: float | None,
+    thresholds: Thresholds,
+) -> list[GuardResult]:
+    """Whether the baseline has a larger part of the conversions of ``days`` that have touchpoints than of those before.
+
+    Parameters
+    ----------
+    days : that are judged
+    published : by the name of the day, how many ``conversions`` there are, how many of them are ``unattributed``, and
+        what of the others is the ``baseline``'s, where the model has one
+    trained : share of the baseline where the model was fitted; None if it is not known
+    """
+    shares = {
+        day_number(name): (entry["baseline"], entry["conversions"] - entry["unattributed"])
+        for name, entry in published.items()
+        if "baseline" in entry
+    }
+    remedy = "Check that touchpoints of all paid channels came whole, and refit the model if channels are new or gone."
+    return _judge_rise("baseline", days, shares, trained, thresholds.baseline_rise, thresholds, remedy)
+
+
+def _judge_rise(
+    guard: str,
+    days: Collection[int],
+    shares: Mapping[int, tuple[float, float]],
+    trained: float | None,
+    rise: float,
+    thresholds: Thresholds,
+    remedy: str,
+) -> list[GuardResult]:
+    """Whether a share, of so many conversions on each day, is higher than on the days before."""
+    judged = sorted(day for day in days if day in shares)
     if not judged:
         return []
-    before = [entry for day, entry in entries.items() if judged[0] - REFERENCE_DAYS <= day < judged[0]]
+    before = [share for day, share in shares.items() if judged[0] - REFERENCE_DAYS <= day < judged[0]]
     expected = trained
     if len(before) >= FEWEST_DAYS:
-        expected = sum(entry["unattributed"] for entry in before) / sum(entry["conversions"] for entry in before)
+        expected = sum(count for count, _ in before) / sum(total for _, total in before)
     if expected is None:
         says = f"it needs {FEWEST_DAYS} scored days before, or a model that an experiment fitted."
-        return [GuardResult("unattributed", "conversions", None, day_name(judged[-1]), len(judged), says=says)]
+        return [GuardResult(guard, "conversions", None, day_name(judged[-1]), len(judged), says=says)]
     return [
         judge_share(
-            "unattributed",
-            entries[day]["unattributed"],
-            entries[day]["conversions"],
+            guard,
+            *shares[day],
             expected,
-            expected + thresholds.unattributed_rise,
+            expected + rise,
             level=thresholds.significance / len(judged),
             table="conversions",
             day=day,
-            remedy="Check that touchpoints came whole and carry the same customer ids as conversions.",
+            remedy=remedy,
         )
         for day in judged
     ]
@@ -135,12 +176,16 @@ def judge_unknown_channels(
     Parameters
     ----------
     days : that are judged
-    published : by the name of the day, how many ``rows`` and ``unattributed`` conversions there are, and how many
-        touchpoints of channels that are ``unknown``
+    published : by the name of the day, how many ``rows``, ``conversions`` and ``unattributed`` ones there are, and how
+        many touchpoints of channels that are ``unknown``
     names : of the channels that the model does not know
     """
     entries = {
-        day_number(name): (entry["unknown"], entry["rows"] - entry["unattributed"])
+        # Beside a row per touchpoint, some conversions have one of their own, and all where there is a baseline.
+        day_number(name): (
+            entry["unknown"],
+            entry["rows"] - entry["conversions" if "baseline" in entry else "unattributed"],
+        )
         for name, entry in published.items()
         if "unknown" in entry
     }

@@ -33,6 +33,8 @@ class Thresholds(Settings):
         Channels whose volume is not judged.
     unattributed_rise : float
         By how much the share of conversions without a touchpoint may be above its earlier level.
+    baseline_rise : float
+        By how much the share of the baseline in the other conversions may be above its earlier level.
     unknown_channels : float
         Largest share of touchpoints of channels that the model, or the days before, do not know.
     restated_days : int
@@ -48,6 +50,7 @@ class Thresholds(Settings):
     volume_high: Annotated[Number, Field(gt=1)] = 10.0
     paused_channels: tuple[str, ...] = ()
     unattributed_rise: Share = 0.2
+    baseline_rise: Share = 0.2
     unknown_channels: Share = 0.05
     restated_days: Annotated[int, Field(ge=0)] = 7
     significance: Annotated[Number, Field(gt=0, lt=0.5)] = 0.001

@@ -29,6 +29,7 @@ from attribution.models.resampling import solve_draws
 from attribution.production.monitoring.windows import Windows
 from attribution.production.refit import Window, join_windows, refit
 from attribution.production.refit.window import Part
+from attribution.schema.tables import BASELINE
 from attribution.schema.tables.drift import DRIFT
 
 Floats = NDArray[np.float64]
@@ -321,12 +322,14 @@ class _Comparison:
         own, observed = self.both.models[index][1], self.both.observed[1]
         splits = [solve_draws(machinery.redraw, model.label, own, observed, weights) for weights in self.sides]
         channels = self.training.channels
-        amounts = before.conversions[:-1], after.conversions[:-1]
+        amounts, names, usual = (before.divided, after.divided), channels, [of.conversions for of in splits]
+        if before.baseline is not None:
+            names, left = (*channels, BASELINE), self._attributable()
+            usual = [np.column_stack([of, all_of - of.sum(axis=1)]) for of, all_of in zip(usual, left, strict=True)]
         rows: list[Row] = []
         # Shares of what is below nothing are none.
         if min(each.min(initial=0.0) for each in amounts) >= 0:
-            usual = [np.maximum(of.conversions, 0.0) for of in splits]
-            rows += self._distribution("credit", model.label, amounts, usual, channels)
+            rows += self._distribution("credit", model.label, amounts, [np.maximum(of, 0.0) for of in usual], names)
         value = before.value, after.value, [of.value / times for of, times in zip(splits, self.times, strict=True)]
         return rows + [row for at, name in enumerate(channels) for row in self._roi(model.label, at, name, value)]
 
@@ -341,6 +344,14 @@ class _Comparison:
         returns = [of[:, at] / cost for of, cost in zip(value[2], costs, strict=True)]
         row = self._compare("roi", model, channel, was, is_now, returns)
         return [row | {"training": was - 1, "recent": is_now - 1}]
+
+    def _attributable(self) -> list[Floats]:
+        """(splits,) conversions with touchpoints on the days that a split calls training days, and on the others."""
+        every, without = (
+            self._sums_of_splits(self.both.observed[1], [name], 1)
+            for name in ("conversions", "unattributed_conversions")
+        )
+        return [(of - none)[:, 0] for of, none in zip(every, without, strict=True)]
 
     def _fit_window(self, index: int, model: AttributionModel, window: Window) -> AttributionModel:
         again = copy.copy(model)

@@ -15,6 +15,7 @@ from attribution.journeys import JourneyChunk, Summary, journeys_of
 from attribution.journeys.structure import number
 from attribution.kernels.statistics.sums import sum_by_key
 from attribution.models.credit import allocate
+from attribution.models.machinery import get_machinery
 from attribution.models.saved import Scorer
 from attribution.models.saved.applied import AppliedModel
 from attribution.pipeline.builders import open_sources
@@ -96,8 +97,15 @@ def decide(
     Raises
     ------
     InputError
-        If the window has no timestamps, or lacks what a model needs.
+        If the window has no timestamps, or lacks what a model needs, or the models do not estimate the same.
     """
+    if champion is not None and champion.state.estimand != challenger.state.estimand:
+        raise InputError(
+            "the two models do not answer the same question, so one cannot take the place of the other",
+            given=f"a challenger with {challenger.state.estimand} credit for a champion with "
+            f"{champion.state.estimand} credit",
+            hint="register the new model under a name of its own",
+        )
     evidence_by_role: dict[str, Mapping[str, float]] = {}
     for role, scorer in (("challenger", challenger), ("champion", champion)):
         if scorer is not None:
@@ -133,7 +141,9 @@ def _reason(name: str, value: float, limit: float, values: Mapping[str, float]) 
 
 def evidence(scorer: Scorer, window: Experiment, criteria: Criteria) -> dict[str, float]:
     """The values of all `CHECKS` for one model."""
-    broken = float(sum(not verdict.holds for verdict in judge_model(scorer.state.model())))
+    model = scorer.state.model()
+    exempt = get_machinery(model).broken_by_design
+    broken = float(sum(not verdict.holds and verdict.law not in exempt for verdict in judge_model(model)))
     if broken:
         # The numbers of a model that breaks a law mean nothing, and it may even fail.
         return dict.fromkeys(CHECKS, np.nan) | {"laws_broken": broken}
@@ -145,7 +155,8 @@ def evidence(scorer: Scorer, window: Experiment, criteria: Criteria) -> dict[str
     leak, of, *of_tests = journeys.read(
         _Leak(applied), _Credit(applied), *(_Credit(applied, *test.period.bounds()) for test in tests)
     )
-    frozen, *in_tests = (credit.dense("credit", len(journeys.channels)) for credit in (of, *of_tests))
+    size = len(journeys.channels) + (scorer.state.estimand == "incremental")
+    frozen, *in_tests = (credit.dense("credit", size) for credit in (of, *of_tests))
     try:
         outcome = run_experiment(experiment)
     except AttributionError as error:
@@ -153,7 +164,7 @@ def evidence(scorer: Scorer, window: Experiment, criteria: Criteria) -> dict[str
             raise
         return dict.fromkeys(CHECKS, np.nan) | {"laws_broken": 1.0}
     check_covered(tests, window.period, outcome.training)
-    refitted = outcome.models[0].credit_.conversions[:-1]
+    refitted = outcome.models[0].credit_.divided
     total = max(float(frozen.sum()), 1e-300)
     return {
         "laws_broken": broken,
@@ -194,14 +205,16 @@ class _Leak:
     def __call__(self, chunk: JourneyChunk) -> Summary:
         # Journeys that do not convert keep the value 0: they are not allocated.
         other = replace(chunk, value=np.where(chunk.converting, chunk.value[::-1] * 3.0 + 1.0, chunk.value))
-        _, shares, _ = allocate(self.model, chunk)
-        _, changed, _ = allocate(self.model, other)
-        return Summary({"moved": number(np.array([float(np.abs(shares - changed).sum() / 2)]))})
+        before, after = allocate(self.model, chunk), allocate(self.model, other)
+        moved = np.abs(before.shares - after.shares).sum()
+        if before.baseline is not None and after.baseline is not None:
+            moved += np.abs(before.baseline - after.baseline).sum()
+        return Summary({"moved": number(np.array([float(moved / 2)]))})
 
 
 @dataclass(frozen=True)
 class _Credit:
-    """Sums up the credit of each channel, of conversions between two instants where these are given."""
+    """Sums up the credit of each channel, and of the baseline after them, of conversions between two instants."""
 
     model: AppliedModel
     start: int | None = None
@@ -211,10 +224,13 @@ class _Credit:
         for bound, compare in ((self.start, np.greater_equal), (self.end, np.less_equal)):
             if bound is not None:
                 chunk = chunk.subset(compare(np.asarray(chunk.ended_at), bound))
-        flattened, shares, _ = allocate(self.model, chunk)
+        flattened, shares, baseline, _ = allocate(self.model, chunk)
         journey = np.repeat(np.arange(len(flattened)), flattened.lengths)
-        keys = flattened.channel.astype(np.int64)[:, None]
-        return Summary({"credit": sum_by_key(keys, shares * flattened.conversions[journey])})
+        keys, terms = flattened.channel.astype(np.int64), shares * flattened.conversions[journey]
+        if baseline is not None:
+            keys = np.append(keys, np.full(len(baseline), len(self.model.channels)))
+            terms = np.append(terms, baseline * flattened.conversions)
+        return Summary({"credit": sum_by_key(keys[:, None], terms)})
 
 
 def _days_seen(scorer: Scorer, outcome: Outcome) -> float:
@@ -225,6 +241,9 @@ def _days_seen(scorer: Scorer, outcome: Outcome) -> float:
 
 def _placebo_excess(outcome: Outcome) -> float:
     row = outcome.tables["placebo"].iloc[0]
+    if row["estimand"] == "incremental":
+        # Who estimates what was caused has no reason to credit it with anything.
+        return abs(float(row["share"]))
     return max(float(row["share"] - row["touchpoint_share"]), 0.0)
 
 

@@ -20,10 +20,12 @@ from attribution.journeys.structure import number
 from attribution.kernels.statistics.sums import sum_by_key
 from attribution.models.credit import allocate
 from attribution.models.saved.applied import AppliedModel
-from attribution.schema.tables import UNATTRIBUTED
+from attribution.schema.tables import BASELINE, UNATTRIBUTED
 
 _ROUNDING = 1e-9
 _NONE = -1
+_UNTOUCHED, _OF_BASELINE = -1, -2
+"""In the place of a channel: conversions without touchpoints, and what is the baseline's of those with some."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,16 @@ class PartWriter:
     def __call__(self, chunk: JourneyChunk) -> Summary:
         assert chunk.ended_at is not None
         subset = chunk.subset((chunk.conversion >= 0) & np.isin(chunk.ended_at // DAY, self.days))
-        flattened, shares, without = allocate(self.model, subset)
+        flattened, shares, baseline, without = allocate(self.model, subset)
         untouched = subset.flatten(subset.conversions & (subset.lengths == 0))
         # A conversion that is worth nothing is one all the same.
         summary = {"zero_weights": number(np.array([float(without)]))}
         if len(flattened) or len(untouched):
             part = int.from_bytes(os.urandom(7), "big")
-            self._write(part, [_touched(flattened, shares), _untouched(untouched)])
+            tables = [_touched(flattened, shares), _whole(untouched, _UNTOUCHED, np.ones(len(untouched)))]
+            if baseline is not None:
+                tables.append(_whole(flattened, _OF_BASELINE, baseline))
+            self._write(part, tables)
             summary["parts"] = sum_by_key(np.array([[part]]), np.ones(1))
         return Summary(summary)
 
@@ -92,16 +97,17 @@ def _touched(chunk: JourneyChunk, shares: NDArray[np.float64]) -> pa.Table:
     )
 
 
-def _untouched(chunk: JourneyChunk) -> pa.Table:
+def _whole(chunk: JourneyChunk, channel: int, credit: NDArray[np.float64]) -> pa.Table:
+    """A row per journey, of no touchpoint, after those of its touchpoints."""
     size = len(chunk)
     return _rows(
         chunk,
         np.arange(size),
         touched_at=np.zeros(size, np.int64),
-        channel=np.full(size, _NONE, np.int32),
+        channel=np.full(size, channel, np.int32),
         code=np.full(size, _NONE, np.int64),
-        position=np.zeros(size, np.int64),
-        credit=np.ones(size),
+        position=(chunk.lengths + 1).astype(np.int64),
+        credit=credit,
     )
 
 
@@ -187,9 +193,9 @@ def _check(row: NDArray[np.int64], credit: NDArray[np.float64]) -> None:
 def _name_columns(table: pa.Table, row: NDArray[np.int64], names: Names) -> pa.Table:
     rows = len(row)
     channel, code = table["channel"].to_numpy(), table["code"].to_numpy()
-    is_untouched = channel == _NONE
-    channel_names = pa.array([*names.channels, UNATTRIBUTED], pa.string())
-    channel = np.where(is_untouched, len(names.channels), channel)
+    is_whole = channel < 0
+    channel_names = pa.array([*names.channels, BASELINE, UNATTRIBUTED], pa.string())
+    channel = np.where(is_whole, len(channel_names) + channel, channel)
     starts = np.flatnonzero(np.diff(row, prepend=_NONE))
     ids = pa.array(names.conversion_ids[row[starts]], pa.string())
     conversion = np.repeat(np.arange(len(starts)), np.diff(starts, append=rows))
@@ -199,18 +205,18 @@ def _name_columns(table: pa.Table, row: NDArray[np.int64], names: Names) -> pa.T
             "model_version": pa.repeat(pa.scalar(names.version), rows),
             "conversion_id": ids.take(pa.array(conversion)),
             "customer_id": table["customer_id"].combine_chunks(),
-            "touched_at": pa.array(table["touched_at"].to_numpy(), mask=is_untouched).cast(pa.timestamp("us")),
+            "touched_at": pa.array(table["touched_at"].to_numpy(), mask=is_whole).cast(pa.timestamp("us")),
             "channel": channel_names.take(pa.array(channel)),
-            "campaign": _campaigns(names.dimensions, code, is_untouched),
-            "position": pa.array(table["position"].to_numpy(), mask=is_untouched),
+            "campaign": _campaigns(names.dimensions, code, is_whole),
+            "position": pa.array(table["position"].to_numpy(), mask=is_whole),
             "credit": table["credit"].combine_chunks(),
             "credited_value": pa.array(table["credit"].to_numpy() * table["value"].to_numpy()),
         }
     )
 
 
-def _campaigns(dimensions: Dimensions, code: NDArray[np.int64], is_untouched: NDArray[np.bool_]) -> pa.Array:
+def _campaigns(dimensions: Dimensions, code: NDArray[np.int64], is_whole: NDArray[np.bool_]) -> pa.Array:
     if "campaign" not in dimensions.names:
         return pa.nulls(len(code), pa.string())
     values = pa.array([None, *dimensions.values[dimensions.names.index("campaign")]], pa.string())
-    return values.take(pa.array(np.where(is_untouched, 0, dimensions.digit(np.maximum(code, 0), "campaign"))))
+    return values.take(pa.array(np.where(is_whole, 0, dimensions.digit(np.maximum(code, 0), "campaign"))))

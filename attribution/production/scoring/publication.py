@@ -24,7 +24,7 @@ from attribution.production.scoring.in_effect import VersionsInEffect
 from attribution.production.scoring.ledger import RESTATEMENT, SCHEMA_VERSION, Ledger, day_place
 from attribution.production.scoring.takeback import TakeBack
 from attribution.production.scoring.takeback import names as by_name
-from attribution.schema.tables import UNATTRIBUTED
+from attribution.schema.tables import BASELINE, UNATTRIBUTED
 from attribution.schema.tables.scoring import RESTATEMENT as RESTATED
 
 _VERSIONS = ("numpy", "pandas", "pyarrow", "duckdb", "numba")
@@ -285,12 +285,14 @@ def _versions() -> dict[str, str]:
 def day_entry(path: Path, table: pa.Table, made_by: str) -> dict[str, Any]:
     """What the manifest tells of a day whose credit ``table`` is in the file ``path``."""
     content = path.read_bytes()
+    of_baseline = table.filter(pc.equal(table["channel"], BASELINE))["credit"]
     return {
         "sha256": hashlib.sha256(content).hexdigest(),
         "bytes": len(content),
         "rows": table.num_rows,
         "conversions": len(table["conversion_id"].unique()),
         "unattributed": pc.sum(pc.equal(table["channel"], UNATTRIBUTED)).as_py() or 0,
+        **({"baseline": pc.sum(of_baseline).as_py()} if len(of_baseline) else {}),
         "made_by": made_by,
     }
 

@@ -10,18 +10,25 @@ if TYPE_CHECKING:
 
     from attribution.models.saved.scorer import Scorer
 
-ANSWER: Mapping[str, str] = {
+_ANSWER: Mapping[str, str] = {
     "conversion_id": "text: the id of the row, empty where it has none",
     "channel": "list of texts: the channel of each touchpoint, in the order of the row; null where the row was refused",
     "credit": "list of numbers: the share of each touchpoint, in the same order; 0 for one that does not count, "
     "such as one outside the lookback window; null where the row was refused",
     "unattributed": "number: 1 where no touchpoint counts, else 0; with the credit it adds up to 1",
+    "baseline": "number: the part of the conversion that would have come without any channel; with the credit and "
+    "unattributed it adds up to 1",
     "unknown_channels": "list of texts: channels of the row that the model was not fitted on",
     "did_you_mean": "list of texts: for each of these the known channel that is spelled most like it, or an empty text",
     "error": "text: why the row was refused, empty where it was scored",
     "model_version": "text: version of the model, as in the scores of nightly jobs",
 }
-"""What each column of the answer holds."""
+
+
+def explain_answer(scorer: Scorer) -> dict[str, str]:
+    """What each column of the answer holds; only a model of what channels caused has a baseline."""
+    has_baseline = scorer.state.estimand == "incremental"
+    return {name: meaning for name, meaning in _ANSWER.items() if has_baseline or name != "baseline"}
 
 
 def needed_lists(scorer: Scorer) -> tuple[str, ...]:

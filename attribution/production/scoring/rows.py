@@ -20,7 +20,7 @@ from attribution.models.credit import allocate
 from attribution.models.saved.applied import AppliedModel
 from attribution.production.scoring.cells import encode_texts, read_texts
 from attribution.production.scoring.row_columns import (
-    ANSWER,
+    explain_answer,
     has_positions,
     known_channels,
     needed_lists,
@@ -53,7 +53,7 @@ def score_rows(scorer: Scorer, rows: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         As many rows, in the same order and with the same index, and the columns of
-        `attribution.production.scoring.row_columns.ANSWER`.
+        `attribution.production.scoring.row_columns.explain_answer`.
 
     Raises
     ------
@@ -101,27 +101,31 @@ def score_rows(scorer: Scorer, rows: pd.DataFrame) -> pd.DataFrame:
         "channel": by_row(inputs.texts["channel"].to_pylist()),
         "credit": by_row(allocated.credit.tolist()),
         "unattributed": (is_scored & ~allocated.is_attributed).astype(np.float64),
+        "baseline": allocated.baseline,
         "unknown_channels": _objects([list(hints.get(row, ())) for row in range(len(rows))]),
         "did_you_mean": _objects([list(hints[row].values()) if row in hints else [] for row in range(len(rows))]),
         "error": inputs.errors.astype(str),
         "model_version": scorer.version,
     }
-    return pd.DataFrame({name: answer[name] for name in ANSWER}, index=rows.index)
+    return pd.DataFrame({name: answer[name] for name in explain_answer(scorer)}, index=rows.index)
 
 
 # ---------------------------------------------------------------- credit
 
 
 class _Allocated(NamedTuple):
-    """``credit`` (touchpoints,) of each touchpoint of the rows, and whether a row has one that counts (rows,)."""
+    """``credit`` (touchpoints,) of each touchpoint of the rows; (rows,) whether a row has one that counts, and what of
+    it is the baseline's."""
 
     credit: NDArray[np.float64]
     is_attributed: NDArray[np.bool_]
+    baseline: NDArray[np.float64]
 
 
 def _allocate(scorer: Scorer, inputs: RowInputs, is_scored: NDArray[np.bool_]) -> _Allocated:
     """Credit of the rows that are scored."""
-    allocated = _Allocated(np.zeros(len(inputs.touched_at)), np.zeros(len(is_scored), bool))
+    rows = len(is_scored)
+    allocated = _Allocated(np.zeros(len(inputs.touched_at)), np.zeros(rows, bool), np.zeros(rows))
     position = np.flatnonzero(is_scored[inputs.owner])
     if len(position) == 0:
         return allocated
@@ -132,10 +136,13 @@ def _allocate(scorer: Scorer, inputs: RowInputs, is_scored: NDArray[np.bool_]) -
     refinement = Refinement(options, dimensions, None)
     chunk, stays = refinement.trace(chunk)
     position = position if stays is None else position[stays]
-    flattened, shares, _ = allocate(AppliedModel.of(scorer.state, refinement.channels, scorer.unknown_channels), chunk)
+    applied = AppliedModel.of(scorer.state, refinement.channels, scorer.unknown_channels)
+    flattened, shares, baseline, _ = allocate(applied, chunk)
     counts = chunk.lengths > 0
     allocated.credit[gather_slices(position, chunk.start[counts], chunk.stop[counts])] = shares
     allocated.is_attributed[flattened.conversion] = True
+    if baseline is not None:
+        allocated.baseline[flattened.conversion] = baseline
     return allocated
 
 

@@ -15,6 +15,7 @@ from attribution.production.guards import (
     Log,
     Thresholds,
     Timing,
+    judge_baseline,
     judge_clock,
     judge_freshness,
     judge_history,
@@ -28,9 +29,9 @@ from attribution.production.scoring.days import Choice, News, day_name, day_numb
 from attribution.production.scoring.in_effect import VersionsInEffect
 from attribution.production.scoring.ledger import RESTATEMENT
 from attribution.production.scoring.publication import Scored
-from attribution.schema.tables import UNATTRIBUTED
+from attribution.schema.tables import BASELINE, UNATTRIBUTED
 
-_OF_DAYS = ("volume", "unattributed", "unknown_channels")
+_OF_DAYS = ("volume", "unattributed", "baseline", "unknown_channels")
 """Guards that judge single days."""
 
 
@@ -107,7 +108,9 @@ class ScoringGuards:
         log = self._log()
         last = log.last_complete_day(self.timing)
         judged = self._days(log) | (set() if last is None else {last})
-        results = judge_unattributed(judged, days, self._trained_share(), self.thresholds)
+        unattributed, baseline = self._trained_shares()
+        results = judge_unattributed(judged, days, unattributed, self.thresholds)
+        results += judge_baseline(judged, days, baseline, self.thresholds)
         if self.scorer.definition.grain == "channel" or "unknown_channels" in self.thresholds.model_fields_set:
             results += judge_unknown_channels(judged, days, scored.unknown_channels, self.thresholds)
         if before and not self.is_chosen:
@@ -186,11 +189,12 @@ class ScoringGuards:
                 row = replace(row, holds=None, says=says)
             yield row
 
-    def _trained_share(self) -> float | None:
-        """Share of conversions without a touchpoint where the model was fitted."""
+    def _trained_shares(self) -> tuple[float | None, float | None]:
+        """Where the model was fitted: share of conversions without a touchpoint, and of the baseline in the others."""
         credit = self.scorer.reference.get("credit")
-        if credit is None or self.scorer.state.estimand != "allocated":
-            return None
-        total = float(credit["conversions"].sum())
-        none = float(credit.loc[credit["channel"] == UNATTRIBUTED, "conversions"].sum())
-        return none / total if total > 0 else None
+        if credit is None:
+            return None, None
+        totals = credit.set_index("channel")["conversions"]
+        total, none = float(totals.sum()), float(totals.get(UNATTRIBUTED, 0.0))
+        touched, of_baseline = total - none, max(float(totals.get(BASELINE, 0.0)), 0.0)
+        return none / total if total > 0 else None, min(of_baseline / touched, 1.0) if touched > 0 else None

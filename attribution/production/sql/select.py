@@ -25,8 +25,9 @@ from attribution.production.sql.weights import (
     learned_selects,
     number,
     translate_weights,
+    weighs_baseline,
 )
-from attribution.schema.tables import UNATTRIBUTED
+from attribution.schema.tables import BASELINE, UNATTRIBUTED
 
 _MAY_LACK = {"value": "double", "conversion_id": "varchar", "is_new_customer": "boolean"}
 _ZONE = re.compile(r"[A-Za-z0-9_+/-]*")
@@ -226,11 +227,39 @@ def _steps(scorer: Scorer, inputs: Inputs) -> Iterator[Step]:
         last = step.name
         yield step
     yield from _weight_steps(scorer, inputs, last)
+    yield from _divide_with_baseline(scorer) if _has_baseline(scorer) else _divide()
+
+
+def _divide() -> Iterator[Step]:
+    """Weights relative to the largest of the journey, and shares of their sum."""
     yield Step("compared", f"select *, max(weight) over (partition by {JOURNEY}) as largest from weighed")
     total = f"sum(weight / largest_or_1) over (partition by {JOURNEY})"
     yield Step("relative", "select *, case when largest > 0 then largest else 1 end as largest_or_1 from compared")
     share = f"case when largest > 0 then weight / largest_or_1 / {total} else {number(1)} / length end"
     yield Step("shared", f"select *, {share} as credit from relative")
+
+
+def _divide_with_baseline(scorer: Scorer) -> Iterator[Step]:
+    """The same with the baseline, which has all where nothing weighs anything; its part is in each row of a journey."""
+    over = f"over (partition by {JOURNEY})"
+    model = scorer.state.model()
+    base = f"coalesce(max(baseline_weight) {over}, 0)"
+    if not weighs_baseline(model):
+        base = f"{number(model.credit_.baseline_odds)} * sum(weight) {over}"
+    yield Step("with_baseline", f"select *, max(weight) {over} as most, {base} as base from weighed")
+    yield Step("compared", "select *, case when most > base then most else base end as largest from with_baseline")
+    yield Step("relative", "select *, case when largest > 0 then largest else 1 end as largest_or_1 from compared")
+    yield Step("added", f"select *, sum(weight / largest_or_1) {over} + base / largest_or_1 as total from relative")
+    shares = {"credit": ("weight", 0), "of_baseline": ("base", 1)}
+    chosen = ", ".join(
+        f"case when largest > 0 then {weight} / largest_or_1 / total else {number(otherwise)} end as {name}"
+        for name, (weight, otherwise) in shares.items()
+    )
+    yield Step("shared", f"select *, {chosen} from added")
+
+
+def _has_baseline(scorer: Scorer) -> bool:
+    return scorer.state.estimand == "incremental"
 
 
 def _weight_steps(scorer: Scorer, inputs: Inputs, source: str) -> Iterator[Step]:
@@ -250,10 +279,14 @@ def _weight_steps(scorer: Scorer, inputs: Inputs, source: str) -> Iterator[Step]
         yield from _known_channel_steps(weights, scorer.state.channels, ", ".join(share))
     else:
         yield Step("sharing", "select *, position as place_known, length as length_known from positioned")
-    weight = weights.weight
+    weight, baseline = weights.weight, weights.baseline
     if sets_aside:
-        weight = f"case when known_here = 0 then {number(1)} when is_known = 0 then {number(0)} else {weight} end"
-    yield Step("weighed", f"select *, ({weight}) * factor as weight from sharing")
+        alone = number(0 if _has_baseline(scorer) else 1)
+        weight = f"case when known_here = 0 then {alone} when is_known = 0 then {number(0)} else {weight} end"
+    columns = f"({weight}) * factor as weight"
+    if baseline is not None:
+        columns += f", {f'case when is_known = 1 then {baseline} end' if sets_aside else baseline} as baseline_weight"
+    yield Step("weighed", f"select *, {columns} from sharing")
 
 
 def _positions(scorer: Scorer, inputs: Inputs, weights: Weighing) -> Iterator[str]:
@@ -286,7 +319,7 @@ def _known_channel_steps(weights: Weighing, channels: Sequence[str], share: str)
 
 
 def _rows(scorer: Scorer, inputs: Inputs) -> str:
-    """The last SELECT: a row for each touchpoint, and one for a conversion without any."""
+    """The last SELECT: a row for each touchpoint, for a conversion without any, and for what is the baseline's."""
     campaign = "s.campaign" if "campaign" in inputs.dimensions else "cast(null as varchar)"
     credit = f"coalesce(s.credit, {number(1)})"
     columns = {
@@ -301,9 +334,25 @@ def _rows(scorer: Scorer, inputs: Inputs) -> str:
         "credit": credit,
         "credited_value": f"{credit} * c.value",
     }
-    chosen = ", ".join(f"{sql} as {name}" for name, sql in columns.items())
-    joined = "converted c left join shared s on s.customer_id = c.customer_id and s.nth = c.nth"
-    return f"select {chosen} from {joined} where {inputs.condition_to_count()}"
+    joined = "converted c {} join shared s on s.customer_id = c.customer_id and s.nth = c.nth"
+    counts = inputs.condition_to_count()
+    rows = _select(columns, f"{joined.format('left')} where {counts}")
+    if not _has_baseline(scorer):
+        return rows
+    columns |= {
+        "touched_at": inputs.moment("cast(null as bigint)"),
+        "channel": text(BASELINE),
+        "campaign": "cast(null as varchar)",
+        "position": "cast(null as bigint)",
+        "credit": "s.of_baseline",
+        "credited_value": "s.of_baseline * c.value",
+    }
+    of_baseline = _select(columns, f"{joined.format('inner')} where {counts} and s.position = 1")
+    return f"{rows} union all {of_baseline}"
+
+
+def _select(columns: Mapping[str, str], source: str) -> str:
+    return f"select {', '.join(f'{sql} as {name}' for name, sql in columns.items())} from {source}"
 
 
 def _check_names(steps: list[Step], tables: SqlTables) -> None:

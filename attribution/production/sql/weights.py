@@ -24,11 +24,13 @@ class Weighing:
     Attributes
     ----------
     weight : SQL of the weight
+    baseline : SQL of the weight of the baseline, alike for all touchpoints of a journey; None where the base says it
     learned : the learned values of each channel that it uses, by column
     needs_age : whether it uses `AGE`
     """
 
     weight: str
+    baseline: str | None
     learned: Mapping[str, Floats]
     needs_age: bool
 
@@ -65,8 +67,12 @@ def translate_weights(
         **{f"touchpoint.{name}": column for name, column in columns.items()},
     }
     made = bind_columns(_expression(state, model), {**columns, **names}, tuple(share))
-    arrays = {learned[name]: state.arrays[name.removeprefix(_LEARNED)] for name in learned if name in made.names}
-    return Weighing(f"cast({made.sql} as double)", arrays, AGE in made.names)
+    used, baseline = made.names, None
+    if state.estimand == "incremental" and weighs_baseline(model):
+        own = bind_columns(_baseline_expression(state, model), {**columns, **names}, tuple(share))
+        used, baseline = used | own.names, f"cast({own.sql} as double)"
+    arrays = {learned[name]: state.arrays[name.removeprefix(_LEARNED)] for name in learned if name in used}
+    return Weighing(f"cast({made.sql} as double)", baseline, arrays, AGE in used)
 
 
 def learned_selects(learned: Mapping[str, Floats], channels: Sequence[str]) -> Iterator[str]:
@@ -86,6 +92,23 @@ def _expression(state: ModelState, model: AttributionModel) -> str:
     return model.weight_sql
 
 
+def weighs_baseline(model: AttributionModel) -> bool:
+    """Whether a model with a baseline weighs it itself, and not as the base says."""
+    return model._overrides("weigh_baseline")
+
+
+def _baseline_expression(state: ModelState, model: AttributionModel) -> str:
+    if model.baseline_sql is None:
+        raise InputError(
+            f"model {state.label!r} cannot be exported to SQL: the weight of its baseline has no SQL expression",
+            given=f"{model!r}, whose baseline_sql is None",
+            hint="score it with `attribution score`, or with mlflow.pyfunc.spark_udf",
+        )
+    return model.baseline_sql
+
+
 def check_expression(state: ModelState, model: AttributionModel) -> None:
     """Raise `InputError` if the weights of ``model`` cannot be exported to SQL."""
     _expression(state, model)
+    if state.estimand == "incremental" and weighs_baseline(model):
+        _baseline_expression(state, model)

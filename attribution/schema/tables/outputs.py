@@ -82,15 +82,15 @@ AGREEMENT = Table(
 
 JOURNEY_CREDIT = Table(
     "journey_credit",
-    "model × touchpoint of a converting journey",
+    "model × touchpoint of a converting journey, and what is no channel's",
     (
         _MODEL,
         Column("conversion_id", "id", "the conversion; made from customer, time and occurrence where absent"),
         Column("customer_id", "id", "the customer"),
-        null("touched_at", "time", "time of the touchpoint; null for (unattributed)"),
+        null("touched_at", "time", "time of the touchpoint; null for (unattributed) and (baseline)"),
         _CHANNEL,
         null("campaign", "text", "campaign of the touchpoint"),
-        null("position", "integer", "1 = first touchpoint of the journey; null for (unattributed)"),
+        null("position", "integer", "1 = first touchpoint of the journey; null for (unattributed) and (baseline)"),
         Column("credit", "number", "share of the conversion; sums to 1 per conversion", unit="conversions"),
         Column("credited_value", "number", "credit × value of the conversion"),
         Column("converted_at", "time", "time of the conversion"),
@@ -108,7 +108,7 @@ PUBLISHED_CREDIT = Table(
         Column("channel", "text", "channel"),
         Column("published", "number", "conversions credited to the channel"),
         null("allocated", "number", "conversions that the credit of journeys adds up to; null with reconcile = false"),
-        null("alone", "number", "conversions of journeys that touched no other channel: the least it can get"),
+        null("alone", "number", "conversions of journeys that touched no other channel: the least, without a baseline"),
         null("took_part", "number", "conversions of journeys that touched the channel: the most it can get"),
         null("gap", "number", "allocated − published; not 0 where what is published cannot be allocated"),
         null("group", "integer", "number of the group of channels that together must get more than was published"),

@@ -18,6 +18,7 @@ from attribution.production.guards import (
     guard_sentences,
     guard_table,
     guards_hold,
+    judge_baseline,
     judge_history,
     judge_restated,
     judge_unattributed,
@@ -92,6 +93,22 @@ def test_a_few_conversions_without_a_touchpoint_happen_by_chance() -> None:
     published = entries(20, conversions=5, unattributed=1)
     published[day_name(FIRST + 19)]["unattributed"] = 3
     assert judge_unattributed([FIRST + 19], published, None, Thresholds())[0].holds is True
+
+
+def test_a_baseline_that_takes_more_than_before() -> None:
+    published = entries(20, baseline=80)
+    last = day_name(FIRST + 19)
+    (row,) = judge_baseline([FIRST + 19], published, 0.9, Thresholds())
+    assert (row.holds, row.value, row.expected) == (True, 0.5, 0.5)
+    published[last]["baseline"] = 152
+    (row,) = judge_baseline([FIRST + 19], published, 0.9, Thresholds())
+    assert (row.holds, row.value) == (False, 0.95)
+    assert "95 % of 160 conversions on 2024-03-20 are the baseline's; 50 % are expected" in str(row.says)
+    assert judge_baseline([FIRST + 19], published, None, Thresholds(baseline_rise=0.5))[0].holds
+    assert judge_baseline([FIRST + 19], entries(20), None, Thresholds()) == []  # a model without one
+    # A row for each conversion is no touchpoint.
+    few = {day_name(FIRST): {"conversions": 200, "unattributed": 40, "rows": 300, "baseline": 9.0, "unknown": 3}}
+    assert judge_unknown_channels([FIRST], few, [], Thresholds())[0].value == pytest.approx(0.03)
 
 
 def test_touchpoints_of_unknown_channels() -> None:

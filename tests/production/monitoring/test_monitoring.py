@@ -289,3 +289,18 @@ def test_spend_is_that_of_the_days() -> None:
     before, after = read_spend(costs, (START, START + 9), (START + 10, START + 14))
     assert before == pytest.approx({"search": 10.0, "mail": 5.0})
     assert after.get("search") == pytest.approx(15.0)
+
+
+def test_the_baseline_of_a_model_is_monitored(log: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    made = journeys_by_day(at.load_sources(*log), lookback_days=3)
+    model = at.Markov(continuation=0.1)
+    spans = {"training": (START + 4, LAST - RECENT), "recent": (LAST - RECENT + 1, LAST)}
+    windows = windows_of_journeys(made, [model], **spans)
+    drift = find_drift(windows, [model], DriftOptions(draws=199, level=0.05))
+    rows = drift[(drift["measure"] == "credit") & drift["channel"].notna()].set_index("channel")
+    assert set(rows.index) == {*made.channels, "(baseline)"}
+    assert rows["training"].sum() == pytest.approx(1)
+    assert 0 < rows.loc["(baseline)", "training"] < 1
+    whole = drift[(drift["measure"] == "credit") & drift["channel"].isna()].iloc[0]
+    assert whole["psi"] == pytest.approx(rows["psi"].sum())
+    assert not whole["drifted"]

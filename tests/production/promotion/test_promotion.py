@@ -518,3 +518,18 @@ def test_an_alias_that_was_moved_by_hand_is_told_from_a_promotion(
     client.set_registered_model_tag("shop", "attribution.effective.champion", "[]")
     with pytest.raises(InputError, match="does not say which version is in effect"):
         in_effect()
+
+
+def test_models_that_answer_another_question_do_not_compete(shop: Path) -> None:
+    window = read_experiment(shop / "window.toml")
+    linear = load_saved_scorer(shop / "train", "linear")
+    fitted = at.Markov(continuation=0.5).fit(
+        at.build_journeys(at.load_sources(shop / "touchpoints_before.parquet", shop / "conversions_before.parquet"))
+    )
+    caused = at.Scorer.of(fitted, definition=linear.definition)
+    for challenger, champion, said in (
+        (caused, linear, "incremental credit for"),
+        (linear, caused, "allocated credit"),
+    ):
+        with pytest.raises(InputError, match=f"do not answer the same question.*{said}.*name of its own"):
+            decide(challenger, champion, window, Criteria(draws=50))

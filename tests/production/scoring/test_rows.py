@@ -21,9 +21,10 @@ import attribution as at
 from attribution.data.loading.events import order_values
 from attribution.errors import InputError
 from attribution.models.saved import Definition, Scorer, Training
-from attribution.production.scoring.row_columns import ANSWER, example_rows, explain_columns
+from attribution.production.scoring.row_columns import example_rows, explain_answer, explain_columns
 from attribution.production.scoring.rows import score_rows
 from attribution.schema.experiment import JourneyOptions
+from attribution.schema.tables import NO_CHANNELS
 from tests.production.sql.test_sql import (
     CHANNELS,
     DIMENSIONS,
@@ -106,10 +107,12 @@ def compare(scorer: Scorer, journeys: list[tuple[list[Touch], int]]) -> None:
         of_job = expected[expected["conversion_id"] == str(number)].sort_values("position")
         credit = answer["credit"][number]
         assert len(credit) == len(touches)
-        assert sum(credit) + answer["unattributed"][number] == pytest.approx(1, abs=1e-12)
+        baseline = answer["baseline"][number] if "baseline" in answer else 0.0
+        assert sum(credit) + answer["unattributed"][number] + baseline == pytest.approx(1, abs=1e-12)
+        assert baseline == pytest.approx(of_job.loc[of_job["channel"] == "(baseline)", "credit"].sum(), rel=1e-12)
         assert answer["unattributed"][number] == (of_job["channel"] == "(unattributed)").sum()
         rows = [(moment(touches[i][0]), touches[i][1], credit[i]) for i in in_order(touches) if credit[i] > 0]
-        of_job = of_job[(of_job["credit"] > 0) & (of_job["channel"] != "(unattributed)")]
+        of_job = of_job[(of_job["credit"] > 0) & ~of_job["channel"].isin(NO_CHANNELS)]
         assert [(at_, channel) for at_, channel, _ in rows] == [
             (row.touched_at.isoformat(), row.channel.rsplit(" (", 1)[0] if counts else row.channel)
             for row in of_job.itertuples()
@@ -242,7 +245,7 @@ def test_the_first_reason_is_the_one_that_is_told() -> None:
 def test_a_missing_column_refuses_all() -> None:
     with pytest.raises(InputError, match=r"'shop' needs the column 'touched_at'\. Given: channel, converted_at\. Allo"):
         score_rows(small(), pd.DataFrame([GOOD])[["channel", "converted_at"]])
-    assert list(score_rows(small(), pd.DataFrame([GOOD]).iloc[:0])) == list(ANSWER)
+    assert list(score_rows(small(), pd.DataFrame([GOOD]).iloc[:0])) == list(explain_answer(small()))
 
 
 # ---------------------------------------------------------------------------------- times of any type
@@ -388,7 +391,7 @@ def test_conversions_without_a_touchpoint_that_counts_are_unattributed() -> None
 def test_answers_are_json_for_strict_readers_and_explained() -> None:
     answer = asked(small(), GOOD, one(channel=None), one(channel=("x", "y")))
     document = json.loads(json.dumps(answer.to_dict("records"), allow_nan=False))
-    assert [list(row) for row in document] == [list(ANSWER)] * 3
+    assert [list(row) for row in document] == [list(explain_answer(small()))] * 3
     assert [row["credit"] for row in document] == [[0.5, 0.5], None, [0.5, 0.5]]
 
 
@@ -426,4 +429,4 @@ def test_the_guide_shows_what_comes_back() -> None:
         for what in ("a row", "the answer")
     ]
     assert [name for name in tables[0] if name != "kind"] == list(explain_columns(scorer))
-    assert tables[1] == list(ANSWER)
+    assert [name for name in tables[1] if name != "baseline"] == list(explain_answer(scorer))
