@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from attribution.decisions.diagnosis.diagnosis_declared import TASKS
+from attribution.decisions.diagnosis.diagnosis_declared import ROI_SLICES, TASKS
 from attribution.models.order import held_out_table
 from attribution.models.saved.earlier import INTERVALS, add_ends, merge_intervals
 from attribution.returns import ALL_TYPES, main_basis
@@ -60,7 +60,18 @@ def migrate_tables(tables: Mapping[str, pd.DataFrame]) -> Tables:
     _migrate_funnel(current)
     _migrate_economics(current)
     _migrate_chance(current)
+    _migrate_words(current)
     return current
+
+
+def _migrate_words(tables: Tables) -> None:
+    """What slices touched was counted in journeys; pairs had a word for the sign of their interaction."""
+    slices, pairs = tables.get("roi_slices"), tables.get("interactions")
+    if slices is not None and "reach" not in slices:
+        slices = slices.rename(columns={"journeys": "reach"}).assign(expected=np.nan, beyond_chance=np.nan)
+        tables["roi_slices"] = slices[list(ROI_SLICES.column_names)]
+    if pairs is not None and "kind" in pairs:
+        tables["interactions"] = pairs.drop(columns="kind")
 
 
 def _migrate_chance(tables: Tables) -> None:

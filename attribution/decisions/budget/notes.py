@@ -19,17 +19,21 @@ NOT_INCREMENTAL = (
 Tables = Mapping[str, pd.DataFrame]
 
 
-def plan_notes(tables: Tables, left_out: Sequence[str]) -> tuple[str, ...]:
+def plan_notes(
+    tables: Tables, left_out: Sequence[str], failed: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
     """The notes of a proposal, most important first.
 
     Parameters
     ----------
     tables : of the proposal
     left_out : channels with credit and no spend, of which nothing is planned
+    failed : models that fail a check, and why
     """
     scenarios, plan = tables["budget_scenarios"], tables["budget"].query("scenario == 'plan'")
     scenarios = scenarios[scenarios["kind"].isin(["plan", "bend"])]
     notes = [NOT_INCREMENTAL] if (plan["estimand"] == "allocated").any() else []
+    notes += [f"Nothing is planned by {model}, because it fails a check. {says}" for model, says in (failed or {}).items()]
     objective = str(scenarios["objective"].iloc[0])
     notes += _drift_notes(tables.get("drift"))
     assumed = plan.loc[plan["curvature_from"].str.startswith("assumed"), "channel"].nunique()

@@ -55,18 +55,18 @@ def verdict_table(grid: Grid, options: SensitivityOptions, maturity: Mapping[str
     A verdict is given where it holds under every specification with probability (1 + level) / 2: the chance that it
     is wrong by the sampling of customers is at most half of what the level leaves. Credit that is divided is no
     measure of what was caused: it supports `does_not_pay` alone, where even the highest ``incremental_share`` of it
-    would not pay back. Models that estimate effects from whole journeys support no verdict. Draws of customers of whom
+    would not pay back. Models that fail a check support no verdict. Draws of customers of whom
     none converted know nothing but 0, so that a channel is taken to bring at least as much as −ln((1 − level) / 2)
     conversions are worth, of which none may be seen with that chance.
     """
-    estimand, judged = grid.estimands[0], grid.unbiased
+    estimand, judged = grid.estimands[0], grid.reliable
     basis = BOUND if estimand == "allocated" else ESTIMATE
     rule, assumptions = Rule.of(options, basis), "; ".join(filter(None, judged.assumptions)) or None
-    is_biased = set(judged.models) <= judged.biased
+    is_failed = set(judged.models) <= set(judged.failed)
     caveat = NOT_INCREMENTAL if basis == BOUND else ""
     rows = []
     for index in range(len(judged.channels)):
-        evidence = Evidence.of(judged, index, options.level, maturity, is_biased=is_biased)
+        evidence = Evidence.of(judged, index, options.level, maturity, is_failed=is_failed)
         row = _row(evidence, options, rule, basis)
         row |= {"estimand": estimand, "basis": basis, "assumptions": assumptions}
         rows.append(row | {"says": _says(row, evidence, options, rule) + caveat})
@@ -81,7 +81,7 @@ class Evidence:
     policies, cost bases) ends of its interval, and ``spend`` as these; ``estimate`` mean of all data over
     specifications; ``none_seen`` the return of as many conversions as there may be and none be seen; ``maturity`` NaN
     where it cannot be told; ``margin`` of its return in revenue; ``days`` the windows, the run's own at ``own``;
-    ``has_touchpoints`` whether there is any touchpoint of it; ``is_biased`` whether no model is fit to judge by;
+    ``has_touchpoints`` whether there is any touchpoint of it; ``is_failed`` whether all models fail a check;
     ``unknown`` why a model cannot tell the effect of this channel, empty where all can.
     """
 
@@ -97,12 +97,12 @@ class Evidence:
     days: tuple[float | None, ...]
     own: int
     has_touchpoints: bool
-    is_biased: bool
+    is_failed: bool
     unknown: str
 
     @classmethod
     def of(
-        cls, grid: Grid, index: int, level: float, maturity: Mapping[str, float], *, is_biased: bool = False
+        cls, grid: Grid, index: int, level: float, maturity: Mapping[str, float], *, is_failed: bool = False
     ) -> Evidence:
         """The evidence on the channel at ``index`` of a grid."""
         roas, spend = grid.roas[..., index], grid.spend[..., 0, index]
@@ -125,7 +125,7 @@ class Evidence:
             days,
             grid.own[0],
             has_touchpoints,
-            is_biased,
+            is_failed,
             next((grid.unknown[model][channel] for model in grid.models if channel in grid.unknown.get(model, {})), ""),
         )
         return cls(*every)
@@ -133,7 +133,7 @@ class Evidence:
     @property
     def supports_verdicts(self) -> bool:
         """A channel whose touchpoints nobody recorded cannot have earned credit: that is no evidence against it."""
-        return self.has_touchpoints and not self.is_biased and not self.unknown
+        return self.has_touchpoints and not self.is_failed and not self.unknown
 
     @property
     def maturity_divisor(self) -> float:
@@ -251,11 +251,8 @@ def _says(row: Mapping[str, Any], evidence: Evidence, options: SensitivityOption
     head = f"{row['channel']}: {row['verdict'].replace('_', ' ')}. "
     if not evidence.has_touchpoints:
         return f"{head}It has no touchpoint in the data."
-    if evidence.is_biased:
-        return (
-            f"{head}Its effect was estimated from whole journeys. They end with the conversion, so effects come out "
-            "too small, and no verdict rests on them."
-        )
+    if evidence.is_failed:
+        return f"{head}All models that it could rest on fail a check."
     if evidence.unknown:
         reason = evidence.unknown.removeprefix(f"{UNKNOWN}: ")
         return f"{head}What it caused cannot be told from these data ({reason}); a test would tell."

@@ -182,20 +182,20 @@ def test_an_estimate_that_is_not_sure_says_how_often_it_pays() -> None:
     assert "does not pay back in 100 % of resamples, if the model is right" in fails["says"]
 
 
-def test_no_verdict_rests_on_effects_estimated_from_whole_journeys() -> None:
+def test_no_verdict_rests_on_models_that_fail_a_check() -> None:
     grid = windows([0.1, 0.1], [0.2, 0.2], estimand="incremental")
     assert verdict_of(grid)["verdict"] == DOES_NOT_PAY
-    row = verdict_of(dataclasses.replace(grid, biased=frozenset(grid.models)))
+    row = verdict_of(dataclasses.replace(grid, failed=dict.fromkeys(grid.models, "why")))
     assert row["verdict"] == UNKNOWN
     assert row.filter(like="probability").isna().all()
     assert row.filter(like="to_flip").isna().all()
-    assert "estimated from whole journeys" in row["says"]
+    assert row["says"] == "邮件: unknown. All models that it could rest on fail a check."
     # Beside a model that looks at people at risk, it has no say.
     both = dataclasses.replace(
         grid,
         models=("markov", "own"),
         estimands=("incremental", "incremental"),
-        biased=frozenset({"markov"}),
+        failed={"markov": "why"},
         returned=np.concatenate([grid.returned, grid.returned * 20]),
         spend=np.concatenate([grid.spend] * 2),
     )
@@ -421,10 +421,7 @@ def tables_of(touchpoints: pd.DataFrame, conversions: pd.DataFrame, costs: pd.Da
             "sensitivity": {"draws": 50, "lookback_days": [7]},
         }
     )
-    sources = open_sources(experiment)
-    fitted, journeys = make_models(experiment), journeys_of(experiment, sources)
-    at.attribute(journeys, fitted)
-    found = sensitivity_tables(experiment, sources, journeys, fitted, terms_of(experiment, sources))["verdicts"]
+    found = at.run_experiment(experiment).tables["verdicts"]
     incremental = found[found["estimand"] == "incremental"]
     assert len(incremental) == found["channel"].nunique()
     assert (incremental["verdict"] == UNKNOWN).all()
