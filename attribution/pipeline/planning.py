@@ -22,7 +22,6 @@ from attribution.pipeline.pipeline import run_experiment
 from attribution.pipeline.sections import beside_a_budget, load_sections
 from attribution.pipeline.tracking_record import as_texts, finite
 from attribution.schema.experiment import DEFAULT_LOOKBACK_DAYS, Experiment
-from attribution.uncertainty.model_checks import failed_checks
 
 OWN_HISTORY = "own"
 """``budget.history`` that means the spend and the credit of the run itself, week by week."""
@@ -80,7 +79,7 @@ def plan_budget(experiment: Experiment, *, on_stage: Stage | None = None) -> tup
         history=_own_history(outcome, options) if options.history == OWN_HISTORY else history,
         ground=_evidence_base(outcome),
         earlier=earlier,
-        failed=failed_checks(outcome.tables),
+        run_tables=outcome.tables,
     )
     planned, tables = beside_a_budget(experiment), {**outcome.tables, **plan.tables}
     if not planned.output.journey_credit:

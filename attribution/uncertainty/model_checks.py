@@ -1,7 +1,9 @@
 """Which models fail a check, so that nothing rests on them: no verdict, no budget, no task.
 
-What a model credits is held against what it should credit where the answer is clear: to a channel that does nothing,
-and with channels at random. Effects that are estimated from whole journeys are wrong by how journeys are made.
+What a model of effects credits is held against what it should credit where the answer is clear: to a channel that does
+nothing, and with channels at random. Effects that are estimated from whole journeys are wrong by how journeys are made.
+A model that divides conversions claims no effect and cannot give a channel nothing for being there: what it credits to
+one that does nothing is shown, and marked, in the table ``placebo``.
 """
 
 from __future__ import annotations
@@ -23,13 +25,13 @@ PLACEBO, CHANCE, JOURNEYS = "placebo", "chance", "whole_journeys"
 
 MODEL_CHECKS = Table(
     "model_checks",
-    "model × check that it was put to",
+    "model of effects × check that it was put to",
     (
         Column("model", "text", "label of the model"),
         Column(
             "check",
             "text",
-            "placebo: a channel that does nothing gets no more than it should; chance: with channels at random the model "
+            "placebo: a channel that does nothing is credited with nothing; chance: with channels at random the model "
             "credits no less than nothing; whole_journeys: effects are not estimated from journeys that end with the "
             "conversion",
         ),
@@ -93,9 +95,12 @@ def _placebo(tables: Tables) -> list[dict[str, object]]:
     placebo = tables.get("placebo", pd.DataFrame())
     if "passes" not in placebo:
         return []
+    claims = placebo[placebo["estimand"] == "incremental"]
     return [
         {"model": model, "check": PLACEBO, "passes": passes, "says": says}
-        for model, passes, says in zip(placebo["model"], placebo["passes"], placebo_sentences(tables), strict=True)
+        for model, passes, says in zip(
+            claims["model"], claims["passes"], placebo_sentences({"placebo": claims}), strict=True
+        )
     ]
 
 

@@ -14,7 +14,7 @@ from pydantic import Field
 from attribution.arguments import check_arguments
 from attribution.data.loading import Sources
 from attribution.errors import InputError
-from attribution.journeys import Journeys, Placebo, build_journeys, journey_options
+from attribution.journeys import Journeys, Placebo, Reader, Summary, build_journeys, journey_options
 from attribution.journeys.placebo_channel import with_placebo
 from attribution.journeys.structure import count_touchpoints
 from attribution.kernels.statistics.beyond_chance import label_z
@@ -42,7 +42,7 @@ PLACEBO = Table(
         _MODEL,
         _ESTIMAND,
         Column("conversions", "number", "conversions credited to (placebo)"),
-        null("conversions_low", "number", "lower end of the interval of these; null without resampling"),
+        null("conversions_low", "number", "lower end of the interval of these; null without resampling, or where a draw cannot be solved"),
         null("conversions_high", "number", "upper end of it"),
         null(
             "chance_conversions",
@@ -147,12 +147,8 @@ def placebo_test(
     for model in copies:
         get_machinery(model).prepare(journeys)
     shuffling = Shuffling(journeys, tuple(copies)) if chance else None
-    readers = [count_touchpoints] if shuffling is None else [count_touchpoints, shuffling.read]
-    resamples = None
-    if resampling is None:
-        observed, counted, *shuffled = fit_models(copies, journeys, *readers)
-    else:
-        (observed, counted, *shuffled), resamples = fit_and_resample(copies, journeys, resampling, *readers)
+    readers: list[Reader] = [count_touchpoints] if shuffling is None else [count_touchpoints, shuffling.read]
+    (observed, counted, *shuffled), resamples = _fit(copies, journeys, resampling, readers)
     by_chance = None if shuffling is None else shuffling.solve(shuffled[0], observed)
     touchpoints = counted.dense("touchpoints", len(journeys.channels))
     own = placebo_channels(journeys)
@@ -169,6 +165,18 @@ def placebo_test(
         for model in copies
     ]
     return pd.DataFrame(rows, columns=list(PLACEBO.column_names)).astype({"passes": "boolean"})
+
+
+def _fit(
+    models: list[AttributionModel], journeys: Journeys, options: ResamplingOptions | None, readers: list[Reader]
+) -> tuple[list[Summary], Resamples | None]:
+    """Draws are left out where a model cannot be solved for every one: the placebo touches all but a few customers."""
+    if options is not None:
+        try:
+            return fit_and_resample(models, journeys, options, *readers)
+        except InputError:
+            pass
+    return fit_models(models, journeys, *readers), None
 
 
 def _against_nothing(
@@ -285,7 +293,8 @@ def placebo_sentences(tables: Mapping[str, pd.DataFrame]) -> list[str]:
         if row["estimand"] == "allocated" and not np.isnan(chance):
             aim = f"chance alone gives {chance:,.1f}"
         passes = row.get("passes", pd.NA)
-        mark = " That is too much to be chance." if pd.notna(passes) and not passes else ""
+        fails = " That is too far off to be chance." if row["estimand"] == "incremental" else " That is more than chance."
+        mark = fails if pd.notna(passes) and not passes else ""
         sentences.append(
             f"{row['model']} credits a channel that does nothing with {row['conversions']:,.1f} conversions{interval}; "
             f"{aim}.{mark}"

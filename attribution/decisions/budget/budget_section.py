@@ -17,7 +17,6 @@ from attribution.decisions.budget.evidence import MOVED
 from attribution.decisions.budget.notes import plan_notes
 from attribution.schema.experiment import Experiment
 from attribution.sections import FigureSpec, Language, ReportPart, Section
-from attribution.uncertainty.model_checks import failed_checks
 
 
 class BudgetSection(Section):
@@ -88,7 +87,7 @@ def budget_grids(tables: Mapping[str, pd.DataFrame]) -> dict[str, object] | None
     columns = ["model", "limit", "allowed", "used", "binds", "shadow_price"]
     return {
         "objective": str(budget["objective"].iloc[0]).replace("_", " "),
-        "notes": list(plan_notes(tables, left_out, failed_checks(tables))),
+        "notes": list(plan_notes(tables, left_out, tables)),
         "plan": _plan_grid(budget),
         "expected": _expected_grid(scenarios),
         "limits": limits.loc[limits["scenario"] == PLAN, columns],

@@ -192,7 +192,7 @@ def _template_values(tables: Mapping[str, pd.DataFrame]) -> dict[str, object]:
     flips = verdicts[[*key, "channel", "verdict", *_FLIPS]].rename(columns=_FLIPS)
     often = swaps[swaps["probability"] > 0.5].sort_values("probability", ascending=False, kind="stable")
     return {
-        "notes": _notes(tables),
+        "notes": notes_of(tables),
         "verdicts": verdicts[[*key, *_VERDICTS, "roi_low", "roi_high"]],
         "flips": flips,
         "variance": _variance_grid(tables["roi_variance"], key),
@@ -203,7 +203,8 @@ def _template_values(tables: Mapping[str, pd.DataFrame]) -> dict[str, object]:
     }
 
 
-def _notes(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+def notes_of(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """What the report says of verdicts and of acting on a model, in sentences."""
     verdicts = tables["verdicts"]
     notes = list(verdicts["says"].str.removesuffix(NOT_INCREMENTAL))
     apart = beyond_chance(tables.get("credit", pd.DataFrame()))
