@@ -336,7 +336,9 @@ def _surely_first(scores: pd.DataFrame, tables: Mapping[str, pd.DataFrame]) -> p
 
 def _leaders(scores: pd.DataFrame, surely: pd.Series, measure: str) -> str:
     if surely.isna().all():
-        return f"Which channel ranks first by {measure} is not known without intervals. Set resampling in the experiment."
+        return (
+            f"Which channel ranks first by {measure} is not known without intervals. Set resampling in the experiment."
+        )
     leaders: dict[str, list[str]] = {}
     unsure = []
     for model, part in scores.groupby("model", sort=False):

@@ -88,7 +88,9 @@ def _whole_journeys(tables: Tables) -> list[dict[str, object]]:
         "{} estimates effects from whole journeys. They end with the conversion, so that converters have fewer "
         "touchpoints and effects come out too small."
     )
-    return [{"model": label, "check": JOURNEYS, "passes": False, "says": says.format(label)} for label in warned["example"]]
+    return [
+        {"model": label, "check": JOURNEYS, "passes": False, "says": says.format(label)} for label in warned["example"]
+    ]
 
 
 def _placebo(tables: Tables) -> list[dict[str, object]]:
@@ -115,9 +117,13 @@ def _chance(tables: Tables) -> list[dict[str, object]]:
         level = float(own["chance_conversions"].sum())
         # Half the widths of the intervals together: no narrower than that of the sum.
         leeway = float((own["conversions"] - own["conversions_low"]).sum(skipna=False))
-        says = f"With channels at random {model} credits them with {level:,.1f} conversions, give or take {leeway:,.1f}."
+        says = (
+            f"With channels at random {model} credits them with {level:,.1f} conversions, give or take {leeway:,.1f}."
+        )
         if np.isnan(leeway):
-            says = f"With channels at random {model} credits them with {level:,.1f} conversions; no interval tells more."
+            says = (
+                f"With channels at random {model} credits them with {level:,.1f} conversions; no interval tells more."
+            )
         passes = pd.NA if np.isnan(leeway) else level >= -leeway
         rows.append({"model": model, "check": CHANCE, "passes": passes, "says": says})
     return rows
@@ -136,7 +142,11 @@ class ModelChecksSection(Section):
 
     def metrics(self, tables: Tables, model: str | None = None) -> Mapping[str, float]:
         """Of the run, how many models fail one."""
-        return {} if model is not None or "model_checks" not in tables else {"models_failing": float(len(failed_checks(tables)))}
+        return (
+            {}
+            if model is not None or "model_checks" not in tables
+            else {"models_failing": float(len(failed_checks(tables)))}
+        )
 
     def part(self, tables: Tables, language: Language) -> ReportPart | None:
         """The table, and a headline that names the models which fail."""

@@ -42,7 +42,11 @@ PLACEBO = Table(
         _MODEL,
         _ESTIMAND,
         Column("conversions", "number", "conversions credited to (placebo)"),
-        null("conversions_low", "number", "lower end of the interval of these; null without resampling, or where a draw cannot be solved"),
+        null(
+            "conversions_low",
+            "number",
+            "lower end of the interval of these; null without resampling, or where a draw cannot be solved",
+        ),
         null("conversions_high", "number", "upper end of it"),
         null(
             "chance_conversions",
@@ -268,7 +272,10 @@ class PlaceboSection(Section):
         """What each model credits to it, beside what it should."""
         if "placebo" not in tables:
             return None
-        values = {"says": placebo_sentences(tables), "tables": {"Credit of a channel that does nothing": tables["placebo"]}}
+        values = {
+            "says": placebo_sentences(tables),
+            "tables": {"Credit of a channel that does nothing": tables["placebo"]},
+        }
         return ReportPart((("placebo", "A channel that does nothing"),), values=values)
 
 
@@ -293,7 +300,9 @@ def placebo_sentences(tables: Mapping[str, pd.DataFrame]) -> list[str]:
         if row["estimand"] == "allocated" and not np.isnan(chance):
             aim = f"chance alone gives {chance:,.1f}"
         passes = row.get("passes", pd.NA)
-        fails = " That is too far off to be chance." if row["estimand"] == "incremental" else " That is more than chance."
+        fails = (
+            " That is too far off to be chance." if row["estimand"] == "incremental" else " That is more than chance."
+        )
         mark = fails if pd.notna(passes) and not passes else ""
         sentences.append(
             f"{row['model']} credits a channel that does nothing with {row['conversions']:,.1f} conversions{interval}; "

@@ -104,8 +104,9 @@ def verdicts_of(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     One row per estimand and channel with spend: ``verdict``; ``tried``, the models × specifications that give it an
-    ROI; ``above``, the share of them in which that is above 0 at the estimate; the least and the most of ROI, the best and the worst
-    rank; and how far ROI moves with the model (mean over specifications) and with the settings (mean over models).
+    ROI; ``above``, the share of them in which that is above 0 at the estimate; the least and the most of ROI, the best
+    and the worst rank; and how far ROI moves with the model (mean over specifications) and with the settings (mean
+    over models).
 
     Examples
     --------

@@ -5,10 +5,10 @@ What a slice returns and costs is
     return = reach · rate · value,    costs = reach · cost,
 
 with *reach* its touchpoints (of a segment of customers its journeys), *rate* the conversions credited to it per
-touchpoint, *value* the return per credited conversion and *cost* its costs per touchpoint. It is held against the rest of its dimension: all other
-slices together. Reach is in return and in cost alike, so no ROI depends on it and its part of a gap in ROI is 0; what
-it does is to make a gap large or small in money, which is why the gap in profit, to the average other slice, has a
-part for it.
+touchpoint, *value* the return per credited conversion and *cost* its costs per touchpoint. It is held against the
+rest of its dimension: all other slices together. Reach is in return and in cost alike, so no ROI depends on it and its
+part of a gap in ROI is 0; what it does is to make a gap large or small in money, which is why the gap in profit, to
+the average other slice, has a part for it.
 
 Most gaps of rate are chance: of labels that mean nothing half have more than the rest. So each slice is also held
 against the conversions that it would get by chance, with the number of standard deviations that lie between.

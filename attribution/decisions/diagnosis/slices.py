@@ -76,7 +76,7 @@ def _by_chance(rows: pd.DataFrame, credit: pd.DataFrame | None, parts: Mapping[s
     divided = credit[credit["estimand"] == "allocated"]
     key = [divided["model"], divided["channel"].replace(dict(parts))]
     expected = divided["chance_conversions"].groupby(key).sum(min_count=1)
-    return expected.reindex(pd.MultiIndex.from_frame(rows[["model", "channel"]])).to_numpy(float)
+    return np.asarray(expected.reindex(pd.MultiIndex.from_frame(rows[["model", "channel"]])), np.float64)
 
 
 def check_dimensions(sources: Sources, names: Sequence[str], *, grain: str) -> None:

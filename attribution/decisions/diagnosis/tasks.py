@@ -26,9 +26,9 @@ Tables = Mapping[str, pd.DataFrame]
 def tasks_table(tables: Tables, *, repeated_costs: float | None = None, currency: str | None = None) -> pd.DataFrame:
     """The ``tasks`` table of the other tables of a run; those that are absent have nothing to say.
 
-    Nothing rests on a model that fails a check, see `attribution.uncertainty.model_checks`. Losses come first, then shortfalls against the rest, gains, and what is not known, each the largest first. Where
+    Losses come first, then shortfalls against the rest, gains, and what is not known, each the largest first. Where
     models differ, the size is the middle one over those that agree, and most of them must. Sizes overlap, so they do
-    not add up.
+    not add up. Nothing rests on a model that fails a check, see `attribution.uncertainty.model_checks`.
 
     Parameters
     ----------

@@ -52,7 +52,7 @@ SIZE_OF = {
 }
 
 CHECKS = {
-    LAGGING: "Check what sets it apart from the rest before you change it: credit says where conversions were, not why.",
+    LAGGING: "Check what sets it apart before you change it: credit says where conversions were, and not why.",
     NEVER_TOUCHED: (
         "Look for touchpoints that are not tracked or have another name: money was spent, but there is no touchpoint."
     ),

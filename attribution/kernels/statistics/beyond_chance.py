@@ -15,8 +15,9 @@ SIGNIFICANCE = 0.05
 def label_z(credited: Floats, expected: Floats, total: Floats | float) -> Floats:
     """By how many standard deviations credit lies beyond what labels at random get, at the least.
 
-    What one conversion gives to a label lies between 0 and 1 and has the mean p = expected ÷ total, so that its variance
-    is at most p (1 − p): whatever the weights, and however labels repeat within a journey. NaN where nothing is expected.
+    What one conversion gives to a label lies between 0 and 1 and has the mean p = expected ÷ total, so that its
+    variance is at most p (1 − p): whatever the weights, and however labels repeat within a journey. NaN where nothing
+    is expected.
 
     Parameters
     ----------

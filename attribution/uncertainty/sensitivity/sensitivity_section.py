@@ -209,6 +209,8 @@ def notes_of(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     notes = list(verdicts["says"].str.removesuffix(NOT_INCREMENTAL))
     apart = beyond_chance(tables.get("credit", pd.DataFrame()))
     for estimand, part in tables["regret"].groupby("estimand", sort=False):
+        if part["if_right"].nunique() < 2:
+            continue  # If the only model is right, it is best to act on it.
         if estimand == "allocated" and len(apart) and not apart["is_other"].any():
             notes.append("Every channel is credited with what chance gives, so no model is a reason to move money.")
         else:

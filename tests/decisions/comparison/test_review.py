@@ -379,7 +379,9 @@ def test_a_decline_within_the_intervals_may_be_chance(half: float, is_sure: bool
     runs = first(), second()
     for run in runs:
         returns = run.tables["returns"]
-        returns["conversions_low"], returns["conversions_high"] = (returns["conversions"] + half * side for side in (-1, 1))
+        returns["conversions_low"], returns["conversions_high"] = (
+            returns["conversions"] + half * side for side in (-1, 1)
+        )
     alerts = review_runs(*runs).tables["alerts"].query("kind == 'decline'").set_index("subject")
     assert bool(alerts["beyond_sampling"]["微信"]) is is_sure
     assert alerts["message"]["微信"].endswith("; the intervals overlap, so it may be chance") is not is_sure

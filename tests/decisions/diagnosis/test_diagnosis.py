@@ -283,9 +283,7 @@ def test_tasks_take_the_middle_size_of_models_that_agree() -> None:
     sizes = row[["size", "size_low", "size_high"]].tolist()
     assert (row["slice"], row["model"], sizes) == ("s0", "c", pytest.approx([200.0, 120.0, 400.0]))
     assert (row["models_agreeing"], row["models"]) == (3, 4)
-    assert row["evidence"] == (
-        "its 100 touchpoints are credited with 30.0 conversions; by chance it would be 50.0"
-    )
+    assert row["evidence"] == ("its 100 touchpoints are credited with 30.0 conversions; by chance it would be 50.0")
 
 
 @pytest.mark.parametrize(
@@ -304,12 +302,13 @@ def test_a_slice_lags_only_beyond_chance(slices: pd.DataFrame, kinds: list[str])
 
 
 def test_slices_of_the_same_journeys_do_not_lag() -> None:
-    """Everybody meets one once and two three times; half convert. Per journey touched, one has a third of the credit."""
+    """Everybody meets one once and two three times; half convert. Per journey, one has a third of the credit."""
     customers = np.arange(300)
     touched = pd.concat(
         [
-            pd.DataFrame({"customer_id": customers, "touched_at": pd.Timestamp("2024-01-01") + pd.Timedelta(days=day)})
-            .assign(channel="mail", creative=creative)
+            pd.DataFrame(
+                {"customer_id": customers, "touched_at": pd.Timestamp("2024-01-01") + pd.Timedelta(days=day)}
+            ).assign(channel="mail", creative=creative)
             for day, creative in enumerate(["two", "one", "two", "two"])
         ]
     )
@@ -570,13 +569,16 @@ def test_without_costs_there_are_tasks_and_no_slices() -> None:
 
 
 def test_split_channels_are_put_together() -> None:
-    profile = pd.DataFrame(
-        {"measure": "touchpoints", "channel": ["mail", "mail (2)", "tv"], "count": [5.0, 2.0, 1.0]}
-    )
+    profile = pd.DataFrame({"measure": "touchpoints", "channel": ["mail", "mail (2)", "tv"], "count": [5.0, 2.0, 1.0]})
     returns = returns_by_hand(channel=["mail", "tv"], spend=[1.0, 1.0], value=[1.0, 1.0])
     whole = {"mail": "mail", "mail (2)": "mail"}
     credit = pd.DataFrame(
-        {"model": "m", "estimand": "allocated", "channel": ["mail", "mail (2)", "tv"], "chance_conversions": [3.0, 1.0, 2.0]}
+        {
+            "model": "m",
+            "estimand": "allocated",
+            "channel": ["mail", "mail (2)", "tv"],
+            "chance_conversions": [3.0, 1.0, 2.0],
+        }
     )
     slices = channel_slices(returns, profile, credit, whole=whole)
     assert slices["reach"].tolist() == [7.0, 1.0]

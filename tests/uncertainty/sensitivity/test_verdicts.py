@@ -337,6 +337,26 @@ def test_without_sampling_the_right_model_has_no_regret_and_minimax_is_the_small
     assert table.set_index("acting_on").loc["(no change)", "moved"].eq(0).all()
 
 
+def test_models_that_are_told_to_ignore_a_channel_or_fail_a_check_are_no_measure_of_regret() -> None:
+    """The second gives direct nothing, whatever it does: without it the first two agree, and nothing is lost."""
+    credit = np.array([[4.0, 1.0, 2.0], [0.0, 4.0, 6.0], [4.0, 1.0, 2.0]])
+    roi = np.repeat(credit[:, None], 4, axis=1) - 1
+    grid = of_roi(roi, spend=np.full((3, 1, 1, 1, 4, 3), 100.0))
+    asked, outlier = SensitivityOptions(), grid.models[1]
+    assert regret_table(grid, asked)["regret"].max() > 1
+    for told in (
+        {"ignored": {outlier: frozenset({grid.channels[0]})}},
+        {"failed": {outlier: "why"}},
+    ):
+        table = regret_table(dataclasses.replace(grid, **told), asked)
+        assert set(table["if_right"]) == {grid.models[0], grid.models[2]}
+        assert table.loc[table["acting_on"] == grid.models[0], "regret"].tolist() == pytest.approx([0, 0], abs=1e-6)
+    # A channel without spend cannot be wrong.
+    elsewhere = dataclasses.replace(grid, ignored={outlier: frozenset({"organic"})})
+    assert outlier in set(regret_table(elsewhere, asked)["if_right"])
+    assert regret_table(dataclasses.replace(grid, failed=dict.fromkeys(grid.models, "why")), asked).empty
+
+
 # ---------------------------------------------------------------- how often verdicts are wrong
 
 
