@@ -24,6 +24,7 @@ ROI_SLICES = Table(
             "number",
             "touchpoints of the slice, of a segment of customers its journeys; with a period those of journeys that "
             "converted in it, or did not and were last touched in it",
+            unit="touchpoints, or journeys, by dimension",
         ),
         Column("conversions", "number", "credited conversions"),
         null(
@@ -31,6 +32,7 @@ ROI_SLICES = Table(
             "number",
             "conversions that it would be credited with by chance; null where the model looks at channels and the "
             "slices are none, or the chance level is turned off",
+            unit="conversions",
         ),
         null(
             "beyond_chance",
