@@ -29,6 +29,7 @@ _CHANCE = {
         "beyond_conversions_high",
     ),
     "returns": ("roi_beyond_chance",),
+    "placebo": ("conversions_low", "conversions_high", "chance_conversions", "beyond", "passes"),
 }
 _COSTS = list(COST_SENSITIVITY.column_names)
 _JUDGED = ["spend", "roi", "roi_low", "roi_high", "break_even_roas", "basis", "cost_basis", "estimand"]
@@ -75,7 +76,7 @@ def _migrate_words(tables: Tables) -> None:
 
 
 def _migrate_chance(tables: Tables) -> None:
-    """Credit of earlier runs was not held against chance: its columns are there, and null."""
+    """Credit of earlier runs was not held against chance, nor a placebo to anything: the columns are there, and null."""
     for name, columns in _CHANCE.items():
         if name in tables and "model" in tables[name]:
             missing = [column for column in columns if column not in tables[name]]

@@ -154,7 +154,7 @@ def test_not_one_journey() -> None:
     model = at.Shapley().fit(nothing)
     assert model.credit_.conversions.tolist() == [0, 0, 0, 0]
     assert len(model.by_position()) == 0
-    assert model.interactions()["kind"].tolist() == ["none"] * 3
+    assert model.interactions()["interaction"].tolist() == [0.0] * 3
     assert at.Shapley(game="classifier").fit(nothing).credit_.conversions.tolist() == [0, 0, 0, 0]
     with pytest.raises(InputError, match="never touched"):
         at.Shapley(game="rate").fit(nothing)

@@ -36,7 +36,7 @@ def plan_notes(tables: Tables, left_out: Sequence[str], run_tables: Tables) -> t
     apart = beyond_chance(run_tables.get("credit", pd.DataFrame()))
     if len(apart) and not apart["is_other"].any():
         notes.append(
-            "Every channel is credited with what chance gives, so the plan follows prices alone: do not act on it."
+            "No credit differs surely from what chance gives, so the plan may follow prices alone: do not act on it."
         )
     failed = failed_checks(run_tables)
     notes += [f"Nothing is planned by {model}, because it fails a check. {says}" for model, says in failed.items()]

@@ -58,9 +58,11 @@ class DiagnosisSection(Section):
         dimensions, column = experiment.output.slices, experiment.journeys.segment
         if dimensions or segments is not None:
             segmentation = None if segments is None or column is None else (column, segments)
-            slices.append(
-                further_slices(sources, journeys, context.models, terms, dimensions=dimensions, segments=segmentation)
+            more = further_slices(
+                sources, journeys, context.models, terms, dimensions=dimensions, segments=segmentation
             )
+            # Without a model that divides conversions there are none.
+            slices += [more] if len(more) else []
         if returns["roi"].notna().any() or len(slices) > 1:
             # Without a cost a channel's gap is one of credit, which other tables tell.
             start = 0 if returns["roi"].notna().any() else 1

@@ -212,7 +212,7 @@ def notes_of(tables: Mapping[str, pd.DataFrame]) -> list[str]:
         if part["if_right"].nunique() < 2:
             continue  # If the only model is right, it is best to act on it.
         if estimand == "allocated" and len(apart) and not apart["is_other"].any():
-            notes.append("Every channel is credited with what chance gives, so no model is a reason to move money.")
+            notes.append("No credit differs surely from what chance gives, so no model is a reason to move money.")
         else:
             notes.append(_say_regret(part))
     if (verdicts["estimand"] == "allocated").any():

@@ -37,6 +37,9 @@ _FLIPS = (
 NOT_INCREMENTAL = " Credit is allocated, not incremental."
 """What every verdict on allocated credit ends with, so that it can be read alone; a page says it once for all."""
 
+SURELY = 4.0
+"""Standard deviations that returns must lie above nothing before spend is said to pay, however cheap it is."""
+
 _WINDOWS = 1
 """Axis of a `Grid` along which windows lie."""
 
@@ -53,7 +56,8 @@ def verdict_table(grid: Grid, options: SensitivityOptions, maturity: Mapping[str
     Notes
     -----
     A verdict is given where it holds under every specification with probability (1 + level) / 2: the chance that it
-    is wrong by the sampling of customers is at most half of what the level leaves. Credit that is divided is no
+    is wrong by the sampling of customers is at most half of what the level leaves. Spend is said to pay only where its
+    returns also lie `SURELY` standard deviations above nothing. Credit that is divided is no
     measure of what was caused: it supports `does_not_pay` alone, where even the highest ``incremental_share`` of it
     would not pay back. Models that fail a check support no verdict. Draws of customers of whom
     none converted know nothing but 0, so that a channel is taken to bring at least as much as −ln((1 − level) / 2)
@@ -146,13 +150,22 @@ class Evidence:
         return np.maximum(self.high, self.none_seen / self.spend)
 
     @property
+    def least(self) -> Floats:
+        """The least (models, windows, policies, cost bases) that returns may be, which is nothing unless they surely are.
+
+        Where no channel does anything one in twenty has an interval above nothing, and cheap spend would pay.
+        """
+        is_sure = self.roas.mean(axis=-1) > SURELY * self.roas.std(axis=-1, ddof=1)
+        return np.where(is_sure, self.low, np.minimum(self.low, 0.0))
+
+    @property
     def range(self) -> Range:
         """Over all specifications."""
-        return Range(float(np.nanmin(self.low)), float(np.nanmax(self.highest)) / self.maturity_divisor)
+        return Range(float(np.nanmin(self.least)), float(np.nanmax(self.highest)) / self.maturity_divisor)
 
     def range_at(self, window: int) -> Range:
         """Over the specifications with one window."""
-        low, high = (np.take(of, window, axis=_WINDOWS) for of in (self.low, self.highest))
+        low, high = (np.take(of, window, axis=_WINDOWS) for of in (self.least, self.highest))
         return Range(float(np.nanmin(low)), float(np.nanmax(high)) / self.maturity_divisor)
 
 

@@ -182,6 +182,16 @@ def test_an_estimate_that_is_not_sure_says_how_often_it_pays() -> None:
     assert "does not pay back in 100 % of resamples, if the model is right" in fails["says"]
 
 
+def test_cheap_spend_pays_only_where_the_effect_is_surely_one() -> None:
+    """A tenth of today's return would do. Both intervals lie above it, but one effect may well be nothing."""
+    asked = SensitivityOptions(hurdle_roi=-0.9)
+    for low, high, verdict in ((0.2, 1.8, UNKNOWN), (0.8, 1.2, LIKELY_PAYS)):
+        grid = windows([low, low], [high, high], estimand="incremental")
+        row = verdict_table(grid, asked, {}).iloc[0]
+        assert row["verdict"] == verdict
+        assert row["roi_low"] > -0.9
+
+
 def test_no_verdict_rests_on_models_that_fail_a_check() -> None:
     grid = windows([0.1, 0.1], [0.2, 0.2], estimand="incremental")
     assert verdict_of(grid)["verdict"] == DOES_NOT_PAY
@@ -226,7 +236,7 @@ def test_sales_at_a_loss_are_not_mended_by_points_of_margin() -> None:
 def test_days_to_flip_lie_on_the_straight_line_between_windows() -> None:
     """At 20 days the lower end is 4.2, at 30 days 2.2: of a hurdle of 3 it falls short after 6 of the 10 days."""
     asked = SensitivityOptions(level=0.9, hurdle_roi=2.0)
-    grid = windows([4, 4, 2], [8, 8, 6], estimand="incremental")
+    grid = windows([4.1, 4.1, 2.1], [6.1, 6.1, 4.1], estimand="incremental")
     row = verdict_table(grid, asked, {}).iloc[0]
     assert row["days_to_flip"] == pytest.approx(6.0)
     assert row["verdict"] == UNKNOWN  # under one window of three
