@@ -76,7 +76,7 @@ def _migrate_words(tables: Tables) -> None:
 
 
 def _migrate_chance(tables: Tables) -> None:
-    """Credit of earlier runs was not held against chance, nor a placebo to anything: the columns are there, and null."""
+    """Credit and placebo of earlier runs were not held against chance: the columns are there, and null."""
     for name, columns in _CHANCE.items():
         if name in tables and "model" in tables[name]:
             missing = [column for column in columns if column not in tables[name]]

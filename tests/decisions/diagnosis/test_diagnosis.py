@@ -568,6 +568,14 @@ def test_without_costs_there_are_tasks_and_no_slices() -> None:
     assert "No channel has an ROI" in page_of("bare", bare, [], {})
 
 
+def test_without_a_model_that_divides_conversions_touchpoints_have_no_slices() -> None:
+    asked = experiment(LEDGER, models=[{"model": "Markov", "continuation": 0.1}], output={"slices": ["creative"]})
+    slices = at.run_experiment(asked).tables["roi_slices"]
+    assert set(slices["dimension"]) == {"channel"}
+    assert slices["expected"].isna().all()
+    assert slices["roi_gap"].notna().sum() == 4  # all but direct, which costs nothing
+
+
 def test_split_channels_are_put_together() -> None:
     profile = pd.DataFrame({"measure": "touchpoints", "channel": ["mail", "mail (2)", "tv"], "count": [5.0, 2.0, 1.0]})
     returns = returns_by_hand(channel=["mail", "tv"], spend=[1.0, 1.0], value=[1.0, 1.0])
