@@ -151,7 +151,7 @@ class Evidence:
 
     @property
     def least(self) -> Floats:
-        """The least (models, windows, policies, cost bases) that returns may be, nothing unless they surely are above it.
+        """The least (models, windows, policies, cost bases) that returns may be: nothing, unless they surely are more.
 
         Where no channel does anything one in twenty has an interval above nothing, and cheap spend would pay.
         """
